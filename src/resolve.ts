@@ -1,0 +1,122 @@
+import type { Ede, ErrorCode, Rcode } from './errors.ts'
+
+/** Which set of answers a client is entitled to; 0 is everybody's. Part of every cache key. */
+export type View = number
+
+/** One question as it stood in a message: QNAME, QTYPE, QCLASS. The bytes are private copies. */
+export interface Question {
+  /** As the client sent it, case kept, uncompressed (RFC 1035 section 4.1.2). */
+  readonly wire: Uint8Array
+  /** The same octets with A-Z of the QNAME lowered, byte by byte (RFC 4343). */
+  readonly lower: Uint8Array
+  readonly type: number
+  readonly class: number
+}
+
+/** What the client's OPT said (RFC 6891). */
+export interface ClientEdns {
+  readonly udpSize: number
+  readonly dnssecOk: boolean
+  /** The client asks, by our private option, where the answer came from (see dns/edns.ts). */
+  readonly wantsSource: boolean
+}
+
+export interface Client {
+  readonly address: string
+  readonly transport: 'udp' | 'tcp'
+}
+
+/** A question that passed the gate: QUERY, QR=0, RD=1, exactly one question, at most one OPT of version 0. */
+export interface Query {
+  readonly id: number
+  readonly question: Question
+  readonly authenticData: boolean
+  readonly checkingDisabled: boolean
+  readonly edns: ClientEdns | undefined
+  readonly client: Client
+  readonly view: View
+}
+
+/** Why it is asked and until when (`Clock.nowMs` time). */
+export interface Ask {
+  readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
+  readonly deadlineMs: number
+}
+
+/**
+ * A final answer. `wire` is a whole response with ID 0, the question lower-cased, AA clear, RA set, and no OPT; it is never changed after it is made.
+ * `rcode` is the full 12 bits. `storeS` is how long it may be kept in seconds ('no': only for those who wait for it now).
+ */
+export interface Answer {
+  readonly wire: Uint8Array
+  readonly rcode: Rcode
+  readonly storeS: number | 'no'
+  readonly ede?: Ede
+  readonly from: Source
+}
+export type Source = 'policy' | 'failure' | 'stale' | 'cache' | { readonly upstream: string; readonly transport: Transport }
+
+/** Rejects with an EnigmError. Any number of calls may be under way. */
+export type Resolve = (query: Query, ask: Ask) => Promise<Answer>
+/** A stage knows only `next`. */
+export type Stage = (next: Resolve) => Resolve
+
+export type Transport = 'dot' | 'doh'
+
+interface Session {
+  readonly tlsVersion: string
+  readonly cipher: string
+  readonly resumed: boolean
+}
+/** The peer proved that it is who the trusted set says: a valid chain for its authentication domain name, and a leaf SPKI pin where pins are set. */
+export interface Authenticated extends Session {
+  readonly authenticated: true
+  readonly by: 'ca' | 'ca+spki'
+}
+/** Encrypted to somebody; `why` says what was not proved (usage profile `opportunistic` only, RFC 8310 section 5). */
+export interface Unauthenticated extends Session {
+  readonly authenticated: false
+  readonly why: ErrorCode
+}
+export type Protection = Authenticated | Unauthenticated
+
+/** What came back over a link. `rttMs` counts from the write. */
+export interface Carried<P extends Protection = Protection> {
+  readonly wire: Uint8Array
+  readonly rttMs: number
+  readonly protection: P
+}
+
+/**
+ * The path to one first hop as an observer sees it. `request` is a whole DNS query (it is not changed; the link writes its own ID into a copy).
+ * The link ignores and counts what does not match by ID and question, and waits on (DoT) or fails that stream at once (DoH).
+ * Dials lazily, redials with backoff, retries once on a fresh connection inside the deadline. Rejects with an EnigmError; concurrent calls are fine.
+ */
+export interface Link<P extends Protection = Protection> {
+  readonly id: string
+  readonly transport: Transport
+  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>>
+  /** Lets what is in flight finish until its deadline, then closes. Later calls reject with `closed`. */
+  close(): Promise<void>
+}
+
+/** One schedule per observed path. A shaper takes a link and is a link. */
+export type Shaper = <P extends Protection>(link: Link<P>) => Link<P>
+
+/**
+ * One trusted resolver. `message` is a query without OPT and with ID 0 (see dns/message.ts `upstreamQuery`); `dnssecOk` goes into the OPT it adds.
+ * Never changes `message`; concurrent calls are fine; rejects with an EnigmError.
+ */
+export interface Upstream<P extends Protection = Protection> {
+  readonly id: string
+  exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<P> & { readonly transport: Transport }>
+  close(): Promise<void>
+}
+
+/** What a listener is given. */
+export interface Responder {
+  /** From memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its length, or 0 if it must be asked for. Sync; never throws. */
+  now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number
+  /** By asking. Copies the packet at once. Always settles: with a reply (a SERVFAIL with an EDE if need be), or undefined: drop. Never rejects. */
+  later(packet: Uint8Array, client: Client): Promise<Uint8Array | undefined>
+}
