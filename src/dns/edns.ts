@@ -1,0 +1,100 @@
+import type { Ede } from '../errors.ts'
+import { putU16, u16 } from './octets.ts'
+import { RecordCursor, TYPE } from './records.ts'
+
+/** EDNS option codes (IANA): extended error RFC 8914, keepalive RFC 7828, padding RFC 7830. */
+export const OPTION = { keepalive: 11, padding: 12, ede: 15 } as const
+
+/** What we advertise, and the most we send over UDP: no fragments (DNS flag day 2020). */
+export const UDP_SIZE = 1232
+
+const MAX_EXTRA_TEXT_OCTETS = 256
+
+/** What the OPT of a message says (RFC 6891 section 6.1). `at` and `end` bound the record in the message. */
+export interface Opt {
+  readonly at: number
+  readonly end: number
+  readonly udpSize: number
+  /** The upper eight bits of the RCODE. */
+  readonly extendedRcode: number
+  readonly version: number
+  readonly dnssecOk: boolean
+  readonly padded: boolean
+  readonly keepaliveMs: number | undefined
+  readonly ede: Ede | undefined
+}
+
+/** The OPT of a message, or undefined: none, or the message is malformed before it. Never throws. */
+export function readOpt(message: Uint8Array): Opt | undefined {
+  const cursor = new RecordCursor(message)
+  while (cursor.next()) if (cursor.type === TYPE.OPT && cursor.section === 3) return optAt(message, cursor)
+  return undefined
+}
+
+/** Reads the OPT that `cursor` stands on. Options after a broken one are not read. */
+export function optAt(message: Uint8Array, cursor: RecordCursor): Opt {
+  const end = cursor.rdataAt + cursor.rdLength
+  const ttl = cursor.ttlS
+  let padded = false
+  let keepaliveMs: number | undefined
+  let ede: Ede | undefined
+  for (let at = cursor.rdataAt; at + 4 <= end; ) {
+    const code = u16(message, at)
+    const length = u16(message, at + 2)
+    const data = at + 4
+    at = data + length
+    if (at > end) break
+    if (code === OPTION.padding) padded = true
+    else if (code === OPTION.keepalive && length === 2) keepaliveMs = u16(message, data) * 100
+    else if (code === OPTION.ede && length >= 2) ede ??= { code: u16(message, data), ...extraText(message, data + 2, at) }
+  }
+  return {
+    at: cursor.recordAt,
+    end,
+    udpSize: cursor.class,
+    extendedRcode: ttl >>> 24,
+    version: (ttl >>> 16) & 0xff,
+    dnssecOk: (ttl & 0x8000) !== 0,
+    padded,
+    keepaliveMs,
+    ede,
+  }
+}
+
+/** EXTRA-TEXT is bounded and cut at the first octet that is no UTF-8 (RFC 8914 section 2); it travels to the client that asked and nowhere else. */
+function extraText(message: Uint8Array, from: number, end: number): { text?: string } {
+  if (from >= end) return {}
+  const text = Buffer.from(message.subarray(from, Math.min(end, from + MAX_EXTRA_TEXT_OCTETS))).toString('utf8')
+  return { text: text.replace(/\uFFFD.*$/s, '') }
+}
+
+/**
+ * A new message: `message` (no OPT in it) with an OPT, padded so that the whole length is a multiple of `block` (RFC 7830, RFC 8467 section 4.1; 0 sends no
+ * padding option). `keepalive` adds the empty edns-tcp-keepalive option (RFC 7828 section 3.3.1; never on DoH).
+ */
+export function withPaddedOpt(
+  message: Uint8Array,
+  o: { readonly dnssecOk: boolean; readonly block: number; readonly keepalive: boolean },
+): Uint8Array {
+  const keepalive = o.keepalive ? 4 : 0
+  const bare = message.length + 11 + keepalive
+  const padding = o.block === 0 ? 0 : (o.block - ((bare + 4) % o.block)) % o.block
+  const out = new Uint8Array(bare + (o.block === 0 ? 0 : 4 + padding))
+  out.set(message)
+  let at = message.length
+  out[at + 2] = TYPE.OPT
+  putU16(out, at + 3, UDP_SIZE)
+  if (o.dnssecOk) out[at + 7] = 0x80
+  putU16(out, at + 9, out.length - at - 11)
+  at += 11
+  if (o.keepalive) {
+    putU16(out, at, OPTION.keepalive)
+    at += 4
+  }
+  if (o.block !== 0) {
+    putU16(out, at, OPTION.padding)
+    putU16(out, at + 2, padding)
+  }
+  putU16(out, 10, u16(out, 10) + 1)
+  return out
+}

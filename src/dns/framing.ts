@@ -1,0 +1,84 @@
+import { HEADER_OCTETS, putU16 } from './octets.ts'
+
+const EMPTY = new Uint8Array(0)
+
+/** A message behind its two-octet length (RFC 1035 section 4.2.2; RFC 7858 section 3.3). At most 65,535 octets. */
+export function framed(message: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(message.length + 2)
+  putU16(frame, 0, message.length)
+  frame.set(message, 2)
+  return frame
+}
+
+/**
+ * Cuts a byte stream into messages. Frames that lie whole in one chunk are handed on as views into it, without a copy; only a frame that spans chunks is put
+ * together. Holds at most `maxOctets` + 2 octets. A frame is valid during the callback: copy what is kept.
+ */
+export class FrameReader {
+  readonly #maxOctets: number
+  #rest: Uint8Array = EMPTY
+  #filled = 0
+
+  constructor(maxOctets = 65535) {
+    this.#maxOctets = maxOctets
+  }
+
+  /** Octets of an unfinished frame held back. */
+  get pendingOctets(): number {
+    return this.#filled
+  }
+
+  /** False where a length is shorter than a header or longer than allowed: the stream cannot be trusted any more, close it. */
+  push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): boolean {
+    let at = 0
+    if (this.#filled > 0) {
+      at = this.#fill(chunk)
+      if (at < 0) return false
+      if (this.#filled < this.#wanted()) return true
+      const frame = this.#rest.subarray(2, this.#filled)
+      this.#rest = EMPTY
+      this.#filled = 0
+      onFrame(frame)
+    }
+    while (chunk.length - at >= 2) {
+      const length = (chunk[at]! << 8) | chunk[at + 1]!
+      if (length < HEADER_OCTETS || length > this.#maxOctets) return false
+      if (chunk.length - at - 2 < length) break
+      onFrame(chunk.subarray(at + 2, at + 2 + length))
+      at += 2 + length
+    }
+    if (at < chunk.length) this.#keep(chunk, at)
+    return true
+  }
+
+  /** Octets that the unfinished frame has when whole; 2 while its length itself is unfinished. */
+  #wanted(): number {
+    return this.#filled < 2 ? 2 : 2 + ((this.#rest[0]! << 8) | this.#rest[1]!)
+  }
+
+  /** Takes from `chunk` what the unfinished frame lacks; the offset behind it, or -1 for a broken length. */
+  #fill(chunk: Uint8Array): number {
+    let at = 0
+    while (this.#filled < 2 && at < chunk.length) this.#rest[this.#filled++] = chunk[at++]!
+    if (this.#filled < 2) return at
+    const wanted = this.#wanted()
+    if (wanted - 2 < HEADER_OCTETS || wanted - 2 > this.#maxOctets) return -1
+    if (this.#rest.length < wanted) {
+      const whole = new Uint8Array(wanted)
+      whole.set(this.#rest.subarray(0, this.#filled))
+      this.#rest = whole
+    }
+    const take = Math.min(wanted - this.#filled, chunk.length - at)
+    this.#rest.set(chunk.subarray(at, at + take), this.#filled)
+    this.#filled += take
+    return at + take
+  }
+
+  #keep(chunk: Uint8Array, at: number): void {
+    const left = chunk.length - at
+    const wanted = left < 2 ? 2 : 2 + ((chunk[at]! << 8) | chunk[at + 1]!)
+    this.#rest = new Uint8Array(wanted)
+    this.#rest.set(chunk.subarray(at))
+    this.#filled = left
+  }
+}

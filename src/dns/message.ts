@@ -1,0 +1,70 @@
+import type { Question } from '../resolve.ts'
+import { copyLower, HEADER_OCTETS, putU16, u16 } from './octets.ts'
+import type { QueryScan } from './query-scan.ts'
+
+export function idOf(message: Uint8Array): number {
+  return u16(message, 0)
+}
+
+export function setId(message: Uint8Array, id: number): void {
+  putU16(message, 0, id)
+}
+
+/** The RCODE of the header alone: its low four bits. */
+export function headerRcode(message: Uint8Array): number {
+  return message[3]! & 0x0f
+}
+
+/** A private copy of the question that `scan` found in `packet`. */
+export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
+  const wire = packet.slice(scan.questionAt, scan.questionEnd)
+  return { wire, lower: lowered(wire), type: scan.type, class: scan.class }
+}
+
+/** QTYPE and QCLASS octets must not be lowered: 0x41 may stand in them. */
+function lowered(question: Uint8Array): Uint8Array {
+  const lower = question.slice()
+  copyLower(question, 0, question.length - 4, lower, 0)
+  return lower
+}
+
+/** The query that leaves: ID 0, RD and AD set (RFC 6840 section 5.7), the name lower-cased, no OPT yet, nothing of the client's but CD. */
+export function upstreamQuery(question: Question, checkingDisabled: boolean): Uint8Array {
+  const message = new Uint8Array(HEADER_OCTETS + question.lower.length)
+  putU16(message, 2, checkingDisabled ? 0x0130 : 0x0120)
+  message[5] = 1
+  message.set(question.lower, HEADER_OCTETS)
+  return message
+}
+
+/**
+ * Whether `reply` answers `request`: a response with the same opcode and the same question, names compared case-insensitively; or an error without a
+ * question. IDs are the link's business and are not compared. Never throws, whatever the octets.
+ */
+export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
+  if (reply.length < HEADER_OCTETS || (reply[2]! & 0x80) === 0 || ((reply[2]! ^ request[2]!) & 0x78) !== 0) return false
+  const questions = u16(reply, 4)
+  if (questions === 0) return headerRcode(reply) !== 0
+  if (questions !== 1) return false
+  const end = questionEnd(request)
+  if (end === 0 || reply.length < end) return false
+  for (let at = HEADER_OCTETS; at < end - 4; at++) if (lowerOctet(reply[at]!) !== lowerOctet(request[at]!)) return false
+  for (let at = end - 4; at < end; at++) if (reply[at] !== request[at]) return false
+  return true
+}
+
+function lowerOctet(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet
+}
+
+/** Where the (uncompressed) question of a message ends, or 0. */
+export function questionEnd(message: Uint8Array): number {
+  let at = HEADER_OCTETS
+  while (at < message.length) {
+    const length = message[at]!
+    if (length === 0) return at + 5 <= message.length && at + 1 - HEADER_OCTETS <= 255 ? at + 5 : 0
+    if (length > 63) return 0
+    at += length + 1
+  }
+  return 0
+}

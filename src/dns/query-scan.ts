@@ -1,0 +1,130 @@
+import { HEADER_OCTETS, u16 } from './octets.ts'
+
+/** What the gate does with a packet. Plain numbers, since the hit path compares one per packet. */
+export const VERDICT = { ok: 0, drop: 1, formErr: 2, notImp: 3, refused: 4, badVers: 5 } as const
+export type Verdict = (typeof VERDICT)[keyof typeof VERDICT]
+
+/** Our private EDNS option (RFC 6891 section 9, local use): asks, and tells, where an answer came from. Only ever between a client and this stub. */
+export const SOURCE_OPTION = 65280
+
+const TYPE_OPT = 41
+const CLASS_IN = 1
+const MAX_NAME_OCTETS = 255
+const MAX_ADDITIONAL = 4
+
+/** What `scanQuery` found; one object is reused for every packet so that a hit allocates nothing. Offsets count from the start of the buffer. */
+export interface QueryScan {
+  id: number
+  /** The 16 flag bits of the header (RFC 1035 section 4.1.1, RFC 4035 section 3). */
+  flags: number
+  questionAt: number
+  questionEnd: number
+  type: number
+  class: number
+  hasOpt: boolean
+  udpSize: number
+  dnssecOk: boolean
+  wantsSource: boolean
+}
+
+export function newScan(): QueryScan {
+  return {
+    id: 0,
+    flags: 0,
+    questionAt: 0,
+    questionEnd: 0,
+    type: 0,
+    class: 0,
+    hasOpt: false,
+    udpSize: 512,
+    dnssecOk: false,
+    wantsSource: false,
+  }
+}
+
+/**
+ * Reads one query in place and says what to do with it. Never throws, never reads outside [start, end), and does bounded work:
+ * one name of at most 255 octets, at most four additional records. `questionEnd` is 0 where no question could be read.
+ */
+export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): Verdict {
+  scan.questionAt = start + HEADER_OCTETS
+  scan.questionEnd = 0
+  scan.hasOpt = false
+  scan.udpSize = 512
+  scan.dnssecOk = false
+  scan.wantsSource = false
+  if (end - start < HEADER_OCTETS) return VERDICT.drop
+  scan.id = u16(packet, start)
+  scan.flags = u16(packet, start + 2)
+  if (scan.flags & 0x8000) return VERDICT.drop // a response: answering it could start a loop
+  if (scan.flags & 0x7800) return VERDICT.notImp
+  if (u16(packet, start + 4) !== 1) return VERDICT.formErr
+  const nameEnd = questionNameEnd(packet, start + HEADER_OCTETS, end)
+  if (nameEnd === 0 || nameEnd + 4 > end) return VERDICT.formErr
+  scan.type = u16(packet, nameEnd)
+  scan.class = u16(packet, nameEnd + 2)
+  scan.questionEnd = nameEnd + 4
+  if (u16(packet, start + 6) !== 0 || u16(packet, start + 8) !== 0) return VERDICT.formErr
+  const additional = u16(packet, start + 10)
+  const verdict =
+    additional === 0
+      ? scan.questionEnd === end
+        ? VERDICT.ok
+        : VERDICT.formErr
+      : scanAdditional(packet, scan.questionEnd, end, additional, scan)
+  if (verdict !== VERDICT.ok) return verdict
+  return isOurs(scan) ? VERDICT.ok : VERDICT.refused
+}
+
+/** RD=0 would be cache snooping; zone transfers and other classes are not a stub's business; OPT and TSIG are no questions (RFC 6895 section 3.1). */
+function isOurs(scan: QueryScan): boolean {
+  if ((scan.flags & 0x0100) === 0 || scan.class !== CLASS_IN) return false
+  const type = scan.type
+  return !(type === 0 || type === TYPE_OPT || (type >= 249 && type <= 254))
+}
+
+/** End of an uncompressed name, or 0: a pointer in a question has nothing to point at (RFC 9267). */
+function questionNameEnd(packet: Uint8Array, from: number, end: number): number {
+  let at = from
+  while (at < end) {
+    const length = packet[at]!
+    if (length === 0) return at + 1 - from <= MAX_NAME_OCTETS ? at + 1 : 0
+    if (length > 63) return 0
+    at += length + 1
+    if (at - from >= MAX_NAME_OCTETS) return 0
+  }
+  return 0
+}
+
+function scanAdditional(packet: Uint8Array, from: number, end: number, count: number, scan: QueryScan): Verdict {
+  if (count > MAX_ADDITIONAL) return VERDICT.formErr
+  let at = from
+  let verdict: Verdict = VERDICT.ok
+  for (let i = 0; i < count; i++) {
+    const nameEnd = questionNameEnd(packet, at, end)
+    if (nameEnd === 0 || nameEnd + 10 > end) return VERDICT.formErr
+    const rdata = nameEnd + 10
+    const next = rdata + u16(packet, nameEnd + 8)
+    if (next > end) return VERDICT.formErr
+    if (u16(packet, nameEnd) === TYPE_OPT) {
+      if (scan.hasOpt || nameEnd !== at + 1) return VERDICT.formErr // two OPTs, or one not at the root: RFC 6891 section 6.1.1
+      scan.hasOpt = true
+      scan.udpSize = u16(packet, nameEnd + 2)
+      scan.dnssecOk = (packet[nameEnd + 6]! & 0x80) !== 0
+      if (packet[nameEnd + 5] !== 0) verdict = VERDICT.badVers
+      else if (!scanOptions(packet, rdata, next, scan)) return VERDICT.formErr
+    }
+    at = next
+  }
+  return at === end ? verdict : VERDICT.formErr
+}
+
+function scanOptions(packet: Uint8Array, from: number, end: number, scan: QueryScan): boolean {
+  let at = from
+  while (at < end) {
+    if (at + 4 > end) return false
+    if (u16(packet, at) === SOURCE_OPTION) scan.wantsSource = true
+    at += 4 + u16(packet, at + 2)
+  }
+  return at === end
+}

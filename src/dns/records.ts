@@ -1,0 +1,99 @@
+import { questionEnd } from './message.ts'
+import { HEADER_OCTETS, u16, u32 } from './octets.ts'
+
+export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, AAAA: 28, DNAME: 39, OPT: 41 } as const
+
+/** 1 answer, 2 authority, 3 additional. */
+export type Section = 1 | 2 | 3
+
+/**
+ * Walks the records of one message without copying or decoding. `next()` moves on and says whether there is a record; `malformed` tells why it stopped.
+ * Bounded: a record is at least 11 octets, owner names are followed at most 127 pointers back, so 64 KiB of anything takes milliseconds (RFC 9267).
+ */
+export class RecordCursor {
+  readonly #message: Uint8Array
+  #at: number
+  #section: Section = 1
+  #left: number
+  malformed = false
+  recordAt = 0
+  type = 0
+  class = 0
+  ttlAt = 0
+  rdataAt = 0
+  rdLength = 0
+
+  constructor(message: Uint8Array) {
+    this.#message = message
+    this.#at = message.length < HEADER_OCTETS ? 0 : u16(message, 4) === 0 ? HEADER_OCTETS : questionEnd(message)
+    this.malformed = this.#at === 0 || u16(message, 4) > 1
+    this.#left = this.malformed ? 0 : u16(message, 6)
+  }
+
+  get section(): Section {
+    return this.#section
+  }
+  get ttlS(): number {
+    return u32(this.#message, this.ttlAt)
+  }
+  /** Where the walk stands: after the last record, the end of what the counts cover. */
+  get end(): number {
+    return this.#at
+  }
+
+  next(): boolean {
+    while (this.#left === 0) {
+      if (this.malformed || this.#section === 3) return false
+      this.#section = this.#section === 1 ? 2 : 3
+      this.#left = u16(this.#message, this.#section === 2 ? 8 : 10)
+    }
+    this.#left--
+    const message = this.#message
+    const length = nameLength(message, this.#at)
+    const fixed = this.#at + length
+    if (length === 0 || fixed + 10 > message.length) return this.#broken()
+    this.recordAt = this.#at
+    this.type = u16(message, fixed)
+    this.class = u16(message, fixed + 2)
+    this.ttlAt = fixed + 4
+    this.rdLength = u16(message, fixed + 8)
+    this.rdataAt = fixed + 10
+    this.#at = this.rdataAt + this.rdLength
+    return this.#at <= message.length || this.#broken()
+  }
+
+  #broken(): false {
+    this.malformed = true
+    this.#left = 0
+    this.#section = 3
+    return false
+  }
+}
+
+/**
+ * Octets that the name at `at` takes up there (a pointer ends it), or 0 where it is malformed: past the end, over 255 octets when written out, a label type
+ * other than 00 and 11, or a pointer that does not go backward (RFC 1035 section 4.1.4, RFC 9267 section 2).
+ */
+export function nameLength(message: Uint8Array, at: number): number {
+  let here = at
+  let taken = 0
+  let total = 0
+  let lowest = at
+  for (;;) {
+    if (here >= message.length) return 0
+    const length = message[here]!
+    if (length === 0) return total + 1 > 255 ? 0 : taken || here + 1 - at
+    if (length < 64) {
+      total += length + 1
+      if (total > 254) return 0
+      here += length + 1
+    } else {
+      if (length < 0xc0 || here + 1 >= message.length) return 0
+      taken ||= here + 2 - at
+      const target = ((length & 0x3f) << 8) | message[here + 1]!
+      if (target >= lowest || target < HEADER_OCTETS) return 0
+      lowest = target
+      here = target
+    }
+  }
+}
