@@ -1,0 +1,94 @@
+// `npm test`: install and build if need be, lint, type check, every test with coverage, one closing line. Exits 1 on any failure.
+// `npm test -- e2e/demo` runs only the test files whose path holds one of the words, without the lint.
+import { spawn } from 'node:child_process'
+import { accessSync, constants, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { ensureBuilt, ensureInstalled, root, sh, tsc } from '../src/setup.mjs'
+import { report } from './support/tap-report.mjs'
+
+const words = process.argv.slice(2)
+const startedMs = performance.now()
+const packages = JSON.parse(readFileSync(join(root, 'test/support/real/tools.json'), 'utf8'))
+const absent = Object.keys(packages).filter((tool) => !isInstalled(tool))
+const problems = []
+let passed = 0
+let failed = 0
+let skipped = 0
+
+warnOfMissingTools()
+try {
+  step('install', ensureInstalled)
+  // Compiled before any test: tap's own TypeScript support costs 1 s a file and does not check types.
+  step('types and build/', () => {
+    rmSync(join(root, 'build'), { recursive: true, force: true })
+    if (tsc('-p', 'tsconfig.test.json') !== 0) problem('the type check failed')
+  })
+  step('dist/', () => {
+    try {
+      ensureBuilt()
+    } catch (error) {
+      problem(error.message)
+    }
+  })
+  if (words.length === 0)
+    step('lint', () => sh(join(root, 'node_modules/.bin/biome'), ['check', '--error-on-warnings', '.']) !== 0 && problem('lint failed'))
+  if ((await runTests()) !== 0 && failed === 0) problem('tap failed')
+} catch (error) {
+  problem(error.message)
+}
+warnOfMissingTools()
+for (const text of problems) console.log(`FAILED: ${text}`)
+const seconds = ((performance.now() - startedMs) / 1000).toFixed(0)
+console.log(`assertions in ${seconds} s, ${skipped} skipped:`)
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1
+
+/** A step that is not a test (lint, types, build) counts as one failure, so that the closing line cannot look clean. */
+function problem(text) {
+  problems.push(text)
+  failed++
+}
+
+function step(name, fn) {
+  const beganMs = performance.now()
+  fn()
+  console.log(`-- ${name}: ${((performance.now() - beganMs) / 1000).toFixed(1)} s`)
+}
+
+function isInstalled(tool) {
+  const directories = [...process.env.PATH.split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
+  return directories.some((directory) => {
+    try {
+      accessSync(join(directory, tool), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+function warnOfMissingTools() {
+  if (absent.length === 0) return
+  const what = process.env.CI ? 'the tests that need them FAIL (CI is set)' : 'the tests that need them are SKIPPED'
+  const line = '!'.repeat(78)
+  console.log(
+    `${line}\nMissing: ${absent.join(' ')}: ${what}. On Debian:\n  apt-get install --no-install-recommends ${[...new Set(absent.map((tool) => packages[tool]))].join(' ')}\n${line}`,
+  )
+}
+
+/** Runs the compiled tests and adds their totals to ours. Two at a time, on any machine: a test that passes only alone is found here. */
+async function runTests() {
+  const files = readdirSync(join(root, 'build/test'), { recursive: true })
+    .filter((path) => path.endsWith('.test.js') && (words.length === 0 || words.some((word) => path.includes(word))))
+    .map((path) => join('build/test', path))
+    .sort()
+  if (files.length === 0) throw new Error(`no test file matches ${words.join(' ')}`)
+  const args = [join(root, 'node_modules/tap/dist/esm/run.mjs'), 'run', '--reporter=tap', '--jobs=2', ...files]
+  const tap = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 2] })
+  const closed = new Promise((resolve) => tap.on('close', (code) => resolve(code ?? 1)))
+  const totals = await report(tap.stdout)
+  passed += totals.pass
+  failed += totals.fail
+  skipped += totals.skip + totals.todo
+  return closed
+}

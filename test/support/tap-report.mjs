@@ -1,0 +1,35 @@
+import { createInterface } from 'node:readline'
+
+/**
+ * Reads TAP and prints a line per file, every skip, every failure with its diagnosis, and what else tap says (the coverage table).
+ * tap's own reporters redraw the screen or print every assertion. Resolves to { pass, fail, skip, todo } in assertions.
+ */
+export async function report(tap) {
+  const totals = { pass: 0, fail: 0, skip: 0, todo: 0 }
+  let block // the lines of the file that is being read; undefined between files
+  for await (const line of createInterface({ input: tap })) {
+    const end = /^(not )?ok \d+ - (.*?)(?: # time=([\d.]+)(m?s))?$/.exec(line)
+    if (line.startsWith('# Subtest: ')) block = []
+    else if (end) {
+      printFile(end, block ?? [])
+      block = undefined
+    } else if (block) block.push(line)
+    else if (line.startsWith('# {')) count(line, totals)
+    else if (line.includes('|')) console.log(line)
+  }
+  return totals
+}
+
+function count(line, totals) {
+  for (const [, name, number] of line.matchAll(/(\w+): (\d+)/g)) if (name in totals) totals[name] += Number(number)
+}
+
+function printFile([, not, name, time, unit], block) {
+  const seconds = Number(time ?? 0) / (unit === 'ms' ? 1000 : 1)
+  console.log(`${not ? 'FAIL' : 'ok  '} ${name.replace(/^build\/test\//, '').replace(/\.js$/, '')} (${seconds.toFixed(1)} s)`)
+  for (const line of block) {
+    const skip = /^\s*ok \d+ - (.*?) ?# SKIP ?(.*)$/.exec(line)
+    if (skip) console.log(`     skipped: ${[skip[1], skip[2]].filter(Boolean).join(': ')}`)
+    else if (not && !/^\s*(ok |#|\d+\.\.|$)/.test(line)) console.log(`   | ${line}`)
+  }
+}
