@@ -1,0 +1,37 @@
+import { nameFromText } from '../dns/name.ts'
+import { found, noSuchName, noSuchType, soaRecord, TYPE } from './local-answer.ts'
+import type { Action } from './rule.ts'
+
+/** Nothing is there, the apex included: NXDOMAIN for every name and type. */
+export function nothing(zone: string): Action {
+  const soa = soaRecord(nameFromText(zone))
+  return (question) => noSuchName(question, soa)
+}
+
+/** Every name is there and holds nothing: NODATA for every name and type. */
+export function noData(zone: string): Action {
+  const soa = soaRecord(nameFromText(zone))
+  return (question) => noSuchType(question, soa)
+}
+
+/**
+ * An empty zone as RFC 6303 section 3 describes it: SOA and NS at the apex, nothing else. A DS question at the apex belongs to the parent (RFC 4035
+ * section 3.1.4.1) and is forwarded: its signed denial is what lets a validator accept the unsigned answers given here (RFC 6303 section 7, RFC 8375 section 4).
+ * `data` holds what a name known to the rule has, for one type.
+ */
+export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): Action {
+  const apex = nameFromText(zone)
+  const soa = soaRecord(apex)
+  const soaData = soa.subarray(apex.length + 10)
+  const at = data === undefined ? undefined : Buffer.from(nameFromText(data.at))
+  return (question, place) => {
+    if (place === 'apex' && question.type === TYPE.ds) return 'forward'
+    if (place === 'below') return noSuchName(question, soa)
+    const { type } = question
+    if (data !== undefined && (type === data.type || type === TYPE.any) && at?.equals(question.lower.subarray(0, -4)))
+      return found(question, [[data.type, data.rdata]])
+    if (place === 'apex' && (type === TYPE.soa || type === TYPE.any)) return found(question, [[TYPE.soa, soaData]])
+    if (place === 'apex' && type === TYPE.ns) return found(question, [[TYPE.ns, apex]])
+    return noSuchType(question, soa)
+  }
+}

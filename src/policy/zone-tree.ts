@@ -1,0 +1,84 @@
+import { labelsOf, nameFromText } from '../dns/name.ts'
+import type { Question } from '../resolve.ts'
+import type { Action, Place, Rule } from './rule.ts'
+
+interface Node {
+  readonly label: Uint8Array
+  readonly children: Node[]
+  action: Action | undefined
+}
+
+/** What a question's name met in the tree. */
+export interface Match {
+  readonly action: Action
+  readonly place: Place
+}
+
+/** Rules by name, from the last label down. */
+export interface ZoneTree {
+  /** The rule of the longest zone that the name is in; undefined if it is in none. Reads `question.lower` in place and allocates nothing on a miss. */
+  match(question: Question): Match | undefined
+  /** Number of labels of the name that `match` was last called for. */
+  readonly labelCount: number
+}
+
+/** A name of 255 octets has at most 127 labels. */
+const MAX_LABELS = 127
+
+/** Builds the tree; two rules for one zone are a mistake of ours and the later one wins. */
+export function zoneTree(rules: readonly Rule[]): ZoneTree {
+  const root: Node = { label: new Uint8Array(0), children: [], action: undefined }
+  for (const rule of rules) {
+    insert(root, rule.zone).action = rule.action
+    for (const name of rule.names ?? []) insert(root, name)
+  }
+  const labelAt = new Uint8Array(MAX_LABELS)
+  const tree = {
+    labelCount: 0,
+    match(question: Question): Match | undefined {
+      const name = question.lower
+      let count = 0
+      for (let at = 0; name[at]! !== 0 && count < MAX_LABELS; at += name[at]! + 1) labelAt[count++] = at
+      tree.labelCount = count
+      let node = root
+      let zone: Node | undefined
+      let left = count
+      while (left > 0) {
+        const child = childOf(node, name, labelAt[left - 1]!)
+        if (child === undefined) break
+        left -= 1
+        node = child
+        if (node.action !== undefined) zone = node
+      }
+      if (zone?.action === undefined) return undefined
+      return { action: zone.action, place: left > 0 ? 'below' : node === zone ? 'apex' : 'known' }
+    },
+  }
+  return tree
+}
+
+function insert(root: Node, name: string): Node {
+  let node = root
+  for (const text of labelsOf(nameFromText(name)).toReversed()) {
+    const label = Buffer.from(text, 'latin1')
+    let child = node.children.find((c) => label.equals(c.label))
+    if (child === undefined) {
+      child = { label, children: [], action: undefined }
+      node.children.push(child)
+    }
+    node = child
+  }
+  return node
+}
+
+/** Few children a node (64 at most) of few octets: comparing bytes in a row beats making a string to look up. */
+function childOf(node: Node, name: Uint8Array, at: number): Node | undefined {
+  const length = name[at]!
+  for (const child of node.children) if (child.label.length === length && sameOctets(child.label, name, at + 1)) return child
+  return undefined
+}
+
+function sameOctets(label: Uint8Array, name: Uint8Array, at: number): boolean {
+  for (let i = 0; i < label.length; i++) if (label[i] !== name[at + i]) return false
+  return true
+}
