@@ -1,0 +1,124 @@
+import type { Ede, Rcode } from '../errors.ts'
+import { OPTION, UDP_SIZE } from './edns.ts'
+import { HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
+import { type QueryScan, SOURCE_OPTION } from './query-scan.ts'
+
+const OPT_OCTETS = 11
+const SERVFAIL = 2
+
+/** An answer where it lies in memory: `length` octets at `at` of `page` (no OPT), then `ttlCount` two-octet offsets of its TTLs. */
+export interface Kept {
+  readonly page: Buffer
+  readonly at: number
+  readonly length: number
+  readonly ttlCount: number
+  readonly rcode: Rcode
+  readonly ede: Ede | undefined
+}
+
+/** The most that may be sent over UDP: 512 without an OPT, else what the client takes between 512 and 1232 (RFC 6891 section 6.2.5). */
+export function udpLimit(scan: QueryScan): number {
+  return scan.hasOpt ? Math.max(512, Math.min(scan.udpSize, UDP_SIZE)) : 512
+}
+
+/**
+ * Writes the reply to the query that `scan` describes: the kept answer with the client's ID, question (case kept), CD, and an OPT if and only if it sent one.
+ * TTLs fall by `elapsedS`. What does not fit `limit` becomes header, question and OPT with TC set; the EDE goes first. Returns the octets written; allocates nothing
+ * without an EDE or a source.
+ */
+export function writeReply(
+  out: Buffer,
+  at: number,
+  limit: number,
+  kept: Kept,
+  packet: Uint8Array,
+  scan: QueryScan,
+  elapsedS: number,
+  source: string | undefined,
+): number {
+  const optOctets = scan.hasOpt ? OPT_OCTETS : 0
+  const questionOctets = scan.questionEnd - scan.questionAt
+  const whole = kept.length + optOctets <= limit
+  const length = whole ? kept.length : HEADER_OCTETS + questionOctets
+  kept.page.copy(out, at, kept.at, kept.at + length)
+  for (let i = 0; i < questionOctets; i++) out[at + HEADER_OCTETS + i] = packet[scan.questionAt + i]!
+  writeFlags(out, at, kept.rcode, scan, whole)
+  if (whole) {
+    if (elapsedS > 0) ageTtls(out, at, kept, elapsedS)
+  } else {
+    putU32(out, at + 6, 0)
+    putU16(out, at + 10, 0)
+  }
+  return scan.hasOpt ? length + writeOpt(out, at + length, limit - length, at, kept, scan, source) : length
+}
+
+function writeFlags(out: Buffer, at: number, rcode: Rcode, scan: QueryScan, whole: boolean): void {
+  putU16(out, at, scan.id)
+  if (!whole) out[at + 2] = out[at + 2]! | 0x02
+  let low = out[at + 3]!
+  if ((scan.flags & 0x20) === 0 && !scan.dnssecOk) low &= 0xdf // AD only for who set AD or DO (RFC 6840 section 5.8)
+  low = (low & 0xef) | (scan.flags & 0x10)
+  out[at + 3] = rcode > 15 && !scan.hasOpt ? (low & 0xf0) | SERVFAIL : low
+}
+
+function ageTtls(out: Buffer, at: number, kept: Kept, elapsedS: number): void {
+  const offsets = kept.at + kept.length
+  for (let i = 0; i < kept.ttlCount; i++) {
+    const ttlAt = at + u16(kept.page, offsets + 2 * i)
+    const ttlS = u32(out, ttlAt)
+    putU32(out, ttlAt, ttlS > elapsedS ? ttlS - elapsedS : 0)
+  }
+}
+
+function writeOpt(
+  out: Buffer,
+  at: number,
+  room: number,
+  messageAt: number,
+  kept: Kept,
+  scan: QueryScan,
+  source: string | undefined,
+): number {
+  out[at] = 0
+  putU16(out, at + 1, 41)
+  putU16(out, at + 3, UDP_SIZE)
+  out[at + 5] = kept.rcode >>> 4
+  out[at + 6] = 0
+  putU16(out, at + 7, scan.dnssecOk ? 0x8000 : 0)
+  let length = OPT_OCTETS
+  if (source !== undefined) length += writeOption(out, at + length, room - length, SOURCE_OPTION, Buffer.from(source, 'latin1'))
+  if (kept.ede !== undefined) length += writeEde(out, at + length, room - length, kept.ede)
+  putU16(out, at + 9, length - OPT_OCTETS)
+  putU16(out, messageAt + 10, u16(out, messageAt + 10) + 1)
+  return length
+}
+
+function writeEde(out: Buffer, at: number, room: number, ede: Ede): number {
+  const code = Buffer.of(ede.code >>> 8, ede.code & 0xff)
+  if (ede.text !== undefined) {
+    const written = writeOption(out, at, room, OPTION.ede, Buffer.concat([code, Buffer.from(ede.text)]))
+    if (written > 0) return written
+  }
+  return writeOption(out, at, room, OPTION.ede, code)
+}
+
+function writeOption(out: Buffer, at: number, room: number, option: number, data: Buffer): number {
+  if (data.length + 4 > room) return 0
+  putU16(out, at, option)
+  putU16(out, at + 2, data.length)
+  data.copy(out, at + 4)
+  return data.length + 4
+}
+
+/** A reply with nothing but a header, the question where one could be read, and an OPT where the query had a readable one: FORMERR, NOTIMP, REFUSED, BADVERS. */
+export function errorReply(packet: Uint8Array, scan: QueryScan, rcode: Rcode, ede?: Ede): Buffer {
+  const question = scan.questionEnd === 0 ? new Uint8Array(0) : packet.subarray(scan.questionAt, scan.questionEnd)
+  const page = Buffer.alloc(HEADER_OCTETS + question.length)
+  putU16(page, 2, 0x8080 | (scan.flags & 0x7900) | (rcode & 0x0f))
+  if (question.length > 0) page[5] = 1
+  page.set(question, HEADER_OCTETS)
+  const bare = scan.questionEnd === 0 ? { ...scan, questionEnd: scan.questionAt } : scan
+  const out = Buffer.alloc(512)
+  const length = writeReply(out, 0, 512, { page, at: 0, length: page.length, ttlCount: 0, rcode, ede }, packet, bare, 0, undefined)
+  return out.subarray(0, length)
+}

@@ -1,0 +1,184 @@
+import { type Ede, EnigmError, type Rcode } from '../errors.ts'
+import type { Question } from '../resolve.ts'
+import { type Opt, optAt } from './edns.ts'
+import { HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
+import { nameLength, RecordCursor, TYPE } from './records.ts'
+
+/** What kind of answer a response is, told once (RFC 2308 section 2). */
+export type Kind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
+
+/** A response as it will be kept: no OPT, ID 0, question lower-cased, AA clear, RA set. `rcode` is the full 12 bits. */
+export interface Accepted {
+  readonly wire: Uint8Array
+  readonly rcode: Rcode
+  readonly kind: Kind
+  /** The lowest TTL of the records that count (RFC 2308 for negative ones), before any clamp; undefined: nothing says how long. */
+  readonly ttlS: number | undefined
+  readonly ede: Ede | undefined
+}
+
+/** RFC 2308 section 5: a negative answer lives at most three hours. */
+const MAX_NEGATIVE_TTL_S = 3 * 3600
+/** A TTL with the top bit set is taken as large and capped (RFC 8767 section 4): seven days. */
+const MAX_TTL_S = 7 * 86400
+
+interface Walk {
+  opt: Opt | undefined
+  additionalBeforeOpt: number
+  lowestTtlS: number | undefined
+  chainTtlS: number
+  hasType: boolean
+  negativeTtlS: number | undefined
+  end: number
+}
+
+/**
+ * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the records stay as they are, but for TTLs (Age subtracted, top bit
+ * capped) and the OPT, which is cut off with whatever stands behind it (pointers would shift). Clears AD unless `authenticated`. Throws `reply-malformed`.
+ */
+export function acceptReply(
+  reply: Uint8Array,
+  question: Question,
+  o: { readonly authenticated: boolean; readonly ageS: number },
+): Accepted {
+  const walk = walkReply(reply, question.type)
+  const rcode = (walk.opt === undefined ? 0 : walk.opt.extendedRcode << 4) | (reply[3]! & 0x0f)
+  if (u16(reply, 4) === 0) return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede: walk.opt?.ede }
+  const wire = withoutOpt(reply, walk)
+  putU16(wire, 0, 0)
+  wire[2] = (wire[2]! & 0x02) | 0x81
+  wire[3] = (wire[3]! & (o.authenticated ? 0x3f : 0x1f)) | 0x80
+  wire.set(question.lower, HEADER_OCTETS)
+  const kind = kindOf(wire, rcode, walk.hasType)
+  const whole =
+    kind === 'positive' ? walk.lowestTtlS : walk.negativeTtlS === undefined ? undefined : Math.min(walk.negativeTtlS, walk.chainTtlS)
+  const ttlS = whole === undefined || kind === 'failure' || kind === 'truncated' ? undefined : Math.max(0, whole - o.ageS)
+  // RFC 2308 section 5: a negative answer's SOA is handed on with what is left of the negative TTL.
+  const capS = kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S)
+  rewriteTtls(wire, (own) => Math.min(capS, Math.max(0, own - o.ageS)))
+  return { wire, rcode, kind, ttlS, ede: walk.opt?.ede }
+}
+
+function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): Kind {
+  if (wire[2]! & 0x02) return 'truncated'
+  if (rcode === 3) return 'nxdomain'
+  if (rcode !== 0) return 'failure'
+  return hasType ? 'positive' : 'nodata'
+}
+
+function walkReply(reply: Uint8Array, qtype: number): Walk {
+  const cursor = new RecordCursor(reply)
+  const walk: Walk = {
+    opt: undefined,
+    additionalBeforeOpt: 0,
+    lowestTtlS: undefined,
+    chainTtlS: MAX_NEGATIVE_TTL_S,
+    hasType: false,
+    negativeTtlS: undefined,
+    end: 0,
+  }
+  while (cursor.next()) {
+    if (cursor.type === TYPE.OPT) {
+      if (walk.opt !== undefined || cursor.section !== 3) throw malformed('more than one OPT, or one outside the additional section')
+      walk.opt = optAt(reply, cursor)
+      continue
+    }
+    if (cursor.section === 3 && walk.opt === undefined) walk.additionalBeforeOpt++
+    if (!rdataNamesHold(reply, cursor)) throw malformed('a name in a record is malformed')
+    const ttlS = cappedTtl(cursor.ttlS)
+    walk.lowestTtlS = Math.min(walk.lowestTtlS ?? ttlS, ttlS)
+    if (cursor.section === 1) {
+      walk.chainTtlS = Math.min(walk.chainTtlS, ttlS)
+      if (cursor.type === qtype || qtype === 255) walk.hasType = true
+    }
+    if (cursor.section === 2 && cursor.type === TYPE.SOA && cursor.rdLength >= 22) {
+      const minimum = cappedTtl(u32(reply, cursor.rdataAt + cursor.rdLength - 4))
+      walk.negativeTtlS = Math.min(ttlS, minimum, MAX_NEGATIVE_TTL_S)
+    }
+  }
+  if (cursor.malformed) throw malformed('a record runs past the end')
+  walk.end = cursor.end
+  return walk
+}
+
+/** Names inside the record types that clients decompress are followed once here, so that no pointer loop of an upstream's reaches a client (CVE-2026-2291). */
+function rdataNamesHold(reply: Uint8Array, cursor: RecordCursor): boolean {
+  const end = cursor.rdataAt + cursor.rdLength
+  const nameEnds = (at: number): number => {
+    const length = nameLength(reply, at)
+    return length === 0 || at + length > end ? 0 : at + length
+  }
+  switch (cursor.type) {
+    case TYPE.NS:
+    case TYPE.CNAME:
+    case TYPE.PTR:
+    case TYPE.DNAME:
+      return nameEnds(cursor.rdataAt) === end
+    case TYPE.MX:
+      return cursor.rdLength > 2 && nameEnds(cursor.rdataAt + 2) === end
+    case TYPE.SOA: {
+      const mailbox = nameEnds(cursor.rdataAt)
+      const fixed = mailbox === 0 ? 0 : nameEnds(mailbox)
+      return fixed !== 0 && fixed + 20 === end
+    }
+    case TYPE.A:
+      return cursor.rdLength === 4
+    case TYPE.AAAA:
+      return cursor.rdLength === 16
+    default:
+      return true
+  }
+}
+
+function withoutOpt(reply: Uint8Array, walk: Walk): Uint8Array {
+  if (walk.opt === undefined) return reply.slice(0, walk.end)
+  const wire = reply.slice(0, walk.opt.at)
+  putU16(wire, 10, walk.additionalBeforeOpt)
+  return wire
+}
+
+function cappedTtl(ttlS: number): number {
+  return Math.min(ttlS, MAX_TTL_S)
+}
+
+/** Rewrites the TTL of every record of `wire` (no OPT in it) in place. */
+export function rewriteTtls(wire: Uint8Array, to: (ttlS: number) => number): void {
+  const cursor = new RecordCursor(wire)
+  while (cursor.next()) putU32(wire, cursor.ttlAt, to(cappedTtl(cursor.ttlS)))
+}
+
+function malformed(why: string): EnigmError {
+  return new EnigmError('reply-malformed', `The reply is not a DNS message: ${why}.`)
+}
+
+/** One record as uncompressed wire bytes, class IN. */
+export function record(name: Uint8Array, type: number, ttlS: number, rdata: Uint8Array): Uint8Array {
+  const out = new Uint8Array(name.length + 10 + rdata.length)
+  out.set(name)
+  putU16(out, name.length, type)
+  putU16(out, name.length + 2, 1)
+  putU32(out, name.length + 4, ttlS)
+  putU16(out, name.length + 8, rdata.length)
+  out.set(rdata, name.length + 10)
+  return out
+}
+
+/** A response made here: ID 0, RD and RA set, the question lower-cased, the records as given (wire bytes, see `record`). The upper bits of `rcode` go into the OPT later. */
+export function synthesise(
+  question: Question,
+  a: { readonly rcode: Rcode; readonly answers?: readonly Uint8Array[]; readonly authority?: readonly Uint8Array[] },
+): Uint8Array {
+  const records = [...(a.answers ?? []), ...(a.authority ?? [])]
+  const wire = new Uint8Array(records.reduce((sum, r) => sum + r.length, HEADER_OCTETS + question.lower.length))
+  putU16(wire, 2, 0x8180 | (a.rcode & 0x0f))
+  wire[5] = 1
+  putU16(wire, 6, a.answers?.length ?? 0)
+  putU16(wire, 8, a.authority?.length ?? 0)
+  wire.set(question.lower, HEADER_OCTETS)
+  let at = HEADER_OCTETS + question.lower.length
+  for (const r of records) {
+    wire.set(r, at)
+    at += r.length
+  }
+  return wire
+}

@@ -1,0 +1,104 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { questionOf } from '../../src/dns/message.ts'
+import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
+import { acceptReply, synthesise } from '../../src/dns/response.ts'
+import { ttlOffsets } from '../../src/dns/ttl.ts'
+import type { Question } from '../../src/resolve.ts'
+import { bytes, optRecord, type QuerySpec, query, response, rr, soa, u16s } from '../support/messages.ts'
+
+function question(spec: QuerySpec = {}): Question {
+  const packet = query(spec)
+  const scan = newScan()
+  scanQuery(packet, 0, packet.length, scan)
+  return questionOf(packet, scan)
+}
+const accept = (reply: Uint8Array, ageS = 0, authenticated = true) => acceptReply(reply, question(), { authenticated, ageS })
+
+t.test('a positive answer: lowest TTL of all records; AA cleared, RA set, ID 0', async (t) => {
+  const got = accept(response({ id: 99, flags: 0x0400, answers: [rr({ ttlS: 300 }), rr({ ttlS: 60 })] }))
+  t.match(got, { kind: 'positive', rcode: 0, ttlS: 60 })
+  t.equal(got.wire[0], 0)
+  t.equal(got.wire[2]! & 0x04, 0)
+  t.equal(got.wire[3]! & 0x80, 0x80)
+})
+t.test('AD is kept from an authenticated link only', async (t) => {
+  const reply = response({ flags: 0x20, answers: [rr()] })
+  t.equal(accept(reply).wire[3]! & 0x20, 0x20)
+  t.equal(accept(reply, 0, false).wire[3]! & 0x20, 0)
+})
+t.test('RFC 2308: negative TTL is the lowest of SOA TTL, MINIMUM and the chain, at most three hours', async (t) => {
+  t.match(accept(response({ rcode: 3, authority: [soa({ ttlS: 3600, minimumS: 900 })] })), { kind: 'nxdomain', ttlS: 900 })
+  t.match(accept(response({ rcode: 3, authority: [soa({ ttlS: 60, minimumS: 900 })] })), { ttlS: 60 })
+  t.match(accept(response({ authority: [soa({ ttlS: 90000, minimumS: 90000 })] })), { kind: 'nodata', ttlS: 10800 })
+  const cname = rr({ type: 5, ttlS: 30, rdata: bytes(0xc0, 12) })
+  t.match(accept(response({ answers: [cname], authority: [soa()] })), { kind: 'nodata', ttlS: 30 })
+})
+t.test('RFC 2308 section 5: nothing without an SOA', async (t) => {
+  t.match(accept(response({ rcode: 3 })), { kind: 'nxdomain', ttlS: undefined })
+})
+t.test('RFC 2308 section 5: the SOA goes out with the negative TTL, so that it cannot be kept longer downstream', async (t) => {
+  const { wire } = accept(response({ rcode: 3, authority: [soa({ ttlS: 3600, minimumS: 900 })] }))
+  const [at] = ttlOffsets(wire)
+  t.equal(Buffer.from(wire).readUInt32BE(at), 900)
+})
+t.test('RFC 8484: Age is subtracted, on the wire too', async (t) => {
+  const got = accept(response({ answers: [rr({ ttlS: 300 })] }), 100)
+  t.equal(got.ttlS, 200)
+  t.equal(Buffer.from(got.wire).readUInt32BE(ttlOffsets(got.wire)[0]!), 200)
+})
+t.test('RFC 8767: a TTL with the top bit set is capped', async (t) => {
+  t.equal(accept(response({ answers: [rr({ ttlS: 0xffffffff })] })).ttlS, 7 * 86400)
+})
+t.test('the OPT goes, and what stands behind it; what stands before stays', async (t) => {
+  const glue = rr({ name: 'ns.example.com' })
+  const opt = optRecord({ options: u16s(12, 2, 0) })
+  const last = accept(response({ answers: [rr()], additional: [glue, opt] })).wire
+  const first = accept(response({ answers: [rr()], additional: [opt, glue] })).wire
+  t.equal(Buffer.from(last).readUInt16BE(10), 1)
+  t.equal(Buffer.from(first).readUInt16BE(10), 0)
+  t.equal(last.length - first.length, glue.length)
+})
+t.test('extended RCODE and EDE come from the OPT', async (t) => {
+  const opt = bytes(0, u16s(41, 1232), 1, 0, u16s(0, 8), u16s(15, 4, 6), [0x68, 0x69])
+  t.match(accept(response({ rcode: 7, additional: [opt] })), { rcode: 23, kind: 'failure', ede: { code: 6, text: 'hi' } })
+})
+t.test('an error without a question is answered with the question', async (t) => {
+  t.same(accept(u16s(0, 0x8182, 0, 0, 0, 0)).wire, synthesise(question(), { rcode: 2 }))
+})
+const broken: [string, Uint8Array][] = [
+  ['more records than counted out', bytes(u16s(0, 0x8180, 1, 9, 0, 0), query().subarray(12), rr())],
+  ['RDLENGTH past the end', bytes(u16s(0, 0x8180, 1, 1, 0, 0), query().subarray(12), rr().subarray(0, 12), [0xff, 0xff])],
+  ['a pointer to itself', bytes(u16s(0, 0x8180, 1, 1, 0, 0), query().subarray(12), [0xc0, 33], u16s(1, 1, 0, 9, 4, 1, 1))],
+  ['a CNAME target that loops', response({ answers: [rr({ type: 5, rdata: bytes(0xc0, 45) })] })],
+  ['two OPTs', response({ additional: [optRecord({}), optRecord({})] })],
+  ['an A of three octets', response({ answers: [rr({ rdata: bytes(1, 2, 3) })] })],
+]
+for (const [what, reply] of broken) t.test(`malformed: ${what}`, async (t) => t.throws(() => accept(reply), { code: 'reply-malformed' }))
+
+t.test('any octets behind a header: accepted or reply-malformed, nothing else', async () => {
+  const head = response({}).subarray(4)
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 2000 }), fc.nat(5), (octets, count) => {
+      const reply = bytes(u16s(0, 0x8180), u16s(1, count, 1, 1), head.subarray(8), octets)
+      try {
+        accept(reply)
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'reply-malformed') throw error
+      }
+    }),
+    { numRuns: 3000 },
+  )
+})
+t.test('the worst 64 KiB is walked in under 50 ms', async (t) => {
+  const chain: number[] = []
+  for (let at = 33; at < 16000; at += 2) chain.push(0xc0 | ((at - 2 < 33 ? 12 : at - 2) >> 8), (at - 2 < 33 ? 12 : at - 2) & 0xff)
+  const hops = rr({ name: Uint8Array.of(0), type: 99, rdata: Uint8Array.from(chain) })
+  const tail = Array.from({ length: 3500 }, () => bytes([0xc0 | (15900 >> 8), 15900 & 0xff], u16s(99, 1, 0, 60, 0)))
+  const reply = response({ answers: [hops, ...tail] })
+  const from = process.hrtime.bigint()
+  try {
+    accept(reply)
+  } catch {}
+  t.ok(Number(process.hrtime.bigint() - from) / 1e6 < 50)
+})
