@@ -1,0 +1,78 @@
+import { pino } from 'pino'
+import type { Emit, Event } from './events.ts'
+
+/** JSON lines on standard error; no query name and no client address can get in, since no event holds one. */
+export interface Log {
+  readonly event: Emit
+  info(message: string): void
+  warn(message: string): void
+}
+
+/** The same fault of the same link is written at most once a minute: a dead network must not fill a disk. */
+const REPEAT_MS = 60_000
+const MAX_REMEMBERED = 256
+
+/** A log at `level`. Writing is synchronous: the last line before a crash is the one that matters. */
+export function createLog(level: string): Log {
+  const out = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  const written = new Map<string, number>()
+  const isRepeat = (key: string) => {
+    const now = performance.now()
+    const last = written.get(key)
+    if (last !== undefined && now - last < REPEAT_MS) return true
+    if (written.size >= MAX_REMEMBERED) written.clear()
+    written.set(key, now)
+    return false
+  }
+  return {
+    event(event) {
+      const line = lineOf(event)
+      if (line === undefined || (line.level === 'warn' && isRepeat(JSON.stringify(line.fields)))) return
+      out[line.level](line.fields, line.message)
+    },
+    info: (message) => out.info(message),
+    warn: (message) => out.warn(message),
+  }
+}
+
+interface Line {
+  readonly level: 'info' | 'warn' | 'debug'
+  readonly fields: Readonly<Record<string, unknown>>
+  readonly message: string
+}
+
+function lineOf(event: Event): Line | undefined {
+  switch (event.type) {
+    case 'link.up': {
+      const { resolver, transport, address, handshakeMs, protection } = event
+      return {
+        level: 'info',
+        fields: { resolver, transport, address, handshakeMs: Math.round(handshakeMs), ...protection },
+        message: 'link up',
+      }
+    }
+    case 'link.down':
+      return { level: 'debug', fields: { resolver: event.resolver, transport: event.transport, code: event.code }, message: 'link down' }
+    case 'link.failed':
+      return {
+        level: 'warn',
+        fields: { resolver: event.resolver, transport: event.transport, code: event.code, detail: event.detail },
+        message: 'link failed',
+      }
+    case 'link.mismatch':
+      return {
+        level: 'warn',
+        fields: { resolver: event.resolver, transport: event.transport },
+        message: 'a reply that matches no question was ignored',
+      }
+    case 'plaintext':
+      return { level: 'warn', fields: { cause: event.cause }, message: 'a cleartext packet left the host' }
+    case 'fault':
+      return { level: 'warn', fields: { where: event.where }, message: 'an internal fault' }
+    case 'service.started':
+    case 'service.stopping':
+      return { level: 'info', fields: {}, message: event.type.replace('.', ' ') }
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,169 @@
+import t from 'tap'
+import { AnswerCache } from '../src/cache/answer-cache.ts'
+import { coalesce } from '../src/cache/in-flight.ts'
+import { remember } from '../src/cache/remember.ts'
+import { readOpt } from '../src/dns/edns.ts'
+import { EnigmError } from '../src/errors.ts'
+import type { Answer, Client, Query, Resolve } from '../src/resolve.ts'
+import { compose } from '../src/resolver.ts'
+import { createResponder } from '../src/responder.ts'
+import { FakeClock } from './support/fake-clock.ts'
+import { decodedFlags } from './support/flags.ts'
+import { bytes, query, type ResponseSpec, response, rr, u16s } from './support/messages.ts'
+
+const UDP: Client = { address: '127.0.0.1', transport: 'udp' }
+const TCP: Client = { address: '127.0.0.1', transport: 'tcp' }
+
+function answerOf(spec: ResponseSpec = {}, more: Partial<Answer> = {}): Answer {
+  return {
+    wire: response({ answers: [rr({ ttlS: 300 })], ...spec }),
+    rcode: 0,
+    storeS: 300,
+    from: { upstream: 'one', transport: 'dot' },
+    ...more,
+  }
+}
+
+function house(end: Resolve) {
+  const clock = new FakeClock()
+  const cache = new AnswerCache(1 << 20)
+  const asked: Query[] = []
+  const resolve = compose([coalesce({ questions: 2, waitersPerQuestion: 2 }), remember(cache, clock)], (q, ask) => {
+    asked.push(q)
+    return end(q, ask)
+  })
+  const faults: string[] = []
+  const responder = createResponder({
+    cache,
+    clock,
+    emit: (event) => event.type === 'fault' && faults.push(event.where),
+    counts: { hits: 0, misses: 0 },
+    current: () => ({ resolve, timeoutMs: 4000 }),
+  })
+  const out = Buffer.alloc(70_000)
+  const hit = (packet: Uint8Array, limit = 1232) => out.subarray(0, responder.now(packet, 0, packet.length, out, 0, limit, 0))
+  const miss = async (packet: Uint8Array, client = UDP) => Buffer.from((await responder.later(packet, client)) ?? [])
+  return { clock, cache, asked, faults, hit, miss, responder }
+}
+const house1 = () => house(async () => answerOf())
+
+t.test('a miss, then a hit: the same reply, with the ID, case and TTL of its moment', async (t) => {
+  const h = house1()
+  const first = await h.miss(query({ name: 'WWW.Example.com', id: 7 }))
+  await h.clock.advance(10_000)
+  const second = h.hit(query({ name: 'wwW.exAmple.com', id: 8 }))
+  t.equal(h.asked.length, 1)
+  t.equal(first.readUInt16BE(0), 7)
+  t.equal(second.readUInt16BE(0), 8)
+  t.equal(second.subarray(13, 16).toString(), 'wwW')
+  t.equal(first.readUInt32BE(first.length - 10), 300)
+  t.equal(second.readUInt32BE(second.length - 10), 290)
+})
+t.test('an OPT if and only if the query had one', async (t) => {
+  const h = house1()
+  t.equal(readOpt(await h.miss(query())), undefined)
+  t.match(readOpt(h.hit(query({ opt: {} }))), { udpSize: 1232, dnssecOk: false, padded: false })
+  t.match(readOpt(await h.miss(query({ opt: { dnssecOk: true } }))), { dnssecOk: true })
+  t.equal(h.asked.length, 2, 'DO is a question of its own')
+})
+t.test('AD only for a client that set AD or DO; CD comes back; AA is clear, RA set', async (t) => {
+  const h = house(async () => answerOf({ flags: 0x20 }))
+  t.match(decodedFlags(await h.miss(query())), { ad: false, cd: false, aa: false, ra: true, rd: true, qr: true })
+  t.match(decodedFlags(h.hit(query({ flags: 0x0120 }))), { ad: true })
+  t.match(decodedFlags(await h.miss(query({ flags: 0x0110 }))), { cd: true })
+})
+t.test('what is larger than the client takes becomes header, question and OPT with TC', async (t) => {
+  const big = house(async () => answerOf({ answers: [rr({ type: 16, rdata: new Uint8Array(900) })] }))
+  const cut = await big.miss(query())
+  t.match(decodedFlags(cut), { tc: true })
+  t.equal(cut.length, query().length)
+  t.equal(cut.readUInt32BE(6), 0)
+  t.equal(decodedFlags(big.hit(query({ opt: { size: 1232 } }))).tc, false)
+  t.equal(decodedFlags(big.hit(query({ opt: { size: 100 } }))).tc, true, 'a size under 512 means 512')
+  t.equal(big.hit(query({ opt: { size: 800 } })).length, query().length + 11)
+  t.equal(decodedFlags(await big.miss(query(), TCP)).tc, false)
+  t.equal(decodedFlags(big.hit(query(), 65535)).tc, false)
+})
+t.test('an answer of 65,535 octets fits a TCP reply without an OPT and is cut with one', async (t) => {
+  const room = 65535 - response({ answers: [rr({ type: 16, rdata: new Uint8Array(0) })] }).length
+  const h = house(async () => answerOf({ answers: [rr({ type: 16, rdata: new Uint8Array(room) })] }))
+  t.equal((await h.miss(query(), TCP)).length, 65535)
+  t.equal(decodedFlags(await h.miss(query({ opt: {} }), TCP)).tc, true)
+})
+t.test('an extended RCODE without an OPT in the query becomes SERVFAIL', async (t) => {
+  const h = house(async () => answerOf({ rcode: 7, answers: [] }, { rcode: 23 }))
+  t.equal((await h.miss(query()))[3]! & 15, 2)
+  t.equal(readOpt(await h.miss(query({ opt: {} })))?.extendedRcode, 1)
+})
+t.test('EDE goes to EDNS clients, and goes first when space is short', async (t) => {
+  const h = house(async () => answerOf({ answers: [rr({ rdata: new Uint8Array(440) })] }, { ede: { code: 6, text: 'x'.repeat(40) } }))
+  t.equal(readOpt(await h.miss(query())), undefined)
+  t.match(readOpt(await h.miss(query({ opt: { size: 1232 } }))), { ede: { code: 6, text: 'x'.repeat(40) } })
+  const tight = await h.miss(query({ opt: { size: 512 } }))
+  t.match(readOpt(tight)?.ede, { code: 6, text: undefined })
+  t.equal(decodedFlags(tight).tc, false)
+})
+t.test('identical questions in flight share one upstream query; too many waiters fail at once', async (t) => {
+  let release = () => {}
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const h = house(async () => gate.then(() => answerOf()))
+  const replies = [h.miss(query({ id: 1 })), h.miss(query({ id: 2, name: 'WWW.EXAMPLE.COM' })), h.miss(query({ id: 3, opt: {} }))]
+  const third = await replies[2]!
+  t.equal(third[3]! & 15, 2)
+  t.match(readOpt(third)?.ede, { text: 'overloaded' })
+  release()
+  t.equal((await replies[0]!)[3]! & 15, 0)
+  t.equal((await replies[1]!).readUInt16BE(0), 2)
+  t.equal(h.asked.length, 1)
+})
+t.test('a failure of ours is a SERVFAIL with an EDE, and is never kept against the question', async (t) => {
+  const h = house(async () => {
+    throw new EnigmError('pin-mismatch', 'no pin matches')
+  })
+  const reply = await h.miss(query({ opt: {} }))
+  t.equal(reply[3]! & 15, 2)
+  t.match(readOpt(reply)?.ede, { code: 23, text: 'pin-mismatch' })
+  t.equal(h.cache.entries, 0)
+  t.same(h.faults, [])
+})
+t.test('a bug behind the pipeline is a SERVFAIL and a fault on record', async (t) => {
+  const h = house(async () => {
+    throw new TypeError('x is undefined')
+  })
+  t.equal((await h.miss(query()))[3]! & 15, 2)
+  t.same(h.faults, ['resolve'])
+})
+t.test('our option tells where an answer came from, to who asked', async (t) => {
+  const h = house1()
+  const withOption = query({ opt: { options: u16s(65280, 0) } })
+  const told = async () => (await h.miss(withOption)).toString('latin1')
+  t.match(await told(), /one\/dot$/)
+  t.equal(h.hit(withOption).length, 0, 'left to the slow path')
+  t.match(await told(), /cache$/)
+})
+const refused: [string, Uint8Array, number][] = [
+  ['FORMERR for two questions', bytes(u16s(9, 0x100, 2, 0, 0, 0), query().subarray(12), query().subarray(12)), 1],
+  ['FORMERR for none', u16s(9, 0x100, 0, 0, 0, 0), 1],
+  ['NOTIMP for UPDATE', query({ id: 9, flags: 0x2800 }), 4],
+  ['REFUSED for RD=0', query({ id: 9, flags: 0 }), 5],
+  ['REFUSED for AXFR', query({ id: 9, type: 252 }), 5],
+]
+for (const [what, packet, rcode] of refused) {
+  t.test(what, async (t) => {
+    const reply = await house1().miss(packet)
+    t.equal(reply.readUInt16BE(0), 9)
+    t.equal(reply[3]! & 15, rcode)
+    t.equal(reply[2]! & 0x80, 0x80)
+  })
+}
+t.test('BADVERS for EDNS version 1, in the upper bits', async (t) => {
+  const reply = await house1().miss(query({ opt: { version: 1 } }))
+  t.match(readOpt(reply), { extendedRcode: 1, version: 0 })
+  t.equal(reply[3]! & 15, 0)
+})
+t.test('silence for a response and for less than a header', async (t) => {
+  t.equal((await house1().miss(response())).length, 0)
+  t.equal((await house1().miss(bytes(1, 2))).length, 0)
+})
