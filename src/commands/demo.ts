@@ -1,0 +1,51 @@
+import { Command } from 'commander'
+import { systemClock, systemRandom } from '../clock.ts'
+import { show } from '../demo/show.ts'
+import { setStage } from '../demo/stage.ts'
+
+/** `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if anything did not go as the screen says. */
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('show the whole thing on loopback: the daemon, an embedded trusted resolver, and what an observer of the link sees')
+    .option('--once', 'end after the first screen')
+    .action(async (options: { once?: boolean }) => {
+      process.exitCode = await demo(options.once === true, (line) => console.log(line))
+    })
+}
+
+/** Runs the demo until it ends or is told to (SIGINT, SIGTERM), cleans up, and returns the exit code. */
+async function demo(once: boolean, say: (line: string) => void): Promise<number> {
+  const time = systemClock()
+  const told = signalled()
+  try {
+    const setting = setStage(time)
+    const stage = await Promise.race([setting, told])
+    if (stage === 'told') {
+      const late = await setting.catch(() => undefined)
+      await late?.strike()
+      return 0
+    }
+    try {
+      const faults = await Promise.race([show(stage, say, time, systemRandom), stage.broken, told])
+      if (faults === 'told') return 0
+      for (const fault of faults) say(`WRONG: ${fault}`)
+      if (faults.length > 0) return 1
+      if (once) return 0
+      say('Ctrl-C ends the demo.')
+      await Promise.race([told, stage.broken])
+      return 0
+    } finally {
+      await stage.strike()
+    }
+  } catch (error) {
+    console.error(`demo: ${error instanceof Error ? error.message : String(error)}`)
+    return 1
+  }
+}
+
+/** Resolves at the first signal; later ones change nothing, so that an impatient second Ctrl-C leaves no daemon and no files behind. */
+function signalled(): Promise<'told'> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('told'))
+  })
+}

@@ -1,0 +1,71 @@
+import { createSocket } from 'node:dgram'
+import { connect } from 'node:net'
+import type { Clock, Random } from '../clock.ts'
+import { FrameReader, framed } from '../dns/framing.ts'
+import { headerRcode, idOf, setId, upstreamQuery } from '../dns/message.ts'
+import { nameFromText } from '../dns/name.ts'
+import { RecordCursor } from '../dns/records.ts'
+
+const TYPES: Readonly<Record<string, number>> = { A: 1, CNAME: 5, TXT: 16, AAAA: 28 }
+const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED']
+const GIVE_UP_MS = 6000
+
+/** What a client got, and how long it waited. `text` is the data of the last record of the asked type, else the RCODE's name. */
+export interface Heard {
+  readonly text: string
+  readonly ms: number
+}
+
+/** Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects when nothing comes back within six seconds. */
+export async function ask(port: number, over: 'udp' | 'tcp', name: string, type: 'A' | 'TXT', time: Clock, random: Random): Promise<Heard> {
+  const wire = nameFromText(name)
+  const number = TYPES[type] ?? 1
+  const question = Uint8Array.of(...wire, number >> 8, number & 255, 0, 1)
+  const query = upstreamQuery({ wire: question, lower: question, type: number, class: 1 }, false)
+  setId(query, random.below(65536))
+  const began = time.nowMs()
+  const reply = await (over === 'udp' ? overUdp(port, query, time) : overTcp(port, query, time))
+  return { text: readable(reply, number), ms: time.nowMs() - began }
+}
+
+function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp4')
+    const timer = time.setTimer(GIVE_UP_MS, () => settle(() => reject(new Error('no reply over UDP'))))
+    const settle = (how: () => void) => {
+      timer.cancel()
+      socket.close()
+      how()
+    }
+    socket.on('error', (error) => settle(() => reject(error)))
+    socket.on('message', (reply) => idOf(reply) === idOf(query) && settle(() => resolve(reply)))
+    socket.send(query, port, '127.0.0.1')
+  })
+}
+
+function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1')
+    const reader = new FrameReader()
+    const settle = (how: () => void) => {
+      timer.cancel()
+      socket.destroy()
+      how()
+    }
+    const timer = time.setTimer(GIVE_UP_MS, () => settle(() => reject(new Error('no reply over TCP'))))
+    socket.on('connect', () => socket.write(framed(query)))
+    socket.on('error', (error) => settle(() => reject(error)))
+    socket.on('data', (chunk) => reader.push(chunk, (reply) => settle(() => resolve(Uint8Array.from(reply)))))
+  })
+}
+
+function readable(reply: Uint8Array, type: number): string {
+  const cursor = new RecordCursor(reply)
+  let text = RCODES[headerRcode(reply)] ?? `RCODE ${headerRcode(reply)}`
+  while (cursor.next()) {
+    if (cursor.section !== 1 || cursor.type !== type) continue
+    const data = reply.subarray(cursor.rdataAt, cursor.rdataAt + cursor.rdLength)
+    text = type === TYPES.A ? data.join('.') : `"${Buffer.from(data.subarray(1)).toString('latin1')}"`
+  }
+  return text
+}

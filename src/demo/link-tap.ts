@@ -1,0 +1,92 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** TLS content types (RFC 8446 section 5.1). In TLS 1.3 everything after the hello travels as application data. */
+const APPLICATION_DATA = 23
+const RECORD_HEADER_OCTETS = 5
+
+/** What somebody on the path sees of one TLS record: when, which way, how many octets, whether it is application data. Never its content. */
+export interface SeenRecord {
+  readonly atMs: number
+  readonly direction: 'out' | 'in'
+  readonly octets: number
+  readonly applicationData: boolean
+}
+
+/** A wire tap on the link between the daemon and its resolver. */
+export interface LinkTap {
+  readonly port: number
+  /** Everything seen so far, oldest first. */
+  readonly seen: readonly SeenRecord[]
+  /** TCP connections so far. */
+  readonly connections: number
+  close(): Promise<void>
+}
+
+/** Listens on a free loopback port, passes every octet on to `targetPort`, and reads nothing but the five-octet record headers. `nowMs` stamps what is seen. */
+export async function tapLink(targetPort: number, nowMs: () => number): Promise<LinkTap> {
+  const seen: SeenRecord[] = []
+  const sockets = new Set<Socket>()
+  let connections = 0
+  const server = createServer((client) => {
+    connections++
+    const far = connect(targetPort, '127.0.0.1')
+    pass(client, far, (record) => seen.push({ ...record, atMs: nowMs(), direction: 'out' }))
+    pass(far, client, (record) => seen.push({ ...record, atMs: nowMs(), direction: 'in' }))
+    for (const socket of [client, far]) {
+      sockets.add(socket)
+      socket.setNoDelay()
+      socket.on('close', () => sockets.delete(socket))
+    }
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    seen,
+    get connections() {
+      return connections
+    },
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy()
+        server.close(() => resolve())
+      }),
+  }
+}
+
+type Sized = Pick<SeenRecord, 'octets' | 'applicationData'>
+
+function pass(from: Socket, to: Socket, onRecord: (record: Sized) => void): void {
+  const count = recordCounter(onRecord)
+  from.on('data', (chunk) => {
+    count(chunk)
+    to.write(chunk)
+  })
+  from.on('end', () => to.end())
+  from.on('error', () => to.destroy())
+  from.on('close', () => to.destroy())
+}
+
+/** Follows a TLS stream by its record headers, across any chunking, and keeps at most one header. */
+export function recordCounter(onRecord: (record: Sized) => void): (chunk: Uint8Array) => void {
+  const header: number[] = []
+  let skip = 0
+  return (chunk) => {
+    for (let at = 0; at < chunk.length; ) {
+      if (skip > 0) {
+        const step = Math.min(skip, chunk.length - at)
+        skip -= step
+        at += step
+        continue
+      }
+      header.push(chunk[at++] ?? 0)
+      if (header.length < RECORD_HEADER_OCTETS) continue
+      const [type, , , high = 0, low = 0] = header
+      skip = (high << 8) | low
+      header.length = 0
+      onRecord({ octets: skip + RECORD_HEADER_OCTETS, applicationData: type === APPLICATION_DATA })
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import type { Clock, Random } from '../clock.ts'
+import type { StatusDocument } from '../posture/document.ts'
+import { ask } from './ask.ts'
+import type { SeenRecord } from './link-tap.ts'
+import type { Stage } from './stage.ts'
+
+interface Act {
+  readonly name: string
+  readonly type: 'A' | 'TXT'
+  readonly over: 'udp' | 'tcp'
+  readonly expect: string
+  readonly onLink: boolean
+  readonly note: string
+}
+
+/** What is asked, and what must come of it: the demo fails if an act does not do what it says. */
+const ACTS: readonly Act[] = [
+  { name: 'www.demo.example', type: 'A', over: 'udp', expect: '192.0.2.80', onLink: true, note: 'asked over DoT' },
+  { name: 'www.demo.example', type: 'A', over: 'udp', expect: '192.0.2.80', onLink: false, note: 'from the cache' },
+  { name: 'no-such-name.demo.example', type: 'A', over: 'udp', expect: 'NXDOMAIN', onLink: true, note: 'asked over DoT' },
+  { name: 'demo.example', type: 'TXT', over: 'tcp', expect: '"hello"', onLink: true, note: 'asked over DoT' },
+  { name: 'printer.local', type: 'A', over: 'udp', expect: 'NXDOMAIN', onLink: false, note: 'answered here' },
+]
+
+/** Prints the first screen (80 columns, 24 lines) to `say` while it happens. Returns what did not go as it must; empty is success. */
+export async function show(stage: Stage, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
+  const faults: string[] = []
+  say('enigm-dns demo. All of it on loopback; it protects NOTHING on this machine yet.')
+  say('')
+  say(`  a client -> enigm-dns, 127.0.0.1:${stage.port} -> TLS 1.3 -> an embedded trusted resolver`)
+  say('')
+  const before = await stage.status()
+  if (before?.state !== 'protected') faults.push(`the state is ${before?.state ?? 'unknown: there is no status file'}`)
+  say('  asked                        over  answer          ms  what happened')
+  const perAct: SeenRecord[][] = []
+  for (const act of ACTS) {
+    const seenBefore = stage.tap.seen.length
+    const heard = await ask(stage.port, act.over, act.name, act.type, time, random)
+    const records = stage.tap.seen.slice(seenBefore).filter((r) => r.applicationData)
+    perAct.push(records)
+    if (heard.text !== act.expect) faults.push(`${act.name} ${act.type} got ${heard.text}`)
+    if (records.length > 0 !== act.onLink) faults.push(`${act.name} ${act.type}: ${records.length} records on the link`)
+    const question = `${act.name} ${act.type}`.padEnd(29)
+    say(`  ${question}${act.over.toUpperCase()}   ${heard.text.padEnd(11)} ${heard.ms.toFixed(1).padStart(6)}  ${act.note}`)
+  }
+  say('')
+  say('What an observer of the link saw of these five: encrypted records, in octets')
+  say(`  ${perAct.map((records) => (records.length === 0 ? '(nothing)' : records.map(sizeAndWay).join(' '))).join(' | ')}`)
+  say('  Names of 12 to 25 letters, and yet one size out and one size in: padded.')
+  faults.push(...sayStatus(await stage.status(), say))
+  sayNext(stage, say)
+  return faults
+}
+
+function sizeAndWay(record: SeenRecord): string {
+  return `${record.direction} ${record.octets}`
+}
+
+function sayStatus(document: StatusDocument | undefined, say: (line: string) => void): string[] {
+  if (document === undefined) return ['there is no status file']
+  const cleartext = Object.values(document.plaintext).reduce((sum, count) => sum + count, 0)
+  const [resolver] = document.resolvers
+  const how =
+    resolver === undefined
+      ? ''
+      : `${resolver.transport ?? '?'}, ${resolver.tlsVersion ?? '?'}, authenticated by ${resolver.authenticated ?? 'nothing'}`
+  say(`Cleartext DNS packets that left this host: ${cleartext}`)
+  say(`State, from the status file: ${document.state} (${how})`)
+  say('')
+  return cleartext === 0 ? [] : [`${cleartext} cleartext packets`]
+}
+
+function sayNext(stage: Stage, say: (line: string) => void): void {
+  say('Next, in another terminal:')
+  say(`  dig @127.0.0.1 -p ${stage.port} www.demo.example`)
+  say(`  node dist/main.js status --file ${stage.statusFile}`)
+  say('For real use, as root: npm start, then 127.0.0.53 as nameserver in resolv.conf.')
+}

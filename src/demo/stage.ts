@@ -1,0 +1,168 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Clock } from '../clock.ts'
+import { asStatusDocument, type StatusDocument } from '../posture/document.ts'
+import { createAuthority } from './authority.ts'
+import { DEMO_ZONE } from './demo-zone.ts'
+import { startEmbeddedResolver } from './embedded-resolver.ts'
+import { type LinkTap, tapLink } from './link-tap.ts'
+import { zoneOf } from './zone.ts'
+import { parseZone } from './zone-file.ts'
+
+const NAME = 'resolver.demo.example'
+const START_LIMIT_MS = 15_000
+/** Longer than the daemon's own drain (one query's deadline), so that SIGKILL is for a daemon that hangs. */
+const STOP_LIMIT_MS = 8000
+
+/** Everything that the demo puts up: a daemon of its own, the resolver that it trusts, and a tap on the link between them. */
+export interface Stage {
+  readonly port: number
+  readonly tap: LinkTap
+  readonly statusFile: string
+  /** The status document once it says `protected`; whatever it says after the limit; undefined if there is none. */
+  status(): Promise<StatusDocument | undefined>
+  /** Rejects if the daemon ends by itself. */
+  readonly broken: Promise<never>
+  /** Stops the daemon and removes every file. May be called twice. */
+  strike(): Promise<void>
+}
+
+/** Sets the stage, in a directory that only this user can read. What is put up already is taken down again if a later part fails. */
+export async function setStage(time: Clock): Promise<Stage> {
+  const undo: (() => Promise<unknown>)[] = []
+  const strike = async () => {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step()
+  }
+  try {
+    const directory = await mkdtemp(join(tmpdir(), 'enigm-dns-demo-'))
+    undo.push(() => rm(directory, { recursive: true, force: true }))
+    const authority = await createAuthority()
+    const identity = await authority.issue({ name: NAME })
+    const resolver = await startEmbeddedResolver(zoneOf(parseZone(DEMO_ZONE)), identity)
+    undo.push(() => resolver.close())
+    const tap = await tapLink(resolver.dotPort, () => time.nowMs())
+    undo.push(() => tap.close())
+    const port = await freePort()
+    const files = { directory, ca: authority.certificate, pin: identity.spkiPin, port, dotPort: tap.port, dohPort: resolver.dohPort }
+    const statusFile = await writeFiles(files)
+    const daemon = spawn(
+      process.execPath,
+      [fileURLToPath(new URL('../main.js', import.meta.url)), 'run', '--config', join(directory, 'config.json')],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
+    undo.push(() => end(daemon, time))
+    const broken = brokenBy(daemon)
+    await Promise.race([ready(daemon), broken, after(START_LIMIT_MS, time, 'the daemon did not get ready')])
+    return { port, tap, statusFile, broken, strike, status: () => statusOnceProtected(statusFile, time) }
+  } catch (error) {
+    await strike()
+    throw error
+  }
+}
+
+async function writeFiles(o: {
+  directory: string
+  ca: string
+  pin: string
+  port: number
+  dotPort: number
+  dohPort: number
+}): Promise<string> {
+  const at = (name: string) => join(o.directory, name)
+  const write = (name: string, text: string) => writeFile(at(name), text, { mode: 0o600 })
+  await write('ca.pem', o.ca)
+  const resolver = {
+    id: 'demo',
+    operator: 'the embedded resolver of this demo',
+    authenticationDomainName: NAME,
+    addresses: ['127.0.0.1'],
+    transports: { dot: { port: o.dotPort }, doh: { port: o.dohPort } },
+    spkiPins: [o.pin],
+    caFile: 'ca.pem',
+  }
+  await write('resolvers.json', JSON.stringify({ version: 1, resolvers: [resolver] }, null, 2))
+  const config = {
+    listen: [`127.0.0.1:${o.port}`],
+    resolvers: 'resolvers.json',
+    statusFile: at('status.json'),
+    stateDir: at('state'),
+    heartbeatS: 1,
+  }
+  await write('config.json', JSON.stringify(config, null, 2))
+  return at('status.json')
+}
+
+/** A port that is free for TCP and UDP alike, at this moment. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const tcp = createServer().listen(0, '127.0.0.1')
+    await once(tcp, 'listening')
+    const address = tcp.address()
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+    const udp = createSocket('udp4')
+    const free = await new Promise<boolean>((resolve) => {
+      udp.once('error', () => resolve(false))
+      udp.bind(port, '127.0.0.1', () => resolve(true))
+    })
+    udp.close()
+    await new Promise((resolve) => tcp.close(resolve))
+    if (free) return port
+  }
+}
+
+/** Rejects with the daemon's last words if it ends by itself. */
+function brokenBy(daemon: ChildProcess): Promise<never> {
+  let words = ''
+  daemon.stderr?.on('data', (chunk: Buffer) => {
+    words = (words + chunk.toString()).slice(-4000)
+  })
+  const broken = new Promise<never>((_, reject) => {
+    daemon.once('error', reject)
+    daemon.once('exit', (code, signal) => reject(new Error(`the daemon ended (${code ?? signal}):\n${words}`)))
+  })
+  broken.catch(() => {}) // also when nobody waits any more
+  return broken
+}
+
+function ready(daemon: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    let said = ''
+    daemon.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+      if (said.split('\n').includes('ready')) resolve()
+    })
+  })
+}
+
+function after(ms: number, time: Clock, what: string): Promise<never> {
+  return new Promise((_, reject) => void time.setTimer(ms, () => reject(new Error(what))))
+}
+
+async function end(daemon: ChildProcess, time: Clock): Promise<void> {
+  if (daemon.exitCode !== null || daemon.signalCode !== null) return
+  const gone = once(daemon, 'exit')
+  daemon.kill('SIGTERM')
+  const timer = time.setTimer(STOP_LIMIT_MS, () => daemon.kill('SIGKILL'))
+  await gone
+  timer.cancel()
+}
+
+async function statusOnceProtected(file: string, time: Clock): Promise<StatusDocument | undefined> {
+  const until = time.nowMs() + START_LIMIT_MS
+  for (;;) {
+    const document = await readFile(file, 'utf8').then(
+      (text) => asStatusDocument(JSON.parse(text)),
+      () => undefined,
+    )
+    if (document?.state === 'protected' || time.nowMs() > until) return document
+    await new Promise<void>((resolve) => void time.setTimer(20, resolve))
+  }
+}

@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pathOf, type Tool } from './tools.ts'
+
+/** What a server shows the world: a certificate and its key, PEM. */
+export interface Identity {
+  readonly key: string
+  readonly cert: string
+}
+
+/** A real name server on loopback. Ports that its Debian version has no listener for are undefined. */
+export interface RealServer {
+  readonly kind: Tool
+  readonly dnsPort: number
+  readonly dotPort: number
+  readonly dohPort: number | undefined
+  /** SIGKILL, as a crash. */
+  kill(): Promise<void>
+  /** Starts it again on the same ports after `kill`. */
+  restart(): Promise<void>
+  /** Ends it and removes its files. */
+  stop(): Promise<void>
+}
+
+/** How to run one kind of server. `files` and `args` get the directory that holds everything and the ports to use. */
+export interface Recipe {
+  readonly tool: Tool
+  readonly doh: boolean
+  files(at: Place): Readonly<Record<string, string>>
+  args(at: Place): readonly string[]
+}
+export interface Place {
+  readonly dir: string
+  readonly dnsPort: number
+  readonly dotPort: number
+  readonly dohPort: number
+}
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts a server by its recipe, in a directory of its own, and waits until all its ports accept. Another set of ports is tried when somebody else took one. */
+export async function runServer(recipe: Recipe, identity: Identity): Promise<RealServer> {
+  let lastWords = ''
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const dir = mkdtempSync(join(tmpdir(), `enigm-dns-${recipe.tool}-`))
+    const place = { dir, dnsPort: await freePort(), dotPort: await freePort(), dohPort: await freePort() }
+    const files = { 'cert.pem': identity.cert, 'key.pem': identity.key, ...recipe.files(place) }
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text, { mode: 0o600 })
+    const started = await launch(recipe, place)
+    if (typeof started !== 'string') return server(recipe, place, started)
+    lastWords = started
+    rmSync(dir, { recursive: true, force: true })
+  }
+  throw new Error(`${recipe.tool} did not start: ${lastWords}`)
+}
+
+function server(recipe: Recipe, place: Place, first: ChildProcess): RealServer {
+  let child = first
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+  return {
+    kind: recipe.tool,
+    dnsPort: place.dnsPort,
+    dotPort: place.dotPort,
+    dohPort: recipe.doh ? place.dohPort : undefined,
+    kill,
+    async restart() {
+      const again = await launch(recipe, place)
+      if (typeof again === 'string') throw new Error(again)
+      child = again
+    },
+    async stop() {
+      await kill()
+      rmSync(place.dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The process once its ports accept, or what it said when it ended or took longer than 20 s. */
+async function launch(recipe: Recipe, place: Place): Promise<ChildProcess | string> {
+  const child = spawn(pathOf(recipe.tool) ?? recipe.tool, recipe.args(place), { cwd: place.dir, stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => void (said = (said + chunk.toString()).slice(-3000)))
+  running.add(child)
+  child.on('exit', () => running.delete(child))
+  child.on('error', (error) => void (said += error.message))
+  const ports = [place.dnsPort, place.dotPort, ...(recipe.doh ? [place.dohPort] : [])]
+  for (let waited = 0; waited < 20_000; waited += 50) {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return said
+    if ((await Promise.all(ports.map(accepts))).every(Boolean)) return child
+    await sleep(50)
+  }
+  child.kill('SIGKILL')
+  return `ports never opened: ${said}`
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('connect', () => resolve(true))
+    socket.on('connect', () => socket.destroy())
+    socket.on('error', () => resolve(false))
+  })
+}
+
+/** A loopback port that is free for TCP and UDP alike, at this moment. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const tcp = createServer().listen(0, '127.0.0.1')
+    await once(tcp, 'listening')
+    const address = tcp.address()
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+    const udp = createSocket('udp4')
+    const free = await new Promise<boolean>((resolve) => {
+      udp.once('error', () => resolve(false))
+      udp.bind(port, '127.0.0.1', () => resolve(true))
+    })
+    udp.close()
+    await new Promise((resolve) => tcp.close(resolve))
+    if (free) return port
+  }
+}
