@@ -1,0 +1,42 @@
+import type { Endpoint } from './listener.ts'
+
+/** Where systemd-resolved listens (its stub and, from version 250, its proxy). */
+const RESOLVED = new Set(['127.0.0.53', '127.0.0.54'])
+
+/** One sentence on why an endpoint could not be opened and what mends it. `code` is the system's; `holder` is "name (pid N)" where known. */
+export function refusal(code: string, endpoint: Endpoint, transport: 'udp' | 'tcp', holder: string | undefined): string {
+  const place = textOf(endpoint)
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${place} is taken by ${takenBy(endpoint, holder)}`
+    case 'EACCES':
+    case 'EPERM':
+      return (
+        `${place} needs root or CAP_NET_BIND_SERVICE: start it by its systemd unit, or run ` +
+        `\`setcap cap_net_bind_service=+ep "$(readlink -f "$(command -v node)")"\`, or ` +
+        `\`sysctl net.ipv4.ip_unprivileged_port_start=${endpoint.port}\`, or choose a port from 1024 up with --listen`
+      )
+    case 'EADDRNOTAVAIL':
+      return `${place} cannot be opened because ${endpoint.address} is on no interface of this host: add it there, or choose another with --listen`
+    case 'EAFNOSUPPORT':
+      return `${place} cannot be opened because this host has no ${endpoint.address.includes(':') ? 'IPv6' : 'IPv4'}: choose another address with --listen`
+    default:
+      return `${place} cannot be opened for ${transport.toUpperCase()} (${code}): choose another address or port with --listen`
+  }
+}
+
+function takenBy(endpoint: Endpoint, holder: string | undefined): string {
+  if (holder?.endsWith(`(pid ${process.pid})`)) return 'this process already: list it once, and not beside a wildcard that covers it'
+  const likelyResolved = endpoint.port === 53 && RESOLVED.has(endpoint.address)
+  if (holder?.startsWith('systemd-resolve') || (holder === undefined && likelyResolved)) {
+    return (
+      `${holder ?? 'another process, most likely systemd-resolved'}: put \`[Resolve]\` and \`DNSStubListener=no\` in ` +
+      '/etc/systemd/resolved.conf.d/enigm-dns.conf and run `systemctl restart systemd-resolved`, or choose another address, such as --listen 127.0.0.55:53'
+    )
+  }
+  return `${holder ?? 'another process'}: stop it, or choose another address or port with --listen`
+}
+
+function textOf({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}

@@ -1,0 +1,58 @@
+import { EnigmError } from '../errors.ts'
+import { refusal } from './bind-refusal.ts'
+import type { Endpoint, Listener, ListenOptions } from './listener.ts'
+import { listenTcp } from './tcp.ts'
+import { listenUdp } from './udp.ts'
+import { isWildcard, listenUdpEverywhere } from './wildcard.ts'
+
+/** Port 0: the port that UDP got may be taken for TCP. */
+const PORT_ATTEMPTS = 8
+
+/** Names the process that holds a port, as "name (pid N)", if that can be known. Never rejects. */
+export type HolderOf = (address: string, port: number, transport: 'udp' | 'tcp') => Promise<string | undefined>
+
+/** What `bindAll` needs beyond the endpoints. */
+export type BindOptions = Omit<ListenOptions, 'address' | 'port'> & { readonly holder: HolderOf }
+
+/**
+ * Opens UDP and TCP, on the same port, on every endpoint: all or nothing. Rejects with an EnigmError `listen` whose one sentence names who is in the way
+ * or what mends it.
+ */
+export async function bindAll(endpoints: readonly Endpoint[], options: BindOptions): Promise<readonly Listener[]> {
+  const listeners: Listener[] = []
+  try {
+    for (const endpoint of endpoints) listeners.push(...(await bindPair({ ...options, ...endpoint }, options.holder)))
+    return listeners
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()))
+    throw error
+  }
+}
+
+async function bindPair(options: ListenOptions, holder: HolderOf): Promise<readonly Listener[]> {
+  for (let attempt = 1; ; attempt++) {
+    const udp = await opened('udp', options, holder)
+    try {
+      return [udp, await opened('tcp', { ...options, port: udp.port }, holder)]
+    } catch (error) {
+      await udp.close()
+      const collision = options.port === 0 && error instanceof EnigmError && codeOf(error.cause) === 'EADDRINUSE'
+      if (!collision || attempt === PORT_ATTEMPTS) throw error
+    }
+  }
+}
+
+async function opened(transport: 'udp' | 'tcp', options: ListenOptions, holder: HolderOf): Promise<Listener> {
+  try {
+    if (transport === 'tcp') return await listenTcp(options)
+    return await (isWildcard(options.address) ? listenUdpEverywhere(options) : listenUdp(options))
+  } catch (error) {
+    const code = codeOf(error)
+    const taken = code === 'EADDRINUSE' ? await holder(options.address, options.port, transport) : undefined
+    throw new EnigmError('listen', refusal(code, options, transport, taken), { cause: error })
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown'
+}

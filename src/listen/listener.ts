@@ -1,0 +1,78 @@
+import type { Clock } from '../clock.ts'
+import type { Emit } from '../events.ts'
+import type { Responder, View } from '../resolve.ts'
+
+/** A numeric address and a port; port 0 lets the kernel choose. */
+export interface Endpoint {
+  readonly address: string
+  readonly port: number
+}
+
+/** Something that takes queries on one endpoint, whatever reads the packets behind it. */
+export interface Listener {
+  /** As configured: a wildcard stays a wildcard. */
+  readonly address: string
+  /** The real port, also when 0 was asked for. */
+  readonly port: number
+  readonly transport: 'udp' | 'tcp'
+  /** Reads no further query, lets those in flight be answered for at most `drainMs`, then frees everything. May be called again. Never rejects. */
+  close(): Promise<void>
+}
+
+/** What every listener needs to know. */
+export interface ListenOptions extends Endpoint {
+  readonly responder: Responder
+  /** Whether this client may ask; others get silence. Sync and cheap: it is called for every packet. The address has no zone. */
+  allowed(address: string): boolean
+  /** Which answers this client is entitled to. Sync and cheap. */
+  view(address: string): View
+  readonly clock: Clock
+  readonly emit: Emit
+  /** How long `close` waits for answers under way. */
+  readonly drainMs: number
+  readonly limits?: Partial<ListenLimits>
+}
+
+/** Every bound of a listener. */
+export interface ListenLimits {
+  /** Queries being asked at once, over the whole listener; beyond it SERVFAIL at once. */
+  readonly inFlight: number
+  /** TCP connections over the whole listener. */
+  readonly connections: number
+  readonly connectionsPerClient: number
+  readonly inFlightPerConnection: number
+  /** A TCP connection without a whole query, an answer under way or a completed write for so long is closed. */
+  readonly idleMs: number
+  /** Answers a TCP client has not taken yet; beyond it nothing more of that client is read. */
+  readonly unreadOctets: number
+  /** The same over all clients of the listener; the connection that goes beyond it is closed. */
+  readonly totalUnreadOctets: number
+}
+
+/** The limits where none are given. RFC 7766 section 6.2.3 leaves the idle time to the server: seconds. */
+export const DEFAULT_LIMITS: ListenLimits = {
+  inFlight: 10_000,
+  connections: 256,
+  connectionsPerClient: 64,
+  inFlightPerConnection: 100,
+  idleMs: 10_000,
+  unreadOctets: 256 * 1024,
+  totalUnreadOctets: 32 * 1024 * 1024,
+}
+
+/** Faults of one place, at most one a minute: a socket that fails for every packet must not flood the log. */
+export function sparseFaults(options: Pick<ListenOptions, 'clock' | 'emit'>, where: string): () => void {
+  let nextMs = Number.NEGATIVE_INFINITY
+  return () => {
+    const nowMs = options.clock.nowMs()
+    if (nowMs < nextMs) return
+    nextMs = nowMs + 60_000
+    options.emit({ type: 'fault', where })
+  }
+}
+
+/** The address without its zone (RFC 4007 section 11): `fe80::1%eth0` is `fe80::1` to an access list. */
+export function withoutZone(address: string): string {
+  const at = address.indexOf('%')
+  return at < 0 ? address : address.slice(0, at)
+}

@@ -1,0 +1,127 @@
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+import { InFlight } from './in-flight.ts'
+import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
+import { overloadReply } from './overload.ts'
+
+/** DNS flag day 2020: what passes every path unfragmented. The Responder goes lower where the client's OPT asks for it. */
+const UDP_LIMIT = 1232
+/** A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max) is mostly less. */
+const RECEIVE_OCTETS = 4 * 1024 * 1024
+/** Replies that the kernel did not take at once. Beyond it they are dropped, as a full network would. */
+const SEND_QUEUE = 1_000
+
+/** dgram resolves even a literal address through a lookup, by default on the thread pool: this one is sync. dgram does not read the family. */
+function literal(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
+  done(null, address, 0)
+}
+
+/**
+ * Answers on one address (not a wildcard, see wildcard.ts) over UDP. Rejects with the system's error when it cannot bind.
+ * `inFlight` is shared by the sockets of one wildcard.
+ */
+export async function listenUdp(options: ListenOptions, inFlight = new InFlight(inFlightLimit(options))): Promise<Listener> {
+  const { address, clock, drainMs } = options
+  const socket = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true, lookup: literal } : { type: 'udp4', lookup: literal })
+  const door = { closing: false }
+  socket.on('message', packetHandler(socket, options, inFlight, door))
+  const { port } = await bound(socket, options)
+  growBuffers(socket)
+
+  let closed: Promise<void> | undefined
+  const close = async () => {
+    door.closing = true
+    await inFlight.drained(clock, drainMs)
+    await new Promise<void>((resolve) => socket.close(resolve))
+  }
+  return {
+    address,
+    port,
+    transport: 'udp',
+    close() {
+      closed ??= close()
+      return closed
+    },
+  }
+}
+
+/** The limit on queries being asked at once that these options come to. */
+export function inFlightLimit(options: ListenOptions): number {
+  return options.limits?.inFlight ?? DEFAULT_LIMITS.inFlight
+}
+
+/**
+ * The hit path: one call into the Responder and one send; no promise, no closure, no buffer but dgram's own.
+ * One output buffer serves all packets: dgram hands a reply to the kernel before the next packet is delivered. When the kernel's buffer is full, libuv
+ * keeps a reference instead, so while its queue holds anything each reply gets a buffer of its own.
+ */
+function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, door: { readonly closing: boolean }) {
+  const { responder } = options
+  const shared = Buffer.alloc(UDP_LIMIT)
+  const fault = sparseFaults(options, 'listen/udp')
+
+  const reply = async (packet: Buffer, from: RemoteInfo, address: string) => {
+    inFlight.enter()
+    try {
+      const wire = await responder.later(packet, { address, transport: 'udp' })
+      if (wire === undefined || socket.getSendQueueCount() >= SEND_QUEUE) inFlight.leave()
+      // It leaves when it is sent: a socket that closes earlier would lose the reply.
+      else socket.send(wire, from.port, from.address, inFlight.leave)
+    } catch {
+      // The Responder never rejects; what throws here is a socket that was closed when the drain limit passed.
+      inFlight.leave()
+      if (!door.closing) fault()
+    }
+  }
+
+  return (packet: Buffer, from: RemoteInfo): void => {
+    const address = from.family === 'IPv6' ? withoutZone(from.address) : from.address
+    // Port 0 can be forged, nobody can be answered on it, and send() throws on it.
+    if (door.closing || from.port === 0 || !options.allowed(address)) return
+    const queued = socket.getSendQueueCount()
+    if (queued >= SEND_QUEUE) return
+    const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_LIMIT)
+    let length = responder.now(packet, 0, packet.length, out, 0, UDP_LIMIT, options.view(address))
+    if (length === 0 && inFlight.full) length = overloadReply(packet, out, 0)
+    else if (length === 0) {
+      void reply(packet, from, address)
+      return
+    }
+    if (length > 0) socket.send(out, 0, length, from.port, from.address)
+  }
+}
+
+function bound(socket: Socket, options: ListenOptions): Promise<{ readonly port: number }> {
+  const { address, port } = options
+  return new Promise((resolve, reject) => {
+    const refused = (error: Error) => {
+      socket.close()
+      reject(error)
+    }
+    socket.once('error', refused)
+    socket.bind({ address, port, exclusive: true }, () => {
+      socket.off('error', refused)
+      socket.on('error', survive(options))
+      resolve(socket.address())
+    })
+  })
+}
+
+/** An ICMP error about one client's port says nothing about the socket; anything else is told, and reading goes on. */
+function survive(options: ListenOptions): (error: NodeJS.ErrnoException) => void {
+  const fault = sparseFaults(options, 'listen/udp')
+  return (error) => {
+    if (error.code !== 'ECONNREFUSED') fault()
+  }
+}
+
+function growBuffers(socket: Socket): void {
+  for (let octets = RECEIVE_OCTETS; octets >= RECEIVE_OCTETS / 4; octets /= 2) {
+    try {
+      socket.setRecvBufferSize(octets)
+      return
+    } catch {
+      // macOS refuses more than kern.ipc.maxsockbuf instead of granting less.
+    }
+  }
+}
