@@ -1,0 +1,101 @@
+import { createSocket } from 'node:dgram'
+import { connect, isIPv6 } from 'node:net'
+import type { Clock, Timer } from '../clock.ts'
+import type { ListenAddress } from '../config/listen-address.ts'
+import { FrameReader, framed } from '../dns/framing.ts'
+import { idOf, isReplyTo } from '../dns/message.ts'
+import { EnigmError } from '../errors.ts'
+
+export interface AskOptions {
+  readonly clock: Clock
+  readonly timeoutMs: number
+  /** Do not try UDP. */
+  readonly tcpOnly: boolean
+}
+
+export interface Heard {
+  readonly wire: Uint8Array
+  readonly over: 'udp' | 'tcp'
+  readonly rttMs: number
+}
+
+/** Loopback loses a datagram only when a buffer is full; one more try then, half-way to the end. */
+const TRIES = 2
+
+/** The TC bit, in the third octet of a header. */
+const TRUNCATED = 0x02
+
+/**
+ * Asks one server in plain DNS, over UDP first and over TCP if the reply is truncated. Packets go to `server` and nowhere else: it is an IP literal, and the
+ * sockets are connected, so that nobody else is heard. What does not match by ID and question is ignored. Rejects with an EnigmError.
+ */
+export async function askServer(server: ListenAddress, query: Uint8Array, options: AskOptions): Promise<Heard> {
+  const startMs = options.clock.nowMs()
+  const since = (wire: Uint8Array, over: 'udp' | 'tcp'): Heard => ({ wire, over, rttMs: options.clock.nowMs() - startMs })
+  if (!options.tcpOnly) {
+    const reply = await overUdp(server, query, options)
+    if (((reply[2] ?? 0) & TRUNCATED) === 0) return since(reply, 'udp')
+  }
+  return since(await overTcp(server, query, options), 'tcp')
+}
+
+function matches(query: Uint8Array, reply: Uint8Array): boolean {
+  return isReplyTo(query, reply) && idOf(query) === idOf(reply)
+}
+
+function overUdp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
+  const type = isIPv6(server.address) ? 'udp6' : 'udp4'
+  const family = type === 'udp6' ? 6 : 4
+  // dgram looks up even literals: this one answers at once and cannot ask anybody.
+  const socket = createSocket({ type, lookup: (address, _options, done) => done(null, address, family) })
+  let timer: Timer | undefined
+  return new Promise<Uint8Array>((resolve, reject) => {
+    let left = TRIES
+    const send = (): void => {
+      if (left-- === 0) {
+        reject(silence())
+        return
+      }
+      timer = clock.setTimer(timeoutMs / TRIES, send)
+      socket.send(query, (error) => {
+        if (error !== null) reject(refusal(error))
+      })
+    }
+    socket.on('error', (error) => reject(refusal(error)))
+    socket.on('message', (reply) => matches(query, reply) && resolve(reply))
+    socket.connect(server.port, server.address, send)
+  }).finally(() => {
+    timer?.cancel()
+    socket.close()
+  })
+}
+
+function overTcp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
+  const socket = connect({ host: server.address, port: server.port, noDelay: true })
+  let timer: Timer | undefined
+  return new Promise<Uint8Array>((resolve, reject) => {
+    const reader = new FrameReader()
+    timer = clock.setTimer(timeoutMs, () => reject(silence()))
+    socket.on('error', (error) => reject(refusal(error)))
+    socket.on('close', () => reject(new EnigmError('connection-lost', 'The server closed the connection without a reply.')))
+    socket.on('data', (chunk) => {
+      const sound = reader.push(chunk, (frame) => matches(query, frame) && resolve(frame.slice()))
+      if (!sound) reject(new EnigmError('reply-malformed', 'The server sent what is no DNS message.'))
+    })
+    socket.write(framed(query))
+  }).finally(() => {
+    timer?.cancel()
+    socket.destroy()
+  })
+}
+
+function silence(): EnigmError {
+  return new EnigmError('deadline', 'No reply came in time.')
+}
+
+function refusal(cause: Error): EnigmError {
+  const refused = 'code' in cause && cause.code === 'ECONNREFUSED'
+  return refused
+    ? new EnigmError('connect-refused', 'Nothing listens there; is enigm-dns running?', { cause })
+    : new EnigmError('connect-failed', `It cannot be reached (${'code' in cause ? String(cause.code) : 'unknown'}).`, { cause })
+}

@@ -1,0 +1,126 @@
+import { isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { Command } from 'commander'
+import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { type ListenAddress, parseListen } from '../config/listen-address.ts'
+import { decodeForPeople, encodeQuestion } from '../dns/people.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import { askServer, type Heard } from './ask-server.ts'
+import { complaint, jsonText, longText, shortText } from './dig-output.ts'
+
+/** What the command touches, so that a test can stand in for all of it. */
+export interface QueryWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly random: Random
+  readonly exit: (code: number) => void
+}
+
+export interface QueryOptions {
+  readonly server?: string
+  readonly short?: true
+  readonly json?: true
+  readonly tcp?: true
+  /** Milliseconds, for tests; no option of the command line. */
+  readonly timeoutMs?: number
+}
+
+/** As dig: any response code is an answer. */
+const EXIT = { answered: 0, usage: 2, noReply: 9 } as const
+
+/** Where `run` listens unless it is told otherwise. */
+const DEFAULT_SERVER = '127.0.0.53:53'
+
+/** A second more than the daemon takes to say SERVFAIL. */
+const TIMEOUT_MS = 5000
+
+const HELP = `
+Exit codes:
+  0  a reply came, whatever it says    2  bad usage    9  no reply
+
+Examples:
+  $ enigm-dns query example.com              the address, and who said so
+  $ enigm-dns query example.com HTTPS --short
+  $ enigm-dns query example.com --json | jq -r .source
+`
+
+/** `enigm-dns query`: asks the running stub, as any program would, and says where its answer came from. Sets the exit code. */
+export function queryCommand(world: QueryWorld = thisWorld()): Command {
+  return new Command('query')
+    .description('ask the running stub, and say where the answer came from')
+    .argument('<name>', 'a domain name')
+    .argument('[type]', 'a record type: A, AAAA, HTTPS, TYPE65 ...', 'A')
+    .option('--server <address:port>', 'the stub to ask; packets go nowhere else', DEFAULT_SERVER)
+    .option('--short', 'print only the data')
+    .option('--json', 'print one JSON document')
+    .option('--tcp', 'ask over TCP at once')
+    .addHelpText('after', HELP)
+    .action(async (name: string, type: string, options: QueryOptions) => world.exit(await query(name, type, options, world)))
+}
+
+/** Asks once and prints; returns the exit code. Never rejects. */
+export async function query(name: string, type: string, options: QueryOptions, world: QueryWorld): Promise<number> {
+  const serverText = options.server ?? DEFAULT_SERVER
+  let server: ListenAddress
+  let wire: Uint8Array
+  try {
+    server = serverOf(serverText)
+    wire = encodeQuestion(inAscii(name), type, world.random.below(65536))
+  } catch (error) {
+    world.err.write(`query: ${asEnigmError(error).message}\n`)
+    return EXIT.usage
+  }
+  const shownServer = isIP(server.address) === 6 ? `[${server.address}]:${server.port}` : `${server.address}:${server.port}`
+  let heard: Heard
+  try {
+    heard = await askServer(server, wire, {
+      clock: world.clock,
+      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+      tcpOnly: options.tcp === true,
+    })
+  } catch (error) {
+    const { code, message } = asEnigmError(error)
+    world.err.write(`query: no reply from ${shownServer} (${code}): ${message}\n`)
+    return EXIT.noReply
+  }
+  print(heard, shownServer, options, world)
+  return EXIT.answered
+}
+
+function print(heard: Heard, server: string, options: QueryOptions, world: QueryWorld): void {
+  const message = decodeForPeople(heard.wire)
+  // A reply shorter than a header never gets here: it would have matched nothing.
+  if (message === undefined) return
+  const delivery = { server, over: heard.over, rttMs: heard.rttMs }
+  if (options.json === true) world.out.write(jsonText(message, delivery))
+  else if (options.short === true) {
+    world.out.write(shortText(message))
+    world.err.write(complaint(message))
+  } else world.out.write(longText(message, delivery))
+}
+
+/** ADDRESS:PORT, or an address alone for port 53. A name is never resolved: that would ask somebody else. */
+function serverOf(text: string): ListenAddress {
+  const server = isIP(text) === 0 ? parseListen(text) : { address: text, port: 53 }
+  if (server === undefined || server.port === 0)
+    throw new EnigmError('config', 'the server is not ADDRESS:PORT, as in 127.0.0.53:53 or [::1]:53')
+  return server
+}
+
+/** International names as people type them (UTS 46); what is ASCII already stays as it is, escapes and underscores too. */
+function inAscii(name: string): string {
+  return /^[\0-\x7f]*$/.test(name) ? name : domainToASCII(name) || name
+}
+
+function thisWorld(): QueryWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    random: systemRandom,
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}
