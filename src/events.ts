@@ -31,7 +31,14 @@ export type Event =
       readonly protection: Protection
       readonly paddedReply: boolean
     }
-  | { readonly type: 'upstream.failed'; readonly resolver: string; readonly transport: Transport; readonly code: ErrorCode }
+  | {
+      readonly type: 'upstream.failed'
+      readonly resolver: string
+      readonly transport: Transport
+      readonly code: ErrorCode
+      /** How long the exchange had lasted. Without it one failure counts against the resolver even if it answered others meanwhile. */
+      readonly afterMs?: number
+    }
   | { readonly type: 'plaintext'; readonly cause: PlaintextCause }
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }

@@ -1,0 +1,131 @@
+import type { Clock, Timer } from '../clock.ts'
+import type { Emit } from '../events.ts'
+import type { StatusDocument } from './document.ts'
+import type { AtomicFile } from './file.ts'
+import { reduce } from './reduce.ts'
+import { type Facts, report, type Writer } from './report.ts'
+import { judge, type Signals, type TopState, type Verdict } from './signals.ts'
+import { initialState, type PostureSetup, reconfigured, type State } from './state.ts'
+
+export interface MonitorOptions {
+  readonly setup: PostureSetup
+  readonly writer: Writer
+  readonly clock: Clock
+  readonly file: AtomicFile
+  /** Asked at each writing; must be cheap and must not throw. */
+  readonly facts: () => Facts
+}
+
+/** Joins reducer, verdict and file. Everything is synchronous: when `emit` returns, a change for the worse is on file. */
+export interface Monitor {
+  /** Takes every event of the program. Never throws. */
+  readonly emit: Emit
+  /** Writes the first document and starts the heartbeat. */
+  start(): void
+  /** Writes if the verdict is not the one on file, at once; `emit` does this by itself. */
+  flushIfChanged(): void
+  /** Takes the setup of an accepted reload. */
+  reconfigure(setup: PostureSetup): void
+  /** The document of this moment. */
+  document(): StatusDocument
+  /** Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it change nothing. */
+  stop(): void
+}
+
+/**
+ * Changes for the better that are written at once, per heartbeat; further ones wait for the heartbeat. Changes for the worse never wait, so the
+ * file is never better than the truth, and a resolver that fails and answers by turns cannot make the file's mtime follow the queries.
+ */
+const BETTER_PER_HEARTBEAT = 5
+
+const TOP_RANK: Readonly<Record<TopState, number>> = { exposed: 0, offline: 1, degraded: 2, protected: 3 }
+const SIGNAL_RANK = { bad: 0, off: 1, unknown: 2, warn: 3, ok: 4 } as const
+
+/** A monitor; nothing is written before `start`. */
+export function createMonitor(o: MonitorOptions): Monitor {
+  const moment = () => ({ ms: o.clock.nowMs(), wallMs: o.clock.wallMs() })
+  let state: State = initialState(o.setup, moment())
+  let judgedShape = -1
+  let verdict: Verdict | undefined
+  let onFile: Verdict | undefined
+  let writable = true
+  let betterLeft = BETTER_PER_HEARTBEAT
+  let heartbeatLateMs = 0
+  let timer: Timer | undefined
+  let live = false
+
+  const judged = (): Verdict => {
+    const previous: Signals | undefined = verdict?.signals
+    verdict = judge(state, { now: moment(), shaping: o.facts().shaping, heartbeatLateMs }, previous)
+    judgedShape = state.shape
+    return verdict
+  }
+  const write = (v: Verdict) => {
+    const text = `${JSON.stringify(report(state, v, o.writer, o.facts(), o.clock.wallMs()), undefined, 1)}\n`
+    writable = o.file.replace(text)
+    if (writable) onFile = v
+    else withdrawIfBetterThan(v)
+  }
+  /** What cannot be corrected must not go on saying something better than the truth. */
+  const withdrawIfBetterThan = (v: Verdict) => {
+    if (onFile === undefined || !worse(onFile, v)) return
+    o.file.withdraw()
+    onFile = undefined
+  }
+  const beat = (dueMs: number) => {
+    heartbeatLateMs = Math.max(0, o.clock.nowMs() - dueMs)
+    betterLeft = BETTER_PER_HEARTBEAT
+    schedule()
+    write(judged())
+  }
+  const schedule = () => {
+    const periodMs = o.writer.heartbeatS * 1000
+    const dueMs = o.clock.nowMs() + periodMs
+    timer = o.clock.setTimer(periodMs, () => beat(dueMs))
+  }
+  const flushIfChanged = () => {
+    const now = judged()
+    if (!live) return
+    // After a failed write the heartbeat tries again: a full disk must not cost system calls for every event.
+    if (!writable) return withdrawIfBetterThan(now)
+    if (onFile !== undefined && !differs(onFile, now)) return
+    if (onFile !== undefined && !worse(onFile, now) && betterLeft-- <= 0) return
+    write(now)
+  }
+
+  return {
+    emit(event) {
+      if (state.phase === 'stopped') return
+      state = reduce(state, event, o.clock.nowMs(), o.clock.wallMs())
+      if (live && state.shape !== judgedShape) flushIfChanged()
+    },
+    start() {
+      live = true
+      write(judged())
+      schedule()
+    },
+    flushIfChanged,
+    reconfigure(setup) {
+      state = reconfigured(state, setup)
+      if (live) flushIfChanged()
+    },
+    document: () => report(state, judged(), o.writer, o.facts(), o.clock.wallMs()),
+    stop() {
+      timer?.cancel()
+      state = { ...state, phase: 'stopped', shape: state.shape + 1 }
+      if (live) write(judged())
+      live = false
+    },
+  }
+}
+
+const NAMES = ['secureNameResolution', 'protectedNetwork', 'policyCompliance', 'vpn', 'service'] as const
+
+function differs(a: Verdict, b: Verdict): boolean {
+  return a.state !== b.state || NAMES.some((n) => a.signals[n].state !== b.signals[n].state)
+}
+
+function worse(was: Verdict, is: Verdict): boolean {
+  if (TOP_RANK[is.state] !== TOP_RANK[was.state]) return TOP_RANK[is.state] < TOP_RANK[was.state]
+  return NAMES.some((n) => SIGNAL_RANK[is.signals[n].state] < SIGNAL_RANK[was.signals[n].state])
+}

@@ -1,0 +1,92 @@
+import { type ErrorCode, isAuthenticationFailure } from '../errors.ts'
+import type { Transport } from '../resolve.ts'
+import type { ResolverEvidence } from './state.ts'
+
+export type Severity = 'info' | 'warn' | 'bad'
+
+/** One thing a person should know, and what would mend it. `code` is stable; the sentences are not. */
+export interface Reason {
+  readonly code: string
+  readonly severity: Severity
+  readonly message: string
+  readonly mend: string
+}
+
+const RANK: Readonly<Record<Severity, number>> = { bad: 0, warn: 1, info: 2 }
+/** More than this helps nobody, and the file stays bounded whatever the trusted set holds. */
+const MAX_REASONS = 24
+
+/** Worst first, and no more than fit a report. */
+export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
+  return [...reasons].sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, MAX_REASONS)
+}
+
+const NAMES: Readonly<Record<Transport, string>> = { dot: 'DoT', doh: 'DoH' }
+const CLOCK_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['certificate-expired', 'certificate-not-yet-valid'])
+
+/**
+ * Whether every resolver was refused for the dates in its certificate: then it is more likely our clock that is wrong than all of them.
+ * False when there is one resolver only and it "expired": that is as likely its own doing.
+ */
+export function clockSuspect(resolvers: readonly ResolverEvidence[]): boolean {
+  const seen = resolvers.map((r) => (r.failing === undefined ? undefined : refusal(r)))
+  if (seen.length === 0 || !seen.every((code) => code !== undefined && CLOCK_CODES.has(code))) return false
+  return seen.length > 1 || seen[0] === 'certificate-not-yet-valid'
+}
+
+function refusal(r: ResolverEvidence): ErrorCode | undefined {
+  return r.links.find((l) => l.code !== undefined && isAuthenticationFailure(l.code))?.code ?? r.failing?.code
+}
+
+/** What is wrong with one resolver: a peer that was refused for who it is, silence, replies without padding. */
+export function resolverReasons(r: ResolverEvidence): readonly Reason[] {
+  const found = r.links.flatMap((l) =>
+    l.code !== undefined && isAuthenticationFailure(l.code) ? [refused(r.setup.id, l.transport, l.code)] : [],
+  )
+  if (r.failing !== undefined) {
+    if (isAuthenticationFailure(r.failing.code)) {
+      if (found.length === 0) found.push(refused(r.setup.id, r.setup.transports[0] ?? 'dot', r.failing.code))
+    } else {
+      found.push(down(r.setup.id, r.failing.code))
+    }
+  }
+  return found
+}
+
+function down(id: string, code: ErrorCode): Reason {
+  return {
+    code: 'resolver-down',
+    severity: 'warn',
+    message: `${id} does not answer (${code}).`,
+    mend: 'It is tried again by itself; does the network block it?',
+  }
+}
+
+function refused(id: string, transport: Transport, code: ErrorCode): Reason {
+  const said: Partial<Record<ErrorCode, string>> = {
+    'pin-mismatch': 'a key that is not among its pins',
+    'certificate-expired': 'an expired certificate',
+    'certificate-not-yet-valid': 'a certificate that is not valid yet',
+    'certificate-name': 'a certificate for another name',
+    'certificate-untrusted': 'a certificate that no trusted authority signed',
+  }
+  return {
+    code,
+    severity: 'warn',
+    message: `${id} over ${NAMES[transport]} showed ${said[code] ?? 'a wrong certificate'}; it was refused.`,
+    mend:
+      code === 'pin-mismatch'
+        ? 'Compare the pins with what the operator publishes; else something intercepts.'
+        : 'Check the clock and the trusted set; else something intercepts this network.',
+  }
+}
+
+/** Replies that came back unpadded: a remark, unless padding is required. */
+export function unpadded(ids: readonly string[], required: boolean): Reason {
+  return {
+    code: 'replies-unpadded',
+    severity: required ? 'warn' : 'info',
+    message: `${ids.join(', ')}: not every reply is padded; sizes tell something.`,
+    mend: 'Prefer a resolver that pads its replies (RFC 8467).',
+  }
+}

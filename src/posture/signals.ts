@@ -1,0 +1,213 @@
+import { clockSuspect, type Reason, resolverReasons, unpadded, worstFirst } from './reasons.ts'
+import { type Moment, type ResolverEvidence, repliesPadded, type State } from './state.ts'
+
+export type SignalState = 'ok' | 'warn' | 'bad' | 'unknown' | 'off'
+export type TopState = 'protected' | 'degraded' | 'exposed' | 'offline'
+export type SignalName = 'secureNameResolution' | 'protectedNetwork' | 'policyCompliance' | 'vpn' | 'service'
+/** `since` is when the signal took this state (ISO 8601, wall time). */
+export interface Signal {
+  readonly state: SignalState
+  readonly since: string
+  readonly reasons: readonly Reason[]
+}
+export type Signals = Readonly<Record<SignalName, Signal>>
+
+/** What the reducer cannot know: the time, whether shaping holds, how late the heartbeat was. */
+export interface Circumstances {
+  readonly now: Moment
+  readonly shaping: { readonly profile: string; readonly inForce: 'yes' | 'no' | 'unknown' }
+  readonly heartbeatLateMs: number
+}
+export interface Verdict {
+  readonly state: TopState
+  readonly signals: Signals
+}
+
+/** Older evidence than this is called old. */
+export const PROOF_OLD_MS = 600_000
+/** A heartbeat later than this means queries waited, too. */
+const LATE_MS = 250
+/** A heartbeat later than this was no busy loop: the process was stopped or the machine slept. */
+const ASLEEP_MS = 10_000
+
+/** The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not changed. */
+export function judge(state: State, c: Circumstances, previous?: Signals): Verdict {
+  const flow = flowOf(state, c.now.ms)
+  const draft = {
+    secureNameResolution: secureNameResolution(state, c),
+    protectedNetwork: { state: 'unknown', reasons: [notAssessed('This network is not assessed.')] },
+    policyCompliance: { state: 'off', reasons: [notAssessed('No policy is configured.')] },
+    vpn: { state: 'off', reasons: [notAssessed('No VPN is configured.')] },
+    service: service(state, c),
+  } as const satisfies Record<SignalName, Omit<Signal, 'since'>>
+  const dated = (name: SignalName): Signal => {
+    const was = previous?.[name]
+    const since = was !== undefined && was.state === draft[name].state ? was.since : new Date(c.now.wallMs).toISOString()
+    return { ...draft[name], since }
+  }
+  return {
+    state: topState(state, c, flow),
+    signals: {
+      secureNameResolution: dated('secureNameResolution'),
+      protectedNetwork: dated('protectedNetwork'),
+      policyCompliance: dated('policyCompliance'),
+      vpn: dated('vpn'),
+      service: dated('service'),
+    },
+  }
+}
+
+/** What flows now, by each resolver's latest exchange. Both can be true. */
+export function flowOf(state: State, nowMs: number): { readonly authenticated: boolean; readonly unauthenticated: boolean } {
+  const answering = state.resolvers.filter((r) => answersNow(r, nowMs))
+  return {
+    authenticated: answering.some((r) => r.lastProtection?.authenticated === true),
+    // An old unauthenticated answer of a resolver that is no longer used does not flow "now".
+    unauthenticated: answering.some((r) => r.lastProtection?.authenticated === false && !isOld(r, nowMs)),
+  }
+}
+
+/** Its latest exchange was answered; once that is old, one failed dial on every link is enough to doubt it. */
+function answersNow(r: ResolverEvidence, nowMs: number): boolean {
+  if (r.lastAnswerAt === undefined || r.failing !== undefined) return false
+  return !isOld(r, nowMs) || r.links.some((l) => l.is !== 'failed')
+}
+
+function isOld(r: ResolverEvidence, nowMs: number): boolean {
+  return r.lastAnswerAt !== undefined && nowMs - r.lastAnswerAt.ms > PROOF_OLD_MS
+}
+
+const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0)
+
+function topState(state: State, c: Circumstances, flow: ReturnType<typeof flowOf>): TopState {
+  if (sum(state.plaintext) > 0) return 'exposed'
+  if (state.phase !== 'running' || (!flow.authenticated && !flow.unauthenticated)) return 'offline'
+  if (flow.unauthenticated) return 'exposed'
+  return requirementsBroken(state, c).length > 0 ? 'degraded' : 'protected'
+}
+
+/** What the configured profile asks for and does not hold: the only things that degrade. */
+function requirementsBroken(state: State, c: Circumstances): readonly Reason[] {
+  const broken: Reason[] = []
+  if (c.shaping.profile !== 'off' && c.shaping.inForce === 'no') {
+    const message = `The shaping profile ${c.shaping.profile} is configured but not in force.`
+    broken.push({ code: 'shaping-not-in-force', severity: 'warn', message, mend: 'See the log for why; or set the profile to off.' })
+  }
+  const bare = bareReplies(state)
+  if (state.setup.requires?.paddedReplies === true && bare.length > 0) broken.push(unpadded(bare, true))
+  const failing = state.resolvers.filter((r) => r.failing !== undefined).map((r) => r.setup.id)
+  if (state.setup.requires?.everyResolver === true && failing.length > 0) {
+    const message = `Every resolver is required to answer; not answering: ${failing.join(', ')}.`
+    broken.push({ code: 'resolver-required', severity: 'warn', message, mend: 'Mend that resolver, or take it out of "use".' })
+  }
+  return broken
+}
+
+function bareReplies(state: State): readonly string[] {
+  return state.resolvers.filter((r) => ['no', 'mixed'].includes(repliesPadded(r))).map((r) => r.setup.id)
+}
+
+/** The signal that matters most, from the evidence of every resolver. */
+export function secureNameResolution(state: State, c: Circumstances): Omit<Signal, 'since'> {
+  const flow = flowOf(state, c.now.ms)
+  const reasons: Reason[] = [...cleartext(state), ...requirementsBroken(state, c)]
+  for (const r of state.resolvers) reasons.push(...resolverReasons(r))
+  if (flow.unauthenticated) reasons.push(unauthenticated(state, c.now.ms))
+  if (!flow.authenticated && !flow.unauthenticated) reasons.push(notFlowing(state))
+  if (clockSuspect(state.resolvers)) {
+    const message = 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.'
+    reasons.push({ code: 'clock-suspect', severity: 'bad', message, mend: 'Set the clock (date, NTP); verification is never skipped.' })
+  }
+  const bare = bareReplies(state)
+  if (state.setup.requires?.paddedReplies !== true && bare.length > 0) reasons.push(unpadded(bare, false))
+  if (flow.authenticated) reasons.push(...proofOld(state, c.now.ms))
+  if (state.setup.usageProfile === 'opportunistic') {
+    const message = 'The usage profile is opportunistic: an unauthenticated resolver is put up with.'
+    reasons.push({ code: 'profile-opportunistic', severity: 'info', message, mend: 'Set usageProfile to strict.' })
+  }
+  const untouched = state.resolvers.every((r) => r.lastAnswerAt === undefined && r.failing === undefined)
+  if (untouched && sum(state.plaintext) === 0) return { state: 'unknown', reasons: worstFirst(reasons) }
+  return { state: levelOf(reasons), reasons: worstFirst(reasons) }
+}
+
+function levelOf(reasons: readonly Reason[]): SignalState {
+  if (reasons.some((r) => r.severity === 'bad')) return 'bad'
+  return reasons.some((r) => r.severity === 'warn') ? 'warn' : 'ok'
+}
+
+function cleartext(state: State): readonly Reason[] {
+  const n = sum(state.plaintext)
+  if (n === 0) return []
+  const causes = Object.entries(state.plaintext).flatMap(([cause, count]) => (count > 0 ? [`${cause} ${count}`] : []))
+  const message = `DNS left this host in cleartext since the start: ${causes.join(', ')}.`
+  return [{ code: 'cleartext-sent', severity: 'bad', message, mend: 'Take away the exception, then restart.' }]
+}
+
+function unauthenticated(state: State, nowMs: number): Reason {
+  const who = state.resolvers.filter((r) => answersNow(r, nowMs) && r.lastProtection?.authenticated === false && !isOld(r, nowMs))
+  const why = who.map((r) => `${r.setup.id} (${r.lastProtection?.authenticated === false ? r.lastProtection.why : ''})`).join(', ')
+  const message = `Answers come from somebody who did not prove who it is: ${why}.`
+  return { code: 'unauthenticated-answers', severity: 'bad', message, mend: 'Set usageProfile to strict, or mend the trusted set.' }
+}
+
+function notFlowing(state: State): Reason {
+  const every = state.resolvers.every((r) => r.failing !== undefined)
+  if (every) {
+    const up = state.resolvers.some((r) => r.links.some((l) => l.is === 'up'))
+    const message = `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Queries fail closed.`
+    return { code: 'all-failing', severity: 'bad', message, mend: 'Check the network and the clock; it is tried again by itself.' }
+  }
+  if (state.resolvers.some((r) => r.lastAnswerAt !== undefined || r.failing !== undefined)) {
+    const message = 'The resolver in use fails, and no other has answered yet.'
+    return { code: 'none-answering', severity: 'bad', message, mend: 'Nothing, if this passes in seconds; else check the network.' }
+  }
+  return {
+    code: 'not-proven-yet',
+    severity: 'info',
+    message: 'No resolver has answered yet.',
+    mend: 'Ask something: enigm-dns query example.com',
+  }
+}
+
+function proofOld(state: State, nowMs: number): readonly Reason[] {
+  const last = Math.max(...state.resolvers.map((r) => (r.lastProtection?.authenticated === true ? (r.lastAnswerAt?.ms ?? 0) : 0)))
+  if (nowMs - last <= PROOF_OLD_MS) return []
+  const minutes = Math.floor((nowMs - last) / 60_000)
+  const message = `The last authenticated answer is ${minutes} min old; it stands only because a link is up or idle.`
+  return [{ code: 'proof-old', severity: 'info', message, mend: 'Ask something to prove it again.' }]
+}
+
+/** Whether the service itself runs as it should. */
+export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
+  if (state.phase === 'starting') {
+    return {
+      state: 'unknown',
+      reasons: [{ code: 'starting', severity: 'info', message: 'The service is starting.', mend: 'Wait a moment.' }],
+    }
+  }
+  if (state.phase !== 'running') {
+    const message = state.phase === 'stopped' ? 'The service was stopped.' : 'The service is stopping.'
+    return { state: 'off', reasons: [{ code: state.phase, severity: 'bad', message, mend: 'Start it: enigm-dns run' }] }
+  }
+  const reasons: Reason[] = []
+  if (state.refusedReload !== undefined) {
+    const message = `A reload was refused; the configuration before it is in force: ${state.refusedReload.message}`
+    reasons.push({ code: 'reload-refused', severity: 'warn', message, mend: 'Correct the file (enigm-dns check), then reload.' })
+  }
+  if (state.lastFault !== undefined && c.now.ms - state.lastFault.at.ms <= PROOF_OLD_MS) {
+    const message = `An internal fault was caught in ${state.lastFault.where}.`
+    reasons.push({ code: 'internal-fault', severity: 'warn', message, mend: 'See the log, and report it.' })
+  }
+  if (c.heartbeatLateMs > ASLEEP_MS) {
+    const message = `It was stopped or asleep for about ${Math.round(c.heartbeatLateMs / 1000)} s before this heartbeat.`
+    reasons.push({ code: 'was-asleep', severity: 'info', message, mend: 'Nothing to mend.' })
+  } else if (c.heartbeatLateMs > LATE_MS) {
+    const message = `The event loop was busy: the heartbeat came ${Math.round(c.heartbeatLateMs)} ms late.`
+    reasons.push({ code: 'event-loop-late', severity: 'warn', message, mend: 'Give it more CPU; report it if the machine was idle.' })
+  }
+  return { state: levelOf(reasons), reasons: worstFirst(reasons) }
+}
+
+function notAssessed(message: string): Reason {
+  return { code: 'not-assessed', severity: 'info', message, mend: 'Nothing to mend.' }
+}

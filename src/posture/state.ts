@@ -1,0 +1,125 @@
+import type { ErrorCode } from '../errors.ts'
+import type { PlaintextCause } from '../events.ts'
+import type { Protection, Transport } from '../resolve.ts'
+import { type RttRing, rttRing } from './rtt.ts'
+
+/** One resolver of the trusted set, as configured. */
+export interface ResolverSetup {
+  readonly id: string
+  readonly operator: string
+  /** In order of preference; at least one. */
+  readonly transports: readonly Transport[]
+}
+
+/** What is fixed by the configuration. `requires` holds what is a mere remark unless somebody asked for it. */
+export interface PostureSetup {
+  readonly usageProfile: 'strict' | 'opportunistic'
+  readonly resolvers: readonly ResolverSetup[]
+  readonly queryBlock: number
+  readonly requires?: { readonly paddedReplies?: boolean; readonly everyResolver?: boolean }
+}
+
+/** A moment on both clocks: boot time for ages, wall time for people. */
+export interface Moment {
+  readonly ms: number
+  readonly wallMs: number
+}
+
+/** One transport to one resolver. `idle` = closed without a fault; a resolver may be `idle` and perfectly well. */
+export interface LinkEvidence {
+  readonly transport: Transport
+  readonly is: 'untried' | 'up' | 'idle' | 'failed'
+  /** Why it failed; kept until a connection stands again. */
+  readonly code: ErrorCode | undefined
+  /** Failed dials in a row. */
+  readonly failedDials: number
+  readonly protection: Protection | undefined
+  readonly handshakeAt: Moment | undefined
+}
+
+/** What is known of one resolver. */
+export interface ResolverEvidence {
+  readonly setup: ResolverSetup
+  readonly links: readonly LinkEvidence[]
+  readonly lastAnswerAt: Moment | undefined
+  readonly lastAnswerBy: Transport | undefined
+  /** Protection of the latest answer. */
+  readonly lastProtection: Protection | undefined
+  /** Whether its latest exchanges failed; only an answer clears it, a mere handshake does not. */
+  readonly failing: { readonly code: ErrorCode; readonly since: Moment } | undefined
+  /** Failed exchanges since the latest answer. */
+  readonly failuresInARow: number
+  /** Failures by code since the start; the codes are a closed list, so this is bounded. */
+  readonly failures: Readonly<Partial<Record<ErrorCode, number>>>
+  /** The latest replies, one bit each (1 = padded), at most `PADDING_WINDOW`. */
+  readonly paddedBits: number
+  readonly paddedKnown: number
+  readonly rtt: RttRing
+}
+
+/** How many replies the padding verdict looks back on: bits of a small integer, so that shifts stay exact and cheap. */
+export const PADDING_WINDOW = 30
+
+/** All the evidence. Plain and read-only, but for `ResolverEvidence.rtt` (see rtt.ts). */
+export interface State {
+  readonly setup: PostureSetup
+  readonly startedAt: Moment
+  readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
+  readonly resolvers: readonly ResolverEvidence[]
+  readonly plaintext: Readonly<Record<PlaintextCause, number>>
+  readonly lastFault: { readonly where: string; readonly at: Moment } | undefined
+  readonly refusedReload: { readonly message: string; readonly at: Moment } | undefined
+  /** Changes when, and only when, an event may have changed a verdict: an answer like the one before does not. */
+  readonly shape: number
+}
+
+/** Nothing known yet. `setup.resolvers` fixes the resolvers; events about others are ignored. */
+export function initialState(setup: PostureSetup, at: Moment): State {
+  return {
+    setup,
+    startedAt: at,
+    phase: 'starting',
+    resolvers: setup.resolvers.map(untried),
+    plaintext: { 'captive-portal': 0, 'user-exception': 0 },
+    lastFault: undefined,
+    refusedReload: undefined,
+    shape: 0,
+  }
+}
+
+/**
+ * The state after a reload that was accepted. A resolver that is the same in every word keeps its evidence, any other starts
+ * unproven; cleartext that left is not forgotten.
+ */
+export function reconfigured(state: State, setup: PostureSetup): State {
+  const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
+  const resolvers = setup.resolvers.map((r) => kept.get(JSON.stringify(r)) ?? untried(r))
+  return { ...state, setup, resolvers, refusedReload: undefined, shape: state.shape + 1 }
+}
+
+function untried(setup: ResolverSetup): ResolverEvidence {
+  return {
+    setup,
+    links: setup.transports.map(untriedLink),
+    lastAnswerAt: undefined,
+    lastAnswerBy: undefined,
+    lastProtection: undefined,
+    failing: undefined,
+    failuresInARow: 0,
+    failures: {},
+    paddedBits: 0,
+    paddedKnown: 0,
+    rtt: rttRing(),
+  }
+}
+
+function untriedLink(transport: Transport): LinkEvidence {
+  return { transport, is: 'untried', code: undefined, failedDials: 0, protection: undefined, handshakeAt: undefined }
+}
+
+/** What the latest replies of a resolver were like. */
+export function repliesPadded(r: ResolverEvidence): 'yes' | 'no' | 'mixed' | 'unknown' {
+  if (r.paddedKnown === 0) return 'unknown'
+  if (r.paddedBits === 0) return 'no'
+  return r.paddedBits === (1 << r.paddedKnown) - 1 ? 'yes' : 'mixed'
+}

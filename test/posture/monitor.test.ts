@@ -1,0 +1,129 @@
+import t from 'tap'
+import type { Event } from '../../src/events.ts'
+import type { StatusDocument } from '../../src/posture/document.ts'
+import { createMonitor } from '../../src/posture/monitor.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { answered, failed, SETUP, started, up } from './evidence.ts'
+
+function rig() {
+  const clock = new FakeClock()
+  const disk: { writes: StatusDocument[]; withdrawn: number; broken: boolean } = { writes: [], withdrawn: 0, broken: false }
+  const monitor = createMonitor({
+    setup: SETUP,
+    writer: { version: '0.1.0', pid: 42, heartbeatS: 10 },
+    clock,
+    facts: () => ({ cache: { entries: 0, bytes: 0, maxBytes: 1 }, shaping: { profile: 'off', inForce: 'unknown', jitterMs: 0 } }),
+    file: {
+      replace(text) {
+        if (!disk.broken) disk.writes.push(JSON.parse(text))
+        return !disk.broken
+      },
+      withdraw: () => void disk.withdrawn++,
+    },
+  })
+  return { clock, disk, monitor, states: () => disk.writes.map((d) => d.state) }
+}
+
+/** A rig that has started and has had an answer of each resolver. */
+function proven() {
+  const r = rig()
+  r.monitor.start()
+  for (const e of [started, up('a'), answered('a'), answered('b')]) r.monitor.emit(e)
+  r.disk.writes.length = 0
+  return r
+}
+
+t.test('a change is on file when emit returns; an answer like the one before writes nothing', (t) => {
+  const { monitor, states, disk } = rig()
+  monitor.start()
+  t.same(states(), ['offline'])
+  monitor.emit(started)
+  monitor.emit(up('a'))
+  monitor.emit(answered('a'))
+  t.equal(states().at(-1), 'protected')
+  const before = disk.writes.length
+  for (let i = 0; i < 1000; i++) monitor.emit(answered('a'))
+  t.equal(disk.writes.length, before)
+  monitor.emit(failed('a'))
+  t.equal(states().at(-1), 'offline')
+  monitor.stop()
+  t.end()
+})
+
+t.test('the heartbeat writes at its own pace, whatever was asked', async (t) => {
+  const { monitor, clock, disk } = proven()
+  await clock.advance(35_000)
+  t.equal(disk.writes.length, 3)
+  t.same(
+    disk.writes.map((d) => Date.parse(d.updatedAt) % 10_000),
+    disk.writes.map(() => Date.parse(disk.writes[0]?.updatedAt ?? '') % 10_000),
+  )
+  t.equal(clock.timers, 1)
+  monitor.stop()
+  t.equal(clock.timers, 0)
+})
+
+t.test('a late heartbeat is told from a sleep', async (t) => {
+  const { monitor, clock, disk } = proven()
+  const setTimer = clock.setTimer.bind(clock)
+  clock.setTimer = (delayMs, fn) => setTimer(delayMs + 700, fn)
+  await clock.advance(10_000)
+  await clock.advance(10_700)
+  t.match(disk.writes.at(-1)?.signals.service, { state: 'warn', reasons: [{ code: 'event-loop-late' }] })
+  clock.setTimer = (delayMs, fn) => setTimer(delayMs + 50_000, fn)
+  await clock.advance(10_700)
+  await clock.advance(60_000)
+  t.match(disk.writes.at(-1)?.signals.service, { state: 'ok', reasons: [{ code: 'was-asleep' }] })
+  monitor.stop()
+})
+
+t.test('flapping: the worse is written at once, the better at most five times a heartbeat', async (t) => {
+  const { monitor, clock, disk, states } = proven()
+  for (let i = 0; i < 200; i++) {
+    monitor.emit(failed('a'))
+    monitor.emit(failed('b'))
+    t.equal(states().at(-1), 'offline', 'never better than the truth')
+    monitor.emit(answered('a'))
+    monitor.emit(answered('b'))
+  }
+  t.ok(disk.writes.length <= 25, `${disk.writes.length} writes`)
+  await clock.advance(10_000)
+  t.equal(states().at(-1), 'protected')
+  monitor.stop()
+})
+
+t.test('a disk that fails does not keep a false file, and recovers with the heartbeat', async (t) => {
+  const { monitor, clock, disk, states } = proven()
+  disk.broken = true
+  await clock.advance(10_000)
+  t.equal(disk.withdrawn, 0, 'what is on file is still true')
+  monitor.emit(failed('a'))
+  monitor.emit(failed('b'))
+  t.equal(disk.withdrawn, 1)
+  disk.broken = false
+  await clock.advance(10_000)
+  t.same(states(), ['offline'])
+  monitor.stop()
+})
+
+t.test('the last document says stopped, and nothing comes after it', async (t) => {
+  const { monitor, clock, disk } = proven()
+  monitor.emit({ type: 'service.stopping' })
+  monitor.stop()
+  t.match(disk.writes.at(-1), { state: 'offline', signals: { service: { state: 'off', reasons: [{ code: 'stopped' }] } } })
+  const count = disk.writes.length
+  for (const e of [started, answered('a')] satisfies Event[]) monitor.emit(e)
+  await clock.advance(60_000)
+  t.equal(disk.writes.length, count)
+})
+
+t.test('a reload that was accepted clears the refusal and starts new resolvers unproven', (t) => {
+  const { monitor, disk } = proven()
+  monitor.emit({ type: 'reload.refused', message: 'listen[0]: not an address' })
+  t.match(disk.writes.at(-1), { state: 'protected', signals: { service: { state: 'warn', reasons: [{ code: 'reload-refused' }] } } })
+  monitor.reconfigure({ ...SETUP, resolvers: [{ id: 'c', operator: 'C', transports: ['doh'] }] })
+  t.match(disk.writes.at(-1), { state: 'offline', signals: { service: { state: 'ok' } }, resolvers: [{ id: 'c', state: 'untried' }] })
+  t.equal(monitor.document().state, 'offline')
+  monitor.stop()
+  t.end()
+})
