@@ -1,0 +1,171 @@
+import type { StatusDocument } from '../posture/document.ts'
+import type { Reading } from '../posture/reader.ts'
+
+export interface ScreenStyle {
+  readonly colour: boolean
+  /** Columns; lines are wrapped or cut to fit. */
+  readonly width: number
+}
+
+type Reason = StatusDocument['signals']['service']['reasons'][number]
+type Signal = StatusDocument['signals']['service']
+type Tint = 'red' | 'yellow' | 'green' | 'dim' | 'bold'
+
+const CODES: Readonly<Record<Tint, number>> = { red: 31, yellow: 33, green: 32, dim: 2, bold: 1 }
+const SIGNALS = [
+  ['secureNameResolution', 'Secure name resolution'],
+  ['service', 'Service'],
+  ['policyCompliance', 'Policy compliance'],
+  ['protectedNetwork', 'Protected network'],
+  ['vpn', 'VPN'],
+] as const
+const SIGNAL_RANK = { bad: 0, warn: 1, ok: 2, unknown: 3, off: 4 } as const
+const SIGNAL_TINT = { bad: 'red', warn: 'yellow', ok: 'green', unknown: 'dim', off: 'dim' } as const
+const STATE_TINT = { protected: 'green', degraded: 'yellow', exposed: 'red', offline: 'red' } as const
+const MEANING = {
+  protected: 'Authenticated, encrypted answers flow now.',
+  degraded: 'Authenticated answers flow, but something you asked for does not hold.',
+  exposed: 'Names can be read or answers forged on the way.',
+  offline: 'Nothing authenticated answers now; queries fail closed.',
+} as const
+
+/**
+ * One readable screen, worst first; lines end in \n. Pure. Everything that came from the file is escaped: it may hold anything.
+ * Two resolvers in a usual state fit 80 x 24.
+ */
+export function statusScreen(reading: Reading, wallMs: number, style: ScreenStyle): string {
+  const tint = (t: Tint, text: string) => (style.colour ? `\u001b[${CODES[t]}m${text}\u001b[0m` : text)
+  const d = reading.document
+  const lines =
+    reading.judgement !== 'current' || d === undefined
+      ? [tint('red', 'enigm-dns  NOT PROVEN'), ...wrap(reading.message, style.width, '')]
+      : [`${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`, MEANING[d.state]]
+  if (d !== undefined)
+    lines.push('', ...(reading.judgement === 'current' ? currentLines(d, wallMs, style, tint) : lastWords(d, wallMs, style.width)))
+  lines.push(...wrap(`file ${printable(reading.path)}`, style.width, '  '))
+  return `${lines.join('\n')}\n`
+}
+
+function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+  const lines: string[] = []
+  const signals = SIGNALS.map(([key, label]) => ({ label, signal: d.signals[key] })).sort(
+    (a, b) => SIGNAL_RANK[a.signal.state] - SIGNAL_RANK[b.signal.state],
+  )
+  for (const { label, signal } of signals) lines.push(...signalLines(label, signal, wallMs, style, tint))
+  lines.push('', ...resolverTable(d.resolvers, wallMs, style.width), '')
+  const sent = Object.values(d.plaintext).reduce((a, b) => a + b, 0)
+  const force = { yes: 'in force', no: 'NOT in force', unknown: '(unknown whether in force)' }[d.shaping.inForce]
+  const facts = [
+    `shaping ${printable(d.shaping.profile)}${d.shaping.profile === 'off' ? '' : ` ${force}`}`,
+    `cache ${d.cache.entries} entries, ${mebibytes(d.cache.bytes)}/${mebibytes(d.cache.maxBytes)} MiB`,
+    `cleartext sent ${sent}`,
+  ]
+  lines.push(...wrap(facts.join('; '), style.width, '  '))
+  const up = span(wallMs - Date.parse(d.startedAt))
+  return [
+    ...lines,
+    ...wrap(
+      `version ${printable(d.version)}, process ${d.pid}, up ${up}, written ${span(wallMs - Date.parse(d.updatedAt))} ago`,
+      style.width,
+      '  ',
+    ),
+  ]
+}
+
+/** A document that is not current: what it said, in the past tense and without colour. */
+function lastWords(d: StatusDocument, wallMs: number, width: number): string[] {
+  const age = span(Math.abs(wallMs - Date.parse(d.updatedAt)))
+  return wrap(`It last said "${d.state}", by its own date ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
+}
+
+function signalLines(label: string, s: Signal, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+  const head = `${label.padEnd(24)}${tint(SIGNAL_TINT[s.state], s.state.padEnd(9))}`
+  const remark = s.reasons[0]
+  if (s.reasons.length === 1 && remark?.code === 'not-assessed') {
+    const text = `${printable(remark.message)} ${printable(remark.mend)}`
+    if (text.length + 33 <= style.width) return [`${head}${text}`]
+  }
+  const since = `for ${span(wallMs - Date.parse(s.since))}`
+  return [`${head}${since}`, ...[...s.reasons].sort(bySeverity).flatMap((r) => reasonLines(r, style, tint))]
+}
+
+const MARK = { bad: '!!', warn: '! ', info: '- ' } as const
+const RANK = { bad: 0, warn: 1, info: 2 } as const
+const bySeverity = (a: Reason, b: Reason) => RANK[a.severity] - RANK[b.severity]
+
+function reasonLines(r: Reason, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+  const [first = '', ...rest] = wrap(`${printable(r.message)} [${printable(r.code)}]`, style.width - 5, '')
+  const mark = tint(r.severity === 'bad' ? 'red' : r.severity === 'warn' ? 'yellow' : 'dim', MARK[r.severity])
+  const mend = wrap(`mend: ${printable(r.mend)}`, style.width - 5, '')
+  return [`  ${mark} ${first}`, ...[...rest, ...mend].map((line) => `     ${line}`)]
+}
+
+/** One line a resolver: failing first. */
+function resolverTable(resolvers: StatusDocument['resolvers'], wallMs: number, width: number): string[] {
+  const rank = { failing: 0, untried: 1, idle: 2, answering: 3 } as const
+  const rows = [...resolvers].sort((a, b) => rank[a.state] - rank[b.state]).map((r) => resolverRow(r, wallMs))
+  const header = ['resolver', 'state', 'via', 'proof', 'TLS', 'padded', 'p50/p99 ms', 'answer', 'failures']
+  const widths = header.map((h, i) => Math.max(h.length, ...rows.map((row) => Math.min(MAX_CELL, row[i]?.length ?? 0))))
+  return [header, ...rows].map((row) =>
+    row
+      .map((cell, i) => cell.slice(0, MAX_CELL).padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd()
+      .slice(0, width),
+  )
+}
+
+const MAX_CELL = 12
+
+function resolverRow(r: StatusDocument['resolvers'][number], wallMs: number): string[] {
+  const failures = Object.values(r.failures).reduce((a, b) => a + b, 0)
+  return [
+    printable(r.id),
+    r.state,
+    r.transport ?? '-',
+    r.authenticated ?? '-',
+    r.tlsVersion === null ? '-' : printable(r.tlsVersion).replace(/^TLSv/, ''),
+    r.padding.repliesPadded,
+    r.rttMs === null ? '-' : `${Math.round(r.rttMs.p50)}/${Math.round(r.rttMs.p99)}`,
+    r.lastAnswerAt === null ? '-' : span(wallMs - Date.parse(r.lastAnswerAt)),
+    String(failures),
+  ]
+}
+
+const mebibytes = (octets: number) => (octets / 2 ** 20).toFixed(1)
+
+/** A duration in one word; a negative one (the clock was set back) is 0 s. */
+function span(ms: number): string {
+  const s = Math.max(0, Math.round(ms / 1000))
+  if (s < 120) return `${s} s`
+  if (s < 7200) return `${Math.floor(s / 60)} min`
+  return s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`
+}
+
+/** Breaks at spaces; a word longer than a line is cut into lines. Following lines begin with `hang`. */
+function wrap(text: string, width: number, hang: string): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = hang
+    }
+    line += line === '' || line === hang ? word : ` ${word}`
+    for (; line.length > width; line = hang + line.slice(width)) lines.push(line.slice(0, width))
+  }
+  return [...lines, line]
+}
+
+/** The text with control characters (C0, DEL, C1), line separators and direction marks as \u{hex}: nothing from a file may steer a terminal. */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`)
+}
+
+/** JSON that may be shown on a terminal: what `JSON.stringify` leaves raw of the same characters is written \uXXXX, which means the same. */
+export function printableJson(value: unknown, indent: number): string {
+  const unit = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(value, undefined, indent).replace(UNPRINTABLE, (c) => (c === '\n' ? c : c.split('').map(unit).join('')))
+}
+
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
