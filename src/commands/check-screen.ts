@@ -1,0 +1,91 @@
+import type { Loaded } from '../config/load.ts'
+import type { Problem } from '../config/problems.ts'
+import { escaped } from '../dns/printable.ts'
+import type { Finding } from './reach.ts'
+
+/** Days before expiry from which a certificate is worth a word: shorter than any renewal cycle in use, longer than a weekend. */
+const SOON_DAYS = 7
+
+/** One problem a line, file and path first. */
+export function problemsText(problems: readonly Problem[]): string {
+  return problems
+    .map(({ file, path, message }) => `${printable(path === '' ? `${file}: ${message}` : `${file}: ${path}: ${message}`)}\n`)
+    .join('')
+}
+
+/** The table of what was reached, and below it what is wrong or soon will be. */
+export function findingsText(findings: readonly Finding[]): string {
+  const head = ['RESOLVER', 'OVER', 'RESULT', 'TLS', 'CERTIFICATE', 'PIN', 'PADDED REPLY', 'RTT', 'ADDRESS']
+  const working = findings.filter((f) => f.ok).length
+  const remarks = findings.flatMap(remarksOn)
+  return [
+    ...table([head, ...findings.map(row)]),
+    '',
+    `${working} of ${findings.length} ways to a resolver give authenticated answers.`,
+    ...remarks,
+    '',
+  ].join('\n')
+}
+
+function row(f: Finding): readonly string[] {
+  const { certificate } = f
+  return [
+    f.resolver,
+    f.transport,
+    f.ok ? 'ok' : `FAILS: ${f.fault ?? 'unknown'}`,
+    f.tlsVersion ?? '-',
+    certificate === undefined ? '-' : `${certificate.name} by ${certificate.issuer}, ${certificate.daysLeft} days left`,
+    f.pin,
+    f.paddedReply === undefined ? '-' : f.paddedReply ? 'yes' : 'no',
+    f.rttMs === undefined ? '-' : `${f.rttMs.toFixed(1)} ms`,
+    f.address ?? '-',
+  ].map(printable)
+}
+
+function remarksOn(f: Finding): readonly string[] {
+  const way = `${f.resolver} over ${f.transport}`
+  const { certificate } = f
+  const remarks: string[] = []
+  if (f.pin === 'differs' && certificate !== undefined) remarks.push(`${way}: the key it showed has the pin ${certificate.spkiPin}`)
+  if (certificate !== undefined && certificate.daysLeft < SOON_DAYS)
+    remarks.push(`${way}: its certificate ${certificate.daysLeft < 0 ? 'expired' : 'expires'} on ${certificate.notAfter.slice(0, 10)}`)
+  if (f.paddedReply === false) remarks.push(`${way}: replies come back unpadded, so their sizes tell an observer something`)
+  return remarks.map(printable)
+}
+
+/** What would be in force if `run` started with this configuration. */
+export function policyText({ config, listen, files }: Loaded): string {
+  const { shaping, cache, padding } = config
+  const lines: readonly (readonly [string, string])[] = [
+    [
+      'usage profile',
+      config.usageProfile === 'strict' ? 'strict: authenticated or no answer' : 'opportunistic: unauthenticated answers are taken',
+    ],
+    ['resolvers', config.use.join(', ')],
+    ['transports', config.transports.join(', then ')],
+    ['padding', padding.queryBlock === 0 ? 'none' : `queries to a multiple of ${padding.queryBlock} octets`],
+    ['shaping', shaping.profile === 'jitter' ? `jitter of at most ${shaping.jitterMs} ms` : shaping.profile],
+    ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],
+    ['timeout', `${config.timeoutMs} ms`],
+    ['listens on', listen.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)).join(', ')],
+    ['answers', config.allowFrom.join(', ')],
+    ['status file', config.statusFile],
+    ['state', config.stateDir],
+    ['read from', files.join(', ')],
+  ]
+  return ['Policy', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ''].join('\n')
+}
+
+function table(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)))
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function printable(text: string): string {
+  return /^[ -~]*$/.test(text) ? text : escaped(Buffer.from(text))
+}

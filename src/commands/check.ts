@@ -1,0 +1,87 @@
+import { Command } from 'commander'
+import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { checkConfig, type Loaded, type Places } from '../config/load.ts'
+
+import { unsafeEnvironment } from '../system/environment.ts'
+import { findingsText, policyText, problemsText } from './check-screen.ts'
+import { type Finding, reachAll } from './reach.ts'
+import { printableJson } from './status-screen.ts'
+
+/** What the command touches, so that a test can stand in for all of it. */
+export interface CheckWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly execArgv: readonly string[]
+  readonly clock: Clock
+  readonly random: Random
+  /** Where files are looked for when none is named; undefined: the places of the system. */
+  readonly places: Places | undefined
+  readonly exit: (code: number) => void
+}
+
+export interface CheckOptions {
+  readonly config?: string
+  readonly json?: true
+  readonly offline?: true
+}
+
+const EXIT = { fine: 0, failing: 1, badConfiguration: 2 } as const
+
+const HELP = `
+Exit codes:
+  0  every configured way to a resolver gives authenticated answers (--offline: the configuration is sound)
+  1  at least one does not    2  the configuration or the environment will not do; every fault is named
+
+Examples:
+  $ enigm-dns check
+  $ enigm-dns check --config ./config.json --offline      no packet is sent
+  $ enigm-dns check --json | jq '.resolvers[] | select(.ok | not)'
+`
+
+/** `enigm-dns check`: whether this configuration would work, and what would be in force. Sets the exit code. */
+export function checkCommand(world: CheckWorld = thisWorld()): Command {
+  return new Command('check')
+    .description('validate the configuration, shake hands with every resolver, and print the policy that would be in force')
+    .option('-c, --config <file>', 'configuration file (JSON with comments); default /etc/enigm-dns/config.json if it exists')
+    .option('--json', 'print one JSON document')
+    .option('--offline', 'send nothing: validate only')
+    .addHelpText('after', HELP)
+    .action(async (options: CheckOptions) => world.exit(await check(options, world)))
+}
+
+/** Returns the exit code. Never rejects for what a file or the network does. */
+export async function check(options: CheckOptions, world: CheckWorld): Promise<number> {
+  const { loaded, problems } = await checkConfig(options.config, {}, world.places)
+  const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ file: 'environment', path: '', message }))
+  const faults = [...unsafe, ...problems]
+  if (loaded === undefined || faults.length > 0) {
+    if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults }, 2)}\n`)
+    else world.err.write(problemsText(faults))
+    return EXIT.badConfiguration
+  }
+  const findings = options.offline === true ? undefined : await reachAll(loaded.resolvers, loaded.config, world)
+  const ok = findings === undefined || findings.every((f) => f.ok)
+  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok), 2)}\n`)
+  else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}`)
+  return ok ? EXIT.fine : EXIT.failing
+}
+
+function documentOf({ config, files }: Loaded, findings: readonly Finding[] | undefined, ok: boolean) {
+  return { ok, problems: [], ...(findings === undefined ? {} : { resolvers: findings }), policy: config, files }
+}
+
+function thisWorld(): CheckWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    env: process.env,
+    execArgv: process.execArgv,
+    clock: systemClock(),
+    random: systemRandom,
+    places: undefined,
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

@@ -1,0 +1,161 @@
+import type { X509Certificate } from 'node:crypto'
+import type { Clock, Random } from '../clock.ts'
+import type { Config } from '../config/schema.ts'
+import type { TrustedResolver } from '../config/trusted-set.ts'
+import { rcodeText } from '../dns/code-names.ts'
+import { readOpt, withPaddedOpt } from '../dns/edns.ts'
+import { headerRcode } from '../dns/message.ts'
+import { escaped } from '../dns/printable.ts'
+import { asEnigmError, type ErrorCode } from '../errors.ts'
+import { type Connection, connect } from '../link/connect.ts'
+import { spkiPin } from '../link/identity.ts'
+import { createLink } from '../link/keeper.ts'
+import { type TlsSessions, tlsSessions } from '../link/sessions.ts'
+import type { Carried, Transport } from '../resolve.ts'
+import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
+import { ROOT_PROBE } from '../upstream/root-probe.ts'
+
+/** What a resolver showed; every text is printable ASCII. */
+export interface SeenCertificate {
+  /** The first name in subjectAltName. */
+  readonly name: string
+  readonly issuer: string
+  readonly notAfter: string
+  /** Whole days; negative once it has expired. */
+  readonly daysLeft: number
+  /** Base64 SHA-256 of its public key, as `spkiPins` takes it. */
+  readonly spkiPin: string
+}
+
+/** One resolver over one transport, tried. What was not reached is absent. */
+export interface Finding {
+  readonly resolver: string
+  readonly transport: Transport
+  /** An authenticated answer came. */
+  readonly ok: boolean
+  /** An ErrorCode, or the name of the response code where the resolver would not answer. */
+  readonly fault?: ErrorCode | string
+  readonly address?: string
+  readonly handshakeMs?: number
+  readonly tlsVersion?: string
+  /** `by` of the proof: a chain, or a chain and a pin. */
+  readonly authenticatedBy?: 'ca' | 'ca+spki'
+  readonly certificate?: SeenCertificate
+  readonly pin: 'none set' | 'matches' | 'differs' | 'unknown'
+  readonly paddedReply?: boolean
+  readonly rttMs?: number
+}
+
+export interface ReachTools {
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** Handshakes at once: a set may hold a thousand resolvers. */
+const AT_ONCE = 8
+const DAY_MS = 86_400_000
+
+/** Tries every resolver over every transport that the configuration would use, in that order. Never rejects. */
+export async function reachAll(resolvers: readonly TrustedResolver[], config: Config, tools: ReachTools): Promise<readonly Finding[]> {
+  const ways = resolvers.flatMap((resolver) => transportsOf(resolver, config.transports).map((transport) => ({ resolver, transport })))
+  const findings = new Array<Finding>(ways.length)
+  const left = ways.entries()
+  const worker = async (): Promise<void> => {
+    for (const [i, way] of left) findings[i] = await reach(way.resolver, way.transport, config, tools)
+  }
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, ways.length) }, worker))
+  return findings
+}
+
+/**
+ * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is; then, if the peer proved who it is, one padded query for the
+ * root over a link as `run` would build it. No fault of the network rejects.
+ */
+export async function reach(resolver: TrustedResolver, transport: Transport, config: Config, tools: ReachTools): Promise<Finding> {
+  const sessions = tlsSessions(tools.clock)
+  const way = { resolver: resolver.id, transport }
+  let looked: Looked
+  try {
+    looked = await look(resolver, transport, sessions, tools)
+  } catch (error) {
+    return { ...way, ok: false, fault: asEnigmError(error).code, pin: resolver.spkiPins.length === 0 ? 'none set' : 'unknown' }
+  }
+  const { unproven, seen } = looked
+  if (unproven !== undefined) return { ...way, ok: false, fault: unproven, ...seen }
+  try {
+    const { wire, rttMs } = await askForRoot(resolver, transport, config, sessions, tools)
+    const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
+    const rcode = headerRcode(wire)
+    return rcode === 0 ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
+  } catch (error) {
+    return { ...way, ok: false, fault: asEnigmError(error).code, ...seen }
+  }
+}
+
+interface Looked {
+  /** Why the peer is not who it should be. */
+  readonly unproven: ErrorCode | undefined
+  readonly seen: Omit<Finding, 'resolver' | 'transport' | 'ok' | 'fault'>
+}
+
+/** The usage profile `opportunistic` here is what lets a wrong certificate be shown at all; the connection is closed unused. */
+async function look(resolver: TrustedResolver, transport: Transport, sessions: TlsSessions, { clock }: ReachTools): Promise<Looked> {
+  const connection = await connect({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, { clock, sessions })
+  connection.socket.on('error', () => {})
+  try {
+    return lookedAt(connection, resolver, clock.wallMs())
+  } finally {
+    connection.socket.destroy()
+  }
+}
+
+function lookedAt({ socket, address, handshakeMs, protection }: Connection, resolver: TrustedResolver, wallMs: number): Looked {
+  const x509 = socket.getPeerX509Certificate()
+  const certificate = x509 === undefined ? undefined : seenCertificate(x509, wallMs)
+  const pinned = certificate !== undefined && resolver.spkiPins.includes(certificate.spkiPin)
+  return {
+    unproven: protection.authenticated ? undefined : protection.why,
+    seen: {
+      address,
+      handshakeMs,
+      tlsVersion: protection.tlsVersion,
+      pin: resolver.spkiPins.length === 0 ? 'none set' : pinned ? 'matches' : 'differs',
+      ...(protection.authenticated ? { authenticatedBy: protection.by } : {}),
+      ...(certificate === undefined ? {} : { certificate }),
+    },
+  }
+}
+
+function seenCertificate(x509: X509Certificate, wallMs: number): SeenCertificate {
+  const name = /(?:DNS|IP Address):([^,]+)/.exec(x509.subjectAltName ?? '')?.[1] ?? 'no name'
+  const issuer = /^O=(.+)$/m.exec(x509.issuer)?.[1] ?? /^CN=(.+)$/m.exec(x509.issuer)?.[1] ?? 'unnamed'
+  const notAfterMs = Date.parse(x509.validTo)
+  return {
+    name: printable(name),
+    issuer: printable(issuer),
+    notAfter: new Date(notAfterMs).toISOString(),
+    daysLeft: Math.floor((notAfterMs - wallMs) / DAY_MS),
+    spkiPin: spkiPin(x509.raw),
+  }
+}
+
+/** A certificate may hold anything. */
+function printable(text: string): string {
+  return escaped(Buffer.from(text)).slice(0, 80)
+}
+
+async function askForRoot(
+  resolver: TrustedResolver,
+  transport: Transport,
+  config: Config,
+  sessions: TlsSessions,
+  { clock, random }: ReachTools,
+): Promise<Carried> {
+  const link = createLink({ ...endpointOf(resolver), usageProfile: 'strict' }, transport, { clock, random, sessions, emit: () => {} })
+  const request = withPaddedOpt(ROOT_PROBE, { dnssecOk: false, block: config.padding.queryBlock, keepalive: transport === 'dot' })
+  try {
+    return await link.exchange(request, { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs })
+  } finally {
+    await link.close()
+  }
+}

@@ -1,0 +1,227 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import { type CheckOptions, check } from '../../src/commands/check.ts'
+import { type Authority, createAuthority, type Identity } from '../../src/demo/authority.ts'
+import { withPaddedOpt } from '../../src/dns/edns.ts'
+import { startDoh } from '../support/doh-server.ts'
+import { startDot } from '../support/dot-server.ts'
+import { replyTo } from '../support/replies.ts'
+
+const NAME = 'resolver.test'
+const OTHER_PIN = Buffer.alloc(32, 7).toString('base64')
+const DAY_MS = 86_400_000
+const authority: Authority = await createAuthority()
+const identity = await authority.issue({ name: NAME })
+
+const padded = (query: Uint8Array) => withPaddedOpt(replyTo(query), { dnssecOk: false, block: 468, keepalive: false })
+
+interface Setting {
+  readonly identity?: Identity
+  readonly pins?: readonly string[]
+  readonly answer?: (query: Uint8Array) => Uint8Array
+  readonly config?: Readonly<Record<string, unknown>>
+  /** Text of config.json, whatever it is. */
+  readonly configText?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+  readonly queries: number
+  readonly handshakes: number
+}
+
+/** Runs `check` against one resolver on loopback, over DoT and DoH. */
+async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promise<Ran> {
+  const directory = await mkdtemp(join(tmpdir(), 'enigm-check-'))
+  const answer = setting.answer ?? padded
+  const shown = setting.identity ?? identity
+  const dot = await startDot({ identity: shown, answer })
+  const doh = await startDoh({ identity: shown, answer })
+  t.teardown(() => Promise.all([dot.close(), doh.close(), rm(directory, { recursive: true })]))
+  const write = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 })
+  await write('ca.pem', authority.certificate)
+  const resolver = {
+    id: 'mine',
+    authenticationDomainName: NAME,
+    addresses: ['127.0.0.1'],
+    transports: { dot: { port: dot.port }, doh: { port: doh.port } },
+    spkiPins: setting.pins ?? [],
+    caFile: 'ca.pem',
+  }
+  await write('resolvers.json', JSON.stringify({ version: 1, resolvers: [resolver] }))
+  await write('config.json', setting.configText ?? JSON.stringify({ resolvers: 'resolvers.json', timeoutMs: 2000, ...setting.config }))
+  let out = ''
+  let err = ''
+  const world = {
+    out: { write: (text: string) => (out += text) },
+    err: { write: (text: string) => (err += text) },
+    env: setting.env ?? {},
+    execArgv: [],
+    clock: systemClock(),
+    random: systemRandom,
+    places: undefined,
+    exit: () => {},
+  }
+  const code = await check({ config: join(directory, 'config.json'), ...options }, world)
+  return { code, out, err, queries: dot.counts.queries + doh.counts.requests, handshakes: dot.counts.handshakes + doh.counts.connections }
+}
+
+t.test('all is well: exit 0, the table and the policy', async (t) => {
+  const { code, out, err } = await run(t, { pins: [identity.spkiPin] })
+  t.equal(code, 0)
+  t.equal(err, '')
+  t.match(out, /^RESOLVER +OVER +RESULT +TLS +CERTIFICATE +PIN +PADDED REPLY +RTT +ADDRESS$/m)
+  for (const over of ['dot', 'doh'])
+    t.match(
+      out,
+      new RegExp(
+        `^mine +${over} +ok +TLSv1\\.3 +resolver\\.test by a private authority, 1[34] days left +matches +yes +[0-9.]+ ms +127\\.0\\.0\\.1$`,
+        'm',
+      ),
+    )
+  t.match(out, '2 of 2 ways to a resolver give authenticated answers.')
+  t.match(out, /usage profile +strict: authenticated or no answer/)
+  t.match(out, /resolvers +mine$/m)
+  t.match(out, /transports +dot, then doh$/m)
+  t.match(out, /padding +queries to a multiple of 128 octets/)
+  t.match(out, /shaping +jitter of at most 20 ms/)
+  t.match(out, /cache +32 MiB, TTLs from 0 to 86400 s/)
+  t.match(out, /timeout +2000 ms/)
+  t.match(out, /listens on +127\.0\.0\.53:53/)
+  t.match(out, /answers +127\.0\.0\.0\/8, ::1\/128/)
+  t.match(out, /read from .*config\.json, .*resolvers\.json, .*ca\.pem/)
+})
+
+t.test('the query that is sent is the root, padded, once a transport', async (t) => {
+  const seen: Uint8Array[] = []
+  const { code, queries } = await run(t, {
+    answer: (query) => {
+      seen.push(query.slice())
+      return padded(query)
+    },
+  })
+  t.equal(code, 0)
+  t.equal(queries, 2)
+  for (const query of seen) {
+    t.equal(query.length % 128, 0)
+    t.same([...query.subarray(12, 17)], [0, 0, 2, 0, 1])
+  }
+})
+
+t.test('--json is one document with all of it', async (t) => {
+  const { code, out } = await run(t, {}, { json: true })
+  t.equal(code, 0)
+  const document = JSON.parse(out)
+  t.match(document, { ok: true, problems: [], policy: { usageProfile: 'strict', use: ['mine'] } })
+  t.match(document.resolvers, [
+    {
+      resolver: 'mine',
+      transport: 'dot',
+      ok: true,
+      address: '127.0.0.1',
+      tlsVersion: 'TLSv1.3',
+      authenticatedBy: 'ca',
+      certificate: { name: NAME, issuer: 'a private authority', spkiPin: identity.spkiPin },
+      pin: 'none set',
+      paddedReply: true,
+    },
+    { resolver: 'mine', transport: 'doh', ok: true },
+  ])
+  t.type(document.resolvers[0].rttMs, 'number')
+})
+
+t.test('--offline sends nothing', async (t) => {
+  const { code, out, handshakes } = await run(t, {}, { offline: true })
+  t.equal(code, 0)
+  t.equal(handshakes, 0)
+  t.notMatch(out, 'RESOLVER')
+  t.match(out, /^Policy$/m)
+})
+
+t.test('a peer that is not who it should be: exit 1, why, and no query', async (t) => {
+  const nowMs = systemClock().wallMs()
+  const cases: readonly (readonly [fault: string, setting: Setting, remark: RegExp])[] = [
+    ['pin-mismatch', { pins: [OTHER_PIN] }, new RegExp(`has the pin ${identity.spkiPin.replaceAll(/[+/]/g, '\\$&')}`)],
+    [
+      'certificate-expired',
+      { identity: await authority.issue({ name: NAME, notBefore: new Date(nowMs - 9 * DAY_MS), notAfter: new Date(nowMs - 2 * DAY_MS) }) },
+      /its certificate expired on \d{4}-/,
+    ],
+    ['certificate-name', { identity: await authority.issue({ name: 'other.test' }) }, /other\.test by a private authority/],
+    ['certificate-untrusted', { identity: await authority.issue({ name: NAME, selfSigned: true }) }, /0 of 2 ways/],
+  ]
+  for (const [fault, setting, remark] of cases) {
+    for (const usageProfile of ['strict', 'opportunistic']) {
+      const { code, out, queries } = await run(t, { ...setting, config: { usageProfile } })
+      t.equal(code, 1, `${fault}, ${usageProfile}`)
+      t.match(out, new RegExp(`^mine +dot +FAILS: ${fault} `, 'm'))
+      t.match(out, new RegExp(`^mine +doh +FAILS: ${fault} `, 'm'))
+      t.match(out, remark)
+      t.equal(queries, 0, 'not one query was sent')
+    }
+  }
+})
+
+t.test('a certificate that ends within a week is worth a word, and no failure', async (t) => {
+  const soon = await authority.issue({ name: NAME, notAfter: new Date(systemClock().wallMs() + 3 * DAY_MS) })
+  const { code, out } = await run(t, { identity: soon })
+  t.equal(code, 0)
+  t.match(out, /mine over dot: its certificate expires on \d{4}-\d\d-\d\d/)
+})
+
+t.test('unpadded replies are told; a resolver that refuses fails', async (t) => {
+  const bare = await run(t, { answer: (query) => replyTo(query) })
+  t.equal(bare.code, 0)
+  t.match(bare.out, /mine over doh: replies come back unpadded/)
+  const refused = await run(t, { answer: (query) => replyTo(query, [], 0x8185) })
+  t.equal(refused.code, 1)
+  t.match(refused.out, /FAILS: REFUSED/)
+})
+
+t.test('nobody there: exit 1', async (t) => {
+  const gone = await startDot({ identity, answer: padded })
+  const { port } = gone
+  await gone.close()
+  const directory = await mkdtemp(join(tmpdir(), 'enigm-check-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const set = { id: 'gone', authenticationDomainName: NAME, addresses: ['127.0.0.1'], transports: { dot: { port } } }
+  await writeFile(join(directory, 'resolvers.json'), JSON.stringify({ version: 1, resolvers: [set] }), { mode: 0o600 })
+  const { code, out } = await run(t, { config: { resolvers: join(directory, 'resolvers.json') } })
+  t.equal(code, 1)
+  t.match(out, /^gone +dot +FAILS: connect-refused +- +- +none set +- +- +-$/m)
+})
+
+t.test('a bad configuration: exit 2, every fault with its path, and nothing is sent', async (t) => {
+  const setting = { configText: '{ "listen": ["localhost"], "timeoutMs": 1, "colour": "\\u001b[31m" }' }
+  const { code, out, err, handshakes } = await run(t, setting)
+  t.equal(code, 2)
+  t.equal(out, '')
+  t.equal(handshakes, 0)
+  for (const path of ['listen[0]', 'timeoutMs', 'colour']) t.ok(err.includes(`config.json: ${path}: `), `${path} <- ${err}`)
+  t.match(err, /^[ -~\n]*$/, 'nothing that a terminal would act on')
+  const json = await run(t, setting, { json: true })
+  t.equal(json.code, 2)
+  t.match(JSON.parse(json.out), { ok: false, problems: [{ path: /./ }, { path: /./ }, { path: /./ }] })
+})
+
+t.test('a configuration that others can write: exit 2', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'enigm-check-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const file = join(directory, 'open.json')
+  await writeFile(file, '{}')
+  await chmod(file, 0o666)
+  t.match(await run(t, {}, { config: file }), { code: 2, err: /writable by group or others/ })
+})
+
+t.test('an environment that weakens TLS: exit 2', async (t) => {
+  const { code, err, handshakes } = await run(t, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } })
+  t.equal(code, 2)
+  t.match(err, /^environment: NODE_TLS_REJECT_UNAUTHORIZED is set/)
+  t.equal(handshakes, 0)
+})
