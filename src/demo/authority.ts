@@ -1,0 +1,111 @@
+import 'reflect-metadata' // before @peculiar/x509: its dependency tsyringe looks for it when it loads
+import { createHash, webcrypto } from 'node:crypto'
+import { isIP } from 'node:net'
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  type X509Certificate,
+  X509CertificateGenerator,
+} from '@peculiar/x509'
+import { systemClock } from '../clock.ts'
+
+const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+const DAY_MS = 86_400_000
+const HALF_LIFE_MS = 15 * DAY_MS
+
+/** What a server needs to show who it is; PEM. */
+export interface Identity {
+  readonly key: string
+  /** The leaf alone: the authority signs directly. */
+  readonly cert: string
+  /** Base64 SHA-256 of the leaf's SubjectPublicKeyInfo. */
+  readonly spkiPin: string
+}
+
+/** What is asked of a leaf. */
+export interface Wish {
+  /** A DNS name or an IP literal; goes into subjectAltName as what it is. */
+  readonly name: string
+  readonly alsoNames?: readonly string[]
+  readonly notBefore?: Date
+  readonly notAfter?: Date
+  /** Signed by its own key rather than by the authority. */
+  readonly selfSigned?: boolean
+  /** The key of an identity issued before: renewal without a new pin. */
+  readonly keyOf?: Identity
+}
+
+/** A certificate authority in memory, for the demo and the tests. Its key is never written anywhere. */
+export interface Authority {
+  /** PEM: what a client trusts. */
+  readonly certificate: string
+  issue(wish: Wish): Promise<Identity>
+}
+
+/** `nowMs`: the wall time around which certificates are valid, a fortnight both ways. */
+export async function createAuthority(nowMs: number = systemClock().wallMs()): Promise<Authority> {
+  const keys = await newKeys()
+  const root = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=a private authority',
+    keys,
+    signingAlgorithm: EC,
+    serialNumber: serial(),
+    notBefore: new Date(nowMs - HALF_LIFE_MS),
+    notAfter: new Date(nowMs + HALF_LIFE_MS),
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
+  })
+  const issued = new WeakMap<Identity, webcrypto.CryptoKeyPair>()
+
+  const issue = async (wish: Wish): Promise<Identity> => {
+    const own = (wish.keyOf === undefined ? undefined : issued.get(wish.keyOf)) ?? (await newKeys())
+    const names = [wish.name, ...(wish.alsoNames ?? [])]
+    const leaf = await X509CertificateGenerator.create({
+      subject: 'CN=a resolver',
+      issuer: wish.selfSigned ? 'CN=a resolver' : root.subject,
+      publicKey: own.publicKey,
+      signingKey: wish.selfSigned ? own.privateKey : keys.privateKey,
+      signingAlgorithm: EC,
+      serialNumber: serial(),
+      notBefore: wish.notBefore ?? new Date(nowMs - DAY_MS),
+      notAfter: wish.notAfter ?? new Date(nowMs + 14 * DAY_MS),
+      extensions: [
+        new BasicConstraintsExtension(false),
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+        new SubjectAlternativeNameExtension(names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }))),
+      ],
+    })
+    const identity = await identityOf(leaf, own)
+    issued.set(identity, own)
+    return identity
+  }
+  return { certificate: root.toString('pem'), issue }
+}
+
+async function identityOf(leaf: X509Certificate, keys: webcrypto.CryptoKeyPair): Promise<Identity> {
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
+  const lines = pkcs8.match(/.{1,64}/g) ?? []
+  return {
+    key: ['-----BEGIN PRIVATE KEY-----', ...lines, '-----END PRIVATE KEY-----', ''].join('\n'),
+    cert: leaf.toString('pem'),
+    spkiPin: createHash('sha256').update(Buffer.from(leaf.publicKey.rawData)).digest('base64'),
+  }
+}
+
+async function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey({ name: EC.name, namedCurve: EC.namedCurve }, true, ['sign', 'verify'])
+}
+
+/** 16 random octets with the top bit clear: a positive INTEGER (RFC 5280 section 4.1.2.2). */
+function serial(): string {
+  const octets = webcrypto.getRandomValues(new Uint8Array(16))
+  octets[0] = ((octets[0] ?? 0) & 0x7f) | 0x40
+  return Buffer.from(octets).toString('hex')
+}

@@ -1,0 +1,96 @@
+import type { Clock, Random } from '../clock.ts'
+import type { EnigmError } from '../errors.ts'
+import type { Protection } from '../resolve.ts'
+import type { Connection } from './connect.ts'
+
+/** Requests on one connection, waiting and written together. Beyond it: `overloaded`. */
+export const MAX_IN_FLIGHT = 1000
+/** An idle connection is closed after this, or earlier where the resolver says so: a closed socket tells less than one that lingers. */
+export const IDLE_MS = 30_000
+
+/** `wire` is a private copy with the request's ID. */
+export interface Reply {
+  readonly wire: Uint8Array
+  readonly rttMs: number
+  /** Seconds it had spent in an HTTP cache (RFC 8484 section 5.1). */
+  readonly ageS?: number
+}
+
+/** `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly was not (RFC 9113 section 8.7). */
+export type Loss = 'final' | 'lost' | 'refused'
+
+/** Who waits for one request. Exactly one of the two is called, once, unless it was cancelled before. */
+export interface Ticket {
+  answered(reply: Reply): void
+  failed(error: EnigmError, loss: Loss): void
+}
+
+/** What a carrier reports about itself while it lives. After `down` it says nothing more. */
+export interface Watcher {
+  /** The peer showed that it is there. */
+  heard(): void
+  /** It takes no more requests; those in flight go on. */
+  draining(): void
+  /** The last request in flight is gone. */
+  idle(): void
+  /** A reply that matches nothing that was asked. */
+  mismatch(): void
+  /** It is dead; called before its tickets fail. */
+  down(error: EnigmError): void
+}
+
+/** Requests and replies on one established connection: DoT, HTTP/2 or HTTP/1.1. */
+export interface Carrier<P extends Protection = Protection> {
+  readonly connection: Connection<P>
+  readonly inFlight: number
+  /** How long it may be idle. Changes as the resolver says so. */
+  readonly idleMs: number
+  /** Since when something written has met silence; undefined while nothing is owed or the peer was heard since. Boot time. */
+  readonly silentSinceMs: number | undefined
+  /** Copies `request`. Returns a function that takes it back: its ticket is not called any more. */
+  send(request: Uint8Array, ticket: Ticket): () => void
+  /** Asks for a sign of life where the protocol has a way to. */
+  probe(): void
+  /** Closes at once. What is in flight is `lost`. No `down` follows. */
+  destroy(error: EnigmError): void
+}
+
+export interface CarrierTools {
+  readonly clock: Clock
+  readonly random: Random
+  readonly watcher: Watcher
+}
+
+/** Keeps `silentSinceMs`. */
+export class Pulse {
+  readonly #clock: Clock
+  readonly #watcher: Watcher
+  silentSinceMs: number | undefined
+
+  constructor(clock: Clock, watcher: Watcher) {
+    this.#clock = clock
+    this.#watcher = watcher
+  }
+  wrote(): void {
+    this.silentSinceMs ??= this.#clock.nowMs()
+  }
+  heard(): void {
+    this.silentSinceMs = undefined
+    this.#watcher.heard()
+  }
+  /** Nothing is owed any more. */
+  rest(): void {
+    this.silentSinceMs = undefined
+  }
+}
+
+/** Fails a ticket that never got onto the wire; later, so that `send` has returned by then. */
+export function refuse(ticket: Ticket, error: EnigmError, loss: 'final' | 'refused'): () => void {
+  let taken = true
+  queueMicrotask(() => {
+    if (taken) ticket.failed(error, loss)
+  })
+  return () => {
+    taken = false
+  }
+}

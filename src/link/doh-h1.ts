@@ -1,0 +1,169 @@
+import { Client } from 'undici'
+import type { Clock } from '../clock.ts'
+import { EnigmError } from '../errors.ts'
+import type { Protection } from '../resolve.ts'
+import { type Carrier, type CarrierTools, IDLE_MS, MAX_IN_FLIGHT, Pulse, refuse, type Ticket, type Watcher } from './carrier.ts'
+import type { Connection } from './connect.ts'
+import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
+import type { Endpoint } from './endpoint.ts'
+
+/** An error page up to here is read and dropped; over a longer one the connection is closed. */
+const MAX_PAGE_OCTETS = 65536
+
+interface Slot {
+  readonly request: Uint8Array
+  readonly ticket: Ticket
+}
+
+/**
+ * DNS over HTTPS on one HTTP/1.1 connection: one request at a time, the others wait their turn. Taking back the one under way costs the connection,
+ * since its response could not be told from the next one's (RFC 9112 section 9.3).
+ */
+export class H1Carrier<P extends Protection = Protection> implements Carrier<P> {
+  readonly connection: Connection<P>
+  readonly idleMs = IDLE_MS
+  readonly #path: string
+  readonly #clock: Clock
+  readonly #watcher: Watcher
+  readonly #pulse: Pulse
+  readonly #client: Client
+  readonly #queue = new Set<Slot>()
+  #active: Slot | undefined
+  #dead = false
+
+  constructor(connection: Connection<P>, endpoint: Endpoint, { clock, watcher }: CarrierTools) {
+    this.connection = connection
+    this.#clock = clock
+    this.#watcher = watcher
+    this.#pulse = new Pulse(clock, watcher)
+    this.#path = endpoint.doh?.path ?? '/dns-query'
+    let handedOut = false
+    this.#client = new Client(`https://${authorityOf(endpoint)}`, {
+      // One connection, ours: a second one would be dialled past the checks of connect.ts.
+      connect: (_options, callback) => {
+        if (handedOut) return callback(new EnigmError('connection-lost', 'the connection closed'), null)
+        handedOut = true
+        callback(null, connection.socket)
+      },
+      pipelining: 1,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: 2 * IDLE_MS,
+      maxHeaderSize: 16 * 1024,
+    })
+    const lost = (cause?: unknown) => this.#die(new EnigmError('connection-lost', 'the HTTP/1.1 connection ended', { cause }))
+    connection.socket.on('error', lost)
+    connection.socket.on('end', () => lost())
+    connection.socket.on('close', () => lost())
+  }
+
+  get inFlight(): number {
+    return this.#queue.size + (this.#active === undefined ? 0 : 1)
+  }
+  get silentSinceMs(): number | undefined {
+    return this.#pulse.silentSinceMs
+  }
+
+  send(request: Uint8Array, ticket: Ticket): () => void {
+    if (this.#dead) return refuse(ticket, new EnigmError('connection-lost', 'the connection is closed'), 'refused')
+    if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
+    const slot = { request: new Uint8Array(request), ticket }
+    this.#queue.add(slot)
+    this.#next()
+    return () => this.#cancel(slot)
+  }
+
+  /** HTTP/1.1 has no ping. */
+  probe(): void {}
+
+  destroy(error: EnigmError): void {
+    if (this.#dead) return
+    this.#dead = true
+    this.#teardown(error)
+  }
+
+  #next(): void {
+    const [slot] = this.#queue
+    if (this.#active !== undefined || this.#dead) return
+    if (slot === undefined) {
+      this.#pulse.rest()
+      return this.#watcher.idle()
+    }
+    this.#queue.delete(slot)
+    this.#active = slot
+    this.#run(slot).catch((cause: unknown) => this.#die(new EnigmError('connection-lost', 'the exchange broke', { cause })))
+  }
+
+  async #run(slot: Slot): Promise<void> {
+    const sentMs = this.#clock.nowMs()
+    const body = dohRequest(slot.request)
+    this.#pulse.wrote()
+    const response = await this.#client.request({ method: 'POST', path: this.#path, headers: requestHeaders(body.length), body })
+    response.body.on('error', () => {}) // the loop below sees it too
+    this.#pulse.heard()
+    const fault = headFault(response.statusCode, response.headers)
+    if (fault !== undefined) {
+      if (fault.code === 'http-size') return this.#giveUp(slot, fault)
+      await response.body.dump({ limit: MAX_PAGE_OCTETS })
+      return this.#settle(slot, fault)
+    }
+    const gathered = new Body()
+    for await (const chunk of response.body) {
+      this.#pulse.heard()
+      const long = gathered.add(chunk)
+      if (long !== undefined) return this.#giveUp(slot, long)
+    }
+    if (this.#active !== slot) return
+    const wire = gathered.reply(slot.request)
+    if (wire instanceof EnigmError) {
+      if (wire.code === 'reply-mismatch') this.#watcher.mismatch()
+      return this.#settle(slot, wire)
+    }
+    this.#active = undefined
+    const ageS = ageOf(response.headers)
+    slot.ticket.answered({ wire, rttMs: this.#clock.nowMs() - sentMs, ...(ageS === undefined ? {} : { ageS }) })
+    this.#next()
+  }
+
+  /** The response is read to its end and is no answer. */
+  #settle(slot: Slot, fault: EnigmError): void {
+    if (this.#active !== slot) return
+    this.#active = undefined
+    slot.ticket.failed(fault, 'final')
+    this.#next()
+  }
+
+  /** The rest of an unwanted response is not read: the connection goes with it. */
+  #giveUp(slot: Slot, fault: EnigmError): void {
+    if (this.#active === slot) {
+      this.#active = undefined
+      slot.ticket.failed(fault, 'final')
+    }
+    this.#die(new EnigmError('connection-lost', 'closed over an unwanted response'))
+  }
+
+  #cancel(slot: Slot): void {
+    if (this.#active === slot) {
+      this.#active = undefined
+      this.#die(new EnigmError('connection-lost', 'closed over an unanswered request'))
+    } else if (this.#queue.delete(slot) && this.inFlight === 0) this.#next()
+  }
+
+  #die(error: EnigmError): void {
+    if (this.#dead) return
+    this.#dead = true
+    this.#watcher.down(error)
+    this.#teardown(error)
+  }
+
+  #teardown(error: EnigmError): void {
+    const active = this.#active
+    const queued = [...this.#queue]
+    this.#active = undefined
+    this.#queue.clear()
+    this.connection.socket.destroy()
+    this.#client.destroy().catch(() => {})
+    active?.ticket.failed(error, 'lost')
+    for (const { ticket } of queued) ticket.failed(error, 'refused')
+  }
+}

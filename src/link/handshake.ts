@@ -1,0 +1,126 @@
+import { isIP } from 'node:net'
+import { connect as connectTls, createSecureContext, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
+import { EnigmError, type ErrorCode } from '../errors.ts'
+import type { Protection, Transport } from '../resolve.ts'
+import type { Endpoint } from './endpoint.ts'
+import { type Evidence, evidenceOf, identityFault } from './identity.ts'
+import type { Attempt } from './race.ts'
+import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
+import { certificateCode, dialFault } from './tls-faults.ts'
+
+const ALPN: Readonly<Record<Transport, string[]>> = { dot: ['dot'], doh: ['h2', 'http/1.1'] }
+
+/** A TLS connection on which not one octet of DNS has been written yet. */
+export interface Secured {
+  readonly socket: TLSSocket
+  readonly protection: Protection
+}
+
+/** Parsing a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
+const contexts = new WeakMap<Endpoint, SecureContext>()
+let bundled: SecureContext | undefined
+
+/** Roots are named, never left to Node's default: NODE_EXTRA_CA_CERTS and --use-openssl-ca would widen trust for every resolver. */
+function contextOf(endpoint: Endpoint): SecureContext {
+  if (endpoint.ca === undefined) {
+    bundled ??= createSecureContext({ minVersion: 'TLSv1.2', ca: rootCertificates.join('\n') })
+    return bundled
+  }
+  const known = contexts.get(endpoint)
+  if (known !== undefined) return known
+  const context = createSecureContext({ minVersion: 'TLSv1.2', ca: endpoint.ca })
+  contexts.set(endpoint, context)
+  return context
+}
+
+function refuseLookup(): never {
+  throw new EnigmError('internal', 'a resolver is dialled by address: nothing is looked up')
+}
+
+/** TCP and TLS to one address. In `strict` its result is authenticated or a fault, and nothing of ours has been written before that is known. */
+export function handshake(
+  { endpoint, transport, sessions }: { readonly endpoint: Endpoint; readonly transport: Transport; readonly sessions: TlsSessions },
+  address: string,
+  port: number,
+  onTcp: () => void,
+): Attempt<Secured> {
+  const strict = endpoint.usageProfile === 'strict'
+  const key = sessionKey(endpoint, transport)
+  const offered = sessions.take(key)
+  const checked: { evidence?: Evidence; fault?: EnigmError } = {}
+  const name = endpoint.authenticationDomainName
+  const socket = connectTls({
+    host: address,
+    port,
+    lookup: refuseLookup,
+    secureContext: contextOf(endpoint),
+    ALPNProtocols: ALPN[transport],
+    rejectUnauthorized: strict,
+    checkServerIdentity: (_host, certificate) => {
+      const fault = identityFault(endpoint, certificate)
+      if (fault === undefined) checked.evidence = evidenceOf(endpoint, certificate)
+      else checked.fault = fault
+      return fault
+    },
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+    ...(offered === undefined ? {} : { session: offered.session }),
+  })
+  socket.setNoDelay(true)
+
+  let tcpUp = false
+  const result = new Promise<Secured>((resolve, reject) => {
+    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is kept before.
+    const early: Buffer[] = []
+    let evidence: Evidence | undefined
+    const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
+    socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))
+    socket.once('connect', () => {
+      tcpUp = true
+      onTcp()
+    })
+    const fail = (error: unknown) => {
+      socket.destroy()
+      reject(dialFault(error, tcpUp))
+    }
+    const ended = () => fail(new EnigmError(tcpUp ? 'tls-failed' : 'connect-failed', 'the peer ended the handshake'))
+    socket.on('error', fail)
+    socket.on('close', ended)
+    socket.once('secureConnect', () => {
+      const verdict = judge(socket, offered, checked, strict)
+      if (verdict instanceof EnigmError) return fail(verdict)
+      if (transport === 'doh' && socket.alpnProtocol !== 'h2' && socket.alpnProtocol !== 'http/1.1') {
+        return fail(new EnigmError('alpn-missing', 'the peer agreed on no HTTP version'))
+      }
+      evidence = verdict.evidence
+      for (const session of early.splice(0)) keep(session)
+      socket.off('close', ended)
+      resolve({ socket, protection: verdict.protection })
+    })
+  })
+  return {
+    result,
+    heard: () => socket.bytesRead > 0,
+    abandon: (error) => void socket.destroy(error),
+  }
+}
+
+/**
+ * Who the peer is. A resumed session rests on the evidence of the handshake it came from. The last line fails closed: whatever Node thinks,
+ * without evidence there is no strict connection.
+ */
+function judge(
+  socket: TLSSocket,
+  offered: SavedSession | undefined,
+  checked: { readonly evidence?: Evidence; readonly fault?: EnigmError },
+  strict: boolean,
+): EnigmError | { readonly evidence: Evidence | undefined; readonly protection: Protection } {
+  const resumed = socket.isSessionReused()
+  const session = { tlsVersion: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed }
+  const evidence = resumed ? offered?.evidence : checked.evidence
+  if (evidence !== undefined && socket.authorized) {
+    return { evidence, protection: { ...session, authenticated: true, by: evidence.by } }
+  }
+  const why: ErrorCode = checked.fault?.code ?? certificateCode(String(socket.authorizationError ?? ''))
+  if (strict) return new EnigmError(why, 'the peer proved nothing')
+  return { evidence: undefined, protection: { ...session, authenticated: false, why } }
+}
