@@ -128,7 +128,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
   }
 }
 
-const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: Number(startedAtTicks) })
+const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: startedAtTicks })
 
 const same = (a: Endpoint, b: Endpoint) => a.address === b.address && a.port === b.port
 

@@ -14,7 +14,10 @@ const MAX_REMEMBERED = 256
 
 /** A log at `level`. Writing is synchronous: the last line before a crash is the one that matters. */
 export function createLog(level: string): Log {
-  const out = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  const out = pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    pino.destination({ dest: 2, sync: true }),
+  )
   const written = new Map<string, number>()
   const isRepeat = (key: string) => {
     const now = performance.now()
