@@ -1,0 +1,61 @@
+import { BlockList, isIP, isIPv4 } from 'node:net'
+
+/** A block of addresses. An IPv4-mapped block (RFC 4291 section 2.5.5.2) is given as the IPv4 block that it maps. */
+export interface Cidr {
+  readonly address: string
+  readonly prefix: number
+  readonly family: 'ipv4' | 'ipv6'
+}
+
+/** Reads "10.0.0.0/8", "fd00::/8", or one address alone; undefined if it is neither. Host bits may be set; they do not count. */
+export function parseCidr(text: string): Cidr | undefined {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = address.includes('%') ? 0 : isIP(address)
+  if (version === 0 || rest.length > 0) return undefined
+  if (bits !== undefined && !/^(0|[1-9]\d{0,2})$/.test(bits)) return undefined
+  const width = version === 4 ? 32 : 128
+  const prefix = bits === undefined ? width : Number(bits)
+  if (prefix > width) return undefined
+  const mapped = unmapped(address)
+  if (version === 6 && mapped !== address && prefix >= 96) return { address: mapped, prefix: prefix - 96, family: 'ipv4' }
+  return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' }
+}
+
+/**
+ * Whether an address lies in one of the blocks. Mapped addresses (::ffff:a.b.c.d, as a dual-stack socket reports IPv4 clients) count as IPv4,
+ * a zone ("%eth0") is passed over, and what is no address is not allowed. Texts that are no block are left out: check them with parseCidr.
+ */
+export function allowList(cidrs: readonly string[]): (address: string) => boolean {
+  const blocks = new BlockList()
+  for (const text of cidrs) {
+    const cidr = parseCidr(text)
+    if (cidr !== undefined) blocks.addSubnet(cidr.address, cidr.prefix, cidr.family)
+  }
+  return (address) => {
+    const plain = unmapped(withoutZone(address))
+    const version = isIP(plain)
+    return version !== 0 && blocks.check(plain, version === 4 ? 'ipv4' : 'ipv6')
+  }
+}
+
+/** Whether only this host can reach a socket bound to `address`. */
+export function isLoopback(address: string): boolean {
+  return LOOPBACK(address)
+}
+const LOOPBACK = allowList(['127.0.0.0/8', '::1/128'])
+
+/** The IPv4 address inside a mapped one, in whichever way it is spelt; any other text unchanged. */
+export function unmapped(address: string): string {
+  if (isIPv4(address) || isIP(address) !== 6) return address
+  // The URL parser is the one canonicaliser in Node: it gives "[::ffff:7f00:1]" for every spelling of a mapped 127.0.0.1.
+  const canonical = new URL(`http://[${withoutZone(address)}]`).hostname
+  const found = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(canonical)
+  if (found === null) return address
+  const [high, low] = [Number.parseInt(found[1] ?? '', 16), Number.parseInt(found[2] ?? '', 16)]
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
+}
+
+function withoutZone(address: string): string {
+  const at = address.indexOf('%')
+  return at < 0 ? address : address.slice(0, at)
+}

@@ -1,0 +1,86 @@
+import { X509Certificate } from 'node:crypto'
+import { dirname, resolve } from 'node:path'
+import * as v from 'valibot'
+import { type Reading, readGuarded } from './file-safety.ts'
+import { parseJsonc } from './jsonc.ts'
+import { type Problem, problemsOf } from './problems.ts'
+import { type ConfigFile, configSchema } from './schema.ts'
+import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
+
+/** The files that a configuration is made of, one at a time. What is sound in a broken file is still given, so that later checks find its other faults. */
+
+type Collect = (problem: Problem) => void
+/** -1.5 is no whole number and too small as well; one sentence is enough. */
+const ONE_ISSUE_A_VALUE = { abortPipeEarly: true } as const
+
+/** The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that belongs to the program itself. */
+export function documentOf(file: string, reading: Reading, collect: Collect, guarded = true): unknown {
+  if (reading.failed !== undefined) collect({ file, path: '', message: `cannot be read: ${reading.failed}` })
+  if (guarded) for (const message of reading.unsafe) collect({ file, path: '', message })
+  if (reading.text === undefined) return undefined
+  const parsed = parseJsonc(reading.text)
+  if (parsed.problems === undefined) return parsed.value
+  for (const message of parsed.problems) collect({ file, path: '', message })
+  return undefined
+}
+
+/** A configuration with its defaults; a top-level key with a fault in it is collected and stands at its default. */
+export function configOf(file: string, raw: unknown, collect: Collect): ConfigFile {
+  const found = v.safeParse(configSchema, raw, ONE_ISSUE_A_VALUE)
+  if (found.success) return found.output
+  for (const problem of problemsOf(file, found.issues)) collect(problem)
+  const faulty = new Set(found.issues.map((issue) => issue.path?.[0]?.key))
+  const sound = Object.entries(asRecord(raw) ?? {}).filter(([key]) => !faulty.has(key))
+  return v.parse(configSchema, Object.fromEntries(sound))
+}
+
+/** The resolvers of a set that have no fault, and every id that the file holds, faulty or not. */
+export interface SetReading {
+  readonly sound: readonly TrustedResolver[]
+  readonly ids: ReadonlySet<unknown>
+  readonly whole: boolean
+}
+
+/** Reads a set from its value; faults are collected. */
+export function setOf(file: string, raw: unknown, collect: Collect): SetReading {
+  const listed: unknown = asRecord(raw)?.resolvers
+  const items: readonly unknown[] = Array.isArray(listed) ? listed : []
+  const ids = new Set(items.map((item) => asRecord(item)?.id))
+  const found = v.safeParse(trustedSetSchema, raw, ONE_ISSUE_A_VALUE)
+  if (found.success) return { sound: found.output.resolvers, ids, whole: true }
+  for (const problem of problemsOf(file, found.issues)) collect(problem)
+  const faulty = new Set(found.issues.map((issue) => issue.path?.[1]?.key))
+  const rest = v.safeParse(trustedSetSchema, { version: 1, resolvers: items.filter((_, index) => !faulty.has(index)) })
+  return { sound: rest.success ? rest.output.resolvers : [], ids, whole: false }
+}
+
+/** The resolver with the text of its caFile, which is relative to the set's file; and that file's path. */
+export async function withCa(set: string, resolver: TrustedResolver, collect: Collect): Promise<TrustedResolver> {
+  if (resolver.caFile === undefined) return resolver
+  const caFile = resolve(dirname(set), resolver.caFile)
+  const { text, failed, unsafe } = await readGuarded(caFile)
+  if (failed !== undefined) collect({ file: caFile, path: '', message: `cannot be read: ${failed} (caFile of "${resolver.id}" in ${set})` })
+  for (const message of unsafe) collect({ file: caFile, path: '', message })
+  if (text === undefined) return resolver
+  if (!holdsCertificates(text))
+    collect({ file: caFile, path: '', message: 'holds no certificate, or a broken one; put PEM certificates in it' })
+  return { ...resolver, caFile, ca: text }
+}
+
+/** Node passes over what it cannot read in a `ca` option, and would then trust nothing, or less than was meant. */
+function holdsCertificates(pem: string): boolean {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
+  const begun = pem.split('-----BEGIN CERTIFICATE-----').length - 1
+  if (blocks.length === 0 || blocks.length !== begun) return false
+  try {
+    for (const block of blocks) new X509Certificate(block)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The value as a record if it is an object and no list. */
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+}

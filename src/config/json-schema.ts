@@ -1,0 +1,18 @@
+import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
+import { configSchema } from './schema.ts'
+import { trustedSetSchema } from './trusted-set.ts'
+
+/**
+ * The JSON Schemas of both files, for editors, keyed by file name under schema/. At build and in tests only: the converter is a development
+ * dependency, so nothing that the daemon loads may import this. A schema says less than the loader checks (see CHECKED_IN_CODE_ONLY).
+ */
+export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers.schema.json', JsonSchema>> {
+  return {
+    'config.schema.json': { title: 'enigm-dns configuration', ...toJsonSchema(configSchema, OPTIONS) },
+    'resolvers.schema.json': { title: 'enigm-dns trusted-resolver set', ...toJsonSchema(trustedSetSchema, OPTIONS) },
+  }
+}
+
+/** Actions that JSON Schema cannot say. */
+const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'transform']
+const OPTIONS = { typeMode: 'input', target: 'draft-07', ignoreActions: CHECKED_IN_CODE_ONLY } as const

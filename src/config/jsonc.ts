@@ -1,0 +1,79 @@
+import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+
+/** No configuration of ours comes near this; a larger file is a mistake or an attack. */
+export const MAX_OCTETS = 1_048_576
+/** The contract needs 6. The parser recurses, so depth is bounded before it runs. */
+const MAX_DEPTH = 32
+/** A broken file yields one cause and many echoes of it. */
+const MAX_PROBLEMS = 10
+/** Assigning these on an ordinary object reaches its prototype, and schema libraries pass over them in silence. */
+const REFUSED_KEYS = new Set(['__proto__', 'prototype', 'constructor'])
+
+/** Either the value, or every problem as a clause that starts with its place ("line 3, column 7: ..."). */
+export type Parsed = { readonly value: unknown; readonly problems?: never } | { readonly problems: readonly string[] }
+
+/**
+ * Reads JSON with comments and trailing commas. Never throws. Objects come back without a prototype; a key that stands twice in one object,
+ * a key that would reach a prototype, more than MAX_OCTETS octets (UTF-8) and more than 32 levels are problems.
+ */
+export function parseJsonc(text: string): Parsed {
+  if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
+    return { problems: [`the file is larger than ${MAX_OCTETS} octets; make it smaller`] }
+  }
+  const tooDeep = offsetBeyondDepth(text)
+  if (tooDeep !== undefined) return { problems: [`${place(text, tooDeep)}: more than ${MAX_DEPTH} levels of nesting; flatten it`] }
+  const errors: ParseError[] = []
+  const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false, allowEmptyContent: false })
+  if (root === undefined || errors.length > 0) return { problems: syntaxProblems(text, errors) }
+  const problems: string[] = []
+  const value = fromNode(root, text, problems)
+  return problems.length > 0 ? { problems } : { value }
+}
+
+function syntaxProblems(text: string, errors: readonly ParseError[]): readonly string[] {
+  if (errors.length === 0) return ['the file is empty; write {} for the defaults']
+  return errors
+    .slice(0, MAX_PROBLEMS)
+    .map((error) => `${place(text, error.offset)}: ${inWords(printParseErrorCode(error.error))}; correct the JSON there`)
+}
+
+/** "CommaExpected" -> "comma expected". */
+function inWords(code: string): string {
+  return code.replace(/(?!^)[A-Z]/g, (letter) => ` ${letter}`).toLowerCase()
+}
+
+function fromNode(node: Node, text: string, problems: string[]): unknown {
+  if (node.type === 'array') return (node.children ?? []).map((child) => fromNode(child, text, problems))
+  if (node.type !== 'object') return node.value
+  const object: Record<string, unknown> = Object.create(null)
+  for (const property of node.children ?? []) {
+    const [name, value] = property.children ?? []
+    // Placing a problem reads the text up to it, so a megabyte of them would take minutes.
+    if (name === undefined || value === undefined || problems.length === MAX_PROBLEMS) continue
+    const key = String(name.value)
+    if (REFUSED_KEYS.has(key)) problems.push(`${place(text, name.offset)}: the key "${key}" is not allowed; remove it`)
+    else if (key in object) problems.push(`${place(text, name.offset)}: the key ${JSON.stringify(key)} stands twice; keep one of them`)
+    else object[key] = fromNode(value, text, problems)
+  }
+  return object
+}
+
+function offsetBeyondDepth(text: string): number | undefined {
+  const scanner = createScanner(text, true)
+  let depth = 0
+  while (scanner.getPosition() < text.length) {
+    scanner.scan()
+    const first = text[scanner.getTokenOffset()]
+    if (first === '{' || first === '[') depth++
+    else if (first === '}' || first === ']') depth--
+    if (depth > MAX_DEPTH) return scanner.getTokenOffset()
+  }
+  return undefined
+}
+
+/** Lines and columns count from 1, as editors do. */
+function place(text: string, offset: number): string {
+  const before = text.slice(0, offset)
+  const lines = before.split(/\r\n|\r|\n/)
+  return `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
+}

@@ -1,0 +1,157 @@
+import { dirname, resolve } from 'node:path'
+import { isLoopback } from './cidr.ts'
+import { asRecord, configOf, documentOf, type SetReading, setOf, withCa } from './documents.ts'
+import { readGuarded } from './file-safety.ts'
+import { type ListenAddress, parseListen } from './listen-address.ts'
+import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
+import { configError, type Problem, quoted } from './problems.ts'
+import type { Config, ConfigFile } from './schema.ts'
+import type { TrustedResolver } from './trusted-set.ts'
+
+/** Everything that a start needs to know, checked. */
+export interface Loaded {
+  readonly config: Config
+  /** Those that are asked: named by `use` (in its order, enabled or not), else every enabled one. Each shares a transport with the configuration. */
+  readonly resolvers: readonly TrustedResolver[]
+  readonly listen: readonly ListenAddress[]
+  /** Absolute paths of the files that this came from: configuration (if there is one), trusted set, CA files. */
+  readonly files: readonly string[]
+}
+
+/** What the command line says; it goes before the file. */
+export interface Overrides {
+  readonly listen?: readonly string[]
+}
+
+/** Where to look when nothing is named. */
+export interface Places {
+  readonly configFile: string
+  readonly resolversFile: string | undefined
+}
+
+type Collect = (problem: Problem) => void
+const HERE = 'command line'
+
+/**
+ * The configuration of `file`; without one, of /etc/enigm-dns/config.json if it exists; else the defaults. Rejects with an EnigmError('config')
+ * whose message has one line for every problem there is.
+ */
+export async function loadConfig(file?: string, overrides: Overrides = {}, places?: Places): Promise<Loaded> {
+  const { loaded, problems } = await checkConfig(file, overrides, places)
+  if (loaded === undefined) throw configError(problems)
+  return loaded
+}
+
+/** As loadConfig, for callers that show the problems one by one: `loaded` is there if and only if there is no problem. Never rejects. */
+export async function checkConfig(
+  file?: string,
+  overrides: Overrides = {},
+  places: Places = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() },
+): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
+  const problems: Problem[] = []
+  const collect: Collect = (problem) => void problems.push(problem)
+
+  const { configFile, raw } = await readConfig(file, places.configFile, collect)
+  const found = raw === undefined ? configOf(HERE, {}, collect) : configOf(configFile ?? HERE, raw, collect)
+  const base = configFile === undefined ? process.cwd() : dirname(configFile)
+  const explicitAllow = asRecord(raw)?.allowFrom !== undefined
+  const listen = listeners(configFile ?? HERE, found, overrides, explicitAllow, collect)
+
+  const setFile = found.resolvers === undefined ? places.resolversFile : resolve(base, found.resolvers)
+  if (setFile === undefined) {
+    collect({ file: HERE, path: 'resolvers', message: 'the shipped resolvers.json is missing; install again or name a set in "resolvers"' })
+    return { problems }
+  }
+  const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined)
+  const set = setRaw === undefined ? { sound: [], ids: new Set(), whole: false } : setOf(setFile, setRaw, collect)
+  const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
+  const resolvers = await Promise.all(chosen.map((resolver) => withCa(setFile, resolver, collect)))
+  if (problems.length > 0) return { problems }
+
+  const caFiles = resolvers.flatMap(({ caFile }) => caFile ?? [])
+  const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...caFiles])]
+  return { loaded: { config: inForce(found, base, setFile, resolvers, listen), resolvers, listen, files }, problems }
+}
+
+async function readConfig(file: string | undefined, fallback: string, collect: Collect) {
+  const configFile = resolve(file ?? fallback)
+  const reading = await readGuarded(configFile)
+  if (file === undefined && reading.absent === true) return { configFile: undefined, raw: undefined }
+  return { configFile, raw: documentOf(configFile, reading, collect) }
+}
+
+function listeners(
+  file: string,
+  config: ConfigFile,
+  overrides: Overrides,
+  explicitAllow: boolean,
+  collect: Collect,
+): readonly ListenAddress[] {
+  const named = overrides.listen !== undefined && overrides.listen.length > 0
+  const texts = named ? (overrides.listen ?? []) : config.listen
+  return texts.flatMap((text, index) => {
+    const where = named ? { file: HERE, path: '--listen' } : { file, path: `listen[${index}]` }
+    const listen = parseListen(text)
+    if (listen === undefined) {
+      collect({ ...where, message: `must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53" (found ${quoted(text)})` })
+      return []
+    }
+    if (!explicitAllow && !isLoopback(listen.address)) {
+      const message = `${quoted(text)} can be reached from other hosts; name who may ask in allowFrom, as in ["192.168.0.0/16"]`
+      collect({ ...where, message })
+    }
+    return [listen]
+  })
+}
+
+/** Who is asked. What `use` names must be there and reachable; what comes by default is left out if no transport is shared. */
+function choose(
+  { configFile, setFile }: { readonly configFile: string; readonly setFile: string },
+  config: ConfigFile,
+  set: SetReading,
+  readable: boolean,
+  collect: Collect,
+): readonly TrustedResolver[] {
+  const shares = (resolver: TrustedResolver) => config.transports.some((transport) => resolver.transports[transport] !== undefined)
+  if (!readable) return []
+  if (config.use === undefined) {
+    const chosen = set.sound.filter((resolver) => resolver.enabled && shares(resolver))
+    if (chosen.length === 0 && set.whole) {
+      const message = `no enabled resolver offers ${config.transports.join(' or ')}; enable one, name one in "use", or add a transport`
+      collect({ file: setFile, path: 'resolvers', message })
+    }
+    return chosen
+  }
+  const byId = new Map(set.sound.map((resolver) => [resolver.id, resolver]))
+  return config.use.flatMap((id, index) => {
+    const where = { file: configFile, path: `use[${index}]` }
+    const resolver = byId.get(id)
+    if (resolver === undefined) {
+      const known = [...byId.keys()].slice(0, 20).join(', ')
+      if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; name one of: ${known}` })
+      return []
+    }
+    if (shares(resolver)) return [resolver]
+    const offered = Object.keys(resolver.transports).join(', ')
+    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or leave it out` })
+    return []
+  })
+}
+
+function inForce(
+  found: ConfigFile,
+  base: string,
+  setFile: string,
+  resolvers: readonly TrustedResolver[],
+  listen: readonly ListenAddress[],
+): Config {
+  const { $schema: _schema, statusFile, stateDir, ...rest } = found
+  return {
+    ...rest,
+    listen: listen.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)),
+    resolvers: setFile,
+    use: resolvers.map(({ id }) => id),
+    statusFile: statusFile === undefined ? defaultStatusFile() : resolve(base, statusFile),
+    stateDir: stateDir === undefined ? defaultStateDir() : resolve(base, stateDir),
+  }
+}

@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { dirname, isAbsolute, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Read when no --config is given and it exists. */
+export const DEFAULT_CONFIG_FILE = '/etc/enigm-dns/config.json'
+
+/** What the default paths depend on. */
+export interface Account {
+  /** undefined where there are no numeric users. */
+  readonly uid: number | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly home: string
+  readonly tmp: string
+}
+
+/** The account that this process runs as. */
+export function thisAccount(): Account {
+  return { uid: process.getuid?.(), env: process.env, home: homedir(), tmp: tmpdir() }
+}
+
+/** Where `run` writes and `status` looks when nothing says otherwise. */
+export function defaultStatusFile(account: Account = thisAccount()): string {
+  if (account.uid === 0) return '/run/enigm-dns/status.json'
+  const runtime = absolute(account.env.XDG_RUNTIME_DIR)
+  if (runtime !== undefined) return join(runtime, 'enigm-dns', 'status.json')
+  return join(account.tmp, `enigm-dns-${account.uid ?? 'user'}`, 'status.json')
+}
+
+/** Where keys, the saved cache and the audit log live. */
+export function defaultStateDir(account: Account = thisAccount()): string {
+  if (account.uid === 0) return '/var/lib/enigm-dns'
+  return join(absolute(account.env.XDG_STATE_HOME) ?? join(account.home, '.local', 'state'), 'enigm-dns')
+}
+
+/** The XDG base directory specification: a relative path is invalid and is passed over. */
+function absolute(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined
+}
+
+/**
+ * The trusted set that came with this program: the nearest resolvers.json beside a package.json, at most five directories up, so that it is found
+ * from src/config, dist/config and build/src/config alike; undefined if the installation lacks it.
+ */
+export function shippedResolversFile(from: string = import.meta.url): string | undefined {
+  let directory = dirname(fileURLToPath(from))
+  for (let level = 0; level < 5; level++) {
+    const candidate = join(directory, 'resolvers.json')
+    if (existsSync(candidate) && existsSync(join(directory, 'package.json'))) return candidate
+    directory = dirname(directory)
+  }
+  return undefined
+}

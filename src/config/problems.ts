@@ -1,0 +1,55 @@
+import type * as v from 'valibot'
+import { EnigmError } from '../errors.ts'
+
+/** One thing to mend: where (`file`, and `path` inside it, '' for the file as a whole) and a clause that says what is wrong and the mend. */
+export interface Problem {
+  readonly file: string
+  readonly path: string
+  readonly message: string
+}
+
+/** What valibot found, as problems of `file`. */
+export function problemsOf(file: string, issues: readonly v.BaseIssue<unknown>[]): readonly Problem[] {
+  return issues.map((issue) => ({ file, path: pathOf(issue), message: messageOf(issue) }))
+}
+
+/** A file of a megabyte can hold 100,000 faults; nobody mends more than these before the next try. */
+const MAX_LINES = 100
+
+/**
+ * One sentence a line, each with file, path and mend, the first 100 of them; every text from a file is escaped, so that a log line stays a line.
+ */
+export function configError(problems: readonly Problem[]): EnigmError {
+  const shown = problems.slice(0, MAX_LINES)
+  const lines = shown.map(({ file, path, message }) => printable(path === '' ? `${file}: ${message}` : `${file}: ${path}: ${message}`))
+  if (problems.length > MAX_LINES) lines.push(`and ${problems.length - MAX_LINES} more problems; mend these first`)
+  return new EnigmError('config', lines.join('\n'))
+}
+
+/** A value from a file between quotes, escaped and cut to 80 characters. */
+export function quoted(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing'
+  return printable(text.length > 80 ? `${text.slice(0, 77)}...` : text)
+}
+
+/** ASCII only: bidirectional and control characters in a terminal or a log can make one text look like another (Trojan Source). */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`)
+}
+
+function pathOf(issue: v.BaseIssue<unknown>): string {
+  let path = ''
+  for (const { key } of issue.path ?? []) {
+    if (typeof key === 'number') path += `[${key}]`
+    else if (/^[A-Za-z$][\w$-]{0,79}$/.test(String(key))) path += path === '' ? String(key) : `.${String(key)}`
+    else path += `[${quoted(String(key))}]`
+  }
+  return path
+}
+
+function messageOf(issue: v.BaseIssue<unknown>): string {
+  const last = issue.path?.at(-1)
+  if (last !== undefined && 'origin' in last && last.origin === 'key') return 'is required; add it'
+  const simple = ['string', 'number', 'boolean'].includes(typeof issue.input) || issue.input === null
+  return simple && issue.type !== 'never' ? `${issue.message} (found ${quoted(issue.input)})` : issue.message
+}

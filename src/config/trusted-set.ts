@@ -1,0 +1,74 @@
+import * as v from 'valibot'
+import { authenticationName, closed, distinct, integer, ipLiteral, text, word } from './fields.ts'
+
+/** What an operator says of itself; a claim, never evidence. A claim that is not published is left out. */
+const claims = closed({
+  /** true: keeps records that identify a client; false: says it keeps none. */
+  logging: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
+  /** What is refused: "none", "malware", "ads" ... */
+  filtering: v.exactOptional(text(64)),
+  /** Validates DNSSEC. */
+  dnssec: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
+  /** Sends a part of the client's address on (RFC 7871). */
+  ecs: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
+  coverTraffic: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
+})
+
+const dohPath = v.pipe(
+  text(1024),
+  v.regex(/^\/[^\s{}?#]*(\{\?dns\})?$/, 'must be an absolute path such as /dns-query or /dns-query{?dns}'),
+  // A POST goes to the template without its variable (RFC 8484 section 4.1).
+  v.transform((path) => path.replace(/\{\?dns\}$/, '')),
+)
+
+const transports = v.pipe(
+  closed({
+    dot: v.exactOptional(closed({ port: v.optional(integer(1, 65535), 853) })),
+    doh: v.exactOptional(closed({ port: v.optional(integer(1, 65535), 443), path: v.optional(dohPath, '/dns-query') })),
+  }),
+  v.check((offered) => offered.dot !== undefined || offered.doh !== undefined, 'must offer dot or doh; add {"dot": {}} for port 853'),
+)
+
+/** Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); spelt canonically, so that equal pins are equal texts. */
+const spkiPin = v.pipe(
+  text(44),
+  v.check(
+    (pin) => /^[A-Za-z0-9+/]{43}=$/.test(pin) && Buffer.from(pin, 'base64').toString('base64') === pin,
+    'must be the base64 of 32 octets (the SHA-256 of the public key)',
+  ),
+)
+
+const resolver = closed({
+  id: v.pipe(text(63), v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be of a-z, 0-9, dot, hyphen and underscore, a letter or digit first')),
+  operator: v.exactOptional(text(200)),
+  jurisdiction: v.exactOptional(text(64)),
+  /** Where the operator publishes these figures. */
+  source: v.exactOptional(text(2048)),
+  enabled: v.optional(v.boolean('must be true or false'), true),
+  authenticationDomainName: authenticationName,
+  addresses: distinct(ipLiteral, 32),
+  transports,
+  spkiPins: v.optional(distinct(spkiPin, 32, 0), []),
+  caFile: v.exactOptional(text(4096)),
+  claims: v.optional(claims, {}),
+})
+
+/** The trusted-resolver set as a file holds it; defaults applied, nothing read from caFile yet. */
+export const trustedSetSchema = closed({
+  $schema: v.exactOptional(text(2048)),
+  version: v.literal(1, 'must be 1, the only version there is'),
+  resolvers: v.pipe(
+    v.array(resolver, 'must be a list of resolvers'),
+    v.maxLength(1000, 'must hold at most 1000 resolvers'),
+    v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'holds an id twice; give each resolver its own'),
+  ),
+})
+
+export type TrustedSet = v.InferOutput<typeof trustedSetSchema>
+export type Claims = v.InferOutput<typeof claims>
+
+/** One entry of the set. `caFile` is absolute once loaded, and `ca` is then its text (PEM): the only roots for this resolver. */
+export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string }
+
+/** The names of the transports, as `transports` keys here and in the configuration. */
+export const transportName = word('dot', 'doh')
