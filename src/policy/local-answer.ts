@@ -13,7 +13,8 @@ const NXDOMAIN = 3
 const TTL_S = 10_800
 const SERIAL_REFRESH_RETRY_EXPIRE = [1, 3600, 1200, 604_800]
 
-/** "Synthesized" of the IANA registry: RFC 8914's own list has no code for a special-use name. It tells whoever debugs that no resolver said this. */
+/** "Synthesized" of the IANA registry: RFC 8914's own list has no code for a special-use name. It tells whoever
+ * wonders at a missing name that no resolver said so. */
 const SYNTHESIZED = { code: 29 } as const
 
 /** The SOA that makes a negative answer of `zone` cacheable (RFC 2308 section 3), with MNAME and RNAME of RFC 6303 section 3, as a record. */
@@ -25,12 +26,12 @@ export function soaRecord(zone: Uint8Array): Uint8Array {
 
 /** "No such name", with the zone's SOA. */
 export function noSuchName(question: Question, soa: Uint8Array): Answer {
-  return answer(question, NXDOMAIN, [], [soa])
+  return { ...answer(question, NXDOMAIN, [], [soa]), ede: SYNTHESIZED }
 }
 
 /** "The name is there, that type is not", with the zone's SOA. */
 export function noSuchType(question: Question, soa: Uint8Array): Answer {
-  return answer(question, NOERROR, [], [soa])
+  return { ...answer(question, NOERROR, [], [soa]), ede: SYNTHESIZED }
 }
 
 /** One or more records of the question's own name: pairs of type and RDATA. */
@@ -45,5 +46,5 @@ export function found(question: Question, data: readonly (readonly [type: number
 }
 
 function answer(question: Question, rcode: Rcode, answers: readonly Uint8Array[], authority: readonly Uint8Array[]): Answer {
-  return { wire: synthesise(question, { rcode, answers, authority }), rcode, storeS: TTL_S, ede: SYNTHESIZED, from: 'policy' }
+  return { wire: synthesise(question, { rcode, answers, authority }), rcode, storeS: TTL_S, from: 'policy' }
 }

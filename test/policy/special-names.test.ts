@@ -267,6 +267,7 @@ t.test('a positive answer holds the name that was asked', async (t) => {
   const answer = await ask('Www.LocalHost', TYPES.A)
   t.match(dnsPacket.decode(Buffer.from(answer.wire)).answers, [{ name: 'www.localhost', type: 'A', ttl: 10800, data: '127.0.0.1' }])
   t.equal(answer.storeS, 10800)
+  t.equal(answer.ede, undefined)
 })
 
 const label = fc.uint8Array({ minLength: 1, maxLength: 9 })
