@@ -15,7 +15,10 @@ export interface Listener {
   /** The real port, also when 0 was asked for. */
   readonly port: number
   readonly transport: 'udp' | 'tcp'
-  /** Reads no further query, lets those in flight be answered for at most `drainMs`, then frees everything. May be called again. Never rejects. */
+  /**
+   * Reads no further query, lets those in flight be answered for at most `drainMs`, then frees everything. May be called again. Never rejects.
+   * It does not keep the process alive by itself: a connection that is not read and the drain timer do not, so the caller that waits must.
+   */
   close(): Promise<void>
 }
 

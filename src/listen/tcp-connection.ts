@@ -83,7 +83,7 @@ export class TcpConnection {
 
   readonly #take = (frame: Uint8Array): void => {
     this.#progressMs = this.#shared.options.clock.nowMs()
-    if (this.#backlog.length === 0 && this.#hasRoom()) this.#answer(frame)
+    if (this.#hasRoom()) this.#answer(frame)
     else this.#backlog.push(Buffer.from(frame))
   }
 

@@ -1,0 +1,101 @@
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { endianness } from 'node:os'
+import { basename } from 'node:path'
+
+/** Fields of a line of /proc/net/{udp,tcp}, proc_net(5): local address, state and inode. */
+const LOCAL = 1
+const STATE = 3
+const INODE = 9
+const TCP_LISTEN = '0A'
+/** The kernel cuts a command name to 15 characters: `systemd-resolve` is systemd-resolved. */
+const COMM_LENGTH = 15
+
+/**
+ * The process that holds a port at an address, in its way there by a wildcard, or anywhere if `address` is a wildcard: "name (pid N)". Undefined where it cannot
+ * be known: not Linux, another user's process without root, gone meanwhile. Never rejects.
+ */
+export async function portHolder(address: string, port: number, transport: 'udp' | 'tcp'): Promise<string | undefined> {
+  if (process.platform !== 'linux') return undefined
+  try {
+    const inodes = await inodesOf(address, port, transport)
+    return inodes.size === 0 ? undefined : await ownerOf(inodes)
+  } catch {
+    return undefined
+  }
+}
+
+async function inodesOf(address: string, port: number, transport: 'udp' | 'tcp'): Promise<ReadonlySet<string>> {
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0')
+  const inTheWay = conflicting(address)
+  const found = new Set<string>()
+  for (const table of [`/proc/net/${transport}`, `/proc/net/${transport}6`]) {
+    for (const line of (await readFile(table, 'latin1').catch(() => '')).split('\n').slice(1)) {
+      const fields = line.trim().split(/\s+/)
+      const [held, heldPort] = (fields[LOCAL] ?? '').split(':')
+      if (held === undefined || heldPort !== wanted || !inTheWay(held)) continue
+      if (transport === 'tcp' && fields[STATE] !== TCP_LISTEN) continue
+      const inode = fields[INODE]
+      if (inode !== undefined && inode !== '0') found.add(`socket:[${inode}]`)
+    }
+  }
+  return found
+}
+
+const EVERY_V4 = '0'.repeat(8)
+const EVERY_V6 = '0'.repeat(32)
+
+/** Whether a held address (as /proc writes it) is in the way of `address`: equal, or one of the two is a wildcard. `::` may hold IPv4 too. */
+function conflicting(address: string): (held: string) => boolean {
+  const own = address.includes(':') ? hexV6(address) : hexV4(address)
+  if (own === EVERY_V6) return (held) => held.length === 32
+  if (own === EVERY_V4) return (held) => held.length === 8 || held === EVERY_V6
+  return (held) => held === own || held === EVERY_V6 || (held === EVERY_V4 && own.length === 8)
+}
+
+/** 32-bit words in the byte order of the host, as /proc prints them. */
+function hexWords(octets: readonly number[]): string {
+  let text = ''
+  for (let at = 0; at < octets.length; at += 4) {
+    const word = octets.slice(at, at + 4)
+    if (endianness() === 'LE') word.reverse()
+    text += Buffer.from(word).toString('hex').toUpperCase()
+  }
+  return text
+}
+
+function hexV4(address: string): string {
+  return hexWords(address.split('.').map(Number))
+}
+
+function hexV6(address: string): string {
+  // The URL parser writes every IPv6 literal in one form (WHATWG): lower-case hexadecimal groups and at most one `::`.
+  const canonical = new URL(`http://[${address.replace(/%.*$/, '')}]/`).hostname.slice(1, -1)
+  const [head = '', tail] = canonical.split('::')
+  const left = groups(head)
+  const right = groups(tail ?? '')
+  const middle = tail === undefined ? [] : new Array<number>(8 - left.length - right.length).fill(0)
+  return hexWords([...left, ...middle, ...right].flatMap((group) => [group >>> 8, group & 0xff]))
+}
+
+function groups(text: string): readonly number[] {
+  return text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16))
+}
+
+async function ownerOf(inodes: ReadonlySet<string>): Promise<string | undefined> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(pid)) continue
+    for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')
+      if (inodes.has(target)) return `${await nameOf(pid)} (pid ${pid})`
+    }
+  }
+  return undefined
+}
+
+/** A process names itself as it likes: what is not printable is replaced, for the name ends up in a log. */
+async function nameOf(pid: string): Promise<string> {
+  const comm = (await readFile(`/proc/${pid}/comm`, 'latin1').catch(() => '')).replace(/\n$/, '')
+  const exe = basename(await readlink(`/proc/${pid}/exe`).catch(() => ''))
+  const name = comm.length === COMM_LENGTH && exe.startsWith(comm) ? exe : comm
+  return name === '' ? 'a process' : name.replace(/[^\x20-\x7e]/g, '?')
+}

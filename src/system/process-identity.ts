@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+
+/** proc_pid_stat(5): fields 3 and 22 (clock ticks since boot), counted from behind the command name. */
+const STATE = 0
+const START_TIME = 19
+
+/** Which process this is: a process number alone is used again after a while. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Boot and start time within it, opaque; undefined where the system does not say. */
+  readonly startedAtTicks: string | undefined
+}
+
+/** Boot id and start time of a process; undefined if there is none, it is hidden (hidepid), or this is not Linux. */
+export function startTimeOf(pid: number): string | undefined {
+  return statOf(pid)?.startedAtTicks
+}
+
+function statOf(pid: number): { readonly dead: boolean; readonly startedAtTicks: string } | undefined {
+  if (process.platform !== 'linux') return undefined
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The command name is in parentheses and may hold spaces and parentheses itself.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+    // A zombie runs no more, though its parent has not asked for its exit code.
+    return { dead: 'ZX'.includes(fields[STATE] ?? 'X'), startedAtTicks: `${boot}:${fields[START_TIME]}` }
+  } catch {
+    return undefined
+  }
+}
+
+/** Who we are, for the status file. */
+export function selfIdentity(): ProcessIdentity {
+  return { pid: process.pid, startedAtTicks: startTimeOf(process.pid) }
+}
+
+/** Whether the process that wrote this identity still runs: false if it is gone or its number belongs to another one now, undefined if it cannot be told. */
+export function isSame(pid: number, startedAtTicks: string | undefined): boolean | undefined {
+  if (!runs(pid)) return false
+  const now = statOf(pid)
+  if (now === undefined) return undefined
+  if (now.dead) return false
+  return startedAtTicks === undefined ? undefined : now.startedAtTicks === startedAtTicks
+}
+
+function runs(pid: number): boolean {
+  // 0 and below would ask about process groups.
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
