@@ -1,0 +1,229 @@
+import t from 'tap'
+import type { Event } from '../../src/events.ts'
+import { type Circumstances, PROOF_OLD_MS, type SignalState, type TopState } from '../../src/posture/signals.ts'
+import type { PostureSetup } from '../../src/posture/state.ts'
+import { answered, dial, down, failed, SETUP, started, stopping, up, verdictAfter } from './evidence.ts'
+
+interface Situation {
+  readonly name: string
+  readonly events: readonly (Event | number)[]
+  readonly state: TopState
+  readonly secure: SignalState
+  /** Every reason of secureNameResolution, worst first. */
+  readonly reasons: readonly string[]
+  readonly setup?: Partial<PostureSetup>
+  readonly more?: Partial<Circumstances>
+}
+const jitter = { profile: 'jitter', inForce: 'no' } as const
+const late = PROOF_OLD_MS + 1000
+
+const SITUATIONS: readonly Situation[] = [
+  { name: 'just started', events: [started], state: 'offline', secure: 'unknown', reasons: ['not-proven-yet'] },
+  { name: 'a handshake proves no answer', events: [started, up('a')], state: 'offline', secure: 'unknown', reasons: ['not-proven-yet'] },
+  { name: 'a first authenticated answer', events: [started, up('a'), answered('a')], state: 'protected', secure: 'ok', reasons: [] },
+  { name: 'answers before the listeners are bound', events: [up('a'), answered('a')], state: 'offline', secure: 'ok', reasons: [] },
+  {
+    name: 'one of two down',
+    events: [started, answered('a'), failed('b')],
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['resolver-down'],
+  },
+  {
+    name: 'one of two down, and both required',
+    events: [started, answered('a'), failed('b')],
+    setup: { requires: { everyResolver: true } },
+    state: 'degraded',
+    secure: 'warn',
+    reasons: ['resolver-required', 'resolver-down'],
+  },
+  {
+    name: 'the one in use fails, the other is untried',
+    events: [started, answered('a'), failed('a')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['none-answering', 'resolver-down'],
+  },
+  {
+    name: 'failover',
+    events: [started, answered('a'), failed('a', 'connect-refused'), answered('b')],
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['resolver-down'],
+  },
+  {
+    name: 'all down',
+    events: [started, answered('a'), answered('b'), failed('a'), failed('b')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'resolver-down', 'resolver-down'],
+  },
+  {
+    name: 'all down, then one link up: not proven again by that',
+    events: [started, answered('a'), failed('a'), failed('b'), up('a')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'resolver-down', 'resolver-down'],
+  },
+  {
+    name: 'all down, then recovery',
+    events: [started, failed('a'), failed('b'), answered('a'), answered('b')],
+    state: 'protected',
+    secure: 'ok',
+    reasons: [],
+  },
+  {
+    name: 'our own overload says nothing about a resolver',
+    events: [started, answered('a'), failed('a', 'overloaded'), failed('b', 'internal')],
+    state: 'protected',
+    secure: 'ok',
+    reasons: [],
+  },
+  {
+    name: 'one name runs out of time while others are answered',
+    events: [started, answered('a'), failed('a', 'deadline', 4000)],
+    state: 'protected',
+    secure: 'ok',
+    reasons: [],
+  },
+  {
+    name: 'three in a row do count',
+    events: [started, answered('a'), failed('a', 'deadline', 4000), failed('a', 'deadline', 4000), failed('a', 'deadline', 4000)],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['none-answering', 'resolver-down'],
+  },
+  {
+    name: 'a timeout that began after the last answer counts at once',
+    events: [started, answered('a'), 5000, failed('a', 'deadline', 4000)],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['none-answering', 'resolver-down'],
+  },
+  {
+    name: 'a pin mismatch on one resolver',
+    events: [started, answered('a'), dial('b', 'pin-mismatch')],
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['pin-mismatch'],
+  },
+  {
+    name: 'a wrong name on one transport of two',
+    events: [started, dial('a', 'certificate-name'), answered('a', { transport: 'doh' })],
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['certificate-name'],
+  },
+  {
+    name: 'pins wrong everywhere: fails closed',
+    events: [started, dial('a', 'pin-mismatch'), dial('a', 'pin-mismatch', 'doh'), dial('b', 'pin-mismatch')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'pin-mismatch', 'pin-mismatch', 'pin-mismatch'],
+  },
+  {
+    name: 'the clock is wrong',
+    events: [started, failed('a', 'certificate-not-yet-valid'), failed('b', 'certificate-expired')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'clock-suspect', 'certificate-not-yet-valid', 'certificate-expired'],
+  },
+  {
+    name: 'one expired certificate is not the clock',
+    events: [started, answered('a'), failed('b', 'certificate-expired')],
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['certificate-expired'],
+  },
+  {
+    name: 'one failed dial is chance, two are not',
+    events: [started, answered('a'), answered('b'), dial('b', 'connect-refused'), dial('b', 'connect-refused')],
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['resolver-down'],
+  },
+  {
+    name: 'bare replies are a remark',
+    events: [started, answered('a', { bare: true })],
+    state: 'protected',
+    secure: 'ok',
+    reasons: ['replies-unpadded'],
+  },
+  {
+    name: 'bare replies where padding is required',
+    events: [started, answered('a'), answered('a', { bare: true })],
+    setup: { requires: { paddedReplies: true } },
+    state: 'degraded',
+    secure: 'warn',
+    reasons: ['replies-unpadded'],
+  },
+  {
+    name: 'shaping not in force',
+    events: [started, answered('a')],
+    more: { shaping: jitter },
+    state: 'degraded',
+    secure: 'warn',
+    reasons: ['shaping-not-in-force'],
+  },
+  {
+    name: 'opportunistic, and nobody proved who it is',
+    events: [started, answered('a', { plain: true })],
+    setup: { usageProfile: 'opportunistic' },
+    state: 'exposed',
+    secure: 'bad',
+    reasons: ['unauthenticated-answers', 'profile-opportunistic'],
+  },
+  {
+    name: 'opportunistic, one proved and one not',
+    events: [started, answered('a'), answered('b', { plain: true })],
+    setup: { usageProfile: 'opportunistic' },
+    state: 'exposed',
+    secure: 'bad',
+    reasons: ['unauthenticated-answers', 'profile-opportunistic'],
+  },
+  {
+    name: 'something went out in cleartext',
+    events: [started, answered('a'), { type: 'plaintext', cause: 'captive-portal' }],
+    state: 'exposed',
+    secure: 'bad',
+    reasons: ['cleartext-sent'],
+  },
+  {
+    name: 'an idle hour with the link closed',
+    events: [started, up('a'), answered('a'), down('a'), late],
+    state: 'protected',
+    secure: 'ok',
+    reasons: ['proof-old'],
+  },
+  {
+    name: 'an old proof and a dead link',
+    events: [started, answered('b'), late, dial('b', 'connect-timeout')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['none-answering'],
+  },
+  {
+    name: 'a fresh proof and one failed dial',
+    events: [started, answered('b'), dial('b', 'connect-timeout')],
+    state: 'protected',
+    secure: 'ok',
+    reasons: [],
+  },
+  { name: 'stopping', events: [started, answered('a'), stopping], state: 'offline', secure: 'ok', reasons: [] },
+]
+
+t.test('situations', (t) => {
+  for (const s of SITUATIONS) {
+    const v = verdictAfter(s.events, { ...SETUP, ...s.setup }, s.more)
+    const signal = v.signals.secureNameResolution
+    t.equal(v.state, s.state, `${s.name}: state`)
+    t.equal(signal.state, s.secure, `${s.name}: signal`)
+    t.same(
+      signal.reasons.map((r) => r.code),
+      s.reasons,
+      `${s.name}: reasons`,
+    )
+    for (const r of signal.reasons) t.ok(r.message.length > 10 && r.mend.length > 10, `${s.name}: ${r.code} says what and what to do`)
+  }
+  t.end()
+})
