@@ -10,7 +10,12 @@ const TYPES: Readonly<Record<string, number>> = { A: 1, CNAME: 5, TXT: 16, AAAA:
 const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED']
 const GIVE_UP_MS = 6000
 
-/** What a client got, and how long it waited. `text` is the data of the last record of the asked type, else the RCODE's name. */
+interface Timed {
+  readonly reply: Uint8Array
+  readonly ms: number
+}
+
+/** What a client got, and how long it waited after it had sent its question. `text` is the data of the last record of the asked type, else the RCODE's name. */
 export interface Heard {
   readonly text: string
   readonly ms: number
@@ -23,12 +28,11 @@ export async function ask(port: number, over: 'udp' | 'tcp', name: string, type:
   const question = Uint8Array.of(...wire, number >> 8, number & 255, 0, 1)
   const query = upstreamQuery({ wire: question, lower: question, type: number, class: 1 }, false)
   setId(query, random.below(65536))
-  const began = time.nowMs()
-  const reply = await (over === 'udp' ? overUdp(port, query, time) : overTcp(port, query, time))
-  return { text: readable(reply, number), ms: time.nowMs() - began }
+  const { reply, ms } = await (over === 'udp' ? overUdp(port, query, time) : overTcp(port, query, time))
+  return { text: readable(reply, number), ms }
 }
 
-function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Uint8Array> {
+function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
   return new Promise((resolve, reject) => {
     const socket = createSocket('udp4')
     const timer = time.setTimer(GIVE_UP_MS, () => settle(() => reject(new Error('no reply over UDP'))))
@@ -38,12 +42,16 @@ function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Uint8Arr
       how()
     }
     socket.on('error', (error) => settle(() => reject(error)))
-    socket.on('message', (reply) => idOf(reply) === idOf(query) && settle(() => resolve(reply)))
-    socket.send(query, port, '127.0.0.1')
+    let sentMs = time.nowMs()
+    socket.on('message', (reply) => idOf(reply) === idOf(query) && settle(() => resolve({ reply, ms: time.nowMs() - sentMs })))
+    socket.connect(port, '127.0.0.1', () => {
+      sentMs = time.nowMs()
+      socket.send(query)
+    })
   })
 }
 
-function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Uint8Array> {
+function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1')
     const reader = new FrameReader()
@@ -53,9 +61,15 @@ function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Uint8Arr
       how()
     }
     const timer = time.setTimer(GIVE_UP_MS, () => settle(() => reject(new Error('no reply over TCP'))))
-    socket.on('connect', () => socket.write(framed(query)))
+    let sentMs = time.nowMs()
+    socket.on('connect', () => {
+      sentMs = time.nowMs()
+      socket.write(framed(query))
+    })
     socket.on('error', (error) => settle(() => reject(error)))
-    socket.on('data', (chunk) => reader.push(chunk, (reply) => settle(() => resolve(Uint8Array.from(reply)))))
+    socket.on('data', (chunk) =>
+      reader.push(chunk, (reply) => settle(() => resolve({ reply: Uint8Array.from(reply), ms: time.nowMs() - sentMs }))),
+    )
   })
 }
 

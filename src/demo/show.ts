@@ -28,9 +28,8 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   say('enigm-dns demo. All of it on loopback; it protects NOTHING on this machine yet.')
   say('')
   say(`  a client -> enigm-dns, 127.0.0.1:${stage.port} -> TLS 1.3 -> an embedded trusted resolver`)
-  say('')
-  const before = await stage.status()
-  if (before?.state !== 'protected') faults.push(`the state is ${before?.state ?? 'unknown: there is no status file'}`)
+  const first = await ask(stage.port, 'udp', 'mail.demo.example', 'A', time, random)
+  say(`  A first question had the link dialled and the resolver authenticated: ${first.ms.toFixed(0)} ms.`)
   say('  asked                        over  answer          ms  what happened')
   const perAct: SeenRecord[][] = []
   for (const act of ACTS) {
@@ -46,7 +45,7 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   say('')
   say('What an observer of the link saw of these five: encrypted records, in octets')
   say(`  ${perAct.map((records) => (records.length === 0 ? '(nothing)' : records.map(sizeAndWay).join(' '))).join(' | ')}`)
-  say('  Names of 12 to 25 letters, and yet one size out and one size in: padded.')
+  say('  Names of 12 to 25 letters, one size out, one size in: padding hides the length.')
   faults.push(...sayStatus(await stage.status(), say))
   sayNext(stage, say)
   return faults
@@ -67,7 +66,10 @@ function sayStatus(document: StatusDocument | undefined, say: (line: string) => 
   say(`Cleartext DNS packets that left this host: ${cleartext}`)
   say(`State, from the status file: ${document.state} (${how})`)
   say('')
-  return cleartext === 0 ? [] : [`${cleartext} cleartext packets`]
+  return [
+    ...(cleartext === 0 ? [] : [`${cleartext} cleartext packets`]),
+    ...(document.state === 'protected' ? [] : [`the state is ${document.state}`]),
+  ]
 }
 
 function sayNext(stage: Stage, say: (line: string) => void): void {

@@ -56,6 +56,7 @@ export async function setStage(time: Clock): Promise<Stage> {
       [fileURLToPath(new URL('../main.js', import.meta.url)), 'run', '--config', join(directory, 'config.json')],
       {
         stdio: ['ignore', 'pipe', 'pipe'],
+        env: trimmedEnvironment(),
       },
     )
     undo.push(() => end(daemon, time))
@@ -98,6 +99,11 @@ async function writeFiles(o: {
   }
   await write('config.json', JSON.stringify(config, null, 2))
   return at('status.json')
+}
+
+/** The daemon refuses to run where the environment widens whom TLS trusts; a demo that trusts only its own authority need not. */
+function trimmedEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE|SSL)_/.test(name)))
 }
 
 /** A port that is free for TCP and UDP alike, at this moment. */

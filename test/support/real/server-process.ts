@@ -94,10 +94,14 @@ async function launch(recipe: Recipe, place: Place): Promise<ChildProcess | stri
   const child = spawn(pathOf(recipe.tool) ?? recipe.tool, recipe.args(place), { cwd: place.dir, stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => void (said = (said + chunk.toString()).slice(-3000)))
+    stream.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-3000)
+    })
   running.add(child)
   child.on('exit', () => running.delete(child))
-  child.on('error', (error) => void (said += error.message))
+  child.on('error', (error) => {
+    said += error.message
+  })
   const ports = [place.dnsPort, place.dotPort, ...(recipe.doh ? [place.dohPort] : [])]
   for (let waited = 0; waited < 20_000; waited += 50) {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return said

@@ -26,18 +26,14 @@ export function requireTool(t: Test, ...tools: readonly Tool[]): boolean {
   return requireThat(t, missing(tools))
 }
 
-/** As `requireTool`, for tests that make their own network namespace or capture packets. */
-export function requireRoot(t: Test): boolean {
-  return requireThat(t, process.getuid?.() === 0 ? undefined : 'needs root (network namespaces, packet capture)')
-}
-
 function missing(tools: readonly Tool[]): string | undefined {
   const absent = tools.filter((tool) => pathOf(tool) === undefined)
   if (absent.length === 0) return undefined
   return `needs ${absent.join(', ')}: apt-get install ${absent.map((tool) => packages[tool]).join(' ')}`
 }
 
-function requireThat(t: Test, fault: string | undefined): boolean {
+/** Whether `fault` is undefined. If not, says it in `t`: a skip, or a failure where CI is set. */
+export function requireThat(t: Test, fault: string | undefined): boolean {
   if (fault === undefined) return true
   if (process.env.CI) t.fail(fault)
   else t.pass('left out', { skip: fault })

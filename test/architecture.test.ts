@@ -1,0 +1,184 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+/** Found by walking up: the same from test/ and from build/test/. */
+const root = (function up(from: string): string {
+  return readdirSync(from).includes('package.json') ? from : up(dirname(from))
+})(dirname(fileURLToPath(import.meta.url)))
+
+const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
+  dns: 2,
+  config: 2,
+  listen: 3,
+  cache: 3,
+  policy: 3,
+  upstream: 3,
+  link: 3,
+  shaping: 3,
+  posture: 3,
+  system: 3,
+  demo: 6,
+  commands: 6,
+}
+const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
+  'resolve.ts': 1,
+  'events.ts': 1,
+  'errors.ts': 1,
+  'clock.ts': 1,
+  'version.ts': 1,
+  'log.ts': 1,
+  'resolver.ts': 4,
+  'responder.ts': 4,
+  'trusted-resolvers.ts': 4,
+  'daemon.ts': 5,
+  'main.ts': 6,
+}
+const MAX_LINES = 250
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  /** Files of ours that it imports, by path below src/. */
+  readonly inner: readonly string[]
+  /** Packages and modules of Node that it imports. */
+  readonly outer: readonly string[]
+}
+
+const sources: readonly Source[] = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => path.split(sep).join('/'))
+  .map((path) => read(path, readFileSync(join(root, 'src', path), 'utf8')))
+
+function read(path: string, text: string): Source {
+  const specifiers = importsOf(text)
+  const inner = specifiers
+    .filter((s) => s.startsWith('.'))
+    .map((s) =>
+      normalize(join(dirname(path), s))
+        .split(sep)
+        .join('/'),
+    )
+  return { path, text, inner, outer: specifiers.filter((s) => !s.startsWith('.')) }
+}
+
+/** Static, re-exporting, side-effect and dynamic imports, of code without its comments. */
+function importsOf(text: string): readonly string[] {
+  const found = withoutComments(text).matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)
+  return [...found].map(([, specifier = '']) => specifier)
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[^:'"`\\])\/\/.*$/gm, '$1')
+}
+
+const roomOf = (path: string) => (path.includes('/') ? (path.split('/')[0] ?? '') : '')
+const floorOf = (path: string) => (roomOf(path) === '' ? FLOOR_OF_FILE[path] : FLOOR_OF_ROOM[roomOf(path)])
+
+/** Which arrows of `source` break the house rules, as sentences. */
+function wrongArrows(source: Source): readonly string[] {
+  const floor = floorOf(source.path)
+  if (floor === undefined) return [`${source.path} stands on no floor: give its room one in test/architecture.test.ts, or move it`]
+  return source.inner.flatMap((target) => {
+    const below = floorOf(target)
+    if (below === undefined) return [`${source.path} imports ${target}, which stands on no floor`]
+    if (below > floor) return [`${source.path} (floor ${floor}) imports ${target} (floor ${below}): imports go down`]
+    if (below === 3 && floor === 3 && roomOf(source.path) !== roomOf(target)) return [`${source.path} imports its sibling ${target}`]
+    return []
+  })
+}
+
+/** One import circle as a path of files, or undefined. `import type` counts too: a circle of types is a circle in the reader's head. */
+function circle(all: readonly Source[]): readonly string[] | undefined {
+  const byPath = new Map(all.map((s) => [s.path, s]))
+  const done = new Set<string>()
+  const walk = (path: string, trail: readonly string[]): readonly string[] | undefined => {
+    if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path]
+    if (done.has(path)) return undefined
+    for (const next of byPath.get(path)?.inner ?? []) {
+      const found = walk(next, [...trail, path])
+      if (found !== undefined) return found
+    }
+    done.add(path)
+    return undefined
+  }
+  for (const { path } of all) {
+    const found = walk(path, [])
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function using(pattern: RegExp, allowed: (path: string) => boolean): readonly string[] {
+  return sources.filter((s) => !allowed(s.path) && pattern.test(withoutComments(s.text))).map((s) => s.path)
+}
+
+t.test('imports go down, and siblings do not know each other', (t) => {
+  t.ok(sources.length > 20, 'the sources were found')
+  t.strictSame(sources.flatMap(wrongArrows), [])
+  t.end()
+})
+
+t.test('every inner import is a file', (t) => {
+  const paths = new Set(sources.map((s) => s.path))
+  t.strictSame(
+    sources.flatMap((s) => s.inner.filter((target) => !paths.has(target)).map((target) => `${s.path} -> ${target}`)),
+    [],
+  )
+  t.end()
+})
+
+t.test('no circle', (t) => {
+  t.equal(circle(sources)?.join(' -> '), undefined)
+  t.end()
+})
+
+t.test('what stays in one room', (t) => {
+  const importing = (name: string) => sources.filter((s) => s.outer.includes(name)).map((s) => s.path)
+  t.strictSame(
+    importing('dns-packet').filter((path) => roomOf(path) !== 'dns'),
+    [],
+    'dns-packet: its names are lossy',
+  )
+  t.strictSame(
+    importing('koffi').filter((path) => !['listen', 'system'].includes(roomOf(path))),
+    [],
+    'koffi: native calls',
+  )
+  t.strictSame(
+    using(/\bprocess\.platform\b/, (path) => roomOf(path) === 'system'),
+    [],
+    'process.platform',
+  )
+  t.strictSame(
+    using(/\b(setTimeout|setInterval|Date\.now|Math\.random)\b/, (path) => path === 'clock.ts'),
+    [],
+    'time and chance come through clock.ts',
+  )
+  t.strictSame(
+    using(/\bexport default\b/, () => false),
+    [],
+    'no default exports',
+  )
+  t.end()
+})
+
+t.test(`no file of more than ${MAX_LINES} lines`, (t) => {
+  t.strictSame(
+    sources.filter((s) => s.text.split('\n').length - 1 > MAX_LINES).map((s) => s.path),
+    [],
+  )
+  t.end()
+})
+
+t.test('the checks above do find what they look for', (t) => {
+  const source = (path: string, text: string) => read(path, text)
+  t.equal(wrongArrows(source('dns/a.ts', "import type { X } from '../link/b.ts'")).length, 1, 'up')
+  t.equal(wrongArrows(source('link/a.ts', "export * from '../cache/b.ts'")).length, 1, 'sibling')
+  t.equal(wrongArrows(source('link/a.ts', "await import('../daemon.ts')")).length, 1, 'dynamic')
+  t.equal(wrongArrows(source('attic/a.ts', '')).length, 1, 'no floor')
+  t.equal(wrongArrows(source('link/a.ts', "// import '../daemon.ts'\nimport '../clock.ts'")).length, 0, 'comments do not count')
+  t.strictSame(circle([source('dns/a.ts', "import './b.ts'"), source('dns/b.ts', "import './a.ts'")]), ['dns/a.ts', 'dns/b.ts', 'dns/a.ts'])
+  t.end()
+})

@@ -1,0 +1,164 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Authority } from '../../../src/demo/authority.ts'
+import { freePort, type RealServer } from './server-process.ts'
+
+/** The root of the project, from test/ and from build/test/ alike. */
+const root = (function up(from: string): string {
+  return existsSync(join(from, 'package.json')) ? from : up(dirname(from))
+})(dirname(fileURLToPath(import.meta.url)))
+
+/** The built command line, which users run: dist/, not build/. */
+export const CLI = join(root, 'dist', 'main.js')
+
+/** The authentication domain name that test certificates are issued for. */
+export const RESOLVER_NAME = 'resolver.zone.example'
+
+/** What a status file says; read loosely, since tests look at few keys. */
+export interface StatusText {
+  readonly state: string
+  readonly plaintext: Readonly<Record<string, number>>
+  readonly signals: Readonly<Record<string, { readonly state: string; readonly reasons: readonly { readonly code: string }[] }>>
+  readonly resolvers: readonly { readonly id: string; readonly transport: string | null; readonly authenticated: string | null }[]
+}
+
+/** A daemon that runs, as `node dist/main.js run --config FILE`. */
+export interface RunningDaemon {
+  readonly port: number
+  readonly pid: number
+  readonly statusFile: string
+  status(): StatusText | undefined
+  /** The status once it says `state`. Rejects after `ms`, with what it says instead. */
+  until(state: string, ms?: number): Promise<StatusText>
+  /** SIGTERM; resolves to the exit code. */
+  stop(): Promise<number | null>
+  kill(signal: NodeJS.Signals): void
+  /** What it logged so far. */
+  log(): string
+}
+
+export interface DaemonSpec {
+  readonly resolvers: readonly object[]
+  readonly ca?: string
+  /** Merged over the defaults; shaping is off by default, so that a measured time is the transport's. */
+  readonly config?: Readonly<Record<string, unknown>>
+  readonly listen?: string
+}
+
+/** The trusted-set entry of a real server. */
+export function entryOf(server: RealServer, over: readonly ('dot' | 'doh')[], extra: Readonly<Record<string, unknown>> = {}): object {
+  return {
+    id: server.kind,
+    authenticationDomainName: RESOLVER_NAME,
+    addresses: ['127.0.0.1'],
+    transports: {
+      ...(over.includes('dot') ? { dot: { port: server.dotPort } } : {}),
+      ...(over.includes('doh') && server.dohPort !== undefined ? { doh: { port: server.dohPort, path: '/dns-query' } } : {}),
+    },
+    caFile: 'ca.pem',
+    ...extra,
+  }
+}
+
+/** A certificate for RESOLVER_NAME. */
+export function identityOf(authority: Authority): ReturnType<Authority['issue']> {
+  return authority.issue({ name: RESOLVER_NAME })
+}
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts the built daemon and waits for `ready`. Its files lie in a directory of its own, gone after `stop`. */
+export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
+  const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-e2e-'))
+  const port = spec.listen === undefined ? await freePort() : Number(spec.listen.split(':').at(-1))
+  const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
+  if (spec.ca !== undefined) write('ca.pem', spec.ca)
+  write('resolvers.json', JSON.stringify({ version: 1, resolvers: spec.resolvers }))
+  const statusFile = join(dir, 'status.json')
+  const defaults = { shaping: { profile: 'off' }, heartbeatS: 1, log: { level: 'info' } }
+  const paths = { listen: [spec.listen ?? `127.0.0.1:${port}`], resolvers: 'resolvers.json', statusFile, stateDir: join(dir, 'state') }
+  write('config.json', JSON.stringify({ ...defaults, ...spec.config, ...paths }))
+  const child = spawn(process.execPath, [CLI, 'run', '--config', join(dir, 'config.json')], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: plainEnvironment(),
+  })
+  running.add(child)
+  child.on('exit', () => running.delete(child))
+  let log = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    log += chunk.toString()
+  })
+  await ready(child, () => log)
+  const status = () => readStatus(statusFile)
+  return {
+    port,
+    pid: child.pid ?? 0,
+    statusFile,
+    status,
+    until: (state, ms = 10_000) => untilState(state, ms, status, () => log),
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = once(child, 'exit')
+        child.kill('SIGTERM')
+        const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
+        await gone
+        clearTimeout(late)
+      }
+      rmSync(dir, { recursive: true, force: true })
+      return child.exitCode
+    },
+    kill: (signal) => void child.kill(signal),
+    log: () => log,
+  }
+}
+
+/** Without what the test runner adds (a loader and coverage cost 200 ms a start): the daemon runs as a user runs it. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_|TAP|_TAPJS|npm_)/.test(name))
+  return Object.fromEntries(kept)
+}
+
+function ready(child: ChildProcess, log: () => string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    child.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+      if (said === 'ready\n') resolve()
+    })
+    child.once('error', reject)
+    child.once('exit', (code, signal) => reject(new Error(`the daemon ended (${code ?? signal}): ${log()}`)))
+  })
+}
+
+function readStatus(file: string): StatusText | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as StatusText
+  } catch {
+    return undefined
+  }
+}
+
+async function untilState(state: string, ms: number, status: () => StatusText | undefined, log: () => string): Promise<StatusText> {
+  for (const until = performance.now() + ms; performance.now() < until; await sleep(10)) {
+    const now = status()
+    if (now?.state === state) return now
+  }
+  throw new Error(`not ${state} after ${ms} ms: ${JSON.stringify(status())}\n${log()}`)
+}
+
+/** Runs a command of the built CLI to its end. */
+export function cli(...args: readonly string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [CLI, ...args], { env: plainEnvironment(), timeout: 30_000 }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    )
+  })
+}
