@@ -1,0 +1,174 @@
+import type { Clock, Random, Timer } from '../clock.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Protection, Upstream } from '../resolve.ts'
+import { ROOT_PROBE } from './root-probe.ts'
+import { Standing } from './standing.ts'
+import { speaksAgainst } from './telling.ts'
+import { isFinal } from './verdict.ts'
+
+/** What a probe may take. */
+const PROBE_MS = 2000
+/** The RTT of a resolver that is not in use is measured again after this, while another one answers. */
+const REMEASURE_MS = 600_000
+/** At most one measuring probe in this time; with nothing to measure the list is read once a minute. */
+const MEASURE_EVERY_MS = 1000
+const NOTHING_TO_MEASURE_MS = 60_000
+/** The resolver in use is left only for one that is clearly faster: each change lets one more operator see names. */
+const STAY = { factor: 0.8, ms: 5 }
+/** So many replies in a row bettered by another operator, and the resolver itself is sick. */
+const BETTERED_LIMIT = 3
+
+export interface Candidate<P extends Protection> {
+  readonly upstream: Upstream<P>
+  readonly standing: Standing
+  probing: Promise<void> | undefined
+  timer: Timer | undefined
+}
+
+export interface RosterOptions<P extends Protection> {
+  readonly upstreams: readonly Upstream<P>[]
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: Emit
+}
+
+/**
+ * Who is asked next, and how each resolver stands. Resolvers that failed stand behind and are probed with a root query after 1 s doubling to a minute, by a timer,
+ * but only while another one answers: when all are down the real queries are the probes, and nothing is timed. Bounded by the number of resolvers.
+ */
+export class Roster<P extends Protection> {
+  readonly #candidates: readonly Candidate<P>[]
+  readonly #o: RosterOptions<P>
+  #current: Candidate<P> | undefined
+  #measureAtMs = Number.NEGATIVE_INFINITY
+  #closed = false
+
+  constructor(o: RosterOptions<P>) {
+    this.#o = o
+    this.#candidates = o.upstreams.map((upstream) => ({ upstream, standing: new Standing(), probing: undefined, timer: undefined }))
+  }
+
+  /**
+   * The best one not in `asked`: healthy ones by smoothed RTT (one without a measure comes after, in the order given), then failed ones, the least recently tried
+   * first, so that with all down each gets its turn.
+   */
+  next(asked: readonly Candidate<P>[]): Candidate<P> | undefined {
+    if (this.#closed) return undefined
+    let best: Candidate<P> | undefined
+    for (const c of this.#candidates) if (!asked.includes(c) && (best === undefined || this.#before(c, best))) best = c
+    if (asked.length === 0 && best?.standing.healthy) this.#current = best
+    return best
+  }
+
+  #before(a: Candidate<P>, b: Candidate<P>): boolean {
+    if (a.standing.healthy !== b.standing.healthy) return a.standing.healthy
+    return a.standing.healthy ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
+  }
+
+  #cost(c: Candidate<P>): number {
+    const rttMs = c.standing.rttMs ?? Number.POSITIVE_INFINITY
+    return c === this.#current ? rttMs * STAY.factor - STAY.ms : rttMs
+  }
+
+  /** A good reply came: a real one or a probe's. */
+  answered(c: Candidate<P>, rttMs: number, waitMs: number, nowMs: number): void {
+    const wasSuspect = c.standing.suspect
+    if (wasSuspect && !this.#someProven()) for (const other of this.#candidates) other.standing.forgive(nowMs)
+    c.standing.answered(rttMs, waitMs, nowMs)
+    if (wasSuspect) {
+      this.#disarm(c)
+      for (const other of this.#candidates) this.#arm(other)
+    }
+    if (nowMs >= this.#measureAtMs) this.#measure(nowMs)
+  }
+
+  /** Something came back, be it a reply that settles nothing: the path is alive. */
+  alive(c: Candidate<P>): void {
+    c.standing.lastAnswerMs = this.#o.clock.nowMs()
+  }
+
+  /** Another operator had a good reply where this one had none: said three times in a row, it is a failure. */
+  bettered(c: Candidate<P>): void {
+    if (++c.standing.bettered >= BETTERED_LIMIT) this.failed(c, this.#o.clock.nowMs())
+  }
+
+  /** An exchange begun at `startedMs` rejected. Returns the error as one of ours. */
+  rejected(c: Candidate<P>, error: unknown, startedMs: number): EnigmError {
+    if (!(error instanceof EnigmError)) this.#o.emit({ type: 'fault', where: 'selection' })
+    const fault = asEnigmError(error)
+    const waitedMs = this.#o.clock.nowMs() - startedMs
+    if (speaksAgainst(fault.code, { silent: c.standing.silentSince(startedMs), waitedMs })) this.failed(c, startedMs)
+    return fault
+  }
+
+  /** An exchange begun at `startedMs` shows that the path is dead. */
+  failed(c: Candidate<P>, startedMs: number): void {
+    if (!c.standing.failed(startedMs, this.#o.clock.nowMs())) return
+    this.#disarm(c)
+    if (this.#someProven()) this.#arm(c)
+    else for (const other of this.#candidates) this.#disarm(other)
+  }
+
+  /** Asks one resolver for the root, at most once at a time; how it went goes into its standing. Never rejects. */
+  probe(c: Candidate<P>): Promise<void> {
+    c.probing ??= this.#probe(c).then(() => {
+      c.probing = undefined
+      this.#arm(c)
+    })
+    return c.probing
+  }
+
+  async #probe(c: Candidate<P>): Promise<void> {
+    const startedMs = this.#o.clock.nowMs()
+    c.standing.lastTriedMs = startedMs
+    try {
+      const reply = await c.upstream.exchange(ROOT_PROBE, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
+      const nowMs = this.#o.clock.nowMs()
+      if (isFinal(reply.wire)) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
+      this.alive(c)
+      if (!c.standing.healthy) this.failed(c, startedMs)
+    } catch (error) {
+      this.rejected(c, error, startedMs)
+    }
+  }
+
+  /** Probes every resolver now, whatever its backoff; settles when all have. For a start or a change of network. */
+  async probeAll(): Promise<void> {
+    if (!this.#closed) await Promise.all(this.#candidates.map((c) => this.probe(c)))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const c of this.#candidates) this.#disarm(c)
+    await Promise.allSettled(this.#candidates.map((c) => c.upstream.close()))
+  }
+
+  /** The spread keeps a thousand devices that lost one resolver together from coming back together. */
+  #arm(c: Candidate<P>): void {
+    if (this.#closed || c.standing.healthy || c.timer !== undefined || c.probing !== undefined || !this.#someProven()) return
+    const { clock, random } = this.#o
+    const spreadMs = 1 + random.below(Math.ceil(c.standing.backoffMs / 16))
+    c.timer = clock.setTimer(Math.max(0, c.standing.retryAtMs - clock.nowMs()) + spreadMs, () => {
+      c.timer = undefined
+      void this.probe(c)
+    })
+  }
+
+  #disarm(c: Candidate<P>): void {
+    c.timer?.cancel()
+    c.timer = undefined
+  }
+
+  /** Whether one has answered and not failed since. */
+  #someProven(): boolean {
+    return this.#candidates.some((c) => !c.standing.suspect)
+  }
+
+  /** Unknown resolvers, and ones not heard of for long, are measured with a probe beside real traffic: no user's name is spent on finding out. */
+  #measure(nowMs: number): void {
+    const c = this.#candidates.find((c) => c.standing.healthy && !c.probing && nowMs - c.standing.lastAnswerMs >= REMEASURE_MS)
+    this.#measureAtMs = nowMs + (c === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
+    if (c !== undefined && !this.#closed) void this.probe(c)
+  }
+}

@@ -1,0 +1,38 @@
+import { EnigmError } from '../errors.ts'
+import type { Ask, Protection } from '../resolve.ts'
+import { Flight, type Selected } from './flight.ts'
+import { Roster, type RosterOptions } from './roster.ts'
+
+export type { Selected } from './flight.ts'
+
+export interface Selection<P extends Protection> {
+  /**
+   * Asks the trusted set. At most three resolvers are asked for one query, each once, and it settles by `ask.deadlineMs`: with the first good reply, or with the
+   * first of any kind if no operator had a better one, or with an EnigmError. `message` is as for an Upstream.
+   */
+  exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Selected<P>>
+  /** Probes every resolver for the root at once, whatever its backoff; settles when all have answered or failed, within 2 s. Never rejects. */
+  probe(): Promise<void>
+  /** Closes the upstreams (they finish what is in flight). Later calls reject with `closed`; no probe is sent any more. */
+  close(): Promise<void>
+}
+
+/**
+ * Spreads nothing: one resolver, the fastest, is asked as long as its path lives, and another learns a name only when that path looks dead, failed, or had no
+ * answer after 1.5 s. `P` keeps strictness in the types: a `Selection<Authenticated>` takes no upstream that might be unauthenticated.
+ */
+export function createSelection<P extends Protection>(o: RosterOptions<P>): Selection<P> {
+  const roster = new Roster(o)
+  let closed = false
+  return {
+    exchange(message, dnssecOk, ask) {
+      if (closed) return Promise.reject(new EnigmError('closed', 'the resolver is shutting down'))
+      return new Flight(roster, o.clock, message, dnssecOk, ask).start()
+    },
+    probe: () => roster.probeAll(),
+    close() {
+      closed = true
+      return roster.close()
+    },
+  }
+}

@@ -1,0 +1,168 @@
+import type { Clock, Timer } from '../../src/clock.ts'
+import { upstreamQuery } from '../../src/dns/message.ts'
+import { EnigmError, type ErrorCode } from '../../src/errors.ts'
+import type { Event } from '../../src/events.ts'
+import type { Ask, Authenticated, Carried, Link, Transport, Upstream } from '../../src/resolve.ts'
+import { ROOT_PROBE } from '../../src/upstream/root-probe.ts'
+import type { FakeClock } from '../support/fake-clock.ts'
+import { optRecord, query, response } from '../support/messages.ts'
+
+export const AUTHENTICATED: Authenticated = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'x', resumed: false }
+
+const question = query({ name: 'www.example.com' }).subarray(12)
+/** The one user query of these tests, as it reaches an upstream. */
+export const MESSAGE: Uint8Array = upstreamQuery({ wire: question, lower: question, type: 1, class: 1 }, false)
+
+/** A reply to it, with an OPT that holds the EDE or some padding if asked. */
+export function reply(o: { rcode?: number; ede?: number; padded?: boolean; flags?: number } = {}): Uint8Array {
+  const options = [...(o.ede === undefined ? [] : [0, 15, 0, 2, 0, o.ede]), ...(o.padded ? [0, 12, 0, 3, 0, 0, 0] : [])]
+  return response({ rcode: o.rcode ?? 0, flags: o.flags ?? 0, additional: [optRecord({ options: Uint8Array.from(options) })] })
+}
+
+/** What a peer does with a call: answer or fail after a time, or stay silent until the deadline (`dark`), or break its contract and never settle (`hangs`). */
+export type Act =
+  | { readonly wire: Uint8Array; readonly afterMs: number }
+  | { readonly code: ErrorCode; readonly afterMs: number }
+  | 'dark'
+  | 'hangs'
+
+export const answers = (afterMs: number, wire = reply()): Act => ({ wire, afterMs })
+export const fails = (code: ErrorCode, afterMs = 1): Act => ({ code, afterMs })
+
+async function play(clock: FakeClock, act: Act, ask: Ask): Promise<Carried<Authenticated>> {
+  if (act === 'hangs') return new Promise(() => {})
+  const remainingMs = ask.deadlineMs - clock.nowMs()
+  const late = act === 'dark' || act.afterMs >= remainingMs
+  const startedMs = clock.nowMs()
+  await new Promise<void>((resolve) => clock.setTimer(late ? remainingMs : act.afterMs, resolve))
+  if (late) throw new EnigmError('deadline', 'the peer is dark')
+  if ('code' in act) throw new EnigmError(act.code, 'as the test asked')
+  return { wire: act.wire, rttMs: clock.nowMs() - startedMs, protection: AUTHENTICATED }
+}
+
+interface Call {
+  readonly atMs: number
+  readonly message: Uint8Array
+  readonly dnssecOk: boolean
+  readonly ask: Ask
+}
+
+/** What calls a fake may get: the test's query, or the root probe with the purpose of one. Anything else fails the test through `unexpected`. */
+function checkMessage(message: Uint8Array, ask: Ask): void {
+  const probe = Buffer.compare(message, ROOT_PROBE) === 0
+  if (!probe && Buffer.compare(message, MESSAGE) !== 0) throw new Error('a message that no test sent')
+  if (probe !== (ask.purpose === 'probe')) throw new Error(`purpose ${ask.purpose} does not fit the message`)
+}
+
+/** An upstream that does what `act` says, and probes as `probeAct` (the same unless set). */
+export class FakeUpstream implements Upstream<Authenticated> {
+  readonly id: string
+  act: Act
+  probeAct: Act | undefined
+  closed = false
+  readonly queries: Call[] = []
+  readonly probes: Call[] = []
+  readonly #clock: FakeClock
+
+  constructor(id: string, clock: FakeClock, act: Act) {
+    this.id = id
+    this.act = act
+    this.#clock = clock
+  }
+
+  async exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<Authenticated> & { transport: Transport }> {
+    checkMessage(message, ask)
+    const probe = ask.purpose === 'probe'
+    const calls = probe ? this.probes : this.queries
+    calls.push({ atMs: this.#clock.nowMs(), message, dnssecOk, ask })
+    const carried = await play(this.#clock, probe ? (this.probeAct ?? this.act) : this.act, ask)
+    return { ...carried, transport: 'dot' }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+  }
+}
+
+/** A link that records what it is given and does what `act` says. */
+export class FakeLink implements Link<Authenticated> {
+  readonly id = 'r'
+  readonly transport: Transport
+  act: Act
+  closed = 0
+  readonly calls: { readonly atMs: number; readonly request: Uint8Array; readonly ask: Ask }[] = []
+  readonly #clock: FakeClock
+
+  constructor(transport: Transport, clock: FakeClock, act: Act) {
+    this.transport = transport
+    this.act = act
+    this.#clock = clock
+  }
+
+  async exchange(request: Uint8Array, ask: Ask): Promise<Carried<Authenticated>> {
+    this.calls.push({ atMs: this.#clock.nowMs(), request, ask })
+    return play(this.#clock, this.act, ask)
+  }
+
+  async close(): Promise<void> {
+    this.closed++
+  }
+
+  count(purpose: Ask['purpose']): number {
+    return this.calls.filter((call) => call.ask.purpose === purpose).length
+  }
+}
+
+/** The clock as its subject sees it: `live` counts the timers set through it alone, `most` the most at once. */
+export class WatchedClock implements Clock {
+  live = 0
+  most = 0
+  set = 0
+  readonly #clock: FakeClock
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock
+  }
+
+  nowMs = () => this.#clock.nowMs()
+  wallMs = () => this.#clock.wallMs()
+
+  setTimer(delayMs: number, fn: () => void): Timer {
+    if (!(delayMs >= 0)) throw new Error(`a timer of ${delayMs} ms`)
+    this.set++
+    this.most = Math.max(this.most, ++this.live)
+    let over = false
+    const end = () => {
+      if (!over) this.live--
+      over = true
+    }
+    const timer = this.#clock.setTimer(delayMs, () => {
+      end()
+      fn()
+    })
+    return {
+      cancel() {
+        end()
+        timer.cancel()
+      },
+    }
+  }
+}
+
+/** How a promise ended, and when; `undefined` while it has not. */
+export function watch<T>(clock: FakeClock, promise: Promise<T>) {
+  const seen: { value?: T; code?: string; message?: string; atMs?: number } = {}
+  promise.then(
+    (value) => Object.assign(seen, { value, atMs: clock.nowMs() }),
+    (error: unknown) => {
+      const code = error instanceof EnigmError ? error.code : `not ours: ${error}`
+      Object.assign(seen, { code, message: String(error), atMs: clock.nowMs() })
+    },
+  )
+  return seen
+}
+
+export function recorder() {
+  const events: Event[] = []
+  return { events, emit: (event: Event) => void events.push(event) }
+}
