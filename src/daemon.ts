@@ -2,7 +2,7 @@ import { AnswerCache } from './cache/answer-cache.ts'
 import type { Clock, Random } from './clock.ts'
 import { allowList } from './config/cidr.ts'
 import type { Loaded } from './config/load.ts'
-import { asEnigmError } from './errors.ts'
+import { asEnigmError, EnigmError } from './errors.ts'
 import type { Emit, Event } from './events.ts'
 import { tlsSessions } from './link/sessions.ts'
 import { bindAll } from './listen/bind.ts'
@@ -13,6 +13,7 @@ import type { PostureSetup } from './posture/state.ts'
 import type { Resolve } from './resolve.ts'
 import { pipeline } from './resolver.ts'
 import { createResponder } from './responder.ts'
+import { datagramCalls } from './system/datagram-calls.ts'
 import { portHolder } from './system/port-holder.ts'
 import { selfIdentity } from './system/process-identity.ts'
 import { type Surroundings, transportsOf, trustedResolvers } from './trusted-resolvers.ts'
@@ -68,6 +69,12 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     o.log(event)
   }
   const around: Surroundings = { clock, random: o.random, emit, sessions: tlsSessions(clock) }
+  if (loaded.config.udp === 'batch' && datagramCalls() === undefined) {
+    throw new EnigmError(
+      'listen',
+      'udp is set to "batch", which needs 64-bit Linux and the optional package koffi: install it, or set udp to "auto".',
+    )
+  }
   let live = bringToLife(loaded, cache, around)
   const responder = createResponder({ cache, clock, emit, counts, current: () => live })
   const bind = (endpoints: readonly Endpoint[]) =>
@@ -79,6 +86,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       emit,
       drainMs: DRAIN_MS,
       holder: portHolder,
+      datagramCalls: loaded.config.udp === 'dgram' ? undefined : datagramCalls(),
     })
   let listeners = await bind(loaded.listen)
   emit({ type: 'service.started' })

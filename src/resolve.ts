@@ -85,6 +85,8 @@ export interface Carried<P extends Protection = Protection> {
   readonly wire: Uint8Array
   readonly rttMs: number
   readonly protection: P
+  /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
+  readonly ageS?: number
 }
 
 /**

@@ -8,6 +8,8 @@ import { unsafeEnvironment } from '../system/environment.ts'
 import { harden } from '../system/hardening.ts'
 import { VERSION } from '../version.ts'
 
+const STOP_LIMIT_MS = 5000
+
 interface RunOptions {
   readonly config?: string
   readonly listen?: string[]
@@ -69,6 +71,8 @@ function obeySignals(daemon: Daemon, load: () => ReturnType<typeof loadConfig>, 
   const stop = () => {
     if (stopping) return
     stopping = true
+    // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
+    setTimeout(() => process.exit(0), STOP_LIMIT_MS)
     busy = busy.then(() => daemon.stop()).then(() => process.exit(0))
   }
   const reload = () => {

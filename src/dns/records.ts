@@ -1,4 +1,5 @@
 import { questionEnd } from './message.ts'
+import { nameLength } from './name.ts'
 import { HEADER_OCTETS, u16, u32 } from './octets.ts'
 
 export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, AAAA: 28, DNAME: 39, OPT: 41 } as const
@@ -67,33 +68,5 @@ export class RecordCursor {
     this.#left = 0
     this.#section = 3
     return false
-  }
-}
-
-/**
- * Octets that the name at `at` takes up there (a pointer ends it), or 0 where it is malformed: past the end, over 255 octets when written out, a label type
- * other than 00 and 11, or a pointer that does not go backward (RFC 1035 section 4.1.4, RFC 9267 section 2).
- */
-export function nameLength(message: Uint8Array, at: number): number {
-  let here = at
-  let taken = 0
-  let total = 0
-  let lowest = at
-  for (;;) {
-    if (here >= message.length) return 0
-    const length = message[here]!
-    if (length === 0) return total + 1 > 255 ? 0 : taken || here + 1 - at
-    if (length < 64) {
-      total += length + 1
-      if (total > 254) return 0
-      here += length + 1
-    } else {
-      if (length < 0xc0 || here + 1 >= message.length) return 0
-      taken ||= here + 2 - at
-      const target = ((length & 0x3f) << 8) | message[here + 1]!
-      if (target >= lowest || target < HEADER_OCTETS) return 0
-      lowest = target
-      here = target
-    }
   }
 }

@@ -1,8 +1,9 @@
 import { type Ede, EnigmError, type Rcode } from '../errors.ts'
 import type { Question } from '../resolve.ts'
 import { type Opt, optAt } from './edns.ts'
+import { nameLength } from './name.ts'
 import { HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
-import { nameLength, RecordCursor, TYPE } from './records.ts'
+import { RecordCursor, TYPE } from './records.ts'
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
 export type Kind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'

@@ -1,8 +1,8 @@
 import { EnigmError } from '../errors.ts'
 import { refusal } from './bind-refusal.ts'
 import type { Endpoint, Listener, ListenOptions } from './listener.ts'
+import { openUdp } from './open-udp.ts'
 import { listenTcp } from './tcp.ts'
-import { listenUdp } from './udp.ts'
 import { isWildcard, listenUdpEverywhere } from './wildcard.ts'
 
 /** Port 0: the port that UDP got may be taken for TCP. */
@@ -45,7 +45,7 @@ async function bindPair(options: ListenOptions, holder: HolderOf): Promise<reado
 async function opened(transport: 'udp' | 'tcp', options: ListenOptions, holder: HolderOf): Promise<Listener> {
   try {
     if (transport === 'tcp') return await listenTcp(options)
-    return await (isWildcard(options.address) ? listenUdpEverywhere(options) : listenUdp(options))
+    return await (isWildcard(options.address) ? listenUdpEverywhere(options) : openUdp(options))
   } catch (error) {
     const code = codeOf(error)
     const taken = code === 'EADDRINUSE' ? await holder(options.address, options.port, transport) : undefined

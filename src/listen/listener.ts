@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Emit } from '../events.ts'
 import type { Responder, View } from '../resolve.ts'
+import type { DatagramCalls } from './datagram-calls.ts'
 
 /** A numeric address and a port; port 0 lets the kernel choose. */
 export interface Endpoint {
@@ -34,6 +35,10 @@ export interface ListenOptions extends Endpoint {
   /** How long `close` waits for answers under way. */
   readonly drainMs: number
   readonly limits?: Partial<ListenLimits>
+  /** Several workers share the endpoint (SO_REUSEPORT). */
+  readonly reusePort?: boolean
+  /** System calls that take many datagrams at once; absent: one at a time, through dgram. */
+  readonly datagramCalls?: DatagramCalls | undefined
 }
 
 /** Every bound of a listener. */

@@ -12,7 +12,7 @@ const RECEIVE_OCTETS = 4 * 1024 * 1024
 const SEND_QUEUE = 1_000
 
 /** dgram resolves even a literal address through a lookup, by default on the thread pool: this one is sync. dgram does not read the family. */
-function literal(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
+export function literal(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
   done(null, address, 0)
 }
 
@@ -55,7 +55,7 @@ export function inFlightLimit(options: ListenOptions): number {
  * One output buffer serves all packets: dgram hands a reply to the kernel before the next packet is delivered. When the kernel's buffer is full, libuv
  * keeps a reference instead, so while its queue holds anything each reply gets a buffer of its own.
  */
-function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, door: { readonly closing: boolean }) {
+export function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, door: { readonly closing: boolean }) {
   const { responder } = options
   const shared = Buffer.alloc(UDP_LIMIT)
   const fault = sparseFaults(options, 'listen/udp')
@@ -115,7 +115,7 @@ function survive(options: ListenOptions): (error: NodeJS.ErrnoException) => void
   }
 }
 
-function growBuffers(socket: Socket): void {
+export function growBuffers(socket: Socket): void {
   for (let octets = RECEIVE_OCTETS; octets >= RECEIVE_OCTETS / 4; octets /= 2) {
     try {
       socket.setRecvBufferSize(octets)

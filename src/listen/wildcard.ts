@@ -2,7 +2,8 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import type { Timer } from '../clock.ts'
 import { InFlight } from './in-flight.ts'
 import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
-import { inFlightLimit, listenUdp } from './udp.ts'
+import { openUdp } from './open-udp.ts'
+import { inFlightLimit } from './udp.ts'
 
 /** How soon a new address of the host answers. */
 const LOOK_MS = 10_000
@@ -41,7 +42,7 @@ export async function listenUdpEverywhere(options: ListenOptions, interfaces: In
     for (const address of now) {
       if (sockets.has(address)) continue
       try {
-        sockets.set(address, await listenUdp({ ...options, address, port }, inFlight))
+        sockets.set(address, await openUdp({ ...options, address, port }, inFlight))
       } catch {
         // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the next look tries again.
         fault()
@@ -100,7 +101,7 @@ async function firstSockets(options: ListenOptions, inFlight: InFlight, interfac
 /** A tentative or just removed address is left to the next look. */
 async function openIfReady(options: ListenOptions, inFlight: InFlight): Promise<Listener | undefined> {
   try {
-    return await listenUdp(options, inFlight)
+    return await openUdp(options, inFlight)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EADDRNOTAVAIL') return undefined
     throw error

@@ -1,0 +1,116 @@
+import { createRequire } from 'node:module'
+import { endianness } from 'node:os'
+import { getSystemErrorMap, getSystemErrorName } from 'node:util'
+
+const AF_INET = 2
+const AF_INET6 = 10
+const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000
+const SOL_SOCKET = 1
+const SO_REUSEPORT = 15
+const IPPROTO_IPV6 = 41
+const IPV6_V6ONLY = 26
+const MSG_DONTWAIT = 0x40
+
+type Call = (...args: readonly (number | Buffer | null)[]) => number
+interface Koffi {
+  load(path: string): { func(declaration: string): Call }
+  address(buffer: Buffer): bigint
+  errno(): number
+}
+
+/** What a batched UDP listener needs; the shape is listen/datagram-calls.ts (rooms do not import each other). */
+export interface SystemDatagramCalls {
+  open(address: string, port: number, reusePort: boolean): number
+  addressOf(buffer: Buffer): bigint
+  receive(fd: number, headers: Buffer, count: number): number
+  send(fd: number, headers: Buffer, count: number): number
+}
+
+let found: SystemDatagramCalls | undefined | null = null
+
+/** The calls, or undefined: not 64-bit little-endian Linux, or koffi (an optional dependency) is not there or does not load. */
+export function datagramCalls(): SystemDatagramCalls | undefined {
+  if (found === null) found = load()
+  return found
+}
+
+function load(): SystemDatagramCalls | undefined {
+  if (process.platform !== 'linux' || endianness() !== 'LE' || !['x64', 'arm64'].includes(process.arch)) return undefined
+  try {
+    return bind(createRequire(import.meta.url)('koffi') as Koffi)
+  } catch {
+    return undefined
+  }
+}
+
+function bind(koffi: Koffi): SystemDatagramCalls {
+  // `null` is the program itself: musl and glibc alike.
+  const libc = koffi.load(null as unknown as string)
+  const socket = libc.func('int socket(int, int, int)')
+  const setsockopt = libc.func('int setsockopt(int, int, int, void *, uint32_t)')
+  const bindTo = libc.func('int bind(int, void *, uint32_t)')
+  const close = libc.func('int close(int)')
+  const recvmmsg = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)')
+  const sendmmsg = libc.func('int sendmmsg(int, void *, uint32_t, int)')
+  const one = Buffer.from(Int32Array.of(1).buffer)
+
+  return {
+    open(address, port, reusePort) {
+      const v6 = address.includes(':')
+      const name = v6 ? sockaddr6(address, port) : sockaddr4(address, port)
+      const fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0)
+      if (fd < 0) throw systemError('socket', koffi.errno())
+      const failed =
+        (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4) < 0) ||
+        (reusePort && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, one, 4) < 0) ||
+        bindTo(fd, name, name.length) < 0
+      if (failed) {
+        const error = systemError('bind', koffi.errno())
+        close(fd)
+        throw error
+      }
+      return fd
+    },
+    addressOf: (buffer) => koffi.address(buffer),
+    receive: (fd, headers, count) => Math.max(0, recvmmsg(fd, headers, count, MSG_DONTWAIT, null)),
+    send: (fd, headers, count) => Math.max(0, sendmmsg(fd, headers, count, MSG_DONTWAIT)),
+  }
+}
+
+function systemError(call: string, errno: number): Error {
+  const known = getSystemErrorMap().has(-errno)
+  const code = known ? getSystemErrorName(-errno) : `errno ${errno}`
+  return Object.assign(new Error(`${call}: ${code}`), { code, syscall: call })
+}
+
+function sockaddr4(address: string, port: number): Buffer {
+  const name = Buffer.alloc(16)
+  name.writeUInt16LE(AF_INET, 0)
+  name.writeUInt16BE(port, 2)
+  name.set(address.split('.').map(Number), 4)
+  return name
+}
+
+/** No zone: link-local addresses are left to dgram. */
+function sockaddr6(address: string, port: number): Buffer {
+  const name = Buffer.alloc(28)
+  name.writeUInt16LE(AF_INET6, 0)
+  name.writeUInt16BE(port, 2)
+  name.set(octets6(address), 8)
+  return name
+}
+
+function octets6(address: string): Buffer {
+  // The URL parser writes an embedded IPv4 address as hexadecimal groups.
+  const plain = new URL(`http://[${address}]`).hostname.slice(1, -1)
+  const [head = '', tail] = plain.split('::')
+  const groups = (text: string) => (text === '' ? [] : text.split(':'))
+  const before = groups(head)
+  const after = groups(tail ?? '')
+  const all = [...before, ...Array<string>(tail === undefined ? 0 : 8 - before.length - after.length).fill('0'), ...after]
+  const out = Buffer.alloc(16)
+  all.forEach((group, i) => {
+    out.writeUInt16BE(Number.parseInt(group, 16), i * 2)
+  })
+  return out
+}
