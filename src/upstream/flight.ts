@@ -103,12 +103,13 @@ export class Flight<P extends Protection> {
     const nowMs = this.#clock.nowMs()
     const dueMs = nowMs + EARLY_MS
     const patientUntilMs = (last?.startedMs ?? nowMs) + PATIENCE_MS
-    if (last === undefined || dueMs >= this.#ask.deadlineMs || (this.#kept !== undefined && dueMs >= patientUntilMs)) {
+    // Once a reply is kept, the timer stands at the end of the patience with the other attempt.
+    if (last === undefined || this.#kept !== undefined || dueMs >= this.#ask.deadlineMs) {
       this.#giveUp()
       return
     }
     const silent = last.candidate.standing.silentSince(last.startedMs)
-    if (dueMs < patientUntilMs && (this.#kept !== undefined || !silent)) {
+    if (dueMs < patientUntilMs && !silent) {
       this.#setTimer(patientUntilMs, nowMs)
     } else if (dueMs < patientUntilMs && !last.suspect && !last.checked) {
       last.checked = true

@@ -114,6 +114,7 @@ export class Roster<P extends Protection> {
   probe(c: Candidate<P>): Promise<void> {
     c.probing ??= this.#probe(c).then(() => {
       c.probing = undefined
+      c.standing.postpone(this.#o.clock.nowMs())
       this.#arm(c)
     })
     return c.probing

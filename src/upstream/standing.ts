@@ -56,6 +56,11 @@ export class Standing {
     return true
   }
 
+  /** A probe that said nothing of the path (a full queue of ours): the next one waits as long again. */
+  postpone(nowMs: number): void {
+    if (this.failures > 0) this.retryAtMs = Math.max(this.retryAtMs, nowMs + this.backoffMs)
+  }
+
   get backoffMs(): number {
     return Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(this.failures - 1, 10))
   }

@@ -88,6 +88,7 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): Ups
       route.retrying = true
       const done = () => {
         route.retrying = false
+        route.standing.postpone(clock.nowMs())
       }
       carry(route, ROOT_PROBE, false, { purpose: 'probe', deadlineMs: nowMs + RETRY_MS }).then(done, done)
     }

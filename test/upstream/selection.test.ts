@@ -101,8 +101,18 @@ t.test('a slow name on a path that lives is told to no second operator for 1.5 s
   await clock.advance(1000)
   t.same(await one(), { by: 'b', code: undefined, afterMs: 1520, rcode: 0 })
   upstreams[A]!.act = answers(20)
-  await clock.advance(3000)
   t.equal((await one()).by, 'a', 'it is not behind for it')
+})
+
+t.test('many queries on a path that went dark are one check', async (t) => {
+  const { clock, upstreams, one, exchange } = setUp(answers(20), answers(20))
+  await one()
+  await clock.advance(1000)
+  upstreams[A]!.act = 'dark'
+  const seen = Array.from({ length: 10 }, () => exchange())
+  await clock.advance(220)
+  t.ok(seen.every(({ value }) => value?.upstream === 'b'))
+  t.equal(upstreams[A]!.probes.length, 1)
 })
 
 t.test('answers to others show that the path lives: no probe is needed', async (t) => {
@@ -162,6 +172,12 @@ t.test('a failure goes to the next resolver at once', async (t) => {
   await clock.advance(10)
   t.equal((await one()).by, 'c')
   t.equal(watched.live, 2, 'the probe timers of the two that failed')
+})
+
+t.test('a late failure of the first starts nothing while the second is under way', async (t) => {
+  const { one, upstreams } = setUp(fails('connect-timeout', 320), answers(200), answers(1))
+  t.same(await one(), { by: 'b', code: undefined, afterMs: 500, rcode: 0 })
+  t.equal(upstreams[C]!.queries.length, 0)
 })
 
 t.test('at most three resolvers are asked, however they fail', async (t) => {
@@ -256,14 +272,31 @@ t.test('with all down nothing is probed and nothing timed; the real queries are 
   t.equal(upstreams[A]!.probes.length, 1, 'what failed while all failed is probed after 1 s again')
 })
 
-t.test('the last healthy one fails: the probes of the others stop', async (t) => {
-  const { clock, upstreams, one } = setUp('dark', answers(20))
-  await one()
-  upstreams[B]!.act = fails('connection-lost')
-  await one()
-  const before = upstreams[A]!.probes.length
-  await clock.advance(300_000)
-  t.equal(upstreams[A]!.probes.length, before)
+t.test('the last healthy one fails: the probes of the others stop, be one waiting or under way', async (t) => {
+  for (const pauseMs of [100, 1500]) {
+    const { clock, upstreams, one, exchange, watched } = setUp('dark', answers(20))
+    await one()
+    await clock.advance(pauseMs)
+    upstreams[B]!.act = fails('connection-lost')
+    const before = upstreams[A]!.probes.length
+    exchange(600)
+    await clock.advance(600)
+    t.equal(watched.live, 0)
+    await clock.advance(300_000)
+    t.equal(upstreams[A]!.probes.length, before)
+    t.equal(before, pauseMs === 1500 ? 1 : 0)
+  }
+})
+
+t.test('a probe that says nothing of the path is no reason to hurry', async (t) => {
+  for (const code of ['overloaded', 'internal'] as const) {
+    const { clock, upstreams, one } = setUp(fails('connect-refused'), answers(20))
+    await one()
+    upstreams[A]!.act = fails(code)
+    await clock.advance(20_000)
+    const probes = upstreams[A]!.probes.length
+    t.ok(probes > 10 && probes <= 20, `${probes} in 20 s`)
+  }
 })
 
 t.test('with all of five down each gets its turn, so that any that returns is found', async (t) => {

@@ -82,12 +82,27 @@ t.test('a resolver that three times in a row had no answer where another had one
   for (let i = 0; i < 8; i++) t.equal(await one(), 'b')
   t.equal(a.queries.length, goodQueries + 3)
   await clock.advance(5000)
-  t.ok(a.probes.length > 0, 'probed for a good reply')
+  t.ok(a.probes.length > 0 && a.probes.length < 4, 'probed for a good reply, less and less often')
   await one()
   t.equal(a.queries.length, goodQueries + 3, 'a SERVFAIL to the probe is none')
   a.act = answers(10)
   await clock.advance(20_000)
   t.equal(await one(), 'a')
+})
+
+t.test('a second operator that says why it failed too is heard, and does not speak against the first', async (t) => {
+  const clock = new FakeClock()
+  const a = new FakeUpstream('a', clock, answers(10))
+  const b = new FakeUpstream('b', clock, answers(30))
+  const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
+  for (let i = 0; i < 8; i++) {
+    const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    await clock.advance(1000)
+    t.equal(seen.value?.upstream, i === 0 ? 'a' : 'b')
+    a.act = servfail(10)
+    b.act = servfail(30, 6)
+  }
+  t.equal(a.queries.length, 8)
 })
 
 t.test('names that no operator can resolve speak against nobody', async (t) => {
