@@ -35,6 +35,10 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'daemon.ts': 5,
   'main.ts': 6,
 }
+/** Who may set a timer of Node's own, and why. */
+const OWN_TIMERS: Readonly<Record<string, string>> = {
+  'commands/run.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
+}
 const MAX_LINES = 250
 
 interface Source {
@@ -152,7 +156,7 @@ t.test('what stays in one room', (t) => {
     'process.platform',
   )
   t.strictSame(
-    using(/\b(setTimeout|setInterval|Date\.now|Math\.random)\b/, (path) => path === 'clock.ts'),
+    using(/\b(setTimeout|setInterval|Date\.now|Math\.random)\b/, (path) => path === 'clock.ts' || path in OWN_TIMERS),
     [],
     'time and chance come through clock.ts',
   )

@@ -27,7 +27,7 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   const faults: string[] = []
   say('enigm-dns demo. All of it on loopback; it protects NOTHING on this machine yet.')
   say('')
-  say(`  a client -> enigm-dns, 127.0.0.1:${stage.port} -> TLS 1.3 -> an embedded trusted resolver`)
+  say(`  a client -> enigm-dns, 127.0.0.1:${stage.port} -> TLS -> an embedded trusted resolver`)
   const first = await ask(stage.port, 'udp', 'mail.demo.example', 'A', time, random)
   say(`  A first question had the link dialled and the resolver authenticated: ${first.ms.toFixed(0)} ms.`)
   say('  asked                        over  answer          ms  what happened')
@@ -45,7 +45,7 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   say('')
   say('What an observer of the link saw of these five: encrypted records, in octets')
   say(`  ${perAct.map((records) => (records.length === 0 ? '(nothing)' : records.map(sizeAndWay).join(' '))).join(' | ')}`)
-  say('  Names of 12 to 25 letters, one size out, one size in: padding hides the length.')
+  say('  Names of 12 to 25 letters, one size out, one size in: padding hides it.')
   faults.push(...sayStatus(await stage.status(), say))
   sayNext(stage, say)
   return faults
