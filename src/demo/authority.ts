@@ -14,6 +14,8 @@ import {
 import { systemClock } from '../clock.ts'
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+/** No client may take it for the name of a server (RFC 9525): tests ask for it and must be refused. */
+export const COMMON_NAME = 'common-name.test'
 const DAY_MS = 86_400_000
 const HALF_LIFE_MS = 15 * DAY_MS
 
@@ -67,8 +69,8 @@ export async function createAuthority(nowMs: number = systemClock().wallMs()): P
     const own = (wish.keyOf === undefined ? undefined : issued.get(wish.keyOf)) ?? (await newKeys())
     const names = [wish.name, ...(wish.alsoNames ?? [])]
     const leaf = await X509CertificateGenerator.create({
-      subject: 'CN=a resolver',
-      issuer: wish.selfSigned ? 'CN=a resolver' : root.subject,
+      subject: `CN=${COMMON_NAME}`,
+      issuer: wish.selfSigned ? `CN=${COMMON_NAME}` : root.subject,
       publicKey: own.publicKey,
       signingKey: wish.selfSigned ? own.privateKey : keys.privateKey,
       signingAlgorithm: EC,

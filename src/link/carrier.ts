@@ -8,6 +8,9 @@ export const MAX_IN_FLIGHT = 1000
 /** An idle connection is closed after this, or earlier where the resolver says so: a closed socket tells less than one that lingers. */
 export const IDLE_MS = 30_000
 
+/** Fewer octets than this are no sign of life: a peer that trickles single octets is as good as gone, and must not hold the others up. */
+export const SIGN_OF_LIFE_OCTETS = 512
+
 /** `wire` is a private copy with the request's ID. */
 export interface Reply {
   readonly wire: Uint8Array

@@ -33,8 +33,11 @@ export interface Owner {
 /** A connection and what is thought of it. */
 export interface Kept<P extends Protection> {
   readonly carrier: Carrier<P>
-  /** `suspect`: written to, and silent. `leaving`: takes no more. */
-  state: 'good' | 'suspect' | 'leaving' | 'gone'
+  /** Written to, and silent. */
+  suspect: boolean
+  /** Takes no more, whatever it says. */
+  leaving: boolean
+  gone: boolean
   answered: boolean
   probed: boolean
   idleSinceMs: number
@@ -138,7 +141,8 @@ export class Connections<P extends Protection> {
     }
     const carrier = this.#wiring.carry(connection, { clock, random, watcher })
     const idleSinceMs = clock.nowMs()
-    const kept: Kept<P> = { carrier, state: 'good', answered: false, probed: false, idleSinceMs, watch: undefined, watchMs: 0 }
+    const state = { suspect: false, leaving: false, gone: false, answered: false, probed: false }
+    const kept: Kept<P> = { carrier, ...state, idleSinceMs, watch: undefined, watchMs: 0 }
     const reinstated = this.current
     this.#all.add(kept)
     this.current = kept
@@ -150,49 +154,50 @@ export class Connections<P extends Protection> {
   /** A suspect that speaks was only slow: it is good again, unless another has taken its place. */
   #heard(kept: Kept<P>): void {
     kept.probed = false
-    if (kept.state !== 'suspect') return
+    if (!kept.suspect) return
+    kept.suspect = false
     this.#suspicion.falseAlarm()
-    kept.state = 'leaving'
-    if (this.current !== undefined) return kept.carrier.inFlight === 0 ? this.#leave(kept) : undefined
-    kept.state = 'good'
-    this.current = kept
-    this.#owner.ready()
+    if (this.current !== undefined || kept.leaving) this.#leave(kept)
+    else {
+      this.current = kept
+      this.#owner.ready()
+    }
   }
 
   #idle(kept: Kept<P>): void {
     const nowMs = this.#tools.clock.nowMs()
     kept.idleSinceMs = nowMs
-    if (kept.state === 'good') this.#watch(kept, nowMs + kept.carrier.idleMs)
-    // Its queries were answered elsewhere. Whether it would have spoken is worth a moment: it tells slow from dead.
-    else if (kept.state === 'suspect') this.#watch(kept, nowMs + this.#suspicion.afterMs)
-    else this.#leave(kept)
+    // Of a suspect, its queries were answered elsewhere. Whether it would have spoken is worth a moment: it tells slow from dead.
+    if (kept.suspect) this.#watch(kept, nowMs + this.#suspicion.afterMs)
+    else if (kept.leaving) this.#leave(kept)
+    else this.#watch(kept, nowMs + kept.carrier.idleMs)
   }
 
   /** Takes no more; closes when nothing is owed. */
   #leave(kept: Kept<P>): void {
     if (this.current === kept) this.current = undefined
-    if (kept.state === 'good') kept.state = 'leaving'
+    kept.leaving = true
     if (kept.carrier.inFlight === 0) this.#drop(kept, new EnigmError('closed', 'nothing is owed any more'))
   }
 
   /** New queries go elsewhere, and those under way are asked there once more; this one may still answer. */
   #suspect(kept: Kept<P>): void {
-    kept.state = 'suspect'
+    kept.suspect = true
     if (this.current === kept) this.current = undefined
     if (this.current !== undefined) this.#owner.ready()
     else this.dial()
   }
 
   #drop(kept: Kept<P>, error: EnigmError): void {
-    if (kept.state === 'gone') return
+    if (kept.gone) return
     this.#gone(kept, error)
     kept.carrier.destroy(error)
   }
 
   #gone(kept: Kept<P>, error: EnigmError): void {
-    if (kept.state === 'gone') return
-    if (kept.state === 'suspect') this.#suspicion.confirmed()
-    kept.state = 'gone'
+    if (kept.gone) return
+    if (kept.suspect) this.#suspicion.confirmed()
+    kept.gone = true
     this.#all.delete(kept)
     if (this.current === kept) this.current = undefined
     if (kept.watch !== undefined) this.#deadlines.remove(kept.watch)
@@ -202,7 +207,7 @@ export class Connections<P extends Protection> {
 
   /** Makes sure that the connection is looked at by `dueMs`. */
   #watch(kept: Kept<P>, dueMs: number): void {
-    if (kept.state === 'gone') return
+    if (kept.gone) return
     if (kept.watch !== undefined) {
       if (kept.watchMs <= dueMs) return
       this.#deadlines.remove(kept.watch)
@@ -215,20 +220,28 @@ export class Connections<P extends Protection> {
   }
 
   #look(kept: Kept<P>): void {
-    const { carrier } = kept
     const nowMs = this.#tools.clock.nowMs()
-    const { afterMs } = this.#suspicion
-    if (carrier.inFlight === 0) {
-      if (kept.state !== 'good') return this.#drop(kept, new EnigmError('connection-lost', 'the resolver went silent'))
-      const untilMs = kept.idleSinceMs + carrier.idleMs
-      return nowMs >= untilMs ? this.#drop(kept, new EnigmError('closed', 'idle')) : this.#watch(kept, untilMs)
+    if (kept.carrier.inFlight > 0) {
+      this.#lookAtSilence(kept, nowMs)
+      return
     }
-    if (kept.state !== 'good' || carrier.silentSinceMs === undefined) return
-    const suspectMs = carrier.silentSinceMs + afterMs
-    if (nowMs >= suspectMs) return this.#suspect(kept)
-    if (nowMs < suspectMs - afterMs / 2) return this.#watch(kept, suspectMs - afterMs / 2)
-    if (!kept.probed) carrier.probe()
-    kept.probed = true
-    this.#watch(kept, suspectMs)
+    const untilMs = kept.idleSinceMs + kept.carrier.idleMs
+    if (kept.suspect) this.#drop(kept, new EnigmError('connection-lost', 'the resolver went silent'))
+    else if (nowMs >= untilMs) this.#drop(kept, new EnigmError('closed', 'idle'))
+    else this.#watch(kept, untilMs)
+  }
+
+  /** At half time it asks for a sign of life where the protocol has one; at full time the connection is suspect. */
+  #lookAtSilence(kept: Kept<P>, nowMs: number): void {
+    const { silentSinceMs } = kept.carrier
+    if (kept.suspect || silentSinceMs === undefined) return
+    const { afterMs } = this.#suspicion
+    if (nowMs >= silentSinceMs + afterMs) this.#suspect(kept)
+    else if (nowMs < silentSinceMs + afterMs / 2) this.#watch(kept, silentSinceMs + afterMs / 2)
+    else {
+      if (!kept.probed) kept.carrier.probe()
+      kept.probed = true
+      this.#watch(kept, silentSinceMs + afterMs)
+    }
   }
 }

@@ -2,7 +2,17 @@ import { Client } from 'undici'
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import { type Carrier, type CarrierTools, IDLE_MS, MAX_IN_FLIGHT, Pulse, refuse, type Ticket, type Watcher } from './carrier.ts'
+import {
+  type Carrier,
+  type CarrierTools,
+  IDLE_MS,
+  MAX_IN_FLIGHT,
+  Pulse,
+  refuse,
+  SIGN_OF_LIFE_OCTETS,
+  type Ticket,
+  type Watcher,
+} from './carrier.ts'
 import type { Connection } from './connect.ts'
 import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -43,7 +53,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
       connect: (_options, callback) => {
         if (handedOut) return callback(new EnigmError('connection-lost', 'the connection closed'), null)
         handedOut = true
-        callback(null, connection.socket)
+        queueMicrotask(() => callback(null, connection.socket)) // called at once, undici 7.30 does not see it and waits for ever
       },
       pipelining: 1,
       headersTimeout: 0,
@@ -87,7 +97,8 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     if (this.#active !== undefined || this.#dead) return
     if (slot === undefined) {
       this.#pulse.rest()
-      return this.#watcher.idle()
+      this.#watcher.idle()
+      return
     }
     this.#queue.delete(slot)
     this.#active = slot
@@ -109,7 +120,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     }
     const gathered = new Body()
     for await (const chunk of response.body) {
-      this.#pulse.heard()
+      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
       const long = gathered.add(chunk)
       if (long !== undefined) return this.#giveUp(slot, long)
     }

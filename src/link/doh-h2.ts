@@ -2,7 +2,17 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import { type Carrier, type CarrierTools, IDLE_MS, MAX_IN_FLIGHT, Pulse, refuse, type Ticket, type Watcher } from './carrier.ts'
+import {
+  type Carrier,
+  type CarrierTools,
+  IDLE_MS,
+  MAX_IN_FLIGHT,
+  Pulse,
+  refuse,
+  SIGN_OF_LIFE_OCTETS,
+  type Ticket,
+  type Watcher,
+} from './carrier.ts'
 import type { Connection } from './connect.ts'
 import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -11,15 +21,12 @@ import type { Endpoint } from './endpoint.ts'
 const STREAMS_UNTIL_TOLD = 100
 /** The connection window, open from the start: 1,000 replies of 4 KiB without waiting for an update. A stream needs no more than the default, one message. */
 const WINDOW_OCTETS = 4 * 1024 * 1024
-/** How often a request that the peer refused unprocessed is put back in the queue of the same session. */
-const MAX_REQUEUED = 3
 
 interface Slot {
   readonly request: Uint8Array
   readonly body: Buffer
   readonly ticket: Ticket
   stream: ClientHttp2Stream | undefined
-  requeued: number
   sentMs: number
 }
 
@@ -63,7 +70,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
   send(request: Uint8Array, ticket: Ticket): () => void {
     if (this.#dead || this.#draining) return refuse(ticket, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const slot: Slot = { request: new Uint8Array(request), body: dohRequest(request), ticket, stream: undefined, requeued: 0, sentMs: 0 }
+    const slot: Slot = { request: new Uint8Array(request), body: dohRequest(request), ticket, stream: undefined, sentMs: 0 }
     this.#queue.add(slot)
     this.#pump()
     return () => this.#cancel(slot)
@@ -137,7 +144,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
       ageS = ageOf(headers)
     })
     stream.on('data', (chunk: Uint8Array) => {
-      this.#pulse.heard()
+      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
       const fault = body.add(chunk)
       if (fault !== undefined) fail(fault)
     })
@@ -150,25 +157,17 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
         if (wire.code === 'reply-mismatch') this.#watcher.mismatch()
         return this.#settle(slot, wire, 'final')
       }
+      this.#pulse.heard()
       const reply = { wire, rttMs: this.#clock.nowMs() - slot.sentMs, ...(ageS === undefined ? {} : { ageS }) }
       if (this.#forget(slot)) slot.ticket.answered(reply)
       this.#rest()
     })
   }
 
-  /** The stream ended without a whole response. */
+  /** The stream ended without a whole response. A refused one comes back here while the session lives, and waits for the number of streams that SETTINGS allow. */
   #onReset(slot: Slot, stream: ClientHttp2Stream): void {
-    const refused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM
-    if (refused && !this.#dead && !this.#draining && slot.requeued < MAX_REQUEUED) {
-      // Sent before SETTINGS were known, most likely: for as long as one stream is open, its end makes room for this one.
-      slot.requeued++
-      slot.stream = undefined
-      this.#open.delete(slot)
-      this.#queue.add(slot)
-      setImmediate(() => this.#pump())
-      return
-    }
-    this.#settle(slot, new EnigmError('connection-lost', `the stream was reset (${stream.rstCode ?? 0})`), refused ? 'refused' : 'lost')
+    const loss = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'refused' : 'lost'
+    this.#settle(slot, new EnigmError('connection-lost', `the stream was reset (${stream.rstCode ?? 0})`), loss)
   }
 
   #settle(slot: Slot, error: EnigmError, loss: 'final' | 'lost' | 'refused'): void {

@@ -4,7 +4,17 @@ import { FrameReader } from '../dns/framing.ts'
 import { idOf, isReplyTo, setId } from '../dns/message.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import { type Carrier, type CarrierTools, IDLE_MS, MAX_IN_FLIGHT, Pulse, refuse, type Ticket, type Watcher } from './carrier.ts'
+import {
+  type Carrier,
+  type CarrierTools,
+  IDLE_MS,
+  MAX_IN_FLIGHT,
+  Pulse,
+  refuse,
+  SIGN_OF_LIFE_OCTETS,
+  type Ticket,
+  type Watcher,
+} from './carrier.ts'
 import type { Connection } from './connect.ts'
 
 /** IDs of requests that were taken back and may still be answered: neither used again soon nor counted as a mismatch. */
@@ -110,13 +120,14 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
 
   #onData(chunk: Uint8Array): void {
     if (this.#dead) return
-    this.#pulse.heard()
+    if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
     if (this.#frames.push(chunk, (frame) => this.#onReply(frame))) return
     this.#die(new EnigmError('reply-malformed', 'the resolver sent a length that cannot be'))
   }
 
   #onReply(frame: Uint8Array): void {
     if (this.#dead) return
+    this.#pulse.heard()
     const id = frame.length < MIN_MESSAGE_OCTETS ? -1 : idOf(frame)
     const slot = this.#slots.get(id)
     if (slot === undefined || slot.sentMs === 0 || !isReplyTo(slot.request, frame)) {

@@ -75,11 +75,13 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** On the connection there is, or on the next one. */
   #place(pending: Pending<P>): void {
     const { current } = this.#connections
-    if (current !== undefined) return this.#send(current, pending)
-    if (this.#waiting.size >= MAX_WAITING) return this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
-    this.#waiting.add(pending)
-    const refusal = this.#connections.dial()
-    if (refusal !== undefined) this.#fail(pending, refusal)
+    if (current !== undefined) this.#send(current, pending)
+    else if (this.#waiting.size >= MAX_WAITING) this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
+    else {
+      this.#waiting.add(pending)
+      const refusal = this.#connections.dial()
+      if (refusal !== undefined) this.#fail(pending, refusal)
+    }
   }
 
   #send(kept: Kept<P>, pending: Pending<P>): void {
@@ -116,9 +118,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     pending.attempts.delete(kept)
     if (pending.attempts.size > 0) return
     const again = loss === 'refused' ? pending.refusals++ < MAX_REFUSALS : loss === 'lost' && !pending.resent
-    if (!again) return this.#fail(pending, error)
     if (loss === 'lost') pending.resent = true
-    this.#place(pending)
+    if (again) this.#place(pending)
+    else this.#fail(pending, error)
   }
 
   #dialFailed(error: EnigmError): void {
@@ -147,7 +149,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 }
 
 function isSuspect<P extends Protection>(pending: Pending<P>): boolean {
-  for (const kept of pending.attempts.keys()) if (kept.state === 'suspect') return true
+  for (const kept of pending.attempts.keys()) if (kept.suspect) return true
   return false
 }
 

@@ -1,6 +1,13 @@
 import { once } from 'node:events'
-import { createSecureServer, type Http2SecureServer, type SecureServerOptions, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type SecureServerOptions,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import { createServer as createHttps, type ServerOptions } from 'node:https'
+import type { TLSSocket } from 'node:tls'
 import { closeServer, portOf, trackSockets } from './dot-server.ts'
 
 /** A whole response, for what a bare message cannot say. */
@@ -31,6 +38,8 @@ export interface DohOptions {
   readonly answer: (query: Uint8Array, peer: DohPeer) => Uint8Array | DohReply | undefined | Promise<Uint8Array | DohReply | undefined>
   readonly http2?: SecureServerOptions
   readonly onSession?: (session: ServerHttp2Session, number: number) => void
+  /** Takes a TLS connection away from HTTP/2, to speak octets: returns true. Number 1 is the first connection that the server ever had. */
+  readonly raw?: (socket: TLSSocket, number: number) => boolean
 }
 
 export interface DohServer {
@@ -43,7 +52,8 @@ export interface DohServer {
 const TYPE = 'application/dns-message'
 
 function responseOf(reply: Uint8Array | DohReply): Required<DohReply> {
-  if (reply instanceof Uint8Array) return { status: 200, headers: { 'content-type': TYPE, 'content-length': String(reply.length) }, body: [reply] }
+  if (reply instanceof Uint8Array)
+    return { status: 200, headers: { 'content-type': TYPE, 'content-length': String(reply.length) }, body: [reply] }
   return { status: reply.status ?? 200, headers: reply.headers ?? { 'content-type': TYPE }, body: reply.body ?? [] }
 }
 
@@ -76,14 +86,27 @@ export async function startDoh(options: DohOptions): Promise<DohServer> {
   })
   server.on('sessionError', () => {})
   server.on('tlsClientError', () => {})
+  if (options.raw !== undefined) intercept(server, options.raw)
   const sockets = trackSockets(server, () => counts.tcp++)
   server.listen(options.port ?? 0, options.host ?? '127.0.0.1')
   await once(server, 'listening')
   return { port: portOf(server), counts, sessions, close: () => closeServer(server, sockets.values()) }
 }
 
+function intercept(server: Http2SecureServer, raw: (socket: TLSSocket, number: number) => boolean): void {
+  const listeners = server.listeners('secureConnection')
+  server.removeAllListeners('secureConnection')
+  let number = 0
+  server.on('secureConnection', (socket: TLSSocket) => {
+    socket.on('error', () => {})
+    if (!raw(socket, ++number)) for (const listener of listeners) listener.call(server, socket)
+  })
+}
+
 /** A DoH server on loopback that knows HTTP/1.1 only. */
-export async function startDohH1(options: Omit<DohOptions, 'http2' | 'onSession'> & { readonly https?: ServerOptions }): Promise<DohServer> {
+export async function startDohH1(
+  options: Omit<DohOptions, 'http2' | 'onSession'> & { readonly https?: ServerOptions },
+): Promise<DohServer> {
   const counts = { tcp: 0, connections: 0, requests: 0 }
   const seen = new WeakMap<object, { number: number; requests: number }>()
   const server = createHttps({ ...options.https, key: options.identity.key, cert: options.identity.cert }, (request, response) => {

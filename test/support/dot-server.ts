@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { createServer, type Server, type TlsOptions, type TLSSocket } from 'node:tls'
+import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
 
 /** One connection, as an `answer` function sees it. */
@@ -41,36 +41,39 @@ export interface DotServer {
 export async function startDot(options: DotOptions): Promise<DotServer> {
   const counts = { tcp: 0, handshakes: 0, resumed: 0, applicationOctets: 0, records: 0, queries: 0 }
   const live = new Set<DotPeer>()
-  const server = createServer({ ALPNProtocols: ['dot'], ...options.tls, key: options.identity.key, cert: options.identity.cert }, (socket) => {
-    counts.handshakes++
-    if (socket.isSessionReused()) counts.resumed++
-    let queries = 0
-    const peer: DotPeer = {
-      number: counts.handshakes,
-      socket,
-      get queries() {
-        return queries
-      },
-      send: (message) => void socket.write(framed(message)),
-      reset: () => void sockets.get(socket.remotePort ?? 0)?.resetAndDestroy(),
-    }
-    live.add(peer)
-    const frames = new FrameReader()
-    socket.on('error', () => {})
-    socket.on('close', () => live.delete(peer))
-    socket.on('data', (chunk: Buffer) => {
-      counts.records++
-      counts.applicationOctets += chunk.length
-      frames.push(chunk, (frame) => {
-        queries++
-        counts.queries++
-        Promise.resolve(options.answer(Uint8Array.from(frame), peer)).then((reply) => {
-          if (reply !== undefined && !socket.destroyed) peer.send(reply)
+  const server = createServer(
+    { ALPNProtocols: ['dot'], ...options.tls, key: options.identity.key, cert: options.identity.cert },
+    (socket) => {
+      counts.handshakes++
+      if (socket.isSessionReused()) counts.resumed++
+      let queries = 0
+      const peer: DotPeer = {
+        number: counts.handshakes,
+        socket,
+        get queries() {
+          return queries
+        },
+        send: (message) => void socket.write(framed(message)),
+        reset: () => void sockets.get(socket.remotePort ?? 0)?.resetAndDestroy(),
+      }
+      live.add(peer)
+      const frames = new FrameReader()
+      socket.on('error', () => {})
+      socket.on('close', () => live.delete(peer))
+      socket.on('data', (chunk: Buffer) => {
+        counts.records++
+        counts.applicationOctets += chunk.length
+        frames.push(chunk, (frame) => {
+          queries++
+          counts.queries++
+          Promise.resolve(options.answer(Uint8Array.from(frame), peer)).then((reply) => {
+            if (reply !== undefined && !socket.destroyed) peer.send(reply)
+          })
         })
       })
-    })
-    options.onConnection?.(peer)
-  })
+      options.onConnection?.(peer)
+    },
+  )
   server.on('tlsClientError', () => {})
   const sockets = trackSockets(server, () => counts.tcp++)
   const host = options.host ?? '127.0.0.1'

@@ -24,7 +24,11 @@ export function endpointAt(port: number, more: Partial<StrictEndpoint> & { reado
 }
 
 /** A link with everything it needs, and what it reported. */
-export function linkTo(endpoint: StrictEndpoint, transport: Transport, more: { readonly clock?: Clock; readonly sessions?: TlsSessions } = {}) {
+export function linkTo(
+  endpoint: StrictEndpoint,
+  transport: Transport,
+  more: { readonly clock?: Clock; readonly sessions?: TlsSessions } = {},
+) {
   const clock = more.clock ?? systemClock()
   const sessions = more.sessions ?? tlsSessions(clock)
   const events: Event[] = []

@@ -1,0 +1,52 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Deadlines } from '../../src/link/deadlines.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+t.test('never early, at most a tick late, in order, on one timer; none is left behind', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.record({ inMs: fc.integer({ min: 0, max: 5000 }), removed: fc.boolean() }), { maxLength: 30 }),
+      async (wishes) => {
+        const clock = new FakeClock()
+        const startMs = clock.nowMs()
+        const deadlines = new Deadlines(clock)
+        const fired: { wish: number; atMs: number }[] = []
+        const set = wishes.map(({ inMs }, wish) =>
+          deadlines.add(startMs + inMs, () => void fired.push({ wish, atMs: clock.nowMs() - startMs })),
+        )
+        t.equal(clock.timers, wishes.length === 0 ? 0 : 1)
+        wishes.forEach(({ removed }, i) => {
+          const deadline = set[i]
+          if (removed && deadline !== undefined) deadlines.remove(deadline)
+        })
+        await clock.advance(5100)
+        const expected = wishes.map((wish, i) => ({ ...wish, i })).filter(({ removed }) => !removed)
+        t.same(fired.map(({ wish }) => wish).sort(), expected.map(({ i }) => i).sort())
+        for (const { wish, atMs } of fired) {
+          const inMs = wishes[wish]?.inMs ?? 0
+          t.ok(atMs >= inMs && atMs <= inMs + 8)
+        }
+        t.equal(clock.timers, 0)
+      },
+    ),
+    { numRuns: 40 },
+  )
+})
+
+t.test('removing the last one stops the timer; one that is set while another fires is kept', async (t) => {
+  const clock = new FakeClock()
+  const deadlines = new Deadlines(clock)
+  const one = deadlines.add(clock.nowMs() + 100, () => t.fail('removed'))
+  deadlines.remove(one)
+  deadlines.remove(one)
+  t.equal(clock.timers, 0)
+  let fired = 0
+  deadlines.add(clock.nowMs() + 10, () => {
+    fired++
+    deadlines.add(clock.nowMs(), () => fired++)
+  })
+  await clock.advance(30)
+  t.equal(fired, 2)
+  t.equal(clock.timers, 0)
+})

@@ -1,0 +1,224 @@
+import t from 'tap'
+import { EnigmError } from '../../src/errors.ts'
+import { scene, upScene } from '../support/kept-link-scene.ts'
+
+const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
+
+t.test('dials when first asked, once for all who wait; up, it takes the next queries at once', async (t) => {
+  const { ask, dial, dials, events, clock } = scene()
+  t.equal(dials.length, 0)
+  const waiting = [ask(), ask(), ask()]
+  t.equal(dials.length, 1)
+  const carrier = await dial(0).up()
+  t.equal(carrier.inFlight, 3)
+  const fourth = ask()
+  t.equal(carrier.inFlight, 4)
+  for (let i = 0; i < 4; i++) carrier.answer()
+  t.same(await Promise.all([...waiting, fourth]), Array(4).fill('answered'))
+  t.equal(dials.length, 1)
+  t.match(events, [{ type: 'link.up', resolver: 'test', transport: 'dot', address: '192.0.2.1', handshakeMs: 20 }])
+  t.equal(clock.timers, 1)
+})
+
+t.test('a deadline is kept while dialling and while in flight, to the tick; a passed one fails at once', async (t) => {
+  const { ask, dial, clock } = scene()
+  let code = ''
+  const note = (c: string) => {
+    code = c
+  }
+  ask(1000).then(note)
+  await clock.advance(999)
+  t.equal(code, '')
+  await clock.advance(9)
+  t.equal(code, 'deadline')
+  const carrier = await dial(0).up()
+  t.equal(carrier.inFlight, 0, 'what ran out of time is not sent')
+  code = ''
+  ask(200).then(note)
+  await clock.advance(208)
+  t.equal(code, 'deadline')
+  t.equal(carrier.inFlight, 0, 'taken back')
+  t.equal(await ask(0), 'deadline')
+})
+
+t.test('no timer runs with nothing in flight and nothing idle; idle for 30 s it closes', async (t) => {
+  const { ask, clock, carrier, events } = await upScene()
+  await clock.advance(29_990)
+  t.notOk(carrier.destroyed)
+  await clock.advance(20)
+  t.ok(carrier.destroyed)
+  t.match(events.at(-1), { type: 'link.down', code: 'closed' })
+  t.equal(clock.timers, 0)
+  ask().catch(() => {})
+  t.equal(clock.timers, 1)
+})
+
+t.test('use postpones the idle close', async (t) => {
+  const { ask, clock, carrier } = await upScene()
+  await clock.advance(20_000)
+  const second = ask()
+  carrier.answer()
+  await second
+  await clock.advance(29_000)
+  t.notOk(carrier.destroyed)
+  await clock.advance(1100)
+  t.ok(carrier.destroyed)
+})
+
+t.test('a server that goes: at once, then 100 ms doubling to 1 s, each query failing with the reason; then it returns', async (t) => {
+  const { ask, clock, dials, dial, carrier, events } = await upScene()
+  carrier.die()
+  const gaps: number[] = []
+  let lastMs = clock.nowMs()
+  for (let n = 1; n <= 8; n++) {
+    while (dials.length === n) {
+      const outcome = ask()
+      if (dials.length > n) break
+      t.equal(await outcome, 'connect-refused', 'at once while backing off')
+      await clock.advance(10)
+    }
+    gaps.push(clock.nowMs() - lastMs)
+    lastMs = clock.nowMs()
+    await dial(n).fail(refused())
+  }
+  const [first, second, ...rest] = gaps
+  t.equal(first, 0, 'it had worked before: the first dial waits for nothing')
+  t.equal(second, 0)
+  for (const [i, most] of [100, 200, 400, 800, 1000, 1000].entries()) {
+    t.ok((rest[i] ?? 0) > most * 0.89 && (rest[i] ?? 0) <= most + 10, `gap ${rest[i]} of ${most}`)
+  }
+  t.equal(events.filter((e) => e.type === 'link.failed').length, 8)
+  await clock.advance(1000)
+  const answered = ask()
+  const back = await dial(9).up()
+  back.answer()
+  t.equal(await answered, 'answered')
+  back.die()
+  ask()
+  t.equal(dials.length, 11, 'all is forgiven: the next dial waits for nothing')
+})
+
+t.test('who the peer is changes by hand: its dials are up to 5 s apart', async (t) => {
+  const { ask, clock, dials, dial } = scene()
+  for (let n = 0; n < 9; n++) {
+    ask()
+    await dial(n).fail(new EnigmError('certificate-expired', ''))
+    await clock.advance(5000)
+  }
+  ask()
+  await dial(9).fail(new EnigmError('certificate-expired', ''))
+  await clock.advance(4400)
+  t.equal(await ask(), 'certificate-expired')
+  t.equal(dials.length, 10)
+})
+
+t.test('connections that come up and die without an answer back off too', async (t) => {
+  const { ask, dials, dial } = scene()
+  const first = ask()
+  ;(await dial(0).up()).die()
+  t.equal(dials.length, 2, 'once more, at once')
+  ;(await dial(1).up()).die()
+  t.equal(await first, 'connection-lost')
+  t.equal(await ask(), 'connection-lost')
+  t.equal(dials.length, 2)
+})
+
+t.test('a lost connection: asked once more on a fresh one, first at the address that worked', async (t) => {
+  const { ask, dial, carrier } = await upScene()
+  const outcome = ask()
+  carrier.die()
+  t.equal(dial(1).first, '192.0.2.1')
+  const second = await dial(1).up()
+  t.equal(second.inFlight, 1)
+  second.die()
+  t.equal(await outcome, 'connection-lost')
+})
+
+t.test('draining: what is owed is finished, new queries go elsewhere', async (t) => {
+  const { ask, dial, carrier } = await upScene()
+  const owed = ask()
+  carrier.watcher.draining()
+  const next = ask()
+  const fresh = await dial(1).up()
+  t.equal(carrier.inFlight, 1)
+  carrier.answer()
+  t.equal(await owed, 'answered')
+  t.ok(carrier.destroyed)
+  fresh.answer()
+  t.equal(await next, 'answered')
+})
+
+t.test('renew: connections and sessions go, what is in flight moves on, a dial under way starts anew, no backoff stays', async (t) => {
+  const { ask, dial, dials, carrier, link, forgotten, events } = await upScene()
+  const outcome = ask()
+  link.renew()
+  t.equal(forgotten.times, 1)
+  t.ok(carrier.destroyed)
+  t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+  t.equal(dial(1).first, undefined)
+  link.renew()
+  t.ok(dial(1).signal.aborted)
+  const fresh = await dial(2).up()
+  fresh.answer()
+  t.equal(await outcome, 'answered')
+  fresh.die()
+  for (let n = 3; n < 6; n++) {
+    ask()
+    if (dials.length > n) await dial(n).fail(refused())
+  }
+  t.equal(await ask(), 'connect-refused')
+  const before = dials.length
+  link.renew()
+  t.equal(dials.length, before, 'nothing is dialled that nobody waits for')
+  ask()
+  t.equal(dials.length, before + 1)
+})
+
+t.test('close: what is in flight may finish, new queries are refused, nothing is left running', async (t) => {
+  const { ask, link, carrier, clock } = await upScene()
+  const outcome = ask()
+  let closed = false
+  const closing = link.close().then(() => {
+    closed = true
+  })
+  t.equal(await ask(), 'closed')
+  await clock.advance(100)
+  t.notOk(closed)
+  carrier.answer()
+  t.equal(await outcome, 'answered')
+  await closing
+  t.ok(carrier.destroyed)
+  t.equal(clock.timers, 0)
+  await link.close()
+})
+
+t.test('close while dialling nothing that anyone waits for: the dial is ended', async (t) => {
+  const { ask, link, dial, clock, forgotten } = scene()
+  const outcome = ask(100)
+  await clock.advance(110)
+  t.equal(await outcome, 'deadline')
+  await link.close()
+  t.ok(dial(0).signal.aborted)
+  t.equal(forgotten.sockets, 0)
+  t.equal(clock.timers, 0)
+})
+
+t.test('1,000 wait for a dial, no more', async (t) => {
+  const { ask, dial } = scene()
+  const waiting = Array.from({ length: 1000 }, () => ask())
+  t.equal(await ask(), 'overloaded')
+  await dial(0).fail(refused())
+  t.same(new Set(await Promise.all(waiting)), new Set(['connect-refused']))
+})
+
+t.test('refused unprocessed, it moves on; not for ever', async (t) => {
+  const { ask, carrier } = await upScene()
+  let times = 0
+  const outcome = ask()
+  for (let entry = carrier.tickets.shift(); entry !== undefined; entry = carrier.tickets.shift()) {
+    times++
+    entry.ticket.failed(new EnigmError('connection-lost', ''), 'refused')
+  }
+  t.equal(await outcome, 'connection-lost')
+  t.equal(times, 17)
+})

@@ -1,0 +1,71 @@
+import t from 'tap'
+import { EnigmError } from '../../src/errors.ts'
+import { upScene } from '../support/kept-link-scene.ts'
+
+const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
+
+t.test('half-open: after 300 ms of silence a fresh connection is asked too, and no later query uses the old one', async (t) => {
+  const { ask, dial, dials, clock, carrier, events } = await upScene()
+  const outcome = ask()
+  await clock.advance(160)
+  t.equal(carrier.probes, 1, 'a sign of life was asked for at half time')
+  await clock.advance(130)
+  t.equal(dials.length, 1)
+  await clock.advance(20)
+  t.equal(dials.length, 2)
+  const later = ask()
+  t.equal(carrier.inFlight, 1, 'the later query waits for the fresh one')
+  const fresh = await dial(1).up()
+  t.equal(fresh.inFlight, 2)
+  fresh.answer()
+  fresh.answer()
+  t.same(await Promise.all([outcome, later]), ['answered', 'answered'])
+  await clock.advance(400)
+  t.ok(carrier.destroyed)
+  t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+})
+
+t.test('slow, not dead: the old connection may still answer, and the next silence is borne longer', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await upScene()
+  const outcome = ask()
+  await clock.advance(320)
+  t.equal(dials.length, 2)
+  carrier.answer()
+  t.equal(await outcome, 'answered')
+  const next = ask()
+  t.equal(carrier.inFlight, 1, 'good again while there is no other')
+  const fresh = await dial(1).up()
+  carrier.answer()
+  t.equal(await next, 'answered')
+  t.ok(carrier.destroyed, 'it leaves once another has taken its place and nothing is owed')
+  ask()
+  await clock.advance(580)
+  t.equal(dials.length, 2, 'no alarm at 300 ms any more')
+  await clock.advance(40)
+  t.equal(dials.length, 3)
+  t.notOk(fresh.destroyed)
+})
+
+t.test('a query unanswered among answered ones raises no suspicion', async (t) => {
+  const { ask, dials, clock, carrier } = await upScene()
+  const [first, second] = [ask(3000), ask(3000)]
+  await clock.advance(100)
+  carrier.answer()
+  t.equal(await first, 'answered')
+  await clock.advance(2000)
+  t.equal(dials.length, 1)
+  carrier.answer()
+  t.equal(await second, 'answered')
+})
+
+t.test('the dial for a suspect fails: its queries wait on it, and it is taken back when it speaks', async (t) => {
+  const { ask, dial, clock, carrier } = await upScene()
+  const outcome = ask()
+  await clock.advance(320)
+  await dial(1).fail(refused())
+  carrier.answer()
+  t.equal(await outcome, 'answered')
+  const next = ask()
+  carrier.answer()
+  t.equal(await next, 'answered')
+})

@@ -1,0 +1,116 @@
+import type { TLSSocket } from 'node:tls'
+import { EnigmError } from '../../src/errors.ts'
+import type { Carrier, CarrierTools, Ticket, Watcher } from '../../src/link/carrier.ts'
+import type { Connection } from '../../src/link/connect.ts'
+import type { Wiring } from '../../src/link/connections.ts'
+import type { Authenticated } from '../../src/resolve.ts'
+import type { FakeClock } from './fake-clock.ts'
+
+/** A carrier that does what the test says, and keeps its silence as a real one does. */
+export class FakeCarrier implements Carrier<Authenticated> {
+  readonly connection: Connection<Authenticated>
+  readonly watcher: Watcher
+  readonly clock: FakeClock
+  readonly tickets: { readonly request: Uint8Array; readonly ticket: Ticket }[] = []
+  idleMs = 30_000
+  silentSinceMs: number | undefined
+  probes = 0
+  destroyed = false
+
+  constructor(connection: Connection<Authenticated>, tools: CarrierTools, clock: FakeClock) {
+    this.connection = connection
+    this.watcher = tools.watcher
+    this.clock = clock
+  }
+  get inFlight(): number {
+    return this.tickets.length
+  }
+  send(request: Uint8Array, ticket: Ticket): () => void {
+    const entry = { request, ticket }
+    this.tickets.push(entry)
+    this.silentSinceMs ??= this.clock.nowMs()
+    return () => {
+      const at = this.tickets.indexOf(entry)
+      if (at < 0) return
+      this.tickets.splice(at, 1)
+      this.#rest()
+    }
+  }
+  probe(): void {
+    this.probes++
+  }
+  destroy(error: EnigmError): void {
+    this.destroyed = true
+    for (const { ticket } of this.tickets.splice(0)) ticket.failed(error, 'lost')
+  }
+
+  /** The peer answers the oldest request. */
+  answer(rttMs = 20): void {
+    this.speak()
+    const entry = this.tickets.shift()
+    entry?.ticket.answered({ wire: entry.request, rttMs })
+    this.#rest()
+  }
+  /** The peer shows that it is there. */
+  speak(): void {
+    this.silentSinceMs = undefined
+    this.watcher.heard()
+  }
+  /** The connection dies. */
+  die(): void {
+    const error = new EnigmError('connection-lost', 'died')
+    this.watcher.down(error)
+    this.destroy(error)
+  }
+  #rest(): void {
+    if (this.tickets.length > 0 || this.destroyed) return
+    this.silentSinceMs = undefined
+    this.watcher.idle()
+  }
+}
+
+export interface FakeDial {
+  readonly signal: AbortSignal
+  readonly first: string | undefined
+  up(): Promise<FakeCarrier>
+  fail(error: EnigmError): Promise<void>
+}
+
+/** Dials that end when told. */
+export function fakeWiring(clock: FakeClock) {
+  const dials: FakeDial[] = []
+  const carriers: FakeCarrier[] = []
+  const forgotten = { times: 0, sockets: 0 }
+  const wiring: Wiring<Authenticated> = {
+    resolver: 'test',
+    transport: 'dot',
+    forgetSessions: () => void forgotten.times++,
+    carry: (connection, tools) => {
+      const carrier = new FakeCarrier(connection, tools, clock)
+      carriers.push(carrier)
+      return carrier
+    },
+    dial: (signal, first) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason))
+        const socket = { destroy: () => void forgotten.sockets++ } as unknown as TLSSocket
+        const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: '', resumed: false } as const
+        dials.push({
+          signal,
+          first,
+          up: async () => {
+            resolve({ socket, address: '192.0.2.1', protection, handshakeMs: 20 })
+            await clock.advance(0)
+            const carrier = carriers.at(-1)
+            if (carrier === undefined) throw new Error('no carrier came of the dial')
+            return carrier
+          },
+          fail: async (error) => {
+            reject(error)
+            await clock.advance(0)
+          },
+        })
+      }),
+  }
+  return { wiring, dials, carriers, forgotten }
+}

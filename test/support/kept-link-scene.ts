@@ -1,0 +1,31 @@
+import type { Event } from '../../src/events.ts'
+import { KeptLink } from '../../src/link/kept-link.ts'
+import { FakeClock, seededRandom } from './fake-clock.ts'
+import { fakeWiring } from './fake-wiring.ts'
+import { codeOf } from './link-rig.ts'
+import { query } from './messages.ts'
+
+/** A link over fake connections. */
+export function scene() {
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const fake = fakeWiring(clock)
+  const link = new KeptLink(fake.wiring, { clock, random: seededRandom(1), emit: (event) => void events.push(event) })
+  const ask = (ms = 4000) => codeOf(link.exchange(query(), { purpose: 'client', deadlineMs: clock.nowMs() + ms }))
+  const dial = (n: number) => {
+    const found = fake.dials[n]
+    if (found === undefined) throw new Error(`no dial ${n}`)
+    return found
+  }
+  return { clock, events, link, ask, dial, ...fake }
+}
+
+/** A link that is up and has answered once. */
+export async function upScene() {
+  const it = scene()
+  const first = it.ask()
+  const carrier = await it.dial(0).up()
+  carrier.answer()
+  await first
+  return { ...it, carrier }
+}
