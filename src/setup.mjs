@@ -73,13 +73,13 @@ export function ensureBuilt() {
     if (tsc('-p', 'tsconfig.build.json', '--outDir', fresh) !== 0) throw new Error('the TypeScript build failed')
     writeFileSync(join(fresh, '.built-from'), now)
     if (existsSync(at('dist'))) renameSync(at('dist'), old)
-    renameSync(fresh, at('dist'))
+    if (!existsSync(at('dist'))) renameSync(fresh, at('dist')) // else another build was quicker
   } finally {
     for (const path of [fresh, old]) rmSync(path, { recursive: true, force: true })
   }
 }
 
-/** `node src/setup.mjs demo --once` = install and build if need be, then `node dist/main.js demo --once` in this very process, so that signals and exit codes are its own. */
+/** `node src/setup.mjs` = install and build if need be. `node src/setup.mjs demo --once` = install and build if need be, then `node dist/main.js demo --once` in this very process, so that signals and exit codes are its own. */
 async function main() {
   try {
     ensureInstalled()
@@ -88,6 +88,7 @@ async function main() {
     console.error(`enigm-dns: ${error.message}`)
     process.exit(1)
   }
+  if (process.argv.length === 2) return
   process.argv[1] = at('dist', 'main.js')
   await import(pathToFileURL(process.argv[1]).href)
 }

@@ -43,9 +43,10 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
   }
 }
 
-/** Resolves at the first signal; later ones change nothing, so that an impatient second Ctrl-C leaves no daemon and no files behind. */
+/** Resolves at the first signal, or when nobody reads any more (`demo | head`); later ones change nothing, so that an impatient second Ctrl-C leaves no daemon and no files behind. */
 function signalled(): Promise<'told'> {
   return new Promise((resolve) => {
+    process.stdout.on('error', () => resolve('told'))
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('told'))
   })
 }

@@ -59,7 +59,9 @@ export async function setStage(time: Clock): Promise<Stage> {
         env: trimmedEnvironment(),
       },
     )
-    undo.push(() => end(daemon, time))
+    const last = () => daemon.kill('SIGKILL')
+    process.once('exit', last)
+    undo.push(() => end(daemon, time).finally(() => process.off('exit', last)))
     const broken = brokenBy(daemon)
     await Promise.race([ready(daemon), broken, after(START_LIMIT_MS, time, 'the daemon did not get ready')])
     return { port, tap, statusFile, broken, strike, status: () => statusOnceProtected(statusFile, time) }

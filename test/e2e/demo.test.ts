@@ -67,3 +67,11 @@ t.test('a signal while the stage is set', async (t) => {
   t.equal(code, 0)
   t.strictSame(readdirSync(temporary), [])
 })
+
+t.test('nobody reads the output any more', async (t) => {
+  const { child, temporary } = start(t)
+  child.stdout?.destroy()
+  const [code] = await once(child, 'exit')
+  t.equal(code, 0)
+  t.strictSame(readdirSync(temporary), [])
+})
