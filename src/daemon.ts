@@ -17,6 +17,9 @@ import { datagramCalls } from './system/datagram-calls.ts'
 import { portHolder } from './system/port-holder.ts'
 import { selfIdentity } from './system/process-identity.ts'
 import { type Surroundings, transportsOf, trustedResolvers } from './trusted-resolvers.ts'
+import { workersRefusal } from './workers/allowed.ts'
+import { NOBODY, startCrew } from './workers/crew.ts'
+import type { Settings } from './workers/protocol.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
@@ -39,6 +42,8 @@ export interface Daemon {
 }
 
 const DRAIN_MS = 1000
+/** The least a cache works with, however many workers share what is configured. */
+const MIN_CACHE_BYTES = 65_536
 
 interface Live {
   readonly loaded: Loaded
@@ -51,8 +56,11 @@ interface Live {
 /** Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and nothing is left open. */
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
   const { clock } = o
-  const cache = new AnswerCache(loaded.config.cache.maxBytes)
+  const { workers, udp, cache: cacheSetup } = loaded.config
+  const share = Math.max(MIN_CACHE_BYTES, Math.floor(cacheSetup.maxBytes / workers))
+  const cache = new AnswerCache(share)
   const counts = { hits: 0, misses: 0 }
+  let crew = NOBODY
   const identity = selfIdentity()
   const monitor = createMonitor({
     setup: postureSetup(loaded),
@@ -60,7 +68,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     clock,
     file: atomicFile({ path: loaded.config.statusFile, pid: identity.pid, clock, warn: o.warn }),
     facts: () => ({
-      cache: { entries: cache.entries, bytes: cache.bytes, maxBytes: cache.maxBytes, ...counts },
+      cache: { ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts }), maxBytes: share * workers },
       shaping: { ...live.loaded.config.shaping, inForce: 'yes' },
     }),
   })
@@ -68,8 +76,11 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     monitor.emit(event)
     o.log(event)
   }
+  const calls = datagramCalls()
   const around: Surroundings = { clock, random: o.random, emit, sessions: tlsSessions(clock) }
-  if (loaded.config.udp === 'batch' && datagramCalls() === undefined) {
+  const refused = workersRefusal(workers, udp, calls !== undefined)
+  if (refused !== undefined) throw refused
+  if (udp === 'batch' && calls === undefined) {
     throw new EnigmError(
       'listen',
       'udp is set to "batch", which needs 64-bit Linux and the optional package koffi: install it, or set udp to "auto".',
@@ -86,9 +97,17 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       emit,
       drainMs: DRAIN_MS,
       holder: portHolder,
-      datagramCalls: loaded.config.udp === 'dgram' ? undefined : datagramCalls(),
+      datagramCalls: udp === 'dgram' ? undefined : calls,
+      reusePort: workers > 1,
     })
   let listeners = await bind(loaded.listen)
+  try {
+    const parts = { cache, clock, emit, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
+    if (workers > 1) crew = await startCrew(workers - 1, workerSettings(loaded, listeners), parts)
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()))
+    throw error
+  }
   emit({ type: 'service.started' })
   monitor.start()
 
@@ -98,18 +117,25 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     async reload(next) {
       const fresh = await bind(next.listen.filter((endpoint) => !live.loaded.listen.some((bound) => same(bound, endpoint))))
+      try {
+        await crew.open(udpEndpoints(fresh))
+      } catch (error) {
+        await Promise.all([crew.adopt(workerSettings(live.loaded, listeners)), ...fresh.map((listener) => listener.close())])
+        throw error
+      }
+      if (next.config.workers !== workers) o.warn(`workers stays ${workers} until the next start`)
       const leaving = listeners.filter((listener) => !next.listen.some((endpoint) => stays(listener, endpoint, live.loaded.listen)))
       const old = live
       live = bringToLife(next, cache, around)
       cache.clear()
       listeners = [...listeners.filter((listener) => !leaving.includes(listener)), ...fresh]
       monitor.reconfigure(postureSetup(next))
-      await Promise.all([old.close(), ...leaving.map((listener) => listener.close())])
+      await Promise.all([crew.adopt(workerSettings(next, listeners)), old.close(), ...leaving.map((listener) => listener.close())])
     },
     refuseReload: (message) => emit({ type: 'reload.refused', message }),
     async stop() {
       emit({ type: 'service.stopping' })
-      await Promise.all(listeners.map((listener) => listener.close()))
+      await Promise.all([crew.stop(), ...listeners.map((listener) => listener.close())])
       await live.close()
       monitor.stop()
     },
@@ -134,6 +160,15 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     queryBlock: config.padding.queryBlock,
     resolvers: resolvers.map((r) => ({ id: r.id, operator: r.operator ?? r.id, transports: transportsOf(r, config.transports) })),
   }
+}
+
+/** The workers share what the main thread bound: real ports. */
+function workerSettings({ config }: Loaded, listeners: readonly Listener[]): Settings {
+  return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs }
+}
+
+function udpEndpoints(listeners: readonly Listener[]): readonly Endpoint[] {
+  return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
 }
 
 const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: startedAtTicks })

@@ -56,8 +56,10 @@ async function reply(parts: ResponderParts, packet: Buffer, scan: QueryScan, cli
     counts.hits++
     return assemble(entry, packet, scan, client, Math.floor((clock.nowMs() - entry.storedAtMs) / 1000), 'cache')
   }
-  counts.misses++
   const answer = await ask(parts, queryOf(packet, scan, client))
+  // With several workers the main thread's cache may have had it.
+  if (answer.from === 'cache') counts.hits++
+  else counts.misses++
   return assemble(keptOf(answer), packet, scan, client, 0, answer.from)
 }
 

@@ -30,12 +30,15 @@ export async function bindAll(endpoints: readonly Endpoint[], options: BindOptio
 }
 
 async function bindPair(options: ListenOptions, holder: HolderOf): Promise<readonly Listener[]> {
+  // SO_REUSEPORT lets any process of the same user take a share of the UDP socket: the TCP one, which nobody can share, must be ours before it.
+  const [first, second] = options.reusePort === true ? (['tcp', 'udp'] as const) : (['udp', 'tcp'] as const)
   for (let attempt = 1; ; attempt++) {
-    const udp = await opened('udp', options, holder)
+    const one = await opened(first, options, holder)
     try {
-      return [udp, await opened('tcp', { ...options, port: udp.port }, holder)]
+      const other = await opened(second, { ...options, port: one.port }, holder)
+      return first === 'udp' ? [one, other] : [other, one]
     } catch (error) {
-      await udp.close()
+      await one.close()
       const collision = options.port === 0 && error instanceof EnigmError && codeOf(error.cause) === 'EADDRINUSE'
       if (!collision || attempt === PORT_ATTEMPTS) throw error
     }

@@ -39,6 +39,8 @@ export async function listenUdpBatch(
 
   let closed: Promise<void> | undefined
   const close = async () => {
+    // What the kernel holds was asked before the end: with several workers it can wait in a socket that this thread had no turn for yet.
+    batch.drain()
     door.closing = true
     await inFlight.drained(clock, drainMs)
     batch.flush()

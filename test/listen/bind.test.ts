@@ -7,6 +7,7 @@ import { type BindOptions, bindAll, type HolderOf } from '../../src/listen/bind.
 import { refusal } from '../../src/listen/bind-refusal.ts'
 import { listenTcp } from '../../src/listen/tcp.ts'
 import { listenUdp } from '../../src/listen/udp.ts'
+import { datagramCalls } from '../../src/system/datagram-calls.ts'
 import { run, TcpClient, UdpClient } from './clients.ts'
 import { options, query, until } from './fake-responder.ts'
 
@@ -144,3 +145,28 @@ t.test('a privileged port without the privilege', { skip }, async (t) => {
   t.equal(code, 0, out)
   t.match(out, `listen: 127.0.0.1:${firstFreePort - 1} needs root or CAP_NET_BIND_SERVICE`)
 })
+
+const calls = datagramCalls()
+if (calls !== undefined) {
+  t.test('shared: where TCP is held nothing is opened for UDP, which the holder would lose queries to', async (t) => {
+    const opened: number[] = []
+    const shared = {
+      ...bindOptions(),
+      reusePort: true,
+      datagramCalls: {
+        ...calls,
+        open: (address: string, port: number, reusePort: boolean) => {
+          opened.push(port)
+          return calls.open(address, port, reusePort)
+        },
+      },
+    }
+    const [udp, tcp] = await bindAll([{ address: '127.0.0.1', port: 0 }], shared)
+    t.teardown(() => Promise.all([udp?.close(), tcp?.close()]))
+    t.same([udp?.transport, tcp?.transport], ['udp', 'tcp'])
+    t.equal(udp?.port, tcp?.port)
+    const port = tcp?.port ?? 0
+    t.match(await sentence(bindAll([{ address: '127.0.0.1', port }], shared)), `127.0.0.1:${port} is taken by`)
+    t.same(opened, [port])
+  })
+}

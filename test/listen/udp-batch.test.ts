@@ -3,6 +3,7 @@ import t from 'tap'
 import type { ListenOptions } from '../../src/listen/listener.ts'
 import { openUdp } from '../../src/listen/open-udp.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
+import { udpClient } from '../support/real/dns-client.ts'
 import { UdpClient } from './clients.ts'
 import { labelOf, options, pause, query, response, until } from './fake-responder.ts'
 import { udpSuite } from './udp-suite.ts'
@@ -86,6 +87,20 @@ else {
     release(response(query(1)))
     await pause(50)
     t.same(client.replies, [])
+  })
+
+  t.test('close answers what the kernel holds already', async (t) => {
+    const o = options({})
+    o.responder.hit = (packet) => (idOf(packet) % 2 === 0 ? response(packet) : undefined)
+    const listener = await open(o)
+    // Connected: what it sends is with the kernel, on the other side too, when `ask` returns.
+    const client = await udpClient(listener.port)
+    t.teardown(() => client.close())
+    await client.ask(query(500))
+    const asking = Array.from({ length: 100 }, (_, id) => client.ask(query(id), 1000))
+    await listener.close()
+    const settled = await Promise.allSettled(asking)
+    t.equal(settled.filter(({ status }) => status === 'fulfilled').length, 100)
   })
 
   t.test('without the calls it is dgram, and the answers are the same', async (t) => {

@@ -1,0 +1,41 @@
+const CELLS = 4
+
+/**
+ * What one worker counts, in memory that the main thread reads whenever it writes the status: no message per query. One writer. Doubles hold every count
+ * exactly up to 2^53, and an aligned one is a single store on the platforms that have batched UDP (x64, arm64), so a reader never sees half of it.
+ */
+export class Counters {
+  readonly shared: SharedArrayBuffer
+  readonly #cells: Float64Array
+
+  /** Over `shared` of another thread's Counters, or over memory of its own. */
+  constructor(shared = new SharedArrayBuffer(CELLS * Float64Array.BYTES_PER_ELEMENT)) {
+    this.shared = shared
+    this.#cells = new Float64Array(shared)
+  }
+
+  get hits(): number {
+    return this.#cells[0]!
+  }
+  set hits(count: number) {
+    this.#cells[0] = count
+  }
+  get misses(): number {
+    return this.#cells[1]!
+  }
+  set misses(count: number) {
+    this.#cells[1] = count
+  }
+  get entries(): number {
+    return this.#cells[2]!
+  }
+  get bytes(): number {
+    return this.#cells[3]!
+  }
+
+  /** Notes how full the cache of this worker is. */
+  size(cache: { readonly entries: number; readonly bytes: number }): void {
+    this.#cells[2] = cache.entries
+    this.#cells[3] = cache.bytes
+  }
+}

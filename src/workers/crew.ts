@@ -1,0 +1,158 @@
+import { Worker } from 'node:worker_threads'
+import type { Clock } from '../clock.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Endpoint } from '../listen/listener.ts'
+import { Counters } from './counters.ts'
+import { type DeskParts, missDesk } from './miss-desk.ts'
+import type { Birth, Order, Refusal, Report, Settings } from './protocol.ts'
+
+/** What the workers beside the main thread need. */
+export interface CrewParts extends DeskParts {
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly cacheMaxBytes: number
+  readonly drainMs: number
+  /** The file that a thread runs; another one only in tests. */
+  readonly entry?: URL
+}
+
+/** What the status says of the cache. */
+export interface CrewFigures {
+  readonly entries: number
+  readonly bytes: number
+  readonly hits: number
+  readonly misses: number
+}
+
+/** The workers beside the main thread. One order at a time. */
+export interface Crew {
+  /** `own`, which are the main thread's, and those of every worker together. */
+  sums(own: CrewFigures): CrewFigures
+  /** Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are undone by the next `adopt`. */
+  open(endpoints: readonly Endpoint[]): Promise<void>
+  /** Puts new settings in force; resolves when no worker answers from what it kept before. Never rejects. */
+  adopt(settings: Settings): Promise<void>
+  /** Every worker answers what is under way for at most `drainMs`, then ends. Never rejects. */
+  stop(): Promise<void>
+}
+
+/** The main thread works alone. */
+export const NOBODY: Crew = { sums: (own) => own, open: async () => {}, adopt: async () => {}, stop: async () => {} }
+
+/** A crash loop must not eat the machine. */
+const RESTART_MS = 1000
+/** What a worker gets beyond its drain before it is ended by force. */
+const STOP_GRACE_MS = 500
+const STILLBORN: Refusal = { code: 'listen', message: 'A worker thread ended at its start: set workers to 1, and see the log.' }
+/** URLs are not rewritten by the compiler as imports are. */
+const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+
+/** Starts `count` threads and waits until each of them listens. Rejects with an EnigmError, and none is left. */
+export async function startCrew(count: number, settings: Settings, parts: CrewParts): Promise<Crew> {
+  const hands = Array.from({ length: count }, () => new Hand(parts, settings))
+  const order = (order: Order) => Promise.all(hands.map((hand) => hand.order(order)))
+  const crew: Crew = {
+    sums: (own) => summed([own, ...hands.map((hand) => hand.counters)]),
+    async open(endpoints) {
+      throwFirst(await order({ type: 'open', endpoints }))
+    },
+    async adopt(next) {
+      for (const hand of hands) hand.settings = next
+      const refusals = await order({ type: 'adopt', settings: next })
+      if (refusals.some((refusal) => refusal !== undefined)) parts.emit({ type: 'fault', where: 'worker: adopt' })
+    },
+    async stop() {
+      await Promise.all(hands.map((hand) => hand.stop()))
+    },
+  }
+  try {
+    throwFirst(await Promise.all(hands.map((hand) => hand.start())))
+    return crew
+  } catch (error) {
+    await crew.stop()
+    throw asEnigmError(error)
+  }
+}
+
+function throwFirst(refusals: readonly (Refusal | undefined)[]): void {
+  for (const refusal of refusals) if (refusal !== undefined) throw new EnigmError(refusal.code, refusal.message)
+}
+
+function summed(all: readonly CrewFigures[]): CrewFigures {
+  const sum = (of: (figures: CrewFigures) => number) => all.reduce((total, figures) => total + of(figures), 0)
+  return { entries: sum((c) => c.entries), bytes: sum((c) => c.bytes), hits: sum((c) => c.hits), misses: sum((c) => c.misses) }
+}
+
+/** One place in the crew: a thread, and the next one when it dies. While it is gone the kernel gives its clients to the other sockets. */
+class Hand {
+  readonly counters = new Counters()
+  settings: Settings
+  readonly #parts: CrewParts
+  #worker: Worker | undefined
+  #acks: ((refusal: Refusal | undefined) => void)[] = []
+  #startedMs = 0
+  #stopping = false
+
+  constructor(parts: CrewParts, settings: Settings) {
+    this.#parts = parts
+    this.settings = settings
+  }
+
+  /** Resolves when the thread listens, or to why it does not. */
+  start(): Promise<Refusal | undefined> {
+    const { cacheMaxBytes, drainMs, clock, emit } = this.#parts
+    const birth: Birth = { counters: this.counters.shared, cacheMaxBytes, drainMs, settings: this.settings }
+    const worker = new Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })
+    const serve = missDesk(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
+    this.#worker = worker
+    this.#startedMs = clock.nowMs()
+    worker.on('message', (message: Uint8Array | Report) => {
+      if (message instanceof Uint8Array) serve(message)
+      else if (message.type === 'event') emit(message.event)
+      else this.#acks.shift()?.(message.refused)
+    })
+    worker.on('error', (error) => emit({ type: 'fault', where: `worker: ${error.name}` }))
+    worker.once('exit', () => this.#gone())
+    return this.#acknowledged().then((refusal) => (this.#worker === worker ? refusal : STILLBORN))
+  }
+
+  /** Resolves when the thread has obeyed, or to why it could not. A thread that dies meanwhile starts again with `settings`, which is as good. */
+  order(order: Order): Promise<Refusal | undefined> {
+    if (this.#worker === undefined) return Promise.resolve(undefined)
+    this.#worker.postMessage(order)
+    return this.#acknowledged()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    const worker = this.#worker
+    if (worker === undefined) return
+    const gone = new Promise((resolve) => worker.once('exit', resolve))
+    const late = this.#parts.clock.setTimer(this.#parts.drainMs + STOP_GRACE_MS, () => void worker.terminate())
+    worker.postMessage({ type: 'stop' } satisfies Order)
+    await gone
+    late.cancel()
+  }
+
+  #acknowledged(): Promise<Refusal | undefined> {
+    return new Promise((resolve) => this.#acks.push(resolve))
+  }
+
+  #gone(): void {
+    const { clock } = this.#parts
+    this.#worker = undefined
+    this.counters.size({ entries: 0, bytes: 0 })
+    for (const ack of this.#acks.splice(0)) ack(undefined)
+    if (this.#stopping) return
+    const waitMs = Math.max(0, this.#startedMs + RESTART_MS - clock.nowMs())
+    clock.setTimer(waitMs, () => void this.#again())
+  }
+
+  async #again(): Promise<void> {
+    if (this.#stopping) return
+    if ((await this.start()) === undefined) return
+    this.#parts.emit({ type: 'fault', where: 'worker: listen' })
+    void this.#worker?.terminate()
+  }
+}

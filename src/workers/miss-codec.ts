@@ -1,0 +1,177 @@
+import type { Ede, ErrorCode } from '../errors.ts'
+import type { Answer, Query, Source } from '../resolve.ts'
+
+/** A question on its way to the main thread; `id` is the worker's own. */
+export interface AskRecord {
+  readonly id: number
+  readonly query: Query
+  readonly remainingMs: number
+}
+
+/** What came of it. `agedMs`: how much of a second the answer had lain in the main thread's cache beyond what its TTLs say. */
+export type ReplyRecord =
+  | { readonly id: number; readonly answer: Answer; readonly agedMs: number }
+  | { readonly id: number; readonly failed: ErrorCode }
+
+const ASK_HEAD = 14
+const REPLY_HEAD = 29
+const FAILED = 1
+const HAS_EDE = 2
+const HAS_EDE_TEXT = 4
+const CHECKING_DISABLED = 1
+const AUTHENTIC_DATA = 2
+const EDNS = 4
+const DNSSEC_OK = 8
+/** What a client's OPT says of sizes and sources concerns its own reply, which the worker writes: it stays there. */
+const EDNS_SIZE = 1232
+
+/*
+ * One message of bare octets for all misses of a turn. A structured clone of as many objects costs several times that: it names every field of every record.
+ * Both ends are one build in one process, so what is read is trusted. The question travels lower-cased: behind the cache nothing looks at the client's spelling.
+ */
+
+/** All `asks` as one message, in a buffer of its own that may be transferred. */
+export function encodeAsks(asks: readonly AskRecord[]): Buffer {
+  let total = 0
+  for (const { query } of asks) total += ASK_HEAD + query.client.address.length + query.question.lower.length
+  const out = Buffer.allocUnsafeSlow(total)
+  let at = 0
+  for (const { id, query, remainingMs } of asks) {
+    const { question, client } = query
+    out.writeUInt32LE(id, at)
+    out.writeUInt32LE(Math.max(0, Math.round(remainingMs)), at + 4)
+    out.writeUInt16LE(query.view, at + 8)
+    out.writeUInt16LE(question.lower.length, at + 10)
+    out[at + 12] = flagsOf(query)
+    out[at + 13] = client.address.length
+    at += ASK_HEAD
+    at += out.write(client.address, at, 'latin1')
+    out.set(question.lower, at)
+    at += question.lower.length
+  }
+  return out
+}
+
+function flagsOf(query: Query): number {
+  const { edns } = query
+  return (
+    (query.checkingDisabled ? CHECKING_DISABLED : 0) |
+    (query.authenticData ? AUTHENTIC_DATA : 0) |
+    (edns === undefined ? 0 : EDNS) |
+    (edns?.dnssecOk === true ? DNSSEC_OK : 0)
+  )
+}
+
+/** What `encodeAsks` wrote; the questions are views into `message`. */
+export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
+  const m = asBuffer(message)
+  const asks: AskRecord[] = []
+  for (let at = 0; at < m.length; ) {
+    const flags = m[at + 12]!
+    const addressAt = at + ASK_HEAD
+    const questionAt = addressAt + m[at + 13]!
+    const end = questionAt + m.readUInt16LE(at + 10)
+    const lower = m.subarray(questionAt, end)
+    const question = { wire: lower, lower, type: m.readUInt16BE(end - 4), class: m.readUInt16BE(end - 2) }
+    const query: Query = {
+      id: 0,
+      question,
+      authenticData: (flags & AUTHENTIC_DATA) !== 0,
+      checkingDisabled: (flags & CHECKING_DISABLED) !== 0,
+      edns: (flags & EDNS) === 0 ? undefined : { udpSize: EDNS_SIZE, dnssecOk: (flags & DNSSEC_OK) !== 0, wantsSource: false },
+      client: { address: m.latin1Slice(addressAt, questionAt), transport: 'udp' },
+      view: m.readUInt16LE(at + 8),
+    }
+    asks.push({ id: m.readUInt32LE(at), query, remainingMs: m.readUInt32LE(at + 4) })
+    at = end
+  }
+  return asks
+}
+
+/** All `replies` as one message, in a buffer of its own that may be transferred. */
+export function encodeReplies(replies: readonly ReplyRecord[]): Buffer {
+  const texts = replies.map((reply) => ('failed' in reply ? reply.failed : sourceText(reply.answer.from)))
+  const edeTexts = replies.map((reply) => ('failed' in reply ? undefined : reply.answer.ede?.text))
+  let total = 0
+  replies.forEach((reply, i) => {
+    total += REPLY_HEAD + Buffer.byteLength(texts[i]!) + Buffer.byteLength(edeTexts[i] ?? '')
+    if ('answer' in reply) total += reply.answer.wire.length
+  })
+  const out = Buffer.allocUnsafeSlow(total)
+  let at = 0
+  replies.forEach((reply, i) => {
+    at = writeReply(out, at, reply, texts[i]!, edeTexts[i])
+  })
+  return out
+}
+
+function writeReply(out: Buffer, head: number, reply: ReplyRecord, text: string, edeText: string | undefined): number {
+  const answer = 'answer' in reply ? reply.answer : undefined
+  const textLength = out.write(text, head + REPLY_HEAD)
+  const edeAt = head + REPLY_HEAD + textLength
+  const edeLength = edeText === undefined ? 0 : out.write(edeText, edeAt)
+  const wire = answer?.wire ?? EMPTY
+  const edeFlags = (answer?.ede === undefined ? 0 : HAS_EDE) | (edeText === undefined ? 0 : HAS_EDE_TEXT)
+  out.writeUInt32LE(reply.id, head)
+  out[head + 4] = answer === undefined ? FAILED : edeFlags
+  out.writeUInt16LE(answer?.rcode ?? 0, head + 5)
+  out.writeDoubleLE(answer === undefined || answer.storeS === 'no' ? Number.NaN : answer.storeS, head + 7)
+  out.writeFloatLE('agedMs' in reply ? reply.agedMs : 0, head + 15)
+  out.writeUInt16LE(answer?.ede?.code ?? 0, head + 19)
+  out.writeUInt16LE(edeLength, head + 21)
+  out.writeUInt16LE(textLength, head + 23)
+  out.writeUInt32LE(wire.length, head + 25)
+  out.set(wire, edeAt + edeLength)
+  return edeAt + edeLength + wire.length
+}
+const EMPTY = new Uint8Array(0)
+
+/** What `encodeReplies` wrote; the answers' octets are views into `message`. */
+export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
+  const m = asBuffer(message)
+  const replies: ReplyRecord[] = []
+  for (let head = 0; head < m.length; ) {
+    const edeAt = head + REPLY_HEAD + m.readUInt16LE(head + 23)
+    const wireAt = edeAt + m.readUInt16LE(head + 21)
+    const end = wireAt + m.readUInt32LE(head + 25)
+    const id = m.readUInt32LE(head)
+    const text = m.utf8Slice(head + REPLY_HEAD, edeAt)
+    const flags = m[head + 4]!
+    if ((flags & FAILED) !== 0) replies.push({ id, failed: text as ErrorCode })
+    else {
+      const storeS = m.readDoubleLE(head + 7)
+      const ede: Ede = {
+        code: m.readUInt16LE(head + 19),
+        ...((flags & HAS_EDE_TEXT) !== 0 && { text: m.utf8Slice(edeAt, wireAt) }),
+      }
+      const answer: Answer = {
+        wire: m.subarray(wireAt, end),
+        rcode: m.readUInt16LE(head + 5),
+        storeS: Number.isNaN(storeS) ? 'no' : storeS,
+        ...((flags & HAS_EDE) !== 0 && { ede }),
+        from: sourceOf(text),
+      }
+      replies.push({ id, answer, agedMs: m.readFloatLE(head + 15) })
+    }
+    head = end
+  }
+  return replies
+}
+
+/** "dot quad9" for an upstream: no other source has a space in it. */
+function sourceText(from: Source): string {
+  return typeof from === 'string' ? from : `${from.transport} ${from.upstream}`
+}
+
+function sourceOf(text: string): Source {
+  const space = text.indexOf(' ')
+  if (space < 0) return text as Exclude<Source, object>
+  return { transport: text.slice(0, space) === 'doh' ? 'doh' : 'dot', upstream: text.slice(space + 1) }
+}
+
+/** The slices are what toString calls; the types leave them out. */
+type Sliceable = Buffer & { latin1Slice(start: number, end: number): string; utf8Slice(start: number, end: number): string }
+
+function asBuffer(message: Uint8Array): Sliceable {
+  return Buffer.from(message.buffer, message.byteOffset, message.length) as Sliceable
+}

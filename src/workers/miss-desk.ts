@@ -1,0 +1,55 @@
+import type { AnswerCache, Entry } from '../cache/answer-cache.ts'
+import { keyOfQuery } from '../cache/key.ts'
+import type { Clock } from '../clock.ts'
+import { rewriteTtls } from '../dns/response.ts'
+import { asEnigmError } from '../errors.ts'
+import type { Resolve } from '../resolve.ts'
+import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
+
+/** What the main thread answers workers from. */
+export interface DeskParts {
+  /** The main thread's own: all that any worker asked for is in it, so that a name is asked upstream once, not once a worker. */
+  readonly cache: AnswerCache
+  readonly clock: Clock
+  readonly current: () => { readonly resolve: Resolve }
+}
+
+/** Takes the messages of one worker and posts the answers, all of one turn in one message. `post` takes over the buffer. */
+export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (message: Uint8Array) => void {
+  let replies: ReplyRecord[] = []
+  const flush = () => {
+    const message = encodeReplies(replies)
+    replies = []
+    post(message)
+  }
+  const serve = async (ask: AskRecord) => {
+    const reply = await replyTo(ask, parts)
+    if (replies.length === 0) setImmediate(flush)
+    replies.push(reply)
+  }
+  return (message) => {
+    for (const ask of decodeAsks(message)) void serve(ask)
+  }
+}
+
+async function replyTo({ id, query, remainingMs }: AskRecord, parts: DeskParts): Promise<ReplyRecord> {
+  const nowMs = parts.clock.nowMs()
+  const kept = parts.cache.get(keyOfQuery(query), nowMs)
+  if (kept !== undefined) return { id, ...fromCache(kept, nowMs) }
+  try {
+    const answer = await parts.current().resolve(query, { purpose: 'client', deadlineMs: nowMs + remainingMs })
+    return { id, answer, agedMs: 0 }
+  } catch (error) {
+    return { id, failed: asEnigmError(error).code }
+  }
+}
+
+/** TTLs count whole seconds; the rest of the age goes with the answer, so that every worker shows the same TTL at the same moment. */
+function fromCache(kept: Entry, nowMs: number): Omit<Extract<ReplyRecord, { answer: object }>, 'id'> {
+  const wire = Uint8Array.prototype.slice.call(kept.page, kept.at, kept.at + kept.length)
+  const elapsedS = Math.floor((nowMs - kept.storedAtMs) / 1000)
+  const agedMs = nowMs - kept.storedAtMs - elapsedS * 1000
+  rewriteTtls(wire, (ttlS) => Math.max(0, ttlS - elapsedS))
+  const storeS = (kept.expiresAtMs - nowMs + agedMs) / 1000
+  return { answer: { wire, rcode: kept.rcode, storeS, ...(kept.ede && { ede: kept.ede }), from: 'cache' }, agedMs }
+}

@@ -1,0 +1,36 @@
+import type { ErrorCode } from '../errors.ts'
+import type { Event } from '../events.ts'
+import type { Endpoint } from '../listen/listener.ts'
+
+/** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
+export interface Settings {
+  readonly endpoints: readonly Endpoint[]
+  readonly allowFrom: readonly string[]
+  readonly timeoutMs: number
+}
+
+/** What a worker is started with. */
+export interface Birth {
+  readonly counters: SharedArrayBuffer
+  readonly cacheMaxBytes: number
+  readonly drainMs: number
+  readonly settings: Settings
+}
+
+/**
+ * Orders to a worker, each acknowledged with `done` in turn. `open` binds more endpoints or, where one cannot be bound, none; `adopt` puts settings in force:
+ * other endpoints are closed, the cache is cleared, and what was asked for before is not kept. Misses travel on the same port, as bare octets (miss-codec.ts).
+ */
+export type Order =
+  | { readonly type: 'open'; readonly endpoints: readonly Endpoint[] }
+  | { readonly type: 'adopt'; readonly settings: Settings }
+  | { readonly type: 'stop' }
+
+/** Why an order was not carried out. */
+export interface Refusal {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/** What a worker says beside its misses. The first `done` says that it listens. */
+export type Report = { readonly type: 'done'; readonly refused?: Refusal } | { readonly type: 'event'; readonly event: Event }

@@ -1,0 +1,59 @@
+import { networkInterfaces } from 'node:os'
+import { EnigmError } from '../errors.ts'
+import { refusal } from '../listen/bind-refusal.ts'
+import type { Endpoint, Listener, ListenOptions } from '../listen/listener.ts'
+import { openUdp } from '../listen/open-udp.ts'
+import { type Interfaces, isWildcard, listenUdpEverywhere } from '../listen/wildcard.ts'
+
+/** The UDP sockets of one worker. */
+export interface Sockets {
+  /** Opens those that are not open yet: all or none. Rejects with an EnigmError `listen`. */
+  open(endpoints: readonly Endpoint[]): Promise<void>
+  /** Closes all but `endpoints`, each after its drain. */
+  keepOnly(endpoints: readonly Endpoint[]): Promise<void>
+}
+
+/**
+ * Shares every endpoint with the other workers. An address with a zone is left to the main thread: its socket comes from dgram, which on Node 20 does not share.
+ * TCP is left to it too (net has `reusePort` from Node 22.12 on).
+ */
+export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>): Sockets {
+  let listeners: readonly Listener[] = []
+  const isOpen = (endpoint: Endpoint) => listeners.some((listener) => same(listener, endpoint))
+  return {
+    async open(endpoints) {
+      const fresh: Listener[] = []
+      try {
+        for (const endpoint of endpoints) {
+          if (isOpen(endpoint) || endpoint.address.includes('%')) continue
+          fresh.push(await opened({ ...options, ...endpoint, reusePort: true }))
+        }
+        listeners = [...listeners, ...fresh]
+      } catch (error) {
+        await Promise.all(fresh.map((listener) => listener.close()))
+        throw error
+      }
+    },
+    async keepOnly(endpoints) {
+      const leaving = listeners.filter((listener) => !endpoints.some((endpoint) => same(listener, endpoint)))
+      listeners = listeners.filter((listener) => !leaving.includes(listener))
+      await Promise.all(leaving.map((listener) => listener.close()))
+    },
+  }
+}
+
+async function opened(options: ListenOptions): Promise<Listener> {
+  try {
+    return await (isWildcard(options.address) ? listenUdpEverywhere(options, withoutLinkLocal) : openUdp(options))
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown'
+    throw new EnigmError('listen', refusal(code, options, 'udp', undefined), { cause: error })
+  }
+}
+
+const withoutLinkLocal: Interfaces = () =>
+  Object.fromEntries(
+    Object.entries(networkInterfaces()).map(([name, addresses]) => [name, addresses?.filter((one) => !one.address.startsWith('fe80:'))]),
+  )
+
+const same = (a: Endpoint, b: Endpoint) => a.address === b.address && a.port === b.port

@@ -1,0 +1,66 @@
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { AnswerCache } from '../cache/answer-cache.ts'
+import { coalesce } from '../cache/in-flight.ts'
+import { systemClock } from '../clock.ts'
+import { allowList } from '../config/cidr.ts'
+import { asEnigmError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import { compose } from '../resolver.ts'
+import { createResponder } from '../responder.ts'
+import { datagramCalls } from '../system/datagram-calls.ts'
+import { Counters } from './counters.ts'
+import { createMainAsker } from './main-asker.ts'
+import type { Birth, Order, Report } from './protocol.ts'
+import { workerSockets } from './sockets.ts'
+
+/** The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the cache goes to the main thread. */
+function work(port: MessagePort, birth: Birth): void {
+  const clock = systemClock()
+  const cache = new AnswerCache(birth.cacheMaxBytes)
+  const counts = new Counters(birth.counters)
+  const report = (message: Report) => port.postMessage(message)
+  const emit: Emit = (event) => report({ type: 'event', event })
+  const asker = createMainAsker(cache, clock, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
+  const resolve = compose([coalesce()], asker.resolve)
+  let { timeoutMs } = birth.settings
+  let allowed = allowList(birth.settings.allowFrom)
+  const sockets = workerSockets({
+    responder: createResponder({ cache, clock, emit, counts, current: () => ({ resolve, timeoutMs }) }),
+    allowed: (address) => allowed(address),
+    view: () => 0,
+    clock,
+    emit,
+    drainMs: birth.drainMs,
+    datagramCalls: datagramCalls(),
+  })
+
+  const obey = async (order: Order): Promise<void> => {
+    if (order.type === 'open') return sockets.open(order.endpoints)
+    if (order.type === 'stop') return sockets.keepOnly([])
+    allowed = allowList(order.settings.allowFrom)
+    timeoutMs = order.settings.timeoutMs
+    cache.clear()
+    counts.size(cache)
+    // A worker that was started again between `open` and this order has not heard of the new endpoints.
+    await sockets.open(order.settings.endpoints)
+    await sockets.keepOnly(order.settings.endpoints)
+  }
+  const done = () => report({ type: 'done' })
+  const refused = (error: unknown) => {
+    const { code, message } = asEnigmError(error)
+    report({ type: 'done', refused: { code, message } })
+  }
+
+  let busy = sockets.open(birth.settings.endpoints).then(done, refused)
+  port.on('message', (message: Uint8Array | Order) => {
+    if (message instanceof Uint8Array) {
+      asker.settle(message)
+      counts.size(cache)
+      return
+    }
+    busy = busy.then(() => obey(message)).then(done, refused)
+    if (message.type === 'stop') void busy.then(() => port.close())
+  })
+}
+
+if (parentPort !== null) work(parentPort, workerData as Birth)

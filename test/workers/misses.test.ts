@@ -1,0 +1,144 @@
+import t from 'tap'
+import { AnswerCache } from '../../src/cache/answer-cache.ts'
+import { remember } from '../../src/cache/remember.ts'
+import { EnigmError } from '../../src/errors.ts'
+import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
+import { createResponder } from '../../src/responder.ts'
+import { createMainAsker, type MainAsker } from '../../src/workers/main-asker.ts'
+import { missDesk } from '../../src/workers/miss-desk.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { query, response, rr } from '../support/messages.ts'
+
+const CLIENT = { address: '127.0.0.1', transport: 'udp' } as const
+
+interface Hand {
+  readonly cache: AnswerCache
+  readonly counts: { hits: number; misses: number }
+  readonly ask: (name: string, options?: Uint8Array) => Promise<Buffer>
+  readonly hit: (name: string) => Buffer
+}
+
+/** Workers without threads: what they post is delivered in the next turn. */
+function house(end: Resolve) {
+  const clock = new FakeClock()
+  const main = new AnswerCache(1 << 20)
+  const asks: Ask[] = []
+  const posted = { asks: 0, replies: 0 }
+  const resolve = remember(
+    main,
+    clock,
+  )((q, ask) => {
+    asks.push(ask)
+    return end(q, ask)
+  })
+  const worker = (): Hand => {
+    const cache = new AnswerCache(1 << 20)
+    const counts = { hits: 0, misses: 0 }
+    const desk = missDesk({ cache: main, clock, current: () => ({ resolve }) }, (message) => {
+      posted.replies++
+      queueMicrotask(() => asker.settle(Uint8Array.from(message)))
+    })
+    const asker: MainAsker = createMainAsker(cache, clock, (message) => {
+      posted.asks++
+      queueMicrotask(() => desk(Uint8Array.from(message)))
+    })
+    const current = () => ({ resolve: asker.resolve, timeoutMs: 4000 })
+    const responder = createResponder({ cache, clock, counts, current, emit: () => {} })
+    const out = Buffer.alloc(2000)
+    return {
+      cache,
+      counts,
+      ask: async (name, options) => Buffer.from((await responder.later(query({ name, opt: options ? { options } : {} }), CLIENT)) ?? []),
+      hit: (name) =>
+        Buffer.from(out.subarray(0, responder.now(query({ name, opt: {} }), 0, query({ name, opt: {} }).length, out, 0, 1232, 0))),
+    }
+  }
+  return { clock, main, asks, posted, worker }
+}
+
+function answerTo(name: string, more: Partial<Answer> = {}): Answer {
+  return {
+    wire: response({ name, answers: [rr({ ttlS: 300 })] }),
+    rcode: 0,
+    storeS: 300,
+    from: { upstream: 'one', transport: 'dot' },
+    ...more,
+  }
+}
+const nameOf = (q: Query) => Buffer.from(q.question.lower.subarray(1, 1 + (q.question.lower[0] ?? 0))).toString()
+/** Of the one record, which has an address and an OPT of 11 octets behind it. */
+const ttlOf = (reply: Buffer) => reply.readUInt32BE(reply.length - 11 - 10)
+
+t.test('all misses of a turn are one message, and so are their answers', async (t) => {
+  const h = house(async (q) => answerTo(nameOf(q)))
+  const w = h.worker()
+  const replies = await Promise.all(Array.from({ length: 50 }, (_, i) => w.ask(`n${i}`)))
+  t.ok(replies.every((reply) => ttlOf(reply) === 300))
+  t.strictSame(h.posted, { asks: 1, replies: 1 })
+  t.equal(w.cache.entries, 50)
+  t.strictSame(w.counts, { hits: 0, misses: 50 })
+  t.equal(ttlOf(w.hit('n7')), 300)
+})
+
+t.test('the deadline crosses the threads as time that is left', async (t) => {
+  const h = house(async (q) => answerTo(nameOf(q)))
+  await h.worker().ask('www')
+  t.equal(h.asks[0]?.purpose, 'client')
+  t.equal(h.asks[0]?.deadlineMs, h.clock.nowMs() + 4000)
+})
+
+t.test(
+  'what one worker asked for, another gets from the main cache: asked once, counted as a hit, the same TTL everywhere at any moment',
+  async (t) => {
+    const h = house(async (q) => answerTo(nameOf(q)))
+    const [one, two] = [h.worker(), h.worker()]
+    await one.ask('www')
+    await h.clock.advance(10_700)
+    t.equal(ttlOf(await two.ask('www')), 290)
+    t.equal(h.asks.length, 1)
+    t.strictSame(two.counts, { hits: 1, misses: 0 })
+    for (let i = 0; i < 8; i++) {
+      await h.clock.advance(100)
+      t.equal(ttlOf(two.hit('www')), ttlOf(one.hit('www')))
+    }
+    t.equal(ttlOf(two.hit('www')), 289)
+    await h.clock.advance(300_000 - 11_500 - 1)
+    t.ok(one.hit('www').length > 0 && two.hit('www').length > 0)
+    await h.clock.advance(1)
+    t.equal(one.hit('www').length, 0)
+    t.equal(two.hit('www').length, 0, 'both forget it at the same millisecond')
+  },
+)
+
+t.test('a failure keeps its code', async (t) => {
+  const h = house(async () => {
+    throw new EnigmError('connect-timeout', 'no')
+  })
+  const reply = await h.worker().ask('www')
+  t.equal((reply[3] ?? 0) & 15, 2)
+  t.ok(reply.includes('connect-timeout'), 'the EDE that the main thread would have given')
+})
+
+t.test('an answer that was asked for before the cache was cleared is given, not kept', async (t) => {
+  let release: () => void = () => {}
+  const h = house(async (q) => {
+    await new Promise<void>((resolve) => {
+      release = resolve
+    })
+    return answerTo(nameOf(q))
+  })
+  const w = h.worker()
+  const asking = w.ask('www')
+  await h.clock.advance(0)
+  w.cache.clear()
+  release()
+  t.equal(ttlOf(await asking), 300)
+  t.equal(w.cache.entries, 0)
+})
+
+t.test("'no' is not kept", async (t) => {
+  const h = house(async (q) => answerTo(nameOf(q), { storeS: 'no' }))
+  const w = h.worker()
+  await w.ask('www')
+  t.equal(w.cache.entries, 0)
+})
