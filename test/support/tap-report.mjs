@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
 
 /**
- * Reads TAP and prints a line per file, every skip, every failure with its diagnosis, and what else tap says (the coverage table).
+ * Reads TAP and prints a line per file, its comments (measurements), every skip, every failure with its diagnosis, and what else tap says (the coverage table).
  * tap's own reporters redraw the screen or print every assertion. Resolves to { pass, fail, skip, todo } in assertions.
  */
 export async function report(tap) {
@@ -29,7 +29,9 @@ function printFile([, not, name, time, unit], block) {
   console.log(`${not ? 'FAIL' : 'ok  '} ${name.replace(/^build\/test\//, '').replace(/\.js$/, '')} (${seconds.toFixed(1)} s)`)
   for (const line of block) {
     const skip = /^\s*ok \d+ - (.*?) ?# SKIP ?(.*)$/.exec(line)
-    if (skip) console.log(`     skipped: ${[skip[1], skip[2]].filter(Boolean).join(': ')}`)
+    const note = /^\s+# (?!Subtest|time=|\{)(.*)$/.exec(line)
+    if (note) console.log(`     ${note[1]}`)
+    else if (skip) console.log(`     skipped: ${[skip[1], skip[2]].filter(Boolean).join(': ')}`)
     else if (not && !/^\s*(ok |#|\d+\.\.|$)/.test(line)) console.log(`   | ${line}`)
   }
 }

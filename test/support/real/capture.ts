@@ -1,6 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,8 +21,6 @@ export interface Capture {
   count(displayFilter: string): number
   /** Application-data records to and from the TLS server on `port`, in order. */
   records(port: number): readonly CapturedRecord[]
-  /** Every octet captured, to look for what must not be there. */
-  raw(): Buffer
   remove(): void
 }
 
@@ -29,9 +29,13 @@ export async function startCapture(pcapFilter: string): Promise<Capture> {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-capture-'))
   const file = join(dir, 'lo.pcap')
   // -Z root: tcpdump would give up root before it opens the file in our directory. -U: written as it comes.
-  const child = spawn(pathOf('tcpdump') ?? 'tcpdump', ['-i', 'lo', '-w', file, '-U', '-Z', 'root', '-B', '16384', '-s', '0', pcapFilter], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const child = spawn(
+    pathOf('tcpdump') ?? 'tcpdump',
+    ['-i', 'lo', '-w', file, '-U', '-Z', 'root', '-B', '16384', '-s', '0', `(${pcapFilter}) or ${MARKED}`],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => {
     said += chunk.toString()
@@ -48,17 +52,32 @@ export async function startCapture(pcapFilter: string): Promise<Capture> {
     })
   return {
     async stop() {
-      await sleep(300) // what the kernel still holds
+      await sendMark(file)
       const gone = once(child, 'exit')
       child.kill('SIGINT')
       await gone
       if (!/0 packets dropped by kernel/.test(said)) throw new Error(`the capture is not complete: ${said}`)
     },
-    count: (displayFilter) => tshark('-Y', displayFilter).split('\n').filter(Boolean).length,
+    count: (displayFilter) => tshark('-Y', `(${displayFilter}) && !(udp.port == ${MARK_PORT})`).split('\n').filter(Boolean).length,
     records: (port) => parseRecords(tshark('-d', `tcp.port==${port},tls`, '-Y', `tcp.port==${port} && tls.record`, ...FIELDS), port),
-    raw: () => execFileSync('cat', [file], { maxBuffer: 2 ** 28 }),
     remove: () => rmSync(dir, { recursive: true, force: true }),
   }
+}
+
+/** The discard port (RFC 863). */
+const MARK_PORT = 9
+const MARKED = `(udp and dst port ${MARK_PORT})`
+
+/** Packets come in order: once this one lies in the file, so does all that went before it, however busy the machine. */
+async function sendMark(file: string): Promise<void> {
+  const mark = randomBytes(16)
+  const socket = createSocket('udp4')
+  socket.send(mark, MARK_PORT, '127.0.0.1')
+  for (let waited = 0; !readFileSync(file).includes(mark); waited += 20) {
+    if (waited > 20_000) throw new Error('tcpdump does not write what it sees')
+    await sleep(20)
+  }
+  socket.close()
 }
 
 const FIELDS = [
