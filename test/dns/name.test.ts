@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { expandedName, labelsOf, nameFromText, nameLength, textFromName } from '../../src/dns/name.ts'
+import { bestCpuMs } from '../support/cpu-time.ts'
 
 const wire = (...labels: string[]): Uint8Array => Uint8Array.from([...labels.flatMap((l) => [l.length, ...Buffer.from(l, 'latin1')]), 0])
 
@@ -107,9 +108,10 @@ t.test('chains of pointers are bounded, and so is the time for 64 KiB of them', 
   t.equal(nameLength(chain(127), 13 + 2 * 126), 2)
   t.equal(nameLength(chain(128), 13 + 2 * 127), 0)
   const worst = chain(8000)
-  const startedMs = performance.now()
-  for (let i = 0; i < 5000; i++) nameLength(worst, worst.length - 2)
-  t.ok(performance.now() - startedMs < 50)
+  const cpuMs = bestCpuMs(() => {
+    for (let i = 0; i < 5000; i++) nameLength(worst, worst.length - 2)
+  })
+  t.ok(cpuMs < 50, `${cpuMs} ms`)
 })
 
 t.test('any octets: never throws, never reads past the end, expansion agrees with length', async (t) => {
