@@ -73,6 +73,7 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
       ...{ clock, watcher, patience, out, lastStreamId: options.lastStreamId ?? MAX_31_BITS },
       sender: new Sender(out, new RequestHead(endpoint)),
       heard: () => this.#pulse.heard(),
+      ended: () => this.#die(lost('the resolver gave the connection up')),
       rest: () => this.#rest(),
     })
     this.#inbound = new Inbound(this.#streams, patience)

@@ -10,7 +10,7 @@ export interface FrameSink {
   /** A PING to answer with its 8 octets from `start`. */
   onPing(octets: Uint8Array, start: number): void
   onPong(): void
-  onGoaway(lastStreamId: number): number
+  onGoaway(lastStreamId: number, code: number): number
   onReset(streamId: number, code: number): number
   /** `increment` is above 0 where `streamId` is 0. */
   onWindowUpdate(streamId: number, increment: number): number
@@ -111,7 +111,7 @@ export class Inbound {
     if (type === FRAME.goaway ? length < 8 : type === FRAME.ping ? length !== 8 : ack ? length !== 0 : length % 6 !== 0) return H2.frameSize
     const code = this.#patience.spend()
     if (code !== H2.none) return code
-    if (type === FRAME.goaway) return this.#sink.onGoaway(u32(octets, start) & MAX_31_BITS)
+    if (type === FRAME.goaway) return this.#sink.onGoaway(u32(octets, start) & MAX_31_BITS, u32(octets, start + 4))
     if (type === FRAME.settings) return ack ? H2.none : this.#sink.onSettings(octets, start, end)
     if (ack) this.#sink.onPong()
     else this.#sink.onPing(octets, start)

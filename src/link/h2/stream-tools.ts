@@ -14,6 +14,8 @@ export interface StreamTools {
   readonly lastStreamId: number
   /** The peer is there: a response begun or finished, a PING answered. */
   heard(): void
+  /** The peer gave the connection up. */
+  ended(): void
   /** A stream is gone, maybe the last. */
   rest(): void
 }

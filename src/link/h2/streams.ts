@@ -61,11 +61,10 @@ export class Streams implements FrameSink {
 
   /** Takes a request back. Says whether there is something to write. */
   cancel(stream: Stream): boolean {
-    const { id } = stream
     if (!this.#forget(stream)) return false
-    if (id !== 0) this.#giveUp(id, H2.cancel)
+    if (stream.id !== 0) this.#giveUp(stream.id, H2.cancel)
     this.#tools.rest()
-    return id !== 0
+    return stream.id !== 0
   }
 
   /** The connection is dead. */
@@ -91,14 +90,15 @@ export class Streams implements FrameSink {
     this.#heard()
   }
 
-  /** Streams above `lastStreamId` were not processed; the others may still be answered (RFC 9113 section 6.8). */
-  onGoaway(lastStreamId: number): number {
+  /** Streams above `lastStreamId` were not processed; the others may still be answered (RFC 9113 section 6.8), unless it is for an error. */
+  onGoaway(lastStreamId: number, code: number): number {
     if (lastStreamId > this.#goawayId) return H2.protocol
     this.#goawayId = lastStreamId
     this.#drain()
     for (const stream of [...this.#open.values()]) {
       if (stream.id > lastStreamId) this.#settle(stream, lost('the resolver is going away'), 'refused')
     }
+    if (code !== H2.none) this.#tools.ended()
     return H2.none
   }
 

@@ -99,6 +99,21 @@ t.test('GOAWAY: streams above its last ID are refused, those below answered, the
   await end()
 })
 
+t.test('GOAWAY for an error: what is in flight is lost at once, or refused above its last ID', async (t) => {
+  const { ask, told, end } = await withScript(async (peer) => {
+    peer.socket.write(settings())
+    await peer.until(isLast(3))
+    peer.socket.write(frame(FRAME.goaway, 0, 0, u32(1), u32(H2.enhanceYourCalm)))
+  })
+  const outcomes = await Promise.all([ask(numbered(1)), ask(numbered(2))])
+  t.same(outcomes, [
+    { code: 'connection-lost', loss: 'lost' },
+    { code: 'connection-lost', loss: 'refused' },
+  ])
+  t.same(told, ['draining', 'down'])
+  await end()
+})
+
 t.test('REFUSED_STREAM: asked again three times on the same connection, then refused; another reset is a loss', async (t) => {
   let refusals = 0
   const refuseUpTo = (limit: number) => async (peer: Peer) => {
