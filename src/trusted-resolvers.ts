@@ -39,10 +39,11 @@ export function endpointOf(resolver: TrustedResolver): Omit<StrictEndpoint, 'usa
 
 /** The trusted set, live: dials nothing until it is asked. Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
 export function trustedResolvers(loaded: Loaded, around: Surroundings): Selection<Protection> {
+  const tools = { ...around, dohClient: loaded.config.dohClient }
   if (loaded.config.usageProfile === 'strict') {
-    return select<Authenticated>(loaded, around, (r, t) => createLink({ ...endpointOf(r), usageProfile: 'strict' }, t, around))
+    return select<Authenticated>(loaded, around, (r, t) => createLink({ ...endpointOf(r), usageProfile: 'strict' }, t, tools))
   }
-  return select<Protection>(loaded, around, (r, t) => createLink({ ...endpointOf(r), usageProfile: 'opportunistic' }, t, around))
+  return select<Protection>(loaded, around, (r, t) => createLink({ ...endpointOf(r), usageProfile: 'opportunistic' }, t, tools))
 }
 
 function select<P extends Protection>(

@@ -18,11 +18,15 @@ const RESPDIFF = Number(process.env.RESPDIFF ?? 5000)
 const AT_A_TIME = 100
 const GARBAGE = 2000
 
-async function stage(t: Test, over: 'dot' | 'doh' = 'dot'): Promise<{ readonly named: RealServer; readonly daemon: RunningDaemon }> {
+async function stage(
+  t: Test,
+  over: 'dot' | 'doh' = 'dot',
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<{ readonly named: RealServer; readonly daemon: RunningDaemon }> {
   const authority = await createAuthority()
   const named = await startNamed(await identityOf(authority))
   t.teardown(() => named.stop())
-  const daemon = await startDaemon({ resolvers: [entryOf(named, [over])], ca: authority.certificate })
+  const daemon = await startDaemon({ resolvers: [entryOf(named, [over])], ca: authority.certificate, config })
   t.teardown(() => daemon.stop())
   return { named, daemon }
 }
@@ -41,8 +45,8 @@ function question(i: number): { readonly name: string; readonly type: number } {
   return { name: `${i % 2 === 0 ? 'h' : 'H'}${(i * 7919) % 250}.${ZONE_NAME}`, type: i % 3 === 0 ? 28 : 1 }
 }
 
-async function respdiff(t: Test, over: 'dot' | 'doh'): Promise<void> {
-  const { named, daemon } = await stage(t, over)
+async function respdiff(t: Test, over: 'dot' | 'doh', config: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  const { named, daemon } = await stage(t, over, config)
   const straight = await clientOf(t, tcpClient, named.dnsPort)
   const [udp, tcp] = [await clientOf(t, udpClient, daemon.port), await clientOf(t, tcpClient, daemon.port)]
   const known = new Map<string, Promise<string>>()
@@ -128,6 +132,9 @@ async function garbageStream(port: number) {
 if (requireTool(t, 'named')) {
   t.test('respdiff over DoT', { timeout: 600_000 }, (t) => respdiff(t, 'dot'))
   t.test('respdiff over DoH', { timeout: 600_000 }, (t) => respdiff(t, 'doh'))
+  t.test('respdiff over DoH, the lean client', { timeout: 600_000 }, (t) => respdiff(t, 'doh', { dohClient: 'lean' }))
+  t.test('respdiff over DoT, two workers', { timeout: 600_000 }, (t) => respdiff(t, 'dot', { workers: 2 }))
+  t.test('respdiff over DoT, dgram', { timeout: 600_000 }, (t) => respdiff(t, 'dot', { udp: 'dgram' }))
   t.test('SIGTERM under load', (t) => sigtermUnderLoad(t))
   t.test('garbage', (t) => garbage(t))
 }
