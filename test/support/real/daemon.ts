@@ -71,13 +71,16 @@ export function identityOf(authority: Authority): ReturnType<Authority['issue']>
 }
 
 const running = new Set<ChildProcess>()
+const directories = new Set<string>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true })
 })
 
 /** Starts the built daemon and waits for `ready`. Its files lie in a directory of its own, gone after `stop`. */
 export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-e2e-'))
+  directories.add(dir)
   const port = spec.listen === undefined ? await freePort() : Number(spec.listen.split(':').at(-1))
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
   if (spec.ca !== undefined) write('ca.pem', spec.ca)
