@@ -54,6 +54,7 @@ t.test('a miss, then a hit: the same reply, with the ID, case and TTL of its mom
   const second = h.hit(query({ name: 'wwW.exAmple.com', id: 8 }))
   t.equal(h.asked.length, 1)
   t.equal(first.readUInt16BE(0), 7)
+  t.equal(first.subarray(13, 16).toString(), 'WWW', 'the case that was asked, on a miss too')
   t.equal(second.readUInt16BE(0), 8)
   t.equal(second.subarray(13, 16).toString(), 'wwW')
   t.equal(first.readUInt32BE(first.length - 10), 300)

@@ -79,7 +79,7 @@ function overTcp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }:
     socket.on('error', (error) => reject(refusal(error)))
     socket.on('close', () => reject(new EnigmError('connection-lost', 'The server closed the connection without a reply.')))
     socket.on('data', (chunk) => {
-      const sound = reader.push(chunk, (frame) => matches(query, frame) && resolve(frame.slice()))
+      const sound = reader.push(chunk, (frame) => matches(query, frame) && resolve(new Uint8Array(frame)))
       if (!sound) reject(new EnigmError('reply-malformed', 'The server sent what is no DNS message.'))
     })
     socket.write(framed(query))

@@ -29,7 +29,7 @@ SIGHUP reads the configuration again; SIGTERM answers what is under way and ends
 
 Examples:
   $ enigm-dns run                                    the shipped resolvers on 127.0.0.53:53
-  $ enigm-dns run --listen 127.0.0.54:53             where systemd-resolved holds 127.0.0.53
+  $ enigm-dns run --listen 127.0.0.54:5353           where systemd-resolved holds 127.0.0.53
   $ enigm-dns run --config /etc/enigm-dns/config.json`,
     )
     .action(run)
@@ -41,6 +41,7 @@ async function run(options: RunOptions): Promise<void> {
   if (unsafe.length > 0) return refuse(unsafe.join('\n'))
   const overrides = options.listen === undefined ? {} : { listen: options.listen }
   const load = () => loadConfig(options.config, overrides)
+  const early = duringStart()
   try {
     const loaded = await load()
     const log = createLog(loaded.config.log.level)
@@ -51,6 +52,7 @@ async function run(options: RunOptions): Promise<void> {
       log: log.event,
       warn: log.warn,
     })
+    early.end()
     obeySignals(daemon, load, log)
     process.stdout.write('ready\n')
   } catch (error) {
@@ -58,6 +60,14 @@ async function run(options: RunOptions): Promise<void> {
     if (fault.code === 'internal') throw error
     refuse(fault.message)
   }
+}
+
+/** Before there is anything to drain or reload: SIGTERM ends with 0, SIGHUP (the configuration is being read anyway) with nothing. */
+function duringStart(): { end(): void } {
+  const stop = () => process.exit(0)
+  const ignore = () => {}
+  process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', ignore)
+  return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', ignore) }
 }
 
 function refuse(message: string): void {

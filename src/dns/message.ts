@@ -1,5 +1,5 @@
 import type { Question } from '../resolve.ts'
-import { copyLower, HEADER_OCTETS, putU16, u16 } from './octets.ts'
+import { copyLower, copyOf, HEADER_OCTETS, putU16, u16 } from './octets.ts'
 import type { QueryScan } from './query-scan.ts'
 
 export function idOf(message: Uint8Array): number {
@@ -17,13 +17,13 @@ export function headerRcode(message: Uint8Array): number {
 
 /** A private copy of the question that `scan` found in `packet`. */
 export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
-  const wire = packet.slice(scan.questionAt, scan.questionEnd)
+  const wire = copyOf(packet, scan.questionAt, scan.questionEnd)
   return { wire, lower: lowered(wire), type: scan.type, class: scan.class }
 }
 
 /** QTYPE and QCLASS octets must not be lowered: 0x41 may stand in them. */
 function lowered(question: Uint8Array): Uint8Array {
-  const lower = question.slice()
+  const lower = copyOf(question)
   copyLower(question, 0, question.length - 4, lower, 0)
   return lower
 }

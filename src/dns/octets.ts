@@ -1,6 +1,11 @@
 /** Octets of a message header (RFC 1035 section 4.1.1). */
 export const HEADER_OCTETS = 12
 
+/** A private copy of [start, end). `slice` is none where `bytes` is a Buffer: Buffer's shares memory. */
+export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end))
+}
+
 /** The 16-bit number at `at`; the caller has checked the bounds. */
 export function u16(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!

@@ -57,7 +57,15 @@ export function scanQuery(packet: Uint8Array, start: number, end: number, scan: 
   scan.id = u16(packet, start)
   scan.flags = u16(packet, start + 2)
   if (scan.flags & 0x8000) return VERDICT.drop // a response: answering it could start a loop
-  if (scan.flags & 0x7800) return VERDICT.notImp
+  if (scan.flags & 0x7800) {
+    // Its OPT is answered with one (RFC 6891 section 6.1.1), where the message is shaped like a query.
+    scanQuestion(packet, start, end, scan)
+    return VERDICT.notImp
+  }
+  return scanQuestion(packet, start, end, scan)
+}
+
+function scanQuestion(packet: Uint8Array, start: number, end: number, scan: QueryScan): Verdict {
   if (u16(packet, start + 4) !== 1) return VERDICT.formErr
   const nameEnd = questionNameEnd(packet, start + HEADER_OCTETS, end)
   if (nameEnd === 0 || nameEnd + 4 > end) return VERDICT.formErr

@@ -2,7 +2,7 @@ import { type Ede, EnigmError, type Rcode } from '../errors.ts'
 import type { Question } from '../resolve.ts'
 import { type Opt, optAt } from './edns.ts'
 import { nameLength } from './name.ts'
-import { HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
+import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
 import { RecordCursor, TYPE } from './records.ts'
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
@@ -132,8 +132,8 @@ function rdataNamesHold(reply: Uint8Array, cursor: RecordCursor): boolean {
 }
 
 function withoutOpt(reply: Uint8Array, walk: Walk): Uint8Array {
-  if (walk.opt === undefined) return reply.slice(0, walk.end)
-  const wire = reply.slice(0, walk.opt.at)
+  if (walk.opt === undefined) return copyOf(reply, 0, walk.end)
+  const wire = copyOf(reply, 0, walk.opt.at)
   putU16(wire, 10, walk.additionalBeforeOpt)
   return wire
 }

@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts'
 /** The calls the writer makes, so that a test can make each of them fail. */
 export type FileSystem = Pick<
   typeof nodeFs,
-  'openSync' | 'fchmodSync' | 'writeSync' | 'closeSync' | 'renameSync' | 'mkdirSync' | 'unlinkSync' | 'readdirSync'
+  'openSync' | 'chmodSync' | 'fchmodSync' | 'writeSync' | 'closeSync' | 'renameSync' | 'mkdirSync' | 'unlinkSync' | 'readdirSync'
 >
 
 /** A file that is replaced whole. */
@@ -41,7 +41,9 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
   let swept = false
 
   const attempt = (text: string) => {
-    fs.mkdirSync(dirname(o.path), { recursive: true, mode: DIRECTORY_MODE })
+    // The umask is 0077 (system/hardening.ts), and everybody on the host may read how protected it is.
+    const made = fs.mkdirSync(dirname(o.path), { recursive: true, mode: DIRECTORY_MODE })
+    if (made !== undefined) fs.chmodSync(dirname(o.path), DIRECTORY_MODE)
     if (!swept) sweep(fs, o.path)
     swept = true
     remove(fs, temporary)

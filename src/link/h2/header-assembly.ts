@@ -15,7 +15,7 @@ export class HeaderAssembly {
   begin(streamId: number, endStream: boolean, fragment: Uint8Array): void {
     this.streamId = streamId
     this.endStream = endStream
-    this.#parts = [fragment.slice()]
+    this.#parts = [new Uint8Array(fragment)]
     this.#octets = fragment.length
   }
 
@@ -23,7 +23,7 @@ export class HeaderAssembly {
   add(fragment: Uint8Array): number {
     this.#octets += fragment.length
     if (this.#octets > MAX_BLOCK_OCTETS || this.#parts.length > MAX_CONTINUATIONS) return H2.enhanceYourCalm
-    this.#parts.push(fragment.slice())
+    this.#parts.push(new Uint8Array(fragment))
     return H2.none
   }
 
