@@ -159,6 +159,10 @@ for (const [what, packet, rcode] of refused) {
     t.equal(reply[2]! & 0x80, 0x80)
   })
 }
+t.test('RFC 6891 section 6.1.1: an OPT is answered with an OPT, with NOTIMP too', async (t) => {
+  t.ok(readOpt(await house1().miss(query({ flags: 0x2000, opt: {} }))))
+  t.equal(readOpt(await house1().miss(query({ flags: 0x2000 }))), undefined)
+})
 t.test('BADVERS for EDNS version 1, in the upper bits', async (t) => {
   const reply = await house1().miss(query({ opt: { version: 1 } }))
   t.match(readOpt(reply), { extendedRcode: 1, version: 0 })
