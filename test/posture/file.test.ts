@@ -31,6 +31,7 @@ t.test('makes the directory and a whole file of mode 0640, and leaves nothing el
   t.ok(file.replace('two'))
   t.equal(fs.readFileSync(path, 'utf8'), 'two')
   t.equal(fs.statSync(path).mode & 0o777, 0o640)
+  t.equal(fs.statSync(join(dir, 'made')).mode & 0o777, 0o755, 'everybody may look in, whatever the umask')
   t.same(fs.readdirSync(join(dir, 'made')), ['status.json'])
   t.end()
 })
