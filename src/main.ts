@@ -11,8 +11,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./commands/demo.ts')).demoCommand(),
 }
 
-// `status | head` closes its end early; what could not be written must not look like an answer.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3))
+// `status | head` closes its end early; what could not be written must not look like an answer. Others have something to clean up first.
+if (['status', 'check', 'query'].includes(process.argv[2] ?? '')) {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3))
+}
 
 const program = new Command('enigm-dns')
   .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')
