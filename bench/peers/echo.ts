@@ -1,0 +1,13 @@
+import type { Peer } from './peer.ts'
+
+/** The echo in C, where it could be compiled to `program`: it answers whatever it is asked with the question. */
+export const echo = (program: string): Peer => ({
+  id: 'C echo',
+  tool: program,
+  via: ['do53'],
+  caches: true,
+  tcp: false,
+  role: 'floor',
+  version: 'recvmmsg/sendmmsg',
+  launch: ({ port }) => ({ args: [String(port)] }),
+})

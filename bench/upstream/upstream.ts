@@ -1,0 +1,93 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createAuthority } from '../../src/demo/authority.ts'
+import { freePort } from '../../test/support/real/server-process.ts'
+import { CORE, newPlace, pathOf, start } from '../children.ts'
+import { compile } from '../compiled.ts'
+
+/** What every server under test asks. */
+export interface Upstream {
+  /** The program behind it: ours in C, or unbound where that cannot be compiled. */
+  readonly kind: 'answer.c' | 'unbound'
+  readonly dnsPort: number
+  readonly dotPort: number
+  readonly dohPort: number
+  /** The authentication domain name in its certificate; 127.0.0.1 is in it too. */
+  readonly name: string
+  readonly caFile: string
+  readonly ca: string
+}
+
+/** The A record of every name below bench.example. */
+export const ADDRESS = '192.0.2.53'
+const NAME = 'resolver.bench.example'
+
+/** Starts it on the core of the load, and waits until it listens. */
+export async function startUpstream(): Promise<Upstream> {
+  const dir = newPlace('upstream')
+  const authority = await createAuthority()
+  const identity = await authority.issue({ name: NAME, alsoNames: ['127.0.0.1'] })
+  const files = { 'ca.pem': authority.certificate, 'cert.pem': identity.cert, 'key.pem': identity.key }
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text, { mode: 0o600 })
+  const upstream = {
+    dnsPort: await freePort(),
+    dotPort: await freePort(),
+    dohPort: await freePort(),
+    name: NAME,
+    caFile: join(dir, 'ca.pem'),
+    ca: authority.certificate,
+  }
+  const program = compile(dir, 'upstream/answer.c', ['ssl', 'crypto'])
+  if (program !== undefined) {
+    const ports = [upstream.dnsPort, upstream.dotPort, upstream.dohPort].map(String)
+    await listening(start(CORE.load, program, [...ports, join(dir, 'cert.pem'), join(dir, 'key.pem')]), /ready/)
+    return { kind: 'answer.c', ...upstream }
+  }
+  const unbound = pathOf('unbound')
+  if (unbound === undefined) throw new Error('no upstream: a C compiler with OpenSSL headers (libssl-dev) is needed, or unbound')
+  writeFileSync(join(dir, 'unbound.conf'), unboundConfig(dir, upstream))
+  await listening(start(CORE.load, unbound, ['-d', '-c', join(dir, 'unbound.conf')]), /start of service/)
+  return { kind: 'unbound', ...upstream }
+}
+
+function listening(child: ReturnType<typeof start>, sign: RegExp): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => {
+        said = (said + chunk.toString()).slice(-2000)
+        if (sign.test(said)) resolve()
+      })
+    child.once('error', reject)
+    child.once('exit', () => reject(new Error(`the upstream ended: ${said}`)))
+  })
+}
+
+function unboundConfig(dir: string, at: { dnsPort: number; dotPort: number; dohPort: number }): string {
+  return `
+server:
+  directory: "${dir}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  verbosity: 1
+  interface: 127.0.0.1@${at.dnsPort}
+  interface: 127.0.0.1@${at.dotPort}
+  interface: 127.0.0.1@${at.dohPort}
+  tls-port: ${at.dotPort}
+  https-port: ${at.dohPort}
+  tls-service-key: "${dir}/key.pem"
+  tls-service-pem: "${dir}/cert.pem"
+  incoming-num-tcp: 200
+  num-threads: 1
+  module-config: "iterator"
+  pad-responses: yes
+  local-zone: "bench.example." redirect
+  local-data: "bench.example. 3600 IN A ${ADDRESS}"
+  local-zone: "nx.bench.example." static
+  local-data: "nx.bench.example. 3600 IN SOA ns.bench.example. hostmaster.bench.example. 1 2 3 4 300"
+remote-control:
+  control-enable: no
+`
+}
