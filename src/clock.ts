@@ -23,17 +23,22 @@ export interface Random {
 
 /** A jump between the wall clock and the monotonic one smaller than this is drift, not a suspend. */
 const JUMP_MS = 250
+/** How long the monotonic clock may run before it is held against the wall clock again: a miss asks for the time ten times. */
+const CHECK_EVERY_MS = 1
 
 /**
  * The real clock. The monotonic clock stands still during a suspend and reading boot time costs 4.7 us (it opens /proc/uptime),
- * so boot time is read again only when the wall clock has moved against the monotonic one: 0.26 us a call otherwise.
+ * so boot time is read again only when the wall clock has moved against the monotonic one: 0.1 us a call otherwise, 0.26 us once a millisecond.
  */
 export function systemClock(): Clock {
   let offsetMs = uptime() * 1000 - performance.now()
   let drift = Date.now() - performance.now()
+  let checkedAt = 0
   return {
     nowMs() {
       const monotonic = performance.now()
+      if (monotonic - checkedAt < CHECK_EVERY_MS) return monotonic + offsetMs
+      checkedAt = monotonic
       const driftNow = Date.now() - monotonic
       if (Math.abs(driftNow - drift) > JUMP_MS) {
         drift = driftNow

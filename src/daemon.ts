@@ -1,22 +1,32 @@
-import { AnswerCache } from './cache/answer-cache.ts'
+import { createMemory, type Memory } from './cache/memory.ts'
 import type { Clock, Random } from './clock.ts'
 import { allowList } from './config/cidr.ts'
 import type { Loaded } from './config/load.ts'
+import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
 import { asEnigmError, EnigmError } from './errors.ts'
-import type { Emit, Event } from './events.ts'
+import type { Emit } from './events.ts'
+import { type Evidence, gatherEvidence } from './evidence.ts'
 import { tlsSessions } from './link/sessions.ts'
 import { bindAll } from './listen/bind.ts'
 import type { Endpoint, Listener } from './listen/listener.ts'
-import { atomicFile } from './posture/file.ts'
-import { createMonitor } from './posture/monitor.ts'
-import type { PostureSetup } from './posture/state.ts'
-import type { Resolve } from './resolve.ts'
-import { pipeline } from './resolver.ts'
+import { replaceListeners } from './listen/replace.ts'
+import { roomForClients } from './listen/room.ts'
+import type { Page } from './page/page.ts'
+import { PolicyGate } from './policy/gate.ts'
+import { SelfCanary } from './policy/self-canary.ts'
+import { ShapingForce } from './posture/shaping-force.ts'
+import type { Protection, Resolve } from './resolve.ts'
+import { newTally, pipeline, type Tally } from './resolver.ts'
 import { createResponder } from './responder.ts'
+import { createRetention, type Forgotten } from './retention/retention.ts'
+import { discreet } from './shaping/discreet.ts'
+import { isPaced } from './shaping/profiles.ts'
 import { datagramCalls } from './system/datagram-calls.ts'
+import { descriptors } from './system/descriptors.ts'
 import { portHolder } from './system/port-holder.ts'
-import { selfIdentity } from './system/process-identity.ts'
-import { type Surroundings, transportsOf, trustedResolvers } from './trusted-resolvers.ts'
+import { bootId } from './system/process-identity.ts'
+import { keepVigil, type Vigil, type VigilOptions } from './system/vigil.ts'
+import { type LiveResolvers, type Surroundings, trustedResolvers } from './trusted-resolvers.ts'
 import { workersRefusal } from './workers/allowed.ts'
 import { NOBODY, startCrew } from './workers/crew.ts'
 import type { Settings } from './workers/protocol.ts'
@@ -28,6 +38,8 @@ export interface DaemonOptions {
   readonly version: string
   readonly log: Emit
   readonly warn: (message: string) => void
+  /** How the network is looked at; replaced in tests and simulations. */
+  readonly network?: Pick<VigilOptions, 'read' | 'listen'>
 }
 
 /** A resolver that runs. */
@@ -35,6 +47,8 @@ export interface Daemon {
   readonly listeners: readonly Listener[]
   /** Takes a configuration that was loaded and checked; rejects, with nothing changed, where a new address cannot be bound. One at a time. */
   reload(loaded: Loaded): Promise<void>
+  /** Forgets every answer and TLS session, and takes saved caches and their key away. */
+  forget(): Promise<Forgotten>
   /** Notes in the status that a new configuration was refused and the old one goes on. */
   refuseReload(message: string): void
   /** Answers what is under way for at most a second, then closes everything and leaves a last status. */
@@ -45,12 +59,17 @@ const DRAIN_MS = 1000
 /** The least a cache works with, however many workers share what is configured. */
 const MIN_CACHE_BYTES = 65_536
 
+/** What every configuration of one run shares. */
+type Around = Surroundings & { readonly gate: PolicyGate; readonly canary: SelfCanary }
+
 interface Live {
   readonly loaded: Loaded
   readonly resolve: Resolve
   readonly timeoutMs: number
+  readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
   readonly close: () => Promise<void>
+  readonly react: LiveResolvers<Protection>['react']
 }
 
 /** Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and nothing is left open. */
@@ -58,26 +77,40 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const { clock } = o
   const { workers, udp, cache: cacheSetup } = loaded.config
   const share = Math.max(MIN_CACHE_BYTES, Math.floor(cacheSetup.maxBytes / workers))
-  const cache = new AnswerCache(share)
   const counts = { hits: 0, misses: 0 }
+  const tally = newTally()
+  const { staleMaxS } = cacheSetup
+  const memory = createMemory({ clock, random: o.random, maxBytes: share, staleMaxS, current: () => live, renewed: () => tally.renewed++ })
+  const { cache } = memory
   let crew = NOBODY
-  const identity = selfIdentity()
-  const monitor = createMonitor({
-    setup: postureSetup(loaded),
-    writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS: loaded.config.heartbeatS },
-    clock,
-    file: atomicFile({ path: loaded.config.statusFile, pid: identity.pid, clock, warn: o.warn }),
+  const gate = new PolicyGate()
+  const canary = new SelfCanary()
+  const evidence = gatherEvidence({
+    ...o,
+    loaded,
+    gate,
+    canary,
+    // Connections from before were made another way than the policy lets go now.
+    gateMoved: (closed) => live.react('network', !closed),
     facts: () => ({
-      cache: { ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts }), maxBytes: share * workers },
-      shaping: { ...live.loaded.config.shaping, inForce: 'yes' },
+      cache: discreet(profile(), {
+        ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts }),
+        ...tally,
+        maxBytes: share * workers,
+      }),
+      shaping: { ...live.loaded.config.shaping, ...(isPaced(profile()) ? force.verdict() : { inForce: 'yes' as const }) },
     }),
   })
-  const emit = (event: Event) => {
-    monitor.emit(event)
-    o.log(event)
+  const force = new ShapingForce()
+  const profile = () => live.loaded.config.shaping.profile
+  const emit: Emit = (event) => {
+    force.take(event)
+    evidence.emit(event)
   }
   const calls = datagramCalls()
-  const around: Surroundings = { clock, random: o.random, emit, sessions: tlsSessions(clock) }
+  let vigil: Vigil | undefined
+  const watching = { notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
+  const around: Around = { clock, random: o.random, emit, sessions: tlsSessions(clock), ...watching, gate, canary }
   const refused = workersRefusal(workers, udp, calls !== undefined)
   if (refused !== undefined) throw refused
   if (udp === 'batch' && calls === undefined) {
@@ -86,8 +119,17 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       'udp is set to "batch", which needs 64-bit Linux and the optional package koffi: install it, or set udp to "auto".',
     )
   }
-  let live = bringToLife(loaded, cache, around)
-  const responder = createResponder({ cache, clock, emit, counts, current: () => live })
+  const retention = createRetention({
+    cache,
+    clock,
+    boot: bootId(),
+    credentials: process.env.CREDENTIALS_DIRECTORY,
+    warn: o.warn,
+    setup: loaded,
+  })
+  let live = bringToLife(loaded, memory, tally, around)
+  const responder = createResponder({ ...memory, clock, emit, counts, gate, current: () => live })
+  const room = roomForClients(descriptors(), { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers })
   const bind = (endpoints: readonly Endpoint[]) =>
     bindAll(endpoints, {
       responder,
@@ -97,86 +139,105 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       emit,
       drainMs: DRAIN_MS,
       holder: portHolder,
+      room,
       datagramCalls: udp === 'dgram' ? undefined : calls,
       reusePort: workers > 1,
     })
   let listeners = await bind(loaded.listen)
   try {
-    const parts = { cache, clock, emit, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
+    const parts = { cache, clock, emit, gate, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
     if (workers > 1) crew = await startCrew(workers - 1, workerSettings(loaded, listeners), parts)
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()))
     throw error
   }
-  emit({ type: 'service.started' })
-  monitor.start()
+  await evidence.start(listeners)
+  const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
+  vigil = keepVigil({
+    ...o.network,
+    clock,
+    emit,
+    disturbed(what, online) {
+      if (what === 'network') for (const one of [memory, crew]) one.newNetwork()
+      if (what === 'clock') retention.clockMoved()
+      live.react(what, online)
+    },
+  })
+  // The first answer does not wait for old ones.
+  void retention.start()
 
   return {
     get listeners() {
       return listeners
     },
     async reload(next) {
-      const fresh = await bind(next.listen.filter((endpoint) => !live.loaded.listen.some((bound) => same(bound, endpoint))))
+      const change = await replaceListeners(listeners, live.loaded.listen, next.listen, bind)
       try {
-        await crew.open(udpEndpoints(fresh))
+        await crew.open(udpEndpoints(change.fresh))
       } catch (error) {
-        await Promise.all([crew.adopt(workerSettings(live.loaded, listeners)), ...fresh.map((listener) => listener.close())])
+        listeners = await change.undo()
+        await crew.adopt(workerSettings(live.loaded, listeners))
         throw error
       }
-      if (next.config.workers !== workers) o.warn(`workers stays ${workers} until the next start`)
-      const leaving = listeners.filter((listener) => !next.listen.some((endpoint) => stays(listener, endpoint, live.loaded.listen)))
+      const waiting = restartOnly(loaded.config, next.config)
+      if (waiting.length > 0) o.warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
       const old = live
-      live = bringToLife(next, cache, around)
-      cache.clear()
-      listeners = [...listeners.filter((listener) => !leaving.includes(listener)), ...fresh]
-      monitor.reconfigure(postureSetup(next))
-      await Promise.all([crew.adopt(workerSettings(next, listeners)), old.close(), ...leaving.map((listener) => listener.close())])
+      force.forget()
+      live = bringToLife({ ...next, config: inForceAfterReload(loaded.config, next.config) }, memory, tally, around)
+      memory.clear(next.config.cache.staleMaxS)
+      listeners = change.after
+      const known = evidence.reconfigure(next, listeners)
+      const settled = [known, crew.adopt(workerSettings(next, listeners)), old.close(), change.keep(), retention.adopt(live.loaded)]
+      await Promise.all(settled)
+    },
+    async forget() {
+      const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0 })
+      const sessions = around.sessions.size
+      memory.clear(live.loaded.config.cache.staleMaxS)
+      // A connection that stays would bring new tickets, by which the resolver knows us again.
+      live.react('network', true)
+      around.sessions.flush()
+      await crew.adopt(workerSettings(live.loaded, listeners))
+      return { entries, sessions, files: await retention.forget() }
     },
     refuseReload: (message) => emit({ type: 'reload.refused', message }),
     async stop() {
       emit({ type: 'service.stopping' })
+      vigil?.stop()
+      await page?.close()
       await Promise.all([crew.stop(), ...listeners.map((listener) => listener.close())])
-      await live.close()
-      monitor.stop()
+      await Promise.all([live.close(), retention.stop()])
+      evidence.stop()
     },
   }
 }
 
-function bringToLife(loaded: Loaded, cache: AnswerCache, around: Surroundings): Live {
+/** Loaded only where it is asked for: the page and its metrics cost 4 MB. One that cannot listen is a warning: names must resolve without it. */
+async function openPage({ config }: Loaded, evidence: Evidence, { clock }: DaemonOptions): Promise<Page | undefined> {
+  if (config.page === undefined) return undefined
+  const { servePage } = await import('./page/page.ts')
+  return servePage({ listen: config.page.listen, stateDir: config.stateDir, document: () => evidence.document(), clock })
+}
+
+function bringToLife(loaded: Loaded, memory: Memory, tally: Tally, around: Around): Live {
   const trusted = trustedResolvers(loaded, around)
   const { config } = loaded
   return {
     loaded,
-    resolve: pipeline({ cache, trusted, clamp: config.cache, clock: around.clock }),
+    react: (what, online) => trusted.react(what, online),
+    resolve: pipeline({ ...around, ...memory, trusted, clamp: config.cache, rebinding: config.rebinding, tally }),
     timeoutMs: config.timeoutMs,
+    prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),
     close: () => trusted.close().catch((error: unknown) => around.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })),
   }
 }
 
-function postureSetup({ config, resolvers }: Loaded): PostureSetup {
-  return {
-    usageProfile: config.usageProfile,
-    queryBlock: config.padding.queryBlock,
-    resolvers: resolvers.map((r) => ({ id: r.id, operator: r.operator ?? r.id, transports: transportsOf(r, config.transports) })),
-  }
-}
-
 /** The workers share what the main thread bound: real ports. */
 function workerSettings({ config }: Loaded, listeners: readonly Listener[]): Settings {
-  return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs }
+  return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
 }
 
 function udpEndpoints(listeners: readonly Listener[]): readonly Endpoint[] {
   return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
-}
-
-const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: startedAtTicks })
-
-const same = (a: Endpoint, b: Endpoint) => a.address === b.address && a.port === b.port
-
-/** A listener stays if its endpoint does; one that was bound to port 0 has another port by now, and stays with its address. */
-function stays(listener: Listener, endpoint: Endpoint, before: readonly Endpoint[]): boolean {
-  if (same(listener, endpoint)) return true
-  return endpoint.port === 0 && endpoint.address === listener.address && before.some((bound) => same(bound, endpoint))
 }

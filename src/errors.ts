@@ -28,10 +28,14 @@ const CLIENT_VIEW = {
   'http-encoding': { rcode: 2, ede: 23 },
   'reply-mismatch': { rcode: 2, ede: 22 },
   'reply-malformed': { rcode: 2, ede: 22 },
+  // "Blocked" (RFC 8914 section 4.16): by a policy of whoever runs this stub.
+  'vpn-required': { rcode: 2, ede: 15 },
+  'audit-required': { rcode: 2, ede: 15 },
   overloaded: { rcode: 2, ede: 0 },
   closed: { rcode: 2, ede: 14 },
   config: { rcode: 2, ede: 14 },
   listen: { rcode: 2, ede: 14 },
+  state: { rcode: 2, ede: 14 },
   internal: { rcode: 2, ede: 0 },
 } as const satisfies Record<string, { rcode: Rcode; ede: number }>
 

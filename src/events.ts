@@ -39,11 +39,44 @@ export type Event =
       /** How long the exchange had lasted. Without it one failure counts against the resolver even if it answered others meanwhile. */
       readonly afterMs?: number
     }
+  /** Another network, or none: connections and TLS sessions of the last one are dropped. */
+  | { readonly type: 'network.changed'; readonly online: boolean }
+  /** The machine slept, or the process was stopped. */
+  | { readonly type: 'woke'; readonly awayMs: number }
+  /** The wall clock was set. */
+  | { readonly type: 'clock.moved'; readonly byMs: number }
+  /** Whether covers flow on a shaped link, or why not: without them its profile is not in force. */
+  | {
+      readonly type: 'shaping.covers'
+      readonly resolver: string
+      readonly transport: Transport
+      readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up'
+    }
   | { readonly type: 'plaintext'; readonly cause: PlaintextCause }
+  | Observation
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }
   | { readonly type: 'reload.refused'; readonly message: string }
   | { readonly type: 'fault'; readonly where: string }
+
+/** What the daemon finds around itself, now and then. No address, no interface name, and no name of a network but the one that the policy gives it. */
+export type Observation =
+  /** `named`: what the policy calls this network; undefined: none that it names. `told`: whether it can be told at all which network this is. */
+  | { readonly type: 'seen.network'; readonly told: boolean; readonly named: string | undefined }
+  /** How many pinned addresses are reached from a VPN interface, from another one, from one of unknown kind, and not at all. */
+  | { readonly type: 'seen.vpn'; readonly vpn: number; readonly other: number; readonly unknown: number; readonly unreachable: number }
+  /** Whom the system's own configuration names. `by`: the file or service that says so. */
+  | { readonly type: 'seen.system'; readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'; readonly by: string }
+  /** Whether a query through the system came back through our own listener; `not-sent`: a configured name server is not of this host. */
+  | { readonly type: 'seen.canary'; readonly outcome: 'returned' | 'lost' | 'not-sent' }
+  /** Flows of others to port 53 elsewhere, new since the last look. */
+  | { readonly type: 'seen.bypass'; readonly flows: number; readonly through: readonly ('sockets' | 'conntrack')[] }
+  /** The audit log after an attempt to write. */
+  | { readonly type: 'audit'; readonly state: 'writing' | 'unwritable'; readonly entries: number; readonly lost: number }
+  /** The status file goes unsigned. */
+  | { readonly type: 'unsigned'; readonly why: string }
+  /** Starts of the service before this one in this boot, and whether the last run ended by itself. */
+  | { readonly type: 'restarts'; readonly count: number; readonly clean: boolean }
 
 /** Takes an event; cheap, sync, never throws. */
 export type Emit = (event: Event) => void

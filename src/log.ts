@@ -6,6 +6,8 @@ export interface Log {
   readonly event: Emit
   info(message: string): void
   warn(message: string): void
+  /** Takes another level from now on. */
+  setLevel(level: string): void
 }
 
 /** The same fault of the same link is written at most once a minute: a dead network must not fill a disk. */
@@ -35,6 +37,9 @@ export function createLog(level: string): Log {
     },
     info: (message) => out.info(message),
     warn: (message) => out.warn(message),
+    setLevel: (next) => {
+      out.level = next
+    },
   }
 }
 
@@ -68,6 +73,12 @@ function lineOf(event: Event): Line | undefined {
         fields: { resolver: event.resolver, transport: event.transport },
         message: 'a reply that matches no question was ignored',
       }
+    case 'network.changed':
+      return { level: 'info', fields: { online: event.online }, message: 'the network changed' }
+    case 'woke':
+      return { level: 'info', fields: { awayMs: event.awayMs }, message: 'the machine slept, or this process was stopped' }
+    case 'clock.moved':
+      return { level: 'info', fields: { byMs: event.byMs }, message: 'the wall clock was set' }
     case 'plaintext':
       return { level: 'warn', fields: { cause: event.cause }, message: 'a cleartext packet left the host' }
     case 'fault':

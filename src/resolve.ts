@@ -3,11 +3,9 @@ import type { Ede, ErrorCode, Rcode } from './errors.ts'
 /** Which set of answers a client is entitled to; 0 is everybody's. Part of every cache key. */
 export type View = number
 
-/** One question as it stood in a message: QNAME, QTYPE, QCLASS. The bytes are private copies. */
+/** One question as it stood in a message: QNAME, QTYPE, QCLASS. */
 export interface Question {
-  /** As the client sent it, case kept, uncompressed (RFC 1035 section 4.1.2). */
-  readonly wire: Uint8Array
-  /** The same octets with A-Z of the QNAME lowered, byte by byte (RFC 4343). */
+  /** Its octets, uncompressed (RFC 1035 section 4.1.2), A-Z of the QNAME lowered byte by byte (RFC 4343). A private copy. */
   readonly lower: Uint8Array
   readonly type: number
   readonly class: number
@@ -35,6 +33,8 @@ export interface Query {
   readonly edns: ClientEdns | undefined
   readonly client: Client
   readonly view: View
+  /** Under what the answer is kept (cache/key.ts), where it was worked out already. */
+  readonly cacheKey?: string
 }
 
 /** Why it is asked and until when (`Clock.nowMs` time). */
@@ -87,6 +87,8 @@ export interface Carried<P extends Protection = Protection> {
   readonly protection: P
   /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
   readonly ageS?: number
+  /** Whether the reply came back padded, where the link has looked. */
+  readonly padded?: boolean
 }
 
 /**
@@ -100,6 +102,22 @@ export interface Link<P extends Protection = Protection> {
   exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>>
   /** Lets what is in flight finish until its deadline, then closes. Later calls reject with `closed`. */
   close(): Promise<void>
+}
+
+/**
+ * A link whose every record leaves when whoever holds it says so, all records of one size. It never asks again by itself, sends no probe, and dials only on
+ * `open`: all of that is for the schedule above it.
+ */
+export interface PacedLink<P extends Protection = Protection> extends Link<P> {
+  /** Resolves when there is a connection; dials if there is none. Rejects with why not, at once while backing off. Any number of calls. */
+  open(): Promise<void>
+  /** Whether `exchange` would write its first record in this turn. Where it is false, `exchange` rejects with `connection-lost`. */
+  readonly ready: boolean
+  /** The request begun last has records to come: `more` writes the next, and nothing else may be sent before. */
+  readonly unfinished: boolean
+  more(): void
+  /** Octets of a request that fills so many records; undefined while there is no connection. */
+  octets(records: number): number | undefined
 }
 
 /** One schedule per observed path. A shaper takes a link and is a link. */

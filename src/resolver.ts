@@ -1,11 +1,17 @@
+import { admit } from './cache/admission.ts'
 import type { AnswerCache } from './cache/answer-cache.ts'
+import { Failures } from './cache/failures.ts'
 import { coalesce } from './cache/in-flight.ts'
-import { clampTtl, lifetimeOf, type TtlClamp } from './cache/lifetime.ts'
+import { lifetimeOf } from './cache/lifetime.ts'
 import { remember } from './cache/remember.ts'
+import { serveStale } from './cache/serve-stale.ts'
 import type { Clock } from './clock.ts'
-import { rewriteTtls } from './dns/response.ts'
+import type { TtlClamp } from './dns/response.ts'
+import { gateStage, PolicyGate } from './policy/gate.ts'
+import { type RebindingRules, refuseRebinding } from './policy/rebinding.ts'
+import type { SelfCanary } from './policy/self-canary.ts'
 import { specialNames } from './policy/special-names.ts'
-import type { Answer, Resolve, Stage } from './resolve.ts'
+import type { Resolve, Stage } from './resolve.ts'
 import { askTrusted, type Trusted } from './upstream/ask.ts'
 
 /** What a query passes through once the cache has no answer. */
@@ -14,32 +20,57 @@ export interface PipelineParts {
   readonly trusted: Trusted
   readonly clamp: TtlClamp
   readonly clock: Clock
+  /** Kept by the caller where it is to forget them. */
+  readonly failures?: Failures
+  /** Off where none are given. */
+  readonly rebinding?: RebindingRules
+  /** Counts, for the status file; nothing about what was asked. */
+  readonly tally?: Tally
+  /** Open where none is given. */
+  readonly gate?: PolicyGate
+  readonly canary?: SelfCanary
 }
+
+/** What happened to questions beside hits and misses. */
+export interface Tally {
+  /** Answers past their time that stood in. */
+  stale: number
+  /** Answers renewed before anybody had to wait for them. */
+  renewed: number
+  /** Questions turned away because too many were under way. */
+  overloaded: number
+  /** Answers from outside that pointed inside. */
+  rebinding: number
+}
+
+export const newTally = (): Tally => ({ stale: 0, renewed: 0, overloaded: 0, rebinding: 0 })
 
 /** THE pipeline, outermost first. */
 export function pipeline(parts: PipelineParts): Resolve {
+  const {
+    rebinding = { protect: false, allow: [], allowAddresses: [] },
+    tally = newTally(),
+    failures = new Failures(parts.clock),
+    gate = new PolicyGate(),
+  } = parts
+  const stale = { served: () => tally.stale++, closed: () => gate.closed }
   const stages: readonly Stage[] = [
+    ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
+    serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
+    admit(() => tally.overloaded++), // around coalesce: who waits for another's question waits in our memory too
     coalesce(), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
-    remember(parts.cache, parts.clock), // outside every stage that answers, so that what policy answers is a hit the next time too
+    remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that what policy answers is a hit the next time too
     specialNames(), // before anything that leaves: these names mean nothing outside this host or network, and asking them tells about it
-    clampTtls(parts.clamp), // before it is kept, so that the TTL a client sees is the one we keep to
+    gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day
+    refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: what policy answers may point inside
   ]
   return compose(
     stages,
-    askTrusted(parts.trusted, (accepted) => lifetimeOf(accepted, parts.clamp)),
+    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp)),
   )
 }
 
 /** `stages` around `end`, the first outermost. */
 export function compose(stages: readonly Stage[], end: Resolve): Resolve {
   return stages.reduceRight((next, stage) => stage(next), end)
-}
-
-/** TTLs inside the clamp, on the wire too: an answer must not outlive in the client what it does here. */
-function clampTtls(clamp: TtlClamp): Stage {
-  return (next) => async (query, ask) => {
-    const answer: Answer = await next(query, ask)
-    if (answer.storeS !== 'no') rewriteTtls(answer.wire, (ttlS) => clampTtl(ttlS, clamp))
-    return answer
-  }
 }

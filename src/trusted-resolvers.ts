@@ -2,13 +2,21 @@ import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import type { TrustedResolver } from './config/trusted-set.ts'
 import type { Emit } from './events.ts'
+import { DialPace } from './link/dial-pace.ts'
 import type { StrictEndpoint } from './link/endpoint.ts'
-import { createLink } from './link/keeper.ts'
+import { createLink, createPacedLink, type LinkTools, type RenewableLink, type RenewablePacedLink } from './link/keeper.ts'
+import type { Renewable } from './link/renewable.ts'
 import type { TlsSessions } from './link/sessions.ts'
-import type { Authenticated, Link, Protection, Shaper, Transport } from './resolve.ts'
+import { gated, PolicyGate } from './policy/gate.ts'
+import type { Authenticated, Link, PacedLink, Protection, Shaper, Transport } from './resolve.ts'
+import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
+import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
 import { createUpstream } from './upstream/upstream.ts'
+
+/** The cells of every schedule (RFC 8467). */
+const CELL_BLOCK = 128
 
 /** What links and selection need of the outside. */
 export interface Surroundings {
@@ -16,6 +24,23 @@ export interface Surroundings {
   readonly random: Random
   readonly emit: Emit
   readonly sessions: TlsSessions
+  /** How one address is dialled; replaced where there is no network. */
+  readonly handshake?: NonNullable<LinkTools['handshake']>
+  /** Open where none is given. */
+  readonly gate?: PolicyGate
+  /** Called before each exchange: the machine may have slept since the last one. */
+  readonly notice?: () => void
+  /** Called before each dial: the network may have changed just now. */
+  readonly beforeDial?: () => void
+}
+
+/** The trusted set, that can be told what happened to the world. */
+export interface LiveResolvers<P extends Protection> extends Selection<P> {
+  /**
+   * `network`, `wake`: no connection and no TLS session outlives it, so that no observer of two networks can join them; what was in use is dialled again at once
+   * (if `online`), and what is under way is asked again. `clock`: what failed for a certificate's dates is tried again.
+   */
+  react(what: 'network' | 'wake' | 'clock', online: boolean): void
 }
 
 /** The transports that a resolver is asked over, in the configured order of preference. */
@@ -37,35 +62,94 @@ export function endpointOf(resolver: TrustedResolver): Omit<StrictEndpoint, 'usa
   }
 }
 
-/** The trusted set, live: dials nothing until it is asked. Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
-export function trustedResolvers(loaded: Loaded, around: Surroundings): Selection<Protection> {
-  const tools = { ...around, dohClient: loaded.config.dohClient }
-  if (loaded.config.usageProfile === 'strict') {
-    return select<Authenticated>(loaded, around, (r, t) => createLink({ ...endpointOf(r), usageProfile: 'strict' }, t, tools))
-  }
-  return select<Protection>(loaded, around, (r, t) => createLink({ ...endpointOf(r), usageProfile: 'opportunistic' }, t, tools))
+/** Makes the links of one usage profile. */
+interface LinkMaker<P extends Protection> {
+  plain(resolver: TrustedResolver, transport: Transport, dialPace: DialPace): RenewableLink<P>
+  paced(resolver: TrustedResolver, transport: Transport, dialPace: DialPace): RenewablePacedLink<P>
 }
 
-function select<P extends Protection>(
-  loaded: Loaded,
-  around: Surroundings,
-  link: (resolver: TrustedResolver, transport: Transport) => Link<P>,
-): Selection<P> {
+/** The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
+export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveResolvers<Protection> {
+  const tools = { ...around, dohClient: loaded.config.dohClient }
+  if (loaded.config.usageProfile === 'strict') {
+    const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
+    return select<Authenticated>(loaded, around, {
+      plain: (r, t, dialPace) => createLink(strict(r), t, { ...tools, dialPace }),
+      paced: (r, t, dialPace) => createPacedLink(strict(r), t, { ...tools, dialPace }),
+    })
+  }
+  const opportunistic = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'opportunistic' }) as const
+  return select<Protection>(loaded, around, {
+    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...tools, dialPace }),
+    paced: (r, t, dialPace) => createPacedLink(opportunistic(r), t, { ...tools, dialPace }),
+  })
+}
+
+function select<P extends Protection>(loaded: Loaded, around: Surroundings, make: LinkMaker<P>): LiveResolvers<P> {
   const { config } = loaded
-  const shape = shaperOf(loaded, around)
-  const upstreams = loaded.resolvers.map((resolver) =>
-    createUpstream<P>({
+  const { gate = new PolicyGate() } = around
+  const { profile } = config.shaping
+  const paced = isPaced(profile)
+  const plain = shaperOf(loaded, around)
+  // A cell is 128 octets, whatever block is configured for the profiles that keep no schedule.
+  const paddingBlock = paced ? CELL_BLOCK : config.padding.queryBlock
+  const links: Renewable[] = []
+  const noted = <L extends Renewable>(link: L): L => {
+    links.push(link)
+    return link
+  }
+  const upstreams = loaded.resolvers.map((resolver, i) => {
+    const dialPace = new DialPace(around.clock, () => gate.closed)
+    return createUpstream<P>({
       id: resolver.id,
-      links: transportsOf(resolver, config.transports).map((transport) => shape(link(resolver, transport))),
-      paddingBlock: config.padding.queryBlock,
+      links: transportsOf(resolver, config.transports).map((transport, j) =>
+        gated(
+          paced
+            ? onSchedule(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), around)
+            : plain(noted(make.plain(resolver, transport, dialPace))),
+          gate,
+        ),
+      ),
+      paddingBlock,
       clock: around.clock,
       emit: around.emit,
-    }),
-  )
-  return createSelection<P>({ upstreams, clock: around.clock, random: around.random, emit: around.emit })
+      paced,
+    })
+  })
+  const selection = createSelection<P>({ upstreams, clock: around.clock, random: around.random, emit: around.emit, paced })
+  return {
+    ...selection,
+    exchange(message, dnssecOk, ask) {
+      around.notice?.()
+      return selection.exchange(message, dnssecOk, ask)
+    },
+    react(what, online) {
+      if (what === 'clock') {
+        for (const link of links) link.reconsider()
+        selection.reconsider()
+        return
+      }
+      for (const upstream of upstreams) upstream.forgive()
+      selection.disturbed()
+      for (const link of links) link.renew(online)
+    },
+  }
 }
+
+const unshaped: Shaper = (link) => link
 
 function shaperOf({ config }: Loaded, around: Surroundings): Shaper {
   const { profile, jitterMs } = config.shaping
-  return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, around) : (link) => link
+  return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, around) : unshaped
+}
+
+/** Only the link that is asked first is always on: the others would cost as much again for nothing. */
+function paceOf(profile: PacedProfile, first: boolean): Pace {
+  return profile === 'always-on' && !first ? STANDBY : PACES[profile]
+}
+
+/** A schedule of its own for each link, its phase drawn anew for each session. */
+function onSchedule<P extends Protection>(link: PacedLink<P>, resolver: TrustedResolver, pace: Pace, around: Surroundings): Link<P> {
+  const { clock, random, emit } = around
+  return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted: resolver.claims.coverTraffic !== false })
 }

@@ -19,7 +19,9 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   shaping: 3,
   posture: 3,
   system: 3,
+  retention: 4,
   workers: 5,
+  page: 5,
   demo: 6,
   commands: 6,
 }
@@ -28,9 +30,12 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'events.ts': 1,
   'errors.ts': 1,
   'clock.ts': 1,
+  'deadlines.ts': 1,
   'version.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,
+  'lookout.ts': 4,
+  'evidence.ts': 4,
   'responder.ts': 4,
   'trusted-resolvers.ts': 4,
   'daemon.ts': 5,
@@ -38,7 +43,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
 }
 /** Who may set a timer of Node's own, and why. */
 const OWN_TIMERS: Readonly<Record<string, string>> = {
-  'commands/run.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
+  'commands/service.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
 }
 const MAX_LINES = 250
 

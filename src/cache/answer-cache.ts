@@ -1,41 +1,62 @@
 import { LRUCache } from 'lru-cache'
-import { putU16 } from '../dns/octets.ts'
 import type { Kept } from '../dns/reply.ts'
-import { ttlOffsets } from '../dns/ttl.ts'
+import { putTtlOffsets, recordCount } from '../dns/ttl.ts'
 import type { Answer } from '../resolve.ts'
 import type { CacheKey } from './key.ts'
+import { speaksOfTheName } from './lifetime.ts'
 import { type Place, Slabs } from './slabs.ts'
 
-/** One kept answer: where it lies and until when (boot time, ms). */
+/** One kept answer: where it lies and until when (boot time, ms). Valid until the cache is next written to: the object is used again with its place. */
 export interface Entry extends Kept, Place {
   readonly storedAtMs: number
   readonly expiresAtMs: number
+  /** Hits on this network since it was stored; the responder counts them. */
+  hits: number
+  /** Past its time: until this second of boot time it stands in at once, since no newer one was to be had just now. */
+  standInUntilS: number
 }
 
-/** What an entry costs beside its octets: key string, entry object, index slots (measured: 216 to 260 octets at 100,000 entries). */
-const OVERHEAD_OCTETS = 240
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+type Held = Writable<Entry> & { key: CacheKey }
+
+/** Not so young that the collector must move it: an entry that is made anew for each insert cost 10 % of a miss in collections. */
+function blank({ page, at, size, home }: Place): Held {
+  const times = { storedAtMs: Number.NaN, expiresAtMs: Number.NaN }
+  return { page, at, size, home, length: 0, ttlCount: 0, rcode: 0, ede: undefined, ...times, hits: 0, standInUntilS: 0, key: '' }
+}
+
+/** What an entry costs beside its octets: key string, entry object, index slots (measured: 307 octets at 100,000 entries). */
+const OVERHEAD_OCTETS = 310
 /** Entries looked at for expiry per insert: more than one, so that expired ones leave faster than new ones come. */
 const SWEEP = 2
+/** Below this share of the bytes nothing has to go, and looking costs 0.7 us an insert. */
+const SWEEP_ABOVE = 0.75
+/** What pages that are partly empty may cost beyond `maxBytes` before one of them is cleared. */
+const SLACK = 1.1
 
 /**
- * Final answers by question, bounded in bytes; the least recently used goes when it is full, expired ones before that. Answers made in an older epoch are not
- * taken: `clear` (a reload, a policy change) starts a new one. Used from one thread.
+ * Final answers by question, bounded in bytes; the least recently used goes when it is full, expired ones before that. An expired answer stays for `staleMaxS`, if
+ * nothing needs its place: `stale` gives it. Answers made in an older epoch are not taken: `clear` (a reload, a policy change) starts a new one. Used from one thread.
  */
 export class AnswerCache {
-  readonly #index: LRUCache<CacheKey, Entry>
-  readonly #slabs = new Slabs()
+  readonly #index: LRUCache<CacheKey, Held>
+  readonly #slabs: Slabs<Held>
   readonly maxBytes: number
-  #sweeper: Generator<[CacheKey, Entry]> | undefined
+  #staleMaxMs: number
+  #placesOctets = 0
+  #sweeper: Generator<[CacheKey, Held]> | undefined
   #epoch = 0
 
   /** `maxBytes` from 64 KiB up: octets of answers, keys and bookkeeping together. */
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, staleMaxS = 0) {
     this.maxBytes = maxBytes
-    this.#index = new LRUCache<CacheKey, Entry>({
+    this.#staleMaxMs = staleMaxS * 1000
+    this.#slabs = new Slabs(blank, maxBytes)
+    this.#index = new LRUCache<CacheKey, Held>({
       maxSize: maxBytes,
       maxEntrySize: maxBytes,
       sizeCalculation: (entry, key) => entry.size + key.length + OVERHEAD_OCTETS,
-      dispose: (entry) => this.#slabs.give(entry),
+      dispose: (entry) => this.#give(entry),
     })
   }
 
@@ -49,51 +70,130 @@ export class AnswerCache {
   get bytes(): number {
     return this.#index.calculatedSize
   }
+  /** Memory that answers lie in, the places that are free included. */
+  get pageBytes(): number {
+    return this.#slabs.octets
+  }
+
+  /** For how long past its time an answer may stand in; 0: never. */
+  set staleMaxS(seconds: number) {
+    this.#staleMaxMs = seconds * 1000
+  }
 
   /** The entry for `key` if it is still fresh. */
   get(key: CacheKey, nowMs: number): Entry | undefined {
     const entry = this.#index.get(key)
     if (entry === undefined || nowMs < entry.expiresAtMs) return entry
-    this.#index.delete(key)
+    if (nowMs >= entry.expiresAtMs + this.#staleMaxMs) this.#index.delete(key)
     return undefined
   }
 
-  /** Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is larger than the cache. */
-  put(key: CacheKey, answer: Answer, epoch: number, nowMs: number): void {
-    if (epoch !== this.#epoch || answer.storeS === 'no' || answer.storeS <= 0) return
-    this.#sweep(nowMs)
-    const offsets = ttlOffsets(answer.wire)
-    const octets = answer.wire.length + 2 * offsets.length
-    if (octets + key.length + OVERHEAD_OCTETS > this.maxBytes) return
-    const place = this.#slabs.take(octets)
-    place.page.set(answer.wire, place.at)
-    offsets.forEach((offset, i) => {
-      putU16(place.page, place.at + answer.wire.length + 2 * i, offset)
-    })
-    this.#index.set(key, {
-      page: place.page,
-      at: place.at,
-      size: place.size,
-      length: answer.wire.length,
-      ttlCount: offsets.length,
-      rcode: answer.rcode,
-      ede: answer.ede,
-      storedAtMs: nowMs,
-      expiresAtMs: nowMs + answer.storeS * 1000,
-    })
+  /** The entry for `key` if it is past its time and may stand in: an answer about the name, never a failure. */
+  stale(key: CacheKey, nowMs: number): Entry | undefined {
+    if (this.#staleMaxMs === 0) return undefined
+    const entry = this.#index.get(key)
+    if (entry === undefined || nowMs < entry.expiresAtMs || nowMs >= entry.expiresAtMs + this.#staleMaxMs) return undefined
+    return speaksOfTheName(entry.rcode) ? entry : undefined
   }
 
-  /** Forgets everything; what is being asked now will not be kept either. */
+  /**
+   * Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is larger than the cache. A failure does not take the place of an answer
+   * that is fresh or may stand in.
+   */
+  put(key: CacheKey, answer: Answer, epoch: number, nowMs: number): void {
+    if (epoch !== this.#epoch || answer.storeS === 'no' || answer.storeS <= 0) return
+    if (!speaksOfTheName(answer.rcode) && this.#worthKeeping(key, nowMs)) return
+    if (this.bytes > this.maxBytes * SWEEP_ABOVE) this.#sweep(nowMs)
+    this.#insert(key, answer, nowMs, nowMs + answer.storeS * 1000)
+  }
+
+  /** Puts back what an earlier run had, with its own times (boot time; they may lie before this boot). Never over what is kept already. */
+  restore(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number): void {
+    if (!this.#index.has(key)) this.#insert(key, answer, storedAtMs, expiresAtMs)
+  }
+
+  /** Every key, the least recently used first. */
+  keys(): readonly CacheKey[] {
+    return [...this.#index.rkeys()]
+  }
+
+  /** What is kept under `key`, expired or not; looking is no use of it. */
+  peek(key: CacheKey): Entry | undefined {
+    return this.#index.peek(key)
+  }
+
+  #insert(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number): void {
+    const { wire } = answer
+    const octets = wire.length + 2 * recordCount(wire)
+    if (octets + key.length + OVERHEAD_OCTETS > this.maxBytes) return
+    const entry = this.#take(octets)
+    entry.page.set(wire, entry.at)
+    entry.length = wire.length
+    entry.ttlCount = putTtlOffsets(wire, entry.page, entry.at + wire.length)
+    entry.rcode = answer.rcode
+    entry.ede = answer.ede
+    entry.storedAtMs = storedAtMs
+    entry.expiresAtMs = expiresAtMs
+    entry.hits = 0
+    entry.standInUntilS = 0
+    entry.key = key
+    this.#index.set(key, entry)
+  }
+
+  /** Forgets everything, wiped from memory; what is being asked now will not be kept either. */
   clear(): void {
     this.#epoch++
     this.#sweeper = undefined
     this.#index.clear()
+    this.#slabs.wipe()
+  }
+
+  /** Another network: failures were its own, what is popular must show anew, and it must not be told what the last one was asked. */
+  newNetwork(): void {
+    this.#sweeper = undefined
+    for (const [key, entry] of [...this.#index.entries()]) {
+      entry.hits = 0
+      entry.standInUntilS = 0
+      if (!speaksOfTheName(entry.rcode)) this.#index.delete(key)
+    }
+  }
+
+  #worthKeeping(key: CacheKey, nowMs: number): boolean {
+    const entry = this.#index.peek(key)
+    return entry !== undefined && speaksOfTheName(entry.rcode) && nowMs < entry.expiresAtMs + this.#staleMaxMs
+  }
+
+  /** What pages may come to: all that is not bookkeeping. */
+  #take(octets: number): Held {
+    for (;;) {
+      const bookkeeping = this.bytes - this.#placesOctets
+      const entry = this.#slabs.take(octets, this.maxBytes * SLACK - bookkeeping)
+      if (entry !== undefined) {
+        this.#placesOctets += entry.size
+        return entry
+      }
+      this.#clearPage()
+    }
+  }
+
+  /** Everything in the emptiest page goes, and the page with it. With none left, memory is free: `put` has checked that the answer fits. */
+  #clearPage(): void {
+    const page = this.#slabs.emptiest()
+    if (page === undefined) this.#index.clear()
+    for (const place of (page?.places ?? []) as Held[]) if (place.key !== '') this.#index.delete(place.key)
+    if (page !== undefined) this.#slabs.drop(page)
+  }
+
+  #give(entry: Held): void {
+    entry.key = ''
+    this.#placesOctets -= entry.size
+    this.#slabs.give(entry)
   }
 
   /** Looks at the next few entries from the least recently used end, round and round, and drops the expired. */
   #sweep(nowMs: number): void {
     for (let i = 0; i < SWEEP; i++) {
-      this.#sweeper ??= this.#index.rentries() as Generator<[CacheKey, Entry]>
+      this.#sweeper ??= this.#index.rentries() as Generator<[CacheKey, Held]>
       const step = this.#sweeper.next()
       if (step.done === true) {
         this.#sweeper = undefined

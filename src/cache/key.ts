@@ -17,8 +17,9 @@ export function keyOfScan(packet: Uint8Array, scan: QueryScan, view: View): Cach
   return finish(length, view, scan.dnssecOk, (scan.flags & 0x10) !== 0)
 }
 
-/** The same key from a query that was read. */
+/** The same key from a query that was read: as it was told, or from its question. */
 export function keyOfQuery(query: Query): CacheKey {
+  if (query.cacheKey !== undefined) return query.cacheKey
   scratch.set(query.question.lower, PREFIX)
   return finish(query.question.lower.length, query.view, query.edns?.dnssecOk === true, query.checkingDisabled)
 }

@@ -1,14 +1,16 @@
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
-import { type Daemon, startDaemon } from '../daemon.ts'
+import { startDaemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
-import { createLog, type Log } from '../log.ts'
+import { createLog } from '../log.ts'
+import { otherWriter } from '../posture/other-writer.ts'
+import { controlPath, listenControl } from '../system/control-socket.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
 import { harden } from '../system/hardening.ts'
+import { isSame } from '../system/process-identity.ts'
 import { VERSION } from '../version.ts'
-
-const STOP_LIMIT_MS = 5000
+import { serviceOf } from './service.ts'
 
 interface RunOptions {
   readonly config?: string
@@ -25,7 +27,8 @@ export function runCommand(): Command {
       'after',
       `
 Prints one line, \`ready\`, to standard output once every listener is bound; logs JSON to standard error.
-SIGHUP reads the configuration again; SIGTERM answers what is under way and ends.
+The configuration, the trusted set and its CA files are read again when they change, and on SIGHUP; what will
+not do changes nothing, and the status says so. SIGTERM answers what is under way and ends.
 
 Examples:
   $ enigm-dns run                                    the shipped resolvers on 127.0.0.53:53
@@ -44,22 +47,33 @@ async function run(options: RunOptions): Promise<void> {
   const early = duringStart()
   try {
     const loaded = await load()
+    const clock = systemClock()
+    const { statusFile } = loaded.config
+    const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
+    if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
     const log = createLog(loaded.config.log.level)
-    const daemon = await startDaemon(loaded, {
-      clock: systemClock(),
-      random: systemRandom,
-      version: VERSION,
-      log: log.event,
-      warn: log.warn,
-    })
+    const daemon = await startDaemon(loaded, { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn })
+    const service = serviceOf(daemon, { loaded, load, log, clock })
+    const control = await listenControl(controlPath(statusFile), service.obey, clock)
+    if (control === 'taken') {
+      // Both were started at the same moment: the other one was quicker.
+      await daemon.stop()
+      return refuse(rivalry(statusFile, 'another process'))
+    }
+    if ('why' in control) log.warn(`enigm-dns forget cannot reach this process: no control socket beside the status file (${control.why})`)
+    else service.atStop(control.close)
     early.end()
-    obeySignals(daemon, load, log)
+    process.on('SIGTERM', service.stop).on('SIGINT', service.stop).on('SIGHUP', service.reload)
     process.stdout.write('ready\n')
   } catch (error) {
     const fault = asEnigmError(error)
     if (fault.code === 'internal') throw error
     refuse(fault.message)
   }
+}
+
+function rivalry(statusFile: string, who: string): string {
+  return `${who} runs as a service with the status file ${statusFile}: stop it, or give this one a statusFile and a stateDir of its own`
 }
 
 /** Before there is anything to drain or reload: SIGTERM ends with 0, SIGHUP (the configuration is being read anyway) with nothing. */
@@ -73,30 +87,4 @@ function duringStart(): { end(): void } {
 function refuse(message: string): void {
   process.stderr.write(`${message}\n`)
   process.exitCode = 2
-}
-
-function obeySignals(daemon: Daemon, load: () => ReturnType<typeof loadConfig>, log: Log): void {
-  let busy: Promise<void> = Promise.resolve()
-  let stopping = false
-  const stop = () => {
-    if (stopping) return
-    stopping = true
-    // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
-    setTimeout(() => process.exit(0), STOP_LIMIT_MS)
-    busy = busy.then(() => daemon.stop()).then(() => process.exit(0))
-  }
-  const reload = () => {
-    busy = busy
-      .then(load)
-      .then((loaded) => daemon.reload(loaded))
-      .then(() => log.info('the new configuration is in force'))
-      .catch((error: unknown) => {
-        const { message } = asEnigmError(error)
-        log.warn(`the new configuration was refused and the old one goes on: ${message}`)
-        daemon.refuseReload(message)
-      })
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
-  process.on('SIGHUP', reload)
 }

@@ -40,6 +40,12 @@ export function statusScreen(reading: Reading, wallMs: number, style: ScreenStyl
     reading.judgement !== 'current' || d === undefined
       ? [tint('red', 'enigm-dns  NOT PROVEN'), ...wrap(reading.message, style.width, '')]
       : [`${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`, MEANING[d.state]]
+  if (reading.verification !== undefined) {
+    const { verdict, message, keyFile } = reading.verification
+    const by = keyFile === undefined ? '' : ` (key: ${printable(keyFile)})`
+    const text = `Signature: ${verdict}. ${printable(message)}${by}`
+    lines.push(...wrap(text, style.width, '').map((line) => tint(verdict === 'valid' ? 'green' : 'red', line)))
+  }
   if (d !== undefined)
     lines.push('', ...(reading.judgement === 'current' ? currentLines(d, wallMs, style, tint) : lastWords(d, wallMs, style.width)))
   lines.push(...wrap(`file ${printable(reading.path)}`, style.width, '  '))

@@ -1,9 +1,14 @@
 import { unwatchFile, watchFile } from 'node:fs'
+import { join } from 'node:path'
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { type Account, defaultStatusFile, thisAccount } from '../config/paths.ts'
-import { asJudged, mostTelling, type Reading, readStatus, type Witness } from '../posture/reader.ts'
-import { isSame } from '../system/process-identity.ts'
+import { type Account, defaultStateDir, defaultStatusFile, thisAccount } from '../config/paths.ts'
+import { readPlainFile } from '../posture/plain-file.ts'
+import { asJudged, judgeText, mostTelling, type Reading, readStatus, type Witness, withVerification } from '../posture/reader.ts'
+import { redacted } from '../posture/redact.ts'
+import { seenIn } from '../posture/seen.ts'
+import { verifyStatus } from '../posture/verify.ts'
+import { bootId, isSame } from '../system/process-identity.ts'
 import { printableJson, statusScreen } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
@@ -17,12 +22,31 @@ export interface StatusWorld {
   readonly exit: (code: number) => void
   /** Keeps the process alive while `--watch` runs: the clock's timers do not. */
   readonly stayAlive: (path: string) => void
+  /** The boot that this host is in. */
+  readonly bootId: string | undefined
+  /** Where a verification keeps what it saw, unless the command line says otherwise. */
+  readonly seenFile: string
+  /** Waits without letting anything else run. */
+  readonly pause: (ms: number) => void
 }
 
 /** A default place. `owner`: the numeric user whose file it must be, where others could have made it. */
 export interface StatusPlace {
   readonly path: string
   readonly owner?: number
+  /** Where the service that writes there keeps its public key. */
+  readonly keyFile?: string
+}
+
+interface Options {
+  readonly json?: true
+  readonly watch?: true
+  readonly file?: string
+  readonly verify?: true
+  readonly key?: string
+  readonly seen?: string
+  readonly remote?: true
+  readonly redact?: true
 }
 
 const POLL_MS = 1000
@@ -30,12 +54,14 @@ const POLL_MS = 1000
 const HELP = `
 Exit codes:
   0  protected    1  degraded    2  exposed or offline
-  3  no file, not running, or stale
+  3  no file, not running, or stale    4  with --verify: not signed, forged, another key, or a replay
 
 Examples:
   $ enigm-dns status                      one screen, worst first
   $ enigm-dns status --watch              redrawn when something changes
   $ enigm-dns status --json | jq .state   for programs; never better than the truth
+  $ enigm-dns status --verify --key status.pub    what the holder of that key wrote, or exit code 4
+  $ enigm-dns status --redact             states and reason codes only: safe to hand to others
   $ enigm-dns status --file /run/enigm-dns/status.json
 `
 
@@ -46,23 +72,53 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     .option('--json', 'print the document as JSON')
     .option('--watch', 'print again whenever something changes')
     .option('--file <file>', 'the status file to read (default: where `run` writes it)')
+    .option('--verify', 'believe only what is signed, and was not seen in a newer version')
+    .option('--key <file>', 'with --verify: the public key (status.pub of the state directory)')
+    .option('--seen <file>', 'with --verify: where to keep what was seen, so that a replay is noticed')
+    .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not looked for here')
+    .option('--redact', 'print JSON that is safe to hand to others: states and reason codes only')
     .addHelpText('after', HELP)
-    .action((options: { readonly json?: true; readonly watch?: true; readonly file?: string }) => {
+    .action((options: Options) => {
       const places = options.file === undefined ? world.files : [{ path: options.file }]
-      if (options.watch === true) return watch(world, places, options.json === true)
-      const reading = look(world, places)
-      world.out.write(options.json === true ? `${printableJson(asJudged(reading), 2)}\n` : screen(world, reading))
+      if (options.watch === true) return watch(world, places, options)
+      const reading = look(world, places, options)
+      world.out.write(shown(world, reading, options))
       world.exit(reading.exitCode)
     })
 }
 
-function look(world: StatusWorld, places: readonly StatusPlace[]): Reading {
-  const witness = { wallMs: world.clock.wallMs(), isSame: world.isSame }
-  const readings = places.map((p) => readStatus(p.path, witness, p.owner))
+function shown(world: StatusWorld, reading: Reading, options: Options): string {
+  if (options.redact === true) return `${printableJson(redacted(asJudged(reading)), 2)}\n`
+  return options.json === true ? `${printableJson(asJudged(reading), options.watch === true ? 0 : 2)}\n` : screen(world, reading)
+}
+
+function look(world: StatusWorld, places: readonly StatusPlace[], options: Options): Reading {
+  const isSame = options.remote === true ? () => undefined : world.isSame
+  const witness = { wallMs: world.clock.wallMs(), isSame }
+  const verifying = options.verify === true || options.key !== undefined
+  const readings = places.map((p) => (verifying ? readVerified(world, p, witness, options) : readStatus(p.path, witness, p.owner)))
   const path = places.map((p) => p.path).join(', ')
   const nowhere = readings.every((r) => r.judgement === 'not-found')
   const best = mostTelling(readings) ?? { path: '', judgement: 'not-found', exitCode: 3, message: 'No place to look for a status file.' }
   return nowhere ? { ...best, path } : best
+}
+
+/** Reads a file and its signature together: what is judged is the very text that was verified. */
+function readVerified(world: StatusWorld, place: StatusPlace, witness: Witness, options: Options): Reading {
+  const first = readPlainFile(place.path, place.owner)
+  if (typeof first !== 'string') return { path: place.path, exitCode: 3, ...first }
+  const { verification, text } = verifyStatus(place.path, {
+    ...(options.key === undefined ? {} : { keyFile: options.key }),
+    ...(place.keyFile === undefined ? {} : { likelyKeyFile: place.keyFile }),
+    seen: seenIn(options.seen ?? world.seenFile),
+    bootId: options.remote === true ? undefined : world.bootId,
+    pause: world.pause,
+    text: () => {
+      const got = readPlainFile(place.path, place.owner)
+      return typeof got === 'string' ? got : undefined
+    },
+  })
+  return withVerification(judgeText(place.path, text ?? first, witness), verification)
 }
 
 function screen(world: StatusWorld, reading: Reading): string {
@@ -72,16 +128,17 @@ function screen(world: StatusWorld, reading: Reading): string {
 }
 
 /** Prints again when the document or its judgement changes; a terminal also sees the ages move. Polls: a rename is not seen by every watcher. */
-function watch(world: StatusWorld, places: readonly StatusPlace[], json: boolean): void {
-  let shown = ''
+function watch(world: StatusWorld, places: readonly StatusPlace[], options: Options): void {
+  const json = options.json === true || options.redact === true
+  let drawn = ''
   let told = ''
   const draw = () => {
-    const reading = look(world, places)
+    const reading = look(world, places, options)
     const tells = `${reading.path} ${reading.judgement} ${JSON.stringify(reading.raw)}`
-    const text = json ? `${printableJson(asJudged(reading), 0)}\n` : screen(world, reading)
+    const text = shown(world, reading, options)
     const live = world.out.isTTY === true && !json
-    if (live ? text !== shown : tells !== told) world.out.write(live ? `\u001b[H\u001b[2J${text}` : text)
-    shown = text
+    if (live ? text !== drawn : tells !== told) world.out.write(live ? `\u001b[H\u001b[2J${text}` : text)
+    drawn = text
     told = tells
     world.exit(reading.exitCode)
     world.clock.setTimer(POLL_MS, draw)
@@ -111,14 +168,19 @@ function thisWorld(): StatusWorld {
       process.exitCode = code
     },
     stayAlive,
+    bootId: bootId(),
+    seenFile: join(defaultStateDir(), 'status-seen.json'),
+    pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   }
 }
 
 /** The service's file first, then this user's own, which nobody else may have written (its directory may be a shared one). */
 export function statusPlaces(account: Account): readonly StatusPlace[] {
-  const own = defaultStatusFile({ ...account, uid: account.uid === 0 ? undefined : account.uid })
+  const plain = { ...account, uid: account.uid === 0 ? undefined : account.uid }
+  const service = { ...account, uid: 0 }
+  const own = { path: defaultStatusFile(plain), keyFile: join(defaultStateDir(plain), 'status.pub') }
   return [
-    { path: defaultStatusFile({ ...account, uid: 0 }) },
-    account.uid === undefined ? { path: own } : { path: own, owner: account.uid },
+    { path: defaultStatusFile(service), keyFile: join(defaultStateDir(service), 'status.pub') },
+    account.uid === undefined ? own : { ...own, owner: account.uid },
   ]
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
+import { quoted } from './problems.ts'
 
 /** Schemas that the configuration and the trusted set share. Every message is a clause that follows the key's path and names the mend. */
 
@@ -43,8 +44,15 @@ export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(i
     v.array(item, message),
     v.minLength(least, message),
     v.maxLength(most, message),
-    v.check((list) => new Set(list).size === list.length, 'names an item twice; keep one of them'),
+    v.check(
+      (list) => new Set(list).size === list.length,
+      ({ input }) => `names an item twice (${quoted(repeated(input))}); keep one of them`,
+    ),
   )
+}
+
+function repeated(list: unknown): unknown {
+  return Array.isArray(list) ? list.find((item, index) => list.indexOf(item) !== index) : undefined
 }
 
 /** One of a few words. */

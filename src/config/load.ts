@@ -4,6 +4,7 @@ import { asRecord, configOf, documentOf, type SetReading, setOf, withCa } from '
 import { readGuarded } from './file-safety.ts'
 import { type ListenAddress, parseListen } from './listen-address.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
+import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import type { Config, ConfigFile } from './schema.ts'
 import type { TrustedResolver } from './trusted-set.ts'
@@ -66,6 +67,9 @@ export async function checkConfig(
   const set = setRaw === undefined ? { sound: [], ids: new Set(), whole: false } : setOf(setFile, setRaw, collect)
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.map((resolver) => withCa(setFile, resolver, collect)))
+  if (found.policy !== undefined && set.whole) {
+    for (const { path, message } of contradictions(found, found.policy, resolvers)) collect({ file: configFile ?? HERE, path, message })
+  }
   if (problems.length > 0) return { problems }
 
   const caFiles = resolvers.flatMap(({ caFile }) => caFile ?? [])

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
-import { parseCidr } from './cidr.ts'
+import { allowList, parseCidr } from './cidr.ts'
 import { closed, distinct, integer, text, word } from './fields.ts'
 import { parseListen } from './listen-address.ts'
+import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { transportName } from './trusted-set.ts'
 
 const listenText = v.pipe(
@@ -23,17 +24,20 @@ const queryBlock = v.pipe(
   ),
 )
 
-/** Known to the contract, refused until the schedule behind it exists: a profile must never claim more than it does. */
-const profile = v.pipe(
-  word('off', 'jitter', 'lite', 'balanced', 'always-on'),
-  v.check((name) => name === 'off' || name === 'jitter', 'is not built yet: use off or jitter'),
-)
+/** What each hides, from whom, and at what cost: docs/shaping.md. */
+const profile = word(...SHAPING_PROFILES)
 
 const cache = v.pipe(
   closed({
     maxBytes: v.optional(integer(65_536, 68_719_476_736), 33_554_432),
     minTtlS: v.optional(integer(0, 604_800), 0),
     maxTtlS: v.optional(integer(0, 604_800), 86_400),
+    /** How long an answer may stand in past its time while no resolver has a newer one (RFC 8767); 0: never. */
+    staleMaxS: v.optional(integer(0, 86_400), 86_400),
+    /** Whether what is asked again and again is renewed shortly before it expires. */
+    prefetch: v.optional(v.boolean('must be true or false'), true),
+    /** Whether answers outlive the process: a saved cache is a record of what was asked; see docs/retention.md. */
+    persist: v.optional(word('off', 'runtime', 'disk'), 'off'),
   }),
   v.forward(
     v.partialCheck(
@@ -42,6 +46,30 @@ const cache = v.pipe(
       'must not be more than cache.maxTtlS; lower it or raise maxTtlS',
     ),
     ['minTtlS'],
+  ),
+)
+
+const zoneText = v.pipe(
+  text(253),
+  v.check(
+    (name) => /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(name),
+    'must be a name in ASCII (xn-- form), as in "home.example"; names below it are meant too',
+  ),
+)
+
+/** Answers from outside that point inside; see docs/cache.md. */
+const rebinding = closed({
+  protect: v.optional(v.boolean('must be true or false'), false),
+  allow: v.optional(distinct(zoneText, 1000, 0), []),
+  allowAddresses: v.optional(distinct(cidrText, 1000, 0), []),
+})
+
+const isLoopback = allowList(['127.0.0.0/8', '::1/128'])
+const pagePlace = v.pipe(
+  text(104),
+  v.check(
+    (place) => place.startsWith('/') || isLoopback(parseListen(place)?.address ?? ''),
+    'must be the absolute path of a Unix socket or a loopback ADDRESS:PORT, as in "127.0.0.1:9153"',
   ),
 )
 
@@ -56,17 +84,22 @@ export const configSchema = closed({
   padding: v.optional(closed({ queryBlock: v.optional(queryBlock, 128) }), {}),
   shaping: v.optional(closed({ profile: v.optional(profile, 'jitter'), jitterMs: v.optional(integer(0, 2000), 20) }), {}),
   cache: v.optional(cache, {}),
+  rebinding: v.optional(rebinding, {}),
   timeoutMs: v.optional(integer(500, 10_000), 4000),
   allowFrom: v.optional(distinct(cidrText, 1000), ['127.0.0.0/8', '::1/128']),
   workers: v.optional(integer(1, 64), 1),
   heartbeatS: v.optional(integer(1, 3600), 10),
   statusFile: v.exactOptional(text(4096)),
   stateDir: v.exactOptional(text(4096)),
+  /** What somebody asks of this installation; see docs/policy.md. */
+  policy: v.exactOptional(policySchema),
+  /** A page and Prometheus metrics for this host; off unless it is named where. */
+  page: v.exactOptional(closed({ listen: pagePlace })),
   log: v.optional(closed({ level: v.optional(word('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), 'info') }), {}),
   /** How UDP is read: one datagram a call (dgram) or many (batch). */
   udp: v.optional(word('auto', 'dgram', 'batch'), 'auto'),
   /** Which HTTP/2 client carries DoH. */
-  dohClient: v.optional(word('node', 'lean'), 'node'),
+  dohClient: v.optional(word('node', 'lean'), 'lean'),
 })
 
 /** The configuration of a file, defaults applied, paths as written. */

@@ -26,7 +26,7 @@ export async function ask(port: number, over: 'udp' | 'tcp', name: string, type:
   const wire = nameFromText(name)
   const number = TYPES[type] ?? 1
   const question = Uint8Array.of(...wire, number >> 8, number & 255, 0, 1)
-  const query = upstreamQuery({ wire: question, lower: question, type: number, class: 1 }, false)
+  const query = upstreamQuery({ lower: question, type: number, class: 1 }, false)
   setId(query, random.below(65536))
   const { reply, ms } = await (over === 'udp' ? overUdp(port, query, time) : overTcp(port, query, time))
   return { text: readable(reply, number), ms }

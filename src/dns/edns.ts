@@ -1,5 +1,5 @@
 import type { Ede } from '../errors.ts'
-import { putU16, u16 } from './octets.ts'
+import { fresh, putU16, u16 } from './octets.ts'
 import { RecordCursor, TYPE } from './records.ts'
 
 /** EDNS option codes (IANA): extended error RFC 8914, keepalive RFC 7828, padding RFC 7830. */
@@ -24,9 +24,11 @@ export interface Opt {
   readonly ede: Ede | undefined
 }
 
+const walker = new RecordCursor()
+
 /** The OPT of a message, or undefined: none, or the message is malformed before it. Never throws. */
 export function readOpt(message: Uint8Array): Opt | undefined {
-  const cursor = new RecordCursor(message)
+  const cursor = walker.start(message)
   while (cursor.next()) if (cursor.type === TYPE.OPT && cursor.section === 3) return optAt(message, cursor)
   return undefined
 }
@@ -79,7 +81,7 @@ export function withPaddedOpt(
   const keepalive = o.keepalive ? 4 : 0
   const bare = message.length + 11 + keepalive
   const padding = o.block === 0 ? 0 : (o.block - ((bare + 4) % o.block)) % o.block
-  const out = new Uint8Array(bare + (o.block === 0 ? 0 : 4 + padding))
+  const out = fresh(bare + (o.block === 0 ? 0 : 4 + padding))
   out.set(message)
   let at = message.length
   out[at + 2] = TYPE.OPT
@@ -97,4 +99,28 @@ export function withPaddedOpt(
   }
   putU16(out, 10, u16(out, 10) + 1)
   return out
+}
+
+/**
+ * A copy of `query`, which came from `withPaddedOpt`, padded to exactly `octets` instead; undefined where it does not fit, with the padding option's four octets
+ * in. Without a padding option one is added.
+ */
+export function repadded(query: Uint8Array, octets: number): Uint8Array | undefined {
+  const opt = readOpt(query)
+  if (opt === undefined || opt.end !== query.length) return undefined
+  const bare = withoutPadding(query, opt.at)
+  const padding = octets - bare - 4
+  if (padding < 0) return undefined
+  const out = new Uint8Array(octets)
+  out.set(query.subarray(0, bare))
+  putU16(out, opt.at + 9, octets - opt.at - 11)
+  putU16(out, bare, OPTION.padding)
+  putU16(out, bare + 2, padding)
+  return out
+}
+
+/** Where the padding option at the end of the OPT that starts at `optAt` (and ends the message) begins, or the end of the message. */
+function withoutPadding(message: Uint8Array, optAt: number): number {
+  for (let at = optAt + 11; at + 4 <= message.length; at += 4 + u16(message, at + 2)) if (u16(message, at) === OPTION.padding) return at
+  return message.length
 }

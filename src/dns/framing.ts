@@ -1,10 +1,10 @@
-import { HEADER_OCTETS, putU16 } from './octets.ts'
+import { fresh, HEADER_OCTETS, putU16, viewOf } from './octets.ts'
 
 const EMPTY = new Uint8Array(0)
 
 /** A message behind its two-octet length (RFC 1035 section 4.2.2; RFC 7858 section 3.3). At most 65,535 octets. */
 export function framed(message: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(message.length + 2)
+  const frame = fresh(message.length + 2)
   putU16(frame, 0, message.length)
   frame.set(message, 2)
   return frame
@@ -44,7 +44,7 @@ export class FrameReader {
       const length = (chunk[at]! << 8) | chunk[at + 1]!
       if (length < HEADER_OCTETS || length > this.#maxOctets) return false
       if (chunk.length - at - 2 < length) break
-      onFrame(chunk.subarray(at + 2, at + 2 + length))
+      onFrame(viewOf(chunk, at + 2, at + 2 + length))
       at += 2 + length
     }
     if (at < chunk.length) this.#keep(chunk, at)
@@ -64,7 +64,7 @@ export class FrameReader {
     const wanted = this.#wanted()
     if (wanted - 2 < HEADER_OCTETS || wanted - 2 > this.#maxOctets) return -1
     if (this.#rest.length < wanted) {
-      const whole = new Uint8Array(wanted)
+      const whole = fresh(wanted)
       whole.set(this.#rest.subarray(0, this.#filled))
       this.#rest = whole
     }
@@ -77,7 +77,7 @@ export class FrameReader {
   #keep(chunk: Uint8Array, at: number): void {
     const left = chunk.length - at
     const wanted = left < 2 ? 2 : 2 + ((chunk[at]! << 8) | chunk[at + 1]!)
-    this.#rest = new Uint8Array(wanted)
+    this.#rest = fresh(wanted)
     this.#rest.set(chunk.subarray(at))
     this.#filled = left
   }

@@ -1,5 +1,5 @@
 import type { Question } from '../resolve.ts'
-import { copyLower, copyOf, HEADER_OCTETS, putU16, u16 } from './octets.ts'
+import { copyLower, fresh, HEADER_OCTETS, putU16, u16 } from './octets.ts'
 import type { QueryScan } from './query-scan.ts'
 
 export function idOf(message: Uint8Array): number {
@@ -15,22 +15,19 @@ export function headerRcode(message: Uint8Array): number {
   return message[3]! & 0x0f
 }
 
-/** A private copy of the question that `scan` found in `packet`. */
+/** The question that `scan` found in `packet`. */
 export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
-  const wire = copyOf(packet, scan.questionAt, scan.questionEnd)
-  return { wire, lower: lowered(wire), type: scan.type, class: scan.class }
-}
-
-/** QTYPE and QCLASS octets must not be lowered: 0x41 may stand in them. */
-function lowered(question: Uint8Array): Uint8Array {
-  const lower = copyOf(question)
-  copyLower(question, 0, question.length - 4, lower, 0)
-  return lower
+  const lower = fresh(scan.questionEnd - scan.questionAt)
+  const name = lower.length - 4
+  copyLower(packet, scan.questionAt, name, lower, 0)
+  // Octets of QTYPE and QCLASS must not be lowered: 0x41 may stand in them.
+  for (let i = name; i < lower.length; i++) lower[i] = packet[scan.questionAt + i]!
+  return { lower, type: scan.type, class: scan.class }
 }
 
 /** The query that leaves: ID 0, RD and AD set (RFC 6840 section 5.7), the name lower-cased, no OPT yet, nothing of the client's but CD. */
 export function upstreamQuery(question: Question, checkingDisabled: boolean): Uint8Array {
-  const message = new Uint8Array(HEADER_OCTETS + question.lower.length)
+  const message = fresh(HEADER_OCTETS + question.lower.length)
   putU16(message, 2, checkingDisabled ? 0x0130 : 0x0120)
   message[5] = 1
   message.set(question.lower, HEADER_OCTETS)

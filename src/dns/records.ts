@@ -4,6 +4,8 @@ import { HEADER_OCTETS, u16, u32 } from './octets.ts'
 
 export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, AAAA: 28, DNAME: 39, OPT: 41 } as const
 
+const NOTHING = new Uint8Array(0)
+
 /** 1 answer, 2 authority, 3 additional. */
 export type Section = 1 | 2 | 3
 
@@ -12,10 +14,10 @@ export type Section = 1 | 2 | 3
  * Bounded: a record is at least 11 octets, owner names are followed at most 127 pointers back, so 64 KiB of anything takes milliseconds (RFC 9267).
  */
 export class RecordCursor {
-  readonly #message: Uint8Array
-  #at: number
+  #message: Uint8Array = NOTHING
+  #at = 0
   #section: Section = 1
-  #left: number
+  #left = 0
   malformed = false
   recordAt = 0
   type = 0
@@ -24,11 +26,19 @@ export class RecordCursor {
   rdataAt = 0
   rdLength = 0
 
-  constructor(message: Uint8Array) {
+  /** On the first record of `message`. One cursor may walk many messages, one after the other: that saves a miss five objects. */
+  constructor(message: Uint8Array = NOTHING) {
+    this.start(message)
+  }
+
+  /** Begins anew with `message`. */
+  start(message: Uint8Array): this {
     this.#message = message
+    this.#section = 1
     this.#at = message.length < HEADER_OCTETS ? 0 : u16(message, 4) === 0 ? HEADER_OCTETS : questionEnd(message)
     this.malformed = this.#at === 0 || u16(message, 4) > 1
     this.#left = this.malformed ? 0 : u16(message, 6)
+    return this
   }
 
   get section(): Section {

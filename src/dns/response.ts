@@ -2,11 +2,17 @@ import { type Ede, EnigmError, type Rcode } from '../errors.ts'
 import type { Question } from '../resolve.ts'
 import { type Opt, optAt } from './edns.ts'
 import { nameLength } from './name.ts'
-import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
+import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32, viewOf } from './octets.ts'
 import { RecordCursor, TYPE } from './records.ts'
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
 export type Kind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
+
+/** How long answers may be kept, in seconds; both from 0 to 7 days, min at most max. */
+export interface TtlClamp {
+  readonly minTtlS: number
+  readonly maxTtlS: number
+}
 
 /** A response as it will be kept: no OPT, ID 0, question lower-cased, AA clear, RA set. `rcode` is the full 12 bits. */
 export interface Accepted {
@@ -23,24 +29,31 @@ const MAX_NEGATIVE_TTL_S = 3 * 3600
 /** A TTL with the top bit set is taken as large and capped (RFC 8767 section 4): seven days. */
 const MAX_TTL_S = 7 * 86400
 
+const walker = new RecordCursor()
+
 interface Walk {
   opt: Opt | undefined
   additionalBeforeOpt: number
   lowestTtlS: number | undefined
+  /** As it stands there, no cap. */
+  highestTtlS: number
   chainTtlS: number
   hasType: boolean
+  /** There is a name that is not simply a pointer to the question's. */
+  otherNames: boolean
   negativeTtlS: number | undefined
   end: number
 }
 
 /**
  * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the records stay as they are, but for TTLs (Age subtracted, top bit
- * capped) and the OPT, which is cut off with whatever stands behind it (pointers would shift). Clears AD unless `authenticated`. Throws `reply-malformed`.
+ * capped, the clamp) and the OPT, which is cut off with whatever stands behind it (pointers would shift). Clears AD unless `authenticated`. Takes `reply` over: the
+ * result lies in its memory. Throws `reply-malformed`.
  */
 export function acceptReply(
   reply: Uint8Array,
   question: Question,
-  o: { readonly authenticated: boolean; readonly ageS: number },
+  o: { readonly authenticated: boolean; readonly ageS: number; readonly clamp: TtlClamp },
 ): Accepted {
   const walk = walkReply(reply, question.type)
   const rcode = (walk.opt === undefined ? 0 : walk.opt.extendedRcode << 4) | (reply[3]! & 0x0f)
@@ -50,14 +63,32 @@ export function acceptReply(
   wire[2] = (wire[2]! & 0x02) | 0x81
   wire[3] = (wire[3]! & (o.authenticated ? 0x3f : 0x1f)) | 0x80
   wire.set(question.lower, HEADER_OCTETS)
+  if (walk.otherNames && runsThroughTtl(wire)) throw malformed('a name runs through a TTL')
   const kind = kindOf(wire, rcode, walk.hasType)
   const whole =
     kind === 'positive' ? walk.lowestTtlS : walk.negativeTtlS === undefined ? undefined : Math.min(walk.negativeTtlS, walk.chainTtlS)
   const ttlS = whole === undefined || kind === 'failure' || kind === 'truncated' ? undefined : Math.max(0, whole - o.ageS)
   // RFC 2308 section 5: a negative answer's SOA is handed on with what is left of the negative TTL.
-  const capS = kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S)
-  rewriteTtls(wire, (own) => Math.min(capS, Math.max(0, own - o.ageS)))
+  settleTtls(wire, walk, o, kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S), ttlS !== undefined && ttlS > 0)
   return { wire, rcode, kind, ttlS, ede: walk.opt?.ede }
+}
+
+/**
+ * Writes the TTLs that clients see: less the age, at most `capS`, and inside the clamp where the answer is kept (`clamped`). Most answers need no change, which the
+ * walk has told already: this one is saved then.
+ */
+function settleTtls(
+  wire: Uint8Array,
+  walk: Walk,
+  o: { readonly ageS: number; readonly clamp: TtlClamp },
+  capS: number,
+  clamped: boolean,
+): void {
+  const { ageS } = o
+  const lowS = clamped ? o.clamp.minTtlS : 0
+  const highS = clamped ? o.clamp.maxTtlS : MAX_TTL_S
+  if (ageS === 0 && walk.highestTtlS <= Math.min(capS, highS) && (walk.lowestTtlS ?? lowS) >= lowS) return
+  rewriteTtls(wire, (own) => Math.max(lowS, Math.min(highS, capS, Math.max(0, own - ageS))))
 }
 
 function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): Kind {
@@ -68,13 +99,15 @@ function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): Kind {
 }
 
 function walkReply(reply: Uint8Array, qtype: number): Walk {
-  const cursor = new RecordCursor(reply)
+  const cursor = walker.start(reply)
   const walk: Walk = {
     opt: undefined,
     additionalBeforeOpt: 0,
     lowestTtlS: undefined,
+    highestTtlS: 0,
     chainTtlS: MAX_NEGATIVE_TTL_S,
     hasType: false,
+    otherNames: false,
     negativeTtlS: undefined,
     end: 0,
   }
@@ -86,7 +119,10 @@ function walkReply(reply: Uint8Array, qtype: number): Walk {
     }
     if (cursor.section === 3 && walk.opt === undefined) walk.additionalBeforeOpt++
     if (!rdataNamesHold(reply, cursor)) throw malformed('a name in a record is malformed')
-    const ttlS = cappedTtl(cursor.ttlS)
+    if (reply[cursor.recordAt] !== 0xc0 || reply[cursor.recordAt + 1] !== HEADER_OCTETS || holdsNames(cursor.type)) walk.otherNames = true
+    const rawTtlS = cursor.ttlS
+    const ttlS = cappedTtl(rawTtlS)
+    if (rawTtlS > walk.highestTtlS) walk.highestTtlS = rawTtlS
     walk.lowestTtlS = Math.min(walk.lowestTtlS ?? ttlS, ttlS)
     if (cursor.section === 1) {
       walk.chainTtlS = Math.min(walk.chainTtlS, ttlS)
@@ -131,9 +167,29 @@ function rdataNamesHold(reply: Uint8Array, cursor: RecordCursor): boolean {
   }
 }
 
+function holdsNames(type: number): boolean {
+  return type !== TYPE.A && type !== TYPE.AAAA && type <= TYPE.DNAME
+}
+
+/** No label begins with these bits (RFC 1035 section 4.1.4), and the first octet of a TTL of at most a week is 0. */
+const NO_LABEL_TTL = 0x00404040
+
+/**
+ * TTLs are written anew here and as the answer ages, so a name must not run through one: it would change, and what was followed once would be a loop the next
+ * time (found by fuzzing).
+ */
+function runsThroughTtl(wire: Uint8Array): boolean {
+  const probe = copyOf(wire)
+  const cursor = new RecordCursor(wire)
+  while (cursor.next()) putU32(probe, cursor.ttlAt, NO_LABEL_TTL)
+  const again = new RecordCursor(probe)
+  while (again.next()) if (!rdataNamesHold(probe, again)) return true
+  return again.malformed
+}
+
 function withoutOpt(reply: Uint8Array, walk: Walk): Uint8Array {
-  if (walk.opt === undefined) return copyOf(reply, 0, walk.end)
-  const wire = copyOf(reply, 0, walk.opt.at)
+  if (walk.opt === undefined) return reply.length === walk.end ? reply : viewOf(reply, 0, walk.end)
+  const wire = viewOf(reply, 0, walk.opt.at)
   putU16(wire, 10, walk.additionalBeforeOpt)
   return wire
 }
@@ -144,7 +200,7 @@ function cappedTtl(ttlS: number): number {
 
 /** Rewrites the TTL of every record of `wire` (no OPT in it) in place. */
 export function rewriteTtls(wire: Uint8Array, to: (ttlS: number) => number): void {
-  const cursor = new RecordCursor(wire)
+  const cursor = walker.start(wire)
   while (cursor.next()) putU32(wire, cursor.ttlAt, to(cappedTtl(cursor.ttlS)))
 }
 

@@ -1,9 +1,20 @@
+import { putU16, u16 } from './octets.ts'
 import { RecordCursor } from './records.ts'
 
-/** Offsets of the TTL of every record of `wire`, which has no OPT: worked out once at insert, so that a hit patches without parsing. At most 65,535 each. */
-export function ttlOffsets(wire: Uint8Array): number[] {
-  const offsets: number[] = []
-  const cursor = new RecordCursor(wire)
-  while (cursor.next()) offsets.push(cursor.ttlAt)
-  return offsets
+const walker = new RecordCursor()
+
+/** How many records the header of `wire` speaks of: the most offsets that `putTtlOffsets` writes. */
+export function recordCount(wire: Uint8Array): number {
+  return u16(wire, 6) + u16(wire, 8) + u16(wire, 10)
+}
+
+/**
+ * Writes where the TTL of every record of `wire` (no OPT in it) stands, two octets each, from `at` of `page` on, and returns how many: worked out once at insert, so
+ * that a hit patches without parsing.
+ */
+export function putTtlOffsets(wire: Uint8Array, page: Uint8Array, at: number): number {
+  const cursor = walker.start(wire)
+  let count = 0
+  while (cursor.next()) putU16(page, at + 2 * count++, cursor.ttlAt)
+  return count
 }

@@ -6,7 +6,8 @@ const FIRST_MS = 100
 const MAX_MS = 1000
 /** Who the peer is changes by somebody's hand: seldom within a second. */
 const MAX_AUTHENTICATION_MS = 5000
-const JITTER = 0.1
+/** Never sooner: once a second is a promise. */
+const JITTER = 0.02
 
 /** When the next dial may start, and with what error to answer until then. */
 export class Backoff {
@@ -20,6 +21,10 @@ export class Backoff {
   constructor(clock: Clock, random: Random) {
     this.#clock = clock
     this.#random = random
+  }
+
+  get failing(): boolean {
+    return this.#failures > 0
   }
 
   /** The error to fail with instead of dialling, or undefined: dial. */
@@ -45,7 +50,7 @@ export class Backoff {
     const doublings = this.#failures - (this.#everUp ? 2 : 1)
     const capMs = isAuthenticationFailure(error.code) ? MAX_AUTHENTICATION_MS : MAX_MS
     const delayMs = doublings < 0 ? 0 : Math.min(capMs, FIRST_MS * 2 ** Math.min(doublings, 10))
-    this.#untilMs = this.#clock.nowMs() + delayMs * (1 - (JITTER * this.#random.below(1001)) / 1000)
+    this.#untilMs = this.#clock.nowMs() + delayMs * (1 + (JITTER * this.#random.below(1001)) / 1000)
   }
 
   /** Another network: what was learnt on the last one says nothing. */

@@ -5,7 +5,7 @@ import type { Connection } from './connect.ts'
 
 /** Requests on one connection, waiting and written together. Beyond it: `overloaded`. */
 export const MAX_IN_FLIGHT = 1000
-/** An idle connection is closed after this, or earlier where the resolver says so: a closed socket tells less than one that lingers. */
+/** An idle connection is closed after this (until more or less has been learnt), or earlier where the resolver says so: a closed socket tells less than one that lingers. */
 export const IDLE_MS = 30_000
 
 /** Fewer octets than this are no sign of life: a peer that trickles single octets is as good as gone, and must not hold the others up. */
@@ -17,6 +17,14 @@ export interface Reply {
   readonly rttMs: number
   /** Seconds it had spent in an HTTP cache (RFC 8484 section 5.1). */
   readonly ageS?: number
+  /** Whether it came back padded, where the carrier has looked. */
+  readonly padded?: boolean
+}
+
+/** A request that was sent, or waits to be. */
+export interface Sent {
+  /** Takes it back: its ticket is not called any more. Any number of times. */
+  cancel(): void
 }
 
 /** `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly was not (RFC 9113 section 8.7). */
@@ -50,18 +58,37 @@ export interface Carrier<P extends Protection = Protection> {
   readonly idleMs: number
   /** Since when something written has met silence; undefined while nothing is owed or the peer was heard since. Boot time. */
   readonly silentSinceMs: number | undefined
-  /** Copies `request`. Returns a function that takes it back: its ticket is not called any more. */
-  send(request: Uint8Array, ticket: Ticket): () => void
-  /** Asks for a sign of life where the protocol has a way to. */
-  probe(): void
+  /** `request` must not change until its ticket is called. */
+  send(request: Uint8Array, ticket: Ticket): Sent
+  /** Asks for a sign of life; false where the protocol has no way to. */
+  probe(): boolean
   /** Closes at once. What is in flight is `lost`. No `down` follows. */
   destroy(error: EnigmError): void
+  /** Only where `CarrierTools.paced` asked for it and the protocol can. */
+  readonly cells?: Cells | undefined
+}
+
+/**
+ * Records of one size, each written when it is told and never by the carrier's own will: `send` writes the first record of a request, in the same turn for
+ * any request. Requests are as long as `octets` says, so that they fill their records.
+ */
+export interface Cells {
+  /** Whether `send` would write a record now: the last one has left, the peer takes more, nothing is unfinished. */
+  readonly ready: boolean
+  /** The request sent last has records to come; nothing else can be sent before they are. */
+  readonly unfinished: boolean
+  /** Octets of a request that fills `records` records. */
+  octets(records: number): number
+  /** Writes the next record of the unfinished request, unless the last one has not left yet. */
+  more(): void
 }
 
 export interface CarrierTools {
   readonly clock: Clock
   readonly random: Random
   readonly watcher: Watcher
+  /** Whoever sends keeps a schedule: records of one size, and nothing written but on `send` and `more`. */
+  readonly paced?: boolean
 }
 
 /** Keeps `silentSinceMs`. */
@@ -88,12 +115,14 @@ export class Pulse {
 }
 
 /** Fails a ticket that never got onto the wire; later, so that `send` has returned by then. */
-export function refuse(ticket: Ticket, error: EnigmError, loss: 'final' | 'refused'): () => void {
+export function refuse(ticket: Ticket, error: EnigmError, loss: 'final' | 'refused'): Sent {
   let taken = true
   queueMicrotask(() => {
     if (taken) ticket.failed(error, loss)
   })
-  return () => {
-    taken = false
+  return {
+    cancel() {
+      taken = false
+    },
   }
 }

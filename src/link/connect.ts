@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Authenticated, Protection, Transport } from '../resolve.ts'
+import type { DialPace } from './dial-pace.ts'
 import { type Endpoint, interleaved, portOf, type StrictEndpoint } from './endpoint.ts'
 import { handshake } from './handshake.ts'
 import { race } from './race.ts'
@@ -26,6 +27,9 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
   /** Tried first: the address that worked last (RFC 8305 section 4). */
   readonly first?: string | undefined
+  readonly pace?: DialPace
+  /** How one address is dialled; replaced where there is no network. */
+  readonly handshake?: typeof handshake
 }
 
 /**
@@ -35,7 +39,7 @@ export interface ConnectOptions {
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>
 export async function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection> {
-  const { clock, sessions, signal, first } = options
+  const { clock, sessions, signal, first, pace, handshake: dial = handshake } = options
   const port = portOf(endpoint, transport)
   if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
   const order = interleaved(endpoint.addresses)
@@ -44,10 +48,10 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
   return race(
     addresses,
     (address, onTcp) => {
-      const attempt = handshake({ endpoint, transport, sessions }, address, port, onTcp)
+      const attempt = dial({ endpoint, transport, sessions }, address, port, onTcp)
       const done = async (): Promise<Connection> => ({ ...(await attempt.result), address, handshakeMs: clock.nowMs() - startMs })
       return { ...attempt, result: done() }
     },
-    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) },
+    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace?.turnInMs() ?? 0, ...(signal === undefined ? {} : { signal }) },
   )
 }

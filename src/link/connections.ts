@@ -1,49 +1,10 @@
-import type { Clock, Random } from '../clock.ts'
-import { asEnigmError, EnigmError } from '../errors.ts'
-import type { Emit } from '../events.ts'
-import type { Protection, Transport } from '../resolve.ts'
-import { Backoff } from './backoff.ts'
-import type { Carrier, CarrierTools } from './carrier.ts'
+import type { Deadlines } from '../deadlines.ts'
+import { EnigmError } from '../errors.ts'
+import type { Protection } from '../resolve.ts'
 import type { Connection } from './connect.ts'
-import type { Deadline, Deadlines } from './deadlines.ts'
-import { Suspicion } from './suspicion.ts'
-
-/** How to dial, what runs on a connection, and how to forget. */
-export interface Wiring<P extends Protection> {
-  readonly resolver: string
-  readonly transport: Transport
-  /** Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try first. */
-  dial(signal: AbortSignal, first: string | undefined): Promise<Connection<P>>
-  carry(connection: Connection<P>, tools: CarrierTools): Carrier<P>
-  forgetSessions(): void
-}
-
-export interface KeeperTools {
-  readonly clock: Clock
-  readonly random: Random
-  readonly emit: Emit
-}
-
-/** Told when `current` is there (again), or when a dial failed. */
-export interface Owner {
-  ready(): void
-  dialFailed(error: EnigmError): void
-}
-
-/** A connection and what is thought of it. */
-export interface Kept<P extends Protection> {
-  readonly carrier: Carrier<P>
-  /** Written to, and silent. */
-  suspect: boolean
-  /** Takes no more, whatever it says. */
-  leaving: boolean
-  gone: boolean
-  answered: boolean
-  probed: boolean
-  idleSinceMs: number
-  watch: Deadline | undefined
-  watchMs: number
-}
+import { Dialler } from './dialler.ts'
+import { Experience } from './experience.ts'
+import { type KeeperTools, type Kept, newlyKept, type Owner, type Wiring } from './kept.ts'
 
 /** The connections of one link: at most one takes new queries, at most one is being dialled; others only finish what they owe. */
 export class Connections<P extends Protection> {
@@ -52,111 +13,122 @@ export class Connections<P extends Protection> {
   readonly #tools: KeeperTools
   readonly #deadlines: Deadlines
   readonly #owner: Owner
-  readonly #backoff: Backoff
-  readonly #suspicion = new Suspicion()
+  readonly #dialler: Dialler<P>
+  readonly #experience: Experience
   readonly #all = new Set<Kept<P>>()
-  #dial: AbortController | undefined
-  #lastAddress: string | undefined
+  /** The one in whose place the dial under way puts another if it goes on being silent. */
+  #hedging: Kept<P> | undefined
+  /** Asked lately: worth a dial before anybody asks. */
+  #inUse = false
 
   constructor(wiring: Wiring<P>, tools: KeeperTools, deadlines: Deadlines, owner: Owner) {
     this.#wiring = wiring
     this.#tools = tools
     this.#deadlines = deadlines
     this.#owner = owner
-    this.#backoff = new Backoff(tools.clock, tools.random)
+    this.#dialler = new Dialler(wiring, tools, {
+      up: (connection) => this.#up(connection),
+      dialFailed: (error) => {
+        this.#hedging = undefined
+        owner.dialFailed(error)
+      },
+    })
+    this.#experience = new Experience(tools.clock)
   }
 
   /** Sees to it that a dial is under way; the last error instead while backing off. */
   dial(): EnigmError | undefined {
-    if (this.#dial !== undefined) return undefined
-    const refusal = this.#backoff.refusal()
-    if (refusal === undefined) this.#startDial()
-    return refusal
+    this.#inUse = true
+    return this.#dialler.dial()
   }
 
   /** Something was written on it: from now on silence counts. */
   sent(kept: Kept<P>): void {
-    this.#watch(kept, (kept.carrier.silentSinceMs ?? this.#tools.clock.nowMs()) + this.#suspicion.afterMs / 2)
+    const { silentSinceMs, inFlight } = kept.carrier
+    const sinceMs = silentSinceMs ?? this.#tools.clock.nowMs()
+    if (inFlight === 1) kept.rustedMs = sinceMs - kept.idleSinceMs
+    this.#inUse = true
+    this.#watch(kept, sinceMs + this.#experience.suspicion.hedgeMs)
   }
 
   answered(kept: Kept<P>, rttMs: number): void {
     kept.answered = true
-    this.#backoff.answered()
-    this.#suspicion.measured(rttMs)
+    this.#dialler.backoff.answered()
+    this.#experience.answered(kept, rttMs)
+    const { outrun } = kept
+    if (outrun === undefined) return
+    kept.outrun = undefined
+    if (!outrun.suspect || outrun.gone) return
+    outrun.overdue = true
+    this.#owner.ready()
   }
 
-  /** Drops all and forgets what was learnt on the last network. `wanted`: somebody waits for the dial that this ends. */
-  renew(wanted: boolean): void {
+  /** Drops all and forgets what was learnt on the last path. A link that was in use is dialled at once if somebody waits (`wanted`), soon if nobody does and `online`. */
+  renew(wanted: boolean, online: boolean): void {
     this.#wiring.forgetSessions()
-    this.#backoff.reset()
-    this.#lastAddress = undefined
+    this.#dialler.anotherPath()
+    this.#experience.anotherPath()
     const error = new EnigmError('connection-lost', 'the network changed')
-    this.#dial?.abort(error)
-    this.#dial = undefined
-    if (wanted) this.#startDial()
+    this.#endDial(error)
+    if (wanted) this.#dialler.dial()
+    else if (online && this.#inUse) this.#dialler.dialSoon()
     for (const kept of [...this.#all]) this.#drop(kept, error)
+  }
+
+  /** What a dial failed for (a certificate's date) may be otherwise now. */
+  reconsider(): void {
+    this.#dialler.backoff.reset()
   }
 
   close(): void {
     const error = new EnigmError('closed', 'the link is closed')
-    this.#dial?.abort(error)
-    this.#dial = undefined
+    this.#endDial(error)
     for (const kept of [...this.#all]) this.#drop(kept, error)
   }
 
-  #startDial(): void {
-    const dial = new AbortController()
-    this.#dial = dial
-    this.#wiring.dial(dial.signal, this.#lastAddress).then(
-      (connection) => {
-        if (this.#dial !== dial) return void connection.socket.destroy()
-        this.#dial = undefined
-        this.#up(connection)
-      },
-      (cause: unknown) => {
-        if (this.#dial !== dial) return
-        this.#dial = undefined
-        const error = asEnigmError(cause)
-        const { resolver, transport } = this.#wiring
-        this.#backoff.failed(error)
-        this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
-        this.#owner.dialFailed(error)
-      },
-    )
+  #endDial(error: EnigmError): void {
+    this.#dialler.end(error)
+    this.#hedging = undefined
   }
 
   #up(connection: Connection<P>): void {
     const { address, protection, handshakeMs } = connection
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools
-    this.#backoff.up()
-    this.#lastAddress = address
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
     const watcher = {
       heard: () => this.#heard(kept),
       draining: () => this.#leave(kept),
       idle: () => this.#idle(kept),
       mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
-      down: (error: EnigmError) => this.#gone(kept, error),
+      down: (error: EnigmError) => this.#died(kept, error),
     }
     const carrier = this.#wiring.carry(connection, { clock, random, watcher })
     const idleSinceMs = clock.nowMs()
-    const state = { suspect: false, leaving: false, gone: false, answered: false, probed: false }
-    const kept: Kept<P> = { carrier, ...state, idleSinceMs, watch: undefined, watchMs: 0 }
+    const kept: Kept<P> = newlyKept(carrier, idleSinceMs)
     const reinstated = this.current
     this.#all.add(kept)
     this.current = kept
-    this.#watch(kept, idleSinceMs + carrier.idleMs)
-    if (reinstated !== undefined) this.#leave(reinstated)
+    this.#watch(kept, idleSinceMs + this.#experience.idleMs(kept.carrier))
+    if (reinstated !== undefined) {
+      if (reinstated === this.#hedging) {
+        reinstated.suspect = true
+        kept.outrun = reinstated
+      } else this.#leave(reinstated)
+    }
+    this.#hedging = undefined
     this.#owner.ready()
   }
 
   /** A suspect that speaks was only slow: it is good again, unless another has taken its place. */
   #heard(kept: Kept<P>): void {
     kept.probed = false
+    kept.hedged = false
+    if (this.#hedging === kept) this.#endDial(new EnigmError('closed', 'the other connection spoke'))
     if (!kept.suspect) return
+    this.#experience.spoke(kept)
     kept.suspect = false
-    this.#suspicion.falseAlarm()
+    kept.overdue = false
     if (this.current !== undefined || kept.leaving) this.#leave(kept)
     else {
       this.current = kept
@@ -168,9 +140,9 @@ export class Connections<P extends Protection> {
     const nowMs = this.#tools.clock.nowMs()
     kept.idleSinceMs = nowMs
     // Of a suspect, its queries were answered elsewhere. Whether it would have spoken is worth a moment: it tells slow from dead.
-    if (kept.suspect) this.#watch(kept, nowMs + this.#suspicion.afterMs)
+    if (kept.suspect) this.#watch(kept, nowMs + this.#experience.suspicion.afterMs)
     else if (kept.leaving) this.#leave(kept)
-    else this.#watch(kept, nowMs + kept.carrier.idleMs)
+    else this.#watch(kept, nowMs + this.#experience.idleMs(kept.carrier))
   }
 
   /** Takes no more; closes when nothing is owed. */
@@ -183,6 +155,8 @@ export class Connections<P extends Protection> {
   /** New queries go elsewhere, and those under way are asked there once more; this one may still answer. */
   #suspect(kept: Kept<P>): void {
     kept.suspect = true
+    kept.overdue = true
+    this.#hedging = undefined
     if (this.current === kept) this.current = undefined
     if (this.current !== undefined) this.#owner.ready()
     else this.dial()
@@ -194,14 +168,20 @@ export class Connections<P extends Protection> {
     kept.carrier.destroy(error)
   }
 
+  #died(kept: Kept<P>, error: EnigmError): void {
+    if (kept.gone) return
+    if (!kept.suspect && kept.carrier.inFlight === 0) this.#inUse = false
+    this.#experience.died(kept, error, this.#tools.clock.nowMs())
+    this.#gone(kept, error)
+  }
+
   #gone(kept: Kept<P>, error: EnigmError): void {
     if (kept.gone) return
-    if (kept.suspect) this.#suspicion.confirmed()
     kept.gone = true
     this.#all.delete(kept)
     if (this.current === kept) this.current = undefined
     if (kept.watch !== undefined) this.#deadlines.remove(kept.watch)
-    if (!kept.answered && kept.carrier.inFlight > 0) this.#backoff.failed(error)
+    if (!kept.answered && kept.carrier.inFlight > 0) this.#dialler.backoff.failed(error)
     this.#tools.emit({ type: 'link.down', resolver: this.#wiring.resolver, transport: this.#wiring.transport, code: error.code })
   }
 
@@ -225,23 +205,40 @@ export class Connections<P extends Protection> {
       this.#lookAtSilence(kept, nowMs)
       return
     }
-    const untilMs = kept.idleSinceMs + kept.carrier.idleMs
-    if (kept.suspect) this.#drop(kept, new EnigmError('connection-lost', 'the resolver went silent'))
-    else if (nowMs >= untilMs) this.#drop(kept, new EnigmError('closed', 'idle'))
-    else this.#watch(kept, untilMs)
+    const untilMs = kept.idleSinceMs + this.#experience.idleMs(kept.carrier)
+    if (kept.suspect) {
+      const error = new EnigmError('connection-lost', 'the resolver went silent')
+      this.#experience.died(kept, error, nowMs)
+      this.#drop(kept, error)
+    } else if (nowMs < untilMs) this.#watch(kept, untilMs)
+    else {
+      this.#inUse = false
+      this.#drop(kept, new EnigmError('closed', 'idle'))
+    }
   }
 
-  /** At half time it asks for a sign of life where the protocol has one; at full time the connection is suspect. */
+  /** After the p95: a sign of life where the protocol has one, and where none comes, or none can, a second connection. At full time the connection is suspect. */
   #lookAtSilence(kept: Kept<P>, nowMs: number): void {
     const { silentSinceMs } = kept.carrier
-    if (kept.suspect || silentSinceMs === undefined) return
-    const { afterMs } = this.#suspicion
-    if (nowMs >= silentSinceMs + afterMs) this.#suspect(kept)
-    else if (nowMs < silentSinceMs + afterMs / 2) this.#watch(kept, silentSinceMs + afterMs / 2)
-    else {
-      if (!kept.probed) kept.carrier.probe()
+    if (kept.overdue || silentSinceMs === undefined) return
+    const { afterMs, hedgeMs } = this.#experience.suspicion
+    const silentMs = nowMs - silentSinceMs
+    if (silentMs >= afterMs) this.#suspect(kept)
+    else if (silentMs < hedgeMs) this.#watch(kept, silentSinceMs + hedgeMs)
+    else if (!kept.suspect && !kept.probed && kept.carrier.probe()) {
       kept.probed = true
+      this.#watch(kept, Math.min(silentSinceMs + afterMs, nowMs + this.#experience.suspicion.pongMs))
+    } else {
+      if (!kept.suspect) this.#hedge(kept)
       this.#watch(kept, silentSinceMs + afterMs)
     }
+  }
+
+  /** One that has come up just now is not doubted: a name may be slow. */
+  #hedge(kept: Kept<P>): void {
+    if (kept !== this.current || !kept.answered || this.#dialler.underWay || !this.#experience.budget.take()) return
+    kept.hedged = true
+    this.#hedging = kept
+    if (this.dial() !== undefined) this.#hedging = undefined
   }
 }

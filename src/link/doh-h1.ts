@@ -9,6 +9,7 @@ import {
   MAX_IN_FLIGHT,
   Pulse,
   refuse,
+  type Sent,
   SIGN_OF_LIFE_OCTETS,
   type Ticket,
   type Watcher,
@@ -74,17 +75,19 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     return this.#pulse.silentSinceMs
   }
 
-  send(request: Uint8Array, ticket: Ticket): () => void {
+  send(request: Uint8Array, ticket: Ticket): Sent {
     if (this.#dead) return refuse(ticket, new EnigmError('connection-lost', 'the connection is closed'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const slot = { request: new Uint8Array(request), ticket }
+    const slot = { request, ticket }
     this.#queue.add(slot)
     this.#next()
-    return () => this.#cancel(slot)
+    return { cancel: () => this.#cancel(slot) }
   }
 
   /** HTTP/1.1 has no ping. */
-  probe(): void {}
+  probe(): boolean {
+    return false
+  }
 
   destroy(error: EnigmError): void {
     if (this.#dead) return

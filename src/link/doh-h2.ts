@@ -9,6 +9,7 @@ import {
   MAX_IN_FLIGHT,
   Pulse,
   refuse,
+  type Sent,
   SIGN_OF_LIFE_OCTETS,
   type Ticket,
   type Watcher,
@@ -70,18 +71,18 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
     return this.#pulse.silentSinceMs
   }
 
-  send(request: Uint8Array, ticket: Ticket): () => void {
+  send(request: Uint8Array, ticket: Ticket): Sent {
     if (this.#dead || this.#draining) return refuse(ticket, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const slot: Slot = { request: new Uint8Array(request), body: dohRequest(request), ticket, stream: undefined, sentMs: 0 }
+    const slot: Slot = { request, body: dohRequest(request), ticket, stream: undefined, sentMs: 0 }
     this.#queue.add(slot)
     this.#pump()
-    return () => this.#cancel(slot)
+    return { cancel: () => this.#cancel(slot) }
   }
 
-  probe(): void {
-    if (this.#dead || this.#session.destroyed) return
-    this.#session.ping((error) => {
+  probe(): boolean {
+    if (this.#dead || this.#session.destroyed) return false
+    return this.#session.ping((error) => {
       if (error === null && !this.#dead) this.#pulse.heard()
     })
   }

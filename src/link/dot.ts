@@ -2,6 +2,7 @@ import type { Clock, Random } from '../clock.ts'
 import { readOpt } from '../dns/edns.ts'
 import { FrameReader } from '../dns/framing.ts'
 import { idOf, isReplyTo, setId } from '../dns/message.ts'
+import { putU16 } from '../dns/octets.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
 import {
@@ -11,28 +12,41 @@ import {
   MAX_IN_FLIGHT,
   Pulse,
   refuse,
+  type Sent,
   SIGN_OF_LIFE_OCTETS,
   type Ticket,
   type Watcher,
 } from './carrier.ts'
 import type { Connection } from './connect.ts'
+import { DotCells } from './dot-cells.ts'
 
 /** IDs of requests that were taken back and may still be answered: neither used again soon nor counted as a mismatch. */
 const MAX_ABANDONED = 4096
 const MIN_MESSAGE_OCTETS = 12
 
-interface Slot {
-  /** The request behind its length, under the ID of this connection. */
-  readonly framed: Buffer
+/** One request under the ID that it has on this connection. A class, so that taking it back costs no closure. */
+class Slot implements Sent {
+  readonly id: number
   readonly request: Uint8Array
-  readonly requestId: number
   readonly ticket: Ticket
-  sentMs: number
+  readonly #cancel: (slot: Slot) => void
+  sentMs = 0
+
+  constructor(id: number, request: Uint8Array, ticket: Ticket, cancel: (slot: Slot) => void) {
+    this.id = id
+    this.request = request
+    this.ticket = ticket
+    this.#cancel = cancel
+  }
+  cancel(): void {
+    this.#cancel(this)
+  }
 }
 
 /** DNS over TLS (RFC 7858) on one connection: pipelined, replies in any order (RFC 7766 sections 6.2.1.1 and 7). */
 export class DotCarrier<P extends Protection> implements Carrier<P> {
   readonly connection: Connection<P>
+  readonly cells: DotCells | undefined
   readonly #clock: Clock
   readonly #random: Random
   readonly #watcher: Watcher
@@ -40,12 +54,16 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
   readonly #slots = new Map<number, Slot>()
   readonly #abandoned = new Set<number>()
   readonly #frames = new FrameReader()
-  #unwritten: number[] = []
+  readonly #cancel = (slot: Slot) => this.#takeBack(slot)
+  readonly #turn = () => this.#write()
+  readonly #take = (frame: Uint8Array) => this.#onReply(frame)
+  #unwritten: Slot[] = []
   #idleMs = IDLE_MS
   #dead = false
 
-  constructor(connection: Connection<P>, { clock, random, watcher }: CarrierTools) {
+  constructor(connection: Connection<P>, { clock, random, watcher, paced }: CarrierTools) {
     this.connection = connection
+    this.cells = paced === true ? new DotCells(connection.socket) : undefined
     this.#clock = clock
     this.#random = random
     this.#watcher = watcher
@@ -67,23 +85,23 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
     return this.#pulse.silentSinceMs
   }
 
-  send(request: Uint8Array, ticket: Ticket): () => void {
+  send(request: Uint8Array, ticket: Ticket): Sent {
     if (this.#dead) return refuse(ticket, new EnigmError('connection-lost', 'the connection is closed'), 'refused')
     if (this.#slots.size >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
     const id = this.#freeId()
-    const framed = Buffer.allocUnsafe(request.length + 2)
-    framed.writeUInt16BE(request.length)
-    framed.set(request, 2)
-    const own = framed.subarray(2)
-    setId(own, id)
-    const slot: Slot = { framed, request: own, requestId: idOf(request), ticket, sentMs: 0 }
+    const slot = new Slot(id, request, ticket, this.#cancel)
     this.#slots.set(id, slot)
-    if (this.#unwritten.push(id) === 1) setImmediate(() => this.#write())
-    return () => this.#cancel(id, slot)
+    if (this.#unwritten.push(slot) === 1) {
+      if (this.cells === undefined) setImmediate(this.#turn)
+      else this.#write()
+    }
+    return slot
   }
 
   /** DNS has no ping; a query of our own making would be one more thing to see. */
-  probe(): void {}
+  probe(): boolean {
+    return false
+  }
 
   destroy(error: EnigmError): void {
     if (this.#dead) return
@@ -102,26 +120,35 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
 
   /** All queries of one turn in one write, so in one TLS record as long as they fit: fewer records to send, and fewer to count. */
   #write(): void {
-    const ids = this.#unwritten
+    const slots = this.#unwritten
     this.#unwritten = []
     if (this.#dead) return
     const nowMs = this.#clock.nowMs()
-    const parts: Buffer[] = []
-    for (const id of ids) {
-      const slot = this.#slots.get(id)
-      if (slot === undefined) continue
+    let octets = 0
+    for (const slot of slots) {
+      if (this.#slots.get(slot.id) !== slot) continue
       slot.sentMs = nowMs
-      parts.push(slot.framed)
+      octets += slot.request.length + 2
     }
-    if (parts.length === 0) return
+    if (octets === 0) return
+    const out = Buffer.allocUnsafe(octets)
+    let at = 0
+    for (const { sentMs, request, id } of slots) {
+      if (sentMs === 0) continue
+      putU16(out, at, request.length)
+      out.set(request, at + 2)
+      putU16(out, at + 2, id)
+      at += request.length + 2
+    }
     this.#pulse.wrote()
-    this.connection.socket.write(parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts))
+    if (this.cells === undefined) this.connection.socket.write(out)
+    else this.cells.write(out)
   }
 
   #onData(chunk: Uint8Array): void {
     if (this.#dead) return
     if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
-    if (this.#frames.push(chunk, (frame) => this.#onReply(frame))) return
+    if (this.#frames.push(chunk, this.#take)) return
     this.#die(new EnigmError('reply-malformed', 'the resolver sent a length that cannot be'))
   }
 
@@ -135,25 +162,24 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
       return
     }
     this.#slots.delete(id)
-    const wire = new Uint8Array(frame)
-    setId(wire, slot.requestId)
-    slot.ticket.answered({ wire, rttMs: this.#clock.nowMs() - slot.sentMs })
-    this.#learnKeepalive(wire)
+    // The chunk is ours and read once: the reply stays where it lies.
+    setId(frame, idOf(slot.request))
+    const opt = readOpt(frame)
+    slot.ticket.answered({ wire: frame, rttMs: this.#clock.nowMs() - slot.sentMs, padded: opt?.padded === true })
+    if (opt?.keepaliveMs !== undefined) this.#learnKeepalive(opt.keepaliveMs)
     this.#rest()
   }
 
   /** RFC 7828 section 3.3: after the time that the server names an idle connection is closed; 0 means as soon as nothing is owed. */
-  #learnKeepalive(reply: Uint8Array): void {
-    const keepaliveMs = readOpt(reply)?.keepaliveMs
-    if (keepaliveMs === undefined) return
+  #learnKeepalive(keepaliveMs: number): void {
     this.#idleMs = Math.min(keepaliveMs, IDLE_MS)
     if (keepaliveMs === 0) this.#watcher.draining()
   }
 
-  #cancel(id: number, slot: Slot): void {
-    if (this.#slots.get(id) !== slot) return
-    this.#slots.delete(id)
-    if (slot.sentMs !== 0) this.#abandon(id)
+  #takeBack(slot: Slot): void {
+    if (this.#slots.get(slot.id) !== slot) return
+    this.#slots.delete(slot.id)
+    if (slot.sentMs !== 0) this.#abandon(slot.id)
     this.#rest()
   }
 

@@ -4,7 +4,11 @@ import { dialFault, tellingFault } from './tls-faults.ts'
 
 /** RFC 8305 section 5, the recommended connection attempt delay. */
 const STAGGER_MS = 250
-/** Once every address has been tried and none has said a word, one more attempt a second: a dark resolver is found within that of its return. */
+/**
+ * Once every address has been tried and none has said a word, one more attempt after this, then one a second: a SYN that a network in the making lost would be sent
+ * again by the kernel only after a second, and a dark resolver is found within that of its return.
+ */
+const FIRST_AGAIN_MS = 350
 const AGAIN_MS = 1000
 
 /** One address being tried. */
@@ -19,6 +23,15 @@ export interface Attempt<T> {
 /** `progress` is to be called when TCP is up. */
 export type StartAttempt<T> = (address: string, progress: () => void) => Attempt<T>
 
+export interface RaceOptions {
+  readonly clock: Clock
+  readonly timeoutMs: number
+  /** Asked before each attempt: 0, or how long to wait before asking again. */
+  readonly turnInMs?: () => number
+  /** Aborts with its reason. */
+  readonly signal?: AbortSignal
+}
+
 /**
  * Happy eyeballs (RFC 8305) over pinned addresses. The first to finish its TLS handshake wins, not the first TCP connection: an address behind which TCP
  * answers but TLS does not (a middlebox, a broken anycast site, a wrong certificate) must not decide for the others. So that this does not cost a second
@@ -27,7 +40,7 @@ export type StartAttempt<T> = (address: string, progress: () => void) => Attempt
 export function race<T>(
   addresses: readonly string[],
   start: StartAttempt<T>,
-  { clock, timeoutMs, signal }: { readonly clock: Clock; readonly timeoutMs: number; readonly signal?: AbortSignal },
+  { clock, timeoutMs, turnInMs = () => 0, signal }: RaceOptions,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const live = new Set<Attempt<T>>()
@@ -52,12 +65,19 @@ export function race<T>(
 
     const arm = () => {
       stagger?.cancel()
-      stagger = clock.setTimer(started < addresses.length ? STAGGER_MS : AGAIN_MS, next)
+      const round = started - addresses.length
+      stagger = clock.setTimer(round < 0 ? STAGGER_MS : round === 0 ? FIRST_AGAIN_MS : AGAIN_MS, next)
     }
     const next = () => {
       if (started >= addresses.length && [...live].some((a) => a.heard())) return
       const address = addresses[started % addresses.length]
       if (address === undefined) return lose(new EnigmError('connect-failed', 'there is no address to dial'))
+      const waitMs = turnInMs()
+      if (waitMs > 0) {
+        stagger?.cancel()
+        stagger = clock.setTimer(waitMs, next)
+        return
+      }
       started++
       const attempt = begun(start, address, arm)
       if (attempt instanceof EnigmError) return lose(attempt)

@@ -1,13 +1,27 @@
-/** A silence this long is suspicious: a peer that has vanished is noticed, and a new connection dialled, within 300 ms + 3 RTT. */
-const FLOOR_MS = 300
+/** A silence this long is suspicious: a peer that has vanished is noticed, and a new connection dialled, within 300 ms + 3 RTT (timers fall due 8 ms late). */
+const FLOOR_MS = 270
 /** Where false alarms have shown that this resolver thinks longer (a cold name over DoT, which has no ping), up to here. */
 const CAREFUL_FLOOR_MS = 1200
 const RTTS = 2
 /** RFC 6298: alpha. */
 const GAIN = 1 / 8
 
-/** How long something written may meet silence before the connection is taken for dead, learnt from what came back. */
+/** Round trips remembered for the p95. */
+const WINDOW = 64
+/** With fewer of them nothing is known of the tail; after so many more it is looked at again. */
+const ENOUGH = 8
+/** Above the p95 by this factor and this much: of the slowest twentieth those that are just slower are not worth a second connection. */
+const TAIL = { factor: 1.25, ms: 5 }
+const LEAST_HEDGE_MS = 30
+const UNKNOWN_HEDGE_MS = 200
+/** A PONG takes one round trip of the path, without the resolver's work. */
+const PONG = { rtts: 1.5, ms: 10 }
+
+/** How long something written may meet silence before something is done about it, learnt from what came back. */
 export class Suspicion {
+  readonly #rtts = new Float64Array(WINDOW)
+  #measuredTimes = 0
+  #hedgeMs = UNKNOWN_HEDGE_MS
   #floorMs = FLOOR_MS
   #smoothedRttMs: number | undefined
 
@@ -16,7 +30,20 @@ export class Suspicion {
     return Math.max(this.#floorMs, RTTS * (this.#smoothedRttMs ?? 0))
   }
 
+  /** Silence after which a second connection is worth its cost: a little over the p95 of the round trips. */
+  get hedgeMs(): number {
+    return Math.min(this.#hedgeMs, this.afterMs)
+  }
+
+  /** What a PING may take. */
+  get pongMs(): number {
+    return PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#quantile(0))
+  }
+
   measured(rttMs: number): void {
+    this.#rtts[this.#measuredTimes++ % WINDOW] = rttMs
+    // Sorting costs 2 us.
+    if (this.#measuredTimes % ENOUGH === 0) this.#hedgeMs = Math.max(LEAST_HEDGE_MS, TAIL.factor * this.#quantile(0.95) + TAIL.ms)
     this.#smoothedRttMs = this.#smoothedRttMs === undefined ? rttMs : this.#smoothedRttMs + GAIN * (rttMs - this.#smoothedRttMs)
   }
 
@@ -28,5 +55,18 @@ export class Suspicion {
   /** A suspect was dead indeed. */
   confirmed(): void {
     this.#floorMs = FLOOR_MS
+  }
+
+  /** Another path: its round trips are not yet known. */
+  forget(): void {
+    this.#measuredTimes = 0
+    this.#hedgeMs = UNKNOWN_HEDGE_MS
+    this.#smoothedRttMs = undefined
+    this.#floorMs = FLOOR_MS
+  }
+
+  #quantile(q: number): number {
+    const sorted = this.#rtts.slice(0, Math.min(WINDOW, this.#measuredTimes)).sort()
+    return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
   }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Emit } from '../events.ts'
 import type { Responder, View } from '../resolve.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
+import type { Room } from './room.ts'
 
 /** A numeric address and a port; port 0 lets the kernel choose. */
 export interface Endpoint {
@@ -17,7 +18,8 @@ export interface Listener {
   readonly port: number
   readonly transport: 'udp' | 'tcp'
   /**
-   * Reads no further query, lets those in flight be answered for at most `drainMs`, then frees everything. May be called again. Never rejects.
+   * Takes the queries that have arrived by now (for half of `drainMs` at most, from clients that never stop), lets what is in flight be answered for `drainMs`,
+   * then frees everything. May be called again. Never rejects.
    * It does not keep the process alive by itself: a connection that is not read and the drain timer do not, so the caller that waits must.
    */
   close(): Promise<void>
@@ -39,6 +41,8 @@ export interface ListenOptions extends Endpoint {
   readonly reusePort?: boolean
   /** System calls that take many datagrams at once; absent: one at a time, through dgram. */
   readonly datagramCalls?: DatagramCalls | undefined
+  /** TCP connections of all listeners together; absent: each has its own limit only. */
+  readonly room?: Room
 }
 
 /** Every bound of a listener. */
@@ -59,7 +63,8 @@ export interface ListenLimits {
 
 /** The limits where none are given. RFC 7766 section 6.2.3 leaves the idle time to the server: seconds. */
 export const DEFAULT_LIMITS: ListenLimits = {
-  inFlight: 10_000,
+  // Above what the pipeline takes of one client (cache/admission.ts): its refusal says why.
+  inFlight: 12_500,
   connections: 256,
   connectionsPerClient: 64,
   inFlightPerConnection: 100,

@@ -1,3 +1,4 @@
+import { copyOf } from '../dns/octets.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
 
 /** struct mmsghdr of 64-bit Linux is 64 octets, 16 words; the offsets of its fields in words. */
@@ -83,6 +84,6 @@ export class MessageRing {
   /** A private copy of the address in slot `i`. */
   keepName(i: number): Uint8Array {
     const length = this.#words[i * WORDS + NAME_LENGTH]!
-    return Uint8Array.prototype.slice.call(this.names, i * NAME_OCTETS, i * NAME_OCTETS + length)
+    return copyOf(this.names, i * NAME_OCTETS, i * NAME_OCTETS + length)
   }
 }

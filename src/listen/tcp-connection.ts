@@ -5,6 +5,7 @@ import type { Client, View } from '../resolve.ts'
 import type { InFlight } from './in-flight.ts'
 import type { ListenLimits, ListenOptions } from './listener.ts'
 import { overloadReply } from './overload.ts'
+import { nextTurn } from './quiet.ts'
 
 const LONGEST = 65_535
 
@@ -38,6 +39,9 @@ export class TcpConnection {
   #flushing = false
   /** No further query is read: the client is done (FIN), or we are. */
   #ended = false
+  /** We are to end: what has come by now is still taken. */
+  #windingUp = false
+  #reads = 0
   #progressMs: number
   #timer: Timer
 
@@ -63,6 +67,22 @@ export class TcpConnection {
     return this.#progressMs
   }
 
+  /** Takes what the client has sent by now, answers it, then closes. */
+  windUp(): void {
+    this.#windingUp = true
+    this.#finishWhenQuiet()
+  }
+
+  /** A connection that is not read now is looked at again when it is (`#advance`). */
+  #finishWhenQuiet(): void {
+    if (this.#ended || this.#socket.isPaused()) return
+    const reads = this.#reads
+    void nextTurn().then(() => {
+      if (this.#reads === reads && !this.#socket.isPaused()) this.finish()
+      else this.#finishWhenQuiet()
+    })
+  }
+
   /** Reads no more, answers what is under way, then closes. */
   readonly finish = (): void => {
     this.#ended = true
@@ -77,6 +97,7 @@ export class TcpConnection {
   readonly #receive = (chunk: Buffer): void => {
     // After the end what still comes is read and dropped: closing over unread octets would be a reset, and cost the client its last answers.
     if (this.#ended) return
+    this.#reads++
     if (!this.#reader.push(chunk, this.#take)) this.destroy()
     else this.#advance()
   }
@@ -156,7 +177,10 @@ export class TcpConnection {
     if (next > 0) this.#backlog = this.#backlog.slice(next)
     if (this.#ended) this.#endWhenDone()
     else if (this.#backlog.length > 0 || !this.#hasRoom()) this.#socket.pause()
-    else if (this.#socket.isPaused()) this.#socket.resume()
+    else if (this.#socket.isPaused()) {
+      this.#socket.resume()
+      if (this.#windingUp) this.#finishWhenQuiet()
+    }
   }
 
   #endWhenDone(): void {

@@ -1,7 +1,12 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
+import { quiet } from './quiet.ts'
+import type { Room } from './room.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
+
+/** What one client may have of the room for all, where that is small. */
+const CLIENT_SHARE = 3 / 4
 
 /** Answers on one address or wildcard over TCP (RFC 7766). Rejects with the system's error when it cannot bind. */
 export async function listenTcp(options: ListenOptions): Promise<Listener> {
@@ -22,10 +27,14 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
 
   let closed: Promise<void> | undefined
   const close = async () => {
-    const freed = new Promise<void>((resolve) => server.close(() => resolve()))
-    clients.finish()
+    const half = options.clock.setTimer(options.drainMs / 2, () => clients.finish())
     const limit = options.clock.setTimer(options.drainMs, () => clients.destroy())
+    // Connections that the kernel has taken up for us, with queries in them, were made before the end. libuv hands over one a turn.
+    await quiet(() => clients.admitted, options.clock, options.drainMs / 2)
+    const freed = new Promise<void>((resolve) => server.close(() => resolve()))
+    clients.windUp()
     await freed
+    half.cancel()
     limit.cancel()
   }
   return {
@@ -43,14 +52,19 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
 class Clients {
   readonly #shared: TcpShared
   readonly #connections = new Map<TcpConnection, string>()
+  readonly #room: Room
   #finished = false
+  /** Connections that came so far. */
+  admitted = 0
 
   constructor(shared: TcpShared) {
     this.#shared = shared
+    this.#room = shared.options.room ?? { size: Number.MAX_SAFE_INTEGER, left: Number.MAX_SAFE_INTEGER }
   }
 
   /** Takes the connection up, or closes it: not allowed to ask, or no room and nobody idle to make some. */
   admit(socket: Socket): void {
+    this.admitted++
     socket.on('error', ignored)
     const address = socket.remoteAddress === undefined ? undefined : withoutZone(socket.remoteAddress)
     if (this.#finished || address === undefined || !this.#shared.options.allowed(address) || !this.#makeRoom(address)) {
@@ -59,7 +73,18 @@ class Clients {
     }
     const connection = new TcpConnection(socket, address, this.#shared)
     this.#connections.set(connection, address)
-    socket.on('close', () => this.#connections.delete(connection))
+    this.#room.left--
+    socket.on('close', () => this.#forget(connection))
+  }
+
+  #forget(connection: TcpConnection): void {
+    if (this.#connections.delete(connection)) this.#room.left++
+  }
+
+  /** Takes no new connection; the others end when what they hold is answered. */
+  windUp(): void {
+    this.#finished = true
+    for (const connection of this.#connections.keys()) connection.windUp()
   }
 
   finish(): void {
@@ -75,8 +100,8 @@ class Clients {
     const { connections, connectionsPerClient } = this.#shared.limits
     let own = 0
     for (const other of this.#connections.values()) if (other === address) own++
-    if (own >= connectionsPerClient) return this.#closeIdlest(address)
-    return this.#connections.size < connections || this.#closeIdlest(undefined)
+    if (own >= Math.min(connectionsPerClient, Math.ceil(this.#room.size * CLIENT_SHARE))) return this.#closeIdlest(address)
+    return (this.#connections.size < connections && this.#room.left > 0) || this.#closeIdlest(undefined)
   }
 
   /** Closes the connection that has been idle longest, of one client or of all; false if none is idle. */
@@ -88,7 +113,7 @@ class Clients {
     }
     if (idlest === undefined) return false
     idlest.destroy()
-    this.#connections.delete(idlest)
+    this.#forget(idlest)
     return true
   }
 }

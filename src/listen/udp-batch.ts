@@ -1,5 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
+import { viewOf } from '../dns/octets.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
 import { InFlight } from './in-flight.ts'
 import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
@@ -40,7 +41,7 @@ export async function listenUdpBatch(
   let closed: Promise<void> | undefined
   const close = async () => {
     // What the kernel holds was asked before the end: with several workers it can wait in a socket that this thread had no turn for yet.
-    batch.drain()
+    for (const untilMs = clock.nowMs() + drainMs / 2; batch.drain() === SLOTS * MAX_ROUNDS && clock.nowMs() < untilMs; );
     door.closing = true
     await inFlight.drained(clock, drainMs)
     batch.flush()
@@ -98,6 +99,7 @@ class Batch {
   readonly #out: MessageRing
   readonly #late: MessageRing
   #lateCount = 0
+  readonly #turn = () => this.flush()
   #flushing = false
   #ended = false
 
@@ -152,7 +154,7 @@ class Batch {
       let length = responder.now(this.#in.data, start, start + octets, out.data, at, UDP_LIMIT, this.#options.view(client))
       if (length === 0 && this.#inFlight.full) length = overloadReply(this.#in.data.subarray(start, start + octets), out.data, at)
       else if (length === 0) {
-        void this.#later(i, start, start + octets, client)
+        this.#later(i, start, start + octets, client)
         continue
       }
       if (length > 0) out.address(replies++, length, this.#in, i)
@@ -182,15 +184,13 @@ class Batch {
     return this.#options.allowed(address) ? address : ''
   }
 
-  async #later(i: number, start: number, end: number, address: string): Promise<void> {
+  #later(i: number, start: number, end: number, address: string): void {
     const name = this.#in.keepName(i)
     this.#inFlight.enter()
-    try {
-      const wire = await this.#options.responder.later(this.#in.data.subarray(start, end), { address, transport: 'udp' })
+    void this.#options.responder.later(viewOf(this.#in.data, start, end), { address, transport: 'udp' }).then((wire) => {
       if (wire !== undefined) this.#queue(wire, name)
-    } finally {
       this.#inFlight.leave()
-    }
+    }, this.#inFlight.leave)
   }
 
   #queue(wire: Uint8Array, name: Uint8Array): void {
@@ -200,7 +200,7 @@ class Batch {
     this.#late.addressTo(this.#lateCount++, wire.length, name)
     if (this.#flushing) return
     this.#flushing = true
-    setImmediate(() => this.flush())
+    setImmediate(this.#turn)
   }
 
   /** Sends the replies that were asked for. */

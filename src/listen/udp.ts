@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { overloadReply } from './overload.ts'
+import { quiet } from './quiet.ts'
 
 /** DNS flag day 2020: what passes every path unfragmented. The Responder goes lower where the client's OPT asks for it. */
 const UDP_LIMIT = 1232
@@ -24,14 +25,24 @@ export async function listenUdp(options: ListenOptions, inFlight = new InFlight(
   const { address, clock, drainMs } = options
   const socket = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true, lookup: literal } : { type: 'udp4', lookup: literal })
   const door = { closing: false }
-  socket.on('message', packetHandler(socket, options, inFlight, door))
+  let packets = 0
+  const handle = packetHandler(socket, options, inFlight, door)
+  socket.on('message', (packet, from) => {
+    packets++
+    handle(packet, from)
+  })
   const { port } = await bound(socket, options)
   growBuffers(socket)
 
   let closed: Promise<void> | undefined
   const close = async () => {
-    door.closing = true
+    inFlight.enter()
+    void quiet(() => packets, clock, drainMs / 2).then(() => {
+      door.closing = true
+      inFlight.leave()
+    })
     await inFlight.drained(clock, drainMs)
+    door.closing = true
     await new Promise<void>((resolve) => socket.close(resolve))
   }
   return {

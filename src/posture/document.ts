@@ -3,65 +3,204 @@ import * as v from 'valibot'
 /** The name and version of the status document. A reader accepts this and no other. */
 export const SCHEMA = 'enigm-dns/status/1'
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0))
-const time = v.pipe(v.string(), v.isoTimestamp())
+const is = v.description
+/** Marks what may be told to others: `x-share` in the JSON Schema, and the one list that `status --redact` goes by (redact.ts). */
+const KEEP = { 'x-share': 'keep' } as const
+const CODE = { 'x-share': 'code' } as const
+const COUNT_BY_STATE = { 'x-share': 'count-by-state' } as const
+const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), is(description))
+const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), is(description))
+const text = (description: string) => v.pipe(v.string(), is(description))
+const milliseconds = (description: string) => v.pipe(v.number(), is(description))
 
 const reason = v.object({
-  code: v.pipe(v.string(), v.description('Stable; the sentences are not.')),
-  severity: v.picklist(['info', 'warn', 'bad']),
-  message: v.string(),
-  mend: v.string(),
+  code: v.pipe(v.string(), is('Stable, from the list in docs/status.md; the sentences are not.'), v.metadata(CODE)),
+  severity: v.pipe(v.picklist(['info', 'warn', 'bad']), is('info is a remark; warn and bad need a mend.'), v.metadata(KEEP)),
+  message: text('What is so, in a sentence for a person.'),
+  mend: text('What would mend it.'),
 })
 
-const signal = v.object({
-  state: v.picklist(['ok', 'warn', 'bad', 'unknown', 'off']),
-  since: time,
-  reasons: v.pipe(v.array(reason), v.maxLength(24)),
-})
+const signal = (description: string) =>
+  v.pipe(
+    v.object({
+      state: v.pipe(
+        v.picklist(['ok', 'warn', 'bad', 'unknown', 'off']),
+        is('unknown: there is no evidence. off: nothing is configured that it would judge.'),
+        v.metadata(KEEP),
+      ),
+      since: time('When the signal took this state, by the wall clock of that moment.'),
+      reasons: v.pipe(v.array(reason), v.maxLength(24), is('Worst first, at most 24.')),
+    }),
+    is(description),
+  )
 
 const resolver = v.object({
-  id: v.string(),
-  operator: v.string(),
-  state: v.pipe(
-    v.picklist(['answering', 'idle', 'failing', 'untried']),
-    v.description('idle: its last exchange was answered, and no link is up.'),
+  id: text('As the trusted set names it.'),
+  operator: text('Who runs it, as the trusted set says.'),
+  jurisdiction: v.optional(text('Where its operator is at home, as the trusted set says.')),
+  pins: v.optional(count('How many SPKI pins the trusted set holds for it; any one of them must match.')),
+  claims: v.optional(
+    v.pipe(
+      v.record(v.string(), v.union([v.boolean(), v.string()])),
+      is('What the operator says of itself: claims, not evidence, the DNSSEC one included.'),
+    ),
   ),
-  transport: v.nullable(v.picklist(['dot', 'doh'])),
+  state: v.pipe(v.picklist(['answering', 'idle', 'failing', 'untried']), is('idle: its last exchange was answered, and no link is up.')),
+  transport: v.pipe(v.nullable(v.picklist(['dot', 'doh'])), is('Of the latest answer, else of the latest handshake.')),
   authenticated: v.pipe(
     v.nullable(v.picklist(['ca', 'ca+spki', 'no'])),
-    v.description('How the peer of the latest answer or handshake proved who it is; null: none yet.'),
+    is('How the peer of the latest answer or handshake proved who it is; null: none yet.'),
   ),
-  tlsVersion: v.nullable(v.string()),
-  resumed: v.nullable(v.boolean()),
-  padding: v.object({ sentBlock: count, repliesPadded: v.picklist(['yes', 'no', 'mixed', 'unknown']) }),
-  lastHandshakeAt: v.nullable(time),
-  lastAnswerAt: v.nullable(time),
+  tlsVersion: v.pipe(v.nullable(v.string()), is('Of that connection.')),
+  resumed: v.pipe(v.nullable(v.boolean()), is('Whether that connection resumed a session and so rests on the proof of the one before.')),
+  padding: v.pipe(
+    v.object({
+      sentBlock: count('Queries are padded to a multiple of this many octets (RFC 8467); 0: not at all.'),
+      repliesPadded: v.pipe(v.picklist(['yes', 'no', 'mixed', 'unknown']), is('Whether its latest replies, at most 30, came back padded.')),
+    }),
+    is('Padding in both directions.'),
+  ),
+  lastHandshakeAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('Of the connection above.')),
+  lastAnswerAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When it last answered anything.')),
   rttMs: v.pipe(
-    v.nullable(v.object({ p50: v.number(), p90: v.number(), p99: v.number(), samples: count })),
-    v.description('Over the latest 256 answers at most.'),
+    v.nullable(
+      v.object({
+        p50: milliseconds('Half of the answers were as fast.'),
+        p90: milliseconds('Nine in ten were as fast.'),
+        p99: milliseconds('99 in 100 were as fast.'),
+        samples: count('How many answers these figures are of.'),
+      }),
+    ),
+    is('Round trips over the latest 256 answers at most.'),
   ),
-  failures: v.pipe(v.record(v.string(), count), v.description('By error code, since the start.')),
+  failures: v.pipe(v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))), is('By error code, since the start.')),
 })
 
-/** The status document: the one source of its TypeScript type, of the reader's check, and of schema/status.schema.json. */
-export const statusDocument = v.object({
-  schema: v.literal(SCHEMA),
-  version: v.pipe(v.string(), v.description('Of the program that wrote this.')),
-  pid: v.pipe(v.number(), v.integer(), v.minValue(1)),
-  processStart: v.optional(
-    v.pipe(v.string(), v.maxLength(100), v.description('Boot and start time of the process, opaque: tells a reused pid.')),
+const rule = v.object({
+  rule: v.pipe(v.string(), is('The key of `policy` in the configuration.')),
+  verdict: v.pipe(
+    v.picklist(['met', 'not-met', 'claimed', 'cannot-tell']),
+    is('claimed: it rests on what an operator says of itself. cannot-tell: there is no evidence, or none yet.'),
+    v.metadata(KEEP),
   ),
-  startedAt: time,
-  updatedAt: time,
-  heartbeatS: v.pipe(v.number(), v.minValue(0.1), v.description('Older than three of these is stale.')),
-  state: v.picklist(['protected', 'degraded', 'exposed', 'offline']),
-  signals: v.object({ secureNameResolution: signal, protectedNetwork: signal, policyCompliance: signal, vpn: signal, service: signal }),
-  resolvers: v.array(resolver),
-  cache: v.object({ entries: count, bytes: count, maxBytes: count, hits: v.optional(count), misses: v.optional(count) }),
-  shaping: v.object({ profile: v.string(), inForce: v.picklist(['yes', 'no', 'unknown']), jitterMs: v.pipe(v.number(), v.minValue(0)) }),
+  detail: text('What was found, in a sentence.'),
+})
+
+/** The status document: the one source of its TypeScript type, of the reader's check, of what may be shared, and of schema/status.schema.json. */
+export const statusDocument = v.object({
+  schema: v.pipe(v.literal(SCHEMA), is('Name and version of this document; a reader takes no other.')),
+  version: text('Of the program that wrote this.'),
+  pid: v.pipe(v.number(), v.integer(), v.minValue(1), is('The process that wrote this.')),
+  processStart: v.optional(v.pipe(v.string(), v.maxLength(100), is('Boot and start time of the process, opaque: tells a reused pid.'))),
+  startedAt: time('When that process started.'),
+  updatedAt: time('When this was written. Written at a change of state and at each heartbeat, never because of a query.'),
+  heartbeatS: v.pipe(v.number(), v.minValue(0.1), is('Older than three of these is stale.')),
+  state: v.pipe(
+    v.picklist(['protected', 'degraded', 'exposed', 'offline']),
+    is(
+      'protected: authenticated answers flow now. degraded: they do, but something asked for does not hold. exposed: unauthenticated or cleartext. offline: nothing authenticated now.',
+    ),
+    v.metadata(KEEP),
+  ),
+  signals: v.pipe(
+    v.object({
+      secureNameResolution: signal('Whether encrypted answers of trusted resolvers flow, and how that is known.'),
+      protectedNetwork: signal('Whether this network is one that the policy names, and whether the system asks this service at all.'),
+      policyCompliance: signal('Whether the rules of the policy are met.'),
+      vpn: signal('Whether every path to a resolver leaves from a VPN interface.'),
+      service: signal('Whether the service itself runs as it should.'),
+    }),
+    is('The five signals, each with its reasons.'),
+  ),
+  proof: v.optional(
+    v.pipe(
+      v.object({
+        lastAnswerAt: v.pipe(
+          v.nullable(v.pipe(v.string(), v.isoTimestamp())),
+          is('When a resolver that had proved who it is last answered; null: never yet.'),
+        ),
+        ageS: v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), is('How old that was when this was written.')),
+      }),
+      is('The newest proof that secure name resolution works. It ages until something is asked.'),
+    ),
+  ),
+  resolvers: v.pipe(v.array(resolver), is('The trusted resolvers in use, in order, each with its evidence.'), v.metadata(COUNT_BY_STATE)),
+  cache: v.pipe(
+    v.object({
+      entries: count('Answers kept.'),
+      bytes: count('Memory that they take.'),
+      maxBytes: count('The most that they may take.'),
+      hits: v.optional(count('Queries answered from it since the start.')),
+      misses: v.optional(count('Queries that had to be asked since the start.')),
+      stale: v.optional(count('Answers past their time that stood in, since the start.')),
+      renewed: v.optional(count('Answers renewed before anybody had to wait for them, since the start.')),
+      overloaded: v.optional(count('Queries turned away because too many were under way, since the start.')),
+      rebinding: v.optional(count('Answers from outside that pointed inside and were refused, since the start.')),
+    }),
+    is('The answer cache, as sums.'),
+  ),
+  shaping: v.pipe(
+    v.object({
+      profile: text('The configured profile.'),
+      inForce: v.pipe(v.picklist(['yes', 'no', 'unknown']), is('Whether it is in force.'), v.metadata(KEEP)),
+      why: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why it is not.'))),
+      jitterMs: v.pipe(v.number(), v.minValue(0), is('The longest wait of the profile jitter.')),
+    }),
+    is('Traffic shaping. How much of the traffic was real is never told.'),
+  ),
   plaintext: v.pipe(
-    v.object({ 'captive-portal': count, 'user-exception': count }),
-    v.description('Cleartext DNS packets that left the host since the start, by cause.'),
+    v.object({
+      'captive-portal': count('To pass the login page of a network.'),
+      'user-exception': count('By an exception that the user made.'),
+    }),
+    is('Cleartext DNS packets that this service let out since the start, by cause. Under `strict` all are 0.'),
+  ),
+  bypassed: v.optional(
+    v.pipe(
+      v.object({
+        seen: v.pipe(v.picklist(['yes', 'cannot-tell']), is('Never "no": what is not seen may still be there.'), v.metadata(KEEP)),
+        atLeast: v.pipe(
+          v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))),
+          is('How many flows were seen; null: none, which proves nothing.'),
+        ),
+        looks: count('How often it was looked.'),
+        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), is('What could be looked at.')),
+      }),
+      is('What other programs send to port 53 elsewhere, past this service, as far as it can be seen since the start.'),
+    ),
+  ),
+  policy: v.optional(
+    v.pipe(
+      v.object({
+        network: v.pipe(v.nullable(v.string()), is('The name that the policy gives to this network; null: none of those that it names.')),
+        rules: v.pipe(v.array(rule), v.maxLength(64), is('Each rule in force here, with its verdict.')),
+      }),
+      is('The policy, rule by rule; absent: none is configured.'),
+    ),
+  ),
+  audit: v.optional(
+    v.pipe(
+      v.object({
+        state: v.pipe(v.picklist(['writing', 'unwritable']), is('Whether the latest entry could be written.'), v.metadata(KEEP)),
+        entries: count('Entries since the log began.'),
+        lost: count('Events that could not be written since the start.'),
+      }),
+      is('The audit log; absent: there is none.'),
+    ),
+  ),
+  running: v.optional(
+    v.pipe(
+      v.object({
+        restarts: v.pipe(
+          v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))),
+          is('Starts in this boot before this one; null: not known.'),
+        ),
+        lateMs: milliseconds('How late the latest heartbeat was: the delay of the event loop.'),
+        worstLateMs: milliseconds('The latest that one was since the start, sleeps aside.'),
+        faults: count('Internal faults that were caught since the start.'),
+      }),
+      is('How the service itself has done.'),
+    ),
   ),
 })
 

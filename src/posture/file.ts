@@ -16,8 +16,17 @@ export interface AtomicFile {
   withdraw(): void
 }
 
+/** A file that goes with the document: written before the document is in place, renamed right after it. */
+export interface Companion {
+  /** Added to the document's path. */
+  readonly suffix: string
+  /** What it holds for this text of the document. Must not throw. */
+  readonly text: (document: string) => string
+}
+
 export interface AtomicFileOptions {
   readonly path: string
+  readonly beside?: readonly Companion[]
   readonly pid: number
   readonly clock: Clock
   /** One log line; called at most once a minute however often writing fails. */
@@ -30,33 +39,31 @@ const MODE = 0o640
 const DIRECTORY_MODE = 0o755
 
 /**
- * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any moment, finds the old document or the new one.
+ * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any moment, finds the old document or the new one. Companions
+ * follow a moment later: whoever reads both reads again if they do not fit (see verify.ts).
  * No fsync: rename is atomic for every process on this host, and after a power cut a status of before the cut is worthless anyway.
  * Synchronous, because a state change must be on file before the SERVFAIL that would reveal it (measured on 3.5 kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
  */
 export function atomicFile(o: AtomicFileOptions): AtomicFile {
   const fs = o.fs ?? nodeFs
-  const temporary = `${o.path}.${o.pid}.tmp`
+  const beside = o.beside ?? []
+  const temporary = (path: string) => `${path}.${o.pid}.tmp`
+  const paths = [o.path, ...beside.map(({ suffix }) => o.path + suffix)]
+  const cleanUp = () => {
+    for (const path of paths) remove(fs, temporary(path))
+  }
   let warnedMs = Number.NEGATIVE_INFINITY
   let swept = false
 
   const attempt = (text: string) => {
     // The umask is 0077 (system/hardening.ts), and everybody on the host may read how protected it is.
-    const made = fs.mkdirSync(dirname(o.path), { recursive: true, mode: DIRECTORY_MODE })
-    if (made !== undefined) fs.chmodSync(dirname(o.path), DIRECTORY_MODE)
-    if (!swept) sweep(fs, o.path)
+    if (made(fs, dirname(o.path))) fs.chmodSync(dirname(o.path), DIRECTORY_MODE)
+    if (!swept) for (const path of paths) sweep(fs, path)
     swept = true
-    remove(fs, temporary)
-    // 'wx' never follows a link that somebody laid in a shared directory.
-    const fd = fs.openSync(temporary, 'wx', MODE)
-    try {
-      fs.fchmodSync(fd, MODE)
-      const bytes = Buffer.from(text)
-      for (let done = 0; done < bytes.length; ) done += fs.writeSync(fd, bytes, done)
-    } finally {
-      fs.closeSync(fd)
-    }
-    fs.renameSync(temporary, o.path)
+    cleanUp()
+    const texts = [text, ...beside.map((companion) => companion.text(text))]
+    for (const [i, path] of paths.entries()) writeNew(fs, temporary(path), texts[i] ?? '')
+    for (const path of paths) fs.renameSync(temporary(path), path)
   }
 
   return {
@@ -65,7 +72,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
         attempt(text)
         return true
       } catch (error) {
-        remove(fs, temporary)
+        cleanUp()
         if (o.clock.nowMs() - warnedMs >= WARN_EVERY_MS) {
           warnedMs = o.clock.nowMs()
           o.warn(`the status file cannot be written (${codeOf(error)}): ${o.path}`)
@@ -73,7 +80,39 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
         return false
       }
     },
-    withdraw: () => remove(fs, o.path),
+    withdraw() {
+      for (const path of paths) remove(fs, path)
+    },
+  }
+}
+
+function writeNew(fs: FileSystem, path: string, text: string): void {
+  // 'wx' never follows a link that somebody laid in a shared directory.
+  const fd = fs.openSync(path, 'wx', MODE)
+  try {
+    fs.fchmodSync(fd, MODE)
+    const bytes = Buffer.from(text)
+    for (let done = 0; done < bytes.length; ) done += fs.writeSync(fd, bytes, done)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/**
+ * Makes a directory and those above it; false if it was there. Not `recursive`: under /proc, where mkdir says ENOENT whatever is above, Node 20's makes the same two
+ * calls for ever.
+ */
+function made(fs: FileSystem, directory: string): boolean {
+  try {
+    fs.mkdirSync(directory, { mode: DIRECTORY_MODE })
+    return true
+  } catch (error) {
+    const code = codeOf(error)
+    // Whether it is a directory shows when a file is opened in it.
+    if (code === 'EEXIST') return false
+    if (code !== 'ENOENT' || dirname(directory) === directory || !made(fs, dirname(directory))) throw error
+    fs.mkdirSync(directory, { mode: DIRECTORY_MODE })
+    return true
   }
 }
 

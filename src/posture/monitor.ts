@@ -1,10 +1,13 @@
 import type { Clock, Timer } from '../clock.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { StatusDocument } from './document.ts'
 import type { AtomicFile } from './file.ts'
+import { failClosed, type RuleVerdict, ruleVerdicts } from './policy.ts'
 import { reduce } from './reduce.ts'
-import { type Facts, report, type Writer } from './report.ts'
-import { judge, type Signals, type TopState, type Verdict } from './signals.ts'
+import { type Beat, type Facts, report, type Writer } from './report.ts'
+import { sameAnswers } from './same-answers.ts'
+import { ASLEEP_MS, judge, type Signals, type TopState, type Verdict } from './signals.ts'
 import { initialState, type PostureSetup, reconfigured, type State } from './state.ts'
 
 export interface MonitorOptions {
@@ -14,6 +17,12 @@ export interface MonitorOptions {
   readonly file: AtomicFile
   /** Asked at each writing; must be cheap and must not throw. */
   readonly facts: () => Facts
+  /** Told whenever it may have changed, before `emit` returns: why the policy lets nothing through now, or undefined. */
+  readonly gate?: (closed: ErrorCode | undefined) => void
+  /** Called at each heartbeat after the status is written: what is seen then is in the next one, or at once where it changes a verdict. */
+  readonly beat?: () => void
+  /** Told of each judgement that goes on file, for a log of changes. */
+  readonly judged?: (verdict: Verdict, rules: readonly RuleVerdict[]) => void
 }
 
 /** Joins reducer, verdict and file. Everything is synchronous: when `emit` returns, a change for the worse is on file. */
@@ -51,17 +60,21 @@ export function createMonitor(o: MonitorOptions): Monitor {
   let writable = true
   let betterLeft = BETTER_PER_HEARTBEAT
   let heartbeatLateMs = 0
+  let worstLateMs = 0
   let timer: Timer | undefined
   let live = false
+  const same = sameAnswers()
 
   const judged = (): Verdict => {
     const previous: Signals | undefined = verdict?.signals
     verdict = judge(state, { now: moment(), shaping: o.facts().shaping, heartbeatLateMs }, previous)
     judgedShape = state.shape
+    o.judged?.(verdict, ruleVerdicts(state, o.facts().shaping))
     return verdict
   }
+  const kept = (): Beat => ({ nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs })
   const write = (v: Verdict) => {
-    const text = `${JSON.stringify(report(state, v, o.writer, o.facts(), o.clock.wallMs()), undefined, 1)}\n`
+    const text = `${JSON.stringify(report(state, v, o.writer, o.facts(), o.clock.wallMs(), kept()), undefined, 1)}\n`
     writable = o.file.replace(text)
     if (writable) onFile = v
     else withdrawIfBetterThan(v)
@@ -74,9 +87,11 @@ export function createMonitor(o: MonitorOptions): Monitor {
   }
   const beat = (dueMs: number) => {
     heartbeatLateMs = Math.max(0, o.clock.nowMs() - dueMs)
+    if (heartbeatLateMs <= ASLEEP_MS) worstLateMs = Math.max(worstLateMs, heartbeatLateMs)
     betterLeft = BETTER_PER_HEARTBEAT
     schedule()
     write(judged())
+    o.beat?.()
   }
   const schedule = () => {
     const periodMs = o.writer.heartbeatS * 1000
@@ -93,11 +108,16 @@ export function createMonitor(o: MonitorOptions): Monitor {
     write(now)
   }
 
+  o.gate?.(failClosed(state))
   return {
     emit(event) {
       if (state.phase === 'stopped') return
+      if (event.type === 'upstream.answered' && same.again(event, o.clock.nowMs())) return
       state = reduce(state, event, o.clock.nowMs(), o.clock.wallMs())
-      if (live && state.shape !== judgedShape) flushIfChanged()
+      same.took(event, state, o.clock.nowMs())
+      if (state.shape === judgedShape) return
+      o.gate?.(failClosed(state))
+      if (live) flushIfChanged()
     },
     start() {
       live = true
@@ -107,9 +127,10 @@ export function createMonitor(o: MonitorOptions): Monitor {
     flushIfChanged,
     reconfigure(setup) {
       state = reconfigured(state, setup)
+      same.forget()
       if (live) flushIfChanged()
     },
-    document: () => report(state, judged(), o.writer, o.facts(), o.clock.wallMs()),
+    document: () => report(state, judged(), o.writer, o.facts(), o.clock.wallMs(), kept()),
     stop() {
       timer?.cancel()
       state = { ...state, phase: 'stopped', shape: state.shape + 1 }

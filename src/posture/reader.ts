@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { asStatusDocument, SCHEMA, type StatusDocument } from './document.ts'
+import { readPlainFile } from './plain-file.ts'
+import type { Verification } from './verify.ts'
 
 export type Judgement =
   | 'current'
@@ -12,18 +13,21 @@ export type Judgement =
   | 'future'
   | 'stale'
   | 'not-running'
+  | 'not-verified'
 
-/** What a status file is worth at this moment. `exitCode`: 0 protected; 1 degraded; 2 exposed or offline; 3 everything that is not current. */
+/** What a status file is worth at this moment. `exitCode`: 0 protected; 1 degraded; 2 exposed or offline; 3 everything that is not current; 4 a signature that does not hold. */
 export interface Reading {
   readonly path: string
   readonly judgement: Judgement
-  readonly exitCode: 0 | 1 | 2 | 3
+  readonly exitCode: 0 | 1 | 2 | 3 | 4
   /** One sentence for a person; empty when the file is current. Holds nothing that was read from the file. */
   readonly message: string
   /** As it was written, whenever it could be understood: believe it only when the judgement is `current`. */
   readonly document?: StatusDocument
   /** The document with keys that this version does not know. */
   readonly raw?: Readonly<Record<string, unknown>>
+  /** Only where it was asked for. */
+  readonly verification?: Verification
 }
 
 export interface Witness {
@@ -32,14 +36,20 @@ export interface Witness {
   readonly isSame: (pid: number, start: string | undefined) => boolean | undefined
 }
 
-/** A document is some kilobytes; what is far larger is none. */
-const MAX_OCTETS = 1 << 20
 const HEARTBEATS_TO_STALE = 3
 
 /** Reads and judges. Never throws, and never hangs on what is not a plain file. `owner`: refuse the file of any other user. */
 export function readStatus(path: string, witness: Witness, owner?: number): Reading {
-  const got = readText(path, owner)
+  const got = readPlainFile(path, owner)
   return typeof got === 'string' ? judgeText(path, got, witness) : { path, exitCode: 3, ...got }
+}
+
+/** The reading with what its signature says: one that does not hold takes every other word away. */
+export function withVerification(r: Reading, verification: Verification): Reading {
+  if (verification.verdict === 'valid') return { ...r, verification }
+  if (r.document === undefined && r.judgement !== 'malformed')
+    return { ...r, verification, exitCode: verification.verdict === 'unsigned' ? 3 : 4 }
+  return { ...r, verification, judgement: 'not-verified', exitCode: 4, message: verification.message }
 }
 
 /** Judges the text of a status file. */
@@ -84,50 +94,19 @@ export function mostTelling(readings: readonly Reading[]): Reading | undefined {
 
 /** The reading as a program should get it: a document that is not current never says `protected`, and there is always a `state`. */
 export function asJudged(r: Reading): Readonly<Record<string, unknown>> {
-  if (r.judgement === 'current' && r.raw !== undefined) return r.raw
+  const verification = r.verification === undefined ? {} : { verification: r.verification }
+  if (r.judgement === 'current' && r.raw !== undefined) return { ...r.raw, ...verification }
   const judgement = { verdict: r.judgement, message: r.message }
-  if (r.document === undefined) return { schema: SCHEMA, state: 'offline', judgement }
-  const reasons = [{ code: r.judgement, severity: 'bad', message: r.message, mend: 'Start it: enigm-dns run' }]
+  if (r.document === undefined) return { schema: SCHEMA, state: 'offline', judgement, ...verification }
+  const mend = r.judgement === 'not-verified' ? 'Find out who wrote the file; believe nothing in it.' : 'Start it: enigm-dns run'
+  const reasons = [{ code: r.judgement, severity: 'bad', message: r.message, mend }]
   const signals = Object.fromEntries(
     Object.entries(r.document.signals).map(([name, s]) => [
       name,
       { state: 'unknown', since: s.since, reasons: name === 'service' ? reasons : [] },
     ]),
   )
-  return { ...r.raw, state: 'offline', signals, judgement }
-}
-
-function readText(path: string, owner: number | undefined): string | { readonly judgement: Judgement; readonly message: string } {
-  let fd: number | undefined
-  try {
-    // Non-blocking, so that a FIFO without a writer cannot hold the command.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    const stat = fstatSync(fd)
-    if (!stat.isFile() || stat.size > MAX_OCTETS) return { judgement: 'unreadable', message: 'This is no status file.' }
-    if (owner !== undefined && stat.uid !== owner)
-      return { judgement: 'unreadable', message: 'The status file here belongs to another user.' }
-    const bytes = Buffer.alloc(stat.size)
-    let done = 0
-    for (let n = 1; n > 0 && done < bytes.length; done += n) n = readSync(fd, bytes, done, bytes.length - done, null)
-    return bytes.toString('utf8', 0, done)
-  } catch (error) {
-    return refusal(error)
-  } finally {
-    if (fd !== undefined) closeSync(fd)
-  }
-}
-
-function refusal(error: unknown): { readonly judgement: Judgement; readonly message: string } {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'ENOENT' || code === 'ENOTDIR')
-    return { judgement: 'not-found', message: 'No status file here: the service has not run, or writes elsewhere.' }
-  if (code === 'EACCES' || code === 'EPERM') {
-    return {
-      judgement: 'permission-denied',
-      message: 'The status file may not be read by this user: try as root or as a member of its group.',
-    }
-  }
-  return { judgement: 'unreadable', message: 'The status file cannot be read.' }
+  return { ...r.raw, state: 'offline', signals, judgement, ...verification }
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,12 +1,13 @@
 import { type ErrorCode, isAuthenticationFailure } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
+import { isReasonCode, type ReasonCode } from './reason-codes.ts'
 import type { ResolverEvidence } from './state.ts'
 
 export type Severity = 'info' | 'warn' | 'bad'
 
 /** One thing a person should know, and what would mend it. `code` is stable; the sentences are not. */
 export interface Reason {
-  readonly code: string
+  readonly code: ReasonCode
   readonly severity: Severity
   readonly message: string
   readonly mend: string
@@ -71,7 +72,7 @@ function refused(id: string, transport: Transport, code: ErrorCode): Reason {
     'certificate-untrusted': 'a certificate that no trusted authority signed',
   }
   return {
-    code,
+    code: isReasonCode(code) ? code : 'certificate-untrusted',
     severity: 'warn',
     message: `${id} over ${NAMES[transport]} showed ${said[code] ?? 'a wrong certificate'}; it was refused.`,
     mend:

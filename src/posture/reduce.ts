@@ -1,6 +1,7 @@
 import { type ErrorCode, isAuthenticationFailure } from '../errors.ts'
-import type { Event } from '../events.ts'
+import type { Event, Observation } from '../events.ts'
 import type { Transport } from '../resolve.ts'
+import { seenAround } from './around.ts'
 import { addRtt } from './rtt.ts'
 import { type LinkEvidence, type Moment, PADDING_WINDOW, type ResolverEvidence, repliesPadded, type State } from './state.ts'
 
@@ -9,7 +10,16 @@ const DIALS_TO_DOUBT = 2
 /** A failure while other answers of the same resolver came in says something about a name, not about the resolver, unless it repeats. */
 const FAILURES_TO_DOUBT = 3
 /** Failures of our own making: they say nothing about the resolver. */
-const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['overloaded', 'closed', 'config', 'listen', 'internal'])
+const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'vpn-required',
+  'audit-required',
+  'overloaded',
+  'closed',
+  'config',
+  'listen',
+  'state',
+  'internal',
+])
 
 /**
  * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream answer: it makes at most three small objects.
@@ -29,6 +39,8 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return on(state, event.resolver, (r) => linkFailed(r, event.transport, event.code, { ms: atMs, wallMs: atWallMs }))
     case 'link.mismatch':
       return on(state, event.resolver, (r) => counted(r, 'reply-mismatch'))
+    case 'shaping.covers': // judged by shaping-force.ts
+      return reshaped(state)
     case 'plaintext':
       return reshaped({ ...state, plaintext: { ...state.plaintext, [event.cause]: (state.plaintext[event.cause] ?? 0) + 1 } })
     case 'service.started':
@@ -37,9 +49,32 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return reshaped({ ...state, phase: 'stopping' })
     case 'reload.refused':
       return reshaped({ ...state, refusedReload: { message: event.message.slice(0, 300), at: { ms: atMs, wallMs: atWallMs } } })
+    case 'network.changed':
+    case 'woke':
+    case 'clock.moved':
+      return state // what follows from them is seen in links and answers
+    case 'seen.network':
+    case 'seen.vpn':
+    case 'seen.system':
+    case 'seen.canary':
+    case 'seen.bypass':
+    case 'audit':
+    case 'unsigned':
+    case 'restarts':
+      return around(state, event, { ms: atMs, wallMs: atWallMs })
     case 'fault':
-      return reshaped({ ...state, lastFault: { where: event.where.slice(0, 100), at: { ms: atMs, wallMs: atWallMs } } })
+      return reshaped({
+        ...state,
+        faults: state.faults + 1,
+        lastFault: { where: event.where.slice(0, 100), at: { ms: atMs, wallMs: atWallMs } },
+      })
   }
+}
+
+function around(state: State, event: Observation, at: Moment): State {
+  const seen = seenAround(state.around, event, at)
+  const after = { ...state, around: seen.around }
+  return seen.changed ? reshaped(after) : after
 }
 
 function reshaped(state: State): State {
@@ -61,6 +96,8 @@ function on(state: State, id: string, change: (r: ResolverEvidence) => ResolverE
       phase: state.phase,
       resolvers,
       plaintext: state.plaintext,
+      around: state.around,
+      faults: state.faults,
       lastFault: state.lastFault,
       refusedReload: state.refusedReload,
       shape: sameShape(before, after) ? state.shape : state.shape + 1,

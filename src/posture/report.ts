@@ -1,4 +1,5 @@
 import { SCHEMA, type StatusDocument } from './document.ts'
+import { ruleVerdicts } from './policy.ts'
 import { summariseRtt } from './rtt.ts'
 import type { Signal, Verdict } from './signals.ts'
 import { type LinkEvidence, type ResolverEvidence, repliesPadded, type State } from './state.ts'
@@ -17,8 +18,15 @@ export interface Facts {
   readonly shaping: StatusDocument['shaping']
 }
 
+/** The moment of writing, and how the heartbeat has kept time. */
+export interface Beat {
+  readonly nowMs: number
+  readonly lateMs: number
+  readonly worstLateMs: number
+}
+
 /** The document for a state, its verdict and the facts of the moment. Pure. Holds no query name and no client address: none ever gets here. */
-export function report(state: State, verdict: Verdict, writer: Writer, facts: Facts, wallMs: number): StatusDocument {
+export function report(state: State, verdict: Verdict, writer: Writer, facts: Facts, wallMs: number, beat?: Beat): StatusDocument {
   return {
     schema: SCHEMA,
     version: writer.version,
@@ -35,11 +43,54 @@ export function report(state: State, verdict: Verdict, writer: Writer, facts: Fa
       vpn: written(verdict.signals.vpn),
       service: written(verdict.signals.service),
     },
+    proof: proofOf(state, wallMs, beat?.nowMs),
     resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock)),
     cache: { ...facts.cache },
     shaping: { ...facts.shaping },
     plaintext: { ...state.plaintext },
+    bypassed: bypassedReport(state),
+    ...policyReport(state, facts.shaping),
+    ...auditReport(state),
+    running: {
+      restarts: state.around.restarts?.count ?? null,
+      lateMs: Math.round(beat?.lateMs ?? 0),
+      worstLateMs: Math.round(beat?.worstLateMs ?? 0),
+      faults: state.faults,
+    },
   }
+}
+
+/** The newest authenticated answer. Its age is by boot time: a wall clock that was set must not make a proof younger. */
+function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNullable<StatusDocument['proof']> {
+  const proofs = state.resolvers.flatMap((r) =>
+    r.lastProtection?.authenticated === true && r.lastAnswerAt !== undefined ? [r.lastAnswerAt] : [],
+  )
+  const last = proofs.reduce<(typeof proofs)[number] | undefined>((a, b) => (a === undefined || b.ms > a.ms ? b : a), undefined)
+  if (last === undefined) return { lastAnswerAt: null, ageS: null }
+  const ageMs = nowMs === undefined ? wallMs - last.wallMs : nowMs - last.ms
+  return { lastAnswerAt: iso(last.wallMs), ageS: Math.max(0, Math.floor(ageMs / 1000)) }
+}
+
+/** What was not seen is never called none: a look is a moment, and only some of what is there can be looked at. */
+function bypassedReport({ around }: State): NonNullable<StatusDocument['bypassed']> {
+  const { bypass } = around
+  const flows = bypass?.flows ?? 0
+  return {
+    seen: flows > 0 ? 'yes' : 'cannot-tell',
+    atLeast: flows > 0 ? flows : null,
+    looks: bypass?.looks ?? 0,
+    through: [...(bypass?.through ?? [])],
+  }
+}
+
+function policyReport(state: State, shaping: Facts['shaping']): Pick<StatusDocument, 'policy'> {
+  if (state.setup.policy === undefined) return {}
+  const rules = ruleVerdicts(state, shaping).map(({ rule, verdict, detail }) => ({ rule, verdict, detail }))
+  return { policy: { network: state.around.network?.named ?? null, rules } }
+}
+
+function auditReport({ around: { audit } }: State): Pick<StatusDocument, 'audit'> {
+  return audit === undefined ? {} : { audit: { state: audit.state, entries: audit.entries, lost: audit.lost } }
 }
 
 const iso = (wallMs: number) => new Date(wallMs).toISOString()
@@ -54,6 +105,9 @@ function resolverReport(r: ResolverEvidence, sentBlock: number): StatusDocument[
   return {
     id: r.setup.id,
     operator: r.setup.operator,
+    ...(r.setup.jurisdiction === undefined ? {} : { jurisdiction: r.setup.jurisdiction }),
+    ...(r.setup.pins === undefined ? {} : { pins: r.setup.pins }),
+    ...(r.setup.claims === undefined ? {} : { claims: { ...r.setup.claims } }),
     state: stateOf(r),
     transport: r.lastAnswerBy ?? link?.transport ?? null,
     authenticated: protection === undefined ? null : protection.authenticated ? protection.by : 'no',

@@ -1,45 +1,34 @@
+import { protectedNetwork, vpnSignal } from './around-signals.ts'
+import { failClosed, policyCompliance, ruleVerdicts } from './policy.ts'
 import { clockSuspect, type Reason, resolverReasons, unpadded, worstFirst } from './reasons.ts'
-import { type Moment, type ResolverEvidence, repliesPadded, type State } from './state.ts'
+import { type ResolverEvidence, repliesPadded, type State } from './state.ts'
+import type { Circumstances, Signal, SignalName, SignalState, Signals, TopState, Verdict } from './verdict.ts'
 
-export type SignalState = 'ok' | 'warn' | 'bad' | 'unknown' | 'off'
-export type TopState = 'protected' | 'degraded' | 'exposed' | 'offline'
-export type SignalName = 'secureNameResolution' | 'protectedNetwork' | 'policyCompliance' | 'vpn' | 'service'
-/** `since` is when the signal took this state (ISO 8601, wall time). */
-export interface Signal {
-  readonly state: SignalState
-  readonly since: string
-  readonly reasons: readonly Reason[]
-}
-export type Signals = Readonly<Record<SignalName, Signal>>
-
-/** What the reducer cannot know: the time, whether shaping holds, how late the heartbeat was. */
-export interface Circumstances {
-  readonly now: Moment
-  readonly shaping: { readonly profile: string; readonly inForce: 'yes' | 'no' | 'unknown' }
-  readonly heartbeatLateMs: number
-}
-export interface Verdict {
-  readonly state: TopState
-  readonly signals: Signals
-}
+export type { Circumstances, Signal, SignalName, SignalState, Signals, TopState, Verdict }
 
 /** Older evidence than this is called old. */
 export const PROOF_OLD_MS = 600_000
 /** A heartbeat later than this means queries waited, too. */
 const LATE_MS = 250
 /** A heartbeat later than this was no busy loop: the process was stopped or the machine slept. */
-const ASLEEP_MS = 10_000
+export const ASLEEP_MS = 10_000
 
 /** The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not changed. */
 export function judge(state: State, c: Circumstances, previous?: Signals): Verdict {
   const flow = flowOf(state, c.now.ms)
   const draft = {
     secureNameResolution: secureNameResolution(state, c),
-    protectedNetwork: { state: 'unknown', reasons: [notAssessed('This network is not assessed.')] },
-    policyCompliance: { state: 'off', reasons: [notAssessed('No policy is configured.')] },
-    vpn: { state: 'off', reasons: [notAssessed('No VPN is configured.')] },
+    protectedNetwork: protectedNetwork(state, c.now) ?? {
+      state: 'unknown',
+      reasons: [notAssessed('This network is not assessed.')],
+    },
+    policyCompliance:
+      state.setup.policy === undefined
+        ? { state: 'off', reasons: [notAssessed('No policy is configured.')] }
+        : policyCompliance(state, c.shaping),
+    vpn: vpnSignal(state) ?? { state: 'off', reasons: [notAssessed('No VPN is configured.')] },
     service: service(state, c),
-  } as const satisfies Record<SignalName, Omit<Signal, 'since'>>
+  } satisfies Record<SignalName, Omit<Signal, 'since'>>
   const dated = (name: SignalName): Signal => {
     const was = previous?.[name]
     const since = was !== undefined && was.state === draft[name].state ? was.since : new Date(c.now.wallMs).toISOString()
@@ -81,17 +70,21 @@ const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).
 
 function topState(state: State, c: Circumstances, flow: ReturnType<typeof flowOf>): TopState {
   if (sum(state.plaintext) > 0) return 'exposed'
+  if (failClosed(state) !== undefined) return 'offline'
   if (state.phase !== 'running' || (!flow.authenticated && !flow.unauthenticated)) return 'offline'
   if (flow.unauthenticated) return 'exposed'
-  return requirementsBroken(state, c).length > 0 ? 'degraded' : 'protected'
+  const violated = ruleVerdicts(state, c.shaping).some(({ verdict }) => verdict === 'not-met')
+  return violated || requirementsBroken(state, c).length > 0 ? 'degraded' : 'protected'
 }
 
 /** What the configured profile asks for and does not hold: the only things that degrade. */
 function requirementsBroken(state: State, c: Circumstances): readonly Reason[] {
   const broken: Reason[] = []
   if (c.shaping.profile !== 'off' && c.shaping.inForce === 'no') {
-    const message = `The shaping profile ${c.shaping.profile} is configured but not in force.`
-    broken.push({ code: 'shaping-not-in-force', severity: 'warn', message, mend: 'See the log for why; or set the profile to off.' })
+    const why = c.shaping.why === undefined ? '' : `: ${c.shaping.why}`
+    const message = `The shaping profile ${c.shaping.profile} is configured but not in force${why}.`
+    const mend = 'Use a resolver that pads its replies and takes cover traffic; or another profile.'
+    broken.push({ code: 'shaping-not-in-force', severity: 'warn', message, mend })
   }
   const bare = bareReplies(state)
   if (state.setup.requires?.paddedReplies === true && bare.length > 0) broken.push(unpadded(bare, true))
@@ -190,6 +183,16 @@ export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
     return { state: 'off', reasons: [{ code: state.phase, severity: 'bad', message, mend: 'Start it: enigm-dns run' }] }
   }
   const reasons: Reason[] = []
+  const { unsigned, restarts } = state.around
+  if (unsigned !== undefined) {
+    const message = `The status file is not signed: ${unsigned.why}.`
+    const mend = 'Give the service a stateDir of its own (0700); take a damaged key away, and hand the new public key out.'
+    reasons.push({ code: 'status-unsigned', severity: 'info', message, mend })
+  }
+  if (restarts !== undefined && !restarts.clean) {
+    const message = `The run before this one did not end by itself; starts in this boot before this one: ${restarts.count}.`
+    reasons.push({ code: 'restarted', severity: 'info', message, mend: 'See the log of the system for why (crash, memory, SIGKILL).' })
+  }
   if (state.refusedReload !== undefined) {
     const message = `A reload was refused; the configuration before it is in force: ${state.refusedReload.message}`
     reasons.push({ code: 'reload-refused', severity: 'warn', message, mend: 'Correct the file (enigm-dns check), then reload.' })

@@ -1,6 +1,10 @@
+import type { Policy } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { PlaintextCause } from '../events.ts'
 import type { Protection, Transport } from '../resolve.ts'
+import { type Around, nothingSeen } from './around.ts'
+import type { Moment } from './moment.ts'
+
 import { type RttRing, rttRing } from './rtt.ts'
 
 /** One resolver of the trusted set, as configured. */
@@ -9,6 +13,11 @@ export interface ResolverSetup {
   readonly operator: string
   /** In order of preference; at least one. */
   readonly transports: readonly Transport[]
+  readonly jurisdiction?: string
+  /** How many SPKI pins are set. */
+  readonly pins?: number
+  /** What the operator says of itself. */
+  readonly claims?: Readonly<Record<string, boolean | string>>
 }
 
 /** What is fixed by the configuration. `requires` holds what is a mere remark unless somebody asked for it. */
@@ -16,14 +25,12 @@ export interface PostureSetup {
   readonly usageProfile: 'strict' | 'opportunistic'
   readonly resolvers: readonly ResolverSetup[]
   readonly queryBlock: number
+  /** Absent: no policy is configured. */
+  readonly policy?: Policy
   readonly requires?: { readonly paddedReplies?: boolean; readonly everyResolver?: boolean }
 }
 
-/** A moment on both clocks: boot time for ages, wall time for people. */
-export interface Moment {
-  readonly ms: number
-  readonly wallMs: number
-}
+export type { Moment }
 
 /** One transport to one resolver. `idle` = closed without a fault; a resolver may be `idle` and perfectly well. */
 export interface LinkEvidence {
@@ -67,6 +74,9 @@ export interface State {
   readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly resolvers: readonly ResolverEvidence[]
   readonly plaintext: Readonly<Record<PlaintextCause, number>>
+  /** What was seen outside of the links. */
+  readonly around: Around
+  readonly faults: number
   readonly lastFault: { readonly where: string; readonly at: Moment } | undefined
   readonly refusedReload: { readonly message: string; readonly at: Moment } | undefined
   /** Changes when, and only when, an event may have changed a verdict: an answer like the one before does not. */
@@ -81,6 +91,8 @@ export function initialState(setup: PostureSetup, at: Moment): State {
     phase: 'starting',
     resolvers: setup.resolvers.map(untried),
     plaintext: { 'captive-portal': 0, 'user-exception': 0 },
+    around: nothingSeen,
+    faults: 0,
     lastFault: undefined,
     refusedReload: undefined,
     shape: 0,

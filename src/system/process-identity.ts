@@ -22,9 +22,19 @@ function statOf(pid: number): { readonly dead: boolean; readonly startedAtTicks:
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The command name is in parentheses and may hold spaces and parentheses itself.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+    const boot = bootId() ?? ''
     // A zombie runs no more, though its parent has not asked for its exit code.
     return { dead: 'ZX'.includes(fields[STATE] ?? 'X'), startedAtTicks: `${boot}:${fields[START_TIME]}` }
+  } catch {
+    return undefined
+  }
+}
+
+/** Which boot of this host it is, opaque; undefined where the system does not say. */
+export function bootId(): string | undefined {
+  if (process.platform !== 'linux') return undefined
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
   } catch {
     return undefined
   }

@@ -1,6 +1,5 @@
 import { upstreamQuery } from '../dns/message.ts'
-import type { Accepted } from '../dns/response.ts'
-import { acceptReply } from '../dns/response.ts'
+import { type Accepted, acceptReply, type TtlClamp } from '../dns/response.ts'
 import type { Ask, Carried, Resolve, Transport } from '../resolve.ts'
 
 /** Whoever carries a query to one of the trusted resolvers and says which one answered. */
@@ -14,19 +13,16 @@ export interface Trusted {
 
 /**
  * The end of the pipeline: asks the trusted set, and makes the reply into an answer. Nothing of the client's goes out but the question, CD and DO.
- * `lifetime` says how long the answer may be kept.
+ * TTLs are brought inside `clamp`, on the wire too: an answer must not outlive in the client what it does here. `lifetime` says how long it may be kept.
  */
-export function askTrusted(trusted: Trusted, lifetime: (accepted: Accepted) => number | 'no'): Resolve {
-  return async (query, ask) => {
-    const message = upstreamQuery(query.question, query.checkingDisabled)
-    const carried = await trusted.exchange(message, query.edns?.dnssecOk === true, ask)
-    const accepted = acceptReply(carried.wire, query.question, { authenticated: carried.protection.authenticated, ageS: carried.ageS ?? 0 })
-    return {
-      wire: accepted.wire,
-      rcode: accepted.rcode,
-      storeS: lifetime(accepted),
-      from: { upstream: carried.upstream, transport: carried.transport },
-      ...(accepted.ede === undefined ? {} : { ede: accepted.ede }),
-    }
-  }
+export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: Accepted) => number | 'no'): Resolve {
+  return (query, ask) =>
+    trusted.exchange(upstreamQuery(query.question, query.checkingDisabled), query.edns?.dnssecOk === true, ask).then((carried) => {
+      const { authenticated } = carried.protection
+      const accepted = acceptReply(carried.wire, query.question, { authenticated, ageS: carried.ageS ?? 0, clamp })
+      const { wire, rcode, ede } = accepted
+      const from = { upstream: carried.upstream, transport: carried.transport }
+      const storeS = lifetime(accepted)
+      return ede === undefined ? { wire, rcode, storeS, from } : { wire, rcode, storeS, from, ede }
+    })
 }

@@ -16,8 +16,15 @@ const MEASURE_EVERY_MS = 1000
 const NOTHING_TO_MEASURE_MS = 60_000
 /** The resolver in use is left only for one that is clearly faster: each change lets one more operator see names. */
 const STAY = { factor: 0.8, ms: 5 }
+/** A link idles for 30 s at first; one that answered within this is likely to be up. */
+const LINK_COLD_MS = 25_000
+/** How long a network may take to come up after the first sign of it, and how often a query that waits for that is tried. */
+const UNSETTLED_MS = 10_000
+const AGAIN_MS = 200
 /** So many replies in a row bettered by another operator, and the resolver itself is sick. */
 const BETTERED_LIMIT = 3
+/** And over shaped links, where nobody else is asked, so many replies in a row that settle nothing. */
+const UNSETTLED_LIMIT = 8
 
 export interface Candidate<P extends Protection> {
   readonly upstream: Upstream<P>
@@ -31,6 +38,8 @@ export interface RosterOptions<P extends Protection> {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
+  /** The links keep schedules: nothing is probed, and one that failed is tried again with a real query once its backoff is over. */
+  readonly paced?: boolean
 }
 
 /**
@@ -42,6 +51,7 @@ export class Roster<P extends Protection> {
   readonly #o: RosterOptions<P>
   #current: Candidate<P> | undefined
   #measureAtMs = Number.NEGATIVE_INFINITY
+  #unsettledUntilMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(o: RosterOptions<P>) {
@@ -62,8 +72,13 @@ export class Roster<P extends Protection> {
   }
 
   #before(a: Candidate<P>, b: Candidate<P>): boolean {
-    if (a.standing.healthy !== b.standing.healthy) return a.standing.healthy
-    return a.standing.healthy ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
+    const [fit, fitToo] = [this.#fit(a), this.#fit(b)]
+    if (fit !== fitToo) return fit
+    return fit ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
+  }
+
+  #fit(c: Candidate<P>): boolean {
+    return c.standing.healthy || (this.#o.paced === true && this.#o.clock.nowMs() >= c.standing.retryAtMs)
   }
 
   #cost(c: Candidate<P>): number {
@@ -91,6 +106,12 @@ export class Roster<P extends Protection> {
   /** Another operator had a good reply where this one had none: said three times in a row, it is a failure. */
   bettered(c: Candidate<P>): void {
     if (++c.standing.bettered >= BETTERED_LIMIT) this.failed(c, this.#o.clock.nowMs())
+  }
+
+  /** A reply that settles nothing, and nobody else was asked. */
+  unsettled(c: Candidate<P>): void {
+    this.alive(c)
+    if (++c.standing.bettered >= UNSETTLED_LIMIT) this.failed(c, this.#o.clock.nowMs())
   }
 
   /** An exchange begun at `startedMs` rejected. Returns the error as one of ours. */
@@ -134,9 +155,39 @@ export class Roster<P extends Protection> {
     }
   }
 
+  /** The one that would be asked next is probed for the root, so that its link is up if it comes to that: no name is told. Not if it has answered lately. */
+  makeReady(asked: readonly Candidate<P>[]): void {
+    const c = this.next(asked)
+    if (c?.standing.healthy && this.#o.clock.nowMs() - c.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(c)
+  }
+
   /** Probes every resolver now, whatever its backoff; settles when all have. For a start or a change of network. */
   async probeAll(): Promise<void> {
     if (!this.#closed) await Promise.all(this.#candidates.map((c) => this.probe(c)))
+  }
+
+  /** Another network, or the machine woke: nobody has failed here yet, and for some seconds a failure may mean that the network is still coming up. */
+  disturbed(): void {
+    this.#unsettledUntilMs = this.#o.clock.nowMs() + UNSETTLED_MS
+    for (const c of this.#candidates) {
+      this.#disarm(c)
+      c.standing.reset()
+    }
+  }
+
+  /** When to begin again with a query that everybody failed, or undefined: not at all. */
+  againAtMs(nowMs: number): number | undefined {
+    return nowMs < this.#unsettledUntilMs && !this.#closed ? nowMs + AGAIN_MS : undefined
+  }
+
+  /** What failed for a reason that may be gone (the wall clock was set) is probed now, and not when its backoff has passed. */
+  reconsider(): void {
+    for (const c of this.#candidates) {
+      if (c.standing.healthy) continue
+      this.#disarm(c)
+      c.standing.retryAtMs = this.#o.clock.nowMs()
+      this.#arm(c)
+    }
   }
 
   async close(): Promise<void> {
@@ -147,7 +198,15 @@ export class Roster<P extends Protection> {
 
   /** The spread keeps a thousand devices that lost one resolver together from coming back together. */
   #arm(c: Candidate<P>): void {
-    if (this.#closed || c.standing.healthy || c.timer !== undefined || c.probing !== undefined || !this.#someProven()) return
+    if (
+      this.#closed ||
+      this.#o.paced === true ||
+      c.standing.healthy ||
+      c.timer !== undefined ||
+      c.probing !== undefined ||
+      !this.#someProven()
+    )
+      return
     const { clock, random } = this.#o
     const spreadMs = 1 + random.below(Math.ceil(c.standing.backoffMs / 16))
     c.timer = clock.setTimer(Math.max(0, c.standing.retryAtMs - clock.nowMs()) + spreadMs, () => {
@@ -170,6 +229,6 @@ export class Roster<P extends Protection> {
   #measure(nowMs: number): void {
     const c = this.#candidates.find((c) => c.standing.healthy && !c.probing && nowMs - c.standing.lastAnswerMs >= REMEASURE_MS)
     this.#measureAtMs = nowMs + (c === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
-    if (c !== undefined && !this.#closed) void this.probe(c)
+    if (c !== undefined && !this.#closed && this.#o.paced !== true) void this.probe(c)
   }
 }

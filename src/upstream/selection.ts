@@ -1,6 +1,8 @@
+import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Protection } from '../resolve.ts'
 import { Flight, type Selected } from './flight.ts'
+import { askInTurn } from './in-turn.ts'
 import { Roster, type RosterOptions } from './roster.ts'
 
 export type { Selected } from './flight.ts'
@@ -13,6 +15,10 @@ export interface Selection<P extends Protection> {
   exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Selected<P>>
   /** Probes every resolver for the root at once, whatever its backoff; settles when all have answered or failed, within 2 s. Never rejects. */
   probe(): Promise<void>
+  /** The network changed, or the machine woke: failures are forgiven, and queries that everybody fails are tried again for some seconds, within their deadlines. */
+  disturbed(): void
+  /** The wall clock was set: resolvers that failed are probed at once. */
+  reconsider(): void
   /** Closes the upstreams (they finish what is in flight). Later calls reject with `closed`; no probe is sent any more. */
   close(): Promise<void>
 }
@@ -23,13 +29,17 @@ export interface Selection<P extends Protection> {
  */
 export function createSelection<P extends Protection>(o: RosterOptions<P>): Selection<P> {
   const roster = new Roster(o)
+  const time = { clock: o.clock, deadlines: new Deadlines(o.clock, 1) }
   let closed = false
   return {
     exchange(message, dnssecOk, ask) {
       if (closed) return Promise.reject(new EnigmError('closed', 'the resolver is shutting down'))
-      return new Flight(roster, o.clock, message, dnssecOk, ask).start()
+      if (o.paced === true) return askInTurn(roster, o.clock, message, dnssecOk, ask)
+      return new Flight(roster, time, message, dnssecOk, ask).start()
     },
     probe: () => roster.probeAll(),
+    disturbed: () => roster.disturbed(),
+    reconsider: () => roster.reconsider(),
     close() {
       closed = true
       return roster.close()

@@ -65,6 +65,13 @@ export class Standing {
     return Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(this.failures - 1, 10))
   }
 
+  /** Another network, or another day: what failed on the last one is as good as any, and is told by its time again. */
+  reset(): void {
+    this.failures = 0
+    this.bettered = 0
+    this.retryAtMs = Number.NEGATIVE_INFINITY
+  }
+
   /** What failed while everything failed is not to blame: its backoff begins anew. */
   forgive(nowMs: number): void {
     if (this.failures === 0) return

@@ -4,7 +4,12 @@ import { EnigmError, type ErrorCode, isAuthenticationFailure } from '../errors.t
 const PROOF_MS = 300
 
 /** Failures of ours (a full queue, a shutdown, a bug): they say nothing of the path. */
-const OURS: ReadonlySet<ErrorCode> = new Set(['overloaded', 'closed', 'config', 'internal'])
+const OURS: ReadonlySet<ErrorCode> = new Set(['vpn-required', 'audit-required', 'overloaded', 'closed', 'config', 'internal'])
+
+/** Whether the failure is one of ours: another path would not mend it. */
+export function isOurs(code: ErrorCode): boolean {
+  return OURS.has(code)
+}
 
 /** Whether a failed exchange speaks against its path. A deadline does only if the path was silent and had time. */
 export function speaksAgainst(code: ErrorCode, o: { readonly silent: boolean; readonly waitedMs: number }): boolean {

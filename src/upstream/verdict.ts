@@ -1,4 +1,5 @@
 import { readOpt } from '../dns/edns.ts'
+import { isFinalFailure } from '../dns/final-failure.ts'
 import { headerRcode } from '../dns/message.ts'
 
 const FORMERR = 1
@@ -12,13 +13,7 @@ export function blamesResolver(reply: Uint8Array): boolean {
   return rcode === FORMERR || rcode === SERVFAIL || rcode === NOTIMP || rcode === REFUSED
 }
 
-/**
- * Whether a reply settles its question. A SERVFAIL that says why DNSSEC failed (EDE 1, 2, 5 to 12) and anything blocked, censored, filtered or prohibited
- * (EDE 15 to 18) does: to ask another operator would defeat validation or filtering, and tell a second party. Any other RCODE that blames the resolver does not.
- */
+/** Whether a reply settles its question: any RCODE that does not blame the resolver, or a final failure. Another operator would only be a second party to tell. */
 export function isFinal(reply: Uint8Array): boolean {
-  if (!blamesResolver(reply)) return true
-  const ede = readOpt(reply)?.ede?.code
-  if (ede === undefined) return false
-  return (ede >= 15 && ede <= 18) || (headerRcode(reply) === SERVFAIL && (ede === 1 || ede === 2 || (ede >= 5 && ede <= 12)))
+  return !blamesResolver(reply) || isFinalFailure(headerRcode(reply), readOpt(reply)?.ede?.code)
 }

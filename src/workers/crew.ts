@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Endpoint } from '../listen/listener.ts'
+import { PolicyGate } from '../policy/gate.ts'
 import { Counters } from './counters.ts'
 import { type DeskParts, missDesk } from './miss-desk.ts'
 import type { Birth, Order, Refusal, Report, Settings } from './protocol.ts'
@@ -33,12 +34,14 @@ export interface Crew {
   open(endpoints: readonly Endpoint[]): Promise<void>
   /** Puts new settings in force; resolves when no worker answers from what it kept before. Never rejects. */
   adopt(settings: Settings): Promise<void>
+  /** Tells every worker of another network. Never rejects. */
+  newNetwork(): void
   /** Every worker answers what is under way for at most `drainMs`, then ends. Never rejects. */
   stop(): Promise<void>
 }
 
 /** The main thread works alone. */
-export const NOBODY: Crew = { sums: (own) => own, open: async () => {}, adopt: async () => {}, stop: async () => {} }
+export const NOBODY: Crew = { sums: (own) => own, open: async () => {}, adopt: async () => {}, newNetwork() {}, stop: async () => {} }
 
 /** A crash loop must not eat the machine. */
 const RESTART_MS = 1000
@@ -62,6 +65,7 @@ export async function startCrew(count: number, settings: Settings, parts: CrewPa
       const refusals = await order({ type: 'adopt', settings: next })
       if (refusals.some((refusal) => refusal !== undefined)) parts.emit({ type: 'fault', where: 'worker: adopt' })
     },
+    newNetwork: () => void order({ type: 'network' }),
     async stop() {
       await Promise.all(hands.map((hand) => hand.stop()))
     },
@@ -89,6 +93,7 @@ class Hand {
   readonly counters = new Counters()
   settings: Settings
   readonly #parts: CrewParts
+  readonly #gate: PolicyGate
   #worker: Worker | undefined
   #acks: ((refusal: Refusal | undefined) => void)[] = []
   #startedMs = 0
@@ -96,13 +101,15 @@ class Hand {
 
   constructor(parts: CrewParts, settings: Settings) {
     this.#parts = parts
+    this.#gate = parts.gate ?? new PolicyGate()
     this.settings = settings
   }
 
   /** Resolves when the thread listens, or to why it does not. */
   start(): Promise<Refusal | undefined> {
     const { cacheMaxBytes, drainMs, clock, emit } = this.#parts
-    const birth: Birth = { counters: this.counters.shared, cacheMaxBytes, drainMs, settings: this.settings }
+    const gate = this.#gate.shared
+    const birth: Birth = { counters: this.counters.shared, gate, cacheMaxBytes, drainMs, settings: this.settings }
     const worker = new Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })
     const serve = missDesk(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
     this.#worker = worker

@@ -39,7 +39,12 @@ export function createMainAsker(cache: AnswerCache, clock: Clock, post: (message
         lastId = (lastId + 1) >>> 0
         waiting.set(lastId, { query, epoch: cache.epoch, done, failed })
         if (asks.length === 0) setImmediate(flush)
-        asks.push({ id: lastId, query, remainingMs: ask.deadlineMs - clock.nowMs() })
+        asks.push({
+          id: lastId,
+          query,
+          remainingMs: ask.deadlineMs - clock.nowMs(),
+          purpose: ask.purpose === 'refresh' ? 'refresh' : 'client',
+        })
       }),
     settle(message) {
       for (const reply of decodeReplies(message)) {

@@ -6,6 +6,7 @@ export interface AskRecord {
   readonly id: number
   readonly query: Query
   readonly remainingMs: number
+  readonly purpose: 'client' | 'refresh'
 }
 
 /** What came of it. `agedMs`: how much of a second the answer had lain in the main thread's cache beyond what its TTLs say. */
@@ -22,6 +23,7 @@ const CHECKING_DISABLED = 1
 const AUTHENTIC_DATA = 2
 const EDNS = 4
 const DNSSEC_OK = 8
+const REFRESH = 16
 /** What a client's OPT says of sizes and sources concerns its own reply, which the worker writes: it stays there. */
 const EDNS_SIZE = 1232
 
@@ -36,13 +38,13 @@ export function encodeAsks(asks: readonly AskRecord[]): Buffer {
   for (const { query } of asks) total += ASK_HEAD + query.client.address.length + query.question.lower.length
   const out = Buffer.allocUnsafeSlow(total)
   let at = 0
-  for (const { id, query, remainingMs } of asks) {
+  for (const { id, query, remainingMs, purpose } of asks) {
     const { question, client } = query
     out.writeUInt32LE(id, at)
     out.writeUInt32LE(Math.max(0, Math.round(remainingMs)), at + 4)
     out.writeUInt16LE(query.view, at + 8)
     out.writeUInt16LE(question.lower.length, at + 10)
-    out[at + 12] = flagsOf(query)
+    out[at + 12] = flagsOf(query) | (purpose === 'refresh' ? REFRESH : 0)
     out[at + 13] = client.address.length
     at += ASK_HEAD
     at += out.write(client.address, at, 'latin1')
@@ -72,7 +74,7 @@ export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
     const questionAt = addressAt + m[at + 13]!
     const end = questionAt + m.readUInt16LE(at + 10)
     const lower = m.subarray(questionAt, end)
-    const question = { wire: lower, lower, type: m.readUInt16BE(end - 4), class: m.readUInt16BE(end - 2) }
+    const question = { lower, type: m.readUInt16BE(end - 4), class: m.readUInt16BE(end - 2) }
     const query: Query = {
       id: 0,
       question,
@@ -82,7 +84,8 @@ export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
       client: { address: m.latin1Slice(addressAt, questionAt), transport: 'udp' },
       view: m.readUInt16LE(at + 8),
     }
-    asks.push({ id: m.readUInt32LE(at), query, remainingMs: m.readUInt32LE(at + 4) })
+    const purpose = (flags & REFRESH) === 0 ? 'client' : 'refresh'
+    asks.push({ id: m.readUInt32LE(at), query, remainingMs: m.readUInt32LE(at + 4), purpose })
     at = end
   }
   return asks

@@ -1,8 +1,10 @@
 import type { AnswerCache, Entry } from '../cache/answer-cache.ts'
 import { keyOfQuery } from '../cache/key.ts'
+import { inLastPart } from '../cache/prefetch.ts'
 import type { Clock } from '../clock.ts'
 import { rewriteTtls } from '../dns/response.ts'
 import { asEnigmError } from '../errors.ts'
+import type { PolicyGate } from '../policy/gate.ts'
 import type { Resolve } from '../resolve.ts'
 import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
 
@@ -12,6 +14,7 @@ export interface DeskParts {
   readonly cache: AnswerCache
   readonly clock: Clock
   readonly current: () => { readonly resolve: Resolve }
+  readonly gate?: PolicyGate
 }
 
 /** Takes the messages of one worker and posts the answers, all of one turn in one message. `post` takes over the buffer. */
@@ -32,12 +35,14 @@ export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (me
   }
 }
 
-async function replyTo({ id, query, remainingMs }: AskRecord, parts: DeskParts): Promise<ReplyRecord> {
+async function replyTo({ id, query, remainingMs, purpose }: AskRecord, parts: DeskParts): Promise<ReplyRecord> {
   const nowMs = parts.clock.nowMs()
-  const kept = parts.cache.get(keyOfQuery(query), nowMs)
-  if (kept !== undefined) return { id, ...fromCache(kept, nowMs) }
+  const kept = parts.gate?.closed === true ? undefined : parts.cache.get(keyOfQuery(query), nowMs)
+  // To renew what another worker has renewed just now would be one question too many.
+  const due = purpose === 'refresh' && kept !== undefined && inLastPart(kept, nowMs)
+  if (kept !== undefined && !due) return { id, ...fromCache(kept, nowMs) }
   try {
-    const answer = await parts.current().resolve(query, { purpose: 'client', deadlineMs: nowMs + remainingMs })
+    const answer = await parts.current().resolve(query, { purpose, deadlineMs: nowMs + remainingMs })
     return { id, answer, agedMs: 0 }
   } catch (error) {
     return { id, failed: asEnigmError(error).code }

@@ -7,11 +7,13 @@ export interface Settings {
   readonly endpoints: readonly Endpoint[]
   readonly allowFrom: readonly string[]
   readonly timeoutMs: number
+  readonly prefetch: boolean
 }
 
 /** What a worker is started with. */
 export interface Birth {
   readonly counters: SharedArrayBuffer
+  readonly gate: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
   readonly settings: Settings
@@ -24,6 +26,8 @@ export interface Birth {
 export type Order =
   | { readonly type: 'open'; readonly endpoints: readonly Endpoint[] }
   | { readonly type: 'adopt'; readonly settings: Settings }
+  /** Another network: what belongs to the last one is forgotten. */
+  | { readonly type: 'network' }
   | { readonly type: 'stop' }
 
 /** Why an order was not carried out. */

@@ -1,10 +1,12 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { AnswerCache } from '../cache/answer-cache.ts'
 import { coalesce } from '../cache/in-flight.ts'
-import { systemClock } from '../clock.ts'
+import { Prefetch } from '../cache/prefetch.ts'
+import { systemClock, systemRandom } from '../clock.ts'
 import { allowList } from '../config/cidr.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { PolicyGate } from '../policy/gate.ts'
 import { compose } from '../resolver.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
@@ -22,10 +24,13 @@ function work(port: MessagePort, birth: Birth): void {
   const emit: Emit = (event) => report({ type: 'event', event })
   const asker = createMainAsker(cache, clock, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
   const resolve = compose([coalesce()], asker.resolve)
-  let { timeoutMs } = birth.settings
+  let { timeoutMs, prefetch } = birth.settings
+  const current = () => ({ resolve, timeoutMs, prefetch })
+  // The main thread counts what it renews.
+  const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
   let allowed = allowList(birth.settings.allowFrom)
   const sockets = workerSockets({
-    responder: createResponder({ cache, clock, emit, counts, current: () => ({ resolve, timeoutMs }) }),
+    responder: createResponder({ cache, clock, emit, counts, gate: new PolicyGate(birth.gate), current, prefetch: prefetcher }),
     allowed: (address) => allowed(address),
     view: () => 0,
     clock,
@@ -37,8 +42,15 @@ function work(port: MessagePort, birth: Birth): void {
   const obey = async (order: Order): Promise<void> => {
     if (order.type === 'open') return sockets.open(order.endpoints)
     if (order.type === 'stop') return sockets.keepOnly([])
+    if (order.type === 'network') {
+      cache.newNetwork()
+      prefetcher.forget()
+      return
+    }
     allowed = allowList(order.settings.allowFrom)
     timeoutMs = order.settings.timeoutMs
+    prefetch = order.settings.prefetch
+    prefetcher.forget()
     cache.clear()
     counts.size(cache)
     // A worker that was started again between `open` and this order has not heard of the new endpoints.

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import t from 'tap'
@@ -119,6 +120,9 @@ function world(files: StatusWorld['files'], more: Partial<StatusWorld> = {}) {
       seen.exit = code
     },
     stayAlive: () => {},
+    bootId: 'boot',
+    seenFile: join(tmpdir(), 'enigm-dns-test-nothing-seen.json'),
+    pause: () => {},
     ...more,
   }
   const run = (...args: string[]) =>
@@ -183,7 +187,10 @@ t.test('--watch prints again when the file changes, and when it goes stale, and 
 
 t.test('the default places: the service, then this user', (t) => {
   const account = { uid: 1000, env: { XDG_RUNTIME_DIR: '/run/user/1000' }, home: '/home/u', tmp: '/tmp' }
-  t.same(statusPlaces(account), [{ path: '/run/enigm-dns/status.json' }, { path: '/run/user/1000/enigm-dns/status.json', owner: 1000 }])
+  t.match(statusPlaces(account), [
+    { path: '/run/enigm-dns/status.json', keyFile: '/var/lib/enigm-dns/status.pub' },
+    { path: '/run/user/1000/enigm-dns/status.json', owner: 1000, keyFile: /\/enigm-dns\/status\.pub$/ },
+  ])
   t.equal(statusPlaces({ ...account, uid: 0 })[0]?.path, '/run/enigm-dns/status.json')
   t.end()
 })

@@ -48,7 +48,8 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     usageProfile: 'strict',
     padding: { queryBlock: 128 },
     shaping: { profile: 'jitter', jitterMs: 20 },
-    cache: { maxBytes: 33_554_432, minTtlS: 0, maxTtlS: 86_400 },
+    cache: { maxBytes: 33_554_432, minTtlS: 0, maxTtlS: 86_400, staleMaxS: 86_400, prefetch: true, persist: 'off' },
+    rebinding: { protect: false, allow: [], allowAddresses: [] },
     timeoutMs: 4000,
     allowFrom: ['127.0.0.0/8', '::1/128'],
     workers: 1,
@@ -57,7 +58,7 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     stateDir: defaultStateDir(),
     log: { level: 'info' },
     udp: 'auto',
-    dohClient: 'node',
+    dohClient: 'lean',
   })
   t.strictSame(listen, [{ address: '127.0.0.53', port: 53 }])
   t.strictSame(files, [shippedResolversFile()])
@@ -83,7 +84,7 @@ t.test('comments, partial objects, and paths relative to the file', async (t) =>
   const { config } = await load(
     `{ // mine\n "cache": {"maxTtlS": 60,}, "resolvers": ${JSON.stringify(set.slice(room.length + 1))}, "statusFile": "s.json", "stateDir": "/x/y",}`,
   )
-  t.strictSame(config.cache, { maxBytes: 33_554_432, minTtlS: 0, maxTtlS: 60 })
+  t.strictSame(config.cache, { maxBytes: 33_554_432, minTtlS: 0, maxTtlS: 60, staleMaxS: 86_400, prefetch: true, persist: 'off' })
   t.equal(config.resolvers, set)
   t.equal(config.statusFile, join(room, 's.json'))
   t.equal(config.stateDir, '/x/y')
@@ -117,9 +118,6 @@ t.test('each fault on its own is one problem with path and mend', async (t) => {
     [{ padding: { queryBlock: 16.5 } }, /^padding\.queryBlock: /],
     [{ shaping: { jitterMs: 2001 } }, /^shaping\.jitterMs: must be a whole number from 0 to 2000 \(found 2001\)/],
     [{ shaping: { jitterMs: -1.5 } }, /^shaping\.jitterMs: /],
-    [{ shaping: { profile: 'lite' } }, /^shaping\.profile: is not built yet: use off or jitter/],
-    [{ shaping: { profile: 'balanced' } }, /^shaping\.profile: is not built yet/],
-    [{ shaping: { profile: 'always-on' } }, /^shaping\.profile: is not built yet/],
     [{ shaping: { profile: 'loud' } }, /^shaping\.profile: must be one of/],
     [{ timeoutMs: 499 }, /^timeoutMs: must be a whole number from 500 to 10000/],
     [{ timeoutMs: '4000' }, /^timeoutMs: .*\(found "4000"\)/],

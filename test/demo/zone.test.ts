@@ -21,7 +21,7 @@ deep.down A 192.0.2.3`),
 
 function ask(z: Zone, name: string, type: number) {
   const wire = Uint8Array.of(...nameFromText(name), type >> 8, type & 255, 0, 1)
-  const reply = z.answer({ wire, lower: wire, type, class: 1 })
+  const reply = z.answer({ lower: wire, type, class: 1 })
   const cursor = new RecordCursor(reply)
   const seen: string[] = []
   while (cursor.next()) seen.push(`${cursor.section}:${cursor.type}`)

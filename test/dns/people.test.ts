@@ -5,6 +5,7 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { decodeForPeople, encodeQuestion, textFromType, typeFromText } from '../../src/dns/people.ts'
 import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { record } from '../../src/dns/response.ts'
+import { bestCpuMs } from '../support/cpu-time.ts'
 
 t.test('types by mnemonic and by number', async (t) => {
   t.equal(typeFromText('A'), 1)
@@ -249,7 +250,6 @@ t.test('64 KiB of anything is read in bounded time', async (t) => {
   const wire = new Uint8Array(65535)
   wire.set([0, 0, 0x81, 0x80, 0, 1, 255, 255, 255, 255, 255, 255])
   for (let at = 17; at + 12 <= wire.length; at += 12) wire.set([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 0, 0, 0], at)
-  const startedMs = performance.now()
   t.equal(decodeForPeople(wire)?.answers.length, 5459)
-  t.ok(performance.now() - startedMs < 500)
+  t.ok(bestCpuMs(() => decodeForPeople(wire), 3) < 500)
 })

@@ -120,7 +120,7 @@ async function reload(t: Test): Promise<void> {
   const silent = await Promise.allSettled(all.map((client) => client.ask(query({ name: 'www.example' }), 300)))
   t.equal(silent.filter(({ status }) => status === 'rejected').length, CLIENTS, 'allowFrom holds in both threads')
   reconfigure(daemon, { allowFrom: ['127.0.0.0/8'], workers: 3 })
-  await logged(daemon, 'workers stays 2 until the next start')
+  await logged(daemon, 'take effect at the next start: workers')
   await sleep(200)
   t.equal((await untilCache(daemon, ({ entries }) => entries === 0)).entries, 0, 'a reload empties both caches')
   for (const client of all) t.equal(rcodeOf(await client.ask(query({ name: 'www.example' }))), 0)

@@ -180,7 +180,7 @@ t.test('FIN or RST with queries in flight: each is asked once more on one fresh 
 t.test('1,000 in flight, no more', async (t) => {
   const { ask, end, link, server } = await scene((q, peer) => (peer.queries === 1 ? replyTo(q) : undefined))
   await ask(query())
-  const outcomes = Array.from({ length: 1001 }, (_, i) => codeOf(ask(numbered(i), 280)))
+  const outcomes = Array.from({ length: 1001 }, (_, i) => codeOf(ask(numbered(i), 180)))
   t.equal(await outcomes[1000], 'overloaded')
   t.equal(await outcomes[999], 'deadline')
   t.equal(server.counts.queries, 1001)

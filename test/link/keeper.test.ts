@@ -54,7 +54,7 @@ t.test('half-open: the peer vanishes between queries; answered within 300 ms and
     const startMs = performance.now()
     t.equal(await codeOf(ask(query())), 'answered')
     const tookMs = performance.now() - startMs
-    t.ok(tookMs > 290 && tookMs < 500, `${transport}: ${Math.round(tookMs)} ms`)
+    t.ok(tookMs > 190 && tookMs < 500, `${transport}: ${Math.round(tookMs)} ms`)
     const laterMs = performance.now()
     t.equal(await codeOf(ask(query())), 'answered')
     t.ok(performance.now() - laterMs < 100, 'the next one does not use that connection')
@@ -85,10 +85,11 @@ t.test('a resolver that takes TCP and says nothing: connect-timeout at 3 s, foun
   const startMs = performance.now()
   const outcome = codeOf(ask(query()))
   await pause(1500)
-  t.equal(open.size, 2, 'one dial a second')
+  const passedMs = performance.now() - startMs
+  t.ok(open.size >= 2 && open.size <= 2 + passedMs / 1000, `one more early on, then one a second: ${open.size} in ${passedMs} ms`)
   dark = false
   t.equal(await outcome, 'answered')
-  t.ok(performance.now() - startMs < 2300)
+  t.ok(performance.now() - startMs < passedMs + 1200, 'found within a second of its return')
   await link.close()
   for (const socket of open) socket.destroy()
   middle.close()
@@ -101,7 +102,7 @@ t.test('renew: a new connection with a full handshake, nothing resumed', async (
   await ask(query())
   await pause(30)
   t.ok(sessions.size > 0)
-  link.renew()
+  link.renew(true)
   t.equal(sessions.size, 0)
   t.match((await ask(query())).protection, { authenticated: true, resumed: false })
   t.equal(server.counts.handshakes, 2)

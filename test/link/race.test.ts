@@ -1,5 +1,6 @@
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
+import { DialPace } from '../../src/link/dial-pace.ts'
 import { interleaved } from '../../src/link/endpoint.ts'
 import { type Attempt, race } from '../../src/link/race.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -55,20 +56,21 @@ t.test('a failure starts the next at once; TCP coming up restarts the stagger', 
   t.same(begun[2], ['c', 550])
 })
 
-t.test('all silent: one more attempt a second until the limit; none once somebody spoke', async (t) => {
+t.test('all silent: one more attempt soon, then one a second until the limit; none once somebody spoke', async (t) => {
   const dark = scene(['a', 'b'])
   await dark.clock.advance(3000)
   t.same(dark.begun, [
     ['a', 0],
     ['b', 250],
-    ['a', 1250],
-    ['b', 2250],
+    ['a', 600],
+    ['b', 1600],
+    ['a', 2600],
   ])
   t.equal(await codeOf(dark.won), 'connect-timeout')
-  t.equal(dark.abandoned.length, 4)
+  t.equal(dark.abandoned.length, 5)
   t.equal(dark.clock.timers, 0)
   const slow = scene(['a'])
-  await slow.clock.advance(500)
+  await slow.clock.advance(300)
   Object.assign(slow.ends[0] ?? {}, { heard: true })
   await slow.clock.advance(2400)
   t.equal(slow.begun.length, 1)
@@ -93,4 +95,31 @@ t.test('families take turns, the first one leads', async (t) => {
   t.same(interleaved(['9.9.9.9', '149.112.112.112', '2620:fe::fe']), ['9.9.9.9', '2620:fe::fe', '149.112.112.112'])
   t.same(interleaved(['::1', '::2', '1.1.1.1']), ['::1', '1.1.1.1', '::2'])
   t.same(interleaved([]), [])
+})
+
+t.test('attempts wait for their turn', async (t) => {
+  const clock = new FakeClock()
+  const startMs = clock.nowMs()
+  const begun: number[] = []
+  const silent = (): Attempt<string> => {
+    begun.push(clock.nowMs() - startMs)
+    return { result: new Promise(() => {}), heard: () => false, abandon: () => {} }
+  }
+  const pace = new DialPace(clock)
+  pace.add({ failing: true })
+  const dials = ['dot', 'doh'].map(() => codeOf(race(['a', 'b', 'c'], silent, { clock, timeoutMs: 3000, turnInMs: () => pace.turnInMs() })))
+  await clock.advance(3000)
+  t.same(begun, [0, 1000, 2000], 'one a second, all addresses and both transports together')
+  t.same(await Promise.all(dials), ['connect-timeout', 'connect-timeout'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('while one link of a resolver works, nothing waits for a turn', (t) => {
+  const pace = new DialPace(new FakeClock())
+  const [dot, doh] = [{ failing: true }, { failing: false }]
+  for (const link of [dot, doh]) pace.add(link)
+  t.same([pace.turnInMs(), pace.turnInMs()], [0, 0])
+  doh.failing = true
+  t.equal(pace.turnInMs(), 1000)
+  t.end()
 })

@@ -4,29 +4,137 @@ import { upScene } from '../support/kept-link-scene.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
 
-t.test('half-open: after 300 ms of silence a fresh connection is asked too, and no later query uses the old one', async (t) => {
-  const { ask, dial, dials, clock, carrier, events } = await upScene()
+/** A link whose resolver has answered so often, in `rttMs` each, that its p95 is known. */
+async function knownScene(rttMs = 20, answers = 16) {
+  const it = await upScene()
+  for (let i = 0; i < answers; i++) {
+    const outcome = it.ask()
+    it.carrier.answer(rttMs)
+    await outcome
+  }
+  return it
+}
+
+t.test(
+  'half-open: a sign of life is asked for, then a second connection dialled; it answers, and no later query uses the first',
+  async (t) => {
+    const { ask, dial, dials, clock, carrier, events } = await knownScene()
+    const outcome = ask()
+    await clock.advance(24)
+    t.equal(carrier.probes, 0)
+    await clock.advance(16)
+    t.equal(carrier.probes, 1, 'PING after a little more than the p95')
+    t.equal(dials.length, 1)
+    await clock.advance(50)
+    t.equal(dials.length, 2, 'no PONG')
+    const late = ask()
+    t.equal(carrier.inFlight, 2, 'until another is there, this is the one')
+    const fresh = await dial(1).up()
+    t.equal(fresh.inFlight, 2)
+    const later = ask()
+    t.equal(carrier.inFlight, 2)
+    t.equal(fresh.inFlight, 3)
+    for (let i = 0; i < 3; i++) fresh.answer()
+    t.same(await Promise.all([outcome, late, later]), ['answered', 'answered', 'answered'])
+    t.equal(carrier.probes, 1)
+    await clock.advance(400)
+    t.ok(carrier.destroyed)
+    t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+  },
+)
+
+t.test('a PONG ends the dial, and the name may take its time', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await knownScene()
   const outcome = ask()
-  await clock.advance(160)
-  t.equal(carrier.probes, 1, 'a sign of life was asked for at half time')
-  await clock.advance(130)
+  await clock.advance(90)
+  t.equal(dials.length, 2)
+  carrier.speak()
+  await clock.advance(0)
+  t.ok(dial(1).signal.aborted)
+  await clock.advance(1000)
+  t.equal(dials.length, 2)
+  carrier.answer()
+  t.equal(await outcome, 'answered')
+})
+
+t.test('without a PING: 270 ms and the RTT, whatever else', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await upScene()
+  carrier.pings = false
+  const outcome = ask()
+  await clock.advance(190)
   t.equal(dials.length, 1)
   await clock.advance(20)
-  t.equal(dials.length, 2)
+  t.equal(dials.length, 2, 'little is known of its times: 200 ms')
+  await clock.advance(80)
   const later = ask()
-  t.equal(carrier.inFlight, 1, 'the later query waits for the fresh one')
+  t.equal(carrier.inFlight, 1, 'suspect by now: the later query waits for the fresh one')
   const fresh = await dial(1).up()
   t.equal(fresh.inFlight, 2)
   fresh.answer()
   fresh.answer()
   t.same(await Promise.all([outcome, later]), ['answered', 'answered'])
-  await clock.advance(400)
-  t.ok(carrier.destroyed)
-  t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+})
+
+t.test('of many that are late, four are asked on the second connection; the first answer there brings the others', async (t) => {
+  const { ask, dial, clock, carrier } = await knownScene()
+  const outcomes = Array.from({ length: 100 }, () => ask())
+  await clock.advance(100)
+  const fresh = await dial(1).up()
+  t.equal(fresh.inFlight, 4)
+  fresh.answer()
+  t.equal(fresh.inFlight, 99)
+  while (fresh.inFlight > 0) fresh.answer()
+  t.same(new Set(await Promise.all(outcomes)), new Set(['answered']))
+  t.equal(carrier.inFlight, 0)
+})
+
+t.test('of many that are late, those that no second connection answers for are asked there at 270 ms', async (t) => {
+  const { ask, dial, clock } = await knownScene()
+  for (let i = 0; i < 100; i++) ask()
+  await clock.advance(100)
+  const fresh = await dial(1).up()
+  t.equal(fresh.inFlight, 4)
+  await clock.advance(200)
+  t.equal(fresh.inFlight, 100)
+})
+
+t.test(
+  'extra load is bounded: names that are slow, one after the other, cost eight second connections, then one in ten seconds',
+  async (t) => {
+    const { ask, dial, dials, clock, carrier } = await upScene()
+    carrier.pings = false
+    let dialled = 0
+    for (let n = 0; n < 40; n++) {
+      const outcome = ask()
+      await clock.advance(250)
+      if (dials.length > dialled + 1) {
+        dialled++
+        carrier.speak()
+        t.ok(dial(dialled).signal.aborted)
+      }
+      carrier.answer(20)
+      t.equal(await outcome, 'answered')
+    }
+    t.ok(dialled >= 8 && dialled <= 13, `${dialled} in 10 s and 40 queries`)
+  },
+)
+
+t.test('a connection that has come up just now is not doubted: its first name may be slow', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await knownScene()
+  ask()
+  await clock.advance(100)
+  const fresh = await dial(1).up()
+  fresh.pings = false
+  carrier.pings = false
+  await clock.advance(250)
+  t.equal(dials.length, 2)
+  await clock.advance(100)
+  t.equal(dials.length, 3, 'but at 270 ms it is')
 })
 
 t.test('slow, not dead: the old connection may still answer, and the next silence is borne longer', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
+  carrier.pings = false
   const outcome = ask()
   await clock.advance(320)
   t.equal(dials.length, 2)
@@ -35,12 +143,13 @@ t.test('slow, not dead: the old connection may still answer, and the next silenc
   const next = ask()
   t.equal(carrier.inFlight, 1, 'good again while there is no other')
   const fresh = await dial(1).up()
+  fresh.pings = false
   carrier.answer()
   t.equal(await next, 'answered')
   t.ok(carrier.destroyed, 'it leaves once another has taken its place and nothing is owed')
   ask()
-  await clock.advance(580)
-  t.equal(dials.length, 2, 'no alarm at 300 ms any more')
+  await clock.advance(520)
+  t.equal(dials.length, 2, 'no alarm at 270 ms any more')
   await clock.advance(40)
   t.equal(dials.length, 3)
   t.notOk(fresh.destroyed)

@@ -144,6 +144,7 @@ export function udpSuite(open: (options: ListenOptions) => Promise<Listener>): v
     await until(() => held.waiting.has('before'))
     const closed = listener.close()
     t.equal(listener.close(), closed, 'closing twice is closing once')
+    await pause(50)
     client.send(query(2, 'after.test'), listener.port)
     await pause(50)
     t.notOk(held.waiting.has('after'))

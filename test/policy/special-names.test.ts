@@ -28,7 +28,7 @@ function questionOf(name: string | Uint8Array, type: number): Question {
   const wire = typeof name === 'string' ? nameFromText(name) : name
   const whole = Uint8Array.from([...wire, type >> 8, type & 255, 0, 1])
   const lower = Uint8Array.from(whole, (octet, i) => (i < wire.length && octet >= 65 && octet <= 90 ? octet + 32 : octet))
-  return { wire: whole, lower, type, class: 1 }
+  return { lower, type, class: 1 }
 }
 
 const ASK: Ask = { purpose: 'client', deadlineMs: 0 }

@@ -22,7 +22,9 @@ function documentAfter(events: readonly (Event | number)[]) {
 
 t.test('a document has exactly the top level of the contract', (t) => {
   const names =
-    'schema, version, pid, processStart, startedAt, updatedAt, heartbeatS, state, signals, resolvers, cache, shaping, plaintext'.split(', ')
+    'schema, version, pid, processStart, startedAt, updatedAt, heartbeatS, state, signals, proof, resolvers, cache, shaping, plaintext, bypassed, running'.split(
+      ', ',
+    )
   t.same(Object.keys(documentAfter([])), names)
   t.same(Object.keys(documentAfter([]).signals), ['secureNameResolution', 'protectedNetwork', 'policyCompliance', 'vpn', 'service'])
   t.end()
@@ -67,6 +69,27 @@ t.test('the evidence of a resolver', (t) => {
 t.test('no address of a peer, no detail of a fault gets into the document', (t) => {
   const text = JSON.stringify(documentAfter([started, up('a'), dial('b', 'connect-refused'), answered('a')]))
   t.notMatch(text, /127\.0\.0\.1|"detail"/)
+  t.end()
+})
+
+t.test('every field of the schema is described', (t) => {
+  const bare: string[] = []
+  let fields = 0
+  const walk = (node: unknown, path: string): void => {
+    if (typeof node !== 'object' || node === null) return
+    for (const [key, child] of Object.entries(node)) {
+      if (key === 'properties') {
+        for (const [name, field] of Object.entries(child as Record<string, { description?: string }>)) {
+          fields++
+          if (field.description === undefined) bare.push(`${path}/${name}`)
+        }
+      }
+      walk(child, key === 'properties' || key === 'items' ? path : `${path}/${key}`)
+    }
+  }
+  walk(toJsonSchema(statusDocument, { errorMode: 'ignore' }), '')
+  t.strictSame(bare, [])
+  t.ok(fields > 60, `${fields} fields`)
   t.end()
 })
 

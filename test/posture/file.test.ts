@@ -73,6 +73,16 @@ t.test('a directory that vanished is made again', (t) => {
   t.end()
 })
 
+t.test('directories above are made as well; under /proc nothing can be, and that is said at once', { timeout: 5000 }, (t) => {
+  const dir = t.testdir({})
+  t.ok(atomicFile({ path: join(dir, 'a', 'b', 'c', 's.json'), pid: 7, clock: new FakeClock(), warn: t.fail }).replace('one'))
+  const lines: string[] = []
+  for (const path of ['/proc/enigm-dns/status.json', '/proc/a/b/status.json', '/dev/null/status.json'])
+    t.notOk(atomicFile({ path, pid: 7, clock: new FakeClock(), warn: (m) => lines.push(m) }).replace('x'))
+  t.equal(lines.length, 3)
+  t.end()
+})
+
 t.test('a link laid where the temporary file goes is not followed', (t) => {
   const dir = t.testdir({ victim: 'precious' })
   fs.symlinkSync(join(dir, 'victim'), join(dir, 's.json.7.tmp'))

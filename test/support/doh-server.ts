@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import { createServer as createHttps, type ServerOptions } from 'node:https'
+import type { Duplex, Writable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { closeServer, portOf, trackSockets } from './dot-server.ts'
 
@@ -15,7 +16,7 @@ export interface DohReply {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   /** Sent one after the other; no Content-Length unless `headers` has one. */
-  readonly body?: readonly Uint8Array[]
+  readonly body?: readonly Uint8Array[] | AsyncIterable<Uint8Array>
 }
 
 /** One request, as an `answer` function sees it. */
@@ -24,6 +25,8 @@ export interface DohPeer {
   readonly connection: number
   /** Requests seen on this connection so far, this one included. */
   readonly requests: number
+  /** The port it came from. */
+  readonly remotePort: number
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
   /** HTTP/2 only. */
   readonly session: ServerHttp2Session | undefined
@@ -38,14 +41,16 @@ export interface DohOptions {
   readonly answer: (query: Uint8Array, peer: DohPeer) => Uint8Array | DohReply | undefined | Promise<Uint8Array | DohReply | undefined>
   readonly http2?: SecureServerOptions
   readonly onSession?: (session: ServerHttp2Session, number: number) => void
-  /** Takes a TLS connection away from HTTP/2, to speak octets: returns true. Number 1 is the first connection that the server ever had. */
-  readonly raw?: (socket: TLSSocket, number: number) => boolean
+  /** Takes a TLS connection away from HTTP/2, to speak octets: returns true; or has HTTP/2 speak through a stream of its own. Number 1 is the first connection that the server ever had. */
+  readonly raw?: (socket: TLSSocket, number: number) => boolean | Duplex
 }
 
 export interface DohServer {
   readonly port: number
   readonly counts: { tcp: number; connections: number; requests: number }
   readonly sessions: ReadonlySet<ServerHttp2Session>
+  /** Other keys from the next handshake on. */
+  present(identity: { readonly key: string; readonly cert: string }): void
   close(): Promise<void>
 }
 
@@ -65,47 +70,55 @@ export async function startDoh(options: DohOptions): Promise<DohServer> {
   server.on('session', (session) => {
     const number = ++counts.connections
     let requests = 0
+    const remotePort = beginning?.remotePort ?? session.socket.remotePort ?? 0
     sessions.add(session)
     session.on('error', () => {})
     session.on('close', () => sessions.delete(session))
     session.on('stream', (stream, headers) => {
       counts.requests++
       requests++
-      const peer = { connection: number, requests, headers: headers as DohPeer['headers'], session, stream }
+      const peer = { connection: number, requests, remotePort, headers: headers as DohPeer['headers'], session, stream }
       stream.on('error', () => {})
       gather(stream, async (query) => {
         const reply = await options.answer(query, peer)
         if (reply === undefined || stream.destroyed) return
         const { status, headers: fields, body } = responseOf(reply)
         stream.respond({ ':status': status, ...fields })
-        for (const part of body) if (!stream.destroyed) stream.write(part)
-        if (!stream.destroyed) stream.end()
+        await writeAll(stream, body)
       })
     })
     options.onSession?.(session, number)
   })
   server.on('sessionError', () => {})
   server.on('tlsClientError', () => {})
-  if (options.raw !== undefined) intercept(server, options.raw)
+  let beginning: TLSSocket | undefined
+  const { raw } = options
+  if (raw !== undefined)
+    intercept(server, (socket, number) => {
+      beginning = socket
+      return raw(socket, number)
+    })
   const sockets = trackSockets(server, () => counts.tcp++)
   server.listen(options.port ?? 0, options.host ?? '127.0.0.1')
   await once(server, 'listening')
-  return { port: portOf(server), counts, sessions, close: () => closeServer(server, sockets.values()) }
+  const present = ({ key, cert }: DohOptions['identity']) => server.setSecureContext({ key, cert })
+  return { port: portOf(server), counts, sessions, present, close: () => closeServer(server, sockets.values()) }
 }
 
-function intercept(server: Http2SecureServer, raw: (socket: TLSSocket, number: number) => boolean): void {
+function intercept(server: Http2SecureServer, raw: NonNullable<DohOptions['raw']>): void {
   const listeners = server.listeners('secureConnection')
   server.removeAllListeners('secureConnection')
   let number = 0
   server.on('secureConnection', (socket: TLSSocket) => {
     socket.on('error', () => {})
-    if (!raw(socket, ++number)) for (const listener of listeners) listener.call(server, socket)
+    const taken = raw(socket, ++number)
+    if (taken !== true) for (const listener of listeners) listener.call(server, taken === false ? socket : taken)
   })
 }
 
 /** A DoH server on loopback that knows HTTP/1.1 only. */
 export async function startDohH1(
-  options: Omit<DohOptions, 'http2' | 'onSession'> & { readonly https?: ServerOptions },
+  options: Omit<DohOptions, 'http2' | 'onSession'> & { readonly https?: ServerOptions; readonly onHandshake?: () => void },
 ): Promise<DohServer> {
   const counts = { tcp: 0, connections: 0, requests: 0 }
   const seen = new WeakMap<object, { number: number; requests: number }>()
@@ -114,21 +127,41 @@ export async function startDohH1(
     const known = seen.get(request.socket) ?? { number: ++counts.connections, requests: 0 }
     known.requests++
     seen.set(request.socket, known)
-    const peer = { connection: known.number, requests: known.requests, headers: request.headers, session: undefined, stream: undefined }
+    const remotePort = request.socket.remotePort ?? 0
+    const peer = {
+      connection: known.number,
+      requests: known.requests,
+      remotePort,
+      headers: request.headers,
+      session: undefined,
+      stream: undefined,
+    }
     gather(request, async (query) => {
       const reply = await options.answer(query, peer)
       if (reply === undefined || response.destroyed) return
       const { status, headers, body } = responseOf(reply)
       response.writeHead(status, { ...headers })
-      for (const part of body) response.write(part)
-      response.end()
+      await writeAll(response, body)
     })
   })
   server.on('tlsClientError', () => {})
+  server.on('secureConnection', () => options.onHandshake?.())
   const sockets = trackSockets(server, () => counts.tcp++)
   server.listen(options.port ?? 0, options.host ?? '127.0.0.1')
   await once(server, 'listening')
-  return { port: portOf(server), counts, sessions: new Set(), close: () => closeServer(server, sockets.values()) }
+  const present = ({ key, cert }: DohOptions['identity']) => server.setSecureContext({ key, cert })
+  return { port: portOf(server), counts, sessions: new Set(), present, close: () => closeServer(server, sockets.values()) }
+}
+
+/** What is known goes out in one turn; only what comes later is waited for. */
+async function writeAll(to: Writable, body: readonly Uint8Array[] | AsyncIterable<Uint8Array>): Promise<void> {
+  if (Symbol.asyncIterator in body) {
+    for await (const part of body) {
+      if (to.destroyed) return
+      to.write(part)
+    }
+  } else for (const part of body) if (!to.destroyed) to.write(part)
+  if (!to.destroyed) to.end()
 }
 
 function gather(from: NodeJS.ReadableStream, then: (body: Uint8Array) => Promise<void>): void {

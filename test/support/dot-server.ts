@@ -42,7 +42,7 @@ export async function startDot(options: DotOptions): Promise<DotServer> {
   const counts = { tcp: 0, handshakes: 0, resumed: 0, applicationOctets: 0, records: 0, queries: 0 }
   const live = new Set<DotPeer>()
   const server = createServer(
-    { ALPNProtocols: ['dot'], ...options.tls, key: options.identity.key, cert: options.identity.cert },
+    { ALPNProtocols: ['dot'], noDelay: true, ...options.tls, key: options.identity.key, cert: options.identity.cert },
     (socket) => {
       counts.handshakes++
       if (socket.isSessionReused()) counts.resumed++
@@ -109,7 +109,7 @@ export async function closeServer(server: Server, sockets: Iterable<Socket>): Pr
   await closed
 }
 
-export function portOf(server: Server): number {
+export function portOf(server: { address(): ReturnType<Server['address']> }): number {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('not listening')
   return address.port

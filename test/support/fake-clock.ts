@@ -26,6 +26,20 @@ export class FakeClock implements Clock {
     this.#wallOffsetMs += byMs
   }
 
+  /** The machine sleeps: boot time and wall time go on, timers do not. */
+  suspend(forMs: number): void {
+    this.#nowMs += forMs
+    for (const pending of [...this.#pending]) {
+      this.#pending.delete(pending)
+      this.#pending.add(Object.assign(pending, { dueMs: pending.dueMs + forMs }))
+    }
+  }
+
+  /** The process is stopped, or its loop is busy: time goes on, and timers that fall due are late. */
+  stopFor(ms: number): void {
+    this.#nowMs += ms
+  }
+
   get timers(): number {
     return this.#pending.size
   }

@@ -1,8 +1,8 @@
 import type { TLSSocket } from 'node:tls'
 import { EnigmError } from '../../src/errors.ts'
-import type { Carrier, CarrierTools, Ticket, Watcher } from '../../src/link/carrier.ts'
+import type { Carrier, CarrierTools, Sent, Ticket, Watcher } from '../../src/link/carrier.ts'
 import type { Connection } from '../../src/link/connect.ts'
-import type { Wiring } from '../../src/link/connections.ts'
+import type { Wiring } from '../../src/link/kept.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import type { FakeClock } from './fake-clock.ts'
 
@@ -15,6 +15,8 @@ export class FakeCarrier implements Carrier<Authenticated> {
   idleMs = 30_000
   silentSinceMs: number | undefined
   probes = 0
+  /** Whether its protocol has a sign of life to ask for. */
+  pings = true
   destroyed = false
 
   constructor(connection: Connection<Authenticated>, tools: CarrierTools, clock: FakeClock) {
@@ -25,19 +27,22 @@ export class FakeCarrier implements Carrier<Authenticated> {
   get inFlight(): number {
     return this.tickets.length
   }
-  send(request: Uint8Array, ticket: Ticket): () => void {
+  send(request: Uint8Array, ticket: Ticket): Sent {
     const entry = { request, ticket }
     this.tickets.push(entry)
     this.silentSinceMs ??= this.clock.nowMs()
-    return () => {
-      const at = this.tickets.indexOf(entry)
-      if (at < 0) return
-      this.tickets.splice(at, 1)
-      this.#rest()
+    return {
+      cancel: () => {
+        const at = this.tickets.indexOf(entry)
+        if (at < 0) return
+        this.tickets.splice(at, 1)
+        this.#rest()
+      },
     }
   }
-  probe(): void {
+  probe(): boolean {
     this.probes++
+    return this.pings
   }
   destroy(error: EnigmError): void {
     this.destroyed = true

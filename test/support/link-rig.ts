@@ -27,12 +27,13 @@ export function endpointAt(port: number, more: Partial<StrictEndpoint> & { reado
 export function linkTo(
   endpoint: StrictEndpoint,
   transport: Transport,
-  more: { readonly clock?: Clock; readonly sessions?: TlsSessions } = {},
+  more: { readonly clock?: Clock; readonly sessions?: TlsSessions; readonly dohClient?: 'lean' | 'node' | undefined } = {},
 ) {
   const clock = more.clock ?? systemClock()
   const sessions = more.sessions ?? tlsSessions(clock)
   const events: Event[] = []
-  const link = createLink(endpoint, transport, { clock, sessions, random: systemRandom, emit: (event) => void events.push(event) })
+  const tools = { clock, sessions, random: systemRandom, emit: (event: Event) => void events.push(event) }
+  const link = createLink(endpoint, transport, more.dohClient === undefined ? tools : { ...tools, dohClient: more.dohClient })
   const within = (ms: number): Ask => ({ purpose: 'client', deadlineMs: clock.nowMs() + ms })
   const count = (type: Event['type']) => events.filter((event) => event.type === type).length
   return { link, events, sessions, within, count, ask: (request: Uint8Array, ms = 4000) => link.exchange(request, within(ms)) }

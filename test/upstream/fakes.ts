@@ -11,7 +11,7 @@ export const AUTHENTICATED: Authenticated = { authenticated: true, by: 'ca', tls
 
 const question = query({ name: 'www.example.com' }).subarray(12)
 /** The one user query of these tests, as it reaches an upstream. */
-export const MESSAGE: Uint8Array = upstreamQuery({ wire: question, lower: question, type: 1, class: 1 }, false)
+export const MESSAGE: Uint8Array = upstreamQuery({ lower: question, type: 1, class: 1 }, false)
 
 /** A reply to it, with an OPT that holds the EDE or some padding if asked. */
 export function reply(o: { rcode?: number; ede?: number; padded?: boolean; flags?: number } = {}): Uint8Array {

@@ -73,7 +73,7 @@ t.test('first blackholed from the start: the first answer comes within 500 ms, t
   t.equal(upstreams[A]!.queries.length, 1)
 })
 
-t.test('a healthy resolver that goes dark is checked with a root probe, then the second is asked: 200 ms and one RTT', async (t) => {
+t.test('a healthy resolver that goes dark is checked with a root probe, then the second is asked: within 200 ms and one RTT', async (t) => {
   const { clock, upstreams, one } = setUp(answers(20), answers(20))
   for (let i = 0; i < 5; i++) await one()
   await clock.advance(1000)
@@ -81,10 +81,10 @@ t.test('a healthy resolver that goes dark is checked with a root probe, then the
   upstreams[A]!.act = 'dark'
   const startMs = clock.nowMs()
   const seen = await one()
-  t.same([seen.by, seen.afterMs], ['b', 220])
+  t.same([seen.by, seen.afterMs], ['b', 180])
   t.same(
-    upstreams[A]!.probes.slice(probesBefore).map((p) => p.atMs - startMs),
-    [100],
+    upstreams[A]!.probes.slice(probesBefore).map((p) => Math.floor(p.atMs - startMs)),
+    [80],
   )
   t.same((await one()).afterMs, 20, 'and it stands behind')
 })
@@ -99,7 +99,9 @@ t.test('a slow name on a path that lives is told to no second operator for 1.5 s
   t.equal(upstreams[B]!.queries.length, 0)
   upstreams[A]!.act = answers(3000)
   await clock.advance(1000)
-  t.same(await one(), { by: 'b', code: undefined, afterMs: 1520, rcode: 0 })
+  const { by, afterMs } = await one()
+  t.equal(by, 'b')
+  t.ok(afterMs !== undefined && afterMs >= 1520 && afterMs < 1522, 'to the next tick')
   upstreams[A]!.act = answers(20)
   t.equal((await one()).by, 'a', 'it is not behind for it')
 })
@@ -146,7 +148,7 @@ t.test('a suspect gets twice its usual time, at least 150 and at most 350 ms', a
     const startMs = clock.nowMs()
     exchange()
     await clock.advance(600)
-    const times = upstreams.flatMap((u) => u.queries.map((q) => q.atMs - startMs)).filter((atMs) => atMs >= 0)
+    const times = upstreams.flatMap((u) => u.queries.map((q) => Math.floor(q.atMs - startMs))).filter((atMs) => atMs >= 0)
     t.same(
       times.toSorted((a, b) => a - b),
       [0, patienceMs],

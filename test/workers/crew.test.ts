@@ -43,6 +43,7 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
     endpoints: (o.addresses ?? ['127.0.0.1']).map((address) => ({ address, port })),
     allowFrom: EVERYBODY,
     timeoutMs: 4000,
+    prefetch: true,
   }
   const entry = o.entry === undefined ? {} : { entry: new URL(o.entry, import.meta.url) }
   const crew = await startCrew(o.count ?? 2, settings, {

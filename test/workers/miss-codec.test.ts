@@ -21,7 +21,7 @@ const query = fc
     const tail = Buffer.from(lower.subarray(-4))
     return {
       id: 0,
-      question: { wire: lower, lower, type: tail.readUInt16BE(0), class: tail.readUInt16BE(2) },
+      question: { lower, type: tail.readUInt16BE(0), class: tail.readUInt16BE(2) },
       edns: dnssecOk === undefined ? undefined : { udpSize: 1232, dnssecOk, wantsSource: false },
       client: { address, transport: 'udp' },
       ...flags,
@@ -56,7 +56,9 @@ const arrived = (message: Buffer) => structuredClone(new Uint8Array(message.buff
 const equal = (found: unknown, wanted: unknown) => deepStrictEqual(structuredClone(found), structuredClone(wanted))
 
 t.test('asks come out as they went in', (t) => {
-  const asks = fc.array(fc.record({ id: u32, query, remainingMs: u32 }), { maxLength: 20 })
+  const asks = fc.array(fc.record({ id: u32, query, remainingMs: u32, purpose: fc.constantFrom('client' as const, 'refresh' as const) }), {
+    maxLength: 20,
+  })
   fc.assert(fc.property(asks, (asks) => equal(decodeAsks(arrived(encodeAsks(asks))), asks)))
   t.end()
 })
@@ -69,7 +71,7 @@ t.test('replies come out as they went in', (t) => {
 t.test('time that has run out is 0, and a buffer may be transferred', (t) => {
   const [one] = fc.sample(query, 1)
   if (one === undefined) throw new Error('no sample')
-  const message = encodeAsks([{ id: 1, query: one, remainingMs: -5.5 }])
+  const message = encodeAsks([{ id: 1, query: one, remainingMs: -5.5, purpose: 'client' }])
   const moved = structuredClone(new Uint8Array(message.buffer as ArrayBuffer), { transfer: [message.buffer as ArrayBuffer] })
   t.equal(decodeAsks(moved)[0]?.remainingMs, 0)
   t.equal(message.length, 0, 'transferred, not copied')

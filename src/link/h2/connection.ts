@@ -8,17 +8,20 @@ import {
   MAX_IN_FLIGHT,
   Pulse,
   refuse,
+  type Sent,
   SIGN_OF_LIFE_OCTETS,
   type Ticket,
   type Watcher,
 } from '../carrier.ts'
 import type { Connection } from '../connect.ts'
 import type { Endpoint } from '../endpoint.ts'
+import { outboxFor } from './cell-outbox.ts'
 import { H2, MAX_31_BITS } from './codes.ts'
 import { CONNECTION_WINDOW_OCTETS, STREAM_WINDOW_OCTETS } from './data-windows.ts'
 import { MAX_HEADER_LIST_OCTETS } from './hpack-reader.ts'
 import { Inbound } from './inbound.ts'
-import { Outbox, putOpening } from './outbox.ts'
+import { type Outbox, putOpening } from './outbox.ts'
+import { cellsOf, type PacedCells } from './paced-cells.ts'
 import { Patience } from './patience.ts'
 import { RequestHead } from './request-head.ts'
 import { Sender } from './sender.ts'
@@ -49,6 +52,7 @@ export function leanH2Carrier<P extends Protection>(
 
 class LeanH2Carrier<P extends Protection> implements Carrier<P> {
   readonly connection: Connection<P>
+  readonly cells: PacedCells | undefined
   readonly idleMs = IDLE_MS
   readonly #clock: Clock
   readonly #watcher: Watcher
@@ -60,10 +64,11 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
   #scheduled = false
   #dead = false
 
-  constructor(connection: Connection<P>, endpoint: Endpoint, { clock, watcher }: CarrierTools, options: LeanH2Options) {
+  constructor(connection: Connection<P>, endpoint: Endpoint, { clock, watcher, paced }: CarrierTools, options: LeanH2Options) {
     const { socket } = connection
     const patience = new Patience(clock)
-    const out = new Outbox(socket)
+    const out = outboxFor(socket, paced === true)
+    const sender = new Sender(out, new RequestHead(endpoint))
     this.connection = connection
     this.#clock = clock
     this.#watcher = watcher
@@ -71,17 +76,19 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
     this.#out = out
     this.#streams = new Streams({
       ...{ clock, watcher, patience, out, lastStreamId: options.lastStreamId ?? MAX_31_BITS },
-      sender: new Sender(out, new RequestHead(endpoint)),
+      sender,
       heard: () => this.#pulse.heard(),
       ended: () => this.#die(lost('the resolver gave the connection up')),
       rest: () => this.#rest(),
     })
+    this.cells = cellsOf({ socket, out, sender, streams: this.#streams })
     this.#inbound = new Inbound(this.#streams, patience)
     putOpening(out, {
       streamWindow: STREAM_WINDOW_OCTETS,
       connectionWindow: CONNECTION_WINDOW_OCTETS,
       headerListOctets: MAX_HEADER_LIST_OCTETS,
     })
+    this.cells?.opened()
     this.#schedule()
     socket.on('data', (chunk: Uint8Array) => this.#onChunk(chunk))
     socket.on('end', () => this.#die(lost('the resolver closed the connection')))
@@ -96,21 +103,26 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
     return this.#pulse.silentSinceMs
   }
 
-  send(request: Uint8Array, ticket: Ticket): () => void {
+  send(request: Uint8Array, ticket: Ticket): Sent {
     if (this.#dead || this.#streams.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
     const stream = new Stream(request, ticket)
+    // A refused cell goes again when its schedule says so, and not by itself.
+    if (this.cells !== undefined) stream.requeued = Number.POSITIVE_INFINITY
     this.#streams.add(stream)
     this.#schedule()
-    return () => {
-      if (this.#streams.cancel(stream)) this.#schedule()
+    return {
+      cancel: () => {
+        if (this.#streams.cancel(stream)) this.#schedule()
+      },
     }
   }
 
-  probe(): void {
-    if (this.#dead) return
+  probe(): boolean {
+    if (this.#dead) return false
     this.#out.ping(0, PING_PAYLOAD, 0)
     this.#schedule()
+    return true
   }
 
   destroy(error: EnigmError): void {

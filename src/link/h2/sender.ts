@@ -1,4 +1,6 @@
 import { u16, u32 } from '../../dns/octets.ts'
+import { CellOutbox } from './cell-outbox.ts'
+import { CellSender } from './cell-sender.ts'
 import { DEFAULT_WINDOW_OCTETS, FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS, SETTING } from './codes.ts'
 import { type Outbox, putFrameHeader } from './outbox.ts'
 import type { RequestHead } from './request-head.ts'
@@ -13,6 +15,9 @@ export class Sender {
   readonly #head: RequestHead
   /** Opened, the body not all sent, in order. */
   readonly #blocked = new Set<Stream>()
+  /** For an outbox that owes: requests are cells then. */
+  readonly cells: CellSender | undefined
+  #unfinished: Stream | undefined
   #window = DEFAULT_WINDOW_OCTETS
   #initialWindow = DEFAULT_WINDOW_OCTETS
   #told = false
@@ -21,6 +26,18 @@ export class Sender {
   constructor(out: Outbox, head: RequestHead) {
     this.#out = out
     this.#head = head
+    this.cells = out instanceof CellOutbox ? new CellSender(out, head) : undefined
+  }
+
+  /** The cell request that has records to come. */
+  get unfinished(): Stream | undefined {
+    return this.#unfinished
+  }
+
+  /** Whether the peer's windows take a cell. */
+  get takesCell(): boolean {
+    const octets = this.cells?.windowOctets ?? 0
+    return this.#window >= octets && this.#initialWindow >= octets && this.#unfinished === undefined
   }
 
   /** Whether opening another stream would bring anything of its body onto the wire. */
@@ -31,13 +48,26 @@ export class Sender {
   start(stream: Stream, id: number): void {
     stream.id = id
     stream.sendWindow = this.#initialWindow
+    if (this.cells !== undefined) return void this.sendCell(stream)
     const at = this.#out.reserve(this.#head.octets(stream.body.length))
     this.#head.put(this.#out.page, at, id, stream.body.length)
     this.#sendBody(stream)
   }
 
+  /** The next record of a cell request. The windows were seen to before its first. */
+  sendCell(stream: Stream): void {
+    const octets = this.cells?.send(stream) ?? 0
+    stream.sendWindow -= octets
+    this.#window -= octets
+    this.#unfinished = stream.bodySent < stream.body.length ? stream : undefined
+  }
+
   /** It is over; says whether its request had not all been sent. */
   forget(stream: Stream): boolean {
+    if (this.#unfinished === stream) {
+      this.#unfinished = undefined
+      return true
+    }
     return this.#blocked.delete(stream)
   }
 
@@ -49,7 +79,8 @@ export class Sender {
       const end = stream.bodySent + octets
       const at = this.#out.reserve(FRAME_HEADER_OCTETS + octets)
       const flags = end === body.length ? FLAG.endStream : 0
-      body.copy(this.#out.page, putFrameHeader(this.#out.page, at, octets, FRAME.data, flags, stream.id), stream.bodySent, end)
+      const part = octets === body.length ? body : body.subarray(stream.bodySent, end)
+      this.#out.page.set(part, putFrameHeader(this.#out.page, at, octets, FRAME.data, flags, stream.id))
       stream.bodySent = end
       stream.sendWindow -= octets
       this.#window -= octets

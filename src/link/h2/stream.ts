@@ -1,4 +1,5 @@
 import { idOf, isReplyTo, setId } from '../../dns/message.ts'
+import { copyOf } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Ticket } from '../carrier.ts'
 import type { ResponseHead } from './response-head.ts'
@@ -9,7 +10,7 @@ const MIN_MESSAGE_OCTETS = 12
 /** One request and what came back for it. */
 export class Stream {
   /** The query under ID 0 (RFC 8484 section 4.1): the request's body. */
-  readonly body: Buffer
+  readonly body: Uint8Array
   readonly ticket: Ticket
   readonly #requestId: number
   /** 0: not opened. */
@@ -27,9 +28,8 @@ export class Stream {
   #octets = 0
 
   constructor(request: Uint8Array, ticket: Ticket) {
-    this.body = Buffer.from(request)
     this.#requestId = idOf(request)
-    setId(this.body, 0)
+    this.body = this.#requestId === 0 ? request : underIdZero(request)
     this.ticket = ticket
   }
 
@@ -55,10 +55,12 @@ export class Stream {
     if (length === 0) return true
     const total = this.#octets + length
     if (total > MAX_MESSAGE_OCTETS) return false
-    const room = this.#reply === undefined ? total : Math.min(MAX_MESSAGE_OCTETS, Math.max(total, this.#reply.length * 2))
-    if (this.#reply === undefined) this.#reply = new Uint8Array(room)
-    else if (this.#reply.length < total) this.#reply = grown(this.#reply, room)
-    this.#reply.set(octets.subarray(start, end), this.#octets)
+    const room = this.#reply === undefined ? 0 : Math.min(MAX_MESSAGE_OCTETS, Math.max(total, this.#reply.length * 2))
+    if (this.#reply === undefined) this.#reply = copyOf(octets, start, end)
+    else {
+      if (this.#reply.length < total) this.#reply = grown(this.#reply, room)
+      this.#reply.set(octets.subarray(start, end), this.#octets)
+    }
     this.#octets = total
     return true
   }
@@ -78,6 +80,12 @@ export class Stream {
     setId(wire, this.#requestId)
     return wire
   }
+}
+
+function underIdZero(request: Uint8Array): Uint8Array {
+  const body = copyOf(request)
+  setId(body, 0)
+  return body
 }
 
 function grown(octets: Uint8Array, room: number): Uint8Array {

@@ -3,7 +3,7 @@ import { createServer, type TLSSocket } from 'node:tls'
 import { systemClock, systemRandom } from '../../../src/clock.ts'
 import { createAuthority } from '../../../src/demo/authority.ts'
 import { EnigmError, type ErrorCode } from '../../../src/errors.ts'
-import type { Loss, Reply } from '../../../src/link/carrier.ts'
+import type { Loss, Reply, Sent } from '../../../src/link/carrier.ts'
 import { connect } from '../../../src/link/connect.ts'
 import type { StrictEndpoint } from '../../../src/link/endpoint.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS } from '../../../src/link/h2/codes.ts'
@@ -39,11 +39,11 @@ export async function carry(port: number, options: LeanH2Options = {}, more: Par
   }
   const carrier = leanH2Carrier(connection, endpoint, { clock, random: systemRandom, watcher }, options)
   const asked = (request: Uint8Array) => {
-    let cancel = () => {}
+    let sent: Sent | undefined
     const outcome = new Promise<Outcome>((resolve) => {
-      cancel = carrier.send(request, { answered: resolve, failed: ({ code }, loss) => resolve({ code, loss }) })
+      sent = carrier.send(request, { answered: resolve, failed: ({ code }, loss) => resolve({ code, loss }) })
     })
-    return { outcome, cancel }
+    return { outcome, cancel: () => sent?.cancel() }
   }
   return {
     ...{ carrier, told, downs, asked },

@@ -14,7 +14,7 @@ export interface CapturedRecord {
   readonly octets: number
 }
 
-/** A packet capture of the loopback interface. Read it after `stop`. */
+/** A packet capture. Read it after `stop`. */
 export interface Capture {
   stop(): Promise<void>
   /** Packets that match a tshark display filter. */
@@ -24,14 +24,14 @@ export interface Capture {
   remove(): void
 }
 
-/** Captures what the pcap filter lets through; resolves once tcpdump listens. Needs root, or a network namespace of one's own. */
-export async function startCapture(pcapFilter: string): Promise<Capture> {
+/** Captures what the pcap filter lets through on one interface, or on `any`; resolves once tcpdump listens. Needs root, or a network namespace of one's own. */
+export async function startCapture(pcapFilter: string, device = 'lo'): Promise<Capture> {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-capture-'))
   const file = join(dir, 'lo.pcap')
   // -Z root: tcpdump would give up root before it opens the file in our directory. -U: written as it comes.
   const child = spawn(
     pathOf('tcpdump') ?? 'tcpdump',
-    ['-i', 'lo', '-w', file, '-U', '-Z', 'root', '-B', '16384', '-s', '0', `(${pcapFilter}) or ${MARKED}`],
+    ['-i', device, '-w', file, '-U', '-Z', 'root', '-B', '16384', '-s', '0', `(${pcapFilter}) or ${MARKED}`],
     {
       stdio: ['ignore', 'ignore', 'pipe'],
     },

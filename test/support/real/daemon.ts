@@ -38,6 +38,11 @@ export interface RunningDaemon {
   /** SIGTERM; resolves to the exit code. */
   stop(): Promise<number | null>
   kill(signal: NodeJS.Signals): void
+  /** After SIGKILL: starts it again as it was, once it is gone; resolves to the time from exec to `ready`, ms. */
+  revive(): Promise<number>
+  /** Whether the process is there. */
+  readonly alive: boolean
+  readonly dir: string
   /** What it logged so far. */
   log(): string
 }
@@ -48,6 +53,11 @@ export interface DaemonSpec {
   /** Merged over the defaults; shaping is off by default, so that a measured time is the transport's. */
   readonly config?: Readonly<Record<string, unknown>>
   readonly listen?: string
+  /** A command that runs what follows it in its own process (a `sh -c 'ulimit -n 64; exec "$@"' sh`, say). */
+  readonly under?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** Default: in the daemon's own directory. */
+  readonly statusFile?: string
 }
 
 /** The trusted-set entry of a real server. */
@@ -85,25 +95,40 @@ export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
   if (spec.ca !== undefined) write('ca.pem', spec.ca)
   write('resolvers.json', JSON.stringify({ version: 1, resolvers: spec.resolvers }))
-  const statusFile = join(dir, 'status.json')
+  const statusFile = spec.statusFile ?? join(dir, 'status.json')
   const defaults = { shaping: { profile: 'off' }, heartbeatS: 1, log: { level: 'info' } }
   const paths = { listen: [spec.listen ?? `127.0.0.1:${port}`], resolvers: 'resolvers.json', statusFile, stateDir: join(dir, 'state') }
   write('config.json', JSON.stringify({ ...defaults, ...spec.config, ...paths }))
-  const child = spawn(process.execPath, [CLI, 'run', '--config', join(dir, 'config.json')], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: plainEnvironment(),
-  })
-  running.add(child)
-  child.on('exit', () => running.delete(child))
+  const [command = process.execPath, ...args] = [...(spec.under ?? []), process.execPath, CLI, 'run', '--config', join(dir, 'config.json')]
   let log = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    log += chunk.toString()
-  })
+  const launch = () => {
+    const started = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...plainEnvironment(), ...spec.env } })
+    running.add(started)
+    started.on('exit', () => running.delete(started))
+    started.stderr.on('data', (chunk: Buffer) => {
+      log += chunk.toString()
+    })
+    return started
+  }
+  let child = launch()
   await ready(child, () => log)
   const status = () => readStatus(statusFile)
   return {
     port,
-    pid: child.pid ?? 0,
+    dir,
+    get pid() {
+      return child.pid ?? 0
+    },
+    get alive() {
+      return child.exitCode === null && child.signalCode === null
+    },
+    async revive() {
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      const beganMs = performance.now()
+      child = launch()
+      await ready(child, () => log)
+      return performance.now() - beganMs
+    },
     statusFile,
     status,
     until: (state, ms = 10_000) => untilState(state, ms, status, () => log),

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Deadlines } from '../../src/link/deadlines.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { Deadlines } from '../src/deadlines.ts'
+import { FakeClock } from './support/fake-clock.ts'
 
 t.test('never early, at most a tick late, in order, on one timer; none is left behind', async (t) => {
   await fc.assert(

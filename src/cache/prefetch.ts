@@ -1,0 +1,77 @@
+import type { Clock, Random, Timer } from '../clock.ts'
+import type { Query, Resolve } from '../resolve.ts'
+import type { Entry } from './answer-cache.ts'
+
+export interface PrefetchOptions {
+  readonly clock: Clock
+  readonly random: Random
+  /** Read at each use, so that a reload replaces them. */
+  readonly current: () => { readonly resolve: Resolve; readonly timeoutMs: number; readonly prefetch: boolean }
+  readonly renewed: () => void
+}
+
+/** Hits in its lifetime that make an answer popular. */
+const POPULAR_HITS = 3
+/** Of the lifetime: when a popular answer is due. */
+const LAST = 0.1
+/** Answers that live shorter are renewed by their queries as well. */
+const LEAST_TTL_MS = 10_000
+/** Renewals waiting or under way. */
+const MOST = 64
+/** Whether `entry` is in the part of its time in which it is renewed. */
+export function inLastPart(entry: Entry, nowMs: number): boolean {
+  return nowMs >= entry.expiresAtMs - (entry.expiresAtMs - entry.storedAtMs) * LAST
+}
+
+/** Never counted up to `POPULAR_HITS` again: it has been seen to. */
+const SEEN_TO = -(2 ** 30)
+
+/**
+ * Renews popular answers in the last tenth of their time, so that nobody waits for them. Only a hit on this network can make an answer popular, and only a hit in the
+ * last tenth renews it: what is asked is what is asked here anyway. The question leaves after a random part of the time that is left, so that the moment tells
+ * nobody of the hit; purpose `refresh` puts it in its place in a shaper. Bounded in renewals under way; they are never tried twice.
+ */
+export class Prefetch {
+  readonly #o: PrefetchOptions
+  readonly #waiting = new Set<Timer>()
+  #underWay = 0
+
+  constructor(o: PrefetchOptions) {
+    this.#o = o
+  }
+
+  /** Counts a hit, and says whether `entry` should be renewed now: then call `renew`. On the hit path: no allocation. */
+  hit(entry: Entry, nowMs: number): boolean {
+    if (++entry.hits < POPULAR_HITS) return false
+    if (!inLastPart(entry, nowMs) || entry.expiresAtMs - entry.storedAtMs < LEAST_TTL_MS) return false
+    entry.hits = SEEN_TO
+    return this.#waiting.size + this.#underWay < MOST && this.#o.current().prefetch
+  }
+
+  /** Asks for `query` once more before `expiresAtMs`. */
+  renew(query: Query, expiresAtMs: number): void {
+    const { clock, random } = this.#o
+    const leftMs = Math.max(1, Math.floor((expiresAtMs - clock.nowMs()) * 0.8))
+    const timer = clock.setTimer(random.below(leftMs), () => {
+      this.#waiting.delete(timer)
+      const { resolve, timeoutMs } = this.#o.current()
+      this.#underWay++
+      resolve(query, { purpose: 'refresh', deadlineMs: clock.nowMs() + timeoutMs }).then(
+        () => {
+          this.#underWay--
+          this.#o.renewed()
+        },
+        () => {
+          this.#underWay--
+        },
+      )
+    })
+    this.#waiting.add(timer)
+  }
+
+  /** Another network, or the end: what is waiting is not asked. */
+  forget(): void {
+    for (const timer of this.#waiting) timer.cancel()
+    this.#waiting.clear()
+  }
+}

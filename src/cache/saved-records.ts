@@ -1,0 +1,83 @@
+import { questionEnd } from '../dns/message.ts'
+import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
+import { RecordCursor, TYPE } from '../dns/records.ts'
+import type { Answer } from '../resolve.ts'
+import type { Entry } from './answer-cache.ts'
+import type { CacheKey } from './key.ts'
+
+/** An entry as it is written down: times count from the moment of saving. */
+export interface SavedEntry extends Pick<Answer, 'wire' | 'rcode' | 'ede'> {
+  readonly key: CacheKey
+  readonly ageMs: number
+  readonly leftMs: number
+}
+
+/** Key length, RCODE, EDE + 1, wire length, age, time left. */
+const FIXED_OCTETS = 2 + 2 + 4 + 4 + 8 + 8
+/** View, DO and CD, which stand before the question in a key. */
+const KEY_PREFIX = 3
+const MIN_KEY_OCTETS = KEY_PREFIX + 5
+const MAX_KEY_OCTETS = KEY_PREFIX + 255 + 4
+const MAX_WIRE_OCTETS = 65_535
+/** No answer is kept for longer than a week (RFC 8767 section 4), nor stale for longer than a day after it. */
+const MAX_SPAN_MS = 8 * 86_400_000
+
+/** Octets that an entry takes when it is saved. */
+export function savedOctets(key: CacheKey, entry: Entry): number {
+  return FIXED_OCTETS + key.length + entry.length
+}
+
+/** Writes an entry at `at` of `out`, which has room, and returns where the next one goes. Of an extended error the text stays behind: it is for who asked. */
+export function putSaved(out: Buffer, at: number, key: CacheKey, entry: Entry, nowMs: number): number {
+  out.writeUInt16BE(key.length, at)
+  out.writeUInt16BE(entry.rcode, at + 2)
+  out.writeUInt32BE(entry.ede === undefined ? 0 : entry.ede.code + 1, at + 4)
+  out.writeUInt32BE(entry.length, at + 8)
+  out.writeDoubleBE(Math.max(0, nowMs - entry.storedAtMs), at + 12)
+  out.writeDoubleBE(entry.expiresAtMs - nowMs, at + 20)
+  out.write(key, at + FIXED_OCTETS, 'latin1')
+  out.set(entry.page.subarray(entry.at, entry.at + entry.length), at + FIXED_OCTETS + key.length)
+  return at + FIXED_OCTETS + key.length + entry.length
+}
+
+/** Calls `each` with every entry of a chunk, each with octets of its own. False, after those before it, at the first one that is none: nothing is taken on trust. */
+export function readSaved(chunk: Buffer, each: (entry: SavedEntry) => void): boolean {
+  let at = 0
+  while (at < chunk.length) {
+    if (chunk.length - at < FIXED_OCTETS) return false
+    const keyOctets = chunk.readUInt16BE(at)
+    const wireOctets = chunk.readUInt32BE(at + 8)
+    const keyAt = at + FIXED_OCTETS
+    const end = keyAt + keyOctets + wireOctets
+    if (keyOctets < MIN_KEY_OCTETS || keyOctets > MAX_KEY_OCTETS || wireOctets > MAX_WIRE_OCTETS || end > chunk.length) return false
+    const rcode = chunk.readUInt16BE(at + 2)
+    const ede = chunk.readUInt32BE(at + 4)
+    const ageMs = chunk.readDoubleBE(at + 12)
+    const leftMs = chunk.readDoubleBE(at + 20)
+    const wire = copyOf(chunk, keyAt + keyOctets, end)
+    if (rcode > 4095 || ede > 65_536 || !isSpan(ageMs) || ageMs < 0 || !isSpan(leftMs)) return false
+    if (!answers(wire, chunk.subarray(keyAt + KEY_PREFIX, keyAt + keyOctets))) return false
+    const key = chunk.toString('latin1', keyAt, keyAt + keyOctets)
+    each({ key, wire, rcode, ageMs, leftMs, ...(ede === 0 ? {} : { ede: { code: ede - 1 } }) })
+    at = end
+  }
+  return true
+}
+
+/** NaN and infinities are none. */
+function isSpan(ms: number): boolean {
+  return Math.abs(ms) <= MAX_SPAN_MS
+}
+
+/** Whether `wire` is a whole response to exactly the question of its key, as the cache keeps one. */
+function answers(wire: Uint8Array, question: Uint8Array): boolean {
+  if (wire.length < HEADER_OCTETS || (wire[2]! & 0x80) === 0 || wire[5] !== 1) return false
+  if (questionEnd(wire) !== HEADER_OCTETS + question.length) return false
+  const own = wire.subarray(HEADER_OCTETS, HEADER_OCTETS + question.length)
+  const lower = copyOf(own)
+  copyLower(own, 0, own.length - 4, lower, 0)
+  if (Buffer.compare(lower, question) !== 0 || Buffer.compare(lower, own) !== 0) return false
+  const cursor = new RecordCursor(wire)
+  while (cursor.next()) if (cursor.type === TYPE.OPT) return false
+  return !cursor.malformed && cursor.end === wire.length
+}

@@ -1,0 +1,120 @@
+import { existsSync } from 'node:fs'
+import { Command } from 'commander'
+import { checkConfig } from '../config/load.ts'
+import { defaultStateDir } from '../config/paths.ts'
+import { asHead, type ChainVerdict, headText, judgeChain } from '../posture/audit-chain.ts'
+import { auditFiles } from '../posture/audit-log.ts'
+import { readPlainFile } from '../posture/plain-file.ts'
+
+/** What the command touches, so that a test can stand in for it. */
+export interface AuditWorld {
+  readonly out: { write(text: string): unknown }
+  readonly exit: (code: number) => void
+  /** The state directory of a configuration file; without one, of the default configuration. */
+  readonly stateDir: (config: string | undefined) => Promise<string>
+}
+
+interface Options {
+  readonly dir?: string
+  readonly config?: string
+  readonly head?: string
+}
+
+const HELP = `
+The log holds changes of state and violations of the policy: no query name, no address. "Internally consistent" means that no entry was
+changed, taken out or put in by somebody who did not write the whole chain anew. Only a head that was kept elsewhere shows that, and that
+nothing was cut off at the end: keep what "audit head" prints on another machine, and give it to "audit verify --head".
+
+Exit codes of verify:
+  0  internally consistent (and, with --head, complete up to that head)
+  1  not consistent, or the head is not in it    3  no log, or it may not be read
+
+Examples:
+  $ enigm-dns audit head | ssh trust-centre 'cat >> heads'
+  $ enigm-dns audit verify --head 41:9f2c...
+`
+
+/** `enigm-dns audit verify` and `audit head`. */
+export function auditCommand(world: AuditWorld = thisWorld()): Command {
+  const place = (command: Command) =>
+    command
+      .option('--dir <directory>', 'the state directory (default: that of the configuration)')
+      .option('-c, --config <file>', 'configuration file; default /etc/enigm-dns/config.json if it exists')
+  const audit = new Command('audit').description('check the log of policy violations and changes of state').addHelpText('after', HELP)
+  audit.addCommand(
+    place(new Command('verify'))
+      .description('say whether the log is consistent, and complete up to a head that was kept elsewhere')
+      .option('--head <n:hash>', 'what `audit head` printed before')
+      .action((options: Options) => verify(world, options)),
+  )
+  audit.addCommand(
+    place(new Command('head'))
+      .description('print number and hash of the last entry, to keep elsewhere')
+      .action((options: Options) => head(world, options)),
+  )
+  return audit
+}
+
+async function verify(world: AuditWorld, options: Options): Promise<void> {
+  const kept = options.head === undefined ? undefined : asHead(options.head)
+  if (options.head !== undefined && kept === undefined) return end(world, 2, '--head must be as `audit head` prints it: number:hash')
+  const lines = await read(world, options)
+  if (typeof lines === 'string') return end(world, 3, lines)
+  const verdict = judgeChain(lines, kept)
+  if (!verdict.consistent || verdict.head === undefined) return end(world, 1, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
+  const { text, code } = conclusion(verdict)
+  end(world, code, text)
+}
+
+function conclusion({ first, head, gaps, holdsHead }: ChainVerdict): { readonly text: string; readonly code: number } {
+  const range = `Internally consistent: entries ${first?.n ?? 0} to ${head?.n ?? 0}.`
+  const older = (first?.n ?? 1) > 1 ? ' Older ones were rotated away.' : ''
+  const missing = gaps > 0 ? ` The log itself notes ${gaps} gaps: events that could not be written.` : ''
+  const said = `${range}${older}${missing}`
+  if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: 0 }
+  if (holdsHead === 'no') return { text: `${said}\nNOT the log that the head was taken of: it was cut off or written anew.`, code: 1 }
+  if (holdsHead === 'rotated-away')
+    return { text: `${said}\nWhether it is complete cannot be told: the entry of that head was rotated away.`, code: 1 }
+  return { text: `${said}\nWhether it is complete cannot be told without a head that was kept elsewhere (--head).`, code: 0 }
+}
+
+async function head(world: AuditWorld, options: Options): Promise<void> {
+  const lines = await read(world, options)
+  if (typeof lines === 'string') return end(world, 3, lines)
+  const verdict = judgeChain(lines)
+  if (!verdict.consistent || verdict.head === undefined) return end(world, 1, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
+  end(world, 0, headText(verdict.head))
+}
+
+/** Lines of every file, oldest first; or why there are none. */
+async function read(world: AuditWorld, options: Options): Promise<readonly string[] | string> {
+  const directory = options.dir ?? (await world.stateDir(options.config))
+  const files = auditFiles(directory).filter((file) => existsSync(file))
+  if (files.length === 0) return `There is no audit log in ${directory}: a policy must be configured, or it may not be read by this user.`
+  const lines: string[] = []
+  for (const file of files) {
+    const got = readPlainFile(file, undefined, MAX_OCTETS)
+    if (typeof got !== 'string')
+      return got.judgement === 'permission-denied' ? 'The audit log may not be read by this user.' : 'The audit log cannot be read.'
+    lines.push(...got.split('\n').filter((line) => line !== ''))
+  }
+  return lines
+}
+
+/** A file of the log is a megabyte, and the entry that filled it. */
+const MAX_OCTETS = 1 << 21
+
+function end(world: AuditWorld, code: number, text: string): void {
+  world.out.write(`${text}\n`)
+  world.exit(code)
+}
+
+function thisWorld(): AuditWorld {
+  return {
+    out: process.stdout,
+    exit: (code) => {
+      process.exitCode = code
+    },
+    stateDir: async (config) => (await checkConfig(config)).loaded?.config.stateDir ?? defaultStateDir(),
+  }
+}

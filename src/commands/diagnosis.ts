@@ -1,0 +1,200 @@
+import type { Loaded } from '../config/load.ts'
+import type { Reading } from '../posture/reader.ts'
+import type { Transport } from '../resolve.ts'
+import type { SystemResolver } from '../system/system-resolver.ts'
+import type { WayOut } from '../system/way-out.ts'
+import type { Finding } from './reach.ts'
+
+/** The layers that a name passes on its way out, from the application down. */
+export const LAYERS = ['nsswitch', 'resolv.conf', 'listener', 'service', 'policy', 'clock', 'network', 'links', 'certificates'] as const
+export type Layer = (typeof LAYERS)[number]
+
+/** One thing that was looked at. `mend` is empty where nothing is to be done. */
+export interface Remark {
+  readonly layer: Layer
+  readonly state: 'ok' | 'warn' | 'bad' | 'unknown'
+  readonly message: string
+  readonly mend: string
+}
+
+/** What was gathered; undefined: not looked at (`--offline`). */
+export interface Symptoms {
+  readonly loaded: Loaded
+  readonly wayOut: WayOut
+  readonly system: SystemResolver
+  /** What each listener did with a query for a name that never leaves this host. */
+  readonly listeners: readonly { readonly at: string; readonly over: 'udp' | 'tcp'; readonly fault: string | undefined }[]
+  readonly status: Reading
+  readonly links: readonly Finding[] | undefined
+  readonly wallMs: number
+}
+
+/** A certificate that ends sooner than this is worth a word: its operator may be late. */
+const SOON_DAYS = 7
+/** Nothing of this program is older. */
+const EARLIEST_WALL_MS = Date.UTC(2026, 0, 1)
+/** The least MTU of IPv6 (RFC 8200 section 5). */
+const LEAST_MTU = 1280
+
+const remark = (layer: Layer, state: Remark['state'], message: string, mend = ''): Remark => ({ layer, state, message, mend })
+
+/** What is wrong, the worst first and within that from the application down; then what is well. Pure. */
+export function diagnose(s: Symptoms): readonly Remark[] {
+  const rank = { bad: 0, warn: 1, unknown: 2, ok: 3 } as const
+  const all = [
+    nsswitch(s.wayOut),
+    resolvConf(s.system),
+    ...listeners(s),
+    service(s.status),
+    policy(s.status),
+    clock(s),
+    ...network(s),
+    ...links(s),
+    ...certificates(s),
+  ]
+  return all.toSorted((a, b) => rank[a.state] - rank[b.state] || LAYERS.indexOf(a.layer) - LAYERS.indexOf(b.layer))
+}
+
+function nsswitch({ hosts }: WayOut): Remark {
+  if (hosts === undefined) return remark('nsswitch', 'ok', 'No nsswitch.conf: the C library reads resolv.conf by itself.')
+  const line = `hosts: ${hosts.join(' ')}`
+  if (!hosts.some((word) => word === 'dns' || word === 'resolve'))
+    return remark('nsswitch', 'bad', `Programs never ask DNS (${line}).`, 'Add dns to the hosts line of /etc/nsswitch.conf.')
+  return remark('nsswitch', 'ok', `Programs ask ${hosts.includes('resolve') ? 'systemd-resolved' : 'what resolv.conf names'} (${line}).`)
+}
+
+function resolvConf({ asks, by }: SystemResolver): Remark {
+  const mend = 'Point the system at this service: see "Point the system at it" in the README.'
+  if (asks === 'us') return remark('resolv.conf', 'ok', `The system asks this service (${by}).`)
+  if (asks === 'unknown')
+    return remark(
+      'resolv.conf',
+      'unknown',
+      `Whom the system asks cannot be told (${by}).`,
+      'Look whether the local name server it names asks this service.',
+    )
+  if (asks === 'partly') return remark('resolv.conf', 'warn', `The system asks this service and others too (${by}).`, mend)
+  return remark('resolv.conf', 'bad', `The system asks somebody else (${by}): those queries are not protected.`, mend)
+}
+
+function listeners(s: Symptoms): readonly Remark[] {
+  return s.listeners.map(({ at, over, fault }) => {
+    const where = `${at} over ${over.toUpperCase()}`
+    if (fault === undefined) return remark('listener', 'ok', `${where} answers.`)
+    return remark('listener', 'bad', `${where} does not answer: ${fault}.`, 'Start the service, or look at its log: enigm-dns run.')
+  })
+}
+
+function service({ judgement, message, path }: Reading): Remark {
+  if (judgement === 'current') return remark('service', 'ok', `The status file is current (${path}).`)
+  return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
+}
+
+/** What the running service itself says is worst. */
+function policy({ document, judgement }: Reading): Remark {
+  if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Without a current status nothing can be said.')
+  const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
+  const worst = reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
+  if (worst === undefined) return remark('policy', 'ok', `The service says: ${document.state}.`)
+  return remark('policy', worst.severity === 'bad' ? 'bad' : 'warn', `The service says: ${worst.message}`, worst.mend)
+}
+
+function clock({ wallMs, links }: Symptoms): Remark {
+  const date = new Date(wallMs).toISOString().slice(0, 10)
+  const byCertificate = links?.some(({ fault }) => fault === 'certificate-expired' || fault === 'certificate-not-yet-valid') === true
+  if (wallMs < EARLIEST_WALL_MS)
+    return remark('clock', 'bad', `The clock is wrong: it says ${date}.`, 'Set it; certificates cannot be judged until then.')
+  if (byCertificate)
+    return remark(
+      'clock',
+      'warn',
+      `A certificate is out of its dates on ${date}: it, or this clock, is wrong.`,
+      'Compare the clock with another one.',
+    )
+  return remark('clock', 'ok', `The clock says ${date}.`)
+}
+
+function network({ wayOut: { ipv4, ipv6, mtu }, loaded }: Symptoms): readonly Remark[] {
+  const remarks: Remark[] = []
+  const v6Reachable = loaded.resolvers.some((r) => r.addresses.some((address) => address.includes(':')))
+  if (ipv4 === undefined) remarks.push(remark('network', 'unknown', 'Routes cannot be read on this system.'))
+  else if (!ipv4 && ipv6 !== true) remarks.push(remark('network', 'bad', 'There is no default route.', 'Connect to a network.'))
+  else if (!ipv4 && !v6Reachable)
+    remarks.push(
+      remark(
+        'network',
+        'bad',
+        'This network has IPv6 only, and no resolver in use has an IPv6 address.',
+        'Use resolvers with IPv6 addresses: NAT64 needs an answer from DNS64 first, and addresses here are pinned.',
+      ),
+    )
+  else remarks.push(remark('network', 'ok', `Default routes: ${[ipv4 ? 'IPv4' : '', ipv6 ? 'IPv6' : ''].filter(Boolean).join(' and ')}.`))
+  if (mtu !== undefined && mtu < LEAST_MTU)
+    remarks.push(
+      remark(
+        'network',
+        'warn',
+        `The MTU is ${mtu}: below 1280 IPv6 does not work and handshakes may stall.`,
+        'Raise the MTU of the interface.',
+      ),
+    )
+  return remarks
+}
+
+function links({ links: found, loaded }: Symptoms): readonly Remark[] {
+  if (found === undefined) return [remark('links', 'unknown', 'Not tried (--offline).')]
+  const over = (transport: Transport) => found.filter((f) => f.transport === transport)
+  const silent = ({ fault }: Finding) => fault === 'connect-timeout' || fault === 'connect-refused' || fault === 'deadline'
+  const port = loaded.resolvers[0]?.transports.dot?.port ?? 853
+  const remarks = found.map((f) =>
+    f.ok
+      ? remark(
+          'links',
+          'ok',
+          `${f.resolver} over ${f.transport}: authenticated (${f.authenticatedBy ?? 'ca'}), ${Math.round(f.rttMs ?? 0)} ms.`,
+        )
+      : remark(
+          'links',
+          found.some(({ ok }) => ok) ? 'warn' : 'bad',
+          `${f.resolver} over ${f.transport}: ${f.fault ?? 'no answer'}.`,
+          'enigm-dns check says more.',
+        ),
+  )
+  if (over('dot').length > 0 && over('dot').every(silent) && over('doh').some(({ ok }) => ok))
+    remarks.push(
+      remark(
+        'links',
+        'warn',
+        `Port ${port} seems blocked on this network; DoH gets through.`,
+        'Nothing must be done; "transports": ["doh", "dot"] saves the first try.',
+      ),
+    )
+  return remarks
+}
+
+function certificates({ links: found }: Symptoms): readonly Remark[] {
+  return (found ?? []).flatMap(({ resolver, transport, certificate, pin }) => {
+    const where = `${resolver} over ${transport}`
+    if (pin === 'differs')
+      return [
+        remark(
+          'certificates',
+          'bad',
+          `${where}: the key is not the pinned one.`,
+          'Ask the operator whether its key changed; until then do not change the pin.',
+        ),
+      ]
+    if (certificate === undefined || certificate.daysLeft > SOON_DAYS) return []
+    const days = certificate.daysLeft
+    return days < 0
+      ? [
+          remark(
+            'certificates',
+            'bad',
+            `${where}: the certificate ended on ${certificate.notAfter}.`,
+            'Look at the clock; else only the operator can mend it.',
+          ),
+        ]
+      : [remark('certificates', 'warn', `${where}: the certificate ends in ${days} days.`, 'The operator should renew it.')]
+  })
+}

@@ -1,0 +1,124 @@
+import { Command } from 'commander'
+import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { checkConfig, type Loaded, type Places } from '../config/load.ts'
+import { encodeQuestion } from '../dns/people.ts'
+import { asEnigmError } from '../errors.ts'
+import { readStatus } from '../posture/reader.ts'
+import { isSame } from '../system/process-identity.ts'
+import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
+import { readWayOut, type WayOut } from '../system/way-out.ts'
+import { askServer } from './ask-server.ts'
+import { problemsText } from './check-screen.ts'
+import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
+import { reachAll } from './reach.ts'
+import { printable, printableJson } from './status-screen.ts'
+
+/** What the command touches, so that a test can stand in for all of it. */
+export interface DoctorWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly random: Random
+  readonly places: Places | undefined
+  readonly wayOut: () => WayOut
+  readonly system: (ours: Loaded['listen']) => SystemResolver
+  readonly exit: (code: number) => void
+}
+
+export interface DoctorOptions {
+  readonly config?: string
+  readonly json?: true
+  readonly offline?: true
+}
+
+const EXIT = { well: 0, warned: 1, ill: 2 } as const
+const LISTENER_MS = 1000
+/** Answered here by policy (RFC 6761): it never leaves this host. */
+const LOCAL_NAME = 'localhost'
+
+const HELP = `
+Exit codes:
+  0  nothing is wrong    1  something could be better    2  something is wrong, or the configuration will not do
+
+Examples:
+  $ enigm-dns doctor                  from the application down, what is wrong first
+  $ enigm-dns doctor --offline        sends nothing beyond this host
+  $ enigm-dns doctor --json | jq '.[] | select(.state == "bad")'
+`
+
+/** `enigm-dns doctor`: walks the way of a name from the application down and says what is wrong, with the mend. Sets the exit code. */
+export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
+  return new Command('doctor')
+    .description('look at every step from the application to the resolvers, and say what is wrong and how to mend it')
+    .option('-c, --config <file>', 'configuration file (JSON with comments); default /etc/enigm-dns/config.json if it exists')
+    .option('--json', 'print one JSON document')
+    .option('--offline', 'send nothing beyond this host')
+    .addHelpText('after', HELP)
+    .action(async (options: DoctorOptions) => world.exit(await doctor(options, world)))
+}
+
+/** Returns the exit code. Never rejects for what a file or the network does. */
+export async function doctor(options: DoctorOptions, world: DoctorWorld): Promise<number> {
+  const { loaded, problems } = await checkConfig(options.config, {}, world.places)
+  if (loaded === undefined || problems.length > 0) {
+    world.err.write(problemsText(problems))
+    return EXIT.ill
+  }
+  const remarks = diagnose(await symptoms(loaded, options.offline === true, world))
+  world.out.write(options.json === true ? `${printableJson(remarks, 2)}\n` : remarks.map(line).join(''))
+  if (remarks.some(({ state }) => state === 'bad')) return EXIT.ill
+  return remarks.some(({ state }) => state === 'warn') ? EXIT.warned : EXIT.well
+}
+
+async function symptoms(loaded: Loaded, offline: boolean, world: DoctorWorld): Promise<Symptoms> {
+  const wallMs = world.clock.wallMs()
+  const [listeners, links] = await Promise.all([
+    Promise.all(loaded.listen.flatMap((place) => (['udp', 'tcp'] as const).map((over) => askListener(place, over, world)))),
+    offline ? undefined : reachAll(loaded.resolvers, loaded.config, world),
+  ])
+  return {
+    loaded,
+    wayOut: world.wayOut(),
+    system: world.system(loaded.listen),
+    listeners,
+    status: readStatus(loaded.config.statusFile, { wallMs, isSame }, undefined),
+    links,
+    wallMs,
+  }
+}
+
+async function askListener(
+  place: Loaded['listen'][number],
+  over: 'udp' | 'tcp',
+  world: DoctorWorld,
+): Promise<Symptoms['listeners'][number]> {
+  const at = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`
+  try {
+    const query = encodeQuestion(LOCAL_NAME, 'A', world.random.below(65_536))
+    await askServer(place, query, { clock: world.clock, timeoutMs: LISTENER_MS, tcpOnly: over === 'tcp' })
+    return { at, over, fault: undefined }
+  } catch (error) {
+    return { at, over, fault: asEnigmError(error).message.replace(/[.\s]+$/, '') }
+  }
+}
+
+const MARK = { bad: '!!', warn: '! ', unknown: '? ', ok: 'ok' } as const
+
+function line({ layer, state, message, mend }: Remark): string {
+  return `${MARK[state]} ${layer.padEnd(13)}${printable(message)}\n${mend === '' ? '' : `${' '.repeat(16)}mend: ${printable(mend)}\n`}`
+}
+
+function thisWorld(): DoctorWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    random: systemRandom,
+    places: undefined,
+    wayOut: () => readWayOut(),
+    system: (ours) => readSystemResolver(ours),
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

@@ -1,0 +1,101 @@
+import { type Policy, type PolicyNetwork, type PolicyRules, rulesAt, SHAPING_PROFILES } from './policy.ts'
+import { quoted } from './problems.ts'
+import type { ConfigFile } from './schema.ts'
+import type { TrustedResolver } from './trusted-set.ts'
+
+/** A rule that the configuration can never meet: `path` is below `policy`, `message` names the mend. */
+export interface Contradiction {
+  readonly path: string
+  readonly message: string
+}
+
+type Facts = Pick<ConfigFile, 'usageProfile' | 'transports' | 'padding' | 'shaping'>
+
+/**
+ * Where policy and configuration (or policy and trusted set, or a network and the rules for all) contradict each other. A daemon that started anyway would be out of
+ * policy for ever, and whoever wrote either would not hear of it.
+ */
+export function contradictions(config: Facts, policy: Policy, resolvers: readonly TrustedResolver[]): readonly Contradiction[] {
+  const everywhere = rulesAt(policy, undefined)
+  const found = [...unmeetable(everywhere, config, resolvers, 'policy')]
+  for (const [index, network] of (policy.networks ?? []).entries()) {
+    const path = `policy.networks[${index}]`
+    found.push(...relaxing(everywhere, network, path))
+    const known = new Set(found.map(({ message }) => message))
+    found.push(...unmeetable(rulesAt(policy, network.name), config, resolvers, path).filter(({ message }) => !known.has(message)))
+  }
+  return found
+}
+
+function unmeetable(rules: PolicyRules, config: Facts, resolvers: readonly TrustedResolver[], at: string): readonly Contradiction[] {
+  const found: Contradiction[] = []
+  const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
+  if (rules.minimumUsageProfile === 'strict' && config.usageProfile !== 'strict')
+    no('minimumUsageProfile', 'asks for strict and usageProfile is opportunistic; set usageProfile to strict or take the rule out')
+  const others = config.transports.filter((t) => rules.transports !== undefined && !rules.transports.includes(t))
+  if (others.length > 0) no('transports', `does not allow ${others.join(', ')}, which transports holds; take it out there or allow it here`)
+  const block = rules.padding?.queryBlock ?? 0
+  if (config.padding.queryBlock < block)
+    no('padding.queryBlock', `asks for ${block} and padding.queryBlock is ${config.padding.queryBlock}; raise that or lower this`)
+  if (rules.shaping !== undefined && SHAPING_PROFILES.indexOf(config.shaping.profile) < SHAPING_PROFILES.indexOf(rules.shaping))
+    no('shaping', `asks for ${rules.shaping} or more and shaping.profile is ${config.shaping.profile}; set that or lower this`)
+  found.push(...aboutResolvers(rules, resolvers, at))
+  return found
+}
+
+function aboutResolvers(rules: PolicyRules, resolvers: readonly TrustedResolver[], at: string): readonly Contradiction[] {
+  const found: Contradiction[] = []
+  const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
+  const leaveOut = 'leave it out of "use" or change the rule'
+  for (const { id, operator = id, jurisdiction, spkiPins, claims } of resolvers) {
+    if (rules.operators !== undefined && !rules.operators.includes(operator))
+      no('operators', `does not allow ${quoted(operator)}, who runs ${quoted(id)}; ${leaveOut}`)
+    if (rules.jurisdictions !== undefined && (jurisdiction === undefined || !rules.jurisdictions.includes(jurisdiction)))
+      no(
+        'jurisdictions',
+        `does not allow ${jurisdiction === undefined ? 'an unknown one' : quoted(jurisdiction)}, where ${quoted(id)} is; ${leaveOut}`,
+      )
+    if (rules.pins !== undefined && spkiPins.length === 0)
+      no('pins', `asks for pins and ${quoted(id)} has none; add spkiPins in the trusted set or leave it out of "use"`)
+    for (const [claim, wanted] of Object.entries(rules.claims ?? {})) {
+      const said = Object.entries(claims).find(([name]) => name === claim)?.[1]
+      if (typeof said === 'boolean' && said !== wanted)
+        no(`claims.${claim}`, `asks for ${wanted} and ${quoted(id)} says ${said} of itself; ${leaveOut}`)
+    }
+  }
+  const operators = new Set(resolvers.map(({ id, operator }) => operator ?? id)).size
+  const wanted = rules.minimumOperators ?? 0
+  if (operators < wanted)
+    no('minimumOperators', `asks for ${wanted} and ${operators} is in use; name more resolvers in "use" or lower this`)
+  return found
+}
+
+/** A network may only add; a weaker word there would be passed over in silence. */
+function relaxing(everywhere: PolicyRules, network: PolicyNetwork, at: string): readonly Contradiction[] {
+  const { name: _name, match: _match, ...here } = network
+  const found: Contradiction[] = []
+  const no = (key: string, was: string) =>
+    void found.push({ path: `${at}.${key}`, message: `is weaker than policy.${key} (${was}), and a network may only tighten; remove it` })
+  const rank = (word: string | undefined) => ['off', 'preferred', 'required'].indexOf(word ?? 'off')
+  if (here.vpn !== undefined && rank(here.vpn) < rank(everywhere.vpn)) no('vpn', everywhere.vpn ?? '')
+  if (here.minimumUsageProfile === 'opportunistic' && everywhere.minimumUsageProfile === 'strict') no('minimumUsageProfile', 'strict')
+  if ((here.minimumOperators ?? Number.POSITIVE_INFINITY) < (everywhere.minimumOperators ?? 0))
+    no('minimumOperators', String(everywhere.minimumOperators))
+  if ((here.padding?.queryBlock ?? Number.POSITIVE_INFINITY) < (everywhere.padding?.queryBlock ?? 0))
+    no('padding.queryBlock', String(everywhere.padding?.queryBlock))
+  if (
+    here.shaping !== undefined &&
+    everywhere.shaping !== undefined &&
+    SHAPING_PROFILES.indexOf(here.shaping) < SHAPING_PROFILES.indexOf(everywhere.shaping)
+  )
+    no('shaping', everywhere.shaping)
+  for (const key of ['transports', 'operators', 'jurisdictions'] as const) {
+    const [wide, narrow] = [everywhere[key], here[key]]
+    if (wide !== undefined && narrow?.some((item) => !(wide as readonly string[]).includes(item))) no(key, wide.join(', '))
+  }
+  for (const [claim, wanted] of Object.entries(here.claims ?? {})) {
+    const already = Object.entries(everywhere.claims ?? {}).find(([name]) => name === claim)?.[1]
+    if (already !== undefined && already !== wanted) no(`claims.${claim}`, String(already))
+  }
+  return found
+}

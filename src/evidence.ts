@@ -1,0 +1,159 @@
+import type { Clock, Random } from './clock.ts'
+import type { Loaded } from './config/load.ts'
+import type { Policy } from './config/policy.ts'
+import type { Emit, Event } from './events.ts'
+import { createLookout } from './lookout.ts'
+import type { PolicyGate } from './policy/gate.ts'
+import type { SelfCanary } from './policy/self-canary.ts'
+import { type AuditLog, openAuditLog } from './posture/audit-log.ts'
+import { type AuditRecorder, auditRecorder } from './posture/audit-recorder.ts'
+import type { StatusDocument } from './posture/document.ts'
+import { atomicFile, type Companion } from './posture/file.ts'
+import { createMonitor } from './posture/monitor.ts'
+import type { Facts } from './posture/report.ts'
+import { createSealer } from './posture/seal.ts'
+import { openSigningKey, type SigningKey } from './posture/signing-key.ts'
+import { countStart } from './posture/starts.ts'
+import type { PostureSetup } from './posture/state.ts'
+import { bootId, selfIdentity } from './system/process-identity.ts'
+import type { Place } from './system/system-resolver.ts'
+import { transportsOf } from './trusted-resolvers.ts'
+
+export interface EvidenceOptions {
+  readonly loaded: Loaded
+  readonly clock: Clock
+  readonly random: Random
+  readonly version: string
+  readonly log: Emit
+  readonly warn: (message: string) => void
+  readonly facts: () => Facts
+  readonly gate: PolicyGate
+  /** Called when the gate has closed or opened after the start. */
+  readonly gateMoved: (closed: boolean) => void
+  readonly canary: SelfCanary
+}
+
+/** Everything that watches and tells: status file, signature, audit log, and what is seen around the daemon. */
+export interface Evidence {
+  /** Takes every event of the program. */
+  readonly emit: Emit
+  /** Looks around, writes the first status and begins the heartbeat; resolves when the gate says what the policy says. */
+  start(listeners: readonly Place[]): Promise<void>
+  /** Takes an accepted configuration. State directory, audit log and heartbeat stay those of the start. */
+  reconfigure(loaded: Loaded, listeners: readonly Place[]): Promise<void>
+  /** The status of this moment. */
+  document(): StatusDocument
+  /** Writes the last status. */
+  stop(): void
+}
+
+/** Nothing is looked at or written before `start`, but the signing key, which is made if there is none. */
+export function gatherEvidence(o: EvidenceOptions): Evidence {
+  const { clock, random } = o
+  const { stateDir, statusFile, heartbeatS, policy } = o.loaded.config
+  const identity = selfIdentity()
+  const key = openSigningKey(stateDir)
+  let audit: { readonly log: AuditLog; readonly recorder: AuditRecorder } | undefined
+  let told = ''
+  let started = false
+  let beat = () => {}
+  const monitor = createMonitor({
+    setup: postureSetup(o.loaded),
+    writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS },
+    clock,
+    file: atomicFile({ path: statusFile, pid: identity.pid, clock, warn: o.warn, beside: seals(key, clock, random) }),
+    facts: o.facts,
+    gate(reason) {
+      const moved = started && (reason !== undefined) !== o.gate.closed
+      o.gate.set(reason)
+      if (moved) o.gateMoved(o.gate.closed)
+    },
+    judged(verdict, rules) {
+      if (audit === undefined) return
+      audit.recorder.judged(verdict, rules)
+      // Not from inside a judgement: it would be one about itself.
+      if (audit.log.now.state !== told) queueMicrotask(tellAudit)
+    },
+    beat: () => beat(),
+  })
+  const emit = (event: Event) => {
+    monitor.emit(event)
+    o.log(event)
+  }
+  const tellAudit = () => {
+    if (audit === undefined) return
+    told = audit.log.now.state
+    emit({ type: 'audit', ...audit.log.now })
+  }
+  const starts = countStart(stateDir, identity.startedAtTicks === undefined ? undefined : bootId())
+  if (typeof key === 'string') emit({ type: 'unsigned', why: key })
+  if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })
+  /** Once opened it is kept to the end: a reload that takes the rule away must not end the record. */
+  const audited = (asked: Policy | undefined) => {
+    if (audit !== undefined || asked === undefined || asked.audit === 'off') return
+    const log = openAuditLog({ stateDir, clock })
+    audit = { log, recorder: auditRecorder(log, o.version) }
+    tellAudit()
+  }
+  audited(policy)
+  const lookout = createLookout({ clock, random, emit, canary: o.canary, setup: lookoutSetup(o.loaded, []) })
+
+  return {
+    emit,
+    async start(listeners) {
+      await lookout.adopt(lookoutSetup(o.loaded, listeners))
+      beat = () => {
+        tellAudit()
+        void lookout.look()
+      }
+      started = true
+      emit({ type: 'service.started' })
+      monitor.start()
+    },
+    async reconfigure(loaded, listeners) {
+      audited(loaded.config.policy)
+      monitor.reconfigure(postureSetup(loaded))
+      await lookout.adopt(lookoutSetup(loaded, listeners))
+    },
+    document: () => monitor.document(),
+    stop() {
+      lookout.stop()
+      monitor.stop()
+      audit?.recorder.stopped()
+      starts?.ended()
+    },
+  }
+}
+
+function lookoutSetup({ config, resolvers }: Loaded, listeners: readonly Place[]) {
+  return { policy: config.policy, addresses: [...new Set(resolvers.flatMap(({ addresses }) => addresses))], listeners }
+}
+
+function postureSetup({ config, resolvers }: Loaded): PostureSetup {
+  return {
+    usageProfile: config.usageProfile,
+    queryBlock: config.padding.queryBlock,
+    resolvers: resolvers.map((r) => ({
+      id: r.id,
+      operator: r.operator ?? r.id,
+      transports: transportsOf(r, config.transports),
+      ...(r.jurisdiction === undefined ? {} : { jurisdiction: r.jurisdiction }),
+      pins: r.spkiPins.length,
+      claims: r.claims,
+    })),
+    ...(config.policy === undefined ? {} : { policy: config.policy }),
+  }
+}
+
+/** The signature and the public key that lie beside every status; none without a key. */
+function seals(key: SigningKey | string, clock: Clock, random: Random): readonly Companion[] {
+  if (typeof key === 'string') return []
+  // Without a boot identity every run is a boot of its own.
+  const sealer = createSealer(key, bootId() ?? Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
+  return [
+    { suffix: '.sig', text: sealer },
+    { suffix: '.pub', text: () => key.publicPem },
+  ]
+}
+
+const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: startedAtTicks })

@@ -1,0 +1,91 @@
+import type { Timer } from '../clock.ts'
+import { asEnigmError, type EnigmError } from '../errors.ts'
+import type { Protection } from '../resolve.ts'
+import { Backoff } from './backoff.ts'
+import type { Connection } from './connect.ts'
+import type { KeeperTools, Wiring } from './kept.ts'
+
+/** Devices that change networks together (a train, a power cut) do not dial together, unless somebody waits. */
+const EAGER_SPREAD_MS = 150
+
+/** Told how a dial ended. */
+interface DialOwner<P extends Protection> {
+  up(connection: Connection<P>): void
+  dialFailed(error: EnigmError): void
+}
+
+/** Dials one resolver, one dial at a time, with backoff; first where it worked last. */
+export class Dialler<P extends Protection> {
+  readonly backoff: Backoff
+  readonly #wiring: Wiring<P>
+  readonly #tools: KeeperTools
+  readonly #owner: DialOwner<P>
+  #dial: AbortController | undefined
+  #eager: Timer | undefined
+  #lastAddress: string | undefined
+
+  constructor(wiring: Wiring<P>, tools: KeeperTools, owner: DialOwner<P>) {
+    this.#wiring = wiring
+    this.#tools = tools
+    this.#owner = owner
+    this.backoff = new Backoff(tools.clock, tools.random)
+    tools.dialPace?.add(this.backoff)
+  }
+
+  get underWay(): boolean {
+    return this.#dial !== undefined
+  }
+
+  /** Sees to it that a dial is under way; the last error instead while backing off. */
+  dial(): EnigmError | undefined {
+    if (this.#dial === undefined) this.#tools.beforeDial?.()
+    if (this.#dial !== undefined) return undefined
+    const refusal = this.backoff.refusal()
+    if (refusal === undefined) this.#start()
+    return refusal
+  }
+
+  /** Before anybody asks. */
+  dialSoon(): void {
+    const { clock, random } = this.#tools
+    this.#eager?.cancel()
+    this.#eager = clock.setTimer(random.below(EAGER_SPREAD_MS), () => this.dial())
+  }
+
+  /** Nothing that was found out on the last network holds. */
+  anotherPath(): void {
+    this.backoff.reset()
+    this.#lastAddress = undefined
+  }
+
+  /** Whoever waits for the dial is not told. */
+  end(error: EnigmError): void {
+    this.#eager?.cancel()
+    this.#dial?.abort(error)
+    this.#dial = undefined
+  }
+
+  #start(): void {
+    this.#eager?.cancel()
+    const dial = new AbortController()
+    this.#dial = dial
+    this.#wiring.dial(dial.signal, this.#lastAddress).then(
+      (connection) => {
+        if (this.#dial !== dial) return void connection.socket.destroy()
+        this.#dial = undefined
+        this.#lastAddress = connection.address
+        this.backoff.up()
+        this.#owner.up(connection)
+      },
+      (cause: unknown) => {
+        if (this.#dial !== dial) return
+        this.#dial = undefined
+        const error = asEnigmError(cause)
+        const { resolver, transport } = this.#wiring
+        this.backoff.failed(error)
+        this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
+        this.#owner.dialFailed(error)
+      },
+    )
+  }
+}

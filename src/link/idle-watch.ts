@@ -1,0 +1,40 @@
+import type { Clock } from '../clock.ts'
+import type { Deadline, Deadlines } from '../deadlines.ts'
+
+/** Tells when something has been idle for long enough. A connection that carries cells is idle between any two of them: marking that costs no timer. */
+export class IdleWatch {
+  readonly #clock: Clock
+  readonly #deadlines: Deadlines
+  readonly #over: () => void
+  #watch: Deadline | undefined
+  #watchMs = 0
+  #overMs = 0
+
+  /** `over` is called once the time that the last `idle` named has passed; whether it is idle still is its business to see. */
+  constructor(clock: Clock, deadlines: Deadlines, over: () => void) {
+    this.#clock = clock
+    this.#deadlines = deadlines
+    this.#over = over
+  }
+
+  /** Idle from now on, to be told in `forMs`. */
+  idle(forMs: number): void {
+    this.#overMs = this.#clock.nowMs() + forMs
+    if (this.#watch === undefined || this.#overMs < this.#watchMs) this.#look()
+  }
+
+  stop(): void {
+    if (this.#watch !== undefined) this.#deadlines.remove(this.#watch)
+    this.#watch = undefined
+  }
+
+  #look(): void {
+    this.stop()
+    this.#watchMs = this.#overMs
+    this.#watch = this.#deadlines.add(this.#watchMs, () => {
+      this.#watch = undefined
+      if (this.#clock.nowMs() < this.#overMs) this.#look()
+      else this.#over()
+    })
+  }
+}

@@ -1,0 +1,241 @@
+import { type Deadline, Deadlines } from '../deadlines.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
+import { Backoff } from './backoff.ts'
+import { type Carrier, IDLE_MS, type Reply, type Sent } from './carrier.ts'
+import type { Connection } from './connect.ts'
+import { IdleWatch } from './idle-watch.ts'
+import type { KeeperTools, Wiring } from './kept.ts'
+import type { Renewable } from './renewable.ts'
+
+/**
+ * Cells of ours met silence for this long, or for four round trips: the connection is dead. Cells flow whether or not anything is asked, so that an observer
+ * learns nothing from the new dial. A second of silence is longer than a lost segment costs (RFC 6298: a first retransmission after one).
+ */
+const SILENCE_MS = 1500
+const SILENT_RTTS = 4
+/** RFC 6298: alpha. */
+const GAIN = 1 / 8
+
+interface Under<P extends Protection> {
+  readonly carrier: Carrier<P>
+  readonly resolve: (carried: Carried<P>) => void
+  readonly reject: (error: EnigmError) => void
+  deadline: Deadline | undefined
+  sent: Sent | undefined
+}
+
+/** One connection to one resolver, for a schedule to drive; see `PacedLink` for the contract. Idle connections close after 30 s, or earlier where the resolver says so. */
+export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renewable {
+  readonly id: string
+  readonly transport: Transport
+  readonly #wiring: Wiring<P>
+  readonly #tools: KeeperTools
+  readonly #deadlines: Deadlines
+  readonly #backoff: Backoff
+  readonly #idle: IdleWatch
+  readonly #under = new Set<Under<P>>()
+  readonly #carriers = new Set<Carrier<P>>()
+  #current: Carrier<P> | undefined
+  #dial: { readonly signal: AbortController; readonly up: Promise<void> } | undefined
+  #lastAddress: string | undefined
+  #answered = false
+  #smoothedRttMs = 0
+  #closed: (() => void) | undefined
+
+  constructor(wiring: Wiring<P>, tools: KeeperTools) {
+    this.id = `${wiring.resolver}/${wiring.transport}`
+    this.transport = wiring.transport
+    this.#wiring = wiring
+    this.#tools = tools
+    this.#deadlines = new Deadlines(tools.clock)
+    this.#idle = new IdleWatch(tools.clock, this.#deadlines, () => {
+      if (this.#current?.inFlight === 0) this.#drop(this.#current, new EnigmError('closed', 'idle'))
+    })
+    this.#backoff = new Backoff(tools.clock, tools.random)
+    tools.dialPace?.add(this.#backoff)
+  }
+
+  get ready(): boolean {
+    this.#bury()
+    return this.#current?.cells?.ready === true
+  }
+  get unfinished(): boolean {
+    return this.#current?.cells?.unfinished === true
+  }
+  octets(records: number): number | undefined {
+    return this.#current?.cells?.octets(records)
+  }
+  more(): void {
+    this.#current?.cells?.more()
+  }
+
+  open(): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(closed())
+    if (this.#current !== undefined) return Promise.resolve()
+    if (this.#dial !== undefined) return this.#dial.up
+    const refusal = this.#backoff.refusal()
+    return refusal === undefined ? this.#startDial() : Promise.reject(refusal)
+  }
+
+  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
+    const carrier = this.#current
+    if (this.#closed !== undefined) return Promise.reject(closed())
+    if (carrier === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
+    return new Promise((resolve, reject) => {
+      const under: Under<P> = { carrier, resolve, reject, deadline: undefined, sent: undefined }
+      this.#under.add(under)
+      under.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(under, new EnigmError('deadline', 'no answer in time')))
+      under.sent = carrier.send(request, {
+        answered: (reply) => this.#carried(under, reply),
+        failed: (error) => this.#fail(under, error),
+      })
+    })
+  }
+
+  /** The next slot dials; without a session there is none. */
+  renew(): void {
+    this.#wiring.forgetSessions()
+    this.#backoff.reset()
+    this.#lastAddress = undefined
+    const error = new EnigmError('connection-lost', 'the network changed')
+    this.#dial?.signal.abort(error)
+    for (const carrier of [...this.#carriers]) this.#drop(carrier, error)
+  }
+
+  reconsider(): void {
+    this.#backoff.reset()
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#closed = resolve
+      this.#finishIfDone()
+    })
+  }
+
+  #startDial(): Promise<void> {
+    this.#tools.beforeDial?.()
+    const signal = new AbortController()
+    const up = this.#wiring.dial(signal.signal, this.#lastAddress).then(
+      (connection) => {
+        this.#dial = undefined
+        if (this.#closed === undefined) return this.#up(connection)
+        connection.socket.destroy()
+        throw closed()
+      },
+      (cause: unknown) => {
+        this.#dial = undefined
+        const error = asEnigmError(cause)
+        this.#refused(error)
+        throw error
+      },
+    )
+    this.#dial = { signal, up }
+    return up
+  }
+
+  #refused(error: EnigmError): void {
+    const { resolver, transport } = this.#wiring
+    this.#backoff.failed(error)
+    if (this.#closed === undefined) this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
+  }
+
+  #up(connection: Connection<P>): void {
+    const { address, protection, handshakeMs } = connection
+    const { resolver, transport } = this.#wiring
+    const { clock, random, emit } = this.#tools
+    const watcher = {
+      heard: () => {},
+      draining: () => this.#leave(carrier),
+      idle: () => this.#onIdle(carrier),
+      mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
+      down: (error: EnigmError) => this.#gone(carrier, error),
+    }
+    const carrier = this.#wiring.carry(connection, { clock, random, watcher, paced: true })
+    if (carrier.cells === undefined) {
+      const error = new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
+      carrier.destroy(error)
+      this.#refused(error)
+      throw error
+    }
+    this.#backoff.up()
+    this.#lastAddress = address
+    this.#answered = false
+    this.#carriers.add(carrier)
+    this.#current = carrier
+    emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
+    this.#onIdle(carrier)
+  }
+
+  #carried(under: Under<P>, { wire, rttMs, ageS, padded }: Reply): void {
+    const { protection } = under.carrier.connection
+    this.#answered = true
+    this.#backoff.answered()
+    this.#smoothedRttMs = this.#smoothedRttMs === 0 ? rttMs : this.#smoothedRttMs + GAIN * (rttMs - this.#smoothedRttMs)
+    this.#settle(under)
+    const carried: { wire: Uint8Array; rttMs: number; protection: P; ageS?: number; padded?: boolean } = { wire, rttMs, protection }
+    if (ageS !== undefined) carried.ageS = ageS
+    if (padded !== undefined) carried.padded = padded
+    under.resolve(carried)
+    this.#finishIfDone()
+  }
+
+  #fail(under: Under<P>, error: EnigmError): void {
+    this.#settle(under)
+    under.reject(error)
+    this.#finishIfDone()
+  }
+
+  #settle(under: Under<P>): void {
+    this.#under.delete(under)
+    if (under.deadline !== undefined) this.#deadlines.remove(under.deadline)
+    under.sent?.cancel()
+  }
+
+  /** A connection that said nothing to all our cells is dead. */
+  #bury(): void {
+    const carrier = this.#current
+    const sinceMs = carrier?.silentSinceMs
+    if (carrier === undefined || sinceMs === undefined) return
+    const afterMs = Math.max(SILENCE_MS, SILENT_RTTS * this.#smoothedRttMs)
+    if (this.#tools.clock.nowMs() - sinceMs >= afterMs) this.#drop(carrier, new EnigmError('connection-lost', 'the resolver went silent'))
+  }
+
+  /** Nothing is owed: after the idle time it closes. */
+  #onIdle(carrier: Carrier<P>): void {
+    if (carrier !== this.#current) return void this.#leave(carrier)
+    this.#idle.idle(Math.min(IDLE_MS, carrier.idleMs))
+  }
+
+  /** Takes no more; closes when nothing is owed. */
+  #leave(carrier: Carrier<P>): void {
+    if (this.#current === carrier) this.#current = undefined
+    if (carrier.inFlight === 0) this.#drop(carrier, new EnigmError('closed', 'nothing is owed any more'))
+  }
+
+  #drop(carrier: Carrier<P>, error: EnigmError): void {
+    this.#gone(carrier, error)
+    carrier.destroy(error)
+  }
+
+  #gone(carrier: Carrier<P>, error: EnigmError): void {
+    if (!this.#carriers.delete(carrier)) return
+    const { resolver, transport } = this.#wiring
+    if (this.#current === carrier) this.#current = undefined
+    if (!this.#answered && carrier.inFlight > 0) this.#backoff.failed(error)
+    this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
+  }
+
+  #finishIfDone(): void {
+    if (this.#closed === undefined || this.#under.size > 0) return
+    this.#dial?.signal.abort(closed())
+    this.#idle.stop()
+    for (const carrier of [...this.#carriers]) this.#drop(carrier, closed())
+    this.#closed()
+  }
+}
+
+function closed(): EnigmError {
+  return new EnigmError('closed', 'the link is closed')
+}

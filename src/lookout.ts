@@ -1,0 +1,133 @@
+import type { Clock, Random } from './clock.ts'
+import type { Policy } from './config/policy.ts'
+import type { Emit } from './events.ts'
+import type { SelfCanary } from './policy/self-canary.ts'
+import { askSystem } from './system/ask-system.ts'
+import { bypassWatch } from './system/bypass.ts'
+import { readEgress } from './system/egress.ts'
+import { readNetworkIdentity } from './system/network-identity.ts'
+import { watchNetwork } from './system/network-watch.ts'
+import { type Place, readSystemResolver } from './system/system-resolver.ts'
+
+/** What is looked for; replaced whole by a reload. */
+export interface LookoutSetup {
+  readonly policy: Policy | undefined
+  /** Every pinned address of every resolver in use. */
+  readonly addresses: readonly string[]
+  readonly listeners: readonly Place[]
+}
+
+/** What the lookout asks of the system; replaced in tests. */
+export interface SystemView {
+  readonly egress: typeof readEgress
+  readonly network: typeof readNetworkIdentity
+  readonly resolver: typeof readSystemResolver
+  readonly ask: typeof askSystem
+  readonly bypass: ReturnType<typeof bypassWatch>
+  readonly watch: typeof watchNetwork
+}
+
+export interface LookoutOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: Emit
+  readonly canary: SelfCanary
+  readonly setup: LookoutSetup
+  readonly system?: SystemView
+}
+
+/** Looks at what is around the daemon and reports it as events. */
+export interface Lookout {
+  /** Looks once; resolves when the events are out. One look at a time: a call during a look makes one more after it. Never rejects. */
+  look(): Promise<void>
+  adopt(setup: LookoutSetup): Promise<void>
+  stop(): void
+}
+
+/** A query through the system is cheap, and proves what nothing else does; more often it would only repeat itself. */
+const CANARY_EVERY_MS = 300_000
+
+/** A lookout that has not looked yet. It watches the network only where the policy depends on that. */
+export function createLookout(o: LookoutOptions): Lookout {
+  const system: SystemView = o.system ?? {
+    egress: readEgress,
+    network: readNetworkIdentity,
+    resolver: readSystemResolver,
+    ask: askSystem,
+    bypass: bypassWatch(),
+    watch: watchNetwork,
+  }
+  const networkKey = o.random.bytes(32)
+  let { setup } = o
+  let stopped = false
+  let under: Promise<void> | undefined
+  let again = false
+  let canaryMs = Number.NEGATIVE_INFINITY
+  let canaryOf = ''
+  const tell: Emit = (event) => {
+    if (!stopped) o.emit(event)
+  }
+
+  const once = async () => {
+    const { policy } = setup
+    if (policy !== undefined && usesVpn(policy)) {
+      tell({ type: 'seen.vpn', ...(await system.egress(setup.addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] })) })
+    }
+    const identity = system.network(networkKey)
+    const named = policy?.networks?.find(({ match }) => identity.matches(match))?.name
+    tell({ type: 'seen.network', told: identity.told, named })
+    const { asks, by, stays } = system.resolver(setup.listeners)
+    tell({ type: 'seen.system', asks, by })
+    tell({ type: 'seen.bypass', ...(await system.bypass()) })
+    canary(`${asks} ${by} ${identity.id}`, stays)
+  }
+  /** Not waited for: an answer may take as long as the system's timeouts. */
+  const canary = (situation: string, stays: boolean) => {
+    const nowMs = o.clock.nowMs()
+    if (situation === canaryOf && nowMs - canaryMs < CANARY_EVERY_MS) return
+    canaryMs = nowMs
+    canaryOf = situation
+    if (!stays) return tell({ type: 'seen.canary', outcome: 'not-sent' })
+    void system.ask(o.canary.name(o.random.bytes(16))).then(() => {
+      if (situation === canaryOf) tell({ type: 'seen.canary', outcome: o.canary.arrived ? 'returned' : 'lost' })
+    })
+  }
+  const look = (): Promise<void> => {
+    if (under !== undefined) {
+      again = true
+      return under
+    }
+    under = once()
+      .catch(() => tell({ type: 'fault', where: 'lookout' }))
+      .then(() => {
+        under = undefined
+        if (!again || stopped) return
+        again = false
+        return look()
+      })
+    return under
+  }
+  const watching = () =>
+    setup.policy !== undefined && (usesVpn(setup.policy) || setup.policy.networks !== undefined)
+      ? system.watch({ clock: o.clock, changed: () => void look() })
+      : undefined
+  let watch = watching()
+
+  return {
+    look,
+    adopt(next) {
+      setup = next
+      watch?.stop()
+      watch = watching()
+      return look()
+    },
+    stop() {
+      stopped = true
+      watch?.stop()
+    },
+  }
+}
+
+function usesVpn(policy: Policy): boolean {
+  return [policy, ...(policy.networks ?? [])].some(({ vpn }) => vpn !== undefined && vpn !== 'off')
+}

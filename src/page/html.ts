@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto'
+import type { StatusDocument } from '../posture/document.ts'
+import type { Minute } from './sample.ts'
+
+const STYLE = `body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1b1f24;background:#fff}
+h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #d8dee4;vertical-align:top}th{font-weight:600}
+.protected,.ok{color:#116329}.degraded,.warn{color:#7d4e00}.exposed,.offline,.bad{color:#a40e26}.unknown,.off,small{color:#57606a}
+svg{display:block;width:100%;height:4rem}polyline{fill:none;stroke:#0550ae;stroke-width:1.5;vector-effect:non-scaling-stroke}
+@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}.protected,.ok{color:#56d364}.degraded,.warn{color:#e3b341}.exposed,.offline,.bad{color:#ff7b72}.unknown,.off,small{color:#8b949e}polyline{stroke:#79c0ff}}`
+
+/** Nothing may be loaded or run: the one style is named by its hash. */
+export const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+
+const SIGNALS = {
+  secureNameResolution: 'Secure name resolution',
+  service: 'Service',
+  policyCompliance: 'Policy compliance',
+  protectedNetwork: 'Protected network',
+  vpn: 'VPN',
+} as const
+const RANK = { bad: 0, warn: 1, unknown: 2, ok: 3, off: 4 } as const
+
+/** The whole page: facts as text and tables, no script, no asset. States are live; what is counted is told once a minute. */
+export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: readonly Minute[]): string {
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="60"><title>enigm-dns: ${text(now.state)}</title><style>${STYLE}</style></head><body>
+<h1>enigm-dns: <span class="${text(now.state)}">${text(now.state)}</span></h1><p><small>written ${text(now.updatedAt)}; counts once a minute; version ${text(now.version)}, up since ${text(now.startedAt)}</small></p>
+<h2>Signals</h2>${signals(now)}
+<h2>Resolvers</h2>${resolvers(now, counted)}
+<h2>Latency</h2>${latency(minutes)}
+<h2>Cache</h2>${cache(counted)}
+<h2>Ledger</h2>${ledger(now)}
+<h2>Shaping</h2><p>${text(now.shaping.profile)}, in force: ${text(now.shaping.inForce)}</p>
+<h2>Events</h2>${changes(minutes)}
+</body></html>
+`
+}
+
+function signals(d: StatusDocument): string {
+  const rows = Object.entries(SIGNALS)
+    .map(([key, label]) => ({ label, signal: d.signals[key as keyof typeof SIGNALS] }))
+    .toSorted((a, b) => RANK[a.signal.state] - RANK[b.signal.state])
+    .map(({ label, signal }) => {
+      const reasons = signal.reasons.map((r) => `${text(r.message)} <small>${text(r.mend)}</small>`).join('<br>')
+      return [label, `<span class="${text(signal.state)}">${text(signal.state)}</span>`, reasons]
+    })
+  return table(['signal', 'state', 'why, and what mends it'], rows)
+}
+
+function resolvers(now: StatusDocument, counted: StatusDocument): string {
+  const rows = now.resolvers.map((r) => {
+    const rtt = counted.resolvers.find(({ id }) => id === r.id)?.rttMs ?? null
+    return [
+      text(r.id),
+      text(r.state),
+      text(r.transport ?? '-'),
+      text(r.authenticated ?? '-'),
+      text(r.tlsVersion ?? '-'),
+      text(r.padding.repliesPadded),
+      rtt === null ? '-' : `${Math.round(rtt.p50)} / ${Math.round(rtt.p99)} ms`,
+    ]
+  })
+  return table(['resolver', 'state', 'over', 'proved by', 'TLS', 'replies padded', 'p50 / p99'], rows)
+}
+
+function latency(minutes: readonly Minute[]): string {
+  const known = minutes.flatMap(({ p50Ms }, i) => (p50Ms === undefined ? [] : [{ i, p50Ms }]))
+  const last = known.at(-1)
+  if (last === undefined || known.length < 2) return '<p>Not two minutes measured yet.</p>'
+  const most = Math.max(...known.map(({ p50Ms }) => p50Ms), 1)
+  const points = known.map(({ i, p50Ms }) => `${((i / (minutes.length - 1)) * 300).toFixed(1)},${(39 - (p50Ms / most) * 38).toFixed(1)}`)
+  const label = `median round trip, ${minutes.length} minutes: now ${Math.round(last.p50Ms)} ms, at most ${Math.round(most)} ms`
+  return `<svg viewBox="0 0 300 40" preserveAspectRatio="none" role="img" aria-label="${label}"><polyline points="${points.join(' ')}"/></svg><p><small>${label}</small></p>`
+}
+
+function cache(d: StatusDocument): string {
+  const mib = (octets: number) => (octets / 2 ** 20).toFixed(1)
+  const counts =
+    d.cache.hits !== undefined
+      ? `${d.cache.hits} hits, ${d.cache.misses} misses`
+      : 'hits and misses are not told under a profile with cover traffic: they would tell how much of it was real'
+  return `<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
+}
+
+function ledger(d: StatusDocument): string {
+  const rows = Object.entries(d.plaintext).map(([cause, count]) => [text(cause), String(count)])
+  return rows.length === 0 ? '<p>No cleartext left this host.</p>' : table(['cleartext DNS packets that left, by cause', ''], rows)
+}
+
+/** Changes of the top state, newest first. */
+function changes(minutes: readonly Minute[]): string {
+  const rows = minutes
+    .flatMap((m, i) =>
+      minutes[i - 1]?.state === m.state
+        ? []
+        : [[new Date(m.atMs).toISOString().slice(0, 16), `<span class="${m.state}">${m.state}</span>`]],
+    )
+    .toReversed()
+    .slice(0, 20)
+  return rows.length === 0 ? '<p>None yet.</p>' : table(['minute', 'state became'], rows)
+}
+
+/** `cells` are HTML already. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const row = (cells: readonly string[], tag: 'td' | 'th') => `<tr>${cells.map((cell) => `<${tag}>${cell}</${tag}>`).join('')}</tr>`
+  return `<table>${row(head, 'th')}${rows.map((cells) => row(cells, 'td')).join('')}</table>`
+}
+
+const ENTITY: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+
+function text(value: string): string {
+  return value.replace(/[&<>"']/g, (c) => ENTITY[c] ?? '')
+}

@@ -1,0 +1,69 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { StatusDocument } from '../posture/document.ts'
+
+const STATES = ['protected', 'degraded', 'exposed', 'offline'] as const
+const SIGNAL_STATES = ['ok', 'warn', 'bad', 'unknown', 'off'] as const
+
+/**
+ * Prometheus text. `now` gives states, which are live; `counted` gives counts, which move once a minute. No name, no client; what the status document does not tell
+ * (hits and misses under profiles with cover traffic) is not here either.
+ */
+export async function metricsText(now: StatusDocument, counted: StatusDocument): Promise<string> {
+  const registry = new Registry()
+  const gauge = gaugesOf(registry)
+  const counter = countersOf(registry)
+  const state = gauge('enigm_dns_state', '1 for the state that holds.', ['state'])
+  for (const name of STATES) state({ state: name }, now.state === name ? 1 : 0)
+  const signals = gauge('enigm_dns_signal', '1 for the state that the signal has.', ['signal', 'state'])
+  for (const [signal, { state: is }] of Object.entries(now.signals))
+    for (const name of SIGNAL_STATES) signals({ signal, state: name }, is === name ? 1 : 0)
+  gauge('enigm_dns_start_time_seconds', 'When the process started.', [])({}, Date.parse(now.startedAt) / 1000)
+  gauge('enigm_dns_shaping_in_force', '1: yes, 0: no or unknown.', ['profile'])(
+    { profile: now.shaping.profile },
+    now.shaping.inForce === 'yes' ? 1 : 0,
+  )
+  resolvers(now, counted, gauge, counter)
+  gauge('enigm_dns_cache_entries', 'Answers kept.', [])({}, counted.cache.entries)
+  gauge('enigm_dns_cache_bytes', 'What they take.', [])({}, counted.cache.bytes)
+  gauge('enigm_dns_cache_max_bytes', 'What they may take.', [])({}, counted.cache.maxBytes)
+  const { hits, misses } = counted.cache
+  if (hits !== undefined) counter('enigm_dns_cache_hits_total', 'Queries answered from memory.', [])({}, hits)
+  if (misses !== undefined) counter('enigm_dns_cache_misses_total', 'Queries asked upstream.', [])({}, misses)
+  const plaintext = counter('enigm_dns_plaintext_total', 'Cleartext DNS packets that left the host, by cause.', ['cause'])
+  for (const [cause, count] of Object.entries(now.plaintext)) plaintext({ cause }, count)
+  return registry.metrics()
+}
+
+type Set = (labels: Record<string, string>, value: number) => void
+type Make = (name: string, help: string, labelNames: readonly string[]) => Set
+
+function gaugesOf(registry: Registry): Make {
+  return (name, help, labelNames) => {
+    const gauge = new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] })
+    return (labels, value) => gauge.set(labels, value)
+  }
+}
+
+function countersOf(registry: Registry): Make {
+  return (name, help, labelNames) => {
+    const counter = new Counter({ name, help, labelNames: [...labelNames], registers: [registry] })
+    return (labels, value) => counter.inc(labels, value)
+  }
+}
+
+function resolvers(now: StatusDocument, counted: StatusDocument, gauge: Make, counter: Make): void {
+  const up = gauge('enigm_dns_resolver_answering', '1 while the resolver answers.', ['resolver', 'transport'])
+  for (const { id, transport, state } of now.resolvers) up({ resolver: id, transport: transport ?? 'none' }, state === 'answering' ? 1 : 0)
+  const rtt = gauge('enigm_dns_resolver_rtt_seconds', 'Round trips over the last 256 answers.', ['resolver', 'quantile'])
+  const failures = counter('enigm_dns_resolver_failures_total', 'Failed exchanges and dials, by code.', ['resolver', 'code'])
+  for (const { id, rttMs, failures: byCode } of counted.resolvers) {
+    if (rttMs !== null)
+      for (const [quantile, ms] of [
+        ['0.5', rttMs.p50],
+        ['0.9', rttMs.p90],
+        ['0.99', rttMs.p99],
+      ] as const)
+        rtt({ resolver: id, quantile }, ms / 1000)
+    for (const [code, count] of Object.entries(byCode)) failures({ resolver: id, code }, count)
+  }
+}

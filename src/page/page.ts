@@ -1,0 +1,143 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { dirname, join } from 'node:path'
+import type { Clock } from '../clock.ts'
+import { parseListen } from '../config/listen-address.ts'
+import { EnigmError } from '../errors.ts'
+import type { StatusDocument } from '../posture/document.ts'
+import { CONTENT_SECURITY_POLICY, pageHtml } from './html.ts'
+import { metricsText } from './metrics.ts'
+import { sampleEachMinute } from './sample.ts'
+
+export interface PageOptions {
+  /** A path (a Unix socket, mode 0600) or a loopback ADDRESS:PORT (with a token). */
+  readonly listen: string
+  /** Where the token is kept: `page.token`, mode 0600. */
+  readonly stateDir: string
+  readonly document: () => StatusDocument
+  readonly clock: Clock
+}
+
+/** The page, running. */
+export interface Page {
+  /** Where: the path, or http://ADDRESS:PORT. */
+  readonly at: string
+  close(): Promise<void>
+}
+
+/** A browser opens a few, a scraper one; a client that dawdles is cut. */
+const MAX_CONNECTIONS = 16
+const PATIENCE_MS = 5000
+const COOKIE = 'enigm-dns'
+
+/**
+ * Serves `/` (HTML) and `/metrics` (Prometheus text) to those who may: over a Unix socket whoever may open it, over TCP whoever has the token, as
+ * `Authorization: Bearer`, or once as `?token=` for a browser, which gets a cookie. Rejects with `listen` when it cannot be bound.
+ */
+export async function servePage(o: PageOptions): Promise<Page> {
+  const place = o.listen.startsWith('/') ? undefined : parseListen(o.listen)
+  const token = place === undefined ? undefined : tokenOf(o.stateDir)
+  const sampler = sampleEachMinute(o.document, o.clock)
+  const server = createServer(
+    { requestTimeout: PATIENCE_MS, headersTimeout: PATIENCE_MS, keepAliveTimeout: PATIENCE_MS, maxHeaderSize: 8192 },
+    (request, response) => {
+      answer(request, response).catch(() => response.destroy())
+    },
+  )
+  server.maxConnections = MAX_CONNECTIONS
+
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const url = new URL(request.url ?? '/', 'http://localhost')
+    const refused = place === undefined ? undefined : refusal(request, url, token ?? '')
+    if (refused === 'welcome') {
+      return say(response, 303, '', 'text/plain', {
+        location: url.pathname,
+        'set-cookie': `${COOKIE}=${token}; HttpOnly; SameSite=Strict; Path=/`,
+      })
+    }
+    if (refused !== undefined)
+      return say(response, refused, refused === 401 ? `The token is in ${join(o.stateDir, 'page.token')}.\n` : 'no\n', 'text/plain')
+    if (request.method !== 'GET' && request.method !== 'HEAD') return say(response, 405, 'GET only\n', 'text/plain')
+    const now = o.document()
+    if (url.pathname === '/') return say(response, 200, pageHtml(now, sampler.counted(), sampler.minutes()), 'text/html; charset=utf-8')
+    if (url.pathname === '/metrics') {
+      return say(response, 200, await metricsText(now, sampler.counted()), 'text/plain; version=0.0.4; charset=utf-8')
+    }
+    say(response, 404, 'Here are / and /metrics.\n', 'text/plain')
+  }
+
+  try {
+    await listen(server, o.listen, place)
+  } catch (error) {
+    sampler.stop()
+    throw error
+  }
+  const bound = server.address()
+  return {
+    at:
+      typeof bound === 'object' && bound !== null
+        ? `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+        : o.listen,
+    async close() {
+      sampler.stop()
+      server.closeAllConnections()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+      if (place === undefined) rmSync(o.listen, { force: true })
+    },
+  }
+}
+
+async function listen(server: ReturnType<typeof createServer>, text: string, place: ReturnType<typeof parseListen>): Promise<void> {
+  // A socket that a killed process left behind is ours to remove, anything else is not.
+  if (place === undefined && lstatSync(text, { throwIfNoEntry: false })?.isSocket() === true) rmSync(text)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(new EnigmError('listen', `The page cannot listen on ${text}: ${cause.message}.`, { cause })))
+    if (place === undefined) server.listen(text, resolve)
+    else server.listen(place.port, place.address, resolve)
+  })
+  if (place === undefined) chmodSync(text, 0o600)
+}
+
+/** Who may not, and why; 'welcome' for a browser that brings the token. The Host is checked: a name that a page elsewhere points at loopback must not get in. */
+function refusal(request: IncomingMessage, url: URL, token: string): number | 'welcome' | undefined {
+  const host = (request.headers.host ?? '').replace(/:\d+$/, '')
+  if (!['127.0.0.1', 'localhost', '[::1]'].includes(host) && !/^127\.\d+\.\d+\.\d+$/.test(host)) return 421
+  const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
+  const cookie = new RegExp(`(?:^|; )${COOKIE}=([^;]+)`).exec(request.headers.cookie ?? '')?.[1]
+  if (same(bearer, token) || same(cookie, token)) return undefined
+  return same(url.searchParams.get('token') ?? undefined, token) ? 'welcome' : 401
+}
+
+function same(given: string | undefined, token: string): boolean {
+  const a = Buffer.from(given ?? '')
+  const b = Buffer.from(token)
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+function say(response: ServerResponse, status: number, body: string, type: string, more: Readonly<Record<string, string>> = {}): void {
+  response.writeHead(status, {
+    'content-type': type,
+    'content-security-policy': CONTENT_SECURITY_POLICY,
+    'cache-control': 'no-store',
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+    ...more,
+  })
+  response.end(body)
+}
+
+/** The token of last time, or a new one: a scraper must not need a new one after each start. */
+function tokenOf(stateDir: string): string {
+  const path = join(stateDir, 'page.token')
+  try {
+    const kept = readFileSync(path, 'utf8').trim()
+    if (/^[\w-]{43}$/.test(kept)) return kept
+  } catch {
+    // None yet: it is made below.
+  }
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const token = randomBytes(32).toString('base64url')
+  writeFileSync(path, `${token}\n`, { mode: 0o600 })
+  return token
+}

@@ -1,0 +1,205 @@
+import { type PolicyRules, rulesAt, SHAPING_PROFILES } from '../config/policy.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { ReasonCode } from './reason-codes.ts'
+import { type Reason, worstFirst } from './reasons.ts'
+import { type ResolverEvidence, repliesPadded, type State } from './state.ts'
+import type { Circumstances, SignalState } from './verdict.ts'
+
+/** One rule of the policy and what can be said of it. `claimed` rests on what operators say of themselves and is never called met. */
+export interface RuleVerdict {
+  readonly rule: string
+  readonly verdict: 'met' | 'not-met' | 'claimed' | 'cannot-tell'
+  readonly detail: string
+  readonly code: ReasonCode
+}
+
+type Judged = Pick<RuleVerdict, 'verdict' | 'detail'>
+type Judge = (rules: PolicyRules, state: State, shaping: Circumstances['shaping']) => Judged | undefined
+
+const met = (detail: string): Judged => ({ verdict: 'met', detail })
+const notMet = (detail: string): Judged => ({ verdict: 'not-met', detail })
+const claimed = (detail: string): Judged => ({ verdict: 'claimed', detail })
+const cannotTell = (detail: string): Judged => ({ verdict: 'cannot-tell', detail })
+const ids = (resolvers: readonly ResolverEvidence[]) => resolvers.map((r) => r.setup.id).join(', ')
+
+/** Every rule in force here, in the order of the schema; none where no policy is configured. */
+export function ruleVerdicts(state: State, shaping: Circumstances['shaping']): readonly RuleVerdict[] {
+  const { policy } = state.setup
+  if (policy === undefined) return []
+  const rules = rulesAt(policy, state.around.network?.named)
+  const found = RULES.flatMap(([rule, code, judge]) => {
+    const judged = judge(rules, state, shaping)
+    return judged === undefined ? [] : [{ rule, code, ...judged }]
+  })
+  const audit = policy.audit === 'required' ? [{ rule: 'audit', code: 'rule-audit', ...auditRule(state) } as const] : []
+  return [...found, ...audit]
+}
+
+/** Why nothing may be asked and nothing answered now; undefined: it may. What cannot be told is no permission. */
+export function failClosed(state: State): ErrorCode | undefined {
+  const { policy } = state.setup
+  if (policy === undefined) return undefined
+  if (rulesAt(policy, state.around.network?.named).vpn === 'required' && vpnPaths(state).verdict !== 'met') return 'vpn-required'
+  return policy.audit === 'required' && auditRule(state).verdict !== 'met' ? 'audit-required' : undefined
+}
+
+/** Whether every path to a resolver leaves from a VPN interface, by the source address towards each pinned address. */
+export function vpnPaths({ around: { vpn } }: State): Judged {
+  if (vpn === undefined) return cannotTell('It has not been looked yet.')
+  const all = vpn.vpn + vpn.other + vpn.unknown
+  if (vpn.other > 0) return notMet(`${vpn.other} of ${all} addresses of resolvers are reached without a VPN.`)
+  if (vpn.unknown > 0) return cannotTell('Of what kind the interface is cannot be told on this system.')
+  if (all === 0) return notMet('No address of a resolver can be reached at all.')
+  return met(`Every address of a resolver that can be reached (${all}) is reached from a VPN interface.`)
+}
+
+const RULES: readonly (readonly [rule: string, code: ReasonCode, judge: Judge])[] = [
+  [
+    'minimumUsageProfile',
+    'rule-usage-profile',
+    (rules, { setup }) =>
+      rules.minimumUsageProfile === undefined
+        ? undefined
+        : rules.minimumUsageProfile === 'strict' && setup.usageProfile !== 'strict'
+          ? notMet(`It is ${setup.usageProfile}.`)
+          : met(`It is ${setup.usageProfile}.`),
+  ],
+  ['transports', 'rule-transports', transports],
+  ['padding.queryBlock', 'rule-query-padding', queryPadding],
+  ['padding.replies', 'rule-reply-padding', replyPadding],
+  ['shaping', 'rule-shaping', shapingRule],
+  ['operators', 'rule-operators', operators],
+  ['jurisdictions', 'rule-jurisdictions', jurisdictions],
+  ['minimumOperators', 'rule-operator-count', operatorCount],
+  ['pins', 'rule-pins', pins],
+  ['claims', 'rule-claims', claims],
+  ['vpn', 'rule-vpn', (rules, state) => (rules.vpn === 'required' ? vpnPaths(state) : undefined)],
+  ['systemResolver', 'rule-system-resolver', systemResolver],
+]
+
+function transports(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  const { transports } = rules
+  if (transports === undefined) return undefined
+  const wrong = resolvers.filter((r) => r.setup.transports.some((t) => !transports.includes(t)))
+  return wrong.length > 0 ? notMet(`Others are offered to: ${ids(wrong)}.`) : met(`Only ${transports.join(', ')}.`)
+}
+
+function queryPadding(rules: PolicyRules, { setup }: State): Judged | undefined {
+  const wanted = rules.padding?.queryBlock
+  if (wanted === undefined) return undefined
+  return setup.queryBlock >= wanted ? met(`To ${setup.queryBlock} octets.`) : notMet(`To ${setup.queryBlock} octets, not ${wanted}.`)
+}
+
+function replyPadding(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  if (rules.padding?.replies === undefined) return undefined
+  const bare = resolvers.filter((r) => ['no', 'mixed'].includes(repliesPadded(r)))
+  if (bare.length > 0) return notMet(`Not by: ${ids(bare)}.`)
+  return resolvers.some((r) => repliesPadded(r) === 'yes')
+    ? met('Every reply lately came back padded.')
+    : cannotTell('No reply has come back yet.')
+}
+
+function shapingRule(rules: PolicyRules, _state: State, shaping: Circumstances['shaping']): Judged | undefined {
+  if (rules.shaping === undefined) return undefined
+  const rank = (profile: string) => SHAPING_PROFILES.indexOf(profile as (typeof SHAPING_PROFILES)[number])
+  if (rank(shaping.profile) < rank(rules.shaping)) return notMet(`The profile is ${shaping.profile}, not ${rules.shaping}.`)
+  if (shaping.profile === 'off' || shaping.inForce === 'yes') return met(`${shaping.profile} is in force.`)
+  return shaping.inForce === 'no'
+    ? notMet(`${shaping.profile} is not in force.`)
+    : cannotTell(`Whether ${shaping.profile} is in force is not known.`)
+}
+
+function operators(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  const { operators } = rules
+  if (operators === undefined) return undefined
+  const wrong = resolvers.filter((r) => !operators.includes(r.setup.operator))
+  return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other.')
+}
+
+function jurisdictions(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  const { jurisdictions } = rules
+  if (jurisdictions === undefined) return undefined
+  const wrong = resolvers.filter((r) => !jurisdictions.includes(r.setup.jurisdiction ?? ''))
+  return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : claimed('By what the trusted set says of each operator.')
+}
+
+/** An operator that was never tried may answer or not: it counts neither way. */
+function operatorCount(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  const wanted = rules.minimumOperators
+  if (wanted === undefined) return undefined
+  const count = (of: (r: ResolverEvidence) => boolean) => new Set(resolvers.filter(of).map((r) => r.setup.operator)).size
+  const answering = count((r) => r.failing === undefined && r.lastAnswerAt !== undefined)
+  const possible = count((r) => r.failing === undefined)
+  if (answering >= wanted) return met(`${answering} answer.`)
+  return possible < wanted
+    ? notMet(`${possible} can answer, not ${wanted}.`)
+    : cannotTell(`${answering} have answered so far, not yet ${wanted}.`)
+}
+
+function pins(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  if (rules.pins === undefined) return undefined
+  const wrong = resolvers.filter(
+    (r) => r.setup.pins === 0 || (r.lastProtection !== undefined && !(r.lastProtection.authenticated && r.lastProtection.by === 'ca+spki')),
+  )
+  return wrong.length > 0 ? notMet(`Without one: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
+}
+
+function claims(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+  const wanted = Object.entries(rules.claims ?? {})
+  if (rules.claims === undefined) return undefined
+  const says = (r: ResolverEvidence, name: string) => r.setup.claims?.[name]
+  const contrary = resolvers.filter((r) => wanted.some(([name, value]) => says(r, name) === !value))
+  if (contrary.length > 0) return notMet(`Say the contrary: ${ids(contrary)}.`)
+  const silent = resolvers.filter((r) => wanted.some(([name, value]) => says(r, name) !== value))
+  const what = wanted.map(([name, value]) => `${name} ${value ? 'yes' : 'no'}`).join(', ')
+  return silent.length > 0 ? cannotTell(`Say nothing of it: ${ids(silent)}.`) : claimed(`Every operator claims: ${what}.`)
+}
+
+function systemResolver(rules: PolicyRules, { around }: State): Judged | undefined {
+  if (rules.systemResolver === undefined) return undefined
+  if (around.system === undefined || around.system.asks === 'unknown') return cannotTell('Whom the system asks cannot be told.')
+  if (around.system.asks !== 'us')
+    return notMet(`By ${around.system.by}, the system asks elsewhere${around.system.asks === 'partly' ? ' too' : ''}.`)
+  if (around.canary?.outcome === 'lost') return notMet('A query through the system did not come back through our listener.')
+  return around.canary?.outcome === 'returned'
+    ? met('A query through the system came back through our listener.')
+    : met(`By ${around.system.by}.`)
+}
+
+function auditRule({ around: { audit } }: State): Judged {
+  if (audit === undefined) return cannotTell('Nothing has been written yet.')
+  return audit.state === 'writing' ? met(`${audit.entries} entries.`) : notMet(`It cannot be written; ${audit.lost} events are missing.`)
+}
+
+const MENDS: Partial<Record<ReasonCode, string>> = {
+  'rule-vpn': 'Start the VPN, and see that it carries IPv6 too; or take addresses that it does not carry out of the trusted set.',
+  'rule-audit': 'Make stateDir writable again (space, mode); it is tried again at each heartbeat.',
+  'rule-reply-padding': 'Leave those resolvers out of "use", or ask their operators to pad (RFC 8467).',
+  'rule-operator-count': 'Check the network, or name more operators in "use".',
+  'rule-shaping': 'See shaping in the status for why it is not in force.',
+  'rule-system-resolver': 'Name only the address of this service in resolv.conf, or in systemd-resolved.',
+}
+
+/** Each rule with its verdict: what is not met first, the rest in one line a verdict. */
+export function policyCompliance(
+  state: State,
+  shaping: Circumstances['shaping'],
+): { readonly state: SignalState; readonly reasons: readonly Reason[] } {
+  const verdicts = ruleVerdicts(state, shaping)
+  const of = (verdict: RuleVerdict['verdict']) => verdicts.filter((v) => v.verdict === verdict)
+  const reasons: Reason[] = of('not-met').map(({ rule, code, detail }) => ({
+    code,
+    severity: 'bad',
+    message: `Not met: ${rule}. ${detail}`,
+    mend: MENDS[code] ?? 'Change the configuration, or the rule with whoever made it.',
+  }))
+  const line = (verdict: RuleVerdict['verdict'], code: ReasonCode, label: string, mend: string) => {
+    const names = of(verdict).map(({ rule }) => rule)
+    if (names.length > 0) reasons.push({ code, severity: 'info', message: `${label}: ${names.join(', ')}.`, mend })
+  }
+  line('cannot-tell', 'policy-unknown', 'Cannot tell', 'Ask something, or see policy.rules in the status for what is missing.')
+  line('claimed', 'policy-claimed', 'Claimed by operators, not proven', 'Nothing here can prove it.')
+  line('met', 'policy-met', 'Met', 'Nothing to mend.')
+  const level = of('not-met').length > 0 ? 'bad' : of('cannot-tell').length > 0 ? 'unknown' : 'ok'
+  return { state: level, reasons: worstFirst(reasons) }
+}

@@ -1,0 +1,62 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import * as v from 'valibot'
+import type { Seal } from './seal.ts'
+
+/** What a verifier remembers, by key: boots in the order in which they were first seen, each with the highest sequence. */
+const memory = v.record(
+  v.pipe(v.string(), v.maxLength(200)),
+  v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
+)
+type Memory = v.InferOutput<typeof memory>
+
+const MAX_KEYS = 64
+const MAX_BOOTS = 32
+
+/** What earlier verifications saw. */
+export interface Seen {
+  /** Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot that another one has followed. */
+  isOlder(seal: Seal): boolean
+  /** Keeps it; false if that was not possible, so that a replay of it cannot be told next time. */
+  remember(seal: Seal): boolean
+}
+
+/** The memory in `file`; a missing or damaged one is empty. */
+export function seenIn(file: string): Seen {
+  const known = read(file)
+  const boots = (seal: Seal) => known[seal.key] ?? []
+  return {
+    isOlder(seal) {
+      const at = boots(seal).findIndex((b) => b.bootId === seal.bootId)
+      if (at < 0) return false
+      return at < boots(seal).length - 1 || seal.sequence < (boots(seal)[at]?.sequence ?? 0)
+    },
+    remember(seal) {
+      const others = boots(seal).filter((b) => b.bootId !== seal.bootId)
+      const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS)
+      const rest = Object.entries(known).filter(([key]) => key !== seal.key)
+      return write(file, Object.fromEntries([...rest.slice(-(MAX_KEYS - 1)), [seal.key, mine]]))
+    },
+  }
+}
+
+function read(file: string): Memory {
+  try {
+    const parsed = v.safeParse(memory, JSON.parse(readFileSync(file, 'utf8')))
+    return parsed.success ? parsed.output : {}
+  } catch {
+    return {}
+  }
+}
+
+function write(file: string, all: Memory): boolean {
+  const temporary = `${file}.${process.pid}.tmp`
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileSync(temporary, JSON.stringify(all), { mode: 0o600 })
+    renameSync(temporary, file)
+    return true
+  } catch {
+    return false
+  }
+}

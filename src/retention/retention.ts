@@ -1,0 +1,185 @@
+import { createHash } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { AnswerCache } from '../cache/answer-cache.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Loaded as LoadedConfig } from '../config/load.ts'
+import { asEnigmError } from '../errors.ts'
+import { privateDirectory } from '../system/private-directory.ts'
+import { readSealed, type Seal, writeSealed } from '../system/sealed-file.ts'
+import { isCredential, type KeyPlace, keyFile, secretKey } from '../system/secret-key.ts'
+import type { Moment } from './down-time.ts'
+import { type Label, loadSaved, MAX_FILE_OCTETS, savedChunks } from './saved-cache.ts'
+
+/** How much is lost to a crash. */
+const SAVE_EVERY_MS = 5 * 60_000
+const FILE_NAME = 'cache.sealed'
+const PURPOSE = 'enigm-dns saved cache 1'
+
+/** What a configuration says about keeping answers beyond the process. */
+export type RetentionSetup = Pick<LoadedConfig, 'resolvers'> & {
+  readonly config: Pick<LoadedConfig['config'], 'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports'>
+}
+
+export interface RetentionOptions {
+  readonly cache: AnswerCache
+  readonly clock: Clock
+  readonly boot: string | undefined
+  /** $CREDENTIALS_DIRECTORY. */
+  readonly credentials: string | undefined
+  readonly warn: (message: string) => void
+  readonly setup: RetentionSetup
+}
+
+/** Keeps the answer cache beyond the process, where that is asked for, and forgets it. Operations follow one another; none rejects. */
+export interface Retention {
+  /** Loads what an earlier run saved, beside other work, and saves every few minutes from then on. With `off`, takes away what an earlier setting left. */
+  start(): Promise<void>
+  /** Takes the setup of an accepted reload. */
+  adopt(setup: RetentionSetup): Promise<void>
+  /** The wall clock was set: what was loaded by its word is dropped. */
+  clockMoved(): void
+  /** Takes away saved files and their key. Resolves to the paths that are gone. */
+  forget(): Promise<readonly string[]>
+  /** Saves a last time. */
+  stop(): Promise<void>
+}
+
+/** Where a saved cache may lie under a setup, whatever `persist` says. */
+export function savedFiles({ config }: Pick<RetentionSetup, 'config'>): Readonly<Record<'runtime' | 'disk', string>> {
+  return { runtime: join(dirname(config.statusFile), FILE_NAME), disk: join(config.stateDir, FILE_NAME) }
+}
+
+/** The key that saved caches are sealed with. */
+export function savedKey({ config }: Pick<RetentionSetup, 'config'>, credentials: string | undefined): KeyPlace {
+  return { stateDir: config.stateDir, name: 'cache', credentials }
+}
+
+/** Takes away saved caches and their key; resolves to the paths that were there. A key of the service manager stays: it is not ours. */
+export async function removeSaved(setup: Pick<RetentionSetup, 'config'>, credentials: string | undefined): Promise<readonly string[]> {
+  const place = savedKey(setup, credentials)
+  const { runtime, disk } = savedFiles(setup)
+  const gone: string[] = []
+  for (const path of [runtime, disk, ...(isCredential(place) ? [] : [keyFile(place)])]) if (await removed(path)) gone.push(path)
+  return gone
+}
+
+async function removed(path: string): Promise<boolean> {
+  try {
+    await rm(path)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false
+    throw error
+  }
+}
+
+/** How many answers and TLS sessions were forgotten, and the files that are gone. */
+export interface Forgotten {
+  readonly entries: number
+  readonly sessions: number
+  readonly files: readonly string[]
+}
+
+/** Nothing is read or written before `start`. */
+export function createRetention(o: RetentionOptions): Retention {
+  const { cache, clock } = o
+  const said = new Set<string>()
+  let { setup } = o
+  let busy: Promise<unknown> = Promise.resolve()
+  let timer: Timer | undefined
+  let stopped = false
+  let loadedByWall = false
+
+  /** Once each: saving is tried every few minutes. */
+  const warn = (message: string) => {
+    if (!said.has(message)) o.warn(message)
+    said.add(message)
+  }
+  /** One after the other; what goes wrong is said, and the resolver goes on. */
+  const inTurn = <T>(work: () => Promise<T>, otherwise: T): Promise<T> => {
+    const result = busy.then(work).catch((error: unknown) => {
+      warn(`the cache is not kept: ${asEnigmError(error).message}`)
+      return otherwise
+    })
+    busy = result
+    return result
+  }
+  const moment = (): Moment => ({ boot: o.boot, bootMs: clock.nowMs(), wallMs: clock.wallMs() })
+  const label = (): Label => ({ fingerprint: fingerprintOf(setup), moment: moment() })
+  const seal = (): Seal => ({ secret: secretKey(savedKey(setup, o.credentials)), purpose: PURPOSE })
+  const staleMaxMs = () => setup.config.cache.staleMaxS * 1000
+  const file = (): string | undefined => {
+    const { persist } = setup.config.cache
+    return persist === 'off' ? undefined : savedFiles(setup)[persist]
+  }
+
+  const save = async () => {
+    const path = file()
+    if (path === undefined) return
+    if (setup.config.cache.persist === 'disk') privateDirectory(dirname(path))
+    await writeSealed(path, seal(), savedChunks(cache, label(), staleMaxMs()))
+  }
+  const load = async () => {
+    const path = file()
+    if (path === undefined) return
+    const why = await loadSaved(readSealed(path, seal(), MAX_FILE_OCTETS), cache, label(), staleMaxMs()).then(
+      (loaded) => {
+        if (loaded.outcome === 'loaded') loadedByWall = loaded.by === 'wall'
+        if (loaded.outcome === 'damaged') return `${path} is damaged`
+        return loaded.outcome === 'foreign' ? `${path} was saved under another configuration, or its age cannot be told` : undefined
+      },
+      (error: unknown) => asEnigmError(error).message,
+    )
+    if (why === undefined) return
+    await rm(path, { force: true })
+    warn(`the saved cache was deleted: ${why}`)
+  }
+  /** What another setting left behind is a record of what was asked. */
+  const tidy = async () => {
+    const keep = file()
+    for (const path of Object.values(savedFiles(setup))) if (path !== keep) await rm(path, { force: true })
+    if (keep === undefined) await removeSaved(setup, o.credentials)
+  }
+  const schedule = () => {
+    timer?.cancel()
+    if (stopped || file() === undefined) return
+    timer = clock.setTimer(SAVE_EVERY_MS, () => void inTurn(save, undefined).then(schedule))
+  }
+
+  return {
+    async start() {
+      await inTurn(tidy, undefined)
+      await inTurn(load, undefined)
+      schedule()
+    },
+    async adopt(next) {
+      const before = setup
+      setup = next
+      loadedByWall = false
+      await inTurn(async () => {
+        const old = before.config.cache.persist === 'off' ? undefined : savedFiles(before)[before.config.cache.persist]
+        if (old !== undefined && old !== file()) await rm(old, { force: true })
+        await tidy()
+      }, undefined)
+      schedule()
+    },
+    clockMoved() {
+      if (loadedByWall) cache.clear()
+      loadedByWall = false
+    },
+    forget: () => inTurn(() => removeSaved(setup, o.credentials), []),
+    async stop() {
+      stopped = true
+      timer?.cancel()
+      await inTurn(save, undefined)
+    },
+  }
+}
+
+/** Of everything that decides what an answer is and how long it is kept. */
+function fingerprintOf({ resolvers, config }: RetentionSetup): string {
+  const { minTtlS, maxTtlS } = config.cache
+  const conditions = { resolvers, usageProfile: config.usageProfile, transports: config.transports, minTtlS, maxTtlS }
+  return createHash('sha256').update(JSON.stringify(conditions)).digest('hex')
+}

@@ -1,0 +1,116 @@
+import type { AnswerCache } from '../cache/answer-cache.ts'
+import { speaksOfTheName } from '../cache/lifetime.ts'
+import { putSaved, readSaved, type SavedEntry, savedOctets } from '../cache/saved-records.ts'
+import { type Moment, type Span, spanBetween } from './down-time.ts'
+
+/** What the octets of a saved cache may be in all: more is not read at a start, nor written. */
+export const MAX_SAVED_OCTETS = 64 * 1024 * 1024
+const MAX_FILE_OCTETS = MAX_SAVED_OCTETS + 1024 * 1024
+/** Some hundred entries: a query waits about a millisecond for them (measured; 4 with chunks of 64 KiB). */
+const CHUNK_OCTETS = 16 * 1024
+const MAX_RECORD_OCTETS = 28 + 262 + 65_535
+/** Not worth the octets. */
+const MIN_LEFT_MS = 1000
+
+export { MAX_FILE_OCTETS }
+
+/** What goes in front: under which conditions the answers were made, and when they were saved. */
+export interface Label {
+  /** Stands for the resolvers and what was asked of them; answers made under another one are not ours to give. */
+  readonly fingerprint: string
+  readonly moment: Moment
+}
+
+/**
+ * The cache as chunks to seal, in the order of use, the last used last; the least recently used ones stay out where it is more than the limit. Gives way to other
+ * work after each chunk; what changes meanwhile may or may not be in it.
+ */
+export async function* savedChunks(cache: AnswerCache, label: Label, staleMaxMs: number): AsyncGenerator<Uint8Array, void, void> {
+  const nowMs = label.moment.bootMs
+  yield Buffer.from(JSON.stringify(label))
+  const keys = cache.keys()
+  const from = firstWithin(cache, keys)
+  const page = Buffer.alloc(CHUNK_OCTETS + MAX_RECORD_OCTETS)
+  let used = 0
+  for (let i = from; i < keys.length; i++) {
+    const key = keys[i] as string
+    const entry = cache.peek(key)
+    // Failures are of this hour and this network.
+    if (entry === undefined || !speaksOfTheName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
+    used = putSaved(page, used, key, entry, nowMs)
+    if (used < CHUNK_OCTETS) continue
+    yield Uint8Array.from(page.subarray(0, used))
+    used = 0
+    await turn()
+  }
+  if (used > 0) yield Uint8Array.from(page.subarray(0, used))
+}
+
+/** Neither fresh for a moment longer nor able to stand in while no resolver answers (RFC 8767). */
+function isSpent(expiresAtMs: number, nowMs: number, staleMaxMs: number): boolean {
+  return expiresAtMs + staleMaxMs - nowMs < MIN_LEFT_MS
+}
+
+function firstWithin(cache: AnswerCache, keys: readonly string[]): number {
+  // What an entry costs in memory is more than what it takes here.
+  if (cache.bytes <= MAX_SAVED_OCTETS) return 0
+  let left = MAX_SAVED_OCTETS
+  for (let i = keys.length - 1; i >= 0; i--) {
+    const key = keys[i] as string
+    const entry = cache.peek(key)
+    if (entry !== undefined) left -= savedOctets(key, entry)
+    if (left < 0) return i + 1
+  }
+  return 0
+}
+
+/** What became of a saved cache. `foreign`: made under other conditions, or its time cannot be told. */
+export type Loaded =
+  | { readonly outcome: 'loaded'; readonly entries: number; readonly by: Span['by'] }
+  | { readonly outcome: 'none' | 'foreign' | 'damaged' | 'overtaken' }
+
+/**
+ * Puts what `chunks` hold and is fresh, or may stand in for `staleMaxMs` after, into the cache, one chunk at a turn. Ends, `overtaken`, when the cache is cleared meanwhile. Rejects as `chunks` does.
+ */
+export async function loadSaved(chunks: AsyncIterable<Buffer>, cache: AnswerCache, label: Label, staleMaxMs: number): Promise<Loaded> {
+  const { epoch } = cache
+  let span: Span | undefined
+  let entries = 0
+  for await (const chunk of chunks) {
+    if (span === undefined) {
+      const then = readLabel(chunk)
+      if (then === undefined) return { outcome: 'damaged' }
+      span = then.fingerprint === label.fingerprint ? spanBetween(then.moment, label.moment) : undefined
+      if (span === undefined) return { outcome: 'foreign' }
+      continue
+    }
+    if (cache.epoch !== epoch) return { outcome: 'overtaken' }
+    const savedAtMs = label.moment.bootMs - span.ms
+    const put = ({ key, wire, rcode, ede, ageMs, leftMs }: SavedEntry) => {
+      const expiresAtMs = savedAtMs + leftMs
+      if (isSpent(expiresAtMs, label.moment.bootMs, staleMaxMs)) return
+      cache.restore(key, ede === undefined ? { wire, rcode } : { wire, rcode, ede }, savedAtMs - ageMs, expiresAtMs)
+      entries++
+    }
+    if (!readSaved(chunk, put)) return { outcome: 'damaged' }
+    await turn()
+  }
+  return span === undefined ? { outcome: 'none' } : { outcome: 'loaded', entries, by: span.by }
+}
+
+/** A label as it was written, or undefined. */
+function readLabel(chunk: Buffer): Label | undefined {
+  try {
+    const { fingerprint, moment } = JSON.parse(chunk.toString()) as Label
+    const { boot, bootMs, wallMs } = moment
+    const sound = typeof fingerprint === 'string' && (boot === undefined || typeof boot === 'string')
+    return sound && Number.isFinite(bootMs) && Number.isFinite(wallMs) ? { fingerprint, moment: { boot, bootMs, wallMs } } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Lets queries that wait go first. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

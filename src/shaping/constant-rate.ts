@@ -1,0 +1,224 @@
+import type { Clock, Random, Timer } from '../clock.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Ask, Carried, Link, PacedLink, Protection, Transport } from '../resolve.ts'
+import { cellOf } from './cell.ts'
+import { CoverTraffic } from './cover-traffic.ts'
+import type { Pace } from './profiles.ts'
+import { createSchedule, type Schedule } from './schedule.ts'
+
+/** Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these would wait longer than any deadline. */
+const MAX_WAITING = 400
+/** Asked again, in a later slot, after its connection died under it. */
+const MAX_TRIES = 2
+/** A dial that takes longer fails those that wait, so that another transport or resolver may be asked; it goes on for the next ones. */
+const DIAL_PATIENCE_MS = 1500
+/** What a cover may wait for its reply. */
+const COVER_DEADLINE_MS = 5000
+
+export interface ConstantRateOptions {
+  readonly pace: Pace
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: Emit
+  /** The resolver's id in the trusted set, for events. */
+  readonly resolver: string
+  /** Whether its operator puts up with cover traffic; false only where it says that it does not. */
+  readonly coverWanted: boolean
+}
+
+interface Waiting<P extends Protection> {
+  readonly request: Uint8Array
+  readonly ask: Ask
+  readonly resolve: (carried: Carried<P>) => void
+  readonly reject: (error: EnigmError) => void
+  tries: number
+}
+
+/**
+ * A link on a schedule that what is asked cannot move: one cell a slot, a real query if one waits and else a cover, all of one size and made in one way. A real query
+ * waits for a slot until its deadline; a longer one takes several. Only a client's query opens a session: a probe or a refresh goes in a slot of an open one or fails
+ * with `overloaded`. A slot that finds no connection is lost, for real queries and covers alike. `close` goes on until what waits is answered or late.
+ */
+export function constantRate<P extends Protection>(link: PacedLink<P>, o: ConstantRateOptions): Link<P> {
+  return new ConstantRateLink(link, o)
+}
+
+class ConstantRateLink<P extends Protection> implements Link<P> {
+  readonly id: string
+  readonly transport: Transport
+  readonly #link: PacedLink<P>
+  readonly #o: ConstantRateOptions
+  readonly #schedule: Schedule
+  readonly #covers: CoverTraffic
+  readonly #queue: Waiting<P>[] = []
+  #underWay = 0
+  #timer: Timer | undefined
+  #dialSinceMs: number | undefined
+  #closed: (() => void) | undefined
+  #finished = false
+
+  constructor(link: PacedLink<P>, o: ConstantRateOptions) {
+    this.id = link.id
+    this.transport = link.transport
+    this.#link = link
+    this.#o = o
+    this.#schedule = createSchedule(o.pace, o.random)
+    const { random, emit, resolver } = o
+    const setup = { random, emit, resolver, transport: link.transport, wanted: o.coverWanted, coversADay: o.pace.coversADay }
+    this.#covers = new CoverTraffic(setup, () => this.#schedule.endAtStep())
+    const nowMs = o.clock.nowMs()
+    this.#covers.flowing(nowMs)
+    if (o.pace.alwaysOn) {
+      this.#schedule.begin(nowMs)
+      this.#began(nowMs)
+    }
+  }
+
+  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
+    const nowMs = this.#o.clock.nowMs()
+    if (this.#closed !== undefined) return Promise.reject(new EnigmError('closed', `the link to ${this.id} is closed`))
+    if (nowMs >= ask.deadlineMs) return Promise.reject(late())
+    if (this.#queue.length >= MAX_WAITING) return Promise.reject(new EnigmError('overloaded', 'too many queries wait for a slot'))
+    if (ask.purpose !== 'client' && !this.#schedule.open) {
+      return Promise.reject(new EnigmError('overloaded', 'only a client opens a session on a shaped link'))
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ request, ask, resolve, reject, tries: 0 })
+      if (ask.purpose === 'client') this.#arrived(nowMs)
+    })
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#closed = resolve
+      this.#finishIfDone()
+    })
+    await this.#link.close()
+  }
+
+  #arrived(nowMs: number): void {
+    const wasOpen = this.#schedule.open
+    this.#schedule.arrived(nowMs)
+    if (!wasOpen) this.#began(nowMs)
+  }
+
+  /** A session has begun: the only time that a dial may be due to a query. */
+  #began(nowMs: number): void {
+    this.#arm(nowMs)
+    if (!this.#link.ready) this.#connect(nowMs)
+  }
+
+  /** Node drops fractions of a millisecond: rounded up, or the timer would fire before the slot. */
+  #arm(nowMs: number): void {
+    const { dueMs } = this.#schedule
+    this.#timer?.cancel()
+    this.#timer = Number.isFinite(dueMs) ? this.#o.clock.setTimer(Math.max(1, Math.ceil(dueMs - nowMs)), () => this.#slot()) : undefined
+  }
+
+  #slot(): void {
+    const nowMs = this.#o.clock.nowMs()
+    if (nowMs >= this.#schedule.dueMs) this.#take(nowMs)
+    if (!this.#finished) this.#arm(this.#o.clock.nowMs())
+  }
+
+  #take(nowMs: number): void {
+    this.#expire(nowMs)
+    const { slot } = this.#schedule.take(nowMs, this.#queue.length)
+    if (slot === 'close') {
+      // Told to end though queries wait: they are the next session's first.
+      if (this.#queue.length > 0) this.#arrived(nowMs)
+    } else if (this.#link.unfinished) this.#link.more()
+    else if (!this.#link.ready) this.#connect(nowMs)
+    else if (slot === 'real') this.#sendReal()
+    else this.#sendCover(nowMs)
+  }
+
+  #sendReal(): void {
+    const waiting = this.#queue.shift()
+    if (waiting === undefined) return
+    const { request, ask } = waiting
+    this.#underWay++
+    waiting.tries++
+    this.#send(request, { purpose: ask.purpose, deadlineMs: ask.deadlineMs }).then(
+      (carried) => {
+        this.#covers.real(carried.rttMs)
+        waiting.resolve(carried)
+        this.#realDone()
+      },
+      (error: unknown) => {
+        this.#onRealFailed(waiting, asEnigmError(error))
+        this.#realDone()
+      },
+    )
+  }
+
+  /** Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is a slot. */
+  #onRealFailed(waiting: Waiting<P>, error: EnigmError): void {
+    const again = error.code === 'connection-lost' && waiting.tries < MAX_TRIES && this.#schedule.open
+    if (again && this.#o.clock.nowMs() < waiting.ask.deadlineMs) this.#queue.unshift(waiting)
+    else waiting.reject(error)
+  }
+
+  #realDone(): void {
+    this.#underWay--
+    this.#finishIfDone()
+  }
+
+  #sendCover(nowMs: number): void {
+    const cover = this.#covers.next(nowMs)
+    if (cover === undefined) return
+    this.#send(cover.request, { purpose: 'cover', deadlineMs: nowMs + COVER_DEADLINE_MS }).then(
+      (carried) => this.#covers.answered(cover.kind, carried, this.#o.clock.nowMs()),
+      (error: unknown) => {
+        if (asEnigmError(error).code === 'http-status') this.#covers.refused(this.#o.clock.nowMs())
+      },
+    )
+  }
+
+  /** In as few records as it fits in, each full. */
+  #send(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
+    const cell = cellOf(this.#link, request)
+    return cell === undefined ? Promise.reject(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask)
+  }
+
+  #connect(nowMs: number): void {
+    this.#dialSinceMs ??= nowMs
+    if (nowMs - this.#dialSinceMs >= DIAL_PATIENCE_MS)
+      this.#failAll(new EnigmError('connect-timeout', `no connection to ${this.id} in time`))
+    this.#link.open().then(
+      () => {
+        this.#dialSinceMs = undefined
+      },
+      (error: unknown) => {
+        this.#dialSinceMs = undefined
+        this.#failAll(asEnigmError(error))
+      },
+    )
+  }
+
+  #failAll(error: EnigmError): void {
+    for (const waiting of this.#queue.splice(0)) waiting.reject(error)
+    this.#finishIfDone()
+  }
+
+  #expire(nowMs: number): void {
+    if (!this.#queue.some(({ ask }) => ask.deadlineMs <= nowMs)) return
+    for (const waiting of this.#queue.splice(0)) {
+      if (waiting.ask.deadlineMs <= nowMs) waiting.reject(late())
+      else this.#queue.push(waiting)
+    }
+    this.#finishIfDone()
+  }
+
+  #finishIfDone(): void {
+    if (this.#closed === undefined || this.#queue.length > 0 || this.#underWay > 0) return
+    this.#finished = true
+    this.#timer?.cancel()
+    this.#closed()
+  }
+}
+
+function late(): EnigmError {
+  return new EnigmError('deadline', 'no slot and answer in time')
+}

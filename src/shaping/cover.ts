@@ -1,0 +1,116 @@
+import type { Random } from '../clock.ts'
+import { upstreamQuery } from '../dns/message.ts'
+import { nameFromText } from '../dns/name.ts'
+import { putU16 } from '../dns/octets.ts'
+import { COVER_PAGES } from './cover-pages.ts'
+import { COVER_TAIL } from './cover-tail.ts'
+import { type CoverKind, Latencies } from './latencies.ts'
+
+/** What a browser asks for each host: A, AAAA, HTTPS. */
+const TYPES = { a: 1, aaaa: 28, https: 65 }
+/** A visit is never quite the same twice: so many names in a hundred are left out (a cached font, an experiment). */
+const DROPPED_PERCENT = 6
+/** The share of slow covers is set anew this often, between two pages; more often it would follow what is asked. */
+const REMIX_MS = 600_000
+/** Steps of a share. */
+const SHARE_STEPS = 10_000
+
+/** A question to fill a slot with. `message` is as for an Upstream: no OPT, ID 0. */
+export interface CoverQuestion {
+  readonly message: Uint8Array
+  readonly kind: CoverKind
+}
+
+/**
+ * An endless sequence of cover questions: page after page, all the names of each, as a browser asks for them; and, at the share at which real queries here were
+ * slow, names that the resolver has to look up. Without that share an observer tells covers by their quick replies (2 % of pages recognised become 26 %).
+ */
+export class Cover {
+  readonly latencies = new Latencies()
+  readonly #random: Random
+  readonly #page: Uint8Array[] = []
+  #pages: Deck
+  #tail: Deck
+  #rareSteps: number
+  #mixedMs = Number.NEGATIVE_INFINITY
+
+  constructor(random: Random) {
+    this.#random = random
+    this.#pages = new Deck(COVER_PAGES.length, random)
+    this.#tail = new Deck(COVER_TAIL.length, random)
+    this.#rareSteps = this.#share()
+  }
+
+  next(nowMs: number): CoverQuestion {
+    if (this.#random.below(SHARE_STEPS) < this.#rareSteps) {
+      const type = this.#random.below(2) === 0 ? TYPES.a : TYPES.aaaa
+      return { message: question(COVER_TAIL[this.#tail.draw()] ?? '', type), kind: 'rare' }
+    }
+    if (this.#page.length === 0) this.#load(nowMs)
+    return { message: this.#page.pop() ?? question('', TYPES.a), kind: 'usual' }
+  }
+
+  /** Other content from here on: what was asked last was refused. */
+  change(): void {
+    this.#page.length = 0
+    this.#pages = new Deck(COVER_PAGES.length, this.#random)
+    this.#tail = new Deck(COVER_TAIL.length, this.#random)
+  }
+
+  /** One more page, in reverse, for `pop`. */
+  #load(nowMs: number): void {
+    if (nowMs - this.#mixedMs >= REMIX_MS) {
+      this.#mixedMs = nowMs
+      this.#rareSteps = this.#share()
+    }
+    const names = COVER_PAGES[this.#pages.draw()] ?? []
+    const withHttps = this.#random.below(2) === 0
+    for (const [i, name] of names.entries()) {
+      if (i > 0 && this.#random.below(100) < DROPPED_PERCENT) continue
+      this.#page.push(question(name, TYPES.a), question(name, TYPES.aaaa))
+      if (withHttps) this.#page.push(question(name, TYPES.https))
+    }
+    this.#page.reverse()
+  }
+
+  #share(): number {
+    return Math.round(this.latencies.rareShare() * SHARE_STEPS)
+  }
+}
+
+/** Draws numbers below `size`, each once before any comes again. */
+class Deck {
+  readonly #size: number
+  readonly #random: Random
+  #left: number[] = []
+
+  constructor(size: number, random: Random) {
+    this.#size = size
+    this.#random = random
+  }
+
+  draw(): number {
+    if (this.#left.length === 0) this.#left = Array.from({ length: this.#size }, (_, i) => i)
+    const at = this.#random.below(this.#left.length)
+    const drawn = this.#left[at] ?? 0
+    const last = this.#left.pop() ?? 0
+    if (at < this.#left.length) this.#left[at] = last
+    return drawn
+  }
+}
+
+const wires = new Map<string, Uint8Array>()
+
+/** As a client's question would be made into a query. The names are a closed list, so what is kept is bounded. */
+function question(name: string, type: number): Uint8Array {
+  let wire = wires.get(name)
+  if (wire === undefined) {
+    wire = nameFromText(name)
+    wires.set(name, wire)
+  }
+  const lower = new Uint8Array(wire.length + 4)
+  lower.set(wire)
+  putU16(lower, wire.length, type)
+  putU16(lower, wire.length + 2, 1)
+  return upstreamQuery({ lower, type, class: 1 }, false)
+}

@@ -1,0 +1,135 @@
+import type { Random } from '../clock.ts'
+import type { Pace } from './profiles.ts'
+
+/** What a slot is for. `close`: nothing leaves, the session is over. */
+export type Slot = 'real' | 'cover' | 'close'
+
+/** What became of a slot, besides what it is for. */
+export interface Taken {
+  readonly slot: Slot
+  /** The time that the slot stood at. */
+  readonly dueMs: number
+}
+
+/**
+ * When cells leave one link: pure state without a clock, driven from a real timer as from virtual time.
+ *
+ * Use: `arrived(now)` for every real query handed over; wait until `dueMs`; `take(now, waiting)` once then, and do what it says. Repeat while `dueMs` is finite.
+ *
+ * The times depend on the session's opening, the phase drawn then, and the pace, and on nothing else: not on how many queries wait, nor on how late a slot was
+ * taken. Real queries decide only when a session opens and at which multiple of its step it ends. One draw of `random` a session.
+ */
+export interface Schedule {
+  /** When the next slot is due, in the caller's time; Infinity while no session is open. */
+  readonly dueMs: number
+  /** Whether a session is open. */
+  readonly open: boolean
+  /** How many sessions were opened so far. */
+  readonly sessions: number
+  /** A real query came: opens a session if none is. */
+  arrived(nowMs: number): void
+  /** Opens a session without a query: for `alwaysOn`, once at the start. */
+  begin(nowMs: number): void
+  /** The slot that is due. `waiting`: how many real cells wait. A caller that is late by more than a slot loses the slots in between: nothing is made up for in a burst. */
+  take(nowMs: number, waiting: number): Taken
+  /** The session ends at its next step even if it is not idle: covers are used up, or the resolver refuses them. Until then the rate stays. */
+  endAtStep(): void
+}
+
+/** Steps of a phase: finer than any observer's clock on a network. */
+const PHASE_STEPS = 1_000_000
+
+/** Time of the slot `index` after the first one. */
+export function slotOffsetMs(pace: Pace, index: number): number {
+  let left = index
+  let atMs = 0
+  for (const { cells, everyMs } of pace.opening) {
+    if (left <= cells) return atMs + left * everyMs
+    left -= cells
+    atMs += cells * everyMs
+  }
+  return atMs + left * pace.everyMs
+}
+
+/** The first slot that stands later than `offsetMs` after the first one. */
+function slotAfter(pace: Pace, offsetMs: number): number {
+  let index = 0
+  let leftMs = offsetMs
+  for (const { cells, everyMs } of pace.opening) {
+    if (leftMs < cells * everyMs) return index + Math.floor(leftMs / everyMs) + 1
+    index += cells
+    leftMs -= cells * everyMs
+  }
+  return index + Math.floor(leftMs / pace.everyMs) + 1
+}
+
+/** A schedule with no session open. */
+export function createSchedule(pace: Pace, random: Random): Schedule {
+  const firstGapMs = pace.opening[0]?.everyMs ?? pace.everyMs
+  let open = false
+  let sessions = 0
+  let firstMs = 0
+  let openedMs = 0
+  let stepEndMs = 0
+  let index = 0
+  let lastRealMs = 0
+  let ending = false
+  let dueMs = Number.POSITIVE_INFINITY
+
+  const begin = (nowMs: number) => {
+    if (open) return
+    open = true
+    ending = false
+    sessions++
+    openedMs = nowMs
+    lastRealMs = nowMs
+    stepEndMs = openedMs + pace.stepMs
+    // Drawn anew for each session: two links, or two devices, must not be locked together.
+    firstMs = openedMs + ((random.below(PHASE_STEPS) + 1) / PHASE_STEPS) * firstGapMs
+    index = 0
+    dueMs = firstMs
+  }
+
+  const close = () => {
+    open = false
+    dueMs = Number.POSITIVE_INFINITY
+  }
+
+  return {
+    get dueMs() {
+      return dueMs
+    },
+    get open() {
+      return open
+    },
+    get sessions() {
+      return sessions
+    },
+    begin,
+    arrived(nowMs) {
+      if (open) lastRealMs = nowMs
+      else begin(nowMs)
+    },
+    take(nowMs, waiting) {
+      const taken = dueMs
+      if (taken >= stepEndMs) {
+        const idle = waiting === 0 && taken - lastRealMs >= pace.idleMs
+        if (ending || idle) {
+          close()
+          return { slot: 'close', dueMs: taken }
+        }
+        stepEndMs += pace.stepMs * (Math.floor((taken - stepEndMs) / pace.stepMs) + 1)
+      }
+      index++
+      dueMs = firstMs + slotOffsetMs(pace, index)
+      if (dueMs <= nowMs) {
+        index = slotAfter(pace, nowMs - firstMs)
+        dueMs = firstMs + slotOffsetMs(pace, index)
+      }
+      return { slot: waiting > 0 ? 'real' : 'cover', dueMs: taken }
+    },
+    endAtStep() {
+      ending = true
+    },
+  }
+}

@@ -1,0 +1,139 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { dirname, join } from 'node:path'
+import type { Clock } from '../clock.ts'
+
+/** sun_path of unix(7) less its zero; other systems have 4 octets less. */
+const MAX_PATH_OCTETS = 103
+const MAX_REQUEST_OCTETS = 64
+const MAX_REPLY_OCTETS = 64 * 1024
+const MAX_CONNECTIONS = 4
+const PATIENCE_MS = 10_000
+
+/** Where the daemon that writes this status file takes orders. */
+export function controlPath(statusFile: string): string {
+  return join(dirname(statusFile), 'control.sock')
+}
+
+/** Takes a word and answers with what `JSON.stringify` can write; undefined: no such order. */
+export type Obey = (order: string) => Promise<unknown>
+
+export interface Control {
+  close(): Promise<void>
+}
+
+/**
+ * Listens for orders at `path`, a socket that only our user (and root) may connect to: one word and a newline, answered with one line of JSON. Resolves to `taken`
+ * where another process answers there, or to why there is no socket. A socket that a killed process left is taken over.
+ */
+export async function listenControl(path: string, obey: Obey, clock: Clock): Promise<Control | 'taken' | { readonly why: string }> {
+  if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return { why: `its path is longer than ${MAX_PATH_OCTETS} octets` }
+  for (let attempt = 0; ; attempt++) {
+    const sockets = new Set<Socket>()
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      sockets.add(socket.once('close', () => sockets.delete(socket)))
+      serve(socket, obey, clock)
+    })
+    server.maxConnections = MAX_CONNECTIONS
+    const code = await listening(server, path)
+    if (code === undefined) {
+      server.on('error', () => {})
+      server.unref()
+      return { close: () => closed(server, sockets) }
+    }
+    if (code !== 'EADDRINUSE' || attempt > 0) return { why: code }
+    if (await answers(path)) return 'taken'
+    try {
+      unlinkSync(path)
+    } catch {
+      // Somebody was quicker; the second attempt tells.
+    }
+  }
+}
+
+function closed(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    for (const socket of sockets) socket.destroySoon()
+  })
+}
+
+/** Resolves to the error's code, or undefined. The umask closes the socket while it is made; the mode says so for good. */
+function listening(server: Server, path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const failed = (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown error')
+    const umask = process.umask(0o177)
+    server.once('error', failed).listen(path, () => {
+      server.off('error', failed)
+      chmodSync(path, 0o600)
+      resolve(undefined)
+    })
+    process.umask(umask)
+  })
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+function serve(socket: Socket, obey: Obey, clock: Clock): void {
+  const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
+  let order = ''
+  socket.on('error', () => {})
+  socket.on('close', () => late.cancel())
+  socket.on('data', (chunk: Buffer) => {
+    order += chunk.toString('latin1')
+    if (order.length > MAX_REQUEST_OCTETS) return socket.destroy()
+    if (!order.endsWith('\n')) return
+    socket.pause()
+    void obey(order.trim()).then(
+      (reply) => socket.end(`${JSON.stringify(reply ?? { error: 'no such order' })}\n`),
+      () => socket.end(`${JSON.stringify({ error: 'it failed' })}\n`),
+    )
+  })
+}
+
+/** Sends an order and resolves to the answer; undefined where nobody answers there in time, or not in JSON, or the socket is another user's, who would say anything. */
+export function sendOrder(path: string, order: string, clock: Clock): Promise<unknown> {
+  if (!isTrusted(path)) return Promise.resolve(undefined)
+  return new Promise((resolve) => {
+    let reply = ''
+    const socket = connect(path)
+    const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
+    socket.on('connect', () => socket.write(`${order}\n`))
+    socket.on('data', (chunk: Buffer) => {
+      reply += chunk.toString()
+      if (reply.length > MAX_REPLY_OCTETS) socket.destroy()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      late.cancel()
+      resolve(parsed(reply))
+    })
+  })
+}
+
+function isTrusted(path: string): boolean {
+  const uid = process.geteuid?.()
+  try {
+    const { uid: owner } = lstatSync(path)
+    return uid === undefined || uid === 0 || owner === uid || owner === 0
+  } catch {
+    return false
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

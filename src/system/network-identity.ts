@@ -1,0 +1,97 @@
+import { createHmac } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { endianness } from 'node:os'
+
+/** How a policy describes a network; all that is given must match. */
+export interface NetworkDescription {
+  readonly gateway?: string | undefined
+  readonly gatewayMac?: string | undefined
+  readonly subnet?: string | undefined
+}
+
+/** Which network this is, as a fingerprint that means nothing outside of this process. */
+export interface NetworkIdentity {
+  /** Whether it can be told at all. */
+  readonly told: boolean
+  /** Equal for the same network within one run of the process. */
+  readonly id: string
+  matches(description: NetworkDescription): boolean
+}
+
+interface Route {
+  readonly name: string
+  readonly destination: number
+  readonly gateway: number
+  readonly metric: number
+  readonly mask: number
+}
+
+/**
+ * Reads gateway, its hardware address and the subnets of that interface, and keeps nothing of them but HMACs under `key`, which the caller draws anew for each run
+ * and never writes down: what is in memory names no network to whoever reads it without the key. IPv4 only; `told` is false where there is no default route.
+ */
+export function readNetworkIdentity(key: Uint8Array, proc = '/proc/net'): NetworkIdentity {
+  const print = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
+  const routes = routesOf(textOf(`${proc}/route`))
+  const way = routes.filter((r) => r.destination === 0 && r.mask === 0).toSorted((a, b) => a.metric - b.metric)[0]
+  if (way === undefined) return { told: false, id: '', matches: () => false }
+  const gateway = dotted(way.gateway)
+  const mac = macOf(textOf(`${proc}/arp`), gateway)
+  const subnets = routes.filter((r) => r.name === way.name && r.gateway === 0 && r.mask !== 0)
+  const prints = new Set([
+    print('gateway', gateway),
+    ...(mac === undefined ? [] : [print('mac', mac)]),
+    ...subnets.map((r) => print('subnet', `${dotted(r.destination)}/${bits(r.mask)}`)),
+  ])
+  return {
+    told: true,
+    id: print('all', [...prints].toSorted().join(' ')),
+    matches({ gateway: g, gatewayMac: m, subnet: s }) {
+      const asked = (
+        [
+          ['gateway', g],
+          ['mac', m],
+          ['subnet', s],
+        ] as const
+      ).flatMap(([kind, value]) => (value === undefined ? [] : [print(kind, value)]))
+      return asked.length > 0 && asked.every((p) => prints.has(p))
+    },
+  }
+}
+
+function routesOf(table: string): readonly Route[] {
+  return table
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [name = '', destination, gateway, , , , metric, mask] = line.trim().split(/\s+/)
+      const [d, g, m] = [hex(destination), hex(gateway), hex(mask)]
+      return d === undefined || g === undefined || m === undefined
+        ? []
+        : [{ name, destination: d, gateway: g, metric: Number(metric), mask: m }]
+    })
+}
+
+/** /proc prints the address as a number in the byte order of the host. */
+function hex(text: string | undefined): number | undefined {
+  if (text === undefined || !/^[0-9A-F]{8}$/i.test(text)) return undefined
+  const octets = Buffer.from(text, 'hex')
+  return endianness() === 'LE' ? octets.readUInt32LE(0) : octets.readUInt32BE(0)
+}
+
+const dotted = (n: number) => [n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255].join('.')
+const bits = (mask: number) => [...mask.toString(2)].filter((bit) => bit === '1').length
+
+function macOf(arp: string, address: string): string | undefined {
+  const line = arp.split('\n').find((text) => text.split(/\s+/)[0] === address)
+  const mac = line?.split(/\s+/)[3]
+  return mac === undefined || mac === '00:00:00:00:00:00' ? undefined : mac
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch {
+    return ''
+  }
+}

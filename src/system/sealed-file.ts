@@ -1,0 +1,148 @@
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { EnigmError } from '../errors.ts'
+import { unusable } from './private-directory.ts'
+
+/**
+ * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then chunks of AES-256-GCM, each behind its length. The key is derived
+ * anew for every file (HKDF, RFC 5869), and a chunk's nonce is its number and whether it is the last (the STREAM construction), so that chunks cannot be left out,
+ * cut off or put in another order.
+ */
+const MAGIC = Buffer.from('enigm-dns sealed 1\n')
+const SALT_OCTETS = 32
+const HEADER_OCTETS = MAGIC.length + SALT_OCTETS
+const TAG_OCTETS = 16
+/** Of plain text in one chunk. */
+export const MAX_CHUNK_OCTETS = 256 * 1024
+
+/** What a file is sealed with: a secret, and what it is for, so that one secret may serve several. */
+export interface Seal {
+  readonly secret: Uint8Array
+  readonly purpose: string
+}
+
+/**
+ * Writes `chunks` (each at most MAX_CHUNK_OCTETS) through a temporary file beside `path` and a rename: a reader, or a kill at any moment, finds the old file or the
+ * new one. Mode 0600. Takes nothing from `chunks` ahead of need. Rejects with an EnigmError `state`, and leaves what was there.
+ */
+export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`
+  let handle: FileHandle | undefined
+  try {
+    await rm(temporary, { force: true })
+    // 'wx' never follows a link that somebody laid there.
+    handle = await open(temporary, 'wx', 0o600)
+    const header = Buffer.concat([MAGIC, randomBytes(SALT_OCTETS)])
+    const key = fileKey(seal, header)
+    await handle.appendFile(header)
+    let held: Uint8Array | undefined
+    let index = 0
+    for await (const chunk of chunks) {
+      if (held !== undefined) await handle.appendFile(sealChunk(key, header, index++, false, held))
+      held = chunk
+    }
+    await handle.appendFile(sealChunk(key, header, index, true, held ?? new Uint8Array(0)))
+    await handle.sync()
+    await handle.close()
+    handle = undefined
+    await rename(temporary, path)
+  } catch (error) {
+    await handle?.close().catch(() => {})
+    await rm(temporary, { force: true }).catch(() => {})
+    throw error instanceof EnigmError ? error : unusable(path, error)
+  }
+}
+
+/**
+ * The chunks of a sealed file, one after the other; nothing where there is no file. Throws an EnigmError `state` at the first octet that is not as it was written, for
+ * another key, for a file that others could write, or one larger than `maxOctets`: what was yielded before is genuine.
+ */
+export async function* readSealed(path: string, seal: Seal, maxOctets: number): AsyncGenerator<Buffer, void, void> {
+  const handle = await openGuarded(path, maxOctets)
+  if (handle === undefined) return
+  try {
+    const header = await exactly(handle, HEADER_OCTETS)
+    if (header?.subarray(0, MAGIC.length).equals(MAGIC) !== true) throw damaged(path)
+    const key = fileKey(seal, header)
+    for (let index = 0; ; index++) {
+      const length = (await exactly(handle, 4))?.readUInt32BE()
+      if (length === undefined || length < TAG_OCTETS || length > MAX_CHUNK_OCTETS + TAG_OCTETS) throw damaged(path)
+      const sealed = await exactly(handle, length)
+      if (sealed === undefined) throw damaged(path)
+      const middle = openChunk(key, header, index, false, sealed)
+      const plain = middle ?? openChunk(key, header, index, true, sealed)
+      if (plain === undefined) throw damaged(path)
+      if (plain.length > 0) yield plain
+      if (middle !== undefined) continue
+      if ((await exactly(handle, 1)) !== undefined) throw damaged(path)
+      return
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+function damaged(path: string): EnigmError {
+  return new EnigmError('state', `${path} is damaged, or was sealed with another key`)
+}
+
+async function openGuarded(path: string, maxOctets: number): Promise<FileHandle | undefined> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw unusable(path, error)
+  }
+  const found = await handle.stat()
+  const uid = process.geteuid?.()
+  const ours = uid === undefined || (found.uid === uid && (found.mode & 0o022) === 0)
+  if (found.isFile() && found.size <= maxOctets && ours) return handle
+  await handle.close()
+  throw new EnigmError('state', `${path} is not a file of ours, or is too large`)
+}
+
+async function exactly(handle: FileHandle, octets: number): Promise<Buffer | undefined> {
+  const buffer = Buffer.allocUnsafe(octets)
+  for (let done = 0; done < octets; ) {
+    const { bytesRead } = await handle.read(buffer, done, octets - done)
+    if (bytesRead === 0) return undefined
+    done += bytesRead
+  }
+  return buffer
+}
+
+function fileKey({ secret, purpose }: Seal, header: Buffer): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, header.subarray(MAGIC.length), purpose, 32))
+}
+
+/** Never twice under one key: the key is the file's own, the number is the chunk's. */
+function nonceOf(index: number, last: boolean): Buffer {
+  const nonce = Buffer.alloc(12)
+  nonce[0] = last ? 1 : 0
+  nonce.writeUInt32BE(index, 8)
+  return nonce
+}
+
+function sealChunk(key: Uint8Array, header: Buffer, index: number, last: boolean, plain: Uint8Array): Buffer {
+  const cipher = createCipheriv('aes-256-gcm', key, nonceOf(index, last)).setAAD(header)
+  const text = cipher.update(plain)
+  cipher.final()
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(text.length + TAG_OCTETS)
+  return Buffer.concat([length, text, cipher.getAuthTag()])
+}
+
+function openChunk(key: Uint8Array, header: Buffer, index: number, last: boolean, sealed: Buffer): Buffer | undefined {
+  const textEnd = sealed.length - TAG_OCTETS
+  const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(index, last), { authTagLength: TAG_OCTETS })
+  decipher.setAAD(header).setAuthTag(sealed.subarray(textEnd))
+  const plain = decipher.update(sealed.subarray(0, textEnd))
+  try {
+    decipher.final()
+    return plain
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+
+/** Whom the system's own configuration names. `by` says which of them decides. */
+export interface SystemResolver {
+  readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'
+  readonly by: string
+  /** Whether every name server that is configured is an address of this host: only then does a query through the system stay here. */
+  readonly stays: boolean
+}
+
+export interface Place {
+  readonly address: string
+  readonly port: number
+}
+
+const RESOLVED_STUBS: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])
+/** resolv.conf(5): what glibc takes of the list. */
+const MAX_NAMESERVERS = 3
+
+/**
+ * Reads resolv.conf and, where that or nsswitch.conf sends queries to systemd-resolved, what resolved asks in turn. NetworkManager writes through one of the two.
+ * `ours` are the listeners of this service. Costs some reads of small files; never throws. `root` is for tests.
+ */
+export function readSystemResolver(ours: readonly Place[], root = ''): SystemResolver {
+  const text = textOf(`${root}/etc/resolv.conf`)
+  if (text === undefined) return { asks: 'unknown', by: 'no resolv.conf', stays: false }
+  const named = nameservers(text)
+  const isOurs = (address: string) =>
+    ours.some((place) => place.port === 53 && (place.address === address || isWildcardFor(place.address, address)))
+  const uplinks = nameservers(textOf(`${root}/run/systemd/resolve/resolv.conf`) ?? '')
+  const listed = textOf(`${root}/run/systemd/resolve/resolv.conf`) !== undefined
+  const throughResolved = listed && (asksResolved(root) || named.some((address) => RESOLVED_STUBS.has(address) && !isOurs(address)))
+  const final = throughResolved ? uplinks : named
+  const by = throughResolved
+    ? 'systemd-resolved'
+    : /NetworkManager/.test(text.slice(0, 200))
+      ? 'NetworkManager (resolv.conf)'
+      : 'resolv.conf'
+  const stays = [...named, ...(throughResolved ? uplinks : [])].every(isLoopback) && final.length > 0
+  return { asks: verdict(final, isOurs), by, stays }
+}
+
+/** Another name server of this host may ask us in turn, or somebody else: that cannot be read from here. */
+function verdict(final: readonly string[], isOurs: (address: string) => boolean): SystemResolver['asks'] {
+  const mine = final.filter(isOurs).length
+  if (final.length > 0 && mine === final.length) return 'us'
+  if (mine > 0) return 'partly'
+  return final.length > 0 && !final.every(isLoopback) ? 'elsewhere' : 'unknown'
+}
+
+/** Without a list glibc asks 127.0.0.1. */
+function nameservers(text: string): readonly string[] {
+  const found = text.split('\n').flatMap((line) => {
+    const [word, address = ''] = line.trim().split(/\s+/)
+    return word === 'nameserver' && isIP(address.replace(/%.*$/, '')) !== 0 ? [address] : []
+  })
+  return found.length === 0 ? ['127.0.0.1'] : found.slice(0, MAX_NAMESERVERS)
+}
+
+/** nss-resolve asks resolved over a socket, whatever resolv.conf says. */
+function asksResolved(root: string): boolean {
+  const hosts = (textOf(`${root}/etc/nsswitch.conf`) ?? '').split('\n').find((line) => line.startsWith('hosts:')) ?? ''
+  const sources = hosts.replace(/\[[^\]]*\]/g, '').split(/\s+/)
+  const resolve = sources.indexOf('resolve')
+  return resolve >= 0 && (sources.indexOf('dns') < 0 || resolve < sources.indexOf('dns'))
+}
+
+const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
+const isWildcardFor = (bound: string, address: string) => (bound === '0.0.0.0' || bound === '::') && isLoopback(address)
+
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'latin1').slice(0, 65_536)
+  } catch {
+    return undefined
+  }
+}

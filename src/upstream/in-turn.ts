@@ -1,0 +1,45 @@
+import type { Clock } from '../clock.ts'
+import { EnigmError } from '../errors.ts'
+import type { Ask, Protection } from '../resolve.ts'
+import type { Selected } from './flight.ts'
+import type { Candidate, Roster } from './roster.ts'
+import { type Failure, isOurs, mostTelling } from './telling.ts'
+import { isFinal } from './verdict.ts'
+
+const MAX_ATTEMPTS = 3
+
+/**
+ * One query over shaped links: one resolver at a time, the next only where the network failed the one before. Nothing is asked twice at once, nothing because an
+ * answer is slow or of a kind that another operator might better: a session that opens on a second link because of what a query met would tell of the query.
+ */
+export async function askInTurn<P extends Protection>(
+  roster: Roster<P>,
+  clock: Clock,
+  message: Uint8Array,
+  dnssecOk: boolean,
+  ask: Ask,
+): Promise<Selected<P>> {
+  const failures: Failure[] = []
+  const asked: Candidate<P>[] = []
+  for (let i = 0; i < MAX_ATTEMPTS; i++) {
+    const startedMs = clock.nowMs()
+    const candidate = startedMs < ask.deadlineMs ? roster.next(asked) : undefined
+    if (candidate === undefined) break
+    asked.push(candidate)
+    candidate.standing.lastTriedMs = startedMs
+    const upstream = candidate.upstream.id
+    try {
+      const carried = await candidate.upstream.exchange(message, dnssecOk, ask)
+      const nowMs = clock.nowMs()
+      if (isFinal(carried.wire)) roster.answered(candidate, carried.rttMs, nowMs - startedMs, nowMs)
+      else roster.unsettled(candidate)
+      return { ...carried, upstream }
+    } catch (error) {
+      const fault = roster.rejected(candidate, error, startedMs)
+      failures.push({ who: upstream, error: fault })
+      if (isOurs(fault.code)) break
+    }
+  }
+  if (failures.length === 0) throw new EnigmError('deadline', 'no time left to ask')
+  throw mostTelling('no resolver answered', failures)
+}

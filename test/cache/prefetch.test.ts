@@ -1,0 +1,92 @@
+import t from 'tap'
+import { AnswerCache } from '../../src/cache/answer-cache.ts'
+import { keyOfQuery } from '../../src/cache/key.ts'
+import { Prefetch } from '../../src/cache/prefetch.ts'
+import { remember } from '../../src/cache/remember.ts'
+import { createResponder } from '../../src/responder.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { query as packet } from '../support/messages.ts'
+import { ask, End, good } from './scene.ts'
+
+const middle = { below: (limit: number) => Math.floor(limit / 2), bytes: (length: number) => new Uint8Array(length) }
+
+function scene(o: { readonly prefetch?: boolean; readonly ttlS?: number } = {}) {
+  const clock = new FakeClock()
+  const cache = new AnswerCache(1 << 20)
+  const end = new End()
+  end.will = () => good(2, o.ttlS ?? 100)
+  let renewed = 0
+  const current = () => ({ resolve: remember(cache, clock)(end.resolve), timeoutMs: 4000, prefetch: o.prefetch ?? true })
+  const prefetch = new Prefetch({ clock, random: middle, current, renewed: () => renewed++ })
+  const responder = createResponder({ cache, clock, emit() {}, current, counts: { hits: 0, misses: 0 }, prefetch })
+  cache.put(keyOfQuery(ask()), good(1, o.ttlS ?? 100), cache.epoch, clock.nowMs())
+  const out = Buffer.alloc(1232)
+  const hit = (name = 'www.example.com') => {
+    const wire = packet({ name })
+    return responder.now(wire, 0, wire.length, out, 0, 1232, 0) > 0
+  }
+  return { clock, cache, end, prefetch, hit, renewed: () => renewed }
+}
+
+t.test('asked three times and once more in the last tenth: renewed, once, as a renewal, before it expires', async (t) => {
+  const s = scene()
+  for (let i = 0; i < 5; i++) t.ok(s.hit())
+  await s.clock.advance(89_000)
+  t.ok(s.hit())
+  t.equal(s.clock.timers, 0, 'not yet in the last tenth')
+  await s.clock.advance(1000)
+  for (let i = 0; i < 5; i++) t.ok(s.hit())
+  t.equal(s.clock.timers, 1)
+  t.same(s.end.asked, [], 'not at the moment of the hit')
+  await s.clock.advance(4000)
+  t.same(s.end.asked, ['refresh'])
+  t.equal(s.renewed(), 1)
+  await s.clock.advance(50_000)
+  t.ok(s.hit(), 'still a hit half a minute after the old one would have expired')
+})
+t.test('what is asked seldom, or lives a few seconds, or with prefetch off, expires', async (t) => {
+  const seldom = scene()
+  await seldom.clock.advance(95_000)
+  t.ok(seldom.hit() && seldom.hit())
+  t.equal(seldom.clock.timers, 0)
+  const short = scene({ ttlS: 9 })
+  await short.clock.advance(8500)
+  for (let i = 0; i < 10; i++) short.hit()
+  t.equal(short.clock.timers, 0)
+  const off = scene({ prefetch: false })
+  await off.clock.advance(95_000)
+  for (let i = 0; i < 10; i++) off.hit()
+  t.equal(off.clock.timers, 0)
+})
+t.test('another network: hits of the last one count no more, and what waits is not asked', async (t) => {
+  const s = scene()
+  await s.clock.advance(95_000)
+  for (let i = 0; i < 3; i++) s.hit()
+  t.equal(s.clock.timers, 1)
+  s.cache.newNetwork()
+  s.prefetch.forget()
+  t.equal(s.clock.timers, 0)
+  s.hit()
+  s.hit()
+  t.equal(s.clock.timers, 0)
+  await s.clock.advance(5000)
+  t.same(s.end.asked, [])
+})
+t.test('a failed renewal costs nobody anything and is not tried again; 64 at a time', async (t) => {
+  const s = scene()
+  s.end.will = () => 'deadline'
+  await s.clock.advance(95_000)
+  for (let i = 0; i < 3; i++) s.hit()
+  await s.clock.advance(3000)
+  t.same(s.end.asked, ['refresh'])
+  for (let i = 0; i < 5; i++) t.ok(s.hit())
+  await s.clock.advance(1000)
+  t.same(s.end.asked, ['refresh'])
+  t.equal(s.renewed(), 0)
+
+  const many = scene()
+  for (let i = 0; i < 100; i++) many.cache.put(keyOfQuery(ask(`n${i}.example`)), good(1, 100), many.cache.epoch, many.clock.nowMs())
+  await many.clock.advance(95_000)
+  for (let i = 0; i < 300; i++) many.hit(`n${i % 100}.example`)
+  t.equal(many.clock.timers, 64)
+})

@@ -1,0 +1,93 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { AnswerCache } from '../../src/cache/answer-cache.ts'
+import { keyOfScan } from '../../src/cache/key.ts'
+import { putSaved, readSaved, type SavedEntry, savedOctets } from '../../src/cache/saved-records.ts'
+import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
+import type { Answer } from '../../src/resolve.ts'
+import { query, response, rr } from '../support/messages.ts'
+
+function kept(name: string, more: Partial<Answer> = {}) {
+  const packet = query({ name, opt: { dnssecOk: true } })
+  const scan = newScan()
+  scanQuery(packet, 0, packet.length, scan)
+  const key = keyOfScan(packet, scan, 0)
+  const wire = response({ name, answers: [rr({ ttlS: 60 })] })
+  return { key, answer: { wire, rcode: 0, storeS: 60, from: 'policy', ...more } as Answer }
+}
+
+function saved(entries: readonly ReturnType<typeof kept>[], storedAtMs: number, nowMs: number): Buffer {
+  const cache = new AnswerCache(1 << 20)
+  for (const { key, answer } of entries) cache.put(key, answer, cache.epoch, storedAtMs)
+  const out = Buffer.alloc(1 << 16)
+  let at = 0
+  for (const key of cache.keys()) {
+    const entry = cache.peek(key)
+    if (entry === undefined) continue
+    const next = putSaved(out, at, key, entry, nowMs)
+    t.equal(next - at, savedOctets(key, entry))
+    at = next
+  }
+  return out.subarray(0, at)
+}
+
+function readAll(chunk: Buffer): SavedEntry[] | false {
+  const entries: SavedEntry[] = []
+  return readSaved(chunk, (entry) => entries.push(entry)) && entries
+}
+
+t.test('what is written is read again; of an extended error the text stays behind', async (t) => {
+  const plain = kept('www.example.com')
+  const failed = kept('a.example', { rcode: 2, ede: { code: 22, text: 'for who asked' } })
+  const chunk = saved([plain, failed], 1000, 11_000)
+  t.strictSame(readAll(chunk), [
+    { key: plain.key, wire: plain.answer.wire, rcode: 0, ageMs: 10_000, leftMs: 50_000 },
+    { key: failed.key, wire: failed.answer.wire, rcode: 2, ageMs: 10_000, leftMs: 50_000, ede: { code: 22 } },
+  ])
+  t.notOk(chunk.includes('for who asked'))
+})
+
+t.test('a record that is not what a cache keeps is refused', async (t) => {
+  const good = saved([kept('www.example.com')], 0, 0)
+  const changed = (change: (copy: Buffer) => void) => {
+    const copy = Buffer.from(good)
+    change(copy)
+    return readAll(copy)
+  }
+  t.equal(
+    changed((copy) => copy.writeDoubleBE(Number.NaN, 12)),
+    false,
+    'an age that is no number',
+  )
+  t.equal(
+    changed((copy) => copy.writeDoubleBE(-1, 12)),
+    false,
+    'an answer from the future',
+  )
+  t.equal(
+    changed((copy) => copy.writeDoubleBE(1e12, 20)),
+    false,
+    'an answer for thirty years',
+  )
+  t.equal(
+    changed((copy) => copy.write('X', 28 + 3 + 1, 'latin1')),
+    false,
+    'the key of another question',
+  )
+  t.equal(readAll(good.subarray(0, -1)), false, 'one that is cut off')
+  t.ok(changed(() => {}))
+})
+
+t.test('any octets: no more entries than there is room for, and each answers its key', async () => {
+  const good = saved([kept('www.example.com'), kept('b.example')], 0, 0)
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 4 }), fc.nat(good.length), (changes, cut) => {
+      const copy = Buffer.from(good.subarray(0, cut))
+      for (const [at, value] of changes) if (at < copy.length) copy[at] = value
+      const entries: SavedEntry[] = []
+      readSaved(copy, (entry) => entries.push(entry))
+      return entries.every(({ key, wire }) => Buffer.from(wire.subarray(12)).toString('latin1').startsWith(key.slice(3)))
+    }),
+    { numRuns: 2000 },
+  )
+})

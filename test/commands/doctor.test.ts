@@ -1,0 +1,131 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import type { Remark } from '../../src/commands/diagnosis.ts'
+import { type DoctorOptions, doctor } from '../../src/commands/doctor.ts'
+import { createAuthority } from '../../src/demo/authority.ts'
+import type { SystemResolver } from '../../src/system/system-resolver.ts'
+import type { WayOut } from '../../src/system/way-out.ts'
+import { startDoh } from '../support/doh-server.ts'
+import { startDot } from '../support/dot-server.ts'
+import { freePort } from '../support/real/server-process.ts'
+import { replyTo } from '../support/replies.ts'
+
+const NAME = 'resolver.test'
+const DAY_MS = 86_400_000
+const authority = await createAuthority()
+const healthy: WayOut = { ipv4: true, ipv6: true, mtu: 1500, hosts: ['files', 'dns'] }
+const ours: SystemResolver = { asks: 'us', by: 'resolv.conf', stays: true }
+
+interface Setting {
+  readonly wayOut?: Partial<WayOut>
+  readonly system?: SystemResolver
+  readonly dotPort?: number
+  readonly notAfter?: Date
+  readonly pins?: readonly string[]
+  readonly config?: Readonly<Record<string, unknown>>
+  readonly wallOffsetMs?: number
+}
+
+/** Runs the doctor against one resolver on loopback; no service listens. */
+async function run(t: Test, setting: Setting, options: DoctorOptions = {}) {
+  const directory = await mkdtemp(join(tmpdir(), 'enigm-doctor-'))
+  const dates = setting.notAfter === undefined ? {} : { notAfter: setting.notAfter }
+  const identity = await authority.issue({ name: NAME, ...dates })
+  const dot = await startDot({ identity, answer: (q) => replyTo(q) })
+  const doh = await startDoh({ identity, answer: (q) => replyTo(q) })
+  t.teardown(() => Promise.all([dot.close(), doh.close(), rm(directory, { recursive: true })]))
+  const write = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 })
+  await write('ca.pem', authority.certificate)
+  const resolver = {
+    id: 'mine',
+    authenticationDomainName: NAME,
+    addresses: ['127.0.0.1'],
+    transports: { dot: { port: setting.dotPort ?? dot.port }, doh: { port: doh.port } },
+    spkiPins: setting.pins ?? [],
+    caFile: 'ca.pem',
+  }
+  await write('resolvers.json', JSON.stringify({ version: 1, resolvers: [resolver] }))
+  const listen = [`127.0.0.1:${await freePort()}`]
+  await write('config.json', JSON.stringify({ resolvers: 'resolvers.json', listen, statusFile: 'status.json', ...setting.config }))
+  await chmod(directory, 0o700)
+  let out = ''
+  let err = ''
+  const clock = systemClock()
+  const code = await doctor(
+    { config: join(directory, 'config.json'), ...options },
+    {
+      out: { write: (text) => (out += text) },
+      err: { write: (text) => (err += text) },
+      clock: { ...clock, wallMs: () => clock.wallMs() + (setting.wallOffsetMs ?? 0) },
+      random: systemRandom,
+      places: undefined,
+      wayOut: () => ({ ...healthy, ...setting.wayOut }),
+      system: () => setting.system ?? ours,
+      exit: () => {},
+    },
+  )
+  return { code, out, err }
+}
+
+async function remarks(t: Test, setting: Setting, options: DoctorOptions = {}): Promise<readonly Remark[]> {
+  return JSON.parse((await run(t, setting, { ...options, json: true })).out) as readonly Remark[]
+}
+const about = (all: readonly Remark[], layer: Remark['layer']) => all.filter((r) => r.layer === layer)
+
+t.test('nothing runs: what is wrong comes first, each with its mend; the links are well', async (t) => {
+  const { code, out } = await run(t, {})
+  t.equal(code, 2)
+  t.match(out.split('\n')[0], /^!! listener/)
+  t.match(out, /mend: Start the service/)
+  t.match(out, /^ok links {8}mine over dot: authenticated \(ca\)/m)
+  t.match(out, /^ok links {8}mine over doh/m)
+})
+
+t.test('each step from the application down has its own word', async (t) => {
+  const cases: readonly [Setting, Remark['layer'], Remark['state'], RegExp][] = [
+    [{ wayOut: { hosts: ['files'] } }, 'nsswitch', 'bad', /never ask DNS/],
+    [{ wayOut: { hosts: undefined } }, 'nsswitch', 'ok', /reads resolv.conf by itself/],
+    [{ system: { asks: 'elsewhere', by: 'resolv.conf', stays: false } }, 'resolv.conf', 'bad', /somebody else/],
+    [{ system: { asks: 'partly', by: 'systemd-resolved', stays: false } }, 'resolv.conf', 'warn', /others too \(systemd-resolved\)/],
+    [{ system: { asks: 'unknown', by: 'no resolv.conf', stays: false } }, 'resolv.conf', 'unknown', /cannot be told/],
+    [{ wayOut: { ipv4: false, ipv6: false } }, 'network', 'bad', /no default route/],
+    [{ wayOut: { ipv4: false } }, 'network', 'bad', /IPv6 only/],
+    [{ wayOut: { ipv4: undefined, ipv6: undefined } }, 'network', 'unknown', /cannot be read/],
+    [{ wayOut: { mtu: 1200 } }, 'network', 'warn', /MTU is 1200/],
+    [{ wallOffsetMs: -20 * 365 * DAY_MS }, 'clock', 'bad', /The clock is wrong/],
+  ]
+  for (const [setting, layer, state, message] of cases) {
+    const found = about(await remarks(t, setting, { offline: true }), layer)
+    t.ok(
+      found.some((r) => r.state === state && message.test(r.message)),
+      `${layer}: ${message.source}`,
+    )
+    for (const r of found) if (r.state === 'bad' || r.state === 'warn') t.not(r.mend, '', 'it says what to do')
+  }
+})
+
+t.test('port 853 closed and DoH open: the network blocks DoT', async (t) => {
+  const links = about(await remarks(t, { dotPort: await freePort() }), 'links')
+  t.ok(links.some((r) => r.state === 'warn' && /seems blocked/.test(r.message)))
+  t.ok(links.some((r) => r.state === 'ok' && /doh/.test(r.message)))
+})
+
+t.test('certificates: ending soon, ended, another key', async (t) => {
+  const soon = about(await remarks(t, { notAfter: new Date(Date.now() + 3 * DAY_MS) }), 'certificates')
+  t.match(soon[0], { state: 'warn', message: /ends in [23] days/ })
+  const all = await remarks(t, { notAfter: new Date(Date.now() - 3 * DAY_MS) })
+  t.match(about(all, 'certificates')[0], { state: 'bad', message: /ended on/ })
+  t.match(about(all, 'clock')[0], { state: 'warn', message: /out of its dates/ })
+  const pinned = about(await remarks(t, { pins: [Buffer.alloc(32, 7).toString('base64')] }), 'certificates')
+  t.match(pinned[0], { state: 'bad', message: /not the pinned one/ })
+})
+
+t.test('offline sends nothing to resolvers; a bad configuration is 2 and named', async (t) => {
+  t.match(about(await remarks(t, {}, { offline: true }), 'links')[0], { state: 'unknown' })
+  const { code, err } = await run(t, { config: { timeoutMs: 1 } })
+  t.equal(code, 2)
+  t.match(err, /timeoutMs/)
+})

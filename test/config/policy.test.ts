@@ -1,0 +1,124 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import * as v from 'valibot'
+import { checkConfig } from '../../src/config/load.ts'
+import { policySchema, rulesAt, tightened } from '../../src/config/policy.ts'
+
+const entry = (id: string, more: object = {}) => ({
+  id,
+  operator: `Operator ${id}`,
+  jurisdiction: 'CH',
+  authenticationDomainName: `${id}.example`,
+  addresses: ['192.0.2.1'],
+  transports: { dot: {}, doh: {} },
+  spkiPins: [Buffer.alloc(32, 1).toString('base64')],
+  ...more,
+})
+
+/** The problems of a configuration with this policy, as `path: message`. */
+async function problems(t: Test, policy: unknown, config: object = {}, resolvers: readonly object[] = [entry('a'), entry('b')]) {
+  const dir = t.testdir({
+    'config.json': JSON.stringify({ resolvers: 'set.json', ...config, policy }),
+    'set.json': JSON.stringify({ version: 1, resolvers }),
+  })
+  const found = await checkConfig(join(dir, 'config.json'))
+  return found.problems.map(({ path, message }) => `${path}: ${message}`)
+}
+
+const FITTING = {
+  minimumUsageProfile: 'strict',
+  transports: ['dot', 'doh'],
+  padding: { queryBlock: 128, replies: 'required' },
+  shaping: 'jitter',
+  operators: ['Operator a', 'Operator b'],
+  jurisdictions: ['CH'],
+  minimumOperators: 2,
+  pins: 'required',
+  claims: { dnssec: true },
+  vpn: 'preferred',
+  vpnInterfaces: ['wg0'],
+  systemResolver: 'required',
+  audit: 'required',
+  networks: [{ name: 'office', match: { gateway: '10.0.0.1', gatewayMac: '02:00:5E:10:00:01', subnet: '10.0.0.0/24' }, vpn: 'required' }],
+}
+
+t.test('a policy that the configuration meets is taken', async (t) => {
+  t.same(await problems(t, FITTING), [])
+  t.same(await problems(t, {}), [], 'and an empty one')
+})
+
+t.test('each contradiction is an error with its path and its mend', async (t) => {
+  const cases: readonly [object, object, RegExp, (readonly object[])?][] = [
+    [{ minimumUsageProfile: 'strict' }, { usageProfile: 'opportunistic' }, /^policy\.minimumUsageProfile: .*set usageProfile to strict/],
+    [{ transports: ['dot'] }, {}, /^policy\.transports: does not allow doh.*take it out/],
+    [{ padding: { queryBlock: 256 } }, {}, /^policy\.padding\.queryBlock: asks for 256 .* 128; raise/],
+    [{ shaping: 'jitter' }, { shaping: { profile: 'off' } }, /^policy\.shaping: asks for jitter/],
+    [{ operators: ['Operator a'] }, {}, /^policy\.operators: does not allow "Operator b", who runs "b"; leave it out/],
+    [{ jurisdictions: ['SE'] }, { use: ['a'] }, /^policy\.jurisdictions: does not allow "CH"/],
+    [
+      { jurisdictions: ['CH'] },
+      {},
+      /^policy\.jurisdictions: does not allow an unknown one, where "c"/,
+      [entry('c', { jurisdiction: undefined })],
+    ],
+    [{ minimumOperators: 2 }, { use: ['a'] }, /^policy\.minimumOperators: asks for 2 and 1 is in use/],
+    [{ minimumOperators: 2 }, {}, /asks for 2 and 1/, [entry('a', { operator: 'One' }), entry('b', { operator: 'One' })]],
+    [{ pins: 'required' }, {}, /^policy\.pins: asks for pins and "c" has none; add spkiPins/, [entry('c', { spkiPins: [] })]],
+    [
+      { claims: { logging: false } },
+      {},
+      /^policy\.claims\.logging: asks for false and "c" says true/,
+      [entry('c', { claims: { logging: true } })],
+    ],
+    [
+      { vpn: 'required', networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, vpn: 'off' }] },
+      {},
+      /^policy\.networks\[0\]\.vpn: is weaker .*\(required\).*remove it/,
+    ],
+    [
+      { minimumOperators: 2, networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, minimumOperators: 1 }] },
+      {},
+      /^policy\.networks\[0\]\.minimumOperators: is weaker/,
+    ],
+    [
+      { networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, transports: ['doh'] }] },
+      {},
+      /^policy\.networks\[0\]\.transports: does not allow dot/,
+    ],
+    [
+      { claims: { dnssec: true }, networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, claims: { dnssec: false } }] },
+      {},
+      /^policy\.networks\[0\]\.claims\.dnssec: is weaker/,
+    ],
+    [{ networks: [{ name: 'x', match: {} }] }, {}, /^policy\.networks\[0\]\.match: must say how/],
+    [{ networks: [{ name: 'x', match: { gateway: 'router' } }] }, {}, /match\.gateway: must be an IPv4 or IPv6/],
+    [{ vpn: 'maybe' }, {}, /^policy\.vpn: must be one of: off, preferred, required/],
+    [{ speed: 1 }, {}, /^policy\.speed: is not a known key/],
+  ]
+  for (const [policy, config, expected, resolvers] of cases) {
+    const found = await problems(t, policy, config, resolvers)
+    t.equal(found.length, 1, `${expected}: ${found.join(' | ')}`)
+    t.match(found[0], expected)
+  }
+})
+
+t.test('a network tightens and never relaxes', async (t) => {
+  const policy = v.parse(policySchema, FITTING)
+  t.equal(rulesAt(policy, 'office').vpn, 'required')
+  t.equal(rulesAt(policy, undefined).vpn, 'preferred')
+  t.equal(rulesAt(policy, 'an unknown name').vpn, 'preferred')
+  t.same(
+    tightened(
+      { transports: ['dot', 'doh'], vpn: 'required', minimumOperators: 3, shaping: 'jitter', padding: { queryBlock: 128 } },
+      { transports: ['doh'], vpn: 'off', minimumOperators: 1, shaping: 'off', padding: { replies: 'required' }, pins: 'required' },
+    ),
+    {
+      transports: ['doh'],
+      vpn: 'required',
+      minimumOperators: 3,
+      shaping: 'jitter',
+      padding: { queryBlock: 128, replies: 'required' },
+      pins: 'required',
+    },
+  )
+})

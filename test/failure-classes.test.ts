@@ -1,0 +1,138 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+/** The sources of the tests, from test/ and from build/test/ alike. */
+const root = (function up(from: string): string {
+  return readdirSync(from).includes('package.json') ? join(from, 'test') : up(dirname(from))
+})(dirname(fileURLToPath(import.meta.url)))
+
+/** A test: its file, and words that its name (or the row of its table) holds. */
+type Named = readonly [file: string, words: string]
+
+/** Every class of failure seen in the field, and the tests that stand against it. An empty list is a class that nothing stands against yet. */
+const CLASSES: Readonly<Record<string, readonly Named[]>> = {
+  'ID, port, question or case mismatch (DNSpooq)': [
+    ['link/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
+    ['link/dot.test.ts', 'another case in the name matches'],
+    ['link/doh.test.ts', "'another ID'"],
+    ['e2e/hostile-upstream.test.ts', "'wrong-id'"],
+  ],
+  'one bad packet ends the wait (TuDoor)': [
+    ['link/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
+    ['e2e/hostile-upstream.test.ts', "'wrong-question'"],
+  ],
+  'weak randomness': [['architecture.test.ts', 'time and chance come through clock.ts']],
+  'unsolicited records (MaginotDNS)': [['e2e/hostile-upstream.test.ts', 'what stood beside an answer about another name was not taken']],
+  'duplicate in-flight, ECS': [
+    ['responder.test.ts', 'identical questions in flight share one upstream query'],
+    ['e2e/hostile-upstream.test.ts', 'a client subnet and a cookie of the client go nowhere'],
+  ],
+  'client EDNS smuggled upstream': [
+    ['dns/query-scan.test.ts', 'two OPTs (CVE-2026-42004)'],
+    ['e2e/hostile-upstream.test.ts', 'a client subnet and a cookie of the client go nowhere'],
+  ],
+  'pointer loops, record bounds, counts (RFC 9267)': [
+    ['dns/name.test.ts', 'chains of pointers are bounded, and so is the time for 64 KiB of them'],
+    ['dns/response.test.ts', 'the worst 64 KiB is walked in under 50 ms'],
+    ['dns/response.test.ts', 'any octets behind a header: accepted or reply-malformed'],
+  ],
+  'compression blow-up': [['dns/response.test.ts', '8,000 chained pointers, and 4,125 names at the end of the chain']],
+  'KeyTrap, NSEC3: nothing is validated here': [
+    ['dns/response.test.ts', 'AD is kept from an authenticated link only'],
+    ['upstream/verdict.test.ts', 'a SERVFAIL with a DNSSEC error is final'],
+  ],
+  'resend loop': [
+    ['upstream/selection-property.test.ts', 'at most 3 are asked, it settles by the deadline'],
+    ['link/kept-link.test.ts', 'refused unprocessed, it moves on; not for ever'],
+  ],
+  'pulsing (DNSBomb)': [
+    ['link/dot.test.ts', 'a late reply to a query that ran out of time is neither an answer nor a mismatch'],
+    ['responder.test.ts', 'too many waiters fail at once'],
+  ],
+  'failure caching (RFC 9520)': [
+    ['e2e/hostile-upstream.test.ts', 'FAILURE_KEPT_MS'],
+    ['responder.test.ts', 'is never kept against the question'],
+  ],
+  'unique-name flood': [
+    ['cache/answer-cache.test.ts', 'a flood of unique names stays inside the bound'],
+    ['cache/answer-cache.test.ts', 'expired entries leave before fresh ones'],
+  ],
+  'ghost domain': [
+    ['cache/answer-cache.test.ts', 'an answer lives for its seconds and not a moment longer'],
+    ['dns/response.test.ts', 'RFC 8767: a TTL with the top bit set is capped'],
+  ],
+  'TCP slowloris, no reader, endless pipelining': [
+    ['listen/tcp-limits.test.ts', 'slowloris: octets without a whole query buy no time'],
+    ['listen/tcp-limits.test.ts', 'a client that never reads: reading stops'],
+    ['listen/tcp-limits.test.ts', 'queries beyond what can be asked are left in the network'],
+  ],
+  'client closes without reading': [['listen/tcp.test.ts', 'a client that goes away mid-answer is freed']],
+  'UDP size': [
+    ['responder.test.ts', 'what is larger than the client takes becomes header, question and OPT with TC'],
+    ['listen/tcp.test.ts', 'up to 65,535 octets'],
+  ],
+  'no question, QR=1, NOTIFY, UPDATE, odd class': [
+    ['dns/query-scan.test.ts', "'no question'"],
+    ['dns/query-scan.test.ts', 'QR=1: silence'],
+    ['dns/query-scan.test.ts', 'NOTIFY (RFC 1996)'],
+    ['dns/query-scan.test.ts', 'UPDATE (RFC 2136)'],
+    ['dns/query-scan.test.ts', 'class CH'],
+    ['e2e/load.test.ts', "'garbage'"],
+  ],
+  'HTTP/2 floods and malformed headers': [
+    ['link/h2/frames.test.ts', 'floods of every cheap frame end in ENHANCE_YOUR_CALM'],
+    ['link/h2/response-head.test.ts', 'malformed responses'],
+    ['link/doh-h2.test.ts', 'octets that are no HTTP/2, frames that are malformed'],
+    ['link/doh-h2.test.ts', 'push is off, and a pushed stream harms nothing'],
+  ],
+  'GOAWAY, stall': [
+    ['link/doh-h2.test.ts', 'GOAWAY with last-id 0: every query moves to one new session'],
+    ['link/suspicion.test.ts', 'half-open'],
+    ['link/h2/carrier.test.ts', 'PING is answered with its octets, and a probe is answered'],
+  ],
+  'redirect, odd status, wrong type, oversize': [
+    ['link/doh.test.ts', "'a redirect'"],
+    ['link/doh.test.ts', "'a wrong type'"],
+    ['link/doh.test.ts', "'65,536 octets'"],
+    ['e2e/hostile-upstream.test.ts', 'redirect: () => 2'],
+  ],
+  'compression bomb': [
+    ['link/doh.test.ts', "'gzip'"],
+    ['e2e/hostile-upstream.test.ts', 'gzip: () => 2'],
+  ],
+  'certificate expired, wrong name, self-signed, pin mismatch': [
+    ['link/connect.test.ts', 'a fault of the certificate ends the dial with its code, before the server has one octet of DNS'],
+    ['e2e/strict.test.ts', 'the right one is taken, pin and all'],
+    ['e2e/chaos.test.ts', 'certificate-expired'],
+  ],
+  'clock wrong at boot': [
+    ['link/connect.test.ts', "'certificate-not-yet-valid'"],
+    ['link/kept-link.test.ts', 'a wall clock that was set ends the wait after a certificate that was not yet valid'],
+  ],
+  'bootstrap loop': [['config/trusted-set.test.ts', 'the shipped set: sound, sourced']],
+  'network change, suspend': [
+    ['link/kept-link.test.ts', 'renew: connections and sessions go, what is in flight moves on'],
+    ['system/network-watch.test.ts', 'what the kernel tells of is told at once'],
+    ['system/vigil.test.ts', 'after a suspend the first packet notices'],
+    ['e2e/chaos.test.ts', 'sigstop'],
+  ],
+  rebinding: [],
+  'log and status injection': [
+    ['commands/status.test.ts', 'nothing from the file steers the terminal'],
+    ['dns/people.test.ts', 'every text is printable ASCII'],
+    ['posture/document.test.ts', 'no address of a peer, no detail of a fault gets into the document'],
+  ],
+  'crash by upstream': [
+    ['link/h2/fuzz.test.ts', 'whatever a resolver sends: nothing throws'],
+    ['link/dot.test.ts', 'whatever octets a resolver sends'],
+    ['fuzz/corpus.test.ts', 'every input that ever reached something new, or broke something, holds'],
+  ],
+}
+
+for (const [what, tests] of Object.entries(CLASSES))
+  t.test(what, async (t) => {
+    if (tests.length === 0) return t.pass('nothing stands against it yet', { todo: true })
+    for (const [file, words] of tests) t.ok(readFileSync(join(root, file), 'utf8').includes(words), `${file}: ${words}`)
+  })

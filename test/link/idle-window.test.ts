@@ -1,0 +1,83 @@
+import t from 'tap'
+import { IdleWindow } from '../../src/link/idle-window.ts'
+import { upScene } from '../support/kept-link-scene.ts'
+
+t.test('it doubles while connections survive, up to 240 s', async (t) => {
+  const window = new IdleWindow()
+  t.equal(window.ms, 30_000)
+  window.survived(14_000)
+  t.equal(window.ms, 30_000)
+  for (const [idleMs, ms] of [
+    [20_000, 60_000],
+    [50_000, 120_000],
+    [100_000, 240_000],
+    [200_000, 240_000],
+  ] as const) {
+    window.survived(idleMs)
+    t.equal(window.ms, ms)
+  }
+})
+
+t.test(
+  'what something between forgets after a minute is not left idle for longer than half of that; on another network it may be',
+  async (t) => {
+    const window = new IdleWindow()
+    window.survived(20_000)
+    window.survived(40_000)
+    window.diedAfter(60_000)
+    t.equal(window.ms, 30_000)
+    window.survived(29_000)
+    t.equal(window.ms, 30_000)
+    window.diedAfter(1000)
+    t.equal(window.ms, 30_000, 'a death after a second has nothing to do with idling')
+    window.anotherPath()
+    window.survived(20_000)
+    t.equal(window.ms, 60_000)
+  },
+)
+
+t.test('what the resolver closes after is known on every network', async (t) => {
+  const window = new IdleWindow()
+  window.closedAfter(20_000)
+  t.equal(window.ms, 18_000)
+  window.anotherPath()
+  t.equal(window.ms, 18_000)
+})
+
+t.test('a link: used again after 20 s it is kept for a minute; after a silent death at 50 s, for 25 s', async (t) => {
+  const { ask, dial, clock, carrier } = await upScene()
+  await clock.advance(20_000)
+  const second = ask()
+  carrier.answer()
+  await second
+  await clock.advance(50_000)
+  t.notOk(carrier.destroyed)
+  const third = ask()
+  await clock.advance(300)
+  const fresh = await dial(1).up()
+  fresh.answer()
+  t.equal(await third, 'answered')
+  await clock.advance(1000)
+  t.ok(carrier.destroyed)
+  const fourth = ask()
+  fresh.answer()
+  await fourth
+  await clock.advance(24_000)
+  t.notOk(fresh.destroyed)
+  await clock.advance(2000)
+  t.ok(fresh.destroyed)
+})
+
+t.test('a link that its resolver closes at 20 s is closed here before, the next time', async (t) => {
+  const { ask, dial, clock, carrier } = await upScene()
+  await clock.advance(20_000)
+  carrier.die()
+  const next = ask()
+  const fresh = await dial(1).up()
+  fresh.answer()
+  await next
+  await clock.advance(17_900)
+  t.notOk(fresh.destroyed)
+  await clock.advance(200)
+  t.ok(fresh.destroyed)
+})

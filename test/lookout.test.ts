@@ -1,0 +1,111 @@
+import t from 'tap'
+import * as v from 'valibot'
+import { systemRandom } from '../src/clock.ts'
+import { policySchema } from '../src/config/policy.ts'
+import type { Event } from '../src/events.ts'
+import { createLookout, type LookoutSetup, type SystemView } from '../src/lookout.ts'
+import { SelfCanary } from '../src/policy/self-canary.ts'
+import { FakeClock } from './support/fake-clock.ts'
+
+function rig(policy: object | undefined, more: Partial<SystemView> = {}) {
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const asked: string[] = []
+  const seen = { stays: true, asks: 'us' as const, gateway: '10.0.0.1', changed: () => {}, watches: 0 }
+  const system: SystemView = {
+    egress: async (addresses) => ({ vpn: addresses.length, other: 0, unknown: 0, unreachable: 0 }),
+    network: () => ({ told: true, id: seen.gateway, matches: ({ gateway }) => gateway === seen.gateway }),
+    resolver: () => ({ asks: seen.asks, by: 'resolv.conf', stays: seen.stays }),
+    ask: async (name) => void asked.push(name),
+    bypass: async () => ({ flows: 0, through: ['sockets'] }),
+    watch: ({ changed }) => {
+      seen.watches++
+      seen.changed = () => changed({ text: '', online: true })
+      return { how: 'kernel', online: true, look() {}, stop: () => void seen.watches-- }
+    },
+    ...more,
+  }
+  const setup: LookoutSetup = {
+    policy: policy === undefined ? undefined : v.parse(policySchema, policy),
+    addresses: ['192.0.2.1', '192.0.2.2'],
+    listeners: [],
+  }
+  const lookout = createLookout({ clock, random: systemRandom, emit: (e) => void events.push(e), canary: new SelfCanary(), setup, system })
+  const take = () => events.splice(0).map((e) => e.type)
+  return { clock, events, asked, seen, lookout, take, setup }
+}
+
+t.test('without a policy it looks at what costs nothing, and watches nothing', async (t) => {
+  const { lookout, take, seen } = rig(undefined)
+  await lookout.look()
+  await new Promise(setImmediate)
+  t.same(take(), ['seen.network', 'seen.system', 'seen.bypass', 'seen.canary'])
+  t.equal(seen.watches, 0)
+})
+
+t.test('the canary is sent only where it stays on this host, again after five minutes or where something changed', async (t) => {
+  const { lookout, asked, seen, events, clock } = rig(undefined)
+  await lookout.look()
+  await lookout.look()
+  t.equal(asked.length, 1)
+  await clock.advance(300_000)
+  await lookout.look()
+  t.equal(asked.length, 2)
+  seen.gateway = '10.0.0.2'
+  await lookout.look()
+  t.equal(asked.length, 3)
+  t.equal(new Set(asked).size, 3, 'another name each time')
+  seen.stays = false
+  seen.gateway = '10.0.0.3'
+  events.length = 0
+  await lookout.look()
+  t.equal(asked.length, 3, 'nothing leaves')
+  t.match(
+    events.find((e) => e.type === 'seen.canary'),
+    { outcome: 'not-sent' },
+  )
+})
+
+t.test('a policy that depends on the network has it watched; a reload that takes it away ends that', async (t) => {
+  const { lookout, events, seen, setup } = rig({ vpn: 'required', networks: [{ name: 'office', match: { gateway: '10.0.0.1' } }] })
+  t.equal(seen.watches, 1)
+  await lookout.look()
+  t.match(events[0], { type: 'seen.vpn', vpn: 2 })
+  t.match(events[1], { type: 'seen.network', named: 'office' })
+  events.length = 0
+  seen.gateway = '10.9.9.9'
+  seen.changed()
+  await lookout.look()
+  t.match(
+    events.find((e) => e.type === 'seen.network'),
+    { named: undefined },
+  )
+  await lookout.adopt({ ...setup, policy: undefined })
+  t.equal(seen.watches, 0)
+})
+
+t.test('one look at a time; a change during one makes another; a fault is told and ends nothing', async (t) => {
+  let looks = 0
+  let fail = false
+  const { lookout, take } = rig(
+    { vpn: 'required' },
+    {
+      egress: async () => {
+        looks++
+        if (fail) throw new Error('x')
+        await new Promise(setImmediate)
+        return { vpn: 1, other: 0, unknown: 0, unreachable: 0 }
+      },
+    },
+  )
+  await Promise.all([lookout.look(), lookout.look(), lookout.look()])
+  t.equal(looks, 2)
+  take()
+  fail = true
+  await lookout.look()
+  t.same(take(), ['fault'])
+  fail = false
+  lookout.stop()
+  await lookout.look()
+  t.same(take(), [], 'nothing is told after the stop')
+})

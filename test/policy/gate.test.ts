@@ -1,0 +1,64 @@
+import t from 'tap'
+import { nameFromText } from '../../src/dns/name.ts'
+import type { ErrorCode } from '../../src/errors.ts'
+import { gated, gateStage, PolicyGate } from '../../src/policy/gate.ts'
+import { SelfCanary } from '../../src/policy/self-canary.ts'
+import type { Answer, Ask, Link, Query, Resolve } from '../../src/resolve.ts'
+
+const ask: Ask = { purpose: 'client', deadlineMs: 0 }
+const answer = { from: 'policy' } as unknown as Answer
+function queryFor(name: string): Query {
+  const wire = Buffer.concat([nameFromText(name), Buffer.from([0, 1, 0, 1])])
+  return { question: { wire, lower: wire, type: 1, class: 1 } } as unknown as Query
+}
+
+t.test('one integer that threads share', (t) => {
+  const gate = new PolicyGate()
+  const other = new PolicyGate(gate.shared)
+  t.equal(other.closed, false)
+  gate.set('audit-required')
+  t.ok(other.closed)
+  t.equal(other.reason, 'audit-required')
+  gate.set('deadline' as ErrorCode)
+  t.ok(gate.closed, 'a reason that is none of its own closes, too')
+  gate.set(undefined)
+  t.notOk(other.closed)
+  t.end()
+})
+
+t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
+  const gate = new PolicyGate()
+  let passed = 0
+  const next: Resolve = async () => {
+    passed++
+    return answer
+  }
+  const stage = gateStage(gate)(next)
+  const link = gated({ id: 'x', transport: 'dot', exchange: async () => ++passed, close: async () => {} } as unknown as Link, gate)
+  await stage(queryFor('a.example.'), ask)
+  await link.exchange(new Uint8Array(), ask)
+  t.equal(passed, 2)
+  gate.set('vpn-required')
+  await t.rejects(stage(queryFor('a.example.'), ask), { code: 'vpn-required' })
+  await t.rejects(link.exchange(new Uint8Array(), ask), { code: 'vpn-required' })
+  t.equal(passed, 2)
+})
+
+t.test('the canary: only its own latest name counts, and nothing below its zone goes on', async (t) => {
+  const canary = new SelfCanary()
+  const beyond: string[] = []
+  const stage = canary.stage()(async () => {
+    beyond.push('x')
+    return answer
+  })
+  const first = canary.name(Buffer.alloc(16, 1))
+  t.match(first, /^[0-9a-f]{32}\.canary\.enigm-dns\.test\.$/)
+  const second = canary.name(Buffer.alloc(16, 2))
+  t.match(await stage(queryFor(first), ask), { rcode: 3, storeS: 'no' })
+  t.notOk(canary.arrived, 'an earlier one')
+  await stage(queryFor(second), ask)
+  t.ok(canary.arrived)
+  t.same(beyond, [])
+  for (const name of ['canary.enigm-dns.test.', 'x.canary.enigm-dns.test.', 'example.com.']) await stage(queryFor(name), ask)
+  t.equal(beyond.length, 3)
+})

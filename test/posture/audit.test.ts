@@ -1,0 +1,180 @@
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { auditCommand } from '../../src/commands/audit.ts'
+import { asEntry, asHead, chained, headText, judgeChain, START } from '../../src/posture/audit-chain.ts'
+import { type AuditFileSystem, auditFiles, openAuditLog } from '../../src/posture/audit-log.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const linesOf = (dir: string) =>
+  auditFiles(dir)
+    .filter((file) => fs.existsSync(file))
+    .flatMap((file) => fs.readFileSync(file, 'utf8').split('\n'))
+    .filter((line) => line !== '')
+const event = (i: number) => ({ what: 'state', detail: { from: 'protected', to: 'offline', i } })
+
+t.test('entries chain across restarts, mode 0600', (t) => {
+  const dir = join(t.testdir({}), 'state')
+  const clock = new FakeClock()
+  openAuditLog({ stateDir: dir, clock }).append(event(1), event(2))
+  const second = openAuditLog({ stateDir: dir, clock })
+  second.append(event(3))
+  t.match(second.now, { state: 'writing', entries: 3, lost: 0 })
+  t.match(judgeChain(linesOf(dir)), { consistent: true, first: { n: 1 }, head: { n: 3 }, gaps: 0 })
+  t.equal(fs.statSync(join(dir, 'audit.jsonl')).mode & 0o777, 0o600)
+  t.end()
+})
+
+t.test('property: a chain holds, and any change of it shows but a cut at an end', (t) => {
+  const chain = fc.array(fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.oneof(fc.string({ maxLength: 20 }), fc.integer())), {
+    minLength: 3,
+    maxLength: 12,
+  })
+  fc.assert(
+    fc.property(chain, fc.nat(), fc.nat(2), (details, at, kind) => {
+      const lines: string[] = []
+      let head = START
+      for (const detail of details) {
+        const e = chained(head, 'now', 'x', detail)
+        lines.push(JSON.stringify(e))
+        head = { n: e.n, hash: e.hash }
+      }
+      if (!judgeChain(lines, head).consistent || judgeChain(lines, head).holdsHead !== 'yes') return false
+      const i = at % (lines.length - 1)
+      const damaged =
+        kind === 0
+          ? lines.toSpliced(i, 1)
+          : kind === 1
+            ? lines.with(i, (lines[i] ?? '').replace('"what":"x"', '"what":"y"'))
+            : lines.toSpliced(i, 0, lines[i] ?? '')
+      const verdict = judgeChain(damaged, head)
+      // As if it had been rotated away, which the verdict tells.
+      if (i === 0 && kind === 0) return verdict.first?.n === 2
+      return !verdict.consistent
+    }),
+    { numRuns: 300 },
+  )
+  t.end()
+})
+
+t.test('a cut at the end, and a chain written anew, show against a head that was kept', (t) => {
+  const dir = t.testdir({})
+  const log = openAuditLog({ stateDir: dir, clock: new FakeClock() })
+  log.append(event(1), event(2), event(3))
+  const lines = linesOf(dir)
+  const kept = judgeChain(lines).head
+  if (kept === undefined) return t.fail()
+  t.same(asHead(headText(kept)), kept)
+  t.equal(asHead('1:xyz'), undefined)
+  t.match(judgeChain(lines.slice(0, 2), kept), { consistent: true, holdsHead: 'no' })
+  t.match(judgeChain(lines.slice(0, 2)), { consistent: true, holdsHead: undefined }, 'which nobody could tell without it')
+  const anew = JSON.stringify(chained(START, 'now', 'state', {}))
+  t.match(judgeChain([anew], kept), { consistent: true, holdsHead: 'no' })
+  t.equal(asEntry('{"n":1}'), undefined)
+  t.end()
+})
+
+t.test('bounded: rotated, the oldest goes, and the rest says where it begins', async (t) => {
+  const dir = t.testdir({})
+  const clock = new FakeClock()
+  const log = openAuditLog({ stateDir: dir, clock, maxOctets: 2000 })
+  for (let i = 0; i < 120; i++) {
+    log.append(event(i))
+    await clock.advance(31_000)
+  }
+  const sizes = auditFiles(dir).map((file) => fs.statSync(file).size)
+  t.equal(sizes.length, 5)
+  for (const size of sizes) t.ok(size < 2500)
+  const verdict = judgeChain(linesOf(dir), { n: 1, hash: '0'.repeat(64) })
+  t.match(verdict, { consistent: true, head: { n: 120 }, holdsHead: 'rotated-away' })
+  t.ok((verdict.first?.n ?? 0) > 1)
+})
+
+t.test('what flaps cannot write history out of the log; what is left out is noted', async (t) => {
+  const dir = t.testdir({})
+  const clock = new FakeClock()
+  const log = openAuditLog({ stateDir: dir, clock })
+  for (let i = 0; i < 1000; i++) log.append(event(i))
+  t.equal(linesOf(dir).length, 40)
+  t.equal(log.now.lost, 960)
+  await clock.advance(31_000)
+  log.append(event(1000))
+  t.match(JSON.parse(linesOf(dir).at(-2) ?? ''), { what: 'gap', detail: { lost: 960 } })
+  t.match(judgeChain(linesOf(dir)), { consistent: true, gaps: 1 })
+})
+
+for (const call of ['openSync', 'writeSync', 'fsyncSync', 'mkdirSync'] as const) {
+  t.test(`${call} fails: a gap on record once it works again`, (t) => {
+    const dir = join(t.testdir({}), 'state')
+    const fault = { on: true }
+    const broken = {
+      ...fs,
+      [call]: (...args: never[]) => {
+        if (fault.on) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+        // biome-ignore lint/performance/noDynamicNamespaceImportAccess: the fault stands in for whichever call is named
+        return Reflect.apply(fs[call], fs, args)
+      },
+    } as AuditFileSystem
+    const log = openAuditLog({ stateDir: dir, clock: new FakeClock(), fs: broken })
+    log.append(event(1), event(2))
+    t.match(log.now, { state: 'unwritable', lost: 2 })
+    log.retry()
+    t.match(log.now, { state: 'unwritable', lost: 2 })
+    fault.on = false
+    log.retry()
+    t.match(log.now, { state: 'writing', lost: 2 })
+    log.append(event(3))
+    const verdict = judgeChain(linesOf(dir))
+    t.ok(verdict.consistent)
+    // What was written but not certain to be on the disk is noted as missing, too.
+    t.ok(verdict.gaps === (call === 'fsyncSync' ? 2 : 1), `${verdict.gaps} gaps`)
+    t.end()
+  })
+}
+
+t.test('a line that a crash tore off spoils no other, and is noted', (t) => {
+  const dir = t.testdir({})
+  const clock = new FakeClock()
+  openAuditLog({ stateDir: dir, clock }).append(event(1), event(2))
+  fs.appendFileSync(join(dir, 'audit.jsonl'), '{"n":3,"at":"20')
+  openAuditLog({ stateDir: dir, clock }).append(event(3))
+  const lines = linesOf(dir)
+  t.match(JSON.parse(lines.at(-2) ?? ''), { n: 3, what: 'gap', detail: { torn: true } })
+  t.match(judgeChain(lines), { consistent: true, gaps: 1, head: { n: 4 } })
+  t.match(judgeChain(lines.toSpliced(3, 1)), { consistent: false, fault: /line 3/ }, 'but only where it was noted')
+  t.end()
+})
+
+t.test('the command: verify, head, exit codes', async (t) => {
+  const dir = t.testdir({})
+  openAuditLog({ stateDir: dir, clock: new FakeClock() }).append(event(1), event(2))
+  const run = async (...args: string[]) => {
+    const seen = { out: '', code: -1 }
+    const world = {
+      out: {
+        write: (text: string) => {
+          seen.out += text
+        },
+      },
+      exit: (code: number) => {
+        seen.code = code
+      },
+      stateDir: async () => dir,
+    }
+    await auditCommand(world).parseAsync(args, { from: 'user' })
+    return seen
+  }
+  t.match(await run('verify'), { code: 0, out: /Internally consistent: entries 1 to 2\.\nWhether it is complete cannot be told/ })
+  const { out: head } = await run('head')
+  t.match(head, /^2:[0-9a-f]{64}\n$/)
+  t.match(await run('verify', '--head', head.trim()), { code: 0, out: /Complete up to the head/ })
+  t.match(await run('verify', '--head', 'x'), { code: 2 })
+  t.match(await run('verify', '--dir', join(dir, 'none')), { code: 3, out: /no audit log/ })
+  const file = join(dir, 'audit.jsonl')
+  const text = fs.readFileSync(file, 'utf8')
+  fs.writeFileSync(file, `${text.split('\n')[0]}\n`)
+  t.match(await run('verify', '--head', head.trim()), { code: 1, out: /cut off or written anew/ })
+  fs.writeFileSync(file, text.replace('protected', 'degraded'))
+  t.match(await run('verify'), { code: 1, out: /NOT consistent: line 1: the entry was changed/ })
+})

@@ -1,0 +1,51 @@
+import t from 'tap'
+import type { Event } from '../../src/events.ts'
+import { reduce } from '../../src/posture/reduce.ts'
+import { sameAnswers } from '../../src/posture/same-answers.ts'
+import { initialState, PADDING_WINDOW } from '../../src/posture/state.ts'
+
+const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'c', resumed: false } as const
+const answered = (change: Partial<Extract<Event, { type: 'upstream.answered' }>> = {}) =>
+  ({ type: 'upstream.answered', resolver: 'a', transport: 'dot', rttMs: 5, protection, paddedReply: true, ...change }) as const
+
+function scene() {
+  const same = sameAnswers()
+  const resolvers = ['a', 'b'].map((id) => ({ id, operator: id, transports: ['dot'] as const }))
+  let state = initialState({ usageProfile: 'strict', queryBlock: 128, resolvers }, { ms: 0, wallMs: 0 })
+  const take = (event: Event, nowMs: number) => {
+    if (event.type === 'upstream.answered' && same.again(event, nowMs)) return 'again'
+    state = reduce(state, event, nowMs, nowMs)
+    same.took(event, state, nowMs)
+    return 'reduced'
+  }
+  return { same, take, samples: () => state.resolvers[0]?.rtt.filled }
+}
+
+t.test('the first replies all count; then one like the last is only timed, for 50 ms', async (t) => {
+  const { take, samples } = scene()
+  for (let i = 0; i < PADDING_WINDOW; i++) t.equal(take(answered(), 0), 'reduced')
+  t.equal(take(answered({ rttMs: 7 }), 49), 'again')
+  t.equal(samples(), PADDING_WINDOW + 1, 'its round trip is noted')
+  t.equal(take(answered(), 50), 'reduced')
+  t.equal(take(answered(), 60), 'again')
+})
+
+t.test('whatever differs, and whatever follows another event, is reduced', async (t) => {
+  for (const other of [
+    answered({ resolver: 'b' }),
+    answered({ transport: 'doh' }),
+    answered({ protection: { ...protection } }),
+    answered({ paddedReply: false }),
+    { type: 'upstream.failed', resolver: 'a', transport: 'dot', code: 'deadline' },
+    { type: 'link.down', resolver: 'a', transport: 'dot', code: 'closed' },
+  ] satisfies Event[]) {
+    const { take } = scene()
+    for (let i = 0; i <= PADDING_WINDOW; i++) take(answered(), 0)
+    t.equal(take(other, 1), 'reduced', JSON.stringify(other))
+    t.equal(take(answered(), 2), 'reduced', 'the one after it too')
+  }
+  const { same, take } = scene()
+  for (let i = 0; i <= PADDING_WINDOW; i++) take(answered(), 0)
+  same.forget()
+  t.equal(take(answered(), 1), 'reduced')
+})

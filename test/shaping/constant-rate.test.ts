@@ -1,0 +1,227 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { EnigmError } from '../../src/errors.ts'
+import { PACES } from '../../src/shaping/profiles.ts'
+import { rig } from './paced-rig.ts'
+
+const { lite } = PACES
+/** Short enough for many runs. */
+const brief = { ...lite, everyMs: 25, stepMs: 1000, idleMs: 300 }
+const LONG = `${'a'.repeat(60)}.${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(40)}.example`
+
+/** The first multiple of the step at which a session may have closed: no query for the idle time before it. */
+function firstIdleStep(gaps: readonly (readonly [number, boolean])[]): number {
+  let atMs = 0
+  const times = [0]
+  for (const [gapMs] of gaps) {
+    atMs += gapMs
+    times.push(atMs)
+  }
+  for (let stepMs = brief.stepMs; ; stepMs += brief.stepMs) {
+    if (!times.some((ms) => ms > stepMs - brief.idleMs + brief.everyMs && ms < stepMs)) return stepMs
+  }
+}
+
+t.test('noninterference: two workloads, one emission, until the first of them closes', async (t) => {
+  const workload = fc.array(fc.tuple(fc.integer({ min: 0, max: 400 }), fc.boolean()), { minLength: 1, maxLength: 25 })
+  let records = 0
+  await fc.assert(
+    fc.asyncProperty(workload, workload, fc.integer(), async (a, b, seed) => {
+      const observed = async (gaps: readonly (readonly [number, boolean])[]) => {
+        const r = rig(brief, { seed })
+        const t0 = r.clock.nowMs()
+        void r.ask()
+        for (const [gapMs, long] of gaps) {
+          await r.clock.advance(gapMs)
+          void r.ask(long ? LONG : 'b.example')
+        }
+        await r.clock.advance(3000)
+        return r.link.seen.map((s) => `${(s.atMs - t0).toFixed(3)} ${s.octets} ${s.what === 'dial' ? 'dial' : ''}`)
+      }
+      const [one, two] = [await observed(a), await observed(b)]
+      records += one.length
+      const endMs = Math.min(firstIdleStep(a), firstIdleStep(b))
+      const before = (lines: readonly string[]) => lines.filter((line) => Number.parseFloat(line) < endMs)
+      return before(one).length > 35 && before(one).join() === before(two).join()
+    }),
+    { numRuns: 120 },
+  )
+  t.ok(records > 120 * 40)
+})
+
+t.test('a real query takes a slot and no other time', async (t) => {
+  const r = rig(lite)
+  const t0 = r.clock.nowMs()
+  void r.ask()
+  await r.clock.advance(200)
+  for (let i = 0; i < 5; i++) void r.ask()
+  await r.clock.advance(1000)
+  const phase = ((r.link.records[0]?.atMs ?? 0) - t0) % 50
+  for (const { atMs } of r.link.records) t.ok(Math.abs(((atMs - t0 - phase) % 50) - 25) >= 23.9, 'on the grid')
+  const real = r.link.records.filter((s) => s.purpose === 'client')
+  t.equal(real.length, 6)
+  t.equal(r.outcomes.filter((o) => o === 'answered').length, 6)
+  t.ok(r.link.records.length >= 22 && r.link.records.length <= 24, `${r.link.records.length} cells in 1.2 s`)
+  t.equal(r.link.seen.filter((s) => s.what === 'dial').length, 1)
+})
+
+t.test('overflow waits; past its deadline it fails as `deadline`, and never leaves', async (t) => {
+  const r = rig(lite)
+  r.link.up = true
+  const asked = Array.from({ length: 60 }, () => r.ask('a.example', { deadlineMs: 1000 }))
+  await r.clock.advance(3000)
+  await Promise.all(asked)
+  const answered = r.outcomes.filter((o) => o === 'answered').length
+  t.ok(answered >= 18 && answered <= 20, `${answered} in a second`)
+  t.equal(r.outcomes.filter((o) => o === 'deadline').length, 60 - answered)
+  t.ok(r.link.records.filter((s) => s.purpose === 'client').length <= 20)
+})
+
+t.test('a queue that is full refuses at once', async (t) => {
+  const r = rig(lite)
+  for (let i = 0; i < 400; i++) void r.ask()
+  t.equal(await r.ask(), 'overloaded')
+})
+
+t.test('a longer query takes several slots, its records back to back in them', async (t) => {
+  const r = rig(lite)
+  r.link.up = true
+  void r.ask(LONG)
+  void r.ask()
+  await r.clock.advance(400)
+  t.strictSame(
+    r.link.records.slice(0, 4).map((s) => s.purpose ?? s.what),
+    ['client', 'more', 'more', 'client'],
+  )
+  t.strictSame(r.outcomes, ['answered', 'answered'])
+})
+
+t.test('only a client opens a session; a probe and a refresh ride in one', async (t) => {
+  const r = rig(lite)
+  t.equal(await r.ask('a.example', { purpose: 'probe' }), 'overloaded')
+  t.equal(await r.ask('a.example', { purpose: 'refresh' }), 'overloaded')
+  t.equal(r.link.seen.length, 0)
+  void r.ask()
+  const probe = r.ask('a.example', { purpose: 'probe' })
+  await r.clock.advance(500)
+  t.equal(await probe, 'answered')
+  await r.clock.advance(25_000)
+  const before = r.link.seen.length
+  await r.clock.advance(60_000)
+  t.equal(r.link.seen.length, before, 'closed, though a probe went by')
+  t.equal(before, 401, 'one step of cells but the one that was dialled over, a dial and ... no more')
+})
+
+t.test('a lost connection: asked again in a slot, once; the schedule goes on', async (t) => {
+  const r = rig(lite)
+  r.link.up = true
+  r.link.lose = true
+  const asked = r.ask()
+  await r.clock.advance(75)
+  r.link.lose = false
+  r.link.up = false
+  t.equal(await Promise.race([asked, Promise.resolve('waits')]), 'waits')
+  await r.clock.advance(300)
+  t.equal(await asked, 'answered')
+  t.equal(r.link.seen.filter((s) => s.what === 'dial').length, 1, 'dialled in a slot, asked or not')
+  r.link.lose = true
+  const twice = r.ask()
+  await r.clock.advance(500)
+  t.equal(await twice, 'connection-lost')
+})
+
+t.test('a failed dial fails those that wait, with its code; a slow one too, and goes on', async (t) => {
+  const failing = rig(lite)
+  failing.link.dialError = new EnigmError('certificate-expired', 'no')
+  const asked = failing.ask()
+  await failing.clock.advance(100)
+  t.equal(await asked, 'certificate-expired')
+
+  const slow = rig(lite)
+  slow.link.dialMs = 2500
+  const waits = slow.ask()
+  await slow.clock.advance(1700)
+  t.equal(await waits, 'connect-timeout')
+  const meanwhile = slow.ask()
+  await slow.clock.advance(200)
+  t.equal(await meanwhile, 'connect-timeout', 'at once, while that dial lasts')
+  await slow.clock.advance(1000)
+  const later = slow.ask()
+  await slow.clock.advance(200)
+  t.equal(await later, 'answered')
+  t.equal(slow.link.seen.filter((s) => s.what === 'dial').length, 1)
+})
+
+t.test('an operator that wants no cover gets none, and the status is told', async (t) => {
+  const r = rig(lite, { coverWanted: false })
+  t.strictSame(r.events, [{ type: 'shaping.covers', resolver: 'test', transport: 'dot', covers: 'claim' }])
+  void r.ask()
+  await r.clock.advance(20_000)
+  t.equal(r.link.records.length, 1)
+})
+
+t.test('REFUSED changes the content, then covers pause at the step; real queries keep to slots', async (t) => {
+  const r = rig(lite)
+  r.link.up = true
+  r.link.rcode = 5
+  void r.ask()
+  await r.clock.advance(19_000)
+  const covers = r.events.filter((e) => e.type === 'shaping.covers')
+  t.strictSame(covers, [{ type: 'shaping.covers', resolver: 'test', transport: 'dot', covers: 'refused' }])
+  const sent = r.link.records.length
+  t.ok(sent < 40, `${sent} cells before it gave in`)
+  void r.ask()
+  await r.clock.advance(100)
+  t.equal(r.link.records.length, sent + 1)
+  await r.clock.advance(60_000)
+  r.link.rcode = 0
+  await r.clock.advance(700_000)
+  void r.ask()
+  await r.clock.advance(1000)
+  t.equal(r.events.filter((e) => e.type === 'shaping.covers').at(-1)?.covers, 'flowing', 'ten minutes later it is tried again')
+})
+
+t.test('the budget of the day', async (t) => {
+  const r = rig({ ...brief, coversADay: 50 })
+  r.link.up = true
+  for (let i = 0; i < 6; i++) {
+    void r.ask()
+    await r.clock.advance(2000)
+  }
+  t.equal(r.link.records.filter((s) => s.purpose === 'cover').length, 50)
+  t.equal(r.link.records.filter((s) => s.purpose === 'client').length, 6)
+  await r.clock.advance(86_400_000)
+  void r.ask()
+  await r.clock.advance(1000)
+  t.ok(r.link.records.filter((s) => s.purpose === 'cover').length > 80)
+})
+
+t.test('always-on: cells from the start, and no timer but its own', async (t) => {
+  const r = rig(PACES['always-on'])
+  await r.clock.advance(10_000)
+  t.ok(Math.abs(r.link.records.length - 199) <= 1, `${r.link.records.length}`)
+  t.ok(r.link.records.every((s) => s.purpose === 'cover'))
+})
+
+t.test('idle, nothing runs: no timer once the session is over', async (t) => {
+  const r = rig(lite)
+  void r.ask()
+  await r.clock.advance(30_000)
+  t.equal(r.clock.timers, 0)
+})
+
+t.test('close: what waits goes out on schedule, then the link closes; later calls are refused', async (t) => {
+  const r = rig(lite)
+  const asked = [r.ask(), r.ask(), r.ask()]
+  const closing = r.shaped.close()
+  await r.clock.advance(50)
+  t.notOk(r.link.closed)
+  await r.clock.advance(400)
+  await closing
+  t.strictSame(await Promise.all(asked), ['answered', 'answered', 'answered'])
+  t.ok(r.link.closed)
+  t.equal(await r.ask(), 'closed')
+  const { length } = r.link.records
+  await r.clock.advance(5000)
+  t.equal(r.link.records.length, length)
+})

@@ -1,0 +1,96 @@
+import { once } from 'node:events'
+import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock } from '../../src/clock.ts'
+import { type Control, controlPath, listenControl, sendOrder } from '../../src/system/control-socket.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const clock = systemClock()
+const obey = (order: string) => Promise.resolve(order === 'count' ? { n: 3 } : undefined)
+
+/** The path of a socket must be short. */
+function shortDir(t: Test): string {
+  const dir = mkdtempSync(join(tmpdir(), 'enigm-'))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  return dir
+}
+
+async function open(t: Test, path: string, with_ = clock as FakeClock | typeof clock): Promise<Control> {
+  const control = await listenControl(path, obey, with_)
+  if (control === 'taken' || 'why' in control) throw new Error(JSON.stringify(control))
+  t.teardown(() => control.close())
+  return control
+}
+
+t.test('an order is answered; the socket is ours alone and goes with its owner', async (t) => {
+  const path = controlPath(join(shortDir(t), 'status.json'))
+  const control = await open(t, path)
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+  t.strictSame(await sendOrder(path, 'what', clock), { error: 'no such order' })
+  await control.close()
+  t.notOk(existsSync(path))
+  t.equal(await sendOrder(path, 'count', clock), undefined, 'nobody is there')
+})
+
+t.test('the second one on a path hears of the first, and leaves it alone', async (t) => {
+  const path = join(shortDir(t), 'c')
+  await open(t, path)
+  t.equal(await listenControl(path, obey, clock), 'taken')
+  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+})
+
+t.test('a socket that a killed process left is taken over', async (t) => {
+  const path = join(shortDir(t), 'c')
+  writeFileSync(path, '')
+  await open(t, path)
+  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+})
+
+t.test('no socket: a path that is too long, a directory that is not there', async (t) => {
+  t.match(await listenControl(join(shortDir(t), 'x'.repeat(120)), obey, clock), { why: /longer/ })
+  t.match(await listenControl(join(shortDir(t), 'none', 'c'), obey, clock), { why: /ENOENT|EACCES/ })
+})
+
+t.test('who says too much, or nothing, is hung up on', async (t) => {
+  const path = join(shortDir(t), 'c')
+  const fake = new FakeClock()
+  await open(t, path, fake)
+  const talker = connect(path)
+  talker.write('x'.repeat(1000))
+  await once(talker.on('error', () => {}).resume(), 'close')
+  const silent = connect(path)
+  const hungUp = once(silent.resume(), 'close')
+  await once(silent, 'connect')
+  while (fake.timers === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  await fake.advance(10_000)
+  await hungUp
+})
+
+t.test('a daemon that never answers, or not in JSON, does not hold the command', async (t) => {
+  const path = join(shortDir(t), 'c')
+  const server = createServer((socket) => socket.once('data', () => socket.end('no JSON\n'))).listen(path)
+  t.teardown(() => server.close())
+  t.equal(await sendOrder(path, 'count', clock), undefined)
+})
+
+t.test('the socket of another user is not believed', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+  const dir = shortDir(t)
+  const path = join(dir, 'c')
+  await open(t, path)
+  chmodSync(dir, 0o755)
+  chmodSync(path, 0o777)
+  const { seteuid } = process
+  if (seteuid === undefined) return
+  t.teardown(() => seteuid(0))
+  seteuid(12_345)
+  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 }, 'of root it is')
+  seteuid(0)
+  chownSync(path, 54_321, 54_321)
+  seteuid(12_345)
+  t.equal(await sendOrder(path, 'count', clock), undefined)
+  seteuid(0)
+})

@@ -1,0 +1,118 @@
+import t from 'tap'
+import type { Event } from '../../src/events.ts'
+import { keepVigil } from '../../src/system/vigil.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+function scene() {
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const disturbed: string[] = []
+  const network = { text: 'home', online: true }
+  const vigil = keepVigil({
+    clock,
+    emit: (event) => void events.push(event),
+    disturbed: (what, online) => void disturbed.push(`${what} ${online}`),
+    read: () => ({ ...network }),
+    listen: () => undefined,
+  })
+  return { clock, events, disturbed, network, vigil }
+}
+
+t.test('nothing happens while nothing happens, however long', async (t) => {
+  const { clock, events, vigil } = scene()
+  for (let i = 0; i < 600; i++) {
+    await clock.advance(500)
+    vigil.notice()
+  }
+  t.strictSame(events, [])
+  vigil.stop()
+  t.equal(clock.timers, 0)
+})
+
+t.test('after a suspend the first packet notices, before any timer: they stood still; it is told once', async (t) => {
+  const { clock, events, disturbed, vigil } = scene()
+  await clock.advance(700)
+  clock.suspend(30_000)
+  t.strictSame(disturbed, [])
+  vigil.notice()
+  t.strictSame(disturbed, ['wake true'])
+  t.match(events, [{ type: 'woke', awayMs: 28_700 }])
+  vigil.notice()
+  await clock.advance(10_000)
+  t.equal(disturbed.length, 1)
+  vigil.stop()
+})
+
+t.test('with no packet a timer notices, within 2 s of running time', async (t) => {
+  const { clock, disturbed, vigil } = scene()
+  await clock.advance(700)
+  clock.suspend(86_400_000)
+  await clock.advance(1300)
+  t.strictSame(disturbed, ['wake true'])
+  vigil.stop()
+})
+
+t.test('SIGSTOP and SIGCONT: timers are late by as much', async (t) => {
+  const { clock, disturbed, vigil } = scene()
+  await clock.advance(700)
+  clock.stopFor(30_000)
+  await clock.advance(0)
+  t.strictSame(disturbed, ['wake true'])
+  vigil.stop()
+})
+
+t.test('a loop that is busy for two seconds has not slept', async (t) => {
+  const { clock, disturbed, vigil } = scene()
+  for (let i = 0; i < 5; i++) {
+    clock.stopFor(2000)
+    vigil.notice()
+    await clock.advance(100)
+  }
+  t.strictSame(disturbed, [])
+  vigil.stop()
+})
+
+t.test('waking on another network is a change of network, told once', async (t) => {
+  const { clock, events, disturbed, network, vigil } = scene()
+  await clock.advance(700)
+  clock.suspend(30_000)
+  network.text = 'cafe'
+  network.online = false
+  vigil.notice()
+  t.strictSame(disturbed, ['network false'])
+  t.match(events, [{ type: 'woke' }, { type: 'network.changed', online: false }])
+  vigil.stop()
+})
+
+for (const [name, ms] of [
+  ['a day', 86_400_000],
+  ['ten years', 10 * 365.25 * 86_400_000],
+] as const) {
+  t.test(`the wall clock set by ${name}, either way: told once within 2 s; no sleep is seen in it, and no timer more`, async (t) => {
+    const { clock, events, disturbed, vigil } = scene()
+    const timers = clock.timers
+    for (const byMs of [ms, -ms]) {
+      disturbed.length = 0
+      clock.jumpWall(byMs)
+      vigil.notice()
+      t.strictSame(disturbed, [])
+      await clock.advance(2000)
+      t.strictSame(disturbed, ['clock true'])
+      t.match(events.at(-1), { type: 'clock.moved', byMs })
+      await clock.advance(60_000)
+      t.equal(disturbed.length, 1)
+      t.equal(clock.timers, timers)
+    }
+    vigil.stop()
+  })
+}
+
+t.test('a clock that is slewed by 500 ppm for a day is not set', async (t) => {
+  const { clock, events, vigil } = scene()
+  for (let i = 0; i < 1000; i++) {
+    await clock.advance(2000)
+    clock.jumpWall(1)
+  }
+  t.strictSame(events, [])
+  vigil.stop()
+})

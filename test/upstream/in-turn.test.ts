@@ -1,0 +1,76 @@
+import t from 'tap'
+import { createSelection } from '../../src/upstream/selection.ts'
+import { FakeClock, seededRandom } from '../support/fake-clock.ts'
+import { answers, FakeUpstream, fails, MESSAGE, reply } from './fakes.ts'
+
+function scene(...ids: readonly string[]) {
+  const clock = new FakeClock()
+  const upstreams = ids.map((id) => new FakeUpstream(id, clock, answers(10)))
+  const selection = createSelection({ upstreams, clock, random: seededRandom(1), emit: () => {}, paced: true })
+  const ask = () => {
+    const asked = selection
+      .exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 })
+      .then(({ upstream }) => upstream)
+      .catch((error: { code?: string }) => error.code ?? 'other')
+    return asked
+  }
+  return { clock, upstreams, ask }
+}
+
+t.test('slow is no reason to ask a second operator, nor to probe the first', async (t) => {
+  const { clock, upstreams, ask } = scene('a', 'b')
+  const [a, b] = upstreams
+  if (a === undefined || b === undefined) throw new Error('two')
+  a.act = answers(3000)
+  const asked = ask()
+  await clock.advance(3500)
+  t.equal(await asked, 'a')
+  t.equal(a.queries.length, 1)
+  t.equal(a.probes.length, 0)
+  t.equal(b.queries.length, 0)
+})
+
+t.test('a reply that settles nothing is returned: what a query met must not open a session elsewhere', async (t) => {
+  const { clock, upstreams, ask } = scene('a', 'b')
+  const [a, b] = upstreams
+  if (a === undefined || b === undefined) throw new Error('two')
+  a.act = answers(10, reply({ rcode: 2 }))
+  for (let i = 0; i < 8; i++) {
+    const asked = ask()
+    await clock.advance(20)
+    t.equal(await asked, 'a')
+  }
+  t.equal(b.queries.length, 0)
+  const next = ask()
+  await clock.advance(500)
+  t.equal(await next, 'b', 'eight in a row, and it is sick')
+})
+
+t.test('the network failed it: the next one is asked; the first again once its backoff is over, by a real query', async (t) => {
+  const { clock, upstreams, ask } = scene('a', 'b')
+  const [a, b] = upstreams
+  if (a === undefined || b === undefined) throw new Error('two')
+  a.act = fails('connection-lost')
+  b.act = answers(10)
+  const first = ask()
+  await clock.advance(100)
+  t.equal(await first, 'b')
+  const second = ask()
+  await clock.advance(100)
+  t.equal(await second, 'b')
+  t.equal(a.queries.length, 1, 'backing off')
+  await clock.advance(60_000)
+  t.equal(a.queries.length + a.probes.length, 1, 'no probe')
+  t.equal(b.queries.length, 2)
+})
+
+t.test('a full queue of ours is no reason to ask elsewhere', async (t) => {
+  const { clock, upstreams, ask } = scene('a', 'b')
+  const [a, b] = upstreams
+  if (a === undefined || b === undefined) throw new Error('two')
+  a.act = fails('overloaded')
+  const asked = ask()
+  await clock.advance(100)
+  t.equal(await asked, 'overloaded')
+  t.equal(b.queries.length, 0)
+})
