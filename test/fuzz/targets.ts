@@ -1,0 +1,38 @@
+import type { Target } from './target.ts'
+
+/** A target to be loaded, and the paths below src/ that its coverage is counted in: known before any of them is loaded. */
+export interface TargetEntry {
+  readonly parts: readonly string[]
+  readonly load: () => Promise<Target>
+}
+
+/** Every target by name. */
+export const TARGETS: Readonly<Record<string, TargetEntry>> = {
+  query: {
+    parts: ['dns/query-scan', 'dns/message', 'dns/reply', 'dns/records', 'dns/name', 'cache/key', 'responder'],
+    load: async () => (await import('./targets/query.ts')).queryTarget,
+  },
+  name: { parts: ['dns/name'], load: async () => (await import('./targets/name.ts')).nameTarget },
+  opt: { parts: ['dns/edns', 'dns/query-scan', 'dns/records'], load: async () => (await import('./targets/opt.ts')).optTarget },
+  reply: {
+    parts: ['dns/re', 'dns/ttl', 'dns/name', 'dns/edns', 'dns/message', 'dns/people', 'dns/rdata-text', 'dns/printable', 'dns/svc-params'],
+    load: async () => (await import('./targets/reply.ts')).replyTarget,
+  },
+  dot: {
+    parts: ['dns/framing', 'link/dot', 'link/carrier', 'dns/message', 'dns/edns', 'dns/records'],
+    load: async () => (await import('./targets/dot.ts')).dotTarget,
+  },
+  h2: {
+    parts: ['link/h2/', 'link/doh-message', 'link/carrier', 'dns/message'],
+    load: async () => (await import('./targets/h2.ts')).h2Target,
+  },
+  config: { parts: ['config/'], load: async () => (await import('./targets/config.ts')).configTarget },
+  saved: {
+    parts: ['cache/saved-records', 'retention/saved-cache', 'retention/down-time'],
+    load: async () => (await import('./targets/saved.ts')).savedTarget,
+  },
+  status: {
+    parts: ['posture/reader', 'posture/document', 'commands/status-screen'],
+    load: async () => (await import('./targets/status.ts')).statusTarget,
+  },
+}

@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createMemory } from '../../src/cache/memory.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Event } from '../../src/events.ts'
+import { tlsSessions } from '../../src/link/sessions.ts'
+import { createMonitor } from '../../src/posture/monitor.ts'
+import type { Resolve } from '../../src/resolve.ts'
+import { newTally, pipeline } from '../../src/resolver.ts'
+import { createResponder } from '../../src/responder.ts'
+import { keepVigil, type Vigil } from '../../src/system/vigil.ts'
+import { trustedResolvers } from '../../src/trusted-resolvers.ts'
+import { FakeClock, seededRandom } from '../support/fake-clock.ts'
+import { dice } from './dice.ts'
+import { memoryNetwork, type Peer } from './network.ts'
+import { answerOf } from './zone.ts'
+
+/** The daemon's rooms, joined as the daemon joins them, on a clock, a random source and a network that are all of one seed. No socket, no file. */
+export async function createWorld(seed: number, rttsMs: readonly number[], config: Readonly<Record<string, unknown>> = {}) {
+  const clock = new FakeClock()
+  const random = seededRandom(seed)
+  const peers: Peer[] = rttsMs.map((rttMs, i) => ({
+    ...{ address: `192.0.2.${i + 1}`, rttMs, mood: 'well', dials: [] },
+    answer: (query) => answerOf(query, clock.nowMs()),
+  }))
+  const network = memoryNetwork(peers, clock, dice(seed, 7))
+  const loaded = await loadedFor(peers, config)
+  const counts = { hits: 0, misses: 0 }
+  const tally = newTally()
+  const { timeoutMs } = loaded.config
+  const live: { resolve: Resolve; timeoutMs: number; prefetch: boolean } = {
+    resolve: () => Promise.reject(new Error('not yet')),
+    timeoutMs,
+    prefetch: true,
+  }
+  const { maxBytes, staleMaxS } = loaded.config.cache
+  const memory = createMemory({ clock, random, maxBytes, staleMaxS, current: () => live, renewed: () => tally.renewed++ })
+  let document = ''
+  let writes = 0
+  const monitor = createMonitor({
+    setup: {
+      usageProfile: 'strict',
+      queryBlock: 128,
+      resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
+    },
+    writer: { version: 'simulated', pid: 1, heartbeatS: loaded.config.heartbeatS },
+    clock,
+    file: {
+      replace(text) {
+        document = text
+        writes++
+        return true
+      },
+      withdraw() {
+        document = ''
+      },
+    },
+    facts: () => ({
+      cache: { entries: memory.cache.entries, bytes: memory.cache.bytes, maxBytes, ...counts },
+      shaping: { ...loaded.config.shaping, inForce: 'yes' },
+    }),
+  })
+  const faults: string[] = []
+  const emit = (event: Event) => {
+    if (event.type === 'fault') faults.push(event.where)
+    monitor.emit(event)
+  }
+  let vigil: Vigil | undefined
+  let place = 'home'
+  const around = { clock, random, emit, sessions: tlsSessions(clock), notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
+  const trusted = trustedResolvers(loaded, { ...around, handshake: network.handshake })
+  live.resolve = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, tally })
+  const responder = createResponder({ ...memory, clock, emit, counts, current: () => live })
+  vigil = keepVigil({
+    clock,
+    emit,
+    read: () => ({ text: place, online: network.up }),
+    listen: () => ({ close() {} }),
+    disturbed(what, online) {
+      if (what === 'network') memory.newNetwork()
+      trusted.react(what, online)
+    },
+  })
+  emit({ type: 'service.started' })
+  monitor.start()
+  return {
+    ...{ clock, peers, network, responder, counts, tally, memory, timeoutMs, faults },
+    status: () => JSON.parse(document) as { readonly state: string },
+    writes: () => writes,
+    /** Another network: what was connected is cut off, as behind another router. */
+    roam(to: string) {
+      place = to
+      network.forgetConnections()
+    },
+    async stop() {
+      vigil?.stop()
+      const closed = trusted.close()
+      await clock.advance(timeoutMs + 1000)
+      await closed
+      monitor.stop()
+    },
+  }
+}
+
+export type World = Awaited<ReturnType<typeof createWorld>>
+
+/** Read as the daemon reads it: the checks and defaults are part of what is simulated. */
+async function loadedFor(peers: readonly Peer[], config: Readonly<Record<string, unknown>>) {
+  const directory = mkdtempSync(join(tmpdir(), 'enigm-sim-'))
+  const write = (name: string, value: unknown) => writeFileSync(join(directory, name), JSON.stringify(value), { mode: 0o600 })
+  const resolvers = peers.map(({ address }, i) => ({
+    ...{ id: `r${i}`, authenticationDomainName: `r${i}.example`, addresses: [address] },
+    transports: { dot: { port: 853 } },
+  }))
+  write('resolvers.json', { version: 1, resolvers })
+  write('config.json', { resolvers: 'resolvers.json', transports: ['dot'], listen: ['127.0.0.1:0'], statusFile: 'status.json', ...config })
+  try {
+    return await loadConfig(join(directory, 'config.json'))
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
