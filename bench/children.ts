@@ -3,8 +3,17 @@ import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
-/** The core of the server under test, and the one of whoever loads it: dnsperf, the upstream, this process. */
-export const CORE = { server: 0, load: 1 } as const
+const cores = availableParallelism()
+
+/**
+ * Where things run: the server under test on one core, whoever loads it (dnsperf, the upstream, this process) on another. `servers` and `loads` are for a server
+ * with two threads: with fewer than four cores one of its threads shares a core with the load.
+ */
+export const CORE =
+  cores >= 4 ? { server: '0', load: '1', servers: '0,2', loads: '1,3' } : { server: '0', load: '1', servers: '0,1', loads: '1' }
+
+/** Whether two threads of a server and their load have cores of their own. */
+export const hasCoresForTwo = cores >= 4
 
 const running = new Set<ChildProcess>()
 const places: string[] = []
@@ -40,22 +49,22 @@ function isExecutable(path: string): boolean {
   }
 }
 
-const taskset = availableParallelism() > 1 ? pathOf('taskset') : undefined
+const taskset = cores > 1 ? pathOf('taskset') : undefined
 
 /** Whether servers and load stand on cores of their own. */
 export const isPinned = taskset !== undefined
 
 /** Moves this process, and so what it starts by `start` without a core, to the core of the load. */
 export function pinSelf(): void {
-  if (taskset !== undefined) execFileSync(taskset, ['-a', '-cp', String(CORE.load), String(process.pid)], { stdio: 'ignore' })
+  if (taskset !== undefined) execFileSync(taskset, ['-a', '-cp', CORE.load, String(process.pid)], { stdio: 'ignore' })
 }
 
-/** Starts a program on a core; taskset replaces itself by it, so the child's pid is the program's. */
-export function start(core: number, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+/** Starts a program on `on`, a list of cores; taskset replaces itself by it, so the child's pid is the program's. */
+export function start(on: string, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
   const child =
     taskset === undefined
       ? spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
-      : spawn(taskset, ['-c', String(core), command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options })
+      : spawn(taskset, ['-c', on, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options })
   running.add(child)
   child.once('exit', () => running.delete(child))
   return child
@@ -69,10 +78,10 @@ export async function end(child: ChildProcess): Promise<void> {
   await gone
 }
 
-/** Runs a program on the core of the load to its end; its standard output. Rejects, with what it complained about, when it fails. */
-export function output(command: string, args: readonly string[]): Promise<string> {
+/** Runs a program to its end, on the core of the load unless told; its standard output. Rejects, with what it complained about, when it fails. */
+export function output(command: string, args: readonly string[], on = CORE.load): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = start(CORE.load, command, args)
+    const child = start(on, command, args)
     let out = ''
     let complaint = ''
     child.stdout?.on('data', (chunk: Buffer) => {

@@ -1,4 +1,4 @@
-import { output, pathOf } from '../children.ts'
+import { CORE, output, pathOf } from '../children.ts'
 
 /** A load: what is asked, how many are in flight, for how long. */
 export interface Load {
@@ -8,7 +8,9 @@ export interface Load {
   readonly seconds: number
   /** Sockets; default 32, or as many as are in flight. */
   readonly clients?: number
-  readonly mode?: 'udp' | 'tcp'
+  readonly mode?: 'udp' | 'tcp' | 'dot'
+  /** With as many threads, on the cores that are for them. */
+  readonly threads?: number
   /** Through the file once at most. */
   readonly once?: boolean
 }
@@ -29,21 +31,28 @@ export const hasDnsperf = () => pathOf('dnsperf') !== undefined
 
 /** Runs dnsperf, on the core of the load. A query unanswered for a second is lost. */
 export async function dnsperf(load: Load): Promise<Outcome> {
-  const args = ['-s', '127.0.0.1', '-p', String(load.port), '-d', load.file, '-q', String(load.inFlight), '-l', String(load.seconds)]
-  args.push('-c', String(load.clients ?? Math.min(32, load.inFlight)), '-m', load.mode ?? 'udp', '-t', '1', '-b', '4096')
+  const { inFlight, clients = Math.min(32, inFlight), mode = 'udp', threads = 1 } = load
+  const args = ['-s', '127.0.0.1', '-p', String(load.port), '-d', load.file, '-q', String(inFlight), '-l', String(load.seconds)]
+  args.push('-c', String(clients), '-T', String(threads), '-m', mode, '-t', '1', '-b', '4096')
   args.push('-O', 'suppress=timeouts,congestion,sendfailed,sockready', ...(load.once ? ['-n', '1'] : []))
-  return parse(await output(pathOf('dnsperf') ?? 'dnsperf', args))
+  return outcomeOf(await output(pathOf('dnsperf') ?? 'dnsperf', args, threads > 1 ? CORE.loads : CORE.load))
 }
 
-function parse(text: string): Outcome {
-  const number = (pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? 0)
+/** Reads what dnsperf prints. Throws where it is not that: a figure that is missing must not become a nought. */
+export function outcomeOf(text: string): Outcome {
+  const number = (pattern: RegExp) => {
+    const found = pattern.exec(text)?.[1]
+    if (found === undefined) throw new Error(`dnsperf printed something else: ${text.trim().slice(-300)}`)
+    return Number(found)
+  }
   const completed = number(/Queries completed:\s+(\d+)/)
   return {
     sent: number(/Queries sent:\s+(\d+)/),
     completed,
     lost: number(/Queries lost:\s+(\d+)/),
     queriesPerS: number(/Queries per second:\s+([\d.]+)/),
-    meanUs: number(/Average Latency \(s\):\s+([\d.]+)/) * 1e6,
-    failed: completed - number(/NOERROR (\d+)/),
+    meanUs: completed === 0 ? Number.NaN : number(/Average Latency \(s\):\s+([\d.]+)/) * 1e6,
+    // With no NOERROR at all there is no such word.
+    failed: completed - Number(/NOERROR (\d+)/.exec(text)?.[1] ?? 0),
   }
 }

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** A small repeatable source of randomness (mulberry32): the same seed makes the same run. */
@@ -44,6 +44,11 @@ export class Names {
       Uint32Array.from({ length: count }, (_, i) => i),
       (n) => `u${n}-${run}.bench.example A`,
     )
+  }
+
+  /** Removes a file that will not be used again: at the rates of these servers a round's is some ten MB. */
+  forget(path: string): void {
+    rmSync(path, { force: true })
   }
 
   #write(name: string, numbers: Uint32Array, line: (n: number) => string): string {

@@ -22,6 +22,11 @@ export function costOf(pid: number): Cost {
   return { cpuNs, wakeUps }
 }
 
+/** CPU of each thread of a process, by its path in /proc. */
+export function threadsNs(pid: number): ReadonlyMap<string, number> {
+  return new Map(tasks(pid).map((thread) => [thread, Number(read(`${thread}/schedstat`).split(' ')[0])]))
+}
+
 /** Resident memory of a process, MB. */
 export function rssMb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) / 1024

@@ -1,6 +1,6 @@
 /**
  * CPU per DoH request of the two HTTP/2 clients, against a server in another process that answers every POST from memory and does nothing else.
- * `node build/bench/micro/doh-client.js [requests in flight ...]`, after `npx tsc -p tsconfig.test.json`. Runs are interleaved; the median of five is printed.
+ * `npm run bench:micro -- doh [requests in flight ...]`. Runs are interleaved; the median of five is printed.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,6 +19,7 @@ import { H2Carrier } from '../../src/link/doh-h2.ts'
 import type { StrictEndpoint } from '../../src/link/endpoint.ts'
 import { leanH2Carrier } from '../../src/link/h2/connection.ts'
 import { tlsSessions } from '../../src/link/sessions.ts'
+import { median } from '../report/run.ts'
 
 const NAME = 'resolver.test'
 const ROUNDS = 5
@@ -60,7 +61,7 @@ async function measure(make: Make, endpoint: StrictEndpoint, inFlight: number, r
   const carrier = make(connection, endpoint, { clock, random: systemRandom, watcher })
   const name = nameFromText('www.example.com')
   const wire = Uint8Array.from([...name, 0, 1, 0, 1])
-  const query = withPaddedOpt(upstreamQuery({ wire, lower: wire, type: 1, class: 1 }, false), {
+  const query = withPaddedOpt(upstreamQuery({ lower: wire, type: 1, class: 1 }, false), {
     dnssecOk: false,
     block: 128,
     keepalive: false,
@@ -90,9 +91,8 @@ async function measure(make: Make, endpoint: StrictEndpoint, inFlight: number, r
   return (user + system) / requests
 }
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
-
-async function main(): Promise<void> {
+/** Measures both with each number of requests in flight, and prints a line for each. */
+export async function compareClients(depths: readonly number[]): Promise<void> {
   const authority = await createAuthority()
   const identity = await authority.issue({ name: NAME })
   const server = fork(fileURLToPath(import.meta.url), ['serve', identity.key, identity.cert])
@@ -102,7 +102,6 @@ async function main(): Promise<void> {
     ...{ resolver: 'bench', addresses: ['127.0.0.1'], authenticationDomainName: NAME, spkiPins: [], ca: authority.certificate },
     ...{ doh: { port, path: '/dns-query' }, usageProfile: 'strict' },
   }
-  const depths = process.argv.slice(2).map(Number)
   for (const inFlight of depths.length > 0 ? depths : [1, 10, 100, 800]) {
     const requests = inFlight === 1 ? REQUESTS / 10 : REQUESTS
     const found = new Map<string, number[]>(Object.keys(CLIENTS).map((client) => [client, []]))
@@ -115,5 +114,5 @@ async function main(): Promise<void> {
   server.kill()
 }
 
+// The server is this file in a process of its own.
 if (process.argv[2] === 'serve') serve(process.argv[3] ?? '', process.argv[4] ?? '')
-else await main()

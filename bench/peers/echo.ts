@@ -1,8 +1,11 @@
 import type { Peer } from './peer.ts'
 
+/** What it is called in a report. */
+export const ECHO = 'C echo'
+
 /** The echo in C, where it could be compiled to `program`: it answers whatever it is asked with the question. */
 export const echo = (program: string): Peer => ({
-  id: 'C echo',
+  id: ECHO,
   tool: program,
   via: ['do53'],
   caches: true,

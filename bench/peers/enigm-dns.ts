@@ -1,29 +1,28 @@
 import { join } from 'node:path'
 import { ROOT } from '../compiled.ts'
-import { type Peer, upstreamPort, type Via, type Wish } from './peer.ts'
+import { type Peer, upstreamPort, type Wish } from './peer.ts'
 
-interface Variant {
-  readonly id: string
-  readonly via: readonly Via[]
-  readonly caches: boolean
+/** The configuration that the targets are about: the defaults, but for the profile. */
+export const OURS = 'enigm-dns'
+
+interface Variant extends Pick<Peer, 'id' | 'via' | 'only'> {
   readonly config: Readonly<Record<string, unknown>>
 }
 
-/** The configurations of ours that are measured; the first is the one that the targets are about. */
 const VARIANTS: readonly Variant[] = [
-  { id: 'enigm-dns', via: ['dot', 'doh'], caches: true, config: { dohClient: 'lean' } },
-  { id: 'enigm-dns (dgram)', via: ['dot'], caches: true, config: { udp: 'dgram' } },
-  { id: 'enigm-dns (jitter)', via: ['dot'], caches: false, config: { shaping: { profile: 'jitter' } } },
-  { id: 'enigm-dns (node:http2)', via: ['doh'], caches: false, config: { dohClient: 'node' } },
+  { id: OURS, via: ['dot', 'doh'], config: {} },
+  { id: 'enigm-dns (dgram)', via: ['dot'], only: ['hits'], config: { udp: 'dgram' } },
+  { id: 'enigm-dns (jitter)', via: ['dot'], only: ['misses'], config: { shaping: { profile: 'jitter' } } },
+  { id: 'enigm-dns (lean)', via: ['doh'], only: ['misses', 'added'], config: { dohClient: 'lean' } },
+  { id: 'enigm-dns (2 workers)', via: ['dot'], only: ['workers'], config: { workers: 2 } },
 ]
 
-/** Ours, as built in dist/, in several configurations. `caches: false` keeps one out of the hit cases, where it would be the first one again. */
+/** Ours, as built in dist/, in several configurations; the first is `OURS`. */
 export function ours(version: string): readonly Peer[] {
-  return VARIANTS.map(({ id, via, caches, config }) => ({
-    id,
+  return VARIANTS.map(({ config, ...variant }) => ({
+    ...variant,
     tool: process.execPath,
-    via,
-    caches,
+    caches: true,
     tcp: true,
     role: 'ours',
     version,

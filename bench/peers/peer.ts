@@ -3,7 +3,10 @@ import type { Upstream } from '../upstream/upstream.ts'
 /** How a server reaches the upstream. */
 export type Via = 'do53' | 'dot' | 'doh'
 
-/** What a server under test is to be: a forwarder to `upstream` on 127.0.0.1:`port`, one thread, a cache of `cache` entries and no more than `cacheBytes`. */
+/** Cases that the same servers take part in. */
+export type Group = 'hits' | 'tcp' | 'misses' | 'added' | 'growth' | 'start' | 'workers'
+
+/** What a server under test is to be: a forwarder to `upstream` on 127.0.0.1:`port`, one thread, a cache of `entries` answers and no more than `cacheBytes`. */
 export interface Wish {
   readonly via: Via
   readonly port: number
@@ -33,6 +36,8 @@ export interface Peer {
   readonly tcp: boolean
   /** `ours`: what is measured; `peer`: what it is measured against; `floor`: what no server can be below. */
   readonly role: 'ours' | 'peer' | 'floor'
+  /** The groups of cases that it is in; unsaid: all that it is able to be in. */
+  readonly only?: readonly Group[]
   /** What makes it tell its version, and where in the answer it stands. */
   readonly version: { readonly args: readonly string[]; readonly pattern: RegExp } | string
   launch(wish: Wish): Launch

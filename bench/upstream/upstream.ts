@@ -4,6 +4,8 @@ import { createAuthority } from '../../src/demo/authority.ts'
 import { freePort } from '../../test/support/real/server-process.ts'
 import { CORE, newPlace, pathOf, start } from '../children.ts'
 import { compile } from '../compiled.ts'
+import { ask } from '../load/ask.ts'
+import { costOf } from '../load/process-cost.ts'
 
 /** What every server under test asks. */
 export interface Upstream {
@@ -16,6 +18,14 @@ export interface Upstream {
   readonly name: string
   readonly caFile: string
   readonly ca: string
+  /** CPU that it has used. */
+  cpuNs(): number
+}
+
+/** One that can be asked how much it was asked. */
+export interface CountingUpstream extends Upstream {
+  /** Queries that it has answered; undefined where it does not count them. */
+  asked(): Promise<number | undefined>
 }
 
 /** The A record of every name below bench.example. */
@@ -23,7 +33,7 @@ export const ADDRESS = '192.0.2.53'
 const NAME = 'resolver.bench.example'
 
 /** Starts it on the core of the load, and waits until it listens. */
-export async function startUpstream(): Promise<Upstream> {
+export async function startUpstream(): Promise<CountingUpstream> {
   const dir = newPlace('upstream')
   const authority = await createAuthority()
   const identity = await authority.issue({ name: NAME, alsoNames: ['127.0.0.1'] })
@@ -40,14 +50,22 @@ export async function startUpstream(): Promise<Upstream> {
   const program = compile(dir, 'upstream/answer.c', ['ssl', 'crypto'])
   if (program !== undefined) {
     const ports = [upstream.dnsPort, upstream.dotPort, upstream.dohPort].map(String)
-    await listening(start(CORE.load, program, [...ports, join(dir, 'cert.pem'), join(dir, 'key.pem')]), /ready/)
-    return { kind: 'answer.c', ...upstream }
+    const child = start(CORE.load, program, [...ports, join(dir, 'cert.pem'), join(dir, 'key.pem')])
+    await listening(child, /ready/)
+    return { kind: 'answer.c', ...upstream, cpuNs: () => costOf(child.pid ?? 0).cpuNs, asked: () => counted(upstream.dnsPort) }
   }
   const unbound = pathOf('unbound')
   if (unbound === undefined) throw new Error('no upstream: a C compiler with OpenSSL headers (libssl-dev) is needed, or unbound')
   writeFileSync(join(dir, 'unbound.conf'), unboundConfig(dir, upstream))
-  await listening(start(CORE.load, unbound, ['-d', '-c', join(dir, 'unbound.conf')]), /start of service/)
-  return { kind: 'unbound', ...upstream }
+  const child = start(CORE.load, unbound, ['-d', '-c', join(dir, 'unbound.conf')])
+  await listening(child, /start of service/)
+  return { kind: 'unbound', ...upstream, cpuNs: () => costOf(child.pid ?? 0).cpuNs, asked: async () => undefined }
+}
+
+/** The count, which answer.c gives as an address. */
+async function counted(port: number): Promise<number | undefined> {
+  const [address] = (await ask(port, 'asked.bench.example', 5000))?.addresses ?? []
+  return address?.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
 }
 
 function listening(child: ReturnType<typeof start>, sign: RegExp): Promise<void> {

@@ -1,0 +1,172 @@
+import { AnswerCache } from '../../src/cache/answer-cache.ts'
+import { keyOfScan } from '../../src/cache/key.ts'
+import { withPaddedOpt } from '../../src/dns/edns.ts'
+import { FrameReader, framed } from '../../src/dns/framing.ts'
+import { nameFromText } from '../../src/dns/name.ts'
+import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
+import { writeReply } from '../../src/dns/reply.ts'
+import { H2FrameReader } from '../../src/link/h2/frame-reader.ts'
+import { seeded } from '../load/names.ts'
+
+/** An inner loop: `run` does `count` of its operations and returns something that depends on each, so that none can be left out. */
+export interface Loop {
+  readonly name: string
+  readonly what: string
+  run(count: number): number
+}
+
+const NAMES = 10_000
+const ADDRESSES = 4
+const FRAMES = 64
+/** What RFC 8467 has a reply padded to. */
+const REPLY_OCTETS = 468
+
+/** Every inner loop, over the same `NAMES` queries in a random order. Throws where one of them does not do what it is to be measured at. */
+export function loops(seed: number): readonly Loop[] {
+  const queries = shuffled(seed, NAMES).map((n) => queryFor(`n${n}.bench.example`))
+  const scan = newScan()
+  const cache = new AnswerCache(64 * 2 ** 20)
+  const keys = queries.map((packet) => keyOf(packet, scan))
+  const [anyKey = ''] = keys
+  queries.forEach((packet, i) => void cache.put(keys[i] ?? '', answerTo(packet), cache.epoch, 0))
+  if (cache.get(anyKey, 1) === undefined) throw new Error('the cache does not hold what it was given')
+  return [
+    scanning(queries),
+    keying(queries),
+    lookup(cache, keys),
+    patch(cache, anyKey, queries[0] ?? new Uint8Array(0)),
+    pad(queries),
+    ...frames(),
+  ]
+}
+
+function scanning(queries: readonly Uint8Array[]): Loop {
+  const scan = newScan()
+  const run = (count: number) =>
+    each(count, queries, (packet) => (scanQuery(packet, 0, packet.length, scan) === VERDICT.ok ? scan.questionEnd : 0))
+  return { name: 'scan', what: 'a query read in place', run }
+}
+
+function keying(queries: readonly Uint8Array[]): Loop {
+  const scan = newScan()
+  const scanned = queries.map((packet) => {
+    scanQuery(packet, 0, packet.length, scan)
+    return { packet, scan: { ...scan } }
+  })
+  return {
+    name: 'key',
+    what: 'the cache key of a query',
+    run: (count) => each(count, scanned, (one) => keyOfScan(one.packet, one.scan, 0).length),
+  }
+}
+
+function lookup(cache: AnswerCache, keys: readonly string[]): Loop {
+  return {
+    name: 'lookup',
+    what: `an entry of ${NAMES}, by key`,
+    run: (count) => each(count, keys, (key) => cache.get(key, 1)?.length ?? 0),
+  }
+}
+
+function patch(cache: AnswerCache, key: string, packet: Uint8Array): Loop {
+  const out = Buffer.alloc(1232)
+  const scan = newScan()
+  scanQuery(packet, 0, packet.length, scan)
+  const entry = cache.get(key, 1)
+  if (entry === undefined || entry.ttlCount !== ADDRESSES) throw new Error('an entry without its TTLs')
+  const run = (count: number) => {
+    let sum = 0
+    // Another age each time, and so another TTL to write.
+    for (let i = 0; i < count; i++) sum += writeReply(out, 0, out.length, entry, packet, scan, 1 + (i & 1023), undefined)
+    return sum
+  }
+  return { name: 'patch', what: `a reply from an entry: ID, question, ${ADDRESSES} TTLs, OPT`, run }
+}
+
+function pad(queries: readonly Uint8Array[]): Loop {
+  const bare = queries.map((packet) => {
+    const message = new Uint8Array(packet.subarray(0, packet.length - 11))
+    message[11] = 0
+    return message
+  })
+  const options = { dnssecOk: false, block: 128, keepalive: true }
+  if (withPaddedOpt(bare[0] ?? new Uint8Array(12), options).length !== 128) throw new Error('a query that is not padded to 128 octets')
+  return {
+    name: 'pad',
+    what: 'a query with its OPT, padded to 128',
+    run: (count) => each(count, bare, (m) => withPaddedOpt(m, options).length),
+  }
+}
+
+/** DoT and HTTP/2: the octets of `FRAMES` replies in chunks as TLS hands them on, 16 KiB, so that some frames span two. */
+function frames(): readonly Loop[] {
+  const message = new Uint8Array(REPLY_OCTETS)
+  const dot = chunks(Buffer.concat(Array.from({ length: FRAMES }, () => framed(message))))
+  const head = Uint8Array.of(REPLY_OCTETS >> 16, (REPLY_OCTETS >> 8) & 255, REPLY_OCTETS & 255, 0, 1, 0, 0, 0, 1)
+  const h2 = chunks(Buffer.concat(Array.from({ length: FRAMES }, () => Buffer.concat([head, message]))))
+  return [
+    { name: 'frame', what: 'a reply cut from a DoT stream', run: (count) => cutDot(dot, count) },
+    { name: 'frame-h2', what: 'a DATA frame cut from an HTTP/2 stream', run: (count) => cutH2(h2, count) },
+  ]
+}
+
+function cutDot(stream: readonly Uint8Array[], count: number): number {
+  const reader = new FrameReader()
+  let octets = 0
+  const onFrame = (frame: Uint8Array) => {
+    octets += frame.length
+  }
+  for (let done = 0; done < count; done += FRAMES) for (const chunk of stream) reader.push(chunk, onFrame)
+  return octets
+}
+
+function cutH2(stream: readonly Uint8Array[], count: number): number {
+  let octets = 0
+  const reader = new H2FrameReader((_type, _flags, _stream, _octets, start, end) => {
+    octets += end - start
+    return 0
+  })
+  for (let done = 0; done < count; done += FRAMES) for (const chunk of stream) reader.push(chunk)
+  return octets
+}
+
+function each<T>(count: number, items: readonly T[], work: (item: T) => number): number {
+  let sum = 0
+  for (let done = 0; done < count; done += items.length) for (const item of items) sum += work(item)
+  return sum
+}
+
+function chunks(stream: Uint8Array): readonly Uint8Array[] {
+  return Array.from({ length: Math.ceil(stream.length / 16384) }, (_, i) => stream.slice(i * 16384, (i + 1) * 16384))
+}
+
+function keyOf(packet: Uint8Array, scan: ReturnType<typeof newScan>): string {
+  if (scanQuery(packet, 0, packet.length, scan) !== VERDICT.ok) throw new Error('a query that is refused')
+  return keyOfScan(packet, scan, 0)
+}
+
+/** A query for A with RD, and an OPT of 1232 octets. */
+function queryFor(name: string): Uint8Array {
+  return Buffer.concat([
+    Buffer.from('2a2a01000001000000000001', 'hex'),
+    nameFromText(name),
+    Buffer.of(0, 1, 0, 1),
+    Buffer.of(0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, 0, 0, 0, 0),
+  ])
+}
+
+/** Its answer, without an OPT: `ADDRESSES` A records for an hour. */
+function answerTo(packet: Uint8Array) {
+  const question = packet.subarray(12, packet.length - 11)
+  const record = Buffer.from('c00c0001000100000e100004c0000235', 'hex')
+  const head = Buffer.from(`2a2a8180000100${ADDRESSES.toString(16).padStart(2, '0')}00000000`, 'hex')
+  const wire = Buffer.concat([head, question, ...Array.from({ length: ADDRESSES }, () => record)])
+  return { wire, rcode: 0, storeS: 3600, from: 'cache' } as const
+}
+
+function shuffled(seed: number, count: number): readonly number[] {
+  const random = seeded(seed)
+  return Array.from({ length: count }, (_, n) => ({ n, at: random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ n }) => n)
+}

@@ -1,0 +1,157 @@
+import { setPriority } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { best } from '../adversary/closed-world.ts'
+import { startCrew } from '../adversary/crew.ts'
+import { cleanUpOnExit } from '../children.ts'
+import { ROOT } from '../compiled.ts'
+import { thisMachine } from '../machine.ts'
+import { chance } from './chance.ts'
+import { gates } from './gates.ts'
+import { type Entry, LINE_UP } from './line-up.ts'
+import { closedWorld, compared, measure, onTraces, type Row } from './measure.ts'
+import { KNOBS } from './pages.ts'
+import { markdown } from './report.ts'
+import type { Results } from './results.ts'
+import { FULL, QUICK } from './scale.ts'
+import { openStore, readResults, type Store, writeResults } from './store.ts'
+import { sweep } from './sweep.ts'
+import { readTraces } from './traces.ts'
+import { onTheWire, timingOnTheWire } from './wire/on-the-wire.ts'
+
+const HELP = `npm run bench:observer -- [options]
+What an observer of the link learns from size, direction and time of its records, and what each profile costs. Runs offline; nothing leaves loopback.
+  --quick           fewer pages, one to three minutes; says so, and its intervals are wide
+  --parts LIST      of rows,many,wire,timing,sweep (default: all but sweep; with --quick: rows): a hundred sites, five hundred, the wire, real cells against covers on it, other schedules
+  --only IDS        these rows only: ${LINE_UP.map(({ id }) => id).join(',')};
+                    on the wire: off,jitter,lite,balanced,always-on,stubby,unbound
+  --seed TEXT       another draw of everything (default: 1); the same seed gives the same figures, but for the wire
+  --traces FILE     recorded page loads in place of synthetic ones (docs/observer-bench.md has the format); A1 to A4
+  --out DIR         where observer.json, .md and .svg go (default: bench/results; --quick and --traces print instead). With --parts or --only new rows join those there
+  --render          write the report anew from observer.json`
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    parts: { type: 'string' },
+    only: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    traces: { type: 'string' },
+    out: { type: 'string' },
+    render: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  },
+})
+const PARTS = ['rows', 'many', 'wire', 'timing', 'sweep']
+const say = (text: string) => console.error(text)
+const prints = flags.out === undefined && (flags.quick || flags.traces !== undefined)
+const out = prints ? undefined : resolve(flags.out ?? join(ROOT, 'bench', 'results'))
+const parts = (flags.parts ?? (flags.quick || flags.traces !== undefined ? 'rows' : 'rows,many,wire,timing')).split(',')
+const only = flags.only?.split(',')
+const unknown = [
+  ...parts.filter((part) => !PARTS.includes(part)),
+  ...(parts.includes('wire') || parts.includes('timing') ? [] : (only ?? [])).filter((id) => !LINE_UP.some((entry) => entry.id === id)),
+]
+
+if (flags.help) console.log(HELP)
+else if (unknown.length > 0) {
+  say(`unknown: ${unknown.join(', ')}\n${HELP}`)
+  process.exitCode = 2
+} else if (flags.render) render()
+else await run()
+
+function render(): void {
+  const results = out === undefined ? undefined : readResults(out)
+  if (out === undefined || results === undefined) throw new Error('there are no results to render')
+  writeResults(out, { ...results, gates: gates(results) })
+}
+
+async function run(): Promise<void> {
+  cleanUpOnExit()
+  prioritise()
+  const startedMs = performance.now()
+  const traces = flags.traces === undefined ? undefined : readTraces(flags.traces)
+  const left = traces?.leftOut === 0 ? '' : `, ${traces?.leftOut} more had too few`
+  const store = openStore(
+    out,
+    nothing(traces && `${traces.source}: ${traces.sites} sites, ${traces.each} visits each${left}`),
+    (flags.parts ?? flags.only) !== undefined,
+  )
+  const crew = startCrew()
+  const root = chance(flags.seed)
+  const scale = flags.quick ? QUICK : FULL
+  const { many } = scale
+  const entries = LINE_UP.filter(({ id, skipped }) => (only === undefined ? !(flags.quick && skipped) : only.includes(id)))
+  try {
+    if (traces !== undefined) await inTurn(store, 'rows', entries, (entry) => onTraces(entry, traces, scale.trees, crew, root))
+    else if (parts.includes('rows')) {
+      await inTurn(store, 'rows', entries, (entry) => (entry.deep ? measure : compared)(entry, scale, crew, root))
+    }
+    if (parts.includes('wire')) await onTheWire(only ?? [], crew, flags.seed, say, store.wire)
+    if (parts.includes('timing')) await timingOnTheWire(only ?? [], crew, flags.seed, say, store.timing)
+    const wide = entries.filter((entry) => entry.wide)
+    if (parts.includes('many') && many !== undefined) await inTurn(store, 'many', wide, (entry) => closedWorld(entry, many, crew, root))
+    if (parts.includes('sweep')) await sweep(crew, root, say, (row) => store.row('sweep', row))
+  } finally {
+    await crew.close()
+  }
+  store.took(Math.round((performance.now() - startedMs) / 1000))
+  tell(store.results)
+}
+
+/** Heavy work stands back; on the wire time is what is measured, so that it goes first where that is allowed (it uses half a core). */
+function prioritise(): void {
+  const onWire = parts.includes('wire') || parts.includes('timing')
+  if (!onWire) {
+    setPriority(15)
+    return
+  }
+  try {
+    setPriority(-10)
+  } catch {
+    say('not allowed to go before others: on a busy machine the figures from the wire are noisy')
+  }
+}
+
+function nothing(pages = 'synthetic'): Results {
+  return {
+    schema: 'enigm-dns/observer-bench/1',
+    date: new Date().toISOString(),
+    seconds: 0,
+    seed: flags.seed,
+    scale: flags.quick ? QUICK : FULL,
+    knobs: KNOBS,
+    machine: thisMachine(),
+    pages,
+    rows: [],
+    many: [],
+    sweep: [],
+    wire: [],
+    timing: [],
+    gates: [],
+  }
+}
+
+async function inTurn(
+  store: Store,
+  kind: 'rows' | 'many',
+  entries: readonly Entry[],
+  measureOne: (entry: Entry) => Promise<Row>,
+): Promise<void> {
+  for (const entry of entries) {
+    const beganMs = performance.now()
+    const row = await measureOne(entry)
+    store.row(kind, row)
+    const top = best(row.world)
+    const took = ((performance.now() - beganMs) / 1000).toFixed(0)
+    const cells = row.cost.cellsPerQuery.toFixed(1)
+    say(`${row.sites} sites, ${entry.id}: ${(top.value * 100).toFixed(1)} % (${top.attacker}), ${cells} cells a query, ${took} s`)
+  }
+}
+
+function tell(results: Results): void {
+  if (out === undefined) console.log(markdown(results))
+  const failed = results.gates.filter(({ verdict }) => verdict === 'fail')
+  say(failed.length === 0 ? 'every gate that could be told holds' : `${failed.length} gates do not hold:`)
+  for (const { what, wanted, reached } of failed) say(`  ${what}: ${reached} (wanted ${wanted})`)
+}

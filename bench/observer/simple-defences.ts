@@ -1,0 +1,78 @@
+import type { Chance } from './chance.ts'
+import { type Defended, QUERY_BODY, REPLY_BODY, Recorder } from './observed.ts'
+import type { Visit } from './pages.ts'
+import type { ResolverModel } from './resolver-model.ts'
+
+/** Puts a visit on the wire in virtual time, from 0 on. `untilMs`: how long to look at what never ends by itself. */
+export type Defence = (visit: Visit, chance: Chance, resolver: ResolverModel, untilMs?: number) => Defended
+
+/** Every query is sent when `sendMs` says; sizes are equal unless `sized`. */
+function eachSent(sendMs: (atMs: number, chance: Chance) => number, sized = false): Defence {
+  return (visit, chance, resolver) => {
+    const recorder = new Recorder()
+    const waitsMs = new Float64Array(visit.atMs.length)
+    visit.atMs.forEach((atMs, i) => {
+      const sentMs = sendMs(atMs, chance)
+      waitsMs[i] = sentMs - atMs
+      recorder.add(sentMs, sized ? (visit.queryOctets[i] ?? 0) : QUERY_BODY)
+      recorder.add(sentMs + resolver.real(visit, i, chance), -(sized ? (visit.replyOctets[i] ?? 0) : REPLY_BODY))
+    })
+    return { seen: recorder.seen(), cells: visit.atMs.length, queries: visit.atMs.length, waitsMs }
+  }
+}
+
+/** Sent as it comes, no padding. */
+export const bare: Defence = eachSent((atMs) => atMs, true)
+
+/** Sent as it comes, all sizes equal. */
+export const padded: Defence = eachSent((atMs) => atMs)
+
+/** Each query held back on its own for a uniform time. */
+export const jittered = (mostMs: number): Defence => eachSent((atMs, chance) => atMs + chance.between(0, mostMs))
+
+/** What came in `everyMs` leaves together. */
+export const batched =
+  (everyMs: number): Defence =>
+  (visit, chance, resolver) => {
+    const phase = chance.between(0, everyMs)
+    return eachSent((atMs) => Math.ceil((atMs - phase) / everyMs) * everyMs + phase)(visit, chance, resolver)
+  }
+
+const COVERED_MS = 50_000
+
+/** Real queries as they come, and covers at the times of a Poisson process beside them, for 50 s or as long as the page lasts. */
+export const additive =
+  (perSecond: number): Defence =>
+  (visit, chance, resolver, untilMs = COVERED_MS) => {
+    const recorder = new Recorder()
+    const send = (atMs: number, answerMs: number) => {
+      recorder.add(atMs, QUERY_BODY)
+      recorder.add(atMs + answerMs, -REPLY_BODY)
+    }
+    visit.atMs.forEach((atMs, i) => {
+      send(atMs, resolver.real(visit, i, chance))
+    })
+    const endMs = Math.max(untilMs, visit.atMs.at(-1) ?? 0)
+    let covers = 0
+    for (let at = chance.exponential(1000 / perSecond); at < endMs; at += chance.exponential(1000 / perSecond)) {
+      send(at, resolver.cover(chance))
+      covers++
+    }
+    const queries = visit.atMs.length
+    return { seen: recorder.seen(), cells: queries + covers, queries, waitsMs: new Float64Array(queries) }
+  }
+
+/** Every query takes one of `paths` at random, and the observer sits on one of them. Delay and cost are those of all of them. */
+export const oneOf =
+  (paths: number): Defence =>
+  (visit, chance, resolver) => {
+    const recorder = new Recorder()
+    visit.atMs.forEach((atMs, i) => {
+      const answerMs = resolver.real(visit, i, chance)
+      if (!chance.hit(1 / paths)) return
+      recorder.add(atMs, QUERY_BODY)
+      recorder.add(atMs + answerMs, -REPLY_BODY)
+    })
+    const queries = visit.atMs.length
+    return { seen: recorder.seen(), cells: queries, queries, waitsMs: new Float64Array(queries) }
+  }

@@ -1,0 +1,139 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Authority, createAuthority } from '../../src/demo/authority.ts'
+import { seeded } from '../../test/support/faults/seeded.ts'
+import { startFaultServer } from '../../test/support/faults/server.ts'
+import { freePort } from '../../test/support/real/server-process.ts'
+import { askerAt, quantile } from '../chaos/asker.ts'
+import { CORE, cleanUpOnExit, end, newPlace, pathOf, start } from '../children.ts'
+import { ROOT } from '../compiled.ts'
+import { thisMachine } from '../machine.ts'
+import { CASES, type Case, type Plan, type Subject } from './cases.ts'
+import { STUBS, type Stub } from './stubs.ts'
+
+const USAGE = `npm run bench:recovery -- [--deaths 30] [--outage 60] [--rtt 20] [--only CASE,...] [--stubs ID,...]
+
+From a fault to the first right answer: enigm-dns, unbound, stubby and dnsdist before the same fault server (DoT), each with its own settings' defaults. A client asks a new name
+every 50 ms from the fault (or its end) on. Prints a Markdown table; writes bench/results/recovery.json and recovery.md.`
+
+const { values: o } = parseArgs({
+  options: {
+    deaths: { type: 'string', default: '30' },
+    outage: { type: 'string', default: '60' },
+    rtt: { type: 'string', default: '20' },
+    only: { type: 'string' },
+    stubs: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+})
+interface Result {
+  readonly id: string
+  readonly title: string
+  readonly resolvers: number
+  readonly timesMs: Readonly<Record<string, readonly number[]>>
+}
+
+const plan: Plan = { deaths: Number(o.deaths), awayMs: 5000, outageMs: Number(o.outage) * 1000, giveUpMs: 60_000 }
+const RTT_MS = Number(o.rtt)
+
+if (o.help) console.log(USAGE)
+else await run()
+
+async function run(): Promise<void> {
+  cleanUpOnExit()
+  const machine = thisMachine()
+  const authority = await createAuthority()
+  const wanted = o.stubs?.split(',')
+  const stubs = STUBS.filter(({ id, tool }) => (wanted?.includes(id) ?? true) && (isAbsolute(tool) || pathOf(tool) !== undefined))
+  const absent = STUBS.filter(({ tool }) => !isAbsolute(tool) && pathOf(tool) === undefined).map(({ id }) => id)
+  const cases = CASES.filter(({ id }) => o.only?.split(',').includes(id) ?? true)
+  const times = new Map<Case, Map<string, readonly number[]>>()
+  for (const one of cases) {
+    const of = new Map<string, readonly number[]>()
+    times.set(one, of)
+    const measure = async (stub: Stub) => {
+      of.set(stub.id, await timesOf(stub, one, authority))
+      console.error(
+        `${one.id} ${stub.id}: ${of
+          .get(stub.id)
+          ?.map((ms) => ms.toFixed(0))
+          .join(' ')}`,
+      )
+    }
+    if (one.together) await Promise.all(stubs.map(measure))
+    else for (const stub of stubs) await measure(stub)
+  }
+  const dir = join(ROOT, 'bench', 'results')
+  const results = merged(join(dir, 'recovery.json'), times)
+  const table = tableOf(stubs, results)
+  const foot = [
+    `First right answer after the fault (or after its end), RTT ${RTT_MS} ms, a client that asks a new name every 50 ms. ${plan.deaths} deaths; the restart is ${plan.awayMs / 1000} s away, twice; the outage ${plan.outageMs / 1000} s with 5 questions a second.`,
+    `${stubs.map((stub) => `${stub.id} ${versionOf(stub)}`).join(', ')}. ${machine.cpu}, ${machine.cores} cores, load before ${machine.loadBefore.toFixed(1)}.${absent.length > 0 ? ` Not installed: ${absent.join(', ')}.` : ''}`,
+  ].join('\n')
+  console.log(`${table}\n\n${foot}`)
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, 'recovery.json'), `${JSON.stringify({ machine, rttMs: RTT_MS, plan, results }, undefined, 1)}\n`)
+  writeFileSync(join(dir, 'recovery.md'), `${table}\n\n${foot}\n`)
+  process.exit(0)
+}
+
+/** Starts `stub` before fault servers of its own and takes it through one case. */
+async function timesOf(stub: Stub, one: Case, authority: Authority): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: one.resolvers }, () =>
+      startFaultServer({ authority, protocol: 'dot', chance: seeded(1), usual: { rttMs: RTT_MS }, unexpected: false }),
+    ),
+  )
+  const dir = newPlace('recovery')
+  const caFile = join(dir, 'ca.pem')
+  const wish = { dir, port: await freePort(), upstreams: servers.map(({ port }) => port), caFile }
+  for (const [name, text] of Object.entries({ 'ca.pem': authority.certificate, ...stub.files(wish) }))
+    writeFileSync(join(dir, name), text, { mode: 0o600 })
+  const tool = isAbsolute(stub.tool) ? stub.tool : (pathOf(stub.tool) ?? stub.tool)
+  const child = start(CORE.server, tool, stub.args(wish), { cwd: dir, stdio: 'ignore', env: plainEnvironment() })
+  const asker = await askerAt(wish.port)
+  const subject: Subject = { id: stub.id, servers, asker }
+  try {
+    await asker.firstAnswer(20_000, 50)
+    return await one.run(subject, plan)
+  } finally {
+    asker.close()
+    await end(child)
+    await Promise.all(servers.map((server) => server.close()))
+  }
+}
+
+/** What was measured now, and of an earlier run what was not (`--only`, `--stubs`). */
+function merged(file: string, times: ReadonlyMap<Case, ReadonlyMap<string, readonly number[]>>): readonly Result[] {
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { readonly results: readonly Result[] }).results : []
+  return CASES.map((one) => {
+    const { timesMs } = before.find(({ id }) => id === one.id) ?? { timesMs: {} }
+    return { id: one.id, title: one.title, resolvers: one.resolvers, timesMs: { ...timesMs, ...Object.fromEntries(times.get(one) ?? []) } }
+  })
+}
+
+function tableOf(stubs: readonly Stub[], results: readonly Result[]): string {
+  const lines = results.map(({ title, timesMs }) => `| ${title} | ${stubs.map(({ id }) => cell(timesMs[id] ?? [])).join(' | ')} |`)
+  return [`| fault | ${stubs.map(({ id }) => id).join(' | ')} |`, `| --- |${' ---: |'.repeat(stubs.length)}`, ...lines].join('\n')
+}
+
+function cell(times: readonly number[]): string {
+  const text = (ms: number) =>
+    ms >= plan.giveUpMs ? `> ${plan.giveUpMs / 1000} s` : ms < 995 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`
+  if (times.length === 0) return '-'
+  if (times.length < 3) return times.map(text).join(', ')
+  return `${text(quantile(times, 0.5))} (p99 ${text(quantile(times, 0.99))})`
+}
+
+function versionOf({ version, tool }: Stub): string {
+  if (version === undefined) return 'of this commit'
+  const { stdout, stderr } = spawnSync(pathOf(tool) ?? tool, version.args, { encoding: 'utf8', timeout: 5000 })
+  return version.pattern.exec(`${stdout}${stderr}`)?.[1] ?? 'unknown'
+}
+
+/** As a service manager would start it. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE_|npm_)/.test(name)))
+}
