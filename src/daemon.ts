@@ -26,10 +26,11 @@ import { descriptors } from './system/descriptors.ts'
 import { portHolder } from './system/port-holder.ts'
 import { bootId } from './system/process-identity.ts'
 import { keepVigil, type Vigil, type VigilOptions } from './system/vigil.ts'
+import { QueryTrace } from './trace/query-trace.ts'
 import { type LiveResolvers, type Surroundings, trustedResolvers } from './trusted-resolvers.ts'
 import { workersRefusal } from './workers/allowed.ts'
 import { NOBODY, startCrew } from './workers/crew.ts'
-import type { Settings } from './workers/protocol.ts'
+import { udpEndpoints, workerSettings } from './workers/settings.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
@@ -49,6 +50,8 @@ export interface Daemon {
   reload(loaded: Loaded): Promise<void>
   /** Forgets every answer and TLS session, and takes saved caches and their key away. */
   forget(): Promise<Forgotten>
+  /** Shows what is asked, to one watcher at a time, for a limited time; see trace/query-trace.ts. */
+  readonly trace: Pick<QueryTrace, 'begin' | 'end'>
   /** Notes in the status that a new configuration was refused and the old one goes on. */
   refuseReload(message: string): void
   /** Answers what is under way for at most a second, then closes everything and leaves a last status. */
@@ -107,6 +110,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     force.take(event)
     evidence.emit(event)
   }
+  const trace = new QueryTrace(clock, emit)
   const calls = datagramCalls()
   let vigil: Vigil | undefined
   const watching = { notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
@@ -128,7 +132,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     setup: loaded,
   })
   let live = bringToLife(loaded, memory, tally, around)
-  const responder = createResponder({ ...memory, clock, emit, counts, gate, current: () => live })
+  const responder = createResponder({ ...memory, clock, emit, counts, gate, tracer: trace.tracer, current: () => live })
   const room = roomForClients(descriptors(), { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers })
   const bind = (endpoints: readonly Endpoint[]) =>
     bindAll(endpoints, {
@@ -145,8 +149,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     })
   let listeners = await bind(loaded.listen)
   try {
-    const parts = { cache, clock, emit, gate, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
-    if (workers > 1) crew = await startCrew(workers - 1, workerSettings(loaded, listeners), parts)
+    const parts = { cache, clock, emit, gate, trace, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
+    if (workers > 1) crew = await startCrew(workers - 1, workerSettings(loaded.config, listeners), parts)
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()))
     throw error
@@ -170,24 +174,26 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     get listeners() {
       return listeners
     },
+    trace,
     async reload(next) {
       const change = await replaceListeners(listeners, live.loaded.listen, next.listen, bind)
       try {
         await crew.open(udpEndpoints(change.fresh))
       } catch (error) {
         listeners = await change.undo()
-        await crew.adopt(workerSettings(live.loaded, listeners))
+        await crew.adopt(workerSettings(live.loaded.config, listeners))
         throw error
       }
       const waiting = restartOnly(loaded.config, next.config)
       if (waiting.length > 0) o.warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
+      trace.end('reload')
       const old = live
       force.forget()
       live = bringToLife({ ...next, config: inForceAfterReload(loaded.config, next.config) }, memory, tally, around)
       memory.clear(next.config.cache.staleMaxS)
       listeners = change.after
       const known = evidence.reconfigure(next, listeners)
-      const settled = [known, crew.adopt(workerSettings(next, listeners)), old.close(), change.keep(), retention.adopt(live.loaded)]
+      const settled = [known, crew.adopt(workerSettings(next.config, listeners)), old.close(), change.keep(), retention.adopt(live.loaded)]
       await Promise.all(settled)
     },
     async forget() {
@@ -197,11 +203,12 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       // A connection that stays would bring new tickets, by which the resolver knows us again.
       live.react('network', true)
       around.sessions.flush()
-      await crew.adopt(workerSettings(live.loaded, listeners))
+      await crew.adopt(workerSettings(live.loaded.config, listeners))
       return { entries, sessions, files: await retention.forget() }
     },
     refuseReload: (message) => emit({ type: 'reload.refused', message }),
     async stop() {
+      trace.end('stop')
       emit({ type: 'service.stopping' })
       vigil?.stop()
       await page?.close()
@@ -231,13 +238,4 @@ function bringToLife(loaded: Loaded, memory: Memory, tally: Tally, around: Aroun
     allowed: allowList(config.allowFrom),
     close: () => trusted.close().catch((error: unknown) => around.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })),
   }
-}
-
-/** The workers share what the main thread bound: real ports. */
-function workerSettings({ config }: Loaded, listeners: readonly Listener[]): Settings {
-  return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
-}
-
-function udpEndpoints(listeners: readonly Listener[]): readonly Endpoint[] {
-  return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
 }

@@ -53,6 +53,8 @@ export type Event =
       readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up'
     }
   | { readonly type: 'plaintext'; readonly cause: PlaintextCause }
+  /** Somebody is shown what is asked, until then at most; undefined: nobody any more. */
+  | { readonly type: 'trace'; readonly untilWallMs: number | undefined }
   | Observation
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }

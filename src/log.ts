@@ -81,6 +81,12 @@ function lineOf(event: Event): Line | undefined {
       return { level: 'info', fields: { byMs: event.byMs }, message: 'the wall clock was set' }
     case 'plaintext':
       return { level: 'warn', fields: { cause: event.cause }, message: 'a cleartext packet left the host' }
+    case 'trace':
+      return {
+        level: 'info',
+        fields: event.untilWallMs === undefined ? {} : { until: new Date(event.untilWallMs).toISOString() },
+        message: event.untilWallMs === undefined ? 'the query trace ended' : 'a query trace began',
+      }
     case 'fault':
       return { level: 'warn', fields: { where: event.where }, message: 'an internal fault' }
     case 'service.started':

@@ -30,12 +30,13 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   query: async () => (await import('./commands/query.ts')).queryCommand(),
   audit: async () => (await import('./commands/audit.ts')).auditCommand(),
+  trace: async () => (await import('./commands/trace.ts')).traceCommand(),
   forget: async () => (await import('./commands/forget.ts')).forgetCommand(),
   demo: async () => (await import('./commands/demo.ts')).demoCommand(),
 }
 
 // `status | head` closes its end early; what could not be written must not look like an answer. Others have something to clean up first.
-if (['status', 'check', 'doctor', 'query', 'audit'].includes(process.argv[2] ?? '')) {
+if (['status', 'check', 'doctor', 'query', 'audit', 'trace'].includes(process.argv[2] ?? '')) {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3))
 }
 

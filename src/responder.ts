@@ -11,6 +11,7 @@ import { asEnigmError, clientView } from './errors.ts'
 import type { Emit } from './events.ts'
 import { PolicyGate } from './policy/gate.ts'
 import type { Answer, Client, Query, Resolve, Responder, Source } from './resolve.ts'
+import type { Tracer } from './trace/tracer.ts'
 
 /** What the responder needs; `resolve` and `timeoutMs` are read at each query, so that a reload replaces them. */
 export interface ResponderParts {
@@ -24,6 +25,8 @@ export interface ResponderParts {
   readonly gate?: PolicyGate
   /** Renews what is asked often; without it everything expires. */
   readonly prefetch?: Prefetch
+  /** Told what is asked while it is on. */
+  readonly tracer?: Tracer
 }
 
 const RCODE_OF_VERDICT = { [VERDICT.formErr]: 1, [VERDICT.notImp]: 4, [VERDICT.refused]: 5, [VERDICT.badVers]: 16 } as const
@@ -38,7 +41,7 @@ const NOBODY: Client = { address: '', transport: 'udp' }
 /** Turns packets into replies: from the cache at once, or by asking. */
 export function createResponder(parts: ResponderParts): Responder {
   const hot = newScan()
-  const { cache, clock, counts, prefetch, gate = new PolicyGate() } = parts
+  const { cache, clock, counts, prefetch, tracer, gate = new PolicyGate() } = parts
   return {
     now(packet, start, end, out, at, limit, view) {
       if (gate.closed || scanQuery(packet, start, end, hot) !== VERDICT.ok || hot.wantsSource) return 0
@@ -46,6 +49,7 @@ export function createResponder(parts: ResponderParts): Responder {
       const entry = cache.get(keyOfScan(packet, hot, view), nowMs)
       if (entry === undefined) return 0
       counts.hits++
+      if (tracer?.on === true) tracer.note(questionOf(packet, hot), 'cache', entry.rcode, entry.ede, nowMs)
       if (prefetch?.hit(entry, nowMs) === true)
         prefetch.renew(queryOf(packet, hot, NOBODY, keyOfScan(packet, hot, view)), entry.expiresAtMs)
       const room = limit > UDP_LIMIT ? limit : Math.min(limit, udpLimit(hot))
@@ -64,12 +68,13 @@ export function createResponder(parts: ResponderParts): Responder {
 
 /** Chained promises and no async function: that costs 1.4 KB of garbage a call on Node 20. */
 function reply(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client): Promise<Uint8Array> {
-  const { cache, clock, counts } = parts
+  const { cache, clock, counts, tracer } = parts
   const key = keyOfScan(packet, scan, 0)
   const nowMs = clock.nowMs()
   const entry = parts.gate?.closed === true ? undefined : cache.get(key, nowMs)
   if (entry !== undefined) {
     counts.hits++
+    if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)
     return Promise.resolve(assemble(entry, packet, scan, client, Math.floor((nowMs - entry.storedAtMs) / 1000), 'cache'))
   }
   const { resolve, timeoutMs } = parts.current()
@@ -79,11 +84,14 @@ function reply(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, clien
       // With several workers the main thread's cache may have had it.
       if (answer.from === 'cache') counts.hits++
       else counts.misses++
+      if (tracer?.on === true) tracer.note(query.question, answer.from, answer.rcode, answer.ede, nowMs)
       return assemble(keptOf(answer), packet, scan, client, 0, answer.from)
     },
     (error: unknown) => {
       counts.misses++
-      return assemble(keptOf(failure(parts, query, error)), packet, scan, client, 0, 'failure')
+      const answer = failure(parts, query, error)
+      if (tracer?.on === true) tracer.note(query.question, asEnigmError(error).code, answer.rcode, answer.ede, nowMs)
+      return assemble(keptOf(answer), packet, scan, client, 0, 'failure')
     },
   )
 }

@@ -19,6 +19,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   shaping: 3,
   posture: 3,
   system: 3,
+  trace: 3,
   retention: 4,
   workers: 5,
   page: 5,

@@ -36,6 +36,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'system/netlink.ts': 'a netlink socket',
   'page/page.ts': 'answers HTTP on a Unix socket or on loopback',
   'system/control-socket.ts': 'a Unix socket of this host',
+  'system/control-client.ts': 'a Unix socket of this host',
   'demo/': 'the demo speaks to itself on loopback',
   'commands/': 'one-shot commands: they ask the server that their user names',
 }

@@ -2,10 +2,10 @@ import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
 import { asEnigmError } from '../errors.ts'
-import { readStatus } from '../posture/reader.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
-import { controlPath, sendOrder } from '../system/control-socket.ts'
-import { isSame } from '../system/process-identity.ts'
+import { sendOrder } from '../system/control-client.ts'
+import { controlPath } from '../system/control-socket.ts'
+import { untoldDaemon } from './untold-daemon.ts'
 
 const HELP = `
 Removes what would tell which names were asked: the answer cache and the TLS sessions of the running daemon,
@@ -58,7 +58,8 @@ async function forget(configFile: string | undefined, clock: Clock): Promise<Out
   const { config } = await loadConfig(configFile)
   const left: string[] = []
   const daemon = asForgotten(await sendOrder(controlPath(config.statusFile), 'forget', clock))
-  if (daemon === undefined) left.push(...runningDaemon(config.statusFile, clock))
+  // A daemon that runs and cannot be told still has everything.
+  if (daemon === undefined) left.push(...untoldDaemon(config.statusFile, clock))
   // Also what an earlier setting of a daemon that is gone left behind.
   let files: readonly string[] = []
   try {
@@ -67,16 +68,6 @@ async function forget(configFile: string | undefined, clock: Clock): Promise<Out
     left.push(`saved caches: ${error instanceof Error ? error.message : 'unknown error'}`)
   }
   return { daemon, files: [...(daemon?.files ?? []), ...files], left }
-}
-
-/** A daemon that runs and cannot be told still has everything. */
-function runningDaemon(statusFile: string, clock: Clock): readonly string[] {
-  const { document, judgement } = readStatus(statusFile, { wallMs: clock.wallMs(), isSame })
-  if (judgement === 'permission-denied') return [`whether a daemon runs cannot be told: ${statusFile} may not be read by this user`]
-  if (document === undefined || isSame(document.pid, document.processStart) !== true) return []
-  return [
-    `the daemon (process ${document.pid}) runs and does not take orders from this user: run this as the same user or root, or stop it`,
-  ]
 }
 
 function asForgotten(reply: unknown): Forgotten | undefined {

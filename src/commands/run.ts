@@ -60,7 +60,8 @@ async function run(options: RunOptions): Promise<void> {
       await daemon.stop()
       return refuse(rivalry(statusFile, 'another process'))
     }
-    if ('why' in control) log.warn(`enigm-dns forget cannot reach this process: no control socket beside the status file (${control.why})`)
+    if ('why' in control)
+      log.warn(`enigm-dns forget and trace cannot reach this process: no control socket beside the status file (${control.why})`)
     else service.atStop(control.close)
     early.end()
     process.on('SIGTERM', service.stop).on('SIGINT', service.stop).on('SIGHUP', service.reload)

@@ -3,6 +3,7 @@ import type { Loaded } from '../config/load.ts'
 import type { Daemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { Feed } from '../system/control-socket.ts'
 import { watchFiles } from '../system/file-watch.ts'
 
 const STOP_LIMIT_MS = 5000
@@ -20,7 +21,7 @@ export interface Service {
   reload(): void
   /** Answers what is under way, then ends the process with 0. */
   stop(): void
-  /** An order of the control socket; undefined: there is no such order. */
+  /** An order of the control socket: `forget`, or `trace` and how many milliseconds; undefined: there is no such order. */
   obey(order: string): Promise<unknown>
   /** To be done before the daemon stops. */
   atStop(close: () => Promise<void>): void
@@ -64,6 +65,8 @@ export function serviceOf(daemon: Daemon, { loaded, load, log, clock }: ServiceP
       if (stopping) return
       stopping = true
       watch.stop()
+      // It says so to whoever watches, before the control socket closes.
+      daemon.trace.end('stop')
       // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
       setTimeout(() => process.exit(0), STOP_LIMIT_MS)
       busy = busy
@@ -72,7 +75,10 @@ export function serviceOf(daemon: Daemon, { loaded, load, log, clock }: ServiceP
         .then(() => process.exit(0))
     },
     obey(order) {
-      if (order !== 'forget' || stopping) return Promise.resolve(undefined)
+      if (stopping) return Promise.resolve(undefined)
+      const [, traceMs] = /^trace (\d{1,9})$/.exec(order) ?? []
+      if (traceMs !== undefined) return Promise.resolve(new Feed((outlet) => daemon.trace.begin(Number(traceMs), outlet)))
+      if (order !== 'forget') return Promise.resolve(undefined)
       const forgotten = busy.then(() => daemon.forget())
       busy = forgotten.then(
         () => log.info('everything that was asked is forgotten'),

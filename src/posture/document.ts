@@ -188,6 +188,15 @@ export const statusDocument = v.object({
       is('The audit log; absent: there is none.'),
     ),
   ),
+  trace: v.optional(
+    v.pipe(
+      v.object({
+        state: v.pipe(v.picklist(['on']), is('It is on.'), v.metadata(KEEP)),
+        until: time('When it ends, if nothing ends it before.'),
+      }),
+      is('Somebody with the rights of this service is shown what is asked (`enigm-dns trace`); absent: nobody is.'),
+    ),
+  ),
   running: v.optional(
     v.pipe(
       v.object({

@@ -29,6 +29,7 @@ export const REASON_CODES = {
   'event-loop-late': 'The event loop was busy: the heartbeat came late.',
   restarted: 'The run before this one did not end by itself.',
   'status-unsigned': 'The status file is not signed.',
+  'query-trace': 'Somebody with the rights of this service is shown what is asked, for a limited time.',
   'audit-gap': 'The audit log could not be written; events are missing in it.',
   'not-assessed': 'Nothing is configured that would be judged here.',
   'network-untrusted': 'This network is one that the policy does not name.',

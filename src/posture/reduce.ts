@@ -43,6 +43,8 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return reshaped(state)
     case 'plaintext':
       return reshaped({ ...state, plaintext: { ...state.plaintext, [event.cause]: (state.plaintext[event.cause] ?? 0) + 1 } })
+    case 'trace':
+      return reshaped({ ...state, trace: event.untilWallMs === undefined ? undefined : { untilWallMs: event.untilWallMs } })
     case 'service.started':
       return reshaped({ ...state, phase: 'running' })
     case 'service.stopping':
@@ -99,6 +101,7 @@ function on(state: State, id: string, change: (r: ResolverEvidence) => ResolverE
       around: state.around,
       faults: state.faults,
       lastFault: state.lastFault,
+      trace: state.trace,
       refusedReload: state.refusedReload,
       shape: sameShape(before, after) ? state.shape : state.shape + 1,
     }

@@ -51,6 +51,7 @@ export function report(state: State, verdict: Verdict, writer: Writer, facts: Fa
     bypassed: bypassedReport(state),
     ...policyReport(state, facts.shaping),
     ...auditReport(state),
+    ...(state.trace === undefined ? {} : { trace: { state: 'on' as const, until: iso(state.trace.untilWallMs) } }),
     running: {
       restarts: state.around.restarts?.count ?? null,
       lateMs: Math.round(beat?.lateMs ?? 0),

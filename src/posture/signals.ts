@@ -193,6 +193,11 @@ export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
     const message = `The run before this one did not end by itself; starts in this boot before this one: ${restarts.count}.`
     reasons.push({ code: 'restarted', severity: 'info', message, mend: 'See the log of the system for why (crash, memory, SIGKILL).' })
   }
+  if (state.trace !== undefined) {
+    const message = `What is asked is being shown to somebody with the rights of this service, until ${new Date(state.trace.untilWallMs).toISOString()} at most.`
+    const mend = 'It ends with its time or with the command (enigm-dns trace); a reload ends it at once.'
+    reasons.push({ code: 'query-trace', severity: 'warn', message, mend })
+  }
   if (state.refusedReload !== undefined) {
     const message = `A reload was refused; the configuration before it is in force: ${state.refusedReload.message}`
     reasons.push({ code: 'reload-refused', severity: 'warn', message, mend: 'Correct the file (enigm-dns check), then reload.' })

@@ -78,6 +78,8 @@ export interface State {
   readonly around: Around
   readonly faults: number
   readonly lastFault: { readonly where: string; readonly at: Moment } | undefined
+  /** A query trace is on, until then at most. */
+  readonly trace: { readonly untilWallMs: number } | undefined
   readonly refusedReload: { readonly message: string; readonly at: Moment } | undefined
   /** Changes when, and only when, an event may have changed a verdict: an answer like the one before does not. */
   readonly shape: number
@@ -94,6 +96,7 @@ export function initialState(setup: PostureSetup, at: Moment): State {
     around: nothingSeen,
     faults: 0,
     lastFault: undefined,
+    trace: undefined,
     refusedReload: undefined,
     shape: 0,
   }

@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { chmodSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
@@ -6,7 +6,6 @@ import type { Clock } from '../clock.ts'
 /** sun_path of unix(7) less its zero; other systems have 4 octets less. */
 const MAX_PATH_OCTETS = 103
 const MAX_REQUEST_OCTETS = 64
-const MAX_REPLY_OCTETS = 64 * 1024
 const MAX_CONNECTIONS = 4
 const PATIENCE_MS = 10_000
 
@@ -15,8 +14,23 @@ export function controlPath(statusFile: string): string {
   return join(dirname(statusFile), 'control.sock')
 }
 
-/** Takes a word and answers with what `JSON.stringify` can write; undefined: no such order. */
+/** Takes a word and answers with what `JSON.stringify` can write, or with a `Feed`; undefined: no such order. */
 export type Obey = (order: string) => Promise<unknown>
+
+/** Where the lines of a feed go. */
+interface Outlet {
+  /** Sends each value as a line of JSON. False: the socket is full, and `drained` will be called. */
+  send(lines: readonly object[]): boolean
+  end(): void
+}
+
+/** An answer of many lines: `begin` is called once with where they go, and what it returns is told of the other end. */
+export class Feed {
+  readonly begin: (outlet: Outlet) => { drained(): void; gone(): void }
+  constructor(begin: Feed['begin']) {
+    this.begin = begin
+  }
+}
 
 export interface Control {
   close(): Promise<void>
@@ -88,52 +102,35 @@ function serve(socket: Socket, obey: Obey, clock: Clock): void {
   let order = ''
   socket.on('error', () => {})
   socket.on('close', () => late.cancel())
-  socket.on('data', (chunk: Buffer) => {
+  const hear = (chunk: Buffer) => {
     order += chunk.toString('latin1')
     if (order.length > MAX_REQUEST_OCTETS) return socket.destroy()
     if (!order.endsWith('\n')) return
-    socket.pause()
+    socket.off('data', hear).pause()
     void obey(order.trim()).then(
-      (reply) => socket.end(`${JSON.stringify(reply ?? { error: 'no such order' })}\n`),
+      (reply) => {
+        if (!(reply instanceof Feed)) return socket.end(`${JSON.stringify(reply ?? { error: 'no such order' })}\n`)
+        late.cancel()
+        feed(socket, reply, clock)
+      },
       () => socket.end(`${JSON.stringify({ error: 'it failed' })}\n`),
     )
-  })
-}
-
-/** Sends an order and resolves to the answer; undefined where nobody answers there in time, or not in JSON, or the socket is another user's, who would say anything. */
-export function sendOrder(path: string, order: string, clock: Clock): Promise<unknown> {
-  if (!isTrusted(path)) return Promise.resolve(undefined)
-  return new Promise((resolve) => {
-    let reply = ''
-    const socket = connect(path)
-    const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
-    socket.on('connect', () => socket.write(`${order}\n`))
-    socket.on('data', (chunk: Buffer) => {
-      reply += chunk.toString()
-      if (reply.length > MAX_REPLY_OCTETS) socket.destroy()
-    })
-    socket.on('error', () => {})
-    socket.on('close', () => {
-      late.cancel()
-      resolve(parsed(reply))
-    })
-  })
-}
-
-function isTrusted(path: string): boolean {
-  const uid = process.geteuid?.()
-  try {
-    const { uid: owner } = lstatSync(path)
-    return uid === undefined || uid === 0 || owner === uid || owner === 0
-  } catch {
-    return false
   }
+  socket.on('data', hear)
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+/** The other end has said all that it may: what it says now, its end above all, ends the feed. */
+function feed(socket: Socket, { begin }: Feed, clock: Clock): void {
+  if (socket.destroyed) return
+  const receiver = begin({
+    send: (lines) => socket.write(lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
+    end() {
+      // Who does not read does not keep it open.
+      const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
+      socket.end().once('close', () => late.cancel())
+    },
+  })
+  const hangUp = () => void socket.destroySoon()
+  socket.on('drain', receiver.drained).on('close', receiver.gone)
+  socket.on('data', hangUp).on('end', hangUp).resume()
 }

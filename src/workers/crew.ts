@@ -4,6 +4,7 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Endpoint } from '../listen/listener.ts'
 import { PolicyGate } from '../policy/gate.ts'
+import type { QueryTrace } from '../trace/query-trace.ts'
 import { Counters } from './counters.ts'
 import { type DeskParts, missDesk } from './miss-desk.ts'
 import type { Birth, Order, Refusal, Report, Settings } from './protocol.ts'
@@ -14,6 +15,7 @@ export interface CrewParts extends DeskParts {
   readonly emit: Emit
   readonly cacheMaxBytes: number
   readonly drainMs: number
+  readonly trace?: QueryTrace
   /** The file that a thread runs; another one only in tests. */
   readonly entry?: URL
 }
@@ -107,9 +109,10 @@ class Hand {
 
   /** Resolves when the thread listens, or to why it does not. */
   start(): Promise<Refusal | undefined> {
-    const { cacheMaxBytes, drainMs, clock, emit } = this.#parts
+    const { cacheMaxBytes, drainMs, clock, emit, trace } = this.#parts
     const gate = this.#gate.shared
-    const birth: Birth = { counters: this.counters.shared, gate, cacheMaxBytes, drainMs, settings: this.settings }
+    const shared = { counters: this.counters.shared, gate, trace: trace?.tracer.shared ?? new SharedArrayBuffer(4) }
+    const birth: Birth = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
     const worker = new Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })
     const serve = missDesk(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
     this.#worker = worker
@@ -117,6 +120,7 @@ class Hand {
     worker.on('message', (message: Uint8Array | Report) => {
       if (message instanceof Uint8Array) serve(message)
       else if (message.type === 'event') emit(message.event)
+      else if (message.type === 'traced') trace?.take(message.traced, message.missed)
       else this.#acks.shift()?.(message.refused)
     })
     worker.on('error', (error) => emit({ type: 'fault', where: `worker: ${error.name}` }))

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
 import type { Endpoint } from '../listen/listener.ts'
+import type { Traced } from '../trace/tracer.ts'
 
 /** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
 export interface Settings {
@@ -14,6 +15,8 @@ export interface Settings {
 export interface Birth {
   readonly counters: SharedArrayBuffer
   readonly gate: SharedArrayBuffer
+  /** The switch of the query trace. */
+  readonly trace: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
   readonly settings: Settings
@@ -37,4 +40,8 @@ export interface Refusal {
 }
 
 /** What a worker says beside its misses. The first `done` says that it listens. */
-export type Report = { readonly type: 'done'; readonly refused?: Refusal } | { readonly type: 'event'; readonly event: Event }
+export type Report =
+  | { readonly type: 'done'; readonly refused?: Refusal }
+  | { readonly type: 'event'; readonly event: Event }
+  /** While a trace is on: what was asked here in one turn; `missed` more were too many for one message. */
+  | { readonly type: 'traced'; readonly traced: readonly Traced[]; readonly missed: number }

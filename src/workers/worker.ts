@@ -10,10 +10,12 @@ import { PolicyGate } from '../policy/gate.ts'
 import { compose } from '../resolver.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
+import { Tracer } from '../trace/tracer.ts'
 import { Counters } from './counters.ts'
 import { createMainAsker } from './main-asker.ts'
 import type { Birth, Order, Report } from './protocol.ts'
 import { workerSockets } from './sockets.ts'
+import { tracedInTurns } from './traced-in-turns.ts'
 
 /** The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the cache goes to the main thread. */
 function work(port: MessagePort, birth: Birth): void {
@@ -28,9 +30,10 @@ function work(port: MessagePort, birth: Birth): void {
   const current = () => ({ resolve, timeoutMs, prefetch })
   // The main thread counts what it renews.
   const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
+  const tracer = new Tracer(clock, tracedInTurns(report), birth.trace)
   let allowed = allowList(birth.settings.allowFrom)
   const sockets = workerSockets({
-    responder: createResponder({ cache, clock, emit, counts, gate: new PolicyGate(birth.gate), current, prefetch: prefetcher }),
+    responder: createResponder({ cache, clock, emit, counts, gate: new PolicyGate(birth.gate), current, prefetch: prefetcher, tracer }),
     allowed: (address) => allowed(address),
     view: () => 0,
     clock,

@@ -19,6 +19,9 @@ t.test('the service signal', (t) => {
   t.same(of([started, { type: 'fault', where: 'cache' }, late]), ['ok'], 'a fault is forgotten after a while')
   t.same(of([started], { heartbeatLateMs: 900 }), ['warn', 'event-loop-late'])
   t.same(of([started], { heartbeatLateMs: 30_000 }), ['ok', 'was-asleep'])
+  const traced = { type: 'trace', untilWallMs: at(60_000).wallMs } as const
+  t.same(of([started, traced]), ['warn', 'query-trace'])
+  t.same(of([started, traced, { type: 'trace', untilWallMs: undefined }]), ['ok'])
   t.same(of([started, stopping]), ['off', 'stopping'])
   t.end()
 })

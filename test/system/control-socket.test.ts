@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/clock.ts'
-import { type Control, controlPath, listenControl, sendOrder } from '../../src/system/control-socket.ts'
+import { followOrder, sendOrder } from '../../src/system/control-client.ts'
+import { type Control, controlPath, Feed, listenControl } from '../../src/system/control-socket.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const clock = systemClock()
@@ -75,6 +76,49 @@ t.test('a daemon that never answers, or not in JSON, does not hold the command',
   const server = createServer((socket) => socket.once('data', () => socket.end('no JSON\n'))).listen(path)
   t.teardown(() => server.close())
   t.equal(await sendOrder(path, 'count', clock), undefined)
+})
+
+t.test('a feed: line by line, until the one who feeds ends it, or the one who listens hangs up', async (t) => {
+  const path = join(shortDir(t), 'c')
+  let heard = { drained: 0, gone: 0 }
+  let feed: { send(lines: readonly object[]): boolean; end(): void } | undefined
+  const control = await listenControl(
+    path,
+    async () =>
+      new Feed((outlet) => {
+        feed = outlet
+        outlet.send([{ n: 1 }, { n: 2 }])
+        return { drained: () => void heard.drained++, gone: () => void heard.gone++ }
+      }),
+    clock,
+  )
+  if (control === 'taken' || 'why' in control) throw new Error(JSON.stringify(control))
+  t.teardown(() => control.close())
+  const lines: unknown[] = []
+  const followed = followOrder(path, 'feed', clock, 1000, (line) => {
+    lines.push(line)
+    if (lines.length === 2) feed?.end()
+  })
+  t.equal(await followed, true)
+  t.strictSame(lines, [{ n: 1 }, { n: 2 }])
+  while (heard.gone < 1) await new Promise((resolve) => setTimeout(resolve, 5))
+
+  heard = { drained: 0, gone: 0 }
+  const listener = connect(path)
+  listener.write('feed\n')
+  await once(listener, 'data')
+  listener.pause()
+  // Nobody reads: the socket fills up, and says when there is room again.
+  let sent = 0
+  while (feed?.send([{ pad: 'x'.repeat(50_000) }]) === true && sent < 1000) sent++
+  t.ok(sent < 1000, 'it is full at some time')
+  t.equal(heard.drained, 0)
+  listener.resume()
+  while (heard.drained < 1) await new Promise((resolve) => setTimeout(resolve, 5))
+  listener.destroy()
+  while (heard.gone < 1) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.equal(heard.gone, 1)
+  t.equal(await followOrder(`${path}x`, 'feed', clock, 1000, () => {}), false, 'nobody is there')
 })
 
 t.test('the socket of another user is not believed', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {

@@ -1,0 +1,120 @@
+import { Command } from 'commander'
+import { type Clock, systemClock } from '../clock.ts'
+import { loadConfig } from '../config/load.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import { followOrder } from '../system/control-client.ts'
+import { controlPath } from '../system/control-socket.ts'
+import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
+import { printable, printableJson } from './status-screen.ts'
+import { untoldDaemon } from './untold-daemon.ts'
+
+const HELP = `
+Shows what the running daemon is asked, and what became of it, while this command runs; for root and the user of the
+service only. Nothing of it is written anywhere, the status names the trace while it is on, and it ends with its time
+(at most 1h), with this command, and when the service reloads or stops. Who asked is not shown.
+
+A line says when, how long it took, from where (cache, stale, policy, RESOLVER/TRANSPORT, or what failed), the RCODE
+and extended error, the name and the type.
+
+Exit codes:
+  0  it ran to its end    1  the daemon did not take the order, or ended it    2  the configuration or --for will not do
+
+Examples:
+  $ enigm-dns trace --for 5m
+  $ enigm-dns trace --for 30s --json | jq -r .name
+`
+
+/** What the command touches, so that a test can stand in for it. */
+export interface TraceWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly exit: (code: number) => void
+}
+
+interface Options {
+  readonly config?: string
+  readonly for: string
+  readonly json?: true
+}
+
+/** `enigm-dns trace`: what is asked, live, for a limited time. */
+export function traceCommand(world: TraceWorld = thisWorld()): Command {
+  return new Command('trace')
+    .description('show what the daemon is asked, for a limited time; nothing of it is kept')
+    .option('--for <time>', 'how long, as 90s, 5m or 1h', '5m')
+    .option('-c, --config <file>', 'configuration file, as for run')
+    .option('--json', 'print one JSON object a line')
+    .addHelpText('after', HELP)
+    .action(async (options: Options) => {
+      try {
+        world.exit(await trace(world, options))
+      } catch (error) {
+        const fault = asEnigmError(error)
+        if (fault.code === 'internal') throw error
+        world.err.write(`${fault.message}\n`)
+        world.exit(2)
+      }
+    })
+}
+
+async function trace({ out, err, clock }: TraceWorld, options: Options): Promise<number> {
+  const forMs = durationOf(options.for)
+  const { config } = await loadConfig(options.config)
+  let ended: string | undefined
+  let begun = false
+  const show = (line: unknown) => {
+    if (!isRecord(line)) return
+    if ('error' in line) err.write(`The daemon refused: ${printable(String(line.error))}.\n`)
+    else if (line.trace === 'on') {
+      begun = true
+      err.write(`Showing what is asked until ${printable(String(line.until))}; Ctrl-C ends it. The status says so meanwhile.\n`)
+    } else if (line.trace === 'off') ended = String(line.why)
+    else out.write(options.json === true ? `${printableJson(line, 0)}\n` : `${inWords(line)}\n`)
+  }
+  const answered = await followOrder(controlPath(config.statusFile), `trace ${forMs}`, clock, forMs, show)
+  if (!answered) {
+    const [why = `no daemon runs with the status file ${config.statusFile}`] = untoldDaemon(config.statusFile, clock)
+    err.write(`Nothing to show: ${why}.\n`)
+  } else if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon hung up.'}\n`)
+  return ended === 'time' ? 0 : 1
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  reload: 'The service took another configuration, which ends a trace.',
+  stop: 'The service stops.',
+}
+
+const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const
+
+/** Throws `config` where the text is no time, or a longer one than a trace may last. */
+export function durationOf(text: string): number {
+  const [, digits = '', unit = 's'] = /^([1-9]\d{0,5})([smh])$/.exec(text) ?? []
+  const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS]
+  if (digits !== '' && ms <= LONGEST_TRACE_MS) return ms
+  throw new EnigmError('config', '--for takes a time from 1s to 1h, written as 90s, 5m or 1h.')
+}
+
+/** One line of the screen; texts come from the daemon, and what it shows was asked by anybody. */
+function inWords(line: Readonly<Record<string, unknown>>): string {
+  if (typeof line.missed === 'number') return `(${line.missed} more were asked than could be shown)`
+  const text = (key: string) => printable(String(line[key] ?? ''))
+  const error = line.ede === undefined ? '' : `/${text('ede')}`
+  const ms = typeof line.ms === 'number' ? line.ms.toFixed(1) : '?'
+  return `${text('at')}  ${`${ms} ms`.padStart(9)}  ${text('outcome').padEnd(16)}  ${`${text('rcode')}${error}`.padEnd(11)}  ${text('name')} ${text('type')}`
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function thisWorld(): TraceWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}
