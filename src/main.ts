@@ -1,30 +1,9 @@
-#!/usr/bin/env node
 import { Command } from 'commander'
 import { VERSION } from './version.ts'
 
-/**
- * What `run` needs, loaded room after room: Node opens every file of a static import graph at once, and with 64 descriptors (a row of the chaos table) a graph
- * of this size does not load. Measured: 40 are enough so; without, 64 were too few.
- */
-const RUN_IN_STAGES: readonly (() => Promise<unknown>)[] = [
-  () => import('./config/load.ts'),
-  () => import('./dns/response.ts'),
-  () => import('./link/keeper.ts'),
-  () => import('./upstream/selection.ts'),
-  () => import('./trusted-resolvers.ts'),
-  () => import('./listen/bind.ts'),
-  () => import('./posture/monitor.ts'),
-  () => import('./resolver.ts'),
-  () => import('./workers/crew.ts'),
-  () => import('./daemon.ts'),
-]
-
 /** Each command is loaded only when it is asked for: `status` must answer fast, and needs none of what `run` needs. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  run: async () => {
-    for (const load of RUN_IN_STAGES) await load()
-    return (await import('./commands/run.ts')).runCommand()
-  },
+  run: async () => (await import('./commands/run.ts')).runCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   check: async () => (await import('./commands/check.ts')).checkCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
@@ -46,9 +25,14 @@ const program = new Command('enigm-dns')
   .showHelpAfterError('(enigm-dns COMMAND --help shows examples)')
   .addHelpText('after', '\nExamples:\n  $ enigm-dns run\n  $ enigm-dns status\n  $ enigm-dns query example.com AAAA')
 
-program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-const asked = COMMANDS[process.argv[2] ?? '']
-for (const load of asked === undefined ? Object.values(COMMANDS) : [asked]) {
-  program.addCommand((await load()).exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)))
+const ends = (error: { exitCode: number }) => process.exit(error.exitCode === 0 ? 0 : 2)
+program.exitOverride(ends)
+void start(process.argv[2] ?? '')
+
+/** Not at the top level: the bundle is CommonJS (src/bundle.mjs). Only the list of commands needs them all. */
+async function start(name: string): Promise<void> {
+  const asked = COMMANDS[name]
+  const wanted = asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : Object.values(COMMANDS)
+  for (const load of wanted) program.addCommand((await load()).exitOverride(ends))
+  await program.parseAsync()
 }
-await program.parseAsync()

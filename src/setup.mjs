@@ -48,7 +48,7 @@ function fingerprint() {
     hash.update(`${path} ${size} ${mtimeMs}\n`)
   }
   for (const path of readdirSync(at('src'), { recursive: true }).sort()) {
-    if (/\.(ts|json)$/.test(path)) add(join('src', path))
+    if (/\.(ts|json|mjs|cjs)$/.test(path)) add(join('src', path))
   }
   for (const path of ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json']) add(path)
   return hash.digest('hex')
@@ -58,19 +58,21 @@ function fingerprint() {
 export const tsc = (...args) => sh(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), ...args])
 
 /**
- * Builds dist/ if it is older than the sources. Compiled beside it and moved into place: whoever runs from dist/ meanwhile sees the old one
- * or the new one, and a file whose source is gone does not linger. Throws a sentence when the compiler complains.
+ * Builds dist/ if it is older than the sources: types checked, then bundled beside it and moved into place, so that whoever runs from dist/ meanwhile
+ * sees the old one or the new one, and a file whose source is gone does not linger. Rejects with a sentence when the compiler complains.
  */
-export function ensureBuilt() {
+export async function ensureBuilt() {
   const stamp = at('dist', '.built-from')
-  const now = fingerprint()
+  const now = `${process.version} ${fingerprint()}`
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return
   console.error('enigm-dns: building dist/')
   const fresh = at(`build-dist-${process.pid}`)
   const old = at(`build-old-${process.pid}`)
   try {
     mkdirSync(fresh, { recursive: true })
-    if (tsc('-p', 'tsconfig.build.json', '--outDir', fresh) !== 0) throw new Error('the TypeScript build failed')
+    if (tsc('-p', 'tsconfig.build.json') !== 0) throw new Error('the TypeScript build failed')
+    const { bundle } = await import('./bundle.mjs') // not before it is installed
+    await bundle(root, fresh)
     writeFileSync(join(fresh, '.built-from'), now)
     if (existsSync(at('dist'))) renameSync(at('dist'), old)
     if (!existsSync(at('dist'))) renameSync(fresh, at('dist')) // else another build was quicker
@@ -83,7 +85,7 @@ export function ensureBuilt() {
 async function main() {
   try {
     ensureInstalled()
-    ensureBuilt()
+    await ensureBuilt()
   } catch (error) {
     console.error(`enigm-dns: ${error.message}`)
     process.exit(1)

@@ -17,21 +17,24 @@ let skipped = 0
 
 warnOfMissingTools()
 try {
-  step('install', ensureInstalled)
+  await step('install', ensureInstalled)
   // Compiled before any test: tap's own TypeScript support costs 1 s a file and does not check types.
-  step('types and build/', () => {
+  await step('types and build/', () => {
     rmSync(join(root, 'build'), { recursive: true, force: true })
     if (tsc('-p', 'tsconfig.test.json') !== 0) problem('the type check failed')
   })
-  step('dist/', () => {
+  await step('dist/', async () => {
     try {
-      ensureBuilt()
+      await ensureBuilt()
     } catch (error) {
       problem(error.message)
     }
   })
   if (words.length === 0)
-    step('lint', () => sh(join(root, 'node_modules/.bin/biome'), ['check', '--error-on-warnings', '.']) !== 0 && problem('lint failed'))
+    await step(
+      'lint',
+      () => sh(join(root, 'node_modules/.bin/biome'), ['check', '--error-on-warnings', '.']) !== 0 && problem('lint failed'),
+    )
   if ((await runTests()) !== 0 && failed === 0) problem('tap failed')
 } catch (error) {
   problem(error.message)
@@ -49,9 +52,9 @@ function problem(text) {
   failed++
 }
 
-function step(name, fn) {
+async function step(name, fn) {
   const beganMs = performance.now()
-  fn()
+  await fn()
   console.log(`-- ${name}: ${((performance.now() - beganMs) / 1000).toFixed(1)} s`)
 }
 
