@@ -1,4 +1,4 @@
-import { pino } from 'pino'
+import { writeSync } from 'node:fs'
 import type { Emit, Event } from './events.ts'
 
 /** JSON lines on standard error; no query name and no client address can get in, since no event holds one. */
@@ -14,12 +14,21 @@ export interface Log {
 const REPEAT_MS = 60_000
 const MAX_REMEMBERED = 256
 
-/** A log at `level`. Writing is synchronous: the last line before a crash is the one that matters. */
-export function createLog(level: string): Log {
-  const out = pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    pino.destination({ dest: 2, sync: true }),
-  )
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+/** A reader who does not keep up holds us no longer than this for a line; then the line is lost. */
+const FULL_PIPE_MS = 100
+const FULL_PIPE_PAUSE_MS = 5
+
+/**
+ * A log at `level`. Writing is synchronous: the last line before a crash is the one that matters. Written by hand, because a logging library cost
+ * 10 ms and 4 MB at each start for what is one call of JSON.stringify. `write` is replaced in tests.
+ */
+export function createLog(level: string, write = standardError()): Log {
+  let least = LEVELS.indexOf(level)
+  const put = (at: Line['level'], fields: Line['fields'], msg: string) => {
+    if (LEVELS.indexOf(at) < least) return
+    write(`${JSON.stringify({ level: at, time: new Date().toISOString(), ...fields, msg })}\n`)
+  }
   const written = new Map<string, number>()
   const isRepeat = (key: string) => {
     const now = performance.now()
@@ -33,13 +42,32 @@ export function createLog(level: string): Log {
     event(event) {
       const line = lineOf(event)
       if (line === undefined || (line.level === 'warn' && isRepeat(JSON.stringify(line.fields)))) return
-      out[line.level](line.fields, line.message)
+      put(line.level, line.fields, line.message)
     },
-    info: (message) => out.info(message),
-    warn: (message) => out.warn(message),
+    info: (message) => put('info', {}, message),
+    warn: (message) => put('warn', {}, message),
     setLevel: (next) => {
-      out.level = next
+      least = LEVELS.indexOf(next)
     },
+  }
+}
+
+/** What cannot be written is lost: a full disk or a closed pipe must not stop names from resolving. After a line that was lost none waits until one gets through. */
+function standardError(): (line: string) => void {
+  let stuck = false
+  return (line) => {
+    let rest = Buffer.from(line)
+    for (let waitedMs = stuck ? FULL_PIPE_MS : 0; rest.length > 0; ) {
+      try {
+        rest = rest.subarray(writeSync(2, rest))
+      } catch (error) {
+        stuck = waitedMs >= FULL_PIPE_MS || !(error instanceof Error && 'code' in error && error.code === 'EAGAIN')
+        if (stuck) return
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_PAUSE_MS)
+        waitedMs += FULL_PIPE_PAUSE_MS
+      }
+    }
+    stuck = false
   }
 }
 

@@ -28,9 +28,10 @@ const MAX_LABELS = 127
 /** Builds the tree; two rules for one zone are a mistake of ours and the later one wins. */
 export function zoneTree(rules: readonly Rule[]): ZoneTree {
   const root: Node = { label: new Uint8Array(0), children: [], action: undefined }
+  const nodes = new Map([['', root]])
   for (const rule of rules) {
-    insert(root, rule.zone).action = rule.action
-    for (const name of rule.names ?? []) insert(root, name)
+    insert(nodes, root, rule.zone).action = rule.action
+    for (const name of rule.names ?? []) insert(nodes, root, name)
   }
   const labelAt = new Uint8Array(MAX_LABELS)
   const tree = {
@@ -57,13 +58,16 @@ export function zoneTree(rules: readonly Rule[]): ZoneTree {
   return tree
 }
 
-function insert(root: Node, name: string): Node {
+/** The node of a name, made if there is none. `nodes`: those that there are, by path from the root. */
+function insert(nodes: Map<string, Node>, root: Node, name: string): Node {
   let node = root
+  let path = ''
   for (const text of labelsOf(nameFromText(name)).toReversed()) {
-    const label = Buffer.from(text, 'latin1')
-    let child = node.children.find((c) => label.equals(c.label))
+    path += `${String.fromCharCode(text.length)}${text}`
+    let child = nodes.get(path)
     if (child === undefined) {
-      child = { label, children: [], action: undefined }
+      child = { label: Buffer.from(text, 'latin1'), children: [], action: undefined }
+      nodes.set(path, child)
       node.children.push(child)
     }
     node = child
