@@ -21,7 +21,8 @@ export async function bundle(root, out) {
   copyFileSync(join(root, 'src', 'entry.cjs'), join(out, 'main.js'))
   chmodSync(join(out, 'main.js'), 0o755)
   writeFileSync(join(out, 'package.json'), '{ "type": "commonjs" }\n')
-  for (const file of readdirSync(join(out, 'parts'))) if (file.endsWith('.js')) writeCode(join(out, 'parts', file))
+  for (const file of readdirSync(join(out, 'parts')))
+    if (file.endsWith('.js')) writeCode(join(out, 'parts', file), join(root, 'dist', 'parts', file))
 }
 
 function makePart(root, out, name, entry, parts) {
@@ -62,12 +63,12 @@ function makePart(root, out, name, entry, parts) {
   })
 }
 
-/** Writes V8's code for the bundle beside it: for all functions, since those that a start needs are known only at a start. The text is what main.js compiles. */
-function writeCode(path) {
+/** Writes V8's code for the bundle beside it: for all functions, since those that a start needs are known only at a start. The text is what main.js compiles; stack traces name `place`. */
+function writeCode(path, place) {
   const text = `(function (exports, require, module, __filename, __dirname) {${readFileSync(path, 'latin1')}\n})`
   v8.setFlagsFromString('--no-lazy')
   try {
-    const script = new vm.Script(text, { filename: path })
+    const script = new vm.Script(text, { filename: place })
     // The flags are part of the code's stamp, and must be those that it will be loaded with.
     v8.setFlagsFromString('--lazy')
     writeFileSync(`${path}.code`, script.createCachedData())
