@@ -11,7 +11,7 @@ const root = (function up(from: string): string {
 /** A test: its file, and words that its name (or the row of its table) holds. */
 type Named = readonly [file: string, words: string]
 
-/** Every class of failure seen in the field, and the tests that stand against it. An empty list is a class that nothing stands against yet. */
+/** Every class of failure seen in the field, and the tests that stand against it. */
 const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   'ID, port, question or case mismatch (DNSpooq)': [
     ['link/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
@@ -118,7 +118,10 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['system/vigil.test.ts', 'after a suspend the first packet notices'],
     ['e2e/chaos.test.ts', 'sigstop'],
   ],
-  rebinding: [],
+  rebinding: [
+    ['policy/rebinding.test.ts', 'IPv4: what is inside, to the last address of each block'],
+    ['policy/rebinding.test.ts', 'the stage'],
+  ],
   'log and status injection': [
     ['commands/status.test.ts', 'nothing from the file steers the terminal'],
     ['dns/people.test.ts', 'every text is printable ASCII'],
@@ -133,6 +136,6 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
 
 for (const [what, tests] of Object.entries(CLASSES))
   t.test(what, async (t) => {
-    if (tests.length === 0) return t.pass('nothing stands against it yet', { todo: true })
+    t.ok(tests.length > 0, 'something stands against it')
     for (const [file, words] of tests) t.ok(readFileSync(join(root, file), 'utf8').includes(words), `${file}: ${words}`)
   })
