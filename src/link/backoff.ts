@@ -43,14 +43,17 @@ export class Backoff {
     this.#untilMs = 0
   }
 
-  /** A dial failed, or a connection came up and died without one answer. The first one after good times costs no wait. */
-  failed(error: EnigmError): void {
+  /**
+   * A dial that began at `sinceMs` failed, or a connection came up and died without one answer. The first one after good times costs no wait. The wait counts from the
+   * beginning: a dial that a dark network held for 3 s has waited already, and one that is always under way finds the network the moment it returns.
+   */
+  failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {
     this.#failures++
     this.#error = new EnigmError(error.code, error.message)
     const doublings = this.#failures - (this.#everUp ? 2 : 1)
     const capMs = isAuthenticationFailure(error.code) ? MAX_AUTHENTICATION_MS : MAX_MS
     const delayMs = doublings < 0 ? 0 : Math.min(capMs, FIRST_MS * 2 ** Math.min(doublings, 10))
-    this.#untilMs = this.#clock.nowMs() + delayMs * (1 + (JITTER * this.#random.below(1001)) / 1000)
+    this.#untilMs = sinceMs + delayMs * (1 + (JITTER * this.#random.below(1001)) / 1000)
   }
 
   /** Another network: what was learnt on the last one says nothing. */

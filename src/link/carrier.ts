@@ -25,6 +25,8 @@ export interface Reply {
 export interface Sent {
   /** Takes it back: its ticket is not called any more. Any number of times. */
   cancel(): void
+  /** It is behind another one that the protocol lets nothing past, and was not written: taking it back costs nothing. */
+  readonly waits?: boolean
 }
 
 /** `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly was not (RFC 9113 section 8.7). */
@@ -54,6 +56,8 @@ export interface Watcher {
 export interface Carrier<P extends Protection = Protection> {
   readonly connection: Connection<P>
   readonly inFlight: number
+  /** How many of them are behind another one that the protocol lets nothing past, and not written: HTTP/1.1 alone has them. */
+  readonly waiting?: number
   /** How long it may be idle. Changes as the resolver says so. */
   readonly idleMs: number
   /** Since when something written has met silence; undefined while nothing is owed or the peer was heard since. Boot time. */

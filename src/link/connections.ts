@@ -123,10 +123,11 @@ export class Connections<P extends Protection> {
   /** A suspect that speaks was only slow: it is good again, unless another has taken its place. */
   #heard(kept: Kept<P>): void {
     kept.probed = false
+    if (kept.hedged || kept.suspect) this.#experience.spoke(kept, this.#tools.clock.nowMs())
     kept.hedged = false
-    if (this.#hedging === kept) this.#endDial(new EnigmError('closed', 'the other connection spoke'))
+    const wanted = kept.suspect && this.current === undefined && !kept.leaving
+    if (wanted || this.#hedging === kept) this.#endDial(new EnigmError('closed', 'the other connection spoke'))
     if (!kept.suspect) return
-    this.#experience.spoke(kept)
     kept.suspect = false
     kept.overdue = false
     if (this.current !== undefined || kept.leaving) this.#leave(kept)
@@ -156,6 +157,7 @@ export class Connections<P extends Protection> {
   #suspect(kept: Kept<P>): void {
     kept.suspect = true
     kept.overdue = true
+    kept.doubtedSinceMs = kept.carrier.silentSinceMs ?? kept.doubtedSinceMs
     this.#hedging = undefined
     if (this.current === kept) this.current = undefined
     if (this.current !== undefined) this.#owner.ready()
@@ -234,10 +236,13 @@ export class Connections<P extends Protection> {
     }
   }
 
-  /** One that has come up just now is not doubted: a name may be slow. */
+  /** One that has come up just now is not doubted, for a name may be slow; unless others wait behind that name. */
   #hedge(kept: Kept<P>): void {
-    if (kept !== this.current || !kept.answered || this.#dialler.underWay || !this.#experience.budget.take()) return
+    const { silentSinceMs, waiting = 0 } = kept.carrier
+    if (silentSinceMs === undefined || kept !== this.current || !(kept.answered || waiting > 0)) return
+    if (this.#dialler.underWay || !this.#experience.budget.take()) return
     kept.hedged = true
+    kept.doubtedSinceMs = silentSinceMs
     this.#hedging = kept
     if (this.dial() !== undefined) this.#hedging = undefined
   }

@@ -68,6 +68,7 @@ export class Dialler<P extends Protection> {
   #start(): void {
     this.#eager?.cancel()
     const dial = new AbortController()
+    const sinceMs = this.#tools.clock.nowMs()
     this.#dial = dial
     this.#wiring.dial(dial.signal, this.#lastAddress).then(
       (connection) => {
@@ -82,7 +83,7 @@ export class Dialler<P extends Protection> {
         this.#dial = undefined
         const error = asEnigmError(cause)
         const { resolver, transport } = this.#wiring
-        this.backoff.failed(error)
+        this.backoff.failed(error, sinceMs)
         this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
         this.#owner.dialFailed(error)
       },

@@ -21,9 +21,21 @@ import type { Endpoint } from './endpoint.ts'
 /** An error page up to here is read and dropped; over a longer one the connection is closed. */
 const MAX_PAGE_OCTETS = 65536
 
-interface Slot {
+/** One request: in the queue, or the one under way. */
+class Slot implements Sent {
   readonly request: Uint8Array
   readonly ticket: Ticket
+  readonly #cancel: (slot: Slot) => void
+  waits = true
+
+  constructor(request: Uint8Array, ticket: Ticket, cancel: (slot: Slot) => void) {
+    this.request = request
+    this.ticket = ticket
+    this.#cancel = cancel
+  }
+  cancel(): void {
+    this.#cancel(this)
+  }
 }
 
 /**
@@ -71,6 +83,9 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
   get inFlight(): number {
     return this.#queue.size + (this.#active === undefined ? 0 : 1)
   }
+  get waiting(): number {
+    return this.#queue.size
+  }
   get silentSinceMs(): number | undefined {
     return this.#pulse.silentSinceMs
   }
@@ -78,10 +93,10 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
   send(request: Uint8Array, ticket: Ticket): Sent {
     if (this.#dead) return refuse(ticket, new EnigmError('connection-lost', 'the connection is closed'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const slot = { request, ticket }
+    const slot = new Slot(request, ticket, (slot) => this.#cancel(slot))
     this.#queue.add(slot)
     this.#next()
-    return { cancel: () => this.#cancel(slot) }
+    return slot
   }
 
   /** HTTP/1.1 has no ping. */
@@ -105,6 +120,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     }
     this.#queue.delete(slot)
     this.#active = slot
+    slot.waits = false
     this.#run(slot).catch((cause: unknown) => this.#die(new EnigmError('connection-lost', 'the exchange broke', { cause })))
   }
 
@@ -114,7 +130,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     this.#pulse.wrote()
     const response = await this.#client.request({ method: 'POST', path: this.#path, headers: requestHeaders(body.length), body })
     response.body.on('error', () => {}) // the loop below sees it too
-    this.#pulse.heard()
+    this.#heardOf(slot)
     const fault = headFault(response.statusCode, response.headers)
     if (fault !== undefined) {
       if (fault.code === 'http-size') return this.#giveUp(slot, fault)
@@ -123,11 +139,12 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     }
     const gathered = new Body()
     for await (const chunk of response.body) {
-      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
+      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#heardOf(slot)
       const long = gathered.add(chunk)
       if (long !== undefined) return this.#giveUp(slot, long)
     }
     if (this.#active !== slot) return
+    this.#pulse.heard()
     const wire = gathered.reply(slot.request)
     if (wire instanceof EnigmError) {
       if (wire.code === 'reply-mismatch') this.#watcher.mismatch()
@@ -139,9 +156,16 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     this.#next()
   }
 
+  /** A sign of life; the rest of the response is owed from now on: a body that trickles must not pass for one that flows. */
+  #heardOf(slot: Slot): void {
+    this.#pulse.heard()
+    if (this.#active === slot) this.#pulse.wrote()
+  }
+
   /** The response is read to its end and is no answer. */
   #settle(slot: Slot, fault: EnigmError): void {
     if (this.#active !== slot) return
+    this.#pulse.heard()
     this.#active = undefined
     slot.ticket.failed(fault, 'final')
     this.#next()

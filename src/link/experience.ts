@@ -29,9 +29,10 @@ export class Experience {
     this.suspicion.measured(rttMs)
   }
 
-  /** A suspect spoke after all. One that had only been hedged is none of the false alarms. */
-  spoke<P extends Protection>({ overdue }: Kept<P>): void {
-    if (overdue) this.suspicion.falseAlarm()
+  /** One that was doubted spoke after all. One that had only been hedged is none of the false alarms. */
+  spoke<P extends Protection>({ overdue, doubtedSinceMs }: Kept<P>, nowMs: number): void {
+    if (overdue) this.suspicion.falseAlarm(nowMs - doubtedSinceMs)
+    else this.suspicion.borne(nowMs - doubtedSinceMs)
   }
 
   /** The resolver ended it, or went silent. */

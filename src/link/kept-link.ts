@@ -1,9 +1,11 @@
-import { type Deadline, Deadlines } from '../deadlines.ts'
+import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Transport } from '../resolve.ts'
-import type { Loss, Reply, Sent, Ticket } from './carrier.ts'
+import type { Loss, Reply } from './carrier.ts'
 import { Connections } from './connections.ts'
 import type { KeeperTools, Kept, Wiring } from './kept.ts'
+import { LastChances } from './last-chances.ts'
+import { Attempt, doubtOf, type Judge, leave, leftQueue, newlyPending, type Pending } from './pending.ts'
 import type { Renewable } from './renewable.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
@@ -17,48 +19,6 @@ const CANARIES = 4
 /** A link that can be told that the network changed or the machine slept. */
 export interface RenewableLink<P extends Protection = Protection> extends Link<P>, Renewable {}
 
-interface Pending<P extends Protection> {
-  readonly request: Uint8Array
-  readonly resolve: (carried: Carried<P>) => void
-  readonly reject: (error: EnigmError) => void
-  deadline: Deadline | undefined
-  /** Where it is under way: mostly one place. */
-  attempts: Attempt<P>[]
-  /** It waits for a connection. */
-  waits: boolean
-  /** Asked once more already, after a loss or a silence. */
-  resent: boolean
-  refusals: number
-}
-
-const NONE: never[] = []
-
-/** Who is told how an attempt ended. */
-interface Judge<P extends Protection> {
-  answered(attempt: Attempt<P>, reply: Reply): void
-  lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
-}
-
-/** One request on one connection. A class, so that a query costs no closures. */
-class Attempt<P extends Protection> implements Ticket {
-  readonly kept: Kept<P>
-  readonly pending: Pending<P>
-  readonly #judge: Judge<P>
-  sent: Sent | undefined
-
-  constructor(kept: Kept<P>, pending: Pending<P>, judge: Judge<P>) {
-    this.kept = kept
-    this.pending = pending
-    this.#judge = judge
-  }
-  answered(reply: Reply): void {
-    this.#judge.answered(this, reply)
-  }
-  failed(error: EnigmError, loss: Loss): void {
-    this.#judge.lost(this, error, loss)
-  }
-}
-
 /** Keeps one connection to one resolver alive while it is needed; see `Link` for the contract. */
 export class KeptLink<P extends Protection> implements RenewableLink<P> {
   readonly id: string
@@ -68,6 +28,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   readonly #connections: Connections<P>
   readonly #pending = new Set<Pending<P>>()
   readonly #waiting = new Set<Pending<P>>()
+  readonly #lastChances = new LastChances<P>()
   readonly #closed = deferred()
   readonly #judge: Judge<P> = {
     answered: (attempt, reply) => this.#answered(attempt, reply),
@@ -90,17 +51,11 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     if (this.#closing) return Promise.reject(new EnigmError('closed', 'the link is closed'))
     if (this.#tools.clock.nowMs() >= ask.deadlineMs) return Promise.reject(late())
     return new Promise((resolve, reject) => {
-      const pending: Pending<P> = {
-        request,
-        resolve,
-        reject,
-        deadline: undefined,
-        attempts: NONE,
-        waits: false,
-        resent: false,
-        refusals: 0,
-      }
-      pending.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(pending, late()))
+      const pending = newlyPending(request, resolve, reject)
+      pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
+        this.#fail(pending, late())
+        this.#goOn()
+      })
       this.#pending.add(pending)
       this.#place(pending)
     })
@@ -108,7 +63,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   renew(online: boolean): void {
     for (const pending of this.#pending) pending.resent = false
-    this.#connections.renew(this.#waiting.size > 0, online)
+    this.#connections.renew(this.#someWait, online)
   }
 
   reconsider(): void {
@@ -124,14 +79,33 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** On the connection there is, or on the next one. */
   #place(pending: Pending<P>): void {
     const { current } = this.#connections
-    if (current !== undefined) this.#send(current, pending)
+    if (current !== undefined && !this.#lastChances.reserve(current)) this.#send(current, pending)
     else if (this.#waiting.size >= MAX_WAITING) this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
     else {
       this.#waiting.add(pending)
       pending.waits = true
-      const refusal = this.#connections.dial()
-      if (refusal !== undefined) this.#fail(pending, refusal)
+      if (current === undefined) this.#dialFor(pending)
     }
+  }
+
+  /** Its connection died under it. */
+  #placeAgain(pending: Pending<P>): void {
+    this.#lastChances.add(pending)
+    const { current } = this.#connections
+    if (current === undefined) this.#dialFor(pending)
+    else this.#admit(current)
+  }
+
+  #dialFor(pending: Pending<P>): void {
+    const refusal = this.#connections.dial()
+    if (refusal !== undefined) this.#fail(pending, refusal)
+  }
+
+  /** Those that wait go onto `current`, in their order: who has a last chance before who was never asked. */
+  #admit(current: Kept<P>): void {
+    for (const pending of this.#lastChances.next(current)) this.#send(current, pending)
+    if (this.#waiting.size === 0 || this.#lastChances.reserve(current)) return
+    for (const pending of this.#waiting) if (this.#leftWaiting(pending)) this.#send(current, pending)
   }
 
   #send(kept: Kept<P>, pending: Pending<P>): void {
@@ -143,19 +117,23 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#connections.sent(kept)
   }
 
-  /** `current` is there: those that waited for it go first onto it, and once more those that wait on a suspect; whichever answers first. */
+  /**
+   * `current` is there: first those go onto it that were never written, and then once more those that wait on a suspect, whichever answers first. In this order
+   * because over HTTP/1.1 what made the other one suspect may hold this one up as well.
+   */
   #resend(): void {
     const { current } = this.#connections
     if (current === undefined) return
+    this.#admit(current)
+    for (const pending of this.#pending) if (pending.attempts.length === 1 && leftQueue(pending)) this.#send(current, pending)
     let canaries = CANARIES
     for (const pending of this.#pending) {
-      if (this.#leftWaiting(pending)) this.#send(current, pending)
-      else if (!pending.resent && !pending.attempts.some(({ kept }) => kept === current)) {
-        const doubt = doubtOf(pending)
-        if (doubt === 'none' || (doubt === 'late' && canaries-- <= 0)) continue
-        pending.resent = true
-        this.#send(current, pending)
-      }
+      if (leftQueue(pending)) this.#send(current, pending)
+      if (pending.resent || pending.attempts.some(({ kept }) => kept === current)) continue
+      const doubt = doubtOf(pending)
+      if (doubt === 'none' || (doubt === 'late' && canaries-- <= 0)) continue
+      pending.resent = true
+      this.#send(current, pending)
     }
   }
 
@@ -176,6 +154,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     if (ageS !== undefined) carried.ageS = ageS
     if (padded !== undefined) carried.padded = padded
     pending.resolve(carried)
+    this.#goOn()
     this.#finishIfDone()
   }
 
@@ -185,12 +164,28 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     if (pending.attempts.length > 0) return
     const again = loss === 'refused' ? pending.refusals++ < MAX_REFUSALS : loss === 'lost' && !pending.resent
     if (loss === 'lost') pending.resent = true
-    if (again) this.#place(pending)
-    else this.#fail(pending, error)
+    if (!again) {
+      this.#fail(pending, error)
+      this.#goOn()
+    } else if (loss === 'lost') this.#placeAgain(pending)
+    else this.#place(pending)
+  }
+
+  get #someWait(): boolean {
+    return this.#waiting.size + this.#lastChances.waiting > 0
+  }
+
+  /** There is room, or no connection any more, and somebody waits. */
+  #goOn(): void {
+    if (!this.#someWait) return
+    const { current } = this.#connections
+    if (current !== undefined) return this.#admit(current)
+    const refusal = this.#connections.dial()
+    if (refusal !== undefined) this.#dialFailed(refusal)
   }
 
   #dialFailed(error: EnigmError): void {
-    for (const pending of [...this.#waiting]) this.#fail(pending, error)
+    for (const pending of [...this.#pending]) if (pending.attempts.length === 0) this.#fail(pending, error)
   }
 
   #fail(pending: Pending<P>, error: EnigmError): void {
@@ -202,6 +197,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   #settle(pending: Pending<P>): void {
     this.#pending.delete(pending)
     this.#leftWaiting(pending)
+    this.#lastChances.settled(pending)
     if (pending.deadline !== undefined) this.#deadlines.remove(pending.deadline)
     if (pending.attempts.length > 0) for (const { sent } of pending.attempts.splice(0)) sent?.cancel()
   }
@@ -211,18 +207,6 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#connections.close()
     this.#closed.resolve()
   }
-}
-
-function doubtOf<P extends Protection>({ attempts }: Pending<P>): 'none' | 'late' | 'dead' {
-  if (!attempts.some(({ kept }) => kept.suspect)) return 'none'
-  return attempts.some(({ kept }) => kept.overdue) ? 'dead' : 'late'
-}
-
-function leave<P extends Protection>(attempt: Attempt<P>): void {
-  const { attempts } = attempt.pending
-  const at = attempts.indexOf(attempt)
-  if (at === attempts.length - 1) attempts.pop()
-  else attempts.splice(at, 1)
 }
 
 function late(): EnigmError {

@@ -42,6 +42,8 @@ export interface Kept<P extends Protection> {
   overdue: boolean
   /** A second connection was dialled because of it, out of the budget. */
   hedged: boolean
+  /** Since when it had been silent when it was last doubted. */
+  doubtedSinceMs: number
   /** The suspect in whose place it came. If it answers while that one is still silent, that one is dead. */
   outrun: Kept<P> | undefined
   /** Takes no more, whatever it says. */
@@ -59,5 +61,5 @@ export interface Kept<P extends Protection> {
 /** A connection that has just come up. */
 export function newlyKept<P extends Protection>(carrier: Carrier<P>, idleSinceMs: number): Kept<P> {
   const doubts = { suspect: false, overdue: false, hedged: false, leaving: false, gone: false, answered: false, probed: false }
-  return { carrier, ...doubts, idleSinceMs, rustedMs: 0, outrun: undefined, watch: undefined, watchMs: 0 }
+  return { carrier, ...doubts, doubtedSinceMs: 0, idleSinceMs, rustedMs: 0, outrun: undefined, watch: undefined, watchMs: 0 }
 }

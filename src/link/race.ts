@@ -5,11 +5,13 @@ import { dialFault, tellingFault } from './tls-faults.ts'
 /** RFC 8305 section 5, the recommended connection attempt delay. */
 const STAGGER_MS = 250
 /**
- * Once every address has been tried and none has said a word, one more attempt after this, then one a second: a SYN that a network in the making lost would be sent
+ * Once every address has been tried and none has answered a SYN, one more attempt after this, then one a second: a SYN that a network in the making lost would be sent
  * again by the kernel only after a second, and a dark resolver is found within that of its return.
  */
 const FIRST_AGAIN_MS = 350
 const AGAIN_MS = 1000
+/** Where TCP is up the kernel repeats what is lost by itself, and on a path of 8 kbit/s a second handshake beside a slow one keeps both from ending. */
+const AGAIN_ON_TCP_MS = 2000
 
 /** One address being tried. */
 export interface Attempt<T> {
@@ -44,6 +46,7 @@ export function race<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const live = new Set<Attempt<T>>()
+    const reached = new Set<Attempt<T>>()
     const faults: EnigmError[] = []
     let started = 0
     let stagger: Timer | undefined
@@ -66,7 +69,8 @@ export function race<T>(
     const arm = () => {
       stagger?.cancel()
       const round = started - addresses.length
-      stagger = clock.setTimer(round < 0 ? STAGGER_MS : round === 0 ? FIRST_AGAIN_MS : AGAIN_MS, next)
+      const againMs = reached.size > 0 ? AGAIN_ON_TCP_MS : round === 0 ? FIRST_AGAIN_MS : AGAIN_MS
+      stagger = clock.setTimer(round < 0 ? STAGGER_MS : againMs, next)
     }
     const next = () => {
       if (started >= addresses.length && [...live].some((a) => a.heard())) return
@@ -79,7 +83,10 @@ export function race<T>(
         return
       }
       started++
-      const attempt = begun(start, address, arm)
+      const attempt = begun(start, address, () => {
+        if (!(attempt instanceof EnigmError)) reached.add(attempt)
+        arm()
+      })
       if (attempt instanceof EnigmError) return lose(attempt)
       live.add(attempt)
       arm()
@@ -91,6 +98,7 @@ export function race<T>(
         },
         (error: unknown) => {
           if (!live.delete(attempt)) return
+          reached.delete(attempt)
           faults.push(asEnigmError(error))
           if (started < addresses.length) next()
           else if (live.size === 0) lose(asEnigmError(error))

@@ -47,9 +47,15 @@ export class Suspicion {
     this.#smoothedRttMs = this.#smoothedRttMs === undefined ? rttMs : this.#smoothedRttMs + GAIN * (rttMs - this.#smoothedRttMs)
   }
 
-  /** A suspect spoke after all. */
-  falseAlarm(): void {
-    this.#floorMs = Math.min(CAREFUL_FLOOR_MS, this.#floorMs * 2)
+  /** A second connection was dialled, and then the first one spoke: until the p95 is known anew a silence as long is none. */
+  borne(silentMs: number): void {
+    this.#hedgeMs = Math.max(this.#hedgeMs, TAIL.factor * silentMs + TAIL.ms)
+  }
+
+  /** A suspect spoke after `silentMs`. */
+  falseAlarm(silentMs: number): void {
+    this.borne(silentMs)
+    this.#floorMs = Math.min(CAREFUL_FLOOR_MS, Math.max(this.#floorMs * 2, TAIL.factor * silentMs))
   }
 
   /** A suspect was dead indeed. */

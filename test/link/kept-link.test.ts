@@ -98,6 +98,17 @@ t.test('a server that goes: at once, then 100 ms doubling to 1 s, each query fai
   t.equal(dials.length, 11, 'all is forgiven: the next dial waits for nothing')
 })
 
+t.test('a dial that a dark network held for 3 s has waited already: the next one begins at once', async (t) => {
+  const { ask, clock, dials, dial, carrier } = await upScene()
+  carrier.die()
+  for (let n = 1; n <= 6; n++) {
+    ask()
+    t.equal(dials.length, n + 1)
+    await clock.advance(3000)
+    await dial(n).fail(new EnigmError('connect-timeout', ''))
+  }
+})
+
 t.test('who the peer is changes by hand: its dials are up to 5 s apart', async (t) => {
   const { ask, clock, dials, dial } = scene()
   for (let n = 0; n < 9; n++) {
@@ -132,6 +143,59 @@ t.test('a lost connection: asked once more on a fresh one, first at the address 
   t.equal(second.inFlight, 1)
   second.die()
   t.equal(await outcome, 'connection-lost')
+})
+
+t.test('a hundred whose connection died have the next one to themselves, 32 at a time, until four are left', async (t) => {
+  const { ask, dial, carrier } = await upScene()
+  const again = Array.from({ length: 100 }, () => ask())
+  carrier.die()
+  const fresh = Array.from({ length: 10 }, () => ask())
+  const second = await dial(1).up()
+  t.equal(second.inFlight, 32)
+  for (let i = 0; i < 95; i++) second.answer()
+  t.equal(second.inFlight, 5)
+  fresh.push(ask())
+  t.equal(second.inFlight, 5, 'who was never asked waits: each of them may be the next reset')
+  second.answer()
+  t.equal(second.inFlight, 4 + 11)
+  while (second.inFlight > 0) second.answer()
+  t.same(new Set(await Promise.all([...again, ...fresh])), new Set(['answered']))
+})
+
+t.test(
+  'who has a last chance does not hold up the others for ever: a connection that falls silent is left, a deadline ends it',
+  async (t) => {
+    const { ask, dial, clock, carrier } = await upScene()
+    const again = Array.from({ length: 10 }, () => ask(2000))
+    carrier.die()
+    const fresh = ask()
+    const second = await dial(1).up()
+    second.pings = false
+    t.equal(second.inFlight, 10)
+    await clock.advance(300)
+    const third = await dial(2).up()
+    t.equal(third.inFlight, 1, 'a suspect is no reason to wait')
+    third.answer()
+    t.equal(await fresh, 'answered')
+    await clock.advance(2000)
+    t.same(new Set(await Promise.all(again)), new Set(['deadline']))
+  },
+)
+
+t.test('a second death: those with a last chance fail, the others go on', async (t) => {
+  const { ask, dial, carrier } = await upScene()
+  const again = Array.from({ length: 40 }, () => ask())
+  carrier.die()
+  const fresh = ask()
+  const second = await dial(1).up()
+  second.answer()
+  second.die()
+  const third = await dial(2).up()
+  t.equal(third.inFlight, 7)
+  while (third.inFlight > 0) third.answer()
+  t.equal(await fresh, 'answered')
+  const outcomes = await Promise.all(again)
+  t.same([outcomes.filter((o) => o === 'answered').length, outcomes.filter((o) => o === 'connection-lost').length], [8, 32])
 })
 
 t.test('draining: what is owed is finished, new queries go elsewhere', async (t) => {

@@ -76,6 +76,21 @@ t.test('all silent: one more attempt soon, then one a second until the limit; no
   t.equal(slow.begun.length, 1)
 })
 
+t.test('TCP is up, and nothing is said: one more after 2 s, for a path of 8 kbit/s needs as long for one handshake', async (t) => {
+  const { clock, begun, ends } = scene(['a'])
+  await clock.advance(20)
+  ends[0]?.progress()
+  await clock.advance(1900)
+  t.equal(begun.length, 1)
+  await clock.advance(100)
+  t.same(begun, [
+    ['a', 0],
+    ['a', 2020],
+  ])
+  await clock.advance(1000)
+  t.equal(begun.length, 2)
+})
+
 t.test('the most telling fault is reported; an abort ends it with its reason', async (t) => {
   const faults = scene(['a', 'b'])
   faults.ends[0]?.reject(new EnigmError('certificate-expired', ''))

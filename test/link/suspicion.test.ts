@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { EnigmError } from '../../src/errors.ts'
 import { upScene } from '../support/kept-link-scene.ts'
 
@@ -40,6 +40,30 @@ t.test(
     await clock.advance(400)
     t.ok(carrier.destroyed)
     t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+  },
+)
+
+t.test(
+  'one at a time, and the first one does not end: what stands behind it goes elsewhere, before what was written already',
+  async (t) => {
+    const { ask, dial, dials, clock, carrier } = await knownScene()
+    Object.assign(carrier, { pings: false, oneByOne: true })
+    const stuck = ask()
+    const behind = Array.from({ length: 20 }, () => ask())
+    await clock.advance(60)
+    t.equal(dials.length, 2)
+    const second = await dial(1).up()
+    Object.assign(second, { pings: false, oneByOne: true })
+    t.same([carrier.inFlight, second.inFlight], [1, 21])
+    await clock.advance(60)
+    t.equal(dials.length, 3, 'one that has come up just now is doubted, too, if others wait behind')
+    const third = await dial(2).up()
+    t.same([carrier.inFlight, second.inFlight], [1, 1])
+    for (let i = 0; i < 19; i++) third.answer()
+    t.same(new Set(await Promise.all(behind.slice(1))), new Set(['answered']))
+    third.answer()
+    third.answer()
+    t.same([await stuck, await behind[0]], ['answered', 'answered'])
   },
 )
 
@@ -98,26 +122,34 @@ t.test('of many that are late, those that no second connection answers for are a
   t.equal(fresh.inFlight, 100)
 })
 
-t.test(
-  'extra load is bounded: names that are slow, one after the other, cost eight second connections, then one in ten seconds',
-  async (t) => {
-    const { ask, dial, dials, clock, carrier } = await upScene()
-    carrier.pings = false
-    let dialled = 0
-    for (let n = 0; n < 40; n++) {
-      const outcome = ask()
-      await clock.advance(250)
-      if (dials.length > dialled + 1) {
-        dialled++
-        carrier.speak()
-        t.ok(dial(dialled).signal.aborted)
-      }
-      carrier.answer(20)
-      t.equal(await outcome, 'answered')
+/** Names that each take `slowMs`, one after the other: how many second connections that costs. */
+async function slowNames(t: Test, count: number, slowMs: (n: number) => number): Promise<number> {
+  const { ask, dial, dials, clock, carrier } = await knownScene()
+  carrier.pings = false
+  let dialled = 0
+  for (let n = 0; n < count; n++) {
+    const outcome = ask()
+    await clock.advance(slowMs(n))
+    if (dials.length > dialled + 1) {
+      dialled++
+      carrier.speak()
+      t.ok(dial(dialled).signal.aborted)
     }
-    t.ok(dialled >= 8 && dialled <= 13, `${dialled} in 10 s and 40 queries`)
-  },
-)
+    carrier.answer(20)
+    t.equal(await outcome, 'answered')
+  }
+  return dialled
+}
+
+t.test('extra load is bounded: whatever takes how long, eight second connections, then one for twenty answers', async (t) => {
+  const dialled = await slowNames(t, 200, (n) => 50 * 1.3 ** (n % 8))
+  t.ok(dialled >= 8 && dialled <= 26, `${dialled} for 200 slow names`)
+})
+
+t.test('a silence that was borne is none the next time: a link that has become slow costs few second connections', async (t) => {
+  const dialled = await slowNames(t, 40, () => 250)
+  t.ok(dialled >= 1 && dialled <= 6, `${dialled} for 40 slow names`)
+})
 
 t.test('a connection that has come up just now is not doubted: its first name may be slow', async (t) => {
   const { ask, dial, dials, clock, carrier } = await knownScene()
@@ -132,26 +164,36 @@ t.test('a connection that has come up just now is not doubted: its first name ma
   t.equal(dials.length, 3, 'but at 270 ms it is')
 })
 
-t.test('slow, not dead: the old connection may still answer, and the next silence is borne longer', async (t) => {
+t.test('slow, not dead: the old connection may still answer, which ends the dial, and the next silence is borne longer', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
   const outcome = ask()
   await clock.advance(320)
   t.equal(dials.length, 2)
+  const waits = ask()
+  t.equal(carrier.inFlight, 1, 'who asks meanwhile waits for the other one')
   carrier.answer()
   t.equal(await outcome, 'answered')
-  const next = ask()
-  t.equal(carrier.inFlight, 1, 'good again while there is no other')
-  const fresh = await dial(1).up()
-  fresh.pings = false
+  t.ok(dial(1).signal.aborted, 'on a slow link a handshake would hold up the answers')
+  t.equal(carrier.inFlight, 1, 'good again')
   carrier.answer()
-  t.equal(await next, 'answered')
-  t.ok(carrier.destroyed, 'it leaves once another has taken its place and nothing is owed')
+  t.equal(await waits, 'answered')
   ask()
-  await clock.advance(520)
-  t.equal(dials.length, 2, 'no alarm at 270 ms any more')
+  await clock.advance(390)
+  t.equal(dials.length, 2, 'nothing at 270 ms any more')
   await clock.advance(40)
-  t.equal(dials.length, 3)
+  t.equal(dials.length, 3, 'a quarter more than was borne')
+})
+
+t.test('slow, not dead, and another has taken its place by then: it leaves when nothing is owed', async (t) => {
+  const { ask, dial, clock, carrier } = await upScene()
+  carrier.pings = false
+  const outcome = ask()
+  await clock.advance(320)
+  const fresh = await dial(1).up()
+  carrier.answer()
+  t.equal(await outcome, 'answered')
+  t.ok(carrier.destroyed)
   t.notOk(fresh.destroyed)
 })
 

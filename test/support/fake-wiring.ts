@@ -18,6 +18,8 @@ export class FakeCarrier implements Carrier<Authenticated> {
   /** Whether its protocol has a sign of life to ask for. */
   pings = true
   destroyed = false
+  /** Like HTTP/1.1: of the requests only the first is written. */
+  oneByOne = false
 
   constructor(connection: Connection<Authenticated>, tools: CarrierTools, clock: FakeClock) {
     this.connection = connection
@@ -27,11 +29,18 @@ export class FakeCarrier implements Carrier<Authenticated> {
   get inFlight(): number {
     return this.tickets.length
   }
+  get waiting(): number {
+    return this.oneByOne ? Math.max(0, this.tickets.length - 1) : 0
+  }
   send(request: Uint8Array, ticket: Ticket): Sent {
     const entry = { request, ticket }
     this.tickets.push(entry)
     this.silentSinceMs ??= this.clock.nowMs()
+    const waits = () => this.oneByOne && this.tickets.indexOf(entry) > 0
     return {
+      get waits() {
+        return waits()
+      },
       cancel: () => {
         const at = this.tickets.indexOf(entry)
         if (at < 0) return

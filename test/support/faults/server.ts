@@ -95,7 +95,7 @@ export async function startFaultServer(o: FaultServerOptions): Promise<FaultServ
   const trickling = new WeakMap<TLSSocket, Promise<void>>()
 
   const overHttp = (query: Uint8Array, peer: DohPeer): Promise<Uint8Array | DohReply | undefined> | Uint8Array | undefined => {
-    if (query.length === 0) return undefined // taken back before it was all sent
+    if (query.length < Number(peer.headers['content-length'])) return undefined // taken back, or its connection reset, before it was all sent
     unexpected(strangeHeaders(peer.headers, protocol === 'h1' ? 'h1' : 'h2'))
     const fault = seen(query)
     if (fault === undefined) return rightAnswer(query)

@@ -1,0 +1,51 @@
+import type { Protection } from '../resolve.ts'
+import type { Kept } from './kept.ts'
+import type { Pending } from './pending.ts'
+
+/** So few share the next connection with whatever else is asked: that one dies as well is too seldom to make others wait. */
+const FEW = 4
+/** At once on one connection: if one of them is what kills connections, no more than these go with it. */
+const AT_ONCE = 32
+
+/**
+ * Queries whose connection died under them. Each may be asked once more, so when there are many of them they have the next connection to themselves until they are
+ * answered: where every 100th query is reset, and a hundred are in flight, each fresh one among them would be the next reset, and nobody would ever be answered.
+ */
+export class LastChances<P extends Protection> {
+  readonly #waiting = new Set<Pending<P>>()
+  #under: { readonly kept: Kept<P>; owed: number } | undefined
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  add(pending: Pending<P>): void {
+    this.#waiting.add(pending)
+  }
+
+  /** Those that may be written on `kept` now. */
+  *next(kept: Kept<P>): Iterable<Pending<P>> {
+    if (this.#waiting.size === 0) return
+    if (this.#under?.kept !== kept) this.#under = { kept, owed: 0 }
+    for (const pending of this.#waiting) {
+      if (this.#under.owed >= AT_ONCE) return
+      this.#waiting.delete(pending)
+      this.#under.owed++
+      pending.lastChance = this.#under
+      yield pending
+    }
+  }
+
+  /** It is answered, failed or out of time. */
+  settled(pending: Pending<P>): void {
+    this.#waiting.delete(pending)
+    if (pending.lastChance !== undefined) pending.lastChance.owed--
+    pending.lastChance = undefined
+  }
+
+  /** Whether others have to wait before they may use `kept`. */
+  reserve(kept: Kept<P>): boolean {
+    const owed = this.#under?.kept === kept ? this.#under.owed : 0
+    return owed + this.#waiting.size > FEW
+  }
+}

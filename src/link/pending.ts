@@ -1,0 +1,83 @@
+import type { Deadline } from '../deadlines.ts'
+import type { EnigmError } from '../errors.ts'
+import type { Carried, Protection } from '../resolve.ts'
+import type { Loss, Reply, Sent, Ticket } from './carrier.ts'
+import type { Kept } from './kept.ts'
+
+/** One query and where it is under way. */
+export interface Pending<P extends Protection> {
+  readonly request: Uint8Array
+  readonly resolve: (carried: Carried<P>) => void
+  readonly reject: (error: EnigmError) => void
+  deadline: Deadline | undefined
+  /** Where it is under way: mostly one place. */
+  attempts: Attempt<P>[]
+  /** It waits for a connection. */
+  waits: boolean
+  /** Asked once more already, after a loss or a silence. */
+  resent: boolean
+  refusals: number
+  /** Its connection died, and it is asked again: what it is counted under, see last-chances.ts. */
+  lastChance: { owed: number } | undefined
+}
+
+const NONE: never[] = []
+
+/** A query that is nowhere yet. */
+export function newlyPending<P extends Protection>(
+  request: Uint8Array,
+  resolve: (carried: Carried<P>) => void,
+  reject: (error: EnigmError) => void,
+): Pending<P> {
+  const nowhere = { deadline: undefined, attempts: NONE, waits: false, resent: false, refusals: 0, lastChance: undefined }
+  return { request, resolve, reject, ...nowhere }
+}
+
+/** Who is told how an attempt ended. */
+export interface Judge<P extends Protection> {
+  answered(attempt: Attempt<P>, reply: Reply): void
+  lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
+}
+
+/** One request on one connection. A class, so that a query costs no closures. */
+export class Attempt<P extends Protection> implements Ticket {
+  readonly kept: Kept<P>
+  readonly pending: Pending<P>
+  readonly #judge: Judge<P>
+  sent: Sent | undefined
+
+  constructor(kept: Kept<P>, pending: Pending<P>, judge: Judge<P>) {
+    this.kept = kept
+    this.pending = pending
+    this.#judge = judge
+  }
+  answered(reply: Reply): void {
+    this.#judge.answered(this, reply)
+  }
+  failed(error: EnigmError, loss: Loss): void {
+    this.#judge.lost(this, error, loss)
+  }
+}
+
+/** Takes it back where it stands behind others on a suspect and was not written. */
+export function leftQueue<P extends Protection>({ attempts }: Pending<P>): boolean {
+  const held = attempts.find(({ kept, sent }) => kept.suspect && sent?.waits === true)
+  if (held === undefined) return false
+  leave(held)
+  held.sent?.cancel()
+  return true
+}
+
+/** What its connections look like: fine, silent for a little, or as good as dead. */
+export function doubtOf<P extends Protection>({ attempts }: Pending<P>): 'none' | 'late' | 'dead' {
+  if (!attempts.some(({ kept }) => kept.suspect)) return 'none'
+  return attempts.some(({ kept }) => kept.overdue) ? 'dead' : 'late'
+}
+
+/** It is over. */
+export function leave<P extends Protection>(attempt: Attempt<P>): void {
+  const { attempts } = attempt.pending
+  const at = attempts.indexOf(attempt)
+  if (at === attempts.length - 1) attempts.pop()
+  else attempts.splice(at, 1)
+}
