@@ -187,6 +187,7 @@ async function certificate(c: Chaos, kind: 'expired' | 'wrong-name'): Promise<vo
 async function slowLink(c: Chaos): Promise<void> {
   const { server, asker } = await c.scene({ protocols: ['dot'] })
   await asker.firstAnswer(5000)
+  await asker.traffic({ perS: 20, forMs: 500, hits: 1 }) // a hit is one only if the name was asked before the link became slow
   const upBefore = server.path.counts.up
   server.begin({ kind: 'rate', octetsPerS: 1000 })
   const forMs = c.fast ? 4000 : 60_000

@@ -48,7 +48,7 @@ export class Connections<P extends Protection> {
     const sinceMs = silentSinceMs ?? this.#tools.clock.nowMs()
     if (inFlight === 1) kept.rustedMs = sinceMs - kept.idleSinceMs
     this.#inUse = true
-    this.#watch(kept, sinceMs + this.#experience.suspicion.hedgeMs)
+    this.#watch(kept, sinceMs + this.#experience.hedgeMs(kept.carrier))
   }
 
   answered(kept: Kept<P>, rttMs: number): void {
@@ -223,7 +223,8 @@ export class Connections<P extends Protection> {
   #lookAtSilence(kept: Kept<P>, nowMs: number): void {
     const { silentSinceMs } = kept.carrier
     if (kept.overdue || silentSinceMs === undefined) return
-    const { afterMs, hedgeMs } = this.#experience.suspicion
+    const { afterMs } = this.#experience.suspicion
+    const hedgeMs = this.#experience.hedgeMs(kept.carrier)
     const silentMs = nowMs - silentSinceMs
     if (silentMs >= afterMs) this.#suspect(kept)
     else if (silentMs < hedgeMs) this.#watch(kept, silentSinceMs + hedgeMs)

@@ -22,6 +22,12 @@ export class Experience {
     return idleMs < IDLE_MS ? idleMs : this.#window.ms
   }
 
+  /** Silence after which a second connection is worth its cost: sooner where others wait behind what is not answered. */
+  hedgeMs({ waiting = 0 }: Carrier): number {
+    const { hedgeMs, heldUpMs } = this.suspicion
+    return waiting > 0 ? Math.min(hedgeMs, heldUpMs) : hedgeMs
+  }
+
   answered<P extends Protection>(kept: Kept<P>, rttMs: number): void {
     if (kept.rustedMs > 0) this.#window.survived(kept.rustedMs)
     kept.rustedMs = 0

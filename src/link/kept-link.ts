@@ -179,9 +179,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   #goOn(): void {
     if (!this.#someWait) return
     const { current } = this.#connections
-    if (current !== undefined) return this.#admit(current)
-    const refusal = this.#connections.dial()
-    if (refusal !== undefined) this.#dialFailed(refusal)
+    const refusal = current === undefined ? this.#connections.dial() : undefined
+    if (current !== undefined) this.#admit(current)
+    else if (refusal !== undefined) this.#dialFailed(refusal)
   }
 
   #dialFailed(error: EnigmError): void {

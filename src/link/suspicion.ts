@@ -40,6 +40,11 @@ export class Suspicion {
     return PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#quantile(0))
   }
 
+  /** The same where others wait behind the silent one: a round trip of the path and a little for the resolver's work. */
+  get heldUpMs(): number {
+    return Math.max(LEAST_HEDGE_MS, this.pongMs)
+  }
+
   measured(rttMs: number): void {
     this.#rtts[this.#measuredTimes++ % WINDOW] = rttMs
     // Sorting costs 2 us.
