@@ -10,6 +10,8 @@ export interface Timer {
 export interface Clock {
   nowMs(): number
   wallMs(): number
+  /** How much of boot time passed in suspends, as far as they were noticed; none where the clock cannot tell. */
+  sleptMs?(): number
   /** Calls `fn` once after `delayMs` (0 and up) of running time. A timer never keeps the process alive by itself. */
   setTimer(delayMs: number, fn: () => void): Timer
 }
@@ -32,6 +34,7 @@ const CHECK_EVERY_MS = 1
  */
 export function systemClock(): Clock {
   let offsetMs = uptime() * 1000 - performance.now()
+  const awakeMs = offsetMs
   let drift = Date.now() - performance.now()
   let checkedAt = 0
   return {
@@ -47,6 +50,7 @@ export function systemClock(): Clock {
       return monotonic + offsetMs
     },
     wallMs: () => Date.now(),
+    sleptMs: () => offsetMs - awakeMs,
     setTimer(delayMs, fn) {
       const handle = setTimeout(fn, delayMs).unref()
       return { cancel: () => clearTimeout(handle) }

@@ -95,6 +95,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     canary,
     // Connections from before were made another way than the policy lets go now.
     gateMoved: (closed) => live.react('network', !closed),
+    beat: () => vigil?.beat(),
     facts: () => ({
       cache: discreet(profile(), {
         ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts }),
@@ -161,6 +162,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     ...o.network,
     clock,
     emit,
+    beatMs: 1000 * loaded.config.heartbeatS,
     disturbed(what, online) {
       if (what === 'network') for (const one of [memory, crew]) one.newNetwork()
       if (what === 'clock') retention.clockMoved()

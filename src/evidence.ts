@@ -30,6 +30,8 @@ export interface EvidenceOptions {
   readonly gate: PolicyGate
   /** Called when the gate has closed or opened after the start. */
   readonly gateMoved: (closed: boolean) => void
+  /** Called at each heartbeat: nothing else wakes a process that has nothing to do. */
+  readonly beat: () => void
   readonly canary: SelfCanary
 }
 
@@ -103,6 +105,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     async start(listeners) {
       await lookout.adopt(lookoutSetup(o.loaded, listeners))
       beat = () => {
+        o.beat()
         tellAudit()
         void lookout.look()
       }

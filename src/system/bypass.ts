@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { endianness, networkInterfaces } from 'node:os'
 
 /** Flows of other programs to port 53 elsewhere that no earlier look has seen. */
@@ -71,6 +71,27 @@ function trackedOf(table: string): readonly string[] {
   })
 }
 
+/**
+ * /proc gives a page at a time. A thread of the pool for each is ten times what the page costs (20 us), and wakes the machine as often; so pages are read here,
+ * and a long table, which a router has, in pieces, with a turn of the event loop between them.
+ */
 async function textOf(file: string): Promise<string | undefined> {
-  return readFile(file, 'latin1').catch(() => undefined)
+  let fd: number | undefined
+  let text = ''
+  try {
+    fd = openSync(file, 'r')
+    for (let pages = 1; ; pages++) {
+      const length = readSync(fd, page)
+      if (length === 0) return text
+      text += page.toString('latin1', 0, length)
+      if (pages % PAGES_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+  } catch {
+    return undefined
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
 }
+const PAGES_A_TURN = 16
+/** Read into and copied out of at once. */
+const page = Buffer.allocUnsafeSlow(4096)

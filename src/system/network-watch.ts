@@ -2,9 +2,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { listenToKernel } from './netlink.ts'
 import { type NetworkView, readNetwork } from './network-view.ts'
 
-/** Where the kernel tells of changes, a look now and then is only for what it forgot to tell. */
-const TOLD_EVERY_MS = 5000
-/** Where it does not, a change is seen within this. A look costs 0.35 ms. */
+/** Where the kernel does not tell of changes, one is seen within this. A look costs 0.35 ms. */
 const POLL_EVERY_MS = 500
 /** A router's table changes a thousand times a second, and each change is told: no more than one look in this time. */
 const LOOK_EVERY_MS = 20
@@ -29,7 +27,7 @@ export interface NetworkWatchOptions {
   readonly listen?: (heard: () => void) => { close(): void } | undefined
 }
 
-/** Watches which network this host is on. Its timers do not keep the process alive. */
+/** Watches which network this host is on. Where the kernel tells, it sets no timer: the owner looks now and then, for what the kernel forgot. Its timers do not keep the process alive. */
 export function watchNetwork({ clock, changed, read = readNetwork, listen = listenToKernel }: NetworkWatchOptions): NetworkWatch {
   let seen = read()
   let told = seen
@@ -73,12 +71,11 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
     else look()
   }
   const kernel = listen(heard)
-  const everyMs = kernel === undefined ? POLL_EVERY_MS : TOLD_EVERY_MS
   const again = () => {
     look()
-    round = clock.setTimer(everyMs, again)
+    round = clock.setTimer(POLL_EVERY_MS, again)
   }
-  round = clock.setTimer(everyMs, again)
+  if (kernel === undefined) round = clock.setTimer(POLL_EVERY_MS, again)
 
   return {
     how: kernel === undefined ? 'polling' : 'kernel',

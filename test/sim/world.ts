@@ -60,6 +60,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       cache: { entries: memory.cache.entries, bytes: memory.cache.bytes, maxBytes, ...counts },
       shaping: { ...loaded.config.shaping, inForce: 'yes' },
     }),
+    beat: () => vigil?.beat(),
   })
   const faults: string[] = []
   const emit = (event: Event) => {
@@ -68,6 +69,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
   }
   let vigil: Vigil | undefined
   let place = 'home'
+  let kernelTells = () => {}
   const around = { clock, random, emit, sessions: tlsSessions(clock), notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
   const trusted = trustedResolvers(loaded, { ...around, handshake: network.handshake })
   live.resolve = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, tally })
@@ -76,7 +78,11 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     clock,
     emit,
     read: () => ({ text: place, online: network.up }),
-    listen: () => ({ close() {} }),
+    beatMs: 1000 * loaded.config.heartbeatS,
+    listen(heard) {
+      kernelTells = heard
+      return { close() {} }
+    },
     disturbed(what, online) {
       if (what === 'network') memory.newNetwork()
       trusted.react(what, online)
@@ -92,6 +98,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     roam(to: string) {
       place = to
       network.forgetConnections()
+      kernelTells()
     },
     async stop() {
       vigil?.stop()

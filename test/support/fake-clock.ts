@@ -11,6 +11,7 @@ export class FakeClock implements Clock {
   #nowMs = 1_000_000
   #wallOffsetMs = Date.UTC(2026, 0, 1)
   #order = 0
+  #sleptMs = 0
   readonly #pending = new Set<Pending>()
 
   nowMs(): number {
@@ -21,6 +22,10 @@ export class FakeClock implements Clock {
     return this.#nowMs + this.#wallOffsetMs
   }
 
+  sleptMs(): number {
+    return this.#sleptMs
+  }
+
   /** Moves the wall clock alone, as NTP or a user does. */
   jumpWall(byMs: number): void {
     this.#wallOffsetMs += byMs
@@ -29,6 +34,7 @@ export class FakeClock implements Clock {
   /** The machine sleeps: boot time and wall time go on, timers do not. */
   suspend(forMs: number): void {
     this.#nowMs += forMs
+    this.#sleptMs += forMs
     for (const pending of [...this.#pending]) {
       this.#pending.delete(pending)
       this.#pending.add(Object.assign(pending, { dueMs: pending.dueMs + forMs }))

@@ -3,6 +3,8 @@ import type { Event } from '../../src/events.ts'
 import { keepVigil } from '../../src/system/vigil.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
+const BEAT_MS = 10_000
+
 function scene() {
   const clock = new FakeClock()
   const events: Event[] = []
@@ -13,7 +15,8 @@ function scene() {
     emit: (event) => void events.push(event),
     disturbed: (what, online) => void disturbed.push(`${what} ${online}`),
     read: () => ({ ...network }),
-    listen: () => undefined,
+    listen: () => ({ close() {} }),
+    beatMs: BEAT_MS,
   })
   return { clock, events, disturbed, network, vigil }
 }
@@ -29,6 +32,26 @@ t.test('nothing happens while nothing happens, however long', async (t) => {
   t.equal(clock.timers, 0)
 })
 
+t.test('with nothing to notice for there is no timer; with something, one, which ends within 4 s of it', async (t) => {
+  const { clock, events, vigil } = scene()
+  t.equal(clock.timers, 0)
+  vigil.notice()
+  t.equal(clock.timers, 1)
+  await clock.advance(1999)
+  vigil.notice()
+  await clock.advance(1)
+  t.equal(clock.timers, 1)
+  await clock.advance(2000)
+  t.equal(clock.timers, 0)
+  for (let i = 0; i < 60; i++) {
+    await clock.advance(BEAT_MS)
+    vigil.beat()
+  }
+  t.equal(clock.timers, 0)
+  t.strictSame(events, [])
+  vigil.stop()
+})
+
 t.test('after a suspend the first packet notices, before any timer: they stood still; it is told once', async (t) => {
   const { clock, events, disturbed, vigil } = scene()
   await clock.advance(700)
@@ -36,28 +59,51 @@ t.test('after a suspend the first packet notices, before any timer: they stood s
   t.strictSame(disturbed, [])
   vigil.notice()
   t.strictSame(disturbed, ['wake true'])
-  t.match(events, [{ type: 'woke', awayMs: 28_700 }])
+  t.match(events, [{ type: 'woke', awayMs: 30_000 }])
   vigil.notice()
   await clock.advance(10_000)
   t.equal(disturbed.length, 1)
   vigil.stop()
 })
 
-t.test('with no packet a timer notices, within 2 s of running time', async (t) => {
-  const { clock, disturbed, vigil } = scene()
-  await clock.advance(700)
-  clock.suspend(86_400_000)
-  await clock.advance(1300)
-  t.strictSame(disturbed, ['wake true'])
-  vigil.stop()
+for (const [name, ms] of [
+  ['five seconds', 5000],
+  ['a day', 86_400_000],
+] as const) {
+  t.test(`a suspend of ${name} in which nothing was asked: the heartbeat notices; it is told once`, async (t) => {
+    const { clock, disturbed, vigil } = scene()
+    await clock.advance(700)
+    clock.suspend(ms)
+    await clock.advance(BEAT_MS - 700)
+    vigil.beat()
+    t.strictSame(disturbed, ['wake true'])
+    vigil.beat()
+    await clock.advance(BEAT_MS)
+    vigil.beat()
+    t.equal(disturbed.length, 1)
+    vigil.stop()
+  })
+}
+
+t.test('SIGSTOP and SIGCONT: the timer is late by as much, and where there is none the heartbeat, or the first packet', async (t) => {
+  for (const seen of ['timer', 'heartbeat', 'packet'] as const) {
+    const { clock, disturbed, vigil } = scene()
+    await clock.advance(700)
+    if (seen === 'timer') vigil.notice()
+    clock.stopFor(30_000)
+    if (seen === 'timer') await clock.advance(0)
+    else if (seen === 'heartbeat') vigil.beat()
+    else vigil.notice()
+    t.strictSame(disturbed, ['wake true'], seen)
+    vigil.stop()
+  }
 })
 
-t.test('SIGSTOP and SIGCONT: timers are late by as much', async (t) => {
-  const { clock, disturbed, vigil } = scene()
-  await clock.advance(700)
-  clock.stopFor(30_000)
-  await clock.advance(0)
-  t.strictSame(disturbed, ['wake true'])
+t.test('what the kernel forgot to tell of is seen at the heartbeat', async (t) => {
+  const { disturbed, network, vigil } = scene()
+  network.text = 'cafe'
+  vigil.beat()
+  t.strictSame(disturbed, ['network true'])
   vigil.stop()
 })
 
@@ -90,6 +136,7 @@ for (const [name, ms] of [
 ] as const) {
   t.test(`the wall clock set by ${name}, either way: told once within 2 s; no sleep is seen in it, and no timer more`, async (t) => {
     const { clock, events, disturbed, vigil } = scene()
+    vigil.notice()
     const timers = clock.timers
     for (const byMs of [ms, -ms]) {
       disturbed.length = 0
@@ -99,7 +146,10 @@ for (const [name, ms] of [
       await clock.advance(2000)
       t.strictSame(disturbed, ['clock true'])
       t.match(events.at(-1), { type: 'clock.moved', byMs })
-      await clock.advance(60_000)
+      for (let i = 0; i < 60; i++) {
+        vigil.notice()
+        await clock.advance(1000)
+      }
       t.equal(disturbed.length, 1)
       t.equal(clock.timers, timers)
     }
@@ -110,6 +160,7 @@ for (const [name, ms] of [
 t.test('a clock that is slewed by 500 ppm for a day is not set', async (t) => {
   const { clock, events, vigil } = scene()
   for (let i = 0; i < 1000; i++) {
+    vigil.notice()
     await clock.advance(2000)
     clock.jumpWall(1)
   }
