@@ -9,6 +9,8 @@ export interface DatagramCalls {
   addressOf(buffer: Buffer): bigint
   /** recvmmsg(2) into `count` mmsghdr at `headers`; how many came, 0 for none. */
   receive(fd: number, headers: Buffer, count: number): number
-  /** sendmmsg(2) of `count` mmsghdr at `headers`; how many went. */
+  /** The socket name (sockaddr_in or sockaddr_in6) of a numeric address without a zone. */
+  nameOf(address: string, port: number): Buffer
+  /** sendmmsg(2) of `count` mmsghdr at `headers`; how many went before one did not. */
   send(fd: number, headers: Buffer, count: number): number
 }

@@ -23,6 +23,7 @@ export interface SystemDatagramCalls {
   open(address: string, port: number, reusePort: boolean): number
   addressOf(buffer: Buffer): bigint
   receive(fd: number, headers: Buffer, count: number): number
+  nameOf(address: string, port: number): Buffer
   send(fd: number, headers: Buffer, count: number): number
 }
 
@@ -57,7 +58,7 @@ function bind(koffi: Koffi): SystemDatagramCalls {
   return {
     open(address, port, reusePort) {
       const v6 = address.includes(':')
-      const name = v6 ? sockaddr6(address, port) : sockaddr4(address, port)
+      const name = nameOf(address, port)
       const fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0)
       if (fd < 0) throw systemError('socket', koffi.errno())
       const failed =
@@ -72,6 +73,7 @@ function bind(koffi: Koffi): SystemDatagramCalls {
       return fd
     },
     addressOf: (buffer) => koffi.address(buffer),
+    nameOf,
     receive: (fd, headers, count) => Math.max(0, recvmmsg(fd, headers, count, MSG_DONTWAIT, null)),
     send: (fd, headers, count) => Math.max(0, sendmmsg(fd, headers, count, MSG_DONTWAIT)),
   }
@@ -81,6 +83,10 @@ function systemError(call: string, errno: number): Error {
   const known = getSystemErrorMap().has(-errno)
   const code = known ? getSystemErrorName(-errno) : `errno ${errno}`
   return Object.assign(new Error(`${call}: ${code}`), { code, syscall: call })
+}
+
+function nameOf(address: string, port: number): Buffer {
+  return address.includes(':') ? sockaddr6(address, port) : sockaddr4(address, port)
 }
 
 function sockaddr4(address: string, port: number): Buffer {
