@@ -1,4 +1,4 @@
-import type { AnswerCache } from './cache/answer-cache.ts'
+import type { AnswerCache, Entry } from './cache/answer-cache.ts'
 import { keyOfScan } from './cache/key.ts'
 import type { Prefetch } from './cache/prefetch.ts'
 import type { Clock } from './clock.ts'
@@ -46,14 +46,19 @@ export function createResponder(parts: ResponderParts): Responder {
     now(packet, start, end, out, at, limit, view) {
       if (gate.closed || scanQuery(packet, start, end, hot) !== VERDICT.ok || hot.wantsSource) return 0
       const nowMs = clock.nowMs()
-      const entry = cache.get(keyOfScan(packet, hot, view), nowMs)
+      const room = limit > UDP_LIMIT ? limit : Math.min(limit, udpLimit(hot))
+      const quick = tracer?.on === true ? undefined : cache.quick(packet, hot, view, nowMs)
+      if (quick !== undefined) {
+        counts.hits++
+        return writeReply(out, at, room, quick, packet, hot, quick.elapsedS, undefined)
+      }
+      const entry = cache.find(packet, hot, view, nowMs)
       if (entry === undefined) return 0
       counts.hits++
       if (tracer?.on === true) tracer.note(questionOf(packet, hot), 'cache', entry.rcode, entry.ede, nowMs)
       if (prefetch?.hit(entry, nowMs) === true)
         prefetch.renew(queryOf(packet, hot, NOBODY, keyOfScan(packet, hot, view)), entry.expiresAtMs)
-      const room = limit > UDP_LIMIT ? limit : Math.min(limit, udpLimit(hot))
-      return writeReply(out as Buffer, at, room, entry, packet, hot, Math.floor((nowMs - entry.storedAtMs) / 1000), undefined)
+      return writeReply(out, at, room, entry, packet, hot, elapsedS(entry, nowMs), undefined)
     },
     later(packet, client) {
       const copy = copyOf(packet)
@@ -75,7 +80,7 @@ function reply(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, clien
   if (entry !== undefined) {
     counts.hits++
     if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)
-    return Promise.resolve(assemble(entry, packet, scan, client, Math.floor((nowMs - entry.storedAtMs) / 1000), 'cache'))
+    return Promise.resolve(assemble(entry, packet, scan, client, elapsedS(entry, nowMs), 'cache'))
   }
   const { resolve, timeoutMs } = parts.current()
   const query = queryOf(packet, scan, client, key)
@@ -94,6 +99,10 @@ function reply(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, clien
       return assemble(keptOf(answer), packet, scan, client, 0, 'failure')
     },
   )
+}
+
+function elapsedS({ storedAtMs }: Entry, nowMs: number): number {
+  return Math.floor((nowMs - storedAtMs) / 1000)
 }
 
 function queryOf(packet: Uint8Array, scan: QueryScan, client: Client, cacheKey: string): Query {

@@ -1,9 +1,11 @@
 import { LRUCache } from 'lru-cache'
+import type { QueryScan } from '../dns/query-scan.ts'
 import type { Kept } from '../dns/reply.ts'
 import { putTtlOffsets, recordCount } from '../dns/ttl.ts'
-import type { Answer } from '../resolve.ts'
-import type { CacheKey } from './key.ts'
-import { speaksOfTheName } from './lifetime.ts'
+import type { Answer, View } from '../resolve.ts'
+import { FrontTable, type Quick } from './front-table.ts'
+import { type CacheKey, keyOfScan, questionOctetsOf } from './key.ts'
+import { lastPartMs, speaksOfTheName } from './lifetime.ts'
 import { type Place, Slabs } from './slabs.ts'
 
 /** One kept answer: where it lies and until when (boot time, ms). Valid until the cache is next written to: the object is used again with its place. */
@@ -33,6 +35,8 @@ const SWEEP = 2
 const SWEEP_ABOVE = 0.75
 /** What pages that are partly empty may cost beyond `maxBytes` before one of them is cleared. */
 const SLACK = 1.1
+/** For so long an answer that was used is found without the index: its place among the least recently used is as old at most. */
+const QUICK_MS = 1000
 
 /**
  * Final answers by question, bounded in bytes; the least recently used goes when it is full, expired ones before that. An expired answer stays for `staleMaxS`, if
@@ -41,6 +45,7 @@ const SLACK = 1.1
 export class AnswerCache {
   readonly #index: LRUCache<CacheKey, Held>
   readonly #slabs: Slabs<Held>
+  readonly #front: FrontTable
   readonly maxBytes: number
   #staleMaxMs: number
   #placesOctets = 0
@@ -52,6 +57,7 @@ export class AnswerCache {
     this.maxBytes = maxBytes
     this.#staleMaxMs = staleMaxS * 1000
     this.#slabs = new Slabs(blank, maxBytes)
+    this.#front = new FrontTable(this.#slabs.memories)
     this.#index = new LRUCache<CacheKey, Held>({
       maxSize: maxBytes,
       maxEntrySize: maxBytes,
@@ -78,6 +84,21 @@ export class AnswerCache {
   /** For how long past its time an answer may stand in; 0: never. */
   set staleMaxS(seconds: number) {
     this.#staleMaxMs = seconds * 1000
+  }
+
+  /** For the hit path: a fresh answer to the query that `scan` describes, if it was asked for a moment ago as well. What gives nothing here may be in `find`. */
+  quick(packet: Uint8Array, scan: QueryScan, view: View, nowMs: number): Quick | undefined {
+    return this.#front.find(packet, scan, view, nowMs)
+  }
+
+  /** The entry for the query that `scan` describes if it is still fresh. For a second at most, and not beyond the beginning of its last part, `quick` has it from then on. */
+  find(packet: Uint8Array, scan: QueryScan, view: View, nowMs: number): Entry | undefined {
+    const entry = this.get(keyOfScan(packet, scan, view), nowMs)
+    if (entry === undefined) return undefined
+    const lastMs = lastPartMs(entry)
+    const untilMs = Math.min(nowMs + QUICK_MS, nowMs < lastMs ? lastMs : entry.expiresAtMs)
+    this.#front.note(packet, scan, view, entry, nowMs, untilMs)
+    return entry
   }
 
   /** The entry for `key` if it is still fresh. */
@@ -138,6 +159,7 @@ export class AnswerCache {
     entry.standInUntilS = 0
     entry.key = key
     this.#index.set(key, entry)
+    this.#front.growTo(this.#index.size)
   }
 
   /** Forgets everything, wiped from memory; what is being asked now will not be kept either. */
@@ -145,12 +167,14 @@ export class AnswerCache {
     this.#epoch++
     this.#sweeper = undefined
     this.#index.clear()
+    this.#front.clear()
     this.#slabs.wipe()
   }
 
   /** Another network: failures were its own, what is popular must show anew, and it must not be told what the last one was asked. */
   newNetwork(): void {
     this.#sweeper = undefined
+    this.#front.clear()
     for (const [key, entry] of [...this.#index.entries()]) {
       entry.hits = 0
       entry.standInUntilS = 0
@@ -185,6 +209,7 @@ export class AnswerCache {
   }
 
   #give(entry: Held): void {
+    this.#front.forget(entry, questionOctetsOf(entry.key))
     entry.key = ''
     this.#placesOctets -= entry.size
     this.#slabs.give(entry)

@@ -24,6 +24,11 @@ export function keyOfQuery(query: Query): CacheKey {
   return finish(query.question.lower.length, query.view, query.edns?.dnssecOk === true, query.checkingDisabled)
 }
 
+/** Octets of the question in a key. */
+export function questionOctetsOf(key: CacheKey): number {
+  return key.length - PREFIX
+}
+
 function finish(length: number, view: View, dnssecOk: boolean, checkingDisabled: boolean): CacheKey {
   putU16(scratch, 0, view)
   scratch[2] = (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)

@@ -19,3 +19,11 @@ export function lifetimeOf(accepted: Accepted, clamp: TtlClamp): number | 'no' {
 export function speaksOfTheName(rcode: Rcode): boolean {
   return rcode === 0 || rcode === 3
 }
+
+/** Of the lifetime: in it a popular answer is renewed. */
+const LAST_PART = 0.1
+
+/** When the part of an answer's time begins in which it is renewed. */
+export function lastPartMs({ storedAtMs, expiresAtMs }: { readonly storedAtMs: number; readonly expiresAtMs: number }): number {
+  return expiresAtMs - (expiresAtMs - storedAtMs) * LAST_PART
+}

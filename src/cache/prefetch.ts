@@ -1,6 +1,7 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import type { Query, Resolve } from '../resolve.ts'
 import type { Entry } from './answer-cache.ts'
+import { lastPartMs } from './lifetime.ts'
 
 export interface PrefetchOptions {
   readonly clock: Clock
@@ -10,19 +11,12 @@ export interface PrefetchOptions {
   readonly renewed: () => void
 }
 
-/** Hits in its lifetime that make an answer popular. */
+/** Hits in its lifetime, at moments a second apart, that make an answer popular: the cache tells of one in a second. */
 const POPULAR_HITS = 3
-/** Of the lifetime: when a popular answer is due. */
-const LAST = 0.1
 /** Answers that live shorter are renewed by their queries as well. */
 const LEAST_TTL_MS = 10_000
 /** Renewals waiting or under way. */
 const MOST = 64
-/** Whether `entry` is in the part of its time in which it is renewed. */
-export function inLastPart(entry: Entry, nowMs: number): boolean {
-  return nowMs >= entry.expiresAtMs - (entry.expiresAtMs - entry.storedAtMs) * LAST
-}
-
 /** Never counted up to `POPULAR_HITS` again: it has been seen to. */
 const SEEN_TO = -(2 ** 30)
 
@@ -43,7 +37,7 @@ export class Prefetch {
   /** Counts a hit, and says whether `entry` should be renewed now: then call `renew`. On the hit path: no allocation. */
   hit(entry: Entry, nowMs: number): boolean {
     if (++entry.hits < POPULAR_HITS) return false
-    if (!inLastPart(entry, nowMs) || entry.expiresAtMs - entry.storedAtMs < LEAST_TTL_MS) return false
+    if (nowMs < lastPartMs(entry) || entry.expiresAtMs - entry.storedAtMs < LEAST_TTL_MS) return false
     entry.hits = SEEN_TO
     return this.#waiting.size + this.#underWay < MOST && this.#o.current().prefetch
   }

@@ -9,6 +9,8 @@ export interface Place {
 /** Many places of one size, cut from one piece of memory. */
 export interface Page {
   readonly memory: Uint8Array
+  /** Where `Slabs.memories` has it. */
+  readonly index: number
   /** Its index in SIZES, or -1: one place that is larger than any class. */
   readonly sizeClass: number
   readonly places: Place[]
@@ -42,6 +44,9 @@ export class Slabs<P extends Place> {
   readonly #make: (place: Place) => P
   readonly #pageOctets: number
   readonly #pages = new Set<Page>()
+  /** The memory of every page by its index; undefined where the page was let go of. */
+  readonly memories: (Uint8Array | undefined)[] = []
+  readonly #freeIndices: number[] = []
   /** Pages with room, by class. */
   readonly #open: Page[][] = SIZES.map(() => [])
   #octets = 0
@@ -101,6 +106,8 @@ export class Slabs<P extends Place> {
   drop(page: Page): void {
     if (!this.#pages.delete(page)) return
     this.#octets -= page.memory.length
+    this.memories[page.index] = undefined
+    this.#freeIndices.push(page.index)
     const open = this.#open[page.sizeClass]
     const at = open?.indexOf(page) ?? -1
     if (at >= 0) open?.splice(at, 1)
@@ -110,6 +117,8 @@ export class Slabs<P extends Place> {
   wipe(): void {
     for (const page of this.#pages) page.memory.fill(0)
     this.#pages.clear()
+    this.memories.length = 0
+    this.#freeIndices.length = 0
     for (const open of this.#open) open.length = 0
     this.#octets = 0
   }
@@ -129,7 +138,9 @@ export class Slabs<P extends Place> {
 
   #allocate(octets: number, sizeClass: number, limit: number): Page | undefined {
     if (this.#octets + octets > limit) return undefined
-    const page: Page = { memory: Buffer.allocUnsafeSlow(octets), sizeClass, places: [], free: [], cutAt: 0, live: 0 }
+    const index = this.#freeIndices.pop() ?? this.memories.length
+    const page: Page = { memory: Buffer.allocUnsafeSlow(octets), index, sizeClass, places: [], free: [], cutAt: 0, live: 0 }
+    this.memories[index] = page.memory
     this.#pages.add(page)
     this.#octets += octets
     return page

@@ -27,7 +27,7 @@ export function udpLimit(scan: QueryScan): number {
  * without an EDE or a source.
  */
 export function writeReply(
-  out: Buffer,
+  out: Uint8Array,
   at: number,
   limit: number,
   kept: Kept,
@@ -60,7 +60,7 @@ function put(out: Uint8Array, at: number, from: Uint8Array, fromAt: number, leng
   else for (let i = 0; i < length; i++) out[at + i] = from[fromAt + i]!
 }
 
-function writeFlags(out: Buffer, at: number, rcode: Rcode, scan: QueryScan, whole: boolean): void {
+function writeFlags(out: Uint8Array, at: number, rcode: Rcode, scan: QueryScan, whole: boolean): void {
   putU16(out, at, scan.id)
   if (!whole) out[at + 2] = out[at + 2]! | 0x02
   let low = out[at + 3]!
@@ -69,7 +69,7 @@ function writeFlags(out: Buffer, at: number, rcode: Rcode, scan: QueryScan, whol
   out[at + 3] = rcode > 15 && !scan.hasOpt ? (low & 0xf0) | SERVFAIL : low
 }
 
-function ageTtls(out: Buffer, at: number, kept: Kept, elapsedS: number): void {
+function ageTtls(out: Uint8Array, at: number, kept: Kept, elapsedS: number): void {
   const offsets = kept.at + kept.length
   for (let i = 0; i < kept.ttlCount; i++) {
     const ttlAt = at + u16(kept.page, offsets + 2 * i)
@@ -79,7 +79,7 @@ function ageTtls(out: Buffer, at: number, kept: Kept, elapsedS: number): void {
 }
 
 function writeOpt(
-  out: Buffer,
+  out: Uint8Array,
   at: number,
   room: number,
   messageAt: number,
@@ -101,7 +101,7 @@ function writeOpt(
   return length
 }
 
-function writeEde(out: Buffer, at: number, room: number, ede: Ede): number {
+function writeEde(out: Uint8Array, at: number, room: number, ede: Ede): number {
   const code = Buffer.of(ede.code >>> 8, ede.code & 0xff)
   if (ede.text !== undefined) {
     const written = writeOption(out, at, room, OPTION.ede, Buffer.concat([code, Buffer.from(ede.text)]))
@@ -110,11 +110,11 @@ function writeEde(out: Buffer, at: number, room: number, ede: Ede): number {
   return writeOption(out, at, room, OPTION.ede, code)
 }
 
-function writeOption(out: Buffer, at: number, room: number, option: number, data: Buffer): number {
+function writeOption(out: Uint8Array, at: number, room: number, option: number, data: Buffer): number {
   if (data.length + 4 > room) return 0
   putU16(out, at, option)
   putU16(out, at + 2, data.length)
-  data.copy(out, at + 4)
+  out.set(data, at + 4)
   return data.length + 4
 }
 

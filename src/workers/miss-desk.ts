@@ -1,6 +1,6 @@
 import type { AnswerCache, Entry } from '../cache/answer-cache.ts'
 import { keyOfQuery } from '../cache/key.ts'
-import { inLastPart } from '../cache/prefetch.ts'
+import { lastPartMs } from '../cache/lifetime.ts'
 import type { Clock } from '../clock.ts'
 import { rewriteTtls } from '../dns/response.ts'
 import { asEnigmError } from '../errors.ts'
@@ -39,7 +39,7 @@ async function replyTo({ id, query, remainingMs, purpose }: AskRecord, parts: De
   const nowMs = parts.clock.nowMs()
   const kept = parts.gate?.closed === true ? undefined : parts.cache.get(keyOfQuery(query), nowMs)
   // To renew what another worker has renewed just now would be one question too many.
-  const due = purpose === 'refresh' && kept !== undefined && inLastPart(kept, nowMs)
+  const due = purpose === 'refresh' && kept !== undefined && nowMs >= lastPartMs(kept)
   if (kept !== undefined && !due) return { id, ...fromCache(kept, nowMs) }
   try {
     const answer = await parts.current().resolve(query, { purpose, deadlineMs: nowMs + remainingMs })
