@@ -54,7 +54,7 @@ export function createLookout(o: LookoutOptions): Lookout {
     network: readNetworkIdentity,
     resolver: readSystemResolver,
     ask: askSystem,
-    bypass: bypassWatch(),
+    bypass: bypassWatch(() => o.clock.nowMs()),
     watch: watchNetwork,
   }
   const networkKey = o.random.bytes(32)

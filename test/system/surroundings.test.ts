@@ -79,7 +79,12 @@ t.test('what goes past us: counted once each, loopback aside, and no table is no
     udp6: `head\n${socket(v6, 14)}${socket(little ? '00000000000000000000000001000000' : '00000000000000000000000000000001', 15)}`,
     tcp: 'head\n',
   })
-  const look = bypassWatch(proc)
+  let nowMs = 0
+  const watch = bypassWatch(() => nowMs, proc)
+  const look = () => {
+    nowMs += 60_000
+    return watch()
+  }
   t.same(await look(), { flows: 2, through: ['sockets'] })
   t.same(await look(), { flows: 0, through: ['sockets'] }, 'the same sockets are not counted again')
   appendFileSync(join(proc, 'tcp'), socket(hex('198.51.100.1'), 16))
@@ -90,5 +95,11 @@ t.test('what goes past us: counted once each, loopback aside, and no table is no
     line('127.0.0.1', '192.0.2.1') + line('192.0.2.99', '192.0.2.1') + line('127.0.0.1', '127.0.0.53'),
   )
   t.same(await look(), { flows: 1, through: ['sockets', 'conntrack'] }, "a flow of this host's, not one that it forwards")
-  t.same(await bypassWatch(join(proc, 'none'))(), { flows: 0, through: [] })
+  appendFileSync(join(proc, 'tcp'), socket(hex('198.51.100.2'), 17))
+  appendFileSync(join(proc, 'udp'), socket(hex('198.51.100.2'), 18))
+  nowMs += 59_000
+  t.same(await watch(), { flows: 1, through: ['sockets', 'conntrack'] }, 'UDP at each look, the rest once a minute')
+  nowMs += 1000
+  t.same(await watch(), { flows: 1, through: ['sockets', 'conntrack'] })
+  t.same(await bypassWatch(() => 0, join(proc, 'none'))(), { flows: 0, through: [] })
 })
