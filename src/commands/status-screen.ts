@@ -58,7 +58,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
     (a, b) => SIGNAL_RANK[a.signal.state] - SIGNAL_RANK[b.signal.state],
   )
   for (const { label, signal } of signals) lines.push(...signalLines(label, signal, wallMs, style, tint))
-  lines.push('', ...resolverTable(d.resolvers, wallMs, style.width), '')
+  lines.push('', ...resolverTable(d.resolvers, wallMs, style.width), ...roundTrips(d.resolvers, style.width), '')
   const sent = Object.values(d.plaintext).reduce((a, b) => a + b, 0)
   const force = { yes: 'in force', no: 'NOT in force', unknown: '(unknown whether in force)' }[d.shaping.inForce]
   const facts = [
@@ -136,6 +136,20 @@ function resolverRow(r: StatusDocument['resolvers'][number], wallMs: number): st
     r.lastAnswerAt === null ? '-' : span(wallMs - Date.parse(r.lastAnswerAt)),
     String(failures),
   ]
+}
+
+const BARS = '▁▂▃▄▅▆▇█'
+
+/** How the median of each resolver has moved lately, newest on the right; nothing where it has not. */
+function roundTrips(resolvers: StatusDocument['resolvers'], width: number): string[] {
+  const moved = resolvers.flatMap(({ id, rttMs }) => {
+    const medians = rttMs?.medians ?? []
+    if (medians.length < 2) return []
+    const [least, most] = [Math.min(...medians), Math.max(...medians)]
+    const bars = medians.map((ms) => BARS[Math.round(((ms - least) / Math.max(1, most - least)) * (BARS.length - 1))] ?? '')
+    return [`${printable(id).slice(0, MAX_CELL)} ${bars.join('')} ${least} to ${most} ms`]
+  })
+  return moved.length === 0 ? [] : wrap(`median round trip, as it moved: ${moved.join('; ')}`, width, '  ')
 }
 
 const mebibytes = (octets: number) => (octets / 2 ** 20).toFixed(1)

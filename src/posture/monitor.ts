@@ -6,6 +6,7 @@ import type { AtomicFile } from './file.ts'
 import { failClosed, type RuleVerdict, ruleVerdicts } from './policy.ts'
 import { reduce } from './reduce.ts'
 import { type Beat, type Facts, report, type Writer } from './report.ts'
+import { noteMedian } from './rtt.ts'
 import { sameAnswers } from './same-answers.ts'
 import { ASLEEP_MS, judge, type Signals, type TopState, type Verdict } from './signals.ts'
 import { initialState, type PostureSetup, reconfigured, type State } from './state.ts'
@@ -90,6 +91,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     if (heartbeatLateMs <= ASLEEP_MS) worstLateMs = Math.max(worstLateMs, heartbeatLateMs)
     betterLeft = BETTER_PER_HEARTBEAT
     schedule()
+    for (const { rtt } of state.resolvers) noteMedian(rtt)
     write(judged())
     o.beat?.()
   }

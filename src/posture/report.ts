@@ -1,6 +1,6 @@
 import { SCHEMA, type StatusDocument } from './document.ts'
 import { ruleVerdicts } from './policy.ts'
-import { summariseRtt } from './rtt.ts'
+import { type RttRing, summariseRtt } from './rtt.ts'
 import type { Signal, Verdict } from './signals.ts'
 import { type LinkEvidence, type ResolverEvidence, repliesPadded, type State } from './state.ts'
 
@@ -44,7 +44,7 @@ export function report(state: State, verdict: Verdict, writer: Writer, facts: Fa
       service: written(verdict.signals.service),
     },
     proof: proofOf(state, wallMs, beat?.nowMs),
-    resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock)),
+    resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock, facts)),
     cache: { ...facts.cache },
     shaping: { ...facts.shaping },
     plaintext: { ...state.plaintext },
@@ -100,7 +100,7 @@ function written(s: Signal): StatusDocument['signals']['service'] {
   return { state: s.state, since: s.since, reasons: s.reasons.map((r) => ({ ...r })) }
 }
 
-function resolverReport(r: ResolverEvidence, sentBlock: number): StatusDocument['resolvers'][number] {
+function resolverReport(r: ResolverEvidence, sentBlock: number, facts: Facts): StatusDocument['resolvers'][number] {
   const link = inUse(r)
   const protection = link?.protection ?? r.lastProtection
   return {
@@ -117,9 +117,16 @@ function resolverReport(r: ResolverEvidence, sentBlock: number): StatusDocument[
     padding: { sentBlock, repliesPadded: repliesPadded(r) },
     lastHandshakeAt: link?.handshakeAt === undefined ? null : iso(link.handshakeAt.wallMs),
     lastAnswerAt: r.lastAnswerAt === undefined ? null : iso(r.lastAnswerAt.wallMs),
-    rttMs: summariseRtt(r.rtt) ?? null,
+    rttMs: rttReport(r.rtt, facts),
     failures: { ...r.failures },
   }
+}
+
+/** Where misses are not told, since they would tell how much was real (profiles with covers), what has changed over time is not told either. */
+function rttReport(ring: RttRing, { cache }: Facts): StatusDocument['resolvers'][number]['rttMs'] {
+  const summary = summariseRtt(ring)
+  if (summary === undefined) return null
+  return cache.misses === undefined || ring.medians.length === 0 ? summary : { ...summary, medians: [...ring.medians] }
 }
 
 /** The link that gave the latest answer; before any answer, the one that shook hands. */

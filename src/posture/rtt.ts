@@ -1,6 +1,9 @@
 /** How many round trips are remembered per resolver: enough for a p99 that means something, 2 KiB, and no count of queries beyond it. */
 export const RTT_WINDOW = 256
 
+/** How many medians are remembered per resolver. */
+export const MEDIANS = 20
+
 /** Percentiles over the window, in milliseconds with one decimal. `samples` is at most `RTT_WINDOW`. */
 export interface RttSummary {
   readonly p50: number
@@ -17,11 +20,13 @@ export interface RttRing {
   readonly values: Float64Array
   next: number
   filled: number
+  /** What `noteMedian` found, oldest first, at most `MEDIANS`: whole milliseconds, no two the same in a row. */
+  medians: readonly number[]
 }
 
 /** An empty ring. */
 export function rttRing(): RttRing {
-  return { values: new Float64Array(RTT_WINDOW), next: 0, filled: 0 }
+  return { values: new Float64Array(RTT_WINDOW), next: 0, filled: 0, medians: [] }
 }
 
 /** Adds one round trip; what is no finite, non-negative number is left out. */
@@ -30,6 +35,16 @@ export function addRtt(ring: RttRing, rttMs: number): void {
   ring.values[ring.next] = rttMs
   ring.next = (ring.next + 1) % RTT_WINDOW
   if (ring.filled < RTT_WINDOW) ring.filled++
+}
+
+/**
+ * Notes the median of now; to be called at heartbeats. One that has not changed is not noted again: a row of equal ones, told apart by heartbeat, would tell for minutes
+ * back when nobody asked, which one document does not tell otherwise.
+ */
+export function noteMedian(ring: RttRing): void {
+  const median = summariseRtt(ring)?.p50
+  if (median === undefined || Math.round(median) === ring.medians.at(-1)) return
+  ring.medians = [...ring.medians, Math.round(median)].slice(-MEDIANS)
 }
 
 /** The percentiles (nearest rank), or undefined when nothing was measured. */

@@ -55,6 +55,22 @@ t.test('the screen of two healthy resolvers, word for word', (t) => {
   t.end()
 })
 
+t.test('how the round trips have moved, as bars: only where they have, and within the width', (t) => {
+  const reading = read(documentAfter(GOOD))
+  const moved = (medians: readonly number[]) => {
+    const { document } = reading
+    const resolvers = document?.resolvers.map((r) => ({ ...r, rttMs: r.rttMs === null ? null : { ...r.rttMs, medians: [...medians] } }))
+    return { ...reading, ...(document === undefined ? {} : { document: { ...document, resolvers: resolvers ?? [] } }) }
+  }
+  const screen = (medians: readonly number[]) => statusScreen(moved(medians), at(9000).wallMs, plain)
+  t.match(screen([10, 80, 45]), /^median round trip, as it moved: \S+ ▁█▅ 10 to 80 ms; \S+ ▁█▅ 10 to 80 ms$/m)
+  t.notMatch(screen([10]), /as it moved/)
+  const most = screen(Array.from({ length: 20 }, (_, i) => 1000 + i))
+  for (const line of most.split('\n')) t.ok(line.length <= 80, line)
+  t.ok(most.trimEnd().split('\n').length <= 24)
+  t.end()
+})
+
 t.test('worst first, each reason with its mend, within 80 x 24', (t) => {
   for (const events of [[], GOOD, WORN, DOWN]) {
     const lines = screenOf(events).trimEnd().split('\n')

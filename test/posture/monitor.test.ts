@@ -5,14 +5,17 @@ import { createMonitor } from '../../src/posture/monitor.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { answered, failed, SETUP, started, up } from './evidence.ts'
 
-function rig() {
+function rig(counts: { hits?: number; misses?: number } = { hits: 0, misses: 0 }) {
   const clock = new FakeClock()
   const disk: { writes: StatusDocument[]; withdrawn: number; broken: boolean } = { writes: [], withdrawn: 0, broken: false }
   const monitor = createMonitor({
     setup: SETUP,
     writer: { version: '0.1.0', pid: 42, heartbeatS: 10 },
     clock,
-    facts: () => ({ cache: { entries: 0, bytes: 0, maxBytes: 1 }, shaping: { profile: 'off', inForce: 'unknown', jitterMs: 0 } }),
+    facts: () => ({
+      cache: { entries: 0, bytes: 0, maxBytes: 1, ...counts },
+      shaping: { profile: 'off', inForce: 'unknown', jitterMs: 0 },
+    }),
     file: {
       replace(text) {
         if (!disk.broken) disk.writes.push(JSON.parse(text))
@@ -61,6 +64,36 @@ t.test('the heartbeat writes at its own pace, whatever was asked', async (t) => 
   t.equal(clock.timers, 1)
   monitor.stop()
   t.equal(clock.timers, 0)
+})
+
+t.test('how the median round trip has moved: told by heartbeats, bounded, and without times', async (t) => {
+  const { monitor, clock, disk } = proven()
+  const medians = () => disk.writes.at(-1)?.resolvers.map(({ rttMs }) => rttMs?.medians)
+  await clock.advance(10_000)
+  t.same(medians(), [[12], [12]])
+  await clock.advance(600_000)
+  t.same(medians(), [[12], [12]], 'ten minutes in which nobody asks leave no trace')
+  for (let i = 0; i < 9; i++) monitor.emit(answered('a', { rttMs: 30.4 }))
+  t.same(medians(), [[12], [12]], 'and no answer does before the heartbeat')
+  await clock.advance(10_000)
+  t.same(medians(), [[12, 30], [12]])
+  for (let beat = 0; beat < 40; beat++) {
+    for (let i = 0; i < 256; i++) monitor.emit(answered('a', { rttMs: 40 + beat }))
+    await clock.advance(10_000)
+  }
+  t.same(
+    medians()?.[0],
+    Array.from({ length: 20 }, (_, i) => 60 + i),
+  )
+  monitor.stop()
+
+  const discreet = rig({})
+  discreet.monitor.start()
+  for (const e of [started, up('a'), answered('a')]) discreet.monitor.emit(e)
+  await discreet.clock.advance(10_000)
+  t.match(discreet.disk.writes.at(-1)?.resolvers[0]?.rttMs, { p50: 12 })
+  t.notHas(discreet.disk.writes.at(-1)?.resolvers[0]?.rttMs, { medians: [] }, 'not where misses are not told')
+  discreet.monitor.stop()
 })
 
 t.test('a late heartbeat is told from a sleep', async (t) => {
