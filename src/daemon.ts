@@ -225,7 +225,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
 async function openPage({ config }: Loaded, evidence: Evidence, { clock }: DaemonOptions): Promise<Page | undefined> {
   if (config.page === undefined) return undefined
   const { servePage } = await import('./page/page.ts')
-  return servePage({ listen: config.page.listen, stateDir: config.stateDir, document: () => evidence.document(), clock })
+  const { document, violations } = evidence
+  return servePage({ listen: config.page.listen, stateDir: config.stateDir, document, violations, clock })
 }
 
 function bringToLife(loaded: Loaded, memory: Memory, tally: Tally, around: Around): Live {

@@ -15,6 +15,7 @@ import { createSealer } from './posture/seal.ts'
 import { openSigningKey, type SigningKey } from './posture/signing-key.ts'
 import { countStart } from './posture/starts.ts'
 import type { PostureSetup } from './posture/state.ts'
+import { Violations } from './posture/violations.ts'
 import { bootId, selfIdentity } from './system/process-identity.ts'
 import type { Place } from './system/system-resolver.ts'
 import { transportsOf } from './trusted-resolvers.ts'
@@ -45,6 +46,8 @@ export interface Evidence {
   reconfigure(loaded: Loaded, listeners: readonly Place[]): Promise<void>
   /** The status of this moment. */
   document(): StatusDocument
+  /** Codes of the policy's rules that ceased to be met since this was last asked. */
+  violations(): readonly string[]
   /** Writes the last status. */
   stop(): void
 }
@@ -59,6 +62,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let told = ''
   let started = false
   let beat = () => {}
+  const violations = new Violations()
   const monitor = createMonitor({
     setup: postureSetup(o.loaded),
     writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS },
@@ -71,6 +75,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       if (moved) o.gateMoved(o.gate.closed)
     },
     judged(verdict, rules) {
+      violations.judged(rules)
       if (audit === undefined) return
       audit.recorder.judged(verdict, rules)
       // Not from inside a judgement: it would be one about itself.
@@ -119,6 +124,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       await lookout.adopt(lookoutSetup(loaded, listeners))
     },
     document: () => monitor.document(),
+    violations: () => violations.take(),
     stop() {
       lookout.stop()
       monitor.stop()

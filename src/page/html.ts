@@ -31,7 +31,7 @@ export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: 
 <h2>Cache</h2>${cache(counted)}
 <h2>Ledger</h2>${ledger(now)}
 <h2>Shaping</h2><p>${text(now.shaping.profile)}, in force: ${text(now.shaping.inForce)}</p>
-<h2>Events</h2>${changes(minutes)}
+<h2>Events</h2>${events(minutes)}
 </body></html>
 `
 }
@@ -87,17 +87,22 @@ function ledger(d: StatusDocument): string {
   return rows.length === 0 ? '<p>No cleartext left this host.</p>' : table(['cleartext DNS packets that left, by cause', ''], rows)
 }
 
-/** Changes of the top state, newest first. */
-function changes(minutes: readonly Minute[]): string {
+/** Events that are shown, at most. */
+const MOST_EVENTS = 40
+
+/** What happened, newest first, by minute: changes of the top state, rules of the policy that ceased to be met, failures by code. Never a name that was asked. */
+function events(minutes: readonly Minute[]): string {
   const rows = minutes
-    .flatMap((m, i) =>
-      minutes[i - 1]?.state === m.state
-        ? []
-        : [[new Date(m.atMs).toISOString().slice(0, 16), `<span class="${m.state}">${m.state}</span>`]],
-    )
+    .flatMap((m, i) => {
+      const became = minutes[i - 1]?.state === m.state ? [] : [`state became <span class="${m.state}">${m.state}</span>`]
+      const broken = m.violations.map((code) => `the policy is violated: ${text(code)}`)
+      const failed = Object.entries(m.failures).map(([code, count]) => `exchanges or dials failed: ${text(code)}, ${count} x`)
+      const minute = new Date(m.atMs).toISOString().slice(0, 16)
+      return [...became, ...broken, ...failed].map((what) => [minute, what])
+    })
     .toReversed()
-    .slice(0, 20)
-  return rows.length === 0 ? '<p>None yet.</p>' : table(['minute', 'state became'], rows)
+    .slice(0, MOST_EVENTS)
+  return rows.length === 0 ? '<p>None yet.</p>' : table(['minute', 'what happened'], rows)
 }
 
 /** `cells` are HTML already. */

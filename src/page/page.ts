@@ -16,6 +16,8 @@ export interface PageOptions {
   /** Where the token is kept: `page.token`, mode 0600. */
   readonly stateDir: string
   readonly document: () => StatusDocument
+  /** Codes of the policy's rules that ceased to be met since this was last asked. */
+  readonly violations: () => readonly string[]
   readonly clock: Clock
 }
 
@@ -38,7 +40,7 @@ const COOKIE = 'enigm-dns'
 export async function servePage(o: PageOptions): Promise<Page> {
   const place = o.listen.startsWith('/') ? undefined : parseListen(o.listen)
   const token = place === undefined ? undefined : tokenOf(o.stateDir)
-  const sampler = sampleEachMinute(o.document, o.clock)
+  const sampler = sampleEachMinute(o)
   const server = createServer(
     { requestTimeout: PATIENCE_MS, headersTimeout: PATIENCE_MS, keepAliveTimeout: PATIENCE_MS, maxHeaderSize: 8192 },
     (request, response) => {

@@ -14,6 +14,10 @@ export interface Minute {
   readonly misses: number | undefined
   /** Of the fastest resolver that answers. */
   readonly p50Ms: number | undefined
+  /** Failed exchanges and dials, by code, of all resolvers together. */
+  readonly failures: Readonly<Record<string, number>>
+  /** Rules of the policy that ceased to be met in it, by code. */
+  readonly violations: readonly string[]
 }
 
 /** The status at the last full minute, and the minutes before. */
@@ -24,14 +28,21 @@ export interface Sampler {
   stop(): void
 }
 
-/** Takes a sample now and once a minute. Bounded: three hours. `document` is asked for at each sample only. */
-export function sampleEachMinute(document: () => StatusDocument, clock: Clock): Sampler {
+/** What samples are taken of. */
+export interface Sampled {
+  readonly document: () => StatusDocument
+  readonly violations: () => readonly string[]
+  readonly clock: Clock
+}
+
+/** Takes a sample now and once a minute. Bounded: three hours. `document` and `violations` are asked for at each sample only. */
+export function sampleEachMinute({ document, violations, clock }: Sampled): Sampler {
   let last = document()
   const minutes: Minute[] = []
   let timer: Timer
   const sample = () => {
     const now = document()
-    minutes.push(minuteOf(last, now, clock.wallMs()))
+    minutes.push({ ...minuteOf(last, now, clock.wallMs()), violations: violations() })
     if (minutes.length > MINUTES) minutes.shift()
     last = now
     timer = clock.setTimer(RESOLUTION_MS, sample)
@@ -40,7 +51,7 @@ export function sampleEachMinute(document: () => StatusDocument, clock: Clock): 
   return { counted: () => last, minutes: () => minutes, stop: () => timer.cancel() }
 }
 
-function minuteOf(before: StatusDocument, now: StatusDocument, wallMs: number): Minute {
+function minuteOf(before: StatusDocument, now: StatusDocument, wallMs: number): Omit<Minute, 'violations'> {
   const fastest = now.resolvers.flatMap(({ state, rttMs }) => (state === 'answering' && rttMs !== null ? [rttMs.p50] : []))
   return {
     atMs: Math.floor(wallMs / RESOLUTION_MS) * RESOLUTION_MS,
@@ -48,7 +59,21 @@ function minuteOf(before: StatusDocument, now: StatusDocument, wallMs: number): 
     hits: grown(before.cache.hits, now.cache.hits),
     misses: grown(before.cache.misses, now.cache.misses),
     p50Ms: fastest.length === 0 ? undefined : Math.min(...fastest),
+    failures: failed(before, now),
   }
+}
+
+/** A resolver that a reload took away, or made anew, has nothing to compare with: it counts from zero. */
+function failed(before: StatusDocument, now: StatusDocument): Minute['failures'] {
+  const grown = new Map<string, number>()
+  for (const { id, failures } of now.resolvers) {
+    const was = before.resolvers.find((r) => r.id === id)?.failures ?? {}
+    for (const [code, count] of Object.entries(failures)) {
+      const more = count - (was[code] ?? 0)
+      if (more > 0) grown.set(code, (grown.get(code) ?? 0) + more)
+    }
+  }
+  return Object.fromEntries(grown)
 }
 
 function grown(before: number | undefined, now: number | undefined): number | undefined {

@@ -70,7 +70,14 @@ async function scene(t: Test, listen: (directory: string) => string) {
   const directory = mkdtempSync(join(tmpdir(), 'enigm-page-'))
   const clock = new FakeClock()
   let current = document()
-  const page = await servePage({ listen: listen(directory), stateDir: join(directory, 'state'), document: () => current, clock })
+  const broken: string[] = []
+  const page = await servePage({
+    listen: listen(directory),
+    stateDir: join(directory, 'state'),
+    document: () => current,
+    violations: () => broken.splice(0),
+    clock,
+  })
   t.teardown(async () => {
     await page.close()
     rmSync(directory, { recursive: true })
@@ -79,6 +86,7 @@ async function scene(t: Test, listen: (directory: string) => string) {
     page,
     clock,
     directory,
+    broken,
     become: (next: StatusDocument) => (current = next),
     token: () => readFileSync(join(directory, 'state/page.token'), 'utf8').trim(),
   }
@@ -136,6 +144,36 @@ t.test('states are live, counts move once a minute', async (t) => {
   t.match((await get(page.at, '/')).body, /median round trip, 2 minutes: now 12 ms/)
 })
 
+t.test('events: states, violations and failures by code, each once, by the minute, and no more than fit', async (t) => {
+  const { page, clock, become, broken } = await scene(t, (directory) => join(directory, 'page.sock'))
+  const events = async () => ((await get(page.at, '/')).body.split('<h2>Events</h2>')[1] ?? '').replaceAll(/<[^>]*>/g, ' ')
+  t.match(await events(), /None yet/)
+  const [resolver] = document().resolvers
+  if (resolver === undefined) return
+  const failing = (failures: Record<string, number>) => document({ state: 'offline', resolvers: [{ ...resolver, failures }] })
+  become(failing({ deadline: 4, 'connect-timeout': 1, '<b>': 1 }))
+  broken.push('rule-vpn')
+  t.match(await events(), /None yet/, 'not before the minute is over')
+  await clock.advance(60_000)
+  const first = await events()
+  for (const one of [
+    /state became +offline/,
+    /violated: rule-vpn/,
+    /failed: deadline, 2 x/,
+    /failed: connect-timeout, 1 x/,
+    /failed: &lt;b&gt;, 1 x/,
+  ])
+    t.match(first, one)
+  await clock.advance(60_000)
+  t.equal(await events(), first, 'a quiet minute adds nothing')
+  for (let minute = 0; minute < 60; minute++) {
+    become(document({ state: minute % 2 === 0 ? 'protected' : 'offline' }))
+    await clock.advance(60_000)
+  }
+  t.equal((await events()).match(/state became/g)?.length, 40)
+  t.notMatch(await events(), /rule-vpn/, 'the oldest went')
+})
+
 t.test('where the status does not tell hits and misses, the page does not either', async (t) => {
   const { page, become, clock } = await scene(t, (directory) => join(directory, 'page.sock'))
   become(document({ cache: { entries: 9, bytes: 900, maxBytes: 1000 }, shaping: { profile: 'lite', inForce: 'yes', jitterMs: 0 } }))
@@ -148,10 +186,19 @@ t.test('the token outlives a restart; a socket left behind is no obstacle, a fil
   const { page, token, directory } = await scene(t, () => '127.0.0.1:0')
   const before = token()
   await page.close()
-  const again = await servePage({ listen: '127.0.0.1:0', stateDir: join(directory, 'state'), document, clock: new FakeClock() })
+  const again = await servePage({
+    listen: '127.0.0.1:0',
+    stateDir: join(directory, 'state'),
+    document,
+    violations: () => [],
+    clock: new FakeClock(),
+  })
   t.equal(token(), before)
   await again.close()
-  await t.rejects(servePage({ listen: join(directory, 'state/page.token'), stateDir: directory, document, clock: new FakeClock() }), {
-    code: 'listen',
-  })
+  await t.rejects(
+    servePage({ listen: join(directory, 'state/page.token'), stateDir: directory, document, violations: () => [], clock: new FakeClock() }),
+    {
+      code: 'listen',
+    },
+  )
 })
