@@ -146,7 +146,7 @@ function keyOf(packet: Uint8Array, scan: ReturnType<typeof newScan>): string {
 }
 
 /** A query for A with RD, and an OPT of 1232 octets. */
-function queryFor(name: string): Uint8Array {
+export function queryFor(name: string): Uint8Array {
   return Buffer.concat([
     Buffer.from('2a2a01000001000000000001', 'hex'),
     nameFromText(name),
@@ -156,7 +156,7 @@ function queryFor(name: string): Uint8Array {
 }
 
 /** Its answer, without an OPT: `ADDRESSES` A records for an hour. */
-function answerTo(packet: Uint8Array) {
+export function answerTo(packet: Uint8Array) {
   const question = packet.subarray(12, packet.length - 11)
   const record = Buffer.from('c00c0001000100000e100004c0000235', 'hex')
   const head = Buffer.from(`2a2a8180000100${ADDRESSES.toString(16).padStart(2, '0')}00000000`, 'hex')

@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { seeded } from '../../bench/load/names.ts'
+import { estimate } from '../../bench/posture/estimate.ts'
 import { factorsOf } from '../../bench/report/factors.ts'
 import { filled } from '../../bench/report/rows.ts'
 import { bestPeer, median, ratio, standings } from '../../bench/report/run.ts'
@@ -17,6 +19,15 @@ t.test('the median is the middle value, or the mean of the middle two', async (t
       return below * 2 >= values.length && above * 2 >= values.length
     }),
   )
+})
+
+t.test('an estimate of the median holds the true one 19 times in 20, however lopsided the values are', async (t) => {
+  t.same(estimate(Array.from({ length: 100 }, (_, i) => 100 - i)), { median: 50.5, low: 41, high: 61, of: 100 })
+  const random = seeded(7)
+  const runs = Array.from({ length: 1000 }, () => estimate(Array.from({ length: 60 }, () => -Math.log(1 - random()))))
+  const held = runs.filter(({ low, high }) => low <= Math.LN2 && Math.LN2 <= high).length
+  t.ok(held > 925 && held < 985, `${held} of 1000`)
+  t.throws(() => estimate([1, 2, 3]))
 })
 
 t.test('a ratio is the median of the ratios of rounds that both have, and not the ratio of medians', async (t) => {
