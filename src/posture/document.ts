@@ -69,6 +69,15 @@ const resolver = v.object({
         p90: milliseconds('Nine in ten were as fast.'),
         p99: milliseconds('99 in 100 were as fast.'),
         samples: count('How many answers these figures are of.'),
+        medians: v.optional(
+          v.pipe(
+            v.array(v.number()),
+            v.maxLength(20),
+            is(
+              'p50 as heartbeats found it, oldest first, each one that differs from the one before: in whole milliseconds, and without times.',
+            ),
+          ),
+        ),
       }),
     ),
     is('Round trips over the latest 256 answers at most.'),

@@ -8,6 +8,7 @@ export const REASON_CODES = {
   'not-proven-yet': 'No resolver has answered since the start.',
   'proof-old': 'The last authenticated answer is more than ten minutes old.',
   'clock-suspect': 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.',
+  'portal-suspected': 'Somebody else answered in place of every resolver and was refused: a login page of the network, or interception.',
   'resolver-down': 'One resolver does not answer.',
   'resolver-required': 'Every resolver is required to answer, and one does not.',
   'pin-mismatch': 'A resolver showed a key that is not among its pins; it was refused.',

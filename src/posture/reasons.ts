@@ -35,6 +35,19 @@ export function clockSuspect(resolvers: readonly ResolverEvidence[]): boolean {
   return seen.length > 1 || seen[0] === 'certificate-not-yet-valid'
 }
 
+const STRANGER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['certificate-name', 'certificate-untrusted'])
+
+/**
+ * Whether somebody else seems to answer in place of every resolver, as the login page of a network does: each is refused, and on one link at least for the name or the
+ * issuer of its certificate, by the latest dial of that link. False for a single resolver that never proved itself: that is as likely a mistake in the trusted set.
+ */
+export function portalSuspect(resolvers: readonly ResolverEvidence[]): boolean {
+  const replaced = (r: ResolverEvidence) =>
+    r.failing !== undefined && r.links.some(({ is, code }) => is === 'failed' && code !== undefined && STRANGER_CODES.has(code))
+  if (resolvers.length === 0 || !resolvers.every(replaced)) return false
+  return resolvers.length > 1 || resolvers.some((r) => r.lastProtection?.authenticated === true)
+}
+
 function refusal(r: ResolverEvidence): ErrorCode | undefined {
   return r.links.find((l) => l.code !== undefined && isAuthenticationFailure(l.code))?.code ?? r.failing?.code
 }

@@ -1,6 +1,6 @@
 import { protectedNetwork, vpnSignal } from './around-signals.ts'
 import { failClosed, policyCompliance, ruleVerdicts } from './policy.ts'
-import { clockSuspect, type Reason, resolverReasons, unpadded, worstFirst } from './reasons.ts'
+import { clockSuspect, portalSuspect, type Reason, resolverReasons, unpadded, worstFirst } from './reasons.ts'
 import { type ResolverEvidence, repliesPadded, type State } from './state.ts'
 import type { Circumstances, Signal, SignalName, SignalState, Signals, TopState, Verdict } from './verdict.ts'
 
@@ -110,6 +110,12 @@ export function secureNameResolution(state: State, c: Circumstances): Omit<Signa
   if (clockSuspect(state.resolvers)) {
     const message = 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.'
     reasons.push({ code: 'clock-suspect', severity: 'bad', message, mend: 'Set the clock (date, NTP); verification is never skipped.' })
+  }
+  if (portalSuspect(state.resolvers)) {
+    const message =
+      'Somebody else answered in place of every resolver and was refused: a login page of this network does that, and so does interception.'
+    const mend = 'If this network has a login page, open it by its address (often the gateway); nothing is sent in cleartext from here.'
+    reasons.push({ code: 'portal-suspected', severity: 'warn', message, mend })
   }
   const bare = bareReplies(state)
   if (state.setup.requires?.paddedReplies !== true && bare.length > 0) reasons.push(unpadded(bare, false))

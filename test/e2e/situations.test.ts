@@ -1,13 +1,18 @@
 // Situations made for real, each with what the status said of it. UPDATE_DOCS=1 writes them to docs/situations.md; without it the file must say the same.
 import { execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer as createHttp } from 'node:http'
+import { createServer as createTcp, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { readOpt } from '../../src/dns/edns.ts'
+import { startDoh } from '../support/doh-server.ts'
 import { type DotServer, startDot } from '../support/dot-server.ts'
 import { query } from '../support/messages.ts'
 import { CLI, cli, type DaemonSpec, RESOLVER_NAME, type RunningDaemon, startDaemon } from '../support/real/daemon.ts'
@@ -37,6 +42,8 @@ const ORDINARY: ReadonlySet<string> = new Set([
 ])
 
 const rows: Row[] = []
+/** What `status --redact` said in one of them. */
+let handedOn = ''
 const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
 
 /** Notes what `status` says now, and checks it. `expected`: reason codes that must be there. */
@@ -219,6 +226,96 @@ async function resolution() {
     exit: 2,
     codes: ['unauthenticated-answers'],
   })
+}
+
+/** A network whose login page answers in place of everybody: on 853 and 443 with `tls`, on 80 with a redirect. `cleartext` counts what came in unencrypted. */
+async function portal(hosts: readonly string[], tls: () => Server) {
+  const cleartext = { packets: 0 }
+  const count = () => void cleartext.packets++
+  const parts: { close(done: () => void): unknown }[] = []
+  for (const host of hosts) {
+    const redirect = createHttp((_request, response) => response.writeHead(302, { location: 'http://login.example/' }).end())
+    const tcp53 = createTcp()
+    for (const [server, port] of [
+      [tls(), 853],
+      [tls(), 443],
+      [redirect.on('connection', count), 80],
+      [tcp53.on('connection', count), 53],
+    ] as const) {
+      await once(server.listen(port, host), 'listening')
+      parts.push(server)
+    }
+    const udp53 = createSocket('udp4').on('message', count)
+    udp53.bind(53, host)
+    await once(udp53, 'listening')
+    parts.push(udp53)
+  }
+  return {
+    cleartext,
+    close: () => Promise.all(parts.splice(0).map((part) => new Promise((done) => void part.close(() => done(undefined))))),
+  }
+}
+
+async function portals() {
+  const hosts = ['10.66.0.1', '10.66.0.2']
+  for (const host of hosts) ip('addr', 'add', `${host}/32`, 'dev', 'lo')
+  const [one = '', two = ''] = hosts
+  const both = [
+    entry({ host: one, port: 853 }),
+    entry({ host: two, port: 443 }, { id: 'two', transports: { doh: { port: 443, path: '/dns-query' } } }),
+  ]
+  const stranger = await authority.issue({ name: 'login.example', selfSigned: true })
+  let octets = 0
+  const swallow = () =>
+    createTls({ ...stranger, ALPNProtocols: ['dot', 'h2', 'http/1.1'] }, (socket) => {
+      socket
+        .on('error', () => {})
+        .on('data', (chunk) => {
+          octets += chunk.length
+        })
+    }).on('tlsClientError', () => {})
+  let login = await portal(hosts, swallow)
+  open.push(login)
+  const d = await daemon(both)
+  await until(d, 'portal-suspected', true, () => ask(d))
+  t.same(await ask(d), { rcode: 2, ede: 23 })
+  await note(
+    'captive portal',
+    'a login page answers in place of both resolvers: its own certificate on 853 and 443, a redirect on 80',
+    file(d),
+    {
+      state: 'offline',
+      exit: 2,
+      codes: ['portal-suspected', 'all-failing'],
+    },
+  )
+  t.same({ ...login.cleartext, octets }, { packets: 0, octets: 0 }, 'nothing in cleartext, and nothing to whom the portal is')
+  await login.close()
+  const right_ = { identity: right, answer: (q: Uint8Array) => withOptions(replyTo(q, [addressRecord()]), PADDING) }
+  const real = [await startDot({ ...right_, host: one, port: 853 }), await startDoh({ ...right_, host: two, port: 443 })]
+  await until(d, '"state":"protected"', true, () => ask(d))
+  await until(d, 'certificate-untrusted', false, () => ask(d))
+  await note('past the login page', 'the resolvers themselves can be reached again', file(d), { state: 'protected', exit: 0 })
+  await d.stop()
+  for (const server of real) await server.close()
+
+  login = await portal(hosts, () => createTcp((socket) => void socket.on('error', () => {}).resetAndDestroy()))
+  open.push(login)
+  const cut = await daemon(both)
+  await until(cut, 'all-failing', true, () => ask(cut))
+  t.equal((await ask(cut)).rcode, 2)
+  await note(
+    'captive portal that cuts TLS',
+    'the same, but every connection to 853 and 443 is reset: nothing tells it from a block',
+    file(cut),
+    {
+      state: 'offline',
+      exit: 2,
+      codes: ['all-failing', 'resolver-down'],
+    },
+  )
+  t.notMatch(told(cut), 'portal-suspected', 'there is no evidence of one')
+  t.same(login.cleartext, { packets: 0 })
 }
 
 async function policies() {
@@ -451,6 +548,7 @@ async function system() {
     exit: 1,
     codes: ['rule-system-resolver'],
   })
+  handedOn = (await cli('status', '--redact', ...file(d))).stdout
   useNameserver(t, '127.0.0.53')
   await until(d, 'system-asks-us')
   await note('the system asks us', 'resolv.conf names the listener, and a query through getaddrinfo came back through it', file(d), {
@@ -535,10 +633,13 @@ ${lines.join('\n')}
 
 if (insideNamespace(t, import.meta.url)) {
   execFileSync('mount', ['-t', 'sysfs', 'sysfs', '/sys'])
-  for (const [name, part] of Object.entries({ resolution, policies, audits, signatures, files, stranger, system })) {
+  for (const [name, part] of Object.entries({ resolution, portals, policies, audits, signatures, files, stranger, system })) {
     t.test(name, { timeout: 600_000 }, async () => {
-      await part()
-      await clear()
+      try {
+        await part()
+      } finally {
+        await clear()
+      }
     })
   }
   t.test('the table in the docs is what came out', async (t) => {
@@ -548,5 +649,11 @@ if (insideNamespace(t, import.meta.url)) {
     const doc = join(root, 'docs', 'situations.md')
     if (process.env.UPDATE_DOCS === '1') writeFileSync(doc, table())
     t.equal(table(), readFileSync(doc, 'utf8'), 'else run this test with UPDATE_DOCS=1')
+    const status = join(root, 'docs', 'status.md')
+    const begin = '<!-- redacted: written by test/e2e/situations.test.ts -->\n'
+    const [before = '', rest = ''] = readFileSync(status, 'utf8').split(begin)
+    const wanted = `${before}${begin}\`\`\`json\n${handedOn}\`\`\`\n${rest.slice(rest.indexOf('<!-- /redacted -->'))}`
+    if (process.env.UPDATE_DOCS === '1') writeFileSync(status, wanted)
+    t.equal(readFileSync(status, 'utf8'), wanted, 'else run this test with UPDATE_DOCS=1')
   })
 }

@@ -209,6 +209,27 @@ const SITUATIONS: readonly Situation[] = [
     secure: 'ok',
     reasons: [],
   },
+  {
+    name: 'somebody else in place of every resolver',
+    events: [started, dial('a', 'certificate-untrusted'), failed('a', 'certificate-untrusted'), dial('b', 'certificate-name')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'certificate-untrusted', 'certificate-name', 'portal-suspected'],
+  },
+  {
+    name: 'somebody else in place of one, and the other silent',
+    events: [started, dial('b', 'certificate-name'), failed('a')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'resolver-down', 'certificate-name'],
+  },
+  {
+    name: 'the right one again where somebody else was, and no answer yet',
+    events: [started, dial('a', 'certificate-name'), failed('a', 'certificate-name'), dial('b', 'certificate-name'), up('b')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['all-failing', 'certificate-name', 'certificate-name'],
+  },
   { name: 'stopping', events: [started, answered('a'), stopping], state: 'offline', secure: 'ok', reasons: [] },
 ]
 
