@@ -50,8 +50,9 @@ export async function scene(names: number): Promise<Scene> {
   const { heartbeatS, cache: limits } = loaded.config
   const time = systemClock()
   let beat = () => {}
+  let aheadMs = 0
   const clock: Clock = {
-    nowMs: () => time.nowMs(),
+    nowMs: () => time.nowMs() + aheadMs,
     wallMs: () => time.wallMs(),
     setTimer(delayMs, fn) {
       if (delayMs !== heartbeatS * 1000) return time.setTimer(delayMs, fn)
@@ -111,6 +112,8 @@ export async function scene(names: number): Promise<Scene> {
     heartbeat: () =>
       new Promise((resolve) => {
         looked = resolve
+        // Some of what is looked at is looked at once a minute.
+        aheadMs += heartbeatS * 1000
         beat()
       }),
     heartbeatS,
