@@ -199,6 +199,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       await Promise.all(settled)
     },
     async forget() {
+      trace.end('forget')
       const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0 })
       const sessions = around.sessions.size
       memory.clear(live.loaded.config.cache.staleMaxS)

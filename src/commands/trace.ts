@@ -11,7 +11,7 @@ import { untoldDaemon } from './untold-daemon.ts'
 const HELP = `
 Shows what the running daemon is asked, and what became of it, while this command runs; for root and the user of the
 service only. Nothing of it is written anywhere, the status names the trace while it is on, and it ends with its time
-(at most 1h), with this command, and when the service reloads or stops. Who asked is not shown.
+(at most 1h), with this command, and when the service reloads, forgets or stops. Who asked is not shown.
 
 A line says when, how long it took, from where (cache, stale, policy, RESOLVER/TRANSPORT, or what failed), the RCODE
 and extended error, the name and the type.
@@ -82,6 +82,7 @@ async function trace({ out, err, clock }: TraceWorld, options: Options): Promise
 
 const WHY: Readonly<Record<string, string>> = {
   reload: 'The service took another configuration, which ends a trace.',
+  forget: 'What was asked is forgotten (enigm-dns forget), which ends a trace.',
   stop: 'The service stops.',
 }
 

@@ -21,8 +21,8 @@ export interface Receiver {
   gone(): void
 }
 
-/** Why a trace ended: its time was over, whoever watched it went away, or the service took another configuration or stops. */
-export type TraceEnd = 'time' | 'gone' | 'reload' | 'stop'
+/** Why a trace ended: its time was over, whoever watched it went away, or the service took another configuration, forgets what was asked, or stops. */
+export type TraceEnd = 'time' | 'gone' | 'reload' | 'forget' | 'stop'
 
 /**
  * Shows what is asked to one watcher for a limited time: from memory to its socket, never to a file, never to the log. At most one trace at a time. Before the first

@@ -131,6 +131,11 @@ t.test('ends with its time, with a reload, and with the service; never longer th
   t.notOk(isNamed(daemon))
   t.equal(await ask(`y.${SECRET}.example`), 0)
 
+  const forgotten = await tracing(t, daemon, '1h')
+  t.equal((await cli('forget', ...config)).code, 0)
+  t.equal(await forgotten.gone, 1)
+  t.match(forgotten.said.err, /is forgotten/)
+
   const stopped = await tracing(t, daemon, '1h')
   t.equal(await daemon.stop(), 0)
   t.equal(await stopped.gone, 1)
