@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FaultServer } from '../../test/support/faults/server.ts'
 import { type Asker, newName } from '../chaos/asker.ts'
+import { watchForStops } from '../chaos/stops.ts'
 
 /** A stub that runs before fault servers of its own. */
 export interface Subject {
@@ -59,13 +60,18 @@ async function calm({ asker }: Subject): Promise<void> {
 
 async function deaths(subject: Subject, plan: Plan): Promise<readonly number[]> {
   const times: number[] = []
-  for (let i = 0; i < plan.deaths; i++) {
+  const { stops, end } = watchForStops()
+  while (times.length < plan.deaths) {
     await calm(subject)
     const used = await inUse(subject)
+    const before = stops.length
     used.path.strand()
-    times.push(await recovery(subject, plan))
+    const tookMs = await recovery(subject, plan)
+    if (stops.length > before) continue
+    times.push(tookMs)
     if (times.filter((ms) => ms >= plan.giveUpMs).length >= HOPELESS) break
   }
+  end()
   return times
 }
 
