@@ -16,7 +16,7 @@ const USAGE = `npm run chaos -- [ROW ...] [--fast] [--seed N] [--slack X] [--lis
 
 The chaos table against the built daemon: fault, figure, pass or fail. ROW: the beginning of a row's name; default: all.
 --fast shortens waits so that a row takes less than 10 s. --slack multiplies the limits of time (default 1).
-Writes bench/results/chaos.json and chaos.svg when all rows are run in full, and nothing otherwise.`
+Writes bench/results/chaos.txt (what it prints), chaos.json and chaos.svg when all rows are run in full, and nothing otherwise.`
 
 const { values: o, positionals } = parseArgs({
   allowPositionals: true,
@@ -38,6 +38,11 @@ else await run()
 async function run(): Promise<void> {
   const machine = thisMachine()
   const results: RowResult[] = []
+  const printed: string[] = []
+  const say = (line: string) => {
+    printed.push(line)
+    console.log(line)
+  }
   const { stops } = watchForStops()
   for (const row of chosen) {
     let result: RowResult
@@ -45,16 +50,16 @@ async function run(): Promise<void> {
       const before = stops.length
       result = await runRow(row, { fast: o.fast, slack: Number(o.slack), seed: Number(o.seed) })
       if (stops.length === before || run === MOST_RUNS) break
-      console.log(`again ${row.name}: this process stood still meanwhile`)
+      say(`again ${row.name}: this process stood still meanwhile`)
     }
     results.push(result)
-    print(result)
+    for (const line of linesOf(result)) say(line)
   }
   const failed = results.filter(({ pass }) => !pass)
-  console.log(
+  say(
     `\n${results.length - failed.length} of ${results.length} rows pass${failed.length > 0 ? `; not: ${failed.map(({ name }) => name).join(', ')}` : ''}`,
   )
-  console.log(`load before: ${machine.loadBefore.toFixed(1)} on ${machine.cores} cores`)
+  say(`load before: ${machine.loadBefore.toFixed(1)} on ${machine.cores} cores`)
   if (positionals.length === 0 && !o.fast) {
     const dir = join(ROOT, 'bench', 'results')
     mkdirSync(dir, { recursive: true })
@@ -63,15 +68,18 @@ async function run(): Promise<void> {
       `${JSON.stringify({ machine, seed: Number(o.seed), slack: Number(o.slack), results }, undefined, 1)}\n`,
     )
     writeFileSync(join(dir, 'chaos.svg'), barsOf(results))
+    writeFileSync(join(dir, 'chaos.txt'), `${printed.join('\n')}\n`)
   }
   process.exit(failed.length === 0 ? 0 : 1)
 }
 
-function print({ name, fault, over, pass, seconds, checks, notes, error }: RowResult): void {
-  console.log(`${pass ? 'pass' : 'FAIL'}  ${name}: ${fault}${over === undefined ? '' : ` (${over})`}, ${seconds.toFixed(1)} s`)
-  for (const check of checks.filter(isWorthALine)) console.log(`      ${check.pass ? '  ' : '! '}${textOf(check)}`)
-  for (const note of notes) console.log(`        ${note}`)
-  if (error !== undefined) console.log(`      ! ${error}`)
+function linesOf({ name, fault, over, pass, seconds, checks, notes, error }: RowResult): readonly string[] {
+  return [
+    `${pass ? 'pass' : 'FAIL'}  ${name}: ${fault}${over === undefined ? '' : ` (${over})`}, ${seconds.toFixed(1)} s`,
+    ...checks.filter(isWorthALine).map((check) => `      ${check.pass ? '  ' : '! '}${textOf(check)}`),
+    ...notes.map((note) => `        ${note}`),
+    ...(error === undefined ? [] : [`      ! ${error}`]),
+  ]
 }
 
 /** What is zero and must be zero is not news. */

@@ -6,17 +6,20 @@ import { type Authority, createAuthority } from '../../src/demo/authority.ts'
 import { seeded } from '../../test/support/faults/seeded.ts'
 import { startFaultServer } from '../../test/support/faults/server.ts'
 import { freePort } from '../../test/support/real/server-process.ts'
-import { askerAt, quantile } from '../chaos/asker.ts'
+import { askerAt } from '../chaos/asker.ts'
 import { CORE, cleanUpOnExit, end, newPlace, pathOf, start } from '../children.ts'
 import { ROOT } from '../compiled.ts'
 import { thisMachine } from '../machine.ts'
+import { spliced } from '../report/readme.ts'
 import { CASES, type Case, type Plan, type Subject } from './cases.ts'
 import { STUBS, type Stub } from './stubs.ts'
+import { type Result, tableOf } from './table.ts'
 
-const USAGE = `npm run bench:recovery -- [--deaths 30] [--outage 60] [--rtt 20] [--only CASE,...] [--stubs ID,...]
+const USAGE = `npm run bench:recovery -- [--deaths 30] [--outage 60] [--rtt 20] [--only CASE,...] [--stubs ID,...] [--readme]
 
 From a fault to the first right answer: enigm-dns, unbound, stubby and dnsdist before the same fault server (DoT), each with its own settings' defaults. A client asks a new name
-every 50 ms from the fault (or its end) on. Prints a Markdown table; writes bench/results/recovery.json and recovery.md.`
+every 50 ms from the fault (or its end) on. Prints a Markdown table; writes bench/results/recovery.json and recovery.md, and with --readme the table of README.md.
+What is not measured now (--only none: nothing is) stays as it was measured last.`
 
 const { values: o } = parseArgs({
   options: {
@@ -25,16 +28,10 @@ const { values: o } = parseArgs({
     rtt: { type: 'string', default: '20' },
     only: { type: 'string' },
     stubs: { type: 'string' },
+    readme: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
-interface Result {
-  readonly id: string
-  readonly title: string
-  readonly resolvers: number
-  readonly timesMs: Readonly<Record<string, readonly number[]>>
-}
-
 const plan: Plan = { deaths: Number(o.deaths), awayMs: 5000, outageMs: Number(o.outage) * 1000, giveUpMs: 60_000 }
 const RTT_MS = Number(o.rtt)
 
@@ -67,15 +64,22 @@ async function run(): Promise<void> {
   }
   const dir = join(ROOT, 'bench', 'results')
   const results = merged(join(dir, 'recovery.json'), times)
-  const table = tableOf(stubs, results)
+  const everyStub = STUBS.filter(({ tool }) => isAbsolute(tool) || pathOf(tool) !== undefined)
+  const names = everyStub.map(({ id }) => id)
+  const table = tableOf(names, results, plan.giveUpMs)
   const foot = [
     `First right answer after the fault (or after its end), RTT ${RTT_MS} ms, a client that asks a new name every 50 ms. ${plan.deaths} deaths; the restart is ${plan.awayMs / 1000} s away, twice; the outage ${plan.outageMs / 1000} s with 5 questions a second.`,
-    `${stubs.map((stub) => `${stub.id} ${versionOf(stub)}`).join(', ')}. ${machine.cpu}, ${machine.cores} cores, load before ${machine.loadBefore.toFixed(1)}.${absent.length > 0 ? ` Not installed: ${absent.join(', ')}.` : ''}`,
+    `${everyStub.map((stub) => `${stub.id} ${versionOf(stub)}`).join(', ')}. ${machine.cpu}, ${machine.cores} cores, load before ${machine.loadBefore.toFixed(1)}.${absent.length > 0 ? ` Not installed: ${absent.join(', ')}.` : ''}`,
   ].join('\n')
   console.log(`${table}\n\n${foot}`)
   mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'recovery.json'), `${JSON.stringify({ machine, rttMs: RTT_MS, plan, results }, undefined, 1)}\n`)
   writeFileSync(join(dir, 'recovery.md'), `${table}\n\n${foot}\n`)
+  if (o.readme) {
+    const file = join(ROOT, 'README.md')
+    const made = 'Medians. Made by `npm run bench:recovery -- --readme`; every time: [recovery.json](bench/results/recovery.json).'
+    writeFileSync(file, spliced(readFileSync(file, 'utf8'), `${table}\n\n${foot}\n${made}`, 'recovery'))
+  }
   process.exit(0)
 }
 
@@ -112,19 +116,6 @@ function merged(file: string, times: ReadonlyMap<Case, ReadonlyMap<string, reado
     const { timesMs } = before.find(({ id }) => id === one.id) ?? { timesMs: {} }
     return { id: one.id, title: one.title, resolvers: one.resolvers, timesMs: { ...timesMs, ...Object.fromEntries(times.get(one) ?? []) } }
   })
-}
-
-function tableOf(stubs: readonly Stub[], results: readonly Result[]): string {
-  const lines = results.map(({ title, timesMs }) => `| ${title} | ${stubs.map(({ id }) => cell(timesMs[id] ?? [])).join(' | ')} |`)
-  return [`| fault | ${stubs.map(({ id }) => id).join(' | ')} |`, `| --- |${' ---: |'.repeat(stubs.length)}`, ...lines].join('\n')
-}
-
-function cell(times: readonly number[]): string {
-  const text = (ms: number) =>
-    ms >= plan.giveUpMs ? `> ${plan.giveUpMs / 1000} s` : ms < 995 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`
-  if (times.length === 0) return '-'
-  if (times.length < 3) return times.map(text).join(', ')
-  return `${text(quantile(times, 0.5))} (p99 ${text(quantile(times, 0.99))})`
 }
 
 function versionOf({ version, tool }: Stub): string {

@@ -4,21 +4,19 @@ import { ROOT } from '../compiled.ts'
 import { comparison, setting } from './markdown.ts'
 import type { Run } from './run.ts'
 
-const BEGIN = '<!-- bench:begin -->'
-const END = '<!-- bench:end -->'
-
 /** Rewrites what stands between the markers of README.md. Throws where they are missing. */
 export function updateReadme(run: Run): void {
   const file = join(ROOT, 'README.md')
   writeFileSync(file, spliced(readFileSync(file, 'utf8'), readmePart(run)))
 }
 
-/** `text` with `part` between its markers, everything else as it was. Throws where one is missing, or they stand in the wrong order. */
-export function spliced(text: string, part: string): string {
-  const from = text.indexOf(BEGIN)
-  const to = text.indexOf(END)
-  if (from === -1 || to < from) throw new Error(`README.md lacks ${BEGIN} ... ${END}`)
-  return `${text.slice(0, from + BEGIN.length)}\n${part.trim()}\n${text.slice(to)}`
+/** `text` with `part` between the markers of that name, everything else as it was. Throws where one is missing, or they stand in the wrong order. */
+export function spliced(text: string, part: string, name = 'bench'): string {
+  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`]
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end)
+  if (from === -1 || to < from) throw new Error(`README.md lacks ${begin} ... ${end}`)
+  return `${text.slice(0, from + begin.length)}\n${part.trim()}\n${text.slice(to)}`
 }
 
 /** The performance part of the README. */

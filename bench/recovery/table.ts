@@ -1,0 +1,36 @@
+import { quantile } from '../chaos/asker.ts'
+
+/** One case as it is kept in recovery.json: for each stub the times to the first right answer, ms. */
+export interface Result {
+  readonly id: string
+  readonly title: string
+  readonly resolvers: number
+  readonly timesMs: Readonly<Record<string, readonly number[]>>
+}
+
+const OURS = 'enigm-dns'
+
+/** Markdown: a line a case, a column a stub, and how we stand beside the best of the others. `giveUpMs` stands for longer. */
+export function tableOf(stubs: readonly string[], results: readonly Result[], giveUpMs: number): string {
+  const lines = results.map(({ title, timesMs }) => {
+    const cells = stubs.map((id) => cell(timesMs[id] ?? [], giveUpMs))
+    return `| ${title} | ${cells.join(' | ')} | ${beside(timesMs)} |`
+  })
+  return [`| fault | ${stubs.join(' | ')} | of the best other |`, `| --- |${' ---: |'.repeat(stubs.length + 1)}`, ...lines].join('\n')
+}
+
+function cell(times: readonly number[], giveUpMs: number): string {
+  const text = (ms: number) =>
+    ms >= giveUpMs ? `> ${giveUpMs / 1000} s` : ms < 995 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`
+  if (times.length === 0) return '-'
+  if (times.length < 3) return times.map(text).join(', ')
+  return `${text(quantile(times, 0.5))} (p99 ${text(quantile(times, 0.99))})`
+}
+
+/** Our median as a share of the least median of the others. */
+function beside(timesMs: Result['timesMs']): string {
+  const medians = Object.entries(timesMs).flatMap(([id, times]) => (id === OURS || times.length === 0 ? [] : [quantile(times, 0.5)]))
+  const ours = quantile(timesMs[OURS] ?? [], 0.5)
+  const ratio = ours / Math.min(...medians)
+  return Number.isFinite(ratio) && ratio > 0 ? ratio.toFixed(2) : '-'
+}
