@@ -112,4 +112,4 @@ ${upstreams.map((at, i) => `newServer({address="127.0.0.1:${at}", order=${i + 1}
 })
 
 /** Ours first, then the others. */
-export const STUBS: readonly Stub[] = [ours, unbound, stubby, dnsdist('dnsdist', 0), dnsdist('dnsdist, pipelined', 1000)]
+export const STUBS: readonly Stub[] = [ours, unbound, stubby, dnsdist('dnsdist', 0), dnsdist('dnsdist pipelined', 1000)]

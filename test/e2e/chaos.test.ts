@@ -8,7 +8,7 @@ const SLACK = 10
 const AT_A_TIME = 2
 /** One row of each kind: the others differ by transport, or take longer than 10 s. */
 const CHOSEN =
-  'first-dark-from-start all-dark reset-dot half-open-dot half-open-h2 half-open-two goaway goaway-0 refused-stream one-stream trickle-h2 trickle-all certificate-expired sigstop boot-time descriptors unread-tcp'
+  'first-dark-from-start all-dark reset-dot reset-h2 half-open-dot half-open-h2 half-open-two goaway goaway-0 refused-stream one-stream trickle-h1 trickle-h2 trickle-all certificate-expired sigstop boot-time descriptors unread-tcp'
 
 const rows = CHOSEN.split(' ').map((name) => ROWS.find((row) => row.name === name) ?? missing(name))
 const results = new Map(rows.map((row) => [row.name, deferred()]))
