@@ -40,9 +40,9 @@ export class Suspicion {
     return PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#quantile(0))
   }
 
-  /** The same where others wait behind the silent one: a round trip of the path and a little for the resolver's work. */
+  /** The same where others wait behind the silent one: until the p95 is known, a round trip of the path and a little for the resolver's work. */
   get heldUpMs(): number {
-    return Math.max(LEAST_HEDGE_MS, this.pongMs)
+    return this.#measuredTimes < ENOUGH ? Math.max(LEAST_HEDGE_MS, this.pongMs) : this.hedgeMs
   }
 
   measured(rttMs: number): void {
