@@ -80,9 +80,13 @@ async function deaths(subject: Subject, plan: Plan): Promise<readonly number[]> 
 async function after(subject: Subject, plan: Plan, kind: 'away' | 'blackhole', forMs: number): Promise<number> {
   await calm(subject)
   for (const server of subject.servers) server.begin({ kind })
-  await subject.asker.traffic({ perS: 5, forMs, hits: 0 }).catch(() => [])
+  // Not waited for: the replies come when a dial ends, and a server that returned just then would return just after a dial, every time.
+  const meanwhile = subject.asker.traffic({ perS: 5, forMs, hits: 0 }).catch(() => [])
+  await sleep(forMs)
   for (const server of subject.servers) server.clear()
-  return recovery(subject, plan)
+  const tookMs = await recovery(subject, plan)
+  await meanwhile
+  return tookMs
 }
 
 /** In the order of the table. */
