@@ -62,19 +62,38 @@ async function calm({ asker }: Subject): Promise<void> {
 
 async function deaths(subject: Subject, plan: Plan): Promise<readonly number[]> {
   const times: number[] = []
-  const { stops, end } = watchForStops()
   while (times.length < plan.deaths) {
-    await calm(subject)
-    const used = await inUse(subject)
-    const before = stops.length
-    used.path.strand()
-    const tookMs = await recovery(subject, plan)
-    if (stops.length > before) continue
-    times.push(tookMs)
+    times.push(await undisturbed(() => death(subject, plan)))
     if (times.filter((ms) => ms >= plan.giveUpMs).length >= HOPELESS) break
   }
-  end()
   return times
+}
+
+async function death(subject: Subject, plan: Plan): Promise<number> {
+  await calm(subject)
+  const used = await inUse(subject)
+  used.path.strand()
+  return recovery(subject, plan)
+}
+
+async function darkness(subject: Subject, plan: Plan): Promise<number> {
+  await calm(subject)
+  const used = await inUse(subject)
+  used.begin({ kind: 'blackhole' })
+  const tookMs = await recovery(subject, plan)
+  used.clear()
+  await sleep(1000)
+  return tookMs
+}
+
+/** Once more where the machine stood still meanwhile. */
+async function undisturbed(measure: () => Promise<number>): Promise<number> {
+  for (;;) {
+    const { stops, end } = watchForStops()
+    const tookMs = await measure()
+    end()
+    if (stops.length === 0) return tookMs
+  }
 }
 
 async function after(subject: Subject, plan: Plan, kind: 'away' | 'blackhole', forMs: number): Promise<number> {
@@ -100,14 +119,7 @@ export const CASES: readonly Case[] = [
     together: false,
     async run(subject, plan) {
       const times: number[] = []
-      for (let i = 0; i < Math.max(1, Math.round(plan.deaths / 10)); i++) {
-        await calm(subject)
-        const used = await inUse(subject)
-        used.begin({ kind: 'blackhole' })
-        times.push(await recovery(subject, plan))
-        used.clear()
-        await sleep(1000)
-      }
+      for (let i = 0; i < Math.max(1, Math.round(plan.deaths / 10)); i++) times.push(await undisturbed(() => darkness(subject, plan)))
       return times
     },
   },
@@ -118,7 +130,7 @@ export const CASES: readonly Case[] = [
     together: true,
     async run(subject, plan) {
       const times: number[] = []
-      for (const moreMs of RESTART_PHASES_MS) times.push(await after(subject, plan, 'away', plan.awayMs + moreMs))
+      for (const moreMs of RESTART_PHASES_MS) times.push(await undisturbed(() => after(subject, plan, 'away', plan.awayMs + moreMs)))
       return times
     },
   },
@@ -127,6 +139,6 @@ export const CASES: readonly Case[] = [
     title: 'the network is dark, one resolver',
     resolvers: 1,
     together: true,
-    run: async (subject, plan) => [await after(subject, plan, 'blackhole', plan.outageMs)],
+    run: async (subject, plan) => [await undisturbed(() => after(subject, plan, 'blackhole', plan.outageMs))],
   },
 ]
