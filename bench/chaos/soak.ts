@@ -100,7 +100,7 @@ async function soak(lengthMs: number, seed: number, perS: number, everyMs: numbe
       ;(hit ? second.hitMs : second.missMs).push(tookMs)
     }
   }
-  for (let leftMs = lengthMs; leftMs > 0; leftMs -= 30_000) {
+  for (let leftMs = lengthMs; leftMs > 0; leftMs = beganMs + lengthMs - performance.now()) {
     // Not waited for: the last replies of one stretch come during the next.
     const stretch = asker.traffic({ perS, forMs: Math.min(30_000, leftMs), hits: 0.8 }).then(note)
     await Promise.race([stretch, sleep(Math.min(30_000, leftMs))])
