@@ -145,7 +145,7 @@ async function soak(lengthMs: number, seed: number, perS: number, everyMs: numbe
   console.log(
     `${steps.length} faults in ${lengthMs / 60_000} minutes, seed ${seed}; load before ${machine.loadBefore.toFixed(1)}; event loop of the asker and the servers: p99 ${(ownLoop.percentile(99) / 1e6).toFixed(1)} ms, which is in the hits' figures; not answered, by code: ${JSON.stringify(failures)}`,
   )
-  const growth = `heap after GC ${heap.fromMb.toFixed(1)} MB at a quarter, ${heap.toMb.toFixed(1)} MB at the end; RSS ${used.find((s) => s.rssMb > 0)?.rssMb.toFixed(0)} to ${used.at(-1)?.rssMb.toFixed(0)} MB`
+  const growth = `heap after GC ${heap.fromMb.toFixed(1)} MB at a quarter, ${heap.toMb.toFixed(1)} MB at the end; RSS ${inside[0]?.rssMb.toFixed(0)} to ${inside.at(-1)?.rssMb.toFixed(0)} MB`
   const stops = watch.stops.map(({ fromMs, toMs }) => ({ fromS: round((fromMs - beganMs) / 1000), forS: round((toMs - fromMs) / 1000) }))
   console.log(`${growth}; stopped from outside ${stops.length} times, ${leftOut} questions under way then left out`)
   const rows = used.map((s) => ({

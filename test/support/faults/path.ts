@@ -64,6 +64,7 @@ export async function startPath(to: number, chance: Seeded, port = 0, host = '12
   const weather: Weather = { ...FAIR }
   const counts: PathCounts = { connections: 0, up: 0, down: 0, cleartext: 0 }
   const pipes = new Set<Pipe>()
+  const sockets = new Set<Socket>()
   const dialledAtMs: number[] = []
   let strandedOctets = 0
   const busyUntilMs = { up: 0, down: 0 }
@@ -74,6 +75,10 @@ export async function startPath(to: number, chance: Seeded, port = 0, host = '12
     const server = connect({ port: to, host: '127.0.0.1', noDelay: true })
     const pipe: Pipe = { client, server, stranded: false }
     pipes.add(pipe)
+    for (const socket of [client, server]) {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+    }
     client.setNoDelay(true)
     carry(pipe, client, server, 'up')
     carry(pipe, server, client, 'down')
@@ -163,7 +168,7 @@ export async function startPath(to: number, chance: Seeded, port = 0, host = '12
         }
     },
     async close() {
-      for (const { client, server } of pipes) for (const socket of [client, server]) socket.destroy()
+      for (const socket of sockets) socket.destroy() // of a pipe that is half gone, too: it would hold the listener for ever
       if (listener === undefined) return
       const closed = once(listener, 'close')
       listener.close()
