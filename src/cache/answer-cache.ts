@@ -36,7 +36,7 @@ const SWEEP_ABOVE = 0.75
 /** What pages that are partly empty may cost beyond `maxBytes` before one of them is cleared. */
 const SLACK = 1.1
 /** For so long an answer that was used is found without the index: its place among the least recently used is as old at most. */
-const QUICK_MS = 1000
+const QUICK_MS = 2000
 
 /**
  * Final answers by question, bounded in bytes; the least recently used goes when it is full, expired ones before that. An expired answer stays for `staleMaxS`, if
@@ -91,7 +91,7 @@ export class AnswerCache {
     return this.#front.find(packet, scan, view, nowMs)
   }
 
-  /** The entry for the query that `scan` describes if it is still fresh. For a second at most, and not beyond the beginning of its last part, `quick` has it from then on. */
+  /** The entry for the query that `scan` describes if it is still fresh. For two seconds at most, and not beyond the beginning of its last part, `quick` has it from then on. */
   find(packet: Uint8Array, scan: QueryScan, view: View, nowMs: number): Entry | undefined {
     const entry = this.get(keyOfScan(packet, scan, view), nowMs)
     if (entry === undefined) return undefined

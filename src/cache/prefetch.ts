@@ -11,7 +11,7 @@ export interface PrefetchOptions {
   readonly renewed: () => void
 }
 
-/** Hits in its lifetime, at moments a second apart, that make an answer popular: the cache tells of one in a second. */
+/** Hits in its lifetime, at moments seconds apart, that make an answer popular (the cache tells of one every two). */
 const POPULAR_HITS = 3
 /** Answers that live shorter are renewed by their queries as well. */
 const LEAST_TTL_MS = 10_000

@@ -13,6 +13,9 @@ const root = (function up(from: string): string {
   return existsSync(join(from, 'package.json')) ? from : up(dirname(from))
 })(dirname(fileURLToPath(import.meta.url)))
 
+/** Settings for every daemon that does not say otherwise: `DAEMON_CONFIG='{"udp":"dgram"}' npm test -- e2e` runs the same tests over another listener. */
+const everyDaemon = JSON.parse(process.env.DAEMON_CONFIG ?? '{}') as Readonly<Record<string, unknown>>
+
 /** The built command line, which users run: dist/, not build/. */
 export const CLI = join(root, 'dist', 'main.js')
 
@@ -96,7 +99,7 @@ export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   if (spec.ca !== undefined) write('ca.pem', spec.ca)
   write('resolvers.json', JSON.stringify({ version: 1, resolvers: spec.resolvers }))
   const statusFile = spec.statusFile ?? join(dir, 'status.json')
-  const defaults = { shaping: { profile: 'off' }, heartbeatS: 1, log: { level: 'info' } }
+  const defaults = { shaping: { profile: 'off' }, heartbeatS: 1, log: { level: 'info' }, ...everyDaemon }
   const paths = { listen: [spec.listen ?? `127.0.0.1:${port}`], resolvers: 'resolvers.json', statusFile, stateDir: join(dir, 'state') }
   write('config.json', JSON.stringify({ ...defaults, ...spec.config, ...paths }))
   const [command = process.execPath, ...args] = [...(spec.under ?? []), process.execPath, CLI, 'run', '--config', join(dir, 'config.json')]
