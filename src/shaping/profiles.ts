@@ -33,12 +33,12 @@ export const STANDBY: Pace = {
 export type PacedProfile = 'lite' | 'balanced' | 'always-on'
 
 /**
- * `lite` has steps of 20 s: of 15, more pages need a second one, and how many a page needs is what is left to tell it by (0.19 against 0.17 bits in quick runs of the
- * observer bench; its 400 pages are too few to tell the accuracies, 4.3 and 3.5 %, apart). `balanced` sends as many cells in a step as 40 a second would (1,200), denser
+ * `lite` has steps of 22 s: how many steps a page needs is what is left to tell it by, and fewer pages need a second one than of 20 s (0.12 against 0.24 bits: 2.5 %
+ * of pages told against 3.8; with 25 s it is 2.0 % at 11 % more cells). `balanced` sends as many cells in a step as 40 a second would (1,200), denser
  * at first: half of a page's queries wait at most 30 ms there, 95 % at most 315. What each profile costs and buys is in docs/shaping.md.
  */
 export const PACES: Readonly<Record<PacedProfile, Pace>> = {
-  lite: { opening: [], everyMs: 50, stepMs: 20_000, idleMs: 3000, alwaysOn: false, coversADay: 400_000 },
+  lite: { opening: [], everyMs: 50, stepMs: 22_000, idleMs: 3000, alwaysOn: false, coversADay: 400_000 },
   balanced: {
     opening: [
       { cells: 200, everyMs: 10 },

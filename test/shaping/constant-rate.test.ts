@@ -109,7 +109,7 @@ t.test('only a client opens a session; a probe and a refresh ride in one', async
   const before = r.link.seen.length
   await r.clock.advance(60_000)
   t.equal(r.link.seen.length, before, 'closed, though a probe went by')
-  t.equal(before, 401, 'one step of cells but the one that was dialled over, a dial and ... no more')
+  t.equal(before, 441, 'one step of cells but the one that was dialled over, a dial and ... no more')
 })
 
 t.test('a lost connection: asked again in a slot, once; the schedule goes on', async (t) => {

@@ -105,7 +105,7 @@ t.test('a session ends at a multiple of its step, after it was idle, and not bef
 })
 
 t.test('the cells of a step are those of its rate; the opening is dense', async (t) => {
-  t.equal(run(lite, [0], 1, 1e6).cells.length, 400)
+  t.equal(run(lite, [0], 1, 1e6).cells.length, 440)
   t.equal(run(balanced, [0], 1, 1e6).cells.length, 1200)
   t.equal(run(always, [], 1, 60_000).cells.length, 1200)
   t.equal(slotOffsetMs(balanced, 200), 2000)
@@ -165,7 +165,7 @@ t.test('told to end, it ends at its step even with queries waiting, and sends at
   schedule.endAtStep()
   let cells = 1
   while (schedule.open) if (schedule.take(schedule.dueMs, 1).slot !== 'close') cells++
-  t.equal(cells, 400)
+  t.equal(cells, 440)
   schedule.arrived(30_000)
   t.ok(schedule.open, 'and opens again for the next query')
 })
