@@ -13,7 +13,7 @@ const VARIANTS: readonly Variant[] = [
   { id: OURS, via: ['dot', 'doh'], config: {} },
   { id: 'enigm-dns (dgram)', via: ['dot'], only: ['hits'], config: { udp: 'dgram' } },
   { id: 'enigm-dns (jitter)', via: ['dot'], only: ['misses'], config: { shaping: { profile: 'jitter' } } },
-  { id: 'enigm-dns (lean)', via: ['doh'], only: ['misses', 'added'], config: { dohClient: 'lean' } },
+  { id: 'enigm-dns (node:http2)', via: ['doh'], only: ['misses', 'added'], config: { dohClient: 'node' } },
   { id: 'enigm-dns (2 workers)', via: ['dot'], only: ['workers'], config: { workers: 2 } },
 ]
 

@@ -23,7 +23,7 @@ export interface Row {
 const HIT = { metric: 'cpuUs', unit: 'us', ratio: 0.85, overFloor: 1.25 } as const
 const DOH = { metric: 'cpuUs', unit: 'us', ratio: 0.6 } as const
 const ADDED = { metric: 'addedUs', unit: 'us' } as const
-const LEAN = 'enigm-dns (lean)'
+const NODE = 'enigm-dns (node:http2)'
 
 const latency = (id: CaseId, when: string): readonly Row[] => [
   { case: id, metric: 'p50Us', label: `hit latency, ${when}, p50`, unit: 'us', ratio: 1.1, against: 'unbound' },
@@ -48,10 +48,10 @@ export function rowsOf(plan: Plan): readonly Row[] {
     { case: 'miss-dot', metric: 'cpuUs', label: 'miss over DoT, profile off', unit: 'us', ratio: 0.65 },
     { case: 'miss-dot', metric: 'cpuUs', label: 'miss over DoT, profile jitter', unit: 'us', subject: 'enigm-dns (jitter)' },
     { case: 'miss-doh', label: 'miss over DoH', ...DOH },
-    { case: 'miss-doh', label: 'miss over DoH, dohClient lean', subject: LEAN, ...DOH },
+    { case: 'miss-doh', label: 'miss over DoH, dohClient node', metric: 'cpuUs', unit: 'us', subject: NODE },
     { case: 'added-dot', label: 'latency added to a DoT miss', ...ADDED },
     { case: 'added-doh', label: 'latency added to a DoH miss', limit: 300, ...ADDED },
-    { case: 'added-doh', label: 'latency added to a DoH miss, lean', limit: 300, subject: LEAN, ...ADDED },
+    { case: 'added-doh', label: 'latency added to a DoH miss, dohClient node', subject: NODE, ...ADDED },
     ...latency('latency-1', '1 in flight'),
     ...latency('latency-10k', '10,000 q/s'),
     ...plan.growth.flatMap(growth),
