@@ -20,8 +20,8 @@ export function parseJsonc(text: string): Parsed {
   if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
     return { problems: [`the file is larger than ${MAX_OCTETS} octets; make it smaller`] }
   }
-  const tooDeep = offsetBeyondDepth(text)
-  if (tooDeep !== undefined) return { problems: [`${place(text, tooDeep)}: more than ${MAX_DEPTH} levels of nesting; flatten it`] }
+  const fault = nestingProblem(text)
+  if (fault !== undefined) return { problems: [fault] }
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false, allowEmptyContent: false })
   if (root === undefined || errors.length > 0) return { problems: syntaxProblems(text, errors) }
@@ -58,15 +58,19 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
   return object
 }
 
-function offsetBeyondDepth(text: string): number | undefined {
+/** A bracket that closes another kind counts as well: the parser goes on inside what it does not close ("[},[},..." recursed until the stack was full). */
+function nestingProblem(text: string): string | undefined {
   const scanner = createScanner(text, true)
-  let depth = 0
+  const open: string[] = []
   while (scanner.getPosition() < text.length) {
     scanner.scan()
-    const first = text[scanner.getTokenOffset()]
-    if (first === '{' || first === '[') depth++
-    else if (first === '}' || first === ']') depth--
-    if (depth > MAX_DEPTH) return scanner.getTokenOffset()
+    const at = scanner.getTokenOffset()
+    const first = text[at]
+    if (first === '{' || first === '[') open.push(first)
+    else if (first === '}' || first === ']') {
+      if (open.pop() !== (first === '}' ? '{' : '[')) return `${place(text, at)}: "${first}" closes nothing; correct the JSON there`
+    }
+    if (open.length > MAX_DEPTH) return `${place(text, at)}: more than ${MAX_DEPTH} levels of nesting; flatten it`
   }
   return undefined
 }

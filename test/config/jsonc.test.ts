@@ -24,6 +24,13 @@ t.test('faults are placed by line and column from 1, with any line end', async (
   }
 })
 
+t.test('a bracket that closes another kind, however often: refused, and nothing recurses', async (t) => {
+  for (const text of ['[},'.repeat(5000), '{]'.repeat(100_000), '{"a":[}']) {
+    const { problems } = parseJsonc(text)
+    t.match(problems?.[0], /^line 1, column \d+: "[\]}]" closes nothing; correct the JSON there$/)
+  }
+})
+
 t.test('what is broken is refused', async (t) => {
   for (const text of [
     '',
