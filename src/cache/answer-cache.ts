@@ -3,7 +3,7 @@ import type { QueryScan } from '../dns/query-scan.ts'
 import type { Kept } from '../dns/reply.ts'
 import { putTtlOffsets, recordCount } from '../dns/ttl.ts'
 import type { Answer, View } from '../resolve.ts'
-import { FrontTable, type Quick } from './front-table.ts'
+import { FrontTable, type Quick, wholeTick } from './front-table.ts'
 import { type CacheKey, keyOfScan, questionOctetsOf } from './key.ts'
 import { lastPartMs, speaksOfTheName } from './lifetime.ts'
 import { type Place, Slabs } from './slabs.ts'
@@ -153,7 +153,7 @@ export class AnswerCache {
     entry.ttlCount = putTtlOffsets(wire, entry.page, entry.at + wire.length)
     entry.rcode = answer.rcode
     entry.ede = answer.ede
-    entry.storedAtMs = storedAtMs
+    entry.storedAtMs = wholeTick(storedAtMs)
     entry.expiresAtMs = expiresAtMs
     entry.hits = 0
     entry.standInUntilS = 0

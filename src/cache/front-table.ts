@@ -11,6 +11,7 @@ export interface Quick extends Kept {
 
 /** What may be noted of an answer: all that a reply is made from lies in its place. */
 export interface Notable extends Kept, Place {
+  /** A whole tick. */
   readonly storedAtMs: number
 }
 
@@ -33,6 +34,11 @@ const TICK_MS = 8
 const LAST_TICK = 2 ** 31 - 2 ** 27
 const FNV_BASIS = 0x811c9dc5
 const FNV_PRIME = 0x01000193
+
+/** The last whole tick. Answers are stored at one, so that their age here is their age in the index: no TTL may rise from one reply to the next. */
+export function wholeTick(ms: number): number {
+  return Math.floor(ms / TICK_MS) * TICK_MS
+}
 
 /**
  * Finds fresh answers by the octets of a question as they came, without making a key of them. What is not here is looked up in the index and noted; so is what
@@ -97,7 +103,7 @@ export class FrontTable {
     records[at + OCTETS] = entry.length
     records[at + TTLS] = entry.ttlCount
     records[at + UNTIL] = Math.floor((untilMs - this.#baseMs) / TICK_MS)
-    records[at + STORED] = Math.floor((entry.storedAtMs - this.#baseMs) / TICK_MS)
+    records[at + STORED] = (entry.storedAtMs - this.#baseMs) / TICK_MS
   }
 
   /** `place`, which holds the answer to a question of so many octets, is about to hold something else, or nothing. */
@@ -121,7 +127,7 @@ export class FrontTable {
   /** Lets go of everything. */
   clear(nowMs = Number.NaN): void {
     this.#records.fill(0)
-    this.#baseMs = nowMs
+    this.#baseMs = wholeTick(nowMs)
   }
 }
 
