@@ -33,7 +33,7 @@ export type CaseId =
 export interface Plan {
   readonly rounds: number
   readonly seconds: number
-  /** Hits before the figures count; idleness is given three times as long to settle. */
+  /** Hits before the figures count; idleness is given three times as long to settle, and at least as long as it is measured. */
   readonly settleS: number
   /** Misses before the figures count: of programs that get faster while they run, what is measured is the one that has run for a while. */
   readonly settleMisses: number

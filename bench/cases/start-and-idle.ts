@@ -28,7 +28,8 @@ export async function firstAnswer(bench: Bench): Promise<void> {
 export async function idle(bench: Bench): Promise<void> {
   await withFleet(fleet(bench, bench.peers.filter(isServer), usualVia), async (servers) => {
     for (const server of servers) await ask(server.port, 'idle.bench.example', 2000)
-    await sleep(3000 * bench.plan.settleS) // what a start leaves behind
+    // What a start and a first answer leave behind: collections, and a look at the network for some seconds after each answer.
+    await sleep(1000 * Math.max(3 * bench.plan.settleS, bench.plan.idleSeconds))
     bench.say(`idle: ${servers.length} servers for ${bench.plan.idleSeconds} s`)
     const before = new Map(servers.map((server) => [server, server.cost()]))
     const startedMs = performance.now()
