@@ -39,6 +39,8 @@ export interface DaemonOptions {
   readonly version: string
   readonly log: Emit
   readonly warn: (message: string) => void
+  /** Called with each heartbeat. */
+  readonly beat?: () => void
   /** How the network is looked at; replaced in tests and simulations. */
   readonly network?: Pick<VigilOptions, 'read' | 'listen'>
 }
@@ -95,7 +97,10 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     canary,
     // Connections from before were made another way than the policy lets go now.
     gateMoved: (closed) => live.react('network', !closed),
-    beat: () => vigil?.beat(),
+    beat() {
+      vigil?.beat()
+      o.beat?.()
+    },
     facts: () => ({
       cache: discreet(profile(), {
         ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts }),

@@ -8,7 +8,7 @@ import type { SelfCanary } from './policy/self-canary.ts'
 import { type AuditLog, openAuditLog } from './posture/audit-log.ts'
 import { type AuditRecorder, auditRecorder } from './posture/audit-recorder.ts'
 import type { StatusDocument } from './posture/document.ts'
-import { atomicFile, type Companion } from './posture/file.ts'
+import { type AtomicFileOptions, atomicFile } from './posture/file.ts'
 import { createMonitor } from './posture/monitor.ts'
 import type { Facts } from './posture/report.ts'
 import { createSealer } from './posture/seal.ts'
@@ -67,7 +67,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     setup: postureSetup(o.loaded),
     writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS },
     clock,
-    file: atomicFile({ path: statusFile, pid: identity.pid, clock, warn: o.warn, beside: seals(key, clock, random) }),
+    file: atomicFile({ path: statusFile, pid: identity.pid, clock, warn: o.warn, ...seals(key, clock, random) }),
     facts: o.facts,
     gate(reason) {
       const moved = started && (reason !== undefined) !== o.gate.closed
@@ -93,7 +93,10 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     emit({ type: 'audit', ...audit.log.now })
   }
   const starts = countStart(stateDir, identity.startedAtTicks === undefined ? undefined : bootId())
-  if (typeof key === 'string') emit({ type: 'unsigned', why: key })
+  if (typeof key === 'string') {
+    emit({ type: 'unsigned', why: key })
+    o.warn(`the status is not signed: ${key}`)
+  }
   if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })
   /** Once opened it is kept to the end: a reload that takes the rule away must not end the record. */
   const audited = (asked: Policy | undefined) => {
@@ -154,15 +157,20 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
   }
 }
 
+const SIGNATURE = '.sig'
+const PUBLIC_KEY = '.pub'
+
 /** The signature and the public key that lie beside every status; none without a key. */
-function seals(key: SigningKey | string, clock: Clock, random: Random): readonly Companion[] {
-  if (typeof key === 'string') return []
+function seals(key: SigningKey | string, clock: Clock, random: Random): Pick<AtomicFileOptions, 'beside' | 'without'> {
+  if (typeof key === 'string') return { without: [SIGNATURE, PUBLIC_KEY] }
   // Without a boot identity every run is a boot of its own.
   const sealer = createSealer(key, bootId() ?? Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
-  return [
-    { suffix: '.sig', text: sealer },
-    { suffix: '.pub', text: () => key.publicPem },
-  ]
+  return {
+    beside: [
+      { suffix: SIGNATURE, text: sealer },
+      { suffix: PUBLIC_KEY, text: () => key.publicPem },
+    ],
+  }
 }
 
 const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: startedAtTicks })

@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 if (['status', 'check', 'doctor', 'query', 'audit', 'trace'].includes(process.argv[2] ?? '')) {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3))
 }
+// Whoever waited for `ready` may be gone, and what is to be forgotten is forgotten, heard or not.
+if (['run', 'forget'].includes(process.argv[2] ?? '')) process.stdout.on('error', () => {})
 
 const program = new Command('enigm-dns')
   .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')

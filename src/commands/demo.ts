@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
-import { show } from '../demo/show.ts'
+import { sayNext, show } from '../demo/show.ts'
 import { setStage } from '../demo/stage.ts'
 
 /** `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if anything did not go as the screen says. */
@@ -31,6 +31,7 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
       for (const fault of faults) say(`WRONG: ${fault}`)
       if (faults.length > 0) return 1
       if (once) return 0
+      sayNext(stage, say)
       say('Ctrl-C ends the demo.')
       await Promise.race([told, stage.broken])
       return 0

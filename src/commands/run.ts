@@ -52,7 +52,9 @@ async function run(options: RunOptions): Promise<void> {
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
     const log = createLog(loaded.config.log.level)
-    const daemon = await startDaemon(loaded, { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn })
+    let heal = () => {}
+    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat: () => heal() }
+    const daemon = await startDaemon(loaded, world)
     const service = serviceOf(daemon, { loaded, load, log, clock })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
@@ -62,7 +64,10 @@ async function run(options: RunOptions): Promise<void> {
     }
     if ('why' in control)
       log.warn(`enigm-dns forget and trace cannot reach this process: no control socket beside the status file (${control.why})`)
-    else service.atStop(control.close)
+    else {
+      heal = control.heal
+      service.atStop(control.close)
+    }
     early.end()
     process.on('SIGTERM', service.stop).on('SIGINT', service.stop).on('SIGHUP', service.reload)
     process.stdout.write('ready\n')

@@ -47,7 +47,6 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   say(`  ${perAct.map((records) => (records.length === 0 ? '(nothing)' : records.map(sizeAndWay).join(' '))).join(' | ')}`)
   say('  Names of 12 to 25 letters, one size out, one size in: padding hides it.')
   faults.push(...sayStatus(await stage.status(), say))
-  sayNext(stage, say)
   return faults
 }
 
@@ -72,7 +71,8 @@ function sayStatus(document: StatusDocument | undefined, say: (line: string) => 
   ]
 }
 
-function sayNext(stage: Stage, say: (line: string) => void): void {
+/** What can be tried while the demo stays up. */
+export function sayNext(stage: Stage, say: (line: string) => void): void {
   say('Next, in another terminal:')
   say(`  dig @127.0.0.1 -p ${stage.port} www.demo.example`)
   say(`  node dist/main.js status --file ${stage.statusFile}`)

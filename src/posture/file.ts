@@ -27,6 +27,8 @@ export interface Companion {
 export interface AtomicFileOptions {
   readonly path: string
   readonly beside?: readonly Companion[]
+  /** Suffixes of companions that an earlier run may have left and that this one does not write: beside another document they would look like forgeries. */
+  readonly without?: readonly string[]
   readonly pid: number
   readonly clock: Clock
   /** One log line; called at most once a minute however often writing fails. */
@@ -58,7 +60,10 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
   const attempt = (text: string) => {
     // The umask is 0077 (system/hardening.ts), and everybody on the host may read how protected it is.
     if (made(fs, dirname(o.path))) fs.chmodSync(dirname(o.path), DIRECTORY_MODE)
-    if (!swept) for (const path of paths) sweep(fs, path)
+    if (!swept) {
+      for (const path of paths) sweep(fs, path)
+      for (const suffix of o.without ?? []) remove(fs, o.path + suffix)
+    }
     swept = true
     cleanUp()
     const texts = [text, ...beside.map((companion) => companion.text(text))]

@@ -73,7 +73,8 @@ export function judgeText(path: string, text: string, witness: Witness): Reading
   const heartbeatMs = document.heartbeatS * 1000
   const ageMs = witness.wallMs - Date.parse(document.updatedAt)
   if (ageMs < -heartbeatMs) return but('future', 'The file is dated in the future: the clock has moved, so its age is unknown.')
-  if (ageMs > HEARTBEATS_TO_STALE * heartbeatMs) return but('stale', `Stale: written ${Math.round(ageMs / 1000)} s ago; the service hangs.`)
+  if (ageMs > HEARTBEATS_TO_STALE * heartbeatMs)
+    return but('stale', `Stale: written ${Math.round(ageMs / 1000)} s ago; the service hangs, or cannot write there.`)
   return { path, judgement: 'current', message: '', exitCode: EXIT[document.state], document, raw: value }
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
@@ -33,7 +33,9 @@ export class Feed {
 }
 
 export interface Control {
-  close(): Promise<void>
+  /** Listens anew where the socket was taken away, with its directory perhaps. Costs a stat; what fails is tried again with the next call. Never throws. */
+  readonly heal: () => void
+  readonly close: () => Promise<void>
 }
 
 /**
@@ -42,32 +44,56 @@ export interface Control {
  */
 export async function listenControl(path: string, obey: Obey, clock: Clock): Promise<Control | 'taken' | { readonly why: string }> {
   if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return { why: `its path is longer than ${MAX_PATH_OCTETS} octets` }
-  for (let attempt = 0; ; attempt++) {
-    const sockets = new Set<Socket>()
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      sockets.add(socket.once('close', () => sockets.delete(socket)))
-      serve(socket, obey, clock)
-    })
-    server.maxConnections = MAX_CONNECTIONS
-    const code = await listening(server, path)
-    if (code === undefined) {
-      server.on('error', () => {})
-      server.unref()
-      return { close: () => closed(server, sockets) }
-    }
-    if (code !== 'EADDRINUSE' || attempt > 0) return { why: code }
+  const sockets = new Set<Socket>()
+  const open = () => opened(path, sockets, obey, clock)
+  let server: Server | string | undefined = await open()
+  if (server === 'EADDRINUSE') {
     if (await answers(path)) return 'taken'
-    try {
-      unlinkSync(path)
-    } catch {
-      // Somebody was quicker; the second attempt tells.
-    }
+    // Where somebody was quicker, the second attempt tells.
+    rmSync(path, { force: true })
+    server = await open()
+  }
+  if (typeof server === 'string') return { why: server }
+  let current: Server | undefined = server
+  let healing = false
+  let ended = false
+  return {
+    heal() {
+      if (ended || healing || existsSync(path)) return
+      healing = true
+      current?.close()
+      current = undefined
+      void open().then((next) => {
+        healing = false
+        if (typeof next === 'string') return
+        if (ended) next.close()
+        else current = next
+      })
+    },
+    close() {
+      ended = true
+      return closed(current, sockets)
+    },
   }
 }
 
-function closed(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
+/** The server, or the code of the error. */
+async function opened(path: string, sockets: Set<Socket>, obey: Obey, clock: Clock): Promise<Server | string> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket.once('close', () => sockets.delete(socket)))
+    serve(socket, obey, clock)
+  })
+  server.maxConnections = MAX_CONNECTIONS
+  const code = await listening(server, path)
+  if (code !== undefined) return code
+  server.on('error', () => {})
+  return server.unref()
+}
+
+function closed(server: Server | undefined, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve())
+    if (server === undefined) resolve()
+    else server.close(() => resolve())
     for (const socket of sockets) socket.destroySoon()
   })
 }

@@ -36,6 +36,13 @@ t.test('makes the directory and a whole file of mode 0640, and leaves nothing el
   t.end()
 })
 
+t.test('companions of an earlier run that this one does not write are taken away: they are of another document', async (t) => {
+  const dir = t.testdir({ 's.json': 'old', 's.json.sig': 'old', 's.json.pub': 'old', 'other.sig': 'kept' })
+  const file = atomicFile({ path: join(dir, 's.json'), pid: 7, clock: new FakeClock(), warn: t.fail, without: ['.sig', '.pub'] })
+  t.ok(file.replace('one'))
+  t.same(fs.readdirSync(dir).sort(), ['other.sig', 's.json'])
+})
+
 for (const [call, code] of [
   ['mkdirSync', 'EROFS'],
   ['openSync', 'EROFS'],

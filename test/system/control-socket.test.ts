@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,6 +50,33 @@ t.test('a socket that a killed process left is taken over', async (t) => {
   await open(t, path)
   t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
 })
+
+t.test(
+  'a socket that was taken away with its directory is made anew once the directory is back, and still goes with its owner',
+  async (t) => {
+    const dir = join(shortDir(t), 'd')
+    mkdirSync(dir)
+    const path = join(dir, 'c')
+    const control = await open(t, path)
+    control.heal()
+    t.strictSame(await sendOrder(path, 'count', clock), { n: 3 }, 'nothing to heal')
+    rmSync(dir, { recursive: true })
+    control.heal()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.equal(await sendOrder(path, 'count', clock), undefined, 'no directory yet')
+    mkdirSync(dir)
+    control.heal()
+    control.heal()
+    while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+    t.equal(statSync(path).mode & 0o777, 0o600)
+    await control.close()
+    t.notOk(existsSync(path))
+    control.heal()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.notOk(existsSync(path), 'closed is closed')
+  },
+)
 
 t.test('no socket: a path that is too long, a directory that is not there', async (t) => {
   t.match(await listenControl(join(shortDir(t), 'x'.repeat(120)), obey, clock), { why: /longer/ })
