@@ -1,4 +1,4 @@
-import { HEADER_OCTETS } from '../dns/octets.ts'
+import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
 import type { QueryScan } from '../dns/query-scan.ts'
 import type { Kept } from '../dns/reply.ts'
 import type { View } from '../resolve.ts'
@@ -59,14 +59,9 @@ export class FrontTable {
   /** The answer to the question of `scan`, if it was noted a moment ago. */
   find(packet: Uint8Array, scan: QueryScan, view: View, nowMs: number): Quick | undefined {
     const { questionAt, questionEnd } = scan
-    const hash = hashOf(packet, questionAt, questionEnd)
-    const mark = markOf(scan, view)
     const records = this.#records
-    let at = (hash & this.#mask) * WORDS
-    if (records[at + HASH] !== hash || records[at + MARK] !== mark) {
-      at += WORDS
-      if (records[at + HASH] !== hash || records[at + MARK] !== mark) return undefined
-    }
+    const at = this.#recordOf(hashOf(packet, questionAt, questionEnd), markOf(scan, view))
+    if (at < 0) return undefined
     const tick = (nowMs - this.#baseMs) / TICK_MS
     if (tick >= records[at + UNTIL]!) return undefined
     const page = this.#pages[records[at + PAGE]!]
@@ -89,12 +84,11 @@ export class FrontTable {
     const hash = hashOf(packet, questionAt, questionEnd)
     const mark = markOf(scan, view)
     const records = this.#records
-    let at = (hash & this.#mask) * WORDS
-    if (records[at + HASH] !== hash || records[at + MARK] !== mark) {
-      // What is renewed stays where it is; what is new comes first, and the second makes room.
-      const second = at + WORDS
-      if (records[second + HASH] === hash && records[second + MARK] === mark) at = second
-      else records.copyWithin(second, at, second)
+    let at = this.#recordOf(hash, mark)
+    if (at < 0) {
+      // What is new comes first, and the second makes room.
+      at = this.#firstOf(hash)
+      records.copyWithin(at + WORDS, at, at + WORDS)
     }
     records[at + HASH] = hash
     records[at + MARK] = mark
@@ -106,11 +100,25 @@ export class FrontTable {
     records[at + STORED] = (entry.storedAtMs - this.#baseMs) / TICK_MS
   }
 
+  /** Where the records of a hash begin. */
+  #firstOf(hash: number): number {
+    return (hash & this.#mask) * WORDS
+  }
+
+  /** The record of this question, or -1. */
+  #recordOf(hash: number, mark: number): number {
+    const records = this.#records
+    const first = this.#firstOf(hash)
+    if (records[first + HASH] === hash && records[first + MARK] === mark) return first
+    const second = first + WORDS
+    return records[second + HASH] === hash && records[second + MARK] === mark ? second : -1
+  }
+
   /** `place`, which holds the answer to a question of so many octets, is about to hold something else, or nothing. */
   forget({ page, at, home }: Place, questionOctets: number): void {
     const records = this.#records
     const hash = hashOf(page, at + HEADER_OCTETS, at + HEADER_OCTETS + questionOctets)
-    const first = (hash & this.#mask) * WORDS
+    const first = this.#firstOf(hash)
     for (let record = first; record < first + WAYS * WORDS; record += WORDS)
       if (records[record + AT] === at && records[record + PAGE] === home.index) records[record + MARK] = 0
   }
@@ -139,10 +147,7 @@ function markOf({ questionAt, questionEnd, dnssecOk, flags }: QueryScan, view: V
 /** FNV-1a over the question, A-Z lowered (RFC 4343); in its type and class, too, which only makes a few more hashes equal. */
 function hashOf(octets: Uint8Array, from: number, end: number): number {
   let hash = FNV_BASIS
-  for (let i = from; i < end; i++) {
-    const octet = octets[i]!
-    hash = Math.imul(hash ^ (octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet), FNV_PRIME)
-  }
+  for (let i = from; i < end; i++) hash = Math.imul(hash ^ lowerOctet(octets[i]!), FNV_PRIME)
   return hash ^ (hash >>> 15)
 }
 
@@ -150,10 +155,7 @@ function hashOf(octets: Uint8Array, from: number, end: number): number {
 function isSame(page: Uint8Array, at: number, packet: Uint8Array, from: number, end: number): boolean {
   const shift = at + HEADER_OCTETS - from
   const typeAt = end - 4
-  for (let i = from; i < typeAt; i++) {
-    const octet = packet[i]!
-    if (page[i + shift] !== (octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet)) return false
-  }
+  for (let i = from; i < typeAt; i++) if (page[i + shift] !== lowerOctet(packet[i]!)) return false
   for (let i = typeAt; i < end; i++) if (page[i + shift] !== packet[i]) return false
   return true
 }

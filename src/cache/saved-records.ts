@@ -3,7 +3,7 @@ import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
 import { RecordCursor, TYPE } from '../dns/records.ts'
 import type { Answer } from '../resolve.ts'
 import type { Entry } from './answer-cache.ts'
-import type { CacheKey } from './key.ts'
+import { type CacheKey, KEY_PREFIX } from './key.ts'
 
 /** An entry as it is written down: times count from the moment of saving. */
 export interface SavedEntry extends Pick<Answer, 'wire' | 'rcode' | 'ede'> {
@@ -14,8 +14,6 @@ export interface SavedEntry extends Pick<Answer, 'wire' | 'rcode' | 'ede'> {
 
 /** Key length, RCODE, EDE + 1, wire length, age, time left. */
 const FIXED_OCTETS = 2 + 2 + 4 + 4 + 8 + 8
-/** View, DO and CD, which stand before the question in a key. */
-const KEY_PREFIX = 3
 const MIN_KEY_OCTETS = KEY_PREFIX + 5
 const MAX_KEY_OCTETS = KEY_PREFIX + 255 + 4
 const MAX_WIRE_OCTETS = 65_535

@@ -38,10 +38,8 @@ export interface StaleOptions {
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
   return (next) => {
     const standIn = (key: CacheKey): Answer | undefined => {
-      const nowMs = clock.nowMs()
-      const entry = cache.stale(key, nowMs)
+      const entry = standInLonger(cache, key, clock.nowMs())
       if (entry === undefined) return undefined
-      entry.standInUntilS = Math.floor(nowMs / 1000) + RECHECK_S
       served()
       return staleAnswer(entry)
     }
@@ -59,16 +57,18 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
         (newer) => {
           if (!speaksOfTheName(newer.rcode)) standInLonger(cache, key, clock.nowMs())
         },
-        () => standInLonger(cache, key, clock.nowMs()),
+        () => void standInLonger(cache, key, clock.nowMs()),
       )
       return Promise.resolve(answer)
     }
   }
 }
 
-function standInLonger(cache: AnswerCache, key: CacheKey, nowMs: number): void {
+/** The entry that may stand in, if there is one: for a while it does so at once. */
+function standInLonger(cache: AnswerCache, key: CacheKey, nowMs: number): Entry | undefined {
   const entry = cache.stale(key, nowMs)
   if (entry !== undefined) entry.standInUntilS = Math.floor(nowMs / 1000) + RECHECK_S
+  return entry
 }
 
 /** The answer of `next`, or what stands in for it: after the client's timeout, or where it failed. */

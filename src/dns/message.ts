@@ -1,5 +1,5 @@
 import type { Question } from '../resolve.ts'
-import { copyLower, fresh, HEADER_OCTETS, putU16, u16 } from './octets.ts'
+import { copyLower, fresh, HEADER_OCTETS, lowerOctet, putU16, u16 } from './octets.ts'
 import type { QueryScan } from './query-scan.ts'
 
 export function idOf(message: Uint8Array): number {
@@ -48,10 +48,6 @@ export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   for (let at = HEADER_OCTETS; at < end - 4; at++) if (lowerOctet(reply[at]!) !== lowerOctet(request[at]!)) return false
   for (let at = end - 4; at < end; at++) if (reply[at] !== request[at]) return false
   return true
-}
-
-function lowerOctet(octet: number): number {
-  return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet
 }
 
 /** Where the (uncompressed) question of a message ends, or 0. */

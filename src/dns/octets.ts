@@ -59,10 +59,12 @@ export function putU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value
 }
 
+/** A-Z lowered (RFC 4343); every other octet, 0x80 and above too, as it is. */
+export function lowerOctet(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet
+}
+
 /** Copies `length` octets, lowering A-Z byte by byte (RFC 4343); every other octet, 0x80 and above too, stays as it is. */
 export function copyLower(from: Uint8Array, at: number, length: number, to: Uint8Array, toAt: number): void {
-  for (let i = 0; i < length; i++) {
-    const octet = from[at + i]!
-    to[toAt + i] = octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet
-  }
+  for (let i = 0; i < length; i++) to[toAt + i] = lowerOctet(from[at + i]!)
 }

@@ -5,14 +5,12 @@ import { type Moment, type Span, spanBetween } from './down-time.ts'
 
 /** What the octets of a saved cache may be in all: more is not read at a start, nor written. */
 export const MAX_SAVED_OCTETS = 64 * 1024 * 1024
-const MAX_FILE_OCTETS = MAX_SAVED_OCTETS + 1024 * 1024
+export const MAX_FILE_OCTETS = MAX_SAVED_OCTETS + 1024 * 1024
 /** Some hundred entries: a query waits about a millisecond for them (measured; 4 with chunks of 64 KiB). */
 const CHUNK_OCTETS = 16 * 1024
 const MAX_RECORD_OCTETS = 28 + 262 + 65_535
 /** Not worth the octets. */
 const MIN_LEFT_MS = 1000
-
-export { MAX_FILE_OCTETS }
 
 /** What goes in front: under which conditions the answers were made, and when they were saved. */
 export interface Label {
