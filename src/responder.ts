@@ -2,6 +2,7 @@ import type { AnswerCache, Entry } from './cache/answer-cache.ts'
 import { keyOfScan } from './cache/key.ts'
 import type { Prefetch } from './cache/prefetch.ts'
 import type { Clock } from './clock.ts'
+import { UDP_SIZE } from './dns/edns.ts'
 import { questionOf } from './dns/message.ts'
 import { copyOf } from './dns/octets.ts'
 import { newScan, type QueryScan, scanQuery, VERDICT } from './dns/query-scan.ts'
@@ -32,8 +33,6 @@ export interface ResponderParts {
 const RCODE_OF_VERDICT = { [VERDICT.formErr]: 1, [VERDICT.notImp]: 4, [VERDICT.refused]: 5, [VERDICT.badVers]: 16 } as const
 const MAX_MESSAGE_OCTETS = 65535
 const DROP = Promise.resolve(undefined)
-/** What a UDP listener gives as `limit` at most (design: 1232); above it, it is TCP and the client's UDP size means nothing. */
-const UDP_LIMIT = 1232
 
 /** A renewal is not on behalf of the client whose hit led to it. */
 const NOBODY: Client = { address: '', transport: 'udp' }
@@ -46,7 +45,8 @@ export function createResponder(parts: ResponderParts): Responder {
     now(packet, start, end, out, at, limit, view) {
       if (gate.closed || scanQuery(packet, start, end, hot) !== VERDICT.ok || hot.wantsSource) return 0
       const nowMs = clock.nowMs()
-      const room = limit > UDP_LIMIT ? limit : Math.min(limit, udpLimit(hot))
+      // Above what a UDP listener gives it is TCP, and the client's UDP size means nothing.
+      const room = limit > UDP_SIZE ? limit : Math.min(limit, udpLimit(hot))
       const quick = tracer?.on === true ? undefined : cache.quick(packet, hot, view, nowMs)
       if (quick !== undefined) {
         counts.hits++

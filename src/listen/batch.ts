@@ -1,3 +1,4 @@
+import { UDP_SIZE } from '../dns/edns.ts'
 import { copyOf, viewOf } from '../dns/octets.ts'
 import type { View } from '../resolve.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
@@ -7,7 +8,6 @@ import { MessageRing } from './message-ring.ts'
 import { overloadReply } from './overload.ts'
 import { Sender, SocketNames } from './sender.ts'
 
-const UDP_LIMIT = 1232
 /** Messages a call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer costs. */
 const SLOTS = 64
 /** No honest query comes near it; what is longer is cut by the kernel and gets no reply. 33 cache lines: at 32 the slots would share two sets of the first cache. */
@@ -48,8 +48,8 @@ export class Batch {
   constructor(parts: BatchParts) {
     this.#o = parts
     this.#in = new MessageRing(parts.calls, SLOTS, QUERY_OCTETS)
-    this.#out = new MessageRing(parts.calls, SLOTS, UDP_LIMIT)
-    this.#late = new MessageRing(parts.calls, SLOTS, UDP_LIMIT)
+    this.#out = new MessageRing(parts.calls, SLOTS, UDP_SIZE)
+    this.#late = new MessageRing(parts.calls, SLOTS, UDP_SIZE)
     this.#sender = new Sender(parts.v6)
     this.#socketNames = new SocketNames(parts.calls)
   }
@@ -119,7 +119,7 @@ export class Batch {
   /** Writes the reply that there is at once; its length, 0 where none is due, -1 where it must be asked for. */
   #reply(packet: Uint8Array, start: number, end: number, at: number): number {
     const { options, inFlight } = this.#o
-    const length = options.responder.now(packet, start, end, this.#out.data, at, UDP_LIMIT, this.#view)
+    const length = options.responder.now(packet, start, end, this.#out.data, at, UDP_SIZE, this.#view)
     if (length > 0) return length
     return inFlight.full ? overloadReply(viewOf(packet, start, end), this.#out.data, at) : -1
   }

@@ -28,9 +28,14 @@ const LEAST = 1
  * Before anything is bound; `undefined` descriptors (the system does not say): no bound but each listener's own.
  */
 export function roomForClients(descriptors: { readonly limit: number; readonly open: number } | undefined, needs: Needs): Room {
-  if (descriptors === undefined) return { size: Number.MAX_SAFE_INTEGER, left: Number.MAX_SAFE_INTEGER }
+  if (descriptors === undefined) return roomWithoutEnd()
   const links = Math.min(MOST_FOR_LINKS, PER_RESOLVER * needs.resolvers, Math.floor(descriptors.limit / 4))
   const ours = links + PER_ENDPOINT * needs.endpoints + PER_WORKER * (needs.workers - 1) + SPARE
   const size = Math.max(LEAST, descriptors.limit - descriptors.open - ours)
   return { size, left: size }
+}
+
+/** Room that no number of clients takes up. */
+export function roomWithoutEnd(): Room {
+  return { size: Number.MAX_SAFE_INTEGER, left: Number.MAX_SAFE_INTEGER }
 }

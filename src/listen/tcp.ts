@@ -2,7 +2,7 @@ import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { quiet } from './quiet.ts'
-import type { Room } from './room.ts'
+import { type Room, roomWithoutEnd } from './room.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 
 /** What one client may have of the room for all, where that is small. */
@@ -59,7 +59,7 @@ class Clients {
 
   constructor(shared: TcpShared) {
     this.#shared = shared
-    this.#room = shared.options.room ?? { size: Number.MAX_SAFE_INTEGER, left: Number.MAX_SAFE_INTEGER }
+    this.#room = shared.options.room ?? roomWithoutEnd()
   }
 
   /** Takes the connection up, or closes it: not allowed to ask, or no room and nobody idle to make some. */

@@ -1,12 +1,11 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
+import { UDP_SIZE } from '../dns/edns.ts'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { overloadReply } from './overload.ts'
 import { quiet } from './quiet.ts'
 
-/** DNS flag day 2020: what passes every path unfragmented. The Responder goes lower where the client's OPT asks for it. */
-const UDP_LIMIT = 1232
 /** A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max) is mostly less. */
 const RECEIVE_OCTETS = 4 * 1024 * 1024
 /** Replies that the kernel did not take at once. Beyond it they are dropped, as a full network would. */
@@ -68,7 +67,7 @@ export function inFlightLimit(options: ListenOptions): number {
  */
 export function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, door: { readonly closing: boolean }) {
   const { responder } = options
-  const shared = Buffer.alloc(UDP_LIMIT)
+  const shared = Buffer.alloc(UDP_SIZE)
   const fault = sparseFaults(options, 'listen/udp')
 
   const reply = async (packet: Buffer, from: RemoteInfo, address: string) => {
@@ -91,8 +90,8 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     if (door.closing || from.port === 0 || !options.allowed(address)) return
     const queued = socket.getSendQueueCount()
     if (queued >= SEND_QUEUE) return
-    const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_LIMIT)
-    let length = responder.now(packet, 0, packet.length, out, 0, UDP_LIMIT, options.view(address))
+    const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)
+    let length = responder.now(packet, 0, packet.length, out, 0, UDP_SIZE, options.view(address))
     if (length === 0 && inFlight.full) length = overloadReply(packet, out, 0)
     else if (length === 0) {
       void reply(packet, from, address)
