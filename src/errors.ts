@@ -57,6 +57,11 @@ export function asEnigmError(error: unknown): EnigmError {
   return error instanceof EnigmError ? error : new EnigmError('internal', 'an unexpected fault', { cause: error })
 }
 
+/** The code of an error of the system or of Node (ENOENT ...), or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
 /** RCODE and extended error that a client is told for a failure (RFC 8914 section 4). */
 export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly ede: Ede } {
   const row = CLIENT_VIEW[code]

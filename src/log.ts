@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Logger, pino } from 'pino'
+import { systemCode } from './errors.ts'
 import type { Emit, Event } from './events.ts'
 
 /** JSON lines on standard error; no query name and no client address can get in, since no event holds one. */
@@ -72,7 +73,7 @@ function standardError(): (line: string) => void {
       try {
         rest = rest.subarray(writeSync(2, rest))
       } catch (error) {
-        stuck = waitedMs >= FULL_PIPE_MS || !(error instanceof Error && 'code' in error && error.code === 'EAGAIN')
+        stuck = waitedMs >= FULL_PIPE_MS || systemCode(error) !== 'EAGAIN'
         if (stuck) return
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_PAUSE_MS)
         waitedMs += FULL_PIPE_PAUSE_MS

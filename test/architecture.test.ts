@@ -33,6 +33,8 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'clock.ts': 1,
   'deadlines.ts': 1,
   'version.ts': 1,
+  'record.ts': 1,
+  'make-once.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,
   'lookout.ts': 4,

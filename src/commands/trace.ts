@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
+import { isRecord } from '../record.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
@@ -103,10 +104,6 @@ function inWords(line: Readonly<Record<string, unknown>>): string {
   const error = line.ede === undefined ? '' : `/${text('ede')}`
   const ms = typeof line.ms === 'number' ? line.ms.toFixed(1) : '?'
   return `${text('at')}  ${`${ms} ms`.padStart(9)}  ${text('outcome').padEnd(16)}  ${`${text('rcode')}${error}`.padEnd(11)}  ${text('name')} ${text('type')}`
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function thisWorld(): TraceWorld {

@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs'
 import { open, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { systemCode } from '../errors.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 
 /** What a read came to: the text, or the system's reason (an errno code) that there is none; and what is unsafe about the file either way. */
@@ -61,16 +62,12 @@ export function writableByOthers(
   return unsafe
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-}
-
 function isAbsence(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR'].includes(codeOf(error))
+  return ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')
 }
 
 function reason(error: unknown): string {
-  const code = codeOf(error)
+  const code = systemCode(error) ?? 'unknown'
   if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text'
   if (isAbsence(error)) return `there is no such file (${code})`
   if (code === 'EACCES' || code === 'EPERM') return `it may not be read (${code})`

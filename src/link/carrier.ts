@@ -1,6 +1,6 @@
 import type { Clock, Random } from '../clock.ts'
 import type { EnigmError } from '../errors.ts'
-import type { Protection } from '../resolve.ts'
+import type { Carried, Protection } from '../resolve.ts'
 import type { Connection } from './connect.ts'
 
 /** Requests on one connection, waiting and written together. Beyond it: `overloaded`. */
@@ -19,6 +19,14 @@ export interface Reply {
   readonly ageS?: number
   /** Whether it came back padded, where the carrier has looked. */
   readonly padded?: boolean
+}
+
+/** What a link hands on of a reply. Written out: a spread costs 1.6 us on Node 20. */
+export function carriedOf<P extends Protection>({ wire, rttMs, ageS, padded }: Reply, protection: P): Carried<P> {
+  const carried: { wire: Uint8Array; rttMs: number; protection: P; ageS?: number; padded?: boolean } = { wire, rttMs, protection }
+  if (ageS !== undefined) carried.ageS = ageS
+  if (padded !== undefined) carried.padded = padded
+  return carried
 }
 
 /** A request that was sent, or waits to be. */

@@ -1,7 +1,7 @@
 import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Transport } from '../resolve.ts'
-import type { Loss, Reply } from './carrier.ts'
+import { carriedOf, type Loss, type Reply } from './carrier.ts'
 import { Connections } from './connections.ts'
 import type { KeeperTools, Kept, Wiring } from './kept.ts'
 import { LastChances } from './last-chances.ts'
@@ -143,17 +143,12 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     return this.#waiting.delete(pending)
   }
 
-  #answered(attempt: Attempt<P>, { wire, rttMs, ageS, padded }: Reply): void {
+  #answered(attempt: Attempt<P>, reply: Reply): void {
     const { kept, pending } = attempt
-    const { protection } = kept.carrier.connection
-    this.#connections.answered(kept, rttMs)
+    this.#connections.answered(kept, reply.rttMs)
     leave(attempt)
     this.#settle(pending)
-    // Written out: a spread costs 1.6 us on Node 20.
-    const carried: { wire: Uint8Array; rttMs: number; protection: P; ageS?: number; padded?: boolean } = { wire, rttMs, protection }
-    if (ageS !== undefined) carried.ageS = ageS
-    if (padded !== undefined) carried.padded = padded
-    pending.resolve(carried)
+    pending.resolve(carriedOf(reply, kept.carrier.connection.protection))
     this.#goOn()
     this.#finishIfDone()
   }

@@ -2,11 +2,12 @@ import { type Deadline, Deadlines } from '../deadlines.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
 import { Backoff } from './backoff.ts'
-import { type Carrier, IDLE_MS, type Reply, type Sent } from './carrier.ts'
+import { type Carrier, carriedOf, IDLE_MS, type Reply, type Sent } from './carrier.ts'
 import type { Connection } from './connect.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { KeeperTools, Wiring } from './kept.ts'
 import type { Renewable } from './renewable.ts'
+import { smoothedRtt } from './suspicion.ts'
 
 /**
  * Cells of ours met silence for this long, or for four round trips: the connection is dead. Cells flow whether or not anything is asked, so that an observer
@@ -14,8 +15,6 @@ import type { Renewable } from './renewable.ts'
  */
 const SILENCE_MS = 1500
 const SILENT_RTTS = 4
-/** RFC 6298: alpha. */
-const GAIN = 1 / 8
 
 interface Under<P extends Protection> {
   readonly carrier: Carrier<P>
@@ -40,7 +39,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   #dial: { readonly signal: AbortController; readonly up: Promise<void> } | undefined
   #lastAddress: string | undefined
   #answered = false
-  #smoothedRttMs = 0
+  #smoothedRttMs: number | undefined
   #closed: (() => void) | undefined
 
   constructor(wiring: Wiring<P>, tools: KeeperTools) {
@@ -168,16 +167,12 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     this.#onIdle(carrier)
   }
 
-  #carried(under: Under<P>, { wire, rttMs, ageS, padded }: Reply): void {
-    const { protection } = under.carrier.connection
+  #carried(under: Under<P>, reply: Reply): void {
     this.#answered = true
     this.#backoff.answered()
-    this.#smoothedRttMs = this.#smoothedRttMs === 0 ? rttMs : this.#smoothedRttMs + GAIN * (rttMs - this.#smoothedRttMs)
+    this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, reply.rttMs)
     this.#settle(under)
-    const carried: { wire: Uint8Array; rttMs: number; protection: P; ageS?: number; padded?: boolean } = { wire, rttMs, protection }
-    if (ageS !== undefined) carried.ageS = ageS
-    if (padded !== undefined) carried.padded = padded
-    under.resolve(carried)
+    under.resolve(carriedOf(reply, under.carrier.connection.protection))
     this.#finishIfDone()
   }
 
@@ -198,7 +193,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     const carrier = this.#current
     const sinceMs = carrier?.silentSinceMs
     if (carrier === undefined || sinceMs === undefined) return
-    const afterMs = Math.max(SILENCE_MS, SILENT_RTTS * this.#smoothedRttMs)
+    const afterMs = Math.max(SILENCE_MS, SILENT_RTTS * (this.#smoothedRttMs ?? 0))
     if (this.#tools.clock.nowMs() - sinceMs >= afterMs) this.#drop(carrier, new EnigmError('connection-lost', 'the resolver went silent'))
   }
 

@@ -17,6 +17,11 @@ const UNKNOWN_HEDGE_MS = 200
 /** A PONG takes one round trip of the path, without the resolver's work. */
 const PONG = { rtts: 1.5, ms: 10 }
 
+/** The smoothed round trip after one more (RFC 6298 section 2). */
+export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number {
+  return beforeMs === undefined ? rttMs : beforeMs + GAIN * (rttMs - beforeMs)
+}
+
 /** How long something written may meet silence before something is done about it, learnt from what came back. */
 export class Suspicion {
   readonly #rtts = new Float64Array(WINDOW)
@@ -49,7 +54,7 @@ export class Suspicion {
     this.#rtts[this.#measuredTimes++ % WINDOW] = rttMs
     // Sorting costs 2 us.
     if (this.#measuredTimes % ENOUGH === 0) this.#hedgeMs = Math.max(LEAST_HEDGE_MS, TAIL.factor * this.#quantile(0.95) + TAIL.ms)
-    this.#smoothedRttMs = this.#smoothedRttMs === undefined ? rttMs : this.#smoothedRttMs + GAIN * (rttMs - this.#smoothedRttMs)
+    this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, rttMs)
   }
 
   /** A second connection was dialled, and then the first one spoke: until the p95 is known anew a silence as long is none. */

@@ -1,14 +1,12 @@
 import type { AuditEvent, AuditLog } from './audit-log.ts'
 import type { RuleVerdict } from './policy.ts'
-import type { SignalName, Verdict } from './verdict.ts'
+import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 
 /** Writes down what changed between one judgement and the next: states, signals, rules. */
 export interface AuditRecorder {
   judged(verdict: Verdict, rules: readonly RuleVerdict[]): void
   stopped(): void
 }
-
-const SIGNALS: readonly SignalName[] = ['secureNameResolution', 'protectedNetwork', 'policyCompliance', 'vpn', 'service']
 
 /** A recorder into `log`. The first judgement is compared with nothing known. Entries hold words of ours and no others: no detail, no name of a resolver. */
 export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
@@ -24,7 +22,7 @@ export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
     judged(verdict, rules) {
       const found = [
         ...changes('state', '', verdict.state),
-        ...SIGNALS.flatMap((name) => changes('signal', name, verdict.signals[name].state)),
+        ...SIGNAL_NAMES.flatMap((name) => changes('signal', name, verdict.signals[name].state)),
         ...rules.flatMap(({ rule, verdict: said }) =>
           changes(said === 'not-met' ? 'violation' : 'rule', rule, said === 'cannot-tell' ? 'unknown' : said),
         ),

@@ -1,6 +1,7 @@
 import * as nodeFs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { systemCode } from '../errors.ts'
 
 /** The calls the writer makes, so that a test can make each of them fail. */
 export type FileSystem = Pick<
@@ -80,7 +81,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
         cleanUp()
         if (o.clock.nowMs() - warnedMs >= WARN_EVERY_MS) {
           warnedMs = o.clock.nowMs()
-          o.warn(`the status file cannot be written (${codeOf(error)}): ${o.path}`)
+          o.warn(`the status file cannot be written (${systemCode(error) ?? 'unknown error'}): ${o.path}`)
         }
         return false
       }
@@ -112,7 +113,7 @@ function made(fs: FileSystem, directory: string): boolean {
     fs.mkdirSync(directory, { mode: DIRECTORY_MODE })
     return true
   } catch (error) {
-    const code = codeOf(error)
+    const code = systemCode(error)
     // Whether it is a directory shows when a file is opened in it.
     if (code === 'EEXIST') return false
     if (code !== 'ENOENT' || dirname(directory) === directory || !made(fs, dirname(directory))) throw error
@@ -137,8 +138,4 @@ function remove(fs: FileSystem, path: string): void {
   } catch {
     // Mostly not there; what else is wrong shows when it is opened.
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown error'
 }

@@ -10,6 +10,7 @@ import { noteMedian } from './rtt.ts'
 import { sameAnswers } from './same-answers.ts'
 import { ASLEEP_MS, judge, type Signals, type TopState, type Verdict } from './signals.ts'
 import { initialState, type PostureSetup, reconfigured, type State } from './state.ts'
+import { SIGNAL_NAMES } from './verdict.ts'
 
 export interface MonitorOptions {
   readonly setup: PostureSetup
@@ -68,9 +69,10 @@ export function createMonitor(o: MonitorOptions): Monitor {
 
   const judged = (): Verdict => {
     const previous: Signals | undefined = verdict?.signals
-    verdict = judge(state, { now: moment(), shaping: o.facts().shaping, heartbeatLateMs }, previous)
+    const { shaping } = o.facts()
+    verdict = judge(state, { now: moment(), shaping, heartbeatLateMs }, previous)
     judgedShape = state.shape
-    o.judged?.(verdict, ruleVerdicts(state, o.facts().shaping))
+    o.judged?.(verdict, ruleVerdicts(state, shaping))
     return verdict
   }
   const kept = (): Beat => ({ nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs })
@@ -142,13 +144,11 @@ export function createMonitor(o: MonitorOptions): Monitor {
   }
 }
 
-const NAMES = ['secureNameResolution', 'protectedNetwork', 'policyCompliance', 'vpn', 'service'] as const
-
 function differs(a: Verdict, b: Verdict): boolean {
-  return a.state !== b.state || NAMES.some((n) => a.signals[n].state !== b.signals[n].state)
+  return a.state !== b.state || SIGNAL_NAMES.some((n) => a.signals[n].state !== b.signals[n].state)
 }
 
 function worse(was: Verdict, is: Verdict): boolean {
   if (TOP_RANK[is.state] !== TOP_RANK[was.state]) return TOP_RANK[is.state] < TOP_RANK[was.state]
-  return NAMES.some((n) => SIGNAL_RANK[is.signals[n].state] < SIGNAL_RANK[was.signals[n].state])
+  return SIGNAL_NAMES.some((n) => SIGNAL_RANK[is.signals[n].state] < SIGNAL_RANK[was.signals[n].state])
 }

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { systemCode } from '../errors.ts'
 
 /** A document is some kilobytes; what is far larger is none. */
 const MAX_OCTETS = 1 << 20
@@ -31,7 +32,7 @@ export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTE
 }
 
 function refusal(error: unknown): Refusal {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const code = systemCode(error)
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return { judgement: 'not-found', message: 'No status file here: the service has not run, or writes elsewhere.' }
   if (code === 'EACCES' || code === 'EPERM') {

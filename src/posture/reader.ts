@@ -1,3 +1,4 @@
+import { isRecord } from '../record.ts'
 import { asStatusDocument, SCHEMA, type StatusDocument } from './document.ts'
 import { readPlainFile } from './plain-file.ts'
 import type { Verification } from './verify.ts'
@@ -108,8 +109,4 @@ export function asJudged(r: Reading): Readonly<Record<string, unknown>> {
     ]),
   )
   return { ...r.raw, state: 'offline', signals, judgement, ...verification }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

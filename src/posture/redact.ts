@@ -1,4 +1,5 @@
 import type * as v from 'valibot'
+import { isRecord } from '../record.ts'
 import { statusDocument } from './document.ts'
 import { isReasonCode } from './reason-codes.ts'
 
@@ -70,8 +71,4 @@ function optionsOf(node: Node): readonly unknown[] | undefined {
 
 function shareOf(node: Node): Share | undefined {
   return node.pipe?.map((step) => step.metadata?.['x-share']).find((share) => share !== undefined)
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

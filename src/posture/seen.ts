@@ -1,6 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import * as v from 'valibot'
+import { readPrivateJson, writePrivateJson } from './private-json.ts'
 import type { Seal } from './seal.ts'
 
 /** What a verifier remembers, by key: boots in the order in which they were first seen, each with the highest sequence. */
@@ -8,7 +7,6 @@ const memory = v.record(
   v.pipe(v.string(), v.maxLength(200)),
   v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
 )
-type Memory = v.InferOutput<typeof memory>
 
 const MAX_KEYS = 64
 const MAX_BOOTS = 32
@@ -23,7 +21,7 @@ export interface Seen {
 
 /** The memory in `file`; a missing or damaged one is empty. */
 export function seenIn(file: string): Seen {
-  const known = read(file)
+  const known = readPrivateJson(file, memory) ?? {}
   const boots = (seal: Seal) => known[seal.key] ?? []
   return {
     isOlder(seal) {
@@ -35,28 +33,7 @@ export function seenIn(file: string): Seen {
       const others = boots(seal).filter((b) => b.bootId !== seal.bootId)
       const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS)
       const rest = Object.entries(known).filter(([key]) => key !== seal.key)
-      return write(file, Object.fromEntries([...rest.slice(-(MAX_KEYS - 1)), [seal.key, mine]]))
+      return writePrivateJson(file, Object.fromEntries([...rest.slice(-(MAX_KEYS - 1)), [seal.key, mine]]))
     },
-  }
-}
-
-function read(file: string): Memory {
-  try {
-    const parsed = v.safeParse(memory, JSON.parse(readFileSync(file, 'utf8')))
-    return parsed.success ? parsed.output : {}
-  } catch {
-    return {}
-  }
-}
-
-function write(file: string, all: Memory): boolean {
-  const temporary = `${file}.${process.pid}.tmp`
-  try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, JSON.stringify(all), { mode: 0o600 })
-    renameSync(temporary, file)
-    return true
-  } catch {
-    return false
   }
 }

@@ -1,6 +1,8 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { systemCode } from '../errors.ts'
+import { makeOnce } from '../make-once.ts'
 
 /** The key that status files are signed with. `publicPem` is what `status.pub` holds; `id` names the key. */
 export interface SigningKey {
@@ -24,7 +26,7 @@ export function openSigningKey(stateDir: string): SigningKey | string {
   const file = join(stateDir, 'status.key')
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    makeOnce(file)
+    makeOnce(file, freshKey)
     const { mode } = statSync(file)
     if (process.getuid !== undefined && (mode & 0o077) !== 0) return 'status.key may be read or written by others'
     const privateKey = createPrivateKey(readFileSync(file))
@@ -34,24 +36,11 @@ export function openSigningKey(stateDir: string): SigningKey | string {
     publish(join(stateDir, 'status.pub'), publicPem)
     return { privateKey, publicPem, id: keyId(publicKey) }
   } catch (error) {
-    return `the key in stateDir cannot be used (${error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'})`
+    return `the key in stateDir cannot be used (${systemCode(error) ?? 'unreadable'})`
   }
 }
 
-/** By link(2) of a whole file: of two processes that start together one wins, and nobody ever reads half a key. */
-function makeOnce(file: string): void {
-  if (exists(file)) return
-  const { privateKey } = generateKeyPairSync('ed25519')
-  const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'w' })
-  try {
-    linkSync(temporary, file)
-  } catch (error) {
-    if (!exists(file)) throw error
-  } finally {
-    unlinkSync(temporary)
-  }
-}
+const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
 
 function publish(file: string, pem: string): void {
   if (exists(file) && readFileSync(file, 'utf8') === pem) return

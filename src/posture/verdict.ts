@@ -3,7 +3,9 @@ import type { Reason } from './reasons.ts'
 
 export type SignalState = 'ok' | 'warn' | 'bad' | 'unknown' | 'off'
 export type TopState = 'protected' | 'degraded' | 'exposed' | 'offline'
-export type SignalName = 'secureNameResolution' | 'protectedNetwork' | 'policyCompliance' | 'vpn' | 'service'
+/** The five signals of the trust centre. */
+export const SIGNAL_NAMES = ['secureNameResolution', 'protectedNetwork', 'policyCompliance', 'vpn', 'service'] as const
+export type SignalName = (typeof SIGNAL_NAMES)[number]
 /** `since` is when the signal took this state (ISO 8601, wall time). */
 export interface Signal {
   readonly state: SignalState

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import type { AnswerCache } from '../cache/answer-cache.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { Loaded as LoadedConfig } from '../config/load.ts'
-import { asEnigmError } from '../errors.ts'
+import { asEnigmError, systemCode } from '../errors.ts'
 import { privateDirectory } from '../system/private-directory.ts'
 import { readSealed, type Seal, writeSealed } from '../system/sealed-file.ts'
 import { isCredential, type KeyPlace, keyFile, secretKey } from '../system/secret-key.ts'
@@ -69,7 +69,7 @@ async function removed(path: string): Promise<boolean> {
     await rm(path)
     return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false
     throw error
   }
 }

@@ -6,48 +6,53 @@ const MAX_REPLY_OCTETS = 64 * 1024
 const PATIENCE_MS = 10_000
 
 /** Sends an order and resolves to the answer; undefined where nobody answers there in time, or not in JSON, or the socket is another user's, who would say anything. */
-export function sendOrder(path: string, order: string, clock: Clock): Promise<unknown> {
-  if (!isTrusted(path)) return Promise.resolve(undefined)
-  return new Promise((resolve) => {
-    let reply = ''
-    const socket = connect(path)
-    const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
-    socket.on('connect', () => socket.write(`${order}\n`))
-    socket.on('data', (chunk: Buffer) => {
-      reply += chunk.toString()
-      if (reply.length > MAX_REPLY_OCTETS) socket.destroy()
-    })
-    socket.on('error', () => {})
-    socket.on('close', () => {
-      late.cancel()
-      resolve(parsed(reply))
-    })
+export async function sendOrder(path: string, order: string, clock: Clock): Promise<unknown> {
+  let reply = ''
+  await converse(path, order, clock, PATIENCE_MS, (text) => {
+    reply += text
+    return reply.length <= MAX_REPLY_OCTETS
   })
+  return parsed(reply)
 }
 
 /**
  * Sends an order that is answered line by line and calls `line` for each, until the other end hangs up, or `limitMs` is over. Resolves to whether there was any line.
  * As with `sendOrder` a socket of another user is not asked.
  */
-export function followOrder(path: string, order: string, clock: Clock, limitMs: number, line: (value: unknown) => void): Promise<boolean> {
-  if (!isTrusted(path)) return Promise.resolve(false)
+export async function followOrder(
+  path: string,
+  order: string,
+  clock: Clock,
+  limitMs: number,
+  line: (value: unknown) => void,
+): Promise<boolean> {
+  let rest = ''
+  let any = false
+  await converse(path, order, clock, limitMs + PATIENCE_MS, (text) => {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    if (rest.length > MAX_REPLY_OCTETS) return false
+    any ||= lines.length > 0
+    for (const one of lines) line(parsed(one))
+    return true
+  })
+  return any
+}
+
+/** Until the other end hangs up, `limitMs` is over or `said` has had enough. */
+function converse(path: string, order: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
+  if (!isTrusted(path)) return Promise.resolve()
   return new Promise((resolve) => {
-    let rest = ''
-    let any = false
     const socket = connect(path).setEncoding('utf8')
-    const late = clock.setTimer(limitMs + PATIENCE_MS, () => socket.destroy())
+    const late = clock.setTimer(limitMs, () => socket.destroy())
     socket.on('connect', () => socket.write(`${order}\n`))
-    socket.on('data', (chunk: string) => {
-      const lines = (rest + chunk).split('\n')
-      rest = lines.pop() ?? ''
-      if (rest.length > MAX_REPLY_OCTETS) return socket.destroy()
-      any ||= lines.length > 0
-      for (const one of lines) line(parsed(one))
+    socket.on('data', (text: string) => {
+      if (!said(text)) socket.destroy()
     })
     socket.on('error', () => {})
     socket.on('close', () => {
       late.cancel()
-      resolve(any)
+      resolve()
     })
   })
 }

@@ -1,6 +1,5 @@
-import { createRequire } from 'node:module'
-import { endianness } from 'node:os'
 import { getSystemErrorMap, getSystemErrorName } from 'node:util'
+import { type Koffi, withKoffi } from './koffi.ts'
 
 const AF_INET = 2
 const AF_INET6 = 10
@@ -10,13 +9,6 @@ const SO_REUSEPORT = 15
 const IPPROTO_IPV6 = 41
 const IPV6_V6ONLY = 26
 const MSG_DONTWAIT = 0x40
-
-type Call = (...args: readonly (number | Buffer | null)[]) => number
-interface Koffi {
-  load(path: string): { func(declaration: string): Call }
-  address(buffer: Buffer): bigint
-  errno(): number
-}
 
 /** What a batched UDP listener needs; the shape is listen/datagram-calls.ts (rooms do not import each other). */
 export interface SystemDatagramCalls {
@@ -36,23 +28,16 @@ export function datagramCalls(): SystemDatagramCalls | undefined {
 }
 
 function load(): SystemDatagramCalls | undefined {
-  if (process.platform !== 'linux' || endianness() !== 'LE' || !['x64', 'arm64'].includes(process.arch)) return undefined
-  try {
-    return bind(createRequire(import.meta.url)('koffi') as Koffi)
-  } catch {
-    return undefined
-  }
+  return ['x64', 'arm64'].includes(process.arch) ? withKoffi(bind) : undefined
 }
 
 function bind(koffi: Koffi): SystemDatagramCalls {
-  // `null` is the program itself: musl and glibc alike.
-  const libc = koffi.load(null as unknown as string)
-  const socket = libc.func('int socket(int, int, int)')
-  const setsockopt = libc.func('int setsockopt(int, int, int, void *, uint32_t)')
-  const bindTo = libc.func('int bind(int, void *, uint32_t)')
-  const close = libc.func('int close(int)')
-  const recvmmsg = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)')
-  const sendmmsg = libc.func('int sendmmsg(int, void *, uint32_t, int)')
+  const socket = koffi.c('int socket(int, int, int)')
+  const setsockopt = koffi.c('int setsockopt(int, int, int, void *, uint32_t)')
+  const bindTo = koffi.c('int bind(int, void *, uint32_t)')
+  const close = koffi.c('int close(int)')
+  const recvmmsg = koffi.c('int recvmmsg(int, void *, uint32_t, int, void *)')
+  const sendmmsg = koffi.c('int sendmmsg(int, void *, uint32_t, int)')
   const one = Buffer.from(Int32Array.of(1).buffer)
 
   return {

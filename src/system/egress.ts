@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
-import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
+import { textOf } from './small-file.ts'
 
 /** How many addresses are reached from an interface of each kind. */
 export interface Egress {
@@ -64,19 +64,10 @@ const BARE_TYPES: ReadonlySet<string> = new Set(['1', '768', '776', '778'])
 /** WireGuard and TUN/TAP are VPN; PPP (it may be DSL) and the like cannot be told. */
 function kindOf(name: string, held: NetworkInterfaceInfo, sysfs: string): keyof Egress {
   if (held.internal) return 'other'
-  const read = (file: string) => textOf(`${sysfs}/${name}/${file}`)
+  const read = (file: string) => (process.platform === 'linux' ? textOf(`${sysfs}/${name}/${file}`)?.trim() : undefined)
   const mac = read('address')
   // In a network namespace of one's own, /sys may still describe another one's interface of that name.
   if (mac === undefined || (mac !== '' && mac !== held.mac)) return 'unknown'
   if (/^DEVTYPE=wireguard$/m.test(read('uevent') ?? '') || read('tun_flags') !== undefined) return 'vpn'
   return BARE_TYPES.has(read('type') ?? '') ? 'other' : 'unknown'
-}
-
-function textOf(file: string): string | undefined {
-  if (process.platform !== 'linux') return undefined
-  try {
-    return readFileSync(file, 'latin1').trim()
-  } catch {
-    return undefined
-  }
 }

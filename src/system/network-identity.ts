@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { endianness } from 'node:os'
+import { textOf } from './small-file.ts'
 
 /** How a policy describes a network; all that is given must match. */
 export interface NetworkDescription {
@@ -32,11 +32,11 @@ interface Route {
  */
 export function readNetworkIdentity(key: Uint8Array, proc = '/proc/net'): NetworkIdentity {
   const print = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
-  const routes = routesOf(textOf(`${proc}/route`))
+  const routes = routesOf(textOf(`${proc}/route`) ?? '')
   const way = routes.filter((r) => r.destination === 0 && r.mask === 0).toSorted((a, b) => a.metric - b.metric)[0]
   if (way === undefined) return { told: false, id: '', matches: () => false }
   const gateway = dotted(way.gateway)
-  const mac = macOf(textOf(`${proc}/arp`), gateway)
+  const mac = macOf(textOf(`${proc}/arp`) ?? '', gateway)
   const subnets = routes.filter((r) => r.name === way.name && r.gateway === 0 && r.mask !== 0)
   const prints = new Set([
     print('gateway', gateway),
@@ -86,12 +86,4 @@ function macOf(arp: string, address: string): string | undefined {
   const line = arp.split('\n').find((text) => text.split(/\s+/)[0] === address)
   const mac = line?.split(/\s+/)[3]
   return mac === undefined || mac === '00:00:00:00:00:00' ? undefined : mac
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch {
-    return ''
-  }
 }

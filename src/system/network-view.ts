@@ -1,5 +1,7 @@
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
+import { textOf } from './small-file.ts'
 
 /** What tells one network from another, as far as this host can see without asking anybody. */
 export interface NetworkView {
@@ -9,26 +11,21 @@ export interface NetworkView {
   readonly online: boolean
 }
 
-/** A router's table may have a million lines; the default routes of IPv4 come first, those of IPv6 within the local ones. */
-const MAX_ROUTE_OCTETS = 65_536
-/** Read into and copied out of at once. */
-const octets = Buffer.allocUnsafeSlow(MAX_ROUTE_OCTETS)
-
 /**
  * Reads the view: default routes, addresses that are not loopback or link-local (of IPv6 the /64: a privacy address that takes another's place is the same
  * network), and how often the carrier of those interfaces has changed (two networks may give the same address). A bridge without a default route does not
  * count: containers come and go. Costs 0.35 ms; never throws.
  */
 export function readNetwork(): NetworkView {
-  const routes = [...routes4(), ...routes6()]
-  const outward = new Set(routes.map((route) => route.split(' ')[0]))
+  const routes = [...(defaultRoutes4() ?? []), ...(defaultRoutes6() ?? [])]
+  const outward = new Set(routes.map(({ name }) => name))
   const addresses = Object.entries(networkInterfaces()).flatMap(([name, list]) => {
     if (!outward.has(name) && existsSync(`/sys/class/net/${name}/bridge`)) return []
     const own = [...new Set((list ?? []).map((a) => prefixOf(a.address, a.family)).filter((text) => text !== undefined))]
-    return own.length === 0 ? [] : [`${name} ${carrierChanges(name)} ${own.toSorted().join(' ')}`]
+    return own.length === 0 ? [] : [`${name} ${textOf(`/sys/class/net/${name}/carrier_changes`)?.trim() ?? ''} ${own.toSorted().join(' ')}`]
   })
   return {
-    text: [...routes.toSorted(), ...addresses.toSorted()].join('\n'),
+    text: [...routes.map(({ name, gateway, metric }) => `${name} ${gateway} ${metric}`).toSorted(), ...addresses.toSorted()].join('\n'),
     online: outward.size > 0 || (addresses.length > 0 && !existsSync('/proc/net/route')),
   }
 }
@@ -42,41 +39,4 @@ function prefixOf(address: string, family: string): string | undefined {
   const after = tail === undefined || tail === '' ? [] : tail.split(':')
   const zeros = Array<string>(tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length)).fill('0')
   return [...before, ...zeros, ...after].slice(0, 4).join(':')
-}
-
-/** Lines `interface gateway metric`. */
-function routes4(): readonly string[] {
-  return linesOf('/proc/net/route').flatMap((line) => {
-    const [name, destination, gateway, , , , metric, mask] = line.split('\t').map((field) => field.trim())
-    return destination === '00000000' && mask === '00000000' ? [`${name} ${gateway} ${metric}`] : []
-  })
-}
-
-function routes6(): readonly string[] {
-  return linesOf('/proc/net/ipv6_route').flatMap((line) => {
-    const [destination, length, , , gateway, metric, , , , name] = line.trim().split(/\s+/)
-    return length === '00' && /^0+$/.test(destination ?? '') && name !== 'lo' ? [`${name} ${gateway} ${metric}`] : []
-  })
-}
-
-function linesOf(path: string): readonly string[] {
-  let fd: number | undefined
-  try {
-    fd = openSync(path, 'r')
-    let length = 0
-    for (let n = -1; n !== 0 && length < octets.length; length += n) n = readSync(fd, octets, length, octets.length - length, null)
-    return octets.toString('latin1', 0, length).split('\n')
-  } catch {
-    return []
-  } finally {
-    if (fd !== undefined) closeSync(fd)
-  }
-}
-
-function carrierChanges(name: string): string {
-  try {
-    return readFileSync(`/sys/class/net/${name}/carrier_changes`, 'latin1').trim()
-  } catch {
-    return ''
-  }
 }

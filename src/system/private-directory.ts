@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, statSync } from 'node:fs'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, systemCode } from '../errors.ts'
 
 /**
  * Makes `path` (0700) or takes it as it is, where it is ours alone: a directory of ours that others may enter is closed to them. Throws an EnigmError `state` where
@@ -21,6 +21,5 @@ export function privateDirectory(path: string): void {
 
 /** An EnigmError `state` for a system error, with its code and no more. */
 export function unusable(path: string, error: unknown): EnigmError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-  return new EnigmError('state', `${path} cannot be used (${code})`, { cause: error })
+  return new EnigmError('state', `${path} cannot be used (${systemCode(error) ?? 'unknown error'})`, { cause: error })
 }

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, systemCode } from '../errors.ts'
 import { unusable } from './private-directory.ts'
 
 /**
@@ -92,7 +92,7 @@ async function openGuarded(path: string, maxOctets: number): Promise<FileHandle 
   try {
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (systemCode(error) === 'ENOENT') return undefined
     throw unusable(path, error)
   }
   const found = await handle.stat()

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, fstatSync, linkSync, openSync, readSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { EnigmError } from '../errors.ts'
+import { makeOnce } from '../make-once.ts'
 import { privateDirectory, unusable } from './private-directory.ts'
 
 const KEY_OCTETS = 32
@@ -35,7 +36,7 @@ export function secretKey(place: KeyPlace): Buffer {
   privateDirectory(place.stateDir)
   const file = keyFile(place)
   try {
-    makeOnce(file)
+    makeOnce(file, () => randomBytes(KEY_OCTETS))
   } catch (error) {
     throw unusable(file, error)
   }
@@ -46,20 +47,6 @@ function credentialOf({ credentials, name }: KeyPlace): string | undefined {
   if (credentials === undefined || credentials === '') return undefined
   const file = join(credentials, `${name}.key`)
   return statSync(file, { throwIfNoEntry: false }) === undefined ? undefined : file
-}
-
-/** By link(2) of a whole file: of two processes that start together one wins, and nobody ever reads half a key. */
-function makeOnce(file: string): void {
-  if (statSync(file, { throwIfNoEntry: false }) !== undefined) return
-  const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, randomBytes(KEY_OCTETS), { mode: 0o600, flag: 'w' })
-  try {
-    linkSync(temporary, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    unlinkSync(temporary)
-  }
 }
 
 function readKey(file: string, maxOctets: number, exclusive: boolean): Buffer {

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { textOf } from './small-file.ts'
 
 /** Whom the system's own configuration names. `by` says which of them decides. */
 export interface SystemResolver {
@@ -68,11 +68,3 @@ function asksResolved(root: string): boolean {
 
 const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
 const isWildcardFor = (bound: string, address: string) => (bound === '0.0.0.0' || bound === '::') && isLoopback(address)
-
-function textOf(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'latin1').slice(0, 65_536)
-  } catch {
-    return undefined
-  }
-}
