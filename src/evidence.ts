@@ -16,7 +16,7 @@ import { openSigningKey, type SigningKey } from './posture/signing-key.ts'
 import { countStart } from './posture/starts.ts'
 import type { PostureSetup } from './posture/state.ts'
 import { Violations } from './posture/violations.ts'
-import { bootId, selfIdentity } from './system/process-identity.ts'
+import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
 import type { Place } from './system/system-resolver.ts'
 import { transportsOf } from './trusted-resolvers.ts'
 
@@ -92,11 +92,12 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     told = audit.log.now.state
     emit({ type: 'audit', ...audit.log.now })
   }
-  const starts = countStart(stateDir, identity.startedAtTicks === undefined ? undefined : bootId())
+  const starts = countStart(stateDir, { bootId: bootId(), pid: identity.pid, processStart: identity.startedAtTicks }, isSame)
   if (typeof key === 'string') {
     emit({ type: 'unsigned', why: key })
     o.warn(`the status is not signed: ${key}`)
   }
+  if (starts?.other !== undefined) o.warn(`process ${starts.other} keeps its state in ${stateDir} too: give each its own stateDir`)
   if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })
   /** Once opened it is kept to the end: a reload that takes the rule away must not end the record. */
   const audited = (asked: Policy | undefined) => {

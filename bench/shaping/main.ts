@@ -1,13 +1,16 @@
 // What a running profile costs the machine, and whether the moment at which a record leaves tells real cells from covers:
 // `node bench/run.mjs shaping/main [SECONDS]`. Needs tcpdump, tshark and the right to capture on loopback.
+import { writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PACES } from '../../src/shaping/profiles.ts'
 import { query } from '../../test/support/messages.ts'
 import { RESOLVER_NAME, startDaemon } from '../../test/support/real/daemon.ts'
 import { udpClient } from '../../test/support/real/dns-client.ts'
 import { auc, wilson } from '../adversary/metrics.ts'
-import { cleanUpOnExit } from '../children.ts'
+import { cleanUpOnExit, end, newPlace, start } from '../children.ts'
+import { ROOT } from '../compiled.ts'
 import { costOf } from '../load/process-cost.ts'
 import { chance } from '../observer/chance.ts'
 import { classify } from './micro-timing.ts'
@@ -40,14 +43,29 @@ const client = await udpClient(daemon.port)
 let asked = 0
 const ask = () => client.ask(query({ name: `r${asked++}.${REAL}`, opt: {} })).catch(() => undefined)
 
-/** CPU of the daemon during `work`, as a share of a core. */
-async function share(work: () => Promise<unknown>): Promise<number> {
-  const [before, startedMs] = [costOf(daemon.pid).cpuNs, performance.now()]
+/** CPU of the daemon, or of another process, during `work`, as a share of a core. */
+async function share(work: () => Promise<unknown>, pid = daemon.pid): Promise<number> {
+  const [before, startedMs] = [costOf(pid).cpuNs, performance.now()]
   await work()
-  return (costOf(daemon.pid).cpuNs - before) / 1e6 / (performance.now() - startedMs)
+  return (costOf(pid).cpuNs - before) / 1e6 / (performance.now() - startedMs)
+}
+
+/** The same of a program that does nothing but exchange as many records. */
+async function bareShare(): Promise<number> {
+  const other = await startWatchedResolver(random.fork('bare'))
+  const caFile = join(newPlace('bare'), 'ca.pem')
+  writeFileSync(caFile, other.authority.certificate)
+  const program = join(ROOT, 'build-bench', 'bench', 'shaping', 'bare-exchange.js')
+  const bare = start('0,1', process.execPath, [program, String(other.port), String(balanced.everyMs), caFile, RESOLVER_NAME])
+  await sleep(OPENING_MS)
+  const found = await share(() => sleep(QUIET_MS), bare.pid)
+  await end(bare)
+  await other.close()
+  return found
 }
 
 await sleep(2000)
+const bare = [await bareShare()]
 const before = await share(() => sleep(QUIET_MS))
 const waiting = [ask()]
 await sleep(OPENING_MS)
@@ -61,6 +79,7 @@ const active = await share(async () => {
 await Promise.all(waiting)
 await sleep(2 * balanced.stepMs + balanced.idleMs)
 const after = await share(() => sleep(QUIET_MS))
+bare.push(await bareShare())
 const cells = (await resolver.cells()).slice(balanced.opening.reduce((sum, { cells }) => sum + cells, 0))
 client.close()
 await daemon.stop()
@@ -74,6 +93,7 @@ console.log(`${cpus()[0]?.model}, load average ${loadavg().map((l) => l.toFixed(
 console.log(
   `CPU of balanced, of a core: ${percent(active)} with ${asked} real queries in ${seconds} s, ${percent(covers)} with covers alone`,
 )
+console.log(`CPU of a bare Node program that exchanges as many TLS records, before and after: ${bare.map(percent).join(', ')}`)
 console.log(
   `CPU before the first query ${percent(before)}, after the session ${percent(after)} (heartbeats and the watch for network changes)`,
 )

@@ -55,7 +55,10 @@ export async function startWatchedResolver(random: Chance) {
       if (atMs.length !== real.length) throw new Error(`${atMs.length} records in the capture, ${real.length} queries at the server`)
       return atMs.map((ms, i) => ({ atMs: ms, real: real[i] === true }))
     },
-    close: () => server.close(),
+    close(): Promise<void> {
+      tcpdump.kill('SIGINT')
+      return server.close()
+    },
   }
 }
 

@@ -2,25 +2,51 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { readPrivateJson, writePrivateJson } from './private-json.ts'
 
-const kept = v.object({ bootId: v.string(), starts: v.pipe(v.number(), v.safeInteger(), v.minValue(0)), clean: v.boolean() })
+const kept = v.object({
+  bootId: v.string(),
+  starts: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  clean: v.boolean(),
+  /** Who started last; not in the files of older versions. */
+  pid: v.optional(v.number()),
+  processStart: v.optional(v.string()),
+})
 
 /** How often the service was started before in this boot, and whether the run before this one ended by itself. */
 export interface Starts {
   readonly count: number
   readonly clean: boolean
+  /** The process that started here before and runs still: two of them share what is kept in `stateDir`. */
+  readonly other: number | undefined
   /** To be called at the end of a run that ends by itself. */
   ended(): void
 }
 
-/** Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be told from another. */
-export function countStart(stateDir: string, bootId: string | undefined): Starts | undefined {
-  if (bootId === undefined) return undefined
+/** Who starts; undefined parts: this system does not tell. */
+export interface Starter {
+  readonly bootId: string | undefined
+  readonly pid: number
+  readonly processStart: string | undefined
+}
+
+/** Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be told from another. `isSame` as in system/process-identity.ts. */
+export function countStart(
+  stateDir: string,
+  { bootId, pid, processStart }: Starter,
+  isSame: (pid: number, start: string | undefined) => boolean | undefined,
+): Starts | undefined {
+  if (bootId === undefined || processStart === undefined) return undefined
   const file = join(stateDir, 'starts.json')
   const before = readPrivateJson(file, kept)
   const same = before?.bootId === bootId
   const count = same ? before.starts : 0
-  const now = { bootId, starts: count + 1, clean: false }
+  const now = { bootId, starts: count + 1, clean: false, pid, processStart }
   if (!writePrivateJson(file, now)) return undefined
-  // What a reboot ended is no fault of the service.
-  return { count, clean: !same || before.clean, ended: () => void writePrivateJson(file, { ...now, clean: true }) }
+  const runs = same && !before.clean && before.pid !== undefined && before.pid !== pid && isSame(before.pid, before.processStart) === true
+  return {
+    count,
+    // What a reboot ended is no fault of the service, and what runs still has not ended.
+    clean: !same || before.clean || runs,
+    other: runs ? before.pid : undefined,
+    ended: () => void writePrivateJson(file, { ...now, clean: true }),
+  }
 }
