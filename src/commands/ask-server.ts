@@ -63,7 +63,8 @@ function overUdp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }:
     }
     socket.on('error', (error) => reject(refusal(error)))
     socket.on('message', (reply) => matches(query, reply) && resolve(reply))
-    socket.connect(server.port, server.address, send)
+    // With a callback that would be told of a failure, and not 'error'.
+    socket.once('connect', send).connect(server.port, server.address)
   }).finally(() => {
     timer?.cancel()
     socket.close()

@@ -44,10 +44,12 @@ function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
     socket.on('error', (error) => settle(() => reject(error)))
     let sentMs = time.nowMs()
     socket.on('message', (reply) => idOf(reply) === idOf(query) && settle(() => resolve({ reply, ms: time.nowMs() - sentMs })))
-    socket.connect(port, '127.0.0.1', () => {
+    socket.once('connect', () => {
       sentMs = time.nowMs()
       socket.send(query)
     })
+    // With a callback that would be told of a failure, and not 'error'.
+    socket.connect(port, '127.0.0.1')
   })
 }
 

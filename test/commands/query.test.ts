@@ -218,6 +218,14 @@ t.test('no reply: exit 9, with a reason', async (t) => {
   await new Promise((resolve) => closing.close(resolve))
 })
 
+t.test('an address that the system refuses to connect to: exit 9, with a reason', async (t) => {
+  // A broadcast address takes no socket without SO_BROADCAST: EACCES from connect(2), and nothing is sent.
+  const { code, out, err } = await run('www.example.', 'A', { server: '255.255.255.255:53' })
+  t.equal(code, 9)
+  t.equal(out, '')
+  t.match(err, /It cannot be reached \(E[A-Z]+\)/)
+})
+
 t.test('bad usage: exit 2, nothing is sent', async (t) => {
   const server = await stub({})
   t.teardown(server.close)
