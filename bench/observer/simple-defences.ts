@@ -27,8 +27,28 @@ export const bare: Defence = eachSent((atMs) => atMs, true)
 /** Sent as it comes, all sizes equal. */
 export const padded: Defence = eachSent((atMs) => atMs)
 
-/** Each query held back on its own for a uniform time. */
-export const jittered = (mostMs: number): Defence => eachSent((atMs, chance) => atMs + chance.between(0, mostMs))
+/** A framed query of 128 octets: what each one more adds to a record. */
+const FRAMED_CELL = 130
+
+/**
+ * Each query held back on its own for a uniform time. The product's timers know whole milliseconds, and what its event loop finds due in one turn leaves as one record:
+ * 39 of 41 are left of a page of the wire runs.
+ */
+export const jittered =
+  (mostMs: number): Defence =>
+  (visit, chance, resolver) => {
+    const recorder = new Recorder()
+    const waitsMs = new Float64Array(visit.atMs.length)
+    const turns = new Map<number, number>()
+    visit.atMs.forEach((atMs, i) => {
+      const turnMs = Math.ceil(atMs + chance.between(0, mostMs))
+      waitsMs[i] = turnMs - atMs
+      turns.set(turnMs, (turns.get(turnMs) ?? 0) + 1)
+      recorder.add(turnMs + resolver.real(visit, i, chance), -REPLY_BODY)
+    })
+    for (const [turnMs, queries] of turns) recorder.add(turnMs, QUERY_BODY + (queries - 1) * FRAMED_CELL)
+    return { seen: recorder.seen(), cells: visit.atMs.length, queries: visit.atMs.length, waitsMs }
+  }
 
 /** What came in `everyMs` leaves together. */
 export const batched =

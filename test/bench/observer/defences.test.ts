@@ -27,7 +27,12 @@ t.test('undefended: as it comes, a reply to each', (t) => {
 
 t.test('jitter and batches delay within their bounds', (t) => {
   const held = jittered(100)(page, root.fork(2), resolver)
-  t.ok(held.waitsMs.every((wait) => wait >= 0 && wait <= 100) && sorted(held.seen))
+  t.ok(held.waitsMs.every((wait) => wait >= 0 && wait <= 101) && sorted(held.seen), 'timers know whole milliseconds')
+  t.strictSame(
+    held.seen.octets.filter((size) => size > 0).reduce((sum, size) => sum + (size - 17) / 130, 0),
+    held.cells,
+    'what is due in one turn leaves as one record',
+  )
   const batch = batched(250)(page, root.fork(3), resolver)
   t.ok(batch.waitsMs.every((wait) => wait >= -1e-6 && wait <= 250))
   const times = [...new Set([...batch.seen.atMs].filter((_, i) => (batch.seen.octets[i] ?? 0) > 0))]
