@@ -172,7 +172,7 @@ function wireTable(rows: readonly WireRow[]): string {
   )}
 
 Real page loads through the real server to a DoT server on loopback, at the speed they have (time is not scaled), taken down by a relay that reads TLS record headers only.
-Chance is ${percent(1 / (rows[0]?.sites ?? 20))} %. Both sides are tested by five-fold cross-validation on the same visits, cut at 15 s. \`off\` and \`jitter\` write what comes in one turn of the event loop as one record, so that fewer and larger records leave than virtual time says; their rows are told, not gated.
+Chance is ${percent(1 / (rows[0]?.sites ?? 20))} %. Both sides are tested by five-fold cross-validation on the same visits, cut at 15 s.
 
 ![captures](observer-wire.svg)`
 }
