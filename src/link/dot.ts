@@ -18,6 +18,7 @@ import {
   type Watcher,
 } from './carrier.ts'
 import type { Connection } from './connect.ts'
+import { onOctets } from './direct-reads.ts'
 import { DotCells } from './dot-cells.ts'
 
 /** IDs of requests that were taken back and may still be answered: neither used again soon nor counted as a mismatch. */
@@ -69,7 +70,7 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
     this.#watcher = watcher
     this.#pulse = new Pulse(clock, watcher)
     const { socket } = connection
-    socket.on('data', (chunk: Uint8Array) => this.#onData(chunk))
+    onOctets(socket, (octets) => this.#onData(octets))
     socket.on('end', () => this.#die(new EnigmError('connection-lost', 'the resolver closed the connection')))
     socket.on('error', (cause) => this.#die(new EnigmError('connection-lost', 'the connection broke', { cause })))
     socket.on('close', () => this.#die(new EnigmError('connection-lost', 'the connection closed')))

@@ -1,7 +1,15 @@
-import { isIP } from 'node:net'
-import { connect as connectTls, createSecureContext, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
+import { isIP, type TcpNetConnectOpts } from 'node:net'
+import {
+  type ConnectionOptions,
+  connect as connectTls,
+  createSecureContext,
+  rootCertificates,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls'
 import { EnigmError, type ErrorCode } from '../errors.ts'
 import type { Protection, Transport } from '../resolve.ts'
+import { DirectReads } from './direct-reads.ts'
 import type { Endpoint } from './endpoint.ts'
 import { type Evidence, evidenceOf, identityFault } from './identity.ts'
 import type { Attempt } from './race.ts'
@@ -49,7 +57,8 @@ export function handshake(
   const offered = sessions.take(key)
   const checked: { evidence?: Evidence; fault?: EnigmError } = {}
   const name = endpoint.authenticationDomainName
-  const socket = connectTls({
+  const reads = new DirectReads()
+  const options: ConnectionOptions & Pick<TcpNetConnectOpts, 'onread'> = {
     host: address,
     port,
     lookup: refuseLookup,
@@ -64,7 +73,10 @@ export function handshake(
     },
     ...(isIP(name) === 0 ? { servername: name } : {}),
     ...(offered === undefined ? {} : { session: offered.session }),
-  })
+    onread: reads.onread,
+  }
+  const socket = connectTls(options)
+  reads.of(socket)
   socket.setNoDelay(true)
 
   let tcpUp = false

@@ -14,6 +14,7 @@ import {
   type Watcher,
 } from '../carrier.ts'
 import type { Connection } from '../connect.ts'
+import { onOctets } from '../direct-reads.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { outboxFor } from './cell-outbox.ts'
 import { H2, MAX_31_BITS } from './codes.ts'
@@ -90,7 +91,7 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
     })
     this.cells?.opened()
     this.#schedule()
-    socket.on('data', (chunk: Uint8Array) => this.#onChunk(chunk))
+    onOctets(socket, (octets) => this.#onChunk(octets))
     socket.on('end', () => this.#die(lost('the resolver closed the connection')))
     socket.on('error', (cause) => this.#die(lost('the connection broke', cause)))
     socket.on('close', () => this.#die(lost('the connection closed')))
