@@ -50,6 +50,8 @@ export class Slabs<P extends Place> {
   /** Pages with room, by class. */
   readonly #open: Page[][] = SIZES.map(() => [])
   #octets = 0
+  /** How far `next` has come. */
+  #round: { readonly pages: Iterator<Page>; page: Page | undefined; at: number } | undefined
 
   /** `make` is called for a place that is new; one that was given back is handed out as it is. `budget`: octets that all pages may come to, roughly. */
   constructor(make: (place: Place) => P, budget: number) {
@@ -102,6 +104,22 @@ export class Slabs<P extends Place> {
     return best
   }
 
+  /** Every place in turn, used or not, page by page and round and round; undefined once at the end of a round. Any other call may come between. */
+  next(): P | undefined {
+    this.#round ??= { pages: this.#pages.values(), page: undefined, at: 0 }
+    const round = this.#round
+    while (round.page === undefined || round.at >= round.page.places.length) {
+      const { value, done } = round.pages.next()
+      if (done === true) {
+        this.#round = undefined
+        return undefined
+      }
+      round.page = value
+      round.at = 0
+    }
+    return round.page.places[round.at++] as P
+  }
+
   /** Lets go of a page in which nothing lives. */
   drop(page: Page): void {
     if (!this.#pages.delete(page)) return
@@ -117,6 +135,7 @@ export class Slabs<P extends Place> {
   wipe(): void {
     for (const page of this.#pages) page.memory.fill(0)
     this.#pages.clear()
+    this.#round = undefined
     this.memories.length = 0
     this.#freeIndices.length = 0
     for (const open of this.#open) open.length = 0
