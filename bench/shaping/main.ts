@@ -1,10 +1,10 @@
 // What a running profile costs the machine, and whether the moment at which a record leaves tells real cells from covers:
-// `node bench/run.mjs shaping/main [SECONDS]`. Needs tcpdump, tshark and the right to capture on loopback.
+// `node bench/run.mjs shaping/main [SECONDS [PROFILE]]`. Needs tcpdump, tshark and the right to capture on loopback.
 import { writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PACES } from '../../src/shaping/profiles.ts'
+import { isPaced, PACES } from '../../src/shaping/profiles.ts'
 import { query } from '../../test/support/messages.ts'
 import { RESOLVER_NAME, startDaemon } from '../../test/support/real/daemon.ts'
 import { udpClient } from '../../test/support/real/dns-client.ts'
@@ -18,7 +18,9 @@ import { REAL, startWatchedResolver } from './watched-resolver.ts'
 
 cleanUpOnExit()
 const seconds = Number(process.argv[2] ?? 120)
-const { balanced } = PACES
+const profile = process.argv[3] ?? 'balanced'
+if (!isPaced(profile)) throw new Error(`${profile} keeps no schedule`)
+const pace = PACES[profile]
 const QUIET_MS = 10_000
 /** The dense opening and what belongs to it are over. */
 const OPENING_MS = 8000
@@ -37,7 +39,7 @@ const entry = {
 const daemon = await startDaemon({
   resolvers: [entry],
   ca: resolver.authority.certificate,
-  config: { shaping: { profile: 'balanced' }, heartbeatS: 10 },
+  config: { shaping: { profile }, heartbeatS: 10 },
 })
 const client = await udpClient(daemon.port)
 let asked = 0
@@ -56,7 +58,7 @@ async function bareShare(): Promise<number> {
   const caFile = join(newPlace('bare'), 'ca.pem')
   writeFileSync(caFile, other.authority.certificate)
   const program = join(ROOT, 'build-bench', 'bench', 'shaping', 'bare-exchange.js')
-  const bare = start('0,1', process.execPath, [program, String(other.port), String(balanced.everyMs), caFile, RESOLVER_NAME])
+  const bare = start('0,1', process.execPath, [program, String(other.port), String(pace.everyMs), caFile, RESOLVER_NAME])
   await sleep(OPENING_MS)
   const found = await share(() => sleep(QUIET_MS), bare.pid)
   await end(bare)
@@ -77,21 +79,22 @@ const active = await share(async () => {
   }
 })
 await Promise.all(waiting)
-await sleep(2 * balanced.stepMs + balanced.idleMs)
+if (!pace.alwaysOn) await sleep(2 * pace.stepMs + pace.idleMs)
 const after = await share(() => sleep(QUIET_MS))
 bare.push(await bareShare())
-const cells = (await resolver.cells()).slice(balanced.opening.reduce((sum, { cells }) => sum + cells, 0))
 client.close()
 await daemon.stop()
+// A link that is always on speaks until then.
+const cells = (await resolver.cells()).slice(pace.opening.reduce((sum, { cells }) => sum + cells, 0))
 await resolver.close()
 
 const percent = (of: number) => `${(of * 100).toFixed(2)} %`
-const { right, tested, positives, negatives } = classify(cells, balanced.everyMs)
+const { right, tested, positives, negatives } = classify(cells, pace.everyMs)
 const found = wilson(right, tested)
 const spread = auc(positives, negatives)
 console.log(`${cpus()[0]?.model}, load average ${loadavg().map((l) => l.toFixed(1))}, Node ${process.version}`)
 console.log(
-  `CPU of balanced, of a core: ${percent(active)} with ${asked} real queries in ${seconds} s, ${percent(covers)} with covers alone`,
+  `CPU of ${profile}, of a core: ${percent(active)} with ${asked} real queries in ${seconds} s, ${percent(covers)} with covers alone`,
 )
 console.log(`CPU of a bare Node program that exchanges as many TLS records, before and after: ${bare.map(percent).join(', ')}`)
 console.log(

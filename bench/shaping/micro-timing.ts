@@ -4,23 +4,30 @@ import { decided } from '../adversary/metrics.ts'
 /** One record out, and what it held. */
 export interface Cell {
   readonly atMs: number
+  /** When the record before it came back. */
+  readonly heardMs: number
   readonly real: boolean
 }
 
-const FEATURES = 7
+const FEATURES = 11
 const TREES = 200
 
 /**
  * Whether the exact moment at which a record leaves tells a real cell from a cover: a random forest on how late it is within its slot, how late its neighbours are,
- * and the gaps between them; half of the cells to learn from (the first half in time), the other to be judged, as many real ones as covers in each.
+ * the gaps between them, and how far each is from whole milliseconds after what was heard last (what an event loop that sleeps for whole ones gives away); half of the cells to learn from (the first half in time), the other to be judged, as many real ones as covers in each.
  */
 export function classify(cells: readonly Cell[], slotMs: number) {
   const late = lateness(cells, slotMs)
   const rows = balanced(cells)
   const values = new Float32Array(rows.length * FEATURES)
   const gap = (i: number) => (cells[i]?.atMs ?? 0) - (cells[i - 1]?.atMs ?? 0)
+  const heard = (i: number) => {
+    const { atMs = 0, heardMs = 0 } = cells[i] ?? {}
+    return [atMs - heardMs, (atMs - heardMs) % 1]
+  }
   rows.forEach((i, row) => {
-    values.set([late[i] ?? 0, late[i - 1] ?? 0, late[i + 1] ?? 0, late[i + 2] ?? 0, gap(i), gap(i + 1), gap(i + 2)], row * FEATURES)
+    const lateAround = [late[i] ?? 0, late[i - 1] ?? 0, late[i + 1] ?? 0, late[i + 2] ?? 0]
+    values.set([...lateAround, gap(i), gap(i + 1), gap(i + 2), ...heard(i), ...heard(i + 1)], row * FEATURES)
   })
   const labels = Uint16Array.from(rows, (i) => (cells[i]?.real ? 1 : 0))
   const half = rows.length >> 1

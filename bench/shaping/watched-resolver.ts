@@ -30,7 +30,7 @@ export async function startWatchedResolver(random: Chance) {
     },
   })
   const file = join(newPlace('micro-timing'), 'lo.pcap')
-  const filter = `tcp dst port ${server.port}`
+  const filter = `tcp port ${server.port}`
   const tcpdump = spawn('tcpdump', ['-i', 'lo', '-w', file, '-U', '-Z', 'root', '-j', 'host', '--time-stamp-precision=nano', filter], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -43,17 +43,18 @@ export async function startWatchedResolver(random: Chance) {
       const gone = new Promise((resolve) => tcpdump.once('exit', resolve))
       setTimeout(() => tcpdump.kill('SIGINT'), 1000)
       await gone
-      const fields = ['-T', 'fields', '-e', 'frame.time_epoch', '-e', 'tls.record.length']
+      const fields = ['-T', 'fields', '-e', 'frame.time_epoch', '-e', 'tcp.dstport', '-e', 'tls.record.length']
       const text = await output('tshark', ['-r', file, '-n', '-d', `tcp.port==${server.port},tls`, '-Y', 'tls.record', ...fields])
-      const atMs = text.split('\n').flatMap((line) => {
-        const [seconds = '', lengths = ''] = line.split('\t')
-        return lengths
-          .split(',')
-          .filter((octets) => Number(octets) === CELL_RECORD_OCTETS)
-          .map(() => Number(seconds) * 1000)
-      })
-      if (atMs.length !== real.length) throw new Error(`${atMs.length} records in the capture, ${real.length} queries at the server`)
-      return atMs.map((ms, i) => ({ atMs: ms, real: real[i] === true }))
+      const cells: Cell[] = []
+      let heardMs = Number.NaN
+      for (const line of text.split('\n')) {
+        const [seconds = '', to, lengths = ''] = line.split('\t')
+        const atMs = Number(seconds) * 1000
+        if (to !== String(server.port)) heardMs = atMs
+        else for (const octets of lengths.split(',')) if (Number(octets) === CELL_RECORD_OCTETS) cells.push({ atMs, heardMs, real: false })
+      }
+      if (cells.length !== real.length) throw new Error(`${cells.length} records in the capture, ${real.length} queries at the server`)
+      return cells.map((cell, i) => ({ ...cell, real: real[i] === true }))
     },
     close(): Promise<void> {
       tcpdump.kill('SIGINT')
