@@ -1,39 +1,35 @@
-import type { Clock, Random, Timer } from '../clock.ts'
+import type { Clock, Random } from '../clock.ts'
+import { type Deadline, Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
-import type { Carried, Link, Protection, Shaper } from '../resolve.ts'
+import type { Ask, Carried, Link, Protection, Shaper } from '../resolve.ts'
 
 /** What a wait leaves of the query's time for the answer. */
 const MARGIN_MS = 500
 
-interface Waiting {
-  readonly timer: Timer
-  readonly go: () => void
-}
-
 /**
  * A shaper that holds each request back for a uniform random time from 0 to `maxMs`, whatever its purpose, so that the order and the spacing of requests on the wire
- * say less of those that the user's programs made. It hides no volume. A wait is cut so that 500 ms of the deadline remain; `close` sends what waits at once
- * and then closes the link, which lets it finish. `maxMs` 0 gives the link itself. One timer and two promises a query; the wait is not in `rttMs`.
+ * say less of those that the user's programs made. It hides no volume. A wait ends with a millisecond of the clock, so that what ends together is one timer and one
+ * write. It is cut so that 500 ms of the deadline remain; `close` sends what waits at once and then closes the link, which lets it finish. `maxMs` 0 gives the link
+ * itself. The wait is not in `rttMs`.
  */
 export function jitter(maxMs: number, o: { readonly clock: Clock; readonly random: Random }): Shaper {
   return (link) => (maxMs > 0 ? jittered(link, maxMs, o.clock, o.random) : link)
 }
 
 function jittered<P extends Protection>(link: Link<P>, maxMs: number, clock: Clock, random: Random): Link<P> {
-  const waiting = new Set<Waiting>()
+  const waiting = new Map<Deadline, () => void>()
+  const ends = new Deadlines(clock, 1)
   const steps = Math.ceil(maxMs * 1000) + 1
   let closed = false
 
-  const wait = (waitMs: number) =>
-    new Promise<void>((resolve) => {
-      const entry: Waiting = {
-        timer: clock.setTimer(waitMs, () => entry.go()),
-        go() {
-          waiting.delete(entry)
-          resolve()
-        },
+  const heldBack = (request: Uint8Array, ask: Ask, untilMs: number) =>
+    new Promise<Carried<P>>((resolve, reject) => {
+      const go = () => {
+        waiting.delete(end)
+        link.exchange(request, ask).then(resolve, reject)
       }
-      waiting.add(entry)
+      const end = ends.add(untilMs, go)
+      waiting.set(end, go)
     })
 
   return {
@@ -41,18 +37,17 @@ function jittered<P extends Protection>(link: Link<P>, maxMs: number, clock: Clo
     transport: link.transport,
     exchange(request, ask): Promise<Carried<P>> {
       if (closed) return Promise.reject(new EnigmError('closed', `the link to ${link.id} is closed`))
-      const waitMs = Math.min(random.below(steps) / 1000, maxMs, ask.deadlineMs - MARGIN_MS - clock.nowMs())
-      return waitMs > 0 ? wait(waitMs).then(() => link.exchange(request, ask)) : link.exchange(request, ask)
+      const nowMs = clock.nowMs()
+      const waitMs = Math.min(random.below(steps) / 1000, maxMs, ask.deadlineMs - MARGIN_MS - nowMs)
+      return waitMs > 0 ? heldBack(request, ask, nowMs + waitMs) : link.exchange(request, ask)
     },
-    async close() {
+    close() {
       closed = true
-      for (const { timer, go } of waiting) {
-        timer.cancel()
+      for (const [end, go] of waiting) {
+        ends.remove(end)
         go()
       }
-      // The flushed requests reach the link in the microtasks that are queued now; closing it before would reject them.
-      await Promise.resolve()
-      await link.close()
+      return link.close()
     },
   }
 }

@@ -37,43 +37,41 @@ function setUp(maxMs: number, seed = 1) {
   return { clock, link, shaped, ask }
 }
 
-/** The waits that 10,000 draws ask the clock for; an exchange that goes at once counts as 0. */
-function draws(maxMs: number, seed: number): number[] {
-  const waits: number[] = []
-  let last = 0
-  const clock: Clock = {
-    nowMs: () => 1000,
-    wallMs: () => 0,
-    setTimer(delayMs) {
-      last = delayMs
-      return { cancel() {} }
-    },
-  }
-  const shaped = jitter(maxMs, { clock, random: seededRandom(seed) })(new FakeLink(clock))
-  for (let i = 0; i < 10_000; i++) {
-    last = 0
-    void shaped.exchange(Uint8Array.of(i & 127), { purpose: 'client', deadlineMs: 60_000 })
-    waits.push(last)
-  }
-  return waits
+/** How long each of 10,000 requests that came at once waited, in whole ms of the clock. */
+async function draws(maxMs: number, seed: number): Promise<readonly number[]> {
+  const { clock, link, shaped, ask } = setUp(maxMs, seed)
+  const startMs = clock.nowMs()
+  const asks = Array.from({ length: 10_000 }, () => ask(60_000))
+  for (const one of asks) void shaped.exchange(Uint8Array.of(1), one)
+  await clock.advance(maxMs)
+  const waits = new Map(link.sent.map((sent) => [sent.ask, sent.atMs - startMs]))
+  return asks.map((one) => waits.get(one) ?? Number.NaN)
 }
 
 t.test('waits are uniform from 0 to the maximum, and never beyond it', async (t) => {
   for (const [maxMs, seed] of [
     [20, 1],
     [20, 2],
-    [7.5, 3],
-    [250, 4],
+    [40, 3],
+    [260, 4],
   ] as const) {
-    const waits = draws(maxMs, seed)
+    const waits = await draws(maxMs, seed)
     t.ok(waits.every((waitMs) => waitMs >= 0 && waitMs <= maxMs))
     const bins = new Array<number>(20).fill(0)
-    for (const waitMs of waits) bins[Math.min(19, Math.floor((waitMs / maxMs) * 20))]!++
+    for (const waitMs of waits) bins[Math.max(0, Math.ceil((waitMs / maxMs) * 20) - 1)]!++
     const chiSquare = bins.reduce((sum, count) => sum + (count - 500) ** 2 / 500, 0)
     t.ok(chiSquare < 43.8, `chi-square ${chiSquare.toFixed(1)} of 19 degrees, p > 0.001`)
     const sequential = waits.slice(1).reduce((sum, waitMs, i) => sum + (waitMs - maxMs / 2) * (waits[i]! - maxMs / 2), 0)
     t.ok(Math.abs(sequential / 10_000 / (maxMs ** 2 / 12)) < 0.04, 'one wait says nothing of the next')
   }
+})
+
+t.test('what ends in one millisecond is one timer', async (t) => {
+  const { clock, shaped, ask } = setUp(20)
+  for (let i = 0; i < 1000; i++) void shaped.exchange(Uint8Array.of(1), ask())
+  t.equal(clock.timers, 1)
+  await clock.advance(20)
+  t.equal(clock.timers, 0)
 })
 
 t.test('what is sent is what was given, and the order changes', async (t) => {
