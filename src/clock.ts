@@ -14,6 +14,11 @@ export interface Clock {
   sleptMs?(): number
   /** Calls `fn` once after `delayMs` (0 and up) of running time. A timer never keeps the process alive by itself. */
   setTimer(delayMs: number, fn: () => void): Timer
+  /**
+   * Calls `prepare` shortly before `dueMs` and `fn` at it, once each, to a tenth of a millisecond where the machine allows it, whatever else happens until then: nothing
+   * else runs in this thread for the last one or two milliseconds. For what somebody may take the time of; `setTimer` where it is left out.
+   */
+  setExactTimer?(dueMs: number, prepare: () => void, fn: () => void): Timer
 }
 
 /** Randomness, injected; the real one is the crypto source, never Math.random (CVE-2025-40780). */
@@ -55,7 +60,54 @@ export function systemClock(): Clock {
       const handle = setTimeout(fn, delayMs).unref()
       return { cancel: () => clearTimeout(handle) }
     },
+    setExactTimer(dueMs, prepare, fn) {
+      return exactTimer(() => dueMs - this.nowMs(), prepare, fn)
+    },
   }
+}
+
+/** As long as a thread may sleep before a moment. */
+const LONGEST_SLEEP_MS = 4
+
+/**
+ * libuv sleeps for whole milliseconds, counted from whatever woke it last: how late within a millisecond a timer fires would tell those who know that time (a reply that
+ * came over the link) whether anything else happened since (a client asked). So the timer is set for the whole millisecond before the last, and the thread sleeps through
+ * the rest. From `setImmediate`, since only there libuv's idea of the time is fresh.
+ */
+function exactTimer(leftMs: () => number, prepare: () => void, fn: () => void): Timer {
+  let over = false
+  let handle: NodeJS.Timeout | undefined
+  const arm = () => {
+    if (over) return
+    const [nowMs, left] = [hrtimeMs(), leftMs()]
+    const delayMs = Math.floor(nowMs + left) - 1 - Math.floor(nowMs)
+    if (delayMs < 1) fire()
+    else handle = setTimeout(fire, delayMs).unref()
+  }
+  const fire = () => {
+    if (over) return
+    if (leftMs() > LONGEST_SLEEP_MS) return arm()
+    over = true
+    prepare()
+    for (let left = leftMs(); left > 0; left = leftMs()) Atomics.wait(NEVER, 0, 0, left)
+    fn()
+  }
+  const first = setImmediate(arm)
+  return {
+    cancel() {
+      over = true
+      clearImmediate(first)
+      clearTimeout(handle)
+    },
+  }
+}
+
+const NEVER = new Int32Array(new SharedArrayBuffer(4))
+
+/** libuv's clock: its timers know no more of it than the whole milliseconds. */
+function hrtimeMs(): number {
+  const [seconds, ns] = process.hrtime()
+  return seconds * 1000 + ns / 1e6
 }
 
 /** The real source of randomness. */

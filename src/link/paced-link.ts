@@ -84,11 +84,13 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     return new Promise((resolve, reject) => {
       const under: Under<P> = { carrier, resolve, reject, deadline: undefined, sent: undefined }
       this.#under.add(under)
-      under.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(under, new EnigmError('deadline', 'no answer in time')))
       under.sent = carrier.send(request, {
         answered: (reply) => this.#carried(under, reply),
         failed: (error) => this.#fail(under, error),
       })
+      // After it is sent: how long this takes depends on what else waits, and the moment of sending must not.
+      if (!this.#under.has(under)) return
+      under.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(under, new EnigmError('deadline', 'no answer in time')))
     })
   }
 

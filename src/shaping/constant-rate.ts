@@ -3,7 +3,7 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, PacedLink, Protection, Transport } from '../resolve.ts'
 import { cellOf } from './cell.ts'
-import { CoverTraffic } from './cover-traffic.ts'
+import { type CoverRequest, CoverTraffic } from './cover-traffic.ts'
 import type { Pace } from './profiles.ts'
 import { createSchedule, type Schedule } from './schedule.ts'
 
@@ -52,6 +52,9 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
   readonly #queue: Waiting<P>[] = []
+  /** Drawn, and not sent yet. */
+  #cover: CoverRequest | undefined
+  #prepared: { readonly request: Uint8Array; readonly cell: Uint8Array | undefined } | undefined
   #underWay = 0
   #timer: Timer | undefined
   #dialSinceMs: number | undefined
@@ -109,21 +112,41 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     if (!this.#link.ready) this.#connect(nowMs)
   }
 
-  /** Node drops fractions of a millisecond: rounded up, or the timer would fire before the slot. */
+  /** To the moment: a slot that is later or earlier by what else happened tells that something did. A clock that has no such timer drops fractions: rounded up. */
   #arm(nowMs: number): void {
+    const { clock } = this.#o
     const { dueMs } = this.#schedule
     this.#timer?.cancel()
-    this.#timer = Number.isFinite(dueMs) ? this.#o.clock.setTimer(Math.max(1, Math.ceil(dueMs - nowMs)), () => this.#slot()) : undefined
+    this.#timer = undefined
+    if (!Number.isFinite(dueMs)) return
+    const prepare = () => this.#prepare(dueMs)
+    const slot = () => this.#slot()
+    const plain = () => {
+      prepare()
+      slot()
+    }
+    this.#timer = clock.setExactTimer?.(dueMs, prepare, slot) ?? clock.setTimer(Math.max(1, Math.ceil(dueMs - nowMs)), plain)
+  }
+
+  /** Makes the cell before its moment: a cover takes longer to make than a real query, and would leave later. */
+  #prepare(dueMs: number): void {
+    this.#expire(dueMs)
+    this.#prepared = undefined
+    if (!this.#link.ready || this.#link.unfinished) return
+    const [waiting] = this.#queue
+    if (waiting === undefined && this.#covers.flowing(dueMs)) this.#cover ??= this.#covers.next(dueMs)
+    const request = waiting === undefined ? this.#cover?.request : waiting.request
+    this.#prepared = request && { request, cell: cellOf(this.#link, request) }
   }
 
   #slot(): void {
+    if (this.#finished) return
     const nowMs = this.#o.clock.nowMs()
     if (nowMs >= this.#schedule.dueMs) this.#take(nowMs)
     if (!this.#finished) this.#arm(this.#o.clock.nowMs())
   }
 
   #take(nowMs: number): void {
-    this.#expire(nowMs)
     const { slot } = this.#schedule.take(nowMs, this.#queue.length)
     if (slot === 'close') {
       // Told to end though queries wait: they are the next session's first.
@@ -135,12 +158,14 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #sendReal(): void {
-    const waiting = this.#queue.shift()
+    const [waiting] = this.#queue
     if (waiting === undefined) return
     const { request, ask } = waiting
+    const sent = this.#send(request, { purpose: ask.purpose, deadlineMs: ask.deadlineMs })
+    this.#queue.shift()
     this.#underWay++
     waiting.tries++
-    this.#send(request, { purpose: ask.purpose, deadlineMs: ask.deadlineMs }).then(
+    sent.then(
       (carried) => {
         this.#covers.real(carried.rttMs)
         waiting.resolve(carried)
@@ -166,9 +191,12 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #sendCover(nowMs: number): void {
-    const cover = this.#covers.next(nowMs)
-    if (cover === undefined) return
-    this.#send(cover.request, { purpose: 'cover', deadlineMs: nowMs + COVER_DEADLINE_MS }).then(
+    const cover = this.#cover
+    if (cover === undefined || this.#prepared?.request !== cover.request) return
+    const sent = this.#send(cover.request, { purpose: 'cover', deadlineMs: nowMs + COVER_DEADLINE_MS })
+    this.#cover = undefined
+    this.#covers.sent(nowMs)
+    sent.then(
       (carried) => this.#covers.answered(cover.kind, carried, this.#o.clock.nowMs()),
       (error: unknown) => {
         if (asEnigmError(error).code === 'http-status') this.#covers.refused(this.#o.clock.nowMs())
@@ -178,7 +206,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
 
   /** In as few records as it fits in, each full. */
   #send(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
-    const cell = cellOf(this.#link, request)
+    const cell = this.#prepared?.request === request ? this.#prepared.cell : cellOf(this.#link, request)
     return cell === undefined ? Promise.reject(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask)
   }
 
@@ -219,6 +247,4 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 }
 
-function late(): EnigmError {
-  return new EnigmError('deadline', 'no slot and answer in time')
-}
+const late = () => new EnigmError('deadline', 'no slot and answer in time')

@@ -42,12 +42,16 @@ export class CoverTraffic {
     this.#standing = new CoverStanding(o)
   }
 
-  /** The next cover, or undefined while none may be sent. Whether they flow is told as an event when it changes: without them the profile is not in force. */
+  /** The next cover, to be sent once, or undefined while none may be sent. Whether they flow is told as an event when it changes: without them the profile is not in force. */
   next(nowMs: number): CoverRequest | undefined {
     if (!this.flowing(nowMs)) return undefined
     const { message, kind } = this.#cover.next(nowMs)
-    if (this.#standing.sent(nowMs)) this.#endSession()
     return { request: withPaddedOpt(message, { dnssecOk: false, block: PADDING_BLOCK, keepalive: this.#o.transport === 'dot' }), kind }
+  }
+
+  /** One that `next` gave goes out: it counts for the day. */
+  sent(nowMs: number): void {
+    if (this.#standing.sent(nowMs)) this.#endSession()
   }
 
   flowing(nowMs: number): boolean {
