@@ -15,8 +15,8 @@ export interface Clock {
   /** Calls `fn` once after `delayMs` (0 and up) of running time. A timer never keeps the process alive by itself. */
   setTimer(delayMs: number, fn: () => void): Timer
   /**
-   * Calls `prepare` shortly before `dueMs` and `fn` at it, once each, to a tenth of a millisecond where the machine allows it, whatever else happens until then: nothing
-   * else runs in this thread for the last one or two milliseconds. For what somebody may take the time of; `setTimer` where it is left out.
+   * Calls `prepare` shortly before `dueMs` and `fn` in the millisecond after it, at random, once each and whatever else happens until then: nothing else runs in this
+   * thread for the last one to three milliseconds. For what somebody may take the time of; `setTimer` where it is left out.
    */
   setExactTimer?(dueMs: number, prepare: () => void, fn: () => void): Timer
 }
@@ -68,6 +68,8 @@ export function systemClock(): Clock {
 
 /** As long as a thread may sleep before a moment. */
 const LONGEST_SLEEP_MS = 4
+/** What is left of it, some 5 us by which one thing to be done takes longer than another, drowns in a random part of a millisecond. */
+const BLUR_STEPS = 1_000_000
 
 /**
  * libuv sleeps for whole milliseconds, counted from whatever woke it last: how late within a millisecond a timer fires would tell those who know that time (a reply that
@@ -89,7 +91,8 @@ function exactTimer(leftMs: () => number, prepare: () => void, fn: () => void): 
     if (leftMs() > LONGEST_SLEEP_MS) return arm()
     over = true
     prepare()
-    for (let left = leftMs(); left > 0; left = leftMs()) Atomics.wait(NEVER, 0, 0, left)
+    const laterMs = randomInt(BLUR_STEPS) / BLUR_STEPS
+    for (let left = leftMs() + laterMs; left > 0; left = leftMs() + laterMs) Atomics.wait(NEVER, 0, 0, left)
     fn()
   }
   const first = setImmediate(arm)

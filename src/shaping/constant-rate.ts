@@ -54,7 +54,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly #queue: Waiting<P>[] = []
   /** Drawn, and not sent yet. */
   #cover: CoverRequest | undefined
-  #prepared: { readonly request: Uint8Array; readonly cell: Uint8Array | undefined } | undefined
+  #prepared: { readonly waiting: Waiting<P> | undefined; readonly cell: Uint8Array | undefined; readonly ask: Ask } | undefined
   #underWay = 0
   #timer: Timer | undefined
   #dialSinceMs: number | undefined
@@ -133,10 +133,15 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     this.#expire(dueMs)
     this.#prepared = undefined
     if (!this.#link.ready || this.#link.unfinished) return
-    const [waiting] = this.#queue
+    const waiting = this.#queue[0]
     if (waiting === undefined && this.#covers.flowing(dueMs)) this.#cover ??= this.#covers.next(dueMs)
     const request = waiting === undefined ? this.#cover?.request : waiting.request
-    this.#prepared = request && { request, cell: cellOf(this.#link, request) }
+    const cell = request && cellOf(this.#link, request)
+    const ask: Ask =
+      waiting === undefined
+        ? { purpose: 'cover', deadlineMs: dueMs + COVER_DEADLINE_MS }
+        : { purpose: waiting.ask.purpose, deadlineMs: waiting.ask.deadlineMs }
+    if (request !== undefined) this.#prepared = { waiting, cell, ask }
   }
 
   #slot(): void {
@@ -153,29 +158,34 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
       if (this.#queue.length > 0) this.#arrived(nowMs)
     } else if (this.#link.unfinished) this.#link.more()
     else if (!this.#link.ready) this.#connect(nowMs)
-    else if (slot === 'real') this.#sendReal()
-    else this.#sendCover(nowMs)
+    else this.#send(nowMs)
   }
 
-  #sendReal(): void {
-    const [waiting] = this.#queue
-    if (waiting === undefined) return
-    const { request, ask } = waiting
-    const sent = this.#send(request, { purpose: ask.purpose, deadlineMs: ask.deadlineMs })
+  /** One way for both up to the moment it has left; in as few records as it fits in, each full. */
+  #send(nowMs: number): void {
+    const prepared = this.#prepared
+    if (prepared === undefined) return
+    const { cell, ask, waiting } = prepared
+    const sent =
+      cell === undefined ? Promise.reject<Carried<P>>(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask)
+    this.#prepared = undefined
+    if (waiting === undefined) this.#onCover(sent, nowMs)
+    else this.#onReal(sent, waiting)
+  }
+
+  #onReal(sent: Promise<Carried<P>>, waiting: Waiting<P>): void {
     this.#queue.shift()
     this.#underWay++
     waiting.tries++
-    sent.then(
-      (carried) => {
-        this.#covers.real(carried.rttMs)
-        waiting.resolve(carried)
-        this.#realDone()
-      },
-      (error: unknown) => {
-        this.#onRealFailed(waiting, asEnigmError(error))
-        this.#realDone()
-      },
-    )
+    const answered = (carried: Carried<P>) => {
+      this.#covers.real(carried.rttMs)
+      waiting.resolve(carried)
+    }
+    const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))
+    void sent.then(answered, failed).then(() => {
+      this.#underWay--
+      this.#finishIfDone()
+    })
   }
 
   /** Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is a slot. */
@@ -185,29 +195,16 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     else waiting.reject(error)
   }
 
-  #realDone(): void {
-    this.#underWay--
-    this.#finishIfDone()
-  }
-
-  #sendCover(nowMs: number): void {
-    const cover = this.#cover
-    if (cover === undefined || this.#prepared?.request !== cover.request) return
-    const sent = this.#send(cover.request, { purpose: 'cover', deadlineMs: nowMs + COVER_DEADLINE_MS })
+  #onCover(sent: Promise<Carried<P>>, nowMs: number): void {
+    const kind = this.#cover?.kind ?? 'usual'
     this.#cover = undefined
     this.#covers.sent(nowMs)
     sent.then(
-      (carried) => this.#covers.answered(cover.kind, carried, this.#o.clock.nowMs()),
+      (carried) => this.#covers.answered(kind, carried, this.#o.clock.nowMs()),
       (error: unknown) => {
         if (asEnigmError(error).code === 'http-status') this.#covers.refused(this.#o.clock.nowMs())
       },
     )
-  }
-
-  /** In as few records as it fits in, each full. */
-  #send(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
-    const cell = this.#prepared?.request === request ? this.#prepared.cell : cellOf(this.#link, request)
-    return cell === undefined ? Promise.reject(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask)
   }
 
   #connect(nowMs: number): void {
