@@ -1,5 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { uptime } from 'node:os'
+import { exactTimer } from './exact-timer.ts'
 
 /** A timer that was set. `cancel` may be called any number of times, also after it fired. */
 export interface Timer {
@@ -16,9 +17,9 @@ export interface Clock {
   setTimer(delayMs: number, fn: () => void): Timer
   /**
    * Calls `prepare` shortly before `dueMs` and `fn` in the millisecond after it, at random, once each and whatever else happens until then: nothing else runs in this
-   * thread for the last one to three milliseconds. For what somebody may take the time of; `setTimer` where it is left out.
+   * thread for the last one to three milliseconds. For what somebody may take the time of.
    */
-  setExactTimer?(dueMs: number, prepare: () => void, fn: () => void): Timer
+  setExactTimer(dueMs: number, prepare: () => void, fn: () => void): Timer
 }
 
 /** Randomness, injected; the real one is the crypto source, never Math.random (CVE-2025-40780). */
@@ -42,75 +43,27 @@ export function systemClock(): Clock {
   const awakeMs = offsetMs
   let drift = Date.now() - performance.now()
   let checkedAt = 0
+  const nowMs = () => {
+    const monotonic = performance.now()
+    if (monotonic - checkedAt < CHECK_EVERY_MS) return monotonic + offsetMs
+    checkedAt = monotonic
+    const driftNow = Date.now() - monotonic
+    if (Math.abs(driftNow - drift) > JUMP_MS) {
+      drift = driftNow
+      offsetMs = Math.max(offsetMs, uptime() * 1000 - monotonic)
+    }
+    return monotonic + offsetMs
+  }
   return {
-    nowMs() {
-      const monotonic = performance.now()
-      if (monotonic - checkedAt < CHECK_EVERY_MS) return monotonic + offsetMs
-      checkedAt = monotonic
-      const driftNow = Date.now() - monotonic
-      if (Math.abs(driftNow - drift) > JUMP_MS) {
-        drift = driftNow
-        offsetMs = Math.max(offsetMs, uptime() * 1000 - monotonic)
-      }
-      return monotonic + offsetMs
-    },
+    nowMs,
     wallMs: () => Date.now(),
     sleptMs: () => offsetMs - awakeMs,
     setTimer(delayMs, fn) {
       const handle = setTimeout(fn, delayMs).unref()
       return { cancel: () => clearTimeout(handle) }
     },
-    setExactTimer(dueMs, prepare, fn) {
-      return exactTimer(() => dueMs - this.nowMs(), prepare, fn)
-    },
+    setExactTimer: (dueMs, prepare, fn) => exactTimer(() => dueMs - nowMs(), prepare, fn),
   }
-}
-
-/** As long as a thread may sleep before a moment. */
-const LONGEST_SLEEP_MS = 4
-/** What is left of it, some 5 us by which one thing to be done takes longer than another, drowns in a random part of a millisecond. */
-const BLUR_STEPS = 1_000_000
-
-/**
- * libuv sleeps for whole milliseconds, counted from whatever woke it last: how late within a millisecond a timer fires would tell those who know that time (a reply that
- * came over the link) whether anything else happened since (a client asked). So the timer is set for the whole millisecond before the last, and the thread sleeps through
- * the rest. From `setImmediate`, since only there libuv's idea of the time is fresh.
- */
-function exactTimer(leftMs: () => number, prepare: () => void, fn: () => void): Timer {
-  let over = false
-  let handle: NodeJS.Timeout | undefined
-  const arm = () => {
-    if (over) return
-    const [nowMs, left] = [hrtimeMs(), leftMs()]
-    const delayMs = Math.floor(nowMs + left) - 1 - Math.floor(nowMs)
-    if (delayMs < 1) fire()
-    else handle = setTimeout(fire, delayMs).unref()
-  }
-  const fire = () => {
-    if (over) return
-    if (leftMs() > LONGEST_SLEEP_MS) return arm()
-    over = true
-    prepare()
-    const laterMs = randomInt(BLUR_STEPS) / BLUR_STEPS
-    for (let left = leftMs() + laterMs; left > 0; left = leftMs() + laterMs) Atomics.wait(NEVER, 0, 0, left)
-    fn()
-  }
-  const first = setImmediate(arm)
-  return {
-    cancel() {
-      over = true
-      clearImmediate(first)
-      clearTimeout(handle)
-    },
-  }
-}
-
-const NEVER = new Int32Array(new SharedArrayBuffer(4))
-
-/** libuv's clock: its timers know no more of it than the whole milliseconds. */
-function hrtimeMs(): number {
-  const [seconds, ns] = process.hrtime()
-  return seconds * 1000 + ns / 1e6
 }
 
 /** The real source of randomness. */

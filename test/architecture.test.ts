@@ -34,6 +34,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'deadlines.ts': 1,
   'version.ts': 1,
   'record.ts': 1,
+  'exact-timer.ts': 1,
   'make-once.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,
@@ -46,6 +47,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
 }
 /** Who may set a timer of Node's own, and why. */
 const OWN_TIMERS: Readonly<Record<string, string>> = {
+  'exact-timer.ts': 'what clock.ts hands out as its exact timer',
   'commands/service.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
 }
 const MAX_LINES = 250

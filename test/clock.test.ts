@@ -8,7 +8,7 @@ const at = (dueMs: number) =>
     const prepare = () => {
       preparedMs = clock.nowMs()
     }
-    clock.setExactTimer?.(dueMs, prepare, () => resolve({ preparedMs, calledMs: clock.nowMs() }))
+    clock.setExactTimer(dueMs, prepare, () => resolve({ preparedMs, calledMs: clock.nowMs() }))
   })
 /** An exact timer does not keep the process alive. */
 const alive = setInterval(() => {}, 1000)
@@ -31,17 +31,17 @@ t.test('a moment that is over is now', async (t) => {
 t.test('cancelled, it calls nothing: before the turn ends, while it waits, and from its own preparation on it cannot be', async (t) => {
   const called: string[] = []
   const set = (what: string, inMs: number) =>
-    clock.setExactTimer?.(
+    clock.setExactTimer(
       clock.nowMs() + inMs,
       () => {},
       () => called.push(what),
     )
-  set('at once', 5)?.cancel()
+  set('at once', 5).cancel()
   const later = set('later', 15)
   set('kept', 8)
   await at(clock.nowMs() + 3)
-  later?.cancel()
-  later?.cancel()
+  later.cancel()
+  later.cancel()
   await at(clock.nowMs() + 25)
   t.same(called, ['kept'])
 })

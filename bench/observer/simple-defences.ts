@@ -6,56 +6,54 @@ import type { ResolverModel } from './resolver-model.ts'
 /** Puts a visit on the wire in virtual time, from 0 on. `untilMs`: how long to look at what never ends by itself. */
 export type Defence = (visit: Visit, chance: Chance, resolver: ResolverModel, untilMs?: number) => Defended
 
-/** Every query is sent when `sendMs` says; sizes are equal unless `sized`. */
-function eachSent(sendMs: (atMs: number, chance: Chance) => number, sized = false): Defence {
+/** A framed query of 128 octets: what each one more adds to a record. */
+const FRAMED_CELL = 130
+
+interface Leaving {
+  /** When a query that came at `atMs` is sent. */
+  readonly sendMs: (atMs: number, chance: Chance) => number
+  /** Sizes are as they are without padding; else equal. */
+  readonly bare?: boolean
+  /** Padded queries that are sent at one moment leave as one record. */
+  readonly joined?: boolean
+}
+
+function eachSent({ sendMs, bare = false, joined = false }: Leaving): Defence {
   return (visit, chance, resolver) => {
     const recorder = new Recorder()
     const waitsMs = new Float64Array(visit.atMs.length)
+    const together = new Map<number, number>()
     visit.atMs.forEach((atMs, i) => {
       const sentMs = sendMs(atMs, chance)
       waitsMs[i] = sentMs - atMs
-      recorder.add(sentMs, sized ? (visit.queryOctets[i] ?? 0) : QUERY_BODY)
-      recorder.add(sentMs + resolver.real(visit, i, chance), -(sized ? (visit.replyOctets[i] ?? 0) : REPLY_BODY))
+      if (joined) together.set(sentMs, (together.get(sentMs) ?? 0) + 1)
+      else recorder.add(sentMs, bare ? (visit.queryOctets[i] ?? 0) : QUERY_BODY)
+      recorder.add(sentMs + resolver.real(visit, i, chance), -(bare ? (visit.replyOctets[i] ?? 0) : REPLY_BODY))
     })
+    for (const [sentMs, queries] of together) recorder.add(sentMs, QUERY_BODY + (queries - 1) * FRAMED_CELL)
     return { seen: recorder.seen(), cells: visit.atMs.length, queries: visit.atMs.length, waitsMs }
   }
 }
 
 /** Sent as it comes, no padding. */
-export const bare: Defence = eachSent((atMs) => atMs, true)
+export const bare: Defence = eachSent({ sendMs: (atMs) => atMs, bare: true })
 
 /** Sent as it comes, all sizes equal. */
-export const padded: Defence = eachSent((atMs) => atMs)
-
-/** A framed query of 128 octets: what each one more adds to a record. */
-const FRAMED_CELL = 130
+export const padded: Defence = eachSent({ sendMs: (atMs) => atMs })
 
 /**
  * Each query held back on its own for a uniform time. The product's timers know whole milliseconds, and what its event loop finds due in one turn leaves as one record:
  * 39 of 41 are left of a page of the wire runs.
  */
-export const jittered =
-  (mostMs: number): Defence =>
-  (visit, chance, resolver) => {
-    const recorder = new Recorder()
-    const waitsMs = new Float64Array(visit.atMs.length)
-    const turns = new Map<number, number>()
-    visit.atMs.forEach((atMs, i) => {
-      const turnMs = Math.ceil(atMs + chance.between(0, mostMs))
-      waitsMs[i] = turnMs - atMs
-      turns.set(turnMs, (turns.get(turnMs) ?? 0) + 1)
-      recorder.add(turnMs + resolver.real(visit, i, chance), -REPLY_BODY)
-    })
-    for (const [turnMs, queries] of turns) recorder.add(turnMs, QUERY_BODY + (queries - 1) * FRAMED_CELL)
-    return { seen: recorder.seen(), cells: visit.atMs.length, queries: visit.atMs.length, waitsMs }
-  }
+export const jittered = (mostMs: number): Defence =>
+  eachSent({ sendMs: (atMs, chance) => Math.ceil(atMs + chance.between(0, mostMs)), joined: true })
 
 /** What came in `everyMs` leaves together. */
 export const batched =
   (everyMs: number): Defence =>
   (visit, chance, resolver) => {
     const phase = chance.between(0, everyMs)
-    return eachSent((atMs) => Math.ceil((atMs - phase) / everyMs) * everyMs + phase)(visit, chance, resolver)
+    return eachSent({ sendMs: (atMs) => Math.ceil((atMs - phase) / everyMs) * everyMs + phase })(visit, chance, resolver)
   }
 
 const COVERED_MS = 50_000

@@ -54,6 +54,9 @@ export async function scene(names: number): Promise<Scene> {
   const clock: Clock = {
     nowMs: () => time.nowMs() + aheadMs,
     wallMs: () => time.wallMs(),
+    setExactTimer() {
+      throw new Error('nothing here keeps a schedule')
+    },
     setTimer(delayMs, fn) {
       if (delayMs !== heartbeatS * 1000) return time.setTimer(delayMs, fn)
       beat = fn

@@ -1,4 +1,4 @@
-import { EnigmError } from '../errors.ts'
+import { EnigmError, systemCode } from '../errors.ts'
 import { refusal } from './bind-refusal.ts'
 import type { Endpoint, Listener, ListenOptions } from './listener.ts'
 import { openUdp } from './open-udp.ts'
@@ -39,7 +39,7 @@ async function bindPair(options: ListenOptions, holder: HolderOf): Promise<reado
       return first === 'udp' ? [one, other] : [other, one]
     } catch (error) {
       await one.close()
-      const collision = options.port === 0 && error instanceof EnigmError && codeOf(error.cause) === 'EADDRINUSE'
+      const collision = options.port === 0 && error instanceof EnigmError && systemCode(error.cause) === 'EADDRINUSE'
       if (!collision || attempt === PORT_ATTEMPTS) throw error
     }
   }
@@ -50,12 +50,8 @@ async function opened(transport: 'udp' | 'tcp', options: ListenOptions, holder: 
     if (transport === 'tcp') return await listenTcp(options)
     return await (isWildcard(options.address) ? listenUdpEverywhere(options) : openUdp(options))
   } catch (error) {
-    const code = codeOf(error)
+    const code = systemCode(error) ?? 'unknown'
     const taken = code === 'EADDRINUSE' ? await holder(options.address, options.port, transport) : undefined
     throw new EnigmError('listen', refusal(code, options, transport, taken), { cause: error })
   }
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown'
 }

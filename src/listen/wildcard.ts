@@ -1,5 +1,6 @@
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import type { Timer } from '../clock.ts'
+import { systemCode } from '../errors.ts'
 import { InFlight } from './in-flight.ts'
 import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
 import { openUdp } from './open-udp.ts'
@@ -92,7 +93,7 @@ async function firstSockets(options: ListenOptions, inFlight: InFlight, interfac
       return sockets
     } catch (error) {
       await Promise.all(Array.from(sockets.values(), (socket) => socket.close()))
-      const collision = options.port === 0 && (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+      const collision = options.port === 0 && systemCode(error) === 'EADDRINUSE'
       if (!collision || attempt === PORT_ATTEMPTS) throw error
     }
   }
@@ -103,7 +104,7 @@ async function openIfReady(options: ListenOptions, inFlight: InFlight): Promise<
   try {
     return await openUdp(options, inFlight)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRNOTAVAIL') return undefined
+    if (systemCode(error) === 'EADDRNOTAVAIL') return undefined
     throw error
   }
 }

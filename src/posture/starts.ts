@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { readPrivateJson, writePrivateJson } from './private-json.ts'
+import type { Witness } from './reader.ts'
 
 const kept = v.object({
   bootId: v.string(),
@@ -28,12 +29,8 @@ export interface Starter {
   readonly processStart: string | undefined
 }
 
-/** Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be told from another. `isSame` as in system/process-identity.ts. */
-export function countStart(
-  stateDir: string,
-  { bootId, pid, processStart }: Starter,
-  isSame: (pid: number, start: string | undefined) => boolean | undefined,
-): Starts | undefined {
+/** Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be told from another. */
+export function countStart(stateDir: string, { bootId, pid, processStart }: Starter, isSame: Witness['isSame']): Starts | undefined {
   if (bootId === undefined || processStart === undefined) return undefined
   const file = join(stateDir, 'starts.json')
   const before = readPrivateJson(file, kept)

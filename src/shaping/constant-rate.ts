@@ -3,7 +3,8 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, PacedLink, Protection, Transport } from '../resolve.ts'
 import { cellOf } from './cell.ts'
-import { type CoverRequest, CoverTraffic } from './cover-traffic.ts'
+import { CoverTraffic } from './cover-traffic.ts'
+import type { CoverKind } from './latencies.ts'
 import type { Pace } from './profiles.ts'
 import { createSchedule, type Schedule } from './schedule.ts'
 
@@ -44,6 +45,14 @@ export function constantRate<P extends Protection>(link: PacedLink<P>, o: Consta
   return new ConstantRateLink(link, o)
 }
 
+/** What leaves in the next slot, if it is not the session's end. `sent` is told as soon as it has left. */
+interface Prepared<P extends Protection> {
+  /** Undefined: it fits no cell. */
+  readonly cell: Uint8Array | undefined
+  readonly ask: Ask
+  readonly sent: (carried: Promise<Carried<P>>, nowMs: number) => void
+}
+
 class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly id: string
   readonly transport: Transport
@@ -52,9 +61,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
   readonly #queue: Waiting<P>[] = []
-  /** Drawn, and not sent yet. */
-  #cover: CoverRequest | undefined
-  #prepared: { readonly waiting: Waiting<P> | undefined; readonly cell: Uint8Array | undefined; readonly ask: Ask } | undefined
+  #prepared: Prepared<P> | undefined
   #underWay = 0
   #timer: Timer | undefined
   #dialSinceMs: number | undefined
@@ -108,24 +115,21 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
 
   /** A session has begun: the only time that a dial may be due to a query. */
   #began(nowMs: number): void {
-    this.#arm(nowMs)
+    this.#arm()
     if (!this.#link.ready) this.#connect(nowMs)
   }
 
-  /** To the moment: a slot that is later or earlier by what else happened tells that something did. A clock that has no such timer drops fractions: rounded up. */
-  #arm(nowMs: number): void {
-    const { clock } = this.#o
+  /** Exactly: a slot that is later or earlier by what else happened tells that something did. */
+  #arm(): void {
     const { dueMs } = this.#schedule
     this.#timer?.cancel()
     this.#timer = undefined
     if (!Number.isFinite(dueMs)) return
-    const prepare = () => this.#prepare(dueMs)
-    const slot = () => this.#slot()
-    const plain = () => {
-      prepare()
-      slot()
-    }
-    this.#timer = clock.setExactTimer?.(dueMs, prepare, slot) ?? clock.setTimer(Math.max(1, Math.ceil(dueMs - nowMs)), plain)
+    this.#timer = this.#o.clock.setExactTimer(
+      dueMs,
+      () => this.#prepare(dueMs),
+      () => this.#slot(),
+    )
   }
 
   /** Makes the cell before its moment: a cover takes longer to make than a real query, and would leave later. */
@@ -134,21 +138,22 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     this.#prepared = undefined
     if (!this.#link.ready || this.#link.unfinished) return
     const waiting = this.#queue[0]
-    if (waiting === undefined && this.#covers.flowing(dueMs)) this.#cover ??= this.#covers.next(dueMs)
-    const request = waiting === undefined ? this.#cover?.request : waiting.request
-    const cell = request && cellOf(this.#link, request)
-    const ask: Ask =
-      waiting === undefined
-        ? { purpose: 'cover', deadlineMs: dueMs + COVER_DEADLINE_MS }
-        : { purpose: waiting.ask.purpose, deadlineMs: waiting.ask.deadlineMs }
-    if (request !== undefined) this.#prepared = { waiting, cell, ask }
+    if (waiting !== undefined) {
+      const { request, ask } = waiting
+      this.#prepared = { cell: cellOf(this.#link, request), ask, sent: (carried) => this.#onReal(carried, waiting) }
+      return
+    }
+    const cover = this.#covers.next(dueMs)
+    if (cover === undefined) return
+    const ask: Ask = { purpose: 'cover', deadlineMs: dueMs + COVER_DEADLINE_MS }
+    this.#prepared = { cell: cellOf(this.#link, cover.request), ask, sent: (carried, nowMs) => this.#onCover(carried, cover.kind, nowMs) }
   }
 
   #slot(): void {
     if (this.#finished) return
     const nowMs = this.#o.clock.nowMs()
     if (nowMs >= this.#schedule.dueMs) this.#take(nowMs)
-    if (!this.#finished) this.#arm(this.#o.clock.nowMs())
+    if (!this.#finished) this.#arm()
   }
 
   #take(nowMs: number): void {
@@ -161,28 +166,24 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     else this.#send(nowMs)
   }
 
-  /** One way for both up to the moment it has left; in as few records as it fits in, each full. */
+  /** One way for both until it has left; in as few records as it fits in, each full. */
   #send(nowMs: number): void {
-    const prepared = this.#prepared
-    if (prepared === undefined) return
-    const { cell, ask, waiting } = prepared
-    const sent =
-      cell === undefined ? Promise.reject<Carried<P>>(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask)
+    if (this.#prepared === undefined) return
+    const { cell, ask, sent } = this.#prepared
     this.#prepared = undefined
-    if (waiting === undefined) this.#onCover(sent, nowMs)
-    else this.#onReal(sent, waiting)
+    sent(cell === undefined ? Promise.reject(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask), nowMs)
   }
 
-  #onReal(sent: Promise<Carried<P>>, waiting: Waiting<P>): void {
+  #onReal(carried: Promise<Carried<P>>, waiting: Waiting<P>): void {
     this.#queue.shift()
     this.#underWay++
     waiting.tries++
-    const answered = (carried: Carried<P>) => {
-      this.#covers.real(carried.rttMs)
-      waiting.resolve(carried)
+    const answered = (answer: Carried<P>) => {
+      this.#covers.real(answer.rttMs)
+      waiting.resolve(answer)
     }
     const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))
-    void sent.then(answered, failed).then(() => {
+    void carried.then(answered, failed).then(() => {
       this.#underWay--
       this.#finishIfDone()
     })
@@ -195,12 +196,10 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     else waiting.reject(error)
   }
 
-  #onCover(sent: Promise<Carried<P>>, nowMs: number): void {
-    const kind = this.#cover?.kind ?? 'usual'
-    this.#cover = undefined
+  #onCover(carried: Promise<Carried<P>>, kind: CoverKind, nowMs: number): void {
     this.#covers.sent(nowMs)
-    sent.then(
-      (carried) => this.#covers.answered(kind, carried, this.#o.clock.nowMs()),
+    carried.then(
+      (answer) => this.#covers.answered(kind, answer, this.#o.clock.nowMs()),
       (error: unknown) => {
         if (asEnigmError(error).code === 'http-status') this.#covers.refused(this.#o.clock.nowMs())
       },

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { systemCode } from '../errors.ts'
+import { textOf } from './small-file.ts'
 
 /** proc_pid_stat(5): fields 3 and 22 (clock ticks since boot), counted from behind the command name. */
 const STATE = 0
@@ -17,27 +18,18 @@ export function startTimeOf(pid: number): string | undefined {
 }
 
 function statOf(pid: number): { readonly dead: boolean; readonly startedAtTicks: string } | undefined {
-  if (process.platform !== 'linux') return undefined
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The command name is in parentheses and may hold spaces and parentheses itself.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const boot = bootId() ?? ''
-    // A zombie runs no more, though its parent has not asked for its exit code.
-    return { dead: 'ZX'.includes(fields[STATE] ?? 'X'), startedAtTicks: `${boot}:${fields[START_TIME]}` }
-  } catch {
-    return undefined
-  }
+  const stat = process.platform === 'linux' ? textOf(`/proc/${pid}/stat`) : undefined
+  if (stat === undefined) return undefined
+  // The command name is in parentheses and may hold spaces and parentheses itself.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const boot = bootId() ?? ''
+  // A zombie runs no more, though its parent has not asked for its exit code.
+  return { dead: 'ZX'.includes(fields[STATE] ?? 'X'), startedAtTicks: `${boot}:${fields[START_TIME]}` }
 }
 
 /** Which boot of this host it is, opaque; undefined where the system does not say. */
 export function bootId(): string | undefined {
-  if (process.platform !== 'linux') return undefined
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
-  } catch {
-    return undefined
-  }
+  return process.platform === 'linux' ? textOf('/proc/sys/kernel/random/boot_id')?.trim() : undefined
 }
 
 /** Who we are, for the status file. */
@@ -61,6 +53,6 @@ function runs(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    return systemCode(error) === 'EPERM'
   }
 }

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, systemCode } from '../errors.ts'
 import { refusal } from '../listen/bind-refusal.ts'
 import type { Endpoint, Listener, ListenOptions } from '../listen/listener.ts'
 import { openUdp } from '../listen/open-udp.ts'
@@ -46,7 +46,7 @@ async function opened(options: ListenOptions): Promise<Listener> {
   try {
     return await (isWildcard(options.address) ? listenUdpEverywhere(options, withoutLinkLocal) : openUdp(options))
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown'
+    const code = systemCode(error) ?? 'unknown'
     throw new EnigmError('listen', refusal(code, options, 'udp', undefined), { cause: error })
   }
 }

@@ -181,6 +181,22 @@ t.test('REFUSED changes the content, then covers pause at the step; real queries
   t.equal(r.events.filter((e) => e.type === 'shaping.covers').at(-1)?.covers, 'flowing', 'ten minutes later it is tried again')
 })
 
+t.test('refusals that come after a session keep the next one from its first cover', async (t) => {
+  const r = rig(brief)
+  r.link.up = true
+  r.link.rcode = 5
+  r.link.rttMs = 1500
+  void r.ask()
+  await r.clock.advance(3000)
+  t.equal(r.events.filter((e) => e.type === 'shaping.covers').length, 0, 'told once somebody would send one')
+  const covers = () => r.link.records.filter((s) => s.purpose === 'cover').length
+  const before = covers()
+  t.ok(before > 30)
+  void r.ask()
+  await r.clock.advance(3000)
+  t.equal(covers(), before)
+})
+
 t.test('the budget of the day', async (t) => {
   const r = rig({ ...brief, coversADay: 50 })
   r.link.up = true

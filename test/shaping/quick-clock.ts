@@ -21,6 +21,13 @@ export class QuickClock implements Clock {
     return this.#pending.filter(({ cancelled }) => !cancelled).length
   }
 
+  setExactTimer(dueMs: number, prepare: () => void, fn: () => void): Timer {
+    return this.setTimer(Math.max(1, Math.ceil(dueMs - this.#nowMs)), () => {
+      prepare()
+      fn()
+    })
+  }
+
   setTimer(delayMs: number, fn: () => void): Timer {
     const pending: Pending = { dueMs: this.#nowMs + delayMs, fn, cancelled: false }
     let at = this.#pending.length

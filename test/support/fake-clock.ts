@@ -50,6 +50,13 @@ export class FakeClock implements Clock {
     return this.#pending.size
   }
 
+  setExactTimer(dueMs: number, prepare: () => void, fn: () => void): Timer {
+    return this.setTimer(Math.max(1, Math.ceil(dueMs - this.#nowMs)), () => {
+      prepare()
+      fn()
+    })
+  }
+
   setTimer(delayMs: number, fn: () => void): Timer {
     const pending = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, fn }
     this.#pending.add(pending)

@@ -127,6 +127,10 @@ export class WatchedClock implements Clock {
   nowMs = () => this.#clock.nowMs()
   wallMs = () => this.#clock.wallMs()
 
+  setExactTimer(): Timer {
+    throw new Error('nothing here keeps a schedule')
+  }
+
   setTimer(delayMs: number, fn: () => void): Timer {
     if (!(delayMs >= 0)) throw new Error(`a timer of ${delayMs} ms`)
     this.set++
