@@ -50,7 +50,7 @@ const OWN_TIMERS: Readonly<Record<string, string>> = {
   'exact-timer.ts': 'what clock.ts hands out as its exact timer',
   'commands/service.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
 }
-const MAX_LINES = 250
+const MAX_LINES = 400
 
 interface Source {
   readonly path: string
