@@ -191,12 +191,12 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
         await crew.adopt(workerSettings(live.loaded.config, listeners))
         throw error
       }
-      const waiting = restartOnly(loaded.config, next.config)
+      const waiting = restartOnly(live.loaded.config, next.config)
       if (waiting.length > 0) o.warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
       trace.end('reload')
       const old = live
       force.forget()
-      live = bringToLife({ ...next, config: inForceAfterReload(loaded.config, next.config) }, memory, tally, around)
+      live = bringToLife({ ...next, config: inForceAfterReload(live.loaded.config, next.config) }, memory, tally, around)
       memory.clear(next.config.cache.staleMaxS)
       listeners = change.after
       const known = evidence.reconfigure(next, listeners)

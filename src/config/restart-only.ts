@@ -1,24 +1,93 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Config } from './schema.ts'
 
-/** Settings that are read once, when the service starts: path in the configuration, and its value as text. */
-const READ_ONCE: readonly (readonly [path: string, of: (config: Config) => unknown])[] = [
-  ['cache.maxBytes', ({ cache }) => cache.maxBytes],
-  ['workers', ({ workers }) => workers],
-  ['udp', ({ udp }) => udp],
-  ['heartbeatS', ({ heartbeatS }) => heartbeatS],
-  ['statusFile', ({ statusFile }) => statusFile],
-  ['stateDir', ({ stateDir }) => stateDir],
-  ['page.listen', ({ page }) => page?.listen],
-  ['policy.audit', ({ policy }) => policy?.audit],
-]
+/** Objects of the configuration whose settings take effect each for itself. */
+type Group = 'padding' | 'shaping' | 'cache' | 'rebinding' | 'page' | 'log'
+type InGroup = { [G in Group]: `${G}.${keyof NonNullable<Config[G]> & string}` }[Group]
 
-/** The paths of the settings that differ between the configuration that the service was started with and `next`, and that a reload does not put in force. */
-export function restartOnly(started: Config, next: Config): readonly string[] {
-  return READ_ONCE.filter(([, of]) => of(started) !== of(next)).map(([path]) => path)
+/** A setting, by its path in the configuration. `policy` stands for all of it but the audit log. */
+export type SettingPath = Exclude<keyof Config, Group> | InGroup | 'policy.audit'
+
+/**
+ * When a change of a setting takes effect. `reload`: as soon as the files are read again. `start`: when the service is started the next time.
+ * `stop-at-start`: what is switched on is on after a reload; what is switched off goes on until the next start.
+ */
+export type Effect = 'reload' | 'start' | 'stop-at-start'
+
+/** Every setting, and when a change of it takes effect. The compiler refuses one that is left out; docs/reload.md and README.md are written from here. */
+export const EFFECTS: Readonly<Record<SettingPath, Effect>> = {
+  listen: 'reload',
+  resolvers: 'reload',
+  use: 'reload',
+  transports: 'reload',
+  usageProfile: 'reload',
+  'padding.queryBlock': 'reload',
+  'shaping.profile': 'reload',
+  'shaping.jitterMs': 'reload',
+  'cache.maxBytes': 'start',
+  'cache.minTtlS': 'reload',
+  'cache.maxTtlS': 'reload',
+  'cache.staleMaxS': 'reload',
+  'cache.prefetch': 'reload',
+  'cache.persist': 'reload',
+  'rebinding.protect': 'reload',
+  'rebinding.allow': 'reload',
+  'rebinding.allowAddresses': 'reload',
+  policy: 'reload',
+  'policy.audit': 'stop-at-start',
+  timeoutMs: 'reload',
+  allowFrom: 'reload',
+  workers: 'start',
+  udp: 'start',
+  dohClient: 'reload',
+  heartbeatS: 'start',
+  statusFile: 'start',
+  stateDir: 'start',
+  'page.listen': 'start',
+  'log.level': 'reload',
 }
 
-/** `next` with what a reload cannot change as it was at the start: what is in force. */
-export function inForceAfterReload(started: Config, next: Config): Config {
-  const { workers, udp, heartbeatS, statusFile, stateDir } = started
-  return { ...next, workers, udp, heartbeatS, statusFile, stateDir, cache: { ...next.cache, maxBytes: started.cache.maxBytes } }
+const PATHS = Object.keys(EFFECTS) as readonly SettingPath[]
+
+/** The paths of the settings for which `next`, which was read from the files, differs from what a reload puts in force after `inForce`. */
+export function restartOnly(inForce: Config, next: Config): readonly SettingPath[] {
+  return PATHS.filter((path) => waits(path, inForce, next))
+}
+
+/** What is in force after a reload: `next`, with every setting that waits for the next start as it is in `inForce`. */
+export function inForceAfterReload(inForce: Config, next: Config): Config {
+  return restartOnly(inForce, next).reduce((config, path) => withValue(config, path, keptValue(inForce, path)), next)
+}
+
+function waits(path: SettingPath, inForce: Config, next: Config): boolean {
+  const [before, after] = [valueAt(inForce, path), valueAt(next, path)]
+  if (EFFECTS[path] === 'start') return !isDeepStrictEqual(before, after)
+  return EFFECTS[path] === 'stop-at-start' && !isOff(before) && isOff(after)
+}
+
+/** What was required and was switched off goes on, and is required no more. */
+function keptValue(inForce: Config, path: SettingPath): unknown {
+  return EFFECTS[path] === 'stop-at-start' ? 'on' : valueAt(inForce, path)
+}
+
+const isOff = (value: unknown) => value === undefined || value === 'off'
+
+function valueAt(config: Config, path: SettingPath): unknown {
+  const [name, key] = parts(path)
+  const value = config[name]
+  return key === undefined ? value : (value as Readonly<Record<string, unknown>> | undefined)?.[key]
+}
+
+/** A group that has no setting left, as `page` where no page is served, is left out. */
+function withValue(config: Config, path: SettingPath, value: unknown): Config {
+  const [name, key] = parts(path)
+  if (key === undefined) return { ...config, [name]: value }
+  const settings = Object.entries({ ...(config[name] as object | undefined), [key]: value }).filter(([, one]) => one !== undefined)
+  const { [name]: _old, ...rest } = config
+  return (settings.length === 0 ? rest : { ...rest, [name]: Object.fromEntries(settings) }) as Config
+}
+
+function parts(path: SettingPath): readonly [name: keyof Config, key: string | undefined] {
+  const [name, key] = path.split('.')
+  return [name as keyof Config, key]
 }

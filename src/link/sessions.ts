@@ -7,8 +7,8 @@ import type { Evidence } from './identity.ts'
 /** A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two a handshake. */
 const TICKETS_PER_ENDPOINT = 4
 const MAX_ENDPOINTS = 256
-/** A ticket lets the resolver see that two connections are one client's: not for longer than a working day. */
-const MAX_AGE_MS = 8 * 3600_000
+/** A ticket lets the resolver see that two connections are one client's: not for longer than a working day. docs/limits.md says it. */
+export const MAX_TICKET_AGE_MS = 8 * 3600_000
 
 /** A TLS session and the proof it rests on. */
 export interface SavedSession {
@@ -42,7 +42,7 @@ export function tlsSessions(clock: Clock): TlsSessions {
   const usable = (entry: { saved: SavedSession; sinceMs: number }) => {
     const wallMs = clock.wallMs()
     const { notBeforeMs, notAfterMs } = entry.saved.evidence
-    return clock.nowMs() - entry.sinceMs < MAX_AGE_MS && wallMs >= notBeforeMs && wallMs < notAfterMs
+    return clock.nowMs() - entry.sinceMs < MAX_TICKET_AGE_MS && wallMs >= notBeforeMs && wallMs < notAfterMs
   }
 
   return {
