@@ -2,6 +2,7 @@ import type { AnswerCache, Entry } from './cache/answer-cache.ts'
 import { keyOfScan } from './cache/key.ts'
 import type { Prefetch } from './cache/prefetch.ts'
 import type { Clock } from './clock.ts'
+import { isLoopback } from './config/cidr.ts'
 import { UDP_SIZE } from './dns/edns.ts'
 import { questionOf } from './dns/message.ts'
 import { copyOf } from './dns/octets.ts'
@@ -134,7 +135,8 @@ const desk = Buffer.allocUnsafeSlow(MAX_MESSAGE_OCTETS)
 
 function assemble(kept: Kept, packet: Uint8Array, scan: QueryScan, client: Client, elapsedS: number, from: Source): Uint8Array {
   const limit = client.transport === 'udp' ? udpLimit(scan) : MAX_MESSAGE_OCTETS
-  const source = scan.wantsSource ? sourceText(from) : undefined
+  // Whoever learns that an answer came from memory learns that somebody else asked.
+  const source = scan.wantsSource && isLoopback(client.address) ? sourceText(from) : undefined
   return copyOf(desk, 0, writeReply(desk, 0, limit, kept, packet, scan, elapsedS, source))
 }
 

@@ -172,3 +172,19 @@ t.test('silence for a response and for less than a header', async (t) => {
   t.equal((await house1().miss(response())).length, 0)
   t.equal((await house1().miss(bytes(1, 2))).length, 0)
 })
+
+t.test('where an answer comes from is told to clients of this host alone: to others it would say what somebody else asked', async (t) => {
+  const h = house1()
+  const curious = () => query({ opt: { options: u16s(65280, 0) } })
+  const sources = (reply: Uint8Array) => Buffer.from(reply).includes('one/dot') || Buffer.from(reply).includes('cache')
+  for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1']) {
+    for (const transport of ['udp', 'tcp'] as const) t.ok(sources(await h.miss(curious(), { address, transport })), address)
+  }
+  for (const address of ['192.168.1.7', '10.0.0.1', 'fe80::1%eth0', 'fd00::1', '::ffff:192.168.1.7', '']) {
+    for (const transport of ['udp', 'tcp'] as const) {
+      const reply = await h.miss(curious(), { address, transport })
+      t.notOk(sources(reply), address)
+      t.equal(reply.readUInt16BE(6), 1, 'the answer itself is for everybody')
+    }
+  }
+})

@@ -6,9 +6,11 @@ import type { Clock } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { EnigmError } from '../errors.ts'
 import type { StatusDocument } from '../posture/document.ts'
+import { boundConnections, PATIENCE_MS } from './connections.ts'
 import { CONTENT_SECURITY_POLICY, pageHtml } from './html.ts'
 import { metricsText } from './metrics.ts'
 import { sampleEachMinute } from './sample.ts'
+import { SESSION_S, Sessions } from './sessions.ts'
 
 export interface PageOptions {
   /** A path (a Unix socket, mode 0600) or a loopback ADDRESS:PORT (with a token). */
@@ -28,18 +30,18 @@ export interface Page {
   close(): Promise<void>
 }
 
-/** A browser opens a few, a scraper one; a client that dawdles is cut. */
-const MAX_CONNECTIONS = 16
-const PATIENCE_MS = 5000
 const COOKIE = 'enigm-dns'
+/** What is served; nothing else is ever redirected to. */
+const PATHS = ['/', '/metrics'] as const
 
 /**
  * Serves `/` (HTML) and `/metrics` (Prometheus text) to those who may: over a Unix socket whoever may open it, over TCP whoever has the token, as
- * `Authorization: Bearer`, or once as `?token=` for a browser, which gets a cookie. Rejects with `listen` when it cannot be bound.
+ * `Authorization: Bearer`, or once as `?token=` for a browser, which gets a session. Rejects with `listen` when it cannot be bound.
  */
 export async function servePage(o: PageOptions): Promise<Page> {
   const place = o.listen.startsWith('/') ? undefined : parseListen(o.listen)
   const token = place === undefined ? undefined : tokenOf(o.stateDir)
+  const sessions = new Sessions(o.clock)
   const sampler = sampleEachMinute(o)
   const server = createServer(
     { requestTimeout: PATIENCE_MS, headersTimeout: PATIENCE_MS, keepAliveTimeout: PATIENCE_MS, maxHeaderSize: 8192 },
@@ -47,15 +49,16 @@ export async function servePage(o: PageOptions): Promise<Page> {
       answer(request, response).catch(() => response.destroy())
     },
   )
-  server.maxConnections = MAX_CONNECTIONS
+  boundConnections(server, o.clock)
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const url = new URL(request.url ?? '/', 'http://localhost')
-    const refused = place === undefined ? undefined : refusal(request, url, token ?? '')
+    const url = targetOf(request)
+    if (url === undefined) return say(response, 400, 'no\n', 'text/plain')
+    const refused = place === undefined ? undefined : refusal(request, url, token ?? '', sessions)
     if (refused === 'welcome') {
       return say(response, 303, '', 'text/plain', {
-        location: url.pathname,
-        'set-cookie': `${COOKIE}=${token}; HttpOnly; SameSite=Strict; Path=/`,
+        location: PATHS.find((path) => path === url.pathname) ?? '/',
+        'set-cookie': `${COOKIE}=${sessions.begin()}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${SESSION_S}`,
       })
     }
     if (refused !== undefined)
@@ -101,13 +104,20 @@ async function listen(server: ReturnType<typeof createServer>, text: string, pla
   if (place === undefined) chmodSync(text, 0o600)
 }
 
-/** Who may not, and why; 'welcome' for a browser that brings the token. The Host is checked: a name that a page elsewhere points at loopback must not get in. */
-function refusal(request: IncomingMessage, url: URL, token: string): number | 'welcome' | undefined {
+/** The request target as a URL: a path of ours, however it begins ("//elsewhere" is one), or a whole http URL (RFC 9112 section 3.2.2); undefined: neither. */
+function targetOf({ url = '' }: IncomingMessage): URL | undefined {
+  const text = url.startsWith('/') ? `http://localhost${url}` : url
+  const target = URL.canParse(text) ? new URL(text) : undefined
+  return target?.protocol === 'http:' ? target : undefined
+}
+
+/** Who may not, and why; 'welcome' for a browser that brings the token. The host is checked: a name that a page elsewhere points at loopback must not get in. */
+function refusal(request: IncomingMessage, url: URL, token: string, sessions: Sessions): number | 'welcome' | undefined {
   const host = (request.headers.host ?? '').replace(/:\d+$/, '')
-  if (!['127.0.0.1', 'localhost', '[::1]'].includes(host) && !/^127\.\d+\.\d+\.\d+$/.test(host)) return 421
-  const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
-  const cookie = new RegExp(`(?:^|; )${COOKIE}=([^;]+)`).exec(request.headers.cookie ?? '')?.[1]
-  if (same(bearer, token) || same(cookie, token)) return undefined
+  if (![host, url.hostname].every((name) => /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(name))) return 421
+  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const cookies = (request.headers.cookie ?? '').split('; ').filter((cookie) => cookie.startsWith(`${COOKIE}=`))
+  if (same(bearer, token) || cookies.some((cookie) => sessions.has(cookie.slice(COOKIE.length + 1)))) return undefined
   return same(url.searchParams.get('token') ?? undefined, token) ? 'welcome' : 401
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -201,4 +202,128 @@ t.test('the token outlives a restart; a socket left behind is no obstacle, a fil
       code: 'listen',
     },
   )
+})
+
+/** Sends octets as they are, where `request` would refuse them, and resolves to all that comes back. */
+async function raw(at: string, text: string): Promise<string> {
+  const { hostname, port } = new URL(at)
+  const socket = connect(Number(port), hostname)
+  socket.end(text)
+  let said = ''
+  for await (const chunk of socket.setEncoding('utf8')) said += chunk
+  return said
+}
+
+async function login(at: string, token: string, path = '/'): Promise<{ readonly cookie: string; readonly location: string }> {
+  const { headers } = await get(at, `${path}?token=${token}`)
+  return { cookie: String(headers['set-cookie']).split(';')[0] ?? '', location: String(headers.location) }
+}
+
+t.test('the cookie is a session, not the token: it opens the page, says nothing of the token, and ends', async (t) => {
+  const { page, token, clock } = await scene(t, () => '127.0.0.1:0')
+  const welcome = await get(page.at, `/?token=${token()}`)
+  const set = String(welcome.headers['set-cookie'])
+  t.notMatch(set, token(), 'the token never leaves again')
+  t.match(set, /HttpOnly; SameSite=Strict; Path=\/; Max-Age=\d+$/)
+  const first = await login(page.at, token())
+  const second = await login(page.at, token())
+  t.not(first.cookie, second.cookie)
+  t.match(first.cookie, /^enigm-dns=[\w-]{43}$/)
+  t.equal((await get(page.at, '/', { cookie: `enigm-dns=${token()}` })).status, 401, 'the token is no session')
+  t.equal((await get(page.at, '/', { authorization: `Bearer ${first.cookie.split('=')[1]}` })).status, 401, 'a session is no token')
+  t.equal((await get(page.at, '/', { cookie: first.cookie })).status, 200)
+  t.equal((await get(page.at, '/', { cookie: `other=1; ${second.cookie}; more=2` })).status, 200)
+  await clock.advance(13 * 3_600_000)
+  t.equal((await get(page.at, '/', { cookie: first.cookie })).status, 401, 'half a day later it is over')
+})
+
+t.test('sessions are bounded: the oldest one goes', async (t) => {
+  const { page, token } = await scene(t, () => '127.0.0.1:0')
+  const first = await login(page.at, token())
+  let last = first
+  for (let i = 0; i < 32; i++) last = await login(page.at, token())
+  t.equal((await get(page.at, '/', { cookie: first.cookie })).status, 401)
+  t.equal((await get(page.at, '/', { cookie: last.cookie })).status, 200)
+})
+
+t.test('after a login the browser is sent to a page of ours, whatever was asked', async (t) => {
+  const { page, token } = await scene(t, () => '127.0.0.1:0')
+  t.equal((await login(page.at, token(), '/metrics')).location, '/metrics')
+  for (const path of [
+    '//evil.test',
+    '//evil.test/metrics',
+    '/.//evil.test',
+    '/..//evil.test',
+    '/%2f%2fevil.test',
+    '/%5cevil.test',
+    '/x/..//evil.test',
+    '/@evil.test',
+  ])
+    t.equal((await login(page.at, token(), path)).location, '/', path)
+  const lines = [
+    '/\\evil.test',
+    '\\\\evil.test',
+    '/\tevil.test',
+    '//',
+    '///evil.test',
+    'http://evil.test/',
+    'http:evil.test',
+    'javascript:1',
+    '*',
+    '/\u0001',
+  ]
+  for (const path of lines) {
+    const said = await raw(page.at, `GET ${path}?token=${token()} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`)
+    t.match(said, /^HTTP\/1\.1 (303|400|421) /, path)
+    t.notMatch(said, /^location: (?!\/\r$)/im, path)
+  }
+  const absolute = `GET ${page.at}/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: bearer ${token()}\r\nConnection: close\r\n\r\n`
+  t.match(await raw(page.at, absolute), /^HTTP\/1\.1 200 /, 'the absolute form (RFC 9112 section 3.2.2)')
+})
+
+t.test('silent connections and slow ones give way: a scrape is answered within a second', async (t) => {
+  const { page, token } = await scene(t, () => '127.0.0.1:0')
+  const { hostname, port } = new URL(page.at)
+  const held: Socket[] = []
+  t.teardown(() => held.forEach((socket) => void socket.destroy()))
+  const hold = async (said: string, count = 40) => {
+    for (let i = 0; i < count; i++) {
+      const socket = connect(Number(port), hostname).on('error', () => {})
+      held.push(socket)
+      await once(socket, 'connect')
+      if (said !== '') socket.write(said)
+    }
+  }
+  const scrape = async () => {
+    const begunMs = performance.now()
+    t.equal((await get(page.at, '/metrics', { authorization: `Bearer ${token()}` })).status, 200)
+    return performance.now() - begunMs
+  }
+  await scrape()
+  for (const said of [
+    '',
+    'GET /metrics HTTP/1.1\r\nHost: 127',
+    'POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n',
+  ]) {
+    await hold(said)
+    t.ok((await scrape()) < 1000, said)
+  }
+})
+
+t.test('a connection that says nothing is cut after five seconds, over a Unix socket too', async (t) => {
+  const { page, clock } = await scene(t, (directory) => join(directory, 'page.sock'))
+  for (const said of ['', 'GET / HT']) {
+    const socket = connect(page.at)
+    await once(socket, 'connect')
+    socket.write(said)
+    await get(page.at, '/')
+    const cut = once(
+      socket.resume().on('error', () => {}),
+      'close',
+    )
+    await clock.advance(5000)
+    await cut
+  }
+  t.equal((await get(page.at, '/')).status, 200)
 })
