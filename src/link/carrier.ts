@@ -91,7 +91,7 @@ export interface Cells {
   readonly unfinished: boolean
   /** Octets of a request that fills `records` records. */
   octets(records: number): number
-  /** Writes the next record of the unfinished request, unless the last one has not left yet. */
+  /** Writes the next record of the unfinished request, unless the last one has not left yet or the peer takes no more. */
   more(): void
 }
 

@@ -46,7 +46,7 @@ export class PacedCells implements Cells {
 
   more(): void {
     const { sender, out } = this.#p
-    if (sender.unfinished === undefined || !this.#left) return
+    if (sender.unfinished === undefined || !sender.takesMore || !this.#left) return
     sender.sendCell(sender.unfinished)
     out.flush()
   }

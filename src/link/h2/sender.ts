@@ -40,6 +40,12 @@ export class Sender {
     return this.#window >= octets && this.#initialWindow >= octets && this.#unfinished === undefined
   }
 
+  /** Whether the peer's windows take the next record of the unfinished request: SETTINGS may have narrowed them since its first. */
+  get takesMore(): boolean {
+    const octets = this.cells?.windowOctets ?? 0
+    return this.#unfinished !== undefined && this.#window >= octets && this.#unfinished.sendWindow >= octets
+  }
+
   /** Whether opening another stream would bring anything of its body onto the wire. */
   get open(): boolean {
     return this.#window > 0
@@ -54,7 +60,7 @@ export class Sender {
     this.#sendBody(stream)
   }
 
-  /** The next record of a cell request. The windows were seen to before its first. */
+  /** The next record of a cell request; only while `takesCell` or `takesMore`. */
   sendCell(stream: Stream): void {
     const octets = this.cells?.send(stream) ?? 0
     stream.sendWindow -= octets
@@ -112,8 +118,8 @@ export class Sender {
     return H2.none
   }
 
-  /** Applies SETTINGS (RFC 9113 section 6.5.2) and answers them. Returns an error code of the connection, 0 to go on. */
-  settings(octets: Uint8Array, start: number, end: number, streams: Iterable<Stream>): number {
+  /** Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and answers them. Returns an error code of the connection, 0 to go on. */
+  settings(octets: Uint8Array, start: number, end: number, streams: ReadonlyMap<number, Stream>): number {
     if (!this.#told) this.maxStreams = Number.POSITIVE_INFINITY
     this.#told = true
     for (let at = start; at < end; at += 6) {
@@ -125,7 +131,7 @@ export class Sender {
     return H2.none
   }
 
-  #setting(id: number, value: number, streams: Iterable<Stream>): number {
+  #setting(id: number, value: number, streams: ReadonlyMap<number, Stream>): number {
     switch (id) {
       case SETTING.enablePush: // a server may not turn it on
         return value === 0 ? H2.none : H2.protocol
@@ -142,10 +148,10 @@ export class Sender {
   }
 
   /** Also moves the windows of open streams, below 0 if need be (section 6.9.2). */
-  #setInitialWindow(value: number, streams: Iterable<Stream>): number {
+  #setInitialWindow(value: number, streams: ReadonlyMap<number, Stream>): number {
     const change = value - this.#initialWindow
     this.#initialWindow = value
-    for (const stream of streams) {
+    for (const stream of streams.values()) {
       stream.sendWindow += change
       if (stream.sendWindow > MAX_31_BITS) return H2.flowControl
     }

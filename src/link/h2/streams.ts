@@ -79,7 +79,7 @@ export class Streams implements FrameSink {
   }
 
   onSettings(octets: Uint8Array, start: number, end: number): number {
-    return this.#tools.sender.settings(octets, start, end, this.#open.values())
+    return this.#tools.sender.settings(octets, start, end, this.#open)
   }
 
   onPing(octets: Uint8Array, start: number): void {

@@ -54,6 +54,22 @@ t.test('errors of the connection: GOAWAY says which (RFC 9113)', async (t) => {
       () => [frame(FRAME.windowUpdate, 0, 1, u32(1000)), settings([SETTING.initialWindowSize, 0x7fffffff])],
     ],
     [
+      'stream windows beyond 2^31-1 by the second INITIAL_WINDOW_SIZE of one frame',
+      H2.flowControl,
+      () => [
+        frame(FRAME.windowUpdate, 0, 1, u32(1000)),
+        settings([SETTING.initialWindowSize, 10], [SETTING.initialWindowSize, 0x7fffffff]),
+      ],
+    ],
+    [
+      'and by one that the next one takes back: they are processed in order (section 6.5.3)',
+      H2.flowControl,
+      () => [
+        frame(FRAME.windowUpdate, 0, 1, u32(1000)),
+        settings([SETTING.initialWindowSize, 0x7fffffff], [SETTING.initialWindowSize, 10]),
+      ],
+    ],
+    [
       'a GOAWAY with a higher last ID than the one before',
       H2.protocol,
       () => [1, 3].map((id) => frame(FRAME.goaway, 0, 0, u32(id), u32(0))),

@@ -21,7 +21,7 @@ export const identity = await authority.issue({ name: NAME })
 export type Outcome = Reply | { readonly code: ErrorCode; readonly loss: Loss }
 
 /** A lean carrier on a connection to `port`, what it told its watcher, and its requests as promises. */
-export async function carry(port: number, options: LeanH2Options = {}, more: Partial<StrictEndpoint> = {}) {
+export async function carry(port: number, options: LeanH2Options & { readonly paced?: boolean } = {}, more: Partial<StrictEndpoint> = {}) {
   const clock = systemClock()
   const endpoint = endpointAt(port, { ...more, ca: authority.certificate })
   const connection = await connect(endpoint, 'doh', { clock, sessions: tlsSessions(clock) })
@@ -37,7 +37,7 @@ export async function carry(port: number, options: LeanH2Options = {}, more: Par
       downs.push(error)
     },
   }
-  const carrier = leanH2Carrier(connection, endpoint, { clock, random: systemRandom, watcher }, options)
+  const carrier = leanH2Carrier(connection, endpoint, { clock, random: systemRandom, watcher, paced: options.paced === true }, options)
   const asked = (request: Uint8Array) => {
     let sent: Sent | undefined
     const outcome = new Promise<Outcome>((resolve) => {
@@ -159,7 +159,10 @@ export const reply = (streamId: number, to: Buffer) =>
 export const isLast = (id: number) => (seen: Seen) => isBody(seen) && seen.streamId === id
 
 /** A carrier against a server that does as `script` does. */
-export async function withScript(script: (peer: Peer) => Promise<void> | void, options?: { lastStreamId: number }) {
+export async function withScript(
+  script: (peer: Peer) => Promise<void> | void,
+  options?: { readonly lastStreamId?: number; readonly paced?: boolean },
+) {
   const server = await scripted(script)
   const rig = await carry(server.port, options)
   const end = async () => {

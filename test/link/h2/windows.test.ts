@@ -57,6 +57,93 @@ t.test('send windows: of the stream, of the connection, and SETTINGS that change
   await narrow.end()
 })
 
+t.test(
+  'several INITIAL_WINDOW_SIZE in one SETTINGS: each moves every open stream, in order (RFC 9113 sections 6.5.3 and 6.9.2)',
+  async (t) => {
+    const initial = (...sizes: readonly number[]) => settings(...sizes.map((size) => [SETTING.initialWindowSize, size] as const))
+    const sent = (peer: Peer, id: number) =>
+      peer.seen.filter((s) => s.type === FRAME.data && s.streamId === id).reduce((sum, s) => sum + s.payload.length, 0)
+    const steps: number[][] = []
+    const { ask, end } = await withScript(async (peer) => {
+      const step = async (bytes: Buffer) => {
+        peer.socket.write(bytes)
+        await pause(30)
+        steps.push([sent(peer, 1), sent(peer, 3)])
+      }
+      peer.socket.write(initial(500, 10))
+      await peer.until((seen) => seen.type === FRAME.headers && seen.streamId === 3)
+      await step(initial(2, 12))
+      await step(initial(30, 5, 14)) // the last one counts, and what lay between leaves nothing behind
+      await step(initial(40, 8)) // -6
+      await step(Buffer.concat([initial(9), initial(11, 10)])) // -4
+      await step(frame(FRAME.windowUpdate, 0, 3, u32(5)))
+      await step(settings([SETTING.initialWindowSize, 12], [SETTING.maxConcurrentStreams, 5], [0xfafa, 7], [SETTING.initialWindowSize, 16]))
+      peer.socket.write(initial(0, 1000))
+      for (const id of [1, 3]) {
+        await peer.until(isLast(id))
+        const octets = Buffer.concat(peer.seen.filter((s) => s.type === FRAME.data && s.streamId === id).map((s) => s.payload))
+        peer.socket.write(reply(id, octets))
+      }
+    })
+    await pause(20)
+    const outcomes = await Promise.all([1, 2].map((n) => ask(numbered(n))))
+    t.ok(outcomes.every((o) => 'wire' in o))
+    t.same(steps, [
+      [12, 12],
+      [14, 14],
+      [14, 14],
+      [14, 14],
+      [14, 15],
+      [16, 21],
+    ])
+    await end()
+  },
+)
+
+t.test('cells: a request of several records stops where SETTINGS narrowed its window, and goes on when it is wide again', async (t) => {
+  let narrowed: () => void = () => {}
+  let widened: () => void = () => {}
+  const narrow = new Promise<void>((resolve) => {
+    narrowed = resolve
+  })
+  const wide = new Promise<void>((resolve) => {
+    widened = resolve
+  })
+  const data = (peer: Peer) => peer.seen.filter((s) => s.type === FRAME.data)
+  let whileNarrow = 0
+  const { carrier, ask, end } = await withScript(
+    async (peer) => {
+      peer.socket.write(settings())
+      await peer.until((seen) => seen.type === FRAME.data)
+      peer.socket.write(settings([SETTING.initialWindowSize, 1000], [SETTING.initialWindowSize, 100]))
+      await pause(30)
+      narrowed()
+      await pause(60)
+      whileNarrow = data(peer).length
+      peer.socket.write(settings([SETTING.initialWindowSize, 65_535]))
+      await pause(30)
+      widened()
+      await peer.until(isLast(1))
+      const octets = data(peer).map((s) =>
+        (s.flags & FLAG.padded) === 0 ? s.payload : s.payload.subarray(1, s.payload.length - (s.payload[0] ?? 0)),
+      )
+      peer.socket.write(reply(1, Buffer.concat(octets)))
+    },
+    { paced: true },
+  )
+  await pause(30)
+  const octets = carrier.cells?.octets(2) ?? 0
+  const outcome = ask(query({ opt: { options: new Uint8Array(octets - query({ opt: { options: new Uint8Array(0) } }).length) } }))
+  await narrow
+  carrier.cells?.more()
+  t.ok(carrier.cells?.unfinished, 'the rest waits')
+  await wide
+  t.equal(whileNarrow, 1, 'nothing went beyond the window')
+  carrier.cells?.more()
+  t.ok('wire' in (await outcome))
+  await end()
+})
+
 t.test('an answer before the question is all sent: the rest is not sent', async (t) => {
   const code = new Promise<number>((resolve, reject) => {
     void withScript(async (peer) => {
