@@ -1,6 +1,6 @@
 import { questionEnd } from '../dns/message.ts'
 import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
-import { RecordCursor, TYPE } from '../dns/records.ts'
+import { belongsToHop, RecordCursor } from '../dns/records.ts'
 import type { Answer } from '../resolve.ts'
 import type { Entry } from './answer-cache.ts'
 import { type CacheKey, KEY_PREFIX } from './key.ts'
@@ -76,6 +76,6 @@ function answers(wire: Uint8Array, question: Uint8Array): boolean {
   copyLower(own, 0, own.length - 4, lower, 0)
   if (Buffer.compare(lower, question) !== 0 || Buffer.compare(lower, own) !== 0) return false
   const cursor = new RecordCursor(wire)
-  while (cursor.next()) if (cursor.type === TYPE.OPT) return false
+  while (cursor.next()) if (belongsToHop(wire, cursor)) return false
   return !cursor.malformed && cursor.end === wire.length
 }

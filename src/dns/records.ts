@@ -2,7 +2,7 @@ import { questionEnd } from './message.ts'
 import { nameLength } from './name.ts'
 import { HEADER_OCTETS, u16, u32 } from './octets.ts'
 
-export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, AAAA: 28, DNAME: 39, OPT: 41 } as const
+export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, SIG: 24, AAAA: 28, DNAME: 39, OPT: 41, TKEY: 249, TSIG: 250 } as const
 
 const NOTHING = new Uint8Array(0)
 
@@ -79,4 +79,14 @@ export class RecordCursor {
     this.#section = 3
     return false
   }
+}
+
+/**
+ * Whether the record that `cursor` stands on belongs to one hop and not to the answer: OPT
+ * (RFC 6891), TSIG (RFC 8945), TKEY (RFC 2930), and a SIG that covers no type, SIG(0) (RFC 2931).
+ */
+export function belongsToHop(message: Uint8Array, cursor: RecordCursor): boolean {
+  const { type } = cursor
+  if (type === TYPE.SIG) return cursor.rdLength >= 2 && u16(message, cursor.rdataAt) === 0
+  return type === TYPE.OPT || type === TYPE.TSIG || type === TYPE.TKEY
 }

@@ -3,7 +3,7 @@ import type { Question } from '../resolve.ts'
 import { type Opt, optAt } from './edns.ts'
 import { nameLength } from './name.ts'
 import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32, viewOf } from './octets.ts'
-import { RecordCursor, TYPE } from './records.ts'
+import { belongsToHop, RecordCursor, TYPE } from './records.ts'
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
 export type Kind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
@@ -14,7 +14,7 @@ export interface TtlClamp {
   readonly maxTtlS: number
 }
 
-/** A response as it will be kept: no OPT, ID 0, question lower-cased, AA clear, RA set. `rcode` is the full 12 bits. */
+/** A response as it will be kept: no OPT or other record of the hop, ID 0, question lower-cased, AA clear, RA set. `rcode` is the full 12 bits. */
 export interface Accepted {
   readonly wire: Uint8Array
   readonly rcode: Rcode
@@ -33,7 +33,9 @@ const walker = new RecordCursor()
 
 interface Walk {
   opt: Opt | undefined
-  additionalBeforeOpt: number
+  /** Where the first record of the hop begins; undefined: there is none. It is cut off there. */
+  cutAt: number | undefined
+  additionalBeforeCut: number
   lowestTtlS: number | undefined
   /** As it stands there, no cap. */
   highestTtlS: number
@@ -46,9 +48,11 @@ interface Walk {
 }
 
 /**
- * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the records stay as they are, but for TTLs (Age subtracted, top bit
- * capped, the clamp) and the OPT, which is cut off with whatever stands behind it (pointers would shift). Clears AD unless `authenticated`. Takes `reply` over: the
- * result lies in its memory. Throws `reply-malformed`.
+ * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the
+ * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what belongs
+ * to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it (pointers would
+ * shift). Clears AD unless `authenticated`. Takes `reply` over: the result lies in its memory. Throws
+ * `reply-malformed`.
  */
 export function acceptReply(
   reply: Uint8Array,
@@ -58,7 +62,7 @@ export function acceptReply(
   const walk = walkReply(reply, question.type)
   const rcode = (walk.opt === undefined ? 0 : walk.opt.extendedRcode << 4) | (reply[3]! & 0x0f)
   if (u16(reply, 4) === 0) return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede: walk.opt?.ede }
-  const wire = withoutOpt(reply, walk)
+  const wire = withoutHop(reply, walk)
   putU16(wire, 0, 0)
   wire[2] = (wire[2]! & 0x02) | 0x81
   wire[3] = (wire[3]! & (o.authenticated ? 0x3f : 0x1f)) | 0x80
@@ -102,7 +106,8 @@ function walkReply(reply: Uint8Array, qtype: number): Walk {
   const cursor = walker.start(reply)
   const walk: Walk = {
     opt: undefined,
-    additionalBeforeOpt: 0,
+    cutAt: undefined,
+    additionalBeforeCut: 0,
     lowestTtlS: undefined,
     highestTtlS: 0,
     chainTtlS: MAX_NEGATIVE_TTL_S,
@@ -112,12 +117,16 @@ function walkReply(reply: Uint8Array, qtype: number): Walk {
     end: 0,
   }
   while (cursor.next()) {
-    if (cursor.type === TYPE.OPT) {
-      if (walk.opt !== undefined || cursor.section !== 3) throw malformed('more than one OPT, or one outside the additional section')
+    if (belongsToHop(reply, cursor)) {
+      if (cursor.section !== 3) throw malformed('a record of the hop (OPT, TSIG) outside the additional section')
+      walk.cutAt ??= cursor.recordAt
+      if (cursor.type !== TYPE.OPT) continue
+      if (walk.opt !== undefined) throw malformed('more than one OPT')
       walk.opt = optAt(reply, cursor)
       continue
     }
-    if (cursor.section === 3 && walk.opt === undefined) walk.additionalBeforeOpt++
+    if (walk.cutAt !== undefined) continue
+    if (cursor.section === 3) walk.additionalBeforeCut++
     if (!rdataNamesHold(reply, cursor)) throw malformed('a name in a record is malformed')
     if (reply[cursor.recordAt] !== 0xc0 || reply[cursor.recordAt + 1] !== HEADER_OCTETS || holdsNames(cursor.type)) walk.otherNames = true
     const rawTtlS = cursor.ttlS
@@ -187,10 +196,10 @@ function runsThroughTtl(wire: Uint8Array): boolean {
   return again.malformed
 }
 
-function withoutOpt(reply: Uint8Array, walk: Walk): Uint8Array {
-  if (walk.opt === undefined) return reply.length === walk.end ? reply : viewOf(reply, 0, walk.end)
-  const wire = viewOf(reply, 0, walk.opt.at)
-  putU16(wire, 10, walk.additionalBeforeOpt)
+function withoutHop(reply: Uint8Array, walk: Walk): Uint8Array {
+  if (walk.cutAt === undefined) return reply.length === walk.end ? reply : viewOf(reply, 0, walk.end)
+  const wire = viewOf(reply, 0, walk.cutAt)
+  putU16(wire, 10, walk.additionalBeforeCut)
   return wire
 }
 

@@ -69,6 +69,53 @@ t.test('the OPT goes, and what stands behind it; what stands before stays', asyn
   t.equal(Buffer.from(first).readUInt16BE(10), 0)
   t.equal(last.length - first.length, glue.length)
 })
+const NO_NAME = Uint8Array.of(0)
+/** Rdata as RFC 8945 section 4.2, RFC 2930 section 2 and RFC 2535 section 4.1 have it, in shape. */
+const TSIG = rr({ name: 'key.example', type: 250, class: 255, ttlS: 0, rdata: bytes(NO_NAME, new Uint8Array(16)) })
+const TKEY = rr({ name: 'key.example', type: 249, class: 255, ttlS: 0, rdata: bytes(NO_NAME, new Uint8Array(16)) })
+const SIG0 = rr({ name: NO_NAME, type: 24, class: 255, ttlS: 0, rdata: bytes(u16s(0), new Uint8Array(16), NO_NAME, [1, 2, 3]) })
+const OPT_EDE = bytes(0, u16s(41, 1232), 0, 0, u16s(0, 6), u16s(15, 2, 22))
+
+for (const [what, hop] of [
+  ['TSIG', TSIG],
+  ['TKEY', TKEY],
+  ['SIG(0)', SIG0],
+] as const) {
+  t.test(`${what} belongs to the hop: it goes, wherever it stands, and the counts are right`, async (t) => {
+    const glue = rr({ name: 'ns.example.com', ttlS: 200 })
+    const bare = accept(response({ answers: [rr()] })).wire
+    const withGlue = accept(response({ answers: [rr()], additional: [glue] })).wire
+    const cases: readonly (readonly [additional: readonly Uint8Array[], left: Uint8Array, opt: boolean])[] = [
+      [[hop], bare, false],
+      [[hop, hop], bare, false],
+      [[glue, hop], withGlue, false],
+      [[hop, glue], bare, false],
+      [[hop, OPT_EDE], bare, true],
+      [[OPT_EDE, hop], bare, true],
+      [[glue, hop, OPT_EDE], withGlue, true],
+      [[glue, OPT_EDE, hop], withGlue, true],
+      [[glue, hop, glue, OPT_EDE, glue], withGlue, true],
+    ]
+    for (const [additional, left, opt] of cases) {
+      const got = accept(response({ answers: [rr()], additional }))
+      t.same(got.wire, left)
+      t.equal(got.ttlS, left === bare ? 300 : 200, 'its TTL of 0 is none of the answer')
+      t.equal(got.ede?.code, opt ? 22 : undefined, 'the OPT is read wherever it stands')
+    }
+    for (const section of ['answers', 'authority'] as const)
+      t.throws(() => accept(response({ [section]: [hop] })), { code: 'reply-malformed' }, `not in ${section}`)
+  })
+}
+t.test('a SIG that covers a type is a record like any other', async (t) => {
+  const sig = rr({ type: 24, ttlS: 60, rdata: bytes(u16s(1), new Uint8Array(16), NO_NAME, [1, 2, 3]) })
+  const got = accept(response({ answers: [rr(), sig], additional: [sig] }))
+  t.equal(got.ttlS, 60)
+  t.equal(Buffer.from(got.wire).readUInt16BE(6), 2)
+  t.equal(Buffer.from(got.wire).readUInt16BE(10), 1)
+})
+t.test('what was cut off with the OPT says nothing of how long the answer is kept', async (t) => {
+  t.equal(accept(response({ answers: [rr()], additional: [OPT_EDE, rr({ ttlS: 0 })] })).ttlS, 300)
+})
 t.test('extended RCODE and EDE come from the OPT', async (t) => {
   const opt = bytes(0, u16s(41, 1232), 1, 0, u16s(0, 8), u16s(15, 4, 6), [0x68, 0x69])
   t.match(accept(response({ rcode: 7, additional: [opt] })), { rcode: 23, kind: 'failure', ede: { code: 6, text: 'hi' } })
