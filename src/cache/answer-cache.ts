@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache'
+import { HEADER_OCTETS } from '../dns/octets.ts'
 import type { QueryScan } from '../dns/query-scan.ts'
 import type { Kept } from '../dns/reply.ts'
+import { sameData } from '../dns/same-data.ts'
 import { putTtlOffsets, recordCount } from '../dns/ttl.ts'
 import type { Answer, View } from '../resolve.ts'
 import { FrontTable, type Quick, wholeTick } from './front-table.ts'
-import { type CacheKey, keyOfScan, questionOctetsOf } from './key.ts'
+import { type CacheKey, flagsOfKey, keyOfScan, questionOctetsOf, sameQuestionKeys, typeOfKey } from './key.ts'
 import { lastPartMs, speaksOfTheName } from './lifetime.ts'
 import { type Place, Slabs } from './slabs.ts'
 
@@ -16,6 +18,8 @@ export interface Entry extends Kept, Place {
   hits: number
   /** Past its time: until this second of boot time it stands in at once, since no newer one was to be had just now. */
   standInUntilS: number
+  /** A newer answer to the same question came under other flags, and says otherwise: this one is used while it is fresh, and does not stand in. */
+  outdated: boolean
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
@@ -24,11 +28,29 @@ type Held = Writable<Entry> & { key: CacheKey }
 /** Not so young that the collector must move it: an entry that is made anew for each insert cost 10 % of a miss in collections. */
 function blank({ page, at, size, home }: Place): Held {
   const times = { storedAtMs: Number.NaN, expiresAtMs: Number.NaN }
-  return { page, at, size, home, length: 0, ttlCount: 0, rcode: 0, ede: undefined, ...times, hits: 0, standInUntilS: 0, key: '' }
+  return {
+    page,
+    at,
+    size,
+    home,
+    length: 0,
+    ttlCount: 0,
+    rcode: 0,
+    ede: undefined,
+    ...times,
+    hits: 0,
+    standInUntilS: 0,
+    outdated: false,
+    key: '',
+  }
 }
+
+const octetsOf = ({ page, at, length }: Place & { readonly length: number }) => page.subarray(at, at + length)
 
 /** What an entry costs beside its octets: key string, entry object, index slots (measured: 307 octets at 100,000 entries). */
 const OVERHEAD_OCTETS = 310
+/** ANCOUNT, NSCOUNT and ARCOUNT. */
+const RECORD_COUNTS_AT = 6
 /** Entries looked at for expiry per insert: more than one, so that expired ones leave faster than new ones come. */
 const SWEEP = 2
 /** Below this share of the bytes nothing has to go. */
@@ -50,6 +72,10 @@ export class AnswerCache {
   #staleMaxMs: number
   #placesOctets = 0
   #epoch = 0
+  /** A bit for each combination of DO and CD that something was kept under. */
+  #flagsSeen = 0
+  /** What an earlier run saved is yet to come (`restore`): until then an answer that may not be kept leaves a mark, so that an older one does not come over it. */
+  awaitsSaved = false
 
   /** `maxBytes` from 64 KiB up: octets of answers, keys and bookkeeping together. */
   constructor(maxBytes: number, staleMaxS = 0) {
@@ -104,32 +130,47 @@ export class AnswerCache {
   get(key: CacheKey, nowMs: number): Entry | undefined {
     const entry = this.#index.get(key)
     if (entry === undefined || nowMs < entry.expiresAtMs) return entry
-    if (nowMs >= entry.expiresAtMs + this.#staleMaxMs) this.#index.delete(key)
+    if (!this.awaitsSaved && (entry.outdated || nowMs >= entry.expiresAtMs + this.#staleMaxMs)) this.#index.delete(key)
     return undefined
   }
 
-  /** The entry for `key` if it is past its time and may stand in: an answer about the name, never a failure. */
+  /** The entry for `key` if it is past its time and may stand in: the newest answer about the name that came, never a failure. */
   stale(key: CacheKey, nowMs: number): Entry | undefined {
     if (this.#staleMaxMs === 0) return undefined
     const entry = this.#index.get(key)
     if (entry === undefined || nowMs < entry.expiresAtMs || nowMs >= entry.expiresAtMs + this.#staleMaxMs) return undefined
-    return speaksOfTheName(entry.rcode) ? entry : undefined
+    return speaksOfTheName(entry.rcode) && !entry.outdated ? entry : undefined
   }
 
   /**
-   * Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is larger than the cache. A failure does not take the place of an answer
-   * that is fresh or may stand in.
+   * Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is larger than the cache. One about the name ends what was kept of the
+   * question before it, also where it may not be kept itself (RFC 8767 section 5). A failure does not take the place of an answer that is fresh or may stand in.
    */
   put(key: CacheKey, answer: Answer, epoch: number, nowMs: number): void {
-    if (epoch !== this.#epoch || answer.storeS === 'no' || answer.storeS <= 0) return
-    if (!speaksOfTheName(answer.rcode) && this.#worthKeeping(key, nowMs)) return
-    if (this.bytes > this.maxBytes * SWEEP_ABOVE) this.#sweep(nowMs)
-    this.#insert(key, answer, nowMs, nowMs + answer.storeS * 1000)
+    // What stood in is no newer than what is kept.
+    if (epoch !== this.#epoch || answer.from === 'stale') return
+    const storeMs = answer.storeS === 'no' ? 0 : answer.storeS * 1000
+    if (!speaksOfTheName(answer.rcode)) {
+      if (storeMs > 0 && !this.#worthKeeping(key, nowMs)) this.#keep(key, answer, nowMs, storeMs)
+      return
+    }
+    this.#outdateOthers(key, answer, nowMs, nowMs)
+    if (storeMs > 0 && this.#keep(key, answer, nowMs, storeMs)) return
+    this.#index.delete(key)
+    if (this.awaitsSaved) this.#mark(key, answer, nowMs)
   }
 
-  /** Puts back what an earlier run had, with its own times (boot time; they may lie before this boot). Never over what is kept already. */
-  restore(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number): void {
-    if (!this.#index.has(key)) this.#insert(key, answer, storedAtMs, expiresAtMs)
+  /**
+   * Puts back what an earlier run had, with its own times (boot time; they may lie before this boot). Never over an answer that came since, whether it was kept or
+   * not; over a failure.
+   */
+  restore(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number, nowMs: number): void {
+    const held = this.#index.peek(key)
+    if (held !== undefined && speaksOfTheName(held.rcode)) return
+    if (!this.#insert(key, answer, storedAtMs, expiresAtMs)) return
+    this.#outdateOthers(key, answer, storedAtMs, nowMs)
+    const entry = this.#index.peek(key)
+    if (entry !== undefined) entry.outdated = this.#overtaken(entry)
   }
 
   /** Every key, the least recently used first. */
@@ -142,10 +183,11 @@ export class AnswerCache {
     return this.#index.peek(key)
   }
 
-  #insert(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number): void {
+  /** False, with nothing changed, where it is larger than the cache. */
+  #insert(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number): boolean {
     const { wire } = answer
     const octets = wire.length + 2 * recordCount(wire)
-    if (octets + key.length + OVERHEAD_OCTETS > this.maxBytes) return
+    if (octets + key.length + OVERHEAD_OCTETS > this.maxBytes) return false
     const entry = this.#take(octets)
     entry.page.set(wire, entry.at)
     entry.length = wire.length
@@ -156,14 +198,60 @@ export class AnswerCache {
     entry.expiresAtMs = expiresAtMs
     entry.hits = 0
     entry.standInUntilS = 0
+    entry.outdated = false
     entry.key = key
     this.#index.set(key, entry)
+    this.#flagsSeen |= 1 << flagsOfKey(key)
     this.#front.growTo(this.#index.size)
+    return true
+  }
+
+  #keep(key: CacheKey, answer: Answer, nowMs: number, storeMs: number): boolean {
+    if (this.bytes > this.maxBytes * SWEEP_ABOVE) this.#sweep(nowMs)
+    return this.#insert(key, answer, nowMs, nowMs + storeMs)
+  }
+
+  /** Notes that an answer came, without the answer: its header and question, past their time at once. */
+  #mark(key: CacheKey, { wire, rcode }: Answer, nowMs: number): void {
+    const mark = wire.slice(0, HEADER_OCTETS + questionOctetsOf(key))
+    mark.fill(0, RECORD_COUNTS_AT, HEADER_OCTETS)
+    this.#insert(key, { wire: mark, rcode }, nowMs, nowMs)
+    const entry = this.#index.peek(key)
+    if (entry !== undefined) entry.outdated = true
+  }
+
+  /** An answer that came at `atMs` under `key` ends what older ones under other flags stood for, unless it says the same. */
+  #outdateOthers(key: CacheKey, { wire, rcode }: Pick<Answer, 'wire' | 'rcode'>, atMs: number, nowMs: number): void {
+    if (!this.#seenOtherFlags(key)) return
+    for (const other of sameQuestionKeys(key)) {
+      const entry = this.#index.peek(other)
+      if (entry === undefined || entry.storedAtMs > atMs || !speaksOfTheName(entry.rcode)) continue
+      if (entry.rcode === rcode && sameData(octetsOf(entry), wire, typeOfKey(key))) continue
+      entry.outdated = true
+      if (nowMs >= entry.expiresAtMs && !this.awaitsSaved) this.#index.delete(other)
+    }
+  }
+
+  /** Whether a newer one under other flags says otherwise than `entry`. */
+  #overtaken(entry: Held): boolean {
+    if (!this.#seenOtherFlags(entry.key)) return false
+    return sameQuestionKeys(entry.key).some((other) => {
+      const newer = this.#index.peek(other)
+      if (newer === undefined || !speaksOfTheName(newer.rcode) || newer.storedAtMs <= entry.storedAtMs) return false
+      if (!sameQuestionKeys(other).includes(entry.key)) return false
+      return newer.rcode !== entry.rcode || !sameData(octetsOf(newer), octetsOf(entry), typeOfKey(other))
+    })
+  }
+
+  /** Where nothing stands in, or all who ask set the same flags, there is nothing to look for: a miss costs no more. */
+  #seenOtherFlags(key: CacheKey): boolean {
+    return this.#staleMaxMs > 0 && (this.#flagsSeen & ~(1 << flagsOfKey(key))) !== 0
   }
 
   /** Forgets everything, wiped from memory; what is being asked now will not be kept either. */
   clear(): void {
     this.#epoch++
+    this.#flagsSeen = 0
     this.#index.clear()
     this.#front.clear()
     this.#slabs.wipe()
@@ -181,7 +269,8 @@ export class AnswerCache {
 
   #worthKeeping(key: CacheKey, nowMs: number): boolean {
     const entry = this.#index.peek(key)
-    return entry !== undefined && speaksOfTheName(entry.rcode) && nowMs < entry.expiresAtMs + this.#staleMaxMs
+    if (entry === undefined || !speaksOfTheName(entry.rcode)) return false
+    return nowMs < entry.expiresAtMs || (!entry.outdated && nowMs < entry.expiresAtMs + this.#staleMaxMs)
   }
 
   /** What pages may come to: all that is not bookkeeping. */
@@ -216,7 +305,7 @@ export class AnswerCache {
   #sweep(nowMs: number): void {
     for (let i = 0; i < SWEEP; i++) {
       const entry = this.#slabs.next()
-      if (entry !== undefined && entry.key !== '' && nowMs >= entry.expiresAtMs) this.#index.delete(entry.key)
+      if (entry !== undefined && entry.key !== '' && nowMs >= entry.expiresAtMs && !this.awaitsSaved) this.#index.delete(entry.key)
     }
   }
 }

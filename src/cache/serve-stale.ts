@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { isFinalFailure } from '../dns/final-failure.ts'
 import { rewriteTtls } from '../dns/response.ts'
 import { asEnigmError, type ErrorCode } from '../errors.ts'
-import type { Answer, Ask, Query, Resolve, Stage } from '../resolve.ts'
+import type { Answer, Stage } from '../resolve.ts'
 import type { AnswerCache, Entry } from './answer-cache.ts'
 import { type CacheKey, keyOfQuery } from './key.ts'
 import { speaksOfTheName } from './lifetime.ts'
@@ -38,7 +38,7 @@ export interface StaleOptions {
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
   return (next) => {
     const standIn = (key: CacheKey): Answer | undefined => {
-      const entry = standInLonger(cache, key, clock.nowMs())
+      const entry = recheckIn(RECHECK_S, cache, key, clock.nowMs())
       if (entry === undefined) return undefined
       served()
       return staleAnswer(entry)
@@ -49,49 +49,57 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
       const nowMs = clock.nowMs()
       const entry = cache.stale(key, nowMs)
       if (entry === undefined) return next(query, ask)
-      if (entry.standInUntilS * 1000 <= nowMs) return raced(next, query, ask, clock, () => standIn(key))
+      // What settles the question ends this: the next client hears it. Else there is no end: while nobody answers, a client must not wait 1.8 s every 30 s.
+      const late = (settled: boolean) => void recheckIn(settled ? 0 : RECHECK_S, cache, key, clock.nowMs())
+      if (entry.standInUntilS * 1000 <= nowMs) return raced(next(query, ask), clock, () => standIn(key), late)
       served()
       const answer = staleAnswer(entry)
-      // Without an end to how long it stands in: while nobody answers, a client must not wait 1.8 s every 30 s.
       next(query, ask).then(
-        (newer) => {
-          if (!speaksOfTheName(newer.rcode)) standInLonger(cache, key, clock.nowMs())
-        },
-        () => void standInLonger(cache, key, clock.nowMs()),
+        (newer) => late(settles(newer)),
+        (error: unknown) => late(!mayStandIn(asEnigmError(error).code)),
       )
       return Promise.resolve(answer)
     }
   }
 }
 
-/** The entry that may stand in, if there is one: for a while it does so at once. */
-function standInLonger(cache: AnswerCache, key: CacheKey, nowMs: number): Entry | undefined {
+/** Whether an outcome is the last word on its question: an answer about the name, or a failure that no older answer may stand in for. */
+function settles({ rcode, ede }: Answer): boolean {
+  return speaksOfTheName(rcode) || isFinalFailure(rcode, ede?.code)
+}
+
+/** The entry that may stand in, if there is one: for so many seconds it does so at once. */
+function recheckIn(seconds: number, cache: AnswerCache, key: CacheKey, nowMs: number): Entry | undefined {
   const entry = cache.stale(key, nowMs)
-  if (entry !== undefined) entry.standInUntilS = Math.floor(nowMs / 1000) + RECHECK_S
+  if (entry !== undefined) entry.standInUntilS = Math.floor(nowMs / 1000) + seconds
   return entry
 }
 
-/** The answer of `next`, or what stands in for it: after the client's timeout, or where it failed. */
-function raced(next: Resolve, query: Query, ask: Ask, clock: Clock, standIn: () => Answer | undefined): Promise<Answer> {
+/** What `asked` brings, or what stands in for it: after the client's timeout, or where it failed. `late` is told of what came after the timeout. */
+function raced(asked: Promise<Answer>, clock: Clock, standIn: () => Answer | undefined, late: (settled: boolean) => void): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    let settled = false
+    let told = false
     const timer = clock.setTimer(CLIENT_TIMEOUT_MS, () => {
       const old = standIn()
       if (old === undefined) return
-      settled = true
+      told = true
       resolve(old)
     })
-    next(query, ask).then(
+    asked.then(
       (answer) => {
         timer.cancel()
-        if (settled) return
-        const useless = !speaksOfTheName(answer.rcode) && !isFinalFailure(answer.rcode, answer.ede?.code)
-        resolve((useless ? standIn() : undefined) ?? answer)
+        const settled = settles(answer)
+        if (told) late(settled)
+        else resolve((settled ? undefined : standIn()) ?? answer)
       },
       (error: unknown) => {
         timer.cancel()
-        if (settled) return
-        const old = mayStandIn(asEnigmError(error).code) ? standIn() : undefined
+        const settled = !mayStandIn(asEnigmError(error).code)
+        if (told) {
+          late(settled)
+          return
+        }
+        const old = settled ? undefined : standIn()
         if (old === undefined) reject(error)
         else resolve(old)
       },

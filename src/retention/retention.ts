@@ -114,6 +114,8 @@ export function createRetention(o: RetentionOptions): Retention {
     return persist === 'off' ? undefined : savedFiles(setup)[persist]
   }
 
+  cache.awaitsSaved = file() !== undefined
+
   const save = async () => {
     const path = file()
     if (path === undefined) return
@@ -151,6 +153,7 @@ export function createRetention(o: RetentionOptions): Retention {
     async start() {
       await inTurn(tidy, undefined)
       await inTurn(load, undefined)
+      cache.awaitsSaved = false
       schedule()
     },
     async adopt(next) {

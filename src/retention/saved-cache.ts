@@ -33,8 +33,8 @@ export async function* savedChunks(cache: AnswerCache, label: Label, staleMaxMs:
   for (let i = from; i < keys.length; i++) {
     const key = keys[i] as string
     const entry = cache.peek(key)
-    // Failures are of this hour and this network.
-    if (entry === undefined || !speaksOfTheName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
+    // Failures are of this hour and this network; what a newer answer has overtaken must not stand in.
+    if (entry === undefined || entry.outdated || !speaksOfTheName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
     used = putSaved(page, used, key, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
     yield Uint8Array.from(page.subarray(0, used))
@@ -87,7 +87,7 @@ export async function loadSaved(chunks: AsyncIterable<Buffer>, cache: AnswerCach
     const put = ({ key, wire, rcode, ede, ageMs, leftMs }: SavedEntry) => {
       const expiresAtMs = savedAtMs + leftMs
       if (isSpent(expiresAtMs, label.moment.bootMs, staleMaxMs)) return
-      cache.restore(key, ede === undefined ? { wire, rcode } : { wire, rcode, ede }, savedAtMs - ageMs, expiresAtMs)
+      cache.restore(key, ede === undefined ? { wire, rcode } : { wire, rcode, ede }, savedAtMs - ageMs, expiresAtMs, label.moment.bootMs)
       entries++
     }
     if (!readSaved(chunk, put)) return { outcome: 'damaged' }

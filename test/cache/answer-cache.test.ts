@@ -179,8 +179,8 @@ t.test('lifetimes', async (t) => {
 t.test('what an earlier run had comes back with its own times, never over what is kept, and in its order', async (t) => {
   const cache = new AnswerCache(65536)
   cache.put('kept', answer(100), cache.epoch, 5000)
-  cache.restore('kept', answer(1), -90_000, 500_000)
-  cache.restore('old', answer(1), -90_000, 9000)
+  cache.restore('kept', answer(1), -90_000, 500_000, 5000)
+  cache.restore('old', answer(1), -90_000, 9000, 5000)
   t.equal(cache.get('kept', 6000)?.storedAtMs, 5000)
   t.match(cache.get('old', 8999), { storedAtMs: -90_000, expiresAtMs: 9000 })
   t.strictSame(cache.keys(), ['kept', 'old'])

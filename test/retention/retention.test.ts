@@ -105,6 +105,25 @@ t.test('saved every few minutes: a crash costs no more', async (t) => {
   t.ok(second.has('a.example'))
 })
 
+t.test('what comes before the saved answers are read is newer than they are, whether it may be kept or not', async (t) => {
+  for (const storeS of [60, 0]) {
+    const h = host(t)
+    const first = h.run('disk', { staleMaxS: 3600 })
+    await first.retention.start()
+    first.keep('a.example', 3600)
+    first.keep('b.example', 3600)
+    await first.retention.stop()
+    await h.clock.advance(1000)
+    const second = h.run('disk', { staleMaxS: 3600 })
+    second.keep('a.example', storeS, 3)
+    await second.retention.start()
+    t.ok(second.has('b.example'))
+    t.equal(second.cache.get(keyOf('a.example'), h.clock.nowMs())?.rcode, storeS > 0 ? 3 : undefined)
+    await h.clock.advance(100_000)
+    t.equal(second.cache.stale(keyOf('a.example'), h.clock.nowMs())?.rcode, storeS > 0 ? 3 : undefined)
+  }
+})
+
 t.test('what is past its time still stands in after a restart, where that is allowed; a failure is never kept', async (t) => {
   const h = host(t)
   const first = h.run('disk', { staleMaxS: 3600 })
