@@ -10,6 +10,7 @@ const root = (function up(from: string): string {
 
 const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   dns: 2,
+  files: 2,
   config: 2,
   listen: 3,
   cache: 3,
@@ -35,7 +36,6 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'version.ts': 1,
   'record.ts': 1,
   'exact-timer.ts': 1,
-  'make-once.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,
   'lookout.ts': 4,
@@ -49,6 +49,19 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
 const OWN_TIMERS: Readonly<Record<string, string>> = {
   'exact-timer.ts': 'what clock.ts hands out as its exact timer',
   'commands/service.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
+}
+/** What may be done with files outside files/: looking, and taking a name away, which never goes through a link. */
+const HARMLESS = /^(existsSync|readdirSync|readdir|readlink|statSync|lstatSync|realpathSync|watch|watchFile|unwatchFile|rm|type \w+)$/
+/** Who reads or writes files on its own, and why. */
+const OWN_FILES: Readonly<Record<string, string>> = {
+  'version.ts': "reads the program's own package.json",
+  'log.ts': 'writes to standard error, which is open',
+  'demo/stage.ts': 'writes in a new directory of its own',
+  'system/file-watch.ts': 'compares files that files/ has read',
+  'system/bypass.ts': 'reads tables in /proc bit by bit',
+  'system/descriptors.ts': 'reads /proc',
+  'system/port-holder.ts': 'reads /proc',
+  'system/hardening.ts': 'writes in /proc',
 }
 const MAX_LINES = 400
 
@@ -129,6 +142,15 @@ function using(pattern: RegExp, allowed: (path: string) => boolean): readonly st
   return sources.filter((s) => !allowed(s.path) && pattern.test(withoutComments(s.text))).map((s) => s.path)
 }
 
+/** What a source takes from node:fs that is not harmless, as sentences. */
+function handling({ path, text }: Source): readonly string[] {
+  const imports = [...text.matchAll(/^import ([^'\n]+) from 'node:fs(?:\/promises)?'$/gm)].map(([, what = '']) => what)
+  const names = imports
+    .flatMap((what) => (what.startsWith('type ') ? [] : what.replaceAll(/[{}]/g, '').split(',')))
+    .map((name) => name.trim())
+  return names.filter((name) => name !== '' && !HARMLESS.test(name)).map((name) => `${path} uses ${name} of node:fs`)
+}
+
 t.test('imports go down, and siblings do not know each other', (t) => {
   t.ok(sources.length > 20, 'the sources were found')
   t.strictSame(sources.flatMap(wrongArrows), [])
@@ -162,6 +184,11 @@ t.test('what stays in one room', (t) => {
     'koffi: native calls',
   )
   t.strictSame(
+    sources.filter((s) => roomOf(s.path) !== 'files' && !(s.path in OWN_FILES)).flatMap(handling),
+    [],
+    'files are opened, made and moved in files/: a hand-made way forgets a link, a FIFO or an owner',
+  )
+  t.strictSame(
     using(/\bprocess\.platform\b/, (path) => roomOf(path) === 'system'),
     [],
     'process.platform',
@@ -192,6 +219,7 @@ t.test('the checks above do find what they look for', (t) => {
   t.equal(wrongArrows(source('dns/a.ts', "import type { X } from '../link/b.ts'")).length, 1, 'up')
   t.equal(wrongArrows(source('link/a.ts', "export * from '../cache/b.ts'")).length, 1, 'sibling')
   t.equal(wrongArrows(source('link/a.ts', "await import('../daemon.ts')")).length, 1, 'dynamic')
+  t.equal(handling(source('link/a.ts', "import { openSync, statSync } from 'node:fs'\nimport * as fs from 'node:fs'")).length, 2, 'files')
   t.equal(wrongArrows(source('attic/a.ts', '')).length, 1, 'no floor')
   t.equal(wrongArrows(source('link/a.ts', "// import '../daemon.ts'\nimport '../clock.ts'")).length, 0, 'comments do not count')
   t.strictSame(circle([source('dns/a.ts', "import './b.ts'"), source('dns/b.ts', "import './a.ts'")]), ['dns/a.ts', 'dns/b.ts', 'dns/a.ts'])

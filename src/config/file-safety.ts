@@ -1,7 +1,7 @@
-import { constants, type Stats } from 'node:fs'
-import { open, realpath, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import type { FileHandle } from 'node:fs/promises'
 import { systemCode } from '../errors.ts'
+import { anybodys, isAbsence, openJudged } from '../files/reading.ts'
+import { fileFaults, owners, walk } from '../files/trust.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 
 /** What a read came to: the text, or the system's reason (an errno code) that there is none; and what is unsafe about the file either way. */
@@ -14,28 +14,22 @@ export interface Reading {
 }
 
 /**
- * Reads a file of at most MAX_OCTETS octets of UTF-8 and says who else could have written it. Mode and text come from one descriptor, so that the
- * file cannot be exchanged between check and read; a FIFO or a device is refused instead of waited for. Never throws.
+ * Reads a file of at most MAX_OCTETS octets of UTF-8 and says who else could have written it, or
+ * could have put another in its place: whoever can write the trusted set chooses who is asked. The
+ * file belongs to root or to us, and so does every directory and every link on the way to it, on
+ * the path as named and as resolved; nobody else may write any of them. A FIFO or a device is
+ * refused instead of waited for. Never throws.
  */
 export async function readGuarded(file: string): Promise<Reading> {
   try {
-    const real = await realpath(file)
-    const handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK)
+    const handle = await openJudged(file, MAX_OCTETS, anybodys)
+    if (typeof handle === 'string') return { failed: `it ${handle}`, unsafe: pathFaults(file).unsafe }
     try {
       const found = await handle.stat()
-      if (!found.isFile()) return { failed: 'it is not a regular file', unsafe: [] }
-      if (found.size > MAX_OCTETS) return { failed: `it is larger than ${MAX_OCTETS} octets`, unsafe: [] }
-      const unsafe = writableByOthers(found, file, await stat(dirname(real)), dirname(real))
-      const chunks: Buffer[] = []
-      let length = 0
-      for (;;) {
-        const { buffer, bytesRead } = await handle.read(Buffer.alloc(65_536))
-        if (bytesRead === 0) break
-        length += bytesRead
-        if (length > MAX_OCTETS) return { failed: `it is larger than ${MAX_OCTETS} octets`, unsafe }
-        chunks.push(buffer.subarray(0, bytesRead))
-      }
-      return { text: new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)), unsafe }
+      const { unsafe, ino, dev } = pathFaults(file)
+      const exchanged = found.ino === ino && found.dev === dev ? [] : ['was exchanged while it was read; read it again']
+      const all = [...fileFaults(file, found, owners()), ...unsafe, ...exchanged]
+      return { ...(await textOf(handle).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
     } finally {
       await handle.close()
     }
@@ -44,26 +38,26 @@ export async function readGuarded(file: string): Promise<Reading> {
   }
 }
 
-/**
- * Who besides the owner can change the file or put another in its place: one clause each, with its mend. Whoever can write the trusted set chooses
- * who is asked. Nothing where there are no numeric users: the modes that Node reports there say nothing.
- */
-export function writableByOthers(
-  file: Pick<Stats, 'mode'>,
-  name: string,
-  directory: Pick<Stats, 'mode'>,
-  directoryName: string,
-): readonly string[] {
-  if (process.getuid === undefined) return []
-  const unsafe: string[] = []
-  if ((file.mode & 0o022) !== 0) unsafe.push(`is writable by group or others; run: chmod go-w ${name}`)
-  const sticky = (directory.mode & 0o1000) !== 0
-  if ((directory.mode & 0o002) !== 0 && !sticky) unsafe.push(`lies in a directory that anyone can write; run: chmod o-w ${directoryName}`)
-  return unsafe
+function pathFaults(file: string): {
+  readonly unsafe: readonly string[]
+  readonly ino: number | undefined
+  readonly dev: number | undefined
+} {
+  const { faults, stats } = walk(file, owners())
+  return { unsafe: faults, ino: stats?.ino, dev: stats?.dev }
 }
 
-function isAbsence(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')
+async function textOf(handle: FileHandle): Promise<Pick<Reading, 'text' | 'failed'>> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for (;;) {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(65_536))
+    if (bytesRead === 0) break
+    length += bytesRead
+    if (length > MAX_OCTETS) return { failed: `it is larger than ${MAX_OCTETS} octets` }
+    chunks.push(buffer.subarray(0, bytesRead))
+  }
+  return { text: new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)) }
 }
 
 function reason(error: unknown): string {

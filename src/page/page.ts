@@ -1,10 +1,12 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, systemCode } from '../errors.ts'
+import { readOurs, secret } from '../files/reading.ts'
+import { listenOnSocket } from '../files/socket.ts'
+import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { boundConnections, PATIENCE_MS } from './connections.ts'
 import { CONTENT_SECURITY_POLICY, pageHtml } from './html.ts'
@@ -88,20 +90,21 @@ export async function servePage(o: PageOptions): Promise<Page> {
       sampler.stop()
       server.closeAllConnections()
       await new Promise<void>((resolve) => server.close(() => resolve()))
-      if (place === undefined) rmSync(o.listen, { force: true })
+      if (place === undefined) remove(o.listen)
     },
   }
 }
 
 async function listen(server: ReturnType<typeof createServer>, text: string, place: ReturnType<typeof parseListen>): Promise<void> {
-  // A socket that a killed process left behind is ours to remove, anything else is not.
-  if (place === undefined && lstatSync(text, { throwIfNoEntry: false })?.isSocket() === true) rmSync(text)
+  if (place === undefined) {
+    const refused = await listenOnSocket(server, text)
+    if (refused === undefined) return
+    throw new EnigmError('listen', `The page cannot listen on ${text}: ${refused === 'taken' ? 'another process does' : refused.why}.`)
+  }
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(new EnigmError('listen', `The page cannot listen on ${text}: ${cause.message}.`, { cause })))
-    if (place === undefined) server.listen(text, resolve)
-    else server.listen(place.port, place.address, resolve)
+    server.listen(place.port, place.address, resolve)
   })
-  if (place === undefined) chmodSync(text, 0o600)
 }
 
 /** The request target as a URL: a path of ours, however it begins ("//elsewhere" is one), or a whole http URL (RFC 9112 section 3.2.2); undefined: neither. */
@@ -139,17 +142,29 @@ function say(response: ServerResponse, status: number, body: string, type: strin
   response.end(body)
 }
 
-/** The token of last time, or a new one: a scraper must not need a new one after each start. */
+/**
+ * The token of last time, or a new one: a scraper must not need a new one after each start. One that another user could have written or read is not taken, and nothing of
+ * somebody else's is written over. Throws `state`.
+ */
 function tokenOf(stateDir: string): string {
   const path = join(stateDir, 'page.token')
   try {
-    const kept = readFileSync(path, 'utf8').trim()
-    if (/^[\w-]{43}$/.test(kept)) return kept
-  } catch {
-    // None yet: it is made below.
+    const kept = readOurs(path, MAX_TOKEN_OCTETS, secret)
+    if (typeof kept === 'string') throw new EnigmError('state', `The page has no token: ${path} ${kept}; take it away.`)
+    const token = kept?.toString('latin1').trim() ?? ''
+    if (TOKEN.test(token)) return token
+    if (token !== '') throw new EnigmError('state', `The page has no token: ${path} holds something else; take it away.`)
+    const fresh = randomBytes(32).toString('base64url')
+    makeDirectory(stateDir, 0o700)
+    replaceFile(path, `${fresh}\n`, 0o600)
+    return fresh
+  } catch (error) {
+    if (error instanceof EnigmError) throw error
+    throw new EnigmError('state', `The page has no token: ${path} cannot be used (${systemCode(error) ?? 'unknown error'}).`, {
+      cause: error,
+    })
   }
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const token = randomBytes(32).toString('base64url')
-  writeFileSync(path, `${token}\n`, { mode: 0o600 })
-  return token
 }
+
+const TOKEN = /^[\w-]{43}$/
+const MAX_TOKEN_OCTETS = 1024

@@ -1,13 +1,9 @@
-import * as nodeFs from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { ours, readOurs } from '../files/reading.ts'
+import { type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
 import { type AuditDetail, asEntry, chained, type Head, START } from './audit-chain.ts'
-
-/** The calls the log makes, so that a test can make each of them fail. */
-export type AuditFileSystem = Pick<
-  typeof nodeFs,
-  'openSync' | 'writeSync' | 'fsyncSync' | 'closeSync' | 'readFileSync' | 'renameSync' | 'statSync' | 'mkdirSync' | 'fstatSync'
->
 
 /** What an entry is made of; see audit-chain.ts. */
 export interface AuditEvent {
@@ -34,7 +30,7 @@ export interface AuditLog {
 export interface AuditLogOptions {
   readonly stateDir: string
   readonly clock: Clock
-  readonly fs?: AuditFileSystem
+  readonly fs?: FileCalls
   /** Octets of one file; the oldest of `FILES` goes when the newest is full. */
   readonly maxOctets?: number
 }
@@ -54,7 +50,7 @@ export function auditFiles(stateDir: string): readonly string[] {
 
 /** Opens the log, continuing the chain that is there. A last line that a crash tore off is noted as a gap. */
 export function openAuditLog(o: AuditLogOptions): AuditLog {
-  const fs = o.fs ?? nodeFs
+  const fs = o.fs ?? systemCalls
   const files = auditFiles(o.stateDir)
   const file = files.at(-1) ?? ''
   let head: Head | undefined
@@ -67,9 +63,10 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   let filledMs = o.clock.nowMs()
 
   const find = (): Head => {
-    fs.mkdirSync(o.stateDir, { recursive: true, mode: 0o700 })
+    makeDirectory(o.stateDir, 0o700, fs)
+    if (isForeignLog(file)) throw new Error(`${file} is not a log of ours`)
     for (const path of files.toReversed()) {
-      const lines = linesOf(fs, path)
+      const lines = linesOf(path)
       if (lines.length === 0) continue
       const whole = lines.map(asEntry)
       torn = whole.at(-1) === undefined
@@ -79,11 +76,11 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
     return START
   }
   const rotate = () => {
-    const size = fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
+    const size = lstatSync(file, { throwIfNoEntry: false })?.size ?? 0
     if (size < (o.maxOctets ?? MAX_OCTETS)) return
     for (let i = 1; i < files.length; i++) {
       const [older, newer] = [files[i - 1] ?? '', files[i] ?? '']
-      if (fs.statSync(newer, { throwIfNoEntry: false }) !== undefined) fs.renameSync(newer, older)
+      if (lstatSync(newer, { throwIfNoEntry: false }) !== undefined) fs.renameSync(newer, older)
     }
   }
   const write = (events: readonly AuditEvent[]) => {
@@ -95,13 +92,16 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       last = { n: entry.n, hash: entry.hash }
       return `${JSON.stringify(entry)}\n`
     })
-    const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = nodeFs.constants
-    const fd = fs.openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
+    const fd = openToAppend(file, fs)
     try {
+      const found = fs.fstatSync(fd)
+      const why = ours(found)
+      if (!found.isFile() || why !== undefined) throw new Error(`${file} ${why ?? 'is not a regular file'}`)
       // A torn line ends here, so that it spoils no other.
-      const text = Buffer.from(`${torn && fs.fstatSync(fd).size > 0 ? '\n' : ''}${lines.join('')}`)
+      const text = Buffer.from(`${torn && found.size > 0 ? '\n' : ''}${lines.join('')}`)
       if (fs.writeSync(fd, text) !== text.length) throw new Error('short write')
       fs.fsyncSync(fd)
+      if (found.size === 0) syncDirectory(o.stateDir)
     } catch (error) {
       // How much of it is in the file is not known: it is found out at the next attempt.
       head = undefined
@@ -150,10 +150,29 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   }
 }
 
-function linesOf(fs: AuditFileSystem, path: string): readonly string[] {
-  if (fs.statSync(path, { throwIfNoEntry: false }) === undefined) return []
-  return fs
-    .readFileSync(path, 'utf8')
+function linesOf(path: string): readonly string[] {
+  const octets = readOurs(path, MAX_READ_OCTETS, ours)
+  if (octets === undefined) return []
+  if (typeof octets === 'string') throw new Error(`${path} ${octets}`)
+  return octets
+    .toString('utf8')
     .split('\n')
     .filter((line) => line !== '')
 }
+
+/** A file of the log is a megabyte, and the entry that filled it. */
+const MAX_READ_OCTETS = 1 << 21
+
+/** Whether what lies at `path` is something else than a file of an audit log, which a log must not be added to. Throws the system's error. */
+export function isForeignLog(path: string): boolean {
+  const octets = readOurs(path, MAX_READ_OCTETS, ours)
+  if (octets === undefined) return false
+  if (typeof octets === 'string') return true
+  const text = octets.toString('utf8')
+  // A crash may leave a torn line and nothing else.
+  const torn = !text.includes('\n') && (text.startsWith(BEGINNING) || BEGINNING.startsWith(text))
+  return !torn && text.split('\n').every((line) => asEntry(line) === undefined)
+}
+
+/** Of every line. */
+const BEGINNING = '{"n":'

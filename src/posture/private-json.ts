@@ -1,11 +1,16 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import * as v from 'valibot'
+import { anybodys, ours, readOurs } from '../files/reading.ts'
+import { makeDirectory, replaceFile } from '../files/writing.ts'
 
-/** What a small file of ours holds, if it follows `schema`; undefined where it is missing or damaged. Never throws. */
+const MAX_OCTETS = 1 << 20
+
+/** What a small file of ours holds, if it follows `schema`; undefined where it is missing, damaged, or another user could have written it. Never throws, never waits. */
 export function readPrivateJson<S extends v.GenericSchema>(file: string, schema: S): v.InferOutput<S> | undefined {
   try {
-    const parsed = v.safeParse(schema, JSON.parse(readFileSync(file, 'utf8')))
+    const octets = readOurs(file, MAX_OCTETS, ours)
+    if (octets === undefined || typeof octets === 'string') return undefined
+    const parsed = v.safeParse(schema, JSON.parse(octets.toString('utf8')))
     return parsed.success ? parsed.output : undefined
   } catch {
     return undefined
@@ -14,13 +19,22 @@ export function readPrivateJson<S extends v.GenericSchema>(file: string, schema:
 
 /** Replaces the file whole (0600, in a directory of 0700); false if that was not possible. Never throws. */
 export function writePrivateJson(file: string, value: unknown): boolean {
-  const temporary = `${file}.${process.pid}.tmp`
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 })
-    renameSync(temporary, file)
+    makeDirectory(dirname(file), 0o700)
+    replaceFile(file, JSON.stringify(value), 0o600)
     return true
   } catch {
     return false
+  }
+}
+
+/** Whether `writePrivateJson` would take the place of something that is not a file of this schema: it belongs to somebody, and is to stay. */
+export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
+  try {
+    const octets = readOurs(file, MAX_OCTETS, anybodys)
+    if (octets === undefined || octets.length === 0) return false
+    return typeof octets === 'string' || !v.safeParse(schema, JSON.parse(octets.toString('utf8'))).success
+  } catch {
+    return true
   }
 }

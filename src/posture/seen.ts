@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { readPrivateJson, writePrivateJson } from './private-json.ts'
+import { isForeignJson, readPrivateJson, writePrivateJson } from './private-json.ts'
 import type { Seal } from './seal.ts'
 
 /** What a verifier remembers, by key: boots in the order in which they were first seen, each with the highest sequence. */
@@ -8,6 +8,9 @@ const memory = v.record(
   v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
 )
 
+/** Damaged, a memory still looks like one; the file of somebody else does not. */
+const likeMemory = v.record(v.string(), v.array(v.looseObject({})))
+
 const MAX_KEYS = 64
 const MAX_BOOTS = 32
 
@@ -15,7 +18,7 @@ const MAX_BOOTS = 32
 export interface Seen {
   /** Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot that another one has followed. */
   isOlder(seal: Seal): boolean
-  /** Keeps it; false if that was not possible, so that a replay of it cannot be told next time. */
+  /** Keeps it; false if that was not possible, or the file is something else: then a replay of it cannot be told next time. */
   remember(seal: Seal): boolean
 }
 
@@ -30,6 +33,7 @@ export function seenIn(file: string): Seen {
       return at < boots(seal).length - 1 || seal.sequence < (boots(seal)[at]?.sequence ?? 0)
     },
     remember(seal) {
+      if (isForeignJson(file, likeMemory)) return false
       const others = boots(seal).filter((b) => b.bootId !== seal.bootId)
       const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS)
       const rest = Object.entries(known).filter(([key]) => key !== seal.key)

@@ -1,8 +1,11 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemCode } from '../errors.ts'
-import { makeOnce } from '../make-once.ts'
+import { ours, readOurs, secret } from '../files/reading.ts'
+import { makeDirectory, makeOnce, replaceFile } from '../files/writing.ts'
+
+/** A key in PEM is some hundred octets. */
+const MAX_OCTETS = 16_384
 
 /** The key that status files are signed with. `publicPem` is what `status.pub` holds; `id` names the key. */
 export interface SigningKey {
@@ -25,11 +28,11 @@ export function keyId(publicKey: KeyObject): string {
 export function openSigningKey(stateDir: string): SigningKey | string {
   const file = join(stateDir, 'status.key')
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+    makeDirectory(stateDir, 0o700)
     makeOnce(file, freshKey)
-    const { mode } = statSync(file)
-    if (process.getuid !== undefined && (mode & 0o077) !== 0) return 'status.key may be read or written by others'
-    const privateKey = createPrivateKey(readFileSync(file))
+    const octets = readOurs(file, MAX_OCTETS, secret)
+    if (octets === undefined || typeof octets === 'string') return `status.key ${octets ?? 'is gone'}`
+    const privateKey = createPrivateKey(octets)
     if (privateKey.asymmetricKeyType !== 'ed25519') return 'status.key is not an Ed25519 key'
     const publicKey = createPublicKey(privateKey)
     const publicPem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
@@ -43,13 +46,6 @@ export function openSigningKey(stateDir: string): SigningKey | string {
 const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
 
 function publish(file: string, pem: string): void {
-  if (exists(file) && readFileSync(file, 'utf8') === pem) return
-  const temporary = `${file}.${process.pid}.tmp`
-  writeFileSync(temporary, pem, { mode: 0o644 })
-  chmodSync(temporary, 0o644)
-  renameSync(temporary, file)
-}
-
-function exists(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false }) !== undefined
+  const there = readOurs(file, MAX_OCTETS, ours)
+  if (there === undefined || typeof there === 'string' || there.toString('utf8') !== pem) replaceFile(file, pem, 0o644)
 }

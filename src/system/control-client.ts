@@ -1,6 +1,8 @@
 import { lstatSync } from 'node:fs'
 import { connect } from 'node:net'
+import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { owners, writingFaults } from '../files/trust.ts'
 
 const MAX_REPLY_OCTETS = 64 * 1024
 const PATIENCE_MS = 10_000
@@ -57,11 +59,12 @@ function converse(path: string, order: string, clock: Clock, limitMs: number, sa
   })
 }
 
+/** A socket in a directory that others write is anybody's. Root may order what runs as another user, if that user alone could have put the socket there. */
 function isTrusted(path: string): boolean {
-  const uid = process.geteuid?.()
   try {
-    const { uid: owner } = lstatSync(path)
-    return uid === undefined || uid === 0 || owner === uid || owner === 0
+    const { uid } = lstatSync(path)
+    const allowed = process.geteuid?.() === 0 ? owners(uid) : owners()
+    return allowed === undefined || (allowed.has(uid) && writingFaults(dirname(path), allowed).length === 0)
   } catch {
     return false
   }

@@ -1,10 +1,9 @@
-import { chmodSync, existsSync, rmSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { existsSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { listenOnSocket } from '../files/socket.ts'
 
-/** sun_path of unix(7) less its zero; other systems have 4 octets less. */
-const MAX_PATH_OCTETS = 103
 const MAX_REQUEST_OCTETS = 64
 const MAX_CONNECTIONS = 4
 const PATIENCE_MS = 10_000
@@ -43,17 +42,10 @@ export interface Control {
  * where another process answers there, or to why there is no socket. A socket that a killed process left is taken over.
  */
 export async function listenControl(path: string, obey: Obey, clock: Clock): Promise<Control | 'taken' | { readonly why: string }> {
-  if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return { why: `its path is longer than ${MAX_PATH_OCTETS} octets` }
   const sockets = new Set<Socket>()
   const open = () => opened(path, sockets, obey, clock)
-  let server: Server | string | undefined = await open()
-  if (server === 'EADDRINUSE') {
-    if (await answers(path)) return 'taken'
-    // Where somebody was quicker, the second attempt tells.
-    rmSync(path, { force: true })
-    server = await open()
-  }
-  if (typeof server === 'string') return { why: server }
+  const server = await open()
+  if (!('listen' in server)) return server.why === 'taken' ? 'taken' : server
   let current: Server | undefined = server
   let healing = false
   let ended = false
@@ -65,7 +57,7 @@ export async function listenControl(path: string, obey: Obey, clock: Clock): Pro
       current = undefined
       void open().then((next) => {
         healing = false
-        if (typeof next === 'string') return
+        if (!('listen' in next)) return
         if (ended) next.close()
         else current = next
       })
@@ -77,15 +69,15 @@ export async function listenControl(path: string, obey: Obey, clock: Clock): Pro
   }
 }
 
-/** The server, or the code of the error. */
-async function opened(path: string, sockets: Set<Socket>, obey: Obey, clock: Clock): Promise<Server | string> {
+/** The server, or why there is none. */
+async function opened(path: string, sockets: Set<Socket>, obey: Obey, clock: Clock): Promise<Server | { readonly why: string }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket.once('close', () => sockets.delete(socket)))
     serve(socket, obey, clock)
   })
   server.maxConnections = MAX_CONNECTIONS
-  const code = await listening(server, path)
-  if (code !== undefined) return code
+  const refused = await listenOnSocket(server, path)
+  if (refused !== undefined) return refused === 'taken' ? { why: refused } : refused
   server.on('error', () => {})
   return server.unref()
 }
@@ -95,31 +87,6 @@ function closed(server: Server | undefined, sockets: ReadonlySet<Socket>): Promi
     if (server === undefined) resolve()
     else server.close(() => resolve())
     for (const socket of sockets) socket.destroySoon()
-  })
-}
-
-/** Resolves to the error's code, or undefined. The umask closes the socket while it is made; the mode says so for good. */
-function listening(server: Server, path: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const failed = (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown error')
-    const umask = process.umask(0o177)
-    server.once('error', failed).listen(path, () => {
-      server.off('error', failed)
-      chmodSync(path, 0o600)
-      resolve(undefined)
-    })
-    process.umask(umask)
-  })
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
   })
 }
 

@@ -1,4 +1,4 @@
-import { textOf } from './small-file.ts'
+import { textOf } from '../files/system-text.ts'
 
 /** A default route, as /proc/net shows it: texts as they stand there. */
 export interface DefaultRoute {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { textOf } from '../files/system-text.ts'
 import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
-import { textOf } from './small-file.ts'
 
 /** What tells one network from another, as far as this host can see without asking anybody. */
 export interface NetworkView {

@@ -1,7 +1,8 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { EnigmError, systemCode } from '../errors.ts'
+import type { FileHandle } from 'node:fs/promises'
+import { EnigmError } from '../errors.ts'
+import { isAbsence, openJudged, ours } from '../files/reading.ts'
+import { createNew, putInPlace, remove, temporaryOf } from '../files/writing.ts'
 import { unusable } from './private-directory.ts'
 
 /**
@@ -27,12 +28,11 @@ export interface Seal {
  * new one. Mode 0600. Takes nothing from `chunks` ahead of need. Rejects with an EnigmError `state`, and leaves what was there.
  */
 export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = temporaryOf(path)
   let handle: FileHandle | undefined
   try {
-    await rm(temporary, { force: true })
-    // 'wx' never follows a link that somebody laid there.
-    handle = await open(temporary, 'wx', 0o600)
+    remove(temporary)
+    handle = await createNew(temporary, 0o600)
     const header = Buffer.concat([MAGIC, randomBytes(SALT_OCTETS)])
     const key = fileKey(seal, header)
     await handle.appendFile(header)
@@ -46,10 +46,10 @@ export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterabl
     await handle.sync()
     await handle.close()
     handle = undefined
-    await rename(temporary, path)
+    await putInPlace(temporary, path)
   } catch (error) {
     await handle?.close().catch(() => {})
-    await rm(temporary, { force: true }).catch(() => {})
+    remove(temporary)
     throw error instanceof EnigmError ? error : unusable(path, error)
   }
 }
@@ -88,19 +88,15 @@ function damaged(path: string): EnigmError {
 }
 
 async function openGuarded(path: string, maxOctets: number): Promise<FileHandle | undefined> {
-  let handle: FileHandle
+  let handle: FileHandle | string
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+    handle = await openJudged(path, maxOctets, ours, false)
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
+    if (isAbsence(error)) return undefined
     throw unusable(path, error)
   }
-  const found = await handle.stat()
-  const uid = process.geteuid?.()
-  const ours = uid === undefined || (found.uid === uid && (found.mode & 0o022) === 0)
-  if (found.isFile() && found.size <= maxOctets && ours) return handle
-  await handle.close()
-  throw new EnigmError('state', `${path} is not a file of ours, or is too large`)
+  if (typeof handle === 'string') throw new EnigmError('state', `${path} ${handle}: not a file of ours`)
+  return handle
 }
 
 async function exactly(handle: FileHandle, octets: number): Promise<Buffer | undefined> {

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { EnigmError } from '../errors.ts'
-import { makeOnce } from '../make-once.ts'
+import { readSmall, secret } from '../files/reading.ts'
+import { fileFaults, owners } from '../files/trust.ts'
+import { makeOnce } from '../files/writing.ts'
 import { privateDirectory, unusable } from './private-directory.ts'
 
 const KEY_OCTETS = 32
@@ -49,24 +51,16 @@ function credentialOf({ credentials, name }: KeyPlace): string | undefined {
   return statSync(file, { throwIfNoEntry: false }) === undefined ? undefined : file
 }
 
-function readKey(file: string, maxOctets: number, exclusive: boolean): Buffer {
-  let fd: number | undefined
+/** `made`: by us, so that it is ours alone. The service manager's may be its own, and be given to a group. */
+function readKey(file: string, maxOctets: number, made: boolean): Buffer {
+  const given = (found: Stats) => fileFaults(file, found, owners())[0]
+  let key: Buffer | string
   try {
-    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | (exclusive ? constants.O_NOFOLLOW : 0))
-    const found = fstatSync(fd)
-    const uid = process.geteuid?.()
-    if (exclusive && uid !== undefined && (found.uid !== uid || (found.mode & 0o077) !== 0)) {
-      throw new EnigmError('state', `${file} may be read by others: delete it (what was saved under it is lost)`)
-    }
-    if (!found.isFile() || found.size < KEY_OCTETS || found.size > maxOctets) {
-      throw new EnigmError('state', `${file} is no key: it must have at least ${KEY_OCTETS} octets`)
-    }
-    const key = Buffer.alloc(found.size)
-    if (readSync(fd, key, 0, key.length, 0) !== key.length) throw new EnigmError('state', `${file} was cut short while it was read`)
-    return key
+    key = readSmall(file, maxOctets, made ? secret : given, !made)
   } catch (error) {
-    throw error instanceof EnigmError ? error : unusable(file, error)
-  } finally {
-    if (fd !== undefined) closeSync(fd)
+    throw unusable(file, error)
   }
+  if (typeof key === 'string') throw new EnigmError('state', `${file} ${key}${made ? ': delete it (what was saved under it is lost)' : ''}`)
+  if (key.length < KEY_OCTETS) throw new EnigmError('state', `${file} is no key: it must have at least ${KEY_OCTETS} octets`)
+  return key
 }

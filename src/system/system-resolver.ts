@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { textOf } from './small-file.ts'
+import { textOf } from '../files/system-text.ts'
 
 /** Whom the system's own configuration names. `by` says which of them decides. */
 export interface SystemResolver {

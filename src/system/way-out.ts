@@ -1,5 +1,5 @@
+import { textOf } from '../files/system-text.ts'
 import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
-import { textOf } from './small-file.ts'
 
 /** What this host's kernel and name service configuration say about the way out. Nothing is sent to find out. */
 export interface WayOut {

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, lchown, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { readGuarded, writableByOthers } from '../../src/config/file-safety.ts'
+import { readGuarded } from '../../src/config/file-safety.ts'
 import { MAX_OCTETS } from '../../src/config/jsonc.ts'
 
 const room = await mkdtemp(join(tmpdir(), 'enigm-safety-'))
@@ -38,7 +38,7 @@ t.test('a directory that anyone can write is unsafe without the sticky bit', { s
   await mkdir(open)
   const path = await file('open/f', '{}')
   await chmod(open, 0o777)
-  t.strictSame((await readGuarded(path)).unsafe, [`lies in a directory that anyone can write; run: chmod o-w ${open}`])
+  t.strictSame((await readGuarded(path)).unsafe, [`lies below ${open}, which others can write; run: chmod go-w ${open}`])
   const link = join(room, 'link')
   await symlink(path, link)
   t.equal((await readGuarded(link)).unsafe.length, 1, 'a link leads to the same directory')
@@ -47,7 +47,52 @@ t.test('a directory that anyone can write is unsafe without the sticky bit', { s
 })
 
 t.test('both faults at once', { skip: !posix }, async (t) => {
-  t.equal(writableByOthers({ mode: 0o100666 }, 'f', { mode: 0o40777 }, 'd').length, 2)
+  const open = join(room, 'both')
+  await mkdir(open)
+  const path = await file('both/f', '{}', 0o666)
+  await chmod(open, 0o777)
+  t.equal((await readGuarded(path)).unsafe.length, 2)
+})
+
+const isRoot = process.getuid?.() === 0
+t.test('every owner on the way counts, links included', { skip: !isRoot && 'needs root' }, async (t) => {
+  for (const name of ['theirs', 'theirs/below', 'mine']) await mkdir(join(room, name))
+  const path = await file('theirs/below/f', '{}')
+  await chown(path, 12_345, 12_345)
+  t.strictSame((await readGuarded(path)).unsafe, [`belongs to user 12345, who can change it; run: chown root ${path}`])
+  await chown(path, 0, 0)
+  await chown(join(room, 'theirs'), 12_345, 12_345)
+  const above = `lies below ${room}/theirs, which belongs to user 12345; run: chown root ${room}/theirs`
+  t.strictSame((await readGuarded(path)).unsafe, [above], 'a directory above the next one')
+  await symlink(join(room, 'theirs'), join(room, 'mine', 'way'))
+  t.strictSame((await readGuarded(join(room, 'mine', 'way', 'below', 'f'))).unsafe, [above], 'where a link of ours leads')
+  await symlink('../mine', join(room, 'theirs', 'back'))
+  await file('mine/g', '{}')
+  t.strictSame((await readGuarded(join(room, 'theirs', 'back', 'g'))).unsafe, [above], 'as named, though it leads out again')
+  await symlink('g', join(room, 'mine', 'link'))
+  await lchown(join(room, 'mine', 'link'), 12_345, 12_345)
+  t.match((await readGuarded(join(room, 'mine', 'link'))).unsafe, [/link .*mine\/link, which belongs to user 12345; run: chown -h root/])
+})
+
+t.test('who may write a directory further up, and a group of it', { skip: !posix }, async (t) => {
+  await mkdir(join(room, 'up'))
+  await mkdir(join(room, 'up', 'down'))
+  const path = await file('up/down/f', '{}')
+  for (const [mode, faults] of [
+    [0o775, 1],
+    [0o757, 1],
+    [0o1777, 0],
+    [0o755, 0],
+  ] as const) {
+    await chmod(join(room, 'up'), mode)
+    t.equal((await readGuarded(path)).unsafe.length, faults, mode.toString(8))
+  }
+})
+
+t.test('a circle of links ends', { skip: !posix }, async (t) => {
+  await symlink('b', join(room, 'a'))
+  await symlink('a', join(room, 'b'))
+  t.match(await readGuarded(join(room, 'a')), { failed: /ELOOP/ })
 })
 
 t.test('what cannot be read says why, and nothing is waited for', async (t) => {

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { auditCommand } from '../../src/commands/audit.ts'
+import type { FileCalls } from '../../src/files/writing.ts'
 import { asEntry, asHead, chained, headText, judgeChain, START } from '../../src/posture/audit-chain.ts'
-import { type AuditFileSystem, auditFiles, openAuditLog } from '../../src/posture/audit-log.ts'
+import { auditFiles, openAuditLog } from '../../src/posture/audit-log.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const linesOf = (dir: string) =>
@@ -115,7 +116,7 @@ for (const call of ['openSync', 'writeSync', 'fsyncSync', 'mkdirSync'] as const)
         // biome-ignore lint/performance/noDynamicNamespaceImportAccess: the fault stands in for whichever call is named
         return Reflect.apply(fs[call], fs, args)
       },
-    } as AuditFileSystem
+    } as FileCalls
     const log = openAuditLog({ stateDir: dir, clock: new FakeClock(), fs: broken })
     log.append(event(1), event(2))
     t.match(log.now, { state: 'unwritable', lost: 2 })

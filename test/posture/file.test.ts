@@ -2,14 +2,15 @@ import { spawn, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { atomicFile, type FileSystem } from '../../src/posture/file.ts'
+import type { FileCalls } from '../../src/files/writing.ts'
+import { atomicFile } from '../../src/posture/file.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 /** A file system on which one call fails while `fault` is set. */
-function faulty(call: keyof FileSystem, code: string) {
+function faulty(call: keyof FileCalls, code: string) {
   const calls = { count: 0 }
   const state = { fault: true }
-  const real: FileSystem = fs
+  const real: FileCalls = fs
   const failing = {
     ...real,
     [call]: (...args: never[]) => {
@@ -55,7 +56,7 @@ for (const [call, code] of [
     const clock = new FakeClock()
     const lines: string[] = []
     const f = faulty(call, code)
-    const file = atomicFile({ path, pid: 7, clock, warn: (m) => lines.push(m), fs: f.fs as FileSystem })
+    const file = atomicFile({ path, pid: 7, clock, warn: (m) => lines.push(m), fs: f.fs as FileCalls })
     for (let s = 0; s < 120; s += 10) {
       t.notOk(file.replace('new'))
       await clock.advance(10_000)

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,11 +45,32 @@ t.test('the second one on a path hears of the first, and leaves it alone', async
   t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
 })
 
-t.test('a socket that a killed process left is taken over', async (t) => {
+t.test('a socket that a killed process left is taken over, as an empty file is; anything else stays', async (t) => {
   const path = join(shortDir(t), 'c')
-  writeFileSync(path, '')
+  const killed = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
+  spawnSync(process.execPath, ['-e', killed])
+  t.ok(statSync(path).isSocket())
   await open(t, path)
   t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+  const empty = join(shortDir(t), 'c')
+  writeFileSync(empty, '')
+  await open(t, empty)
+  const precious = join(shortDir(t), 'c')
+  writeFileSync(precious, 'precious')
+  t.match(await listenControl(precious, obey, clock), { why: /is not a socket/ })
+  t.equal(readFileSync(precious, 'utf8'), 'precious')
+})
+
+t.test('no socket in a directory that others write, whoever owns it', async (t) => {
+  const dir = shortDir(t)
+  for (const mode of [0o777, 0o1777, 0o770]) {
+    chmodSync(dir, mode)
+    t.match(await listenControl(join(dir, 'c'), obey, clock), { why: /can be written by others/ }, mode.toString(8))
+  }
+  if (process.getuid?.() !== 0) return
+  chmodSync(dir, 0o755)
+  chownSync(dir, 12_345, 12_345)
+  t.match(await listenControl(join(dir, 'c'), obey, clock), { why: /belongs to user 12345/ })
 })
 
 t.test(

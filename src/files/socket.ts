@@ -1,0 +1,66 @@
+import { lstatSync } from 'node:fs'
+import { connect, type Server } from 'node:net'
+import { dirname } from 'node:path'
+import { systemCode } from '../errors.ts'
+import { owners, writingFaults } from './trust.ts'
+import { remove } from './writing.ts'
+
+/** sun_path of unix(7) less its zero; other systems have 4 octets less. */
+const MAX_PATH_OCTETS = 103
+
+/**
+ * Has `server` listen on a Unix socket that only our user and root may connect to. A socket of ours that a killed process left is taken over; anything else that is there
+ * stays. Resolves to undefined; to `taken` where another process answers there; or to why there is no socket, as a clause.
+ */
+export async function listenOnSocket(server: Server, path: string): Promise<undefined | 'taken' | { readonly why: string }> {
+  if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return { why: `its path is longer than ${MAX_PATH_OCTETS} octets` }
+  try {
+    const [unsafe] = writingFaults(dirname(path), owners())
+    if (unsafe !== undefined) return { why: unsafe }
+  } catch (error) {
+    return { why: systemCode(error) ?? 'unknown error' }
+  }
+  const code = await bound(server, path)
+  if (code !== 'EADDRINUSE') return code === undefined ? undefined : { why: code }
+  const foreign = foreignSocket(path)
+  if (foreign !== undefined) return { why: foreign }
+  if (await answers(path)) return 'taken'
+  // Where somebody was quicker, the second attempt tells.
+  remove(path)
+  const again = await bound(server, path)
+  return again === undefined ? undefined : { why: again }
+}
+
+/** Why what is at the path of a socket is not one that an earlier run of ours left, as a clause; undefined: it is, or there is nothing. Throws the system's error. */
+export function foreignSocket(path: string): string | undefined {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return undefined
+  // An empty file holds nothing that could be lost.
+  if (!found.isSocket() && !(found.isFile() && found.size === 0)) return `${path} is there and is not a socket`
+  return owners()?.has(found.uid) === false ? `${path} is a socket of user ${found.uid}` : undefined
+}
+
+/** Resolves to the error's code, or undefined. The umask closes the socket while it is made: a mode set afterwards could go to what took its place. */
+function bound(server: Server, path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const failed = (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown error')
+    const umask = process.umask(0o177)
+    server.once('error', failed).listen(path, () => {
+      server.off('error', failed)
+      resolve(undefined)
+    })
+    process.umask(umask)
+  })
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    // Where it cannot be told, nobody's socket is taken away.
+    socket.once('error', (error) => resolve(systemCode(error) !== 'ECONNREFUSED' && systemCode(error) !== 'ENOENT'))
+  })
+}

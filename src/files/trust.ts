@@ -1,0 +1,120 @@
+import { lstatSync, readlinkSync, type Stats } from 'node:fs'
+import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
+
+/** Numeric users whose word counts; undefined where there are none, and the modes that Node reports say nothing. */
+export type Owners = ReadonlySet<number> | undefined
+
+/** Root, the effective user, and those that are named. */
+export function owners(...more: readonly number[]): Owners {
+  const uid = process.geteuid?.()
+  return uid === undefined ? undefined : new Set([0, uid, ...more])
+}
+
+/** What lies at a path. */
+export interface Walked {
+  /** The path without links. */
+  readonly real: string
+  /** What is there; undefined: nothing. */
+  readonly stats: Stats | undefined
+  /** Who besides the owners could put something else there: one clause each, with its fix. What is there itself is not judged. */
+  readonly faults: readonly string[]
+}
+
+/** As Linux has it (path_resolution(7)). */
+const MAX_LINKS = 40
+const OTHERS_WRITE = 0o022
+const STICKY = 0o1000
+
+/**
+ * Follows an absolute path as the system does, and judges every directory and every link on the way, on the path as named and as resolved: each belongs to one of
+ * `allowed`, and nobody else writes a directory unless it is sticky. Throws the system's error.
+ */
+export function walk(path: string, allowed: Owners): Walked {
+  const faults = new Set<string>()
+  const rest = componentsOf(resolve(path))
+  let real = '/'
+  let links = 0
+  for (;;) {
+    if (rest.length > 0) for (const fault of directoryFaults(real, lstatSync(real), allowed)) faults.add(`lies below ${fault}`)
+    const name = rest.shift()
+    if (name === undefined) return { real, stats: lstatSync(real, { throwIfNoEntry: false }), faults: [...faults] }
+    if (name === '..') {
+      real = dirname(real)
+      continue
+    }
+    const here = join(real, name)
+    const stats = lstatSync(here, { throwIfNoEntry: false })
+    if (stats?.isSymbolicLink() === true) {
+      if (++links > MAX_LINKS) throw Object.assign(new Error('too many links'), { code: 'ELOOP' })
+      if (!standsForRoot(stats.uid, allowed))
+        faults.add(`is reached through the link ${here}, which belongs to user ${stats.uid}; run: chown -h ${newOwner()} ${here}`)
+      const target = readlinkSync(here)
+      if (isAbsolute(target)) real = '/'
+      rest.unshift(...componentsOf(target))
+      continue
+    }
+    real = here
+    // Nothing below what is missing, or is no directory, can be looked at.
+    if (rest.length > 0 && stats?.isDirectory() !== true) return { real: join(here, ...rest), stats: undefined, faults: [...faults] }
+  }
+}
+
+/** Why others could change what lies in this directory, each as a sentence without its end that begins with the path. A sticky one passes. */
+function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): readonly string[] {
+  const faults: string[] = []
+  if (!standsForRoot(uid, allowed)) faults.push(`${path}, which belongs to user ${uid}; run: chown ${newOwner()} ${path}`)
+  else if (allowed !== undefined && (mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0)
+    faults.push(`${path}, which others can write; run: chmod go-w ${path}`)
+  return faults
+}
+
+/**
+ * Why somebody else could have written a file that is read on trust, as clauses with their fix that follow the file's name. More than one link is no fault: some
+ * package managers share files so.
+ */
+export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mode'>, allowed: Owners): readonly string[] {
+  if (allowed === undefined) return []
+  const faults: string[] = []
+  if (!allowed.has(uid)) faults.push(`belongs to user ${uid}, who can change it; run: chown ${newOwner()} ${path}`)
+  if ((mode & OTHERS_WRITE) !== 0) faults.push(`is writable by group or others; run: chmod go-w ${path}`)
+  return faults
+}
+
+/**
+ * Why a directory that we write in is not safe to write in, as sentences without their end: every directory above it as `walk` has it, and itself written by its
+ * owner alone, sticky or not, since in a sticky one names can be taken in advance. A missing directory is judged by those above.
+ */
+export function writingFaults(directory: string, allowed: Owners): readonly string[] {
+  const { stats, real, faults } = walk(directory, allowed)
+  const above = faults.map((fault) => `${directory} ${fault}`)
+  if (stats === undefined) return above
+  if (!stats.isDirectory()) return [...above, `${directory} is not a directory; name another place`]
+  if (allowed === undefined) return above
+  const own: string[] = []
+  if (!allowed.has(stats.uid)) own.push(`${directory} belongs to user ${stats.uid}, not to us; run: chown ${newOwner()} ${real}`)
+  if ((stats.mode & OTHERS_WRITE) !== 0)
+    own.push(`${directory} can be written by others; ${isShared(stats) ? 'name a directory below it' : `run: chmod go-w ${real}`}`)
+  return [...above, ...own]
+}
+
+/** A place for everybody, as /tmp is: to close it would break others. */
+function isShared({ mode }: Stats): boolean {
+  return (mode & STICKY) !== 0
+}
+
+/**
+ * Whoever owns / can replace every program: in a user namespace that is root by another number. For directories and links alone, since there it is the number of
+ * every user who has none in the namespace (user_namespaces(7)).
+ */
+function standsForRoot(uid: number, allowed: Owners): boolean {
+  return allowed === undefined || allowed.has(uid) || uid === lstatSync('/').uid
+}
+
+function newOwner(): string {
+  const uid = process.geteuid?.() ?? 0
+  return uid === 0 ? 'root' : String(uid)
+}
+
+function componentsOf(path: string): string[] {
+  return path.split(sep).filter((name) => name !== '' && name !== '.')
+}
