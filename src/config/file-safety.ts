@@ -4,7 +4,10 @@ import { anybodys, isAbsence, openJudged } from '../files/reading.ts'
 import { fileFaults, owners, walk } from '../files/trust.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 
-/** What a read came to: the text, or the system's reason (an errno code) that there is none; and what is unsafe about the file either way. */
+/**
+ * What a read came to: the text, or the system's reason (an errno code) that there is none; and
+ * what is unsafe about the file either way.
+ */
 export interface Reading {
   readonly text?: string
   readonly failed?: string

@@ -10,8 +10,9 @@ export type Judge = (found: Stats) => string | undefined
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
- * A file of at most `maxOctets`, read whole; a text says why it is not taken. What is judged is what is read: mode and octets come from one descriptor. Anything but a
- * regular file is refused. `followed`: whether the last component may be a link. Throws the system's error.
+ * A file of at most `maxOctets`, read whole; a text says why it is not taken. What is judged is
+ * what is read: mode and octets come from one descriptor. Anything but a regular file is refused.
+ * `followed`: whether the last component may be a link. Throws the system's error.
  */
 export function readSmall(path: string, maxOctets: number, judge: Judge, followed = true): Buffer | string {
   const fd = openSync(path, followed ? READ : READ | constants.O_NOFOLLOW)
@@ -28,7 +29,10 @@ export function readSmall(path: string, maxOctets: number, judge: Judge, followe
   }
 }
 
-/** A file of ours as `readSmall` has it, never through a link; undefined: there is none. Throws the system's error. */
+/**
+ * A file of ours as `readSmall` has it, never through a link; undefined: there is none. Throws the
+ * system's error.
+ */
 export function readOurs(path: string, maxOctets: number, judge: Judge): Buffer | string | undefined {
   try {
     return readSmall(path, maxOctets, judge, false)
@@ -39,7 +43,10 @@ export function readOurs(path: string, maxOctets: number, judge: Judge): Buffer 
   }
 }
 
-/** A descriptor for a larger file, judged as `readSmall` judges; the caller closes it. Rejects with the system's error. */
+/**
+ * A descriptor for a larger file, judged as `readSmall` judges; the caller closes it. Rejects with
+ * the system's error.
+ */
 export async function openJudged(path: string, maxOctets: number, judge: Judge, followed = true): Promise<FileHandle | string> {
   const handle = await open(path, followed ? READ : READ | constants.O_NOFOLLOW)
   try {
@@ -74,7 +81,8 @@ export function notOurs({ uid, mode, nlink }: Pick<Stats, 'uid' | 'mode' | 'nlin
   if (allowed === undefined) return undefined
   if (!allowed.has(uid)) return `belongs to user ${uid}, not to us`
   if ((mode & 0o022) !== 0) return 'may be written by others'
-  // A second name in another directory lets its owner keep what we take for gone, or have us write what is somebody else's.
+  // A second name in another directory lets its owner keep what we take for gone, or have us write
+  // what is somebody else's.
   return nlink > 1 ? 'has more than one name (a hard link)' : undefined
 }
 

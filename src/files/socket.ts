@@ -9,8 +9,10 @@ import { remove } from './writing.ts'
 const MAX_PATH_OCTETS = 103
 
 /**
- * Has `server` listen on a Unix socket that only our user and root may connect to. A socket of ours that a killed process left is taken over; anything else that is there
- * stays. Resolves to undefined; to `taken` where another process answers there; or to why there is no socket, as a clause.
+ * Has `server` listen on a Unix socket that only our user and root may connect to. A socket of ours
+ * that a killed process left is taken over; anything else that is there stays. Resolves to
+ * undefined; to `taken` where another process answers there; or to why there is no socket, as a
+ * clause.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<undefined | 'taken' | { readonly why: string }> {
   if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return { why: `its path is longer than ${MAX_PATH_OCTETS} octets` }
@@ -31,7 +33,10 @@ export async function listenOnSocket(server: Server, path: string): Promise<unde
   return again === undefined ? undefined : { why: again }
 }
 
-/** Why what is at the path of a socket is not one that an earlier run of ours left, as a clause; undefined: it is, or there is nothing. Throws the system's error. */
+/**
+ * Why what is at the path of a socket is not one that an earlier run of ours left, as a clause;
+ * undefined: it is, or there is nothing. Throws the system's error.
+ */
 export function foreignSocket(path: string): string | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return undefined
@@ -40,7 +45,10 @@ export function foreignSocket(path: string): string | undefined {
   return owners()?.has(found.uid) === false ? `${path} is a socket of user ${found.uid}` : undefined
 }
 
-/** Resolves to the error's code, or undefined. The umask closes the socket while it is made: a mode set afterwards could go to what took its place. */
+/**
+ * Resolves to the error's code, or undefined. The umask closes the socket while it is made: a mode
+ * set afterwards could go to what took its place.
+ */
 function bound(server: Server, path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const failed = (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown error')

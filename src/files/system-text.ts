@@ -1,11 +1,17 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 
-/** What the kernel or a package keeps in these files is far smaller; but a router's table of routes may have a million lines. */
+/**
+ * What the kernel or a package keeps in these files is far smaller; but a router's table of routes
+ * may have a million lines.
+ */
 const MAX_OCTETS = 65_536
 /** Read into and copied out of at once. */
 const octets = Buffer.allocUnsafeSlow(MAX_OCTETS)
 
-/** The first 64 KiB of a file of the system's (/proc, /sys, /etc) as text; undefined where it cannot be read. Never throws, and does not wait for the writer of a FIFO. */
+/**
+ * The first 64 KiB of a file of the system's (/proc, /sys, /etc) as text; undefined where it cannot
+ * be read. Never throws, and does not wait for the writer of a FIFO.
+ */
 export function textOf(file: string): string | undefined {
   let fd: number | undefined
   try {

@@ -1,7 +1,10 @@
 import { lstatSync, readlinkSync, type Stats } from 'node:fs'
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
 
-/** Numeric users whose word counts; undefined where there are none, and the modes that Node reports say nothing. */
+/**
+ * Numeric users whose word counts; undefined where there are none, and the modes that Node reports
+ * say nothing.
+ */
 export type Owners = ReadonlySet<number> | undefined
 
 /** Root, the effective user, and those that are named. */
@@ -16,7 +19,10 @@ export interface Walked {
   readonly real: string
   /** What is there; undefined: nothing. */
   readonly stats: Stats | undefined
-  /** Who besides the owners could put something else there: one clause each, with its fix. What is there itself is not judged. */
+  /**
+   * Who besides the owners could put something else there: one clause each, with its fix. What is
+   * there itself is not judged.
+   */
   readonly faults: readonly string[]
 }
 
@@ -26,8 +32,9 @@ const OTHERS_WRITE = 0o022
 const STICKY = 0o1000
 
 /**
- * Follows an absolute path as the system does, and judges every directory and every link on the way, on the path as named and as resolved: each belongs to one of
- * `allowed`, and nobody else writes a directory unless it is sticky. Throws the system's error.
+ * Follows an absolute path as the system does, and judges every directory and every link on the
+ * way, on the path as named and as resolved: each belongs to one of `allowed`, and nobody else
+ * writes a directory unless it is sticky. Throws the system's error.
  */
 export function walk(path: string, allowed: Owners): Walked {
   const faults = new Set<string>()
@@ -59,7 +66,10 @@ export function walk(path: string, allowed: Owners): Walked {
   }
 }
 
-/** Why others could change what lies in this directory, each as a sentence without its end that begins with the path. A sticky one passes. */
+/**
+ * Why others could change what lies in this directory, each as a sentence without its end that
+ * begins with the path. A sticky one passes.
+ */
 function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): readonly string[] {
   const faults: string[] = []
   if (!standsForRoot(uid, allowed)) faults.push(`${path}, which belongs to user ${uid}; run: chown ${newOwner()} ${path}`)
@@ -69,8 +79,8 @@ function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): r
 }
 
 /**
- * Why somebody else could have written a file that is read on trust, as clauses with their fix that follow the file's name. More than one link is no fault: some
- * package managers share files so.
+ * Why somebody else could have written a file that is read on trust, as clauses with their fix that
+ * follow the file's name. More than one link is no fault: some package managers share files so.
  */
 export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mode'>, allowed: Owners): readonly string[] {
   if (allowed === undefined) return []
@@ -81,8 +91,9 @@ export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mod
 }
 
 /**
- * Why a directory that we write in is not safe to write in, as sentences without their end: every directory above it as `walk` has it, and itself written by its
- * owner alone, sticky or not, since in a sticky one names can be taken in advance. A missing directory is judged by those above.
+ * Why a directory that we write in is not safe to write in, as sentences without their end: every
+ * directory above it as `walk` has it, and itself written by its owner alone, sticky or not, since
+ * in a sticky one names can be taken in advance. A missing directory is judged by those above.
  */
 export function writingFaults(directory: string, allowed: Owners): readonly string[] {
   const { stats, real, faults } = walk(directory, allowed)
@@ -103,8 +114,9 @@ function isShared({ mode }: Stats): boolean {
 }
 
 /**
- * Whoever owns / can replace every program: in a user namespace that is root by another number. For directories and links alone, since there it is the number of
- * every user who has none in the namespace (user_namespaces(7)).
+ * Whoever owns / can replace every program: in a user namespace that is root by another number. For
+ * directories and links alone, since there it is the number of every user who has none in the
+ * namespace (user_namespaces(7)).
  */
 function standsForRoot(uid: number, allowed: Owners): boolean {
   return allowed === undefined || allowed.has(uid) || uid === lstatSync('/').uid

@@ -23,7 +23,10 @@ export const systemCalls: FileCalls = nodeFs
 
 const { O_WRONLY, O_RDONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = nodeFs.constants
 
-/** The name under which a file is made before it takes its place: beside it, so that a rename is one step. `sweep` knows it again. */
+/**
+ * The name under which a file is made before it takes its place: beside it, so that a rename is one
+ * step. `sweep` knows it again.
+ */
 export function temporaryOf(path: string, pid: number = process.pid): string {
   return `${path}.${pid}.tmp`
 }
@@ -31,7 +34,10 @@ export function temporaryOf(path: string, pid: number = process.pid): string {
 /** For a file that must not be there: never opens what somebody laid there, link or not. */
 const EXCLUSIVE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
 
-/** Makes a file that must not be there, whatever the umask. `durable`: it is on the disk before this returns. Throws the system's error. */
+/**
+ * Makes a file that must not be there, whatever the umask. `durable`: it is on the disk before this
+ * returns. Throws the system's error.
+ */
 export function writeNew(path: string, content: string | Uint8Array, mode: number, durable = false, fs: FileCalls = nodeFs): void {
   const fd = fs.openSync(path, EXCLUSIVE, mode)
   try {
@@ -44,18 +50,27 @@ export function writeNew(path: string, content: string | Uint8Array, mode: numbe
   }
 }
 
-/** As `writeNew`, for what is written bit by bit: rejects where the file is there, and is then closed by the caller. */
+/**
+ * As `writeNew`, for what is written bit by bit: rejects where the file is there, and is then
+ * closed by the caller.
+ */
 export function createNew(path: string, mode: number): Promise<FileHandle> {
   return open(path, EXCLUSIVE, mode)
 }
 
-/** Has a finished temporary file take the place of `path`, for good. Rejects with the system's error. */
+/**
+ * Has a finished temporary file take the place of `path`, for good. Rejects with the system's
+ * error.
+ */
 export async function putInPlace(temporary: string, path: string): Promise<void> {
   await rename(temporary, path)
   syncDirectory(dirname(path))
 }
 
-/** Replaces a file whole, and has it on the disk before it returns: a reader, a kill or a power cut finds the old one or the new one. Throws the system's error. */
+/**
+ * Replaces a file whole, and has it on the disk before it returns: a reader, a kill or a power cut
+ * finds the old one or the new one. Throws the system's error.
+ */
 export function replaceFile(path: string, content: string | Uint8Array, mode: number): void {
   const temporary = temporaryOf(path)
   remove(temporary)
@@ -70,8 +85,9 @@ export function replaceFile(path: string, content: string | Uint8Array, mode: nu
 }
 
 /**
- * Makes a file (0600) with what `make` gives, where there is none. By link(2) of a whole file: of two processes that start together one wins, and nobody ever reads
- * half a key. What is there is left, whatever it is. Throws the system's error.
+ * Makes a file (0600) with what `make` gives, where there is none. By link(2) of a whole file: of
+ * two processes that start together one wins, and nobody ever reads half a key. What is there is
+ * left, whatever it is. Throws the system's error.
  */
 export function makeOnce(file: string, make: () => Uint8Array | string): void {
   if (nodeFs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return
@@ -88,12 +104,18 @@ export function makeOnce(file: string, make: () => Uint8Array | string): void {
   syncDirectory(dirname(file))
 }
 
-/** A descriptor that adds to a file, made (0600) if it is not there. Neither follows a link nor waits for the reader of a FIFO. Throws the system's error. */
+/**
+ * A descriptor that adds to a file, made (0600) if it is not there. Neither follows a link nor
+ * waits for the reader of a FIFO. Throws the system's error.
+ */
 export function openToAppend(path: string, fs: FileCalls = nodeFs): number {
   return fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
 }
 
-/** A new name, or the end of one, is on the disk with this. Some file systems cannot do it for a directory, and lose no more than the last change. */
+/**
+ * A new name, or the end of one, is on the disk with this. Some file systems cannot do it for a
+ * directory, and lose no more than the last change.
+ */
 export function syncDirectory(directory: string): void {
   try {
     const fd = nodeFs.openSync(directory, O_RDONLY | O_DIRECTORY)
@@ -108,8 +130,9 @@ export function syncDirectory(directory: string): void {
 }
 
 /**
- * Makes a directory of this mode and those above it; false if it was there. Not `recursive`: under /proc, where mkdir says ENOENT whatever is above, Node 20's makes the
- * same two calls for ever. Throws the system's error.
+ * Makes a directory of this mode and those above it; false if it was there. Not `recursive`: under
+ * /proc, where mkdir says ENOENT whatever is above, Node 20's makes the same two calls for ever.
+ * Throws the system's error.
  */
 export function makeDirectory(directory: string, mode: number, fs: FileCalls = nodeFs): boolean {
   try {
@@ -131,8 +154,9 @@ export function closeDirectory(directory: string): void {
 }
 
 /**
- * Sets the mode of a directory, whatever the umask; through its descriptor, so that it cannot be exchanged meanwhile, and not through a link. Does nothing where there
- * are no numeric users. Throws the system's error.
+ * Sets the mode of a directory, whatever the umask; through its descriptor, so that it cannot be
+ * exchanged meanwhile, and not through a link. Does nothing where there are no numeric users.
+ * Throws the system's error.
  */
 export function setMode(directory: string, mode: number, fs: FileCalls = nodeFs): void {
   if (process.getuid === undefined) return
@@ -144,7 +168,10 @@ export function setMode(directory: string, mode: number, fs: FileCalls = nodeFs)
   }
 }
 
-/** Takes away temporary files of `path` that killed processes left. One that a living writer is about to rename costs it one failed try. Never throws. */
+/**
+ * Takes away temporary files of `path` that killed processes left. One that a living writer is
+ * about to rename costs it one failed try. Never throws.
+ */
 export function sweep(path: string, fs: FileCalls = nodeFs): void {
   try {
     const left = new RegExp(`^${basename(path).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.\\d+\\.tmp$`)
@@ -154,7 +181,10 @@ export function sweep(path: string, fs: FileCalls = nodeFs): void {
   }
 }
 
-/** Takes a name away. Never throws: mostly it is not there, and what else is wrong shows when it is opened. */
+/**
+ * Takes a name away. Never throws: mostly it is not there, and what else is wrong shows when it is
+ * opened.
+ */
 export function remove(path: string, fs: Pick<FileCalls, 'unlinkSync'> = nodeFs): void {
   try {
     fs.unlinkSync(path)

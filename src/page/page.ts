@@ -37,8 +37,9 @@ const COOKIE = 'enigm-dns'
 const PATHS = ['/', '/metrics'] as const
 
 /**
- * Serves `/` (HTML) and `/metrics` (Prometheus text) to those who may: over a Unix socket whoever may open it, over TCP whoever has the token, as
- * `Authorization: Bearer`, or once as `?token=` for a browser, which gets a session. Rejects with `listen` when it cannot be bound.
+ * Serves `/` (HTML) and `/metrics` (Prometheus text) to those who may: over a Unix socket whoever
+ * may open it, over TCP whoever has the token, as `Authorization: Bearer`, or once as `?token=` for
+ * a browser, which gets a session. Rejects with `listen` when it cannot be bound.
  */
 export async function servePage(o: PageOptions): Promise<Page> {
   const place = o.listen.startsWith('/') ? undefined : parseListen(o.listen)
@@ -107,14 +108,20 @@ async function listen(server: ReturnType<typeof createServer>, text: string, pla
   })
 }
 
-/** The request target as a URL: a path of ours, however it begins ("//elsewhere" is one), or a whole http URL (RFC 9112 section 3.2.2); undefined: neither. */
+/**
+ * The request target as a URL: a path of ours, however it begins ("//elsewhere" is one), or a whole
+ * http URL (RFC 9112 section 3.2.2); undefined: neither.
+ */
 function targetOf({ url = '' }: IncomingMessage): URL | undefined {
   const text = url.startsWith('/') ? `http://localhost${url}` : url
   const target = URL.canParse(text) ? new URL(text) : undefined
   return target?.protocol === 'http:' ? target : undefined
 }
 
-/** Who may not, and why; 'welcome' for a browser that brings the token. The host is checked: a name that a page elsewhere points at loopback must not get in. */
+/**
+ * Who may not, and why; 'welcome' for a browser that brings the token. The host is checked: a name
+ * that a page elsewhere points at loopback must not get in.
+ */
 function refusal(request: IncomingMessage, url: URL, token: string, sessions: Sessions): number | 'welcome' | undefined {
   const host = (request.headers.host ?? '').replace(/:\d+$/, '')
   if (![host, url.hostname].every((name) => /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(name))) return 421
@@ -143,8 +150,9 @@ function say(response: ServerResponse, status: number, body: string, type: strin
 }
 
 /**
- * The token of last time, or a new one: a scraper must not need a new one after each start. One that another user could have written or read is not taken, and nothing of
- * somebody else's is written over. Throws `state`.
+ * The token of last time, or a new one: a scraper must not need a new one after each start. One
+ * that another user could have written or read is not taken, and nothing of somebody else's is
+ * written over. Throws `state`.
  */
 function tokenOf(stateDir: string): string {
   const path = join(stateDir, 'page.token')

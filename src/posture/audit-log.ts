@@ -20,7 +20,10 @@ export interface AuditState {
 
 /** An append-only log of events, each chained to the one before. */
 export interface AuditLog {
-  /** Writes entries and has them on the disk before it returns, or counts them as lost. Never throws. One call costs one fsync. */
+  /**
+   * Writes entries and has them on the disk before it returns, or counts them as lost. Never
+   * throws. One call costs one fsync.
+   */
   append(...events: readonly AuditEvent[]): void
   /** Tries to write what is missing down as a gap. Never throws. */
   retry(): void
@@ -38,7 +41,10 @@ export interface AuditLogOptions {
 /** The newest first: audit.jsonl, audit.1.jsonl ... */
 const FILES = 5
 const MAX_OCTETS = 1 << 20
-/** Something that flaps must not write history out of the log: so many at once, then one in this time; what is left out is counted in the next entry. */
+/**
+ * Something that flaps must not write history out of the log: so many at once, then one in this
+ * time; what is left out is counted in the next entry.
+ */
 const BURST = 40
 const ONE_EVERY_MS = 30_000
 
@@ -48,7 +54,10 @@ export function auditFiles(stateDir: string): readonly string[] {
   return [...older, join(stateDir, 'audit.jsonl')]
 }
 
-/** Opens the log, continuing the chain that is there. A last line that a crash tore off is noted as a gap. */
+/**
+ * Opens the log, continuing the chain that is there. A last line that a crash tore off is noted as
+ * a gap.
+ */
 export function openAuditLog(o: AuditLogOptions): AuditLog {
   const fs = o.fs ?? systemCalls
   const files = auditFiles(o.stateDir)
@@ -163,7 +172,10 @@ function linesOf(path: string): readonly string[] {
 /** A file of the log is a megabyte, and the entry that filled it. */
 const MAX_READ_OCTETS = 1 << 21
 
-/** Whether what lies at `path` is something else than a file of an audit log, which a log must not be added to. Throws the system's error. */
+/**
+ * Whether what lies at `path` is something else than a file of an audit log, which a log must not
+ * be added to. Throws the system's error.
+ */
 export function isForeignLog(path: string): boolean {
   const octets = readOurs(path, MAX_READ_OCTETS, ours)
   if (octets === undefined) return false

@@ -5,13 +5,20 @@ import { type FileCalls, makeDirectory, remove, sweep, systemCalls, temporaryOf,
 
 /** A file that is replaced whole. */
 export interface AtomicFile {
-  /** Replaces the file; false when that was not possible (the next call tries afresh). Never throws. */
+  /**
+   * Replaces the file; false when that was not possible (the next call tries afresh). Never throws.
+   */
   replace(text: string): boolean
-  /** Takes the file away, if that is possible: no status is better than a false one. Never throws. */
+  /**
+   * Takes the file away, if that is possible: no status is better than a false one. Never throws.
+   */
   withdraw(): void
 }
 
-/** A file that goes with the document: written before the document is in place, renamed right after it. */
+/**
+ * A file that goes with the document: written before the document is in place, renamed right after
+ * it.
+ */
 export interface Companion {
   /** Added to the document's path. */
   readonly suffix: string
@@ -22,7 +29,10 @@ export interface Companion {
 export interface AtomicFileOptions {
   readonly path: string
   readonly beside?: readonly Companion[]
-  /** Suffixes of companions that an earlier run may have left and that this one does not write: beside another document they would look like forgeries. */
+  /**
+   * Suffixes of companions that an earlier run may have left and that this one does not write:
+   * beside another document they would look like forgeries.
+   */
   readonly without?: readonly string[]
   readonly pid: number
   readonly clock: Clock
@@ -36,10 +46,12 @@ const MODE = 0o640
 const DIRECTORY_MODE = 0o755
 
 /**
- * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any moment, finds the old document or the new one. Companions
- * follow a moment later: whoever reads both reads again if they do not fit (see verify.ts).
- * No fsync: rename is atomic for every process on this host, and after a power cut a status of before the cut is worthless anyway.
- * Synchronous, because a state change must be on file before the SERVFAIL that would reveal it (measured on 3.5 kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
+ * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any
+ * moment, finds the old document or the new one. Companions follow a moment later: whoever reads
+ * both reads again if they do not fit (see verify.ts). No fsync: rename is atomic for every process
+ * on this host, and after a power cut a status of before the cut is worthless anyway. Synchronous,
+ * because a state change must be on file before the SERVFAIL that would reveal it (measured on 3.5
+ * kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
  */
 export function atomicFile(o: AtomicFileOptions): AtomicFile {
   const fs = o.fs ?? systemCalls

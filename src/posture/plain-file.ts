@@ -10,7 +10,10 @@ export interface Refusal {
   readonly message: string
 }
 
-/** The text of a plain file of at most `maxOctets`, a megabyte unless told. Never throws, and never hangs on what is no plain file. `owner`: refuse the file of any other user. */
+/**
+ * The text of a plain file of at most `maxOctets`, a megabyte unless told. Never throws, and never
+ * hangs on what is no plain file. `owner`: refuse the file of any other user.
+ */
 export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTETS): string | Refusal {
   const foreign = 'The status file here belongs to another user.'
   try {

@@ -5,7 +5,10 @@ import { makeDirectory, replaceFile } from '../files/writing.ts'
 
 const MAX_OCTETS = 1 << 20
 
-/** What a small file of ours holds, if it follows `schema`; undefined where it is missing, damaged, or another user could have written it. Never throws, never waits. */
+/**
+ * What a small file of ours holds, if it follows `schema`; undefined where it is missing, damaged,
+ * or another user could have written it. Never throws, never waits.
+ */
 export function readPrivateJson<S extends v.GenericSchema>(file: string, schema: S): v.InferOutput<S> | undefined {
   try {
     const octets = readOurs(file, MAX_OCTETS, ours)
@@ -17,7 +20,10 @@ export function readPrivateJson<S extends v.GenericSchema>(file: string, schema:
   }
 }
 
-/** Replaces the file whole (0600, in a directory of 0700); false if that was not possible. Never throws. */
+/**
+ * Replaces the file whole (0600, in a directory of 0700); false if that was not possible. Never
+ * throws.
+ */
 export function writePrivateJson(file: string, value: unknown): boolean {
   try {
     makeDirectory(dirname(file), 0o700)
@@ -28,7 +34,10 @@ export function writePrivateJson(file: string, value: unknown): boolean {
   }
 }
 
-/** Whether `writePrivateJson` would take the place of something that is not a file of this schema: it belongs to somebody, and is to stay. */
+/**
+ * Whether `writePrivateJson` would take the place of something that is not a file of this schema:
+ * it belongs to somebody, and is to stay.
+ */
 export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   try {
     const octets = readOurs(file, MAX_OCTETS, anybodys)

@@ -2,7 +2,10 @@ import * as v from 'valibot'
 import { isForeignJson, readPrivateJson, writePrivateJson } from './private-json.ts'
 import type { Seal } from './seal.ts'
 
-/** What a verifier remembers, by key: boots in the order in which they were first seen, each with the highest sequence. */
+/**
+ * What a verifier remembers, by key: boots in the order in which they were first seen, each with
+ * the highest sequence.
+ */
 const memory = v.record(
   v.pipe(v.string(), v.maxLength(200)),
   v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
@@ -16,9 +19,15 @@ const MAX_BOOTS = 32
 
 /** What earlier verifications saw. */
 export interface Seen {
-  /** Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot that another one has followed. */
+  /**
+   * Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot
+   * that another one has followed.
+   */
   isOlder(seal: Seal): boolean
-  /** Keeps it; false if that was not possible, or the file is something else: then a replay of it cannot be told next time. */
+  /**
+   * Keeps it; false if that was not possible, or the file is something else: then a replay of it
+   * cannot be told next time.
+   */
   remember(seal: Seal): boolean
 }
 

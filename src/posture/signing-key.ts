@@ -7,14 +7,20 @@ import { makeDirectory, makeOnce, replaceFile } from '../files/writing.ts'
 /** A key in PEM is some hundred octets. */
 const MAX_OCTETS = 16_384
 
-/** The key that status files are signed with. `publicPem` is what `status.pub` holds; `id` names the key. */
+/**
+ * The key that status files are signed with. `publicPem` is what `status.pub` holds; `id` names the
+ * key.
+ */
 export interface SigningKey {
   readonly privateKey: KeyObject
   readonly publicPem: string
   readonly id: string
 }
 
-/** Base64 of the SHA-256 over the DER SubjectPublicKeyInfo: one key, one text, however its PEM is wrapped. */
+/**
+ * Base64 of the SHA-256 over the DER SubjectPublicKeyInfo: one key, one text, however its PEM is
+ * wrapped.
+ */
 export function keyId(publicKey: KeyObject): string {
   return createHash('sha256')
     .update(publicKey.export({ type: 'spki', format: 'der' }))
@@ -22,8 +28,10 @@ export function keyId(publicKey: KeyObject): string {
 }
 
 /**
- * The key of `stateDir`, made at the first run (status.key 0600, status.pub 0644, in a directory of 0700). A string says why there is none, in words for a
- * person: a key that others could read or that cannot be read is not used and never replaced by itself, since whoever pinned its public half must hear of it.
+ * The key of `stateDir`, made at the first run (status.key 0600, status.pub 0644, in a directory of
+ * 0700). A string says why there is none, in words for a person: a key that others could read or
+ * that cannot be read is not used and never replaced by itself, since whoever pinned its public
+ * half must hear of it.
  */
 export function openSigningKey(stateDir: string): SigningKey | string {
   const file = join(stateDir, 'status.key')

@@ -7,7 +7,10 @@ import { owners, writingFaults } from '../files/trust.ts'
 const MAX_REPLY_OCTETS = 64 * 1024
 const PATIENCE_MS = 10_000
 
-/** Sends an order and resolves to the answer; undefined where nobody answers there in time, or not in JSON, or the socket is another user's, who would say anything. */
+/**
+ * Sends an order and resolves to the answer; undefined where nobody answers there in time, or not
+ * in JSON, or the socket is another user's, who would say anything.
+ */
 export async function sendOrder(path: string, order: string, clock: Clock): Promise<unknown> {
   let reply = ''
   await converse(path, order, clock, PATIENCE_MS, (text) => {
@@ -18,8 +21,9 @@ export async function sendOrder(path: string, order: string, clock: Clock): Prom
 }
 
 /**
- * Sends an order that is answered line by line and calls `line` for each, until the other end hangs up, or `limitMs` is over. Resolves to whether there was any line.
- * As with `sendOrder` a socket of another user is not asked.
+ * Sends an order that is answered line by line and calls `line` for each, until the other end hangs
+ * up, or `limitMs` is over. Resolves to whether there was any line. As with `sendOrder` a socket of
+ * another user is not asked.
  */
 export async function followOrder(
   path: string,
@@ -59,7 +63,10 @@ function converse(path: string, order: string, clock: Clock, limitMs: number, sa
   })
 }
 
-/** A socket in a directory that others write is anybody's. Root may order what runs as another user, if that user alone could have put the socket there. */
+/**
+ * A socket in a directory that others write is anybody's. Root may order what runs as another user,
+ * if that user alone could have put the socket there.
+ */
 function isTrusted(path: string): boolean {
   try {
     const { uid } = lstatSync(path)

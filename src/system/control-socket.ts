@@ -13,17 +13,25 @@ export function controlPath(statusFile: string): string {
   return join(dirname(statusFile), 'control.sock')
 }
 
-/** Takes a word and answers with what `JSON.stringify` can write, or with a `Feed`; undefined: no such order. */
+/**
+ * Takes a word and answers with what `JSON.stringify` can write, or with a `Feed`; undefined: no
+ * such order.
+ */
 export type Obey = (order: string) => Promise<unknown>
 
 /** Where the lines of a feed go. */
 interface Outlet {
-  /** Sends each value as a line of JSON. False: the socket is full, and `drained` will be called. */
+  /**
+   * Sends each value as a line of JSON. False: the socket is full, and `drained` will be called.
+   */
   send(lines: readonly object[]): boolean
   end(): void
 }
 
-/** An answer of many lines: `begin` is called once with where they go, and what it returns is told of the other end. */
+/**
+ * An answer of many lines: `begin` is called once with where they go, and what it returns is told
+ * of the other end.
+ */
 export class Feed {
   readonly begin: (outlet: Outlet) => { drained(): void; gone(): void }
   constructor(begin: Feed['begin']) {
@@ -32,14 +40,18 @@ export class Feed {
 }
 
 export interface Control {
-  /** Listens anew where the socket was taken away, with its directory perhaps. Costs a stat; what fails is tried again with the next call. Never throws. */
+  /**
+   * Listens anew where the socket was taken away, with its directory perhaps. Costs a stat; what
+   * fails is tried again with the next call. Never throws.
+   */
   readonly heal: () => void
   readonly close: () => Promise<void>
 }
 
 /**
- * Listens for orders at `path`, a socket that only our user (and root) may connect to: one word and a newline, answered with one line of JSON. Resolves to `taken`
- * where another process answers there, or to why there is no socket. A socket that a killed process left is taken over.
+ * Listens for orders at `path`, a socket that only our user (and root) may connect to: one word and
+ * a newline, answered with one line of JSON. Resolves to `taken` where another process answers
+ * there, or to why there is no socket. A socket that a killed process left is taken over.
  */
 export async function listenControl(path: string, obey: Obey, clock: Clock): Promise<Control | 'taken' | { readonly why: string }> {
   const sockets = new Set<Socket>()

@@ -3,8 +3,9 @@ import { owners, writingFaults } from '../files/trust.ts'
 import { closeDirectory, makeDirectory } from '../files/writing.ts'
 
 /**
- * Makes `path` (0700) or takes it as it is, where nobody but us and root can change what lies in it: a directory of ours that others may enter is closed to them. Throws
- * an EnigmError `state` where another user could exchange what lies in it, or it cannot be made.
+ * Makes `path` (0700) or takes it as it is, where nobody but us and root can change what lies in
+ * it: a directory of ours that others may enter is closed to them. Throws an EnigmError `state`
+ * where another user could exchange what lies in it, or it cannot be made.
  */
 export function privateDirectory(path: string): void {
   try {

@@ -6,9 +6,10 @@ import { createNew, putInPlace, remove, temporaryOf } from '../files/writing.ts'
 import { unusable } from './private-directory.ts'
 
 /**
- * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then chunks of AES-256-GCM, each behind its length. The key is derived
- * anew for every file (HKDF, RFC 5869), and a chunk's nonce is its number and whether it is the last (the STREAM construction), so that chunks cannot be left out,
- * cut off or put in another order.
+ * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then
+ * chunks of AES-256-GCM, each behind its length. The key is derived anew for every file (HKDF, RFC
+ * 5869), and a chunk's nonce is its number and whether it is the last (the STREAM construction), so
+ * that chunks cannot be left out, cut off or put in another order.
  */
 const MAGIC = Buffer.from('enigm-dns sealed 1\n')
 const SALT_OCTETS = 32
@@ -17,15 +18,19 @@ const TAG_OCTETS = 16
 /** Of plain text in one chunk. */
 export const MAX_CHUNK_OCTETS = 256 * 1024
 
-/** What a file is sealed with: a secret, and what it is for, so that one secret may serve several. */
+/**
+ * What a file is sealed with: a secret, and what it is for, so that one secret may serve several.
+ */
 export interface Seal {
   readonly secret: Uint8Array
   readonly purpose: string
 }
 
 /**
- * Writes `chunks` (each at most MAX_CHUNK_OCTETS) through a temporary file beside `path` and a rename: a reader, or a kill at any moment, finds the old file or the
- * new one. Mode 0600. Takes nothing from `chunks` ahead of need. Rejects with an EnigmError `state`, and leaves what was there.
+ * Writes `chunks` (each at most MAX_CHUNK_OCTETS) through a temporary file beside `path` and a
+ * rename: a reader, or a kill at any moment, finds the old file or the new one. Mode 0600. Takes
+ * nothing from `chunks` ahead of need. Rejects with an EnigmError `state`, and leaves what was
+ * there.
  */
 export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
   const temporary = temporaryOf(path)
@@ -55,8 +60,9 @@ export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterabl
 }
 
 /**
- * The chunks of a sealed file, one after the other; nothing where there is no file. Throws an EnigmError `state` at the first octet that is not as it was written, for
- * another key, for a file that others could write, or one larger than `maxOctets`: what was yielded before is genuine.
+ * The chunks of a sealed file, one after the other; nothing where there is no file. Throws an
+ * EnigmError `state` at the first octet that is not as it was written, for another key, for a file
+ * that others could write, or one larger than `maxOctets`: what was yielded before is genuine.
  */
 export async function* readSealed(path: string, seal: Seal, maxOctets: number): AsyncGenerator<Buffer, void, void> {
   const handle = await openGuarded(path, maxOctets)

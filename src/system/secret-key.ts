@@ -15,7 +15,10 @@ export interface KeyPlace {
   /** Holds `<name>.key`. */
   readonly stateDir: string
   readonly name: string
-  /** $CREDENTIALS_DIRECTORY, where the service manager puts what it was given for us (systemd.exec(5)); `<name>.key` in it goes first. */
+  /**
+   * $CREDENTIALS_DIRECTORY, where the service manager puts what it was given for us
+   * (systemd.exec(5)); `<name>.key` in it goes first.
+   */
   readonly credentials: string | undefined
 }
 
@@ -29,8 +32,9 @@ export function isCredential(place: KeyPlace): boolean {
 }
 
 /**
- * The key, made at the first use (0600 in a directory of 0700). At least 32 octets: derive from it, do not use it as it is. Throws an EnigmError `state` where others
- * could have read it, or it is no key.
+ * The key, made at the first use (0600 in a directory of 0700). At least 32 octets: derive from it,
+ * do not use it as it is. Throws an EnigmError `state` where others could have read it, or it is no
+ * key.
  */
 export function secretKey(place: KeyPlace): Buffer {
   const credential = credentialOf(place)
@@ -51,7 +55,10 @@ function credentialOf({ credentials, name }: KeyPlace): string | undefined {
   return statSync(file, { throwIfNoEntry: false }) === undefined ? undefined : file
 }
 
-/** `made`: by us, so that it is ours alone. The service manager's may be its own, and be given to a group. */
+/**
+ * `made`: by us, so that it is ours alone. The service manager's may be its own, and be given to a
+ * group.
+ */
 function readKey(file: string, maxOctets: number, made: boolean): Buffer {
   const given = (found: Stats) => fileFaults(file, found, owners())[0]
   let key: Buffer | string
