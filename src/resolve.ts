@@ -129,6 +129,8 @@ export type Shaper = <P extends Protection>(link: Link<P>) => Link<P>
  */
 export interface Upstream<P extends Protection = Protection> {
   readonly id: string
+  /** The message that it is asked to see whether it lives (see upstream/root-probe.ts); absent: the root. */
+  readonly probe?: Uint8Array
   exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<P> & { readonly transport: Transport }>
   close(): Promise<void>
 }

@@ -12,6 +12,7 @@ import type { Authenticated, Link, PacedLink, Protection, Shaper, Transport } fr
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
+import { probeOf } from './upstream/root-probe.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
@@ -111,6 +112,7 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
         ),
       ),
       paddingBlock,
+      probe: probeOf(resolver),
       clock: around.clock,
       emit: around.emit,
       paced,

@@ -6,6 +6,9 @@ import type { Finding } from './reach.ts'
 /** Days before expiry from which a certificate is worth a word: shorter than any renewal cycle in use, longer than a weekend. */
 const SOON_DAYS = 7
 
+/** What the entry of a resolver that answers for its own zones only should hold. */
+export const PROBE_EXAMPLE = '"probe": { "name": "example.com", "type": "SOA" }'
+
 /** One problem a line, file and path first. */
 export function problemsText(problems: readonly Problem[]): string {
   return problems
@@ -49,6 +52,8 @@ function remarksOn(f: Finding): readonly string[] {
   if (f.pin === 'differs' && certificate !== undefined) remarks.push(`${way}: the key it showed has the pin ${certificate.spkiPin}`)
   if (certificate !== undefined && certificate.daysLeft < SOON_DAYS)
     remarks.push(`${way}: its certificate ${certificate.daysLeft < 0 ? 'expired' : 'expires'} on ${certificate.notAfter.slice(0, 10)}`)
+  if (f.refusesRoot === true)
+    remarks.push(`${way}: answers REFUSED for the root: name what to probe, as in ${PROBE_EXAMPLE} in its entry of the trusted set`)
   if (f.paddedReply === false) remarks.push(`${way}: replies come back unpadded, so their sizes tell an observer something`)
   return remarks.map(printable)
 }

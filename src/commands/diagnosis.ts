@@ -3,6 +3,7 @@ import type { Reading } from '../posture/reader.ts'
 import type { Transport } from '../resolve.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
 import type { WayOut } from '../system/way-out.ts'
+import { PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
 
 /** The layers that a name passes on its way out, from the application down. */
@@ -151,7 +152,8 @@ function links({ links: found, loaded }: Symptoms): readonly Remark[] {
       ? remark(
           'links',
           'ok',
-          `${f.resolver} over ${f.transport}: authenticated (${f.authenticatedBy ?? 'ca'}), ${Math.round(f.rttMs ?? 0)} ms.`,
+          `${f.resolver} over ${f.transport}: authenticated (${f.authenticatedBy ?? 'ca'}), ${Math.round(f.rttMs ?? 0)} ms${f.refusesRoot ? '; it answers REFUSED for the root' : ''}.`,
+          f.refusesRoot ? `Name what to probe in its entry of the trusted set, as in ${PROBE_EXAMPLE}.` : '',
         )
       : remark(
           'links',

@@ -13,7 +13,7 @@ import { createLink } from '../link/keeper.ts'
 import { type TlsSessions, tlsSessions } from '../link/sessions.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
-import { ROOT_PROBE } from '../upstream/root-probe.ts'
+import { probeOf, refusesRoot } from '../upstream/root-probe.ts'
 
 /** What a resolver showed; every text is printable ASCII. */
 export interface SeenCertificate {
@@ -35,6 +35,8 @@ export interface Finding {
   readonly ok: boolean
   /** An ErrorCode, or the name of the response code where the resolver would not answer. */
   readonly fault?: ErrorCode | string
+  /** It refuses to tell of the root, as a resolver for its own zones may: whether it resolves was not seen, for the set names no probe. */
+  readonly refusesRoot?: true
   readonly address?: string
   readonly handshakeMs?: number
   readonly tlsVersion?: string
@@ -53,6 +55,9 @@ export interface ReachTools {
 
 /** Handshakes at once: a set may hold a thousand resolvers. */
 const AT_ONCE = 8
+const NOERROR = 0
+const NXDOMAIN = 3
+const REFUSED = 5
 const DAY_MS = 86_400_000
 
 /** Tries every resolver over every transport that the configuration would use, in that order. Never rejects. */
@@ -68,8 +73,8 @@ export async function reachAll(resolvers: readonly TrustedResolver[], config: Co
 }
 
 /**
- * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is; then, if the peer proved who it is, one padded query for the
- * root over a link as `run` would build it. No fault of the network rejects.
+ * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is; then, if the peer proved who it is, one padded query (what
+ * the set names, else the root) over a link as `run` would build it. No fault of the network rejects.
  */
 export async function reach(resolver: TrustedResolver, transport: Transport, config: Config, tools: ReachTools): Promise<Finding> {
   const sessions = tlsSessions(tools.clock)
@@ -83,10 +88,13 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
   const { unproven, seen } = looked
   if (unproven !== undefined) return { ...way, ok: false, fault: unproven, ...seen }
   try {
-    const { wire, rttMs } = await askForRoot(resolver, transport, config, sessions, tools)
+    const probe = probeOf(resolver)
+    const { wire, rttMs } = await ask(probe, resolver, transport, config, sessions, tools)
     const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
-    const rcode = headerRcode(wire)
-    return rcode === 0 ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
+    const rcode = (readOpt(wire)?.extendedRcode ?? 0) * 16 + headerRcode(wire)
+    if (rcode === REFUSED && refusesRoot(probe, wire)) return { ...answer, ok: true, refusesRoot: true }
+    const well = rcode === NOERROR || (rcode === NXDOMAIN && resolver.probe !== undefined)
+    return well ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
   } catch (error) {
     return { ...way, ok: false, fault: asEnigmError(error).code, ...seen }
   }
@@ -144,7 +152,8 @@ function printable(text: string): string {
   return escaped(Buffer.from(text)).slice(0, 80)
 }
 
-async function askForRoot(
+async function ask(
+  probe: Uint8Array,
   resolver: TrustedResolver,
   transport: Transport,
   config: Config,
@@ -152,7 +161,7 @@ async function askForRoot(
   { clock, random }: ReachTools,
 ): Promise<Carried> {
   const link = createLink({ ...endpointOf(resolver), usageProfile: 'strict' }, transport, { clock, random, sessions, emit: () => {} })
-  const request = withPaddedOpt(ROOT_PROBE, { dnssecOk: false, block: config.padding.queryBlock, keepalive: transport === 'dot' })
+  const request = withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive: transport === 'dot' })
   try {
     return await link.exchange(request, { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs })
   } finally {

@@ -66,6 +66,20 @@ export const ipLiteral = v.pipe(
   v.check((address) => isIP(address) !== 0 && !address.includes('%'), 'must be an IPv4 or IPv6 address (a name would need a lookup)'),
 )
 
+/** A domain name in ASCII, lower-cased, with or without its final dot; `.` is the root. Not an address, nor a name that could be one. */
+export const domainName = v.pipe(
+  text(254),
+  v.check(
+    (name) =>
+      name === '.' ||
+      (/^([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?$/i.test(name) && !/(^|\.)[0-9]+\.?$/.test(name) && bare(name).length <= 253),
+    'must be a domain name in ASCII (xn-- form), as in "example.com"',
+  ),
+  v.transform((name) => name.toLowerCase()),
+)
+
+const bare = (name: string) => (name.endsWith('.') ? name.slice(0, -1) : name)
+
 /** A host name in ASCII (RFC 8310 section 7: what the certificate must hold), or an IP address. */
 export const authenticationName = v.pipe(
   text(253),

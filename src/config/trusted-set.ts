@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { authenticationName, closed, distinct, integer, ipLiteral, text, word } from './fields.ts'
+import { authenticationName, closed, distinct, domainName, integer, ipLiteral, text, word } from './fields.ts'
 
 /** What an operator says of itself; a claim, never evidence. A claim that is not published is left out. */
 const claims = closed({
@@ -38,6 +38,12 @@ const spkiPin = v.pipe(
   ),
 )
 
+/** What is asked to see whether a resolver lives and resolves: by itself, without anybody waiting for it. */
+const probe = closed({
+  name: domainName,
+  type: v.optional(word('A', 'AAAA', 'CAA', 'DNSKEY', 'DS', 'HTTPS', 'MX', 'NS', 'PTR', 'SOA', 'SRV', 'SVCB', 'TXT'), 'A'),
+})
+
 const resolver = closed({
   id: v.pipe(text(63), v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be of a-z, 0-9, dot, hyphen and underscore, a letter or digit first')),
   operator: v.exactOptional(text(200)),
@@ -50,6 +56,8 @@ const resolver = closed({
   transports,
   spkiPins: v.optional(distinct(spkiPin, 32, 0), []),
   caFile: v.exactOptional(text(4096)),
+  /** Absent: the root's name servers, which a resolver for its own zones may refuse to tell. */
+  probe: v.exactOptional(probe),
   claims: v.optional(claims, {}),
 })
 

@@ -1,6 +1,26 @@
-import { upstreamQuery } from '../dns/message.ts'
+import type { TrustedResolver } from '../config/trusted-set.ts'
+import { headerRcode, upstreamQuery } from '../dns/message.ts'
+import { nameFromText } from '../dns/name.ts'
+import { typeFromText } from '../dns/record-types.ts'
 
 const ROOT_NS = Uint8Array.of(0, 0, 2, 0, 1)
+const REFUSED = 5
 
 /** `. NS IN`: every resolver has it in its cache, and it holds no name of a user's. */
 export const ROOT_PROBE: Uint8Array = upstreamQuery({ lower: ROOT_NS, type: 2, class: 1 }, false)
+
+/** What `resolver` is asked to see whether it lives: what the trusted set names, else the root. */
+export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
+  if (probe === undefined) return ROOT_PROBE
+  const type = typeFromText(probe.type) ?? 1
+  const name = nameFromText(probe.name)
+  const lower = new Uint8Array(name.length + 4)
+  lower.set(name)
+  lower.set([type >>> 8, type & 255, 0, 1], name.length)
+  return upstreamQuery({ lower, type, class: 1 }, false)
+}
+
+/** Whether `reply` to `probe` refuses to tell of the root: so does a resolver for its own zones, and it is well. It says that the path lives, and no more. */
+export function refusesRoot(probe: Uint8Array, reply: Uint8Array): boolean {
+  return probe === ROOT_PROBE && headerRcode(reply) === REFUSED
+}

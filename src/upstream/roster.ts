@@ -2,7 +2,7 @@ import type { Clock, Random, Timer } from '../clock.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Upstream } from '../resolve.ts'
-import { ROOT_PROBE } from './root-probe.ts'
+import { ROOT_PROBE, refusesRoot } from './root-probe.ts'
 import { Standing } from './standing.ts'
 import { speaksAgainst } from './telling.ts'
 import { isFinal } from './verdict.ts'
@@ -43,7 +43,7 @@ export interface RosterOptions<P extends Protection> {
 }
 
 /**
- * Who is asked next, and how each resolver stands. Resolvers that failed stand behind and are probed with a root query after 1 s doubling to a minute, by a timer,
+ * Who is asked next, and how each resolver stands. Resolvers that failed stand behind and are probed (with a root query, unless the set names another) after 1 s doubling to a minute, by a timer,
  * but only while another one answers: when all are down the real queries are the probes, and nothing is timed. Bounded by the number of resolvers.
  */
 export class Roster<P extends Protection> {
@@ -131,7 +131,7 @@ export class Roster<P extends Protection> {
     else for (const other of this.#candidates) this.#disarm(other)
   }
 
-  /** Asks one resolver for the root, at most once at a time; how it went goes into its standing. Never rejects. */
+  /** Asks one resolver its probe, at most once at a time; how it went goes into its standing. Never rejects. */
   probe(c: Candidate<P>): Promise<void> {
     c.probing ??= this.#probe(c).then(() => {
       c.probing = undefined
@@ -144,10 +144,13 @@ export class Roster<P extends Protection> {
   async #probe(c: Candidate<P>): Promise<void> {
     const startedMs = this.#o.clock.nowMs()
     c.standing.lastTriedMs = startedMs
+    const { probe = ROOT_PROBE } = c.upstream
     try {
-      const reply = await c.upstream.exchange(ROOT_PROBE, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
+      const reply = await c.upstream.exchange(probe, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
       const nowMs = this.#o.clock.nowMs()
-      if (isFinal(reply.wire)) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
+      // One that failed by its replies to real queries is to show that it resolves; else the path was to blame, and it lives.
+      const well = isFinal(reply.wire) || (refusesRoot(probe, reply.wire) && c.standing.bettered < BETTERED_LIMIT)
+      if (well) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
       this.alive(c)
       if (!c.standing.healthy) this.failed(c, startedMs)
     } catch (error) {
@@ -155,7 +158,7 @@ export class Roster<P extends Protection> {
     }
   }
 
-  /** The one that would be asked next is probed for the root, so that its link is up if it comes to that: no name is told. Not if it has answered lately. */
+  /** The one that would be asked next is probed, so that its link is up if it comes to that: no name is told. Not if it has answered lately. */
   makeReady(asked: readonly Candidate<P>[]): void {
     const c = this.next(asked)
     if (c?.standing.healthy && this.#o.clock.nowMs() - c.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(c)

@@ -19,6 +19,8 @@ export interface UpstreamOptions<P extends Protection> {
   readonly links: readonly Link<P>[]
   /** Octets; the whole query is padded to a multiple of it (RFC 8467: 128). 0 sends no padding. */
   readonly paddingBlock: number
+  /** What its links are tried with; absent: the root. */
+  readonly probe?: Uint8Array
   readonly clock: Clock
   readonly emit: Emit
   /** The links keep schedules: no probes, no time limit of a query's own on any of them, and none is asked because another is full. */
@@ -57,11 +59,11 @@ type Answered<P extends Protection> = Carried<P> & { readonly transport: Transpo
 
 /**
  * A trusted resolver on its transports. An exchange goes over the preferred one and, when the link fails (an answer of any RCODE or TC bit is no failure), over
- * the next within the deadline. A transport that failed stands behind the others; it is tried again with a root query beside real traffic, after 1 s doubling to
+ * the next within the deadline. A transport that failed stands behind the others; it is tried again with a probe beside real traffic, after 1 s doubling to
  * a minute, so that no user's query pays for the trial. It has no timers: the deadline is the links' to keep.
  */
 export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): ForgivingUpstream<P> {
-  const { clock, emit, id: resolver } = o
+  const { clock, emit, id: resolver, probe = ROOT_PROBE } = o
   const routes: readonly Route<P>[] = o.links.map((link) => ({ link, standing: new Standing(), retrying: false }))
   const dot = paddings(o.paddingBlock, true)
   const doh = paddings(o.paddingBlock, false)
@@ -126,7 +128,7 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
         route.standing.postpone(clock.nowMs())
       }
       route.link
-        .exchange(request(route, ROOT_PROBE, false), { purpose: 'probe', deadlineMs: nowMs + RETRY_MS })
+        .exchange(request(route, probe, false), { purpose: 'probe', deadlineMs: nowMs + RETRY_MS })
         .then((carried) => answered(route, nowMs, carried))
         .catch((error: unknown) => failed(route, nowMs, error))
         .then(done)
@@ -171,6 +173,7 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
 
   return {
     id: resolver,
+    probe,
     exchange(message, dnssecOk, ask) {
       if (closed) return Promise.reject(new EnigmError('closed', `${resolver} is closed`))
       return tryOver(o.paced === true ? due() : order, 0, NONE, message, dnssecOk, ask)

@@ -21,6 +21,7 @@ const padded = (query: Uint8Array) => withPaddedOpt(replyTo(query), { dnssecOk: 
 interface Setting {
   readonly identity?: Identity
   readonly pins?: readonly string[]
+  readonly probe?: object
   readonly answer?: (query: Uint8Array) => Uint8Array
   readonly config?: Readonly<Record<string, unknown>>
   /** Text of config.json, whatever it is. */
@@ -53,6 +54,7 @@ async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promi
     transports: { dot: { port: dot.port }, doh: { port: doh.port } },
     spkiPins: setting.pins ?? [],
     caFile: 'ca.pem',
+    ...(setting.probe === undefined ? {} : { probe: setting.probe }),
   }
   await write('resolvers.json', JSON.stringify({ version: 1, resolvers: [resolver] }))
   await write('config.json', setting.configText ?? JSON.stringify({ resolvers: 'resolvers.json', timeoutMs: 2000, ...setting.config }))
@@ -175,13 +177,52 @@ t.test('a certificate that ends within a week is worth a word, and no failure', 
   t.match(out, /mine over dot: its certificate expires on \d{4}-\d\d-\d\d/)
 })
 
-t.test('unpadded replies are told; a resolver that refuses fails', async (t) => {
+t.test('unpadded replies are told; a resolver that fails fails', async (t) => {
   const bare = await run(t, { answer: (query) => replyTo(query) })
   t.equal(bare.code, 0)
   t.match(bare.out, /mine over doh: replies come back unpadded/)
-  const refused = await run(t, { answer: (query) => replyTo(query, [], 0x8185) })
-  t.equal(refused.code, 1)
-  t.match(refused.out, /FAILS: REFUSED/)
+  for (const [rcode, text] of [
+    [1, 'FORMERR'],
+    [2, 'SERVFAIL'],
+    [3, 'NXDOMAIN'],
+    [4, 'NOTIMP'],
+  ] as const) {
+    const failing = await run(t, { answer: (query) => replyTo(query, [], 0x8180 | rcode) })
+    t.equal(failing.code, 1)
+    t.match(failing.out, `FAILS: ${text}`)
+  }
+})
+
+t.test('a resolver that refuses to tell of the root is well, with a hint; with a probe named, what it says of that counts', async (t) => {
+  const rootOnly = (query: Uint8Array) => replyTo(query, [], query[12] === 0 ? 0x8185 : 0x8180)
+  const hinted = await run(t, { answer: rootOnly })
+  t.equal(hinted.code, 0)
+  t.match(hinted.out, /^mine +dot +ok /m)
+  t.match(hinted.out, 'mine over doh: answers REFUSED for the root: name what to probe, as in "probe": {')
+  t.match(JSON.parse((await run(t, { answer: rootOnly }, { json: true })).out).resolvers, [{ ok: true, refusesRoot: true }, { ok: true }])
+  const seen: Uint8Array[] = []
+  const noted = (rcode: number) => (query: Uint8Array) => {
+    seen.push(query.slice())
+    return replyTo(query, [], 0x8180 | rcode)
+  }
+  const probe = { name: 'Corp.Example.', type: 'SOA' }
+  for (const [rcode, code] of [
+    [0, 0],
+    [3, 0],
+    [2, 1],
+    [5, 1],
+  ] as const) {
+    const named = await run(t, { probe, answer: noted(rcode) })
+    t.equal(named.code, code, `RCODE ${rcode}`)
+    t.notMatch(named.out, 'name what to probe')
+  }
+  t.equal(seen.length, 8)
+  for (const query of seen) {
+    t.equal(query.length % 128, 0)
+    t.equal(Buffer.from(query.subarray(12, 30)).toString('latin1'), '\x04corp\x07example\0\0\x06\0\x01')
+  }
+  const explicit = await run(t, { probe: { name: '.', type: 'NS' }, answer: rootOnly })
+  t.equal(explicit.code, 1, 'the root is what was named')
 })
 
 t.test('nobody there: exit 1', async (t) => {

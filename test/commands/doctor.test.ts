@@ -27,6 +27,7 @@ interface Setting {
   readonly pins?: readonly string[]
   readonly config?: Readonly<Record<string, unknown>>
   readonly wallOffsetMs?: number
+  readonly answer?: (query: Uint8Array) => Uint8Array
 }
 
 /** Runs the doctor against one resolver on loopback; no service listens. */
@@ -34,8 +35,9 @@ async function run(t: Test, setting: Setting, options: DoctorOptions = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'enigm-doctor-'))
   const dates = setting.notAfter === undefined ? {} : { notAfter: setting.notAfter }
   const identity = await authority.issue({ name: NAME, ...dates })
-  const dot = await startDot({ identity, answer: (q) => replyTo(q) })
-  const doh = await startDoh({ identity, answer: (q) => replyTo(q) })
+  const { answer = (q) => replyTo(q) } = setting
+  const dot = await startDot({ identity, answer })
+  const doh = await startDoh({ identity, answer })
   t.teardown(() => Promise.all([dot.close(), doh.close(), rm(directory, { recursive: true })]))
   const write = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 })
   await write('ca.pem', authority.certificate)
@@ -111,6 +113,13 @@ t.test('port 853 closed and DoH open: the network blocks DoT', async (t) => {
   const links = about(await remarks(t, { dotPort: await freePort() }), 'links')
   t.ok(links.some((r) => r.state === 'warn' && /seems blocked/.test(r.message)))
   t.ok(links.some((r) => r.state === 'ok' && /doh/.test(r.message)))
+})
+
+t.test('a resolver that refuses to tell of the root is well, and the doctor says how to see more', async (t) => {
+  const links = about(await remarks(t, { answer: (query) => replyTo(query, [], 0x8185) }), 'links')
+  t.equal(links.length, 2)
+  for (const { state, message, mend } of links)
+    t.match({ state, message, mend }, { state: 'ok', message: /REFUSED for the root/, mend: /"probe": \{/ })
 })
 
 t.test('certificates: ending soon, ended, another key', async (t) => {

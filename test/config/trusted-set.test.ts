@@ -43,6 +43,27 @@ t.test('a URI template loses its variable; names are lower-cased; an IP address 
   t.equal(third?.authenticationDomainName, '2001:db8::1')
 })
 
+t.test('what to probe: a name in small letters, and A where no type is named', async (t) => {
+  for (const [probe, expected] of [
+    [{ name: 'Corp.Example' }, { name: 'corp.example', type: 'A' }],
+    [
+      { name: '_dns.corp.example.', type: 'SVCB' },
+      { name: '_dns.corp.example.', type: 'SVCB' },
+    ],
+    [
+      { name: '.', type: 'NS' },
+      { name: '.', type: 'NS' },
+    ],
+    [
+      { name: `${'a'.repeat(63)}.example`, type: 'SOA' },
+      { name: `${'a'.repeat(63)}.example`, type: 'SOA' },
+    ],
+  ] as const) {
+    const [resolver] = await load({ ...good, probe })
+    t.strictSame(resolver?.probe, expected)
+  }
+})
+
 t.test('each fault on its own', async (t) => {
   const pin = 'A'.repeat(43)
   const cases: readonly (readonly [change: object, expected: RegExp])[] = [
@@ -50,6 +71,20 @@ t.test('each fault on its own', async (t) => {
     [{ id: '' }, /^resolvers\[0\]\.id: /],
     [{ id: '../x' }, /^resolvers\[0\]\.id: /],
     [{ extra: 1 }, /^resolvers\[0\]\.extra: is not a known key/],
+    [{ probe: 'corp.example' }, /^resolvers\[0\]\.probe: must be an object/],
+    [{ probe: {} }, /^resolvers\[0\]\.probe\.name: is required/],
+    [{ probe: { name: '' } }, /^resolvers\[0\]\.probe\.name: must be a text/],
+    [{ probe: { name: 'a..example' } }, /^resolvers\[0\]\.probe\.name: must be a domain name in ASCII/],
+    [{ probe: { name: '.example' } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: '..' } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: 'büro.example' } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: '192.0.2.1' } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: '2001:db8::1' } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: `${'a'.repeat(64)}.example` } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: Array(127).fill('aa').join('.').slice(0, 254) } }, /^resolvers\[0\]\.probe\.name: must be a domain name/],
+    [{ probe: { name: 'corp.example', type: 'AXFR' } }, /^resolvers\[0\]\.probe\.type: must be one of: A, AAAA,/],
+    [{ probe: { name: 'corp.example', type: 1 } }, /^resolvers\[0\]\.probe\.type: must be one of/],
+    [{ probe: { name: 'corp.example', port: 1 } }, /^resolvers\[0\]\.probe\.port: is not a known key/],
     [{ addresses: [] }, /^resolvers\[0\]\.addresses: must be a list of 1/],
     [{ addresses: ['dns.example'] }, /^resolvers\[0\]\.addresses\[0\]: must be an IPv4 or IPv6 address/],
     [{ addresses: ['192.0.2.1', '192.0.2.1'] }, /^resolvers\[0\]\.addresses: names an item twice/],

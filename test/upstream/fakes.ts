@@ -48,8 +48,8 @@ interface Call {
 }
 
 /** What calls a fake may get: the test's query, or the root probe with the purpose of one. Anything else fails the test through `unexpected`. */
-function checkMessage(message: Uint8Array, ask: Ask): void {
-  const probe = Buffer.compare(message, ROOT_PROBE) === 0
+function checkMessage(message: Uint8Array, ask: Ask, probeMessage: Uint8Array): void {
+  const probe = Buffer.compare(message, probeMessage) === 0
   if (!probe && Buffer.compare(message, MESSAGE) !== 0) throw new Error('a message that no test sent')
   if (probe !== (ask.purpose === 'probe')) throw new Error(`purpose ${ask.purpose} does not fit the message`)
 }
@@ -59,19 +59,22 @@ export class FakeUpstream implements Upstream<Authenticated> {
   readonly id: string
   act: Act
   probeAct: Act | undefined
+  readonly probe?: Uint8Array
   closed = false
   readonly queries: Call[] = []
   readonly probes: Call[] = []
   readonly #clock: FakeClock
 
-  constructor(id: string, clock: FakeClock, act: Act) {
+  /** `probe`: what it is to be probed with; absent: the root. */
+  constructor(id: string, clock: FakeClock, act: Act, probe?: Uint8Array) {
     this.id = id
+    if (probe !== undefined) this.probe = probe
     this.act = act
     this.#clock = clock
   }
 
   async exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<Authenticated> & { transport: Transport }> {
-    checkMessage(message, ask)
+    checkMessage(message, ask, this.probe ?? ROOT_PROBE)
     const probe = ask.purpose === 'probe'
     const calls = probe ? this.probes : this.queries
     calls.push({ atMs: this.#clock.nowMs(), message, dnssecOk, ask })
