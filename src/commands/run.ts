@@ -46,8 +46,9 @@ async function run(options: RunOptions): Promise<void> {
   const load = () => loadConfig(options.config, overrides)
   const early = duringStart()
   try {
-    const loaded = await load()
     const clock = systemClock()
+    const loadedAtMs = clock.wallMs()
+    const loaded = await load()
     const { statusFile } = loaded.config
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
@@ -55,7 +56,7 @@ async function run(options: RunOptions): Promise<void> {
     let heal = () => {}
     const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat: () => heal() }
     const daemon = await startDaemon(loaded, world)
-    const service = serviceOf(daemon, { loaded, load, log, clock })
+    const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
       // Both were started at the same moment: the other one was quicker.

@@ -10,6 +10,8 @@ const STOP_LIMIT_MS = 5000
 
 export interface ServiceParts {
   readonly loaded: Loaded
+  /** When that was read, wall clock. */
+  readonly loadedAtMs: number
   readonly load: () => Promise<Loaded>
   readonly log: Log
   readonly clock: Clock
@@ -28,7 +30,7 @@ export interface Service {
 }
 
 /** Watches the files that the configuration came from, from now on. */
-export function serviceOf(daemon: Daemon, { loaded, load, log, clock }: ServiceParts): Service {
+export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock }: ServiceParts): Service {
   let busy: Promise<void> = Promise.resolve()
   let stopping = false
   let inForce = loaded
@@ -36,6 +38,7 @@ export function serviceOf(daemon: Daemon, { loaded, load, log, clock }: ServiceP
   const closers: (() => Promise<void>)[] = []
 
   const take = async (evenIfSame: boolean) => {
+    const readAtMs = clock.wallMs()
     try {
       const next = await load()
       // After a refusal also what is in force already is taken: that is how it is mended.
@@ -44,7 +47,7 @@ export function serviceOf(daemon: Daemon, { loaded, load, log, clock }: ServiceP
       log.setLevel(next.config.log.level)
       inForce = next
       refused = false
-      watch.files(next.files)
+      watch.files(next.files, readAtMs)
       log.info('the new configuration is in force')
     } catch (error) {
       refused = true
@@ -57,7 +60,7 @@ export function serviceOf(daemon: Daemon, { loaded, load, log, clock }: ServiceP
     if (!stopping) busy = busy.then(() => take(evenIfSame))
   }
   const watch = watchFiles({ clock, changed: () => reload(false) })
-  watch.files(loaded.files)
+  watch.files(loaded.files, loadedAtMs)
 
   return {
     reload: () => reload(true),

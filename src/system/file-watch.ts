@@ -11,8 +11,11 @@ const POLL_MS = 5000
 const MAX_OCTETS = 1_048_576
 
 export interface FileWatch {
-  /** Watches these from now on; what they hold at this moment is no change. */
-  files(paths: readonly string[]): void
+  /**
+   * Watches these from now on; what they hold at this moment is no change. `readAtMs`: when they were read, wall clock, where that was before: one that was changed since
+   * then counts as changed.
+   */
+  files(paths: readonly string[], readAtMs?: number): void
   stop(): void
 }
 
@@ -65,16 +68,30 @@ export function watchFiles(o: { readonly clock: Clock; readonly changed: () => v
     }
   }
   return {
-    files(next) {
+    files(next, readAtMs) {
       paths = next
       seen = fingerprint(paths)
       listen()
+      if (readAtMs === undefined || !paths.some((path) => changedSince(path, readAtMs))) return
+      seen = ''
+      later(SETTLE_MS)
     },
     stop() {
       paths = []
       timer?.cancel()
       close()
     },
+  }
+}
+
+/** The kernel's clock for files moves in steps of up to 10 ms. */
+const STEP_MS = 10
+
+function changedSince(path: string, wallMs: number): boolean {
+  try {
+    return statSync(path).ctimeMs > wallMs - STEP_MS
+  } catch {
+    return false
   }
 }
 

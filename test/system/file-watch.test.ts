@@ -92,3 +92,22 @@ t.test('after stop nothing is told', async (t) => {
   await pause(QUIET_MS)
   t.equal(changes, 0)
 })
+
+t.test('saved between the reading and the watching: that is a change, too', async (t) => {
+  const dir = t.testdir({ c: 'a', d: 'a' })
+  let changes = 0
+  const watch = watchFiles({ clock: systemClock(), changed: () => void changes++ })
+  t.teardown(() => watch.stop())
+  await pause(30)
+  const readAtMs = Date.now()
+  watch.files([join(dir, 'c'), join(dir, 'd')], readAtMs)
+  await pause(QUIET_MS)
+  t.equal(changes, 0, 'nothing happened since')
+  await pause(30)
+  writeFileSync(join(dir, 'd'), 'b')
+  watch.files([join(dir, 'c'), join(dir, 'd')], readAtMs)
+  await pause(QUIET_MS)
+  t.equal(changes, 1)
+  await pause(QUIET_MS)
+  t.equal(changes, 1, 'once')
+})
