@@ -200,6 +200,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       memory.clear(next.config.cache.staleMaxS)
       listeners = change.after
       const known = evidence.reconfigure(next, listeners)
+      emit({ type: 'reload.waiting', settings: waiting })
       const settled = [known, crew.adopt(workerSettings(next.config, listeners)), old.close(), change.keep(), retention.adopt(live.loaded)]
       await Promise.all(settled)
     },

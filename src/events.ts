@@ -59,6 +59,8 @@ export type Event =
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }
   | { readonly type: 'reload.refused'; readonly message: string }
+  /** Settings of the configuration in force, by path, that take effect at the next start only. */
+  | { readonly type: 'reload.waiting'; readonly settings: readonly string[] }
   | { readonly type: 'fault'; readonly where: string }
 
 /** What the daemon finds around itself, now and then. No address, no interface name, and no name of a network but the one that the policy gives it. */

@@ -14,12 +14,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./commands/demo.ts')).demoCommand(),
 }
 
-// `status | head` closes its end early; what could not be written must not look like an answer. Others have something to clean up first.
-if (['status', 'check', 'doctor', 'query', 'audit', 'trace'].includes(process.argv[2] ?? '')) {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3))
-}
-// Whoever waited for `ready` may be gone, and what is to be forgotten is forgotten, heard or not.
-if (['run', 'forget'].includes(process.argv[2] ?? '')) process.stdout.on('error', () => {})
+/** These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and a demo has to clean up. */
+const UNHEARD: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload']
+// `status | head` closes its end early; what could not be written must not look like an answer.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (UNHEARD.includes(process.argv[2] ?? '')) return
+  process.exit(error.code === 'EPIPE' ? process.exitCode : 3)
+})
+process.stderr.on('error', () => {})
 
 const program = new Command('enigm-dns')
   .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')
@@ -27,14 +29,19 @@ const program = new Command('enigm-dns')
   .showHelpAfterError('(enigm-dns COMMAND --help shows examples)')
   .addHelpText('after', '\nExamples:\n  $ enigm-dns run\n  $ enigm-dns status\n  $ enigm-dns query example.com AAAA')
 
-const ends = (error: { exitCode: number }) => process.exit(error.exitCode === 0 ? 0 : 2)
-program.exitOverride(ends)
 void start(process.argv[2] ?? '')
 
 /** Not at the top level: the bundle is CommonJS (src/bundle.mjs). Only the list of commands needs them all. */
 async function start(name: string): Promise<void> {
   const asked = COMMANDS[name]
   const wanted = asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : Object.values(COMMANDS)
-  for (const load of wanted) program.addCommand((await load()).exitOverride(ends))
+  for (const load of wanted) program.addCommand(await load())
+  endUsageErrorsWith2(program)
   await program.parseAsync()
+}
+
+/** commander's own code is 1, and a command does not take over what its parent was told. */
+function endUsageErrorsWith2(command: Command): void {
+  command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  for (const inner of command.commands) endUsageErrorsWith2(inner)
 }

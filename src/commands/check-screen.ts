@@ -1,4 +1,5 @@
 import type { Loaded } from '../config/load.ts'
+import type { Policy, PolicyRules } from '../config/policy.ts'
 import type { Problem } from '../config/problems.ts'
 import { escaped } from '../dns/printable.ts'
 import type { Finding } from './reach.ts'
@@ -60,7 +61,7 @@ function remarksOn(f: Finding): readonly string[] {
 
 /** What would be in force if `run` started with this configuration. */
 export function policyText({ config, listen, files }: Loaded): string {
-  const { shaping, cache, padding } = config
+  const { shaping, cache, padding, rebinding, page } = config
   const lines: readonly (readonly [string, string])[] = [
     [
       'usage profile',
@@ -71,14 +72,61 @@ export function policyText({ config, listen, files }: Loaded): string {
     ['padding', padding.queryBlock === 0 ? 'none' : `queries to a multiple of ${padding.queryBlock} octets`],
     ['shaping', shaping.profile === 'jitter' ? `jitter of at most ${shaping.jitterMs} ms` : shaping.profile],
     ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],
+    ['stale answers', cache.staleMaxS === 0 ? 'never' : `at most ${cache.staleMaxS} s old, while no resolver has a newer one`],
+    ['saved cache', cache.persist === 'off' ? 'none' : cache.persist],
+    ['rebinding', rebinding.protect ? 'answers that point inside are refused' : 'no protection'],
     ['timeout', `${config.timeoutMs} ms`],
     ['listens on', listen.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)).join(', ')],
     ['answers', config.allowFrom.join(', ')],
+    ['page', page?.listen ?? 'none'],
     ['status file', config.statusFile],
     ['state', config.stateDir],
     ['read from', files.join(', ')],
   ]
-  return ['Policy', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ''].join('\n')
+  return ['Policy', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ...rulesText(config.policy), ''].join('\n')
+}
+
+/** Every rule that a policy may hold; the compiler refuses one that is left out. */
+const RULES: Readonly<Record<keyof PolicyRules, string>> = {
+  minimumUsageProfile: 'usage profile, at least',
+  transports: 'transports, only',
+  padding: 'padding',
+  shaping: 'shaping, at least',
+  operators: 'operators, only',
+  jurisdictions: 'jurisdictions, only',
+  minimumOperators: 'operators, at least',
+  pins: 'SPKI pins',
+  claims: 'claims of operators',
+  vpn: 'VPN',
+  systemResolver: 'the system asks this service',
+}
+
+function rulesText(policy: Policy | undefined): readonly string[] {
+  if (policy === undefined) return ['', 'Rules: none (no "policy" is configured)']
+  const lines = (rules: PolicyRules) =>
+    Object.entries(RULES).flatMap(([key, label]) => {
+      const value = rules[key as keyof PolicyRules]
+      return value === undefined ? [] : [line(label, value)]
+    })
+  const line = (label: string, value: unknown) => printable(`  ${label.padEnd(28)} ${wordsOf(value)}`)
+  const { vpnInterfaces, audit, networks = [] } = policy
+  return [
+    '',
+    'Rules of the policy',
+    ...lines(policy),
+    ...(vpnInterfaces === undefined ? [] : [line('interfaces that count as VPN', vpnInterfaces)]),
+    line('audit log', audit),
+    ...networks.flatMap(({ name, match, ...rules }) => [printable(`On the network "${name}" (${wordsOf(match)}), also`), ...lines(rules)]),
+  ]
+}
+
+/** A value of the configuration in a few words. */
+function wordsOf(value: unknown): string {
+  if (Array.isArray(value)) return value.map(wordsOf).join(', ')
+  if (typeof value !== 'object' || value === null) return value === true ? 'yes' : value === false ? 'no' : String(value)
+  return Object.entries(value)
+    .map(([key, one]) => `${key} ${wordsOf(one)}`)
+    .join(', ')
 }
 
 function table(rows: readonly (readonly string[])[]): readonly string[] {

@@ -52,6 +52,29 @@ export function statusScreen(reading: Reading, wallMs: number, style: ScreenStyl
   return `${lines.join('\n')}\n`
 }
 
+/**
+ * What of a screen fits a terminal, so that nothing scrolls and the state, which comes first, stays in sight: lines cut to `columns`, and at most `rows` of them with
+ * the line that the cursor stands on. Says how many are left out.
+ */
+export function fitted(screen: string, columns: number, rows: number): string {
+  const lines = screen.trimEnd().split('\n')
+  const room = Math.max(1, rows - 1)
+  const shown = lines.length <= room || room === 1 ? lines.slice(0, room) : lines.slice(0, room - 1)
+  const left = lines.length - shown.length
+  const more = left > 0 && room > 1 ? [`(${left} more lines: enigm-dns status)`] : []
+  const text = [...shown, ...more].map((line) => cutTo(line, columns)).join('\n')
+  return rows > 1 ? `${text}\n` : text
+}
+
+/** The first `columns` characters that are seen, with every colour change. */
+function cutTo(line: string, columns: number): string {
+  let seen = 0
+  return line.replace(COLOUR_OR_CHARACTER, (part) => (part.length > 1 && part.startsWith('\u001b') ? part : ++seen <= columns ? part : ''))
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: what this file itself writes
+const COLOUR_OR_CHARACTER = /\u001b\[\d+m|./gsu
+
 function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
   const lines: string[] = []
   const signals = SIGNALS.map(([key, label]) => ({ label, signal: d.signals[key] })).sort(

@@ -9,11 +9,11 @@ import { redacted } from '../posture/redact.ts'
 import { seenIn } from '../posture/seen.ts'
 import { verifyStatus } from '../posture/verify.ts'
 import { bootId, isSame } from '../system/process-identity.ts'
-import { printableJson, statusScreen } from './status-screen.ts'
+import { fitted, printableJson, statusScreen } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
 export interface StatusWorld {
-  readonly out: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number }
+  readonly out: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number }
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
   readonly isSame: Witness['isSame']
@@ -123,8 +123,7 @@ function readVerified(world: StatusWorld, place: StatusPlace, witness: Witness, 
 
 function screen(world: StatusWorld, reading: Reading): string {
   const colour = world.out.isTTY === true && (world.env.NO_COLOR ?? '') === '' && world.env.TERM !== 'dumb'
-  const width = Math.max(40, Math.min(world.out.columns ?? 80, 120))
-  return statusScreen(reading, world.clock.wallMs(), { colour, width })
+  return statusScreen(reading, world.clock.wallMs(), { colour, width: Math.max(40, Math.min(world.out.columns ?? 80, 120)) })
 }
 
 /** Prints again when the document or its judgement changes; a terminal also sees the ages move. Polls: a rename is not seen by every watcher. */
@@ -135,8 +134,9 @@ function watch(world: StatusWorld, places: readonly StatusPlace[], options: Opti
   const draw = () => {
     const reading = look(world, places, options)
     const tells = `${reading.path} ${reading.judgement} ${JSON.stringify(reading.raw)}`
-    const text = shown(world, reading, options)
     const live = world.out.isTTY === true && !json
+    const { columns = 80, rows = 24 } = world.out
+    const text = live ? fitted(screen(world, reading), columns, rows) : shown(world, reading, options)
     if (live ? text !== drawn : tells !== told) world.out.write(live ? `\u001b[H\u001b[2J${text}` : text)
     drawn = text
     told = tells

@@ -12,7 +12,7 @@ export function refusal(code: string, endpoint: Endpoint, transport: 'udp' | 'tc
     case 'EACCES':
     case 'EPERM':
       return (
-        `${place} needs root or CAP_NET_BIND_SERVICE: start it by its systemd unit, or run ` +
+        `${place} needs root or CAP_NET_BIND_SERVICE: start it as root, or run ` +
         `\`setcap cap_net_bind_service=+ep "$(readlink -f "$(command -v node)")"\`, or ` +
         `\`sysctl net.ipv4.ip_unprivileged_port_start=${endpoint.port}\`, or choose a port from 1024 up with --listen`
       )

@@ -25,6 +25,7 @@ export const REASON_CODES = {
   stopping: 'The service is stopping.',
   stopped: 'The service was stopped.',
   'reload-refused': 'A reload was refused; the configuration before it is in force.',
+  'restart-needed': 'Settings were changed that take effect at the next start only.',
   'internal-fault': 'An internal fault was caught in the last ten minutes.',
   'was-asleep': 'The process was stopped or the machine slept before this heartbeat.',
   'event-loop-late': 'The event loop was busy: the heartbeat came late.',

@@ -51,6 +51,8 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return reshaped({ ...state, phase: 'stopping' })
     case 'reload.refused':
       return reshaped({ ...state, refusedReload: { message: event.message.slice(0, 300), at: { ms: atMs, wallMs: atWallMs } } })
+    case 'reload.waiting':
+      return reshaped({ ...state, waiting: event.settings })
     case 'network.changed':
     case 'woke':
     case 'clock.moved':
@@ -102,6 +104,7 @@ function on(state: State, id: string, change: (r: ResolverEvidence) => ResolverE
       faults: state.faults,
       lastFault: state.lastFault,
       trace: state.trace,
+      waiting: state.waiting,
       refusedReload: state.refusedReload,
       shape: sameShape(before, after) ? state.shape : state.shape + 1,
     }

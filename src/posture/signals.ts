@@ -208,6 +208,15 @@ export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
     const message = `A reload was refused; the configuration before it is in force: ${state.refusedReload.message}`
     reasons.push({ code: 'reload-refused', severity: 'warn', message, mend: 'Correct the file (enigm-dns check), then reload.' })
   }
+  if (state.waiting.length > 0) {
+    const message = `These settings take effect at the next start: ${state.waiting.join(', ')}.`
+    reasons.push({
+      code: 'restart-needed',
+      severity: 'warn',
+      message,
+      mend: 'Start the service again (enigm-dns stop), or take the change back.',
+    })
+  }
   if (state.lastFault !== undefined && c.now.ms - state.lastFault.at.ms <= PROOF_OLD_MS) {
     const message = `An internal fault was caught in ${state.lastFault.where}.`
     reasons.push({ code: 'internal-fault', severity: 'warn', message, mend: 'See the log, and report it.' })

@@ -80,6 +80,8 @@ export interface State {
   readonly lastFault: { readonly where: string; readonly at: Moment } | undefined
   /** A query trace is on, until then at most. */
   readonly trace: { readonly untilWallMs: number } | undefined
+  /** Settings that take effect at the next start only. */
+  readonly waiting: readonly string[]
   readonly refusedReload: { readonly message: string; readonly at: Moment } | undefined
   /** Changes when, and only when, an event may have changed a verdict: an answer like the one before does not. */
   readonly shape: number
@@ -97,6 +99,7 @@ export function initialState(setup: PostureSetup, at: Moment): State {
     faults: 0,
     lastFault: undefined,
     trace: undefined,
+    waiting: [],
     refusedReload: undefined,
     shape: 0,
   }

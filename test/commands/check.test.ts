@@ -266,3 +266,38 @@ t.test('an environment that weakens TLS: exit 2', async (t) => {
   t.match(err, /^environment: NODE_TLS_REJECT_UNAUTHORIZED is set/)
   t.equal(handshakes, 0)
 })
+
+t.test('every rule of the policy is said, on named networks too; none is said as well', async (t) => {
+  const rules = {
+    minimumUsageProfile: 'strict',
+    transports: ['dot', 'doh'],
+    padding: { queryBlock: 128, replies: 'required' },
+    shaping: 'jitter',
+    operators: ['mine'],
+    minimumOperators: 1,
+    claims: { logging: false },
+    vpn: 'preferred',
+    systemResolver: 'required',
+  }
+  const home = { name: 'home', match: { gateway: '192.168.1.1' }, vpn: 'required' }
+  const policy = { ...rules, vpnInterfaces: ['wg0'], audit: 'required', networks: [home] }
+  const { code, out, err } = await run(t, { config: { policy } }, { offline: true })
+  t.equal(code, 0, err)
+  for (const line of [
+    /^Rules of the policy$/m,
+    /^ {2}usage profile, at least +strict$/m,
+    /^ {2}transports, only +dot, doh$/m,
+    /^ {2}padding +queryBlock 128, replies required$/m,
+    /^ {2}shaping, at least +jitter$/m,
+    /^ {2}operators, only +mine$/m,
+    /^ {2}operators, at least +1$/m,
+    /^ {2}claims of operators +logging no$/m,
+    /^ {2}VPN +preferred$/m,
+    /^ {2}the system asks this service +required$/m,
+    /^ {2}interfaces that count as VPN +wg0$/m,
+    /^ {2}audit log +required$/m,
+    /^On the network "home" \(gateway 192\.168\.1\.1\), also\n {2}VPN +required$/m,
+  ])
+    t.match(out, line)
+  t.match(await run(t, {}, { offline: true }), { out: /^Rules: none \(no "policy" is configured\)$/m })
+})

@@ -186,6 +186,10 @@ t.test('files that change are read again; what will not do changes nothing; no q
   }
   p.write('config.json', p.config({ heartbeatS: 2, udp: 'dgram', cache: { maxBytes: 1_000_000 } }))
   await until('the warning', () => /take effect at the next start: cache.maxBytes, udp, heartbeatS/.test(daemon.log()))
+  await until('the same in the status', () => p.reasons().includes('restart-needed'))
+  t.match(JSON.stringify(p.status().signals.service), 'next start: cache.maxBytes, udp, heartbeatS')
+  p.write('config.json', p.config())
+  await until('the change taken back', () => !p.reasons().includes('restart-needed'))
   asking = false
   await load
   t.equal(rcodes.length, asked, 'every query got its reply')

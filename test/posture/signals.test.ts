@@ -15,6 +15,8 @@ t.test('the service signal', (t) => {
   t.same(of([]), ['unknown', 'starting'])
   t.same(of([started]), ['ok'])
   t.same(of([started, { type: 'reload.refused', message: 'x' }]), ['warn', 'reload-refused'])
+  t.same(of([started, { type: 'reload.waiting', settings: ['workers', 'udp'] }]), ['warn', 'restart-needed'])
+  t.same(of([started, { type: 'reload.waiting', settings: ['udp'] }, { type: 'reload.waiting', settings: [] }]), ['ok'])
   t.same(of([started, { type: 'fault', where: 'cache' }]), ['warn', 'internal-fault'])
   t.same(of([started, { type: 'fault', where: 'cache' }, late]), ['ok'], 'a fault is forgotten after a while')
   t.same(of([started], { heartbeatLateMs: 900 }), ['warn', 'event-loop-late'])

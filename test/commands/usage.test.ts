@@ -1,0 +1,46 @@
+// The built commands, told something that they do not know.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import t from 'tap'
+import { CLI, cli } from '../support/real/daemon.ts'
+
+const COMMANDS = ['run', 'status', 'check', 'doctor', 'query', 'audit', 'audit verify', 'audit head', 'trace', 'forget', 'demo']
+
+t.test('what a command does not know ends with 2, whatever the command, and one line says what it is', async (t) => {
+  const wrong = [
+    [],
+    ['--bogus'],
+    ['bogus'],
+    ['audit', 'bogus'],
+    ['query'],
+    ['query', 'a', 'b', 'c'],
+    ['trace', '--for'],
+    ['audit', 'verify', '--head', 'x'],
+    ...COMMANDS.map((command) => [...command.split(' '), '--bogus']),
+    ...COMMANDS.filter((command) => !['query', 'audit'].includes(command)).map((command) => [...command.split(' '), 'too', 'many']),
+    ...COMMANDS.filter((command) => !['query', 'audit', 'demo'].includes(command)).map((command) => [...command.split(' '), '--config']),
+  ].filter((words) => words.join(' ') !== 'status --config')
+  for (const words of wrong) {
+    const { code, stdout, stderr } = await cli(...words)
+    t.equal(code, 2, words.join(' '))
+    t.match(stdout + stderr, words.length === 0 ? /^Usage: / : /^(error: |--head must)/, words.join(' '))
+  }
+  for (const command of COMMANDS) t.match(await cli(...command.split(' '), '--help'), { code: 0, stdout: /^Usage: /, stderr: '' })
+})
+
+t.test('nobody reads what is said: no stack trace, and no answer in place of one', async (t) => {
+  for (const words of [
+    ['--help'],
+    ['--bogus'],
+    ['status', '--json', '--file', '/nowhere'],
+    ['doctor', '--offline', '--json'],
+    ['audit', 'head', '--dir', '/nowhere'],
+  ]) {
+    const child = spawn(process.execPath, [CLI, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.destroy()
+    child.stderr.destroy()
+    const [code] = await once(child, 'exit')
+    const { code: read } = await cli(...words)
+    t.equal(code, read, words.join(' '))
+  }
+})
