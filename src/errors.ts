@@ -28,6 +28,8 @@ const CLIENT_VIEW = {
   'http-encoding': { rcode: 2, ede: 23 },
   'reply-mismatch': { rcode: 2, ede: 22 },
   'reply-malformed': { rcode: 2, ede: 22 },
+  // The resolver answered that something is wrong between us and it: FORMERR, BADVERS ...
+  'reply-rcode': { rcode: 2, ede: 23 },
   // "Blocked" (RFC 8914 section 4.16): by a policy of whoever runs this stub.
   'vpn-required': { rcode: 2, ede: 15 },
   'audit-required': { rcode: 2, ede: 15 },

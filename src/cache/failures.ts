@@ -19,6 +19,7 @@ const UNANSWERED: ReadonlySet<ErrorCode> = new Set([
   'connection-lost',
   'reply-mismatch',
   'reply-malformed',
+  'reply-rcode',
   'http-status',
   'http-type',
   'http-size',

@@ -1,4 +1,4 @@
-import { questionEnd } from '../dns/message.ts'
+import { questionEnd } from '../dns/name.ts'
 import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
 import { belongsToHop, RecordCursor } from '../dns/records.ts'
 import type { Answer } from '../resolve.ts'

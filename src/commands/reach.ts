@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { rcodeText } from '../dns/code-names.ts'
 import { readOpt, withPaddedOpt } from '../dns/edns.ts'
-import { headerRcode } from '../dns/message.ts'
+import { rcodeOf } from '../dns/message.ts'
 import { escaped } from '../dns/printable.ts'
 import { asEnigmError, type ErrorCode } from '../errors.ts'
 import { type Connection, connect } from '../link/connect.ts'
@@ -56,6 +56,7 @@ export interface ReachTools {
 /** Handshakes at once: a set may hold a thousand resolvers. */
 const AT_ONCE = 8
 const NOERROR = 0
+const FORMERR = 1
 const NXDOMAIN = 3
 const REFUSED = 5
 const DAY_MS = 86_400_000
@@ -91,7 +92,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
     const probe = probeOf(resolver)
     const { wire, rttMs } = await ask(probe, resolver, transport, config, sessions, tools)
     const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
-    const rcode = (readOpt(wire)?.extendedRcode ?? 0) * 16 + headerRcode(wire)
+    const rcode = rcodeOf(wire)
     if (rcode === REFUSED && refusesRoot(probe, wire)) return { ...answer, ok: true, refusesRoot: true }
     const well = rcode === NOERROR || (rcode === NXDOMAIN && resolver.probe !== undefined)
     return well ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
@@ -161,9 +162,15 @@ async function ask(
   { clock, random }: ReachTools,
 ): Promise<Carried> {
   const link = createLink({ ...endpointOf(resolver), usageProfile: 'strict' }, transport, { clock, random, sessions, emit: () => {} })
-  const request = withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive: transport === 'dot' })
+  const sent = (keepalive: boolean) =>
+    link.exchange(withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive }), {
+      purpose: 'probe',
+      deadlineMs: clock.nowMs() + config.timeoutMs,
+    })
   try {
-    return await link.exchange(request, { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs })
+    const carried = await sent(transport === 'dot')
+    // As `run` does: the option may be what it cannot read.
+    return transport === 'dot' && rcodeOf(carried.wire) === FORMERR ? await sent(false) : carried
   } finally {
     await link.close()
   }

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import type { Clock, Random } from '../clock.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
-import { headerRcode, idOf, setId, upstreamQuery } from '../dns/message.ts'
+import { idOf, rcodeOf, setId, upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
 import { RecordCursor } from '../dns/records.ts'
 
@@ -77,7 +77,7 @@ function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
 
 function readable(reply: Uint8Array, type: number): string {
   const cursor = new RecordCursor(reply)
-  let text = RCODES[headerRcode(reply)] ?? `RCODE ${headerRcode(reply)}`
+  let text = RCODES[rcodeOf(reply)] ?? `RCODE ${rcodeOf(reply)}`
   while (cursor.next()) {
     if (cursor.section !== 1 || cursor.type !== type) continue
     const data = reply.subarray(cursor.rdataAt, cursor.rdataAt + cursor.rdLength)

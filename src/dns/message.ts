@@ -1,4 +1,7 @@
+import type { Rcode } from '../errors.ts'
 import type { Question } from '../resolve.ts'
+import { type Opt, readOpt } from './edns.ts'
+import { questionEnd } from './name.ts'
 import { copyLower, fresh, HEADER_OCTETS, lowerOctet, putU16, u16 } from './octets.ts'
 import type { QueryScan } from './query-scan.ts'
 
@@ -10,9 +13,17 @@ export function setId(message: Uint8Array, id: number): void {
   putU16(message, 0, id)
 }
 
-/** The RCODE of the header alone: its low four bits. */
-export function headerRcode(message: Uint8Array): number {
-  return message[3]! & 0x0f
+/**
+ * The whole RCODE of a message, 12 bits: the upper eight are in its OPT (RFC 6891 section 6.1.3).
+ * BADVERS is 16, so the header of such a reply says NOERROR. Never throws.
+ */
+export function rcodeOf(message: Uint8Array): Rcode {
+  return rcodeWith(message, readOpt(message))
+}
+
+/** The same, of a message whose OPT has been read. */
+export function rcodeWith(message: Uint8Array, opt: Opt | undefined): Rcode {
+  return ((opt?.extendedRcode ?? 0) << 4) | (message[3]! & 0x0f)
 }
 
 /** The question that `scan` found in `packet`. */
@@ -41,23 +52,11 @@ export function upstreamQuery(question: Question, checkingDisabled: boolean): Ui
 export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   if (reply.length < HEADER_OCTETS || (reply[2]! & 0x80) === 0 || ((reply[2]! ^ request[2]!) & 0x78) !== 0) return false
   const questions = u16(reply, 4)
-  if (questions === 0) return headerRcode(reply) !== 0
+  if (questions === 0) return rcodeOf(reply) !== 0
   if (questions !== 1) return false
   const end = questionEnd(request)
   if (end === 0 || reply.length < end) return false
   for (let at = HEADER_OCTETS; at < end - 4; at++) if (lowerOctet(reply[at]!) !== lowerOctet(request[at]!)) return false
   for (let at = end - 4; at < end; at++) if (reply[at] !== request[at]) return false
   return true
-}
-
-/** Where the (uncompressed) question of a message ends, or 0. */
-export function questionEnd(message: Uint8Array): number {
-  let at = HEADER_OCTETS
-  while (at < message.length) {
-    const length = message[at]!
-    if (length === 0) return at + 5 <= message.length && at + 1 - HEADER_OCTETS <= 255 ? at + 5 : 0
-    if (length > 63) return 0
-    at += length + 1
-  }
-  return 0
 }

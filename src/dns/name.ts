@@ -167,3 +167,15 @@ export function expandedName(m: Uint8Array, at: number): Uint8Array | undefined 
 
 /** `nameLength` has bounded what is written here. */
 const expanded = new Uint8Array(MAX_NAME_OCTETS)
+
+/** Where the (uncompressed) question of a message ends, or 0. */
+export function questionEnd(message: Uint8Array): number {
+  let at = HEADER_OCTETS
+  while (at < message.length) {
+    const length = message[at]!
+    if (length === 0) return at + 5 <= message.length && at + 1 - HEADER_OCTETS <= 255 ? at + 5 : 0
+    if (length > 63) return 0
+    at += length + 1
+  }
+  return 0
+}

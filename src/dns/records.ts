@@ -1,5 +1,4 @@
-import { questionEnd } from './message.ts'
-import { nameLength } from './name.ts'
+import { nameLength, questionEnd } from './name.ts'
 import { HEADER_OCTETS, u16, u32 } from './octets.ts'
 
 export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, SIG: 24, AAAA: 28, DNAME: 39, OPT: 41, TKEY: 249, TSIG: 250 } as const

@@ -159,7 +159,8 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
   const failuresInARow = r.failuresInARow + 1
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
-  const doubt = !answeredMeanwhile || failuresInARow >= FAILURES_TO_DOUBT
+  // One reply that speaks of the hop may be about one kind of question (NOTIMP to ANY): the path has answered.
+  const doubt = (!answeredMeanwhile && e.code !== 'reply-rcode') || failuresInARow >= FAILURES_TO_DOUBT
   return { ...after, failuresInARow, failing: r.failing ?? (doubt ? { code: e.code, since: at } : undefined) }
 }
 

@@ -1,6 +1,6 @@
 import type { Random } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
-import { headerRcode } from '../dns/message.ts'
+import { rcodeOf } from '../dns/message.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { Cover } from './cover.ts'
@@ -66,7 +66,7 @@ export class CoverTraffic {
   /** A cover's reply: looked at and dropped, it never comes near the cache. */
   answered(kind: CoverKind, { wire, rttMs }: Carried, nowMs: number): void {
     this.#cover.latencies.add(kind, rttMs)
-    if (headerRcode(wire) === REFUSED) this.refused(nowMs)
+    if (rcodeOf(wire) === REFUSED) this.refused(nowMs)
     else this.#standing.accepted()
   }
 

@@ -1,6 +1,9 @@
 import { upstreamQuery } from '../dns/message.ts'
-import { type Accepted, acceptReply, type TtlClamp } from '../dns/response.ts'
+import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../dns/response.ts'
 import type { Ask, Carried, Resolve, Transport } from '../resolve.ts'
+import { speaksOfHop } from './verdict.ts'
+
+const SERVFAIL = 2
 
 /** Whoever carries a query to one of the trusted resolvers and says which one answered. */
 export interface Trusted {
@@ -20,7 +23,11 @@ export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepte
     trusted.exchange(upstreamQuery(query.question, query.checkingDisabled), query.edns?.dnssecOk === true, ask).then((carried) => {
       const { authenticated } = carried.protection
       const accepted = acceptReply(carried.wire, query.question, { authenticated, ageS: carried.ageS ?? 0, clamp })
-      const { wire, rcode, ede } = accepted
+      const { ede } = accepted
+      // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a client knows.
+      const ofHop = speaksOfHop(accepted.rcode)
+      const rcode = ofHop ? SERVFAIL : accepted.rcode
+      const wire = ofHop ? synthesise(query.question, { rcode }) : accepted.wire
       const from = { upstream: carried.upstream, transport: carried.transport }
       const storeS = lifetime(accepted)
       return ede === undefined ? { wire, rcode, storeS, from } : { wire, rcode, storeS, from, ede }

@@ -4,7 +4,7 @@ import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection, Transport } from '../resolve.ts'
 import type { Candidate, Roster } from './roster.ts'
 import { type Failure, mostTelling } from './telling.ts'
-import { blamesResolver, isFinal } from './verdict.ts'
+import { verdictOn } from './verdict.ts'
 
 /** Resolvers asked for one query; each is asked once (its link has a retry of its own). */
 const MAX_ATTEMPTS = 3
@@ -142,7 +142,11 @@ export class Flight<P extends Protection> {
     const { wire, rttMs, protection, transport, ageS } = carried
     const nowMs = this.#clock.nowMs()
     attempt.open = false
-    const final = isFinal(wire)
+    const { final, blamesResolver, ofHop, rcode } = verdictOn(wire)
+    if (ofHop) {
+      this.#passOver(attempt, this.#roster.spokeOfHop(candidate, rcode))
+      return
+    }
     if (final) this.#roster.answered(candidate, rttMs, nowMs - startedMs, nowMs)
     else this.#roster.alive(candidate)
     if (this.#settled) return
@@ -151,7 +155,7 @@ export class Flight<P extends Protection> {
     const reply: Selected<P> =
       ageS === undefined ? { wire, rttMs, protection, transport, upstream } : { wire, rttMs, protection, transport, upstream, ageS }
     if (final) {
-      if (this.#kept !== undefined && !blamesResolver(wire)) this.#roster.bettered(this.#kept.from)
+      if (this.#kept !== undefined && !blamesResolver) this.#roster.bettered(this.#kept.from)
       this.#land(reply)
     } else if (this.#kept !== undefined) {
       this.#land(this.#kept.reply)
@@ -164,7 +168,11 @@ export class Flight<P extends Protection> {
 
   #onFailure(attempt: Attempt<P>, error: unknown): void {
     attempt.open = false
-    const fault = this.#roster.rejected(attempt.candidate, error, attempt.startedMs)
+    this.#passOver(attempt, this.#roster.rejected(attempt.candidate, error, attempt.startedMs))
+  }
+
+  /** Nothing came of an attempt: the next one. */
+  #passOver(attempt: Attempt<P>, fault: EnigmError): void {
     if (this.#settled) return
     this.#noteFailure({ who: attempt.candidate.upstream.id, error: fault })
     const wasLast = attempt === this.#attempts.at(-1)

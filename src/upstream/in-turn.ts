@@ -4,12 +4,12 @@ import type { Ask, Protection } from '../resolve.ts'
 import type { Selected } from './flight.ts'
 import type { Candidate, Roster } from './roster.ts'
 import { type Failure, isOurs, mostTelling } from './telling.ts'
-import { isFinal } from './verdict.ts'
+import { verdictOn } from './verdict.ts'
 
 const MAX_ATTEMPTS = 3
 
 /**
- * One query over shaped links: one resolver at a time, the next only where the network failed the one before. Nothing is asked twice at once, nothing because an
+ * One query over shaped links: one resolver at a time, the next only where the network failed the one before or the resolver could not read what came. Nothing is asked twice at once, nothing because an
  * answer is slow or of a kind that another operator might better: a session that opens on a second link because of what a query met would tell of the query.
  */
 export async function askInTurn<P extends Protection>(
@@ -31,7 +31,12 @@ export async function askInTurn<P extends Protection>(
     try {
       const carried = await candidate.upstream.exchange(message, dnssecOk, ask)
       const nowMs = clock.nowMs()
-      if (isFinal(carried.wire)) roster.answered(candidate, carried.rttMs, nowMs - startedMs, nowMs)
+      const { final, ofHop, rcode } = verdictOn(carried.wire)
+      if (ofHop) {
+        failures.push({ who: upstream, error: roster.spokeOfHop(candidate, rcode) })
+        continue
+      }
+      if (final) roster.answered(candidate, carried.rttMs, nowMs - startedMs, nowMs)
       else roster.unsettled(candidate)
       return { ...carried, upstream }
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { TrustedResolver } from '../config/trusted-set.ts'
-import { headerRcode, upstreamQuery } from '../dns/message.ts'
+import { rcodeOf, upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
 import { typeFromText } from '../dns/record-types.ts'
 
@@ -22,5 +22,5 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
 
 /** Whether `reply` to `probe` refuses to tell of the root: so does a resolver for its own zones, and it is well. It says that the path lives, and no more. */
 export function refusesRoot(probe: Uint8Array, reply: Uint8Array): boolean {
-  return probe === ROOT_PROBE && headerRcode(reply) === REFUSED
+  return probe === ROOT_PROBE && rcodeOf(reply) === REFUSED
 }

@@ -1,11 +1,12 @@
 import type { Clock, Random, Timer } from '../clock.ts'
-import { asEnigmError, EnigmError } from '../errors.ts'
+import { rcodeText } from '../dns/code-names.ts'
+import { asEnigmError, EnigmError, type Rcode } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Upstream } from '../resolve.ts'
 import { ROOT_PROBE, refusesRoot } from './root-probe.ts'
 import { Standing } from './standing.ts'
 import { speaksAgainst } from './telling.ts'
-import { isFinal } from './verdict.ts'
+import { verdictOn } from './verdict.ts'
 
 /** What a probe may take. */
 const PROBE_MS = 2000
@@ -21,7 +22,7 @@ const LINK_COLD_MS = 25_000
 /** How long a network may take to come up after the first sign of it, and how often a query that waits for that is tried. */
 const UNSETTLED_MS = 10_000
 const AGAIN_MS = 200
-/** So many replies in a row bettered by another operator, and the resolver itself is sick. */
+/** So many replies in a row that speak of the hop or that another operator bettered, and the resolver itself is sick. */
 const BETTERED_LIMIT = 3
 /** And over shaped links, where nobody else is asked, so many replies in a row that settle nothing. */
 const UNSETTLED_LIMIT = 8
@@ -114,6 +115,16 @@ export class Roster<P extends Protection> {
     if (++c.standing.bettered >= UNSETTLED_LIMIT) this.failed(c, this.#o.clock.nowMs())
   }
 
+  /**
+   * A reply that speaks of the hop: the path is alive, but three in a row are a failure, whoever else
+   * may have an answer. Returns what it is as an error.
+   */
+  spokeOfHop(c: Candidate<P>, rcode: Rcode): EnigmError {
+    this.alive(c)
+    if (++c.standing.bettered >= BETTERED_LIMIT) this.failed(c, this.#o.clock.nowMs())
+    return new EnigmError('reply-rcode', `${c.upstream.id} answered ${rcodeText(rcode)}`)
+  }
+
   /** An exchange begun at `startedMs` rejected. Returns the error as one of ours. */
   rejected(c: Candidate<P>, error: unknown, startedMs: number): EnigmError {
     if (!(error instanceof EnigmError)) this.#o.emit({ type: 'fault', where: 'selection' })
@@ -148,11 +159,13 @@ export class Roster<P extends Protection> {
     try {
       const reply = await c.upstream.exchange(probe, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
       const nowMs = this.#o.clock.nowMs()
+      const { final, ofHop } = verdictOn(reply.wire)
       // One that failed by its replies to real queries is to show that it resolves; else the path was to blame, and it lives.
-      const well = isFinal(reply.wire) || (refusesRoot(probe, reply.wire) && c.standing.bettered < BETTERED_LIMIT)
+      const well = final || (refusesRoot(probe, reply.wire) && c.standing.bettered < BETTERED_LIMIT)
       if (well) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
       this.alive(c)
-      if (!c.standing.healthy) this.failed(c, startedMs)
+      // One that cannot read a query for the root can read none.
+      if (ofHop || !c.standing.healthy) this.failed(c, startedMs)
     } catch (error) {
       this.rejected(c, error, startedMs)
     }

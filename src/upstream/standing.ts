@@ -13,7 +13,7 @@ export class Standing {
   retryAtMs = Number.NEGATIVE_INFINITY
   lastAnswerMs = Number.NEGATIVE_INFINITY
   lastTriedMs = Number.NEGATIVE_INFINITY
-  /** Replies in a row that another operator bettered, see `Roster.bettered`. */
+  /** Replies in a row that another operator bettered or that speak of the hop, see the roster. */
   bettered = 0
   /** Smoothed round trip of the path, to compare paths by. */
   rttMs: number | undefined

@@ -1,11 +1,12 @@
 import type { Clock } from '../clock.ts'
-import { readOpt, withPaddedOpt } from '../dns/edns.ts'
+import { withPaddedOpt } from '../dns/edns.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Transport, Upstream } from '../resolve.ts'
 import { ROOT_PROBE } from './root-probe.ts'
 import { Standing } from './standing.ts'
 import { type Failure, isOurs, mostTelling, speaksAgainst } from './telling.ts'
+import { verdictOn } from './verdict.ts'
 
 /** The most that a transport gets which never answered or failed last time, when another stands behind it: a port 853 that is dropped costs one query this. */
 const UNPROVEN_SHARE_MS = 1000
@@ -40,6 +41,7 @@ interface Route<P extends Protection> {
 }
 
 const NONE: readonly Failure[] = []
+const FORMERR = 1
 
 /** A link that throws, which is a bug, is a link that rejects. */
 function begin<P extends Protection>(link: Link<P>, request: Uint8Array, ask: Ask): Promise<Carried<P>> {
@@ -69,6 +71,8 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
   const doh = paddings(o.paddingBlock, false)
   let order = routes
   let closed = false
+  /** It answers FORMERR to the keepalive option and not without: it gets none (until the next configuration). */
+  let noKeepalive = false
 
   /** Fewer failures in a row first, then the order of preference (the sort is stable). Only when a standing changed. */
   const rank = () => {
@@ -83,8 +87,10 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     return routes.toSorted((a, b) => failures(a) - failures(b))
   }
 
-  const request = ({ link }: Route<P>, message: Uint8Array, dnssecOk: boolean) =>
-    withPaddedOpt(message, link.transport === 'dot' ? (dnssecOk ? dot.withDo : dot.plain) : dnssecOk ? doh.withDo : doh.plain)
+  const withKeepalive = ({ link }: Route<P>) => link.transport === 'dot' && !noKeepalive
+
+  const request = (route: Route<P>, message: Uint8Array, dnssecOk: boolean) =>
+    withPaddedOpt(message, withKeepalive(route) ? (dnssecOk ? dot.withDo : dot.plain) : dnssecOk ? doh.withDo : doh.plain)
 
   const answered = ({ link, standing }: Route<P>, startedMs: number, carried: Carried<P>): Answered<P> => {
     const { transport } = link
@@ -93,8 +99,9 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     const mended = !standing.healthy
     standing.answered(rttMs, nowMs - startedMs, nowMs)
     if (mended) rank()
-    const paddedReply = carried.padded ?? readOpt(wire)?.padded === true
-    emit({ type: 'upstream.answered', resolver, transport, rttMs, protection, paddedReply })
+    const { opt, ofHop } = verdictOn(wire)
+    if (ofHop) emit({ type: 'upstream.failed', resolver, transport, code: 'reply-rcode', afterMs: nowMs - startedMs })
+    else emit({ type: 'upstream.answered', resolver, transport, rttMs, protection, paddedReply: carried.padded ?? opt?.padded === true })
     // Not spread: that costs 1.6 us on Node 20, this 0.03.
     return ageS === undefined ? { wire, rttMs, protection, transport } : { wire, rttMs, protection, transport, ageS }
   }
@@ -135,6 +142,32 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     }
   }
 
+  /**
+   * FORMERR, and the keepalive option may be why (RFC 6891 section 7): asked once more with Padding
+   * alone, on the same connection. Under a schedule nothing is asked twice; the next query goes so.
+   */
+  const plainer = (
+    route: Route<P>,
+    startedMs: number,
+    refused: Carried<P>,
+    message: Uint8Array,
+    dnssecOk: boolean,
+    ask: Ask,
+  ): Promise<Answered<P>> => {
+    if (o.paced === true) {
+      noKeepalive = true
+      return Promise.resolve(answered(route, startedMs, refused))
+    }
+    const againMs = clock.nowMs()
+    return begin(route.link, withPaddedOpt(message, dnssecOk ? doh.withDo : doh.plain), ask).then(
+      (carried) => {
+        if (verdictOn(carried.wire).rcode !== FORMERR) noKeepalive = true
+        return answered(route, againMs, carried)
+      },
+      () => answered(route, startedMs, refused),
+    )
+  }
+
   /** Over the `i`th of `tries`, then over the next. One promise beside the link's for a query that is answered: an async function costs three times that. */
   const tryOver = (
     tries: readonly Route<P>[],
@@ -151,8 +184,11 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
       const late = { who: route.link.transport, error: new EnigmError('deadline', `no time left to ask ${resolver}`) }
       return tryOver(tries, tries.length, [...failures, late], message, dnssecOk, ask)
     }
-    return begin(route.link, request(route, message, dnssecOk), share(route, i === tries.length - 1, ask, nowMs)).then(
+    const own = share(route, i === tries.length - 1, ask, nowMs)
+    const kept = withKeepalive(route)
+    return begin(route.link, request(route, message, dnssecOk), own).then(
       (carried) => {
+        if (kept && verdictOn(carried.wire).rcode === FORMERR) return plainer(route, nowMs, carried, message, dnssecOk, own)
         const reply = answered(route, nowMs, carried)
         if (order !== routes && !closed && o.paced !== true) retryFailed()
         return reply

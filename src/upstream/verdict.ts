@@ -1,19 +1,39 @@
-import { readOpt } from '../dns/edns.ts'
+import { type Opt, readOpt } from '../dns/edns.ts'
 import { isFinalFailure } from '../dns/final-failure.ts'
-import { headerRcode } from '../dns/message.ts'
+import { rcodeWith } from '../dns/message.ts'
+import type { Rcode } from '../errors.ts'
 
-const FORMERR = 1
 const SERVFAIL = 2
-const NOTIMP = 4
 const REFUSED = 5
+/** NOERROR, NXDOMAIN, and YXDOMAIN, for a DNAME that made a name too long (RFC 6672 section 2.2). */
+const OF_THE_NAME: ReadonlySet<Rcode> = new Set([0, 3, 6])
 
-/** Whether the RCODE is one of the four that speak of the resolver and not of the name. */
-export function blamesResolver(reply: Uint8Array): boolean {
-  const rcode = headerRcode(reply)
-  return rcode === FORMERR || rcode === SERVFAIL || rcode === NOTIMP || rcode === REFUSED
+/**
+ * Whether an RCODE speaks of the hop between us and the resolver, and neither of the name nor of the
+ * search for it: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and whatever else
+ * is no answer to a question (RFC 6895 section 2.3). It means nothing to a client.
+ */
+export function speaksOfHop(rcode: Rcode): boolean {
+  return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
 }
 
-/** Whether a reply settles its question: any RCODE that does not blame the resolver, or a final failure. Another operator would only be a second party to tell. */
-export function isFinal(reply: Uint8Array): boolean {
-  return !blamesResolver(reply) || isFinalFailure(headerRcode(reply), readOpt(reply)?.ede?.code)
+/** What a reply says, by its 12-bit RCODE and its extended error. */
+export interface Verdict {
+  readonly opt: Opt | undefined
+  readonly rcode: Rcode
+  /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
+  readonly final: boolean
+  /** It speaks of the resolver or of the hop, and not of the name. */
+  readonly blamesResolver: boolean
+  /** It speaks of the hop, and does not settle the question. */
+  readonly ofHop: boolean
+}
+
+/** Judges a reply. Never throws. */
+export function verdictOn(reply: Uint8Array): Verdict {
+  const opt = readOpt(reply)
+  const rcode = rcodeWith(reply, opt)
+  const blamesResolver = !OF_THE_NAME.has(rcode)
+  const final = !blamesResolver || isFinalFailure(rcode, opt?.ede?.code)
+  return { opt, rcode, final, blamesResolver, ofHop: !final && speaksOfHop(rcode) }
 }

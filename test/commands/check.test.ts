@@ -225,6 +225,25 @@ t.test('a resolver that refuses to tell of the root is well, with a hint; with a
   t.equal(explicit.code, 1, 'the root is what was named')
 })
 
+t.test('a resolver that answers BADVERS, which is NOERROR in the header, fails', async (t) => {
+  const opt = Uint8Array.of(0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0)
+  const badvers = (query: Uint8Array) => {
+    const whole = Buffer.concat([replyTo(query), opt])
+    whole[11] = 1
+    return whole
+  }
+  const { code, out } = await run(t, { answer: badvers })
+  t.equal(code, 1)
+  t.match(out, /FAILS: BADVERS/)
+})
+
+t.test('a resolver that cannot read the keepalive option is asked without, as `run` does', async (t) => {
+  // The option, empty, is 0 11 0 0, and nothing else in these queries is.
+  const picky = (query: Uint8Array) => (Buffer.from(query).includes(Buffer.of(0, 11, 0, 0)) ? replyTo(query, [], 0x8181) : padded(query))
+  const { code, out } = await run(t, { answer: picky })
+  t.equal(code, 0, out)
+})
+
 t.test('nobody there: exit 1', async (t) => {
   const gone = await startDot({ identity, answer: padded })
   const { port } = gone

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type Zone, zoneOf } from '../../src/demo/zone.ts'
 import { parseZone } from '../../src/demo/zone-file.ts'
-import { headerRcode } from '../../src/dns/message.ts'
+import { rcodeOf } from '../../src/dns/message.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { RecordCursor } from '../../src/dns/records.ts'
 
@@ -26,7 +26,7 @@ function ask(z: Zone, name: string, type: number) {
   const seen: string[] = []
   while (cursor.next()) seen.push(`${cursor.section}:${cursor.type}`)
   t.notOk(cursor.malformed, 'a whole message')
-  return { rcode: headerRcode(reply), seen }
+  return { rcode: rcodeOf(reply), seen }
 }
 
 t.strictSame(ask(zone, 'www.o.example', 1), { rcode: 0, seen: ['1:1', '1:1'] }, 'an RRset')

@@ -45,6 +45,12 @@ const matches: [string, Uint8Array, boolean][] = [
   ['another opcode', response({ flags: 0x2000 }), false],
   ['a query, not a response', asked, false],
   ['an error without a question', u16s(0, 0x8182, 0, 0, 0, 0), true],
+  [
+    'BADVERS without a question: the header alone would say NOERROR',
+    bytes(u16s(0, 0x8180, 0, 0, 0, 1), 0, u16s(41, 1232), 1, 0, u16s(0, 0)),
+    true,
+  ],
+  ['an OPT that says no error, without a question', bytes(u16s(0, 0x8180, 0, 0, 0, 1), 0, u16s(41, 1232), 0, 0, u16s(0, 0)), false],
   ['no error without a question', u16s(0, 0x8180, 0, 0, 0, 0), false],
   ['two questions', bytes(u16s(0, 0x8180, 2, 0, 0, 0), asked.subarray(12), asked.subarray(12)), false],
   ['cut inside the question', response().subarray(0, 20), false],

@@ -90,3 +90,75 @@ for (const protocol of PROTOCOLS)
           }
     }
   })
+
+/** The 12 bits: the upper eight go into an OPT. */
+function saying(rcode: number, q: Uint8Array, withQuestion = true): Uint8Array {
+  const opt = bytes(0, u16s(41, 1232), rcode >>> 4, 0, u16s(0, 0))
+  const whole = withAdditional(withQuestion ? replyTo(q) : bytes(q.subarray(0, 12)), [opt])
+  whole.set(u16s(0x8180 | (rcode & 15), withQuestion ? 1 : 0, 0, 0), 2)
+  return whole
+}
+const good: Answer = (q) => replyTo(q, [addressRecord()])
+/** BADVERS, BADCOOKIE, BADKEY, NOTAUTH (as TSIG errors have it), FORMERR, NOTIMP. */
+const OF_HOP = [16, 23, 17, 9, 1, 4]
+const rcodeOf = (reply: Uint8Array) => ((readOpt(reply)?.extendedRcode ?? 0) << 4) | ((reply[3] ?? 0) & 15)
+
+for (const protocol of PROTOCOLS) {
+  t.test(`${protocol}: an error of the hop: the next resolver answers`, async (t) => {
+    let rcode = 0
+    let told = 0
+    const first: Answer = (q) => {
+      told++
+      return rcode === 0 ? good(q) : saying(rcode, q, told % 2 === 0)
+    }
+    const { udp } = await scene(t, protocol, [first, good])
+    t.equal(rcodeOf(await udp.ask(query({ name: 'first.example.com' }))), 0)
+    for (rcode of OF_HOP)
+      for (const opt of [undefined, {}]) {
+        const reply = await udp.ask(query({ name: `${rcode}-${opt === undefined ? 'a' : 'b'}.example.com`, ...(opt && { opt }) }))
+        t.equal(rcodeOf(reply), 0, `RCODE ${rcode}`)
+        t.equal(reply[7], 1)
+      }
+  })
+
+  t.test(`${protocol}: an error of the hop from the only resolver: SERVFAIL with an EDE, and the status says so`, async (t) => {
+    let rcode = 0
+    const { udp, tcp, daemon } = await scene(t, protocol, [(q) => (rcode === 0 ? good(q) : saying(rcode, q, (q[13] ?? 0) !== 0x78))])
+    t.equal(rcodeOf(await udp.ask(query({ name: 'first.example.com' }))), 0)
+    await daemon.until('protected')
+    for (rcode of OF_HOP)
+      for (const first of ['x', 'y']) {
+        const plain = await udp.ask(query({ name: `${first}${rcode}-a.example.com` }))
+        t.same([rcodeOf(plain), readOpt(plain)], [2, undefined], `RCODE ${rcode} without an OPT`)
+        const name = `${first}${rcode}-b.example.com`
+        for (const client of [tcp, udp]) {
+          const reply = await client.ask(query({ name, opt: {} }))
+          t.same([rcodeOf(reply), readOpt(reply)?.ede?.code], [2, 23], `RCODE ${rcode} with an OPT`)
+        }
+      }
+    await daemon.until('offline')
+    rcode = 0
+    t.equal(rcodeOf(await udp.ask(query({ name: 'last.example.com' }))), 0)
+    await daemon.until('protected')
+  })
+}
+
+t.test('a resolver that takes no option but Padding answers all the same', async (t) => {
+  let options: number[] = []
+  const picky: Answer = (q) => {
+    options = []
+    const at = readOpt(q)?.at ?? q.length
+    for (let i = at + 11; i + 4 <= q.length; i += 4 + ((q[i + 2] ?? 0) << 8) + (q[i + 3] ?? 0)) options.push(q[i + 1] ?? 0)
+    return options.some((option) => option !== 12) ? saying(1, q, false) : good(q)
+  }
+  const { udp, daemon } = await scene(t, 'dot', [picky])
+  for (let i = 0; i < 3; i++) t.equal(rcodeOf(await udp.ask(query({ name: `n${i}.example.com`, opt: {} }))), 0)
+  t.same(options, [12])
+  await daemon.until('protected')
+})
+
+t.test('under a schedule the next resolver answers in place of one that cannot read what came', async (t) => {
+  const config = { shaping: { profile: 'balanced' } }
+  const { udp } = await scene(t, 'dot', [(q) => saying(1, q), good], config)
+  for (let i = 0; i < 3; i++) t.equal(rcodeOf(await udp.ask(query({ name: `n${i}.example.com`, opt: {} }))), 0)
+})

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
-import { questionEnd } from '../../src/dns/message.ts'
-import { textFromName } from '../../src/dns/name.ts'
+import { questionEnd, textFromName } from '../../src/dns/name.ts'
 import { u16 } from '../../src/dns/octets.ts'
 import { Cover } from '../../src/shaping/cover.ts'
 import { COVER_PAGES } from '../../src/shaping/cover-pages.ts'

@@ -1,4 +1,4 @@
-import { questionEnd } from '../../src/dns/message.ts'
+import { questionEnd } from '../../src/dns/name.ts'
 
 /** Names of the simulation: n0.sim.example and on. */
 export const NAMES = 400

@@ -1,4 +1,4 @@
-import { questionEnd } from '../../src/dns/message.ts'
+import { questionEnd } from '../../src/dns/name.ts'
 
 /** A response to `query` with `flags` (QR, RD and RA by default), the question as it was sent, and `records` in the answer section; no OPT. */
 export function replyTo(query: Uint8Array, records: readonly Uint8Array[] = [], flags = 0x8180): Uint8Array {

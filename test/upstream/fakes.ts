@@ -13,15 +13,17 @@ const question = query({ name: 'www.example.com' }).subarray(12)
 /** The one user query of these tests, as it reaches an upstream. */
 export const MESSAGE: Uint8Array = upstreamQuery({ lower: question, type: 1, class: 1 }, false)
 
-/** A reply to it, with an OPT that holds the EDE or some padding if asked. */
+/** A reply to it, with an OPT that holds the upper bits of the RCODE, and the EDE or some padding if asked. */
 export function reply(o: { rcode?: number; ede?: number; padded?: boolean; flags?: number } = {}): Uint8Array {
   const options = [...(o.ede === undefined ? [] : [0, 15, 0, 2, 0, o.ede]), ...(o.padded ? [0, 12, 0, 3, 0, 0, 0] : [])]
-  return response({ rcode: o.rcode ?? 0, flags: o.flags ?? 0, additional: [optRecord({ options: Uint8Array.from(options) })] })
+  const opt = optRecord({ options: Uint8Array.from(options) })
+  opt[5] = (o.rcode ?? 0) >>> 4
+  return response({ rcode: (o.rcode ?? 0) & 15, flags: o.flags ?? 0, additional: [opt] })
 }
 
 /** What a peer does with a call: answer or fail after a time, or stay silent until the deadline (`dark`), or break its contract and never settle (`hangs`). */
 export type Act =
-  | { readonly wire: Uint8Array; readonly afterMs: number }
+  | { readonly wire: Uint8Array; readonly afterMs: number /** What the next call gets. */; readonly next?: Act }
   | { readonly code: ErrorCode; readonly afterMs: number }
   | 'dark'
   | 'hangs'
@@ -104,7 +106,9 @@ export class FakeLink implements Link<Authenticated> {
 
   async exchange(request: Uint8Array, ask: Ask): Promise<Carried<Authenticated>> {
     this.calls.push({ atMs: this.#clock.nowMs(), request, ask })
-    return play(this.#clock, this.act, ask)
+    const { act } = this
+    if (typeof act === 'object' && 'next' in act && act.next !== undefined) this.act = act.next
+    return play(this.#clock, act, ask)
   }
 
   async close(): Promise<void> {

@@ -74,3 +74,21 @@ t.test('a full queue of ours is no reason to ask elsewhere', async (t) => {
   t.equal(await asked, 'overloaded')
   t.equal(b.queries.length, 0)
 })
+
+t.test('a resolver that cannot read what came is passed over, the next one in turn is asked', async (t) => {
+  for (const rcode of [1, 4, 9, 16, 23]) {
+    const { clock, upstreams, ask } = scene('a', 'b')
+    const [a, b] = upstreams
+    if (a === undefined || b === undefined) throw new Error('two')
+    a.act = answers(10, reply({ rcode }))
+    const asked = ask()
+    await clock.advance(30)
+    t.equal(await asked, 'b')
+    t.same([a.queries.length, b.queries.length], [1, 1])
+    b.act = answers(10, reply({ rcode }))
+    const nobody = ask()
+    await clock.advance(30)
+    t.equal(await nobody, 'reply-rcode')
+    t.same([a.queries.length, b.queries.length], [2, 2], 'once each')
+  }
+})

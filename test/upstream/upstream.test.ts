@@ -77,6 +77,68 @@ t.test('padding is exact for every size of query, on both transports', async (t)
   })
 })
 
+/** FORMERR to the keepalive option, or always. */
+const formerr = reply({ rcode: 1 })
+
+t.test('FORMERR over DoT: once more on the same link with Padding alone, and from then on so', async (t) => {
+  const { clock, dot, doh, events, exchange } = setUp(answers(10, formerr), answers(1))
+  const always = exchange()
+  await clock.advance(30)
+  t.same(always.value?.wire, formerr, 'it was not the option')
+  dot.act = { wire: formerr, afterMs: 10, next: answers(10) }
+  const again = exchange()
+  await clock.advance(30)
+  t.equal(again.value?.wire[3], 0x80)
+  t.same(
+    dot.calls.map((call) => optionCodes(call.request, MESSAGE.length)),
+    [[11, 12], [12], [11, 12], [12]],
+  )
+  t.ok(dot.calls.every(({ request }) => request.length === 128))
+  exchange()
+  await clock.advance(30)
+  t.same(optionCodes(dot.calls.at(-1)!.request, MESSAGE.length), [12], 'remembered')
+  t.equal(doh.calls.length, 0, 'no other transport is asked')
+  t.same(
+    events.map((e) => [e.type, 'code' in e && e.code]),
+    [
+      ['upstream.failed', 'reply-rcode'],
+      ['upstream.answered', false],
+      ['upstream.answered', false],
+    ],
+  )
+})
+
+t.test('FORMERR over DoH, where Padding stood alone, is asked once', async (t) => {
+  const { clock, doh, exchange } = setUp(fails('connect-refused', 0), answers(1, formerr))
+  const seen = exchange()
+  await clock.advance(10)
+  t.same(seen.value?.wire, formerr)
+  t.equal(doh.calls.length, 1)
+})
+
+t.test('FORMERR, and the link ends under the second try: the reply is what it was', async (t) => {
+  const { clock, dot, exchange } = setUp({ wire: formerr, afterMs: 10, next: { code: 'connection-lost', afterMs: 1 } }, answers(1))
+  const seen = exchange()
+  await clock.advance(20)
+  t.same(seen.value?.wire, formerr)
+  t.equal(dot.calls.length, 2)
+})
+
+t.test('FORMERR under a schedule: nothing is asked twice, and the next query goes without', async (t) => {
+  const clock = new FakeClock()
+  const dot = new FakeLink('dot', clock, answers(10, formerr))
+  const upstream = createUpstream({ id: 'r', links: [dot], paddingBlock: 128, clock, emit: () => {}, paced: true })
+  for (let i = 0; i < 2; i++) {
+    const seen = watch(clock, upstream.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    await clock.advance(20)
+    t.same(seen.value?.wire, formerr)
+  }
+  t.same(
+    dot.calls.map((call) => optionCodes(call.request, MESSAGE.length)),
+    [[11, 12], [12]],
+  )
+})
+
 t.test('block 0 sends an OPT and no padding', async (t) => {
   const { clock, dot, exchange } = setUp(answers(1), answers(1), 0)
   exchange()

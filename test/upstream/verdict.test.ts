@@ -1,11 +1,12 @@
 import t from 'tap'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
-import { isFinal } from '../../src/upstream/verdict.ts'
+import { verdictOn } from '../../src/upstream/verdict.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, answers, FakeUpstream, fails, MESSAGE, reply, WatchedClock, watch } from './fakes.ts'
 
 const ALL_EDE = [...Array(31).keys()]
+const isFinal = (wire: Uint8Array) => verdictOn(wire).final
 
 t.test('a SERVFAIL with a DNSSEC error is final, and anything blocked or filtered; no other failure is', (t) => {
   t.same(
@@ -18,8 +19,9 @@ t.test('a SERVFAIL with a DNSSEC error is final, and anything blocked or filtere
       [15, 16, 17, 18],
     )
   t.same(
-    [...Array(16).keys()].filter((rcode) => !isFinal(reply({ rcode }))),
-    [1, 2, 4, 5],
+    [...Array(4096).keys()].filter((rcode) => isFinal(reply({ rcode }))),
+    [0, 3, 6],
+    'what speaks of the name is final, by all twelve bits',
   )
   t.ok(isFinal(reply({ flags: 0x0200 })), 'a truncated answer is the next layer’s business')
   t.end()
@@ -34,7 +36,11 @@ async function ask(...acts: readonly Act[]) {
   const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: startMs + 4000 }))
   await clock.advance(4000)
   const asked = upstreams.map((u) => u.queries.length)
-  return { by: seen.value?.upstream, rcode: (seen.value?.wire[3] ?? 0) & 15, afterMs: seen.atMs! - startMs, asked, live: watched.live }
+  const rcode = (seen.value?.wire[3] ?? 0) & 15
+  return {
+    ...{ by: seen.value?.upstream, rcode, afterMs: seen.atMs! - startMs, asked, live: watched.live },
+    ...(seen.code === undefined ? {} : { code: seen.code }),
+  }
 }
 const servfail = (afterMs = 10, ede?: number) => answers(afterMs, reply({ rcode: 2, ...(ede === undefined ? {} : { ede }) }))
 const refused = (afterMs = 10) => answers(afterMs, reply({ rcode: 5 }))
@@ -43,6 +49,58 @@ t.test('a failure without a reason is asked of the next operator, once', async (
   t.same(await ask(servfail(), answers(20)), { by: 'b', rcode: 0, afterMs: 30, asked: [1, 1], live: 0 })
   t.same(await ask(refused(), answers(20, reply({ rcode: 3 }))), { by: 'b', rcode: 3, afterMs: 30, asked: [1, 1], live: 0 })
   t.same(await ask(servfail(), refused(), answers(1)), { by: 'a', rcode: 2, afterMs: 20, asked: [1, 1, 0], live: 0 })
+})
+
+/** FORMERR, NOTIMP, NOTAUTH (TSIG), DSOTYPENI, BADVERS, BADTRUNC, BADCOOKIE, and one that nobody has given a meaning. */
+const OF_HOP = [1, 4, 9, 11, 16, 22, 23, 3000]
+const ofHop = (rcode: number, afterMs = 10) => answers(afterMs, reply({ rcode }))
+
+t.test('a reply that speaks of the hop is never the outcome: the next one is asked, and the one after that', async (t) => {
+  for (const rcode of OF_HOP) {
+    t.same(await ask(ofHop(rcode), answers(20)), { by: 'b', rcode: 0, afterMs: 30, asked: [1, 1], live: 0 })
+    t.same(await ask(ofHop(rcode), ofHop(16), answers(20)), { by: 'c', rcode: 0, afterMs: 40, asked: [1, 1, 1], live: 0 })
+    t.same(await ask(ofHop(rcode), servfail(), servfail()), { by: 'b', rcode: 2, afterMs: 30, asked: [1, 1, 1], live: 0 })
+    const alone = await ask(ofHop(rcode))
+    t.same([alone.by, alone.code, alone.asked, alone.live], [undefined, 'reply-rcode', [1], 0])
+    const all = await ask(ofHop(rcode), ofHop(rcode))
+    t.same([all.by, all.code, all.asked, all.live], [undefined, 'reply-rcode', [1, 1], 0])
+  }
+  const slow = await ask(ofHop(16), answers(3000))
+  t.same([slow.by, slow.afterMs], ['b', 3010], 'and is waited for until the deadline')
+  const first = await ask(answers(3000), ofHop(16))
+  t.same([first.by, first.afterMs], ['a', 3000], 'as is the first one')
+})
+
+t.test('a resolver that speaks of the hop three times stands behind, and is not asked while another one answers', async (t) => {
+  const clock = new FakeClock()
+  const a = new FakeUpstream('a', clock, answers(10))
+  const b = new FakeUpstream('b', clock, answers(30))
+  const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
+  const one = async () => {
+    const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    await clock.advance(100)
+    return seen.value?.upstream
+  }
+  await one()
+  a.act = ofHop(16)
+  for (let i = 0; i < 10; i++) t.equal(await one(), 'b')
+  t.equal(a.queries.length, 4)
+  await clock.advance(120_000)
+  await one()
+  t.equal(a.queries.length, 4, 'BADVERS to the probe is no answer')
+  a.act = answers(10)
+  await clock.advance(60_000)
+  t.equal(await one(), 'a')
+
+  const c = new FakeUpstream('c', clock, ofHop(16))
+  const d = new FakeUpstream('d', clock, answers(30))
+  const started = createSelection<Authenticated>({ upstreams: [c, d], clock, random: seededRandom(1), emit: () => {} })
+  const probing = started.probe()
+  await clock.advance(100)
+  await probing
+  watch(clock, started.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+  await clock.advance(100)
+  t.same([c.queries.length, d.queries.length], [0, 1], 'the probe at the start was enough')
 })
 
 t.test('the first reply is kept when the second fails, is silent, or there is none', async (t) => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readOpt, withPaddedOpt } from '../../../src/dns/edns.ts'
-import { idOf, questionEnd, setId } from '../../../src/dns/message.ts'
+import { idOf, setId } from '../../../src/dns/message.ts'
+import { questionEnd } from '../../../src/dns/name.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
 import { record } from '../../../src/dns/response.ts'
 import { bytes, rr, soa, u16s } from '../messages.ts'

@@ -1,5 +1,6 @@
 import { readOpt } from '../../../src/dns/edns.ts'
-import { idOf, questionEnd } from '../../../src/dns/message.ts'
+import { idOf } from '../../../src/dns/message.ts'
+import { questionEnd } from '../../../src/dns/name.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
 import type { Protocol } from './fault.ts'
 
