@@ -109,7 +109,10 @@ export interface Link<P extends Protection = Protection> {
  * `open`: all of that is for the schedule above it.
  */
 export interface PacedLink<P extends Protection = Protection> extends Link<P> {
-  /** Resolves when there is a connection; dials if there is none. Rejects with why not, at once while backing off. Any number of calls. */
+  /**
+   * Dials if there is no connection. Resolves when there is one, or when the network changed under the dial: then the next call dials again. Rejects with why there is
+   * none, at once while backing off. Any number of calls.
+   */
   open(): Promise<void>
   /** Whether `exchange` would write its first record in this turn. Where it is false, `exchange` rejects with `connection-lost`. */
   readonly ready: boolean

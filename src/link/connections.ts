@@ -91,7 +91,7 @@ export class Connections<P extends Protection> {
     this.#hedging = undefined
   }
 
-  #up(connection: Connection<P>): void {
+  #up(connection: Connection<P>): undefined {
     const { address, protection, handshakeMs } = connection
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools

@@ -10,7 +10,8 @@ const EAGER_SPREAD_MS = 150
 
 /** Told how a dial ended. */
 interface DialOwner<P extends Protection> {
-  up(connection: Connection<P>): void
+  /** Takes the connection, or says why it is of no use: then the dial has failed, and `dialFailed` follows. */
+  up(connection: Connection<P>): EnigmError | undefined
   dialFailed(error: EnigmError): void
 }
 
@@ -74,19 +75,23 @@ export class Dialler<P extends Protection> {
       (connection) => {
         if (this.#dial !== dial) return void connection.socket.destroy()
         this.#dial = undefined
+        const unfit = this.#owner.up(connection)
+        if (unfit !== undefined) return this.#failed(unfit, sinceMs)
         this.#lastAddress = connection.address
         this.backoff.up()
-        this.#owner.up(connection)
       },
       (cause: unknown) => {
         if (this.#dial !== dial) return
         this.#dial = undefined
-        const error = asEnigmError(cause)
-        const { resolver, transport } = this.#wiring
-        this.backoff.failed(error, sinceMs)
-        this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
-        this.#owner.dialFailed(error)
+        this.#failed(asEnigmError(cause), sinceMs)
       },
     )
+  }
+
+  #failed(error: EnigmError, sinceMs: number): void {
+    const { resolver, transport } = this.#wiring
+    this.backoff.failed(error, sinceMs)
+    this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
+    this.#owner.dialFailed(error)
   }
 }

@@ -1,9 +1,9 @@
 import { type Deadline, Deadlines } from '../deadlines.ts'
-import { asEnigmError, EnigmError } from '../errors.ts'
+import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
-import { Backoff } from './backoff.ts'
 import { type Carrier, carriedOf, IDLE_MS, type Reply, type Sent } from './carrier.ts'
 import type { Connection } from './connect.ts'
+import { Dialler } from './dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { KeeperTools, Wiring } from './kept.ts'
 import type { Renewable } from './renewable.ts'
@@ -31,13 +31,13 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   readonly #wiring: Wiring<P>
   readonly #tools: KeeperTools
   readonly #deadlines: Deadlines
-  readonly #backoff: Backoff
+  readonly #dialler: Dialler<P>
   readonly #idle: IdleWatch
   readonly #under = new Set<Under<P>>()
   readonly #carriers = new Set<Carrier<P>>()
   #current: Carrier<P> | undefined
-  #dial: { readonly signal: AbortController; readonly up: Promise<void> } | undefined
-  #lastAddress: string | undefined
+  /** Whoever waits for the dial under way. */
+  #opening: Deferred | undefined
   #answered = false
   #smoothedRttMs: number | undefined
   #closed: (() => void) | undefined
@@ -51,8 +51,10 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     this.#idle = new IdleWatch(tools.clock, this.#deadlines, () => {
       if (this.#current?.inFlight === 0) this.#drop(this.#current, new EnigmError('closed', 'idle'))
     })
-    this.#backoff = new Backoff(tools.clock, tools.random)
-    tools.dialPace?.add(this.#backoff)
+    this.#dialler = new Dialler(wiring, tools, {
+      up: (connection) => this.#up(connection),
+      dialFailed: (error) => this.#opened(error),
+    })
   }
 
   get ready(): boolean {
@@ -72,9 +74,10 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   open(): Promise<void> {
     if (this.#closed !== undefined) return Promise.reject(closed())
     if (this.#current !== undefined) return Promise.resolve()
-    if (this.#dial !== undefined) return this.#dial.up
-    const refusal = this.#backoff.refusal()
-    return refusal === undefined ? this.#startDial() : Promise.reject(refusal)
+    const refusal = this.#dialler.dial()
+    if (refusal !== undefined) return Promise.reject(refusal)
+    this.#opening ??= deferred()
+    return this.#opening.promise
   }
 
   exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
@@ -94,18 +97,18 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     })
   }
 
-  /** The next slot dials; without a session there is none. */
+  /** The next slot dials; without a session there is none. A dial that is superseded has not failed. */
   renew(): void {
     this.#wiring.forgetSessions()
-    this.#backoff.reset()
-    this.#lastAddress = undefined
+    this.#dialler.anotherPath()
     const error = new EnigmError('connection-lost', 'the network changed')
-    this.#dial?.signal.abort(error)
+    this.#dialler.end(error)
+    this.#opened()
     for (const carrier of [...this.#carriers]) this.#drop(carrier, error)
   }
 
   reconsider(): void {
-    this.#backoff.reset()
+    this.#dialler.backoff.reset()
   }
 
   close(): Promise<void> {
@@ -115,34 +118,15 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     })
   }
 
-  #startDial(): Promise<void> {
-    this.#tools.beforeDial?.()
-    const signal = new AbortController()
-    const up = this.#wiring.dial(signal.signal, this.#lastAddress).then(
-      (connection) => {
-        this.#dial = undefined
-        if (this.#closed === undefined) return this.#up(connection)
-        connection.socket.destroy()
-        throw closed()
-      },
-      (cause: unknown) => {
-        this.#dial = undefined
-        const error = asEnigmError(cause)
-        this.#refused(error)
-        throw error
-      },
-    )
-    this.#dial = { signal, up }
-    return up
+  /** The dial is over. */
+  #opened(error?: EnigmError): void {
+    const opening = this.#opening
+    this.#opening = undefined
+    if (error === undefined) opening?.resolve()
+    else opening?.reject(error)
   }
 
-  #refused(error: EnigmError): void {
-    const { resolver, transport } = this.#wiring
-    this.#backoff.failed(error)
-    if (this.#closed === undefined) this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
-  }
-
-  #up(connection: Connection<P>): void {
+  #up(connection: Connection<P>): EnigmError | undefined {
     const { address, protection, handshakeMs } = connection
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools
@@ -157,21 +141,20 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     if (carrier.cells === undefined) {
       const error = new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
       carrier.destroy(error)
-      this.#refused(error)
-      throw error
+      return error
     }
-    this.#backoff.up()
-    this.#lastAddress = address
     this.#answered = false
     this.#carriers.add(carrier)
     this.#current = carrier
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
     this.#onIdle(carrier)
+    this.#opened()
+    return undefined
   }
 
   #carried(under: Under<P>, reply: Reply): void {
     this.#answered = true
-    this.#backoff.answered()
+    this.#dialler.backoff.answered()
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, reply.rttMs)
     this.#settle(under)
     under.resolve(carriedOf(reply, under.carrier.connection.protection))
@@ -220,17 +203,34 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     if (!this.#carriers.delete(carrier)) return
     const { resolver, transport } = this.#wiring
     if (this.#current === carrier) this.#current = undefined
-    if (!this.#answered && carrier.inFlight > 0) this.#backoff.failed(error)
+    if (!this.#answered && carrier.inFlight > 0) this.#dialler.backoff.failed(error)
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
   #finishIfDone(): void {
     if (this.#closed === undefined || this.#under.size > 0) return
-    this.#dial?.signal.abort(closed())
+    this.#dialler.end(closed())
+    this.#opened(closed())
     this.#idle.stop()
     for (const carrier of [...this.#carriers]) this.#drop(carrier, closed())
     this.#closed()
   }
+}
+
+interface Deferred {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (error: EnigmError) => void
+}
+
+function deferred(): Deferred {
+  let resolve = () => {}
+  let reject: (error: EnigmError) => void = () => {}
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
 }
 
 function closed(): EnigmError {
