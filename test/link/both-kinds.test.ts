@@ -7,6 +7,7 @@ import { faultEntry } from '../support/faults/trusted.ts'
 import { pause } from '../support/link-rig.ts'
 import { trustedRig } from '../support/trusted-rig.ts'
 
+t.setTimeout(120_000)
 const authority = await createAuthority()
 const name = (label: string) => `${label}.${FAULT_ZONE}`
 
@@ -97,13 +98,13 @@ forBoth(
     first.begin({ kind: 'away' })
     const codes = new Set<string>()
     const before = rig.count('link.failed')
-    const untilMs = performance.now() + 3000
+    const untilMs = performance.now() + 2000
     for (let i = 0; performance.now() < untilMs; i++) {
       void rig.ask(name(`away${i}`)).then((code) => codes.add(code))
       await pause(50)
     }
     const failed = rig.count('link.failed') - before
-    t.ok(failed >= 3 && failed <= 8, `${failed} dials in 3 s`)
+    t.ok(failed >= 2 && failed <= 7, `${failed} dials in 2 s`)
     t.notOk(codes.has('answered'))
     first.clear()
     const backMs = performance.now()
@@ -131,6 +132,7 @@ forBoth(
     t.notOk(first.asked.has(name('dialling')))
     first.begin({ kind: 'stall' })
     await within('flying', 400)
+    first.begin({ kind: 'cut' }) // covers are under way still
   },
   1,
 )
