@@ -2,12 +2,14 @@ import { admit } from './cache/admission.ts'
 import type { AnswerCache } from './cache/answer-cache.ts'
 import { Failures } from './cache/failures.ts'
 import { coalesce } from './cache/in-flight.ts'
+import { keyOfQuery } from './cache/key.ts'
 import { lifetimeOf } from './cache/lifetime.ts'
 import { remember } from './cache/remember.ts'
 import { serveStale } from './cache/serve-stale.ts'
 import type { Clock } from './clock.ts'
 import type { TtlClamp } from './dns/response.ts'
 import { gateStage, PolicyGate } from './policy/gate.ts'
+import { LocalProofs } from './policy/local-proofs.ts'
 import { type RebindingRules, refuseRebinding } from './policy/rebinding.ts'
 import type { SelfCanary } from './policy/self-canary.ts'
 import { specialNames } from './policy/special-names.ts'
@@ -54,13 +56,18 @@ export function pipeline(parts: PipelineParts): Resolve {
     gate = new PolicyGate(),
   } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
+  const { cache, clock } = parts
+  const proofs = new LocalProofs(clock, {
+    generation: () => cache.epoch,
+    keep: (query, answer, epoch) => cache.put(keyOfQuery(query), answer, epoch, clock.nowMs()),
+  })
   const stages: readonly Stage[] = [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
     admit(() => tally.overloaded++), // around coalesce: who waits for another's question waits in our memory too
     coalesce(), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that what policy answers is a hit the next time too
-    specialNames(), // before anything that leaves: these names mean nothing outside this host or network, and asking them tells about it
+    specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking them tells about it
     gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: what policy answers may point inside
   ]

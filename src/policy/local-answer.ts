@@ -15,7 +15,7 @@ const SERIAL_REFRESH_RETRY_EXPIRE = [1, 3600, 1200, 604_800]
 
 /** "Synthesized" of the IANA registry: RFC 8914's own list has no code for a special-use name. It tells whoever
  * wonders at a missing name that no resolver said so. */
-const SYNTHESIZED = { code: 29 } as const
+export const SYNTHESIZED = { code: 29 } as const
 
 /** The SOA that makes a negative answer of `zone` cacheable (RFC 2308 section 3), with MNAME and RNAME of RFC 6303 section 3, as a record. */
 export function soaRecord(zone: Uint8Array): Uint8Array {

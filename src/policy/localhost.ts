@@ -6,10 +6,14 @@ const IPV4_LOOPBACK = Uint8Array.of(127, 0, 0, 1)
 const IPV6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 const SOA = soaRecord(nameFromText('localhost.'))
 
-/** RFC 6761 section 6.3: `localhost` and every name below it is this host; address questions get the loopback address, all others nothing. */
+/**
+ * RFC 6761 section 6.3: `localhost` and every name below it is this host; address questions get the loopback address, all others nothing. No proof goes with that:
+ * the root denies the name, and addresses beside a denial would make no sense.
+ */
 export const LOCALHOST: readonly Rule[] = [
   {
     zone: 'localhost.',
+    unprovable: true,
     action: (question) => {
       if (question.type === TYPE.a) return found(question, [[TYPE.a, IPV4_LOOPBACK]])
       if (question.type === TYPE.aaaa) return found(question, [[TYPE.aaaa, IPV6_LOOPBACK]])

@@ -13,4 +13,6 @@ export interface Rule {
   /** Names below the apex that exist (their empty ancestors too then, RFC 8020), so that no NXDOMAIN is told for them. */
   readonly names?: readonly string[]
   readonly action: Action
+  /** The public DNS's denial does not go with it: what is answered here contradicts it. */
+  readonly unprovable?: true
 }

@@ -2,16 +2,25 @@ import { nameFromText } from '../dns/name.ts'
 import { found, noSuchName, noSuchType, soaRecord, TYPE } from './local-answer.ts'
 import type { Action } from './rule.ts'
 
-/** Nothing is there, the apex included: NXDOMAIN for every name and type. */
+/** Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that the root does not have. */
 export function nothing(zone: string): Action {
   const soa = soaRecord(nameFromText(zone))
   return (question) => noSuchName(question, soa)
 }
 
-/** Every name is there and holds nothing: NODATA for every name and type. */
+/** The same for a zone that its parent has or may have: DS at the apex is the parent's to answer (see `emptyZone`). */
+export function nothingBelowParent(zone: string): Action {
+  return parentHasDs(nothing(zone))
+}
+
+/** Every name is there and holds nothing: NODATA for every name and type, but DS at the apex. */
 export function noData(zone: string): Action {
   const soa = soaRecord(nameFromText(zone))
-  return (question) => noSuchType(question, soa)
+  return parentHasDs((question) => noSuchType(question, soa))
+}
+
+function parentHasDs(action: Action): Action {
+  return (question, place) => (place === 'apex' && question.type === TYPE.ds ? 'forward' : action(question, place))
 }
 
 /**
@@ -24,8 +33,7 @@ export function emptyZone(zone: string, data?: { readonly at: string; readonly t
   const soa = soaRecord(apex)
   const soaData = soa.subarray(apex.length + 10)
   const at = data === undefined ? undefined : Buffer.from(nameFromText(data.at))
-  return (question, place) => {
-    if (place === 'apex' && question.type === TYPE.ds) return 'forward'
+  return parentHasDs((question, place) => {
     if (place === 'below') return noSuchName(question, soa)
     const { type } = question
     if (data !== undefined && (type === data.type || type === TYPE.any) && at?.equals(question.lower.subarray(0, -4)))
@@ -33,5 +41,5 @@ export function emptyZone(zone: string, data?: { readonly at: string; readonly t
     if (place === 'apex' && (type === TYPE.soa || type === TYPE.any)) return found(question, [[TYPE.soa, soaData]])
     if (place === 'apex' && type === TYPE.ns) return found(question, [[TYPE.ns, apex]])
     return noSuchType(question, soa)
-  }
+  })
 }

@@ -1,16 +1,16 @@
 import { labelsOf, nameFromText } from '../dns/name.ts'
 import type { Question } from '../resolve.ts'
-import type { Action, Place, Rule } from './rule.ts'
+import type { Place, Rule } from './rule.ts'
 
 interface Node {
   readonly label: Uint8Array
   readonly children: Node[]
-  action: Action | undefined
+  rule: Rule | undefined
 }
 
 /** What a question's name met in the tree. */
 export interface Match {
-  readonly action: Action
+  readonly rule: Rule
   readonly place: Place
 }
 
@@ -20,6 +20,8 @@ export interface ZoneTree {
   match(question: Question): Match | undefined
   /** Number of labels of the name that `match` was last called for. */
   readonly labelCount: number
+  /** Where the last label of that name begins. */
+  readonly topLabelAt: number
 }
 
 /** A name of 255 octets has at most 127 labels. */
@@ -27,20 +29,22 @@ const MAX_LABELS = 127
 
 /** Builds the tree; two rules for one zone are a mistake of ours and the later one wins. */
 export function zoneTree(rules: readonly Rule[]): ZoneTree {
-  const root: Node = { label: new Uint8Array(0), children: [], action: undefined }
+  const root: Node = { label: new Uint8Array(0), children: [], rule: undefined }
   const nodes = new Map([['', root]])
   for (const rule of rules) {
-    insert(nodes, root, rule.zone).action = rule.action
+    insert(nodes, root, rule.zone).rule = rule
     for (const name of rule.names ?? []) insert(nodes, root, name)
   }
   const labelAt = new Uint8Array(MAX_LABELS)
   const tree = {
     labelCount: 0,
+    topLabelAt: 0,
     match(question: Question): Match | undefined {
       const name = question.lower
       let count = 0
       for (let at = 0; name[at]! !== 0 && count < MAX_LABELS; at += name[at]! + 1) labelAt[count++] = at
       tree.labelCount = count
+      tree.topLabelAt = count === 0 ? 0 : labelAt[count - 1]!
       let node = root
       let zone: Node | undefined
       let left = count
@@ -49,10 +53,10 @@ export function zoneTree(rules: readonly Rule[]): ZoneTree {
         if (child === undefined) break
         left -= 1
         node = child
-        if (node.action !== undefined) zone = node
+        if (node.rule !== undefined) zone = node
       }
-      if (zone?.action === undefined) return undefined
-      return { action: zone.action, place: left > 0 ? 'below' : node === zone ? 'apex' : 'known' }
+      if (zone?.rule === undefined) return undefined
+      return { rule: zone.rule, place: left > 0 ? 'below' : node === zone ? 'apex' : 'known' }
     },
   }
   return tree
@@ -66,7 +70,7 @@ function insert(nodes: Map<string, Node>, root: Node, name: string): Node {
     path += `${String.fromCharCode(text.length)}${text}`
     let child = nodes.get(path)
     if (child === undefined) {
-      child = { label: Buffer.from(text, 'latin1'), children: [], action: undefined }
+      child = { label: Buffer.from(text, 'latin1'), children: [], rule: undefined }
       nodes.set(path, child)
       node.children.push(child)
     }

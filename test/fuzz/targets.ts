@@ -15,7 +15,18 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
   name: { parts: ['dns/name'], load: async () => (await import('./targets/name.ts')).nameTarget },
   opt: { parts: ['dns/edns', 'dns/query-scan', 'dns/records'], load: async () => (await import('./targets/opt.ts')).optTarget },
   reply: {
-    parts: ['dns/re', 'dns/ttl', 'dns/name', 'dns/edns', 'dns/message', 'dns/people', 'dns/rdata-text', 'dns/printable', 'dns/svc-params'],
+    parts: [
+      'dns/re',
+      'dns/denial',
+      'dns/ttl',
+      'dns/name',
+      'dns/edns',
+      'dns/message',
+      'dns/people',
+      'dns/rdata-text',
+      'dns/printable',
+      'dns/svc-params',
+    ],
     load: async () => (await import('./targets/reply.ts')).replyTarget,
   },
   dot: {

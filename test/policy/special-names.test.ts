@@ -1,7 +1,11 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import dnsPacket from 'dns-packet'
 import fc from 'fast-check'
 import t from 'tap'
-import { nameFromText } from '../../src/dns/name.ts'
+import { labelsOf, nameFromText } from '../../src/dns/name.ts'
+import { CANARY } from '../../src/policy/canary.ts'
+import { REGISTRIES_AS_OF, RESERVED_NAMES } from '../../src/policy/reserved-names.ts'
 import { SPECIAL_ZONES, specialNames } from '../../src/policy/special-names.ts'
 import type { Answer, Ask, Query, Question } from '../../src/resolve.ts'
 
@@ -143,8 +147,52 @@ const CASES: Record<string, readonly (readonly [name: string, type: TypeName, ex
     ['_dns.resolver.arpa', 'SVCB', 'NODATA'],
     ['resolver.arpa', 'SVCB', 'NODATA'],
     ['x.resolver.arpa', 'A', 'NODATA'],
-    ['resolver.arpa', 'DS', 'NODATA'],
+    ['resolver.arpa', 'DS', 'forwarded'],
+    ['_dns.resolver.arpa', 'DS', 'NODATA'],
     ['_dns.example.net', 'SVCB', 'forwarded'],
+  ],
+  'RFC 9665 service.arpa': [
+    ['default.service.arpa', 'A', 'NXDOMAIN'],
+    ['_ipps._tcp.default.service.arpa', 'PTR', 'NXDOMAIN'],
+    ['printer._ipps._tcp.Default.Service.ARPA', 'SRV', 'NXDOMAIN'],
+    ['service.arpa', 'SOA', 'SOA'],
+    ['service.arpa', 'A', 'NODATA'],
+    ['service.arpa', 'DS', 'forwarded'],
+    ['default.service.arpa', 'DS', 'NXDOMAIN'],
+    ['myservice.arpa', 'A', 'forwarded'],
+  ],
+  'names of other protocols below arpa': [
+    ['6tisch.arpa', 'A', 'NXDOMAIN'],
+    ['x.6tisch.arpa', 'A', 'NXDOMAIN'],
+    ['portal.tls.eap.arpa', 'A', 'NXDOMAIN'],
+    ['eap.arpa', 'SRV', 'NXDOMAIN'],
+    ['eap.arpa', 'DS', 'forwarded'],
+    ['eap-noob.arpa', 'AAAA', 'NXDOMAIN'],
+    ['ipv4only.arpa', 'AAAA', 'forwarded'],
+    ['170.0.0.192.in-addr.arpa', 'PTR', 'forwarded'],
+    ['www.example', 'A', 'forwarded'],
+    ['www.example.com', 'A', 'forwarded'],
+  ],
+  'addresses that were asked for as names': [
+    ['192.168.1.1', 'A', 'NXDOMAIN'],
+    ['192.168.1.1.', 'AAAA', 'NXDOMAIN'],
+    ['10.0.0.1', 'DS', 'NXDOMAIN'],
+    ['10.1', 'A', 'NXDOMAIN'],
+    ['1', 'A', 'NXDOMAIN'],
+    ['1', 'DS', 'NXDOMAIN'],
+    ['0', 'NS', 'NXDOMAIN'],
+    ['host.2130706433', 'A', 'NXDOMAIN'],
+    ['0x7f.1', 'A', 'NXDOMAIN'],
+    ['192.168.1.0xA', 'A', 'NXDOMAIN'],
+    ['127.0x', 'A', 'NXDOMAIN'],
+    ['fe80\\:\\:1%eth0.100', 'AAAA', 'NXDOMAIN'],
+    ['1.2.3.4.example', 'A', 'forwarded'],
+    ['10.in-addr.arpa.example', 'A', 'forwarded'],
+    ['www.0xg', 'A', 'forwarded'],
+    ['www.1a', 'A', 'forwarded'],
+    ['www.3com', 'A', 'forwarded'],
+    ['www.a1', 'A', 'forwarded'],
+    ['www.x0', 'A', 'forwarded'],
   ],
   'RFC 6303 4.1 private IPv4': [
     ['10.in-addr.arpa', 'SOA', 'SOA'],
@@ -205,6 +253,7 @@ const CASES: Record<string, readonly (readonly [name: string, type: TypeName, ex
     ['use-application-dns.net', 'A', 'NXDOMAIN'],
     ['use-application-dns.net', 'AAAA', 'NXDOMAIN'],
     ['www.use-application-dns.net', 'A', 'NXDOMAIN'],
+    ['use-application-dns.net', 'DS', 'forwarded'],
     ['application-dns.net', 'A', 'forwarded'],
     ['net.example', 'A', 'forwarded'],
   ],
@@ -270,6 +319,14 @@ t.test('a positive answer holds the name that was asked', async (t) => {
   t.equal(answer.ede, undefined)
 })
 
+t.test('docs/local-names.md names every zone and the day of the registries', async (t) => {
+  let root: string = import.meta.dirname
+  while (!existsSync(join(root, 'package.json'))) root = dirname(root)
+  const text = readFileSync(join(root, 'docs', 'local-names.md'), 'utf8')
+  for (const { zone } of [...RESERVED_NAMES, ...CANARY]) t.ok(text.includes(`\`${zone.slice(0, -1)}\``), zone)
+  t.ok(text.includes(REGISTRIES_AS_OF))
+})
+
 const label = fc.uint8Array({ minLength: 1, maxLength: 9 })
 const wireOf = (labels: readonly Uint8Array[], suffix: Uint8Array): Uint8Array =>
   Uint8Array.from([...labels.flatMap((l) => [l.length, ...l]), ...suffix])
@@ -286,7 +343,7 @@ t.test('no name below a special zone reaches upstream, whatever its octets, case
         const shouted = Array.from(zone, (c, i) => ((mask >> (i % 30)) & 1 ? c.toUpperCase() : c)).join('')
         const atApex = labels.length === 0
         const answer = await ask(wireOf(labels, nameFromText(shouted)), type)
-        return answer !== UPSTREAM || (atApex && type === TYPES.DS && zone.endsWith('arpa.') && zone !== 'resolver.arpa.')
+        return answer !== UPSTREAM || (atApex && type === TYPES.DS && (zone.endsWith('arpa.') || zone === 'use-application-dns.net.'))
       },
     ),
     { numRuns: 3000 },
@@ -297,6 +354,7 @@ t.test('no name below a special zone reaches upstream, whatever its octets, case
 t.test('every name of two labels or more outside the special zones goes upstream', async (t) => {
   const suffixes = SPECIAL_ZONES.map((rule) => [...nameFromText(rule.zone)].join())
   const isSpecial = (wire: Uint8Array): boolean => {
+    if (/^([0-9]+|0x[0-9a-f]*)$/i.test(labelsOf(wire).at(-1) ?? '')) return true
     for (let at = 0; wire[at]; at += (wire[at] ?? 0) + 1) {
       const rest = [...wire.subarray(at)].map((octet) => (octet >= 65 && octet <= 90 ? octet + 32 : octet)).join()
       if (suffixes.includes(rest)) return true
@@ -322,6 +380,9 @@ t.test('every name of two labels or more outside the special zones goes upstream
       'net',
       'home',
       'use-application-dns',
+      'service',
+      'eap',
+      '0x7f',
     )
     .map((text) => Uint8Array.from(Buffer.from(text)))
   let outside = 0

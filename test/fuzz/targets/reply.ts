@@ -1,10 +1,11 @@
 import dnsPacket from 'dns-packet'
+import { readDenial } from '../../../src/dns/denial.ts'
 import { isReplyTo, questionOf, setId, upstreamQuery } from '../../../src/dns/message.ts'
 import { putU32 } from '../../../src/dns/octets.ts'
 import { decodeForPeople } from '../../../src/dns/people.ts'
 import { newScan, scanQuery } from '../../../src/dns/query-scan.ts'
 import { RecordCursor, TYPE } from '../../../src/dns/records.ts'
-import { type Accepted, acceptReply, type TtlClamp } from '../../../src/dns/response.ts'
+import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../../../src/dns/response.ts'
 import { putTtlOffsets, recordCount } from '../../../src/dns/ttl.ts'
 import { EnigmError } from '../../../src/errors.ts'
 import type { Question } from '../../../src/resolve.ts'
@@ -43,6 +44,7 @@ function pointerChains(): Uint8Array {
   return bytes(0, u16s(0x8180, 1, times + 1, 0, 0), first, ...Array.from({ length: times }, () => last))
 }
 
+const signature = (covered: number) => rr({ type: 46, rdata: bytes(u16s(covered), new Uint8Array(16), 0, 1, 2, 3) })
 const cname = rr({ type: 5, ttlS: 30, rdata: bytes(1, 97, 0xc0, 12) })
 
 /** What a resolver answers: the walk over its records, their TTLs, and what is kept of it. */
@@ -53,6 +55,7 @@ export const replyTarget: Target = {
   seeds: [
     seed(0, { answers: [rr(), rr({ ttlS: 60 })], additional: [optRecord({ options: bytes(u16s(12, 4), [0, 0, 0, 0]) })] }),
     seed(4, { rcode: 3, authority: [soa()] }),
+    seed(4, { rcode: 3, authority: [soa(), signature(6), rr({ type: 47, rdata: bytes(0, 0, 1, 64) }), signature(47)] }),
     seed(9, { answers: [cname], authority: [soa()] }),
     seed(1, { answers: [cname] }),
     seed(0, { rcode: 2, additional: [bytes(0, u16s(41, 1232), 1, 0, u16s(0, 8), u16s(15, 4, 6), [0x68, 0x69])] }),
@@ -120,6 +123,14 @@ function isSound(accepted: Accepted, asked: Question, message: Uint8Array, o: Op
   if (o.ageS === 0 && rcode < 16 && message[5] !== 0) {
     const again = acceptReply(Uint8Array.from(wire), asked, o)
     must(sameOctets(again.wire, wire) && again.ttlS === ttlS && again.kind === kind, 'taking it twice changes nothing')
+  }
+  const denial = readDenial(wire)
+  if (denial !== undefined) {
+    const proof = [denial.soa, ...denial.proofs].flatMap((set) => set.records)
+    must(proof.reduce((sum, one) => sum + one.length, 0) <= 4096, 'a denial is bounded')
+    const copied = new RecordCursor(synthesise(asked, { rcode: 3, authority: proof }))
+    while (copied.next());
+    must(!copied.malformed, 'its records stand by themselves')
   }
   staysWhole(wire)
   agreesWithOracle(wire, records)

@@ -32,6 +32,8 @@ export interface RealServer {
 export interface Recipe {
   readonly tool: Tool
   readonly doh: boolean
+  /** It listens for plain DNS only. */
+  readonly plain?: true
   files(at: Place): Readonly<Record<string, string>>
   args(at: Place): readonly string[]
 }
@@ -102,7 +104,7 @@ async function launch(recipe: Recipe, place: Place): Promise<ChildProcess | stri
   child.on('error', (error) => {
     said += error.message
   })
-  const ports = [place.dnsPort, place.dotPort, ...(recipe.doh ? [place.dohPort] : [])]
+  const ports = recipe.plain ? [place.dnsPort] : [place.dnsPort, place.dotPort, ...(recipe.doh ? [place.dohPort] : [])]
   for (let waited = 0; waited < 20_000; waited += 50) {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return said
     if ((await Promise.all(ports.map(accepts))).every(Boolean)) return child
