@@ -103,8 +103,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     facts: () => ({
       cache: discreet(profile(), {
-        ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts }),
         ...tally,
+        ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded }),
         maxBytes: share * workers,
       }),
       shaping: { ...live.loaded.config.shaping, ...(isPaced(profile()) ? force.verdict() : { inForce: 'yes' as const }) },
@@ -206,7 +206,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     async forget() {
       trace.end('forget')
-      const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0 })
+      const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0 })
       const sessions = around.sessions.size
       memory.clear(live.loaded.config.cache.staleMaxS)
       // A connection that stays would bring new tickets, by which the resolver knows us again.

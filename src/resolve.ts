@@ -41,6 +41,8 @@ export interface Query {
 export interface Ask {
   readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
   readonly deadlineMs: number
+  /** For a client that has more under way than others have: it waits behind theirs wherever something is scarce. */
+  readonly givesWay?: true
 }
 
 /**

@@ -6,7 +6,7 @@ import { keyOfQuery } from './cache/key.ts'
 import { lifetimeOf } from './cache/lifetime.ts'
 import { remember } from './cache/remember.ts'
 import { serveStale } from './cache/serve-stale.ts'
-import type { Clock } from './clock.ts'
+import type { Clock, Random } from './clock.ts'
 import type { TtlClamp } from './dns/response.ts'
 import { gateStage, PolicyGate } from './policy/gate.ts'
 import { LocalProofs } from './policy/local-proofs.ts'
@@ -22,6 +22,7 @@ export interface PipelineParts {
   readonly trusted: Trusted
   readonly clamp: TtlClamp
   readonly clock: Clock
+  readonly random: Random
   /** Kept by the caller where it is to forget them. */
   readonly failures?: Failures
   /** Off where none are given. */
@@ -64,8 +65,8 @@ export function pipeline(parts: PipelineParts): Resolve {
   const stages: readonly Stage[] = [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
-    admit(() => tally.overloaded++), // around coalesce: who waits for another's question waits in our memory too
-    coalesce(), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
+    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: who waits for another's question waits in our memory too
+    coalesce(parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that what policy answers is a hit the next time too
     specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking them tells about it
     gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day

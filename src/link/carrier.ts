@@ -3,8 +3,11 @@ import type { EnigmError } from '../errors.ts'
 import type { Carried, Protection } from '../resolve.ts'
 import type { Connection } from './connect.ts'
 
-/** Requests on one connection, waiting and written together. Beyond it: `overloaded`. */
-export const MAX_IN_FLIGHT = 1000
+/**
+ * Requests on one connection, waiting and written together. Beyond it: `overloaded`. More than the pipeline has under way at once (cache/in-flight.ts): what it
+ * turns away it chooses by client.
+ */
+export const MAX_IN_FLIGHT = 5000
 /** An idle connection is closed after this (until more or less has been learnt), or earlier where the resolver says so: a closed socket tells less than one that lingers. */
 export const IDLE_MS = 30_000
 
@@ -42,6 +45,8 @@ export type Loss = 'final' | 'lost' | 'refused'
 
 /** Who waits for one request. Exactly one of the two is called, once, unless it was cancelled before. */
 export interface Ticket {
+  /** It waits behind others for its place (`Ask.givesWay`). */
+  readonly givesWay?: boolean
   answered(reply: Reply): void
   failed(error: EnigmError, loss: Loss): void
 }

@@ -17,6 +17,7 @@ import {
 import type { Connection } from './connect.ts'
 import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
 import type { Endpoint } from './endpoint.ts'
+import { TurnQueue } from './turn-queue.ts'
 
 /** An error page up to here is read and dropped; over a longer one the connection is closed. */
 const MAX_PAGE_OCTETS = 65536
@@ -50,7 +51,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
   readonly #watcher: Watcher
   readonly #pulse: Pulse
   readonly #client: Client
-  readonly #queue = new Set<Slot>()
+  readonly #queue = new TurnQueue<Slot>()
   #active: Slot | undefined
   #dead = false
 
@@ -94,7 +95,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     if (this.#dead) return refuse(ticket, new EnigmError('connection-lost', 'the connection is closed'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
     const slot = new Slot(request, ticket, (slot) => this.#cancel(slot))
-    this.#queue.add(slot)
+    this.#queue.add(slot, ticket.givesWay === true)
     this.#next()
     return slot
   }
@@ -111,14 +112,13 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
   }
 
   #next(): void {
-    const [slot] = this.#queue
     if (this.#active !== undefined || this.#dead) return
+    const slot = this.#queue.next(1)
     if (slot === undefined) {
       this.#pulse.rest()
       this.#watcher.idle()
       return
     }
-    this.#queue.delete(slot)
     this.#active = slot
     slot.waits = false
     this.#run(slot).catch((cause: unknown) => this.#die(new EnigmError('connection-lost', 'the exchange broke', { cause })))
@@ -196,7 +196,7 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
 
   #teardown(error: EnigmError): void {
     const active = this.#active
-    const queued = [...this.#queue]
+    const queued = this.#queue.all()
     this.#active = undefined
     this.#queue.clear()
     this.connection.socket.destroy()

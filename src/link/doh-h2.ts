@@ -17,6 +17,7 @@ import {
 import type { Connection } from './connect.ts'
 import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
 import type { Endpoint } from './endpoint.ts'
+import { heldBack, TurnQueue } from './turn-queue.ts'
 
 /**
  * Streams opened before the peer's SETTINGS said how many it takes. bind9 (9.18.49) takes 60 at once on a new connection for a flood and closes it, which cost the
@@ -44,7 +45,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
   readonly #pulse: Pulse
   readonly #session: ClientHttp2Session
   readonly #open = new Set<Slot>()
-  readonly #queue = new Set<Slot>()
+  readonly #queue = new TurnQueue<Slot>()
   #maxStreams = STREAMS_UNTIL_TOLD
   #draining = false
   #dead = false
@@ -75,7 +76,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
     if (this.#dead || this.#draining) return refuse(ticket, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
     const slot: Slot = { request, body: dohRequest(request), ticket, stream: undefined, sentMs: 0 }
-    this.#queue.add(slot)
+    this.#queue.add(slot, ticket.givesWay === true)
     this.#pump()
     return { cancel: () => this.#cancel(slot) }
   }
@@ -111,9 +112,9 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
 
   /** Opens streams as the peer allows. */
   #pump(): void {
-    for (const slot of this.#queue) {
-      if (this.#open.size >= this.#maxStreams || this.#dead || this.#draining) return
-      this.#queue.delete(slot)
+    while (!this.#dead && !this.#draining) {
+      const slot = this.#queue.next(this.#maxStreams - this.#open.size, heldBack(this.#maxStreams))
+      if (slot === undefined) return
       this.#start(slot)
     }
   }
@@ -202,7 +203,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
     if (this.#draining || this.#dead) return
     this.#draining = true
     this.#watcher.draining()
-    for (const slot of [...this.#queue]) this.#settle(slot, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
+    for (const slot of this.#queue.all()) this.#settle(slot, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
   }
 
   #die(error: EnigmError): void {
@@ -214,7 +215,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
 
   #teardown(error: EnigmError): void {
     const open = [...this.#open]
-    const queued = [...this.#queue]
+    const queued = this.#queue.all()
     this.#open.clear()
     this.#queue.clear()
     this.#session.destroy()

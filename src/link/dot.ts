@@ -111,7 +111,7 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
     this.#failAll(error)
   }
 
-  /** 16 random bits (RFC 5452 section 9.2). At most 5,096 of 65,536 are taken, so a few draws do. */
+  /** 16 random bits (RFC 5452 section 9.2). At most 9,096 of 65,536 are taken, so a few draws do. */
   #freeId(): number {
     for (;;) {
       const id = this.#random.below(65536)

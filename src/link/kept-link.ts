@@ -1,7 +1,7 @@
 import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Transport } from '../resolve.ts'
-import { carriedOf, type Loss, type Reply } from './carrier.ts'
+import { carriedOf, type Loss, MAX_IN_FLIGHT, type Reply } from './carrier.ts'
 import { Connections } from './connections.ts'
 import type { KeeperTools, Kept, Wiring } from './kept.ts'
 import { LastChances } from './last-chances.ts'
@@ -9,7 +9,7 @@ import { Attempt, doubtOf, type Judge, leave, leftQueue, newlyPending, type Pend
 import type { Renewable } from './renewable.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
-const MAX_WAITING = 1000
+const MAX_WAITING = MAX_IN_FLIGHT
 /** A query that was certainly not processed (GOAWAY, REFUSED_STREAM) may move on this often; one that may have been, once. */
 const MAX_REFUSALS = 16
 
@@ -51,7 +51,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     if (this.#closing) return Promise.reject(new EnigmError('closed', 'the link is closed'))
     if (this.#tools.clock.nowMs() >= ask.deadlineMs) return Promise.reject(late())
     return new Promise((resolve, reject) => {
-      const pending = newlyPending(request, resolve, reject)
+      const pending = newlyPending(request, ask.givesWay === true, resolve, reject)
       pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
         this.#fail(pending, late())
         this.#goOn()

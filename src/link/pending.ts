@@ -7,6 +7,7 @@ import type { Kept } from './kept.ts'
 /** One query and where it is under way. */
 export interface Pending<P extends Protection> {
   readonly request: Uint8Array
+  readonly givesWay: boolean
   readonly resolve: (carried: Carried<P>) => void
   readonly reject: (error: EnigmError) => void
   deadline: Deadline | undefined
@@ -26,11 +27,12 @@ const NONE: never[] = []
 /** A query that is nowhere yet. */
 export function newlyPending<P extends Protection>(
   request: Uint8Array,
+  givesWay: boolean,
   resolve: (carried: Carried<P>) => void,
   reject: (error: EnigmError) => void,
 ): Pending<P> {
   const nowhere = { deadline: undefined, attempts: NONE, waits: false, resent: false, refusals: 0, lastChance: undefined }
-  return { request, resolve, reject, ...nowhere }
+  return { request, givesWay, resolve, reject, ...nowhere }
 }
 
 /** Who is told how an attempt ended. */
@@ -50,6 +52,9 @@ export class Attempt<P extends Protection> implements Ticket {
     this.kept = kept
     this.pending = pending
     this.#judge = judge
+  }
+  get givesWay(): boolean {
+    return this.pending.givesWay
   }
   answered(reply: Reply): void {
     this.#judge.answered(this, reply)

@@ -51,13 +51,14 @@ export interface ListenLimits {
   readonly inFlight: number
   /** TCP connections over the whole listener. */
   readonly connections: number
+  /** Over all listeners that share a room. */
   readonly connectionsPerClient: number
   readonly inFlightPerConnection: number
   /** A TCP connection without a whole query, an answer under way or a completed write for so long is closed. */
   readonly idleMs: number
   /** Answers a TCP client has not taken yet; beyond it nothing more of that client is read. */
   readonly unreadOctets: number
-  /** The same over all clients of the listener; the connection that goes beyond it is closed. */
+  /** The same over all clients of the listener; beyond it the client that holds the most loses a connection. */
   readonly totalUnreadOctets: number
 }
 

@@ -1,7 +1,55 @@
-/** TCP connections that may still be taken up, over all listeners of the process. */
-export interface Room {
+/** A connection of a TCP client, as whoever makes room sees it. */
+export interface Occupant {
+  /** As `clientOf` says. */
+  readonly client: string
+  /** Closing it costs the client nothing but a new connection. */
+  readonly idle: boolean
+  /** When the client last sent a whole query or took an answer (clock time). */
+  readonly progressMs: number
+  destroy(): void
+}
+
+/** The TCP connections that all listeners of the process may have, and who has them. */
+export class Room {
   readonly size: number
-  left: number
+  readonly #occupants = new Set<Occupant>()
+
+  constructor(size: number) {
+    this.size = size
+  }
+
+  get left(): number {
+    return this.size - this.#occupants.size
+  }
+  get occupants(): Iterable<Occupant> {
+    return this.#occupants
+  }
+
+  take(occupant: Occupant): void {
+    this.#occupants.add(occupant)
+  }
+
+  give(occupant: Occupant): void {
+    this.#occupants.delete(occupant)
+  }
+}
+
+/**
+ * Who of `occupants` gives way to one more connection of `client`: one of the client that holds the most, idle ones before others and the longest without progress
+ * first. Undefined: `client` is itself among those that hold the most, and none of theirs is idle.
+ */
+export function whoGivesWay(occupants: Iterable<Occupant>, client: string): Occupant | undefined {
+  const all = [...occupants]
+  const counts = new Map<string, number>()
+  for (const one of all) counts.set(one.client, (counts.get(one.client) ?? 0) + 1)
+  const most = Math.max(0, ...counts.values())
+  const lighter = (counts.get(client) ?? 0) < most
+  let first: Occupant | undefined
+  for (const one of all) {
+    if (counts.get(one.client) !== most || !(one.idle || lighter)) continue
+    if (first === undefined || (one.idle === first.idle ? one.progressMs < first.progressMs : one.idle)) first = one
+  }
+  return first
 }
 
 /** What needs descriptors beside clients. */
@@ -32,10 +80,10 @@ export function roomForClients(descriptors: { readonly limit: number; readonly o
   const links = Math.min(MOST_FOR_LINKS, PER_RESOLVER * needs.resolvers, Math.floor(descriptors.limit / 4))
   const ours = links + PER_ENDPOINT * needs.endpoints + PER_WORKER * (needs.workers - 1) + SPARE
   const size = Math.max(LEAST, descriptors.limit - descriptors.open - ours)
-  return { size, left: size }
+  return new Room(size)
 }
 
 /** Room that no number of clients takes up. */
 export function roomWithoutEnd(): Room {
-  return { size: Number.MAX_SAFE_INTEGER, left: Number.MAX_SAFE_INTEGER }
+  return new Room(Number.MAX_SAFE_INTEGER)
 }

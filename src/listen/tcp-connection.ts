@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { clientOf } from '../client-shares.ts'
 import type { Timer } from '../clock.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
 import type { Client, View } from '../resolve.ts'
@@ -6,6 +7,7 @@ import type { InFlight } from './in-flight.ts'
 import type { ListenLimits, ListenOptions } from './listener.ts'
 import { overloadReply } from './overload.ts'
 import { nextTurn } from './quiet.ts'
+import type { Occupant } from './room.ts'
 
 const LONGEST = 65_535
 
@@ -20,13 +22,16 @@ export interface TcpShared {
   fault(): void
   /** Octets of answers that clients have not taken, over all connections. */
   unreadOctets: number
+  /** They are too many: ends a connection of who holds the most. */
+  relieve(): void
 }
 
 /**
  * One client connection (RFC 7766): queries are answered as the answers come, in any order, all answers of one turn in one write. Bounded in queries being asked,
  * in unread answers and in time. What cannot be taken up at once waits in `#backlog`, which one read fills at most: nothing is read while it holds anything.
  */
-export class TcpConnection {
+export class TcpConnection implements Occupant {
+  readonly client: string
   readonly #socket: Socket
   readonly #client: Client
   readonly #view: View
@@ -42,11 +47,14 @@ export class TcpConnection {
   /** We are to end: what has come by now is still taken. */
   #windingUp = false
   #reads = 0
+  /** Queries of this turn of the event loop that are not answered from memory. */
+  #askedNow = 0
   #progressMs: number
   #timer: Timer
 
   constructor(socket: Socket, address: string, shared: TcpShared) {
     this.#socket = socket
+    this.client = clientOf(address)
     this.#client = { address, transport: 'tcp' }
     this.#view = shared.options.view(address)
     this.#shared = shared
@@ -60,6 +68,11 @@ export class TcpConnection {
   /** Nothing is being asked or waits to be taken: closing it costs the client nothing but a new connection. */
   get idle(): boolean {
     return this.#inFlight === 0 && this.#backlog.length === 0 && this.#unreadOctets === 0
+  }
+
+  /** Octets of answers that the client has not taken. */
+  get unreadOctets(): number {
+    return this.#unreadOctets
   }
 
   /** When the client last sent a whole query or took an answer (clock time). */
@@ -92,6 +105,7 @@ export class TcpConnection {
   /** Closes at once. */
   destroy(): void {
     this.#socket.destroy()
+    this.#release()
   }
 
   readonly #receive = (chunk: Buffer): void => {
@@ -108,9 +122,15 @@ export class TcpConnection {
     else this.#backlog.push(Buffer.from(frame))
   }
 
+  /** One that sends without end and is refused at once gets no more of a turn than one that waits: the others have theirs in between. */
   #hasRoom(): boolean {
-    const { limits } = this.#shared
-    return this.#inFlight < limits.inFlightPerConnection && this.#unreadOctets <= limits.unreadOctets && !this.#socket.destroyed
+    const { inFlightPerConnection: most, unreadOctets } = this.#shared.limits
+    return this.#inFlight < most && this.#askedNow < most && this.#unreadOctets <= unreadOctets && !this.#socket.destroyed
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#askedNow = 0
+    this.#advance()
   }
 
   #answer(frame: Uint8Array): void {
@@ -130,6 +150,7 @@ export class TcpConnection {
     const { options, inFlight } = this.#shared
     inFlight.enter()
     this.#inFlight++
+    if (this.#askedNow++ === 0) setImmediate(this.#nextTurn)
     const reply = await options.responder.later(frame, this.#client).catch(this.#shared.fault)
     this.#inFlight--
     inFlight.leave()
@@ -143,7 +164,7 @@ export class TcpConnection {
     this.#queued.push(frame)
     this.#unreadOctets += frame.length
     shared.unreadOctets += frame.length
-    if (shared.unreadOctets > shared.limits.totalUnreadOctets) this.destroy()
+    if (shared.unreadOctets > shared.limits.totalUnreadOctets) shared.relieve()
     if (this.#flushing) return
     this.#flushing = true
     // After the microtasks: every answer that settles in this turn goes out in one write.

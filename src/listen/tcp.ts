@@ -1,8 +1,9 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
+import { clientOf } from '../client-shares.ts'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { quiet } from './quiet.ts'
-import { type Room, roomWithoutEnd } from './room.ts'
+import { type Occupant, type Room, roomWithoutEnd, whoGivesWay } from './room.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 
 /** What one client may have of the room for all, where that is small. */
@@ -19,6 +20,7 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     scratch: Buffer.alloc(2 + 65_535),
     fault: sparseFaults(options, 'listen/tcp'),
     unreadOctets: 0,
+    relieve: () => clients.relieve(),
   }
   const clients = new Clients(shared)
   // allowHalfOpen: dig and socat send FIN right behind the query and still want the answer.
@@ -51,7 +53,7 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
 /** The connections of one listener: who gets one, and who loses one when there are too many. */
 class Clients {
   readonly #shared: TcpShared
-  readonly #connections = new Map<TcpConnection, string>()
+  readonly #connections = new Set<TcpConnection>()
   readonly #room: Room
   #finished = false
   /** Connections that came so far. */
@@ -62,58 +64,66 @@ class Clients {
     this.#room = shared.options.room ?? roomWithoutEnd()
   }
 
-  /** Takes the connection up, or closes it: not allowed to ask, or no room and nobody idle to make some. */
+  /** Takes the connection up, or closes it: not allowed to ask, or no room and nobody to make some. */
   admit(socket: Socket): void {
     this.admitted++
     socket.on('error', ignored)
     const address = socket.remoteAddress === undefined ? undefined : withoutZone(socket.remoteAddress)
-    if (this.#finished || address === undefined || !this.#shared.options.allowed(address) || !this.#makeRoom(address)) {
+    if (this.#finished || address === undefined || !this.#shared.options.allowed(address) || !this.#makeRoom(clientOf(address))) {
       socket.destroy()
       return
     }
     const connection = new TcpConnection(socket, address, this.#shared)
-    this.#connections.set(connection, address)
-    this.#room.left--
+    this.#connections.add(connection)
+    this.#room.take(connection)
     socket.on('close', () => this.#forget(connection))
   }
 
   #forget(connection: TcpConnection): void {
-    if (this.#connections.delete(connection)) this.#room.left++
+    this.#connections.delete(connection)
+    this.#room.give(connection)
   }
 
   /** Takes no new connection; the others end when what they hold is answered. */
   windUp(): void {
     this.#finished = true
-    for (const connection of this.#connections.keys()) connection.windUp()
+    for (const connection of this.#connections) connection.windUp()
   }
 
   finish(): void {
     this.#finished = true
-    for (const connection of this.#connections.keys()) connection.finish()
+    for (const connection of this.#connections) connection.finish()
   }
 
   destroy(): void {
-    for (const connection of this.#connections.keys()) connection.destroy()
+    for (const connection of this.#connections) connection.destroy()
   }
 
-  #makeRoom(address: string): boolean {
+  /** Answers that are not taken have come to too much: who holds the most of them loses a connection, with all that is unread on it. */
+  relieve(): void {
+    const unread = new Map<string, number>()
+    for (const { client, unreadOctets } of this.#connections) unread.set(client, (unread.get(client) ?? 0) + unreadOctets)
+    const most = Math.max(...unread.values())
+    let largest: TcpConnection | undefined
+    for (const one of this.#connections)
+      if (unread.get(one.client) === most && one.unreadOctets > (largest?.unreadOctets ?? 0)) largest = one
+    largest?.destroy()
+  }
+
+  #makeRoom(client: string): boolean {
     const { connections, connectionsPerClient } = this.#shared.limits
-    let own = 0
-    for (const other of this.#connections.values()) if (other === address) own++
-    if (own >= Math.min(connectionsPerClient, Math.ceil(this.#room.size * CLIENT_SHARE))) return this.#closeIdlest(address)
-    return (this.#connections.size < connections && this.#room.left > 0) || this.#closeIdlest(undefined)
+    const own = [...this.#room.occupants].filter((one) => one.client === client)
+    if (own.length >= Math.min(connectionsPerClient, Math.ceil(this.#room.size * CLIENT_SHARE)))
+      return this.#close(whoGivesWay(own, client))
+    if (this.#connections.size >= connections) return this.#close(whoGivesWay(this.#connections, client))
+    return this.#room.left > 0 || this.#close(whoGivesWay(this.#room.occupants, client))
   }
 
-  /** Closes the connection that has been idle longest, of one client or of all; false if none is idle. */
-  #closeIdlest(address: string | undefined): boolean {
-    let idlest: TcpConnection | undefined
-    for (const [connection, client] of this.#connections) {
-      if (!connection.idle || (address !== undefined && client !== address)) continue
-      if (idlest === undefined || connection.progressMs < idlest.progressMs) idlest = connection
-    }
-    if (idlest === undefined) return false
-    idlest.destroy()
-    this.#forget(idlest)
+  #close(occupant: Occupant | undefined): boolean {
+    if (occupant === undefined) return false
+    occupant.destroy()
+    this.#room.give(occupant)
+    if (occupant instanceof TcpConnection) this.#connections.delete(occupant)
     return true
   }
 }

@@ -10,6 +10,8 @@ import { createSchedule, type Schedule } from './schedule.ts'
 
 /** Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these would wait longer than any deadline. */
 const MAX_WAITING = 400
+/** Of these, for queries that do not give way. */
+const HELD_BACK = 50
 /** Asked again, in a later slot, after its connection died under it. */
 const MAX_TRIES = 2
 /** A dial that takes longer fails those that wait, so that another transport or resolver may be asked; it goes on for the next ones. */
@@ -89,14 +91,21 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     const nowMs = this.#o.clock.nowMs()
     if (this.#closed !== undefined) return Promise.reject(new EnigmError('closed', `the link to ${this.id} is closed`))
     if (nowMs >= ask.deadlineMs) return Promise.reject(late())
-    if (this.#queue.length >= MAX_WAITING) return Promise.reject(new EnigmError('overloaded', 'too many queries wait for a slot'))
+    if (this.#queue.length >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
+      return Promise.reject(new EnigmError('overloaded', 'too many queries wait for a slot'))
     if (ask.purpose !== 'client' && !this.#schedule.open) {
       return Promise.reject(new EnigmError('overloaded', 'only a client opens a session on a shaped link'))
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request, ask, resolve, reject, tries: 0 })
+      this.#queue.splice(this.#placeOf(ask), 0, { request, ask, resolve, reject, tries: 0 })
       if (ask.purpose === 'client') this.#arrived(nowMs)
     })
+  }
+
+  /** What gives way stands behind all that does not. */
+  #placeOf({ givesWay }: Ask): number {
+    const behind = givesWay === true ? -1 : this.#queue.findIndex(({ ask }) => ask.givesWay === true)
+    return behind < 0 ? this.#queue.length : behind
   }
 
   async close(): Promise<void> {
@@ -175,7 +184,9 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #onReal(carried: Promise<Carried<P>>, waiting: Waiting<P>): void {
-    this.#queue.shift()
+    // Made ready while it was the first; one that does not give way may have come before it.
+    const at = this.#queue.indexOf(waiting)
+    if (at >= 0) this.#queue.splice(at, 1)
     this.#underWay++
     waiting.tries++
     const answered = (answer: Carried<P>) => {

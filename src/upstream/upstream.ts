@@ -122,7 +122,8 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     if (last || o.paced === true) return ask
     const halfMs = (ask.deadlineMs - nowMs) / 2
     const mostMs = route.standing.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs
-    return { purpose: ask.purpose, deadlineMs: nowMs + mostMs }
+    const deadlineMs = nowMs + mostMs
+    return ask.givesWay === true ? { purpose: ask.purpose, deadlineMs, givesWay: true } : { purpose: ask.purpose, deadlineMs }
   }
 
   const retryFailed = () => {

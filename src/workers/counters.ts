@@ -1,4 +1,4 @@
-const CELLS = 4
+const CELLS = 5
 
 /**
  * What one worker counts, in memory that the main thread reads whenever it writes the status: no message per query. One writer. Doubles hold every count
@@ -25,6 +25,13 @@ export class Counters {
   }
   set misses(count: number) {
     this.#cells[1] = count
+  }
+  /** Questions that this worker turned away. */
+  get overloaded(): number {
+    return this.#cells[4]!
+  }
+  set overloaded(count: number) {
+    this.#cells[4] = count
   }
   get entries(): number {
     return this.#cells[2]!

@@ -26,6 +26,7 @@ export interface CrewFigures {
   readonly bytes: number
   readonly hits: number
   readonly misses: number
+  readonly overloaded: number
 }
 
 /** The workers beside the main thread. One order at a time. */
@@ -87,7 +88,13 @@ function throwFirst(refusals: readonly (Refusal | undefined)[]): void {
 
 function summed(all: readonly CrewFigures[]): CrewFigures {
   const sum = (of: (figures: CrewFigures) => number) => all.reduce((total, figures) => total + of(figures), 0)
-  return { entries: sum((c) => c.entries), bytes: sum((c) => c.bytes), hits: sum((c) => c.hits), misses: sum((c) => c.misses) }
+  return {
+    entries: sum((c) => c.entries),
+    bytes: sum((c) => c.bytes),
+    hits: sum((c) => c.hits),
+    misses: sum((c) => c.misses),
+    overloaded: sum((c) => c.overloaded),
+  }
 }
 
 /** One place in the crew: a thread, and the next one when it dies. While it is gone the kernel gives its clients to the other sockets. */

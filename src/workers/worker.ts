@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { admit } from '../cache/admission.ts'
 import { AnswerCache } from '../cache/answer-cache.ts'
 import { coalesce } from '../cache/in-flight.ts'
 import { Prefetch } from '../cache/prefetch.ts'
@@ -25,7 +26,9 @@ function work(port: MessagePort, birth: Birth): void {
   const report = (message: Report) => port.postMessage(message)
   const emit: Emit = (event) => report({ type: 'event', event })
   const asker = createMainAsker(cache, clock, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
-  const resolve = compose([coalesce()], asker.resolve)
+  // What the main thread turns away it counts itself.
+  const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
+  const resolve = compose([admission, coalesce(systemRandom)], asker.resolve)
   let { timeoutMs, prefetch } = birth.settings
   const current = () => ({ resolve, timeoutMs, prefetch })
   // The main thread counts what it renews.

@@ -1,55 +1,105 @@
 import t from 'tap'
 import { admit } from '../../src/cache/admission.ts'
-import type { Answer } from '../../src/resolve.ts'
+import { coalesce } from '../../src/cache/in-flight.ts'
+import type { Answer, Ask } from '../../src/resolve.ts'
+import { compose } from '../../src/resolver.ts'
+import { seededRandom } from '../support/fake-clock.ts'
 import { ask, End, good } from './scene.ts'
 
-/** Room for ten queries in all and six of one client. */
-function scene() {
+const random = seededRandom(1)
+
+/** Room for ninety queries. */
+function scene(o: { countsFurtherIn?: boolean } = {}) {
   const end = new End()
   const held: ((answer: Answer) => void)[] = []
   end.will = () => new Promise<Answer>((resolve) => held.push(resolve))
   let away = 0
-  const room = 2048 + ask().question.lower.length
-  const resolve = admit(() => away++, { octets: room * 10, octetsPerClient: room * 6 })(end.resolve)
+  const octets = 90 * (2048 + ask().question.lower.length)
+  const seen: Ask[] = []
+  const stages = [admit({ random, turnedAway: () => away++, octets, ...o })]
+  const resolve = compose(stages, (query, ask) => {
+    seen.push(ask)
+    return end.resolve(query, ask)
+  })
   const query = (address: string, purpose: 'client' | 'refresh' = 'client') =>
     resolve(ask('www.example.com', address), { purpose, deadlineMs: 0 }).catch((error: { code: string }) => error.code)
-  return { query, held, away: () => away }
+  return { end, query, held, seen, away: () => away }
 }
 
 t.test('one client cannot take it all, all together have an end, and room comes back', async (t) => {
   const s = scene()
-  const waiting = Array.from({ length: 6 }, () => s.query('192.0.2.1'))
-  t.equal(await s.query('192.0.2.1'), 'overloaded', 'the seventh of one client')
-  waiting.push(...Array.from({ length: 4 }, () => s.query('192.0.2.2')))
-  t.equal(await s.query('192.0.2.3'), 'overloaded', 'the eleventh of all')
-  t.equal(s.away(), 2)
-  for (const release of s.held.splice(0)) release(good())
-  for (const answer of await Promise.all(waiting)) t.match(answer, { rcode: 0 })
-  const again = Array.from({ length: 6 }, () => s.query('192.0.2.1'))
+  const heavy = Array.from({ length: 100 }, () => s.query('192.0.2.1'))
   await Promise.resolve()
-  t.equal(s.held.length, 6)
+  t.equal(s.held.length, 80, 'eight ninths')
+  t.equal(s.away(), 20)
+  const light = Array.from({ length: 3 }, () => s.query('192.0.2.2'))
+  await Promise.resolve()
+  t.equal(s.held.length, 83, 'another one finds room')
+  t.equal(await s.query('192.0.2.1'), 'overloaded')
+  for (const release of s.held.splice(0)) release(good())
+  t.equal((await Promise.all(heavy)).filter((answer) => answer === 'overloaded').length, 20)
+  for (const answer of await Promise.all(light)) t.match(answer, { rcode: 0 })
+  const again = Array.from({ length: 80 }, () => s.query('192.0.2.1'))
+  await Promise.resolve()
+  t.equal(s.held.length, 80)
   for (const release of s.held.splice(0)) release(good())
   await Promise.all(again)
 })
 t.test('what fails leaves as well', async (t) => {
   const end = new End()
   end.will = () => 'deadline'
-  const resolve = admit(() => {}, { octets: 3000, octetsPerClient: 3000 })(end.resolve)
+  const resolve = admit({ random, turnedAway() {}, octets: 3000 })(end.resolve)
   for (let i = 0; i < 5; i++) await t.rejects(resolve(ask(), { purpose: 'client', deadlineMs: 0 }), { code: 'deadline' })
 })
-t.test('what is refused further in is counted too', async (t) => {
-  const end = new End()
-  end.will = () => 'overloaded'
-  let away = 0
-  const resolve = admit(() => away++)(end.resolve)
-  await t.rejects(resolve(ask(), { purpose: 'client', deadlineMs: 0 }), { code: 'overloaded' })
-  t.equal(away, 1)
+t.test('what is refused further in is counted too, unless somebody else counts it', async (t) => {
+  for (const countsFurtherIn of [true, false]) {
+    const s = scene({ countsFurtherIn })
+    s.end.will = () => 'overloaded'
+    t.equal(await s.query('192.0.2.1'), 'overloaded')
+    t.equal(s.away(), countsFurtherIn ? 1 : 0)
+  }
 })
 t.test('renewals leave half of the room to clients', async (t) => {
   const s = scene()
-  for (let i = 0; i < 5; i++) void s.query('', 'refresh')
+  for (let i = 0; i < 45; i++) void s.query('', 'refresh')
   t.equal(await s.query('', 'refresh'), 'overloaded')
   void s.query('192.0.2.1')
   await Promise.resolve()
-  t.equal(s.held.length, 6)
+  t.equal(s.held.length, 46)
+})
+t.test('who has more under way than others gives way further in', async (t) => {
+  const s = scene()
+  for (let i = 0; i < 40; i++) void s.query('192.0.2.1')
+  void s.query('192.0.2.2')
+  void s.query('192.0.2.1')
+  await Promise.resolve()
+  t.equal(s.seen[0]?.givesWay, undefined)
+  t.equal(s.seen[40]?.givesWay, undefined, 'the light one')
+  t.equal(s.seen[41]?.givesWay, true)
+  t.match(s.seen[41], { purpose: 'client', deadlineMs: 0 })
+})
+t.test('one question: who gives way waits with as many others, and there is room behind them for others', async (t) => {
+  const end = new End()
+  end.will = () => new Promise<Answer>(() => {})
+  const resolve = coalesce(random, { questions: 10, waitersPerQuestion: 3 })(end.resolve)
+  const wait = (givesWay: boolean) =>
+    Promise.race([
+      resolve(ask(), { purpose: 'client', deadlineMs: 0, ...(givesWay && { givesWay }) }).catch((error: { code: string }) => error.code),
+      new Promise((done) => setImmediate(done, 'waits')),
+    ])
+  for (let i = 0; i < 3; i++) t.equal(await wait(true), 'waits')
+  t.equal(await wait(true), 'overloaded')
+  for (let i = 0; i < 3; i++) t.equal(await wait(false), 'waits')
+  t.equal(await wait(false), 'overloaded')
+})
+t.test('questions are shared out: those of a light client go out while a heavy one has what it may have', async (t) => {
+  const end = new End()
+  end.will = () => new Promise<Answer>(() => {})
+  const resolve = coalesce(random, { questions: 90, waitersPerQuestion: 3 })(end.resolve)
+  const go = (name: string, address: string) =>
+    resolve(ask(name, address), { purpose: 'client', deadlineMs: 0 }).catch((error: { code: string }) => error.code)
+  for (let i = 0; i < 100; i++) void go(`n${i}.example`, '192.0.2.1')
+  t.equal(end.asked.length, 80)
+  void go('one.example', '192.0.2.2')
+  t.equal(end.asked.length, 81)
 })

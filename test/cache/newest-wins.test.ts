@@ -11,7 +11,7 @@ import type { Answer, Ask, Query } from '../../src/resolve.ts'
 import { compose } from '../../src/resolver.ts'
 import { createMainAsker } from '../../src/workers/main-asker.ts'
 import { encodeReplies } from '../../src/workers/miss-codec.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { bytes, query as packet, response, rr } from '../support/messages.ts'
 import { ask, End, failing, good, lastOctet } from './scene.ts'
 
@@ -32,7 +32,11 @@ function flagged({ dnssecOk = false, checkingDisabled = false }): Query {
 function scene(cache = new AnswerCache(65_536, 86_400)) {
   const clock = new FakeClock()
   const end = new End()
-  const stages = [serveStale({ cache, clock, served() {}, closed: () => false }), coalesce(), remember(cache, clock, new Failures(clock))]
+  const stages = [
+    serveStale({ cache, clock, served() {}, closed: () => false }),
+    coalesce(seededRandom(1)),
+    remember(cache, clock, new Failures(clock)),
+  ]
   const resolve = compose(stages, end.resolve)
   const say = (answer: Answer | 'deadline', query = ask(), purpose: Ask['purpose'] = 'client') => {
     end.will = () => answer

@@ -6,6 +6,7 @@ import { remember } from '../../src/cache/remember.ts'
 import { serveStale } from '../../src/cache/serve-stale.ts'
 import type { Answer } from '../../src/resolve.ts'
 import { compose } from '../../src/resolver.ts'
+import { seededRandom } from '../support/fake-clock.ts'
 import { ask, End, expired, failing, good, lastOctet } from './scene.ts'
 
 function scene(ageS: number, o: Parameters<typeof expired>[1] = {}) {
@@ -15,7 +16,11 @@ function scene(ageS: number, o: Parameters<typeof expired>[1] = {}) {
   let closed = false
   const failures = new Failures(clock)
   const resolve = compose(
-    [serveStale({ cache, clock, served: () => served++, closed: () => closed }), coalesce(), remember(cache, clock, failures)],
+    [
+      serveStale({ cache, clock, served: () => served++, closed: () => closed }),
+      coalesce(seededRandom(1)),
+      remember(cache, clock, failures),
+    ],
     end.resolve,
   )
   const query = (purpose: 'client' | 'refresh' = 'client') => resolve(ask(), { purpose, deadlineMs: clock.nowMs() + 4000 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { idOf, setId } from '../../src/dns/message.ts'
+import { MAX_IN_FLIGHT } from '../../src/link/carrier.ts'
 import { type DotOptions, startDot } from '../support/dot-server.ts'
 import { codeOf, endpointAt, linkTo, NAME, pause } from '../support/link-rig.ts'
 import { query } from '../support/messages.ts'
@@ -177,13 +178,13 @@ t.test('FIN or RST with queries in flight: each is asked once more on one fresh 
   await always.end()
 })
 
-t.test('1,000 in flight, no more', async (t) => {
+t.test('thousands in flight, and an end', async (t) => {
   const { ask, end, link, server } = await scene((q, peer) => (peer.queries === 1 ? replyTo(q) : undefined))
   await ask(query())
-  const outcomes = Array.from({ length: 1001 }, (_, i) => codeOf(ask(numbered(i), 180)))
-  t.equal(await outcomes[1000], 'overloaded')
-  t.equal(await outcomes[999], 'deadline')
-  t.equal(server.counts.queries, 1001)
+  const outcomes = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, i) => codeOf(ask(numbered(i), 400)))
+  t.equal(await outcomes[MAX_IN_FLIGHT], 'overloaded')
+  t.equal(await outcomes[MAX_IN_FLIGHT - 1], 'deadline')
+  t.ok(server.counts.queries >= MAX_IN_FLIGHT + 1)
   await link.close()
   await end()
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
+import { MAX_IN_FLIGHT } from '../../src/link/carrier.ts'
 import { scene, upScene } from '../support/kept-link-scene.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
@@ -291,9 +292,9 @@ t.test('close while dialling nothing that anyone waits for: the dial is ended', 
   t.equal(clock.timers, 0)
 })
 
-t.test('1,000 wait for a dial, no more', async (t) => {
+t.test('thousands wait for a dial, and there is an end', async (t) => {
   const { ask, dial } = scene()
-  const waiting = Array.from({ length: 1000 }, () => ask())
+  const waiting = Array.from({ length: MAX_IN_FLIGHT }, () => ask())
   t.equal(await ask(), 'overloaded')
   await dial(0).fail(refused())
   t.same(new Set(await Promise.all(waiting)), new Set(['connect-refused']))

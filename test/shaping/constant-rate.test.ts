@@ -83,6 +83,24 @@ t.test('a queue that is full refuses at once', async (t) => {
   t.equal(await r.ask(), 'overloaded')
 })
 
+t.test('what gives way waits behind what does not, and leaves the last places in the queue to it; the slots are the same', async (t) => {
+  const observed = async (givesWay: boolean) => {
+    const r = rig(lite)
+    r.link.up = true
+    for (let i = 0; i < 360; i++) void r.ask('a.example', { ...(givesWay && { givesWay }) })
+    if (givesWay) t.equal(await r.ask('a.example', { givesWay }), 'overloaded')
+    await r.clock.advance(500)
+    const askedMs = r.clock.nowMs()
+    const light = Promise.all([r.ask(), r.ask(), r.ask()]).then(() => r.clock.nowMs() - askedMs)
+    await r.clock.advance(6000)
+    return { tookMs: await light, times: r.link.records.map(({ atMs }) => atMs.toFixed(3)) }
+  }
+  const [alike, behind] = [await observed(false), await observed(true)]
+  t.ok(alike.tookMs > 3000)
+  t.ok(behind.tookMs <= 3 * 50 + 30, `${behind.tookMs} ms for three`)
+  t.same(behind.times, alike.times)
+})
+
 t.test('a longer query takes several slots, its records back to back in them', async (t) => {
   const r = rig(lite)
   r.link.up = true

@@ -105,9 +105,13 @@ export function rig(pace: Pace, o: { readonly seed?: number; readonly coverWante
     coverWanted: o.coverWanted ?? true,
   })
   const outcomes: string[] = []
-  const ask = (name = 'a.example', more: { deadlineMs?: number; purpose?: Ask['purpose'] } = {}) =>
+  const ask = (name = 'a.example', more: { deadlineMs?: number; purpose?: Ask['purpose']; givesWay?: true } = {}) =>
     shaped
-      .exchange(requestFor(name), { purpose: more.purpose ?? 'client', deadlineMs: clock.nowMs() + (more.deadlineMs ?? 4000) })
+      .exchange(requestFor(name), {
+        purpose: more.purpose ?? 'client',
+        deadlineMs: clock.nowMs() + (more.deadlineMs ?? 4000),
+        ...(more.givesWay && { givesWay: true }),
+      })
       .then(
         () => 'answered',
         (error: unknown) => (error instanceof EnigmError ? error.code : String(error)),

@@ -1,6 +1,7 @@
 import { EnigmError } from '../../errors.ts'
 import type { Loss } from '../carrier.ts'
 import { headFault } from '../doh-message.ts'
+import { heldBack, TurnQueue } from '../turn-queue.ts'
 import { FLAG, H2, MAX_31_BITS } from './codes.ts'
 import { DataWindows } from './data-windows.ts'
 import type { FrameSink } from './inbound.ts'
@@ -18,7 +19,7 @@ export class Streams implements FrameSink {
   readonly #heads = new HeadReader()
   readonly #windows: DataWindows
   readonly #open = new Map<number, Stream>()
-  readonly #queue = new Set<Stream>()
+  readonly #queue = new TurnQueue<Stream>()
   readonly #resets = new ResetStreams()
   #nextId = 1
   #goawayId = MAX_31_BITS
@@ -38,7 +39,7 @@ export class Streams implements FrameSink {
   }
 
   add(stream: Stream): void {
-    this.#queue.add(stream)
+    this.#queue.add(stream, stream.ticket.givesWay === true)
   }
 
   /** Opens streams as the peer allows. Says whether any was. */
@@ -47,9 +48,10 @@ export class Streams implements FrameSink {
     const { sender, clock, lastStreamId } = this.#tools
     const before = this.#nextId
     const nowMs = clock.nowMs()
-    for (const stream of this.#queue) {
-      if (this.#open.size >= sender.maxStreams || !sender.open || this.#nextId > lastStreamId) break
-      this.#queue.delete(stream)
+    const { maxStreams } = sender
+    while (sender.open && this.#nextId <= lastStreamId) {
+      const stream = this.#queue.next(maxStreams - this.#open.size, heldBack(maxStreams))
+      if (stream === undefined) break
       this.#open.set(this.#nextId, stream)
       stream.sentMs = nowMs
       sender.start(stream, this.#nextId)
@@ -70,7 +72,7 @@ export class Streams implements FrameSink {
   /** The connection is dead. */
   failAll(error: EnigmError): void {
     const open = [...this.#open.values()]
-    const queued = [...this.#queue]
+    const queued = this.#queue.all()
     this.#open.clear()
     this.#queue.clear()
     this.draining = true
@@ -219,7 +221,7 @@ export class Streams implements FrameSink {
     this.#forget(stream)
     stream.rewind()
     stream.requeued++
-    this.#queue.add(stream)
+    this.#queue.add(stream, stream.ticket.givesWay === true)
   }
 
   #settle(stream: Stream, error: EnigmError, loss: Loss): void {
@@ -245,6 +247,6 @@ export class Streams implements FrameSink {
     if (this.draining) return
     this.draining = true
     this.#tools.watcher.draining()
-    for (const stream of [...this.#queue]) this.#settle(stream, lost('the connection takes no more'), 'refused')
+    for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection takes no more'), 'refused')
   }
 }

@@ -16,7 +16,7 @@ async function against(answer: DohOptions['answer'], more: Partial<DohOptions> =
   return { ...rig, server, end }
 }
 
-t.test('a thousand at once, each its own answer; one more is too many; idle once at the end', async (t) => {
+t.test('thousands at once, each its own answer; one more is too many; idle once at the end', async (t) => {
   const { ask, carrier, told, end } = await against((q) => replyTo(q), { http2: { settings: { maxConcurrentStreams: 200 } } })
   const all = Array.from({ length: MAX_IN_FLIGHT }, (_, i) => ask(numbered(i)))
   t.equal(carrier.inFlight, MAX_IN_FLIGHT)
@@ -27,6 +27,41 @@ t.test('a thousand at once, each its own answer; one more is too many; idle once
   t.equal(carrier.inFlight, 0)
   t.equal(carrier.silentSinceMs, undefined)
   t.same(told, ['idle'])
+  await end()
+})
+
+t.test('what gives way leaves every eighth stream free, and waits behind what does not', async (t) => {
+  let held: (() => void)[] = []
+  const seen: number[] = []
+  const { ask, carrier, end } = await against(
+    async (q) => {
+      seen.push(Buffer.from(q).readUInt8(13))
+      await new Promise<void>((resolve) => held.push(resolve))
+      return replyTo(q)
+    },
+    { http2: { settings: { maxConcurrentStreams: 16 } } },
+  )
+  const named = (letter: number) => numbered(0).map((octet, i) => (i === 13 ? letter : octet))
+  const first = ask(named(0x63))
+  while (held.length === 0) await pause(5)
+  held.shift()?.()
+  await first
+  seen.length = 0
+  const outcomes = Array.from({ length: 20 }, () => ask(named(0x61), true))
+  await pause(100)
+  t.equal(seen.length, 14)
+  const light = Array.from({ length: 3 }, () => ask(named(0x62)))
+  await pause(100)
+  t.equal(seen.filter((letter) => letter === 0x62).length, 2)
+  held.shift()?.()
+  await pause(100)
+  t.equal(seen.filter((letter) => letter === 0x62).length, 3, 'the next place that is free')
+  while (carrier.inFlight > 0) {
+    for (const release of held.splice(0)) release()
+    await pause(10)
+  }
+  held = []
+  for (const outcome of await Promise.all([...outcomes, ...light])) t.ok('wire' in outcome)
   await end()
 })
 

@@ -38,16 +38,16 @@ export async function carry(port: number, options: LeanH2Options & { readonly pa
     },
   }
   const carrier = leanH2Carrier(connection, endpoint, { clock, random: systemRandom, watcher, paced: options.paced === true }, options)
-  const asked = (request: Uint8Array) => {
+  const asked = (request: Uint8Array, givesWay = false) => {
     let sent: Sent | undefined
     const outcome = new Promise<Outcome>((resolve) => {
-      sent = carrier.send(request, { answered: resolve, failed: ({ code }, loss) => resolve({ code, loss }) })
+      sent = carrier.send(request, { givesWay, answered: resolve, failed: ({ code }, loss) => resolve({ code, loss }) })
     })
     return { outcome, cancel: () => sent?.cancel() }
   }
   return {
     ...{ carrier, told, downs, asked },
-    ask: (request: Uint8Array) => asked(request).outcome,
+    ask: (request: Uint8Array, givesWay = false) => asked(request, givesWay).outcome,
     end: () => carrier.destroy(new EnigmError('closed', 'the test is over')),
   }
 }

@@ -58,7 +58,7 @@ async function examine(t: Test, port: number, path = '/dns-query') {
   const { ask, told, end } = await carry(port, {}, { doh: { port, path } })
   const names = Array.from({ length: 250 }, (_, i) => padded(`h${i}.${ZONE_NAME}`, 1, i + 1))
   for (let round = 0; round < 4; round++) {
-    const outcomes = await Promise.all(names.map(ask))
+    const outcomes = await Promise.all(names.map((request) => ask(request)))
     const right = outcomes.filter(
       (o, i) => 'wire' in o && o.wire[1] === ((i + 1) & 255) && (o.wire[7] ?? 0) === 1 && ((o.wire[3] ?? 0) & 15) === 0,
     )

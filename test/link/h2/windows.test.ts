@@ -51,7 +51,7 @@ t.test('send windows: of the stream, of the connection, and SETTINGS that change
     )
   })
   await pause(20)
-  const outcomes = await Promise.all([large, large, large].map(narrow.ask))
+  const outcomes = await Promise.all([large, large, large].map((request) => narrow.ask(request)))
   t.ok(outcomes.every((o) => 'wire' in o))
   t.equal(before, 65_535, 'not an octet above the window of the connection')
   await narrow.end()

@@ -1,0 +1,116 @@
+import type { Random } from './clock.ts'
+
+/** Buckets of a table; a client stands in two of them, see FairShares. */
+const BUCKETS = 4096
+/** One client alone may have this many times what is left free, and so 8/9 of all; n of them 8/(8n + 1) each. */
+const FREE_TIMES = 8
+/** For clients that have next to nothing under way there is this much beyond the capacity. */
+const BEYOND = 1 / 16
+/** Units that are next to nothing. */
+const FEW = 4
+/** With fewer units no client is heavy. */
+const LEAST_HEAVY = 16
+
+/**
+ * Who counts as one client: an IPv4 address, an IPv6 /64 (a host picks any address of its own there; RFC 8981). `address` is a numeric address without zone; each
+ * spelling of an IPv6 address gives the same. A name for comparing only.
+ */
+export function clientOf(address: string): string {
+  if (!address.includes(':')) return address
+  const halves = address.split('::')
+  const front = groupsOf(halves[0])
+  const back = groupsOf(halves[1])
+  const groups = halves.length === 1 ? front : [...front, ...Array<string>(Math.max(0, 8 - front.length - back.length)).fill('0'), ...back]
+  return groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')
+}
+
+const groupsOf = (half: string | undefined) => (half === undefined || half === '' ? [] : half.split(':'))
+
+/**
+ * Shares out what all clients use together, by how much each holds. Any one may have the most of it while others want little; the fuller it is, the less a heavy one
+ * may hold, and the next that comes free is not its. A client that holds next to nothing is let in while there is any. No object a query, and bounded:
+ * counts in two buckets of a hash that outsiders cannot know, the lesser of which is believed; only who meets the same others in both is counted with them. Used from one thread.
+ */
+export class FairShares {
+  readonly #capacity: number
+  readonly #unit: number
+  readonly #held = new Float64Array(2 * BUCKETS)
+  readonly #seeds: readonly [number, number]
+  #total = 0
+  #clients = 0
+  /** The client that was looked up last, and its buckets: questions come in bursts. */
+  #address: string | undefined
+  #one = 0
+  #other = 0
+
+  /** `capacity`: what may be held in all. `unit`: the most that one question takes. */
+  constructor(capacity: number, unit: number, random: Random) {
+    this.#capacity = capacity
+    this.#unit = unit
+    this.#seeds = [random.below(2 ** 32), random.below(2 ** 32)]
+  }
+
+  /** What is held in all. */
+  get total(): number {
+    return this.#total
+  }
+
+  /** Takes `amount` for the client at `address`, which is to be given back; false: it has its share, or nothing is left. */
+  take(address: string, amount: number): boolean {
+    const own = this.#ownOf(address) + amount
+    const left = this.#capacity - this.#total
+    const mayHold = own <= FREE_TIMES * left && amount <= left
+    if (!mayHold && !(own <= FEW * this.#unit && amount <= left + BEYOND * this.#capacity)) return false
+    this.#add(amount)
+    return true
+  }
+
+  give(address: string, amount: number): void {
+    this.#find(address)
+    this.#add(-amount)
+  }
+
+  /** Whether the client at `address` holds much more than others do, on the average: then it waits behind them. */
+  isHeavy(address: string): boolean {
+    const own = this.#ownOf(address)
+    return own > LEAST_HEAVY * this.#unit && 2 * own * this.#clients > this.#total
+  }
+
+  #ownOf(address: string): number {
+    this.#find(address)
+    return Math.min(this.#held[this.#one]!, this.#held[this.#other]!)
+  }
+
+  #add(amount: number): void {
+    const held = this.#held
+    const before = held[this.#one]!
+    held[this.#one] = before + amount
+    held[this.#other] = held[this.#other]! + amount
+    this.#total += amount
+    if (before === 0) this.#clients++
+    else if (before + amount === 0) this.#clients--
+  }
+
+  #find(address: string): void {
+    if (address === this.#address) return
+    this.#address = address
+    const client = clientOf(address)
+    this.#one = hashOf(client, this.#seeds[0]) % BUCKETS
+    this.#other = BUCKETS + (hashOf(client, this.#seeds[1]) % BUCKETS)
+  }
+}
+
+/** Whoever does not know the seed cannot choose whom they collide with. */
+export function hashOf(client: string, seed: number): number {
+  let hash = seed
+  for (let i = 0; i < client.length; i++) {
+    hash = Math.imul(hash ^ client.charCodeAt(i), 0x9e3779b1)
+    hash ^= hash >>> 15
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
