@@ -1,7 +1,8 @@
 // `npm test`: install and build if need be, lint, type check, every test with coverage, one closing line. Exits 1 on any failure.
 // `npm test -- e2e/demo` runs only the test files whose path holds one of the words, without the lint.
 import { spawn } from 'node:child_process'
-import { accessSync, constants, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { ensureBuilt, ensureInstalled, root, sh, tsc } from '../src/setup.mjs'
 import { report } from './support/tap-report.mjs'
@@ -15,6 +16,7 @@ let passed = 0
 let failed = 0
 let skipped = 0
 
+keepLabImage()
 warnOfMissingTools()
 try {
   await step('install', ensureInstalled)
@@ -56,6 +58,15 @@ async function step(name, fn) {
   const beganMs = performance.now()
   await fn()
   console.log(`-- ${name}: ${((performance.now() - beganMs) / 1000).toFixed(1)} s`)
+}
+
+/** What test/support/lab boots is built once a run, by the first test file that needs it, and is gone afterwards. Without root it is root's, made and removed by each file. */
+function keepLabImage() {
+  if (process.env.ENIGM_DNS_LAB !== undefined || process.getuid?.() !== 0) return
+  const folder = mkdtempSync(join(tmpdir(), 'enigm-dns-lab-'))
+  process.env.ENIGM_DNS_LAB = folder
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 }
 
 function isInstalled(tool) {
