@@ -3,6 +3,7 @@ import { systemClock, systemRandom } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
 import { startDaemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
+import { neverAsked } from '../listen/bind-refusal.ts'
 import { createLog } from '../log.ts'
 import { otherWriter } from '../posture/other-writer.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
@@ -29,10 +30,11 @@ export function runCommand(): Command {
 Prints one line, \`ready\`, to standard output once every listener is bound; logs JSON to standard error.
 The configuration, the trusted set and its CA files are read again when they change, and on SIGHUP; what will
 not do changes nothing, and the status says so. SIGTERM answers what is under way and ends.
+How to have the system ask it: README.md, "Point the system at it".
 
 Examples:
   $ enigm-dns run                                    the shipped resolvers on 127.0.0.53:53
-  $ enigm-dns run --listen 127.0.0.54:5353           where systemd-resolved holds 127.0.0.53
+  $ enigm-dns run --listen 127.0.0.55:53             beside systemd-resolved, which takes no server at .53 or .54
   $ enigm-dns run --config /etc/enigm-dns/config.json`,
     )
     .action(run)
@@ -69,6 +71,7 @@ async function run(options: RunOptions): Promise<void> {
       heal = control.heal
       service.atStop(control.close)
     }
+    for (const why of loaded.listen.flatMap((endpoint) => neverAsked(endpoint) ?? [])) log.warn(why)
     early.end()
     process.on('SIGTERM', service.stop).on('SIGINT', service.stop).on('SIGHUP', service.reload)
     process.stdout.write('ready\n')

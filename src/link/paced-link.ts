@@ -34,11 +34,11 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   readonly #dialler: Dialler<P>
   readonly #idle: IdleWatch
   readonly #under = new Set<Under<P>>()
-  /** Whether anything was answered on each. */
-  readonly #carriers = new Map<Carrier<P>, boolean>()
+  readonly #carriers = new Set<Carrier<P>>()
   #current: Carrier<P> | undefined
   /** Whoever waits for the dial under way. */
   #opening: Deferred | undefined
+  #answered = false
   #smoothedRttMs: number | undefined
   #closed: (() => void) | undefined
 
@@ -99,12 +99,12 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
 
   /** The next slot dials; without a session there is none. A dial that is superseded has not failed. */
   renew(): void {
-    const error = new EnigmError('connection-lost', 'the network changed')
     this.#wiring.forgetSessions()
+    this.#dialler.anotherPath()
+    const error = new EnigmError('connection-lost', 'the network changed')
     this.#dialler.end(error)
     this.#opened()
-    for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, error)
-    this.#dialler.anotherPath()
+    for (const carrier of [...this.#carriers]) this.#drop(carrier, error)
   }
 
   reconsider(): void {
@@ -143,7 +143,8 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
       carrier.destroy(error)
       return error
     }
-    this.#carriers.set(carrier, false)
+    this.#answered = false
+    this.#carriers.add(carrier)
     this.#current = carrier
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
     this.#onIdle(carrier)
@@ -152,7 +153,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   #carried(under: Under<P>, reply: Reply): void {
-    if (this.#carriers.has(under.carrier)) this.#carriers.set(under.carrier, true)
+    this.#answered = true
     this.#dialler.backoff.answered()
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, reply.rttMs)
     this.#settle(under)
@@ -190,11 +191,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   /** Takes no more; closes when nothing is owed. */
   #leave(carrier: Carrier<P>): void {
     if (this.#current === carrier) this.#current = undefined
-    if (carrier.inFlight > 0) return
-    const error = new EnigmError('closed', 'nothing is owed any more')
-    // It turned everything away.
-    if (this.#carriers.get(carrier) === false) this.#dialler.backoff.failed(error)
-    this.#drop(carrier, error)
+    if (carrier.inFlight === 0) this.#drop(carrier, new EnigmError('closed', 'nothing is owed any more'))
   }
 
   #drop(carrier: Carrier<P>, error: EnigmError): void {
@@ -203,11 +200,10 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   #gone(carrier: Carrier<P>, error: EnigmError): void {
-    const answered = this.#carriers.get(carrier)
     if (!this.#carriers.delete(carrier)) return
     const { resolver, transport } = this.#wiring
     if (this.#current === carrier) this.#current = undefined
-    if (answered === false && carrier.inFlight > 0) this.#dialler.backoff.failed(error)
+    if (!this.#answered && carrier.inFlight > 0) this.#dialler.backoff.failed(error)
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
@@ -216,7 +212,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     this.#dialler.end(closed())
     this.#opened(closed())
     this.#idle.stop()
-    for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, closed())
+    for (const carrier of [...this.#carriers]) this.#drop(carrier, closed())
     this.#closed()
   }
 }

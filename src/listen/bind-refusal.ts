@@ -1,7 +1,16 @@
 import type { Endpoint } from './listener.ts'
 
-/** Where systemd-resolved listens (its stub and, from version 250, its proxy). */
+/** Where systemd-resolved listens (its stub and, from version 250, its proxy); it takes neither as a server, whatever the port (seen with 252 and 257). */
 const RESOLVED = new Set(['127.0.0.53', '127.0.0.54'])
+
+/** A sentence where systemd-resolved would never ask an endpoint, though it may be told to: it drops it from `DNS=` without a word, and asks the network's server. */
+export function neverAsked({ address, port }: Endpoint): string | undefined {
+  if (!RESOLVED.has(address) || port === 53) return undefined
+  return (
+    `systemd-resolved takes no server at ${address}, whatever the port: if it is to ask here, listen at 127.0.0.55:53 instead ` +
+    '(README.md, "With systemd-resolved"), or names go to the server of the network in cleartext'
+  )
+}
 
 /** One sentence on why an endpoint could not be opened and what mends it. `code` is the system's; `holder` is "name (pid N)" where known. */
 export function refusal(code: string, endpoint: Endpoint, transport: 'udp' | 'tcp', holder: string | undefined): string {
@@ -30,8 +39,8 @@ function takenBy(endpoint: Endpoint, holder: string | undefined): string {
   const likelyResolved = endpoint.port === 53 && RESOLVED.has(endpoint.address)
   if (holder?.startsWith('systemd-resolve') || (holder === undefined && likelyResolved)) {
     return (
-      `${holder ?? 'another process, most likely systemd-resolved'}: put \`[Resolve]\` and \`DNSStubListener=no\` in ` +
-      '/etc/systemd/resolved.conf.d/enigm-dns.conf and run `systemctl restart systemd-resolved`, or choose another address, such as --listen 127.0.0.55:53'
+      `${holder ?? 'another process, most likely systemd-resolved'}: leave it there, listen with --listen 127.0.0.55:53, and have systemd-resolved ask that address: ` +
+      'the lines are in README.md, "With systemd-resolved"'
     )
   }
   return `${holder ?? 'another process'}: stop it, or choose another address or port with --listen`

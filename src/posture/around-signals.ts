@@ -34,7 +34,7 @@ function networkReasons({ network }: State['around']): readonly Reason[] {
 
 function systemReasons({ system, canary }: State['around'], now: Moment): readonly Reason[] {
   if (system === undefined) return []
-  const use = 'Name only the address of this service in resolv.conf, or in systemd-resolved or NetworkManager where they write it.'
+  const use = 'Have the system ask this service alone: see "Point the system at it" in the README.'
   if (system.asks === 'elsewhere' || system.asks === 'partly') {
     const message = `${system.by} has the system ask ${system.asks === 'partly' ? 'somebody else, too' : 'somebody else'}.`
     return [{ code: 'system-asks-elsewhere', severity: 'warn', message, mend: use }]

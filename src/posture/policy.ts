@@ -177,7 +177,7 @@ const MENDS: Partial<Record<ReasonCode, string>> = {
   'rule-reply-padding': 'Leave those resolvers out of "use", or ask their operators to pad (RFC 8467).',
   'rule-operator-count': 'Check the network, or name more operators in "use".',
   'rule-shaping': 'See shaping in the status for why it is not in force.',
-  'rule-system-resolver': 'Name only the address of this service in resolv.conf, or in systemd-resolved.',
+  'rule-system-resolver': 'Have the system ask this service alone: see "Point the system at it" in the README.',
 }
 
 /** Each rule with its verdict: what is not met first, the rest in one line a verdict. */
