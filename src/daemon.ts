@@ -23,6 +23,7 @@ import { discreet } from './shaping/discreet.ts'
 import { isPaced } from './shaping/profiles.ts'
 import { datagramCalls } from './system/datagram-calls.ts'
 import { descriptors } from './system/descriptors.ts'
+import { listenToKernel } from './system/netlink.ts'
 import { portHolder } from './system/port-holder.ts'
 import { bootId } from './system/process-identity.ts'
 import { keepVigil, type Vigil, type VigilOptions } from './system/vigil.ts'
@@ -150,6 +151,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       drainMs: DRAIN_MS,
       holder: portHolder,
       room,
+      addressChanges: listenToKernel,
       datagramCalls: udp === 'dgram' ? undefined : calls,
       reusePort: workers > 1,
     })

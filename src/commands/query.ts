@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { isLinkLocal6 } from '../config/cidr.ts'
 import { type ListenAddress, parseListen } from '../config/listen-address.ts'
 import { decodeForPeople, encodeQuestion } from '../dns/people.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
@@ -105,6 +106,11 @@ function serverOf(text: string): ListenAddress {
   const server = isIP(text) === 0 ? parseListen(text) : { address: text, port: 53 }
   if (server === undefined || server.port === 0)
     throw new EnigmError('config', 'the server is not ADDRESS:PORT, as in 127.0.0.53:53 or [::1]:53')
+  if (isLinkLocal6(server.address) && !server.address.includes('%'))
+    throw new EnigmError(
+      'config',
+      `the server is link-local, which means nothing without its interface: name it, as in ${server.address}%eth0`,
+    )
   return server
 }
 

@@ -21,6 +21,17 @@ export function parseCidr(text: string): Cidr | undefined {
   return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' }
 }
 
+/** What is wrong with a block, as a clause with its fix; undefined if nothing is. */
+export function cidrProblem(text: string): string | undefined {
+  if (parseCidr(text) !== undefined) return undefined
+  const form = 'must be a block of addresses, as in "127.0.0.0/8" or "fd00::/8"'
+  if (text.trim() !== text) return `${form}; remove the spaces around it`
+  const [address = '', bits] = text.split('/')
+  if (isIP(address) !== 0 && address.includes('%')) return `${form}; an interface does not belong in it, leave out the % and what follows`
+  if (isIP(address) !== 0 && bits !== undefined) return `${form}; behind the / stands a number from 0 to ${isIP(address) === 4 ? 32 : 128}`
+  return isIP(address) === 0 && /^[a-z][a-z0-9._-]*$/i.test(text) ? `${form}; a name is never looked up` : form
+}
+
 /**
  * Whether an address lies in one of the blocks. Mapped addresses (::ffff:a.b.c.d, as a dual-stack socket reports IPv4 clients) count as IPv4,
  * a zone ("%eth0") is passed over, and what is no address is not allowed. Texts that are no block are left out: check them with parseCidr.
@@ -57,6 +68,31 @@ export function isLoopback(address: string): boolean {
   return LOOPBACK(address)
 }
 const LOOPBACK = allowList(['127.0.0.0/8', '::1/128'])
+
+/** Whether an address means something on one link only (RFC 4291 section 2.5.6), so that an interface must go with it. */
+export function isLinkLocal6(address: string): boolean {
+  return LINK_LOCAL_6(address)
+}
+const LINK_LOCAL_6 = allowList(['fe80::/10'])
+
+/** Whether an address is one of many hosts: multicast (RFC 5771, RFC 4291 section 2.7) or broadcast. */
+export function isGroup(address: string): boolean {
+  return GROUP(address)
+}
+const GROUP = allowList(['224.0.0.0/4', 'ff00::/8', '255.255.255.255/32'])
+
+/** Whether an address stands for every address of its family, or for none. */
+export function isAll(address: string): boolean {
+  return ALL(address)
+}
+const ALL = allowList(['0.0.0.0/32', '::/128'])
+
+/** One spelling for every spelling of an address; its interface stays. Any other text unchanged. */
+export function canonical(address: string): string {
+  if (isIP(address) !== 6) return address
+  const plain = withoutZone(address)
+  return new URL(`http://[${plain}]`).hostname.slice(1, -1) + address.slice(plain.length)
+}
 
 /** The IPv4 address inside a mapped one, in whichever way it is spelt; any other text unchanged. */
 export function unmapped(address: string): string {

@@ -13,12 +13,12 @@ type Collect = (problem: Problem) => void
 /** -1.5 is no whole number and too small as well; one sentence is enough. */
 const ONE_ISSUE_A_VALUE = { abortPipeEarly: true } as const
 
-/** The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that belongs to the program itself. */
-export function documentOf(file: string, reading: Reading, collect: Collect, guarded = true): unknown {
+/** The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that belongs to the program itself. `fix`: see parseJsonc. */
+export function documentOf(file: string, reading: Reading, collect: Collect, guarded = true, fix?: string): unknown {
   if (reading.failed !== undefined) collect({ file, path: '', message: `cannot be read: ${reading.failed}` })
   if (guarded) for (const message of reading.unsafe) collect({ file, path: '', message })
   if (reading.text === undefined) return undefined
-  const parsed = parseJsonc(reading.text)
+  const parsed = parseJsonc(reading.text, fix)
   if (parsed.problems === undefined) return parsed.value
   for (const message of parsed.problems) collect({ file, path: '', message })
   return undefined

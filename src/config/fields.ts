@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
+import { isAll, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 import { quoted } from './problems.ts'
 
 /** Schemas that the configuration and the trusted set share. Every message is a clause that follows the key's path and names the mend. */
@@ -37,22 +38,30 @@ function hasControls(value: string): boolean {
   return [...value].some((char) => char < ' ' || (char >= '\x7f' && char <= '\x9f'))
 }
 
-/** A list of 1 (or `least`) to `most` different items. */
-export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(item: Item, most: number, least = 1) {
-  const message = `must be a list of ${least} to ${most} items`
+/** A list of 1 (or `least`) to `most` different items; `same` gives the one spelling of an item that has many. */
+export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(
+  item: Item,
+  most: number,
+  least = 1,
+  same: (item: unknown) => unknown = (one) => one,
+) {
+  const range = `must be a list of ${least} to ${most} items`
+  const message = ({ input }: { readonly input: unknown }) => (typeof input === 'string' ? `${range}; write [${quoted(input)}]` : range)
   return v.pipe(
     v.array(item, message),
     v.minLength(least, message),
     v.maxLength(most, message),
     v.check(
-      (list) => new Set(list).size === list.length,
-      ({ input }) => `names an item twice (${quoted(repeated(input))}); keep one of them`,
+      (list) => new Set(list.map(same)).size === list.length,
+      ({ input }) => `names an item twice (${quoted(repeated(input, same))}); keep one of them`,
     ),
   )
 }
 
-function repeated(list: unknown): unknown {
-  return Array.isArray(list) ? list.find((item, index) => list.indexOf(item) !== index) : undefined
+function repeated(list: unknown, same: (item: unknown) => unknown): unknown {
+  if (!Array.isArray(list)) return undefined
+  const spelt = list.map(same)
+  return list.find((_, index) => spelt.indexOf(spelt[index]) !== index)
 }
 
 /** One of a few words. */
@@ -60,11 +69,49 @@ export function word<const Words extends readonly [string, ...string[]]>(...word
   return v.picklist(words, `must be one of: ${words.join(', ')}`)
 }
 
+/** A check whose clause depends on what is wrong; `problem` gives undefined where nothing is. */
+export function checked(problem: (value: string) => string | undefined) {
+  return v.check<string, (issue: { readonly input: string }) => string>(
+    (value) => problem(value) === undefined,
+    ({ input }) => problem(input) ?? '',
+  )
+}
+
+const LITERAL = 'must be an IPv4 or IPv6 address (a name would need a lookup)'
+
 /** An IP address literal without a zone: nothing here is ever looked up. */
-export const ipLiteral = v.pipe(
+export const ipLiteral = v.pipe(text(45), checked(literalProblem))
+
+/** An address that one host of any network can be reached at. */
+export const hostAddress = v.pipe(
   text(45),
-  v.check((address) => isIP(address) !== 0 && !address.includes('%'), 'must be an IPv4 or IPv6 address (a name would need a lookup)'),
+  checked((address) => literalProblem(address) ?? hostProblem(address)),
 )
+
+function literalProblem(text: string): string | undefined {
+  if (isIP(text) !== 0 && !text.includes('%')) return undefined
+  if (text.trim() !== text) return `${LITERAL}; remove the spaces around it`
+  if (isIP(text) !== 0 && isLinkLocal6(text)) return linkLocalProblem()
+  if (isIP(text) !== 0) return `${LITERAL}; it needs no interface, write "${text.slice(0, text.indexOf('%'))}"`
+  const [, six, four, port] = /^(?:\[([^\]]+)\]|([0-9.]+))(?::(\d+))?$/.exec(text) ?? []
+  const address = six ?? four ?? ''
+  if (isIP(address) !== 0)
+    return `${LITERAL} and nothing else; write "${address}"${port === undefined ? '' : `, and the port in "transports", as in {"dot": {"port": ${port}}}`}`
+  if (isIP(text.split('/')[0] ?? '') !== 0) return `${LITERAL} and no block; write "${text.split('/')[0]}"`
+  return LITERAL
+}
+
+function linkLocalProblem(): string {
+  return 'is link-local, which means another host on every link; write a global or unique-local address (fd00::/8) of the resolver'
+}
+
+function hostProblem(address: string): string | undefined {
+  if (isLinkLocal6(address)) return linkLocalProblem()
+  if (isAll(address)) return 'stands for every address and is no host; write the address of the resolver'
+  if (isGroup(address)) return 'is an address of many hosts, which TLS cannot reach; write the address of the resolver'
+  const four = unmapped(address)
+  return four === address ? undefined : `is an IPv4 address in IPv6 form; write "${four}"`
+}
 
 /** A domain name in ASCII, lower-cased, with or without its final dot; `.` is the root. Not an address, nor a name that could be one. */
 export const domainName = v.pipe(
@@ -84,7 +131,9 @@ const bare = (name: string) => (name.endsWith('.') ? name.slice(0, -1) : name)
 export const authenticationName = v.pipe(
   text(253),
   v.check(
-    (name) => isIP(name) !== 0 || (/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(name) && name.split('.').every((label) => label.length <= 63)),
+    (name) =>
+      (isIP(name) !== 0 && !name.includes('%')) ||
+      (/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(name) && name.split('.').every((label) => label.length <= 63)),
     'must be a host name in ASCII (xn-- form) without a final dot, or an IP address',
   ),
   v.transform((name) => name.toLowerCase()),

@@ -65,7 +65,7 @@ async function textOf(handle: FileHandle): Promise<Pick<Reading, 'text' | 'faile
 
 function reason(error: unknown): string {
   const code = systemCode(error) ?? 'unknown'
-  if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text'
+  if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text; save it as UTF-8'
   if (isAbsence(error)) return `there is no such file (${code})`
   if (code === 'EACCES' || code === 'EPERM') return `it may not be read (${code})`
   return code

@@ -1,4 +1,4 @@
-import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode, stripComments } from 'jsonc-parser'
 
 /** No configuration of ours comes near this; a larger file is a mistake or an attack. */
 export const MAX_OCTETS = 1_048_576
@@ -13,10 +13,10 @@ const REFUSED_KEYS = new Set(['__proto__', 'prototype', 'constructor'])
 export type Parsed = { readonly value: unknown; readonly problems?: never } | { readonly problems: readonly string[] }
 
 /**
- * Reads JSON with comments and trailing commas. Never throws. Objects come back without a prototype; a key that stands twice in one object,
+ * Reads JSON with comments and trailing commas, whatever the line ends, and with a byte order mark or without. `fix` says what belongs in a file that holds nothing. Never throws. Objects come back without a prototype; a key that stands twice in one object,
  * a key that would reach a prototype, more than MAX_OCTETS octets (UTF-8) and more than 32 levels are problems.
  */
-export function parseJsonc(text: string): Parsed {
+export function parseJsonc(text: string, fix = 'write {} for the defaults'): Parsed {
   if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
     return { problems: [`the file is larger than ${MAX_OCTETS} octets; make it smaller`] }
   }
@@ -24,6 +24,10 @@ export function parseJsonc(text: string): Parsed {
   if (fault !== undefined) return { problems: [fault] }
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false, allowEmptyContent: false })
+  const isOpen = errors.some((error) => printParseErrorCode(error.error) === 'UnexpectedEndOfComment')
+  if (root === undefined && !isOpen && stripComments(text).trim() === '') {
+    return { problems: [`the file ${text.trim() === '' ? 'is empty' : 'holds nothing but comments'}; ${fix}`] }
+  }
   if (root === undefined || errors.length > 0) return { problems: syntaxProblems(text, errors) }
   const problems: string[] = []
   const value = fromNode(root, text, problems)
@@ -31,7 +35,6 @@ export function parseJsonc(text: string): Parsed {
 }
 
 function syntaxProblems(text: string, errors: readonly ParseError[]): readonly string[] {
-  if (errors.length === 0) return ['the file is empty; write {} for the defaults']
   return errors
     .slice(0, MAX_PROBLEMS)
     .map((error) => `${place(text, error.offset)}: ${inWords(printParseErrorCode(error.error))}; correct the JSON there`)

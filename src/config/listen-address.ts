@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 
 /** Where a listener binds, UDP and TCP alike. Port 0 asks the system for a free one. */
 export interface ListenAddress {
@@ -14,4 +15,52 @@ export function parseListen(text: string): ListenAddress | undefined {
   const address = six ?? four ?? ''
   const port = Number(portText)
   return port <= 65535 && isIP(address) === (six === undefined ? 4 : 6) ? { address, port } : undefined
+}
+
+/** The inverse of `parseListen`. */
+export function listenText({ address, port }: ListenAddress): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** One spelling for every spelling of an endpoint. */
+export function sameEndpoint(text: string): string {
+  const found = parseListen(text)
+  return found === undefined ? text : listenText({ address: canonical(found.address), port: found.port })
+}
+
+const FORM = 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'
+
+/** What is wrong with a place to listen on, as a clause with its fix; undefined if nothing is. Whether the host has the address shows when it is opened. */
+export function listenProblem(text: string): string | undefined {
+  const found = parseListen(text)
+  if (found === undefined) return `${FORM}${hint(text)}`
+  const { address, port } = found
+  const mapped = unmapped(address)
+  if (mapped !== address) return `is an IPv4 address in IPv6 form; write "${mapped}:${port}"`
+  if (isGroup(address)) return 'is an address of many hosts, from which nobody can be answered; name one of this host'
+  if (isLinkLocal6(address) && !address.includes('%'))
+    return `is link-local, which means nothing without its interface; name it, as in "[${address}%eth0]:${port}"`
+  return undefined
+}
+
+/** The commonest slips, told by name. Empty where it is none of them. */
+function hint(text: string): string {
+  if (text.trim() !== text) return '; remove the spaces around it'
+  if (isIP(text) === 4) return `; the port is missing, write "${text}:53"`
+  const bracketed = /^\[([^\]]*)\]$/.exec(text)?.[1]
+  if (bracketed !== undefined && isIP(bracketed) === 6) return `; the port is missing, write "${text}:53"`
+  const [, host = '', port = ''] = /^(.*):([^:]*)$/.exec(text) ?? []
+  if (host === '' && port !== '') return `; the address is missing, write "127.0.0.1:${port}" or, for every address, "0.0.0.0:${port}"`
+  if (/^\d+$/.test(text)) return `; the address is missing, write "127.0.0.1:${text}"`
+  if (isIP(host) === 6) return `; an IPv6 address stands in brackets, write "[${host}]:${port}"`
+  if (isIP(text) === 6) return `; an IPv6 address stands in brackets and the port behind them, write "[${text}]:53"`
+  const address = host.replace(/^\[(.*)\]$/, '$1')
+  if (host !== address && isIP(address) === 4) return `; an IPv4 address stands without brackets, write "${address}:${port}"`
+  if (isIP(address) !== 0 && !address.includes('%') && isIP(host) !== 6)
+    return '; a port is a number from 1 to 65535 without zeros before it, or 0 for any that is free'
+  if (isIP(address.split('%')[0] ?? '') === 4 && address.includes('%'))
+    return '; an IPv4 address needs no interface, leave out the % and what follows'
+  if (host === '*') return `; for every address write "0.0.0.0:${port}" and "[::]:${port}"`
+  if (/^[a-z][a-z0-9._-]*$/i.test(host)) return '; a name is never looked up, write the address'
+  return ''
 }

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { isLoopback } from './cidr.ts'
 import { asRecord, configOf, documentOf, type SetReading, setOf, withCa } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
-import { type ListenAddress, parseListen } from './listen-address.ts'
+import { type ListenAddress, listenProblem, listenText, parseListen, sameEndpoint } from './listen-address.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
@@ -32,6 +32,8 @@ export interface Places {
 
 type Collect = (problem: Problem) => void
 const HERE = 'command line'
+const EMPTY_SET =
+  'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
 
 /**
  * The configuration of `file`; without one, of /etc/enigm-dns/config.json if it exists; else the defaults. Rejects with an EnigmError('config')
@@ -63,7 +65,7 @@ export async function checkConfig(
     collect({ file: HERE, path: 'resolvers', message: 'the shipped resolvers.json is missing; install again or name a set in "resolvers"' })
     return { problems }
   }
-  const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined)
+  const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
   const set = setRaw === undefined ? { sound: [], ids: new Set(), whole: false } : setOf(setFile, setRaw, collect)
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.map((resolver) => withCa(setFile, resolver, collect)))
@@ -93,13 +95,18 @@ function listeners(
 ): readonly ListenAddress[] {
   const named = overrides.listen !== undefined && overrides.listen.length > 0
   const texts = named ? (overrides.listen ?? []) : config.listen
+  const seen = new Set<string>()
   return texts.flatMap((text, index) => {
     const where = named ? { file: HERE, path: '--listen' } : { file, path: `listen[${index}]` }
     const listen = parseListen(text)
-    if (listen === undefined) {
-      collect({ ...where, message: `must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53" (found ${quoted(text)})` })
+    const problem = listenProblem(text)
+    if (listen === undefined || problem !== undefined) {
+      collect({ ...where, message: `${problem} (found ${quoted(text)})` })
       return []
     }
+    // The schema has looked at the file's list; the command line's is looked at here.
+    if (named && seen.has(sameEndpoint(text))) collect({ ...where, message: `names ${quoted(text)} twice; keep one of them` })
+    seen.add(sameEndpoint(text))
     if (!explicitAllow && !isLoopback(listen.address)) {
       const message = `${quoted(text)} can be reached from other hosts; name who may ask in allowFrom, as in ["192.168.0.0/16"]`
       collect({ ...where, message })
@@ -121,7 +128,10 @@ function choose(
   if (config.use === undefined) {
     const chosen = set.sound.filter((resolver) => resolver.enabled && shares(resolver))
     if (chosen.length === 0 && set.whole) {
-      const message = `no enabled resolver offers ${config.transports.join(' or ')}; enable one, name one in "use", or add a transport`
+      const message =
+        set.ids.size === 0
+          ? 'no enabled resolver is in it, since the list is empty; add one, or leave "resolvers" out of the configuration for the shipped set'
+          : `no enabled resolver offers ${config.transports.join(' or ')}; enable one, name one in "use", or add a transport`
       collect({ file: setFile, path: 'resolvers', message })
     }
     return chosen
@@ -152,7 +162,7 @@ function inForce(
   const { $schema: _schema, statusFile, stateDir, ...rest } = found
   return {
     ...rest,
-    listen: listen.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)),
+    listen: listen.map(listenText),
     resolvers: setFile,
     use: resolvers.map(({ id }) => id),
     statusFile: statusFile === undefined ? defaultStatusFile() : resolve(base, statusFile),

@@ -1,18 +1,12 @@
 import * as v from 'valibot'
-import { allowList, parseCidr } from './cidr.ts'
-import { closed, distinct, integer, text, word } from './fields.ts'
-import { parseListen } from './listen-address.ts'
+import { allowList, cidrProblem } from './cidr.ts'
+import { checked, closed, distinct, integer, text, word } from './fields.ts'
+import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
 import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { transportName } from './trusted-set.ts'
 
-const listenText = v.pipe(
-  text(128),
-  v.check((address) => parseListen(address) !== undefined, 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'),
-)
-const cidrText = v.pipe(
-  text(64),
-  v.check((cidr) => parseCidr(cidr) !== undefined, 'must be a block of addresses, as in "127.0.0.0/8" or "fd00::/8"'),
-)
+const listenText = v.pipe(text(128), checked(listenProblem))
+const cidrText = v.pipe(text(64), checked(cidrProblem))
 
 /** RFC 8467 section 4.1: the block is a power of two; 0 sends no padding, and is for measuring only. */
 const queryBlock = v.pipe(
@@ -76,7 +70,10 @@ const pagePlace = v.pipe(
 /** The configuration as a file holds it; every key optional, defaults applied by the schema. */
 export const configSchema = closed({
   $schema: v.exactOptional(text(2048)),
-  listen: v.optional(distinct(listenText, 64), ['127.0.0.53:53']),
+  listen: v.optional(
+    distinct(listenText, 64, 1, (place) => sameEndpoint(String(place))),
+    ['127.0.0.53:53'],
+  ),
   resolvers: v.exactOptional(text(4096)),
   use: v.exactOptional(distinct(text(63), 1000)),
   transports: v.optional(distinct(transportName, 2), ['dot', 'doh']),

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
-import { authenticationName, closed, distinct, domainName, integer, ipLiteral, text, word } from './fields.ts'
+import { canonical } from './cidr.ts'
+import { authenticationName, closed, distinct, domainName, hostAddress, integer, text, word } from './fields.ts'
 
 /** What an operator says of itself; a claim, never evidence. A claim that is not published is left out. */
 const claims = closed({
@@ -52,7 +53,7 @@ const resolver = closed({
   source: v.exactOptional(text(2048)),
   enabled: v.optional(v.boolean('must be true or false'), true),
   authenticationDomainName: authenticationName,
-  addresses: distinct(ipLiteral, 32),
+  addresses: distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
   transports,
   spkiPins: v.optional(distinct(spkiPin, 32, 0), []),
   caFile: v.exactOptional(text(4096)),

@@ -15,6 +15,13 @@ export function neverAsked({ address, port }: Endpoint): string | undefined {
 /** One sentence on why an endpoint could not be opened and what mends it. `code` is the system's; `holder` is "name (pid N)" where known. */
 export function refusal(code: string, endpoint: Endpoint, transport: 'udp' | 'tcp', holder: string | undefined): string {
   const place = textOf(endpoint)
+  const [, device] = endpoint.address.split('%')
+  if (device !== undefined && (code === 'EINVAL' || code === 'ENODEV' || code === 'EADDRNOTAVAIL')) {
+    return (
+      `${place} cannot be opened because ${endpoint.address} is on no interface of this host: ` +
+      `look with \`ip -6 address show dev ${device}\`, and choose another with --listen`
+    )
+  }
   switch (code) {
     case 'EADDRINUSE':
       return `${place} is taken by ${takenBy(endpoint, holder)}`

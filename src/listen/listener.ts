@@ -41,6 +41,8 @@ export interface ListenOptions extends Endpoint {
   readonly reusePort?: boolean
   /** System calls that take many datagrams at once; absent: one at a time, through dgram. */
   readonly datagramCalls?: DatagramCalls | undefined
+  /** Calls `heard` when addresses of the host may have changed; undefined, or absent: it is looked for twice a second, where a wildcard needs it. */
+  readonly addressChanges?: (heard: () => void) => { close(): void } | undefined
   /** TCP connections of all listeners together; absent: each has its own limit only. */
   readonly room?: Room
 }

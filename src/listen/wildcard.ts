@@ -6,8 +6,12 @@ import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
 import { openUdp } from './open-udp.ts'
 import { inFlightLimit } from './udp.ts'
 
-/** How soon a new address of the host answers. */
+/** Where the kernel tells of changes: how soon what it did not tell, or could not be opened then, is looked for. */
 const LOOK_MS = 10_000
+/** Where it does not: how soon a new address answers. A look costs 0.35 ms. */
+const POLL_MS = 500
+/** A router's tables change a thousand times a second, and each change is told: no more than one look in this time. */
+const APART_MS = 20
 /** Another program may hold the port that the kernel chose on one address only. */
 const PORT_ATTEMPTS = 8
 
@@ -22,59 +26,107 @@ export function isWildcard(address: string): boolean {
 /**
  * A wildcard over UDP: one socket for each address of each interface that is up. A socket bound to the wildcard itself would answer from whatever address the
  * route back prefers, and clients drop a reply that comes from another address than they asked; dgram has no IP_PKTINFO to say which one that was.
- * Looked at again every 10 s: new addresses are opened, gone ones closed. What is on no interface is not covered: of 127.0.0.0/8 only 127.0.0.1
- * is, so 127.0.0.2 must be listed by itself. Rejects with the system's error when an address cannot be bound at the start.
+ * Looked at again when the kernel tells of a change, and now and then: new addresses are opened, gone ones closed. What is on no interface is not covered: of
+ * 127.0.0.0/8 only 127.0.0.1 is, so 127.0.0.2 must be listed by itself. Rejects with the system's error when an address cannot be bound at the start.
  */
 export async function listenUdpEverywhere(options: ListenOptions, interfaces: Interfaces = networkInterfaces): Promise<Listener> {
   const inFlight = new InFlight(inFlightLimit(options))
-  const sockets = await firstSockets(options, inFlight, interfaces)
-  const port = [...sockets.values()][0]?.port ?? options.port
-  const fault = sparseFaults(options, 'listen/wildcard')
-  let closed: Promise<void> | undefined
-  let looking: Promise<void> = Promise.resolve()
+  const first = await firstSockets(options, inFlight, interfaces)
+  const port = [...first.values()][0]?.port ?? options.port
+  const everywhere = new Everywhere({ ...options, port }, first, interfaces, inFlight)
+  return { address: options.address, port, transport: 'udp', close: () => everywhere.close() }
+}
 
-  const look = async () => {
-    const now = addressesOf(options.address, interfaces)
-    for (const [address, socket] of sockets) {
-      if (now.has(address)) continue
-      sockets.delete(address)
-      void socket.close()
-    }
-    for (const address of now) {
-      if (sockets.has(address)) continue
-      try {
-        sockets.set(address, await openUdp({ ...options, address, port }, inFlight))
-      } catch {
-        // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the next look tries again.
-        fault()
-      }
-    }
+/** The sockets of one wildcard, kept in step with the addresses of the host. */
+class Everywhere {
+  readonly #options: ListenOptions
+  readonly #interfaces: Interfaces
+  readonly #inFlight: InFlight
+  readonly #sockets: Map<string, Listener>
+  readonly #opening = new Map<string, Promise<void>>()
+  /** Still bound: an address that comes back meanwhile must wait. */
+  readonly #leaving = new Map<string, Promise<void>>()
+  readonly #fault: () => void
+  readonly #kernel: { close(): void } | undefined
+  #round: Timer | undefined
+  #soon: Timer | undefined
+  #lookedAtMs: number
+  #closed: Promise<void> | undefined
+
+  constructor(options: ListenOptions, sockets: Map<string, Listener>, interfaces: Interfaces, inFlight: InFlight) {
+    this.#options = options
+    this.#interfaces = interfaces
+    this.#inFlight = inFlight
+    this.#sockets = sockets
+    this.#fault = sparseFaults(options, 'listen/wildcard')
+    this.#lookedAtMs = options.clock.nowMs()
+    this.#kernel = options.addressChanges?.(() => this.#heard())
+    this.#schedule()
   }
-  let timer: Timer
-  const schedule = () => {
-    timer = options.clock.setTimer(LOOK_MS, () => {
-      looking = look()
-        .catch(fault)
-        .then(() => {
-          if (closed === undefined) schedule()
-        })
+
+  close(): Promise<void> {
+    this.#closed ??= this.#end()
+    return this.#closed
+  }
+
+  async #end(): Promise<void> {
+    this.#kernel?.close()
+    this.#round?.cancel()
+    this.#soon?.cancel()
+    await Promise.all(this.#opening.values())
+    await Promise.all([...this.#leaving.values(), ...Array.from(this.#sockets.values(), (socket) => socket.close())])
+  }
+
+  #schedule(): void {
+    if (this.#closed !== undefined) return
+    const { clock } = this.#options
+    this.#round = clock.setTimer(this.#kernel === undefined ? POLL_MS : LOOK_MS, () => void this.#look().then(() => this.#schedule()))
+  }
+
+  #heard(): void {
+    if (this.#soon !== undefined || this.#closed !== undefined) return
+    const { clock } = this.#options
+    const waitMs = this.#lookedAtMs + APART_MS - clock.nowMs()
+    if (waitMs <= 0) {
+      void this.#look()
+      return
+    }
+    this.#soon = clock.setTimer(waitMs, () => {
+      this.#soon = undefined
+      void this.#look()
     })
   }
-  schedule()
 
-  const close = async () => {
-    timer.cancel()
-    await looking
-    await Promise.all(Array.from(sockets.values(), (socket) => socket.close()))
+  /** Resolves once what was begun is open, or has failed. Never rejects. */
+  async #look(): Promise<void> {
+    this.#lookedAtMs = this.#options.clock.nowMs()
+    try {
+      const now = addressesOf(this.#options.address, this.#interfaces)
+      for (const [address, socket] of this.#sockets) {
+        if (now.has(address)) continue
+        this.#sockets.delete(address)
+        this.#leaving.set(
+          address,
+          socket.close().then(() => void this.#leaving.delete(address)),
+        )
+      }
+      for (const address of now) if (!this.#sockets.has(address) && !this.#opening.has(address)) this.#open(address)
+    } catch {
+      this.#fault()
+    }
+    await Promise.all(this.#opening.values())
   }
-  return {
-    address: options.address,
-    port,
-    transport: 'udp',
-    close() {
-      closed ??= close()
-      return closed
-    },
+
+  #open(address: string): void {
+    const open = async () => {
+      await this.#leaving.get(address)
+      if (this.#closed !== undefined) return
+      this.#sockets.set(address, await openUdp({ ...this.#options, address }, this.#inFlight))
+    }
+    // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the kernel tells when it can, and the next look tries again.
+    const opening = open().catch(this.#fault)
+    this.#opening.set(address, opening)
+    void opening.then(() => void this.#opening.delete(address))
   }
 }
 

@@ -11,6 +11,7 @@ import { PolicyGate } from '../policy/gate.ts'
 import { compose } from '../resolver.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
+import { listenToKernel } from '../system/netlink.ts'
 import { Tracer } from '../trace/tracer.ts'
 import { Counters } from './counters.ts'
 import { createMainAsker } from './main-asker.ts'
@@ -43,6 +44,7 @@ function work(port: MessagePort, birth: Birth): void {
     emit,
     drainMs: birth.drainMs,
     datagramCalls: datagramCalls(),
+    addressChanges: listenToKernel,
   })
 
   const obey = async (order: Order): Promise<void> => {

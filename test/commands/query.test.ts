@@ -234,6 +234,8 @@ t.test('bad usage: exit 2, nothing is sent', async (t) => {
   t.match(await run('a.b', 'NOPE', { server: at }), { code: 2, err: /not a record type: NOPE/ })
   for (const bad of ['dns.quad9.net', 'dns.quad9.net:53', '127.0.0.1:0', '127.0.0.1:65536', '', '::1:53x'])
     t.match(await run('a.b', 'A', { server: bad }), { code: 2, err: /not ADDRESS:PORT/ }, bad)
+  for (const bad of ['fe80::1', '[fe80::1]:53'])
+    t.match(await run('a.b', 'A', { server: bad }), { code: 2, err: /link-local.*name it, as in fe80::1%eth0/ }, bad)
   t.same(server.heard, { udp: 0, tcp: 0 })
 })
 

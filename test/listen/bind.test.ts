@@ -121,6 +121,8 @@ t.test('the sentences', (t) => {
   t.match(refusal('EACCES', stub, 'udp', undefined), /CAP_NET_BIND_SERVICE.*setcap.*ip_unprivileged_port_start=53/)
   t.match(refusal('EADDRNOTAVAIL', stub, 'udp', undefined), /on no interface/)
   t.match(refusal('EAFNOSUPPORT', { address: '::1', port: 53 }, 'udp', undefined), /no IPv6/)
+  for (const code of ['EINVAL', 'ENODEV', 'EADDRNOTAVAIL'])
+    t.match(refusal(code, { address: 'fe80::1%eth7', port: 53 }, 'udp', undefined), /^\[fe80::1%eth7\]:53 .*on no interface.*dev eth7/)
   t.match(refusal('EINVAL', stub, 'tcp', undefined), /for TCP \(EINVAL\)/)
   for (const code of ['EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']) {
     t.notMatch(refusal(code, stub, 'udp', undefined), /\n|\.$/, 'one line, no full stop: it stands in a log field')

@@ -60,6 +60,75 @@ t.test('an address that cannot be bound yet is tried again', async (t) => {
   t.equal((await client.ask(query(1), listener.port, '127.0.0.5')).from.address, '127.0.0.5')
 })
 
+t.test('what the kernel tells of answers at once; an address that goes and comes back, too', async (t) => {
+  const clock = new FakeClock()
+  const addresses = new Set(['127.0.0.1'])
+  let heard = () => {}
+  let listening = 0
+  const addressChanges = (fn: () => void) => {
+    heard = fn
+    listening++
+    return { close: () => void listening-- }
+  }
+  let looks = 0
+  const interfaces = interfacesOf(addresses)
+  const listener = await listenUdpEverywhere(options({ address: '0.0.0.0', clock, addressChanges, drainMs: 0 }), () => {
+    looks++
+    return interfaces()
+  })
+  const client = new UdpClient('127.0.0.1')
+  t.teardown(() => client.close())
+  const answers = async (address: string) => {
+    for (let i = 0; i < 40; i++) {
+      const reply = await client.ask(query(1), listener.port, address).catch(() => undefined)
+      if (reply?.from.address === address) return true
+      await clock.advance(20)
+      await pause(10)
+    }
+    return false
+  }
+  await clock.advance(100)
+  addresses.add('127.0.0.6')
+  heard()
+  await pause(50)
+  t.ok(await answers('127.0.0.6'), 'without a timer')
+  await clock.advance(100)
+  addresses.delete('127.0.0.6')
+  heard()
+  await clock.advance(100)
+  addresses.add('127.0.0.6')
+  heard()
+  await pause(50)
+  t.ok(await answers('127.0.0.6'), 'though its first socket had to go before')
+  await clock.advance(100)
+  looks = 0
+  for (let i = 0; i < 1000; i++) heard()
+  await clock.advance(19)
+  t.equal(looks, 1, 'a thousand words are one look')
+  await clock.advance(1)
+  t.equal(looks, 2, 'and one more behind them')
+  await listener.close()
+  t.equal(listening, 0)
+  t.equal(clock.timers, 0)
+  heard()
+  t.equal(looks, 2, 'nothing is looked for any more')
+})
+
+t.test('where the kernel does not tell, a new address answers within half a second', async (t) => {
+  const clock = new FakeClock()
+  const addresses = new Set(['127.0.0.1'])
+  const listener = await listenUdpEverywhere(
+    options({ address: '0.0.0.0', clock, addressChanges: () => undefined }),
+    interfacesOf(addresses),
+  )
+  const client = new UdpClient('127.0.0.1')
+  t.teardown(() => Promise.all([listener.close(), client.close()]))
+  addresses.add('127.0.0.7')
+  await clock.advance(500)
+  await until(() => clock.timers === 1)
+  t.equal((await client.ask(query(1), listener.port, '127.0.0.7')).from.address, '127.0.0.7')
+})
+
 t.test('interfaces that cannot be read do not end the looking', async (t) => {
   const clock = new FakeClock()
   const readable = interfacesOf(new Set(['127.0.0.1']))

@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { checkConfig } from '../../src/config/load.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-sentences-'))
+t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+
+const RESOLVER = { id: 'a', authenticationDomainName: 'a.example', addresses: ['192.0.2.1'], transports: { dot: {} } }
+const ALLOW = { allowFrom: ['0.0.0.0/0', '::/0'] }
+
+interface Files {
+  readonly config?: object | string
+  readonly set?: object | string
+  readonly listen?: readonly string[]
+}
+
+/** Every sentence, as "file: path: message", with the directory left out. */
+async function sentences({ config = {}, set = { version: 1, resolvers: [RESOLVER] }, listen }: Files): Promise<readonly string[]> {
+  const write = (name: string, content: object | string) =>
+    writeFileSync(join(dir, name), typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600 })
+  write('config.json', typeof config === 'string' ? config : { resolvers: 'set.json', ...ALLOW, ...config })
+  write('set.json', set)
+  const { problems } = await checkConfig(join(dir, 'config.json'), listen === undefined ? {} : { listen })
+  return problems.map(({ file, path, message }) => `${file.replace(`${dir}/`, '')}: ${path === '' ? '' : `${path}: `}${message}`)
+}
+const address = (value: unknown) => ({ set: { version: 1, resolvers: [{ ...RESOLVER, addresses: [value] }] } })
+const listening = (...listen: readonly string[]) => ({ config: { listen } })
+
+/** What somebody writes, and what the one sentence must say: the place, what is wrong, and what to write instead. */
+const SLIPS: readonly (readonly [what: string, files: Files, says: RegExp])[] = [
+  [
+    'link-local without an interface',
+    listening('[fe80::1]:53'),
+    /^config\.json: listen\[0\]: is link-local.*name it, as in "\[fe80::1%eth0\]:53"/,
+  ],
+  ['the same, at the end of the block', listening('[FEBF::1]:53'), /link-local.*interface/],
+  ['the same, on the command line', { listen: ['[fe80::1]:53'] }, /^command line: --listen: is link-local.*"\[fe80::1%eth0\]:53"/],
+  ['no port', listening('127.0.0.1'), /listen\[0\].*the port is missing, write "127\.0\.0\.1:53"/],
+  ['no port, IPv6', listening('[::1]'), /the port is missing, write "\[::1\]:53"/],
+  ['no brackets', listening('2001:db8::1'), /brackets.*write "\[2001:db8::1\]:53"/],
+  ['no brackets, with a port', listening('fd00::1:5353'), /brackets, write "\[fd00::1\]:5353"/],
+  ['brackets round IPv4', listening('[127.0.0.1]:53'), /without brackets, write "127\.0\.0\.1:53"/],
+  ['no address', listening(':53'), /the address is missing, write "127\.0\.0\.1:53"/],
+  ['a port alone', listening('53'), /the address is missing, write "127\.0\.0\.1:53"/],
+  ['port 65536', listening('127.0.0.1:65536'), /a port is a number from 1 to 65535/],
+  ['port -1', listening('127.0.0.1:-1'), /a port is a number from 1 to 65535/],
+  ['port 053', listening('127.0.0.1:053'), /a port is a number from 1 to 65535 without zeros before it/],
+  ['a name', listening('localhost:53'), /a name is never looked up, write the address/],
+  ['an interface', listening('eth0:53'), /a name is never looked up/],
+  ['a star', listening('*:53'), /write "0\.0\.0\.0:53" and "\[::\]:53"/],
+  ['an interface on IPv4', listening('127.0.0.1%lo:53'), /needs no interface/],
+  ['IPv4-mapped', listening('[::ffff:127.0.0.1]:53'), /write "127\.0\.0\.1:53"/],
+  ['IPv4-mapped, in hexadecimal', listening('[::ffff:7f00:1]:53'), /write "127\.0\.0\.1:53"/],
+  ['multicast', listening('224.0.0.251:5353'), /many hosts.*name one of this host/],
+  ['broadcast', listening('255.255.255.255:53'), /many hosts/],
+  ['spaces', listening(' 127.0.0.1:53'), /remove the spaces/],
+  ['twice', listening('127.0.0.1:53', '127.0.0.1:53'), /^config\.json: listen: names an item twice \("127\.0\.0\.1:53"\); keep one/],
+  ['twice, spelt two ways', listening('[::1]:53', '[0:0::1]:53'), /names an item twice \("\[0:0::1\]:53"\); keep one/],
+  ['twice on the command line', { listen: ['[::1]:53', '[0::1]:53'] }, /^command line: --listen: names "\[0::1\]:53" twice; keep one/],
+  ['no list', { config: { listen: '127.0.0.1:53' } }, /must be a list.*write \["127\.0\.0\.1:53"\]/],
+  ['a block too narrow', { config: { allowFrom: ['10.0.0.0/33'] } }, /allowFrom\[0\].*a number from 0 to 32/],
+  ['a block too narrow, IPv6', { config: { allowFrom: ['fd00::/129'] } }, /a number from 0 to 128/],
+  ['a block with an interface', { config: { allowFrom: ['fe80::%eth0/10'] } }, /an interface does not belong in it/],
+  ['a block that is a name', { config: { allowFrom: ['localhost'] } }, /a name is never looked up/],
+  [
+    'a resolver that is link-local',
+    address('fe80::1%lo'),
+    /^set\.json: resolvers\[0\]\.addresses\[0\]: is link-local.*write a global or unique-local/,
+  ],
+  ['the same, without interface', address('fe80::1'), /is link-local/],
+  ['an interface on a global address', address('2001:db8::1%eth0'), /needs no interface, write "2001:db8::1"/],
+  ['an address with a port', address('9.9.9.9:853'), /write "9\.9\.9\.9", and the port in "transports", as in \{"dot": \{"port": 853\}\}/],
+  ['IPv6 with a port', address('[2620:fe::fe]:853'), /write "2620:fe::fe", and the port/],
+  ['brackets', address('[2620:fe::fe]'), /write "2620:fe::fe"/],
+  ['a block', address('9.9.9.9/32'), /no block; write "9\.9\.9\.9"/],
+  ['a name', address('dns.quad9.net'), /must be an IPv4 or IPv6 address \(a name would need a lookup\)/],
+  ['a URL', address('https://dns.quad9.net/dns-query'), /must be an IPv4 or IPv6 address/],
+  ['IPv4-mapped', address('::ffff:9.9.9.9'), /write "9\.9\.9\.9"/],
+  ['every address', address('0.0.0.0'), /is no host; write the address of the resolver/],
+  ['every address, IPv6', address('0::0'), /is no host/],
+  ['multicast', address('ff02::fb'), /many hosts/],
+  ['spaces', address('9.9.9.9 '), /remove the spaces/],
+  [
+    'twice',
+    { set: { version: 1, resolvers: [{ ...RESOLVER, addresses: ['2001:db8::1', '2001:DB8:0::1'] }] } },
+    /twice \("2001:DB8:0::1"\); keep one/,
+  ],
+  [
+    'a name with an interface',
+    { set: { version: 1, resolvers: [{ ...RESOLVER, authenticationDomainName: 'fe80::1%lo' }] } },
+    /authenticationDomainName: must be a host name/,
+  ],
+  [
+    'port 0',
+    { set: { version: 1, resolvers: [{ ...RESOLVER, transports: { dot: { port: 0 } } }] } },
+    /transports\.dot\.port: must be a whole number from 1 to 65535/,
+  ],
+  ['an empty configuration', { config: '' }, /^config\.json: the file is empty; write \{\} for the defaults$/],
+  ['white space', { config: ' \r\n\t\n' }, /^config\.json: the file is empty; write \{\}/],
+  ['a byte order mark', { config: '\uFEFF' }, /^config\.json: the file is empty; write \{\}/],
+  ['comments', { config: '// nothing\r\n/* at all */\r\n' }, /^config\.json: the file holds nothing but comments; write \{\}/],
+  ['an open comment', { config: '/* nothing' }, /^config\.json: line 1, column 1: unexpected end of comment/],
+  ['an empty set', { set: '' }, /^set\.json: the file is empty; write a trusted set, as in \{"version": 1, "resolvers": \[\.\.\.\]\}/],
+  ['a set of comments', { set: '// mine\n' }, /^set\.json: the file holds nothing but comments; write a trusted set/],
+  [
+    'a set without resolvers',
+    { set: { version: 1, resolvers: [] } },
+    /^set\.json: resolvers: no enabled resolver.*the list is empty; add one/,
+  ],
+]
+
+t.test('one sentence names the place and the fix', async (t) => {
+  for (const [what, files, says] of SLIPS) {
+    const [first = '', ...more] = await sentences(files)
+    t.match(first, says, what)
+    if (!/open comment/.test(what)) t.same(more, [], `${what}: one sentence`)
+  }
+})
+
+t.test('what is well stays so: a byte order mark, CRLF, an interface where one belongs', async (t) => {
+  t.same(await sentences({ config: '\uFEFF{\r\n  // mine\r\n  "resolvers": "set.json"\r\n}\r\n' }), [])
+  t.same(await sentences({ set: `\uFEFF${JSON.stringify({ version: 1, resolvers: [RESOLVER] }, null, 1).replaceAll('\n', '\r\n')}` }), [])
+  t.same(await sentences(listening('[fe80::1%eth0]:53', '[::]:53', '0.0.0.0:53', '[fd00::1]:0')), [])
+  t.same(await sentences(address('169.254.1.1')), [])
+  t.same(
+    await sentences({ config: { policy: { networks: [{ name: 'home', match: { gateway: 'fe80::1' } }] } } }),
+    [],
+    'a gateway is often link-local',
+  )
+})
