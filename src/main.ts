@@ -11,6 +11,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   audit: async () => (await import('./commands/audit.ts')).auditCommand(),
   trace: async () => (await import('./commands/trace.ts')).traceCommand(),
   forget: async () => (await import('./commands/forget.ts')).forgetCommand(),
+  stop: async () => (await import('./commands/stop.ts')).stopCommand(),
+  reload: async () => (await import('./commands/reload.ts')).reloadCommand(),
   demo: async () => (await import('./commands/demo.ts')).demoCommand(),
 }
 

@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { checkConfig } from '../config/load.ts'
-import { defaultStateDir } from '../config/paths.ts'
+import { asEnigmError } from '../errors.ts'
 import { asHead, type ChainVerdict, headText, judgeChain } from '../posture/audit-chain.ts'
 import { auditFiles } from '../posture/audit-log.ts'
 import { readPlainFile } from '../posture/plain-file.ts'
+import { configOrThrow, judgedConfig, thisHost } from './running-service.ts'
 
 /** What the command touches, so that a test can stand in for it. */
 export interface AuditWorld {
   readonly out: { write(text: string): unknown }
   readonly exit: (code: number) => void
-  /** The state directory of a configuration file; without one, of the default configuration. */
+  /** The state directory of a configuration file; without one, of the service that runs, else of the default configuration. Rejects with `config`. */
   readonly stateDir: (config: string | undefined) => Promise<string>
 }
 
@@ -27,7 +27,8 @@ nothing was cut off at the end: keep what "audit head" prints on another machine
 
 Exit codes of verify:
   0  internally consistent (and, with --head, complete up to that head)
-  1  not consistent, or the head is not in it    3  no log, or it may not be read
+  1  not consistent, or the head is not in it    2  bad usage, or the configuration cannot be read
+  3  no log, or it may not be read
 
 Examples:
   $ enigm-dns audit head | ssh trust-centre 'cat >> heads'
@@ -39,20 +40,29 @@ export function auditCommand(world: AuditWorld = thisWorld()): Command {
   const place = (command: Command) =>
     command
       .option('--dir <directory>', 'the state directory (default: that of the configuration)')
-      .option('-c, --config <file>', 'configuration file; default /etc/enigm-dns/config.json if it exists')
+      .option('-c, --config <file>', 'configuration file (default: that of the service that runs)')
   const audit = new Command('audit').description('check the log of policy violations and changes of state').addHelpText('after', HELP)
   audit.addCommand(
     place(new Command('verify'))
       .description('say whether the log is consistent, and complete up to a head that was kept elsewhere')
       .option('--head <n:hash>', 'what `audit head` printed before')
-      .action((options: Options) => verify(world, options)),
+      .action((options: Options) => orConfigFault(world, verify(world, options))),
   )
   audit.addCommand(
     place(new Command('head'))
       .description('print number and hash of the last entry, to keep elsewhere')
-      .action((options: Options) => head(world, options)),
+      .action((options: Options) => orConfigFault(world, head(world, options))),
   )
   return audit
+}
+
+/** A configuration that cannot be read is said, and ends with 2. */
+function orConfigFault(world: AuditWorld, done: Promise<void>): Promise<void> {
+  return done.catch((error: unknown) => {
+    const fault = asEnigmError(error)
+    if (fault.code === 'internal') throw error
+    end(world, 2, fault.message)
+  })
 }
 
 async function verify(world: AuditWorld, options: Options): Promise<void> {
@@ -115,6 +125,9 @@ function thisWorld(): AuditWorld {
     exit: (code) => {
       process.exitCode = code
     },
-    stateDir: async (config) => (await checkConfig(config)).loaded?.config.stateDir ?? defaultStateDir(),
+    async stateDir(config) {
+      const judged = await judgedConfig(config, thisHost())
+      return config === undefined && judged.service !== undefined ? judged.service.stateDir : configOrThrow(judged).config.stateDir
+    },
   }
 }

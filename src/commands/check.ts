@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
-import { checkConfig, type Loaded, type Places } from '../config/load.ts'
+import type { Loaded, Places } from '../config/load.ts'
 
 import { unsafeEnvironment } from '../system/environment.ts'
 import { findingsText, policyText, problemsText } from './check-screen.ts'
 import { type Finding, reachAll } from './reach.ts'
-import { printableJson } from './status-screen.ts'
+import { type Host, judgedConfig, thisHost } from './running-service.ts'
+import { printable, printableJson } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
 export interface CheckWorld {
@@ -18,6 +19,7 @@ export interface CheckWorld {
   /** Where files are looked for when none is named; undefined: the places of the system. */
   readonly places: Places | undefined
   readonly exit: (code: number) => void
+  readonly host?: Host
 }
 
 export interface CheckOptions {
@@ -26,12 +28,13 @@ export interface CheckOptions {
   readonly offline?: true
 }
 
-const EXIT = { fine: 0, failing: 1, badConfiguration: 2 } as const
+const EXIT = { fine: 0, failing: 1, badConfiguration: 2, cannot: 3 } as const
 
 const HELP = `
 Exit codes:
   0  every configured way to a resolver gives authenticated answers (--offline: the configuration is sound)
   1  at least one does not    2  the configuration or the environment will not do; every fault is named
+  3  the configuration of the service that runs may not be read by this user
 
 Examples:
   $ enigm-dns check
@@ -43,7 +46,10 @@ Examples:
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
     .description('validate the configuration, shake hands with every resolver, and print the policy that would be in force')
-    .option('-c, --config <file>', 'configuration file (JSON with comments); default /etc/enigm-dns/config.json if it exists')
+    .option(
+      '-c, --config <file>',
+      'configuration file (default: that of the service that runs, else /etc/enigm-dns/config.json if it exists)',
+    )
     .option('--json', 'print one JSON document')
     .option('--offline', 'send nothing: validate only')
     .addHelpText('after', HELP)
@@ -52,8 +58,14 @@ export function checkCommand(world: CheckWorld = thisWorld()): Command {
 
 /** Returns the exit code. Never rejects for what a file or the network does. */
 export async function check(options: CheckOptions, world: CheckWorld): Promise<number> {
-  const { loaded, problems } = await checkConfig(options.config, {}, world.places)
-  const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ file: 'environment', path: '', message }))
+  const { loaded, problems, unreadable, note } = await judgedConfig(options.config, world.host ?? thisHost(), world.places)
+  if (note !== undefined) world.err.write(`${printable(note)}\n`)
+  if (unreadable !== undefined) {
+    if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: [problem(unreadable)] }, 2)}\n`)
+    else world.err.write(`${printable(unreadable)}\n`)
+    return EXIT.cannot
+  }
+  const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ ...problem(message), file: 'environment' }))
   const faults = [...unsafe, ...problems]
   if (loaded === undefined || faults.length > 0) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults }, 2)}\n`)
@@ -66,6 +78,8 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}`)
   return ok ? EXIT.fine : EXIT.failing
 }
+
+const problem = (message: string) => ({ file: 'configuration', path: '', message })
 
 function documentOf({ config, files }: Loaded, findings: readonly Finding[] | undefined, ok: boolean) {
   return { ok, problems: [], ...(findings === undefined ? {} : { resolvers: findings }), policy: config, files }

@@ -20,7 +20,10 @@ export interface Remark {
 
 /** What was gathered; undefined: not looked at (`--offline`). */
 export interface Symptoms {
-  readonly loaded: Loaded
+  /** undefined: this user may not read the configuration of the service. */
+  readonly loaded: Loaded | undefined
+  /** Why that is so, as a sentence. */
+  readonly unreadable: string | undefined
   readonly wayOut: WayOut
   readonly system: SystemResolver
   /** What each listener did with a query for a name that never leaves this host. */
@@ -88,6 +91,8 @@ function listeners(s: Symptoms): readonly Remark[] {
 
 function service({ judgement, message, path }: Reading): Remark {
   if (judgement === 'current') return remark('service', 'ok', `The status file is current (${path}).`)
+  if (judgement === 'permission-denied')
+    return remark('service', 'unknown', `${message} (${path})`, 'Run this as root, or as a member of the group of that file.')
   return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
 }
 
@@ -117,7 +122,7 @@ function clock({ wallMs, links }: Symptoms): Remark {
 
 function network({ wayOut: { ipv4, ipv6, mtu }, loaded }: Symptoms): readonly Remark[] {
   const remarks: Remark[] = []
-  const v6Reachable = loaded.resolvers.some((r) => r.addresses.some((address) => address.includes(':')))
+  const v6Reachable = loaded === undefined || loaded.resolvers.some((r) => r.addresses.some((address) => address.includes(':')))
   if (ipv4 === undefined) remarks.push(remark('network', 'unknown', 'Routes cannot be read on this system.'))
   else if (!ipv4 && ipv6 !== true) remarks.push(remark('network', 'bad', 'There is no default route.', 'Connect to a network.'))
   else if (!ipv4 && !v6Reachable)
@@ -142,11 +147,13 @@ function network({ wayOut: { ipv4, ipv6, mtu }, loaded }: Symptoms): readonly Re
   return remarks
 }
 
-function links({ links: found, loaded }: Symptoms): readonly Remark[] {
+function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[] {
+  if (unreadable !== undefined)
+    return [remark('links', 'unknown', `Not tried: ${unreadable}`, 'Run this as root, or as the user of the service.')]
   if (found === undefined) return [remark('links', 'unknown', 'Not tried (--offline).')]
   const over = (transport: Transport) => found.filter((f) => f.transport === transport)
   const silent = ({ fault }: Finding) => fault === 'connect-timeout' || fault === 'connect-refused' || fault === 'deadline'
-  const port = loaded.resolvers[0]?.transports.dot?.port ?? 853
+  const port = loaded?.resolvers[0]?.transports.dot?.port ?? 853
   const remarks = found.map((f) =>
     f.ok
       ? remark(

@@ -1,9 +1,10 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
-import { checkConfig, type Loaded, type Places } from '../config/load.ts'
+import { parseListen } from '../config/listen-address.ts'
+import type { Loaded, Places } from '../config/load.ts'
 import { encodeQuestion } from '../dns/people.ts'
 import { asEnigmError } from '../errors.ts'
-import { readStatus } from '../posture/reader.ts'
+import { mostTelling, type Reading, readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
 import { readWayOut, type WayOut } from '../system/way-out.ts'
@@ -11,6 +12,7 @@ import { askServer } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
 import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
 import { reachAll } from './reach.ts'
+import { type Host, type Judged, judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
@@ -23,6 +25,7 @@ export interface DoctorWorld {
   readonly wayOut: () => WayOut
   readonly system: (ours: Loaded['listen']) => SystemResolver
   readonly exit: (code: number) => void
+  readonly host?: Host
 }
 
 export interface DoctorOptions {
@@ -50,7 +53,10 @@ Examples:
 export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
   return new Command('doctor')
     .description('look at every step from the application to the resolvers, and say what is wrong and how to mend it')
-    .option('-c, --config <file>', 'configuration file (JSON with comments); default /etc/enigm-dns/config.json if it exists')
+    .option(
+      '-c, --config <file>',
+      'configuration file (default: that of the service that runs, else /etc/enigm-dns/config.json if it exists)',
+    )
     .option('--json', 'print one JSON document')
     .option('--offline', 'send nothing beyond this host')
     .addHelpText('after', HELP)
@@ -59,32 +65,52 @@ export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
 
 /** Returns the exit code. Never rejects for what a file or the network does. */
 export async function doctor(options: DoctorOptions, world: DoctorWorld): Promise<number> {
-  const { loaded, problems } = await checkConfig(options.config, {}, world.places)
-  if (loaded === undefined || problems.length > 0) {
-    world.err.write(problemsText(problems))
+  const host = world.host ?? thisHost()
+  const judged = await judgedConfig(options.config, host, world.places)
+  if (judged.note !== undefined) world.err.write(`${printable(judged.note)}\n`)
+  if (judged.problems.length > 0) {
+    world.err.write(problemsText(judged.problems))
     return EXIT.ill
   }
-  const remarks = diagnose(await symptoms(loaded, options.offline === true, world))
+  const remarks = diagnose(await symptoms(judged, host, options, world))
   world.out.write(options.json === true ? `${printableJson(remarks, 2)}\n` : remarks.map(line).join(''))
   if (remarks.some(({ state }) => state === 'bad')) return EXIT.ill
   return remarks.some(({ state }) => state === 'warn') ? EXIT.warned : EXIT.well
 }
 
-async function symptoms(loaded: Loaded, offline: boolean, world: DoctorWorld): Promise<Symptoms> {
+async function symptoms(
+  { loaded, service, unreadable }: Judged,
+  host: Host,
+  options: DoctorOptions,
+  world: DoctorWorld,
+): Promise<Symptoms> {
   const wallMs = world.clock.wallMs()
+  const places = service === undefined ? (loaded?.listen ?? []) : service.listen.flatMap((text) => parseListen(text) ?? [])
+  const offline = options.offline === true || loaded === undefined
   const [listeners, links] = await Promise.all([
-    Promise.all(loaded.listen.flatMap((place) => (['udp', 'tcp'] as const).map((over) => askListener(place, over, world)))),
+    Promise.all(places.flatMap((place) => (['udp', 'tcp'] as const).map((over) => askListener(place, over, world)))),
     offline ? undefined : reachAll(loaded.resolvers, loaded.config, world),
   ])
+  const statusFiles =
+    service !== undefined
+      ? [service.statusFile]
+      : [loaded?.config.statusFile ?? [], options.config === undefined ? host.statusFiles : []].flat()
   return {
     loaded,
+    unreadable,
     wayOut: world.wayOut(),
-    system: world.system(loaded.listen),
+    system: world.system(places),
     listeners,
-    status: readStatus(loaded.config.statusFile, { wallMs, isSame }, undefined),
+    status: statusOf(statusFiles, wallMs),
     links,
     wallMs,
   }
+}
+
+/** As `status` reads it: where nothing names the file, the place that says most. */
+function statusOf(files: readonly string[], wallMs: number): Reading {
+  const readings = [...new Set(files)].map((file) => readStatus(file, { wallMs, isSame }))
+  return mostTelling(readings) ?? readStatus('', { wallMs, isSame })
 }
 
 async function askListener(

@@ -1,18 +1,20 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { loadConfig } from '../config/load.ts'
 import { asEnigmError } from '../errors.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
-import { untoldDaemon } from './untold-daemon.ts'
+import { type Host, judgedConfig, thisHost } from './running-service.ts'
+import { addressee, type NotTold, notTold, related } from './service-orders.ts'
 
 const HELP = `
 Removes what would tell which names were asked: the answer cache and the TLS sessions of the running daemon,
 saved caches in the runtime and the state directory, and their key, without which a copy of them says nothing.
 
 Exit codes:
-  0  everything is gone    1  something is left; the output says what    2  the configuration cannot be read
+  0  everything is gone: the daemon says so, or none runs
+  1  something is left; the output says what    2  the configuration cannot be read
+  3  cannot tell whether a daemon still has something
 
 Examples:
   $ enigm-dns forget
@@ -24,20 +26,21 @@ export interface ForgetWorld {
   readonly out: { write(text: string): unknown }
   readonly clock: Clock
   readonly exit: (code: number) => void
+  readonly host?: Host
 }
 
 /** `enigm-dns forget`: every trace of what was asked, in the daemon and on disk. */
 export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
   return new Command('forget')
     .description('remove every trace of what was asked: cache, saved cache, TLS sessions')
-    .option('-c, --config <file>', 'configuration file, as for run')
+    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
     .option('--json', 'print what was removed as JSON')
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string; readonly json?: true }) => {
       try {
-        const outcome = await forget(options.config, world.clock)
+        const outcome = await forget(options.config, world)
         world.out.write(options.json === true ? `${JSON.stringify(outcome)}\n` : inWords(outcome))
-        world.exit(outcome.left.length === 0 ? 0 : 1)
+        world.exit(outcome.left.length > 0 ? 1 : outcome.unknown.length > 0 ? 3 : 0)
       } catch (error) {
         const fault = asEnigmError(error)
         if (fault.code === 'internal') throw error
@@ -48,26 +51,50 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
 }
 
 interface Outcome {
-  /** Whether a daemon that runs was told; undefined: none runs. */
+  /** What the daemons that were told forgot, together; undefined: none was told. */
   readonly daemon: Forgotten | undefined
   readonly files: readonly string[]
+  /** What is certainly left, as clauses. */
   readonly left: readonly string[]
+  /** What may be left, as clauses. */
+  readonly unknown: readonly string[]
 }
 
-async function forget(configFile: string | undefined, clock: Clock): Promise<Outcome> {
-  const { config } = await loadConfig(configFile)
+async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld): Promise<Outcome> {
+  const to = await addressee(named, host)
+  if ('verdict' in to) return { daemon: undefined, files: [], left: [], unknown: [to.why] }
+  const { loaded } = await judgedConfig(named, host)
+  const others = loaded === undefined ? [] : related(loaded.config, host).filter(({ statusFile }) => statusFile !== to.statusFile)
   const left: string[] = []
-  const daemon = asForgotten(await sendOrder(controlPath(config.statusFile), 'forget', clock))
-  // A daemon that runs and cannot be told still has everything.
-  if (daemon === undefined) left.push(...untoldDaemon(config.statusFile, clock))
-  // Also what an earlier setting of a daemon that is gone left behind.
-  let files: readonly string[] = []
-  try {
-    files = await removeSaved({ config }, process.env.CREDENTIALS_DIRECTORY)
-  } catch (error) {
-    left.push(`saved caches: ${error instanceof Error ? error.message : 'unknown error'}`)
+  const unknown: string[] = []
+  const forgotten: Forgotten[] = []
+  for (const [i, one] of [to, ...others.map((service) => ({ service, statusFile: service.statusFile }))].entries()) {
+    const told = asForgotten(await sendOrder(controlPath(one.statusFile), 'forget', clock))
+    if (told !== undefined) forgotten.push(told)
+    // A daemon that runs and cannot be told still has everything.
+    else if (i === 0 && others.length > 0 && one.service === undefined) continue
+    else noteWhy(notTold(one, named !== undefined, host, clock), left, unknown)
   }
-  return { daemon, files: [...(daemon?.files ?? []), ...files], left }
+  const files = forgotten.flatMap((one) => one.files)
+  // Also what an earlier setting of a daemon that is gone left behind.
+  for (const config of [loaded?.config, to.service, ...others]) {
+    try {
+      if (config !== undefined) files.push(...(await removeSaved({ config }, process.env.CREDENTIALS_DIRECTORY)))
+    } catch (error) {
+      left.push(`saved caches: ${error instanceof Error ? error.message : 'unknown error'}`)
+    }
+  }
+  return { daemon: forgotten.length === 0 ? undefined : together(forgotten), files: [...new Set(files)], left: [...new Set(left)], unknown }
+}
+
+function noteWhy({ verdict, why }: NotTold, left: string[], unknown: string[]): void {
+  if (verdict === 'runs') left.push(why)
+  if (verdict === 'unknown') unknown.push(why)
+}
+
+function together(all: readonly Forgotten[]): Forgotten {
+  const sum = (key: 'entries' | 'sessions') => all.reduce((total, one) => total + one[key], 0)
+  return { entries: sum('entries'), sessions: sum('sessions'), files: all.flatMap(({ files }) => files) }
 }
 
 function asForgotten(reply: unknown): Forgotten | undefined {
@@ -78,11 +105,14 @@ function asForgotten(reply: unknown): Forgotten | undefined {
   return { entries, sessions, files: files.filter((file) => typeof file === 'string') }
 }
 
-function inWords({ daemon, files, left }: Outcome): string {
+function inWords({ daemon, files, left, unknown }: Outcome): string {
   const lines = [
-    daemon === undefined ? 'No daemon was told.' : `The daemon forgot ${daemon.entries} answers and ${daemon.sessions} TLS sessions.`,
+    daemon === undefined
+      ? `No daemon was told${left.length + unknown.length === 0 ? ': none runs' : ''}.`
+      : `The daemon forgot ${daemon.entries} answers and ${daemon.sessions} TLS sessions.`,
     ...(files.length === 0 ? ['No saved cache was there.'] : files.map((file) => `Removed ${file}`)),
     ...left.map((what) => `LEFT: ${what}`),
+    ...unknown.map((what) => `CANNOT TELL: ${what}`),
   ]
   return `${lines.join('\n')}\n`
 }

@@ -8,6 +8,7 @@ import { decodeForPeople, encodeQuestion } from '../dns/people.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { askServer, type Heard } from './ask-server.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
+import { shownService, thisHost } from './running-service.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
 export interface QueryWorld {
@@ -16,6 +17,8 @@ export interface QueryWorld {
   readonly clock: Clock
   readonly random: Random
   readonly exit: (code: number) => void
+  /** Where the service that runs can be asked; undefined: none is known to run. */
+  readonly runningServer?: () => string | undefined
 }
 
 export interface QueryOptions {
@@ -52,12 +55,15 @@ export function queryCommand(world: QueryWorld = thisWorld()): Command {
     .description('ask the running stub, and say where the answer came from')
     .argument('<name>', 'a domain name')
     .argument('[type]', 'a record type: A, AAAA, HTTPS, TYPE65 ...', 'A')
-    .option('--server <address:port>', 'the stub to ask; packets go nowhere else', DEFAULT_SERVER)
+    .option('--server <address:port>', 'the stub to ask, if not the one that runs; packets go nowhere else', DEFAULT_SERVER)
     .option('--short', 'print only the data')
     .option('--json', 'print one JSON document')
     .option('--tcp', 'ask over TCP at once')
     .addHelpText('after', HELP)
-    .action(async (name: string, type: string, options: QueryOptions) => world.exit(await query(name, type, options, world)))
+    .action(async (name: string, type: string, options: QueryOptions, command: Command) => {
+      const running = command.getOptionValueSource('server') === 'default' ? world.runningServer?.() : undefined
+      world.exit(await query(name, type, running === undefined ? options : { ...options, server: running }, world))
+    })
 }
 
 /** Asks once and prints; returns the exit code. Never rejects. */
@@ -119,12 +125,19 @@ function inAscii(name: string): string {
   return /^[\0-\x7f]*$/.test(name) ? name : domainToASCII(name) || name
 }
 
+/** A wildcard is asked by its loopback address. */
+function runningServer(): string | undefined {
+  const places = shownService(thisHost())?.listen ?? []
+  return places[0]?.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')
+}
+
 function thisWorld(): QueryWorld {
   return {
     out: process.stdout,
     err: process.stderr,
     clock: systemClock(),
     random: systemRandom,
+    runningServer,
     exit: (code) => {
       process.exitCode = code
     },

@@ -1,7 +1,9 @@
+import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
-import { loadConfig } from '../config/load.ts'
-import { startDaemon } from '../daemon.ts'
+import { type Loaded, loadConfig } from '../config/load.ts'
+import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
+import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
 import { neverAsked } from '../listen/bind-refusal.ts'
 import { createLog } from '../log.ts'
@@ -9,7 +11,8 @@ import { otherWriter } from '../posture/other-writer.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
 import { harden } from '../system/hardening.ts'
-import { isSame } from '../system/process-identity.ts'
+import { isSame, selfIdentity } from '../system/process-identity.ts'
+import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
 import { VERSION } from '../version.ts'
 import { serviceOf } from './service.ts'
 
@@ -55,10 +58,13 @@ async function run(options: RunOptions): Promise<void> {
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
     const log = createLog(loaded.config.log.level)
-    let heal = () => {}
-    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat: () => heal() }
+    const heal: (() => void)[] = []
+    const beat = () => heal.forEach((mend) => void mend())
+    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat }
     const daemon = await startDaemon(loaded, world)
-    const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock })
+    let registration: Registration | undefined
+    const reloaded = () => registration?.listensOn(placesOf(daemon))
+    const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
       // Both were started at the same moment: the other one was quicker.
@@ -66,12 +72,22 @@ async function run(options: RunOptions): Promise<void> {
       return refuse(rivalry(statusFile, 'another process'))
     }
     if ('why' in control)
-      log.warn(`enigm-dns forget and trace cannot reach this process: no control socket beside the status file (${control.why})`)
+      log.warn(
+        `enigm-dns forget, trace, stop and reload cannot reach this process: no control socket beside the status file (${control.why})`,
+      )
     else {
-      heal = control.heal
+      heal.push(control.heal)
       service.atStop(control.close)
     }
     for (const why of loaded.listen.flatMap((endpoint) => neverAsked(endpoint) ?? [])) log.warn(why)
+    const registered = register(runtimeDirectories(thisAccount()), recordOf(options, loaded, placesOf(daemon)))
+    if (typeof registered === 'string')
+      log.warn(`other commands find this service only where its configuration or its files are named: ${registered}`)
+    else {
+      registration = registered
+      heal.push(registered.heal)
+      service.atStop(async () => registered.withdraw())
+    }
     early.end()
     process.on('SIGTERM', service.stop).on('SIGINT', service.stop).on('SIGHUP', service.reload)
     process.stdout.write('ready\n')
@@ -79,6 +95,27 @@ async function run(options: RunOptions): Promise<void> {
     const fault = asEnigmError(error)
     if (fault.code === 'internal') throw error
     refuse(fault.message)
+  }
+}
+
+/** Where it listens, ADDRESS:PORT, each once. */
+function placesOf({ listeners }: Daemon): readonly string[] {
+  return [...new Set(listeners.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)))]
+}
+
+/** What other commands need to know of this service. */
+function recordOf(options: RunOptions, { config, files }: Loaded, listen: readonly string[]): ServiceRecord {
+  const { pid, startedAtTicks } = selfIdentity()
+  const file = options.config === undefined ? DEFAULT_CONFIG_FILE : resolve(options.config)
+  return {
+    pid,
+    processStart: startedAtTicks,
+    namespace: networkNamespace(),
+    config: files.includes(file) ? file : undefined,
+    listenOption: options.listen,
+    listen,
+    statusFile: config.statusFile,
+    stateDir: config.stateDir,
   }
 }
 

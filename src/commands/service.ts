@@ -1,12 +1,24 @@
 import type { Clock } from '../clock.ts'
 import type { Loaded } from '../config/load.ts'
+import { inForceAfterReload, restartOnly } from '../config/restart-only.ts'
 import type { Daemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Feed } from '../system/control-socket.ts'
 import { watchFiles } from '../system/file-watch.ts'
+import { selfIdentity } from '../system/process-identity.ts'
 
-const STOP_LIMIT_MS = 5000
+/** A stop takes no longer. */
+export const STOP_LIMIT_MS = 5000
+
+/** What became of the order `reload`; `waiting`: settings that take effect at the next start. */
+export type ReloadReply = { readonly accepted: true; readonly waiting: readonly string[] } | { readonly refused: string }
+
+/** Who it is that stops, so that its end can be waited for. */
+export interface StopReply {
+  readonly pid: number
+  readonly processStart: string | undefined
+}
 
 export interface ServiceParts {
   readonly loaded: Loaded
@@ -15,6 +27,8 @@ export interface ServiceParts {
   readonly load: () => Promise<Loaded>
   readonly log: Log
   readonly clock: Clock
+  /** Called after each reload that was accepted. */
+  readonly reloaded: () => void
 }
 
 /** What signals, files and the control socket ask of a daemon that runs: one thing after the other. */
@@ -23,64 +37,82 @@ export interface Service {
   reload(): void
   /** Answers what is under way, then ends the process with 0. */
   stop(): void
-  /** An order of the control socket: `forget`, or `trace` and how many milliseconds; undefined: there is no such order. */
+  /** An order of the control socket: `forget`, `stop`, `reload`, or `trace` and how many milliseconds; undefined: there is no such order. */
   obey(order: string): Promise<unknown>
   /** To be done before the daemon stops. */
   atStop(close: () => Promise<void>): void
 }
 
 /** Watches the files that the configuration came from, from now on. */
-export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock }: ServiceParts): Service {
+export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock, reloaded }: ServiceParts): Service {
   let busy: Promise<void> = Promise.resolve()
   let stopping = false
   let inForce = loaded
+  /** `inForce` less what waits for a start. */
+  let effective = loaded.config
   let refused = false
   const closers: (() => Promise<void>)[] = []
 
-  const take = async (evenIfSame: boolean) => {
+  const take = async (evenIfSame: boolean): Promise<ReloadReply> => {
     const readAtMs = clock.wallMs()
     try {
       const next = await load()
       // After a refusal also what is in force already is taken: that is how it is mended.
-      if (!evenIfSame && !refused && JSON.stringify(next) === JSON.stringify(inForce)) return
+      if (!evenIfSame && !refused && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
       await daemon.reload(next)
+      const waiting = restartOnly(effective, next.config)
+      effective = inForceAfterReload(effective, next.config)
+      reloaded()
       log.setLevel(next.config.log.level)
       inForce = next
       refused = false
       watch.files(next.files, readAtMs)
       log.info('the new configuration is in force')
+      return { accepted: true, waiting }
     } catch (error) {
       refused = true
       const { message } = asEnigmError(error)
       log.warn(`the new configuration was refused and the old one goes on: ${message}`)
       daemon.refuseReload(message)
+      return { refused: message }
     }
   }
-  const reload = (evenIfSame: boolean) => {
-    if (!stopping) busy = busy.then(() => take(evenIfSame))
+  const reload = (evenIfSame: boolean): Promise<ReloadReply> => {
+    if (stopping) return Promise.resolve({ refused: 'the service stops' })
+    const taken = busy.then(() => take(evenIfSame))
+    busy = taken.then(() => {})
+    return taken
   }
-  const watch = watchFiles({ clock, changed: () => reload(false) })
+  const watch = watchFiles({ clock, changed: () => void reload(false) })
   watch.files(loaded.files, loadedAtMs)
 
+  const stop = () => {
+    if (stopping) return
+    stopping = true
+    watch.stop()
+    // It says so to whoever watches, before the control socket closes.
+    daemon.trace.end('stop')
+    // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
+    setTimeout(() => process.exit(0), STOP_LIMIT_MS)
+    busy = busy
+      .then(() => Promise.all(closers.map((close) => close())))
+      .then(() => daemon.stop())
+      .then(() => process.exit(0))
+  }
   return {
-    reload: () => reload(true),
-    stop() {
-      if (stopping) return
-      stopping = true
-      watch.stop()
-      // It says so to whoever watches, before the control socket closes.
-      daemon.trace.end('stop')
-      // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
-      setTimeout(() => process.exit(0), STOP_LIMIT_MS)
-      busy = busy
-        .then(() => Promise.all(closers.map((close) => close())))
-        .then(() => daemon.stop())
-        .then(() => process.exit(0))
-    },
+    reload: () => void reload(true),
+    stop,
     obey(order) {
       if (stopping) return Promise.resolve(undefined)
       const [, traceMs] = /^trace (\d{1,9})$/.exec(order) ?? []
       if (traceMs !== undefined) return Promise.resolve(new Feed((outlet) => daemon.trace.begin(Number(traceMs), outlet)))
+      if (order === 'reload') return reload(true)
+      if (order === 'stop') {
+        // The reply goes before the socket does.
+        setImmediate(stop)
+        const { pid, startedAtTicks: processStart } = selfIdentity()
+        return Promise.resolve({ pid, processStart } satisfies StopReply)
+      }
       if (order !== 'forget') return Promise.resolve(undefined)
       const forgotten = busy.then(() => daemon.forget())
       busy = forgotten.then(

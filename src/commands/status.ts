@@ -9,6 +9,7 @@ import { redacted } from '../posture/redact.ts'
 import { seenIn } from '../posture/seen.ts'
 import { verifyStatus } from '../posture/verify.ts'
 import { bootId, isSame } from '../system/process-identity.ts'
+import { shownService, thisHost } from './running-service.ts'
 import { fitted, printableJson, statusScreen } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
@@ -71,7 +72,7 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     .description('say, with evidence, how protected name resolution is right now')
     .option('--json', 'print the document as JSON')
     .option('--watch', 'print again whenever something changes')
-    .option('--file <file>', 'the status file to read (default: where `run` writes it)')
+    .option('--file <file>', 'the status file to read (default: that of the service that runs)')
     .option('--verify', 'believe only what is signed, and was not seen in a newer version')
     .option('--key <file>', 'with --verify: the public key (status.pub of the state directory)')
     .option('--seen <file>', 'with --verify: where to keep what was seen, so that a replay is noticed')
@@ -163,7 +164,7 @@ function thisWorld(): StatusWorld {
     env: process.env,
     clock: systemClock(),
     isSame,
-    files: statusPlaces(thisAccount()),
+    files: runningPlaces(),
     exit: (code) => {
       process.exitCode = code
     },
@@ -172,6 +173,13 @@ function thisWorld(): StatusWorld {
     seenFile: join(defaultStateDir(), 'status-seen.json'),
     pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   }
+}
+
+/** Where the service that runs writes; where none is known to run, the default places. */
+function runningPlaces(): readonly StatusPlace[] {
+  const service = shownService(thisHost())
+  if (service === undefined) return statusPlaces(thisAccount())
+  return [{ path: service.statusFile, keyFile: join(service.stateDir, 'status.pub') }]
 }
 
 /** The service's file first, then this user's own, which nobody else may have written (its directory may be a shared one). */

@@ -1,13 +1,13 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { loadConfig } from '../config/load.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { isRecord } from '../record.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
+import { type Host, thisHost } from './running-service.ts'
+import { addressee, notTold } from './service-orders.ts'
 import { printable, printableJson } from './status-screen.ts'
-import { untoldDaemon } from './untold-daemon.ts'
 
 const HELP = `
 Shows what the running daemon is asked, and what became of it, while this command runs; for root and the user of the
@@ -18,7 +18,8 @@ A line says when, how long it took, from where (cache, stale, policy, RESOLVER/T
 and extended error, the name and the type.
 
 Exit codes:
-  0  it ran to its end    1  the daemon did not take the order, or ended it    2  the configuration or --for will not do
+  0  it ran to its end    1  no daemon runs, or it did not take the order, or ended it
+  2  the configuration or --for will not do    3  cannot tell whether a daemon runs
 
 Examples:
   $ enigm-dns trace --for 5m
@@ -31,6 +32,7 @@ export interface TraceWorld {
   readonly err: { write(text: string): unknown }
   readonly clock: Clock
   readonly exit: (code: number) => void
+  readonly host?: Host
 }
 
 interface Options {
@@ -44,7 +46,7 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
   return new Command('trace')
     .description('show what the daemon is asked, for a limited time; nothing of it is kept')
     .option('--for <time>', 'how long, as 90s, 5m or 1h', '5m')
-    .option('-c, --config <file>', 'configuration file, as for run')
+    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
     .option('--json', 'print one JSON object a line')
     .addHelpText('after', HELP)
     .action(async (options: Options) => {
@@ -59,9 +61,9 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
     })
 }
 
-async function trace({ out, err, clock }: TraceWorld, options: Options): Promise<number> {
+async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options: Options): Promise<number> {
   const forMs = durationOf(options.for)
-  const { config } = await loadConfig(options.config)
+  const to = await addressee(options.config, host)
   let ended: string | undefined
   let begun = false
   const show = (line: unknown) => {
@@ -73,11 +75,13 @@ async function trace({ out, err, clock }: TraceWorld, options: Options): Promise
     } else if (line.trace === 'off') ended = String(line.why)
     else out.write(options.json === true ? `${printableJson(line, 0)}\n` : `${inWords(line)}\n`)
   }
-  const answered = await followOrder(controlPath(config.statusFile), `trace ${forMs}`, clock, forMs, show)
+  const answered = !('verdict' in to) && (await followOrder(controlPath(to.statusFile), `trace ${forMs}`, clock, forMs, show))
   if (!answered) {
-    const [why = `no daemon runs with the status file ${config.statusFile}`] = untoldDaemon(config.statusFile, clock)
+    const { verdict, why } = 'verdict' in to ? to : notTold(to, options.config !== undefined, host, clock)
     err.write(`Nothing to show: ${why}.\n`)
-  } else if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon hung up.'}\n`)
+    return verdict === 'unknown' ? 3 : 1
+  }
+  if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon hung up.'}\n`)
   return ended === 'time' ? 0 : 1
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs'
 
 /**
  * What the kernel or a package keeps in these files is far smaller; but a router's table of routes
@@ -23,5 +23,14 @@ export function textOf(file: string): string | undefined {
     return undefined
   } finally {
     if (fd !== undefined) closeSync(fd)
+  }
+}
+
+/** Where a link of the system's leads, as /proc/self/ns/net; undefined where it cannot be read. */
+export function targetOf(link: string): string | undefined {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return undefined
   }
 }

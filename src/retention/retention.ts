@@ -45,18 +45,23 @@ export interface Retention {
   stop(): Promise<void>
 }
 
+/** What says where saved caches and their key lie. */
+export interface SavedPlaces {
+  readonly config: Pick<LoadedConfig['config'], 'stateDir' | 'statusFile'>
+}
+
 /** Where a saved cache may lie under a setup, whatever `persist` says. */
-export function savedFiles({ config }: Pick<RetentionSetup, 'config'>): Readonly<Record<'runtime' | 'disk', string>> {
+export function savedFiles({ config }: SavedPlaces): Readonly<Record<'runtime' | 'disk', string>> {
   return { runtime: join(dirname(config.statusFile), FILE_NAME), disk: join(config.stateDir, FILE_NAME) }
 }
 
 /** The key that saved caches are sealed with. */
-export function savedKey({ config }: Pick<RetentionSetup, 'config'>, credentials: string | undefined): KeyPlace {
+export function savedKey({ config }: SavedPlaces, credentials: string | undefined): KeyPlace {
   return { stateDir: config.stateDir, name: 'cache', credentials }
 }
 
 /** Takes away saved caches and their key; resolves to the paths that were there. A key of the service manager stays: it is not ours. */
-export async function removeSaved(setup: Pick<RetentionSetup, 'config'>, credentials: string | undefined): Promise<readonly string[]> {
+export async function removeSaved(setup: SavedPlaces, credentials: string | undefined): Promise<readonly string[]> {
   const place = savedKey(setup, credentials)
   const { runtime, disk } = savedFiles(setup)
   const gone: string[] = []

@@ -9,11 +9,11 @@ const PATIENCE_MS = 10_000
 
 /**
  * Sends an order and resolves to the answer; undefined where nobody answers there in time, or not
- * in JSON, or the socket is another user's, who would say anything.
+ * in JSON, or the socket is another user's, who would say anything. In time: within `limitMs`.
  */
-export async function sendOrder(path: string, order: string, clock: Clock): Promise<unknown> {
+export async function sendOrder(path: string, order: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
   let reply = ''
-  await converse(path, order, clock, PATIENCE_MS, (text) => {
+  await converse(path, order, clock, limitMs, (text) => {
     reply += text
     return reply.length <= MAX_REPLY_OCTETS
   })

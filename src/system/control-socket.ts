@@ -7,6 +7,8 @@ import { listenOnSocket } from '../files/socket.ts'
 const MAX_REQUEST_OCTETS = 64
 const MAX_CONNECTIONS = 4
 const PATIENCE_MS = 10_000
+/** The longest that an order may take: a reload waits for the ones before it. */
+export const OBEYING_MS = 60_000
 
 /** Where the daemon that writes this status file takes orders. */
 export function controlPath(statusFile: string): string {
@@ -103,7 +105,7 @@ function closed(server: Server | undefined, sockets: ReadonlySet<Socket>): Promi
 }
 
 function serve(socket: Socket, obey: Obey, clock: Clock): void {
-  const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
+  let late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
   let order = ''
   socket.on('error', () => {})
   socket.on('close', () => late.cancel())
@@ -112,6 +114,8 @@ function serve(socket: Socket, obey: Obey, clock: Clock): void {
     if (order.length > MAX_REQUEST_OCTETS) return socket.destroy()
     if (!order.endsWith('\n')) return
     socket.off('data', hear).pause()
+    late.cancel()
+    late = clock.setTimer(OBEYING_MS, () => socket.destroy())
     void obey(order.trim()).then(
       (reply) => {
         if (!(reply instanceof Feed)) return socket.end(`${JSON.stringify(reply ?? { error: 'no such order' })}\n`)

@@ -4,7 +4,21 @@ import { once } from 'node:events'
 import t from 'tap'
 import { CLI, cli } from '../support/real/daemon.ts'
 
-const COMMANDS = ['run', 'status', 'check', 'doctor', 'query', 'audit', 'audit verify', 'audit head', 'trace', 'forget', 'demo']
+const COMMANDS = [
+  'run',
+  'status',
+  'check',
+  'doctor',
+  'query',
+  'audit',
+  'audit verify',
+  'audit head',
+  'trace',
+  'forget',
+  'stop',
+  'reload',
+  'demo',
+]
 
 t.test('what a command does not know ends with 2, whatever the command, and one line says what it is', async (t) => {
   const wrong = [

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { requireThat } from './tools.ts'
 
+/** For all the tests of one file. */
+const LIMIT_MS = 600_000
 const MARK = 'ENIGM_DNS_INSIDE_NAMESPACE'
 
 /**
@@ -23,7 +25,7 @@ export function insideNamespace(t: Test, fileUrl: string): boolean {
   t.spawn(
     'unshare',
     [...flags, process.execPath, fileURLToPath(fileUrl)],
-    { env: { ...process.env, [MARK]: '1' } },
+    { env: { ...process.env, [MARK]: '1' }, timeout: LIMIT_MS },
     'in a namespace of its own',
   )
   return false

@@ -1,0 +1,80 @@
+import { Command } from 'commander'
+import { type Clock, systemClock } from '../clock.ts'
+import { asEnigmError } from '../errors.ts'
+import { isRecord } from '../record.ts'
+import { sendOrder } from '../system/control-client.ts'
+import { controlPath, OBEYING_MS } from '../system/control-socket.ts'
+import { type Host, thisHost } from './running-service.ts'
+import { addressee, notTold } from './service-orders.ts'
+import { printable } from './status-screen.ts'
+
+const HELP = `
+Has the service read its configuration, trusted set and CA files again, as SIGHUP does, and says what came of it.
+Connections are made anew, though nothing may have changed. What is refused changes nothing.
+
+Exit codes:
+  0  accepted    1  refused, every fault named, or no service runs    2  the configuration cannot be read
+  3  cannot tell whether one runs, or it does not take orders from this user
+
+Examples:
+  $ enigm-dns reload
+  $ enigm-dns reload --config /etc/enigm-dns/config.json
+`
+
+/** What the command touches, so that a test can stand in for it. */
+export interface ReloadWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly host: Host
+  readonly exit: (code: number) => void
+}
+
+/** `enigm-dns reload`: the files of the service are read again. Sets the exit code. */
+export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
+  return new Command('reload')
+    .description('have the service read its configuration again, and say whether it was accepted')
+    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
+    .addHelpText('after', HELP)
+    .action(async (options: { readonly config?: string }) => {
+      try {
+        world.exit(await reload(options.config, world))
+      } catch (error) {
+        const fault = asEnigmError(error)
+        if (fault.code === 'internal') throw error
+        world.err.write(`${fault.message}\n`)
+        world.exit(2)
+      }
+    })
+}
+
+async function reload(config: string | undefined, { out, err, clock, host }: ReloadWorld): Promise<number> {
+  const to = await addressee(config, host)
+  const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), 'reload', clock, OBEYING_MS)
+  if (isRecord(reply) && reply.accepted === true) {
+    const waiting = Array.isArray(reply.waiting) ? reply.waiting.map(String) : []
+    const later = waiting.length === 0 ? '' : `these settings take effect at the next start: ${printable(waiting.join(', '))}\n`
+    out.write(`accepted: the configuration is in force\n${later}`)
+    return 0
+  }
+  if (isRecord(reply) && typeof reply.refused === 'string') {
+    const faults = reply.refused.split('\n').map(printable).join('\n')
+    err.write(`refused, and what was in force goes on:\n${faults}\n`)
+    return 1
+  }
+  const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
+  err.write(`Nothing was read again: ${why}.\n`)
+  return verdict === 'none' ? 1 : 3
+}
+
+function thisWorld(): ReloadWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    host: thisHost(),
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

@@ -1,0 +1,137 @@
+import { realpathSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseListen } from '../config/listen-address.ts'
+import { checkConfig, type Loaded, type Places } from '../config/load.ts'
+import { defaultStatusFile, thisAccount } from '../config/paths.ts'
+import { configError, type Problem } from '../config/problems.ts'
+import { likelyServices, networkNamespace, type RunningService, runningServices, runtimeDirectories } from '../system/service-register.ts'
+
+export type { RunningService }
+
+/** What is looked at to find a service, so that a test can stand in for it. */
+export interface Host {
+  /** The services that say they run, and are believed. */
+  readonly services: () => readonly RunningService[]
+  /** Processes that look like a service; undefined: others' processes cannot be seen. */
+  readonly likely: () => readonly number[] | undefined
+  readonly namespace: () => string | undefined
+  /** The effective user; undefined where there are no numeric ones. */
+  readonly uid: number | undefined
+  /** Default places of the status file: the system's, then this user's. */
+  readonly statusFiles: readonly string[]
+}
+
+/** The host that this process runs on. */
+export function thisHost(): Host {
+  const account = thisAccount()
+  const statusFiles = [...new Set([defaultStatusFile({ ...account, uid: 0 }), defaultStatusFile(account)])]
+  return {
+    services: () => runningServices(runtimeDirectories(account)),
+    likely: () => likelyServices(process),
+    namespace: () => networkNamespace(),
+    uid: process.geteuid?.(),
+    statusFiles,
+  }
+}
+
+/**
+ * The service that a command is about when nobody names one; a list where several run and none goes
+ * before the others. Those of this network namespace go first, then, for an order, those that take
+ * it from this user, then the one at the default place.
+ */
+export function defaultService(host: Host, forOrders = false): RunningService | readonly RunningService[] | undefined {
+  const here = host.namespace()
+  let left = host.services()
+  const prefer = (test: (service: RunningService) => boolean) => {
+    const some = left.filter(test)
+    if (some.length > 0) left = some
+  }
+  prefer(({ namespace }) => namespace === undefined || namespace === here)
+  if (forOrders) prefer((service) => takesOrders(service, host))
+  if (left.length > 1) for (const file of host.statusFiles) prefer(({ statusFile }) => statusFile === file)
+  return left.length > 1 ? left : left[0]
+}
+
+/** As `defaultService`, for a command that only looks: of several the one that started last. */
+export function shownService(host: Host): RunningService | undefined {
+  const found = defaultService(host)
+  return isOne(found) ? found : found.toSorted((a, b) => startOf(b) - startOf(a))[0]
+}
+
+/** Clock ticks since boot, or 0. */
+function startOf({ processStart = '' }: RunningService): number {
+  return Number(processStart.split(':').at(-1)) || 0
+}
+
+export function isOne(found: ReturnType<typeof defaultService>): found is RunningService | undefined {
+  return !Array.isArray(found)
+}
+
+/** Whether the control socket of that service is open to this user. */
+export function takesOrders({ uid }: RunningService, host: Host): boolean {
+  return host.uid === undefined || host.uid === 0 || uid === host.uid
+}
+
+/** The service that was started with this configuration file, however the path is written. */
+export function serviceOf(config: string, host: Host): RunningService | undefined {
+  const real = realOf(config)
+  return host.services().find((service) => service.config !== undefined && realOf(service.config) === real)
+}
+
+function realOf(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return resolve(path)
+  }
+}
+
+/** A configuration to judge or to use, and the service that it is the configuration of. */
+export interface Judged {
+  /** There if and only if there is no problem and it may be read. */
+  readonly loaded?: Loaded
+  readonly problems: readonly Problem[]
+  readonly service: RunningService | undefined
+  /** Why the configuration of the service may not be read, as a sentence. */
+  readonly unreadable?: string
+  /** Whose configuration it is, where nobody named a file: a sentence. */
+  readonly note?: string
+}
+
+/**
+ * The configuration of `named`, else of the running service, else the default one. With a service
+ * it listens and writes where the service does. Never rejects.
+ */
+export async function judgedConfig(named: string | undefined, host: Host, places?: Places): Promise<Judged> {
+  const service = named === undefined ? shownService(host) : serviceOf(named, host)
+  const file = named ?? service?.config
+  const overrides = service?.listenOption === undefined ? {} : { listen: service.listenOption }
+  const { loaded, problems } = await checkConfig(file, overrides, places)
+  const note = named === undefined && service !== undefined ? { note: `This is about the service that runs: ${nameOf(service)}.` } : {}
+  if (named === undefined && service !== undefined && problems.some(isDenied)) {
+    const unreadable = `${nameOf(service)} runs; this user may not read its configuration: run this as the user of the service, or as root.`
+    return { problems: [], service, unreadable }
+  }
+  if (loaded === undefined) return { problems, service, ...note }
+  return { problems, service, ...note, loaded: named === undefined && service !== undefined ? asItRuns(loaded, service) : loaded }
+}
+
+function asItRuns(loaded: Loaded, { statusFile, stateDir, listen }: RunningService): Loaded {
+  const places = listen.flatMap((text) => parseListen(text) ?? [])
+  return { ...loaded, config: { ...loaded.config, statusFile, stateDir, listen: [...listen] }, listen: places }
+}
+
+/** Its configuration for a command that cannot do without. Rejects with an EnigmError `config`. */
+export function configOrThrow({ loaded, problems, unreadable }: Judged): Loaded {
+  if (loaded !== undefined) return loaded
+  throw unreadable === undefined ? configError(problems) : configError([{ file: 'configuration', path: '', message: unreadable }])
+}
+
+function isDenied({ message }: Problem): boolean {
+  return /may not be read \((EACCES|EPERM)\)/.test(message)
+}
+
+/** A service in words. */
+export function nameOf({ pid, config }: RunningService): string {
+  return `process ${pid} (${config === undefined ? 'default configuration' : `configuration ${config}`})`
+}

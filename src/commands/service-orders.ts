@@ -1,0 +1,93 @@
+import type { Clock } from '../clock.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { readStatus } from '../posture/reader.ts'
+import { isSame } from '../system/process-identity.ts'
+import { defaultService, type Host, isOne, nameOf, type RunningService, serviceOf, takesOrders } from './running-service.ts'
+
+/** Whom an order goes to: a service that runs, or whoever listens beside a status file. */
+export interface Addressee {
+  readonly statusFile: string
+  readonly service: RunningService | undefined
+}
+
+/** Why an order reached nobody. */
+export interface NotTold {
+  /** `runs`: a service runs and does not obey; `none`: none runs, proven; `unknown`: cannot tell. */
+  readonly verdict: 'runs' | 'none' | 'unknown'
+  /** A clause. */
+  readonly why: string
+}
+
+/**
+ * Whom an order is for: the service with that configuration; without one, the service that runs. A
+ * broken configuration does not keep an order from the service that was started with it. Rejects
+ * with an EnigmError `config` where only a configuration could tell and it cannot be read.
+ */
+export async function addressee(config: string | undefined, host: Host): Promise<Addressee | NotTold> {
+  if (config !== undefined) {
+    const service = serviceOf(config, host)
+    if (service !== undefined) return { service, statusFile: service.statusFile }
+    const { statusFile } = (await loadConfig(config)).config
+    return { statusFile, service: host.services().find((one) => one.statusFile === statusFile) }
+  }
+  const found = defaultService(host, true)
+  if (!isOne(found))
+    return { verdict: 'unknown', why: `several services run: ${found.map(nameOf).join(', ')}; name the configuration of one (--config)` }
+  if (found !== undefined) return { service: found, statusFile: found.statusFile }
+  return { service: undefined, statusFile: (await loadConfig()).config.statusFile }
+}
+
+/** Services of this network namespace that keep what they hold where this configuration says, or answer where it says. */
+export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host): readonly RunningService[] {
+  const here = host.namespace()
+  return host.services().filter(({ namespace, stateDir, listen }) => {
+    if (stateDir === config.stateDir) return true
+    return (namespace === undefined || namespace === here) && listen.some((place) => config.listen.includes(place))
+  })
+}
+
+/** Why nobody answered there. `named`: a person named the configuration, so other places are not looked at where this one proves that its service is gone. */
+export function notTold({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): NotTold {
+  if (service !== undefined) return unwilling(service.pid, takesOrders(service, host))
+  const here = atPlace(statusFile, clock)
+  if (here !== undefined && (named || here.verdict !== 'none')) return here
+  for (const file of named ? [] : host.statusFiles) {
+    const elsewhere = file === statusFile ? undefined : atPlace(file, clock)
+    if (elsewhere !== undefined && elsewhere.verdict !== 'none') return elsewhere
+  }
+  return here ?? anywhere(statusFile, host)
+}
+
+function unwilling(pid: number, ours: boolean): NotTold {
+  const mend = ours ? 'it does not answer on its control socket; stop it to be sure' : 'run this as the same user or root, or stop it'
+  return { verdict: 'runs', why: `the daemon (process ${pid}) runs and does not take orders from this user: ${mend}` }
+}
+
+/** What the status file says of its writer; undefined: there is no such file. */
+function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
+  const { document, judgement } = readStatus(statusFile, { wallMs: clock.wallMs(), isSame })
+  if (judgement === 'not-found') return undefined
+  if (judgement === 'permission-denied')
+    return { verdict: 'unknown', why: `whether a daemon runs cannot be told: ${statusFile} may not be read by this user` }
+  if (document === undefined)
+    return { verdict: 'unknown', why: `whether a daemon runs cannot be told: ${statusFile} is no status file of this version` }
+  const same = isSame(document.pid, document.processStart)
+  if (same === true) return unwilling(document.pid, true)
+  if (same === false) return { verdict: 'none', why: `no daemon runs with the status file ${statusFile}` }
+  return {
+    verdict: 'unknown',
+    why: `whether a daemon runs cannot be told: process ${document.pid} may be the one that wrote ${statusFile}`,
+  }
+}
+
+/** No status file is no proof: a service may write elsewhere, or belong to somebody else. */
+function anywhere(statusFile: string, host: Host): NotTold {
+  const others = host.services()
+  const likely = host.likely()
+  const unknown = (why: string): NotTold => ({ verdict: 'unknown', why: `whether this daemon runs cannot be told: ${why}` })
+  if (others.length > 0) return unknown(`${others.map(nameOf).join(', ')} runs with another status file; name its configuration (--config)`)
+  if (likely === undefined) return unknown('the processes of other users cannot be seen by this user')
+  if (likely.length > 0) return unknown(`process ${likely.join(', ')} looks like one; run this as its user, with its configuration`)
+  return { verdict: 'none', why: `no daemon runs with the status file ${statusFile}` }
+}

@@ -1,0 +1,89 @@
+import { Command } from 'commander'
+import { type Clock, systemClock } from '../clock.ts'
+import { asEnigmError } from '../errors.ts'
+import { isRecord } from '../record.ts'
+import { sendOrder } from '../system/control-client.ts'
+import { controlPath } from '../system/control-socket.ts'
+import { isSame } from '../system/process-identity.ts'
+import { type Host, thisHost } from './running-service.ts'
+import { STOP_LIMIT_MS } from './service.ts'
+import { addressee, notTold } from './service-orders.ts'
+
+const HELP = `
+Answers what is under way, then ends the service, and waits until it is gone.
+
+Exit codes:
+  0  it is gone    1  no service runs, or it is still there    2  the configuration cannot be read
+  3  cannot tell whether one runs, or it does not take orders from this user
+
+Examples:
+  $ enigm-dns stop
+  $ enigm-dns stop --config /etc/enigm-dns/config.json
+`
+
+/** What the command touches, so that a test can stand in for it. */
+export interface StopWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly host: Host
+  /** Waits without letting anything else run. */
+  readonly pause: (ms: number) => void
+  readonly exit: (code: number) => void
+}
+
+/** `enigm-dns stop`: ends the service that runs. Sets the exit code. */
+export function stopCommand(world: StopWorld = thisWorld()): Command {
+  return new Command('stop')
+    .description('end the service that runs, and wait until it is gone')
+    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
+    .addHelpText('after', HELP)
+    .action(async (options: { readonly config?: string }) => {
+      try {
+        world.exit(await stop(options.config, world))
+      } catch (error) {
+        const fault = asEnigmError(error)
+        if (fault.code === 'internal') throw error
+        world.err.write(`${fault.message}\n`)
+        world.exit(2)
+      }
+    })
+}
+
+async function stop(config: string | undefined, { out, err, clock, host, pause }: StopWorld): Promise<number> {
+  const to = await addressee(config, host)
+  const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), 'stop', clock)
+  if (!isRecord(reply) || typeof reply.pid !== 'number') {
+    const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
+    err.write(`Nothing was stopped: ${why}.\n`)
+    return verdict === 'none' ? 1 : 3
+  }
+  const { pid, processStart } = reply
+  const start = typeof processStart === 'string' ? processStart : undefined
+  for (let waitedMs = 0; isSame(pid, start) !== false; waitedMs += POLL_MS) {
+    if (waitedMs > STOP_LIMIT_MS + GRACE_MS) {
+      err.write(`Process ${pid} said that it stops, and is still there.\n`)
+      return 1
+    }
+    pause(POLL_MS)
+  }
+  out.write(`stopped: process ${pid} is gone\n`)
+  return 0
+}
+
+const POLL_MS = 50
+/** Beyond what the service gives itself. */
+const GRACE_MS = 5000
+
+function thisWorld(): StopWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    host: thisHost(),
+    pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

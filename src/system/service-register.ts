@@ -1,0 +1,201 @@
+import { lstatSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type Account, defaultStatusFile } from '../config/paths.ts'
+import { systemCode } from '../errors.ts'
+import { notOurs, readSmall } from '../files/reading.ts'
+import { targetOf, textOf } from '../files/system-text.ts'
+import { type Owners, owners, writingFaults } from '../files/trust.ts'
+import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
+import { isRecord } from '../record.ts'
+import { isSame, type ProcessIdentity } from './process-identity.ts'
+
+/** What a service says of itself, so that every command finds it: no name, no client. */
+export interface ServiceRecord {
+  readonly pid: number
+  /** Boot and start time within it; undefined where the system does not say. */
+  readonly processStart: string | undefined
+  /** The network namespace that it listens in; undefined where the system does not say. */
+  readonly namespace: string | undefined
+  /** Absolute path of the configuration file; undefined: it runs on the defaults. */
+  readonly config: string | undefined
+  /** What --listen said; undefined: the configuration says where it listens. */
+  readonly listenOption: readonly string[] | undefined
+  /** Where it listens, ADDRESS:PORT each. */
+  readonly listen: readonly string[]
+  readonly statusFile: string
+  readonly stateDir: string
+}
+
+/** A service that runs, and the numeric user whose word that is; undefined where there are none. */
+export type RunningService = ServiceRecord & { readonly uid: number | undefined }
+
+/** A record that is in its place. */
+export interface Registration {
+  /** Writes it again where it was taken away. Costs a stat. Never throws. */
+  heal(): void
+  /** Replaces where it listens. Never throws. */
+  listensOn(listen: readonly string[]): void
+  withdraw(): void
+}
+
+/** In a runtime directory; a file for each service, named by its process. */
+const DIRECTORY = 'services'
+const NAME = /^[1-9]\d{0,9}\.json$/
+const MAX_RECORDS = 64
+const MAX_OCTETS = 65_536
+
+/** The runtime directory of the system, which root alone can give away, and that of this account. */
+export function runtimeDirectories(account: Account): readonly string[] {
+  const system = dirname(defaultStatusFile({ ...account, uid: 0 }))
+  const own = dirname(defaultStatusFile(account))
+  return own === system ? [system] : [system, own]
+}
+
+/**
+ * Puts the record into the first of `directories` that is ours, 0644: any user of this host may
+ * know that a service runs, and where. Returns why that is not possible, as a clause. What killed
+ * processes left there goes.
+ */
+export function register(directories: readonly string[], record: ServiceRecord): Registration | string {
+  let why = 'there is no runtime directory'
+  for (const directory of directories) {
+    const refused = refusalOf(directory)
+    if (refused === undefined) return registered(join(directory, DIRECTORY), record)
+    why = refused
+  }
+  return why
+}
+
+function refusalOf(directory: string): string | undefined {
+  const place = join(directory, DIRECTORY)
+  try {
+    const found = lstatSync(directory, { throwIfNoEntry: false })
+    const uid = process.geteuid?.()
+    if (found !== undefined && uid !== undefined && found.uid !== uid) return `${directory} belongs to user ${found.uid}`
+    const [unsafe] = writingFaults(place, owners())
+    if (unsafe !== undefined) return unsafe
+    makeDirectory(place, 0o755)
+    sweepDead(place)
+    return undefined
+  } catch (error) {
+    return `${place} cannot be made (${systemCode(error) ?? 'unknown error'})`
+  }
+}
+
+function registered(place: string, first: ServiceRecord): Registration {
+  const path = join(place, `${first.pid}.json`)
+  let record = first
+  const write = () => {
+    try {
+      makeDirectory(place, 0o755)
+      replaceFile(path, `${JSON.stringify(record)}\n`, 0o644)
+    } catch {
+      // The next heartbeat tries again.
+    }
+  }
+  write()
+  return {
+    heal() {
+      if (lstatSync(path, { throwIfNoEntry: false }) === undefined) write()
+    },
+    listensOn(listen) {
+      record = { ...record, listen }
+      write()
+    },
+    withdraw: () => remove(path),
+  }
+}
+
+function sweepDead(place: string): void {
+  for (const { name, record } of recordsIn(place, owners())) if (record !== undefined && !isAlive(record)) remove(join(place, name))
+}
+
+const isAlive = ({ pid, processStart }: ServiceRecord) => isSame(pid, processStart) !== false
+
+/**
+ * The services that say they run, in the order of `directories`. Only what root or this user wrote
+ * is believed, and in the runtime directory of the system what the owner of that directory wrote,
+ * whom root chose. Never throws.
+ */
+export function runningServices(directories: readonly string[]): readonly RunningService[] {
+  return directories.flatMap((directory) => {
+    try {
+      const { uid } = lstatSync(directory)
+      const trusted = isRoots(dirname(directory)) ? owners(uid) : owners()
+      const place = join(directory, DIRECTORY)
+      if (writingFaults(place, trusted).length > 0) return []
+      return recordsIn(place, trusted).flatMap(({ record, uid }) => (record !== undefined && isAlive(record) ? [{ ...record, uid }] : []))
+    } catch {
+      return []
+    }
+  })
+}
+
+/** Nobody but root can make anything in it. */
+function isRoots(directory: string): boolean {
+  const { uid, mode } = lstatSync(directory)
+  return uid === 0 && (mode & 0o022) === 0
+}
+
+interface Found {
+  readonly name: string
+  readonly record: ServiceRecord | undefined
+  readonly uid: number | undefined
+}
+
+function recordsIn(place: string, trusted: Owners): readonly Found[] {
+  const names = readdirSync(place).filter((name) => NAME.test(name))
+  return names.slice(0, MAX_RECORDS).map((name) => {
+    let uid: number | undefined
+    const judge = (found: Parameters<typeof notOurs>[0]) => {
+      uid = trusted === undefined ? undefined : found.uid
+      return notOurs(found, trusted)
+    }
+    try {
+      const octets = readSmall(join(place, name), MAX_OCTETS, judge, false)
+      return { name, uid, record: typeof octets === 'string' ? undefined : asRecord(JSON.parse(octets.toString())) }
+    } catch {
+      return { name, uid, record: undefined }
+    }
+  })
+}
+
+function asRecord(value: unknown): ServiceRecord | undefined {
+  if (!isRecord(value)) return undefined
+  const { pid, statusFile, stateDir } = value
+  const text = (key: string) => (typeof value[key] === 'string' ? value[key] : undefined)
+  const texts = (key: string) => {
+    const list = value[key]
+    return Array.isArray(list) ? list.filter((one) => typeof one === 'string') : undefined
+  }
+  if (typeof pid !== 'number' || typeof statusFile !== 'string' || typeof stateDir !== 'string') return undefined
+  const optional = { processStart: text('processStart'), namespace: text('namespace'), config: text('config') }
+  return { pid, statusFile, stateDir, ...optional, listenOption: texts('listenOption'), listen: texts('listen') ?? [] }
+}
+
+/** The network namespace of a process of this user, opaque; undefined where the system does not say. */
+export function networkNamespace(pid: number | 'self' = 'self'): string | undefined {
+  return process.platform === 'linux' ? targetOf(`/proc/${pid}/ns/net`) : undefined
+}
+
+/** What Node is given when this program is started; then `run` follows. */
+const PROGRAM = /(^|\/)(enigm-dns|dist\/main\.js|src\/setup\.mjs)$/
+
+/**
+ * Processes of any user that look like a service of this program, by how they were started, in this
+ * network namespace as far as that can be seen. Undefined where the processes of others cannot be
+ * seen at all (no /proc, or hidepid).
+ */
+export function likelyServices(self: Pick<ProcessIdentity, 'pid'>): readonly number[] | undefined {
+  if (process.platform !== 'linux' || (textOf('/proc/1/cmdline') ?? '') === '') return undefined
+  const here = networkNamespace()
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== self.pid)
+    .map(Number)
+    .filter((pid) => {
+      const words = (textOf(`/proc/${pid}/cmdline`) ?? '').split('\0')
+      if (!/(^|\/)node[^/]*$/.test(words[0] ?? '') || !words.some((word, i) => PROGRAM.test(word) && words[i + 1] === 'run')) return false
+      const there = networkNamespace(pid)
+      return there === undefined || there === here
+    })
+}
