@@ -11,9 +11,11 @@ import { bindAll } from './listen/bind.ts'
 import type { Endpoint, Listener } from './listen/listener.ts'
 import { replaceListeners } from './listen/replace.ts'
 import { roomForClients } from './listen/room.ts'
+import type { SystemView } from './lookout.ts'
 import type { Page } from './page/page.ts'
-import { PolicyGate } from './policy/gate.ts'
+import { PolicyGate, SetupGate } from './policy/gate.ts'
 import { SelfCanary } from './policy/self-canary.ts'
+import { viewFor } from './policy/views.ts'
 import { ShapingForce } from './posture/shaping-force.ts'
 import type { Protection, Resolve } from './resolve.ts'
 import { newTally, pipeline, type Tally } from './resolver.ts'
@@ -44,6 +46,8 @@ export interface DaemonOptions {
   readonly beat?: () => void
   /** How the network is looked at; replaced in tests and simulations. */
   readonly network?: Pick<VigilOptions, 'read' | 'listen'>
+  /** How the host is looked at; replaced in tests. */
+  readonly system?: SystemView
 }
 
 /** A resolver that runs. */
@@ -69,18 +73,20 @@ const MIN_CACHE_BYTES = 65_536
 type Around = Surroundings & { readonly gate: PolicyGate; readonly canary: SelfCanary }
 
 interface Live {
-  readonly loaded: Loaded
   readonly resolve: Resolve
   readonly timeoutMs: number
   readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
   readonly close: () => Promise<void>
+  /** Asks and answers nothing more, whatever the gate says later: see SetupGate. */
+  readonly revoke: () => void
   readonly react: LiveResolvers<Protection>['react']
 }
 
 /** Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and nothing is left open. */
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
   const { clock } = o
+  let inForce = loaded
   const { workers, udp, cache: cacheSetup } = loaded.config
   const share = Math.max(MIN_CACHE_BYTES, Math.floor(cacheSetup.maxBytes / workers))
   const counts = { hits: 0, misses: 0 }
@@ -97,7 +103,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     gate,
     canary,
     // Connections from before were made another way than the policy lets go now.
-    gateMoved: (closed) => live.react('network', !closed),
+    gateMoved: (closed) => react('network', !closed),
     beat() {
       vigil?.beat()
       o.beat?.()
@@ -108,11 +114,11 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
         ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded }),
         maxBytes: share * workers,
       }),
-      shaping: { ...live.loaded.config.shaping, ...(isPaced(profile()) ? force.verdict() : { inForce: 'yes' as const }) },
+      shaping: { ...inForce.config.shaping, ...(isPaced(profile()) ? force.verdict() : { inForce: 'yes' as const }) },
     }),
   })
   const force = new ShapingForce()
-  const profile = () => live.loaded.config.shaping.profile
+  const profile = () => inForce.config.shaping.profile
   const emit: Emit = (event) => {
     force.take(event)
     evidence.emit(event)
@@ -139,13 +145,18 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     setup: loaded,
   })
   let live = bringToLife(loaded, memory, tally, around)
+  /** Those that still answer what they were asked before a reload, too. */
+  const lives = new Set([live])
+  const react: Live['react'] = (what, online) => {
+    for (const one of lives) one.react(what, online && one === live)
+  }
   const responder = createResponder({ ...memory, clock, emit, counts, gate, tracer: trace.tracer, current: () => live })
   const room = roomForClients(descriptors(), { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers })
   const bind = (endpoints: readonly Endpoint[]) =>
     bindAll(endpoints, {
       responder,
       allowed: (address) => live.allowed(address),
-      view: () => 0,
+      view: viewFor,
       clock,
       emit,
       drainMs: DRAIN_MS,
@@ -163,8 +174,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     await Promise.all(listeners.map((listener) => listener.close()))
     throw error
   }
-  await evidence.start(listeners)
-  const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
+  // Before the first look: what changes after it must be seen.
   vigil = keepVigil({
     ...o.network,
     clock,
@@ -173,9 +183,11 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     disturbed(what, online) {
       if (what === 'network') for (const one of [memory, crew]) one.newNetwork()
       if (what === 'clock') retention.clockMoved()
-      live.react(what, online)
+      react(what, online)
     },
   })
+  await evidence.start(listeners)
+  const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
   // The first answer does not wait for old ones.
   void retention.start()
 
@@ -185,36 +197,42 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     trace,
     async reload(next) {
-      const change = await replaceListeners(listeners, live.loaded.listen, next.listen, bind)
+      const change = await replaceListeners(listeners, inForce.listen, next.listen, bind)
       try {
         await crew.open(udpEndpoints(change.fresh))
       } catch (error) {
         listeners = await change.undo()
-        await crew.adopt(workerSettings(live.loaded.config, listeners))
+        await crew.adopt(workerSettings(inForce.config, listeners))
         throw error
       }
-      const waiting = restartOnly(live.loaded.config, next.config)
+      const waiting = restartOnly(inForce.config, next.config)
       if (waiting.length > 0) o.warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
       trace.end('reload')
       const old = live
       force.forget()
-      live = bringToLife({ ...next, config: inForceAfterReload(live.loaded.config, next.config) }, memory, tally, around)
-      memory.clear(next.config.cache.staleMaxS)
+      inForce = { ...next, config: inForceAfterReload(inForce.config, next.config) }
       listeners = change.after
-      const known = evidence.reconfigure(next, listeners)
+      // The gate before all else: what is new must not be dialled, and what is old not be asked again, by leave of the old policy.
+      evidence.adopt(inForce, listeners)
+      if (gate.closed) old.revoke()
+      live = bringToLife(inForce, memory, tally, around)
+      lives.add(live)
+      memory.clear(next.config.cache.staleMaxS)
       emit({ type: 'reload.waiting', settings: waiting })
-      const settled = [known, crew.adopt(workerSettings(next.config, listeners)), old.close(), change.keep(), retention.adopt(live.loaded)]
-      await Promise.all(settled)
+      // The look may open the gate: by then no worker answers from what it kept before.
+      const looked = crew.adopt(workerSettings(next.config, listeners)).then(() => evidence.look())
+      const left = old.close().then(() => lives.delete(old))
+      await Promise.all([looked, left, change.keep(), retention.adopt(inForce)])
     },
     async forget() {
       trace.end('forget')
       const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0 })
       const sessions = around.sessions.size
-      memory.clear(live.loaded.config.cache.staleMaxS)
+      memory.clear(inForce.config.cache.staleMaxS)
       // A connection that stays would bring new tickets, by which the resolver knows us again.
-      live.react('network', true)
+      react('network', true)
       around.sessions.flush()
-      await crew.adopt(workerSettings(live.loaded.config, listeners))
+      await crew.adopt(workerSettings(inForce.config, listeners))
       return { entries, sessions, files: await retention.forget() }
     },
     refuseReload: (message) => emit({ type: 'reload.refused', message }),
@@ -239,12 +257,13 @@ async function openPage({ config }: Loaded, evidence: Evidence, { clock }: Daemo
 }
 
 function bringToLife(loaded: Loaded, memory: Memory, tally: Tally, around: Around): Live {
-  const trusted = trustedResolvers(loaded, around)
+  const gate = new SetupGate(around.gate)
+  const trusted = trustedResolvers(loaded, { ...around, gate })
   const { config } = loaded
   return {
-    loaded,
+    revoke: () => gate.revoke(),
     react: (what, online) => trusted.react(what, online),
-    resolve: pipeline({ ...around, ...memory, trusted, clamp: config.cache, rebinding: config.rebinding, tally }),
+    resolve: pipeline({ ...around, ...memory, gate, trusted, clamp: config.cache, rebinding: config.rebinding, tally }),
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),

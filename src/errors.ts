@@ -33,6 +33,7 @@ const CLIENT_VIEW = {
   // "Blocked" (RFC 8914 section 4.16): by a policy of whoever runs this stub.
   'vpn-required': { rcode: 2, ede: 15 },
   'audit-required': { rcode: 2, ede: 15 },
+  'policy-pending': { rcode: 2, ede: 15 },
   overloaded: { rcode: 2, ede: 0 },
   closed: { rcode: 2, ede: 14 },
   config: { rcode: 2, ede: 14 },
@@ -68,6 +69,13 @@ export function systemCode(error: unknown): string | undefined {
 export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly ede: Ede } {
   const row = CLIENT_VIEW[code]
   return { rcode: row.rcode, ede: { code: row.ede, text: code } }
+}
+
+const POLICY_REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['vpn-required', 'audit-required', 'policy-pending'])
+
+/** Whether the policy's gate refused: it says nothing of any resolver, and no other one may be asked instead. */
+export function isPolicyRefusal(code: ErrorCode): boolean {
+  return POLICY_REFUSALS.has(code)
 }
 
 /** Whether the failure is about who the peer is, so that only a change of certificate, pin or clock mends it. */

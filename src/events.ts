@@ -1,9 +1,6 @@
 import type { ErrorCode } from './errors.ts'
 import type { Protection, Transport } from './resolve.ts'
 
-/** Why a DNS packet would leave the host unencrypted. Nothing in `strict` has one; see posture/ledger.ts. */
-export type PlaintextCause = 'captive-portal' | 'user-exception'
-
 /** What links, upstreams and the daemon report: a closed union, never a query name, never a client address. */
 export type Event =
   | {
@@ -52,7 +49,6 @@ export type Event =
       readonly transport: Transport
       readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up'
     }
-  | { readonly type: 'plaintext'; readonly cause: PlaintextCause }
   /** Somebody is shown what is asked, until then at most; undefined: nobody any more. */
   | { readonly type: 'trace'; readonly untilWallMs: number | undefined }
   | Observation

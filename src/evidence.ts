@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
 import type { Emit, Event } from './events.ts'
-import { createLookout } from './lookout.ts'
+import { createLookout, type Lookout, type LookoutSetup, type SystemView } from './lookout.ts'
 import type { PolicyGate } from './policy/gate.ts'
 import type { SelfCanary } from './policy/self-canary.ts'
 import { type AuditLog, openAuditLog } from './posture/audit-log.ts'
@@ -29,11 +30,13 @@ export interface EvidenceOptions {
   readonly warn: (message: string) => void
   readonly facts: () => Facts
   readonly gate: PolicyGate
-  /** Called when the gate has closed or opened after the start. */
+  /** Called when the gate has closed or opened, from `start` on. */
   readonly gateMoved: (closed: boolean) => void
   /** Called at each heartbeat: nothing else wakes a process that has nothing to do. */
   readonly beat: () => void
   readonly canary: SelfCanary
+  /** How the host is looked at; replaced in tests. */
+  readonly system?: SystemView
 }
 
 /** Everything that watches and tells: status file, signature, audit log, and what is seen around the daemon. */
@@ -42,8 +45,13 @@ export interface Evidence {
   readonly emit: Emit
   /** Looks around, writes the first status and begins the heartbeat; resolves when the gate says what the policy says. */
   start(listeners: readonly Place[]): Promise<void>
-  /** Takes an accepted configuration. State directory, audit log and heartbeat stay those of the start. */
-  reconfigure(loaded: Loaded, listeners: readonly Place[]): Promise<void>
+  /**
+   * Takes an accepted configuration. When it returns the gate says what the new policy says, and is closed where that takes a look that was not made yet: then
+   * call `look`. State directory, audit log and heartbeat stay those of the start.
+   */
+  adopt(loaded: Loaded, listeners: readonly Place[]): void
+  /** Looks around; resolves when the gate says what came of it. */
+  look(): Promise<void>
   /** The status of this moment. */
   document(): StatusDocument
   /** Codes of the policy's rules that ceased to be met since this was last asked. */
@@ -63,6 +71,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let started = false
   let beat = () => {}
   const violations = new Violations()
+  let lookout: Lookout | undefined
   const monitor = createMonitor({
     setup: postureSetup(o.loaded),
     writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS },
@@ -84,8 +93,11 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     beat: () => beat(),
   })
   const emit = (event: Event) => {
+    // Before the monitor forgets what was seen of the last network: a look that is under way must not tell it again.
+    if (event.type === 'network.changed') void lookout?.anotherNetwork()
     monitor.emit(event)
     o.log(event)
+    if (event.type === 'woke') void lookout?.look()
   }
   const tellAudit = () => {
     if (audit === undefined) return
@@ -107,26 +119,36 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     tellAudit()
   }
   audited(policy)
-  const lookout = createLookout({ clock, random, emit, canary: o.canary, setup: lookoutSetup(o.loaded, []) })
+  let setup = lookoutSetup(o.loaded, [])
+  const system = o.system === undefined ? {} : { system: o.system }
+  lookout = createLookout({ clock, random, emit, canary: o.canary, setup, ...system })
 
   return {
     emit,
     async start(listeners) {
-      await lookout.adopt(lookoutSetup(o.loaded, listeners))
+      started = true
+      setup = lookoutSetup(o.loaded, listeners)
+      lookout.adopt(setup)
+      await lookout.look()
       beat = () => {
         o.beat()
         tellAudit()
         void lookout.look()
       }
-      started = true
       emit({ type: 'service.started' })
       monitor.start()
     },
-    async reconfigure(loaded, listeners) {
+    adopt(loaded, listeners) {
       audited(loaded.config.policy)
-      monitor.reconfigure(postureSetup(loaded))
-      await lookout.adopt(lookoutSetup(loaded, listeners))
+      // Whether the log can be written is known from an attempt, and no rule may rest on an old one.
+      audit?.recorder.reloaded()
+      tellAudit()
+      const before = setup
+      setup = lookoutSetup(loaded, listeners)
+      lookout.adopt(setup)
+      monitor.reconfigure(postureSetup(loaded), isDeepStrictEqual(before, setup) ? 'hold' : 'gone')
     },
+    look: () => lookout.look(),
     document: () => monitor.document(),
     violations: () => violations.take(),
     stop() {
@@ -138,8 +160,9 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   }
 }
 
-function lookoutSetup({ config, resolvers }: Loaded, listeners: readonly Place[]) {
-  return { policy: config.policy, addresses: [...new Set(resolvers.flatMap(({ addresses }) => addresses))], listeners }
+function lookoutSetup({ config, resolvers }: Loaded, listeners: readonly Place[]): LookoutSetup {
+  const addresses = [...new Set(resolvers.flatMap(({ addresses }) => addresses))]
+  return { policy: config.policy, addresses, listeners: listeners.map(({ address, port }) => ({ address, port })) }
 }
 
 function postureSetup({ config, resolvers }: Loaded): PostureSetup {
@@ -154,7 +177,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
       pins: r.spkiPins.length,
       claims: r.claims,
     })),
-    ...(config.policy === undefined ? {} : { policy: config.policy }),
+    policy: config.policy,
   }
 }
 

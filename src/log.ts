@@ -119,8 +119,6 @@ function lineOf(event: Event): Line | undefined {
       return { level: 'info', fields: { awayMs: event.awayMs }, message: 'the machine slept, or this process was stopped' }
     case 'clock.moved':
       return { level: 'info', fields: { byMs: event.byMs }, message: 'the wall clock was set' }
-    case 'plaintext':
-      return { level: 'warn', fields: { cause: event.cause }, message: 'a cleartext packet left the host' }
     case 'trace':
       return {
         level: 'info',

@@ -1,12 +1,11 @@
 import type { Clock, Random } from './clock.ts'
-import type { Policy } from './config/policy.ts'
+import { type Policy, strictestVpn } from './config/policy.ts'
 import type { Emit } from './events.ts'
 import type { SelfCanary } from './policy/self-canary.ts'
 import { askSystem } from './system/ask-system.ts'
 import { bypassWatch } from './system/bypass.ts'
-import { readEgress } from './system/egress.ts'
+import { type Egress, readEgress } from './system/egress.ts'
 import { readNetworkIdentity } from './system/network-identity.ts'
-import { watchNetwork } from './system/network-watch.ts'
 import { type Place, readSystemResolver } from './system/system-resolver.ts'
 
 /** What is looked for; replaced whole by a reload. */
@@ -24,7 +23,6 @@ export interface SystemView {
   readonly resolver: typeof readSystemResolver
   readonly ask: typeof askSystem
   readonly bypass: ReturnType<typeof bypassWatch>
-  readonly watch: typeof watchNetwork
 }
 
 export interface LookoutOptions {
@@ -40,14 +38,17 @@ export interface LookoutOptions {
 export interface Lookout {
   /** Looks once; resolves when the events are out. One look at a time: a call during a look makes one more after it. Never rejects. */
   look(): Promise<void>
-  adopt(setup: LookoutSetup): Promise<void>
+  /** Looks for this from now on. What a look under way found is not reported: it looked for something else. */
+  adopt(setup: LookoutSetup): void
+  /** What a look under way found is of the last network, and not reported; looks again. */
+  anotherNetwork(): Promise<void>
   stop(): void
 }
 
 /** A query through the system is cheap, and proves what nothing else does; more often it would only repeat itself. */
 const CANARY_EVERY_MS = 300_000
 
-/** A lookout that has not looked yet. It watches the network only where the policy depends on that. */
+/** A lookout that has not looked yet. */
 export function createLookout(o: LookoutOptions): Lookout {
   const system: SystemView = o.system ?? {
     egress: readEgress,
@@ -55,13 +56,14 @@ export function createLookout(o: LookoutOptions): Lookout {
     resolver: readSystemResolver,
     ask: askSystem,
     bypass: bypassWatch(() => o.clock.nowMs()),
-    watch: watchNetwork,
   }
   const networkKey = o.random.bytes(32)
   let { setup } = o
   let stopped = false
   let under: Promise<void> | undefined
   let again = false
+  /** Counts what makes a look out of date while it is under way. */
+  let era = 0
   let canaryMs = Number.NEGATIVE_INFINITY
   let canaryOf = ''
   const tell: Emit = (event) => {
@@ -70,9 +72,11 @@ export function createLookout(o: LookoutOptions): Lookout {
 
   const once = async () => {
     const { policy } = setup
-    if (policy !== undefined && usesVpn(policy)) {
-      tell({ type: 'seen.vpn', ...(await system.egress(setup.addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] })) })
-    }
+    const begun = era
+    const egress = policy === undefined || !usesVpn(policy) ? undefined : await egressNow(policy, setup.addresses)
+    if (era !== begun) return
+    // In one turn, so that nobody judges by half a look.
+    if (egress !== undefined) tell({ type: 'seen.vpn', ...egress })
     const identity = system.network(networkKey)
     const named = policy?.networks?.find(({ match }) => identity.matches(match))?.name
     tell({ type: 'seen.network', told: identity.told, named })
@@ -81,6 +85,12 @@ export function createLookout(o: LookoutOptions): Lookout {
     tell({ type: 'seen.bypass', ...(await system.bypass()) })
     canary(`${asks} ${by} ${identity.id}`, stays)
   }
+  /** Where it cannot be looked nothing is known: what the look before found must not stand. */
+  const egressNow = (policy: Policy, addresses: readonly string[]) =>
+    system.egress(addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] }).catch((): Egress => {
+      tell({ type: 'fault', where: 'lookout' })
+      return { vpn: 0, other: 0, unknown: addresses.length, unreachable: 0 }
+    })
   /** Not waited for: an answer may take as long as the system's timeouts. */
   const canary = (situation: string, stays: boolean) => {
     const nowMs = o.clock.nowMs()
@@ -107,27 +117,27 @@ export function createLookout(o: LookoutOptions): Lookout {
       })
     return under
   }
-  const watching = () =>
-    setup.policy !== undefined && (usesVpn(setup.policy) || setup.policy.networks !== undefined)
-      ? system.watch({ clock: o.clock, changed: () => void look() })
-      : undefined
-  let watch = watching()
+  const outdated = () => {
+    era++
+    again = under !== undefined
+  }
 
   return {
     look,
     adopt(next) {
       setup = next
-      watch?.stop()
-      watch = watching()
+      outdated()
+    },
+    anotherNetwork() {
+      outdated()
       return look()
     },
     stop() {
       stopped = true
-      watch?.stop()
     },
   }
 }
 
 function usesVpn(policy: Policy): boolean {
-  return [policy, ...(policy.networks ?? [])].some(({ vpn }) => vpn !== undefined && vpn !== 'off')
+  return (strictestVpn(policy) ?? 'off') !== 'off'
 }

@@ -1,7 +1,8 @@
 import type { Ede, ErrorCode, Rcode } from './errors.ts'
 
-/** Which set of answers a client is entitled to; 0 is everybody's. Part of every cache key. */
-export type View = number
+declare const view: unique symbol
+/** Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number: policy/views.ts makes it. */
+export type View = number & { readonly [view]: true }
 
 /** One question as it stood in a message: QNAME, QTYPE, QCLASS. */
 export interface Question {
@@ -22,6 +23,7 @@ export interface ClientEdns {
 export interface Client {
   readonly address: string
   readonly transport: 'udp' | 'tcp'
+  readonly view: View
 }
 
 /** A question that passed the gate: QUERY, QR=0, RD=1, exactly one question, at most one OPT of version 0. */
@@ -32,7 +34,6 @@ export interface Query {
   readonly checkingDisabled: boolean
   readonly edns: ClientEdns | undefined
   readonly client: Client
-  readonly view: View
   /** Under what the answer is kept (cache/key.ts), where it was worked out already. */
   readonly cacheKey?: string
 }
@@ -142,7 +143,7 @@ export interface Upstream<P extends Protection = Protection> {
 
 /** What a listener is given. */
 export interface Responder {
-  /** From memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its length, or 0 if it must be asked for. Sync; never throws. */
+  /** From memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its length, or 0 if it must be asked for. `view` is the client's, as `later` is told it. Sync; never throws. */
   now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number
   /** By asking. Copies the packet at once. Always settles: with a reply (a SERVFAIL with an EDE if need be), or undefined: drop. Never rejects. */
   later(packet: Uint8Array, client: Client): Promise<Uint8Array | undefined>

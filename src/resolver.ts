@@ -8,7 +8,7 @@ import { remember } from './cache/remember.ts'
 import { serveStale } from './cache/serve-stale.ts'
 import type { Clock, Random } from './clock.ts'
 import type { TtlClamp } from './dns/response.ts'
-import { gateStage, PolicyGate } from './policy/gate.ts'
+import { type Gate, gateStage } from './policy/gate.ts'
 import { LocalProofs } from './policy/local-proofs.ts'
 import { type RebindingRules, refuseRebinding } from './policy/rebinding.ts'
 import type { SelfCanary } from './policy/self-canary.ts'
@@ -25,12 +25,10 @@ export interface PipelineParts {
   readonly random: Random
   /** Kept by the caller where it is to forget them. */
   readonly failures?: Failures
-  /** Off where none are given. */
-  readonly rebinding?: RebindingRules
+  readonly rebinding: RebindingRules
   /** Counts, for the status file; nothing about what was asked. */
   readonly tally?: Tally
-  /** Open where none is given. */
-  readonly gate?: PolicyGate
+  readonly gate: Gate
   readonly canary?: SelfCanary
 }
 
@@ -50,12 +48,7 @@ export const newTally = (): Tally => ({ stale: 0, renewed: 0, overloaded: 0, reb
 
 /** THE pipeline, outermost first. */
 export function pipeline(parts: PipelineParts): Resolve {
-  const {
-    rebinding = { protect: false, allow: [], allowAddresses: [] },
-    tally = newTally(),
-    failures = new Failures(parts.clock),
-    gate = new PolicyGate(),
-  } = parts
+  const { rebinding, gate, tally = newTally(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
   const { cache, clock } = parts
   const proofs = new LocalProofs(clock, {

@@ -11,7 +11,7 @@ import { errorReply, type Kept, udpLimit, writeReply } from './dns/reply.ts'
 import { synthesise } from './dns/response.ts'
 import { asEnigmError, clientView } from './errors.ts'
 import type { Emit } from './events.ts'
-import { PolicyGate } from './policy/gate.ts'
+import type { PolicyGate } from './policy/gate.ts'
 import type { Answer, Client, Query, Resolve, Responder, Source } from './resolve.ts'
 import type { Tracer } from './trace/tracer.ts'
 
@@ -23,8 +23,8 @@ export interface ResponderParts {
   readonly current: () => { readonly resolve: Resolve; readonly timeoutMs: number }
   /** Counts, for the status file; nothing about what was asked. */
   readonly counts: { hits: number; misses: number }
-  /** While it is closed nothing is answered from memory; open where none is given. */
-  readonly gate?: PolicyGate
+  /** While it is closed nothing is answered from memory. */
+  readonly gate: PolicyGate
   /** Renews what is asked often; without it everything expires. */
   readonly prefetch?: Prefetch
   /** Told what is asked while it is on. */
@@ -36,12 +36,12 @@ const MAX_MESSAGE_OCTETS = 65535
 const DROP = Promise.resolve(undefined)
 
 /** A renewal is not on behalf of the client whose hit led to it. */
-const NOBODY: Client = { address: '', transport: 'udp' }
+const NOBODY = { address: '', transport: 'udp' } as const
 
 /** Turns packets into replies: from the cache at once, or by asking. */
 export function createResponder(parts: ResponderParts): Responder {
   const hot = newScan()
-  const { cache, clock, counts, prefetch, tracer, gate = new PolicyGate() } = parts
+  const { cache, clock, counts, prefetch, tracer, gate } = parts
   return {
     now(packet, start, end, out, at, limit, view) {
       if (gate.closed || scanQuery(packet, start, end, hot) !== VERDICT.ok || hot.wantsSource) return 0
@@ -58,7 +58,7 @@ export function createResponder(parts: ResponderParts): Responder {
       counts.hits++
       if (tracer?.on === true) tracer.note(questionOf(packet, hot), 'cache', entry.rcode, entry.ede, nowMs)
       if (prefetch?.hit(entry, nowMs) === true)
-        prefetch.renew(queryOf(packet, hot, NOBODY, keyOfScan(packet, hot, view)), entry.expiresAtMs)
+        prefetch.renew(queryOf(packet, hot, { ...NOBODY, view }, keyOfScan(packet, hot, view)), entry.expiresAtMs)
       return writeReply(out, at, room, entry, packet, hot, elapsedS(entry, nowMs), undefined)
     },
     later(packet, client) {
@@ -75,9 +75,9 @@ export function createResponder(parts: ResponderParts): Responder {
 /** Chained promises and no async function: that costs 1.4 KB of garbage a call on Node 20. */
 function reply(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client): Promise<Uint8Array> {
   const { cache, clock, counts, tracer } = parts
-  const key = keyOfScan(packet, scan, 0)
+  const key = keyOfScan(packet, scan, client.view)
   const nowMs = clock.nowMs()
-  const entry = parts.gate?.closed === true ? undefined : cache.get(key, nowMs)
+  const entry = parts.gate.closed ? undefined : cache.get(key, nowMs)
   if (entry !== undefined) {
     counts.hits++
     if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)
@@ -115,7 +115,6 @@ function queryOf(packet: Uint8Array, scan: QueryScan, client: Client, cacheKey: 
     checkingDisabled: (scan.flags & 0x10) !== 0,
     edns: scan.hasOpt ? { udpSize: scan.udpSize, dnssecOk: scan.dnssecOk, wantsSource: scan.wantsSource } : undefined,
     client,
-    view: 0,
   }
 }
 

@@ -7,7 +7,7 @@ import type { StrictEndpoint } from './link/endpoint.ts'
 import { createLink, createPacedLink, type LinkTools, type RenewableLink, type RenewablePacedLink } from './link/keeper.ts'
 import type { Renewable } from './link/renewable.ts'
 import type { TlsSessions } from './link/sessions.ts'
-import { gated, PolicyGate } from './policy/gate.ts'
+import { type Gate, gated } from './policy/gate.ts'
 import type { Authenticated, Link, PacedLink, Protection, Shaper, Transport } from './resolve.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
@@ -27,8 +27,7 @@ export interface Surroundings {
   readonly sessions: TlsSessions
   /** How one address is dialled; replaced where there is no network. */
   readonly handshake?: NonNullable<LinkTools['handshake']>
-  /** Open where none is given. */
-  readonly gate?: PolicyGate
+  readonly gate: Gate
   /** Called before each exchange: the machine may have slept since the last one. */
   readonly notice?: () => void
   /** Called before each dial: the network may have changed just now. */
@@ -88,7 +87,7 @@ export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveReso
 
 function select<P extends Protection>(loaded: Loaded, around: Surroundings, make: LinkMaker<P>): LiveResolvers<P> {
   const { config } = loaded
-  const { gate = new PolicyGate() } = around
+  const { gate } = around
   const { profile } = config.shaping
   const paced = isPaced(profile)
   const plain = shaperOf(loaded, around)
@@ -100,7 +99,7 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
     return link
   }
   const upstreams = loaded.resolvers.map((resolver, i) => {
-    const dialPace = new DialPace(around.clock, () => gate.closed)
+    const dialPace = new DialPace(around.clock, () => gate.refusal())
     return createUpstream<P>({
       id: resolver.id,
       links: transportsOf(resolver, config.transports).map((transport, j) =>

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import ts from 'typescript'
 
 /** Found by walking up: the same from test/ and from build/test/. */
 const root = (function up(from: string): string {
@@ -215,6 +216,108 @@ t.test(`no file of more than ${MAX_LINES} lines`, (t) => {
   t.end()
 })
 
+/** What protects: a parameter or property of one of these names or types. Forgotten, it must be an error of the compiler and no open door. */
+const GUARD_NAMES: ReadonlySet<string> = new Set(
+  'gate rebinding allowed allowFrom allow allowAddresses permitted closed forbidden refusal dialPace pace turnInMs policy view'.split(' '),
+)
+const GUARD_TYPES = /\b(Gate|PolicyGate|SetupGate|RebindingRules|DialPace|Policy|View)\b/
+/** Guards that may be left out, and why that opens nothing. */
+const MAY_BE_ABSENT: Readonly<Record<string, string>> = {
+  'lookout.ts: policy?.networks': 'without a policy no network has a name',
+  'shaping/discreet.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',
+}
+
+/** Every node of a file. */
+function* nodesOf(path: string, text: string): Generator<ts.Node> {
+  const waiting: ts.Node[] = [ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)]
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    yield node
+    node.forEachChild((child) => void waiting.push(child))
+  }
+}
+
+/** Guards of `source` that are optional, have a default, or are used as if they might be missing. */
+function openGuards({ path, text }: Source): readonly string[] {
+  const found: string[] = []
+  for (const node of nodesOf(path, text)) {
+    if (ts.isPropertyAccessExpression(node) && node.questionDotToken !== undefined) {
+      const last = ts.isPropertyAccessExpression(node.expression) ? node.expression.name.text : node.expression.getText()
+      if (GUARD_NAMES.has(last)) found.push(`${path}: ${node.getText()}`)
+    }
+    if (!(ts.isParameter(node) || ts.isPropertySignature(node) || ts.isPropertyDeclaration(node) || ts.isBindingElement(node))) continue
+    const optional = 'questionToken' in node && node.questionToken !== undefined
+    const initializer = ts.isPropertySignature(node) ? undefined : node.initializer
+    const defaulted = initializer !== undefined && !ts.isPropertyDeclaration(node)
+    if (!optional && !defaulted) continue
+    const type = ts.isBindingElement(node) ? undefined : node.type?.getText()
+    if (
+      !GUARD_NAMES.has(node.name.getText()) &&
+      !GUARD_TYPES.test(type ?? '') &&
+      !/new (PolicyGate|SetupGate|DialPace)\b/.test(initializer?.getText() ?? '')
+    )
+      continue
+    found.push(`${path}: ${node.getText()}`)
+  }
+  return found.filter((one) => !Object.hasOwn(MAY_BE_ABSENT, one))
+}
+
+t.test('what protects has no default that opens: guards are required', (t) => {
+  t.strictSame(sources.flatMap(openGuards), [])
+  t.strictSame(
+    using(/\bnew PolicyGate\(/, (path) => ['daemon.ts', 'workers/worker.ts'].includes(path)),
+    [],
+    'one gate, which the main thread sets; each worker reads its memory',
+  )
+  t.strictSame(
+    using(/\bas View\b/, (path) => ['policy/views.ts', 'workers/miss-codec.ts'].includes(path)),
+    [],
+    'one place makes views; one carries them between threads',
+  )
+  t.end()
+})
+
+/** The types of events in events.ts, and those that some code makes. */
+function eventTypes(): { readonly declared: ReadonlySet<string>; readonly made: ReadonlySet<string> } {
+  const declared = new Set<string>()
+  const made = new Set<string>()
+  for (const { path, text } of sources) {
+    for (const node of nodesOf(path, text)) {
+      if (path === 'events.ts' && ts.isPropertySignature(node) && node.name.getText() === 'type' && node.type !== undefined)
+        declared.add(node.type.getText())
+      if (ts.isPropertyAssignment(node) && node.name.getText() === 'type') made.add(node.initializer.getText())
+    }
+  }
+  return { declared, made }
+}
+
+t.test('every event is made by somebody: what nothing reports is not to be looked for', (t) => {
+  const { declared, made } = eventTypes()
+  t.ok(declared.size > 15, `${declared.size} events`)
+  t.strictSame(
+    [...declared].filter((type) => !made.has(type)),
+    [],
+  )
+  t.end()
+})
+
+/** Functions, classes and constants that nothing in src/ uses, and why they are there. */
+const USED_ELSEWHERE: Readonly<Record<string, string>> = {
+  jsonSchemas: 'writes schema/, in a test',
+  REGISTRIES_AS_OF: 'tells readers and docs how old the lists are',
+}
+
+t.test('nothing is there for its test alone', (t) => {
+  const exported = sources.flatMap(({ path, text }) =>
+    [...text.matchAll(/^export (?:async )?(?:function|class|const) (\w+)/gm)].map(([, name = '']) => ({ path, name })),
+  )
+  const uses = (name: string) => sources.reduce((sum, { text }) => sum + (text.match(new RegExp(`\\b${name}\\b`, 'g'))?.length ?? 0), 0)
+  t.strictSame(
+    exported.filter(({ name }) => uses(name) < 2 && !Object.hasOwn(USED_ELSEWHERE, name)).map(({ path, name }) => `${path}: ${name}`),
+    [],
+  )
+  t.end()
+})
+
 t.test('the checks above do find what they look for', (t) => {
   const source = (path: string, text: string) => read(path, text)
   t.equal(wrongArrows(source('dns/a.ts', "import type { X } from '../link/b.ts'")).length, 1, 'up')
@@ -223,6 +326,20 @@ t.test('the checks above do find what they look for', (t) => {
   t.equal(handling(source('link/a.ts', "import { openSync, statSync } from 'node:fs'\nimport * as fs from 'node:fs'")).length, 2, 'files')
   t.equal(wrongArrows(source('attic/a.ts', '')).length, 1, 'no floor')
   t.equal(wrongArrows(source('link/a.ts', "// import '../daemon.ts'\nimport '../clock.ts'")).length, 0, 'comments do not count')
+  for (const text of [
+    'interface A { readonly gate?: PolicyGate }',
+    'function f({ gate = new PolicyGate() }: Parts) {}',
+    'const { closedNow = new PolicyGate() } = parts',
+    'function f(rebinding: RebindingRules = OFF) {}',
+    'class C { constructor(forbidden: () => boolean = () => false) {} }',
+    'interface A { readonly rules?: RebindingRules }',
+    'const closed = parts.gate?.closed === true',
+  ])
+    t.equal(openGuards(source('link/a.ts', text)).length, 1, text)
+  t.strictSame(
+    openGuards(source('link/a.ts', 'function f(gate: Gate, limit = 7, log?: Emit) { const pace = new DialPace(); return gate.closed }')),
+    [],
+  )
   t.strictSame(circle([source('dns/a.ts', "import './b.ts'"), source('dns/b.ts', "import './a.ts'")]), ['dns/a.ts', 'dns/b.ts', 'dns/a.ts'])
   t.end()
 })

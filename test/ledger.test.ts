@@ -29,6 +29,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'listen/tcp.ts': 'answers who asked',
   'link/handshake.ts': 'TLS only; nothing is written before the peer is known',
   'link/identity.ts': 'checkServerIdentity',
+  'files/socket.ts': 'a Unix socket of this host',
   'link/doh-h1.ts': 'HTTP over a TLS socket that handshake.ts made',
   'link/doh-h2.ts': 'HTTP/2 over a TLS socket that handshake.ts made',
   'system/ask-system.ts': 'getaddrinfo, only while every name server of the system is on this host (lookout.ts)',
@@ -67,7 +68,7 @@ if (process.env.ENIGM_DNS_INSIDE_NAMESPACE === undefined) {
     t.strictSame(
       opening.filter(({ path }) => !allowed(path)).map(({ path, text }) => `${path}: ${openersOf(text)}`),
       [],
-      'a new one asks posture/ledger.ts before each packet, or says here why it need not',
+      'a new one says here why it sends no cleartext, or counts each packet in the status (posture/document.ts)',
     )
     t.ok(opening.length > 8, 'the list is not vacuous')
     for (const [key] of Object.entries(ALLOWED))

@@ -10,9 +10,10 @@ import { createResponder } from '../src/responder.ts'
 import { FakeClock, seededRandom } from './support/fake-clock.ts'
 import { decodedFlags } from './support/flags.ts'
 import { bytes, query, type ResponseSpec, response, rr, u16s } from './support/messages.ts'
+import { openGate, view } from './support/rules.ts'
 
-const UDP: Client = { address: '127.0.0.1', transport: 'udp' }
-const TCP: Client = { address: '127.0.0.1', transport: 'tcp' }
+const UDP: Client = { address: '127.0.0.1', transport: 'udp', view: view(0) }
+const TCP: Client = { address: '127.0.0.1', transport: 'tcp', view: view(0) }
 
 function answerOf(spec: ResponseSpec = {}, more: Partial<Answer> = {}): Answer {
   return {
@@ -34,6 +35,7 @@ function house(end: Resolve) {
   })
   const faults: string[] = []
   const responder = createResponder({
+    gate: openGate(),
     cache,
     clock,
     emit: (event) => event.type === 'fault' && faults.push(event.where),
@@ -41,7 +43,7 @@ function house(end: Resolve) {
     current: () => ({ resolve, timeoutMs: 4000 }),
   })
   const out = Buffer.alloc(70_000)
-  const hit = (packet: Uint8Array, limit = 1232) => out.subarray(0, responder.now(packet, 0, packet.length, out, 0, limit, 0))
+  const hit = (packet: Uint8Array, limit = 1232) => out.subarray(0, responder.now(packet, 0, packet.length, out, 0, limit, view(0)))
   const miss = async (packet: Uint8Array, client = UDP) => Buffer.from((await responder.later(packet, client)) ?? [])
   return { clock, cache, asked, faults, hit, miss, responder }
 }
@@ -178,13 +180,33 @@ t.test('where an answer comes from is told to clients of this host alone: to oth
   const curious = () => query({ opt: { options: u16s(65280, 0) } })
   const sources = (reply: Uint8Array) => Buffer.from(reply).includes('one/dot') || Buffer.from(reply).includes('cache')
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1']) {
-    for (const transport of ['udp', 'tcp'] as const) t.ok(sources(await h.miss(curious(), { address, transport })), address)
+    for (const transport of ['udp', 'tcp'] as const) t.ok(sources(await h.miss(curious(), { address, transport, view: view(0) })), address)
   }
   for (const address of ['192.168.1.7', '10.0.0.1', 'fe80::1%eth0', 'fd00::1', '::ffff:192.168.1.7', '']) {
     for (const transport of ['udp', 'tcp'] as const) {
-      const reply = await h.miss(curious(), { address, transport })
+      const reply = await h.miss(curious(), { address, transport, view: view(0) })
       t.notOk(sources(reply), address)
       t.equal(reply.readUInt16BE(6), 1, 'the answer itself is for everybody')
     }
   }
+})
+
+t.test('a view has answers of its own, and both ways into the responder heed it', async (t) => {
+  const h = house1()
+  const [seven, eight] = [view(7), view(8)]
+  const packet = query()
+  const out = Buffer.alloc(2000)
+  const now = (of: typeof seven) => h.responder.now(packet, 0, packet.length, out, 0, 1232, of)
+  await h.miss(packet, { ...UDP, view: seven })
+  t.ok(now(seven) > 0, 'what was asked under one view is found under it')
+  t.equal(now(eight), 0)
+  t.equal(now(view(0)), 0)
+  await h.miss(packet, { ...UDP, view: seven })
+  t.equal(h.asked.length, 1)
+  await h.miss(packet, { ...TCP, view: eight })
+  t.same(
+    h.asked.map(({ client }) => client.view),
+    [7, 8],
+  )
+  t.ok(now(eight) > 0)
 })

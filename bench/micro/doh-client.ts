@@ -15,6 +15,7 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Carrier, CarrierTools } from '../../src/link/carrier.ts'
 import { type Connection, connect } from '../../src/link/connect.ts'
+import { DialPace } from '../../src/link/dial-pace.ts'
 import { H2Carrier } from '../../src/link/doh-h2.ts'
 import type { StrictEndpoint } from '../../src/link/endpoint.ts'
 import { leanH2Carrier } from '../../src/link/h2/connection.ts'
@@ -56,7 +57,7 @@ function serve(key: string, cert: string): void {
 /** CPU of this process in us per request, with `inFlight` requests under way all the time. */
 async function measure(make: Make, endpoint: StrictEndpoint, inFlight: number, requests: number): Promise<number> {
   const clock = systemClock()
-  const connection = await connect(endpoint, 'doh', { clock, sessions: tlsSessions(clock) })
+  const connection = await connect(endpoint, 'doh', { clock, sessions: tlsSessions(clock), pace: new DialPace(clock, () => undefined) })
   const watcher = { heard() {}, draining() {}, idle() {}, mismatch() {}, down() {} }
   const carrier = make(connection, endpoint, { clock, random: systemRandom, watcher })
   const name = nameFromText('www.example.com')

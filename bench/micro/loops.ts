@@ -6,6 +6,7 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { writeReply } from '../../src/dns/reply.ts'
 import { H2FrameReader } from '../../src/link/h2/frame-reader.ts'
+import { EVERYBODYS } from '../../src/policy/views.ts'
 import { seeded } from '../load/names.ts'
 
 /** An inner loop: `run` does `count` of its operations and returns something that depends on each, so that none can be left out. */
@@ -56,7 +57,7 @@ function keying(queries: readonly Uint8Array[]): Loop {
   return {
     name: 'key',
     what: 'the cache key of a query',
-    run: (count) => each(count, scanned, (one) => keyOfScan(one.packet, one.scan, 0).length),
+    run: (count) => each(count, scanned, (one) => keyOfScan(one.packet, one.scan, EVERYBODYS).length),
   }
 }
 
@@ -142,7 +143,7 @@ function chunks(stream: Uint8Array): readonly Uint8Array[] {
 
 function keyOf(packet: Uint8Array, scan: ReturnType<typeof newScan>): string {
   if (scanQuery(packet, 0, packet.length, scan) !== VERDICT.ok) throw new Error('a query that is refused')
-  return keyOfScan(packet, scan, 0)
+  return keyOfScan(packet, scan, EVERYBODYS)
 }
 
 /** A query for A with RD, and an OPT of 1232 octets. */

@@ -25,7 +25,7 @@ export function keyOfScan(packet: Uint8Array, scan: QueryScan, view: View): Cach
 export function keyOfQuery(query: Query): CacheKey {
   if (query.cacheKey !== undefined) return query.cacheKey
   scratch.set(query.question.lower, KEY_PREFIX)
-  return finish(query.question.lower.length, query.view, query.edns?.dnssecOk === true, query.checkingDisabled)
+  return finish(query.question.lower.length, query.client.view, query.edns?.dnssecOk === true, query.checkingDisabled)
 }
 
 /** DO (1) and CD (2) of a key. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { isFinalFailure } from '../dns/final-failure.ts'
 import { rewriteTtls } from '../dns/response.ts'
-import { asEnigmError, type ErrorCode } from '../errors.ts'
+import { asEnigmError, type ErrorCode, isPolicyRefusal } from '../errors.ts'
 import type { Answer, Stage } from '../resolve.ts'
 import type { AnswerCache, Entry } from './answer-cache.ts'
 import { type CacheKey, keyOfQuery } from './key.ts'
@@ -19,7 +19,7 @@ const EDE_STALE_NXDOMAIN = { code: 19 } as const
 
 /** Refused by a policy, or we are closing: what was kept for a bad day is not meant for that. */
 function mayStandIn(code: ErrorCode): boolean {
-  return !(code === 'closed' || code === 'config' || code === 'listen' || code.endsWith('-required'))
+  return !(code === 'closed' || code === 'config' || code === 'listen' || isPolicyRefusal(code))
 }
 
 export interface StaleOptions {
@@ -38,6 +38,8 @@ export interface StaleOptions {
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
   return (next) => {
     const standIn = (key: CacheKey): Answer | undefined => {
+      // It may have closed since the question came.
+      if (closed()) return undefined
       const entry = recheckIn(RECHECK_S, cache, key, clock.nowMs())
       if (entry === undefined) return undefined
       served()

@@ -8,6 +8,7 @@ import { rcodeOf } from '../dns/message.ts'
 import { escaped } from '../dns/printable.ts'
 import { asEnigmError, type ErrorCode } from '../errors.ts'
 import { type Connection, connect } from '../link/connect.ts'
+import { DialPace } from '../link/dial-pace.ts'
 import { spkiPin } from '../link/identity.ts'
 import { createLink } from '../link/keeper.ts'
 import { type TlsSessions, tlsSessions } from '../link/sessions.ts'
@@ -107,9 +108,16 @@ interface Looked {
   readonly seen: Omit<Finding, 'resolver' | 'transport' | 'ok' | 'fault'>
 }
 
+/** Whoever runs the command says what is dialled. */
+const freely = (clock: Clock) => new DialPace(clock, () => undefined)
+
 /** The usage profile `opportunistic` here is what lets a wrong certificate be shown at all; the connection is closed unused. */
 async function look(resolver: TrustedResolver, transport: Transport, sessions: TlsSessions, { clock }: ReachTools): Promise<Looked> {
-  const connection = await connect({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, { clock, sessions })
+  const connection = await connect({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, {
+    clock,
+    sessions,
+    pace: freely(clock),
+  })
   connection.socket.on('error', () => {})
   try {
     return lookedAt(connection, resolver, clock.wallMs())
@@ -161,7 +169,13 @@ async function ask(
   sessions: TlsSessions,
   { clock, random }: ReachTools,
 ): Promise<Carried> {
-  const link = createLink({ ...endpointOf(resolver), usageProfile: 'strict' }, transport, { clock, random, sessions, emit: () => {} })
+  const link = createLink({ ...endpointOf(resolver), usageProfile: 'strict' }, transport, {
+    clock,
+    random,
+    sessions,
+    emit: () => {},
+    dialPace: freely(clock),
+  })
   const sent = (keepalive: boolean) =>
     link.exchange(withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive }), {
       purpose: 'probe',

@@ -117,6 +117,11 @@ function defined(rules: { [K in keyof PolicyRules]: PolicyRules[K] | undefined }
   return Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== undefined))
 }
 
+/** The strictest that the policy asks of a VPN on any network. */
+export function strictestVpn({ vpn, networks }: Policy): Vpn | undefined {
+  return [vpn, ...(networks ?? []).map((network) => network.vpn)].reduce((a, b) => strictest<Vpn>(a, b, (word) => VPN_RANK[word]))
+}
+
 /** The rules in force on the network that the policy calls `name`; undefined: on any other. */
 export function rulesAt(policy: Policy, name: string | undefined): PolicyRules {
   const { networks, vpnInterfaces: _interfaces, audit: _audit, ...base } = policy

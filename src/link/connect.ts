@@ -27,7 +27,7 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
   /** Tried first: the address that worked last (RFC 8305 section 4). */
   readonly first?: string | undefined
-  readonly pace?: DialPace
+  readonly pace: DialPace
   /** How one address is dialled; replaced where there is no network. */
   readonly handshake?: typeof handshake
 }
@@ -52,6 +52,6 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
       const done = async (): Promise<Connection> => ({ ...(await attempt.result), address, handshakeMs: clock.nowMs() - startMs })
       return { ...attempt, result: done() }
     },
-    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace?.turnInMs() ?? 0, ...(signal === undefined ? {} : { signal }) },
+    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
   )
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { EnigmError } from '../errors.ts'
 
 /** While a resolver is away, its links together dial it once in this time, all addresses and transports counted. */
 const EVERY_MS = 1000
@@ -8,17 +9,17 @@ interface Failing {
   readonly failing: boolean
 }
 
-/** Paces the dials of one resolver's links while all of them fail. While one works, nothing is held back. */
+/** Paces the dials of one resolver's links while all of them fail. While one works, nothing is held back but what the policy refuses. */
 export class DialPace {
   readonly #clock: Clock
-  readonly #forbidden: () => boolean
+  /** Why nothing may be dialled now, by whatever it is wanted for; undefined: it may. */
+  readonly refusal: () => EnigmError | undefined
   readonly #links: Failing[] = []
   #lastMs = Number.NEGATIVE_INFINITY
 
-  /** `forbidden`: nothing may be dialled now, by whatever it is wanted for. */
-  constructor(clock: Clock, forbidden: () => boolean = () => false) {
+  constructor(clock: Clock, refusal: () => EnigmError | undefined) {
     this.#clock = clock
-    this.#forbidden = forbidden
+    this.refusal = refusal
   }
 
   add(link: Failing): void {
@@ -28,8 +29,9 @@ export class DialPace {
   /** Takes the turn and gives 0, or the time to wait before asking again. */
   turnInMs(): number {
     const nowMs = this.#clock.nowMs()
-    if (this.#forbidden()) return EVERY_MS
-    const waitMs = this.#links.every((link) => link.failing) ? this.#lastMs + EVERY_MS - nowMs : 0
+    if (this.refusal() !== undefined) return EVERY_MS
+    const allFail = this.#links.length > 0 && this.#links.every((link) => link.failing)
+    const waitMs = allFail ? this.#lastMs + EVERY_MS - nowMs : 0
     if (waitMs > 0) return waitMs
     this.#lastMs = nowMs
     return 0

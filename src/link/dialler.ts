@@ -30,18 +30,18 @@ export class Dialler<P extends Protection> {
     this.#tools = tools
     this.#owner = owner
     this.backoff = new Backoff(tools.clock, tools.random)
-    tools.dialPace?.add(this.backoff)
+    tools.dialPace.add(this.backoff)
   }
 
   get underWay(): boolean {
     return this.#dial !== undefined
   }
 
-  /** Sees to it that a dial is under way; the last error instead while backing off. */
+  /** Sees to it that a dial is under way; the last error instead while backing off, or why the policy lets nothing be dialled. */
   dial(): EnigmError | undefined {
     if (this.#dial === undefined) this.#tools.beforeDial?.()
     if (this.#dial !== undefined) return undefined
-    const refusal = this.backoff.refusal()
+    const refusal = this.#tools.dialPace.refusal() ?? this.backoff.refusal()
     if (refusal === undefined) this.#start()
     return refusal
   }

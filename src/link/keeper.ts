@@ -46,8 +46,7 @@ function wiringOf(
     transport,
     dial: async (signal, first) => {
       const options: ConnectOptions = {
-        ...{ clock, sessions, signal, first },
-        ...(dialPace === undefined ? {} : { pace: dialPace }),
+        ...{ clock, sessions, signal, first, pace: dialPace },
         ...(handshake === undefined ? {} : { handshake }),
       }
       return equipped(await connect(endpoint, transport, options), transport, dohClient)

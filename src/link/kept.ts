@@ -23,8 +23,8 @@ export interface KeeperTools {
   readonly emit: Emit
   /** Called before each dial; may `renew` the link: on another network, noticed only now, no session of the last one must be shown. */
   readonly beforeDial?: () => void
-  /** Shared by the links of one resolver. */
-  readonly dialPace?: DialPace
+  /** Shared by the links of one resolver; says also whether anything may be dialled at all. */
+  readonly dialPace: DialPace
 }
 
 /** Told when `current` is there (again), or when a dial failed. */

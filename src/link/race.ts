@@ -29,7 +29,7 @@ export interface RaceOptions {
   readonly clock: Clock
   readonly timeoutMs: number
   /** Asked before each attempt: 0, or how long to wait before asking again. */
-  readonly turnInMs?: () => number
+  readonly turnInMs: () => number
   /** Aborts with its reason. */
   readonly signal?: AbortSignal
 }
@@ -42,7 +42,7 @@ export interface RaceOptions {
 export function race<T>(
   addresses: readonly string[],
   start: StartAttempt<T>,
-  { clock, timeoutMs, turnInMs = () => 0, signal }: RaceOptions,
+  { clock, timeoutMs, turnInMs, signal }: RaceOptions,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const live = new Set<Attempt<T>>()

@@ -1,6 +1,6 @@
 import { UDP_SIZE } from '../dns/edns.ts'
 import { copyOf, viewOf } from '../dns/octets.ts'
-import type { View } from '../resolve.ts'
+import type { Client, View } from '../resolve.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
 import type { InFlight } from './in-flight.ts'
 import type { ListenOptions } from './listener.ts'
@@ -40,10 +40,9 @@ export class Batch {
   readonly #turn = () => this.flush()
   #flushing = false
   #ended = false
-  /** The last client that was looked up, and what came of it; '' at the start of each batch, so that a reload is heeded. */
+  /** The last client that was looked up, and its view, undefined where it may not ask; '' at the start of each batch, so that a reload is heeded. */
   #client = ''
-  #admitted = false
-  #view: View = 0
+  #view: View | undefined
 
   constructor(parts: BatchParts) {
     this.#o = parts
@@ -61,13 +60,15 @@ export class Batch {
 
   /** Answers one message that came another way; its reply leaves with the next `drain` or `send`. */
   take(packet: Uint8Array, address: string, port: number): void {
-    if (this.#o.door.closing || this.#ended || !this.#admits(address)) return
+    if (this.#o.door.closing || this.#ended) return
+    const view = this.#viewOf(address)
+    if (view === undefined) return
     const out = this.#out
     const at = out.startOf(this.#replies)
-    const length = this.#reply(packet, 0, packet.length, at)
+    const length = this.#reply(packet, 0, packet.length, at, view)
     const name = this.#socketNames.of(address, port)
     if (length > 0) out.addressTo(this.#replies++, length, name)
-    else if (length < 0) this.#later(packet, address, copyOf(name))
+    else if (length < 0) this.#later(packet, { address, transport: 'udp', view }, copyOf(name))
   }
 
   /** Fetches and answers what waits; how many there were. */
@@ -98,36 +99,37 @@ export class Batch {
     for (let i = 0; i < count; i++) {
       const octets = this.#in.lengthOf(i)
       const client = this.#sender.textOf(this.#in, i)
-      if (octets === 0 || client === '' || !this.#admits(client)) continue
+      const view = octets === 0 || client === '' ? undefined : this.#viewOf(client)
+      if (view === undefined) continue
       const start = this.#in.startOf(i)
-      const length = this.#reply(data, start, start + octets, this.#out.startOf(this.#replies))
+      const length = this.#reply(data, start, start + octets, this.#out.startOf(this.#replies), view)
       if (length > 0) this.#out.address(this.#replies++, length, this.#in, i)
-      else if (length < 0) this.#later(viewOf(data, start, start + octets), client, this.#in.keepName(i))
+      else if (length < 0)
+        this.#later(viewOf(data, start, start + octets), { address: client, transport: 'udp', view }, this.#in.keepName(i))
     }
     this.send()
   }
 
-  #admits(client: string): boolean {
+  #viewOf(client: string): View | undefined {
     if (client !== this.#client) {
       this.#client = client
-      this.#admitted = this.#o.options.allowed(client)
-      this.#view = this.#o.options.view(client)
+      this.#view = this.#o.options.allowed(client) ? this.#o.options.view(client) : undefined
     }
-    return this.#admitted
+    return this.#view
   }
 
   /** Writes the reply that there is at once; its length, 0 where none is due, -1 where it must be asked for. */
-  #reply(packet: Uint8Array, start: number, end: number, at: number): number {
+  #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
     const { options, inFlight } = this.#o
-    const length = options.responder.now(packet, start, end, this.#out.data, at, UDP_SIZE, this.#view)
+    const length = options.responder.now(packet, start, end, this.#out.data, at, UDP_SIZE, view)
     if (length > 0) return length
     return inFlight.full ? overloadReply(viewOf(packet, start, end), this.#out.data, at) : -1
   }
 
-  #later(packet: Uint8Array, address: string, name: Uint8Array): void {
+  #later(packet: Uint8Array, client: Client, name: Uint8Array): void {
     const { options, inFlight } = this.#o
     inFlight.enter()
-    void options.responder.later(packet, { address, transport: 'udp' }).then((wire) => {
+    void options.responder.later(packet, client).then((wire) => {
       if (wire !== undefined) this.#queue(wire, name)
       inFlight.leave()
     }, inFlight.leave)

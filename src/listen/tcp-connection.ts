@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { clientOf } from '../client-shares.ts'
 import type { Timer } from '../clock.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
-import type { Client, View } from '../resolve.ts'
+import type { Client } from '../resolve.ts'
 import type { InFlight } from './in-flight.ts'
 import type { ListenLimits, ListenOptions } from './listener.ts'
 import { overloadReply } from './overload.ts'
@@ -34,7 +34,6 @@ export class TcpConnection implements Occupant {
   readonly client: string
   readonly #socket: Socket
   readonly #client: Client
-  readonly #view: View
   readonly #shared: TcpShared
   readonly #reader = new FrameReader()
   #backlog: Uint8Array[] = []
@@ -55,8 +54,7 @@ export class TcpConnection implements Occupant {
   constructor(socket: Socket, address: string, shared: TcpShared) {
     this.#socket = socket
     this.client = clientOf(address)
-    this.#client = { address, transport: 'tcp' }
-    this.#view = shared.options.view(address)
+    this.#client = { address, transport: 'tcp', view: shared.options.view(address) }
     this.#shared = shared
     this.#progressMs = shared.options.clock.nowMs()
     this.#timer = shared.options.clock.setTimer(shared.limits.idleMs, this.#checkIdle)
@@ -135,7 +133,7 @@ export class TcpConnection implements Occupant {
 
   #answer(frame: Uint8Array): void {
     const { options, scratch, inFlight } = this.#shared
-    let length = options.responder.now(frame, 0, frame.length, scratch, 2, LONGEST, this.#view)
+    let length = options.responder.now(frame, 0, frame.length, scratch, 2, LONGEST, this.#client.view)
     if (length === 0 && inFlight.full) length = overloadReply(frame, scratch, 2)
     else if (length === 0) {
       void this.#ask(frame)

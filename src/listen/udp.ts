@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { UDP_SIZE } from '../dns/edns.ts'
+import type { View } from '../resolve.ts'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { overloadReply } from './overload.ts'
@@ -70,10 +71,10 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
   const shared = Buffer.alloc(UDP_SIZE)
   const fault = sparseFaults(options, 'listen/udp')
 
-  const reply = async (packet: Buffer, from: RemoteInfo, address: string) => {
+  const reply = async (packet: Buffer, from: RemoteInfo, address: string, view: View) => {
     inFlight.enter()
     try {
-      const wire = await responder.later(packet, { address, transport: 'udp' })
+      const wire = await responder.later(packet, { address, transport: 'udp', view })
       if (wire === undefined || socket.getSendQueueCount() >= SEND_QUEUE) inFlight.leave()
       // It leaves when it is sent: a socket that closes earlier would lose the reply.
       else socket.send(wire, from.port, from.address, inFlight.leave)
@@ -91,10 +92,11 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     const queued = socket.getSendQueueCount()
     if (queued >= SEND_QUEUE) return
     const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)
-    let length = responder.now(packet, 0, packet.length, out, 0, UDP_SIZE, options.view(address))
+    const view = options.view(address)
+    let length = responder.now(packet, 0, packet.length, out, 0, UDP_SIZE, view)
     if (length === 0 && inFlight.full) length = overloadReply(packet, out, 0)
     else if (length === 0) {
-      void reply(packet, from, address)
+      void reply(packet, from, address, view)
       return
     }
     if (length > 0) socket.send(out, 0, length, from.port, from.address)

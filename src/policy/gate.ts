@@ -1,15 +1,25 @@
 import { EnigmError, type ErrorCode } from '../errors.ts'
-import type { Link, Protection, Stage } from '../resolve.ts'
+import type { Answer, Link, Protection, Stage } from '../resolve.ts'
 
+/** Memory that nobody has written to says this: a gate that was never judged is closed. */
+const PENDING = 0
+const OPEN = 1
 /** Why nothing may pass, by number: what threads share is one integer. */
-const CODES = [undefined, 'vpn-required', 'audit-required'] as const satisfies readonly (ErrorCode | undefined)[]
+const CODES = ['policy-pending', undefined, 'vpn-required', 'audit-required'] as const satisfies readonly (ErrorCode | undefined)[]
 
-/** The policy's gate: read by every thread at each query, set by the main thread alone. */
-export class PolicyGate {
+/** Whether the policy lets anything go now. Everything that asks or answers is given one: nothing has a default that is open. */
+export interface Gate {
+  readonly closed: boolean
+  /** Why it is closed; undefined: it is open. */
+  refusal(): EnigmError | undefined
+}
+
+/** The policy's gate: read by every thread at each query, set by the main thread alone. Closed until it is set for the first time. */
+export class PolicyGate implements Gate {
   readonly shared: SharedArrayBuffer
   readonly #word: Int32Array
 
-  /** Over `shared` of another thread's gate, or over memory of its own, open. */
+  /** Over `shared` of another thread's gate, or over memory of its own. */
   constructor(shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
     this.shared = shared
     this.#word = new Int32Array(shared)
@@ -17,7 +27,7 @@ export class PolicyGate {
 
   /** A plain read: on the hit path it costs nothing that can be measured. */
   get closed(): boolean {
-    return this.#word[0] !== 0
+    return this.#word[0] !== OPEN
   }
 
   get reason(): ErrorCode | undefined {
@@ -27,25 +37,57 @@ export class PolicyGate {
   /** Closes for that reason, or opens; a reason that is none of the gate's closes all the same. */
   set(reason: ErrorCode | undefined): void {
     const at = CODES.indexOf(reason as (typeof CODES)[number])
-    Atomics.store(this.#word, 0, at < 0 ? 1 : at)
+    Atomics.store(this.#word, 0, at < 0 ? PENDING : at)
   }
 
   refusal(): EnigmError | undefined {
     const code = this.reason
-    return code === undefined ? undefined : new EnigmError(code, 'the policy lets nothing through now')
+    return code === undefined ? undefined : refused(code)
   }
 }
 
-/** Lets a query pass or rejects it with the reason; what is kept in memory is behind it as well. */
-export function gateStage(gate: PolicyGate): Stage {
+/** The gate of one configuration: closed while the policy's is, and for ever once `revoke` was called. */
+export class SetupGate implements Gate {
+  readonly #policy: Gate
+  #revoked: EnigmError | undefined
+
+  constructor(policy: Gate) {
+    this.#policy = policy
+  }
+
+  get closed(): boolean {
+    return this.#revoked !== undefined || this.#policy.closed
+  }
+
+  refusal(): EnigmError | undefined {
+    return this.#revoked ?? this.#policy.refusal()
+  }
+
+  /** Another configuration came while the gate was closed: what the old one still waits for was asked under rules that hold no more. */
+  revoke(): void {
+    this.#revoked ??= this.#policy.refusal() ?? refused('policy-pending')
+  }
+}
+
+const refused = (code: ErrorCode) => new EnigmError(code, 'the policy lets nothing through now')
+
+/**
+ * Lets a query pass or rejects it with the reason; what is kept in memory is behind it as well. An answer that comes while it is closed was asked for when it was
+ * open: it is not told, and nothing outside of this stage can keep it.
+ */
+export function gateStage(gate: Gate): Stage {
+  const stillOpen = (answer: Answer) => {
+    if (!gate.closed) return answer
+    throw gate.refusal()
+  }
   return (next) => (query, ask) => {
     const refusal = gate.closed ? gate.refusal() : undefined
-    return refusal === undefined ? next(query, ask) : Promise.reject(refusal)
+    return refusal === undefined ? next(query, ask).then(stillOpen) : Promise.reject(refusal)
   }
 }
 
 /** The same before a link: probes and refreshes do not come through the pipeline. */
-export function gated<P extends Protection>(link: Link<P>, gate: PolicyGate): Link<P> {
+export function gated<P extends Protection>(link: Link<P>, gate: Gate): Link<P> {
   return {
     id: link.id,
     transport: link.transport,

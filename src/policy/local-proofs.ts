@@ -4,6 +4,7 @@ import { rewriteTtls, synthesise } from '../dns/response.ts'
 import type { Answer, Ask, Client, Query, Question, Resolve } from '../resolve.ts'
 import { SYNTHESIZED, TYPE } from './local-answer.ts'
 import { neighbour, type Proof, RootGaps } from './root-gaps.ts'
+import { EVERYBODYS } from './views.ts'
 
 /** Longer than this a client is not kept waiting for a proof: it gets the answer without one, and the next query may find it. */
 const LONGEST_WAIT_MS = 2000
@@ -16,7 +17,8 @@ const MOST_STEPS = 20
 const MOST_SEARCHES = 16
 
 const NXDOMAIN = 3
-const NOBODY: Client = { address: '', transport: 'udp' }
+/** What is asked for a proof is asked for everybody. */
+const NOBODY: Client = { address: '', transport: 'udp', view: EVERYBODYS }
 
 /** What must be denied: everything below a zone of the list, or one top-level name that is private. Wire form, lower-case. */
 export interface Subject {
@@ -201,7 +203,6 @@ function dsQuery(name: Uint8Array): Query {
     checkingDisabled: false,
     edns: { udpSize: 1232, dnssecOk: true, wantsSource: false },
     client: NOBODY,
-    view: 0,
   }
 }
 

@@ -1,6 +1,5 @@
-import { rulesAt } from '../config/policy.ts'
 import type { Moment } from './moment.ts'
-import { vpnPaths } from './policy.ts'
+import { vpnAsked, vpnPaths } from './policy.ts'
 import { type Reason, worstFirst } from './reasons.ts'
 import type { State } from './state.ts'
 import type { SignalState } from './verdict.ts'
@@ -77,8 +76,7 @@ function bypassReasons({ bypass }: State['around']): readonly Reason[] {
 
 /** Off unless the policy speaks of a VPN. */
 export function vpnSignal(state: State): Draft | undefined {
-  const { policy } = state.setup
-  const asked = policy === undefined ? 'off' : (rulesAt(policy, state.around.network?.named).vpn ?? 'off')
+  const asked = vpnAsked(state)
   if (asked === 'off') return undefined
   const { verdict, detail } = vpnPaths(state)
   const closed = asked === 'required' ? ' Queries fail closed.' : ''

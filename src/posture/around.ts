@@ -28,6 +28,16 @@ export const nothingSeen: Around = {
   restarts: undefined,
 }
 
+/** What was looked for with another setup tells nothing of this one: which addresses, which networks, which listeners. The canary may still come back. */
+export function withoutLooks(around: Around): Around {
+  return { ...around, network: undefined, vpn: undefined, system: undefined, canary: undefined }
+}
+
+/** On another network: the ways to the resolvers are others. */
+export function onAnotherNetwork(around: Around): Around {
+  return { ...around, network: undefined, vpn: undefined }
+}
+
 /** `around` with one more observation, and whether a verdict may change by it: the same again is only younger. */
 export function seenAround(around: Around, event: Observation, at: Moment): { readonly around: Around; readonly changed: boolean } {
   const { type, ...what } = event

@@ -5,6 +5,8 @@ import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 /** Writes down what changed between one judgement and the next: states, signals, rules. */
 export interface AuditRecorder {
   judged(verdict: Verdict, rules: readonly RuleVerdict[]): void
+  /** A new configuration is in force. */
+  reloaded(): void
   stopped(): void
 }
 
@@ -30,6 +32,7 @@ export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
       if (found.length > 0) log.append(...found)
       else log.retry()
     },
+    reloaded: () => log.append({ what: 'reload', detail: {} }),
     stopped: () => log.append({ what: 'stop', detail: {} }),
   }
 }

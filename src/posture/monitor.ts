@@ -20,7 +20,7 @@ export interface MonitorOptions {
   /** Asked at each writing; must be cheap and must not throw. */
   readonly facts: () => Facts
   /** Told whenever it may have changed, before `emit` returns: why the policy lets nothing through now, or undefined. */
-  readonly gate?: (closed: ErrorCode | undefined) => void
+  readonly gate: (closed: ErrorCode | undefined) => void
   /** Called at each heartbeat after the status is written: what is seen then is in the next one, or at once where it changes a verdict. */
   readonly beat?: () => void
   /** Told of each judgement that goes on file, for a log of changes. */
@@ -35,8 +35,11 @@ export interface Monitor {
   start(): void
   /** Writes if the verdict is not the one on file, at once; `emit` does this by itself. */
   flushIfChanged(): void
-  /** Takes the setup of an accepted reload. */
-  reconfigure(setup: PostureSetup): void
+  /**
+   * Takes the setup of an accepted reload; the gate is told before it returns. `looks`: whether what was seen around the daemon still holds for it; where it does
+   * not, nothing was seen.
+   */
+  reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
   /** The document of this moment. */
   document(): StatusDocument
   /** Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it change nothing. */
@@ -112,16 +115,21 @@ export function createMonitor(o: MonitorOptions): Monitor {
     write(now)
   }
 
-  o.gate?.(failClosed(state))
+  /** The one place that changes the state: the gate is told of every other shape, whatever led to it. */
+  const become = (next: State) => {
+    const reshaped = next.shape !== state.shape
+    state = next
+    if (reshaped) o.gate(failClosed(state))
+  }
+
+  o.gate(failClosed(state))
   return {
     emit(event) {
       if (state.phase === 'stopped') return
       if (event.type === 'upstream.answered' && same.again(event, o.clock.nowMs())) return
-      state = reduce(state, event, o.clock.nowMs(), o.clock.wallMs())
+      become(reduce(state, event, o.clock.nowMs(), o.clock.wallMs()))
       same.took(event, state, o.clock.nowMs())
-      if (state.shape === judgedShape) return
-      o.gate?.(failClosed(state))
-      if (live) flushIfChanged()
+      if (state.shape !== judgedShape && live) flushIfChanged()
     },
     start() {
       live = true
@@ -129,15 +137,15 @@ export function createMonitor(o: MonitorOptions): Monitor {
       schedule()
     },
     flushIfChanged,
-    reconfigure(setup) {
-      state = reconfigured(state, setup)
+    reconfigure(setup, looks) {
+      become(reconfigured(state, setup, looks))
       same.forget()
       if (live) flushIfChanged()
     },
     document: () => report(state, judged(), o.writer, o.facts(), o.clock.wallMs(), kept()),
     stop() {
       timer?.cancel()
-      state = { ...state, phase: 'stopped', shape: state.shape + 1 }
+      become({ ...state, phase: 'stopped', shape: state.shape + 1 })
       if (live) write(judged())
       live = false
     },

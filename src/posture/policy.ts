@@ -1,4 +1,4 @@
-import { type PolicyRules, rulesAt, SHAPING_PROFILES } from '../config/policy.ts'
+import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { ReasonCode } from './reason-codes.ts'
 import { type Reason, worstFirst } from './reasons.ts'
@@ -39,8 +39,14 @@ export function ruleVerdicts(state: State, shaping: Circumstances['shaping']): r
 export function failClosed(state: State): ErrorCode | undefined {
   const { policy } = state.setup
   if (policy === undefined) return undefined
-  if (rulesAt(policy, state.around.network?.named).vpn === 'required' && vpnPaths(state).verdict !== 'met') return 'vpn-required'
+  if (vpnAsked(state) === 'required' && vpnPaths(state).verdict !== 'met') return 'vpn-required'
   return policy.audit === 'required' && auditRule(state).verdict !== 'met' ? 'audit-required' : undefined
+}
+
+/** What the policy asks of a VPN here. Until it was looked which network this is, whatever it asks anywhere: a rule must not wait for a look to begin. */
+export function vpnAsked({ setup: { policy }, around: { network } }: State): NonNullable<PolicyRules['vpn']> {
+  if (policy === undefined) return 'off'
+  return (network === undefined ? strictestVpn(policy) : rulesAt(policy, network.named).vpn) ?? 'off'
 }
 
 /** Whether every path to a resolver leaves from a VPN interface, by the source address towards each pinned address. */
@@ -73,7 +79,7 @@ const RULES: readonly (readonly [rule: string, code: ReasonCode, judge: Judge])[
   ['minimumOperators', 'rule-operator-count', operatorCount],
   ['pins', 'rule-pins', pins],
   ['claims', 'rule-claims', claims],
-  ['vpn', 'rule-vpn', (rules, state) => (rules.vpn === 'required' ? vpnPaths(state) : undefined)],
+  ['vpn', 'rule-vpn', (_rules, state) => (vpnAsked(state) === 'required' ? vpnPaths(state) : undefined)],
   ['systemResolver', 'rule-system-resolver', systemResolver],
 ]
 
@@ -139,7 +145,9 @@ function operatorCount(rules: PolicyRules, { resolvers }: State): Judged | undef
 function pins(rules: PolicyRules, { resolvers }: State): Judged | undefined {
   if (rules.pins === undefined) return undefined
   const wrong = resolvers.filter(
-    (r) => r.setup.pins === 0 || (r.lastProtection !== undefined && !(r.lastProtection.authenticated && r.lastProtection.by === 'ca+spki')),
+    (r) =>
+      (r.setup.pins ?? 0) === 0 ||
+      (r.lastProtection !== undefined && !(r.lastProtection.authenticated && r.lastProtection.by === 'ca+spki')),
   )
   return wrong.length > 0 ? notMet(`Without one: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
 }

@@ -95,11 +95,11 @@ function refused(id: string, transport: Transport, code: ErrorCode): Reason {
   }
 }
 
-/** Replies that came back unpadded: a remark, unless padding is required. */
-export function unpadded(ids: readonly string[], required: boolean): Reason {
+/** Replies that came back unpadded: a remark. Where the policy requires padding, its rule says so. */
+export function unpadded(ids: readonly string[]): Reason {
   return {
     code: 'replies-unpadded',
-    severity: required ? 'warn' : 'info',
+    severity: 'info',
     message: `${ids.join(', ')}: not every reply is padded; sizes tell something.`,
     mend: 'Prefer a resolver that pads its replies (RFC 8467).',
   }

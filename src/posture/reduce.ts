@@ -1,7 +1,7 @@
-import { type ErrorCode, isAuthenticationFailure } from '../errors.ts'
+import { type ErrorCode, isAuthenticationFailure, isPolicyRefusal } from '../errors.ts'
 import type { Event, Observation } from '../events.ts'
 import type { Transport } from '../resolve.ts'
-import { seenAround } from './around.ts'
+import { onAnotherNetwork, seenAround } from './around.ts'
 import { addRtt } from './rtt.ts'
 import { type LinkEvidence, type Moment, PADDING_WINDOW, type ResolverEvidence, repliesPadded, type State } from './state.ts'
 
@@ -9,17 +9,9 @@ import { type LinkEvidence, type Moment, PADDING_WINDOW, type ResolverEvidence, 
 const DIALS_TO_DOUBT = 2
 /** A failure while other answers of the same resolver came in says something about a name, not about the resolver, unless it repeats. */
 const FAILURES_TO_DOUBT = 3
-/** Failures of our own making: they say nothing about the resolver. */
-const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'vpn-required',
-  'audit-required',
-  'overloaded',
-  'closed',
-  'config',
-  'listen',
-  'state',
-  'internal',
-])
+/** Failures of our own making, beside what the policy refuses: they say nothing about the resolver. */
+const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['overloaded', 'closed', 'config', 'listen', 'state', 'internal'])
+const isOurs = (code: ErrorCode) => OURS.has(code) || isPolicyRefusal(code)
 
 /**
  * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream answer: it makes at most three small objects.
@@ -41,8 +33,6 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return on(state, event.resolver, (r) => counted(r, 'reply-mismatch'))
     case 'shaping.covers': // judged by shaping-force.ts
       return reshaped(state)
-    case 'plaintext':
-      return reshaped({ ...state, plaintext: { ...state.plaintext, [event.cause]: (state.plaintext[event.cause] ?? 0) + 1 } })
     case 'trace':
       return reshaped({ ...state, trace: event.untilWallMs === undefined ? undefined : { untilWallMs: event.untilWallMs } })
     case 'service.started':
@@ -53,7 +43,8 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return reshaped({ ...state, refusedReload: { message: event.message.slice(0, 300), at: { ms: atMs, wallMs: atWallMs } } })
     case 'reload.waiting':
       return reshaped({ ...state, waiting: event.settings })
-    case 'network.changed':
+    case 'network.changed': // what was seen of the last one permits nothing on this one
+      return reshaped({ ...state, around: onAnotherNetwork(state.around) })
     case 'woke':
     case 'clock.moved':
       return state // what follows from them is seen in links and answers
@@ -99,7 +90,6 @@ function on(state: State, id: string, change: (r: ResolverEvidence) => ResolverE
       startedAt: state.startedAt,
       phase: state.phase,
       resolvers,
-      plaintext: state.plaintext,
       around: state.around,
       faults: state.faults,
       lastFault: state.lastFault,
@@ -155,7 +145,7 @@ function answeredBy(links: readonly LinkEvidence[], transport: Transport): reado
 
 function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed' }>, at: Moment): ResolverEvidence {
   const after = counted(r, e.code)
-  if (OURS.has(e.code)) return after
+  if (isOurs(e.code)) return after
   const failuresInARow = r.failuresInARow + 1
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
@@ -177,7 +167,7 @@ function linkDown(r: ResolverEvidence, transport: Transport, code: ErrorCode): R
 
 function linkFailed(r: ResolverEvidence, transport: Transport, code: ErrorCode, at: Moment): ResolverEvidence {
   const after = counted(r, code)
-  if (OURS.has(code)) return after
+  if (isOurs(code)) return after
   const failedDials = (r.links.find((l) => l.transport === transport)?.failedDials ?? 0) + 1
   const links = withLink(r.links, transport, { is: 'failed', code, failedDials })
   const dead = links.every(

@@ -1,4 +1,4 @@
-import { SCHEMA, type StatusDocument } from './document.ts'
+import { NOTHING_IN_CLEARTEXT, SCHEMA, type StatusDocument } from './document.ts'
 import { ruleVerdicts } from './policy.ts'
 import { type RttRing, summariseRtt } from './rtt.ts'
 import type { Signal, Verdict } from './signals.ts'
@@ -47,7 +47,8 @@ export function report(state: State, verdict: Verdict, writer: Writer, facts: Fa
     resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock, facts)),
     cache: { ...facts.cache },
     shaping: { ...facts.shaping },
-    plaintext: { ...state.plaintext },
+    plaintext: { ...NOTHING_IN_CLEARTEXT },
+    plaintextAllowed: [],
     bypassed: bypassedReport(state),
     ...policyReport(state, facts.shaping),
     ...auditReport(state),

@@ -66,34 +66,21 @@ function isOld(r: ResolverEvidence, nowMs: number): boolean {
   return r.lastAnswerAt !== undefined && nowMs - r.lastAnswerAt.ms > PROOF_OLD_MS
 }
 
-const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0)
-
 function topState(state: State, c: Circumstances, flow: ReturnType<typeof flowOf>): TopState {
-  if (sum(state.plaintext) > 0) return 'exposed'
   if (failClosed(state) !== undefined) return 'offline'
   if (state.phase !== 'running' || (!flow.authenticated && !flow.unauthenticated)) return 'offline'
   if (flow.unauthenticated) return 'exposed'
   const violated = ruleVerdicts(state, c.shaping).some(({ verdict }) => verdict === 'not-met')
-  return violated || requirementsBroken(state, c).length > 0 ? 'degraded' : 'protected'
+  return violated || shapingBroken(c).length > 0 ? 'degraded' : 'protected'
 }
 
-/** What the configured profile asks for and does not hold: the only things that degrade. */
-function requirementsBroken(state: State, c: Circumstances): readonly Reason[] {
-  const broken: Reason[] = []
-  if (c.shaping.profile !== 'off' && c.shaping.inForce === 'no') {
-    const why = c.shaping.why === undefined ? '' : `: ${c.shaping.why}`
-    const message = `The shaping profile ${c.shaping.profile} is configured but not in force${why}.`
-    const mend = 'Use a resolver that pads its replies and takes cover traffic; or another profile.'
-    broken.push({ code: 'shaping-not-in-force', severity: 'warn', message, mend })
-  }
-  const bare = bareReplies(state)
-  if (state.setup.requires?.paddedReplies === true && bare.length > 0) broken.push(unpadded(bare, true))
-  const failing = state.resolvers.filter((r) => r.failing !== undefined).map((r) => r.setup.id)
-  if (state.setup.requires?.everyResolver === true && failing.length > 0) {
-    const message = `Every resolver is required to answer; not answering: ${failing.join(', ')}.`
-    broken.push({ code: 'resolver-required', severity: 'warn', message, mend: 'Mend that resolver, or take it out of "use".' })
-  }
-  return broken
+/** The configured profile, where it does not hold. */
+function shapingBroken({ shaping }: Circumstances): readonly Reason[] {
+  if (shaping.profile === 'off' || shaping.inForce !== 'no') return []
+  const why = shaping.why === undefined ? '' : `: ${shaping.why}`
+  const message = `The shaping profile ${shaping.profile} is configured but not in force${why}.`
+  const mend = 'Use a resolver that pads its replies and takes cover traffic; or another profile.'
+  return [{ code: 'shaping-not-in-force', severity: 'warn', message, mend }]
 }
 
 function bareReplies(state: State): readonly string[] {
@@ -103,7 +90,7 @@ function bareReplies(state: State): readonly string[] {
 /** The signal that matters most, from the evidence of every resolver. */
 export function secureNameResolution(state: State, c: Circumstances): Omit<Signal, 'since'> {
   const flow = flowOf(state, c.now.ms)
-  const reasons: Reason[] = [...cleartext(state), ...requirementsBroken(state, c)]
+  const reasons: Reason[] = [...shapingBroken(c)]
   for (const r of state.resolvers) reasons.push(...resolverReasons(r))
   if (flow.unauthenticated) reasons.push(unauthenticated(state, c.now.ms))
   if (!flow.authenticated && !flow.unauthenticated) reasons.push(notFlowing(state))
@@ -118,28 +105,20 @@ export function secureNameResolution(state: State, c: Circumstances): Omit<Signa
     reasons.push({ code: 'portal-suspected', severity: 'warn', message, mend })
   }
   const bare = bareReplies(state)
-  if (state.setup.requires?.paddedReplies !== true && bare.length > 0) reasons.push(unpadded(bare, false))
+  if (bare.length > 0) reasons.push(unpadded(bare))
   if (flow.authenticated) reasons.push(...proofOld(state, c.now.ms))
   if (state.setup.usageProfile === 'opportunistic') {
     const message = 'The usage profile is opportunistic: an unauthenticated resolver is put up with.'
     reasons.push({ code: 'profile-opportunistic', severity: 'info', message, mend: 'Set usageProfile to strict.' })
   }
   const untouched = state.resolvers.every((r) => r.lastAnswerAt === undefined && r.failing === undefined)
-  if (untouched && sum(state.plaintext) === 0) return { state: 'unknown', reasons: worstFirst(reasons) }
+  if (untouched) return { state: 'unknown', reasons: worstFirst(reasons) }
   return { state: levelOf(reasons), reasons: worstFirst(reasons) }
 }
 
 function levelOf(reasons: readonly Reason[]): SignalState {
   if (reasons.some((r) => r.severity === 'bad')) return 'bad'
   return reasons.some((r) => r.severity === 'warn') ? 'warn' : 'ok'
-}
-
-function cleartext(state: State): readonly Reason[] {
-  const n = sum(state.plaintext)
-  if (n === 0) return []
-  const causes = Object.entries(state.plaintext).flatMap(([cause, count]) => (count > 0 ? [`${cause} ${count}`] : []))
-  const message = `DNS left this host in cleartext since the start: ${causes.join(', ')}.`
-  return [{ code: 'cleartext-sent', severity: 'bad', message, mend: 'Take away the exception, then restart.' }]
 }
 
 function unauthenticated(state: State, nowMs: number): Reason {
@@ -189,7 +168,8 @@ export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
     return { state: 'off', reasons: [{ code: state.phase, severity: 'bad', message, mend: 'Start it: enigm-dns run' }] }
   }
   const reasons: Reason[] = []
-  const { unsigned, restarts } = state.around
+  const { unsigned, restarts, audit } = state.around
+  if (audit !== undefined && (audit.state === 'unwritable' || audit.lost > 0)) reasons.push(auditGap(audit))
   if (unsigned !== undefined) {
     const message = `The status file is not signed: ${unsigned.why}.`
     const mend = 'Give the service a stateDir of its own (0700); take a damaged key away, and hand the new public key out.'
@@ -229,6 +209,17 @@ export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
     reasons.push({ code: 'event-loop-late', severity: 'warn', message, mend: 'Give it more CPU; report it if the machine was idle.' })
   }
   return { state: levelOf(reasons), reasons: worstFirst(reasons) }
+}
+
+/** Of the log of changes, whether it is required or not: an entry that is missing is missing for good. */
+function auditGap({ state, lost }: NonNullable<State['around']['audit']>): Reason {
+  if (state === 'unwritable') {
+    const message = `The audit log cannot be written; events missing in it: ${lost}.`
+    const mend = 'Make stateDir writable again (space, mode); it is tried again at each heartbeat.'
+    return { code: 'audit-gap', severity: 'warn', message, mend }
+  }
+  const message = `Events missing in the audit log since the start: ${lost}; the gap is noted in it.`
+  return { code: 'audit-gap', severity: 'info', message, mend: 'Nothing brings them back; see the log of the system for that time.' }
 }
 
 function notAssessed(message: string): Reason {

@@ -1,8 +1,7 @@
 import type { Policy } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { PlaintextCause } from '../events.ts'
 import type { Protection, Transport } from '../resolve.ts'
-import { type Around, nothingSeen } from './around.ts'
+import { type Around, nothingSeen, withoutLooks } from './around.ts'
 import type { Moment } from './moment.ts'
 
 import { type RttRing, rttRing } from './rtt.ts'
@@ -20,14 +19,13 @@ export interface ResolverSetup {
   readonly claims?: Readonly<Record<string, boolean | string>>
 }
 
-/** What is fixed by the configuration. `requires` holds what is a mere remark unless somebody asked for it. */
+/** What is fixed by the configuration. */
 export interface PostureSetup {
   readonly usageProfile: 'strict' | 'opportunistic'
   readonly resolvers: readonly ResolverSetup[]
   readonly queryBlock: number
-  /** Absent: no policy is configured. */
-  readonly policy?: Policy
-  readonly requires?: { readonly paddedReplies?: boolean; readonly everyResolver?: boolean }
+  /** Undefined: no policy is configured, and nothing is forbidden. */
+  readonly policy: Policy | undefined
 }
 
 export type { Moment }
@@ -73,7 +71,6 @@ export interface State {
   readonly startedAt: Moment
   readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly resolvers: readonly ResolverEvidence[]
-  readonly plaintext: Readonly<Record<PlaintextCause, number>>
   /** What was seen outside of the links. */
   readonly around: Around
   readonly faults: number
@@ -94,7 +91,6 @@ export function initialState(setup: PostureSetup, at: Moment): State {
     startedAt: at,
     phase: 'starting',
     resolvers: setup.resolvers.map(untried),
-    plaintext: { 'captive-portal': 0, 'user-exception': 0 },
     around: nothingSeen,
     faults: 0,
     lastFault: undefined,
@@ -107,12 +103,13 @@ export function initialState(setup: PostureSetup, at: Moment): State {
 
 /**
  * The state after a reload that was accepted. A resolver that is the same in every word keeps its evidence, any other starts
- * unproven; cleartext that left is not forgotten.
+ * unproven. `looks` says whether what was seen around the daemon is of any worth for the new setup.
  */
-export function reconfigured(state: State, setup: PostureSetup): State {
+export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
   const resolvers = setup.resolvers.map((r) => kept.get(JSON.stringify(r)) ?? untried(r))
-  return { ...state, setup, resolvers, refusedReload: undefined, shape: state.shape + 1 }
+  const around = looks === 'hold' ? state.around : withoutLooks(state.around)
+  return { ...state, setup, resolvers, around, refusedReload: undefined, shape: state.shape + 1 }
 }
 
 function untried(setup: ResolverSetup): ResolverEvidence {

@@ -18,7 +18,7 @@ const PURPOSE = 'enigm-dns saved cache 1'
 
 /** What a configuration says about keeping answers beyond the process. */
 export type RetentionSetup = Pick<LoadedConfig, 'resolvers'> & {
-  readonly config: Pick<LoadedConfig['config'], 'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports'>
+  readonly config: Pick<LoadedConfig['config'], 'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports' | 'policy'>
 }
 
 export interface RetentionOptions {
@@ -188,6 +188,7 @@ export function createRetention(o: RetentionOptions): Retention {
 /** Of everything that decides what an answer is and how long it is kept. */
 function fingerprintOf({ resolvers, config }: RetentionSetup): string {
   const { minTtlS, maxTtlS } = config.cache
-  const conditions = { resolvers, usageProfile: config.usageProfile, transports: config.transports, minTtlS, maxTtlS }
+  const { usageProfile, transports, policy } = config
+  const conditions = { resolvers, usageProfile, transports, policy, minTtlS, maxTtlS }
   return createHash('sha256').update(JSON.stringify(conditions)).digest('hex')
 }

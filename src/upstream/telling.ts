@@ -1,19 +1,19 @@
-import { EnigmError, type ErrorCode, isAuthenticationFailure } from '../errors.ts'
+import { EnigmError, type ErrorCode, isAuthenticationFailure, isPolicyRefusal } from '../errors.ts'
 
 /** Below this an exchange that ran out of time says nothing of its path: the caller had no time to give. */
 const PROOF_MS = 300
 
-/** Failures of ours (a full queue, a shutdown, a bug): they say nothing of the path. */
-const OURS: ReadonlySet<ErrorCode> = new Set(['vpn-required', 'audit-required', 'overloaded', 'closed', 'config', 'internal'])
+/** Failures of ours (a full queue, a shutdown, a bug), beside what the policy refuses: they say nothing of the path. */
+const OURS: ReadonlySet<ErrorCode> = new Set(['overloaded', 'closed', 'config', 'internal'])
 
 /** Whether the failure is one of ours: another path would not mend it. */
 export function isOurs(code: ErrorCode): boolean {
-  return OURS.has(code)
+  return OURS.has(code) || isPolicyRefusal(code)
 }
 
 /** Whether a failed exchange speaks against its path. A deadline does only if the path was silent and had time. */
 export function speaksAgainst(code: ErrorCode, o: { readonly silent: boolean; readonly waitedMs: number }): boolean {
-  return code === 'deadline' ? o.silent && o.waitedMs >= PROOF_MS : !OURS.has(code)
+  return code === 'deadline' ? o.silent && o.waitedMs >= PROOF_MS : !isOurs(code)
 }
 
 /** A failed try, and of what: `who` is a transport or a resolver id. */

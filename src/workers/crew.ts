@@ -3,7 +3,6 @@ import type { Clock } from '../clock.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Endpoint } from '../listen/listener.ts'
-import { PolicyGate } from '../policy/gate.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { Counters } from './counters.ts'
 import { type DeskParts, missDesk } from './miss-desk.ts'
@@ -102,7 +101,6 @@ class Hand {
   readonly counters = new Counters()
   settings: Settings
   readonly #parts: CrewParts
-  readonly #gate: PolicyGate
   #worker: Worker | undefined
   #acks: ((refusal: Refusal | undefined) => void)[] = []
   #startedMs = 0
@@ -110,14 +108,13 @@ class Hand {
 
   constructor(parts: CrewParts, settings: Settings) {
     this.#parts = parts
-    this.#gate = parts.gate ?? new PolicyGate()
     this.settings = settings
   }
 
   /** Resolves when the thread listens, or to why it does not. */
   start(): Promise<Refusal | undefined> {
     const { cacheMaxBytes, drainMs, clock, emit, trace } = this.#parts
-    const gate = this.#gate.shared
+    const gate = this.#parts.gate.shared
     const shared = { counters: this.counters.shared, gate, trace: trace?.tracer.shared ?? new SharedArrayBuffer(4) }
     const birth: Birth = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
     const worker = new Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })

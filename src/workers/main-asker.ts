@@ -2,6 +2,7 @@ import type { AnswerCache } from '../cache/answer-cache.ts'
 import { keyOfQuery } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
+import type { Gate } from '../policy/gate.ts'
 import type { Answer, Query, Resolve } from '../resolve.ts'
 import { type AskRecord, decodeReplies, encodeAsks } from './miss-codec.ts'
 
@@ -16,12 +17,12 @@ interface Waiter {
 export interface MainAsker {
   /** The end of a worker's pipeline. Keeps what comes back, unless the cache was cleared meanwhile. */
   readonly resolve: Resolve
-  /** Takes a message of replies. */
+  /** Takes a message of replies. While the gate is closed only what the policy itself answers is passed on. */
   settle(message: Uint8Array): void
 }
 
 /** `post` takes over the buffer. */
-export function createMainAsker(cache: AnswerCache, clock: Clock, post: (message: Buffer) => void): MainAsker {
+export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, post: (message: Buffer) => void): MainAsker {
   const waiting = new Map<number, Waiter>()
   let asks: AskRecord[] = []
   let lastId = 0
@@ -51,7 +52,9 @@ export function createMainAsker(cache: AnswerCache, clock: Clock, post: (message
         const waiter = waiting.get(reply.id)
         waiting.delete(reply.id)
         if (waiter === undefined) continue
+        const refusal = gate.closed ? gate.refusal() : undefined
         if ('failed' in reply) waiter.failed(new EnigmError(reply.failed, 'The main thread could not resolve this question.'))
+        else if (refusal !== undefined && reply.answer.from !== 'policy') waiter.failed(refusal)
         else {
           keep(waiter, reply.answer, reply.agedMs)
           waiter.done(reply.answer)

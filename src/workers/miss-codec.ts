@@ -1,5 +1,5 @@
 import type { Ede, ErrorCode } from '../errors.ts'
-import type { Answer, Query, Source } from '../resolve.ts'
+import type { Answer, Query, Source, View } from '../resolve.ts'
 
 /** A question on its way to the main thread; `id` is the worker's own. */
 export interface AskRecord {
@@ -42,7 +42,7 @@ export function encodeAsks(asks: readonly AskRecord[]): Buffer {
     const { question, client } = query
     out.writeUInt32LE(id, at)
     out.writeUInt32LE(Math.max(0, Math.round(remainingMs)), at + 4)
-    out.writeUInt16LE(query.view, at + 8)
+    out.writeUInt16LE(client.view, at + 8)
     out.writeUInt16LE(question.lower.length, at + 10)
     out[at + 12] = flagsOf(query) | (purpose === 'refresh' ? REFRESH : 0)
     out[at + 13] = client.address.length
@@ -81,8 +81,7 @@ export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
       authenticData: (flags & AUTHENTIC_DATA) !== 0,
       checkingDisabled: (flags & CHECKING_DISABLED) !== 0,
       edns: (flags & EDNS) === 0 ? undefined : { udpSize: EDNS_SIZE, dnssecOk: (flags & DNSSEC_OK) !== 0, wantsSource: false },
-      client: { address: m.latin1Slice(addressAt, questionAt), transport: 'udp' },
-      view: m.readUInt16LE(at + 8),
+      client: { address: m.latin1Slice(addressAt, questionAt), transport: 'udp', view: m.readUInt16LE(at + 8) as View },
     }
     const purpose = (flags & REFRESH) === 0 ? 'client' : 'refresh'
     asks.push({ id: m.readUInt32LE(at), query, remainingMs: m.readUInt32LE(at + 4), purpose })

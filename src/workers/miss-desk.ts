@@ -14,7 +14,7 @@ export interface DeskParts {
   readonly cache: AnswerCache
   readonly clock: Clock
   readonly current: () => { readonly resolve: Resolve }
-  readonly gate?: PolicyGate
+  readonly gate: PolicyGate
 }
 
 /** Takes the messages of one worker and posts the answers, all of one turn in one message. `post` takes over the buffer. */
@@ -37,7 +37,7 @@ export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (me
 
 async function replyTo({ id, query, remainingMs, purpose }: AskRecord, parts: DeskParts): Promise<ReplyRecord> {
   const nowMs = parts.clock.nowMs()
-  const kept = parts.gate?.closed === true ? undefined : parts.cache.get(keyOfQuery(query), nowMs)
+  const kept = parts.gate.closed ? undefined : parts.cache.get(keyOfQuery(query), nowMs)
   // To renew what another worker has renewed just now would be one question too many.
   const due = purpose === 'refresh' && kept !== undefined && nowMs >= lastPartMs(kept)
   if (kept !== undefined && !due) return { id, ...fromCache(kept, nowMs) }

@@ -8,6 +8,7 @@ import { allowList } from '../config/cidr.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { PolicyGate } from '../policy/gate.ts'
+import { viewFor } from '../policy/views.ts'
 import { compose } from '../resolver.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
@@ -26,7 +27,8 @@ function work(port: MessagePort, birth: Birth): void {
   const counts = new Counters(birth.counters)
   const report = (message: Report) => port.postMessage(message)
   const emit: Emit = (event) => report({ type: 'event', event })
-  const asker = createMainAsker(cache, clock, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
+  const gate = new PolicyGate(birth.gate)
+  const asker = createMainAsker(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
   // What the main thread turns away it counts itself.
   const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
   const resolve = compose([admission, coalesce(systemRandom)], asker.resolve)
@@ -37,9 +39,9 @@ function work(port: MessagePort, birth: Birth): void {
   const tracer = new Tracer(clock, tracedInTurns(report), birth.trace)
   let allowed = allowList(birth.settings.allowFrom)
   const sockets = workerSockets({
-    responder: createResponder({ cache, clock, emit, counts, gate: new PolicyGate(birth.gate), current, prefetch: prefetcher, tracer }),
+    responder: createResponder({ cache, clock, emit, counts, gate, current, prefetch: prefetcher, tracer }),
     allowed: (address) => allowed(address),
-    view: () => 0,
+    view: viewFor,
     clock,
     emit,
     drainMs: birth.drainMs,

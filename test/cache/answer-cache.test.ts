@@ -7,6 +7,7 @@ import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import type { Accepted } from '../../src/dns/response.ts'
 import type { Answer } from '../../src/resolve.ts'
 import { bytes, query, response, rr } from '../support/messages.ts'
+import { view } from '../support/rules.ts'
 
 const answer = (storeS: number | 'no', octets = 4): Answer => ({
   wire: response({ answers: [rr({ type: 16, rdata: new Uint8Array(octets) })] }),
@@ -14,10 +15,10 @@ const answer = (storeS: number | 'no', octets = 4): Answer => ({
   storeS,
   from: 'policy',
 })
-const keyOf = (packet: Uint8Array, view = 0) => {
+const keyOf = (packet: Uint8Array, of = 0) => {
   const scan = newScan()
   scanQuery(packet, 0, packet.length, scan)
-  return keyOfScan(packet, scan, view)
+  return keyOfScan(packet, scan, view(of))
 }
 
 t.test('an answer lives for its seconds and not a moment longer', async (t) => {

@@ -13,6 +13,7 @@ import { createMainAsker } from '../../src/workers/main-asker.ts'
 import { encodeReplies } from '../../src/workers/miss-codec.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { bytes, query as packet, response, rr } from '../support/messages.ts'
+import { openGate, view } from '../support/rules.ts'
 import { ask, End, failing, good, lastOctet } from './scene.ts'
 
 const nxdomain = (storeS: number | 'no'): Answer => ({ ...good(1), wire: response({ rcode: 3 }), rcode: 3, storeS })
@@ -83,11 +84,11 @@ for (const [what, newer] of [
     const asked = packet()
     const scan = newScan()
     scanQuery(asked, 0, asked.length, scan)
-    t.ok(s.cache.find(asked, scan, 0, s.clock.nowMs()))
-    t.ok(s.cache.quick(asked, scan, 0, s.clock.nowMs()))
+    t.ok(s.cache.find(asked, scan, view(0), s.clock.nowMs()))
+    t.ok(s.cache.quick(asked, scan, view(0), s.clock.nowMs()))
     await s.say(newer, ask(), 'refresh')
-    t.equal(s.cache.quick(asked, scan, 0, s.clock.nowMs()), undefined)
-    t.equal(s.cache.find(asked, scan, 0, s.clock.nowMs()), undefined)
+    t.equal(s.cache.quick(asked, scan, view(0), s.clock.nowMs()), undefined)
+    t.equal(s.cache.find(asked, scan, view(0), s.clock.nowMs()), undefined)
   })
 }
 
@@ -189,7 +190,7 @@ t.test('a worker does not take what stood in for news', async (t) => {
   const clock = new FakeClock()
   const cache = new AnswerCache(65_536)
   const asks: Buffer[] = []
-  const asker = createMainAsker(cache, clock, (message) => void asks.push(message))
+  const asker = createMainAsker(cache, clock, openGate(), (message) => void asks.push(message))
   const { key, resolve } = { key: keyOfQuery(ask()), resolve: asker.resolve }
   const told = resolve(ask(), { purpose: 'client', deadlineMs: 4000 })
   await new Promise((done) => setImmediate(done))

@@ -6,6 +6,7 @@ import { remember } from '../../src/cache/remember.ts'
 import { createResponder } from '../../src/responder.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query as packet } from '../support/messages.ts'
+import { openGate, view } from '../support/rules.ts'
 import { ask, End, good } from './scene.ts'
 
 const middle = { below: (limit: number) => Math.floor(limit / 2), bytes: (length: number) => new Uint8Array(length) }
@@ -18,12 +19,12 @@ function scene(o: { readonly prefetch?: boolean; readonly ttlS?: number } = {}) 
   let renewed = 0
   const current = () => ({ resolve: remember(cache, clock)(end.resolve), timeoutMs: 4000, prefetch: o.prefetch ?? true })
   const prefetch = new Prefetch({ clock, random: middle, current, renewed: () => renewed++ })
-  const responder = createResponder({ cache, clock, emit() {}, current, counts: { hits: 0, misses: 0 }, prefetch })
+  const responder = createResponder({ gate: openGate(), cache, clock, emit() {}, current, counts: { hits: 0, misses: 0 }, prefetch })
   cache.put(keyOfQuery(ask()), good(1, o.ttlS ?? 100), cache.epoch, clock.nowMs())
   const out = Buffer.alloc(1232)
   const hit = (name = 'www.example.com') => {
     const wire = packet({ name })
-    return responder.now(wire, 0, wire.length, out, 0, 1232, 0) > 0
+    return responder.now(wire, 0, wire.length, out, 0, 1232, view(0)) > 0
   }
   /** Hits that count: one every two seconds. */
   const hits = async (count: number) => {

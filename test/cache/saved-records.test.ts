@@ -6,12 +6,13 @@ import { putSaved, readSaved, type SavedEntry, savedOctets } from '../../src/cac
 import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import type { Answer } from '../../src/resolve.ts'
 import { query, response, rr } from '../support/messages.ts'
+import { view } from '../support/rules.ts'
 
 function kept(name: string, more: Partial<Answer> = {}) {
   const packet = query({ name, opt: { dnssecOk: true } })
   const scan = newScan()
   scanQuery(packet, 0, packet.length, scan)
-  const key = keyOfScan(packet, scan, 0)
+  const key = keyOfScan(packet, scan, view(0))
   const wire = response({ name, answers: [rr({ ttlS: 60 })] })
   return { key, answer: { wire, rcode: 0, storeS: 60, from: 'policy', ...more } as Answer }
 }

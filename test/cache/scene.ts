@@ -6,6 +6,7 @@ import { EnigmError } from '../../src/errors.ts'
 import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, response, rr, u16s } from '../support/messages.ts'
+import { view } from '../support/rules.ts'
 
 /** A question for A of `name`, by one client. */
 export function ask(name = 'www.example.com', address = '127.0.0.1'): Query {
@@ -16,8 +17,7 @@ export function ask(name = 'www.example.com', address = '127.0.0.1'): Query {
     authenticData: false,
     checkingDisabled: false,
     edns: undefined,
-    client: { address, transport: 'udp' },
-    view: 0,
+    client: { address, transport: 'udp', view: view(0) },
   }
 }
 

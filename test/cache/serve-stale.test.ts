@@ -144,3 +144,21 @@ t.test('at most for staleMaxS, never at 0, and not for renewals', async (t) => {
   s.end.will = () => 'deadline'
   await t.rejects(s.query('refresh'), { code: 'deadline' })
 })
+
+t.test('a gate that closes while a client waits: nothing old stands in, neither after its time nor at the failure', async (t) => {
+  for (const end of [never, () => 'deadline' as const]) {
+    const s = scene(10)
+    s.end.will = end
+    let told: Answer | undefined
+    s.query().then(
+      (answer) => {
+        told = answer
+      },
+      () => {},
+    )
+    s.close()
+    await s.clock.advance(4000)
+    t.equal(told, undefined)
+    t.equal(s.served(), 0)
+  }
+})

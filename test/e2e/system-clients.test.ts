@@ -56,7 +56,7 @@ async function asSystemResolver(t: Test): Promise<void> {
       0,
       'no name in the octets to the resolver',
     )
-    t.strictSame((await daemon.until('protected')).plaintext, { 'captive-portal': 0, 'user-exception': 0 })
+    t.strictSame((await daemon.until('protected')).plaintext, { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 })
     t.end()
   })
   await t.test('one size', (t) => oneSize(t, named.dotPort))

@@ -9,9 +9,11 @@ import { type DotServer, startDot } from '../support/dot-server.ts'
 import { codeOf, endpointAt, linkTo, NAME, pause } from '../support/link-rig.ts'
 import { query } from '../support/messages.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
+import { freePace } from '../support/rules.ts'
 
 const DAY_MS = 86_400_000
 const clock = systemClock()
+const pace = freePace(clock)
 const authority = await createAuthority()
 const good = await authority.issue({ name: NAME })
 const ca = authority.certificate
@@ -68,7 +70,7 @@ t.test('a valid certificate: by name, by IP, by pin', async (t) => {
   for (const [identity, more, by] of cases) {
     const server = await serve(identity)
     const endpoint = { ...endpointAt(server.port, { ca }), ...more, usageProfile: 'strict' as const }
-    const { socket, protection } = await connect(endpoint, 'dot', { clock, sessions: tlsSessions(clock) })
+    const { socket, protection } = await connect(endpoint, 'dot', { clock, sessions: tlsSessions(clock), pace })
     t.match(protection, { authenticated: true, by, resumed: false, tlsVersion: 'TLSv1.3' })
     t.equal(socket.alpnProtocol, 'dot')
     socket.destroy()
@@ -114,12 +116,12 @@ t.test('a server that changes its key is found out at the next full handshake', 
   const server = await serve(good)
   const sessions = tlsSessions(clock)
   const endpoint = endpointAt(server.port, { ca, spkiPins: [good.spkiPin] })
-  const { socket } = await connect(endpoint, 'dot', { clock, sessions })
+  const { socket } = await connect(endpoint, 'dot', { clock, sessions, pace })
   await pause(30)
   socket.destroy()
   server.present(await authority.issue({ name: NAME }))
   sessions.flush()
-  t.equal(await codeOf(connect(endpoint, 'dot', { clock, sessions })), 'pin-mismatch')
+  t.equal(await codeOf(connect(endpoint, 'dot', { clock, sessions, pace })), 'pin-mismatch')
   await server.close()
 })
 
@@ -135,7 +137,7 @@ t.test('opportunistic: connects all the same and says what was not proved', asyn
     const server = await serve(await authority.issue(wish))
     const sessions = tlsSessions(clock)
     const endpoint: Endpoint = { ...endpointAt(server.port, { ca }), ...more, usageProfile: 'opportunistic' }
-    const { socket, protection } = await connect(endpoint, 'dot', { clock, sessions })
+    const { socket, protection } = await connect(endpoint, 'dot', { clock, sessions, pace })
     t.match(protection, expected)
     await pause(30)
     t.equal(sessions.size > 0, protection.authenticated, 'only a verified handshake leaves sessions behind')
@@ -147,7 +149,7 @@ t.test('opportunistic: connects all the same and says what was not proved', asyn
 t.test('ALPN: a DoT server may know none; one that insists on another protocol, and a DoH one that agrees on none, fail', async (t) => {
   const silent = await startDot({ identity: good, answer: (q) => replyTo(q), tls: { ALPNProtocols: [] } })
   const other = await startDot({ identity: good, answer: (q) => replyTo(q), tls: { ALPNProtocols: ['http/1.1'] } })
-  const options = { clock, sessions: tlsSessions(clock) }
+  const options = { clock, sessions: tlsSessions(clock), pace }
   const { socket } = await connect(endpointAt(silent.port, { ca }), 'dot', options)
   socket.destroy()
   t.equal(await codeOf(connect(endpointAt(other.port, { ca }), 'dot', options)), 'alpn-missing')
@@ -157,7 +159,7 @@ t.test('ALPN: a DoT server may know none; one that insists on another protocol, 
 })
 
 t.test('faults of the path: refused, closed in the handshake, not TLS, TLS 1.1, no address, a transport not offered', async (t) => {
-  const options = { clock, sessions: tlsSessions(clock) }
+  const options = { clock, sessions: tlsSessions(clock), pace }
   const plain = async (talk: string | undefined) => {
     const server = createServer((socket) => (talk === undefined ? socket.destroy() : socket.end(talk)))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -193,7 +195,7 @@ t.test('faults of the path: refused, closed in the handshake, not TLS, TLS 1.1, 
 t.test('happy eyeballs: a refused address costs nothing, a silent one the stagger', async (t) => {
   const server = await serve(good)
   const sessions = tlsSessions(clock)
-  const refused = await connect(endpointAt(server.port, { ca, addresses: ['::1', '127.0.0.1'] }), 'dot', { clock, sessions })
+  const refused = await connect(endpointAt(server.port, { ca, addresses: ['::1', '127.0.0.1'] }), 'dot', { clock, sessions, pace })
   t.equal(refused.address, '127.0.0.1')
   t.ok(refused.handshakeMs < 200, `${refused.handshakeMs} ms`)
   refused.socket.destroy()
@@ -202,12 +204,13 @@ t.test('happy eyeballs: a refused address costs nothing, a silent one the stagge
   await new Promise<void>((resolve) => dark.listen(server.port, '127.0.0.2', resolve))
   const open = new Set<{ destroy(): unknown }>()
   dark.on('connection', (socket) => open.add(socket))
-  const silent = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.2', '127.0.0.1'] }), 'dot', { clock, sessions })
+  const silent = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.2', '127.0.0.1'] }), 'dot', { clock, sessions, pace })
   t.equal(silent.address, '127.0.0.1')
   t.ok(silent.handshakeMs >= 240 && silent.handshakeMs < 600, `${silent.handshakeMs} ms`)
   silent.socket.destroy()
   const first = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.2', '127.0.0.1'] }), 'dot', {
     clock,
+    pace,
     sessions,
     first: '127.0.0.1',
   })
@@ -220,11 +223,11 @@ t.test('happy eyeballs: a refused address costs nothing, a silent one the stagge
     host: '127.0.0.3',
     port: server.port,
   })
-  const right = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.3', '127.0.0.1'] }), 'dot', { clock, sessions })
+  const right = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.3', '127.0.0.1'] }), 'dot', { clock, sessions, pace })
   t.equal(right.address, '127.0.0.1', 'an address with a wrong certificate does not decide for the others')
   right.socket.destroy()
   const none = endpointAt(server.port, { ca, addresses: ['127.0.0.4', '127.0.0.3'] })
-  t.equal(await codeOf(connect(none, 'dot', { clock, sessions })), 'certificate-name', 'the fault worth telling')
+  t.equal(await codeOf(connect(none, 'dot', { clock, sessions, pace })), 'certificate-name', 'the fault worth telling')
   t.equal(wrong.counts.applicationOctets, 0)
   await wrong.close()
   dark.close()

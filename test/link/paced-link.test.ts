@@ -12,6 +12,7 @@ import { startDoh, startDohH1 } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { endpointAt, NAME, pause } from '../support/link-rig.ts'
 import { addressRecord, replyTo, withOptions } from '../support/replies.ts'
+import { freePace } from '../support/rules.ts'
 
 const authority = await createAuthority()
 const identity = await authority.issue({ name: NAME })
@@ -20,7 +21,13 @@ const LONG = `${'a'.repeat(60)}.${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat
 function pacedLinkTo(t: Test, port: number, transport: 'dot' | 'doh') {
   const clock = systemClock()
   const events: Event[] = []
-  const tools = { clock, random: systemRandom, emit: (event: Event) => void events.push(event), sessions: tlsSessions(clock) }
+  const tools = {
+    clock,
+    dialPace: freePace(clock),
+    random: systemRandom,
+    emit: (event: Event) => void events.push(event),
+    sessions: tlsSessions(clock),
+  }
   const link = createPacedLink(endpointAt(port, { ca: authority.certificate }), transport, tools)
   t.teardown(() => link.close())
   const send = async (name: string, records = 1, ms = 3000) => {

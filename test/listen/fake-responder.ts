@@ -1,7 +1,7 @@
 import { systemClock } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
 import type { ListenOptions } from '../../src/listen/listener.ts'
-import type { Client, Responder } from '../../src/resolve.ts'
+import type { Client, Responder, View } from '../../src/resolve.ts'
 
 /** A query for TXT of `name` with the given ID. */
 export function query(id: number, name = 'example.test'): Buffer {
@@ -34,10 +34,10 @@ export function response(packet: Uint8Array, octets = 0): Buffer {
 export class FakeResponder implements Responder {
   hit: (packet: Uint8Array) => Uint8Array | undefined = () => undefined
   miss: (packet: Uint8Array, client: Client) => Promise<Uint8Array | undefined> = async (packet) => response(packet)
-  readonly seen: { limit: number; view: number }[] = []
+  readonly seen: { limit: number; view: View }[] = []
   readonly asked: Client[] = []
 
-  now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: number): number {
+  now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number {
     this.seen.push({ limit, view })
     const reply = this.hit(packet.subarray(start, end))
     if (reply === undefined) return 0

@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import t from 'tap'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { listenTcp } from '../../src/listen/tcp.ts'
+import { view } from '../support/rules.ts'
 import { missing, run, TcpClient } from './clients.ts'
 import { Held, labelOf, options, pause, query, response, until } from './fake-responder.ts'
 
@@ -9,7 +10,7 @@ const idOf = (wire: Buffer) => wire.readUInt16BE(0)
 
 t.test('answers over IPv4 and IPv6, several on one connection, up to 65,535 octets', async (t) => {
   for (const address of ['127.0.0.1', '::1']) {
-    const o = options({ address, view: () => 3 })
+    const o = options({ address, view: () => view(3) })
     o.responder.hit = (packet) => (labelOf(packet) === 'hit' ? response(packet, 65_535) : undefined)
     o.responder.miss = async (packet) => response(packet, 65_535)
     const listener = await listenTcp(o)
@@ -19,7 +20,7 @@ t.test('answers over IPv4 and IPv6, several on one connection, up to 65,535 octe
     await until(() => client.replies.length === 3)
     t.same(client.replies.map(idOf).sort(), [1, 2, 3])
     t.ok(client.replies.every((wire) => wire.length === 65_535))
-    t.same(o.responder.asked, [{ address, transport: 'tcp' }])
+    t.same(o.responder.asked, [{ address, transport: 'tcp', view: 3 }])
     t.match(o.responder.seen, [{ limit: 65_535, view: 3 }])
     client.socket.destroy()
     await listener.close()

@@ -2,6 +2,7 @@ import { createHook } from 'node:async_hooks'
 import t from 'tap'
 import type { Listener, ListenOptions } from '../../src/listen/listener.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { view } from '../support/rules.ts'
 import { missing, run, UdpClient } from './clients.ts'
 import { Held, labelOf, options, pause, query, response, until } from './fake-responder.ts'
 
@@ -11,7 +12,7 @@ const noPython = await missing('python3')
 export function udpSuite(open: (options: ListenOptions) => Promise<Listener>): void {
   t.test('answers over IPv4 and IPv6, from memory and by asking', async (t) => {
     for (const address of ['127.0.0.1', '::1']) {
-      const o = options({ address, view: () => 7 })
+      const o = options({ address, view: () => view(7) })
       o.responder.hit = (packet) => (labelOf(packet) === 'hit' ? response(packet, 600) : undefined)
       const listener = await open(o)
       const client = new UdpClient(address)
@@ -25,7 +26,7 @@ export function udpSuite(open: (options: ListenOptions) => Promise<Listener>): v
       t.same(o.responder.asked, [])
       const miss = await client.ask(query(0x4321, 'miss.test'), listener.port)
       t.equal(miss.wire.readUInt16BE(0), 0x4321)
-      t.same(o.responder.asked, [{ address, transport: 'udp' }])
+      t.same(o.responder.asked, [{ address, transport: 'udp', view: 7 }])
       t.same(o.responder.seen, [
         { limit: 1232, view: 7 },
         { limit: 1232, view: 7 },

@@ -47,7 +47,7 @@ function document(change: Partial<StatusDocument> = {}): StatusDocument {
     ],
     cache: { entries: 3, bytes: 900, maxBytes: 1000, hits: 5, misses: 4 },
     shaping: { profile: 'jitter', inForce: 'yes' },
-    plaintext: { 'captive-portal': 0, 'user-exception': 0 },
+    plaintext: { 'captive-portal': 0, 'split-dns': 0 },
     ...change,
   } as StatusDocument
 }

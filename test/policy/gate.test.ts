@@ -1,9 +1,10 @@
 import t from 'tap'
 import { nameFromText } from '../../src/dns/name.ts'
 import type { ErrorCode } from '../../src/errors.ts'
-import { gated, gateStage, PolicyGate } from '../../src/policy/gate.ts'
+import { gated, gateStage, PolicyGate, SetupGate } from '../../src/policy/gate.ts'
 import { SelfCanary } from '../../src/policy/self-canary.ts'
 import type { Answer, Ask, Link, Query, Resolve } from '../../src/resolve.ts'
+import { openGate } from '../support/rules.ts'
 
 const ask: Ask = { purpose: 'client', deadlineMs: 0 }
 const answer = { from: 'policy' } as unknown as Answer
@@ -15,7 +16,11 @@ function queryFor(name: string): Query {
 t.test('one integer that threads share', (t) => {
   const gate = new PolicyGate()
   const other = new PolicyGate(gate.shared)
+  t.ok(other.closed, 'until it is judged')
+  t.equal(other.refusal()?.code, 'policy-pending')
+  gate.set(undefined)
   t.equal(other.closed, false)
+  t.equal(other.refusal(), undefined)
   gate.set('audit-required')
   t.ok(other.closed)
   t.equal(other.reason, 'audit-required')
@@ -27,7 +32,7 @@ t.test('one integer that threads share', (t) => {
 })
 
 t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
-  const gate = new PolicyGate()
+  const gate = openGate()
   let passed = 0
   const next: Resolve = async () => {
     passed++
@@ -42,6 +47,41 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
   await t.rejects(stage(queryFor('a.example.'), ask), { code: 'vpn-required' })
   await t.rejects(link.exchange(new Uint8Array(), ask), { code: 'vpn-required' })
   t.equal(passed, 2)
+})
+
+t.test('an answer that comes while it is closed is not told', async (t) => {
+  const gate = openGate()
+  let tell: (answer: Answer) => void = () => {}
+  const stage = gateStage(gate)(
+    () =>
+      new Promise((resolve) => {
+        tell = resolve
+      }),
+  )
+  const closed = stage(queryFor('a.example.'), ask)
+  gate.set('vpn-required')
+  tell(answer)
+  await t.rejects(closed, { code: 'vpn-required' })
+  gate.set(undefined)
+  const open = stage(queryFor('a.example.'), ask)
+  tell(answer)
+  t.equal(await open, answer)
+})
+
+t.test('what was revoked stays closed when the policy opens again', async (t) => {
+  const policy = openGate()
+  const [old, next] = [new SetupGate(policy), new SetupGate(policy)]
+  t.notOk(old.closed)
+  policy.set('vpn-required')
+  t.ok(old.closed && next.closed)
+  old.revoke()
+  policy.set(undefined)
+  t.ok(old.closed)
+  t.equal(old.refusal()?.code, 'vpn-required')
+  t.notOk(next.closed)
+  t.equal(next.refusal(), undefined)
+  next.revoke()
+  t.ok(next.closed, 'also while the policy is open')
 })
 
 t.test('the canary: only its own latest name counts, and nothing below its zone goes on', async (t) => {

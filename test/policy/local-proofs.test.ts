@@ -7,6 +7,7 @@ import { synthesise } from '../../src/dns/response.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { LocalProofs } from '../../src/policy/local-proofs.ts'
 import { specialNames } from '../../src/policy/special-names.ts'
+import { EVERYBODYS } from '../../src/policy/views.ts'
 import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, rr, soa, u16s } from '../support/messages.ts'
@@ -82,8 +83,7 @@ function scene(next: Resolve) {
         id: 0,
         authenticData: true,
         checkingDisabled: false,
-        client: { address: '127.0.0.1', transport: 'udp' },
-        view: 0,
+        client: { address: '127.0.0.1', transport: 'udp', view: EVERYBODYS },
       } as const
       return resolve({ ...about, question: { lower, type, class: 1 }, edns }, ask)
     },

@@ -110,7 +110,7 @@ async function through(rules: Partial<RebindingRules>, name: string, rdata: Uint
   let count = 0
   const answer: Answer = { wire: response({ name, answers: [rr({ rdata })] }), rcode: 0, storeS: 60, from }
   const wire = bytes(nameFromText(name), u16s(1, 1))
-  const query = { id: 0, question: { wire, lower: wire, type: 1, class: 1 }, view: 0 } as unknown as Query
+  const query = { id: 0, question: { wire, lower: wire, type: 1, class: 1 } } as unknown as Query
   const stage = refuseRebinding({ protect: true, allow: [], allowAddresses: [], ...rules }, () => count++)
   const told = await stage(async () => answer)(query, { purpose: 'client', deadlineMs: 0 })
   if (told === answer) return { passed: true, count }

@@ -8,6 +8,7 @@ import { CANARY } from '../../src/policy/canary.ts'
 import { REGISTRIES_AS_OF, RESERVED_NAMES } from '../../src/policy/reserved-names.ts'
 import { SPECIAL_ZONES, specialNames } from '../../src/policy/special-names.ts'
 import type { Answer, Ask, Query, Question } from '../../src/resolve.ts'
+import { view } from '../support/rules.ts'
 
 const TYPES = {
   A: 1,
@@ -47,8 +48,7 @@ function ask(name: string | Uint8Array, type: number): Promise<Answer> {
     authenticData: false,
     checkingDisabled: false,
     edns: undefined,
-    client: { address: '127.0.0.1', transport: 'udp' },
-    view: 0,
+    client: { address: '127.0.0.1', transport: 'udp', view: view(0) },
   }
   return resolve(query, ASK)
 }

@@ -22,7 +22,7 @@ function documentAfter(events: readonly (Event | number)[]) {
 
 t.test('a document has exactly the top level of the contract', (t) => {
   const names =
-    'schema, version, pid, processStart, startedAt, updatedAt, heartbeatS, state, signals, proof, resolvers, cache, shaping, plaintext, bypassed, running'.split(
+    'schema, version, pid, processStart, startedAt, updatedAt, heartbeatS, state, signals, proof, resolvers, cache, shaping, plaintext, plaintextAllowed, bypassed, running'.split(
       ', ',
     )
   t.same(Object.keys(documentAfter([])), names)
@@ -62,7 +62,8 @@ t.test('the evidence of a resolver', (t) => {
     failures: {},
   })
   t.match(d.resolvers[1], { state: 'failing', transport: null, authenticated: null, rttMs: null, failures: { deadline: 1 } })
-  t.same(d.plaintext, { 'captive-portal': 0, 'user-exception': 0 })
+  t.same(d.plaintext, { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 })
+  t.same(d.plaintextAllowed, [])
   t.end()
 })
 

@@ -24,6 +24,7 @@ export const UNAUTHENTICATED: Unauthenticated = {
 export const SETUP: PostureSetup = {
   usageProfile: 'strict',
   queryBlock: 128,
+  policy: undefined,
   resolvers: [
     { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'] },
     { id: 'b', operator: 'Operator B', transports: ['dot'] },

@@ -12,6 +12,7 @@ function rig(counts: { hits?: number; misses?: number } = { hits: 0, misses: 0 }
     setup: SETUP,
     writer: { version: '0.1.0', pid: 42, heartbeatS: 10 },
     clock,
+    gate() {},
     facts: () => ({
       cache: { entries: 0, bytes: 0, maxBytes: 1, ...counts },
       shaping: { profile: 'off', inForce: 'unknown', jitterMs: 0 },
@@ -154,7 +155,7 @@ t.test('a reload that was accepted clears the refusal and starts new resolvers u
   const { monitor, disk } = proven()
   monitor.emit({ type: 'reload.refused', message: 'listen[0]: not an address' })
   t.match(disk.writes.at(-1), { state: 'protected', signals: { service: { state: 'warn', reasons: [{ code: 'reload-refused' }] } } })
-  monitor.reconfigure({ ...SETUP, resolvers: [{ id: 'c', operator: 'C', transports: ['doh'] }] })
+  monitor.reconfigure({ ...SETUP, resolvers: [{ id: 'c', operator: 'C', transports: ['doh'] }] }, 'gone')
   t.match(disk.writes.at(-1), { state: 'offline', signals: { service: { state: 'ok' } }, resolvers: [{ id: 'c', state: 'untried' }] })
   t.equal(monitor.document().state, 'offline')
   monitor.stop()

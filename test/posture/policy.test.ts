@@ -89,9 +89,16 @@ t.test('a required VPN: every path, or closed; what cannot be told is no permiss
 t.test('a network that the policy names tightens; any other, and one that imitates none, does not relax', (t) => {
   const policy = { vpn: 'preferred', networks: [{ name: 'cafe', match: { gateway: '10.0.0.1' }, vpn: 'required' }] }
   const closed = (...events: readonly Event[]) => failClosed(after([started, vpn({ other: 1 }), ...events], setup(policy)).state)
-  t.equal(closed(), undefined)
+  t.equal(closed(), 'vpn-required', 'nobody has looked yet which network this is: it may be that one')
+  t.equal(closed(net()), undefined)
   t.equal(closed(net('cafe')), 'vpn-required')
   t.equal(closed(net('cafe'), net()), undefined)
+  t.equal(
+    closed(net(), vpn({ vpn: 1 }), { type: 'network.changed', online: true }),
+    'vpn-required',
+    'another network: what was seen of the last one is nothing',
+  )
+  t.equal(closed(net(), { type: 'network.changed', online: true }, vpn({ vpn: 3 })), undefined, 'with a VPN it may be any of them')
   const strict = { vpn: 'required', networks: [{ name: 'home', match: { gateway: '10.0.0.1' } }] }
   t.equal(failClosed(after([vpn({ other: 1 }), net('home')], setup(strict)).state), 'vpn-required', 'naming a network is no way out')
   t.end()

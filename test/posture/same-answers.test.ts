@@ -11,7 +11,7 @@ const answered = (change: Partial<Extract<Event, { type: 'upstream.answered' }>>
 function scene() {
   const same = sameAnswers()
   const resolvers = ['a', 'b'].map((id) => ({ id, operator: id, transports: ['dot'] as const }))
-  let state = initialState({ usageProfile: 'strict', queryBlock: 128, resolvers }, { ms: 0, wallMs: 0 })
+  let state = initialState({ usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers }, { ms: 0, wallMs: 0 })
   const take = (event: Event, nowMs: number) => {
     if (event.type === 'upstream.answered' && same.again(event, nowMs)) return 'again'
     state = reduce(state, event, nowMs, nowMs)

@@ -30,14 +30,6 @@ const SITUATIONS: readonly Situation[] = [
     reasons: ['resolver-down'],
   },
   {
-    name: 'one of two down, and both required',
-    events: [started, answered('a'), failed('b')],
-    setup: { requires: { everyResolver: true } },
-    state: 'degraded',
-    secure: 'warn',
-    reasons: ['resolver-required', 'resolver-down'],
-  },
-  {
     name: 'the one in use fails, the other is untried',
     events: [started, answered('a'), failed('a')],
     state: 'offline',
@@ -150,14 +142,6 @@ const SITUATIONS: readonly Situation[] = [
     reasons: ['replies-unpadded'],
   },
   {
-    name: 'bare replies where padding is required',
-    events: [started, answered('a'), answered('a', { bare: true })],
-    setup: { requires: { paddedReplies: true } },
-    state: 'degraded',
-    secure: 'warn',
-    reasons: ['replies-unpadded'],
-  },
-  {
     name: 'shaping not in force',
     events: [started, answered('a')],
     more: { shaping: jitter },
@@ -180,13 +164,6 @@ const SITUATIONS: readonly Situation[] = [
     state: 'exposed',
     secure: 'bad',
     reasons: ['unauthenticated-answers', 'profile-opportunistic'],
-  },
-  {
-    name: 'something went out in cleartext',
-    events: [started, answered('a'), { type: 'plaintext', cause: 'captive-portal' }],
-    state: 'exposed',
-    secure: 'bad',
-    reasons: ['cleartext-sent'],
   },
   {
     name: 'an idle hour with the link closed',

@@ -31,26 +31,19 @@ const anyEvent: fc.Arbitrary<Event> = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(ids, codes, transports).map(([r, c, transport]) => dial(r, c, transport)) },
   { weight: 1, arbitrary: fc.constantFrom<Event>(started, { type: 'fault', where: 'x' }, { type: 'reload.refused', message: 'x' }) },
 )
-const withPlaintext = fc.oneof(
-  { weight: 60, arbitrary: anyEvent },
-  { weight: 1, arbitrary: fc.constant<Event>({ type: 'plaintext', cause: 'captive-portal' }) },
-)
-
 t.test('property: never better than the truth', (t) => {
   const OURS: readonly ErrorCode[] = ['overloaded', 'closed']
   let protectedSeen = 0
   fc.assert(
-    fc.property(fc.array(fc.tuple(withPlaintext, fc.integer({ min: 0, max: 400_000 })), { maxLength: 60 }), (steps) => {
+    fc.property(fc.array(fc.tuple(anyEvent, fc.integer({ min: 0, max: 400_000 })), { maxLength: 60 }), (steps) => {
       let state = reduce(initialState(SETUP, at(0)), started, 0, at(0).wallMs)
       // A model that is simpler than the reducer: the latest outcome of each resolver, and whether an answer came since all had failed.
       const latest = new Map<string, 'authenticated' | 'unauthenticated' | 'failed'>()
       let provenSinceAllFailed = false
-      let plaintext = 0
       let nowMs = 0
       for (const [event, waitMs] of steps) {
         nowMs += waitMs
         state = reduce(state, event, nowMs, at(nowMs).wallMs)
-        if (event.type === 'plaintext') plaintext++
         if (event.type === 'upstream.answered' && event.resolver !== 'unknown') {
           latest.set(event.resolver, event.protection.authenticated ? 'authenticated' : 'unauthenticated')
           if (event.protection.authenticated) provenSinceAllFailed = true
@@ -61,10 +54,9 @@ t.test('property: never better than the truth', (t) => {
         const v = judge(state, { now: at(nowMs), shaping: { profile: 'off', inForce: 'unknown' }, heartbeatLateMs: 0 })
         if (v.state === 'protected') {
           protectedSeen++
-          if (!provenSinceAllFailed || plaintext > 0 || ![...latest.values()].includes('authenticated')) return false
+          if (!provenSinceAllFailed || ![...latest.values()].includes('authenticated')) return false
           if (v.signals.secureNameResolution.state === 'bad' || v.signals.secureNameResolution.state === 'unknown') return false
         }
-        if (plaintext > 0 && v.state !== 'exposed') return false
       }
       return true
     }),

@@ -7,6 +7,7 @@ import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import { createRetention, type RetentionSetup, savedFiles } from '../../src/retention/retention.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
+import { view } from '../support/rules.ts'
 
 type Persist = RetentionSetup['config']['cache']['persist']
 
@@ -14,7 +15,7 @@ function keyOf(name: string): string {
   const packet = query({ name })
   const scan = newScan()
   scanQuery(packet, 0, packet.length, scan)
-  return keyOfScan(packet, scan, 0)
+  return keyOfScan(packet, scan, view(0))
 }
 
 /** Runs of one service after the other: each has a cache of its own, all have the same directories. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readOpt } from '../../src/dns/edns.ts'
+import { view } from '../support/rules.ts'
 import { type Dice, dice } from './dice.ts'
 import type { Mood, Peer } from './network.ts'
 import { createWorld, type World } from './world.ts'
@@ -83,14 +84,14 @@ function ask(p: Play, name: number, note: (line: string) => void): void {
   const id = p.asked++ & 0xffff
   const query = questionFor(name, id)
   const askedMs = clock.nowMs()
-  const length = responder.now(query, 0, query.length, out, 0, 1232, 0)
+  const length = responder.now(query, 0, query.length, out, 0, 1232, view(0))
   if (length > 0) {
     judge(p, name, id, askedMs, Uint8Array.from(out.subarray(0, length)), note)
     return
   }
   // Timers stand still in a suspend: its time is not the query's.
   const mustBeBy = () => Math.max(askedMs, p.lastWakeMs) + timeoutMs + SLACK_MS
-  void responder.later(query, { address: '127.0.0.1', transport: 'udp' }).then((reply) => {
+  void responder.later(query, { address: '127.0.0.1', transport: 'udp', view: view(0) }).then((reply) => {
     if (reply === undefined) {
       p.broken.push(`${askedMs}: no reply to a good query`)
       return

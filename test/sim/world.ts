@@ -5,6 +5,7 @@ import { createMemory } from '../../src/cache/memory.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Event } from '../../src/events.ts'
 import { tlsSessions } from '../../src/link/sessions.ts'
+import { PolicyGate } from '../../src/policy/gate.ts'
 import { createMonitor } from '../../src/posture/monitor.ts'
 import type { Resolve } from '../../src/resolve.ts'
 import { newTally, pipeline } from '../../src/resolver.ts'
@@ -36,16 +37,19 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
   }
   const { maxBytes, staleMaxS } = loaded.config.cache
   const memory = createMemory({ clock, random, maxBytes, staleMaxS, current: () => live, renewed: () => tally.renewed++ })
+  const gate = new PolicyGate()
   let document = ''
   let writes = 0
   const monitor = createMonitor({
     setup: {
       usageProfile: 'strict',
       queryBlock: 128,
+      policy: undefined,
       resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
     },
     writer: { version: 'simulated', pid: 1, heartbeatS: loaded.config.heartbeatS },
     clock,
+    gate: (reason) => gate.set(reason),
     file: {
       replace(text) {
         document = text
@@ -70,10 +74,10 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
   let vigil: Vigil | undefined
   let place = 'home'
   let kernelTells = () => {}
-  const around = { clock, random, emit, sessions: tlsSessions(clock), notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
+  const around = { gate, clock, random, emit, sessions: tlsSessions(clock), notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
   const trusted = trustedResolvers(loaded, { ...around, handshake: network.handshake })
-  live.resolve = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, tally })
-  const responder = createResponder({ ...memory, clock, emit, counts, current: () => live })
+  live.resolve = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, rebinding: loaded.config.rebinding, tally })
+  const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
   vigil = keepVigil({
     clock,
     emit,

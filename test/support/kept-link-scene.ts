@@ -4,13 +4,20 @@ import { FakeClock, seededRandom } from './fake-clock.ts'
 import { fakeWiring } from './fake-wiring.ts'
 import { codeOf } from './link-rig.ts'
 import { query } from './messages.ts'
+import { freePace } from './rules.ts'
 
 /** A link over fake connections. */
 export function scene(more: { readonly beforeDial?: () => void } = {}) {
   const clock = new FakeClock()
   const events: Event[] = []
   const fake = fakeWiring(clock)
-  const link = new KeptLink(fake.wiring, { clock, random: seededRandom(1), emit: (event) => void events.push(event), ...more })
+  const link = new KeptLink(fake.wiring, {
+    clock,
+    dialPace: freePace(clock),
+    random: seededRandom(1),
+    emit: (event) => void events.push(event),
+    ...more,
+  })
   const ask = (ms = 4000) => codeOf(link.exchange(query(), { purpose: 'client', deadlineMs: clock.nowMs() + ms }))
   const dial = (n: number) => {
     const found = fake.dials[n]

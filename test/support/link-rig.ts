@@ -5,6 +5,7 @@ import type { StrictEndpoint } from '../../src/link/endpoint.ts'
 import { createLink } from '../../src/link/keeper.ts'
 import { type TlsSessions, tlsSessions } from '../../src/link/sessions.ts'
 import type { Ask, Transport } from '../../src/resolve.ts'
+import { freePace } from './rules.ts'
 
 /** The name that test servers go by. */
 export const NAME = 'resolver.test'
@@ -32,7 +33,7 @@ export function linkTo(
   const clock = more.clock ?? systemClock()
   const sessions = more.sessions ?? tlsSessions(clock)
   const events: Event[] = []
-  const tools = { clock, sessions, random: systemRandom, emit: (event: Event) => void events.push(event) }
+  const tools = { clock, dialPace: freePace(clock), sessions, random: systemRandom, emit: (event: Event) => void events.push(event) }
   const link = createLink(endpoint, transport, more.dohClient === undefined ? tools : { ...tools, dohClient: more.dohClient })
   const within = (ms: number): Ask => ({ purpose: 'client', deadlineMs: clock.nowMs() + ms })
   const count = (type: Event['type']) => events.filter((event) => event.type === type).length

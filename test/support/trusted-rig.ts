@@ -8,10 +8,10 @@ import { upstreamQuery } from '../../src/dns/message.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import type { Event } from '../../src/events.ts'
 import { tlsSessions } from '../../src/link/sessions.ts'
-import { PolicyGate } from '../../src/policy/gate.ts'
 import type { Ask } from '../../src/resolve.ts'
 import { trustedResolvers } from '../../src/trusted-resolvers.ts'
 import { codeOf } from './link-rig.ts'
+import { openGate } from './rules.ts'
 
 export interface TrustedSpec {
   /** Entries of a trusted set; each names `ca.pem` as its CA file. */
@@ -33,7 +33,7 @@ export async function trustedRig(t: Test, { resolvers, ca, config }: TrustedSpec
   const clock = systemClock()
   const events: Event[] = []
   const emit = (event: Event) => void events.push(event)
-  const trusted = trustedResolvers(loaded, { clock, random: systemRandom, emit, sessions: tlsSessions(clock), gate: new PolicyGate() })
+  const trusted = trustedResolvers(loaded, { clock, random: systemRandom, emit, sessions: tlsSessions(clock), gate: openGate() })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= trusted.close()

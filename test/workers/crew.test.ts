@@ -11,6 +11,7 @@ import { type Crew, startCrew } from '../../src/workers/crew.ts'
 import type { Settings } from '../../src/workers/protocol.ts'
 import { UdpClient } from '../listen/clients.ts'
 import { pause, query, response, until } from '../listen/fake-responder.ts'
+import { openGate } from '../support/rules.ts'
 import { DOOM_MS } from './doomed-worker.ts'
 
 const DRAIN_MS = 300
@@ -47,6 +48,7 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
   }
   const entry = o.entry === undefined ? {} : { entry: new URL(o.entry, import.meta.url) }
   const crew = await startCrew(o.count ?? 2, settings, {
+    gate: openGate(),
     cache,
     clock,
     emit: (event) => void events.push(event),

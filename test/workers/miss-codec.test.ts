@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
-import type { Answer, Query } from '../../src/resolve.ts'
+import type { Answer, Query, View } from '../../src/resolve.ts'
 import { decodeAsks, decodeReplies, encodeAsks, encodeReplies, type ReplyRecord } from '../../src/workers/miss-codec.ts'
 
 const octets = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength }).map((a) => Uint8Array.from(a))
@@ -17,13 +17,13 @@ const query = fc
     address: fc.constantFrom('127.0.0.1', '::1', '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff', '10.1.2.3'),
     view: u16,
   })
-  .map(({ lower, dnssecOk, address, ...flags }): Query => {
+  .map(({ lower, dnssecOk, address, view, ...flags }): Query => {
     const tail = Buffer.from(lower.subarray(-4))
     return {
       id: 0,
       question: { lower, type: tail.readUInt16BE(0), class: tail.readUInt16BE(2) },
       edns: dnssecOk === undefined ? undefined : { udpSize: 1232, dnssecOk, wantsSource: false },
-      client: { address, transport: 'udp' },
+      client: { address, transport: 'udp', view: view as View },
       ...flags,
     }
   })

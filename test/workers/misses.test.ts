@@ -2,19 +2,20 @@ import t from 'tap'
 import { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { EnigmError } from '../../src/errors.ts'
-import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
+import type { Answer, Ask, Client, Query, Resolve } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'
 import { createMainAsker, type MainAsker } from '../../src/workers/main-asker.ts'
 import { missDesk } from '../../src/workers/miss-desk.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
+import { openGate, view } from '../support/rules.ts'
 
-const CLIENT = { address: '127.0.0.1', transport: 'udp' } as const
+const CLIENT = { address: '127.0.0.1', transport: 'udp', view: view(0) } as const satisfies Client
 
 interface Hand {
   readonly cache: AnswerCache
   readonly counts: { hits: number; misses: number }
-  readonly ask: (name: string, options?: Uint8Array) => Promise<Buffer>
+  readonly ask: (name: string, options?: Uint8Array, client?: Client) => Promise<Buffer>
   readonly hit: (name: string) => Buffer
 }
 
@@ -24,6 +25,7 @@ function house(end: Resolve) {
   const main = new AnswerCache(1 << 20)
   const asks: Ask[] = []
   const posted = { asks: 0, replies: 0 }
+  const gate = openGate()
   const resolve = remember(
     main,
     clock,
@@ -34,26 +36,27 @@ function house(end: Resolve) {
   const worker = (): Hand => {
     const cache = new AnswerCache(1 << 20)
     const counts = { hits: 0, misses: 0 }
-    const desk = missDesk({ cache: main, clock, current: () => ({ resolve }) }, (message) => {
+    const desk = missDesk({ gate, cache: main, clock, current: () => ({ resolve }) }, (message) => {
       posted.replies++
       queueMicrotask(() => asker.settle(Uint8Array.from(message)))
     })
-    const asker: MainAsker = createMainAsker(cache, clock, (message) => {
+    const asker: MainAsker = createMainAsker(cache, clock, gate, (message) => {
       posted.asks++
       queueMicrotask(() => desk(Uint8Array.from(message)))
     })
     const current = () => ({ resolve: asker.resolve, timeoutMs: 4000 })
-    const responder = createResponder({ cache, clock, counts, current, emit: () => {} })
+    const responder = createResponder({ gate, cache, clock, counts, current, emit: () => {} })
     const out = Buffer.alloc(2000)
     return {
       cache,
       counts,
-      ask: async (name, options) => Buffer.from((await responder.later(query({ name, opt: options ? { options } : {} }), CLIENT)) ?? []),
+      ask: async (name, options, client = CLIENT) =>
+        Buffer.from((await responder.later(query({ name, opt: options ? { options } : {} }), client)) ?? []),
       hit: (name) =>
-        Buffer.from(out.subarray(0, responder.now(query({ name, opt: {} }), 0, query({ name, opt: {} }).length, out, 0, 1232, 0))),
+        Buffer.from(out.subarray(0, responder.now(query({ name, opt: {} }), 0, query({ name, opt: {} }).length, out, 0, 1232, view(0)))),
     }
   }
-  return { clock, main, asks, posted, worker }
+  return { clock, main, asks, posted, gate, worker }
 }
 
 function answerTo(name: string, more: Partial<Answer> = {}): Answer {
@@ -141,4 +144,38 @@ t.test("'no' is not kept", async (t) => {
   const w = h.worker()
   await w.ask('www')
   t.equal(w.cache.entries, 0)
+})
+
+t.test(
+  'a gate that closes while an answer is on its way between threads: it is neither told nor kept, but for what the policy answers',
+  async (t) => {
+    const h = house(async (q) => {
+      // Behind the main thread's own check of the gate.
+      queueMicrotask(() => h.gate.set('vpn-required'))
+      return answerTo(nameOf(q), nameOf(q) === 'local' ? { from: 'policy' } : {})
+    })
+    const w = h.worker()
+    const [refused, local] = await Promise.all([w.ask('www'), w.ask('local')])
+    t.equal((refused[3] ?? 0) & 15, 2)
+    t.equal((local[3] ?? 0) & 15, 0)
+    t.equal(w.cache.entries, 1, 'the local one')
+    h.gate.set(undefined)
+    t.equal(w.hit('www').length, 0)
+  },
+)
+
+t.test('the view goes along: the main thread keeps the answer under the view of the client that asked a worker', async (t) => {
+  const seen: number[] = []
+  const h = house(async (q) => {
+    seen.push(q.client.view)
+    return answerTo(nameOf(q))
+  })
+  const [one, two] = [h.worker(), h.worker()]
+  const client = { ...CLIENT, view: view(7) }
+  await one.ask('www', undefined, client)
+  await two.ask('www', undefined, client)
+  t.same(seen, [7], 'the other worker has it from the main thread')
+  t.equal(one.hit('www').length, 0, 'everybody else has not')
+  await two.ask('www')
+  t.same(seen, [7, 0])
 })

@@ -10,6 +10,7 @@ import { EnigmError } from '../../../src/errors.ts'
 import { createResponder } from '../../../src/responder.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { bytes, query, u16s } from '../../support/messages.ts'
+import { openGate, view } from '../../support/rules.ts'
 import { must, type Target } from '../target.ts'
 import { sameOctets } from './same-octets.ts'
 
@@ -81,12 +82,19 @@ function answers(packet: Uint8Array, scan: QueryScan): void {
   const cache = new AnswerCache(65_536)
   const counts = { hits: 0, misses: 0 }
   const resolve = () => Promise.reject(new EnigmError('internal', 'nobody asks'))
-  const responder = createResponder({ cache, clock, emit: () => {}, counts, current: () => ({ resolve, timeoutMs: 1000 }) })
+  const responder = createResponder({
+    gate: openGate(),
+    cache,
+    clock,
+    emit: () => {},
+    counts,
+    current: () => ({ resolve, timeoutMs: 1000 }),
+  })
   const wire = synthesise(questionOf(packet, scan), { rcode: 0 })
-  cache.put(keyOfScan(packet, scan, 0), { wire, rcode: 0, storeS: 60, from: 'policy' }, cache.epoch, clock.nowMs())
+  cache.put(keyOfScan(packet, scan, view(0)), { wire, rcode: 0, storeS: 60, from: 'policy' }, cache.epoch, clock.nowMs())
   const limit = 1232
   const out = Buffer.alloc(limit + 64, SENTINEL)
-  const length = responder.now(packet, 0, packet.length, out, 8, limit, 0)
+  const length = responder.now(packet, 0, packet.length, out, 8, limit, view(0))
   if (scan.wantsSource) {
     must(length === 0, 'who asks for the source is not answered from memory alone')
     return

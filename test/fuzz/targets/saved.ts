@@ -5,6 +5,7 @@ import { newScan, scanQuery } from '../../../src/dns/query-scan.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
 import { loadSaved } from '../../../src/retention/saved-cache.ts'
 import { query, response, rr, soa } from '../../support/messages.ts'
+import { view } from '../../support/rules.ts'
 import { must, type Target } from '../target.ts'
 
 const NOW_MS = 1_000_000
@@ -19,7 +20,7 @@ function chunkOf(...names: readonly string[]): Uint8Array {
     const scan = newScan()
     scanQuery(packet, 0, packet.length, scan)
     const wire = response({ name, answers: [rr()], authority: [soa()] })
-    cache.put(keyOfScan(packet, scan, 0), { wire, rcode: 0, storeS: 60, from: 'policy', ede: { code: 3 } }, cache.epoch, NOW_MS)
+    cache.put(keyOfScan(packet, scan, view(0)), { wire, rcode: 0, storeS: 60, from: 'policy', ede: { code: 3 } }, cache.epoch, NOW_MS)
   }
   const out = Buffer.alloc(4096)
   let at = 0

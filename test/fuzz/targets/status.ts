@@ -12,8 +12,9 @@ function written(): string {
   clock.jumpWall(NOW_MS - clock.wallMs())
   const resolver = (id: string) => ({ id, operator: id.toUpperCase(), transports: ['dot'] as const })
   const monitor = createMonitor({
-    setup: { usageProfile: 'strict', queryBlock: 128, resolvers: [resolver('a'), resolver('b')] },
+    setup: { usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers: [resolver('a'), resolver('b')] },
     writer: { version: '0.1.0', pid: 4711, processStart: 'boot:1', heartbeatS: 10 },
+    gate() {},
     clock,
     file: { replace: () => true, withdraw() {} },
     facts: () => ({

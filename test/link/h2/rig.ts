@@ -14,6 +14,7 @@ import { tlsSessions } from '../../../src/link/sessions.ts'
 import { endpointAt, NAME } from '../../support/link-rig.ts'
 import { query } from '../../support/messages.ts'
 import { replyTo } from '../../support/replies.ts'
+import { freePace } from '../../support/rules.ts'
 
 export const authority = await createAuthority()
 export const identity = await authority.issue({ name: NAME })
@@ -24,7 +25,7 @@ export type Outcome = Reply | { readonly code: ErrorCode; readonly loss: Loss }
 export async function carry(port: number, options: LeanH2Options & { readonly paced?: boolean } = {}, more: Partial<StrictEndpoint> = {}) {
   const clock = systemClock()
   const endpoint = endpointAt(port, { ...more, ca: authority.certificate })
-  const connection = await connect(endpoint, 'doh', { clock, sessions: tlsSessions(clock) })
+  const connection = await connect(endpoint, 'doh', { clock, sessions: tlsSessions(clock), pace: freePace(clock) })
   const told: string[] = []
   const downs: EnigmError[] = []
   const watcher = {
