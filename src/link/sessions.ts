@@ -8,7 +8,7 @@ import type { Evidence } from './identity.ts'
 const TICKETS_PER_ENDPOINT = 4
 const MAX_ENDPOINTS = 256
 /** A ticket lets the resolver see that two connections are one client's: not for longer than a working day. docs/limits.md says it. */
-export const MAX_TICKET_AGE_MS = 8 * 3600_000
+const MAX_TICKET_AGE_MS = 8 * 3600_000
 
 /** A TLS session and the proof it rests on. */
 export interface SavedSession {
