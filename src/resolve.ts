@@ -43,7 +43,9 @@ export interface Ask {
   readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
   readonly deadlineMs: number
   /** For a client that has more under way than others have: it waits behind theirs wherever something is scarce. */
-  readonly givesWay?: true
+  readonly givesWay?: true | undefined
+  /** Called in the moment before the query is written to a resolver, and each time it is; false: nobody needs it there, and the exchange rejects with `closed`. */
+  mayLeave?(): boolean
 }
 
 /**

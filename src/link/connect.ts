@@ -7,6 +7,7 @@ import { type Endpoint, interleaved, portOf, type StrictEndpoint } from './endpo
 import { handshake } from './handshake.ts'
 import { race } from './race.ts'
 import type { TlsSessions } from './sessions.ts'
+import { hadNoRoute } from './tls-faults.ts'
 
 /** TCP and TLS together. A resolver that needs longer is of no use to somebody who waits 4 s for an answer. */
 const HANDSHAKE_TIMEOUT_MS = 3000
@@ -20,6 +21,23 @@ export interface Connection<P extends Protection = Protection> {
   readonly handshakeMs: number
 }
 
+/** Where a dial begins among the addresses: behind those that the last ones tried in vain, so that each has its turn though a dial may end before all had. */
+export class AddressTurns {
+  #tried = 0
+
+  order(addresses: readonly string[], first: string | undefined): readonly string[] {
+    const from = this.#tried % Math.max(1, addresses.length)
+    const turned = [...addresses.slice(from), ...addresses.slice(0, from)]
+    return first !== undefined && addresses.includes(first) ? [first, ...turned.filter((a) => a !== first)] : turned
+  }
+  tried(): void {
+    this.#tried++
+  }
+  worked(): void {
+    this.#tried = 0
+  }
+}
+
 export interface ConnectOptions {
   readonly clock: Clock
   readonly sessions: TlsSessions
@@ -27,6 +45,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
   /** Tried first: the address that worked last (RFC 8305 section 4). */
   readonly first?: string | undefined
+  /** Kept from dial to dial. Without it each begins with the first address. */
+  readonly turns?: AddressTurns
   readonly pace: DialPace
   /** How one address is dialled; replaced where there is no network. */
   readonly handshake?: typeof handshake
@@ -39,17 +59,25 @@ export interface ConnectOptions {
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>
 export async function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection> {
-  const { clock, sessions, signal, first, pace, handshake: dial = handshake } = options
+  const { clock, sessions, signal, first, turns = new AddressTurns(), pace, handshake: dial = handshake } = options
   const port = portOf(endpoint, transport)
   if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
-  const order = interleaved(endpoint.addresses)
-  const addresses = first !== undefined && order.includes(first) ? [first, ...order.filter((a) => a !== first)] : order
   const startMs = clock.nowMs()
   return race(
-    addresses,
+    turns.order(interleaved(endpoint.addresses), first),
     (address, onTcp) => {
+      turns.tried()
       const attempt = dial({ endpoint, transport, sessions }, address, port, onTcp)
-      const done = async (): Promise<Connection> => ({ ...(await attempt.result), address, handshakeMs: clock.nowMs() - startMs })
+      const done = async (): Promise<Connection> => {
+        try {
+          const secured = await attempt.result
+          turns.worked()
+          return { ...secured, address, handshakeMs: clock.nowMs() - startMs }
+        } catch (error) {
+          if (hadNoRoute(error)) pace.giveBack()
+          throw error
+        }
+      }
       return { ...attempt, result: done() }
     },
     { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },

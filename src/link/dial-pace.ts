@@ -16,6 +16,7 @@ export class DialPace {
   readonly refusal: () => EnigmError | undefined
   readonly #links: Failing[] = []
   #lastMs = Number.NEGATIVE_INFINITY
+  #beforeMs = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock, refusal: () => EnigmError | undefined) {
     this.#clock = clock
@@ -33,7 +34,13 @@ export class DialPace {
     const allFail = this.#links.length > 0 && this.#links.every((link) => link.failing)
     const waitMs = allFail ? this.#lastMs + EVERY_MS - nowMs : 0
     if (waitMs > 0) return waitMs
+    this.#beforeMs = this.#lastMs
     this.#lastMs = nowMs
     return 0
+  }
+
+  /** The turn taken last sent nothing: there was no route. It is as if it had not been taken. */
+  giveBack(): void {
+    this.#lastMs = this.#beforeMs
   }
 }

@@ -1,7 +1,7 @@
 import { EnigmError } from '../errors.ts'
 import type { Authenticated, PacedLink, Protection, Transport } from '../resolve.ts'
 import type { Carrier, CarrierTools } from './carrier.ts'
-import { type Connection, type ConnectOptions, connect } from './connect.ts'
+import { AddressTurns, type Connection, type ConnectOptions, connect } from './connect.ts'
 import { DotCarrier } from './dot.ts'
 import type { Endpoint, StrictEndpoint } from './endpoint.ts'
 import { leanH2Carrier } from './h2/connection.ts'
@@ -41,12 +41,13 @@ function wiringOf(
   transport: Transport,
   { clock, sessions, dohClient, dialPace, handshake }: LinkTools,
 ): Wiring<Protection> {
+  const turns = new AddressTurns()
   return {
     resolver: endpoint.resolver,
     transport,
     dial: async (signal, first) => {
       const options: ConnectOptions = {
-        ...{ clock, sessions, signal, first, pace: dialPace },
+        ...{ clock, sessions, signal, first, turns, pace: dialPace },
         ...(handshake === undefined ? {} : { handshake }),
       }
       return equipped(await connect(endpoint, transport, options), transport, dohClient)

@@ -51,7 +51,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     if (this.#closing) return Promise.reject(new EnigmError('closed', 'the link is closed'))
     if (this.#tools.clock.nowMs() >= ask.deadlineMs) return Promise.reject(late())
     return new Promise((resolve, reject) => {
-      const pending = newlyPending(request, ask.givesWay === true, resolve, reject)
+      const pending = newlyPending(request, ask, resolve, reject)
       pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
         this.#fail(pending, late())
         this.#goOn()
@@ -109,6 +109,10 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   #send(kept: Kept<P>, pending: Pending<P>): void {
+    if (pending.ask.mayLeave?.() === false) {
+      this.#fail(pending, new EnigmError('closed', 'nobody waits for it any more'))
+      return
+    }
     const attempt = new Attempt(kept, pending, this.#judge)
     attempt.sent = kept.carrier.send(pending.request, attempt)
     // A literal: an array that grows by `push` takes room for 17 at once.

@@ -84,6 +84,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     const carrier = this.#current
     if (this.#closed !== undefined) return Promise.reject(closed())
     if (carrier === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
+    if (ask.mayLeave?.() === false) return Promise.reject(new EnigmError('closed', 'nobody waits for it any more'))
     return new Promise((resolve, reject) => {
       const under: Under<P> = { carrier, resolve, reject, deadline: undefined, sent: undefined }
       this.#under.add(under)

@@ -1,13 +1,13 @@
 import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
-import type { Carried, Protection } from '../resolve.ts'
+import type { Ask, Carried, Protection } from '../resolve.ts'
 import type { Loss, Reply, Sent, Ticket } from './carrier.ts'
 import type { Kept } from './kept.ts'
 
 /** One query and where it is under way. */
 export interface Pending<P extends Protection> {
   readonly request: Uint8Array
-  readonly givesWay: boolean
+  readonly ask: Ask
   readonly resolve: (carried: Carried<P>) => void
   readonly reject: (error: EnigmError) => void
   deadline: Deadline | undefined
@@ -27,12 +27,12 @@ const NONE: never[] = []
 /** A query that is nowhere yet. */
 export function newlyPending<P extends Protection>(
   request: Uint8Array,
-  givesWay: boolean,
+  ask: Ask,
   resolve: (carried: Carried<P>) => void,
   reject: (error: EnigmError) => void,
 ): Pending<P> {
   const nowhere = { deadline: undefined, attempts: NONE, waits: false, resent: false, refusals: 0, lastChance: undefined }
-  return { request, givesWay, resolve, reject, ...nowhere }
+  return { request, ask, resolve, reject, ...nowhere }
 }
 
 /** Who is told how an attempt ended. */
@@ -54,7 +54,7 @@ export class Attempt<P extends Protection> implements Ticket {
     this.#judge = judge
   }
   get givesWay(): boolean {
-    return this.pending.givesWay
+    return this.pending.ask.givesWay === true
   }
   answered(reply: Reply): void {
     this.#judge.answered(this, reply)

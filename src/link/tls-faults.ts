@@ -33,6 +33,14 @@ const UNTRUSTED = new Set([
   'UNSPECIFIED',
 ])
 
+/** What the system says when nothing could be sent to an address (connect(2)). */
+const NO_ROUTE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EACCES', 'EPERM', 'EINVAL'])
+
+/** Whether a dial failed before anything left this host. */
+export function hadNoRoute(error: unknown): boolean {
+  return error instanceof EnigmError && error.code === 'connect-failed' && NO_ROUTE.has(stringOf(error.cause, 'code'))
+}
+
 const stringOf = (error: unknown, key: 'code' | 'message'): string => {
   const value = typeof error === 'object' && error !== null ? Reflect.get(error, key) : undefined
   return typeof value === 'string' ? value : ''

@@ -6,8 +6,8 @@ import type { Candidate, Roster } from './roster.ts'
 import { type Failure, mostTelling } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
-/** Resolvers asked for one query; each is asked once (its link has a retry of its own). */
-const MAX_ATTEMPTS = 3
+/** Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those that no connection leads to have learnt nothing. */
+export const MOST_TOLD = 3
 /** How long a suspect resolver is waited for before the next one is asked as well: twice its usual time, within these. */
 const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
 /**
@@ -23,14 +23,37 @@ export type Selected<P extends Protection> = Carried<P> & { readonly transport: 
 
 const NOBODY: readonly never[] = []
 
-interface Attempt<P extends Protection> {
+/** One resolver asked, and the `Ask` that it is given. */
+class Attempt<P extends Protection> implements Ask {
   readonly candidate: Candidate<P>
   readonly startedMs: number
   /** The smoothed time of the resolver when it was asked. */
   readonly usualMs: number | undefined
   readonly suspect: boolean
-  open: boolean
-  checked: boolean
+  readonly purpose: Ask['purpose']
+  readonly deadlineMs: number
+  readonly givesWay: true | undefined
+  readonly #flight: Flight<P>
+  open = true
+  checked = false
+  /** The query was written to it. */
+  told = false
+
+  constructor(flight: Flight<P>, candidate: Candidate<P>, startedMs: number, { purpose, deadlineMs, givesWay }: Ask) {
+    const { waitMs, rttMs, suspect } = candidate.standing
+    this.candidate = candidate
+    this.startedMs = startedMs
+    this.usualMs = waitMs === undefined ? undefined : Math.max(waitMs, rttMs ?? 0)
+    this.suspect = suspect
+    this.purpose = purpose
+    this.deadlineMs = deadlineMs
+    this.givesWay = givesWay
+    this.#flight = flight
+  }
+
+  mayLeave(): boolean {
+    return this.#flight.mayTell(this)
+  }
 }
 
 /** One query on its way. Exactly one deadline is set while it flies (none before, none after), one in all for a query that is answered in its first phase. */
@@ -50,6 +73,7 @@ export class Flight<P extends Protection> {
   #timer: Deadline | undefined
   readonly #onTime = () => this.#onTimer()
   #settled = false
+  #told = 0
   /** Everybody failed while the network was coming up: the timer begins anew. */
   #grounded = false
   /** A reply that settles nothing, and whose: returned if no better one comes. */
@@ -75,18 +99,30 @@ export class Flight<P extends Protection> {
     })
   }
 
+  /** Whether the query may be written to the resolver of `attempt` now: not once it is answered, and not to a fourth. */
+  mayTell(attempt: Attempt<P>): boolean {
+    if (this.#settled || (!attempt.told && this.#told >= MOST_TOLD)) return false
+    if (!attempt.told) this.#told++
+    attempt.told = true
+    return true
+  }
+
+  /** Whom to ask next, if anybody. */
+  #next(): Candidate<P> | undefined {
+    return this.#told < MOST_TOLD ? this.#roster.next(this.#asked) : undefined
+  }
+
   /** Asks one more resolver, if there is one that may be asked. */
   #askNext(startedMs: number): boolean {
-    const candidate = this.#attempts.length < MAX_ATTEMPTS ? this.#roster.next(this.#asked) : undefined
+    const candidate = this.#next()
     if (candidate === undefined) return false
     const { standing, upstream } = candidate
-    const usualMs = standing.waitMs === undefined ? undefined : Math.max(standing.waitMs, standing.rttMs ?? 0)
-    const attempt: Attempt<P> = { candidate, startedMs, usualMs, suspect: standing.suspect, open: true, checked: false }
+    const attempt = new Attempt(this, candidate, startedMs, this.#ask)
     standing.lastTriedMs = startedMs
     this.#asked = this.#asked.length === 0 ? [candidate] : [...this.#asked, candidate]
     this.#attempts = this.#attempts.length === 0 ? [attempt] : [...this.#attempts, attempt]
     this.#setTimer(startedMs + this.#firstPatienceMs(attempt))
-    upstream.exchange(this.#message, this.#dnssecOk, this.#ask).then(
+    upstream.exchange(this.#message, this.#dnssecOk, attempt).then(
       (reply) => this.#onReply(attempt, reply),
       (error: unknown) => this.#onFailure(attempt, error),
     )
@@ -95,7 +131,7 @@ export class Flight<P extends Protection> {
 
   #firstPatienceMs({ suspect, usualMs }: Attempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
-    if (this.#attempts.length === MAX_ATTEMPTS || this.#roster.next(this.#asked) === undefined) return Number.POSITIVE_INFINITY
+    if (this.#next() === undefined) return Number.POSITIVE_INFINITY
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
     return usualMs === undefined ? SUSPECT_MS.unknown : Math.min(SUSPECT_MS.most, Math.max(SUSPECT_MS.least, 2 * usualMs))
   }
@@ -217,6 +253,7 @@ export class Flight<P extends Protection> {
     this.#failures = undefined
     this.#asked = NOBODY
     this.#attempts = NOBODY
+    this.#told = 0
     if (!this.#askNext(this.#clock.nowMs())) this.#giveUp()
   }
 

@@ -1,12 +1,10 @@
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Protection } from '../resolve.ts'
-import type { Selected } from './flight.ts'
+import { MOST_TOLD, type Selected } from './flight.ts'
 import type { Candidate, Roster } from './roster.ts'
 import { type Failure, isOurs, mostTelling } from './telling.ts'
 import { verdictOn } from './verdict.ts'
-
-const MAX_ATTEMPTS = 3
 
 /**
  * One query over shaped links: one resolver at a time, the next only where the network failed the one before or the resolver could not read what came. Nothing is asked twice at once, nothing because an
@@ -21,15 +19,18 @@ export async function askInTurn<P extends Protection>(
 ): Promise<Selected<P>> {
   const failures: Failure[] = []
   const asked: Candidate<P>[] = []
-  for (let i = 0; i < MAX_ATTEMPTS; i++) {
+  let told = 0
+  while (told < MOST_TOLD) {
     const startedMs = clock.nowMs()
     const candidate = startedMs < ask.deadlineMs ? roster.next(asked) : undefined
     if (candidate === undefined) break
     asked.push(candidate)
     candidate.standing.lastTriedMs = startedMs
     const upstream = candidate.upstream.id
+    let tells = 0
+    const noted: Ask = { ...ask, mayLeave: () => ++tells > 0 }
     try {
-      const carried = await candidate.upstream.exchange(message, dnssecOk, ask)
+      const carried = await candidate.upstream.exchange(message, dnssecOk, noted)
       const nowMs = clock.nowMs()
       const { final, ofHop, rcode } = verdictOn(carried.wire)
       if (ofHop) {
@@ -41,6 +42,7 @@ export async function askInTurn<P extends Protection>(
       return { ...carried, upstream }
     } catch (error) {
       const fault = roster.rejected(candidate, error, startedMs)
+      if (tells > 0) told++
       failures.push({ who: upstream, error: fault })
       if (isOurs(fault.code)) break
     }

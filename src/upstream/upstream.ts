@@ -122,8 +122,8 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     if (last || o.paced === true) return ask
     const halfMs = (ask.deadlineMs - nowMs) / 2
     const mostMs = route.standing.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs
-    const deadlineMs = nowMs + mostMs
-    return ask.givesWay === true ? { purpose: ask.purpose, deadlineMs, givesWay: true } : { purpose: ask.purpose, deadlineMs }
+    const { purpose, givesWay } = ask
+    return { purpose, givesWay, deadlineMs: nowMs + mostMs, mayLeave: () => ask.mayLeave?.() !== false }
   }
 
   const retryFailed = () => {

@@ -126,7 +126,6 @@ forBoth(
     }
     first.begin({ kind: 'blackhole' })
     await within('dialling', 400)
-    await pause(20)
     first.clear()
     t.equal(await rig.ask(name('up')), 'answered')
     t.notOk(first.asked.has(name('dialling')))

@@ -47,6 +47,7 @@ interface Call {
   readonly message: Uint8Array
   readonly dnssecOk: boolean
   readonly ask: Ask
+  readonly told: boolean
 }
 
 /** What calls a fake may get: the test's query, or the root probe with the purpose of one. Anything else fails the test through `unexpected`. */
@@ -55,6 +56,15 @@ function checkMessage(message: Uint8Array, ask: Ask, probeMessage: Uint8Array): 
   if (!probe && Buffer.compare(message, MESSAGE) !== 0) throw new Error('a message that no test sent')
   if (probe !== (ask.purpose === 'probe')) throw new Error(`purpose ${ask.purpose} does not fit the message`)
 }
+
+const UNTOLD: ReadonlySet<ErrorCode> = new Set([
+  'connect-refused',
+  'connect-timeout',
+  'certificate-expired',
+  'pin-mismatch',
+  'overloaded',
+  'closed',
+])
 
 /** An upstream that does what `act` says, and probes as `probeAct` (the same unless set). */
 export class FakeUpstream implements Upstream<Authenticated> {
@@ -78,9 +88,13 @@ export class FakeUpstream implements Upstream<Authenticated> {
   async exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<Authenticated> & { transport: Transport }> {
     checkMessage(message, ask, this.probe ?? ROOT_PROBE)
     const probe = ask.purpose === 'probe'
+    const act = probe ? (this.probeAct ?? this.act) : this.act
+    // What no connection leads to is never told.
+    const told = !(typeof act === 'object' && 'code' in act && UNTOLD.has(act.code))
+    if (told && ask.mayLeave?.() === false) throw new EnigmError('closed', 'not wanted')
     const calls = probe ? this.probes : this.queries
-    calls.push({ atMs: this.#clock.nowMs(), message, dnssecOk, ask })
-    const carried = await play(this.#clock, probe ? (this.probeAct ?? this.act) : this.act, ask)
+    calls.push({ atMs: this.#clock.nowMs(), message, dnssecOk, ask, told })
+    const carried = await play(this.#clock, act, ask)
     return { ...carried, transport: 'dot' }
   }
 

@@ -182,8 +182,8 @@ t.test('a late failure of the first starts nothing while the second is under way
   t.equal(upstreams[C]!.queries.length, 0)
 })
 
-t.test('at most three resolvers are asked, however they fail', async (t) => {
-  for (const act of [fails('connect-refused'), 'dark', 'hangs'] as const) {
+t.test('at most three resolvers learn a name, however they fail', async (t) => {
+  for (const act of [fails('connection-lost'), 'dark', 'hangs'] as const) {
     const { one, upstreams } = setUp(act, act, act, act, act)
     const seen = await one()
     t.ok(seen.code)
@@ -192,6 +192,14 @@ t.test('at most three resolvers are asked, however they fail', async (t) => {
       3,
     )
   }
+})
+
+t.test('a dial that fails tells nobody: the next one is asked as long as there is time', async (t) => {
+  const { one, upstreams } = setUp(...Array.from({ length: 5 }, () => fails('connect-refused', 100)), answers(20))
+  t.same(await one(), { by: 'f', code: undefined, afterMs: 520, rcode: 0 })
+  t.ok(upstreams.every((u) => u.queries.length === 1))
+  const late = setUp(...Array.from({ length: 5 }, () => fails('connect-refused', 100)), answers(20))
+  t.equal((await late.one(350)).code, 'deadline')
 })
 
 t.test('it settles at the deadline though no upstream ever settles, and leaves no timer', async (t) => {
