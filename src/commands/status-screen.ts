@@ -81,7 +81,13 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
     (a, b) => SIGNAL_RANK[a.signal.state] - SIGNAL_RANK[b.signal.state],
   )
   for (const { label, signal } of signals) lines.push(...signalLines(label, signal, wallMs, style, tint))
-  lines.push('', ...resolverTable(d.resolvers, wallMs, style.width), ...roundTrips(d.resolvers, style.width), '')
+  lines.push(
+    '',
+    ...resolverTable(d.resolvers, wallMs, style.width),
+    ...ciphers(d.resolvers, style.width),
+    ...roundTrips(d.resolvers, style.width),
+    '',
+  )
   const sent = Object.values(d.plaintext).reduce((a, b) => a + b, 0)
   const force = { yes: 'in force', no: 'NOT in force', unknown: '(unknown whether in force)' }[d.shaping.inForce]
   const facts = [
@@ -159,6 +165,17 @@ function resolverRow(r: StatusDocument['resolvers'][number], wallMs: number): st
     r.lastAnswerAt === null ? '-' : span(wallMs - Date.parse(r.lastAnswerAt)),
     String(failures),
   ]
+}
+
+/** What the connections are encrypted with, and which ones where they differ. */
+function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[] {
+  const users = new Map<string, string[]>()
+  for (const { id, cipher } of resolvers) {
+    if (cipher === undefined || cipher === null) continue
+    users.set(cipher, [...(users.get(cipher) ?? []), printable(id).slice(0, MAX_CELL)])
+  }
+  const texts = [...users].map(([cipher, ids]) => (users.size === 1 ? printable(cipher) : `${printable(cipher)} (${ids.join(', ')})`))
+  return users.size === 0 ? [] : wrap(`cipher ${texts.join('; ')}`, width, '  ')
 }
 
 const BARS = '▁▂▃▄▅▆▇█'

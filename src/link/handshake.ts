@@ -1,12 +1,5 @@
 import { isIP, type TcpNetConnectOpts } from 'node:net'
-import {
-  type ConnectionOptions,
-  connect as connectTls,
-  createSecureContext,
-  rootCertificates,
-  type SecureContext,
-  type TLSSocket,
-} from 'node:tls'
+import { type ConnectionOptions, connect as connectTls, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
 import { EnigmError, type ErrorCode } from '../errors.ts'
 import type { Protection, Transport } from '../resolve.ts'
 import { DirectReads } from './direct-reads.ts'
@@ -15,6 +8,7 @@ import { type Evidence, evidenceOf, identityFault } from './identity.ts'
 import type { Attempt } from './race.ts'
 import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
+import { contextTrusting, isAgreeable } from './tls-settings.ts'
 
 const ALPN: Readonly<Record<Transport, string[]>> = { dot: ['dot'], doh: ['h2', 'http/1.1'] }
 
@@ -31,12 +25,12 @@ let bundled: SecureContext | undefined
 /** Roots are named, never left to Node's default: NODE_EXTRA_CA_CERTS and --use-openssl-ca would widen trust for every resolver. */
 function contextOf(endpoint: Endpoint): SecureContext {
   if (endpoint.ca === undefined) {
-    bundled ??= createSecureContext({ minVersion: 'TLSv1.2', ca: rootCertificates.join('\n') })
+    bundled ??= contextTrusting(rootCertificates.join('\n'))
     return bundled
   }
   const known = contexts.get(endpoint)
   if (known !== undefined) return known
-  const context = createSecureContext({ minVersion: 'TLSv1.2', ca: endpoint.ca })
+  const context = contextTrusting(endpoint.ca)
   contexts.set(endpoint, context)
   return context
 }
@@ -117,8 +111,9 @@ export function handshake(
 }
 
 /**
- * Who the peer is. A resumed session rests on the evidence of the handshake it came from. The last line fails closed: whatever Node thinks,
- * without evidence there is no strict connection.
+ * Who the peer is, and what was agreed on. A resumed session rests on the evidence of the handshake
+ * it came from. Fails closed: whatever Node thinks, without a cipher of ours there is no connection,
+ * and without evidence no strict one.
  */
 function judge(
   socket: TLSSocket,
@@ -128,6 +123,7 @@ function judge(
 ): EnigmError | { readonly evidence: Evidence | undefined; readonly protection: Protection } {
   const resumed = socket.isSessionReused()
   const session = { tlsVersion: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed }
+  if (!isAgreeable(session.cipher, session.tlsVersion)) return new EnigmError('tls-failed', 'the peer agreed to what was not offered')
   const evidence = resumed ? offered?.evidence : checked.evidence
   if (evidence !== undefined && socket.authorized) {
     return { evidence, protection: { ...session, authenticated: true, by: evidence.by } }

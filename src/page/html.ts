@@ -55,7 +55,7 @@ function resolvers(now: StatusDocument, counted: StatusDocument): string {
       text(r.state),
       text(r.transport ?? '-'),
       text(r.authenticated ?? '-'),
-      text(r.tlsVersion ?? '-'),
+      text([r.tlsVersion ?? '-', r.cipher ?? ''].join(' ').trim()),
       text(r.padding.repliesPadded),
       rtt === null ? '-' : `${Math.round(rtt.p50)} / ${Math.round(rtt.p99)} ms`,
     ]

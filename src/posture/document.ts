@@ -52,6 +52,7 @@ const resolver = v.object({
     is('How the peer of the latest answer or handshake proved who it is; null: none yet.'),
   ),
   tlsVersion: v.pipe(v.nullable(v.string()), is('Of that connection.')),
+  cipher: v.optional(v.pipe(v.nullable(v.string()), is('What that connection is encrypted with, by the name that OpenSSL has for it.'))),
   resumed: v.pipe(v.nullable(v.boolean()), is('Whether that connection resumed a session and so rests on the proof of the one before.')),
   padding: v.pipe(
     v.object({

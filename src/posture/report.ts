@@ -114,6 +114,7 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, facts: Facts): S
     transport: r.lastAnswerBy ?? link?.transport ?? null,
     authenticated: protection === undefined ? null : protection.authenticated ? protection.by : 'no',
     tlsVersion: protection?.tlsVersion ?? null,
+    cipher: protection?.cipher ?? null,
     resumed: protection?.resumed ?? null,
     padding: { sentBlock, repliesPadded: repliesPadded(r) },
     lastHandshakeAt: link?.handshakeAt === undefined ? null : iso(link.handshakeAt.wallMs),

@@ -17,6 +17,8 @@ export function unsafeEnvironment(env: Readonly<Record<string, string | undefine
 const VARIABLES: Readonly<Record<string, { readonly isUnsafe: (value: string) => boolean; readonly why: string }>> = {
   // Node looks for exactly "0".
   NODE_TLS_REJECT_UNAUTHORIZED: { isUnsafe: (value) => value === '0', why: 'it turns the check of certificates off' },
+  // An empty one is none to Node; the null device holds nothing, and is how some switch off what a system sets.
+  OPENSSL_CONF: { isUnsafe: (value) => value !== '' && value !== '/dev/null', why: 'it lets a file of OpenSSL weaken TLS' },
   SSLKEYLOGFILE: { isUnsafe: (value) => value !== '', why: 'it has TLS session keys written to a file' },
 }
 
@@ -24,6 +26,7 @@ const VARIABLES: Readonly<Record<string, { readonly isUnsafe: (value: string) =>
 const FLAGS: readonly (readonly [prefix: string, why: string])[] = [
   ['tls-keylog', 'it writes TLS session keys to a file'],
   ['trace-tls', 'it writes decrypted TLS records to stderr'],
+  ['tls-cipher-list', 'it chooses the ciphers of TLS, and may choose none at all'],
   ['tls-min-v1.0', 'it allows TLS versions that RFC 8996 retired'],
   ['tls-min-v1.1', 'it allows TLS versions that RFC 8996 retired'],
   ['tls-max-v1.2', 'it keeps TLS 1.3 from being used'],
@@ -32,6 +35,9 @@ const FLAGS: readonly (readonly [prefix: string, why: string])[] = [
   ['openssl-shared-config', 'it lets a file of OpenSSL weaken TLS'],
   ['openssl-config', 'it lets a file of OpenSSL weaken TLS'],
   ['insecure-http-parser', 'it accepts malformed HTTP'],
+  ['security-revert', 'it brings back faults of Node that were mended'],
+  ['experimental-config-file', 'it lets a file set any of these options'],
+  ['experimental-default-config-file', 'it lets a file set any of these options'],
 ]
 
 function flagsOf(argv: readonly string[]): readonly { readonly name: string; readonly why: string }[] {

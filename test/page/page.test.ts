@@ -37,6 +37,7 @@ function document(change: Partial<StatusDocument> = {}): StatusDocument {
         transport: 'dot',
         authenticated: 'ca+spki',
         tlsVersion: 'TLSv1.3',
+        cipher: 'TLS_<AES>',
         resumed: false,
         padding: { sentBlock: 128, repliesPadded: 'yes' },
         lastHandshakeAt: AT,
@@ -104,6 +105,7 @@ t.test('over a Unix socket: facts as HTML and as metrics, nothing to load, nothi
   t.notMatch(html.body, /<script|src=|href=|url\(/, 'no script, no asset')
   t.match(html.body, /&lt;script&gt;/)
   t.match(html.body, /mine&lt;&amp;/)
+  t.match(html.body, /TLSv1\.3 TLS_&lt;AES&gt;/)
   const metrics = await get(page.at, '/metrics')
   t.match(metrics.headers['content-type'], /^text\/plain; version=0\.0\.4/)
   for (const line of [

@@ -42,6 +42,9 @@ t.test('real documents validate and survive JSON', (t) => {
     t.same(asStatusDocument(JSON.parse(JSON.stringify(d))), d)
   }
   t.equal(asStatusDocument({ ...documentAfter([]), state: 'fine' }), undefined)
+  const older = documentAfter(runs[0] ?? [])
+  const resolvers = older.resolvers.map(({ cipher: _none, ...r }) => r)
+  t.ok(asStatusDocument({ ...older, resolvers }), 'one of before the cipher was told is a document too')
   t.end()
 })
 
@@ -54,6 +57,7 @@ t.test('the evidence of a resolver', (t) => {
     transport: 'dot',
     authenticated: 'ca+spki',
     tlsVersion: 'TLSv1.3',
+    cipher: 'TLS_AES_128_GCM_SHA256',
     resumed: false,
     padding: { sentBlock: 128, repliesPadded: 'mixed' },
     lastHandshakeAt: '2026-01-01T00:00:02.000Z',

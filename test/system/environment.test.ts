@@ -10,12 +10,18 @@ t.test('an ordinary environment is safe', async (t) => {
     [],
   )
   t.strictSame(unsafeEnvironment({ SSLKEYLOGFILE: '', NODE_EXTRA_CA_CERTS: '/etc/ca.pem', NODE_OPTIONS: '' }, []), [])
+  t.strictSame(unsafeEnvironment({ OPENSSL_CONF: '' }, []), [])
+  t.strictSame(unsafeEnvironment({ OPENSSL_CONF: '/dev/null' }, []), [])
+  // Whom to trust is named at every dial (see link/handshake.ts), and so are the versions: these move nothing.
+  const roots = { SSL_CERT_FILE: '/etc/ca.pem', SSL_CERT_DIR: '/etc/ssl', NODE_OPTIONS: '--use-openssl-ca --tls-min-v1.3 --tls-max-v1.3' }
+  t.strictSame(unsafeEnvironment(roots, ['--use-system-ca', '--use-bundled-ca']), [])
 })
 
 t.test('each unsafe variable is one sentence with its mend, and its value is not repeated', async (t) => {
   for (const [name, value] of [
     ['NODE_TLS_REJECT_UNAUTHORIZED', '0'],
     ['SSLKEYLOGFILE', '/secret/keys'],
+    ['OPENSSL_CONF', '/secret/openssl.cnf'],
   ] as const) {
     const problems = unsafeEnvironment({ [name]: value }, [])
     t.equal(problems.length, 1, name)
@@ -40,6 +46,16 @@ t.test('each unsafe flag, on the command line and in NODE_OPTIONS, however it is
     '--openssl-shared-config',
     '--tls-min-v1.0',
     '--tls-min-v1.1',
+    '--tls-max-v1.2',
+    '--tls-cipher-list=/secret/',
+    '--tls-cipher-list',
+    '--tls_cipher_list=/secret/',
+    '--openssl-config=/secret/f',
+    '--openssl_config=/secret/f',
+    '--insecure-http-parser',
+    '--security-revert=CVE-2023-46809',
+    '--experimental-config-file=/secret/f',
+    '--experimental-default-config-file',
   ]) {
     const onLine = unsafeEnvironment({}, ['--no-warnings', flag])
     t.equal(onLine.length, 1, flag)

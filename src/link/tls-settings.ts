@@ -1,0 +1,59 @@
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+
+/** TLS 1.3 (RFC 8446 appendix B.4), and of TLS 1.2 what has forward secrecy and an AEAD (RFC 9325 section 4.2). */
+const CIPHERS: readonly string[] = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+]
+const ours: ReadonlySet<string> = new Set(CIPHERS)
+
+const CURVES = 'X25519:P-256:P-384:P-521'
+/** With a key share that a quantum computer does not open later, as Node 24 sends one; the star is OpenSSL's (3.5). */
+const WITH_HYBRID = `*X25519MLKEM768:*${CURVES}`
+
+/** Of handshakes and certificates: no SHA-1 (RFC 9155). */
+const SIGNATURES = [
+  ...['ecdsa_secp256r1_sha256', 'ed25519', 'ecdsa_secp384r1_sha384', 'ecdsa_secp521r1_sha512', 'ed448'],
+  ...['rsa_pss_rsae_sha256', 'rsa_pss_rsae_sha384', 'rsa_pss_rsae_sha512'],
+  ...['rsa_pss_pss_sha256', 'rsa_pss_pss_sha384', 'rsa_pss_pss_sha512'],
+  ...['rsa_pkcs1_sha256', 'rsa_pkcs1_sha384', 'rsa_pkcs1_sha512'],
+]
+
+/**
+ * All that both ends may agree on, named: what is left to Node's defaults, NODE_OPTIONS, a flag or a
+ * file of OpenSSL can turn into no encryption at all. SECLEVEL 2: no RSA key below 2048 bits.
+ */
+export const TLS_SETTINGS = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+  ciphers: `${CIPHERS.join(':')}:@SECLEVEL=2`,
+  ecdhCurve: curves(),
+  sigalgs: SIGNATURES.join(':'),
+} as const satisfies SecureContextOptions
+
+/** What this OpenSSL knows; a name that it does not know would make every context throw. */
+function curves(): string {
+  try {
+    createSecureContext({ ca: [], ecdhCurve: WITH_HYBRID }) // without `ca` Node would parse its roots
+    return WITH_HYBRID
+  } catch {
+    return CURVES
+  }
+}
+
+/** A context that trusts `ca` (PEM) and nothing else. Throws where that is none. */
+export function contextTrusting(ca: string): SecureContext {
+  return createSecureContext({ ...TLS_SETTINGS, ca })
+}
+
+/** Whether a handshake ended with what was offered: OpenSSL's name of the cipher, and Node's of the version. */
+export function isAgreeable(cipher: string, tlsVersion: string | null): boolean {
+  return ours.has(cipher) && (tlsVersion === TLS_SETTINGS.minVersion || tlsVersion === TLS_SETTINGS.maxVersion)
+}
