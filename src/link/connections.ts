@@ -63,6 +63,11 @@ export class Connections<P extends Protection> {
     this.#owner.ready()
   }
 
+  /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as a dial that failed. */
+  turnedAway(kept: Kept<P>, error: EnigmError): void {
+    if (kept.carrier.inFlight === 0) this.#barren(kept, error)
+  }
+
   /** Drops all and forgets what was learnt on the last path. A link that was in use is dialled at once if somebody waits (`wanted`), soon if nobody does and `online`. */
   renew(wanted: boolean, online: boolean): void {
     this.#wiring.forgetSessions()
@@ -183,8 +188,14 @@ export class Connections<P extends Protection> {
     this.#all.delete(kept)
     if (this.current === kept) this.current = undefined
     if (kept.watch !== undefined) this.#deadlines.remove(kept.watch)
-    if (!kept.answered && kept.carrier.inFlight > 0) this.#dialler.backoff.failed(error)
+    if (kept.carrier.inFlight > 0) this.#barren(kept, error)
     this.#tools.emit({ type: 'link.down', resolver: this.#wiring.resolver, transport: this.#wiring.transport, code: error.code })
+  }
+
+  #barren(kept: Kept<P>, error: EnigmError): void {
+    if (kept.answered || kept.barren) return
+    kept.barren = true
+    this.#dialler.backoff.failed(error)
   }
 
   /** Makes sure that the connection is looked at by `dueMs`. */

@@ -158,7 +158,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   #lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void {
-    const { pending } = attempt
+    const { kept, pending } = attempt
     leave(attempt)
     if (pending.attempts.length > 0) return
     const again = loss === 'refused' ? pending.refusals++ < MAX_REFUSALS : loss === 'lost' && !pending.resent
@@ -167,7 +167,14 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
       this.#fail(pending, error)
       this.#goOn()
     } else if (loss === 'lost') this.#placeAgain(pending)
+    else if (kept.leaving) queueMicrotask(() => this.#moveOn(kept, pending, error))
     else this.#place(pending)
+  }
+
+  /** By now all are told that the connection will not serve: a query that meets one that serves nobody, twice, has failed. */
+  #moveOn(kept: Kept<P>, pending: Pending<P>, error: EnigmError): void {
+    this.#connections.turnedAway(kept, error)
+    if (this.#pending.has(pending)) this.#place(pending)
   }
 
   get #someWait(): boolean {

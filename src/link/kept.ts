@@ -50,6 +50,8 @@ export interface Kept<P extends Protection> {
   leaving: boolean
   gone: boolean
   answered: boolean
+  /** It ended without one answer, and the backoff knows. */
+  barren: boolean
   probed: boolean
   idleSinceMs: number
   /** How long it had been idle before what it was asked last and has not answered yet. */
@@ -60,6 +62,15 @@ export interface Kept<P extends Protection> {
 
 /** A connection that has just come up. */
 export function newlyKept<P extends Protection>(carrier: Carrier<P>, idleSinceMs: number): Kept<P> {
-  const doubts = { suspect: false, overdue: false, hedged: false, leaving: false, gone: false, answered: false, probed: false }
+  const doubts = {
+    suspect: false,
+    overdue: false,
+    hedged: false,
+    leaving: false,
+    gone: false,
+    answered: false,
+    barren: false,
+    probed: false,
+  }
   return { carrier, ...doubts, doubtedSinceMs: 0, idleSinceMs, rustedMs: 0, outrun: undefined, watch: undefined, watchMs: 0 }
 }

@@ -34,11 +34,11 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   readonly #dialler: Dialler<P>
   readonly #idle: IdleWatch
   readonly #under = new Set<Under<P>>()
-  readonly #carriers = new Set<Carrier<P>>()
+  /** Whether anything was answered on each. */
+  readonly #carriers = new Map<Carrier<P>, boolean>()
   #current: Carrier<P> | undefined
   /** Whoever waits for the dial under way. */
   #opening: Deferred | undefined
-  #answered = false
   #smoothedRttMs: number | undefined
   #closed: (() => void) | undefined
 
@@ -100,12 +100,12 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
 
   /** The next slot dials; without a session there is none. A dial that is superseded has not failed. */
   renew(): void {
-    this.#wiring.forgetSessions()
-    this.#dialler.anotherPath()
     const error = new EnigmError('connection-lost', 'the network changed')
+    this.#wiring.forgetSessions()
     this.#dialler.end(error)
     this.#opened()
-    for (const carrier of [...this.#carriers]) this.#drop(carrier, error)
+    for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, error)
+    this.#dialler.anotherPath()
   }
 
   reconsider(): void {
@@ -144,8 +144,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
       carrier.destroy(error)
       return error
     }
-    this.#answered = false
-    this.#carriers.add(carrier)
+    this.#carriers.set(carrier, false)
     this.#current = carrier
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
     this.#onIdle(carrier)
@@ -154,7 +153,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   #carried(under: Under<P>, reply: Reply): void {
-    this.#answered = true
+    if (this.#carriers.has(under.carrier)) this.#carriers.set(under.carrier, true)
     this.#dialler.backoff.answered()
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, reply.rttMs)
     this.#settle(under)
@@ -192,7 +191,11 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   /** Takes no more; closes when nothing is owed. */
   #leave(carrier: Carrier<P>): void {
     if (this.#current === carrier) this.#current = undefined
-    if (carrier.inFlight === 0) this.#drop(carrier, new EnigmError('closed', 'nothing is owed any more'))
+    if (carrier.inFlight > 0) return
+    const error = new EnigmError('closed', 'nothing is owed any more')
+    // It turned everything away.
+    if (this.#carriers.get(carrier) === false) this.#dialler.backoff.failed(error)
+    this.#drop(carrier, error)
   }
 
   #drop(carrier: Carrier<P>, error: EnigmError): void {
@@ -201,10 +204,11 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   #gone(carrier: Carrier<P>, error: EnigmError): void {
+    const answered = this.#carriers.get(carrier)
     if (!this.#carriers.delete(carrier)) return
     const { resolver, transport } = this.#wiring
     if (this.#current === carrier) this.#current = undefined
-    if (!this.#answered && carrier.inFlight > 0) this.#dialler.backoff.failed(error)
+    if (answered === false && carrier.inFlight > 0) this.#dialler.backoff.failed(error)
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
@@ -213,7 +217,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     this.#dialler.end(closed())
     this.#opened(closed())
     this.#idle.stop()
-    for (const carrier of [...this.#carriers]) this.#drop(carrier, closed())
+    for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, closed())
     this.#closed()
   }
 }

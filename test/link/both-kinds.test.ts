@@ -81,6 +81,17 @@ forBoth('renew: what is under way when the network changes is asked again of the
   if (profile !== 'off') t.same(namesAt(second), [])
 })
 
+forBoth('renew: a connection that had not answered yet arms no backoff on the next network', async (t, { first, rig }) => {
+  first.begin({ kind: 'stall' })
+  const asked = rig.ask(name('stalled'))
+  while (first.counts.queries === 0) await pause(5)
+  first.clear()
+  rig.trusted.react('network', true)
+  const beganMs = performance.now()
+  t.equal(await asked, 'answered')
+  t.ok(performance.now() - beganMs < 500)
+})
+
 forBoth('refuse: a resolver that refuses connections is a failed link, and the next one is asked', async (t, scene) => {
   const { first, rig } = scene
   first.begin({ kind: 'away' })
