@@ -44,6 +44,9 @@ function curves(): string {
     createSecureContext({ ca: [], ecdhCurve: WITH_HYBRID }) // without `ca` Node would parse its roots
     return WITH_HYBRID
   } catch {
+    // The refusal stays in OpenSSL's queue of errors, where the next reading of a key would take it
+    // for its own; another context empties it.
+    createSecureContext({ ca: [], ecdhCurve: CURVES })
     return CURVES
   }
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectTcp, createServer as createTcp, type Server, type Socket } from 'node:net'
 import { createServer as createTls, type TLSSocket, type TlsOptions } from 'node:tls'
@@ -93,6 +93,18 @@ function tests(): void {
     t.notOk(both.wire().includes(SECRET))
     const modern = await tapped(t, {})
     t.match(await askedBy(WEAK_NODE, modern.port), /^answered TLS_/, 'and TLS 1.3 where there is')
+  })
+
+  t.test('what is asked of OpenSSL here spoils no key that is read next', (t) => {
+    const module = new URL('../../src/link/tls-settings.js', import.meta.url).href
+    const script = `
+      import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
+      const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
+      await import(${JSON.stringify(module)})
+      console.log(createPrivateKey(pem).asymmetricKeyType)`
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+    t.equal(stdout, 'ed25519\n', stderr)
+    t.end()
   })
 
   t.test('what Node would take by default and we do not', async (t) => {
