@@ -12,6 +12,7 @@ import { tlsSessions } from '../../src/link/sessions.ts'
 import { codeOf, endpointAt, linkTo, NAME } from '../support/link-rig.ts'
 import { query } from '../support/messages.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
+import { freePace } from '../support/rules.ts'
 
 const SECRET = 'what-is-asked'
 const authority = await createAuthority()
@@ -136,7 +137,11 @@ function tests(): void {
     ]
     for (const [cipher, tls] of offers) {
       const server = await tapped(t, tls)
-      const { socket, protection } = await connect(endpointAt(server.port, { ca }), 'dot', { clock, sessions: tlsSessions(clock) })
+      const { socket, protection } = await connect(endpointAt(server.port, { ca }), 'dot', {
+        clock,
+        sessions: tlsSessions(clock),
+        pace: freePace(clock),
+      })
       socket.destroy()
       t.ok(protection.authenticated)
       if (cipher !== undefined) t.equal(protection.cipher, cipher)
