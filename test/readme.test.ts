@@ -11,7 +11,7 @@ import { createAuthority } from '../src/demo/authority.ts'
 import { startDot } from './support/dot-server.ts'
 import { query } from './support/messages.ts'
 import { PROJECT_ROOT, readmeFences, readmeRecipe } from './support/readme.ts'
-import { startDaemon } from './support/real/daemon.ts'
+import { cli, startDaemon } from './support/real/daemon.ts'
 import { rcodeOf, udpClient } from './support/real/dns-client.ts'
 import { addressRecord, replyTo } from './support/replies.ts'
 
@@ -70,6 +70,13 @@ t.test('its own resolver, with caFile and spkiPins, answers; its lines for a pin
   }
   t.equal(await answers(t, identity.spkiPin), 0)
   t.equal(await answers(t, Buffer.alloc(32, 7).toString('base64')), 2, 'and not with the pin of another key')
+})
+
+t.test('`run --help` advises the address that the README does', async (t) => {
+  const { stdout } = await cli('run', '--help')
+  t.match(stdout, /--listen 127\.0\.0\.55:53 .*systemd-resolved/)
+  t.match(readmeRecipe('resolved-run'), '--listen 127.0.0.55:53')
+  t.notMatch(stdout, '127.0.0.54', 'which resolved drops')
 })
 
 t.test('files are where it says', (t) => {

@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
 import { type BindOptions, bindAll, type HolderOf } from '../../src/listen/bind.ts'
-import { refusal } from '../../src/listen/bind-refusal.ts'
+import { neverAsked, refusal } from '../../src/listen/bind-refusal.ts'
 import { listenTcp } from '../../src/listen/tcp.ts'
 import { listenUdp } from '../../src/listen/udp.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
@@ -108,6 +108,15 @@ t.test('a taken port: who holds it is asked for that address, port and transport
 
 t.test('an address of no interface', async (t) => {
   t.match(await sentence(bindAll([{ address: '192.0.2.77', port: 0 }], bindOptions())), '192.0.2.77 is on no interface')
+})
+
+t.test('where systemd-resolved would never ask', (t) => {
+  for (const address of ['127.0.0.53', '127.0.0.54']) {
+    t.match(neverAsked({ address, port: 5353 }), new RegExp(`takes no server at ${address.replaceAll('.', '\\.')}.*127\\.0\\.0\\.55:53`))
+    t.equal(neverAsked({ address, port: 53 }), undefined, 'where resolved is not, it is as good as any')
+  }
+  t.equal(neverAsked({ address: '127.0.0.55', port: 5353 }), undefined)
+  t.end()
 })
 
 t.test('the sentences', (t) => {
