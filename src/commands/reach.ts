@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Clock, Random } from '../clock.ts'
+import { rulesAt, strictestVpn } from '../config/policy.ts'
 import type { Config } from '../config/schema.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { rcodeText } from '../dns/code-names.ts'
@@ -12,7 +13,10 @@ import { DialPace } from '../link/dial-pace.ts'
 import { spkiPin } from '../link/identity.ts'
 import { createLink } from '../link/keeper.ts'
 import { type TlsSessions, tlsSessions } from '../link/sessions.ts'
+import { egressVerdict } from '../posture/policy.ts'
 import type { Carried, Transport } from '../resolve.ts'
+import { readEgress } from '../system/egress.ts'
+import { readNetworkIdentity } from '../system/network-identity.ts'
 import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
 import { probeOf, refusesRoot } from '../upstream/root-probe.ts'
 
@@ -62,9 +66,20 @@ const NXDOMAIN = 3
 const REFUSED = 5
 const DAY_MS = 86_400_000
 
-/** Tries every resolver over every transport that the configuration would use, in that order. Never rejects. */
+/**
+ * Tries every resolver over every transport that the configuration would use, in that order; none
+ * where the policy requires a VPN that is not there: then each finding says so. Never rejects.
+ */
 export async function reachAll(resolvers: readonly TrustedResolver[], config: Config, tools: ReachTools): Promise<readonly Finding[]> {
   const ways = resolvers.flatMap((resolver) => transportsOf(resolver, config.transports).map((transport) => ({ resolver, transport })))
+  if (await vpnMissing(resolvers, config, tools))
+    return ways.map(({ resolver, transport }) => ({
+      resolver: resolver.id,
+      transport,
+      ok: false,
+      fault: 'vpn-required',
+      pin: unseen(resolver),
+    }))
   const findings = new Array<Finding>(ways.length)
   const left = ways.entries()
   const worker = async (): Promise<void> => {
@@ -73,6 +88,18 @@ export async function reachAll(resolvers: readonly TrustedResolver[], config: Co
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, ways.length) }, worker))
   return findings
 }
+
+/** A command does not show a network whom the service asks, where the service itself must not. */
+async function vpnMissing(resolvers: readonly TrustedResolver[], { policy }: Config, { random }: ReachTools): Promise<boolean> {
+  if (policy === undefined || strictestVpn(policy) !== 'required') return false
+  const network = readNetworkIdentity(random.bytes(32))
+  const named = policy.networks?.find(({ match }) => network.matches(match))?.name
+  if (rulesAt(policy, named).vpn !== 'required') return false
+  const addresses = resolvers.flatMap((resolver) => resolver.addresses)
+  return egressVerdict(await readEgress(addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] })).verdict !== 'met'
+}
+
+const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none set' : 'unknown')
 
 /**
  * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is; then, if the peer proved who it is, one padded query (what
@@ -85,7 +112,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
   try {
     looked = await look(resolver, transport, sessions, tools)
   } catch (error) {
-    return { ...way, ok: false, fault: asEnigmError(error).code, pin: resolver.spkiPins.length === 0 ? 'none set' : 'unknown' }
+    return { ...way, ok: false, fault: asEnigmError(error).code, pin: unseen(resolver) }
   }
   const { unproven, seen } = looked
   if (unproven !== undefined) return { ...way, ok: false, fault: unproven, ...seen }

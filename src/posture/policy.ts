@@ -51,7 +51,11 @@ export function vpnAsked({ setup: { policy }, around: { network } }: State): Non
 
 /** Whether every path to a resolver leaves from a VPN interface, by the source address towards each pinned address. */
 export function vpnPaths({ around: { vpn } }: State): Judged {
-  if (vpn === undefined) return cannotTell('It has not been looked yet.')
+  return vpn === undefined ? cannotTell('It has not been looked yet.') : egressVerdict(vpn)
+}
+
+/** The same of one look: how many addresses are reached from a VPN interface, from another one, from one of unknown kind. */
+export function egressVerdict(vpn: { readonly vpn: number; readonly other: number; readonly unknown: number }): Judged {
   const all = vpn.vpn + vpn.other + vpn.unknown
   if (vpn.other > 0) return notMet(`${vpn.other} of ${all} addresses of resolvers are reached without a VPN.`)
   if (vpn.unknown > 0) return cannotTell('Of what kind the interface is cannot be told on this system.')

@@ -1,5 +1,5 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
@@ -37,6 +37,9 @@ interface Ran {
   readonly handshakes: number
 }
 
+/** The interface that holds 127.0.0.1. */
+const LOOPBACK = Object.entries(networkInterfaces()).find(([, list]) => list?.some(({ address }) => address === '127.0.0.1'))?.[0] ?? 'lo'
+
 /** Runs `check` against one resolver on loopback, over DoT and DoH. */
 async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promise<Ran> {
   const directory = await mkdtemp(join(tmpdir(), 'enigm-check-'))
@@ -73,6 +76,16 @@ async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promi
   const code = await check({ config: join(directory, 'config.json'), ...options }, world)
   return { code, out, err, queries: dot.counts.queries + doh.counts.requests, handshakes: dot.counts.handshakes + doh.counts.connections }
 }
+
+t.test('where the policy requires a VPN that is not there, nobody is dialled', async (t) => {
+  const here = { name: 'anywhere', match: { gateway: '203.0.113.77' }, vpn: 'required' }
+  const without = await run(t, { config: { policy: { vpn: 'required' } } })
+  t.equal(without.code, 1)
+  t.equal(without.handshakes, 0)
+  t.equal(without.out.match(/FAILS: vpn-required/g)?.length, 2)
+  t.equal((await run(t, { config: { policy: { vpn: 'required', vpnInterfaces: [LOOPBACK] } } })).code, 0)
+  t.equal((await run(t, { config: { policy: { vpn: 'preferred', networks: [here] } } })).code, 0, 'a rule of another network')
+})
 
 t.test('all is well: exit 0, the table and the policy', async (t) => {
   const { code, out, err } = await run(t, { pins: [identity.spkiPin] })
