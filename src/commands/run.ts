@@ -13,6 +13,7 @@ import { unsafeEnvironment } from '../system/environment.ts'
 import { harden } from '../system/hardening.ts'
 import { isSame, selfIdentity } from '../system/process-identity.ts'
 import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
+import { type Tether, tether } from '../system/tether.ts'
 import { VERSION } from '../version.ts'
 import { serviceOf } from './service.ts'
 
@@ -32,7 +33,8 @@ export function runCommand(): Command {
       `
 Prints one line, \`ready\`, to standard output once every listener is bound; logs JSON to standard error.
 The configuration, the trusted set and its CA files are read again when they change, and on SIGHUP; what will
-not do changes nothing, and the status says so. SIGTERM answers what is under way and ends.
+not do changes nothing, and the status says so. In a terminal the end of the terminal ends it, and of the npm that
+started it; under nohup, setsid or a service manager it goes on. SIGTERM answers what is under way and ends.
 How to have the system ask it: README.md, "Point the system at it".
 
 Examples:
@@ -49,16 +51,18 @@ async function run(options: RunOptions): Promise<void> {
   if (unsafe.length > 0) return refuse(unsafe.join('\n'))
   const overrides = options.listen === undefined ? {} : { listen: options.listen }
   const load = () => loadConfig(options.config, overrides)
-  const early = duringStart()
+  const clock = systemClock()
+  let end: (why: string) => void = () => process.exit(0)
+  const tied = tether({ clock, ended: (why) => end(why) })
+  const early = duringStart(tied)
   try {
-    const clock = systemClock()
     const loadedAtMs = clock.wallMs()
     const loaded = await load()
     const { statusFile } = loaded.config
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
     const log = createLog(loaded.config.log.level)
-    const heal: (() => void)[] = []
+    const heal: (() => void)[] = [tied.beat]
     const beat = () => heal.forEach((mend) => void mend())
     const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat }
     const daemon = await startDaemon(loaded, world)
@@ -89,7 +93,12 @@ async function run(options: RunOptions): Promise<void> {
       service.atStop(async () => registered.withdraw())
     }
     early.end()
-    process.on('SIGTERM', service.stop).on('SIGINT', service.stop).on('SIGHUP', service.reload)
+    end = (why) => {
+      log.info(`${why}: the service ends`)
+      service.stop()
+    }
+    process.on('SIGTERM', service.stop).on('SIGINT', service.stop)
+    process.on('SIGHUP', () => (tied.hungUp() ? service.stop() : service.reload()))
     process.stdout.write('ready\n')
   } catch (error) {
     const fault = asEnigmError(error)
@@ -123,12 +132,14 @@ function rivalry(statusFile: string, who: string): string {
   return `${who} runs as a service with the status file ${statusFile}: stop it, or give this one a statusFile and a stateDir of its own`
 }
 
-/** Before there is anything to drain or reload: SIGTERM ends with 0, SIGHUP (the configuration is being read anyway) with nothing. */
-function duringStart(): { end(): void } {
+/**
+ * Before there is anything to drain or reload: SIGTERM and the end of the terminal end with 0, another SIGHUP (the configuration is being read anyway) does nothing.
+ */
+function duringStart(tied: Tether): { end(): void } {
   const stop = () => process.exit(0)
-  const ignore = () => {}
-  process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', ignore)
-  return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', ignore) }
+  const hangup = () => tied.hungUp() && stop()
+  process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', hangup)
+  return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', hangup) }
 }
 
 function refuse(message: string): void {

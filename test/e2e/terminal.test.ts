@@ -1,16 +1,20 @@
 // The built commands in a real terminal (a pty).
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import t from 'tap'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
 import { report } from '../../src/posture/report.ts'
 import { judge } from '../../src/posture/signals.ts'
-import { selfIdentity } from '../../src/system/process-identity.ts'
+import { isSame, selfIdentity } from '../../src/system/process-identity.ts'
 import { after, at, failed, started } from '../posture/evidence.ts'
-import { CLI } from '../support/real/daemon.ts'
+import { CLI, cli, plainEnvironment } from '../support/real/daemon.ts'
+import { freePort } from '../support/real/server-process.ts'
 import { openTerminal } from '../support/real/terminal.ts'
 import { requireTool } from '../support/real/tools.ts'
 
+t.setTimeout(600_000)
 const CLEAR = '\u001b[H\u001b[2J'
 
 /** A status of this process, with everything wrong that there is: more lines than any window has. */
@@ -59,5 +63,99 @@ t.test('status --watch fits the window: the state is always in sight, and nothin
     for (const line of lines) t.ok(line.length <= columns, `${size}: ${line}`)
     t.ok('enigm-dns  OFFLINE'.startsWith(lines[0] ?? '-'), `${size}: ${lines[0]}`)
     await terminal.close()
+  }
+})
+
+interface Status {
+  readonly pid: number
+  readonly processStart?: string
+}
+
+/** A configuration in a place of its own, and what became of the service that was started with it. */
+async function place(t: Test) {
+  const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-terminal-'))
+  const config = join(dir, 'config.json')
+  const statusFile = join(dir, 'status.json')
+  const listen = [`127.0.0.1:${await freePort()}`]
+  writeFileSync(config, JSON.stringify({ listen, statusFile, stateDir: join(dir, 'state'), heartbeatS: 1 }), { mode: 0o600 })
+  const status = () => JSON.parse(readFileSync(statusFile, 'utf8')) as Status
+  const runs = () => existsSync(statusFile) && isSame(status().pid, status().processStart) === true
+  t.teardown(() => {
+    if (runs()) process.kill(status().pid, 'SIGKILL')
+    rmSync(dir, { recursive: true, force: true })
+  })
+  return {
+    dir,
+    config,
+    runs,
+    pid: () => status().pid,
+    async started() {
+      for (let i = 0; i < 1500 && !runs(); i++) await sleep(20)
+      if (!runs()) throw new Error('it did not start')
+      await sleep(500)
+    },
+    /** Whether it is gone within seconds; `longMs`: how long it is given. */
+    async gone(longMs = 8000) {
+      for (const end = performance.now() + longMs; runs() && performance.now() < end; ) await sleep(20)
+      return !runs()
+    },
+  }
+}
+
+const run = (config: string) => `'${process.execPath}' '${CLI}' run --config '${config}'`
+const root = dirname(dirname(CLI))
+
+t.test('in the foreground of a terminal the end of the terminal is the end, behind a shell or npm too', { timeout: 120_000 }, async (t) => {
+  if (!requireTool(t, 'python3')) return
+  const commands: readonly (readonly [string, (config: string) => readonly string[]])[] = [
+    ['by itself', (config) => [process.execPath, CLI, 'run', '--config', config]],
+    ['from a shell', (config) => ['bash', '-c', `${run(config)}; true`]],
+    ['its log elsewhere', (config) => ['bash', '-c', `${run(config)} 2>'${config}.log'; true`]],
+    ['from a shell with job control', (config) => ['bash', '-ic', `${run(config)}; true`]],
+    ['in the background', (config) => ['bash', '-ic', `${run(config)} & wait`]],
+    ['npm start', (config) => ['npm', 'start', '--', '--config', config]],
+    ['npm start from a shell', (config) => ['bash', '-ic', `npm start -- --config '${config}'; true`]],
+  ]
+  for (const [name, command] of commands) {
+    const p = await place(t)
+    const terminal = await openTerminal(command(p.config), { cwd: root, env: plainEnvironment() })
+    await p.started()
+    process.kill(p.pid(), 'SIGHUP')
+    await sleep(1000)
+    t.ok(p.runs(), `${name}: SIGHUP of a person is a reload`)
+    await terminal.close()
+    t.ok(await p.gone(), `${name}: gone with its terminal`)
+  }
+})
+
+t.test('under nohup and setsid it goes on without its terminal, and SIGHUP stays a reload', { timeout: 120_000 }, async (t) => {
+  if (!requireTool(t, 'python3')) return
+  const commands: readonly (readonly [string, (config: string) => string])[] = [
+    ['nohup', (config) => `nohup ${run(config)} >'${config}.log' 2>&1 & wait`],
+    ['nohup, in the foreground', (config) => `nohup ${run(config)} >'${config}.log' 2>&1`],
+    ['setsid', (config) => `setsid ${run(config)} & wait`],
+    ['nohup npm start', (config) => `nohup npm start -- --config '${config}' >'${config}.log' 2>&1 & wait`],
+    ['setsid npm start', (config) => `setsid npm start -- --config '${config}' & wait`],
+  ]
+  for (const [name, command] of commands) {
+    const p = await place(t)
+    const terminal = await openTerminal(['bash', '-ic', command(p.config)], { cwd: root, env: plainEnvironment() })
+    await p.started()
+    await terminal.close()
+    t.notOk(await p.gone(4000), `${name}: it goes on`)
+    if (!p.runs()) continue
+    process.kill(p.pid(), 'SIGHUP')
+    t.notOk(await p.gone(1500), `${name}: SIGHUP is a reload`)
+    t.match(await cli('stop', '--config', p.config), { code: 0 }, name)
+  }
+})
+
+t.test('whatever ends npm ends what it started', { timeout: 60_000 }, async (t) => {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    const p = await place(t)
+    const npm = spawn('npm', ['start', '--', '--config', p.config], { cwd: root, stdio: 'ignore', env: plainEnvironment() })
+    await p.started()
+    npm.kill(signal)
+    t.ok(await p.gone(), signal)
   }
 })

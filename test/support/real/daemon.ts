@@ -152,7 +152,7 @@ export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
 }
 
 /** Without what a machine may set for Node (an extra CA, say), which the daemon refuses. The test runner adds its coverage again. */
-function plainEnvironment(): NodeJS.ProcessEnv {
+export function plainEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_|SSL|npm_)/.test(name))
   return Object.fromEntries(kept)
 }
