@@ -40,15 +40,21 @@ function absolute(path: string | undefined): string | undefined {
 }
 
 /**
- * The trusted set that came with this program: the nearest resolvers.json beside a package.json, at most five directories up, so that it is found
- * from src/config, dist/config and build/src/config alike; undefined if the installation lacks it.
+ * Where this program is installed: the nearest directory with a package.json and a resolvers.json,
+ * at most five up, so that it is found from src/config, dist/parts and build/src/config alike;
+ * undefined if the installation lacks it.
  */
-export function shippedResolversFile(from: string = import.meta.url): string | undefined {
+export function programDirectory(from: string = import.meta.url): string | undefined {
   let directory = dirname(fileURLToPath(from))
   for (let level = 0; level < 5; level++) {
-    const candidate = join(directory, 'resolvers.json')
-    if (existsSync(candidate) && existsSync(join(directory, 'package.json'))) return candidate
+    if (existsSync(join(directory, 'resolvers.json')) && existsSync(join(directory, 'package.json'))) return directory
     directory = dirname(directory)
   }
   return undefined
+}
+
+/** The trusted set that came with this program. */
+export function shippedResolversFile(from: string = import.meta.url): string | undefined {
+  const directory = programDirectory(from)
+  return directory === undefined ? undefined : join(directory, 'resolvers.json')
 }

@@ -1,5 +1,8 @@
+import { existsSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { endianness } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { programDirectory } from '../config/paths.ts'
 
 type Call = (...args: readonly (number | Buffer | null)[]) => number
 
@@ -15,7 +18,9 @@ export interface Koffi {
 export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
   if (process.platform !== 'linux' || endianness() !== 'LE') return undefined
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as Pick<Koffi, 'address' | 'errno'> & {
+    const directory = koffiDirectory()
+    if (directory === undefined) return undefined
+    const koffi = createRequire(import.meta.url)(directory) as Pick<Koffi, 'address' | 'errno'> & {
       load(path: string | null): { func(declaration: string): Call }
     }
     // `null` is the program itself: musl and glibc alike.
@@ -24,4 +29,22 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
   } catch {
     return undefined
   }
+}
+
+/**
+ * Where koffi was installed with this program; undefined: it was not. Node itself would go on to the
+ * node_modules of every directory above, to NODE_PATH and to $HOME/.node_modules, where others may
+ * write. koffi looks for its machine code the same way, so that must lie beside it.
+ */
+function koffiDirectory(): string | undefined {
+  const program = programDirectory()
+  if (program === undefined) return undefined
+  const beside = basename(dirname(program)) === 'node_modules' ? [dirname(program)] : []
+  for (const modules of [join(program, 'node_modules'), ...beside]) {
+    if (!existsSync(join(modules, 'koffi'))) continue
+    const found = realpathSync(join(modules, 'koffi'))
+    const machineCode = join(dirname(found), '@koromix', `koffi-${process.platform}-${process.arch}`, 'index.js')
+    return existsSync(machineCode) ? found : undefined
+  }
+  return undefined
 }
