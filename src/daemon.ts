@@ -44,6 +44,8 @@ export interface DaemonOptions {
   readonly warn: (message: string) => void
   /** Called with each heartbeat. */
   readonly beat?: () => void
+  /** Runs what may need a port below 1024; given by a service that goes on as another user. */
+  readonly bound?: <T>(bind: () => Promise<T>) => Promise<T>
   /** How the network is looked at; replaced in tests and simulations. */
   readonly network?: Pick<VigilOptions, 'read' | 'listen'>
   /** How the host is looked at; replaced in tests. */
@@ -152,7 +154,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   }
   const responder = createResponder({ ...memory, clock, emit, counts, gate, tracer: trace.tracer, current: () => live })
   const room = roomForClients(descriptors(), { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers })
-  const bind = (endpoints: readonly Endpoint[]) =>
+  const bind = (endpoints: readonly Endpoint[]) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
+  const open = (endpoints: readonly Endpoint[]) =>
     bindAll(endpoints, {
       responder,
       allowed: (address) => live.allowed(address),

@@ -9,7 +9,7 @@ import type { SelfCanary } from './policy/self-canary.ts'
 import { type AuditLog, openAuditLog } from './posture/audit-log.ts'
 import { type AuditRecorder, auditRecorder } from './posture/audit-recorder.ts'
 import type { StatusDocument } from './posture/document.ts'
-import { type AtomicFileOptions, atomicFile } from './posture/file.ts'
+import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './posture/file.ts'
 import { createMonitor } from './posture/monitor.ts'
 import type { Facts } from './posture/report.ts'
 import { createSealer } from './posture/seal.ts'
@@ -180,9 +180,6 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     policy: config.policy,
   }
 }
-
-const SIGNATURE = '.sig'
-const PUBLIC_KEY = '.pub'
 
 /** The signature and the public key that lie beside every status; none without a key. */
 function seals(key: SigningKey | string, clock: Clock, random: Random): Pick<AtomicFileOptions, 'beside' | 'without'> {

@@ -41,6 +41,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'log.ts': 1,
   'resolver.ts': 4,
   'lookout.ts': 4,
+  'places.ts': 4,
   'evidence.ts': 4,
   'responder.ts': 4,
   'trusted-resolvers.ts': 4,

@@ -1,12 +1,15 @@
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
 import { type Loaded, loadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
+import { isReadable } from '../files/writing.ts'
 import { neverAsked } from '../listen/bind-refusal.ts'
-import { createLog } from '../log.ts'
+import { createLog, type Log } from '../log.ts'
+import { mustReach, shareRuntime, takePlaces } from '../places.ts'
 import { otherWriter } from '../posture/other-writer.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
@@ -14,6 +17,7 @@ import { harden } from '../system/hardening.ts'
 import { isSame, selfIdentity } from '../system/process-identity.ts'
 import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
 import { type Tether, tether } from '../system/tether.ts'
+import { become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
 import { serviceOf } from './service.ts'
 
@@ -61,11 +65,14 @@ async function run(options: RunOptions): Promise<void> {
     const { statusFile } = loaded.config
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
+    const privileges = established(loaded)
     const log = createLog(loaded.config.log.level)
     const heal: (() => void)[] = [tied.beat]
     const beat = () => heal.forEach((mend) => void mend())
-    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat }
+    const { bound } = privileges
+    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat, bound }
     const daemon = await startDaemon(loaded, world)
+    settled(privileges, loaded, log)
     let registration: Registration | undefined
     const reloaded = () => registration?.listensOn(placesOf(daemon))
     const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded })
@@ -126,6 +133,29 @@ function recordOf(options: RunOptions, { config, files }: Loaded, listen: readon
     statusFile: config.statusFile,
     stateDir: config.stateDir,
   }
+}
+
+/**
+ * Takes the places of state and status, and goes on as the user of the configuration, if it names
+ * one. Throws `config` or `state` where that will not do.
+ */
+function established(loaded: Loaded): Privileges {
+  const { user, stateDir, statusFile } = loaded.config
+  const account = user === undefined ? undefined : serviceAccount(user)
+  takePlaces(loaded, account)
+  if (account === undefined) return UNCHANGED
+  for (const directory of runtimeDirectories(thisAccount())) shareRuntime(directory, account)
+  const privileges = become(account)
+  mustReach([stateDir, dirname(statusFile), dirname(fileURLToPath(import.meta.url))], account)
+  return privileges
+}
+
+/** Everything is bound: root is given up for good, and what that costs is said. */
+function settled(privileges: Privileges, { config, files }: Loaded, log: Log): void {
+  privileges.settle()
+  if (privileges.lost !== undefined) log.warn(privileges.lost)
+  for (const file of files.filter((file) => !isReadable(file)))
+    log.warn(`a reload cannot read ${file}: give user ${config.user} the right to, as with chgrp and chmod g+r`)
 }
 
 function rivalry(statusFile: string, who: string): string {

@@ -15,9 +15,15 @@ export interface Account {
   readonly tmp: string
 }
 
-/** The account that this process runs as. */
+let account: Account | undefined
+
+/**
+ * The account that this process began as: a service that goes on as another user has its files
+ * where they were.
+ */
 export function thisAccount(): Account {
-  return { uid: process.getuid?.(), env: process.env, home: homedir(), tmp: tmpdir() }
+  account ??= { uid: process.getuid?.(), env: process.env, home: homedir(), tmp: tmpdir() }
+  return account
 }
 
 /** Where `run` writes and `status` looks when nothing says otherwise. */

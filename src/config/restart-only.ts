@@ -43,6 +43,7 @@ export const EFFECTS: Readonly<Record<SettingPath, Effect>> = {
   heartbeatS: 'start',
   statusFile: 'start',
   stateDir: 'start',
+  user: 'start',
   'page.listen': 'start',
   'log.level': 'reload',
 }

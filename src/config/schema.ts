@@ -67,6 +67,11 @@ const pagePlace = v.pipe(
   ),
 )
 
+const userText = v.pipe(
+  text(64),
+  v.check((user) => /^([a-z_][\w.-]*\$?|\d+(:\d+)?)$/i.test(user), 'must be the name of a user, its number, or UID:GID, as in "enigm-dns"'),
+)
+
 /** The configuration as a file holds it; every key optional, defaults applied by the schema. */
 export const configSchema = closed({
   $schema: v.exactOptional(text(2048)),
@@ -88,6 +93,8 @@ export const configSchema = closed({
   heartbeatS: v.optional(integer(1, 3600), 10),
   statusFile: v.exactOptional(text(4096)),
   stateDir: v.exactOptional(text(4096)),
+  /** As whom the service goes on once root has bound its ports; see docs/files.md. */
+  user: v.exactOptional(userText),
   /** What somebody asks of this installation; see docs/policy.md. */
   policy: v.exactOptional(policySchema),
   /** A page and Prometheus metrics for this host; off unless it is named where. */

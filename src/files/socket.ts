@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { systemCode } from '../errors.ts'
-import { owners, writingFaults } from './trust.ts'
+import { type Owners, owners, writingFaults } from './trust.ts'
 import { remove } from './writing.ts'
 
 /** sun_path of unix(7) less its zero; other systems have 4 octets less. */
@@ -24,7 +24,7 @@ export async function listenOnSocket(server: Server, path: string): Promise<unde
   }
   const code = await bound(server, path)
   if (code !== 'EADDRINUSE') return code === undefined ? undefined : { why: code }
-  const foreign = foreignSocket(path)
+  const foreign = foreignSocket(path, owners())
   if (foreign !== undefined) return { why: foreign }
   if (await answers(path)) return 'taken'
   // Where somebody was quicker, the second attempt tells.
@@ -37,12 +37,12 @@ export async function listenOnSocket(server: Server, path: string): Promise<unde
  * Why what is at the path of a socket is not one that an earlier run of ours left, as a clause;
  * undefined: it is, or there is nothing. Throws the system's error.
  */
-export function foreignSocket(path: string): string | undefined {
+export function foreignSocket(path: string, allowed: Owners): string | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return undefined
   // An empty file holds nothing that could be lost.
   if (!found.isSocket() && !(found.isFile() && found.size === 0)) return `${path} is there and is not a socket`
-  return owners()?.has(found.uid) === false ? `${path} is a socket of user ${found.uid}` : undefined
+  return allowed !== undefined && !allowed.has(found.uid) ? `${path} is a socket of user ${found.uid}` : undefined
 }
 
 /**

@@ -61,8 +61,8 @@ export function walk(path: string, allowed: Owners): Walked {
       continue
     }
     real = here
-    // Nothing below what is missing, or is no directory, can be looked at.
-    if (rest.length > 0 && stats?.isDirectory() !== true) return { real: join(here, ...rest), stats: undefined, faults: [...faults] }
+    if (rest.length > 0 && stats?.isDirectory() === false) throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' })
+    if (rest.length > 0 && stats === undefined) return { real: join(here, ...rest), stats: undefined, faults: [...faults] }
   }
 }
 

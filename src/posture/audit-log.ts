@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
-import { ours, readOurs } from '../files/reading.ts'
+import { type Judge, ours, readOurs } from '../files/reading.ts'
 import { type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
 import { type AuditDetail, asEntry, chained, type Head, START } from './audit-chain.ts'
 
@@ -176,8 +176,8 @@ const MAX_READ_OCTETS = 1 << 21
  * Whether what lies at `path` is something else than a file of an audit log, which a log must not
  * be added to. Throws the system's error.
  */
-export function isForeignLog(path: string): boolean {
-  const octets = readOurs(path, MAX_READ_OCTETS, ours)
+export function isForeignLog(path: string, judge: Judge = ours): boolean {
+  const octets = readOurs(path, MAX_READ_OCTETS, judge)
   if (octets === undefined) return false
   if (typeof octets === 'string') return true
   const text = octets.toString('utf8')

@@ -41,6 +41,12 @@ export interface AtomicFileOptions {
   readonly fs?: FileCalls
 }
 
+/**
+ * What is added to the path of a status for its signature, and for the public key to judge it by.
+ */
+export const SIGNATURE = '.sig'
+export const PUBLIC_KEY = '.pub'
+
 const WARN_EVERY_MS = 60_000
 const MODE = 0o640
 const DIRECTORY_MODE = 0o755

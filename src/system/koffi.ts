@@ -14,7 +14,10 @@ export interface Koffi {
   c(declaration: string): Call
 }
 
-/** What `use` makes of koffi over the C library; undefined where it throws, koffi (an optional dependency) does not load, or this is no little-endian Linux. */
+/**
+ * What `use` makes of koffi over the C library; undefined where it throws, koffi (an optional
+ * dependency) does not load, or this is no little-endian Linux.
+ */
 export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
   if (process.platform !== 'linux' || endianness() !== 'LE') return undefined
   try {
@@ -32,9 +35,9 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
 }
 
 /**
- * Where koffi was installed with this program; undefined: it was not. Node itself would go on to the
- * node_modules of every directory above, to NODE_PATH and to $HOME/.node_modules, where others may
- * write. koffi looks for its machine code the same way, so that must lie beside it.
+ * Where koffi was installed with this program; undefined: it was not. Node itself would go on to
+ * the node_modules of every directory above, to NODE_PATH and to $HOME/.node_modules, where others
+ * may write. koffi looks for its machine code the same way, so that must lie beside it.
  */
 function koffiDirectory(): string | undefined {
   const program = programDirectory()

@@ -44,6 +44,11 @@ const NAME = /^[1-9]\d{0,9}\.json$/
 const MAX_RECORDS = 64
 const MAX_OCTETS = 65_536
 
+/** Where the records lie in a runtime directory. */
+export function registerIn(directory: string): string {
+  return join(directory, DIRECTORY)
+}
+
 /** The runtime directory of the system, which root alone can give away, and that of this account. */
 export function runtimeDirectories(account: Account): readonly string[] {
   const system = dirname(defaultStatusFile({ ...account, uid: 0 }))
@@ -60,14 +65,14 @@ export function register(directories: readonly string[], record: ServiceRecord):
   let why = 'there is no runtime directory'
   for (const directory of directories) {
     const refused = refusalOf(directory)
-    if (refused === undefined) return registered(join(directory, DIRECTORY), record)
+    if (refused === undefined) return registered(registerIn(directory), record)
     why = refused
   }
   return why
 }
 
 function refusalOf(directory: string): string | undefined {
-  const place = join(directory, DIRECTORY)
+  const place = registerIn(directory)
   try {
     const found = lstatSync(directory, { throwIfNoEntry: false })
     const uid = process.geteuid?.()
@@ -122,7 +127,7 @@ export function runningServices(directories: readonly string[]): readonly Runnin
     try {
       const { uid } = lstatSync(directory)
       const trusted = isRoots(dirname(directory)) ? owners(uid) : owners()
-      const place = join(directory, DIRECTORY)
+      const place = registerIn(directory)
       if (writingFaults(place, trusted).length > 0) return []
       return recordsIn(place, trusted).flatMap(({ record, uid }) => (record !== undefined && isAlive(record) ? [{ ...record, uid }] : []))
     } catch {

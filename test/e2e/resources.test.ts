@@ -139,7 +139,7 @@ t.test('the directory of the status file vanishes', { skip: onlyLinux }, async (
 /** The status file on a small file system of its own, which only the daemon sees; the test reaches it through /proc. */
 async function troubled(t: Test, spoil: (root: string, pid: number) => void, mend: (root: string, pid: number) => void): Promise<void> {
   const dir = t.testdir({ mnt: {} })
-  const mount = `mount -t tmpfs -o size=64k none ${dir}/mnt && exec "$@"`
+  const mount = `mount -t tmpfs -o size=64k,mode=755 none ${dir}/mnt && exec "$@"`
   const spec = { ...(await upstream(t)), config: { heartbeatS: 1 }, statusFile: `${dir}/mnt/status.json` }
   const { daemon, udp } = await running(t, { ...spec, under: ['unshare', '-m', 'sh', '-c', mount, 'sh'] })
   const root = `/proc/${daemon.pid}/root${dir}/mnt`

@@ -1,0 +1,219 @@
+import { lstatSync, readdirSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import type { Loaded } from './config/load.ts'
+import { EnigmError, systemCode } from './errors.ts'
+import { anybodys, notOurs } from './files/reading.ts'
+import { foreignSocket } from './files/socket.ts'
+import { textOf } from './files/system-text.ts'
+import { type Owners, owners, walk, writingFaults } from './files/trust.ts'
+import { closeDirectory, giveTo, isReadable, makeDirectory } from './files/writing.ts'
+import { auditFiles, isForeignLog } from './posture/audit-log.ts'
+import { PUBLIC_KEY, SIGNATURE } from './posture/file.ts'
+import { inTheWayOfStatus } from './posture/own-status.ts'
+import { savedFiles } from './retention/retention.ts'
+import { controlPath } from './system/control-socket.ts'
+import { registerIn } from './system/service-register.ts'
+import type { Account } from './system/user.ts'
+
+/** Where the service writes, judged before it does. */
+export type PlacesSetup = Pick<Loaded, 'config' | 'files'>
+
+/** Of `status --verify`: it belongs to whoever verifies. */
+const SEEN = 'status-seen.json'
+/** What we make in a state directory: one that holds any of it was one before. */
+const STATE_FILES = ['status.key', 'status.pub', 'starts.json', SEEN, 'page.token', 'cache.key', 'cache.sealed']
+const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
+
+/**
+ * Makes the directories of state and status, closes the state directory to others, and gives both
+ * to `account`, if there is one. Throws a `state` with a line for every reason why the service must
+ * not write there: somebody else could change what it reads, or it would overwrite or close what is
+ * not its own. Then nothing was changed.
+ */
+export function takePlaces(setup: PlacesSetup, account?: Account): void {
+  const allowed = owners(...(account === undefined ? [] : [account.uid]))
+  const { stateDir, statusFile, page } = setup.config
+  const statusDir = dirname(statusFile)
+  const faults = [
+    ...tried('stateDir', stateDir, () => stateFaults(stateDir, allowed)),
+    ...tried('statusFile', statusFile, () => [...writingFaults(statusDir, allowed), ...inTheWayOfStatus(statusFile)]),
+    ...tried('statusFile', statusFile, () => list(foreignSocket(controlPath(statusFile), allowed))),
+    ...(page?.listen.startsWith('/') === true ? tried('page.listen', page.listen, () => pageFaults(page.listen, allowed)) : []),
+    ...twice(setup),
+  ]
+  if (faults.length > 0) throw new EnigmError('state', [...new Set(faults)].join('\n'))
+  const open = account === undefined ? 0o700 : 0o755
+  const failed = [
+    ...tried('stateDir', stateDir, () => takeState(stateDir, open, account)),
+    ...tried('statusFile', statusDir, () => takeStatus(statusFile, account)),
+  ]
+  // Without an account, what cannot be made is a warning when it is written: names must resolve.
+  if (account !== undefined && failed.length > 0) throw new EnigmError('state', failed.join('\n'))
+}
+
+/** Each fault behind the setting that it belongs to; what the system says is one. */
+function tried(setting: string, path: string, judge: () => readonly string[]): readonly string[] {
+  try {
+    return judge().map((fault) => `${setting}: ${fault}.`)
+  } catch (error) {
+    return [`${setting}: ${path} cannot be used (${systemCode(error) ?? 'unknown error'}); name another place, or run this as its owner.`]
+  }
+}
+
+const list = (fault: string | undefined) => (fault === undefined ? [] : [fault])
+
+function stateFaults(stateDir: string, allowed: Owners): readonly string[] {
+  const { real, stats } = walk(stateDir, allowed)
+  const faults = writingFaults(stateDir, allowed)
+  if (stats?.isDirectory() !== true) return faults
+  const names = readdirSync(real)
+  const known = new Set(stateFiles(stateDir).map((path) => basename(path)))
+  const marked = names.some((name) => known.has(name))
+  if (isSomebodys(real) || (SYSTEM_TREES.test(real) && !marked))
+    return [...faults, `${stateDir} is a directory of the system or a home, and would be closed to others; name a new one below it`]
+  const open = process.getuid !== undefined && (stats.mode & 0o077) !== 0
+  if (open && !marked && names.length > 0)
+    return [...faults, `${stateDir} holds other files, and would be closed to others; name a new or an empty directory`]
+  return [...faults, ...stateFiles(stateDir).flatMap((path) => fileFaults(path, allowed)), ...logFaults(stateDir)]
+}
+
+/** A file of ours is a regular one, with one name, which nobody else could have written. */
+function fileFaults(path: string, allowed: Owners): readonly string[] {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return []
+  const why = found.isFile() ? notOurs(found, allowed) : 'is not a regular file'
+  return why === undefined ? [] : [`${path} ${why}; take it away`]
+}
+
+function logFaults(stateDir: string): readonly string[] {
+  const foreign = auditFiles(stateDir).filter(
+    (path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true && isForeignLog(path, anybodys),
+  )
+  return foreign.map((path) => `${path} is not an audit log of enigm-dns and would be added to; take it away`)
+}
+
+function pageFaults(socket: string, allowed: Owners): readonly string[] {
+  return [...writingFaults(dirname(socket), allowed), ...list(foreignSocket(socket, allowed))]
+}
+
+/** Two things in one place: one would overwrite the other. */
+function twice({ config, files }: PlacesSetup): readonly string[] {
+  const { stateDir, statusFile, page } = config
+  const status = [statusFile, statusFile + SIGNATURE, statusFile + PUBLIC_KEY].map((path) => ['statusFile', path] as const)
+  const places = [
+    ...files.map((path) => ['the configuration', path] as const),
+    ...stateFiles(stateDir).map((path) => ['stateDir', path] as const),
+    ...status,
+    ['the control socket', controlPath(statusFile)] as const,
+    ['the saved cache', savedFiles({ config }).runtime] as const,
+    ...(page?.listen.startsWith('/') === true ? [['page.listen', page.listen] as const] : []),
+  ]
+  const first = new Map<string, string>()
+  const faults: string[] = []
+  for (const [what, path] of places) {
+    const other = first.get(path)
+    // Both hold the same public key, or the same cache.
+    const same = path === join(stateDir, 'status.pub') || path === join(stateDir, 'cache.sealed')
+    if (other !== undefined && other !== what && !same) faults.push(`${what}: ${path} is a file of ${other} too; name another place.`)
+    first.set(path, other ?? what)
+  }
+  return faults
+}
+
+function takeState(stateDir: string, above: number, account: Account | undefined): readonly string[] {
+  const { real, stats } = walk(stateDir, undefined)
+  if (stats === undefined) {
+    makeDirectory(dirname(real), above)
+    makeDirectory(real, 0o700)
+  } else if ((stats.mode & 0o077) !== 0) closeDirectory(real)
+  if (account !== undefined)
+    give(
+      real,
+      stateFiles(real).filter((path) => basename(path) !== SEEN),
+      account,
+    )
+  return []
+}
+
+/** The directory of a status is left as it is where it was there: others may keep files in it. */
+function takeStatus(statusFile: string, account: Account | undefined): readonly string[] {
+  const { real, stats } = walk(dirname(statusFile), undefined)
+  if (stats === undefined) makeDirectory(real, 0o755)
+  if (account === undefined) return []
+  const name = join(real, basename(statusFile))
+  const files = [
+    name,
+    name + SIGNATURE,
+    name + PUBLIC_KEY,
+    join(real, basename(savedFiles({ config: { statusFile, stateDir: real } }).runtime)),
+  ]
+  const known = new Set([...files, controlPath(name), registerIn(real), ...stateFiles(real)].map((path) => basename(path)))
+  const owner = lstatSync(real).uid
+  if (owner !== account.uid && (isSomebodys(real) || readdirSync(real).some((one) => !known.has(one))))
+    return [`${real} holds other files, and user ${account.name ?? account.uid} cannot write in it; name a file in a directory of its own`]
+  const register = registerIn(real)
+  if (lstatSync(register, { throwIfNoEntry: false })?.isDirectory() === true)
+    give(
+      register,
+      readdirSync(register).map((one) => join(register, one)),
+      account,
+    )
+  give(real, files, account)
+  return []
+}
+
+/**
+ * Makes a runtime directory for `account`, or gives it the one that is there, if nobody else keeps
+ * files in it: other commands find the service by it. Never throws: without it they do not.
+ */
+export function shareRuntime(directory: string, account: Account): void {
+  if (process.geteuid?.() !== 0) return
+  try {
+    if (writingFaults(directory, owners(account.uid)).length === 0) takeStatus(join(directory, 'status.json'), account)
+  } catch {
+    // It is said when the service registers.
+  }
+}
+
+/** The files first: until its directory is given away nobody else can exchange them. */
+function give(directory: string, files: readonly string[], account: Account): void {
+  if (process.geteuid?.() !== 0) return
+  for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
+  giveTo(directory, account)
+}
+
+/** Why `account`, as which this process goes on, cannot work with these places, as a `state`. */
+export function mustReach(directories: readonly string[], account: Account): void {
+  const closed = directories.filter((path) => !isReadable(path))
+  if (closed.length === 0) return
+  const who = account.name ?? String(account.uid)
+  throw new EnigmError(
+    'state',
+    closed.map((path) => `user: "${who}" may not read ${path}, or a directory above it; give it the right to.`).join('\n'),
+  )
+}
+
+/** Directories that many share (hier(7)), whatever they hold. */
+const SHARED = new Set(
+  ['/', '/bin', '/boot', '/dev', '/etc', '/home', '/lib', '/lib32', '/lib64', '/libx32', '/media', '/mnt', '/opt', '/proc', '/root'].concat(
+    ['/run', '/run/lock', '/run/user', '/sbin', '/snap', '/srv', '/sys', '/tmp', '/usr', '/usr/local', '/var', '/var/cache', '/var/db'],
+    ['/var/lib', '/var/local', '/var/log', '/var/mail', '/var/opt', '/var/run', '/var/spool', '/var/tmp', '/dev/shm'],
+    ['/Applications', '/Library', '/System', '/Users', '/Volumes', '/private', '/private/etc', '/private/tmp', '/private/var'],
+  ),
+)
+/** What belongs to the system all the way down. */
+const SYSTEM_TREES = /^\/(bin|boot|dev|lib|lib32|lib64|libx32|proc|sbin|sys|usr)\//
+/**
+ * A service's account has none of these as its shell, and may have its state directory as its home.
+ */
+const NO_LOGIN = /\/(nologin|false)$/
+
+/** Whether a directory is one that many share, or somebody's home, whatever it holds. */
+export function isSomebodys(real: string): boolean {
+  return SHARED.has(real) || /^\/(home|Users|run\/user)\/[^/]+$/.test(real) || homes().includes(real)
+}
+
+function homes(): readonly string[] {
+  const rows = (textOf('/etc/passwd') ?? '').split('\n').map((line) => line.split(':'))
+  return rows.filter(([, , , , , , shell = '']) => shell !== '' && !NO_LOGIN.test(shell)).map(([, , , , , home = '']) => home)
+}

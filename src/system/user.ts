@@ -1,0 +1,197 @@
+import { EnigmError, systemCode } from '../errors.ts'
+import { textOf } from '../files/system-text.ts'
+import { type Koffi, withKoffi } from './koffi.ts'
+
+/** The user that the service goes on as. */
+export interface Account {
+  /** Undefined where the account has a number and no name. */
+  readonly name: string | undefined
+  readonly uid: number
+  readonly gid: number
+  /** Its other groups. */
+  readonly groups: readonly number[]
+}
+
+/** linux/prctl.h and linux/capability.h. */
+const PR_SET_KEEPCAPS = 8
+const PR_CAPBSET_DROP = 24
+const PR_SET_NO_NEW_PRIVS = 38
+const CAP_NET_BIND_SERVICE = 10
+const CAPABILITY_VERSION_3 = 0x20080522
+/** More than there are (41 in Linux 6.x): the kernel says EINVAL to the others. */
+const MAX_CAPABILITIES = 64
+
+/** How a process of root goes on as another user. */
+export interface Privileges {
+  /** Runs what may need a port below 1024. */
+  bound<T>(bind: () => Promise<T>): Promise<T>
+  /** From here on there is no way back to root; to be called once everything is bound. */
+  settle(): void
+  /** What can no longer be done, as a sentence; undefined: nothing. */
+  readonly lost: string | undefined
+}
+
+/** A process that stays what it is. */
+export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, lost: undefined }
+
+/**
+ * The account that `user` of a configuration names: a name of /etc/passwd, its number, or UID:GID,
+ * with its groups in /etc/group. `tables` are the texts of these files. Throws `config`, with a
+ * sentence, where there is no such account, or it is root.
+ */
+export function accountOf(user: string, tables: Tables = systemTables()): Account {
+  const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? []
+  const rows = tables.passwd.split('\n').map((line) => line.split(':'))
+  const row = rows.find((fields) => (uid === undefined ? fields[0] === user : Number(fields[2]) === Number(uid)))
+  const account = row === undefined ? undefined : { name: row[0], uid: Number(row[2]), gid: Number(gid ?? row[3]) }
+  const found = account ?? (uid !== undefined && gid !== undefined ? { name: undefined, uid: Number(uid), gid: Number(gid) } : undefined)
+  if (found === undefined && uid !== undefined)
+    throw refusal(`number ${uid} is not in /etc/passwd, so its group is not known: write "${uid}:GID", or name another user`)
+  if (found === undefined)
+    throw refusal(`there is no user "${user}" in /etc/passwd: add it (useradd --system ${user}), or name another one`)
+  if (![found.uid, found.gid].every((id) => Number.isInteger(id) && id <= 0xfffffffe))
+    throw refusal(`"${user}" has no user and group number from 0 to 4294967294: name another user`)
+  if (found.uid === 0) throw refusal(`"${user}" is root: name an ordinary user, or take "user" out`)
+  return { ...found, groups: groupsOf(found.name, tables.group) }
+}
+
+/**
+ * The account that a service is to go on as: `accountOf`, if this process can. Throws `config` too
+ * where it cannot.
+ */
+export function serviceAccount(user: string): Account {
+  const account = accountOf(user)
+  const uid = process.geteuid?.()
+  if (uid === 0 || isAlready(account)) return account
+  const who = account.name ?? String(account.uid)
+  throw refusal(`only root can go on as "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or take "user" out`)
+}
+
+function isAlready({ uid }: Account): boolean {
+  return process.geteuid?.() === uid && process.getuid?.() === uid
+}
+
+interface Tables {
+  readonly passwd: string
+  readonly group: string
+}
+
+function systemTables(): Tables {
+  return { passwd: textOf('/etc/passwd') ?? '', group: textOf('/etc/group') ?? '' }
+}
+
+function groupsOf(name: string | undefined, group: string): readonly number[] {
+  const rows = group.split('\n').map((line) => line.split(':'))
+  const named = rows.filter(([, , , members = '']) => name !== undefined && members.split(',').includes(name))
+  return named.map(([, , gid]) => Number(gid)).filter((gid) => Number.isInteger(gid) && gid > 0)
+}
+
+function refusal(clause: string): EnigmError {
+  return new EnigmError('config', `user: ${clause}.`)
+}
+
+/**
+ * Goes on as `account`, in every thread, with its groups and no capability but CAP_NET_BIND_SERVICE
+ * in this thread and those that it starts, and never gains another (PR_SET_NO_NEW_PRIVS). Without
+ * koffi that capability cannot be kept: `bound` is root once more until `settle`. Throws `config`,
+ * with a sentence, where that is not possible.
+ */
+export function become(account: Account): Privileges {
+  if (isAlready(account)) return UNCHANGED
+  try {
+    const calls = withKoffi(linuxCalls)
+    return calls === undefined ? goingBack(account) : keeping(calls, account)
+  } catch (error) {
+    if (error instanceof EnigmError) throw error
+    throw refusal(
+      `cannot go on as "${account.name ?? account.uid}" (${systemCode(error) ?? 'unknown error'}): the service manager may have taken CAP_SETUID or CAP_SETGID`,
+    )
+  }
+}
+
+interface LinuxCalls {
+  prctl(option: number, value: number): number
+  /**
+   * Makes `bits` the effective and the permitted capabilities of this thread, and takes the
+   * inheritable ones away.
+   */
+  setCapabilities(bits: number): number
+}
+
+function linuxCalls(koffi: Koffi): LinuxCalls {
+  const prctl = koffi.c('int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)')
+  const capset = koffi.c('int capset(void *, void *)')
+  return {
+    prctl: (option, value) => prctl(option, value, 0, 0, 0),
+    setCapabilities: (bits) => capset(words(CAPABILITY_VERSION_3, 0), words(bits, bits, 0, 0, 0, 0)),
+  }
+}
+
+function words(...values: readonly number[]): Buffer {
+  return Buffer.from(Uint32Array.from(values).buffer)
+}
+
+/**
+ * The capability outlives setuid in the thread that says so (prctl(2)): this one. glibc and musl
+ * have every other thread change its user too, and the kernel takes their capabilities away.
+ */
+function keeping({ prctl, setCapabilities }: LinuxCalls, account: Account): Privileges {
+  for (let cap = 0; cap < MAX_CAPABILITIES; cap++) if (cap !== CAP_NET_BIND_SERVICE) prctl(PR_CAPBSET_DROP, cap)
+  const kept = prctl(PR_SET_KEEPCAPS, 1) === 0
+  takeGroups(account)
+  process.setgid?.(account.gid)
+  process.setuid?.(account.uid)
+  const bindsLow = kept && setCapabilities(1 << CAP_NET_BIND_SERVICE) === 0
+  if (!bindsLow && setCapabilities(0) !== 0) throw new EnigmError('config', 'user: the capabilities of root cannot be given up here.')
+  prctl(PR_SET_KEEPCAPS, 0)
+  prctl(PR_SET_NO_NEW_PRIVS, 1)
+  mustStay(account)
+  return { ...UNCHANGED, lost: bindsLow ? undefined : LOST }
+}
+
+/** Root stays the real and the saved user until `settle`, so that the listeners can be bound. */
+function goingBack(account: Account): Privileges {
+  takeGroups(account)
+  process.setegid?.(account.gid)
+  process.seteuid?.(account.uid)
+  let settled = false
+  return {
+    async bound(bind) {
+      if (settled) return bind()
+      process.seteuid?.(0)
+      try {
+        return await bind()
+      } finally {
+        process.seteuid?.(account.uid)
+      }
+    },
+    settle() {
+      settled = true
+      process.seteuid?.(0)
+      process.setgid?.(account.gid)
+      process.setuid?.(account.uid)
+      mustStay(account)
+    },
+    lost: LOST,
+  }
+}
+
+const LOST =
+  'CAP_NET_BIND_SERVICE cannot be kept without Linux and the package koffi: a reload cannot open a port below 1024, a restart can'
+
+function takeGroups({ gid, groups }: Account): void {
+  process.setgroups?.([gid, ...groups])
+}
+
+/** What was given up must be gone. */
+function mustStay({ uid, gid, groups }: Account): void {
+  const ids = [process.getuid?.(), process.geteuid?.(), process.getgid?.(), process.getegid?.()]
+  let back = true
+  try {
+    process.seteuid?.(0)
+  } catch {
+    back = false
+  }
+  const strange = process.getgroups?.().some((id) => id !== gid && !groups.includes(id)) === true
+  if (back || strange || ids.join() !== [uid, uid, gid, gid].join()) throw new EnigmError('config', 'user: root cannot be given up here.')
+}
