@@ -29,6 +29,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'listen/tcp.ts': 'answers who asked',
   'link/handshake.ts': 'TLS only; nothing is written before the peer is known',
   'link/identity.ts': 'checkServerIdentity',
+  'link/tls-settings.ts': 'createSecureContext, for handshake.ts',
   'files/socket.ts': 'a Unix socket of this host',
   'link/doh-h1.ts': 'HTTP over a TLS socket that handshake.ts made',
   'link/doh-h2.ts': 'HTTP/2 over a TLS socket that handshake.ts made',
