@@ -10,6 +10,7 @@ import { tlsSessions } from './link/sessions.ts'
 import { bindAll } from './listen/bind.ts'
 import type { Endpoint, Listener } from './listen/listener.ts'
 import { replaceListeners } from './listen/replace.ts'
+import { ReplyRate } from './listen/reply-rate.ts'
 import { roomForClients } from './listen/room.ts'
 import type { SystemView } from './lookout.ts'
 import type { Page } from './page/page.ts'
@@ -113,7 +114,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     facts: () => ({
       cache: discreet(profile(), {
         ...tally,
-        ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded }),
+        ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded, limited: tally.limited }),
         maxBytes: share * workers,
       }),
       shaping: { ...inForce.config.shaping, ...(isPaced(profile()) ? force.verdict() : { inForce: 'yes' as const }) },
@@ -153,6 +154,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     for (const one of lives) one.react(what, online && one === live)
   }
   const responder = createResponder({ ...memory, clock, emit, counts, gate, tracer: trace.tracer, current: () => live })
+  const replyRate = new ReplyRate(o.random, () => tally.limited++)
   const room = roomForClients(descriptors(), { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers })
   const bind = (endpoints: readonly Endpoint[]) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
   const open = (endpoints: readonly Endpoint[]) =>
@@ -165,6 +167,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       drainMs: DRAIN_MS,
       holder: portHolder,
       room,
+      replyRate,
       addressChanges: listenToKernel,
       datagramCalls: udp === 'dgram' ? undefined : calls,
       reusePort: workers > 1,
@@ -229,7 +232,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     async forget() {
       trace.end('forget')
-      const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0 })
+      const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
       const sessions = around.sessions.size
       memory.clear(inForce.config.cache.staleMaxS)
       // A connection that stays would bring new tickets, by which the resolver knows us again.

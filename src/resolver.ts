@@ -40,11 +40,13 @@ export interface Tally {
   renewed: number
   /** Questions turned away because too many were under way. */
   overloaded: number
+  /** Queries over UDP from other hosts that came too fast for a reply with content. */
+  limited: number
   /** Answers from outside that pointed inside. */
   rebinding: number
 }
 
-export const newTally = (): Tally => ({ stale: 0, renewed: 0, overloaded: 0, rebinding: 0 })
+export const newTally = (): Tally => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
 
 /** THE pipeline, outermost first. */
 export function pipeline(parts: PipelineParts): Resolve {

@@ -79,7 +79,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** On the connection there is, or on the next one. */
   #place(pending: Pending<P>): void {
     const { current } = this.#connections
-    if (current !== undefined && !this.#lastChances.reserve(current)) this.#send(current, pending)
+    if (current !== undefined && !this.#lastChances.reserve(current, pending.ask.givesWay === true)) this.#send(current, pending)
     else if (this.#waiting.size >= MAX_WAITING) this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
     else {
       this.#waiting.add(pending)
@@ -104,8 +104,10 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** Those that wait go onto `current`, in their order: who has a last chance before who was never asked. */
   #admit(current: Kept<P>): void {
     for (const pending of this.#lastChances.next(current)) this.#send(current, pending)
-    if (this.#waiting.size === 0 || this.#lastChances.reserve(current)) return
-    for (const pending of this.#waiting) if (this.#leftWaiting(pending)) this.#send(current, pending)
+    if (this.#waiting.size === 0 || this.#lastChances.reserve(current, false)) return
+    const all = !this.#lastChances.reserve(current, true)
+    for (const pending of this.#waiting)
+      if ((all || pending.ask.givesWay !== true) && this.#leftWaiting(pending)) this.#send(current, pending)
   }
 
   #send(kept: Kept<P>, pending: Pending<P>): void {

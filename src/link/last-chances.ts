@@ -1,6 +1,7 @@
 import type { Protection } from '../resolve.ts'
 import type { Kept } from './kept.ts'
 import type { Pending } from './pending.ts'
+import { TurnQueue } from './turn-queue.ts'
 
 /** So few share the next connection with whatever else is asked: that one dies as well is too seldom to make others wait. */
 const FEW = 4
@@ -12,25 +13,26 @@ const AT_ONCE = 32
  * answered: where every 100th query is reset, and a hundred are in flight, each fresh one among them would be the next reset, and nobody would ever be answered.
  */
 export class LastChances<P extends Protection> {
-  readonly #waiting = new Set<Pending<P>>()
-  #under: { readonly kept: Kept<P>; owed: number } | undefined
+  readonly #waiting = new TurnQueue<Pending<P>>()
+  #under: { readonly kept: Kept<P>; owed: number; owedFirst: number } | undefined
 
   get waiting(): number {
     return this.#waiting.size
   }
 
   add(pending: Pending<P>): void {
-    this.#waiting.add(pending)
+    this.#waiting.add(pending, pending.ask.givesWay === true)
   }
 
   /** Those that may be written on `kept` now. */
   *next(kept: Kept<P>): Iterable<Pending<P>> {
     if (this.#waiting.size === 0) return
-    if (this.#under?.kept !== kept) this.#under = { kept, owed: 0 }
-    for (const pending of this.#waiting) {
-      if (this.#under.owed >= AT_ONCE) return
-      this.#waiting.delete(pending)
+    if (this.#under?.kept !== kept) this.#under = { kept, owed: 0, owedFirst: 0 }
+    for (;;) {
+      const pending = this.#waiting.next(AT_ONCE - this.#under.owed, FEW)
+      if (pending === undefined) return
       this.#under.owed++
+      if (pending.ask.givesWay !== true) this.#under.owedFirst++
       pending.lastChance = this.#under
       yield pending
     }
@@ -39,13 +41,17 @@ export class LastChances<P extends Protection> {
   /** It is answered, failed or out of time. */
   settled(pending: Pending<P>): void {
     this.#waiting.delete(pending)
-    if (pending.lastChance !== undefined) pending.lastChance.owed--
+    if (pending.lastChance !== undefined) {
+      pending.lastChance.owed--
+      if (pending.ask.givesWay !== true) pending.lastChance.owedFirst--
+    }
     pending.lastChance = undefined
   }
 
-  /** Whether others have to wait before they may use `kept`. */
-  reserve(kept: Kept<P>): boolean {
-    const owed = this.#under?.kept === kept ? this.#under.owed : 0
-    return owed + this.#waiting.size > FEW
+  /** Whether others have to wait before they may use `kept`; one that does not give way waits for none that do. */
+  reserve(kept: Kept<P>, givesWay: boolean): boolean {
+    const under = this.#under?.kept === kept ? this.#under : undefined
+    const [owed, waiting] = givesWay ? [under?.owed, this.#waiting.size] : [under?.owedFirst, this.#waiting.sizeFirst]
+    return (owed ?? 0) + waiting > FEW
   }
 }

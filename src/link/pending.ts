@@ -19,7 +19,7 @@ export interface Pending<P extends Protection> {
   resent: boolean
   refusals: number
   /** Its connection died, and it is asked again: what it is counted under, see last-chances.ts. */
-  lastChance: { owed: number } | undefined
+  lastChance: { owed: number; owedFirst: number } | undefined
 }
 
 const NONE: never[] = []

@@ -12,6 +12,11 @@ export class TurnQueue<T> {
     return this.#first.size + this.#behind.size
   }
 
+  /** Of these, those that do not give way. */
+  get sizeFirst(): number {
+    return this.#first.size
+  }
+
   add(item: T, givesWay: boolean): void {
     if (givesWay) this.#behind.add(item)
     else this.#first.add(item)

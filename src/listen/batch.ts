@@ -6,6 +6,7 @@ import type { InFlight } from './in-flight.ts'
 import type { ListenOptions } from './listener.ts'
 import { MessageRing } from './message-ring.ts'
 import { overloadReply } from './overload.ts'
+import { isLocal } from './reply-rate.ts'
 import { Sender, SocketNames } from './sender.ts'
 
 /** Messages a call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer costs. */
@@ -43,6 +44,8 @@ export class Batch {
   /** The last client that was looked up, and its view, undefined where it may not ask; '' at the start of each batch, so that a reload is heeded. */
   #client = ''
   #view: View | undefined
+  /** The client is on another host, and there is a bound to what it is sent. */
+  #paced = false
 
   constructor(parts: BatchParts) {
     this.#o = parts
@@ -114,6 +117,7 @@ export class Batch {
     if (client !== this.#client) {
       this.#client = client
       this.#view = this.#o.options.allowed(client) ? this.#o.options.view(client) : undefined
+      this.#paced = this.#o.options.replyRate !== undefined && !isLocal(client)
     }
     return this.#view
   }
@@ -121,6 +125,11 @@ export class Batch {
   /** Writes the reply that there is at once; its length, 0 where none is due, -1 where it must be asked for. */
   #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
     const { options, inFlight } = this.#o
+    if (this.#paced) {
+      const { replyRate, clock } = options
+      const instead = replyRate?.instead(this.#client, clock.nowMs(), viewOf(packet, start, end), this.#out.data, at)
+      if (instead !== undefined) return instead
+    }
     const length = options.responder.now(packet, start, end, this.#out.data, at, UDP_SIZE, view)
     if (length > 0) return length
     return inFlight.full ? overloadReply(viewOf(packet, start, end), this.#out.data, at) : -1

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Emit } from '../events.ts'
 import type { Responder, View } from '../resolve.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
+import type { ReplyRate } from './reply-rate.ts'
 import type { Room } from './room.ts'
 
 /** A numeric address and a port; port 0 lets the kernel choose. */
@@ -45,6 +46,8 @@ export interface ListenOptions extends Endpoint {
   readonly addressChanges?: (heard: () => void) => { close(): void } | undefined
   /** TCP connections of all listeners together; absent: each has its own limit only. */
   readonly room?: Room
+  /** Bounds what other hosts are sent over UDP; absent: no bound. */
+  readonly replyRate?: ReplyRate
 }
 
 /** Every bound of a listener. */

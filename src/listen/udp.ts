@@ -6,6 +6,7 @@ import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { overloadReply } from './overload.ts'
 import { quiet } from './quiet.ts'
+import { isLocal } from './reply-rate.ts'
 
 /** A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max) is mostly less. */
 const RECEIVE_OCTETS = 4 * 1024 * 1024
@@ -92,6 +93,12 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     const queued = socket.getSendQueueCount()
     if (queued >= SEND_QUEUE) return
     const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)
+    const { replyRate, clock } = options
+    const instead = replyRate === undefined || isLocal(address) ? undefined : replyRate.instead(address, clock.nowMs(), packet, out, 0)
+    if (instead !== undefined) {
+      if (instead > 0) socket.send(out, 0, instead, from.port, from.address)
+      return
+    }
     const view = options.view(address)
     let length = responder.now(packet, 0, packet.length, out, 0, UDP_SIZE, view)
     if (length === 0 && inFlight.full) length = overloadReply(packet, out, 0)

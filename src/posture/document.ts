@@ -145,6 +145,9 @@ export const statusDocument = v.object({
       stale: v.optional(count('Answers past their time that stood in, since the start.')),
       renewed: v.optional(count('Answers renewed before anybody had to wait for them, since the start.')),
       overloaded: v.optional(count('Queries turned away because too many were under way, since the start.')),
+      limited: v.optional(
+        count('Queries over UDP from other hosts that came too fast and were sent to TCP or not answered, since the start.'),
+      ),
       rebinding: v.optional(count('Answers from outside that pointed inside and were refused, since the start.')),
     }),
     is('The answer cache, as sums.'),

@@ -10,6 +10,7 @@ interface CacheFacts {
   readonly stale?: number
   readonly renewed?: number
   readonly overloaded?: number
+  readonly limited?: number
   readonly rebinding?: number
 }
 

@@ -1,4 +1,4 @@
-const CELLS = 5
+const CELLS = 6
 
 /**
  * What one worker counts, in memory that the main thread reads whenever it writes the status: no message per query. One writer. Doubles hold every count
@@ -32,6 +32,13 @@ export class Counters {
   }
   set overloaded(count: number) {
     this.#cells[4] = count
+  }
+  /** Queries of other hosts that came too fast. */
+  get limited(): number {
+    return this.#cells[5]!
+  }
+  set limited(count: number) {
+    this.#cells[5] = count
   }
   get entries(): number {
     return this.#cells[2]!

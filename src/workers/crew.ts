@@ -26,6 +26,7 @@ export interface CrewFigures {
   readonly hits: number
   readonly misses: number
   readonly overloaded: number
+  readonly limited: number
 }
 
 /** The workers beside the main thread. One order at a time. */
@@ -93,6 +94,7 @@ function summed(all: readonly CrewFigures[]): CrewFigures {
     hits: sum((c) => c.hits),
     misses: sum((c) => c.misses),
     overloaded: sum((c) => c.overloaded),
+    limited: sum((c) => c.limited),
   }
 }
 

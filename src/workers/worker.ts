@@ -7,6 +7,7 @@ import { systemClock, systemRandom } from '../clock.ts'
 import { allowList } from '../config/cidr.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { ReplyRate } from '../listen/reply-rate.ts'
 import { PolicyGate } from '../policy/gate.ts'
 import { viewFor } from '../policy/views.ts'
 import { compose } from '../resolver.ts'
@@ -46,6 +47,7 @@ function work(port: MessagePort, birth: Birth): void {
     emit,
     drainMs: birth.drainMs,
     datagramCalls: datagramCalls(),
+    replyRate: new ReplyRate(systemRandom, () => counts.limited++),
     addressChanges: listenToKernel,
   })
 

@@ -183,6 +183,22 @@ t.test(
   },
 )
 
+t.test('a connection that dies under a flood: who does not give way waits for nobody who does', async (t) => {
+  const { ask, carrier, dial, clock } = await upScene()
+  const flood = Array.from({ length: 500 }, () => ask(4000, true))
+  const light = ask()
+  carrier.die()
+  await clock.advance(1000)
+  const next = await dial(1).up()
+  t.equal(next.inFlight, 28, 'those that give way leave room')
+  const fresh = ask()
+  t.equal(next.inFlight, 29)
+  void ask(4000, true)
+  t.equal(next.inFlight, 29)
+  for (let i = 0; i < 700 && next.inFlight > 0; i++) next.answer()
+  t.same(await Promise.all([light, fresh, ...flood]), Array(502).fill('answered'))
+})
+
 t.test('a second death: those with a last chance fail, the others go on', async (t) => {
   const { ask, dial, carrier } = await upScene()
   const again = Array.from({ length: 40 }, () => ask())

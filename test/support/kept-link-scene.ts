@@ -18,7 +18,8 @@ export function scene(more: { readonly beforeDial?: () => void } = {}) {
     emit: (event) => void events.push(event),
     ...more,
   })
-  const ask = (ms = 4000) => codeOf(link.exchange(query(), { purpose: 'client', deadlineMs: clock.nowMs() + ms }))
+  const ask = (ms = 4000, givesWay = false) =>
+    codeOf(link.exchange(query(), { purpose: 'client', deadlineMs: clock.nowMs() + ms, ...(givesWay && { givesWay }) }))
   const dial = (n: number) => {
     const found = fake.dials[n]
     if (found === undefined) throw new Error(`no dial ${n}`)

@@ -15,7 +15,7 @@ import { openGate } from '../support/rules.ts'
 import { DOOM_MS } from './doomed-worker.ts'
 
 const DRAIN_MS = 300
-const NONE = { entries: 0, bytes: 0, hits: 0, misses: 0, overloaded: 0 }
+const NONE = { entries: 0, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 }
 const EVERYBODY = ['127.0.0.0/8', '::1/128']
 
 /** A port that is free for all addresses of loopback, most likely still in a moment. */
@@ -94,7 +94,14 @@ if (datagramCalls() === undefined) {
     }
     t.strictSame(asked, ['one'])
     t.equal(cache.entries, 1)
-    const { entries, bytes, hits, misses } = crew.sums({ entries: cache.entries, bytes: cache.bytes, hits: 0, misses: 0, overloaded: 0 })
+    const { entries, bytes, hits, misses } = crew.sums({
+      entries: cache.entries,
+      bytes: cache.bytes,
+      hits: 0,
+      misses: 0,
+      overloaded: 0,
+      limited: 0,
+    })
     t.equal(entries, 3, 'both threads keep it, and the main one')
     t.equal(bytes, cache.bytes * 3)
     t.strictSame({ hits, misses }, { hits: 64 * 5 * 2 - 1, misses: 1 })
