@@ -5,7 +5,7 @@ import { ensureBuilt, ensureInstalled, root, tsc } from '../src/setup.mjs'
 
 const [program = 'main'] = process.argv.splice(2, 1)
 try {
-  ensureInstalled()
+  await ensureInstalled()
   await ensureBuilt()
   if (tsc('-p', 'tsconfig.bench.json') !== 0) throw new Error('bench/ does not compile')
 } catch (error) {

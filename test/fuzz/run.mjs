@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ensureInstalled, root, tsc } from '../../src/setup.mjs'
 
-ensureInstalled()
+await ensureInstalled()
 if (tsc('-p', 'tsconfig.test.json') !== 0) process.exit(2)
 const { status } = spawnSync(process.execPath, ['--enable-source-maps', join(root, 'build/test/fuzz/main.js'), ...process.argv.slice(2)], {
   stdio: 'inherit',
