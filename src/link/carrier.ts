@@ -40,8 +40,11 @@ export interface Sent {
   readonly waits?: boolean
 }
 
-/** `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly was not (RFC 9113 section 8.7). */
-export type Loss = 'final' | 'lost' | 'refused'
+/**
+ * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly was
+ * not (RFC 9113 section 8.7). `unsent`: it stood behind another one, and was not even written.
+ */
+export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
 /** Who waits for one request. Exactly one of the two is called, once, unless it was cancelled before. */
 export interface Ticket {

@@ -17,6 +17,8 @@ export interface Connection<P extends Protection = Protection> {
   readonly socket: TLSSocket
   readonly address: string
   readonly protection: P
+  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
+  readonly closeNotified?: () => boolean
   /** From the first SYN to the end of the handshake that won. */
   readonly handshakeMs: number
 }

@@ -1,4 +1,3 @@
-import { Client } from 'undici'
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
@@ -15,12 +14,14 @@ import {
   type Watcher,
 } from './carrier.ts'
 import type { Connection } from './connect.ts'
-import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
+import { onOctets } from './direct-reads.ts'
+import { ageOf, authorityOf, dohRequest, requestHeaders } from './doh-message.ts'
 import type { Endpoint } from './endpoint.ts'
+import { H1Response, type Progress } from './h1-response.ts'
 import { TurnQueue } from './turn-queue.ts'
 
-/** An error page up to here is read and dropped; over a longer one the connection is closed. */
-const MAX_PAGE_OCTETS = 65536
+/** Of the time that a peer says it keeps an idle connection: a request must not meet the close. */
+const BEFORE_CLOSE = 0.9
 
 /** One request: in the queue, or the one under way. */
 class Slot implements Sent {
@@ -28,6 +29,7 @@ class Slot implements Sent {
   readonly ticket: Ticket
   readonly #cancel: (slot: Slot) => void
   waits = true
+  sentMs = 0
 
   constructor(request: Uint8Array, ticket: Ticket, cancel: (slot: Slot) => void) {
     this.request = request
@@ -41,18 +43,19 @@ class Slot implements Sent {
 
 /**
  * DNS over HTTPS on one HTTP/1.1 connection: one request at a time, the others wait their turn. Taking back the one under way costs the connection,
- * since its response could not be told from the next one's (RFC 9112 section 9.3).
+ * since its response could not be told from the next one's (RFC 9112 section 9.3). A response is read to its end whatever ends the connection (section 9.6).
  */
 export class H1Carrier<P extends Protection = Protection> implements Carrier<P> {
   readonly connection: Connection<P>
-  readonly idleMs = IDLE_MS
-  readonly #path: string
+  readonly #head: string
   readonly #clock: Clock
   readonly #watcher: Watcher
   readonly #pulse: Pulse
-  readonly #client: Client
   readonly #queue = new TurnQueue<Slot>()
   #active: Slot | undefined
+  #response = new H1Response()
+  #idleMs = IDLE_MS
+  #draining = false
   #dead = false
 
   constructor(connection: Connection<P>, endpoint: Endpoint, { clock, watcher }: CarrierTools) {
@@ -60,25 +63,12 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     this.#clock = clock
     this.#watcher = watcher
     this.#pulse = new Pulse(clock, watcher)
-    this.#path = endpoint.doh?.path ?? '/dns-query'
-    let handedOut = false
-    this.#client = new Client(`https://${authorityOf(endpoint)}`, {
-      // One connection, ours: a second one would be dialled past the checks of connect.ts.
-      connect: (_options, callback) => {
-        if (handedOut) return callback(new EnigmError('connection-lost', 'the connection closed'), null)
-        handedOut = true
-        queueMicrotask(() => callback(null, connection.socket)) // called at once, undici 7.30 does not see it and waits for ever
-      },
-      pipelining: 1,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: 2 * IDLE_MS,
-      maxHeaderSize: 16 * 1024,
-    })
-    const lost = (cause?: unknown) => this.#die(new EnigmError('connection-lost', 'the HTTP/1.1 connection ended', { cause }))
-    connection.socket.on('error', lost)
-    connection.socket.on('end', () => lost())
-    connection.socket.on('close', () => lost())
+    this.#head = `POST ${endpoint.doh?.path ?? '/dns-query'} HTTP/1.1\r\nhost: ${authorityOf(endpoint)}\r\nconnection: keep-alive\r\n`
+    const { socket } = connection
+    onOctets(socket, (octets) => this.#onOctets(octets))
+    socket.on('end', () => this.#onEnd())
+    socket.on('error', (cause) => this.#die(lost('the connection broke', cause)))
+    socket.on('close', () => this.#die(lost('the connection closed')))
   }
 
   get inFlight(): number {
@@ -87,12 +77,15 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
   get waiting(): number {
     return this.#queue.size
   }
+  get idleMs(): number {
+    return this.#idleMs
+  }
   get silentSinceMs(): number | undefined {
     return this.#pulse.silentSinceMs
   }
 
   send(request: Uint8Array, ticket: Ticket): Sent {
-    if (this.#dead) return refuse(ticket, new EnigmError('connection-lost', 'the connection is closed'), 'refused')
+    if (this.#dead || this.#draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
     const slot = new Slot(request, ticket, (slot) => this.#cancel(slot))
     this.#queue.add(slot, ticket.givesWay === true)
@@ -121,69 +114,88 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     }
     this.#active = slot
     slot.waits = false
-    this.#run(slot).catch((cause: unknown) => this.#die(new EnigmError('connection-lost', 'the exchange broke', { cause })))
+    slot.sentMs = this.#clock.nowMs()
+    this.#pulse.wrote()
+    this.connection.socket.write(this.#written(slot.request))
   }
 
-  async #run(slot: Slot): Promise<void> {
-    const sentMs = this.#clock.nowMs()
-    const body = dohRequest(slot.request)
-    this.#pulse.wrote()
-    const response = await this.#client.request({ method: 'POST', path: this.#path, headers: requestHeaders(body.length), body })
-    response.body.on('error', () => {}) // the loop below sees it too
-    this.#heardOf(slot)
-    const fault = headFault(response.statusCode, response.headers)
-    if (fault !== undefined) {
-      if (fault.code === 'http-size') return this.#giveUp(slot, fault)
-      await response.body.dump({ limit: MAX_PAGE_OCTETS })
-      return this.#settle(slot, fault)
-    }
-    const gathered = new Body()
-    for await (const chunk of response.body) {
-      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#heardOf(slot)
-      const long = gathered.add(chunk)
-      if (long !== undefined) return this.#giveUp(slot, long)
-    }
-    if (this.#active !== slot) return
-    this.#pulse.heard()
-    const wire = gathered.reply(slot.request)
-    if (wire instanceof EnigmError) {
-      if (wire.code === 'reply-mismatch') this.#watcher.mismatch()
-      return this.#settle(slot, wire)
-    }
-    this.#active = undefined
-    const ageS = ageOf(response.headers)
-    slot.ticket.answered({ wire, rttMs: this.#clock.nowMs() - sentMs, ...(ageS === undefined ? {} : { ageS }) })
-    this.#next()
+  /** Head and body in one write: one record. */
+  #written(request: Uint8Array): Buffer {
+    const body = dohRequest(request)
+    const fields = Object.entries(requestHeaders(body.length)).map(([name, value]) => `${name}: ${value}\r\n`)
+    return Buffer.concat([Buffer.from(`${this.#head}${fields.join('')}\r\n`), body])
+  }
+
+  #onOctets(octets: Uint8Array): void {
+    if (this.#dead) return
+    const response = this.#response
+    const { begun } = response
+    const progress = this.#active === undefined ? 'broken' : response.push(octets)
+    if (response.begun !== begun || octets.length >= SIGN_OF_LIFE_OCTETS) this.#heardOf()
+    this.#goOn(progress, 'the resolver broke HTTP/1.1, or spoke unasked')
+  }
+
+  #onEnd(): void {
+    if (this.#dead) return
+    this.#draining = true
+    const notified = this.connection.closeNotified?.() === true
+    this.#goOn(this.#active === undefined ? 'broken' : this.#response.end(notified), 'the resolver closed the connection')
+  }
+
+  #goOn(progress: Progress, why: string): void {
+    const slot = this.#active
+    if (progress === 'more') return
+    if (slot === undefined || progress === 'broken') this.#die(lost(why))
+    else if (progress === 'whole') this.#finish(slot)
+    else this.#giveUp(slot)
   }
 
   /** A sign of life; the rest of the response is owed from now on: a body that trickles must not pass for one that flows. */
-  #heardOf(slot: Slot): void {
+  #heardOf(): void {
     this.#pulse.heard()
-    if (this.#active === slot) this.#pulse.wrote()
+    if (this.#active !== undefined) this.#pulse.wrote()
   }
 
-  /** The response is read to its end and is no answer. */
-  #settle(slot: Slot, fault: EnigmError): void {
-    if (this.#active !== slot) return
+  /** The response is read to its end. */
+  #finish(slot: Slot): void {
+    const response = this.#response
+    this.#response = new H1Response()
     this.#pulse.heard()
+    if (response.keepAliveS !== undefined) this.#idleMs = Math.min(IDLE_MS, response.keepAliveS * 1000 * BEFORE_CLOSE)
+    const left = response.reusable && !this.#draining ? [] : this.#leave()
     this.#active = undefined
-    slot.ticket.failed(fault, 'final')
+    const wire = response.fault ?? response.body.reply(slot.request)
+    if (wire instanceof EnigmError) {
+      if (wire.code === 'reply-mismatch') this.#watcher.mismatch()
+      slot.ticket.failed(wire, 'final')
+    } else {
+      const ageS = ageOf(response.headers)
+      slot.ticket.answered({ wire, rttMs: this.#clock.nowMs() - slot.sentMs, ...(ageS === undefined ? {} : { ageS }) })
+    }
+    for (const { ticket } of left) ticket.failed(lost('the resolver closes after each answer'), 'unsent')
     this.#next()
   }
 
+  /** The connection takes no more. Returns those that wait and go elsewhere. */
+  #leave(): readonly Slot[] {
+    this.#draining = true
+    const left = this.#queue.all()
+    this.#queue.clear()
+    this.#watcher.draining()
+    return left
+  }
+
   /** The rest of an unwanted response is not read: the connection goes with it. */
-  #giveUp(slot: Slot, fault: EnigmError): void {
-    if (this.#active === slot) {
-      this.#active = undefined
-      slot.ticket.failed(fault, 'final')
-    }
-    this.#die(new EnigmError('connection-lost', 'closed over an unwanted response'))
+  #giveUp(slot: Slot): void {
+    this.#active = undefined
+    slot.ticket.failed(this.#response.fault ?? lost('an unwanted response'), 'final')
+    this.#die(lost('closed over an unwanted response'))
   }
 
   #cancel(slot: Slot): void {
     if (this.#active === slot) {
       this.#active = undefined
-      this.#die(new EnigmError('connection-lost', 'closed over an unanswered request'))
+      this.#die(lost('closed over an unanswered request'))
     } else if (this.#queue.delete(slot) && this.inFlight === 0) this.#next()
   }
 
@@ -200,8 +212,11 @@ export class H1Carrier<P extends Protection = Protection> implements Carrier<P> 
     this.#active = undefined
     this.#queue.clear()
     this.connection.socket.destroy()
-    this.#client.destroy().catch(() => {})
     active?.ticket.failed(error, 'lost')
-    for (const { ticket } of queued) ticket.failed(error, 'refused')
+    for (const { ticket } of queued) ticket.failed(error, 'unsent')
   }
+}
+
+function lost(message: string, cause?: unknown): EnigmError {
+  return new EnigmError('connection-lost', message, { cause })
 }

@@ -1,9 +1,10 @@
-import { isIP, type TcpNetConnectOpts } from 'node:net'
+import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
 import { EnigmError, type ErrorCode } from '../errors.ts'
 import type { Protection, Transport } from '../resolve.ts'
 import { DirectReads } from './direct-reads.ts'
 import type { Endpoint } from './endpoint.ts'
+import { HeldTcp } from './held-tcp.ts'
 import { type Evidence, evidenceOf, identityFault } from './identity.ts'
 import type { Attempt } from './race.ts'
 import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
@@ -16,6 +17,8 @@ const ALPN: Readonly<Record<Transport, string[]>> = { dot: ['dot'], doh: ['h2', 
 export interface Secured {
   readonly socket: TLSSocket
   readonly protection: Protection
+  /** See `Connection`. */
+  readonly closeNotified?: () => boolean
 }
 
 /** Parsing a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
@@ -35,6 +38,29 @@ function contextOf(endpoint: Endpoint): SecureContext {
   return context
 }
 
+/** Those that agreed on HTTP/1.1 last time. It alone has bodies that the end of the connection ends, so the end is looked at there. */
+const http1 = new WeakSet<Endpoint>()
+
+/** TLS as Node has it, or over a TCP connection of our own, see `HeldTcp`. */
+function open(
+  options: ConnectionOptions & TcpNetConnectOpts,
+  held: boolean,
+): { readonly socket: TLSSocket; readonly tcp: Socket; readonly closeNotified?: () => boolean } {
+  if (!held) {
+    const reads = new DirectReads()
+    const direct: ConnectionOptions & TcpNetConnectOpts = { ...options, onread: reads.onread }
+    const socket = connectTls(direct)
+    reads.of(socket)
+    return { socket, tcp: socket }
+  }
+  const { host, port, lookup, ...tls } = options
+  const tcp = connectTcp({ port, ...(host === undefined ? {} : { host }), ...(lookup === undefined ? {} : { lookup }) })
+  const below = new HeldTcp(tcp)
+  const socket = connectTls({ ...tls, socket: below })
+  socket.once('close', () => below.destroy())
+  return { socket, tcp, closeNotified: () => !below.endedByTcp }
+}
+
 function refuseLookup(): never {
   throw new EnigmError('internal', 'a resolver is dialled by address: nothing is looked up')
 }
@@ -51,8 +77,7 @@ export function handshake(
   const offered = sessions.take(key)
   const checked: { evidence?: Evidence; fault?: EnigmError } = {}
   const name = endpoint.authenticationDomainName
-  const reads = new DirectReads()
-  const options: ConnectionOptions & Pick<TcpNetConnectOpts, 'onread'> = {
+  const options: ConnectionOptions & TcpNetConnectOpts = {
     host: address,
     port,
     lookup: refuseLookup,
@@ -67,11 +92,9 @@ export function handshake(
     },
     ...(isIP(name) === 0 ? { servername: name } : {}),
     ...(offered === undefined ? {} : { session: offered.session }),
-    onread: reads.onread,
   }
-  const socket = connectTls(options)
-  reads.of(socket)
-  socket.setNoDelay(true)
+  const { socket, tcp, closeNotified } = open(options, transport === 'doh' && http1.has(endpoint))
+  tcp.setNoDelay(true)
 
   let tcpUp = false
   const result = new Promise<Secured>((resolve, reject) => {
@@ -80,7 +103,7 @@ export function handshake(
     let evidence: Evidence | undefined
     const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
     socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))
-    socket.once('connect', () => {
+    tcp.once('connect', () => {
       tcpUp = true
       onTcp()
     })
@@ -97,15 +120,17 @@ export function handshake(
       if (transport === 'doh' && socket.alpnProtocol !== 'h2' && socket.alpnProtocol !== 'http/1.1') {
         return fail(new EnigmError('alpn-missing', 'the peer agreed on no HTTP version'))
       }
+      if (socket.alpnProtocol === 'http/1.1') http1.add(endpoint)
+      else http1.delete(endpoint)
       evidence = verdict.evidence
       for (const session of early.splice(0)) keep(session)
       socket.off('close', ended)
-      resolve({ socket, protection: verdict.protection })
+      resolve({ socket, protection: verdict.protection, ...(closeNotified === undefined ? {} : { closeNotified }) })
     })
   })
   return {
     result,
-    heard: () => socket.bytesRead > 0,
+    heard: () => tcp.bytesRead > 0,
     abandon: (error) => void socket.destroy(error),
   }
 }

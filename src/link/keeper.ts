@@ -57,7 +57,7 @@ function wiringOf(
   }
 }
 
-/** Loaded when a connection needs one: undici costs 20 MB and a fifth of a second, and hardly any resolver speaks HTTP/1.1. */
+/** Loaded when a connection needs one: hardly any resolver speaks HTTP/1.1. */
 const clients: { h1?: typeof import('./doh-h1.ts'); node?: typeof import('./doh-h2.ts') } = {}
 
 /** The same connection, once the client for it is loaded. Rejects when it is gone by then. */

@@ -163,7 +163,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     const { kept, pending } = attempt
     leave(attempt)
     if (pending.attempts.length > 0) return
-    const again = loss === 'refused' ? pending.refusals++ < MAX_REFUSALS : loss === 'lost' && !pending.resent
+    // What was not even written has cost nothing, and a connection that leaves is judged in `#moveOn`.
+    const free = loss === 'unsent' || (loss === 'refused' && kept.leaving)
+    const again = free || (loss === 'refused' ? pending.refusals++ < MAX_REFUSALS : loss === 'lost' && !pending.resent)
     if (loss === 'lost') pending.resent = true
     if (!again) {
       this.#fail(pending, error)
@@ -173,10 +175,19 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     else this.#place(pending)
   }
 
-  /** By now all are told that the connection will not serve: a query that meets one that serves nobody, twice, has failed. */
+  /**
+   * By now all are told that the connection will not serve: a query that meets one that serves nobody, twice, has failed. One that serves others is none of
+   * its refusals: behind nginx with `keepalive_timeout 0` each connection serves one query, and there are no more of them than queries.
+   */
   #moveOn(kept: Kept<P>, pending: Pending<P>, error: EnigmError): void {
     this.#connections.turnedAway(kept, error)
-    if (this.#pending.has(pending)) this.#place(pending)
+    if (!this.#pending.has(pending)) return
+    const serves = kept.answered || kept.carrier.inFlight > 0
+    if (serves || pending.refusals++ < MAX_REFUSALS) this.#place(pending)
+    else {
+      this.#fail(pending, error)
+      this.#goOn()
+    }
   }
 
   get #someWait(): boolean {
