@@ -42,13 +42,40 @@ export function takePlaces(setup: PlacesSetup, account?: Account): void {
     ...twice(setup),
   ]
   if (faults.length > 0) throw new EnigmError('state', [...new Set(faults)].join('\n'))
-  const open = account === undefined ? 0o700 : 0o755
-  const failed = [
-    ...tried('stateDir', stateDir, () => takeState(stateDir, open, account)),
-    ...tried('statusFile', statusDir, () => takeStatus(statusFile, account)),
-  ]
+  const failed = take(setup, account)
   // Without an account, what cannot be made is a warning when it is written: names must resolve.
   if (account !== undefined && failed.length > 0) throw new EnigmError('state', failed.join('\n'))
+  // Where others write a directory above, a missing one may have become theirs meanwhile.
+  const exchanged = [
+    ...tried('stateDir', stateDir, () => writingFaults(stateDir, allowed)),
+    ...tried('statusFile', statusDir, () => writingFaults(statusDir, allowed)),
+  ]
+  if (exchanged.length > 0) throw new EnigmError('state', exchanged.join('\n'))
+}
+
+function take({ config: { stateDir, statusFile } }: PlacesSetup, account: Account | undefined): readonly string[] {
+  return [
+    ...tried('stateDir', stateDir, () => takeState(stateDir, account)),
+    ...tried('statusFile', dirname(statusFile), () => takeStatus(statusFile, account)),
+  ]
+}
+
+/**
+ * As `account`, which this process is by now: makes what root left to it, since it lies in a
+ * directory of that user, and throws a `state` where it cannot work with these places, or cannot
+ * read what else is in `needed`.
+ */
+export function settlePlaces(setup: PlacesSetup, account: Account, needed: readonly string[]): void {
+  const { stateDir, statusFile } = setup.config
+  const failed = take(setup, account)
+  const places = [stateDir, dirname(statusFile)]
+  const who = `user: "${account.name ?? account.uid}"`
+  const closed = [...places, ...needed].filter((path) => !isReadable(path))
+  const unreadable = closed.map((path) => `${who} may not read ${path}, or a directory above it; give it the right to.`)
+  const foreign = () => places.filter((path) => lstatSync(walk(path, undefined).real).uid !== account.uid)
+  const chown = (path: string) => `${who} does not own ${path}; run: chown ${account.uid}:${account.gid} ${path}.`
+  const faults = closed.length > 0 ? unreadable : [...failed, ...foreign().map(chown)]
+  if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
 }
 
 /** Each fault behind the setting that it belongs to; what the system says is one. */
@@ -120,10 +147,11 @@ function twice({ config, files }: PlacesSetup): readonly string[] {
   return faults
 }
 
-function takeState(stateDir: string, above: number, account: Account | undefined): readonly string[] {
+function takeState(stateDir: string, account: Account | undefined): readonly string[] {
   const { real, stats } = walk(stateDir, undefined)
+  if (isLeftToUser(real)) return []
   if (stats === undefined) {
-    makeDirectory(dirname(real), above)
+    makeDirectory(dirname(real), account === undefined ? 0o700 : 0o755)
     makeDirectory(real, 0o700)
   } else if ((stats.mode & 0o077) !== 0) closeDirectory(real)
   if (account !== undefined)
@@ -138,6 +166,7 @@ function takeState(stateDir: string, above: number, account: Account | undefined
 /** The directory of a status is left as it is where it was there: others may keep files in it. */
 function takeStatus(statusFile: string, account: Account | undefined): readonly string[] {
   const { real, stats } = walk(dirname(statusFile), undefined)
+  if (isLeftToUser(real)) return []
   if (stats === undefined) makeDirectory(real, 0o755)
   if (account === undefined) return []
   const name = join(real, basename(statusFile))
@@ -175,22 +204,16 @@ export function shareRuntime(directory: string, account: Account): void {
   }
 }
 
-/** The files first: until its directory is given away nobody else can exchange them. */
-function give(directory: string, files: readonly string[], account: Account): void {
-  if (process.geteuid?.() !== 0) return
-  for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
-  giveTo(directory, account)
+/** Root makes and gives nothing where another user could exchange a directory above. */
+function isLeftToUser(real: string): boolean {
+  return process.geteuid?.() === 0 && writingFaults(dirname(real), owners()).length > 0
 }
 
-/** Why `account`, as which this process goes on, cannot work with these places, as a `state`. */
-export function mustReach(directories: readonly string[], account: Account): void {
-  const closed = directories.filter((path) => !isReadable(path))
-  if (closed.length === 0) return
-  const who = account.name ?? String(account.uid)
-  throw new EnigmError(
-    'state',
-    closed.map((path) => `user: "${who}" may not read ${path}, or a directory above it; give it the right to.`).join('\n'),
-  )
+/** The files first: until its directory is given away nobody else can exchange them. */
+function give(directory: string, files: readonly string[], account: Account): void {
+  if (process.geteuid?.() !== 0 || lstatSync(directory).uid !== 0) return
+  for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
+  giveTo(directory, account)
 }
 
 /** Directories that many share (hier(7)), whatever they hold. */

@@ -9,7 +9,7 @@ import { asEnigmError } from '../errors.ts'
 import { isReadable } from '../files/writing.ts'
 import { neverAsked } from '../listen/bind-refusal.ts'
 import { createLog, type Log } from '../log.ts'
-import { mustReach, shareRuntime, takePlaces } from '../places.ts'
+import { settlePlaces, shareRuntime, takePlaces } from '../places.ts'
 import { otherWriter } from '../posture/other-writer.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
@@ -140,13 +140,13 @@ function recordOf(options: RunOptions, { config, files }: Loaded, listen: readon
  * one. Throws `config` or `state` where that will not do.
  */
 function established(loaded: Loaded): Privileges {
-  const { user, stateDir, statusFile } = loaded.config
+  const { user } = loaded.config
   const account = user === undefined ? undefined : serviceAccount(user)
   takePlaces(loaded, account)
   if (account === undefined) return UNCHANGED
   for (const directory of runtimeDirectories(thisAccount())) shareRuntime(directory, account)
   const privileges = become(account)
-  mustReach([stateDir, dirname(statusFile), dirname(fileURLToPath(import.meta.url))], account)
+  settlePlaces(loaded, account, [dirname(fileURLToPath(import.meta.url))])
   return privileges
 }
 

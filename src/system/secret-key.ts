@@ -3,7 +3,7 @@ import { type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { EnigmError } from '../errors.ts'
 import { readSmall, secret } from '../files/reading.ts'
-import { fileFaults, owners } from '../files/trust.ts'
+import { fileFaults, owners, walk } from '../files/trust.ts'
 import { makeOnce } from '../files/writing.ts'
 import { privateDirectory, unusable } from './private-directory.ts'
 
@@ -60,7 +60,7 @@ function credentialOf({ credentials, name }: KeyPlace): string | undefined {
  * group.
  */
 function readKey(file: string, maxOctets: number, made: boolean): Buffer {
-  const given = (found: Stats) => fileFaults(file, found, owners())[0]
+  const given = (found: Stats) => [...fileFaults(file, found, owners()), ...walk(file, owners()).faults][0]
   let key: Buffer | string
   try {
     key = readSmall(file, maxOctets, made ? secret : given, !made)

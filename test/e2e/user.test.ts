@@ -186,6 +186,23 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     t.match([again.child.exitCode, again.log()], [2, `stateDir: ${join(dir, 'state')} belongs to user ${UID}, not to us; run: chown root`])
   })
 
+  t.test('in a directory of the user root makes nothing: the user does', async (t) => {
+    const dir = room(t)
+    fs.mkdirSync(join(dir, 'home'))
+    fs.chownSync(join(dir, 'home'), UID, GID)
+    const more = { stateDir: 'home/a/state', statusFile: 'home/run/status.json' }
+    const s = await run(t, dir, more)
+    t.equal(s.child.exitCode, null, s.log())
+    t.equal(await s.stop(), 0)
+    for (const place of ['home', 'home/a', 'home/a/state', 'home/run'])
+      t.strictSame([...ownersBelow(join(dir, place))], [`${UID}:${GID}`], place)
+    t.equal(fs.statSync(join(dir, 'home', 'a', 'state')).mode & 0o777, 0o700)
+    fs.chownSync(join(dir, 'home', 'run'), 0, 0)
+    const again = await run(t, dir, more)
+    t.match([again.child.exitCode, again.log()], [2, `user: "${UID}" does not own ${join(dir, 'home', 'run')}; run: chown ${UID}:${GID}`])
+    t.equal(fs.statSync(join(dir, 'home', 'run')).uid, 0, 'nor gives anything away there')
+  })
+
   t.test('files of the user that lead elsewhere are not given away by root', async (t) => {
     const dir = room(t)
     await (await run(t, dir, {})).stop()

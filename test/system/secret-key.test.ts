@@ -32,6 +32,11 @@ t.test('a credential of the service manager goes first, and nothing is made then
   t.strictSame(secretKey(place), Buffer.from('k'.repeat(48)))
   t.ok(isCredential(place))
   t.notOk(existsSync(place.stateDir))
+  chmodSync(join(dir, 'credentials'), 0o777)
+  t.throws(() => secretKey(place), { code: 'state', message: /which others can write/ })
+  chmodSync(join(dir, 'credentials'), 0o755)
+  chmodSync(join(dir, 'credentials', 'cache.key'), 0o666)
+  t.throws(() => secretKey(place), { code: 'state', message: /is writable by group or others/ })
 })
 
 t.test('a directory of ours is closed to others; one of somebody else is refused', async (t) => {
