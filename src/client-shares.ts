@@ -2,7 +2,10 @@ import type { Random } from './clock.ts'
 
 /** Buckets of a table; a client stands in two of them, see FairShares. */
 const BUCKETS = 4096
-/** One client alone may have this many times what is left free, and so 8/9 of all; n of them 8/(8n + 1) each. */
+/**
+ * One client alone may have this many times what is left free, and so 8/9 of all; n of them 8/(8n +
+ * 1) each.
+ */
 const FREE_TIMES = 8
 /** For clients that have next to nothing under way there is this much beyond the capacity. */
 const BEYOND = 1 / 16
@@ -12,8 +15,9 @@ const FEW = 4
 const LEAST_HEAVY = 16
 
 /**
- * Who counts as one client: an IPv4 address, an IPv6 /64 (a host picks any address of its own there; RFC 8981). `address` is a numeric address without zone; each
- * spelling of an IPv6 address gives the same. A name for comparing only.
+ * Who counts as one client: an IPv4 address, an IPv6 /64 (a host picks any address of its own
+ * there; RFC 8981). `address` is a numeric address without zone; each spelling of an IPv6 address
+ * gives the same. A name for comparing only.
  */
 export function clientOf(address: string): string {
   if (!address.includes(':')) return address
@@ -30,9 +34,12 @@ export function clientOf(address: string): string {
 const groupsOf = (half: string | undefined) => (half === undefined || half === '' ? [] : half.split(':'))
 
 /**
- * Shares out what all clients use together, by how much each holds. Any one may have the most of it while others want little; the fuller it is, the less a heavy one
- * may hold, and the next that comes free is not its. A client that holds next to nothing is let in while there is any. No object a query, and bounded:
- * counts in two buckets of a hash that outsiders cannot know, the lesser of which is believed; only who meets the same others in both is counted with them. Used from one thread.
+ * Shares out what all clients use together, by how much each holds. Any one may have the most of it
+ * while others want little; the fuller it is, the less a heavy one may hold, and the next that
+ * comes free is not its. A client that holds next to nothing is let in while there is any. No
+ * object a query, and bounded: counts in two buckets of a hash that outsiders cannot know, the
+ * lesser of which is believed; only who meets the same others in both is counted with them. Used
+ * from one thread.
  */
 export class FairShares {
   readonly #capacity: number
@@ -58,7 +65,10 @@ export class FairShares {
     return this.#total
   }
 
-  /** Takes `amount` for the client at `address`, which is to be given back; false: it has its share, or nothing is left. */
+  /**
+   * Takes `amount` for the client at `address`, which is to be given back; false: it has its share,
+   * or nothing is left.
+   */
   take(address: string, amount: number): boolean {
     const own = this.#ownOf(address) + amount
     const left = this.#capacity - this.#total
@@ -73,7 +83,10 @@ export class FairShares {
     this.#add(-amount)
   }
 
-  /** Whether the client at `address` holds much more than others do, on the average: then it waits behind them. */
+  /**
+   * Whether the client at `address` holds much more than others do, on the average: then it waits
+   * behind them.
+   */
   isHeavy(address: string): boolean {
     const own = this.#ownOf(address)
     return own > LEAST_HEAVY * this.#unit && 2 * own * this.#clients > this.#total

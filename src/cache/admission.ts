@@ -16,14 +16,18 @@ const REFRESH_SHARE = 0.5
 export interface AdmissionOptions {
   readonly random: Random
   readonly turnedAway: () => void
-  /** Whether `turnedAway` is called too for what was refused further in (questions, waiters, a link's queue). */
+  /**
+   * Whether `turnedAway` is called too for what was refused further in (questions, waiters, a
+   * link's queue).
+   */
   readonly countsFurtherIn?: boolean
   readonly octets?: number
 }
 
 /**
- * Bounds what waits for an answer, in octets, fairly among clients: beyond it a query fails at once with `overloaded`, rather than in silence or by growth
- * (CVE-2025-30193, DNSBomb). Marks what a client that holds much asks further (`Ask.givesWay`).
+ * Bounds what waits for an answer, in octets, fairly among clients: beyond it a query fails at once
+ * with `overloaded`, rather than in silence or by growth (CVE-2025-30193, DNSBomb). Marks what a
+ * client that holds much asks further (`Ask.givesWay`).
  */
 export function admit({ random, turnedAway, countsFurtherIn = true, octets: capacity = DEFAULT_OCTETS }: AdmissionOptions): Stage {
   const shares = new FairShares(capacity, COST_OCTETS + LONGEST_QUESTION, random)

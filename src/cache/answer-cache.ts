@@ -18,7 +18,10 @@ export interface Entry extends Kept, Place {
   hits: number
   /** Past its time: until this second of boot time it stands in at once, since no newer one was to be had just now. */
   standInUntilS: number
-  /** A newer answer to the same question came under other flags, and says otherwise: this one is used while it is fresh, and does not stand in. */
+  /**
+   * A newer answer to the same question came under other flags, and says otherwise: this one is
+   * used while it is fresh, and does not stand in.
+   */
   outdated: boolean
 }
 
@@ -74,7 +77,10 @@ export class AnswerCache {
   #epoch = 0
   /** A bit for each combination of DO and CD that something was kept under. */
   #flagsSeen = 0
-  /** What an earlier run saved is yet to come (`restore`): until then an answer that may not be kept leaves a mark, so that an older one does not come over it. */
+  /**
+   * What an earlier run saved is yet to come (`restore`): until then an answer that may not be kept
+   * leaves a mark, so that an older one does not come over it.
+   */
   awaitsSaved = false
 
   /** `maxBytes` from 64 KiB up: octets of answers, keys and bookkeeping together. */
@@ -134,7 +140,10 @@ export class AnswerCache {
     return undefined
   }
 
-  /** The entry for `key` if it is past its time and may stand in: the newest answer about the name that came, never a failure. */
+  /**
+   * The entry for `key` if it is past its time and may stand in: the newest answer about the name
+   * that came, never a failure.
+   */
   stale(key: CacheKey, nowMs: number): Entry | undefined {
     if (this.#staleMaxMs === 0) return undefined
     const entry = this.#index.get(key)
@@ -143,8 +152,10 @@ export class AnswerCache {
   }
 
   /**
-   * Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is larger than the cache. One about the name ends what was kept of the
-   * question before it, also where it may not be kept itself (RFC 8767 section 5). A failure does not take the place of an answer that is fresh or may stand in.
+   * Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is
+   * larger than the cache. One about the name ends what was kept of the question before it, also
+   * where it may not be kept itself (RFC 8767 section 5). A failure does not take the place of an
+   * answer that is fresh or may stand in.
    */
   put(key: CacheKey, answer: Answer, epoch: number, nowMs: number): void {
     // What stood in is no newer than what is kept.
@@ -161,8 +172,8 @@ export class AnswerCache {
   }
 
   /**
-   * Puts back what an earlier run had, with its own times (boot time; they may lie before this boot). Never over an answer that came since, whether it was kept or
-   * not; over a failure.
+   * Puts back what an earlier run had, with its own times (boot time; they may lie before this
+   * boot). Never over an answer that came since, whether it was kept or not; over a failure.
    */
   restore(key: CacheKey, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number, nowMs: number): void {
     const held = this.#index.peek(key)
@@ -211,7 +222,10 @@ export class AnswerCache {
     return this.#insert(key, answer, nowMs, nowMs + storeMs)
   }
 
-  /** Notes that an answer came, without the answer: its header and question, past their time at once. */
+  /**
+   * Notes that an answer came, without the answer: its header and question, past their time at
+   * once.
+   */
   #mark(key: CacheKey, { wire, rcode }: Answer, nowMs: number): void {
     const mark = wire.slice(0, HEADER_OCTETS + questionOctetsOf(key))
     mark.fill(0, RECORD_COUNTS_AT, HEADER_OCTETS)
@@ -220,7 +234,10 @@ export class AnswerCache {
     if (entry !== undefined) entry.outdated = true
   }
 
-  /** An answer that came at `atMs` under `key` ends what older ones under other flags stood for, unless it says the same. */
+  /**
+   * An answer that came at `atMs` under `key` ends what older ones under other flags stood for,
+   * unless it says the same.
+   */
   #outdateOthers(key: CacheKey, { wire, rcode }: Pick<Answer, 'wire' | 'rcode'>, atMs: number, nowMs: number): void {
     if (!this.#seenOtherFlags(key)) return
     for (const other of sameQuestionKeys(key)) {
@@ -243,7 +260,10 @@ export class AnswerCache {
     })
   }
 
-  /** Where nothing stands in, or all who ask set the same flags, there is nothing to look for: a miss costs no more. */
+  /**
+   * Where nothing stands in, or all who ask set the same flags, there is nothing to look for: a
+   * miss costs no more.
+   */
   #seenOtherFlags(key: CacheKey): boolean {
     return this.#staleMaxMs > 0 && (this.#flagsSeen & ~(1 << flagsOfKey(key))) !== 0
   }

@@ -34,8 +34,9 @@ export function flagsOfKey(key: CacheKey): number {
 }
 
 /**
- * The keys of the same question with other flags that an answer under `key` speaks of as well. DO only asks for signatures beside the same data. What came with
- * CD set was not validated, and says nothing against what was.
+ * The keys of the same question with other flags that an answer under `key` speaks of as well. DO
+ * only asks for signatures beside the same data. What came with CD set was not validated, and says
+ * nothing against what was.
  */
 export function sameQuestionKeys(key: CacheKey): readonly CacheKey[] {
   const flags = flagsOfKey(key)

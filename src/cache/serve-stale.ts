@@ -51,7 +51,8 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
       const nowMs = clock.nowMs()
       const entry = cache.stale(key, nowMs)
       if (entry === undefined) return next(query, ask)
-      // What settles the question ends this: the next client hears it. Else there is no end: while nobody answers, a client must not wait 1.8 s every 30 s.
+      // What settles the question ends this: the next client hears it. Else there is no end: while
+      // nobody answers, a client must not wait 1.8 s every 30 s.
       const late = (settled: boolean) => void recheckIn(settled ? 0 : RECHECK_S, cache, key, clock.nowMs())
       if (entry.standInUntilS * 1000 <= nowMs) return raced(next(query, ask), clock, () => standIn(key), late)
       served()
@@ -65,7 +66,10 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
   }
 }
 
-/** Whether an outcome is the last word on its question: an answer about the name, or a failure that no older answer may stand in for. */
+/**
+ * Whether an outcome is the last word on its question: an answer about the name, or a failure that
+ * no older answer may stand in for.
+ */
 function settles({ rcode, ede }: Answer): boolean {
   return speaksOfTheName(rcode) || isFinalFailure(rcode, ede?.code)
 }
@@ -77,7 +81,10 @@ function recheckIn(seconds: number, cache: AnswerCache, key: CacheKey, nowMs: nu
   return entry
 }
 
-/** What `asked` brings, or what stands in for it: after the client's timeout, or where it failed. `late` is told of what came after the timeout. */
+/**
+ * What `asked` brings, or what stands in for it: after the client's timeout, or where it failed.
+ * `late` is told of what came after the timeout.
+ */
 function raced(asked: Promise<Answer>, clock: Clock, standIn: () => Answer | undefined, late: (settled: boolean) => void): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let told = false

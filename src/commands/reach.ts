@@ -40,7 +40,10 @@ export interface Finding {
   readonly ok: boolean
   /** An ErrorCode, or the name of the response code where the resolver would not answer. */
   readonly fault?: ErrorCode | string
-  /** It refuses to tell of the root, as a resolver for its own zones may: whether it resolves was not seen, for the set names no probe. */
+  /**
+   * It refuses to tell of the root, as a resolver for its own zones may: whether it resolves was
+   * not seen, for the set names no probe.
+   */
   readonly refusesRoot?: true
   readonly address?: string
   readonly handshakeMs?: number
@@ -102,8 +105,9 @@ async function vpnMissing(resolvers: readonly TrustedResolver[], { policy }: Con
 const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none set' : 'unknown')
 
 /**
- * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is; then, if the peer proved who it is, one padded query (what
- * the set names, else the root) over a link as `run` would build it. No fault of the network rejects.
+ * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is;
+ * then, if the peer proved who it is, one padded query (what the set names, else the root) over a
+ * link as `run` would build it. No fault of the network rejects.
  */
 export async function reach(resolver: TrustedResolver, transport: Transport, config: Config, tools: ReachTools): Promise<Finding> {
   const sessions = tlsSessions(tools.clock)

@@ -38,7 +38,10 @@ function hasControls(value: string): boolean {
   return [...value].some((char) => char < ' ' || (char >= '\x7f' && char <= '\x9f'))
 }
 
-/** A list of 1 (or `least`) to `most` different items; `same` gives the one spelling of an item that has many. */
+/**
+ * A list of 1 (or `least`) to `most` different items; `same` gives the one spelling of an item that
+ * has many.
+ */
 export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(
   item: Item,
   most: number,
@@ -113,7 +116,10 @@ function hostProblem(address: string): string | undefined {
   return four === address ? undefined : `is an IPv4 address in IPv6 form; write "${four}"`
 }
 
-/** A domain name in ASCII, lower-cased, with or without its final dot; `.` is the root. Not an address, nor a name that could be one. */
+/**
+ * A domain name in ASCII, lower-cased, with or without its final dot; `.` is the root. Not an
+ * address, nor a name that could be one.
+ */
 export const domainName = v.pipe(
   text(254),
   v.check(

@@ -39,7 +39,10 @@ const spkiPin = v.pipe(
   ),
 )
 
-/** What is asked to see whether a resolver lives and resolves: by itself, without anybody waiting for it. */
+/**
+ * What is asked to see whether a resolver lives and resolves: by itself, without anybody waiting
+ * for it.
+ */
 const probe = closed({
   name: domainName,
   type: v.optional(word('A', 'AAAA', 'CAA', 'DNSKEY', 'DS', 'HTTPS', 'MX', 'NS', 'PTR', 'SOA', 'SRV', 'SVCB', 'TXT'), 'A'),

@@ -3,12 +3,16 @@ import { RecordCursor, TYPE } from './records.ts'
 const RRSIG = 46
 const NSEC = 47
 const NSEC3 = 50
-/** Beside the data: signatures, and the way to it, whose names are compressed otherwise where signatures stand between. */
+/**
+ * Beside the data: signatures, and the way to it, whose names are compressed otherwise where
+ * signatures stand between.
+ */
 const BESIDE: ReadonlySet<number> = new Set([TYPE.CNAME, TYPE.DNAME, RRSIG, NSEC, NSEC3])
 
 /**
- * Whether two responses with the same question, of type `type`, and the same RCODE answer it with the same data, in whatever order, TTLs and signatures aside.
- * Data that only is written differently (names compressed otherwise) counts as different.
+ * Whether two responses with the same question, of type `type`, and the same RCODE answer it with
+ * the same data, in whatever order, TTLs and signatures aside. Data that only is written
+ * differently (names compressed otherwise) counts as different.
  */
 export function sameData(one: Uint8Array, other: Uint8Array, type: number): boolean {
   const data = dataOf(one, type)

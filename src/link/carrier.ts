@@ -4,8 +4,8 @@ import type { Carried, Protection } from '../resolve.ts'
 import type { Connection } from './connect.ts'
 
 /**
- * Requests on one connection, waiting and written together. Beyond it: `overloaded`. More than the pipeline has under way at once (cache/in-flight.ts): what it
- * turns away it chooses by client.
+ * Requests on one connection, waiting and written together. Beyond it: `overloaded`. More than the
+ * pipeline has under way at once (cache/in-flight.ts): what it turns away it chooses by client.
  */
 export const MAX_IN_FLIGHT = 5000
 /** An idle connection is closed after this (until more or less has been learnt), or earlier where the resolver says so: a closed socket tells less than one that lingers. */
@@ -41,8 +41,8 @@ export interface Sent {
 }
 
 /**
- * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly was
- * not (RFC 9113 section 8.7). `unsent`: it stood behind another one, and was not even written.
+ * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly
+ * was not (RFC 9113 section 8.7). `unsent`: it stood behind another one, and was not even written.
  */
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
@@ -99,7 +99,10 @@ export interface Cells {
   readonly unfinished: boolean
   /** Octets of a request that fills `records` records. */
   octets(records: number): number
-  /** Writes the next record of the unfinished request, unless the last one has not left yet or the peer takes no more. */
+  /**
+   * Writes the next record of the unfinished request, unless the last one has not left yet or the
+   * peer takes no more.
+   */
   more(): void
 }
 

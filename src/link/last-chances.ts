@@ -48,7 +48,10 @@ export class LastChances<P extends Protection> {
     pending.lastChance = undefined
   }
 
-  /** Whether others have to wait before they may use `kept`; one that does not give way waits for none that do. */
+  /**
+   * Whether others have to wait before they may use `kept`; one that does not give way waits for
+   * none that do.
+   */
   reserve(kept: Kept<P>, givesWay: boolean): boolean {
     const under = this.#under?.kept === kept ? this.#under : undefined
     const [owed, waiting] = givesWay ? [under?.owed, this.#waiting.size] : [under?.owedFirst, this.#waiting.sizeFirst]

@@ -1,9 +1,15 @@
-/** Of the places that a peer grants, so many are held back for those that do not give way: one in 8, and none where it grants no number. */
+/**
+ * Of the places that a peer grants, so many are held back for those that do not give way: one in 8,
+ * and none where it grants no number.
+ */
 export function heldBack(places: number): number {
   return places >>> 3
 }
 
-/** Requests that wait for a place on a connection, in their order, but those that give way (`Ask.givesWay`) behind all others. */
+/**
+ * Requests that wait for a place on a connection, in their order, but those that give way
+ * (`Ask.givesWay`) behind all others.
+ */
 export class TurnQueue<T> {
   readonly #first = new Set<T>()
   readonly #behind = new Set<T>()
@@ -27,7 +33,10 @@ export class TurnQueue<T> {
     return this.#first.delete(item) || this.#behind.delete(item)
   }
 
-  /** Takes out whose turn it is where `free` places are free, of which those that give way must leave `reserve`. */
+  /**
+   * Takes out whose turn it is where `free` places are free, of which those that give way must
+   * leave `reserve`.
+   */
   next(free: number, reserve = 0): T | undefined {
     const queue = this.#first.size > 0 ? this.#first : this.#behind
     if (free <= (queue === this.#first ? 0 : reserve)) return undefined

@@ -42,7 +42,10 @@ export interface ListenOptions extends Endpoint {
   readonly reusePort?: boolean
   /** System calls that take many datagrams at once; absent: one at a time, through dgram. */
   readonly datagramCalls?: DatagramCalls | undefined
-  /** Calls `heard` when addresses of the host may have changed; undefined, or absent: it is looked for twice a second, where a wildcard needs it. */
+  /**
+   * Calls `heard` when addresses of the host may have changed; undefined, or absent: it is looked
+   * for twice a second, where a wildcard needs it.
+   */
   readonly addressChanges?: (heard: () => void) => { close(): void } | undefined
   /** TCP connections of all listeners together; absent: each has its own limit only. */
   readonly room?: Room
@@ -63,7 +66,10 @@ export interface ListenLimits {
   readonly idleMs: number
   /** Answers a TCP client has not taken yet; beyond it nothing more of that client is read. */
   readonly unreadOctets: number
-  /** The same over all clients of the listener; beyond it the client that holds the most loses a connection. */
+  /**
+   * The same over all clients of the listener; beyond it the client that holds the most loses a
+   * connection.
+   */
   readonly totalUnreadOctets: number
 }
 

@@ -3,7 +3,10 @@ import type { Random } from '../clock.ts'
 import { UDP_SIZE } from '../dns/edns.ts'
 import { nameLength } from '../dns/name.ts'
 
-/** Replies a second to one client (an IPv4 address, an IPv6 /64) and to its network (an IPv4 /24, an IPv6 /56). As many may come at once. */
+/**
+ * Replies a second to one client (an IPv4 address, an IPv6 /64) and to its network (an IPv4 /24, an
+ * IPv6 /56). As many may come at once.
+ */
 const PER_CLIENT = 200
 const PER_NETWORK = 2000
 /** Of replies without content, which are no larger than the query, so many times more. */
@@ -20,13 +23,18 @@ export function isLocal(address: string): boolean {
 }
 
 /**
- * Bounds what this host can be made to send to an address that did not ask (reflection and amplification: a sender of UDP may claim to be anybody in `allowFrom`).
- * An honest client that goes beyond asks again over TCP, which proves the address. Not meant for clients on this host (`isLocal`). Bounded: clients share buckets by a
- * seeded hash. Used from one thread; each worker has its own. Memory is taken when the first other host asks.
+ * Bounds what this host can be made to send to an address that did not ask (reflection and
+ * amplification: a sender of UDP may claim to be anybody in `allowFrom`). An honest client that
+ * goes beyond asks again over TCP, which proves the address. Not meant for clients on this host
+ * (`isLocal`). Bounded: clients share buckets by a seeded hash. Used from one thread; each worker
+ * has its own. Memory is taken when the first other host asks.
  */
 export class ReplyRate {
   readonly #seed: number
-  /** Until when a bucket has used up its replies (clock time, ms), as if they came at even distances: four rows, for full and empty replies of clients and networks. */
+  /**
+   * Until when a bucket has used up its replies (clock time, ms), as if they came at even
+   * distances: four rows, for full and empty replies of clients and networks.
+   */
   #usedUntilMs: Float64Array | undefined
   readonly #limited: () => void
 
@@ -36,7 +44,10 @@ export class ReplyRate {
     this.#limited = limited
   }
 
-  /** What a query from `address` (numeric, without zone) gets: undefined: its answer; else the length of what was written at `at` of `out`, 0: nothing. */
+  /**
+   * What a query from `address` (numeric, without zone) gets: undefined: its answer; else the
+   * length of what was written at `at` of `out`, 0: nothing.
+   */
   instead(address: string, nowMs: number, packet: Uint8Array, out: Uint8Array, at: number): number | undefined {
     this.#usedUntilMs ??= new Float64Array(4 * BUCKETS)
     const used = this.#usedUntilMs
@@ -67,8 +78,9 @@ function networkOf(client: string): string {
 }
 
 /**
- * Writes the reply that says "ask over TCP" (TC, RFC 1035 section 4.2.1) at `at` of `out` and returns its length: header, question, and an OPT where the query had
- * one right behind it (RFC 6891 section 6.1.1). Never longer than the query. 0 for what is no plain query: it gets nothing.
+ * Writes the reply that says "ask over TCP" (TC, RFC 1035 section 4.2.1) at `at` of `out` and
+ * returns its length: header, question, and an OPT where the query had one right behind it (RFC
+ * 6891 section 6.1.1). Never longer than the query. 0 for what is no plain query: it gets nothing.
  */
 export function truncatedReply(packet: Uint8Array, out: Uint8Array, at: number): number {
   if (packet.length < HEADER || (packet[2]! & 0xf8) !== 0 || packet[4] !== 0 || packet[5] !== 1) return 0

@@ -35,8 +35,9 @@ export class Room {
 }
 
 /**
- * Who of `occupants` gives way to one more connection of `client`: one of the client that holds the most, idle ones before others and the longest without progress
- * first. Undefined: `client` is itself among those that hold the most, and none of theirs is idle.
+ * Who of `occupants` gives way to one more connection of `client`: one of the client that holds the
+ * most, idle ones before others and the longest without progress first. Undefined: `client` is
+ * itself among those that hold the most, and none of theirs is idle.
  */
 export function whoGivesWay(occupants: Iterable<Occupant>, client: string): Occupant | undefined {
   const all = [...occupants]

@@ -120,7 +120,10 @@ export class TcpConnection implements Occupant {
     else this.#backlog.push(Buffer.from(frame))
   }
 
-  /** One that sends without end and is refused at once gets no more of a turn than one that waits: the others have theirs in between. */
+  /**
+   * One that sends without end and is refused at once gets no more of a turn than one that waits:
+   * the others have theirs in between.
+   */
   #hasRoom(): boolean {
     const { inFlightPerConnection: most, unreadOctets } = this.#shared.limits
     return this.#inFlight < most && this.#askedNow < most && this.#unreadOctets <= unreadOctets && !this.#socket.destroyed

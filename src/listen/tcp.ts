@@ -64,7 +64,9 @@ class Clients {
     this.#room = shared.options.room ?? roomWithoutEnd()
   }
 
-  /** Takes the connection up, or closes it: not allowed to ask, or no room and nobody to make some. */
+  /**
+   * Takes the connection up, or closes it: not allowed to ask, or no room and nobody to make some.
+   */
   admit(socket: Socket): void {
     this.admitted++
     socket.on('error', ignored)
@@ -99,7 +101,10 @@ class Clients {
     for (const connection of this.#connections) connection.destroy()
   }
 
-  /** Answers that are not taken have come to too much: who holds the most of them loses a connection, with all that is unread on it. */
+  /**
+   * Answers that are not taken have come to too much: who holds the most of them loses a
+   * connection, with all that is unread on it.
+   */
   relieve(): void {
     const unread = new Map<string, number>()
     for (const { client, unreadOctets } of this.#connections) unread.set(client, (unread.get(client) ?? 0) + unreadOctets)

@@ -20,7 +20,10 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
   return upstreamQuery({ lower, type, class: 1 }, false)
 }
 
-/** Whether `reply` to `probe` refuses to tell of the root: so does a resolver for its own zones, and it is well. It says that the path lives, and no more. */
+/**
+ * Whether `reply` to `probe` refuses to tell of the root: so does a resolver for its own zones, and
+ * it is well. It says that the path lives, and no more.
+ */
 export function refusesRoot(probe: Uint8Array, reply: Uint8Array): boolean {
   return probe === ROOT_PROBE && rcodeOf(reply) === REFUSED
 }

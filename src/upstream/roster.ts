@@ -22,7 +22,10 @@ const LINK_COLD_MS = 25_000
 /** How long a network may take to come up after the first sign of it, and how often a query that waits for that is tried. */
 const UNSETTLED_MS = 10_000
 const AGAIN_MS = 200
-/** So many replies in a row that speak of the hop or that another operator bettered, and the resolver itself is sick. */
+/**
+ * So many replies in a row that speak of the hop or that another operator bettered, and the
+ * resolver itself is sick.
+ */
 const BETTERED_LIMIT = 3
 /** And over shaped links, where nobody else is asked, so many replies in a row that settle nothing. */
 const UNSETTLED_LIMIT = 8
@@ -44,8 +47,10 @@ export interface RosterOptions<P extends Protection> {
 }
 
 /**
- * Who is asked next, and how each resolver stands. Resolvers that failed stand behind and are probed (with a root query, unless the set names another) after 1 s doubling to a minute, by a timer,
- * but only while another one answers: when all are down the real queries are the probes, and nothing is timed. Bounded by the number of resolvers.
+ * Who is asked next, and how each resolver stands. Resolvers that failed stand behind and are
+ * probed (with a root query, unless the set names another) after 1 s doubling to a minute, by a
+ * timer, but only while another one answers: when all are down the real queries are the probes, and
+ * nothing is timed. Bounded by the number of resolvers.
  */
 export class Roster<P extends Protection> {
   readonly #candidates: readonly Candidate<P>[]
@@ -116,8 +121,8 @@ export class Roster<P extends Protection> {
   }
 
   /**
-   * A reply that speaks of the hop: the path is alive, but three in a row are a failure, whoever else
-   * may have an answer. Returns what it is as an error.
+   * A reply that speaks of the hop: the path is alive, but three in a row are a failure, whoever
+   * else may have an answer. Returns what it is as an error.
    */
   spokeOfHop(c: Candidate<P>, rcode: Rcode): EnigmError {
     this.alive(c)
@@ -142,7 +147,10 @@ export class Roster<P extends Protection> {
     else for (const other of this.#candidates) this.#disarm(other)
   }
 
-  /** Asks one resolver its probe, at most once at a time; how it went goes into its standing. Never rejects. */
+  /**
+   * Asks one resolver its probe, at most once at a time; how it went goes into its standing. Never
+   * rejects.
+   */
   probe(c: Candidate<P>): Promise<void> {
     c.probing ??= this.#probe(c).then(() => {
       c.probing = undefined
@@ -160,7 +168,8 @@ export class Roster<P extends Protection> {
       const reply = await c.upstream.exchange(probe, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
       const nowMs = this.#o.clock.nowMs()
       const { final, ofHop } = verdictOn(reply.wire)
-      // One that failed by its replies to real queries is to show that it resolves; else the path was to blame, and it lives.
+      // One that failed by its replies to real queries is to show that it resolves; else the path
+      // was to blame, and it lives.
       const well = final || (refusesRoot(probe, reply.wire) && c.standing.bettered < BETTERED_LIMIT)
       if (well) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
       this.alive(c)
@@ -171,7 +180,10 @@ export class Roster<P extends Protection> {
     }
   }
 
-  /** The one that would be asked next is probed, so that its link is up if it comes to that: no name is told. Not if it has answered lately. */
+  /**
+   * The one that would be asked next is probed, so that its link is up if it comes to that: no name
+   * is told. Not if it has answered lately.
+   */
   makeReady(asked: readonly Candidate<P>[]): void {
     const c = this.next(asked)
     if (c?.standing.healthy && this.#o.clock.nowMs() - c.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(c)

@@ -1,4 +1,5 @@
-// As fair-shares.test.ts: many addresses of one prefix, and resolvers that take few questions at a time.
+// As fair-shares.test.ts: many addresses of one prefix, and resolvers that take few questions at a
+// time.
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'

@@ -1,8 +1,9 @@
-// As fair-shares.test.ts, over TCP: connections, and questions on each, are shared out among clients too.
+// As fair-shares.test.ts, over TCP: connections, and questions on each, are shared out among
+// clients too.
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { askTcp, askUdp, floodTcp, others, stage, unharmed } from '../support/real/crowd.ts'
+import { askTcp, askUdp, FILL_MS, floodTcp, others, stage, unharmed } from '../support/real/crowd.ts'
 import { insideNamespace } from '../support/real/namespace.ts'
 
 const address = '127.0.0.1'
@@ -11,7 +12,7 @@ if (insideNamespace(t, import.meta.url)) {
     const s = await stage(t)
     await others(t, { port: s.port, address }, '127.0.0.9')
     await floodTcp(t, s.port, '127.0.0.2', 64, 100, 1500)
-    await sleep(1000)
+    await sleep(FILL_MS)
     unharmed(t, await askTcp(s.port, '127.0.0.3'))
     unharmed(t, await askUdp({ port: s.port, address }, '127.0.0.3', 5))
   })
@@ -19,7 +20,7 @@ if (insideNamespace(t, import.meta.url)) {
     const s = await stage(t)
     await others(t, { port: s.port, address }, '127.0.0.9')
     for (const from of ['127.0.0.2', '127.0.0.4', '127.0.0.5', '127.0.0.6', '127.0.0.7']) await floodTcp(t, s.port, from, 64, 20, 200)
-    await sleep(1000)
+    await sleep(FILL_MS)
     unharmed(t, await askTcp(s.port, '127.0.0.3'))
     unharmed(t, await askUdp({ port: s.port, address }, '127.0.0.3', 5))
   })

@@ -1,4 +1,5 @@
-// One client that asks what nobody answers, and another one that must not notice: over UDP, with one thread and with two, from many ports and many addresses.
+// One client that asks what nobody answers, and another one that must not notice: over UDP, with
+// one thread and with two, from many ports and many addresses.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { askTcp, askUdp, FILL_MS, floodUdp, others, stage, unharmed } from '../support/real/crowd.ts'

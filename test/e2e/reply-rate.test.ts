@@ -1,4 +1,5 @@
-// What other hosts are sent over UDP: a flood is answered with little, whoever it says it comes from; clients of this host, and ordinary ones, with all.
+// What other hosts are sent over UDP: a flood is answered with little, whoever it says it comes
+// from; clients of this host, and ordinary ones, with all.
 import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'

@@ -49,7 +49,10 @@ export async function stage(t: Test, o: { config?: object; listen?: string; over
   }
 }
 
-/** Asks ever new names that nobody answers, `perSecond`, from `ports` ports of each of `addresses`, until the test ends. */
+/**
+ * Asks ever new names that nobody answers, `perSecond`, from `ports` ports of each of `addresses`,
+ * until the test ends.
+ */
 export async function floodUdp(t: Test, to: { port: number; address: string }, from: readonly string[], perSecond: number, ports = 1) {
   const sockets: UdpSocket[] = []
   for (const address of from) {
@@ -73,7 +76,10 @@ export async function floodUdp(t: Test, to: { port: number; address: string }, f
   })
 }
 
-/** `connections` over TCP from one address, each with `each` names that nobody answers at once, then `perSecond` more over all of them. */
+/**
+ * `connections` over TCP from one address, each with `each` names that nobody answers at once, then
+ * `perSecond` more over all of them.
+ */
 export async function floodTcp(t: Test, port: number, from: string, connections: number, each: number, perSecond: number) {
   const sockets = Array.from({ length: connections }, () => connect({ port, host: '127.0.0.1', localAddress: from }))
   let sent = 0
