@@ -12,7 +12,7 @@ import { PUBLIC_KEY, SIGNATURE } from './posture/file.ts'
 import { inTheWayOfStatus } from './posture/own-status.ts'
 import { savedFiles } from './retention/retention.ts'
 import { controlPath } from './system/control-socket.ts'
-import { registerIn } from './system/service-register.ts'
+import { registerIn, runningServices } from './system/service-register.ts'
 import type { Account } from './system/user.ts'
 
 /** Where the service writes, judged before it does. */
@@ -193,12 +193,14 @@ function takeStatus(statusFile: string, account: Account | undefined): readonly 
 
 /**
  * Makes a runtime directory for `account`, or gives it the one that is there, if nobody else keeps
- * files in it: other commands find the service by it. Never throws: without it they do not.
+ * files in it and no other service is registered there: other commands find the service by it.
+ * Never throws: without it they do not.
  */
 export function shareRuntime(directory: string, account: Account): void {
   if (process.geteuid?.() !== 0) return
   try {
-    if (writingFaults(directory, owners(account.uid)).length === 0) takeStatus(join(directory, 'status.json'), account)
+    const free = writingFaults(directory, owners(account.uid)).length === 0 && runningServices([directory]).length === 0
+    if (free) takeStatus(join(directory, 'status.json'), account)
   } catch {
     // It is said when the service registers.
   }

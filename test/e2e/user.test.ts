@@ -144,6 +144,9 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
       s.config({ listen: ['127.0.0.1:53', '127.0.0.1:88'] })
       t.ok(await until(() => answers(88)), 'a reload opens another port below 1024')
       t.notMatch(s.log(), /refused/)
+      s.config({ listen: ['127.0.0.1:53', '127.0.0.1:88'], user: '61236:61236' })
+      t.ok(await until(() => s.log().includes('these settings take effect at the next start: user"')), 'another user waits')
+      t.strictSame([...new Set(threads(s.child.pid, 'Uid'))], [`${UID} ${UID} ${UID} ${UID}`])
       t.match(await cli('forget', '--config', join(s.dir, 'config.json'), '--json'), { code: 0, stdout: /"daemon":\{"entries"/ })
       t.match(
         await cli(
