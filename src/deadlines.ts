@@ -1,53 +1,63 @@
 import type { Clock, Timer } from './clock.ts'
+import { type Linked, LinkedSet } from './containers.ts'
 
 const TICK_MS = 8
+/** What the wheel covers: a query's deadline is 4 s away. */
+const WHEEL_MS = 8192
 
 /** One deadline that was set. */
 export interface Deadline {
   readonly tick: number
 }
 
-/** A link of the ring of its bucket; the bucket itself is one too, so that the ring is never empty. */
-class Node implements Deadline {
+class Node implements Deadline, Linked<Node> {
   readonly tick: number
-  fn: (() => void) | undefined
-  before: Node = this
-  after: Node = this
+  readonly fn: () => void
+  before: Node | undefined
+  after: Node | undefined
+  holder: LinkedSet<Node> | undefined
 
-  constructor(tick: number, fn: (() => void) | undefined) {
+  constructor(tick: number, fn: () => void) {
     this.tick = tick
     this.fn = fn
   }
 }
 
 /**
- * Any number of deadlines on one timer. A timer a query would be armed and cleared for nothing almost always: a query is answered long before its deadline.
- * Due times are `Clock.nowMs` times, so after a suspend all that has passed is due at the first tick. No timer runs while no deadline is set.
+ * Any number of deadlines on one timer. A timer for each query would be armed and cleared almost
+ * always for nothing: a query is answered long before its deadline. Due times are `Clock.nowMs`
+ * times, so after a suspend all that has passed is due at the first tick. No timer runs while no
+ * deadline is set.
  */
 export class Deadlines {
   readonly #clock: Clock
   readonly #tickMs: number
-  readonly #buckets = new Map<number, Node>()
+  readonly #slots: number
+  /** By tick modulo `#slots`; made when first used. Holds ticks from `#tick` to `#tick` + `#slots` - 1. */
+  readonly #wheel: (LinkedSet<Node> | undefined)[] = []
+  /** Ticks beyond the wheel. */
+  readonly #beyond = new LinkedSet<Node>()
+  /** Due, and not called yet. */
+  readonly #due = new LinkedSet<Node>()
+  /** How far time had come when it was last looked at. */
+  #tick: number
+  #size = 0
   #timer: Timer | undefined
   #armedTick = Number.POSITIVE_INFINITY
 
-  /** Deadlines fall into buckets `tickMs` wide: nothing is called early, and at most so late. */
+  /** Deadlines fall into slots `tickMs` wide: nothing is called early, and at most so late. */
   constructor(clock: Clock, tickMs = TICK_MS) {
     this.#clock = clock
     this.#tickMs = tickMs
+    this.#slots = Math.ceil(WHEEL_MS / tickMs)
+    this.#tick = this.#nowTick()
   }
 
   add(dueMs: number, fn: () => void): Deadline {
-    const node = new Node(Math.ceil(dueMs / this.#tickMs), fn)
-    let bucket = this.#buckets.get(node.tick)
-    if (bucket === undefined) {
-      bucket = new Node(node.tick, undefined)
-      this.#buckets.set(node.tick, bucket)
-    }
-    node.before = bucket.before
-    node.after = bucket
-    bucket.before.after = node
-    bucket.before = node
+    if (this.#size === 0) this.#tick = this.#nowTick()
+    const node = new Node(Math.max(this.#tick, Math.ceil(dueMs / this.#tickMs)), fn)
+    this.#place(node)
+    this.#size++
     if (node.tick < this.#armedTick) this.#arm(node.tick)
     return node
   }
@@ -55,12 +65,25 @@ export class Deadlines {
   /** May be called any number of times, also after it fired. */
   remove(deadline: Deadline): void {
     const node = deadline as Node
-    if (node.after === node) return
-    unlink(node)
-    const bucket = this.#buckets.get(node.tick)
-    if (bucket === undefined || bucket.after !== bucket) return
-    this.#buckets.delete(node.tick)
-    if (this.#buckets.size === 0) this.#disarm()
+    if (node.holder?.delete(node) !== true) return
+    this.#size--
+    if (this.#size === 0) this.#disarm()
+  }
+
+  #nowTick(): number {
+    return Math.floor(this.#clock.nowMs() / this.#tickMs)
+  }
+
+  #place(node: Node): void {
+    if (node.tick >= this.#tick + this.#slots) this.#beyond.add(node)
+    else {
+      const slot = node.tick % this.#slots
+      // Filled at once: an array with holes is a dictionary, in which each look-up is a search.
+      if (this.#wheel.length === 0) for (let i = 0; i < this.#slots; i++) this.#wheel.push(undefined)
+      const list = this.#wheel[slot] ?? new LinkedSet<Node>()
+      this.#wheel[slot] = list
+      list.add(node)
+    }
   }
 
   #arm(tick: number): void {
@@ -77,25 +100,47 @@ export class Deadlines {
 
   #fire(): void {
     this.#disarm()
-    const nowTick = Math.floor(this.#clock.nowMs() / this.#tickMs)
-    const due = [...this.#buckets.keys()].filter((tick) => tick <= nowTick).sort((a, b) => a - b)
-    for (const tick of due) {
-      const bucket = this.#buckets.get(tick)
-      this.#buckets.delete(tick)
-      for (let node = bucket?.after; node !== undefined && node !== bucket; node = bucket?.after) {
-        unlink(node)
-        node.fn?.()
+    this.#turn()
+    try {
+      for (let node = this.#due.first; node !== undefined; node = this.#due.first) {
+        this.remove(node)
+        node.fn()
+      }
+    } finally {
+      const earliest = this.#earliest()
+      if (earliest < this.#armedTick) this.#arm(earliest)
+    }
+  }
+
+  /** Moves what is due, in its order, and what the wheel has come to cover. */
+  #turn(): void {
+    const nowTick = this.#nowTick()
+    const last = Math.min(nowTick, this.#tick + this.#slots - 1)
+    for (let tick = this.#tick; tick <= last; tick++) {
+      const list = this.#wheel[tick % this.#slots]
+      for (let node = list?.first; node !== undefined; node = list?.first) {
+        list?.delete(node)
+        this.#due.add(node)
       }
     }
-    let earliest = Number.POSITIVE_INFINITY
-    for (const tick of this.#buckets.keys()) earliest = Math.min(earliest, tick)
-    if (earliest < this.#armedTick) this.#arm(earliest)
+    this.#tick = Math.max(this.#tick, nowTick)
+    const reached = this.#beyond.list().filter((node) => node.tick < this.#tick + this.#slots)
+    for (const node of reached.sort((a, b) => a.tick - b.tick)) {
+      this.#beyond.delete(node)
+      if (node.tick <= nowTick) this.#due.add(node)
+      else this.#place(node)
+    }
   }
-}
 
-function unlink(node: Node): void {
-  node.before.after = node.after
-  node.after.before = node.before
-  node.before = node
-  node.after = node
+  #earliest(): number {
+    if (this.#size === 0) return Number.POSITIVE_INFINITY
+    if (this.#due.size > 0) return this.#tick
+    if (this.#size > this.#beyond.size) {
+      for (let tick = this.#tick; tick < this.#tick + this.#slots; tick++) {
+        const list = this.#wheel[tick % this.#slots]
+        if (list !== undefined && list.size > 0) return tick
+      }
+    }
+    return this.#beyond.list().reduce((earliest, { tick }) => Math.min(earliest, tick), Number.POSITIVE_INFINITY)
+  }
 }

@@ -33,6 +33,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'events.ts': 1,
   'errors.ts': 1,
   'clock.ts': 1,
+  'containers.ts': 1,
   'deadlines.ts': 1,
   'client-shares.ts': 1,
   'version.ts': 1,

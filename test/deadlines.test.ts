@@ -3,6 +3,45 @@ import t from 'tap'
 import { Deadlines } from '../src/deadlines.ts'
 import { FakeClock } from './support/fake-clock.ts'
 
+t.test('beyond what the wheel covers, and over a suspend: each once, in order, none early', async (t) => {
+  const inMs = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 8_000, max: 300_000 }))
+  await fc.assert(
+    fc.asyncProperty(fc.array(inMs, { minLength: 1, maxLength: 12 }), fc.integer({ min: 7_000, max: 200_000 }), async (wishes, stepMs) => {
+      const clock = new FakeClock()
+      const startMs = clock.nowMs()
+      const deadlines = new Deadlines(clock)
+      const fired: { inMs: number; atMs: number }[] = []
+      for (const inMs of wishes) deadlines.add(startMs + inMs, () => void fired.push({ inMs, atMs: clock.nowMs() - startMs }))
+      for (let atMs = 0; atMs <= 300_100; atMs += stepMs) await clock.advance(stepMs)
+      t.same(
+        fired.map(({ inMs }) => inMs).sort((a, b) => a - b),
+        [...wishes].sort((a, b) => a - b),
+      )
+      const ticks = fired.map(({ inMs }) => Math.ceil((startMs + inMs) / 8))
+      t.same(
+        ticks,
+        [...ticks].sort((a, b) => a - b),
+      )
+      for (const { inMs, atMs } of fired) t.ok(atMs >= inMs)
+      t.equal(clock.timers, 0)
+    }),
+    { numRuns: 30 },
+  )
+})
+
+t.test('what throws does not lose what is due after it', async (t) => {
+  const clock = new FakeClock()
+  const deadlines = new Deadlines(clock)
+  const called: string[] = []
+  deadlines.add(clock.nowMs() + 5, () => {
+    throw new Error('a bug')
+  })
+  deadlines.add(clock.nowMs() + 5, () => called.push('second'))
+  await t.rejects(clock.advance(10), { message: 'a bug' })
+  await clock.advance(10)
+  t.same(called, ['second'])
+})
+
 t.test('never early, at most a tick late, in order, on one timer; none is left behind', async (t) => {
   await fc.assert(
     fc.asyncProperty(

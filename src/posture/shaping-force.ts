@@ -17,7 +17,9 @@ const WHY = {
 } as const
 
 interface Evidence {
-  padded: readonly boolean[]
+  /** The last replies, at most WINDOW: one bit each, set where the reply was padded. */
+  padded: number
+  replies: number
   readonly covers: Map<string, keyof typeof WHY>
 }
 
@@ -28,7 +30,8 @@ export class ShapingForce {
   take(event: Event): void {
     if (event.type === 'upstream.answered') {
       const evidence = this.#of(event.resolver)
-      evidence.padded = [event.paddedReply, ...evidence.padded.slice(0, WINDOW - 1)]
+      evidence.padded = ((evidence.padded << 1) | (event.paddedReply ? 1 : 0)) & (2 ** WINDOW - 1)
+      evidence.replies = Math.min(WINDOW, evidence.replies + 1)
     } else if (event.type === 'shaping.covers') {
       const { covers } = this.#of(event.resolver)
       if (event.covers === 'flowing') covers.delete(event.transport)
@@ -38,11 +41,11 @@ export class ShapingForce {
 
   /** Of the resolvers that have answered: those that were never asked say nothing. */
   verdict(): Force {
-    const used = [...this.#resolvers].filter(([, { padded }]) => padded.length > 0)
+    const used = [...this.#resolvers].filter(([, { replies }]) => replies > 0)
     if (used.length === 0) return { inForce: 'unknown' }
-    for (const [id, { padded, covers }] of used) {
+    for (const [id, { padded, replies, covers }] of used) {
       for (const covers_ of covers.values()) return { inForce: 'no', why: `${id} ${WHY[covers_]}` }
-      if (padded.filter((is) => is).length * 2 < padded.length) {
+      if (bitsSet(padded) * 2 < replies) {
         return { inForce: 'no', why: `${id} does not pad its replies, so their sizes tell` }
       }
     }
@@ -57,8 +60,14 @@ export class ShapingForce {
   #of(resolver: string): Evidence {
     const known = this.#resolvers.get(resolver)
     if (known !== undefined) return known
-    const evidence: Evidence = { padded: [], covers: new Map() }
+    const evidence: Evidence = { padded: 0, replies: 0, covers: new Map() }
     this.#resolvers.set(resolver, evidence)
     return evidence
   }
+}
+
+function bitsSet(bits: number): number {
+  let set = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) set++
+  return set
 }

@@ -1,4 +1,5 @@
 import type { Clock, Random } from '../clock.ts'
+import { type Linked, LinkedSet } from '../containers.ts'
 import { type Deadline, Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Shaper } from '../resolve.ts'
@@ -16,20 +17,38 @@ export function jitter(maxMs: number, o: { readonly clock: Clock; readonly rando
   return (link) => (maxMs > 0 ? jittered(link, maxMs, o.clock, o.random) : link)
 }
 
+/** A request that is held back. A class, so that it costs one closure. */
+class HeldBack<P extends Protection> implements Linked<HeldBack<P>> {
+  readonly request: Uint8Array
+  readonly ask: Ask
+  readonly resolve: (carried: Carried<P> | Promise<Carried<P>>) => void
+  end: Deadline | undefined
+  before: HeldBack<P> | undefined
+  after: HeldBack<P> | undefined
+  holder: object | undefined
+
+  constructor(request: Uint8Array, ask: Ask, resolve: (carried: Carried<P> | Promise<Carried<P>>) => void) {
+    this.request = request
+    this.ask = ask
+    this.resolve = resolve
+  }
+}
+
 function jittered<P extends Protection>(link: Link<P>, maxMs: number, clock: Clock, random: Random): Link<P> {
-  const waiting = new Map<Deadline, () => void>()
+  const waiting = new LinkedSet<HeldBack<P>>()
   const ends = new Deadlines(clock, 1)
   const steps = Math.ceil(maxMs * 1000) + 1
   let closed = false
 
+  const go = (one: HeldBack<P>) => {
+    waiting.delete(one)
+    one.resolve(link.exchange(one.request, one.ask))
+  }
   const heldBack = (request: Uint8Array, ask: Ask, untilMs: number) =>
-    new Promise<Carried<P>>((resolve, reject) => {
-      const go = () => {
-        waiting.delete(end)
-        link.exchange(request, ask).then(resolve, reject)
-      }
-      const end = ends.add(untilMs, go)
-      waiting.set(end, go)
+    new Promise<Carried<P>>((resolve) => {
+      const one = new HeldBack(request, ask, resolve)
+      waiting.add(one)
+      one.end = ends.add(untilMs, () => go(one))
     })
 
   return {
@@ -43,9 +62,9 @@ function jittered<P extends Protection>(link: Link<P>, maxMs: number, clock: Clo
     },
     close() {
       closed = true
-      for (const [end, go] of waiting) {
-        ends.remove(end)
-        go()
+      for (const one of waiting.list()) {
+        if (one.end !== undefined) ends.remove(one.end)
+        go(one)
       }
       return link.close()
     },

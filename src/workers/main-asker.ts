@@ -1,6 +1,7 @@
 import type { AnswerCache } from '../cache/answer-cache.ts'
 import { keyOfQuery } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
+import { NumberTable } from '../containers.ts'
 import { EnigmError } from '../errors.ts'
 import type { Gate } from '../policy/gate.ts'
 import type { Answer, Query, Resolve } from '../resolve.ts'
@@ -21,9 +22,12 @@ export interface MainAsker {
   settle(message: Uint8Array): void
 }
 
+/** IDs begin again behind it: none waits that long. */
+const MOST_ID = 2 ** 31 - 2
+
 /** `post` takes over the buffer. */
 export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, post: (message: Buffer) => void): MainAsker {
-  const waiting = new Map<number, Waiter>()
+  const waiting = new NumberTable<Waiter>()
   let asks: AskRecord[] = []
   let lastId = 0
   const flush = () => {
@@ -37,7 +41,7 @@ export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, po
   return {
     resolve: (query, ask) =>
       new Promise((done, failed) => {
-        lastId = (lastId + 1) >>> 0
+        lastId = (lastId + 1) % MOST_ID
         waiting.set(lastId, { query, epoch: cache.epoch, done, failed })
         if (asks.length === 0) setImmediate(flush)
         asks.push({
