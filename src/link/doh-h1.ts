@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { Linked } from '../containers.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
 import {
@@ -24,12 +25,15 @@ import { TurnQueue } from './turn-queue.ts'
 const BEFORE_CLOSE = 0.9
 
 /** One request: in the queue, or the one under way. */
-class Slot implements Sent {
+class Slot implements Sent, Linked<Slot> {
   readonly request: Uint8Array
   readonly ticket: Ticket
   readonly #cancel: (slot: Slot) => void
   waits = true
   sentMs = 0
+  before: Slot | undefined
+  after: Slot | undefined
+  holder: object | undefined
 
   constructor(request: Uint8Array, ticket: Ticket, cancel: (slot: Slot) => void) {
     this.request = request

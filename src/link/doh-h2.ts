@@ -1,5 +1,6 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2'
 import type { Clock } from '../clock.ts'
+import type { Linked } from '../containers.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
 import {
@@ -27,7 +28,9 @@ const STREAMS_UNTIL_TOLD = 32
 /** The connection window, open from the start: 1,000 replies of 4 KiB without waiting for an update. A stream needs no more than the default, one message. */
 const WINDOW_OCTETS = 4 * 1024 * 1024
 
-interface Slot {
+const UNLINKED = { before: undefined, after: undefined, holder: undefined }
+
+interface Slot extends Linked<Slot> {
   readonly request: Uint8Array
   readonly body: Buffer
   readonly ticket: Ticket
@@ -75,7 +78,7 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
   send(request: Uint8Array, ticket: Ticket): Sent {
     if (this.#dead || this.#draining) return refuse(ticket, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
     if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const slot: Slot = { request, body: dohRequest(request), ticket, stream: undefined, sentMs: 0 }
+    const slot: Slot = { request, body: dohRequest(request), ticket, stream: undefined, sentMs: 0, ...UNLINKED }
     this.#queue.add(slot, ticket.givesWay === true)
     this.#pump()
     return { cancel: () => this.#cancel(slot) }

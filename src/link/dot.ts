@@ -1,4 +1,5 @@
 import type { Clock, Random } from '../clock.ts'
+import { NumberTable } from '../containers.ts'
 import { readOpt } from '../dns/edns.ts'
 import { FrameReader } from '../dns/framing.ts'
 import { idOf, isReplyTo, setId } from '../dns/message.ts'
@@ -52,7 +53,7 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
   readonly #random: Random
   readonly #watcher: Watcher
   readonly #pulse: Pulse
-  readonly #slots = new Map<number, Slot>()
+  readonly #slots = new NumberTable<Slot>()
   readonly #abandoned = new Set<number>()
   readonly #frames = new FrameReader()
   readonly #cancel = (slot: Slot) => this.#takeBack(slot)
@@ -207,7 +208,7 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
   }
 
   #failAll(error: EnigmError): void {
-    const slots = [...this.#slots.values()]
+    const slots = this.#slots.list()
     this.#slots.clear()
     for (const slot of slots) slot.ticket.failed(error, slot.sentMs === 0 ? 'refused' : 'lost')
   }

@@ -1,3 +1,4 @@
+import { LinkedSet } from '../containers.ts'
 import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Transport } from '../resolve.ts'
@@ -26,7 +27,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   readonly #tools: KeeperTools
   readonly #deadlines: Deadlines
   readonly #connections: Connections<P>
-  readonly #pending = new Set<Pending<P>>()
+  readonly #pending = new LinkedSet<Pending<P>>()
   readonly #waiting = new Set<Pending<P>>()
   readonly #lastChances = new LastChances<P>()
   readonly #closed = deferred()
@@ -62,7 +63,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   renew(online: boolean): void {
-    for (const pending of this.#pending) pending.resent = false
+    for (const pending of this.#pending.list()) pending.resent = false
     this.#connections.renew(this.#someWait, online)
   }
 
@@ -131,9 +132,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     const { current } = this.#connections
     if (current === undefined) return
     this.#admit(current)
-    for (const pending of this.#pending) if (pending.attempts.length === 1 && leftQueue(pending)) this.#send(current, pending)
+    for (const pending of this.#pending.list()) if (pending.attempts.length === 1 && leftQueue(pending)) this.#send(current, pending)
     let canaries = CANARIES
-    for (const pending of this.#pending) {
+    for (const pending of this.#pending.list()) {
       if (leftQueue(pending)) this.#send(current, pending)
       if (pending.resent || pending.attempts.some(({ kept }) => kept === current)) continue
       const doubt = doubtOf(pending)
@@ -204,7 +205,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   #dialFailed(error: EnigmError): void {
-    for (const pending of [...this.#pending]) if (pending.attempts.length === 0) this.#fail(pending, error)
+    for (const pending of this.#pending.list()) if (pending.attempts.length === 0) this.#fail(pending, error)
   }
 
   #fail(pending: Pending<P>, error: EnigmError): void {

@@ -1,6 +1,6 @@
 import type { Protection } from '../resolve.ts'
 import type { Kept } from './kept.ts'
-import type { Pending } from './pending.ts'
+import type { Again, Pending } from './pending.ts'
 import { TurnQueue } from './turn-queue.ts'
 
 /** So few share the next connection with whatever else is asked: that one dies as well is too seldom to make others wait. */
@@ -13,7 +13,7 @@ const AT_ONCE = 32
  * answered: where every 100th query is reset, and a hundred are in flight, each fresh one among them would be the next reset, and nobody would ever be answered.
  */
 export class LastChances<P extends Protection> {
-  readonly #waiting = new TurnQueue<Pending<P>>()
+  readonly #waiting = new TurnQueue<Again<P>>()
   #under: { readonly kept: Kept<P>; owed: number; owedFirst: number } | undefined
 
   get waiting(): number {
@@ -21,7 +21,8 @@ export class LastChances<P extends Protection> {
   }
 
   add(pending: Pending<P>): void {
-    this.#waiting.add(pending, pending.ask.givesWay === true)
+    pending.again = { pending, before: undefined, after: undefined, holder: undefined }
+    this.#waiting.add(pending.again, pending.ask.givesWay === true)
   }
 
   /** Those that may be written on `kept` now. */
@@ -29,8 +30,9 @@ export class LastChances<P extends Protection> {
     if (this.#waiting.size === 0) return
     if (this.#under?.kept !== kept) this.#under = { kept, owed: 0, owedFirst: 0 }
     for (;;) {
-      const pending = this.#waiting.next(AT_ONCE - this.#under.owed, FEW)
+      const pending = this.#waiting.next(AT_ONCE - this.#under.owed, FEW)?.pending
       if (pending === undefined) return
+      pending.again = undefined
       this.#under.owed++
       if (pending.ask.givesWay !== true) this.#under.owedFirst++
       pending.lastChance = this.#under
@@ -40,7 +42,8 @@ export class LastChances<P extends Protection> {
 
   /** It is answered, failed or out of time. */
   settled(pending: Pending<P>): void {
-    this.#waiting.delete(pending)
+    if (pending.again !== undefined) this.#waiting.delete(pending.again)
+    pending.again = undefined
     if (pending.lastChance !== undefined) {
       pending.lastChance.owed--
       if (pending.ask.givesWay !== true) pending.lastChance.owedFirst--

@@ -1,3 +1,4 @@
+import type { Linked } from '../containers.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection } from '../resolve.ts'
@@ -5,7 +6,7 @@ import type { Loss, Reply, Sent, Ticket } from './carrier.ts'
 import type { Kept } from './kept.ts'
 
 /** One query and where it is under way. */
-export interface Pending<P extends Protection> {
+export interface Pending<P extends Protection> extends Linked<Pending<P>> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly resolve: (carried: Carried<P>) => void
@@ -19,7 +20,13 @@ export interface Pending<P extends Protection> {
   resent: boolean
   refusals: number
   /** Its connection died, and it is asked again: what it is counted under, see last-chances.ts. */
+  again: Again<P> | undefined
   lastChance: { owed: number; owedFirst: number } | undefined
+}
+
+/** A query whose connection died under it, while it waits for another one (it is in the link's set of all queries as well). */
+export interface Again<P extends Protection> extends Linked<Again<P>> {
+  readonly pending: Pending<P>
 }
 
 const NONE: never[] = []
@@ -31,8 +38,9 @@ export function newlyPending<P extends Protection>(
   resolve: (carried: Carried<P>) => void,
   reject: (error: EnigmError) => void,
 ): Pending<P> {
-  const nowhere = { deadline: undefined, attempts: NONE, waits: false, resent: false, refusals: 0, lastChance: undefined }
-  return { request, ask, resolve, reject, ...nowhere }
+  const unlinked = { before: undefined, after: undefined, holder: undefined }
+  const nowhere = { deadline: undefined, attempts: NONE, waits: false, resent: false, refusals: 0, again: undefined, lastChance: undefined }
+  return { request, ask, resolve, reject, ...nowhere, ...unlinked }
 }
 
 /** Who is told how an attempt ended. */

@@ -1,3 +1,5 @@
+import { type Linked, LinkedSet } from '../containers.ts'
+
 /**
  * Of the places that a peer grants, so many are held back for those that do not give way: one in 8,
  * and none where it grants no number.
@@ -10,9 +12,9 @@ export function heldBack(places: number): number {
  * Requests that wait for a place on a connection, in their order, but those that give way
  * (`Ask.givesWay`) behind all others.
  */
-export class TurnQueue<T> {
-  readonly #first = new Set<T>()
-  readonly #behind = new Set<T>()
+export class TurnQueue<T extends Linked<T>> {
+  readonly #first = new LinkedSet<T>()
+  readonly #behind = new LinkedSet<T>()
 
   get size(): number {
     return this.#first.size + this.#behind.size
@@ -40,16 +42,14 @@ export class TurnQueue<T> {
   next(free: number, reserve = 0): T | undefined {
     const queue = this.#first.size > 0 ? this.#first : this.#behind
     if (free <= (queue === this.#first ? 0 : reserve)) return undefined
-    for (const item of queue) {
-      queue.delete(item)
-      return item
-    }
-    return undefined
+    const item = queue.first
+    if (item !== undefined) queue.delete(item)
+    return item
   }
 
   /** All that wait, as they stand now. */
   all(): readonly T[] {
-    return [...this.#first, ...this.#behind]
+    return [...this.#first.list(), ...this.#behind.list()]
   }
 
   clear(): void {

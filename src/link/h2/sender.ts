@@ -119,7 +119,7 @@ export class Sender {
   }
 
   /** Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and answers them. Returns an error code of the connection, 0 to go on. */
-  settings(octets: Uint8Array, start: number, end: number, streams: ReadonlyMap<number, Stream>): number {
+  settings(octets: Uint8Array, start: number, end: number, streams: readonly Stream[]): number {
     if (!this.#told) this.maxStreams = Number.POSITIVE_INFINITY
     this.#told = true
     for (let at = start; at < end; at += 6) {
@@ -131,7 +131,7 @@ export class Sender {
     return H2.none
   }
 
-  #setting(id: number, value: number, streams: ReadonlyMap<number, Stream>): number {
+  #setting(id: number, value: number, streams: readonly Stream[]): number {
     switch (id) {
       case SETTING.enablePush: // a server may not turn it on
         return value === 0 ? H2.none : H2.protocol
@@ -148,10 +148,10 @@ export class Sender {
   }
 
   /** Also moves the windows of open streams, below 0 if need be (section 6.9.2). */
-  #setInitialWindow(value: number, streams: ReadonlyMap<number, Stream>): number {
+  #setInitialWindow(value: number, streams: readonly Stream[]): number {
     const change = value - this.#initialWindow
     this.#initialWindow = value
-    for (const stream of streams.values()) {
+    for (const stream of streams) {
       stream.sendWindow += change
       if (stream.sendWindow > MAX_31_BITS) return H2.flowControl
     }

@@ -1,3 +1,4 @@
+import type { Linked } from '../../containers.ts'
 import { idOf, isReplyTo, setId } from '../../dns/message.ts'
 import { copyOf } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
@@ -8,11 +9,14 @@ const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 
 /** One request and what came back for it. */
-export class Stream {
+export class Stream implements Linked<Stream> {
   /** The query under ID 0 (RFC 8484 section 4.1): the request's body. */
   readonly body: Uint8Array
   readonly ticket: Ticket
   readonly #requestId: number
+  before: Stream | undefined
+  after: Stream | undefined
+  holder: object | undefined
   /** 0: not opened. */
   id = 0
   sentMs = 0

@@ -1,3 +1,4 @@
+import { NumberTable } from '../../containers.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Loss } from '../carrier.ts'
 import { headFault } from '../doh-message.ts'
@@ -18,7 +19,7 @@ export class Streams implements FrameSink {
   readonly #tools: StreamTools
   readonly #heads = new HeadReader()
   readonly #windows: DataWindows
-  readonly #open = new Map<number, Stream>()
+  readonly #open = new NumberTable<Stream>()
   readonly #queue = new TurnQueue<Stream>()
   readonly #resets = new ResetStreams()
   #nextId = 1
@@ -71,7 +72,7 @@ export class Streams implements FrameSink {
 
   /** The connection is dead. */
   failAll(error: EnigmError): void {
-    const open = [...this.#open.values()]
+    const open = this.#open.list()
     const queued = this.#queue.all()
     this.#open.clear()
     this.#queue.clear()
@@ -81,7 +82,7 @@ export class Streams implements FrameSink {
   }
 
   onSettings(octets: Uint8Array, start: number, end: number): number {
-    return this.#tools.sender.settings(octets, start, end, this.#open)
+    return this.#tools.sender.settings(octets, start, end, this.#open.list())
   }
 
   onPing(octets: Uint8Array, start: number): void {
@@ -97,7 +98,7 @@ export class Streams implements FrameSink {
     if (lastStreamId > this.#goawayId) return H2.protocol
     this.#goawayId = lastStreamId
     this.#drain()
-    for (const stream of [...this.#open.values()]) {
+    for (const stream of this.#open.list()) {
       if (stream.id > lastStreamId) this.#settle(stream, lost('the resolver is going away'), 'refused')
     }
     if (code !== H2.none) this.#tools.ended()
