@@ -18,25 +18,36 @@ const DEFAULT: InFlightLimits = { questions: 4096, waitersPerQuestion: 1024 }
 export function coalesce(random: Random, limits = DEFAULT): Stage {
   const shares = new FairShares(limits.questions, 1, random)
   return (next) => {
-    const flights = new Map<CacheKey, { readonly answer: Promise<Answer>; waiters: number }>()
+    // By number: a Map of objects would keep what was in flight alive, see containers.ts.
+    const flights = new Map<CacheKey, number>()
+    const answers: (Promise<Answer> | undefined)[] = []
+    const waiters: number[] = []
+    const free: number[] = []
     return (query, ask) => {
       const key = keyOfQuery(query)
-      const flight = flights.get(key)
-      if (flight !== undefined) {
+      const known = flights.get(key)
+      const shared = known === undefined ? undefined : answers[known]
+      if (known !== undefined && shared !== undefined) {
         const most = limits.waitersPerQuestion * (ask.givesWay === true ? 1 : 2)
-        if (flight.waiters >= most) return refused('Too many clients wait for this question.')
-        flight.waiters++
-        return flight.answer
+        const waiting = waiters[known] ?? 0
+        if (waiting >= most) return refused('Too many clients wait for this question.')
+        waiters[known] = waiting + 1
+        return shared
       }
       const { address } = query.client
       if (!shares.take(address, 1)) return refused('Too many questions are under way.')
       const answer = next(query, ask)
+      const flight = free.pop() ?? answers.length
+      flights.set(key, flight)
+      answers[flight] = answer
+      waiters[flight] = 1
       const landed = () => {
         flights.delete(key)
+        answers[flight] = undefined
+        free.push(flight)
         shares.give(address, 1)
       }
       answer.then(landed, landed)
-      flights.set(key, { answer, waiters: 1 })
       return answer
     }
   }
