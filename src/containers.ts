@@ -1,5 +1,6 @@
 /**
- * Containers for what comes and goes with every query. A Map or a Set is not one: when its table has
+ * Containers for what comes and goes with every query. A Map or a Set is not one: when its table
+ * has
  * been promoted, each rehash leaves the abandoned table in old space, which keeps all that was in
  * flight alive until the next major collection (5.1 us of collector a miss, measured).
  */
@@ -60,7 +61,9 @@ export class LinkedSet<T extends Linked<T>> {
     for (let member = this.#first; member !== undefined; member = this.#first) this.delete(member)
   }
 
-  /** The members there are now, first to last: what is added or deleted meanwhile changes nothing. */
+  /**
+   * The members there are now, first to last: what is added or deleted meanwhile changes nothing.
+   */
   list(): T[] {
     const members: T[] = []
     for (let member = this.#first; member !== undefined; member = member.after) members.push(member)
@@ -72,9 +75,14 @@ const LEAST_PLACES = 16
 /** 2^32 divided by the golden ratio: spreads numbers that follow each other (Knuth, TAOCP 6.4). */
 const SPREAD = 0x9e3779b1
 
-/** Members by a number from 0 to 2^31 - 2, as message IDs and stream IDs are. It grows to the most that it ever held. */
+/**
+ * Members by a number from 0 to 2^31 - 2, as message IDs and stream IDs are. It grows to the most
+ * that it ever held.
+ */
 export class NumberTable<T> {
-  /** Each number plus 1; 0: free. Linear probing; a place that becomes free is filled from behind. */
+  /**
+   * Each number plus 1; 0: free. Linear probing; a place that becomes free is filled from behind.
+   */
   #keys = new Int32Array(LEAST_PLACES)
   #members: (T | undefined)[] = new Array<T | undefined>(LEAST_PLACES).fill(undefined)
   #size = 0

@@ -33,7 +33,10 @@ export class Deadlines {
   readonly #clock: Clock
   readonly #tickMs: number
   readonly #slots: number
-  /** By tick modulo `#slots`; made when first used. Holds ticks from `#tick` to `#tick` + `#slots` - 1. */
+  /**
+   * By tick modulo `#slots`; made when first used. Holds ticks from `#tick` to `#tick` + `#slots` -
+   * 1.
+   */
   readonly #wheel: (LinkedSet<Node> | undefined)[] = []
   /** Ticks beyond the wheel. */
   readonly #beyond = new LinkedSet<Node>()

@@ -2,7 +2,7 @@ import { admit } from './cache/admission.ts'
 import type { AnswerCache } from './cache/answer-cache.ts'
 import { Failures } from './cache/failures.ts'
 import { coalesce } from './cache/in-flight.ts'
-import { keyOfQuery } from './cache/key.ts'
+import { askedBy } from './cache/key.ts'
 import { lifetimeOf } from './cache/lifetime.ts'
 import { remember } from './cache/remember.ts'
 import { serveStale } from './cache/serve-stale.ts'
@@ -55,7 +55,7 @@ export function pipeline(parts: PipelineParts): Resolve {
   const { cache, clock } = parts
   const proofs = new LocalProofs(clock, {
     generation: () => cache.epoch,
-    keep: (query, answer, epoch) => cache.put(keyOfQuery(query), answer, epoch, clock.nowMs()),
+    keep: (query, answer, epoch) => cache.put(askedBy(query), answer, epoch, clock.nowMs()),
   })
   const stages: readonly Stage[] = [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept

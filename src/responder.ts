@@ -1,5 +1,6 @@
-import type { AnswerCache, Entry } from './cache/answer-cache.ts'
-import { keyOfScan } from './cache/key.ts'
+import type { AnswerCache } from './cache/answer-cache.ts'
+import type { Entry } from './cache/answer-record.ts'
+import { askedByScan, keyOfScan } from './cache/key.ts'
 import type { Prefetch } from './cache/prefetch.ts'
 import type { Clock } from './clock.ts'
 import { isLoopback } from './config/cidr.ts'
@@ -48,16 +49,11 @@ export function createResponder(parts: ResponderParts): Responder {
       const nowMs = clock.nowMs()
       // Above what a UDP listener gives it is TCP, and the client's UDP size means nothing.
       const room = limit > UDP_SIZE ? limit : Math.min(limit, udpLimit(hot))
-      const quick = tracer?.on === true ? undefined : cache.quick(packet, hot, view, nowMs)
-      if (quick !== undefined) {
-        counts.hits++
-        return writeReply(out, at, room, quick, packet, hot, quick.elapsedS, undefined)
-      }
-      const entry = cache.find(packet, hot, view, nowMs)
+      const entry = cache.get(askedByScan(packet, hot, view), nowMs)
       if (entry === undefined) return 0
       counts.hits++
       if (tracer?.on === true) tracer.note(questionOf(packet, hot), 'cache', entry.rcode, entry.ede, nowMs)
-      if (prefetch?.hit(entry, nowMs) === true)
+      if (cache.counts(entry, nowMs) && prefetch?.hit(entry, nowMs) === true)
         prefetch.renew(queryOf(packet, hot, { ...NOBODY, view }, keyOfScan(packet, hot, view)), entry.expiresAtMs)
       return writeReply(out, at, room, entry, packet, hot, elapsedS(entry, nowMs), undefined)
     },
@@ -77,7 +73,7 @@ function reply(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, clien
   const { cache, clock, counts, tracer } = parts
   const key = keyOfScan(packet, scan, client.view)
   const nowMs = clock.nowMs()
-  const entry = parts.gate.closed ? undefined : cache.get(key, nowMs)
+  const entry = parts.gate.closed ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
   if (entry !== undefined) {
     counts.hits++
     if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { AnswerCache } from '../src/cache/answer-cache.ts'
 import { coalesce } from '../src/cache/in-flight.ts'
 import { remember } from '../src/cache/remember.ts'
 import { readOpt } from '../src/dns/edns.ts'
@@ -7,6 +6,7 @@ import { EnigmError } from '../src/errors.ts'
 import type { Answer, Client, Query, Resolve } from '../src/resolve.ts'
 import { compose } from '../src/resolver.ts'
 import { createResponder } from '../src/responder.ts'
+import { cacheOf } from './support/caches.ts'
 import { FakeClock, seededRandom } from './support/fake-clock.ts'
 import { decodedFlags } from './support/flags.ts'
 import { bytes, query, type ResponseSpec, response, rr, u16s } from './support/messages.ts'
@@ -27,7 +27,7 @@ function answerOf(spec: ResponseSpec = {}, more: Partial<Answer> = {}): Answer {
 
 function house(end: Resolve) {
   const clock = new FakeClock()
-  const cache = new AnswerCache(1 << 20)
+  const cache = cacheOf(1 << 20)
   const asked: Query[] = []
   const resolve = compose([coalesce(seededRandom(1), { questions: 2, waitersPerQuestion: 1 }), remember(cache, clock)], (q, ask) => {
     asked.push(q)

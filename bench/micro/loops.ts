@@ -1,5 +1,5 @@
 import { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { keyOfScan } from '../../src/cache/key.ts'
+import { type Asked, askedByScan, keyOfScan } from '../../src/cache/key.ts'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { nameFromText } from '../../src/dns/name.ts'
@@ -26,16 +26,18 @@ const REPLY_OCTETS = 468
 export function loops(seed: number): readonly Loop[] {
   const queries = shuffled(seed, NAMES).map((n) => queryFor(`n${n}.bench.example`))
   const scan = newScan()
-  const cache = new AnswerCache(64 * 2 ** 20)
-  const keys = queries.map((packet) => keyOf(packet, scan))
-  const [anyKey = ''] = keys
-  queries.forEach((packet, i) => void cache.put(keys[i] ?? '', answerTo(packet), cache.epoch, 0))
-  if (cache.get(anyKey, 1) === undefined) throw new Error('the cache does not hold what it was given')
+  const cache = new AnswerCache({ maxBytes: 64 * 2 ** 20, staleMaxS: 0, seed })
+  const asked = queries.map((packet) => askedIn(packet, scan))
+  const [any] = asked
+  queries.forEach((packet, i) => {
+    if (asked[i] !== undefined) cache.put(asked[i], answerTo(packet), cache.epoch, 0)
+  })
+  if (any === undefined || cache.get(any, 1) === undefined) throw new Error('the cache does not hold what it was given')
   return [
     scanning(queries),
     keying(queries),
-    lookup(cache, keys),
-    patch(cache, anyKey, queries[0] ?? new Uint8Array(0)),
+    lookup(cache, asked),
+    patch(cache, any, queries[0] ?? new Uint8Array(0)),
     pad(queries),
     ...frames(),
   ]
@@ -61,19 +63,19 @@ function keying(queries: readonly Uint8Array[]): Loop {
   }
 }
 
-function lookup(cache: AnswerCache, keys: readonly string[]): Loop {
+function lookup(cache: AnswerCache, asked: readonly Asked[]): Loop {
   return {
     name: 'lookup',
-    what: `an entry of ${NAMES}, by key`,
-    run: (count) => each(count, keys, (key) => cache.get(key, 1)?.length ?? 0),
+    what: `an entry of ${NAMES}, by its question`,
+    run: (count) => each(count, asked, (one) => cache.get(one, 1)?.length ?? 0),
   }
 }
 
-function patch(cache: AnswerCache, key: string, packet: Uint8Array): Loop {
+function patch(cache: AnswerCache, asked: Asked, packet: Uint8Array): Loop {
   const out = Buffer.alloc(1232)
   const scan = newScan()
   scanQuery(packet, 0, packet.length, scan)
-  const entry = cache.get(key, 1)
+  const entry = cache.get(asked, 1)
   if (entry === undefined || entry.ttlCount !== ADDRESSES) throw new Error('an entry without its TTLs')
   const run = (count: number) => {
     let sum = 0
@@ -141,9 +143,9 @@ function chunks(stream: Uint8Array): readonly Uint8Array[] {
   return Array.from({ length: Math.ceil(stream.length / 16384) }, (_, i) => stream.slice(i * 16384, (i + 1) * 16384))
 }
 
-function keyOf(packet: Uint8Array, scan: ReturnType<typeof newScan>): string {
+function askedIn(packet: Uint8Array, scan: ReturnType<typeof newScan>): Asked {
   if (scanQuery(packet, 0, packet.length, scan) !== VERDICT.ok) throw new Error('a query that is refused')
-  return keyOfScan(packet, scan, EVERYBODYS)
+  return { ...askedByScan(packet, scan, EVERYBODYS) }
 }
 
 /** A query for A with RD, and an OPT of 1232 octets. */

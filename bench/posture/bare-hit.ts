@@ -1,4 +1,5 @@
 import type { AnswerCache } from '../../src/cache/answer-cache.ts'
+import { askedByScan } from '../../src/cache/key.ts'
 import type { Clock } from '../../src/clock.ts'
 import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { udpLimit, writeReply } from '../../src/dns/reply.ts'
@@ -13,9 +14,7 @@ export function bareHit(cache: AnswerCache, clock: Clock): Responder['now'] {
     if (scanQuery(packet, start, end, hot) !== VERDICT.ok || hot.wantsSource) return 0
     const nowMs = clock.nowMs()
     const room = limit > UDP_LIMIT ? limit : Math.min(limit, udpLimit(hot))
-    const quick = cache.quick(packet, hot, view, nowMs)
-    if (quick !== undefined) return writeReply(out, at, room, quick, packet, hot, quick.elapsedS, undefined)
-    const entry = cache.find(packet, hot, view, nowMs)
+    const entry = cache.get(askedByScan(packet, hot, view), nowMs)
     if (entry === undefined) return 0
     return writeReply(out, at, room, entry, packet, hot, Math.floor((nowMs - entry.storedAtMs) / 1000), undefined)
   }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { keyOfScan } from '../../src/cache/key.ts'
+import { askedByScan } from '../../src/cache/key.ts'
 import { createMemory } from '../../src/cache/memory.ts'
 import { type Clock, systemClock, systemRandom } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -131,7 +131,7 @@ export async function scene(names: number): Promise<Scene> {
 function remember(cache: ReturnType<typeof createMemory>['cache'], packet: Uint8Array, nowMs: number): void {
   const scan = newScan()
   if (scanQuery(packet, 0, packet.length, scan) !== VERDICT.ok) throw new Error('a query that is refused')
-  cache.put(keyOfScan(packet, scan, EVERYBODYS), { ...answerTo(packet), storeS: 86_400 }, cache.epoch, nowMs)
+  cache.put(askedByScan(packet, scan, EVERYBODYS), { ...answerTo(packet), storeS: 86_400 }, cache.epoch, nowMs)
 }
 
 function same(packets: readonly Uint8Array[], one: Hit, other: Hit): void {

@@ -1,3 +1,5 @@
+import type { Random } from '../clock.ts'
+import { u32 } from '../dns/octets.ts'
 import { AnswerCache } from './answer-cache.ts'
 import { Failures } from './failures.ts'
 import { Prefetch, type PrefetchOptions } from './prefetch.ts'
@@ -13,9 +15,14 @@ export interface Memory {
   clear(staleMaxS: number): void
 }
 
+/** What the table of a cache is keyed with. */
+export function seedOf(random: Random): number {
+  return u32(random.bytes(4), 0)
+}
+
 /** A memory of at most `maxBytes`, whose answers may stand in for `staleMaxS` past their time. */
 export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; readonly staleMaxS: number }): Memory {
-  const cache = new AnswerCache(o.maxBytes, o.staleMaxS)
+  const cache = new AnswerCache({ maxBytes: o.maxBytes, staleMaxS: o.staleMaxS, seed: seedOf(o.random) })
   const failures = new Failures(o.clock)
   const prefetch = new Prefetch(o)
   return {

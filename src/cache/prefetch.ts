@@ -1,6 +1,6 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import type { Query, Resolve } from '../resolve.ts'
-import type { Entry } from './answer-cache.ts'
+import type { Entry } from './answer-record.ts'
 import { lastPartMs } from './lifetime.ts'
 
 export interface PrefetchOptions {

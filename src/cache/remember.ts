@@ -3,7 +3,7 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Answer, Stage } from '../resolve.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { Failures } from './failures.ts'
-import { keyOfQuery } from './key.ts'
+import { askedBy, keyOfQuery } from './key.ts'
 import { speaksOfTheName } from './lifetime.ts'
 
 /**
@@ -18,7 +18,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
     const answersBefore = failures?.answers ?? 0
     if (known !== undefined) return known instanceof EnigmError ? Promise.reject(known) : Promise.resolve(known)
     const keep = (answer: Answer) => {
-      cache.put(key, answer, epoch, clock.nowMs())
+      cache.put(askedBy(query), answer, epoch, clock.nowMs())
       return answer
     }
     return next(query, ask).then(

@@ -2,12 +2,13 @@ import { questionEnd } from '../dns/name.ts'
 import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
 import { belongsToHop, RecordCursor } from '../dns/records.ts'
 import type { Answer } from '../resolve.ts'
-import type { Entry } from './answer-cache.ts'
-import { type CacheKey, KEY_PREFIX } from './key.ts'
+import type { Entry } from './answer-record.ts'
+import { type Asked, flagsOf, KEY_PREFIX, markOf, questionOctetsOf, viewOf } from './key.ts'
 
 /** An entry as it is written down: times count from the moment of saving. */
 export interface SavedEntry extends Pick<Answer, 'wire' | 'rcode' | 'ede'> {
-  readonly key: CacheKey
+  /** Its question lies in `wire`. */
+  readonly asked: Asked
   readonly ageMs: number
   readonly leftMs: number
 }
@@ -20,22 +21,22 @@ const MAX_WIRE_OCTETS = 65_535
 /** No answer is kept for longer than a week (RFC 8767 section 4), nor stale for longer than a day after it. */
 const MAX_SPAN_MS = 8 * 86_400_000
 
-/** Octets that an entry takes when it is saved. */
-export function savedOctets(key: CacheKey, entry: Entry): number {
-  return FIXED_OCTETS + key.length + entry.length
-}
-
 /** Writes an entry at `at` of `out`, which has room, and returns where the next one goes. Of an extended error the text stays behind: it is for who asked. */
-export function putSaved(out: Buffer, at: number, key: CacheKey, entry: Entry, nowMs: number): number {
-  out.writeUInt16BE(key.length, at)
+export function putSaved(out: Buffer, at: number, entry: Entry, nowMs: number): number {
+  const questionOctets = questionOctetsOf(entry.mark)
+  const wireAt = at + FIXED_OCTETS + KEY_PREFIX + questionOctets
+  out.writeUInt16BE(KEY_PREFIX + questionOctets, at)
   out.writeUInt16BE(entry.rcode, at + 2)
   out.writeUInt32BE(entry.ede === undefined ? 0 : entry.ede.code + 1, at + 4)
   out.writeUInt32BE(entry.length, at + 8)
   out.writeDoubleBE(Math.max(0, nowMs - entry.storedAtMs), at + 12)
   out.writeDoubleBE(entry.expiresAtMs - nowMs, at + 20)
-  out.write(key, at + FIXED_OCTETS, 'latin1')
-  out.set(entry.page.subarray(entry.at, entry.at + entry.length), at + FIXED_OCTETS + key.length)
-  return at + FIXED_OCTETS + key.length + entry.length
+  out.writeUInt16BE(viewOf(entry.mark), at + FIXED_OCTETS)
+  out[at + FIXED_OCTETS + 2] = flagsOf(entry.mark)
+  const questionAt = entry.at + HEADER_OCTETS
+  out.set(entry.page.subarray(questionAt, questionAt + questionOctets), at + FIXED_OCTETS + KEY_PREFIX)
+  out.set(entry.page.subarray(entry.at, entry.at + entry.length), wireAt)
+  return wireAt + entry.length
 }
 
 /** Calls `each` with every entry of a chunk, each with octets of its own. False, after those before it, at the first one that is none: nothing is taken on trust. */
@@ -55,8 +56,12 @@ export function readSaved(chunk: Buffer, each: (entry: SavedEntry) => void): boo
     const wire = copyOf(chunk, keyAt + keyOctets, end)
     if (rcode > 4095 || ede > 65_536 || !isSpan(ageMs) || ageMs < 0 || !isSpan(leftMs)) return false
     if (!answers(wire, chunk.subarray(keyAt + KEY_PREFIX, keyAt + keyOctets))) return false
-    const key = chunk.toString('latin1', keyAt, keyAt + keyOctets)
-    each({ key, wire, rcode, ageMs, leftMs, ...(ede === 0 ? {} : { ede: { code: ede - 1 } }) })
+    const flags = chunk[keyAt + 2]!
+    if (flags > 3) return false
+    const questionOctets = keyOctets - KEY_PREFIX
+    const mark = markOf(questionOctets, chunk.readUInt16BE(keyAt), (flags & 1) !== 0, (flags & 2) !== 0)
+    const asked = { octets: wire, from: HEADER_OCTETS, end: HEADER_OCTETS + questionOctets, mark }
+    each({ asked, wire, rcode, ageMs, leftMs, ...(ede === 0 ? {} : { ede: { code: ede - 1 } }) })
     at = end
   }
   return true

@@ -2,9 +2,10 @@ import type { Clock } from '../clock.ts'
 import { isFinalFailure } from '../dns/final-failure.ts'
 import { rewriteTtls } from '../dns/response.ts'
 import { asEnigmError, type ErrorCode, isPolicyRefusal } from '../errors.ts'
-import type { Answer, Stage } from '../resolve.ts'
-import type { AnswerCache, Entry } from './answer-cache.ts'
-import { type CacheKey, keyOfQuery } from './key.ts'
+import type { Answer, Query, Stage } from '../resolve.ts'
+import type { AnswerCache } from './answer-cache.ts'
+import type { Entry } from './answer-record.ts'
+import { askedBy } from './key.ts'
 import { speaksOfTheName } from './lifetime.ts'
 
 /** RFC 8767 section 5: how long a client waits before an old answer stands in, and what TTL it then has. */
@@ -37,24 +38,22 @@ export interface StaleOptions {
  */
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
   return (next) => {
-    const standIn = (key: CacheKey): Answer | undefined => {
+    const standIn = (query: Query): Answer | undefined => {
       // It may have closed since the question came.
       if (closed()) return undefined
-      const entry = recheckIn(RECHECK_S, cache, key, clock.nowMs())
+      const entry = recheckIn(RECHECK_S, cache, query, clock.nowMs())
       if (entry === undefined) return undefined
       served()
       return staleAnswer(entry)
     }
     return (query, ask) => {
       if (ask.purpose !== 'client' || closed()) return next(query, ask)
-      const key = keyOfQuery(query)
       const nowMs = clock.nowMs()
-      const entry = cache.stale(key, nowMs)
+      const entry = cache.stale(askedBy(query), nowMs)
       if (entry === undefined) return next(query, ask)
-      // What settles the question ends this: the next client hears it. Else there is no end: while
-      // nobody answers, a client must not wait 1.8 s every 30 s.
-      const late = (settled: boolean) => void recheckIn(settled ? 0 : RECHECK_S, cache, key, clock.nowMs())
-      if (entry.standInUntilS * 1000 <= nowMs) return raced(next(query, ask), clock, () => standIn(key), late)
+      // What settles the question ends this: the next client hears it. Else there is no end: while nobody answers, a client must not wait 1.8 s every 30 s.
+      const late = (settled: boolean) => void recheckIn(settled ? 0 : RECHECK_S, cache, query, clock.nowMs())
+      if (entry.standInUntilS * 1000 <= nowMs) return raced(next(query, ask), clock, () => standIn(query), late)
       served()
       const answer = staleAnswer(entry)
       next(query, ask).then(
@@ -66,25 +65,19 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
   }
 }
 
-/**
- * Whether an outcome is the last word on its question: an answer about the name, or a failure that
- * no older answer may stand in for.
- */
+/** Whether an outcome is the last word on its question: an answer about the name, or a failure that no older answer may stand in for. */
 function settles({ rcode, ede }: Answer): boolean {
   return speaksOfTheName(rcode) || isFinalFailure(rcode, ede?.code)
 }
 
 /** The entry that may stand in, if there is one: for so many seconds it does so at once. */
-function recheckIn(seconds: number, cache: AnswerCache, key: CacheKey, nowMs: number): Entry | undefined {
-  const entry = cache.stale(key, nowMs)
+function recheckIn(seconds: number, cache: AnswerCache, query: Query, nowMs: number): Entry | undefined {
+  const entry = cache.stale(askedBy(query), nowMs)
   if (entry !== undefined) entry.standInUntilS = Math.floor(nowMs / 1000) + seconds
   return entry
 }
 
-/**
- * What `asked` brings, or what stands in for it: after the client's timeout, or where it failed.
- * `late` is told of what came after the timeout.
- */
+/** What `asked` brings, or what stands in for it: after the client's timeout, or where it failed. `late` is told of what came after the timeout. */
 function raced(asked: Promise<Answer>, clock: Clock, standIn: () => Answer | undefined, late: (settled: boolean) => void): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let told = false

@@ -1,6 +1,6 @@
 import type { AnswerCache } from '../cache/answer-cache.ts'
 import { speaksOfTheName } from '../cache/lifetime.ts'
-import { putSaved, readSaved, type SavedEntry, savedOctets } from '../cache/saved-records.ts'
+import { putSaved, readSaved, type SavedEntry } from '../cache/saved-records.ts'
 import { type Moment, type Span, spanBetween } from './down-time.ts'
 
 /** What the octets of a saved cache may be in all: more is not read at a start, nor written. */
@@ -20,22 +20,18 @@ export interface Label {
 }
 
 /**
- * The cache as chunks to seal, in the order of use, the last used last; the least recently used ones stay out where it is more than the limit. Gives way to other
+ * The cache as chunks to seal, what was kept first or used again last; the oldest stay out where it is more than the limit (what an entry costs in memory is more than what it takes here). Gives way to other
  * work after each chunk; what changes meanwhile may or may not be in it.
  */
 export async function* savedChunks(cache: AnswerCache, label: Label, staleMaxMs: number): AsyncGenerator<Uint8Array, void, void> {
   const nowMs = label.moment.bootMs
   yield Buffer.from(JSON.stringify(label))
-  const keys = cache.keys()
-  const from = firstWithin(cache, keys)
   const page = Buffer.alloc(CHUNK_OCTETS + MAX_RECORD_OCTETS)
   let used = 0
-  for (let i = from; i < keys.length; i++) {
-    const key = keys[i] as string
-    const entry = cache.peek(key)
+  for (const entry of cache.walk(MAX_SAVED_OCTETS)) {
     // Failures are of this hour and this network; what a newer answer has overtaken must not stand in.
-    if (entry === undefined || entry.outdated || !speaksOfTheName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
-    used = putSaved(page, used, key, entry, nowMs)
+    if (entry.outdated || !speaksOfTheName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
+    used = putSaved(page, used, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
     yield Uint8Array.from(page.subarray(0, used))
     used = 0
@@ -47,19 +43,6 @@ export async function* savedChunks(cache: AnswerCache, label: Label, staleMaxMs:
 /** Neither fresh for a moment longer nor able to stand in while no resolver answers (RFC 8767). */
 function isSpent(expiresAtMs: number, nowMs: number, staleMaxMs: number): boolean {
   return expiresAtMs + staleMaxMs - nowMs < MIN_LEFT_MS
-}
-
-function firstWithin(cache: AnswerCache, keys: readonly string[]): number {
-  // What an entry costs in memory is more than what it takes here.
-  if (cache.bytes <= MAX_SAVED_OCTETS) return 0
-  let left = MAX_SAVED_OCTETS
-  for (let i = keys.length - 1; i >= 0; i--) {
-    const key = keys[i] as string
-    const entry = cache.peek(key)
-    if (entry !== undefined) left -= savedOctets(key, entry)
-    if (left < 0) return i + 1
-  }
-  return 0
 }
 
 /** What became of a saved cache. `foreign`: made under other conditions, or its time cannot be told. */
@@ -84,10 +67,10 @@ export async function loadSaved(chunks: AsyncIterable<Buffer>, cache: AnswerCach
     }
     if (cache.epoch !== epoch) return { outcome: 'overtaken' }
     const savedAtMs = label.moment.bootMs - span.ms
-    const put = ({ key, wire, rcode, ede, ageMs, leftMs }: SavedEntry) => {
+    const put = ({ asked, wire, rcode, ede, ageMs, leftMs }: SavedEntry) => {
       const expiresAtMs = savedAtMs + leftMs
       if (isSpent(expiresAtMs, label.moment.bootMs, staleMaxMs)) return
-      cache.restore(key, ede === undefined ? { wire, rcode } : { wire, rcode, ede }, savedAtMs - ageMs, expiresAtMs, label.moment.bootMs)
+      cache.restore(asked, ede === undefined ? { wire, rcode } : { wire, rcode, ede }, savedAtMs - ageMs, expiresAtMs, label.moment.bootMs)
       entries++
     }
     if (!readSaved(chunk, put)) return { outcome: 'damaged' }

@@ -8,9 +8,12 @@ import type { Ask, Carried, Link, Protection, Shaper } from '../resolve.ts'
 const MARGIN_MS = 500
 
 /**
- * A shaper that holds each request back for a uniform random time from 0 to `maxMs`, whatever its purpose, so that the order and the spacing of requests on the wire
- * say less of those that the user's programs made. It hides no volume. A wait ends with a millisecond of the clock, so that what ends together is one timer and one
- * write. It is cut so that 500 ms of the deadline remain; `close` sends what waits at once and then closes the link, which lets it finish. `maxMs` 0 gives the link
+ * A shaper that holds each request back for a uniform random time from 0 to `maxMs`, whatever its
+ * purpose, so that the order and the spacing of requests on the wire
+ * say less of those that the user's programs made. It hides no volume. A wait ends with a
+ * millisecond of the clock, so that what ends together is one timer and one
+ * write. It is cut so that 500 ms of the deadline remain; `close` sends what waits at once and then
+ * closes the link, which lets it finish. `maxMs` 0 gives the link
  * itself. The wait is not in `rttMs`.
  */
 export function jitter(maxMs: number, o: { readonly clock: Clock; readonly random: Random }): Shaper {

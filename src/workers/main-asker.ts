@@ -1,5 +1,5 @@
 import type { AnswerCache } from '../cache/answer-cache.ts'
-import { keyOfQuery } from '../cache/key.ts'
+import { askedBy } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
 import { NumberTable } from '../containers.ts'
 import { EnigmError } from '../errors.ts'
@@ -36,7 +36,7 @@ export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, po
     post(message)
   }
   const keep = ({ query, epoch }: Waiter, answer: Answer, agedMs: number) =>
-    cache.put(keyOfQuery(query), answer, epoch, clock.nowMs() - agedMs)
+    cache.put(askedBy(query), answer, epoch, clock.nowMs() - agedMs)
 
   return {
     resolve: (query, ask) =>

@@ -1,5 +1,6 @@
-import type { AnswerCache, Entry } from '../cache/answer-cache.ts'
-import { keyOfQuery } from '../cache/key.ts'
+import type { AnswerCache } from '../cache/answer-cache.ts'
+import type { Entry } from '../cache/answer-record.ts'
+import { askedBy } from '../cache/key.ts'
 import { lastPartMs } from '../cache/lifetime.ts'
 import type { Clock } from '../clock.ts'
 import { rewriteTtls } from '../dns/response.ts'
@@ -37,7 +38,7 @@ export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (me
 
 async function replyTo({ id, query, remainingMs, purpose }: AskRecord, parts: DeskParts): Promise<ReplyRecord> {
   const nowMs = parts.clock.nowMs()
-  const kept = parts.gate.closed ? undefined : parts.cache.get(keyOfQuery(query), nowMs)
+  const kept = parts.gate.closed ? undefined : parts.cache.get(askedBy(query), nowMs)
   // To renew what another worker has renewed just now would be one question too many.
   const due = purpose === 'refresh' && kept !== undefined && nowMs >= lastPartMs(kept)
   if (kept !== undefined && !due) return { id, ...fromCache(kept, nowMs) }

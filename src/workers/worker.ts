@@ -2,6 +2,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { admit } from '../cache/admission.ts'
 import { AnswerCache } from '../cache/answer-cache.ts'
 import { coalesce } from '../cache/in-flight.ts'
+import { seedOf } from '../cache/memory.ts'
 import { Prefetch } from '../cache/prefetch.ts'
 import { systemClock, systemRandom } from '../clock.ts'
 import { allowList } from '../config/cidr.ts'
@@ -24,7 +25,7 @@ import { tracedInTurns } from './traced-in-turns.ts'
 /** The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the cache goes to the main thread. */
 function work(port: MessagePort, birth: Birth): void {
   const clock = systemClock()
-  const cache = new AnswerCache(birth.cacheMaxBytes)
+  const cache = new AnswerCache({ maxBytes: birth.cacheMaxBytes, staleMaxS: 0, seed: seedOf(systemRandom) })
   const counts = new Counters(birth.counters)
   const report = (message: Report) => port.postMessage(message)
   const emit: Emit = (event) => report({ type: 'event', event })

@@ -1,168 +1,273 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { keyOfScan } from '../../src/cache/key.ts'
+import type { AnswerCache } from '../../src/cache/answer-cache.ts'
+import { type Asked, markOf } from '../../src/cache/key.ts'
 import { lifetimeOf } from '../../src/cache/lifetime.ts'
-import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import type { Accepted } from '../../src/dns/response.ts'
 import type { Answer } from '../../src/resolve.ts'
-import { bytes, query, response, rr } from '../support/messages.ts'
-import { view } from '../support/rules.ts'
+import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
+import { bytes, query, response } from '../support/messages.ts'
 
-const answer = (storeS: number | 'no', octets = 4): Answer => ({
-  wire: response({ answers: [rr({ type: 16, rdata: new Uint8Array(octets) })] }),
-  rcode: 0,
-  storeS,
-  from: 'policy',
-})
-const keyOf = (packet: Uint8Array, of = 0) => {
-  const scan = newScan()
-  scanQuery(packet, 0, packet.length, scan)
-  return keyOfScan(packet, scan, view(of))
+const SUFFIX = Buffer.from('\x07example\x00\x00\x01\x00\x01', 'latin1')
+const HEADER = Buffer.from([0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0])
+/** A question for A of a name below example. */
+function asked(label: string): Asked {
+  const octets = Buffer.concat([Buffer.of(label.length), Buffer.from(label), SUFFIX])
+  return { octets, from: 0, end: octets.length, mark: markOf(octets.length, 0, false, false) }
 }
+/** An answer to it, with a TXT record of so many octets. */
+function answer(label: string, storeS: number | 'no', octets = 4, fill = 0): Answer {
+  const record = Buffer.alloc(12 + octets, fill)
+  record.set([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, octets >> 8, octets & 255])
+  return { wire: Buffer.concat([HEADER, asked(label).octets, record]), rcode: 0, storeS, from: 'policy' }
+}
+const put = (cache: AnswerCache, label: string, storeS: number | 'no', nowMs: number, octets?: number, fill?: number) =>
+  cache.put(asked(label), answer(label, storeS, octets, fill), cache.epoch, nowMs)
+const failure = (label: string): Answer => ({ ...answer(label, 5), rcode: 2 })
+const octetsOf = ({ page, at, length }: { readonly page: Uint8Array; readonly at: number; readonly length: number }) =>
+  Buffer.from(page.subarray(at, at + length))
 
 t.test('an answer lives for its seconds and not a moment longer', async (t) => {
-  const cache = new AnswerCache(65536)
-  cache.put('k', answer(10), cache.epoch, 1000)
-  t.ok(cache.get('k', 10_999))
-  t.equal(cache.get('k', 11_000), undefined)
+  const cache = cacheOf(65_536)
+  put(cache, 'k', 10, 1000)
+  t.ok(cache.get(asked('k'), 10_999))
+  t.equal(cache.get(asked('k'), 11_000), undefined)
   t.equal(cache.entries, 0)
 })
 t.test('TTL 0 and `no` are not kept', async (t) => {
-  const cache = new AnswerCache(65536)
-  cache.put('k', answer(0), cache.epoch, 0)
-  cache.put('k', answer('no'), cache.epoch, 0)
+  const cache = cacheOf(65_536)
+  put(cache, 'k', 0, 0)
+  put(cache, 'k', 'no', 0)
   t.equal(cache.entries, 0)
 })
 t.test('an answer asked for in an older epoch is neither served nor kept', async (t) => {
-  const cache = new AnswerCache(65536)
+  const cache = cacheOf(65_536)
   const before = cache.epoch
-  cache.put('old', answer(60), before, 0)
+  cache.put(asked('old'), answer('old', 60), before, 0)
   cache.clear()
-  cache.put('late', answer(60), before, 0)
-  t.equal(cache.get('old', 0), undefined)
-  t.equal(cache.get('late', 0), undefined)
+  cache.put(asked('late'), answer('late', 60), before, 0)
+  t.equal(cache.get(asked('old'), 0), undefined)
+  t.equal(cache.get(asked('late'), 0), undefined)
 })
 t.test('what is cleared is wiped, and there is room again', async (t) => {
-  const cache = new AnswerCache(65536)
-  for (let i = 0; i < 50; i++) cache.put(`k${i}`, answer(60, 100 + i * 10), cache.epoch, 0)
-  const entry = cache.get('k7', 0)
-  t.ok(entry?.page.some((octet) => octet !== 0))
+  const cache = cacheOf(65_536)
+  for (let i = 0; i < 50; i++) put(cache, `k${i}`, 60, 0, 100 + i * 10)
+  const page = cache.get(asked('k7'), 0)?.page
+  t.ok(page?.some((octet) => octet !== 0))
   cache.clear()
-  t.notOk(entry?.page.some((octet) => octet !== 0))
+  t.notOk(page?.some((octet) => octet !== 0))
   t.equal(cache.pageBytes, 0)
-  for (let i = 0; i < 50; i++) cache.put(`k${i}`, answer(60, 100 + i * 10), cache.epoch, 0)
+  for (let i = 0; i < 50; i++) put(cache, `k${i}`, 60, 0, 100 + i * 10)
   t.equal(cache.entries, 50)
 })
-t.test('keys: case folds, everything else tells apart', async (t) => {
-  t.equal(keyOf(query({ name: 'WWW.example.COM' })), keyOf(query()))
+t.test('case folds in names; everything else tells apart', async (t) => {
+  const cache = cacheOf(65_536)
   const different = [
-    keyOf(query()),
-    keyOf(query(), 1),
-    keyOf(query({ type: 28 })),
-    keyOf(query({ opt: { dnssecOk: true } })),
-    keyOf(query({ flags: 0x0110 })),
-    keyOf(query({ name: bytes(1, 0xfe, 0) })),
-    keyOf(query({ name: bytes(1, 0xff, 0) })),
-    keyOf(query({ name: bytes(3, 97, 0x2e, 98, 0) })),
-    keyOf(query({ name: 'a.b' })),
-    keyOf(query({ type: 0x0141 })),
-    keyOf(query({ type: 0x0161 })),
+    query(),
+    query({ type: 28 }),
+    query({ opt: { dnssecOk: true } }),
+    query({ flags: 0x0110 }),
+    query({ name: bytes(1, 0xfe, 0) }),
+    query({ name: bytes(1, 0xff, 0) }),
+    query({ name: bytes(3, 97, 0x2e, 98, 0) }),
+    query({ name: 'a.b' }),
+    query({ type: 0x0141 }),
+    query({ type: 0x0161 }),
   ]
-  t.equal(new Set(different).size, different.length)
-  t.equal(keyOf(query({ opt: {} })), keyOf(query()), 'an OPT without DO asks for the same answer')
+  const questionOf = (packet: Uint8Array) => packet.subarray(12, askedInPacket(packet).end)
+  const wireOf = (packet: Uint8Array, i: number) => bytes(0, 0, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, questionOf(packet), i)
+  const store = (packet: Uint8Array, i: number, view: number) =>
+    cache.put(askedInPacket(packet, view), { wire: wireOf(packet, i), rcode: 0, storeS: 60, from: 'policy' }, cache.epoch, 0)
+  different.forEach((packet, i) => {
+    store(packet, i, 0)
+    store(packet, i + 100, 1)
+  })
+  t.equal(cache.entries, 2 * different.length)
+  const lastOf = (packet: Uint8Array, view = 0) => {
+    const entry = cache.get(askedInPacket(packet, view), 1)
+    return entry?.page[entry.at + entry.length - 1]
+  }
+  different.forEach((packet, i) => {
+    t.equal(lastOf(packet), i)
+    t.equal(lastOf(packet, 1), i + 100)
+  })
+  t.equal(lastOf(query({ name: 'WWW.example.COM' })), 0)
+  t.equal(lastOf(query({ opt: {} })), 0, 'an OPT without DO asks for the same answer')
+})
+t.test('the answer to a question in capitals is kept in small letters', async (t) => {
+  const cache = cacheOf(65_536)
+  cache.put(
+    askedInPacket(query({ name: 'Www.EXAMPLE' })),
+    { ...answer('WWW', 60), wire: response({ name: 'WWW.EXAMPLE' }) },
+    cache.epoch,
+    0,
+  )
+  const entry = cache.get(asked('www'), 0)
+  t.match(entry && octetsOf(entry).toString('latin1'), /www.example/)
 })
 t.test('a flood of unique names stays inside the bound', async (t) => {
-  const cache = new AnswerCache(1 << 20)
-  const answers = Array.from({ length: 90 }, (_, i) => answer(60, i * 10))
-  for (let i = 0; i < 20_000; i++) cache.put(`name-${i}`, answers[i % 90] ?? answer(60), cache.epoch, i)
+  const cache = cacheOf(1 << 20)
+  for (let i = 0; i < 20_000; i++) put(cache, `name-${i}`, 60, i, (i % 90) * 10)
   t.ok(cache.bytes <= 1 << 20)
+  t.ok(cache.pageBytes <= 1 << 20)
   t.ok(cache.entries > 500)
 })
-t.test('memory is bounded too when answers come in ever new sizes, each page held by one that is asked all the time', async (t) => {
-  const cache = new AnswerCache(1 << 20)
+t.test('memory is bounded too when answers come in ever new sizes, and most of it is used', async (t) => {
+  const cache = cacheOf(1 << 20)
   for (let octets = 20; octets < 16_000; octets = Math.ceil(octets * 1.18)) {
-    const one = answer(600, octets)
-    for (let i = 0; i < 4000; i++) {
-      cache.put(`${octets}-${i}`, one, cache.epoch, 0)
-      if (i % 20 === 0) for (let hot = 0; hot <= i; hot += 50) cache.get(`${octets}-${hot}`, 0)
+    for (let i = 0; i < 3000; i++) {
+      put(cache, `${octets}-${i}`, 600, 0, octets)
+      if (i % 20 === 0) for (let hot = 0; hot <= i; hot += 50) cache.get(asked(`${octets}-${hot}`), 0)
     }
-    const bookkeeping = cache.entries * 300
-    t.ok(cache.pageBytes + bookkeeping <= 1.2 * (1 << 20), `${octets} octets: ${cache.pageBytes} in pages, ${cache.entries} entries`)
-    t.ok(cache.bytes > 0.5 * (1 << 20), 'and most of it is used')
+    t.ok(cache.pageBytes <= 1 << 20, `${octets} octets: ${cache.pageBytes} in pages, ${cache.entries} entries`)
+    t.ok(cache.bytes > 0.4 * (1 << 20), `${octets} octets: ${cache.bytes} used`)
   }
 })
 t.test('an expired answer stays for a while where it may stand in, and is the first to go', async (t) => {
-  const cache = new AnswerCache(65_536, 100)
-  cache.put('old', answer(10), cache.epoch, 0)
-  t.equal(cache.get('old', 10_000), undefined, 'never as a fresh one')
-  t.ok(cache.stale('old', 10_000))
-  t.equal(cache.stale('old', 9999), undefined, 'not while it is fresh')
-  t.ok(cache.stale('old', 109_999))
-  t.equal(cache.stale('old', 110_000), undefined)
-  t.equal(cache.get('old', 110_000), undefined)
+  const cache = cacheOf(65_536, 100)
+  put(cache, 'old', 10, 0)
+  t.equal(cache.get(asked('old'), 10_000), undefined, 'never as a fresh one')
+  t.ok(cache.stale(asked('old'), 10_000))
+  t.equal(cache.stale(asked('old'), 9999), undefined, 'not while it is fresh')
+  t.ok(cache.stale(asked('old'), 109_999))
+  t.equal(cache.stale(asked('old'), 110_000), undefined)
+  t.equal(cache.get(asked('old'), 110_000), undefined)
   t.equal(cache.entries, 0)
-  for (let i = 0; i < 60; i++) cache.put(`short-${i}`, answer(1), cache.epoch, 0)
-  for (let i = 0; i < 100; i++) cache.put(`long-${i}`, answer(600), cache.epoch, 2000)
-  for (let i = 0; i < 100; i++) t.ok(cache.get(`long-${i}`, 3000))
+})
+for (const order of ['short first', 'long first', 'mixed'] as const) {
+  t.test(`when memory is used up, expired answers leave before fresh ones that nobody asked for (${order})`, async (t) => {
+    const cache = cacheOf(1 << 20, 3600)
+    const long = Array.from({ length: 2000 }, (_, i) => `long-${i}`)
+    const short = Array.from({ length: 3000 }, (_, i) => `short-${i}`)
+    const mixed = short.flatMap((name, i) => [name, ...long.slice(Math.floor((i * 2) / 3), Math.floor(((i + 1) * 2) / 3))])
+    const names = order === 'short first' ? [...short, ...long] : order === 'long first' ? [...long, ...short] : mixed
+    for (const name of names) put(cache, name, name.startsWith('long') ? 600 : 1, 0, 40)
+    for (let i = 0; i < 2500; i++) put(cache, `new-${i}`, 600, 5000 + i, 40)
+    const kept = long.filter((name) => cache.get(asked(name), 9000) !== undefined).length
+    t.ok(kept > 0.9 * long.length, `${kept} of ${long.length}`)
+  })
+}
+t.test('what is used stays when names pass through that are asked once', async (t) => {
+  const cache = cacheOf(1 << 20)
+  const hot = Array.from({ length: 500 }, (_, i) => `hot-${i}`)
+  for (const name of hot) put(cache, name, 86_400, 0, 40)
+  for (let i = 0; i < 60_000; i++) {
+    put(cache, `once-${i}`, 86_400, i, 40)
+    const entry = cache.get(asked(hot[i % hot.length] ?? ''), i)
+    if (entry !== undefined) cache.counts(entry, i)
+  }
+  const kept = hot.filter((name) => peek(cache, asked(name)) !== undefined).length
+  t.equal(kept, hot.length)
 })
 t.test('a failure takes the place of a failure only', async (t) => {
-  const cache = new AnswerCache(65_536, 100)
-  const failure: Answer = { ...answer(5), rcode: 2 }
-  cache.put('k', answer(10), cache.epoch, 0)
-  cache.put('k', failure, cache.epoch, 5000)
-  t.equal(cache.get('k', 6000)?.rcode, 0)
-  cache.put('k', failure, cache.epoch, 50_000)
-  t.equal(cache.get('k', 51_000), undefined)
-  t.equal(cache.stale('k', 51_000)?.rcode, 0)
-  cache.put('k', failure, cache.epoch, 110_000)
-  t.equal(cache.get('k', 111_000)?.rcode, 2, 'nothing is left that could stand in')
-  t.equal(cache.stale('k', 116_000), undefined, 'a failure does not stand in')
+  const cache = cacheOf(65_536, 100)
+  const key = asked('k')
+  put(cache, 'k', 10, 0)
+  cache.put(key, failure('k'), cache.epoch, 5000)
+  t.equal(cache.get(key, 6000)?.rcode, 0)
+  cache.put(key, failure('k'), cache.epoch, 50_000)
+  t.equal(cache.get(key, 51_000), undefined)
+  t.equal(cache.stale(key, 51_000)?.rcode, 0)
+  cache.put(key, failure('k'), cache.epoch, 110_000)
+  t.equal(cache.get(key, 111_000)?.rcode, 2, 'nothing is left that could stand in')
+  t.equal(cache.stale(key, 116_000), undefined, 'a failure does not stand in')
 })
 t.test('another network: failures go, answers stay, nothing is popular yet', async (t) => {
-  const cache = new AnswerCache(65_536, 100)
-  cache.put('good', answer(60), cache.epoch, 0)
-  cache.put('bad', { ...answer(60), rcode: 2 }, cache.epoch, 0)
-  const entry = cache.get('good', 0)
+  const cache = cacheOf(65_536, 100)
+  put(cache, 'good', 60, 0)
+  cache.put(asked('bad'), { ...failure('bad'), storeS: 60 }, cache.epoch, 0)
+  const entry = cache.get(asked('good'), 0)
   if (entry !== undefined) entry.hits = 7
   cache.newNetwork()
-  t.equal(cache.get('good', 1)?.hits, 0)
-  t.equal(cache.get('bad', 1), undefined)
-})
-t.test('expired entries leave before fresh ones', async (t) => {
-  const cache = new AnswerCache(220_000)
-  for (let i = 0; i < 500; i++) cache.put(`short-${i}`, answer(1), cache.epoch, 0)
-  for (let i = 0; i < 500; i++) cache.put(`long-${i}`, answer(600), cache.epoch, 2000)
-  t.equal(cache.entries, 500)
-})
-t.test('an answer larger than the cache is not kept', async (t) => {
-  const cache = new AnswerCache(65536)
-  cache.put('big', answer(60, 65000), cache.epoch, 0)
-  cache.put('small', answer(60), cache.epoch, 0)
+  t.equal(cache.get(asked('good'), 1)?.hits, 0)
+  t.equal(cache.get(asked('bad'), 1), undefined)
   t.equal(cache.entries, 1)
 })
-t.test('what is read is what was kept, through any order of puts, expiries and evictions', async () => {
-  const step = fc.record({ key: fc.nat(40), octets: fc.nat(3000), ttlS: fc.integer({ min: 1, max: 50 }), waitS: fc.nat(5) })
+t.test('a use is counted once in two seconds, and once more where the last part of its life begins', async (t) => {
+  const cache = cacheOf(65_536)
+  put(cache, 'k', 100, 0)
+  const counted = (nowMs: number) => {
+    const entry = cache.get(asked('k'), nowMs)
+    return entry !== undefined && cache.counts(entry, nowMs)
+  }
+  t.strictSame([0, 1, 1999, 2000, 2001].map(counted), [true, false, false, true, false])
+  t.strictSame([89_500, 89_999, 90_000, 90_001].map(counted), [true, false, true, false])
+  t.equal(counted(100_000), false)
+})
+t.test('extended errors come back as they were', async (t) => {
+  const cache = cacheOf(65_536)
+  for (const ede of [undefined, { code: 0 }, { code: 65_535 }, { code: 22, text: 'no answer in time' }, { code: 6, text: 'ä\u{1f600}' }]) {
+    const wire = response({ name: 'k.example', rcode: 2 })
+    cache.put(asked('k'), { wire, rcode: 0xf02, storeS: 10, from: 'policy', ...(ede === undefined ? {} : { ede }) }, cache.epoch, 0)
+    const entry = cache.get(asked('k'), 1)
+    t.strictSame(entry?.ede, ede)
+    t.equal(entry?.rcode, 0xf02)
+    t.ok(entry && octetsOf(entry).equals(wire))
+  }
+})
+t.test('an answer larger than the cache is not kept; the largest there can be is, where there is room', async (t) => {
+  const cache = cacheOf(65_536)
+  put(cache, 'big', 60, 0, 65_000)
+  put(cache, 'small', 60, 0)
+  t.equal(cache.entries, 1)
+  const roomy = cacheOf(300_000)
+  for (let i = 0; i < 50; i++) put(roomy, `big-${i}`, 60, i, 65_400)
+  t.ok(roomy.get(asked('big-49'), 60))
+  t.ok(roomy.entries >= 3)
+  put(roomy, 'small', 60, 60)
+  t.ok(roomy.get(asked('small'), 60))
+})
+
+/** What a cache must do, as plainly as it can be said. */
+interface Model {
+  readonly octets: Buffer
+  readonly storedAtMs: number
+  readonly untilMs: number
+}
+const step = fc.record({
+  what: fc.constantFrom('put', 'put', 'put', 'put', 'use', 'clear', 'network'),
+  key: fc.nat(60),
+  octets: fc.oneof(fc.nat(200), fc.nat(3000), fc.nat(20_000)),
+  ttlS: fc.integer({ min: 1, max: 50 }),
+  waitS: fc.nat(5),
+})
+t.test('what is read is what was kept last, through any order of puts, uses, expiries and evictions; counts are right', async () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-      const cache = new AnswerCache(65536)
-      const model = new Map<string, { octets: Uint8Array; untilMs: number }>()
+    fc.property(fc.array(step, { maxLength: 250 }), fc.constantFrom(65_536, 1 << 18), (steps, maxBytes) => {
+      const cache = cacheOf(maxBytes, 20)
+      const model = new Map<string, Model>()
       let nowMs = 0
-      for (const { key, octets, ttlS, waitS } of steps) {
+      for (const { what, key, octets, ttlS, waitS } of steps) {
         nowMs += waitS * 1000
-        const kept = { ...answer(ttlS, octets), wire: response({ id: key, answers: [rr({ rdata: new Uint8Array(octets).fill(key) })] }) }
-        cache.put(`k${key}`, kept, cache.epoch, nowMs)
-        model.set(`k${key}`, { octets: kept.wire, untilMs: nowMs + ttlS * 1000 })
+        if (what === 'put') {
+          put(cache, `k${key}`, ttlS, nowMs, octets, key)
+          model.set(`k${key}`, {
+            octets: Buffer.from(answer(`k${key}`, ttlS, octets, key).wire),
+            storedAtMs: nowMs,
+            untilMs: nowMs + ttlS * 1000,
+          })
+        } else if (what === 'clear' && key < 4) {
+          cache.clear()
+          model.clear()
+        } else if (what === 'network') cache.newNetwork()
+        let found = 0
         for (const [name, expected] of model) {
-          const entry = cache.get(name, nowMs)
+          const fresh = nowMs < expected.untilMs
+          const entry = fresh ? cache.get(asked(name), nowMs) : cache.stale(asked(name), nowMs)
+          if (!fresh && cache.get(asked(name), nowMs) !== undefined) throw new Error('served after its time')
           if (entry === undefined) continue
-          if (nowMs >= expected.untilMs) throw new Error('served after its time')
-          if (Buffer.compare(entry.page.subarray(entry.at, entry.at + entry.length), expected.octets) !== 0)
-            throw new Error('octets differ')
+          found++
+          const again = fresh ? cache.get(asked(name), nowMs) : cache.stale(asked(name), nowMs)
+          if (again === undefined || !octetsOf(again).equals(expected.octets)) throw new Error('octets differ')
+          if (again.storedAtMs !== expected.storedAtMs || again.expiresAtMs !== expected.untilMs) throw new Error('times differ')
+          if (what === 'use' && fresh) cache.counts(again, nowMs)
         }
+        const walked = [...cache.walk()].length
+        if (walked !== cache.entries || found > walked) throw new Error(`${walked} walked, ${cache.entries} counted, ${found} found`)
+        if (cache.bytes > maxBytes || cache.pageBytes > maxBytes) throw new Error('too large')
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 150 },
   )
 })
 
@@ -174,18 +279,34 @@ t.test('lifetimes', async (t) => {
   t.equal(lifetimeOf(accepted('positive', 0), clamp), 'no', 'TTL 0 serves waiters in flight only, whatever the minimum')
   t.equal(lifetimeOf(accepted('nodata'), clamp), 'no')
   t.equal(lifetimeOf(accepted('truncated', 50), clamp), 'no')
-  const failure = lifetimeOf(accepted('failure'), clamp)
-  t.ok(failure !== 'no' && failure >= 1 && failure <= 300, 'RFC 9520')
+  const failing = lifetimeOf(accepted('failure'), clamp)
+  t.ok(failing !== 'no' && failing >= 1 && failing <= 300, 'RFC 9520')
 })
-t.test('what an earlier run had comes back with its own times, never over what is kept, and in its order', async (t) => {
-  const cache = new AnswerCache(65536)
-  cache.put('kept', answer(100), cache.epoch, 5000)
-  cache.restore('kept', answer(1), -90_000, 500_000, 5000)
-  cache.restore('old', answer(1), -90_000, 9000, 5000)
-  t.equal(cache.get('kept', 6000)?.storedAtMs, 5000)
-  t.match(cache.get('old', 8999), { storedAtMs: -90_000, expiresAtMs: 9000 })
-  t.strictSame(cache.keys(), ['kept', 'old'])
-  t.ok(cache.peek('kept'))
-  t.strictSame(cache.keys(), ['kept', 'old'], 'looking is no use')
-  t.equal(cache.get('old', 9000), undefined)
+t.test('what an earlier run had comes back with its own times, never over what is kept', async (t) => {
+  const cache = cacheOf(65_536)
+  put(cache, 'kept', 100, 5000)
+  cache.restore(asked('kept'), answer('kept', 1), -90_000, 500_000, 5000)
+  cache.restore(asked('old'), answer('old', 1), -90_000, 9000, 5000)
+  t.equal(cache.get(asked('kept'), 6000)?.storedAtMs, 5000)
+  t.match(peek(cache, asked('old')), { storedAtMs: -90_000, expiresAtMs: 9000 })
+  t.ok(cache.get(asked('old'), 8999))
+  t.equal(cache.get(asked('old'), 9000), undefined)
+})
+t.test('a walk gives what is kept, the oldest first, and survives any change on the way', async (t) => {
+  const cache = cacheOf(1 << 18)
+  for (let i = 0; i < 500; i++) put(cache, `k${i}`, 60, i)
+  const stored = [...cache.walk()].map(({ storedAtMs }) => storedAtMs)
+  t.strictSame(
+    stored,
+    [...stored].sort((a, b) => a - b),
+  )
+  const newest = [...cache.walk(20_000)].map(({ storedAtMs }) => storedAtMs)
+  t.ok(newest.length < 400 && newest.at(-1) === 499 && newest.length > 10)
+  let seen = 0
+  for (const entry of cache.walk()) {
+    t.ok(entry.length > 12)
+    for (let i = 0; i < 20; i++) put(cache, `other${seen}-${i}`, 60, 1000)
+    if (++seen === 100) cache.clear()
+  }
+  t.ok(seen >= 50 && seen <= 100)
 })

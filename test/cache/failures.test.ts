@@ -1,15 +1,14 @@
 import t from 'tap'
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { Failures } from '../../src/cache/failures.ts'
-import { keyOfQuery } from '../../src/cache/key.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { EnigmError } from '../../src/errors.ts'
+import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { ask, End, failing, good } from './scene.ts'
 
 function scene() {
   const clock = new FakeClock()
-  const cache = new AnswerCache(1 << 20, 86_400)
+  const cache = cacheOf(1 << 20, 86_400)
   const failures = new Failures(clock)
   const end = new End()
   const resolve = remember(cache, clock, failures)(end.resolve)
@@ -56,13 +55,13 @@ t.test('a failure is a hit meanwhile, and never takes the place of an answer', a
   const s = scene()
   s.end.will = () => failing()
   await s.asks('bad.example')
-  t.equal(s.cache.get(keyOfQuery(ask('bad.example')), s.clock.nowMs())?.rcode, 2)
+  t.equal(s.cache.get(askedIn(ask('bad.example')), s.clock.nowMs())?.rcode, 2)
   s.end.will = () => good(1, 60)
   await s.asks('good.example')
   await s.clock.advance(61_000)
   s.end.will = () => failing()
   t.ok(await s.asks('good.example'))
-  t.equal(s.cache.stale(keyOfQuery(ask('good.example')), s.clock.nowMs())?.rcode, 0, 'it can still stand in')
+  t.equal(s.cache.stale(askedIn(ask('good.example')), s.clock.nowMs())?.rcode, 0, 'it can still stand in')
   t.notOk(await s.asks('good.example'), 'and the failure is kept all the same')
 })
 t.test('nobody answers anything: one second for what went out, nothing for what did not, and the first answer ends it', async (t) => {
@@ -116,7 +115,7 @@ t.test('another network: everything is asked anew', async (t) => {
   await s.asks('b.example')
   s.failures.clear()
   s.cache.newNetwork()
-  t.equal(s.cache.get(keyOfQuery(ask('a.example')), s.clock.nowMs()), undefined)
+  t.equal(s.cache.get(askedIn(ask('a.example')), s.clock.nowMs()), undefined)
   t.ok(await s.asks('a.example'))
   t.ok(await s.asks('b.example'))
 })

@@ -1,26 +1,25 @@
 import t from 'tap'
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { keyOfQuery } from '../../src/cache/key.ts'
 import { Prefetch } from '../../src/cache/prefetch.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { createResponder } from '../../src/responder.ts'
+import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query as packet } from '../support/messages.ts'
 import { openGate, view } from '../support/rules.ts'
-import { ask, End, good } from './scene.ts'
+import { ask, End, good, to } from './scene.ts'
 
 const middle = { below: (limit: number) => Math.floor(limit / 2), bytes: (length: number) => new Uint8Array(length) }
 
 function scene(o: { readonly prefetch?: boolean; readonly ttlS?: number } = {}) {
   const clock = new FakeClock()
-  const cache = new AnswerCache(1 << 20)
+  const cache = cacheOf(1 << 20)
   const end = new End()
   end.will = () => good(2, o.ttlS ?? 100)
   let renewed = 0
   const current = () => ({ resolve: remember(cache, clock)(end.resolve), timeoutMs: 4000, prefetch: o.prefetch ?? true })
   const prefetch = new Prefetch({ clock, random: middle, current, renewed: () => renewed++ })
   const responder = createResponder({ gate: openGate(), cache, clock, emit() {}, current, counts: { hits: 0, misses: 0 }, prefetch })
-  cache.put(keyOfQuery(ask()), good(1, o.ttlS ?? 100), cache.epoch, clock.nowMs())
+  cache.put(askedIn(ask()), good(1, o.ttlS ?? 100), cache.epoch, clock.nowMs())
   const out = Buffer.alloc(1232)
   const hit = (name = 'www.example.com') => {
     const wire = packet({ name })
@@ -101,7 +100,10 @@ t.test('a failed renewal costs nobody anything and is not tried again; 64 at a t
   t.equal(s.renewed(), 0)
 
   const many = scene()
-  for (let i = 0; i < 100; i++) many.cache.put(keyOfQuery(ask(`n${i}.example`)), good(1, 100), many.cache.epoch, many.clock.nowMs())
+  for (let i = 0; i < 100; i++) {
+    const query = ask(`n${i}.example`)
+    many.cache.put(askedIn(query), to(query, good(1, 100)), many.cache.epoch, many.clock.nowMs())
+  }
   await many.clock.advance(91_000)
   for (let i = 0; i < 300; i++) {
     many.hit(`n${i % 100}.example`)

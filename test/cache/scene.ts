@@ -1,9 +1,8 @@
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { keyOfQuery } from '../../src/cache/key.ts'
-import { nameFromText } from '../../src/dns/name.ts'
+import { nameFromText, questionEnd } from '../../src/dns/name.ts'
 import type { Ede, ErrorCode } from '../../src/errors.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
+import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, response, rr, u16s } from '../support/messages.ts'
 import { view } from '../support/rules.ts'
@@ -34,23 +33,29 @@ export function failing(rcode = 2, ede?: Ede): Answer {
 
 export const lastOctet = (answer: Answer) => answer.wire[answer.wire.length - 1]
 
+/** The answer with the question of `query`, whatever its own was. */
+export function to(query: Query, answer: Answer): Answer {
+  const { wire } = answer
+  return { ...answer, wire: bytes(wire.subarray(0, 12), query.question.lower, wire.subarray(questionEnd(wire))) }
+}
+
 /** An end of the pipeline that does what `will` says, and notes why it was asked. */
 export class End {
   readonly asked: Ask['purpose'][] = []
   will: () => Promise<Answer> | Answer | ErrorCode = () => good()
-  readonly resolve: Resolve = async (_query, ask) => {
+  readonly resolve: Resolve = async (query, ask) => {
     this.asked.push(ask.purpose)
     const outcome = await this.will()
     if (typeof outcome === 'string') throw new EnigmError(outcome, 'as the test wishes')
-    return outcome
+    return to(query, outcome)
   }
 }
 
 /** A cache with one answer that has expired by `ageS`, and the clock that says so. */
 export function expired(ageS: number, o: { readonly answer?: Answer; readonly staleMaxS?: number } = {}) {
   const clock = new FakeClock()
-  const cache = new AnswerCache(1 << 20, o.staleMaxS ?? 86_400)
+  const cache = cacheOf(1 << 20, o.staleMaxS ?? 86_400)
   const answer = o.answer ?? good(1, 60)
-  cache.put(keyOfQuery(ask()), answer, cache.epoch, clock.nowMs() - (60 + ageS) * 1000)
+  cache.put(askedIn(ask()), answer, cache.epoch, clock.nowMs() - (60 + ageS) * 1000)
   return { clock, cache }
 }

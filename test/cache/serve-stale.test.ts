@@ -1,11 +1,11 @@
 import t from 'tap'
 import { Failures } from '../../src/cache/failures.ts'
 import { coalesce } from '../../src/cache/in-flight.ts'
-import { keyOfQuery } from '../../src/cache/key.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { serveStale } from '../../src/cache/serve-stale.ts'
 import type { Answer } from '../../src/resolve.ts'
 import { compose } from '../../src/resolver.ts'
+import { askedIn } from '../support/caches.ts'
 import { seededRandom } from '../support/fake-clock.ts'
 import { ask, End, expired, failing, good, lastOctet } from './scene.ts'
 
@@ -65,7 +65,7 @@ t.test('what was asked goes on, and its answer is fresh for the next client', as
   t.equal((await first).from, 'stale')
   done(good(7))
   await s.clock.advance(0)
-  t.equal(s.cache.get(keyOfQuery(ask()), s.clock.nowMs())?.hits, 0, 'in the cache')
+  t.equal(s.cache.get(askedIn(ask()), s.clock.nowMs())?.hits, 0, 'in the cache')
   s.end.will = () => good(8)
   t.equal(lastOctet(await s.query()), 8, 'nothing stands in over a fresh answer')
 })
@@ -90,7 +90,7 @@ t.test('the return is seen by the next client: the background question brings th
   s.end.will = () => good(5)
   t.equal((await s.query()).from, 'stale')
   await s.clock.advance(0)
-  const kept = s.cache.get(keyOfQuery(ask()), s.clock.nowMs())
+  const kept = s.cache.get(askedIn(ask()), s.clock.nowMs())
   t.equal(kept?.page[kept.at + kept.length - 1], 5)
 })
 t.test('SERVFAIL and REFUSED: the old one; a failed validation, a filter, a policy: what they say', async (t) => {

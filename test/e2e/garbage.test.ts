@@ -54,10 +54,18 @@ async function promotedPerMiss(
   return settled.reduce((sum, octets) => sum + octets, 0) / ((MISSES * settled.length) / promoted.length)
 }
 
-/** What is in flight is dead when the next collection comes: a table that was abandoned in old space and still points at it shows as hundreds of octets a miss. */
+/**
+ * What is in flight is dead when the next collection comes: a table that was abandoned in old space
+ * and still points at it shows as hundreds of octets a miss.
+ */
 for (const over of ['dot', 'doh'] as const) {
-  t.test(`nothing of a miss over ${over} is promoted that nobody holds`, async (t) => {
+  t.test(`nothing of a miss over ${over} is promoted that nobody holds`, { timeout: 120_000 }, async (t) => {
     const octets = await promotedPerMiss(t, over, 0)
     t.ok(octets < 100, `${octets.toFixed(0)} octets a miss`)
   })
 }
+
+t.test('an answer that is kept costs no object that the collector must move', { timeout: 120_000 }, async (t) => {
+  const octets = await promotedPerMiss(t, 'dot', 300)
+  t.ok(octets < 120, `${octets.toFixed(0)} octets a miss`)
+})

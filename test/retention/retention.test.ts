@@ -1,22 +1,14 @@
 import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { keyOfScan } from '../../src/cache/key.ts'
-import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import { createRetention, type RetentionSetup, savedFiles } from '../../src/retention/retention.ts'
+import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
-import { view } from '../support/rules.ts'
 
 type Persist = RetentionSetup['config']['cache']['persist']
 
-function keyOf(name: string): string {
-  const packet = query({ name })
-  const scan = newScan()
-  scanQuery(packet, 0, packet.length, scan)
-  return keyOfScan(packet, scan, view(0))
-}
+const keyOf = (name: string) => askedInPacket(query({ name }))
 
 /** Runs of one service after the other: each has a cache of its own, all have the same directories. */
 function host(t: Test) {
@@ -34,7 +26,7 @@ function host(t: Test) {
   })
   const clock = new FakeClock()
   const run = (persist: Persist, more: { boot?: string; clock?: FakeClock; minTtlS?: number; staleMaxS?: number } = {}) => {
-    const cache = new AnswerCache(1 << 20, more.staleMaxS)
+    const cache = cacheOf(1 << 20, more.staleMaxS)
     const warnings: string[] = []
     const its = more.clock ?? clock
     const retention = createRetention({
@@ -75,7 +67,11 @@ for (const persist of ['runtime', 'disk'] as const) {
     const second = h.run(persist)
     await second.retention.start()
     t.strictSame([second.has('short.example'), second.has('long.example')], [false, true])
-    t.equal(h.clock.nowMs() - (second.cache.peek(keyOf('long.example'))?.storedAtMs ?? 0), 100_000, 'its TTL counts from when it was asked')
+    t.equal(
+      h.clock.nowMs() - (peek(second.cache, keyOf('long.example'))?.storedAtMs ?? 0),
+      100_000,
+      'its TTL counts from when it was asked',
+    )
     t.strictSame(second.warnings, [])
     await second.retention.stop()
   })
@@ -138,7 +134,7 @@ t.test('what is past its time still stands in after a restart, where that is all
   await second.retention.start()
   t.notOk(second.has('a.example'))
   t.ok(second.cache.stale(keyOf('a.example'), h.clock.nowMs()))
-  t.equal(second.cache.peek(keyOf('failed.example')), undefined)
+  t.equal(peek(second.cache, keyOf('failed.example')), undefined)
   await second.retention.stop()
   const third = h.run('disk', { staleMaxS: 0 })
   await third.retention.start()
@@ -152,7 +148,7 @@ t.test('never over a fresh answer, nothing into a cache that was cleared meanwhi
   const second = h.run('disk')
   second.keep('long.example', 3600)
   await second.retention.start()
-  t.equal(second.cache.peek(keyOf('long.example'))?.storedAtMs, h.clock.nowMs())
+  t.equal(peek(second.cache, keyOf('long.example'))?.storedAtMs, h.clock.nowMs())
   const third = h.run('disk')
   const loading = third.retention.start()
   third.cache.clear()

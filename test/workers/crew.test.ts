@@ -1,7 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
@@ -11,6 +10,7 @@ import { type Crew, startCrew } from '../../src/workers/crew.ts'
 import type { Settings } from '../../src/workers/protocol.ts'
 import { UdpClient } from '../listen/clients.ts'
 import { pause, query, response, until } from '../listen/fake-responder.ts'
+import { cacheOf } from '../support/caches.ts'
 import { openGate } from '../support/rules.ts'
 import { DOOM_MS } from './doomed-worker.ts'
 
@@ -29,7 +29,7 @@ async function freePort(): Promise<number> {
 
 async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: string; addresses?: readonly string[] } = {}) {
   const clock = systemClock()
-  const cache = new AnswerCache(1 << 20)
+  const cache = cacheOf(1 << 20)
   const events: Event[] = []
   const asked: string[] = []
   const resolve = remember(

@@ -1,11 +1,12 @@
 import t from 'tap'
-import { AnswerCache } from '../../src/cache/answer-cache.ts'
+import type { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Answer, Ask, Client, Query, Resolve } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'
 import { createMainAsker, type MainAsker } from '../../src/workers/main-asker.ts'
 import { missDesk } from '../../src/workers/miss-desk.ts'
+import { cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
 import { openGate, view } from '../support/rules.ts'
@@ -22,7 +23,7 @@ interface Hand {
 /** Workers without threads: what they post is delivered in the next turn. */
 function house(end: Resolve) {
   const clock = new FakeClock()
-  const main = new AnswerCache(1 << 20)
+  const main = cacheOf(1 << 20)
   const asks: Ask[] = []
   const posted = { asks: 0, replies: 0 }
   const gate = openGate()
@@ -34,7 +35,7 @@ function house(end: Resolve) {
     return end(q, ask)
   })
   const worker = (): Hand => {
-    const cache = new AnswerCache(1 << 20)
+    const cache = cacheOf(1 << 20)
     const counts = { hits: 0, misses: 0 }
     const desk = missDesk({ gate, cache: main, clock, current: () => ({ resolve }) }, (message) => {
       posted.replies++

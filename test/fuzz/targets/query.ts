@@ -1,6 +1,5 @@
 import dnsPacket from 'dns-packet'
-import { AnswerCache } from '../../../src/cache/answer-cache.ts'
-import { keyOfScan } from '../../../src/cache/key.ts'
+import { askedByScan } from '../../../src/cache/key.ts'
 import { isReplyTo, questionOf } from '../../../src/dns/message.ts'
 import { newScan, type QueryScan, scanQuery, VERDICT, type Verdict } from '../../../src/dns/query-scan.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
@@ -8,6 +7,7 @@ import { errorReply } from '../../../src/dns/reply.ts'
 import { synthesise } from '../../../src/dns/response.ts'
 import { EnigmError } from '../../../src/errors.ts'
 import { createResponder } from '../../../src/responder.ts'
+import { cacheOf } from '../../support/caches.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { bytes, query, u16s } from '../../support/messages.ts'
 import { openGate, view } from '../../support/rules.ts'
@@ -79,7 +79,7 @@ function agreesWithOracle(packet: Uint8Array, scan: QueryScan): void {
 
 /** With an answer in memory, `now` writes a reply to it inside the room it was given. */
 function answers(packet: Uint8Array, scan: QueryScan): void {
-  const cache = new AnswerCache(65_536)
+  const cache = cacheOf(65_536)
   const counts = { hits: 0, misses: 0 }
   const resolve = () => Promise.reject(new EnigmError('internal', 'nobody asks'))
   const responder = createResponder({
@@ -91,7 +91,7 @@ function answers(packet: Uint8Array, scan: QueryScan): void {
     current: () => ({ resolve, timeoutMs: 1000 }),
   })
   const wire = synthesise(questionOf(packet, scan), { rcode: 0 })
-  cache.put(keyOfScan(packet, scan, view(0)), { wire, rcode: 0, storeS: 60, from: 'policy' }, cache.epoch, clock.nowMs())
+  cache.put(askedByScan(packet, scan, view(0)), { wire, rcode: 0, storeS: 60, from: 'policy' }, cache.epoch, clock.nowMs())
   const limit = 1232
   const out = Buffer.alloc(limit + 64, SENTINEL)
   const length = responder.now(packet, 0, packet.length, out, 8, limit, view(0))

@@ -1,11 +1,8 @@
-import { AnswerCache } from '../../../src/cache/answer-cache.ts'
-import { keyOfScan } from '../../../src/cache/key.ts'
 import { putSaved, readSaved, type SavedEntry } from '../../../src/cache/saved-records.ts'
-import { newScan, scanQuery } from '../../../src/dns/query-scan.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
 import { loadSaved } from '../../../src/retention/saved-cache.ts'
+import { askedInPacket, cacheOf } from '../../support/caches.ts'
 import { query, response, rr, soa } from '../../support/messages.ts'
-import { view } from '../../support/rules.ts'
 import { must, type Target } from '../target.ts'
 
 const NOW_MS = 1_000_000
@@ -14,20 +11,14 @@ const LABEL = { fingerprint: 'f', moment: MOMENT }
 
 /** A chunk as a daemon writes it. */
 function chunkOf(...names: readonly string[]): Uint8Array {
-  const cache = new AnswerCache(1 << 20)
+  const cache = cacheOf(1 << 20)
   for (const name of names) {
-    const packet = query({ name })
-    const scan = newScan()
-    scanQuery(packet, 0, packet.length, scan)
     const wire = response({ name, answers: [rr()], authority: [soa()] })
-    cache.put(keyOfScan(packet, scan, view(0)), { wire, rcode: 0, storeS: 60, from: 'policy', ede: { code: 3 } }, cache.epoch, NOW_MS)
+    cache.put(askedInPacket(query({ name })), { wire, rcode: 0, storeS: 60, from: 'policy', ede: { code: 3 } }, cache.epoch, NOW_MS)
   }
   const out = Buffer.alloc(4096)
   let at = 0
-  for (const key of cache.keys()) {
-    const entry = cache.peek(key)
-    if (entry !== undefined) at = putSaved(out, at, key, entry, NOW_MS)
-  }
+  for (const entry of cache.walk()) at = putSaved(out, at, entry, NOW_MS)
   return Uint8Array.from(out.subarray(0, at))
 }
 
@@ -45,16 +36,15 @@ export const savedTarget: Target = {
   },
   async run(input) {
     const octets = Buffer.from(input.subarray(1))
-    const cache = new AnswerCache(65_536)
+    const cache = cacheOf(65_536)
     if ((input[0] ?? 0) % 2 === 1) entriesAreSound(octets)
     const label = Buffer.from(JSON.stringify(LABEL))
     const chunks = (input[0] ?? 0) % 2 === 1 ? [label, octets] : [octets, Buffer.from(chunkOf('a.example'))]
     const loaded = await loadSaved(from(chunks), cache, LABEL, 0)
     must(cache.bytes <= cache.maxBytes, 'the cache keeps its bound')
     must(loaded.outcome === 'loaded' || loaded.outcome === 'damaged' || loaded.outcome === 'foreign', 'one of three outcomes')
-    for (const key of cache.keys()) {
-      const entry = cache.peek(key)
-      must(entry !== undefined && entry.storedAtMs <= NOW_MS && entry.expiresAtMs > NOW_MS, 'what is kept is of the past, and fresh')
+    for (const entry of cache.walk()) {
+      must(entry.storedAtMs <= NOW_MS && entry.expiresAtMs > NOW_MS, 'what is kept is of the past, and fresh')
     }
   },
 }
@@ -66,8 +56,8 @@ async function* from(chunks: readonly Buffer[]): AsyncGenerator<Buffer> {
 function entriesAreSound(octets: Buffer): void {
   const entries: SavedEntry[] = []
   readSaved(octets, (entry) => entries.push(entry))
-  for (const { key, wire, rcode, ageMs } of entries) {
-    must(Buffer.from(wire.subarray(12)).toString('latin1').startsWith(key.slice(3)), 'an answer to the question of its key')
+  for (const { asked, wire, rcode, ageMs } of entries) {
+    must(asked.octets === wire && asked.from === 12 && asked.mark >>> 18 === asked.end - 12, 'an answer to its question')
     must(rcode < 4096 && ageMs >= 0, 'an RCODE and an age that can be')
     const cursor = new RecordCursor(wire)
     while (cursor.next());

@@ -1,0 +1,194 @@
+import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
+import type { Kept } from '../dns/reply.ts'
+import { putTtlOffsets } from '../dns/ttl.ts'
+import type { Ede } from '../errors.ts'
+import type { Asked } from './key.ts'
+import type { Segments } from './segments.ts'
+
+/** One kept answer, read where it lies: valid until the table is next read or written. */
+export interface Entry extends Kept {
+  readonly mark: number
+  /** Boot time, ms. */
+  readonly storedAtMs: number
+  /** Boot time, ms. */
+  readonly expiresAtMs: number
+  /** Hits on this network since it was stored, one in two seconds at most. */
+  hits: number
+  /** Until then a hit is not counted (boot time, ms). */
+  recountMs: number
+  /**
+   * Past its time: until this second of boot time it stands in at once, since no newer one was to
+   * be had just now.
+   */
+  standInUntilS: number
+  /**
+   * A newer answer to the same question came under other flags, and says otherwise: this one is
+   * used while it is fresh, and does not stand in.
+   */
+  outdated: boolean
+}
+
+/**
+ * A record is 16 words, then the answer's octets, the offsets of its TTLs (two octets each) and the
+ * text
+ * of its extended error. All in one piece: a hit reads one cache line and those behind it.
+ */
+export const HASH = 0
+export const MARK = 1
+/** The next record of the same bucket, as in `#heads`. */
+export const NEXT = 2
+/** Units of the record, and the two bits. */
+export const SIZE = 3
+const LENGTH = 4
+const TTLS = 5
+const RCODE = 6
+/** 0: no extended error; else its code plus 1, and the length of its text above. */
+const EDE = 7
+const HITS = 14
+const STAND_IN = 15
+/** In doubles, from the beginning of the record. */
+const STORED = 4
+const EXPIRES = 5
+const RECOUNT = 6
+export const RECORD_OCTETS = 64
+
+export const UNIT_OCTETS = 16
+export const WORDS_A_UNIT = 4
+const DOUBLES_A_UNIT = 2
+export const DEAD = 1 << 30
+/** A hit was counted since the record was written or moved: it gets a second chance. */
+const USED = 1 << 29
+/** See `Entry.outdated`. */
+const OUTDATED = 1 << 28
+export const UNITS = OUTDATED - 1
+const EDE_CODE = (1 << 17) - 1
+export const MOST_EDE_TEXT = (1 << 14) - 1
+
+/** Reads and writes one record of the table. */
+export class Cursor implements Entry {
+  readonly #segments: Segments
+  #words: Int32Array = new Int32Array(0)
+  #doubles: Float64Array = new Float64Array(0)
+  #word = 0
+  #double = 0
+  page: Uint8Array = new Uint8Array(0)
+  place = 0
+  at = 0
+  length = 0
+  ttlCount = 0
+  rcode = 0
+  ede: Ede | undefined
+
+  constructor(segments: Segments) {
+    this.#segments = segments
+  }
+
+  /** `newUnits`: what is there was never written. */
+  moveTo(place: number, newUnits = 0): Cursor {
+    const segments = this.#segments
+    const unit = segments.unitOf(place)
+    this.place = place
+    this.page = segments.octetsOf(place)
+    this.at = unit * UNIT_OCTETS + RECORD_OCTETS
+    const words = segments.wordsOf(place)
+    const word = unit * WORDS_A_UNIT
+    this.#words = words
+    this.#word = word
+    this.#doubles = segments.doublesOf(place)
+    this.#double = unit * DOUBLES_A_UNIT
+    if (newUnits > 0) words[word + SIZE] = newUnits
+    else {
+      this.length = words[word + LENGTH]!
+      this.ttlCount = words[word + TTLS]!
+      this.rcode = words[word + RCODE]!
+      this.ede = words[word + EDE] === 0 ? undefined : this.#error(words[word + EDE]!)
+    }
+    return this
+  }
+
+  get mark(): number {
+    return this.#words[this.#word + MARK]!
+  }
+  get units(): number {
+    return this.#words[this.#word + SIZE]! & UNITS
+  }
+  get dead(): boolean {
+    return (this.#words[this.#word + SIZE]! & DEAD) !== 0
+  }
+  get used(): boolean {
+    return (this.#words[this.#word + SIZE]! & USED) !== 0
+  }
+  /** It was given its second chance. */
+  forgetUse(): void {
+    this.#words[this.#word + SIZE] = this.#words[this.#word + SIZE]! & ~USED
+  }
+  get storedAtMs(): number {
+    return this.#doubles[this.#double + STORED]!
+  }
+  get expiresAtMs(): number {
+    return this.#doubles[this.#double + EXPIRES]!
+  }
+  get recountMs(): number {
+    return this.#doubles[this.#double + RECOUNT]!
+  }
+  set recountMs(ms: number) {
+    this.#doubles[this.#double + RECOUNT] = ms
+    this.#words[this.#word + SIZE] = this.#words[this.#word + SIZE]! | USED
+  }
+  get hits(): number {
+    return this.#words[this.#word + HITS]!
+  }
+  set hits(hits: number) {
+    this.#words[this.#word + HITS] = hits
+  }
+  get standInUntilS(): number {
+    return this.#words[this.#word + STAND_IN]!
+  }
+  set standInUntilS(second: number) {
+    this.#words[this.#word + STAND_IN] = second
+  }
+
+  get outdated(): boolean {
+    return (this.#words[this.#word + SIZE]! & OUTDATED) !== 0
+  }
+  set outdated(outdated: boolean) {
+    const size = this.#words[this.#word + SIZE]! & ~OUTDATED
+    this.#words[this.#word + SIZE] = outdated ? size | OUTDATED : size
+  }
+
+  write({ octets, from, end, mark }: Asked, wire: Uint8Array, storedAtMs: number, expiresAtMs: number): void {
+    const { page, at } = this
+    page.set(wire, at)
+    for (let i = from; i < end - 4; i++) page[at + HEADER_OCTETS + i - from] = lowerOctet(octets[i]!)
+    this.length = wire.length
+    this.ttlCount = putTtlOffsets(wire, page, at + wire.length)
+    const words = this.#words
+    words[this.#word + MARK] = mark
+    words[this.#word + LENGTH] = wire.length
+    words[this.#word + TTLS] = this.ttlCount
+    words[this.#word + HITS] = 0
+    words[this.#word + STAND_IN] = 0
+    this.#doubles[this.#double + STORED] = storedAtMs
+    this.#doubles[this.#double + EXPIRES] = expiresAtMs
+    this.#doubles[this.#double + RECOUNT] = 0
+  }
+
+  writeError(rcode: number, ede: Ede | undefined, text: Uint8Array | undefined): void {
+    this.rcode = rcode
+    this.ede = ede
+    this.#words[this.#word + RCODE] = rcode
+    this.#words[this.#word + EDE] = ede === undefined ? 0 : (ede.code + 1) | ((text?.length ?? 0) << 17)
+    if (text !== undefined) this.page.set(text, this.#textAt())
+  }
+
+  #textAt(): number {
+    return this.at + this.length + 2 * this.ttlCount
+  }
+
+  #error(word: number): Ede {
+    const code = (word & EDE_CODE) - 1
+    const octets = word >>> 17
+    if (octets === 0) return { code }
+    return { code, text: Buffer.from(this.page.buffer, this.page.byteOffset + this.#textAt(), octets).toString() }
+  }
+}

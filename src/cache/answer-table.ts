@@ -1,0 +1,315 @@
+import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
+import { recordCount } from '../dns/ttl.ts'
+import type { Answer } from '../resolve.ts'
+import {
+  Cursor,
+  DEAD,
+  type Entry,
+  HASH,
+  MARK,
+  MOST_EDE_TEXT,
+  NEXT,
+  RECORD_OCTETS,
+  SIZE,
+  UNIT_OCTETS,
+  UNITS,
+  WORDS_A_UNIT,
+} from './answer-record.ts'
+import type { Asked } from './key.ts'
+import { type Segment, Segments } from './segments.ts'
+
+/** Memory for so many octets of answers gets one bucket: short answers take as many. */
+const OCTETS_A_BUCKET = 256
+/**
+ * Records of one bucket: whoever finds names of equal hash, though the seed is secret, costs no
+ * more.
+ */
+const MOST_IN_A_BUCKET = 64
+/** So many segments in which everything was used are passed over before used ones go as well. */
+const SECOND_CHANCES = 4
+const FNV_PRIME = 0x01000193
+
+/**
+ * Answers by question, in segments that are written one after the other. When memory is used up,
+ * the
+ * segment in which most is dead or expired makes room first; else the oldest, in which only what
+ * was
+ * used since gets a second chance. So one hand does expiry and eviction, nothing is ever larger
+ * than
+ * `maxBytes`, and making room costs at most one segment's copying. Used from one thread.
+ */
+export class AnswerTable {
+  readonly #segments: Segments
+  /** Place of the first record of each bucket, plus 1; 0: none. */
+  readonly #heads: Int32Array
+  readonly #seed: number
+  readonly #cursor: Cursor
+  readonly #sweepCursor: Cursor
+  #entries = 0
+  #sweep = { segment: 0, unit: 0, cleanings: -1 }
+
+  /**
+   * `maxBytes` from 64 KiB up: everything, bookkeeping included. `seed`: 32 random bits, told to
+   * nobody.
+   */
+  constructor(maxBytes: number, seed: number) {
+    const buckets = 2 ** Math.floor(Math.log2(maxBytes / OCTETS_A_BUCKET))
+    this.#heads = new Int32Array(buckets)
+    this.#seed = seed | 0
+    this.#segments = new Segments(maxBytes - this.#heads.byteLength)
+    this.#cursor = new Cursor(this.#segments)
+    this.#sweepCursor = new Cursor(this.#segments)
+  }
+
+  get entries(): number {
+    return this.#entries
+  }
+  /** Octets of all that is kept. */
+  get bytes(): number {
+    return this.#segments.liveUnits * UNIT_OCTETS
+  }
+  /** Memory taken, used or not. */
+  get pageBytes(): number {
+    return this.#segments.octets
+  }
+  /** Whether nearly all memory that may be taken is. */
+  get crowded(): boolean {
+    return this.#segments.crowded
+  }
+
+  /** The answer to a question, under another mark than its own where one is given. */
+  find({ octets, from, end, mark }: Asked, otherMark = mark): Entry | undefined {
+    const place = this.#placeOf(octets, from, end, otherMark, this.#hashOf(octets, from, end))
+    return place < 0 ? undefined : this.#cursor.moveTo(place)
+  }
+
+  /**
+   * Writes an answer, over the one that is kept for the same question if there is one. False: it is
+   * larger than the table, or answers something else. Its question is kept as `asked` has it, in
+   * small letters.
+   */
+  write(asked: Asked, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number, nowMs: number): boolean {
+    const { wire, ede } = answer
+    if (!answers(wire, asked)) return false
+    const text = ede?.text === undefined ? undefined : Buffer.from(ede.text).subarray(0, MOST_EDE_TEXT)
+    const octets = RECORD_OCTETS + wire.length + 2 * recordCount(wire) + (text?.length ?? 0)
+    const units = Math.ceil(octets / UNIT_OCTETS)
+    if (!this.#segments.mayHold(units)) return false
+    const hash = this.#hashOf(asked.octets, asked.from, asked.end)
+    this.#removeAt(this.#placeOf(asked.octets, asked.from, asked.end, asked.mark, hash))
+    const place = this.#room(units, nowMs)
+    this.#link(place, hash)
+    this.#entries++
+    const cursor = this.#cursor.moveTo(place, units)
+    cursor.write(asked, wire, storedAtMs, expiresAtMs)
+    cursor.writeError(answer.rcode, ede, text)
+    return true
+  }
+
+  remove({ octets, from, end, mark }: Asked, otherMark = mark): void {
+    this.#removeAt(this.#placeOf(octets, from, end, otherMark, this.#hashOf(octets, from, end)))
+  }
+
+  /** Looks at the next few records, round and round, and drops those that have expired. */
+  sweep(records: number, nowMs: number): void {
+    const at = this.#sweep
+    for (let i = 0; i < records; i++) {
+      const segment = this.#segments.at(at.segment)
+      if (segment === undefined || at.unit >= segment.endUnit || at.cleanings !== segment.cleanings) {
+        at.segment = this.#segments.after(at.segment)
+        at.unit = 0
+        at.cleanings = this.#segments.at(at.segment)?.cleanings ?? -1
+        continue
+      }
+      const entry = this.#sweepCursor.moveTo(this.#segments.place(at.segment, at.unit))
+      at.unit += entry.units
+      if (!entry.dead && nowMs >= entry.expiresAtMs) this.#removeAt(entry.place)
+    }
+  }
+
+  /**
+   * Every entry, those written longest ago first; of more than `limit` octets of them the oldest
+   * stay out.
+   * The table may change between two: what does may or may not be among them.
+   */
+  *walk(limit = Number.POSITIVE_INFINITY): Generator<Entry, void, void> {
+    const cursor = new Cursor(this.#segments)
+    for (const index of this.#segments.newest(limit / UNIT_OCTETS)) {
+      const segment = this.#segments.at(index)
+      const cleanings = segment?.cleanings
+      for (let unit = 0; segment !== undefined && segment.cleanings === cleanings && unit < segment.endUnit; ) {
+        const { units, dead } = cursor.moveTo(this.#segments.place(index, unit))
+        if (!dead) yield cursor
+        unit += units
+      }
+    }
+  }
+
+  /** Drops those that `unwanted` says, which may change the others. */
+  drop(unwanted: (entry: Entry) => boolean): void {
+    for (const entry of this.walk()) if (unwanted(entry)) this.#removeAt((entry as Cursor).place)
+  }
+
+  /** Forgets everything, wiped from memory. */
+  clear(): void {
+    this.#segments.wipe()
+    this.#heads.fill(0)
+    this.#entries = 0
+    this.#sweep = { segment: 0, unit: 0, cleanings: -1 }
+  }
+
+  /**
+   * FNV-1a over the question, A-Z lowered (RFC 4343): in its type and class too, which only makes a
+   * few more hashes equal. Mixed at the end, since a bucket is its low bits.
+   */
+  #hashOf(octets: Uint8Array, from: number, end: number): number {
+    let hash = this.#seed
+    for (let i = from; i < end; i++) hash = Math.imul(hash ^ lowerOctet(octets[i]!), FNV_PRIME)
+    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+    return hash ^ (hash >>> 13)
+  }
+
+  #placeOf(octets: Uint8Array, from: number, end: number, mark: number, hash: number): number {
+    const segments = this.#segments
+    let link = this.#heads[hash & (this.#heads.length - 1)]!
+    while (link !== 0) {
+      const place = link - 1
+      const words = segments.wordsOf(place)
+      const word = segments.unitOf(place) * WORDS_A_UNIT
+      if (words[word + HASH] === hash && words[word + MARK] === mark) {
+        const at = segments.unitOf(place) * UNIT_OCTETS + RECORD_OCTETS + HEADER_OCTETS
+        if (isSame(segments.octetsOf(place), at, octets, from, end)) return place
+      }
+      link = words[word + NEXT]!
+    }
+    return -1
+  }
+
+  /** A new record becomes the first of its bucket; the last of too many goes. */
+  #link(place: number, hash: number): void {
+    const bucket = hash & (this.#heads.length - 1)
+    const segments = this.#segments
+    const first = this.#heads[bucket]!
+    const word = segments.unitOf(place) * WORDS_A_UNIT
+    segments.wordsOf(place)[word + HASH] = hash
+    segments.wordsOf(place)[word + NEXT] = first
+    this.#heads[bucket] = place + 1
+    let link = first
+    for (let records = 1; link !== 0; records++) {
+      const next = segments.wordsOf(link - 1)[segments.unitOf(link - 1) * WORDS_A_UNIT + NEXT]!
+      if (records >= MOST_IN_A_BUCKET) this.#removeAt(link - 1)
+      link = next
+    }
+  }
+
+  /** Has what points at `place` point at `to` instead (0: at what comes after it). */
+  #relink(place: number, to: number): void {
+    const segments = this.#segments
+    const words = segments.wordsOf(place)
+    const word = segments.unitOf(place) * WORDS_A_UNIT
+    const bucket = words[word + HASH]! & (this.#heads.length - 1)
+    const target = to === 0 ? words[word + NEXT]! : to
+    let link = this.#heads[bucket]!
+    if (link === place + 1) {
+      this.#heads[bucket] = target
+      return
+    }
+    while (link !== 0) {
+      const before = segments.wordsOf(link - 1)
+      const at = segments.unitOf(link - 1) * WORDS_A_UNIT + NEXT
+      if (before[at] === place + 1) {
+        before[at] = target
+        return
+      }
+      link = before[at]!
+    }
+  }
+
+  #removeAt(place: number): void {
+    if (place < 0) return
+    const segments = this.#segments
+    this.#relink(place, 0)
+    const words = segments.wordsOf(place)
+    const at = segments.unitOf(place) * WORDS_A_UNIT + SIZE
+    segments.died(place, words[at]! & UNITS)
+    words[at] = words[at]! | DEAD
+    this.#entries--
+  }
+
+  #room(units: number, nowMs: number): number {
+    const segments = this.#segments
+    let place = segments.append(units)
+    for (let chances = SECOND_CHANCES; place < 0 && chances >= 0; chances--) {
+      const victim = segments.victim()
+      if (victim === undefined) break
+      this.#clean(victim, nowMs, chances === 0)
+      place = segments.append(units)
+    }
+    // It may be larger than what that gave: then whole segments go.
+    for (; place < 0; place = segments.append(units)) this.#empty(segments.oldest())
+    return place
+  }
+
+  #empty(segment: Segment): void {
+    for (let unit = 0; unit < segment.endUnit; unit += this.#sweepCursor.units) {
+      const entry = this.#sweepCursor.moveTo(this.#segments.place(segment.index, unit))
+      if (!entry.dead) this.#removeAt(entry.place)
+    }
+    this.#segments.release(segment)
+  }
+
+  /**
+   * Moves what may stay to the front of its segment: what is fresh, and of a segment that is mostly
+   * alive only
+   * what was used since; at most half of that where there must be room now.
+   */
+  #clean(segment: Segment, nowMs: number, mustGive: boolean): void {
+    const segments = this.#segments
+    const crowded = segment.liveUnits * 2 > segment.capacity
+    const limit = crowded && mustGive ? segment.capacity / 2 : segment.capacity
+    const cursor = this.#sweepCursor
+    let to = 0
+    for (let from = 0; from < segment.endUnit; ) {
+      const entry = cursor.moveTo(segments.place(segment.index, from))
+      const { units, place } = entry
+      from += units
+      if (entry.dead) continue
+      if (nowMs >= entry.expiresAtMs || (crowded && !entry.used) || to + units > limit) {
+        this.#relink(place, 0)
+        this.#entries--
+        continue
+      }
+      const target = segments.place(segment.index, to)
+      if (target !== place) {
+        this.#relink(place, target + 1)
+        segments.move(segment, from - units, to, units)
+      }
+      cursor.moveTo(target).forgetUse()
+      to += units
+    }
+    segments.cleaned(segment, to)
+  }
+}
+
+/**
+ * Whether the answer whose question is at `at` of `page`, its name in small letters, is to this
+ * question.
+ */
+function isSame(page: Uint8Array, at: number, packet: Uint8Array, from: number, end: number): boolean {
+  const shift = at - from
+  const typeAt = end - 4
+  for (let i = from; i < typeAt; i++) if (page[i + shift] !== lowerOctet(packet[i]!)) return false
+  for (let i = typeAt; i < end; i++) if (page[i + shift] !== packet[i]) return false
+  return true
+}
+
+/**
+ * Whether the question of a response ends where this one does, with the same type and class: what
+ * it says of the name was checked where it came in.
+ */
+function answers(wire: Uint8Array, { octets, from, end }: Asked): boolean {
+  const typeAt = HEADER_OCTETS + end - from - 4
+  if (wire.length < typeAt + 4 || wire[typeAt - 1] !== 0) return false
+  for (let i = 0; i < 4; i++) if (wire[typeAt + i] !== octets[end - 4 + i]) return false
+  return true
+}
