@@ -121,6 +121,11 @@ export interface PacedLink<P extends Protection = Protection> extends Link<P> {
   open(): Promise<void>
   /** Whether `exchange` would write its first record in this turn. Where it is false, `exchange` rejects with `connection-lost`. */
   readonly ready: boolean
+  /**
+   * What was asked for others met silence, and nothing of our own (a cover, a probe) was asked since: a
+   * probe in the next slot tells whether the connection lives, or the names are at fault.
+   */
+  readonly doubtful: boolean
   /** The request begun last has records to come: `more` writes the next, and nothing else may be sent before. */
   readonly unfinished: boolean
   more(): void

@@ -1,6 +1,7 @@
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import type { TrustedResolver } from './config/trusted-set.ts'
+import { withPaddedOpt } from './dns/edns.ts'
 import type { Emit } from './events.ts'
 import { DialPace } from './link/dial-pace.ts'
 import type { StrictEndpoint } from './link/endpoint.ts'
@@ -74,14 +75,14 @@ export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveReso
   if (loaded.config.usageProfile === 'strict') {
     const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, around, {
-      plain: (r, t, dialPace) => createLink(strict(r), t, { ...tools, dialPace }),
-      paced: (r, t, dialPace) => createPacedLink(strict(r), t, { ...tools, dialPace }),
+      plain: (r, t, dialPace) => createLink(strict(r), t, { ...tools, dialPace, probe: probeOf(r) }),
+      paced: (r, t, dialPace) => createPacedLink(strict(r), t, { ...tools, dialPace, probe: probeOf(r) }),
     })
   }
   const opportunistic = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'opportunistic' }) as const
   return select<Protection>(loaded, around, {
-    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...tools, dialPace }),
-    paced: (r, t, dialPace) => createPacedLink(opportunistic(r), t, { ...tools, dialPace }),
+    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...tools, dialPace, probe: probeOf(r) }),
+    paced: (r, t, dialPace) => createPacedLink(opportunistic(r), t, { ...tools, dialPace, probe: probeOf(r) }),
   })
 }
 
@@ -152,5 +153,7 @@ function paceOf(profile: PacedProfile, first: boolean): Pace {
 /** A schedule of its own for each link, its phase drawn anew for each session. */
 function onSchedule<P extends Protection>(link: PacedLink<P>, resolver: TrustedResolver, pace: Pace, around: Surroundings): Link<P> {
   const { clock, random, emit } = around
-  return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted: resolver.claims.coverTraffic !== false })
+  const coverWanted = resolver.claims.coverTraffic !== false
+  const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: link.transport === 'dot' })
+  return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted, probe })
 }

@@ -44,7 +44,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['upstream/verdict.test.ts', 'a SERVFAIL with a DNSSEC error is final'],
   ],
   'resend loop': [
-    ['upstream/selection-property.test.ts', 'at most 3 are asked, it settles by the deadline'],
+    ['upstream/selection-property.test.ts', 'at most 3 learn a name, it settles by the deadline'],
     ['link/kept-link.test.ts', 'refused unprocessed, it moves on; not for ever'],
   ],
   'pulsing (DNSBomb)': [

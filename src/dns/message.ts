@@ -60,3 +60,6 @@ export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   for (let at = end - 4; at < end; at++) if (reply[at] !== request[at]) return false
   return true
 }
+
+/** `. NS IN` as a query: every resolver has it in its cache, and it holds no name of a user's. */
+export const ROOT_PROBE: Uint8Array = upstreamQuery({ lower: Uint8Array.of(0, 0, 2, 0, 1), type: 2, class: 1 }, false)

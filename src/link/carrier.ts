@@ -80,7 +80,7 @@ export interface Carrier<P extends Protection = Protection> {
   readonly silentSinceMs: number | undefined
   /** `request` must not change until its ticket is called. */
   send(request: Uint8Array, ticket: Ticket): Sent
-  /** Asks for a sign of life; false where the protocol has no way to. */
+  /** Asks for a sign of life, beside what it owes; false where the protocol has no way to. */
   probe(): boolean
   /** Closes at once. What is in flight is `lost`. No `down` follows. */
   destroy(error: EnigmError): void
@@ -110,6 +110,8 @@ export interface CarrierTools {
   readonly clock: Clock
   readonly random: Random
   readonly watcher: Watcher
+  /** What a resolver is asked where the protocol has no sign of life of its own. Default: the root. */
+  readonly probe?: Uint8Array
   /** Whoever sends keeps a schedule: records of one size, and nothing written but on `send` and `more`. */
   readonly paced?: boolean
 }

@@ -6,6 +6,9 @@ import { Dialler } from './dialler.ts'
 import { Experience } from './experience.ts'
 import { type KeeperTools, type Kept, newlyKept, type Owner, type Wiring } from './kept.ts'
 
+/** One that looks dead and must not be replaced yet is looked at again after this. */
+const LOOK_AGAIN_MS = 500
+
 /** The connections of one link: at most one takes new queries, at most one is being dialled; others only finish what they owe. */
 export class Connections<P extends Protection> {
   current: Kept<P> | undefined
@@ -20,6 +23,8 @@ export class Connections<P extends Protection> {
   #hedging: Kept<P> | undefined
   /** Asked lately: worth a dial before anybody asks. */
   #inUse = false
+  /** The last one that fell silent had never answered. */
+  #mute = false
 
   constructor(wiring: Wiring<P>, tools: KeeperTools, deadlines: Deadlines, owner: Owner) {
     this.#wiring = wiring
@@ -53,6 +58,7 @@ export class Connections<P extends Protection> {
 
   answered(kept: Kept<P>, rttMs: number): void {
     kept.answered = true
+    this.#mute = false
     this.#dialler.backoff.answered()
     this.#experience.answered(kept, rttMs)
     const { outrun } = kept
@@ -61,6 +67,11 @@ export class Connections<P extends Protection> {
     if (!outrun.suspect || outrun.gone) return
     outrun.overdue = true
     this.#owner.ready()
+  }
+
+  /** What `kept` left unanswered was answered on another one. */
+  outdone(kept: Kept<P>): void {
+    if (kept.suspect && !kept.outdone) this.#experience.outdone(kept)
   }
 
   /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as a dial that failed. */
@@ -127,9 +138,11 @@ export class Connections<P extends Protection> {
 
   /** A suspect that speaks was only slow: it is good again, unless another has taken its place. */
   #heard(kept: Kept<P>): void {
+    if (kept.probed) this.#experience.ponged()
     kept.probed = false
     if (kept.hedged || kept.suspect) this.#experience.spoke(kept, this.#tools.clock.nowMs())
     kept.hedged = false
+    kept.charged = false
     const wanted = kept.suspect && this.current === undefined && !kept.leaving
     if (wanted || this.#hedging === kept) this.#endDial(new EnigmError('closed', 'the other connection spoke'))
     if (!kept.suspect) return
@@ -164,6 +177,9 @@ export class Connections<P extends Protection> {
     kept.overdue = true
     kept.doubtedSinceMs = kept.carrier.silentSinceMs ?? kept.doubtedSinceMs
     this.#hedging = undefined
+    // Two in a row: the resolver takes connections and answers nothing.
+    if (this.#mute && !kept.answered) this.#barren(kept, new EnigmError('connection-lost', 'the resolver went silent'))
+    this.#mute = !kept.answered
     if (this.current === kept) this.current = undefined
     if (this.current !== undefined) this.#owner.ready()
     else this.dial()
@@ -237,8 +253,10 @@ export class Connections<P extends Protection> {
     const { afterMs } = this.#experience.suspicion
     const hedgeMs = this.#experience.hedgeMs(kept.carrier)
     const silentMs = nowMs - silentSinceMs
-    if (silentMs >= afterMs) this.#suspect(kept)
-    else if (silentMs < hedgeMs) this.#watch(kept, silentSinceMs + hedgeMs)
+    if (silentMs >= afterMs) {
+      if (this.#experience.mayReplace(kept)) this.#suspect(kept)
+      else this.#watch(kept, nowMs + LOOK_AGAIN_MS)
+    } else if (silentMs < hedgeMs) this.#watch(kept, silentSinceMs + hedgeMs)
     else if (!kept.suspect && !kept.probed && kept.carrier.probe()) {
       kept.probed = true
       this.#watch(kept, Math.min(silentSinceMs + afterMs, nowMs + this.#experience.suspicion.pongMs))
@@ -254,6 +272,7 @@ export class Connections<P extends Protection> {
     if (silentSinceMs === undefined || kept !== this.current || !(kept.answered || waiting > 0)) return
     if (this.#dialler.underWay || !this.#experience.budget.take()) return
     kept.hedged = true
+    kept.charged = true
     kept.doubtedSinceMs = silentSinceMs
     this.#hedging = kept
     if (this.dial() !== undefined) this.#hedging = undefined

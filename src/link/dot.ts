@@ -1,8 +1,8 @@
 import type { Clock, Random } from '../clock.ts'
 import { NumberTable } from '../containers.ts'
-import { readOpt } from '../dns/edns.ts'
-import { FrameReader } from '../dns/framing.ts'
-import { idOf, isReplyTo, setId } from '../dns/message.ts'
+import { readOpt, repadded, withPaddedOpt } from '../dns/edns.ts'
+import { FrameReader, framed } from '../dns/framing.ts'
+import { idOf, isReplyTo, ROOT_PROBE, setId } from '../dns/message.ts'
 import { putU16 } from '../dns/octets.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
@@ -53,21 +53,25 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
   readonly #random: Random
   readonly #watcher: Watcher
   readonly #pulse: Pulse
+  readonly #probe: Uint8Array
   readonly #slots = new NumberTable<Slot>()
   readonly #abandoned = new Set<number>()
   readonly #frames = new FrameReader()
   readonly #cancel = (slot: Slot) => this.#takeBack(slot)
   readonly #turn = () => this.#write()
   readonly #take = (frame: Uint8Array) => this.#onReply(frame)
+  /** Length of the last request that was written. */
+  #lastOctets = 0
   #unwritten: Slot[] = []
   #idleMs = IDLE_MS
   #dead = false
 
-  constructor(connection: Connection<P>, { clock, random, watcher, paced }: CarrierTools) {
+  constructor(connection: Connection<P>, { clock, random, watcher, probe = ROOT_PROBE, paced }: CarrierTools) {
     this.connection = connection
     this.cells = paced === true ? new DotCells(connection.socket) : undefined
     this.#clock = clock
     this.#random = random
+    this.#probe = probe
     this.#watcher = watcher
     this.#pulse = new Pulse(clock, watcher)
     const { socket } = connection
@@ -100,9 +104,19 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
     return slot
   }
 
-  /** DNS has no ping; a query of our own making would be one more thing to see. */
+  /**
+   * DNS has no ping: the probe is asked, in a query as long as the last, under an ID that nobody waits for. Whatever comes back is a sign of life, and a
+   * name whose own servers are silent is none of a dead path.
+   */
   probe(): boolean {
-    return false
+    if (this.#dead || this.cells !== undefined || this.#slots.size === 0 || this.#lastOctets === 0) return false
+    const bare = withPaddedOpt(this.#probe, { dnssecOk: false, block: 0, keepalive: false })
+    const message = Buffer.from(repadded(bare, this.#lastOctets) ?? bare)
+    const id = this.#freeId()
+    this.#abandon(id)
+    setId(message, id)
+    this.connection.socket.write(framed(message))
+    return true
   }
 
   destroy(error: EnigmError): void {
@@ -131,6 +145,7 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
       if (this.#slots.get(slot.id) !== slot) continue
       slot.sentMs = nowMs
       octets += slot.request.length + 2
+      this.#lastOctets = slot.request.length
     }
     if (octets === 0) return
     const out = Buffer.allocUnsafe(octets)

@@ -12,6 +12,8 @@ export class Experience {
   readonly suspicion = new Suspicion()
   readonly budget: HedgeBudget
   readonly #window = new IdleWindow()
+  /** A sign of life was asked for on this path, and came: one that does not come means something. */
+  #pongs = false
 
   constructor(clock: Clock) {
     this.budget = new HedgeBudget(clock)
@@ -31,8 +33,27 @@ export class Experience {
   answered<P extends Protection>(kept: Kept<P>, rttMs: number): void {
     if (kept.rustedMs > 0) this.#window.survived(kept.rustedMs)
     kept.rustedMs = 0
-    this.budget.answered()
     this.suspicion.measured(rttMs)
+  }
+
+  /** A sign of life that was asked for. */
+  ponged(): void {
+    this.#pongs = true
+  }
+
+  /** Whether a second connection may be dialled for one that is silent for so long that it looks dead. Not without end where it cannot be asked whether it is. */
+  mayReplace<P extends Protection>(kept: Kept<P>): boolean {
+    if (kept.charged || (kept.probed && this.#pongs)) return true
+    kept.charged = this.budget.take()
+    return kept.charged
+  }
+
+  /** What it left unanswered was answered on another one: it is dead, and the other one was needed. */
+  outdone<P extends Protection>(kept: Kept<P>): void {
+    kept.outdone = true
+    this.suspicion.confirmed()
+    if (kept.charged) this.budget.needed()
+    kept.charged = false
   }
 
   /** One that was doubted spoke after all. One that had only been hedged is none of the false alarms. */
@@ -41,17 +62,16 @@ export class Experience {
     else this.suspicion.borne(nowMs - doubtedSinceMs)
   }
 
-  /** The resolver ended it, or went silent. */
+  /** The resolver ended it, or went silent. One that is silent about what nobody answers need not be dead. */
   died<P extends Protection>(kept: Kept<P>, error: EnigmError, nowMs: number): void {
     if (kept.suspect) {
-      this.suspicion.confirmed()
-      if (kept.hedged) this.budget.needed()
-      this.#window.diedAfter(kept.rustedMs)
+      if (kept.outdone) this.#window.diedAfter(kept.rustedMs)
     } else if (kept.carrier.inFlight === 0 && error.code === 'connection-lost') this.#window.closedAfter(nowMs - kept.idleSinceMs)
   }
 
   anotherPath(): void {
     this.suspicion.forget()
+    this.#pongs = false
     this.#window.anotherPath()
   }
 }

@@ -18,6 +18,8 @@ export interface LinkTools extends KeeperTools {
   readonly sessions: TlsSessions
   /** Which HTTP/2 client carries DoH: the one made for it in h2/ (the default), or Node's own. */
   readonly dohClient?: 'node' | 'lean'
+  /** What shows that the resolver lives, as for an `Upstream`. Default: the root. */
+  readonly probe?: Uint8Array
   /** How one address is dialled; replaced where there is no network. */
   readonly handshake?: NonNullable<ConnectOptions['handshake']>
 }
@@ -39,7 +41,7 @@ export function createPacedLink(endpoint: Endpoint, transport: Transport, tools:
 function wiringOf(
   endpoint: Endpoint,
   transport: Transport,
-  { clock, sessions, dohClient, dialPace, handshake }: LinkTools,
+  { clock, sessions, dohClient, dialPace, handshake, probe }: LinkTools,
 ): Wiring<Protection> {
   const turns = new AddressTurns()
   return {
@@ -52,7 +54,8 @@ function wiringOf(
       }
       return equipped(await connect(endpoint, transport, options), transport, dohClient)
     },
-    carry: (connection, carrierTools) => carry(endpoint, transport, connection, carrierTools, dohClient),
+    carry: (connection, carrierTools) =>
+      carry(endpoint, transport, connection, probe === undefined ? carrierTools : { ...carrierTools, probe }, dohClient),
     forgetSessions: () => sessions.flush(endpoint.resolver),
   }
 }

@@ -54,7 +54,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     return new Promise((resolve, reject) => {
       const pending = newlyPending(request, ask, resolve, reject)
       pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
-        this.#fail(pending, late())
+        this.#fail(pending, this.#outOfTime(pending))
         this.#goOn()
       })
       this.#pending.add(pending)
@@ -154,6 +154,8 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     const { kept, pending } = attempt
     this.#connections.answered(kept, reply.rttMs)
     leave(attempt)
+    for (const other of pending.attempts) this.#connections.outdone(other.kept)
+    if (pending.movedFrom !== undefined) this.#connections.outdone(pending.movedFrom)
     this.#settle(pending)
     pending.resolve(carriedOf(reply, kept.carrier.connection.protection))
     this.#goOn()
@@ -206,6 +208,14 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #dialFailed(error: EnigmError): void {
     for (const pending of this.#pending.list()) if (pending.attempts.length === 0) this.#fail(pending, error)
+  }
+
+  /** A `deadline` says that the path lived, or was not known to be dead. */
+  #outOfTime(pending: Pending<P>): EnigmError {
+    const { current } = this.#connections
+    if (pending.attempts.length === 0 && current === undefined) return new EnigmError('connect-timeout', 'no connection in time')
+    const dead = pending.attempts.length > 0 && pending.attempts.every(({ kept }) => kept.suspect && kept.overdue)
+    return dead ? new EnigmError('connection-lost', 'the resolver went silent') : late()
   }
 
   #fail(pending: Pending<P>, error: EnigmError): void {

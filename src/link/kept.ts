@@ -40,8 +40,12 @@ export interface Kept<P extends Protection> {
   suspect: boolean
   /** Silent for so long, or while another answered, that speaking after all is a surprise: all of its queries are asked elsewhere, not just a few. */
   overdue: boolean
-  /** A second connection was dialled because of it, out of the budget. */
+  /** A second connection was dialled because of it. */
   hedged: boolean
+  /** That was out of the budget. */
+  charged: boolean
+  /** A query that it left unanswered was answered on another one since. */
+  outdone: boolean
   /** Since when it had been silent when it was last doubted. */
   doubtedSinceMs: number
   /** The suspect in whose place it came. If it answers while that one is still silent, that one is dead. */
@@ -66,6 +70,8 @@ export function newlyKept<P extends Protection>(carrier: Carrier<P>, idleSinceMs
     suspect: false,
     overdue: false,
     hedged: false,
+    charged: false,
+    outdone: false,
     leaving: false,
     gone: false,
     answered: false,

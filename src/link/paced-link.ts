@@ -10,11 +10,14 @@ import type { Renewable } from './renewable.ts'
 import { smoothedRtt } from './suspicion.ts'
 
 /**
- * Cells of ours met silence for this long, or for four round trips: the connection is dead. Cells flow whether or not anything is asked, so that an observer
+ * Cells of our own (covers and probes, which no silent name is to blame for) met silence for this long, or for four round trips: the connection is dead. Cells flow whether or not anything is asked, so that an observer
  * learns nothing from the new dial. A second of silence is longer than a lost segment costs (RFC 6298: a first retransmission after one).
  */
 const SILENCE_MS = 1500
 const SILENT_RTTS = 4
+/** Others' cells met silence for this long, or for two round trips: a cell of our own is to tell why. */
+const DOUBT_MS = 300
+const DOUBT_RTTS = 2
 
 interface Under<P extends Protection> {
   readonly carrier: Carrier<P>
@@ -40,6 +43,8 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   /** Whoever waits for the dial under way. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
+  /** When the first cell of our own was written that met silence. */
+  #ownSinceMs: number | undefined
   #closed: (() => void) | undefined
 
   constructor(wiring: Wiring<P>, tools: KeeperTools) {
@@ -60,6 +65,11 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   get ready(): boolean {
     this.#bury()
     return this.#current?.cells?.ready === true
+  }
+  get doubtful(): boolean {
+    const sinceMs = this.#current?.silentSinceMs
+    if (sinceMs === undefined || this.#ownSilentSinceMs !== undefined) return false
+    return this.#tools.clock.nowMs() - sinceMs >= Math.max(DOUBT_MS, DOUBT_RTTS * (this.#smoothedRttMs ?? 0))
   }
   get unfinished(): boolean {
     return this.#current?.cells?.unfinished === true
@@ -93,6 +103,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
         failed: (error) => this.#fail(under, error),
       })
       // After it is sent: how long this takes depends on what else waits, and the moment of sending must not.
+      if (ask.purpose === 'cover' || ask.purpose === 'probe') this.#ownSinceMs = this.#ownSilentSinceMs ?? this.#tools.clock.nowMs()
       if (!this.#under.has(under)) return
       under.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(under, new EnigmError('deadline', 'no answer in time')))
     })
@@ -132,7 +143,9 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools
     const watcher = {
-      heard: () => {},
+      heard: () => {
+        if (carrier === this.#current) this.#ownSinceMs = undefined
+      },
       draining: () => this.#leave(carrier),
       idle: () => this.#onIdle(carrier),
       mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
@@ -146,6 +159,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     }
     this.#carriers.set(carrier, false)
     this.#current = carrier
+    this.#ownSinceMs = undefined
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
     this.#onIdle(carrier)
     this.#opened()
@@ -173,10 +187,16 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     under.sent?.cancel()
   }
 
-  /** A connection that said nothing to all our cells is dead. */
+  /** Undefined too where nothing is owed any more. */
+  get #ownSilentSinceMs(): number | undefined {
+    const sinceMs = this.#current?.silentSinceMs
+    return sinceMs === undefined || (this.#ownSinceMs ?? 0) < sinceMs ? undefined : this.#ownSinceMs
+  }
+
+  /** A connection that said nothing to cells of our own is dead. */
   #bury(): void {
     const carrier = this.#current
-    const sinceMs = carrier?.silentSinceMs
+    const sinceMs = this.#ownSilentSinceMs
     if (carrier === undefined || sinceMs === undefined) return
     const afterMs = Math.max(SILENCE_MS, SILENT_RTTS * (this.#smoothedRttMs ?? 0))
     if (this.#tools.clock.nowMs() - sinceMs >= afterMs) this.#drop(carrier, new EnigmError('connection-lost', 'the resolver went silent'))

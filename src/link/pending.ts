@@ -19,6 +19,8 @@ export interface Pending<P extends Protection> extends Linked<Pending<P>> {
   /** Asked once more already, after a loss or a silence. */
   resent: boolean
   refusals: number
+  /** It stood behind others on this one, which fell silent. */
+  movedFrom: Kept<P> | undefined
   /** Its connection died, and it is asked again: what it is counted under, see last-chances.ts. */
   again: Again<P> | undefined
   lastChance: { owed: number; owedFirst: number } | undefined
@@ -39,7 +41,16 @@ export function newlyPending<P extends Protection>(
   reject: (error: EnigmError) => void,
 ): Pending<P> {
   const unlinked = { before: undefined, after: undefined, holder: undefined }
-  const nowhere = { deadline: undefined, attempts: NONE, waits: false, resent: false, refusals: 0, again: undefined, lastChance: undefined }
+  const nowhere = {
+    deadline: undefined,
+    attempts: NONE,
+    waits: false,
+    resent: false,
+    refusals: 0,
+    movedFrom: undefined,
+    again: undefined,
+    lastChance: undefined,
+  }
   return { request, ask, resolve, reject, ...nowhere, ...unlinked }
 }
 
@@ -73,9 +84,10 @@ export class Attempt<P extends Protection> implements Ticket {
 }
 
 /** Takes it back where it stands behind others on a suspect and was not written. */
-export function leftQueue<P extends Protection>({ attempts }: Pending<P>): boolean {
-  const held = attempts.find(({ kept, sent }) => kept.suspect && sent?.waits === true)
+export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
+  const held = pending.attempts.find(({ kept, sent }) => kept.suspect && sent?.waits === true)
   if (held === undefined) return false
+  pending.movedFrom = held.kept
   leave(held)
   held.sent?.cancel()
   return true

@@ -14,8 +14,8 @@ const ENOUGH = 8
 const TAIL = { factor: 1.25, ms: 5 }
 const LEAST_HEDGE_MS = 30
 const UNKNOWN_HEDGE_MS = 200
-/** A PONG takes one round trip of the path, without the resolver's work. */
-const PONG = { rtts: 1.5, ms: 10 }
+/** A PONG takes one round trip of the path, without the resolver's work; on a short path a busy machine takes longer than the path. */
+const PONG = { rtts: 1.5, ms: 10, least: 25 }
 
 /** The smoothed round trip after one more (RFC 6298 section 2). */
 export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number {
@@ -42,7 +42,7 @@ export class Suspicion {
 
   /** What a PING may take. */
   get pongMs(): number {
-    return PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#quantile(0))
+    return Math.max(PONG.least, PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#quantile(0)))
   }
 
   /** The same where others wait behind the silent one: until the p95 is known, a round trip of the path and a little for the resolver's work. */

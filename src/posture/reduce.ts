@@ -146,6 +146,7 @@ function answeredBy(links: readonly LinkEvidence[], transport: Transport): reado
 function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed' }>, at: Moment): ResolverEvidence {
   const after = counted(r, e.code)
   if (isOurs(e.code)) return after
+  if (e.unproven === true) return after
   const failuresInARow = r.failuresInARow + 1
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs

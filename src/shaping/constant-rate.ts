@@ -28,6 +28,8 @@ export interface ConstantRateOptions {
   readonly resolver: string
   /** Whether its operator puts up with cover traffic; false only where it says that it does not. */
   readonly coverWanted: boolean
+  /** A query that shows whether the resolver lives, with its OPT. */
+  readonly probe: Uint8Array
 }
 
 interface Waiting<P extends Protection> {
@@ -146,6 +148,11 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     this.#expire(dueMs)
     this.#prepared = undefined
     if (!this.#link.ready || this.#link.unfinished) return
+    if (this.#link.doubtful) {
+      const ask: Ask = { purpose: 'probe', deadlineMs: dueMs + COVER_DEADLINE_MS }
+      this.#prepared = { cell: cellOf(this.#link, this.#o.probe), ask, sent: (carried) => void carried.catch(() => {}) }
+      return
+    }
     const waiting = this.#queue[0]
     if (waiting !== undefined) {
       const { request, ask } = waiting

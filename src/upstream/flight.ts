@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Transport } from '../resolve.ts'
 import type { Candidate, Roster } from './roster.ts'
 import { type Failure, mostTelling } from './telling.ts'
@@ -74,6 +74,8 @@ export class Flight<P extends Protection> {
   readonly #onTime = () => this.#onTimer()
   #settled = false
   #told = 0
+  /** Asked for a second opinion. */
+  #second: Attempt<P> | undefined
   /** Everybody failed while the network was coming up: the timer begins anew. */
   #grounded = false
   /** A reply that settles nothing, and whose: returned if no better one comes. */
@@ -131,7 +133,7 @@ export class Flight<P extends Protection> {
 
   #firstPatienceMs({ suspect, usualMs }: Attempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
-    if (this.#next() === undefined) return Number.POSITIVE_INFINITY
+    if (this.#next() === undefined) return PATIENCE_MS
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
     return usualMs === undefined ? SUSPECT_MS.unknown : Math.min(SUSPECT_MS.most, Math.max(SUSPECT_MS.least, 2 * usualMs))
   }
@@ -163,14 +165,27 @@ export class Flight<P extends Protection> {
     if (nowMs < patientUntilMs && !silent) {
       this.#setTimer(patientUntilMs)
     } else if (nowMs < patientUntilMs && !last.suspect && !last.checked) {
-      last.checked = true
-      void this.#roster.probe(last.candidate)
+      this.#check(last)
       this.#roster.makeReady(this.#asked)
       this.#setTimer(Math.min(patientUntilMs, nowMs + Math.max(CHECK_LEAST_MS, CHECK.again * (last.usualMs ?? 0))))
     } else {
-      if (silent) this.#roster.failed(last.candidate, last.startedMs)
-      if (!this.#askNext(nowMs)) this.#setTimer(this.#ask.deadlineMs)
+      if (silent) this.#check(last)
+      if (!(silent ? this.#askNext(nowMs) : this.#askSecond(nowMs))) this.#setTimer(this.#ask.deadlineMs)
     }
+  }
+
+  /** Nothing came of it yet, nor of anything else that its resolver was asked since: a probe is to tell whether the path lives. Where none came back, or none ever did, it does not. */
+  #check(attempt: Attempt<P>): void {
+    if (attempt.checked || attempt.suspect) this.#roster.failed(attempt.candidate, attempt.startedMs)
+    else void this.#roster.probe(attempt.candidate)
+    attempt.checked = true
+  }
+
+  /** Asks one more though the path to the last one lives: within what second opinions may cost. */
+  #askSecond(nowMs: number): boolean {
+    if (this.#next() === undefined || !this.#roster.opinions.take(this.#message) || !this.#askNext(nowMs)) return false
+    this.#second = this.#attempts.at(-1)
+    return true
   }
 
   #onReply(attempt: Attempt<P>, carried: Carried<P> & { readonly transport: Transport }): void {
@@ -191,14 +206,16 @@ export class Flight<P extends Protection> {
     const reply: Selected<P> =
       ageS === undefined ? { wire, rttMs, protection, transport, upstream } : { wire, rttMs, protection, transport, upstream, ageS }
     if (final) {
+      if (attempt === this.#second) this.#roster.opinions.helped()
       if (this.#kept !== undefined && !blamesResolver) this.#roster.bettered(this.#kept.from)
       this.#land(reply)
     } else if (this.#kept !== undefined) {
+      if (attempt === this.#second) this.#roster.opinions.inVain(this.#message)
       this.#land(this.#kept.reply)
     } else {
       this.#kept = { reply, from: candidate }
       if (this.#someOpen()) this.#setTimer((this.#attempts.at(-1)?.startedMs ?? startedMs) + PATIENCE_MS)
-      else if (!this.#askNext(nowMs)) this.#land(reply)
+      else if (!(nowMs - startedMs >= PATIENCE_MS ? this.#askSecond(nowMs) : this.#askNext(nowMs))) this.#giveUp()
     }
   }
 
@@ -213,7 +230,8 @@ export class Flight<P extends Protection> {
     this.#noteFailure({ who: attempt.candidate.upstream.id, error: fault })
     const wasLast = attempt === this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
-    if (this.#kept === undefined && wasLast && nowMs < this.#ask.deadlineMs && this.#askNext(nowMs)) return
+    const askMore = () => (mayBeTheName(fault.code) ? this.#askSecond(nowMs) : this.#askNext(nowMs))
+    if (this.#kept === undefined && wasLast && nowMs < this.#ask.deadlineMs && askMore()) return
     if (!this.#someOpen()) this.#giveUp()
     else if (wasLast && this.#kept === undefined) this.#setTimer(this.#ask.deadlineMs)
   }
@@ -235,6 +253,7 @@ export class Flight<P extends Protection> {
       const error = new EnigmError('deadline', `${who} did not answer in time`)
       this.#noteFailure({ who, error: this.#roster.rejected(candidate, error, startedMs) })
     }
+    if (this.#second !== undefined) this.#roster.opinions.inVain(this.#message)
     if (this.#kept === undefined && this.#waitForNetwork()) return
     this.#land(this.#kept?.reply ?? mostTelling('no resolver answered', this.#failures ?? []))
   }
@@ -254,6 +273,7 @@ export class Flight<P extends Protection> {
     this.#asked = NOBODY
     this.#attempts = NOBODY
     this.#told = 0
+    this.#second = undefined
     if (!this.#askNext(this.#clock.nowMs())) this.#giveUp()
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, mayBeTheName } from '../errors.ts'
 import type { Ask, Protection } from '../resolve.ts'
 import { MOST_TOLD, type Selected } from './flight.ts'
 import type { Candidate, Roster } from './roster.ts'
@@ -34,6 +34,7 @@ export async function askInTurn<P extends Protection>(
       const nowMs = clock.nowMs()
       const { final, ofHop, rcode } = verdictOn(carried.wire)
       if (ofHop) {
+        told++
         failures.push({ who: upstream, error: roster.spokeOfHop(candidate, rcode) })
         continue
       }
@@ -44,7 +45,7 @@ export async function askInTurn<P extends Protection>(
       const fault = roster.rejected(candidate, error, startedMs)
       if (tells > 0) told++
       failures.push({ who: upstream, error: fault })
-      if (isOurs(fault.code)) break
+      if (isOurs(fault.code) || mayBeTheName(fault.code)) break
     }
   }
   if (failures.length === 0) throw new EnigmError('deadline', 'no time left to ask')

@@ -1,13 +1,9 @@
 import type { TrustedResolver } from '../config/trusted-set.ts'
-import { rcodeOf, upstreamQuery } from '../dns/message.ts'
+import { ROOT_PROBE, rcodeOf, upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
 import { typeFromText } from '../dns/record-types.ts'
 
-const ROOT_NS = Uint8Array.of(0, 0, 2, 0, 1)
 const REFUSED = 5
-
-/** `. NS IN`: every resolver has it in its cache, and it holds no name of a user's. */
-export const ROOT_PROBE: Uint8Array = upstreamQuery({ lower: ROOT_NS, type: 2, class: 1 }, false)
 
 /** What `resolver` is asked to see whether it lives: what the trusted set names, else the root. */
 export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {

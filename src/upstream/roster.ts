@@ -1,11 +1,13 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { rcodeText } from '../dns/code-names.ts'
-import { asEnigmError, EnigmError, type Rcode } from '../errors.ts'
+import { ROOT_PROBE } from '../dns/message.ts'
+import { asEnigmError, EnigmError, mayBeTheName, type Rcode } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Upstream } from '../resolve.ts'
-import { ROOT_PROBE, refusesRoot } from './root-probe.ts'
+import { refusesRoot } from './root-probe.ts'
+import { SecondOpinions } from './second-opinions.ts'
 import { Standing } from './standing.ts'
-import { speaksAgainst } from './telling.ts'
+import { PROOF_MS, speaksAgainst } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
 /** What a probe may take. */
@@ -27,7 +29,7 @@ const AGAIN_MS = 200
  * resolver itself is sick.
  */
 const BETTERED_LIMIT = 3
-/** And over shaped links, where nobody else is asked, so many replies in a row that settle nothing. */
+/** And over shaped links, where nobody else is asked, after so many replies in a row that settle nothing a probe is to tell. */
 const UNSETTLED_LIMIT = 8
 
 export interface Candidate<P extends Protection> {
@@ -55,6 +57,7 @@ export interface RosterOptions<P extends Protection> {
 export class Roster<P extends Protection> {
   readonly #candidates: readonly Candidate<P>[]
   readonly #o: RosterOptions<P>
+  readonly opinions: SecondOpinions
   #current: Candidate<P> | undefined
   #measureAtMs = Number.NEGATIVE_INFINITY
   #unsettledUntilMs = Number.NEGATIVE_INFINITY
@@ -62,6 +65,7 @@ export class Roster<P extends Protection> {
 
   constructor(o: RosterOptions<P>) {
     this.#o = o
+    this.opinions = new SecondOpinions(o.clock, o.random)
     this.#candidates = o.upstreams.map((upstream) => ({ upstream, standing: new Standing(), probing: undefined, timer: undefined }))
   }
 
@@ -117,7 +121,7 @@ export class Roster<P extends Protection> {
   /** A reply that settles nothing, and nobody else was asked. */
   unsettled(c: Candidate<P>): void {
     this.alive(c)
-    if (++c.standing.bettered >= UNSETTLED_LIMIT) this.failed(c, this.#o.clock.nowMs())
+    if (++c.standing.bettered >= UNSETTLED_LIMIT && c.standing.healthy) void this.probe(c)
   }
 
   /**
@@ -130,12 +134,14 @@ export class Roster<P extends Protection> {
     return new EnigmError('reply-rcode', `${c.upstream.id} answered ${rcodeText(rcode)}`)
   }
 
-  /** An exchange begun at `startedMs` rejected. Returns the error as one of ours. */
-  rejected(c: Candidate<P>, error: unknown, startedMs: number): EnigmError {
+  /** An exchange begun at `startedMs` rejected. Returns the error as one of ours. Where it says nothing of the path a probe is to tell. */
+  rejected(c: Candidate<P>, error: unknown, startedMs: number, probe = false): EnigmError {
     if (!(error instanceof EnigmError)) this.#o.emit({ type: 'fault', where: 'selection' })
     const fault = asEnigmError(error)
     const waitedMs = this.#o.clock.nowMs() - startedMs
-    if (speaksAgainst(fault.code, { silent: c.standing.silentSince(startedMs), waitedMs })) this.failed(c, startedMs)
+    const silent = c.standing.silentSince(startedMs)
+    if (speaksAgainst(fault.code, { silent, waitedMs, probe })) this.failed(c, startedMs)
+    else if (mayBeTheName(fault.code) && silent && !probe && waitedMs >= PROOF_MS && c.standing.healthy && !this.#closed) void this.probe(c)
     return fault
   }
 
@@ -174,9 +180,9 @@ export class Roster<P extends Protection> {
       if (well) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
       this.alive(c)
       // One that cannot read a query for the root can read none.
-      if (ofHop || !c.standing.healthy) this.failed(c, startedMs)
+      if (ofHop || !c.standing.healthy || c.standing.bettered >= UNSETTLED_LIMIT) this.failed(c, startedMs)
     } catch (error) {
-      this.rejected(c, error, startedMs)
+      this.rejected(c, error, startedMs, true)
     }
   }
 
@@ -197,6 +203,7 @@ export class Roster<P extends Protection> {
   /** Another network, or the machine woke: nobody has failed here yet, and for some seconds a failure may mean that the network is still coming up. */
   disturbed(): void {
     this.#unsettledUntilMs = this.#o.clock.nowMs() + UNSETTLED_MS
+    this.opinions.clear()
     for (const c of this.#candidates) {
       this.#disarm(c)
       c.standing.reset()

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
-import { asEnigmError, EnigmError } from '../errors.ts'
+import { ROOT_PROBE } from '../dns/message.ts'
+import { asEnigmError, EnigmError, mayBeTheName } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Transport, Upstream } from '../resolve.ts'
-import { ROOT_PROBE } from './root-probe.ts'
 import { Standing } from './standing.ts'
 import { type Failure, isOurs, mostTelling, speaksAgainst } from './telling.ts'
 import { verdictOn } from './verdict.ts'
@@ -106,14 +106,17 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     return ageS === undefined ? { wire, rttMs, protection, transport } : { wire, rttMs, protection, transport, ageS }
   }
 
-  const failed = ({ link, standing }: Route<P>, startedMs: number, error: unknown): EnigmError => {
+  const failed = ({ link, standing }: Route<P>, startedMs: number, error: unknown, purpose: Ask['purpose']): EnigmError => {
     if (!(error instanceof EnigmError)) emit({ type: 'fault', where: 'upstream' })
     const fault = asEnigmError(error)
     const nowMs = clock.nowMs()
     const afterMs = nowMs - startedMs
-    const against = speaksAgainst(fault.code, { silent: standing.silentSince(startedMs), waitedMs: afterMs })
+    const probe = purpose === 'probe'
+    const unproven = !probe && mayBeTheName(fault.code)
+    const against = speaksAgainst(fault.code, { silent: standing.silentSince(startedMs), waitedMs: afterMs, probe })
     if (against && standing.failed(startedMs, nowMs)) rank()
-    if (fault.code !== 'closed') emit({ type: 'upstream.failed', resolver, transport: link.transport, code: fault.code, afterMs })
+    if (fault.code !== 'closed')
+      emit({ type: 'upstream.failed', resolver, transport: link.transport, code: fault.code, afterMs, ...(unproven ? { unproven } : {}) })
     return fault
   }
 
@@ -126,21 +129,24 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     return { purpose, givesWay, deadlineMs: nowMs + mostMs, mayLeave: () => ask.mayLeave?.() !== false }
   }
 
+  /** Asks the probe over one transport, at most once at a time. */
+  const tryOut = (route: Route<P>, nowMs: number) => {
+    if (route.retrying) return
+    route.retrying = true
+    const done = () => {
+      route.retrying = false
+      route.standing.postpone(clock.nowMs())
+    }
+    route.link
+      .exchange(request(route, probe, false), { purpose: 'probe', deadlineMs: nowMs + RETRY_MS })
+      .then((carried) => answered(route, nowMs, carried))
+      .catch((error: unknown) => failed(route, nowMs, error, 'probe'))
+      .then(done)
+  }
+
   const retryFailed = () => {
     const nowMs = clock.nowMs()
-    for (const route of order) {
-      if (route.standing.healthy || route.retrying || nowMs < route.standing.retryAtMs) continue
-      route.retrying = true
-      const done = () => {
-        route.retrying = false
-        route.standing.postpone(clock.nowMs())
-      }
-      route.link
-        .exchange(request(route, probe, false), { purpose: 'probe', deadlineMs: nowMs + RETRY_MS })
-        .then((carried) => answered(route, nowMs, carried))
-        .catch((error: unknown) => failed(route, nowMs, error))
-        .then(done)
-    }
+    for (const route of order) if (!route.standing.healthy && nowMs >= route.standing.retryAtMs) tryOut(route, nowMs)
   }
 
   /**
@@ -195,10 +201,14 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
         return reply
       },
       (error: unknown) => {
-        const failure = { who: route.link.transport, error: failed(route, nowMs, error) }
+        const failure = { who: route.link.transport, error: failed(route, nowMs, error, ask.purpose) }
+        const { code } = failure.error
+        const ofTheName = ask.purpose !== 'probe' && mayBeTheName(code)
+        // Whether the transport or the name is to blame, where there is another transport.
+        if (ofTheName && tries.length > 1 && o.paced !== true && !closed && route.standing.silentSince(nowMs)) tryOut(route, clock.nowMs())
         return tryOver(
           tries,
-          o.paced === true && isOurs(failure.error.code) ? tries.length : i + 1,
+          o.paced === true && (ofTheName || isOurs(code)) ? tries.length : i + 1,
           [...failures, failure],
           message,
           dnssecOk,

@@ -31,7 +31,7 @@ t.test('a deadline is kept while dialling and while in flight, to the tick; a pa
   await clock.advance(999)
   t.equal(code, '')
   await clock.advance(9)
-  t.equal(code, 'deadline')
+  t.equal(code, 'connect-timeout')
   const carrier = await dial(0).up()
   t.equal(carrier.inFlight, 0, 'what ran out of time is not sent')
   code = ''
@@ -179,7 +179,7 @@ t.test(
     third.answer()
     t.equal(await fresh, 'answered')
     await clock.advance(2000)
-    t.same(new Set(await Promise.all(again)), new Set(['deadline']))
+    t.same(new Set(await Promise.all(again)), new Set(['connection-lost']))
   },
 )
 
@@ -301,7 +301,7 @@ t.test('close while dialling nothing that anyone waits for: the dial is ended', 
   const { ask, link, dial, clock, forgotten } = scene()
   const outcome = ask(100)
   await clock.advance(110)
-  t.equal(await outcome, 'deadline')
+  t.equal(await outcome, 'connect-timeout')
   await link.close()
   t.ok(dial(0).signal.aborted)
   t.equal(forgotten.sockets, 0)

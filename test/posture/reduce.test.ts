@@ -20,6 +20,16 @@ t.test('an unknown resolver changes nothing', (t) => {
   t.end()
 })
 
+t.test('what a name may be to blame for is counted, and makes nobody fail until a probe has failed', (t) => {
+  const unproven = { type: 'upstream.failed', resolver: 'a', transport: 'dot', code: 'deadline', afterMs: 4000, unproven: true } as const
+  const before = after([up('a'), answered('a'), ...Array.from({ length: 20 }, () => unproven)])
+  t.equal(before.state.resolvers[0]?.failing, undefined)
+  t.equal(before.state.resolvers[0]?.failures.deadline, 20)
+  const probed = after([up('a'), answered('a'), unproven, failed('a', 'deadline')])
+  t.equal(probed.state.resolvers[0]?.failing?.code, 'deadline')
+  t.end()
+})
+
 t.test('failures are counted by code', (t) => {
   const { state } = after([
     failed('a'),

@@ -32,6 +32,7 @@ export class FakePacedLink implements PacedLink<Authenticated> {
   dialError: EnigmError | undefined
   lose = false
   closed = false
+  doubtful = false
   #recordsLeft = 0
   #opening: Promise<void> | undefined
 
@@ -103,6 +104,7 @@ export function rig(pace: Pace, o: { readonly seed?: number; readonly coverWante
     emit: (event) => void events.push(event),
     resolver: 'test',
     coverWanted: o.coverWanted ?? true,
+    probe: requestFor('probe.example'),
   })
   const outcomes: string[] = []
   const ask = (name = 'a.example', more: { deadlineMs?: number; purpose?: Ask['purpose']; givesWay?: true } = {}) =>

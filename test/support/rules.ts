@@ -10,8 +10,8 @@ export function openGate(): PolicyGate {
   return gate
 }
 
-/** The pace of dials that nothing forbids. */
-export const freePace = (clock: Clock) => new DialPace(clock, () => undefined)
+/** The pace of dials that nothing forbids or holds back. */
+export const freePace = (clock: Clock) => Object.assign(new DialPace(clock, () => undefined), { add: () => {} })
 
 /** A view by its number. */
 export const view = (number: number) => number as View

@@ -1,9 +1,8 @@
 import type { Clock, Timer } from '../../src/clock.ts'
-import { upstreamQuery } from '../../src/dns/message.ts'
+import { ROOT_PROBE, upstreamQuery } from '../../src/dns/message.ts'
 import { EnigmError, type ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import type { Ask, Authenticated, Carried, Link, Transport, Upstream } from '../../src/resolve.ts'
-import { ROOT_PROBE } from '../../src/upstream/root-probe.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { optRecord, query, response } from '../support/messages.ts'
 

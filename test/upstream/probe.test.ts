@@ -1,6 +1,7 @@
 import t from 'tap'
+import { ROOT_PROBE } from '../../src/dns/message.ts'
 import type { Authenticated } from '../../src/resolve.ts'
-import { probeOf, ROOT_PROBE } from '../../src/upstream/root-probe.ts'
+import { probeOf } from '../../src/upstream/root-probe.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'

@@ -239,9 +239,10 @@ t.test('one success restores the order of preference and the count', async (t) =
 })
 
 t.test('one trial at a time', async (t) => {
-  const { clock, dot, exchange } = setUp('dark', answers(5))
+  const { clock, dot, exchange } = setUp(fails('connect-refused'), answers(5))
   exchange()
-  await clock.advance(2500)
+  await clock.advance(1200)
+  dot.act = 'dark'
   for (let i = 0; i < 10; i++) exchange()
   await clock.advance(1000)
   t.equal(dot.count('probe'), 1)
