@@ -83,7 +83,10 @@ export function isAuthenticationFailure(code: ErrorCode): boolean {
   return code.startsWith('certificate-') || code === 'pin-mismatch'
 }
 
-/** Whether it may be the name's doing: its own servers are silent, and nothing comes, or the resolver's front end gives up. Only a probe can tell. */
+/**
+ * Whether it may be the name's doing: its own servers are silent, and nothing comes, or the
+ * resolver's front end gives up. Only a probe can tell.
+ */
 export function mayBeTheName(code: ErrorCode): boolean {
   return code === 'deadline' || code === 'http-status'
 }

@@ -33,7 +33,10 @@ export type Event =
       readonly resolver: string
       readonly transport: Transport
       readonly code: ErrorCode
-      /** A real query met this, and its name may be to blame. Whether the resolver is, a probe tells: until one fails it does not count. */
+      /**
+       * A real query met this, and its name may be to blame. Whether the resolver is, a probe
+       * tells: until one fails it does not count.
+       */
       readonly unproven?: true
       /** How long the exchange had lasted. Without it one failure counts against the resolver even if it answered others meanwhile. */
       readonly afterMs?: number

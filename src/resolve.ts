@@ -44,7 +44,10 @@ export interface Ask {
   readonly deadlineMs: number
   /** For a client that has more under way than others have: it waits behind theirs wherever something is scarce. */
   readonly givesWay?: true | undefined
-  /** Called in the moment before the query is written to a resolver, and each time it is; false: nobody needs it there, and the exchange rejects with `closed`. */
+  /**
+   * Called in the moment before the query is written to a resolver, and each time it is; false:
+   * nobody needs it there, and the exchange rejects with `closed`.
+   */
   mayLeave?(): boolean
 }
 
@@ -115,15 +118,16 @@ export interface Link<P extends Protection = Protection> {
  */
 export interface PacedLink<P extends Protection = Protection> extends Link<P> {
   /**
-   * Dials if there is no connection. Resolves when there is one, or when the network changed under the dial: then the next call dials again. Rejects with why there is
-   * none, at once while backing off. Any number of calls.
+   * Dials if there is no connection. Resolves when there is one, or when the network changed under
+   * the dial: then the next call dials again. Rejects with why there is none, at once while backing
+   * off. Any number of calls.
    */
   open(): Promise<void>
   /** Whether `exchange` would write its first record in this turn. Where it is false, `exchange` rejects with `connection-lost`. */
   readonly ready: boolean
   /**
-   * What was asked for others met silence, and nothing of our own (a cover, a probe) was asked since: a
-   * probe in the next slot tells whether the connection lives, or the names are at fault.
+   * What was asked for others met silence, and nothing of our own (a cover, a probe) was asked
+   * since: a probe in the next slot tells whether the connection lives, or the names are at fault.
    */
   readonly doubtful: boolean
   /** The request begun last has records to come: `more` writes the next, and nothing else may be sent before. */

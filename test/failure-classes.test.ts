@@ -57,7 +57,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   ],
   'unique-name flood': [
     ['cache/answer-cache.test.ts', 'a flood of unique names stays inside the bound'],
-    ['cache/answer-cache.test.ts', 'expired entries leave before fresh ones'],
+    ['cache/answer-cache.test.ts', 'expired answers leave before fresh ones'],
   ],
   'ghost domain': [
     ['cache/answer-cache.test.ts', 'an answer lives for its seconds and not a moment longer'],

@@ -110,7 +110,9 @@ export interface CarrierTools {
   readonly clock: Clock
   readonly random: Random
   readonly watcher: Watcher
-  /** What a resolver is asked where the protocol has no sign of life of its own. Default: the root. */
+  /**
+   * What a resolver is asked where the protocol has no sign of life of its own. Default: the root.
+   */
   readonly probe?: Uint8Array
   /** Whoever sends keeps a schedule: records of one size, and nothing written but on `send` and `more`. */
   readonly paced?: boolean

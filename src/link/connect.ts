@@ -23,7 +23,10 @@ export interface Connection<P extends Protection = Protection> {
   readonly handshakeMs: number
 }
 
-/** Where a dial begins among the addresses: behind those that the last ones tried in vain, so that each has its turn though a dial may end before all had. */
+/**
+ * Where a dial begins among the addresses: behind those that the last ones tried in vain, so that
+ * each has its turn though a dial may end before all had.
+ */
 export class AddressTurns {
   #tried = 0
 

@@ -10,7 +10,10 @@ const EAGER_SPREAD_MS = 150
 
 /** Told how a dial ended. */
 interface DialOwner<P extends Protection> {
-  /** Takes the connection, or says why it is of no use: then the dial has failed, and `dialFailed` follows. */
+  /**
+   * Takes the connection, or says why it is of no use: then the dial has failed, and `dialFailed`
+   * follows.
+   */
   up(connection: Connection<P>): EnigmError | undefined
   dialFailed(error: EnigmError): void
 }

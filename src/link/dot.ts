@@ -105,8 +105,9 @@ export class DotCarrier<P extends Protection> implements Carrier<P> {
   }
 
   /**
-   * DNS has no ping: the probe is asked, in a query as long as the last, under an ID that nobody waits for. Whatever comes back is a sign of life, and a
-   * name whose own servers are silent is none of a dead path.
+   * DNS has no ping: the probe is asked, in a query as long as the last, under an ID that nobody
+   * waits for. Whatever comes back is a sign of life, and a name whose own servers are silent is
+   * none of a dead path.
    */
   probe(): boolean {
     if (this.#dead || this.cells !== undefined || this.#slots.size === 0 || this.#lastOctets === 0) return false

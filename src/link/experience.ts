@@ -12,7 +12,9 @@ export class Experience {
   readonly suspicion = new Suspicion()
   readonly budget: HedgeBudget
   readonly #window = new IdleWindow()
-  /** A sign of life was asked for on this path, and came: one that does not come means something. */
+  /**
+   * A sign of life was asked for on this path, and came: one that does not come means something.
+   */
   #pongs = false
 
   constructor(clock: Clock) {
@@ -41,14 +43,19 @@ export class Experience {
     this.#pongs = true
   }
 
-  /** Whether a second connection may be dialled for one that is silent for so long that it looks dead. Not without end where it cannot be asked whether it is. */
+  /**
+   * Whether a second connection may be dialled for one that is silent for so long that it looks
+   * dead. Not without end where it cannot be asked whether it is.
+   */
   mayReplace<P extends Protection>(kept: Kept<P>): boolean {
     if (kept.charged || (kept.probed && this.#pongs)) return true
     kept.charged = this.budget.take()
     return kept.charged
   }
 
-  /** What it left unanswered was answered on another one: it is dead, and the other one was needed. */
+  /**
+   * What it left unanswered was answered on another one: it is dead, and the other one was needed.
+   */
   outdone<P extends Protection>(kept: Kept<P>): void {
     kept.outdone = true
     this.suspicion.confirmed()
@@ -62,7 +69,10 @@ export class Experience {
     else this.suspicion.borne(nowMs - doubtedSinceMs)
   }
 
-  /** The resolver ended it, or went silent. One that is silent about what nobody answers need not be dead. */
+  /**
+   * The resolver ended it, or went silent. One that is silent about what nobody answers need not be
+   * dead.
+   */
   died<P extends Protection>(kept: Kept<P>, error: EnigmError, nowMs: number): void {
     if (kept.suspect) {
       if (kept.outdone) this.#window.diedAfter(kept.rustedMs)

@@ -1,12 +1,15 @@
 import type { Clock } from '../clock.ts'
 
-/** Some at once, and then one in so long: a new connection tells that something was late, and whoever serves a page can make names that are. */
+/**
+ * Some at once, and then one in so long: a new connection tells that something was late, and
+ * whoever serves a page can make names that are.
+ */
 const MOST = 4
 const PER_MS = 1 / 10_000
 
 /**
- * How often a second connection may be dialled for a query that is late but not lost: four, and six a minute, whatever is asked. One that turns out to have been needed
- * costs nothing.
+ * How often a second connection may be dialled for a query that is late but not lost: four, and six
+ * a minute, whatever is asked. One that turns out to have been needed costs nothing.
  */
 export class HedgeBudget {
   readonly #clock: Clock

@@ -10,12 +10,17 @@ import type { Renewable } from './renewable.ts'
 import { smoothedRtt } from './suspicion.ts'
 
 /**
- * Cells of our own (covers and probes, which no silent name is to blame for) met silence for this long, or for four round trips: the connection is dead. Cells flow whether or not anything is asked, so that an observer
- * learns nothing from the new dial. A second of silence is longer than a lost segment costs (RFC 6298: a first retransmission after one).
+ * Cells of our own (covers and probes, which no silent name is to blame for) met silence for this
+ * long, or for four round trips: the connection is dead. Cells flow whether or not anything is
+ * asked, so that an observer learns nothing from the new dial. A second of silence is longer than a
+ * lost segment costs (RFC 6298: a first retransmission after one).
  */
 const SILENCE_MS = 1500
 const SILENT_RTTS = 4
-/** Others' cells met silence for this long, or for two round trips: a cell of our own is to tell why. */
+/**
+ * Others' cells met silence for this long, or for two round trips: a cell of our own is to tell
+ * why.
+ */
 const DOUBT_MS = 300
 const DOUBT_RTTS = 2
 
@@ -109,7 +114,9 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     })
   }
 
-  /** The next slot dials; without a session there is none. A dial that is superseded has not failed. */
+  /**
+   * The next slot dials; without a session there is none. A dial that is superseded has not failed.
+   */
   renew(): void {
     const error = new EnigmError('connection-lost', 'the network changed')
     this.#wiring.forgetSessions()

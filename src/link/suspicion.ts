@@ -14,7 +14,10 @@ const ENOUGH = 8
 const TAIL = { factor: 1.25, ms: 5 }
 const LEAST_HEDGE_MS = 30
 const UNKNOWN_HEDGE_MS = 200
-/** A PONG takes one round trip of the path, without the resolver's work; on a short path a busy machine takes longer than the path. */
+/**
+ * A PONG takes one round trip of the path, without the resolver's work; on a short path a busy
+ * machine takes longer than the path.
+ */
 const PONG = { rtts: 1.5, ms: 10, least: 25 }
 
 /** The smoothed round trip after one more (RFC 6298 section 2). */

@@ -6,7 +6,10 @@ import type { Candidate, Roster } from './roster.ts'
 import { type Failure, mostTelling } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
-/** Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those that no connection leads to have learnt nothing. */
+/**
+ * Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those
+ * that no connection leads to have learnt nothing.
+ */
 export const MOST_TOLD = 3
 /** How long a suspect resolver is waited for before the next one is asked as well: twice its usual time, within these. */
 const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
@@ -101,7 +104,10 @@ export class Flight<P extends Protection> {
     })
   }
 
-  /** Whether the query may be written to the resolver of `attempt` now: not once it is answered, and not to a fourth. */
+  /**
+   * Whether the query may be written to the resolver of `attempt` now: not once it is answered, and
+   * not to a fourth.
+   */
   mayTell(attempt: Attempt<P>): boolean {
     if (this.#settled || (!attempt.told && this.#told >= MOST_TOLD)) return false
     if (!attempt.told) this.#told++
@@ -174,7 +180,10 @@ export class Flight<P extends Protection> {
     }
   }
 
-  /** Nothing came of it yet, nor of anything else that its resolver was asked since: a probe is to tell whether the path lives. Where none came back, or none ever did, it does not. */
+  /**
+   * Nothing came of it yet, nor of anything else that its resolver was asked since: a probe is to
+   * tell whether the path lives. Where none came back, or none ever did, it does not.
+   */
   #check(attempt: Attempt<P>): void {
     if (attempt.checked || attempt.suspect) this.#roster.failed(attempt.candidate, attempt.startedMs)
     else void this.#roster.probe(attempt.candidate)

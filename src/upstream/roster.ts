@@ -29,7 +29,10 @@ const AGAIN_MS = 200
  * resolver itself is sick.
  */
 const BETTERED_LIMIT = 3
-/** And over shaped links, where nobody else is asked, after so many replies in a row that settle nothing a probe is to tell. */
+/**
+ * And over shaped links, where nobody else is asked, after so many replies in a row that settle
+ * nothing a probe is to tell.
+ */
 const UNSETTLED_LIMIT = 8
 
 export interface Candidate<P extends Protection> {
@@ -134,7 +137,10 @@ export class Roster<P extends Protection> {
     return new EnigmError('reply-rcode', `${c.upstream.id} answered ${rcodeText(rcode)}`)
   }
 
-  /** An exchange begun at `startedMs` rejected. Returns the error as one of ours. Where it says nothing of the path a probe is to tell. */
+  /**
+   * An exchange begun at `startedMs` rejected. Returns the error as one of ours. Where it says
+   * nothing of the path a probe is to tell.
+   */
   rejected(c: Candidate<P>, error: unknown, startedMs: number, probe = false): EnigmError {
     if (!(error instanceof EnigmError)) this.#o.emit({ type: 'fault', where: 'selection' })
     const fault = asEnigmError(error)

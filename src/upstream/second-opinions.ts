@@ -4,13 +4,17 @@ import type { Clock, Random } from '../clock.ts'
 /** Some at once, then one in so long. One that had an answer costs nothing. */
 const MOST = 3
 const PER_MS = 1 / 20_000
-/** For so long no second operator is asked for a name again that it had no answer for either: as long as a failure may be kept (RFC 9520 section 3.2). */
+/**
+ * For so long no second operator is asked for a name again that it had no answer for either: as
+ * long as a failure may be kept (RFC 9520 section 3.2).
+ */
 const IN_VAIN_MS = 300_000
 const MOST_NAMES = 1024
 
 /**
- * Which names a second operator may learn though the path to the first one lives, since there is no answer. Mostly nobody has one: the servers of such names are silent,
- * and a page can hold any number of them. No name is kept: what was asked in vain is known by a keyed hash.
+ * Which names a second operator may learn though the path to the first one lives, since there is no
+ * answer. Mostly nobody has one: the servers of such names are silent, and a page can hold any
+ * number of them. No name is kept: what was asked in vain is known by a keyed hash.
  */
 export class SecondOpinions {
   readonly #clock: Clock

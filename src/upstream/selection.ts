@@ -9,8 +9,9 @@ export type { Selected } from './flight.ts'
 
 export interface Selection<P extends Protection> {
   /**
-   * Asks the trusted set. At most three resolvers learn one query, each is asked once, and it settles by `ask.deadlineMs`: with the first good reply, or with the
-   * first of any kind if no operator had a better one, or with an EnigmError. `message` is as for an Upstream.
+   * Asks the trusted set. At most three resolvers learn one query, each is asked once, and it
+   * settles by `ask.deadlineMs`: with the first good reply, or with the first of any kind if no
+   * operator had a better one, or with an EnigmError. `message` is as for an Upstream.
    */
   exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Selected<P>>
   /** Probes every resolver for the root at once, whatever its backoff; settles when all have answered or failed, within 2 s. Never rejects. */

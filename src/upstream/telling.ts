@@ -11,14 +11,20 @@ export function isOurs(code: ErrorCode): boolean {
   return OURS.has(code) || isPolicyRefusal(code)
 }
 
-/** How an exchange went: whether nothing at all came back meanwhile, how long it took, and whether it was a probe. */
+/**
+ * How an exchange went: whether nothing at all came back meanwhile, how long it took, and whether
+ * it was a probe.
+ */
 export interface Failed {
   readonly silent: boolean
   readonly waitedMs: number
   readonly probe: boolean
 }
 
-/** Whether a failed exchange speaks against its path. Having run out of time does only if there was time. */
+/**
+ * Whether a failed exchange speaks against its path. Having run out of time does only if there was
+ * time.
+ */
 export function speaksAgainst(code: ErrorCode, { silent, waitedMs, probe }: Failed): boolean {
   if (mayBeTheName(code) && !probe) return false
   if (code === 'deadline') return silent && waitedMs >= PROOF_MS

@@ -15,7 +15,10 @@ t.jobs = 5
 const authority = await createAuthority()
 const identity = await authority.issue({ name: FAULT_SERVER_NAME })
 
-/** The second resolver is further away, so that which one is asked first does not change with the weather. */
+/**
+ * The second resolver is further away, so that which one is asked first does not change with the
+ * weather.
+ */
 const FAR_MS = 40
 
 type Over = 'dot' | 'h2'
@@ -96,7 +99,10 @@ async function scene(
   return { daemon, client, resolvers, ask }
 }
 
-/** So many silent names a second, and so many good ones, for `ms`: how the good ones went and what the status said meanwhile. */
+/**
+ * So many silent names a second, and so many good ones, for `ms`: how the good ones went and what
+ * the status said meanwhile.
+ */
 async function load(s: Scene, o: { silentEveryMs: number; goodEveryMs?: number; forMs: number; name?: (n: number) => string }) {
   const { silentEveryMs, goodEveryMs, forMs, name = (n) => `silent${n}` } = o
   const states = new Map<string, number>()

@@ -21,7 +21,10 @@ interface Scene {
   readonly rig: Awaited<ReturnType<typeof trustedRig>>
 }
 
-/** What every link keeps, dialled on demand or driven by a schedule, over DoT and over DoH: with a second resolver beside it, which must learn nothing. */
+/**
+ * What every link keeps, dialled on demand or driven by a schedule, over DoT and over DoH: with a
+ * second resolver beside it, which must learn nothing.
+ */
 function forBoth(what: string, test: (t: Test, scene: Scene) => Promise<void>, resolvers = 2): void {
   for (const profile of ['off', 'balanced'] as const)
     for (const protocol of ['dot', 'h2'] as const)

@@ -187,7 +187,8 @@ t.test('thousands in flight, and an end', async (t) => {
   await ask(query())
   const outcomes = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, i) => codeOf(ask(numbered(i), 400)))
   t.equal(await outcomes[MAX_IN_FLIGHT], 'overloaded')
-  t.equal(await outcomes[MAX_IN_FLIGHT - 1], 'deadline')
+  // `connection-lost` where what was asked as a sign of life went unanswered on both connections.
+  t.ok(['deadline', 'connection-lost'].includes((await outcomes[MAX_IN_FLIGHT - 1]) ?? ''))
   t.ok(server.counts.queries >= MAX_IN_FLIGHT + 1)
   await link.close()
   await end()

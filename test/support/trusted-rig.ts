@@ -21,7 +21,10 @@ export interface TrustedSpec {
   readonly config?: Readonly<Record<string, unknown>>
 }
 
-/** The trusted set as the daemon makes it, over real sockets and in this process: whatever lies between a query and the wire, and nothing else. */
+/**
+ * The trusted set as the daemon makes it, over real sockets and in this process: whatever lies
+ * between a query and the wire, and nothing else.
+ */
 export async function trustedRig(t: Test, { resolvers, ca, config }: TrustedSpec) {
   const directory = mkdtempSync(join(tmpdir(), 'enigm-trusted-'))
   const write = (name: string, text: string) => writeFileSync(join(directory, name), text, { mode: 0o600 })
