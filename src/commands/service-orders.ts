@@ -47,7 +47,11 @@ export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host)
   })
 }
 
-/** Why nobody answered there. `named`: a person named the configuration, so other places are not looked at where this one proves that its service is gone. */
+/**
+ * Why nobody answered there. `named`: a person named the configuration, so other places are not
+ * looked at where this one proves that its service is gone. Else what an earlier service left at a
+ * default place proves nothing of one that writes elsewhere.
+ */
 export function notTold({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): NotTold {
   if (service !== undefined) return unwilling(service.pid, takesOrders(service, host))
   const here = atPlace(statusFile, clock)
@@ -56,7 +60,7 @@ export function notTold({ statusFile, service }: Addressee, named: boolean, host
     const elsewhere = file === statusFile ? undefined : atPlace(file, clock)
     if (elsewhere !== undefined && elsewhere.verdict !== 'none') return elsewhere
   }
-  return here ?? anywhere(statusFile, host)
+  return anywhere(statusFile, host)
 }
 
 function unwilling(pid: number, ours: boolean): NotTold {

@@ -123,6 +123,12 @@ function accepts(port: number): Promise<boolean> {
   })
 }
 
+/**
+ * What `freePort` gave: never again, since a server that shares ports (SO_REUSEPORT, as named does)
+ * would take one port for two of its protocols.
+ */
+const given = new Set<number>()
+
 /** A loopback port that is free for TCP and UDP alike, at this moment. */
 export async function freePort(): Promise<number> {
   for (;;) {
@@ -137,6 +143,8 @@ export async function freePort(): Promise<number> {
     })
     udp.close()
     await new Promise((resolve) => tcp.close(resolve))
-    if (free) return port
+    if (!free || given.has(port)) continue
+    given.add(port)
+    return port
   }
 }
