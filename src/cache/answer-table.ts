@@ -46,7 +46,7 @@ export class AnswerTable {
   readonly #cursor: Cursor
   readonly #sweepCursor: Cursor
   #entries = 0
-  #sweep = { segment: 0, unit: 0, cleanings: -1 }
+  #sweep = { segment: 0, unit: 0, filling: 0 }
 
   /**
    * `maxBytes` from 64 KiB up: everything, bookkeeping included. `seed`: 32 random bits, told to
@@ -115,10 +115,10 @@ export class AnswerTable {
     const at = this.#sweep
     for (let i = 0; i < records; i++) {
       const segment = this.#segments.at(at.segment)
-      if (segment === undefined || at.unit >= segment.endUnit || at.cleanings !== segment.cleanings) {
+      if (segment === undefined || at.unit >= segment.endUnit || at.filling !== segment.filling) {
         at.segment = this.#segments.after(at.segment)
         at.unit = 0
-        at.cleanings = this.#segments.at(at.segment)?.cleanings ?? -1
+        at.filling = this.#segments.at(at.segment)?.filling ?? 0
         continue
       }
       const entry = this.#sweepCursor.moveTo(this.#segments.place(at.segment, at.unit))
@@ -136,8 +136,8 @@ export class AnswerTable {
     const cursor = new Cursor(this.#segments)
     for (const index of this.#segments.newest(limit / UNIT_OCTETS)) {
       const segment = this.#segments.at(index)
-      const cleanings = segment?.cleanings
-      for (let unit = 0; segment !== undefined && segment.cleanings === cleanings && unit < segment.endUnit; ) {
+      const filling = segment?.filling
+      for (let unit = 0; segment !== undefined && segment.filling === filling && unit < segment.endUnit; ) {
         const { units, dead } = cursor.moveTo(this.#segments.place(index, unit))
         if (!dead) yield cursor
         unit += units
@@ -155,7 +155,7 @@ export class AnswerTable {
     this.#segments.wipe()
     this.#heads.fill(0)
     this.#entries = 0
-    this.#sweep = { segment: 0, unit: 0, cleanings: -1 }
+    this.#sweep = { segment: 0, unit: 0, filling: 0 }
   }
 
   /**

@@ -17,8 +17,11 @@ export interface Segment {
   /** Where the next record goes. */
   endUnit: number
   liveUnits: number
-  /** How often its records were moved. */
-  cleanings: number
+  /**
+   * Which filling of memory this is: another number once its records are moved or let go of, and
+   * never one that any segment had before. A unit that was found under it begins a record.
+   */
+  filling: number
 }
 
 /**
@@ -38,6 +41,7 @@ export class Segments {
   #order: number[] = []
   #taken = 0
   #live = 0
+  #fillings = 0
 
   constructor(maxOctets: number) {
     this.#maxOctets = maxOctets
@@ -135,7 +139,7 @@ export class Segments {
     this.#live += endUnit - segment.liveUnits
     segment.endUnit = endUnit
     segment.liveUnits = endUnit
-    segment.cleanings++
+    segment.filling = ++this.#fillings
     this.#order = this.#order.filter((index) => index !== segment.index)
     this.#order.push(segment.index)
   }
@@ -152,7 +156,7 @@ export class Segments {
     this.#live -= segment.liveUnits
     segment.liveUnits = 0
     segment.endUnit = 0
-    segment.cleanings++
+    segment.filling = ++this.#fillings
     this.#order = this.#order.filter((index) => index !== segment.index)
     this.#segments[segment.index] = undefined
     this.#free.push(segment.index)
@@ -173,7 +177,11 @@ export class Segments {
 
   /** Lets go of everything, wiped. */
   wipe(): void {
-    for (const segment of this.#segments) segment?.octets.fill(0)
+    for (const segment of this.#segments) {
+      if (segment === undefined) continue
+      segment.octets.fill(0)
+      segment.filling = ++this.#fillings
+    }
     for (const list of [this.#segments, this.#octets, this.#words, this.#doubles, this.#free, this.#order]) list.length = 0
     this.#taken = 0
     this.#live = 0
@@ -186,7 +194,8 @@ export class Segments {
     const buffer = new ArrayBuffer(octets)
     const index = this.#free.pop() ?? this.#segments.length
     const views = { octets: new Uint8Array(buffer), words: new Int32Array(buffer), doubles: new Float64Array(buffer) }
-    const segment: Segment = { index, ...views, capacity, endUnit: 0, liveUnits: 0, cleanings: 0 }
+    const filling = ++this.#fillings
+    const segment: Segment = { index, ...views, capacity, endUnit: 0, liveUnits: 0, filling }
     this.#segments[index] = segment
     this.#octets[index] = segment.octets
     this.#words[index] = segment.words

@@ -34,6 +34,37 @@ t.test('an answer lives for its seconds and not a moment longer', async (t) => {
   t.equal(cache.get(asked('k'), 11_000), undefined)
   t.equal(cache.entries, 0)
 })
+t.test('what looks for expired answers finds only whole ones, whatever large answers make room for', async (t) => {
+  const cache = cacheOf(262_144)
+  const fills = new Map<string, number>()
+  for (let i = 0; i < 20_000; i++) {
+    const label = `n${(i * 7919) % 1009}`
+    const octets = i % 37 === 0 ? 18_000 + ((i * 31) % 20_000) : (i * 13) % 300
+    put(cache, label, 1 + (i % 600), i * 10, octets, i & 255)
+    fills.set(label, i & 255)
+    const other = `n${(i * 104_729) % 1009}`
+    const entry = cache.get(asked(other), i * 10)
+    if (entry === undefined || entry.length === HEADER.length + asked(other).end + 12) continue
+    const last = entry.page[entry.at + entry.length - 1]
+    if (last !== fills.get(other)) t.fail(`answer ${i} was changed`)
+    if (cache.bytes > 262_144) t.fail('more than it may hold')
+  }
+})
+
+t.test('a walk ends where everything is forgotten meanwhile', async (t) => {
+  for (const after of [0, 1, 50]) {
+    const cache = cacheOf(1 << 20)
+    for (let i = 0; i < 100; i++) put(cache, `before${i}`, 60, 0)
+    const walk = cache.walk()
+    walk.next()
+    cache.clear()
+    for (let i = 0; i < after; i++) put(cache, `a${i}`, 60, 0, 1)
+    let steps = 0
+    while (walk.next().done !== true && steps < 200) steps++
+    t.ok(steps <= after, `${steps} of ${after}`)
+  }
+})
+
 t.test('TTL 0 and `no` are not kept', async (t) => {
   const cache = cacheOf(65_536)
   put(cache, 'k', 0, 0)
