@@ -34,7 +34,6 @@ export async function askInTurn<P extends Protection>(
       const nowMs = clock.nowMs()
       const { final, ofHop, rcode } = verdictOn(carried.wire)
       if (ofHop) {
-        told++
         failures.push({ who: upstream, error: roster.spokeOfHop(candidate, rcode) })
         continue
       }
@@ -43,9 +42,10 @@ export async function askInTurn<P extends Protection>(
       return { ...carried, upstream }
     } catch (error) {
       const fault = roster.rejected(candidate, error, startedMs)
-      if (tells > 0) told++
       failures.push({ who: upstream, error: fault })
       if (isOurs(fault.code) || mayBeTheName(fault.code)) break
+    } finally {
+      if (tells > 0) told++
     }
   }
   if (failures.length === 0) throw new EnigmError('deadline', 'no time left to ask')

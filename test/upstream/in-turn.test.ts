@@ -92,3 +92,15 @@ t.test('a resolver that cannot read what came is passed over, the next one in tu
     t.same([a.queries.length, b.queries.length], [2, 2], 'once each')
   }
 })
+
+t.test('no more than three learn a query that none of them can read', async (t) => {
+  const { clock, upstreams, ask } = scene('a', 'b', 'c', 'd', 'e')
+  for (const upstream of upstreams) upstream.act = answers(10, reply({ rcode: 4 }))
+  const asked = ask()
+  await clock.advance(200)
+  t.equal(await asked, 'reply-rcode')
+  t.same(
+    upstreams.map(({ queries }) => queries.length),
+    [1, 1, 1, 0, 0],
+  )
+})
