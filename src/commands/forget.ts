@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { asEnigmError } from '../errors.ts'
+import { owners } from '../files/trust.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
-import { type Host, judgedConfig, thisHost } from './running-service.ts'
+import { type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
 import { addressee, type NotTold, notTold, related } from './service-orders.ts'
 
 const HELP = `
@@ -63,7 +64,7 @@ interface Outcome {
 async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld): Promise<Outcome> {
   const to = await addressee(named, host)
   if ('verdict' in to) return { daemon: undefined, files: [], left: [], unknown: [to.why] }
-  const { loaded } = await judgedConfig(named, host)
+  const { loaded, service: shown } = await judgedConfig(named, host)
   const others = loaded === undefined ? [] : related(loaded.config, host).filter(({ statusFile }) => statusFile !== to.statusFile)
   const left: string[] = []
   const unknown: string[] = []
@@ -76,8 +77,10 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
     else noteWhy(notTold(one, named !== undefined, host, clock), left, unknown)
   }
   const files = forgotten.flatMap((one) => one.files)
-  // Also what an earlier setting of a daemon that is gone left behind.
-  for (const config of [loaded?.config, to.service, ...others]) {
+  // Also what an earlier setting of a daemon that is gone left behind. Without a named file the
+  // configuration has the places of the service that runs.
+  const own = named !== undefined || shown === undefined || isBelieved(shown) ? loaded?.config : undefined
+  for (const config of [own, ...[to.service, ...others].filter((service) => service !== undefined && isBelieved(service))]) {
     try {
       if (config !== undefined) files.push(...(await removeSaved({ config }, process.env.CREDENTIALS_DIRECTORY)))
     } catch (error) {
@@ -85,6 +88,14 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
     }
   }
   return { daemon: forgotten.length === 0 ? undefined : together(forgotten), files: [...new Set(files)], left: [...new Set(left)], unknown }
+}
+
+/**
+ * Whether what a service says of its places is the word of root or of this user. Any other account
+ * could have root take away files of the same names elsewhere; its service takes away its own.
+ */
+function isBelieved({ uid }: RunningService): boolean {
+  return uid === undefined || owners()?.has(uid) !== false
 }
 
 function noteWhy({ verdict, why }: NotTold, left: string[], unknown: string[]): void {
