@@ -35,7 +35,7 @@ export function takePlaces(setup: PlacesSetup, account?: Account): void {
   const { stateDir, statusFile, page } = setup.config
   const statusDir = dirname(statusFile)
   const faults = [
-    ...tried('stateDir', stateDir, () => stateFaults(stateDir, allowed)),
+    ...tried('stateDir', stateDir, () => stateFaults(stateDir, allowed, account)),
     ...tried('statusFile', statusFile, () => [...writingFaults(statusDir, allowed), ...inTheWayOfStatus(statusFile)]),
     ...tried('statusFile', statusFile, () => list(foreignSocket(controlPath(statusFile), allowed))),
     ...(page?.listen.startsWith('/') === true ? tried('page.listen', page.listen, () => pageFaults(page.listen, allowed)) : []),
@@ -89,7 +89,7 @@ function tried(setting: string, path: string, judge: () => readonly string[]): r
 
 const list = (fault: string | undefined) => (fault === undefined ? [] : [fault])
 
-function stateFaults(stateDir: string, allowed: Owners): readonly string[] {
+function stateFaults(stateDir: string, allowed: Owners, account: Account | undefined): readonly string[] {
   const { real, stats } = walk(stateDir, allowed)
   const faults = writingFaults(stateDir, allowed)
   if (stats?.isDirectory() !== true) return faults
@@ -99,8 +99,11 @@ function stateFaults(stateDir: string, allowed: Owners): readonly string[] {
   if (isSomebodys(real) || (SYSTEM_TREES.test(real) && !marked))
     return [...faults, `${stateDir} is a directory of the system or a home, and would be closed to others; name a new one below it`]
   const open = process.getuid !== undefined && (stats.mode & 0o077) !== 0
-  if (open && !marked && names.length > 0)
-    return [...faults, `${stateDir} holds other files, and would be closed to others; name a new or an empty directory`]
+  const lost = open ? 'closed to others' : `given to user ${account?.name ?? account?.uid}`
+  const given = account !== undefined && stats.uid !== account.uid
+  // Whose directory it is may replace every file in it.
+  if ((open || given) && !marked && names.length > 0)
+    return [...faults, `${stateDir} holds other files, and would be ${lost}; name a new or an empty directory`]
   return [...faults, ...stateFiles(stateDir).flatMap((path) => fileFaults(path, allowed)), ...logFaults(stateDir)]
 }
 
