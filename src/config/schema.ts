@@ -23,7 +23,8 @@ const profile = word(...SHAPING_PROFILES)
 
 const cache = v.pipe(
   closed({
-    maxBytes: v.optional(integer(65_536, 68_719_476_736), 33_554_432),
+    /** The places of the table are numbers of 31 bits, of 16 octets each. */
+    maxBytes: v.optional(integer(65_536, 34_359_738_368), 33_554_432),
     minTtlS: v.optional(integer(0, 604_800), 0),
     maxTtlS: v.optional(integer(0, 604_800), 86_400),
     /** How long an answer may stand in past its time while no resolver has a newer one (RFC 8767); 0: never. */

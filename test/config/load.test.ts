@@ -127,6 +127,7 @@ t.test('each fault on its own is one problem with path and mend', async (t) => {
     [{ cache: { minTtlS: 10, maxTtlS: 9 } }, /^cache\.minTtlS: must not be more than cache\.maxTtlS/],
     [{ cache: { minTtlS: 86_401 } }, /^cache\.minTtlS: must not be more/],
     [{ cache: { maxBytes: 1 } }, /^cache\.maxBytes: /],
+    [{ cache: { maxBytes: 34_359_738_369 } }, /^cache\.maxBytes: /],
     [{ log: { level: 'loud' } }, /^log\.level: must be one of/],
     [{ udp: 'tcp' }, /^udp: must be one of: auto, dgram, batch/],
     [{ dohClient: 'curl' }, /^dohClient: must be one of: node, lean/],
