@@ -4,9 +4,9 @@ import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs'
  * What the kernel or a package keeps in these files is far smaller; but a router's table of routes
  * may have a million lines.
  */
-const MAX_OCTETS = 65_536
+export const MAX_TEXT_OCTETS = 65_536
 /** Read into and copied out of at once. */
-const octets = Buffer.allocUnsafeSlow(MAX_OCTETS)
+const octets = Buffer.allocUnsafeSlow(MAX_TEXT_OCTETS)
 
 /**
  * The first 64 KiB of a file of the system's (/proc, /sys, /etc) as text; undefined where it cannot

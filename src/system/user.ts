@@ -1,5 +1,5 @@
 import { EnigmError, systemCode } from '../errors.ts'
-import { textOf } from '../files/system-text.ts'
+import { MAX_TEXT_OCTETS, textOf } from '../files/system-text.ts'
 import { type Koffi, withKoffi } from './koffi.ts'
 
 /** The user that the service goes on as. */
@@ -41,7 +41,7 @@ export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, los
  */
 export function accountOf(user: string, tables: Tables = systemTables()): Account {
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? []
-  const rows = tables.passwd.split('\n').map((line) => line.split(':'))
+  const rows = rowsOf(tables.passwd)
   const row = rows.find((fields) => (uid === undefined ? fields[0] === user : Number(fields[2]) === Number(uid)))
   const account = row === undefined ? undefined : { name: row[0], uid: Number(row[2]), gid: Number(gid ?? row[3]) }
   const found = account ?? (uid !== undefined && gid !== undefined ? { name: undefined, uid: Number(uid), gid: Number(gid) } : undefined)
@@ -80,9 +80,17 @@ function systemTables(): Tables {
   return { passwd: textOf('/etc/passwd') ?? '', group: textOf('/etc/group') ?? '' }
 }
 
+/**
+ * Of a table that is too long to be read whole the last line may be cut: then its numbers and names
+ * are others.
+ */
+function rowsOf(table: string): readonly (readonly string[])[] {
+  const whole = table.length < MAX_TEXT_OCTETS ? table : table.slice(0, table.lastIndexOf('\n') + 1)
+  return whole.split('\n').map((line) => line.split(':'))
+}
+
 function groupsOf(name: string | undefined, group: string): readonly number[] {
-  const rows = group.split('\n').map((line) => line.split(':'))
-  const named = rows.filter(([, , , members = '']) => name !== undefined && members.split(',').includes(name))
+  const named = rowsOf(group).filter(([, , , members = '']) => name !== undefined && members.split(',').includes(name))
   return named.map(([, , gid]) => Number(gid)).filter((gid) => Number.isInteger(gid) && gid > 0)
 }
 

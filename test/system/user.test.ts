@@ -1,0 +1,11 @@
+import t from 'tap'
+import { MAX_TEXT_OCTETS } from '../../src/files/system-text.ts'
+import { accountOf } from '../../src/system/user.ts'
+
+t.test('the last line of a table that was too long to be read whole is not taken for a line', async (t) => {
+  /** A table of as many octets as are read, which ends with `cut`. */
+  const long = (cut: string) => `${'#'.repeat(MAX_TEXT_OCTETS - cut.length - 1)}\n${cut}`
+  t.throws(() => accountOf('enigm', { passwd: long('enigm:x:997:99'), group: '' }), { code: 'config', message: /there is no user/ })
+  const passwd = 'enigm:x:997:996::/:/usr/sbin/nologin'
+  t.strictSame(accountOf('enigm', { passwd, group: long('docker:x:998:enigm') }), { name: 'enigm', uid: 997, gid: 996, groups: [] })
+})
