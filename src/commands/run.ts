@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
-import { type Loaded, loadConfig } from '../config/load.ts'
+import { type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
@@ -54,14 +54,14 @@ async function run(options: RunOptions): Promise<void> {
   const unsafe = unsafeEnvironment(process.env, process.execArgv)
   if (unsafe.length > 0) return refuse(unsafe.join('\n'))
   const overrides = options.listen === undefined ? {} : { listen: options.listen }
-  const load = () => loadConfig(options.config, overrides)
+  const load = (inForce: Loaded) => reloadConfig(inForce, options.config, overrides)
   const clock = systemClock()
   let end: (why: string) => void = () => process.exit(0)
   const tied = tether({ clock, ended: (why) => end(why) })
   const early = duringStart(tied)
   try {
     const loadedAtMs = clock.wallMs()
-    const loaded = await load()
+    const loaded = await loadConfig(options.config, overrides)
     const { statusFile } = loaded.config
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))

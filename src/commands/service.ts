@@ -24,7 +24,7 @@ export interface ServiceParts {
   readonly loaded: Loaded
   /** When that was read, wall clock. */
   readonly loadedAtMs: number
-  readonly load: () => Promise<Loaded>
+  readonly load: (inForce: Loaded) => Promise<Loaded>
   readonly log: Log
   readonly clock: Clock
   /** Called after each reload that was accepted. */
@@ -56,7 +56,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
   const take = async (evenIfSame: boolean): Promise<ReloadReply> => {
     const readAtMs = clock.wallMs()
     try {
-      const next = await load()
+      const next = await load(inForce)
       // After a refusal also what is in force already is taken: that is how it is mended.
       if (!evenIfSame && !refused && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
       await daemon.reload(next)

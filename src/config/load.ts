@@ -30,6 +30,8 @@ export interface Places {
   readonly resolversFile: string | undefined
 }
 
+const PLACES: Places = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() }
+
 type Collect = (problem: Problem) => void
 const HERE = 'command line'
 const EMPTY_SET =
@@ -45,11 +47,21 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
   return loaded
 }
 
+/**
+ * As loadConfig, for a service in which `inForce` is: the file at the default place that this came
+ * from must still be there. That it is gone (renamed, deleted, not yet written anew by an editor) is
+ * no wish for the defaults, by which names would go to resolvers that nobody chose.
+ */
+export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: Places = PLACES): Promise<Loaded> {
+  const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
+  return loadConfig(file ?? readBefore, overrides, places)
+}
+
 /** As loadConfig, for callers that show the problems one by one: `loaded` is there if and only if there is no problem. Never rejects. */
 export async function checkConfig(
   file?: string,
   overrides: Overrides = {},
-  places: Places = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() },
+  places: Places = PLACES,
 ): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
   const problems: Problem[] = []
   const collect: Collect = (problem) => void problems.push(problem)

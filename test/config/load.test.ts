@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { checkConfig, type Loaded, loadConfig, type Places } from '../../src/config/load.ts'
+import { checkConfig, type Loaded, loadConfig, type Places, reloadConfig } from '../../src/config/load.ts'
 import { defaultStateDir, defaultStatusFile, shippedResolversFile } from '../../src/config/paths.ts'
 import { EnigmError } from '../../src/errors.ts'
 
@@ -37,6 +37,19 @@ const resolver = (id: string, more: object = {}) => ({
   ...more,
 })
 const withSet = async (...resolvers: object[]) => ({ resolvers: await file({ version: 1, resolvers }, `set-${count++}.json`) })
+
+t.test('a reload insists on the file at the default place that is in force', async (t) => {
+  const configFile = await file({ timeoutMs: 777 }, 'default-place.json')
+  const here = { ...places, configFile }
+  const inForce = await loadConfig(undefined, {}, here)
+  t.equal((await reloadConfig(inForce, undefined, {}, here)).config.timeoutMs, 777)
+  await rm(configFile)
+  await t.rejects(reloadConfig(inForce, undefined, {}, here), { code: 'config', message: /default-place\.json: cannot be read/ })
+  const defaults = await loadConfig(undefined, {}, here)
+  t.equal((await reloadConfig(defaults, undefined, {}, here)).config.timeoutMs, 4000, 'what began without a file goes on without')
+  await file({ timeoutMs: 778 }, 'default-place.json')
+  t.equal((await reloadConfig(defaults, undefined, {}, here)).config.timeoutMs, 778, 'and takes one that has come')
+})
 
 t.test('without a file: the defaults of the contract and the shipped set', async (t) => {
   const { config, resolvers, listen, files } = await loadConfig(undefined, {}, places)
