@@ -40,7 +40,7 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
     case 'service.stopping':
       return reshaped({ ...state, phase: 'stopping' })
     case 'reload.refused':
-      return reshaped({ ...state, refusedReload: { message: event.message.slice(0, 300), at: { ms: atMs, wallMs: atWallMs } } })
+      return reshaped({ ...state, refusedReload: { message: onOneLine(event.message, 300), at: { ms: atMs, wallMs: atWallMs } } })
     case 'reload.waiting':
       return reshaped({ ...state, waiting: event.settings })
     case 'network.changed': // what was seen of the last one permits nothing on this one
@@ -179,4 +179,17 @@ function linkFailed(r: ResolverEvidence, transport: Transport, code: ErrorCode, 
 
 function withLink(links: readonly LinkEvidence[], transport: Transport, change: Partial<LinkEvidence>): readonly LinkEvidence[] {
   return links.map((l) => (l.transport === transport ? { ...l, ...change } : l))
+}
+
+/** Lines as one text of at most `most` characters: as many whole ones as fit, and how many more. */
+function onOneLine(text: string, most: number): string {
+  const lines = text.split('\n')
+  const shown = (count: number) => {
+    const more = lines.length - count
+    return `${lines.slice(0, count).join('; ')}${more === 0 ? '' : `; and ${more} more`}`
+  }
+  let count = lines.length
+  while (count > 1 && shown(count).length > most) count--
+  const whole = shown(count)
+  return whole.length > most ? `${whole.slice(0, most - 3)}...` : whole
 }

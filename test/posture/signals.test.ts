@@ -28,6 +28,18 @@ t.test('the service signal', (t) => {
   t.end()
 })
 
+t.test('a refused reload: one line, whole faults, and how many more', (t) => {
+  const told = (message: string) => {
+    const { reasons } = verdictAfter([started, { type: 'reload.refused', message }]).signals.service
+    return reasons[0]?.message.replace(/^.* in force: /, '')
+  }
+  t.equal(told('/c: a: is wrong\n/c: b: is wrong'), '/c: a: is wrong; /c: b: is wrong')
+  const long = 'x'.repeat(200)
+  t.equal(told(`${long}\n${long}\nshort`), `${long}; and 2 more`)
+  t.equal(told('y'.repeat(301)), `${'y'.repeat(297)}...`)
+  t.end()
+})
+
 t.test('what is not assessed says so', (t) => {
   const { signals } = verdictAfter([started, answered('a')])
   const expected: Partial<Record<SignalName, SignalState>> = { protectedNetwork: 'unknown', policyCompliance: 'off', vpn: 'off' }
