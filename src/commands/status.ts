@@ -182,13 +182,13 @@ function runningPlaces(): readonly StatusPlace[] {
   return [{ path: service.statusFile, keyFile: join(service.stateDir, 'status.pub') }]
 }
 
-/** The service's file first, then this user's own, which nobody else may have written (its directory may be a shared one). */
+/**
+ * The service's file first, then this user's own, which nobody else may have written (its directory
+ * may be a shared one). Root's own is the service's.
+ */
 export function statusPlaces(account: Account): readonly StatusPlace[] {
-  const plain = { ...account, uid: account.uid === 0 ? undefined : account.uid }
-  const service = { ...account, uid: 0 }
-  const own = { path: defaultStatusFile(plain), keyFile: join(defaultStateDir(plain), 'status.pub') }
-  return [
-    { path: defaultStatusFile(service), keyFile: join(defaultStateDir(service), 'status.pub') },
-    account.uid === undefined ? own : { ...own, owner: account.uid },
-  ]
+  const placeOf = (of: Account) => ({ path: defaultStatusFile(of), keyFile: join(defaultStateDir(of), 'status.pub') })
+  const service = placeOf({ ...account, uid: 0 })
+  if (account.uid === 0) return [service]
+  return [service, account.uid === undefined ? placeOf(account) : { ...placeOf(account), owner: account.uid }]
 }
