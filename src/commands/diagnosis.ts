@@ -27,6 +27,7 @@ export interface Symptoms {
   readonly wayOut: WayOut
   readonly system: SystemResolver
   /** What each listener did with a query for a name that never leaves this host. */
+  /** `fault`: a sentence. */
   readonly listeners: readonly { readonly at: string; readonly over: 'udp' | 'tcp'; readonly fault: string | undefined }[]
   readonly status: Reading
   readonly links: readonly Finding[] | undefined
@@ -85,7 +86,7 @@ function listeners(s: Symptoms): readonly Remark[] {
   return s.listeners.map(({ at, over, fault }) => {
     const where = `${at} over ${over.toUpperCase()}`
     if (fault === undefined) return remark('listener', 'ok', `${where} answers.`)
-    return remark('listener', 'bad', `${where} does not answer: ${fault}.`, 'Start the service, or look at its log: enigm-dns run.')
+    return remark('listener', 'bad', `${where} does not answer: ${fault}`, 'Start the service, or look at its log: enigm-dns run.')
   })
 }
 

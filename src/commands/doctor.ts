@@ -124,7 +124,8 @@ async function askListener(
     await askServer(place, query, { clock: world.clock, timeoutMs: LISTENER_MS, tcpOnly: over === 'tcp' })
     return { at, over, fault: undefined }
   } catch (error) {
-    return { at, over, fault: asEnigmError(error).message.replace(/[.\s]+$/, '') }
+    const { message } = asEnigmError(error)
+    return { at, over, fault: message.replace(/[^.?!]$/, '$&.') }
   }
 }
 
