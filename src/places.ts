@@ -25,23 +25,33 @@ const STATE_FILES = ['status.key', 'status.pub', 'starts.json', SEEN, 'page.toke
 const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
 
 /**
- * Makes the directories of state and status, closes the state directory to others, and gives both
- * to `account`, if there is one. Throws a `state` with a line for every reason why the service must
- * not write there: somebody else could change what it reads, or it would overwrite or close what is
- * not its own. Then nothing was changed.
+ * Why the service must not write where `setup` says, a sentence each: somebody else could change
+ * what it reads, or it would overwrite or close what is not its own. Changes nothing.
  */
-export function takePlaces(setup: PlacesSetup, account?: Account): void {
-  const allowed = owners(...(account === undefined ? [] : [account.uid]))
+export function placeFaults(setup: PlacesSetup, account?: Account): readonly string[] {
+  const allowed = ownersOf(account)
   const { stateDir, statusFile, page } = setup.config
-  const statusDir = dirname(statusFile)
   const faults = [
     ...tried('stateDir', stateDir, () => stateFaults(stateDir, allowed, account)),
-    ...tried('statusFile', statusFile, () => [...writingFaults(statusDir, allowed), ...inTheWayOfStatus(statusFile)]),
+    ...tried('statusFile', statusFile, () => [...writingFaults(dirname(statusFile), allowed), ...inTheWayOfStatus(statusFile)]),
     ...tried('statusFile', statusFile, () => list(foreignSocket(controlPath(statusFile), allowed))),
     ...(page?.listen.startsWith('/') === true ? tried('page.listen', page.listen, () => pageFaults(page.listen, allowed)) : []),
     ...twice(setup),
   ]
-  if (faults.length > 0) throw new EnigmError('state', [...new Set(faults)].join('\n'))
+  return [...new Set(faults)]
+}
+
+/**
+ * Makes the directories of state and status, closes the state directory to others, and gives both
+ * to `account`, if there is one. Throws a `state` with a line for every one of `placeFaults`. Then
+ * nothing was changed.
+ */
+export function takePlaces(setup: PlacesSetup, account?: Account): void {
+  const allowed = ownersOf(account)
+  const { stateDir, statusFile } = setup.config
+  const statusDir = dirname(statusFile)
+  const faults = placeFaults(setup, account)
+  if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
   const failed = take(setup, account)
   // Without an account, what cannot be made is a warning when it is written: names must resolve.
   if (account !== undefined && failed.length > 0) throw new EnigmError('state', failed.join('\n'))
@@ -87,6 +97,7 @@ function tried(setting: string, path: string, judge: () => readonly string[]): r
   }
 }
 
+const ownersOf = (account: Account | undefined) => owners(...(account === undefined ? [] : [account.uid]))
 const list = (fault: string | undefined) => (fault === undefined ? [] : [fault])
 
 function stateFaults(stateDir: string, allowed: Owners, account: Account | undefined): readonly string[] {

@@ -1,8 +1,11 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import type { Loaded, Places } from '../config/load.ts'
-
+import { asEnigmError } from '../errors.ts'
+import { placeFaults } from '../places.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
+import type { RunningService } from '../system/service-register.ts'
+import { type Account, accountOf } from '../system/user.ts'
 import { findingsText, policyText, problemsText } from './check-screen.ts'
 import { type Finding, reachAll } from './reach.ts'
 import { type Host, judgedConfig, thisHost } from './running-service.ts'
@@ -58,7 +61,8 @@ export function checkCommand(world: CheckWorld = thisWorld()): Command {
 
 /** Returns the exit code. Never rejects for what a file or the network does. */
 export async function check(options: CheckOptions, world: CheckWorld): Promise<number> {
-  const { loaded, problems, unreadable, note } = await judgedConfig(options.config, world.host ?? thisHost(), world.places)
+  const host = world.host ?? thisHost()
+  const { loaded, problems, unreadable, note, service } = await judgedConfig(options.config, host, world.places)
   if (note !== undefined) world.err.write(`${printable(note)}\n`)
   if (unreadable !== undefined) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: [problem(unreadable)] }, 2)}\n`)
@@ -66,7 +70,8 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
     return EXIT.cannot
   }
   const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ ...problem(message), file: 'environment' }))
-  const faults = [...unsafe, ...problems]
+  const starting = loaded === undefined ? [] : startFaults(loaded, service, host)
+  const faults = [...unsafe, ...problems, ...starting.map(problem)]
   if (loaded === undefined || faults.length > 0) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults }, 2)}\n`)
     else world.err.write(problemsText(faults))
@@ -77,6 +82,23 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok), 2)}\n`)
   else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}`)
   return ok ? EXIT.fine : EXIT.failing
+}
+
+/**
+ * What a start would refuse besides: a user that is not there, places that it must not write in.
+ * These are judged for root alone, who can start it as everybody: an ordinary user may look at the
+ * configuration of a service of somebody else.
+ */
+function startFaults(loaded: Loaded, service: RunningService | undefined, { uid }: Host): readonly string[] {
+  const { user } = loaded.config
+  let account: Account | undefined
+  try {
+    account = user === undefined ? undefined : accountOf(user)
+  } catch (error) {
+    return [asEnigmError(error).message]
+  }
+  const isOurs = uid === 0 && (service === undefined || service.uid === (account?.uid ?? 0))
+  return isOurs ? placeFaults(loaded, account) : []
 }
 
 const problem = (message: string) => ({ file: 'configuration', path: '', message })

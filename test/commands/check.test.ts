@@ -29,6 +29,9 @@ interface Setting {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/** Places of its own: as root, those of the machine are judged too. */
+const basis = { resolvers: 'resolvers.json', timeoutMs: 2000, statusFile: 'status.json', stateDir: 'state' }
+
 interface Ran {
   readonly code: number
   readonly out: string
@@ -60,7 +63,7 @@ async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promi
     ...(setting.probe === undefined ? {} : { probe: setting.probe }),
   }
   await write('resolvers.json', JSON.stringify({ version: 1, resolvers: [resolver] }))
-  await write('config.json', setting.configText ?? JSON.stringify({ resolvers: 'resolvers.json', timeoutMs: 2000, ...setting.config }))
+  await write('config.json', setting.configText ?? JSON.stringify({ ...basis, ...setting.config }))
   let out = ''
   let err = ''
   const world = {
@@ -157,6 +160,15 @@ t.test('--offline sends nothing', async (t) => {
   t.equal(handshakes, 0)
   t.notMatch(out, 'RESOLVER')
   t.match(out, /^Policy$/m)
+})
+
+t.test('what a start would refuse: a user that is not there; as root, places that are not for a service', async (t) => {
+  const stranger = await run(t, { config: { user: 'no-such-user-here' } }, { offline: true })
+  t.equal(stranger.code, 2)
+  t.match(stranger.err, /user: there is no user "no-such-user-here" in \/etc\/passwd: add it/)
+  const shared = await run(t, { config: { stateDir: '/tmp' } }, { offline: true })
+  t.equal(shared.code, process.geteuid?.() === 0 ? 2 : 0)
+  if (shared.code === 2) t.match(shared.err, /stateDir: \/tmp can be written by others; name a directory below it\./)
 })
 
 t.test('a peer that is not who it should be: exit 1, why, and no query', async (t) => {
