@@ -17,7 +17,7 @@ import { harden } from '../system/hardening.ts'
 import { isSame, selfIdentity } from '../system/process-identity.ts'
 import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
 import { type Tether, tether } from '../system/tether.ts'
-import { become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
+import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
 import { serviceOf } from './service.ts'
 
@@ -54,7 +54,13 @@ async function run(options: RunOptions): Promise<void> {
   const unsafe = unsafeEnvironment(process.env, process.execArgv)
   if (unsafe.length > 0) return refuse(unsafe.join('\n'))
   const overrides = options.listen === undefined ? {} : { listen: options.listen }
-  const load = (inForce: Loaded) => reloadConfig(inForce, options.config, overrides)
+  const load = async (inForce: Loaded) => {
+    const next = await reloadConfig(inForce, options.config, overrides)
+    const { user } = next.config
+    // It waits for the next start, which would fail.
+    if (user !== undefined && user !== inForce.config.user) accountOf(user)
+    return next
+  }
   const clock = systemClock()
   let end: (why: string) => void = () => process.exit(0)
   const tied = tether({ clock, ended: (why) => end(why) })

@@ -150,6 +150,8 @@ if (insideNamespace(t, import.meta.url)) {
     t.match(await cli('reload'), { code: 1, stderr: /timeoutMs/ })
     t.equal(await keeps(), false, 'forgotten above, kept from now on')
     t.match(await cli('forget', '--config', config), { code: 0, stdout: /The daemon forgot 1/ })
+    write('config.json', { ...settings, user: 'no-such-user-here' })
+    t.match(await cli('reload'), { code: 1, stderr: /there is no user "no-such-user-here"/ }, 'the next start would fail')
     write('config.json', settings)
     t.match(await cli('reload'), { code: 0, stdout: /^accepted/ })
     t.match(await cli('stop', '--config', config), { code: 0, stdout: /is gone/ })
