@@ -175,7 +175,8 @@ function fieldsOf(lines: readonly string[]): Fields | undefined {
   for (const line of lines) {
     if (/^[ \t]/.test(line)) {
       if (last === undefined) return undefined
-      fields[last] = `${fields[last] ?? ''} ${line.trim()}`.trim()
+      // The new piece alone is trimmed: many folded lines of one field must not be gone over again each time.
+      fields[last] = [fields[last], line.trim()].filter((piece) => piece !== undefined && piece !== '').join(' ')
       continue
     }
     const [, name, value] = FIELD_LINE.exec(line) ?? []

@@ -33,6 +33,10 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
     parts: ['dns/framing', 'link/dot', 'link/carrier', 'dns/message', 'dns/edns', 'dns/records'],
     load: async () => (await import('./targets/dot.ts')).dotTarget,
   },
+  h1: {
+    parts: ['link/h1-response', 'link/doh-message'],
+    load: async () => (await import('./targets/h1.ts')).h1Target,
+  },
   h2: {
     parts: ['link/h2/', 'link/doh-message', 'link/carrier', 'dns/message'],
     load: async () => (await import('./targets/h2.ts')).h2Target,
