@@ -31,6 +31,8 @@ const FLAGS: readonly (readonly [prefix: string, why: string])[] = [
   ['tls-min-v1.1', 'it allows TLS versions that RFC 8996 retired'],
   ['tls-max-v1.2', 'it keeps TLS 1.3 from being used'],
   ['inspect', 'a debugger can read every query'],
+  ['heapsnapshot', 'it writes every name that is kept to a file'],
+  ['heap-prof', 'it writes what the process does to a file'],
   ['openssl-legacy-provider', 'it brings retired ciphers back'],
   ['openssl-shared-config', 'it lets a file of OpenSSL weaken TLS'],
   ['openssl-config', 'it lets a file of OpenSSL weaken TLS'],
