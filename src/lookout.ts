@@ -76,10 +76,11 @@ export function createLookout(o: LookoutOptions): Lookout {
     const egress = policy === undefined || !usesVpn(policy) ? undefined : await egressNow(policy, setup.addresses)
     if (era !== begun) return
     // In one turn, so that nobody judges by half a look.
-    if (egress !== undefined) tell({ type: 'seen.vpn', ...egress })
     const identity = system.network(networkKey)
     const named = policy?.networks?.find(({ match }) => identity.matches(match))?.name
+    // The network first: what a VPN's absence puts into the status is written with its name.
     tell({ type: 'seen.network', told: identity.told, named })
+    if (egress !== undefined) tell({ type: 'seen.vpn', ...egress })
     const { asks, by, stays } = system.resolver(setup.listeners)
     tell({ type: 'seen.system', asks, by })
     tell({ type: 'seen.bypass', ...(await system.bypass()) })

@@ -88,8 +88,8 @@ t.test('another network: what a look under way found is not told, and it looks a
   t.same(take(), [], 'it began on the last network')
   looks.held.shift()?.()
   await Promise.all([first, second])
-  t.match(events[0], { type: 'seen.vpn', vpn: 2 })
-  t.match(events[1], { type: 'seen.network', named: undefined })
+  t.match(events[0], { type: 'seen.network', named: undefined })
+  t.match(events[1], { type: 'seen.vpn', vpn: 2 })
 })
 
 t.test('another setup: the same; it looks for what the new one names', async (t) => {
@@ -128,7 +128,11 @@ t.test('one look at a time; a change during one makes another; a fault is told a
   take()
   fail = true
   await lookout.look()
-  t.match(take().slice(0, 2), ['fault', 'seen.vpn'], 'what cannot be looked at is told as unknown, so that no earlier look stands')
+  t.match(
+    take().slice(0, 3),
+    ['fault', 'seen.network', 'seen.vpn'],
+    'what cannot be looked at is told as unknown, so that no earlier look stands',
+  )
   fail = false
   lookout.stop()
   await lookout.look()
