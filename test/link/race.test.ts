@@ -1,10 +1,10 @@
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
+import { DialPace } from '../../src/link/dial-pace.ts'
 import { interleaved } from '../../src/link/endpoint.ts'
 import { type Attempt, race } from '../../src/link/race.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { codeOf } from '../support/link-rig.ts'
-import { freePace } from '../support/rules.ts'
 
 /** Attempts that end when told, and a log of when each was begun. */
 function scene(addresses: readonly string[], signal?: AbortSignal) {
@@ -120,7 +120,7 @@ t.test('attempts wait for their turn', async (t) => {
     begun.push(clock.nowMs() - startMs)
     return { result: new Promise(() => {}), heard: () => false, abandon: () => {} }
   }
-  const pace = freePace(clock)
+  const pace = new DialPace(clock, () => undefined)
   pace.add({ failing: true })
   const dials = ['dot', 'doh'].map(() => codeOf(race(['a', 'b', 'c'], silent, { clock, timeoutMs: 3000, turnInMs: () => pace.turnInMs() })))
   await clock.advance(3000)
@@ -130,7 +130,7 @@ t.test('attempts wait for their turn', async (t) => {
 })
 
 t.test('while one link of a resolver works, nothing waits for a turn', (t) => {
-  const pace = freePace(new FakeClock())
+  const pace = new DialPace(new FakeClock(), () => undefined)
   const [dot, doh] = [{ failing: true }, { failing: false }]
   for (const link of [dot, doh]) pace.add(link)
   t.same([pace.turnInMs(), pace.turnInMs()], [0, 0])
