@@ -154,7 +154,7 @@ export class AnswerCache {
   }
 
   /**
-   * Another network: failures were its own, what is popular must show anew, and it must not be told
+   * Another network: failures were its own, what is popular must show again, and it must not be told
    * what the last one was asked.
    */
   newNetwork(): void {

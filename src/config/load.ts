@@ -49,7 +49,7 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
 
 /**
  * As loadConfig, for a service in which `inForce` is: the file at the default place that this came
- * from must still be there. That it is gone (renamed, deleted, not yet written anew by an editor) is
+ * from must still be there. That it is gone (renamed, deleted, not yet written again by an editor) is
  * no wish for the defaults, by which names would go to resolvers that nobody chose.
  */
 export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: Places = PLACES): Promise<Loaded> {

@@ -43,7 +43,7 @@ export class Feed {
 
 export interface Control {
   /**
-   * Listens anew where the socket was taken away, with its directory perhaps. Costs a stat; what
+   * Listens again where the socket was taken away, with its directory perhaps. Costs a stat; what
    * fails is tried again with the next call. Never throws.
    */
   readonly heal: () => void

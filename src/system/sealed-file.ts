@@ -7,7 +7,7 @@ import { unusable } from './private-directory.ts'
 
 /**
  * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then
- * chunks of AES-256-GCM, each behind its length. The key is derived anew for every file (HKDF, RFC
+ * chunks of AES-256-GCM, each behind its length. The key is derived again for every file (HKDF, RFC
  * 5869), and a chunk's nonce is its number and whether it is the last (the STREAM construction), so
  * that chunks cannot be left out, cut off or put in another order.
  */
