@@ -23,7 +23,7 @@ const minutes = (ms: number) => ['no', 'one', 'two', 'three', 'four', 'five', 's
 t.test('limits are those of the code', (t) => {
   const paces = Object.entries(PACES).map(([name, pace]) => `${pace.coversADay.toLocaleString('en')} (\`${name}\`)`)
   const says: readonly (readonly [document: string, sentence: string])[] = [
-    ['docs/limits.md', `a ticket: as the resolver says, at most ${constant('link/sessions.ts', 'MAX_TICKET_AGE_MS') / HOUR_MS} hours`],
+    ['docs/limits.md', `a ticket: as the resolver says, at most ${constant('link/dial/sessions.ts', 'MAX_TICKET_AGE_MS') / HOUR_MS} hours`],
     ['docs/limits.md', `round trips (the last ${constant('posture/rtt.ts', 'RTT_WINDOW')} a resolver)`],
     ['docs/limits.md', `at most ${constant('trace/query-trace.ts', 'RING')} lines that wait for a slow terminal`],
     [

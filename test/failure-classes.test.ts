@@ -14,13 +14,13 @@ type Named = readonly [file: string, words: string]
 /** Every class of failure seen in the field, and the tests that stand against it. */
 const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   'ID, port, question or case mismatch (DNSpooq)': [
-    ['link/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
-    ['link/dot.test.ts', 'another case in the name matches'],
-    ['link/doh.test.ts', "'another ID'"],
+    ['link/carriers/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
+    ['link/carriers/dot.test.ts', 'another case in the name matches'],
+    ['link/carriers/doh.test.ts', "'another ID'"],
     ['e2e/hostile-upstream.test.ts', "'wrong-id'"],
   ],
   'one bad packet ends the wait (TuDoor)': [
-    ['link/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
+    ['link/carriers/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
     ['e2e/hostile-upstream.test.ts', "'wrong-question'"],
   ],
   'weak randomness': [['architecture.test.ts', 'time and chance come through clock.ts']],
@@ -48,7 +48,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['link/kept-link.test.ts', 'refused unprocessed, it moves on; not for ever'],
   ],
   'pulsing (DNSBomb)': [
-    ['link/dot.test.ts', 'a late reply to a query that ran out of time is neither an answer nor a mismatch'],
+    ['link/carriers/dot.test.ts', 'a late reply to a query that ran out of time is neither an answer nor a mismatch'],
     ['responder.test.ts', 'too many waiters fail at once'],
   ],
   'failure caching (RFC 9520)': [
@@ -82,33 +82,33 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['e2e/load.test.ts', "'garbage'"],
   ],
   'HTTP/2 floods and malformed headers': [
-    ['link/h2/frames.test.ts', 'floods of every cheap frame end in ENHANCE_YOUR_CALM'],
-    ['link/h2/response-head.test.ts', 'malformed responses'],
-    ['link/doh-h2.test.ts', 'octets that are no HTTP/2, frames that are malformed'],
-    ['link/doh-h2.test.ts', 'push is off, and a pushed stream harms nothing'],
+    ['link/carriers/h2/frames.test.ts', 'floods of every cheap frame end in ENHANCE_YOUR_CALM'],
+    ['link/carriers/h2/response-head.test.ts', 'malformed responses'],
+    ['link/carriers/doh-h2.test.ts', 'octets that are no HTTP/2, frames that are malformed'],
+    ['link/carriers/doh-h2.test.ts', 'push is off, and a pushed stream harms nothing'],
   ],
   'GOAWAY, stall': [
-    ['link/doh-h2.test.ts', 'GOAWAY with last-id 0: every query moves to one new session'],
+    ['link/carriers/doh-h2.test.ts', 'GOAWAY with last-id 0: every query moves to one new session'],
     ['link/suspicion.test.ts', 'half-open'],
-    ['link/h2/carrier.test.ts', 'PING is answered with its octets, and a probe is answered'],
+    ['link/carriers/h2/carrier.test.ts', 'PING is answered with its octets, and a probe is answered'],
   ],
   'redirect, odd status, wrong type, oversize': [
-    ['link/doh.test.ts', "'a redirect'"],
-    ['link/doh.test.ts', "'a wrong type'"],
-    ['link/doh.test.ts', "'65,536 octets'"],
+    ['link/carriers/doh.test.ts', "'a redirect'"],
+    ['link/carriers/doh.test.ts', "'a wrong type'"],
+    ['link/carriers/doh.test.ts', "'65,536 octets'"],
     ['e2e/hostile-upstream.test.ts', 'redirect: () => 2'],
   ],
   'compression bomb': [
-    ['link/doh.test.ts', "'gzip'"],
+    ['link/carriers/doh.test.ts', "'gzip'"],
     ['e2e/hostile-upstream.test.ts', 'gzip: () => 2'],
   ],
   'certificate expired, wrong name, self-signed, pin mismatch': [
-    ['link/connect.test.ts', 'a fault of the certificate ends the dial with its code, before the server has one octet of DNS'],
+    ['link/dial/connect.test.ts', 'a fault of the certificate ends the dial with its code, before the server has one octet of DNS'],
     ['e2e/strict.test.ts', 'the right one is taken, pin and all'],
     ['e2e/chaos.test.ts', 'certificate-expired'],
   ],
   'clock wrong at boot': [
-    ['link/connect.test.ts', "'certificate-not-yet-valid'"],
+    ['link/dial/connect.test.ts', "'certificate-not-yet-valid'"],
     ['link/kept-link.test.ts', 'a wall clock that was set ends the wait after a certificate that was not yet valid'],
   ],
   'bootstrap loop': [['config/trusted-set.test.ts', 'the shipped set: sound, sourced']],
@@ -128,8 +128,8 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['posture/document.test.ts', 'no address of a peer, no detail of a fault gets into the document'],
   ],
   'crash by upstream': [
-    ['link/h2/fuzz.test.ts', 'whatever a resolver sends: nothing throws'],
-    ['link/dot.test.ts', 'whatever octets a resolver sends'],
+    ['link/carriers/h2/fuzz.test.ts', 'whatever a resolver sends: nothing throws'],
+    ['link/carriers/dot.test.ts', 'whatever octets a resolver sends'],
     ['fuzz/corpus.test.ts', 'every input that ever reached something new, or broke something, holds'],
   ],
 }

@@ -5,7 +5,7 @@ import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { writeReply } from '../../src/dns/reply.ts'
-import { H2FrameReader } from '../../src/link/h2/frame-reader.ts'
+import { H2FrameReader } from '../../src/link/carriers/h2/frame-reader.ts'
 import { EVERYBODYS } from '../../src/policy/views.ts'
 import { seeded } from '../load/names.ts'
 

@@ -5,7 +5,7 @@ import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
 import { idOf, questionOf, setId } from '../dns/message.ts'
 import { newScan, scanQuery, VERDICT } from '../dns/query-scan.ts'
-import { TLS_SETTINGS } from '../link/tls-settings.ts'
+import { TLS_SETTINGS } from '../link/dial/tls-settings.ts'
 import type { Zone } from './zone.ts'
 
 /** RFC 8467 section 4.2: replies padded to the next multiple of 468 octets. */

@@ -1,8 +1,8 @@
 import type { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import type { Connection } from './connect.ts'
-import { Dialler } from './dialler.ts'
+import type { Connection } from './dial/connect.ts'
+import { Dialler } from './dial/dialler.ts'
 import { Experience } from './experience.ts'
 import { type KeeperTools, type Kept, newlyKept, type Owner, type Wiring } from './kept.ts'
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import { type Carrier, IDLE_MS } from './carrier.ts'
+import { type Carrier, IDLE_MS } from './carriers/carrier.ts'
 import { HedgeBudget } from './hedge-budget.ts'
 import { IdleWindow } from './idle-window.ts'
 import type { Kept } from './kept.ts'

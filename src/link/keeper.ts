@@ -1,15 +1,15 @@
 import { EnigmError } from '../errors.ts'
 import type { Authenticated, PacedLink, Protection, Transport } from '../resolve.ts'
-import type { Carrier, CarrierTools } from './carrier.ts'
-import { AddressTurns, type Connection, type ConnectOptions, connect } from './connect.ts'
-import { DotCarrier } from './dot.ts'
-import type { Endpoint, StrictEndpoint } from './endpoint.ts'
-import { leanH2Carrier } from './h2/connection.ts'
+import type { Carrier, CarrierTools } from './carriers/carrier.ts'
+import { DotCarrier } from './carriers/dot.ts'
+import { leanH2Carrier } from './carriers/h2/connection.ts'
+import { AddressTurns, type Connection, type ConnectOptions, connect } from './dial/connect.ts'
+import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
+import type { TlsSessions } from './dial/sessions.ts'
 import type { KeeperTools, Wiring } from './kept.ts'
 import { KeptLink, type RenewableLink } from './kept-link.ts'
 import { LinkOnSchedule } from './paced-link.ts'
 import type { Renewable } from './renewable.ts'
-import type { TlsSessions } from './sessions.ts'
 
 export type { RenewableLink } from './kept-link.ts'
 export type RenewablePacedLink<P extends Protection = Protection> = PacedLink<P> & Renewable
@@ -61,7 +61,7 @@ function wiringOf(
 }
 
 /** Loaded when a connection needs one: hardly any resolver speaks HTTP/1.1. */
-const clients: { h1?: typeof import('./doh-h1.ts'); node?: typeof import('./doh-h2.ts') } = {}
+const clients: { h1?: typeof import('./carriers/doh-h1.ts'); node?: typeof import('./carriers/doh-h2.ts') } = {}
 
 /** The same connection, once the client for it is loaded. Rejects when it is gone by then. */
 async function equipped<P extends Protection>(
@@ -74,8 +74,8 @@ async function equipped<P extends Protection>(
   if (transport === 'dot' || (h2 ? dohClient !== 'node' || clients.node : clients.h1)) return connection
   const ignore = () => {}
   socket.on('error', ignore)
-  if (h2) clients.node = await import('./doh-h2.ts')
-  else clients.h1 = await import('./doh-h1.ts')
+  if (h2) clients.node = await import('./carriers/doh-h2.ts')
+  else clients.h1 = await import('./carriers/doh-h1.ts')
   socket.off('error', ignore)
   if (socket.destroyed) throw new EnigmError('connection-lost', 'the connection closed at once')
   return connection

@@ -3,9 +3,9 @@ import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Transport } from '../resolve.ts'
-import type { Carrier, CarrierTools } from './carrier.ts'
-import type { Connection } from './connect.ts'
-import type { DialPace } from './dial-pace.ts'
+import type { Carrier, CarrierTools } from './carriers/carrier.ts'
+import type { Connection } from './dial/connect.ts'
+import type { DialPace } from './dial/dial-pace.ts'
 
 /** How to dial, what runs on a connection, and how to forget. */
 export interface Wiring<P extends Protection> {

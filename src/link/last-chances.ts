@@ -1,7 +1,7 @@
 import type { Protection } from '../resolve.ts'
+import { TurnQueue } from './carriers/turn-queue.ts'
 import type { Kept } from './kept.ts'
 import type { Again, Pending } from './pending.ts'
-import { TurnQueue } from './turn-queue.ts'
 
 /** So few share the next connection with whatever else is asked: that one dies as well is too seldom to make others wait. */
 const FEW = 4

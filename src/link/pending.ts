@@ -2,7 +2,7 @@ import type { Linked } from '../containers.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection } from '../resolve.ts'
-import type { Loss, Reply, Sent, Ticket } from './carrier.ts'
+import type { Loss, Reply, Sent, Ticket } from './carriers/carrier.ts'
 import type { Kept } from './kept.ts'
 
 /** One query and where it is under way. */

@@ -30,15 +30,15 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
     load: async () => (await import('./targets/reply.ts')).replyTarget,
   },
   dot: {
-    parts: ['dns/framing', 'link/dot', 'link/carrier', 'dns/message', 'dns/edns', 'dns/records'],
+    parts: ['dns/framing', 'link/carriers/dot', 'link/carriers/carrier', 'dns/message', 'dns/edns', 'dns/records'],
     load: async () => (await import('./targets/dot.ts')).dotTarget,
   },
   h1: {
-    parts: ['link/h1-response', 'link/doh-message'],
+    parts: ['link/carriers/h1-response', 'link/carriers/doh-message'],
     load: async () => (await import('./targets/h1.ts')).h1Target,
   },
   h2: {
-    parts: ['link/h2/', 'link/doh-message', 'link/carrier', 'dns/message'],
+    parts: ['link/carriers/h2/', 'link/carriers/doh-message', 'link/carriers/carrier', 'dns/message'],
     load: async () => (await import('./targets/h2.ts')).h2Target,
   },
   config: { parts: ['config/'], load: async () => (await import('./targets/config.ts')).configTarget },

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
-import { MAX_IN_FLIGHT } from '../../src/link/carrier.ts'
+import { MAX_IN_FLIGHT } from '../../src/link/carriers/carrier.ts'
 import { scene, upScene } from '../support/kept-link-scene.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { EnigmError } from '../../src/errors.ts'
-import type { Secured } from '../../src/link/handshake.ts'
+import type { Secured } from '../../src/link/dial/handshake.ts'
 import type { LinkTools } from '../../src/link/keeper.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import type { Dice } from './dice.ts'

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/clock.ts'
-import { DialPace } from '../../src/link/dial-pace.ts'
+import { DialPace } from '../../src/link/dial/dial-pace.ts'
 import { PolicyGate } from '../../src/policy/gate.ts'
 import type { View } from '../../src/resolve.ts'
 

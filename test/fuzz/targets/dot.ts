@@ -1,6 +1,6 @@
 import { FrameReader, framed } from '../../../src/dns/framing.ts'
 import { setId } from '../../../src/dns/message.ts'
-import { DotCarrier } from '../../../src/link/dot.ts'
+import { DotCarrier } from '../../../src/link/carriers/dot.ts'
 import { seededRandom } from '../../support/fake-clock.ts'
 import { bytes } from '../../support/messages.ts'
 import { addressRecord, replyTo, withOptions } from '../../support/replies.ts'

@@ -1,4 +1,4 @@
-import { H1Response } from '../../../src/link/h1-response.ts'
+import { H1Response } from '../../../src/link/carriers/h1-response.ts'
 import { bytes } from '../../support/messages.ts'
 import { addressRecord, replyTo } from '../../support/replies.ts'
 import { must, type Target } from '../target.ts'

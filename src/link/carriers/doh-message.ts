@@ -1,0 +1,85 @@
+import { idOf, isReplyTo, setId } from '../../dns/message.ts'
+import { EnigmError } from '../../errors.ts'
+import type { Endpoint } from '../dial/endpoint.ts'
+
+const MEDIA_TYPE = 'application/dns-message'
+const MAX_MESSAGE_OCTETS = 65535
+const MIN_MESSAGE_OCTETS = 12
+/** RFC 9111 section 1.2.2: the most that a delta-seconds needs to hold. */
+const MAX_AGE_S = 2 ** 31
+
+/** Response headers, lower-cased names. */
+export type Headers = Readonly<Record<string, string | readonly string[] | number | undefined>>
+
+/**
+ * The request headers besides the pseudo-headers, always the same and in this order: no cookies, no user-agent, no language. `identity` because a compressed body
+ * can blow up (CVE-2024-22025) and its length says more about its content.
+ */
+export function requestHeaders(octets: number): Record<string, string> {
+  return { accept: MEDIA_TYPE, 'accept-encoding': 'identity', 'content-type': MEDIA_TYPE, 'content-length': String(octets) }
+}
+
+/** host[:port] as it goes into the URI (RFC 3986 section 3.2.2). */
+export function authorityOf({ authenticationDomainName: name, doh }: Endpoint): string {
+  const host = name.includes(':') ? `[${name}]` : name
+  return doh === undefined || doh.port === 443 ? host : `${host}:${doh.port}`
+}
+
+/** A copy with ID 0 (RFC 8484 section 4.1). */
+export function dohRequest(request: Uint8Array): Buffer {
+  const copy = Buffer.from(request)
+  setId(copy, 0)
+  return copy
+}
+
+/** Why a response cannot be an answer, by its head alone. No redirect is followed: it would lead to another operator. */
+export function headFault(status: number, headers: Headers): EnigmError | undefined {
+  if (status !== 200) return new EnigmError('http-status', `status ${status}`)
+  const type = String(headers['content-type'] ?? '')
+    .split(';')[0]
+    ?.trim()
+    .toLowerCase()
+  if (type !== MEDIA_TYPE) return new EnigmError('http-type', 'not a DNS message')
+  if (String(headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
+    return new EnigmError('http-encoding', 'an encoding that was not asked for')
+  }
+  return Number(headers['content-length'] ?? 0) > MAX_MESSAGE_OCTETS ? tooLong() : undefined
+}
+
+function tooLong(): EnigmError {
+  return new EnigmError('http-size', 'longer than a DNS message can be')
+}
+
+/** The Age header in seconds; undefined where there is none or it is no number. */
+export function ageOf(headers: Headers): number | undefined {
+  const text = String(headers.age ?? '')
+  return /^\d+$/.test(text) ? Math.min(Number(text), MAX_AGE_S) : undefined
+}
+
+/** Gathers a body, at most one DNS message long. */
+export class Body {
+  readonly #chunks: Uint8Array[] = []
+  #octets = 0
+
+  /** A fault as soon as it is too long: what follows need not be read. */
+  add(chunk: Uint8Array): EnigmError | undefined {
+    this.#octets += chunk.length
+    if (this.#octets > MAX_MESSAGE_OCTETS) return tooLong()
+    this.#chunks.push(chunk)
+    return undefined
+  }
+
+  /** The reply under the ID of `request`, or why it is none. */
+  reply(request: Uint8Array): Uint8Array | EnigmError {
+    if (this.#octets < MIN_MESSAGE_OCTETS) return new EnigmError('reply-malformed', 'shorter than a DNS header')
+    const wire = new Uint8Array(this.#octets)
+    let at = 0
+    for (const chunk of this.#chunks) {
+      wire.set(chunk, at)
+      at += chunk.length
+    }
+    if (idOf(wire) !== 0 || !isReplyTo(request, wire)) return new EnigmError('reply-mismatch', 'not the answer to what was asked')
+    setId(wire, idOf(request))
+    return wire
+  }
+}

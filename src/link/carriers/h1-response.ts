@@ -1,0 +1,193 @@
+import type { EnigmError } from '../../errors.ts'
+import { Body, type Headers, headFault } from './doh-message.ts'
+
+/** Of one head, or of the trailers: names, values and what stands between. */
+const MAX_HEAD_OCTETS = 16_384
+/** Lines of chunk sizes, all of one body: 65,535 chunks of one octet each are no honest answer. */
+const MAX_CHUNK_LINES_OCTETS = 65_536
+const MAX_INTERIM = 16
+/** An error page up to here is read and dropped. */
+const MAX_PAGE_OCTETS = 65_536
+
+const LF = 0x0a
+const STATUS_LINE = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: .*)?$/
+const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/
+const CHUNK_LINE = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?$/
+const KEEP_ALIVE_TIMEOUT = /(?:^|[,\s])timeout\s*=\s*"?(\d{1,6})/i
+
+type Reading = 'head' | 'length' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailers' | 'until-close'
+
+/**
+ * What has become of a response: `more` is to come, it is `whole`, its framing is `broken` (RFC 9112),
+ * or it is an `excess` that nobody wants to the end, see `fault`.
+ */
+export type Progress = 'more' | 'whole' | 'broken' | 'excess'
+
+/**
+ * Reads one HTTP/1.1 response from octets as they come (RFC 9112), interim ones (1xx) passed over.
+ * Bounded in all that it keeps; never throws.
+ */
+export class H1Response {
+  headers: Headers = {}
+  /** Why it is no answer, by its head or its length. */
+  fault: EnigmError | undefined
+  /** The head is read. */
+  begun = false
+  /** Whether another request may go over the same connection (section 9.3). */
+  reusable = false
+  /** The peer keeps the connection for so long without a request, where it says so. */
+  keepAliveS: number | undefined
+  readonly body = new Body()
+  #reading: Reading = 'head'
+  #line = ''
+  #lines: string[] = []
+  #lineOctets = 0
+  #chunkLineOctets = 0
+  #interim = 0
+  #left = 0
+  #pageOctets = 0
+  #progress: Progress = 'more'
+
+  /** Takes what came. Octets behind the end of the response make it not `reusable`: they answer nothing. */
+  push(octets: Uint8Array): Progress {
+    let at = 0
+    while (at < octets.length) {
+      if (this.#progress === 'whole') this.reusable = false
+      if (this.#progress !== 'more') break
+      at = this.#takesBody ? this.#onBody(octets, at) : this.#onLine(octets, at)
+    }
+    return this.#progress
+  }
+
+  /** The connection ended; `notified`: with a close_notify. Without one, a body that the close delimits may have been cut (section 9.8). */
+  end(notified: boolean): Progress {
+    if (this.#progress === 'more') this.#progress = this.#reading === 'until-close' && notified ? 'whole' : 'broken'
+    return this.#progress
+  }
+
+  get #takesBody(): boolean {
+    return this.#reading === 'length' || this.#reading === 'chunk' || this.#reading === 'until-close'
+  }
+
+  #onBody(octets: Uint8Array, at: number): number {
+    const end = this.#reading === 'until-close' ? octets.length : Math.min(octets.length, at + this.#left)
+    this.#left -= end - at
+    this.#take(octets.subarray(at, end))
+    if (this.#progress === 'more' && this.#left <= 0 && this.#reading !== 'until-close') {
+      if (this.#reading === 'length') this.#progress = 'whole'
+      else this.#reading = 'chunk-end'
+    }
+    return end
+  }
+
+  /** A copy: what came is valid during the call only. */
+  #take(octets: Uint8Array): void {
+    if (this.fault === undefined) this.fault = this.body.add(octets.slice())
+    else this.#pageOctets += octets.length
+    if (this.fault?.code === 'http-size' || this.#pageOctets > MAX_PAGE_OCTETS) this.#progress = 'excess'
+  }
+
+  /** Up to the next line feed: a lone one ends a line too (section 2.2). */
+  #onLine(octets: Uint8Array, at: number): number {
+    const feed = octets.indexOf(LF, at)
+    const end = feed < 0 ? octets.length : feed
+    this.#lineOctets += end - at + 1
+    if (this.#lineOctets > MAX_HEAD_OCTETS) this.#progress = 'broken'
+    else this.#line += Buffer.from(octets.buffer, octets.byteOffset + at, end - at).toString('latin1')
+    if (feed < 0 || this.#progress !== 'more') return end
+    const line = this.#line.endsWith('\r') ? this.#line.slice(0, -1) : this.#line
+    this.#line = ''
+    if (/[\r\0]/.test(line) || !this.#onWholeLine(line)) this.#progress = 'broken'
+    return end + 1
+  }
+
+  /** False where it is none that can stand there. */
+  #onWholeLine(line: string): boolean {
+    if (this.#reading === 'chunk-end') {
+      this.#reading = 'chunk-size'
+      return line === ''
+    }
+    if (this.#reading === 'chunk-size') return this.#onChunkSize(line)
+    if (line !== '') return this.#lines.push(line) > 0
+    const lines = this.#lines.splice(0)
+    this.#lineOctets = 0
+    if (this.#reading === 'head') return this.#onHead(lines)
+    this.#progress = 'whole'
+    return true
+  }
+
+  #onChunkSize(line: string): boolean {
+    const digits = CHUNK_LINE.exec(line)?.[1]
+    this.#chunkLineOctets += this.#lineOctets
+    this.#lineOctets = 0
+    if (digits === undefined || this.#chunkLineOctets > MAX_CHUNK_LINES_OCTETS) return false
+    this.#left = Number.parseInt(digits, 16)
+    this.#reading = this.#left === 0 ? 'trailers' : 'chunk'
+    return true
+  }
+
+  #onHead(lines: readonly string[]): boolean {
+    const [, minor, status] = STATUS_LINE.exec(lines[0] ?? '') ?? []
+    const headers = fieldsOf(lines.slice(1))
+    if (status === undefined || headers === undefined) return false
+    // 408 crossed the request, which may be repeated (RFC 9110 section 15.5.9).
+    if (status === '408') return false
+    // A 101 switches to a protocol that nobody asked for.
+    if (status.startsWith('1')) return status !== '101' && ++this.#interim <= MAX_INTERIM
+    this.begun = true
+    this.headers = headers
+    this.fault = headFault(Number(status), headers)
+    const options = listOf(headers.connection)
+    this.reusable = minor === '0' ? options.includes('keep-alive') && !options.includes('close') : !options.includes('close')
+    const timeout = KEEP_ALIVE_TIMEOUT.exec(headers['keep-alive'] ?? '')?.[1]
+    if (timeout !== undefined) this.keepAliveS = Number(timeout)
+    return this.#frame(status, minor === '0', headers)
+  }
+
+  /** How long the body is (section 6.3). Whatever two readers might read in two ways is refused. */
+  #frame(status: string, isOld: boolean, headers: Fields): boolean {
+    const coding = headers['transfer-encoding']
+    const lengths = headers['content-length']?.split(',').map((length) => length.trim())
+    const length = lengths?.[0]
+    if (coding !== undefined && (isOld || length !== undefined || coding.toLowerCase() !== 'chunked')) return false
+    if (length !== undefined && (!/^\d+$/.test(length) || lengths?.some((other) => other !== length) === true)) return false
+    if (status === '204' || status === '304') this.#progress = 'whole'
+    else if (coding !== undefined) this.#reading = 'chunk-size'
+    else if (length === undefined) {
+      this.#reading = 'until-close'
+      this.reusable = false
+    } else {
+      this.#left = Number(length)
+      this.#reading = 'length'
+      if (this.#left === 0) this.#progress = 'whole'
+    }
+    if (this.#progress === 'more' && this.fault?.code === 'http-size') this.#progress = 'excess'
+    return true
+  }
+}
+
+type Fields = Readonly<Record<string, string | undefined>>
+
+/** Lower-cased names; the values of one name joined (RFC 9110 section 5.3). A folded line continues the one before (RFC 9112 section 5.2). */
+function fieldsOf(lines: readonly string[]): Fields | undefined {
+  const fields: Record<string, string> = Object.create(null)
+  let last: string | undefined
+  for (const line of lines) {
+    if (/^[ \t]/.test(line)) {
+      if (last === undefined) return undefined
+      // The new piece alone is trimmed: many folded lines of one field must not be gone over again each time.
+      fields[last] = [fields[last], line.trim()].filter((piece) => piece !== undefined && piece !== '').join(' ')
+      continue
+    }
+    const [, name, value] = FIELD_LINE.exec(line) ?? []
+    if (name === undefined || value === undefined) return undefined
+    last = name.toLowerCase()
+    const before = fields[last]
+    fields[last] = before === undefined ? value.trim() : `${before}, ${value.trim()}`
+  }
+  return fields
+}
+
+function listOf(value: string | undefined): readonly string[] {
+  return (value ?? '').split(',').map((token) => token.trim().toLowerCase())
+}

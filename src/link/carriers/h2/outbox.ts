@@ -1,0 +1,120 @@
+import type { Writable } from 'node:stream'
+import { putU16, putU32 } from '../../../dns/octets.ts'
+import { FLAG, FRAME, FRAME_HEADER_OCTETS, SETTING } from './codes.ts'
+
+/** Big enough for a turn of 250 padded queries; a larger turn takes a buffer of its own. */
+const PAGE_OCTETS = 64 * 1024
+const SPARE_PAGES = 2
+
+/** Writes a frame header (RFC 9113 section 4.1) and returns where the payload goes. */
+export function putFrameHeader(out: Uint8Array, at: number, octets: number, type: number, flags: number, streamId: number): number {
+  out[at] = octets >>> 16
+  out[at + 1] = octets >>> 8
+  out[at + 2] = octets
+  out[at + 3] = type
+  out[at + 4] = flags
+  putU32(out, at + 5, streamId)
+  return at + FRAME_HEADER_OCTETS
+}
+
+/** Gathers the frames of one turn of the event loop, so that they leave in one write, and uses its pages again once the socket is done with them. */
+export class Outbox {
+  readonly #socket: Writable
+  readonly #spare: Buffer[] = []
+  #page: Buffer = Buffer.allocUnsafeSlow(PAGE_OCTETS)
+  #used = 0
+
+  constructor(socket: Writable) {
+    this.#socket = socket
+  }
+
+  /** Whether there is something to flush. */
+  get full(): boolean {
+    return this.#used > 0
+  }
+
+  get page(): Buffer {
+    return this.#page
+  }
+
+  /** Makes room and returns where in `page` it is. The caller fills all of it, and reads `page` after this call. */
+  reserve(octets: number): number {
+    const at = this.#used
+    this.#used += octets
+    if (this.#used > this.#page.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(this.#used, this.#page.length * 2))
+      this.#page.copy(larger, 0, 0, at)
+      this.#page = larger
+    }
+    return at
+  }
+
+  octets(bytes: Uint8Array): void {
+    const at = this.reserve(bytes.length)
+    this.#page.set(bytes, at)
+  }
+
+  settingsAck(): void {
+    const at = this.reserve(FRAME_HEADER_OCTETS)
+    putFrameHeader(this.#page, at, 0, FRAME.settings, FLAG.ack, 0)
+  }
+
+  /** `payload` is the 8 octets from `start`. */
+  ping(flags: number, payload: Uint8Array, start: number): void {
+    const at = this.reserve(FRAME_HEADER_OCTETS + 8)
+    this.#page.set(payload.subarray(start, start + 8), putFrameHeader(this.#page, at, 8, FRAME.ping, flags, 0))
+  }
+
+  rstStream(streamId: number, code: number): void {
+    const at = this.reserve(FRAME_HEADER_OCTETS + 4)
+    putU32(this.#page, putFrameHeader(this.#page, at, 4, FRAME.rstStream, 0, streamId), code)
+  }
+
+  windowUpdate(streamId: number, octets: number): void {
+    const at = this.reserve(FRAME_HEADER_OCTETS + 4)
+    putU32(this.#page, putFrameHeader(this.#page, at, 4, FRAME.windowUpdate, 0, streamId), octets)
+  }
+
+  /** The last stream ID is 0: the peer opens none, push being off. */
+  goaway(code: number): void {
+    const at = this.reserve(FRAME_HEADER_OCTETS + 8)
+    const payloadAt = putFrameHeader(this.#page, at, 8, FRAME.goaway, 0, 0)
+    putU32(this.#page, payloadAt, 0)
+    putU32(this.#page, payloadAt + 4, code)
+  }
+
+  settings(values: readonly (readonly [number, number])[]): void {
+    const at = this.reserve(FRAME_HEADER_OCTETS + 6 * values.length)
+    let valueAt = putFrameHeader(this.#page, at, 6 * values.length, FRAME.settings, 0, 0)
+    for (const [id, value] of values) {
+      putU16(this.#page, valueAt, id)
+      putU32(this.#page, valueAt + 2, value)
+      valueAt += 6
+    }
+  }
+
+  /** One write of all that was gathered. Returns whether there was anything. */
+  flush(): boolean {
+    const page = this.#page
+    const used = this.#used
+    if (used === 0) return false
+    this.#used = 0
+    this.#page = this.#spare.pop() ?? Buffer.allocUnsafeSlow(PAGE_OCTETS)
+    this.#socket.write(page.subarray(0, used), () => {
+      if (this.#spare.length < SPARE_PAGES && page.length === PAGE_OCTETS) this.#spare.push(page)
+    })
+    return true
+  }
+}
+
+/** The connection preface and what we announce with it (RFC 9113 sections 3.4 and 6.5). */
+export function putOpening(out: Outbox, o: { streamWindow: number; connectionWindow: number; headerListOctets: number }): void {
+  out.octets(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'))
+  out.settings([
+    [SETTING.headerTableSize, 0],
+    [SETTING.enablePush, 0],
+    [SETTING.initialWindowSize, o.streamWindow],
+    [SETTING.maxHeaderListSize, o.headerListOctets],
+  ])
+  out.windowUpdate(0, o.connectionWindow - 65_535)
+}

@@ -1,0 +1,160 @@
+import { u16, u32 } from '../../../dns/octets.ts'
+import { CellOutbox } from './cell-outbox.ts'
+import { CellSender } from './cell-sender.ts'
+import { DEFAULT_WINDOW_OCTETS, FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS, SETTING } from './codes.ts'
+import { type Outbox, putFrameHeader } from './outbox.ts'
+import type { RequestHead } from './request-head.ts'
+import type { Stream } from './stream.ts'
+
+/** Streams opened before the peer's SETTINGS said how many it takes: the least that RFC 9113 section 6.5.2 recommends to allow. */
+const STREAMS_UNTIL_TOLD = 32
+
+/** Writes requests as the peer's settings and windows allow (RFC 9113 sections 5.2 and 6.9). */
+export class Sender {
+  readonly #out: Outbox
+  readonly #head: RequestHead
+  /** Opened, the body not all sent, in order. */
+  readonly #blocked = new Set<Stream>()
+  /** For an outbox that owes: requests are cells then. */
+  readonly cells: CellSender | undefined
+  #unfinished: Stream | undefined
+  #window = DEFAULT_WINDOW_OCTETS
+  #initialWindow = DEFAULT_WINDOW_OCTETS
+  #told = false
+  maxStreams = STREAMS_UNTIL_TOLD
+
+  constructor(out: Outbox, head: RequestHead) {
+    this.#out = out
+    this.#head = head
+    this.cells = out instanceof CellOutbox ? new CellSender(out, head) : undefined
+  }
+
+  /** The cell request that has records to come. */
+  get unfinished(): Stream | undefined {
+    return this.#unfinished
+  }
+
+  /** Whether the peer's windows take a cell. */
+  get takesCell(): boolean {
+    const octets = this.cells?.windowOctets ?? 0
+    return this.#window >= octets && this.#initialWindow >= octets && this.#unfinished === undefined
+  }
+
+  /** Whether the peer's windows take the next record of the unfinished request: SETTINGS may have narrowed them since its first. */
+  get takesMore(): boolean {
+    const octets = this.cells?.windowOctets ?? 0
+    return this.#unfinished !== undefined && this.#window >= octets && this.#unfinished.sendWindow >= octets
+  }
+
+  /** Whether opening another stream would bring anything of its body onto the wire. */
+  get open(): boolean {
+    return this.#window > 0
+  }
+
+  start(stream: Stream, id: number): void {
+    stream.id = id
+    stream.sendWindow = this.#initialWindow
+    if (this.cells !== undefined) return void this.sendCell(stream)
+    const at = this.#out.reserve(this.#head.octets(stream.body.length))
+    this.#head.put(this.#out.page, at, id, stream.body.length)
+    this.#sendBody(stream)
+  }
+
+  /** The next record of a cell request; only while `takesCell` or `takesMore`. */
+  sendCell(stream: Stream): void {
+    const octets = this.cells?.send(stream) ?? 0
+    stream.sendWindow -= octets
+    this.#window -= octets
+    this.#unfinished = stream.bodySent < stream.body.length ? stream : undefined
+  }
+
+  /** It is over; says whether its request had not all been sent. */
+  forget(stream: Stream): boolean {
+    if (this.#unfinished === stream) {
+      this.#unfinished = undefined
+      return true
+    }
+    return this.#blocked.delete(stream)
+  }
+
+  #sendBody(stream: Stream): void {
+    const { body } = stream
+    while (stream.bodySent < body.length) {
+      const octets = Math.min(MAX_FRAME_OCTETS, this.#window, stream.sendWindow, body.length - stream.bodySent)
+      if (octets <= 0) return void this.#blocked.add(stream)
+      const end = stream.bodySent + octets
+      const at = this.#out.reserve(FRAME_HEADER_OCTETS + octets)
+      const flags = end === body.length ? FLAG.endStream : 0
+      const part = octets === body.length ? body : body.subarray(stream.bodySent, end)
+      this.#out.page.set(part, putFrameHeader(this.#out.page, at, octets, FRAME.data, flags, stream.id))
+      stream.bodySent = end
+      stream.sendWindow -= octets
+      this.#window -= octets
+    }
+    this.#blocked.delete(stream)
+  }
+
+  #resume(): void {
+    for (const stream of this.#blocked) {
+      if (this.#window <= 0) return
+      this.#sendBody(stream)
+    }
+  }
+
+  /** Of the connection: overflow is an error of the connection (RFC 9113 section 6.9.1). */
+  widen(increment: number): number {
+    this.#window += increment
+    if (this.#window > MAX_31_BITS) return H2.flowControl
+    this.#resume()
+    return H2.none
+  }
+
+  /** Of one stream: an error code is an error of that stream. */
+  widenStream(stream: Stream, increment: number): number {
+    if (increment === 0) return H2.protocol
+    stream.sendWindow += increment
+    if (stream.sendWindow > MAX_31_BITS) return H2.flowControl
+    if (this.#blocked.has(stream)) this.#sendBody(stream)
+    return H2.none
+  }
+
+  /** Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and answers them. Returns an error code of the connection, 0 to go on. */
+  settings(octets: Uint8Array, start: number, end: number, streams: readonly Stream[]): number {
+    if (!this.#told) this.maxStreams = Number.POSITIVE_INFINITY
+    this.#told = true
+    for (let at = start; at < end; at += 6) {
+      const code = this.#setting(u16(octets, at), u32(octets, at + 2), streams)
+      if (code !== H2.none) return code
+    }
+    this.#out.settingsAck()
+    this.#resume()
+    return H2.none
+  }
+
+  #setting(id: number, value: number, streams: readonly Stream[]): number {
+    switch (id) {
+      case SETTING.enablePush: // a server may not turn it on
+        return value === 0 ? H2.none : H2.protocol
+      case SETTING.maxConcurrentStreams:
+        this.maxStreams = value
+        return H2.none
+      case SETTING.initialWindowSize:
+        return value > MAX_31_BITS ? H2.flowControl : this.#setInitialWindow(value, streams)
+      case SETTING.maxFrameSize:
+        return value < MAX_FRAME_OCTETS || value > 0xff_ffff ? H2.protocol : H2.none
+      default:
+        return H2.none
+    }
+  }
+
+  /** Also moves the windows of open streams, below 0 if need be (section 6.9.2). */
+  #setInitialWindow(value: number, streams: readonly Stream[]): number {
+    const change = value - this.#initialWindow
+    this.#initialWindow = value
+    for (const stream of streams) {
+      stream.sendWindow += change
+      if (stream.sendWindow > MAX_31_BITS) return H2.flowControl
+    }
+    return H2.none
+  }
+}

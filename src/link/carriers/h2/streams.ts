@@ -1,0 +1,253 @@
+import { NumberTable } from '../../../containers.ts'
+import { EnigmError } from '../../../errors.ts'
+import type { Loss } from '../carrier.ts'
+import { headFault } from '../doh-message.ts'
+import { heldBack, TurnQueue } from '../turn-queue.ts'
+import { FLAG, H2, MAX_31_BITS } from './codes.ts'
+import { DataWindows } from './data-windows.ts'
+import type { FrameSink } from './inbound.ts'
+import { ResetStreams } from './reset-streams.ts'
+import { HeadReader } from './response-head.ts'
+import { lost, type Stream } from './stream.ts'
+import type { StreamTools } from './stream-tools.ts'
+
+/** How often a request that the peer refused unprocessed is put back in the queue of the same connection. */
+const MAX_REQUEUED = 3
+
+/** The streams of one connection: those that wait, those that are open, those given up; and what received frames mean to them. */
+export class Streams implements FrameSink {
+  readonly #tools: StreamTools
+  readonly #heads = new HeadReader()
+  readonly #windows: DataWindows
+  readonly #open = new NumberTable<Stream>()
+  readonly #queue = new TurnQueue<Stream>()
+  readonly #resets = new ResetStreams()
+  #nextId = 1
+  #goawayId = MAX_31_BITS
+  #nowMs = 0
+  draining = false
+
+  constructor(tools: StreamTools) {
+    this.#tools = tools
+    this.#windows = new DataWindows(tools.out)
+  }
+
+  get inFlight(): number {
+    return this.#open.size + this.#queue.size
+  }
+  get waiting(): number {
+    return this.#queue.size
+  }
+
+  add(stream: Stream): void {
+    this.#queue.add(stream, stream.ticket.givesWay === true)
+  }
+
+  /** Opens streams as the peer allows. Says whether any was. */
+  pump(): boolean {
+    if (this.#queue.size === 0) return false
+    const { sender, clock, lastStreamId } = this.#tools
+    const before = this.#nextId
+    const nowMs = clock.nowMs()
+    const { maxStreams } = sender
+    while (sender.open && this.#nextId <= lastStreamId) {
+      const stream = this.#queue.next(maxStreams - this.#open.size, heldBack(maxStreams))
+      if (stream === undefined) break
+      this.#open.set(this.#nextId, stream)
+      stream.sentMs = nowMs
+      sender.start(stream, this.#nextId)
+      this.#nextId += 2
+    }
+    if (this.#nextId > lastStreamId) this.#drain()
+    return this.#nextId !== before
+  }
+
+  /** Takes a request back. Says whether there is something to write. */
+  cancel(stream: Stream): boolean {
+    if (!this.#forget(stream)) return false
+    if (stream.id !== 0) this.#giveUp(stream.id, H2.cancel)
+    this.#tools.rest()
+    return stream.id !== 0
+  }
+
+  /** The connection is dead. */
+  failAll(error: EnigmError): void {
+    const open = this.#open.list()
+    const queued = this.#queue.all()
+    this.#open.clear()
+    this.#queue.clear()
+    this.draining = true
+    for (const { ticket } of open) ticket.failed(error, 'lost')
+    for (const { ticket } of queued) ticket.failed(error, 'refused')
+  }
+
+  onSettings(octets: Uint8Array, start: number, end: number): number {
+    return this.#tools.sender.settings(octets, start, end, this.#open.list())
+  }
+
+  onPing(octets: Uint8Array, start: number): void {
+    this.#tools.out.ping(FLAG.ack, octets, start)
+  }
+
+  onPong(): void {
+    this.#heard()
+  }
+
+  /** Streams above `lastStreamId` were not processed; the others may still be answered (RFC 9113 section 6.8), unless it is for an error. */
+  onGoaway(lastStreamId: number, code: number): number {
+    if (lastStreamId > this.#goawayId) return H2.protocol
+    this.#goawayId = lastStreamId
+    this.#drain()
+    for (const stream of this.#open.list()) {
+      if (stream.id > lastStreamId) this.#settle(stream, lost('the resolver is going away'), 'refused')
+    }
+    if (code !== H2.none) this.#tools.ended()
+    return H2.none
+  }
+
+  onReset(streamId: number, code: number): number {
+    const stream = this.#open.get(streamId)
+    if (stream === undefined) {
+      if (this.#isIdle(streamId)) return H2.protocol
+      this.#resets.delete(streamId)
+      return this.#tools.patience.spend()
+    }
+    if (code !== H2.refusedStream) this.#settle(stream, lost(`the stream was reset (${code})`), 'lost')
+    else if (this.draining || stream.requeued >= MAX_REQUEUED) this.#settle(stream, lost('the stream was refused'), 'refused')
+    else this.#requeue(stream)
+    return H2.none
+  }
+
+  onWindowUpdate(streamId: number, increment: number): number {
+    if (streamId === 0) return this.#tools.sender.widen(increment)
+    const stream = this.#open.get(streamId)
+    if (stream === undefined) return this.#isIdle(streamId) ? H2.protocol : H2.none
+    const code = this.#tools.sender.widenStream(stream, increment)
+    return code === H2.none ? code : this.#reset(stream, code, lost('a window that cannot be'), 'lost')
+  }
+
+  onHeaders(streamId: number, octets: Uint8Array, start: number, end: number, endStream: boolean): number {
+    const head = this.#heads.read(octets, start, end)
+    if (head === 'compression') return H2.compression
+    const stream = this.#open.get(streamId)
+    if (stream === undefined) return this.#stray(streamId, endStream)
+    if (typeof head === 'string' || !stream.expects(head.status, endStream)) return this.#malformed(stream)
+    if (head.status >= 100 && head.status < 200) return this.#tools.patience.spend()
+    if (head.status !== 0) {
+      stream.head = head
+      this.#heard()
+      const fault = head.usable ? undefined : headFault(head.status, head.headers)
+      if (fault !== undefined) return this.#refuse(stream, fault, endStream)
+    }
+    return endStream ? this.#finish(stream) : H2.none
+  }
+
+  onData(streamId: number, octets: Uint8Array, start: number, end: number, flowOctets: number, endStream: boolean): number {
+    const code = this.#windows.received(flowOctets)
+    if (code !== H2.none) return code
+    const stream = this.#open.get(streamId)
+    if (stream === undefined) return this.#stray(streamId, endStream)
+    if (stream.head === undefined) return this.#malformed(stream)
+    if (!this.#windows.fits(stream, flowOctets)) return this.#reset(stream, H2.flowControl, lost('more than the window allows'), 'lost')
+    if (!stream.take(octets, start, end)) {
+      return this.#refuse(stream, new EnigmError('http-size', 'longer than a DNS message can be'), endStream)
+    }
+    return endStream ? this.#finish(stream) : H2.none
+  }
+
+  onChunk(): void {
+    this.#nowMs = 0
+  }
+
+  /** Once a chunk, as the time is read once for all its replies. */
+  #heard(): void {
+    if (this.#nowMs !== 0) return
+    this.#nowMs = this.#tools.clock.nowMs()
+    this.#tools.heard()
+  }
+
+  /** The response is whole. */
+  #finish(stream: Stream): number {
+    if (!stream.complete) return this.#malformed(stream)
+    const wire = stream.reply()
+    if (wire instanceof EnigmError) {
+      if (wire.code === 'reply-mismatch') this.#tools.watcher.mismatch()
+      return this.#refuse(stream, wire, true)
+    }
+    this.#tools.patience.earn()
+    this.#ended(stream)
+    this.#heard()
+    const rttMs = this.#nowMs - stream.sentMs
+    const ageS = stream.head?.ageS
+    stream.ticket.answered(ageS === undefined ? { wire, rttMs } : { wire, rttMs, ageS })
+    this.#tools.rest()
+    return H2.none
+  }
+
+  /** A frame for a stream that is not open (RFC 9113 section 5.1): what was on its way when we gave it up is ignored. */
+  #stray(streamId: number, endStream: boolean): number {
+    if (this.#isIdle(streamId)) return H2.protocol
+    return this.#resets.has(streamId, endStream) ? this.#tools.patience.spend() : H2.streamClosed
+  }
+
+  #isIdle(streamId: number): boolean {
+    return streamId % 2 === 0 || streamId >= this.#nextId
+  }
+
+  #malformed(stream: Stream): number {
+    return this.#reset(stream, H2.protocol, lost('a malformed response'), 'lost')
+  }
+
+  #refuse(stream: Stream, fault: EnigmError, ended: boolean): number {
+    if (!ended) return this.#reset(stream, H2.cancel, fault, 'final')
+    this.#ended(stream)
+    stream.ticket.failed(fault, 'final')
+    this.#tools.rest()
+    return H2.none
+  }
+
+  /** Gives one stream up for what the peer did, which costs patience. */
+  #reset(stream: Stream, code: number, error: EnigmError, loss: Loss): number {
+    this.#giveUp(stream.id, code)
+    this.#settle(stream, error, loss)
+    return this.#tools.patience.spend()
+  }
+
+  #giveUp(streamId: number, code: number): void {
+    this.#tools.out.rstStream(streamId, code)
+    this.#resets.add(streamId)
+  }
+
+  #requeue(stream: Stream): void {
+    this.#forget(stream)
+    stream.rewind()
+    stream.requeued++
+    this.#queue.add(stream, stream.ticket.givesWay === true)
+  }
+
+  #settle(stream: Stream, error: EnigmError, loss: Loss): void {
+    if (this.#forget(stream)) stream.ticket.failed(error, loss)
+    this.#tools.rest()
+  }
+
+  /** The peer ended it, maybe before it was all asked: the rest is not sent then (RFC 9113 section 8.1). */
+  #ended(stream: Stream): void {
+    this.#open.delete(stream.id)
+    if (this.#tools.sender.forget(stream)) this.#tools.out.rstStream(stream.id, H2.cancel)
+  }
+
+  #forget(stream: Stream): boolean {
+    if (this.#queue.delete(stream)) return true
+    if (this.#open.get(stream.id) !== stream) return false
+    this.#tools.sender.forget(stream)
+    return this.#open.delete(stream.id)
+  }
+
+  /** Takes no more; those in the queue go elsewhere. */
+  #drain(): void {
+    if (this.draining) return
+    this.draining = true
+    this.#tools.watcher.draining()
+    for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection takes no more'), 'refused')
+  }
+}

@@ -1,0 +1,90 @@
+import type { TLSSocket } from 'node:tls'
+import type { Clock } from '../../clock.ts'
+import { EnigmError } from '../../errors.ts'
+import type { Authenticated, Protection, Transport } from '../../resolve.ts'
+import type { DialPace } from './dial-pace.ts'
+import { type Endpoint, interleaved, portOf, type StrictEndpoint } from './endpoint.ts'
+import { handshake } from './handshake.ts'
+import { race } from './race.ts'
+import type { TlsSessions } from './sessions.ts'
+import { hadNoRoute } from './tls-faults.ts'
+
+/** TCP and TLS together. A resolver that needs longer is of no use to somebody who waits 4 s for an answer. */
+const HANDSHAKE_TIMEOUT_MS = 3000
+
+/** An established connection to a resolver; its type says what may be relied on. */
+export interface Connection<P extends Protection = Protection> {
+  readonly socket: TLSSocket
+  readonly address: string
+  readonly protection: P
+  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
+  readonly closeNotified?: () => boolean
+  /** From the first SYN to the end of the handshake that won. */
+  readonly handshakeMs: number
+}
+
+/**
+ * Where a dial begins among the addresses: behind those that the last ones tried in vain, so that
+ * each has its turn though a dial may end before all had.
+ */
+export class AddressTurns {
+  #tried = 0
+
+  order(addresses: readonly string[], first: string | undefined): readonly string[] {
+    const from = this.#tried % Math.max(1, addresses.length)
+    const turned = [...addresses.slice(from), ...addresses.slice(0, from)]
+    return first !== undefined && addresses.includes(first) ? [first, ...turned.filter((a) => a !== first)] : turned
+  }
+  tried(): void {
+    this.#tried++
+  }
+  worked(): void {
+    this.#tried = 0
+  }
+}
+
+export interface ConnectOptions {
+  readonly clock: Clock
+  readonly sessions: TlsSessions
+  /** Aborts with its reason. */
+  readonly signal?: AbortSignal
+  /** Tried first: the address that worked last (RFC 8305 section 4). */
+  readonly first?: string | undefined
+  /** Kept from dial to dial. Without it each begins with the first address. */
+  readonly turns?: AddressTurns
+  readonly pace: DialPace
+  /** How one address is dialled; replaced where there is no network. */
+  readonly handshake?: typeof handshake
+}
+
+/**
+ * Dials a resolver at its pinned addresses. `strict` gives an authenticated connection or rejects with an EnigmError before a DNS octet is written; it has no
+ * second way. `opportunistic` (RFC 8310 section 5) also gives one whose peer did not prove who it is, and says why.
+ */
+export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
+export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>
+export async function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection> {
+  const { clock, sessions, signal, first, turns = new AddressTurns(), pace, handshake: dial = handshake } = options
+  const port = portOf(endpoint, transport)
+  if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
+  const startMs = clock.nowMs()
+  return race(
+    turns.order(interleaved(endpoint.addresses), first),
+    (address, onTcp) => {
+      turns.tried()
+      const attempt = dial({ endpoint, transport, sessions }, address, port, onTcp)
+      const done = async (): Promise<Connection> => {
+        try {
+          const secured = await attempt.result
+          turns.worked()
+          return { ...secured, address, handshakeMs: clock.nowMs() - startMs }
+        } catch (error) {
+          if (hadNoRoute(error)) pace.giveBack()
+          throw error
+        }
+      }
+      return { ...attempt, result: done() }
+    },
+    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
+  )
+}

@@ -1,0 +1,159 @@
+import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { type ConnectionOptions, connect as connectTls, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
+import { EnigmError, type ErrorCode } from '../../errors.ts'
+import type { Protection, Transport } from '../../resolve.ts'
+import { DirectReads } from '../carriers/direct-reads.ts'
+import { HeldTcp } from '../carriers/held-tcp.ts'
+import type { Endpoint } from './endpoint.ts'
+import { type Evidence, evidenceOf, identityFault } from './identity.ts'
+import type { Attempt } from './race.ts'
+import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
+import { certificateCode, dialFault } from './tls-faults.ts'
+import { contextTrusting, isAgreeable } from './tls-settings.ts'
+
+const ALPN: Readonly<Record<Transport, string[]>> = { dot: ['dot'], doh: ['h2', 'http/1.1'] }
+
+/** A TLS connection on which not one octet of DNS has been written yet. */
+export interface Secured {
+  readonly socket: TLSSocket
+  readonly protection: Protection
+  /** See `Connection`. */
+  readonly closeNotified?: () => boolean
+}
+
+/** Parsing a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
+const contexts = new WeakMap<Endpoint, SecureContext>()
+let bundled: SecureContext | undefined
+
+/** Roots are named, never left to Node's default: NODE_EXTRA_CA_CERTS and --use-openssl-ca would widen trust for every resolver. */
+function contextOf(endpoint: Endpoint): SecureContext {
+  if (endpoint.ca === undefined) {
+    bundled ??= contextTrusting(rootCertificates.join('\n'))
+    return bundled
+  }
+  const known = contexts.get(endpoint)
+  if (known !== undefined) return known
+  const context = contextTrusting(endpoint.ca)
+  contexts.set(endpoint, context)
+  return context
+}
+
+/** Those that agreed on HTTP/1.1 last time. It alone has bodies that the end of the connection ends, so the end is looked at there. */
+const http1 = new WeakSet<Endpoint>()
+
+/** TLS as Node has it, or over a TCP connection of our own, see `HeldTcp`. */
+function open(
+  options: ConnectionOptions & TcpNetConnectOpts,
+  held: boolean,
+): { readonly socket: TLSSocket; readonly tcp: Socket; readonly closeNotified?: () => boolean } {
+  if (!held) {
+    const reads = new DirectReads()
+    const direct: ConnectionOptions & TcpNetConnectOpts = { ...options, onread: reads.onread }
+    const socket = connectTls(direct)
+    reads.of(socket)
+    return { socket, tcp: socket }
+  }
+  const { host, port, lookup, ...tls } = options
+  const tcp = connectTcp({ port, ...(host === undefined ? {} : { host }), ...(lookup === undefined ? {} : { lookup }) })
+  const below = new HeldTcp(tcp)
+  const socket = connectTls({ ...tls, socket: below })
+  socket.once('close', () => below.destroy())
+  return { socket, tcp, closeNotified: () => !below.endedByTcp }
+}
+
+function refuseLookup(): never {
+  throw new EnigmError('internal', 'a resolver is dialled by address: nothing is looked up')
+}
+
+/** TCP and TLS to one address. In `strict` its result is authenticated or a fault, and nothing of ours has been written before that is known. */
+export function handshake(
+  { endpoint, transport, sessions }: { readonly endpoint: Endpoint; readonly transport: Transport; readonly sessions: TlsSessions },
+  address: string,
+  port: number,
+  onTcp: () => void,
+): Attempt<Secured> {
+  const strict = endpoint.usageProfile === 'strict'
+  const key = sessionKey(endpoint, transport)
+  const offered = sessions.take(key)
+  const checked: { evidence?: Evidence; fault?: EnigmError } = {}
+  const name = endpoint.authenticationDomainName
+  const options: ConnectionOptions & TcpNetConnectOpts = {
+    host: address,
+    port,
+    lookup: refuseLookup,
+    secureContext: contextOf(endpoint),
+    ALPNProtocols: ALPN[transport],
+    rejectUnauthorized: strict,
+    checkServerIdentity: (_host, certificate) => {
+      const fault = identityFault(endpoint, certificate)
+      if (fault === undefined) checked.evidence = evidenceOf(endpoint, certificate)
+      else checked.fault = fault
+      return fault
+    },
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+    ...(offered === undefined ? {} : { session: offered.session }),
+  }
+  const { socket, tcp, closeNotified } = open(options, transport === 'doh' && http1.has(endpoint))
+  tcp.setNoDelay(true)
+
+  let tcpUp = false
+  const result = new Promise<Secured>((resolve, reject) => {
+    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is kept before.
+    const early: Buffer[] = []
+    let evidence: Evidence | undefined
+    const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
+    socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))
+    tcp.once('connect', () => {
+      tcpUp = true
+      onTcp()
+    })
+    const fail = (error: unknown) => {
+      socket.destroy()
+      reject(dialFault(error, tcpUp))
+    }
+    const ended = () => fail(new EnigmError(tcpUp ? 'tls-failed' : 'connect-failed', 'the peer ended the handshake'))
+    socket.on('error', fail)
+    socket.on('close', ended)
+    socket.once('secureConnect', () => {
+      const verdict = judge(socket, offered, checked, strict)
+      if (verdict instanceof EnigmError) return fail(verdict)
+      if (transport === 'doh' && socket.alpnProtocol !== 'h2' && socket.alpnProtocol !== 'http/1.1') {
+        return fail(new EnigmError('alpn-missing', 'the peer agreed on no HTTP version'))
+      }
+      if (socket.alpnProtocol === 'http/1.1') http1.add(endpoint)
+      else http1.delete(endpoint)
+      evidence = verdict.evidence
+      for (const session of early.splice(0)) keep(session)
+      socket.off('close', ended)
+      resolve({ socket, protection: verdict.protection, ...(closeNotified === undefined ? {} : { closeNotified }) })
+    })
+  })
+  return {
+    result,
+    heard: () => tcp.bytesRead > 0,
+    abandon: (error) => void socket.destroy(error),
+  }
+}
+
+/**
+ * Who the peer is, and what was agreed on. A resumed session rests on the evidence of the handshake
+ * it came from. Fails closed: whatever Node thinks, without a cipher of ours there is no connection,
+ * and without evidence no strict one.
+ */
+function judge(
+  socket: TLSSocket,
+  offered: SavedSession | undefined,
+  checked: { readonly evidence?: Evidence; readonly fault?: EnigmError },
+  strict: boolean,
+): EnigmError | { readonly evidence: Evidence | undefined; readonly protection: Protection } {
+  const resumed = socket.isSessionReused()
+  const session = { tlsVersion: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed }
+  if (!isAgreeable(session.cipher, session.tlsVersion)) return new EnigmError('tls-failed', 'the peer agreed to what was not offered')
+  const evidence = resumed ? offered?.evidence : checked.evidence
+  if (evidence !== undefined && socket.authorized) {
+    return { evidence, protection: { ...session, authenticated: true, by: evidence.by } }
+  }
+  const why: ErrorCode = checked.fault?.code ?? certificateCode(String(socket.authorizationError ?? ''))
+  if (strict) return new EnigmError(why, 'the peer proved nothing')
+  return { evidence: undefined, protection: { ...session, authenticated: false, why } }
+}

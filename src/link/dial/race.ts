@@ -1,0 +1,122 @@
+import type { Clock, Timer } from '../../clock.ts'
+import { asEnigmError, EnigmError } from '../../errors.ts'
+import { dialFault, tellingFault } from './tls-faults.ts'
+
+/** RFC 8305 section 5, the recommended connection attempt delay. */
+const STAGGER_MS = 250
+/**
+ * Once every address has been tried and none has answered a SYN, one more attempt after this, then one a second: a SYN that a network in the making lost would be sent
+ * again by the kernel only after a second, and a dark resolver is found within that of its return.
+ */
+const FIRST_AGAIN_MS = 350
+const AGAIN_MS = 1000
+/** Where TCP is up the kernel repeats what is lost by itself, and on a path of 8 kbit/s a second handshake beside a slow one keeps both from ending. */
+const AGAIN_ON_TCP_MS = 2000
+
+/** One address being tried. */
+export interface Attempt<T> {
+  readonly result: Promise<T>
+  /** Whether the peer has sent anything. */
+  heard(): boolean
+  /** Ends it; its result is not looked at any more. */
+  abandon(error: EnigmError): void
+}
+
+/** `progress` is to be called when TCP is up. */
+export type StartAttempt<T> = (address: string, progress: () => void) => Attempt<T>
+
+export interface RaceOptions {
+  readonly clock: Clock
+  readonly timeoutMs: number
+  /** Asked before each attempt: 0, or how long to wait before asking again. */
+  readonly turnInMs: () => number
+  /** Aborts with its reason. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Happy eyeballs (RFC 8305) over pinned addresses. The first to finish its TLS handshake wins, not the first TCP connection: an address behind which TCP
+ * answers but TLS does not (a middlebox, a broken anycast site, a wrong certificate) must not decide for the others. So that this does not cost a second
+ * handshake on a long path, TCP coming up restarts the stagger. Losers are destroyed. Rejects with the most telling fault, or `connect-timeout` after `timeoutMs`.
+ */
+export function race<T>(
+  addresses: readonly string[],
+  start: StartAttempt<T>,
+  { clock, timeoutMs, turnInMs, signal }: RaceOptions,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const live = new Set<Attempt<T>>()
+    const reached = new Set<Attempt<T>>()
+    const faults: EnigmError[] = []
+    let started = 0
+    let stagger: Timer | undefined
+    const limit = clock.setTimer(timeoutMs, () => lose(new EnigmError('connect-timeout', 'no TLS handshake in time')))
+
+    const end = () => {
+      limit.cancel()
+      stagger?.cancel()
+      signal?.removeEventListener('abort', onAbort)
+      for (const attempt of live) attempt.abandon(new EnigmError('closed', 'another attempt won, or the dial ended'))
+      live.clear()
+      started = Number.POSITIVE_INFINITY
+    }
+    const lose = (error: EnigmError) => {
+      end()
+      reject(tellingFault([...faults, error]))
+    }
+    const onAbort = () => lose(asEnigmError(signal?.reason))
+
+    const arm = () => {
+      stagger?.cancel()
+      const round = started - addresses.length
+      const againMs = reached.size > 0 ? AGAIN_ON_TCP_MS : round === 0 ? FIRST_AGAIN_MS : AGAIN_MS
+      stagger = clock.setTimer(round < 0 ? STAGGER_MS : againMs, next)
+    }
+    const next = () => {
+      if (started >= addresses.length && [...live].some((a) => a.heard())) return
+      const address = addresses[started % addresses.length]
+      if (address === undefined) return lose(new EnigmError('connect-failed', 'there is no address to dial'))
+      const waitMs = turnInMs()
+      if (waitMs > 0) {
+        stagger?.cancel()
+        stagger = clock.setTimer(waitMs, next)
+        return
+      }
+      started++
+      const attempt = begun(start, address, () => {
+        if (!(attempt instanceof EnigmError)) reached.add(attempt)
+        arm()
+      })
+      if (attempt instanceof EnigmError) return lose(attempt)
+      live.add(attempt)
+      arm()
+      attempt.result.then(
+        (won) => {
+          if (!live.delete(attempt)) return
+          end()
+          resolve(won)
+        },
+        (error: unknown) => {
+          if (!live.delete(attempt)) return
+          reached.delete(attempt)
+          faults.push(asEnigmError(error))
+          if (started < addresses.length) next()
+          else if (live.size === 0) lose(asEnigmError(error))
+        },
+      )
+    }
+
+    if (signal?.aborted) return onAbort()
+    signal?.addEventListener('abort', onAbort)
+    next()
+  })
+}
+
+/** What throws before anything is sent (a CA file that is none) throws for every address. */
+function begun<T>(start: StartAttempt<T>, address: string, progress: () => void): Attempt<T> | EnigmError {
+  try {
+    return start(address, progress)
+  } catch (error) {
+    return dialFault(error, false)
+  }
+}

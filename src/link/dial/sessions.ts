@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import type { Clock } from '../../clock.ts'
+import type { Transport } from '../../resolve.ts'
+import type { Endpoint } from './endpoint.ts'
+import type { Evidence } from './identity.ts'
+
+/** A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two a handshake. */
+const TICKETS_PER_ENDPOINT = 4
+const MAX_ENDPOINTS = 256
+/** A ticket lets the resolver see that two connections are one client's: not for longer than a working day. docs/limits.md says it. */
+const MAX_TICKET_AGE_MS = 8 * 3600_000
+
+/** A TLS session and the proof it rests on. */
+export interface SavedSession {
+  readonly session: Buffer
+  readonly evidence: Evidence
+}
+
+/**
+ * TLS sessions in memory, per resolver, transport, name, pin set and CA. On a resumed session Node gives no peer certificate and does not call
+ * checkServerIdentity (measured on 20.20, TLS 1.2 and 1.3), so a session is as good as the handshake it came from: only those of a fully verified one
+ * are kept, they die with the certificate, and another pin set or CA never meets them.
+ */
+export interface TlsSessions {
+  /** Takes the newest usable session out. */
+  take(key: string): SavedSession | undefined
+  keep(key: string, saved: SavedSession): void
+  /** Forgets those of one resolver, or all. */
+  flush(resolver?: string): void
+  readonly size: number
+}
+
+/** Under which sessions of this endpoint are kept: all that the verification depends on. */
+export function sessionKey(endpoint: Endpoint, transport: Transport): string {
+  const proof = [transport, endpoint.authenticationDomainName, ...endpoint.spkiPins.toSorted(), endpoint.ca ?? 'bundled']
+  return `${createHash('sha256').update(proof.join('\0')).digest('base64')} ${endpoint.resolver}`
+}
+
+export function tlsSessions(clock: Clock): TlsSessions {
+  const shelves = new Map<string, { saved: SavedSession; sinceMs: number }[]>()
+
+  const usable = (entry: { saved: SavedSession; sinceMs: number }) => {
+    const wallMs = clock.wallMs()
+    const { notBeforeMs, notAfterMs } = entry.saved.evidence
+    return clock.nowMs() - entry.sinceMs < MAX_TICKET_AGE_MS && wallMs >= notBeforeMs && wallMs < notAfterMs
+  }
+
+  return {
+    take(key) {
+      const shelf = shelves.get(key)
+      for (let entry = shelf?.pop(); entry !== undefined; entry = shelf?.pop()) {
+        if (usable(entry)) return entry.saved
+      }
+      shelves.delete(key)
+      return undefined
+    },
+    keep(key, saved) {
+      const shelf = shelves.get(key) ?? []
+      shelves.delete(key)
+      shelves.set(key, [...shelf, { saved, sinceMs: clock.nowMs() }].slice(-TICKETS_PER_ENDPOINT))
+      for (const oldest of shelves.keys()) {
+        if (shelves.size <= MAX_ENDPOINTS) break
+        shelves.delete(oldest)
+      }
+    },
+    flush(resolver) {
+      for (const key of shelves.keys()) {
+        if (resolver === undefined || key.endsWith(` ${resolver}`)) shelves.delete(key)
+      }
+    },
+    get size() {
+      return [...shelves.values()].reduce((sum, shelf) => sum + shelf.length, 0)
+    },
+  }
+}

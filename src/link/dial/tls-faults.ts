@@ -1,0 +1,67 @@
+import { EnigmError, type ErrorCode, isAuthenticationFailure } from '../../errors.ts'
+
+/** Node's and OpenSSL's names for a fault, and ours. What is not here is a plain `tls-failed`, or `connect-failed` before TLS began. */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ECONNREFUSED: 'connect-refused',
+  ETIMEDOUT: 'connect-timeout',
+  CERT_HAS_EXPIRED: 'certificate-expired',
+  CERT_NOT_YET_VALID: 'certificate-not-yet-valid',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'certificate-name',
+  HOSTNAME_MISMATCH: 'certificate-name',
+  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: 'alpn-missing',
+}
+
+/** What OpenSSL's X.509 verification can say besides the above (crypto/x509/x509_txt.c, as Node names them). */
+const UNTRUSTED = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_DECRYPT_CERT_SIGNATURE',
+  'UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'CERT_REJECTED',
+  'CERT_REVOKED',
+  'CERT_CHAIN_TOO_LONG',
+  'ERROR_IN_CERT_NOT_BEFORE_FIELD',
+  'ERROR_IN_CERT_NOT_AFTER_FIELD',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'PATH_LENGTH_EXCEEDED',
+  'UNSPECIFIED',
+])
+
+/** What the system says when nothing could be sent to an address (connect(2)). */
+const NO_ROUTE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EACCES', 'EPERM', 'EINVAL'])
+
+/** Whether a dial failed before anything left this host. */
+export function hadNoRoute(error: unknown): boolean {
+  return error instanceof EnigmError && error.code === 'connect-failed' && NO_ROUTE.has(stringOf(error.cause, 'code'))
+}
+
+const stringOf = (error: unknown, key: 'code' | 'message'): string => {
+  const value = typeof error === 'object' && error !== null ? Reflect.get(error, key) : undefined
+  return typeof value === 'string' ? value : ''
+}
+
+/** The code for what verification of a chain found; `node` is Node's name for it. */
+export function certificateCode(node: string): ErrorCode {
+  return CODES[node] ?? (UNTRUSTED.has(node) ? 'certificate-untrusted' : 'tls-failed')
+}
+
+/** A fault of dialling in our words. `tcpUp`: whether the peer had accepted the TCP connection. Never holds more than Node's own code or sentence. */
+export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
+  if (error instanceof EnigmError) return error
+  const node = stringOf(error, 'code')
+  const code = CODES[node] ?? (UNTRUSTED.has(node) ? 'certificate-untrusted' : tcpUp ? 'tls-failed' : 'connect-failed')
+  return new EnigmError(code, node === '' ? stringOf(error, 'message') : node, { cause: error })
+}
+
+/** Of the faults of several addresses the one worth reporting: who the peer is comes before whether it was there. */
+export function tellingFault(faults: readonly EnigmError[]): EnigmError {
+  const rank = (e: EnigmError) => (isAuthenticationFailure(e.code) ? 0 : e.code === 'tls-failed' || e.code === 'alpn-missing' ? 1 : 2)
+  const [first] = faults.toSorted((a, b) => rank(a) - rank(b))
+  return first ?? new EnigmError('connect-failed', 'there is no address to dial')
+}

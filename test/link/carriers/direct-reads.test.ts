@@ -1,0 +1,112 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import { createAuthority } from '../../../src/demo/authority.ts'
+import { DirectReads, onOctets } from '../../../src/link/carriers/direct-reads.ts'
+import { pause } from '../../support/link-rig.ts'
+
+const authority = await createAuthority()
+const identity = await authority.issue({ name: 'reads.test' })
+
+/** A TLS connection whose other end does `talk`, with the client's socket as the links have it. */
+async function pair(t: Test, talk: (socket: TLSSocket) => void): Promise<TLSSocket> {
+  const server = createServer({ key: identity.key, cert: identity.cert }, (socket) => {
+    socket.on('error', () => {})
+    talk(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const reads = new DirectReads()
+  const options = {
+    host: '127.0.0.1',
+    port: (server.address() as AddressInfo).port,
+    servername: 'reads.test',
+    ca: authority.certificate,
+    onread: reads.onread,
+  }
+  const socket = connect(options as ConnectionOptions)
+  reads.of(socket)
+  t.teardown(() => {
+    socket.destroy()
+    server.close()
+  })
+  await once(socket, 'secureConnect')
+  return socket
+}
+
+const letters = (octets: number) => Buffer.from(Array.from({ length: octets }, (_, i) => i % 251))
+
+t.test('what comes goes to the listener, whole and in order, and stays as it is', async (t) => {
+  const sent = letters(1_000_000)
+  const socket = await pair(t, (peer) => peer.once('data', () => peer.end(sent)))
+  const views: Uint8Array[] = []
+  let streamed = 0
+  onOctets(socket, (octets) => views.push(octets))
+  socket.on('data', () => streamed++)
+  socket.write('go')
+  await once(socket, 'end')
+  t.ok(Buffer.concat(views).equals(sent))
+  t.equal(streamed, 0, 'no stream between')
+})
+
+t.test('what came before somebody listened is not lost, nor is its order', async (t) => {
+  const sent = letters(600_000)
+  const socket = await pair(t, (peer) => void peer.write(sent))
+  await pause(50)
+  const held = socket.readableLength
+  t.ok(held > 0 && held < 200_000, `${held} octets wait in the stream: it stops reading`)
+  const views: Uint8Array[] = []
+  await new Promise<void>((resolve) => {
+    let octets = 0
+    onOctets(socket, (view) => {
+      views.push(view)
+      octets += view.length
+      if (octets === sent.length) resolve()
+    })
+  })
+  t.ok(Buffer.concat(views).equals(sent))
+})
+
+t.test('whoever uses the stream has all of it', async (t) => {
+  const sent = letters(600_000)
+  const socket = await pair(t, (peer) => void peer.end(sent))
+  await pause(20)
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk as Buffer)
+  t.ok(Buffer.concat(chunks).equals(sent))
+})
+
+t.test('the end and a broken connection are told as by any socket', async (t) => {
+  const ended = await pair(t, (peer) => void peer.end())
+  onOctets(ended, () => t.fail('nothing was sent'))
+  await once(ended, 'end')
+  const broken = await pair(t, (peer) => peer.once('data', () => peer.destroy()))
+  onOctets(broken, () => t.fail('nothing was sent'))
+  broken.on('error', () => {})
+  broken.write('go')
+  await once(broken, 'close')
+})
+
+t.test('a listener that throws away its socket hears no more', async (t) => {
+  const socket = await pair(t, (peer) => void peer.write(letters(300_000)))
+  let heard = 0
+  onOctets(socket, () => {
+    heard++
+    socket.destroy()
+  })
+  await once(socket, 'close')
+  const before = heard
+  await pause(20)
+  t.ok(before >= 1)
+  t.equal(heard, before)
+})
+
+t.test('any other stream is listened to as such', (t) => {
+  const stream = new PassThrough()
+  onOctets(stream, (octets) => {
+    t.equal(Buffer.from(octets).toString(), 'hello')
+    t.end()
+  })
+  stream.write('hello')
+})

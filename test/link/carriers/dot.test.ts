@@ -1,0 +1,269 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { createAuthority } from '../../../src/demo/authority.ts'
+import { withPaddedOpt } from '../../../src/dns/edns.ts'
+import { idOf, setId } from '../../../src/dns/message.ts'
+import { u16 } from '../../../src/dns/octets.ts'
+import { MAX_IN_FLIGHT } from '../../../src/link/carriers/carrier.ts'
+import { type DotOptions, startDot } from '../../support/dot-server.ts'
+import { codeOf, endpointAt, linkTo, NAME, pause } from '../../support/link-rig.ts'
+import { query } from '../../support/messages.ts'
+import { addressRecord, replyTo, withOptions } from '../../support/replies.ts'
+
+const authority = await createAuthority()
+const identity = await authority.issue({ name: NAME })
+
+/** A server with `answer`, and a link to it. */
+async function scene(answer: DotOptions['answer'], onConnection?: DotOptions['onConnection']) {
+  const server = await startDot({ identity, answer, ...(onConnection === undefined ? {} : { onConnection }) })
+  const rig = linkTo(endpointAt(server.port, { ca: authority.certificate }), 'dot')
+  const end = async () => {
+    await rig.link.close()
+    await server.close()
+  }
+  return { server, end, ...rig }
+}
+
+const numbered = (n: number) => query({ name: `n${n}.example.com`, id: n })
+
+t.test('a reply comes back whole, under the ID of the request, which is not changed', async (t) => {
+  const ids = new Set<number>()
+  const { ask, end, server } = await scene((q) => {
+    ids.add(idOf(q))
+    return replyTo(q, [addressRecord()])
+  })
+  const request = query({ id: 0 })
+  const before = Buffer.from(request)
+  const carried = await ask(request)
+  t.same(Buffer.from(carried.wire), Buffer.from(replyTo(request, [addressRecord()])))
+  t.same(Buffer.from(request), before)
+  t.match(carried.protection, { authenticated: true, by: 'ca' })
+  t.ok(carried.rttMs > 0 && carried.rttMs < 1000)
+  for (let i = 0; i < 20; i++) await ask(request)
+  t.ok(ids.size > 15, "IDs are random, not the request's")
+  t.equal(server.counts.handshakes, 1)
+  await end()
+})
+
+t.test('queries of one turn leave in one record; replies in reverse order find their queries', async (t) => {
+  const held: Uint8Array[] = []
+  const { ask, end, server } = await scene((q, peer) => {
+    held.push(q)
+    if (held.length === 200) for (const one of held.reverse()) peer.send(replyTo(one))
+    return peer.number > 1 ? replyTo(q) : undefined
+  })
+  const replies = await Promise.all(Array.from({ length: 200 }, (_, i) => ask(numbered(i))))
+  for (const [i, { wire }] of replies.entries()) t.same(Buffer.from(wire), Buffer.from(replyTo(numbered(i))), `reply ${i}`)
+  t.equal(new Set(held.map(idOf)).size, 200)
+  t.equal(server.counts.records, 1)
+  await end()
+})
+
+t.test('what does not match is ignored and counted, and the wait goes on', async (t) => {
+  const wrong: Record<string, (q: Uint8Array) => Uint8Array> = {
+    'another ID': (q) => {
+      const reply = replyTo(q)
+      setId(reply, idOf(q) ^ 1)
+      return reply
+    },
+    'another name': (q) => replyTo(query({ name: 'www.example.org', id: idOf(q) })),
+    'another type': (q) => replyTo(query({ type: 28, id: idOf(q) })),
+    'another class': (q) => replyTo(query({ class: 3, id: idOf(q) })),
+    'a query, not a response': (q) => replyTo(q, [], 0x0100),
+    'another opcode': (q) => replyTo(q, [], 0xa180),
+    'no question and no error': (q) => Uint8Array.of(...q.subarray(0, 2), 0x81, 0x80, 0, 0, 0, 0, 0, 0, 0, 0),
+  }
+  const names = Object.keys(wrong)
+  for (const what of names) {
+    const { ask, end, count } = await scene((q, peer) => {
+      peer.send(wrong[what]?.(q) ?? q)
+      return replyTo(q, [addressRecord(7)])
+    })
+    const { wire } = await ask(query())
+    t.equal(wire[wire.length - 1], 7, `${what}: the true answer wins`)
+    t.equal(count('link.mismatch'), 1, `${what}: counted`)
+    await end()
+  }
+  const { ask, end } = await scene((q) => wrong['another name']?.(q))
+  t.equal(await codeOf(ask(query(), 200)), 'deadline', 'alone, it leaves the query to its deadline')
+  await end()
+})
+
+t.test('another case in the name matches; so does an error without a question', async (t) => {
+  const upper = await scene((q) => {
+    const reply = replyTo(q)
+    return Buffer.concat([
+      reply.subarray(0, 12),
+      Buffer.from(Buffer.from(reply.subarray(12, -4)).toString('latin1').toUpperCase(), 'latin1'),
+      reply.subarray(-4),
+    ])
+  })
+  t.equal(await codeOf(upper.ask(query())), 'answered')
+  await upper.end()
+  const bare = await scene((q) => Uint8Array.of(...q.subarray(0, 2), 0x81, 0x82, 0, 0, 0, 0, 0, 0, 0, 0))
+  const { wire } = await bare.ask(query())
+  t.equal(wire.length, 12)
+  t.equal(bare.count('link.mismatch'), 0)
+  await bare.end()
+})
+
+t.test('a late reply to a query that ran out of time is neither an answer nor a mismatch', async (t) => {
+  const late: (() => void)[] = []
+  const { ask, end, count, server } = await scene((q, peer) => {
+    if (peer.queries > 1) return replyTo(q)
+    late.push(() => peer.send(replyTo(q)))
+    return undefined
+  })
+  t.equal(await codeOf(ask(query(), 100)), 'deadline')
+  late[0]?.()
+  await pause(20)
+  t.equal(await codeOf(ask(query())), 'answered')
+  t.equal(count('link.mismatch'), 0)
+  t.equal(server.counts.handshakes, 1)
+  await end()
+})
+
+t.test('a reply in single octets, and 65,535 octets', async (t) => {
+  const big = new Uint8Array(65535)
+  const { ask, end } = await scene((q, peer) => {
+    if (peer.queries === 2) {
+      big.set(replyTo(q))
+      return big
+    }
+    const reply = replyTo(q)
+    const octets = [0, reply.length, ...reply]
+    const next = () => {
+      const octet = octets.shift()
+      if (octet === undefined) return
+      peer.socket.write(Uint8Array.of(octet))
+      setImmediate(next)
+    }
+    next()
+    return undefined
+  })
+  t.same(Buffer.from((await ask(query())).wire), Buffer.from(replyTo(query())))
+  t.equal((await ask(query())).wire.length, 65535)
+  await end()
+})
+
+t.test('a length that cannot be ends the connection; the query is asked once more on another, not twice', async (t) => {
+  const once = await scene((q, peer) => {
+    if (peer.number > 1) return replyTo(q)
+    peer.socket.write(Uint8Array.of(0, 3, 1, 2, 3))
+    return undefined
+  })
+  t.equal(await codeOf(once.ask(query())), 'answered')
+  t.match(once.events, [{ type: 'link.up' }, { type: 'link.down', code: 'reply-malformed' }, { type: 'link.up' }])
+  await once.end()
+  const always = await scene((_, peer) => void peer.socket.write(Uint8Array.of(0, 3, 1, 2, 3)))
+  t.equal(await codeOf(always.ask(query())), 'reply-malformed')
+  t.equal(always.server.counts.queries, 2)
+  await always.end()
+})
+
+t.test('FIN or RST with queries in flight: each is asked once more on one fresh connection', async (t) => {
+  for (const how of ['end', 'reset'] as const) {
+    let asked = 0
+    const { ask, end, server } = await scene((q, peer) => {
+      if (q[12] !== 0) asked++
+      if (peer.number > 1) return replyTo(q)
+      if (peer.queries === 50) how === 'end' ? peer.socket.end() : peer.reset()
+      return undefined
+    })
+    const outcomes = await Promise.all(Array.from({ length: 50 }, (_, i) => codeOf(ask(numbered(i)))))
+    t.same(new Set(outcomes), new Set(['answered']), how)
+    t.equal(server.counts.handshakes, 2)
+    t.equal(asked, 100)
+    await end()
+  }
+  const always = await scene((_, peer) => peer.reset() as undefined)
+  t.equal(await codeOf(always.ask(query())), 'connection-lost')
+  t.equal(always.server.counts.queries, 2, 'once more, not for ever')
+  await always.end()
+})
+
+t.test('thousands in flight, and an end', async (t) => {
+  const { ask, end, link, server } = await scene((q, peer) => (peer.queries === 1 ? replyTo(q) : undefined))
+  await ask(query())
+  const outcomes = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, i) => codeOf(ask(numbered(i), 400)))
+  t.equal(await outcomes[MAX_IN_FLIGHT], 'overloaded')
+  // `connection-lost` where what was asked as a sign of life went unanswered on both connections.
+  t.ok(['deadline', 'connection-lost'].includes((await outcomes[MAX_IN_FLIGHT - 1]) ?? ''))
+  t.ok(server.counts.queries >= MAX_IN_FLIGHT + 1)
+  await link.close()
+  await end()
+})
+
+t.test('a silent name: the root is asked for beside it, in a query of the same length, and nothing is dialled', async (t) => {
+  const asked: Uint8Array[] = []
+  const { ask, end, events, server } = await scene((q) => {
+    asked.push(q)
+    return u16(q, 12) === 0x0773 ? undefined : replyTo(q) // \7s...
+  })
+  for (let i = 0; i < 10; i++) await ask(query())
+  asked.length = 0
+  const silent = withPaddedOpt(query({ name: 'silents.example' }), { dnssecOk: false, block: 128, keepalive: true })
+  t.equal(await codeOf(ask(silent, 1500)), 'deadline')
+  t.equal(server.counts.handshakes, 1)
+  t.same(
+    asked.map((q) => [q.length, q[12]]),
+    [
+      [128, 7],
+      [128, 0],
+    ],
+  )
+  t.not(u16(asked[0] ?? silent, 0), u16(asked[1] ?? silent, 0))
+  t.equal(events.filter((e) => e.type === 'link.mismatch').length, 0)
+  await end()
+})
+
+t.test('edns-tcp-keepalive: 0 closes when nothing is owed, another value is the idle limit', async (t) => {
+  const keepalive = (value: number) => Uint8Array.of(0, 11, 0, 2, value >> 8, value & 255)
+  const zero = await scene((q) => withOptions(replyTo(q), keepalive(0)))
+  await zero.ask(query())
+  t.match(zero.events, [{ type: 'link.up' }, { type: 'link.down', code: 'closed' }])
+  await zero.ask(query())
+  t.equal(zero.server.counts.handshakes, 2)
+  await zero.end()
+  const brief = await scene((q) => withOptions(replyTo(q), keepalive(2)))
+  await brief.ask(query())
+  t.equal(brief.count('link.down'), 0)
+  await pause(400)
+  t.match(brief.events, [{ type: 'link.up' }, { type: 'link.down', code: 'closed' }])
+  await brief.end()
+})
+
+t.test('a trickle of single octets holds nobody up: the next query goes elsewhere', async (t) => {
+  const { ask, end, server } = await scene((q, peer) => {
+    if (peer.number > 1 || peer.queries > 1) return peer.number > 1 ? replyTo(q) : undefined
+    const timer = setInterval(() => peer.socket.write(Uint8Array.of(0)), 50)
+    peer.socket.write(Uint8Array.of(1))
+    peer.socket.on('close', () => clearInterval(timer))
+    return undefined
+  })
+  t.equal(await codeOf(ask(query(), 1000)), 'answered')
+  t.equal(await codeOf(ask(query(), 200)), 'answered')
+  t.equal(server.counts.handshakes, 2)
+  await end()
+})
+
+t.test('whatever octets a resolver sends, a query ends with an answer or a code, by its deadline', async (t) => {
+  let octets: Uint8Array = new Uint8Array(0)
+  const { ask, end } = await scene((q, peer) => {
+    peer.socket.write(octets)
+    return peer.queries === 1 ? replyTo(q) : undefined
+  })
+  const header = fc.uint8Array({ minLength: 12, maxLength: 60 }).map((m) => Uint8Array.of(0, m.length, ...m))
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 200 }), header), async (sent) => {
+      octets = sent
+      const code = await codeOf(ask(query(), 60))
+      return ['answered', 'deadline', 'reply-malformed', 'connection-lost'].includes(code)
+    }),
+    { numRuns: 25 },
+  )
+  octets = new Uint8Array(0)
+  await pause(1100)
+  t.equal(await codeOf(ask(query())), 'answered')
+  await end()
+})
