@@ -7,43 +7,74 @@ export interface Ede {
   readonly text?: string
 }
 
-/** What a failure means to a client that asked: every code of ours has one row here, so that no caller invents its own. */
-const CLIENT_VIEW = {
-  deadline: { rcode: 2, ede: 22 },
-  'no-upstream': { rcode: 2, ede: 22 },
-  'connect-refused': { rcode: 2, ede: 23 },
-  'connect-timeout': { rcode: 2, ede: 23 },
-  'connect-failed': { rcode: 2, ede: 23 },
-  'connection-lost': { rcode: 2, ede: 23 },
-  'tls-failed': { rcode: 2, ede: 23 },
-  'alpn-missing': { rcode: 2, ede: 23 },
-  'certificate-expired': { rcode: 2, ede: 23 },
-  'certificate-not-yet-valid': { rcode: 2, ede: 23 },
-  'certificate-name': { rcode: 2, ede: 23 },
-  'certificate-untrusted': { rcode: 2, ede: 23 },
-  'pin-mismatch': { rcode: 2, ede: 23 },
-  'http-status': { rcode: 2, ede: 23 },
-  'http-type': { rcode: 2, ede: 23 },
-  'http-size': { rcode: 2, ede: 23 },
-  'http-encoding': { rcode: 2, ede: 23 },
-  'reply-mismatch': { rcode: 2, ede: 22 },
-  'reply-malformed': { rcode: 2, ede: 22 },
+/**
+ * What is known of a code: a row of the table below. Every question that is asked of codes is a column, and no room has a list of codes:
+ * - `rcode`, `ede`: what a client is told (RFC 8914 section 4); the code itself is the text of the EDE.
+ * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), a bug of ours (`bug`), the network or the resolver (`path`), or the peer is not
+ *   who it should be (`identity`), which only a change of certificate, pin or clock mends.
+ * - `reached`: nobody; the peer, by TCP, but TLS failed; or the question was sent (`asked`), and nothing of use came back.
+ * - `against`: when it speaks against the path: `yes`; after a `wait` only; in a `probe` only, or in a `silent-probe`, after a wait in which nothing came: both
+ *   may be the name's doing; when `repeated`, for the resolver itself answered; or `no`. `uncounted` is `no`, and it is not even counted.
+ * - `stale`: whether an expired answer may be used instead (RFC 8767).
+ * - `blocked`: whether a network that blocks the port looks like this.
+ * - `doubts`: what a peer that was refused puts in doubt: its `key`, the `dates` of its certificate, the `clock` here, or that it is no `stranger`.
+ */
+type Row = readonly [
+  rcode: Rcode,
+  ede: number,
+  blame: 'policy' | 'local' | 'bug' | 'path' | 'identity',
+  reached: 'nobody' | 'peer' | 'asked',
+  against: 'yes' | 'wait' | 'probe' | 'silent-probe' | 'repeated' | 'no' | 'uncounted',
+  stale: 'stale' | 'no-stale',
+  blocked: 'blocked' | '-',
+  doubts: 'key' | 'dates' | 'clock' | 'stranger' | '-',
+]
+
+// biome-ignore format: a table is read by its columns
+const TABLE = {
+  //                          rcode EDE blame       reached   against         stale       blocked    doubts
+  deadline:                    [2, 22, 'path',     'asked',  'silent-probe', 'stale',    'blocked', '-'],
+  'no-upstream':               [2, 22, 'path',     'nobody', 'yes',          'stale',    '-',       '-'],
+  'connect-refused':           [2, 23, 'path',     'nobody', 'yes',          'stale',    'blocked', '-'],
+  'connect-timeout':           [2, 23, 'path',     'nobody', 'wait',         'stale',    'blocked', '-'],
+  'connect-failed':            [2, 23, 'path',     'nobody', 'yes',          'stale',    '-',       '-'],
+  'connection-lost':           [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  'tls-failed':                [2, 23, 'path',     'peer',   'yes',          'stale',    '-',       '-'],
+  'alpn-missing':              [2, 23, 'path',     'peer',   'yes',          'stale',    '-',       '-'],
+  'certificate-expired':       [2, 23, 'identity', 'peer',   'yes',          'stale',    '-',       'dates'],
+  'certificate-not-yet-valid': [2, 23, 'identity', 'peer',   'yes',          'stale',    '-',       'clock'],
+  'certificate-name':          [2, 23, 'identity', 'peer',   'yes',          'stale',    '-',       'stranger'],
+  'certificate-untrusted':     [2, 23, 'identity', 'peer',   'yes',          'stale',    '-',       'stranger'],
+  'pin-mismatch':              [2, 23, 'identity', 'peer',   'yes',          'stale',    '-',       'key'],
+  'http-status':               [2, 23, 'path',     'asked',  'probe',        'stale',    '-',       '-'],
+  'http-type':                 [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  'http-size':                 [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  'http-encoding':             [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  'reply-mismatch':            [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  'reply-malformed':           [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   // The resolver answered that something is wrong between us and it: FORMERR, BADVERS ...
-  'reply-rcode': { rcode: 2, ede: 23 },
+  'reply-rcode':               [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
   // "Blocked" (RFC 8914 section 4.16): by a policy of whoever runs this stub.
-  'vpn-required': { rcode: 2, ede: 15 },
-  'audit-required': { rcode: 2, ede: 15 },
-  'policy-pending': { rcode: 2, ede: 15 },
-  overloaded: { rcode: 2, ede: 0 },
-  closed: { rcode: 2, ede: 14 },
-  config: { rcode: 2, ede: 14 },
-  listen: { rcode: 2, ede: 14 },
-  state: { rcode: 2, ede: 14 },
-  internal: { rcode: 2, ede: 0 },
-} as const satisfies Record<string, { rcode: Rcode; ede: number }>
+  'vpn-required':              [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
+  'audit-required':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
+  'policy-pending':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
+  overloaded:                  [2,  0, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
+  closed:                      [2, 14, 'local',    'nobody', 'uncounted',    'no-stale', '-',       '-'],
+  config:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],
+  listen:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],
+  state:                       [2, 14, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
+  internal:                    [2,  0, 'bug',      'nobody', 'no',           'stale',    '-',       '-'],
+} as const satisfies Readonly<Record<string, Row>>
 
 /** The closed list of what can go wrong. Callers ask the code; nobody matches a message. */
-export type ErrorCode = keyof typeof CLIENT_VIEW
+export type ErrorCode = keyof typeof TABLE
+
+/** The codes with that blame, as a type: a record over them that forgets one does not compile. */
+type CodesOf<Blame extends Row[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2] extends Blame ? C : never }[ErrorCode]
+/** The peer is not who it should be. */
+export type IdentityCode = CodesOf<'identity'>
+/** The policy's gate refuses. */
+export type PolicyCode = CodesOf<'policy'>
 
 /** The one error class. `message` is a sentence for a person; it holds no query name and no client address. */
 export class EnigmError extends Error {
@@ -65,22 +96,62 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-/** RCODE and extended error that a client is told for a failure (RFC 8914 section 4). */
-export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly ede: Ede } {
-  const row = CLIENT_VIEW[code]
-  return { rcode: row.rcode, ede: { code: row.ede, text: code } }
+/** Whether `text` is one of our codes. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(TABLE, text)
 }
 
-const POLICY_REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['vpn-required', 'audit-required', 'policy-pending'])
+/** A row by the names of its columns. */
+function rowOf(code: ErrorCode) {
+  const [rcode, ede, blame, reached, against, stale, blocked, doubts]: Row = TABLE[code]
+  return { rcode, ede, blame, reached, against, stale, blocked, doubts }
+}
+
+/** RCODE and extended error that a client is told for a failure (RFC 8914 section 4). */
+export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly ede: Ede } {
+  const { rcode, ede } = rowOf(code)
+  return { rcode, ede: { code: ede, text: code } }
+}
 
 /** Whether the policy's gate refused: it says nothing of any resolver, and no other one may be asked instead. */
-export function isPolicyRefusal(code: ErrorCode): boolean {
-  return POLICY_REFUSALS.has(code)
+export function isPolicyRefusal(code: ErrorCode): code is PolicyCode {
+  return rowOf(code).blame === 'policy'
 }
 
 /** Whether the failure is about who the peer is, so that only a change of certificate, pin or clock mends it. */
-export function isAuthenticationFailure(code: ErrorCode): boolean {
-  return code.startsWith('certificate-') || code === 'pin-mismatch'
+export function isAuthenticationFailure(code: ErrorCode): code is IdentityCode {
+  return rowOf(code).blame === 'identity'
+}
+
+/** Whether the failure is one of ours (a full queue, a shutdown, a bug, the policy): it says nothing of any resolver, and another path would not mend it. */
+export function isOurs(code: ErrorCode): boolean {
+  const { blame } = rowOf(code)
+  return blame !== 'path' && blame !== 'identity'
+}
+
+/** Whether it is a bug of ours, and no fault of anything that a person could mend. */
+export function isBug(code: ErrorCode): boolean {
+  return rowOf(code).blame === 'bug'
+}
+
+/** Whether it counts among the failures of its resolver: a connection that we closed does not. */
+export function isCounted(code: ErrorCode): boolean {
+  return rowOf(code).against !== 'uncounted'
+}
+
+/** Whether the question was sent, and nothing of use came back. */
+export function wasAsked(code: ErrorCode): boolean {
+  return rowOf(code).reached === 'asked'
+}
+
+/** Whether a dial came as far as the peer, which then failed TLS or was refused. */
+export function reachedPeer(code: ErrorCode): boolean {
+  return rowOf(code).reached === 'peer'
+}
+
+/** Whether an expired answer may be used instead (RFC 8767): not where a policy refused, or while we close. */
+export function mayServeStale(code: ErrorCode): boolean {
+  return rowOf(code).stale === 'stale'
 }
 
 /**
@@ -88,5 +159,50 @@ export function isAuthenticationFailure(code: ErrorCode): boolean {
  * resolver's front end gives up. Only a probe can tell.
  */
 export function mayBeTheName(code: ErrorCode): boolean {
-  return code === 'deadline' || code === 'http-status'
+  const { against } = rowOf(code)
+  return against === 'probe' || against === 'silent-probe'
+}
+
+/** Whether the resolver itself answered, so that a single failure of this kind is no reason to doubt it. */
+export function provesAlive(code: ErrorCode): boolean {
+  return rowOf(code).against === 'repeated'
+}
+
+/**
+ * How an exchange went: whether nothing at all came back meanwhile, whether there was time enough
+ * for an answer, and whether it was a probe.
+ */
+export interface Circumstances {
+  readonly silent: boolean
+  readonly hadTime: boolean
+  readonly probe: boolean
+}
+
+/** Whether a failed exchange speaks against its path. */
+export function speaksAgainst(code: ErrorCode, { silent, hadTime, probe }: Circumstances): boolean {
+  switch (rowOf(code).against) {
+    case 'yes':
+    case 'repeated':
+      return true
+    case 'wait':
+      return hadTime
+    case 'probe':
+      return probe
+    case 'silent-probe':
+      return probe && silent && hadTime
+    case 'no':
+    case 'uncounted':
+      return false
+  }
+}
+
+/** Whether a network that blocks the port looks like this. */
+export function looksBlocked(code: ErrorCode): boolean {
+  return rowOf(code).blocked === 'blocked'
+}
+
+/** What a peer that was refused puts in doubt; undefined: the code is of another kind. An expired certificate may be as old as it says, one from the future is our clock. */
+export function inDoubt(code: ErrorCode): Exclude<Row[7], '-'> | undefined {
+  const { doubts } = rowOf(code)
+  return doubts === '-' ? undefined : doubts
 }

@@ -10,7 +10,7 @@ import { copyOf } from './dns/octets.ts'
 import { newScan, type QueryScan, scanQuery, VERDICT } from './dns/query-scan.ts'
 import { errorReply, type Kept, udpLimit, writeReply } from './dns/reply.ts'
 import { synthesise } from './dns/response.ts'
-import { asEnigmError, clientView } from './errors.ts'
+import { asEnigmError, clientView, isBug } from './errors.ts'
 import type { Emit } from './events.ts'
 import type { PolicyGate } from './policy/gate.ts'
 import type { Answer, Client, Query, Resolve, Responder, Source } from './resolve.ts'
@@ -116,7 +116,7 @@ function queryOf(packet: Uint8Array, scan: QueryScan, client: Client, cacheKey: 
 
 function failure(parts: ResponderParts, query: Query, error: unknown): Answer {
   const fault = asEnigmError(error)
-  if (fault.code === 'internal') parts.emit({ type: 'fault', where: 'resolve' })
+  if (isBug(fault.code)) parts.emit({ type: 'fault', where: 'resolve' })
   const { rcode, ede } = clientView(fault.code)
   return { wire: synthesise(query.question, { rcode }), rcode, storeS: 'no', ede, from: 'failure' }
 }

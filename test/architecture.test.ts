@@ -320,6 +320,92 @@ t.test('nothing is there for its test alone', (t) => {
   t.end()
 })
 
+/** The text of a string or of a name. */
+const literal = (node: ts.Node) => (ts.isStringLiteralLike(node) || ts.isIdentifier(node) ? node.text : '')
+
+/** The codes of errors.ts. */
+function errorCodes(): ReadonlySet<string> {
+  const text = sources.find(({ path }) => path === 'errors.ts')?.text ?? ''
+  for (const node of nodesOf('errors.ts', text))
+    if (ts.isVariableDeclaration(node) && node.name.getText() === 'TABLE')
+      for (const inner of nodesOf('table.ts', `const ${node.getText()}`))
+        if (ts.isObjectLiteralExpression(inner))
+          return new Set(inner.properties.flatMap(({ name }) => (name === undefined ? [] : [literal(name)])))
+  return new Set()
+}
+const ERROR_CODES = errorCodes()
+/** Codes that are words of daily life: as such they count where something called code or fault is compared with them. */
+const CODE_LIKE = /\b(code|codes|fault|why|reason|failed)\)?$/i
+/** Codes that one place compares alone, and what it knows of them that no table can. */
+const COMPARED_ALONE: Readonly<Record<string, string>> = {
+  deadline: 'of several failures it says most',
+  overloaded: 'a question that was turned away further in is counted where clients are',
+  'reply-mismatch': 'a parser gave it: its carrier counts what did not match',
+  'http-size': 'a parser gave it, and stops reading',
+  'http-status': 'an answer to cover traffic: the schedule slows down',
+  'connection-lost': 'the carrier is gone: what was asked may be asked once more',
+  'connect-failed': 'its cause tells whether there was a route',
+}
+
+const isCode = (node: ts.Node) => ts.isStringLiteralLike(node) && ERROR_CODES.has(node.text)
+/** Whether a record must have a row for every code, or every code of a kind: then a new code does not compile until it has one. */
+const isTotal = (text: string) => /^(Readonly<)?Record<(ErrorCode|IdentityCode|PolicyCode), /.test(text)
+/** Types that name two codes or more are lists as well. */
+const isList = (codes: readonly string[]) => new Set(codes).size > 1
+
+/** Lists of codes outside errors.ts (arrays, sets, partial records, switches, types, chains of comparisons), and codes compared that are no longer to be compared. */
+function codesListed({ path, text }: Source): readonly string[] {
+  if (path === 'errors.ts') return []
+  const found: string[] = []
+  const compared = new Map<ts.Node, string[]>()
+  for (const node of nodesOf(path, text)) {
+    const listed = (nodes: readonly ts.Node[]) => {
+      const codes = nodes.map(literal).filter((code) => ERROR_CODES.has(code))
+      // Some codes are words of daily life: a list that holds no other is about something else.
+      if (isList(codes) && codes.some((code) => code.includes('-'))) found.push(`${path} lists ${[...new Set(codes)].join(', ')}`)
+    }
+    if (ts.isArrayLiteralExpression(node)) listed(node.elements)
+    if (ts.isCaseBlock(node)) listed(node.clauses.flatMap((clause) => (ts.isCaseClause(clause) ? [clause.expression] : [])))
+    if (ts.isUnionTypeNode(node)) listed(node.types.flatMap((type) => (ts.isLiteralTypeNode(type) ? [type.literal] : [])))
+    if (ts.isObjectLiteralExpression(node)) {
+      const declared = ts.isVariableDeclaration(node.parent) ? node.parent.type?.getText() : undefined
+      const satisfied = ts.isSatisfiesExpression(node.parent) ? node.parent.type.getText() : undefined
+      if (!isTotal(declared ?? satisfied ?? '')) listed(node.properties.flatMap(({ name }) => (name === undefined ? [] : [name])))
+    }
+    if (ts.isBinaryExpression(node) && /^[!=]==?$/.test(node.operatorToken.getText())) {
+      for (const [code, other] of [
+        [node.right, node.left],
+        [node.left, node.right],
+      ] as const) {
+        if (!isCode(code) || !(literal(code).includes('-') || CODE_LIKE.test(other.getText()))) continue
+        let chain: ts.Node = node
+        while (ts.isBinaryExpression(chain.parent) || ts.isParenthesizedExpression(chain.parent)) chain = chain.parent
+        compared.set(chain, [...(compared.get(chain) ?? []), literal(code)])
+      }
+    }
+  }
+  for (const codes of compared.values()) {
+    if (isList(codes)) found.push(`${path} compares with ${codes.join(', ')}`)
+    else if (codes[0] !== undefined && !Object.hasOwn(COMPARED_ALONE, codes[0])) found.push(`${path} compares with ${codes[0]}`)
+  }
+  return found
+}
+/** Where a code is also the name of something else. */
+const SAME_WORDS: Readonly<Record<string, string>> = {
+  'posture/reason-codes.ts lists pin-mismatch, certificate-expired, certificate-not-yet-valid, certificate-name, certificate-untrusted':
+    'reasons of the status document; five have the name of the code that they show, which the compiler checks',
+}
+
+t.test('codes are classified by the table of errors.ts alone', (t) => {
+  t.ok(ERROR_CODES.size > 20, `${ERROR_CODES.size} codes`)
+  t.strictSame(
+    sources.flatMap(codesListed).filter((found) => !Object.hasOwn(SAME_WORDS, found)),
+    [],
+    'ask a predicate of errors.ts, or give its table a column',
+  )
+  t.end()
+})
+
 t.test('the checks above do find what they look for', (t) => {
   const source = (path: string, text: string) => read(path, text)
   t.equal(wrongArrows(source('dns/a.ts', "import type { X } from '../link/b.ts'")).length, 1, 'up')
@@ -340,6 +426,28 @@ t.test('the checks above do find what they look for', (t) => {
     t.equal(openGuards(source('link/a.ts', text)).length, 1, text)
   t.strictSame(
     openGuards(source('link/a.ts', 'function f(gate: Gate, limit = 7, log?: Emit) { const pace = new DialPace(); return gate.closed }')),
+    [],
+  )
+  for (const text of [
+    "const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['overloaded', 'tls-failed'])",
+    "const CODES = ['tls-failed', undefined, 'connect-failed']",
+    "const bad = code === 'tls-failed' || code === 'closed'",
+    "const bad = !(a.code === 'closed') && b && (a.code !== 'deadline')",
+    "if (fault.code === 'internal') throw fault",
+    "switch (code) { case 'tls-failed': case 'deadline': return 1 }",
+    "const words: Partial<Record<ErrorCode, string>> = { 'tls-failed': 'a', deadline: 'b' }",
+    "const words = { 'tls-failed': 'a', deadline: 'b' }",
+    "type Dial = 'connect-failed' | 'connect-refused'",
+  ])
+    t.equal(codesListed(source('link/a.ts', text)).length, 1, text)
+  t.strictSame(
+    [
+      "const words: Readonly<Record<IdentityCode, string>> = { 'pin-mismatch': 'a', 'certificate-name': 'b' }",
+      "if (error.code === 'connection-lost') again()",
+      "const keys = ['config', 'listen', 'state']",
+      "if (phase === 'closed' || phase === 'config') return",
+      "const codes = { ECONNREFUSED: 'connect-refused', ETIMEDOUT: 'connect-timeout' }",
+    ].flatMap((text) => codesListed(source('link/a.ts', text))),
     [],
   )
   t.strictSame(circle([source('dns/a.ts', "import './b.ts'"), source('dns/b.ts', "import './a.ts'")]), ['dns/a.ts', 'dns/b.ts', 'dns/a.ts'])

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { synthesise } from '../dns/response.ts'
-import { type Ede, EnigmError, type ErrorCode, type Rcode } from '../errors.ts'
+import { type Ede, EnigmError, type ErrorCode, type Rcode, wasAsked } from '../errors.ts'
 import type { Answer, Query } from '../resolve.ts'
 import type { CacheKey } from './key.ts'
 
@@ -12,19 +12,6 @@ const MOST_S = 300
 const FORGET_S = 60
 /** Questions remembered: some 400 octets each. */
 const MOST_QUESTIONS = 4096
-
-/** The question went out and nothing of use came back. All other errors are of links: nothing was asked, and dialling is bounded there (a connect a second). */
-const UNANSWERED: ReadonlySet<ErrorCode> = new Set([
-  'deadline',
-  'connection-lost',
-  'reply-mismatch',
-  'reply-malformed',
-  'reply-rcode',
-  'http-status',
-  'http-type',
-  'http-size',
-  'http-encoding',
-])
 
 interface Failure {
   readonly untilMs: number
@@ -80,9 +67,12 @@ export class Failures {
     return this.#note(key, { rcode, ede })
   }
 
-  /** Notes that nobody answered, if it was asked at all. `answersBefore`: `answers` when it was asked. */
+  /**
+   * Notes that nobody answered, if it was asked at all: else the failure is of links, where dialling is bounded (a connect a second). `answersBefore`: `answers` when
+   * it was asked.
+   */
   unanswered(key: CacheKey, code: ErrorCode, answersBefore: number): void {
-    if (!UNANSWERED.has(code)) return
+    if (!wasAsked(code)) return
     if (this.answers !== answersBefore) {
       this.#note(key, { code, during: undefined })
       return

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { isFinalFailure } from '../dns/final-failure.ts'
 import { rewriteTtls } from '../dns/response.ts'
-import { asEnigmError, type ErrorCode, isPolicyRefusal } from '../errors.ts'
+import { asEnigmError, mayServeStale } from '../errors.ts'
 import type { Answer, Query, Stage } from '../resolve.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { Entry } from './answer-record.ts'
@@ -17,11 +17,6 @@ const NXDOMAIN = 3
 /** RFC 8914: Stale Answer, Stale NXDOMAIN Answer. */
 const EDE_STALE = { code: 3 } as const
 const EDE_STALE_NXDOMAIN = { code: 19 } as const
-
-/** Refused by a policy, or we are closing: what was kept for a bad day is not meant for that. */
-function mayStandIn(code: ErrorCode): boolean {
-  return !(code === 'closed' || code === 'config' || code === 'listen' || isPolicyRefusal(code))
-}
 
 export interface StaleOptions {
   readonly cache: AnswerCache
@@ -58,7 +53,7 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
       const answer = staleAnswer(entry)
       next(query, ask).then(
         (newer) => late(settles(newer)),
-        (error: unknown) => late(!mayStandIn(asEnigmError(error).code)),
+        (error: unknown) => late(!mayServeStale(asEnigmError(error).code)),
       )
       return Promise.resolve(answer)
     }
@@ -96,7 +91,7 @@ function raced(asked: Promise<Answer>, clock: Clock, standIn: () => Answer | und
       },
       (error: unknown) => {
         timer.cancel()
-        const settled = !mayStandIn(asEnigmError(error).code)
+        const settled = !mayServeStale(asEnigmError(error).code)
         if (told) {
           late(settled)
           return

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { asEnigmError } from '../errors.ts'
+import { asEnigmError, isBug } from '../errors.ts'
 import { asHead, type ChainVerdict, headText, judgeChain } from '../posture/audit-chain.ts'
 import { auditFiles } from '../posture/audit-log.ts'
 import { readPlainFile } from '../posture/plain-file.ts'
@@ -60,7 +60,7 @@ export function auditCommand(world: AuditWorld = thisWorld()): Command {
 function orConfigFault(world: AuditWorld, done: Promise<void>): Promise<void> {
   return done.catch((error: unknown) => {
     const fault = asEnigmError(error)
-    if (fault.code === 'internal') throw error
+    if (isBug(fault.code)) throw error
     end(world, 2, fault.message)
   })
 }

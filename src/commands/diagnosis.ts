@@ -1,4 +1,5 @@
 import type { Loaded } from '../config/load.ts'
+import { type ErrorCode, inDoubt, isErrorCode, looksBlocked } from '../errors.ts'
 import type { Reading } from '../posture/reader.ts'
 import type { Transport } from '../resolve.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
@@ -106,9 +107,13 @@ function policy({ document, judgement }: Reading): Remark {
   return remark('policy', worst.severity === 'bad' ? 'bad' : 'warn', `The service says: ${worst.message}`, worst.mend)
 }
 
+/** The code of a finding, unless its resolver answered with a response code. */
+const codesOf = ({ fault }: Finding): readonly ErrorCode[] => (fault !== undefined && isErrorCode(fault) ? [fault] : [])
+
 function clock({ wallMs, links }: Symptoms): Remark {
   const date = new Date(wallMs).toISOString().slice(0, 10)
-  const byCertificate = links?.some(({ fault }) => fault === 'certificate-expired' || fault === 'certificate-not-yet-valid') === true
+  const doubts = links?.flatMap((finding) => codesOf(finding).map(inDoubt)) ?? []
+  const byCertificate = doubts.includes('dates') || doubts.includes('clock')
   if (wallMs < EARLIEST_WALL_MS)
     return remark('clock', 'bad', `The clock is wrong: it says ${date}.`, 'Set it; certificates cannot be judged until then.')
   if (byCertificate)
@@ -153,7 +158,7 @@ function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[
     return [remark('links', 'unknown', `Not tried: ${unreadable}`, 'Run this as root, or as the user of the service.')]
   if (found === undefined) return [remark('links', 'unknown', 'Not tried (--offline).')]
   const over = (transport: Transport) => found.filter((f) => f.transport === transport)
-  const silent = ({ fault }: Finding) => fault === 'connect-timeout' || fault === 'connect-refused' || fault === 'deadline'
+  const blocked = (finding: Finding) => codesOf(finding).some(looksBlocked)
   const port = loaded?.resolvers[0]?.transports.dot?.port ?? 853
   const remarks = found.map((f) =>
     f.ok
@@ -170,7 +175,7 @@ function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[
           'enigm-dns check says more.',
         ),
   )
-  if (over('dot').length > 0 && over('dot').every(silent) && over('doh').some(({ ok }) => ok))
+  if (over('dot').length > 0 && over('dot').every(blocked) && over('doh').some(({ ok }) => ok))
     remarks.push(
       remark(
         'links',

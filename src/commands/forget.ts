@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError } from '../errors.ts'
+import { asEnigmError, isBug } from '../errors.ts'
 import { owners } from '../files/trust.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
 import { sendOrder } from '../system/control-client.ts'
@@ -44,7 +44,7 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
         world.exit(outcome.left.length > 0 ? 1 : outcome.unknown.length > 0 ? 3 : 0)
       } catch (error) {
         const fault = asEnigmError(error)
-        if (fault.code === 'internal') throw error
+        if (isBug(fault.code)) throw error
         process.stderr.write(`${fault.message}\n`)
         world.exit(2)
       }

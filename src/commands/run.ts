@@ -5,7 +5,7 @@ import { systemClock, systemRandom } from '../clock.ts'
 import { type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
-import { asEnigmError } from '../errors.ts'
+import { asEnigmError, isBug } from '../errors.ts'
 import { isReadable } from '../files/writing.ts'
 import { neverAsked } from '../listen/bind-refusal.ts'
 import { createLog, type Log } from '../log.ts'
@@ -115,7 +115,7 @@ async function run(options: RunOptions): Promise<void> {
     process.stdout.write('ready\n')
   } catch (error) {
     const fault = asEnigmError(error)
-    if (fault.code === 'internal') throw error
+    if (isBug(fault.code)) throw error
     refuse(fault.message)
   }
 }

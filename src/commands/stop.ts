@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError } from '../errors.ts'
+import { asEnigmError, isBug } from '../errors.ts'
 import { isRecord } from '../record.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
@@ -43,7 +43,7 @@ export function stopCommand(world: StopWorld = thisWorld()): Command {
         world.exit(await stop(options.config, world))
       } catch (error) {
         const fault = asEnigmError(error)
-        if (fault.code === 'internal') throw error
+        if (isBug(fault.code)) throw error
         world.err.write(`${fault.message}\n`)
         world.exit(2)
       }

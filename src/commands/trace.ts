@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError, EnigmError } from '../errors.ts'
+import { asEnigmError, EnigmError, isBug } from '../errors.ts'
 import { isRecord } from '../record.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
@@ -54,7 +54,7 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
         world.exit(await trace(world, options))
       } catch (error) {
         const fault = asEnigmError(error)
-        if (fault.code === 'internal') throw error
+        if (isBug(fault.code)) throw error
         world.err.write(`${fault.message}\n`)
         world.exit(2)
       }

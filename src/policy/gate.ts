@@ -1,11 +1,10 @@
-import { EnigmError, type ErrorCode } from '../errors.ts'
+import { EnigmError, type ErrorCode, isPolicyRefusal, type PolicyCode } from '../errors.ts'
 import type { Answer, Link, Protection, Stage } from '../resolve.ts'
 
-/** Memory that nobody has written to says this: a gate that was never judged is closed. */
-const PENDING = 0
+/** Why nothing may pass, by number: what threads share is one integer. Memory that nobody has written to says 0: a gate that was never judged is closed. */
+const NUMBERS: Readonly<Record<PolicyCode, number>> = { 'policy-pending': 0, 'vpn-required': 2, 'audit-required': 3 }
 const OPEN = 1
-/** Why nothing may pass, by number: what threads share is one integer. */
-const CODES = ['policy-pending', undefined, 'vpn-required', 'audit-required'] as const satisfies readonly (ErrorCode | undefined)[]
+const CODES = new Map(Object.entries(NUMBERS).map(([code, number]) => [number, code as PolicyCode]))
 
 /** Whether the policy lets anything go now. Everything that asks or answers is given one: nothing has a default that is open. */
 export interface Gate {
@@ -30,14 +29,14 @@ export class PolicyGate implements Gate {
     return this.#word[0] !== OPEN
   }
 
-  get reason(): ErrorCode | undefined {
-    return CODES[Atomics.load(this.#word, 0)]
+  get reason(): PolicyCode | undefined {
+    return CODES.get(Atomics.load(this.#word, 0))
   }
 
   /** Closes for that reason, or opens; a reason that is none of the gate's closes all the same. */
   set(reason: ErrorCode | undefined): void {
-    const at = CODES.indexOf(reason as (typeof CODES)[number])
-    Atomics.store(this.#word, 0, at < 0 ? PENDING : at)
+    const number = reason === undefined ? OPEN : NUMBERS[isPolicyRefusal(reason) ? reason : 'policy-pending']
+    Atomics.store(this.#word, 0, number)
   }
 
   refusal(): EnigmError | undefined {
@@ -69,7 +68,7 @@ export class SetupGate implements Gate {
   }
 }
 
-const refused = (code: ErrorCode) => new EnigmError(code, 'the policy lets nothing through now')
+const refused = (code: PolicyCode) => new EnigmError(code, 'the policy lets nothing through now')
 
 /**
  * Lets a query pass or rejects it with the reason; what is kept in memory is behind it as well. An answer that comes while it is closed was asked for when it was

@@ -1,6 +1,6 @@
-import { type ErrorCode, isAuthenticationFailure } from '../errors.ts'
+import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
-import { isReasonCode, type ReasonCode } from './reason-codes.ts'
+import type { ReasonCode } from './reason-codes.ts'
 import type { ResolverEvidence } from './state.ts'
 
 export type Severity = 'info' | 'warn' | 'bad'
@@ -23,19 +23,19 @@ export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
 }
 
 const NAMES: Readonly<Record<Transport, string>> = { dot: 'DoT', doh: 'DoH' }
-const CLOCK_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['certificate-expired', 'certificate-not-yet-valid'])
 
 /**
  * Whether every resolver was refused for the dates in its certificate: then it is more likely our clock that is wrong than all of them.
  * False when there is one resolver only and it "expired": that is as likely its own doing.
  */
 export function clockSuspect(resolvers: readonly ResolverEvidence[]): boolean {
-  const seen = resolvers.map((r) => (r.failing === undefined ? undefined : refusal(r)))
-  if (seen.length === 0 || !seen.every((code) => code !== undefined && CLOCK_CODES.has(code))) return false
-  return seen.length > 1 || seen[0] === 'certificate-not-yet-valid'
+  const seen = resolvers.map((r) => {
+    const code = r.failing === undefined ? undefined : refusal(r)
+    return code === undefined ? undefined : inDoubt(code)
+  })
+  if (seen.length === 0 || !seen.every((doubt) => doubt === 'dates' || doubt === 'clock')) return false
+  return seen.length > 1 || seen[0] === 'clock'
 }
-
-const STRANGER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['certificate-name', 'certificate-untrusted'])
 
 /**
  * Whether somebody else seems to answer in place of every resolver, as the login page of a network does: each is refused, and on one link at least for the name or the
@@ -43,7 +43,7 @@ const STRANGER_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['certificate-
  */
 export function portalSuspect(resolvers: readonly ResolverEvidence[]): boolean {
   const replaced = (r: ResolverEvidence) =>
-    r.failing !== undefined && r.links.some(({ is, code }) => is === 'failed' && code !== undefined && STRANGER_CODES.has(code))
+    r.failing !== undefined && r.links.some(({ is, code }) => is === 'failed' && code !== undefined && inDoubt(code) === 'stranger')
   if (resolvers.length === 0 || !resolvers.every(replaced)) return false
   return resolvers.length > 1 || resolvers.some((r) => r.lastProtection?.authenticated === true)
 }
@@ -76,20 +76,22 @@ function down(id: string, code: ErrorCode): Reason {
   }
 }
 
-function refused(id: string, transport: Transport, code: ErrorCode): Reason {
-  const said: Partial<Record<ErrorCode, string>> = {
-    'pin-mismatch': 'a key that is not among its pins',
-    'certificate-expired': 'an expired certificate',
-    'certificate-not-yet-valid': 'a certificate that is not valid yet',
-    'certificate-name': 'a certificate for another name',
-    'certificate-untrusted': 'a certificate that no trusted authority signed',
-  }
+/** What a peer showed that was refused. */
+const SHOWN: Readonly<Record<IdentityCode, string>> = {
+  'pin-mismatch': 'a key that is not among its pins',
+  'certificate-expired': 'an expired certificate',
+  'certificate-not-yet-valid': 'a certificate that is not valid yet',
+  'certificate-name': 'a certificate for another name',
+  'certificate-untrusted': 'a certificate that no trusted authority signed',
+}
+
+function refused(id: string, transport: Transport, code: IdentityCode): Reason {
   return {
-    code: isReasonCode(code) ? code : 'certificate-untrusted',
+    code,
     severity: 'warn',
-    message: `${id} over ${NAMES[transport]} showed ${said[code] ?? 'a wrong certificate'}; it was refused.`,
+    message: `${id} over ${NAMES[transport]} showed ${SHOWN[code]}; it was refused.`,
     mend:
-      code === 'pin-mismatch'
+      inDoubt(code) === 'key'
         ? 'Compare the pins with what the operator publishes; else something intercepts.'
         : 'Check the clock and the trusted set; else something intercepts this network.',
   }

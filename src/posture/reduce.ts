@@ -1,4 +1,4 @@
-import { type ErrorCode, isAuthenticationFailure, isPolicyRefusal } from '../errors.ts'
+import { type ErrorCode, isAuthenticationFailure, isCounted, isOurs, provesAlive } from '../errors.ts'
 import type { Event, Observation } from '../events.ts'
 import type { Transport } from '../resolve.ts'
 import { onAnotherNetwork, seenAround } from './around.ts'
@@ -9,10 +9,6 @@ import { type LinkEvidence, type Moment, PADDING_WINDOW, type ResolverEvidence, 
 const DIALS_TO_DOUBT = 2
 /** A failure while other answers of the same resolver came in says something about a name, not about the resolver, unless it repeats. */
 const FAILURES_TO_DOUBT = 3
-/** Failures of our own making, beside what the policy refuses: they say nothing about the resolver. */
-const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['overloaded', 'closed', 'config', 'listen', 'state', 'internal'])
-const isOurs = (code: ErrorCode) => OURS.has(code) || isPolicyRefusal(code)
-
 /**
  * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream answer: it makes at most three small objects.
  * Pure, but for the ring of round trips, which successive states share (see rtt.ts). Events about unknown resolvers change nothing.
@@ -151,7 +147,7 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
   // One reply that speaks of the hop may be about one kind of question (NOTIMP to ANY): the path has answered.
-  const doubt = (!answeredMeanwhile && e.code !== 'reply-rcode') || failuresInARow >= FAILURES_TO_DOUBT
+  const doubt = (!answeredMeanwhile && !provesAlive(e.code)) || failuresInARow >= FAILURES_TO_DOUBT
   return { ...after, failuresInARow, failing: r.failing ?? (doubt ? { code: e.code, since: at } : undefined) }
 }
 
@@ -161,7 +157,7 @@ function linkUp(r: ResolverEvidence, e: Extract<Event, { type: 'link.up' }>, at:
 }
 
 function linkDown(r: ResolverEvidence, transport: Transport, code: ErrorCode): ResolverEvidence {
-  const after = code === 'closed' ? r : counted(r, code)
+  const after = isCounted(code) ? counted(r, code) : r
   if (r.links.find((l) => l.transport === transport)?.is !== 'up') return after
   return { ...after, links: withLink(r.links, transport, { is: 'idle' }) }
 }

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts'
-import { EnigmError, mayBeTheName } from '../errors.ts'
+import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Ask, Protection } from '../resolve.ts'
 import { MOST_TOLD, type Selected } from './flight.ts'
 import type { Candidate, Roster } from './roster.ts'
-import { type Failure, isOurs, mostTelling } from './telling.ts'
+import { type Failure, mostTelling } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
 /**

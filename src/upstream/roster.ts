@@ -1,13 +1,13 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { rcodeText } from '../dns/code-names.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { asEnigmError, EnigmError, mayBeTheName, type Rcode } from '../errors.ts'
+import { asEnigmError, EnigmError, mayBeTheName, type Rcode, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Upstream } from '../resolve.ts'
 import { refusesRoot } from './root-probe.ts'
 import { SecondOpinions } from './second-opinions.ts'
 import { Standing } from './standing.ts'
-import { PROOF_MS, speaksAgainst } from './telling.ts'
+import { PROOF_MS } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
 /** What a probe may take. */
@@ -144,10 +144,10 @@ export class Roster<P extends Protection> {
   rejected(c: Candidate<P>, error: unknown, startedMs: number, probe = false): EnigmError {
     if (!(error instanceof EnigmError)) this.#o.emit({ type: 'fault', where: 'selection' })
     const fault = asEnigmError(error)
-    const waitedMs = this.#o.clock.nowMs() - startedMs
+    const hadTime = this.#o.clock.nowMs() - startedMs >= PROOF_MS
     const silent = c.standing.silentSince(startedMs)
-    if (speaksAgainst(fault.code, { silent, waitedMs, probe })) this.failed(c, startedMs)
-    else if (mayBeTheName(fault.code) && silent && !probe && waitedMs >= PROOF_MS && c.standing.healthy && !this.#closed) void this.probe(c)
+    if (speaksAgainst(fault.code, { silent, hadTime, probe })) this.failed(c, startedMs)
+    else if (mayBeTheName(fault.code) && silent && !probe && hadTime && c.standing.healthy && !this.#closed) void this.probe(c)
     return fault
   }
 

@@ -1,35 +1,7 @@
-import { EnigmError, type ErrorCode, isAuthenticationFailure, isPolicyRefusal, mayBeTheName } from '../errors.ts'
+import { EnigmError, isAuthenticationFailure } from '../errors.ts'
 
 /** Below this an exchange that ran out of time says nothing of its path: the caller had no time to give. */
 export const PROOF_MS = 300
-
-/** Failures of ours (a full queue, a shutdown, a bug), beside what the policy refuses: they say nothing of the path. */
-const OURS: ReadonlySet<ErrorCode> = new Set(['overloaded', 'closed', 'config', 'internal'])
-
-/** Whether the failure is one of ours: another path would not mend it. */
-export function isOurs(code: ErrorCode): boolean {
-  return OURS.has(code) || isPolicyRefusal(code)
-}
-
-/**
- * How an exchange went: whether nothing at all came back meanwhile, how long it took, and whether
- * it was a probe.
- */
-export interface Failed {
-  readonly silent: boolean
-  readonly waitedMs: number
-  readonly probe: boolean
-}
-
-/**
- * Whether a failed exchange speaks against its path. Having run out of time does only if there was
- * time.
- */
-export function speaksAgainst(code: ErrorCode, { silent, waitedMs, probe }: Failed): boolean {
-  if (mayBeTheName(code) && !probe) return false
-  if (code === 'deadline') return silent && waitedMs >= PROOF_MS
-  return code === 'connect-timeout' ? waitedMs >= PROOF_MS : !isOurs(code)
-}
 
 /** A failed try, and of what: `who` is a transport or a resolver id. */
 export interface Failure {

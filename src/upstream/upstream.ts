@@ -1,11 +1,11 @@
 import type { Clock } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { asEnigmError, EnigmError, mayBeTheName } from '../errors.ts'
+import { asEnigmError, EnigmError, isCounted, isOurs, mayBeTheName, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Transport, Upstream } from '../resolve.ts'
 import { Standing } from './standing.ts'
-import { type Failure, isOurs, mostTelling, speaksAgainst } from './telling.ts'
+import { type Failure, mostTelling, PROOF_MS } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
 /** The most that a transport gets which never answered or failed last time, when another stands behind it: a port 853 that is dropped costs one query this. */
@@ -113,9 +113,9 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     const afterMs = nowMs - startedMs
     const probe = purpose === 'probe'
     const unproven = !probe && mayBeTheName(fault.code)
-    const against = speaksAgainst(fault.code, { silent: standing.silentSince(startedMs), waitedMs: afterMs, probe })
+    const against = speaksAgainst(fault.code, { silent: standing.silentSince(startedMs), hadTime: afterMs >= PROOF_MS, probe })
     if (against && standing.failed(startedMs, nowMs)) rank()
-    if (fault.code !== 'closed')
+    if (isCounted(fault.code))
       emit({ type: 'upstream.failed', resolver, transport: link.transport, code: fault.code, afterMs, ...(unproven ? { unproven } : {}) })
     return fault
   }

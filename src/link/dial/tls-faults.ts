@@ -1,4 +1,4 @@
-import { EnigmError, type ErrorCode, isAuthenticationFailure } from '../../errors.ts'
+import { EnigmError, type ErrorCode, isAuthenticationFailure, reachedPeer } from '../../errors.ts'
 
 /** Node's and OpenSSL's names for a fault, and ours. What is not here is a plain `tls-failed`, or `connect-failed` before TLS began. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
@@ -61,7 +61,7 @@ export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
 
 /** Of the faults of several addresses the one worth reporting: who the peer is comes before whether it was there. */
 export function tellingFault(faults: readonly EnigmError[]): EnigmError {
-  const rank = (e: EnigmError) => (isAuthenticationFailure(e.code) ? 0 : e.code === 'tls-failed' || e.code === 'alpn-missing' ? 1 : 2)
+  const rank = (e: EnigmError) => (isAuthenticationFailure(e.code) ? 0 : reachedPeer(e.code) ? 1 : 2)
   const [first] = faults.toSorted((a, b) => rank(a) - rank(b))
   return first ?? new EnigmError('connect-failed', 'there is no address to dial')
 }
