@@ -1,4 +1,5 @@
 import type { Ede, ErrorCode, Rcode } from './errors.ts'
+import type { Transport } from './transports.ts'
 
 declare const view: unique symbol
 /** Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number: policy/views.ts makes it. */
@@ -69,7 +70,7 @@ export type Resolve = (query: Query, ask: Ask) => Promise<Answer>
 /** A stage knows only `next`. */
 export type Stage = (next: Resolve) => Resolve
 
-export type Transport = 'dot' | 'doh'
+export type { Transport } from './transports.ts'
 
 interface Session {
   readonly tlsVersion: string

@@ -13,6 +13,7 @@ import type { Authenticated, Link, PacedLink, Protection, Shaper, Transport } fr
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
+import { TRANSPORTS } from './transports.ts'
 import { probeOf } from './upstream/root-probe.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
 import { createUpstream } from './upstream/upstream.ts'
@@ -51,15 +52,13 @@ export function transportsOf(resolver: TrustedResolver, preference: readonly Tra
 
 /** How the links find `resolver` and know it. */
 export function endpointOf(resolver: TrustedResolver): Omit<StrictEndpoint, 'usageProfile'> {
-  const { dot, doh } = resolver.transports
   return {
     resolver: resolver.id,
     addresses: resolver.addresses,
     authenticationDomainName: resolver.authenticationDomainName,
     spkiPins: resolver.spkiPins,
     ca: resolver.ca,
-    ...(dot === undefined ? {} : { dot }),
-    ...(doh === undefined ? {} : { doh }),
+    ...resolver.transports,
   }
 }
 
@@ -154,6 +153,6 @@ function paceOf(profile: PacedProfile, first: boolean): Pace {
 function onSchedule<P extends Protection>(link: PacedLink<P>, resolver: TrustedResolver, pace: Pace, around: Surroundings): Link<P> {
   const { clock, random, emit } = around
   const coverWanted = resolver.claims.coverTraffic !== false
-  const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: link.transport === 'dot' })
+  const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: TRANSPORTS[link.transport].keepalive })
   return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted, probe })
 }

@@ -36,6 +36,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'containers.ts': 1,
   'deadlines.ts': 1,
   'client-shares.ts': 1,
+  'transports.ts': 1,
   'version.ts': 1,
   'record.ts': 1,
   'exact-timer.ts': 1,

@@ -45,5 +45,6 @@ export interface Peer {
 
 /** Which port of the upstream serves `via`. */
 export function upstreamPort(upstream: Upstream, via: Via): number {
-  return via === 'do53' ? upstream.dnsPort : via === 'dot' ? upstream.dotPort : upstream.dohPort
+  const { dnsPort: do53, dotPort: dot, dohPort: doh } = upstream
+  return { do53, dot, doh }[via]
 }

@@ -4,6 +4,7 @@ import type { Reading } from '../posture/reader.ts'
 import type { Transport } from '../resolve.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
 import type { WayOut } from '../system/way-out.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
 
@@ -159,7 +160,7 @@ function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[
   if (found === undefined) return [remark('links', 'unknown', 'Not tried (--offline).')]
   const over = (transport: Transport) => found.filter((f) => f.transport === transport)
   const blocked = (finding: Finding) => codesOf(finding).some(looksBlocked)
-  const port = loaded?.resolvers[0]?.transports.dot?.port ?? 853
+  const port = loaded?.resolvers[0]?.transports.dot?.port ?? TRANSPORTS.dot.port
   const remarks = found.map((f) =>
     f.ok
       ? remark(

@@ -17,6 +17,7 @@ import { egressVerdict } from '../posture/policy.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { readEgress } from '../system/egress.ts'
 import { readNetworkIdentity } from '../system/network-identity.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
 import { probeOf, refusesRoot } from '../upstream/root-probe.ts'
 
@@ -212,10 +213,11 @@ async function ask(
       purpose: 'probe',
       deadlineMs: clock.nowMs() + config.timeoutMs,
     })
+  const { keepalive } = TRANSPORTS[transport]
   try {
-    const carried = await sent(transport === 'dot')
+    const carried = await sent(keepalive)
     // As `run` does: the option may be what it cannot read.
-    return transport === 'dot' && rcodeOf(carried.wire) === FORMERR ? await sent(false) : carried
+    return keepalive && rcodeOf(carried.wire) === FORMERR ? await sent(false) : carried
   } finally {
     await link.close()
   }

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { TRANSPORT_NAMES } from '../transports.ts'
 import { parseCidr } from './cidr.ts'
 import { closed, distinct, integer, ipLiteral, text, word } from './fields.ts'
 import { transportName } from './trusted-set.ts'
@@ -12,7 +13,7 @@ const rules = {
   /** The weakest usage profile that will do (RFC 8310). */
   minimumUsageProfile: v.exactOptional(word('strict', 'opportunistic')),
   /** No other transport may be used. */
-  transports: v.exactOptional(distinct(transportName, 2)),
+  transports: v.exactOptional(distinct(transportName, TRANSPORT_NAMES.length)),
   padding: v.exactOptional(
     closed({
       /** Queries are padded to at least this block. */

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { TRANSPORT_NAMES } from '../transports.ts'
 import { allowList, cidrProblem } from './cidr.ts'
 import { checked, closed, distinct, integer, text, word } from './fields.ts'
 import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
@@ -82,7 +83,7 @@ export const configSchema = closed({
   ),
   resolvers: v.exactOptional(text(4096)),
   use: v.exactOptional(distinct(text(63), 1000)),
-  transports: v.optional(distinct(transportName, 2), ['dot', 'doh']),
+  transports: v.optional(distinct(transportName, TRANSPORT_NAMES.length), ['dot', 'doh']),
   usageProfile: v.optional(word('strict', 'opportunistic'), 'strict'),
   padding: v.optional(closed({ queryBlock: v.optional(queryBlock, 128) }), {}),
   shaping: v.optional(closed({ profile: v.optional(profile, 'jitter'), jitterMs: v.optional(integer(0, 2000), 20) }), {}),

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
 import { authenticationName, closed, distinct, domainName, hostAddress, integer, text, word } from './fields.ts'
 
@@ -22,12 +23,20 @@ const dohPath = v.pipe(
   v.transform((path) => path.replace(/\{\?dns\}$/, '')),
 )
 
+const portOf = (transport: Transport) => v.optional(integer(1, 65535), TRANSPORTS[transport].port)
+
+/** Where each transport is offered. */
+const places = {
+  dot: v.exactOptional(closed({ port: portOf('dot') })),
+  doh: v.exactOptional(closed({ port: portOf('doh'), path: v.optional(dohPath, '/dns-query') })),
+} as const satisfies Readonly<Record<Transport, unknown>>
+
 const transports = v.pipe(
-  closed({
-    dot: v.exactOptional(closed({ port: v.optional(integer(1, 65535), 853) })),
-    doh: v.exactOptional(closed({ port: v.optional(integer(1, 65535), 443), path: v.optional(dohPath, '/dns-query') })),
-  }),
-  v.check((offered) => offered.dot !== undefined || offered.doh !== undefined, 'must offer dot or doh; add {"dot": {}} for port 853'),
+  closed(places),
+  v.check(
+    (offered) => Object.keys(offered).length > 0,
+    `must offer ${TRANSPORT_NAMES.join(' or ')}; add {"dot": {}} for port ${TRANSPORTS.dot.port}`,
+  ),
 )
 
 /** Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); spelt canonically, so that equal pins are equal texts. */
@@ -83,4 +92,4 @@ export type Claims = v.InferOutput<typeof claims>
 export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string }
 
 /** The names of the transports, as `transports` keys here and in the configuration. */
-export const transportName = word('dot', 'doh')
+export const transportName = v.picklist(TRANSPORT_NAMES, `must be one of: ${TRANSPORT_NAMES.join(', ')}`)

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { TRANSPORT_NAMES } from '../transports.ts'
 
 /** The name and version of the status document. A reader accepts this and no other. */
 export const SCHEMA = 'enigm-dns/status/1'
@@ -46,7 +47,7 @@ const resolver = v.object({
     ),
   ),
   state: v.pipe(v.picklist(['answering', 'idle', 'failing', 'untried']), is('idle: its last exchange was answered, and no link is up.')),
-  transport: v.pipe(v.nullable(v.picklist(['dot', 'doh'])), is('Of the latest answer, else of the latest handshake.')),
+  transport: v.pipe(v.nullable(v.picklist(TRANSPORT_NAMES)), is('Of the latest answer, else of the latest handshake.')),
   authenticated: v.pipe(
     v.nullable(v.picklist(['ca', 'ca+spki', 'no'])),
     is('How the peer of the latest answer or handshake proved who it is; null: none yet.'),

@@ -1,5 +1,6 @@
 import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
 import type { ReasonCode } from './reason-codes.ts'
 import type { ResolverEvidence } from './state.ts'
 
@@ -21,8 +22,6 @@ const MAX_REASONS = 24
 export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
   return [...reasons].sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, MAX_REASONS)
 }
-
-const NAMES: Readonly<Record<Transport, string>> = { dot: 'DoT', doh: 'DoH' }
 
 /**
  * Whether every resolver was refused for the dates in its certificate: then it is more likely our clock that is wrong than all of them.
@@ -59,7 +58,8 @@ export function resolverReasons(r: ResolverEvidence): readonly Reason[] {
   )
   if (r.failing !== undefined) {
     if (isAuthenticationFailure(r.failing.code)) {
-      if (found.length === 0) found.push(refused(r.setup.id, r.setup.transports[0] ?? 'dot', r.failing.code))
+      const [offered] = r.setup.transports
+      if (found.length === 0 && offered !== undefined) found.push(refused(r.setup.id, offered, r.failing.code))
     } else {
       found.push(down(r.setup.id, r.failing.code))
     }
@@ -89,7 +89,7 @@ function refused(id: string, transport: Transport, code: IdentityCode): Reason {
   return {
     code,
     severity: 'warn',
-    message: `${id} over ${NAMES[transport]} showed ${SHOWN[code]}; it was refused.`,
+    message: `${id} over ${TRANSPORTS[transport].label} showed ${SHOWN[code]}; it was refused.`,
     mend:
       inDoubt(code) === 'key'
         ? 'Compare the pins with what the operator publishes; else something intercepts.'

@@ -3,6 +3,7 @@ import { withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Transport } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { Cover } from './cover.ts'
 import { CoverStanding, type Covers } from './cover-standing.ts'
 import type { CoverKind } from './latencies.ts'
@@ -46,7 +47,10 @@ export class CoverTraffic {
   next(nowMs: number): CoverRequest | undefined {
     if (!this.flowing(nowMs)) return undefined
     const { message, kind } = this.#cover.next(nowMs)
-    return { request: withPaddedOpt(message, { dnssecOk: false, block: PADDING_BLOCK, keepalive: this.#o.transport === 'dot' }), kind }
+    return {
+      request: withPaddedOpt(message, { dnssecOk: false, block: PADDING_BLOCK, keepalive: TRANSPORTS[this.#o.transport].keepalive }),
+      kind,
+    }
   }
 
   /** One that `next` gave goes out: it counts for the day. */

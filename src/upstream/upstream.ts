@@ -4,6 +4,7 @@ import { ROOT_PROBE } from '../dns/message.ts'
 import { asEnigmError, EnigmError, isCounted, isOurs, mayBeTheName, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Transport, Upstream } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { Standing } from './standing.ts'
 import { type Failure, mostTelling, PROOF_MS } from './telling.ts'
 import { verdictOn } from './verdict.ts'
@@ -87,7 +88,7 @@ export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): For
     return routes.toSorted((a, b) => failures(a) - failures(b))
   }
 
-  const withKeepalive = ({ link }: Route<P>) => link.transport === 'dot' && !noKeepalive
+  const withKeepalive = ({ link }: Route<P>) => TRANSPORTS[link.transport].keepalive && !noKeepalive
 
   const request = (route: Route<P>, message: Uint8Array, dnssecOk: boolean) =>
     withPaddedOpt(message, withKeepalive(route) ? (dnssecOk ? dot.withDo : dot.plain) : dnssecOk ? doh.withDo : doh.plain)

@@ -1,5 +1,6 @@
-import type { Ede, ErrorCode } from '../errors.ts'
+import { type Ede, EnigmError, type ErrorCode } from '../errors.ts'
 import type { Answer, Query, Source, View } from '../resolve.ts'
+import { isTransport } from '../transports.ts'
 
 /** A question on its way to the main thread; `id` is the worker's own. */
 export interface AskRecord {
@@ -168,7 +169,9 @@ function sourceText(from: Source): string {
 function sourceOf(text: string): Source {
   const space = text.indexOf(' ')
   if (space < 0) return text as Exclude<Source, object>
-  return { transport: text.slice(0, space) === 'doh' ? 'doh' : 'dot', upstream: text.slice(space + 1) }
+  const transport = text.slice(0, space)
+  if (!isTransport(transport)) throw new EnigmError('internal', `a worker named no transport: ${transport}`)
+  return { transport, upstream: text.slice(space + 1) }
 }
 
 /** The slices are what toString calls; the types leave them out. */

@@ -1,5 +1,6 @@
 import { idOf, isReplyTo, setId } from '../../dns/message.ts'
 import { EnigmError } from '../../errors.ts'
+import { TRANSPORTS } from '../../transports.ts'
 import type { Endpoint } from '../dial/endpoint.ts'
 
 const MEDIA_TYPE = 'application/dns-message'
@@ -22,7 +23,7 @@ export function requestHeaders(octets: number): Record<string, string> {
 /** host[:port] as it goes into the URI (RFC 3986 section 3.2.2). */
 export function authorityOf({ authenticationDomainName: name, doh }: Endpoint): string {
   const host = name.includes(':') ? `[${name}]` : name
-  return doh === undefined || doh.port === 443 ? host : `${host}:${doh.port}`
+  return doh === undefined || doh.port === TRANSPORTS.doh.port ? host : `${host}:${doh.port}`
 }
 
 /** A copy with ID 0 (RFC 8484 section 4.1). */

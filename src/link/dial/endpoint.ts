@@ -1,15 +1,20 @@
 import type { Transport } from '../../resolve.ts'
 
+/** Where a transport is offered; a transport without more to say of has a port. */
+type Places = { readonly [T in Transport]?: T extends 'doh' ? Place & { readonly path: string } : Place }
+
+interface Place {
+  readonly port: number
+}
+
 /** One trusted resolver as the link sees it: where it is, and how it proves who it is. */
-export interface Endpoint {
+export interface Endpoint extends Places {
   /** The resolver's id in the trusted set; goes into events. */
   readonly resolver: string
   /** IP literals, pinned: nothing is ever looked up to find them. In order of preference. */
   readonly addresses: readonly string[]
   /** The name (or IP literal) that its certificate must hold (RFC 8310 section 2). */
   readonly authenticationDomainName: string
-  readonly dot?: { readonly port: number }
-  readonly doh?: { readonly port: number; readonly path: string }
   /** Base64 SHA-256 of the DER SubjectPublicKeyInfo of the leaf (RFC 7858 section 4.2); any match passes, and only with a valid chain. */
   readonly spkiPins: readonly string[]
   /** PEM of the only roots to trust; undefined: those that Node bundles. */
@@ -24,7 +29,7 @@ export interface StrictEndpoint extends Endpoint {
 
 /** Port of the transport, or undefined if the endpoint does not offer it. */
 export function portOf(endpoint: Endpoint, transport: Transport): number | undefined {
-  return transport === 'dot' ? endpoint.dot?.port : endpoint.doh?.port
+  return endpoint[transport]?.port
 }
 
 /** The addresses with the families taking turns, that of the first one leading (RFC 8305 section 4). */

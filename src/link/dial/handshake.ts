@@ -2,6 +2,7 @@ import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from
 import { type ConnectionOptions, connect as connectTls, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
 import { EnigmError, type ErrorCode } from '../../errors.ts'
 import type { Protection, Transport } from '../../resolve.ts'
+import { TRANSPORTS } from '../../transports.ts'
 import { DirectReads } from '../carriers/direct-reads.ts'
 import { HeldTcp } from '../carriers/held-tcp.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -10,8 +11,6 @@ import type { Attempt } from './race.ts'
 import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
 import { contextTrusting, isAgreeable } from './tls-settings.ts'
-
-const ALPN: Readonly<Record<Transport, string[]>> = { dot: ['dot'], doh: ['h2', 'http/1.1'] }
 
 /** A TLS connection on which not one octet of DNS has been written yet. */
 export interface Secured {
@@ -73,6 +72,9 @@ export function handshake(
   onTcp: () => void,
 ): Attempt<Secured> {
   const strict = endpoint.usageProfile === 'strict'
+  const { alpnRequired } = TRANSPORTS[transport]
+  const alpn: readonly string[] = TRANSPORTS[transport].alpn
+  const mayBeHttp1 = alpn.includes('http/1.1')
   const key = sessionKey(endpoint, transport)
   const offered = sessions.take(key)
   const checked: { evidence?: Evidence; fault?: EnigmError } = {}
@@ -82,7 +84,7 @@ export function handshake(
     port,
     lookup: refuseLookup,
     secureContext: contextOf(endpoint),
-    ALPNProtocols: ALPN[transport],
+    ALPNProtocols: [...alpn],
     rejectUnauthorized: strict,
     checkServerIdentity: (_host, certificate) => {
       const fault = identityFault(endpoint, certificate)
@@ -93,7 +95,7 @@ export function handshake(
     ...(isIP(name) === 0 ? { servername: name } : {}),
     ...(offered === undefined ? {} : { session: offered.session }),
   }
-  const { socket, tcp, closeNotified } = open(options, transport === 'doh' && http1.has(endpoint))
+  const { socket, tcp, closeNotified } = open(options, mayBeHttp1 && http1.has(endpoint))
   tcp.setNoDelay(true)
 
   let tcpUp = false
@@ -117,11 +119,11 @@ export function handshake(
     socket.once('secureConnect', () => {
       const verdict = judge(socket, offered, checked, strict)
       if (verdict instanceof EnigmError) return fail(verdict)
-      if (transport === 'doh' && socket.alpnProtocol !== 'h2' && socket.alpnProtocol !== 'http/1.1') {
-        return fail(new EnigmError('alpn-missing', 'the peer agreed on no HTTP version'))
+      if (alpnRequired && !alpn.includes(String(socket.alpnProtocol))) {
+        return fail(new EnigmError('alpn-missing', `the peer agreed on none of ${alpn.join(', ')}`))
       }
       if (socket.alpnProtocol === 'http/1.1') http1.add(endpoint)
-      else http1.delete(endpoint)
+      else if (mayBeHttp1) http1.delete(endpoint)
       evidence = verdict.evidence
       for (const session of early.splice(0)) keep(session)
       socket.off('close', ended)
