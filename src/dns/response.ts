@@ -1,8 +1,8 @@
 import { type Ede, EnigmError, type Rcode } from '../errors.ts'
 import type { Question } from '../resolve.ts'
 import { type Opt, optAt } from './edns.ts'
-import { nameLength } from './name.ts'
 import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32, viewOf } from './octets.ts'
+import { holdsNames, rdataNamesHold } from './rdata-names.ts'
 import { belongsToHop, RecordCursor, TYPE } from './records.ts'
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
@@ -127,7 +127,7 @@ function walkReply(reply: Uint8Array, qtype: number): Walk {
     }
     if (walk.cutAt !== undefined) continue
     if (cursor.section === 3) walk.additionalBeforeCut++
-    if (!rdataNamesHold(reply, cursor)) throw malformed('a name in a record is malformed')
+    if (!rdataHolds(reply, cursor)) throw malformed('a name or an address in a record is malformed')
     if (reply[cursor.recordAt] !== 0xc0 || reply[cursor.recordAt + 1] !== HEADER_OCTETS || holdsNames(cursor.type)) walk.otherNames = true
     const rawTtlS = cursor.ttlS
     const ttlS = cappedTtl(rawTtlS)
@@ -147,37 +147,11 @@ function walkReply(reply: Uint8Array, qtype: number): Walk {
   return walk
 }
 
-/** Names inside the record types that clients decompress are followed once here, so that no pointer loop of an upstream's reaches a client (CVE-2026-2291). */
-function rdataNamesHold(reply: Uint8Array, cursor: RecordCursor): boolean {
-  const end = cursor.rdataAt + cursor.rdLength
-  const nameEnds = (at: number): number => {
-    const length = nameLength(reply, at)
-    return length === 0 || at + length > end ? 0 : at + length
-  }
-  switch (cursor.type) {
-    case TYPE.NS:
-    case TYPE.CNAME:
-    case TYPE.PTR:
-    case TYPE.DNAME:
-      return nameEnds(cursor.rdataAt) === end
-    case TYPE.MX:
-      return cursor.rdLength > 2 && nameEnds(cursor.rdataAt + 2) === end
-    case TYPE.SOA: {
-      const mailbox = nameEnds(cursor.rdataAt)
-      const fixed = mailbox === 0 ? 0 : nameEnds(mailbox)
-      return fixed !== 0 && fixed + 20 === end
-    }
-    case TYPE.A:
-      return cursor.rdLength === 4
-    case TYPE.AAAA:
-      return cursor.rdLength === 16
-    default:
-      return true
-  }
-}
-
-function holdsNames(type: number): boolean {
-  return type !== TYPE.A && type !== TYPE.AAAA && type <= TYPE.DNAME
+/** Every name in the RDATA is followed once here, so that no pointer loop of an upstream's reaches a client (CVE-2026-2291); and an address is as long as it should be. */
+function rdataHolds(reply: Uint8Array, { type, rdataAt, rdLength }: RecordCursor): boolean {
+  if (type === TYPE.A) return rdLength === 4
+  if (type === TYPE.AAAA) return rdLength === 16
+  return rdataNamesHold(reply, type, rdataAt, rdataAt + rdLength)
 }
 
 /** No label begins with these bits (RFC 1035 section 4.1.4), and the first octet of a TTL of at most a week is 0. */
@@ -192,7 +166,7 @@ function runsThroughTtl(wire: Uint8Array): boolean {
   const cursor = new RecordCursor(wire)
   while (cursor.next()) putU32(probe, cursor.ttlAt, NO_LABEL_TTL)
   const again = new RecordCursor(probe)
-  while (again.next()) if (!rdataNamesHold(probe, again)) return true
+  while (again.next()) if (!rdataHolds(probe, again)) return true
   return again.malformed
 }
 

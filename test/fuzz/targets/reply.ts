@@ -4,6 +4,7 @@ import { isReplyTo, questionOf, setId, upstreamQuery } from '../../../src/dns/me
 import { putU32 } from '../../../src/dns/octets.ts'
 import { decodeForPeople } from '../../../src/dns/people.ts'
 import { newScan, scanQuery } from '../../../src/dns/query-scan.ts'
+import { rdataNamesHold } from '../../../src/dns/rdata-names.ts'
 import { RecordCursor, TYPE } from '../../../src/dns/records.ts'
 import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../../../src/dns/response.ts'
 import { putTtlOffsets, recordCount } from '../../../src/dns/ttl.ts'
@@ -51,7 +52,14 @@ const cname = rr({ type: 5, ttlS: 30, rdata: bytes(1, 97, 0xc0, 12) })
 export const replyTarget: Target = {
   name: 'reply',
   maxOctets: 65_000,
-  words: [u16s(41), u16s(6), u16s(5), u16s(46), u16s(64), u16s(65), [0xc0, 12], optRecord({}), rr(), soa(), cname],
+  words: [
+    ...[5, 6, 14, 17, 24, 26, 33, 35, 38, 41, 45, 46, 47, 55, 64, 65, 260].map((type) => u16s(type)),
+    [0xc0, 12],
+    optRecord({}),
+    rr(),
+    soa(),
+    cname,
+  ],
   seeds: [
     seed(0, { answers: [rr(), rr({ ttlS: 60 })], additional: [optRecord({ options: bytes(u16s(12, 4), [0, 0, 0, 0]) })] }),
     seed(4, { rcode: 3, authority: [soa()] }),
@@ -62,6 +70,15 @@ export const replyTarget: Target = {
     seed(16, { answers: [rr({ ttlS: 0xffffffff }), rr({ type: 28, rdata: new Uint8Array(16) })], flags: 0x0220 }),
     seed(0, { answers: [rr({ type: 15, rdata: bytes(0, 10, 0xc0, 12) }), rr({ type: 16, rdata: bytes(3, 97, 98, 99) })] }),
     seed(0, { answers: [rr({ type: 65, rdata: bytes(u16s(1), 0, u16s(1, 3), 2, 104, 50) }), rr({ type: 46, rdata: new Uint8Array(24) })] }),
+    seed(0, {
+      answers: [
+        rr({ type: 33, rdata: bytes(u16s(1, 2, 443), 0xc0, 12) }),
+        rr({ type: 35, rdata: bytes(u16s(1, 2), 1, 117, 0, 0, 0xc0, 12) }),
+        rr({ type: 14, rdata: bytes(0xc0, 12, 1, 97, 0xc0, 12) }),
+      ],
+      authority: [rr({ type: 47, rdata: bytes(0xc0, 12, 0, 1, 64) }), rr({ type: 55, rdata: bytes(1, 1, u16s(1), 1, 1, 1, 97, 0) })],
+      additional: [rr({ type: 38, rdata: bytes(120, 1, 0xc0, 12) }), rr({ type: 260, rdata: bytes(1, 3, 0) })],
+    }),
     bytes(0, u16s(0x8182, 0, 0, 0, 0)),
     pointerChains(),
   ],
@@ -148,7 +165,11 @@ function staysWhole(kept: Uint8Array): void {
     setId(wire, id)
     while (cursor.next()) putU32(wire, cursor.ttlAt, ttlS)
     const again = new RecordCursor(wire)
-    while (again.next());
+    while (again.next())
+      must(
+        rdataNamesHold(wire, again.type, again.rdataAt, again.rdataAt + again.rdLength),
+        'its names come to an end, at any age and under any ID',
+      )
     must(!again.malformed && again.end === wire.length, 'what is sent is a message, at any age')
   }
 }
