@@ -32,7 +32,15 @@ export interface ResponderParts {
   readonly tracer?: Tracer
 }
 
-const RCODE_OF_VERDICT = { [VERDICT.formErr]: 1, [VERDICT.notImp]: 4, [VERDICT.refused]: 5, [VERDICT.badVers]: 16 } as const
+const RCODE_OF_VERDICT = {
+  [VERDICT.formErr]: 1,
+  [VERDICT.notImp]: 4,
+  [VERDICT.refused]: 5,
+  [VERDICT.badVers]: 16,
+  [VERDICT.badType]: 1,
+} as const
+/** Invalid Query Type (RFC 9824 section 3.5). */
+const EDE_BAD_TYPE = { code: 30 } as const
 const MAX_MESSAGE_OCTETS = 65535
 const DROP = Promise.resolve(undefined)
 
@@ -62,7 +70,10 @@ export function createResponder(parts: ResponderParts): Responder {
       const scan = newScan()
       const verdict = scanQuery(copy, 0, copy.length, scan)
       if (verdict === VERDICT.drop) return DROP
-      if (verdict !== VERDICT.ok) return Promise.resolve(errorReply(copy, scan, RCODE_OF_VERDICT[verdict]))
+      if (verdict !== VERDICT.ok) {
+        const ede = verdict === VERDICT.badType ? EDE_BAD_TYPE : undefined
+        return Promise.resolve(errorReply(copy, scan, RCODE_OF_VERDICT[verdict], ede))
+      }
       return reply(parts, copy, scan, client)
     },
   }

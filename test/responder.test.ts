@@ -9,7 +9,7 @@ import { createResponder } from '../src/responder.ts'
 import { cacheOf } from './support/caches.ts'
 import { FakeClock, seededRandom } from './support/fake-clock.ts'
 import { decodedFlags } from './support/flags.ts'
-import { bytes, query, type ResponseSpec, response, rr, u16s } from './support/messages.ts'
+import { bytes, query, type ResponseSpec, response, rr, soa, u16s } from './support/messages.ts'
 import { openGate, view } from './support/rules.ts'
 
 const UDP: Client = { address: '127.0.0.1', transport: 'udp', view: view(0) }
@@ -152,6 +152,8 @@ const refused: [string, Uint8Array, number][] = [
   ['NOTIMP for UPDATE', query({ id: 9, flags: 0x2800 }), 4],
   ['REFUSED for RD=0', query({ id: 9, flags: 0 }), 5],
   ['REFUSED for AXFR', query({ id: 9, type: 252 }), 5],
+  ['REFUSED for IXFR', bytes(u16s(9, 0x100, 1, 0, 1, 0), query({ type: 251 }).subarray(12), soa()), 5],
+  ['FORMERR for NXNAME', query({ id: 9, type: 128 }), 1],
 ]
 for (const [what, packet, rcode] of refused) {
   t.test(what, async (t) => {
@@ -164,6 +166,9 @@ for (const [what, packet, rcode] of refused) {
 t.test('RFC 6891 section 6.1.1: an OPT is answered with an OPT, with NOTIMP too', async (t) => {
   t.ok(readOpt(await house1().miss(query({ flags: 0x2000, opt: {} }))))
   t.equal(readOpt(await house1().miss(query({ flags: 0x2000 }))), undefined)
+})
+t.test('RFC 9824 section 3.5: a type that is no question is told to EDNS clients as such', async (t) => {
+  t.match(readOpt(await house1().miss(query({ type: 128, opt: {} })))?.ede, { code: 30, text: undefined })
 })
 t.test('BADVERS for EDNS version 1, in the upper bits', async (t) => {
   const reply = await house1().miss(query({ opt: { version: 1 } }))

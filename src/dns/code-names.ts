@@ -47,6 +47,7 @@ const EXTENDED_ERRORS = [
   'Unsupported NSEC3 Iterations Value',
   'Unable to conform to policy',
   'Synthesized',
+  'Invalid Query Type',
 ]
 
 /** The name of a response code, or `RCODE42`. */

@@ -1,13 +1,17 @@
 import { HEADER_OCTETS, u16 } from './octets.ts'
 
 /** What the gate does with a packet. Plain numbers, since the hit path compares one per packet. */
-export const VERDICT = { ok: 0, drop: 1, formErr: 2, notImp: 3, refused: 4, badVers: 5 } as const
+export const VERDICT = { ok: 0, drop: 1, formErr: 2, notImp: 3, refused: 4, badVers: 5, badType: 6 } as const
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT]
 
 /** Our private EDNS option (RFC 6891 section 9, local use): asks, and tells, where an answer came from. Only ever between a client and this stub. */
 export const SOURCE_OPTION = 65280
 
+const TYPE_SOA = 6
 const TYPE_OPT = 41
+const TYPE_NXNAME = 128
+const TYPE_IXFR = 251
+const TYPE_ANY = 255
 const CLASS_IN = 1
 const MAX_NAME_OCTETS = 255
 const MAX_ADDITIONAL = 4
@@ -44,7 +48,7 @@ export function newScan(): QueryScan {
 
 /**
  * Reads one query in place and says what to do with it. Never throws, never reads outside [start, end), and does bounded work:
- * one name of at most 255 octets, at most four additional records. `questionEnd` is 0 where no question could be read.
+ * one name of at most 255 octets, one record of a zone transfer, at most four additional records. `questionEnd` is 0 where no question could be read.
  */
 export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): Verdict {
   scan.questionAt = start + HEADER_OCTETS
@@ -72,23 +76,35 @@ function scanQuestion(packet: Uint8Array, start: number, end: number, scan: Quer
   scan.type = u16(packet, nameEnd)
   scan.class = u16(packet, nameEnd + 2)
   scan.questionEnd = nameEnd + 4
-  if (u16(packet, start + 6) !== 0 || u16(packet, start + 8) !== 0) return VERDICT.formErr
+  if (u16(packet, start + 6) !== 0) return VERDICT.formErr
+  const authorityEnd = u16(packet, start + 8) === 0 ? scan.questionEnd : versionEnd(packet, start, end, scan)
+  if (authorityEnd === 0) return VERDICT.formErr
   const additional = u16(packet, start + 10)
   const verdict =
-    additional === 0
-      ? scan.questionEnd === end
-        ? VERDICT.ok
-        : VERDICT.formErr
-      : scanAdditional(packet, scan.questionEnd, end, additional, scan)
-  if (verdict !== VERDICT.ok) return verdict
-  return isOurs(scan) ? VERDICT.ok : VERDICT.refused
+    additional === 0 ? (authorityEnd === end ? VERDICT.ok : VERDICT.formErr) : scanAdditional(packet, authorityEnd, end, additional, scan)
+  return verdict === VERDICT.ok ? judge(scan) : verdict
 }
 
-/** RD=0 would be cache snooping; zone transfers and other classes are not a stub's business; OPT and TSIG are no questions (RFC 6895 section 3.1). */
-function isOurs(scan: QueryScan): boolean {
-  if ((scan.flags & 0x0100) === 0 || scan.class !== CLASS_IN) return false
-  const type = scan.type
-  return !(type === 0 || type === TYPE_OPT || (type >= 249 && type <= 254))
+/**
+ * RD=0 would be cache snooping; zone transfers and other classes are not a stub's business; OPT, TSIG and whatever else is no data are no questions (RFC 6895 section
+ * 3.1). NXNAME is malformed and must not be asked upstream (RFC 9824 section 3.5).
+ */
+function judge({ flags, type, class: asked }: QueryScan): Verdict {
+  if ((flags & 0x0100) === 0 || asked !== CLASS_IN) return VERDICT.refused
+  if (type === TYPE_NXNAME) return VERDICT.badType
+  return type === 0 || type === TYPE_OPT || (type > TYPE_NXNAME && type < TYPE_ANY) ? VERDICT.refused : VERDICT.ok
+}
+
+/** Where the authority section of an incremental zone transfer ends, which holds the SOA that the client has (RFC 1995 section 3); 0 for any other. */
+function versionEnd(packet: Uint8Array, start: number, end: number, scan: QueryScan): number {
+  if (scan.type !== TYPE_IXFR || u16(packet, start + 8) !== 1) return 0
+  let at = scan.questionEnd
+  // Names may be compressed here. Nobody follows them: all that is needed is where the record ends.
+  while (at < end && packet[at]! > 0 && packet[at]! < 0xc0) at += packet[at]! + 1
+  const fixed = at + (at < end && packet[at] === 0 ? 1 : 2)
+  if (fixed + 10 > end || u16(packet, fixed) !== TYPE_SOA) return 0
+  const next = fixed + 10 + u16(packet, fixed + 8)
+  return next <= end ? next : 0
 }
 
 /** End of an uncompressed name, or 0: a pointer in a question has nothing to point at (RFC 9267). */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { newScan, SOURCE_OPTION, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
-import { bytes, optRecord, query, u16s } from '../support/messages.ts'
+import { bytes, optRecord, query, rr, soa, u16s } from '../support/messages.ts'
 
 const verdictOf = (packet: Uint8Array) => scanQuery(packet, 0, packet.length, newScan())
 
@@ -22,6 +22,11 @@ t.test('the OPT is read: size, DO, our option', async (t) => {
 })
 
 const two = bytes(u16s(1, 0x100, 1, 0, 0, 2), query().subarray(12), optRecord({}), optRecord({}))
+const SOA = soa()
+const TSIG = rr({ name: 'key.example', type: 250, class: 255, ttlS: 0, rdata: bytes(0, new Uint8Array(16)) })
+/** A transfer with a record in the authority section, and perhaps one in the additional section. */
+const ixfr = (authority: Uint8Array, additional = bytes()) =>
+  bytes(u16s(1, 0x100, 1, 0, 1, additional.length === 0 ? 0 : 1), query({ type: 251 }).subarray(12), authority, additional)
 const cases: [string, Uint8Array, number][] = [
   ['shorter than a header: silence', bytes(1, 2, 3), VERDICT.drop],
   ['QR=1: silence', query({ flags: 0x8100 }), VERDICT.drop],
@@ -41,6 +46,23 @@ const cases: [string, Uint8Array, number][] = [
   ['RD=0: no cache snooping', query({ flags: 0 }), VERDICT.refused],
   ['AXFR', query({ type: 252 }), VERDICT.refused],
   ['IXFR', query({ type: 251 }), VERDICT.refused],
+  ['IXFR with the version that the client has (RFC 1995 section 3)', ixfr(SOA), VERDICT.refused],
+  ['IXFR, its SOA compressed', ixfr(rr({ type: 6, rdata: bytes(0xc0, 12, 0xc0, 12, new Uint8Array(20)) })), VERDICT.refused],
+  ['IXFR with an OPT behind the SOA', ixfr(SOA, optRecord({})), VERDICT.refused],
+  ['IXFR with two SOAs', bytes(u16s(1, 0x100, 1, 0, 2, 0), query({ type: 251 }).subarray(12), SOA, SOA), VERDICT.formErr],
+  ['IXFR with another record', ixfr(rr()), VERDICT.formErr],
+  ['IXFR with a SOA that is cut off', ixfr(SOA.subarray(0, -1)), VERDICT.formErr],
+  ['IXFR, and the owner of its SOA is cut off', ixfr(bytes(0xc0)), VERDICT.formErr],
+  ['a SOA beside another question', bytes(u16s(1, 0x100, 1, 0, 1, 0), query().subarray(12), SOA), VERDICT.formErr],
+  ['AXFR signed with TSIG', bytes(u16s(1, 0x100, 1, 0, 0, 1), query({ type: 252 }).subarray(12), TSIG), VERDICT.refused],
+  ['NXNAME (RFC 9824 section 3.5)', query({ type: 128 }), VERDICT.badType],
+  ...[0, 41, 129, 200, 248, 249, 250, 253, 254].map((type): [string, Uint8Array, number] => [
+    `TYPE${type}, which is no data`,
+    query({ type }),
+    VERDICT.refused,
+  ]),
+  ...[1, 46, 127, 255, 256, 65_535].map((type): [string, Uint8Array, number] => [`TYPE${type}`, query({ type }), VERDICT.ok]),
+  ...[0, 2, 4, 254, 255].map((cls): [string, Uint8Array, number] => [`class ${cls}`, query({ class: cls }), VERDICT.refused]),
   ['two OPTs (CVE-2026-42004)', two, VERDICT.formErr],
   ['EDNS version 1', query({ opt: { version: 1 } }), VERDICT.badVers],
   ['an option past its OPT', query({ opt: { options: u16s(10, 9) } }), VERDICT.formErr],

@@ -9,7 +9,7 @@ import { EnigmError } from '../../../src/errors.ts'
 import { createResponder } from '../../../src/responder.ts'
 import { cacheOf } from '../../support/caches.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import { bytes, query, u16s } from '../../support/messages.ts'
+import { bytes, optRecord, query, rr, soa, u16s } from '../../support/messages.ts'
 import { openGate, view } from '../../support/rules.ts'
 import { must, type Target } from '../target.ts'
 import { sameOctets } from './same-octets.ts'
@@ -31,6 +31,9 @@ export const queryTarget: Target = {
     query({ name: '.', type: 2, flags: 0x0130 }),
     query({ flags: 0x2800, opt: {} }),
     query({ type: 252 }),
+    query({ type: 128, opt: {} }),
+    bytes(u16s(1, 0x100, 1, 0, 1, 0), query({ type: 251 }).subarray(12), soa()),
+    bytes(u16s(1, 0x100, 1, 0, 1, 1), query({ type: 251 }).subarray(12), rr({ type: 6, rdata: new Uint8Array(22) }), optRecord({})),
     query({ name: `${'a'.repeat(63)}.${'b'.repeat(63)}.${'C'.repeat(63)}.${'d'.repeat(61)}` }),
   ],
   timed(packet) {
