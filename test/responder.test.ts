@@ -87,11 +87,20 @@ t.test('what is larger than the client takes becomes header, question and OPT wi
   t.equal(decodedFlags(await big.miss(query(), TCP)).tc, false)
   t.equal(decodedFlags(big.hit(query(), 65535)).tc, false)
 })
-t.test('an answer of 65,535 octets fits a TCP reply without an OPT and is cut with one', async (t) => {
-  const room = 65535 - response({ answers: [rr({ type: 16, rdata: new Uint8Array(0) })] }).length
-  const h = house(async () => answerOf({ answers: [rr({ type: 16, rdata: new Uint8Array(room) })] }))
-  t.equal((await h.miss(query(), TCP)).length, 65535)
-  t.equal(decodedFlags(await h.miss(query({ opt: {} }), TCP)).tc, true)
+t.test('an answer of up to 65,535 octets is whole over TCP: where no room is left for an OPT there is none', async (t) => {
+  const bare = response({ answers: [rr({ type: 16, rdata: new Uint8Array(0) })] }).length
+  for (const octets of [65_500, 65_524, 65_525, 65_530, 65_534, 65_535]) {
+    const h = house(async () => answerOf({ answers: [rr({ type: 16, rdata: new Uint8Array(octets - bare) })] }))
+    const fits = octets + 11 <= 65_535
+    const told = async (packet: Uint8Array) => [await h.miss(packet, TCP), h.hit(packet, 65_535)]
+    for (const reply of await told(query())) t.equal(reply.length, octets)
+    for (const reply of await told(query({ opt: { dnssecOk: true } }))) {
+      t.match([reply.length, decodedFlags(reply).tc, reply.readUInt16BE(6)], [fits ? octets + 11 : octets, false, 1], `${octets} octets`)
+      t.equal(readOpt(reply) !== undefined, fits)
+      t.equal(reply[11], fits ? 1 : 0)
+    }
+    t.equal(decodedFlags(await h.miss(query({ opt: { size: 4096 } }))).tc, true, 'over UDP it is cut')
+  }
 })
 t.test('an extended RCODE without an OPT in the query becomes SERVFAIL', async (t) => {
   const h = house(async () => answerOf({ rcode: 7, answers: [] }, { rcode: 23 }))

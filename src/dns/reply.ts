@@ -5,6 +5,8 @@ import { type QueryScan, SOURCE_OPTION } from './query-scan.ts'
 
 const OPT_OCTETS = 11
 const SERVFAIL = 2
+/** No message is larger, over whatever transport. */
+const MOST_OCTETS = 65_535
 
 /** An answer where it lies in memory: `length` octets at `at` of `page` (no OPT), then `ttlCount` two-octet offsets of its TTLs. */
 export interface Kept {
@@ -23,8 +25,8 @@ export function udpLimit(scan: QueryScan): number {
 
 /**
  * Writes the reply to the query that `scan` describes: the kept answer with the client's ID, question (case kept), CD, and an OPT if and only if it sent one.
- * TTLs fall by `elapsedS`. What does not fit `limit` becomes header, question and OPT with TC set; the EDE goes first. Returns the octets written; allocates nothing
- * without an EDE or a source.
+ * TTLs fall by `elapsedS`. What does not fit `limit` becomes header, question and OPT with TC set; the EDE goes first. An answer that fits no message together with an
+ * OPT goes without one: TC over TCP would leave the client no way to get it. Returns the octets written; allocates nothing without an EDE or a source.
  */
 export function writeReply(
   out: Uint8Array,
@@ -36,20 +38,20 @@ export function writeReply(
   elapsedS: number,
   source: string | undefined,
 ): number {
-  const optOctets = scan.hasOpt ? OPT_OCTETS : 0
+  const hasOpt = scan.hasOpt && (limit < MOST_OCTETS || kept.length + OPT_OCTETS <= MOST_OCTETS)
   const questionOctets = scan.questionEnd - scan.questionAt
-  const whole = kept.length + optOctets <= limit
+  const whole = kept.length + (hasOpt ? OPT_OCTETS : 0) <= limit
   const length = whole ? kept.length : HEADER_OCTETS + questionOctets
   put(out, at, kept.page, kept.at, length)
   for (let i = 0; i < questionOctets; i++) out[at + HEADER_OCTETS + i] = packet[scan.questionAt + i]!
-  writeFlags(out, at, kept.rcode, scan, whole)
+  writeFlags(out, at, kept.rcode, scan, whole, hasOpt)
   if (whole) {
     if (elapsedS > 0) ageTtls(out, at, kept, elapsedS)
   } else {
     putU32(out, at + 6, 0)
     putU16(out, at + 10, 0)
   }
-  return scan.hasOpt ? length + writeOpt(out, at + length, limit - length, at, kept, scan, source) : length
+  return hasOpt ? length + writeOpt(out, at + length, limit - length, at, kept, scan, source) : length
 }
 
 /** Up to here a loop is faster than the call, which needs a view of the source first. */
@@ -60,13 +62,13 @@ function put(out: Uint8Array, at: number, from: Uint8Array, fromAt: number, leng
   else for (let i = 0; i < length; i++) out[at + i] = from[fromAt + i]!
 }
 
-function writeFlags(out: Uint8Array, at: number, rcode: Rcode, scan: QueryScan, whole: boolean): void {
+function writeFlags(out: Uint8Array, at: number, rcode: Rcode, scan: QueryScan, whole: boolean, hasOpt: boolean): void {
   putU16(out, at, scan.id)
   if (!whole) out[at + 2] = out[at + 2]! | 0x02
   let low = out[at + 3]!
   if ((scan.flags & 0x20) === 0 && !scan.dnssecOk) low &= 0xdf // AD only for who set AD or DO (RFC 6840 section 5.8)
   low = (low & 0xef) | (scan.flags & 0x10)
-  out[at + 3] = rcode > 15 && !scan.hasOpt ? (low & 0xf0) | SERVFAIL : low
+  out[at + 3] = rcode > 15 && !hasOpt ? (low & 0xf0) | SERVFAIL : low
 }
 
 function ageTtls(out: Uint8Array, at: number, kept: Kept, elapsedS: number): void {
