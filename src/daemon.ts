@@ -6,6 +6,7 @@ import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
 import { asEnigmError, EnigmError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
+import type { Stage } from './job.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
 import { bindAll } from './listen/bind.ts'
 import type { Endpoint, Listener } from './listen/listener.ts'
@@ -18,7 +19,7 @@ import { PolicyGate, SetupGate } from './policy/gate.ts'
 import { SelfCanary } from './policy/self-canary.ts'
 import { viewFor } from './policy/views.ts'
 import { ShapingForce } from './posture/shaping-force.ts'
-import type { Protection, Resolve } from './resolve.ts'
+import type { Protection } from './resolve.ts'
 import { newTally, pipeline, type Tally } from './resolver.ts'
 import { createResponder } from './responder.ts'
 import { createRetention, type Forgotten } from './retention/retention.ts'
@@ -76,7 +77,7 @@ const MIN_CACHE_BYTES = 65_536
 type Around = Surroundings & { readonly gate: PolicyGate; readonly canary: SelfCanary }
 
 interface Live {
-  readonly resolve: Resolve
+  readonly stages: readonly Stage[]
   readonly timeoutMs: number
   readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
@@ -269,7 +270,7 @@ function bringToLife(loaded: Loaded, memory: Memory, tally: Tally, around: Aroun
   return {
     revoke: () => gate.revoke(),
     react: (what, online) => trusted.react(what, online),
-    resolve: pipeline({ ...around, ...memory, gate, trusted, clamp: config.cache, rebinding: config.rebinding, tally }),
+    stages: pipeline({ ...around, ...memory, gate, trusted, clamp: config.cache, rebinding: config.rebinding, tally }),
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),

@@ -35,8 +35,6 @@ export interface Query {
   readonly checkingDisabled: boolean
   readonly edns: ClientEdns | undefined
   readonly client: Client
-  /** Under what the answer is kept (cache/key.ts), where it was worked out already. */
-  readonly cacheKey?: string
 }
 
 /** Why it is asked and until when (`Clock.nowMs` time). */
@@ -64,11 +62,6 @@ export interface Answer {
   readonly from: Source
 }
 export type Source = 'policy' | 'failure' | 'stale' | 'cache' | { readonly upstream: string; readonly transport: Transport }
-
-/** Rejects with an EnigmError. Any number of calls may be under way. */
-export type Resolve = (query: Query, ask: Ask) => Promise<Answer>
-/** A stage knows only `next`. */
-export type Stage = (next: Resolve) => Resolve
 
 export type { Transport } from './transports.ts'
 
@@ -157,6 +150,9 @@ export interface Upstream<P extends Protection = Protection> {
 export interface Responder {
   /** From memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its length, or 0 if it must be asked for. `view` is the client's, as `later` is told it. Sync; never throws. */
   now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number
-  /** By asking. Copies the packet at once. Always settles: with a reply (a SERVFAIL with an EDE if need be), or undefined: drop. Never rejects. */
-  later(packet: Uint8Array, client: Client): Promise<Uint8Array | undefined>
+  /**
+   * By asking for what `now` was called with last and had no answer for; the packet is copied at once. `done` is told once, during the call or later: the reply
+   * is the first `length` octets of `octets`, which are another's when it returns; 0: none is due. Never throws. A failure is a reply too (a SERVFAIL with an EDE).
+   */
+  later(client: Client, done: (octets: Uint8Array, length: number) => void): void
 }

@@ -8,12 +8,12 @@ import { remember } from './cache/remember.ts'
 import { serveStale } from './cache/serve-stale.ts'
 import type { Clock, Random } from './clock.ts'
 import type { TtlClamp } from './dns/response.ts'
+import type { Stage } from './job.ts'
 import { type Gate, gateStage } from './policy/gate.ts'
 import { LocalProofs } from './policy/local-proofs.ts'
 import { type RebindingRules, refuseRebinding } from './policy/rebinding.ts'
 import type { SelfCanary } from './policy/self-canary.ts'
 import { specialNames } from './policy/special-names.ts'
-import type { Resolve, Stage } from './resolve.ts'
 import { askTrusted, type Trusted } from './upstream/ask.ts'
 
 /** What a query passes through once the cache has no answer. */
@@ -48,8 +48,8 @@ export interface Tally {
 
 export const newTally = (): Tally => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
 
-/** THE pipeline, outermost first. */
-export function pipeline(parts: PipelineParts): Resolve {
+/** THE pipeline: a question goes down the list, and what comes of it back up (job.ts). */
+export function pipeline(parts: PipelineParts): readonly Stage[] {
   const { rebinding, gate, tally = newTally(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
   const { cache, clock } = parts
@@ -57,23 +57,15 @@ export function pipeline(parts: PipelineParts): Resolve {
     generation: () => cache.epoch,
     keep: (query, answer, epoch) => cache.put(askedBy(query), answer, epoch, clock.nowMs()),
   })
-  const stages: readonly Stage[] = [
+  return [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
     admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: who waits for another's question waits in our memory too
-    coalesce(parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
+    coalesce((asked) => cache.hashOf(asked), parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that what policy answers is a hit the next time too
     specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking them tells about it
     gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: what policy answers may point inside
+    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp)), // the end
   ]
-  return compose(
-    stages,
-    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp)),
-  )
-}
-
-/** `stages` around `end`, the first outermost. */
-export function compose(stages: readonly Stage[], end: Resolve): Resolve {
-  return stages.reduceRight((next, stage) => stage(next), end)
 }

@@ -30,6 +30,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
 }
 const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'resolve.ts': 1,
+  'job.ts': 1,
   'events.ts': 1,
   'errors.ts': 1,
   'clock.ts': 1,

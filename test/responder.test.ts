@@ -3,14 +3,14 @@ import { coalesce } from '../src/cache/in-flight.ts'
 import { remember } from '../src/cache/remember.ts'
 import { readOpt } from '../src/dns/edns.ts'
 import { EnigmError } from '../src/errors.ts'
-import type { Answer, Client, Query, Resolve } from '../src/resolve.ts'
-import { compose } from '../src/resolver.ts'
+import type { Answer, Client, Query } from '../src/resolve.ts'
 import { createResponder } from '../src/responder.ts'
 import { cacheOf } from './support/caches.ts'
 import { FakeClock, seededRandom } from './support/fake-clock.ts'
 import { decodedFlags } from './support/flags.ts'
 import { bytes, query, type ResponseSpec, response, rr, soa, u16s } from './support/messages.ts'
 import { openGate, view } from './support/rules.ts'
+import { endsIn, type Resolve, repliesTo } from './support/stages.ts'
 
 const UDP: Client = { address: '127.0.0.1', transport: 'udp', view: view(0) }
 const TCP: Client = { address: '127.0.0.1', transport: 'tcp', view: view(0) }
@@ -29,7 +29,8 @@ function house(end: Resolve) {
   const clock = new FakeClock()
   const cache = cacheOf(1 << 20)
   const asked: Query[] = []
-  const resolve = compose([coalesce(seededRandom(1), { questions: 2, waitersPerQuestion: 1 }), remember(cache, clock)], (q, ask) => {
+  const coalescing = coalesce((asked) => cache.hashOf(asked), seededRandom(1), { questions: 2, waitersPerQuestion: 1 })
+  const ending = endsIn((q, ask) => {
     asked.push(q)
     return end(q, ask)
   })
@@ -40,11 +41,11 @@ function house(end: Resolve) {
     clock,
     emit: (event) => event.type === 'fault' && faults.push(event.where),
     counts: { hits: 0, misses: 0 },
-    current: () => ({ resolve, timeoutMs: 4000 }),
+    current: () => ({ stages: [coalescing, remember(cache, clock), ending], timeoutMs: 4000 }),
   })
   const out = Buffer.alloc(70_000)
   const hit = (packet: Uint8Array, limit = 1232) => out.subarray(0, responder.now(packet, 0, packet.length, out, 0, limit, view(0)))
-  const miss = async (packet: Uint8Array, client = UDP) => Buffer.from((await responder.later(packet, client)) ?? [])
+  const miss = async (packet: Uint8Array, client = UDP) => Buffer.from((await repliesTo(responder, packet, client)) ?? [])
   return { clock, cache, asked, faults, hit, miss, responder }
 }
 const house1 = () => house(async () => answerOf())

@@ -66,7 +66,7 @@ export async function scene(names: number): Promise<Scene> {
   }
   const gate = new PolicyGate()
   const counts = { hits: 0, misses: 0 }
-  const current = () => ({ resolve: () => Promise.reject(new Error('a hit asks nobody')), timeoutMs: 1000, prefetch: true })
+  const current = () => ({ stages: [], timeoutMs: 1000, prefetch: true })
   const memory = createMemory({
     clock,
     random: systemRandom,

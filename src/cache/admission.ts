@@ -1,9 +1,9 @@
 import { FairShares } from '../client-shares.ts'
 import type { Random } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
-import type { Stage } from '../resolve.ts'
+import type { Job, Stage } from '../job.ts'
 
-/** What a query that waits costs beside its question: the packet's copy, promises, a link's bookkeeping (measured: 1.5 KB a query before the link's own). */
+/** What a query that waits costs beside its question: the packet's copy, the job, a link's bookkeeping (measured: 1.5 KB a query before the link's own). */
 const COST_OCTETS = 2048
 /** The longest name, type and class. */
 const LONGEST_QUESTION = 259
@@ -31,21 +31,24 @@ export interface AdmissionOptions {
  */
 export function admit({ random, turnedAway, countsFurtherIn = true, octets: capacity = DEFAULT_OCTETS }: AdmissionOptions): Stage {
   const shares = new FairShares(capacity, COST_OCTETS + LONGEST_QUESTION, random)
-  return (next) => (query, ask) => {
-    const octets = COST_OCTETS + query.question.lower.length
-    const { address } = query.client
-    const tooMany = ask.purpose !== 'client' && shares.total + octets > capacity * REFRESH_SHARE
-    if (tooMany || !shares.take(address, octets)) {
-      turnedAway()
-      return Promise.reject(new EnigmError('overloaded', 'Too many questions are under way.'))
-    }
-    const leave = () => shares.give(address, octets)
-    const { purpose, deadlineMs } = ask
-    const answer = next(query, shares.isHeavy(address) ? { purpose, deadlineMs, givesWay: true } : ask)
-    answer.then(leave, (error: unknown) => {
-      leave()
-      if (countsFurtherIn && error instanceof EnigmError && error.code === 'overloaded') turnedAway()
-    })
-    return answer
+  const costOf = (job: Job) => COST_OCTETS + job.query.question.lower.length
+  return {
+    enter(job) {
+      const octets = costOf(job)
+      const { address } = job.query.client
+      const tooMany = job.purpose !== 'client' && shares.total + octets > capacity * REFRESH_SHARE
+      if (tooMany || !shares.take(address, octets)) {
+        turnedAway()
+        job.outcome = new EnigmError('overloaded', 'Too many questions are under way.')
+        return 'answered'
+      }
+      if (shares.isHeavy(address)) job.givesWay = true
+      return 'on'
+    },
+    leave(job) {
+      shares.give(job.query.client.address, costOf(job))
+      if (countsFurtherIn && job.outcome instanceof EnigmError && job.outcome.code === 'overloaded') turnedAway()
+      return 'on'
+    },
   }
 }

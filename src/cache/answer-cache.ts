@@ -1,9 +1,10 @@
 import { HEADER_OCTETS } from '../dns/octets.ts'
 import { sameData } from '../dns/same-data.ts'
+import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import type { Entry } from './answer-record.ts'
 import { AnswerTable } from './answer-table.ts'
-import { type Asked, flagsOf, sameQuestionMarks, typeOf } from './key.ts'
+import { flagsOf, sameQuestionMarks, typeOf } from './key.ts'
 import { lastPartMs, speaksOfTheName } from './lifetime.ts'
 
 /**
@@ -84,6 +85,11 @@ export class AnswerCache {
     const lastMs = lastPartMs(entry)
     entry.recountMs = Math.min(nowMs + RECOUNT_MS, nowMs < lastMs ? lastMs : entry.expiresAtMs)
     return true
+  }
+
+  /** A number that the same question always has here, in any case of its name and under any mark; its secret is the cache's. Never 0. */
+  hashOf(asked: Asked): number {
+    return this.#table.hashOf(asked)
   }
 
   /** The entry for a question if it is still fresh. */

@@ -2,7 +2,7 @@ import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
 import type { Kept } from '../dns/reply.ts'
 import { putTtlOffsets } from '../dns/ttl.ts'
 import type { Ede } from '../errors.ts'
-import type { Asked } from './key.ts'
+import type { Asked } from '../job.ts'
 import type { Segments } from './segments.ts'
 
 /** One kept answer, read where it lies: valid until the table is next read or written. */

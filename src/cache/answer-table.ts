@@ -1,5 +1,6 @@
 import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
 import { recordCount } from '../dns/ttl.ts'
+import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import {
   Cursor,
@@ -15,7 +16,6 @@ import {
   UNITS,
   WORDS_A_UNIT,
 } from './answer-record.ts'
-import type { Asked } from './key.ts'
 import { type Segment, Segments } from './segments.ts'
 
 /** Memory for so many octets of answers gets one bucket: short answers take as many. */
@@ -78,8 +78,8 @@ export class AnswerTable {
   }
 
   /** The answer to a question, under another mark than its own where one is given. */
-  find({ octets, from, end, mark }: Asked, otherMark = mark): Entry | undefined {
-    const place = this.#placeOf(octets, from, end, otherMark, this.#hashOf(octets, from, end))
+  find(asked: Asked, otherMark = asked.mark): Entry | undefined {
+    const place = this.#placeOf(asked, otherMark)
     return place < 0 ? undefined : this.#cursor.moveTo(place)
   }
 
@@ -95,10 +95,9 @@ export class AnswerTable {
     const octets = RECORD_OCTETS + wire.length + 2 * recordCount(wire) + (text?.length ?? 0)
     const units = Math.ceil(octets / UNIT_OCTETS)
     if (!this.#segments.mayHold(units)) return false
-    const hash = this.#hashOf(asked.octets, asked.from, asked.end)
-    this.#removeAt(this.#placeOf(asked.octets, asked.from, asked.end, asked.mark, hash))
+    this.#removeAt(this.#placeOf(asked, asked.mark))
     const place = this.#room(units, nowMs)
-    this.#link(place, hash)
+    this.#link(place, this.hashOf(asked))
     this.#entries++
     const cursor = this.#cursor.moveTo(place, units)
     cursor.write(asked, wire, storedAtMs, expiresAtMs)
@@ -106,8 +105,8 @@ export class AnswerTable {
     return true
   }
 
-  remove({ octets, from, end, mark }: Asked, otherMark = mark): void {
-    this.#removeAt(this.#placeOf(octets, from, end, otherMark, this.#hashOf(octets, from, end)))
+  remove(asked: Asked, otherMark = asked.mark): void {
+    this.#removeAt(this.#placeOf(asked, otherMark))
   }
 
   /** Looks at the next few records, round and round, and drops those that have expired. */
@@ -159,17 +158,24 @@ export class AnswerTable {
   }
 
   /**
-   * FNV-1a over the question, A-Z lowered (RFC 4343): in its type and class too, which only makes a
-   * few more hashes equal. Mixed at the end, since a bucket is its low bits.
+   * The hash of a question, which it then carries. FNV-1a over its octets, A-Z lowered (RFC 4343): in
+   * its type and class too, which only makes a few more hashes equal. Mixed at the end, since a bucket
+   * is its low bits. Never 0.
    */
-  #hashOf(octets: Uint8Array, from: number, end: number): number {
+  hashOf(asked: Asked): number {
+    if (asked.hash !== 0) return asked.hash
+    const { octets, end } = asked
     let hash = this.#seed
-    for (let i = from; i < end; i++) hash = Math.imul(hash ^ lowerOctet(octets[i]!), FNV_PRIME)
+    for (let i = asked.from; i < end; i++) hash = Math.imul(hash ^ lowerOctet(octets[i]!), FNV_PRIME)
     hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
-    return hash ^ (hash >>> 13)
+    hash ^= hash >>> 13
+    asked.hash = hash === 0 ? 1 : hash
+    return asked.hash
   }
 
-  #placeOf(octets: Uint8Array, from: number, end: number, mark: number, hash: number): number {
+  #placeOf(asked: Asked, mark: number): number {
+    const { octets, from, end } = asked
+    const hash = this.hashOf(asked)
     const segments = this.#segments
     let link = this.#heads[hash & (this.#heads.length - 1)]!
     while (link !== 0) {

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import { synthesise } from '../dns/response.ts'
 import { type Ede, EnigmError, type ErrorCode, type Rcode, wasAsked } from '../errors.ts'
 import type { Answer, Query } from '../resolve.ts'
-import type { CacheKey } from './key.ts'
+import { type CacheKey, keyOfQuery } from './key.ts'
 
 /** RFC 9520 section 3.2: at least a second, at most five minutes; doubled each time the question fails again. */
 const LEAST_S = 1
@@ -45,9 +45,9 @@ export class Failures {
   }
 
   /** What `query` gets while its failure is kept: the failure again, or the error thrown again. Undefined: ask. */
-  known(key: CacheKey, query: Query): Answer | EnigmError | undefined {
+  known(query: Query): Answer | EnigmError | undefined {
     if (this.#known.size === 0) return undefined
-    const failure = this.#known.get(key)
+    const failure = this.#known.get(keyOfQuery(query))
     if (failure === undefined) return undefined
     const leftMs = failure.untilMs - this.#clock.nowMs()
     if (leftMs <= 0) return undefined
@@ -62,17 +62,18 @@ export class Failures {
   }
 
   /** Notes what a resolver said, a failure; returns for how many seconds it is kept. */
-  failed(key: CacheKey, { rcode, ede }: Answer): number {
+  failed(query: Query, { rcode, ede }: Answer): number {
     this.#answered()
-    return this.#note(key, { rcode, ede })
+    return this.#note(keyOfQuery(query), { rcode, ede })
   }
 
   /**
    * Notes that nobody answered, if it was asked at all: else the failure is of links, where dialling is bounded (a connect a second). `answersBefore`: `answers` when
    * it was asked.
    */
-  unanswered(key: CacheKey, code: ErrorCode, answersBefore: number): void {
+  unanswered(query: Query, code: ErrorCode, answersBefore: number): void {
     if (!wasAsked(code)) return
+    const key = keyOfQuery(query)
     if (this.answers !== answersBefore) {
       this.#note(key, { code, during: undefined })
       return
@@ -99,10 +100,10 @@ export class Failures {
     this.#silence++
   }
 
-  /** `key` was answered well. */
-  succeeded(key: CacheKey): void {
+  /** `query` was answered well. */
+  succeeded(query: Query): void {
     this.#answered()
-    if (this.#known.size > 0) this.#known.delete(key)
+    if (this.#known.size > 0) this.#known.delete(keyOfQuery(query))
   }
 
   /** Another network, other resolvers, another configuration: everything is asked anew. */

@@ -1,5 +1,6 @@
-import { copyLower, putU16, u16 } from '../dns/octets.ts'
+import { putU16, u16 } from '../dns/octets.ts'
 import type { QueryScan } from '../dns/query-scan.ts'
+import type { Asked, Job } from '../job.ts'
 import type { Query, View } from '../resolve.ts'
 
 /** View, DO and CD, which stand before the question in a key. */
@@ -8,43 +9,18 @@ export const KEY_PREFIX = 3
 // leave it out.
 const scratch = Buffer.alloc(KEY_PREFIX + 255 + 4) as Buffer & { latin1Slice(start: number, end: number): string }
 
-/** Octets of a question, its name in any case, and the mark of what else tells answers apart. */
-export interface Asked {
-  readonly octets: Uint8Array
-  readonly from: number
-  readonly end: number
-  readonly mark: number
-}
-
 /**
- * Under what a failure is kept and identical questions find each other: view, DO and CD, then the
- * question's octets with A-Z lowered, as one latin1 string (one octet a character, nothing is
- * lost).
+ * Under what a failure is kept: view, DO and CD, then the question's octets with A-Z lowered, as one
+ * latin1 string (one octet a character, nothing is lost).
  */
 export type CacheKey = string
 
-/**
- * The key of the query that `scan` describes, straight from the packet: the only allocation of a
- * hit.
- */
-export function keyOfScan(packet: Uint8Array, scan: QueryScan, view: View): CacheKey {
-  const length = scan.questionEnd - scan.questionAt
-  copyLower(packet, scan.questionAt, length - 4, scratch, KEY_PREFIX)
-  for (let i = length - 4; i < length; i++) scratch[KEY_PREFIX + i] = packet[scan.questionAt + i]!
-  return finish(length, view, scan.dnssecOk, (scan.flags & 0x10) !== 0)
-}
-
-/** The same key from a query that was read: as it was told, or from its question. */
-export function keyOfQuery(query: Query): CacheKey {
-  if (query.cacheKey !== undefined) return query.cacheKey
-  scratch.set(query.question.lower, KEY_PREFIX)
-  return finish(query.question.lower.length, query.client.view, query.edns?.dnssecOk === true, query.checkingDisabled)
-}
-
-function finish(length: number, view: View, dnssecOk: boolean, checkingDisabled: boolean): CacheKey {
-  putU16(scratch, 0, view)
-  scratch[2] = (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)
-  return scratch.latin1Slice(0, KEY_PREFIX + length)
+/** The key of a query. */
+export function keyOfQuery({ question, client, edns, checkingDisabled }: Query): CacheKey {
+  scratch.set(question.lower, KEY_PREFIX)
+  putU16(scratch, 0, client.view)
+  scratch[2] = (edns?.dnssecOk === true ? DO : 0) | (checkingDisabled ? CD : 0)
+  return scratch.latin1Slice(0, KEY_PREFIX + question.lower.length)
 }
 
 const DO = 1
@@ -97,17 +73,21 @@ export function askedByScan(packet: Uint8Array, scan: QueryScan, view: View): As
   shared.from = questionAt
   shared.end = questionEnd
   shared.mark = markOf(questionEnd - questionAt, view, dnssecOk, (flags & 0x10) !== 0)
+  shared.hash = 0
   return shared
 }
 
-/** The same from a query that was read. */
-export function askedBy(query: Pick<Query, 'question' | 'client' | 'edns' | 'checkingDisabled'>): Asked {
-  const { lower } = query.question
-  shared.octets = lower
-  shared.from = 0
-  shared.end = lower.length
-  shared.mark = markOf(lower.length, query.client.view, query.edns?.dnssecOk === true, query.checkingDisabled)
-  return shared
+/** What a query that was read asks for; `hash` where the table has worked it out already. */
+export function askedBy({ question, client, edns, checkingDisabled }: Query, hash = 0): Asked {
+  const { lower } = question
+  const mark = markOf(lower.length, client.view, edns?.dnssecOk === true, checkingDisabled)
+  return { octets: lower, from: 0, end: lower.length, mark, hash }
 }
 
-const shared = { octets: new Uint8Array(0) as Uint8Array, from: 0, end: 0, mark: 0 }
+/** The same of a question under way: worked out once. */
+export function askedOf(job: Job): Asked {
+  job.asked ??= askedBy(job.query)
+  return job.asked
+}
+
+const shared = { octets: new Uint8Array(0) as Uint8Array, from: 0, end: 0, mark: 0, hash: 0 }

@@ -1,5 +1,7 @@
 import type { Clock, Random, Timer } from '../clock.ts'
-import type { Query, Resolve } from '../resolve.ts'
+import { EnigmError } from '../errors.ts'
+import { Job, type Stage } from '../job.ts'
+import type { Query } from '../resolve.ts'
 import type { Entry } from './answer-record.ts'
 import { lastPartMs } from './lifetime.ts'
 
@@ -7,7 +9,7 @@ export interface PrefetchOptions {
   readonly clock: Clock
   readonly random: Random
   /** Read at each use, so that a reload replaces them. */
-  readonly current: () => { readonly resolve: Resolve; readonly timeoutMs: number; readonly prefetch: boolean }
+  readonly current: () => { readonly stages: readonly Stage[]; readonly timeoutMs: number; readonly prefetch: boolean }
   readonly renewed: () => void
 }
 
@@ -48,17 +50,13 @@ export class Prefetch {
     const leftMs = Math.max(1, Math.floor((expiresAtMs - clock.nowMs()) * 0.8))
     const timer = clock.setTimer(random.below(leftMs), () => {
       this.#waiting.delete(timer)
-      const { resolve, timeoutMs } = this.#o.current()
+      const { stages, timeoutMs } = this.#o.current()
       this.#underWay++
-      resolve(query, { purpose: 'refresh', deadlineMs: clock.nowMs() + timeoutMs }).then(
-        () => {
-          this.#underWay--
-          this.#o.renewed()
-        },
-        () => {
-          this.#underWay--
-        },
-      )
+      const ask = { purpose: 'refresh', deadlineMs: clock.nowMs() + timeoutMs } as const
+      new Job(stages, query, ask, (outcome) => {
+        this.#underWay--
+        if (!(outcome instanceof EnigmError)) this.#o.renewed()
+      }).start()
     })
     this.#waiting.add(timer)
   }

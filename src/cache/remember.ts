@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts'
-import { asEnigmError, EnigmError } from '../errors.ts'
-import type { Answer, Stage } from '../resolve.ts'
+import { EnigmError } from '../errors.ts'
+import type { Outcome, Stage } from '../job.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { Failures } from './failures.ts'
-import { askedBy, keyOfQuery } from './key.ts'
+import { askedOf } from './key.ts'
 import { speaksOfTheName } from './lifetime.ts'
 
 /**
@@ -11,29 +11,26 @@ import { speaksOfTheName } from './lifetime.ts'
  * before asking: an answer asked for under an old policy is not kept.
  */
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
-  return (next) => (query, ask) => {
-    const { epoch } = cache
-    const key = keyOfQuery(query)
-    const known = failures?.known(key, query)
-    const answersBefore = failures?.answers ?? 0
-    if (known !== undefined) return known instanceof EnigmError ? Promise.reject(known) : Promise.resolve(known)
-    const keep = (answer: Answer) => {
-      cache.put(askedBy(query), answer, epoch, clock.nowMs())
-      return answer
-    }
-    return next(query, ask).then(
-      (answer) => {
-        if (speaksOfTheName(answer.rcode)) {
-          // What policy answers says nothing of the path.
-          if (typeof answer.from !== 'string') failures?.succeeded(key)
-          return keep(answer)
-        }
-        return keep(failures === undefined ? answer : { ...answer, storeS: failures.failed(key, answer) })
-      },
-      (error: unknown) => {
-        failures?.unanswered(key, asEnigmError(error).code, answersBefore)
-        throw error
-      },
-    )
+  const noted = (outcome: Outcome, answersBefore: number, { query }: { query: Parameters<Failures['known']>[0] }): Outcome => {
+    if (failures === undefined) return outcome
+    if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore)
+    // What policy answers says nothing of the path.
+    else if (!speaksOfTheName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome) }
+    else if (typeof outcome.from !== 'string') failures.succeeded(query)
+    return outcome
+  }
+  return {
+    enter(job) {
+      job.epoch = cache.epoch
+      job.outcome = failures?.known(job.query)
+      job.answersBefore = failures?.answers ?? 0
+      return job.outcome === undefined ? 'on' : 'answered'
+    },
+    leave(job) {
+      const outcome = job.outcome === undefined ? undefined : noted(job.outcome, job.answersBefore, job)
+      job.outcome = outcome
+      if (outcome !== undefined && !(outcome instanceof EnigmError)) cache.put(askedOf(job), outcome, job.epoch, clock.nowMs())
+      return 'on'
+    },
   }
 }

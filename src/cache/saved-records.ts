@@ -1,9 +1,10 @@
 import { questionEnd } from '../dns/name.ts'
 import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
 import { belongsToHop, RecordCursor } from '../dns/records.ts'
+import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import type { Entry } from './answer-record.ts'
-import { type Asked, flagsOf, KEY_PREFIX, markOf, questionOctetsOf, viewOf } from './key.ts'
+import { flagsOf, KEY_PREFIX, markOf, questionOctetsOf, viewOf } from './key.ts'
 
 /** An entry as it is written down: times count from the moment of saving. */
 export interface SavedEntry extends Pick<Answer, 'wire' | 'rcode' | 'ede'> {
@@ -60,7 +61,7 @@ export function readSaved(chunk: Buffer, each: (entry: SavedEntry) => void): boo
     if (flags > 3) return false
     const questionOctets = keyOctets - KEY_PREFIX
     const mark = markOf(questionOctets, chunk.readUInt16BE(keyAt), (flags & 1) !== 0, (flags & 2) !== 0)
-    const asked = { octets: wire, from: HEADER_OCTETS, end: HEADER_OCTETS + questionOctets, mark }
+    const asked = { octets: wire, from: HEADER_OCTETS, end: HEADER_OCTETS + questionOctets, mark, hash: 0 }
     each({ asked, wire, rcode, ageMs, leftMs, ...(ede === 0 ? {} : { ede: { code: ede - 1 } }) })
     at = end
   }

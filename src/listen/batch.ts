@@ -15,6 +15,8 @@ const SLOTS = 64
 const QUERY_OCTETS = 2112
 /** Calls in a row before other sockets get their turn: about 2 ms of hits. */
 const MAX_ROUNDS = 16
+/** Up to here a loop is faster than the call, which needs a view of the source first. */
+const LOOP_OCTETS = 96
 /** What one `drain` takes at most. */
 export const MOST_DRAINED = SLOTS * MAX_ROUNDS
 
@@ -71,7 +73,7 @@ export class Batch {
     const length = this.#reply(packet, 0, packet.length, at, view)
     const name = this.#socketNames.of(address, port)
     if (length > 0) out.addressTo(this.#replies++, length, name)
-    else if (length < 0) this.#later(packet, { address, transport: 'udp', view }, copyOf(name))
+    else if (length < 0) this.#later({ address, transport: 'udp', view }, copyOf(name))
   }
 
   /** Fetches and answers what waits; how many there were. */
@@ -107,8 +109,7 @@ export class Batch {
       const start = this.#in.startOf(i)
       const length = this.#reply(data, start, start + octets, this.#out.startOf(this.#replies), view)
       if (length > 0) this.#out.address(this.#replies++, length, this.#in, i)
-      else if (length < 0)
-        this.#later(viewOf(data, start, start + octets), { address: client, transport: 'udp', view }, this.#in.keepName(i))
+      else if (length < 0) this.#later({ address: client, transport: 'udp', view }, this.#in.keepName(i))
     }
     this.send()
   }
@@ -135,20 +136,24 @@ export class Batch {
     return inFlight.full ? overloadReply(viewOf(packet, start, end), this.#out.data, at) : -1
   }
 
-  #later(packet: Uint8Array, client: Client, name: Uint8Array): void {
+  /** Asks for what `#reply` has just looked at. */
+  #later(client: Client, name: Uint8Array): void {
     const { options, inFlight } = this.#o
     inFlight.enter()
-    void options.responder.later(packet, client).then((wire) => {
-      if (wire !== undefined) this.#queue(wire, name)
+    options.responder.later(client, (octets, length) => {
+      if (length > 0) this.#queue(octets, length, name)
       inFlight.leave()
-    }, inFlight.leave)
+    })
   }
 
-  #queue(wire: Uint8Array, name: Uint8Array): void {
+  #queue(octets: Uint8Array, length: number, name: Uint8Array): void {
     if (this.#ended) return
     if (this.#lateCount === SLOTS) this.flush()
-    this.#late.data.set(wire, this.#late.startOf(this.#lateCount))
-    this.#late.addressTo(this.#lateCount++, wire.length, name)
+    const { data } = this.#late
+    const at = this.#late.startOf(this.#lateCount)
+    if (length > LOOP_OCTETS) data.set(viewOf(octets, 0, length), at)
+    else for (let i = 0; i < length; i++) data[at + i] = octets[i]!
+    this.#late.addressTo(this.#lateCount++, length, name)
     if (this.#flushing) return
     this.#flushing = true
     setImmediate(this.#turn)

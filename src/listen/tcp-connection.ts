@@ -18,8 +18,6 @@ export interface TcpShared {
   readonly inFlight: InFlight
   /** Room for one framed answer of any size. */
   readonly scratch: Buffer
-  /** The Responder never rejects; if it does, one query goes unanswered. */
-  fault(): void
   /** Octets of answers that clients have not taken, over all connections. */
   unreadOctets: number
   /** They are too many: ends a connection of who holds the most. */
@@ -139,7 +137,7 @@ export class TcpConnection implements Occupant {
     let length = options.responder.now(frame, 0, frame.length, scratch, 2, LONGEST, this.#client.view)
     if (length === 0 && inFlight.full) length = overloadReply(frame, scratch, 2)
     else if (length === 0) {
-      void this.#ask(frame)
+      this.#ask()
       return
     }
     if (length === 0) return
@@ -147,17 +145,22 @@ export class TcpConnection implements Occupant {
     this.#queue(Buffer.from(scratch.subarray(0, length + 2)))
   }
 
-  async #ask(frame: Uint8Array): Promise<void> {
+  /** Asks for what the responder has just looked at. */
+  #ask(): void {
     const { options, inFlight } = this.#shared
     inFlight.enter()
     this.#inFlight++
     if (this.#askedNow++ === 0) setImmediate(this.#nextTurn)
-    const reply = await options.responder.later(frame, this.#client).catch(this.#shared.fault)
-    this.#inFlight--
-    inFlight.leave()
-    if (this.#socket.destroyed) return
-    if (reply) this.#queue(framed(reply))
-    this.#advance()
+    let inCall = true
+    options.responder.later(this.#client, (octets, length) => {
+      this.#inFlight--
+      inFlight.leave()
+      if (this.#socket.destroyed) return
+      if (length > 0) this.#queue(framed(octets.subarray(0, length)))
+      // Within the call somebody is at it already.
+      if (!inCall) this.#advance()
+    })
+    inCall = false
   }
 
   #queue(frame: Uint8Array): void {

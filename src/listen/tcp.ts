@@ -18,7 +18,6 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     limits,
     inFlight,
     scratch: Buffer.alloc(2 + 65_535),
-    fault: sparseFaults(options, 'listen/tcp'),
     unreadOctets: 0,
     relieve: () => clients.relieve(),
   }

@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { UDP_SIZE } from '../dns/edns.ts'
+import { copyOf } from '../dns/octets.ts'
 import type { View } from '../resolve.ts'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
@@ -72,18 +73,19 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
   const shared = Buffer.alloc(UDP_SIZE)
   const fault = sparseFaults(options, 'listen/udp')
 
-  const reply = async (packet: Buffer, from: RemoteInfo, address: string, view: View) => {
+  const reply = (from: RemoteInfo, address: string, view: View) => {
     inFlight.enter()
-    try {
-      const wire = await responder.later(packet, { address, transport: 'udp', view })
-      if (wire === undefined || socket.getSendQueueCount() >= SEND_QUEUE) inFlight.leave()
-      // It leaves when it is sent: a socket that closes earlier would lose the reply.
-      else socket.send(wire, from.port, from.address, inFlight.leave)
-    } catch {
-      // The Responder never rejects; what throws here is a socket that was closed when the drain limit passed.
-      inFlight.leave()
-      if (!door.closing) fault()
-    }
+    responder.later({ address, transport: 'udp', view }, (octets, length) => {
+      try {
+        if (length === 0 || socket.getSendQueueCount() >= SEND_QUEUE) inFlight.leave()
+        // It leaves when it is sent: a socket that closes earlier would lose the reply.
+        else socket.send(copyOf(octets, 0, length), from.port, from.address, inFlight.leave)
+      } catch {
+        // A socket that was closed when the drain limit passed.
+        inFlight.leave()
+        if (!door.closing) fault()
+      }
+    })
   }
 
   return (packet: Buffer, from: RemoteInfo): void => {
@@ -103,7 +105,7 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     let length = responder.now(packet, 0, packet.length, out, 0, UDP_SIZE, view)
     if (length === 0 && inFlight.full) length = overloadReply(packet, out, 0)
     else if (length === 0) {
-      void reply(packet, from, address, view)
+      reply(from, address, view)
       return
     }
     if (length > 0) socket.send(out, 0, length, from.port, from.address)

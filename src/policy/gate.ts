@@ -1,5 +1,6 @@
 import { EnigmError, type ErrorCode, isPolicyRefusal, type PolicyCode } from '../errors.ts'
-import type { Answer, Link, Protection, Stage } from '../resolve.ts'
+import type { Stage } from '../job.ts'
+import type { Link, Protection } from '../resolve.ts'
 
 /** Why nothing may pass, by number: what threads share is one integer. Memory that nobody has written to says 0: a gate that was never judged is closed. */
 const NUMBERS: Readonly<Record<PolicyCode, number>> = { 'policy-pending': 0, 'vpn-required': 2, 'audit-required': 3 }
@@ -75,13 +76,15 @@ const refused = (code: PolicyCode) => new EnigmError(code, 'the policy lets noth
  * open: it is not told, and nothing outside of this stage can keep it.
  */
 export function gateStage(gate: Gate): Stage {
-  const stillOpen = (answer: Answer) => {
-    if (!gate.closed) return answer
-    throw gate.refusal()
-  }
-  return (next) => (query, ask) => {
-    const refusal = gate.closed ? gate.refusal() : undefined
-    return refusal === undefined ? next(query, ask).then(stillOpen) : Promise.reject(refusal)
+  return {
+    enter(job) {
+      job.outcome = gate.closed ? gate.refusal() : undefined
+      return job.outcome === undefined ? 'on' : 'answered'
+    },
+    leave(job) {
+      if (gate.closed && !(job.outcome instanceof EnigmError)) job.outcome = gate.refusal()
+      return 'on'
+    },
   }
 }
 

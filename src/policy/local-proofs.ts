@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { readDenial } from '../dns/denial.ts'
 import { rewriteTtls, synthesise } from '../dns/response.ts'
-import type { Answer, Ask, Client, Query, Question, Resolve } from '../resolve.ts'
+import type { Answer, Ask, Client, Query, Question } from '../resolve.ts'
 import { SYNTHESIZED, TYPE } from './local-answer.ts'
 import { neighbour, type Proof, RootGaps } from './root-gaps.ts'
 import { EVERYBODYS } from './views.ts'
@@ -19,6 +19,9 @@ const MOST_SEARCHES = 16
 const NXDOMAIN = 3
 /** What is asked for a proof is asked for everybody. */
 const NOBODY: Client = { address: '', transport: 'udp', view: EVERYBODYS }
+
+/** Asks what stands below; rejects with an EnigmError. */
+export type AskBelow = (query: Query, ask: Ask) => Promise<Answer>
 
 /** What must be denied: everything below a zone of the list, or one top-level name that is private. Wire form, lower-case. */
 export interface Subject {
@@ -67,7 +70,7 @@ export class LocalProofs {
    * `answer`, which says that something below `subject` is not there, with the proof. As it is where the zone is delegated unsigned, and where no proof is to be had
    * in time (then it is not kept). Undefined where the top-level name exists: it is no private one. Never rejects.
    */
-  async prove(answer: Answer, subject: Subject, query: Query, ask: Ask, next: Resolve): Promise<Answer | undefined> {
+  async prove(answer: Answer, subject: Subject, query: Query, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     this.#forgetOld()
     const verdict = this.#known(subject) ?? (await this.#inTime(this.#search(subject, ask, next), ask))
     if (verdict === 'exists') return undefined
@@ -101,7 +104,7 @@ export class LocalProofs {
   }
 
   /** One search a subject, whoever waits for it. */
-  #search(subject: Subject, ask: Ask, next: Resolve): Promise<Verdict> {
+  #search(subject: Subject, ask: Ask, next: AskBelow): Promise<Verdict> {
     const key = `${subject.kind} ${keyOf(subject.name)}`
     const running = this.#searches.get(key)
     if (running !== undefined) return running
@@ -120,7 +123,7 @@ export class LocalProofs {
     return search
   }
 
-  async #searchZone(subject: Subject, ask: Ask, next: Resolve): Promise<Verdict> {
+  async #searchZone(subject: Subject, ask: Ask, next: AskBelow): Promise<Verdict> {
     const answer = await this.#asked(subject.name, ask, next)
     if (answer === undefined) return 'unproven'
     const proof = this.#learn(answer)
@@ -134,7 +137,7 @@ export class LocalProofs {
   }
 
   /** From neighbour to neighbour until the gap of the name is known. Every step leaves its gap behind, for the next search. */
-  async #searchTop(subject: Subject, ask: Ask, next: Resolve): Promise<Verdict> {
+  async #searchTop(subject: Subject, ask: Ask, next: AskBelow): Promise<Verdict> {
     const asked = new Set<string>()
     for (let step = 0; step < MOST_STEPS; step++) {
       const name = neighbour(subject.name, step, this.#gaps.nearestBefore(subject.name, this.#nowMs()))
@@ -152,7 +155,7 @@ export class LocalProofs {
   }
 
   /** The answer to the DS of `name`; undefined if everything was to be forgotten meanwhile. */
-  async #asked(name: Uint8Array, ask: Ask, next: Resolve): Promise<Answer | undefined> {
+  async #asked(name: Uint8Array, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     const generation = this.#seen
     const query = dsQuery(name)
     const answer = await next(query, ask)

@@ -2,7 +2,8 @@ import { allowList } from '../config/cidr.ts'
 import { someAddress } from '../dns/address-records.ts'
 import { ipv6Text } from '../dns/printable.ts'
 import { synthesise } from '../dns/response.ts'
-import type { Answer, Query, Stage } from '../resolve.ts'
+import { EnigmError } from '../errors.ts'
+import type { Stage } from '../job.ts'
 import { isPrivate4, isPrivate6 } from './private-addresses.ts'
 import { type ZoneTree, zoneTree } from './zone-tree.ts'
 
@@ -23,17 +24,22 @@ const FILTERED = { code: 17, text: 'rebinding' } as const
  * rebinding). The whole answer goes, as "no such data" rather than an error: at an error stubs ask the next server, which has no such filter. `refused` counts.
  */
 export function refuseRebinding(rules: RebindingRules, refused: () => void): Stage {
-  if (!rules.protect) return (next) => next
+  if (!rules.protect) return { enter: () => 'on' }
   const exempt = exemption(rules.allow)
   const inside = insideBut(rules.allowAddresses)
-  const judge = (query: Query, answer: Answer): Answer => {
-    // Only what an upstream said: localhost is ours to answer with 127.0.0.1.
-    if (typeof answer.from === 'string' || !someAddress(answer.wire, inside)) return answer
-    refused()
-    return { wire: synthesise(query.question, { rcode: 0 }), rcode: 0, storeS: answer.storeS, ede: FILTERED, from: 'policy' }
+  return {
+    enter: () => 'on',
+    leave(job) {
+      const { outcome, query } = job
+      // Only what an upstream said: localhost is ours to answer with 127.0.0.1.
+      if (outcome === undefined || outcome instanceof EnigmError || typeof outcome.from === 'string') return 'on'
+      if (!someAddress(outcome.wire, inside) || exempt.match(query.question)) return 'on'
+      refused()
+      const wire = synthesise(query.question, { rcode: 0 })
+      job.outcome = { wire, rcode: 0, storeS: outcome.storeS, ede: FILTERED, from: 'policy' }
+      return 'on'
+    },
   }
-  return (next) => (query, ask) =>
-    exempt.match(query.question) ? next(query, ask) : next(query, ask).then((answer) => judge(query, answer))
 }
 
 function exemption(zones: readonly string[]): ZoneTree {

@@ -1,5 +1,5 @@
 import { nameFromText } from '../dns/name.ts'
-import type { Stage } from '../resolve.ts'
+import type { Stage } from '../job.ts'
 import { noSuchName, soaRecord } from './local-answer.ts'
 
 /** Below .test, which no name server may send on (RFC 6761 section 6.2); not below .invalid, which systemd-resolved answers by itself. */
@@ -28,12 +28,15 @@ export class SelfCanary {
   /** Notes an arrival and answers that there is no such name; every other question goes on. Nothing of it is kept or leaves. */
   stage(): Stage {
     const soa = soaRecord(nameFromText(ZONE))
-    return (next) => (query, ask) => {
-      const { lower } = query.question
-      if (!isBelow(lower)) return next(query, ask)
-      if (this.#awaited !== undefined && Buffer.from(lower.subarray(1, TOKEN_OCTETS)).toString('latin1') === this.#awaited)
-        this.#arrived = true
-      return Promise.resolve({ ...noSuchName(query.question, soa), storeS: 'no' as const })
+    return {
+      enter: (job) => {
+        const { lower } = job.query.question
+        if (!isBelow(lower)) return 'on'
+        if (this.#awaited !== undefined && Buffer.from(lower.subarray(1, TOKEN_OCTETS)).toString('latin1') === this.#awaited)
+          this.#arrived = true
+        job.outcome = { ...noSuchName(job.query.question, soa), storeS: 'no' }
+        return 'answered'
+      },
     }
   }
 }

@@ -1,6 +1,7 @@
 import { nameFromText } from '../dns/name.ts'
 import { u16 } from '../dns/octets.ts'
-import type { Answer, Question, Stage } from '../resolve.ts'
+import type { Stage } from '../job.ts'
+import type { Answer, Question } from '../resolve.ts'
 import { CANARY } from './canary.ts'
 import { noSuchName, soaRecord } from './local-answer.ts'
 import type { LocalProofs, Subject } from './local-proofs.ts'
@@ -22,19 +23,31 @@ interface Local {
 
 /**
  * Answers what must not leave this host: special-use names (RFC 6761 registry), reverse zones of private addresses (RFC 6303, RFC 7793), single labels, addresses that
- * were asked for as names, and the canary of browsers. Everything else, and DS at the apex of zones that the public DNS delegates unsigned, goes to `next`. With `proofs`,
- * a negative answer to a query with DO carries the public DNS's denial; that is asked of `next`. Questions of class IN only: the gate lets no other pass.
+ * were asked for as names, and the canary of browsers. Everything else, and DS at the apex of zones that the public DNS delegates unsigned, goes on. With `proofs`,
+ * a negative answer to a query with DO carries the public DNS's denial; that is asked of the stages below. Questions of class IN only: the gate lets no other pass.
  */
 export function specialNames(proofs?: LocalProofs): Stage {
   const answerHere = localAnswers(SPECIAL_ZONES, (top) => proofs?.denies(top) === true)
-  return (next) => (query, ask) => {
-    const local = answerHere(query.question)
-    if (local === undefined) return next(query, ask)
-    const { answer, subject } = local
-    const asksForProof = query.edns?.dnssecOk === true && proofs !== undefined
-    if (!asksForProof || subject === undefined) return Promise.resolve(answer)
-    return proofs.prove(answer, subject, query, ask, next).then((proven) => proven ?? next(query, ask))
+  const stage: Stage = {
+    enter(job) {
+      const { query } = job
+      const local = answerHere(query.question)
+      if (local === undefined) return 'on'
+      const { answer, subject } = local
+      if (query.edns?.dnssecOk !== true || proofs === undefined || subject === undefined) {
+        job.outcome = answer
+        return 'answered'
+      }
+      void proofs
+        .prove(answer, subject, query, job, (query, ask) => job.below(stage, query, ask))
+        .then((proven) => {
+          job.outcome = proven
+          job.resume(stage)
+        })
+      return 'waits'
+    },
   }
+  return stage
 }
 
 /** Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root. */

@@ -1,6 +1,8 @@
 import { upstreamQuery } from '../dns/message.ts'
 import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../dns/response.ts'
-import type { Ask, Carried, Resolve, Transport } from '../resolve.ts'
+import { asEnigmError } from '../errors.ts'
+import type { Job, Stage } from '../job.ts'
+import type { Answer, Ask, Carried, Transport } from '../resolve.ts'
 import { speaksOfHop } from './verdict.ts'
 
 const SERVFAIL = 2
@@ -18,18 +20,39 @@ export interface Trusted {
  * The end of the pipeline: asks the trusted set, and makes the reply into an answer. Nothing of the client's goes out but the question, CD and DO.
  * TTLs are brought inside `clamp`, on the wire too: an answer must not outlive in the client what it does here. `lifetime` says how long it may be kept.
  */
-export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: Accepted) => number | 'no'): Resolve {
-  return (query, ask) =>
-    trusted.exchange(upstreamQuery(query.question, query.checkingDisabled), query.edns?.dnssecOk === true, ask).then((carried) => {
-      const { authenticated } = carried.protection
-      const accepted = acceptReply(carried.wire, query.question, { authenticated, ageS: carried.ageS ?? 0, clamp })
-      const { ede } = accepted
-      // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a client knows.
-      const ofHop = speaksOfHop(accepted.rcode)
-      const rcode = ofHop ? SERVFAIL : accepted.rcode
-      const wire = ofHop ? synthesise(query.question, { rcode }) : accepted.wire
-      const from = { upstream: carried.upstream, transport: carried.transport }
-      const storeS = lifetime(accepted)
-      return ede === undefined ? { wire, rcode, storeS, from } : { wire, rcode, storeS, from, ede }
-    })
+export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: Accepted) => number | 'no'): Stage {
+  const answerOf = (job: Job, carried: Carried & { readonly transport: Transport; readonly upstream: string }): Answer => {
+    const { question } = job.query
+    const { authenticated } = carried.protection
+    const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp })
+    const { ede } = accepted
+    // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a client knows.
+    const ofHop = speaksOfHop(accepted.rcode)
+    const rcode = ofHop ? SERVFAIL : accepted.rcode
+    const wire = ofHop ? synthesise(question, { rcode }) : accepted.wire
+    const from = { upstream: carried.upstream, transport: carried.transport }
+    const storeS = lifetime(accepted)
+    return ede === undefined ? { wire, rcode, storeS, from } : { wire, rcode, storeS, from, ede }
+  }
+  const stage: Stage = {
+    enter(job) {
+      const { question, checkingDisabled, edns } = job.query
+      trusted.exchange(upstreamQuery(question, checkingDisabled), edns?.dnssecOk === true, job).then(
+        (carried) => {
+          try {
+            job.outcome = answerOf(job, carried)
+          } catch (error) {
+            job.outcome = asEnigmError(error)
+          }
+          job.resume(stage)
+        },
+        (error: unknown) => {
+          job.outcome = asEnigmError(error)
+          job.resume(stage)
+        },
+      )
+      return 'waits'
+    },
+  }
+  return stage
 }

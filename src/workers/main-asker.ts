@@ -1,23 +1,16 @@
 import type { AnswerCache } from '../cache/answer-cache.ts'
-import { askedBy } from '../cache/key.ts'
+import { askedOf } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
 import { NumberTable } from '../containers.ts'
 import { EnigmError } from '../errors.ts'
+import type { Job, Outcome, Stage } from '../job.ts'
 import type { Gate } from '../policy/gate.ts'
-import type { Answer, Query, Resolve } from '../resolve.ts'
-import { type AskRecord, decodeReplies, encodeAsks } from './miss-codec.ts'
-
-interface Waiter {
-  readonly query: Query
-  readonly epoch: number
-  readonly done: (answer: Answer) => void
-  readonly failed: (error: EnigmError) => void
-}
+import { type AskRecord, decodeReplies, encodeAsks, type ReplyRecord } from './miss-codec.ts'
 
 /** How a worker asks: everything that is not in its cache goes to the main thread, all of one turn of the event loop in one message. */
 export interface MainAsker {
   /** The end of a worker's pipeline. Keeps what comes back, unless the cache was cleared meanwhile. */
-  readonly resolve: Resolve
+  readonly stage: Stage
   /** Takes a message of replies. While the gate is closed only what the policy itself answers is passed on. */
   settle(message: Uint8Array): void
 }
@@ -27,7 +20,7 @@ const MOST_ID = 2 ** 31 - 2
 
 /** `post` takes over the buffer. */
 export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, post: (message: Buffer) => void): MainAsker {
-  const waiting = new NumberTable<Waiter>()
+  const waiting = new NumberTable<Job>()
   let asks: AskRecord[] = []
   let lastId = 0
   const flush = () => {
@@ -35,34 +28,34 @@ export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, po
     asks = []
     post(message)
   }
-  const keep = ({ query, epoch }: Waiter, answer: Answer, agedMs: number) =>
-    cache.put(askedBy(query), answer, epoch, clock.nowMs() - agedMs)
+  const outcomeOf = (job: Job, reply: ReplyRecord): Outcome => {
+    if ('failed' in reply) return new EnigmError(reply.failed, 'The main thread could not resolve this question.')
+    const refusal = gate.closed ? gate.refusal() : undefined
+    if (refusal !== undefined && reply.answer.from !== 'policy') return refusal
+    cache.put(askedOf(job), reply.answer, job.epoch, clock.nowMs() - reply.agedMs)
+    return reply.answer
+  }
 
+  const stage: Stage = {
+    enter(job) {
+      const { query, deadlineMs, purpose } = job
+      job.epoch = cache.epoch
+      lastId = (lastId + 1) % MOST_ID
+      waiting.set(lastId, job)
+      if (asks.length === 0) setImmediate(flush)
+      asks.push({ id: lastId, query, remainingMs: deadlineMs - clock.nowMs(), purpose: purpose === 'refresh' ? 'refresh' : 'client' })
+      return 'waits'
+    },
+  }
   return {
-    resolve: (query, ask) =>
-      new Promise((done, failed) => {
-        lastId = (lastId + 1) % MOST_ID
-        waiting.set(lastId, { query, epoch: cache.epoch, done, failed })
-        if (asks.length === 0) setImmediate(flush)
-        asks.push({
-          id: lastId,
-          query,
-          remainingMs: ask.deadlineMs - clock.nowMs(),
-          purpose: ask.purpose === 'refresh' ? 'refresh' : 'client',
-        })
-      }),
+    stage,
     settle(message) {
       for (const reply of decodeReplies(message)) {
-        const waiter = waiting.get(reply.id)
+        const job = waiting.get(reply.id)
         waiting.delete(reply.id)
-        if (waiter === undefined) continue
-        const refusal = gate.closed ? gate.refusal() : undefined
-        if ('failed' in reply) waiter.failed(new EnigmError(reply.failed, 'The main thread could not resolve this question.'))
-        else if (refusal !== undefined && reply.answer.from !== 'policy') waiter.failed(refusal)
-        else {
-          keep(waiter, reply.answer, reply.agedMs)
-          waiter.done(reply.answer)
-        }
+        if (job === undefined) continue
+        job.outcome = outcomeOf(job, reply)
+        job.resume(stage)
       }
     },
   }

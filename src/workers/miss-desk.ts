@@ -4,9 +4,9 @@ import { askedBy } from '../cache/key.ts'
 import { lastPartMs } from '../cache/lifetime.ts'
 import type { Clock } from '../clock.ts'
 import { rewriteTtls } from '../dns/response.ts'
-import { asEnigmError } from '../errors.ts'
+import { EnigmError } from '../errors.ts'
+import { Job, type Stage } from '../job.ts'
 import type { PolicyGate } from '../policy/gate.ts'
-import type { Resolve } from '../resolve.ts'
 import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
 
 /** What the main thread answers workers from. */
@@ -14,7 +14,7 @@ export interface DeskParts {
   /** The main thread's own: all that any worker asked for is in it, so that a name is asked upstream once, not once a worker. */
   readonly cache: AnswerCache
   readonly clock: Clock
-  readonly current: () => { readonly resolve: Resolve }
+  readonly current: () => { readonly stages: readonly Stage[] }
   readonly gate: PolicyGate
 }
 
@@ -26,28 +26,30 @@ export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (me
     replies = []
     post(message)
   }
-  const serve = async (ask: AskRecord) => {
-    const reply = await replyTo(ask, parts)
+  const reply = (record: ReplyRecord) => {
     if (replies.length === 0) setImmediate(flush)
-    replies.push(reply)
+    replies.push(record)
   }
   return (message) => {
-    for (const ask of decodeAsks(message)) void serve(ask)
+    for (const ask of decodeAsks(message)) serve(ask, parts, reply)
   }
 }
 
-async function replyTo({ id, query, remainingMs, purpose }: AskRecord, parts: DeskParts): Promise<ReplyRecord> {
+function serve({ id, query, remainingMs, purpose }: AskRecord, parts: DeskParts, reply: (record: ReplyRecord) => void): void {
   const nowMs = parts.clock.nowMs()
-  const kept = parts.gate.closed ? undefined : parts.cache.get(askedBy(query), nowMs)
+  const asked = askedBy(query)
+  const kept = parts.gate.closed ? undefined : parts.cache.get(asked, nowMs)
   // To renew what another worker has renewed just now would be one question too many.
   const due = purpose === 'refresh' && kept !== undefined && nowMs >= lastPartMs(kept)
-  if (kept !== undefined && !due) return { id, ...fromCache(kept, nowMs) }
-  try {
-    const answer = await parts.current().resolve(query, { purpose, deadlineMs: nowMs + remainingMs })
-    return { id, answer, agedMs: 0 }
-  } catch (error) {
-    return { id, failed: asEnigmError(error).code }
+  if (kept !== undefined && !due) {
+    reply({ id, ...fromCache(kept, nowMs) })
+    return
   }
+  const job = new Job(parts.current().stages, query, { purpose, deadlineMs: nowMs + remainingMs }, (outcome) =>
+    reply(outcome instanceof EnigmError ? { id, failed: outcome.code } : { id, answer: outcome, agedMs: 0 }),
+  )
+  job.asked = asked
+  job.start()
 }
 
 /** TTLs count whole seconds; the rest of the age goes with the answer, so that every worker shows the same TTL at the same moment. */

@@ -11,7 +11,6 @@ import type { Emit } from '../events.ts'
 import { ReplyRate } from '../listen/reply-rate.ts'
 import { PolicyGate } from '../policy/gate.ts'
 import { viewFor } from '../policy/views.ts'
-import { compose } from '../resolver.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import { listenToKernel } from '../system/netlink.ts'
@@ -33,9 +32,9 @@ function work(port: MessagePort, birth: Birth): void {
   const asker = createMainAsker(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
   // What the main thread turns away it counts itself.
   const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
-  const resolve = compose([admission, coalesce(systemRandom)], asker.resolve)
+  const stages = [admission, coalesce((asked) => cache.hashOf(asked), systemRandom), asker.stage]
   let { timeoutMs, prefetch } = birth.settings
-  const current = () => ({ resolve, timeoutMs, prefetch })
+  const current = () => ({ stages, timeoutMs, prefetch })
   // The main thread counts what it renews.
   const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
   const tracer = new Tracer(clock, tracedInTurns(report), birth.trace)

@@ -1,12 +1,16 @@
 import t from 'tap'
 import { admit } from '../../src/cache/admission.ts'
 import { coalesce } from '../../src/cache/in-flight.ts'
+import type { Asked } from '../../src/job.ts'
 import type { Answer, Ask } from '../../src/resolve.ts'
-import { compose } from '../../src/resolver.ts'
+import { cacheOf } from '../support/caches.ts'
 import { seededRandom } from '../support/fake-clock.ts'
+import { through } from '../support/stages.ts'
 import { ask, End, good } from './scene.ts'
 
 const random = seededRandom(1)
+const cache = cacheOf(1 << 16)
+const hashOf = (asked: Asked) => cache.hashOf(asked)
 
 /** Room for ninety queries. */
 function scene(o: { countsFurtherIn?: boolean } = {}) {
@@ -17,7 +21,7 @@ function scene(o: { countsFurtherIn?: boolean } = {}) {
   const octets = 90 * (2048 + ask().question.lower.length)
   const seen: Ask[] = []
   const stages = [admit({ random, turnedAway: () => away++, octets, ...o })]
-  const resolve = compose(stages, (query, ask) => {
+  const resolve = through(stages, (query, ask) => {
     seen.push(ask)
     return end.resolve(query, ask)
   })
@@ -48,7 +52,7 @@ t.test('one client cannot take it all, all together have an end, and room comes 
 t.test('what fails leaves as well', async (t) => {
   const end = new End()
   end.will = () => 'deadline'
-  const resolve = admit({ random, turnedAway() {}, octets: 3000 })(end.resolve)
+  const resolve = through([admit({ random, turnedAway() {}, octets: 3000 })], end.resolve)
   for (let i = 0; i < 5; i++) await t.rejects(resolve(ask(), { purpose: 'client', deadlineMs: 0 }), { code: 'deadline' })
 })
 t.test('what is refused further in is counted too, unless somebody else counts it', async (t) => {
@@ -81,7 +85,7 @@ t.test('who has more under way than others gives way further in', async (t) => {
 t.test('one question: who gives way waits with as many others, and there is room behind them for others', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
-  const resolve = coalesce(random, { questions: 10, waitersPerQuestion: 3 })(end.resolve)
+  const resolve = through([coalesce(hashOf, random, { questions: 10, waitersPerQuestion: 3 })], end.resolve)
   const wait = (givesWay: boolean) =>
     Promise.race([
       resolve(ask(), { purpose: 'client', deadlineMs: 0, ...(givesWay && { givesWay }) }).catch((error: { code: string }) => error.code),
@@ -95,7 +99,7 @@ t.test('one question: who gives way waits with as many others, and there is room
 t.test('questions are shared out: those of a light client go out while a heavy one has what it may have', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
-  const resolve = coalesce(random, { questions: 90, waitersPerQuestion: 3 })(end.resolve)
+  const resolve = through([coalesce(hashOf, random, { questions: 90, waitersPerQuestion: 3 })], end.resolve)
   const go = (name: string, address: string) =>
     resolve(ask(name, address), { purpose: 'client', deadlineMs: 0 }).catch((error: { code: string }) => error.code)
   for (let i = 0; i < 100; i++) void go(`n${i}.example`, '192.0.2.1')

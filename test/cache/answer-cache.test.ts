@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { type Asked, markOf } from '../../src/cache/key.ts'
+import { markOf } from '../../src/cache/key.ts'
 import { lifetimeOf } from '../../src/cache/lifetime.ts'
 import type { Accepted } from '../../src/dns/response.ts'
+import type { Asked } from '../../src/job.ts'
 import type { Answer } from '../../src/resolve.ts'
 import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
 import { bytes, query, response } from '../support/messages.ts'
@@ -13,7 +14,7 @@ const HEADER = Buffer.from([0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0])
 /** A question for A of a name below example. */
 function asked(label: string): Asked {
   const octets = Buffer.concat([Buffer.of(label.length), Buffer.from(label), SUFFIX])
-  return { octets, from: 0, end: octets.length, mark: markOf(octets.length, 0, false, false) }
+  return { octets, from: 0, end: octets.length, mark: markOf(octets.length, 0, false, false), hash: 0 }
 }
 /** An answer to it, with a TXT record of so many octets. */
 function answer(label: string, storeS: number | 'no', octets = 4, fill = 0): Answer {

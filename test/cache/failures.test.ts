@@ -4,6 +4,7 @@ import { remember } from '../../src/cache/remember.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { through } from '../support/stages.ts'
 import { ask, End, failing, good } from './scene.ts'
 
 function scene() {
@@ -11,7 +12,7 @@ function scene() {
   const cache = cacheOf(1 << 20, 86_400)
   const failures = new Failures(clock)
   const end = new End()
-  const resolve = remember(cache, clock, failures)(end.resolve)
+  const resolve = through([remember(cache, clock, failures)], end.resolve)
   const query = (name?: string) => resolve(ask(name), { purpose: 'client', deadlineMs: clock.nowMs() + 4000 })
   /** Whether `name` is asked now. */
   const asks = async (name?: string) => {

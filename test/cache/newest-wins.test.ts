@@ -4,14 +4,15 @@ import { Failures } from '../../src/cache/failures.ts'
 import { coalesce } from '../../src/cache/in-flight.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { serveStale } from '../../src/cache/serve-stale.ts'
+import { asked as askStages } from '../../src/job.ts'
 import type { Answer, Ask, Query } from '../../src/resolve.ts'
-import { compose } from '../../src/resolver.ts'
 import { createMainAsker } from '../../src/workers/main-asker.ts'
 import { encodeReplies } from '../../src/workers/miss-codec.ts'
 import { askedIn, askedInPacket, cacheOf } from '../support/caches.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { bytes, query as packet, response, rr } from '../support/messages.ts'
 import { openGate } from '../support/rules.ts'
+import { through } from '../support/stages.ts'
 import { ask, End, failing, good, lastOctet } from './scene.ts'
 
 const nxdomain = (storeS: number | 'no'): Answer => ({ ...good(1), wire: response({ rcode: 3 }), rcode: 3, storeS })
@@ -33,10 +34,10 @@ function scene(cache = cacheOf(65_536, 86_400)) {
   const end = new End()
   const stages = [
     serveStale({ cache, clock, served() {}, closed: () => false }),
-    coalesce(seededRandom(1)),
+    coalesce((asked) => cache.hashOf(asked), seededRandom(1)),
     remember(cache, clock, new Failures(clock)),
   ]
-  const resolve = compose(stages, end.resolve)
+  const resolve = through(stages, end.resolve)
   const say = (answer: Answer | 'deadline', query = ask(), purpose: Ask['purpose'] = 'client') => {
     end.will = () => answer
     return resolve(query, { purpose, deadlineMs: clock.nowMs() + 4000 })
@@ -185,8 +186,8 @@ t.test('a worker does not take what stood in for news', async (t) => {
   const cache = cacheOf(65_536)
   const asks: Buffer[] = []
   const asker = createMainAsker(cache, clock, openGate(), (message) => void asks.push(message))
-  const { key, resolve } = { key: askedIn(ask()), resolve: asker.resolve }
-  const told = resolve(ask(), { purpose: 'client', deadlineMs: 4000 })
+  const key = askedIn(ask())
+  const told = askStages([asker.stage], ask(), { purpose: 'client', deadlineMs: 4000 })
   await new Promise((done) => setImmediate(done))
   cache.put(key, good(2), cache.epoch, clock.nowMs())
   asker.settle(encodeReplies([{ id: asks[0]?.readUInt32LE(0) ?? 0, answer: { ...nxdomain('no'), from: 'stale' }, agedMs: 0 }]))

@@ -6,6 +6,7 @@ import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query as packet } from '../support/messages.ts'
 import { openGate, view } from '../support/rules.ts'
+import { endsIn } from '../support/stages.ts'
 import { ask, End, good, to } from './scene.ts'
 
 const middle = { below: (limit: number) => Math.floor(limit / 2), bytes: (length: number) => new Uint8Array(length) }
@@ -16,7 +17,7 @@ function scene(o: { readonly prefetch?: boolean; readonly ttlS?: number } = {}) 
   const end = new End()
   end.will = () => good(2, o.ttlS ?? 100)
   let renewed = 0
-  const current = () => ({ resolve: remember(cache, clock)(end.resolve), timeoutMs: 4000, prefetch: o.prefetch ?? true })
+  const current = () => ({ stages: [remember(cache, clock), endsIn(end.resolve)], timeoutMs: 4000, prefetch: o.prefetch ?? true })
   const prefetch = new Prefetch({ clock, random: middle, current, renewed: () => renewed++ })
   const responder = createResponder({ gate: openGate(), cache, clock, emit() {}, current, counts: { hits: 0, misses: 0 }, prefetch })
   cache.put(askedIn(ask()), good(1, o.ttlS ?? 100), cache.epoch, clock.nowMs())

@@ -1,11 +1,12 @@
 import { nameFromText, questionEnd } from '../../src/dns/name.ts'
 import type { Ede, ErrorCode } from '../../src/errors.ts'
 import { EnigmError } from '../../src/errors.ts'
-import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
+import type { Answer, Ask, Query } from '../../src/resolve.ts'
 import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, response, rr, u16s } from '../support/messages.ts'
 import { view } from '../support/rules.ts'
+import type { Resolve } from '../support/stages.ts'
 
 /** A question for A of `name`, by one client. */
 export function ask(name = 'www.example.com', address = '127.0.0.1'): Query {

@@ -4,9 +4,9 @@ import { coalesce } from '../../src/cache/in-flight.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { serveStale } from '../../src/cache/serve-stale.ts'
 import type { Answer } from '../../src/resolve.ts'
-import { compose } from '../../src/resolver.ts'
 import { askedIn } from '../support/caches.ts'
 import { seededRandom } from '../support/fake-clock.ts'
+import { through } from '../support/stages.ts'
 import { ask, End, expired, failing, good, lastOctet } from './scene.ts'
 
 function scene(ageS: number, o: Parameters<typeof expired>[1] = {}) {
@@ -15,10 +15,10 @@ function scene(ageS: number, o: Parameters<typeof expired>[1] = {}) {
   let served = 0
   let closed = false
   const failures = new Failures(clock)
-  const resolve = compose(
+  const resolve = through(
     [
       serveStale({ cache, clock, served: () => served++, closed: () => closed }),
-      coalesce(seededRandom(1)),
+      coalesce((asked) => cache.hashOf(asked), seededRandom(1)),
       remember(cache, clock, failures),
     ],
     end.resolve,

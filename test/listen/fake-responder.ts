@@ -36,18 +36,21 @@ export class FakeResponder implements Responder {
   miss: (packet: Uint8Array, client: Client) => Promise<Uint8Array | undefined> = async (packet) => response(packet)
   readonly seen: { limit: number; view: View }[] = []
   readonly asked: Client[] = []
+  #last = Buffer.alloc(0)
 
   now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number {
     this.seen.push({ limit, view })
+    this.#last = Buffer.from(packet.subarray(start, end))
     const reply = this.hit(packet.subarray(start, end))
     if (reply === undefined) return 0
     out.set(reply, at)
     return reply.length
   }
 
-  later(packet: Uint8Array, client: Client): Promise<Uint8Array | undefined> {
+  later(client: Client, done: (octets: Uint8Array, length: number) => void): void {
     this.asked.push(client)
-    return this.miss(Buffer.from(packet), client)
+    const told = (reply?: Uint8Array) => done(reply ?? new Uint8Array(0), reply?.length ?? 0)
+    void this.miss(this.#last, client).then(told)
   }
 }
 

@@ -142,21 +142,6 @@ t.test('who may not ask is closed without a word', async (t) => {
   client.socket.destroy()
 })
 
-t.test('a Responder that breaks its word costs one query', async (t) => {
-  const o = options()
-  o.responder.miss = async (packet) => {
-    if (labelOf(packet) === 'bad') throw new Error('never rejects')
-    return response(packet)
-  }
-  const listener = await listenTcp(o)
-  const client = await TcpClient.open(listener.port)
-  t.teardown(() => Promise.all([client.socket.destroy(), listener.close()]))
-  client.send(query(1, 'bad.test'), query(2, 'good.test'))
-  await until(() => client.replies.length === 1)
-  t.same(client.replies.map(idOf), [2])
-  t.same(o.events, [{ type: 'fault', where: 'listen/tcp' }])
-})
-
 t.test('a client that goes away mid-answer is freed, and the others are answered', async (t) => {
   const held = new Held()
   const o = options()

@@ -3,8 +3,9 @@ import { nameFromText } from '../../src/dns/name.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import { gated, gateStage, PolicyGate, SetupGate } from '../../src/policy/gate.ts'
 import { SelfCanary } from '../../src/policy/self-canary.ts'
-import type { Answer, Ask, Link, Query, Resolve } from '../../src/resolve.ts'
+import type { Answer, Ask, Link, Query } from '../../src/resolve.ts'
 import { openGate } from '../support/rules.ts'
+import { type Resolve, through } from '../support/stages.ts'
 
 const ask: Ask = { purpose: 'client', deadlineMs: 0 }
 const answer = { from: 'policy' } as unknown as Answer
@@ -38,7 +39,7 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
     passed++
     return answer
   }
-  const stage = gateStage(gate)(next)
+  const stage = through([gateStage(gate)], next)
   const link = gated({ id: 'x', transport: 'dot', exchange: async () => ++passed, close: async () => {} } as unknown as Link, gate)
   await stage(queryFor('a.example.'), ask)
   await link.exchange(new Uint8Array(), ask)
@@ -52,7 +53,8 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
 t.test('an answer that comes while it is closed is not told', async (t) => {
   const gate = openGate()
   let tell: (answer: Answer) => void = () => {}
-  const stage = gateStage(gate)(
+  const stage = through(
+    [gateStage(gate)],
     () =>
       new Promise((resolve) => {
         tell = resolve
@@ -87,7 +89,7 @@ t.test('what was revoked stays closed when the policy opens again', async (t) =>
 t.test('the canary: only its own latest name counts, and nothing below its zone goes on', async (t) => {
   const canary = new SelfCanary()
   const beyond: string[] = []
-  const stage = canary.stage()(async () => {
+  const stage = through([canary.stage()], async () => {
     beyond.push('x')
     return answer
   })

@@ -8,9 +8,10 @@ import { EnigmError } from '../../src/errors.ts'
 import { LocalProofs } from '../../src/policy/local-proofs.ts'
 import { specialNames } from '../../src/policy/special-names.ts'
 import { EVERYBODYS } from '../../src/policy/views.ts'
-import type { Answer, Ask, Query, Resolve } from '../../src/resolve.ts'
+import type { Answer, Ask, Query } from '../../src/resolve.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, rr, soa, u16s } from '../support/messages.ts'
+import { type Resolve, through } from '../support/stages.ts'
 
 const [RRSIG, NSEC, NSEC3] = [46, 47, 50]
 
@@ -69,7 +70,7 @@ function scene(next: Resolve) {
   const kept: Query[] = []
   let generation = 0
   const proofs = new LocalProofs(clock, { generation: () => generation, keep: (query) => void kept.push(query) })
-  const resolve = specialNames(proofs)(next)
+  const resolve = through([specialNames(proofs)], next)
   return {
     clock,
     kept,

@@ -8,6 +8,7 @@ import { isPrivate4, isPrivate6 } from '../../src/policy/private-addresses.ts'
 import { type RebindingRules, refuseRebinding } from '../../src/policy/rebinding.ts'
 import type { Answer, Query, Source } from '../../src/resolve.ts'
 import { bytes, response, rr, u16s } from '../support/messages.ts'
+import { through as asking } from '../support/stages.ts'
 
 const v4 = (text: string) => Uint8Array.from(text.split('.').map(Number))
 /** Eight groups or fewer with one "::". */
@@ -112,7 +113,7 @@ async function through(rules: Partial<RebindingRules>, name: string, rdata: Uint
   const wire = bytes(nameFromText(name), u16s(1, 1))
   const query = { id: 0, question: { wire, lower: wire, type: 1, class: 1 } } as unknown as Query
   const stage = refuseRebinding({ protect: true, allow: [], allowAddresses: [], ...rules }, () => count++)
-  const told = await stage(async () => answer)(query, { purpose: 'client', deadlineMs: 0 })
+  const told = await asking([stage], async () => answer)(query, { purpose: 'client', deadlineMs: 0 })
   if (told === answer) return { passed: true, count }
   return { passed: false, count, told }
 }

@@ -9,6 +9,7 @@ import { REGISTRIES_AS_OF, RESERVED_NAMES } from '../../src/policy/reserved-name
 import { SPECIAL_ZONES, specialNames } from '../../src/policy/special-names.ts'
 import type { Answer, Ask, Query, Question } from '../../src/resolve.ts'
 import { view } from '../support/rules.ts'
+import { through } from '../support/stages.ts'
 
 const TYPES = {
   A: 1,
@@ -39,7 +40,7 @@ function questionOf(name: string | Uint8Array, type: number): Question {
 const ASK: Ask = { purpose: 'client', deadlineMs: 0 }
 const UPSTREAM: Answer = { wire: new Uint8Array(12), rcode: 0, storeS: 'no', from: { upstream: 'u', transport: 'dot' } }
 
-const resolve = specialNames()(async () => UPSTREAM)
+const resolve = through([specialNames()], async () => UPSTREAM)
 
 function ask(name: string | Uint8Array, type: number): Promise<Answer> {
   const query: Query = {

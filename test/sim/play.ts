@@ -91,13 +91,13 @@ function ask(p: Play, name: number, note: (line: string) => void): void {
   }
   // Timers stand still in a suspend: its time is not the query's.
   const mustBeBy = () => Math.max(askedMs, p.lastWakeMs) + timeoutMs + SLACK_MS
-  void responder.later(query, { address: '127.0.0.1', transport: 'udp', view: view(0) }).then((reply) => {
-    if (reply === undefined) {
+  responder.later({ address: '127.0.0.1', transport: 'udp', view: view(0) }, (octets, length) => {
+    if (length === 0) {
       p.broken.push(`${askedMs}: no reply to a good query`)
       return
     }
     if (clock.nowMs() > mustBeBy()) p.broken.push(`${askedMs}: answered after ${Math.round(clock.nowMs() - askedMs)} ms`)
-    judge(p, name, id, askedMs, reply, note)
+    judge(p, name, id, askedMs, Uint8Array.from(octets.subarray(0, length)), note)
   })
 }
 

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { createMemory } from '../../src/cache/memory.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Event } from '../../src/events.ts'
+import type { Stage } from '../../src/job.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
 import { PolicyGate } from '../../src/policy/gate.ts'
 import { createMonitor } from '../../src/posture/monitor.ts'
-import type { Resolve } from '../../src/resolve.ts'
 import { newTally, pipeline } from '../../src/resolver.ts'
 import { createResponder } from '../../src/responder.ts'
 import { keepVigil, type Vigil } from '../../src/system/vigil.ts'
@@ -30,8 +30,8 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
   const counts = { hits: 0, misses: 0 }
   const tally = newTally()
   const { timeoutMs } = loaded.config
-  const live: { resolve: Resolve; timeoutMs: number; prefetch: boolean } = {
-    resolve: () => Promise.reject(new Error('not yet')),
+  const live: { stages: readonly Stage[]; timeoutMs: number; prefetch: boolean } = {
+    stages: [],
     timeoutMs,
     prefetch: true,
   }
@@ -76,7 +76,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
   let kernelTells = () => {}
   const around = { gate, clock, random, emit, sessions: tlsSessions(clock), notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
   const trusted = trustedResolvers(loaded, { ...around, handshake: network.handshake })
-  live.resolve = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, rebinding: loaded.config.rebinding, tally })
+  live.stages = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, rebinding: loaded.config.rebinding, tally })
   const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
   vigil = keepVigil({
     clock,

@@ -1,7 +1,8 @@
 import { AnswerCache } from '../../src/cache/answer-cache.ts'
 import type { Entry } from '../../src/cache/answer-record.ts'
-import { type Asked, askedBy, askedByScan } from '../../src/cache/key.ts'
+import { askedBy, askedByScan } from '../../src/cache/key.ts'
 import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
+import type { Asked } from '../../src/job.ts'
 import type { Query } from '../../src/resolve.ts'
 import { view } from './rules.ts'
 
@@ -19,7 +20,7 @@ export function askedInPacket(packet: Uint8Array, of = 0): Asked {
 
 /** What a query asks for, to keep. */
 export function askedIn(query: Query): Asked {
-  return { ...askedBy(query) }
+  return askedBy(query)
 }
 
 /** What is kept for a question, expired or not, without a use of it; a copy. */

@@ -4,7 +4,6 @@ import t, { type Test } from 'tap'
 import { remember } from '../../src/cache/remember.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
-import type { Resolve } from '../../src/resolve.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
 import { type Crew, startCrew } from '../../src/workers/crew.ts'
 import type { Settings } from '../../src/workers/protocol.ts'
@@ -12,6 +11,7 @@ import { UdpClient } from '../listen/clients.ts'
 import { pause, query, response, until } from '../listen/fake-responder.ts'
 import { cacheOf } from '../support/caches.ts'
 import { openGate } from '../support/rules.ts'
+import { endsIn, type Resolve } from '../support/stages.ts'
 import { DOOM_MS } from './doomed-worker.ts'
 
 const DRAIN_MS = 300
@@ -32,10 +32,7 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
   const cache = cacheOf(1 << 20)
   const events: Event[] = []
   const asked: string[] = []
-  const resolve = remember(
-    cache,
-    clock,
-  )(async (q, ask) => {
+  const ending = endsIn(async (q, ask) => {
     asked.push(Buffer.from(q.question.lower.subarray(1, 1 + (q.question.lower[0] ?? 0))).toString())
     return (o.answer ?? answers)(q, ask)
   })
@@ -52,7 +49,7 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
     cache,
     clock,
     emit: (event) => void events.push(event),
-    current: () => ({ resolve }),
+    current: () => ({ stages: [remember(cache, clock), ending] }),
     cacheMaxBytes: 1 << 20,
     drainMs: DRAIN_MS,
     ...entry,

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { EnigmError } from '../../src/errors.ts'
-import type { Answer, Ask, Client, Query, Resolve } from '../../src/resolve.ts'
+import type { Answer, Ask, Client, Query } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'
 import { createMainAsker, type MainAsker } from '../../src/workers/main-asker.ts'
 import { missDesk } from '../../src/workers/miss-desk.ts'
@@ -10,6 +10,7 @@ import { cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
 import { openGate, view } from '../support/rules.ts'
+import { endsIn, type Resolve, repliesTo } from '../support/stages.ts'
 
 const CLIENT = { address: '127.0.0.1', transport: 'udp', view: view(0) } as const satisfies Client
 
@@ -27,17 +28,14 @@ function house(end: Resolve) {
   const asks: Ask[] = []
   const posted = { asks: 0, replies: 0 }
   const gate = openGate()
-  const resolve = remember(
-    main,
-    clock,
-  )((q, ask) => {
+  const ending = endsIn((q, ask) => {
     asks.push(ask)
     return end(q, ask)
   })
   const worker = (): Hand => {
     const cache = cacheOf(1 << 20)
     const counts = { hits: 0, misses: 0 }
-    const desk = missDesk({ gate, cache: main, clock, current: () => ({ resolve }) }, (message) => {
+    const desk = missDesk({ gate, cache: main, clock, current: () => ({ stages: [remember(main, clock), ending] }) }, (message) => {
       posted.replies++
       queueMicrotask(() => asker.settle(Uint8Array.from(message)))
     })
@@ -45,14 +43,14 @@ function house(end: Resolve) {
       posted.asks++
       queueMicrotask(() => desk(Uint8Array.from(message)))
     })
-    const current = () => ({ resolve: asker.resolve, timeoutMs: 4000 })
+    const current = () => ({ stages: [asker.stage], timeoutMs: 4000 })
     const responder = createResponder({ gate, cache, clock, counts, current, emit: () => {} })
     const out = Buffer.alloc(2000)
     return {
       cache,
       counts,
       ask: async (name, options, client = CLIENT) =>
-        Buffer.from((await responder.later(query({ name, opt: options ? { options } : {} }), client)) ?? []),
+        Buffer.from((await repliesTo(responder, query({ name, opt: options ? { options } : {} }), client)) ?? []),
       hit: (name) =>
         Buffer.from(out.subarray(0, responder.now(query({ name, opt: {} }), 0, query({ name, opt: {} }).length, out, 0, 1232, view(0)))),
     }

@@ -5,7 +5,6 @@ import { newScan, type QueryScan, scanQuery, VERDICT, type Verdict } from '../..
 import { RecordCursor } from '../../../src/dns/records.ts'
 import { errorReply } from '../../../src/dns/reply.ts'
 import { synthesise } from '../../../src/dns/response.ts'
-import { EnigmError } from '../../../src/errors.ts'
 import { createResponder } from '../../../src/responder.ts'
 import { cacheOf } from '../../support/caches.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
@@ -84,14 +83,13 @@ function agreesWithOracle(packet: Uint8Array, scan: QueryScan): void {
 function answers(packet: Uint8Array, scan: QueryScan): void {
   const cache = cacheOf(65_536)
   const counts = { hits: 0, misses: 0 }
-  const resolve = () => Promise.reject(new EnigmError('internal', 'nobody asks'))
   const responder = createResponder({
     gate: openGate(),
     cache,
     clock,
     emit: () => {},
     counts,
-    current: () => ({ resolve, timeoutMs: 1000 }),
+    current: () => ({ stages: [], timeoutMs: 1000 }),
   })
   const wire = synthesise(questionOf(packet, scan), { rcode: 0 })
   cache.put(askedByScan(packet, scan, view(0)), { wire, rcode: 0, storeS: 60, from: 'policy' }, cache.epoch, clock.nowMs())

@@ -1,0 +1,212 @@
+import { asEnigmError, EnigmError } from './errors.ts'
+import type { Answer, Ask, Query } from './resolve.ts'
+
+/** Octets of a question, its name in any case, and the mark of what else tells answers apart. */
+export interface Asked {
+  readonly octets: Uint8Array
+  readonly from: number
+  readonly end: number
+  readonly mark: number
+  /** What the cache's table made of the octets when it first looked; 0: it has not. For one table. */
+  hash: number
+}
+
+/** How a question ends. */
+export type Outcome = Answer | EnigmError
+
+/**
+ * Where a question goes from a stage on its way down. `on`: to the next one. `answered`: back up, for
+ * `job.outcome` is set. `waits`: nowhere, until the stage says `job.resume(stage)`: then up where
+ * an outcome is set, and else on.
+ */
+export type Entered = 'on' | 'answered' | 'waits'
+
+/**
+ * One step of the pipeline. It knows nothing of the others. `enter` is called once for each question
+ * that comes down. `leave` is called exactly once for each that it let `on` or that `waits`, with
+ * `job.outcome` set, an error's included; it may set another, and may wait in turn. What either
+ * throws is the question's outcome, and the stages above see it as any other. Any number of questions
+ * are under way at once.
+ */
+export interface Stage {
+  enter(job: Job): Entered
+  leave?(job: Job): 'on' | 'waits'
+}
+
+/** A question that asks another may be asked by another, and so on so many times. */
+const MOST_DEEP = 8
+
+/**
+ * One question of one client (or of ours: a renewal, a proof) on its way down the stages and back up.
+ * It keeps the list that it began with, so that a reload does not shift its place. Answered is not
+ * finished: after `tell` it goes on, and what comes of it is kept for the next. The fields below
+ * `outcome` are each one stage's own.
+ */
+export class Job implements Ask {
+  readonly query: Query
+  readonly purpose: Ask['purpose']
+  readonly deadlineMs: number
+  /** Set by who shares out what is scarce (cache/admission.ts); see `Ask`. */
+  givesWay: true | undefined
+  outcome: Outcome | undefined
+  /** Made by cache/key.ts when it is first needed. */
+  asked: Asked | undefined
+  /** cache/remember.ts: what it was when the question was asked. */
+  epoch = 0
+  answersBefore = 0
+  /** cache/serve-stale.ts: there is an old answer, and until when the client waits for a newer one. */
+  hasOld = false
+  patience: { cancel(): void } | undefined = undefined
+  /** cache/in-flight.ts: the next in a chain of questions, those that wait for this one, and for whom. */
+  next: Job | undefined = undefined
+  waiting: Job[] | undefined = undefined
+  leader: Job | undefined = undefined
+  readonly #stages: readonly Stage[]
+  readonly #deep: number
+  #done: ((outcome: Outcome) => void) | undefined
+  #at: number
+  #up = false
+  /** It is in the hands of `#go`. */
+  #moving = false
+  /** The stage at `#at` waits for something. */
+  #waits = false
+
+  /**
+   * `done` is told the outcome, once; `start` sends it on its way. `below`: the stage that asks it,
+   * and the question that made it.
+   */
+  constructor(
+    stages: readonly Stage[],
+    query: Query,
+    { purpose, deadlineMs, givesWay }: Ask,
+    done: (outcome: Outcome) => void,
+    below?: { readonly stage: Stage; readonly parent: Job },
+  ) {
+    this.query = query
+    this.purpose = purpose
+    this.deadlineMs = deadlineMs
+    this.givesWay = givesWay
+    this.#stages = stages
+    this.#done = done
+    this.#at = below === undefined ? 0 : stages.indexOf(below.stage) + 1
+    this.#deep = below === undefined ? 0 : below.parent.#deep + 1
+  }
+
+  /** Whether the client has its answer. */
+  get told(): boolean {
+    return this.#done === undefined
+  }
+
+  /** Answers the client, once; what comes later is not for it. */
+  tell(outcome: Outcome): void {
+    const done = this.#done
+    this.#done = undefined
+    done?.(outcome)
+  }
+
+  /** Sends it down. Once. */
+  start(): void {
+    this.#go()
+  }
+
+  /**
+   * What `stage` waited for has come; nothing where it does not wait there (any more). May be called
+   * before `enter` or `leave` has returned `waits`.
+   */
+  resume(stage: Stage): void {
+    if (!this.#waits || this.#stages[this.#at] !== stage) return
+    this.#waits = false
+    if (!this.#moving) this.#goFrom()
+  }
+
+  /**
+   * Asks another question of the stages below `stage`, for this one. Rejects with an EnigmError; with
+   * `internal` where questions ask for each other without end.
+   */
+  below(stage: Stage, query: Query, ask: Ask = this): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const done = (outcome: Outcome) => (outcome instanceof EnigmError ? reject(outcome) : resolve(outcome))
+      const child = new Job(this.#stages, query, ask, done, { stage, parent: this })
+      if (child.#deep > MOST_DEEP) reject(new EnigmError('internal', 'questions ask for each other'))
+      else child.start()
+    })
+  }
+
+  /** On from a stage that waited. */
+  #goFrom(): void {
+    if (!this.#up && this.outcome === undefined) this.#at++
+    else if (this.#up) this.#at--
+    else this.#up = true
+    this.#go()
+  }
+
+  #go(): void {
+    this.#moving = true
+    for (;;) {
+      if (!this.#up) {
+        if (this.#down() === 'waits') break
+      } else if (this.#at < 0) {
+        if (this.#done !== undefined) this.tell(this.outcome ?? endless())
+        break
+      } else if (this.#rise() === 'waits') break
+    }
+    this.#moving = false
+  }
+
+  /** One stage down. */
+  #down(): 'moved' | 'waits' {
+    const stage = this.#stages[this.#at]
+    // Before the call: it may be resumed in it.
+    this.#waits = true
+    const entered = stage === undefined ? this.#failed(endless()) : this.#entered(stage)
+    if (entered === 'waits' && this.#waits) return 'waits'
+    this.#waits = false
+    if (entered === 'answered') {
+      this.#up = true
+      this.#at--
+    } else if (entered === 'waits' && this.outcome !== undefined) this.#up = true
+    else this.#at++
+    return 'moved'
+  }
+
+  #entered(stage: Stage): Entered {
+    try {
+      return stage.enter(this)
+    } catch (error) {
+      return this.#failed(asEnigmError(error))
+    }
+  }
+
+  #failed(error: EnigmError): 'answered' {
+    this.outcome = error
+    return 'answered'
+  }
+
+  /** One stage up. */
+  #rise(): 'moved' | 'waits' {
+    const stage = this.#stages[this.#at]
+    this.#waits = true
+    if (stage?.leave !== undefined && this.#left(stage) === 'waits' && this.#waits) return 'waits'
+    this.#waits = false
+    this.#at--
+    return 'moved'
+  }
+
+  #left(stage: Stage): 'on' | 'waits' {
+    try {
+      return stage.leave?.(this) ?? 'on'
+    } catch (error) {
+      this.outcome = asEnigmError(error)
+      return 'on'
+    }
+  }
+}
+
+const endless = () => new EnigmError('internal', 'no stage has answered')
+
+/** Asks `stages` from where a promise is as good: rejects with an EnigmError. */
+export function asked(stages: readonly Stage[], query: Query, ask: Ask): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    new Job(stages, query, ask, (outcome) => (outcome instanceof EnigmError ? reject(outcome) : resolve(outcome))).start()
+  })
+}
