@@ -32,6 +32,9 @@ export interface Segment {
 export class Segments {
   readonly #maxOctets: number
   readonly #shift: number
+  /** A power of 2 is 20 ns: these are read several times a look-up. */
+  readonly #usual: number
+  readonly #unitMask: number
   readonly #segments: (Segment | undefined)[] = []
   readonly #octets: Uint8Array[] = []
   readonly #words: Int32Array[] = []
@@ -47,6 +50,8 @@ export class Segments {
     this.#maxOctets = maxOctets
     const wanted = Math.min(MOST_SEGMENT_OCTETS, Math.max(LEAST_SEGMENT_OCTETS, maxOctets / SEGMENTS))
     this.#shift = Math.floor(Math.log2(wanted / UNIT_OCTETS))
+    this.#usual = 1 << this.#shift
+    this.#unitMask = this.#usual - 1
   }
 
   get octets(): number {
@@ -58,9 +63,6 @@ export class Segments {
   get crowded(): boolean {
     return this.#taken > this.#maxOctets * CROWDED
   }
-  get #usual(): number {
-    return 2 ** this.#shift
-  }
 
   mayHold(units: number): boolean {
     return Math.max(units, this.#usual) * UNIT_OCTETS <= this.#maxOctets
@@ -70,7 +72,7 @@ export class Segments {
     return (index << this.#shift) + unit
   }
   unitOf(place: number): number {
-    return place & (2 ** this.#shift - 1)
+    return place & this.#unitMask
   }
   octetsOf(place: number): Uint8Array {
     return this.#octets[place >>> this.#shift]!
