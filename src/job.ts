@@ -61,6 +61,8 @@ export class Job implements Ask {
   next: Job | undefined = undefined
   waiting: Job[] | undefined = undefined
   leader: Job | undefined = undefined
+  /** Called once its client is answered. */
+  afterwards: (() => void) | undefined = undefined
   readonly #stages: readonly Stage[]
   readonly #deep: number
   #done: ((outcome: Outcome) => void) | undefined
@@ -147,6 +149,7 @@ export class Job implements Ask {
         if (this.#down() === 'waits') break
       } else if (this.#at < 0) {
         if (this.#done !== undefined) this.tell(this.outcome ?? endless())
+        this.afterwards?.()
         break
       } else if (this.#rise() === 'waits') break
     }

@@ -1,7 +1,7 @@
 import { FairShares } from '../client-shares.ts'
 import type { Random } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
-import type { Asked, Entered, Job, Stage } from '../job.ts'
+import type { Asked, Entered, Job, Outcome, Stage } from '../job.ts'
 import { askedOf } from './key.ts'
 
 /** Questions under way at once, and clients waiting for one of them: beyond either, a query fails at once (DNSBomb; CVE-2025-5994). */
@@ -43,15 +43,17 @@ export function coalesce(hashOf: (asked: Asked) => number, random: Random, limit
       else unlink(chains[chain], job)
       job.next = undefined
       shares.give(job.query.client.address, 1)
-      const { waiting } = job
-      job.waiting = undefined
-      if (waiting === undefined) return 'on'
-      for (const one of waiting) {
-        one.outcome = job.outcome
-        one.resume(stage)
-      }
+      const { waiting, outcome } = job
+      // Who asked first hears it first.
+      if (waiting !== undefined) job.afterwards = () => release(waiting, outcome)
       return 'on'
     },
+  }
+  const release = (waiting: readonly Job[], outcome: Outcome | undefined) => {
+    for (const one of waiting) {
+      one.outcome = outcome
+      one.resume(stage)
+    }
   }
   return stage
 }
