@@ -26,6 +26,7 @@ const askedIn = ({ asked, answer }: ReturnType<typeof kept>) => ({
   from: 12,
   end: 12 + asked.end - asked.from,
   mark: asked.mark,
+  hash: 0,
 })
 
 function readAll(chunk: Buffer): SavedEntry[] | false {
