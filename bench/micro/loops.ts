@@ -6,7 +6,7 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { writeReply } from '../../src/dns/reply.ts'
 import type { Asked } from '../../src/job.ts'
-import { H2FrameReader } from '../../src/link/carriers/h2/frame-reader.ts'
+import { H2FrameReader } from '../../src/link/carriers/h2/frames.ts'
 import { EVERYBODYS } from '../../src/policy/views.ts'
 import { seeded } from '../load/names.ts'
 

@@ -1,3 +1,4 @@
+import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../../clock.ts'
 import { EnigmError } from '../../../errors.ts'
 import type { Protection } from '../../../resolve.ts'
@@ -6,6 +7,7 @@ import type { Endpoint } from '../../dial/endpoint.ts'
 import {
   type Carrier,
   type CarrierTools,
+  type Cells,
   IDLE_MS,
   MAX_IN_FLIGHT,
   Pulse,
@@ -16,17 +18,13 @@ import {
   type Watcher,
 } from '../carrier.ts'
 import { onOctets } from '../direct-reads.ts'
-import { outboxFor } from './cell-outbox.ts'
 import { H2, MAX_31_BITS } from './codes.ts'
-import { CONNECTION_WINDOW_OCTETS, STREAM_WINDOW_OCTETS } from './data-windows.ts'
-import { MAX_HEADER_LIST_OCTETS } from './hpack-reader.ts'
-import { Inbound } from './inbound.ts'
-import { type Outbox, putOpening } from './outbox.ts'
-import { cellsOf, type PacedCells } from './paced-cells.ts'
-import { Patience } from './patience.ts'
-import { RequestHead } from './request-head.ts'
-import { Sender } from './sender.ts'
-import { lost, Stream } from './stream.ts'
+import { Inbound, Patience } from './frames.ts'
+import { RequestHead } from './heads.ts'
+import { MAX_HEADER_LIST_OCTETS } from './hpack.ts'
+import { CellOutbox, type Outbox, outboxFor, putOpening } from './outbox.ts'
+import { type CellSender, Sender } from './sender.ts'
+import { CONNECTION_WINDOW_OCTETS, lost, STREAM_WINDOW_OCTETS, Stream } from './stream.ts'
 import { Streams } from './streams.ts'
 
 /** How long the last words to a peer in error may take to leave. */
@@ -185,4 +183,57 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
     this.#watcher.down(error)
     this.#streams.failAll(error)
   }
+}
+
+/** What the cells of one HTTP/2 connection are made with. */
+export interface CellParts {
+  readonly socket: TLSSocket
+  readonly out: CellOutbox
+  readonly sender: Sender
+  readonly cell: CellSender
+  readonly streams: Streams
+}
+
+/** The cells of an HTTP/2 connection. */
+export class PacedCells implements Cells {
+  readonly #p: CellParts
+
+  constructor(parts: CellParts) {
+    this.#p = parts
+  }
+
+  get ready(): boolean {
+    const { sender, streams } = this.#p
+    return this.#left && !streams.draining && streams.waiting === 0 && streams.inFlight < sender.maxStreams && sender.takesCell
+  }
+  get unfinished(): boolean {
+    return this.#p.sender.unfinished !== undefined
+  }
+  get #left(): boolean {
+    const { socket, out } = this.#p
+    return socket.writable && socket.writableLength === 0 && !out.full
+  }
+
+  /** The opening is written; control frames are owed from now on. */
+  opened(): void {
+    this.#p.out.opened()
+  }
+
+  octets(records: number): number {
+    return this.#p.cell.octets(records)
+  }
+
+  more(): void {
+    const { sender, out } = this.#p
+    if (sender.unfinished === undefined || !sender.takesMore || !this.#left) return
+    sender.sendCell(sender.unfinished)
+    out.flush()
+  }
+}
+
+/** Cells where the outbox is one that owes; undefined for a connection that keeps no schedule. */
+export function cellsOf(o: Omit<CellParts, 'out' | 'cell'> & { readonly out: Outbox }): PacedCells | undefined {
+  const { out } = o
+  const cell = o.sender.cells
+  return out instanceof CellOutbox && cell !== undefined ? new PacedCells({ ...o, out, cell }) : undefined
 }

@@ -3,7 +3,9 @@ import { idOf, isReplyTo, setId } from '../../../dns/message.ts'
 import { copyOf } from '../../../dns/octets.ts'
 import { EnigmError } from '../../../errors.ts'
 import type { Ticket } from '../carrier.ts'
-import type { ResponseHead } from './response-head.ts'
+import { H2 } from './codes.ts'
+import type { ResponseHead } from './heads.ts'
+import type { Outbox } from './outbox.ts'
 
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
@@ -101,4 +103,64 @@ function grown(octets: Uint8Array, room: number): Uint8Array {
 /** The request is without an answer, by no fault of its own. */
 export function lost(message: string, cause?: unknown): EnigmError {
   return new EnigmError('connection-lost', message, cause === undefined ? undefined : { cause })
+}
+
+/** The window of the connection, open from the start and again when half is used: 1,000 replies of 4 KiB without waiting for an update. */
+export const CONNECTION_WINDOW_OCTETS = 4 * 1024 * 1024
+/** Above one message, so that a longer one is seen and refused instead of standing still; never widened. */
+export const STREAM_WINDOW_OCTETS = 128 * 1024
+
+/** Holds the peer to the windows that it was given (RFC 9113 section 6.9.1). */
+export class DataWindows {
+  readonly #out: Outbox
+  #octets = 0
+
+  constructor(out: Outbox) {
+    this.#out = out
+  }
+
+  /** Of the connection. DATA of streams that are gone counts as well. */
+  received(flowOctets: number): number {
+    this.#octets += flowOctets
+    if (this.#octets > CONNECTION_WINDOW_OCTETS) return H2.flowControl
+    if (this.#octets >= CONNECTION_WINDOW_OCTETS / 2) {
+      this.#out.windowUpdate(0, this.#octets)
+      this.#octets = 0
+    }
+    return H2.none
+  }
+
+  /** Whether a stream may still send that much. */
+  fits(stream: Stream, flowOctets: number): boolean {
+    stream.flowOctets += flowOctets
+    return stream.flowOctets <= STREAM_WINDOW_OCTETS
+  }
+}
+
+const MAX_REMEMBERED = 4096
+
+/** Streams that we gave up and that the peer had not ended: what it still sends for them was on its way (RFC 9113 section 5.1, `closed`). */
+export class ResetStreams {
+  readonly #ids = new Set<number>()
+  /** Of these and below nothing is known any more. */
+  #forgottenId = 0
+
+  add(streamId: number): void {
+    this.#ids.add(streamId)
+    for (const oldest of this.#ids) {
+      if (this.#ids.size <= MAX_REMEMBERED) break
+      this.#ids.delete(oldest)
+      this.#forgottenId = Math.max(this.#forgottenId, oldest)
+    }
+  }
+
+  /** Whether a frame may still come for this stream; `last`: it is the last that may. */
+  has(streamId: number, last: boolean): boolean {
+    const known = last ? this.#ids.delete(streamId) : this.#ids.has(streamId)
+    return known || streamId <= this.#forgottenId
+  }
+
+  delete(streamId: number): void {
+    this.#ids.delete(streamId)
+  }
 }

@@ -1,15 +1,31 @@
+import type { Clock } from '../../../clock.ts'
 import { NumberTable } from '../../../containers.ts'
 import { EnigmError } from '../../../errors.ts'
-import type { Loss } from '../carrier.ts'
+import type { Loss, Watcher } from '../carrier.ts'
 import { headFault } from '../doh-message.ts'
 import { heldBack, TurnQueue } from '../turn-queue.ts'
 import { FLAG, H2, MAX_31_BITS } from './codes.ts'
-import { DataWindows } from './data-windows.ts'
-import type { FrameSink } from './inbound.ts'
-import { ResetStreams } from './reset-streams.ts'
-import { HeadReader } from './response-head.ts'
-import { lost, type Stream } from './stream.ts'
-import type { StreamTools } from './stream-tools.ts'
+import type { FrameSink, Patience } from './frames.ts'
+import { HeadReader } from './heads.ts'
+import type { Outbox } from './outbox.ts'
+import type { Sender } from './sender.ts'
+import { DataWindows, lost, ResetStreams, type Stream } from './stream.ts'
+
+/** What the streams of a connection work with, and how they speak to it. */
+export interface StreamTools {
+  readonly clock: Clock
+  readonly watcher: Watcher
+  readonly patience: Patience
+  readonly out: Outbox
+  readonly sender: Sender
+  readonly lastStreamId: number
+  /** The peer is there: a response begun or finished, a PING answered. */
+  heard(): void
+  /** The peer gave the connection up. */
+  ended(): void
+  /** A stream is gone, maybe the last. */
+  rest(): void
+}
 
 /** How often a request that the peer refused unprocessed is put back in the queue of the same connection. */
 const MAX_REQUEUED = 3

@@ -1,9 +1,14 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { HpackReader, MAX_HEADER_LIST_OCTETS } from '../../../../src/link/carriers/h2/hpack-reader.ts'
-import { huffmanCodes, huffmanDecode } from '../../../../src/link/carriers/h2/huffman.ts'
-import { integer } from '../../../../src/link/carriers/h2/request-head.ts'
-import { STATIC_TABLE, staticIndex } from '../../../../src/link/carriers/h2/static-table.ts'
+import { integer } from '../../../../src/link/carriers/h2/heads.ts'
+import {
+  HpackReader,
+  huffmanCodes,
+  huffmanDecode,
+  MAX_HEADER_LIST_OCTETS,
+  STATIC_TABLE,
+  staticIndex,
+} from '../../../../src/link/carriers/h2/hpack.ts'
 import { field } from './rig.ts'
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')

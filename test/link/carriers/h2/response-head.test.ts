@@ -1,5 +1,5 @@
 import t from 'tap'
-import { HeadReader } from '../../../../src/link/carriers/h2/response-head.ts'
+import { HeadReader } from '../../../../src/link/carriers/h2/heads.ts'
 import { field, GOOD } from './rig.ts'
 
 t.test('malformed responses (RFC 9113 sections 8.2 and 8.3)', (t) => {

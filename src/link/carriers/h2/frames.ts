@@ -1,8 +1,152 @@
+import type { Clock } from '../../../clock.ts'
 import { u32 } from '../../../dns/octets.ts'
-import { FLAG, FRAME, H2, MAX_31_BITS } from './codes.ts'
-import { H2FrameReader } from './frame-reader.ts'
-import { HeaderAssembly } from './header-assembly.ts'
-import type { Patience } from './patience.ts'
+import { FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS } from './codes.ts'
+
+/** Frames in a row that bring nothing: a thousand is more than any server was seen to send, and costs a millisecond. */
+const MOST = 1000
+/** A server sends a few frames besides each reply: WINDOW_UPDATE, PING, an empty DATA. */
+const PER_REPLY = 50
+/** An idle connection may see a thousand of them again after this. */
+const REFILL_MS = 10_000
+
+/**
+ * Bounds every flood of cheap frames alike (CVE-2019-9512, 9514, 9515, 9518, CVE-2023-44487 turned against a client): each that brings no reply forward
+ * costs one, each reply earns some back. Time is read only when it has run out.
+ */
+export class Patience {
+  readonly #clock: Clock
+  #left = MOST
+  #filledMs: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#filledMs = clock.nowMs()
+  }
+
+  /** ENHANCE_YOUR_CALM when there is none left, else 0. */
+  spend(): number {
+    if (this.#left-- > 0) return H2.none
+    const nowMs = this.#clock.nowMs()
+    if (nowMs - this.#filledMs < REFILL_MS) return H2.enhanceYourCalm
+    this.#filledMs = nowMs
+    this.#left = MOST
+    return H2.none
+  }
+
+  earn(): void {
+    this.#left = Math.min(MOST, this.#left + PER_REPLY)
+  }
+}
+
+/** Takes one whole frame: its payload is `octets` from `start` to `end`, valid during the call only. Returns an error code, 0 to go on. */
+type OnFrame = (type: number, flags: number, streamId: number, octets: Uint8Array, start: number, end: number) => number
+
+/**
+ * Cuts a stream of octets into frames (RFC 9113 section 4.1). Frames that lie whole in a chunk are not copied; the rest of a chunk is kept, at most one frame of
+ * it, so memory is bounded whatever the peer sends. Never throws.
+ */
+export class H2FrameReader {
+  readonly #onFrame: OnFrame
+  #kept: Uint8Array | undefined
+  #keptOctets = 0
+
+  constructor(onFrame: OnFrame) {
+    this.#onFrame = onFrame
+  }
+
+  get pendingOctets(): number {
+    return this.#keptOctets
+  }
+
+  /** Returns the first error code that a frame gave, after which the reader is of no more use, or 0. */
+  push(chunk: Uint8Array): number {
+    let at = 0
+    if (this.#keptOctets > 0) {
+      at = this.#complete(chunk)
+      if (at < 0) return -at
+      if (this.#keptOctets > 0) return H2.none
+    }
+    while (chunk.length - at >= FRAME_HEADER_OCTETS) {
+      const octets = payloadOctets(chunk, at)
+      if (octets > MAX_FRAME_OCTETS) return H2.frameSize
+      const end = at + FRAME_HEADER_OCTETS + octets
+      if (end > chunk.length) break
+      const code = this.#emit(chunk, at, end)
+      if (code !== H2.none) return code
+      at = end
+    }
+    if (at < chunk.length) this.#keep(chunk, at, chunk.length)
+    return H2.none
+  }
+
+  /** Completes the frame begun in earlier chunks. Returns how much of `chunk` that took, or minus an error code. */
+  #complete(chunk: Uint8Array): number {
+    let at = Math.min(chunk.length, Math.max(0, FRAME_HEADER_OCTETS - this.#keptOctets))
+    this.#keep(chunk, 0, at)
+    if (this.#keptOctets < FRAME_HEADER_OCTETS || this.#kept === undefined) return at
+    const octets = payloadOctets(this.#kept, 0)
+    if (octets > MAX_FRAME_OCTETS) return -H2.frameSize
+    const missing = FRAME_HEADER_OCTETS + octets - this.#keptOctets
+    const taken = Math.min(missing, chunk.length - at)
+    this.#keep(chunk, at, at + taken)
+    at += taken
+    if (taken < missing) return at
+    const end = this.#keptOctets
+    this.#keptOctets = 0
+    const code = this.#emit(this.#kept, 0, end)
+    return code === H2.none ? at : -code
+  }
+
+  #keep(from: Uint8Array, start: number, end: number): void {
+    this.#kept ??= new Uint8Array(FRAME_HEADER_OCTETS + MAX_FRAME_OCTETS)
+    this.#kept.set(from.subarray(start, end), this.#keptOctets)
+    this.#keptOctets += end - start
+  }
+
+  #emit(octets: Uint8Array, at: number, end: number): number {
+    return this.#onFrame(octets[at + 3]!, octets[at + 4]!, u32(octets, at + 5) & MAX_31_BITS, octets, at + FRAME_HEADER_OCTETS, end)
+  }
+}
+
+function payloadOctets(octets: Uint8Array, at: number): number {
+  return (octets[at]! << 16) | (octets[at + 1]! << 8) | octets[at + 2]!
+}
+
+/** A header block over several frames: compressed it is a few hundred octets in any reply there is. */
+const MAX_BLOCK_OCTETS = 32_768
+const MAX_CONTINUATIONS = 16
+
+/** Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10), bounded in octets and in frames (CVE-2024-27316: frames that never end, or are empty). */
+class HeaderAssembly {
+  /** 0: no block is open. */
+  streamId = 0
+  endStream = false
+  #parts: Uint8Array[] = []
+  #octets = 0
+
+  begin(streamId: number, endStream: boolean, fragment: Uint8Array): void {
+    this.streamId = streamId
+    this.endStream = endStream
+    this.#parts = [new Uint8Array(fragment)]
+    this.#octets = fragment.length
+  }
+
+  /** A copy is kept. Returns an error code, 0 to go on. */
+  add(fragment: Uint8Array): number {
+    this.#octets += fragment.length
+    if (this.#octets > MAX_BLOCK_OCTETS || this.#parts.length > MAX_CONTINUATIONS) return H2.enhanceYourCalm
+    this.#parts.push(new Uint8Array(fragment))
+    return H2.none
+  }
+
+  /** The whole block; after it none is open. */
+  finish(): Uint8Array {
+    const block = Buffer.concat(this.#parts)
+    this.#parts = []
+    this.streamId = 0
+    return block
+  }
+}
 
 /** What frames mean to a connection. `octets` is valid during the call. Those that return a number return an error code, 0 to go on. */
 export interface FrameSink {
