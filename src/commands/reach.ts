@@ -8,11 +8,12 @@ import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
 import { escaped } from '../dns/printable.ts'
 import { asEnigmError, type ErrorCode } from '../errors.ts'
-import { type Connection, connect } from '../link/dial/connect.ts'
+import type { Established } from '../link/carriers/carrier.ts'
+import { createLink } from '../link/create-link.ts'
 import { DialPace } from '../link/dial/dial-pace.ts'
 import { spkiPin } from '../link/dial/identity.ts'
 import { type TlsSessions, tlsSessions } from '../link/dial/sessions.ts'
-import { createLink } from '../link/keeper.ts'
+import { openTransport } from '../link/transports.ts'
 import { egressVerdict } from '../posture/policy.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { readEgress } from '../system/egress.ts'
@@ -145,21 +146,21 @@ const freely = (clock: Clock) => new DialPace(clock, () => undefined)
 
 /** The usage profile `opportunistic` here is what lets a wrong certificate be shown at all; the connection is closed unused. */
 async function look(resolver: TrustedResolver, transport: Transport, sessions: TlsSessions, { clock }: ReachTools): Promise<Looked> {
-  const connection = await connect({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, {
+  const connection = await openTransport({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, {
     clock,
     sessions,
     pace: freely(clock),
   })
-  connection.socket.on('error', () => {})
   try {
     return lookedAt(connection, resolver, clock.wallMs())
   } finally {
-    connection.socket.destroy()
+    connection.close()
   }
 }
 
-function lookedAt({ socket, address, handshakeMs, protection }: Connection, resolver: TrustedResolver, wallMs: number): Looked {
-  const x509 = socket.getPeerX509Certificate()
+function lookedAt(connection: Established, resolver: TrustedResolver, wallMs: number): Looked {
+  const { address, handshakeMs, protection } = connection
+  const x509 = connection.certificate()
   const certificate = x509 === undefined ? undefined : seenCertificate(x509, wallMs)
   const pinned = certificate !== undefined && resolver.spkiPins.includes(certificate.spkiPin)
   return {

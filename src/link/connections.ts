@@ -1,7 +1,7 @@
 import type { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import type { Connection } from './dial/connect.ts'
+import type { Opened } from './carriers/carrier.ts'
 import { Dialler } from './dial/dialler.ts'
 import { Experience } from './experience.ts'
 import { type KeeperTools, type Kept, newlyKept, type Owner, type Wiring } from './kept.ts'
@@ -32,7 +32,7 @@ export class Connections<P extends Protection> {
     this.#deadlines = deadlines
     this.#owner = owner
     this.#dialler = new Dialler(wiring, tools, {
-      up: (connection) => this.#up(connection),
+      up: (opened) => this.#up(opened),
       dialFailed: (error) => {
         this.#hedging = undefined
         owner.dialFailed(error)
@@ -107,8 +107,8 @@ export class Connections<P extends Protection> {
     this.#hedging = undefined
   }
 
-  #up(connection: Connection<P>): undefined {
-    const { address, protection, handshakeMs } = connection
+  #up(opened: Opened<P>): undefined {
+    const { address, protection, handshakeMs } = opened
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
@@ -119,7 +119,7 @@ export class Connections<P extends Protection> {
       mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
       down: (error: EnigmError) => this.#died(kept, error),
     }
-    const carrier = this.#wiring.carry(connection, { clock, random, watcher })
+    const carrier = opened.carry({ clock, random, watcher })
     const idleSinceMs = clock.nowMs()
     const kept: Kept<P> = newlyKept(carrier, idleSinceMs)
     const reinstated = this.current

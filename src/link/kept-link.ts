@@ -2,7 +2,7 @@ import { LinkedSet } from '../containers.ts'
 import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Transport } from '../resolve.ts'
-import { carriedOf, type Loss, MAX_IN_FLIGHT, type Reply } from './carriers/carrier.ts'
+import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
 import { Connections } from './connections.ts'
 import type { KeeperTools, Kept, Wiring } from './kept.ts'
 import { LastChances } from './last-chances.ts'
@@ -32,7 +32,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   readonly #lastChances = new LastChances<P>()
   readonly #closed = deferred()
   readonly #judge: Judge<P> = {
-    answered: (attempt, reply) => this.#answered(attempt, reply),
+    answered: (attempt, carried) => this.#answered(attempt, carried),
     lost: (attempt, error, loss) => this.#lost(attempt, error, loss),
   }
   #closing = false
@@ -150,14 +150,14 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     return this.#waiting.delete(pending)
   }
 
-  #answered(attempt: Attempt<P>, reply: Reply): void {
+  #answered(attempt: Attempt<P>, carried: Carried<P>): void {
     const { kept, pending } = attempt
-    this.#connections.answered(kept, reply.rttMs)
+    this.#connections.answered(kept, carried.rttMs)
     leave(attempt)
     for (const other of pending.attempts) this.#connections.outdone(other.kept)
     if (pending.movedFrom !== undefined) this.#connections.outdone(pending.movedFrom)
     this.#settle(pending)
-    pending.resolve(carriedOf(reply, kept.carrier.connection.protection))
+    pending.resolve(carried)
     this.#goOn()
     this.#finishIfDone()
   }

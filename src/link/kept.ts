@@ -3,17 +3,15 @@ import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Transport } from '../resolve.ts'
-import type { Carrier, CarrierTools } from './carriers/carrier.ts'
-import type { Connection } from './dial/connect.ts'
+import type { Carrier, Opened } from './carriers/carrier.ts'
 import type { DialPace } from './dial/dial-pace.ts'
 
-/** How to dial, what runs on a connection, and how to forget. */
+/** How to dial, and how to forget. */
 export interface Wiring<P extends Protection> {
   readonly resolver: string
   readonly transport: Transport
   /** Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try first. */
-  dial(signal: AbortSignal, first: string | undefined): Promise<Connection<P>>
-  carry(connection: Connection<P>, tools: CarrierTools): Carrier<P>
+  dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P>>
   forgetSessions(): void
 }
 

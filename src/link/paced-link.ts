@@ -1,8 +1,7 @@
 import { type Deadline, Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
-import { type Carrier, carriedOf, IDLE_MS, type Reply, type Sent } from './carriers/carrier.ts'
-import type { Connection } from './dial/connect.ts'
+import { type Carrier, IDLE_MS, type Opened, type Sent } from './carriers/carrier.ts'
 import { Dialler } from './dial/dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { KeeperTools, Wiring } from './kept.ts'
@@ -62,7 +61,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
       if (this.#current?.inFlight === 0) this.#drop(this.#current, new EnigmError('closed', 'idle'))
     })
     this.#dialler = new Dialler(wiring, tools, {
-      up: (connection) => this.#up(connection),
+      up: (opened) => this.#up(opened),
       dialFailed: (error) => this.#opened(error),
     })
   }
@@ -104,7 +103,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
       const under: Under<P> = { carrier, resolve, reject, deadline: undefined, sent: undefined }
       this.#under.add(under)
       under.sent = carrier.send(request, {
-        answered: (reply) => this.#carried(under, reply),
+        answered: (carried) => this.#carried(under, carried),
         failed: (error) => this.#fail(under, error),
       })
       // After it is sent: how long this takes depends on what else waits, and the moment of sending must not.
@@ -145,8 +144,8 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     else opening?.reject(error)
   }
 
-  #up(connection: Connection<P>): EnigmError | undefined {
-    const { address, protection, handshakeMs } = connection
+  #up(opened: Opened<P>): EnigmError | undefined {
+    const { address, protection, handshakeMs } = opened
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools
     const watcher = {
@@ -158,7 +157,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
       mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
       down: (error: EnigmError) => this.#gone(carrier, error),
     }
-    const carrier = this.#wiring.carry(connection, { clock, random, watcher, paced: true })
+    const carrier = opened.carry({ clock, random, watcher, paced: true })
     if (carrier.cells === undefined) {
       const error = new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
       carrier.destroy(error)
@@ -173,12 +172,12 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     return undefined
   }
 
-  #carried(under: Under<P>, reply: Reply): void {
+  #carried(under: Under<P>, carried: Carried<P>): void {
     if (this.#carriers.has(under.carrier)) this.#carriers.set(under.carrier, true)
     this.#dialler.backoff.answered()
-    this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, reply.rttMs)
+    this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, carried.rttMs)
     this.#settle(under)
-    under.resolve(carriedOf(reply, under.carrier.connection.protection))
+    under.resolve(carried)
     this.#finishIfDone()
   }
 

@@ -2,7 +2,7 @@ import type { Linked } from '../containers.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection } from '../resolve.ts'
-import type { Loss, Reply, Sent, Ticket } from './carriers/carrier.ts'
+import type { Loss, Sent, Ticket } from './carriers/carrier.ts'
 import type { Kept } from './kept.ts'
 
 /** One query and where it is under way. */
@@ -56,12 +56,12 @@ export function newlyPending<P extends Protection>(
 
 /** Who is told how an attempt ended. */
 export interface Judge<P extends Protection> {
-  answered(attempt: Attempt<P>, reply: Reply): void
+  answered(attempt: Attempt<P>, carried: Carried<P>): void
   lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
 }
 
 /** One request on one connection. A class, so that a query costs no closures. */
-export class Attempt<P extends Protection> implements Ticket {
+export class Attempt<P extends Protection> implements Ticket<P> {
   readonly kept: Kept<P>
   readonly pending: Pending<P>
   readonly #judge: Judge<P>
@@ -75,8 +75,8 @@ export class Attempt<P extends Protection> implements Ticket {
   get givesWay(): boolean {
     return this.pending.ask.givesWay === true
   }
-  answered(reply: Reply): void {
-    this.#judge.answered(this, reply)
+  answered(carried: Carried<P>): void {
+    this.#judge.answered(this, carried)
   }
   failed(error: EnigmError, loss: Loss): void {
     this.#judge.lost(this, error, loss)

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { EnigmError } from '../../src/errors.ts'
+import type { LinkTools } from '../../src/link/create-link.ts'
 import type { Secured } from '../../src/link/dial/handshake.ts'
-import type { LinkTools } from '../../src/link/keeper.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import type { Dice } from './dice.ts'
 
@@ -23,11 +23,10 @@ export interface Peer {
 type Later = (afterMs: number, fn: () => void) => void
 
 /**
- * The peer's end of one connection. It stands in for a TLSSocket where links are concerned: they write, end, destroy and listen. Anything else that is asked of it
+ * The peer's end of one connection. It stands in for a byte stream where links are concerned: they write, end, destroy and listen. Anything else that is asked of it
  * throws, so that the stand-in cannot pass for what it is not.
  */
 class Wire extends EventEmitter {
-  readonly alpnProtocol = 'dot'
   readonly #peer: Peer
   readonly #dice: Dice
   readonly #later: Later
@@ -122,7 +121,7 @@ export function memoryNetwork(peers: readonly Peer[], clock: FakeClock, dice: Di
           wires.add(wire)
           wire.on('close', () => wires.delete(wire))
           const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'simulated', resumed: false } as const
-          resolve({ socket: wire as unknown as Secured['socket'], protection })
+          resolve({ stream: wire as unknown as Secured['stream'], protection, protocol: 'dot', certificate: () => undefined })
         })
       })
       return { result, heard: () => false, abandon: () => (abandoned = true) }

@@ -1,17 +1,17 @@
-import type { TLSSocket } from 'node:tls'
 import { EnigmError } from '../../src/errors.ts'
-import type { Carrier, CarrierTools, Sent, Ticket, Watcher } from '../../src/link/carriers/carrier.ts'
-import type { Connection } from '../../src/link/dial/connect.ts'
+import type { Carrier, CarrierTools, Established, Sent, Ticket, Watcher } from '../../src/link/carriers/carrier.ts'
 import type { Wiring } from '../../src/link/kept.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import type { FakeClock } from './fake-clock.ts'
 
 /** A carrier that does what the test says, and keeps its silence as a real one does. */
 export class FakeCarrier implements Carrier<Authenticated> {
-  readonly connection: Connection<Authenticated>
+  readonly address: string
+  readonly protection: Authenticated
+  readonly handshakeMs: number
   readonly watcher: Watcher
   readonly clock: FakeClock
-  readonly tickets: { readonly request: Uint8Array; readonly ticket: Ticket }[] = []
+  readonly tickets: { readonly request: Uint8Array; readonly ticket: Ticket<Authenticated> }[] = []
   idleMs = 30_000
   silentSinceMs: number | undefined
   probes = 0
@@ -21,18 +21,21 @@ export class FakeCarrier implements Carrier<Authenticated> {
   /** Like HTTP/1.1: of the requests only the first is written. */
   oneByOne = false
 
-  constructor(connection: Connection<Authenticated>, tools: CarrierTools, clock: FakeClock) {
-    this.connection = connection
+  constructor({ address, protection, handshakeMs }: Established<Authenticated>, tools: CarrierTools, clock: FakeClock) {
+    this.address = address
+    this.protection = protection
+    this.handshakeMs = handshakeMs
     this.watcher = tools.watcher
     this.clock = clock
   }
+  certificate(): undefined {}
   get inFlight(): number {
     return this.tickets.length
   }
   get waiting(): number {
     return this.oneByOne ? Math.max(0, this.tickets.length - 1) : 0
   }
-  send(request: Uint8Array, ticket: Ticket): Sent {
+  send(request: Uint8Array, ticket: Ticket<Authenticated>): Sent {
     const entry = { request, ticket }
     this.tickets.push(entry)
     this.silentSinceMs ??= this.clock.nowMs()
@@ -62,7 +65,7 @@ export class FakeCarrier implements Carrier<Authenticated> {
   answer(rttMs = 20): void {
     this.speak()
     const entry = this.tickets.shift()
-    entry?.ticket.answered({ wire: entry.request, rttMs })
+    entry?.ticket.answered({ wire: entry.request, rttMs, protection: this.protection })
     this.#rest()
   }
   /** The peer shows that it is there. */
@@ -99,21 +102,24 @@ export function fakeWiring(clock: FakeClock) {
     resolver: 'test',
     transport: 'dot',
     forgetSessions: () => void forgotten.times++,
-    carry: (connection, tools) => {
-      const carrier = new FakeCarrier(connection, tools, clock)
-      carriers.push(carrier)
-      return carrier
-    },
     dial: (signal, first) =>
       new Promise((resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason))
-        const socket = { destroy: () => void forgotten.sockets++ } as unknown as TLSSocket
         const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: '', resumed: false } as const
         dials.push({
           signal,
           first,
           up: async () => {
-            resolve({ socket, address: '192.0.2.1', protection, handshakeMs: 20 })
+            const established = { address: '192.0.2.1', protection, handshakeMs: 20, certificate: () => undefined }
+            resolve({
+              ...established,
+              carry: (tools) => {
+                const carrier = new FakeCarrier(established, tools, clock)
+                carriers.push(carrier)
+                return carrier
+              },
+              close: () => void forgotten.sockets++,
+            })
             await clock.advance(0)
             const carrier = carriers.at(-1)
             if (carrier === undefined) throw new Error('no carrier came of the dial')

@@ -1,9 +1,9 @@
 import { type Clock, systemClock, systemRandom } from '../../src/clock.ts'
 import { EnigmError, type ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
+import { createLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { type TlsSessions, tlsSessions } from '../../src/link/dial/sessions.ts'
-import { createLink } from '../../src/link/keeper.ts'
 import type { Ask, Transport } from '../../src/resolve.ts'
 import { freePace } from './rules.ts'
 

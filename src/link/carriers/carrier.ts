@@ -1,6 +1,9 @@
+import type { X509Certificate } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import type { Clock, Random } from '../../clock.ts'
-import type { EnigmError } from '../../errors.ts'
+import { EnigmError } from '../../errors.ts'
 import type { Carried, Protection } from '../../resolve.ts'
+import { onOctets } from '../dial/byte-stream.ts'
 import type { Connection } from '../dial/connect.ts'
 
 /**
@@ -13,24 +16,6 @@ export const IDLE_MS = 30_000
 
 /** Fewer octets than this are no sign of life: a peer that trickles single octets is as good as gone, and must not hold the others up. */
 export const SIGN_OF_LIFE_OCTETS = 512
-
-/** `wire` is a private copy with the request's ID. */
-export interface Reply {
-  readonly wire: Uint8Array
-  readonly rttMs: number
-  /** Seconds it had spent in an HTTP cache (RFC 8484 section 5.1). */
-  readonly ageS?: number
-  /** Whether it came back padded, where the carrier has looked. */
-  readonly padded?: boolean
-}
-
-/** What a link hands on of a reply. Written out: a spread costs 1.6 us on Node 20. */
-export function carriedOf<P extends Protection>({ wire, rttMs, ageS, padded }: Reply, protection: P): Carried<P> {
-  const carried: { wire: Uint8Array; rttMs: number; protection: P; ageS?: number; padded?: boolean } = { wire, rttMs, protection }
-  if (ageS !== undefined) carried.ageS = ageS
-  if (padded !== undefined) carried.padded = padded
-  return carried
-}
 
 /** A request that was sent, or waits to be. */
 export interface Sent {
@@ -47,10 +32,11 @@ export interface Sent {
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
 /** Who waits for one request. Exactly one of the two is called, once, unless it was cancelled before. */
-export interface Ticket {
+export interface Ticket<P extends Protection = Protection> {
   /** It waits behind others for its place (`Ask.givesWay`). */
   readonly givesWay?: boolean
-  answered(reply: Reply): void
+  /** `wire` has the request's ID, and is the receiver's to keep. */
+  answered(carried: Carried<P>): void
   failed(error: EnigmError, loss: Loss): void
 }
 
@@ -58,7 +44,7 @@ export interface Ticket {
 export interface Watcher {
   /** The peer showed that it is there. */
   heard(): void
-  /** It takes no more requests; those in flight go on. */
+  /** It takes no more requests; those in flight go on. Once. */
   draining(): void
   /** The last request in flight is gone. */
   idle(): void
@@ -68,9 +54,25 @@ export interface Watcher {
   down(error: EnigmError): void
 }
 
+/** What is known of a connection from the moment that it is up. */
+export interface Established<P extends Protection = Protection> {
+  /** The address of the peer. */
+  readonly address: string
+  readonly protection: P
+  /** From the first packet to the end of the handshake that won. */
+  readonly handshakeMs: number
+  /** What the peer showed; undefined where it showed none, or the session was resumed. */
+  certificate(): X509Certificate | undefined
+}
+
+/** A connection on which nothing of ours was written yet. One of the two is called, once. */
+export interface Opened<P extends Protection = Protection> extends Established<P> {
+  carry(tools: CarrierTools): Carrier<P>
+  close(): void
+}
+
 /** Requests and replies on one established connection: DoT, HTTP/2 or HTTP/1.1. */
-export interface Carrier<P extends Protection = Protection> {
-  readonly connection: Connection<P>
+export interface Carrier<P extends Protection = Protection> extends Established<P> {
   readonly inFlight: number
   /** How many of them are behind another one that the protocol lets nothing past, and not written: HTTP/1.1 alone has them. */
   readonly waiting?: number
@@ -79,7 +81,7 @@ export interface Carrier<P extends Protection = Protection> {
   /** Since when something written has met silence; undefined while nothing is owed or the peer was heard since. Boot time. */
   readonly silentSinceMs: number | undefined
   /** `request` must not change until its ticket is called. */
-  send(request: Uint8Array, ticket: Ticket): Sent
+  send(request: Uint8Array, ticket: Ticket<P>): Sent
   /** Asks for a sign of life, beside what it owes; false where the protocol has no way to. */
   probe(): boolean
   /** Closes at once. What is in flight is `lost`. No `down` follows. */
@@ -118,31 +120,122 @@ export interface CarrierTools {
   readonly paced?: boolean
 }
 
-/** Keeps `silentSinceMs`. */
-export class Pulse {
-  readonly #clock: Clock
-  readonly #watcher: Watcher
+/**
+ * The life of a carrier on a byte stream, the same for every protocol: it lives, it may drain (what
+ * is in flight goes on, nothing is taken), and it ends once, by the peer or by `destroy`. At its end
+ * whatever is in flight fails, once; nothing of the peer's is looked at any more.
+ */
+export abstract class StreamCarrier<P extends Protection> implements Carrier<P> {
+  readonly address: string
+  readonly protection: P
+  readonly handshakeMs: number
   silentSinceMs: number | undefined
+  protected readonly stream: Duplex
+  protected readonly clock: Clock
+  protected readonly watcher: Watcher
+  protected draining = false
+  protected dead = false
+  readonly #connection: Connection<P>
 
-  constructor(clock: Clock, watcher: Watcher) {
-    this.#clock = clock
-    this.#watcher = watcher
+  constructor(connection: Connection<P>, { clock, watcher }: CarrierTools) {
+    this.address = connection.address
+    this.protection = connection.protection
+    this.handshakeMs = connection.handshakeMs
+    this.stream = connection.stream
+    this.clock = clock
+    this.watcher = watcher
+    this.#connection = connection
   }
-  wrote(): void {
-    this.silentSinceMs ??= this.#clock.nowMs()
+
+  abstract readonly inFlight: number
+  abstract readonly idleMs: number
+  abstract send(request: Uint8Array, ticket: Ticket<P>): Sent
+  abstract probe(): boolean
+  /** Fails all that is in flight, after which nothing is. Called once, at the end. */
+  protected abstract failAll(error: EnigmError): void
+
+  certificate(): X509Certificate | undefined {
+    return this.#connection.certificate()
   }
-  heard(): void {
+
+  destroy(error: EnigmError): void {
+    if (this.dead) return
+    this.dead = true
+    this.shut()
+    this.failAll(error)
+  }
+
+  /** Reads what the peer sends from now on, until the end. */
+  protected listen(onOctetsOf: (octets: Uint8Array) => void): void {
+    onOctets(this.stream, (octets) => {
+      if (!this.dead) onOctetsOf(octets)
+    })
+    this.stream.on('end', () => this.onEnd())
+    this.listenForTheEnd()
+  }
+
+  /** The same where the protocol has a reader of its own. */
+  protected listenForTheEnd(): void {
+    this.stream.on('error', (cause) => this.die(lost('the connection broke', cause)))
+    this.stream.on('close', () => this.die(lost('the connection closed')))
+  }
+
+  /** The peer sends no more. */
+  protected onEnd(): void {
+    this.die(lost('the resolver closed the connection'))
+  }
+
+  /** Turns a request away that cannot be taken; undefined: it can. */
+  protected turnedAway(ticket: Ticket<P>): Sent | undefined {
+    if (this.dead || this.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
+    return this.inFlight < MAX_IN_FLIGHT ? undefined : refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
+  }
+
+  /** Something was written that the peer owes an answer to. */
+  protected wrote(): void {
+    this.silentSinceMs ??= this.clock.nowMs()
+  }
+
+  protected heard(): void {
     this.silentSinceMs = undefined
-    this.#watcher.heard()
+    this.watcher.heard()
   }
-  /** Nothing is owed any more. */
-  rest(): void {
+
+  /** A request is gone: maybe nothing is owed any more. */
+  protected rest(): void {
+    if (this.dead || this.inFlight > 0) return
     this.silentSinceMs = undefined
+    this.watcher.idle()
+  }
+
+  protected drain(): void {
+    if (this.draining || this.dead) return
+    this.draining = true
+    this.watcher.draining()
+  }
+
+  /** The peer, or something between, ended it. */
+  protected die(error: EnigmError): void {
+    if (this.dead) return
+    this.dead = true
+    this.shut()
+    this.watcher.down(error)
+    this.failAll(error)
+  }
+
+  /** Closes what it runs on. */
+  protected shut(): void {
+    this.stream.destroy()
   }
 }
 
+/** A request is without an answer, by no fault of its own. */
+export function lost(message: string, cause?: unknown): EnigmError {
+  return new EnigmError('connection-lost', message, cause === undefined ? undefined : { cause })
+}
+
 /** Fails a ticket that never got onto the wire; later, so that `send` has returned by then. */
-export function refuse(ticket: Ticket, error: EnigmError, loss: 'final' | 'refused'): Sent {
+function refuse(ticket: Ticket<never>, error: EnigmError, loss: 'final' | 'refused'): Sent {
   let taken = true
   queueMicrotask(() => {
     if (taken) ticket.failed(error, loss)

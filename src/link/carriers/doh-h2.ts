@@ -1,22 +1,10 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2'
-import type { Clock } from '../../clock.ts'
-import type { Linked } from '../../containers.ts'
+import { type Linked, LinkedSet } from '../../containers.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
 import type { Endpoint } from '../dial/endpoint.ts'
-import {
-  type Carrier,
-  type CarrierTools,
-  IDLE_MS,
-  MAX_IN_FLIGHT,
-  Pulse,
-  refuse,
-  type Sent,
-  SIGN_OF_LIFE_OCTETS,
-  type Ticket,
-  type Watcher,
-} from './carrier.ts'
+import { type CarrierTools, IDLE_MS, type Loss, lost, type Sent, SIGN_OF_LIFE_OCTETS, StreamCarrier, type Ticket } from './carrier.ts'
 import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
 import { heldBack, TurnQueue } from './turn-queue.ts'
 
@@ -30,115 +18,97 @@ const WINDOW_OCTETS = 4 * 1024 * 1024
 
 const UNLINKED = { before: undefined, after: undefined, holder: undefined }
 
-interface Slot extends Linked<Slot> {
+/** One request: in the queue, or among the open ones. */
+interface Slot<P extends Protection> extends Linked<Slot<P>> {
   readonly request: Uint8Array
   readonly body: Buffer
-  readonly ticket: Ticket
+  readonly ticket: Ticket<P>
   stream: ClientHttp2Stream | undefined
   sentMs: number
 }
 
 /** DNS over HTTPS (RFC 8484) on one HTTP/2 session. */
-export class H2Carrier<P extends Protection = Protection> implements Carrier<P> {
-  readonly connection: Connection<P>
+export class H2Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly idleMs = IDLE_MS
   readonly #path: Record<string, string>
-  readonly #clock: Clock
-  readonly #watcher: Watcher
-  readonly #pulse: Pulse
   readonly #session: ClientHttp2Session
-  readonly #open = new Set<Slot>()
-  readonly #queue = new TurnQueue<Slot>()
+  readonly #open = new LinkedSet<Slot<P>>()
+  readonly #queue = new TurnQueue<Slot<P>>()
   #maxStreams = STREAMS_UNTIL_TOLD
-  #draining = false
-  #dead = false
 
-  constructor(connection: Connection<P>, endpoint: Endpoint, { clock, watcher }: CarrierTools) {
-    this.connection = connection
-    this.#clock = clock
-    this.#watcher = watcher
-    this.#pulse = new Pulse(clock, watcher)
+  constructor(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools) {
+    super(connection, tools)
     const authority = authorityOf(endpoint)
     this.#path = { ':method': 'POST', ':scheme': 'https', ':authority': authority, ':path': endpoint.doh?.path ?? '/dns-query' }
     this.#session = connectHttp2(`https://${authority}`, {
-      createConnection: () => connection.socket,
+      createConnection: () => connection.stream,
       settings: { enablePush: false },
       maxHeaderListPairs: 64,
     })
-    this.#listen(this.#session)
+    this.#attend(this.#session)
   }
 
   get inFlight(): number {
     return this.#open.size + this.#queue.size
   }
-  get silentSinceMs(): number | undefined {
-    return this.#pulse.silentSinceMs
-  }
 
-  send(request: Uint8Array, ticket: Ticket): Sent {
-    if (this.#dead || this.#draining) return refuse(ticket, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
-    if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const slot: Slot = { request, body: dohRequest(request), ticket, stream: undefined, sentMs: 0, ...UNLINKED }
+  send(request: Uint8Array, ticket: Ticket<P>): Sent {
+    const turnedAway = this.turnedAway(ticket)
+    if (turnedAway !== undefined) return turnedAway
+    const slot: Slot<P> = { request, body: dohRequest(request), ticket, stream: undefined, sentMs: 0, ...UNLINKED }
     this.#queue.add(slot, ticket.givesWay === true)
     this.#pump()
     return { cancel: () => this.#cancel(slot) }
   }
 
   probe(): boolean {
-    if (this.#dead || this.#session.destroyed) return false
+    if (this.dead || this.#session.destroyed) return false
     return this.#session.ping((error) => {
-      if (error === null && !this.#dead) this.#pulse.heard()
+      if (error === null && !this.dead) this.heard()
     })
   }
 
-  destroy(error: EnigmError): void {
-    if (this.#dead) return
-    this.#dead = true
-    this.#teardown(error)
-  }
-
-  #listen(session: ClientHttp2Session): void {
-    const lost = (cause?: unknown) => this.#die(new EnigmError('connection-lost', 'the HTTP/2 session ended', { cause }))
+  #attend(session: ClientHttp2Session): void {
+    const ended = (cause?: unknown) => this.die(lost('the HTTP/2 session ended', cause))
     session.on('connect', () => session.setLocalWindowSize(WINDOW_OCTETS))
     session.on('remoteSettings', (settings) => {
       this.#maxStreams = settings.maxConcurrentStreams ?? Number.POSITIVE_INFINITY
       this.#pump()
     })
-    session.on('goaway', () => this.#drain())
-    session.on('error', lost)
-    session.on('frameError', lost)
-    session.on('close', lost)
+    session.on('goaway', () => this.#leave())
+    session.on('error', ended)
+    session.on('frameError', ended)
+    session.on('close', ended)
     session.on('stream', (pushed) => pushed.close(constants.NGHTTP2_REFUSED_STREAM))
-    this.connection.socket.on('error', lost)
-    this.connection.socket.on('close', lost)
+    this.listenForTheEnd()
   }
 
   /** Opens streams as the peer allows. */
   #pump(): void {
-    while (!this.#dead && !this.#draining) {
+    while (!this.dead && !this.draining) {
       const slot = this.#queue.next(this.#maxStreams - this.#open.size, heldBack(this.#maxStreams))
       if (slot === undefined) return
       this.#start(slot)
     }
   }
 
-  #start(slot: Slot): void {
+  #start(slot: Slot<P>): void {
     this.#open.add(slot)
     try {
       const stream = this.#session.request({ ...this.#path, ...requestHeaders(slot.body.length) }, { endStream: false })
       slot.stream = stream
-      slot.sentMs = this.#clock.nowMs()
-      this.#pulse.wrote()
+      slot.sentMs = this.clock.nowMs()
+      this.wrote()
       this.#read(slot, stream)
       stream.end(slot.body)
     } catch (cause) {
-      const error = new EnigmError('connection-lost', 'the session takes no more', { cause })
-      this.#drain()
+      const error = lost('the session takes no more', cause)
+      this.#leave()
       queueMicrotask(() => this.#settle(slot, error, 'refused'))
     }
   }
 
-  #read(slot: Slot, stream: ClientHttp2Stream): void {
+  #read(slot: Slot<P>, stream: ClientHttp2Stream): void {
     const body = new Body()
     let ageS: number | undefined
     const fail = (error: EnigmError) => {
@@ -146,13 +116,13 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
       stream.close(constants.NGHTTP2_CANCEL)
     }
     stream.on('response', (headers: IncomingHttpHeaders & { ':status'?: number }) => {
-      this.#pulse.heard()
+      this.heard()
       const fault = headFault(headers[':status'] ?? 0, headers)
       if (fault !== undefined) return fail(fault)
       ageS = ageOf(headers)
     })
     stream.on('data', (chunk: Uint8Array) => {
-      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
+      if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.heard()
       const fault = body.add(chunk)
       if (fault !== undefined) fail(fault)
     })
@@ -162,67 +132,60 @@ export class H2Carrier<P extends Protection = Protection> implements Carrier<P> 
       if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded) return this.#onReset(slot, stream)
       const wire = body.reply(slot.request)
       if (wire instanceof EnigmError) {
-        if (wire.code === 'reply-mismatch') this.#watcher.mismatch()
+        if (wire.code === 'reply-mismatch') this.watcher.mismatch()
         return this.#settle(slot, wire, 'final')
       }
-      this.#pulse.heard()
-      const reply = { wire, rttMs: this.#clock.nowMs() - slot.sentMs, ...(ageS === undefined ? {} : { ageS }) }
-      if (this.#forget(slot)) slot.ticket.answered(reply)
-      this.#rest()
+      this.heard()
+      const rttMs = this.clock.nowMs() - slot.sentMs
+      const carried = { wire, rttMs, protection: this.protection, ...(ageS === undefined ? {} : { ageS }) }
+      if (this.#forget(slot)) slot.ticket.answered(carried)
+      this.#goOn()
     })
   }
 
   /** The stream ended without a whole response. A refused one comes back here while the session lives, and waits for the number of streams that SETTINGS allow. */
-  #onReset(slot: Slot, stream: ClientHttp2Stream): void {
+  #onReset(slot: Slot<P>, stream: ClientHttp2Stream): void {
     const loss = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'refused' : 'lost'
-    this.#settle(slot, new EnigmError('connection-lost', `the stream was reset (${stream.rstCode ?? 0})`), loss)
+    this.#settle(slot, lost(`the stream was reset (${stream.rstCode ?? 0})`), loss)
   }
 
-  #settle(slot: Slot, error: EnigmError, loss: 'final' | 'lost' | 'refused'): void {
+  #settle(slot: Slot<P>, error: EnigmError, loss: Loss): void {
     if (this.#forget(slot)) slot.ticket.failed(error, loss)
-    this.#rest()
+    this.#goOn()
   }
 
-  #cancel(slot: Slot): void {
+  #cancel(slot: Slot<P>): void {
     if (!this.#forget(slot)) return
     slot.stream?.close(constants.NGHTTP2_CANCEL)
-    this.#rest()
+    this.#goOn()
   }
 
-  #forget(slot: Slot): boolean {
+  #forget(slot: Slot<P>): boolean {
     return this.#open.delete(slot) || this.#queue.delete(slot)
   }
 
-  #rest(): void {
-    if (this.#dead) return
+  #goOn(): void {
     this.#pump()
-    if (this.inFlight > 0) return
-    this.#pulse.rest()
-    this.#watcher.idle()
+    this.rest()
   }
 
   /** GOAWAY (RFC 9113 section 6.8): streams above its last ID come back as refused; the others may still be answered. */
-  #drain(): void {
-    if (this.#draining || this.#dead) return
-    this.#draining = true
-    this.#watcher.draining()
-    for (const slot of this.#queue.all()) this.#settle(slot, new EnigmError('connection-lost', 'the session takes no more'), 'refused')
+  #leave(): void {
+    if (this.draining || this.dead) return
+    this.drain()
+    for (const slot of this.#queue.all()) this.#settle(slot, lost('the session takes no more'), 'refused')
   }
 
-  #die(error: EnigmError): void {
-    if (this.#dead) return
-    this.#dead = true
-    this.#watcher.down(error)
-    this.#teardown(error)
+  protected override shut(): void {
+    this.#session.destroy()
+    super.shut()
   }
 
-  #teardown(error: EnigmError): void {
-    const open = [...this.#open]
+  protected failAll(error: EnigmError): void {
+    const open = this.#open.list()
     const queued = this.#queue.all()
     this.#open.clear()
     this.#queue.clear()
-    this.#session.destroy()
-    this.connection.socket.destroy()
     for (const { ticket, stream } of open) ticket.failed(error, stream?.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'refused' : 'lost')
     for (const { ticket } of queued) ticket.failed(error, 'refused')
   }

@@ -1,10 +1,9 @@
-import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Authenticated, Protection, Transport } from '../../resolve.ts'
 import type { DialPace } from './dial-pace.ts'
 import { type Endpoint, interleaved, portOf, type StrictEndpoint } from './endpoint.ts'
-import { handshake } from './handshake.ts'
+import { handshake, type Secured } from './handshake.ts'
 import { race } from './race.ts'
 import type { TlsSessions } from './sessions.ts'
 import { hadNoRoute } from './tls-faults.ts'
@@ -13,12 +12,9 @@ import { hadNoRoute } from './tls-faults.ts'
 const HANDSHAKE_TIMEOUT_MS = 3000
 
 /** An established connection to a resolver; its type says what may be relied on. */
-export interface Connection<P extends Protection = Protection> {
-  readonly socket: TLSSocket
+export interface Connection<P extends Protection = Protection> extends Secured {
   readonly address: string
   readonly protection: P
-  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
-  readonly closeNotified?: () => boolean
   /** From the first SYN to the end of the handshake that won. */
   readonly handshakeMs: number
 }

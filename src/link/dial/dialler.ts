@@ -1,9 +1,9 @@
 import type { Timer } from '../../clock.ts'
 import { asEnigmError, type EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
+import type { Opened } from '../carriers/carrier.ts'
 import type { KeeperTools, Wiring } from '../kept.ts'
 import { Backoff } from './backoff.ts'
-import type { Connection } from './connect.ts'
 
 /** Devices that change networks together (a train, a power cut) do not dial together, unless somebody waits. */
 const EAGER_SPREAD_MS = 150
@@ -11,10 +11,10 @@ const EAGER_SPREAD_MS = 150
 /** Told how a dial ended. */
 interface DialOwner<P extends Protection> {
   /**
-   * Takes the connection, or says why it is of no use: then the dial has failed, and `dialFailed`
+   * Takes the connection, or closes it and says why it is of no use: then the dial has failed, and `dialFailed`
    * follows.
    */
-  up(connection: Connection<P>): EnigmError | undefined
+  up(opened: Opened<P>): EnigmError | undefined
   dialFailed(error: EnigmError): void
 }
 
@@ -75,12 +75,12 @@ export class Dialler<P extends Protection> {
     const sinceMs = this.#tools.clock.nowMs()
     this.#dial = dial
     this.#wiring.dial(dial.signal, this.#lastAddress).then(
-      (connection) => {
-        if (this.#dial !== dial) return void connection.socket.destroy()
+      (opened) => {
+        if (this.#dial !== dial) return opened.close()
         this.#dial = undefined
-        const unfit = this.#owner.up(connection)
+        const unfit = this.#owner.up(opened)
         if (unfit !== undefined) return this.#failed(unfit, sinceMs)
-        this.#lastAddress = connection.address
+        this.#lastAddress = opened.address
         this.backoff.up()
       },
       (cause: unknown) => {

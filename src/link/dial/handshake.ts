@@ -1,10 +1,11 @@
-import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
-import { type ConnectionOptions, connect as connectTls, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
+import type { X509Certificate } from 'node:crypto'
+import { isIP, type TcpNetConnectOpts } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type ConnectionOptions, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
 import { EnigmError, type ErrorCode } from '../../errors.ts'
 import type { Protection, Transport } from '../../resolve.ts'
 import { TRANSPORTS } from '../../transports.ts'
-import { DirectReads } from '../carriers/direct-reads.ts'
-import { HeldTcp } from '../carriers/held-tcp.ts'
+import { openTls } from './byte-stream.ts'
 import type { Endpoint } from './endpoint.ts'
 import { type Evidence, evidenceOf, identityFault } from './identity.ts'
 import type { Attempt } from './race.ts'
@@ -12,11 +13,15 @@ import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
 import { contextTrusting, isAgreeable } from './tls-settings.ts'
 
-/** A TLS connection on which not one octet of DNS has been written yet. */
+/** A byte stream on which not one octet of DNS has been written yet, and how it is protected. */
 export interface Secured {
-  readonly socket: TLSSocket
+  readonly stream: Duplex
   readonly protection: Protection
-  /** See `Connection`. */
+  /** What both ends agreed to speak on it (ALPN), if they did. */
+  readonly protocol: string | undefined
+  /** What the peer showed; undefined where the session was resumed. */
+  certificate(): X509Certificate | undefined
+  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
   readonly closeNotified?: () => boolean
 }
 
@@ -39,26 +44,6 @@ function contextOf(endpoint: Endpoint): SecureContext {
 
 /** Those that agreed on HTTP/1.1 last time. It alone has bodies that the end of the connection ends, so the end is looked at there. */
 const http1 = new WeakSet<Endpoint>()
-
-/** TLS as Node has it, or over a TCP connection of our own, see `HeldTcp`. */
-function open(
-  options: ConnectionOptions & TcpNetConnectOpts,
-  held: boolean,
-): { readonly socket: TLSSocket; readonly tcp: Socket; readonly closeNotified?: () => boolean } {
-  if (!held) {
-    const reads = new DirectReads()
-    const direct: ConnectionOptions & TcpNetConnectOpts = { ...options, onread: reads.onread }
-    const socket = connectTls(direct)
-    reads.of(socket)
-    return { socket, tcp: socket }
-  }
-  const { host, port, lookup, ...tls } = options
-  const tcp = connectTcp({ port, ...(host === undefined ? {} : { host }), ...(lookup === undefined ? {} : { lookup }) })
-  const below = new HeldTcp(tcp)
-  const socket = connectTls({ ...tls, socket: below })
-  socket.once('close', () => below.destroy())
-  return { socket, tcp, closeNotified: () => !below.endedByTcp }
-}
 
 function refuseLookup(): never {
   throw new EnigmError('internal', 'a resolver is dialled by address: nothing is looked up')
@@ -95,7 +80,7 @@ export function handshake(
     ...(isIP(name) === 0 ? { servername: name } : {}),
     ...(offered === undefined ? {} : { session: offered.session }),
   }
-  const { socket, tcp, closeNotified } = open(options, mayBeHttp1 && http1.has(endpoint))
+  const { socket, tcp, closeNotified } = openTls(options, mayBeHttp1 && http1.has(endpoint))
   tcp.setNoDelay(true)
 
   let tcpUp = false
@@ -127,7 +112,13 @@ export function handshake(
       evidence = verdict.evidence
       for (const session of early.splice(0)) keep(session)
       socket.off('close', ended)
-      resolve({ socket, protection: verdict.protection, ...(closeNotified === undefined ? {} : { closeNotified }) })
+      resolve({
+        stream: socket,
+        protection: verdict.protection,
+        protocol: socket.alpnProtocol || undefined,
+        certificate: () => socket.getPeerX509Certificate(),
+        ...(closeNotified === undefined ? {} : { closeNotified }),
+      })
     })
   })
   return {

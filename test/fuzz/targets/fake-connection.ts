@@ -1,5 +1,4 @@
 import { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
 import { EnigmError } from '../../../src/errors.ts'
 import type { Carrier, CarrierTools } from '../../../src/link/carriers/carrier.ts'
 import type { Connection } from '../../../src/link/dial/connect.ts'
@@ -28,16 +27,16 @@ export async function receive(
   chunks: readonly Uint8Array[],
 ): Promise<{ readonly outcomes: Outcomes; readonly written: number }> {
   let written = 0
-  const socket = new Duplex({
+  const stream = new Duplex({
     read() {},
     write(chunk: Uint8Array, _encoding, done) {
       written += chunk.length
       done()
     },
-  }) as TLSSocket
+  })
   const watcher = { heard() {}, draining() {}, idle() {}, mismatch() {}, down() {} }
   const carrier = make(
-    { socket, address: '127.0.0.1', protection: PROTECTION, handshakeMs: 1 },
+    { stream, address: '127.0.0.1', protection: PROTECTION, handshakeMs: 1, protocol: undefined, certificate: () => undefined },
     { clock: new FakeClock(), random: seededRandom(1), watcher },
   )
   const outcomes = new Array<string | undefined>(REQUESTS.length).fill(undefined)
@@ -55,7 +54,7 @@ export async function receive(
     })
   })
   await turn()
-  for (const chunk of chunks) socket.emit('data', chunk)
+  for (const chunk of chunks) stream.emit('data', chunk)
   const seen = [...outcomes]
   await turn()
   must(carrier.inFlight <= REQUESTS.length, 'no more in flight than was sent')

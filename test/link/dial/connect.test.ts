@@ -70,10 +70,10 @@ t.test('a valid certificate: by name, by IP, by pin', async (t) => {
   for (const [identity, more, by] of cases) {
     const server = await serve(identity)
     const endpoint = { ...endpointAt(server.port, { ca }), ...more, usageProfile: 'strict' as const }
-    const { socket, protection } = await connect(endpoint, 'dot', { clock, sessions: tlsSessions(clock), pace })
+    const { stream, protocol, protection } = await connect(endpoint, 'dot', { clock, sessions: tlsSessions(clock), pace })
     t.match(protection, { authenticated: true, by, resumed: false, tlsVersion: 'TLSv1.3' })
-    t.equal(socket.alpnProtocol, 'dot')
-    socket.destroy()
+    t.equal(protocol, 'dot')
+    stream.destroy()
     await server.close()
   }
 })
@@ -116,9 +116,9 @@ t.test('a server that changes its key is found out at the next full handshake', 
   const server = await serve(good)
   const sessions = tlsSessions(clock)
   const endpoint = endpointAt(server.port, { ca, spkiPins: [good.spkiPin] })
-  const { socket } = await connect(endpoint, 'dot', { clock, sessions, pace })
+  const { stream } = await connect(endpoint, 'dot', { clock, sessions, pace })
   await pause(30)
-  socket.destroy()
+  stream.destroy()
   server.present(await authority.issue({ name: NAME }))
   sessions.flush()
   t.equal(await codeOf(connect(endpoint, 'dot', { clock, sessions, pace })), 'pin-mismatch')
@@ -137,11 +137,11 @@ t.test('opportunistic: connects all the same and says what was not proved', asyn
     const server = await serve(await authority.issue(wish))
     const sessions = tlsSessions(clock)
     const endpoint: Endpoint = { ...endpointAt(server.port, { ca }), ...more, usageProfile: 'opportunistic' }
-    const { socket, protection } = await connect(endpoint, 'dot', { clock, sessions, pace })
+    const { stream, protection } = await connect(endpoint, 'dot', { clock, sessions, pace })
     t.match(protection, expected)
     await pause(30)
     t.equal(sessions.size > 0, protection.authenticated, 'only a verified handshake leaves sessions behind')
-    socket.destroy()
+    stream.destroy()
     await server.close()
   }
 })
@@ -150,8 +150,8 @@ t.test('ALPN: a DoT server may know none; one that insists on another protocol, 
   const silent = await startDot({ identity: good, answer: (q) => replyTo(q), tls: { ALPNProtocols: [] } })
   const other = await startDot({ identity: good, answer: (q) => replyTo(q), tls: { ALPNProtocols: ['http/1.1'] } })
   const options = { clock, sessions: tlsSessions(clock), pace }
-  const { socket } = await connect(endpointAt(silent.port, { ca }), 'dot', options)
-  socket.destroy()
+  const { stream } = await connect(endpointAt(silent.port, { ca }), 'dot', options)
+  stream.destroy()
   t.equal(await codeOf(connect(endpointAt(other.port, { ca }), 'dot', options)), 'alpn-missing')
   t.equal(await codeOf(connect(endpointAt(silent.port, { ca }), 'doh', options)), 'alpn-missing')
   await silent.close()
@@ -198,7 +198,7 @@ t.test('happy eyeballs: a refused address costs nothing, a silent one the stagge
   const refused = await connect(endpointAt(server.port, { ca, addresses: ['::1', '127.0.0.1'] }), 'dot', { clock, sessions, pace })
   t.equal(refused.address, '127.0.0.1')
   t.ok(refused.handshakeMs < 200, `${refused.handshakeMs} ms`)
-  refused.socket.destroy()
+  refused.stream.destroy()
 
   const dark = createServer(() => {}) // takes TCP, says nothing: only a race to the end of TLS gets past it
   await new Promise<void>((resolve) => dark.listen(server.port, '127.0.0.2', resolve))
@@ -207,7 +207,7 @@ t.test('happy eyeballs: a refused address costs nothing, a silent one the stagge
   const silent = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.2', '127.0.0.1'] }), 'dot', { clock, sessions, pace })
   t.equal(silent.address, '127.0.0.1')
   t.ok(silent.handshakeMs >= 240 && silent.handshakeMs < 600, `${silent.handshakeMs} ms`)
-  silent.socket.destroy()
+  silent.stream.destroy()
   const first = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.2', '127.0.0.1'] }), 'dot', {
     clock,
     pace,
@@ -215,7 +215,7 @@ t.test('happy eyeballs: a refused address costs nothing, a silent one the stagge
     first: '127.0.0.1',
   })
   t.ok(first.handshakeMs < 200, 'the address that worked last goes first')
-  first.socket.destroy()
+  first.stream.destroy()
 
   const wrong = await startDot({
     identity: await authority.issue({ name: 'other.test' }),
@@ -225,7 +225,7 @@ t.test('happy eyeballs: a refused address costs nothing, a silent one the stagge
   })
   const right = await connect(endpointAt(server.port, { ca, addresses: ['127.0.0.3', '127.0.0.1'] }), 'dot', { clock, sessions, pace })
   t.equal(right.address, '127.0.0.1', 'an address with a wrong certificate does not decide for the others')
-  right.socket.destroy()
+  right.stream.destroy()
   const none = endpointAt(server.port, { ca, addresses: ['127.0.0.4', '127.0.0.3'] })
   t.equal(await codeOf(connect(none, 'dot', { clock, sessions, pace })), 'certificate-name', 'the fault worth telling')
   t.equal(wrong.counts.applicationOctets, 0)

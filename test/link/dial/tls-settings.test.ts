@@ -137,12 +137,12 @@ function tests(): void {
     ]
     for (const [cipher, tls] of offers) {
       const server = await tapped(t, tls)
-      const { socket, protection } = await connect(endpointAt(server.port, { ca }), 'dot', {
+      const { stream, protection } = await connect(endpointAt(server.port, { ca }), 'dot', {
         clock,
         sessions: tlsSessions(clock),
         pace: freePace(clock),
       })
-      socket.destroy()
+      stream.destroy()
       t.ok(protection.authenticated)
       if (cipher !== undefined) t.equal(protection.cipher, cipher)
     }

@@ -1,6 +1,5 @@
-import type { TLSSocket } from 'node:tls'
-import type { Clock } from '../../../clock.ts'
-import { EnigmError } from '../../../errors.ts'
+import type { Duplex } from 'node:stream'
+import type { EnigmError } from '../../../errors.ts'
 import type { Protection } from '../../../resolve.ts'
 import type { Connection } from '../../dial/connect.ts'
 import type { Endpoint } from '../../dial/endpoint.ts'
@@ -9,22 +8,19 @@ import {
   type CarrierTools,
   type Cells,
   IDLE_MS,
-  MAX_IN_FLIGHT,
-  Pulse,
-  refuse,
+  lost,
   type Sent,
   SIGN_OF_LIFE_OCTETS,
+  StreamCarrier,
   type Ticket,
-  type Watcher,
 } from '../carrier.ts'
-import { onOctets } from '../direct-reads.ts'
 import { H2, MAX_31_BITS } from './codes.ts'
 import { Inbound, Patience } from './frames.ts'
 import { RequestHead } from './heads.ts'
 import { MAX_HEADER_LIST_OCTETS } from './hpack.ts'
 import { CellOutbox, type Outbox, outboxFor, putOpening } from './outbox.ts'
 import { type CellSender, Sender } from './sender.ts'
-import { CONNECTION_WINDOW_OCTETS, lost, STREAM_WINDOW_OCTETS, Stream } from './stream.ts'
+import { CONNECTION_WINDOW_OCTETS, STREAM_WINDOW_OCTETS, Stream } from './stream.ts'
 import { Streams } from './streams.ts'
 
 /** How long the last words to a peer in error may take to leave. */
@@ -49,38 +45,37 @@ export function leanH2Carrier<P extends Protection>(
   return new LeanH2Carrier(connection, endpoint, tools, options)
 }
 
-class LeanH2Carrier<P extends Protection> implements Carrier<P> {
-  readonly connection: Connection<P>
+class LeanH2Carrier<P extends Protection> extends StreamCarrier<P> {
   readonly cells: PacedCells | undefined
   readonly idleMs = IDLE_MS
-  readonly #clock: Clock
-  readonly #watcher: Watcher
-  readonly #pulse: Pulse
   readonly #out: Outbox
-  readonly #streams: Streams
+  readonly #streams: Streams<P>
   readonly #inbound: Inbound
   readonly #turn = () => this.#write()
+  readonly #takeBack = (stream: Stream<P>) => {
+    if (this.#streams.cancel(stream)) this.#schedule()
+  }
   #scheduled = false
-  #dead = false
+  /** The peer is being told what it did wrong: the last words leave before the end. */
+  #lingers = false
 
-  constructor(connection: Connection<P>, endpoint: Endpoint, { clock, watcher, paced }: CarrierTools, options: LeanH2Options) {
-    const { socket } = connection
+  constructor(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools, options: LeanH2Options) {
+    super(connection, tools)
+    const { stream, protection } = connection
+    const { clock } = tools
     const patience = new Patience(clock)
-    const out = outboxFor(socket, paced === true)
+    const out = outboxFor(stream, tools.paced === true)
     const sender = new Sender(out, new RequestHead(endpoint))
-    this.connection = connection
-    this.#clock = clock
-    this.#watcher = watcher
-    this.#pulse = new Pulse(clock, watcher)
     this.#out = out
     this.#streams = new Streams({
-      ...{ clock, watcher, patience, out, lastStreamId: options.lastStreamId ?? MAX_31_BITS },
-      sender,
-      heard: () => this.#pulse.heard(),
-      ended: () => this.#die(lost('the resolver gave the connection up')),
-      rest: () => this.#rest(),
+      ...{ protection, clock, patience, out, sender, lastStreamId: options.lastStreamId ?? MAX_31_BITS },
+      heard: () => this.heard(),
+      mismatch: () => this.watcher.mismatch(),
+      drain: () => this.drain(),
+      ended: () => this.die(lost('the resolver gave the connection up')),
+      rest: () => this.rest(),
     })
-    this.cells = cellsOf({ socket, out, sender, streams: this.#streams })
+    this.cells = cellsOf({ stream, out, sender, streams: this.#streams })
     this.#inbound = new Inbound(this.#streams, patience)
     putOpening(out, {
       streamWindow: STREAM_WINDOW_OCTETS,
@@ -89,105 +84,78 @@ class LeanH2Carrier<P extends Protection> implements Carrier<P> {
     })
     this.cells?.opened()
     this.#schedule()
-    onOctets(socket, (octets) => this.#onChunk(octets))
-    socket.on('end', () => this.#die(lost('the resolver closed the connection')))
-    socket.on('error', (cause) => this.#die(lost('the connection broke', cause)))
-    socket.on('close', () => this.#die(lost('the connection closed')))
+    this.listen((octets) => this.#onOctets(octets))
   }
 
   get inFlight(): number {
     return this.#streams.inFlight
   }
-  get silentSinceMs(): number | undefined {
-    return this.#pulse.silentSinceMs
-  }
 
-  send(request: Uint8Array, ticket: Ticket): Sent {
-    if (this.#dead || this.#streams.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
-    if (this.inFlight >= MAX_IN_FLIGHT) return refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-    const stream = new Stream(request, ticket)
+  send(request: Uint8Array, ticket: Ticket<P>): Sent {
+    const turnedAway = this.turnedAway(ticket)
+    if (turnedAway !== undefined) return turnedAway
+    const stream = new Stream(request, ticket, this.#takeBack)
     // A refused cell goes again when its schedule says so, and not by itself.
     if (this.cells !== undefined) stream.requeued = Number.POSITIVE_INFINITY
     this.#streams.add(stream)
     this.#schedule()
-    return {
-      cancel: () => {
-        if (this.#streams.cancel(stream)) this.#schedule()
-      },
-    }
+    return stream
   }
 
   probe(): boolean {
-    if (this.#dead) return false
+    if (this.dead) return false
     this.#out.ping(0, PING_PAYLOAD, 0)
     this.#schedule()
     return true
   }
 
-  destroy(error: EnigmError): void {
-    if (this.#dead) return
-    this.#dead = true
-    this.connection.socket.destroy()
-    this.#streams.failAll(error)
-  }
-
   /** All that one turn of the event loop brought leaves in one write. */
   #schedule(): void {
-    if (this.#scheduled || this.#dead) return
+    if (this.#scheduled || this.dead) return
     this.#scheduled = true
     setImmediate(this.#turn)
   }
 
   #write(): void {
     this.#scheduled = false
-    if (this.#dead) return
-    if (this.#streams.pump()) this.#pulse.wrote()
+    if (this.dead) return
+    if (this.#streams.pump()) this.wrote()
     this.#out.flush()
   }
 
-  #onChunk(chunk: Uint8Array): void {
-    if (this.#dead) return
-    if (chunk.length >= SIGN_OF_LIFE_OCTETS) this.#pulse.heard()
+  #onOctets(octets: Uint8Array): void {
+    if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
     this.#streams.onChunk()
-    const code = this.#inbound.receive(chunk)
+    const code = this.#inbound.receive(octets)
     if (code !== H2.none) this.#fault(code)
     else if (this.#out.full || this.#streams.waiting > 0) this.#schedule()
   }
 
-  #rest(): void {
-    if (this.#dead || this.inFlight > 0) return
-    this.#pulse.rest()
-    this.#watcher.idle()
-  }
-
   /** The peer broke the protocol: it is told how (RFC 9113 section 5.4.1). */
   #fault(code: number): void {
-    if (this.#dead) return
-    this.#dead = true
-    const { socket } = this.connection
+    if (this.dead) return
     this.#out.goaway(code)
     this.#out.flush()
-    socket.end(() => socket.destroy())
-    this.#clock.setTimer(LINGER_MS, () => socket.destroy())
-    this.#mourn(lost(`the resolver broke HTTP/2 (${code})`))
+    this.#lingers = true
+    this.die(lost(`the resolver broke HTTP/2 (${code})`))
   }
 
-  #die(error: EnigmError): void {
-    if (this.#dead) return
-    this.#dead = true
-    this.connection.socket.destroy()
-    this.#mourn(error)
+  protected override shut(): void {
+    const { stream } = this
+    if (this.#lingers) {
+      stream.end(() => stream.destroy())
+      this.clock.setTimer(LINGER_MS, () => void stream.destroy())
+    } else super.shut()
   }
 
-  #mourn(error: EnigmError): void {
-    this.#watcher.down(error)
+  protected failAll(error: EnigmError): void {
     this.#streams.failAll(error)
   }
 }
 
 /** What the cells of one HTTP/2 connection are made with. */
-export interface CellParts {
-  readonly socket: TLSSocket
+interface CellParts {
+  readonly stream: Duplex
   readonly out: CellOutbox
   readonly sender: Sender
   readonly cell: CellSender
@@ -195,7 +163,7 @@ export interface CellParts {
 }
 
 /** The cells of an HTTP/2 connection. */
-export class PacedCells implements Cells {
+class PacedCells implements Cells {
   readonly #p: CellParts
 
   constructor(parts: CellParts) {
@@ -210,8 +178,8 @@ export class PacedCells implements Cells {
     return this.#p.sender.unfinished !== undefined
   }
   get #left(): boolean {
-    const { socket, out } = this.#p
-    return socket.writable && socket.writableLength === 0 && !out.full
+    const { stream, out } = this.#p
+    return stream.writable && stream.writableLength === 0 && !out.full
   }
 
   /** The opening is written; control frames are owed from now on. */
@@ -232,7 +200,7 @@ export class PacedCells implements Cells {
 }
 
 /** Cells where the outbox is one that owes; undefined for a connection that keeps no schedule. */
-export function cellsOf(o: Omit<CellParts, 'out' | 'cell'> & { readonly out: Outbox }): PacedCells | undefined {
+function cellsOf(o: Omit<CellParts, 'out' | 'cell'> & { readonly out: Outbox }): PacedCells | undefined {
   const { out } = o
   const cell = o.sender.cells
   return out instanceof CellOutbox && cell !== undefined ? new PacedCells({ ...o, out, cell }) : undefined

@@ -1,3 +1,4 @@
+import { LinkedSet } from '../../../containers.ts'
 import { u16, u32 } from '../../../dns/octets.ts'
 import { DEFAULT_WINDOW_OCTETS, FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS, SETTING } from './codes.ts'
 import type { RequestHead } from './heads.ts'
@@ -70,8 +71,8 @@ const STREAMS_UNTIL_TOLD = 32
 export class Sender {
   readonly #out: Outbox
   readonly #head: RequestHead
-  /** Opened, the body not all sent, in order. */
-  readonly #blocked = new Set<Stream>()
+  /** Opened, the body not all sent, in order: none of them is in a queue any more. */
+  readonly #blocked = new LinkedSet<Stream>()
   /** For an outbox that owes: requests are cells then. */
   readonly cells: CellSender | undefined
   #unfinished: Stream | undefined
@@ -152,7 +153,7 @@ export class Sender {
   }
 
   #resume(): void {
-    for (const stream of this.#blocked) {
+    for (const stream of this.#blocked.list()) {
       if (this.#window <= 0) return
       this.#sendBody(stream)
     }

@@ -2,7 +2,8 @@ import type { Linked } from '../../../containers.ts'
 import { idOf, isReplyTo, setId } from '../../../dns/message.ts'
 import { copyOf } from '../../../dns/octets.ts'
 import { EnigmError } from '../../../errors.ts'
-import type { Ticket } from '../carrier.ts'
+import type { Protection } from '../../../resolve.ts'
+import type { Sent, Ticket } from '../carrier.ts'
 import { H2 } from './codes.ts'
 import type { ResponseHead } from './heads.ts'
 import type { Outbox } from './outbox.ts'
@@ -10,14 +11,15 @@ import type { Outbox } from './outbox.ts'
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 
-/** One request and what came back for it. */
-export class Stream implements Linked<Stream> {
+/** One request and what came back for it. A class, so that taking it back costs no closure. */
+export class Stream<P extends Protection = Protection> implements Linked<Stream<P>>, Sent {
   /** The query under ID 0 (RFC 8484 section 4.1): the request's body. */
   readonly body: Uint8Array
-  readonly ticket: Ticket
+  readonly ticket: Ticket<P>
   readonly #requestId: number
-  before: Stream | undefined
-  after: Stream | undefined
+  readonly #cancel: (stream: Stream<P>) => void
+  before: Stream<P> | undefined
+  after: Stream<P> | undefined
   holder: object | undefined
   /** 0: not opened. */
   id = 0
@@ -33,10 +35,15 @@ export class Stream implements Linked<Stream> {
   #reply: Uint8Array | undefined
   #octets = 0
 
-  constructor(request: Uint8Array, ticket: Ticket) {
+  constructor(request: Uint8Array, ticket: Ticket<P>, cancel: (stream: Stream<P>) => void) {
     this.#requestId = idOf(request)
     this.body = this.#requestId === 0 ? request : underIdZero(request)
     this.ticket = ticket
+    this.#cancel = cancel
+  }
+
+  cancel(): void {
+    this.#cancel(this)
   }
 
   /** As before it was opened. */
@@ -98,11 +105,6 @@ function grown(octets: Uint8Array, room: number): Uint8Array {
   const larger = new Uint8Array(room)
   larger.set(octets)
   return larger
-}
-
-/** The request is without an answer, by no fault of its own. */
-export function lost(message: string, cause?: unknown): EnigmError {
-  return new EnigmError('connection-lost', message, cause === undefined ? undefined : { cause })
 }
 
 /** The window of the connection, open from the start and again when half is used: 1,000 replies of 4 KiB without waiting for an update. */

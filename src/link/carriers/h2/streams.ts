@@ -1,7 +1,8 @@
 import type { Clock } from '../../../clock.ts'
 import { NumberTable } from '../../../containers.ts'
 import { EnigmError } from '../../../errors.ts'
-import type { Loss, Watcher } from '../carrier.ts'
+import type { Protection } from '../../../resolve.ts'
+import { type Loss, lost } from '../carrier.ts'
 import { headFault } from '../doh-message.ts'
 import { heldBack, TurnQueue } from '../turn-queue.ts'
 import { FLAG, H2, MAX_31_BITS } from './codes.ts'
@@ -9,18 +10,23 @@ import type { FrameSink, Patience } from './frames.ts'
 import { HeadReader } from './heads.ts'
 import type { Outbox } from './outbox.ts'
 import type { Sender } from './sender.ts'
-import { DataWindows, lost, ResetStreams, type Stream } from './stream.ts'
+import { DataWindows, ResetStreams, type Stream } from './stream.ts'
 
 /** What the streams of a connection work with, and how they speak to it. */
-export interface StreamTools {
+export interface StreamTools<P extends Protection> {
+  /** Of the connection. */
+  readonly protection: P
   readonly clock: Clock
-  readonly watcher: Watcher
   readonly patience: Patience
   readonly out: Outbox
   readonly sender: Sender
   readonly lastStreamId: number
   /** The peer is there: a response begun or finished, a PING answered. */
   heard(): void
+  /** A reply that matches nothing that was asked. */
+  mismatch(): void
+  /** It takes no more requests. */
+  drain(): void
   /** The peer gave the connection up. */
   ended(): void
   /** A stream is gone, maybe the last. */
@@ -31,19 +37,19 @@ export interface StreamTools {
 const MAX_REQUEUED = 3
 
 /** The streams of one connection: those that wait, those that are open, those given up; and what received frames mean to them. */
-export class Streams implements FrameSink {
-  readonly #tools: StreamTools
+export class Streams<P extends Protection = Protection> implements FrameSink {
+  readonly #tools: StreamTools<P>
   readonly #heads = new HeadReader()
   readonly #windows: DataWindows
-  readonly #open = new NumberTable<Stream>()
-  readonly #queue = new TurnQueue<Stream>()
+  readonly #open = new NumberTable<Stream<P>>()
+  readonly #queue = new TurnQueue<Stream<P>>()
   readonly #resets = new ResetStreams()
   #nextId = 1
   #goawayId = MAX_31_BITS
   #nowMs = 0
   draining = false
 
-  constructor(tools: StreamTools) {
+  constructor(tools: StreamTools<P>) {
     this.#tools = tools
     this.#windows = new DataWindows(tools.out)
   }
@@ -55,7 +61,7 @@ export class Streams implements FrameSink {
     return this.#queue.size
   }
 
-  add(stream: Stream): void {
+  add(stream: Stream<P>): void {
     this.#queue.add(stream, stream.ticket.givesWay === true)
   }
 
@@ -79,7 +85,7 @@ export class Streams implements FrameSink {
   }
 
   /** Takes a request back. Says whether there is something to write. */
-  cancel(stream: Stream): boolean {
+  cancel(stream: Stream<P>): boolean {
     if (!this.#forget(stream)) return false
     if (stream.id !== 0) this.#giveUp(stream.id, H2.cancel)
     this.#tools.rest()
@@ -183,11 +189,11 @@ export class Streams implements FrameSink {
   }
 
   /** The response is whole. */
-  #finish(stream: Stream): number {
+  #finish(stream: Stream<P>): number {
     if (!stream.complete) return this.#malformed(stream)
     const wire = stream.reply()
     if (wire instanceof EnigmError) {
-      if (wire.code === 'reply-mismatch') this.#tools.watcher.mismatch()
+      if (wire.code === 'reply-mismatch') this.#tools.mismatch()
       return this.#refuse(stream, wire, true)
     }
     this.#tools.patience.earn()
@@ -195,7 +201,8 @@ export class Streams implements FrameSink {
     this.#heard()
     const rttMs = this.#nowMs - stream.sentMs
     const ageS = stream.head?.ageS
-    stream.ticket.answered(ageS === undefined ? { wire, rttMs } : { wire, rttMs, ageS })
+    const { protection } = this.#tools
+    stream.ticket.answered(ageS === undefined ? { wire, rttMs, protection } : { wire, rttMs, protection, ageS })
     this.#tools.rest()
     return H2.none
   }
@@ -210,11 +217,11 @@ export class Streams implements FrameSink {
     return streamId % 2 === 0 || streamId >= this.#nextId
   }
 
-  #malformed(stream: Stream): number {
+  #malformed(stream: Stream<P>): number {
     return this.#reset(stream, H2.protocol, lost('a malformed response'), 'lost')
   }
 
-  #refuse(stream: Stream, fault: EnigmError, ended: boolean): number {
+  #refuse(stream: Stream<P>, fault: EnigmError, ended: boolean): number {
     if (!ended) return this.#reset(stream, H2.cancel, fault, 'final')
     this.#ended(stream)
     stream.ticket.failed(fault, 'final')
@@ -223,7 +230,7 @@ export class Streams implements FrameSink {
   }
 
   /** Gives one stream up for what the peer did, which costs patience. */
-  #reset(stream: Stream, code: number, error: EnigmError, loss: Loss): number {
+  #reset(stream: Stream<P>, code: number, error: EnigmError, loss: Loss): number {
     this.#giveUp(stream.id, code)
     this.#settle(stream, error, loss)
     return this.#tools.patience.spend()
@@ -234,25 +241,25 @@ export class Streams implements FrameSink {
     this.#resets.add(streamId)
   }
 
-  #requeue(stream: Stream): void {
+  #requeue(stream: Stream<P>): void {
     this.#forget(stream)
     stream.rewind()
     stream.requeued++
     this.#queue.add(stream, stream.ticket.givesWay === true)
   }
 
-  #settle(stream: Stream, error: EnigmError, loss: Loss): void {
+  #settle(stream: Stream<P>, error: EnigmError, loss: Loss): void {
     if (this.#forget(stream)) stream.ticket.failed(error, loss)
     this.#tools.rest()
   }
 
   /** The peer ended it, maybe before it was all asked: the rest is not sent then (RFC 9113 section 8.1). */
-  #ended(stream: Stream): void {
+  #ended(stream: Stream<P>): void {
     this.#open.delete(stream.id)
     if (this.#tools.sender.forget(stream)) this.#tools.out.rstStream(stream.id, H2.cancel)
   }
 
-  #forget(stream: Stream): boolean {
+  #forget(stream: Stream<P>): boolean {
     if (this.#queue.delete(stream)) return true
     if (this.#open.get(stream.id) !== stream) return false
     this.#tools.sender.forget(stream)
@@ -263,7 +270,7 @@ export class Streams implements FrameSink {
   #drain(): void {
     if (this.draining) return
     this.draining = true
-    this.#tools.watcher.draining()
+    this.#tools.drain()
     for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection takes no more'), 'refused')
   }
 }

@@ -1,5 +1,4 @@
 import { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
 import fc from 'fast-check'
 import t from 'tap'
 import { EnigmError } from '../../../../src/errors.ts'
@@ -13,12 +12,12 @@ import { field, frame, GOOD, settings, u32 } from './rig.ts'
 
 const REQUESTS = 4
 
-/** A carrier on a socket that is none, with requests under way on streams 1 to 7. */
+/** A carrier on a stream that is none, with requests under way on streams 1 to 7. */
 async function underWay() {
-  const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() }) as TLSSocket
+  const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
   const watcher = { heard() {}, draining() {}, idle() {}, mismatch() {}, down() {} }
   const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: '', resumed: false } as const
-  const connection = { socket, address: '127.0.0.1', protection, handshakeMs: 1 }
+  const connection = { stream, address: '127.0.0.1', protection, handshakeMs: 1, protocol: 'h2', certificate: () => undefined }
   const carrier = leanH2Carrier(connection, endpointAt(1, { ca: '' }), { clock: new FakeClock(), random: seededRandom(1), watcher })
   const settled = new Array<number>(REQUESTS).fill(0)
   settled.forEach((_, i) => {
@@ -28,7 +27,7 @@ async function underWay() {
     carrier.send(query({ name: `n${i}.example` }), { answered: once, failed: once })
   })
   await new Promise((resolve) => setImmediate(resolve))
-  return { socket, carrier, settled }
+  return { stream, carrier, settled }
 }
 
 const bodies = Array.from({ length: REQUESTS }, (_, i) => replyTo(query({ name: `n${i}.example`, id: 0 })))
@@ -52,10 +51,10 @@ t.test('whatever a resolver sends: nothing throws, and every request is settled 
   let answered = 0
   await fc.assert(
     fc.asyncProperty(fc.array(likely, { maxLength: 25 }), fc.nat(40), async (frames, cut) => {
-      const { socket, carrier, settled } = await underWay()
+      const { stream, carrier, settled } = await underWay()
       const octets = Buffer.concat([settings(), ...frames])
-      socket.emit('data', octets.subarray(0, cut))
-      socket.emit('data', octets.subarray(cut))
+      stream.emit('data', octets.subarray(0, cut))
+      stream.emit('data', octets.subarray(cut))
       answered += settled.filter((count) => count === 1).length
       if (settled.some((count) => count > 1) || carrier.inFlight > REQUESTS) return false
       carrier.destroy(new EnigmError('closed', 'the test is over'))

@@ -3,7 +3,7 @@ import { createServer, type TLSSocket } from 'node:tls'
 import { systemClock, systemRandom } from '../../../../src/clock.ts'
 import { createAuthority } from '../../../../src/demo/authority.ts'
 import { EnigmError, type ErrorCode } from '../../../../src/errors.ts'
-import type { Loss, Reply, Sent } from '../../../../src/link/carriers/carrier.ts'
+import type { Loss, Sent } from '../../../../src/link/carriers/carrier.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS } from '../../../../src/link/carriers/h2/codes.ts'
 import { type LeanH2Options, leanH2Carrier } from '../../../../src/link/carriers/h2/connection.ts'
 import { H2FrameReader } from '../../../../src/link/carriers/h2/frames.ts'
@@ -11,6 +11,7 @@ import { putFrameHeader } from '../../../../src/link/carriers/h2/outbox.ts'
 import { connect } from '../../../../src/link/dial/connect.ts'
 import type { StrictEndpoint } from '../../../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../../../src/link/dial/sessions.ts'
+import type { Carried } from '../../../../src/resolve.ts'
 import { endpointAt, NAME } from '../../../support/link-rig.ts'
 import { query } from '../../../support/messages.ts'
 import { replyTo } from '../../../support/replies.ts'
@@ -19,7 +20,7 @@ import { freePace } from '../../../support/rules.ts'
 export const authority = await createAuthority()
 export const identity = await authority.issue({ name: NAME })
 
-export type Outcome = Reply | { readonly code: ErrorCode; readonly loss: Loss }
+export type Outcome = Carried | { readonly code: ErrorCode; readonly loss: Loss }
 
 /** A lean carrier on a connection to `port`, what it told its watcher, and its requests as promises. */
 export async function carry(port: number, options: LeanH2Options & { readonly paced?: boolean } = {}, more: Partial<StrictEndpoint> = {}) {

@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../../src/demo/authority.ts'
-import { DirectReads, onOctets } from '../../../src/link/carriers/direct-reads.ts'
+import { DirectReads, onOctets } from '../../../src/link/dial/byte-stream.ts'
 import { pause } from '../../support/link-rig.ts'
 
 const authority = await createAuthority()

@@ -1,0 +1,39 @@
+import type { Authenticated, PacedLink, Protection, Transport } from '../resolve.ts'
+import { AddressTurns } from './dial/connect.ts'
+import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
+import type { KeeperTools, Wiring } from './kept.ts'
+import { KeptLink, type RenewableLink } from './kept-link.ts'
+import { LinkOnSchedule } from './paced-link.ts'
+import type { Renewable } from './renewable.ts'
+import { type OpenOptions, openTransport } from './transports.ts'
+
+export type { RenewableLink } from './kept-link.ts'
+export type RenewablePacedLink<P extends Protection = Protection> = PacedLink<P> & Renewable
+
+/** What a link needs, and how its connections are opened. */
+export type LinkTools = KeeperTools & Pick<OpenOptions, 'sessions' | 'dohClient' | 'probe' | 'handshake'>
+
+/** The link to one resolver over one transport. Nothing is dialled before the first query. */
+export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>
+export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink
+export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink {
+  return new KeptLink(wiringOf(endpoint, transport, tools), tools)
+}
+
+/** The same for a schedule to drive. DoH goes over the lean client, whatever `dohClient` says: only it writes constant records. */
+export function createPacedLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewablePacedLink<Authenticated>
+export function createPacedLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewablePacedLink
+export function createPacedLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewablePacedLink {
+  return new LinkOnSchedule(wiringOf(endpoint, transport, { ...tools, dohClient: 'lean' }), tools)
+}
+
+function wiringOf(endpoint: Endpoint, transport: Transport, tools: LinkTools): Wiring<Protection> {
+  const turns = new AddressTurns()
+  const { dialPace: pace, sessions } = tools
+  return {
+    resolver: endpoint.resolver,
+    transport,
+    dial: (signal, first) => openTransport(endpoint, transport, { ...tools, pace, turns, signal, first }),
+    forgetSessions: () => sessions.flush(endpoint.resolver),
+  }
+}

@@ -1,0 +1,139 @@
+import { connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { Duplex } from 'node:stream'
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+
+/** TLS that is being set up, and the TCP below it. */
+interface TlsStream {
+  readonly socket: TLSSocket
+  readonly tcp: Socket
+  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
+  readonly closeNotified?: () => boolean
+}
+
+/**
+ * Begins TCP to an address, and TLS over it: what goes in front of a resolver (a proxy) would make
+ * the TCP here. `held`: so that the end of TLS can be told from that of TCP, see `HeldTcp`.
+ */
+export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: boolean): TlsStream {
+  if (!held) {
+    const reads = new DirectReads()
+    const direct: ConnectionOptions & TcpNetConnectOpts = { ...options, onread: reads.onread }
+    const socket = connectTls(direct)
+    reads.of(socket)
+    return { socket, tcp: socket }
+  }
+  const { host, port, lookup, ...tls } = options
+  const tcp = connectTcp({ port, ...(host === undefined ? {} : { host }), ...(lookup === undefined ? {} : { lookup }) })
+  const below = new HeldTcp(tcp)
+  const socket = connectTls({ ...tls, socket: below })
+  socket.once('close', () => below.destroy())
+  return { socket, tcp, closeNotified: () => !below.endedByTcp }
+}
+
+/**
+ * TCP below TLS, the end of which is held back until TLS has had all that came before. Node's own TLS
+ * over TCP has one `end` for both, and so cannot tell a body that is whole from one that somebody on
+ * the path cut off (RFC 9112 section 9.8). Slower than that; for HTTP/1.1 alone.
+ */
+class HeldTcp extends Duplex {
+  readonly #tcp: Socket
+  #ended = false
+  /** TLS was told of the end of TCP, since it did not say by itself that the peer is done. */
+  endedByTcp = false
+
+  constructor(tcp: Socket) {
+    super({ allowHalfOpen: true })
+    this.#tcp = tcp
+    tcp.pause()
+    tcp.on('data', (octets) => {
+      if (!this.push(octets)) tcp.pause()
+    })
+    tcp.on('end', () => {
+      this.#ended = true
+      this.#endSoon()
+    })
+    tcp.on('error', (error) => this.destroy(error))
+  }
+
+  override _read(): void {
+    this.#tcp.resume()
+    this.#endSoon()
+  }
+
+  override _write(octets: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#tcp.write(octets, done)
+  }
+
+  override _final(done: () => void): void {
+    this.#tcp.end(done)
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#tcp.destroy()
+    done(error)
+  }
+
+  /** A turn after the last octets, in which TLS says whether they held the peer's close_notify. */
+  #endSoon(): void {
+    if (!this.#ended || this.endedByTcp || this.readableLength > 0) return
+    setImmediate(() => {
+      if (this.endedByTcp || this.destroyed || this.readableLength > 0) return
+      this.endedByTcp = true
+      this.push(null)
+    })
+  }
+}
+
+/** Cut into views: an array of its own for each record cost as much as taking the reply apart. */
+const PAGE_OCTETS = 65_536
+/** A TLS record at its largest (RFC 8446 section 5.1): what one read can bring. */
+const RECORD_OCTETS = 16_384
+
+const readers = new WeakMap<Duplex, DirectReads>()
+
+/**
+ * What a socket decrypts, handed to one listener without a stream between (the option `onread` of node:net, which tls.connect takes as well). Until somebody listens it
+ * goes into the stream as ever, so that whoever wants the stream (node:http2, HTTP/1.1) has it whole.
+ */
+export class DirectReads {
+  #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
+  #socket: Duplex | undefined
+  #listener: ((octets: Uint8Array) => void) | undefined
+  readonly onread: OnReadOpts = {
+    buffer: () => this.#room(),
+    callback: (octets) => this.#came(octets),
+  }
+
+  /** To be called as soon as there is a socket, before it reads. */
+  of(socket: Duplex): void {
+    this.#socket = socket
+    readers.set(socket, this)
+  }
+
+  listen(listener: (octets: Uint8Array) => void): void {
+    this.#listener = listener
+    // What came before is still in the stream; reading it sets a reader in motion that the stream had stopped.
+    for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read()) listener(early)
+  }
+
+  #room(): Buffer {
+    if (this.#page.length < RECORD_OCTETS) this.#page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
+    return this.#page
+  }
+
+  /** False stops reading until the stream has room again. */
+  #came(length: number): boolean {
+    const octets = this.#page.subarray(0, length)
+    this.#page = this.#page.subarray(length)
+    if (this.#listener === undefined) return this.#socket?.push(octets) ?? false
+    this.#listener(octets)
+    return true
+  }
+}
+
+/** Calls `listener` with what comes, as it comes: directly where the socket was made for it, else as its stream says. Views: they stay as they are. Once a socket. */
+export function onOctets(socket: Duplex, listener: (octets: Uint8Array) => void): void {
+  const direct = readers.get(socket)
+  if (direct === undefined) socket.on('data', listener)
+  else direct.listen(listener)
+}
