@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createMonitor } from '../../src/posture/monitor.ts'
-import { otherWriter } from '../../src/posture/other-writer.ts'
+import { otherWriter } from '../../src/posture/reader.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const clock = new FakeClock()

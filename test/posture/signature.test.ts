@@ -2,9 +2,8 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { atomicFile } from '../../src/posture/file.ts'
-import { asPublicKey, asSeal, createSealer, judgeSeal } from '../../src/posture/seal.ts'
+import { asPublicKey, asSeal, createSealer, judgeSeal, openSigningKey, type SigningKey } from '../../src/posture/seal.ts'
 import { seenIn } from '../../src/posture/seen.ts'
-import { openSigningKey, type SigningKey } from '../../src/posture/signing-key.ts'
 import { type VerifyOptions, verifyStatus } from '../../src/posture/verify.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
