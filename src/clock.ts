@@ -22,6 +22,12 @@ export interface Clock {
   setExactTimer(dueMs: number, prepare: () => void, fn: () => void): Timer
 }
 
+/** One moment on both clocks: boot time for ages, wall time for people. */
+export interface Moment {
+  readonly ms: number
+  readonly wallMs: number
+}
+
 /** Randomness, injected; the real one is the crypto source, never Math.random (CVE-2025-40780). */
 export interface Random {
   /** A uniform integer in [0, limit), limit from 1 to 2^48-1. */

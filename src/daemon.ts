@@ -18,13 +18,11 @@ import type { Page } from './page/page.ts'
 import { PolicyGate, SetupGate } from './policy/gate.ts'
 import { SelfCanary } from './policy/self-canary.ts'
 import { viewFor } from './policy/views.ts'
-import { ShapingForce } from './posture/shaping-force.ts'
 import type { Protection } from './resolve.ts'
 import { newTally, pipeline, type Tally } from './resolver.ts'
 import { createResponder } from './responder.ts'
 import { createRetention, type Forgotten } from './retention/retention.ts'
 import { discreet } from './shaping/discreet.ts'
-import { isPaced } from './shaping/profiles.ts'
 import { datagramCalls } from './system/datagram-calls.ts'
 import { descriptors } from './system/descriptors.ts'
 import { listenToKernel } from './system/netlink.ts'
@@ -112,21 +110,14 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       vigil?.beat()
       o.beat?.()
     },
-    facts: () => ({
-      cache: discreet(profile(), {
+    counts: () =>
+      discreet(inForce.config.shaping.profile, {
         ...tally,
         ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded, limited: tally.limited }),
         maxBytes: share * workers,
       }),
-      shaping: { ...inForce.config.shaping, ...(isPaced(profile()) ? force.verdict() : { inForce: 'yes' as const }) },
-    }),
   })
-  const force = new ShapingForce()
-  const profile = () => inForce.config.shaping.profile
-  const emit: Emit = (event) => {
-    force.take(event)
-    evidence.emit(event)
-  }
+  const { emit } = evidence
   const trace = new QueryTrace(clock, emit)
   const calls = datagramCalls()
   let vigil: Vigil | undefined
@@ -216,7 +207,6 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       if (waiting.length > 0) o.warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
       trace.end('reload')
       const old = live
-      force.forget()
       inForce = { ...next, config: inForceAfterReload(inForce.config, next.config) }
       listeners = change.after
       // The gate before all else: what is new must not be dialled, and what is old not be asked again, by leave of the old policy.

@@ -19,16 +19,17 @@ export type Event =
       readonly code: ErrorCode
       readonly detail: string
     }
-  | { readonly type: 'link.mismatch'; readonly resolver: string; readonly transport: Transport }
-  | {
+  | ({ readonly type: 'link.mismatch'; readonly resolver: string; readonly transport: Transport } & Counted)
+  | ({
       readonly type: 'upstream.answered'
       readonly resolver: string
       readonly transport: Transport
+      /** Of one of them. */
       readonly rttMs: number
       readonly protection: Protection
       readonly paddedReply: boolean
-    }
-  | {
+    } & Counted)
+  | ({
       readonly type: 'upstream.failed'
       readonly resolver: string
       readonly transport: Transport
@@ -40,7 +41,7 @@ export type Event =
       readonly unproven?: true
       /** How long the exchange had lasted. Without it one failure counts against the resolver even if it answered others meanwhile. */
       readonly afterMs?: number
-    }
+    } & Counted)
   /** Another network, or none: connections and TLS sessions of the last one are dropped. */
   | { readonly type: 'network.changed'; readonly online: boolean }
   /** The machine slept, or the process was stopped. */
@@ -63,6 +64,12 @@ export type Event =
   /** Settings of the configuration in force, by path, that take effect at the next start only. */
   | { readonly type: 'reload.waiting'; readonly settings: readonly string[] }
   | { readonly type: 'fault'; readonly where: string }
+
+/** What happens with every query may be reported once a turn, for all that were alike. */
+interface Counted {
+  /** How many; 1 unless told. */
+  readonly count?: number
+}
 
 /** What the daemon finds around itself, now and then. No address, no interface name, and no name of a network but the one that the policy gives it. */
 export type Observation =

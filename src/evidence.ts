@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
-import type { Emit, Event } from './events.ts'
+import type { Emit } from './events.ts'
 import { createLookout, type Lookout, type LookoutSetup, type SystemView } from './lookout.ts'
 import type { PolicyGate } from './policy/gate.ts'
 import type { SelfCanary } from './policy/self-canary.ts'
@@ -11,11 +11,13 @@ import { type AuditRecorder, auditRecorder } from './posture/audit-recorder.ts'
 import type { StatusDocument } from './posture/document.ts'
 import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './posture/file.ts'
 import { createMonitor } from './posture/monitor.ts'
-import type { Facts } from './posture/report.ts'
+import { Violations } from './posture/policy.ts'
+import type { ReasonCode } from './posture/reasons.ts'
+import type { Counts } from './posture/report.ts'
 import { createSealer, openSigningKey, type SigningKey } from './posture/seal.ts'
 import { countStart } from './posture/starts.ts'
 import type { PostureSetup } from './posture/state.ts'
-import { Violations } from './posture/violations.ts'
+import { isPaced } from './shaping/profiles.ts'
 import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
 import type { Place } from './system/system-resolver.ts'
 import { transportsOf } from './trusted-resolvers.ts'
@@ -27,7 +29,8 @@ export interface EvidenceOptions {
   readonly version: string
   readonly log: Emit
   readonly warn: (message: string) => void
-  readonly facts: () => Facts
+  /** What the cache counts; asked for each document. */
+  readonly counts: () => Counts
   readonly gate: PolicyGate
   /** Called when the gate has closed or opened, from `start` on. */
   readonly gateMoved: (closed: boolean) => void
@@ -51,10 +54,10 @@ export interface Evidence {
   adopt(loaded: Loaded, listeners: readonly Place[]): void
   /** Looks around; resolves when the gate says what came of it. */
   look(): Promise<void>
-  /** The status of this moment. */
+  /** The status of this moment. Changes nothing. */
   document(): StatusDocument
-  /** Codes of the policy's rules that ceased to be met since this was last asked. */
-  violations(): readonly string[]
+  /** How often each rule of the policy ceased to be met since the start, by code. */
+  violations(): Readonly<Partial<Record<ReasonCode, number>>>
   /** Writes the last status. */
   stop(): void
 }
@@ -68,6 +71,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let audit: { readonly log: AuditLog; readonly recorder: AuditRecorder } | undefined
   let told = ''
   let started = false
+  let gateMoved = false
   let beat = () => {}
   const violations = new Violations()
   let lookout: Lookout | undefined
@@ -76,27 +80,31 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS },
     clock,
     file: atomicFile({ path: statusFile, pid: identity.pid, clock, warn: o.warn, ...seals(key, clock, random) }),
-    facts: o.facts,
+    counts: o.counts,
     gate(reason) {
-      const moved = started && (reason !== undefined) !== o.gate.closed
+      if (started && (reason !== undefined) !== o.gate.closed) gateMoved = true
       o.gate.set(reason)
-      if (moved) o.gateMoved(o.gate.closed)
     },
-    judged(verdict, rules) {
-      violations.judged(rules)
+    judged(verdict) {
+      violations.judged(verdict.rules)
       if (audit === undefined) return
-      audit.recorder.judged(verdict, rules)
-      // Not from inside a judgement: it would be one about itself.
-      if (audit.log.now.state !== told) queueMicrotask(tellAudit)
+      audit.recorder.judged(verdict)
+      if (audit.log.now.state !== told) tellAudit()
+    },
+    took(event) {
+      o.log(event)
+      afterGate()
+      if (event.type === 'network.changed') void lookout?.anotherNetwork()
+      if (event.type === 'woke') void lookout?.look()
     },
     beat: () => beat(),
   })
-  const emit = (event: Event) => {
-    // Before the monitor forgets what was seen of the last network: a look that is under way must not tell it again.
-    if (event.type === 'network.changed') void lookout?.anotherNetwork()
-    monitor.emit(event)
-    o.log(event)
-    if (event.type === 'woke') void lookout?.look()
+  const { emit } = monitor
+  /** What a gate that moved does to connections and queries: they learn of it when the status says so. */
+  const afterGate = () => {
+    if (!gateMoved) return
+    gateMoved = false
+    o.gateMoved(o.gate.closed)
   }
   const tellAudit = () => {
     if (audit === undefined) return
@@ -146,10 +154,11 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       setup = lookoutSetup(loaded, listeners)
       lookout.adopt(setup)
       monitor.reconfigure(postureSetup(loaded), isDeepStrictEqual(before, setup) ? 'hold' : 'gone')
+      afterGate()
     },
     look: () => lookout.look(),
     document: () => monitor.document(),
-    violations: () => violations.take(),
+    violations: () => violations.counts,
     stop() {
       lookout.stop()
       monitor.stop()
@@ -168,6 +177,8 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
   return {
     usageProfile: config.usageProfile,
     queryBlock: config.padding.queryBlock,
+    shaping: config.shaping,
+    paced: isPaced(config.shaping.profile),
     resolvers: resolvers.map((r) => ({
       id: r.id,
       operator: r.operator ?? r.id,

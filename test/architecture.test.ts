@@ -394,7 +394,7 @@ function codesListed({ path, text }: Source): readonly string[] {
 }
 /** Where a code is also the name of something else. */
 const SAME_WORDS: Readonly<Record<string, string>> = {
-  'posture/reason-codes.ts lists pin-mismatch, certificate-expired, certificate-not-yet-valid, certificate-name, certificate-untrusted':
+  'posture/reasons.ts lists pin-mismatch, certificate-expired, certificate-not-yet-valid, certificate-name, certificate-untrusted':
     'reasons of the status document; five have the name of the code that they show, which the compiler checks',
 }
 

@@ -14,7 +14,7 @@ import { asEntry, chained, START } from '../src/posture/audit-chain.ts'
 import { openAuditLog } from '../src/posture/audit-log.ts'
 import { auditRecorder } from '../src/posture/audit-recorder.ts'
 import type { StatusDocument } from '../src/posture/document.ts'
-import { REASON_CODES } from '../src/posture/reason-codes.ts'
+import { REASONS } from '../src/posture/reasons.ts'
 import { SIGNAL_NAMES, type Verdict } from '../src/posture/verdict.ts'
 import { Feed } from '../src/system/control-socket.ts'
 import { record } from './sim/record/record.ts'
@@ -157,7 +157,7 @@ t.test('entries of the audit log: their kinds and fields, and the hash that chai
   const signals = Object.fromEntries(SIGNAL_NAMES.map((name) => [name, { state: 'ok', since: '', reasons: [] }]))
   const verdict = { state: 'protected', signals } as unknown as Verdict
   for (const said of ['met', 'not-met', 'cannot-tell', 'claimed'] as const)
-    recorder.judged(verdict, [{ rule: `rule ${said}`, verdict: said, detail: '', code: 'policy-met' }])
+    recorder.judged({ ...verdict, rules: [{ rule: `rule ${said}`, verdict: said, detail: '', code: 'rule-pins' }] })
   recorder.reloaded()
   recorder.stopped()
   const dir = t.testdir({ state: { 'audit.jsonl': '{"n":1,' } })
@@ -170,7 +170,7 @@ t.test('entries of the audit log: their kinds and fields, and the hash that chai
 })
 
 t.test('reasons, signals, and the names and labels of metrics', { timeout: 60_000 }, async (t) => {
-  holds(t, 'reasons', Object.keys(REASON_CODES).toSorted())
+  holds(t, 'reasons', Object.keys(REASONS).toSorted())
   holds(t, 'signals', SIGNAL_NAMES)
   const text = await record(5)
   const documents = [...text.matchAll(/^\S+ status (.*)$/gm)].map(([, json = '']) => JSON.parse(json) as StatusDocument)

@@ -82,10 +82,7 @@ export async function scene(names: number): Promise<Scene> {
     log(event: Event) {
       if (event.type === 'seen.bypass') looked()
     },
-    facts: () => ({
-      cache: { entries: cache.entries, bytes: cache.bytes, maxBytes: limits.maxBytes, ...counts },
-      shaping: { profile: 'jitter', inForce: 'yes', jitterMs: 20 },
-    }),
+    counts: () => ({ entries: cache.entries, bytes: cache.bytes, maxBytes: limits.maxBytes, ...counts }),
   })
   const trace = new QueryTrace(clock, evidence.emit)
   const responder = createResponder({ ...memory, clock, emit: evidence.emit, counts, gate, tracer: trace.tracer, current })

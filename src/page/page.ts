@@ -20,8 +20,8 @@ export interface PageOptions {
   /** Where the token is kept: `page.token`, mode 0600. */
   readonly stateDir: string
   readonly document: () => StatusDocument
-  /** Codes of the policy's rules that ceased to be met since this was last asked. */
-  readonly violations: () => readonly string[]
+  /** How often each rule of the policy ceased to be met since the start, by code. */
+  readonly violations: () => Readonly<Record<string, number>>
   readonly clock: Clock
 }
 

@@ -28,23 +28,29 @@ export interface Sampler {
   stop(): void
 }
 
+type Counts = Readonly<Record<string, number>>
+
 /** What samples are taken of. */
 export interface Sampled {
   readonly document: () => StatusDocument
-  readonly violations: () => readonly string[]
+  /** How often each rule of the policy ceased to be met since the start, by code. */
+  readonly violations: () => Counts
   readonly clock: Clock
 }
 
 /** Takes a sample now and once a minute. Bounded: three hours. `document` and `violations` are asked for at each sample only. */
 export function sampleEachMinute({ document, violations, clock }: Sampled): Sampler {
   let last = document()
+  let broken = { ...violations() }
   const minutes: Minute[] = []
   let timer: Timer
   const sample = () => {
     const now = document()
-    minutes.push({ ...minuteOf(last, now, clock.wallMs()), violations: violations() })
+    const brokenNow = { ...violations() }
+    minutes.push({ ...minuteOf(last, now, clock.wallMs()), violations: Object.keys(more(broken, brokenNow)) })
     if (minutes.length > MINUTES) minutes.shift()
     last = now
+    broken = brokenNow
     timer = clock.setTimer(RESOLUTION_MS, sample)
   }
   timer = clock.setTimer(RESOLUTION_MS, sample)
@@ -66,14 +72,16 @@ function minuteOf(before: StatusDocument, now: StatusDocument, wallMs: number): 
 /** A resolver that a reload took away, or made anew, has nothing to compare with: it counts from zero. */
 function failed(before: StatusDocument, now: StatusDocument): Minute['failures'] {
   const grown = new Map<string, number>()
-  for (const { id, failures } of now.resolvers) {
-    const was = before.resolvers.find((r) => r.id === id)?.failures ?? {}
-    for (const [code, count] of Object.entries(failures)) {
-      const more = count - (was[code] ?? 0)
-      if (more > 0) grown.set(code, (grown.get(code) ?? 0) + more)
-    }
-  }
+  for (const { id, failures } of now.resolvers)
+    for (const [code, count] of Object.entries(more(before.resolvers.find((r) => r.id === id)?.failures ?? {}, failures)))
+      grown.set(code, (grown.get(code) ?? 0) + count)
   return Object.fromEntries(grown)
+}
+
+/** By how much each count has grown, of those that have. */
+function more(before: Counts, now: Counts): Counts {
+  const grown = Object.entries(now).map(([code, count]) => [code, count - (before[code] ?? 0)] as const)
+  return Object.fromEntries(grown.filter(([, count]) => count > 0))
 }
 
 function grown(before: number | undefined, now: number | undefined): number | undefined {

@@ -1,10 +1,9 @@
 import type { AuditEvent, AuditLog } from './audit-log.ts'
-import type { RuleVerdict } from './policy.ts'
 import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 
 /** Writes down what changed between one judgement and the next: states, signals, rules. */
 export interface AuditRecorder {
-  judged(verdict: Verdict, rules: readonly RuleVerdict[]): void
+  judged(verdict: Verdict): void
   /** A new configuration is in force. */
   reloaded(): void
   stopped(): void
@@ -21,11 +20,11 @@ export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
   }
   log.append({ what: 'start', detail: { version } })
   return {
-    judged(verdict, rules) {
+    judged(verdict) {
       const found = [
         ...changes('state', '', verdict.state),
         ...SIGNAL_NAMES.flatMap((name) => changes('signal', name, verdict.signals[name].state)),
-        ...rules.flatMap(({ rule, verdict: said }) =>
+        ...verdict.rules.flatMap(({ rule, verdict: said }) =>
           changes(said === 'not-met' ? 'violation' : 'rule', rule, said === 'cannot-tell' ? 'unknown' : said),
         ),
       ]

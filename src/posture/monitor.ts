@@ -1,46 +1,48 @@
 import type { Clock, Timer } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Emit } from '../events.ts'
+import type { Emit, Event } from '../events.ts'
 import type { StatusDocument } from './document.ts'
 import type { AtomicFile } from './file.ts'
-import { failClosed, type RuleVerdict, ruleVerdicts } from './policy.ts'
 import { reduce } from './reduce.ts'
-import { type Beat, type Facts, report, type Writer } from './report.ts'
+import { type Beat, type Counts, report, type Writer } from './report.ts'
 import { noteMedian } from './rtt.ts'
 import { sameAnswers } from './same-answers.ts'
-import { ASLEEP_MS, judge, type Signals, type TopState, type Verdict } from './signals.ts'
+import { ASLEEP_MS, judge } from './signals.ts'
 import { initialState, type PostureSetup, reconfigured, type State } from './state.ts'
-import { SIGNAL_NAMES } from './verdict.ts'
+import { SIGNAL_NAMES, type TopState, type Verdict, verdictInput } from './verdict.ts'
 
 export interface MonitorOptions {
   readonly setup: PostureSetup
   readonly writer: Writer
   readonly clock: Clock
   readonly file: AtomicFile
-  /** Asked at each writing; must be cheap and must not throw. */
-  readonly facts: () => Facts
-  /** Told whenever it may have changed, before `emit` returns: why the policy lets nothing through now, or undefined. */
+  /** Asked for each document; must be cheap and must not throw. */
+  readonly counts: () => Counts
+  /** Told whenever it may have changed, before anything is written: why the policy lets nothing through now, or undefined. */
   readonly gate: (closed: ErrorCode | undefined) => void
+  /** Told of each event once what follows from it is on file. */
+  readonly took?: Emit
   /** Called at each heartbeat after the status is written: what is seen then is in the next one, or at once where it changes a verdict. */
   readonly beat?: () => void
   /** Told of each judgement that goes on file, for a log of changes. */
-  readonly judged?: (verdict: Verdict, rules: readonly RuleVerdict[]) => void
+  readonly judged?: (verdict: Verdict) => void
 }
 
-/** Joins reducer, verdict and file. Everything is synchronous: when `emit` returns, a change for the worse is on file. */
+/**
+ * Joins reducer, verdict and file. Everything is synchronous: when `emit` returns, a change for the worse is on file.
+ * One thing at a time: what is emitted while another event is handled comes after it, in order, before the outermost call returns.
+ */
 export interface Monitor {
   /** Takes every event of the program. Never throws. */
   readonly emit: Emit
   /** Writes the first document and starts the heartbeat. */
   start(): void
-  /** Writes if the verdict is not the one on file, at once; `emit` does this by itself. */
-  flushIfChanged(): void
   /**
    * Takes the setup of an accepted reload; the gate is told before it returns. `looks`: whether what was seen around the daemon still holds for it; where it does
    * not, nothing was seen.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
-  /** The document of this moment. */
+  /** The document of this moment. Changes nothing: what it finds is not on record until an event or a heartbeat finds it. */
   document(): StatusDocument
   /** Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it change nothing. */
   stop(): void
@@ -59,7 +61,6 @@ const SIGNAL_RANK = { bad: 0, off: 1, unknown: 2, warn: 3, ok: 4 } as const
 export function createMonitor(o: MonitorOptions): Monitor {
   const moment = () => ({ ms: o.clock.nowMs(), wallMs: o.clock.wallMs() })
   let state: State = initialState(o.setup, moment())
-  let judgedShape = -1
   let verdict: Verdict | undefined
   let onFile: Verdict | undefined
   let writable = true
@@ -69,21 +70,34 @@ export function createMonitor(o: MonitorOptions): Monitor {
   let timer: Timer | undefined
   let live = false
   const same = sameAnswers()
+  const turn = oneAtATime((event: Event) => take(event))
 
-  const judged = (): Verdict => {
-    const previous: Signals | undefined = verdict?.signals
-    const { shaping } = o.facts()
-    verdict = judge(state, { now: moment(), shaping, heartbeatLateMs }, previous)
-    judgedShape = state.shape
-    o.judged?.(verdict, ruleVerdicts(state, shaping))
-    return verdict
+  const judgement = () => judge(verdictInput(state, o.clock.nowMs()), { now: moment(), heartbeatLateMs }, verdict?.signals)
+  const documentOf = (v: Verdict) => {
+    const beat: Beat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
+    return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat)
   }
-  const kept = (): Beat => ({ nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs })
-  const write = (v: Verdict) => {
-    const text = `${JSON.stringify(report(state, v, o.writer, o.facts(), o.clock.wallMs(), kept()), undefined, 1)}\n`
-    writable = o.file.replace(text)
+  /** What follows from the state of now: the gate first, then the record, then the file. */
+  const conclude = (write: 'always' | 'if it differs') => {
+    const now = judgement()
+    o.gate(now.closed)
+    if (!live) return
+    verdict = now
+    o.judged?.(now)
+    if (write === 'always') put(now)
+    else putIfItDiffers(now)
+  }
+  const put = (v: Verdict) => {
+    writable = o.file.replace(`${JSON.stringify(documentOf(v), undefined, 1)}\n`)
     if (writable) onFile = v
     else withdrawIfBetterThan(v)
+  }
+  const putIfItDiffers = (now: Verdict) => {
+    // After a failed write the heartbeat tries again: a full disk must not cost system calls for every event.
+    if (!writable) return withdrawIfBetterThan(now)
+    if (onFile !== undefined && !differs(onFile, now)) return
+    if (onFile !== undefined && !worse(onFile, now) && betterLeft-- <= 0) return
+    put(now)
   }
   /** What cannot be corrected must not go on saying something better than the truth. */
   const withdrawIfBetterThan = (v: Verdict) => {
@@ -91,13 +105,25 @@ export function createMonitor(o: MonitorOptions): Monitor {
     o.file.withdraw()
     onFile = undefined
   }
+  const take = (event: Event) => {
+    const nowMs = o.clock.nowMs()
+    if (state.phase !== 'stopped' && !(event.type === 'upstream.answered' && same.again(event, nowMs))) {
+      const { shape } = state
+      state = reduce(state, event, nowMs, o.clock.wallMs())
+      same.took(event, state, nowMs)
+      if (state.shape !== shape) conclude('if it differs')
+    }
+    o.took?.(event)
+  }
   const beat = (dueMs: number) => {
-    heartbeatLateMs = Math.max(0, o.clock.nowMs() - dueMs)
-    if (heartbeatLateMs <= ASLEEP_MS) worstLateMs = Math.max(worstLateMs, heartbeatLateMs)
-    betterLeft = BETTER_PER_HEARTBEAT
-    schedule()
-    for (const { rtt } of state.resolvers) noteMedian(rtt)
-    write(judged())
+    turn(() => {
+      heartbeatLateMs = Math.max(0, o.clock.nowMs() - dueMs)
+      if (heartbeatLateMs <= ASLEEP_MS) worstLateMs = Math.max(worstLateMs, heartbeatLateMs)
+      betterLeft = BETTER_PER_HEARTBEAT
+      schedule()
+      for (const { rtt } of state.resolvers) noteMedian(rtt)
+      conclude('always')
+    })
     o.beat?.()
   }
   const schedule = () => {
@@ -105,50 +131,52 @@ export function createMonitor(o: MonitorOptions): Monitor {
     const dueMs = o.clock.nowMs() + periodMs
     timer = o.clock.setTimer(periodMs, () => beat(dueMs))
   }
-  const flushIfChanged = () => {
-    const now = judged()
-    if (!live) return
-    // After a failed write the heartbeat tries again: a full disk must not cost system calls for every event.
-    if (!writable) return withdrawIfBetterThan(now)
-    if (onFile !== undefined && !differs(onFile, now)) return
-    if (onFile !== undefined && !worse(onFile, now) && betterLeft-- <= 0) return
-    write(now)
-  }
 
-  /** The one place that changes the state: the gate is told of every other shape, whatever led to it. */
-  const become = (next: State) => {
-    const reshaped = next.shape !== state.shape
-    state = next
-    if (reshaped) o.gate(failClosed(state))
-  }
-
-  o.gate(failClosed(state))
+  conclude('if it differs')
   return {
-    emit(event) {
-      if (state.phase === 'stopped') return
-      if (event.type === 'upstream.answered' && same.again(event, o.clock.nowMs())) return
-      become(reduce(state, event, o.clock.nowMs(), o.clock.wallMs()))
-      same.took(event, state, o.clock.nowMs())
-      if (state.shape !== judgedShape && live) flushIfChanged()
-    },
+    emit: (event) => turn(event),
     start() {
-      live = true
-      write(judged())
-      schedule()
+      turn(() => {
+        live = true
+        conclude('always')
+        schedule()
+      })
     },
-    flushIfChanged,
     reconfigure(setup, looks) {
-      become(reconfigured(state, setup, looks))
-      same.forget()
-      if (live) flushIfChanged()
+      turn(() => {
+        state = reconfigured(state, setup, looks)
+        same.forget()
+        conclude('if it differs')
+      })
     },
-    document: () => report(state, judged(), o.writer, o.facts(), o.clock.wallMs(), kept()),
+    document: () => documentOf(judgement()),
     stop() {
-      timer?.cancel()
-      become({ ...state, phase: 'stopped', shape: state.shape + 1 })
-      if (live) write(judged())
-      live = false
+      turn(() => {
+        timer?.cancel()
+        state = { ...state, phase: 'stopped', shape: state.shape + 1 }
+        conclude('always')
+        live = false
+      })
     },
+  }
+}
+
+/** Does one thing at a time: what is asked for in the middle of another waits for its turn. Nothing waits when the outermost call has returned. */
+function oneAtATime(take: Emit): (next: Event | (() => void)) => void {
+  const waiting: (Event | (() => void))[] = []
+  let busy = false
+  return (asked) => {
+    waiting.push(asked)
+    if (busy) return
+    busy = true
+    try {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        if (typeof next === 'function') next()
+        else take(next)
+      }
+    } finally {
+      busy = false
+    }
   }
 }
 

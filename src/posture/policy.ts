@@ -1,56 +1,45 @@
 import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { ReasonCode } from './reason-codes.ts'
-import { type Reason, worstFirst } from './reasons.ts'
-import { type ResolverEvidence, repliesPadded, type State } from './state.ts'
-import type { Circumstances, SignalState } from './verdict.ts'
-
-/** One rule of the policy and what can be said of it. `claimed` rests on what operators say of themselves and is never called met. */
-export interface RuleVerdict {
-  readonly rule: string
-  readonly verdict: 'met' | 'not-met' | 'claimed' | 'cannot-tell'
-  readonly detail: string
-  readonly code: ReasonCode
-}
+import { type Reason, type RuleCode, reason, worstFirst } from './reasons.ts'
+import type { Force, ResolverInput, RuleVerdict, SignalState, VerdictInput } from './verdict.ts'
 
 type Judged = Pick<RuleVerdict, 'verdict' | 'detail'>
-type Judge = (rules: PolicyRules, state: State, shaping: Circumstances['shaping']) => Judged | undefined
+type Judge = (rules: PolicyRules, input: VerdictInput, force: Force) => Judged | undefined
 
 const met = (detail: string): Judged => ({ verdict: 'met', detail })
 const notMet = (detail: string): Judged => ({ verdict: 'not-met', detail })
 const claimed = (detail: string): Judged => ({ verdict: 'claimed', detail })
 const cannotTell = (detail: string): Judged => ({ verdict: 'cannot-tell', detail })
-const ids = (resolvers: readonly ResolverEvidence[]) => resolvers.map((r) => r.setup.id).join(', ')
+const ids = (resolvers: readonly ResolverInput[]) => resolvers.map((r) => r.setup.id).join(', ')
 
 /** Every rule in force here, in the order of the schema; none where no policy is configured. */
-export function ruleVerdicts(state: State, shaping: Circumstances['shaping']): readonly RuleVerdict[] {
-  const { policy } = state.setup
+export function ruleVerdicts(input: VerdictInput, force: Force): readonly RuleVerdict[] {
+  const { policy } = input.setup
   if (policy === undefined) return []
-  const rules = rulesAt(policy, state.around.network?.named)
+  const rules = rulesAt(policy, input.network?.named)
   const found = RULES.flatMap(([rule, code, judge]) => {
-    const judged = judge(rules, state, shaping)
+    const judged = judge(rules, input, force)
     return judged === undefined ? [] : [{ rule, code, ...judged }]
   })
-  const audit = policy.audit === 'required' ? [{ rule: 'audit', code: 'rule-audit', ...auditRule(state) } as const] : []
+  const audit = policy.audit === 'required' ? [{ rule: 'audit', code: 'rule-audit', ...auditRule(input) } as const] : []
   return [...found, ...audit]
 }
 
 /** Why nothing may be asked and nothing answered now; undefined: it may. What cannot be told is no permission. */
-export function failClosed(state: State): ErrorCode | undefined {
-  const { policy } = state.setup
-  if (policy === undefined) return undefined
-  if (vpnAsked(state) === 'required' && vpnPaths(state).verdict !== 'met') return 'vpn-required'
-  return policy.audit === 'required' && auditRule(state).verdict !== 'met' ? 'audit-required' : undefined
+export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined {
+  const unmet = (wanted: RuleCode) => rules.some(({ code, verdict }) => code === wanted && verdict !== 'met')
+  if (unmet('rule-vpn')) return 'vpn-required'
+  return unmet('rule-audit') ? 'audit-required' : undefined
 }
 
 /** What the policy asks of a VPN here. Until it was looked which network this is, whatever it asks anywhere: a rule must not wait for a look to begin. */
-export function vpnAsked({ setup: { policy }, around: { network } }: State): NonNullable<PolicyRules['vpn']> {
+export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNullable<PolicyRules['vpn']> {
   if (policy === undefined) return 'off'
   return (network === undefined ? strictestVpn(policy) : rulesAt(policy, network.named).vpn) ?? 'off'
 }
 
 /** Whether every path to a resolver leaves from a VPN interface, by the source address towards each pinned address. */
-export function vpnPaths({ around: { vpn } }: State): Judged {
+export function vpnPaths({ vpn }: VerdictInput): Judged {
   return vpn === undefined ? cannotTell('It has not been looked yet.') : egressVerdict(vpn)
 }
 
@@ -63,7 +52,7 @@ export function egressVerdict(vpn: { readonly vpn: number; readonly other: numbe
   return met(`Every address of a resolver that can be reached (${all}) is reached from a VPN interface.`)
 }
 
-const RULES: readonly (readonly [rule: string, code: ReasonCode, judge: Judge])[] = [
+const RULES: readonly (readonly [rule: string, code: RuleCode, judge: Judge])[] = [
   [
     'minimumUsageProfile',
     'rule-usage-profile',
@@ -83,50 +72,48 @@ const RULES: readonly (readonly [rule: string, code: ReasonCode, judge: Judge])[
   ['minimumOperators', 'rule-operator-count', operatorCount],
   ['pins', 'rule-pins', pins],
   ['claims', 'rule-claims', claims],
-  ['vpn', 'rule-vpn', (_rules, state) => (vpnAsked(state) === 'required' ? vpnPaths(state) : undefined)],
+  ['vpn', 'rule-vpn', (_rules, input) => (vpnAsked(input) === 'required' ? vpnPaths(input) : undefined)],
   ['systemResolver', 'rule-system-resolver', systemResolver],
 ]
 
-function transports(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function transports(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   const { transports } = rules
   if (transports === undefined) return undefined
   const wrong = resolvers.filter((r) => r.setup.transports.some((t) => !transports.includes(t)))
   return wrong.length > 0 ? notMet(`Others are offered to: ${ids(wrong)}.`) : met(`Only ${transports.join(', ')}.`)
 }
 
-function queryPadding(rules: PolicyRules, { setup }: State): Judged | undefined {
+function queryPadding(rules: PolicyRules, { setup }: VerdictInput): Judged | undefined {
   const wanted = rules.padding?.queryBlock
   if (wanted === undefined) return undefined
   return setup.queryBlock >= wanted ? met(`To ${setup.queryBlock} octets.`) : notMet(`To ${setup.queryBlock} octets, not ${wanted}.`)
 }
 
-function replyPadding(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function replyPadding(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   if (rules.padding?.replies === undefined) return undefined
-  const bare = resolvers.filter((r) => ['no', 'mixed'].includes(repliesPadded(r)))
+  const bare = resolvers.filter((r) => ['no', 'mixed'].includes(r.padded))
   if (bare.length > 0) return notMet(`Not by: ${ids(bare)}.`)
-  return resolvers.some((r) => repliesPadded(r) === 'yes')
-    ? met('Every reply lately came back padded.')
-    : cannotTell('No reply has come back yet.')
+  return resolvers.some((r) => r.padded === 'yes') ? met('Every reply lately came back padded.') : cannotTell('No reply has come back yet.')
 }
 
-function shapingRule(rules: PolicyRules, _state: State, shaping: Circumstances['shaping']): Judged | undefined {
+function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, { inForce }: Force): Judged | undefined {
   if (rules.shaping === undefined) return undefined
   const rank = (profile: string) => SHAPING_PROFILES.indexOf(profile as (typeof SHAPING_PROFILES)[number])
   if (rank(shaping.profile) < rank(rules.shaping)) return notMet(`The profile is ${shaping.profile}, not ${rules.shaping}.`)
-  if (shaping.profile === 'off' || shaping.inForce === 'yes') return met(`${shaping.profile} is in force.`)
-  return shaping.inForce === 'no'
+  if (shaping.profile === 'off' || inForce === 'yes') return met(`${shaping.profile} is in force.`)
+  return inForce === 'no'
     ? notMet(`${shaping.profile} is not in force.`)
     : cannotTell(`Whether ${shaping.profile} is in force is not known.`)
 }
 
-function operators(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function operators(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   const { operators } = rules
   if (operators === undefined) return undefined
   const wrong = resolvers.filter((r) => !operators.includes(r.setup.operator))
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other.')
 }
 
-function jurisdictions(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   const { jurisdictions } = rules
   if (jurisdictions === undefined) return undefined
   const wrong = resolvers.filter((r) => !jurisdictions.includes(r.setup.jurisdiction ?? ''))
@@ -134,11 +121,11 @@ function jurisdictions(rules: PolicyRules, { resolvers }: State): Judged | undef
 }
 
 /** An operator that was never tried may answer or not: it counts neither way. */
-function operatorCount(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
-  const count = (of: (r: ResolverEvidence) => boolean) => new Set(resolvers.filter(of).map((r) => r.setup.operator)).size
-  const answering = count((r) => r.failing === undefined && r.lastAnswerAt !== undefined)
+  const count = (of: (r: ResolverInput) => boolean) => new Set(resolvers.filter(of).map((r) => r.setup.operator)).size
+  const answering = count((r) => r.failing === undefined && r.quietMin !== undefined)
   const possible = count((r) => r.failing === undefined)
   if (answering >= wanted) return met(`${answering} answer.`)
   return possible < wanted
@@ -146,20 +133,16 @@ function operatorCount(rules: PolicyRules, { resolvers }: State): Judged | undef
     : cannotTell(`${answering} have answered so far, not yet ${wanted}.`)
 }
 
-function pins(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function pins(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   if (rules.pins === undefined) return undefined
-  const wrong = resolvers.filter(
-    (r) =>
-      (r.setup.pins ?? 0) === 0 ||
-      (r.lastProtection !== undefined && !(r.lastProtection.authenticated && r.lastProtection.by === 'ca+spki')),
-  )
+  const wrong = resolvers.filter((r) => (r.setup.pins ?? 0) === 0 || (r.proof !== undefined && r.proof !== 'ca+spki'))
   return wrong.length > 0 ? notMet(`Without one: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
 }
 
-function claims(rules: PolicyRules, { resolvers }: State): Judged | undefined {
+function claims(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
   const wanted = Object.entries(rules.claims ?? {})
   if (rules.claims === undefined) return undefined
-  const says = (r: ResolverEvidence, name: string) => r.setup.claims?.[name]
+  const says = (r: ResolverInput, name: string) => r.setup.claims?.[name]
   const contrary = resolvers.filter((r) => wanted.some(([name, value]) => says(r, name) === !value))
   if (contrary.length > 0) return notMet(`Say the contrary: ${ids(contrary)}.`)
   const silent = resolvers.filter((r) => wanted.some(([name, value]) => says(r, name) !== value))
@@ -167,51 +150,44 @@ function claims(rules: PolicyRules, { resolvers }: State): Judged | undefined {
   return silent.length > 0 ? cannotTell(`Say nothing of it: ${ids(silent)}.`) : claimed(`Every operator claims: ${what}.`)
 }
 
-function systemResolver(rules: PolicyRules, { around }: State): Judged | undefined {
+function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): Judged | undefined {
   if (rules.systemResolver === undefined) return undefined
-  if (around.system === undefined || around.system.asks === 'unknown') return cannotTell('Whom the system asks cannot be told.')
-  if (around.system.asks !== 'us')
-    return notMet(`By ${around.system.by}, the system asks elsewhere${around.system.asks === 'partly' ? ' too' : ''}.`)
-  if (around.canary?.outcome === 'lost') return notMet('A query through the system did not come back through our listener.')
-  return around.canary?.outcome === 'returned'
-    ? met('A query through the system came back through our listener.')
-    : met(`By ${around.system.by}.`)
+  if (system === undefined || system.asks === 'unknown') return cannotTell('Whom the system asks cannot be told.')
+  if (system.asks !== 'us') return notMet(`By ${system.by}, the system asks elsewhere${system.asks === 'partly' ? ' too' : ''}.`)
+  if (canary?.outcome === 'lost') return notMet('A query through the system did not come back through our listener.')
+  return canary?.outcome === 'returned' ? met('A query through the system came back through our listener.') : met(`By ${system.by}.`)
 }
 
-function auditRule({ around: { audit } }: State): Judged {
+function auditRule({ audit }: VerdictInput): Judged {
   if (audit === undefined) return cannotTell('Nothing has been written yet.')
   return audit.state === 'writing' ? met(`${audit.entries} entries.`) : notMet(`It cannot be written; ${audit.lost} events are missing.`)
 }
 
-const MENDS: Partial<Record<ReasonCode, string>> = {
-  'rule-vpn': 'Start the VPN, and see that it carries IPv6 too; or take addresses that it does not carry out of the trusted set.',
-  'rule-audit': 'Make stateDir writable again (space, mode); it is tried again at each heartbeat.',
-  'rule-reply-padding': 'Leave those resolvers out of "use", or ask their operators to pad (RFC 8467).',
-  'rule-operator-count': 'Check the network, or name more operators in "use".',
-  'rule-shaping': 'See shaping in the status for why it is not in force.',
-  'rule-system-resolver': 'Have the system ask this service alone: see "Point the system at it" in the README.',
-}
-
 /** Each rule with its verdict: what is not met first, the rest in one line a verdict. */
-export function policyCompliance(
-  state: State,
-  shaping: Circumstances['shaping'],
-): { readonly state: SignalState; readonly reasons: readonly Reason[] } {
-  const verdicts = ruleVerdicts(state, shaping)
+export function policyCompliance(verdicts: readonly RuleVerdict[]): { readonly state: SignalState; readonly reasons: readonly Reason[] } {
   const of = (verdict: RuleVerdict['verdict']) => verdicts.filter((v) => v.verdict === verdict)
-  const reasons: Reason[] = of('not-met').map(({ rule, code, detail }) => ({
-    code,
-    severity: 'bad',
-    message: `Not met: ${rule}. ${detail}`,
-    mend: MENDS[code] ?? 'Change the configuration, or the rule with whoever made it.',
-  }))
-  const line = (verdict: RuleVerdict['verdict'], code: ReasonCode, label: string, mend: string) => {
+  const line = (verdict: RuleVerdict['verdict'], code: 'policy-unknown' | 'policy-claimed' | 'policy-met') => {
     const names = of(verdict).map(({ rule }) => rule)
-    if (names.length > 0) reasons.push({ code, severity: 'info', message: `${label}: ${names.join(', ')}.`, mend })
+    return names.length > 0 ? [reason(code, names)] : []
   }
-  line('cannot-tell', 'policy-unknown', 'Cannot tell', 'Ask something, or see policy.rules in the status for what is missing.')
-  line('claimed', 'policy-claimed', 'Claimed by operators, not proven', 'Nothing here can prove it.')
-  line('met', 'policy-met', 'Met', 'Nothing to mend.')
+  const reasons = [
+    ...of('not-met').map(({ code, rule, detail }) => reason(code, { rule, detail })),
+    ...line('cannot-tell', 'policy-unknown'),
+    ...line('claimed', 'policy-claimed'),
+    ...line('met', 'policy-met'),
+  ]
   const level = of('not-met').length > 0 ? 'bad' : of('cannot-tell').length > 0 ? 'unknown' : 'ok'
   return { state: level, reasons: worstFirst(reasons) }
+}
+
+/** How often each rule of the policy ceased to be met, for whoever counts. Bounded: there are only so many codes. */
+export class Violations {
+  #broken: ReadonlySet<RuleCode> = new Set()
+  readonly counts: Partial<Record<RuleCode, number>> = {}
+
+  judged(rules: readonly RuleVerdict[]): void {
+    const broken = new Set(rules.flatMap(({ code, verdict }) => (verdict === 'not-met' ? [code] : [])))
+    for (const code of broken) if (!this.#broken.has(code)) this.counts[code] = (this.counts[code] ?? 0) + 1
+    this.#broken = broken
+  }
 }

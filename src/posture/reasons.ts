@@ -1,8 +1,6 @@
-import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import type { ReasonCode } from './reason-codes.ts'
-import type { ResolverEvidence } from './state.ts'
 
 export type Severity = 'info' | 'warn' | 'bad'
 
@@ -14,95 +12,340 @@ export interface Reason {
   readonly mend: string
 }
 
-const RANK: Readonly<Record<Severity, number>> = { bad: 0, warn: 1, info: 2 }
+/** What there is to say about one code. `doc` is its line in docs/status.md; what depends on the case takes the row's arguments. */
+interface Row<Args> {
+  readonly severity: Severity | ((args: Args) => Severity)
+  readonly doc: string
+  readonly message: string | ((args: Args) => string)
+  readonly mend: string | ((args: Args) => string)
+}
+
+const row = <Args = void>(of: Row<Args>): Row<Args> => of
+
+const NOTHING = 'Nothing to mend.'
+const NO_MATTER = 'Nothing to mend: protection does not rest on the network.'
+const POINT = 'Have the system ask this service alone: see "Point the system at it" in the README.'
+const INTERCEPTED = 'Check the clock and the trusted set; else something intercepts this network.'
+const WHOM = 'Start the VPN, and see that it carries every address of the trusted set.'
+
+/** A peer that was refused for who it is. */
+const refused = (doc: string, showed: string, mend = INTERCEPTED) =>
+  row<{ id: string; transport: Transport }>({
+    severity: 'warn',
+    doc,
+    message: ({ id, transport }) => `${id} over ${TRANSPORTS[transport].label} showed ${showed}; it was refused.`,
+    mend,
+  })
+
+/** A rule of the policy that is not met. */
+const rule = (doc: string, mend = 'Change the configuration, or the rule with whoever made it.') =>
+  row<{ rule: string; detail: string }>({
+    severity: 'bad',
+    doc,
+    message: ({ rule, detail }) => `Not met: ${rule}. ${detail}`,
+    mend,
+  })
+
+/** Rules of one verdict, in one line. */
+const rules = (doc: string, label: string, mend: string) =>
+  row<readonly string[]>({ severity: 'info', doc, message: (names) => `${label}: ${names.join(', ')}.`, mend })
+
+const vpnReason = (severity: Severity, doc: string, mend: string) =>
+  row<{ detail: string; required: boolean }>({
+    severity: ({ required }) => (required ? 'bad' : severity),
+    doc,
+    message: ({ detail, required }) => `${detail}${required ? ' Queries fail closed.' : ''}`,
+    mend,
+  })
+
+/**
+ * Every reason there is, once: the code is for programs and never changes its meaning, `doc` makes docs/status.md. The list is closed, so that a redacted document can
+ * hold codes and nothing that somebody made up.
+ */
+export const REASONS = {
+  'clock-suspect': row({
+    severity: 'bad',
+    doc: 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.',
+    message: 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.',
+    mend: 'Set the clock (date, NTP); verification is never skipped.',
+  }),
+  'portal-suspected': row({
+    severity: 'warn',
+    doc: 'Somebody else answered in place of every resolver and was refused: a login page of the network, or interception.',
+    message:
+      'Somebody else answered in place of every resolver and was refused: a login page of this network does that, and so does interception.',
+    mend: 'If this network has a login page, open it by its address (often the gateway); nothing is sent in cleartext from here.',
+  }),
+  'pin-mismatch': refused(
+    'A resolver showed a key that is not among its pins; it was refused.',
+    'a key that is not among its pins',
+    'Compare the pins with what the operator publishes; else something intercepts.',
+  ),
+  'certificate-expired': refused('A resolver showed an expired certificate; it was refused.', 'an expired certificate'),
+  'certificate-not-yet-valid': refused(
+    'A resolver showed a certificate that is not valid yet; it was refused.',
+    'a certificate that is not valid yet',
+  ),
+  'certificate-name': refused('A resolver showed a certificate for another name; it was refused.', 'a certificate for another name'),
+  'certificate-untrusted': refused(
+    'A resolver showed a certificate that no trusted authority signed; it was refused.',
+    'a certificate that no trusted authority signed',
+  ),
+  'unauthenticated-answers': row<readonly { id: string; why: ErrorCode }[]>({
+    severity: 'bad',
+    doc: 'Answers come from somebody who did not prove who it is (opportunistic only).',
+    message: (who) => `Answers come from somebody who did not prove who it is: ${who.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
+    mend: 'Set usageProfile to strict, or mend the trusted set.',
+  }),
+  'all-failing': row<{ up: boolean }>({
+    severity: 'bad',
+    doc: 'No resolver answers; queries fail closed.',
+    message: ({ up }) => `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Queries fail closed.`,
+    mend: 'Check the network and the clock; it is tried again by itself.',
+  }),
+  'none-answering': row({
+    severity: 'bad',
+    doc: 'The resolver in use fails and no other has answered yet.',
+    message: 'The resolver in use fails, and no other has answered yet.',
+    mend: 'Nothing, if this passes in seconds; else check the network.',
+  }),
+  'shaping-not-in-force': row<{ profile: string; why: string | undefined }>({
+    severity: 'warn',
+    doc: 'The configured shaping profile is not in force.',
+    message: ({ profile, why }) => `The shaping profile ${profile} is configured but not in force${why === undefined ? '' : `: ${why}`}.`,
+    mend: 'Use a resolver that pads its replies and takes cover traffic; or another profile.',
+  }),
+  'resolver-down': row<{ id: string; code: ErrorCode }>({
+    severity: 'warn',
+    doc: 'One resolver does not answer.',
+    message: ({ id, code }) => `${id} does not answer (${code}).`,
+    mend: 'It is tried again by itself; does the network block it?',
+  }),
+  'not-proven-yet': row({
+    severity: 'info',
+    doc: 'No resolver has answered since the start.',
+    message: 'No resolver has answered yet.',
+    mend: 'Ask something: enigm-dns query example.com',
+  }),
+  'replies-unpadded': row<readonly string[]>({
+    severity: 'info',
+    doc: 'Replies come back without padding.',
+    message: (ids) => `${ids.join(', ')}: not every reply is padded; sizes tell something.`,
+    mend: 'Prefer a resolver that pads its replies (RFC 8467).',
+  }),
+  'proof-old': row<{ minutes: number }>({
+    severity: 'info',
+    doc: 'The last authenticated answer is more than ten minutes old.',
+    message: ({ minutes }) => `The last authenticated answer is ${minutes} min old; it stands only because a link is up or idle.`,
+    mend: 'Ask something to prove it again.',
+  }),
+  'profile-opportunistic': row({
+    severity: 'info',
+    doc: 'The usage profile puts up with unauthenticated resolvers.',
+    message: 'The usage profile is opportunistic: an unauthenticated resolver is put up with.',
+    mend: 'Set usageProfile to strict.',
+  }),
+  starting: row({ severity: 'info', doc: 'The service is starting.', message: 'The service is starting.', mend: 'Wait a moment.' }),
+  stopping: row({
+    severity: 'bad',
+    doc: 'The service is stopping.',
+    message: 'The service is stopping.',
+    mend: 'Start it: enigm-dns run',
+  }),
+  stopped: row({ severity: 'bad', doc: 'The service was stopped.', message: 'The service was stopped.', mend: 'Start it: enigm-dns run' }),
+  'audit-gap': row<{ state: 'writing' | 'unwritable'; lost: number }>({
+    severity: ({ state }) => (state === 'unwritable' ? 'warn' : 'info'),
+    doc: 'The audit log cannot be written, or could not: events are missing in it.',
+    message: ({ state, lost }) =>
+      state === 'unwritable'
+        ? `The audit log cannot be written; events missing in it: ${lost}.`
+        : `Events missing in the audit log since the start: ${lost}; the gap is noted in it.`,
+    mend: ({ state }) =>
+      state === 'unwritable'
+        ? 'Make stateDir writable again (space, mode); it is tried again at each heartbeat.'
+        : 'Nothing brings them back; see the log of the system for that time.',
+  }),
+  'status-unsigned': row<{ why: string }>({
+    severity: 'info',
+    doc: 'The status file is not signed.',
+    message: ({ why }) => `The status file is not signed: ${why}.`,
+    mend: 'Give the service a stateDir of its own (0700); take a damaged key away, and hand the new public key out.',
+  }),
+  restarted: row<{ count: number }>({
+    severity: 'info',
+    doc: 'The run before this one did not end by itself.',
+    message: ({ count }) => `The run before this one did not end by itself; starts in this boot before this one: ${count}.`,
+    mend: 'See the log of the system for why (crash, memory, SIGKILL).',
+  }),
+  'query-trace': row<{ untilWallMs: number }>({
+    severity: 'warn',
+    doc: 'Somebody with the rights of this service is shown what is asked, for a limited time.',
+    message: ({ untilWallMs }) =>
+      `What is asked is being shown to somebody with the rights of this service, until ${new Date(untilWallMs).toISOString()} at most.`,
+    mend: 'It ends with its time or with the command (enigm-dns trace); a reload ends it at once.',
+  }),
+  'reload-refused': row<{ message: string }>({
+    severity: 'warn',
+    doc: 'A reload was refused; the configuration before it is in force.',
+    message: ({ message }) => `A reload was refused; the configuration before it is in force: ${message}`,
+    mend: 'Correct the file (enigm-dns check), then reload.',
+  }),
+  'restart-needed': row<readonly string[]>({
+    severity: 'warn',
+    doc: 'Settings were changed that take effect at the next start only.',
+    message: (settings) => `These settings take effect at the next start: ${settings.join(', ')}.`,
+    mend: 'Start the service again (enigm-dns stop), or take the change back.',
+  }),
+  'internal-fault': row<{ where: string }>({
+    severity: 'warn',
+    doc: 'An internal fault was caught in the last ten minutes.',
+    message: ({ where }) => `An internal fault was caught in ${where}.`,
+    mend: 'See the log, and report it.',
+  }),
+  'was-asleep': row<{ lateMs: number }>({
+    severity: 'info',
+    doc: 'The process was stopped or the machine slept before this heartbeat.',
+    message: ({ lateMs }) => `It was stopped or asleep for about ${Math.round(lateMs / 1000)} s before this heartbeat.`,
+    mend: NOTHING,
+  }),
+  'event-loop-late': row<{ lateMs: number }>({
+    severity: 'warn',
+    doc: 'The event loop was busy: the heartbeat came late.',
+    message: ({ lateMs }) => `The event loop was busy: the heartbeat came ${Math.round(lateMs)} ms late.`,
+    mend: 'Give it more CPU; report it if the machine was idle.',
+  }),
+  'not-assessed': row<{ message: string }>({
+    severity: 'info',
+    doc: 'Nothing is configured that would be judged here.',
+    message: ({ message }) => message,
+    mend: NOTHING,
+  }),
+  'network-untrusted': row({
+    severity: 'info',
+    doc: 'This network is one that the policy does not name.',
+    message: 'This network is none that the policy names: it is untrusted, as any other.',
+    mend: NO_MATTER,
+  }),
+  'network-named': row<{ named: string }>({
+    severity: 'info',
+    doc: 'This network is one that the policy names; a network can be imitated, so this only adds rules.',
+    message: ({ named }) => `The policy calls this network "${named}". A network can be imitated, so that only adds rules.`,
+    mend: NOTHING,
+  }),
+  'network-unknown': row({
+    severity: 'info',
+    doc: 'It cannot be told which network this is.',
+    message: 'It cannot be told which network this is; it is taken as untrusted.',
+    mend: NO_MATTER,
+  }),
+  'system-asks-us': row<{ ageMin: number }>({
+    severity: 'info',
+    doc: 'The system asks this service: proven by a query that came back through its own listener.',
+    message: ({ ageMin }) =>
+      `The system asks this service: a query of ${ageMin === 0 ? 'less than a minute' : `${ageMin} min`} ago came back through its listener.`,
+    mend: NOTHING,
+  }),
+  'system-asks-elsewhere': row<{ by: string; partly: boolean }>({
+    severity: 'warn',
+    doc: 'The system is configured to ask somebody else.',
+    message: ({ by, partly }) => `${by} has the system ask ${partly ? 'somebody else, too' : 'somebody else'}.`,
+    mend: POINT,
+  }),
+  'system-unknown': row<{ by: string; named: boolean }>({
+    severity: 'info',
+    doc: 'It cannot be told whether the system asks this service.',
+    message: ({ by, named }) =>
+      named ? `${by} names this service; that it is asked is not proven.` : `Whom the system asks cannot be told (${by}).`,
+    mend: 'Ask a name through the system, as in: getent hosts example.com',
+  }),
+  'canary-lost': row<{ by: string }>({
+    severity: 'warn',
+    doc: 'A query through the system did not come back through the own listener.',
+    message: ({ by }) => `${by} names this service, but a query through the system did not come back through its listener.`,
+    mend: 'See what else answers there (nsswitch.conf, nscd, another service on port 53).',
+  }),
+  bypassed: row<{ flows: number }>({
+    severity: 'warn',
+    doc: 'Something on this host asks name servers elsewhere, over port 53.',
+    message: ({ flows }) =>
+      `Something on this host sends to port 53 elsewhere, past this service: at least ${flows} flows since the start.`,
+    mend: 'Find the program (ss -uap dport = :53), and have it ask the system; or block port 53 outward.',
+  }),
+  'vpn-present': row<{ detail: string }>({
+    severity: 'info',
+    doc: 'Every path to a resolver leaves from a VPN interface.',
+    message: ({ detail }) => detail,
+    mend: NOTHING,
+  }),
+  'vpn-absent': vpnReason('warn', 'A path to a resolver does not leave from a VPN interface.', WHOM),
+  'vpn-unknown': vpnReason('info', 'It cannot be told whether a VPN is used.', WHOM),
+  'rule-vpn': rule(
+    'The policy requires a VPN on the way to every resolver, and there is none: queries fail closed.',
+    'Start the VPN, and see that it carries IPv6 too; or take addresses that it does not carry out of the trusted set.',
+  ),
+  'rule-audit': rule(
+    'The policy requires an audit log, and it cannot be written: queries fail closed.',
+    'Make stateDir writable again (space, mode); it is tried again at each heartbeat.',
+  ),
+  'rule-usage-profile': rule('The usage profile is weaker than the policy asks.'),
+  'rule-transports': rule('A transport is in use that the policy does not allow.'),
+  'rule-query-padding': rule('Queries are padded less than the policy asks.'),
+  'rule-reply-padding': rule(
+    'Replies come back unpadded, which the policy does not allow.',
+    'Leave those resolvers out of "use", or ask their operators to pad (RFC 8467).',
+  ),
+  'rule-shaping': rule(
+    'The shaping profile that the policy asks for is not in force.',
+    'See shaping in the status for why it is not in force.',
+  ),
+  'rule-operators': rule('A resolver belongs to an operator that the policy does not allow.'),
+  'rule-jurisdictions': rule('A resolver is in a jurisdiction that the policy does not allow.'),
+  'rule-operator-count': rule('Fewer operators answer than the policy asks for.', 'Check the network, or name more operators in "use".'),
+  'rule-pins': rule('A resolver is not authenticated by a pin as well.'),
+  'rule-claims': rule('An operator says the contrary of what the policy asks for.'),
+  'rule-system-resolver': rule('The policy requires the system to ask this service, and it does not.', POINT),
+  'policy-unknown': rules(
+    'Whether these rules are met cannot be told.',
+    'Cannot tell',
+    'Ask something, or see policy.rules in the status for what is missing.',
+  ),
+  'policy-claimed': rules(
+    'These rules rest on what operators say of themselves.',
+    'Claimed by operators, not proven',
+    'Nothing here can prove it.',
+  ),
+  'policy-met': rules('These rules of the policy are met.', 'Met', NOTHING),
+} as const satisfies Readonly<Record<string, Row<never>>>
+
+export type ReasonCode = keyof typeof REASONS
+/** A rule of the policy that is not met. */
+export type RuleCode = Extract<ReasonCode, `rule-${string}`>
+
+/** What the sentences of a reason need to be told. */
+type ArgsOf<Code extends ReasonCode> = (typeof REASONS)[Code] extends Row<infer Args> ? Args : never
+
+/** Whether this version knows the code. */
+export function isReasonCode(code: string): code is ReasonCode {
+  return Object.hasOwn(REASONS, code)
+}
+
+/** The reason of a code, for one case. */
+export function reason<Code extends ReasonCode>(code: Code, ...[given]: ArgsOf<Code> extends void ? [] : [ArgsOf<Code>]): Reason {
+  const args = given as ArgsOf<Code>
+  const { severity, message, mend } = REASONS[code] as unknown as Row<ArgsOf<Code>>
+  return {
+    code,
+    severity: typeof severity === 'function' ? severity(args) : severity,
+    message: typeof message === 'function' ? message(args) : message,
+    mend: typeof mend === 'function' ? mend(args) : mend,
+  }
+}
+
+const SEVERITY_RANK: Readonly<Record<Severity, number>> = { bad: 0, warn: 1, info: 2 }
 /** More than this helps nobody, and the file stays bounded whatever the trusted set holds. */
 const MAX_REASONS = 24
 
 /** Worst first, and no more than fit a report. */
 export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
-  return [...reasons].sort((a, b) => RANK[a.severity] - RANK[b.severity]).slice(0, MAX_REASONS)
-}
-
-/**
- * Whether every resolver was refused for the dates in its certificate: then it is more likely our clock that is wrong than all of them.
- * False when there is one resolver only and it "expired": that is as likely its own doing.
- */
-export function clockSuspect(resolvers: readonly ResolverEvidence[]): boolean {
-  const seen = resolvers.map((r) => {
-    const code = r.failing === undefined ? undefined : refusal(r)
-    return code === undefined ? undefined : inDoubt(code)
-  })
-  if (seen.length === 0 || !seen.every((doubt) => doubt === 'dates' || doubt === 'clock')) return false
-  return seen.length > 1 || seen[0] === 'clock'
-}
-
-/**
- * Whether somebody else seems to answer in place of every resolver, as the login page of a network does: each is refused, and on one link at least for the name or the
- * issuer of its certificate, by the latest dial of that link. False for a single resolver that never proved itself: that is as likely a mistake in the trusted set.
- */
-export function portalSuspect(resolvers: readonly ResolverEvidence[]): boolean {
-  const replaced = (r: ResolverEvidence) =>
-    r.failing !== undefined && r.links.some(({ is, code }) => is === 'failed' && code !== undefined && inDoubt(code) === 'stranger')
-  if (resolvers.length === 0 || !resolvers.every(replaced)) return false
-  return resolvers.length > 1 || resolvers.some((r) => r.lastProtection?.authenticated === true)
-}
-
-function refusal(r: ResolverEvidence): ErrorCode | undefined {
-  return r.links.find((l) => l.code !== undefined && isAuthenticationFailure(l.code))?.code ?? r.failing?.code
-}
-
-/** What is wrong with one resolver: a peer that was refused for who it is, silence, replies without padding. */
-export function resolverReasons(r: ResolverEvidence): readonly Reason[] {
-  const found = r.links.flatMap((l) =>
-    l.code !== undefined && isAuthenticationFailure(l.code) ? [refused(r.setup.id, l.transport, l.code)] : [],
-  )
-  if (r.failing !== undefined) {
-    if (isAuthenticationFailure(r.failing.code)) {
-      const [offered] = r.setup.transports
-      if (found.length === 0 && offered !== undefined) found.push(refused(r.setup.id, offered, r.failing.code))
-    } else {
-      found.push(down(r.setup.id, r.failing.code))
-    }
-  }
-  return found
-}
-
-function down(id: string, code: ErrorCode): Reason {
-  return {
-    code: 'resolver-down',
-    severity: 'warn',
-    message: `${id} does not answer (${code}).`,
-    mend: 'It is tried again by itself; does the network block it?',
-  }
-}
-
-/** What a peer showed that was refused. */
-const SHOWN: Readonly<Record<IdentityCode, string>> = {
-  'pin-mismatch': 'a key that is not among its pins',
-  'certificate-expired': 'an expired certificate',
-  'certificate-not-yet-valid': 'a certificate that is not valid yet',
-  'certificate-name': 'a certificate for another name',
-  'certificate-untrusted': 'a certificate that no trusted authority signed',
-}
-
-function refused(id: string, transport: Transport, code: IdentityCode): Reason {
-  return {
-    code,
-    severity: 'warn',
-    message: `${id} over ${TRANSPORTS[transport].label} showed ${SHOWN[code]}; it was refused.`,
-    mend:
-      inDoubt(code) === 'key'
-        ? 'Compare the pins with what the operator publishes; else something intercepts.'
-        : 'Check the clock and the trusted set; else something intercepts this network.',
-  }
-}
-
-/** Replies that came back unpadded: a remark. Where the policy requires padding, its rule says so. */
-export function unpadded(ids: readonly string[]): Reason {
-  return {
-    code: 'replies-unpadded',
-    severity: 'info',
-    message: `${ids.join(', ')}: not every reply is padded; sizes tell something.`,
-    mend: 'Prefer a resolver that pads its replies (RFC 8467).',
-  }
+  return [...reasons].sort((a, b) => SEVERITY_RANK[a.severity] - SEVERITY_RANK[b.severity]).slice(0, MAX_REASONS)
 }

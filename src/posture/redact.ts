@@ -1,7 +1,7 @@
 import type * as v from 'valibot'
 import { isRecord } from '../record.ts'
 import { statusDocument } from './document.ts'
-import { isReasonCode } from './reason-codes.ts'
+import { isReasonCode } from './reasons.ts'
 
 /** The name and version of the document that may be handed to others. */
 export const REDACTED_SCHEMA = 'enigm-dns/status-redacted/1'

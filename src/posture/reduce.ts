@@ -1,85 +1,97 @@
+import type { Moment } from '../clock.ts'
 import { type ErrorCode, isAuthenticationFailure, isCounted, isOurs, provesAlive } from '../errors.ts'
 import type { Event, Observation } from '../events.ts'
 import type { Transport } from '../resolve.ts'
-import { onAnotherNetwork, seenAround } from './around.ts'
 import { addRtt } from './rtt.ts'
-import { type LinkEvidence, type Moment, PADDING_WINDOW, type ResolverEvidence, repliesPadded, type State } from './state.ts'
+import { type Around, type LinkEvidence, PADDING_WINDOW, type ResolverEvidence, SHAPED_WINDOW, type State } from './state.ts'
+import { alike, resolverInput, verdictInput } from './verdict.ts'
 
 /** A dial may fail once by chance (one address of several, a network just coming up); a wrong certificate is no chance. */
 const DIALS_TO_DOUBT = 2
 /** A failure while other answers of the same resolver came in says something about a name, not about the resolver, unless it repeats. */
 const FAILURES_TO_DOUBT = 3
+
 /**
- * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream answer: it makes at most three small objects.
+ * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream answer: it makes some small objects.
  * Pure, but for the ring of round trips, which successive states share (see rtt.ts). Events about unknown resolvers change nothing.
+ * `shape` moves when what verdicts are made from does, whichever event did it.
  */
 export function reduce(state: State, event: Event, atMs: number, atWallMs: number): State {
   switch (event.type) {
     case 'upstream.answered':
-      return on(state, event.resolver, (r) => answered(r, event, { ms: atMs, wallMs: atWallMs }))
+      return on(state, event.resolver, atMs, (r) => answered(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'upstream.failed':
-      return on(state, event.resolver, (r) => failed(r, event, { ms: atMs, wallMs: atWallMs }))
+      return on(state, event.resolver, atMs, (r) => failed(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'link.up':
-      return on(state, event.resolver, (r) => linkUp(r, event, { ms: atMs, wallMs: atWallMs }))
+      return on(state, event.resolver, atMs, (r) => linkUp(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'link.down':
-      return on(state, event.resolver, (r) => linkDown(r, event.transport, event.code))
+      return on(state, event.resolver, atMs, (r) => linkDown(r, event.transport, event.code))
     case 'link.failed':
-      return on(state, event.resolver, (r) => linkFailed(r, event.transport, event.code, { ms: atMs, wallMs: atWallMs }))
+      return on(state, event.resolver, atMs, (r) => linkFailed(r, event.transport, event.code, { ms: atMs, wallMs: atWallMs }))
     case 'link.mismatch':
-      return on(state, event.resolver, (r) => counted(r, 'reply-mismatch'))
-    case 'shaping.covers': // judged by shaping-force.ts
-      return reshaped(state)
-    case 'trace':
-      return reshaped({ ...state, trace: event.untilWallMs === undefined ? undefined : { untilWallMs: event.untilWallMs } })
-    case 'service.started':
-      return reshaped({ ...state, phase: 'running' })
-    case 'service.stopping':
-      return reshaped({ ...state, phase: 'stopping' })
-    case 'reload.refused':
-      return reshaped({ ...state, refusedReload: { message: onOneLine(event.message, 300), at: { ms: atMs, wallMs: atWallMs } } })
-    case 'reload.waiting':
-      return reshaped({ ...state, waiting: event.settings })
-    case 'network.changed': // what was seen of the last one permits nothing on this one
-      return reshaped({ ...state, around: onAnotherNetwork(state.around) })
-    case 'woke':
-    case 'clock.moved':
-      return state // what follows from them is seen in links and answers
-    case 'seen.network':
-    case 'seen.vpn':
-    case 'seen.system':
-    case 'seen.canary':
-    case 'seen.bypass':
-    case 'audit':
-    case 'unsigned':
-    case 'restarts':
-      return around(state, event, { ms: atMs, wallMs: atWallMs })
-    case 'fault':
-      return reshaped({
-        ...state,
-        faults: state.faults + 1,
-        lastFault: { where: event.where.slice(0, 100), at: { ms: atMs, wallMs: atWallMs } },
-      })
+      return on(state, event.resolver, atMs, (r) => counted(r, 'reply-mismatch', event.count))
+    case 'shaping.covers':
+      return on(state, event.resolver, atMs, (r) => covered(r, event))
+    default: {
+      const next = told(state, event, { ms: atMs, wallMs: atWallMs })
+      return next === state || alike(verdictInput(state, atMs), verdictInput(next, atMs)) ? next : { ...next, shape: state.shape + 1 }
+    }
   }
 }
 
-function around(state: State, event: Observation, at: Moment): State {
-  const seen = seenAround(state.around, event, at)
-  const after = { ...state, around: seen.around }
-  return seen.changed ? reshaped(after) : after
+/** What is told of the service and of the host. */
+function told(state: State, event: Exclude<Event, { readonly resolver: string }>, at: Moment): State {
+  const { around } = state
+  switch (event.type) {
+    case 'trace':
+      return { ...state, trace: event.untilWallMs === undefined ? undefined : { untilWallMs: event.untilWallMs } }
+    case 'service.started':
+      return { ...state, phase: 'running' }
+    case 'service.stopping':
+      return { ...state, phase: 'stopping' }
+    case 'reload.refused':
+      return { ...state, refusedReload: { message: onOneLine(event.message, 300), at } }
+    case 'reload.waiting':
+      return { ...state, waiting: event.settings }
+    case 'network.changed': // the ways to the resolvers are others: what was seen of the last network permits nothing on this one
+      return { ...state, around: { ...around, network: undefined, vpn: undefined } }
+    case 'woke':
+    case 'clock.moved':
+      return state // what follows from them is seen in links and answers
+    case 'fault':
+      return { ...state, faults: state.faults + 1, lastFault: { where: event.where.slice(0, 100), at } }
+    default:
+      return { ...state, around: seenAround(around, event, at) }
+  }
 }
 
-function reshaped(state: State): State {
-  return { ...state, shape: state.shape + 1 }
+const SEEN = {
+  'seen.network': 'network',
+  'seen.vpn': 'vpn',
+  'seen.system': 'system',
+  'seen.canary': 'canary',
+  'seen.bypass': 'bypass',
+  audit: 'audit',
+  unsigned: 'unsigned',
+  restarts: 'restarts',
+} as const satisfies Record<Observation['type'], keyof Around>
+
+function seenAround(around: Around, event: Observation, at: Moment): Around {
+  const { type, ...seen } = event
+  if (type !== 'seen.bypass') return { ...around, [SEEN[type]]: { ...seen, at } }
+  const { flows = 0, looks = 0 } = around.bypass ?? {}
+  return { ...around, bypass: { flows: flows + event.flows, through: event.through, looks: looks + 1, at } }
 }
 
 /** Replaces one resolver's evidence. A plain loop: `map` with its closure doubled the cost of an answer. */
-function on(state: State, id: string, change: (r: ResolverEvidence) => ResolverEvidence): State {
+function on(state: State, id: string, atMs: number, change: (r: ResolverEvidence) => ResolverEvidence): State {
   for (let i = 0; i < state.resolvers.length; i++) {
     const before = state.resolvers[i]
     if (before === undefined || before.setup.id !== id) continue
     const after = change(before)
     const resolvers = state.resolvers.slice()
     resolvers[i] = after
+    const same = alike(resolverInput(before, atMs), resolverInput(after, atMs))
     // Written out: a spread here made an answer cost 0.4 us more (1.1 with a power instead of a shift for the padding mask; 0.27 us as it is).
     return {
       setup: state.setup,
@@ -92,30 +104,26 @@ function on(state: State, id: string, change: (r: ResolverEvidence) => ResolverE
       trace: state.trace,
       waiting: state.waiting,
       refusedReload: state.refusedReload,
-      shape: sameShape(before, after) ? state.shape : state.shape + 1,
+      shape: same ? state.shape : state.shape + 1,
     }
   }
   return state
 }
 
-/** Whether nothing that a verdict reads (times and counts apart, which age at heartbeats) differs. */
-function sameShape(a: ResolverEvidence, b: ResolverEvidence): boolean {
-  return (
-    a.links === b.links &&
-    a.failing === b.failing &&
-    a.lastProtection?.authenticated === b.lastProtection?.authenticated &&
-    a.lastAnswerBy === b.lastAnswerBy &&
-    repliesPadded(a) === repliesPadded(b)
-  )
+function counted(r: ResolverEvidence, code: ErrorCode, count = 1): ResolverEvidence {
+  return { ...r, failures: { ...r.failures, [code]: (r.failures[code] ?? 0) + count } }
 }
 
-function counted(r: ResolverEvidence, code: ErrorCode): ResolverEvidence {
-  return { ...r, failures: { ...r.failures, [code]: (r.failures[code] ?? 0) + 1 } }
+function covered(r: ResolverEvidence, { transport, covers }: Extract<Event, { type: 'shaping.covers' }>): ResolverEvidence {
+  const { [transport]: _before, ...others } = r.coverTroubles
+  return { ...r, coverTroubles: covers === 'flowing' ? others : { ...others, [transport]: covers } }
 }
 
 function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answered' }>, at: Moment): ResolverEvidence {
   addRtt(r.rtt, e.rttMs)
-  const known = Math.min(PADDING_WINDOW, r.paddedKnown + 1)
+  const { count = 1 } = e
+  const known = Math.min(PADDING_WINDOW, r.paddedKnown + count)
+  const fresh = Math.min(PADDING_WINDOW, count)
   return {
     setup: r.setup,
     links: answeredBy(r.links, e.transport),
@@ -125,8 +133,10 @@ function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answe
     failing: undefined,
     failuresInARow: 0,
     failures: r.failures,
-    paddedBits: ((r.paddedBits << 1) | (e.paddedReply ? 1 : 0)) & ((1 << known) - 1),
+    paddedBits: ((r.paddedBits << fresh) | (e.paddedReply ? (1 << fresh) - 1 : 0)) & ((1 << known) - 1),
     paddedKnown: known,
+    shapedKnown: Math.min(SHAPED_WINDOW, r.shapedKnown + count),
+    coverTroubles: r.coverTroubles,
     rtt: r.rtt,
   }
 }
@@ -140,10 +150,10 @@ function answeredBy(links: readonly LinkEvidence[], transport: Transport): reado
 }
 
 function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed' }>, at: Moment): ResolverEvidence {
-  const after = counted(r, e.code)
+  const after = counted(r, e.code, e.count)
   if (isOurs(e.code)) return after
   if (e.unproven === true) return after
-  const failuresInARow = r.failuresInARow + 1
+  const failuresInARow = r.failuresInARow + (e.count ?? 1)
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
   // One reply that speaks of the hop may be about one kind of question (NOTIMP to ANY): the path has answered.

@@ -1,8 +1,7 @@
 import { NOTHING_IN_CLEARTEXT, SCHEMA, type StatusDocument } from './document.ts'
-import { ruleVerdicts } from './policy.ts'
 import { type RttRing, summariseRtt } from './rtt.ts'
-import type { Signal, Verdict } from './signals.ts'
 import { type LinkEvidence, type ResolverEvidence, repliesPadded, type State } from './state.ts'
+import type { Signal, Verdict } from './verdict.ts'
 
 /** Who writes. `processStart` (opaque) tells a live pid from one used again; undefined where the platform does not say. */
 export interface Writer {
@@ -12,11 +11,8 @@ export interface Writer {
   readonly heartbeatS: number
 }
 
-/** What other rooms know and posture is told at each writing. */
-export interface Facts {
-  readonly cache: StatusDocument['cache']
-  readonly shaping: StatusDocument['shaping']
-}
+/** What the cache counts: no verdict is made from it, and posture asks for it at each writing. */
+export type Counts = StatusDocument['cache']
 
 /** The moment of writing, and how the heartbeat has kept time. */
 export interface Beat {
@@ -25,8 +21,8 @@ export interface Beat {
   readonly worstLateMs: number
 }
 
-/** The document for a state, its verdict and the facts of the moment. Pure. Holds no query name and no client address: none ever gets here. */
-export function report(state: State, verdict: Verdict, writer: Writer, facts: Facts, wallMs: number, beat?: Beat): StatusDocument {
+/** The document for a state, its verdict and the counts of the moment. Pure. Holds no query name and no client address: none ever gets here. */
+export function report(state: State, verdict: Verdict, writer: Writer, counts: Counts, wallMs: number, beat?: Beat): StatusDocument {
   return {
     schema: SCHEMA,
     version: writer.version,
@@ -44,13 +40,13 @@ export function report(state: State, verdict: Verdict, writer: Writer, facts: Fa
       service: written(verdict.signals.service),
     },
     proof: proofOf(state, wallMs, beat?.nowMs),
-    resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock, facts)),
-    cache: { ...facts.cache },
-    shaping: { ...facts.shaping },
+    resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock, counts)),
+    cache: { ...counts },
+    shaping: { ...state.setup.shaping, ...verdict.shaping },
     plaintext: { ...NOTHING_IN_CLEARTEXT },
     plaintextAllowed: [],
     bypassed: bypassedReport(state),
-    ...policyReport(state, facts.shaping),
+    ...policyReport(state, verdict),
     ...auditReport(state),
     ...(state.trace === undefined ? {} : { trace: { state: 'on' as const, until: iso(state.trace.untilWallMs) } }),
     running: {
@@ -85,9 +81,9 @@ function bypassedReport({ around }: State): NonNullable<StatusDocument['bypassed
   }
 }
 
-function policyReport(state: State, shaping: Facts['shaping']): Pick<StatusDocument, 'policy'> {
+function policyReport(state: State, verdict: Verdict): Pick<StatusDocument, 'policy'> {
   if (state.setup.policy === undefined) return {}
-  const rules = ruleVerdicts(state, shaping).map(({ rule, verdict, detail }) => ({ rule, verdict, detail }))
+  const rules = verdict.rules.map(({ rule, verdict, detail }) => ({ rule, verdict, detail }))
   return { policy: { network: state.around.network?.named ?? null, rules } }
 }
 
@@ -101,7 +97,7 @@ function written(s: Signal): StatusDocument['signals']['service'] {
   return { state: s.state, since: s.since, reasons: s.reasons.map((r) => ({ ...r })) }
 }
 
-function resolverReport(r: ResolverEvidence, sentBlock: number, facts: Facts): StatusDocument['resolvers'][number] {
+function resolverReport(r: ResolverEvidence, sentBlock: number, counts: Counts): StatusDocument['resolvers'][number] {
   const link = inUse(r)
   const protection = link?.protection ?? r.lastProtection
   return {
@@ -119,16 +115,16 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, facts: Facts): S
     padding: { sentBlock, repliesPadded: repliesPadded(r) },
     lastHandshakeAt: link?.handshakeAt === undefined ? null : iso(link.handshakeAt.wallMs),
     lastAnswerAt: r.lastAnswerAt === undefined ? null : iso(r.lastAnswerAt.wallMs),
-    rttMs: rttReport(r.rtt, facts),
+    rttMs: rttReport(r.rtt, counts),
     failures: { ...r.failures },
   }
 }
 
 /** Where misses are not told, since they would tell how much was real (profiles with covers), what has changed over time is not told either. */
-function rttReport(ring: RttRing, { cache }: Facts): StatusDocument['resolvers'][number]['rttMs'] {
+function rttReport(ring: RttRing, counts: Counts): StatusDocument['resolvers'][number]['rttMs'] {
   const summary = summariseRtt(ring)
   if (summary === undefined) return null
-  return cache.misses === undefined || ring.medians.length === 0 ? summary : { ...summary, medians: [...ring.medians] }
+  return counts.misses === undefined || ring.medians.length === 0 ? summary : { ...summary, medians: [...ring.medians] }
 }
 
 /** The link that gave the latest answer; before any answer, the one that shook hands. */

@@ -1,6 +1,6 @@
 import type { Event } from '../events.ts'
 import { addRtt, type RttRing } from './rtt.ts'
-import { PADDING_WINDOW, type State } from './state.ts'
+import { PADDING_WINDOW, repliesPadded, SHAPED_WINDOW, type State } from './state.ts'
 
 type Answered = Extract<Event, { type: 'upstream.answered' }>
 
@@ -36,6 +36,8 @@ export function sameAnswers(): SameAnswers {
       const resolver = state.resolvers.find(({ setup }) => setup.id === event.resolver)
       // Until the window is full each reply counts for the verdict on padding.
       if (resolver === undefined || resolver.paddedKnown < PADDING_WINDOW) return
+      // And where padding tells whether a profile is in force, each that is not like all before it.
+      if (state.setup.paced && (resolver.shapedKnown < SHAPED_WINDOW || repliesPadded(resolver) === 'mixed')) return
       last = event
       ring = resolver.rtt
       atMs = nowMs

@@ -1,41 +1,48 @@
-import { protectedNetwork, vpnSignal } from './around-signals.ts'
-import { failClosed, policyCompliance, ruleVerdicts } from './policy.ts'
-import { clockSuspect, portalSuspect, type Reason, resolverReasons, unpadded, worstFirst } from './reasons.ts'
-import { type ResolverEvidence, repliesPadded, type State } from './state.ts'
-import type { Circumstances, Signal, SignalName, SignalState, Signals, TopState, Verdict } from './verdict.ts'
+import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
+import type { Transport } from '../resolve.ts'
+import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy.ts'
+import { type Reason, reason, worstFirst } from './reasons.ts'
+import type { CoverTrouble } from './state.ts'
+import type {
+  Circumstances,
+  Force,
+  ResolverInput,
+  RuleVerdict,
+  Signal,
+  SignalName,
+  SignalState,
+  Signals,
+  TopState,
+  Verdict,
+  VerdictInput,
+} from './verdict.ts'
 
-export type { Circumstances, Signal, SignalName, SignalState, Signals, TopState, Verdict }
-
-/** Older evidence than this is called old. */
-export const PROOF_OLD_MS = 600_000
 /** A heartbeat later than this means queries waited, too. */
 const LATE_MS = 250
 /** A heartbeat later than this was no busy loop: the process was stopped or the machine slept. */
 export const ASLEEP_MS = 10_000
 
+type Draft = Omit<Signal, 'since'>
+
 /** The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not changed. */
-export function judge(state: State, c: Circumstances, previous?: Signals): Verdict {
-  const flow = flowOf(state, c.now.ms)
+export function judge(input: VerdictInput, c: Circumstances, previous?: Signals): Verdict {
+  const shaping = shapingForce(input)
+  const rules = ruleVerdicts(input, shaping)
+  const closed = failClosed(rules)
   const draft = {
-    secureNameResolution: secureNameResolution(state, c),
-    protectedNetwork: protectedNetwork(state, c.now) ?? {
-      state: 'unknown',
-      reasons: [notAssessed('This network is not assessed.')],
-    },
-    policyCompliance:
-      state.setup.policy === undefined
-        ? { state: 'off', reasons: [notAssessed('No policy is configured.')] }
-        : policyCompliance(state, c.shaping),
-    vpn: vpnSignal(state) ?? { state: 'off', reasons: [notAssessed('No VPN is configured.')] },
-    service: service(state, c),
-  } satisfies Record<SignalName, Omit<Signal, 'since'>>
+    secureNameResolution: secureNameResolution(input, shaping),
+    protectedNetwork: protectedNetwork(input) ?? notAssessed('unknown', 'This network is not assessed.'),
+    policyCompliance: input.setup.policy === undefined ? notAssessed('off', 'No policy is configured.') : policyCompliance(rules),
+    vpn: vpnSignal(input) ?? notAssessed('off', 'No VPN is configured.'),
+    service: service(input, c.heartbeatLateMs),
+  } satisfies Record<SignalName, Draft>
   const dated = (name: SignalName): Signal => {
     const was = previous?.[name]
     const since = was !== undefined && was.state === draft[name].state ? was.since : new Date(c.now.wallMs).toISOString()
     return { ...draft[name], since }
   }
   return {
-    state: topState(state, c, flow),
+    state: topState(input, shaping, rules, closed),
     signals: {
       secureNameResolution: dated('secureNameResolution'),
       protectedNetwork: dated('protectedNetwork'),
@@ -43,77 +50,95 @@ export function judge(state: State, c: Circumstances, previous?: Signals): Verdi
       vpn: dated('vpn'),
       service: dated('service'),
     },
+    rules,
+    closed,
+    shaping,
   }
 }
 
 /** What flows now, by each resolver's latest exchange. Both can be true. */
-export function flowOf(state: State, nowMs: number): { readonly authenticated: boolean; readonly unauthenticated: boolean } {
-  const answering = state.resolvers.filter((r) => answersNow(r, nowMs))
+function flowOf({ resolvers }: VerdictInput): { readonly authenticated: boolean; readonly unauthenticated: readonly ResolverInput[] } {
+  const answering = resolvers.filter(answersNow)
   return {
-    authenticated: answering.some((r) => r.lastProtection?.authenticated === true),
+    authenticated: answering.some(proven),
     // An old unauthenticated answer of a resolver that is no longer used does not flow "now".
-    unauthenticated: answering.some((r) => r.lastProtection?.authenticated === false && !isOld(r, nowMs)),
+    unauthenticated: answering.filter(({ proof, old }) => proof === 'none' && !old),
   }
+}
+
+/** Whether its latest answer came from who it should be. */
+function proven({ proof }: ResolverInput): boolean {
+  return proof === 'ca' || proof === 'ca+spki'
 }
 
 /** Its latest exchange was answered; once that is old, one failed dial on every link is enough to doubt it. */
-function answersNow(r: ResolverEvidence, nowMs: number): boolean {
-  if (r.lastAnswerAt === undefined || r.failing !== undefined) return false
-  return !isOld(r, nowMs) || r.links.some((l) => l.is !== 'failed')
+function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
+  if (quietMin === undefined || failing !== undefined) return false
+  return !old || links.some((l) => l.is !== 'failed')
 }
 
-function isOld(r: ResolverEvidence, nowMs: number): boolean {
-  return r.lastAnswerAt !== undefined && nowMs - r.lastAnswerAt.ms > PROOF_OLD_MS
+function topState(input: VerdictInput, shaping: Force, rules: readonly RuleVerdict[], closed: ErrorCode | undefined): TopState {
+  const flow = flowOf(input)
+  if (closed !== undefined || input.phase !== 'running') return 'offline'
+  if (flow.unauthenticated.length > 0) return 'exposed'
+  if (!flow.authenticated) return 'offline'
+  const violated = rules.some(({ verdict }) => verdict === 'not-met')
+  return violated || shapingBroken(input, shaping).length > 0 ? 'degraded' : 'protected'
 }
 
-function topState(state: State, c: Circumstances, flow: ReturnType<typeof flowOf>): TopState {
-  if (failClosed(state) !== undefined) return 'offline'
-  if (state.phase !== 'running' || (!flow.authenticated && !flow.unauthenticated)) return 'offline'
-  if (flow.unauthenticated) return 'exposed'
-  const violated = ruleVerdicts(state, c.shaping).some(({ verdict }) => verdict === 'not-met')
-  return violated || shapingBroken(c).length > 0 ? 'degraded' : 'protected'
+const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
+  claim: 'says that it wants no cover traffic, so none is sent',
+  refused: 'refuses cover traffic, so it is paused',
+  'used-up': 'has had its share of cover traffic for the day',
+  bare: 'does not pad its replies, so their sizes tell',
+}
+
+/** Whether the configured profile is in force, by the resolvers that have answered: those that were never asked say nothing. */
+function shapingForce({ setup, resolvers }: VerdictInput): Force {
+  if (!setup.paced) return { inForce: 'yes' }
+  for (const { setup, shaped } of resolvers)
+    if (shaped !== 'unasked' && shaped !== 'holds') return { inForce: 'no', why: `${setup.id} ${COVERS[shaped]}` }
+  return { inForce: resolvers.some(({ shaped }) => shaped === 'holds') ? 'yes' : 'unknown' }
 }
 
 /** The configured profile, where it does not hold. */
-function shapingBroken({ shaping }: Circumstances): readonly Reason[] {
-  if (shaping.profile === 'off' || shaping.inForce !== 'no') return []
-  const why = shaping.why === undefined ? '' : `: ${shaping.why}`
-  const message = `The shaping profile ${shaping.profile} is configured but not in force${why}.`
-  const mend = 'Use a resolver that pads its replies and takes cover traffic; or another profile.'
-  return [{ code: 'shaping-not-in-force', severity: 'warn', message, mend }]
-}
-
-function bareReplies(state: State): readonly string[] {
-  return state.resolvers.filter((r) => ['no', 'mixed'].includes(repliesPadded(r))).map((r) => r.setup.id)
+function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: Force): readonly Reason[] {
+  return shaping.profile === 'off' || inForce !== 'no' ? [] : [reason('shaping-not-in-force', { profile: shaping.profile, why })]
 }
 
 /** The signal that matters most, from the evidence of every resolver. */
-export function secureNameResolution(state: State, c: Circumstances): Omit<Signal, 'since'> {
-  const flow = flowOf(state, c.now.ms)
-  const reasons: Reason[] = [...shapingBroken(c)]
-  for (const r of state.resolvers) reasons.push(...resolverReasons(r))
-  if (flow.unauthenticated) reasons.push(unauthenticated(state, c.now.ms))
-  if (!flow.authenticated && !flow.unauthenticated) reasons.push(notFlowing(state))
-  if (clockSuspect(state.resolvers)) {
-    const message = 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.'
-    reasons.push({ code: 'clock-suspect', severity: 'bad', message, mend: 'Set the clock (date, NTP); verification is never skipped.' })
-  }
-  if (portalSuspect(state.resolvers)) {
-    const message =
-      'Somebody else answered in place of every resolver and was refused: a login page of this network does that, and so does interception.'
-    const mend = 'If this network has a login page, open it by its address (often the gateway); nothing is sent in cleartext from here.'
-    reasons.push({ code: 'portal-suspected', severity: 'warn', message, mend })
-  }
-  const bare = bareReplies(state)
-  if (bare.length > 0) reasons.push(unpadded(bare))
-  if (flow.authenticated) reasons.push(...proofOld(state, c.now.ms))
-  if (state.setup.usageProfile === 'opportunistic') {
-    const message = 'The usage profile is opportunistic: an unauthenticated resolver is put up with.'
-    reasons.push({ code: 'profile-opportunistic', severity: 'info', message, mend: 'Set usageProfile to strict.' })
-  }
-  const untouched = state.resolvers.every((r) => r.lastAnswerAt === undefined && r.failing === undefined)
-  if (untouched) return { state: 'unknown', reasons: worstFirst(reasons) }
-  return { state: levelOf(reasons), reasons: worstFirst(reasons) }
+function secureNameResolution(input: VerdictInput, shaping: Force): Draft {
+  const { resolvers } = input
+  const flow = flowOf(input)
+  const flows = flow.authenticated || flow.unauthenticated.length > 0
+  const bare = resolvers.filter(({ padded }) => padded === 'no' || padded === 'mixed')
+  const reasons = worstFirst([
+    ...shapingBroken(input, shaping),
+    ...resolvers.flatMap(resolverReasons),
+    ...(flow.unauthenticated.length === 0
+      ? []
+      : [
+          reason(
+            'unauthenticated-answers',
+            flow.unauthenticated.map(({ setup: { id }, unproven: why = 'internal' }) => ({ id, why })),
+          ),
+        ]),
+    ...(flows ? [] : [notFlowing(resolvers)]),
+    ...(clockSuspect(resolvers) ? [reason('clock-suspect')] : []),
+    ...(portalSuspect(resolvers) ? [reason('portal-suspected')] : []),
+    ...(bare.length > 0
+      ? [
+          reason(
+            'replies-unpadded',
+            bare.map(({ setup }) => setup.id),
+          ),
+        ]
+      : []),
+    ...(flow.authenticated ? proofOld(resolvers) : []),
+    ...(input.setup.usageProfile === 'opportunistic' ? [reason('profile-opportunistic')] : []),
+  ])
+  const untouched = resolvers.every((r) => r.quietMin === undefined && r.failing === undefined)
+  return { state: untouched ? 'unknown' : levelOf(reasons), reasons }
 }
 
 function levelOf(reasons: readonly Reason[]): SignalState {
@@ -121,107 +146,113 @@ function levelOf(reasons: readonly Reason[]): SignalState {
   return reasons.some((r) => r.severity === 'warn') ? 'warn' : 'ok'
 }
 
-function unauthenticated(state: State, nowMs: number): Reason {
-  const who = state.resolvers.filter((r) => answersNow(r, nowMs) && r.lastProtection?.authenticated === false && !isOld(r, nowMs))
-  const why = who.map((r) => `${r.setup.id} (${r.lastProtection?.authenticated === false ? r.lastProtection.why : ''})`).join(', ')
-  const message = `Answers come from somebody who did not prove who it is: ${why}.`
-  return { code: 'unauthenticated-answers', severity: 'bad', message, mend: 'Set usageProfile to strict, or mend the trusted set.' }
+/** What is wrong with one resolver: a peer that was refused for who it is, or silence. */
+function resolverReasons({ setup, links, failing }: ResolverInput): readonly Reason[] {
+  const refused = (code: IdentityCode, transport: Transport) => reason(code, { id: setup.id, transport })
+  const found = links.flatMap(({ code, transport }) =>
+    code !== undefined && isAuthenticationFailure(code) ? [refused(code, transport)] : [],
+  )
+  if (failing === undefined) return found
+  if (!isAuthenticationFailure(failing)) return [...found, reason('resolver-down', { id: setup.id, code: failing })]
+  return found.length > 0 ? found : setup.transports.slice(0, 1).map((offered) => refused(failing, offered))
 }
 
-function notFlowing(state: State): Reason {
-  const every = state.resolvers.every((r) => r.failing !== undefined)
-  if (every) {
-    const up = state.resolvers.some((r) => r.links.some((l) => l.is === 'up'))
-    const message = `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Queries fail closed.`
-    return { code: 'all-failing', severity: 'bad', message, mend: 'Check the network and the clock; it is tried again by itself.' }
-  }
-  if (state.resolvers.some((r) => r.lastAnswerAt !== undefined || r.failing !== undefined)) {
-    const message = 'The resolver in use fails, and no other has answered yet.'
-    return { code: 'none-answering', severity: 'bad', message, mend: 'Nothing, if this passes in seconds; else check the network.' }
-  }
-  return {
-    code: 'not-proven-yet',
-    severity: 'info',
-    message: 'No resolver has answered yet.',
-    mend: 'Ask something: enigm-dns query example.com',
-  }
+function notFlowing(resolvers: readonly ResolverInput[]): Reason {
+  if (resolvers.every(({ failing }) => failing !== undefined))
+    return reason('all-failing', { up: resolvers.some(({ links }) => links.some(({ is }) => is === 'up')) })
+  const touched = resolvers.some((r) => r.quietMin !== undefined || r.failing !== undefined)
+  return reason(touched ? 'none-answering' : 'not-proven-yet')
 }
 
-function proofOld(state: State, nowMs: number): readonly Reason[] {
-  const last = Math.max(...state.resolvers.map((r) => (r.lastProtection?.authenticated === true ? (r.lastAnswerAt?.ms ?? 0) : 0)))
-  if (nowMs - last <= PROOF_OLD_MS) return []
-  const minutes = Math.floor((nowMs - last) / 60_000)
-  const message = `The last authenticated answer is ${minutes} min old; it stands only because a link is up or idle.`
-  return [{ code: 'proof-old', severity: 'info', message, mend: 'Ask something to prove it again.' }]
+/**
+ * Whether every resolver was refused for the dates in its certificate: then it is more likely our clock that is wrong than all of them.
+ * False when there is one resolver only and it "expired": that is as likely its own doing.
+ */
+function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
+  const seen = resolvers.map(({ failing, links }) => {
+    if (failing === undefined) return undefined
+    return inDoubt(links.flatMap(({ code }) => code ?? []).find(isAuthenticationFailure) ?? failing)
+  })
+  if (seen.length === 0 || !seen.every((doubt) => doubt === 'dates' || doubt === 'clock')) return false
+  return seen.length > 1 || seen[0] === 'clock'
+}
+
+/**
+ * Whether somebody else seems to answer in place of every resolver, as the login page of a network does: each is refused, and on one link at least for the name or the
+ * issuer of its certificate, by the latest dial of that link. False for a single resolver that never proved itself: that is as likely a mistake in the trusted set.
+ */
+function portalSuspect(resolvers: readonly ResolverInput[]): boolean {
+  const replaced = (r: ResolverInput) =>
+    r.failing !== undefined && r.links.some(({ is, code }) => is === 'failed' && code !== undefined && inDoubt(code) === 'stranger')
+  if (resolvers.length === 0 || !resolvers.every(replaced)) return false
+  return resolvers.length > 1 || resolvers.some(proven)
+}
+
+function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
+  const proofs = resolvers.filter(proven)
+  if (proofs.some(({ old }) => !old)) return []
+  return [reason('proof-old', { minutes: Math.min(...proofs.map(({ quietMin = 0 }) => quietMin)) })]
+}
+
+/** Whether this network is one that the policy names, and whether the system asks this service at all. Untrusted unless named. */
+function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput): Draft | undefined {
+  if (network === undefined && system === undefined) return undefined
+  const reasons = [
+    networkReason(network),
+    ...(system === undefined ? [] : [systemReason(system, canary)]),
+    ...(bypassFlows === 0 ? [] : [reason('bypassed', { flows: bypassFlows })]),
+  ]
+  const state = reasons.some((r) => r.severity !== 'info') ? 'warn' : network?.named !== undefined ? 'ok' : 'unknown'
+  return { state, reasons: worstFirst(reasons) }
+}
+
+function networkReason(network: VerdictInput['network']): Reason {
+  if (network?.told !== true) return reason('network-unknown')
+  return network.named === undefined ? reason('network-untrusted') : reason('network-named', { named: network.named })
+}
+
+function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary: VerdictInput['canary']): Reason {
+  if (asks === 'elsewhere' || asks === 'partly') return reason('system-asks-elsewhere', { by, partly: asks === 'partly' })
+  if (canary?.outcome === 'returned') return reason('system-asks-us', { ageMin: canary.ageMin })
+  if (asks === 'us' && canary?.outcome === 'lost') return reason('canary-lost', { by })
+  return reason('system-unknown', { by, named: asks === 'us' })
+}
+
+/** Off unless the policy speaks of a VPN. */
+function vpnSignal(input: VerdictInput): Draft | undefined {
+  const asked = vpnAsked(input)
+  if (asked === 'off') return undefined
+  const { verdict, detail } = vpnPaths(input)
+  const required = asked === 'required'
+  if (verdict === 'met') return { state: 'ok', reasons: [reason('vpn-present', { detail })] }
+  if (verdict === 'cannot-tell') return { state: 'unknown', reasons: [reason('vpn-unknown', { detail, required })] }
+  return { state: required ? 'bad' : 'warn', reasons: [reason('vpn-absent', { detail, required })] }
 }
 
 /** Whether the service itself runs as it should. */
-export function service(state: State, c: Circumstances): Omit<Signal, 'since'> {
-  if (state.phase === 'starting') {
-    return {
-      state: 'unknown',
-      reasons: [{ code: 'starting', severity: 'info', message: 'The service is starting.', mend: 'Wait a moment.' }],
-    }
-  }
-  if (state.phase !== 'running') {
-    const message = state.phase === 'stopped' ? 'The service was stopped.' : 'The service is stopping.'
-    return { state: 'off', reasons: [{ code: state.phase, severity: 'bad', message, mend: 'Start it: enigm-dns run' }] }
-  }
-  const reasons: Reason[] = []
-  const { unsigned, restarts, audit } = state.around
-  if (audit !== undefined && (audit.state === 'unwritable' || audit.lost > 0)) reasons.push(auditGap(audit))
-  if (unsigned !== undefined) {
-    const message = `The status file is not signed: ${unsigned.why}.`
-    const mend = 'Give the service a stateDir of its own (0700); take a damaged key away, and hand the new public key out.'
-    reasons.push({ code: 'status-unsigned', severity: 'info', message, mend })
-  }
-  if (restarts !== undefined && !restarts.clean) {
-    const message = `The run before this one did not end by itself; starts in this boot before this one: ${restarts.count}.`
-    reasons.push({ code: 'restarted', severity: 'info', message, mend: 'See the log of the system for why (crash, memory, SIGKILL).' })
-  }
-  if (state.trace !== undefined) {
-    const message = `What is asked is being shown to somebody with the rights of this service, until ${new Date(state.trace.untilWallMs).toISOString()} at most.`
-    const mend = 'It ends with its time or with the command (enigm-dns trace); a reload ends it at once.'
-    reasons.push({ code: 'query-trace', severity: 'warn', message, mend })
-  }
-  if (state.refusedReload !== undefined) {
-    const message = `A reload was refused; the configuration before it is in force: ${state.refusedReload.message}`
-    reasons.push({ code: 'reload-refused', severity: 'warn', message, mend: 'Correct the file (enigm-dns check), then reload.' })
-  }
-  if (state.waiting.length > 0) {
-    const message = `These settings take effect at the next start: ${state.waiting.join(', ')}.`
-    reasons.push({
-      code: 'restart-needed',
-      severity: 'warn',
-      message,
-      mend: 'Start the service again (enigm-dns stop), or take the change back.',
-    })
-  }
-  if (state.lastFault !== undefined && c.now.ms - state.lastFault.at.ms <= PROOF_OLD_MS) {
-    const message = `An internal fault was caught in ${state.lastFault.where}.`
-    reasons.push({ code: 'internal-fault', severity: 'warn', message, mend: 'See the log, and report it.' })
-  }
-  if (c.heartbeatLateMs > ASLEEP_MS) {
-    const message = `It was stopped or asleep for about ${Math.round(c.heartbeatLateMs / 1000)} s before this heartbeat.`
-    reasons.push({ code: 'was-asleep', severity: 'info', message, mend: 'Nothing to mend.' })
-  } else if (c.heartbeatLateMs > LATE_MS) {
-    const message = `The event loop was busy: the heartbeat came ${Math.round(c.heartbeatLateMs)} ms late.`
-    reasons.push({ code: 'event-loop-late', severity: 'warn', message, mend: 'Give it more CPU; report it if the machine was idle.' })
-  }
+function service(input: VerdictInput, heartbeatLateMs: number): Draft {
+  const { phase, audit, unsigned, restarts, traceUntilWallMs, refusedReload, waiting, faultIn } = input
+  if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
+  if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
+  const reasons = [
+    // Of the log of changes, whether it is required or not: an entry that is missing is missing for good.
+    ...(audit !== undefined && (audit.state === 'unwritable' || audit.lost > 0) ? [reason('audit-gap', audit)] : []),
+    ...(unsigned === undefined ? [] : [reason('status-unsigned', { why: unsigned })]),
+    ...(restarts === undefined || restarts.clean ? [] : [reason('restarted', restarts)]),
+    ...(traceUntilWallMs === undefined ? [] : [reason('query-trace', { untilWallMs: traceUntilWallMs })]),
+    ...(refusedReload === undefined ? [] : [reason('reload-refused', { message: refusedReload })]),
+    ...(waiting.length === 0 ? [] : [reason('restart-needed', waiting)]),
+    ...(faultIn === undefined ? [] : [reason('internal-fault', { where: faultIn })]),
+    ...lateness(heartbeatLateMs),
+  ]
   return { state: levelOf(reasons), reasons: worstFirst(reasons) }
 }
 
-/** Of the log of changes, whether it is required or not: an entry that is missing is missing for good. */
-function auditGap({ state, lost }: NonNullable<State['around']['audit']>): Reason {
-  if (state === 'unwritable') {
-    const message = `The audit log cannot be written; events missing in it: ${lost}.`
-    const mend = 'Make stateDir writable again (space, mode); it is tried again at each heartbeat.'
-    return { code: 'audit-gap', severity: 'warn', message, mend }
-  }
-  const message = `Events missing in the audit log since the start: ${lost}; the gap is noted in it.`
-  return { code: 'audit-gap', severity: 'info', message, mend: 'Nothing brings them back; see the log of the system for that time.' }
+function lateness(lateMs: number): readonly Reason[] {
+  if (lateMs > ASLEEP_MS) return [reason('was-asleep', { lateMs })]
+  return lateMs > LATE_MS ? [reason('event-loop-late', { lateMs })] : []
 }
 
-function notAssessed(message: string): Reason {
-  return { code: 'not-assessed', severity: 'info', message, mend: 'Nothing to mend.' }
+function notAssessed(state: SignalState, message: string): Draft {
+  return { state, reasons: [reason('not-assessed', { message })] }
 }

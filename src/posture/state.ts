@@ -1,9 +1,8 @@
+import type { Moment } from '../clock.ts'
 import type { Policy } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { Event, Observation } from '../events.ts'
 import type { Protection, Transport } from '../resolve.ts'
-import { type Around, nothingSeen, withoutLooks } from './around.ts'
-import type { Moment } from './moment.ts'
-
 import { type RttRing, rttRing } from './rtt.ts'
 
 /** One resolver of the trusted set, as configured. */
@@ -26,9 +25,13 @@ export interface PostureSetup {
   readonly queryBlock: number
   /** Undefined: no policy is configured, and nothing is forbidden. */
   readonly policy: Policy | undefined
+  readonly shaping: { readonly profile: string; readonly jitterMs: number }
+  /** Whether the profile keeps a schedule: then padded replies and covers tell whether it is in force. */
+  readonly paced: boolean
 }
 
-export type { Moment }
+/** Why covers do not flow on a shaped link. */
+export type CoverTrouble = Exclude<Extract<Event, { type: 'shaping.covers' }>['covers'], 'flowing'>
 
 /** One transport to one resolver. `idle` = closed without a fault; a resolver may be `idle` and perfectly well. */
 export interface LinkEvidence {
@@ -56,14 +59,35 @@ export interface ResolverEvidence {
   readonly failuresInARow: number
   /** Failures by code since the start; the codes are a closed list, so this is bounded. */
   readonly failures: Readonly<Partial<Record<ErrorCode, number>>>
-  /** The latest replies, one bit each (1 = padded), at most `PADDING_WINDOW`. */
+  /** The latest replies, one bit each (1 = padded, the newest lowest), at most `PADDING_WINDOW`. */
   readonly paddedBits: number
   readonly paddedKnown: number
+  /** How many of them came under the setup in force, at most `SHAPED_WINDOW`: those tell whether its shaping holds. */
+  readonly shapedKnown: number
+  /** The links on which covers do not flow. */
+  readonly coverTroubles: Readonly<Partial<Record<Transport, CoverTrouble>>>
   readonly rtt: RttRing
 }
 
 /** How many replies the padding verdict looks back on: bits of a small integer, so that shifts stay exact and cheap. */
 export const PADDING_WINDOW = 30
+/** Replies that are looked back on to say whether shaping holds: resolvers may leave an error unpadded, so most of them decide. */
+export const SHAPED_WINDOW = 16
+
+type Dated<T extends Observation['type']> = Omit<Extract<Observation, { type: T }>, 'type'> & { readonly at: Moment }
+
+/** The latest of each observation of the host; undefined: never looked. */
+export interface Around {
+  readonly network: Dated<'seen.network'> | undefined
+  readonly vpn: Dated<'seen.vpn'> | undefined
+  readonly system: Dated<'seen.system'> | undefined
+  readonly canary: Dated<'seen.canary'> | undefined
+  /** Flows that were ever seen are not forgotten: `flows` is their sum. */
+  readonly bypass: (Dated<'seen.bypass'> & { readonly looks: number }) | undefined
+  readonly audit: Dated<'audit'> | undefined
+  readonly unsigned: Dated<'unsigned'> | undefined
+  readonly restarts: Dated<'restarts'> | undefined
+}
 
 /** All the evidence. Plain and read-only, but for `ResolverEvidence.rtt` (see rtt.ts). */
 export interface State {
@@ -91,7 +115,10 @@ export function initialState(setup: PostureSetup, at: Moment): State {
     startedAt: at,
     phase: 'starting',
     resolvers: setup.resolvers.map(untried),
-    around: nothingSeen,
+    around: {
+      ...{ network: undefined, vpn: undefined, system: undefined, canary: undefined },
+      ...{ bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined },
+    },
     faults: 0,
     lastFault: undefined,
     trace: undefined,
@@ -103,12 +130,14 @@ export function initialState(setup: PostureSetup, at: Moment): State {
 
 /**
  * The state after a reload that was accepted. A resolver that is the same in every word keeps its evidence, any other starts
- * unproven. `looks` says whether what was seen around the daemon is of any worth for the new setup.
+ * unproven; how its shaping holds is not known of any. `looks` says whether what was seen around the daemon holds for the new setup:
+ * which addresses, which networks, which listeners.
  */
 export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
-  const resolvers = setup.resolvers.map((r) => kept.get(JSON.stringify(r)) ?? untried(r))
-  const around = looks === 'hold' ? state.around : withoutLooks(state.around)
+  const resolvers = setup.resolvers.map((r) => ({ ...(kept.get(JSON.stringify(r)) ?? untried(r)), shapedKnown: 0, coverTroubles: {} }))
+  const nothing = { network: undefined, vpn: undefined, system: undefined, canary: undefined }
+  const around = looks === 'hold' ? state.around : { ...state.around, ...nothing }
   return { ...state, setup, resolvers, around, refusedReload: undefined, shape: state.shape + 1 }
 }
 
@@ -124,6 +153,8 @@ function untried(setup: ResolverSetup): ResolverEvidence {
     failures: {},
     paddedBits: 0,
     paddedKnown: 0,
+    shapedKnown: 0,
+    coverTroubles: {},
     rtt: rttRing(),
   }
 }

@@ -1,5 +1,18 @@
-import type { Moment } from './moment.ts'
-import type { Reason } from './reasons.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { Moment } from '../clock.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Reason, RuleCode } from './reasons.ts'
+import {
+  type Around,
+  type CoverTrouble,
+  type LinkEvidence,
+  type PostureSetup,
+  type ResolverEvidence,
+  type ResolverSetup,
+  repliesPadded,
+  SHAPED_WINDOW,
+  type State,
+} from './state.ts'
 
 export type SignalState = 'ok' | 'warn' | 'bad' | 'unknown' | 'off'
 export type TopState = 'protected' | 'degraded' | 'exposed' | 'offline'
@@ -14,13 +27,145 @@ export interface Signal {
 }
 export type Signals = Readonly<Record<SignalName, Signal>>
 
-/** What the reducer cannot know: the time, whether shaping holds, how late the heartbeat was. */
-export interface Circumstances {
-  readonly now: Moment
-  readonly shaping: { readonly profile: string; readonly inForce: 'yes' | 'no' | 'unknown'; readonly why?: string | undefined }
-  readonly heartbeatLateMs: number
+/** One rule of the policy and what can be said of it. `claimed` rests on what operators say of themselves and is never called met. */
+export interface RuleVerdict {
+  readonly rule: string
+  readonly verdict: 'met' | 'not-met' | 'claimed' | 'cannot-tell'
+  readonly detail: string
+  readonly code: RuleCode
 }
+
+/** Whether the configured shaping does what it promises, and if not, why: one sentence without its end, and without a name that was asked. */
+export interface Force {
+  readonly inForce: 'yes' | 'no' | 'unknown'
+  readonly why?: string
+}
+
+/** What is said of one moment. */
 export interface Verdict {
   readonly state: TopState
   readonly signals: Signals
+  /** Every rule of the policy in force here, in the order of the schema. */
+  readonly rules: readonly RuleVerdict[]
+  /** Why the policy lets nothing through; undefined: it does. */
+  readonly closed: ErrorCode | undefined
+  readonly shaping: Force
+}
+
+/** What a state cannot know: the time, and how late the heartbeat was. */
+export interface Circumstances {
+  readonly now: Moment
+  readonly heartbeatLateMs: number
+}
+
+/** Older evidence than this is called old. */
+export const PROOF_OLD_MS = 600_000
+
+/**
+ * All that verdicts are made from. They are given this and never a `State`: what changes a verdict
+ * has to be in here, so two states whose inputs are alike at one moment need no second verdict.
+ * Times are ages in whole minutes, or old and not old.
+ */
+export interface VerdictInput {
+  readonly setup: PostureSetup
+  readonly phase: State['phase']
+  readonly resolvers: readonly ResolverInput[]
+  readonly network: Undated<'network'> | undefined
+  readonly vpn: Undated<'vpn'> | undefined
+  readonly system: Undated<'system'> | undefined
+  readonly canary: { readonly outcome: NonNullable<Around['canary']>['outcome']; readonly ageMin: number } | undefined
+  readonly bypassFlows: number
+  readonly audit: Undated<'audit'> | undefined
+  /** Why the status is not signed. */
+  readonly unsigned: string | undefined
+  readonly restarts: Undated<'restarts'> | undefined
+  readonly traceUntilWallMs: number | undefined
+  readonly waiting: readonly string[]
+  readonly refusedReload: string | undefined
+  /** Where the latest internal fault was, unless it is old. */
+  readonly faultIn: string | undefined
+}
+type Undated<K extends keyof Around> = Omit<NonNullable<Around[K]>, 'at'>
+
+/** The same of one resolver. */
+export interface ResolverInput {
+  readonly setup: ResolverSetup
+  readonly links: readonly LinkEvidence[]
+  readonly failing: ErrorCode | undefined
+  /** Minutes since its latest answer; undefined: it has not answered. */
+  readonly quietMin: number | undefined
+  /** Whether that answer is old. */
+  readonly old: boolean
+  /** How it proved who it is with its latest answer, or why it did not. */
+  readonly proof: 'ca' | 'ca+spki' | 'none' | undefined
+  readonly unproven: ErrorCode | undefined
+  readonly padded: ReturnType<typeof repliesPadded>
+  readonly shaped: 'unasked' | 'holds' | 'bare' | CoverTrouble
+}
+
+/** What verdicts see of `state` at `nowMs` (boot time). Pure. */
+export function verdictInput(state: State, nowMs: number): VerdictInput {
+  const { around, lastFault } = state
+  return {
+    setup: state.setup,
+    phase: state.phase,
+    resolvers: state.resolvers.map((r) => resolverInput(r, nowMs)),
+    network: undated(around.network),
+    vpn: undated(around.vpn),
+    system: undated(around.system),
+    canary: around.canary === undefined ? undefined : { outcome: around.canary.outcome, ageMin: minutes(nowMs - around.canary.at.ms) },
+    bypassFlows: around.bypass?.flows ?? 0,
+    audit: undated(around.audit),
+    unsigned: around.unsigned?.why,
+    restarts: undated(around.restarts),
+    traceUntilWallMs: state.trace?.untilWallMs,
+    waiting: state.waiting,
+    refusedReload: state.refusedReload?.message,
+    faultIn: lastFault === undefined || nowMs - lastFault.at.ms > PROOF_OLD_MS ? undefined : lastFault.where,
+  }
+}
+
+/** What verdicts see of one resolver at `nowMs`. Pure; twice for every answer that is reduced. */
+export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput {
+  const quietMs = r.lastAnswerAt === undefined ? undefined : nowMs - r.lastAnswerAt.ms
+  const protection = r.lastProtection
+  return {
+    setup: r.setup,
+    links: r.links,
+    failing: r.failing?.code,
+    quietMin: quietMs === undefined ? undefined : minutes(quietMs),
+    old: quietMs !== undefined && quietMs > PROOF_OLD_MS,
+    proof: protection === undefined ? undefined : protection.authenticated ? protection.by : 'none',
+    unproven: protection === undefined || protection.authenticated ? undefined : protection.why,
+    padded: repliesPadded(r),
+    shaped: shapedNow(r),
+  }
+}
+
+/** Whether two inputs are the same in all that they hold. A loop over one level first: nearly always that is all there is to look at. */
+export function alike<T extends object>(a: T, b: T): boolean {
+  for (const key in a) if (a[key] !== b[key] && !isDeepStrictEqual(a[key], b[key])) return false
+  return true
+}
+
+/** How the shaping of one resolver holds: covers flow, and most of its latest replies came back padded. One that was never asked says nothing. */
+function shapedNow(r: ResolverEvidence): ResolverInput['shaped'] {
+  if (r.shapedKnown === 0) return 'unasked'
+  for (const transport in r.coverTroubles) return r.coverTroubles[transport as keyof typeof r.coverTroubles] ?? 'holds'
+  const bits = r.paddedBits & ((1 << Math.min(SHAPED_WINDOW, r.shapedKnown)) - 1)
+  return bitsSet(bits) * 2 < r.shapedKnown ? 'bare' : 'holds'
+}
+
+function bitsSet(bits: number): number {
+  let set = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) set++
+  return set
+}
+
+const minutes = (ms: number) => Math.floor(ms / 60_000)
+
+function undated<T extends { readonly at: Moment }>(seen: T | undefined): Omit<T, 'at'> | undefined {
+  if (seen === undefined) return undefined
+  const { at: _at, ...rest } = seen
+  return rest
 }

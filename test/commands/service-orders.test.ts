@@ -5,10 +5,8 @@ import { systemClock } from '../../src/clock.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import { notTold } from '../../src/commands/service-orders.ts'
 import { report } from '../../src/posture/report.ts'
-import { judge } from '../../src/posture/signals.ts'
-import { after, answered, at, started } from '../posture/evidence.ts'
+import { after, answered, at, started, verdictOn } from '../posture/evidence.ts'
 
-const SHAPING = { profile: 'off', inForce: 'unknown', jitterMs: 0 } as const
 const { state } = after([started, answered('a')])
 
 /** The status file of a service that is gone: a pid that no process has. */
@@ -16,9 +14,9 @@ function leftBehind(dir: string): string {
   const file = join(dir, 'status.json')
   const document = report(
     state,
-    judge(state, { now: at(2000), shaping: SHAPING, heartbeatLateMs: 0 }),
+    verdictOn(state, 2000),
     { version: '0.1.0', pid: 2 ** 22 + 1, processStart: 'boot:99', heartbeatS: 10 },
-    { cache: { entries: 0, bytes: 0, maxBytes: 1 }, shaping: SHAPING },
+    { entries: 0, bytes: 0, maxBytes: 1 },
     at(2000).wallMs,
   )
   writeFileSync(file, JSON.stringify(document), { mode: 0o600 })

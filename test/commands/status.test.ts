@@ -9,19 +9,20 @@ import type { Event } from '../../src/events.ts'
 import type { StatusDocument } from '../../src/posture/document.ts'
 import { judgeText, type Reading } from '../../src/posture/reader.ts'
 import { report } from '../../src/posture/report.ts'
-import { judge } from '../../src/posture/signals.ts'
-import { after, answered, at, failed, started, up } from '../posture/evidence.ts'
+import { after, answered, at, failed, JITTER, started, up, verdictOn } from '../posture/evidence.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
-const FACTS = {
-  cache: { entries: 1234, bytes: 3_250_000, maxBytes: 33_554_432 },
-  shaping: { profile: 'jitter', inForce: 'yes', jitterMs: 20 },
-} as const
+const COUNTS = { entries: 1234, bytes: 3_250_000, maxBytes: 33_554_432 }
 
 function documentAfter(events: readonly (Event | number)[], wallMs?: number): StatusDocument {
-  const { state, nowMs } = after(events)
-  const verdict = judge(state, { now: at(nowMs), shaping: FACTS.shaping, heartbeatLateMs: 0 })
-  return report(state, verdict, { version: '0.1.0', pid: 42, processStart: 'boot:9', heartbeatS: 10 }, FACTS, wallMs ?? at(nowMs).wallMs)
+  const { state, nowMs } = after(events, JITTER)
+  return report(
+    state,
+    verdictOn(state, nowMs),
+    { version: '0.1.0', pid: 42, processStart: 'boot:9', heartbeatS: 10 },
+    COUNTS,
+    wallMs ?? at(nowMs).wallMs,
+  )
 }
 const GOOD = [started, up('a'), up('b'), answered('a'), answered('b', { rttMs: 31.4 })]
 const WORN = [started, up('a'), answered('a', { bare: true }), failed('b', 'pin-mismatch')]

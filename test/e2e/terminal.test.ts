@@ -6,9 +6,8 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { report } from '../../src/posture/report.ts'
-import { judge } from '../../src/posture/signals.ts'
 import { isSame, selfIdentity } from '../../src/system/process-identity.ts'
-import { after, at, failed, started } from '../posture/evidence.ts'
+import { after, failed, JITTER, started, verdictOn } from '../posture/evidence.ts'
 import { CLI, cli, plainEnvironment } from '../support/real/daemon.ts'
 import { freePort } from '../support/real/server-process.ts'
 import { openTerminal } from '../support/real/terminal.ts'
@@ -19,18 +18,15 @@ const CLEAR = '\u001b[H\u001b[2J'
 
 /** A status of this process, with everything wrong that there is: more lines than any window has. */
 function writeStatus(file: string): void {
-  const { state, nowMs } = after([
-    started,
-    failed('a', 'pin-mismatch'),
-    failed('b', 'certificate-untrusted'),
-    { type: 'reload.refused', message: 'x '.repeat(140) },
-  ])
-  const shaping = { profile: 'jitter', inForce: 'yes', jitterMs: 20 } as const
-  const verdict = judge(state, { now: at(nowMs), shaping, heartbeatLateMs: 900 })
+  const { state, nowMs } = after(
+    [started, failed('a', 'pin-mismatch'), failed('b', 'certificate-untrusted'), { type: 'reload.refused', message: 'x '.repeat(140) }],
+    JITTER,
+  )
+  const verdict = verdictOn(state, nowMs, { heartbeatLateMs: 900 })
   const { pid, startedAtTicks } = selfIdentity()
-  const facts = { cache: { entries: 1, bytes: 2, maxBytes: 3 }, shaping }
+  const counts = { entries: 1, bytes: 2, maxBytes: 3 }
   const writer = { version: '0.1.0', pid, ...(startedAtTicks === undefined ? {} : { processStart: startedAtTicks }), heartbeatS: 3600 }
-  writeFileSync(file, JSON.stringify(report(state, verdict, writer, facts, Date.now())))
+  writeFileSync(file, JSON.stringify(report(state, verdict, writer, counts, Date.now())))
 }
 
 t.test('status --watch fits the window: the state is always in sight, and nothing scrolls', async (t) => {

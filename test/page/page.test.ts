@@ -72,12 +72,12 @@ async function scene(t: Test, listen: (directory: string) => string) {
   const directory = mkdtempSync(join(tmpdir(), 'enigm-page-'))
   const clock = new FakeClock()
   let current = document()
-  const broken: string[] = []
+  const broken: Record<string, number> = {}
   const page = await servePage({
     listen: listen(directory),
     stateDir: join(directory, 'state'),
     document: () => current,
-    violations: () => broken.splice(0),
+    violations: () => broken,
     clock,
   })
   t.teardown(async () => {
@@ -155,7 +155,7 @@ t.test('events: states, violations and failures by code, each once, by the minut
   if (resolver === undefined) return
   const failing = (failures: Record<string, number>) => document({ state: 'offline', resolvers: [{ ...resolver, failures }] })
   become(failing({ deadline: 4, 'connect-timeout': 1, '<b>': 1 }))
-  broken.push('rule-vpn')
+  broken['rule-vpn'] = 1
   t.match(await events(), /None yet/, 'not before the minute is over')
   await clock.advance(60_000)
   const first = await events()
@@ -193,13 +193,19 @@ t.test('the token outlives a restart; a socket left behind is no obstacle, a fil
     listen: '127.0.0.1:0',
     stateDir: join(directory, 'state'),
     document,
-    violations: () => [],
+    violations: () => ({}),
     clock: new FakeClock(),
   })
   t.equal(token(), before)
   await again.close()
   await t.rejects(
-    servePage({ listen: join(directory, 'state/page.token'), stateDir: directory, document, violations: () => [], clock: new FakeClock() }),
+    servePage({
+      listen: join(directory, 'state/page.token'),
+      stateDir: directory,
+      document,
+      violations: () => ({}),
+      clock: new FakeClock(),
+    }),
     {
       code: 'listen',
     },

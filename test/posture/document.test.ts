@@ -5,19 +5,14 @@ import t from 'tap'
 import type { Event } from '../../src/events.ts'
 import { asStatusDocument, statusDocument } from '../../src/posture/document.ts'
 import { report } from '../../src/posture/report.ts'
-import { judge } from '../../src/posture/signals.ts'
-import { after, answered, at, dial, failed, started, up } from './evidence.ts'
+import { after, answered, at, dial, failed, JITTER, started, up, verdictOn } from './evidence.ts'
 
-const FACTS = {
-  cache: { entries: 3, bytes: 900, maxBytes: 33_554_432, hits: 1, misses: 2 },
-  shaping: { profile: 'jitter', inForce: 'yes', jitterMs: 20 },
-} as const
+const COUNTS = { entries: 3, bytes: 900, maxBytes: 33_554_432, hits: 1, misses: 2 }
 const WRITER = { version: '0.1.0', pid: 42, processStart: 'boot:1234', heartbeatS: 10 } as const
 
 function documentAfter(events: readonly (Event | number)[]) {
-  const { state, nowMs } = after(events)
-  const verdict = judge(state, { now: at(nowMs), shaping: FACTS.shaping, heartbeatLateMs: 0 })
-  return report(state, verdict, WRITER, FACTS, at(nowMs).wallMs)
+  const { state, nowMs } = after(events, JITTER)
+  return report(state, verdictOn(state, nowMs), WRITER, COUNTS, at(nowMs).wallMs)
 }
 
 t.test('a document has exactly the top level of the contract', (t) => {

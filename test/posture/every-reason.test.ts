@@ -2,10 +2,11 @@ import t from 'tap'
 import * as v from 'valibot'
 import { policySchema } from '../../src/config/policy.ts'
 import type { Event } from '../../src/events.ts'
-import { REASON_CODES, type ReasonCode } from '../../src/posture/reason-codes.ts'
-import { ASLEEP_MS, type Circumstances, judge, PROOF_OLD_MS } from '../../src/posture/signals.ts'
+import { REASONS, type ReasonCode } from '../../src/posture/reasons.ts'
+import { ASLEEP_MS } from '../../src/posture/signals.ts'
 import type { PostureSetup } from '../../src/posture/state.ts'
-import { after, answered, at, dial, failed, SETUP, started, stopping } from './evidence.ts'
+import { type Circumstances, PROOF_OLD_MS } from '../../src/posture/verdict.ts'
+import { after, answered, at, covers, dial, failed, PACED, SETUP, started, stopping, verdictOn } from './evidence.ts'
 
 interface Way {
   readonly events: readonly (Event | number)[]
@@ -23,7 +24,6 @@ const network = (named: string | undefined, told = true): Event => ({ type: 'see
 const system = (asks: 'us' | 'elsewhere'): Event => ({ type: 'seen.system', asks, by: 'resolv.conf' })
 const canary = (outcome: 'returned' | 'lost'): Event => ({ type: 'seen.canary', outcome })
 const audit = (state: 'writing' | 'unwritable'): Event => ({ type: 'audit', state, entries: 1, lost: 2 })
-const jitter = (inForce: 'yes' | 'no') => ({ shaping: { profile: 'jitter', inForce } }) as const
 
 /** How each reason comes about. A code that nothing leads to would be a claim to see what is not seen. */
 const WAYS: Readonly<Record<ReasonCode, Way>> = {
@@ -40,7 +40,7 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'certificate-name': { events: bad('certificate-name') },
   'certificate-untrusted': { events: bad('certificate-untrusted') },
   'replies-unpadded': { events: [started, answered('a', { bare: true })] },
-  'shaping-not-in-force': { events: [started], more: jitter('no') },
+  'shaping-not-in-force': { events: [started, answered('a'), covers('a', 'claim')], setup: PACED },
   'unauthenticated-answers': { events: [started, answered('a', { plain: true })], setup: { usageProfile: 'opportunistic' } },
   'profile-opportunistic': { events: [started], setup: { usageProfile: 'opportunistic' } },
   starting: { events: [] },
@@ -94,13 +94,12 @@ function inSwitzerland() {
 }
 
 t.test('there is a way to every reason', (t) => {
-  t.same(Object.keys(WAYS).toSorted(), Object.keys(REASON_CODES).toSorted())
+  t.same(Object.keys(WAYS).toSorted(), Object.keys(REASONS).toSorted())
   for (const [code, { events, policy, setup, more }] of Object.entries(WAYS)) {
     const asked = policy === undefined ? undefined : v.parse(policySchema, policy)
     const { state, nowMs } = after(events, { ...SETUP, ...setup, policy: asked })
     const phase = code === 'stopped' ? 'stopped' : state.phase
-    const c = { now: at(nowMs), shaping: { profile: 'off', inForce: 'unknown' }, heartbeatLateMs: 0, ...more } as const
-    const { signals } = judge({ ...state, phase }, c)
+    const { signals } = verdictOn({ ...state, phase }, nowMs, more)
     const codes = Object.values(signals).flatMap(({ reasons }) => reasons.map((reason) => reason.code as string))
     t.ok(codes.includes(code), `${code} among ${codes.join(', ')}`)
   }
@@ -110,8 +109,7 @@ t.test('there is a way to every reason', (t) => {
 t.test('the audit log: what is missing is told while it cannot be written, and after it as a remark', (t) => {
   const told = (...events: readonly Event[]) => {
     const { state, nowMs } = after([started, ...events])
-    const c = { now: at(nowMs), shaping: { profile: 'off', inForce: 'unknown' }, heartbeatLateMs: 0 } as const
-    return judge(state, c).signals.service
+    return verdictOn(state, nowMs).signals.service
   }
   t.match(told(audit('unwritable')), { state: 'warn', reasons: [{ code: 'audit-gap', severity: 'warn', message: /missing in it: 2/ }] })
   t.match(told(audit('unwritable'), audit('writing')), { state: 'ok', reasons: [{ code: 'audit-gap', severity: 'info' }] })

@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import { reduce } from '../../src/posture/reduce.ts'
-import { type Circumstances, judge, type Verdict } from '../../src/posture/signals.ts'
+import { judge } from '../../src/posture/signals.ts'
 import { initialState, type PostureSetup, type State } from '../../src/posture/state.ts'
+import { type Circumstances, type Verdict, verdictInput } from '../../src/posture/verdict.ts'
 import type { Authenticated, Transport, Unauthenticated } from '../../src/resolve.ts'
 
 export const AUTHENTICATED: Authenticated = {
@@ -25,15 +26,19 @@ export const SETUP: PostureSetup = {
   usageProfile: 'strict',
   queryBlock: 128,
   policy: undefined,
+  shaping: { profile: 'off', jitterMs: 20 },
+  paced: false,
   resolvers: [
     { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'] },
     { id: 'b', operator: 'Operator B', transports: ['dot'] },
   ],
 }
 
+type Answered = Extract<Event, { type: 'upstream.answered' }>
+
 export const started: Event = { type: 'service.started' }
 export const stopping: Event = { type: 'service.stopping' }
-export const answered = (resolver: string, o: { transport?: Transport; plain?: true; bare?: true; rttMs?: number } = {}): Event => ({
+export const answered = (resolver: string, o: { transport?: Transport; plain?: true; bare?: true; rttMs?: number } = {}): Answered => ({
   type: 'upstream.answered',
   resolver,
   transport: o.transport ?? 'dot',
@@ -88,8 +93,26 @@ export function after(events: readonly (Event | number)[], setup: PostureSetup =
   return { state, nowMs }
 }
 
-/** The verdict after events, with shaping off and a punctual heartbeat unless told otherwise. */
+/** SETUP under the profile that is the default. */
+export const JITTER: PostureSetup = { ...SETUP, shaping: { profile: 'jitter', jitterMs: 20 } }
+/** A setup whose profile keeps a schedule. */
+export const PACED: PostureSetup = { ...SETUP, shaping: { profile: 'balanced', jitterMs: 20 }, paced: true }
+
+/** Covers on the link of a resolver. */
+export const covers = (resolver: string, are: Extract<Event, { type: 'shaping.covers' }>['covers']): Event => ({
+  type: 'shaping.covers',
+  resolver,
+  transport: 'dot',
+  covers: are,
+})
+
+/** The verdict on a state, with a punctual heartbeat unless told otherwise. */
+export function verdictOn(state: State, nowMs: number, more: Partial<Circumstances> = {}, previous?: Verdict): Verdict {
+  return judge(verdictInput(state, nowMs), { now: at(nowMs), heartbeatLateMs: 0, ...more }, previous?.signals)
+}
+
+/** The verdict after events, with shaping off unless the setup says otherwise. */
 export function verdictAfter(events: readonly (Event | number)[], setup: PostureSetup = SETUP, more: Partial<Circumstances> = {}): Verdict {
   const { state, nowMs } = after(events, setup)
-  return judge(state, { now: at(nowMs), shaping: { profile: 'off', inForce: 'unknown' }, heartbeatLateMs: 0, ...more })
+  return verdictOn(state, nowMs, more)
 }

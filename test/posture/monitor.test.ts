@@ -1,22 +1,23 @@
 import t from 'tap'
+import * as v from 'valibot'
+import { policySchema } from '../../src/config/policy.ts'
 import type { Event } from '../../src/events.ts'
 import type { StatusDocument } from '../../src/posture/document.ts'
 import { createMonitor } from '../../src/posture/monitor.ts'
+import type { PostureSetup } from '../../src/posture/state.ts'
+import { PROOF_OLD_MS } from '../../src/posture/verdict.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { answered, failed, SETUP, started, up } from './evidence.ts'
+import { AUTHENTICATED, answered, failed, SETUP, started, up } from './evidence.ts'
 
-function rig(counts: { hits?: number; misses?: number } = { hits: 0, misses: 0 }) {
+function rig(counts: { hits?: number; misses?: number } = { hits: 0, misses: 0 }, setup: PostureSetup = SETUP) {
   const clock = new FakeClock()
   const disk: { writes: StatusDocument[]; withdrawn: number; broken: boolean } = { writes: [], withdrawn: 0, broken: false }
   const monitor = createMonitor({
-    setup: SETUP,
+    setup,
     writer: { version: '0.1.0', pid: 42, heartbeatS: 10 },
     clock,
     gate() {},
-    facts: () => ({
-      cache: { entries: 0, bytes: 0, maxBytes: 1, ...counts },
-      shaping: { profile: 'off', inForce: 'unknown', jitterMs: 0 },
-    }),
+    counts: () => ({ entries: 0, bytes: 0, maxBytes: 1, ...counts }),
     file: {
       replace(text) {
         if (!disk.broken) disk.writes.push(JSON.parse(text))
@@ -160,4 +161,27 @@ t.test('a reload that was accepted clears the refusal and starts new resolvers u
   t.equal(monitor.document().state, 'offline')
   monitor.stop()
   t.end()
+})
+
+t.test('whatever a verdict reads is on file when emit returns: who signed, and what comes again after a long silence', async (t) => {
+  const policy = v.parse(policySchema, { pins: 'required' })
+  const resolvers = [{ id: 'a', operator: 'A', transports: ['dot'] as const, pins: 1 }]
+  const pinned = rig(undefined, { ...SETUP, resolvers, policy })
+  pinned.monitor.start()
+  for (const e of [started, up('a'), answered('a')]) pinned.monitor.emit(e)
+  t.equal(pinned.states().at(-1), 'protected')
+  const byCa = { ...AUTHENTICATED, by: 'ca' } as const
+  pinned.monitor.emit({ type: 'upstream.answered', resolver: 'a', transport: 'dot', rttMs: 1, protection: byCa, paddedReply: true })
+  t.equal(pinned.states().at(-1), 'degraded', 'an answer that no pin vouches for')
+  pinned.monitor.stop()
+
+  const lax = rig(undefined, { ...SETUP, usageProfile: 'opportunistic' })
+  lax.monitor.start()
+  for (const e of [started, answered('a', { plain: true }), answered('b')]) lax.monitor.emit(e)
+  t.equal(lax.states().at(-1), 'exposed')
+  await lax.clock.advance(PROOF_OLD_MS + 10_000)
+  t.equal(lax.states().at(-1), 'protected', 'what was not authenticated is long past')
+  lax.monitor.emit(answered('a', { plain: true }))
+  t.equal(lax.states().at(-1), 'exposed', 'and flows again')
+  lax.monitor.stop()
 })

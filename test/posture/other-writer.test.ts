@@ -4,6 +4,7 @@ import t from 'tap'
 import { createMonitor } from '../../src/posture/monitor.ts'
 import { otherWriter } from '../../src/posture/reader.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { SETUP } from './evidence.ts'
 
 const clock = new FakeClock()
 const SELF = 99
@@ -11,12 +12,12 @@ const SELF = 99
 /** What a service with process number 7 wrote, running or at its end. */
 function written(ended: boolean): string {
   const monitor = createMonitor({
-    setup: { usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers: [{ id: 'a', operator: 'A', transports: ['dot'] }] },
+    setup: { ...SETUP, resolvers: [{ id: 'a', operator: 'A', transports: ['dot'] }] },
     writer: { version: '0', pid: 7, processStart: 'b:1', heartbeatS: 10 },
     gate() {},
     clock,
     file: { replace: () => true, withdraw() {} },
-    facts: () => ({ cache: { entries: 0, bytes: 0, maxBytes: 1 }, shaping: { profile: 'off', inForce: 'yes', jitterMs: 0 } }),
+    counts: () => ({ entries: 0, bytes: 0, maxBytes: 1 }),
   })
   monitor.emit({ type: 'service.started' })
   if (ended) monitor.stop()

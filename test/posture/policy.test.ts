@@ -2,10 +2,8 @@ import t from 'tap'
 import * as v from 'valibot'
 import { policySchema } from '../../src/config/policy.ts'
 import type { Event } from '../../src/events.ts'
-import { failClosed, ruleVerdicts } from '../../src/posture/policy.ts'
-import { after, answered, at, failed, SETUP, started, verdictAfter } from './evidence.ts'
+import { answered, at, failed, JITTER, started, verdictAfter } from './evidence.ts'
 
-const shaping = { profile: 'jitter', inForce: 'yes' } as const
 const vpn = (over: Partial<Extract<Event, { type: 'seen.vpn' }>>): Event => ({
   type: 'seen.vpn',
   vpn: 0,
@@ -20,11 +18,11 @@ const sys = (asks: 'us' | 'elsewhere' | 'partly' | 'unknown'): Event => ({ type:
 const canary = (outcome: 'returned' | 'lost' | 'not-sent'): Event => ({ type: 'seen.canary', outcome })
 
 function setup(policy: object) {
-  const resolvers = SETUP.resolvers.map((r) => ({ ...r, pins: 1, jurisdiction: 'CH', claims: { dnssec: true } }))
-  return { ...SETUP, resolvers, policy: v.parse(policySchema, policy) }
+  const resolvers = JITTER.resolvers.map((r) => ({ ...r, pins: 1, jurisdiction: 'CH', claims: { dnssec: true } }))
+  return { ...JITTER, resolvers, policy: v.parse(policySchema, policy) }
 }
 const rules = (policy: object, ...events: readonly Event[]) =>
-  Object.fromEntries(ruleVerdicts(after([started, ...events], setup(policy)).state, shaping).map((r) => [r.rule, r.verdict]))
+  Object.fromEntries(verdictAfter([started, ...events], setup(policy)).rules.map((r) => [r.rule, r.verdict]))
 
 t.test('each rule is met, not met, claimed, or cannot be told', (t) => {
   t.same(rules({}), {}, 'what is not asked for is not judged')
@@ -75,20 +73,19 @@ t.test('a required VPN: every path, or closed; what cannot be told is no permiss
   ]
   for (const [events, verdict, closed] of cases) {
     t.same(rules({ vpn: 'required' }, ...events), { vpn: verdict })
-    const { state } = after([started, answered('a'), ...events], setup({ vpn: 'required' }))
-    t.equal(failClosed(state), closed)
+    t.equal(verdictAfter([started, answered('a'), ...events], setup({ vpn: 'required' })).closed, closed)
     t.equal(
       verdictAfter([started, answered('a'), ...events], setup({ vpn: 'required' })).state,
       closed === undefined ? 'protected' : 'offline',
     )
   }
-  t.equal(failClosed(after([started, vpn({ other: 1 })], setup({ vpn: 'preferred' })).state), undefined, 'preferred closes nothing')
+  t.equal(verdictAfter([started, vpn({ other: 1 })], setup({ vpn: 'preferred' })).closed, undefined, 'preferred closes nothing')
   t.end()
 })
 
 t.test('a network that the policy names tightens; any other, and one that imitates none, does not relax', (t) => {
   const policy = { vpn: 'preferred', networks: [{ name: 'cafe', match: { gateway: '10.0.0.1' }, vpn: 'required' }] }
-  const closed = (...events: readonly Event[]) => failClosed(after([started, vpn({ other: 1 }), ...events], setup(policy)).state)
+  const closed = (...events: readonly Event[]) => verdictAfter([started, vpn({ other: 1 }), ...events], setup(policy)).closed
   t.equal(closed(), 'vpn-required', 'nobody has looked yet which network this is: it may be that one')
   t.equal(closed(net()), undefined)
   t.equal(closed(net('cafe')), 'vpn-required')
@@ -100,13 +97,12 @@ t.test('a network that the policy names tightens; any other, and one that imitat
   )
   t.equal(closed(net(), { type: 'network.changed', online: true }, vpn({ vpn: 3 })), undefined, 'with a VPN it may be any of them')
   const strict = { vpn: 'required', networks: [{ name: 'home', match: { gateway: '10.0.0.1' } }] }
-  t.equal(failClosed(after([vpn({ other: 1 }), net('home')], setup(strict)).state), 'vpn-required', 'naming a network is no way out')
+  t.equal(verdictAfter([vpn({ other: 1 }), net('home')], setup(strict)).closed, 'vpn-required', 'naming a network is no way out')
   t.end()
 })
 
 t.test('what is violated degrades; what cannot be told or is claimed does not', (t) => {
-  const state = (policy: object, ...events: readonly Event[]) =>
-    verdictAfter([started, answered('a'), ...events], setup(policy), { shaping })
+  const state = (policy: object, ...events: readonly Event[]) => verdictAfter([started, answered('a'), ...events], setup(policy))
   t.equal(state({ jurisdictions: ['CH'], claims: { logging: false } }).state, 'protected')
   t.match(state({ claims: { logging: false } }).signals.policyCompliance, { state: 'unknown', reasons: [{ code: 'policy-unknown' }] })
   t.match(state({ jurisdictions: ['CH'] }).signals.policyCompliance, {

@@ -6,18 +6,16 @@ import t from 'tap'
 import type { StatusDocument } from '../../src/posture/document.ts'
 import { asJudged, judgeText, mostTelling, readStatus, type Witness } from '../../src/posture/reader.ts'
 import { report } from '../../src/posture/report.ts'
-import { judge } from '../../src/posture/signals.ts'
-import { after, answered, at, started } from './evidence.ts'
+import { after, answered, at, started, verdictOn } from './evidence.ts'
 
 const NOW = at(2000).wallMs
 const living = { wallMs: NOW, isSame: () => true }
 const { state } = after([started, answered('a')])
-const SHAPING = { profile: 'off', inForce: 'unknown', jitterMs: 0 } as const
 const GOOD: StatusDocument = report(
   state,
-  judge(state, { now: at(2000), shaping: SHAPING, heartbeatLateMs: 0 }),
+  verdictOn(state, 2000),
   { version: '0.1.0', pid: 42, processStart: 'boot:99', heartbeatS: 10 },
-  { cache: { entries: 0, bytes: 0, maxBytes: 1 }, shaping: SHAPING },
+  { entries: 0, bytes: 0, maxBytes: 1 },
   NOW,
 )
 const judged = (d: object, witness: Witness = living) => {

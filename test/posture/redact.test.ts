@@ -1,21 +1,18 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import t from 'tap'
 import { statusDocument } from '../../src/posture/document.ts'
-import { isReasonCode, REASON_CODES } from '../../src/posture/reason-codes.ts'
+import { isReasonCode, REASONS } from '../../src/posture/reasons.ts'
 import { REDACTED_SCHEMA, redacted } from '../../src/posture/redact.ts'
 import { report } from '../../src/posture/report.ts'
-import { judge } from '../../src/posture/signals.ts'
-import { after, answered, at, failed, SETUP, started, up } from './evidence.ts'
+import { after, answered, at, failed, JITTER, started, up, verdictOn } from './evidence.ts'
 
 const SECRET = 'quad9.example 192.0.2.7 wg0 CH'
 
 function full() {
-  const resolvers = SETUP.resolvers.map((r) => ({ ...r, operator: SECRET, jurisdiction: SECRET, pins: 3, claims: { filtering: SECRET } }))
-  const { state, nowMs } = after([started, up('a'), answered('a'), failed('b', 'pin-mismatch')], { ...SETUP, resolvers })
-  const shaping = { profile: 'jitter', inForce: 'yes', jitterMs: 20 } as const
-  const verdict = judge(state, { now: at(nowMs), shaping, heartbeatLateMs: 0 })
-  const facts = { cache: { entries: 3, bytes: 900, maxBytes: 1 }, shaping }
-  return report(state, verdict, { version: SECRET, pid: 42, processStart: SECRET, heartbeatS: 10 }, facts, at(nowMs).wallMs)
+  const resolvers = JITTER.resolvers.map((r) => ({ ...r, operator: SECRET, jurisdiction: SECRET, pins: 3, claims: { filtering: SECRET } }))
+  const { state, nowMs } = after([started, up('a'), answered('a'), failed('b', 'pin-mismatch')], { ...JITTER, resolvers })
+  const writer = { version: SECRET, pid: 42, processStart: SECRET, heartbeatS: 10 }
+  return report(state, verdictOn(state, nowMs), writer, { entries: 3, bytes: 900, maxBytes: 1 }, at(nowMs).wallMs)
 }
 
 t.test('states, severities and codes, resolvers as counts, and nothing else', (t) => {
@@ -54,6 +51,6 @@ t.test('whatever a file holds, only words of closed lists get through', (t) => {
 t.test('the allow-list is in the published schema', (t) => {
   const text = JSON.stringify(toJsonSchema(statusDocument, { errorMode: 'ignore' }))
   t.ok((text.match(/"x-share"/g) ?? []).length > 10)
-  for (const [code, meaning] of Object.entries(REASON_CODES)) t.ok(/^[a-z-]+$/.test(code) && meaning.endsWith('.'), code)
+  for (const [code, { doc }] of Object.entries(REASONS)) t.ok(/^[a-z-]+$/.test(code) && doc.endsWith('.'), code)
   t.end()
 })

@@ -2,16 +2,17 @@ import t from 'tap'
 import type { Event } from '../../src/events.ts'
 import { reduce } from '../../src/posture/reduce.ts'
 import { sameAnswers } from '../../src/posture/same-answers.ts'
-import { initialState, PADDING_WINDOW } from '../../src/posture/state.ts'
+import { initialState, PADDING_WINDOW, type PostureSetup } from '../../src/posture/state.ts'
+import { SETUP } from './evidence.ts'
 
 const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'c', resumed: false } as const
 const answered = (change: Partial<Extract<Event, { type: 'upstream.answered' }>> = {}) =>
   ({ type: 'upstream.answered', resolver: 'a', transport: 'dot', rttMs: 5, protection, paddedReply: true, ...change }) as const
 
-function scene() {
+function scene(more: Partial<PostureSetup> = {}) {
   const same = sameAnswers()
   const resolvers = ['a', 'b'].map((id) => ({ id, operator: id, transports: ['dot'] as const }))
-  let state = initialState({ usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers }, { ms: 0, wallMs: 0 })
+  let state = initialState({ ...SETUP, resolvers, ...more }, { ms: 0, wallMs: 0 })
   const take = (event: Event, nowMs: number) => {
     if (event.type === 'upstream.answered' && same.again(event, nowMs)) return 'again'
     state = reduce(state, event, nowMs, nowMs)
@@ -48,4 +49,11 @@ t.test('whatever differs, and whatever follows another event, is reduced', async
   for (let i = 0; i <= PADDING_WINDOW; i++) take(answered(), 0)
   same.forget()
   t.equal(take(answered(), 1), 'reduced')
+})
+
+t.test('under a schedule each reply counts until the latest were all alike', async (t) => {
+  const { take } = scene({ paced: true })
+  for (let i = 0; i < PADDING_WINDOW; i++) take(answered({ paddedReply: i > 0 }), 0)
+  t.equal(take(answered(), 1), 'reduced', 'the first is still among them, and every one moves it on')
+  t.equal(take(answered(), 2), 'again')
 })

@@ -1,43 +1,31 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
-import { ShapingForce } from '../../src/posture/shaping-force.ts'
+import { initialState, reconfigured } from '../../src/posture/state.ts'
+import { after, answered, at, covers, PACED, verdictOn } from './evidence.ts'
 
-const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'x', resumed: false } as const
-const answered = (resolver: string, paddedReply: boolean): Event => ({
-  type: 'upstream.answered',
-  resolver,
-  transport: 'dot',
-  rttMs: 1,
-  protection,
-  paddedReply,
-})
-const covers = (resolver: string, state: 'flowing' | 'claim' | 'refused' | 'used-up'): Event => ({
-  type: 'shaping.covers',
-  resolver,
-  transport: 'dot',
-  covers: state,
-})
+const bare = (resolver: string) => answered(resolver, { bare: true })
+const force = (...events: readonly Event[]) => {
+  const { state, nowMs } = after(events, PACED)
+  return verdictOn(state, nowMs).shaping
+}
 
 t.test('nothing answered yet: unknown, whatever is said of covers', async (t) => {
-  const force = new ShapingForce()
-  t.equal(force.verdict().inForce, 'unknown')
-  force.take(covers('a', 'claim'))
-  t.equal(force.verdict().inForce, 'unknown')
+  t.equal(force().inForce, 'unknown')
+  t.equal(force(covers('a', 'claim')).inForce, 'unknown')
 })
 
 t.test('padded replies and covers: in force; an odd unpadded error does not count', async (t) => {
-  const force = new ShapingForce()
-  for (let i = 0; i < 20; i++) force.take(answered('a', i % 4 !== 0))
-  t.strictSame(force.verdict(), { inForce: 'yes' })
+  t.strictSame(force(...Array.from({ length: 20 }, (_, i) => (i % 4 === 0 ? bare('a') : answered('a')))), { inForce: 'yes' })
 })
 
 t.test('a resolver that does not pad: not in force, and it says who', async (t) => {
-  const force = new ShapingForce()
-  force.take(answered('a', true))
-  force.take(answered('b', false))
-  t.match(force.verdict(), { inForce: 'no', why: /^b does not pad/ })
-  for (let i = 0; i < 16; i++) force.take(answered('b', true))
-  t.equal(force.verdict().inForce, 'yes')
+  t.match(force(answered('a'), bare('b')), { inForce: 'no', why: /^b does not pad/ })
+  t.equal(force(answered('a'), bare('b'), ...Array.from({ length: 16 }, () => answered('b'))).inForce, 'yes')
+  t.match(force(...Array.from({ length: 30 }, () => answered('a')), ...Array.from({ length: 9 }, () => bare('a'))), { inForce: 'no' })
+})
+
+t.test('one that is of no use any more says nothing', async (t) => {
+  t.strictSame(force(answered('a'), bare('gone')), { inForce: 'yes' })
 })
 
 t.test('covers that do not flow: not in force, and why; until they do', async (t) => {
@@ -46,18 +34,18 @@ t.test('covers that do not flow: not in force, and why; until they do', async (t
     ['refused', /^a refuses/],
     ['used-up', /^a has had its share/],
   ] as const) {
-    const force = new ShapingForce()
-    force.take(answered('a', true))
-    force.take(covers('a', state))
-    t.match(force.verdict(), { inForce: 'no', why })
-    force.take(covers('a', 'flowing'))
-    t.equal(force.verdict().inForce, 'yes')
+    t.match(force(answered('a'), covers('a', state)), { inForce: 'no', why })
+    t.equal(force(answered('a'), covers('a', state), covers('a', 'flowing')).inForce, 'yes')
   }
 })
 
 t.test('another configuration: forgotten', async (t) => {
-  const force = new ShapingForce()
-  force.take(answered('a', false))
-  force.forget()
-  t.equal(force.verdict().inForce, 'unknown')
+  const { state, nowMs } = after([bare('a'), covers('b', 'refused')], PACED)
+  const next = reconfigured(state, PACED, 'hold')
+  t.equal(verdictOn(next, nowMs).shaping.inForce, 'unknown')
+  t.equal(next.resolvers[0]?.paddedKnown, 1, 'what is known of the resolver itself is not')
+})
+
+t.test('a profile that keeps no schedule is in force as it is', async (t) => {
+  t.strictSame(verdictOn(initialState({ ...PACED, paced: false }, at(0)), 0).shaping, { inForce: 'yes' })
 })

@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
 import { reduce } from '../../src/posture/reduce.ts'
-import { type Circumstances, judge, PROOF_OLD_MS, type SignalName, type SignalState } from '../../src/posture/signals.ts'
 import { reconfigured } from '../../src/posture/state.ts'
-import { after, answered, at, failed, SETUP, started, stopping, verdictAfter } from './evidence.ts'
+import { type Circumstances, PROOF_OLD_MS, type SignalName, type SignalState } from '../../src/posture/verdict.ts'
+import { after, answered, at, failed, SETUP, started, stopping, verdictAfter, verdictOn } from './evidence.ts'
 
 const late = PROOF_OLD_MS + 1000
 
@@ -52,12 +52,11 @@ t.test('what is not assessed says so', (t) => {
 
 t.test('since holds while the state holds', (t) => {
   const { state } = after([started, answered('a')])
-  const c = (ms: number) => ({ now: at(ms), shaping: { profile: 'off', inForce: 'unknown' }, heartbeatLateMs: 0 }) as const
-  const first = judge(state, c(5000))
-  const second = judge(state, c(60_000), first.signals)
+  const first = verdictOn(state, 5000)
+  const second = verdictOn(state, 60_000, {}, first)
   t.equal(second.signals.service.since, '2026-01-01T00:00:05.000Z')
   const bad = reduce(reduce(state, failed('a'), 70_000, at(70_000).wallMs), failed('b'), 70_000, at(70_000).wallMs)
-  const third = judge(bad, c(70_000), second.signals)
+  const third = verdictOn(bad, 70_000, {}, second)
   t.equal(third.signals.secureNameResolution.since, '2026-01-01T00:01:10.000Z')
   t.equal(third.signals.service.since, '2026-01-01T00:00:05.000Z')
   t.end()

@@ -1,8 +1,8 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
-import { type Circumstances, PROOF_OLD_MS, type SignalState, type TopState } from '../../src/posture/signals.ts'
 import type { PostureSetup } from '../../src/posture/state.ts'
-import { answered, dial, down, failed, SETUP, started, stopping, up, verdictAfter } from './evidence.ts'
+import { PROOF_OLD_MS, type SignalState, type TopState } from '../../src/posture/verdict.ts'
+import { answered, covers, dial, down, failed, PACED, SETUP, started, stopping, up, verdictAfter } from './evidence.ts'
 
 interface Situation {
   readonly name: string
@@ -12,9 +12,7 @@ interface Situation {
   /** Every reason of secureNameResolution, worst first. */
   readonly reasons: readonly string[]
   readonly setup?: Partial<PostureSetup>
-  readonly more?: Partial<Circumstances>
 }
-const jitter = { profile: 'jitter', inForce: 'no' } as const
 const late = PROOF_OLD_MS + 1000
 
 const SITUATIONS: readonly Situation[] = [
@@ -143,8 +141,8 @@ const SITUATIONS: readonly Situation[] = [
   },
   {
     name: 'shaping not in force',
-    events: [started, answered('a')],
-    more: { shaping: jitter },
+    events: [started, answered('a'), covers('a', 'refused')],
+    setup: PACED,
     state: 'degraded',
     secure: 'warn',
     reasons: ['shaping-not-in-force'],
@@ -212,7 +210,7 @@ const SITUATIONS: readonly Situation[] = [
 
 t.test('situations', (t) => {
   for (const s of SITUATIONS) {
-    const v = verdictAfter(s.events, { ...SETUP, ...s.setup }, s.more)
+    const v = verdictAfter(s.events, { ...SETUP, ...s.setup })
     const signal = v.signals.secureNameResolution
     t.equal(v.state, s.state, `${s.name}: state`)
     t.equal(signal.state, s.secure, `${s.name}: signal`)

@@ -1,11 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
+import * as v from 'valibot'
+import { policySchema } from '../../src/config/policy.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import { reduce } from '../../src/posture/reduce.ts'
-import { judge } from '../../src/posture/signals.ts'
-import { initialState } from '../../src/posture/state.ts'
-import { answered, at, dial, down, failed, SETUP, started, up } from './evidence.ts'
+import { initialState, type PostureSetup } from '../../src/posture/state.ts'
+import type { Verdict } from '../../src/posture/verdict.ts'
+import { AUTHENTICATED, answered, at, covers, dial, down, failed, PACED, SETUP, started, up, verdictOn } from './evidence.ts'
 
 const ids = fc.constantFrom('a', 'b', 'unknown')
 const transports = fc.constantFrom('dot', 'doh')
@@ -51,11 +53,11 @@ t.test('property: never better than the truth', (t) => {
         if (event.type === 'upstream.failed' && event.resolver !== 'unknown' && !OURS.includes(event.code))
           latest.set(event.resolver, 'failed')
         if (latest.get('a') === 'failed' && latest.get('b') === 'failed') provenSinceAllFailed = false
-        const v = judge(state, { now: at(nowMs), shaping: { profile: 'off', inForce: 'unknown' }, heartbeatLateMs: 0 })
-        if (v.state === 'protected') {
+        const verdict = verdictOn(state, nowMs)
+        if (verdict.state === 'protected') {
           protectedSeen++
           if (!provenSinceAllFailed || ![...latest.values()].includes('authenticated')) return false
-          if (v.signals.secureNameResolution.state === 'bad' || v.signals.secureNameResolution.state === 'unknown') return false
+          if (verdict.signals.secureNameResolution.state === 'bad' || verdict.signals.secureNameResolution.state === 'unknown') return false
         }
       }
       return true
@@ -63,5 +65,61 @@ t.test('property: never better than the truth', (t) => {
     { numRuns: 1500 },
   )
   t.ok(protectedSeen > 500, `the property was not vacuous: protected ${protectedSeen} times`)
+  t.end()
+})
+t.test('property: where the shape stands still no verdict has changed', (t) => {
+  const policy = v.parse(policySchema, {
+    pins: 'required',
+    minimumOperators: 2,
+    padding: { replies: 'required' },
+    shaping: 'lite',
+    vpn: 'preferred',
+  })
+  const setup: PostureSetup = {
+    ...PACED,
+    ...{ usageProfile: 'opportunistic', policy, resolvers: PACED.resolvers.map((r) => ({ ...r, pins: 1 })) },
+  }
+  const seen = fc.oneof(
+    fc.constantFrom<Event>(
+      ...([0, 1] as const).map((n) => ({ type: 'seen.vpn', vpn: n, other: 1 - n, unknown: 0, unreachable: 0 }) as const),
+      ...(['us', 'elsewhere'] as const).map((asks) => ({ type: 'seen.system', asks, by: 'resolv.conf' }) as const),
+      ...([0, 2] as const).map((lost) => ({ type: 'audit', state: lost === 0 ? 'writing' : 'unwritable', entries: 1, lost }) as const),
+      ...([undefined, 'cafe'] as const).map((named) => ({ type: 'seen.network', told: true, named }) as const),
+      { type: 'network.changed', online: true },
+    ),
+    fc.tuple(ids, fc.constantFrom('flowing', 'refused')).map(([r, are]) => covers(r, are)),
+    fc.tuple(ids, fc.boolean(), fc.integer({ min: 1, max: 40 })).map(([r, paddedReply, count]) => ({ ...answered(r), paddedReply, count })),
+    ids.map((r) => ({ ...answered(r), protection: { ...AUTHENTICATED, by: 'ca' as const } })),
+  )
+  const said = (verdict: Verdict) =>
+    JSON.stringify([
+      verdict.state,
+      verdict.closed,
+      verdict.shaping,
+      verdict.rules,
+      Object.values(verdict.signals).map(({ since: _, ...s }) => s),
+    ])
+  let still = 0
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.oneof(anyEvent, seen), fc.oneof(fc.constant(20), fc.integer({ min: 0, max: 400_000 }))), { maxLength: 60 }),
+      (steps) => {
+        let state = reduce(initialState(setup, at(0)), started, 0, at(0).wallMs)
+        let nowMs = 0
+        for (const [event, waitMs] of steps) {
+          nowMs += waitMs
+          const next = reduce(state, event, nowMs, at(nowMs).wallMs)
+          if (next.shape === state.shape) {
+            still++
+            if (said(verdictOn(state, nowMs)) !== said(verdictOn(next, nowMs))) return false
+          }
+          state = next
+        }
+        return true
+      },
+    ),
+    { numRuns: 1500 },
+  )
+  t.ok(still > 2000, `the shape stood still ${still} times`)
   t.end()
 })

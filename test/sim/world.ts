@@ -45,6 +45,8 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       usageProfile: 'strict',
       queryBlock: 128,
       policy: undefined,
+      shaping: loaded.config.shaping,
+      paced: false,
       resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
     },
     writer: { version: 'simulated', pid: 1, heartbeatS: loaded.config.heartbeatS },
@@ -60,10 +62,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
         document = ''
       },
     },
-    facts: () => ({
-      cache: { entries: memory.cache.entries, bytes: memory.cache.bytes, maxBytes, ...counts },
-      shaping: { ...loaded.config.shaping, inForce: 'yes' },
-    }),
+    counts: () => ({ entries: memory.cache.entries, bytes: memory.cache.bytes, maxBytes, ...counts }),
     beat: () => vigil?.beat(),
   })
   const faults: string[] = []

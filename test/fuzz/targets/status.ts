@@ -12,15 +12,15 @@ function written(): string {
   clock.jumpWall(NOW_MS - clock.wallMs())
   const resolver = (id: string) => ({ id, operator: id.toUpperCase(), transports: ['dot'] as const })
   const monitor = createMonitor({
-    setup: { usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers: [resolver('a'), resolver('b')] },
+    setup: {
+      ...{ usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers: [resolver('a'), resolver('b')] },
+      ...{ shaping: { profile: 'jitter', jitterMs: 20 }, paced: false },
+    },
     writer: { version: '0.1.0', pid: 4711, processStart: 'boot:1', heartbeatS: 10 },
     gate() {},
     clock,
     file: { replace: () => true, withdraw() {} },
-    facts: () => ({
-      cache: { entries: 1, bytes: 2, maxBytes: 3, hits: 4, misses: 5 },
-      shaping: { profile: 'jitter', inForce: 'yes', jitterMs: 20 },
-    }),
+    counts: () => ({ entries: 1, bytes: 2, maxBytes: 3, hits: 4, misses: 5 }),
   })
   const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'C', resumed: false } as const
   monitor.emit({ type: 'service.started' })
