@@ -30,7 +30,11 @@ const signal = (description: string) =>
         v.metadata(KEEP),
       ),
       since: time('When the signal took this state, by the wall clock of that moment.'),
-      reasons: v.pipe(v.array(reason), v.maxLength(24), is('Worst first, at most 24.')),
+      reasons: v.pipe(
+        v.array(reason),
+        v.maxLength(24),
+        is('Worst first, and of those that are equally bad what a person must do first; at most 24.'),
+      ),
     }),
     is(description),
   )

@@ -28,10 +28,10 @@ const POINT = 'Have the system ask this service alone: see "Point the system at 
 const INTERCEPTED = 'Check the clock and the trusted set; else something intercepts this network.'
 const WHOM = 'Start the VPN, and see that it carries every address of the trusted set.'
 
-/** A peer that was refused for who it is. */
+/** A peer that was refused for who it is. Where that is why nothing answers it is as bad as that, and stands before it. */
 const refused = (doc: string, showed: string, mend = INTERCEPTED) =>
-  row<{ id: string; transport: Transport }>({
-    severity: 'warn',
+  row<{ id: string; transport: Transport; decides: boolean }>({
+    severity: ({ decides }) => (decides ? 'bad' : 'warn'),
     doc,
     message: ({ id, transport }) => `${id} over ${TRANSPORTS[transport].label} showed ${showed}; it was refused.`,
     mend,
@@ -60,7 +60,8 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
 
 /**
  * Every reason there is, once: the code is for programs and never changes its meaning, `doc` makes docs/status.md. The list is closed, so that a redacted document can
- * hold codes and nothing that somebody made up.
+ * hold codes and nothing that somebody made up. Among reasons that are equally bad those that stand first here come first: the cause before what follows from it, what
+ * a person must do before what mends itself.
  */
 export const REASONS = {
   'clock-suspect': row({
@@ -70,7 +71,7 @@ export const REASONS = {
     mend: 'Set the clock (date, NTP); verification is never skipped.',
   }),
   'portal-suspected': row({
-    severity: 'warn',
+    severity: 'bad',
     doc: 'Somebody else answered in place of every resolver and was refused: a login page of the network, or interception.',
     message:
       'Somebody else answered in place of every resolver and was refused: a login page of this network does that, and so does interception.',
@@ -342,10 +343,16 @@ export function reason<Code extends ReasonCode>(code: Code, ...[given]: ArgsOf<C
 }
 
 const SEVERITY_RANK: Readonly<Record<Severity, number>> = { bad: 0, warn: 1, info: 2 }
+const PLACE: Readonly<Record<string, number>> = Object.fromEntries(Object.keys(REASONS).map((code, place) => [code, place]))
 /** More than this helps nobody, and the file stays bounded whatever the trusted set holds. */
 const MAX_REASONS = 24
 
-/** Worst first, and no more than fit a report. */
+/** Worst first, among equals in the order of the table, and no more than fit a report: what is said of many resolvers gives way to what is said once. */
 export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
-  return [...reasons].sort((a, b) => SEVERITY_RANK[a.severity] - SEVERITY_RANK[b.severity]).slice(0, MAX_REASONS)
+  const place = ({ severity, code }: Reason) => SEVERITY_RANK[severity] * 1000 + (PLACE[code] ?? 0)
+  const sorted = [...reasons].sort((a, b) => place(a) - place(b))
+  if (sorted.length <= MAX_REASONS) return sorted
+  const first = sorted.filter(({ code }, i) => sorted.findIndex((other) => other.code === code) === i)
+  const more = sorted.filter((one) => !first.includes(one)).slice(0, Math.max(0, MAX_REASONS - first.length))
+  return sorted.filter((one) => first.includes(one) || more.includes(one)).slice(0, MAX_REASONS)
 }

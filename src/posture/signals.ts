@@ -114,7 +114,7 @@ function secureNameResolution(input: VerdictInput, shaping: Force): Draft {
   const bare = resolvers.filter(({ padded }) => padded === 'no' || padded === 'mixed')
   const reasons = worstFirst([
     ...shapingBroken(input, shaping),
-    ...resolvers.flatMap(resolverReasons),
+    ...resolvers.flatMap((r) => resolverReasons(r, flows)),
     ...(flow.unauthenticated.length === 0
       ? []
       : [
@@ -146,9 +146,10 @@ function levelOf(reasons: readonly Reason[]): SignalState {
   return reasons.some((r) => r.severity === 'warn') ? 'warn' : 'ok'
 }
 
-/** What is wrong with one resolver: a peer that was refused for who it is, or silence. */
-function resolverReasons({ setup, links, failing }: ResolverInput): readonly Reason[] {
-  const refused = (code: IdentityCode, transport: Transport) => reason(code, { id: setup.id, transport })
+/** What is wrong with one resolver: a peer that was refused for who it is, or silence. `flows`: whether another one answers all the same. */
+function resolverReasons({ setup, links, failing }: ResolverInput, flows: boolean): readonly Reason[] {
+  const decides = !flows && failing !== undefined
+  const refused = (code: IdentityCode, transport: Transport) => reason(code, { id: setup.id, transport, decides })
   const found = links.flatMap(({ code, transport }) =>
     code !== undefined && isAuthenticationFailure(code) ? [refused(code, transport)] : [],
   )

@@ -9,7 +9,7 @@ interface Situation {
   readonly events: readonly (Event | number)[]
   readonly state: TopState
   readonly secure: SignalState
-  /** Every reason of secureNameResolution, worst first. */
+  /** Every reason of secureNameResolution, in order: what a person must do first. */
   readonly reasons: readonly string[]
   readonly setup?: Partial<PostureSetup>
 }
@@ -109,14 +109,14 @@ const SITUATIONS: readonly Situation[] = [
     events: [started, dial('a', 'pin-mismatch'), dial('a', 'pin-mismatch', 'doh'), dial('b', 'pin-mismatch')],
     state: 'offline',
     secure: 'bad',
-    reasons: ['all-failing', 'pin-mismatch', 'pin-mismatch', 'pin-mismatch'],
+    reasons: ['pin-mismatch', 'pin-mismatch', 'pin-mismatch', 'all-failing'],
   },
   {
     name: 'the clock is wrong',
     events: [started, failed('a', 'certificate-not-yet-valid'), failed('b', 'certificate-expired')],
     state: 'offline',
     secure: 'bad',
-    reasons: ['all-failing', 'clock-suspect', 'certificate-not-yet-valid', 'certificate-expired'],
+    reasons: ['clock-suspect', 'certificate-expired', 'certificate-not-yet-valid', 'all-failing'],
   },
   {
     name: 'one expired certificate is not the clock',
@@ -189,21 +189,43 @@ const SITUATIONS: readonly Situation[] = [
     events: [started, dial('a', 'certificate-untrusted'), failed('a', 'certificate-untrusted'), dial('b', 'certificate-name')],
     state: 'offline',
     secure: 'bad',
-    reasons: ['all-failing', 'certificate-untrusted', 'certificate-name', 'portal-suspected'],
+    reasons: ['portal-suspected', 'certificate-name', 'certificate-untrusted', 'all-failing'],
   },
   {
     name: 'somebody else in place of one, and the other silent',
     events: [started, dial('b', 'certificate-name'), failed('a')],
     state: 'offline',
     secure: 'bad',
-    reasons: ['all-failing', 'resolver-down', 'certificate-name'],
+    reasons: ['certificate-name', 'all-failing', 'resolver-down'],
   },
   {
     name: 'the right one again where somebody else was, and no answer yet',
     events: [started, dial('a', 'certificate-name'), failed('a', 'certificate-name'), dial('b', 'certificate-name'), up('b')],
     state: 'offline',
     secure: 'bad',
-    reasons: ['all-failing', 'certificate-name', 'certificate-name'],
+    reasons: ['certificate-name', 'certificate-name', 'all-failing'],
+  },
+  {
+    name: 'a pin that is wrong on the one in use, and the other untried: the cause first',
+    events: [started, answered('b'), failed('b', 'pin-mismatch')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['pin-mismatch', 'none-answering'],
+  },
+  {
+    name: 'one with a wrong pin, one silent: what does not mend itself first',
+    events: [started, failed('a'), failed('b', 'pin-mismatch')],
+    state: 'offline',
+    secure: 'bad',
+    reasons: ['pin-mismatch', 'all-failing', 'resolver-down'],
+  },
+  {
+    name: 'one silent, one with a wrong pin, and another answers',
+    events: [started, failed('a'), failed('b', 'pin-mismatch'), answered('c')],
+    setup: { resolvers: [...SETUP.resolvers, { id: 'c', operator: 'C', transports: ['dot'] }] },
+    state: 'protected',
+    secure: 'warn',
+    reasons: ['pin-mismatch', 'resolver-down'],
   },
   { name: 'stopping', events: [started, answered('a'), stopping], state: 'offline', secure: 'ok', reasons: [] },
 ]
@@ -221,5 +243,18 @@ t.test('situations', (t) => {
     )
     for (const r of signal.reasons) t.ok(r.message.length > 10 && r.mend.length > 10, `${s.name}: ${r.code} says what and what to do`)
   }
+  t.end()
+})
+
+t.test('reasons are bounded: of many resolvers some are left out, of what is said once nothing', (t) => {
+  const resolvers = Array.from({ length: 30 }, (_, i) => ({ id: `r${i}`, operator: 'O', transports: ['dot', 'doh'] as const }))
+  const events = resolvers.flatMap(({ id }) => [dial(id, 'pin-mismatch'), dial(id, 'pin-mismatch', 'doh')])
+  const { reasons } = verdictAfter([started, ...events, failed('r0'), failed('r1', 'pin-mismatch')], { ...SETUP, resolvers }).signals
+    .secureNameResolution
+  t.equal(reasons.length, 24)
+  t.same(
+    reasons.map(({ code }) => code),
+    [...Array.from({ length: 23 }, () => 'pin-mismatch'), 'all-failing'],
+  )
   t.end()
 })
