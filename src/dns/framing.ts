@@ -16,11 +16,14 @@ export function framed(message: Uint8Array): Uint8Array {
  */
 export class FrameReader {
   readonly #maxOctets: number
+  readonly #leastOctets: number
   #rest: Uint8Array = EMPTY
   #filled = 0
 
-  constructor(maxOctets = 65535) {
+  /** A length below `leastOctets` or above `maxOctets` is broken. */
+  constructor(maxOctets = 65535, leastOctets = HEADER_OCTETS) {
     this.#maxOctets = maxOctets
+    this.#leastOctets = leastOctets
   }
 
   /** Octets of an unfinished frame held back. */
@@ -28,7 +31,7 @@ export class FrameReader {
     return this.#filled
   }
 
-  /** False where a length is shorter than a header or longer than allowed: the stream cannot be trusted any more, close it. */
+  /** False where a length is shorter or longer than allowed: the stream cannot be trusted any more, close it. */
   push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): boolean {
     let at = 0
     if (this.#filled > 0) {
@@ -42,7 +45,7 @@ export class FrameReader {
     }
     while (chunk.length - at >= 2) {
       const length = (chunk[at]! << 8) | chunk[at + 1]!
-      if (length < HEADER_OCTETS || length > this.#maxOctets) return false
+      if (length < this.#leastOctets || length > this.#maxOctets) return false
       if (chunk.length - at - 2 < length) break
       onFrame(viewOf(chunk, at + 2, at + 2 + length))
       at += 2 + length
@@ -62,7 +65,7 @@ export class FrameReader {
     while (this.#filled < 2 && at < chunk.length) this.#rest[this.#filled++] = chunk[at++]!
     if (this.#filled < 2) return at
     const wanted = this.#wanted()
-    if (wanted - 2 < HEADER_OCTETS || wanted - 2 > this.#maxOctets) return -1
+    if (wanted - 2 < this.#leastOctets || wanted - 2 > this.#maxOctets) return -1
     if (this.#rest.length < wanted) {
       const whole = fresh(wanted)
       whole.set(this.#rest.subarray(0, this.#filled))

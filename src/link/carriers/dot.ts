@@ -4,15 +4,32 @@ import { NumberTable } from '../../containers.ts'
 import { readOpt, repadded, withPaddedOpt } from '../../dns/edns.ts'
 import { FrameReader, framed } from '../../dns/framing.ts'
 import { idOf, isReplyTo, ROOT_PROBE, setId } from '../../dns/message.ts'
-import { putU16 } from '../../dns/octets.ts'
+import { putU16, u16 } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
-import { type CarrierTools, type Cells, IDLE_MS, type Sent, SIGN_OF_LIFE_OCTETS, StreamCarrier, type Ticket } from './carrier.ts'
+import {
+  type CarrierTools,
+  type Cells,
+  IDLE_MS,
+  MAX_IN_FLIGHT,
+  type Sent,
+  SIGN_OF_LIFE_OCTETS,
+  StreamCarrier,
+  type Ticket,
+} from './carrier.ts'
 
-/** IDs of requests that were taken back and may still be answered: neither used again soon nor counted as a mismatch. */
-const MAX_ABANDONED = 4096
+/**
+ * Of the 65,536 IDs, so many that are owed an answer or may still get one: then the connection takes
+ * no more, so that a few random draws always find a free one.
+ */
+const MAX_IDS = 32_768
+const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
+/** QR among the flags of a header, and where its number of questions stands (RFC 1035 section 4.1.1). */
+const RESPONSE = 0x8000
+const QUESTIONS_AT = 4
+
 /** One request under the ID that it has on this connection. A class, so that taking it back costs no closure. */
 class Slot<P extends Protection> implements Sent {
   readonly id: number
@@ -38,11 +55,11 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   readonly #random: Random
   readonly #probe: Uint8Array
   readonly #slots = new NumberTable<Slot<P>>()
-  readonly #abandoned = new Set<number>()
-  readonly #frames = new FrameReader()
+  readonly #reserved = new ReservedIds()
+  readonly #frames = new FrameReader(MAX_MESSAGE_OCTETS, 0)
   readonly #cancel = (slot: Slot<P>) => this.#takeBack(slot)
   readonly #turn = () => this.#write()
-  readonly #take = (frame: Uint8Array) => this.#onReply(frame)
+  readonly #take = (frame: Uint8Array) => this.#onFrame(frame)
   /** Length of the last request that was written. */
   #lastOctets = 0
   #unwritten: Slot<P>[] = []
@@ -86,26 +103,24 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     const bare = withPaddedOpt(this.#probe, { dnssecOk: false, block: 0, keepalive: false })
     const message = Buffer.from(repadded(bare, this.#lastOctets) ?? bare)
     const id = this.#freeId()
-    this.#abandon(id)
+    this.#reserve(id)
     setId(message, id)
     this.stream.write(framed(message))
     return true
   }
 
-  /** 16 random bits (RFC 5452 section 9.2). At most 9,096 of 65,536 are taken, so a few draws do. */
+  /** 16 random bits (RFC 5452 section 9.2). Half of them or more are free, so a few draws do. */
   #freeId(): number {
     for (;;) {
       const id = this.#random.below(65_536)
-      if (!this.#slots.has(id) && !this.#abandoned.has(id)) return id
+      if (!this.#slots.has(id) && !this.#reserved.has(id)) return id
     }
   }
 
-  #abandon(id: number): void {
-    this.#abandoned.add(id)
-    for (const oldest of this.#abandoned) {
-      if (this.#abandoned.size <= MAX_ABANDONED) break
-      this.#abandoned.delete(oldest)
-    }
+  /** Nobody waits for its answer any more, which may still come: until the connection closes no other request has this ID. */
+  #reserve(id: number): void {
+    this.#reserved.add(id)
+    if (this.#reserved.size + MAX_IN_FLIGHT > MAX_IDS) this.drain()
   }
 
   /** All queries of one turn in one write, so in one TLS record as long as they fit: fewer records to send, and fewer to count. */
@@ -136,20 +151,27 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     else this.cells.write(out)
   }
 
+  /** Any length can be: there is none that ends the connection. */
   #onOctets(octets: Uint8Array): void {
     if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
-    if (this.#frames.push(octets, this.#take)) return
-    this.die(new EnigmError('reply-malformed', 'the resolver sent a length that cannot be'))
+    this.#frames.push(octets, this.#take)
   }
 
-  #onReply(frame: Uint8Array): void {
+  /** One too short for a message is passed over. It is no sign of life: of two octets, it is as cheap as single ones. */
+  #onFrame(frame: Uint8Array): void {
     if (this.dead) return
+    if (frame.length < MIN_MESSAGE_OCTETS) this.watcher.mismatch()
+    else this.#onMessage(frame)
+  }
+
+  #onMessage(frame: Uint8Array): void {
     this.heard()
-    const id = frame.length < MIN_MESSAGE_OCTETS ? -1 : idOf(frame)
+    const id = idOf(frame)
     const slot = this.#slots.get(id)
-    if (slot === undefined || slot.sentMs === 0 || !isReplyTo(slot.request, frame)) {
-      if (slot !== undefined || !this.#abandoned.delete(id)) this.watcher.mismatch()
-    } else this.#answer(slot, frame)
+    if (slot === undefined || slot.sentMs === 0) {
+      if (slot !== undefined || !this.#reserved.has(id)) this.watcher.mismatch()
+    } else if (isReplyTo(slot.request, frame)) this.#answer(slot, frame)
+    else this.#onStranger(slot, frame)
   }
 
   #answer(slot: Slot<P>, frame: Uint8Array): void {
@@ -163,6 +185,19 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     this.rest()
   }
 
+  /**
+   * Under the ID of a request, and not its answer. One that names another question may be meant for
+   * another ID; one without any question can be meant for no other, and nothing else will come.
+   */
+  #onStranger(slot: Slot<P>, frame: Uint8Array): void {
+    this.watcher.mismatch()
+    if ((u16(frame, 2) & RESPONSE) === 0 || u16(frame, QUESTIONS_AT) > 0 || this.dead) return
+    this.#slots.delete(slot.id)
+    this.#reserve(slot.id)
+    slot.ticket.failed(new EnigmError('reply-mismatch', 'an answer without a question'), 'final')
+    this.rest()
+  }
+
   /** RFC 7828 section 3.3: after the time that the server names an idle connection is closed; 0 means as soon as nothing is owed. */
   #learnKeepalive(keepaliveMs: number): void {
     this.#idleMs = Math.min(keepaliveMs, IDLE_MS)
@@ -172,7 +207,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   #takeBack(slot: Slot<P>): void {
     if (this.#slots.get(slot.id) !== slot) return
     this.#slots.delete(slot.id)
-    if (slot.sentMs !== 0) this.#abandon(slot.id)
+    if (slot.sentMs !== 0) this.#reserve(slot.id)
     this.rest()
   }
 
@@ -180,6 +215,23 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     const slots = this.#slots.list()
     this.#slots.clear()
     for (const slot of slots) slot.ticket.failed(error, slot.sentMs === 0 ? 'refused' : 'lost')
+  }
+}
+
+/** IDs that must not be used again on a connection: a bit each. */
+class ReservedIds {
+  #bits: Uint8Array | undefined
+  size = 0
+
+  has(id: number): boolean {
+    return this.#bits !== undefined && ((this.#bits[id >> 3] as number) & (1 << (id & 7))) !== 0
+  }
+
+  add(id: number): void {
+    if (this.has(id)) return
+    this.#bits ??= new Uint8Array(65_536 / 8)
+    this.#bits[id >> 3] = (this.#bits[id >> 3] as number) | (1 << (id & 7))
+    this.size++
   }
 }
 

@@ -1,11 +1,16 @@
+import { Duplex } from 'node:stream'
 import fc from 'fast-check'
 import t from 'tap'
 import { createAuthority } from '../../../src/demo/authority.ts'
 import { withPaddedOpt } from '../../../src/dns/edns.ts'
+import { FrameReader, framed } from '../../../src/dns/framing.ts'
 import { idOf, setId } from '../../../src/dns/message.ts'
 import { u16 } from '../../../src/dns/octets.ts'
+import type { EnigmError } from '../../../src/errors.ts'
 import { MAX_IN_FLIGHT } from '../../../src/link/carriers/carrier.ts'
+import { DotCarrier } from '../../../src/link/carriers/dot.ts'
 import { type DotOptions, startDot } from '../../support/dot-server.ts'
+import { FakeClock, seededRandom } from '../../support/fake-clock.ts'
 import { codeOf, endpointAt, linkTo, NAME, pause } from '../../support/link-rig.ts'
 import { query } from '../../support/messages.ts'
 import { addressRecord, replyTo, withOptions } from '../../support/replies.ts'
@@ -71,7 +76,6 @@ t.test('what does not match is ignored and counted, and the wait goes on', async
     'another class': (q) => replyTo(query({ class: 3, id: idOf(q) })),
     'a query, not a response': (q) => replyTo(q, [], 0x0100),
     'another opcode': (q) => replyTo(q, [], 0xa180),
-    'no question and no error': (q) => Uint8Array.of(...q.subarray(0, 2), 0x81, 0x80, 0, 0, 0, 0, 0, 0, 0, 0),
   }
   const names = Object.keys(wrong)
   for (const what of names) {
@@ -146,19 +150,117 @@ t.test('a reply in single octets, and 65,535 octets', async (t) => {
   await end()
 })
 
-t.test('a length that cannot be ends the connection; the query is asked once more on another, not twice', async (t) => {
-  const once = await scene((q, peer) => {
-    if (peer.number > 1) return replyTo(q)
-    peer.socket.write(Uint8Array.of(0, 3, 1, 2, 3))
+t.test('a frame too short for a message is passed over: the answer behind it arrives, on the same connection', async (t) => {
+  for (const octets of [0, 1, 3, 11]) {
+    const { ask, end, events, server, count } = await scene((q, peer) => {
+      for (let i = 0; i < 3; i++) peer.socket.write(Uint8Array.of(0, octets, ...new Uint8Array(octets).fill(q[0] ?? 0)))
+      return replyTo(q)
+    })
+    t.equal(await codeOf(ask(query())), 'answered', `${octets} octets`)
+    t.equal(await codeOf(ask(query())), 'answered')
+    t.equal(server.counts.handshakes, 1)
+    t.equal(count('link.mismatch'), 6)
+    t.equal(events.filter((e) => e.type === 'link.down').length, 0)
+    await end()
+  }
+})
+
+t.test('a stream of short frames is no sign of life: the next query goes elsewhere', async (t) => {
+  const { ask, end, server } = await scene((q, peer) => {
+    if (peer.number > 1 || peer.queries > 1) return peer.number > 1 ? replyTo(q) : undefined
+    const timer = setInterval(() => peer.socket.write(Uint8Array.of(0, 0, 0, 1, 9)), 50)
+    peer.socket.on('close', () => clearInterval(timer))
     return undefined
   })
-  t.equal(await codeOf(once.ask(query())), 'answered')
-  t.match(once.events, [{ type: 'link.up' }, { type: 'link.down', code: 'reply-malformed' }, { type: 'link.up' }])
-  await once.end()
-  const always = await scene((_, peer) => void peer.socket.write(Uint8Array.of(0, 3, 1, 2, 3)))
-  t.equal(await codeOf(always.ask(query())), 'reply-malformed')
-  t.equal(always.server.counts.queries, 2)
-  await always.end()
+  t.equal(await codeOf(ask(query(), 1000)), 'answered')
+  t.equal(await codeOf(ask(query(), 200)), 'answered')
+  t.equal(server.counts.handshakes, 2)
+  await end()
+})
+
+t.test('an answer without a question fails its query at once, and only that one', async (t) => {
+  const bare = (q: Uint8Array, flags: number) => Uint8Array.of(...q.subarray(0, 2), flags >> 8, flags & 255, 0, 0, 0, 0, 0, 0, 0, 0)
+  for (const flags of [0x8180, 0x8380, 0xa180, 0xa181]) {
+    const held: (() => void)[] = []
+    const { ask, end, count, server } = await scene((q, peer) => {
+      if (peer.queries === 2) return bare(q, flags)
+      held.push(() => peer.send(replyTo(q)))
+      return undefined
+    })
+    const bystander = codeOf(ask(query()))
+    const startMs = performance.now()
+    t.equal(await codeOf(ask(query())), 'reply-mismatch', `flags ${flags.toString(16)}`)
+    t.ok(performance.now() - startMs < 500, 'at once')
+    for (const answer of held) answer()
+    t.equal(await bystander, 'answered')
+    t.equal(count('link.mismatch'), 1)
+    t.equal(server.counts.handshakes, 1)
+    await end()
+  }
+})
+
+/** A carrier on a stream that is none, whose IDs are drawn from 0, 1, 2 ... round `most`; the IDs that it wrote, in turn. */
+function counting(most: number) {
+  let drawn = 0
+  const ids: number[] = []
+  const frames = new FrameReader()
+  const stream = new Duplex({
+    read() {},
+    write(chunk: Uint8Array, _encoding, done) {
+      frames.push(chunk, (frame) => void ids.push(idOf(frame)))
+      done()
+    },
+  })
+  const told: string[] = []
+  const watcher = {
+    ...{ heard() {}, idle() {}, down() {} },
+    draining: () => void told.push('draining'),
+    mismatch: () => void told.push('mismatch'),
+  }
+  const protection = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: '', resumed: false } as const
+  const connection = { stream, address: '127.0.0.1', protection, handshakeMs: 1, protocol: 'dot', certificate: () => undefined }
+  const random = { ...seededRandom(1), below: () => drawn++ % most }
+  const carrier = new DotCarrier(connection, { clock: new FakeClock(), random, watcher })
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+  /** Queries that nobody waits for any more once they are written. */
+  const abandon = async (times: number) => {
+    const sent = Array.from({ length: times }, () => carrier.send(query(), { answered() {}, failed() {} }))
+    await turn()
+    for (const one of sent) one.cancel()
+  }
+  return { carrier, stream, ids, told, abandon, turn }
+}
+
+t.test('an ID that ran out of time is reserved until its connection closes', async (t) => {
+  const { stream, ids, told, abandon } = counting(10_000)
+  await abandon(4000)
+  await abandon(4000)
+  await abandon(1900)
+  t.equal(new Set(ids).size, 9900, 'each of them once')
+  stream.emit('data', framed(replyTo(query({ id: 5 }))))
+  stream.emit('data', framed(replyTo(query({ id: 5 }))))
+  t.same(told, [], 'what comes late for one of them, however often, is no mismatch')
+  await abandon(50)
+  t.notOk(ids.slice(9900).includes(5), 'nor does it free the ID')
+})
+
+t.test('a connection on which too many ran out of time takes no more, and its last ones are answered', async (t) => {
+  const { carrier, stream, ids, told, abandon, turn } = counting(65_536)
+  for (let i = 0; i < 13; i++) await abandon(2000)
+  const outcomes: string[] = []
+  const ticket = {
+    answered: () => void outcomes.push('answered'),
+    failed: ({ code }: EnigmError, loss: string) => void outcomes.push(`${code} ${loss}`),
+  }
+  carrier.send(query(), ticket)
+  await abandon(2000)
+  t.same(told, ['draining'])
+  const last = ids[26_000] ?? 0
+  carrier.send(query(), ticket)
+  await turn()
+  t.same(outcomes, ['connection-lost refused'])
+  stream.emit('data', framed(replyTo(query({ id: last }))))
+  t.same(outcomes, ['connection-lost refused', 'answered'])
 })
 
 t.test('FIN or RST with queries in flight: each is asked once more on one fresh connection', async (t) => {
