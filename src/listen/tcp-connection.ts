@@ -39,7 +39,7 @@ export class TcpConnection implements Occupant {
   #queued: Uint8Array[] = []
   #unreadOctets = 0
   #flushing = false
-  /** No further query is read: the client is done (FIN), or we are. */
+  /** No further query is read: the client is done (FIN) or sent a broken frame, or we are done. */
   #ended = false
   /** We are to end: what has come by now is still taken. */
   #windingUp = false
@@ -108,8 +108,9 @@ export class TcpConnection implements Occupant {
     // After the end what still comes is read and dropped: closing over unread octets would be a reset, and cost the client its last answers.
     if (this.#ended) return
     this.#reads++
-    if (!this.#reader.push(chunk, this.#take)) this.destroy()
-    else this.#advance()
+    // Behind a broken length nothing can be read. What came before it is answered.
+    if (!this.#reader.push(chunk, this.#take)) this.#ended = true
+    this.#advance()
   }
 
   readonly #take = (frame: Uint8Array): void => {

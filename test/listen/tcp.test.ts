@@ -131,6 +131,51 @@ t.test('a frame shorter than a header closes the connection', async (t) => {
   }
 })
 
+for (const length of [0, 1, 11])
+  t.test(`what came whole before a broken frame (${length} octets) is answered, then the connection ends`, async (t) => {
+    const broken = Buffer.concat([Buffer.of(0, length), Buffer.alloc(length)])
+    for (const apart of [false, true]) {
+      const held = new Held()
+      const o = options({ limits: { inFlightPerConnection: 1 } })
+      o.responder.hit = (packet) => (labelOf(packet) === 'hit' ? response(packet) : undefined)
+      o.responder.miss = held.miss
+      const listener = await listenTcp(o)
+      const client = await TcpClient.open(listener.port)
+      const good = [query(1, 'hit.test'), query(2, 'a.test'), query(3, 'b.test')].map(framed)
+      if (apart) {
+        client.socket.write(Buffer.concat(good))
+        await until(() => held.waiting.has('a'))
+        client.socket.write(broken)
+      } else client.socket.write(Buffer.concat([...good, broken, framed(query(4, 'c.test'))]))
+      await until(() => held.waiting.has('a'))
+      await pause(20)
+      t.notOk(client.ended)
+      // What follows is read and dropped, whatever it is.
+      client.send(query(5, 'd.test'))
+      held.release('a')
+      await until(() => held.waiting.has('b'))
+      held.release('b')
+      await until(() => client.ended)
+      t.same(client.replies.map(idOf), [1, 2, 3])
+      t.equal(o.responder.asked.length, 2, 'nothing behind the broken frame is asked')
+      client.socket.destroy()
+      await listener.close()
+    }
+  })
+
+t.test('a broken frame before anything else, octet by octet', async (t) => {
+  const listener = await listenTcp(options())
+  const client = await TcpClient.open(listener.port)
+  for (const octet of [0, 5]) {
+    client.socket.write(Buffer.of(octet))
+    await pause(10)
+  }
+  await until(() => client.ended || client.closed)
+  t.same(client.replies, [])
+  client.socket.destroy()
+  await listener.close()
+})
+
 t.test('who may not ask is closed without a word', async (t) => {
   const o = options({ allowed: () => false })
   const listener = await listenTcp(o)
