@@ -52,13 +52,19 @@ export function upstreamQuery(question: Question, checkingDisabled: boolean): Ui
 export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   if (reply.length < HEADER_OCTETS || (reply[2]! & 0x80) === 0 || ((reply[2]! ^ request[2]!) & 0x78) !== 0) return false
   const questions = u16(reply, 4)
-  if (questions === 0) return rcodeOf(reply) !== 0
+  // Some servers count the question of an error, and send the header alone.
+  if (questions === 0 || reply.length === HEADER_OCTETS) return rcodeOf(reply) !== 0
   if (questions !== 1) return false
   const end = questionEnd(request)
   if (end === 0 || reply.length < end) return false
   for (let at = HEADER_OCTETS; at < end - 4; at++) if (lowerOctet(reply[at]!) !== lowerOctet(request[at]!)) return false
   for (let at = end - 4; at < end; at++) if (reply[at] !== request[at]) return false
   return true
+}
+
+/** Whether a response has no question that can be read: none, or one that is cut off or malformed. Only its ID says whose it is. Never throws. */
+export function lacksQuestion(reply: Uint8Array): boolean {
+  return reply.length >= HEADER_OCTETS && (reply[2]! & 0x80) !== 0 && (u16(reply, 4) === 0 || questionEnd(reply) === 0)
 }
 
 /** `. NS IN` as a query: every resolver has it in its cache, and it holds no name of a user's. */

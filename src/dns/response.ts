@@ -59,9 +59,10 @@ export function acceptReply(
   question: Question,
   o: { readonly authenticated: boolean; readonly ageS: number; readonly clamp: TtlClamp },
 ): Accepted {
+  if (reply.length === HEADER_OCTETS) return withoutQuestion(question, reply[3]! & 0x0f, undefined)
   const walk = walkReply(reply, question.type)
   const rcode = (walk.opt === undefined ? 0 : walk.opt.extendedRcode << 4) | (reply[3]! & 0x0f)
-  if (u16(reply, 4) === 0) return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede: walk.opt?.ede }
+  if (u16(reply, 4) === 0) return withoutQuestion(question, rcode, walk.opt?.ede)
   const wire = withoutHop(reply, walk)
   putU16(wire, 0, 0)
   wire[2] = (wire[2]! & 0x02) | 0x81
@@ -75,6 +76,11 @@ export function acceptReply(
   // RFC 2308 section 5: a negative answer's SOA is handed on with what is left of the negative TTL.
   settleTtls(wire, walk, o, kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S), ttlS !== undefined && ttlS > 0)
   return { wire, rcode, kind, ttlS, ede: walk.opt?.ede }
+}
+
+/** An error that came without its question, and perhaps as a header alone. */
+function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined): Accepted {
+  return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede }
 }
 
 /**

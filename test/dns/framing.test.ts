@@ -30,6 +30,21 @@ for (const length of [0, 1, 11]) {
     t.equal(read(new FrameReader(), [Uint8Array.of(0), Uint8Array.of(length)]).ok, false)
   })
 }
+t.test('where short frames may come, they are handed on like any other', async () => {
+  const message = fc.uint8Array({ maxLength: 20 })
+  fc.assert(
+    fc.property(fc.array(message, { maxLength: 12 }), fc.array(fc.nat(200), { maxLength: 20 }), (messages, cuts) => {
+      const stream = Buffer.concat(messages.map(framed))
+      const at = [...new Set([0, ...cuts.map((c) => c % (stream.length + 1)), stream.length])].sort((a, b) => a - b)
+      const { frames, ok } = read(
+        new FrameReader(65_535, 0),
+        at.slice(1).map((end, i) => stream.subarray(at[i], end)),
+      )
+      return ok && JSON.stringify(frames) === JSON.stringify(messages.map((m) => [...m]))
+    }),
+    { numRuns: 1000 },
+  )
+})
 t.test('a length over the limit breaks the stream', async (t) => {
   t.equal(read(new FrameReader(512), [Uint8Array.of(2, 1)]).ok, false)
 })

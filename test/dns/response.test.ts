@@ -123,6 +123,13 @@ t.test('extended RCODE and EDE come from the OPT', async (t) => {
 t.test('an error without a question is answered with the question', async (t) => {
   t.same(accept(u16s(0, 0x8182, 0, 0, 0, 0)).wire, synthesise(question(), { rcode: 2 }))
 })
+t.test('a header alone is an error without a question, whatever it counts', async (t) => {
+  for (const questions of [0, 1]) {
+    const got = accept(u16s(0, 0x8185, questions, 0, 0, 0))
+    t.match(got, { rcode: 5, kind: 'failure', ttlS: undefined })
+    t.same(got.wire, synthesise(question(), { rcode: 5 }))
+  }
+})
 const broken: [string, Uint8Array][] = [
   ['more records than counted out', bytes(u16s(0, 0x8180, 1, 9, 0, 0), query().subarray(12), rr())],
   ['RDLENGTH past the end', bytes(u16s(0, 0x8180, 1, 1, 0, 0), query().subarray(12), rr().subarray(0, 12), [0xff, 0xff])],

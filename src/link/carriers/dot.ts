@@ -3,8 +3,8 @@ import type { Random } from '../../clock.ts'
 import { NumberTable } from '../../containers.ts'
 import { readOpt, repadded, withPaddedOpt } from '../../dns/edns.ts'
 import { FrameReader, framed } from '../../dns/framing.ts'
-import { idOf, isReplyTo, ROOT_PROBE, setId } from '../../dns/message.ts'
-import { putU16, u16 } from '../../dns/octets.ts'
+import { idOf, isReplyTo, lacksQuestion, ROOT_PROBE, setId } from '../../dns/message.ts'
+import { putU16 } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
@@ -26,9 +26,6 @@ import {
 const MAX_IDS = 32_768
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
-/** QR among the flags of a header, and where its number of questions stands (RFC 1035 section 4.1.1). */
-const RESPONSE = 0x8000
-const QUESTIONS_AT = 4
 
 /** One request under the ID that it has on this connection. A class, so that taking it back costs no closure. */
 class Slot<P extends Protection> implements Sent {
@@ -191,7 +188,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
    */
   #onStranger(slot: Slot<P>, frame: Uint8Array): void {
     this.watcher.mismatch()
-    if ((u16(frame, 2) & RESPONSE) === 0 || u16(frame, QUESTIONS_AT) > 0 || this.dead) return
+    if (!lacksQuestion(frame) || this.dead) return
     this.#slots.delete(slot.id)
     this.#reserve(slot.id)
     slot.ticket.failed(new EnigmError('reply-mismatch', 'an answer without a question'), 'final')

@@ -29,22 +29,29 @@ export const dotTarget: Target = {
     bytes(0, [0, 12], A0.subarray(0, 12)),
     bytes(40, [0xff, 0xff], new Uint8Array(300)),
     bytes(7, [0, 11], A0),
+    bytes(3, [0, 0, 0, 1, 9], framed(A0), [0, 11], new Uint8Array(11), framed(A1)),
+    bytes(
+      1,
+      framed(bytes(A0.subarray(0, 2), [0x81, 0x80], new Uint8Array(8))),
+      framed(bytes(A1.subarray(0, 2), [0x81, 0x81, 0, 1], new Uint8Array(6))),
+    ),
   ],
   async timed(input) {
     await receive(make, [input.slice(1)])
   },
   async run(input) {
-    framesAreWhole(input)
+    framesAreWhole(input, 0)
+    framesAreWhole(input, 12)
     const { outcomes } = await receive(make, pieces(input))
     const whole = await receive(make, [input.slice(1)])
     must(JSON.stringify(outcomes) === JSON.stringify(whole.outcomes), 'how the octets are cut does not matter')
   },
 }
 
-function framesAreWhole(input: Uint8Array): void {
+function framesAreWhole(input: Uint8Array, minOctets: number): void {
   const octets = input.subarray(1)
   const frames: string[] = []
-  const reader = new FrameReader()
+  const reader = new FrameReader(65_535, minOctets)
   for (const chunk of pieces(input)) {
     if (!reader.push(chunk, (frame) => void frames.push(Buffer.from(frame).toString('hex')))) break
     must(reader.pendingOctets <= 65_537, 'at most one frame is held back')
@@ -52,7 +59,7 @@ function framesAreWhole(input: Uint8Array): void {
   const expected: string[] = []
   for (let at = 0; at + 2 <= octets.length; ) {
     const length = (octets[at]! << 8) | octets[at + 1]!
-    if (length < 12 || at + 2 + length > octets.length) break
+    if (length < minOctets || at + 2 + length > octets.length) break
     expected.push(Buffer.from(octets.subarray(at + 2, at + 2 + length)).toString('hex'))
     at += 2 + length
   }

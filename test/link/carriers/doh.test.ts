@@ -61,6 +61,12 @@ for (const [version, scene] of [['HTTP/2', h2] as const, ['node:http2', h2Node] 
       ['gzip', (q) => ({ headers: { 'content-type': TYPE, 'content-encoding': 'gzip' }, body: [gzipSync(replyTo(q))] }), 'http-encoding'],
       ['nothing', () => ({ body: [] }), 'reply-malformed'],
       ['11 octets', (q) => ({ body: [replyTo(q).subarray(0, 11)] }), 'reply-malformed'],
+      [
+        'a header without question and error',
+        () => ({ body: [Uint8Array.of(0, 0, 0x81, 0x80, 0, 0, 0, 0, 0, 0, 0, 0)] }),
+        'reply-mismatch',
+      ],
+      ['a header that counts a question', () => ({ body: [Uint8Array.of(0, 0, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0)] }), 'reply-mismatch'],
       ['another name', () => ({ body: [setZero(replyTo(query({ name: 'www.example.org' })))] }), 'reply-mismatch'],
       ['another ID', (q) => ({ body: [Uint8Array.of(1, ...replyTo(q).subarray(1))] }), 'reply-mismatch'],
       ['65,536 octets', () => ({ body: [big] }), 'http-size'],

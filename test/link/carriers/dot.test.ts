@@ -12,7 +12,7 @@ import { DotCarrier } from '../../../src/link/carriers/dot.ts'
 import { type DotOptions, startDot } from '../../support/dot-server.ts'
 import { FakeClock, seededRandom } from '../../support/fake-clock.ts'
 import { codeOf, endpointAt, linkTo, NAME, pause } from '../../support/link-rig.ts'
-import { query } from '../../support/messages.ts'
+import { bytes, optRecord, query, rr, u16s } from '../../support/messages.ts'
 import { addressRecord, replyTo, withOptions } from '../../support/replies.ts'
 
 const authority = await createAuthority()
@@ -197,6 +197,44 @@ t.test('an answer without a question fails its query at once, and only that one'
     t.equal(server.counts.handshakes, 1)
     await end()
   }
+})
+
+/** A header of a response to `q` with these flags and number of questions, and what follows. */
+const headed = (q: Uint8Array, flags: number, questions: number, rest: Uint8Array = new Uint8Array(0)) =>
+  bytes(q.subarray(0, 2), u16s(flags, questions, 0, 0, 0), rest)
+
+t.test('a question that is cut off or malformed is none: its query fails at once', async (t) => {
+  const bare: Record<string, (q: Uint8Array) => Uint8Array> = {
+    'counted and not there': (q) => headed(q, 0x8180, 1),
+    'cut off': (q) => headed(q, 0x8180, 1, q.subarray(12, 20)),
+    'a pointer': (q) => headed(q, 0x8180, 1, bytes(0xc0, 12, u16s(1, 1))),
+    'none, but a record': (q) => bytes(q.subarray(0, 2), u16s(0x8180, 0, 1, 0, 0), rr({ name: 'www.example.com' })),
+    'none, but an OPT': (q) => bytes(q.subarray(0, 2), u16s(0x8180, 0, 0, 0, 1), optRecord({})),
+  }
+  for (const [what, reply] of Object.entries(bare)) {
+    const { ask, end, server } = await scene((q) => (q[13] === 0x6e ? replyTo(q) : reply(q)))
+    const startedMs = performance.now()
+    const other = codeOf(ask(numbered(1)))
+    t.equal(await codeOf(ask(query(), 4000)), 'reply-mismatch', what)
+    t.ok(performance.now() - startedMs < 2000, `${what}: not at the deadline`)
+    t.equal(await other, 'answered', `${what}: the other query`)
+    t.match([server.counts.handshakes, server.counts.queries], [1, 2], `${what}: not asked again`)
+    await end()
+  }
+})
+
+t.test('an error without its question is the answer, whatever its code, also where a question is counted', async (t) => {
+  for (const rcode of [1, 2, 4, 5, 9])
+    for (const questions of [0, 1]) {
+      const { ask, end, count } = await scene((q) => headed(q, 0x8180 | rcode, questions))
+      const { wire } = await ask(query())
+      t.equal((wire[3] ?? 0) & 15, rcode)
+      t.equal(count('link.mismatch'), 0)
+      await end()
+    }
+  const badVers = await scene((q) => bytes(q.subarray(0, 2), u16s(0x8180, 0, 0, 0, 1), [0], u16s(41, 1232), [1, 0], u16s(0, 0)))
+  t.equal(await codeOf(badVers.ask(query())), 'answered', 'BADVERS: its upper bits are in the OPT')
+  await badVers.end()
 })
 
 /** A carrier on a stream that is none, whose IDs are drawn from 0, 1, 2 ... round `most`; the IDs that it wrote, in turn. */
