@@ -2,6 +2,7 @@ import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Answer, Query, View } from '../../src/resolve.ts'
+import { TRANSPORT_NAMES } from '../../src/transports.ts'
 import { decodeAsks, decodeReplies, encodeAsks, encodeReplies, type ReplyRecord } from '../../src/workers/miss-codec.ts'
 
 const octets = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength }).map((a) => Uint8Array.from(a))
@@ -40,8 +41,7 @@ const answer = fc
       'failure',
       'stale',
       'cache',
-      { upstream: 'quad9', transport: 'dot' },
-      { upstream: 'a b', transport: 'doh' },
+      ...TRANSPORT_NAMES.flatMap((transport) => ['quad9', 'a b'].map((upstream) => ({ upstream, transport }))),
     ),
   })
   .map(({ ede, ...rest }): Answer => ({ ...rest, ...(ede && { ede }) }))
@@ -75,5 +75,13 @@ t.test('time that has run out is 0, and a buffer may be transferred', (t) => {
   const moved = structuredClone(new Uint8Array(message.buffer as ArrayBuffer), { transfer: [message.buffer as ArrayBuffer] })
   t.equal(decodeAsks(moved)[0]?.remainingMs, 0)
   t.equal(message.length, 0, 'transferred, not copied')
+  t.end()
+})
+
+t.test('a transport that no table knows is taken for no other', (t) => {
+  const wire = new Uint8Array(12)
+  const from = { upstream: 'quad9', transport: 'doq' as 'dot' }
+  const message = encodeReplies([{ id: 1, answer: { wire, rcode: 0, storeS: 1, from }, agedMs: 0 }])
+  t.throws(() => decodeReplies(arrived(message)), { code: 'internal', message: /doq/ })
   t.end()
 })

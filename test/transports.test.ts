@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+import { isTransport, TRANSPORT_NAMES } from '../src/transports.ts'
+
+let root = dirname(fileURLToPath(import.meta.url))
+while (!readdirSync(root).includes('package.json')) root = dirname(root)
+const src = join(root, 'src')
+const paths = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => path.split(sep).join('/'))
+
+/** What must know every transport: its place in the trusted set, and what carries it. */
+const KNOWING = ['config/trusted-set.ts', 'link/transports.ts']
+const ROW = "doq: { label: 'DoQ', port: 853, alpn: ['doq'], alpnRequired: true, keepalive: false },"
+
+/** Which of these do not compile when the table of transports has one more row. */
+function brokenByAnother(): readonly string[] {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  const host = ts.createCompilerHost(options)
+  const { readFile } = host
+  host.readFile = (path) => {
+    const text = readFile(path)
+    return path === join(src, 'transports.ts') ? text?.replace(/^ {2}doh: .*$/m, `$&\n  ${ROW}`) : text
+  }
+  const program = ts.createProgram({ rootNames: KNOWING.map((path) => join(src, path)), options: { ...options, noEmit: true }, host })
+  return KNOWING.filter((path) => program.getSemanticDiagnostics(program.getSourceFile(join(src, path))).length > 0)
+}
+
+t.test('a transport that a table does not know does not compile', (t) => {
+  t.strictSame(brokenByAnother(), KNOWING)
+  t.end()
+})
+
+/** Who may ask for one transport by name, and why that takes no other for it. */
+const NAMING: Readonly<Record<string, string>> = {
+  'commands/diagnosis.ts': 'tells that port 853 is blocked and DoH gets through',
+}
+
+t.test('nobody asks whether a transport is one of two: another would be taken for the other', (t) => {
+  const asking = /(?:[=!]==?|\?\?|\bcase) '(?:dot|doh)'|\bover\('(?:dot|doh)'\)/
+  const found = paths.filter((path) => asking.test(readFileSync(join(src, path), 'utf8')))
+  t.strictSame(found, Object.keys(NAMING))
+  t.ok(asking.test("link.transport === 'dot' ? 1 : 2") && asking.test("transports[0] ?? 'dot'"))
+  t.end()
+})
+
+t.test('a name is one of the table, and nothing else is', (t) => {
+  t.strictSame(TRANSPORT_NAMES, ['dot', 'doh'])
+  for (const name of TRANSPORT_NAMES) t.ok(isTransport(name))
+  for (const text of ['', 'DoT', 'doq', 'constructor', '__proto__', 'toString']) t.notOk(isTransport(text), text)
+  t.end()
+})
