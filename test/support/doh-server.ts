@@ -31,6 +31,8 @@ export interface DohPeer {
   /** HTTP/2 only. */
   readonly session: ServerHttp2Session | undefined
   readonly stream: ServerHttp2Stream | undefined
+  /** Ends its connection at once, without a word. */
+  kill(): void
 }
 
 export interface DohOptions {
@@ -77,7 +79,15 @@ export async function startDoh(options: DohOptions): Promise<DohServer> {
     session.on('stream', (stream, headers) => {
       counts.requests++
       requests++
-      const peer = { connection: number, requests, remotePort, headers: headers as DohPeer['headers'], session, stream }
+      const peer = {
+        connection: number,
+        requests,
+        remotePort,
+        headers: headers as DohPeer['headers'],
+        session,
+        stream,
+        kill: () => void sockets.get(remotePort)?.resetAndDestroy(),
+      }
       stream.on('error', () => {})
       gather(stream, async (query) => {
         const reply = await options.answer(query, peer)
@@ -135,6 +145,7 @@ export async function startDohH1(
       headers: request.headers,
       session: undefined,
       stream: undefined,
+      kill: () => void sockets.get(remotePort)?.resetAndDestroy(),
     }
     gather(request, async (query) => {
       const reply = await options.answer(query, peer)

@@ -70,7 +70,9 @@ export class H2Carrier<P extends Protection = Protection> extends StreamCarrier<
 
   #attend(session: ClientHttp2Session): void {
     const ended = (cause?: unknown) => this.die(lost('the HTTP/2 session ended', cause))
-    session.on('connect', () => session.setLocalWindowSize(WINDOW_OCTETS))
+    session.on('connect', () => {
+      if (!session.destroyed) session.setLocalWindowSize(WINDOW_OCTETS)
+    })
     session.on('remoteSettings', (settings) => {
       this.#maxStreams = settings.maxConcurrentStreams ?? Number.POSITIVE_INFINITY
       this.#pump()

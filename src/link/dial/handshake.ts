@@ -88,6 +88,8 @@ export function handshake(
     // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is kept before.
     const early: Buffer[] = []
     let evidence: Evidence | undefined
+    // Node 20 tells it once, and the second time that there is none.
+    let certificate: X509Certificate | undefined
     const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
     socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))
     tcp.once('connect', () => {
@@ -116,7 +118,7 @@ export function handshake(
         stream: socket,
         protection: verdict.protection,
         protocol: socket.alpnProtocol || undefined,
-        certificate: () => socket.getPeerX509Certificate(),
+        certificate: () => (certificate ??= socket.getPeerX509Certificate()),
         ...(closeNotified === undefined ? {} : { closeNotified }),
       })
     })

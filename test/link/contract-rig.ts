@@ -1,0 +1,140 @@
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import { createAuthority } from '../../src/demo/authority.ts'
+import { repadded } from '../../src/dns/edns.ts'
+import type { Event } from '../../src/events.ts'
+import { createLink, createPacedLink, type RenewableLink, type RenewablePacedLink } from '../../src/link/create-link.ts'
+import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
+import { tlsSessions } from '../../src/link/dial/sessions.ts'
+import type { Ask, Authenticated, Carried, Transport } from '../../src/resolve.ts'
+import { requestFor } from '../shaping/paced-rig.ts'
+import { startDoh, startDohH1 } from '../support/doh-server.ts'
+import { startDot } from '../support/dot-server.ts'
+import { endpointAt, NAME, pause } from '../support/link-rig.ts'
+import { freePace } from '../support/rules.ts'
+
+const authority = await createAuthority()
+const identity = await authority.issue({ name: NAME })
+const stranger = await authority.issue({ name: 'somebody.else.test' })
+
+/** What carries queries, by what the server speaks and by the client that speaks to it. */
+export interface Way {
+  readonly name: string
+  readonly transport: Transport
+  readonly speaks: 'dot' | 'h2' | 'h1'
+  readonly dohClient?: 'node' | 'lean'
+  /** Replies find their queries by ID: what matches none is passed over. Else each reply belongs to one request, and fails it. */
+  readonly byId: boolean
+  /** Has records of one size. */
+  readonly cells: boolean
+  /** Several requests are under way at once. */
+  readonly parallel: boolean
+}
+
+export const WAYS: readonly Way[] = [
+  { name: 'DoT', transport: 'dot', speaks: 'dot', byId: true, cells: true, parallel: true },
+  { name: 'DoH over HTTP/2', transport: 'doh', speaks: 'h2', byId: false, cells: true, parallel: true },
+  { name: 'DoH over HTTP/2 by node:http2', transport: 'doh', speaks: 'h2', dohClient: 'node', byId: false, cells: false, parallel: true },
+  { name: 'DoH over HTTP/1.1', transport: 'doh', speaks: 'h1', byId: false, cells: false, parallel: false },
+]
+
+/** The server's end of the connection that a query came over. */
+export interface Peer {
+  /** 1 for the first connection that the server ever had. */
+  readonly connection: number
+  /** Ends it without a word. */
+  kill(): void
+}
+
+export type Answer = (query: Uint8Array, peer: Peer) => Uint8Array | undefined | Promise<Uint8Array | undefined>
+
+export interface Server {
+  readonly port: number
+  /** TCP connections so far, and queries. */
+  readonly counts: { readonly tcp: number; readonly queries: number }
+  /** Names to come with another certificate. */
+  impersonate(): void
+  close(): Promise<void>
+}
+
+/** A server for one way that does what `answer` says. */
+export async function serve({ speaks }: Way, answer: Answer, port = 0): Promise<Server> {
+  const counts = { tcp: 0, queries: 0 }
+  const count = (query: Uint8Array, connection: number, kill: () => void) => {
+    counts.queries++
+    return answer(query, { connection, kill })
+  }
+  const server =
+    speaks === 'dot'
+      ? await startDot({ identity, port, answer: (q, peer) => count(q, peer.number, () => peer.reset()) })
+      : await (speaks === 'h2' ? startDoh : startDohH1)({
+          identity,
+          port,
+          answer: (q, peer) => count(q, peer.connection, () => peer.kill()),
+        })
+  return {
+    port: server.port,
+    get counts() {
+      return { tcp: server.counts.tcp, queries: counts.queries }
+    },
+    impersonate: () => server.present(stranger),
+    close: () => server.close(),
+  }
+}
+
+/** How a link is asked, whatever keeps it: by itself, or by a schedule, for which this stands in. */
+export interface Asked {
+  readonly link: RenewableLink<Authenticated> | RenewablePacedLink<Authenticated>
+  readonly events: readonly Event[]
+  /** The request that asks for `name`. */
+  requestFor(name: string): Uint8Array
+  ask(name: string, more?: { readonly ms?: number; readonly mayLeave?: () => boolean }): Promise<Carried<Authenticated>>
+  askWith(request: Uint8Array, ms?: number): Promise<Carried<Authenticated>>
+}
+
+export const KINDS = ['on demand', 'on a schedule'] as const
+export type Kind = (typeof KINDS)[number]
+
+/** Where a server on loopback is that offers both transports at `port`. */
+export const endpointOf = (port: number): StrictEndpoint => endpointAt(port, { ca: authority.certificate })
+
+export function linkOf(kind: Kind, { transport, dohClient }: Way, endpoint: StrictEndpoint): Asked {
+  const clock = systemClock()
+  const events: Event[] = []
+  const tools = {
+    ...{ clock, dialPace: freePace(clock), random: systemRandom, sessions: tlsSessions(clock) },
+    emit: (event: Event) => void events.push(event),
+    ...(dohClient === undefined ? {} : { dohClient }),
+  }
+  const askFor = (ms: number, mayLeave?: () => boolean): Ask => ({
+    purpose: 'client',
+    deadlineMs: clock.nowMs() + ms,
+    ...(mayLeave === undefined ? {} : { mayLeave }),
+  })
+  if (kind === 'on demand') {
+    const link = createLink(endpoint, transport, tools)
+    const askWith = (request: Uint8Array, ms = 3000) => link.exchange(request, askFor(ms))
+    return {
+      ...{ link, events, requestFor, askWith },
+      ask: (name, { ms = 3000, mayLeave } = {}) => link.exchange(requestFor(name), askFor(ms, mayLeave)),
+    }
+  }
+  const link = createPacedLink(endpoint, transport, tools)
+  /** One record at a time, each when the last has left. */
+  const inTurn = async (): Promise<void> => {
+    await link.open()
+    for (let i = 0; !link.ready && i < 500; i++) await pause(2)
+  }
+  const cell = (request: Uint8Array) => repadded(request, link.octets(1) ?? 0) ?? request
+  let turn: Promise<unknown> = Promise.resolve()
+  const later = (exchange: () => Promise<Carried<Authenticated>>) => {
+    // An object, so that whoever waits for the turn does not wait for the answer.
+    const mine = turn.then(inTurn).then(() => ({ carried: exchange() }))
+    turn = mine.catch(() => {})
+    return mine.then(({ carried }) => carried)
+  }
+  return {
+    ...{ link, events, requestFor },
+    askWith: (request, ms = 3000) => later(() => link.exchange(cell(request), askFor(ms))),
+    ask: (name, { ms = 3000, mayLeave } = {}) => later(() => link.exchange(cell(requestFor(name)), askFor(ms, mayLeave))),
+  }
+}
