@@ -1,4 +1,4 @@
-import type { Ede, ErrorCode, Rcode } from './errors.ts'
+import type { Ede, EnigmError, ErrorCode, Rcode } from './errors.ts'
 import type { Transport } from './transports.ts'
 
 declare const view: unique symbol
@@ -82,6 +82,46 @@ export interface Unauthenticated extends Session {
 }
 export type Protection = Authenticated | Unauthenticated
 
+/** What the OPT of a message says (RFC 6891 section 6.1). `at` and `end` bound the record in the message. */
+export interface Opt {
+  readonly at: number
+  readonly end: number
+  readonly udpSize: number
+  /** The upper eight bits of the RCODE. */
+  readonly extendedRcode: number
+  readonly version: number
+  readonly dnssecOk: boolean
+  readonly padded: boolean
+  readonly keepaliveMs: number | undefined
+  readonly ede: Ede | undefined
+}
+
+/** All that is asked of a reply, found in one walk over its records. */
+export interface Reading {
+  readonly opt: Opt | undefined
+  /** The full 12 bits: the upper eight are in the OPT (RFC 6891 section 6.1.3). */
+  readonly rcode: Rcode
+  /** Why it is no DNS message that could be passed on; what it says beside that holds all the same. */
+  readonly malformed: string | undefined
+  /** Where the first record of the hop begins; undefined: there is none. It is cut off there. */
+  readonly cutAt: number | undefined
+  readonly additionalBeforeCut: number
+  /** In seconds, capped at seven days; undefined: there is no record. */
+  readonly lowestTtlS: number | undefined
+  /** As it stands there, no cap. */
+  readonly highestTtlS: number
+  /** The lowest of the answer section, at most what a negative answer lives. */
+  readonly chainTtlS: number
+  /** There is a record of the type that was asked for. */
+  readonly hasType: boolean
+  /** There is a name that is not simply a pointer to the question's. */
+  readonly otherNames: boolean
+  /** What the SOA says of how long a negative answer lives (RFC 2308 section 5). */
+  readonly negativeTtlS: number | undefined
+  /** Behind the last record. */
+  readonly end: number
+}
+
 /** What came back over a link. `rttMs` counts from the write. */
 export interface Carried<P extends Protection = Protection> {
   readonly wire: Uint8Array
@@ -89,8 +129,15 @@ export interface Carried<P extends Protection = Protection> {
   readonly protection: P
   /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
   readonly ageS?: number
-  /** Whether the reply came back padded, where the link has looked. */
-  readonly padded?: boolean
+  /** What was read in `wire`, once: whoever needs it first reads it (`readingOf`, dns/reading.ts). */
+  reading?: Reading | undefined
+}
+
+/** Who waits for what was asked. Exactly one of the two is called, once, and maybe before the call that asked returns. `More`: what is said beside it. */
+export interface Receiver<P extends Protection, More extends readonly unknown[] = []> {
+  // Properties, not methods: of methods the compiler lets a link that may be unauthenticated stand where strict ones belong.
+  readonly carried: (carried: Carried<P>, ...more: More) => void
+  readonly failed: (error: EnigmError) => void
 }
 
 /**
@@ -136,13 +183,13 @@ export type Shaper = <P extends Protection>(link: Link<P>) => Link<P>
 
 /**
  * One trusted resolver. `message` is a query without OPT and with ID 0 (see dns/message.ts `upstreamQuery`); `dnssecOk` goes into the OPT it adds.
- * Never changes `message`; concurrent calls are fine; rejects with an EnigmError.
+ * Never changes `message`; any number of questions are under way at once.
  */
 export interface Upstream<P extends Protection = Protection> {
   readonly id: string
   /** The message that it is asked to see whether it lives (see upstream/root-probe.ts); absent: the root. */
   readonly probe?: Uint8Array
-  exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<P> & { readonly transport: Transport }>
+  readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport]>) => void
   close(): Promise<void>
 }
 

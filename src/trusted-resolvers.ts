@@ -120,9 +120,9 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
   const selection = createSelection<P>({ upstreams, clock: around.clock, random: around.random, emit: around.emit, paced })
   return {
     ...selection,
-    exchange(message, dnssecOk, ask) {
+    ask(message, dnssecOk, ask, to) {
       around.notice?.()
-      return selection.exchange(message, dnssecOk, ask)
+      selection.ask(message, dnssecOk, ask, to)
     },
     react(what, online) {
       if (what === 'clock') {

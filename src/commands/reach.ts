@@ -127,7 +127,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
     const { wire, rttMs } = await ask(probe, resolver, transport, config, sessions, tools)
     const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
     const rcode = rcodeOf(wire)
-    if (rcode === REFUSED && refusesRoot(probe, wire)) return { ...answer, ok: true, refusesRoot: true }
+    if (rcode === REFUSED && refusesRoot(probe, rcode)) return { ...answer, ok: true, refusesRoot: true }
     const well = rcode === NOERROR || (rcode === NXDOMAIN && resolver.probe !== undefined)
     return well ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Ede } from '../errors.ts'
+import type { Opt } from '../resolve.ts'
 import { fresh, putU16, u16 } from './octets.ts'
 import { RecordCursor, TYPE } from './records.ts'
 
@@ -9,20 +10,6 @@ export const OPTION = { keepalive: 11, padding: 12, ede: 15 } as const
 export const UDP_SIZE = 1232
 
 const MAX_EXTRA_TEXT_OCTETS = 256
-
-/** What the OPT of a message says (RFC 6891 section 6.1). `at` and `end` bound the record in the message. */
-export interface Opt {
-  readonly at: number
-  readonly end: number
-  readonly udpSize: number
-  /** The upper eight bits of the RCODE. */
-  readonly extendedRcode: number
-  readonly version: number
-  readonly dnssecOk: boolean
-  readonly padded: boolean
-  readonly keepaliveMs: number | undefined
-  readonly ede: Ede | undefined
-}
 
 const walker = new RecordCursor()
 

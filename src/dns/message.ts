@@ -1,6 +1,6 @@
 import type { Rcode } from '../errors.ts'
-import type { Question } from '../resolve.ts'
-import { type Opt, readOpt } from './edns.ts'
+import type { Opt, Question } from '../resolve.ts'
+import { readOpt } from './edns.ts'
 import { questionEnd } from './name.ts'
 import { copyLower, fresh, HEADER_OCTETS, lowerOctet, putU16, u16 } from './octets.ts'
 import type { QueryScan } from './query-scan.ts'

@@ -1,9 +1,8 @@
 import { type Ede, EnigmError, type Rcode } from '../errors.ts'
-import type { Question } from '../resolve.ts'
-import { type Opt, optAt } from './edns.ts'
-import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32, viewOf } from './octets.ts'
-import { holdsNames, rdataNamesHold } from './rdata-names.ts'
-import { belongsToHop, RecordCursor, TYPE } from './records.ts'
+import type { Question, Reading } from '../resolve.ts'
+import { copyOf, HEADER_OCTETS, putU16, putU32, u16, viewOf } from './octets.ts'
+import { cappedTtl, MAX_TTL_S, rdataHolds, readReply } from './reading.ts'
+import { RecordCursor } from './records.ts'
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
 export type Kind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
@@ -24,58 +23,43 @@ export interface Accepted {
   readonly ede: Ede | undefined
 }
 
-/** RFC 2308 section 5: a negative answer lives at most three hours. */
-const MAX_NEGATIVE_TTL_S = 3 * 3600
-/** A TTL with the top bit set is taken as large and capped (RFC 8767 section 4): seven days. */
-const MAX_TTL_S = 7 * 86400
-
 const walker = new RecordCursor()
-
-interface Walk {
-  opt: Opt | undefined
-  /** Where the first record of the hop begins; undefined: there is none. It is cut off there. */
-  cutAt: number | undefined
-  additionalBeforeCut: number
-  lowestTtlS: number | undefined
-  /** As it stands there, no cap. */
-  highestTtlS: number
-  chainTtlS: number
-  hasType: boolean
-  /** There is a name that is not simply a pointer to the question's. */
-  otherNames: boolean
-  negativeTtlS: number | undefined
-  end: number
-}
 
 /**
  * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the
  * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what belongs
  * to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it (pointers would
  * shift). Clears AD unless `authenticated`. Takes `reply` over: the result lies in its memory. Throws
- * `reply-malformed`.
+ * `reply-malformed`. `reading`: what `readReply` found in it.
  */
 export function acceptReply(
   reply: Uint8Array,
   question: Question,
   o: { readonly authenticated: boolean; readonly ageS: number; readonly clamp: TtlClamp },
+  reading = readReply(reply),
 ): Accepted {
-  if (reply.length === HEADER_OCTETS) return withoutQuestion(question, reply[3]! & 0x0f, undefined)
-  const walk = walkReply(reply, question.type)
-  const rcode = (walk.opt === undefined ? 0 : walk.opt.extendedRcode << 4) | (reply[3]! & 0x0f)
-  if (u16(reply, 4) === 0) return withoutQuestion(question, rcode, walk.opt?.ede)
-  const wire = withoutHop(reply, walk)
+  if (reply.length === HEADER_OCTETS) return withoutQuestion(question, reading.rcode, undefined)
+  if (reading.malformed !== undefined) throw malformed(reading.malformed)
+  const { rcode } = reading
+  const ede = reading.opt?.ede
+  if (u16(reply, 4) === 0) return withoutQuestion(question, rcode, ede)
+  const wire = withoutHop(reply, reading)
   putU16(wire, 0, 0)
   wire[2] = (wire[2]! & 0x02) | 0x81
   wire[3] = (wire[3]! & (o.authenticated ? 0x3f : 0x1f)) | 0x80
   wire.set(question.lower, HEADER_OCTETS)
-  if (walk.otherNames && runsThroughTtl(wire)) throw malformed('a name runs through a TTL')
-  const kind = kindOf(wire, rcode, walk.hasType)
+  if (reading.otherNames && runsThroughTtl(wire)) throw malformed('a name runs through a TTL')
+  const kind = kindOf(wire, rcode, reading.hasType)
   const whole =
-    kind === 'positive' ? walk.lowestTtlS : walk.negativeTtlS === undefined ? undefined : Math.min(walk.negativeTtlS, walk.chainTtlS)
+    kind === 'positive'
+      ? reading.lowestTtlS
+      : reading.negativeTtlS === undefined
+        ? undefined
+        : Math.min(reading.negativeTtlS, reading.chainTtlS)
   const ttlS = whole === undefined || kind === 'failure' || kind === 'truncated' ? undefined : Math.max(0, whole - o.ageS)
   // RFC 2308 section 5: a negative answer's SOA is handed on with what is left of the negative TTL.
-  settleTtls(wire, walk, o, kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S), ttlS !== undefined && ttlS > 0)
-  return { wire, rcode, kind, ttlS, ede: walk.opt?.ede }
+  settleTtls(wire, reading, o, kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S), ttlS !== undefined && ttlS > 0)
+  return { wire, rcode, kind, ttlS, ede }
 }
 
 /** An error that came without its question, and perhaps as a header alone. */
@@ -85,11 +69,11 @@ function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined)
 
 /**
  * Writes the TTLs that clients see: less the age, at most `capS`, and inside the clamp where the answer is kept (`clamped`). Most answers need no change, which the
- * walk has told already: this one is saved then.
+ * reading has told already: this one is saved then.
  */
 function settleTtls(
   wire: Uint8Array,
-  walk: Walk,
+  reading: Reading,
   o: { readonly ageS: number; readonly clamp: TtlClamp },
   capS: number,
   clamped: boolean,
@@ -97,7 +81,7 @@ function settleTtls(
   const { ageS } = o
   const lowS = clamped ? o.clamp.minTtlS : 0
   const highS = clamped ? o.clamp.maxTtlS : MAX_TTL_S
-  if (ageS === 0 && walk.highestTtlS <= Math.min(capS, highS) && (walk.lowestTtlS ?? lowS) >= lowS) return
+  if (ageS === 0 && reading.highestTtlS <= Math.min(capS, highS) && (reading.lowestTtlS ?? lowS) >= lowS) return
   rewriteTtls(wire, (own) => Math.max(lowS, Math.min(highS, capS, Math.max(0, own - ageS))))
 }
 
@@ -106,58 +90,6 @@ function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): Kind {
   if (rcode === 3) return 'nxdomain'
   if (rcode !== 0) return 'failure'
   return hasType ? 'positive' : 'nodata'
-}
-
-function walkReply(reply: Uint8Array, qtype: number): Walk {
-  const cursor = walker.start(reply)
-  const walk: Walk = {
-    opt: undefined,
-    cutAt: undefined,
-    additionalBeforeCut: 0,
-    lowestTtlS: undefined,
-    highestTtlS: 0,
-    chainTtlS: MAX_NEGATIVE_TTL_S,
-    hasType: false,
-    otherNames: false,
-    negativeTtlS: undefined,
-    end: 0,
-  }
-  while (cursor.next()) {
-    if (belongsToHop(reply, cursor)) {
-      if (cursor.section !== 3) throw malformed('a record of the hop (OPT, TSIG) outside the additional section')
-      walk.cutAt ??= cursor.recordAt
-      if (cursor.type !== TYPE.OPT) continue
-      if (walk.opt !== undefined) throw malformed('more than one OPT')
-      walk.opt = optAt(reply, cursor)
-      continue
-    }
-    if (walk.cutAt !== undefined) continue
-    if (cursor.section === 3) walk.additionalBeforeCut++
-    if (!rdataHolds(reply, cursor)) throw malformed('a name or an address in a record is malformed')
-    if (reply[cursor.recordAt] !== 0xc0 || reply[cursor.recordAt + 1] !== HEADER_OCTETS || holdsNames(cursor.type)) walk.otherNames = true
-    const rawTtlS = cursor.ttlS
-    const ttlS = cappedTtl(rawTtlS)
-    if (rawTtlS > walk.highestTtlS) walk.highestTtlS = rawTtlS
-    walk.lowestTtlS = Math.min(walk.lowestTtlS ?? ttlS, ttlS)
-    if (cursor.section === 1) {
-      walk.chainTtlS = Math.min(walk.chainTtlS, ttlS)
-      if (cursor.type === qtype || qtype === 255) walk.hasType = true
-    }
-    if (cursor.section === 2 && cursor.type === TYPE.SOA && cursor.rdLength >= 22) {
-      const minimum = cappedTtl(u32(reply, cursor.rdataAt + cursor.rdLength - 4))
-      walk.negativeTtlS = Math.min(ttlS, minimum, MAX_NEGATIVE_TTL_S)
-    }
-  }
-  if (cursor.malformed) throw malformed('a record runs past the end')
-  walk.end = cursor.end
-  return walk
-}
-
-/** Every name in the RDATA is followed once here, so that no pointer loop of an upstream's reaches a client (CVE-2026-2291); and an address is as long as it should be. */
-function rdataHolds(reply: Uint8Array, { type, rdataAt, rdLength }: RecordCursor): boolean {
-  if (type === TYPE.A) return rdLength === 4
-  if (type === TYPE.AAAA) return rdLength === 16
-  return rdataNamesHold(reply, type, rdataAt, rdataAt + rdLength)
 }
 
 /** No label begins with these bits (RFC 1035 section 4.1.4), and the first octet of a TTL of at most a week is 0. */
@@ -176,15 +108,11 @@ function runsThroughTtl(wire: Uint8Array): boolean {
   return again.malformed
 }
 
-function withoutHop(reply: Uint8Array, walk: Walk): Uint8Array {
-  if (walk.cutAt === undefined) return reply.length === walk.end ? reply : viewOf(reply, 0, walk.end)
-  const wire = viewOf(reply, 0, walk.cutAt)
-  putU16(wire, 10, walk.additionalBeforeCut)
+function withoutHop(reply: Uint8Array, reading: Reading): Uint8Array {
+  if (reading.cutAt === undefined) return reply.length === reading.end ? reply : viewOf(reply, 0, reading.end)
+  const wire = viewOf(reply, 0, reading.cutAt)
+  putU16(wire, 10, reading.additionalBeforeCut)
   return wire
-}
-
-function cappedTtl(ttlS: number): number {
-  return Math.min(ttlS, MAX_TTL_S)
 }
 
 /** Rewrites the TTL of every record of `wire` (no OPT in it) in place. */

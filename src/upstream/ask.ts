@@ -1,19 +1,16 @@
 import { upstreamQuery } from '../dns/message.ts'
+import { readingOf } from '../dns/reading.ts'
 import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../dns/response.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
-import type { Answer, Ask, Carried, Transport } from '../resolve.ts'
+import type { Answer, Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 import { speaksOfHop } from './verdict.ts'
 
 const SERVFAIL = 2
 
 /** Whoever carries a query to one of the trusted resolvers and says which one answered. */
 export interface Trusted {
-  exchange(
-    message: Uint8Array,
-    dnssecOk: boolean,
-    ask: Ask,
-  ): Promise<Carried & { readonly transport: Transport; readonly upstream: string }>
+  ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Protection, [transport: Transport, upstream: string]>): void
 }
 
 /**
@@ -21,36 +18,36 @@ export interface Trusted {
  * TTLs are brought inside `clamp`, on the wire too: an answer must not outlive in the client what it does here. `lifetime` says how long it may be kept.
  */
 export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: Accepted) => number | 'no'): Stage {
-  const answerOf = (job: Job, carried: Carried & { readonly transport: Transport; readonly upstream: string }): Answer => {
+  const answerOf = (job: Job, carried: Carried, transport: Transport, upstream: string): Answer => {
     const { question } = job.query
     const { authenticated } = carried.protection
-    const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp })
+    const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp }, readingOf(carried))
     const { ede } = accepted
     // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a client knows.
     const ofHop = speaksOfHop(accepted.rcode)
     const rcode = ofHop ? SERVFAIL : accepted.rcode
     const wire = ofHop ? synthesise(question, { rcode }) : accepted.wire
-    const from = { upstream: carried.upstream, transport: carried.transport }
+    const from = { upstream, transport }
     const storeS = lifetime(accepted)
     return ede === undefined ? { wire, rcode, storeS, from } : { wire, rcode, storeS, from, ede }
   }
   const stage: Stage = {
     enter(job) {
       const { question, checkingDisabled, edns } = job.query
-      trusted.exchange(upstreamQuery(question, checkingDisabled), edns?.dnssecOk === true, job).then(
-        (carried) => {
+      trusted.ask(upstreamQuery(question, checkingDisabled), edns?.dnssecOk === true, job, {
+        carried(carried, transport, upstream) {
           try {
-            job.outcome = answerOf(job, carried)
+            job.outcome = answerOf(job, carried, transport, upstream)
           } catch (error) {
             job.outcome = asEnigmError(error)
           }
           job.resume(stage)
         },
-        (error: unknown) => {
-          job.outcome = asEnigmError(error)
+        failed(error) {
+          job.outcome = error
           job.resume(stage)
         },
-      )
+      })
       return 'waits'
     },
   }

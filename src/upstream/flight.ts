@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
+import { readingOf } from '../dns/reading.ts'
 import { EnigmError, mayBeTheName } from '../errors.ts'
-import type { Ask, Carried, Protection, Transport } from '../resolve.ts'
+import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 import type { Candidate, Roster } from './roster.ts'
 import { type Failure, mostTelling } from './telling.ts'
 import { verdictOn } from './verdict.ts'
@@ -22,12 +23,17 @@ const CHECK = { first: 1.5, again: 1.25 }
 /** And one whose path is alive is waited for this long: names that need a long search must not make a second operator learn them. */
 const PATIENCE_MS = 1500
 
-export type Selected<P extends Protection> = Carried<P> & { readonly transport: Transport; readonly upstream: string }
-
 const NOBODY: readonly never[] = []
 
-/** One resolver asked, and the `Ask` that it is given. */
-class Attempt<P extends Protection> implements Ask {
+/** A reply, and whose. */
+interface Kept<P extends Protection> {
+  readonly carried: Carried<P>
+  readonly transport: Transport
+  readonly from: Candidate<P>
+}
+
+/** One resolver asked, and what it is given: why, and who waits. */
+class Attempt<P extends Protection> implements Ask, Receiver<P, [transport: Transport]> {
   readonly candidate: Candidate<P>
   readonly startedMs: number
   /** The smoothed time of the resolver when it was asked. */
@@ -57,6 +63,12 @@ class Attempt<P extends Protection> implements Ask {
   mayLeave(): boolean {
     return this.#flight.mayTell(this)
   }
+  carried(carried: Carried<P>, transport: Transport): void {
+    this.#flight.onReply(this, carried, transport)
+  }
+  failed(error: EnigmError): void {
+    this.#flight.onFailure(this, error)
+  }
 }
 
 /** One query on its way. Exactly one deadline is set while it flies (none before, none after), one in all for a query that is answered in its first phase. */
@@ -71,8 +83,7 @@ export class Flight<P extends Protection> {
   #asked: readonly Candidate<P>[] = NOBODY
   #attempts: readonly Attempt<P>[] = NOBODY
   #failures: Failure[] | undefined
-  #resolve!: (selected: Selected<P>) => void
-  #reject!: (error: EnigmError) => void
+  readonly #to: Receiver<P, [transport: Transport, upstream: string]>
   #timer: Deadline | undefined
   readonly #onTime = () => this.#onTimer()
   #settled = false
@@ -82,26 +93,30 @@ export class Flight<P extends Protection> {
   /** Everybody failed while the network was coming up: the timer begins anew. */
   #grounded = false
   /** A reply that settles nothing, and whose: returned if no better one comes. */
-  #kept: { readonly reply: Selected<P>; readonly from: Candidate<P> } | undefined
+  #kept: Kept<P> | undefined
 
-  constructor(roster: Roster<P>, time: { clock: Clock; deadlines: Deadlines }, message: Uint8Array, dnssecOk: boolean, ask: Ask) {
+  constructor(
+    roster: Roster<P>,
+    time: { readonly clock: Clock; readonly deadlines: Deadlines },
+    message: Uint8Array,
+    dnssecOk: boolean,
+    ask: Ask,
+    to: Receiver<P, [transport: Transport, upstream: string]>,
+  ) {
     this.#roster = roster
     this.#clock = time.clock
     this.#deadlines = time.deadlines
     this.#message = message
     this.#dnssecOk = dnssecOk
     this.#ask = ask
+    this.#to = to
   }
 
-  /** Once. Settles by the deadline; rejects with an EnigmError. */
-  start(): Promise<Selected<P>> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-      const nowMs = this.#clock.nowMs()
-      if (nowMs >= this.#ask.deadlineMs) this.#land(new EnigmError('deadline', 'no time left to ask'))
-      else if (!this.#askNext(nowMs)) this.#giveUp()
-    })
+  /** Once. Settles by the deadline. */
+  start(): void {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs >= this.#ask.deadlineMs) this.#land(new EnigmError('deadline', 'no time left to ask'))
+    else if (!this.#askNext(nowMs)) this.#giveUp()
   }
 
   /**
@@ -130,10 +145,11 @@ export class Flight<P extends Protection> {
     this.#asked = this.#asked.length === 0 ? [candidate] : [...this.#asked, candidate]
     this.#attempts = this.#attempts.length === 0 ? [attempt] : [...this.#attempts, attempt]
     this.#setTimer(startedMs + this.#firstPatienceMs(attempt))
-    upstream.exchange(this.#message, this.#dnssecOk, attempt).then(
-      (reply) => this.#onReply(attempt, reply),
-      (error: unknown) => this.#onFailure(attempt, error),
-    )
+    try {
+      upstream.ask(this.#message, this.#dnssecOk, attempt, attempt)
+    } catch (error) {
+      if (attempt.open) this.onFailure(attempt, error)
+    }
     return true
   }
 
@@ -197,38 +213,36 @@ export class Flight<P extends Protection> {
     return true
   }
 
-  #onReply(attempt: Attempt<P>, carried: Carried<P> & { readonly transport: Transport }): void {
+  /** `attempt` was answered. */
+  onReply(attempt: Attempt<P>, carried: Carried<P>, transport: Transport): void {
     const { candidate, startedMs } = attempt
-    const { wire, rttMs, protection, transport, ageS } = carried
     const nowMs = this.#clock.nowMs()
     attempt.open = false
-    const { final, blamesResolver, ofHop, rcode } = verdictOn(wire)
+    const reading = readingOf(carried)
+    const { final, blamesResolver, ofHop } = verdictOn(reading)
     if (ofHop) {
-      this.#passOver(attempt, this.#roster.spokeOfHop(candidate, rcode))
+      this.#passOver(attempt, this.#roster.spokeOfHop(candidate, reading.rcode))
       return
     }
-    if (final) this.#roster.answered(candidate, rttMs, nowMs - startedMs, nowMs)
+    if (final) this.#roster.answered(candidate, carried.rttMs, nowMs - startedMs, nowMs)
     else this.#roster.alive(candidate)
     if (this.#settled) return
-    const upstream = candidate.upstream.id
-    // Not spread, see upstream.ts.
-    const reply: Selected<P> =
-      ageS === undefined ? { wire, rttMs, protection, transport, upstream } : { wire, rttMs, protection, transport, upstream, ageS }
     if (final) {
       if (attempt === this.#second) this.#roster.opinions.helped()
       if (this.#kept !== undefined && !blamesResolver) this.#roster.bettered(this.#kept.from)
-      this.#land(reply)
+      this.#landOn(carried, transport, candidate)
     } else if (this.#kept !== undefined) {
       if (attempt === this.#second) this.#roster.opinions.inVain(this.#message)
-      this.#land(this.#kept.reply)
+      this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
     } else {
-      this.#kept = { reply, from: candidate }
+      this.#kept = { carried, transport, from: candidate }
       if (this.#someOpen()) this.#setTimer((this.#attempts.at(-1)?.startedMs ?? startedMs) + PATIENCE_MS)
       else if (!(nowMs - startedMs >= PATIENCE_MS ? this.#askSecond(nowMs) : this.#askNext(nowMs))) this.#giveUp()
     }
   }
 
-  #onFailure(attempt: Attempt<P>, error: unknown): void {
+  /** `attempt` failed. */
+  onFailure(attempt: Attempt<P>, error: unknown): void {
     attempt.open = false
     this.#passOver(attempt, this.#roster.rejected(attempt.candidate, error, attempt.startedMs))
   }
@@ -264,7 +278,8 @@ export class Flight<P extends Protection> {
     }
     if (this.#second !== undefined) this.#roster.opinions.inVain(this.#message)
     if (this.#kept === undefined && this.#waitForNetwork()) return
-    this.#land(this.#kept?.reply ?? mostTelling('no resolver answered', this.#failures ?? []))
+    if (this.#kept === undefined) this.#land(mostTelling('no resolver answered', this.#failures ?? []))
+    else this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
   }
 
   #waitForNetwork(): boolean {
@@ -286,10 +301,15 @@ export class Flight<P extends Protection> {
     if (!this.#askNext(this.#clock.nowMs())) this.#giveUp()
   }
 
-  #land(outcome: Selected<P> | EnigmError): void {
+  #landOn(carried: Carried<P>, transport: Transport, from: Candidate<P>): void {
     this.#settled = true
     this.#stopTimer()
-    if (outcome instanceof EnigmError) this.#reject(outcome)
-    else this.#resolve(outcome)
+    this.#to.carried(carried, transport, from.upstream.id)
+  }
+
+  #land(error: EnigmError): void {
+    this.#settled = true
+    this.#stopTimer()
+    this.#to.failed(error)
   }
 }

@@ -1,7 +1,8 @@
 import type { TrustedResolver } from '../config/trusted-set.ts'
-import { ROOT_PROBE, rcodeOf, upstreamQuery } from '../dns/message.ts'
+import { ROOT_PROBE, upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
 import { typeFromText } from '../dns/record-types.ts'
+import type { Rcode } from '../errors.ts'
 
 const REFUSED = 5
 
@@ -17,9 +18,9 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
 }
 
 /**
- * Whether `reply` to `probe` refuses to tell of the root: so does a resolver for its own zones, and
+ * Whether the reply to `probe` refuses to tell of the root: so does a resolver for its own zones, and
  * it is well. It says that the path lives, and no more.
  */
-export function refusesRoot(probe: Uint8Array, reply: Uint8Array): boolean {
-  return probe === ROOT_PROBE && rcodeOf(reply) === REFUSED
+export function refusesRoot(probe: Uint8Array, rcode: Rcode): boolean {
+  return probe === ROOT_PROBE && rcode === REFUSED
 }

@@ -1,9 +1,11 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { rcodeText } from '../dns/code-names.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
+import { readingOf } from '../dns/reading.ts'
 import { asEnigmError, EnigmError, mayBeTheName, type Rcode, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Protection, Upstream } from '../resolve.ts'
+import { reached } from './reached.ts'
 import { refusesRoot } from './root-probe.ts'
 import { SecondOpinions } from './second-opinions.ts'
 import { Standing } from './standing.ts'
@@ -177,13 +179,14 @@ export class Roster<P extends Protection> {
     c.standing.lastTriedMs = startedMs
     const { probe = ROOT_PROBE } = c.upstream
     try {
-      const reply = await c.upstream.exchange(probe, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
+      const { carried } = await reached(c.upstream, probe, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
       const nowMs = this.#o.clock.nowMs()
-      const { final, ofHop } = verdictOn(reply.wire)
+      const reading = readingOf(carried)
+      const { final, ofHop } = verdictOn(reading)
       // One that failed by its replies to real queries is to show that it resolves; else the path
       // was to blame, and it lives.
-      const well = final || (refusesRoot(probe, reply.wire) && c.standing.bettered < BETTERED_LIMIT)
-      if (well) return this.answered(c, reply.rttMs, nowMs - startedMs, nowMs)
+      const well = final || (refusesRoot(probe, reading.rcode) && c.standing.bettered < BETTERED_LIMIT)
+      if (well) return this.answered(c, carried.rttMs, nowMs - startedMs, nowMs)
       this.alive(c)
       // One that cannot read a query for the root can read none.
       if (ofHop || !c.standing.healthy || c.standing.bettered >= UNSETTLED_LIMIT) this.failed(c, startedMs)

@@ -1,11 +1,9 @@
 import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
-import type { Ask, Protection } from '../resolve.ts'
-import { Flight, type Selected } from './flight.ts'
+import type { Ask, Protection, Receiver, Transport } from '../resolve.ts'
+import { Flight } from './flight.ts'
 import { askInTurn } from './in-turn.ts'
 import { Roster, type RosterOptions } from './roster.ts'
-
-export type { Selected } from './flight.ts'
 
 export interface Selection<P extends Protection> {
   /**
@@ -13,7 +11,7 @@ export interface Selection<P extends Protection> {
    * settles by `ask.deadlineMs`: with the first good reply, or with the first of any kind if no
    * operator had a better one, or with an EnigmError. `message` is as for an Upstream.
    */
-  exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Selected<P>>
+  readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>) => void
   /** Probes every resolver for the root at once, whatever its backoff; settles when all have answered or failed, within 2 s. Never rejects. */
   probe(): Promise<void>
   /** The network changed, or the machine woke: failures are forgiven, and queries that everybody fails are tried again for some seconds, within their deadlines. */
@@ -33,10 +31,10 @@ export function createSelection<P extends Protection>(o: RosterOptions<P>): Sele
   const time = { clock: o.clock, deadlines: new Deadlines(o.clock, 1) }
   let closed = false
   return {
-    exchange(message, dnssecOk, ask) {
-      if (closed) return Promise.reject(new EnigmError('closed', 'the resolver is shutting down'))
-      if (o.paced === true) return askInTurn(roster, o.clock, message, dnssecOk, ask)
-      return new Flight(roster, time, message, dnssecOk, ask).start()
+    ask(message, dnssecOk, ask, to) {
+      if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
+      else if (o.paced === true) askInTurn(roster, o.clock, message, dnssecOk, ask, to)
+      else new Flight(roster, time, message, dnssecOk, ask, to).start()
     },
     probe: () => roster.probeAll(),
     disturbed: () => roster.disturbed(),

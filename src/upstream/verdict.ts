@@ -1,7 +1,6 @@
-import { type Opt, readOpt } from '../dns/edns.ts'
 import { isFinalFailure } from '../dns/final-failure.ts'
-import { rcodeWith } from '../dns/message.ts'
 import type { Rcode } from '../errors.ts'
+import type { Reading } from '../resolve.ts'
 
 const SERVFAIL = 2
 const REFUSED = 5
@@ -19,8 +18,6 @@ export function speaksOfHop(rcode: Rcode): boolean {
 
 /** What a reply says, by its 12-bit RCODE and its extended error. */
 export interface Verdict {
-  readonly opt: Opt | undefined
-  readonly rcode: Rcode
   /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
   readonly final: boolean
   /** It speaks of the resolver or of the hop, and not of the name. */
@@ -29,11 +26,11 @@ export interface Verdict {
   readonly ofHop: boolean
 }
 
-/** Judges a reply. Never throws. */
-export function verdictOn(reply: Uint8Array): Verdict {
-  const opt = readOpt(reply)
-  const rcode = rcodeWith(reply, opt)
-  const blamesResolver = !OF_THE_NAME.has(rcode)
-  const final = !blamesResolver || isFinalFailure(rcode, opt?.ede?.code)
-  return { opt, rcode, final, blamesResolver, ofHop: !final && speaksOfHop(rcode) }
+const SETTLED: Verdict = { final: true, blamesResolver: false, ofHop: false }
+
+/** Judges a reply by what was read in it. */
+export function verdictOn({ rcode, opt }: Reading): Verdict {
+  if (OF_THE_NAME.has(rcode)) return SETTLED
+  const final = isFinalFailure(rcode, opt?.ede?.code)
+  return { final, blamesResolver: true, ofHop: !final && speaksOfHop(rcode) }
 }

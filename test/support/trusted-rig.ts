@@ -10,6 +10,7 @@ import type { Event } from '../../src/events.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
 import type { Ask } from '../../src/resolve.ts'
 import { trustedResolvers } from '../../src/trusted-resolvers.ts'
+import { reached } from '../upstream/fakes.ts'
 import { codeOf } from './link-rig.ts'
 import { openGate } from './rules.ts'
 
@@ -44,7 +45,7 @@ export async function trustedRig(t: Test, { resolvers, ca, config }: TrustedSpec
   }
   t.teardown(close)
   const exchange = (name: string, ms = 4000, purpose: Ask['purpose'] = 'client') =>
-    trusted.exchange(messageFor(name), false, { purpose, deadlineMs: clock.nowMs() + ms })
+    reached(trusted, messageFor(name), false, { purpose, deadlineMs: clock.nowMs() + ms })
   return {
     ...{ trusted, events, exchange, close },
     /** `answered`, or the code that it fails with. */

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../src/clock.ts'
 import { ROOT_PROBE, upstreamQuery } from '../../src/dns/message.ts'
 import { EnigmError, type ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
-import type { Ask, Authenticated, Carried, Link, Transport, Upstream } from '../../src/resolve.ts'
+import type { Ask, Authenticated, Carried, Link, Protection, Receiver, Transport, Upstream } from '../../src/resolve.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { optRecord, query, response } from '../support/messages.ts'
 
@@ -84,7 +84,14 @@ export class FakeUpstream implements Upstream<Authenticated> {
     this.#clock = clock
   }
 
-  async exchange(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<Authenticated> & { transport: Transport }> {
+  ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Authenticated, [transport: Transport]>): void {
+    this.#play(message, dnssecOk, ask).then(
+      (carried) => to.carried(carried, 'dot'),
+      (error: EnigmError) => to.failed(error),
+    )
+  }
+
+  async #play(message: Uint8Array, dnssecOk: boolean, ask: Ask): Promise<Carried<Authenticated>> {
     checkMessage(message, ask, this.probe ?? ROOT_PROBE)
     const probe = ask.purpose === 'probe'
     const act = probe ? (this.probeAct ?? this.act) : this.act
@@ -93,13 +100,30 @@ export class FakeUpstream implements Upstream<Authenticated> {
     if (told && ask.mayLeave?.() === false) throw new EnigmError('closed', 'not wanted')
     const calls = probe ? this.probes : this.queries
     calls.push({ atMs: this.#clock.nowMs(), message, dnssecOk, ask, told })
-    const carried = await play(this.#clock, act, ask)
-    return { ...carried, transport: 'dot' }
+    return play(this.#clock, act, ask)
   }
 
   async close(): Promise<void> {
     this.closed = true
   }
+}
+
+/** What came of it, and over what. */
+export type Reached<P extends Protection> = Carried<P> & { readonly transport: Transport; readonly upstream: string }
+
+/** Asks an upstream or a selection, and gives a promise. */
+export function reached<P extends Protection>(
+  of: { ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>): void },
+  message: Uint8Array,
+  dnssecOk: boolean,
+  ask: Ask,
+): Promise<Reached<P>> {
+  return new Promise((resolve, reject) =>
+    of.ask(message, dnssecOk, ask, {
+      carried: ({ reading: _, ...carried }, transport, upstream) => resolve({ ...carried, transport, upstream }),
+      failed: reject,
+    }),
+  )
 }
 
 /** A link that records what it is given and does what `act` says. */
@@ -118,7 +142,9 @@ export class FakeLink implements Link<Authenticated> {
   }
 
   async exchange(request: Uint8Array, ask: Ask): Promise<Carried<Authenticated>> {
-    this.calls.push({ atMs: this.#clock.nowMs(), request, ask })
+    // As it is now: whoever asks may use it again for another link.
+    const { purpose, deadlineMs, givesWay } = ask
+    this.calls.push({ atMs: this.#clock.nowMs(), request, ask: { purpose, deadlineMs, givesWay } })
     const { act } = this
     if (typeof act === 'object' && 'next' in act && act.next !== undefined) this.act = act.next
     return play(this.#clock, act, ask)

@@ -1,15 +1,14 @@
 import t from 'tap'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
-import { answers, FakeUpstream, fails, MESSAGE, reply } from './fakes.ts'
+import { answers, FakeUpstream, fails, MESSAGE, reached, reply } from './fakes.ts'
 
 function scene(...ids: readonly string[]) {
   const clock = new FakeClock()
   const upstreams = ids.map((id) => new FakeUpstream(id, clock, answers(10)))
   const selection = createSelection({ upstreams, clock, random: seededRandom(1), emit: () => {}, paced: true })
   const ask = () => {
-    const asked = selection
-      .exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 })
+    const asked = reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 })
       .then(({ upstream }) => upstream)
       .catch((error: { code?: string }) => error.code ?? 'other')
     return asked

@@ -5,7 +5,7 @@ import { probeOf } from '../../src/upstream/root-probe.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
-import { answers, FakeLink, FakeUpstream, fails, MESSAGE, reply, WatchedClock, watch } from './fakes.ts'
+import { answers, FakeLink, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
 
 const NAMED = probeOf({ probe: { name: 'corp.example', type: 'SOA' } })
 
@@ -17,7 +17,7 @@ function pair(probe?: Uint8Array) {
   const o = { clock: new WatchedClock(clock), random: seededRandom(1), emit() {} }
   const selection = createSelection<Authenticated>({ ...o, upstreams: [first, second] })
   const ask = async () => {
-    const seen = watch(clock, selection.exchange(MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    const seen = watch(clock, reached(selection, MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(4000)
     return seen.value?.upstream
   }
@@ -72,7 +72,7 @@ t.test('a transport that failed is tried again with what the set names', async (
   const upstream = createUpstream({ ...o, probe: NAMED })
   t.equal(upstream.probe, NAMED)
   for (let i = 0; i < 20; i++) {
-    void upstream.exchange(MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }).catch(() => {})
+    void reached(upstream, MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }).catch(() => {})
     await clock.advance(250)
   }
   const probes = dot.calls.filter(({ ask }) => ask.purpose === 'probe')

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../src/errors.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
-import { type Act, answers, FakeUpstream, fails, MESSAGE, reply, WatchedClock, watch } from './fakes.ts'
+import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
 
 const code = fc.constantFrom<ErrorCode>(
   'connect-refused',
@@ -56,7 +56,7 @@ t.test('whatever the resolvers do: at most 3 learn a name, it settles by the dea
           const deadlineMs = clock.nowMs() + budgetMs
           const before = upstreams.map(toldBy)
           const seen = Array.from({ length: queries }, () =>
-            watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs })),
+            watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs })),
           )
           await clock.advance(budgetMs)
           for (const { atMs, code, value } of seen) {
@@ -89,7 +89,7 @@ t.test('with one healthy resolver among up to five that fail in any way, two of 
       all.splice(at % (bad.length + 1), 0, answers(rttMs))
       const upstreams = all.map((a, i) => new FakeUpstream('abcde'[i]!, clock, a))
       const selection = createSelection<Authenticated>({ upstreams, clock, random: seededRandom(at), emit: () => {} })
-      const first = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+      const first = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
       await clock.advance(bad.length * 300 + rttMs)
       return first.value !== undefined
     }),

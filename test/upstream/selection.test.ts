@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../src/errors.ts'
 import type { Ask, Authenticated, Protection, Upstream } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
-import { type Act, AUTHENTICATED, answers, FakeUpstream, fails, MESSAGE, recorder, reply, WatchedClock, watch } from './fakes.ts'
+import { type Act, AUTHENTICATED, answers, FakeUpstream, fails, MESSAGE, reached, recorder, reply, WatchedClock, watch } from './fakes.ts'
 
 function setUp(...acts: readonly Act[]) {
   const clock = new FakeClock()
@@ -12,7 +12,7 @@ function setUp(...acts: readonly Act[]) {
   const { events, emit } = recorder()
   const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(1), emit })
   const exchange = (budgetMs = 4000, purpose: Ask['purpose'] = 'client') =>
-    watch(clock, selection.exchange(MESSAGE, true, { purpose, deadlineMs: clock.nowMs() + budgetMs }))
+    watch(clock, reached(selection, MESSAGE, true, { purpose, deadlineMs: clock.nowMs() + budgetMs }))
   /** One query, start to end; returns who answered it and after how long. */
   const one = async (budgetMs = 4000) => {
     const startMs = clock.nowMs()
@@ -46,7 +46,7 @@ t.test('one healthy resolver is asked, once, with one timer and none left', asyn
 
 t.test('what the upstream adds to a carried reply is passed on', async (t) => {
   const { clock, upstreams, exchange } = setUp(answers(1))
-  upstreams[A]!.exchange = async () => ({ wire: reply(), rttMs: 1, protection: AUTHENTICATED, transport: 'doh', ageS: 30 })
+  upstreams[A]!.ask = (_message, _dnssecOk, _ask, to) => to.carried({ wire: reply(), rttMs: 1, protection: AUTHENTICATED, ageS: 30 }, 'doh')
   const seen = exchange()
   await clock.advance(1)
   t.equal(seen.value?.ageS, 30)
@@ -405,9 +405,11 @@ t.test('close ends the probes and closes the upstreams; what is in flight ends, 
   t.equal(watched.live, 0)
 })
 
-t.test('a rejection that is not ours is a fault, and does not speak against the resolver', async (t) => {
+t.test('what throws is a fault, and does not speak against the resolver', async (t) => {
   const { upstreams, one, events, clock, watched } = setUp(answers(1), answers(1))
-  upstreams[A]!.exchange = () => Promise.reject(new TypeError('a bug'))
+  upstreams[A]!.ask = () => {
+    throw new TypeError('a bug')
+  }
   t.equal((await one()).by, 'b')
   t.same(events[0], { type: 'fault', where: 'selection' })
   await clock.advance(60_000)

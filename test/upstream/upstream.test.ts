@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../src/errors.ts'
 import type { Ask } from '../../src/resolve.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { type Act, AUTHENTICATED, answers, FakeLink, fails, MESSAGE, recorder, reply, WatchedClock, watch } from './fakes.ts'
+import { type Act, AUTHENTICATED, answers, FakeLink, fails, MESSAGE, reached, recorder, reply, WatchedClock, watch } from './fakes.ts'
 
 function setUp(dotAct: Act, dohAct: Act, paddingBlock = 128) {
   const clock = new FakeClock()
@@ -15,7 +15,7 @@ function setUp(dotAct: Act, dohAct: Act, paddingBlock = 128) {
   const { events, emit } = recorder()
   const upstream = createUpstream({ id: 'r', links: [dot, doh], paddingBlock, clock: watched, emit })
   const exchange = (budgetMs = 4000, message = MESSAGE, purpose: Ask['purpose'] = 'client') =>
-    watch(clock, upstream.exchange(message, true, { purpose, deadlineMs: clock.nowMs() + budgetMs }))
+    watch(clock, reached(upstream, message, true, { purpose, deadlineMs: clock.nowMs() + budgetMs }))
   return { clock, watched, dot, doh, events, upstream, exchange }
 }
 
@@ -129,7 +129,7 @@ t.test('FORMERR under a schedule: nothing is asked twice, and the next query goe
   const dot = new FakeLink('dot', clock, answers(10, formerr))
   const upstream = createUpstream({ id: 'r', links: [dot], paddingBlock: 128, clock, emit: () => {}, paced: true })
   for (let i = 0; i < 2; i++) {
-    const seen = watch(clock, upstream.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    const seen = watch(clock, reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(20)
     t.same(seen.value?.wire, formerr)
   }
@@ -321,7 +321,7 @@ t.test('an error that is not ours is reported as a fault and rejects as internal
     throw new TypeError('a bug')
   }
   const upstream = createUpstream({ id: 'r', links: [broken], paddingBlock: 128, clock, emit })
-  await t.rejects(upstream.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'internal' })
+  await t.rejects(reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'internal' })
   t.same(events[0], { type: 'fault', where: 'upstream' })
 })
 
@@ -336,7 +336,7 @@ t.test('the age of a reply from an HTTP cache is passed up', async (t) => {
 t.test('without links there is nothing to ask', async (t) => {
   const clock = new FakeClock()
   const upstream = createUpstream({ id: 'r', links: [], paddingBlock: 128, clock, emit: () => {} })
-  await t.rejects(upstream.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'no-upstream' })
+  await t.rejects(reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'no-upstream' })
 })
 
 t.test('close closes every link, though one of them fails to, and later calls reject', async (t) => {

@@ -1,12 +1,13 @@
 import t from 'tap'
+import { readReply } from '../../src/dns/reading.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { verdictOn } from '../../src/upstream/verdict.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
-import { type Act, answers, FakeUpstream, fails, MESSAGE, reply, WatchedClock, watch } from './fakes.ts'
+import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
 
 const ALL_EDE = [...Array(31).keys()]
-const isFinal = (wire: Uint8Array) => verdictOn(wire).final
+const isFinal = (wire: Uint8Array) => verdictOn(readReply(wire)).final
 
 t.test('a SERVFAIL with a DNSSEC error is final, and anything blocked or filtered; no other failure is', (t) => {
   t.same(
@@ -33,7 +34,7 @@ async function ask(...acts: readonly Act[]) {
   const upstreams = acts.map((act, i) => new FakeUpstream('abcdef'[i]!, clock, act))
   const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(1), emit: () => {} })
   const startMs = clock.nowMs()
-  const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: startMs + 4000 }))
+  const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: startMs + 4000 }))
   await clock.advance(4000)
   const asked = upstreams.map((u) => u.queries.length)
   const rcode = (seen.value?.wire[3] ?? 0) & 15
@@ -77,7 +78,7 @@ t.test('a resolver that speaks of the hop three times stands behind, and is not 
   const b = new FakeUpstream('b', clock, answers(30))
   const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
   const one = async () => {
-    const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(100)
     return seen.value?.upstream
   }
@@ -98,7 +99,7 @@ t.test('a resolver that speaks of the hop three times stands behind, and is not 
   const probing = started.probe()
   await clock.advance(100)
   await probing
-  watch(clock, started.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+  watch(clock, reached(started, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
   await clock.advance(100)
   t.same([c.queries.length, d.queries.length], [0, 1], 'the probe at the start was enough')
 })
@@ -129,7 +130,7 @@ t.test('a resolver that three times in a row had no answer where another had one
   const b = new FakeUpstream('b', clock, answers(30))
   const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
   const one = async () => {
-    const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(100)
     return seen.value?.upstream
   }
@@ -154,7 +155,7 @@ t.test('a second operator that says why it failed too is heard, and does not spe
   const b = new FakeUpstream('b', clock, answers(30))
   const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
   for (let i = 0; i < 8; i++) {
-    const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(1000)
     t.equal(seen.value?.upstream, i === 0 ? 'a' : 'b')
     a.act = servfail(10)
@@ -169,7 +170,7 @@ t.test('names that no operator can resolve speak against nobody', async (t) => {
   const upstreams = ['a', 'b'].map((id) => new FakeUpstream(id, clock, servfail()))
   const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(1), emit: () => {} })
   for (let i = 0; i < 10; i++) {
-    const seen = watch(clock, selection.exchange(MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
+    const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(50)
     t.equal(seen.value?.upstream, 'a')
   }

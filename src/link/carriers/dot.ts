@@ -1,10 +1,11 @@
 import type { Duplex } from 'node:stream'
 import type { Random } from '../../clock.ts'
 import { NumberTable } from '../../containers.ts'
-import { readOpt, repadded, withPaddedOpt } from '../../dns/edns.ts'
+import { repadded, withPaddedOpt } from '../../dns/edns.ts'
 import { FrameReader, framed } from '../../dns/framing.ts'
 import { idOf, isReplyTo, lacksQuestion, ROOT_PROBE, setId } from '../../dns/message.ts'
 import { putU16 } from '../../dns/octets.ts'
+import { readReply } from '../../dns/reading.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
@@ -175,9 +176,10 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     this.#slots.delete(slot.id)
     // The chunk is ours and read once: the reply stays where it lies.
     setId(frame, idOf(slot.request))
-    const opt = readOpt(frame)
+    const reading = readReply(frame)
+    const { opt } = reading
     const rttMs = this.clock.nowMs() - slot.sentMs
-    slot.ticket.answered({ wire: frame, rttMs, protection: this.protection, padded: opt?.padded === true })
+    slot.ticket.answered({ wire: frame, rttMs, protection: this.protection, reading })
     if (opt?.keepaliveMs !== undefined) this.#learnKeepalive(opt.keepaliveMs)
     this.rest()
   }
