@@ -22,6 +22,11 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   'one bad packet ends the wait (TuDoor)': [
     ['link/carriers/dot.test.ts', 'what does not match is ignored and counted, and the wait goes on'],
     ['e2e/hostile-upstream.test.ts', "'wrong-question'"],
+    ['link/carriers/dot.test.ts', 'a frame too short for a message is passed over'],
+  ],
+  'a reply without its question': [
+    ['link/carriers/dot.test.ts', 'a question that is cut off or malformed is none: its query fails at once'],
+    ['e2e/edges.test.ts', 'a reply without its question fails its query at once'],
   ],
   'weak randomness': [['architecture.test.ts', 'time and chance come through clock.ts']],
   'unsolicited records (MaginotDNS)': [['e2e/hostile-upstream.test.ts', 'what stood beside an answer about another name was not taken']],
@@ -73,9 +78,11 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   'UDP size': [
     ['responder.test.ts', 'what is larger than the client takes becomes header, question and OPT with TC'],
     ['listen/tcp.test.ts', 'up to 65,535 octets'],
+    ['e2e/edges.test.ts', 'answers of up to 65,535 octets come whole over TCP'],
   ],
   'no question, QR=1, NOTIFY, UPDATE, odd class': [
     ['dns/query-scan.test.ts', "'no question'"],
+    ['e2e/edges.test.ts', 'IXFR is REFUSED over UDP and TCP'],
     ['dns/query-scan.test.ts', 'QR=1: silence'],
     ['dns/query-scan.test.ts', 'NOTIFY (RFC 1996)'],
     ['dns/query-scan.test.ts', 'UPDATE (RFC 2136)'],
