@@ -25,8 +25,8 @@ export interface Seen {
    */
   isOlder(seal: Seal): boolean
   /**
-   * Keeps it; false if that was not possible, or the file is something else: then a replay of it
-   * cannot be told next time.
+   * Keeps it, and writes only what is new; false if that was not possible, or the file is something
+   * else: then a replay of it cannot be told next time.
    */
   remember(seal: Seal): boolean
 }
@@ -34,18 +34,22 @@ export interface Seen {
 /** The memory in `file`; a missing or damaged one is empty. */
 export function seenIn(file: string): Seen {
   const known = readPrivateJson(file, memory) ?? {}
-  const boots = (seal: Seal) => known[seal.key] ?? []
   return {
     isOlder(seal) {
-      const at = boots(seal).findIndex((b) => b.bootId === seal.bootId)
+      const boots = known[seal.key] ?? []
+      const at = boots.findIndex((b) => b.bootId === seal.bootId)
       if (at < 0) return false
-      return at < boots(seal).length - 1 || seal.sequence < (boots(seal)[at]?.sequence ?? 0)
+      return at < boots.length - 1 || seal.sequence < (boots[at]?.sequence ?? 0)
     },
     remember(seal) {
       if (isForeignJson(file, likeMemory)) return false
-      const others = boots(seal).filter((b) => b.bootId !== seal.bootId)
+      // Read again: another verification may have seen more meanwhile.
+      const now = readPrivateJson(file, memory) ?? {}
+      const boots = now[seal.key] ?? []
+      if (boots.some((b, i) => b.bootId === seal.bootId && (i < boots.length - 1 || b.sequence >= seal.sequence))) return true
+      const others = boots.filter((b) => b.bootId !== seal.bootId)
       const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS)
-      const rest = Object.entries(known).filter(([key]) => key !== seal.key)
+      const rest = Object.entries(now).filter(([key]) => key !== seal.key)
       return writePrivateJson(file, Object.fromEntries([...rest.slice(-(MAX_KEYS - 1)), [seal.key, mine]]))
     },
   }

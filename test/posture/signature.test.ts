@@ -159,6 +159,23 @@ t.test('the sequence rises with boot time and across restarts', (t) => {
   t.end()
 })
 
+t.test('a verification that sees nothing new writes nothing, and takes nothing from another that has seen more', (t) => {
+  const dir = t.testdir({})
+  const file = join(dir, 'seen.json')
+  const seal = createSealer(keyIn(dir), 'boot-1', () => 1)
+  const [first, second, third] = [1, 2, 3].map(() => asSeal(seal('x')))
+  if (first === undefined || second === undefined || third === undefined) return t.fail()
+  t.ok(seenIn(file).remember(first))
+  const { ino } = statSync(file)
+  for (let look = 0; look < 3; look++) t.ok(seenIn(file).remember(first))
+  t.equal(statSync(file).ino, ino, 'status --watch looks every second')
+  const slow = seenIn(file)
+  t.ok(seenIn(file).remember(third))
+  t.ok(slow.remember(second))
+  t.ok(seenIn(file).isOlder(second), 'what the quicker one has seen is not forgotten')
+  t.end()
+})
+
 t.test('what was seen is bounded, and a damaged memory is an empty one', (t) => {
   const dir = t.testdir({ 'seen.json': '{"x":[{}]}' })
   const key = keyIn(dir)
