@@ -10,6 +10,7 @@ import { PRIVATE_REVERSE } from './private-reverse.ts'
 import { RESERVED_NAMES } from './reserved-names.ts'
 import type { Rule } from './rule.ts'
 import { isInfrastructure, isNumber } from './top-label.ts'
+import { once } from './zone-actions.ts'
 import { zoneTree } from './zone-tree.ts'
 
 /** Every zone that is answered here, in the order of the files that say why. */
@@ -53,7 +54,7 @@ export function specialNames(proofs?: LocalProofs): Stage {
 /** Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root. */
 function localAnswers(rules: readonly Rule[], denied: (top: Uint8Array) => boolean): (question: Question) => Local | undefined {
   const tree = zoneTree(rules)
-  const subjects = new Map(rules.map((rule) => [rule, { kind: 'zone', name: nameFromText(rule.zone) } as const]))
+  const subjects = new Map(rules.map((rule) => [rule, once(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
   const nothingBelow = (question: Question, top: Uint8Array): Local => ({
     answer: noSuchName(question, soaRecord(top)),
     subject: { kind: 'top', name: top },
@@ -63,7 +64,7 @@ function localAnswers(rules: readonly Rule[], denied: (top: Uint8Array) => boole
     if (match !== undefined) {
       const answer = match.rule.action(question, match.place)
       if (answer === 'forward') return undefined
-      return { answer, subject: match.rule.unprovable === true || hasData(answer) ? undefined : subjects.get(match.rule) }
+      return { answer, subject: match.rule.unprovable === true || hasData(answer) ? undefined : subjects.get(match.rule)?.() }
     }
     if (tree.labelCount === 0) return undefined
     const isNumeric = isNumber(question.lower, tree.topLabelAt)

@@ -4,8 +4,8 @@ import type { Action } from './rule.ts'
 
 /** Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that the root does not have. */
 export function nothing(zone: string): Action {
-  const soa = soaRecord(nameFromText(zone))
-  return (question) => noSuchName(question, soa)
+  const soa = once(() => soaRecord(nameFromText(zone)))
+  return (question) => noSuchName(question, soa())
 }
 
 /** The same for a zone that its parent has or may have: DS at the apex is the parent's to answer (see `emptyZone`). */
@@ -15,8 +15,14 @@ export function nothingBelowParent(zone: string): Action {
 
 /** Every name is there and holds nothing: NODATA for every name and type, but DS at the apex. */
 export function noData(zone: string): Action {
-  const soa = soaRecord(nameFromText(zone))
-  return parentHasDs((question) => noSuchType(question, soa))
+  const soa = once(() => soaRecord(nameFromText(zone)))
+  return parentHasDs((question) => noSuchType(question, soa()))
+}
+
+/** Made when it is first asked for: there are a hundred zones, a host asks in a few of them, and a start in none. */
+export function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
 }
 
 function parentHasDs(action: Action): Action {
@@ -29,11 +35,13 @@ function parentHasDs(action: Action): Action {
  * `data` holds what a name known to the rule has, for one type.
  */
 export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): Action {
-  const apex = nameFromText(zone)
-  const soa = soaRecord(apex)
-  const soaData = soa.subarray(apex.length + 10)
-  const at = data === undefined ? undefined : Buffer.from(nameFromText(data.at))
+  const parts = once(() => {
+    const apex = nameFromText(zone)
+    const soa = soaRecord(apex)
+    return { apex, soa, soaData: soa.subarray(apex.length + 10), at: data === undefined ? undefined : Buffer.from(nameFromText(data.at)) }
+  })
   return parentHasDs((question, place) => {
+    const { apex, soa, soaData, at } = parts()
     if (place === 'below') return noSuchName(question, soa)
     const { type } = question
     if (data !== undefined && (type === data.type || type === TYPE.any) && at?.equals(question.lower.subarray(0, -4)))

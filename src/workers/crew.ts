@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
@@ -56,7 +56,8 @@ const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worke
 
 /** Starts `count` threads and waits until each of them listens. Rejects with an EnigmError, and none is left. */
 export async function startCrew(count: number, settings: Settings, parts: CrewParts): Promise<Crew> {
-  const hands = Array.from({ length: count }, () => new Hand(parts, settings))
+  const threads = await import('node:worker_threads')
+  const hands = Array.from({ length: count }, () => new Hand(parts, settings, threads.Worker))
   const order = (order: Order) => Promise.all(hands.map((hand) => hand.order(order)))
   const crew: Crew = {
     sums: (own) => summed([own, ...hands.map((hand) => hand.counters)]),
@@ -103,13 +104,15 @@ class Hand {
   readonly counters = new Counters()
   settings: Settings
   readonly #parts: CrewParts
+  readonly #Worker: typeof Worker
   #worker: Worker | undefined
   #acks: ((refusal: Refusal | undefined) => void)[] = []
   #startedMs = 0
   #stopping = false
 
-  constructor(parts: CrewParts, settings: Settings) {
+  constructor(parts: CrewParts, settings: Settings, thread: typeof Worker) {
     this.#parts = parts
+    this.#Worker = thread
     this.settings = settings
   }
 
@@ -119,7 +122,7 @@ class Hand {
     const gate = this.#parts.gate.shared
     const shared = { counters: this.counters.shared, gate, trace: trace?.tracer.shared ?? new SharedArrayBuffer(4) }
     const birth: Birth = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
-    const worker = new Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })
+    const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })
     const serve = missDesk(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
     this.#worker = worker
     this.#startedMs = clock.nowMs()

@@ -40,6 +40,9 @@ export const TLS_SETTINGS = {
 
 /** What this OpenSSL knows; a name that it does not know would make every context throw. */
 function curves(): string {
+  const [major = 0, minor = 0] = process.versions.openssl.split('.').map(Number)
+  // No context for nothing: that takes a millisecond of each start.
+  if (major < 3 || (major === 3 && minor < 5)) return CURVES
   try {
     createSecureContext({ ca: [], ecdhCurve: WITH_HYBRID }) // without `ca` Node would parse its roots
     return WITH_HYBRID

@@ -95,7 +95,8 @@ interface Nibbles {
   readonly mayEnd: Uint8Array
 }
 
-const table = build()
+/** Made when the first such text is read: it takes 5 ms, and a start need not wait for it. */
+let table: Nibbles | undefined
 
 /** The code of every symbol (256 is EOS), in canonical order. */
 export function huffmanCodes(): readonly { readonly symbol: number; readonly code: number; readonly bits: number }[] {
@@ -160,6 +161,7 @@ function step(children: readonly number[], state: number, nibble: number): numbe
  * longer than `out`.
  */
 export function huffmanDecode(from: Uint8Array, start: number, end: number, out: Uint8Array): number {
+  table ??= build()
   const { steps, mayEnd } = table
   let state = 0
   let octets = 0
