@@ -1,5 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { uptime } from 'node:os'
+import { performance } from 'node:perf_hooks'
 import { exactTimer } from './exact-timer.ts'
 
 /** A timer that was set. `cancel` may be called any number of times, also after it fired. */

@@ -16,6 +16,7 @@ import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping
 import { TRANSPORTS } from './transports.ts'
 import { probeOf } from './upstream/root-probe.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
+import { ON_DEMAND, ON_SCHEDULE } from './upstream/standing.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
 /** The cells of every schedule (RFC 8467). */
@@ -90,6 +91,7 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
   const { gate } = around
   const { profile } = config.shaping
   const paced = isPaced(profile)
+  const manner = paced ? ON_SCHEDULE : ON_DEMAND
   const plain = shaperOf(loaded, around)
   // A cell is 128 octets, whatever block is configured for the profiles that keep no schedule.
   const paddingBlock = paced ? CELL_BLOCK : config.padding.queryBlock
@@ -114,10 +116,10 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
       probe: probeOf(resolver),
       clock: around.clock,
       emit: around.emit,
-      paced,
+      manner,
     })
   })
-  const selection = createSelection<P>({ upstreams, clock: around.clock, random: around.random, emit: around.emit, paced })
+  const selection = createSelection<P>({ upstreams, clock: around.clock, random: around.random, emit: around.emit, manner })
   return {
     ...selection,
     ask(message, dnssecOk, ask, to) {

@@ -8,7 +8,7 @@ import type { Protection, Upstream } from '../resolve.ts'
 import { reached } from './reached.ts'
 import { refusesRoot } from './root-probe.ts'
 import { SecondOpinions } from './second-opinions.ts'
-import { Standing } from './standing.ts'
+import { type Manner, Standing } from './standing.ts'
 import { PROOF_MS } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
@@ -49,8 +49,7 @@ export interface RosterOptions<P extends Protection> {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
-  /** The links keep schedules: nothing is probed, and one that failed is tried again with a real query once its backoff is over. */
-  readonly paced?: boolean
+  readonly manner: Manner
 }
 
 /**
@@ -93,7 +92,7 @@ export class Roster<P extends Protection> {
   }
 
   #fit(c: Candidate<P>): boolean {
-    return c.standing.healthy || (this.#o.paced === true && this.#o.clock.nowMs() >= c.standing.retryAtMs)
+    return c.standing.healthy || (!this.#o.manner.probes && this.#o.clock.nowMs() >= c.standing.retryAtMs)
   }
 
   #cost(c: Candidate<P>): number {
@@ -244,7 +243,7 @@ export class Roster<P extends Protection> {
   #arm(c: Candidate<P>): void {
     if (
       this.#closed ||
-      this.#o.paced === true ||
+      !this.#o.manner.probes ||
       c.standing.healthy ||
       c.timer !== undefined ||
       c.probing !== undefined ||
@@ -273,6 +272,6 @@ export class Roster<P extends Protection> {
   #measure(nowMs: number): void {
     const c = this.#candidates.find((c) => c.standing.healthy && !c.probing && nowMs - c.standing.lastAnswerMs >= REMEASURE_MS)
     this.#measureAtMs = nowMs + (c === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
-    if (c !== undefined && !this.#closed && this.#o.paced !== true) void this.probe(c)
+    if (c !== undefined && !this.#closed && this.#o.manner.probes) void this.probe(c)
   }
 }

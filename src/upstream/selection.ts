@@ -33,7 +33,7 @@ export function createSelection<P extends Protection>(o: RosterOptions<P>): Sele
   return {
     ask(message, dnssecOk, ask, to) {
       if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
-      else if (o.paced === true) askInTurn(roster, o.clock, message, dnssecOk, ask, to)
+      else if (!o.manner.asksAgain) askInTurn(roster, o.clock, message, dnssecOk, ask, to)
       else new Flight(roster, time, message, dnssecOk, ask, to).start()
     },
     probe: () => roster.probeAll(),

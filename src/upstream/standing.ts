@@ -1,3 +1,19 @@
+/**
+ * How resolvers are asked. Made once, by who makes the links (trusted-resolvers.ts); nobody else asks
+ * whether a link keeps a schedule.
+ */
+export interface Manner {
+  /** Whether probes are sent: what failed is tried with one, by a timer. Else a real query is the trial, once the backoff is over. */
+  readonly probes: boolean
+  /** Whether what was asked is asked again for a reason of ours: another transport while there is time, a plainer query, another resolver beside one that is slow. */
+  readonly asksAgain: boolean
+}
+
+/** Whatever is asked goes when it is asked. */
+export const ON_DEMAND: Manner = { probes: true, asksAgain: true }
+/** The links keep schedules: what is sent beside queries of clients is theirs to say, and what a query meets must not show. */
+export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false }
+
 /** The first wait after a failure, doubled by each further one. */
 const FIRST_BACKOFF_MS = 1000
 /** The longest wait: with the spread of a probe timer (a sixteenth, see roster.ts) and the 2 s of a probe that fails, two are less than a minute apart. */

@@ -6,7 +6,7 @@ import { asEnigmError, EnigmError, isCounted, isOurs, mayBeTheName, speaksAgains
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Receiver, Transport, Upstream } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { Standing } from './standing.ts'
+import { type Manner, Standing } from './standing.ts'
 import { type Failure, mostTelling, PROOF_MS } from './telling.ts'
 import { verdictOn } from './verdict.ts'
 
@@ -26,8 +26,7 @@ export interface UpstreamOptions<P extends Protection> {
   readonly probe?: Uint8Array
   readonly clock: Clock
   readonly emit: Emit
-  /** The links keep schedules: no probes, no time limit of a query's own on any of them, and none is asked because another is full. */
-  readonly paced?: boolean
+  readonly manner: Manner
 }
 
 /** An upstream that can be told that the network changed. */
@@ -97,7 +96,7 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
 
   ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport]>): void {
     if (this.#closed) to.failed(new EnigmError('closed', `${this.id} is closed`))
-    else new Trip(this, this.o.paced === true ? this.#due() : this.#order, message, dnssecOk, ask, to).next()
+    else new Trip(this, this.o.manner.probes ? this.#order : this.#due(), message, dnssecOk, ask, to).next()
   }
 
   forgive(): void {
@@ -122,7 +121,7 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
 
   /** What the link may take of the caller's time: all of it if it is the last resort, else half. */
   shareMs(route: Route<P>, last: boolean, deadlineMs: number, nowMs: number): number {
-    if (last || this.o.paced === true) return deadlineMs
+    if (last || !this.o.manner.asksAgain) return deadlineMs
     const halfMs = (deadlineMs - nowMs) / 2
     return nowMs + (route.standing.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs)
   }
@@ -144,7 +143,7 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
 
   /** A trip is answered: those behind that failed are tried beside it. */
   retryFailed(): void {
-    if (this.#order === this.#routes || this.#closed || this.o.paced === true) return
+    if (this.#order === this.#routes || this.#closed || !this.o.manner.probes) return
     const nowMs = this.o.clock.nowMs()
     for (const route of this.#order) if (!route.standing.healthy && nowMs >= route.standing.retryAtMs) this.tryOut(route, nowMs)
   }
@@ -167,7 +166,7 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
    * another transport, a probe tells.
    */
   doubt(route: Route<P>, sinceMs: number): void {
-    if (this.#routes.length > 1 && this.o.paced !== true && !this.#closed && route.standing.silentSince(sinceMs))
+    if (this.#routes.length > 1 && this.o.manner.probes && !this.#closed && route.standing.silentSince(sinceMs))
       this.tryOut(route, this.o.clock.nowMs())
   }
 
@@ -295,7 +294,7 @@ class Trip<P extends Protection> implements Ask, Receiver<P> {
     this.#note(route, error)
     const ofTheName = this.purpose !== 'probe' && mayBeTheName(error.code)
     if (ofTheName) this.#transports.doubt(route, this.#startedMs)
-    if (this.#transports.o.paced === true && (ofTheName || isOurs(error.code))) this.#end()
+    if (!this.#transports.o.manner.asksAgain && (ofTheName || isOurs(error.code))) this.#end()
     else this.next()
   }
 
@@ -305,7 +304,7 @@ class Trip<P extends Protection> implements Ask, Receiver<P> {
    */
   #plainer(route: Route<P>, refused: Carried<P>): boolean {
     const { o } = this.#transports
-    if (o.paced === true) {
+    if (!o.manner.asksAgain) {
       this.#transports.forgoKeepalive()
       return false
     }

@@ -1,13 +1,14 @@
 import t from 'tap'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, recorder, watch } from './fakes.ts'
 
 function setUp(...acts: readonly Act[]) {
   const clock = new FakeClock()
   const upstreams = acts.map((act, i) => new FakeUpstream('abcdef'[i] ?? '', clock, act))
-  const selection = createSelection<Authenticated>({ upstreams, clock, random: seededRandom(1), emit: recorder().emit })
+  const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams, clock, random: seededRandom(1), emit: recorder().emit })
   const ask = (budgetMs = 4000) =>
     watch(clock, reached(selection, MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + budgetMs }))
   const [first, second] = upstreams

@@ -1,12 +1,13 @@
 import t from 'tap'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { ON_SCHEDULE } from '../../src/upstream/standing.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { answers, FakeUpstream, fails, MESSAGE, reached, reply } from './fakes.ts'
 
 function scene(...ids: readonly string[]) {
   const clock = new FakeClock()
   const upstreams = ids.map((id) => new FakeUpstream(id, clock, answers(10)))
-  const selection = createSelection({ upstreams, clock, random: seededRandom(1), emit: () => {}, paced: true })
+  const selection = createSelection({ upstreams, clock, random: seededRandom(1), emit: () => {}, manner: ON_SCHEDULE })
   const ask = () => {
     const asked = reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 })
       .then(({ upstream }) => upstream)

@@ -3,6 +3,7 @@ import { ROOT_PROBE } from '../../src/dns/message.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import { probeOf } from '../../src/upstream/root-probe.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { answers, FakeLink, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
@@ -14,7 +15,7 @@ function pair(probe?: Uint8Array) {
   const clock = new FakeClock()
   const first = new FakeUpstream('a', clock, answers(5), probe)
   const second = new FakeUpstream('b', clock, answers(50))
-  const o = { clock: new WatchedClock(clock), random: seededRandom(1), emit() {} }
+  const o = { manner: ON_DEMAND, clock: new WatchedClock(clock), random: seededRandom(1), emit() {} }
   const selection = createSelection<Authenticated>({ ...o, upstreams: [first, second] })
   const ask = async () => {
     const seen = watch(clock, reached(selection, MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
@@ -68,7 +69,7 @@ t.test('a transport that failed is tried again with what the set names', async (
   const clock = new FakeClock()
   const dot = new FakeLink('dot', clock, fails('connect-refused', 0))
   const doh = new FakeLink('doh', clock, answers(5))
-  const o = { id: 'r', links: [dot, doh], paddingBlock: 128, clock: new WatchedClock(clock), emit() {} }
+  const o = { manner: ON_DEMAND, id: 'r', links: [dot, doh], paddingBlock: 128, clock: new WatchedClock(clock), emit() {} }
   const upstream = createUpstream({ ...o, probe: NAMED })
   t.equal(upstream.probe, NAMED)
   for (let i = 0; i < 20; i++) {

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
 
@@ -48,7 +49,13 @@ t.test('whatever the resolvers do: at most 3 learn a name, it settles by the dea
         const clock = new FakeClock()
         const watched = new WatchedClock(clock)
         const upstreams = [...'abcde'].slice(0, count).map((id) => new FakeUpstream(id, clock, 'dark'))
-        const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(seed), emit: () => {} })
+        const selection = createSelection<Authenticated>({
+          manner: ON_DEMAND,
+          upstreams,
+          clock: watched,
+          random: seededRandom(seed),
+          emit: () => {},
+        })
         for (const { acts, queries, budgetMs, pauseMs } of steps) {
           upstreams.forEach((u, i) => {
             u.act = acts[i]!
@@ -88,7 +95,7 @@ t.test('with one healthy resolver among up to five that fail in any way, two of 
       const all: Act[] = [...bad]
       all.splice(at % (bad.length + 1), 0, answers(rttMs))
       const upstreams = all.map((a, i) => new FakeUpstream('abcde'[i]!, clock, a))
-      const selection = createSelection<Authenticated>({ upstreams, clock, random: seededRandom(at), emit: () => {} })
+      const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams, clock, random: seededRandom(at), emit: () => {} })
       const first = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
       await clock.advance(bad.length * 300 + rttMs)
       return first.value !== undefined

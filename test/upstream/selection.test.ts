@@ -2,6 +2,7 @@ import t from 'tap'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Ask, Authenticated, Protection, Upstream } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, AUTHENTICATED, answers, FakeUpstream, fails, MESSAGE, reached, recorder, reply, WatchedClock, watch } from './fakes.ts'
 
@@ -10,7 +11,7 @@ function setUp(...acts: readonly Act[]) {
   const watched = new WatchedClock(clock)
   const upstreams = acts.map((act, i) => new FakeUpstream('abcdef'[i]!, clock, act))
   const { events, emit } = recorder()
-  const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(1), emit })
+  const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams, clock: watched, random: seededRandom(1), emit })
   const exchange = (budgetMs = 4000, purpose: Ask['purpose'] = 'client') =>
     watch(clock, reached(selection, MESSAGE, true, { purpose, deadlineMs: clock.nowMs() + budgetMs }))
   /** One query, start to end; returns who answered it and after how long. */
@@ -55,7 +56,7 @@ t.test('what the upstream adds to a carried reply is passed on', async (t) => {
 
 t.test('strictness is in the types', (t) => {
   const opportunistic: Upstream<Protection>[] = []
-  const o = { clock: new FakeClock(), random: seededRandom(1), emit: () => {} }
+  const o = { manner: ON_DEMAND, clock: new FakeClock(), random: seededRandom(1), emit: () => {} }
   // @ts-expect-error an upstream that may be unauthenticated does not fit into a strict selection
   createSelection<Authenticated>({ ...o, upstreams: opportunistic })
   createSelection<Protection>({ ...o, upstreams: opportunistic })

@@ -3,6 +3,7 @@ import t from 'tap'
 import { readOpt } from '../../src/dns/edns.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Ask } from '../../src/resolve.ts'
+import { ON_DEMAND, ON_SCHEDULE } from '../../src/upstream/standing.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { type Act, AUTHENTICATED, answers, FakeLink, fails, MESSAGE, reached, recorder, reply, WatchedClock, watch } from './fakes.ts'
@@ -13,7 +14,7 @@ function setUp(dotAct: Act, dohAct: Act, paddingBlock = 128) {
   const dot = new FakeLink('dot', clock, dotAct)
   const doh = new FakeLink('doh', clock, dohAct)
   const { events, emit } = recorder()
-  const upstream = createUpstream({ id: 'r', links: [dot, doh], paddingBlock, clock: watched, emit })
+  const upstream = createUpstream({ manner: ON_DEMAND, id: 'r', links: [dot, doh], paddingBlock, clock: watched, emit })
   const exchange = (budgetMs = 4000, message = MESSAGE, purpose: Ask['purpose'] = 'client') =>
     watch(clock, reached(upstream, message, true, { purpose, deadlineMs: clock.nowMs() + budgetMs }))
   return { clock, watched, dot, doh, events, upstream, exchange }
@@ -127,7 +128,7 @@ t.test('FORMERR, and the link ends under the second try: the reply is what it wa
 t.test('FORMERR under a schedule: nothing is asked twice, and the next query goes without', async (t) => {
   const clock = new FakeClock()
   const dot = new FakeLink('dot', clock, answers(10, formerr))
-  const upstream = createUpstream({ id: 'r', links: [dot], paddingBlock: 128, clock, emit: () => {}, paced: true })
+  const upstream = createUpstream({ id: 'r', links: [dot], paddingBlock: 128, clock, emit: () => {}, manner: ON_SCHEDULE })
   for (let i = 0; i < 2; i++) {
     const seen = watch(clock, reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(20)
@@ -320,7 +321,7 @@ t.test('an error that is not ours is reported as a fault and rejects as internal
   broken.exchange = () => {
     throw new TypeError('a bug')
   }
-  const upstream = createUpstream({ id: 'r', links: [broken], paddingBlock: 128, clock, emit })
+  const upstream = createUpstream({ manner: ON_DEMAND, id: 'r', links: [broken], paddingBlock: 128, clock, emit })
   await t.rejects(reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'internal' })
   t.same(events[0], { type: 'fault', where: 'upstream' })
 })
@@ -335,7 +336,7 @@ t.test('the age of a reply from an HTTP cache is passed up', async (t) => {
 
 t.test('without links there is nothing to ask', async (t) => {
   const clock = new FakeClock()
-  const upstream = createUpstream({ id: 'r', links: [], paddingBlock: 128, clock, emit: () => {} })
+  const upstream = createUpstream({ manner: ON_DEMAND, id: 'r', links: [], paddingBlock: 128, clock, emit: () => {} })
   await t.rejects(reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'no-upstream' })
 })
 

@@ -2,6 +2,7 @@ import t from 'tap'
 import { readReply } from '../../src/dns/reading.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { verdictOn } from '../../src/upstream/verdict.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
@@ -32,7 +33,13 @@ async function ask(...acts: readonly Act[]) {
   const clock = new FakeClock()
   const watched = new WatchedClock(clock)
   const upstreams = acts.map((act, i) => new FakeUpstream('abcdef'[i]!, clock, act))
-  const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(1), emit: () => {} })
+  const selection = createSelection<Authenticated>({
+    manner: ON_DEMAND,
+    upstreams,
+    clock: watched,
+    random: seededRandom(1),
+    emit: () => {},
+  })
   const startMs = clock.nowMs()
   const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: startMs + 4000 }))
   await clock.advance(4000)
@@ -76,7 +83,7 @@ t.test('a resolver that speaks of the hop three times stands behind, and is not 
   const clock = new FakeClock()
   const a = new FakeUpstream('a', clock, answers(10))
   const b = new FakeUpstream('b', clock, answers(30))
-  const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
+  const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
   const one = async () => {
     const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(100)
@@ -95,7 +102,7 @@ t.test('a resolver that speaks of the hop three times stands behind, and is not 
 
   const c = new FakeUpstream('c', clock, ofHop(16))
   const d = new FakeUpstream('d', clock, answers(30))
-  const started = createSelection<Authenticated>({ upstreams: [c, d], clock, random: seededRandom(1), emit: () => {} })
+  const started = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams: [c, d], clock, random: seededRandom(1), emit: () => {} })
   const probing = started.probe()
   await clock.advance(100)
   await probing
@@ -128,7 +135,7 @@ t.test('a resolver that three times in a row had no answer where another had one
   const clock = new FakeClock()
   const a = new FakeUpstream('a', clock, answers(10))
   const b = new FakeUpstream('b', clock, answers(30))
-  const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
+  const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
   const one = async () => {
     const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(100)
@@ -153,7 +160,7 @@ t.test('a second operator that says why it failed too is heard, and does not spe
   const clock = new FakeClock()
   const a = new FakeUpstream('a', clock, answers(10))
   const b = new FakeUpstream('b', clock, answers(30))
-  const selection = createSelection<Authenticated>({ upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
+  const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams: [a, b], clock, random: seededRandom(1), emit: () => {} })
   for (let i = 0; i < 8; i++) {
     const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(1000)
@@ -168,7 +175,13 @@ t.test('names that no operator can resolve speak against nobody', async (t) => {
   const clock = new FakeClock()
   const watched = new WatchedClock(clock)
   const upstreams = ['a', 'b'].map((id) => new FakeUpstream(id, clock, servfail()))
-  const selection = createSelection<Authenticated>({ upstreams, clock: watched, random: seededRandom(1), emit: () => {} })
+  const selection = createSelection<Authenticated>({
+    manner: ON_DEMAND,
+    upstreams,
+    clock: watched,
+    random: seededRandom(1),
+    emit: () => {},
+  })
   for (let i = 0; i < 10; i++) {
     const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }))
     await clock.advance(50)
