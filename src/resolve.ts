@@ -143,13 +143,14 @@ export interface Receiver<P extends Protection, More extends readonly unknown[] 
 /**
  * The path to one first hop as an observer sees it. `request` is a whole DNS query (it is not changed; the link writes its own ID into a copy).
  * The link ignores and counts what does not match by ID and question, and waits on (DoT) or fails that stream at once (DoH).
- * Dials lazily, redials with backoff, retries once on a fresh connection inside the deadline. Rejects with an EnigmError; concurrent calls are fine.
+ * Dials lazily, redials with backoff, retries once on a fresh connection inside the deadline. Any number of requests are under way at once.
  */
 export interface Link<P extends Protection = Protection> {
   readonly id: string
   readonly transport: Transport
-  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>>
-  /** Lets what is in flight finish until its deadline, then closes. Later calls reject with `closed`. */
+  /** Asks, and tells `to` what comes of it, by the deadline of `ask`. */
+  readonly send: (request: Uint8Array, ask: Ask, to: Receiver<P>) => void
+  /** Lets what is in flight finish until its deadline, then closes. Later calls fail with `closed`. */
   close(): Promise<void>
 }
 
@@ -157,7 +158,12 @@ export interface Link<P extends Protection = Protection> {
  * A link whose every record leaves when whoever holds it says so, all records of one size. It never asks again by itself, sends no probe, and dials only on
  * `open`: all of that is for the schedule above it.
  */
-export interface PacedLink<P extends Protection = Protection> extends Link<P> {
+export interface PacedLink<P extends Protection = Protection> {
+  readonly id: string
+  readonly transport: Transport
+  /** Rejects with an EnigmError. */
+  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>>
+  close(): Promise<void>
   /**
    * Dials if there is no connection. Resolves when there is one, or when the network changed under
    * the dial: then the next call dials again. Rejects with why there is none, at once while backing

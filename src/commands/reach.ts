@@ -210,9 +210,9 @@ async function ask(
     dialPace: freely(clock),
   })
   const sent = (keepalive: boolean) =>
-    link.exchange(withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive }), {
-      purpose: 'probe',
-      deadlineMs: clock.nowMs() + config.timeoutMs,
+    new Promise<Carried>((carried, failed) => {
+      const request = withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive })
+      link.send(request, { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs }, { carried, failed })
     })
   const { keepalive } = TRANSPORTS[transport]
   try {

@@ -1,12 +1,12 @@
 import { LinkedSet } from '../containers.ts'
 import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
-import type { Ask, Carried, Link, Protection, Transport } from '../resolve.ts'
+import type { Ask, Carried, Link, Protection, Receiver, Transport } from '../resolve.ts'
 import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
 import { Connections } from './connections.ts'
 import type { KeeperTools, Kept, Wiring } from './kept.ts'
 import { LastChances } from './last-chances.ts'
-import { Attempt, doubtOf, type Judge, leave, leftQueue, newlyPending, type Pending } from './pending.ts'
+import { Attempt, doubtOf, type Judge, leave, leftQueue, Pending } from './pending.ts'
 import type { Renewable } from './renewable.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
@@ -48,18 +48,22 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     })
   }
 
-  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
-    if (this.#closing) return Promise.reject(new EnigmError('closed', 'the link is closed'))
-    if (this.#tools.clock.nowMs() >= ask.deadlineMs) return Promise.reject(late())
-    return new Promise((resolve, reject) => {
-      const pending = newlyPending(request, ask, resolve, reject)
-      pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
-        this.#fail(pending, this.#outOfTime(pending))
-        this.#goOn()
-      })
-      this.#pending.add(pending)
-      this.#place(pending)
+  send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
+    if (this.#closing) {
+      to.failed(new EnigmError('closed', 'the link is closed'))
+      return
+    }
+    if (this.#tools.clock.nowMs() >= ask.deadlineMs) {
+      to.failed(late())
+      return
+    }
+    const pending = new Pending(request, ask, to)
+    pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
+      this.#fail(pending, this.#outOfTime(pending))
+      this.#goOn()
     })
+    this.#pending.add(pending)
+    this.#place(pending)
   }
 
   renew(online: boolean): void {
@@ -157,7 +161,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     for (const other of pending.attempts) this.#connections.outdone(other.kept)
     if (pending.movedFrom !== undefined) this.#connections.outdone(pending.movedFrom)
     this.#settle(pending)
-    pending.resolve(carried)
+    pending.to.carried(carried)
     this.#goOn()
     this.#finishIfDone()
   }
@@ -220,7 +224,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #fail(pending: Pending<P>, error: EnigmError): void {
     this.#settle(pending)
-    pending.reject(error)
+    pending.to.failed(error)
     this.#finishIfDone()
   }
 

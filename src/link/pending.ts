@@ -1,57 +1,44 @@
 import type { Linked } from '../containers.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
-import type { Ask, Carried, Protection } from '../resolve.ts'
+import type { Ask, Carried, Protection, Receiver } from '../resolve.ts'
 import type { Loss, Sent, Ticket } from './carriers/carrier.ts'
 import type { Kept } from './kept.ts'
 
-/** One query and where it is under way. */
-export interface Pending<P extends Protection> extends Linked<Pending<P>> {
+const NONE: never[] = []
+
+/** One query and where it is under way. A class: an object put together out of parts cost 1.6 us on Node 20. */
+export class Pending<P extends Protection> implements Linked<Pending<P>> {
   readonly request: Uint8Array
   readonly ask: Ask
-  readonly resolve: (carried: Carried<P>) => void
-  readonly reject: (error: EnigmError) => void
-  deadline: Deadline | undefined
+  readonly to: Receiver<P>
+  deadline: Deadline | undefined = undefined
   /** Where it is under way: mostly one place. */
-  attempts: Attempt<P>[]
+  attempts: Attempt<P>[] = NONE
   /** It waits for a connection. */
-  waits: boolean
+  waits = false
   /** Asked once more already, after a loss or a silence. */
-  resent: boolean
-  refusals: number
+  resent = false
+  refusals = 0
   /** It stood behind others on this one, which fell silent. */
-  movedFrom: Kept<P> | undefined
+  movedFrom: Kept<P> | undefined = undefined
   /** Its connection died, and it is asked again: what it is counted under, see last-chances.ts. */
-  again: Again<P> | undefined
-  lastChance: { owed: number; owedFirst: number } | undefined
+  again: Again<P> | undefined = undefined
+  lastChance: { owed: number; owedFirst: number } | undefined = undefined
+  before: Pending<P> | undefined = undefined
+  after: Pending<P> | undefined = undefined
+  holder: object | undefined = undefined
+
+  constructor(request: Uint8Array, ask: Ask, to: Receiver<P>) {
+    this.request = request
+    this.ask = ask
+    this.to = to
+  }
 }
 
 /** A query whose connection died under it, while it waits for another one (it is in the link's set of all queries as well). */
 export interface Again<P extends Protection> extends Linked<Again<P>> {
   readonly pending: Pending<P>
-}
-
-const NONE: never[] = []
-
-/** A query that is nowhere yet. */
-export function newlyPending<P extends Protection>(
-  request: Uint8Array,
-  ask: Ask,
-  resolve: (carried: Carried<P>) => void,
-  reject: (error: EnigmError) => void,
-): Pending<P> {
-  const unlinked = { before: undefined, after: undefined, holder: undefined }
-  const nowhere = {
-    deadline: undefined,
-    attempts: NONE,
-    waits: false,
-    resent: false,
-    refusals: 0,
-    movedFrom: undefined,
-    again: undefined,
-    lastChance: undefined,
-  }
-  return { request, ask, resolve, reject, ...nowhere, ...unlinked }
 }
 
 /** Who is told how an attempt ended. */

@@ -94,9 +94,10 @@ export function gated<P extends Protection>(link: Link<P>, gate: Gate): Link<P> 
     id: link.id,
     transport: link.transport,
     close: () => link.close(),
-    exchange(request, ask) {
+    send(request, ask, to) {
       const refusal = gate.closed ? gate.refusal() : undefined
-      return refusal === undefined ? link.exchange(request, ask) : Promise.reject(refusal)
+      if (refusal === undefined) link.send(request, ask, to)
+      else to.failed(refusal)
     },
   }
 }

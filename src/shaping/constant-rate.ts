@@ -1,7 +1,7 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Ask, Carried, Link, PacedLink, Protection, Transport } from '../resolve.ts'
+import type { Ask, Carried, Link, PacedLink, Protection, Receiver, Transport } from '../resolve.ts'
 import { cellOf } from './cell.ts'
 import { CoverTraffic } from './cover-traffic.ts'
 import type { CoverKind } from './latencies.ts'
@@ -35,8 +35,7 @@ export interface ConstantRateOptions {
 interface Waiting<P extends Protection> {
   readonly request: Uint8Array
   readonly ask: Ask
-  readonly resolve: (carried: Carried<P>) => void
-  readonly reject: (error: EnigmError) => void
+  readonly to: Receiver<P>
   tries: number
 }
 
@@ -89,19 +88,25 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     }
   }
 
-  exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
+  send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
     const nowMs = this.#o.clock.nowMs()
-    if (this.#closed !== undefined) return Promise.reject(new EnigmError('closed', `the link to ${this.id} is closed`))
-    if (nowMs >= ask.deadlineMs) return Promise.reject(late())
-    if (this.#queue.length >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
-      return Promise.reject(new EnigmError('overloaded', 'too many queries wait for a slot'))
-    if (ask.purpose !== 'client' && !this.#schedule.open) {
-      return Promise.reject(new EnigmError('overloaded', 'only a client opens a session on a shaped link'))
+    const refusal = this.#refusal(ask, nowMs)
+    if (refusal !== undefined) {
+      to.failed(refusal)
+      return
     }
-    return new Promise((resolve, reject) => {
-      this.#queue.splice(this.#placeOf(ask), 0, { request, ask, resolve, reject, tries: 0 })
-      if (ask.purpose === 'client') this.#arrived(nowMs)
-    })
+    this.#queue.splice(this.#placeOf(ask), 0, { request, ask, to, tries: 0 })
+    if (ask.purpose === 'client') this.#arrived(nowMs)
+  }
+
+  #refusal(ask: Ask, nowMs: number): EnigmError | undefined {
+    if (this.#closed !== undefined) return new EnigmError('closed', `the link to ${this.id} is closed`)
+    if (nowMs >= ask.deadlineMs) return late()
+    if (this.#queue.length >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
+      return new EnigmError('overloaded', 'too many queries wait for a slot')
+    if (ask.purpose !== 'client' && !this.#schedule.open)
+      return new EnigmError('overloaded', 'only a client opens a session on a shaped link')
+    return undefined
   }
 
   /** What gives way stands behind all that does not. */
@@ -198,7 +203,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     waiting.tries++
     const answered = (answer: Carried<P>) => {
       this.#covers.real(answer.rttMs)
-      waiting.resolve(answer)
+      waiting.to.carried(answer)
     }
     const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))
     void carried.then(answered, failed).then(() => {
@@ -211,7 +216,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   #onRealFailed(waiting: Waiting<P>, error: EnigmError): void {
     const again = error.code === 'connection-lost' && waiting.tries < MAX_TRIES && this.#schedule.open
     if (again && this.#o.clock.nowMs() < waiting.ask.deadlineMs) this.#queue.unshift(waiting)
-    else waiting.reject(error)
+    else waiting.to.failed(error)
   }
 
   #onCover(carried: Promise<Carried<P>>, kind: CoverKind, nowMs: number): void {
@@ -240,14 +245,14 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #failAll(error: EnigmError): void {
-    for (const waiting of this.#queue.splice(0)) waiting.reject(error)
+    for (const waiting of this.#queue.splice(0)) waiting.to.failed(error)
     this.#finishIfDone()
   }
 
   #expire(nowMs: number): void {
     if (!this.#queue.some(({ ask }) => ask.deadlineMs <= nowMs)) return
     for (const waiting of this.#queue.splice(0)) {
-      if (waiting.ask.deadlineMs <= nowMs) waiting.reject(late())
+      if (waiting.ask.deadlineMs <= nowMs) waiting.to.failed(late())
       else this.#queue.push(waiting)
     }
     this.#finishIfDone()

@@ -2,7 +2,7 @@ import type { Clock, Random } from '../clock.ts'
 import { type Linked, LinkedSet } from '../containers.ts'
 import { type Deadline, Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
-import type { Ask, Carried, Link, Protection, Shaper } from '../resolve.ts'
+import type { Ask, Link, Protection, Receiver, Shaper } from '../resolve.ts'
 
 /** What a wait leaves of the query's time for the answer. */
 const MARGIN_MS = 500
@@ -24,16 +24,16 @@ export function jitter(maxMs: number, o: { readonly clock: Clock; readonly rando
 class HeldBack<P extends Protection> implements Linked<HeldBack<P>> {
   readonly request: Uint8Array
   readonly ask: Ask
-  readonly resolve: (carried: Carried<P> | Promise<Carried<P>>) => void
+  readonly to: Receiver<P>
   end: Deadline | undefined
   before: HeldBack<P> | undefined
   after: HeldBack<P> | undefined
   holder: object | undefined
 
-  constructor(request: Uint8Array, ask: Ask, resolve: (carried: Carried<P> | Promise<Carried<P>>) => void) {
+  constructor(request: Uint8Array, ask: Ask, to: Receiver<P>) {
     this.request = request
     this.ask = ask
-    this.resolve = resolve
+    this.to = to
   }
 }
 
@@ -45,23 +45,26 @@ function jittered<P extends Protection>(link: Link<P>, maxMs: number, clock: Clo
 
   const go = (one: HeldBack<P>) => {
     waiting.delete(one)
-    one.resolve(link.exchange(one.request, one.ask))
+    link.send(one.request, one.ask, one.to)
   }
-  const heldBack = (request: Uint8Array, ask: Ask, untilMs: number) =>
-    new Promise<Carried<P>>((resolve) => {
-      const one = new HeldBack(request, ask, resolve)
-      waiting.add(one)
-      one.end = ends.add(untilMs, () => go(one))
-    })
 
   return {
     id: link.id,
     transport: link.transport,
-    exchange(request, ask): Promise<Carried<P>> {
-      if (closed) return Promise.reject(new EnigmError('closed', `the link to ${link.id} is closed`))
+    send(request, ask, to) {
+      if (closed) {
+        to.failed(new EnigmError('closed', `the link to ${link.id} is closed`))
+        return
+      }
       const nowMs = clock.nowMs()
       const waitMs = Math.min(random.below(steps) / 1000, maxMs, ask.deadlineMs - MARGIN_MS - nowMs)
-      return waitMs > 0 ? heldBack(request, ask, nowMs + waitMs) : link.exchange(request, ask)
+      if (waitMs <= 0) {
+        link.send(request, ask, to)
+        return
+      }
+      const one = new HeldBack(request, ask, to)
+      waiting.add(one)
+      one.end = ends.add(nowMs + waitMs, () => go(one))
     },
     close() {
       closed = true

@@ -46,14 +46,11 @@ const FORMERR = 1
 
 /** Asks a link. One that throws, which is a bug, is one that fails. */
 function begin<P extends Protection>(link: Link<P>, request: Uint8Array, ask: Ask, emit: Emit, to: Receiver<P>): void {
-  const failed = (error: unknown) => {
+  try {
+    link.send(request, ask, to)
+  } catch (error) {
     if (!(error instanceof EnigmError)) emit({ type: 'fault', where: 'upstream' })
     to.failed(asEnigmError(error))
-  }
-  try {
-    link.exchange(request, ask).then((carried) => to.carried(carried), failed)
-  } catch (error) {
-    failed(error)
   }
 }
 

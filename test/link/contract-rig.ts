@@ -10,6 +10,7 @@ import { requestFor } from '../shaping/paced-rig.ts'
 import { startDoh, startDohH1 } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { endpointAt, NAME, pause } from '../support/link-rig.ts'
+import { exchange } from '../support/links.ts'
 import { freePace } from '../support/rules.ts'
 
 const authority = await createAuthority()
@@ -112,10 +113,10 @@ export function linkOf(kind: Kind, { transport, dohClient }: Way, endpoint: Stri
   })
   if (kind === 'on demand') {
     const link = createLink(endpoint, transport, tools)
-    const askWith = (request: Uint8Array, ms = 3000) => link.exchange(request, askFor(ms))
+    const askWith = (request: Uint8Array, ms = 3000) => exchange(link, request, askFor(ms))
     return {
       ...{ link, events, requestFor, askWith },
-      ask: (name, { ms = 3000, mayLeave } = {}) => link.exchange(requestFor(name), askFor(ms, mayLeave)),
+      ask: (name, { ms = 3000, mayLeave } = {}) => exchange(link, requestFor(name), askFor(ms, mayLeave)),
     }
   }
   const link = createPacedLink(endpoint, transport, tools)

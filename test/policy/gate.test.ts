@@ -3,7 +3,8 @@ import { nameFromText } from '../../src/dns/name.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import { gated, gateStage, PolicyGate, SetupGate } from '../../src/policy/gate.ts'
 import { SelfCanary } from '../../src/policy/self-canary.ts'
-import type { Answer, Ask, Link, Query } from '../../src/resolve.ts'
+import type { Answer, Ask, Link, Protection, Query, Receiver } from '../../src/resolve.ts'
+import { exchange } from '../support/links.ts'
 import { openGate } from '../support/rules.ts'
 import { type Resolve, through } from '../support/stages.ts'
 
@@ -40,13 +41,21 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
     return answer
   }
   const stage = through([gateStage(gate)], next)
-  const link = gated({ id: 'x', transport: 'dot', exchange: async () => ++passed, close: async () => {} } as unknown as Link, gate)
+  const link = gated(
+    {
+      id: 'x',
+      transport: 'dot',
+      send: (_request: Uint8Array, _ask: Ask, to: Receiver<Protection>) => to.carried(++passed as never),
+      close: async () => {},
+    } as unknown as Link,
+    gate,
+  )
   await stage(queryFor('a.example.'), ask)
-  await link.exchange(new Uint8Array(), ask)
+  await exchange(link, new Uint8Array(), ask)
   t.equal(passed, 2)
   gate.set('vpn-required')
   await t.rejects(stage(queryFor('a.example.'), ask), { code: 'vpn-required' })
-  await t.rejects(link.exchange(new Uint8Array(), ask), { code: 'vpn-required' })
+  await t.rejects(exchange(link, new Uint8Array(), ask), { code: 'vpn-required' })
   t.equal(passed, 2)
 })
 

@@ -7,6 +7,7 @@ import type { Ask, Authenticated, Carried, PacedLink } from '../../src/resolve.t
 import { constantRate } from '../../src/shaping/constant-rate.ts'
 import type { Pace } from '../../src/shaping/profiles.ts'
 import { seededRandom } from '../support/fake-clock.ts'
+import { exchange } from '../support/links.ts'
 import { QuickClock } from './quick-clock.ts'
 
 const PROTECTION: Authenticated = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'x', resumed: false }
@@ -108,12 +109,11 @@ export function rig(pace: Pace, o: { readonly seed?: number; readonly coverWante
   })
   const outcomes: string[] = []
   const ask = (name = 'a.example', more: { deadlineMs?: number; purpose?: Ask['purpose']; givesWay?: true } = {}) =>
-    shaped
-      .exchange(requestFor(name), {
-        purpose: more.purpose ?? 'client',
-        deadlineMs: clock.nowMs() + (more.deadlineMs ?? 4000),
-        ...(more.givesWay && { givesWay: true }),
-      })
+    exchange(shaped, requestFor(name), {
+      purpose: more.purpose ?? 'client',
+      deadlineMs: clock.nowMs() + (more.deadlineMs ?? 4000),
+      ...(more.givesWay && { givesWay: true }),
+    })
       .then(
         () => 'answered',
         (error: unknown) => (error instanceof EnigmError ? error.code : String(error)),

@@ -3,6 +3,7 @@ import { KeptLink } from '../../src/link/kept-link.ts'
 import { FakeClock, seededRandom } from './fake-clock.ts'
 import { fakeWiring } from './fake-wiring.ts'
 import { codeOf } from './link-rig.ts'
+import { exchange } from './links.ts'
 import { query } from './messages.ts'
 import { freePace } from './rules.ts'
 
@@ -19,7 +20,7 @@ export function scene(more: { readonly beforeDial?: () => void } = {}) {
     ...more,
   })
   const ask = (ms = 4000, givesWay = false) =>
-    codeOf(link.exchange(query(), { purpose: 'client', deadlineMs: clock.nowMs() + ms, ...(givesWay && { givesWay }) }))
+    codeOf(exchange(link, query(), { purpose: 'client', deadlineMs: clock.nowMs() + ms, ...(givesWay && { givesWay }) }))
   const dial = (n: number) => {
     const found = fake.dials[n]
     if (found === undefined) throw new Error(`no dial ${n}`)

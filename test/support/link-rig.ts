@@ -5,6 +5,7 @@ import { createLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { type TlsSessions, tlsSessions } from '../../src/link/dial/sessions.ts'
 import type { Ask, Transport } from '../../src/resolve.ts'
+import { exchange } from './links.ts'
 import { freePace } from './rules.ts'
 
 /** The name that test servers go by. */
@@ -37,7 +38,7 @@ export function linkTo(
   const link = createLink(endpoint, transport, more.dohClient === undefined ? tools : { ...tools, dohClient: more.dohClient })
   const within = (ms: number): Ask => ({ purpose: 'client', deadlineMs: clock.nowMs() + ms })
   const count = (type: Event['type']) => events.filter((event) => event.type === type).length
-  return { link, events, sessions, within, count, ask: (request: Uint8Array, ms = 4000) => link.exchange(request, within(ms)) }
+  return { link, events, sessions, within, count, ask: (request: Uint8Array, ms = 4000) => exchange(link, request, within(ms)) }
 }
 
 /** The code that a promise rejects with, or the text `answered`. */

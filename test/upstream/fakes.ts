@@ -141,13 +141,16 @@ export class FakeLink implements Link<Authenticated> {
     this.#clock = clock
   }
 
-  async exchange(request: Uint8Array, ask: Ask): Promise<Carried<Authenticated>> {
+  send(request: Uint8Array, ask: Ask, to: Receiver<Authenticated>): void {
     // As it is now: whoever asks may use it again for another link.
     const { purpose, deadlineMs, givesWay } = ask
     this.calls.push({ atMs: this.#clock.nowMs(), request, ask: { purpose, deadlineMs, givesWay } })
     const { act } = this
     if (typeof act === 'object' && 'next' in act && act.next !== undefined) this.act = act.next
-    return play(this.#clock, act, ask)
+    play(this.#clock, act, ask).then(
+      (carried) => to.carried(carried),
+      (error: EnigmError) => to.failed(error),
+    )
   }
 
   async close(): Promise<void> {

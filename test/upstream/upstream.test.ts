@@ -318,7 +318,7 @@ t.test('an error that is not ours is reported as a fault and rejects as internal
   const { emit, events } = recorder()
   const clock = new FakeClock()
   const broken = new FakeLink('dot', clock, 'dark')
-  broken.exchange = () => {
+  broken.send = () => {
     throw new TypeError('a bug')
   }
   const upstream = createUpstream({ manner: ON_DEMAND, id: 'r', links: [broken], paddingBlock: 128, clock, emit })
@@ -328,7 +328,7 @@ t.test('an error that is not ours is reported as a fault and rejects as internal
 
 t.test('the age of a reply from an HTTP cache is passed up', async (t) => {
   const { dot, exchange, clock } = setUp(answers(1), answers(1))
-  dot.exchange = async () => ({ wire: reply(), rttMs: 1, protection: AUTHENTICATED, ageS: 30 })
+  dot.send = (_request, _ask, to) => to.carried({ wire: reply(), rttMs: 1, protection: AUTHENTICATED, ageS: 30 })
   const seen = exchange()
   await clock.advance(1)
   t.equal(seen.value?.ageS, 30)

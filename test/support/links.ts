@@ -1,0 +1,6 @@
+import type { Ask, Carried, Link, Protection } from '../../src/resolve.ts'
+
+/** Asks over a link, and gives a promise. */
+export function exchange<P extends Protection>(link: Link<P>, request: Uint8Array, ask: Ask): Promise<Carried<P>> {
+  return new Promise((carried, failed) => link.send(request, ask, { carried, failed }))
+}
