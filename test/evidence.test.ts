@@ -96,7 +96,7 @@ t.test('two who sample do not take from each other what they count', async (t) =
 
 t.test('an event that is emitted while one is handled comes after it, in order, and is on file when the outer call returns', async (t) => {
   const told: string[] = []
-  const { evidence, log, seen, status } = await house(t, {
+  const { evidence, clock, log, seen, status } = await house(t, {
     policy: { vpn: 'required' },
     gateMoved(closed, emit) {
       if (!closed) return
@@ -107,6 +107,7 @@ t.test('an event that is emitted while one is handled comes after it, in order, 
     },
   })
   evidence.emit(answered)
+  await clock.advance(0)
   t.equal(status().state, 'protected')
   log.length = 0
   seen.vpn = false

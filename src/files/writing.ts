@@ -68,20 +68,26 @@ export async function putInPlace(temporary: string, path: string): Promise<void>
 }
 
 /**
- * Replaces a file whole, and has it on the disk before it returns: a reader, a kill or a power cut
- * finds the old one or the new one. Throws the system's error.
+ * Replaces a file whole: a reader or a kill finds the old one or the new one. `outlives`: a power
+ * cut finds one of them too, since it is on the disk before this returns; what is true of one boot
+ * alone need not wait for a disk. Throws the system's error.
  */
-export function replaceFile(path: string, content: string | Uint8Array, mode: number): void {
+export function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  mode: number,
+  outlives: 'the boot' | 'the process' = 'the boot',
+): void {
   const temporary = temporaryOf(path)
   remove(temporary)
   try {
-    writeNew(temporary, content, mode, true)
+    writeNew(temporary, content, mode, outlives === 'the boot')
     nodeFs.renameSync(temporary, path)
   } catch (error) {
     remove(temporary)
     throw error
   }
-  syncDirectory(dirname(path))
+  if (outlives === 'the boot') syncDirectory(dirname(path))
 }
 
 /**

@@ -29,7 +29,8 @@ export interface MonitorOptions {
 }
 
 /**
- * Joins reducer, verdict and file. Everything is synchronous: when `emit` returns, a change for the worse is on file.
+ * Joins reducer, verdict and file. When `emit` returns, a change for the worse is on file; one for the better is when this turn of the event loop is over, so that the
+ * first answer after a start or a failure does not wait for a disk.
  * One thing at a time: what is emitted while another event is handled comes after it, in order, before the outermost call returns.
  */
 export interface Monitor {
@@ -49,7 +50,7 @@ export interface Monitor {
 }
 
 /**
- * Changes for the better that are written at once, per heartbeat; further ones wait for the heartbeat. Changes for the worse never wait, so the
+ * Changes for the better that are written soon, per heartbeat; further ones wait for the heartbeat. Changes for the worse never wait, so the
  * file is never better than the truth, and a resolver that fails and answers by turns cannot make the file's mtime follow the queries.
  */
 const BETTER_PER_HEARTBEAT = 5
@@ -68,6 +69,8 @@ export function createMonitor(o: MonitorOptions): Monitor {
   let heartbeatLateMs = 0
   let worstLateMs = 0
   let timer: Timer | undefined
+  /** A change for the better that is to be written. */
+  let soon: Timer | undefined
   let live = false
   const same = sameAnswers()
   const turn = oneAtATime((event: Event) => take(event))
@@ -78,26 +81,31 @@ export function createMonitor(o: MonitorOptions): Monitor {
     return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat)
   }
   /** What follows from the state of now: the gate first, then the record, then the file. */
-  const conclude = (write: 'always' | 'if it differs') => {
+  const conclude = (write: 'always' | 'in its time' | 'now if it differs') => {
     const now = judgement()
     o.gate(now.closed)
     if (!live) return
     verdict = now
     o.judged?.(now)
     if (write === 'always') put(now)
-    else putIfItDiffers(now)
+    else if (onFile === undefined || differs(onFile, now)) putInTime(now, write === 'now if it differs')
   }
   const put = (v: Verdict) => {
+    soon?.cancel()
+    soon = undefined
     writable = o.file.replace(`${JSON.stringify(documentOf(v), undefined, 1)}\n`)
     if (writable) onFile = v
     else withdrawIfBetterThan(v)
   }
-  const putIfItDiffers = (now: Verdict) => {
+  const putInTime = (v: Verdict, now: boolean) => {
     // After a failed write the heartbeat tries again: a full disk must not cost system calls for every event.
-    if (!writable) return withdrawIfBetterThan(now)
-    if (onFile !== undefined && !differs(onFile, now)) return
-    if (onFile !== undefined && !worse(onFile, now) && betterLeft-- <= 0) return
-    put(now)
+    if (!writable) return withdrawIfBetterThan(v)
+    if (now || onFile === undefined || worse(onFile, v)) return put(v)
+    if (soon !== undefined || betterLeft-- <= 0) return
+    soon = o.clock.setTimer(0, () => {
+      soon = undefined
+      turn(() => conclude('now if it differs'))
+    })
   }
   /** What cannot be corrected must not go on saying something better than the truth. */
   const withdrawIfBetterThan = (v: Verdict) => {
@@ -111,7 +119,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
       const { shape } = state
       state = reduce(state, event, nowMs, o.clock.wallMs())
       same.took(event, state, nowMs)
-      if (state.shape !== shape) conclude('if it differs')
+      if (state.shape !== shape) conclude('in its time')
     }
     o.took?.(event)
   }
@@ -132,7 +140,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     timer = o.clock.setTimer(periodMs, () => beat(dueMs))
   }
 
-  conclude('if it differs')
+  conclude('in its time')
   return {
     emit: (event) => turn(event),
     start() {
@@ -146,13 +154,14 @@ export function createMonitor(o: MonitorOptions): Monitor {
       turn(() => {
         state = reconfigured(state, setup, looks)
         same.forget()
-        conclude('if it differs')
+        conclude('in its time')
       })
     },
     document: () => documentOf(judgement()),
     stop() {
       turn(() => {
         timer?.cancel()
+        soon?.cancel()
         state = { ...state, phase: 'stopped', shape: state.shape + 1 }
         conclude('always')
         live = false

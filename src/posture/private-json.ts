@@ -22,12 +22,12 @@ export function readPrivateJson<S extends v.GenericSchema>(file: string, schema:
 
 /**
  * Replaces the file whole (0600, in a directory of 0700); false if that was not possible. Never
- * throws.
+ * throws. `outlives`: see `replaceFile`.
  */
-export function writePrivateJson(file: string, value: unknown): boolean {
+export function writePrivateJson(file: string, value: unknown, outlives: 'the boot' | 'the process' = 'the boot'): boolean {
   try {
     makeDirectory(dirname(file), 0o700)
-    replaceFile(file, JSON.stringify(value), 0o600)
+    replaceFile(file, JSON.stringify(value), 0o600, outlives)
     return true
   } catch {
     return false

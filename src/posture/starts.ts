@@ -37,13 +37,14 @@ export function countStart(stateDir: string, { bootId, pid, processStart }: Star
   const same = before?.bootId === bootId
   const count = same ? before.starts : 0
   const now = { bootId, starts: count + 1, clean: false, pid, processStart }
-  if (!writePrivateJson(file, now)) return undefined
+  // It counts within one boot: a power cut ends what it says anyway.
+  if (!writePrivateJson(file, now, 'the process')) return undefined
   const runs = same && !before.clean && before.pid !== undefined && before.pid !== pid && isSame(before.pid, before.processStart) === true
   return {
     count,
     // What a reboot ended is no fault of the service, and what runs still has not ended.
     clean: !same || before.clean || runs,
     other: runs ? before.pid : undefined,
-    ended: () => void writePrivateJson(file, { ...now, clean: true }),
+    ended: () => void writePrivateJson(file, { ...now, clean: true }, 'the process'),
   }
 }

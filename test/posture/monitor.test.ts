@@ -30,33 +30,46 @@ function rig(counts: { hits?: number; misses?: number } = { hits: 0, misses: 0 }
 }
 
 /** A rig that has started and has had an answer of each resolver. */
-function proven() {
+async function proven() {
   const r = rig()
   r.monitor.start()
   for (const e of [started, up('a'), answered('a'), answered('b')]) r.monitor.emit(e)
+  await r.clock.advance(0)
   r.disk.writes.length = 0
   return r
 }
 
-t.test('a change is on file when emit returns; an answer like the one before writes nothing', (t) => {
-  const { monitor, states, disk } = rig()
-  monitor.start()
-  t.same(states(), ['offline'])
-  monitor.emit(started)
-  monitor.emit(up('a'))
-  monitor.emit(answered('a'))
-  t.equal(states().at(-1), 'protected')
-  const before = disk.writes.length
-  for (let i = 0; i < 1000; i++) monitor.emit(answered('a'))
-  t.equal(disk.writes.length, before)
-  monitor.emit(failed('a'))
-  t.equal(states().at(-1), 'offline')
-  monitor.stop()
-  t.end()
-})
+t.test(
+  'a change for the worse is on file when emit returns, one for the better when the turn is over; an answer like the one before writes nothing',
+  async (t) => {
+    const { monitor, states, disk, clock } = rig()
+    monitor.start()
+    t.same(states(), ['offline'])
+    monitor.emit(started)
+    monitor.emit(up('a'))
+    monitor.emit(answered('a'))
+    t.equal(states().at(-1), 'offline', 'the first answer does not wait for the disk')
+    await clock.advance(0)
+    t.equal(states().at(-1), 'protected')
+    const before = disk.writes.length
+    for (let i = 0; i < 1000; i++) monitor.emit(answered('a'))
+    await clock.advance(0)
+    t.equal(disk.writes.length, before)
+    monitor.emit(failed('a'))
+    t.equal(states().at(-1), 'offline')
+    monitor.emit(answered('a'))
+    monitor.emit(failed('a'))
+    await clock.advance(0)
+    t.equal(states().at(-1), 'offline', 'what was better for less than a turn is never told')
+    monitor.emit(answered('a'))
+    await clock.advance(0)
+    t.equal(states().at(-1), 'protected')
+    monitor.stop()
+  },
+)
 
 t.test('the heartbeat writes at its own pace, whatever was asked', async (t) => {
-  const { monitor, clock, disk } = proven()
+  const { monitor, clock, disk } = await proven()
   await clock.advance(35_000)
   t.equal(disk.writes.length, 3)
   t.same(
@@ -69,7 +82,7 @@ t.test('the heartbeat writes at its own pace, whatever was asked', async (t) => 
 })
 
 t.test('how the median round trip has moved: told by heartbeats, bounded, and without times', async (t) => {
-  const { monitor, clock, disk } = proven()
+  const { monitor, clock, disk } = await proven()
   const medians = () => disk.writes.at(-1)?.resolvers.map(({ rttMs }) => rttMs?.medians)
   await clock.advance(10_000)
   t.same(medians(), [[12], [12]])
@@ -99,7 +112,7 @@ t.test('how the median round trip has moved: told by heartbeats, bounded, and wi
 })
 
 t.test('a late heartbeat is told from a sleep', async (t) => {
-  const { monitor, clock, disk } = proven()
+  const { monitor, clock, disk } = await proven()
   const setTimer = clock.setTimer.bind(clock)
   clock.setTimer = (delayMs, fn) => setTimer(delayMs + 700, fn)
   await clock.advance(10_000)
@@ -113,13 +126,14 @@ t.test('a late heartbeat is told from a sleep', async (t) => {
 })
 
 t.test('flapping: the worse is written at once, the better at most five times a heartbeat', async (t) => {
-  const { monitor, clock, disk, states } = proven()
+  const { monitor, clock, disk, states } = await proven()
   for (let i = 0; i < 200; i++) {
     monitor.emit(failed('a'))
     monitor.emit(failed('b'))
     t.equal(states().at(-1), 'offline', 'never better than the truth')
     monitor.emit(answered('a'))
     monitor.emit(answered('b'))
+    await clock.advance(0)
   }
   t.ok(disk.writes.length <= 25, `${disk.writes.length} writes`)
   await clock.advance(10_000)
@@ -128,7 +142,7 @@ t.test('flapping: the worse is written at once, the better at most five times a 
 })
 
 t.test('a disk that fails does not keep a false file, and recovers with the heartbeat', async (t) => {
-  const { monitor, clock, disk, states } = proven()
+  const { monitor, clock, disk, states } = await proven()
   disk.broken = true
   await clock.advance(10_000)
   t.equal(disk.withdrawn, 0, 'what is on file is still true')
@@ -142,7 +156,7 @@ t.test('a disk that fails does not keep a false file, and recovers with the hear
 })
 
 t.test('the last document says stopped, and nothing comes after it', async (t) => {
-  const { monitor, clock, disk } = proven()
+  const { monitor, clock, disk } = await proven()
   monitor.emit({ type: 'service.stopping' })
   monitor.stop()
   t.match(disk.writes.at(-1), { state: 'offline', signals: { service: { state: 'off', reasons: [{ code: 'stopped' }] } } })
@@ -152,15 +166,14 @@ t.test('the last document says stopped, and nothing comes after it', async (t) =
   t.equal(disk.writes.length, count)
 })
 
-t.test('a reload that was accepted clears the refusal and starts new resolvers unproven', (t) => {
-  const { monitor, disk } = proven()
+t.test('a reload that was accepted clears the refusal and starts new resolvers unproven', async (t) => {
+  const { monitor, disk } = await proven()
   monitor.emit({ type: 'reload.refused', message: 'listen[0]: not an address' })
   t.match(disk.writes.at(-1), { state: 'protected', signals: { service: { state: 'warn', reasons: [{ code: 'reload-refused' }] } } })
   monitor.reconfigure({ ...SETUP, resolvers: [{ id: 'c', operator: 'C', transports: ['doh'] }] }, 'gone')
   t.match(disk.writes.at(-1), { state: 'offline', signals: { service: { state: 'ok' } }, resolvers: [{ id: 'c', state: 'untried' }] })
   t.equal(monitor.document().state, 'offline')
   monitor.stop()
-  t.end()
 })
 
 t.test('whatever a verdict reads is on file when emit returns: who signed, and what comes again after a long silence', async (t) => {
@@ -169,6 +182,7 @@ t.test('whatever a verdict reads is on file when emit returns: who signed, and w
   const pinned = rig(undefined, { ...SETUP, resolvers, policy })
   pinned.monitor.start()
   for (const e of [started, up('a'), answered('a')]) pinned.monitor.emit(e)
+  await pinned.clock.advance(0)
   t.equal(pinned.states().at(-1), 'protected')
   const byCa = { ...AUTHENTICATED, by: 'ca' } as const
   pinned.monitor.emit({ type: 'upstream.answered', resolver: 'a', transport: 'dot', rttMs: 1, protection: byCa, paddedReply: true })
