@@ -1,18 +1,15 @@
-import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Authority, createAuthority } from '../../src/demo/authority.ts'
 import { seeded } from '../../test/support/faults/seeded.ts'
 import { startFaultServer } from '../../test/support/faults/server.ts'
-import { freePort } from '../../test/support/real/server-process.ts'
-import { askerAt } from '../chaos/asker.ts'
-import { CORE, cleanUpOnExit, end, newPlace, pathOf, start } from '../children.ts'
+import { cleanUpOnExit } from '../children.ts'
 import { ROOT } from '../compiled.ts'
 import { thisMachine } from '../machine.ts'
 import { spliced } from '../report/readme.ts'
-import { CASES, type Case, type Plan, type Subject } from './cases.ts'
-import { STUBS, type Stub } from './stubs.ts'
+import { CASES, type Case, type Plan } from './cases.ts'
+import { isInstalled, STUBS, type Stub, startStub, versionOf } from './stubs.ts'
 import { type Result, tableOf } from './table.ts'
 
 const USAGE = `npm run bench:recovery -- [--deaths 30] [--outage 60] [--rtt 20] [--only CASE,...] [--stubs ID,...] [--readme]
@@ -43,8 +40,8 @@ async function run(): Promise<void> {
   const machine = thisMachine()
   const authority = await createAuthority()
   const wanted = o.stubs?.split(',')
-  const stubs = STUBS.filter(({ id, tool }) => (wanted?.includes(id) ?? true) && (isAbsolute(tool) || pathOf(tool) !== undefined))
-  const absent = STUBS.filter(({ tool }) => !isAbsolute(tool) && pathOf(tool) === undefined).map(({ id }) => id)
+  const stubs = STUBS.filter((stub) => (wanted?.includes(stub.id) ?? true) && isInstalled(stub))
+  const absent = STUBS.filter((stub) => !isInstalled(stub)).map(({ id }) => id)
   const cases = CASES.filter(({ id }) => o.only?.split(',').includes(id) ?? true)
   const times = new Map<Case, Map<string, readonly number[]>>()
   for (const one of cases) {
@@ -64,7 +61,7 @@ async function run(): Promise<void> {
   }
   const dir = join(ROOT, 'bench', 'results')
   const results = merged(join(dir, 'recovery.json'), times)
-  const everyStub = STUBS.filter(({ tool }) => isAbsolute(tool) || pathOf(tool) !== undefined)
+  const everyStub = STUBS.filter(isInstalled)
   const names = everyStub.map(({ id }) => id)
   const table = tableOf(names, results, plan.giveUpMs)
   const foot = [
@@ -90,21 +87,11 @@ async function timesOf(stub: Stub, one: Case, authority: Authority): Promise<rea
       startFaultServer({ authority, protocol: 'dot', chance: seeded(1), usual: { rttMs: RTT_MS }, unexpected: false }),
     ),
   )
-  const dir = newPlace('recovery')
-  const caFile = join(dir, 'ca.pem')
-  const wish = { dir, port: await freePort(), upstreams: servers.map(({ port }) => port), caFile }
-  for (const [name, text] of Object.entries({ 'ca.pem': authority.certificate, ...stub.files(wish) }))
-    writeFileSync(join(dir, name), text, { mode: 0o600 })
-  const tool = isAbsolute(stub.tool) ? stub.tool : (pathOf(stub.tool) ?? stub.tool)
-  const child = start(CORE.server, tool, stub.args(wish), { cwd: dir, stdio: 'ignore', env: plainEnvironment() })
-  const asker = await askerAt(wish.port)
-  const subject: Subject = { id: stub.id, servers, asker }
+  const { asker, stop } = await startStub(stub, servers, authority)
   try {
-    await asker.firstAnswer(20_000, 50)
-    return await one.run(subject, plan)
+    return await one.run({ id: stub.id, servers, asker }, plan)
   } finally {
-    asker.close()
-    await end(child)
+    await stop()
     await Promise.all(servers.map((server) => server.close()))
   }
 }
@@ -116,15 +103,4 @@ function merged(file: string, times: ReadonlyMap<Case, ReadonlyMap<string, reado
     const { timesMs } = before.find(({ id }) => id === one.id) ?? { timesMs: {} }
     return { id: one.id, title: one.title, resolvers: one.resolvers, timesMs: { ...timesMs, ...Object.fromEntries(times.get(one) ?? []) } }
   })
-}
-
-function versionOf({ version, tool }: Stub): string {
-  if (version === undefined) return 'of this commit'
-  const { stdout, stderr } = spawnSync(pathOf(tool) ?? tool, version.args, { encoding: 'utf8', timeout: 5000 })
-  return version.pattern.exec(`${stdout}${stderr}`)?.[1] ?? 'unknown'
-}
-
-/** As a service manager would start it. */
-function plainEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE_|npm_)/.test(name)))
 }

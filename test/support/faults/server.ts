@@ -16,6 +16,8 @@ export const FAULT_SERVER_NAME = 'resolver.faults.example'
 /** These end a connection under all that is in flight on it. What is asked once more because of that is not counted towards the next: with more in flight than `every` nobody could ever be answered. */
 const STORMS: readonly FaultKind[] = ['reset', 'goaway', 'goaway-0']
 const HOUR_MS = 3_600_000
+/** Ports are used again in the end. */
+const MOST_PORTS = 1000
 /** GOAWAY, NO_ERROR, last stream 0 (RFC 9113 section 6.8). Node's own server cannot say it. */
 const GOAWAY_ZERO = Uint8Array.of(0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -73,19 +75,31 @@ export async function startFaultServer(o: FaultServerOptions): Promise<FaultServ
   const reverser = new Reverser()
   let current: (Fault & { readonly kind: AnswerKind }) | undefined
   let sinceFault = 0
+  /** Connections yet to come that die on their first query (`Fault.inARow`). */
+  let doomed = 0
+  /** Ports of the connections that asked something. */
+  const askedFrom = new Set<number>()
 
-  /** The fault that this query is to meet. */
-  const seen = (query: Uint8Array): (Fault & { readonly kind: AnswerKind }) | undefined => {
+  /** The fault that this query, from `port`, is to meet. */
+  const seen = (query: Uint8Array, port: number): (Fault & { readonly kind: AnswerKind }) | undefined => {
     counts.queries++
+    const first = !askedFrom.has(port)
+    askedFrom.add(port)
+    if (askedFrom.size > MOST_PORTS) askedFrom.delete(askedFrom.values().next().value ?? 0)
     unexpected(strange(query, protocol, block))
     const name = nameIn(query).toLowerCase()
     if (asked.size >= 100_000) asked.delete(asked.keys().next().value ?? '')
     asked.set(name, (asked.get(name) ?? 0) + 1)
+    if (current !== undefined && first && doomed > 0) {
+      doomed--
+      return current
+    }
     if (current === undefined || (current.victims && !name.startsWith('victim'))) return undefined
     const { every = 1 } = current
     if (every > 1 && (asked.get(name) ?? 1) > 1 && STORMS.includes(current.kind)) return undefined
     if (++sinceFault % every !== 0) return undefined
     counts.committed++
+    if (doomed === 0) doomed = current.inARow ?? 0
     return current
   }
   /** TLS connections by the port they come from, to write under the nose of HTTP/2. */
@@ -97,7 +111,7 @@ export async function startFaultServer(o: FaultServerOptions): Promise<FaultServ
   const overHttp = (query: Uint8Array, peer: DohPeer): Promise<Uint8Array | DohReply | undefined> | Uint8Array | undefined => {
     if (query.length < Number(peer.headers['content-length'])) return undefined // taken back, or its connection reset, before it was all sent
     unexpected(strangeHeaders(peer.headers, protocol === 'h1' ? 'h1' : 'h2'))
-    const fault = seen(query)
+    const fault = seen(query, peer.remotePort)
     if (fault === undefined) return rightAnswer(query)
     if (protocol === 'h2' && fault.kind === 'goaway') {
       setImmediate(() => peer.session?.close())
@@ -118,11 +132,11 @@ export async function startFaultServer(o: FaultServerOptions): Promise<FaultServ
             unexpected(peer.socket.alpnProtocol === 'dot' ? undefined : 'ALPN without dot')
           },
           answer(query, { socket, send }) {
-            const fault = seen(query)
+            const port = socket.remotePort ?? 0
+            const fault = seen(query, port)
             const before = trickling.get(socket)
             if (before !== undefined) return before.then(() => rightAnswer(query)) // what comes behind a trickle waits for it
             if (fault === undefined) return rightAnswer(query)
-            const port = socket.remotePort ?? 0
             const say = { query, send, write: (octets: Uint8Array) => void (socket.destroyed || socket.write(octets)) }
             return misbehaveOverDot(fault, { ...say, reset: () => reset(port), end: () => void socket.end() }, reverser).then(
               () => undefined,
@@ -168,6 +182,7 @@ export async function startFaultServer(o: FaultServerOptions): Promise<FaultServ
       if (isAnswerKind(kind)) {
         current = { ...fault, kind }
         sinceFault = 0
+        doomed = 0
         if (kind === 'max-streams' && 'sessions' in server)
           for (const session of server.sessions) if (!session.destroyed) session.settings({ maxConcurrentStreams: fault.streams ?? 1 })
       } else if (isIdentityKind(kind)) {
