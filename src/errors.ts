@@ -13,7 +13,7 @@ export interface Ede {
  * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), a bug of ours (`bug`), the network or the resolver (`path`), or the peer is not
  *   who it should be (`identity`), which only a change of certificate, pin or clock mends.
  * - `reached`: nobody; the peer, by TCP, but TLS failed; or the question was sent (`asked`), and nothing of use came back.
- * - `against`: when it speaks against the path: `yes`; after a `wait` only; in a `probe` only, or in a `silent-probe`, after a wait in which nothing came: both
+ * - `against`: when it speaks against the path: `yes`; if nothing else came meanwhile (`silent`); after a `wait` in which nothing came; in a `probe` only, or in a `silent-probe`, after a wait in which nothing came: both
  *   may be the name's doing; when `repeated`, for the resolver itself answered; or `no`. `uncounted` is `no`, and it is not even counted.
  * - `stale`: whether an expired answer may be used instead (RFC 8767).
  * - `blocked`: whether a network that blocks the port looks like this.
@@ -24,7 +24,7 @@ type Row = readonly [
   ede: number,
   blame: 'policy' | 'local' | 'bug' | 'path' | 'identity',
   reached: 'nobody' | 'peer' | 'asked',
-  against: 'yes' | 'wait' | 'probe' | 'silent-probe' | 'repeated' | 'no' | 'uncounted',
+  against: 'yes' | 'silent' | 'wait' | 'probe' | 'silent-probe' | 'repeated' | 'no' | 'uncounted',
   stale: 'stale' | 'no-stale',
   blocked: 'blocked' | '-',
   doubts: 'key' | 'dates' | 'clock' | 'stranger' | '-',
@@ -38,7 +38,7 @@ const TABLE = {
   'connect-refused':           [2, 23, 'path',     'nobody', 'yes',          'stale',    'blocked', '-'],
   'connect-timeout':           [2, 23, 'path',     'nobody', 'wait',         'stale',    'blocked', '-'],
   'connect-failed':            [2, 23, 'path',     'nobody', 'yes',          'stale',    '-',       '-'],
-  'connection-lost':           [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  'connection-lost':           [2, 23, 'path',     'asked',  'silent',         'stale',    '-',       '-'],
   'tls-failed':                [2, 23, 'path',     'peer',   'yes',          'stale',    '-',       '-'],
   'alpn-missing':              [2, 23, 'path',     'peer',   'yes',          'stale',    '-',       '-'],
   'certificate-expired':       [2, 23, 'identity', 'peer',   'yes',          'stale',    '-',       'dates'],
@@ -79,8 +79,11 @@ export type PolicyCode = CodesOf<'policy'>
 /** The one error class. `message` is a sentence for a person; it holds no query name and no client address. */
 export class EnigmError extends Error {
   readonly code: ErrorCode
-  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+  /** It is known to be the question's doing, and of nobody else: alone on a connection of its own it met the same. */
+  readonly ofTheName: boolean
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown; readonly ofTheName?: boolean }) {
     super(message, options)
+    this.ofTheName = options?.ofTheName === true
     this.name = 'EnigmError'
     this.code = code
   }
@@ -158,9 +161,9 @@ export function mayServeStale(code: ErrorCode): boolean {
  * Whether it may be the name's doing: its own servers are silent, and nothing comes, or the
  * resolver's front end gives up. Only a probe can tell.
  */
-export function mayBeTheName(code: ErrorCode): boolean {
+export function mayBeTheName({ code, ofTheName }: EnigmError): boolean {
   const { against } = rowOf(code)
-  return against === 'probe' || against === 'silent-probe'
+  return ofTheName || against === 'probe' || against === 'silent-probe'
 }
 
 /** Whether the resolver itself answered, so that a single failure of this kind is no reason to doubt it. */
@@ -179,13 +182,16 @@ export interface Circumstances {
 }
 
 /** Whether a failed exchange speaks against its path. */
-export function speaksAgainst(code: ErrorCode, { silent, hadTime, probe }: Circumstances): boolean {
+export function speaksAgainst({ code, ofTheName }: EnigmError, { silent, hadTime, probe }: Circumstances): boolean {
+  if (ofTheName) return probe
   switch (rowOf(code).against) {
     case 'yes':
     case 'repeated':
       return true
+    case 'silent':
+      return silent
     case 'wait':
-      return hadTime
+      return silent && hadTime
     case 'probe':
       return probe
     case 'silent-probe':

@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   clientView,
+  EnigmError,
   type ErrorCode,
   inDoubt,
   isAuthenticationFailure,
@@ -81,7 +82,7 @@ const QUESTIONS: readonly (readonly [name: string, asked: (code: ErrorCode) => b
   ],
   ['reachedPeer', reachedPeer, [...IDENTITY, 'tls-failed', 'alpn-missing']],
   ['mayServeStale', mayServeStale, CODES.filter((code) => ![...POLICY, 'closed', 'config', 'listen'].includes(code))],
-  ['mayBeTheName', mayBeTheName, ['deadline', 'http-status']],
+  ['mayBeTheName', (code) => mayBeTheName(new EnigmError(code, '')), ['deadline', 'http-status']],
   ['provesAlive', provesAlive, ['reply-rcode']],
   ['looksBlocked', looksBlocked, ['connect-timeout', 'connect-refused', 'deadline']],
   ['dates in doubt', (code) => inDoubt(code) === 'dates', ['certificate-expired']],
@@ -116,10 +117,17 @@ t.test('when a failed exchange speaks against its path', (t) => {
               : code === 'http-status'
                 ? probe
                 : code === 'connect-timeout'
-                  ? hadTime
-                  : !isOurs(code)
-          t.equal(speaksAgainst(code, { silent, hadTime, probe }), expected, `${code} ${silent} ${hadTime} ${probe}`)
+                  ? silent && hadTime
+                  : code === 'connection-lost'
+                    ? silent
+                    : !isOurs(code)
+          t.equal(speaksAgainst(new EnigmError(code, ''), { silent, hadTime, probe }), expected, `${code} ${silent} ${hadTime} ${probe}`)
         }
+  for (const probe of [false, true]) {
+    const convicted = new EnigmError('connection-lost', '', { ofTheName: true })
+    t.equal(speaksAgainst(convicted, { silent: true, hadTime: true, probe }), probe, 'the question alone is to blame')
+    t.ok(mayBeTheName(convicted))
+  }
   t.end()
 })
 

@@ -12,6 +12,10 @@ const LOOK_AGAIN_MS = 500
 /** The connections of one link: at most one takes new queries, at most one is being dialled; others only finish what they owe. */
 export class Connections<P extends Protection> {
   current: Kept<P> | undefined
+  /** The number of the newest one. */
+  newest = 0
+  /** Those of the quarantine. */
+  readonly lanes: Kept<P>[] = []
   readonly #wiring: Wiring<P>
   readonly #tools: KeeperTools
   readonly #deadlines: Deadlines
@@ -32,11 +36,12 @@ export class Connections<P extends Protection> {
     this.#deadlines = deadlines
     this.#owner = owner
     this.#dialler = new Dialler(wiring, tools, {
-      up: (opened) => this.#up(opened),
-      dialFailed: (error) => {
-        this.#hedging = undefined
-        owner.dialFailed(error)
+      up: (opened, aside) => this.#up(opened, aside),
+      dialFailed: (error, aside) => {
+        if (!aside) this.#hedging = undefined
+        owner.dialFailed(error, aside)
       },
+      mayDial: () => owner.lanesChanged(),
     })
     this.#experience = new Experience(tools.clock)
   }
@@ -45,6 +50,53 @@ export class Connections<P extends Protection> {
   dial(): EnigmError | undefined {
     this.#inUse = true
     return this.#dialler.dial()
+  }
+
+  /** The smoothed round trip, once there is one. */
+  get rttMs(): number | undefined {
+    return this.#experience.suspicion.rttMs
+  }
+  /** Silence after which a connection is suspect. */
+  get silenceMs(): number {
+    return this.#experience.suspicion.afterMs
+  }
+  /** Whether the resolver answers, as far as is known. */
+  get answers(): boolean {
+    return this.#dialler.backoff.answers
+  }
+  /** A dial for `current` is under way. */
+  get dialling(): boolean {
+    return this.#dialler.underWay
+  }
+
+  /** Sees to it that there are so many lanes beside those that are late; while connections die without an answer, one. An error where none can be dialled. */
+  wantLanes(wanted: number, most: number): EnigmError | undefined {
+    const late = this.lanes.filter((lane) => lane.late).length
+    const many = Math.min(most, late + (this.#dialler.backoff.barren ? Math.min(1, wanted) : wanted))
+    while (this.lanes.length + this.#dialler.aside < many) {
+      const before = this.#dialler.aside
+      const refusal = this.#dialler.dialAside()
+      if (refusal !== undefined) return refusal
+      if (this.#dialler.aside === before) return undefined
+    }
+    return undefined
+  }
+
+  /** A lane that nobody needs any more takes the place of `current` if there is none. */
+  release(lane: Kept<P>): void {
+    this.#leaveLanes(lane)
+    if (this.current !== undefined || lane.leaving || lane.suspect) {
+      this.#leave(lane)
+      return
+    }
+    this.#endDial(new EnigmError('closed', 'there is a connection'))
+    this.current = lane
+    this.#owner.ready()
+  }
+
+  /** A lane answers nothing, not even what is to show that its resolver answers. */
+  giveUp(lane: Kept<P>): void {
+    this.#drop(lane, new EnigmError('connection-lost', 'the resolver went silent'))
   }
 
   /** Something was written on it: from now on silence counts. */
@@ -75,8 +127,8 @@ export class Connections<P extends Protection> {
   }
 
   /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as a dial that failed. */
-  turnedAway(kept: Kept<P>, error: EnigmError): void {
-    if (kept.carrier.inFlight === 0) this.#barren(kept, error)
+  turnedAway(kept: Kept<P>): void {
+    if (kept.carrier.inFlight === 0) this.#barren(kept)
   }
 
   /** Drops all and forgets what was learnt on the last path. A link that was in use is dialled at once if somebody waits (`wanted`), soon if nobody does and `online`. */
@@ -86,6 +138,7 @@ export class Connections<P extends Protection> {
     this.#experience.anotherPath()
     const error = new EnigmError('connection-lost', 'the network changed')
     this.#endDial(error)
+    this.#dialler.endAside(error)
     if (wanted) this.#dialler.dial()
     else if (online && this.#inUse) this.#dialler.dialSoon()
     for (const kept of [...this.#all]) this.#drop(kept, error)
@@ -99,6 +152,7 @@ export class Connections<P extends Protection> {
   close(): void {
     const error = new EnigmError('closed', 'the link is closed')
     this.#endDial(error)
+    this.#dialler.endAside(error)
     for (const kept of [...this.#all]) this.#drop(kept, error)
   }
 
@@ -107,7 +161,7 @@ export class Connections<P extends Protection> {
     this.#hedging = undefined
   }
 
-  #up(opened: Opened<P>): undefined {
+  #up(opened: Opened<P>, aside: boolean): undefined {
     const { address, protection, handshakeMs } = opened
     const { resolver, transport } = this.#wiring
     const { clock, random, emit } = this.#tools
@@ -121,11 +175,17 @@ export class Connections<P extends Protection> {
     }
     const carrier = opened.carry({ clock, random, watcher })
     const idleSinceMs = clock.nowMs()
-    const kept: Kept<P> = newlyKept(carrier, idleSinceMs)
-    const reinstated = this.current
+    const kept: Kept<P> = newlyKept(carrier, ++this.newest, idleSinceMs)
     this.#all.add(kept)
-    this.current = kept
     this.#watch(kept, idleSinceMs + this.#experience.idleMs(kept.carrier))
+    if (aside) {
+      kept.lane = true
+      this.lanes.push(kept)
+      this.#owner.lanesChanged()
+      return
+    }
+    const reinstated = this.current
+    this.current = kept
     if (reinstated !== undefined) {
       if (reinstated === this.#hedging) {
         reinstated.suspect = true
@@ -143,11 +203,13 @@ export class Connections<P extends Protection> {
     if (kept.hedged || kept.suspect) this.#experience.spoke(kept, this.#tools.clock.nowMs())
     kept.hedged = false
     kept.charged = false
-    const wanted = kept.suspect && this.current === undefined && !kept.leaving
+    kept.late = false
+    const wanted = kept.suspect && this.current === undefined && !kept.leaving && !kept.lane
     if (wanted || this.#hedging === kept) this.#endDial(new EnigmError('closed', 'the other connection spoke'))
     if (!kept.suspect) return
     kept.suspect = false
     kept.overdue = false
+    if (kept.lane) return
     if (this.current !== undefined || kept.leaving) this.#leave(kept)
     else {
       this.current = kept
@@ -167,7 +229,9 @@ export class Connections<P extends Protection> {
   /** Takes no more; closes when nothing is owed. */
   #leave(kept: Kept<P>): void {
     if (this.current === kept) this.current = undefined
+    this.#leaveLanes(kept)
     kept.leaving = true
+    kept.proof?.cancel()
     if (kept.carrier.inFlight === 0) this.#drop(kept, new EnigmError('closed', 'nothing is owed any more'))
   }
 
@@ -178,11 +242,20 @@ export class Connections<P extends Protection> {
     kept.doubtedSinceMs = kept.carrier.silentSinceMs ?? kept.doubtedSinceMs
     this.#hedging = undefined
     // Two in a row: the resolver takes connections and answers nothing.
-    if (this.#mute && !kept.answered) this.#barren(kept, new EnigmError('connection-lost', 'the resolver went silent'))
+    if (this.#mute && !kept.answered && !kept.barren) {
+      kept.barren = true
+      this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
+    }
     this.#mute = !kept.answered
     if (this.current === kept) this.current = undefined
     if (this.current !== undefined) this.#owner.ready()
     else this.dial()
+  }
+
+  #leaveLanes(kept: Kept<P>): void {
+    if (!kept.lane) return
+    kept.lane = false
+    this.lanes.splice(this.lanes.indexOf(kept), 1)
   }
 
   #drop(kept: Kept<P>, error: EnigmError): void {
@@ -204,14 +277,17 @@ export class Connections<P extends Protection> {
     this.#all.delete(kept)
     if (this.current === kept) this.current = undefined
     if (kept.watch !== undefined) this.#deadlines.remove(kept.watch)
-    if (kept.carrier.inFlight > 0) this.#barren(kept, error)
+    const idleLane = kept.lane && kept.carrier.inFlight === 0
+    if (kept.carrier.inFlight > 0 || idleLane) this.#barren(kept)
+    this.#leaveLanes(kept)
+    if (idleLane) this.#owner.lanesChanged()
     this.#tools.emit({ type: 'link.down', resolver: this.#wiring.resolver, transport: this.#wiring.transport, code: error.code })
   }
 
-  #barren(kept: Kept<P>, error: EnigmError): void {
+  #barren(kept: Kept<P>): void {
     if (kept.answered || kept.barren) return
     kept.barren = true
-    this.#dialler.backoff.failed(error)
+    this.#dialler.backoff.died()
   }
 
   /** Makes sure that the connection is looked at by `dueMs`. */
@@ -250,6 +326,10 @@ export class Connections<P extends Protection> {
   #lookAtSilence(kept: Kept<P>, nowMs: number): void {
     const { silentSinceMs } = kept.carrier
     if (kept.overdue || silentSinceMs === undefined) return
+    if (kept.lane) {
+      this.#lookAtLane(kept, nowMs - silentSinceMs, silentSinceMs)
+      return
+    }
     const { afterMs } = this.#experience.suspicion
     const hedgeMs = this.#experience.hedgeMs(kept.carrier)
     const silentMs = nowMs - silentSinceMs
@@ -264,6 +344,24 @@ export class Connections<P extends Protection> {
       if (!kept.suspect) this.#hedge(kept)
       this.#watch(kept, silentSinceMs + afterMs)
     }
+  }
+
+  /** Nobody is asked elsewhere because a lane is silent: its question has had its second try. But those that wait behind it are worth another one. */
+  #lookAtLane(lane: Kept<P>, silentMs: number, silentSinceMs: number): void {
+    const { afterMs } = this.#experience.suspicion
+    const hedgeMs = this.#experience.hedgeMs(lane.carrier)
+    if (silentMs < hedgeMs) {
+      this.#watch(lane, silentSinceMs + hedgeMs)
+      return
+    }
+    lane.late = true
+    if (silentMs < afterMs) this.#watch(lane, silentSinceMs + afterMs)
+    else {
+      lane.suspect = true
+      lane.overdue = true
+      lane.doubtedSinceMs = silentSinceMs
+    }
+    this.#owner.lanesChanged()
   }
 
   /** One that has come up just now is not doubted, for a name may be slow; unless others wait behind that name. */

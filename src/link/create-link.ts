@@ -29,11 +29,12 @@ export function createPacedLink(endpoint: Endpoint, transport: Transport, tools:
 
 function wiringOf(endpoint: Endpoint, transport: Transport, tools: LinkTools): Wiring<Protection> {
   const turns = new AddressTurns()
-  const { dialPace: pace, sessions } = tools
+  const { dialPace: pace, sessions, probe } = tools
   return {
     resolver: endpoint.resolver,
     transport,
     dial: (signal, first) => openTransport(endpoint, transport, { ...tools, pace, turns, signal, first }),
     forgetSessions: () => sessions.flush(endpoint.resolver),
+    ...(probe === undefined ? {} : { probe }),
   }
 }

@@ -5,15 +5,19 @@ import type { Ask, Carried, Link, Protection, Receiver, Transport } from '../res
 import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
 import { Connections } from './connections.ts'
 import type { KeeperTools, Kept, Wiring } from './kept.ts'
-import { LastChances } from './last-chances.ts'
 import { Attempt, doubtOf, type Judge, leave, leftQueue, Pending } from './pending.ts'
 import type { Renewable } from './renewable.ts'
+import { Quarantine } from './retry.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
 /** A query that was certainly not processed (GOAWAY, REFUSED_STREAM) may move on this often; one that may have been, once. */
 const MAX_REFUSALS = 16
-
+/**
+ * Where a connection turned so few away as it left, one of them may be why, and they are asked one at a time, soon enough for others to wait for that
+ * connection. More of them are what stood behind the last request that a server takes on one connection.
+ */
+const FEW = 8
 /** Of the queries on a connection that is merely late, so many are asked on a second one: its first answer decides for the others. */
 const CANARIES = 4
 
@@ -29,13 +33,17 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   readonly #connections: Connections<P>
   readonly #pending = new LinkedSet<Pending<P>>()
   readonly #waiting = new Set<Pending<P>>()
-  readonly #lastChances = new LastChances<P>()
+  readonly #quarantine: Quarantine<P>
   readonly #closed = deferred()
   readonly #judge: Judge<P> = {
     answered: (attempt, carried) => this.#answered(attempt, carried),
     lost: (attempt, error, loss) => this.#lost(attempt, error, loss),
   }
+  #turnedAway: { readonly attempt: Attempt<P>; readonly error: EnigmError; readonly loss: Loss }[] = []
   #closing = false
+  #renewing = false
+  /** Counts what is written. */
+  #turn = 0
 
   constructor(wiring: Wiring<P>, tools: KeeperTools) {
     this.id = `${wiring.resolver}/${wiring.transport}`
@@ -44,8 +52,15 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#deadlines = new Deadlines(tools.clock)
     this.#connections = new Connections(wiring, tools, this.#deadlines, {
       ready: () => this.#resend(),
-      dialFailed: (error) => this.#dialFailed(error),
+      lanesChanged: () => this.#goOn(),
+      dialFailed: (error, lane) => (lane ? this.#quarantine.laneFailed(error) : this.#dialFailed(error)),
     })
+    const asker = {
+      send: (kept: Kept<P>, pending: Pending<P>, atOnce: number) => this.#send(kept, pending, atOnce),
+      goOn: () => this.#goOn(),
+      dialFailed: (error: EnigmError) => this.#dialFailed(error),
+    }
+    this.#quarantine = new Quarantine(this.#connections, tools.clock, asker, wiring.probe)
   }
 
   send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
@@ -67,8 +82,14 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   renew(online: boolean): void {
-    for (const pending of this.#pending.list()) pending.resent = false
-    this.#connections.renew(this.#someWait, online)
+    for (const pending of this.#pending.list()) {
+      pending.resent = false
+      pending.refusals = 0
+    }
+    for (const pending of this.#quarantine.renew()) this.#wait(pending)
+    this.#renewing = true
+    this.#connections.renew(this.#waiting.size > 0, online)
+    this.#renewing = false
   }
 
   reconsider(): void {
@@ -84,43 +105,33 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** On the connection there is, or on the next one. */
   #place(pending: Pending<P>): void {
     const { current } = this.#connections
-    if (current !== undefined && !this.#lastChances.reserve(current, pending.ask.givesWay === true)) this.#send(current, pending)
+    if (current !== undefined) this.#send(current, pending, 0)
     else if (this.#waiting.size >= MAX_WAITING) this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
     else {
-      this.#waiting.add(pending)
-      pending.waits = true
-      if (current === undefined) this.#dialFor(pending)
+      this.#wait(pending)
+      const refusal = this.#mayDial ? this.#connections.dial() : undefined
+      if (refusal !== undefined) this.#fail(pending, refusal)
     }
   }
 
-  /** Its connection died under it. */
-  #placeAgain(pending: Pending<P>): void {
-    this.#lastChances.add(pending)
-    const { current } = this.#connections
-    if (current === undefined) this.#dialFor(pending)
-    else this.#admit(current)
+  /** Not where a lane is to be the connection that all use, nor before it is known whether one is. */
+  get #mayDial(): boolean {
+    return !this.#quarantine.sparing && this.#turnedAway.length === 0
   }
 
-  #dialFor(pending: Pending<P>): void {
-    const refusal = this.#connections.dial()
-    if (refusal !== undefined) this.#fail(pending, refusal)
+  #wait(pending: Pending<P>): void {
+    this.#waiting.add(pending)
+    pending.waits = true
   }
 
-  /** Those that wait go onto `current`, in their order: who has a last chance before who was never asked. */
-  #admit(current: Kept<P>): void {
-    for (const pending of this.#lastChances.next(current)) this.#send(current, pending)
-    if (this.#waiting.size === 0 || this.#lastChances.reserve(current, false)) return
-    const all = !this.#lastChances.reserve(current, true)
-    for (const pending of this.#waiting)
-      if ((all || pending.ask.givesWay !== true) && this.#leftWaiting(pending)) this.#send(current, pending)
-  }
-
-  #send(kept: Kept<P>, pending: Pending<P>): void {
+  #send(kept: Kept<P>, pending: Pending<P>, trial: number): void {
     if (pending.ask.mayLeave?.() === false) {
       this.#fail(pending, new EnigmError('closed', 'nobody waits for it any more'))
       return
     }
-    const attempt = new Attempt(kept, pending, this.#judge)
+    const attempt = new Attempt(kept, pending, trial, this.#judge)
+    pending.turn = ++this.#turn
+    if (trial > 0) kept.owed++
     attempt.sent = kept.carrier.send(pending.request, attempt)
     // A literal: an array that grows by `push` takes room for 17 at once.
     if (pending.attempts.length === 0) pending.attempts = [attempt]
@@ -135,17 +146,23 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   #resend(): void {
     const { current } = this.#connections
     if (current === undefined) return
-    this.#admit(current)
-    for (const pending of this.#pending.list()) if (pending.attempts.length === 1 && leftQueue(pending)) this.#send(current, pending)
+    for (const pending of this.#waiting) if (this.#leftWaiting(pending)) this.#send(current, pending, 0)
+    for (const pending of this.#pending.list()) if (pending.attempts.length === 1 && leftQueue(pending)) this.#send(current, pending, 0)
     let canaries = CANARIES
     for (const pending of this.#pending.list()) {
-      if (leftQueue(pending)) this.#send(current, pending)
+      if (leftQueue(pending)) this.#send(current, pending, 0)
       if (pending.resent || pending.attempts.some(({ kept }) => kept === current)) continue
       const doubt = doubtOf(pending)
       if (doubt === 'none' || (doubt === 'late' && canaries-- <= 0)) continue
       pending.resent = true
-      this.#send(current, pending)
+      this.#send(current, pending, 0)
     }
+    this.#goOn()
+  }
+
+  #left(attempt: Attempt<P>): void {
+    leave(attempt)
+    if (attempt.trial > 0) attempt.kept.owed--
   }
 
   #leftWaiting(pending: Pending<P>): boolean {
@@ -157,7 +174,8 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   #answered(attempt: Attempt<P>, carried: Carried<P>): void {
     const { kept, pending } = attempt
     this.#connections.answered(kept, carried.rttMs)
-    leave(attempt)
+    this.#quarantine.answered(kept, attempt.trial > 0)
+    this.#left(attempt)
     for (const other of pending.attempts) this.#connections.outdone(other.kept)
     if (pending.movedFrom !== undefined) this.#connections.outdone(pending.movedFrom)
     this.#settle(pending)
@@ -167,57 +185,65 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   #lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void {
-    const { kept, pending } = attempt
-    leave(attempt)
+    const { kept, pending, trial } = attempt
+    this.#left(attempt)
+    if (loss === 'refused') kept.refused++
+    if (loss === 'lost' && kept.gone) this.#quarantine.doubt()
     if (pending.attempts.length > 0) return
-    // What was not even written has cost nothing, and a connection that leaves is judged in `#moveOn`.
-    const free = loss === 'unsent' || (loss === 'refused' && kept.leaving)
-    const again = free || (loss === 'refused' ? pending.refusals++ < MAX_REFUSALS : loss === 'lost' && !pending.resent)
-    if (loss === 'lost') pending.resent = true
-    if (!again) {
-      this.#fail(pending, error)
-      this.#goOn()
-    } else if (loss === 'lost') this.#placeAgain(pending)
-    else if (kept.leaving) queueMicrotask(() => this.#moveOn(kept, pending, error))
-    else this.#place(pending)
+    if ((loss === 'refused' || loss === 'unsent') && kept.leaving && !kept.gone) {
+      if (this.#turnedAway.push({ attempt, error, loss }) === 1) this.#tools.clock.setTimer(0, () => this.#moveOn())
+    } else if (loss === 'unsent' || this.#renewing) this.#place(pending)
+    else if (loss === 'refused' && pending.refusals++ < MAX_REFUSALS) this.#place(pending)
+    else if (loss === 'lost' && trial === 0 && !pending.resent) {
+      pending.resent = true
+      if (kept.gone) this.#quarantine.add(pending, kept.answered)
+      else this.#place(pending)
+    } else this.#fail(pending, loss === 'lost' && trial === 1 && kept.answered ? convicted(error) : error)
+    this.#goOn()
   }
 
-  /**
-   * By now all are told that the connection will not serve: a query that meets one that serves nobody, twice, has failed. One that serves others is none of
-   * its refusals: behind nginx with `keepalive_timeout 0` each connection serves one query, and there are no more of them than queries.
-   */
-  #moveOn(kept: Kept<P>, pending: Pending<P>, error: EnigmError): void {
-    this.#connections.turnedAway(kept, error)
-    if (!this.#pending.has(pending)) return
-    const serves = kept.answered || kept.carrier.inFlight > 0
-    if (serves || pending.refusals++ < MAX_REFUSALS) this.#place(pending)
+  /** By now it is known how many the connection that leaves turned away. */
+  #moveOn(): void {
+    for (const { attempt } of this.#turnedAway) this.#connections.turnedAway(attempt.kept)
+    for (const { attempt, error, loss } of this.#turnedAway)
+      if (this.#pending.has(attempt.pending)) this.#askElsewhere(attempt, error, loss)
+    this.#turnedAway = []
+    this.#goOn()
+  }
+
+  /** What was not processed costs nothing, within bounds. */
+  #askElsewhere({ kept, pending, trial }: Attempt<P>, error: EnigmError, loss: Loss): void {
+    const serves = kept.answered || kept.carrier.inFlight > 0 || this.#connections.answers
+    if (trial > 0) this.#quarantine.cutShort()
+    if (loss === 'refused') pending.refusals++
+    if (pending.refusals > (serves ? MAX_REFUSALS : 1)) this.#fail(pending, error)
+    else if (loss === 'unsent' || !serves || (kept.refused > FEW && trial === 0)) this.#place(pending)
+    else if (pending.refusals > 1) this.#fail(pending, convicted(error))
     else {
-      this.#fail(pending, error)
-      this.#goOn()
+      if (this.#quarantine.idle) this.#quarantine.sparing = true
+      this.#quarantine.add(pending, true)
     }
-  }
-
-  get #someWait(): boolean {
-    return this.#waiting.size + this.#lastChances.waiting > 0
   }
 
   /** There is room, or no connection any more, and somebody waits. */
   #goOn(): void {
-    if (!this.#someWait) return
-    const { current } = this.#connections
-    const refusal = current === undefined ? this.#connections.dial() : undefined
-    if (current !== undefined) this.#admit(current)
-    else if (refusal !== undefined) this.#dialFailed(refusal)
+    if (!this.#quarantine.idle || this.#quarantine.sparing) this.#quarantine.drive()
+    if (this.#waiting.size === 0 || !this.#mayDial || this.#connections.current !== undefined) return
+    const refusal = this.#connections.dial()
+    if (refusal !== undefined) this.#dialFailed(refusal)
   }
 
   #dialFailed(error: EnigmError): void {
-    for (const pending of this.#pending.list()) if (pending.attempts.length === 0) this.#fail(pending, error)
+    const lanes = this.#connections.lanes.length > 0
+    for (const pending of this.#pending.list())
+      if (pending.attempts.length === 0 && !(lanes && pending.again !== undefined)) this.#fail(pending, error)
   }
 
   /** A `deadline` says that the path lived, or was not known to be dead. */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#connections
-    if (pending.attempts.length === 0 && current === undefined) return new EnigmError('connect-timeout', 'no connection in time')
+    if (pending.attempts.length === 0 && (current === undefined || pending.again !== undefined))
+      return new EnigmError('connect-timeout', 'no connection in time')
     const dead = pending.attempts.length > 0 && pending.attempts.every(({ kept }) => kept.suspect && kept.overdue)
     return dead ? new EnigmError('connection-lost', 'the resolver went silent') : late()
   }
@@ -231,16 +257,26 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   #settle(pending: Pending<P>): void {
     this.#pending.delete(pending)
     this.#leftWaiting(pending)
-    this.#lastChances.settled(pending)
+    this.#quarantine.delete(pending)
     if (pending.deadline !== undefined) this.#deadlines.remove(pending.deadline)
-    if (pending.attempts.length > 0) for (const { sent } of pending.attempts.splice(0)) sent?.cancel()
+    if (pending.attempts.length === 0) return
+    for (const { sent, trial, kept } of pending.attempts.splice(0)) {
+      if (trial > 0) kept.owed--
+      sent?.cancel()
+    }
   }
 
   #finishIfDone(): void {
     if (!this.#closing || this.#pending.size > 0) return
     this.#connections.close()
+    this.#quarantine.close()
     this.#closed.resolve()
   }
+}
+
+/** Alone on a connection whose resolver answers, and it died. */
+function convicted({ code, message, cause }: EnigmError): EnigmError {
+  return new EnigmError(code, message, { cause, ofTheName: true })
 }
 
 function late(): EnigmError {

@@ -63,6 +63,10 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     this.#dialler = new Dialler(wiring, tools, {
       up: (opened) => this.#up(opened),
       dialFailed: (error) => this.#opened(error),
+      mayDial: () => {
+        const refusal = this.#opening === undefined ? undefined : this.#dialler.dial()
+        if (refusal !== undefined) this.#opened(refusal)
+      },
     })
   }
 
@@ -120,6 +124,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     const error = new EnigmError('connection-lost', 'the network changed')
     this.#wiring.forgetSessions()
     this.#dialler.end(error)
+    this.#dialler.endAside(error)
     this.#opened()
     for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, error)
     this.#dialler.anotherPath()
@@ -220,7 +225,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     if (carrier.inFlight > 0) return
     const error = new EnigmError('closed', 'nothing is owed any more')
     // It turned everything away.
-    if (this.#carriers.get(carrier) === false) this.#dialler.backoff.failed(error)
+    if (this.#carriers.get(carrier) === false) this.#dialler.backoff.died()
     this.#drop(carrier, error)
   }
 
@@ -234,13 +239,14 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     if (!this.#carriers.delete(carrier)) return
     const { resolver, transport } = this.#wiring
     if (this.#current === carrier) this.#current = undefined
-    if (answered === false && carrier.inFlight > 0) this.#dialler.backoff.failed(error)
+    if (answered === false && carrier.inFlight > 0) this.#dialler.backoff.died()
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
   #finishIfDone(): void {
     if (this.#closed === undefined || this.#under.size > 0) return
     this.#dialler.end(closed())
+    this.#dialler.endAside(closed())
     this.#opened(closed())
     this.#idle.stop()
     for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, closed())

@@ -1,95 +1,258 @@
-import type { Linked } from '../containers.ts'
-import type { Deadline } from '../deadlines.ts'
+import type { Clock, Timer } from '../clock.ts'
+import { repadded, withPaddedOpt } from '../dns/edns.ts'
+import { ROOT_PROBE } from '../dns/message.ts'
 import type { EnigmError } from '../errors.ts'
-import type { Ask, Carried, Protection, Receiver } from '../resolve.ts'
-import type { Loss, Sent, Ticket } from './carriers/carrier.ts'
+import type { Carried, Protection } from '../resolve.ts'
+import type { Loss } from './carriers/carrier.ts'
+import { TurnQueue } from './carriers/turn-queue.ts'
+import type { Connections } from './connections.ts'
 import type { Kept } from './kept.ts'
+import type { Again, Pending } from './pending.ts'
 
-const NONE: never[] = []
+/** More lanes than this are never up at once. */
+const MOST_LANES = 8
+/** A lane is added for so much work that waits, in round trips of one question after the other. */
+const LANE_WORK_MS = 400
+/** And where all of them together have more than this, so many go at once that they are done in it. */
+const ALL_WORK_MS = 2000
+/** Before the first round trip is measured. */
+const UNKNOWN_RTT_MS = 100
+/** After so many lanes in a row that died before they showed that the resolver answers, the connection that all use must do, while it lives. */
+const LOST_LANES = 10
+/** For so long after a death others may ask something, whose answer shows that the resolver answers. */
+const GRACE_MS = 30
+/** How long after an answer the next question is written on the same lane. */
+const REST_MS = 2
 
-/** One query and where it is under way. A class: an object put together out of parts cost 1.6 us on Node 20. */
-export class Pending<P extends Protection> implements Linked<Pending<P>> {
-  readonly request: Uint8Array
-  readonly ask: Ask
-  readonly to: Receiver<P>
-  deadline: Deadline | undefined = undefined
-  /** Where it is under way: mostly one place. */
-  attempts: Attempt<P>[] = NONE
-  /** It waits for a connection. */
-  waits = false
-  /** Asked once more already, after a loss or a silence. */
-  resent = false
-  refusals = 0
-  /** It stood behind others on this one, which fell silent. */
-  movedFrom: Kept<P> | undefined = undefined
-  /** Its connection died, and it is asked again: what it is counted under, see last-chances.ts. */
-  again: Again<P> | undefined = undefined
-  lastChance: { owed: number; owedFirst: number } | undefined = undefined
-  before: Pending<P> | undefined = undefined
-  after: Pending<P> | undefined = undefined
-  holder: object | undefined = undefined
+/** The link whose questions they are. */
+export interface Asker<P extends Protection> {
+  /** Writes one out of the quarantine, with so many at once. */
+  send(kept: Kept<P>, pending: Pending<P>, atOnce: number): void
+  /** There is room, or somebody waits for another connection. */
+  goOn(): void
+  /** Nobody can be asked. */
+  dialFailed(error: EnigmError): void
+}
 
-  constructor(request: Uint8Array, ask: Ask, to: Receiver<P>) {
-    this.request = request
-    this.ask = ask
-    this.to = to
+/**
+ * Questions whose connection died under them (RFC 7766 section 6.2.4). One of them may be why, so each is asked once more, alone on a connection apart from the one that
+ * all others use, a lane: a second death convicts one question, and the others, which were not written, have lost nothing. Who was written last is suspected most and
+ * waits for all others. Before a lane is trusted with one, something must show that the resolver answers on new connections: what others ask on the next one, or
+ * else a question of the lane's own for the root.
+ */
+export class Quarantine<P extends Protection> {
+  /** Some wait for a lane instead of a dial: it is to be the connection that all use. */
+  sparing = false
+  readonly #connections: Connections<P>
+  readonly #clock: Clock
+  readonly #asker: Asker<P>
+  readonly #probe: Uint8Array
+  #arrived: Pending<P>[] = []
+  readonly #first = new TurnQueue<Again<P>>()
+  readonly #last = new TurnQueue<Again<P>>()
+  /** A connection with a higher number has answered since the last death; and when that was. */
+  #sure = true
+  #doubtedUpTo = 0
+  #doubtedMs = 0
+  #lostLanes = 0
+  /** The resolver closes after so few answers that none is spent on a proof. */
+  #brief = false
+  #look: Timer | undefined
+
+  constructor(connections: Connections<P>, clock: Clock, asker: Asker<P>, probe: Uint8Array = ROOT_PROBE) {
+    this.#connections = connections
+    this.#clock = clock
+    this.#asker = asker
+    this.#probe = withPaddedOpt(probe, { dnssecOk: false, block: 0, keepalive: false })
   }
-}
 
-/** A query whose connection died under it, while it waits for another one (it is in the link's set of all queries as well). */
-export interface Again<P extends Protection> extends Linked<Again<P>> {
-  readonly pending: Pending<P>
-}
-
-/** Who is told how an attempt ended. */
-export interface Judge<P extends Protection> {
-  answered(attempt: Attempt<P>, carried: Carried<P>): void
-  lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
-}
-
-/** One request on one connection. A class, so that a query costs no closures. */
-export class Attempt<P extends Protection> implements Ticket<P> {
-  readonly kept: Kept<P>
-  readonly pending: Pending<P>
-  readonly #judge: Judge<P>
-  sent: Sent | undefined
-
-  constructor(kept: Kept<P>, pending: Pending<P>, judge: Judge<P>) {
-    this.kept = kept
-    this.pending = pending
-    this.#judge = judge
+  /** Nobody waits, and no lane is up. */
+  get idle(): boolean {
+    return this.size === 0 && this.#arrived.length === 0 && this.#connections.lanes.length === 0
   }
-  get givesWay(): boolean {
-    return this.pending.ask.givesWay === true
-  }
-  answered(carried: Carried<P>): void {
-    this.#judge.answered(this, carried)
-  }
-  failed(error: EnigmError, loss: Loss): void {
-    this.#judge.lost(this, error, loss)
-  }
-}
 
-/** Takes it back where it stands behind others on a suspect and was not written. */
-export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
-  const held = pending.attempts.find(({ kept, sent }) => kept.suspect && sent?.waits === true)
-  if (held === undefined) return false
-  pending.movedFrom = held.kept
-  leave(held)
-  held.sent?.cancel()
-  return true
-}
+  /** Those that wait in their places. */
+  get size(): number {
+    return this.#first.size + this.#last.size
+  }
 
-/** What its connections look like: fine, silent for a little, or as good as dead. */
-export function doubtOf<P extends Protection>({ attempts }: Pending<P>): 'none' | 'late' | 'dead' {
-  if (!attempts.some(({ kept }) => kept.suspect)) return 'none'
-  return attempts.some(({ kept }) => kept.overdue) ? 'dead' : 'late'
-}
+  /** The connection of `pending`, that had `answered` others or not, died just now. */
+  add(pending: Pending<P>, answered: boolean): void {
+    pending.again = { pending, direct: answered, before: undefined, after: undefined, holder: undefined }
+    if (this.#arrived.push(pending) > 1) return
+    queueMicrotask(() => {
+      this.#settle()
+      this.#asker.goOn()
+    })
+  }
 
-/** It is over. */
-export function leave<P extends Protection>(attempt: Attempt<P>): void {
-  const { attempts } = attempt.pending
-  const at = attempts.indexOf(attempt)
-  if (at === attempts.length - 1) attempts.pop()
-  else attempts.splice(at, 1)
+  /** Those that arrived together take their places. */
+  #settle(): void {
+    const arrived = this.#arrived.sort((a, b) => a.turn - b.turn)
+    this.#arrived = []
+    arrived.forEach(({ again, ask, refusals }, i) => {
+      const most = i > 0 && i === arrived.length - 1
+      if (again === undefined) return
+      if (arrived.length > 1 && refusals === 0) again.direct = false
+      const queue = most ? this.#last : this.#first
+      queue.add(again, ask.givesWay === true)
+    })
+  }
+
+  /** Takes out whose turn it is. */
+  next(): Pending<P> | undefined {
+    const again = this.#queue.next(1)
+    if (again !== undefined) again.pending.again = undefined
+    return again?.pending
+  }
+
+  /** It is answered, failed or out of time. */
+  delete(pending: Pending<P>): void {
+    const { again } = pending
+    if (again === undefined) return
+    pending.again = undefined
+    if (!this.#first.delete(again) && !this.#last.delete(again)) this.#arrived = this.#arrived.filter((other) => other !== pending)
+  }
+
+  /** Something was answered on `kept`; `trial`: one of ours. */
+  answered(kept: Kept<P>, trial: boolean): void {
+    if (kept.number > this.#doubtedUpTo) this.#sure = true
+    if (trial && this.size > 0) this.#rest(kept)
+  }
+
+  /** A connection died under a question. */
+  doubt(): void {
+    this.#doubtedUpTo = this.#connections.newest
+    this.#doubtedMs = this.#clock.nowMs()
+    this.#sure = false
+    this.sparing = false
+  }
+
+  /** A lane took no more before it was done. */
+  cutShort(): void {
+    this.#brief = true
+  }
+
+  /** Another network, whose resolver may be another machine. Gives back all that wait. */
+  renew(): readonly Pending<P>[] {
+    this.#settle()
+    const all: Pending<P>[] = []
+    for (let pending = this.next(); pending !== undefined; pending = this.next()) all.push(pending)
+    this.sparing = false
+    this.#brief = false
+    this.#lostLanes = 0
+    return all
+  }
+
+  close(): void {
+    this.#look?.cancel()
+  }
+
+  /** Free lanes get their next question, and there are lanes enough. */
+  drive(): void {
+    const { lanes, current, rttMs } = this.#connections
+    for (const lane of lanes.slice()) this.#feed(lane)
+    if (current?.answered && this.#lostLanes >= LOST_LANES) this.#feed(current)
+    if (this.size === 0) {
+      if (lanes.length === 0 && this.#arrived.length === 0) this.sparing = false
+      return
+    }
+    const wanted = Math.min(MOST_LANES, Math.ceil((this.size * (rttMs ?? UNKNOWN_RTT_MS)) / LANE_WORK_MS))
+    const refusal = this.#connections.wantLanes(wanted, this.sparing ? 1 : MOST_LANES)
+    if (refusal !== undefined) this.laneFailed(refusal)
+  }
+
+  /** No lane can be dialled: the connection that all use must do, or the next one. Without either nobody is asked. */
+  laneFailed(error: EnigmError): void {
+    const { current, dialling } = this.#connections
+    this.sparing = false
+    if (current === undefined) {
+      if (!dialling) this.#asker.dialFailed(error)
+    } else if (this.#lostLanes < LOST_LANES) {
+      this.#lostLanes = LOST_LANES
+      this.#asker.goOn()
+    }
+  }
+
+  /** The queue whose turn it is. */
+  get #queue(): TurnQueue<Again<P>> {
+    const fits = this.#first.sizeFirst > 0 || (this.#last.sizeFirst === 0 && this.#first.size > 0)
+    return fits ? this.#first : this.#last
+  }
+
+  /** The next question onto `kept`, if it is free. */
+  #feed(kept: Kept<P>): void {
+    const { lanes, answers, rttMs } = this.#connections
+    if (kept.late || kept.leaving || kept.gone) {
+      if (kept.suspect || kept.leaving) this.sparing = false
+      if (kept.suspect && kept.proof !== undefined) this.#connections.giveUp(kept)
+      return
+    }
+    if (kept.owed > 0 || kept.proof !== undefined || kept.resting) return
+    if (this.size > 0 && answers && !kept.answered && !this.#trusts()) {
+      if (!this.#soonSure(kept)) this.#prove(kept)
+      return
+    }
+    const all = this.size * (rttMs ?? UNKNOWN_RTT_MS)
+    const atOnce = Math.max(1, Math.ceil(all / (Math.max(1, lanes.length) * ALL_WORK_MS)))
+    while (kept.owed < atOnce) {
+      const pending = this.next()
+      if (pending === undefined) break
+      this.#asker.send(kept, pending, atOnce)
+    }
+    if (kept.owed === 0 && kept.lane) this.#connections.release(kept)
+  }
+
+  /** Whether the next one may go onto a connection on which nothing was answered yet. While another one is under way it may be what kills the next ones. */
+  #trusts(): boolean {
+    if (this.#brief || this.#queue.peek?.direct === true) return true
+    return this.#sure && this.#connections.lanes.every(({ owed }) => owed === 0)
+  }
+
+  /** Whether what others ask on the next connection is about to show that the resolver answers. */
+  #soonSure(lane: Kept<P>): boolean {
+    const { current, dialling, silenceMs } = this.#connections
+    const asked = current !== undefined && current.number > this.#doubtedUpTo && current.carrier.inFlight > 0
+    const untilMs = dialling || asked ? lane.idleSinceMs + silenceMs : this.#doubtedMs + GRACE_MS
+    const leftMs = untilMs - this.#clock.nowMs()
+    if (leftMs <= 0) return false
+    this.#look ??= this.#clock.setTimer(leftMs, () => {
+      this.#look = undefined
+      this.#asker.goOn()
+    })
+    return true
+  }
+
+  /** Some servers close after each answer, and do not say so before: what was written into that would seem to be why. */
+  #rest(kept: Kept<P>): void {
+    kept.resting = true
+    this.#clock.setTimer(REST_MS, () => {
+      kept.resting = false
+      if (kept.gone || kept.leaving) this.#brief = true
+      this.#asker.goOn()
+    })
+  }
+
+  /** Asks for the root, in a query as long as the next one. */
+  #prove(lane: Kept<P>): void {
+    const over = (spoke: boolean) => {
+      lane.proof = undefined
+      this.#lostLanes = spoke ? 0 : this.#lostLanes + 1
+      if (!spoke) this.sparing = false
+      this.#asker.goOn()
+    }
+    const answered = ({ rttMs }: Carried<P>) => {
+      this.#connections.answered(lane, rttMs)
+      this.#rest(lane)
+      over(true)
+    }
+    // One that spoke, be it to refuse, is no connection that dies.
+    const failed = (_error: EnigmError, loss: Loss) => {
+      lane.answered ||= loss === 'final'
+      over(loss === 'final')
+    }
+    const octets = this.#queue.peek?.pending.request.length ?? 0
+    lane.proof = lane.carrier.send(repadded(this.#probe, octets) ?? this.#probe, { answered, failed })
+    this.#connections.sent(lane)
+  }
 }

@@ -33,6 +33,11 @@ export class Suspicion {
   #floorMs = FLOOR_MS
   #smoothedRttMs: number | undefined
 
+  /** The smoothed round trip, once there is one. */
+  get rttMs(): number | undefined {
+    return this.#smoothedRttMs
+  }
+
   /** Silence after which a connection is suspect. */
   get afterMs(): number {
     return Math.max(this.#floorMs, RTTS * (this.#smoothedRttMs ?? 0))

@@ -253,7 +253,7 @@ export class Flight<P extends Protection> {
     this.#noteFailure({ who: attempt.candidate.upstream.id, error: fault })
     const wasLast = attempt === this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
-    const askMore = () => (mayBeTheName(fault.code) ? this.#askSecond(nowMs) : this.#askNext(nowMs))
+    const askMore = () => (mayBeTheName(fault) ? this.#askSecond(nowMs) : this.#askNext(nowMs))
     if (this.#kept === undefined && wasLast && nowMs < this.#ask.deadlineMs && askMore()) return
     if (!this.#someOpen()) this.#giveUp()
     else if (wasLast && this.#kept === undefined) this.#setTimer(this.#ask.deadlineMs)

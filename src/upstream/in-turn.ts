@@ -99,7 +99,7 @@ class Turns<P extends Protection> implements Ask, Receiver<P, [transport: Transp
     if (candidate === undefined) return
     const fault = this.#roster.rejected(candidate, error, this.#startedMs)
     this.#failures.push({ who: candidate.upstream.id, error: fault })
-    if (isOurs(fault.code) || mayBeTheName(fault.code)) this.#giveUp()
+    if (isOurs(fault.code) || mayBeTheName(fault)) this.#giveUp()
     else this.next()
   }
 

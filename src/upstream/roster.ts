@@ -147,8 +147,8 @@ export class Roster<P extends Protection> {
     const fault = asEnigmError(error)
     const hadTime = this.#o.clock.nowMs() - startedMs >= PROOF_MS
     const silent = c.standing.silentSince(startedMs)
-    if (speaksAgainst(fault.code, { silent, hadTime, probe })) this.failed(c, startedMs)
-    else if (mayBeTheName(fault.code) && silent && !probe && hadTime && c.standing.healthy && !this.#closed) void this.probe(c)
+    if (speaksAgainst(fault, { silent, hadTime, probe })) this.failed(c, startedMs)
+    else if (mayBeTheName(fault) && silent && !probe && hadTime && c.standing.healthy && !this.#closed) void this.probe(c)
     return fault
   }
 

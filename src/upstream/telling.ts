@@ -21,5 +21,6 @@ export function mostTelling(what: string, failures: readonly Failure[]): EnigmEr
     failures.find((f) => isAuthenticationFailure(f.error.code)) ??
     (failures.every((f) => f.error.code === first.error.code) ? first : failures.find((f) => f.error.code === 'deadline'))
   const list = failures.map((f) => `${f.who}: ${f.error.code}`).join(', ')
-  return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, { cause: (telling ?? first).error })
+  const ofTheName = failures.every((f) => f.error.ofTheName)
+  return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, { cause: (telling ?? first).error, ofTheName })
 }

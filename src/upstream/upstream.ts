@@ -150,8 +150,8 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
     const nowMs = clock.nowMs()
     const afterMs = nowMs - startedMs
     const probe = purpose === 'probe'
-    const unproven = !probe && mayBeTheName(fault.code)
-    const against = speaksAgainst(fault.code, { silent: standing.silentSince(startedMs), hadTime: afterMs >= PROOF_MS, probe })
+    const unproven = !probe && mayBeTheName(fault)
+    const against = speaksAgainst(fault, { silent: standing.silentSince(startedMs), hadTime: afterMs >= PROOF_MS, probe })
     if (against && standing.failed(startedMs, nowMs)) this.#rank()
     if (!isCounted(fault.code)) return
     const { transport } = link
@@ -289,7 +289,7 @@ class Trip<P extends Protection> implements Ask, Receiver<P> {
     }
     this.#transports.failed(route, this.#startedMs, error, this.purpose)
     this.#note(route, error)
-    const ofTheName = this.purpose !== 'probe' && mayBeTheName(error.code)
+    const ofTheName = this.purpose !== 'probe' && mayBeTheName(error)
     if (ofTheName) this.#transports.doubt(route, this.#startedMs)
     if (!this.#transports.o.manner.asksAgain && (ofTheName || isOurs(error.code))) this.#end()
     else this.next()

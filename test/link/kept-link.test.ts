@@ -125,20 +125,22 @@ t.test('who the peer is changes by hand: its dials are up to 5 s apart', async (
 })
 
 t.test('connections that come up and die without an answer back off too', async (t) => {
-  const { ask, dials, dial } = scene()
+  const { ask, dials, dial, clock } = scene()
   const first = ask()
   ;(await dial(0).up()).die()
+  await clock.advance(0)
   t.equal(dials.length, 2, 'once more, at once')
   ;(await dial(1).up()).die()
   t.equal(await first, 'connection-lost')
-  t.equal(await ask(), 'connection-lost')
+  t.equal(await ask(), 'connect-failed', 'it was not asked, so it is not remembered as one that went unanswered')
   t.equal(dials.length, 2)
 })
 
 t.test('a lost connection: asked once more on a fresh one, first at the address that worked', async (t) => {
-  const { ask, dial, carrier } = await upScene()
+  const { ask, dial, carrier, clock } = await upScene()
   const outcome = ask()
   carrier.die()
+  await clock.advance(0)
   t.equal(dial(1).first, '192.0.2.1')
   const second = await dial(1).up()
   t.equal(second.inFlight, 1)
@@ -146,73 +148,192 @@ t.test('a lost connection: asked once more on a fresh one, first at the address 
   t.equal(await outcome, 'connection-lost')
 })
 
-t.test('a hundred whose connection died have the next one to themselves, 32 at a time, until four are left', async (t) => {
-  const { ask, dial, carrier } = await upScene()
-  const again = Array.from({ length: 100 }, () => ask())
-  carrier.die()
-  const fresh = Array.from({ length: 10 }, () => ask())
-  const second = await dial(1).up()
-  t.equal(second.inFlight, 32)
-  for (let i = 0; i < 95; i++) second.answer()
-  t.equal(second.inFlight, 5)
-  fresh.push(ask())
-  t.equal(second.inFlight, 5, 'who was never asked waits: each of them may be the next reset')
-  second.answer()
-  t.equal(second.inFlight, 4 + 11)
-  while (second.inFlight > 0) second.answer()
-  t.same(new Set(await Promise.all([...again, ...fresh])), new Set(['answered']))
-})
+/** A link that was up, and `lost` queries whose connection died under them in their order; the lane that is dialled for them is up and has shown that the resolver answers. */
+async function quarantineScene(lost: number) {
+  const it = await upScene()
+  const outcomes = Array.from({ length: lost }, () => it.ask())
+  it.carrier.die()
+  await it.clock.advance(0)
+  const lane = await it.dial(1).up()
+  await it.clock.advance(30)
+  return { ...it, outcomes, lane, proven: () => lane.answer(), onward: () => it.clock.advance(3) }
+}
 
 t.test(
-  'who has a last chance does not hold up the others for ever: a connection that falls silent is left, a deadline ends it',
+  'its connection died under others as well: each is asked alone on a connection apart, which has to show first that the resolver answers',
   async (t) => {
-    const { ask, dial, clock, carrier } = await upScene()
-    const again = Array.from({ length: 10 }, () => ask(2000))
-    carrier.die()
+    const { ask, dial, outcomes, lane, proven, onward } = await quarantineScene(3)
+    t.equal(lane.inFlight, 1)
+    t.equal(lane.tickets[0]?.request[12], 0, 'the root')
     const fresh = ask()
-    const second = await dial(1).up()
-    second.pings = false
-    t.equal(second.inFlight, 10)
-    await clock.advance(300)
-    const third = await dial(2).up()
-    t.equal(third.inFlight, 1, 'a suspect is no reason to wait')
-    third.answer()
+    const main = await dial(2).up()
+    t.equal(main.inFlight, 1, 'who was never asked does not wait for them')
+    main.answer()
     t.equal(await fresh, 'answered')
-    await clock.advance(2000)
-    t.same(new Set(await Promise.all(again)), new Set(['connection-lost']))
+    proven()
+    for (let i = 0; i < 3; i++) {
+      await onward()
+      t.equal(lane.inFlight, 1)
+      lane.answer()
+      t.equal(await outcomes[i], 'answered')
+    }
+    t.ok(lane.destroyed, 'it has done its work')
   },
 )
 
-t.test('a connection that dies under a flood: who does not give way waits for nobody who does', async (t) => {
-  const { ask, carrier, dial, clock } = await upScene()
-  const flood = Array.from({ length: 500 }, () => ask(4000, true))
-  const light = ask()
-  carrier.die()
-  await clock.advance(1000)
-  const next = await dial(1).up()
-  t.equal(next.inFlight, 28, 'those that give way leave room')
-  const fresh = ask()
-  t.equal(next.inFlight, 29)
-  void ask(4000, true)
-  t.equal(next.inFlight, 29)
-  for (let i = 0; i < 700 && next.inFlight > 0; i++) next.answer()
-  t.same(await Promise.all([light, fresh, ...flood]), Array(502).fill('answered'))
+t.test('a second death convicts the one that was alone, and the others have lost nothing', async (t) => {
+  const { dial, outcomes, lane, proven, onward, dials, clock } = await quarantineScene(3)
+  proven()
+  await onward()
+  lane.die()
+  t.equal(await outcomes[0], 'connection-lost')
+  const second = await dial(2).up()
+  await clock.advance(30)
+  second.answer()
+  for (let i = 1; i < 3; i++) {
+    await onward()
+    second.answer()
+    t.equal(await outcomes[i], 'answered')
+  }
+  t.equal(dials.length, 3)
 })
 
-t.test('a second death: those with a last chance fail, the others go on', async (t) => {
-  const { ask, dial, carrier } = await upScene()
-  const again = Array.from({ length: 40 }, () => ask())
+t.test('a lane that nobody needs any more is the connection that all use, if there is none', async (t) => {
+  const { ask, outcomes, lane, proven, onward, dials } = await quarantineScene(2)
+  proven()
+  for (let i = 0; i < 2; i++) {
+    await onward()
+    lane.answer()
+  }
+  await Promise.all(outcomes)
+  const next = ask()
+  t.equal(lane.inFlight, 1)
+  lane.answer()
+  t.equal(await next, 'answered')
+  t.equal(dials.length, 2)
+})
+
+t.test(
+  'connections in a row that die before they show that the resolver answers convict nobody: eight at once, and then four a second',
+  async (t) => {
+    const { ask, dials, dial, carrier, clock } = await upScene()
+    const outcomes = [ask(), ask()]
+    carrier.die()
+    await clock.advance(0)
+    for (let n = 1; n <= 8; n++) {
+      t.equal(dials.length, n + 1)
+      ;(await dial(n).up()).die()
+      await clock.advance(0)
+    }
+    t.equal(dials.length, 9, 'the ninth waits, and nobody fails because of that')
+    const fresh = ask()
+    await clock.advance(240)
+    t.equal(dials.length, 9)
+    await clock.advance(20)
+    const lane = await dial(9).up()
+    t.equal(lane.inFlight, 0, 'what others ask is about to show whether the resolver answers')
+    t.equal(dials.length, 11)
+    const main = await dial(10).up()
+    main.answer()
+    t.equal(await fresh, 'answered')
+    for (const outcome of outcomes) {
+      await clock.advance(3)
+      lane.answer()
+      t.equal(await outcome, 'answered')
+    }
+  },
+)
+
+t.test('a resolver that takes connections and closes them for ten seconds is dialled as one that refuses them', async (t) => {
+  const { ask, dials, dial, carrier, clock } = await upScene()
+  carrier.die()
+  let code = ''
+  for (let n = 1, untilMs = clock.nowMs() + 30_000; clock.nowMs() < untilMs && code !== 'connect-failed'; ) {
+    void ask().then((outcome) => {
+      code = outcome
+    })
+    await clock.advance(50)
+    for (; n < dials.length; n++) {
+      const next = await dial(n).up()
+      if (next.inFlight > 0) next.die()
+    }
+  }
+  t.equal(code, 'connect-failed', 'at once from now on')
+  t.ok(clock.nowMs() > 10_000 && dials.length < 60, `${dials.length} dials in ${clock.nowMs()} ms`)
+})
+
+t.test('a lane falls silent before it shows that the resolver answers: another takes its place', async (t) => {
+  const { dial, outcomes, lane, clock } = await quarantineScene(2)
+  await clock.advance(400)
+  t.ok(lane.destroyed)
+  const next = await dial(2).up()
+  await clock.advance(30)
+  next.answer()
+  for (const outcome of outcomes) {
+    await clock.advance(3)
+    next.answer()
+    t.equal(await outcome, 'answered')
+  }
+})
+
+t.test('a question of the quarantine is late: the others get another lane, up to eight; each has its own deadline', async (t) => {
+  const { dial, dials, outcomes, lane, proven, onward, clock } = await quarantineScene(12)
+  proven()
+  await onward()
+  for (let n = 2; n <= 8; n++) {
+    await clock.advance(250)
+    t.equal(dials.length, n + 1, `lane ${n}`)
+    const next = await dial(n).up()
+    next.answer()
+    await onward()
+    t.equal(next.inFlight, 1)
+  }
+  await clock.advance(1000)
+  t.equal(dials.length, 9)
+  await clock.advance(2000)
+  const codes = await Promise.all(outcomes)
+  t.same(codes.slice(8), Array(4).fill('connect-timeout'), 'not asked again: nothing to remember against their names')
+  t.notOk(lane.destroyed && codes.includes('answered'))
+})
+
+t.test('no lane can be dialled: the connection that all use takes one of the quarantine at a time', async (t) => {
+  const { ask, dial, carrier, clock } = await upScene()
+  const outcomes = [ask(), ask()]
   carrier.die()
   const fresh = ask()
-  const second = await dial(1).up()
-  second.answer()
-  second.die()
-  const third = await dial(2).up()
-  t.equal(third.inFlight, 7)
-  while (third.inFlight > 0) third.answer()
+  await clock.advance(0)
+  const main = await dial(1).up()
+  main.answer()
   t.equal(await fresh, 'answered')
-  const outcomes = await Promise.all(again)
-  t.same([outcomes.filter((o) => o === 'answered').length, outcomes.filter((o) => o === 'connection-lost').length], [8, 32])
+  await dial(2).fail(refused())
+  for (const outcome of outcomes) {
+    await clock.advance(3)
+    t.equal(main.inFlight, 1)
+    main.answer()
+    t.equal(await outcome, 'answered')
+  }
+})
+
+t.test('a connection that dies under a flood: who does not give way is asked before all who do', async (t) => {
+  const { ask, carrier, dial, clock } = await upScene()
+  const flood = Array.from({ length: 50 }, () => ask(4000, true))
+  const light = ask()
+  carrier.die()
+  await clock.advance(0)
+  const lanes = [await dial(1).up(), await dial(2).up(), await dial(3).up()]
+  const fresh = ask()
+  const main = await dial(4).up()
+  main.answer()
+  t.equal(await fresh, 'answered')
+  lanes[0]?.answer()
+  await clock.advance(3)
+  lanes[0]?.answer()
+  t.equal(await light, 'answered')
+  for (let i = 0; i < 100; i++) {
+    for (const lane of lanes) lane.answer()
+    await clock.advance(3)
+  }
+  t.same(await Promise.all(flood), Array(50).fill('answered'))
 })
 
 t.test('draining: what is owed is finished, new queries go elsewhere', async (t) => {

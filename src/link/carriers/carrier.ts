@@ -27,7 +27,7 @@ export interface Sent {
 
 /**
  * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly
- * was not (RFC 9113 section 8.7). `unsent`: it stood behind another one, and was not even written.
+ * was not (RFC 9113 section 8.7). `unsent`: it was not even written.
  */
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 

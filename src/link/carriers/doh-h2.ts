@@ -175,7 +175,7 @@ export class H2Carrier<P extends Protection = Protection> extends StreamCarrier<
   #leave(): void {
     if (this.draining || this.dead) return
     this.drain()
-    for (const slot of this.#queue.all()) this.#settle(slot, lost('the session takes no more'), 'refused')
+    for (const slot of this.#queue.all()) this.#settle(slot, lost('the session takes no more'), 'unsent')
   }
 
   protected override shut(): void {
@@ -189,6 +189,6 @@ export class H2Carrier<P extends Protection = Protection> extends StreamCarrier<
     this.#open.clear()
     this.#queue.clear()
     for (const { ticket, stream } of open) ticket.failed(error, stream?.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'refused' : 'lost')
-    for (const { ticket } of queued) ticket.failed(error, 'refused')
+    for (const { ticket } of queued) ticket.failed(error, 'unsent')
   }
 }

@@ -213,7 +213,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   protected failAll(error: EnigmError): void {
     const slots = this.#slots.list()
     this.#slots.clear()
-    for (const slot of slots) slot.ticket.failed(error, slot.sentMs === 0 ? 'refused' : 'lost')
+    for (const slot of slots) slot.ticket.failed(error, slot.sentMs === 0 ? 'unsent' : 'lost')
   }
 }
 

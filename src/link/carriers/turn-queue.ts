@@ -25,6 +25,11 @@ export class TurnQueue<T extends Linked<T>> {
     return this.#first.size
   }
 
+  /** Whose turn is next. */
+  get peek(): T | undefined {
+    return this.#first.first ?? this.#behind.first
+  }
+
   add(item: T, givesWay: boolean): void {
     if (givesWay) this.#behind.add(item)
     else this.#first.add(item)

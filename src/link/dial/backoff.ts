@@ -8,6 +8,13 @@ const MAX_MS = 1000
 const MAX_AUTHENTICATION_MS = 5000
 /** Never sooner: once a second is a promise. */
 const JITTER = 0.02
+/**
+ * Connections that come up and die without an answer, of a resolver that answered before: so many in a row at once, and then so many a second. A question, or a
+ * restart, that kills a few connections must not cost the others their answers.
+ */
+const BARREN = { most: 8, perMs: 1 / 250 }
+/** After this without an answer it is no resolver that answers any more. */
+const BARREN_FOR_MS = 10_000
 
 /** When the next dial may start, and with what error to answer until then. */
 export class Backoff {
@@ -16,6 +23,12 @@ export class Backoff {
   #failures = 0
   #everUp = false
   #untilMs = 0
+  /** Something was answered on this path, and since then fewer connections died than `BARREN` allows. */
+  #answers = false
+  /** How many more connections may die. */
+  #left = BARREN.most
+  #barrenSinceMs: number | undefined
+  #filledMs = 0
   #error: EnigmError | undefined
 
   constructor(clock: Clock, random: Random) {
@@ -32,19 +45,49 @@ export class Backoff {
     return this.#clock.nowMs() < this.#untilMs ? this.#error : undefined
   }
 
+  /** How long the next dial must wait though nothing refuses it: nobody fails because of that. */
+  get waitMs(): number {
+    if (this.#left >= 1) return 0
+    this.#fill()
+    return Math.max(0, Math.ceil((1 - this.#left) / BARREN.perMs))
+  }
+
+  /** Whether the resolver has answered on this path, and was not silent for long since. */
+  get answers(): boolean {
+    return this.#answers
+  }
+
+  /** Connections died without an answer since the last one, so that the next one may as well. */
+  get barren(): boolean {
+    return this.#barrenSinceMs !== undefined
+  }
+
   up(): void {
     this.#everUp = true
   }
 
   /** A connection answered something: all is well again. */
   answered(): void {
+    this.#answers = true
+    this.#barrenSinceMs = undefined
+    this.#left = BARREN.most
     if (this.#failures === 0) return
     this.#failures = 0
     this.#untilMs = 0
   }
 
+  /** A connection came up and died without one answer: a failed dial where the resolver has not answered for long, else one of a bounded number. */
+  died(): void {
+    const nowMs = this.#clock.nowMs()
+    this.#fill()
+    this.#barrenSinceMs ??= nowMs
+    if (nowMs - this.#barrenSinceMs >= BARREN_FOR_MS) this.#answers = false
+    if (this.#answers) this.#left--
+    else this.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
+  }
+
   /**
-   * A dial that began at `sinceMs` failed, or a connection came up and died without one answer. The first one after good times costs no wait. The wait counts from the
+   * A dial that began at `sinceMs` failed. The first one after good times costs no wait. The wait counts from the
    * beginning: a dial that a dark network held for 3 s has waited already, and one that is always under way finds the network the moment it returns.
    */
   failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {
@@ -60,5 +103,13 @@ export class Backoff {
   reset(): void {
     this.#failures = 0
     this.#untilMs = 0
+    this.#left = BARREN.most
+    this.#barrenSinceMs = undefined
+  }
+
+  #fill(): void {
+    const nowMs = this.#clock.nowMs()
+    this.#left = Math.min(BARREN.most, this.#left + (nowMs - this.#filledMs) * BARREN.perMs)
+    this.#filledMs = nowMs
   }
 }

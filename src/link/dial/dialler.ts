@@ -8,24 +8,32 @@ import { Backoff } from './backoff.ts'
 /** Devices that change networks together (a train, a power cut) do not dial together, unless somebody waits. */
 const EAGER_SPREAD_MS = 150
 
-/** Told how a dial ended. */
+/** Told how a dial ended. `aside`: it was begun by `dialAside`. */
 interface DialOwner<P extends Protection> {
   /**
    * Takes the connection, or closes it and says why it is of no use: then the dial has failed, and `dialFailed`
    * follows.
    */
-  up(opened: Opened<P>): EnigmError | undefined
-  dialFailed(error: EnigmError): void
+  up(opened: Opened<P>, aside: boolean): EnigmError | undefined
+  dialFailed(error: EnigmError, aside: boolean): void
+  /** A dial that had to wait may begin: whoever still wants one is to say so. */
+  mayDial(): void
 }
 
-/** Dials one resolver, one dial at a time, with backoff; first where it worked last. */
+interface Dial {
+  readonly abort: AbortController
+  readonly aside: boolean
+}
+
+/** Dials one resolver with backoff, first where it worked last: one dial at a time for the connection that all use, and others aside of it. */
 export class Dialler<P extends Protection> {
   readonly backoff: Backoff
   readonly #wiring: Wiring<P>
   readonly #tools: KeeperTools
   readonly #owner: DialOwner<P>
-  #dial: AbortController | undefined
+  readonly #dials = new Set<Dial>()
   #eager: Timer | undefined
+  #later: Timer | undefined
   #lastAddress: string | undefined
 
   constructor(wiring: Wiring<P>, tools: KeeperTools, owner: DialOwner<P>) {
@@ -37,16 +45,23 @@ export class Dialler<P extends Protection> {
   }
 
   get underWay(): boolean {
-    return this.#dial !== undefined
+    for (const { aside } of this.#dials) if (!aside) return true
+    return false
+  }
+  /** Dials under way aside. */
+  get aside(): number {
+    return this.underWay ? this.#dials.size - 1 : this.#dials.size
   }
 
-  /** Sees to it that a dial is under way; the last error instead while backing off, or why the policy lets nothing be dialled. */
+  /** Sees to it that a dial is under way or will be; the last error instead while backing off, or why the policy lets nothing be dialled. */
   dial(): EnigmError | undefined {
-    if (this.#dial === undefined) this.#tools.beforeDial?.()
-    if (this.#dial !== undefined) return undefined
-    const refusal = this.#tools.dialPace.refusal() ?? this.backoff.refusal()
-    if (refusal === undefined) this.#start()
-    return refusal
+    if (!this.underWay) this.#tools.beforeDial?.()
+    return this.underWay ? undefined : this.#begin(false)
+  }
+
+  /** Begins one more dial; where it has to wait for that, `mayDial` is called. The same error as from `dial`. */
+  dialAside(): EnigmError | undefined {
+    return this.#begin(true)
   }
 
   /** Before anybody asks. */
@@ -62,39 +77,61 @@ export class Dialler<P extends Protection> {
     this.#lastAddress = undefined
   }
 
-  /** Whoever waits for the dial is not told. */
+  /** Ends the dial under way for the connection that all use. Whoever waits for it is not told. */
   end(error: EnigmError): void {
     this.#eager?.cancel()
-    this.#dial?.abort(error)
-    this.#dial = undefined
+    for (const dial of this.#dials) if (!dial.aside) this.#abort(dial, error)
   }
 
-  #start(): void {
-    this.#eager?.cancel()
-    const dial = new AbortController()
+  /** Ends those aside. */
+  endAside(error: EnigmError): void {
+    this.#later?.cancel()
+    this.#later = undefined
+    for (const dial of this.#dials) if (dial.aside) this.#abort(dial, error)
+  }
+
+  #abort(dial: Dial, error: EnigmError): void {
+    this.#dials.delete(dial)
+    dial.abort.abort(error)
+  }
+
+  #begin(aside: boolean): EnigmError | undefined {
+    const refusal = this.#tools.dialPace.refusal() ?? this.backoff.refusal()
+    if (refusal !== undefined) return refusal
+    const { waitMs } = this.backoff
+    if (waitMs === 0) this.#start(aside)
+    else {
+      this.#later ??= this.#tools.clock.setTimer(waitMs, () => {
+        this.#later = undefined
+        this.#owner.mayDial()
+      })
+    }
+    return undefined
+  }
+
+  #start(aside: boolean): void {
+    if (!aside) this.#eager?.cancel()
+    const dial = { abort: new AbortController(), aside }
     const sinceMs = this.#tools.clock.nowMs()
-    this.#dial = dial
-    this.#wiring.dial(dial.signal, this.#lastAddress).then(
+    this.#dials.add(dial)
+    this.#wiring.dial(dial.abort.signal, this.#lastAddress).then(
       (opened) => {
-        if (this.#dial !== dial) return opened.close()
-        this.#dial = undefined
-        const unfit = this.#owner.up(opened)
-        if (unfit !== undefined) return this.#failed(unfit, sinceMs)
+        if (!this.#dials.delete(dial)) return opened.close()
+        const unfit = this.#owner.up(opened, aside)
+        if (unfit !== undefined) return this.#failed(unfit, sinceMs, aside)
         this.#lastAddress = opened.address
         this.backoff.up()
       },
       (cause: unknown) => {
-        if (this.#dial !== dial) return
-        this.#dial = undefined
-        this.#failed(asEnigmError(cause), sinceMs)
+        if (this.#dials.delete(dial)) this.#failed(asEnigmError(cause), sinceMs, aside)
       },
     )
   }
 
-  #failed(error: EnigmError, sinceMs: number): void {
+  #failed(error: EnigmError, sinceMs: number, aside: boolean): void {
     const { resolver, transport } = this.#wiring
     this.backoff.failed(error, sinceMs)
     this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
-    this.#owner.dialFailed(error)
+    this.#owner.dialFailed(error, aside)
   }
 }

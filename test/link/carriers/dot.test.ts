@@ -398,7 +398,7 @@ t.test('whatever octets a resolver sends, a query ends with an answer or a code,
     fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 200 }), header), async (sent) => {
       octets = sent
       const code = await codeOf(ask(query(), 60))
-      return ['answered', 'deadline', 'reply-malformed', 'connection-lost'].includes(code)
+      return ['answered', 'deadline', 'reply-malformed', 'connection-lost', 'connect-timeout'].includes(code)
     }),
     { numRuns: 25 },
   )

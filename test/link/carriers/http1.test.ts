@@ -213,7 +213,8 @@ t.test('a body that the close delimits is whole after close_notify, and not befo
         peer.write(all.subarray(0, all.length - octets))
         peer.cut()
       })
-      for (let i = 0; i < 2; i++) t.equal(await codeOf(cut.ask(asked(i))), 'connection-lost', `${version}, ${octets} octets short`)
+      for (let i = 0; i < 2; i++)
+        t.match(await codeOf(cut.ask(asked(i))), /^connection-lost$|^connect-failed$/, `${version}, ${octets} octets short`)
     })
     await Promise.all(cutShort)
   }

@@ -100,7 +100,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#queue.clear()
     this.draining = true
     for (const { ticket } of open) ticket.failed(error, 'lost')
-    for (const { ticket } of queued) ticket.failed(error, 'refused')
+    for (const { ticket } of queued) ticket.failed(error, 'unsent')
   }
 
   onSettings(octets: Uint8Array, start: number, end: number): number {
@@ -271,6 +271,6 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     if (this.draining) return
     this.draining = true
     this.#tools.drain()
-    for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection takes no more'), 'refused')
+    for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection takes no more'), 'unsent')
   }
 }
