@@ -60,6 +60,8 @@ export interface Answer {
   readonly storeS: number | 'no'
   readonly ede?: Ede
   readonly from: Source
+  /** Where the TTL of each record of `wire` stands, where that is known: the cache need not look for them. */
+  readonly ttlAts?: readonly number[]
 }
 export type Source = 'policy' | 'failure' | 'stale' | 'cache' | { readonly upstream: string; readonly transport: Transport }
 
@@ -120,10 +122,13 @@ export interface Reading {
   readonly negativeTtlS: number | undefined
   /** Behind the last record. */
   readonly end: number
+  /** Where the TTL of each record before the cut stands. */
+  readonly ttlAts: readonly number[]
 }
 
 /** What came back over a link. `rttMs` counts from the write. */
 export interface Carried<P extends Protection = Protection> {
+  /** The carrier's own again, and wiped, when the call that brings it returns: whoever keeps it takes `kept` (dns/reading.ts). */
   readonly wire: Uint8Array
   readonly rttMs: number
   readonly protection: P

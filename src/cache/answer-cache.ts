@@ -20,7 +20,7 @@ const RECOUNT_MS = 2000
 /** ANCOUNT, NSCOUNT and ARCOUNT. */
 const RECORD_COUNTS_AT = 6
 
-type Kept = Pick<Answer, 'wire' | 'rcode' | 'ede'>
+type Kept = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>
 
 export interface CacheOptions {
   /** From 64 KiB up: answers and bookkeeping together. */

@@ -1,4 +1,4 @@
-import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
+import { HEADER_OCTETS, lowerOctet, putU16 } from '../dns/octets.ts'
 import type { Kept } from '../dns/reply.ts'
 import { putTtlOffsets } from '../dns/ttl.ts'
 import type { Ede } from '../errors.ts'
@@ -156,12 +156,18 @@ export class Cursor implements Entry {
     this.#words[this.#word + SIZE] = outdated ? size | OUTDATED : size
   }
 
-  write({ octets, from, end, mark }: Asked, wire: Uint8Array, storedAtMs: number, expiresAtMs: number): void {
+  write(
+    { octets, from, end, mark }: Asked,
+    wire: Uint8Array,
+    ttlAts: readonly number[] | undefined,
+    storedAtMs: number,
+    expiresAtMs: number,
+  ): void {
     const { page, at } = this
     page.set(wire, at)
     for (let i = from; i < end - 4; i++) page[at + HEADER_OCTETS + i - from] = lowerOctet(octets[i]!)
     this.length = wire.length
-    this.ttlCount = putTtlOffsets(wire, page, at + wire.length)
+    this.ttlCount = ttlAts === undefined ? putTtlOffsets(wire, page, at + wire.length) : putAll(ttlAts, page, at + wire.length)
     const words = this.#words
     words[this.#word + MARK] = mark
     words[this.#word + LENGTH] = wire.length
@@ -191,4 +197,9 @@ export class Cursor implements Entry {
     if (octets === 0) return { code }
     return { code, text: Buffer.from(this.page.buffer, this.page.byteOffset + this.#textAt(), octets).toString() }
   }
+}
+
+function putAll(ttlAts: readonly number[], page: Uint8Array, at: number): number {
+  for (let i = 0; i < ttlAts.length; i++) putU16(page, at + 2 * i, ttlAts[i]!)
+  return ttlAts.length
 }

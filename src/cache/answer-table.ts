@@ -88,7 +88,13 @@ export class AnswerTable {
    * larger than the table, or answers something else. Its question is kept as `asked` has it, in
    * small letters.
    */
-  write(asked: Asked, answer: Pick<Answer, 'wire' | 'rcode' | 'ede'>, storedAtMs: number, expiresAtMs: number, nowMs: number): boolean {
+  write(
+    asked: Asked,
+    answer: Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>,
+    storedAtMs: number,
+    expiresAtMs: number,
+    nowMs: number,
+  ): boolean {
     const { wire, ede } = answer
     if (!answers(wire, asked)) return false
     const text = ede?.text === undefined ? undefined : Buffer.from(ede.text).subarray(0, MOST_EDE_TEXT)
@@ -100,7 +106,7 @@ export class AnswerTable {
     this.#link(place, this.hashOf(asked))
     this.#entries++
     const cursor = this.#cursor.moveTo(place, units)
-    cursor.write(asked, wire, storedAtMs, expiresAtMs)
+    cursor.write(asked, wire, answer.ttlAts, storedAtMs, expiresAtMs)
     cursor.writeError(answer.rcode, ede, text)
     return true
   }

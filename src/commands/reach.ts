@@ -7,6 +7,7 @@ import { rcodeText } from '../dns/code-names.ts'
 import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
 import { escaped } from '../dns/printable.ts'
+import { kept } from '../dns/reading.ts'
 import { asEnigmError, type ErrorCode } from '../errors.ts'
 import type { Established } from '../link/carriers/carrier.ts'
 import { createLink } from '../link/create-link.ts'
@@ -212,7 +213,11 @@ async function ask(
   const sent = (keepalive: boolean) =>
     new Promise<Carried>((carried, failed) => {
       const request = withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive })
-      link.send(request, { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs }, { carried, failed })
+      link.send(
+        request,
+        { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs },
+        { carried: (reply) => carried(kept(reply)), failed },
+      )
     })
   const { keepalive } = TRANSPORTS[transport]
   try {

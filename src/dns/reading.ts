@@ -1,7 +1,7 @@
 import type { Rcode } from '../errors.ts'
-import type { Opt, Reading } from '../resolve.ts'
+import type { Carried, Opt, Protection, Reading } from '../resolve.ts'
 import { optAt } from './edns.ts'
-import { HEADER_OCTETS, u16, u32 } from './octets.ts'
+import { copyOf, HEADER_OCTETS, u16, u32 } from './octets.ts'
 import { holdsNames, rdataNamesHold } from './rdata-names.ts'
 import { belongsToHop, RecordCursor, TYPE } from './records.ts'
 
@@ -10,6 +10,7 @@ const MAX_NEGATIVE_TTL_S = 3 * 3600
 /** A TTL with the top bit set is taken as large and capped (RFC 8767 section 4): seven days. */
 export const MAX_TTL_S = 7 * 86400
 const ANY = 255
+const NONE: readonly number[] = []
 
 const walker = new RecordCursor()
 
@@ -26,6 +27,7 @@ class Read implements Reading {
   otherNames = false
   negativeTtlS: number | undefined = undefined
   end = 0
+  ttlAts: readonly number[] = NONE
 }
 
 /** Reads `reply`. Never throws, whatever the octets. */
@@ -49,6 +51,11 @@ export function readingOf(carried: { readonly wire: Uint8Array; reading?: Readin
   return carried.reading
 }
 
+/** For keeping: its octets are copied, and it has been read. */
+export function kept<P extends Protection>(carried: Carried<P>): Carried<P> {
+  return { ...carried, reading: readingOf(carried), wire: copyOf(carried.wire) }
+}
+
 function noteHop(reading: Read, reply: Uint8Array, cursor: RecordCursor): void {
   if (cursor.section !== 3) {
     reading.malformed ??= 'a record of the hop (OPT, TSIG) outside the additional section'
@@ -65,6 +72,8 @@ function noteRecord(reading: Read, reply: Uint8Array, cursor: RecordCursor, qtyp
   if (section === 3) reading.additionalBeforeCut++
   if (!rdataHolds(reply, cursor)) reading.malformed ??= 'a name or an address in a record is malformed'
   if (reply[recordAt] !== 0xc0 || reply[recordAt + 1] !== HEADER_OCTETS || holdsNames(type)) reading.otherNames = true
+  // Written anew: an array that grows by `push` takes room for 17 at once, and most replies have one record.
+  reading.ttlAts = reading.ttlAts.length === 0 ? [cursor.ttlAt] : [...reading.ttlAts, cursor.ttlAt]
   const rawTtlS = cursor.ttlS
   const ttlS = cappedTtl(rawTtlS)
   if (rawTtlS > reading.highestTtlS) reading.highestTtlS = rawTtlS

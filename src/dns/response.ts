@@ -1,6 +1,6 @@
 import { type Ede, EnigmError, type Rcode } from '../errors.ts'
 import type { Question, Reading } from '../resolve.ts'
-import { copyOf, HEADER_OCTETS, putU16, putU32, u16, viewOf } from './octets.ts'
+import { copyOf, HEADER_OCTETS, putU16, putU32, u16 } from './octets.ts'
 import { cappedTtl, MAX_TTL_S, rdataHolds, readReply } from './reading.ts'
 import { RecordCursor } from './records.ts'
 
@@ -21,6 +21,8 @@ export interface Accepted {
   /** The lowest TTL of the records that count (RFC 2308 for negative ones), before any clamp; undefined: nothing says how long. */
   readonly ttlS: number | undefined
   readonly ede: Ede | undefined
+  /** Where the TTL of each record of `wire` stands. */
+  readonly ttlAts: readonly number[]
 }
 
 const walker = new RecordCursor()
@@ -29,8 +31,7 @@ const walker = new RecordCursor()
  * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the
  * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what belongs
  * to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it (pointers would
- * shift). Clears AD unless `authenticated`. Takes `reply` over: the result lies in its memory. Throws
- * `reply-malformed`. `reading`: what `readReply` found in it.
+ * shift). Clears AD unless `authenticated`. The result is a copy. Throws `reply-malformed`. `reading`: what `readReply` found in it.
  */
 export function acceptReply(
   reply: Uint8Array,
@@ -59,12 +60,12 @@ export function acceptReply(
   const ttlS = whole === undefined || kind === 'failure' || kind === 'truncated' ? undefined : Math.max(0, whole - o.ageS)
   // RFC 2308 section 5: a negative answer's SOA is handed on with what is left of the negative TTL.
   settleTtls(wire, reading, o, kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S), ttlS !== undefined && ttlS > 0)
-  return { wire, rcode, kind, ttlS, ede }
+  return { wire, rcode, kind, ttlS, ede, ttlAts: reading.ttlAts }
 }
 
 /** An error that came without its question, and perhaps as a header alone. */
 function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined): Accepted {
-  return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede }
+  return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede, ttlAts: [] }
 }
 
 /**
@@ -108,10 +109,10 @@ function runsThroughTtl(wire: Uint8Array): boolean {
   return again.malformed
 }
 
+/** A copy: what a carrier brings is the carrier's own again when the call that brings it returns. */
 function withoutHop(reply: Uint8Array, reading: Reading): Uint8Array {
-  if (reading.cutAt === undefined) return reply.length === reading.end ? reply : viewOf(reply, 0, reading.end)
-  const wire = viewOf(reply, 0, reading.cutAt)
-  putU16(wire, 10, reading.additionalBeforeCut)
+  const wire = copyOf(reply, 0, reading.cutAt ?? reading.end)
+  if (reading.cutAt !== undefined) putU16(wire, 10, reading.additionalBeforeCut)
   return wire
 }
 

@@ -1,4 +1,5 @@
 import { type Deadline, Deadlines } from '../deadlines.ts'
+import { kept } from '../dns/reading.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
 import { type Carrier, IDLE_MS, type Opened, type Sent } from './carriers/carrier.ts'
@@ -182,7 +183,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     this.#dialler.backoff.answered()
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, carried.rttMs)
     this.#settle(under)
-    under.resolve(carried)
+    under.resolve(kept(carried))
     this.#finishIfDone()
   }
 

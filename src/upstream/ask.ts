@@ -22,14 +22,15 @@ export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepte
     const { question } = job.query
     const { authenticated } = carried.protection
     const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp }, readingOf(carried))
-    const { ede } = accepted
+    const { ede, ttlAts } = accepted
     // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a client knows.
     const ofHop = speaksOfHop(accepted.rcode)
     const rcode = ofHop ? SERVFAIL : accepted.rcode
     const wire = ofHop ? synthesise(question, { rcode }) : accepted.wire
     const from = { upstream, transport }
     const storeS = lifetime(accepted)
-    return ede === undefined ? { wire, rcode, storeS, from } : { wire, rcode, storeS, from, ede }
+    if (ofHop) return { wire, rcode, storeS, from, ...(ede && { ede }) }
+    return ede === undefined ? { wire, rcode, storeS, from, ttlAts } : { wire, rcode, storeS, from, ttlAts, ede }
   }
   const stage: Stage = {
     enter(job) {

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
-import { readingOf } from '../dns/reading.ts'
+import { kept, readingOf } from '../dns/reading.ts'
 import { EnigmError, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 import type { Candidate, Roster } from './roster.ts'
@@ -235,7 +235,7 @@ export class Flight<P extends Protection> {
       if (attempt === this.#second) this.#roster.opinions.inVain(this.#message)
       this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
     } else {
-      this.#kept = { carried, transport, from: candidate }
+      this.#kept = { carried: kept(carried), transport, from: candidate }
       if (this.#someOpen()) this.#setTimer((this.#attempts.at(-1)?.startedMs ?? startedMs) + PATIENCE_MS)
       else if (!(nowMs - startedMs >= PATIENCE_MS ? this.#askSecond(nowMs) : this.#askNext(nowMs))) this.#giveUp()
     }

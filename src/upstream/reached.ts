@@ -1,3 +1,4 @@
+import { kept } from '../dns/reading.ts'
 import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 
 /** Whatever can be asked and says over what it was reached. */
@@ -13,6 +14,9 @@ export function reached<P extends Protection>(
   ask: Ask,
 ): Promise<{ readonly carried: Carried<P>; readonly transport: Transport }> {
   return new Promise((resolve, reject) => {
-    upstream.ask(message, dnssecOk, ask, { carried: (carried, transport) => resolve({ carried, transport }), failed: reject })
+    upstream.ask(message, dnssecOk, ask, {
+      carried: (carried, transport) => resolve({ carried: kept(carried), transport }),
+      failed: reject,
+    })
   })
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { readingOf } from '../dns/reading.ts'
+import { kept, readingOf } from '../dns/reading.ts'
 import { asEnigmError, EnigmError, isCounted, isOurs, mayBeTheName, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Receiver, Transport, Upstream } from '../resolve.ts'
@@ -305,7 +305,7 @@ class Trip<P extends Protection> implements Ask, Receiver<P> {
       this.#transports.forgoKeepalive()
       return false
     }
-    this.#refused = { carried: refused, startedMs: this.#startedMs }
+    this.#refused = { carried: kept(refused), startedMs: this.#startedMs }
     this.#startedMs = o.clock.nowMs()
     const request = withPaddedOpt(this.#message, { dnssecOk: this.#dnssecOk, block: o.paddingBlock, keepalive: false })
     begin(route.link, request, this, o.emit, this)

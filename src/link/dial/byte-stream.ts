@@ -1,6 +1,7 @@
 import { connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { viewOf } from '../../dns/octets.ts'
 
 /** TLS that is being set up, and the TCP below it. */
 interface TlsStream {
@@ -85,9 +86,7 @@ class HeldTcp extends Duplex {
 }
 
 /** Cut into views: an array of its own for each record cost as much as taking the reply apart. */
-const PAGE_OCTETS = 65_536
-/** A TLS record at its largest (RFC 8446 section 5.1): what one read can bring. */
-const RECORD_OCTETS = 16_384
+const PAGE_OCTETS = 16_384
 
 const readers = new WeakMap<Duplex, DirectReads>()
 
@@ -96,11 +95,11 @@ const readers = new WeakMap<Duplex, DirectReads>()
  * goes into the stream as ever, so that whoever wants the stream (node:http2, HTTP/1.1) has it whole.
  */
 export class DirectReads {
-  #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
+  readonly #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
   #socket: Duplex | undefined
   #listener: ((octets: Uint8Array) => void) | undefined
   readonly onread: OnReadOpts = {
-    buffer: () => this.#room(),
+    buffer: this.#page,
     callback: (octets) => this.#came(octets),
   }
 
@@ -116,17 +115,12 @@ export class DirectReads {
     for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read()) listener(early)
   }
 
-  #room(): Buffer {
-    if (this.#page.length < RECORD_OCTETS) this.#page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
-    return this.#page
-  }
-
   /** False stops reading until the stream has room again. */
   #came(length: number): boolean {
-    const octets = this.#page.subarray(0, length)
-    this.#page = this.#page.subarray(length)
-    if (this.#listener === undefined) return this.#socket?.push(octets) ?? false
-    this.#listener(octets)
+    if (this.#listener === undefined) return this.#socket?.push(Buffer.from(this.#page.subarray(0, length))) ?? false
+    this.#listener(viewOf(this.#page, 0, length))
+    // Who kept a view finds out, and nothing of what was asked stays here.
+    this.#page.fill(0, 0, length)
     return true
   }
 }
