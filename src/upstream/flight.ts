@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
 import { kept, readingOf } from '../dns/reading.ts'
-import { EnigmError, mayBeTheName } from '../errors.ts'
+import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 import type { Candidate, Roster } from './roster.ts'
 import { type Failure, mostTelling } from './telling.ts'
@@ -283,6 +283,8 @@ export class Flight<P extends Protection> {
   }
 
   #waitForNetwork(): boolean {
+    // A refusal of the policy, a shutdown: no network mends it.
+    if (this.#failures?.some(({ error }) => isOurs(error.code)) === true) return false
     const nowMs = this.#clock.nowMs()
     const againMs = this.#roster.againAtMs(nowMs)
     if (againMs === undefined || againMs >= this.#ask.deadlineMs) return false

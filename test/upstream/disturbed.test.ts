@@ -30,6 +30,15 @@ t.test('while a network comes up, a query that everybody fails is asked again un
   t.ok(first.queries.length <= 9 && second.queries.length <= 9, 'five times a second at most')
 })
 
+t.test('a refusal of the policy is not waited out: no network mends it', async (t) => {
+  const { clock, selection, ask, first } = setUp(fails('policy-pending'))
+  selection.disturbed()
+  const seen = ask()
+  await clock.advance(10)
+  t.equal(seen.code, 'policy-pending')
+  t.equal(first.queries.length, 1)
+})
+
 t.test('it fails at its deadline all the same, and a few seconds later at once', async (t) => {
   const { clock, selection, ask } = setUp(fails('connect-failed'))
   selection.disturbed()
