@@ -303,7 +303,14 @@ t.test('what is read is what was kept last, through any order of puts, uses, exp
   )
 })
 
-const accepted = (kind: Accepted['kind'], ttlS?: number): Accepted => ({ wire: new Uint8Array(), rcode: 0, kind, ttlS, ede: undefined, ttlAts: [] })
+const accepted = (kind: Accepted['kind'], ttlS?: number): Accepted => ({
+  wire: new Uint8Array(),
+  rcode: 0,
+  kind,
+  ttlS,
+  ede: undefined,
+  ttlAts: [],
+})
 t.test('lifetimes', async (t) => {
   const clamp = { minTtlS: 10, maxTtlS: 100 }
   t.equal(lifetimeOf(accepted('positive', 5), clamp), 10)
