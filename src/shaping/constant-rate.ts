@@ -12,8 +12,6 @@ import { createSchedule, type Schedule } from './schedule.ts'
 const MAX_WAITING = 400
 /** Of these, for queries that do not give way. */
 const HELD_BACK = 50
-/** Asked again, in a later slot, after its connection died under it. */
-const MAX_TRIES = 2
 /** A dial that takes longer fails those that wait, so that another transport or resolver may be asked; it goes on for the next ones. */
 const DIAL_PATIENCE_MS = 1500
 /** What a cover may wait for its reply. */
@@ -36,7 +34,10 @@ interface Waiting<P extends Protection> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
-  tries: number
+  /** Which of all that left it was. */
+  turn: number
+  /** Its connection died under it; how many answers there had been by then. */
+  lostAfter: number | undefined
 }
 
 /**
@@ -64,6 +65,11 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
   readonly #queue: Waiting<P>[] = []
+  /** What was lost with its connection, in the order in which it left. One of them may be why: they are asked once more, one at a time. */
+  readonly #lost: Waiting<P>[] = []
+  #again: Waiting<P> | undefined
+  #turn = 0
+  #answers = 0
   #prepared: Prepared<P> | undefined
   #underWay = 0
   #timer: Timer | undefined
@@ -95,18 +101,27 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
       to.failed(refusal)
       return
     }
-    this.#queue.splice(this.#placeOf(ask), 0, { request, ask, to, tries: 0 })
+    this.#queue.splice(this.#placeOf(ask), 0, { request, ask, to, turn: 0, lostAfter: undefined })
     if (ask.purpose === 'client') this.#arrived(nowMs)
   }
 
   #refusal(ask: Ask, nowMs: number): EnigmError | undefined {
     if (this.#closed !== undefined) return new EnigmError('closed', `the link to ${this.id} is closed`)
     if (nowMs >= ask.deadlineMs) return late()
-    if (this.#queue.length >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
+    if (this.#waiting >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
       return new EnigmError('overloaded', 'too many queries wait for a slot')
     if (ask.purpose !== 'client' && !this.#schedule.open)
       return new EnigmError('overloaded', 'only a client opens a session on a shaped link')
     return undefined
+  }
+
+  get #waiting(): number {
+    return this.#queue.length + this.#lost.length
+  }
+
+  /** Whose slot the next one is, if anybody's. */
+  get #first(): Waiting<P> | undefined {
+    return (this.#again === undefined ? this.#lost[0] : undefined) ?? this.#queue[0]
   }
 
   /** What gives way stands behind all that does not. */
@@ -158,7 +173,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
       this.#prepared = { cell: cellOf(this.#link, this.#o.probe), ask, sent: (carried) => void carried.catch(() => {}) }
       return
     }
-    const waiting = this.#queue[0]
+    const waiting = this.#first
     if (waiting !== undefined) {
       const { request, ask } = waiting
       this.#prepared = { cell: cellOf(this.#link, request), ask, sent: (carried) => this.#onReal(carried, waiting) }
@@ -178,10 +193,10 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #take(nowMs: number): void {
-    const { slot } = this.#schedule.take(nowMs, this.#queue.length)
+    const { slot } = this.#schedule.take(nowMs, this.#waiting)
     if (slot === 'close') {
       // Told to end though queries wait: they are the next session's first.
-      if (this.#queue.length > 0) this.#arrived(nowMs)
+      if (this.#waiting > 0) this.#arrived(nowMs)
     } else if (this.#link.unfinished) this.#link.more()
     else if (!this.#link.ready) this.#connect(nowMs)
     else this.#send(nowMs)
@@ -197,32 +212,47 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
 
   #onReal(carried: Promise<Carried<P>>, waiting: Waiting<P>): void {
     // Made ready while it was the first; one that does not give way may have come before it.
-    const at = this.#queue.indexOf(waiting)
-    if (at >= 0) this.#queue.splice(at, 1)
+    for (const queue of [this.#queue, this.#lost]) {
+      const at = queue.indexOf(waiting)
+      if (at >= 0) queue.splice(at, 1)
+    }
     this.#underWay++
-    waiting.tries++
+    waiting.turn = ++this.#turn
+    if (waiting.lostAfter !== undefined) this.#again = waiting
     const answered = (answer: Carried<P>) => {
+      this.#answers++
       this.#covers.real(answer.rttMs)
       waiting.to.carried(answer)
     }
     const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))
     void carried.then(answered, failed).then(() => {
       this.#underWay--
+      if (this.#again === waiting) this.#again = undefined
       this.#finishIfDone()
     })
   }
 
-  /** Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is a slot. */
+  /** Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is a slot. Lost again, though the resolver answered others since, it is itself to blame. */
   #onRealFailed(waiting: Waiting<P>, error: EnigmError): void {
-    const again = error.code === 'connection-lost' && waiting.tries < MAX_TRIES && this.#schedule.open
-    if (again && this.#o.clock.nowMs() < waiting.ask.deadlineMs) this.#queue.unshift(waiting)
-    else waiting.to.failed(error)
+    const { lostAfter, ask, to } = waiting
+    if (error.code !== 'connection-lost') to.failed(error)
+    else if (lostAfter !== undefined)
+      to.failed(new EnigmError(error.code, error.message, { cause: error.cause, ofTheName: this.#answers > lostAfter }))
+    else if (!this.#schedule.open || this.#o.clock.nowMs() >= ask.deadlineMs) to.failed(late(waiting))
+    else {
+      waiting.lostAfter = this.#answers
+      const behind = this.#lost.findIndex(({ turn }) => turn > waiting.turn)
+      this.#lost.splice(behind < 0 ? this.#lost.length : behind, 0, waiting)
+    }
   }
 
   #onCover(carried: Promise<Carried<P>>, kind: CoverKind, nowMs: number): void {
     this.#covers.sent(nowMs)
     carried.then(
-      (answer) => this.#covers.answered(kind, answer, this.#o.clock.nowMs()),
+      (answer) => {
+        this.#answers++
+        this.#covers.answered(kind, answer, this.#o.clock.nowMs())
+      },
       (error: unknown) => {
         if (asEnigmError(error).code === 'http-status') this.#covers.refused(this.#o.clock.nowMs())
       },
@@ -245,25 +275,31 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #failAll(error: EnigmError): void {
-    for (const waiting of this.#queue.splice(0)) waiting.to.failed(error)
+    for (const waiting of [...this.#lost.splice(0), ...this.#queue.splice(0)]) waiting.to.failed(error)
     this.#finishIfDone()
   }
 
   #expire(nowMs: number): void {
-    if (!this.#queue.some(({ ask }) => ask.deadlineMs <= nowMs)) return
-    for (const waiting of this.#queue.splice(0)) {
-      if (waiting.ask.deadlineMs <= nowMs) waiting.to.failed(late())
-      else this.#queue.push(waiting)
+    for (const queue of [this.#lost, this.#queue]) {
+      if (!queue.some(({ ask }) => ask.deadlineMs <= nowMs)) continue
+      for (const waiting of queue.splice(0)) {
+        if (waiting.ask.deadlineMs <= nowMs) waiting.to.failed(late(waiting))
+        else queue.push(waiting)
+      }
     }
     this.#finishIfDone()
   }
 
   #finishIfDone(): void {
-    if (this.#closed === undefined || this.#queue.length > 0 || this.#underWay > 0) return
+    if (this.#closed === undefined || this.#waiting > 0 || this.#underWay > 0) return
     this.#finished = true
     this.#timer?.cancel()
     this.#closed()
   }
 }
 
-const late = () => new EnigmError('deadline', 'no slot and answer in time')
+/** What was lost and could not be asked again is not one that nobody answered. */
+const late = (waiting?: { readonly lostAfter: number | undefined }) =>
+  waiting?.lostAfter === undefined
+    ? new EnigmError('deadline', 'no slot and answer in time')
+    : new EnigmError('connect-timeout', 'no slot on another connection in time')

@@ -148,6 +148,25 @@ t.test('a lost connection: asked again in a slot, once; the schedule goes on', a
   t.equal(await twice, 'connection-lost')
 })
 
+t.test(
+  'a question that ends the connection: the others that were on it are asked again one at a time, in slots, and answered; it fails',
+  async (t) => {
+    const r = rig(lite)
+    r.link.rttMs = 400
+    r.link.poison = 'poison'
+    r.link.up = true
+    const before = r.ask('before.example')
+    await r.clock.advance(1000)
+    t.equal(await before, 'answered')
+    const asked = ['one.example', 'poison.example', 'two.example', 'three.example'].map((name) => r.ask(name))
+    await r.clock.advance(1)
+    const fresh = [1, 2, 3].map((n) => r.clock.advance(500).then(() => r.ask(`fresh${n}.example`)))
+    await r.clock.advance(6000)
+    t.strictSame(await Promise.all(asked), ['answered', 'connection-lost', 'answered', 'answered'])
+    t.strictSame(await Promise.all(fresh), ['answered', 'answered', 'answered'])
+  },
+)
+
 t.test('a failed dial fails those that wait, with its code; a slow one too, and goes on', async (t) => {
   const failing = rig(lite)
   failing.link.dialError = new EnigmError('certificate-expired', 'no')

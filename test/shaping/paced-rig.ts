@@ -32,6 +32,9 @@ export class FakePacedLink implements PacedLink<Authenticated> {
   rcode = 0
   dialError: EnigmError | undefined
   lose = false
+  /** A name that ends the connection under all that is in flight, 20 ms after it is asked. */
+  poison: string | undefined
+  readonly #inFlight = new Set<(error: EnigmError) => void>()
   closed = false
   doubtful = false
   #recordsLeft = 0
@@ -70,9 +73,19 @@ export class FakePacedLink implements PacedLink<Authenticated> {
     this.#recordsLeft = (request.length + 2) / 130 - 1
     this.seen.push({ atMs: this.clock.nowMs(), octets: 130, what: 'record', purpose: ask.purpose })
     return new Promise((resolve, reject) => {
+      this.#inFlight.add(reject)
+      const poisonous = this.poison !== undefined && Buffer.from(request).includes(this.poison)
       const leftMs = ask.deadlineMs - this.clock.nowMs()
       const late = leftMs <= this.rttMs
-      this.clock.setTimer(Math.min(leftMs, this.rttMs), () => {
+      this.clock.setTimer(Math.min(leftMs, poisonous ? 20 : this.rttMs), () => {
+        if (!this.#inFlight.delete(reject)) return
+        if (poisonous) {
+          this.up = false
+          const all = [reject, ...this.#inFlight]
+          this.#inFlight.clear()
+          for (const lost of all) lost(new EnigmError('connection-lost', 'the connection died'))
+          return
+        }
         if (this.lose) return reject(new EnigmError('connection-lost', 'as the test asked'))
         if (late) return reject(new EnigmError('deadline', 'late'))
         const wire = Uint8Array.from(request)
