@@ -110,6 +110,7 @@ export class Connections<P extends Protection> {
 
   answered(kept: Kept<P>, rttMs: number): void {
     kept.answered = true
+    kept.served++
     this.#mute = false
     this.#dialler.backoff.answered()
     this.#experience.answered(kept, rttMs)

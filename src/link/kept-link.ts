@@ -11,8 +11,8 @@ import { Quarantine } from './retry.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
-/** A query that was certainly not processed (GOAWAY, REFUSED_STREAM) may move on this often; one that may have been, once. */
-const MAX_REFUSALS = 16
+/** A query that a connection refused though it takes others (REFUSED_STREAM, three times each) may come back this often. */
+const MAX_REFUSALS = 3
 /**
  * Where a connection turned so few away as it left, one of them may be why, and they are asked one at a time, soon enough for others to wait for that
  * connection. More of them are what stood behind the last request that a server takes on one connection.
@@ -202,23 +202,32 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#goOn()
   }
 
-  /** By now it is known how many the connection that leaves turned away. */
+  /** By now it is known how many the connection that leaves turned away. They keep their order, so that who was behind the last one that it took is soon its first. */
   #moveOn(): void {
-    for (const { attempt } of this.#turnedAway) this.#connections.turnedAway(attempt.kept)
-    for (const { attempt, error, loss } of this.#turnedAway)
-      if (this.#pending.has(attempt.pending)) this.#askElsewhere(attempt, error, loss)
+    const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
+    for (const { attempt } of all) this.#connections.turnedAway(attempt.kept)
+    for (const { attempt, error, loss } of all) if (this.#pending.has(attempt.pending)) this.#askElsewhere(attempt, error, loss)
     this.#turnedAway = []
     this.#goOn()
   }
 
-  /** What was not processed costs nothing, within bounds. */
+  /** What was not processed costs nothing: of those that a connection turned away in vain, one is to blame. */
   #askElsewhere({ kept, pending, trial }: Attempt<P>, error: EnigmError, loss: Loss): void {
-    const serves = kept.answered || kept.carrier.inFlight > 0 || this.#connections.answers
-    if (trial > 0) this.#quarantine.cutShort()
-    if (loss === 'refused') pending.refusals++
-    if (pending.refusals > (serves ? MAX_REFUSALS : 1)) this.#fail(pending, error)
-    else if (loss === 'unsent' || !serves || (kept.refused > FEW && trial === 0)) this.#place(pending)
-    else if (pending.refusals > 1) this.#fail(pending, convicted(error))
+    const { answers } = this.#connections
+    const serves = kept.answered || kept.carrier.inFlight > 0
+    if (trial === 0) this.#quarantine.left(kept)
+    else this.#quarantine.cutShort()
+    if (loss === 'unsent') {
+      this.#place(pending)
+      return
+    }
+    const again = pending.refusals++ > 0
+    const first = !serves && !kept.blamed
+    kept.blamed = true
+    const alone = trial === 1 && !this.#quarantine.isUsed(kept)
+    if (again && !serves && !answers) this.#fail(pending, error)
+    else if (again && (trial > 0 ? alone : first && kept.refused > FEW)) this.#fail(pending, convicted(error))
+    else if ((!serves && !answers) || (kept.refused > FEW && trial === 0)) this.#place(pending)
     else {
       if (this.#quarantine.idle) this.#quarantine.sparing = true
       this.#quarantine.add(pending, true)

@@ -65,10 +65,14 @@ export interface Kept<P extends Protection> {
   resting: boolean
   /** Queries that it turned away when it took no more. */
   refused: number
+  /** The first of these was looked at. */
+  blamed: boolean
   /** Takes no more, whatever it says. */
   leaving: boolean
   gone: boolean
   answered: boolean
+  /** How many queries it answered. */
+  served: number
   /** It ended without one answer, and the backoff knows. */
   barren: boolean
   probed: boolean
@@ -93,11 +97,23 @@ export function newlyKept<P extends Protection>(carrier: Carrier<P>, number: num
     owed: 0,
     proof: undefined,
     refused: 0,
+    blamed: false,
     leaving: false,
     gone: false,
     answered: false,
     barren: false,
     probed: false,
   }
-  return { carrier, number, ...doubts, doubtedSinceMs: 0, idleSinceMs, rustedMs: 0, outrun: undefined, watch: undefined, watchMs: 0 }
+  return {
+    carrier,
+    number,
+    ...doubts,
+    doubtedSinceMs: 0,
+    idleSinceMs,
+    served: 0,
+    rustedMs: 0,
+    outrun: undefined,
+    watch: undefined,
+    watchMs: 0,
+  }
 }

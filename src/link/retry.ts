@@ -57,6 +57,7 @@ export class Quarantine<P extends Protection> {
   #lostLanes = 0
   /** The resolver closes after so few answers that none is spent on a proof. */
   #brief = false
+  #limit = Number.POSITIVE_INFINITY
   #look: Timer | undefined
 
   constructor(connections: Connections<P>, clock: Clock, asker: Asker<P>, probe: Uint8Array = ROOT_PROBE) {
@@ -128,6 +129,16 @@ export class Quarantine<P extends Protection> {
     this.sparing = false
   }
 
+  /** A connection took no more: after so many answers, maybe, as any other one will. */
+  left({ served }: Kept<P>): void {
+    if (served > 0) this.#limit = Math.min(this.#limit, served)
+  }
+
+  /** Whether a connection answered as many as one does before it takes no more. */
+  isUsed({ served }: Kept<P>): boolean {
+    return served >= this.#limit
+  }
+
   /** A lane took no more before it was done. */
   cutShort(): void {
     this.#brief = true
@@ -140,6 +151,7 @@ export class Quarantine<P extends Protection> {
     for (let pending = this.next(); pending !== undefined; pending = this.next()) all.push(pending)
     this.sparing = false
     this.#brief = false
+    this.#limit = Number.POSITIVE_INFINITY
     this.#lostLanes = 0
     return all
   }
