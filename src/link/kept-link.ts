@@ -12,7 +12,7 @@ import { Quarantine } from './retry.ts'
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
 /** A query that a connection refused though it takes others (REFUSED_STREAM, three times each) may come back this often. */
-const MAX_REFUSALS = 3
+const MAX_REFUSALS = 16
 /**
  * Where a connection turned so few away as it left, one of them may be why, and they are asked one at a time, soon enough for others to wait for that
  * connection. More of them are what stood behind the last request that a server takes on one connection.

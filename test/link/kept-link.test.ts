@@ -446,7 +446,7 @@ t.test('refused unprocessed, it moves on; not for ever', async (t) => {
     entry.ticket.failed(new EnigmError('connection-lost', ''), 'refused')
   }
   t.equal(await outcome, 'connection-lost')
-  t.equal(times, 4)
+  t.equal(times, 17)
 })
 
 t.test('another network that is noticed only when it is dialled: sessions are forgotten first, and one dial is made', async (t) => {
