@@ -20,6 +20,8 @@ const UNKNOWN_HEDGE_MS = 200
  */
 const PONG = { rtts: 1.5, ms: 10, least: 25 }
 
+const SLOWEST = new Float64Array(4)
+
 /** The smoothed round trip after one more (RFC 6298 section 2). */
 export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number {
   return beforeMs === undefined ? rttMs : beforeMs + GAIN * (rttMs - beforeMs)
@@ -50,7 +52,7 @@ export class Suspicion {
 
   /** What a PING may take. */
   get pongMs(): number {
-    return Math.max(PONG.least, PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#quantile(0)))
+    return Math.max(PONG.least, PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#least()))
   }
 
   /** The same where others wait behind the silent one: until the p95 is known, a round trip of the path and a little for the resolver's work. */
@@ -60,8 +62,7 @@ export class Suspicion {
 
   measured(rttMs: number): void {
     this.#rtts[this.#measuredTimes++ % WINDOW] = rttMs
-    // Sorting costs 2 us.
-    if (this.#measuredTimes % ENOUGH === 0) this.#hedgeMs = Math.max(LEAST_HEDGE_MS, TAIL.factor * this.#quantile(0.95) + TAIL.ms)
+    if (this.#measuredTimes % ENOUGH === 0) this.#hedgeMs = Math.max(LEAST_HEDGE_MS, TAIL.factor * this.#p95() + TAIL.ms)
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, rttMs)
   }
 
@@ -89,8 +90,30 @@ export class Suspicion {
     this.#floorMs = FLOOR_MS
   }
 
-  #quantile(q: number): number {
-    const sorted = this.#rtts.slice(0, Math.min(WINDOW, this.#measuredTimes)).sort()
-    return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
+  get #remembered(): number {
+    return Math.min(WINDOW, this.#measuredTimes)
+  }
+
+  #least(): number {
+    let least = Number.POSITIVE_INFINITY
+    for (let i = 0; i < this.#remembered; i++) least = Math.min(least, this.#rtts[i] ?? least)
+    return least
+  }
+
+  /** The slowest twentieth is at most four of them: found in one pass, where sorting cost 2 us. */
+  #p95(): number {
+    const count = this.#remembered
+    const slowest = count - Math.min(count - 1, Math.floor(0.95 * count))
+    SLOWEST.fill(0)
+    for (let i = 0; i < count; i++) {
+      let rttMs = this.#rtts[i] ?? 0
+      for (let at = 0; at < slowest; at++) {
+        const other = SLOWEST[at] ?? 0
+        if (rttMs <= other) continue
+        SLOWEST[at] = rttMs
+        rttMs = other
+      }
+    }
+    return SLOWEST[slowest - 1] ?? 0
   }
 }
