@@ -111,7 +111,12 @@ export class DirectReads {
 
   listen(listener: (octets: Uint8Array) => void): void {
     this.#listener = listener
-    // What came before is still in the stream; reading it sets a reader in motion that the stream had stopped.
+    // Who listens is made first: to hear of a peer that spoke unasked, its owner must know it. Nothing is read before that.
+    queueMicrotask(() => this.#early(listener))
+  }
+
+  /** What came before is still in the stream; reading it sets a reader in motion that the stream had stopped. */
+  #early(listener: (octets: Uint8Array) => void): void {
     for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read()) listener(early)
   }
 
@@ -125,7 +130,10 @@ export class DirectReads {
   }
 }
 
-/** Calls `listener` with what comes, as it comes: directly where the socket was made for it, else as its stream says. Views: they stay as they are. Once a socket. */
+/**
+ * Calls `listener` with what comes, as it comes and never before this returns: directly where the socket was made for it, else as its stream says. Views, which
+ * are wiped when the call returns: what is kept of them is copied. Once a socket.
+ */
 export function onOctets(socket: Duplex, listener: (octets: Uint8Array) => void): void {
   const direct = readers.get(socket)
   if (direct === undefined) socket.on('data', listener)

@@ -149,6 +149,23 @@ const RIGHT: readonly (readonly [what: string, response: (q: Uint8Array) => Buff
   ['HTTP/1.0, kept alive', (q) => plain(q, 'Connection: Keep-Alive\r\n', '1.0'), true],
 ]
 
+// The first of all: the client for HTTP/1.1 is loaded while the server speaks.
+t.test('a server that speaks before anybody can listen is closed, and no more', async (t) => {
+  let greets = true
+  const { ask, count } = await scene(
+    t,
+    (q, peer) => peer.write(plain(q)),
+    (peer) => {
+      if (greets) peer.write('HTTP/1.1 408 Request Timeout\r\n'.padEnd(600))
+    },
+  )
+  t.equal(await codeOf(ask(query(), 500)), 'connection-lost')
+  greets = false
+  await pause(200)
+  t.equal(await codeOf(ask(query())), 'answered')
+  t.equal(count('link.up'), count('link.down') + 1)
+})
+
 t.test('responses in every right shape, cut at every octet', async (t) => {
   for (const [what, response, reusable] of RIGHT) {
     let cutAt = 0

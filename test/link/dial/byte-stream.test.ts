@@ -37,16 +37,24 @@ async function pair(t: Test, talk: (socket: TLSSocket) => void): Promise<TLSSock
 
 const letters = (octets: number) => Buffer.from(Array.from({ length: octets }, (_, i) => i % 251))
 
-t.test('what comes goes to the listener, whole and in order, and stays as it is', async (t) => {
+t.test('what comes goes to the listener, whole and in order, and is wiped behind it', async (t) => {
   const sent = letters(1_000_000)
   const socket = await pair(t, (peer) => peer.once('data', () => peer.end(sent)))
+  const copies: Uint8Array[] = []
   const views: Uint8Array[] = []
   let streamed = 0
-  onOctets(socket, (octets) => views.push(octets))
+  onOctets(socket, (octets) => {
+    copies.push(Buffer.from(octets))
+    views.push(octets)
+  })
   socket.on('data', () => streamed++)
   socket.write('go')
   await once(socket, 'end')
-  t.ok(Buffer.concat(views).equals(sent))
+  t.ok(Buffer.concat(copies).equals(sent))
+  t.ok(
+    views.every((view) => view.every((octet) => octet === 0)),
+    'nothing of it stays',
+  )
   t.equal(streamed, 0, 'no stream between')
 })
 
@@ -60,12 +68,28 @@ t.test('what came before somebody listened is not lost, nor is its order', async
   await new Promise<void>((resolve) => {
     let octets = 0
     onOctets(socket, (view) => {
-      views.push(view)
+      views.push(Buffer.from(view))
       octets += view.length
       if (octets === sent.length) resolve()
     })
   })
   t.ok(Buffer.concat(views).equals(sent))
+})
+
+t.test('what came before somebody listened is told when who listens is made, and before what comes next', async (t) => {
+  const socket = await pair(t, (peer) => {
+    peer.write('early')
+    peer.once('data', () => peer.write('later'))
+  })
+  while (socket.readableLength === 0) await pause(5)
+  let text = ''
+  onOctets(socket, (octets) => {
+    text += Buffer.from(octets).toString()
+  })
+  t.equal(text, '', 'not within the call')
+  socket.write('go')
+  while (text.length < 10) await pause(5)
+  t.equal(text, 'earlylater')
 })
 
 t.test('whoever uses the stream has all of it', async (t) => {
