@@ -7,6 +7,7 @@ import type { Answer, Ask, Link, Protection, Query, Receiver } from '../../src/r
 import { exchange } from '../support/links.ts'
 import { openGate } from '../support/rules.ts'
 import { type Resolve, through } from '../support/stages.ts'
+import { AUTHENTICATED } from '../upstream/fakes.ts'
 
 const ask: Ask = { purpose: 'client', deadlineMs: 0 }
 const answer = { from: 'policy' } as unknown as Answer
@@ -45,7 +46,10 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
     {
       id: 'x',
       transport: 'dot',
-      send: (_request: Uint8Array, _ask: Ask, to: Receiver<Protection>) => to.carried(++passed as never),
+      send: (request: Uint8Array, _ask: Ask, to: Receiver<Protection>) => {
+        passed++
+        to.carried({ wire: request, rttMs: 1, protection: AUTHENTICATED })
+      },
       close: async () => {},
     } as unknown as Link,
     gate,
