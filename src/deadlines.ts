@@ -36,7 +36,8 @@ export class Deadlines {
   /** `#slots` is a power of 2, and this one less: a remainder of doubles is a call. */
   readonly #mask: number
   /**
-   * By the low bits of the tick; made when first used. Holds ticks from `#tick` to `#tick` + `#slots` -
+   * By the low bits of the tick; made when first used. Holds ticks from `#tick` to `#tick` +
+   * `#slots` -
    * 1.
    */
   readonly #wheel: (LinkedSet<Node> | undefined)[] = []

@@ -8,16 +8,24 @@ export interface Ede {
 }
 
 /**
- * What is known of a code: a row of the table below. Every question that is asked of codes is a column, and no room has a list of codes:
- * - `rcode`, `ede`: what a client is told (RFC 8914 section 4); the code itself is the text of the EDE.
- * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), a bug of ours (`bug`), the network or the resolver (`path`), or the peer is not
+ * What is known of a code: a row of the table below. Every question that is asked of codes is a
+ * column, and no room has a list of codes:
+ * - `rcode`, `ede`: what a client is told (RFC 8914 section 4); the code itself is the text of the
+ *   EDE.
+ * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), a bug of ours
+ *   (`bug`), the network or the resolver (`path`), or the peer is not
  *   who it should be (`identity`), which only a change of certificate, pin or clock mends.
- * - `reached`: nobody; the peer, by TCP, but TLS failed; or the question was sent (`asked`), and nothing of use came back.
- * - `against`: when it speaks against the path: `yes`; if nothing else came meanwhile (`silent`); after a `wait` in which nothing came; in a `probe` only, or in a `silent-probe`, after a wait in which nothing came: both
- *   may be the name's doing; when `repeated`, for the resolver itself answered; or `no`. `uncounted` is `no`, and it is not even counted.
+ * - `reached`: nobody; the peer, by TCP, but TLS failed; or the question was sent (`asked`), and
+ *   nothing of use came back.
+ * - `against`: when it speaks against the path: `yes`; if nothing else came meanwhile (`silent`);
+ *   after a `wait` in which nothing came; in a `probe` only, or in a `silent-probe`, after a wait
+ *   in which nothing came: both
+ *   may be the name's doing; when `repeated`, for the resolver itself answered; or `no`.
+ * `uncounted` is `no`, and it is not even counted.
  * - `stale`: whether an expired answer may be used instead (RFC 8767).
  * - `blocked`: whether a network that blocks the port looks like this.
- * - `doubts`: what a peer that was refused puts in doubt: its `key`, the `dates` of its certificate, the `clock` here, or that it is no `stranger`.
+ * - `doubts`: what a peer that was refused puts in doubt: its `key`, the `dates` of its
+ *   certificate, the `clock` here, or that it is no `stranger`.
  */
 type Row = readonly [
   rcode: Rcode,
@@ -79,7 +87,10 @@ export type PolicyCode = CodesOf<'policy'>
 /** The one error class. `message` is a sentence for a person; it holds no query name and no client address. */
 export class EnigmError extends Error {
   readonly code: ErrorCode
-  /** It is known to be the question's doing, and of nobody else: alone on a connection of its own it met the same. */
+  /**
+   * It is known to be the question's doing, and of nobody else: alone on a connection of its own it
+   * met the same.
+   */
   readonly ofTheName: boolean
   constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown; readonly ofTheName?: boolean }) {
     super(message, options)
@@ -126,7 +137,10 @@ export function isAuthenticationFailure(code: ErrorCode): code is IdentityCode {
   return rowOf(code).blame === 'identity'
 }
 
-/** Whether the failure is one of ours (a full queue, a shutdown, a bug, the policy): it says nothing of any resolver, and another path would not mend it. */
+/**
+ * Whether the failure is one of ours (a full queue, a shutdown, a bug, the policy): it says nothing
+ * of any resolver, and another path would not mend it.
+ */
 export function isOurs(code: ErrorCode): boolean {
   const { blame } = rowOf(code)
   return blame !== 'path' && blame !== 'identity'
@@ -152,7 +166,10 @@ export function reachedPeer(code: ErrorCode): boolean {
   return rowOf(code).reached === 'peer'
 }
 
-/** Whether an expired answer may be used instead (RFC 8767): not where a policy refused, or while we close. */
+/**
+ * Whether an expired answer may be used instead (RFC 8767): not where a policy refused, or while we
+ * close.
+ */
 export function mayServeStale(code: ErrorCode): boolean {
   return rowOf(code).stale === 'stale'
 }
@@ -166,7 +183,10 @@ export function mayBeTheName({ code, ofTheName }: EnigmError): boolean {
   return ofTheName || against === 'probe' || against === 'silent-probe'
 }
 
-/** Whether the resolver itself answered, so that a single failure of this kind is no reason to doubt it. */
+/**
+ * Whether the resolver itself answered, so that a single failure of this kind is no reason to doubt
+ * it.
+ */
 export function provesAlive(code: ErrorCode): boolean {
   return rowOf(code).against === 'repeated'
 }
@@ -207,7 +227,10 @@ export function looksBlocked(code: ErrorCode): boolean {
   return rowOf(code).blocked === 'blocked'
 }
 
-/** What a peer that was refused puts in doubt; undefined: the code is of another kind. An expired certificate may be as old as it says, one from the future is our clock. */
+/**
+ * What a peer that was refused puts in doubt; undefined: the code is of another kind. An expired
+ * certificate may be as old as it says, one from the future is our clock.
+ */
 export function inDoubt(code: ErrorCode): Exclude<Row[7], '-'> | undefined {
   const { doubts } = rowOf(code)
   return doubts === '-' ? undefined : doubts

@@ -100,7 +100,10 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     beat: () => beat(),
   })
   const { emit } = monitor
-  /** What a gate that moved does to connections and queries: they learn of it when the status says so. */
+  /**
+   * What a gate that moved does to connections and queries: they learn of it when the status says
+   * so.
+   */
   const afterGate = () => {
     if (!gateMoved) return
     gateMoved = false

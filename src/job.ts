@@ -7,7 +7,9 @@ export interface Asked {
   readonly from: number
   readonly end: number
   readonly mark: number
-  /** What the cache's table made of the octets when it first looked; 0: it has not. For one table. */
+  /**
+   * What the cache's table made of the octets when it first looked; 0: it has not. For one table.
+   */
   hash: number
 }
 
@@ -15,17 +17,20 @@ export interface Asked {
 export type Outcome = Answer | EnigmError
 
 /**
- * Where a question goes from a stage on its way down. `on`: to the next one. `answered`: back up, for
+ * Where a question goes from a stage on its way down. `on`: to the next one. `answered`: back up,
+ * for
  * `job.outcome` is set. `waits`: nowhere, until the stage says `job.resume(stage)`: then up where
  * an outcome is set, and else on.
  */
 export type Entered = 'on' | 'answered' | 'waits'
 
 /**
- * One step of the pipeline. It knows nothing of the others. `enter` is called once for each question
+ * One step of the pipeline. It knows nothing of the others. `enter` is called once for each
+ * question
  * that comes down. `leave` is called exactly once for each that it let `on` or that `waits`, with
  * `job.outcome` set, an error's included; it may set another, and may wait in turn. What either
- * throws is the question's outcome, and the stages above see it as any other. Any number of questions
+ * throws is the question's outcome, and the stages above see it as any other. Any number of
+ * questions
  * are under way at once.
  */
 export interface Stage {
@@ -37,7 +42,8 @@ export interface Stage {
 const MOST_DEEP = 8
 
 /**
- * One question of one client (or of ours: a renewal, a proof) on its way down the stages and back up.
+ * One question of one client (or of ours: a renewal, a proof) on its way down the stages and back
+ * up.
  * It keeps the list that it began with, so that a reload does not shift its place. Answered is not
  * finished: after `tell` it goes on, and what comes of it is kept for the next. The fields below
  * `outcome` are each one stage's own.
@@ -54,10 +60,15 @@ export class Job implements Ask {
   /** cache/remember.ts: what it was when the question was asked. */
   epoch = 0
   answersBefore = 0
-  /** cache/serve-stale.ts: there is an old answer, and until when the client waits for a newer one. */
+  /**
+   * cache/serve-stale.ts: there is an old answer, and until when the client waits for a newer one.
+   */
   hasOld = false
   patience: { cancel(): void } | undefined = undefined
-  /** cache/in-flight.ts: the next in a chain of questions, those that wait for this one, and for whom. */
+  /**
+   * cache/in-flight.ts: the next in a chain of questions, those that wait for this one, and for
+   * whom.
+   */
   next: Job | undefined = undefined
   waiting: Job[] | undefined = undefined
   leader: Job | undefined = undefined
@@ -112,7 +123,8 @@ export class Job implements Ask {
   }
 
   /**
-   * What `stage` waited for has come; nothing where it does not wait there (any more). May be called
+   * What `stage` waited for has come; nothing where it does not wait there (any more). May be
+   * called
    * before `enter` or `leave` has returned `waits`.
    */
   resume(stage: Stage): void {
@@ -122,7 +134,8 @@ export class Job implements Ask {
   }
 
   /**
-   * Asks another question of the stages below `stage`, for this one. Rejects with an EnigmError; with
+   * Asks another question of the stages below `stage`, for this one. Rejects with an EnigmError;
+   * with
    * `internal` where questions ask for each other without end.
    */
   below(stage: Stage, query: Query, ask: Ask = this): Promise<Answer> {

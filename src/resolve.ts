@@ -60,7 +60,10 @@ export interface Answer {
   readonly storeS: number | 'no'
   readonly ede?: Ede
   readonly from: Source
-  /** Where the TTL of each record of `wire` stands, where that is known: the cache need not look for them. */
+  /**
+   * Where the TTL of each record of `wire` stands, where that is known: the cache need not look for
+   * them.
+   */
   readonly ttlAts?: readonly number[]
 }
 export type Source = 'policy' | 'failure' | 'stale' | 'cache' | { readonly upstream: string; readonly transport: Transport }
@@ -84,7 +87,10 @@ export interface Unauthenticated extends Session {
 }
 export type Protection = Authenticated | Unauthenticated
 
-/** What the OPT of a message says (RFC 6891 section 6.1). `at` and `end` bound the record in the message. */
+/**
+ * What the OPT of a message says (RFC 6891 section 6.1). `at` and `end` bound the record in the
+ * message.
+ */
 export interface Opt {
   readonly at: number
   readonly end: number
@@ -103,7 +109,9 @@ export interface Reading {
   readonly opt: Opt | undefined
   /** The full 12 bits: the upper eight are in the OPT (RFC 6891 section 6.1.3). */
   readonly rcode: Rcode
-  /** Why it is no DNS message that could be passed on; what it says beside that holds all the same. */
+  /**
+   * Why it is no DNS message that could be passed on; what it says beside that holds all the same.
+   */
   readonly malformed: string | undefined
   /** Where the first record of the hop begins; undefined: there is none. It is cut off there. */
   readonly cutAt: number | undefined
@@ -128,19 +136,28 @@ export interface Reading {
 
 /** What came back over a link. `rttMs` counts from the write. */
 export interface Carried<P extends Protection = Protection> {
-  /** The carrier's own again, and wiped, when the call that brings it returns: whoever keeps it takes `kept` (dns/reading.ts). */
+  /**
+   * The carrier's own again, and wiped, when the call that brings it returns: whoever keeps it
+   * takes `kept` (dns/reading.ts).
+   */
   readonly wire: Uint8Array
   readonly rttMs: number
   readonly protection: P
   /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
   readonly ageS?: number
-  /** What was read in `wire`, once: whoever needs it first reads it (`readingOf`, dns/reading.ts). */
+  /**
+   * What was read in `wire`, once: whoever needs it first reads it (`readingOf`, dns/reading.ts).
+   */
   reading?: Reading | undefined
 }
 
-/** Who waits for what was asked. Exactly one of the two is called, once, and maybe before the call that asked returns. `More`: what is said beside it. */
+/**
+ * Who waits for what was asked. Exactly one of the two is called, once, and maybe before the call
+ * that asked returns. `More`: what is said beside it.
+ */
 export interface Receiver<P extends Protection, More extends readonly unknown[] = []> {
-  // Properties, not methods: of methods the compiler lets a link that may be unauthenticated stand where strict ones belong.
+  // Properties, not methods: of methods the compiler lets a link that may be unauthenticated stand
+  // where strict ones belong.
   readonly carried: (carried: Carried<P>, ...more: More) => void
   readonly failed: (error: EnigmError) => void
 }
@@ -148,14 +165,17 @@ export interface Receiver<P extends Protection, More extends readonly unknown[] 
 /**
  * The path to one first hop as an observer sees it. `request` is a whole DNS query (it is not changed; the link writes its own ID into a copy).
  * The link ignores and counts what does not match by ID and question, and waits on (DoT) or fails that stream at once (DoH).
- * Dials lazily, redials with backoff, retries once on a fresh connection inside the deadline. Any number of requests are under way at once.
+ * Dials lazily, redials with backoff, retries once on a fresh connection inside the deadline. Any
+ * number of requests are under way at once.
  */
 export interface Link<P extends Protection = Protection> {
   readonly id: string
   readonly transport: Transport
   /** Asks, and tells `to` what comes of it, by the deadline of `ask`. */
   readonly send: (request: Uint8Array, ask: Ask, to: Receiver<P>) => void
-  /** Lets what is in flight finish until its deadline, then closes. Later calls fail with `closed`. */
+  /**
+   * Lets what is in flight finish until its deadline, then closes. Later calls fail with `closed`.
+   */
   close(): Promise<void>
 }
 
@@ -209,8 +229,10 @@ export interface Responder {
   /** From memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its length, or 0 if it must be asked for. `view` is the client's, as `later` is told it. Sync; never throws. */
   now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number
   /**
-   * By asking for what `now` was called with last and had no answer for; the packet is copied at once. `done` is told once, during the call or later: the reply
-   * is the first `length` octets of `octets`, which are another's when it returns; 0: none is due. Never throws. A failure is a reply too (a SERVFAIL with an EDE).
+   * By asking for what `now` was called with last and had no answer for; the packet is copied at
+   * once. `done` is told once, during the call or later: the reply
+   * is the first `length` octets of `octets`, which are another's when it returns; 0: none is due.
+   * Never throws. A failure is a reply too (a SERVFAIL with an EDE).
    */
   later(client: Client, done: (octets: Uint8Array, length: number) => void): void
 }

@@ -17,7 +17,10 @@ import type { PolicyGate } from './policy/gate.ts'
 import type { Answer, Client, Query, Responder, Source } from './resolve.ts'
 import type { Tracer } from './trace/tracer.ts'
 
-/** What the responder needs; `stages` and `timeoutMs` are read at each query, so that a reload replaces them. */
+/**
+ * What the responder needs; `stages` and `timeoutMs` are read at each query, so that a reload
+ * replaces them.
+ */
 export interface ResponderParts {
   readonly cache: AnswerCache
   readonly clock: Clock

@@ -8,7 +8,10 @@ interface TransportFacts {
   readonly alpn: readonly string[]
   /** Whether a peer that agrees on none of them is of no use. */
   readonly alpnRequired: boolean
-  /** Whether queries carry the option edns-tcp-keepalive (RFC 7828): nothing else says how long a connection may be idle. */
+  /**
+   * Whether queries carry the option edns-tcp-keepalive (RFC 7828): nothing else says how long a
+   * connection may be idle.
+   */
   readonly keepalive: boolean
 }
 

@@ -336,7 +336,10 @@ function errorCodes(): ReadonlySet<string> {
   return new Set()
 }
 const ERROR_CODES = errorCodes()
-/** Codes that are words of daily life: as such they count where something called code or fault is compared with them. */
+/**
+ * Codes that are words of daily life: as such they count where something called code or fault is
+ * compared with them.
+ */
 const CODE_LIKE = /\b(code|codes|fault|why|reason|failed)\)?$/i
 /** Codes that one place compares alone, and what it knows of them that no table can. */
 const COMPARED_ALONE: Readonly<Record<string, string>> = {
@@ -350,12 +353,18 @@ const COMPARED_ALONE: Readonly<Record<string, string>> = {
 }
 
 const isCode = (node: ts.Node) => ts.isStringLiteralLike(node) && ERROR_CODES.has(node.text)
-/** Whether a record must have a row for every code, or every code of a kind: then a new code does not compile until it has one. */
+/**
+ * Whether a record must have a row for every code, or every code of a kind: then a new code does
+ * not compile until it has one.
+ */
 const isTotal = (text: string) => /^(Readonly<)?Record<(ErrorCode|IdentityCode|PolicyCode), /.test(text)
 /** Types that name two codes or more are lists as well. */
 const isList = (codes: readonly string[]) => new Set(codes).size > 1
 
-/** Lists of codes outside errors.ts (arrays, sets, partial records, switches, types, chains of comparisons), and codes compared that are no longer to be compared. */
+/**
+ * Lists of codes outside errors.ts (arrays, sets, partial records, switches, types, chains of
+ * comparisons), and codes compared that are no longer to be compared.
+ */
 function codesListed({ path, text }: Source): readonly string[] {
   if (path === 'errors.ts') return []
   const found: string[] = []

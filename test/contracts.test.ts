@@ -1,4 +1,5 @@
-// Words that others build on, against test/contracts.json: none goes, and none changes its meaning, without that file saying so in the same commit.
+// Words that others build on, against test/contracts.json: none goes, and none changes its meaning,
+// without that file saying so in the same commit.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'

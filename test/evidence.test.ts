@@ -1,4 +1,5 @@
-// What watches and tells, joined as in the daemon, on a clock of the test and with a host that it makes up.
+// What watches and tells, joined as in the daemon, on a clock of the test and with a host that it
+// makes up.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'

@@ -10,7 +10,10 @@ import { type Asker, askerAt } from '../chaos/asker.ts'
 import { CORE, end, newPlace, pathOf, start } from '../children.ts'
 import { ROOT } from '../compiled.ts'
 
-/** What a stub is to be: a forwarder over `over` to the resolvers at `upstreams` on loopback, in that order. */
+/**
+ * What a stub is to be: a forwarder over `over` to the resolvers at `upstreams` on loopback, in
+ * that order.
+ */
 export interface StubWish {
   readonly over: Protocol
   readonly dir: string
@@ -136,7 +139,9 @@ export interface RunningStub {
 
 export const isInstalled = ({ tool }: Stub) => isAbsolute(tool) || pathOf(tool) !== undefined
 
-/** Starts `stub` before `servers`, which speak one protocol; resolves once a first name is answered. */
+/**
+ * Starts `stub` before `servers`, which speak one protocol; resolves once a first name is answered.
+ */
 export async function startStub(stub: Stub, servers: readonly FaultServer[], authority: Authority): Promise<RunningStub> {
   const dir = newPlace('stub')
   const caFile = join(dir, 'ca.pem')

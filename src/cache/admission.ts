@@ -3,7 +3,10 @@ import type { Random } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 
-/** What a query that waits costs beside its question: the packet's copy, the job, a link's bookkeeping (measured: 1.5 KB a query before the link's own). */
+/**
+ * What a query that waits costs beside its question: the packet's copy, the job, a link's
+ * bookkeeping (measured: 1.5 KB a query before the link's own).
+ */
 const COST_OCTETS = 2048
 /** The longest name, type and class. */
 const LONGEST_QUESTION = 259

@@ -87,7 +87,10 @@ export class AnswerCache {
     return true
   }
 
-  /** A number that the same question always has here, in any case of its name and under any mark; its secret is the cache's. Never 0. */
+  /**
+   * A number that the same question always has here, in any case of its name and under any mark;
+   * its secret is the cache's. Never 0.
+   */
   hashOf(asked: Asked): number {
     return this.#table.hashOf(asked)
   }

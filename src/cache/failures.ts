@@ -68,7 +68,8 @@ export class Failures {
   }
 
   /**
-   * Notes that nobody answered, if it was asked at all: else the failure is of links, where dialling is bounded (a connect a second). `answersBefore`: `answers` when
+   * Notes that nobody answered, if it was asked at all: else the failure is of links, where
+   * dialling is bounded (a connect a second). `answersBefore`: `answers` when
    * it was asked.
    */
   unanswered(query: Query, code: ErrorCode, answersBefore: number): void {

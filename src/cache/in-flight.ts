@@ -17,7 +17,8 @@ const DEFAULT: InFlightLimits = { questions: 4096, waitersPerQuestion: 1024 }
 const CHAINS = 4096
 
 /**
- * Identical questions in flight share one upstream query: whoever asks while it is under way waits for
+ * Identical questions in flight share one upstream query: whoever asks while it is under way waits
+ * for
  * the first, and gets the same answer or the same error. `hashOf` as the cache has it.
  */
 export function coalesce(hashOf: (asked: Asked) => number, random: Random, limits = DEFAULT): Stage {

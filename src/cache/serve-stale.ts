@@ -64,7 +64,8 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
       if (!job.hasOld) return 'on'
       job.patience?.cancel()
       const settled = settles(job.outcome)
-      // What settles the question ends this: the next client hears it. Else there is no end: while nobody answers, a client must not wait 1.8 s every 30 s.
+      // What settles the question ends this: the next client hears it. Else there is no end: while
+      // nobody answers, a client must not wait 1.8 s every 30 s.
       if (job.told) recheckIn(settled ? 0 : RECHECK_S, cache, job, clock.nowMs())
       else if (!settled) job.outcome = standIn(job) ?? job.outcome
       return 'on'

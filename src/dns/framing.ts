@@ -31,7 +31,10 @@ export class FrameReader {
     return this.#filled
   }
 
-  /** False where a length is shorter or longer than allowed: the stream cannot be trusted any more, close it. */
+  /**
+   * False where a length is shorter or longer than allowed: the stream cannot be trusted any more,
+   * close it.
+   */
   push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): boolean {
     let at = 0
     if (this.#filled > 0) {

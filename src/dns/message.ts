@@ -62,7 +62,10 @@ export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   return true
 }
 
-/** Whether a response has no question that can be read: none, or one that is cut off or malformed. Only its ID says whose it is. Never throws. */
+/**
+ * Whether a response has no question that can be read: none, or one that is cut off or malformed.
+ * Only its ID says whose it is. Never throws.
+ */
 export function lacksQuestion(reply: Uint8Array): boolean {
   return reply.length >= HEADER_OCTETS && (reply[2]! & 0x80) !== 0 && (u16(reply, 4) === 0 || questionEnd(reply) === 0)
 }

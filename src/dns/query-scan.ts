@@ -48,7 +48,8 @@ export function newScan(): QueryScan {
 
 /**
  * Reads one query in place and says what to do with it. Never throws, never reads outside [start, end), and does bounded work:
- * one name of at most 255 octets, one record of a zone transfer, at most four additional records. `questionEnd` is 0 where no question could be read.
+ * one name of at most 255 octets, one record of a zone transfer, at most four additional records.
+ * `questionEnd` is 0 where no question could be read.
  */
 export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): Verdict {
   scan.questionAt = start + HEADER_OCTETS
@@ -86,7 +87,8 @@ function scanQuestion(packet: Uint8Array, start: number, end: number, scan: Quer
 }
 
 /**
- * RD=0 would be cache snooping; zone transfers and other classes are not a stub's business; OPT, TSIG and whatever else is no data are no questions (RFC 6895 section
+ * RD=0 would be cache snooping; zone transfers and other classes are not a stub's business; OPT,
+ * TSIG and whatever else is no data are no questions (RFC 6895 section
  * 3.1). NXNAME is malformed and must not be asked upstream (RFC 9824 section 3.5).
  */
 function judge({ flags, type, class: asked }: QueryScan): Verdict {
@@ -95,7 +97,10 @@ function judge({ flags, type, class: asked }: QueryScan): Verdict {
   return type === 0 || type === TYPE_OPT || (type > TYPE_NXNAME && type < TYPE_ANY) ? VERDICT.refused : VERDICT.ok
 }
 
-/** Where the authority section of an incremental zone transfer ends, which holds the SOA that the client has (RFC 1995 section 3); 0 for any other. */
+/**
+ * Where the authority section of an incremental zone transfer ends, which holds the SOA that the
+ * client has (RFC 1995 section 3); 0 for any other.
+ */
 function versionEnd(packet: Uint8Array, start: number, end: number, scan: QueryScan): number {
   if (scan.type !== TYPE_IXFR || u16(packet, start + 8) !== 1) return 0
   let at = scan.questionEnd

@@ -1,8 +1,14 @@
 import { nameLength } from './name.ts'
 
-/** How the RDATA of a type is made: what stands before its first name, how many names there are, and how many octets follow them. */
+/**
+ * How the RDATA of a type is made: what stands before its first name, how many names there are, and
+ * how many octets follow them.
+ */
 interface Layout {
-  /** Octets, or a function that finds where the first name stands: an offset in the message, `NO_NAME`, or `BROKEN`. */
+  /**
+   * Octets, or a function that finds where the first name stands: an offset in the message,
+   * `NO_NAME`, or `BROKEN`.
+   */
   readonly before: number | ((message: Uint8Array, at: number, end: number) => number)
   /** `list`: as many as the RDATA holds. */
   readonly names: 1 | 2 | 'list'
@@ -20,7 +26,10 @@ const SIGNATURE: Layout = { before: 18, names: 1, after: 'any' }
 const NEXT: Layout = { before: 0, names: 1, after: 'any' }
 const SERVICE: Layout = { before: 2, names: 1, after: 'any' }
 
-/** Every type of the IANA registry whose RDATA holds names: those of RFC 3597 section 4 and RFC 4034 section 6.2, and what came later. */
+/**
+ * Every type of the IANA registry whose RDATA holds names: those of RFC 3597 section 4 and RFC 4034
+ * section 6.2, and what came later.
+ */
 const LAYOUTS: readonly (Layout | undefined)[] = indexed({
   2: ONE, // NS
   3: ONE, // MD
@@ -69,9 +78,12 @@ export function holdsNames(type: number): boolean {
 }
 
 /**
- * Whether the names in the RDATA [at, end) of a record of `message` can be followed (see `nameLength`) and stand there as the type has it: whole, as many as there
- * should be, and nothing else. True for a type without names. Compressed names are taken in every type: some servers compress where they must not (RFC 3597
- * section 4), and a client that decompresses them must come to an end. Those of a list (HIP) must not be: each could be a long walk.
+ * Whether the names in the RDATA [at, end) of a record of `message` can be followed (see
+ * `nameLength`) and stand there as the type has it: whole, as many as there
+ * should be, and nothing else. True for a type without names. Compressed names are taken in every
+ * type: some servers compress where they must not (RFC 3597
+ * section 4), and a client that decompresses them must come to an end. Those of a list (HIP) must
+ * not be: each could be a long walk.
  */
 export function rdataNamesHold(message: Uint8Array, type: number, at: number, end: number): boolean {
   const layout = LAYOUTS[type]
@@ -111,7 +123,10 @@ function afterStrings(message: Uint8Array, at: number, end: number): number {
   return next
 }
 
-/** A6: the length of the prefix, the rest of the address in whole octets, and, unless the prefix is empty, its name. */
+/**
+ * A6: the length of the prefix, the rest of the address in whole octets, and, unless the prefix is
+ * empty, its name.
+ */
 function afterSuffix(message: Uint8Array, at: number, end: number): number {
   const prefix = at < end ? message[at]! : 129
   const next = at + 1 + Math.ceil((128 - prefix) / 8)
@@ -119,19 +134,28 @@ function afterSuffix(message: Uint8Array, at: number, end: number): number {
   return prefix === 0 ? NO_NAME : next
 }
 
-/** IPSECKEY: precedence, kind of gateway, algorithm, and the gateway, which is a name if its kind is 3. */
+/**
+ * IPSECKEY: precedence, kind of gateway, algorithm, and the gateway, which is a name if its kind is
+ * 3.
+ */
 function gateway(message: Uint8Array, at: number, end: number): number {
   if (end - at < 3) return BROKEN
   return message[at + 1] === 3 ? at + 3 : NO_NAME
 }
 
-/** AMTRELAY: precedence, one bit and the kind of relay, and the relay, which is a name if its kind is 3. */
+/**
+ * AMTRELAY: precedence, one bit and the kind of relay, and the relay, which is a name if its kind
+ * is 3.
+ */
 function relay(message: Uint8Array, at: number, end: number): number {
   if (end - at < 2) return BROKEN
   return (message[at + 1]! & 0x7f) === 3 ? at + 2 : NO_NAME
 }
 
-/** HIP: lengths of the tag (1 octet) and of the key (2 octets, behind the algorithm), then both, then the rendezvous servers. */
+/**
+ * HIP: lengths of the tag (1 octet) and of the key (2 octets, behind the algorithm), then both,
+ * then the rendezvous servers.
+ */
 function afterKey(message: Uint8Array, at: number, end: number): number {
   if (end - at < 4) return BROKEN
   const next = at + 4 + message[at]! + ((message[at + 2]! << 8) | message[at + 3]!)

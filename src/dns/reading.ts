@@ -72,7 +72,8 @@ function noteRecord(reading: Read, reply: Uint8Array, cursor: RecordCursor, qtyp
   if (section === 3) reading.additionalBeforeCut++
   if (!rdataHolds(reply, cursor)) reading.malformed ??= 'a name or an address in a record is malformed'
   if (reply[recordAt] !== 0xc0 || reply[recordAt + 1] !== HEADER_OCTETS || holdsNames(type)) reading.otherNames = true
-  // Written anew: an array that grows by `push` takes room for 17 at once, and most replies have one record.
+  // Written anew: an array that grows by `push` takes room for 17 at once, and most replies have
+  // one record.
   reading.ttlAts = reading.ttlAts.length === 0 ? [cursor.ttlAt] : [...reading.ttlAts, cursor.ttlAt]
   const rawTtlS = cursor.ttlS
   const ttlS = cappedTtl(rawTtlS)
@@ -88,7 +89,10 @@ function noteRecord(reading: Read, reply: Uint8Array, cursor: RecordCursor, qtyp
   }
 }
 
-/** Every name in the RDATA is followed once here, so that no pointer loop of an upstream's reaches a client (CVE-2026-2291); and an address is as long as it should be. */
+/**
+ * Every name in the RDATA is followed once here, so that no pointer loop of an upstream's reaches a
+ * client (CVE-2026-2291); and an address is as long as it should be.
+ */
 export function rdataHolds(reply: Uint8Array, { type, rdataAt, rdLength }: RecordCursor): boolean {
   if (type === TYPE.A) return rdLength === 4
   if (type === TYPE.AAAA) return rdLength === 16

@@ -25,8 +25,10 @@ export function udpLimit(scan: QueryScan): number {
 
 /**
  * Writes the reply to the query that `scan` describes: the kept answer with the client's ID, question (case kept), CD, and an OPT if and only if it sent one.
- * TTLs fall by `elapsedS`. What does not fit `limit` becomes header, question and OPT with TC set; the EDE goes first. An answer that fits no message together with an
- * OPT goes without one: TC over TCP would leave the client no way to get it. Returns the octets written; allocates nothing without an EDE or a source.
+ * TTLs fall by `elapsedS`. What does not fit `limit` becomes header, question and OPT with TC set;
+ * the EDE goes first. An answer that fits no message together with an
+ * OPT goes without one: TC over TCP would leave the client no way to get it. Returns the octets
+ * written; allocates nothing without an EDE or a source.
  */
 export function writeReply(
   out: Uint8Array,

@@ -31,7 +31,8 @@ const walker = new RecordCursor()
  * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the
  * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what belongs
  * to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it (pointers would
- * shift). Clears AD unless `authenticated`. The result is a copy. Throws `reply-malformed`. `reading`: what `readReply` found in it.
+ * shift). Clears AD unless `authenticated`. The result is a copy. Throws `reply-malformed`.
+ * `reading`: what `readReply` found in it.
  */
 export function acceptReply(
   reply: Uint8Array,
@@ -109,7 +110,9 @@ function runsThroughTtl(wire: Uint8Array): boolean {
   return again.malformed
 }
 
-/** A copy: what a carrier brings is the carrier's own again when the call that brings it returns. */
+/**
+ * A copy: what a carrier brings is the carrier's own again when the call that brings it returns.
+ */
 function withoutHop(reply: Uint8Array, reading: Reading): Uint8Array {
   const wire = copyOf(reply, 0, reading.cutAt ?? reading.end)
   if (reading.cutAt !== undefined) putU16(wire, 10, reading.additionalBeforeCut)

@@ -2,7 +2,10 @@ import { EnigmError, type ErrorCode, isPolicyRefusal, type PolicyCode } from '..
 import type { Stage } from '../job.ts'
 import type { Link, Protection } from '../resolve.ts'
 
-/** Why nothing may pass, by number: what threads share is one integer. Memory that nobody has written to says 0: a gate that was never judged is closed. */
+/**
+ * Why nothing may pass, by number: what threads share is one integer. Memory that nobody has
+ * written to says 0: a gate that was never judged is closed.
+ */
 const NUMBERS: Readonly<Record<PolicyCode, number>> = { 'policy-pending': 0, 'vpn-required': 2, 'audit-required': 3 }
 const OPEN = 1
 const CODES = new Map(Object.entries(NUMBERS).map(([code, number]) => [number, code as PolicyCode]))

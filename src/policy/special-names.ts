@@ -24,8 +24,10 @@ interface Local {
 
 /**
  * Answers what must not leave this host: special-use names (RFC 6761 registry), reverse zones of private addresses (RFC 6303, RFC 7793), single labels, addresses that
- * were asked for as names, and the canary of browsers. Everything else, and DS at the apex of zones that the public DNS delegates unsigned, goes on. With `proofs`,
- * a negative answer to a query with DO carries the public DNS's denial; that is asked of the stages below. Questions of class IN only: the gate lets no other pass.
+ * were asked for as names, and the canary of browsers. Everything else, and DS at the apex of zones
+ * that the public DNS delegates unsigned, goes on. With `proofs`,
+ * a negative answer to a query with DO carries the public DNS's denial; that is asked of the stages
+ * below. Questions of class IN only: the gate lets no other pass.
  */
 export function specialNames(proofs?: LocalProofs): Stage {
   const answerHere = localAnswers(SPECIAL_ZONES, (top) => proofs?.denies(top) === true)

@@ -19,7 +19,10 @@ export function noData(zone: string): Action {
   return parentHasDs((question) => noSuchType(question, soa()))
 }
 
-/** Made when it is first asked for: there are a hundred zones, a host asks in a few of them, and a start in none. */
+/**
+ * Made when it is first asked for: there are a hundred zones, a host asks in a few of them, and a
+ * start in none.
+ */
 export function once<T extends object>(make: () => T): () => T {
   let made: T | undefined
   return () => (made ??= make())

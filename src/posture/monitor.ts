@@ -18,7 +18,10 @@ export interface MonitorOptions {
   readonly file: AtomicFile
   /** Asked for each document; must be cheap and must not throw. */
   readonly counts: () => Counts
-  /** Told whenever it may have changed, before anything is written: why the policy lets nothing through now, or undefined. */
+  /**
+   * Told whenever it may have changed, before anything is written: why the policy lets nothing
+   * through now, or undefined.
+   */
   readonly gate: (closed: ErrorCode | undefined) => void
   /** Told of each event once what follows from it is on file. */
   readonly took?: Emit
@@ -29,9 +32,11 @@ export interface MonitorOptions {
 }
 
 /**
- * Joins reducer, verdict and file. When `emit` returns, a change for the worse is on file; one for the better is when this turn of the event loop is over, so that the
+ * Joins reducer, verdict and file. When `emit` returns, a change for the worse is on file; one for
+ * the better is when this turn of the event loop is over, so that the
  * first answer after a start or a failure does not wait for a disk.
- * One thing at a time: what is emitted while another event is handled comes after it, in order, before the outermost call returns.
+ * One thing at a time: what is emitted while another event is handled comes after it, in order,
+ * before the outermost call returns.
  */
 export interface Monitor {
   /** Takes every event of the program. Never throws. */
@@ -43,14 +48,18 @@ export interface Monitor {
    * not, nothing was seen.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
-  /** The document of this moment. Changes nothing: what it finds is not on record until an event or a heartbeat finds it. */
+  /**
+   * The document of this moment. Changes nothing: what it finds is not on record until an event or
+   * a heartbeat finds it.
+   */
   document(): StatusDocument
   /** Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it change nothing. */
   stop(): void
 }
 
 /**
- * Changes for the better that are written soon, per heartbeat; further ones wait for the heartbeat. Changes for the worse never wait, so the
+ * Changes for the better that are written soon, per heartbeat; further ones wait for the heartbeat.
+ * Changes for the worse never wait, so the
  * file is never better than the truth, and a resolver that fails and answers by turns cannot make the file's mtime follow the queries.
  */
 const BETTER_PER_HEARTBEAT = 5
@@ -98,7 +107,8 @@ export function createMonitor(o: MonitorOptions): Monitor {
     else withdrawIfBetterThan(v)
   }
   const putInTime = (v: Verdict, now: boolean) => {
-    // After a failed write the heartbeat tries again: a full disk must not cost system calls for every event.
+    // After a failed write the heartbeat tries again: a full disk must not cost system calls for
+    // every event.
     if (!writable) return withdrawIfBetterThan(v)
     if (now || onFile === undefined || worse(onFile, v)) return put(v)
     if (soon !== undefined || betterLeft-- <= 0) return
@@ -170,7 +180,10 @@ export function createMonitor(o: MonitorOptions): Monitor {
   }
 }
 
-/** Does one thing at a time: what is asked for in the middle of another waits for its turn. Nothing waits when the outermost call has returned. */
+/**
+ * Does one thing at a time: what is asked for in the middle of another waits for its turn. Nothing
+ * waits when the outermost call has returned.
+ */
 function oneAtATime(take: Emit): (next: Event | (() => void)) => void {
   const waiting: (Event | (() => void))[] = []
   let busy = false

@@ -180,7 +180,10 @@ export function policyCompliance(verdicts: readonly RuleVerdict[]): { readonly s
   return { state: level, reasons: worstFirst(reasons) }
 }
 
-/** How often each rule of the policy ceased to be met, for whoever counts. Bounded: there are only so many codes. */
+/**
+ * How often each rule of the policy ceased to be met, for whoever counts. Bounded: there are only
+ * so many codes.
+ */
 export class Violations {
   #broken: ReadonlySet<RuleCode> = new Set()
   readonly counts: Partial<Record<RuleCode, number>> = {}

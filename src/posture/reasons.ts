@@ -12,7 +12,10 @@ export interface Reason {
   readonly mend: string
 }
 
-/** What there is to say about one code. `doc` is its line in docs/status.md; what depends on the case takes the row's arguments. */
+/**
+ * What there is to say about one code. `doc` is its line in docs/status.md; what depends on the
+ * case takes the row's arguments.
+ */
 interface Row<Args> {
   readonly severity: Severity | ((args: Args) => Severity)
   readonly doc: string
@@ -28,7 +31,10 @@ const POINT = 'Have the system ask this service alone: see "Point the system at 
 const INTERCEPTED = 'Check the clock and the trusted set; else something intercepts this network.'
 const WHOM = 'Start the VPN, and see that it carries every address of the trusted set.'
 
-/** A peer that was refused for who it is. Where that is why nothing answers it is as bad as that, and stands before it. */
+/**
+ * A peer that was refused for who it is. Where that is why nothing answers it is as bad as that,
+ * and stands before it.
+ */
 const refused = (doc: string, showed: string, mend = INTERCEPTED) =>
   row<{ id: string; transport: Transport; decides: boolean }>({
     severity: ({ decides }) => (decides ? 'bad' : 'warn'),
@@ -59,8 +65,10 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
   })
 
 /**
- * Every reason there is, once: the code is for programs and never changes its meaning, `doc` makes docs/status.md. The list is closed, so that a redacted document can
- * hold codes and nothing that somebody made up. Among reasons that are equally bad those that stand first here come first: the cause before what follows from it, what
+ * Every reason there is, once: the code is for programs and never changes its meaning, `doc` makes
+ * docs/status.md. The list is closed, so that a redacted document can
+ * hold codes and nothing that somebody made up. Among reasons that are equally bad those that stand
+ * first here come first: the cause before what follows from it, what
  * a person must do before what mends itself.
  */
 export const REASONS = {
@@ -347,7 +355,10 @@ const PLACE: Readonly<Record<string, number>> = Object.fromEntries(Object.keys(R
 /** More than this helps nobody, and the file stays bounded whatever the trusted set holds. */
 const MAX_REASONS = 24
 
-/** Worst first, among equals in the order of the table, and no more than fit a report: what is said of many resolvers gives way to what is said once. */
+/**
+ * Worst first, among equals in the order of the table, and no more than fit a report: what is said
+ * of many resolvers gives way to what is said once.
+ */
 export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
   const place = ({ severity, code }: Reason) => SEVERITY_RANK[severity] * 1000 + (PLACE[code] ?? 0)
   const sorted = [...reasons].sort((a, b) => place(a) - place(b))

@@ -12,7 +12,8 @@ const DIALS_TO_DOUBT = 2
 const FAILURES_TO_DOUBT = 3
 
 /**
- * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream answer: it makes some small objects.
+ * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream
+ * answer: it makes some small objects.
  * Pure, but for the ring of round trips, which successive states share (see rtt.ts). Events about unknown resolvers change nothing.
  * `shape` moves when what verdicts are made from does, whichever event did it.
  */

@@ -21,7 +21,10 @@ export interface Beat {
   readonly worstLateMs: number
 }
 
-/** The document for a state, its verdict and the counts of the moment. Pure. Holds no query name and no client address: none ever gets here. */
+/**
+ * The document for a state, its verdict and the counts of the moment. Pure. Holds no query name and
+ * no client address: none ever gets here.
+ */
 export function report(state: State, verdict: Verdict, writer: Writer, counts: Counts, wallMs: number, beat?: Beat): StatusDocument {
   return {
     schema: SCHEMA,

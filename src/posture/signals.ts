@@ -93,7 +93,10 @@ const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
   bare: 'does not pad its replies, so their sizes tell',
 }
 
-/** Whether the configured profile is in force, by the resolvers that have answered: those that were never asked say nothing. */
+/**
+ * Whether the configured profile is in force, by the resolvers that have answered: those that were
+ * never asked say nothing.
+ */
 function shapingForce({ setup, resolvers }: VerdictInput): Force {
   if (!setup.paced) return { inForce: 'yes' }
   for (const { setup, shaped } of resolvers)
@@ -146,7 +149,10 @@ function levelOf(reasons: readonly Reason[]): SignalState {
   return reasons.some((r) => r.severity === 'warn') ? 'warn' : 'ok'
 }
 
-/** What is wrong with one resolver: a peer that was refused for who it is, or silence. `flows`: whether another one answers all the same. */
+/**
+ * What is wrong with one resolver: a peer that was refused for who it is, or silence. `flows`:
+ * whether another one answers all the same.
+ */
 function resolverReasons({ setup, links, failing }: ResolverInput, flows: boolean): readonly Reason[] {
   const decides = !flows && failing !== undefined
   const refused = (code: IdentityCode, transport: Transport) => reason(code, { id: setup.id, transport, decides })
@@ -166,7 +172,8 @@ function notFlowing(resolvers: readonly ResolverInput[]): Reason {
 }
 
 /**
- * Whether every resolver was refused for the dates in its certificate: then it is more likely our clock that is wrong than all of them.
+ * Whether every resolver was refused for the dates in its certificate: then it is more likely our
+ * clock that is wrong than all of them.
  * False when there is one resolver only and it "expired": that is as likely its own doing.
  */
 function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
@@ -179,8 +186,10 @@ function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
 }
 
 /**
- * Whether somebody else seems to answer in place of every resolver, as the login page of a network does: each is refused, and on one link at least for the name or the
- * issuer of its certificate, by the latest dial of that link. False for a single resolver that never proved itself: that is as likely a mistake in the trusted set.
+ * Whether somebody else seems to answer in place of every resolver, as the login page of a network
+ * does: each is refused, and on one link at least for the name or the
+ * issuer of its certificate, by the latest dial of that link. False for a single resolver that
+ * never proved itself: that is as likely a mistake in the trusted set.
  */
 function portalSuspect(resolvers: readonly ResolverInput[]): boolean {
   const replaced = (r: ResolverInput) =>
@@ -195,7 +204,10 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
   return [reason('proof-old', { minutes: Math.min(...proofs.map(({ quietMin = 0 }) => quietMin)) })]
 }
 
-/** Whether this network is one that the policy names, and whether the system asks this service at all. Untrusted unless named. */
+/**
+ * Whether this network is one that the policy names, and whether the system asks this service at
+ * all. Untrusted unless named.
+ */
 function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput): Draft | undefined {
   if (network === undefined && system === undefined) return undefined
   const reasons = [
@@ -236,7 +248,8 @@ function service(input: VerdictInput, heartbeatLateMs: number): Draft {
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
   if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
   const reasons = [
-    // Of the log of changes, whether it is required or not: an entry that is missing is missing for good.
+    // Of the log of changes, whether it is required or not: an entry that is missing is missing for
+    // good.
     ...(audit !== undefined && (audit.state === 'unwritable' || audit.lost > 0) ? [reason('audit-gap', audit)] : []),
     ...(unsigned === undefined ? [] : [reason('status-unsigned', { why: unsigned })]),
     ...(restarts === undefined || restarts.clean ? [] : [reason('restarted', restarts)]),

@@ -26,7 +26,10 @@ export interface PostureSetup {
   /** Undefined: no policy is configured, and nothing is forbidden. */
   readonly policy: Policy | undefined
   readonly shaping: { readonly profile: string; readonly jitterMs: number }
-  /** Whether the profile keeps a schedule: then padded replies and covers tell whether it is in force. */
+  /**
+   * Whether the profile keeps a schedule: then padded replies and covers tell whether it is in
+   * force.
+   */
   readonly paced: boolean
 }
 
@@ -62,7 +65,10 @@ export interface ResolverEvidence {
   /** The latest replies, one bit each (1 = padded, the newest lowest), at most `PADDING_WINDOW`. */
   readonly paddedBits: number
   readonly paddedKnown: number
-  /** How many of them came under the setup in force, at most `SHAPED_WINDOW`: those tell whether its shaping holds. */
+  /**
+   * How many of them came under the setup in force, at most `SHAPED_WINDOW`: those tell whether its
+   * shaping holds.
+   */
   readonly shapedKnown: number
   /** The links on which covers do not flow. */
   readonly coverTroubles: Readonly<Partial<Record<Transport, CoverTrouble>>>
@@ -71,7 +77,10 @@ export interface ResolverEvidence {
 
 /** How many replies the padding verdict looks back on: bits of a small integer, so that shifts stay exact and cheap. */
 export const PADDING_WINDOW = 30
-/** Replies that are looked back on to say whether shaping holds: resolvers may leave an error unpadded, so most of them decide. */
+/**
+ * Replies that are looked back on to say whether shaping holds: resolvers may leave an error
+ * unpadded, so most of them decide.
+ */
 export const SHAPED_WINDOW = 16
 
 type Dated<T extends Observation['type']> = Omit<Extract<Observation, { type: T }>, 'type'> & { readonly at: Moment }
@@ -130,7 +139,8 @@ export function initialState(setup: PostureSetup, at: Moment): State {
 
 /**
  * The state after a reload that was accepted. A resolver that is the same in every word keeps its evidence, any other starts
- * unproven; how its shaping holds is not known of any. `looks` says whether what was seen around the daemon holds for the new setup:
+ * unproven; how its shaping holds is not known of any. `looks` says whether what was seen around
+ * the daemon holds for the new setup:
  * which addresses, which networks, which listeners.
  */
 export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {

@@ -27,7 +27,10 @@ export interface Signal {
 }
 export type Signals = Readonly<Record<SignalName, Signal>>
 
-/** One rule of the policy and what can be said of it. `claimed` rests on what operators say of themselves and is never called met. */
+/**
+ * One rule of the policy and what can be said of it. `claimed` rests on what operators say of
+ * themselves and is never called met.
+ */
 export interface RuleVerdict {
   readonly rule: string
   readonly verdict: 'met' | 'not-met' | 'claimed' | 'cannot-tell'
@@ -35,7 +38,10 @@ export interface RuleVerdict {
   readonly code: RuleCode
 }
 
-/** Whether the configured shaping does what it promises, and if not, why: one sentence without its end, and without a name that was asked. */
+/**
+ * Whether the configured shaping does what it promises, and if not, why: one sentence without its
+ * end, and without a name that was asked.
+ */
 export interface Force {
   readonly inForce: 'yes' | 'no' | 'unknown'
   readonly why?: string
@@ -142,13 +148,19 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
   }
 }
 
-/** Whether two inputs are the same in all that they hold. A loop over one level first: nearly always that is all there is to look at. */
+/**
+ * Whether two inputs are the same in all that they hold. A loop over one level first: nearly always
+ * that is all there is to look at.
+ */
 export function alike<T extends object>(a: T, b: T): boolean {
   for (const key in a) if (a[key] !== b[key] && !isDeepStrictEqual(a[key], b[key])) return false
   return true
 }
 
-/** How the shaping of one resolver holds: covers flow, and most of its latest replies came back padded. One that was never asked says nothing. */
+/**
+ * How the shaping of one resolver holds: covers flow, and most of its latest replies came back
+ * padded. One that was never asked says nothing.
+ */
 function shapedNow(r: ResolverEvidence): ResolverInput['shaped'] {
   if (r.shapedKnown === 0) return 'unasked'
   for (const transport in r.coverTroubles) return r.coverTroubles[transport as keyof typeof r.coverTroubles] ?? 'holds'

@@ -65,7 +65,10 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
   readonly #queue: Waiting<P>[] = []
-  /** What was lost with its connection, in the order in which it left. One of them may be why: they are asked once more, one at a time. */
+  /**
+   * What was lost with its connection, in the order in which it left. One of them may be why: they
+   * are asked once more, one at a time.
+   */
   readonly #lost: Waiting<P>[] = []
   #again: Waiting<P> | undefined
   #turn = 0
@@ -232,7 +235,10 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     })
   }
 
-  /** Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is a slot. Lost again, though the resolver answered others since, it is itself to blame. */
+  /**
+   * Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is
+   * a slot. Lost again, though the resolver answered others since, it is itself to blame.
+   */
   #onRealFailed(waiting: Waiting<P>, error: EnigmError): void {
     const { lostAfter, ask, to } = waiting
     if (error.code !== 'connection-lost') to.failed(error)

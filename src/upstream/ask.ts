@@ -23,7 +23,8 @@ export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepte
     const { authenticated } = carried.protection
     const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp }, readingOf(carried))
     const { ede, ttlAts } = accepted
-    // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a client knows.
+    // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a
+    // client knows.
     const ofHop = speaksOfHop(accepted.rcode)
     const rcode = ofHop ? SERVFAIL : accepted.rcode
     const wire = ofHop ? synthesise(question, { rcode }) : accepted.wire

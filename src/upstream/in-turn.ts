@@ -34,7 +34,9 @@ class Turns<P extends Protection> implements Ask, Receiver<P, [transport: Transp
   readonly #failures: Failure[] = []
   readonly #asked: Candidate<P>[] = []
   #startedMs = 0
-  /** Resolvers that the query was written to, and whether the one that is asked now is among them. */
+  /**
+   * Resolvers that the query was written to, and whether the one that is asked now is among them.
+   */
   #told = 0
   #tells = false
 

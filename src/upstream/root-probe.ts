@@ -18,7 +18,8 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
 }
 
 /**
- * Whether the reply to `probe` refuses to tell of the root: so does a resolver for its own zones, and
+ * Whether the reply to `probe` refuses to tell of the root: so does a resolver for its own zones,
+ * and
  * it is well. It says that the path lives, and no more.
  */
 export function refusesRoot(probe: Uint8Array, rcode: Rcode): boolean {

@@ -1,17 +1,27 @@
 /**
- * How resolvers are asked. Made once, by who makes the links (trusted-resolvers.ts); nobody else asks
+ * How resolvers are asked. Made once, by who makes the links (trusted-resolvers.ts); nobody else
+ * asks
  * whether a link keeps a schedule.
  */
 export interface Manner {
-  /** Whether probes are sent: what failed is tried with one, by a timer. Else a real query is the trial, once the backoff is over. */
+  /**
+   * Whether probes are sent: what failed is tried with one, by a timer. Else a real query is the
+   * trial, once the backoff is over.
+   */
   readonly probes: boolean
-  /** Whether what was asked is asked again for a reason of ours: another transport while there is time, a plainer query, another resolver beside one that is slow. */
+  /**
+   * Whether what was asked is asked again for a reason of ours: another transport while there is
+   * time, a plainer query, another resolver beside one that is slow.
+   */
   readonly asksAgain: boolean
 }
 
 /** Whatever is asked goes when it is asked. */
 export const ON_DEMAND: Manner = { probes: true, asksAgain: true }
-/** The links keep schedules: what is sent beside queries of clients is theirs to say, and what a query meets must not show. */
+/**
+ * The links keep schedules: what is sent beside queries of clients is theirs to say, and what a
+ * query meets must not show.
+ */
 export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false }
 
 /** The first wait after a failure, doubled by each further one. */

@@ -60,7 +60,8 @@ function paddings(block: number, keepalive: boolean) {
 }
 
 /**
- * A trusted resolver on its transports. A question goes over the preferred one and, when the link fails (an answer of any RCODE or TC bit is no failure), over
+ * A trusted resolver on its transports. A question goes over the preferred one and, when the link
+ * fails (an answer of any RCODE or TC bit is no failure), over
  * the next within the deadline. A transport that failed stands behind the others; it is tried again with a probe beside real traffic, after 1 s doubling to
  * a minute, so that no user's query pays for the trial. It has no timers: the deadline is the links' to keep.
  */
@@ -159,7 +160,8 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
   }
 
   /**
-   * A name was not answered over `route`: whether the transport or the name is to blame, where there is
+   * A name was not answered over `route`: whether the transport or the name is to blame, where
+   * there is
    * another transport, a probe tells.
    */
   doubt(route: Route<P>, sinceMs: number): void {
@@ -192,7 +194,10 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
     })
   }
 
-  /** Fewer failures in a row first, then the order of preference (the sort is stable). Only when a standing changed. */
+  /**
+   * Fewer failures in a row first, then the order of preference (the sort is stable). Only when a
+   * standing changed.
+   */
   #rank(): void {
     const routes = this.#routes
     this.#order = routes.every((r) => r.standing.healthy) ? routes : routes.toSorted((a, b) => a.standing.failures - b.standing.failures)

@@ -23,7 +23,10 @@ const STARTS = {
 type Protocol = keyof typeof STARTS
 const PROTOCOLS = Object.keys(STARTS) as readonly Protocol[]
 
-/** The built program in front of one resolver that says `answer`, and clients for both of its transports. */
+/**
+ * The built program in front of one resolver that says `answer`, and clients for both of its
+ * transports.
+ */
 async function scene(t: Test, protocol: Protocol, answer: Answer, config: Readonly<Record<string, unknown>> = {}) {
   const server = await STARTS[protocol](answer)
   const transports = protocol === 'dot' ? { dot: { port: server.port } } : { doh: { port: server.port, path: '/dns-query' } }

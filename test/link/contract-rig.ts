@@ -23,7 +23,10 @@ export interface Way {
   readonly transport: Transport
   readonly speaks: 'dot' | 'h2' | 'h1'
   readonly dohClient?: 'node' | 'lean'
-  /** Replies find their queries by ID: what matches none is passed over. Else each reply belongs to one request, and fails it. */
+  /**
+   * Replies find their queries by ID: what matches none is passed over. Else each reply belongs to
+   * one request, and fails it.
+   */
   readonly byId: boolean
   /** Has records of one size. */
   readonly cells: boolean
@@ -82,7 +85,9 @@ export async function serve({ speaks }: Way, answer: Answer, port = 0): Promise<
   }
 }
 
-/** How a link is asked, whatever keeps it: by itself, or by a schedule, for which this stands in. */
+/**
+ * How a link is asked, whatever keeps it: by itself, or by a schedule, for which this stands in.
+ */
 export interface Asked {
   readonly link: RenewableLink<Authenticated> | RenewablePacedLink<Authenticated>
   readonly events: readonly Event[]

@@ -148,7 +148,10 @@ t.test('a lost connection: asked once more on a fresh one, first at the address 
   t.equal(await outcome, 'connection-lost')
 })
 
-/** A link that was up, and `lost` queries whose connection died under them in their order; the lane that is dialled for them is up and has shown that the resolver answers. */
+/**
+ * A link that was up, and `lost` queries whose connection died under them in their order; the lane
+ * that is dialled for them is up and has shown that the resolver answers.
+ */
 async function quarantineScene(lost: number) {
   const it = await upScene()
   const outcomes = Array.from({ length: lost }, () => it.ask())

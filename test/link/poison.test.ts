@@ -23,7 +23,10 @@ interface Wish {
   readonly config?: Readonly<Record<string, unknown>>
 }
 
-/** Poison every so often, another name much more often: what became of each, and how often a resolver was asked for one name at most. */
+/**
+ * Poison every so often, another name much more often: what became of each, and how often a
+ * resolver was asked for one name at most.
+ */
 async function disturbed(t: Test, { over, everyMs, fault, resolvers = 1, forMs = 2000, config }: Wish) {
   const servers = await Promise.all(
     Array.from({ length: resolvers }, () => startFaultServer({ authority, protocol: over, chance: seeded(1), usual: { rttMs: 20 } })),

@@ -1,4 +1,5 @@
-// `npm run sim:compare -- COMMIT`: plays seeds in the daemon of that commit and in the one of this tree, and compares what came of them. Exits 0: equal, 1: not, 2: usage.
+// `npm run sim:compare -- COMMIT`: plays seeds in the daemon of that commit and in the one of this
+// tree, and compares what came of them. Exits 0: equal, 1: not, 2: usage.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -87,7 +88,10 @@ function recorderHash(): string {
   return sum.digest('hex').slice(0, 12)
 }
 
-/** Plays the seeds that are not in `out` yet. One bundle and no type check: a tree is built in a second. */
+/**
+ * Plays the seeds that are not in `out` yet. One bundle and no type check: a tree is built in a
+ * second.
+ */
 async function recorded(tree: string, out: string): Promise<void> {
   mkdirSync(out, { recursive: true })
   const seeds = Array.from({ length: count }, (_, i) => first + i).filter((seed) => !existsSync(join(out, `${seed}.txt`)))

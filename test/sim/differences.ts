@@ -10,7 +10,8 @@ export interface Difference {
 }
 
 /**
- * What differs between two transcripts, by stream. Between streams, between clients and between connections the order within a moment is nobody's promise and not
+ * What differs between two transcripts, by stream. Between streams, between clients and between
+ * connections the order within a moment is nobody's promise and not
  * looked at; within one of them it is.
  */
 export function differences(before: string, after: string): readonly Difference[] {

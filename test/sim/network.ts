@@ -23,7 +23,8 @@ export interface Peer {
 type Later = (afterMs: number, fn: () => void) => void
 
 /**
- * The peer's end of one connection. It stands in for a byte stream where links are concerned: they write, end, destroy and listen. Anything else that is asked of it
+ * The peer's end of one connection. It stands in for a byte stream where links are concerned: they
+ * write, end, destroy and listen. Anything else that is asked of it
  * throws, so that the stand-in cannot pass for what it is not.
  */
 class Wire extends EventEmitter {

@@ -4,7 +4,10 @@ import { countsOf, record } from './record/record.ts'
 
 t.setTimeout(120_000)
 
-/** One of each shaping profile, over DoT, DoH and both; among them a rough one and one with each policy. */
+/**
+ * One of each shaping profile, over DoT, DoH and both; among them a rough one and one with each
+ * policy.
+ */
 const SEEDS = [4, 5, 11, 18, 22]
 
 /** What must happen in some of them, or the comparison of two trees says little. */

@@ -12,7 +12,8 @@ t.test('an ordinary environment is safe', async (t) => {
   t.strictSame(unsafeEnvironment({ SSLKEYLOGFILE: '', NODE_EXTRA_CA_CERTS: '/etc/ca.pem', NODE_OPTIONS: '' }, []), [])
   t.strictSame(unsafeEnvironment({ OPENSSL_CONF: '' }, []), [])
   t.strictSame(unsafeEnvironment({ OPENSSL_CONF: '/dev/null' }, []), [])
-  // Whom to trust is named at every dial (see link/dial/handshake.ts), and so are the versions: these move nothing.
+  // Whom to trust is named at every dial (see link/dial/handshake.ts), and so are the versions:
+  // these move nothing.
   const roots = { SSL_CERT_FILE: '/etc/ca.pem', SSL_CERT_DIR: '/etc/ssl', NODE_OPTIONS: '--use-openssl-ca --tls-min-v1.3 --tls-max-v1.3' }
   t.strictSame(unsafeEnvironment(roots, ['--use-system-ca', '--use-bundled-ca']), [])
 })

@@ -11,17 +11,26 @@ import type { Connection } from '../dial/connect.ts'
  * pipeline has under way at once (cache/in-flight.ts): what it turns away it chooses by client.
  */
 export const MAX_IN_FLIGHT = 5000
-/** An idle connection is closed after this (until more or less has been learnt), or earlier where the resolver says so: a closed socket tells less than one that lingers. */
+/**
+ * An idle connection is closed after this (until more or less has been learnt), or earlier where
+ * the resolver says so: a closed socket tells less than one that lingers.
+ */
 export const IDLE_MS = 30_000
 
-/** Fewer octets than this are no sign of life: a peer that trickles single octets is as good as gone, and must not hold the others up. */
+/**
+ * Fewer octets than this are no sign of life: a peer that trickles single octets is as good as
+ * gone, and must not hold the others up.
+ */
 export const SIGN_OF_LIFE_OCTETS = 512
 
 /** A request that was sent, or waits to be. */
 export interface Sent {
   /** Takes it back: its ticket is not called any more. Any number of times. */
   cancel(): void
-  /** It is behind another one that the protocol lets nothing past, and was not written: taking it back costs nothing. */
+  /**
+   * It is behind another one that the protocol lets nothing past, and was not written: taking it
+   * back costs nothing.
+   */
   readonly waits?: boolean
 }
 
@@ -31,7 +40,10 @@ export interface Sent {
  */
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
-/** Who waits for one request. Exactly one of the two is called, once, unless it was cancelled before. */
+/**
+ * Who waits for one request. Exactly one of the two is called, once, unless it was cancelled
+ * before.
+ */
 export interface Ticket<P extends Protection = Protection> {
   /** It waits behind others for its place (`Ask.givesWay`). */
   readonly givesWay?: boolean
@@ -74,11 +86,17 @@ export interface Opened<P extends Protection = Protection> extends Established<P
 /** Requests and replies on one established connection: DoT, HTTP/2 or HTTP/1.1. */
 export interface Carrier<P extends Protection = Protection> extends Established<P> {
   readonly inFlight: number
-  /** How many of them are behind another one that the protocol lets nothing past, and not written: HTTP/1.1 alone has them. */
+  /**
+   * How many of them are behind another one that the protocol lets nothing past, and not written:
+   * HTTP/1.1 alone has them.
+   */
   readonly waiting?: number
   /** How long it may be idle. Changes as the resolver says so. */
   readonly idleMs: number
-  /** Since when something written has met silence; undefined while nothing is owed or the peer was heard since. Boot time. */
+  /**
+   * Since when something written has met silence; undefined while nothing is owed or the peer was
+   * heard since. Boot time.
+   */
   readonly silentSinceMs: number | undefined
   /** `request` must not change until its ticket is called. */
   send(request: Uint8Array, ticket: Ticket<P>): Sent
@@ -91,11 +109,15 @@ export interface Carrier<P extends Protection = Protection> extends Established<
 }
 
 /**
- * Records of one size, each written when it is told and never by the carrier's own will: `send` writes the first record of a request, in the same turn for
+ * Records of one size, each written when it is told and never by the carrier's own will: `send`
+ * writes the first record of a request, in the same turn for
  * any request. Requests are as long as `octets` says, so that they fill their records.
  */
 export interface Cells {
-  /** Whether `send` would write a record now: the last one has left, the peer takes more, nothing is unfinished. */
+  /**
+   * Whether `send` would write a record now: the last one has left, the peer takes more, nothing is
+   * unfinished.
+   */
   readonly ready: boolean
   /** The request sent last has records to come; nothing else can be sent before they are. */
   readonly unfinished: boolean
@@ -116,13 +138,17 @@ export interface CarrierTools {
    * What a resolver is asked where the protocol has no sign of life of its own. Default: the root.
    */
   readonly probe?: Uint8Array
-  /** Whoever sends keeps a schedule: records of one size, and nothing written but on `send` and `more`. */
+  /**
+   * Whoever sends keeps a schedule: records of one size, and nothing written but on `send` and
+   * `more`.
+   */
   readonly paced?: boolean
 }
 
 /**
  * The life of a carrier on a byte stream, the same for every protocol: it lives, it may drain (what
- * is in flight goes on, nothing is taken), and it ends once, by the peer or by `destroy`. At its end
+ * is in flight goes on, nothing is taken), and it ends once, by the peer or by `destroy`. At its
+ * end
  * whatever is in flight fails, once; nothing of the peer's is looked at any more.
  */
 export abstract class StreamCarrier<P extends Protection> implements Carrier<P> {

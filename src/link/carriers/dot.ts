@@ -21,14 +21,18 @@ import {
 } from './carrier.ts'
 
 /**
- * Of the 65,536 IDs, so many that are owed an answer or may still get one: then the connection takes
+ * Of the 65,536 IDs, so many that are owed an answer or may still get one: then the connection
+ * takes
  * no more, so that a few random draws always find a free one.
  */
 const MAX_IDS = 32_768
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 
-/** One request under the ID that it has on this connection. A class, so that taking it back costs no closure. */
+/**
+ * One request under the ID that it has on this connection. A class, so that taking it back costs no
+ * closure.
+ */
 class Slot<P extends Protection> implements Sent {
   readonly id: number
   readonly request: Uint8Array
@@ -47,7 +51,10 @@ class Slot<P extends Protection> implements Sent {
   }
 }
 
-/** DNS over TLS (RFC 7858) on one connection: pipelined, replies in any order (RFC 7766 sections 6.2.1.1 and 7). */
+/**
+ * DNS over TLS (RFC 7858) on one connection: pipelined, replies in any order (RFC 7766 sections
+ * 6.2.1.1 and 7).
+ */
 export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   readonly cells: DotCells | undefined
   readonly #random: Random
@@ -115,13 +122,19 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     }
   }
 
-  /** Nobody waits for its answer any more, which may still come: until the connection closes no other request has this ID. */
+  /**
+   * Nobody waits for its answer any more, which may still come: until the connection closes no
+   * other request has this ID.
+   */
   #reserve(id: number): void {
     this.#reserved.add(id)
     if (this.#reserved.size + MAX_IN_FLIGHT > MAX_IDS) this.drain()
   }
 
-  /** All queries of one turn in one write, so in one TLS record as long as they fit: fewer records to send, and fewer to count. */
+  /**
+   * All queries of one turn in one write, so in one TLS record as long as they fit: fewer records
+   * to send, and fewer to count.
+   */
   #write(): void {
     const slots = this.#unwritten
     this.#unwritten = []
@@ -155,7 +168,10 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     this.#frames.push(octets, this.#take)
   }
 
-  /** One too short for a message is passed over. It is no sign of life: of two octets, it is as cheap as single ones. */
+  /**
+   * One too short for a message is passed over. It is no sign of life: of two octets, it is as
+   * cheap as single ones.
+   */
   #onFrame(frame: Uint8Array): void {
     if (this.dead) return
     if (frame.length < MIN_MESSAGE_OCTETS) this.watcher.mismatch()
@@ -197,7 +213,10 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     this.rest()
   }
 
-  /** RFC 7828 section 3.3: after the time that the server names an idle connection is closed; 0 means as soon as nothing is owed. */
+  /**
+   * RFC 7828 section 3.3: after the time that the server names an idle connection is closed; 0
+   * means as soon as nothing is owed.
+   */
   #learnKeepalive(keepaliveMs: number): void {
     this.#idleMs = Math.min(keepaliveMs, IDLE_MS)
     if (keepaliveMs === 0) this.drain()
@@ -237,7 +256,10 @@ class ReservedIds {
 /** A framed query of 128 octets: TLS records with 147 octets of body under TLS 1.3. */
 const CELL_OCTETS = 130
 
-/** Cuts what a DoT carrier writes into records of one size. One write is one record as long as the next waits for its callback: Node joins writes that queue up. */
+/**
+ * Cuts what a DoT carrier writes into records of one size. One write is one record as long as the
+ * next waits for its callback: Node joins writes that queue up.
+ */
 class DotCells implements Cells {
   readonly #socket: Duplex
   #rest: Buffer | undefined

@@ -9,7 +9,8 @@ const MAX_AUTHENTICATION_MS = 5000
 /** Never sooner: once a second is a promise. */
 const JITTER = 0.02
 /**
- * Connections that come up and die without an answer, of a resolver that answered before: so many in a row at once, and then so many a second. A question, or a
+ * Connections that come up and die without an answer, of a resolver that answered before: so many
+ * in a row at once, and then so many a second. A question, or a
  * restart, that kills a few connections must not cost the others their answers.
  */
 const BARREN = { most: 8, perMs: 1 / 250 }
@@ -23,7 +24,10 @@ export class Backoff {
   #failures = 0
   #everUp = false
   #untilMs = 0
-  /** Something was answered on this path, and since then fewer connections died than `BARREN` allows. */
+  /**
+   * Something was answered on this path, and since then fewer connections died than `BARREN`
+   * allows.
+   */
   #answers = false
   /** How many more connections may die. */
   #left = BARREN.most
@@ -76,7 +80,10 @@ export class Backoff {
     this.#untilMs = 0
   }
 
-  /** A connection came up and died without one answer: a failed dial where the resolver has not answered for long, else one of a bounded number. */
+  /**
+   * A connection came up and died without one answer: a failed dial where the resolver has not
+   * answered for long, else one of a bounded number.
+   */
   died(): void {
     const nowMs = this.#clock.nowMs()
     this.#fill()
@@ -87,8 +94,10 @@ export class Backoff {
   }
 
   /**
-   * A dial that began at `sinceMs` failed. The first one after good times costs no wait. The wait counts from the
-   * beginning: a dial that a dark network held for 3 s has waited already, and one that is always under way finds the network the moment it returns.
+   * A dial that began at `sinceMs` failed. The first one after good times costs no wait. The wait
+   * counts from the
+   * beginning: a dial that a dark network held for 3 s has waited already, and one that is always
+   * under way finds the network the moment it returns.
    */
   failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {
     this.#failures++

@@ -7,7 +7,10 @@ import { viewOf } from '../../dns/octets.ts'
 interface TlsStream {
   readonly socket: TLSSocket
   readonly tcp: Socket
-  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
+  /**
+   * Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its
+   * end; absent: that cannot be told.
+   */
   readonly closeNotified?: () => boolean
 }
 
@@ -32,8 +35,10 @@ export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: bo
 }
 
 /**
- * TCP below TLS, the end of which is held back until TLS has had all that came before. Node's own TLS
- * over TCP has one `end` for both, and so cannot tell a body that is whole from one that somebody on
+ * TCP below TLS, the end of which is held back until TLS has had all that came before. Node's own
+ * TLS
+ * over TCP has one `end` for both, and so cannot tell a body that is whole from one that somebody
+ * on
  * the path cut off (RFC 9112 section 9.8). Slower than that; for HTTP/1.1 alone.
  */
 class HeldTcp extends Duplex {
@@ -91,8 +96,10 @@ const PAGE_OCTETS = 16_384
 const readers = new WeakMap<Duplex, DirectReads>()
 
 /**
- * What a socket decrypts, handed to one listener without a stream between (the option `onread` of node:net, which tls.connect takes as well). Until somebody listens it
- * goes into the stream as ever, so that whoever wants the stream (node:http2, HTTP/1.1) has it whole.
+ * What a socket decrypts, handed to one listener without a stream between (the option `onread` of
+ * node:net, which tls.connect takes as well). Until somebody listens it
+ * goes into the stream as ever, so that whoever wants the stream (node:http2, HTTP/1.1) has it
+ * whole.
  */
 export class DirectReads {
   readonly #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
@@ -111,11 +118,15 @@ export class DirectReads {
 
   listen(listener: (octets: Uint8Array) => void): void {
     this.#listener = listener
-    // Who listens is made first: to hear of a peer that spoke unasked, its owner must know it. Nothing is read before that.
+    // Who listens is made first: to hear of a peer that spoke unasked, its owner must know it.
+    // Nothing is read before that.
     queueMicrotask(() => this.#early(listener))
   }
 
-  /** What came before is still in the stream; reading it sets a reader in motion that the stream had stopped. */
+  /**
+   * What came before is still in the stream; reading it sets a reader in motion that the stream had
+   * stopped.
+   */
   #early(listener: (octets: Uint8Array) => void): void {
     for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read()) listener(early)
   }
@@ -131,7 +142,8 @@ export class DirectReads {
 }
 
 /**
- * Calls `listener` with what comes, as it comes and never before this returns: directly where the socket was made for it, else as its stream says. Views, which
+ * Calls `listener` with what comes, as it comes and never before this returns: directly where the
+ * socket was made for it, else as its stream says. Views, which
  * are wiped when the call returns: what is kept of them is copied. Once a socket.
  */
 export function onOctets(socket: Duplex, listener: (octets: Uint8Array) => void): void {

@@ -5,13 +5,17 @@ import type { Opened } from '../carriers/carrier.ts'
 import type { KeeperTools, Wiring } from '../kept.ts'
 import { Backoff } from './backoff.ts'
 
-/** Devices that change networks together (a train, a power cut) do not dial together, unless somebody waits. */
+/**
+ * Devices that change networks together (a train, a power cut) do not dial together, unless
+ * somebody waits.
+ */
 const EAGER_SPREAD_MS = 150
 
 /** Told how a dial ended. `aside`: it was begun by `dialAside`. */
 interface DialOwner<P extends Protection> {
   /**
-   * Takes the connection, or closes it and says why it is of no use: then the dial has failed, and `dialFailed`
+   * Takes the connection, or closes it and says why it is of no use: then the dial has failed, and
+   * `dialFailed`
    * follows.
    */
   up(opened: Opened<P>, aside: boolean): EnigmError | undefined
@@ -25,7 +29,10 @@ interface Dial {
   readonly aside: boolean
 }
 
-/** Dials one resolver with backoff, first where it worked last: one dial at a time for the connection that all use, and others aside of it. */
+/**
+ * Dials one resolver with backoff, first where it worked last: one dial at a time for the
+ * connection that all use, and others aside of it.
+ */
 export class Dialler<P extends Protection> {
   readonly backoff: Backoff
   readonly #wiring: Wiring<P>
@@ -53,13 +60,19 @@ export class Dialler<P extends Protection> {
     return this.underWay ? this.#dials.size - 1 : this.#dials.size
   }
 
-  /** Sees to it that a dial is under way or will be; the last error instead while backing off, or why the policy lets nothing be dialled. */
+  /**
+   * Sees to it that a dial is under way or will be; the last error instead while backing off, or
+   * why the policy lets nothing be dialled.
+   */
   dial(): EnigmError | undefined {
     if (!this.underWay) this.#tools.beforeDial?.()
     return this.underWay ? undefined : this.#begin(false)
   }
 
-  /** Begins one more dial; where it has to wait for that, `mayDial` is called. The same error as from `dial`. */
+  /**
+   * Begins one more dial; where it has to wait for that, `mayDial` is called. The same error as
+   * from `dial`.
+   */
   dialAside(): EnigmError | undefined {
     return this.#begin(true)
   }

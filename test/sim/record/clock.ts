@@ -1,6 +1,9 @@
 import type { Clock, Timer } from '../../../src/clock.ts'
 
-/** Turns of the event loop between one moment and the next: work that is put off to the next turn, and from there again, is still of its moment. */
+/**
+ * Turns of the event loop between one moment and the next: work that is put off to the next turn,
+ * and from there again, is still of its moment.
+ */
 const TURNS = 4
 const EPOCH_MS = Date.UTC(2026, 0, 1)
 
@@ -10,7 +13,10 @@ interface Pending {
   readonly fn: () => void
 }
 
-/** A clock that moves only when told. It stands on its own: a recorder must fit trees whose other test tools differ. */
+/**
+ * A clock that moves only when told. It stands on its own: a recorder must fit trees whose other
+ * test tools differ.
+ */
 export class VirtualClock implements Clock {
   #nowMs = 1_000_000
   #wallAheadMs = EPOCH_MS

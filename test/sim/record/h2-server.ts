@@ -14,7 +14,10 @@ const END_HEADERS = 4
 const PADDED = 8
 const MAX_PAYLOAD = 16_384
 
-/** The server's side of DoH over HTTP/2, as much of it as a POST needs: header blocks are noted and not read. */
+/**
+ * The server's side of DoH over HTTP/2, as much of it as a POST needs: header blocks are noted and
+ * not read.
+ */
 export class H2Server {
   readonly #heard: Heard
   readonly #send: (octets: Uint8Array) => void
@@ -67,7 +70,8 @@ export class H2Server {
     if (!this.#bodies.delete(stream)) return
     const type = Buffer.from('application/dns-message')
     const length = Buffer.from(String(reply.length))
-    // :status 200, then content-type (31) and content-length (28) as literals that are not indexed (RFC 7541 section 6.2.2).
+    // :status 200, then content-type (31) and content-length (28) as literals that are not indexed
+    // (RFC 7541 section 6.2.2).
     const block = Buffer.concat([Buffer.from([0x88, 0x0f, 16, type.length]), type, Buffer.from([0x0f, 13, length.length]), length])
     const frames = [frame(HEADERS, END_HEADERS, stream, block)]
     for (let at = 0; at < reply.length; at += MAX_PAYLOAD) {

@@ -49,7 +49,8 @@ const CIPHER = 'TLS_AES_256_GCM_SHA384'
 const coded = (code: string) => Object.assign(new Error(code), { code })
 
 /**
- * Stands in for a TLSSocket, with a resolver behind it. A stream as Node makes one; what a TLSSocket has besides is here as far as anything asks for it, and a
+ * Stands in for a TLSSocket, with a resolver behind it. A stream as Node makes one; what a
+ * TLSSocket has besides is here as far as anything asks for it, and a
  * call of anything else fails, so that the stand-in cannot pass for what it is not.
  */
 export class Wire extends Duplex {

@@ -18,9 +18,12 @@ const PORT = 53_000
 const CLIENT_PORTS = 10_000
 
 /**
- * Plays one seed and says what came of it, line by line. The daemon itself is played, as it is started: time, chance, clients, resolvers and what the host looks
- * like are of the seed. Masked: the process number and start in status documents, the signature beside them (only that there is one), the boot in the label of the
- * saved cache, and the directory of the run in sentences; IDs of upstream queries are written as zero.
+ * Plays one seed and says what came of it, line by line. The daemon itself is played, as it is
+ * started: time, chance, clients, resolvers and what the host looks
+ * like are of the seed. Masked: the process number and start in status documents, the signature
+ * beside them (only that there is one), the boot in the label of the
+ * saved cache, and the directory of the run in sentences; IDs of upstream queries are written as
+ * zero.
  */
 export async function record(seed: number): Promise<string> {
   const clock = new VirtualClock()
@@ -238,7 +241,10 @@ function filesLeft({ directory, paths, transcript }: Run): void {
   if (existsSync(audit)) for (const line of readFileSync(audit, 'utf8').trimEnd().split('\n')) transcript.add('audit', line)
 }
 
-/** How often each stream of a transcript has a line; and whether it says that anything was left behind. */
+/**
+ * How often each stream of a transcript has a line; and whether it says that anything was left
+ * behind.
+ */
 export function countsOf(text: string): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {}
   for (const line of text.trimEnd().split('\n')) {

@@ -8,7 +8,10 @@ const SALT_OCTETS = 32
 const TAG_OCTETS = 16
 const FIXED_OCTETS = 28
 
-/** The chunks of a sealed file. On its own, and not by the code of the tree: what a released version wrote must stay readable. */
+/**
+ * The chunks of a sealed file. On its own, and not by the code of the tree: what a released version
+ * wrote must stay readable.
+ */
 function unsealed(file: Buffer, secret: Buffer): readonly Buffer[] {
   const headerEnd = MAGIC.length + SALT_OCTETS
   if (file.subarray(0, MAGIC.length).toString() !== MAGIC) throw new Error('the saved cache begins otherwise')
@@ -29,7 +32,10 @@ function unsealed(file: Buffer, secret: Buffer): readonly Buffer[] {
 
 const rounded = (ms: number) => Math.round(ms * 1000) / 1000
 
-/** What the saved cache holds, if there is one. Of its label the boot is masked; of its entries the order is told apart. */
+/**
+ * What the saved cache holds, if there is one. Of its label the boot is masked; of its entries the
+ * order is told apart.
+ */
 export function noteSaved(path: string, stateDir: string, transcript: Transcript): void {
   if (!existsSync(path)) return void transcript.add('saved', 'none')
   const [label, ...chunks] = unsealed(readFileSync(path), readFileSync(join(stateDir, 'cache.key')))

@@ -2,7 +2,10 @@ import { fraction } from './chance.ts'
 import { MOODS, type Mood, ROUGH_MOODS } from './peer.ts'
 import { clientQuery, isRough, poolOf } from './zone.ts'
 
-/** What happens at a moment of a run. All of it is of the seed: what the daemon does moves none of it. */
+/**
+ * What happens at a moment of a run. All of it is of the seed: what the daemon does moves none of
+ * it.
+ */
 export type Action = { readonly atMs: number } & (
   | {
       readonly do: 'ask'
@@ -88,7 +91,10 @@ export function scriptOf(seed: number, again = 0): readonly Action[] {
   return actions.toSorted((a, b) => a.atMs - b.atMs)
 }
 
-/** Pages of names, some of them asked twice at once, and names that are asked all the time, so that they are renewed before their time. */
+/**
+ * Pages of names, some of them asked twice at once, and names that are asked all the time, so that
+ * they are renewed before their time.
+ */
 function pages(seed: number, again: number, endMs: number, clients: Clients): readonly Action[] {
   const draws = new Draws(seed, 'pages', again)
   const pool = poolOf(seed, 48)
@@ -205,7 +211,8 @@ function disturbances(seed: number, endMs: number): readonly Action[] {
   const actions: Action[] = [
     { atMs: Math.round(endMs * 0.4), do: 'reload' },
     { atMs: Math.round(endMs * 0.7), do: 'reload' },
-    // Long enough that a heartbeat sees it: where the policy asks for a VPN nothing may be answered meanwhile.
+    // Long enough that a heartbeat sees it: where the policy asks for a VPN nothing may be answered
+    // meanwhile.
     { atMs: Math.round(endMs * 0.2), do: 'vpn', there: false },
     { atMs: Math.round(endMs * 0.2) + 25_000, do: 'vpn', there: true },
   ]

@@ -19,7 +19,10 @@ const modules = Object.fromEntries(
   ['tls', 'net', 'dgram', 'fs', 'fs/promises'].map((name) => [name, require(`node:${name}`) as Record<string, unknown>]),
 )
 
-/** As a FileHandle, over calls that are over when they return: work of the thread pool ends at no moment of a virtual clock. */
+/**
+ * As a FileHandle, over calls that are over when they return: work of the thread pool ends at no
+ * moment of a virtual clock.
+ */
 function handleOf(fd: number) {
   const now =
     <A extends readonly unknown[], R>(fn: (...args: A) => R) =>
@@ -60,8 +63,10 @@ const AT_ONCE = [
 ]
 
 /**
- * Puts stand-ins in the place of what Node offers: TLS connections, sockets that listen, files that are written in the background, and the two clocks that the program
- * must not read. Whatever shape the program has inside, this is where it ends. Returns what puts everything back.
+ * Puts stand-ins in the place of what Node offers: TLS connections, sockets that listen, files that
+ * are written in the background, and the two clocks that the program
+ * must not read. Whatever shape the program has inside, this is where it ends. Returns what puts
+ * everything back.
  */
 export function standIn(outside: Outside): () => void {
   const undo: (() => void)[] = []

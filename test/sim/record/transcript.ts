@@ -1,7 +1,10 @@
 /**
- * What a transcript tells apart. `answer`: octets to a client; `event`: what the rooms report; `status`: each status document put in place; `wire`: dials, records and
- * what is in them; `log`: lines on standard error; `trace`: lines of a query trace; `audit`: the audit log at the end; `saved`: the saved cache at the end, by key;
- * `saved-order`: its keys as they lie in the file; `files`: what is left behind; `note`: what the script did, and what came of orders.
+ * What a transcript tells apart. `answer`: octets to a client; `event`: what the rooms report;
+ * `status`: each status document put in place; `wire`: dials, records and
+ * what is in them; `log`: lines on standard error; `trace`: lines of a query trace; `audit`: the
+ * audit log at the end; `saved`: the saved cache at the end, by key;
+ * `saved-order`: its keys as they lie in the file; `files`: what is left behind; `note`: what the
+ * script did, and what came of orders.
  */
 export type Stream = 'answer' | 'event' | 'status' | 'wire' | 'log' | 'trace' | 'audit' | 'saved' | 'saved-order' | 'files' | 'note'
 

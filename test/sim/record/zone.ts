@@ -28,7 +28,8 @@ const KINDS = [...QUIET, ...ROUGH] as const
 export type Kind = (typeof KINDS)[number]
 
 /**
- * One seed in four has resolvers that close connections on a question, or break the rules of a reply. The others do not: what is changed for such resolvers moves
+ * One seed in four has resolvers that close connections on a question, or break the rules of a
+ * reply. The others do not: what is changed for such resolvers moves
  * nothing of theirs.
  */
 export const isRough = (seed: number): boolean => seed % 4 === 0
@@ -157,7 +158,10 @@ function said(asked: Asked, nowMs: number): Said {
   }
 }
 
-/** What a resolver says to `query` at `nowMs`; padded as RFC 8467 wants where `padded`. Undefined: nothing. */
+/**
+ * What a resolver says to `query` at `nowMs`; padded as RFC 8467 wants where `padded`. Undefined:
+ * nothing.
+ */
 export function replyOf(query: Uint8Array, nowMs: number, padded: boolean): Uint8Array | undefined {
   const asked = askedIn(query)
   if (asked.kind === 'mute') return undefined

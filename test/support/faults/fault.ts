@@ -55,7 +55,10 @@ export interface Fault {
   readonly every?: number
   /** Answer faults: only queries whose name begins with `victim`. */
   readonly victims?: boolean
-  /** Resets: after each, so many connections in a row get RST on their first query, whatever it is (default: none). */
+  /**
+   * Resets: after each, so many connections in a row get RST on their first query, whatever it is
+   * (default: none).
+   */
   readonly inARow?: number
   readonly ms?: number
   readonly spreadMs?: number

@@ -24,14 +24,19 @@ export function staticIndex(name: string): number {
   return STATIC_TABLE.findIndex((field) => field.name === name) + 1
 }
 
-/** What a field counts beside its name and its value, in a table (RFC 7541 section 4.1) and in a list (RFC 9113 section 6.5.2). */
+/**
+ * What a field counts beside its name and its value, in a table (RFC 7541 section 4.1) and in a
+ * list (RFC 9113 section 6.5.2).
+ */
 const FIELD_OVERHEAD_OCTETS = 32
 /** The size that a table has before anybody says anything (RFC 9113 section 6.5.2). */
 const DEFAULT_OCTETS = 4096
 
 /**
- * The static and the dynamic table (RFC 7541 sections 2.3 and 4). We announce HEADER_TABLE_SIZE 0, and peers that honour it say so with their first header block,
- * which empties and closes the dynamic table. The h2o in dnsdist 1.7 does not honour it and goes on to use the default size (measured; RFC 9113 section 6.5.2 warns
+ * The static and the dynamic table (RFC 7541 sections 2.3 and 4). We announce HEADER_TABLE_SIZE 0,
+ * and peers that honour it say so with their first header block,
+ * which empties and closes the dynamic table. The h2o in dnsdist 1.7 does not honour it and goes on
+ * to use the default size (measured; RFC 9113 section 6.5.2 warns
  * of such), so until a peer says otherwise the table is there, and is bounded by that default.
  */
 export class HeaderTable {
@@ -39,7 +44,10 @@ export class HeaderTable {
   #entries: Field[] = []
   #octets = 0
   #capacity = DEFAULT_OCTETS
-  /** Changes whenever the dynamic table does: a block that is read between two equal versions meant the same both times. */
+  /**
+   * Changes whenever the dynamic table does: a block that is read between two equal versions meant
+   * the same both times.
+   */
   version = 0
 
   /** By HPACK index, from 1; undefined if there is none. */
@@ -77,7 +85,8 @@ function octetsOf(field: Field): number {
 }
 
 /**
- * Lengths of the Huffman codes of octets 0 to 255 and EOS, a digit of base 36 each (RFC 7541 appendix B). The code is canonical (section 5.2): within one length
+ * Lengths of the Huffman codes of octets 0 to 255 and EOS, a digit of base 36 each (RFC 7541
+ * appendix B). The code is canonical (section 5.2): within one length
  * codes follow the order of symbols, so the lengths say all.
  */
 const LENGTHS =
@@ -89,9 +98,15 @@ const EOS = 256
 const FAILED = 0xffff
 
 interface Nibbles {
-  /** By state * 16 + nibble: next state (16 bits), whether a symbol came out (bit 16), the symbol (bits 24 to 31). */
+  /**
+   * By state * 16 + nibble: next state (16 bits), whether a symbol came out (bit 16), the symbol
+   * (bits 24 to 31).
+   */
   readonly steps: Uint32Array
-  /** Whether a text may end in a state: the root, or a prefix of EOS shorter than 8 bits, all ones (RFC 7541 section 5.2). */
+  /**
+   * Whether a text may end in a state: the root, or a prefix of EOS shorter than 8 bits, all ones
+   * (RFC 7541 section 5.2).
+   */
   readonly mayEnd: Uint8Array
 }
 
@@ -157,7 +172,8 @@ function step(children: readonly number[], state: number, nibble: number): numbe
 }
 
 /**
- * Decodes a Huffman string into `out` at 0 and returns its octets; -1 where it is no valid one (EOS inside, padding that is not ones or longer than 7 bits) or
+ * Decodes a Huffman string into `out` at 0 and returns its octets; -1 where it is no valid one (EOS
+ * inside, padding that is not ones or longer than 7 bits) or
  * longer than `out`.
  */
 export function huffmanDecode(from: Uint8Array, start: number, end: number, out: Uint8Array): number {
@@ -179,16 +195,27 @@ export function huffmanDecode(from: Uint8Array, start: number, end: number, out:
   return mayEnd[state] === 1 ? octets : -1
 }
 
-/** What we announce as MAX_HEADER_LIST_SIZE: names, values and 32 octets a field (RFC 9113 section 6.5.2). */
+/**
+ * What we announce as MAX_HEADER_LIST_SIZE: names, values and 32 octets a field (RFC 9113 section
+ * 6.5.2).
+ */
 export const MAX_HEADER_LIST_OCTETS = 16_384
-/** Continuation octets of an integer: 4 x 7 bits on top of the prefix, far above any length that can be meant (RFC 7541 section 5.1). */
+/**
+ * Continuation octets of an integer: 4 x 7 bits on top of the prefix, far above any length that can
+ * be meant (RFC 7541 section 5.1).
+ */
 const MAX_INTEGER_CONTINUATION = 4
-/** No symbol is shorter than 5 bits, so any string of the longest block (HeaderAssembly bounds it) fits. */
+/**
+ * No symbol is shorter than 5 bits, so any string of the longest block (HeaderAssembly bounds it)
+ * fits.
+ */
 const scratch = Buffer.allocUnsafeSlow((32_768 * 8) / 5 + 1)
 
 /**
- * Reads the header blocks of one connection in order (RFC 7541). 'compression': an index that is not there, a table size that is too large or behind a field, a
- * broken integer or string; the connection cannot go on. 'tooLarge': the list is over MAX_HEADER_LIST_OCTETS; it was read to its end, so others can. Never throws.
+ * Reads the header blocks of one connection in order (RFC 7541). 'compression': an index that is
+ * not there, a table size that is too large or behind a field, a
+ * broken integer or string; the connection cannot go on. 'tooLarge': the list is over
+ * MAX_HEADER_LIST_OCTETS; it was read to its end, so others can. Never throws.
  */
 export class HpackReader {
   readonly table = new HeaderTable()
@@ -228,7 +255,10 @@ class Cursor {
     this.#end = end
   }
 
-  /** An integer with this many bits in its first octet (RFC 7541 section 5.1); -1 if it does not end here or is out of bounds. */
+  /**
+   * An integer with this many bits in its first octet (RFC 7541 section 5.1); -1 if it does not end
+   * here or is out of bounds.
+   */
   integer(prefixBits: number): number {
     const mask = (1 << prefixBits) - 1
     let value = this.#octets[this.at++]! & mask
