@@ -75,6 +75,8 @@ export class Job implements Ask {
   /** Called once its client is answered. */
   afterwards: (() => void) | undefined = undefined
   readonly #stages: readonly Stage[]
+  /** The first stage that it enters, and so the last that it leaves. */
+  readonly #top: number
   readonly #deep: number
   #done: ((outcome: Outcome) => void) | undefined
   #at: number
@@ -101,7 +103,8 @@ export class Job implements Ask {
     this.givesWay = givesWay
     this.#stages = stages
     this.#done = done
-    this.#at = below === undefined ? 0 : stages.indexOf(below.stage) + 1
+    this.#top = below === undefined ? 0 : stages.indexOf(below.stage) + 1
+    this.#at = this.#top
     this.#deep = below === undefined ? 0 : below.parent.#deep + 1
   }
 
@@ -160,7 +163,7 @@ export class Job implements Ask {
     for (;;) {
       if (!this.#up) {
         if (this.#down() === 'waits') break
-      } else if (this.#at < 0) {
+      } else if (this.#at < this.#top) {
         if (this.#done !== undefined) this.tell(this.outcome ?? endless())
         this.afterwards?.()
         break

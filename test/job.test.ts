@@ -114,15 +114,20 @@ t.test('only the stage that it waits at can resume it', async (t) => {
   await new Promise((done) => setImmediate(done))
   t.equal(outcomes.length, 1)
 })
-t.test('a question below another starts behind the stage that asks it; without end they are refused', async (t) => {
+t.test('a question below another starts behind the stage that asks it and ends there; without end they are refused', async (t) => {
   const names: string[] = []
   const outer: Stage = {
     enter() {
       names.push('outer')
       return 'on'
     },
+    leave(job) {
+      names.push(`left by ${Buffer.from(job.query.question.lower.subarray(1, 6)).toString()}`)
+      return 'on'
+    },
   }
   const asks: Stage = {
+    leave: (job) => outer.leave?.(job) ?? 'on',
     enter(job) {
       void job.below(asks, ask('child.example')).then((answer) => {
         job.outcome = answer
@@ -136,7 +141,7 @@ t.test('a question below another starts behind the stage that asks it; without e
     return good(4)
   })
   t.match(await resolve(ask('parent.example'), CLIENT), { rcode: 0 })
-  t.strictSame(names, ['outer', 'child'])
+  t.strictSame(names, ['outer', 'child', 'left by paren', 'left by paren'])
   const endless: Stage = {
     enter(job) {
       const again = new Promise<Answer>((resolve, reject) => job.below(before, ask('again.example')).then(resolve, reject))
