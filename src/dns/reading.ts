@@ -10,7 +10,8 @@ const MAX_NEGATIVE_TTL_S = 3 * 3600
 /** A TTL with the top bit set is taken as large and capped (RFC 8767 section 4): seven days. */
 export const MAX_TTL_S = 7 * 86400
 const ANY = 255
-const NONE: readonly number[] = []
+const NONE: number[] = []
+const FEW_RECORDS = 8
 
 const walker = new RecordCursor()
 
@@ -27,7 +28,7 @@ class Read implements Reading {
   otherNames = false
   negativeTtlS: number | undefined = undefined
   end = 0
-  ttlAts: readonly number[] = NONE
+  ttlAts: number[] = NONE
 }
 
 /** Reads `reply`. Never throws, whatever the octets. */
@@ -72,9 +73,11 @@ function noteRecord(reading: Read, reply: Uint8Array, cursor: RecordCursor, qtyp
   if (section === 3) reading.additionalBeforeCut++
   if (!rdataHolds(reply, cursor)) reading.malformed ??= 'a name or an address in a record is malformed'
   if (reply[recordAt] !== 0xc0 || reply[recordAt + 1] !== HEADER_OCTETS || holdsNames(type)) reading.otherNames = true
-  // Written anew: an array that grows by `push` takes room for 17 at once, and most replies have
-  // one record.
-  reading.ttlAts = reading.ttlAts.length === 0 ? [cursor.ttlAt] : [...reading.ttlAts, cursor.ttlAt]
+  // Written anew while they are few: an array that grows by `push` takes room for 17 at once, and
+  // most replies have one record.
+  if (reading.ttlAts.length === 0) reading.ttlAts = [cursor.ttlAt]
+  else if (reading.ttlAts.length < FEW_RECORDS) reading.ttlAts = [...reading.ttlAts, cursor.ttlAt]
+  else reading.ttlAts.push(cursor.ttlAt)
   const rawTtlS = cursor.ttlS
   const ttlS = cappedTtl(rawTtlS)
   if (rawTtlS > reading.highestTtlS) reading.highestTtlS = rawTtlS
