@@ -222,7 +222,9 @@ export abstract class StreamCarrier<P extends Protection> implements Carrier<P> 
     this.silentSinceMs ??= this.clock.nowMs()
   }
 
+  /** Its last words may hold more than its end. */
   protected heard(): void {
+    if (this.dead) return
     this.silentSinceMs = undefined
     this.watcher.heard()
   }

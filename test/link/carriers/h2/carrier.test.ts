@@ -139,7 +139,8 @@ t.test('GOAWAY for an error: what is in flight is lost at once, or refused above
   const { ask, told, end } = await withScript(async (peer) => {
     peer.socket.write(settings())
     await peer.until(isLast(3))
-    peer.socket.write(frame(FRAME.goaway, 0, 0, u32(1), u32(H2.enhanceYourCalm)))
+    const pong = frame(FRAME.ping, FLAG.ack, 0, u32(0), u32(0))
+    peer.socket.write(Buffer.concat([frame(FRAME.goaway, 0, 0, u32(1), u32(H2.enhanceYourCalm)), pong]))
   })
   const outcomes = await Promise.all([ask(numbered(1)), ask(numbered(2))])
   t.same(outcomes, [

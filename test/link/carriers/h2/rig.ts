@@ -30,7 +30,9 @@ export async function carry(port: number, options: LeanH2Options & { readonly pa
   const told: string[] = []
   const downs: EnigmError[] = []
   const watcher = {
-    heard: () => {},
+    heard: () => {
+      if (told.includes('down')) told.push('heard after its end')
+    },
     draining: () => void told.push('draining'),
     idle: () => void told.push('idle'),
     mismatch: () => void told.push('mismatch'),
