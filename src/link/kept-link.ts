@@ -160,11 +160,6 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#goOn()
   }
 
-  #left(attempt: Attempt<P>): void {
-    leave(attempt)
-    if (attempt.trial > 0) attempt.kept.owed--
-  }
-
   #leftWaiting(pending: Pending<P>): boolean {
     if (!pending.waits) return false
     pending.waits = false
@@ -175,7 +170,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     const { kept, pending } = attempt
     this.#connections.answered(kept, carried.rttMs)
     this.#quarantine.answered(kept, attempt.trial > 0)
-    this.#left(attempt)
+    leave(attempt)
     for (const other of pending.attempts) this.#connections.outdone(other.kept)
     if (pending.movedFrom !== undefined) this.#connections.outdone(pending.movedFrom)
     this.#settle(pending)
@@ -186,7 +181,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void {
     const { kept, pending, trial } = attempt
-    this.#left(attempt)
+    leave(attempt)
     if (loss === 'refused') kept.refused++
     if (loss === 'lost' && kept.gone) this.#quarantine.doubt()
     if (pending.attempts.length > 0) return
@@ -244,8 +239,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #dialFailed(error: EnigmError): void {
     const lanes = this.#connections.lanes.length > 0
-    for (const pending of this.#pending.list())
-      if (pending.attempts.length === 0 && !(lanes && pending.again !== undefined)) this.#fail(pending, error)
+    const failed = this.#pending.list().filter(({ attempts, again }) => attempts.length === 0 && !(lanes && again !== undefined))
+    // Who hears of it may ask again, and that may have moved or failed others.
+    for (const pending of failed) if (this.#pending.has(pending)) this.#fail(pending, error)
   }
 
   /** A `deadline` says that the path lived, or was not known to be dead. */

@@ -92,9 +92,10 @@ export function doubtOf<P extends Protection>({ attempts }: Pending<P>): 'none' 
   return attempts.some(({ kept }) => kept.overdue) ? 'dead' : 'late'
 }
 
-/** It is over. */
+/** It is over, and owed no more. */
 export function leave<P extends Protection>(attempt: Attempt<P>): void {
   const { attempts } = attempt.pending
+  if (attempt.trial > 0) attempt.kept.owed--
   const at = attempts.indexOf(attempt)
   if (at === attempts.length - 1) attempts.pop()
   else attempts.splice(at, 1)

@@ -2,6 +2,7 @@ import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
 import { MAX_IN_FLIGHT } from '../../src/link/carriers/carrier.ts'
 import { scene, upScene } from '../support/kept-link-scene.ts'
+import { query } from '../support/messages.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
 
@@ -465,4 +466,56 @@ t.test('another network that is noticed only when it is dialled: sessions are fo
   const carrier = await dial(0).up()
   carrier.answer()
   t.equal(await outcome, 'answered')
+})
+
+t.test('a network that is noticed by who asks again because a dial failed: what it moved is not failed with that dial', async (t) => {
+  let change = () => {}
+  const { ask, link, dial, clock } = scene({ beforeDial: () => change() })
+  const first = ask()
+  const carrier = await dial(0).up()
+  carrier.answer()
+  await first
+  const within = { purpose: 'client', deadlineMs: clock.nowMs() + 4000 } as const
+  const again = new Promise<string>((resolve) => {
+    const to = { carried: () => resolve('answered'), failed: ({ code }: EnigmError) => resolve(code) }
+    link.send(query(), within, { carried: to.carried, failed: () => link.send(query(), within, to) })
+  })
+  const other = ask()
+  carrier.watcher.draining()
+  carrier.tickets.shift()?.ticket.failed(new EnigmError('connection-lost', 'the stream was reset'), 'lost')
+  change = () => {
+    change = () => {}
+    link.renew(true)
+  }
+  await dial(1).fail(refused())
+  const next = await dial(2).up()
+  while (next.inFlight > 0) next.answer()
+  t.equal(await other, 'answered')
+  t.equal(await again, 'answered')
+})
+
+t.test('what stood behind a silent question of the quarantine and was moved is owed by that lane no more', async (t) => {
+  const { ask, dial, dials, outcomes, lane, onward, clock } = await quarantineScene(5)
+  lane.oneByOne = true
+  lane.answer(8000)
+  await onward()
+  t.equal(lane.inFlight, 3, 'five of a second each: three at once')
+  await clock.advance(2500)
+  const fresh = ask()
+  const current = await dial(dials.length - 1).up()
+  t.equal(lane.inFlight, 1)
+  while (current.inFlight > 0) {
+    current.answer()
+    await onward()
+  }
+  t.equal(await fresh, 'answered')
+  lane.answer()
+  await onward()
+  for (let i = 0; i < 2; i++) {
+    t.equal(lane.inFlight, 1, 'it goes on with those that wait')
+    lane.answer()
+    await onward()
+  }
+  t.ok(lane.destroyed, 'it has done its work')
+  t.same(await Promise.all(outcomes), Array(5).fill('answered'))
 })
