@@ -90,6 +90,8 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#renewing = true
     this.#connections.renew(this.#waiting.size > 0, online)
     this.#renewing = false
+    // Whoever waits is told where nothing may be dialled.
+    this.#goOn()
   }
 
   reconsider(): void {

@@ -1,7 +1,10 @@
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
 import { MAX_IN_FLIGHT } from '../../src/link/carriers/carrier.ts'
+import { DialPace } from '../../src/link/dial/dial-pace.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { scene, upScene } from '../support/kept-link-scene.ts'
+import { pause } from '../support/link-rig.ts'
 import { query } from '../support/messages.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
@@ -518,4 +521,16 @@ t.test('what stood behind a silent question of the quarantine and was moved is o
   }
   t.ok(lane.destroyed, 'it has done its work')
   t.same(await Promise.all(outcomes), Array(5).fill('answered'))
+})
+
+t.test('the policy closes while a dial is waited for: whoever waits is told at once', async (t) => {
+  const clock = new FakeClock()
+  let refusal: EnigmError | undefined
+  const { ask, link, dials } = scene({ dialPace: new DialPace(clock, () => refusal) })
+  const outcome = ask()
+  refusal = new EnigmError('vpn-required', 'the policy lets nothing through now')
+  link.renew(false)
+  t.equal(await Promise.race([outcome, pause(50)]), 'vpn-required')
+  t.ok(dials[0]?.signal.aborted)
+  t.equal(dials.length, 1)
 })

@@ -1,4 +1,5 @@
 import type { Event } from '../../src/events.ts'
+import type { KeeperTools } from '../../src/link/kept.ts'
 import { KeptLink } from '../../src/link/kept-link.ts'
 import { FakeClock, seededRandom } from './fake-clock.ts'
 import { fakeWiring } from './fake-wiring.ts'
@@ -8,7 +9,7 @@ import { query } from './messages.ts'
 import { freePace } from './rules.ts'
 
 /** A link over fake connections. */
-export function scene(more: { readonly beforeDial?: () => void } = {}) {
+export function scene(more: Partial<Pick<KeeperTools, 'beforeDial' | 'dialPace'>> = {}) {
   const clock = new FakeClock()
   const events: Event[] = []
   const fake = fakeWiring(clock)
