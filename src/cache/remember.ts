@@ -27,6 +27,8 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
       return job.outcome === undefined ? 'on' : 'answered'
     },
     leave(job) {
+      // What was asked under an older policy or configuration says nothing of this one.
+      if (job.epoch !== cache.epoch) return 'on'
       const outcome = job.outcome === undefined ? undefined : noted(job.outcome, job.answersBefore, job)
       job.outcome = outcome
       if (outcome !== undefined && !(outcome instanceof EnigmError)) cache.put(askedOf(job), outcome, job.epoch, clock.nowMs())

@@ -126,3 +126,27 @@ t.test('bounded, whatever fails', async (t) => {
   for (let i = 0; i < 6000; i++) await s.query(`n${i}.example`)
   t.ok(s.failures.size <= 4096)
 })
+
+t.test('what was asked before everything was to be forgotten is told to who asked, and not remembered after it', async (t) => {
+  for (const outcome of ['deadline', 'servfail']) {
+    const s = scene()
+    let end = () => {}
+    const held = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    s.end.will = async () => {
+      await held
+      if (outcome === 'servfail') return failing()
+      throw new EnigmError('deadline', 'as the test wishes')
+    }
+    const before = s.query().then(
+      ({ rcode }) => rcode,
+      ({ code }) => code,
+    )
+    s.cache.clear()
+    s.failures.clear()
+    end()
+    t.equal(await before, outcome === 'servfail' ? 2 : 'deadline')
+    t.ok(await s.asks(), 'the new configuration asks for itself')
+  }
+})
