@@ -47,7 +47,7 @@ export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 export interface Ticket<P extends Protection = Protection> {
   /** It waits behind others for its place (`Ask.givesWay`). */
   readonly givesWay?: boolean
-  /** `wire` has the request's ID, and is the receiver's to keep. */
+  /** `wire` has the request's ID; it is the carrier's own again when the call returns. */
   answered(carried: Carried<P>): void
   failed(error: EnigmError, loss: Loss): void
 }
