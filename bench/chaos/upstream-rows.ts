@@ -79,6 +79,25 @@ async function resets(c: Chaos, protocol: Protocol): Promise<void> {
   c.check('most often that one name was asked', Math.max(...server.asked.values()), '<=', 2)
 }
 
+async function poison(c: Chaos, protocol: Protocol): Promise<void> {
+  const { server, asker } = await c.scene({ protocols: [protocol], usual: { rttMs: 20 } })
+  await asker.firstAnswer(5000)
+  const others = (forMs: number) => asker.traffic({ perS: 33, forMs, hits: 0 })
+  const calm = await others(2000)
+  for (const everyMs of [1000, 300]) {
+    server.begin({ kind: 'reset', victims: true })
+    const timer = setInterval(() => void asker.ask(newName('victim')), everyMs)
+    const told = await others(c.fast ? 2000 : 20_000)
+    clearInterval(timer)
+    server.clear()
+    c.check(`others answered, one every ${everyMs} ms`, share(told), '>=', 0.99)
+    c.check('their p50 beside undisturbed', quantile(took(told), 0.5) / quantile(took(calm), 0.5), '<=', 2 * c.slack, 'x')
+  }
+  const { '': root = 0, ...asked } = Object.fromEntries(server.asked)
+  c.check('most often that one name was asked', Math.max(...Object.values(asked)), '<=', 2)
+  c.note(`${root} queries for the root`)
+}
+
 async function halfOpen(c: Chaos, protocols: readonly Protocol[]): Promise<void> {
   const rttMs = 20
   const { servers, asker } = await c.scene({ protocols, usual: { rttMs } })
@@ -215,6 +234,9 @@ export const UPSTREAM_ROWS: readonly Row[] = [
   { name: 'all-dark-h2', fault: 'all blackholed', over: 'h2', slow: true, run: (c) => allDark(c, 'h2') },
   ...(['dot', 'h2', 'h1'] as const).map(
     (over): Row => ({ name: `reset-${over}`, fault: 'RST on every Nth request', over, run: (c) => resets(c, over) }),
+  ),
+  ...(['dot', 'h2', 'h1'] as const).map(
+    (over): Row => ({ name: `poison-${over}`, fault: 'one question kills its connection', over, run: (c) => poison(c, over) }),
   ),
   ...(['dot', 'h2', 'h1'] as const).map(
     (over): Row => ({ name: `half-open-${over}`, fault: 'half-open, one resolver', over, run: (c) => halfOpen(c, [over]) }),
