@@ -51,7 +51,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   ],
   'resend loop': [
     ['upstream/selection-property.test.ts', 'at most 3 learn a name, it settles by the deadline'],
-    ['link/kept-link.test.ts', 'refused unprocessed, it moves on; not for ever'],
+    ['link/on-demand.test.ts', 'refused unprocessed, it moves on; not for ever'],
   ],
   'pulsing (DNSBomb)': [
     ['link/carriers/dot.test.ts', 'a late reply to a query that ran out of time is neither an answer nor a mismatch'],
@@ -117,11 +117,11 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   ],
   'clock wrong at boot': [
     ['link/dial/connect.test.ts', "'certificate-not-yet-valid'"],
-    ['link/kept-link.test.ts', 'a wall clock that was set ends the wait after a certificate that was not yet valid'],
+    ['link/on-demand.test.ts', 'a wall clock that was set ends the wait after a certificate that was not yet valid'],
   ],
   'bootstrap loop': [['config/trusted-set.test.ts', 'the shipped set: sound, sourced']],
   'network change, suspend': [
-    ['link/kept-link.test.ts', 'renew: connections and sessions go, what is in flight moves on'],
+    ['link/on-demand.test.ts', 'renew: connections and sessions go, what is in flight moves on'],
     ['system/network-watch.test.ts', 'what the kernel tells of is told at once'],
     ['system/vigil.test.ts', 'after a suspend the first packet notices'],
     ['e2e/chaos.test.ts', 'sigstop'],

@@ -1,13 +1,13 @@
 import type { Authenticated, PacedLink, Protection, Transport } from '../resolve.ts'
 import { AddressTurns } from './dial/connect.ts'
+import type { KeeperTools, Wiring } from './dial/dialler.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
-import type { KeeperTools, Wiring } from './kept.ts'
-import { KeptLink, type RenewableLink } from './kept-link.ts'
-import { LinkOnSchedule } from './paced-link.ts'
+import { KeptLink, type RenewableLink } from './on-demand.ts'
 import type { Renewable } from './renewable.ts'
+import { LinkOnSchedule } from './scheduled.ts'
 import { type OpenOptions, openTransport } from './transports.ts'
 
-export type { RenewableLink } from './kept-link.ts'
+export type { RenewableLink } from './on-demand.ts'
 export type RenewablePacedLink<P extends Protection = Protection> = PacedLink<P> & Renewable
 
 /** What a link needs, and how its connections are opened. */

@@ -3,9 +3,11 @@ import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Receiver, Transport } from '../resolve.ts'
 import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
-import { Connections } from './connections.ts'
-import type { KeeperTools, Kept, Wiring } from './kept.ts'
+import type { KeeperTools, Wiring } from './dial/dialler.ts'
+import { isGone, type Kept } from './kept.ts'
+import { Liveness } from './liveness.ts'
 import { Attempt, doubtOf, type Judge, leave, leftQueue, Pending } from './pending.ts'
+import type { Pool } from './pool.ts'
 import type { Renewable } from './renewable.ts'
 import { Quarantine } from './retry.ts'
 
@@ -30,7 +32,8 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   readonly transport: Transport
   readonly #tools: KeeperTools
   readonly #deadlines: Deadlines
-  readonly #connections: Connections<P>
+  readonly #liveness: Liveness<P>
+  readonly #pool: Pool<P>
   readonly #pending = new LinkedSet<Pending<P>>()
   readonly #waiting = new Set<Pending<P>>()
   readonly #quarantine: Quarantine<P>
@@ -50,7 +53,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.transport = wiring.transport
     this.#tools = tools
     this.#deadlines = new Deadlines(tools.clock)
-    this.#connections = new Connections(wiring, tools, this.#deadlines, {
+    this.#liveness = new Liveness(wiring, tools, this.#deadlines, {
       ready: () => this.#resend(),
       lanesChanged: () => this.#goOn(),
       dialFailed: (error, lane) => (lane ? this.#quarantine.laneFailed(error) : this.#dialFailed(error)),
@@ -60,7 +63,8 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
       goOn: () => this.#goOn(),
       dialFailed: (error: EnigmError) => this.#dialFailed(error),
     }
-    this.#quarantine = new Quarantine(this.#connections, tools.clock, asker, wiring.probe)
+    this.#pool = this.#liveness.pool
+    this.#quarantine = new Quarantine(this.#liveness, tools.clock, asker, wiring.probe)
   }
 
   send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
@@ -88,14 +92,14 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     }
     for (const pending of this.#quarantine.renew()) this.#wait(pending)
     this.#renewing = true
-    this.#connections.renew(this.#waiting.size > 0, online)
+    this.#liveness.renew(this.#waiting.size > 0, online)
     this.#renewing = false
     // Whoever waits is told where nothing may be dialled.
     this.#goOn()
   }
 
   reconsider(): void {
-    this.#connections.reconsider()
+    this.#pool.reconsider()
   }
 
   close(): Promise<void> {
@@ -106,12 +110,12 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   /** On the connection there is, or on the next one. */
   #place(pending: Pending<P>): void {
-    const { current } = this.#connections
+    const { current } = this.#pool
     if (current !== undefined) this.#send(current, pending, 0)
     else if (this.#waiting.size >= MAX_WAITING) this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
     else {
       this.#wait(pending)
-      const refusal = this.#mayDial ? this.#connections.dial() : undefined
+      const refusal = this.#mayDial ? this.#liveness.dial() : undefined
       if (refusal !== undefined) this.#fail(pending, refusal)
     }
   }
@@ -138,7 +142,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     // A literal: an array that grows by `push` takes room for 17 at once.
     if (pending.attempts.length === 0) pending.attempts = [attempt]
     else pending.attempts.push(attempt)
-    this.#connections.sent(kept)
+    this.#liveness.sent(kept)
   }
 
   /**
@@ -146,7 +150,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
    * because over HTTP/1.1 what made the other one suspect may hold this one up as well.
    */
   #resend(): void {
-    const { current } = this.#connections
+    const { current } = this.#pool
     if (current === undefined) return
     for (const pending of this.#waiting) if (this.#leftWaiting(pending)) this.#send(current, pending, 0)
     for (const pending of this.#pending.list()) if (pending.attempts.length === 1 && leftQueue(pending)) this.#send(current, pending, 0)
@@ -170,11 +174,11 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #answered(attempt: Attempt<P>, carried: Carried<P>): void {
     const { kept, pending } = attempt
-    this.#connections.answered(kept, carried.rttMs)
+    this.#liveness.answered(kept, carried.rttMs)
     this.#quarantine.answered(kept, attempt.trial > 0)
     leave(attempt)
-    for (const other of pending.attempts) this.#connections.outdone(other.kept)
-    if (pending.movedFrom !== undefined) this.#connections.outdone(pending.movedFrom)
+    for (const other of pending.attempts) this.#liveness.outdone(other.kept)
+    if (pending.movedFrom !== undefined) this.#liveness.outdone(pending.movedFrom)
     this.#settle(pending)
     pending.to.carried(carried)
     this.#goOn()
@@ -185,45 +189,46 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     const { kept, pending, trial } = attempt
     leave(attempt)
     if (loss === 'refused') kept.refused++
-    if (loss === 'lost' && kept.gone) this.#quarantine.doubt()
+    if (loss === 'lost' && isGone(kept)) this.#quarantine.doubt()
     if (pending.attempts.length > 0) return
-    if ((loss === 'refused' || loss === 'unsent') && kept.leaving && !kept.gone) {
+    if ((loss === 'refused' || loss === 'unsent') && kept.state === 'draining') {
       if (this.#turnedAway.push({ attempt, error, loss }) === 1) this.#tools.clock.setTimer(0, () => this.#moveOn())
     } else if (loss === 'unsent' || this.#renewing) this.#place(pending)
     else if (loss === 'refused' && pending.refusals++ < MAX_REFUSALS) this.#place(pending)
     else if (loss === 'lost' && trial === 0 && !pending.resent) {
       pending.resent = true
-      if (kept.gone) this.#quarantine.add(pending, kept.answered)
+      if (isGone(kept)) this.#quarantine.add(pending, kept.served > 0)
       else this.#place(pending)
-    } else this.#fail(pending, loss === 'lost' && trial === 1 && kept.answered ? convicted(error) : error)
+    } else if (loss === 'lost' && trial === 1 && kept.served > 0) this.#convict(pending, error)
+    else this.#fail(pending, error)
     this.#goOn()
   }
 
   /** By now it is known how many the connection that leaves turned away. They keep their order, so that who was behind the last one that it took is soon its first. */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
-    for (const { attempt } of all) this.#connections.turnedAway(attempt.kept)
-    for (const { attempt, error, loss } of all) if (this.#pending.has(attempt.pending)) this.#askElsewhere(attempt, error, loss)
+    for (const { attempt } of all) this.#pool.turnedAway(attempt.kept)
+    const looked = new Set<Kept<P>>()
+    for (const { attempt, error, loss } of all) {
+      if (!this.#pending.has(attempt.pending)) continue
+      if (loss === 'unsent') this.#place(attempt.pending)
+      else this.#askElsewhere(attempt, error, !looked.has(attempt.kept))
+      if (loss === 'refused') looked.add(attempt.kept)
+    }
     this.#turnedAway = []
     this.#goOn()
   }
 
   /** What was not processed costs nothing: of those that a connection turned away in vain, one is to blame. */
-  #askElsewhere({ kept, pending, trial }: Attempt<P>, error: EnigmError, loss: Loss): void {
-    const { answers } = this.#connections
-    const serves = kept.answered || kept.carrier.inFlight > 0
+  #askElsewhere({ kept, pending, trial }: Attempt<P>, error: EnigmError, isFirst: boolean): void {
+    const { answers } = this.#pool
+    const serves = kept.served > 0 || kept.carrier.inFlight > 0
     if (trial === 0) this.#quarantine.left(kept)
     else this.#quarantine.cutShort()
-    if (loss === 'unsent') {
-      this.#place(pending)
-      return
-    }
     const again = pending.refusals++ > 0
-    const first = !serves && !kept.blamed
-    kept.blamed = true
     const alone = trial === 1 && !this.#quarantine.isUsed(kept)
     if (again && !serves && !answers) this.#fail(pending, error)
-    else if (again && (trial > 0 ? alone : first && kept.refused > FEW)) this.#fail(pending, convicted(error))
+    else if (again && (trial > 0 ? alone : isFirst && !serves && kept.refused > FEW)) this.#convict(pending, error)
     else if ((!serves && !answers) || (kept.refused > FEW && trial === 0)) this.#place(pending)
     else {
       if (this.#quarantine.idle) this.#quarantine.sparing = true
@@ -231,16 +236,21 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     }
   }
 
+  /** Alone on a connection whose resolver answers, and it died. */
+  #convict(pending: Pending<P>, { code, message, cause }: EnigmError): void {
+    this.#fail(pending, new EnigmError(code, message, { cause, ofTheName: true }))
+  }
+
   /** There is room, or no connection any more, and somebody waits. */
   #goOn(): void {
     if (!this.#quarantine.idle || this.#quarantine.sparing) this.#quarantine.drive()
-    if (this.#waiting.size === 0 || !this.#mayDial || this.#connections.current !== undefined) return
-    const refusal = this.#connections.dial()
+    if (this.#waiting.size === 0 || !this.#mayDial || this.#pool.current !== undefined) return
+    const refusal = this.#liveness.dial()
     if (refusal !== undefined) this.#dialFailed(refusal)
   }
 
   #dialFailed(error: EnigmError): void {
-    const lanes = this.#connections.lanes.length > 0
+    const lanes = this.#pool.lanes.length > 0
     const failed = this.#pending.list().filter(({ attempts, again }) => attempts.length === 0 && !(lanes && again !== undefined))
     // Who hears of it may ask again, and that may have moved or failed others.
     for (const pending of failed) if (this.#pending.has(pending)) this.#fail(pending, error)
@@ -248,10 +258,10 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   /** A `deadline` says that the path lived, or was not known to be dead. */
   #outOfTime(pending: Pending<P>): EnigmError {
-    const { current } = this.#connections
+    const { current } = this.#pool
     if (pending.attempts.length === 0 && (current === undefined || pending.again !== undefined))
       return new EnigmError('connect-timeout', 'no connection in time')
-    const dead = pending.attempts.length > 0 && pending.attempts.every(({ kept }) => kept.suspect && kept.overdue)
+    const dead = pending.attempts.length > 0 && pending.attempts.every(({ kept }) => kept.silence.doubt === 'dead')
     return dead ? new EnigmError('connection-lost', 'the resolver went silent') : late()
   }
 
@@ -275,15 +285,10 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #finishIfDone(): void {
     if (!this.#closing || this.#pending.size > 0) return
-    this.#connections.close()
+    this.#pool.close()
     this.#quarantine.close()
     this.#closed.resolve()
   }
-}
-
-/** Alone on a connection whose resolver answers, and it died. */
-function convicted({ code, message, cause }: EnigmError): EnigmError {
-  return new EnigmError(code, message, { cause, ofTheName: true })
 }
 
 function late(): EnigmError {

@@ -3,7 +3,7 @@ import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver } from '../resolve.ts'
 import type { Loss, Sent, Ticket } from './carriers/carrier.ts'
-import type { Kept } from './kept.ts'
+import type { Doubt, Kept } from './kept.ts'
 
 const NONE: never[] = []
 
@@ -78,7 +78,7 @@ export class Attempt<P extends Protection> implements Ticket<P> {
 
 /** Takes it back where it stands behind others on a suspect and was not written. */
 export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
-  const held = pending.attempts.find(({ kept, sent }) => kept.suspect && sent?.waits === true)
+  const held = pending.attempts.find(({ kept, sent }) => isSuspect(kept) && sent?.waits === true)
   if (held === undefined) return false
   pending.movedFrom = held.kept
   leave(held)
@@ -87,9 +87,9 @@ export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
 }
 
 /** What its connections look like: fine, silent for a little, or as good as dead. */
-export function doubtOf<P extends Protection>({ attempts }: Pending<P>): 'none' | 'late' | 'dead' {
-  if (!attempts.some(({ kept }) => kept.suspect)) return 'none'
-  return attempts.some(({ kept }) => kept.overdue) ? 'dead' : 'late'
+export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
+  if (!attempts.some(({ kept }) => isSuspect(kept))) return 'none'
+  return attempts.some(({ kept }) => kept.silence.doubt === 'dead') ? 'dead' : 'late'
 }
 
 /** It is over, and owed no more. */
@@ -99,4 +99,9 @@ export function leave<P extends Protection>(attempt: Attempt<P>): void {
   const at = attempts.indexOf(attempt)
   if (at === attempts.length - 1) attempts.pop()
   else attempts.splice(at, 1)
+}
+
+/** Silent for so long that its queries are asked elsewhere; on a lane they are on their second try, and only what it did not even write is. */
+function isSuspect<P extends Protection>({ state, silence }: Kept<P>): boolean {
+  return state === 'lane' ? silence.doubt === 'dead' : silence.doubt !== 'none'
 }

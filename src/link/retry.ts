@@ -1,13 +1,14 @@
 import type { Clock, Timer } from '../clock.ts'
 import { repadded, withPaddedOpt } from '../dns/edns.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import type { EnigmError } from '../errors.ts'
+import { EnigmError } from '../errors.ts'
 import type { Carried, Protection } from '../resolve.ts'
 import type { Loss } from './carriers/carrier.ts'
 import { TurnQueue } from './carriers/turn-queue.ts'
-import type { Connections } from './connections.ts'
-import type { Kept } from './kept.ts'
+import { isGone, type Kept } from './kept.ts'
+import type { Liveness } from './liveness.ts'
 import type { Again, Pending } from './pending.ts'
+import type { Pool } from './pool.ts'
 
 /** More lanes than this are never up at once. */
 const MOST_LANES = 8
@@ -43,7 +44,8 @@ export interface Asker<P extends Protection> {
 export class Quarantine<P extends Protection> {
   /** Some wait for a lane instead of a dial: it is to be the connection that all use. */
   sparing = false
-  readonly #connections: Connections<P>
+  readonly #liveness: Liveness<P>
+  readonly #pool: Pool<P>
   readonly #clock: Clock
   readonly #asker: Asker<P>
   readonly #probe: Uint8Array
@@ -60,8 +62,9 @@ export class Quarantine<P extends Protection> {
   #limit = Number.POSITIVE_INFINITY
   #look: Timer | undefined
 
-  constructor(connections: Connections<P>, clock: Clock, asker: Asker<P>, probe: Uint8Array = ROOT_PROBE) {
-    this.#connections = connections
+  constructor(liveness: Liveness<P>, clock: Clock, asker: Asker<P>, probe: Uint8Array = ROOT_PROBE) {
+    this.#liveness = liveness
+    this.#pool = liveness.pool
     this.#clock = clock
     this.#asker = asker
     this.#probe = withPaddedOpt(probe, { dnssecOk: false, block: 0, keepalive: false })
@@ -69,7 +72,7 @@ export class Quarantine<P extends Protection> {
 
   /** Nobody waits, and no lane is up. */
   get idle(): boolean {
-    return this.size === 0 && this.#arrived.length === 0 && this.#connections.lanes.length === 0
+    return this.size === 0 && this.#arrived.length === 0 && this.#pool.lanes.length === 0
   }
 
   /** Those that wait in their places. */
@@ -123,7 +126,7 @@ export class Quarantine<P extends Protection> {
 
   /** A connection died under a question. */
   doubt(): void {
-    this.#doubtedUpTo = this.#connections.newest
+    this.#doubtedUpTo = this.#pool.newest
     this.#doubtedMs = this.#clock.nowMs()
     this.#sure = false
     this.sparing = false
@@ -162,21 +165,22 @@ export class Quarantine<P extends Protection> {
 
   /** Free lanes get their next question, and there are lanes enough. */
   drive(): void {
-    const { lanes, current, rttMs } = this.#connections
+    const { lanes, current } = this.#pool
+    const rttMs = this.#liveness.rttMs ?? UNKNOWN_RTT_MS
     for (const lane of lanes.slice()) this.#feed(lane)
-    if (current?.answered && this.#lostLanes >= LOST_LANES) this.#feed(current)
+    if (current !== undefined && current.served > 0 && this.#lostLanes >= LOST_LANES) this.#feed(current)
     if (this.size === 0) {
       if (lanes.length === 0 && this.#arrived.length === 0) this.sparing = false
       return
     }
-    const wanted = Math.min(MOST_LANES, Math.ceil((this.size * (rttMs ?? UNKNOWN_RTT_MS)) / LANE_WORK_MS))
-    const refusal = this.#connections.wantLanes(wanted, this.sparing ? 1 : MOST_LANES)
+    const wanted = Math.min(MOST_LANES, Math.ceil((this.size * rttMs) / LANE_WORK_MS))
+    const refusal = this.#pool.wantLanes(wanted, this.sparing ? 1 : MOST_LANES)
     if (refusal !== undefined) this.laneFailed(refusal)
   }
 
   /** No lane can be dialled: the connection that all use must do, or the next one. Without either nobody is asked. */
   laneFailed(error: EnigmError): void {
-    const { current, dialling } = this.#connections
+    const { current, dialling } = this.#pool
     this.sparing = false
     if (current === undefined) {
       if (!dialling) this.#asker.dialFailed(error)
@@ -194,38 +198,37 @@ export class Quarantine<P extends Protection> {
 
   /** The next question onto `kept`, if it is free. */
   #feed(kept: Kept<P>): void {
-    const { lanes, answers, rttMs } = this.#connections
-    if (kept.late || kept.leaving || kept.gone) {
-      if (kept.suspect || kept.leaving) this.sparing = false
-      if (kept.suspect && kept.proof !== undefined) this.#connections.giveUp(kept)
-      return
-    }
+    const { lanes, answers } = this.#pool
+    const { doubt } = kept.silence
+    if (doubt === 'dead' || kept.state === 'draining') this.sparing = false
+    if (doubt === 'dead' && kept.proof !== undefined) this.#pool.drop(kept, new EnigmError('connection-lost', 'the resolver went silent'))
+    if (doubt !== 'none' || !(kept.state === 'lane' || kept.state === 'current')) return
     if (kept.owed > 0 || kept.proof !== undefined || kept.resting) return
-    if (this.size > 0 && answers && !kept.answered && !this.#trusts()) {
+    if (this.size > 0 && answers && kept.served === 0 && !this.#trusts()) {
       if (!this.#soonSure(kept)) this.#prove(kept)
       return
     }
-    const all = this.size * (rttMs ?? UNKNOWN_RTT_MS)
+    const all = this.size * (this.#liveness.rttMs ?? UNKNOWN_RTT_MS)
     const atOnce = Math.max(1, Math.ceil(all / (Math.max(1, lanes.length) * ALL_WORK_MS)))
     while (kept.owed < atOnce) {
       const pending = this.next()
       if (pending === undefined) break
       this.#asker.send(kept, pending, atOnce)
     }
-    if (kept.owed === 0 && kept.lane) this.#connections.release(kept)
+    if (kept.owed === 0 && kept.state === 'lane') this.#pool.release(kept)
   }
 
   /** Whether the next one may go onto a connection on which nothing was answered yet. While another one is under way it may be what kills the next ones. */
   #trusts(): boolean {
     if (this.#brief || this.#queue.peek?.direct === true) return true
-    return this.#sure && this.#connections.lanes.every(({ owed }) => owed === 0)
+    return this.#sure && this.#pool.lanes.every(({ owed }) => owed === 0)
   }
 
   /** Whether what others ask on the next connection is about to show that the resolver answers. */
   #soonSure(lane: Kept<P>): boolean {
-    const { current, dialling, silenceMs } = this.#connections
+    const { current, dialling } = this.#pool
     const asked = current !== undefined && current.number > this.#doubtedUpTo && current.carrier.inFlight > 0
-    const untilMs = dialling || asked ? lane.idleSinceMs + silenceMs : this.#doubtedMs + GRACE_MS
+    const untilMs = dialling || asked ? lane.silence.idleSinceMs + this.#liveness.silenceMs : this.#doubtedMs + GRACE_MS
     const leftMs = untilMs - this.#clock.nowMs()
     if (leftMs <= 0) return false
     this.#look ??= this.#clock.setTimer(leftMs, () => {
@@ -240,7 +243,7 @@ export class Quarantine<P extends Protection> {
     kept.resting = true
     this.#clock.setTimer(REST_MS, () => {
       kept.resting = false
-      if (kept.gone || kept.leaving) this.#brief = true
+      if (kept.state === 'draining' || isGone(kept)) this.#brief = true
       this.#asker.goOn()
     })
   }
@@ -254,17 +257,17 @@ export class Quarantine<P extends Protection> {
       this.#asker.goOn()
     }
     const answered = ({ rttMs }: Carried<P>) => {
-      this.#connections.answered(lane, rttMs)
+      this.#liveness.answered(lane, rttMs)
       this.#rest(lane)
       over(true)
     }
     // One that spoke, be it to refuse, is no connection that dies.
     const failed = (_error: EnigmError, loss: Loss) => {
-      lane.answered ||= loss === 'final'
+      if (loss === 'final') this.#pool.answered(lane)
       over(loss === 'final')
     }
     const octets = this.#queue.peek?.pending.request.length ?? 0
     lane.proof = lane.carrier.send(repadded(this.#probe, octets) ?? this.#probe, { answered, failed })
-    this.#connections.sent(lane)
+    this.#liveness.sent(lane)
   }
 }

@@ -1,11 +1,12 @@
 import { type Deadline, Deadlines } from '../deadlines.ts'
-import { kept } from '../dns/reading.ts'
+import { kept as keptReply } from '../dns/reading.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
-import { type Carrier, IDLE_MS, type Opened, type Sent } from './carriers/carrier.ts'
-import { Dialler } from './dial/dialler.ts'
+import { IDLE_MS, type Sent } from './carriers/carrier.ts'
+import type { KeeperTools, Wiring } from './dial/dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
-import type { KeeperTools, Wiring } from './kept.ts'
+import { type Judge, type Kept, newSilence } from './kept.ts'
+import { Pool } from './pool.ts'
 import type { Renewable } from './renewable.ts'
 import { smoothedRtt } from './suspicion.ts'
 
@@ -25,7 +26,7 @@ const DOUBT_MS = 300
 const DOUBT_RTTS = 2
 
 interface Under<P extends Protection> {
-  readonly carrier: Carrier<P>
+  readonly kept: Kept<P>
   readonly resolve: (carried: Carried<P>) => void
   readonly reject: (error: EnigmError) => void
   deadline: Deadline | undefined
@@ -36,15 +37,11 @@ interface Under<P extends Protection> {
 export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renewable {
   readonly id: string
   readonly transport: Transport
-  readonly #wiring: Wiring<P>
   readonly #tools: KeeperTools
   readonly #deadlines: Deadlines
-  readonly #dialler: Dialler<P>
+  readonly #pool: Pool<P>
   readonly #idle: IdleWatch
   readonly #under = new Set<Under<P>>()
-  /** Whether anything was answered on each. */
-  readonly #carriers = new Map<Carrier<P>, boolean>()
-  #current: Carrier<P> | undefined
   /** Whoever waits for the dial under way. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
@@ -55,17 +52,32 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   constructor(wiring: Wiring<P>, tools: KeeperTools) {
     this.id = `${wiring.resolver}/${wiring.transport}`
     this.transport = wiring.transport
-    this.#wiring = wiring
     this.#tools = tools
     this.#deadlines = new Deadlines(tools.clock)
     this.#idle = new IdleWatch(tools.clock, this.#deadlines, () => {
-      if (this.#current?.inFlight === 0) this.#drop(this.#current, new EnigmError('closed', 'idle'))
+      const { current } = this.#pool
+      if (current?.carrier.inFlight === 0) this.#pool.drop(current, new EnigmError('closed', 'idle'))
     })
-    this.#dialler = new Dialler(wiring, tools, {
-      up: (opened) => this.#up(opened),
+    const judge: Judge<P> = {
+      paced: true,
+      newSilence: () => newSilence(tools.clock.nowMs()),
+      up: (kept) => this.#onIdle(kept),
+      took: (_kept, before) => {
+        this.#ownSinceMs = undefined
+        if (before !== undefined) this.#pool.leave(before)
+      },
+      heard: ({ state }) => {
+        if (state === 'current') this.#ownSinceMs = undefined
+      },
+      idle: (kept) => this.#onIdle(kept),
+      died: () => {},
+      gone: () => {},
+    }
+    this.#pool = new Pool(wiring, tools, judge, {
+      ready: () => this.#opened(),
       dialFailed: (error) => this.#opened(error),
-      mayDial: () => {
-        const refusal = this.#opening === undefined ? undefined : this.#dialler.dial()
+      lanesChanged: () => {
+        const refusal = this.#opening === undefined ? undefined : this.#pool.dial()
         if (refusal !== undefined) this.#opened(refusal)
       },
     })
@@ -73,41 +85,41 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
 
   get ready(): boolean {
     this.#bury()
-    return this.#current?.cells?.ready === true
+    return this.#pool.current?.carrier.cells?.ready === true
   }
   get doubtful(): boolean {
-    const sinceMs = this.#current?.silentSinceMs
+    const sinceMs = this.#pool.current?.carrier.silentSinceMs
     if (sinceMs === undefined || this.#ownSilentSinceMs !== undefined) return false
     return this.#tools.clock.nowMs() - sinceMs >= Math.max(DOUBT_MS, DOUBT_RTTS * (this.#smoothedRttMs ?? 0))
   }
   get unfinished(): boolean {
-    return this.#current?.cells?.unfinished === true
+    return this.#pool.current?.carrier.cells?.unfinished === true
   }
   octets(records: number): number | undefined {
-    return this.#current?.cells?.octets(records)
+    return this.#pool.current?.carrier.cells?.octets(records)
   }
   more(): void {
-    this.#current?.cells?.more()
+    this.#pool.current?.carrier.cells?.more()
   }
 
   open(): Promise<void> {
     if (this.#closed !== undefined) return Promise.reject(closed())
-    if (this.#current !== undefined) return Promise.resolve()
-    const refusal = this.#dialler.dial()
+    if (this.#pool.current !== undefined) return Promise.resolve()
+    const refusal = this.#pool.dial()
     if (refusal !== undefined) return Promise.reject(refusal)
     this.#opening ??= deferred()
     return this.#opening.promise
   }
 
   exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
-    const carrier = this.#current
+    const { current } = this.#pool
     if (this.#closed !== undefined) return Promise.reject(closed())
-    if (carrier === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
+    if (current === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
     if (ask.mayLeave?.() === false) return Promise.reject(new EnigmError('closed', 'nobody waits for it any more'))
     return new Promise((resolve, reject) => {
-      const under: Under<P> = { carrier, resolve, reject, deadline: undefined, sent: undefined }
+      const under: Under<P> = { kept: current, resolve, reject, deadline: undefined, sent: undefined }
       this.#under.add(under)
-      under.sent = carrier.send(request, {
+      under.sent = current.carrier.send(request, {
         answered: (carried) => this.#carried(under, carried),
         failed: (error) => this.#fail(under, error),
       })
@@ -123,16 +135,13 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
    */
   renew(): void {
     const error = new EnigmError('connection-lost', 'the network changed')
-    this.#wiring.forgetSessions()
-    this.#dialler.end(error)
-    this.#dialler.endAside(error)
+    this.#pool.anotherPath(error)
     this.#opened()
-    for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, error)
-    this.#dialler.anotherPath()
+    this.#pool.dropAll(error)
   }
 
   reconsider(): void {
-    this.#dialler.backoff.reset()
+    this.#pool.reconsider()
   }
 
   close(): Promise<void> {
@@ -150,40 +159,11 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     else opening?.reject(error)
   }
 
-  #up(opened: Opened<P>): EnigmError | undefined {
-    const { address, protection, handshakeMs } = opened
-    const { resolver, transport } = this.#wiring
-    const { clock, random, emit } = this.#tools
-    const watcher = {
-      heard: () => {
-        if (carrier === this.#current) this.#ownSinceMs = undefined
-      },
-      draining: () => this.#leave(carrier),
-      idle: () => this.#onIdle(carrier),
-      mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
-      down: (error: EnigmError) => this.#gone(carrier, error),
-    }
-    const carrier = opened.carry({ clock, random, watcher, paced: true })
-    if (carrier.cells === undefined) {
-      const error = new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
-      carrier.destroy(error)
-      return error
-    }
-    this.#carriers.set(carrier, false)
-    this.#current = carrier
-    this.#ownSinceMs = undefined
-    emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
-    this.#onIdle(carrier)
-    this.#opened()
-    return undefined
-  }
-
   #carried(under: Under<P>, carried: Carried<P>): void {
-    if (this.#carriers.has(under.carrier)) this.#carriers.set(under.carrier, true)
-    this.#dialler.backoff.answered()
+    this.#pool.answered(under.kept)
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, carried.rttMs)
     this.#settle(under)
-    under.resolve(kept(carried))
+    under.resolve(keptReply(carried))
     this.#finishIfDone()
   }
 
@@ -201,56 +181,34 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
 
   /** Undefined too where nothing is owed any more. */
   get #ownSilentSinceMs(): number | undefined {
-    const sinceMs = this.#current?.silentSinceMs
+    const sinceMs = this.#pool.current?.carrier.silentSinceMs
     return sinceMs === undefined || (this.#ownSinceMs ?? 0) < sinceMs ? undefined : this.#ownSinceMs
   }
 
   /** A connection that said nothing to cells of our own is dead. */
   #bury(): void {
-    const carrier = this.#current
+    const { current } = this.#pool
     const sinceMs = this.#ownSilentSinceMs
-    if (carrier === undefined || sinceMs === undefined) return
+    if (current === undefined || sinceMs === undefined) return
     const afterMs = Math.max(SILENCE_MS, SILENT_RTTS * (this.#smoothedRttMs ?? 0))
-    if (this.#tools.clock.nowMs() - sinceMs >= afterMs) this.#drop(carrier, new EnigmError('connection-lost', 'the resolver went silent'))
+    if (this.#tools.clock.nowMs() - sinceMs >= afterMs)
+      this.#pool.drop(current, new EnigmError('connection-lost', 'the resolver went silent'))
   }
 
-  /** Nothing is owed: after the idle time it closes. */
-  #onIdle(carrier: Carrier<P>): void {
-    if (carrier !== this.#current) return void this.#leave(carrier)
-    this.#idle.idle(Math.min(IDLE_MS, carrier.idleMs))
-  }
-
-  /** Takes no more; closes when nothing is owed. */
-  #leave(carrier: Carrier<P>): void {
-    if (this.#current === carrier) this.#current = undefined
-    if (carrier.inFlight > 0) return
-    const error = new EnigmError('closed', 'nothing is owed any more')
-    // It turned everything away.
-    if (this.#carriers.get(carrier) === false) this.#dialler.backoff.died()
-    this.#drop(carrier, error)
-  }
-
-  #drop(carrier: Carrier<P>, error: EnigmError): void {
-    this.#gone(carrier, error)
-    carrier.destroy(error)
-  }
-
-  #gone(carrier: Carrier<P>, error: EnigmError): void {
-    const answered = this.#carriers.get(carrier)
-    if (!this.#carriers.delete(carrier)) return
-    const { resolver, transport } = this.#wiring
-    if (this.#current === carrier) this.#current = undefined
-    if (answered === false && carrier.inFlight > 0) this.#dialler.backoff.died()
-    this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
+  /** Nothing is owed: after the idle time it closes, and at once where it takes no more. */
+  #onIdle(kept: Kept<P>): void {
+    if (kept.state === 'current') this.#idle.idle(Math.min(IDLE_MS, kept.carrier.idleMs))
+    else {
+      this.#pool.turnedAway(kept)
+      this.#pool.leave(kept)
+    }
   }
 
   #finishIfDone(): void {
     if (this.#closed === undefined || this.#under.size > 0) return
-    this.#dialler.end(closed())
-    this.#dialler.endAside(closed())
     this.#opened(closed())
     this.#idle.stop()
-    for (const carrier of [...this.#carriers.keys()]) this.#drop(carrier, closed())
+    this.#pool.close()
     this.#closed()
   }
 }

@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts'
+
 /** A silence this long is suspicious: a peer that has vanished is noticed, and a new connection dialled, within 300 ms + 3 RTT (timers fall due 8 ms late). */
 const FLOOR_MS = 270
 /** Where false alarms have shown that this resolver thinks longer (a cold name over DoT, which has no ping), up to here. */
@@ -115,5 +117,82 @@ export class Suspicion {
       }
     }
     return SLOWEST[slowest - 1] ?? 0
+  }
+}
+
+/**
+ * Some at once, and then one in so long: a new connection tells that something was late, and
+ * whoever serves a page can make names that are.
+ */
+const HEDGES = { most: 4, perMs: 1 / 10_000 }
+
+/**
+ * How often a second connection may be dialled for a query that is late but not lost: four, and six
+ * a minute, whatever is asked. One that turns out to have been needed costs nothing.
+ */
+export class HedgeBudget {
+  readonly #clock: Clock
+  #left = HEDGES.most
+  #filledMs: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#filledMs = clock.nowMs()
+  }
+
+  take(): boolean {
+    const nowMs = this.#clock.nowMs()
+    this.#left = Math.min(HEDGES.most, this.#left + (nowMs - this.#filledMs) * HEDGES.perMs)
+    this.#filledMs = nowMs
+    if (this.#left < 1) return false
+    this.#left--
+    return true
+  }
+
+  /** The first connection was dead indeed. */
+  needed(): void {
+    this.#left++
+  }
+}
+
+/** What every resolver and nearly every NAT keeps; resolvers were seen to keep 30 s (Quad9) to over 240 s (Cloudflare). */
+const FIRST_IDLE_MS = 30_000
+const LONGEST_IDLE_MS = 240_000
+const SHORTEST_IDLE_MS = 5000
+/** The resolver's own clock started earlier than ours: a query must not cross its FIN. */
+const BEFORE_CLOSE = 0.9
+
+/**
+ * How long a connection to one resolver may be idle before it is closed here, learnt: doubled when one answers after more than half of it, halved below what one
+ * did not survive, kept below what the resolver itself closes after.
+ */
+export class IdleWindow {
+  #ms = FIRST_IDLE_MS
+  #pathMs = LONGEST_IDLE_MS
+  #peerMs = LONGEST_IDLE_MS
+
+  get ms(): number {
+    return Math.min(this.#ms, this.#pathMs, this.#peerMs)
+  }
+
+  /** It answered after it had been idle for so long. */
+  survived(idleMs: number): void {
+    if (idleMs > this.#ms / 2) this.#ms = Math.min(LONGEST_IDLE_MS, this.#ms * 2)
+  }
+
+  /** It had been idle for so long, and was dead without a word: something between forgot it. */
+  diedAfter(idleMs: number): void {
+    if (idleMs >= SHORTEST_IDLE_MS) this.#pathMs = Math.min(this.#pathMs, Math.max(SHORTEST_IDLE_MS, idleMs / 2))
+  }
+
+  /** The resolver closed it after it had been idle for so long. */
+  closedAfter(idleMs: number): void {
+    if (idleMs >= SHORTEST_IDLE_MS) this.#peerMs = Math.min(this.#peerMs, idleMs * BEFORE_CLOSE)
+  }
+
+  /** Another network: what lies between is another thing. The resolver is the same. */
+  anotherPath(): void {
+    this.#ms = FIRST_IDLE_MS
+    this.#pathMs = LONGEST_IDLE_MS
   }
 }

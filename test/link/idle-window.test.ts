@@ -1,6 +1,6 @@
 import t from 'tap'
-import { IdleWindow } from '../../src/link/idle-window.ts'
-import { upScene } from '../support/kept-link-scene.ts'
+import { IdleWindow } from '../../src/link/suspicion.ts'
+import { upScene } from '../support/on-demand-scene.ts'
 
 t.test('it doubles while connections survive, up to 240 s', async (t) => {
   const window = new IdleWindow()

@@ -3,9 +3,9 @@ import { EnigmError } from '../../src/errors.ts'
 import { MAX_IN_FLIGHT } from '../../src/link/carriers/carrier.ts'
 import { DialPace } from '../../src/link/dial/dial-pace.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { scene, upScene } from '../support/kept-link-scene.ts'
 import { pause } from '../support/link-rig.ts'
 import { query } from '../support/messages.ts'
+import { scene, upScene } from '../support/on-demand-scene.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { EnigmError } from '../../src/errors.ts'
-import { upScene } from '../support/kept-link-scene.ts'
+import { upScene } from '../support/on-demand-scene.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
 

@@ -1,6 +1,6 @@
 import { EnigmError } from '../../src/errors.ts'
 import type { Carrier, CarrierTools, Established, Sent, Ticket, Watcher } from '../../src/link/carriers/carrier.ts'
-import type { Wiring } from '../../src/link/kept.ts'
+import type { Wiring } from '../../src/link/dial/dialler.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import type { FakeClock } from './fake-clock.ts'
 

@@ -1,6 +1,6 @@
 import type { Event } from '../../src/events.ts'
-import type { KeeperTools } from '../../src/link/kept.ts'
-import { KeptLink } from '../../src/link/kept-link.ts'
+import type { KeeperTools } from '../../src/link/dial/dialler.ts'
+import { KeptLink } from '../../src/link/on-demand.ts'
 import { FakeClock, seededRandom } from './fake-clock.ts'
 import { fakeWiring } from './fake-wiring.ts'
 import { codeOf } from './link-rig.ts'

@@ -1,9 +1,31 @@
-import type { Timer } from '../../clock.ts'
+import type { Clock, Random, Timer } from '../../clock.ts'
 import { asEnigmError, type EnigmError } from '../../errors.ts'
-import type { Protection } from '../../resolve.ts'
+import type { Emit } from '../../events.ts'
+import type { Protection, Transport } from '../../resolve.ts'
 import type { Opened } from '../carriers/carrier.ts'
-import type { KeeperTools, Wiring } from '../kept.ts'
 import { Backoff } from './backoff.ts'
+import type { DialPace } from './dial-pace.ts'
+
+/** How to dial, and how to forget. */
+export interface Wiring<P extends Protection> {
+  readonly resolver: string
+  readonly transport: Transport
+  /** Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try first. */
+  dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P>>
+  forgetSessions(): void
+  /** What its resolver is asked to see whether it answers; absent: the root. A message without OPT. */
+  readonly probe?: Uint8Array
+}
+
+export interface KeeperTools {
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: Emit
+  /** Called before each dial; may `renew` the link: on another network, noticed only now, no session of the last one must be shown. */
+  readonly beforeDial?: () => void
+  /** Shared by the links of one resolver; says also whether anything may be dialled at all. */
+  readonly dialPace: DialPace
+}
 
 /**
  * Devices that change networks together (a train, a power cut) do not dial together, unless
