@@ -14,7 +14,7 @@ import type { Pool } from './pool.ts'
 const MOST_LANES = 8
 /** A lane is added for so much work that waits, in round trips of one question after the other. */
 const LANE_WORK_MS = 400
-/** And where all of them together have more than this, so many go at once that they are done in it. */
+/** And where as many as there may be have more than this, so many go at once that they are done in it. */
 const ALL_WORK_MS = 2000
 /** Before the first round trip is measured. */
 const UNKNOWN_RTT_MS = 100
@@ -198,7 +198,7 @@ export class Quarantine<P extends Protection> {
 
   /** The next question onto `kept`, if it is free. */
   #feed(kept: Kept<P>): void {
-    const { lanes, answers } = this.#pool
+    const { answers } = this.#pool
     const { doubt } = kept.silence
     if (doubt === 'dead' || kept.state === 'draining') this.sparing = false
     if (doubt === 'dead' && kept.proof !== undefined) this.#pool.drop(kept, new EnigmError('connection-lost', 'the resolver went silent'))
@@ -209,7 +209,7 @@ export class Quarantine<P extends Protection> {
       return
     }
     const all = this.size * (this.#liveness.rttMs ?? UNKNOWN_RTT_MS)
-    const atOnce = Math.max(1, Math.ceil(all / (Math.max(1, lanes.length) * ALL_WORK_MS)))
+    const atOnce = Math.max(1, Math.ceil(all / (MOST_LANES * ALL_WORK_MS)))
     while (kept.owed < atOnce) {
       const pending = this.next()
       if (pending === undefined) break

@@ -498,11 +498,11 @@ t.test('a network that is noticed by who asks again because a dial failed: what 
 })
 
 t.test('what stood behind a silent question of the quarantine and was moved is owed by that lane no more', async (t) => {
-  const { ask, dial, dials, outcomes, lane, onward, clock } = await quarantineScene(5)
+  const { ask, dial, dials, outcomes, lane, onward, clock } = await quarantineScene(40)
   lane.oneByOne = true
   lane.answer(8000)
   await onward()
-  t.equal(lane.inFlight, 3, 'five of a second each: three at once')
+  t.equal(lane.inFlight, 3, 'forty of a second each: three at once')
   await clock.advance(2500)
   const fresh = ask()
   const current = await dial(dials.length - 1).up()
@@ -514,13 +514,13 @@ t.test('what stood behind a silent question of the quarantine and was moved is o
   t.equal(await fresh, 'answered')
   lane.answer()
   await onward()
-  for (let i = 0; i < 2; i++) {
-    t.equal(lane.inFlight, 1, 'it goes on with those that wait')
+  t.ok(lane.inFlight > 0, 'it goes on with those that wait')
+  for (let i = 0; i < 40; i++) {
     lane.answer()
     await onward()
   }
   t.ok(lane.destroyed, 'it has done its work')
-  t.same(await Promise.all(outcomes), Array(5).fill('answered'))
+  t.same(await Promise.all(outcomes), Array(40).fill('answered'))
 })
 
 t.test('the policy closes while a dial is waited for: whoever waits is told at once', async (t) => {
