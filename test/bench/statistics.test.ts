@@ -80,11 +80,11 @@ const hit = (cpuUs: readonly [ours: number, peer: number, echo?: number]) =>
 t.test('a target is met where all its parts hold', async (t) => {
   const met = (...cpuUs: Parameters<typeof hit>[0]) => filled(hit(cpuUs))[0]?.met
   t.equal(met(8, 10, 7), true)
-  t.equal(met(9, 10, 8), false, 'not against the peer')
+  t.equal(met(9.6, 10, 8), false, 'not against the peer')
   t.equal(met(8, 10, 6), false, 'not against the echo')
   t.equal(met(8, 10), true, 'without an echo the rest counts')
   const alone = runOf([sample('miss-doh', 'enigm-dns', 0, { cpuUs: 1 })])
-  t.match(filled(alone), [{ met: undefined, rival: undefined, target: '0.6 x' }], 'nobody to compare with')
+  t.match(filled(alone), [{ met: undefined, rival: undefined, target: '0.5 x' }], 'nobody to compare with')
   const noise = runOf([sample('added-doh', 'enigm-dns', 0, { addedUs: -3 })])
   t.equal(filled(noise)[0]?.met, undefined, 'less than nothing is not a success')
 })
