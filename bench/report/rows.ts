@@ -35,7 +35,13 @@ const growth = (size: number): readonly Row[] => {
   const names = `${size.toLocaleString('en')} names`
   return [
     { case: id, metric: 'cpuUs', label: `hit with ${names}`, unit: 'us' },
-    { case: id, metric: 'rssMb', label: `memory with ${names}`, unit: 'MB', ...(size === 100_000 ? { limit: 110 } : size === 1_000_000 ? { limit: 400 } : {}) },
+    {
+      case: id,
+      metric: 'rssMb',
+      label: `memory with ${names}`,
+      unit: 'MB',
+      ...(size === 100_000 ? { limit: 110 } : size === 1_000_000 ? { limit: 400 } : {}),
+    },
   ]
 }
 
