@@ -159,7 +159,7 @@ t.test('64 KiB of two names each at the end of the longest chains are walked in 
   t.ok(accept(reply))
   const hip = rr({ type: 55, rdata: bytes(0, 1, u16s(0), new Uint8Array(60_000)) })
   for (const worst of [reply, response({ answers: [hip] })]) {
-    const cpuMs = bestCpuMs(() => accept(worst))
+    const cpuMs = bestCpuMs(() => accept(worst), 20)
     t.ok(cpuMs < 150, `${cpuMs} ms`)
   }
 })
