@@ -18,20 +18,17 @@ export type Outcome = Answer | EnigmError
 
 /**
  * Where a question goes from a stage on its way down. `on`: to the next one. `answered`: back up,
- * for
- * `job.outcome` is set. `waits`: nowhere, until the stage says `job.resume(stage)`: then up where
- * an outcome is set, and else on.
+ * for `job.outcome` is set. `waits`: nowhere, until the stage says `job.resume(stage)`: then up
+ * where an outcome is set, and else on.
  */
 export type Entered = 'on' | 'answered' | 'waits'
 
 /**
  * One step of the pipeline. It knows nothing of the others. `enter` is called once for each
- * question
- * that comes down. `leave` is called exactly once for each that it let `on` or that `waits`, with
- * `job.outcome` set, an error's included; it may set another, and may wait in turn. What either
- * throws is the question's outcome, and the stages above see it as any other. Any number of
- * questions
- * are under way at once.
+ * question that comes down. `leave` is called exactly once for each that it let `on` or that
+ * `waits`, with `job.outcome` set, an error's included; it may set another, and may wait in turn.
+ * What either throws is the question's outcome, and the stages above see it as any other. Any
+ * number of questions are under way at once.
  */
 export interface Stage {
   enter(job: Job): Entered
@@ -43,10 +40,9 @@ const MOST_DEEP = 8
 
 /**
  * One question of one client (or of ours: a renewal, a proof) on its way down the stages and back
- * up.
- * It keeps the list that it began with, so that a reload does not shift its place. Answered is not
- * finished: after `tell` it goes on, and what comes of it is kept for the next. The fields below
- * `outcome` are each one stage's own.
+ * up. It keeps the list that it began with, so that a reload does not shift its place. Answered is
+ * not finished: after `tell` it goes on, and what comes of it is kept for the next. The fields
+ * below `outcome` are each one stage's own.
  */
 export class Job implements Ask {
   readonly query: Query
@@ -127,19 +123,19 @@ export class Job implements Ask {
 
   /**
    * What `stage` waited for has come; nothing where it does not wait there (any more). May be
-   * called
-   * before `enter` or `leave` has returned `waits`.
+   * called before `enter` or `leave` has returned `waits`.
    */
   resume(stage: Stage): void {
     if (!this.#waits || this.#stages[this.#at] !== stage) return
     this.#waits = false
-    if (!this.#moving) this.#goFrom()
+    if (this.#moving) return
+    this.#pass()
+    this.#go()
   }
 
   /**
    * Asks another question of the stages below `stage`, for this one. Rejects with an EnigmError;
-   * with
-   * `internal` where questions ask for each other without end.
+   * with `internal` where questions ask for each other without end.
    */
   below(stage: Stage, query: Query, ask: Ask = this): Promise<Answer> {
     return new Promise((resolve, reject) => {
@@ -151,11 +147,10 @@ export class Job implements Ask {
   }
 
   /** On from a stage that waited. */
-  #goFrom(): void {
-    if (!this.#up && this.outcome === undefined) this.#at++
-    else if (this.#up) this.#at--
+  #pass(): void {
+    if (this.#up) this.#at--
+    else if (this.outcome === undefined) this.#at++
     else this.#up = true
-    this.#go()
   }
 
   #go(): void {
@@ -164,7 +159,7 @@ export class Job implements Ask {
       if (!this.#up) {
         if (this.#down() === 'waits') break
       } else if (this.#at < this.#top) {
-        if (this.#done !== undefined) this.tell(this.outcome ?? endless())
+        this.tell(this.outcome ?? endless())
         this.afterwards?.()
         break
       } else if (this.#rise() === 'waits') break
@@ -183,7 +178,7 @@ export class Job implements Ask {
     if (entered === 'answered') {
       this.#up = true
       this.#at--
-    } else if (entered === 'waits' && this.outcome !== undefined) this.#up = true
+    } else if (entered === 'waits') this.#pass()
     else this.#at++
     return 'moved'
   }
@@ -222,10 +217,3 @@ export class Job implements Ask {
 }
 
 const endless = () => new EnigmError('internal', 'no stage has answered')
-
-/** Asks `stages` from where a promise is as good: rejects with an EnigmError. */
-export function asked(stages: readonly Stage[], query: Query, ask: Ask): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    new Job(stages, query, ask, (outcome) => (outcome instanceof EnigmError ? reject(outcome) : resolve(outcome))).start()
-  })
-}

@@ -2,10 +2,10 @@ import { equal } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { EnigmError } from '../src/errors.ts'
-import { asked, type Entered, Job, type Outcome, type Stage } from '../src/job.ts'
+import { type Entered, Job, type Outcome, type Stage } from '../src/job.ts'
 import type { Answer } from '../src/resolve.ts'
 import { ask, good } from './cache/scene.ts'
-import { endsIn, through } from './support/stages.ts'
+import { asked, endsIn, through } from './support/stages.ts'
 
 const CLIENT = { purpose: 'client', deadlineMs: 4000 } as const
 

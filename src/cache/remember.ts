@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
-import type { Outcome, Stage } from '../job.ts'
+import type { Job, Outcome, Stage } from '../job.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { Failures } from './failures.ts'
 import { askedOf } from './key.ts'
@@ -11,7 +11,8 @@ import { speaksOfTheName } from './lifetime.ts'
  * before asking: an answer asked for under an old policy is not kept.
  */
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
-  const noted = (outcome: Outcome, answersBefore: number, { query }: { query: Parameters<Failures['known']>[0] }): Outcome => {
+  /** What becomes of an outcome once it is noted whether it is a failure. */
+  const noted = ({ query, answersBefore }: Job, outcome: Outcome): Outcome => {
     if (failures === undefined) return outcome
     if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore)
     // What policy answers says nothing of the path.
@@ -28,10 +29,10 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
     },
     leave(job) {
       // What was asked under an older policy or configuration says nothing of this one.
-      if (job.epoch !== cache.epoch) return 'on'
-      const outcome = job.outcome === undefined ? undefined : noted(job.outcome, job.answersBefore, job)
+      if (job.epoch !== cache.epoch || job.outcome === undefined) return 'on'
+      const outcome = noted(job, job.outcome)
       job.outcome = outcome
-      if (outcome !== undefined && !(outcome instanceof EnigmError)) cache.put(askedOf(job), outcome, job.epoch, clock.nowMs())
+      if (!(outcome instanceof EnigmError)) cache.put(askedOf(job), outcome, job.epoch, clock.nowMs())
       return 'on'
     },
   }

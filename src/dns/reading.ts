@@ -1,6 +1,7 @@
 import type { Rcode } from '../errors.ts'
 import type { Carried, Opt, Protection, Reading } from '../resolve.ts'
 import { optAt } from './edns.ts'
+import { rcodeWith } from './message.ts'
 import { copyOf, HEADER_OCTETS, u16, u32 } from './octets.ts'
 import { holdsNames, rdataNamesHold } from './rdata-names.ts'
 import { belongsToHop, RecordCursor, TYPE } from './records.ts'
@@ -11,7 +12,6 @@ const MAX_NEGATIVE_TTL_S = 3 * 3600
 export const MAX_TTL_S = 7 * 86400
 const ANY = 255
 const NONE: number[] = []
-const FEW_RECORDS = 8
 
 const walker = new RecordCursor()
 
@@ -41,7 +41,7 @@ export function readReply(reply: Uint8Array): Reading {
     else if (reading.cutAt === undefined) noteRecord(reading, reply, cursor, qtype)
   }
   if (cursor.malformed) reading.malformed ??= 'a record runs past the end'
-  reading.rcode = ((reading.opt?.extendedRcode ?? 0) << 4) | ((reply[3] ?? 0) & 0x0f)
+  reading.rcode = rcodeWith(reply, reading.opt)
   reading.end = cursor.end
   return reading
 }
@@ -73,10 +73,8 @@ function noteRecord(reading: Read, reply: Uint8Array, cursor: RecordCursor, qtyp
   if (section === 3) reading.additionalBeforeCut++
   if (!rdataHolds(reply, cursor)) reading.malformed ??= 'a name or an address in a record is malformed'
   if (reply[recordAt] !== 0xc0 || reply[recordAt + 1] !== HEADER_OCTETS || holdsNames(type)) reading.otherNames = true
-  // Written anew while they are few: an array that grows by `push` takes room for 17 at once, and
-  // most replies have one record.
+  // Most replies have one record; an array that grows by `push` takes room for 17 at once.
   if (reading.ttlAts.length === 0) reading.ttlAts = [cursor.ttlAt]
-  else if (reading.ttlAts.length < FEW_RECORDS) reading.ttlAts = [...reading.ttlAts, cursor.ttlAt]
   else reading.ttlAts.push(cursor.ttlAt)
   const rawTtlS = cursor.ttlS
   const ttlS = cappedTtl(rawTtlS)

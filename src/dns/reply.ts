@@ -1,6 +1,6 @@
 import type { Ede, Rcode } from '../errors.ts'
 import { OPTION, UDP_SIZE } from './edns.ts'
-import { HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
+import { HEADER_OCTETS, put, putU16, putU32, u16, u32 } from './octets.ts'
 import { type QueryScan, SOURCE_OPTION } from './query-scan.ts'
 
 const OPT_OCTETS = 11
@@ -54,14 +54,6 @@ export function writeReply(
     putU16(out, at + 10, 0)
   }
   return hasOpt ? length + writeOpt(out, at + length, limit - length, at, kept, scan, source) : length
-}
-
-/** Up to here a loop is faster than the call, which needs a view of the source first. */
-const LOOP_OCTETS = 96
-
-function put(out: Uint8Array, at: number, from: Uint8Array, fromAt: number, length: number): void {
-  if (length > LOOP_OCTETS) out.set(from.subarray(fromAt, fromAt + length), at)
-  else for (let i = 0; i < length; i++) out[at + i] = from[fromAt + i]!
 }
 
 function writeFlags(out: Uint8Array, at: number, rcode: Rcode, scan: QueryScan, whole: boolean, hasOpt: boolean): void {

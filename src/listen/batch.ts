@@ -1,5 +1,5 @@
 import { UDP_SIZE } from '../dns/edns.ts'
-import { copyOf, viewOf } from '../dns/octets.ts'
+import { copyOf, put, viewOf } from '../dns/octets.ts'
 import type { Client, View } from '../resolve.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
 import type { InFlight } from './in-flight.ts'
@@ -15,8 +15,6 @@ const SLOTS = 64
 const QUERY_OCTETS = 2112
 /** Calls in a row before other sockets get their turn: about 2 ms of hits. */
 const MAX_ROUNDS = 16
-/** Up to here a loop is faster than the call, which needs a view of the source first. */
-const LOOP_OCTETS = 96
 /** What one `drain` takes at most. */
 export const MOST_DRAINED = SLOTS * MAX_ROUNDS
 
@@ -149,10 +147,7 @@ export class Batch {
   #queue(octets: Uint8Array, length: number, name: Uint8Array): void {
     if (this.#ended) return
     if (this.#lateCount === SLOTS) this.flush()
-    const { data } = this.#late
-    const at = this.#late.startOf(this.#lateCount)
-    if (length > LOOP_OCTETS) data.set(viewOf(octets, 0, length), at)
-    else for (let i = 0; i < length; i++) data[at + i] = octets[i]!
+    put(this.#late.data, this.#late.startOf(this.#lateCount), octets, 0, length)
     this.#late.addressTo(this.#lateCount++, length, name)
     if (this.#flushing) return
     this.#flushing = true

@@ -1,11 +1,10 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { rcodeText } from '../dns/code-names.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { readingOf } from '../dns/reading.ts'
+import { kept, readingOf } from '../dns/reading.ts'
 import { asEnigmError, EnigmError, mayBeTheName, type Rcode, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Protection, Upstream } from '../resolve.ts'
-import { reached } from './reached.ts'
+import type { Carried, Protection, Upstream } from '../resolve.ts'
 import { refusesRoot } from './root-probe.ts'
 import { SecondOpinions } from './second-opinions.ts'
 import { type Manner, Standing } from './standing.ts'
@@ -178,7 +177,7 @@ export class Roster<P extends Protection> {
     c.standing.lastTriedMs = startedMs
     const { probe = ROOT_PROBE } = c.upstream
     try {
-      const { carried } = await reached(c.upstream, probe, false, { purpose: 'probe', deadlineMs: startedMs + PROBE_MS })
+      const carried = await probed(c.upstream, probe, startedMs + PROBE_MS)
       const nowMs = this.#o.clock.nowMs()
       const reading = readingOf(carried)
       const { final, ofHop } = verdictOn(reading)
@@ -274,4 +273,11 @@ export class Roster<P extends Protection> {
     this.#measureAtMs = nowMs + (c === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
     if (c !== undefined && !this.#closed && this.#o.manner.probes) void this.probe(c)
   }
+}
+
+/** A probe is rare: it may be a promise. Rejects with an EnigmError. */
+function probed<P extends Protection>(upstream: Upstream<P>, probe: Uint8Array, deadlineMs: number): Promise<Carried<P>> {
+  return new Promise((resolve, failed) => {
+    upstream.ask(probe, false, { purpose: 'probe', deadlineMs }, { carried: (carried) => resolve(kept(carried)), failed })
+  })
 }

@@ -1,9 +1,16 @@
-import { asEnigmError } from '../../src/errors.ts'
-import { asked, type Stage } from '../../src/job.ts'
+import { asEnigmError, EnigmError } from '../../src/errors.ts'
+import { Job, type Stage } from '../../src/job.ts'
 import type { Answer, Ask, Client, Query, Responder } from '../../src/resolve.ts'
 
 /** A question answered by a promise. */
 export type Resolve = (query: Query, ask: Ask) => Promise<Answer>
+
+/** Asks `stages`, and gives a promise. */
+export function asked(stages: readonly Stage[], query: Query, ask: Ask): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    new Job(stages, query, ask, (outcome) => (outcome instanceof EnigmError ? reject(outcome) : resolve(outcome))).start()
+  })
+}
 
 /** The end of a pipeline that does what `resolve` says. */
 export function endsIn(resolve: Resolve): Stage {
