@@ -1,46 +1,15 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import { createAuthority } from '../../src/demo/authority.ts'
 import { readOpt } from '../../src/dns/edns.ts'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
-import { startDoh, startDohH1 } from '../support/doh-server.ts'
-import { startDot } from '../support/dot-server.ts'
 import { bytes, query, rr, soa, u16s } from '../support/messages.ts'
-import { identityOf, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
-import { isTruncated, rcodeOf, tcpClient, udpClient } from '../support/real/dns-client.ts'
+import { type Answer, beforeResolvers, PROTOCOLS, type Protocol } from '../support/real/before-resolvers.ts'
+import { isTruncated, rcodeOf } from '../support/real/dns-client.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
 
-const authority = await createAuthority()
-const identity = await identityOf(authority)
-
-type Answer = (query: Uint8Array) => Uint8Array | undefined
-const STARTS = {
-  dot: (answer: Answer) => startDot({ identity, answer }),
-  h2: (answer: Answer) => startDoh({ identity, answer }),
-  h1: (answer: Answer) => startDohH1({ identity, answer }),
-}
-type Protocol = keyof typeof STARTS
-const PROTOCOLS = Object.keys(STARTS) as readonly Protocol[]
-
-/**
- * The built program in front of one resolver that says `answer`, and clients for both of its
- * transports.
- */
-async function scene(t: Test, protocol: Protocol, answer: Answer, config: Readonly<Record<string, unknown>> = {}) {
-  const server = await STARTS[protocol](answer)
-  const transports = protocol === 'dot' ? { dot: { port: server.port } } : { doh: { port: server.port, path: '/dns-query' } }
-  const resolver = { id: 'r0', authenticationDomainName: RESOLVER_NAME, addresses: ['127.0.0.1'], transports, caFile: 'ca.pem' }
-  const daemon = await startDaemon({ resolvers: [resolver], ca: authority.certificate, config })
-  const [udp, tcp] = await Promise.all([udpClient(daemon.port), tcpClient(daemon.port)])
-  t.teardown(async () => {
-    udp.close()
-    tcp.close()
-    await daemon.stop()
-    await server.close()
-  })
-  return { daemon, udp, tcp }
-}
+const scene = (t: Test, protocol: Protocol, answer: Answer, config: Readonly<Record<string, unknown>> = {}) =>
+  beforeResolvers(t, protocol, [answer], config)
 
 const labelOf = (q: Uint8Array) => String.fromCharCode(...q.subarray(13, 13 + (q[12] ?? 0)))
 

@@ -1,47 +1,9 @@
-import t, { type Test } from 'tap'
-import { createAuthority } from '../../src/demo/authority.ts'
+import t from 'tap'
 import { readOpt } from '../../src/dns/edns.ts'
 import { RecordCursor } from '../../src/dns/records.ts'
-import { startDoh, startDohH1 } from '../support/doh-server.ts'
-import { startDot } from '../support/dot-server.ts'
 import { bytes, query, rr, u16s } from '../support/messages.ts'
-import { identityOf, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
-import { tcpClient, udpClient } from '../support/real/dns-client.ts'
+import { type Answer, beforeResolvers, PROTOCOLS } from '../support/real/before-resolvers.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
-
-const authority = await createAuthority()
-const identity = await identityOf(authority)
-
-type Answer = (query: Uint8Array) => Uint8Array
-const STARTS = {
-  dot: (answer: Answer) => startDot({ identity, answer }),
-  h2: (answer: Answer) => startDoh({ identity, answer }),
-  h1: (answer: Answer) => startDohH1({ identity, answer }),
-}
-type Protocol = keyof typeof STARTS
-const PROTOCOLS = Object.keys(STARTS) as readonly Protocol[]
-
-/** A daemon in front of one resolver for each of `answers`, and clients for both of its transports. */
-async function scene(t: Test, protocol: Protocol, answers: readonly Answer[], config: Readonly<Record<string, unknown>> = {}) {
-  const servers = await Promise.all(answers.map((answer) => STARTS[protocol](answer)))
-  const transports = (port: number) => (protocol === 'dot' ? { dot: { port } } : { doh: { port, path: '/dns-query' } })
-  const resolvers = servers.map(({ port }, i) => ({
-    id: `r${i}`,
-    authenticationDomainName: RESOLVER_NAME,
-    addresses: ['127.0.0.1'],
-    transports: transports(port),
-    caFile: 'ca.pem',
-  }))
-  const daemon = await startDaemon({ resolvers, ca: authority.certificate, config })
-  const [udp, tcp] = await Promise.all([udpClient(daemon.port), tcpClient(daemon.port)])
-  t.teardown(async () => {
-    udp.close()
-    tcp.close()
-    await daemon.stop()
-    await Promise.all(servers.map((server) => server.close()))
-  })
-  return { daemon, udp, tcp }
-}
 
 /** The types of the additional section; throws where the message is none. */
 function additional(reply: Uint8Array): readonly number[] {
@@ -74,7 +36,7 @@ for (const protocol of PROTOCOLS)
       const records = first.startsWith('behind') ? [GLUE, HOP[kind]] : first.startsWith('before') ? [HOP[kind], GLUE] : [HOP[kind]]
       return withAdditional(replyTo(q, [addressRecord()]), records)
     }
-    const { udp, tcp } = await scene(t, protocol, [answer])
+    const { udp, tcp } = await beforeResolvers(t, protocol, [answer])
     for (const [i, kind] of Object.keys(HOP).entries()) {
       for (const where of ['alone', 'behind', 'before'])
         for (const opt of [undefined, {}])
@@ -111,7 +73,7 @@ for (const protocol of PROTOCOLS) {
       told++
       return rcode === 0 ? good(q) : saying(rcode, q, told % 2 === 0)
     }
-    const { udp } = await scene(t, protocol, [first, good])
+    const { udp } = await beforeResolvers(t, protocol, [first, good])
     t.equal(rcodeOf(await udp.ask(query({ name: 'first.example.com' }))), 0)
     for (rcode of OF_HOP)
       for (const opt of [undefined, {}]) {
@@ -123,7 +85,9 @@ for (const protocol of PROTOCOLS) {
 
   t.test(`${protocol}: an error of the hop from the only resolver: SERVFAIL with an EDE, and the status says so`, async (t) => {
     let rcode = 0
-    const { udp, tcp, daemon } = await scene(t, protocol, [(q) => (rcode === 0 ? good(q) : saying(rcode, q, (q[13] ?? 0) !== 0x78))])
+    const { udp, tcp, daemon } = await beforeResolvers(t, protocol, [
+      (q) => (rcode === 0 ? good(q) : saying(rcode, q, (q[13] ?? 0) !== 0x78)),
+    ])
     t.equal(rcodeOf(await udp.ask(query({ name: 'first.example.com' }))), 0)
     await daemon.until('protected')
     for (rcode of OF_HOP)
@@ -151,7 +115,7 @@ t.test('a resolver that takes no option but Padding answers all the same', async
     for (let i = at + 11; i + 4 <= q.length; i += 4 + ((q[i + 2] ?? 0) << 8) + (q[i + 3] ?? 0)) options.push(q[i + 1] ?? 0)
     return options.some((option) => option !== 12) ? saying(1, q, false) : good(q)
   }
-  const { udp, daemon } = await scene(t, 'dot', [picky])
+  const { udp, daemon } = await beforeResolvers(t, 'dot', [picky])
   for (let i = 0; i < 3; i++) t.equal(rcodeOf(await udp.ask(query({ name: `n${i}.example.com`, opt: {} }))), 0)
   t.same(options, [12])
   await daemon.until('protected')
@@ -159,6 +123,6 @@ t.test('a resolver that takes no option but Padding answers all the same', async
 
 t.test('under a schedule the next resolver answers in place of one that cannot read what came', async (t) => {
   const config = { shaping: { profile: 'balanced' } }
-  const { udp } = await scene(t, 'dot', [(q) => saying(1, q), good], config)
+  const { udp } = await beforeResolvers(t, 'dot', [(q) => saying(1, q), good], config)
   for (let i = 0; i < 3; i++) t.equal(rcodeOf(await udp.ask(query({ name: `n${i}.example.com`, opt: {} }))), 0)
 })

@@ -5,36 +5,9 @@ import { createAuthority } from '../../src/demo/authority.ts'
 import { query } from '../support/messages.ts'
 import { entryOf, identityOf, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
-import { type Identity, type RealServer, runServer } from '../support/real/server-process.ts'
+import { startNginx } from '../support/real/nginx.ts'
 import { requireTool } from '../support/real/tools.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
-
-/** nginx in front of a resolver that speaks HTTP. It has one port; the others are there for those who ask whether it is up. */
-function startNginx(identity: Identity, backend: number, o: { readonly http2: boolean; readonly settings: string }): Promise<RealServer> {
-  return runServer(
-    {
-      tool: 'nginx',
-      doh: true,
-      files: ({ dir, dnsPort, dotPort, dohPort }) => ({
-        'nginx.conf': `
-daemon off; master_process off; pid ${dir}/pid; error_log stderr crit; worker_rlimit_nofile 1024;
-events { worker_connections 512; }
-http {
-  access_log off; client_body_temp_path ${dir}/b; proxy_temp_path ${dir}/p; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;
-  server {
-    listen 127.0.0.1:${dnsPort}; listen 127.0.0.1:${dotPort}; listen 127.0.0.1:${dohPort} ssl${o.http2 ? ' http2' : ''};
-    ssl_certificate ${dir}/cert.pem; ssl_certificate_key ${dir}/key.pem;
-    ${o.settings}
-    location / { proxy_pass http://127.0.0.1:${backend}; }
-  }
-}
-`,
-      }),
-      args: ({ dir }) => ['-p', dir, '-c', `${dir}/nginx.conf`],
-    },
-    identity,
-  )
-}
 
 if (requireTool(t, 'nginx')) {
   const authority = await createAuthority()
@@ -59,7 +32,8 @@ if (requireTool(t, 'nginx')) {
         })
       })
       await new Promise<void>((resolve) => behind.listen(0, '127.0.0.1', resolve))
-      const nginx = await startNginx(identity, (behind.address() as AddressInfo).port, { http2, settings })
+      const { port } = behind.address() as AddressInfo
+      const nginx = await startNginx(identity, { http2, server: `${settings} location / { proxy_pass http://127.0.0.1:${port}; }` })
       const daemon = await startDaemon({ resolvers: [entryOf(nginx, ['doh'])], ca: authority.certificate })
       const client = await udpClient(daemon.port)
       t.teardown(async () => {

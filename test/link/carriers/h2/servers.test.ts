@@ -6,7 +6,7 @@ import { startDoh } from '../../../support/doh-server.ts'
 import { query } from '../../../support/messages.ts'
 import { startDnsdist } from '../../../support/real/dnsdist.ts'
 import { startNamed } from '../../../support/real/named.ts'
-import { type Identity, type RealServer, runServer } from '../../../support/real/server-process.ts'
+import { startNginx } from '../../../support/real/nginx.ts'
 import { requireTool } from '../../../support/real/tools.ts'
 import { startUnbound } from '../../../support/real/unbound.ts'
 import { ZONE_NAME } from '../../../support/real/zone.ts'
@@ -25,33 +25,11 @@ function answer(q: Uint8Array): Uint8Array {
   return reply
 }
 
-/** nginx ends TLS and HTTP/2 and proxies. It has one port; the others are there for those who ask whether it is up. */
-function startNginx(identity: Identity, backend: number): Promise<RealServer> {
-  return runServer(
-    {
-      tool: 'nginx',
-      doh: true,
-      files: ({ dir, dnsPort, dotPort, dohPort }) => ({
-        'nginx.conf': `
-daemon off; master_process off; pid ${dir}/pid; error_log stderr crit; worker_rlimit_nofile 1024;
-events { worker_connections 512; }
-http {
-  access_log off; client_body_temp_path ${dir}/b; proxy_temp_path ${dir}/p; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;
-  upstream behind { server 127.0.0.1:${backend}; keepalive 64; }
-  server {
-    listen 127.0.0.1:${dnsPort}; listen 127.0.0.1:${dotPort}; listen 127.0.0.1:${dohPort} ssl http2;
-    ssl_certificate ${dir}/cert.pem; ssl_certificate_key ${dir}/key.pem;
-    keepalive_requests 100000;
-    location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ""; }
-  }
-}
-`,
-      }),
-      args: ({ dir }) => ['-p', dir, '-c', `${dir}/nginx.conf`],
-    },
-    identity,
-  )
-}
+const inFrontOf = (backend: number) => ({
+  http2: true,
+  http: `upstream behind { server 127.0.0.1:${backend}; keepalive 64; }`,
+  server: 'keepalive_requests 100000; location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ""; }',
+})
 
 /** What every server must do: many at once, a long answer, a name that is not there, then one more; the connection lives through all of it. */
 async function examine(t: Test, port: number, path = '/dns-query') {
@@ -104,7 +82,7 @@ t.test('nginx in front of a server that speaks HTTP/1.1', async (t) => {
   })
   await new Promise<void>((resolve) => behind.listen(0, '127.0.0.1', resolve))
   const backend = (behind.address() as AddressInfo).port
-  const nginx = await startNginx(identity, backend)
+  const nginx = await startNginx(identity, inFrontOf(backend))
   await examine(t, nginx.dohPort ?? 0)
   t.ok(seen.includes('POST /dns-query 128'))
   await nginx.stop()
