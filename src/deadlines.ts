@@ -37,8 +37,7 @@ export class Deadlines {
   readonly #mask: number
   /**
    * By the low bits of the tick; made when first used. Holds ticks from `#tick` to `#tick` +
-   * `#slots` -
-   * 1.
+   * `#slots` - 1.
    */
   readonly #wheel: (LinkedSet<Node> | undefined)[] = []
   /** Ticks beyond the wheel. */

@@ -21,8 +21,7 @@ import {
 
 /**
  * Every code with the extended error that clients are told: both are contracts (metrics, EDE texts,
- * docs). Written out here, for a row that is
- * changed by mistake must not change the test with it.
+ * docs). Written out here, for a row that is changed by mistake must not change the test with it.
  */
 const EDE: Readonly<Record<ErrorCode, number>> = {
   deadline: 22,

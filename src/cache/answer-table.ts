@@ -165,10 +165,8 @@ export class AnswerTable {
 
   /**
    * The hash of a question, which it then carries. FNV-1a over its octets, A-Z lowered (RFC 4343):
-   * in
-   * its type and class too, which only makes a few more hashes equal. Mixed at the end, since a
-   * bucket
-   * is its low bits. Never 0.
+   * in its type and class too, which only makes a few more hashes equal. Mixed at the end, since a
+   * bucket is its low bits. Never 0.
    */
   hashOf(asked: Asked): number {
     if (asked.hash !== 0) return asked.hash

@@ -18,8 +18,7 @@ const CHAINS = 4096
 
 /**
  * Identical questions in flight share one upstream query: whoever asks while it is under way waits
- * for
- * the first, and gets the same answer or the same error. `hashOf` as the cache has it.
+ * for the first, and gets the same answer or the same error. `hashOf` as the cache has it.
  */
 export function coalesce(hashOf: (asked: Asked) => number, random: Random, limits = DEFAULT): Stage {
   const shares = new FairShares(limits.questions, 1, random)

@@ -11,8 +11,7 @@ const scratch = Buffer.alloc(KEY_PREFIX + 255 + 4) as Buffer & { latin1Slice(sta
 
 /**
  * Under what a failure is kept: view, DO and CD, then the question's octets with A-Z lowered, as
- * one
- * latin1 string (one octet a character, nothing is lost).
+ * one latin1 string (one octet a character, nothing is lost).
  */
 export type CacheKey = string
 

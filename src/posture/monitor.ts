@@ -59,8 +59,8 @@ export interface Monitor {
 
 /**
  * Changes for the better that are written soon, per heartbeat; further ones wait for the heartbeat.
- * Changes for the worse never wait, so the
- * file is never better than the truth, and a resolver that fails and answers by turns cannot make the file's mtime follow the queries.
+ * Changes for the worse never wait, so the file is never better than the truth, and a resolver that
+ * fails and answers by turns cannot make the file's mtime follow the queries.
  */
 const BETTER_PER_HEARTBEAT = 5
 

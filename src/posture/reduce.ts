@@ -13,9 +13,9 @@ const FAILURES_TO_DOUBT = 3
 
 /**
  * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream
- * answer: it makes some small objects.
- * Pure, but for the ring of round trips, which successive states share (see rtt.ts). Events about unknown resolvers change nothing.
- * `shape` moves when what verdicts are made from does, whichever event did it.
+ * answer: it makes some small objects. Pure, but for the ring of round trips, which successive
+ * states share (see rtt.ts). Events about unknown resolvers change nothing. `shape` moves when what
+ * verdicts are made from does, whichever event did it.
  */
 export function reduce(state: State, event: Event, atMs: number, atWallMs: number): State {
   switch (event.type) {

@@ -173,8 +173,8 @@ function notFlowing(resolvers: readonly ResolverInput[]): Reason {
 
 /**
  * Whether every resolver was refused for the dates in its certificate: then it is more likely our
- * clock that is wrong than all of them.
- * False when there is one resolver only and it "expired": that is as likely its own doing.
+ * clock that is wrong than all of them. False when there is one resolver only and it "expired":
+ * that is as likely its own doing.
  */
 function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
   const seen = resolvers.map(({ failing, links }) => {

@@ -138,10 +138,10 @@ export function initialState(setup: PostureSetup, at: Moment): State {
 }
 
 /**
- * The state after a reload that was accepted. A resolver that is the same in every word keeps its evidence, any other starts
- * unproven; how its shaping holds is not known of any. `looks` says whether what was seen around
- * the daemon holds for the new setup:
- * which addresses, which networks, which listeners.
+ * The state after a reload that was accepted. A resolver that is the same in every word keeps its
+ * evidence, any other starts unproven; how its shaping holds is not known of any. `looks` says
+ * whether what was seen around the daemon holds for the new setup: which addresses, which networks,
+ * which listeners.
  */
 export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))

@@ -19,8 +19,7 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
 
 /**
  * Whether the reply to `probe` refuses to tell of the root: so does a resolver for its own zones,
- * and
- * it is well. It says that the path lives, and no more.
+ * and it is well. It says that the path lives, and no more.
  */
 export function refusesRoot(probe: Uint8Array, rcode: Rcode): boolean {
   return probe === ROOT_PROBE && rcode === REFUSED

@@ -1,7 +1,6 @@
 /**
  * How resolvers are asked. Made once, by who makes the links (trusted-resolvers.ts); nobody else
- * asks
- * whether a link keeps a schedule.
+ * asks whether a link keeps a schedule.
  */
 export interface Manner {
   /**

@@ -161,8 +161,7 @@ class Transports<P extends Protection> implements ForgivingUpstream<P> {
 
   /**
    * A name was not answered over `route`: whether the transport or the name is to blame, where
-   * there is
-   * another transport, a probe tells.
+   * there is another transport, a probe tells.
    */
   doubt(route: Route<P>, sinceMs: number): void {
     if (this.#routes.length > 1 && this.o.manner.probes && !this.#closed && route.standing.silentSince(sinceMs))

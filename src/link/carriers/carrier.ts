@@ -148,8 +148,7 @@ export interface CarrierTools {
 /**
  * The life of a carrier on a byte stream, the same for every protocol: it lives, it may drain (what
  * is in flight goes on, nothing is taken), and it ends once, by the peer or by `destroy`. At its
- * end
- * whatever is in flight fails, once; nothing of the peer's is looked at any more.
+ * end whatever is in flight fails, once; nothing of the peer's is looked at any more.
  */
 export abstract class StreamCarrier<P extends Protection> implements Carrier<P> {
   readonly address: string

@@ -22,8 +22,7 @@ import {
 
 /**
  * Of the 65,536 IDs, so many that are owed an answer or may still get one: then the connection
- * takes
- * no more, so that a few random draws always find a free one.
+ * takes no more, so that a few random draws always find a free one.
  */
 const MAX_IDS = 32_768
 const MAX_MESSAGE_OCTETS = 65_535

@@ -95,9 +95,8 @@ export class Backoff {
 
   /**
    * A dial that began at `sinceMs` failed. The first one after good times costs no wait. The wait
-   * counts from the
-   * beginning: a dial that a dark network held for 3 s has waited already, and one that is always
-   * under way finds the network the moment it returns.
+   * counts from the beginning: a dial that a dark network held for 3 s has waited already, and one
+   * that is always under way finds the network the moment it returns.
    */
   failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {
     this.#failures++

@@ -36,10 +36,8 @@ export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: bo
 
 /**
  * TCP below TLS, the end of which is held back until TLS has had all that came before. Node's own
- * TLS
- * over TCP has one `end` for both, and so cannot tell a body that is whole from one that somebody
- * on
- * the path cut off (RFC 9112 section 9.8). Slower than that; for HTTP/1.1 alone.
+ * TLS over TCP has one `end` for both, and so cannot tell a body that is whole from one that
+ * somebody on the path cut off (RFC 9112 section 9.8). Slower than that; for HTTP/1.1 alone.
  */
 class HeldTcp extends Duplex {
   readonly #tcp: Socket

@@ -37,8 +37,7 @@ const EAGER_SPREAD_MS = 150
 interface DialOwner<P extends Protection> {
   /**
    * Takes the connection, or closes it and says why it is of no use: then the dial has failed, and
-   * `dialFailed`
-   * follows.
+   * `dialFailed` follows.
    */
   up(opened: Opened<P>, aside: boolean): EnigmError | undefined
   dialFailed(error: EnigmError, aside: boolean): void

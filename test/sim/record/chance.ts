@@ -12,8 +12,8 @@ export function fraction(...of: readonly (string | number)[]): number {
 
 /**
  * Randomness whose draws hang on the moment, on what is drawn and on how often that was drawn in
- * this moment, and on no draw before: two
- * builds that draw something more or less now and then still agree on all the rest.
+ * this moment, and on no draw before: two builds that draw something more or less now and then
+ * still agree on all the rest.
  */
 export function momentary(seed: number, nowMs: () => number): Random {
   let atMs = Number.NaN
