@@ -1,7 +1,7 @@
 // Makes of src/ what dist/ holds: a bundle for each command, one for the worker threads, one for each heavy package, and V8's code for all of them.
 // Two hundred and fifty module files took 350 ms to load; a bundle and its code take 20.
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import v8 from 'node:v8'
 import vm from 'node:vm'
 import { build } from 'esbuild'
@@ -12,14 +12,17 @@ const APART = /^(commander|pino|undici|prom-client|@peculiar\/x509)$/
 const LATE = /createRequire\(import\.meta\.url\)\('pino'\)/
 const COMMAND = /^\.\/commands\/([a-z-]+)\.ts$/
 
-/** Bundles `root`/src into the directory `out`. Rejects with what esbuild says. Types are not checked. */
-export async function bundle(root, out) {
+/**
+ * Bundles `root`/src into the directory `out`. Rejects with what esbuild says. Types are not checked.
+ * `instead`: files that take the place of others, all by their paths below `root`; for the bench.
+ */
+export async function bundle(root, out, instead = {}) {
   const parts = new Map([
     ['program', 'src/main.ts'],
     ['worker', 'src/workers/worker.ts'],
   ])
   // A bundle may name further ones while it is made: a Map's iteration sees them.
-  for (const [name, entry] of parts) await makePart(root, join(out, 'parts'), name, entry, parts)
+  for (const [name, entry] of parts) await makePart(root, join(out, 'parts'), name, entry, parts, instead)
   copyFileSync(join(root, 'src', 'entry.cjs'), join(out, 'main.js'))
   chmodSync(join(out, 'main.js'), 0o755)
   writeFileSync(join(out, 'package.json'), '{ "type": "commonjs" }\n')
@@ -27,7 +30,7 @@ export async function bundle(root, out) {
     if (file.endsWith('.js')) writeCode(join(out, 'parts', file), join(root, 'dist', 'parts', file))
 }
 
-function makePart(root, out, name, entry, parts) {
+function makePart(root, out, name, entry, parts, instead) {
   const apart = (part, of) => {
     if (!parts.has(part)) parts.set(part, of)
     return { path: `./${part}.js`, external: true }
@@ -40,6 +43,10 @@ function makePart(root, out, name, entry, parts) {
       })
       build.onLoad({ filter: /[\\/]src[\\/]log\.ts$/ }, ({ path }) => {
         return { contents: readFileSync(path, 'utf8').replace(LATE, "require('pino')"), loader: 'ts' }
+      })
+      build.onResolve({ filter: /\.ts$/ }, ({ path, resolveDir }) => {
+        const other = instead[relative(root, join(resolveDir, path))]
+        if (other !== undefined) return { path: join(root, other) }
       })
       build.onResolve({ filter: APART }, ({ path, kind }) => {
         if (kind !== 'entry-point') return apart(path.replace(/^@.*\//, ''), path)

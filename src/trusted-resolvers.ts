@@ -71,18 +71,17 @@ interface LinkMaker<P extends Protection> {
 
 /** The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
 export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveResolvers<Protection> {
-  const tools = { ...around, dohClient: loaded.config.dohClient }
   if (loaded.config.usageProfile === 'strict') {
     const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, around, {
-      plain: (r, t, dialPace) => createLink(strict(r), t, { ...tools, dialPace, probe: probeOf(r) }),
-      paced: (r, t, dialPace) => createPacedLink(strict(r), t, { ...tools, dialPace, probe: probeOf(r) }),
+      plain: (r, t, dialPace) => createLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
+      paced: (r, t, dialPace) => createPacedLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
     })
   }
   const opportunistic = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'opportunistic' }) as const
   return select<Protection>(loaded, around, {
-    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...tools, dialPace, probe: probeOf(r) }),
-    paced: (r, t, dialPace) => createPacedLink(opportunistic(r), t, { ...tools, dialPace, probe: probeOf(r) }),
+    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
+    paced: (r, t, dialPace) => createPacedLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
   })
 }
 

@@ -32,7 +32,6 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'link/dial/identity.ts': 'checkServerIdentity',
   'link/dial/tls-settings.ts': 'createSecureContext, for handshake.ts',
   'files/socket.ts': 'a Unix socket of this host',
-  'link/carriers/doh-h2.ts': 'HTTP/2 over a TLS socket that handshake.ts made',
   'system/ask-system.ts': 'getaddrinfo, only while every name server of the system is on this host (lookout.ts)',
   'system/egress.ts': 'connects UDP sockets to port 853 to learn their source address; sends nothing',
   'system/netlink.ts': 'a netlink socket',

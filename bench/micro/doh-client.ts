@@ -14,12 +14,12 @@ import { upstreamQuery } from '../../src/dns/message.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Carrier, CarrierTools } from '../../src/link/carriers/carrier.ts'
-import { H2Carrier } from '../../src/link/carriers/doh-h2.ts'
 import { leanH2Carrier } from '../../src/link/carriers/h2/connection.ts'
 import { type Connection, connect } from '../../src/link/dial/connect.ts'
 import { DialPace } from '../../src/link/dial/dial-pace.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
+import { nodeH2Carrier } from '../../test/support/doh-h2.ts'
 import { median } from '../report/run.ts'
 
 const NAME = 'resolver.test'
@@ -29,7 +29,7 @@ const REPLY_OCTETS = 468
 type Make = (connection: Connection, endpoint: StrictEndpoint, tools: CarrierTools) => Carrier
 
 const CLIENTS: Readonly<Record<string, Make>> = {
-  'node:http2': (connection, endpoint, tools) => new H2Carrier(connection, endpoint, tools),
+  'node:http2': nodeH2Carrier,
   lean: leanH2Carrier,
 }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ROOT } from '../compiled.ts'
 import { type Peer, upstreamPort, type Wish } from './peer.ts'
@@ -7,19 +8,21 @@ export const OURS = 'enigm-dns'
 
 interface Variant extends Pick<Peer, 'id' | 'via' | 'only'> {
   readonly config: Readonly<Record<string, unknown>>
+  /** The entry to run, made when it is asked for; default: that in dist/. */
+  readonly program?: () => string
 }
 
 const VARIANTS: readonly Variant[] = [
   { id: OURS, via: ['dot', 'doh'], config: {} },
   { id: 'enigm-dns (dgram)', via: ['dot'], only: ['hits'], config: { udp: 'dgram' } },
   { id: 'enigm-dns (jitter)', via: ['dot'], only: ['misses'], config: { shaping: { profile: 'jitter' } } },
-  { id: 'enigm-dns (node:http2)', via: ['doh'], only: ['misses', 'added'], config: { dohClient: 'node' } },
+  { id: 'enigm-dns (node:http2)', via: ['doh'], only: ['misses', 'added'], config: {}, program: withNodeHttp2 },
   { id: 'enigm-dns (2 workers)', via: ['dot'], only: ['workers'], config: { workers: 2 } },
 ]
 
 /** Ours, as built in dist/, in several configurations; the first is `OURS`. */
 export function ours(version: string): readonly Peer[] {
-  return VARIANTS.map(({ config, ...variant }) => ({
+  return VARIANTS.map(({ config, program = built, ...variant }) => ({
     ...variant,
     tool: process.execPath,
     caches: true,
@@ -27,10 +30,23 @@ export function ours(version: string): readonly Peer[] {
     role: 'ours',
     version,
     launch: (wish) => ({
-      args: [join(ROOT, 'dist', 'main.js'), 'run', '--config', join(wish.dir, 'config.json')],
+      args: [program(), 'run', '--config', join(wish.dir, 'config.json')],
       files: { 'config.json': JSON.stringify(configOf(wish, config)), 'resolvers.json': JSON.stringify(trustedOf(wish)) },
     }),
   }))
+}
+
+const built = () => join(ROOT, 'dist', 'main.js')
+
+let bundled: string | undefined
+/** The program with the oracle of the tests in place of its own HTTP/2 client. Throws where it cannot be bundled. */
+function withNodeHttp2(): string {
+  if (bundled !== undefined) return bundled
+  const out = join(ROOT, 'build-bench', 'node-http2')
+  const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'bench', 'peers', 'node-http2.mjs'), out], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`no program with node:http2: ${stderr}`)
+  bundled = join(out, 'main.js')
+  return bundled
 }
 
 const configOf = ({ port, dir, cacheBytes, via }: Wish, over: Variant['config']) => ({

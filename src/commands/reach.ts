@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Clock, Random } from '../clock.ts'
 import { rulesAt, strictestVpn } from '../config/policy.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config } from '../config/settings.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { rcodeText } from '../dns/code-names.ts'
 import { readOpt, withPaddedOpt } from '../dns/edns.ts'

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config } from '../config/settings.ts'
 import { readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { defaultService, type Host, isOne, nameOf, type RunningService, serviceOf, takesOrders } from './running-service.ts'

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { type Reading, readGuarded } from './file-safety.ts'
 import { parseJsonc } from './jsonc.ts'
 import { type Problem, problemsOf } from './problems.ts'
-import { type ConfigFile, configSchema } from './schema.ts'
+import { type ConfigFile, configSchema } from './settings.ts'
 import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
 /** The files that a configuration is made of, one at a time. What is sound in a broken file is still given, so that later checks find its other faults. */

@@ -1,21 +1,50 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
 import { isAll, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
+import { nearest } from './nearest.ts'
 import { quoted } from './problems.ts'
 
-/** Schemas that the configuration and the trusted set share. Every message is a clause that follows the key's path and names the mend. */
+/** Schemas that the configuration and the trusted set share. Every message is a clause that follows the key's path and names the fix. */
 
-/** An object of exactly these keys: any other is an issue of its own, all of them reported, and an array is not an object. */
-export function closed<const Entries extends v.ObjectEntries>(entries: Entries) {
-  const known = Object.keys(entries).join(', ')
+/**
+ * An object of exactly these keys. Every other key is an issue; `hint` gives the clause for one that
+ * deserves its own. An array is not an object.
+ */
+export function closed<const Entries extends v.ObjectEntries>(entries: Entries, hint?: (key: string) => string | undefined) {
   const message = 'must be an object; write {...}'
   const strict = v.strictObject(entries, message)
   // valibot's strictObject stops at the first unknown key, and all its objects take [] for {}; so a sibling that goes on does the checking.
-  const thorough = v.objectWithRest(entries, v.never(`is not a known key; remove it or write one of: ${known}`), message)
-  const run: (typeof thorough)['~run'] = (dataset, config) =>
-    thorough['~run'](Array.isArray(dataset.value) ? { value: undefined } : dataset, config)
+  const thorough = v.objectWithRest(entries, v.never('is not a known key'), message)
+  const run: (typeof thorough)['~run'] = (dataset, config) => {
+    const found = thorough['~run'](Array.isArray(dataset.value) ? { value: undefined } : dataset, config)
+    for (const issue of found.issues ?? []) {
+      // A longer path is that of a key deeper inside, which has its message.
+      const [key, ...deeper] = issue.path ?? []
+      if (issue.type !== 'never' || key === undefined || deeper.length > 0) continue
+      Object.assign(issue, { message: hint?.(String(key.key)) ?? unknownKey(String(key.key), Object.keys(entries)) })
+    }
+    return found
+  }
   return { ...strict, '~run': run as unknown as (typeof strict)['~run'] }
 }
+
+/** As many keys as are read at a glance. */
+const FEW_KEYS = 6
+
+function unknownKey(key: string, known: readonly string[]): string {
+  const close = nearest(key, known)
+  if (close.length > 0) return `is not a known key; did you mean ${close.map((one) => `"${one}"`).join(' or ')}?`
+  if (known.length <= FEW_KEYS) return `is not a known key; remove it or write one of: ${known.join(', ')}`
+  return 'is not a known key; remove it (docs/configuration.md lists all keys)'
+}
+
+/** `schema` with a sentence that says what the key is for: the reference and editors show it. */
+export function described<const Schema extends v.GenericSchema>(says: string, schema: Schema) {
+  return v.pipe(schema, v.description(says))
+}
+
+/** true or false. */
+export const yesNo = v.boolean('must be true or false')
 
 /** An integer from `least` to `most`, both included. */
 export function integer(least: number, most: number) {
@@ -40,19 +69,20 @@ function hasControls(value: string): boolean {
 
 /**
  * A list of 1 (or `least`) to `most` different items; `same` gives the one spelling of an item that
- * has many.
+ * has many. `empty`: what to say of a list without items.
  */
 export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(
   item: Item,
   most: number,
   least = 1,
   same: (item: unknown) => unknown = (one) => one,
+  empty?: string,
 ) {
   const range = `must be a list of ${least} to ${most} items`
   const message = ({ input }: { readonly input: unknown }) => (typeof input === 'string' ? `${range}; write [${quoted(input)}]` : range)
   return v.pipe(
     v.array(item, message),
-    v.minLength(least, message),
+    v.minLength(least, empty ?? message),
     v.maxLength(most, message),
     v.check(
       (list) => new Set(list.map(same)).size === list.length,
@@ -128,7 +158,7 @@ export const domainName = v.pipe(
       (/^([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?$/i.test(name) && !/(^|\.)[0-9]+\.?$/.test(name) && bare(name).length <= 253),
     'must be a domain name in ASCII (xn-- form), as in "example.com"',
   ),
-  v.transform((name) => name.toLowerCase()),
+  v.toLowerCase(),
 )
 
 const bare = (name: string) => (name.endsWith('.') ? name.slice(0, -1) : name)
@@ -142,5 +172,5 @@ export const authenticationName = v.pipe(
       (/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(name) && name.split('.').every((label) => label.length <= 63)),
     'must be a host name in ASCII (xn-- form) without a final dot, or an IP address',
   ),
-  v.transform((name) => name.toLowerCase()),
+  v.toLowerCase(),
 )

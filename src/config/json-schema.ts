@@ -1,5 +1,5 @@
 import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
-import { configSchema } from './schema.ts'
+import { configSchema } from './settings.ts'
 import { trustedSetSchema } from './trusted-set.ts'
 
 /**
@@ -13,6 +13,6 @@ export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers
   }
 }
 
-/** Actions that JSON Schema cannot say. */
-const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'transform']
+/** Actions that JSON Schema cannot say. Behind a `transform` the converter reads nothing, a description neither. */
+const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'transform', 'to_lower_case']
 const OPTIONS = { typeMode: 'input', target: 'draft-07', ignoreActions: CHECKED_IN_CODE_ONLY } as const

@@ -6,7 +6,7 @@ import { type ListenAddress, listenProblem, listenText, parseListen, sameEndpoin
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
-import type { Config, ConfigFile } from './schema.ts'
+import type { Config, ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
 /** Everything that a start needs to know, checked. */

@@ -1,6 +1,6 @@
 import { type Policy, type PolicyNetwork, type PolicyRules, rulesAt, SHAPING_PROFILES } from './policy.ts'
 import { quoted } from './problems.ts'
-import type { ConfigFile } from './schema.ts'
+import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
 /** A rule that the configuration can never meet: `path` is below `policy`, `message` names the mend. */

@@ -1,42 +1,43 @@
 import * as v from 'valibot'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { parseCidr } from './cidr.ts'
-import { closed, distinct, integer, ipLiteral, text, word } from './fields.ts'
+import { closed, described, distinct, integer, ipLiteral, text, word, yesNo } from './fields.ts'
 import { transportName } from './trusted-set.ts'
 
 /** Weakest first. */
 export const SHAPING_PROFILES = ['off', 'jitter', 'lite', 'balanced', 'always-on'] as const
-const yesNo = v.boolean('must be true or false')
 
 /** What may be asked everywhere, and more strictly on a network that is named. Each rule is optional; what is not asked for is not judged. */
 const rules = {
-  /** The weakest usage profile that will do (RFC 8310). */
-  minimumUsageProfile: v.exactOptional(word('strict', 'opportunistic')),
-  /** No other transport may be used. */
-  transports: v.exactOptional(distinct(transportName, TRANSPORT_NAMES.length)),
+  minimumUsageProfile: v.exactOptional(described('The weakest usage profile that is enough (RFC 8310).', word('strict', 'opportunistic'))),
+  transports: v.exactOptional(described('No other transport may be used.', distinct(transportName, TRANSPORT_NAMES.length))),
   padding: v.exactOptional(
     closed({
-      /** Queries are padded to at least this block. */
-      queryBlock: v.exactOptional(integer(16, 512)),
-      /** Replies must come back padded. */
-      replies: v.exactOptional(word('required')),
+      queryBlock: v.exactOptional(described('Queries are padded to a block of at least this many octets.', integer(16, 512))),
+      replies: v.exactOptional(described('Replies must come back padded.', word('required'))),
     }),
   ),
-  /** The weakest shaping profile that will do. */
-  shaping: v.exactOptional(word(...SHAPING_PROFILES)),
-  /** No other operator may be used; as the trusted set names them. */
-  operators: v.exactOptional(distinct(text(200), 1000)),
-  /** No other jurisdiction; as the trusted set names them, which is a claim. */
-  jurisdictions: v.exactOptional(distinct(text(64), 1000)),
-  minimumOperators: v.exactOptional(integer(1, 1000)),
-  /** Every resolver must be known by an SPKI pin as well as by its certificate. */
-  pins: v.exactOptional(word('required')),
-  /** What operators must say of themselves: shown as claimed, never as met. */
-  claims: v.exactOptional(closed({ logging: v.exactOptional(yesNo), dnssec: v.exactOptional(yesNo), ecs: v.exactOptional(yesNo) })),
-  /** Required: without a VPN on the way to every resolver nothing is asked and nothing answered. */
-  vpn: v.exactOptional(word('off', 'preferred', 'required')),
-  /** The system must ask this service. */
-  systemResolver: v.exactOptional(word('required')),
+  shaping: v.exactOptional(described('The weakest shaping profile that is enough.', word(...SHAPING_PROFILES))),
+  operators: v.exactOptional(described('No other operator may be used; names as in the trusted set.', distinct(text(200), 1000))),
+  jurisdictions: v.exactOptional(
+    described('No other jurisdiction may be used; names as in the trusted set, which is a claim.', distinct(text(64), 1000)),
+  ),
+  minimumOperators: v.exactOptional(described('At least this many different operators must answer.', integer(1, 1000))),
+  pins: v.exactOptional(described('Every resolver must prove itself by an SPKI pin, besides its certificate.', word('required'))),
+  claims: v.exactOptional(
+    closed({
+      logging: v.exactOptional(described('What operators must say about logging. Shown as claimed, never as met.', yesNo)),
+      dnssec: v.exactOptional(described('What operators must say about validating DNSSEC. Shown as claimed.', yesNo)),
+      ecs: v.exactOptional(described('What operators must say about client subnet (RFC 7871). Shown as claimed.', yesNo)),
+    }),
+  ),
+  vpn: v.exactOptional(
+    described(
+      '`required`: without a VPN on the way to every resolver nothing is asked and nothing is answered. `preferred`: it is a warning.',
+      word('off', 'preferred', 'required'),
+    ),
+  ),
+  systemResolver: v.exactOptional(described('The system must ask this service.', word('required'))),
 }
 
 const subnet = v.pipe(
@@ -46,24 +47,34 @@ const subnet = v.pipe(
 const mac = v.pipe(
   text(17),
   v.regex(/^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$/, 'must be a hardware address, as in "02:00:5e:10:00:01"'),
-  v.transform((address) => address.toLowerCase()),
+  v.toLowerCase(),
 )
 
 /** How a network is known: all that is given must match. A match can be forged, so it only ever tightens. */
 const match = v.pipe(
-  closed({ gateway: v.exactOptional(ipLiteral), gatewayMac: v.exactOptional(mac), subnet: v.exactOptional(subnet) }),
+  closed({
+    gateway: v.exactOptional(described('The IPv4 address of the gateway.', ipLiteral)),
+    gatewayMac: v.exactOptional(described('The hardware address of the gateway.', mac)),
+    subnet: v.exactOptional(described('The subnet of this host.', subnet)),
+  }),
   v.check((m) => Object.keys(m).length > 0, 'must say how the network is known: give gateway, gatewayMac or subnet'),
 )
 
-const network = closed({ name: text(63), match, ...rules })
+const network = closed({ name: described('What the network is called in the status.', text(63)), match, ...rules })
 
 /** The policy document: what somebody asks of this installation, beyond what the configuration does anyway. */
 export const policySchema = closed({
   ...rules,
-  /** Interfaces that count as VPN whatever their kind, for tunnels that cannot be told by their kind. */
-  vpnInterfaces: v.exactOptional(distinct(text(15), 64)),
-  /** Keep violations and changes of state in a log; required: fail closed while it cannot be written. */
-  audit: v.optional(word('off', 'on', 'required'), 'on'),
+  vpnInterfaces: v.exactOptional(
+    described('Interfaces that count as VPN, for tunnels whose kind does not show it.', distinct(text(15), 64)),
+  ),
+  audit: v.optional(
+    described(
+      'Keeps violations and changes of state in a log. `required`: lookups fail while it cannot be written.',
+      word('off', 'on', 'required'),
+    ),
+    'on',
+  ),
   networks: v.exactOptional(
     v.pipe(
       v.array(network, 'must be a list of networks'),

@@ -1,52 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Config } from './schema.ts'
-
-/** Objects of the configuration whose settings take effect each for itself. */
-type Group = 'padding' | 'shaping' | 'cache' | 'rebinding' | 'page' | 'log'
-type InGroup = { [G in Group]: `${G}.${keyof NonNullable<Config[G]> & string}` }[Group]
-
-/** A setting, by its path in the configuration. `policy` stands for all of it but the audit log. */
-export type SettingPath = Exclude<keyof Config, Group> | InGroup | 'policy.audit'
-
-/**
- * When a change of a setting takes effect. `reload`: as soon as the files are read again. `start`: when the service is started the next time.
- * `stop-at-start`: what is switched on is on after a reload; what is switched off goes on until the next start.
- */
-export type Effect = 'reload' | 'start' | 'stop-at-start'
-
-/** Every setting, and when a change of it takes effect. The compiler refuses one that is left out; docs/reload.md and README.md are written from here. */
-export const EFFECTS: Readonly<Record<SettingPath, Effect>> = {
-  listen: 'reload',
-  resolvers: 'reload',
-  use: 'reload',
-  transports: 'reload',
-  usageProfile: 'reload',
-  'padding.queryBlock': 'reload',
-  'shaping.profile': 'reload',
-  'shaping.jitterMs': 'reload',
-  'cache.maxBytes': 'start',
-  'cache.minTtlS': 'reload',
-  'cache.maxTtlS': 'reload',
-  'cache.staleMaxS': 'reload',
-  'cache.prefetch': 'reload',
-  'cache.persist': 'reload',
-  'rebinding.protect': 'reload',
-  'rebinding.allow': 'reload',
-  'rebinding.allowAddresses': 'reload',
-  policy: 'reload',
-  'policy.audit': 'stop-at-start',
-  timeoutMs: 'reload',
-  allowFrom: 'reload',
-  workers: 'start',
-  udp: 'start',
-  dohClient: 'reload',
-  heartbeatS: 'start',
-  statusFile: 'start',
-  stateDir: 'start',
-  user: 'start',
-  'page.listen': 'start',
-  'log.level': 'reload',
-}
+import { type Config, EFFECTS, type SettingPath } from './settings.ts'
 
 const PATHS = Object.keys(EFFECTS) as readonly SettingPath[]
 

@@ -1,29 +1,28 @@
 import * as v from 'valibot'
 import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
-import { authenticationName, closed, distinct, domainName, hostAddress, integer, text, word } from './fields.ts'
+import { authenticationName, closed, described, distinct, domainName, hostAddress, integer, text, word, yesNo } from './fields.ts'
+
+const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
 /** What an operator says of itself; a claim, never evidence. A claim that is not published is left out. */
 const claims = closed({
-  /** true: keeps records that identify a client; false: says it keeps none. */
-  logging: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
-  /** What is refused: "none", "malware", "ads" ... */
-  filtering: v.exactOptional(text(64)),
-  /** Validates DNSSEC. */
-  dnssec: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
-  /** Sends a part of the client's address on (RFC 7871). */
-  ecs: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
-  coverTraffic: v.exactOptional(v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')),
+  logging: v.exactOptional(described('Whether it keeps records that identify a client.', said)),
+  filtering: v.exactOptional(described('What it refuses: "none", "malware", "ads" ...', text(64))),
+  dnssec: v.exactOptional(described('Whether it validates DNSSEC.', said)),
+  ecs: v.exactOptional(described("Whether it sends a part of the client's address on (RFC 7871).", said)),
+  coverTraffic: v.exactOptional(described('Whether it allows cover traffic.', said)),
 })
 
 const dohPath = v.pipe(
   text(1024),
   v.regex(/^\/[^\s{}?#]*(\{\?dns\})?$/, 'must be an absolute path such as /dns-query or /dns-query{?dns}'),
+  v.description('The path of its URL.'),
   // A POST goes to the template without its variable (RFC 8484 section 4.1).
   v.transform((path) => path.replace(/\{\?dns\}$/, '')),
 )
 
-const portOf = (transport: Transport) => v.optional(integer(1, 65535), TRANSPORTS[transport].port)
+const portOf = (transport: Transport) => v.optional(described('The port.', integer(1, 65535)), TRANSPORTS[transport].port)
 
 /** Where each transport is offered. */
 const places = {
@@ -53,31 +52,50 @@ const spkiPin = v.pipe(
  * for it.
  */
 const probe = closed({
-  name: domainName,
-  type: v.optional(word('A', 'AAAA', 'CAA', 'DNSKEY', 'DS', 'HTTPS', 'MX', 'NS', 'PTR', 'SOA', 'SRV', 'SVCB', 'TXT'), 'A'),
+  name: described('The name that is asked for.', domainName),
+  type: v.optional(
+    described('Its type.', word('A', 'AAAA', 'CAA', 'DNSKEY', 'DS', 'HTTPS', 'MX', 'NS', 'PTR', 'SOA', 'SRV', 'SVCB', 'TXT')),
+    'A',
+  ),
 })
 
+const idText = v.pipe(
+  text(63),
+  v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be of a-z, 0-9, dot, hyphen and underscore, a letter or digit first'),
+)
+
 const resolver = closed({
-  id: v.pipe(text(63), v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be of a-z, 0-9, dot, hyphen and underscore, a letter or digit first')),
-  operator: v.exactOptional(text(200)),
-  jurisdiction: v.exactOptional(text(64)),
-  /** Where the operator publishes these figures. */
-  source: v.exactOptional(text(2048)),
-  enabled: v.optional(v.boolean('must be true or false'), true),
-  authenticationDomainName: authenticationName,
-  addresses: distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
-  transports,
-  spkiPins: v.optional(distinct(spkiPin, 32, 0), []),
-  caFile: v.exactOptional(text(4096)),
-  /** Absent: the root's name servers, which a resolver for its own zones may refuse to tell. */
-  probe: v.exactOptional(probe),
-  claims: v.optional(claims, {}),
+  id: described('What `use` in the configuration calls it.', idText),
+  operator: v.exactOptional(described('Who runs it.', text(200))),
+  jurisdiction: v.exactOptional(described('Where its operator is at home; a claim.', text(64))),
+  source: v.exactOptional(described('Where the operator publishes these figures.', text(2048))),
+  enabled: v.optional(described('Whether it is asked where the configuration has no `use`.', yesNo), true),
+  authenticationDomainName: described('What its certificate must hold: a host name, or an IP address.', authenticationName),
+  addresses: described(
+    'Its addresses; none is ever looked up.',
+    distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
+  ),
+  transports: described('What it offers; at least one.', transports),
+  spkiPins: v.optional(
+    described('Base64 of the SHA-256 of public keys; one of them must match, besides the certificate chain.', distinct(spkiPin, 32, 0)),
+    [],
+  ),
+  caFile: v.exactOptional(
+    described('PEM certificates, relative to this file: the only roots for this resolver. Absent: those that come with Node.', text(4096)),
+  ),
+  probe: v.exactOptional(
+    described(
+      "What it is asked to see whether it works. Absent: the root's name servers, which a resolver for its own zones may refuse to tell.",
+      probe,
+    ),
+  ),
+  claims: v.optional(described('What the operator says of itself. Shown as claims.', claims), {}),
 })
 
 /** The trusted-resolver set as a file holds it; defaults applied, nothing read from caFile yet. */
 export const trustedSetSchema = closed({
-  $schema: v.exactOptional(text(2048)),
-  version: v.literal(1, 'must be 1, the only version there is'),
+  $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))),
+  version: described('The version of this format.', v.literal(1, 'must be 1, the only version there is')),
   resolvers: v.pipe(
     v.array(resolver, 'must be a list of resolvers'),
     v.maxLength(1000, 'must hold at most 1000 resolvers'),

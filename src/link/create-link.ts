@@ -11,7 +11,7 @@ export type { RenewableLink } from './on-demand.ts'
 export type RenewablePacedLink<P extends Protection = Protection> = PacedLink<P> & Renewable
 
 /** What a link needs, and how its connections are opened. */
-export type LinkTools = KeeperTools & Pick<OpenOptions, 'sessions' | 'dohClient' | 'probe' | 'handshake'>
+export type LinkTools = KeeperTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake'>
 
 /** The link to one resolver over one transport. Nothing is dialled before the first query. */
 export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>
@@ -20,11 +20,11 @@ export function createLink(endpoint: Endpoint, transport: Transport, tools: Link
   return new KeptLink(wiringOf(endpoint, transport, tools), tools)
 }
 
-/** The same for a schedule to drive. DoH goes over the lean client, whatever `dohClient` says: only it writes constant records. */
+/** The same for a schedule to drive. */
 export function createPacedLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewablePacedLink<Authenticated>
 export function createPacedLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewablePacedLink
 export function createPacedLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewablePacedLink {
-  return new LinkOnSchedule(wiringOf(endpoint, transport, { ...tools, dohClient: 'lean' }), tools)
+  return new LinkOnSchedule(wiringOf(endpoint, transport, tools), tools)
 }
 
 function wiringOf(endpoint: Endpoint, transport: Transport, tools: LinkTools): Wiring<Protection> {

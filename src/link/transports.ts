@@ -8,8 +8,8 @@ import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 
 /** How a connection is opened, whatever the transport. */
 export interface OpenOptions extends ConnectOptions {
-  /** Which HTTP/2 client carries DoH: the one made for it in h2/ (the default), or Node's own. */
-  readonly dohClient?: 'node' | 'lean'
+  /** What speaks HTTP/2; another than the client in h2/ in tests only. */
+  readonly h2?: Client
   /** What shows that the resolver lives, as for an `Upstream`. Default: the root. */
   readonly probe?: Uint8Array
 }
@@ -17,7 +17,7 @@ export interface OpenOptions extends ConnectOptions {
 /** Dials, proves who the peer is, and yields what will carry requests. */
 type Open = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened>
 /** What speaks a protocol on a byte stream. */
-type Client = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => Carrier
+export type Client = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => Carrier
 /** The client for what was agreed on; a promise where it must be loaded first. */
 type ClientFor = (protocol: string | undefined, options: OpenOptions) => Client | Promise<Client>
 
@@ -27,7 +27,7 @@ type ClientFor = (protocol: string | undefined, options: OpenOptions) => Client 
  */
 const OPEN: Readonly<Record<Transport, Open>> = {
   dot: overTls(() => (connection, _endpoint, tools) => new DotCarrier(connection, tools)),
-  doh: overTls((protocol, { dohClient }) => (protocol !== 'h2' ? h1Client() : dohClient === 'node' ? nodeClient() : leanH2Carrier)),
+  doh: overTls((protocol, { h2 = leanH2Carrier }) => (protocol === 'h2' ? h2 : h1Client())),
 }
 
 /**
@@ -67,13 +67,9 @@ async function held({ stream }: Connection, client: Client | Promise<Client>): P
 
 function ignore(): void {}
 
-/** Loaded when a connection needs one: hardly any resolver speaks HTTP/1.1. */
-const loaded: { h1?: Client; node?: Client } = {}
+/** Loaded when a connection needs it: hardly any resolver speaks HTTP/1.1. */
+const loaded: { h1?: Client } = {}
 
 function h1Client(): Client | Promise<Client> {
   return loaded.h1 ?? import('./carriers/doh-h1.ts').then(({ H1Carrier }) => (loaded.h1 = (...parts) => new H1Carrier(...parts)))
-}
-
-function nodeClient(): Client | Promise<Client> {
-  return loaded.node ?? import('./carriers/doh-h2.ts').then(({ H2Carrier }) => (loaded.node = (...parts) => new H2Carrier(...parts)))
 }

@@ -1,4 +1,4 @@
-import type { Config } from '../config/schema.ts'
+import type { Config } from '../config/settings.ts'
 import { EnigmError } from '../errors.ts'
 
 /** Why this many workers cannot run here, or undefined. They share endpoints by SO_REUSEPORT, which on Node 20 only the batched sockets can set. */

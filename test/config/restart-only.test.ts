@@ -1,15 +1,12 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { EFFECTS, type Effect, inForceAfterReload, restartOnly } from '../../src/config/restart-only.ts'
-import type { Config } from '../../src/config/schema.ts'
-
-let root: string = import.meta.dirname
-while (!existsSync(join(root, 'package.json'))) root = dirname(root)
+import { inForceAfterReload, restartOnly } from '../../src/config/restart-only.ts'
+import type { Config } from '../../src/config/settings.ts'
+import { PROJECT_ROOT } from '../support/readme.ts'
 
 async function defaults(dir: string): Promise<Config> {
-  const places = { configFile: `${dir}/none`, resolversFile: join(root, 'resolvers.json') }
+  const places = { configFile: `${dir}/none`, resolversFile: join(PROJECT_ROOT, 'resolvers.json') }
   return (await loadConfig(undefined, {}, places)).config
 }
 
@@ -59,38 +56,4 @@ t.test('an audit log begins at a reload and ends at a start, whatever else of th
   })
   const later = inForceAfterReload(inForceAfterReload(on, config), config)
   t.strictSame(restartOnly(later, config), ['policy.audit'], 'and says so after every reload until then')
-})
-
-/** `text` with what stands between the marks replaced. */
-function spliced(text: string, body: string): string {
-  const [begin, end] = ['<!-- settings: written by test/config/restart-only.test.ts -->', '<!-- /settings -->']
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < 0) throw new Error('no place for the settings')
-  return `${text.slice(0, from)}${begin}\n${body}\n${text.slice(to)}`
-}
-
-function listed(effect: Effect): string {
-  const paths = Object.entries(EFFECTS).filter(([, one]) => one === effect)
-  return paths.map(([path]) => `\`${path}\``).join(', ')
-}
-
-t.test('README.md and docs/reload.md say what the table says (UPDATE_DOCS=1 rewrites them)', (t) => {
-  const table = [
-    '| a change of | takes effect |',
-    '| --- | --- |',
-    `| ${listed('reload')} | half a second after the file is saved, or at SIGHUP |`,
-    `| ${listed('start')} | at the next start; until then the old value stays, and the log names the setting |`,
-    `| ${listed('stop-at-start')} | switched on: as above, at once; switched off: the log goes on until the next start |`,
-  ]
-  const sentence = `${listed('start')} take effect at the next start; an audit log that is switched off (${listed('stop-at-start')}) ends there too. Everything else is in force at once.`
-  for (const [name, body] of [
-    ['docs/reload.md', table.join('\n')],
-    ['README.md', sentence],
-  ] as const) {
-    const file = join(root, name)
-    const wanted = spliced(readFileSync(file, 'utf8'), body)
-    if (process.env.UPDATE_DOCS === '1') writeFileSync(file, wanted)
-    t.equal(readFileSync(file, 'utf8'), wanted, name)
-  }
-  t.end()
 })

@@ -130,3 +130,42 @@ t.test('what is well stays so: a byte order mark, CRLF, an interface where one b
     'a gateway is often link-local',
   )
 })
+
+/** A key as somebody may write it, and the keys that the one sentence names. */
+const UNKNOWN: readonly (readonly [what: object, says: RegExp])[] = [
+  [{ Listen: [] }, /^Listen: is not a known key; did you mean "listen"\?$/],
+  [{ allow_from: [] }, /^allow_from: .*did you mean "allowFrom"\?$/],
+  [{ timeout: 4 }, /^timeout: .*did you mean "timeoutMs"\?$/],
+  [{ transport: 'dot' }, /^transport: .*did you mean "transports"\?$/],
+  [{ resolver: 'a' }, /^resolver: .*did you mean "resolvers"\?$/],
+  [{ wrokers: 1 }, /^wrokers: .*did you mean "workers"\?$/],
+  [{ state: 'a' }, /^state: .*did you mean "stateDir"\?$/],
+  [{ statusfile: 'a' }, /^statusfile: .*did you mean "statusFile"\?$/],
+  [{ jitterMs: 1 }, /^jitterMs: does not belong here; move it into "shaping", as in "shaping": \{ "jitterMs": ... \}$/],
+  [{ cache: { timeoutMs: 1 } }, /^cache\.timeoutMs: does not belong in this object; move it to the top level/],
+  [{ cache: { level: 'info' } }, /^cache\.level: does not belong here; move it into "log"/],
+  [{ cache: { ttl: 1 } }, /^cache\.ttl: .*did you mean "minTtlS" or "maxTtlS"\?$/],
+  [{ policy: { networks: [{ name: 'a', match: { gatewayMAC: '02:00:5e:10:00:01' } }] } }, /gatewayMAC: .*did you mean "gatewayMac"\?$/],
+  [{ xyzzy: 1 }, /^xyzzy: is not a known key; remove it \(docs\/configuration\.md lists all keys\)$/],
+  [{ [`k${'x'.repeat(100_000)}`]: 1 }, /is not a known key; remove it/],
+  [{ log: { xyzzy: 1 } }, /^log\.xyzzy: is not a known key; remove it or write one of: level$/],
+  [{ dohClient: 'node' }, /^dohClient: is gone: .*delete the line$/],
+  [{ use: [] }, /^use: names no resolver, so nobody could be asked; name one, or delete the line/],
+]
+
+t.test('an unknown key names what was meant, and not every key there is', async (t) => {
+  for (const [config, says] of UNKNOWN) {
+    const found = await sentences({ config })
+    const own = found.map((line) => line.replace(/^config\.json: /, ''))
+    t.ok(
+      own.some((line) => says.test(line)),
+      `${JSON.stringify(config).slice(0, 80)}: ${own.join(' | ').slice(0, 300)}`,
+    )
+    t.ok(
+      own.every((line) => line.length < 300),
+      'a sentence, not a list',
+    )
+  }
+  const set = { version: 1, resolvers: [{ ...RESOLVER, adresses: ['192.0.2.1'] }] }
+  t.match(await sentences({ set }), [/^set\.json: resolvers\[0\]\.adresses: is not a known key; did you mean "addresses"\?$/])
+})

@@ -136,7 +136,6 @@ async function garbageStream(port: number) {
 
 if (requireTool(t, 'named')) {
   t.test('respdiff over DoT', { timeout: 600_000 }, (t) => respdiff(t, 'dot'))
-  t.test('respdiff over DoH, node:http2', { timeout: 600_000 }, (t) => respdiff(t, 'doh', { dohClient: 'node' }))
   t.test('respdiff over DoH', { timeout: 600_000 }, (t) => respdiff(t, 'doh'))
   t.test('respdiff over DoT, two workers', { timeout: 600_000 }, (t) => respdiff(t, 'dot', { workers: 2 }))
   t.test('respdiff over DoT, dgram', { timeout: 600_000 }, (t) => respdiff(t, 'dot', { udp: 'dgram' }))

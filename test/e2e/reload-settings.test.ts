@@ -1,10 +1,10 @@
-// Each setting of src/config/restart-only.ts, changed while the built service runs: in force at once, or only after the next start, as the table says.
+// Each setting of src/config/settings.ts, changed while the built service runs: in force at once, or only after the next start, as the table says.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { EFFECTS } from '../../src/config/restart-only.ts'
+import { EFFECTS } from '../../src/config/settings.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
 import { startDot } from '../support/dot-server.ts'
@@ -139,7 +139,7 @@ t.test('what waits for a start is named and not in force until then', { timeout:
 })
 
 /** Seen by other tests: that they are put in force with the links, the memory and the set, all of which a reload makes anew. */
-const ELSEWHERE = ['transports', 'usageProfile', 'dohClient', 'cache.staleMaxS', 'cache.prefetch']
+const ELSEWHERE = ['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch']
 
 t.test('everything else is in force at once', { timeout: 120_000 }, async (t) => {
   const s = await scene(t)

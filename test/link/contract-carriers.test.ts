@@ -30,7 +30,7 @@ function promise(what: string, answer: Answer, test: (t: Test, scene: Scene) => 
       const clock = systemClock()
       const opened = await openTransport(endpointOf(server.port), way.transport, {
         ...{ clock, sessions: tlsSessions(clock), pace: freePace(clock) },
-        ...(way.dohClient === undefined ? {} : { dohClient: way.dohClient }),
+        ...(way.h2 === undefined ? {} : { h2: way.h2 }),
       })
       await test(t, { way, server, opened })
     })

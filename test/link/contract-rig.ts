@@ -5,8 +5,10 @@ import type { Event } from '../../src/events.ts'
 import { createLink, createPacedLink, type RenewableLink, type RenewablePacedLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
+import type { Client } from '../../src/link/transports.ts'
 import type { Ask, Authenticated, Carried, Transport } from '../../src/resolve.ts'
 import { requestFor } from '../shaping/paced-rig.ts'
+import { nodeH2Carrier } from '../support/doh-h2.ts'
 import { startDoh, startDohH1 } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { endpointAt, NAME, pause } from '../support/link-rig.ts'
@@ -22,7 +24,8 @@ export interface Way {
   readonly name: string
   readonly transport: Transport
   readonly speaks: 'dot' | 'h2' | 'h1'
-  readonly dohClient?: 'node' | 'lean'
+  /** The HTTP/2 client, if it is not the program's. */
+  readonly h2?: Client
   /**
    * Replies find their queries by ID: what matches none is passed over. Else each reply belongs to
    * one request, and fails it.
@@ -37,7 +40,7 @@ export interface Way {
 export const WAYS: readonly Way[] = [
   { name: 'DoT', transport: 'dot', speaks: 'dot', byId: true, cells: true, parallel: true },
   { name: 'DoH over HTTP/2', transport: 'doh', speaks: 'h2', byId: false, cells: true, parallel: true },
-  { name: 'DoH over HTTP/2 by node:http2', transport: 'doh', speaks: 'h2', dohClient: 'node', byId: false, cells: false, parallel: true },
+  { name: 'DoH over HTTP/2 by node:http2', transport: 'doh', speaks: 'h2', h2: nodeH2Carrier, byId: false, cells: false, parallel: true },
   { name: 'DoH over HTTP/1.1', transport: 'doh', speaks: 'h1', byId: false, cells: false, parallel: false },
 ]
 
@@ -103,13 +106,13 @@ export type Kind = (typeof KINDS)[number]
 /** Where a server on loopback is that offers both transports at `port`. */
 export const endpointOf = (port: number): StrictEndpoint => endpointAt(port, { ca: authority.certificate })
 
-export function linkOf(kind: Kind, { transport, dohClient }: Way, endpoint: StrictEndpoint): Asked {
+export function linkOf(kind: Kind, { transport, h2 }: Way, endpoint: StrictEndpoint): Asked {
   const clock = systemClock()
   const events: Event[] = []
   const tools = {
     ...{ clock, dialPace: freePace(clock), random: systemRandom, sessions: tlsSessions(clock) },
     emit: (event: Event) => void events.push(event),
-    ...(dohClient === undefined ? {} : { dohClient }),
+    ...(h2 === undefined ? {} : { h2 }),
   }
   const askFor = (ms: number, mayLeave?: () => boolean): Ask => ({
     purpose: 'client',

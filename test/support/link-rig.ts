@@ -4,6 +4,7 @@ import type { Event } from '../../src/events.ts'
 import { createLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { type TlsSessions, tlsSessions } from '../../src/link/dial/sessions.ts'
+import type { Client } from '../../src/link/transports.ts'
 import type { Ask, Transport } from '../../src/resolve.ts'
 import { exchange } from './links.ts'
 import { freePace } from './rules.ts'
@@ -29,13 +30,13 @@ export function endpointAt(port: number, more: Partial<StrictEndpoint> & { reado
 export function linkTo(
   endpoint: StrictEndpoint,
   transport: Transport,
-  more: { readonly clock?: Clock; readonly sessions?: TlsSessions; readonly dohClient?: 'lean' | 'node' | undefined } = {},
+  more: { readonly clock?: Clock; readonly sessions?: TlsSessions; readonly h2?: Client | undefined } = {},
 ) {
   const clock = more.clock ?? systemClock()
   const sessions = more.sessions ?? tlsSessions(clock)
   const events: Event[] = []
   const tools = { clock, dialPace: freePace(clock), sessions, random: systemRandom, emit: (event: Event) => void events.push(event) }
-  const link = createLink(endpoint, transport, more.dohClient === undefined ? tools : { ...tools, dohClient: more.dohClient })
+  const link = createLink(endpoint, transport, more.h2 === undefined ? tools : { ...tools, h2: more.h2 })
   const within = (ms: number): Ask => ({ purpose: 'client', deadlineMs: clock.nowMs() + ms })
   const count = (type: Event['type']) => events.filter((event) => event.type === type).length
   return { link, events, sessions, within, count, ask: (request: Uint8Array, ms = 4000) => exchange(link, request, within(ms)) }

@@ -1,6 +1,7 @@
 import { constants } from 'node:http2'
 import t from 'tap'
 import { createAuthority } from '../../../src/demo/authority.ts'
+import { nodeH2Carrier } from '../../support/doh-h2.ts'
 import { type DohOptions, startDoh } from '../../support/doh-server.ts'
 import { codeOf, endpointAt, linkTo, NAME, pause } from '../../support/link-rig.ts'
 import { query } from '../../support/messages.ts'
@@ -11,10 +12,13 @@ const identity = await authority.issue({ name: NAME })
 const TYPE = 'application/dns-message'
 const numbered = (n: number) => query({ name: `n${n}.example.com`, id: n })
 
-for (const dohClient of ['lean', 'node'] as const) {
+for (const [client, carrier] of [
+  ['lean', undefined],
+  ['node', nodeH2Carrier],
+] as const) {
   const h2 = async (answer: DohOptions['answer'], more: Partial<DohOptions> = {}) => {
     const server = await startDoh({ identity, answer, ...more })
-    const rig = linkTo(endpointAt(server.port, { ca: authority.certificate }), 'doh', { dohClient })
+    const rig = linkTo(endpointAt(server.port, { ca: authority.certificate }), 'doh', { h2: carrier })
     const end = async () => {
       await rig.link.close()
       await server.close()
@@ -22,7 +26,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     return { ...rig, server, end }
   }
 
-  t.test(`${dohClient}: GOAWAY with last-id 0: every query moves to one new session`, async (t) => {
+  t.test(`${client}: GOAWAY with last-id 0: every query moves to one new session`, async (t) => {
     const settings = Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 0, 0)
     const goaway = Uint8Array.of(0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // NO_ERROR, last stream 0: Node's own server cannot say it
     const { ask, end, server, count } = await h2((q) => replyTo(q), {
@@ -46,7 +50,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: GOAWAY every 100 streams: all answered, one handshake each`, async (t) => {
+  t.test(`${client}: GOAWAY every 100 streams: all answered, one handshake each`, async (t) => {
     const { ask, end, server, count } = await h2((q, peer) => {
       if (peer.requests === 100) peer.session?.close()
       return peer.requests > 100 ? undefined : replyTo(q)
@@ -62,7 +66,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: GOAWAY with an error: what was under way is asked once more`, async (t) => {
+  t.test(`${client}: GOAWAY with an error: what was under way is asked once more`, async (t) => {
     const { ask, end, server } = await h2((q, peer) => {
       if (peer.connection > 1) return replyTo(q)
       peer.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
@@ -73,7 +77,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: REFUSED_STREAM and one stream at a time: queued, all answered on one session`, async (t) => {
+  t.test(`${client}: REFUSED_STREAM and one stream at a time: queued, all answered on one session`, async (t) => {
     const refusing = await h2((q, peer) => {
       if (peer.requests > 3) return replyTo(q)
       peer.stream?.close(constants.NGHTTP2_REFUSED_STREAM)
@@ -100,14 +104,14 @@ for (const dohClient of ['lean', 'node'] as const) {
     await single.end()
   })
 
-  t.test(`${dohClient}: a server that refuses every stream: an end after a bounded number of tries`, async (t) => {
+  t.test(`${client}: a server that refuses every stream: an end after a bounded number of tries`, async (t) => {
     const { ask, end, server } = await h2((_, peer) => peer.stream?.close(constants.NGHTTP2_REFUSED_STREAM) as undefined)
     t.equal(await codeOf(ask(query())), 'connection-lost')
     t.ok(server.counts.requests <= 100, `${server.counts.requests} requests`)
     await end()
   })
 
-  t.test(`${dohClient}: a reset stream is asked once more on the same session`, async (t) => {
+  t.test(`${client}: a reset stream is asked once more on the same session`, async (t) => {
     const { ask, end, server } = await h2((q, peer) => {
       if (peer.requests > 1) return replyTo(q)
       peer.stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
@@ -119,7 +123,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: a session that dies with queries in flight: each is asked once more`, async (t) => {
+  t.test(`${client}: a session that dies with queries in flight: each is asked once more`, async (t) => {
     const { ask, end, server } = await h2((q, peer) => {
       if (peer.connection > 1) return replyTo(q)
       if (peer.requests === 20) peer.session?.destroy()
@@ -131,7 +135,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: a slow answer over a living session raises no suspicion: PING is answered`, async (t) => {
+  t.test(`${client}: a slow answer over a living session raises no suspicion: PING is answered`, async (t) => {
     const { ask, end, server } = await h2(async (q) => {
       await pause(900)
       return replyTo(q)
@@ -142,7 +146,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: push is off, and a pushed stream harms nothing`, async (t) => {
+  t.test(`${client}: push is off, and a pushed stream harms nothing`, async (t) => {
     let enabled: boolean | undefined
     const { ask, end } = await h2((q, peer) => {
       enabled = peer.session?.remoteSettings?.enablePush
@@ -153,7 +157,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: a body in single octets, one every 100 ms: cut at the deadline, the others untouched`, async (t) => {
+  t.test(`${client}: a body in single octets, one every 100 ms: cut at the deadline, the others untouched`, async (t) => {
     const { ask, end, server } = await h2(async (q, peer) => {
       if (peer.requests > 1) return replyTo(q)
       peer.stream?.respond({ ':status': 200, 'content-type': TYPE })
@@ -172,7 +176,7 @@ for (const dohClient of ['lean', 'node'] as const) {
     await end()
   })
 
-  t.test(`${dohClient}: octets that are no HTTP/2, frames that are malformed: the session ends, nothing else does`, async (t) => {
+  t.test(`${client}: octets that are no HTTP/2, frames that are malformed: the session ends, nothing else does`, async (t) => {
     const settings = [0, 0, 0, 4, 0, 0, 0, 0, 0]
     const says: [string, number[]][] = [
       ['text', [...Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')]],

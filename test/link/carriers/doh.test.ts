@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { createAuthority } from '../../../src/demo/authority.ts'
 import { idOf, setId } from '../../../src/dns/message.ts'
+import { nodeH2Carrier } from '../../support/doh-h2.ts'
 import { type DohOptions, type DohReply, type DohServer, startDoh, startDohH1 } from '../../support/doh-server.ts'
 import { codeOf, endpointAt, linkTo, NAME } from '../../support/link-rig.ts'
 import { query } from '../../support/messages.ts'
@@ -12,8 +13,8 @@ const identity = await authority.issue({ name: NAME })
 const TYPE = 'application/dns-message'
 const numbered = (n: number) => query({ name: `n${n}.example.com`, id: n })
 
-const over = (server: DohServer, dohClient?: 'lean' | 'node') => {
-  const rig = linkTo(endpointAt(server.port, { ca: authority.certificate }), 'doh', { dohClient })
+const over = (server: DohServer, carrier?: typeof nodeH2Carrier) => {
+  const rig = linkTo(endpointAt(server.port, { ca: authority.certificate }), 'doh', { h2: carrier })
   const end = async () => {
     await rig.link.close()
     await server.close()
@@ -21,7 +22,7 @@ const over = (server: DohServer, dohClient?: 'lean' | 'node') => {
   return { ...rig, server, end }
 }
 const h2 = async (answer: DohOptions['answer']) => over(await startDoh({ identity, answer }))
-const h2Node = async (answer: DohOptions['answer']) => over(await startDoh({ identity, answer }), 'node')
+const h2Node = async (answer: DohOptions['answer']) => over(await startDoh({ identity, answer }), nodeH2Carrier)
 const h1 = async (answer: DohOptions['answer']) => over(await startDohH1({ identity, answer }))
 
 for (const [version, scene] of [['HTTP/2', h2] as const, ['node:http2', h2Node] as const, ['HTTP/1.1', h1] as const]) {

@@ -35,7 +35,6 @@ export interface LeanH2Options {
 /**
  * DoH (RFC 8484) on one HTTP/2 connection, by a client that can do nothing else. `connection` has
  * negotiated `h2`, and nothing was read from it or written to it.
- * Same contract and same errors as the carrier on node:http2.
  */
 export function leanH2Carrier<P extends Protection>(
   connection: Connection<P>,

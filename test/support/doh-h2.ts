@@ -1,12 +1,22 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2'
-import { type Linked, LinkedSet } from '../../containers.ts'
-import { EnigmError } from '../../errors.ts'
-import type { Protection } from '../../resolve.ts'
-import type { Connection } from '../dial/connect.ts'
-import type { Endpoint } from '../dial/endpoint.ts'
-import { type CarrierTools, IDLE_MS, type Loss, lost, type Sent, SIGN_OF_LIFE_OCTETS, StreamCarrier, type Ticket } from './carrier.ts'
-import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from './doh-message.ts'
-import { heldBack, TurnQueue } from './turn-queue.ts'
+import { type Linked, LinkedSet } from '../../src/containers.ts'
+import { EnigmError } from '../../src/errors.ts'
+import {
+  type Carrier,
+  type CarrierTools,
+  IDLE_MS,
+  type Loss,
+  lost,
+  type Sent,
+  SIGN_OF_LIFE_OCTETS,
+  StreamCarrier,
+  type Ticket,
+} from '../../src/link/carriers/carrier.ts'
+import { ageOf, authorityOf, Body, dohRequest, headFault, requestHeaders } from '../../src/link/carriers/doh-message.ts'
+import { heldBack, TurnQueue } from '../../src/link/carriers/turn-queue.ts'
+import type { Connection } from '../../src/link/dial/connect.ts'
+import type { Endpoint } from '../../src/link/dial/endpoint.ts'
+import type { Protection } from '../../src/resolve.ts'
 
 /**
  * Streams opened before the peer's SETTINGS said how many it takes. bind9 (9.18.49) takes 60 at once on a new connection for a flood and closes it, which cost the
@@ -27,8 +37,11 @@ interface Slot<P extends Protection> extends Linked<Slot<P>> {
   sentMs: number
 }
 
-/** DNS over HTTPS (RFC 8484) on one HTTP/2 session. */
-export class H2Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
+/**
+ * DNS over HTTPS (RFC 8484) on one session of node:http2: what the client in src/link/carriers/h2 is
+ * compared with. Same contract, same errors. It cannot write cells.
+ */
+class NodeH2Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly idleMs = IDLE_MS
   readonly #path: Record<string, string>
   readonly #session: ClientHttp2Session
@@ -191,4 +204,13 @@ export class H2Carrier<P extends Protection = Protection> extends StreamCarrier<
     for (const { ticket, stream } of open) ticket.failed(error, stream?.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'refused' : 'lost')
     for (const { ticket } of queued) ticket.failed(error, 'unsent')
   }
+}
+
+/**
+ * The same by the name and signature of the client that the program has: takes its place in tests,
+ * and in the program that the bench makes (bench/peers/node-http2.mjs).
+ */
+export { nodeH2Carrier as leanH2Carrier }
+export function nodeH2Carrier<P extends Protection>(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools): Carrier<P> {
+  return new NodeH2Carrier(connection, endpoint, tools)
 }

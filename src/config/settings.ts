@@ -1,0 +1,333 @@
+import * as v from 'valibot'
+import { TRANSPORT_NAMES } from '../transports.ts'
+import { allowList, cidrProblem } from './cidr.ts'
+import { checked, closed, described, distinct, integer, text, word, yesNo } from './fields.ts'
+import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
+import { policySchema, SHAPING_PROFILES } from './policy.ts'
+import { transportName } from './trusted-set.ts'
+
+/**
+ * When a change of a setting takes effect. `reload`: as soon as the files are read again. `start`:
+ * when the service is started the next time. `stop-at-start`: what is switched on is on after a
+ * reload; what is switched off goes on until the next start.
+ */
+export type Effect = 'reload' | 'start' | 'stop-at-start'
+
+/** One key of the configuration: its values with their default, and when a change takes effect. */
+export interface Setting<Schema extends v.GenericSchema = v.GenericSchema> {
+  readonly schema: Schema
+  readonly effect: Effect
+  /** Parts of the value whose change takes effect at another time. */
+  readonly parts?: Readonly<Record<string, Effect>>
+}
+
+/** An object of settings, each of which takes effect for itself. */
+export interface Group<Schema extends v.GenericSchema = v.GenericSchema, Inner extends Settings = Settings> {
+  readonly schema: Schema
+  readonly settings: Inner
+}
+
+type Settings = Readonly<Record<string, Setting>>
+type WithSchemas = Readonly<Record<string, { readonly schema: v.GenericSchema }>>
+type Schemas<Table extends WithSchemas> = { readonly [Key in keyof Table]: Table[Key]['schema'] }
+
+const schemasOf = <Table extends WithSchemas>(table: Table) =>
+  Object.fromEntries(Object.entries(table).map(([key, { schema }]) => [key, schema])) as Schemas<Table>
+
+/** A setting with a default. `says`: what it is for, in one sentence, for the reference and for editors. */
+function setting<const Schema extends v.GenericSchema, const Default extends v.InferInput<Schema>>(
+  effect: Effect,
+  says: string,
+  schema: Schema,
+  fallback: Default,
+) {
+  return { effect, schema: v.optional(described(says, schema), fallback) }
+}
+
+/** A setting that may be absent. */
+function absent<const Schema extends v.GenericSchema>(effect: Effect, says: string, schema: Schema) {
+  return { effect, schema: v.exactOptional(described(says, schema)) }
+}
+
+const inner = <const Inner extends Settings>(settings: Inner) => closed(schemasOf(settings), misplaced)
+
+const listenText = v.pipe(text(128), checked(listenProblem))
+const cidrText = v.pipe(text(64), checked(cidrProblem))
+
+/** RFC 8467 section 4.1: the block is a power of two. */
+const queryBlock = v.pipe(
+  v.number('must be 0 or a whole number from 16 to 512'),
+  v.integer('must be 0 or a whole number from 16 to 512'),
+  v.check(
+    (block) => block === 0 || (block >= 16 && block <= 512),
+    'must be 0 (no padding) or from 16 to 512; 128 is what RFC 8467 advises',
+  ),
+)
+
+const zoneText = v.pipe(
+  text(253),
+  v.check(
+    (name) => /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(name),
+    'must be a name in ASCII (xn-- form), as in "home.example"; names below it are meant too',
+  ),
+)
+
+const isLoopback = allowList(['127.0.0.0/8', '::1/128'])
+const pagePlace = v.pipe(
+  text(104),
+  v.check(
+    (place) => place.startsWith('/') || isLoopback(parseListen(place)?.address ?? ''),
+    'must be the absolute path of a Unix socket or a loopback ADDRESS:PORT, as in "127.0.0.1:9153"',
+  ),
+)
+
+const userText = v.pipe(
+  text(64),
+  v.check((user) => /^([a-z_][\w.-]*\$?|\d+(:\d+)?)$/i.test(user), 'must be the name of a user, its number, or UID:GID, as in "enigm-dns"'),
+)
+
+const padding = {
+  queryBlock: setting(
+    'reload',
+    'Queries are padded to a multiple of this many octets: 16 to 512, or 0 for no padding, which is for measuring only (RFC 8467).',
+    queryBlock,
+    128,
+  ),
+}
+
+const shaping = {
+  profile: setting(
+    'reload',
+    'How timing and volume are hidden from an observer of the link: docs/shaping.md.',
+    word(...SHAPING_PROFILES),
+    'jitter',
+  ),
+  jitterMs: setting(
+    'reload',
+    'The longest random wait before a query is sent, in milliseconds; for the profile `jitter`.',
+    integer(0, 2000),
+    20,
+  ),
+}
+
+const cache = {
+  // The places of the table are numbers of 31 bits, of 16 octets each.
+  maxBytes: setting(
+    'start',
+    'The memory that answers take at most, bookkeeping included, in octets.',
+    integer(65_536, 34_359_738_368),
+    33_554_432,
+  ),
+  minTtlS: setting('reload', 'An answer is kept at least this many seconds.', integer(0, 604_800), 0),
+  maxTtlS: setting('reload', 'An answer is kept at most this many seconds.', integer(0, 604_800), 86_400),
+  staleMaxS: setting(
+    'reload',
+    'For how many seconds an expired answer may be given while no resolver has a newer one (RFC 8767). 0: never.',
+    integer(0, 86_400),
+    86_400,
+  ),
+  prefetch: setting('reload', 'Whether an answer that is asked for often is renewed shortly before it expires.', yesNo, true),
+  persist: setting(
+    'reload',
+    'Whether answers outlive the process, encrypted: not, in the runtime directory, or on disk. A saved cache is a record of what was asked: docs/retention.md.',
+    word('off', 'runtime', 'disk'),
+    'off',
+  ),
+}
+
+const rebinding = {
+  protect: setting(
+    'reload',
+    'Whether answers from outside that hold an inside address are refused (DNS rebinding): docs/cache.md.',
+    yesNo,
+    false,
+  ),
+  allow: setting('reload', 'Names, with all below them, that may have inside addresses.', distinct(zoneText, 1000, 0), []),
+  allowAddresses: setting('reload', 'Blocks of addresses that any name may have.', distinct(cidrText, 1000, 0), []),
+}
+
+const page = {
+  listen: {
+    effect: 'start' as const,
+    schema: described(
+      'Where the page and the metrics are served: a loopback ADDRESS:PORT or the absolute path of a Unix socket. Required if `page` is there.',
+      pagePlace,
+    ),
+  },
+}
+
+const log = {
+  level: setting(
+    'reload',
+    'The least severe event that is written to standard error.',
+    word('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    'info',
+  ),
+}
+
+/**
+ * Every key of the configuration, and the only place where one is declared. The schema, the
+ * defaults, the JSON Schema, docs/configuration.md, the excerpt in README.md, what waits for the
+ * next start and the warning about it all come from here.
+ */
+export const SETTINGS = {
+  listen: setting(
+    'reload',
+    'Where clients are answered: ADDRESS:PORT or [IPV6]:PORT. 0.0.0.0 or [::] means every address of an interface, but of 127.0.0.0/8 only 127.0.0.1.',
+    distinct(listenText, 64, 1, (place) => sameEndpoint(String(place))),
+    ['127.0.0.53:53'],
+  ),
+  resolvers: absent(
+    'reload',
+    'The file with the trusted set, relative to this file. Absent: the set that comes with the program. docs/resolvers.md',
+    text(4096),
+  ),
+  use: absent(
+    'reload',
+    'The ids of the resolvers that are asked, from the trusted set. Absent: every resolver that is enabled there.',
+    distinct(
+      text(63),
+      1000,
+      1,
+      undefined,
+      'names no resolver, so nobody could be asked; name one, or delete the line to use every enabled one',
+    ),
+  ),
+  transports: setting(
+    'reload',
+    'How resolvers are reached, the preferred way first: DNS over TLS, DNS over HTTPS.',
+    distinct(transportName, TRANSPORT_NAMES.length),
+    ['dot', 'doh'],
+  ),
+  usageProfile: setting(
+    'reload',
+    '`strict`: only resolvers that prove who they are (RFC 8310). `opportunistic`: encrypted, but perhaps to somebody else.',
+    word('strict', 'opportunistic'),
+    'strict',
+  ),
+  padding: {
+    settings: padding,
+    schema: v.optional(described('How lengths are hidden.', inner(padding)), {}),
+  },
+  shaping: {
+    settings: shaping,
+    schema: v.optional(described('How timing and volume are hidden.', inner(shaping)), {}),
+  },
+  cache: {
+    settings: cache,
+    schema: v.optional(
+      v.pipe(
+        described('What is kept in memory, and for how long: docs/cache.md.', inner(cache)),
+        v.forward(
+          v.partialCheck(
+            [['minTtlS'], ['maxTtlS']],
+            (limits) => limits.minTtlS <= limits.maxTtlS,
+            'must not be more than cache.maxTtlS; lower it or raise maxTtlS',
+          ),
+          ['minTtlS'],
+        ),
+      ),
+      {},
+    ),
+  },
+  rebinding: {
+    settings: rebinding,
+    schema: v.optional(described('Answers from outside that point inside.', inner(rebinding)), {}),
+  },
+  policy: {
+    ...absent('reload', 'Rules that must hold, with verdicts in the status: docs/policy.md.', policySchema),
+    parts: { audit: 'stop-at-start' as const },
+  },
+  timeoutMs: setting(
+    'reload',
+    'A query that has no answer after this many milliseconds fails. Clients give up after 5000.',
+    integer(500, 10_000),
+    4000,
+  ),
+  allowFrom: setting(
+    'reload',
+    'Blocks of addresses of clients that are answered. Required if `listen` has an address that is not loopback.',
+    distinct(cidrText, 1000),
+    ['127.0.0.0/8', '::1/128'],
+  ),
+  workers: setting(
+    'start',
+    'Threads that answer from memory over UDP. More than one needs Linux and the package koffi.',
+    integer(1, 64),
+    1,
+  ),
+  udp: setting(
+    'start',
+    'How UDP is read: one datagram a call (`dgram`) or many (`batch`, needs Linux and the package koffi).',
+    word('auto', 'dgram', 'batch'),
+    'auto',
+  ),
+  heartbeatS: setting('start', 'The status file is written at least once in this many seconds.', integer(1, 3600), 10),
+  statusFile: absent('start', 'The status file, relative to this file; each instance needs its own. Default: docs/files.md.', text(4096)),
+  stateDir: absent(
+    'start',
+    'The directory of keys, audit log and saved cache, relative to this file; each instance needs its own. Default: docs/files.md.',
+    text(4096),
+  ),
+  user: absent('start', 'The user that a service started by root continues as, once its ports are open: docs/files.md.', userText),
+  page: {
+    settings: page,
+    schema: v.exactOptional(described('A page and Prometheus metrics for this host. Absent: none. docs/page.md', inner(page))),
+  },
+  log: {
+    settings: log,
+    schema: v.optional(described('JSON lines on standard error.', inner(log)), {}),
+  },
+} as const satisfies Readonly<Record<string, Setting | Group>>
+
+/** Keys of earlier versions, and the sentence for a file that still has one. */
+const GONE: Readonly<Record<string, string>> = {
+  dohClient: 'is gone: there is one HTTP/2 client for DoH now, the former "lean"; delete the line',
+}
+
+/** The configuration as a file holds it; every key optional, defaults applied by the schema. */
+export const configSchema = closed(
+  { $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))), ...schemasOf(SETTINGS) },
+  (key) => (Object.hasOwn(GONE, key) ? GONE[key] : misplaced(key)),
+)
+
+type Table = typeof SETTINGS
+/** A setting, by its path in the configuration. `policy` stands for all of it but the audit log. */
+export type SettingPath = {
+  [Key in keyof Table & string]: Table[Key] extends { readonly settings: infer Inner }
+    ? `${Key}.${keyof Inner & string}`
+    : Table[Key] extends { readonly parts: infer Parts }
+      ? Key | `${Key}.${keyof Parts & string}`
+      : Key
+}[keyof Table & string]
+
+const TABLE: Readonly<Record<string, Setting | Group>> = SETTINGS
+
+/** When a change of each setting takes effect, in the order of the table. */
+export const EFFECTS = Object.fromEntries(
+  Object.entries(TABLE).flatMap(([key, entry]) => {
+    const below = (effects: Readonly<Record<string, Effect>>) => Object.entries(effects).map(([name, effect]) => [`${key}.${name}`, effect])
+    if ('settings' in entry) return below(Object.fromEntries(Object.entries(entry.settings).map(([name, { effect }]) => [name, effect])))
+    return [[key, entry.effect], ...below(entry.parts ?? {})]
+  }),
+) as Readonly<Record<SettingPath, Effect>>
+
+/** The sentence for a key that exists in another object of the configuration; undefined if it does not. */
+function misplaced(key: string): string | undefined {
+  if (Object.hasOwn(TABLE, key)) return 'does not belong in this object; move it to the top level of the file'
+  const group = Object.entries(TABLE).find(([, entry]) => 'settings' in entry && Object.hasOwn(entry.settings, key))?.[0]
+  return group === undefined ? undefined : `does not belong here; move it into "${group}", as in "${group}": { "${key}": ... }`
+}
+
+/** The configuration of a file, defaults applied, paths as written. */
+export type ConfigFile = v.InferOutput<typeof configSchema>
+
+/** The configuration in force: paths absolute, `use` the ids of the resolvers that are asked, in order. */
+export type Config = Readonly<
+  Omit<ConfigFile, '$schema' | 'resolvers' | 'use' | 'statusFile' | 'stateDir'> & {
+    resolvers: string
+    use: readonly string[]
+    statusFile: string
+    stateDir: string
+  }
+>
