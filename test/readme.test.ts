@@ -1,7 +1,7 @@
-// What README.md shows is run: its configuration, its trusted set, its shell lines. Those that change a system run in test/e2e/point-the-system.test.ts.
+// What README.md and docs/ show is run: configuration, trusted set, shell lines. Those that change a system run in test/e2e/point-the-system.test.ts.
 import { execFile } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { parseJsonc } from '../src/config/jsonc.ts'
@@ -10,12 +10,12 @@ import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile } from '../src/
 import { createAuthority } from '../src/demo/authority.ts'
 import { startDot } from './support/dot-server.ts'
 import { query } from './support/messages.ts'
-import { PROJECT_ROOT, readmeFences, readmeRecipe } from './support/readme.ts'
+import { DOCUMENTS, documentText, fences, PROJECT_ROOT, readmeRecipe } from './support/readme.ts'
 import { cli, startDaemon } from './support/real/daemon.ts'
 import { rcodeOf, udpClient } from './support/real/dns-client.ts'
 import { addressRecord, replyTo } from './support/replies.ts'
 
-const README = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8')
+const README = documentText('README.md')
 
 t.test('the configuration that it shows is the one without a file', async (t) => {
   const places = { configFile: join(t.testdir(), 'none'), resolversFile: join(PROJECT_ROOT, 'resolvers.json') }
@@ -27,10 +27,8 @@ t.test('the configuration that it shows is the one without a file', async (t) =>
 
 t.test('what it shows as comment is good as well', async (t) => {
   const text = readmeRecipe('defaults')
-    .replace('// "resolvers": "my-resolvers.json",', '"resolvers": "my-resolvers.json",')
-    .replace('// "policy": { ... }', '"policy": {},')
-    .replace('// "page": { "listen": "127.0.0.1:9153" }', '"page": { "listen": "127.0.0.1:9153" },')
-    .replace('"quad9", "dns4eu"', '"home"')
+    .replace(/^ {2}\/\/ "/gm, '  "')
+    .replace(/"use": \[.*?\]/, '"use": ["home"]')
   const dir = t.testdir({ 'ca.pem': (await createAuthority()).certificate })
   for (const [name, content] of [
     ['config.json', text],
@@ -40,11 +38,11 @@ t.test('what it shows as comment is good as well', async (t) => {
   }
   const { loaded, problems } = await checkConfig(join(dir, 'config.json'))
   t.strictSame(problems, [])
-  t.match(loaded?.config, { page: { listen: '127.0.0.1:9153' }, policy: {} })
+  t.match(loaded?.config, { policy: {}, user: 'enigm-dns' })
   t.match(loaded?.resolvers, [{ id: 'home', addresses: ['192.0.2.53'], transports: { dot: { port: 853 } } }])
 })
 
-/** Runs shell lines of README.md and returns what they print. */
+/** Runs shell lines of a document and returns what they print. */
 const shell = async (lines: string, cwd: string) =>
   (await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', lines], { cwd, timeout: 20_000 })).stdout.trim()
 
@@ -95,14 +93,59 @@ t.test('files are where it says', (t) => {
   t.end()
 })
 
+/** Blocks of shell lines that no test runs, by what they begin with, and why. */
+const NOT_RUN: readonly string[] = [
+  'npm run demo', // test/e2e/demo.test.ts runs it, and `npm test` is what runs this
+  'node --perf-basic-prof', // needs perf, which reads the whole machine
+]
+
 t.test('every block of shell lines is run by a test', (t) => {
-  const runners = ['readme.test.ts', 'e2e/point-the-system.test.ts']
-    .map((name) => readFileSync(join(PROJECT_ROOT, 'test', name), 'utf8'))
-    .join()
-  const shellBlocks = readmeFences().filter(({ language }) => language === 'sh')
-  // `npm run demo` is test/e2e/demo.test.ts, and `npm test` is what runs this.
-  const unnamed = shellBlocks.filter(({ recipe, text }) => recipe === undefined && !text.startsWith('npm run demo'))
+  const runners = ['readme.test.ts', 'e2e/point-the-system.test.ts'].map((name) => documentText(join('test', name))).join()
+  const shellBlocks = fences().filter(({ language }) => language === 'sh')
+  const unnamed = shellBlocks.filter(({ recipe, text }) => recipe === undefined && !NOT_RUN.some((begin) => text.startsWith(begin)))
   t.strictSame(unnamed, [])
   for (const { recipe = '' } of shellBlocks.filter(({ recipe }) => recipe !== undefined)) t.ok(runners.includes(`'${recipe}'`), recipe)
+  t.end()
+})
+
+t.test('every command of npm that a document names is there, and every WORD of `npm test` finds a test', (t) => {
+  const { scripts } = JSON.parse(documentText('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
+  const tests = readdirSync(join(PROJECT_ROOT, 'test'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.test.ts'))
+  for (const name of DOCUMENTS) {
+    for (const [, script = ''] of documentText(name).matchAll(/npm run ([a-z][a-z:-]*)/g))
+      t.ok(script in scripts, `${name}: npm run ${script}`)
+    for (const [, word = ''] of documentText(name).matchAll(/npm test -- ([a-z0-9/-]+)/g))
+      t.ok(
+        tests.some((test) => test.includes(word)),
+        `${name}: npm test -- ${word}`,
+      )
+  }
+  t.end()
+})
+
+/** The anchor of a heading, as GitHub makes it. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-')
+
+t.test('every link leads somewhere, and every page is in the index', (t) => {
+  for (const name of DOCUMENTS) {
+    for (const [, target = ''] of documentText(name).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue
+      const [path = '', anchor] = target.split('#')
+      const file = path === '' ? name : join(dirname(name), path)
+      const isThere = existsSync(join(PROJECT_ROOT, file))
+      t.ok(isThere, `${name}: ${target}`)
+      if (anchor === undefined || !isThere) continue
+      const headings = [...documentText(file).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => anchorOf(heading))
+      t.ok(headings.includes(anchor), `${name}: ${target}`)
+    }
+  }
+  const index = documentText('docs/README.md')
+  for (const name of DOCUMENTS.filter((name) => name.startsWith('docs/') && name !== 'docs/README.md'))
+    t.ok(index.includes(`](${name.slice('docs/'.length)}`), `docs/README.md leads to ${name}`)
+  t.ok(README.includes('](docs/README.md)'))
   t.end()
 })

@@ -12,10 +12,10 @@ import { CASES, type Case, type Plan } from './cases.ts'
 import { isInstalled, STUBS, type Stub, startStub, versionOf } from './stubs.ts'
 import { type Result, tableOf } from './table.ts'
 
-const USAGE = `npm run bench:recovery -- [--deaths 30] [--outage 60] [--rtt 20] [--only CASE,...] [--stubs ID,...] [--readme]
+const USAGE = `npm run bench:recovery -- [--deaths 30] [--outage 60] [--rtt 20] [--only CASE,...] [--stubs ID,...] [--docs]
 
 From a fault to the first right answer: enigm-dns, unbound, stubby and dnsdist before the same fault server (DoT), each with its own settings' defaults. A client asks a new name
-every 50 ms from the fault (or its end) on. Prints a Markdown table; writes bench/results/recovery.json and recovery.md, and with --readme the table of README.md.
+every 50 ms from the fault (or its end) on. Prints a Markdown table; writes bench/results/recovery.json and recovery.md, and with --docs the table of docs/recovery.md.
 What is not measured now (--only none: nothing is) stays as it was measured last.`
 
 const { values: o } = parseArgs({
@@ -25,7 +25,7 @@ const { values: o } = parseArgs({
     rtt: { type: 'string', default: '20' },
     only: { type: 'string' },
     stubs: { type: 'string' },
-    readme: { type: 'boolean', default: false },
+    docs: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -72,9 +72,9 @@ async function run(): Promise<void> {
   mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'recovery.json'), `${JSON.stringify({ machine, rttMs: RTT_MS, plan, results }, undefined, 1)}\n`)
   writeFileSync(join(dir, 'recovery.md'), `${table}\n\n${foot}\n`)
-  if (o.readme) {
-    const file = join(ROOT, 'README.md')
-    const made = 'Medians. Made by `npm run bench:recovery -- --readme`; every time: [recovery.json](bench/results/recovery.json).'
+  if (o.docs) {
+    const file = join(ROOT, 'docs', 'recovery.md')
+    const made = 'Medians. Made by `npm run bench:recovery -- --docs`; every time: [recovery.json](../bench/results/recovery.json).'
     writeFileSync(file, spliced(readFileSync(file, 'utf8'), `${table}\n\n${foot}\n${made}`, 'recovery'))
   }
   process.exit(0)

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../compiled.ts'
-import { comparison, setting } from './markdown.ts'
+import { figure, filled } from './rows.ts'
 import type { Run } from './run.ts'
 
 /** Rewrites what stands between the markers of README.md. Throws where they are missing. */
@@ -19,12 +19,18 @@ export function spliced(text: string, part: string, name = 'bench'): string {
   return `${text.slice(0, from + begin.length)}\n${part.trim()}\n${text.slice(to)}`
 }
 
-/** The performance part of the README. */
+/** The performance part of the README: the rows that a person would choose by. */
 export function readmePart(run: Run): string {
+  const lines = filled(run).filter(({ row }) => row.readme === true)
+  const rows = lines.map(({ row, ours, rival, ratio }) => {
+    const theirs = rival === undefined ? '-' : `${figure(rival.medians[row.metric])} ${row.unit} (${rival.subject})`
+    return `| ${row.label} | ${figure(ours.medians[row.metric])} ${row.unit} | ${theirs} | ${ratio?.toFixed(2) ?? '-'} |`
+  })
   return [
-    comparison(run),
+    '| CPU a query, latency, memory | enigm-dns | best peer | ratio |',
+    '| --- | ---: | ---: | ---: |',
+    ...rows,
     '',
-    setting(run),
-    'CPU is what the server process used per answered query. All figures, every peer and plots: [bench/results](bench/results/bench.md). Made by `npm run bench -- --readme`.',
+    `${run.date.slice(0, 10)}, ${run.machine.cpu}, ${run.machine.cores} cores. Every row, every peer and where targets were missed: [bench/results](bench/results/bench.md). Made by \`npm run bench -- --readme\`.`,
   ].join('\n')
 }

@@ -71,7 +71,7 @@ function nsswitch({ hosts }: WayOut): Remark {
 }
 
 function resolvConf({ asks, by }: SystemResolver): Remark {
-  const mend = 'Point the system at this service: see "Point the system at it" in the README.'
+  const mend = 'Point the system at this service: docs/system.md says how.'
   if (asks === 'us') return remark('resolv.conf', 'ok', `The system asks this service (${by}).`)
   if (asks === 'unknown')
     return remark(

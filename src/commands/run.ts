@@ -39,7 +39,7 @@ Prints one line, \`ready\`, to standard output once every listener is bound; log
 The configuration, the trusted set and its CA files are read again when they change, and on SIGHUP; what will
 not do changes nothing, and the status says so. In a terminal the end of the terminal ends it, and of the npm that
 started it; under nohup, setsid or a service manager it goes on. SIGTERM answers what is under way and ends.
-How to have the system ask it: README.md, "Point the system at it".
+How to have the system ask it: docs/system.md.
 
 Examples:
   $ enigm-dns run                                    the shipped resolvers on 127.0.0.53:53

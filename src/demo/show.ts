@@ -76,5 +76,5 @@ export function sayNext(stage: Stage, say: (line: string) => void): void {
   say('Next, in another terminal:')
   say(`  dig @127.0.0.1 -p ${stage.port} www.demo.example`)
   say(`  node dist/main.js status --file ${stage.statusFile}`)
-  say('For real use: README.md, "Use it" and "Point the system at it".')
+  say('For real use: README.md, "Use it", and docs/system.md.')
 }

@@ -8,7 +8,7 @@ export function neverAsked({ address, port }: Endpoint): string | undefined {
   if (!RESOLVED.has(address) || port === 53) return undefined
   return (
     `systemd-resolved takes no server at ${address}, whatever the port: if it is to ask here, listen at 127.0.0.55:53 instead ` +
-    '(README.md, "With systemd-resolved"), or names go to the server of the network in cleartext'
+    '(docs/system.md, "With systemd-resolved"), or names go to the server of the network in cleartext'
   )
 }
 
@@ -47,7 +47,7 @@ function takenBy(endpoint: Endpoint, holder: string | undefined): string {
   if (holder?.startsWith('systemd-resolve') || (holder === undefined && likelyResolved)) {
     return (
       `${holder ?? 'another process, most likely systemd-resolved'}: leave it there, listen with --listen 127.0.0.55:53, and have systemd-resolved ask that address: ` +
-      'the lines are in README.md, "With systemd-resolved"'
+      'the lines are in docs/system.md, "With systemd-resolved"'
     )
   }
   return `${holder ?? 'another process'}: stop it, or choose another address or port with --listen`

@@ -27,7 +27,7 @@ const row = <Args = void>(of: Row<Args>): Row<Args> => of
 
 const NOTHING = 'Nothing to mend.'
 const NO_MATTER = 'Nothing to mend: protection does not rest on the network.'
-const POINT = 'Have the system ask this service alone: see "Point the system at it" in the README.'
+const POINT = 'Have the system ask this service alone: docs/system.md says how.'
 const INTERCEPTED = 'Check the clock and the trusted set; else something intercepts this network.'
 const WHOM = 'Start the VPN, and see that it carries every address of the trusted set.'
 

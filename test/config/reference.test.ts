@@ -158,6 +158,57 @@ t.test('docs/configuration.md has every key, with what the table says of it', (t
   t.end()
 })
 
+/** What README.md shows, and the value where the table has no default; null: shown as a comment. */
+const EXCERPT: readonly (readonly [key: string, shown?: string | null])[] = [
+  ['listen'],
+  ['allowFrom'],
+  ['use', `["${shippedIds().join('", "')}"]`],
+  ['shaping', '{ "profile": "jitter" }'],
+  ['resolvers', '"my-resolvers.json"'],
+  ['user', '"enigm-dns"'],
+  ['policy', '{}'],
+]
+
+function shippedIds(): readonly string[] {
+  const { resolvers } = JSON.parse(readFileSync(join(PROJECT_ROOT, 'resolvers.json'), 'utf8')) as {
+    readonly resolvers: readonly { readonly id: string; readonly enabled?: boolean }[]
+  }
+  return resolvers.filter(({ enabled }) => enabled !== false).map(({ id }) => id)
+}
+
+/** Keys that are absent by default stand in a comment, but for the list of resolvers, which is what it would be. */
+function excerpt(): string {
+  const lines = EXCERPT.map(([key, shown], index) => {
+    const node = config.properties?.[key] ?? {}
+    const says = (node.description ?? '').split(/(?<=\.) /)[0]
+    const value = shown ?? JSON.stringify(node.default).replaceAll('","', '", "')
+    const isSet = node.default !== undefined || key === 'use'
+    const comma = index === EXCERPT.length - 1 ? '' : ','
+    return { code: `  ${isSet ? '' : '// '}"${key}": ${value}${comma}`, says }
+  })
+  const width = Math.max(...lines.map(({ code }) => code.length))
+  return [
+    '<!-- recipe: defaults -->',
+    '```jsonc',
+    '{',
+    ...lines.map(({ code, says }) => `${code.padEnd(width)}  // ${says}`),
+    '}',
+    '```',
+  ].join('\n')
+}
+
+t.test('README.md shows at most eight keys, as the table has them', (t) => {
+  holds(t, 'README.md', (text) => spliced(text, 'settings', excerpt()))
+  const text = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8')
+  const known = [...rows(config), ...rows(set)].flatMap(({ path }) => [path, ...path.replaceAll('[]', '').split('.')])
+  const named = new Set(
+    [...known, ...Object.keys(config.properties ?? {})].filter((key) => text.includes(`\`${key}\``) || text.includes(`"${key}":`)),
+  )
+  t.ok(named.size <= 8, [...named].join())
+  t.ok(text.split('\n').length <= 151, 'and has at most 150 lines')
+  t.end()
+})
+
 t.test('docs/reload.md says when each setting takes effect', (t) => {
   const body = table(
     ['a change of', 'takes effect'],

@@ -1,4 +1,4 @@
-// README.md's own lines, run on booted machines with real systemd-resolved, NetworkManager, dhclient and dhcpcd: by the answer one sees who was asked, and the
+// The lines of README.md and docs/system.md, run on booted machines with real systemd-resolved, NetworkManager, dhclient and dhcpcd: by the answer one sees who was asked, and the
 // provider's log shows what leaked.
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
@@ -38,7 +38,7 @@ if (image !== undefined) {
   test('a file and dhcpcd', { chroot: `${dhcpcd}; ${NO_MANAGER}`, files: IFUPDOWN }, dhcpcdAlone)
 }
 
-/** The lines as they stand in README.md; the first that fails ends them. */
+/** The lines as they stand in the documents; the first that fails ends them. */
 async function follow(home: Home, ...recipes: readonly string[]): Promise<string> {
   return home.get(`set -eo pipefail\ncd ${PROJECT}\n${recipes.map(readmeRecipe).join('\n')}`)
 }
@@ -100,7 +100,7 @@ async function resolvedAndNetworkManager(t: Test, home: Home): Promise<void> {
   await follow(home, 'resolved-run', 'resolved')
   t.match(await home.ask('*.example.com'), { dig: TRUSTED, getent: TRUSTED, resolvectl: TRUSTED })
   home.leaked()
-  t.match(await home.ask(`*.${PROVIDER_DOMAIN}`), { dig: PROVIDER }, 'what the README warns of: the domain that DHCP gives the link')
+  t.match(await home.ask(`*.${PROVIDER_DOMAIN}`), { dig: PROVIDER }, 'what docs/system.md warns of: the domain that DHCP gives the link')
   t.match(await follow(home, 'resolved-look'), `Link 2 (eth0): ${PROVIDER_DOMAIN}`, 'and what it shows')
   await saysOfSystem(home, 'system-asks-elsewhere')
 

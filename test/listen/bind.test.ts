@@ -122,7 +122,7 @@ t.test('where systemd-resolved would never ask', (t) => {
 t.test('the sentences', (t) => {
   const stub = { address: '127.0.0.53', port: 53 }
   const resolved = refusal('EADDRINUSE', stub, 'udp', 'systemd-resolved (pid 123)')
-  t.match(resolved, /^127\.0\.0\.53:53 is taken by systemd-resolved \(pid 123\): .*--listen 127\.0\.0\.55:53.*README\.md/)
+  t.match(resolved, /^127\.0\.0\.53:53 is taken by systemd-resolved \(pid 123\): .*--listen 127\.0\.0\.55:53.*docs\/system\.md/)
   t.match(refusal('EADDRINUSE', stub, 'udp', undefined), /another process, most likely systemd-resolved: .*127\.0\.0\.55:53/)
   t.notMatch(resolved, 'DNSStubListener', 'without its stub, resolv.conf names the servers of the links beside us')
   t.match(refusal('EADDRINUSE', { address: '::1', port: 53 }, 'tcp', undefined), /^\[::1\]:53 is taken by another process: stop it/)

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /** The root of the project, from test/ and from build/test/ alike. */
@@ -6,23 +6,38 @@ export const PROJECT_ROOT = (function up(from: string): string {
   return existsSync(join(from, 'package.json')) ? from : up(dirname(from))
 })(import.meta.dirname)
 
-/** A block of code in README.md: its language, its text, and the name of a `<!-- recipe: NAME -->` line above it. */
+/** README.md and every page of docs/, by their paths below the root. */
+export const DOCUMENTS: readonly string[] = [
+  'README.md',
+  ...readdirSync(join(PROJECT_ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .sort()
+    .map((name) => join('docs', name)),
+]
+
+/** The text of a document. */
+export const documentText = (name: string): string => readFileSync(join(PROJECT_ROOT, name), 'utf8')
+
+/** A block of code in a document: its language, its text, and the name of a `<!-- recipe: NAME -->` line above it. */
 export interface Fence {
+  readonly document: string
   readonly recipe: string | undefined
   readonly language: string
   readonly text: string
 }
 
-/** Every block of code in README.md, in order. */
-export function readmeFences(): readonly Fence[] {
-  const text = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8')
-  const blocks = text.matchAll(/(?:<!-- recipe: ([a-z0-9-]+) -->\n)?```([a-z]*)\n([\s\S]*?)```/g)
-  return [...blocks].map(([, recipe, language = '', code = '']) => ({ recipe, language, text: code }))
+/** Every block of code in the documents, in order. */
+export function fences(): readonly Fence[] {
+  return DOCUMENTS.flatMap((document) => {
+    const blocks = documentText(document).matchAll(/(?:<!-- recipe: ([a-z0-9-]+) -->\n)?```([a-z]*)\n([\s\S]*?)```/g)
+    return [...blocks].map(([, recipe, language = '', code = '']) => ({ document, recipe, language, text: code }))
+  })
 }
 
-/** The lines of the recipe `name`, as they stand in README.md. */
+/** The lines of the recipe `name`, as they stand in README.md or in docs/. */
 export function readmeRecipe(name: string): string {
-  const fence = readmeFences().find(({ recipe }) => recipe === name)
-  if (fence === undefined) throw new Error(`README.md has no recipe ${name}`)
+  const [fence, another] = fences().filter(({ recipe }) => recipe === name)
+  if (fence === undefined) throw new Error(`no document has the recipe ${name}`)
+  if (another !== undefined) throw new Error(`${fence.document} and ${another.document} both have a recipe ${name}`)
   return fence.text
 }
