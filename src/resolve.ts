@@ -183,7 +183,7 @@ export interface Link<P extends Protection = Protection> {
  * A link whose every record leaves when whoever holds it says so, all records of one size. It never asks again by itself, sends no probe, and dials only on
  * `open`: all of that is for the schedule above it.
  */
-export interface PacedLink<P extends Protection = Protection> {
+export interface ScheduledLink<P extends Protection = Protection> {
   readonly id: string
   readonly transport: Transport
   /** Rejects with an EnigmError. */

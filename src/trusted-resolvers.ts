@@ -3,13 +3,13 @@ import type { Loaded } from './config/load.ts'
 import type { TrustedResolver } from './config/trusted-set.ts'
 import { withPaddedOpt } from './dns/edns.ts'
 import type { Emit } from './events.ts'
-import { createLink, createPacedLink, type LinkTools, type RenewableLink, type RenewablePacedLink } from './link/create-link.ts'
+import { createLink, createScheduledLink, type LinkTools, type RenewableLink, type RenewableScheduledLink } from './link/create-link.ts'
 import { DialPace } from './link/dial/dial-pace.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/renewable.ts'
 import { type Gate, gated } from './policy/gate.ts'
-import type { Authenticated, Link, PacedLink, Protection, Shaper, Transport } from './resolve.ts'
+import type { Authenticated, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
@@ -66,7 +66,7 @@ export function endpointOf(resolver: TrustedResolver): Omit<StrictEndpoint, 'usa
 /** Makes the links of one usage profile. */
 interface LinkMaker<P extends Protection> {
   plain(resolver: TrustedResolver, transport: Transport, dialPace: DialPace): RenewableLink<P>
-  paced(resolver: TrustedResolver, transport: Transport, dialPace: DialPace): RenewablePacedLink<P>
+  paced(resolver: TrustedResolver, transport: Transport, dialPace: DialPace): RenewableScheduledLink<P>
 }
 
 /** The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
@@ -75,13 +75,13 @@ export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveReso
     const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, around, {
       plain: (r, t, dialPace) => createLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
-      paced: (r, t, dialPace) => createPacedLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
+      paced: (r, t, dialPace) => createScheduledLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
     })
   }
   const opportunistic = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'opportunistic' }) as const
   return select<Protection>(loaded, around, {
     plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
-    paced: (r, t, dialPace) => createPacedLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
+    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
   })
 }
 
@@ -151,7 +151,7 @@ function paceOf(profile: PacedProfile, first: boolean): Pace {
 }
 
 /** A schedule of its own for each link, its phase drawn anew for each session. */
-function onSchedule<P extends Protection>(link: PacedLink<P>, resolver: TrustedResolver, pace: Pace, around: Surroundings): Link<P> {
+function onSchedule<P extends Protection>(link: ScheduledLink<P>, resolver: TrustedResolver, pace: Pace, around: Surroundings): Link<P> {
   const { clock, random, emit } = around
   const coverWanted = resolver.claims.coverTraffic !== false
   const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: TRANSPORTS[link.transport].keepalive })

@@ -97,7 +97,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   ],
   'GOAWAY, stall': [
     ['link/carriers/doh-h2.test.ts', 'GOAWAY with last-id 0: every query moves to one new session'],
-    ['link/suspicion.test.ts', 'half-open'],
+    ['link/silence-detector.test.ts', 'half-open'],
     ['link/carriers/h2/carrier.test.ts', 'PING is answered with its octets, and a probe is answered'],
   ],
   'redirect, odd status, wrong type, oversize': [

@@ -1,33 +1,33 @@
-import type { Authenticated, PacedLink, Protection, Transport } from '../resolve.ts'
+import type { Authenticated, Protection, ScheduledLink, Transport } from '../resolve.ts'
 import { AddressTurns } from './dial/connect.ts'
-import type { KeeperTools, Wiring } from './dial/dialler.ts'
+import type { DialTarget, DialTools } from './dial/dialler.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
-import { KeptLink, type RenewableLink } from './on-demand.ts'
+import { OnDemandLink, type RenewableLink } from './on-demand.ts'
 import type { Renewable } from './renewable.ts'
-import { LinkOnSchedule } from './scheduled.ts'
+import { CellLink } from './scheduled.ts'
 import { type OpenOptions, openTransport } from './transports.ts'
 
 export type { RenewableLink } from './on-demand.ts'
-export type RenewablePacedLink<P extends Protection = Protection> = PacedLink<P> & Renewable
+export type RenewableScheduledLink<P extends Protection = Protection> = ScheduledLink<P> & Renewable
 
 /** What a link needs, and how its connections are opened. */
-export type LinkTools = KeeperTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake'>
+export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake'>
 
 /** The link to one resolver over one transport. Nothing is dialled before the first query. */
 export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink {
-  return new KeptLink(wiringOf(endpoint, transport, tools), tools)
+  return new OnDemandLink(targetOf(endpoint, transport, tools), tools)
 }
 
 /** The same for a schedule to drive. */
-export function createPacedLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewablePacedLink<Authenticated>
-export function createPacedLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewablePacedLink
-export function createPacedLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewablePacedLink {
-  return new LinkOnSchedule(wiringOf(endpoint, transport, tools), tools)
+export function createScheduledLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink<Authenticated>
+export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink
+export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink {
+  return new CellLink(targetOf(endpoint, transport, tools), tools)
 }
 
-function wiringOf(endpoint: Endpoint, transport: Transport, tools: LinkTools): Wiring<Protection> {
+function targetOf(endpoint: Endpoint, transport: Transport, tools: LinkTools): DialTarget<Protection> {
   const turns = new AddressTurns()
   const { dialPace: pace, sessions, probe } = tools
   return {

@@ -3,13 +3,13 @@ import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Link, Protection, Receiver, Transport } from '../resolve.ts'
 import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
-import type { KeeperTools, Wiring } from './dial/dialler.ts'
-import { isGone, type Kept } from './kept.ts'
+import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { Liveness } from './liveness.ts'
-import { Attempt, doubtOf, type Judge, leave, leftQueue, Pending } from './pending.ts'
+import { Attempt, type AttemptListener, doubtOf, leave, leftQueue, Pending } from './pending.ts'
 import type { Pool } from './pool.ts'
+import { isGone, type PooledConnection } from './pooled-connection.ts'
 import type { Renewable } from './renewable.ts'
-import { Quarantine } from './retry.ts'
+import { RetryQuarantine } from './retry-quarantine.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
@@ -27,18 +27,18 @@ const CANARIES = 4
 export interface RenewableLink<P extends Protection = Protection> extends Link<P>, Renewable {}
 
 /** Keeps one connection to one resolver alive while it is needed; see `Link` for the contract. */
-export class KeptLink<P extends Protection> implements RenewableLink<P> {
+export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   readonly id: string
   readonly transport: Transport
-  readonly #tools: KeeperTools
+  readonly #tools: DialTools
   readonly #deadlines: Deadlines
   readonly #liveness: Liveness<P>
   readonly #pool: Pool<P>
   readonly #pending = new LinkedSet<Pending<P>>()
   readonly #waiting = new Set<Pending<P>>()
-  readonly #quarantine: Quarantine<P>
+  readonly #quarantine: RetryQuarantine<P>
   readonly #closed = deferred()
-  readonly #judge: Judge<P> = {
+  readonly #listener: AttemptListener<P> = {
     answered: (attempt, carried) => this.#answered(attempt, carried),
     lost: (attempt, error, loss) => this.#lost(attempt, error, loss),
   }
@@ -48,23 +48,23 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** Counts what is written. */
   #turn = 0
 
-  constructor(wiring: Wiring<P>, tools: KeeperTools) {
-    this.id = `${wiring.resolver}/${wiring.transport}`
-    this.transport = wiring.transport
+  constructor(target: DialTarget<P>, tools: DialTools) {
+    this.id = `${target.resolver}/${target.transport}`
+    this.transport = target.transport
     this.#tools = tools
     this.#deadlines = new Deadlines(tools.clock)
-    this.#liveness = new Liveness(wiring, tools, this.#deadlines, {
+    this.#liveness = new Liveness(target, tools, this.#deadlines, {
       ready: () => this.#resend(),
       lanesChanged: () => this.#goOn(),
       dialFailed: (error, lane) => (lane ? this.#quarantine.laneFailed(error) : this.#dialFailed(error)),
     })
-    const asker = {
-      send: (kept: Kept<P>, pending: Pending<P>, atOnce: number) => this.#send(kept, pending, atOnce),
+    const quarantineLink = {
+      send: (connection: PooledConnection<P>, pending: Pending<P>, atOnce: number) => this.#send(connection, pending, atOnce),
       goOn: () => this.#goOn(),
       dialFailed: (error: EnigmError) => this.#dialFailed(error),
     }
     this.#pool = this.#liveness.pool
-    this.#quarantine = new Quarantine(this.#liveness, tools.clock, asker, wiring.probe)
+    this.#quarantine = new RetryQuarantine(this.#liveness, tools.clock, quarantineLink, target.probe)
   }
 
   send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
@@ -122,7 +122,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   /** Not where a lane is to be the connection that all use, nor before it is known whether one is. */
   get #mayDial(): boolean {
-    return !this.#quarantine.sparing && this.#turnedAway.length === 0
+    return !this.#quarantine.laneToBeCurrent && this.#turnedAway.length === 0
   }
 
   #wait(pending: Pending<P>): void {
@@ -130,19 +130,19 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     pending.waits = true
   }
 
-  #send(kept: Kept<P>, pending: Pending<P>, trial: number): void {
+  #send(connection: PooledConnection<P>, pending: Pending<P>, trial: number): void {
     if (pending.ask.mayLeave?.() === false) {
       this.#fail(pending, new EnigmError('closed', 'nobody waits for it any more'))
       return
     }
-    const attempt = new Attempt(kept, pending, trial, this.#judge)
+    const attempt = new Attempt(connection, pending, trial, this.#listener)
     pending.turn = ++this.#turn
-    if (trial > 0) kept.owed++
-    attempt.sent = kept.carrier.send(pending.request, attempt)
+    if (trial > 0) connection.owed++
+    attempt.sent = connection.carrier.send(pending.request, attempt)
     // A literal: an array that grows by `push` takes room for 17 at once.
     if (pending.attempts.length === 0) pending.attempts = [attempt]
     else pending.attempts.push(attempt)
-    this.#liveness.sent(kept)
+    this.#liveness.sent(connection)
   }
 
   /**
@@ -157,7 +157,7 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     let canaries = CANARIES
     for (const pending of this.#pending.list()) {
       if (leftQueue(pending)) this.#send(current, pending, 0)
-      if (pending.resent || pending.attempts.some(({ kept }) => kept === current)) continue
+      if (pending.resent || pending.attempts.some(({ connection }) => connection === current)) continue
       const doubt = doubtOf(pending)
       if (doubt === 'none' || (doubt === 'late' && canaries-- <= 0)) continue
       pending.resent = true
@@ -173,12 +173,12 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   #answered(attempt: Attempt<P>, carried: Carried<P>): void {
-    const { kept, pending } = attempt
-    this.#liveness.answered(kept, carried.rttMs)
-    this.#quarantine.answered(kept, attempt.trial > 0)
+    const { connection, pending } = attempt
+    this.#liveness.answered(connection, carried.rttMs)
+    this.#quarantine.answered(connection, attempt.trial > 0)
     leave(attempt)
-    for (const other of pending.attempts) this.#liveness.outdone(other.kept)
-    if (pending.movedFrom !== undefined) this.#liveness.outdone(pending.movedFrom)
+    for (const other of pending.attempts) this.#liveness.answeredElsewhere(other.connection)
+    if (pending.movedFrom !== undefined) this.#liveness.answeredElsewhere(pending.movedFrom)
     this.#settle(pending)
     pending.to.carried(carried)
     this.#goOn()
@@ -186,20 +186,20 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   }
 
   #lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void {
-    const { kept, pending, trial } = attempt
+    const { connection, pending, trial } = attempt
     leave(attempt)
-    if (loss === 'refused') kept.refused++
-    if (loss === 'lost' && isGone(kept)) this.#quarantine.doubt()
+    if (loss === 'refused') connection.refused++
+    if (loss === 'lost' && isGone(connection)) this.#quarantine.connectionDied()
     if (pending.attempts.length > 0) return
-    if ((loss === 'refused' || loss === 'unsent') && kept.state === 'draining') {
+    if ((loss === 'refused' || loss === 'unsent') && connection.state === 'draining') {
       if (this.#turnedAway.push({ attempt, error, loss }) === 1) this.#tools.clock.setTimer(0, () => this.#moveOn())
     } else if (loss === 'unsent' || this.#renewing) this.#place(pending)
     else if (loss === 'refused' && pending.refusals++ < MAX_REFUSALS) this.#place(pending)
     else if (loss === 'lost' && trial === 0 && !pending.resent) {
       pending.resent = true
-      if (isGone(kept)) this.#quarantine.add(pending, kept.served > 0)
+      if (isGone(connection)) this.#quarantine.add(pending, connection.served > 0)
       else this.#place(pending)
-    } else if (loss === 'lost' && trial === 1 && kept.served > 0) this.#convict(pending, error)
+    } else if (loss === 'lost' && trial === 1 && connection.served > 0) this.#failForItsName(pending, error)
     else this.#fail(pending, error)
     this.#goOn()
   }
@@ -207,43 +207,43 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** By now it is known how many the connection that leaves turned away. They keep their order, so that who was behind the last one that it took is soon its first. */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
-    for (const { attempt } of all) this.#pool.turnedAway(attempt.kept)
-    const looked = new Set<Kept<P>>()
+    for (const { attempt } of all) this.#pool.turnedAway(attempt.connection)
+    const looked = new Set<PooledConnection<P>>()
     for (const { attempt, error, loss } of all) {
       if (!this.#pending.has(attempt.pending)) continue
       if (loss === 'unsent') this.#place(attempt.pending)
-      else this.#askElsewhere(attempt, error, !looked.has(attempt.kept))
-      if (loss === 'refused') looked.add(attempt.kept)
+      else this.#askElsewhere(attempt, error, !looked.has(attempt.connection))
+      if (loss === 'refused') looked.add(attempt.connection)
     }
     this.#turnedAway = []
     this.#goOn()
   }
 
   /** What was not processed costs nothing: of those that a connection turned away in vain, one is to blame. */
-  #askElsewhere({ kept, pending, trial }: Attempt<P>, error: EnigmError, isFirst: boolean): void {
+  #askElsewhere({ connection, pending, trial }: Attempt<P>, error: EnigmError, isFirst: boolean): void {
     const { answers } = this.#pool
-    const serves = kept.served > 0 || kept.carrier.inFlight > 0
-    if (trial === 0) this.#quarantine.left(kept)
+    const serves = connection.served > 0 || connection.carrier.inFlight > 0
+    if (trial === 0) this.#quarantine.tookNoMore(connection)
     else this.#quarantine.cutShort()
     const again = pending.refusals++ > 0
-    const alone = trial === 1 && !this.#quarantine.isUsed(kept)
+    const alone = trial === 1 && !this.#quarantine.isUsedUp(connection)
     if (again && !serves && !answers) this.#fail(pending, error)
-    else if (again && (trial > 0 ? alone : isFirst && !serves && kept.refused > FEW)) this.#convict(pending, error)
-    else if ((!serves && !answers) || (kept.refused > FEW && trial === 0)) this.#place(pending)
+    else if (again && (trial > 0 ? alone : isFirst && !serves && connection.refused > FEW)) this.#failForItsName(pending, error)
+    else if ((!serves && !answers) || (connection.refused > FEW && trial === 0)) this.#place(pending)
     else {
-      if (this.#quarantine.idle) this.#quarantine.sparing = true
+      if (this.#quarantine.idle) this.#quarantine.laneToBeCurrent = true
       this.#quarantine.add(pending, true)
     }
   }
 
   /** Alone on a connection whose resolver answers, and it died. */
-  #convict(pending: Pending<P>, { code, message, cause }: EnigmError): void {
+  #failForItsName(pending: Pending<P>, { code, message, cause }: EnigmError): void {
     this.#fail(pending, new EnigmError(code, message, { cause, ofTheName: true }))
   }
 
   /** There is room, or no connection any more, and somebody waits. */
   #goOn(): void {
-    if (!this.#quarantine.idle || this.#quarantine.sparing) this.#quarantine.drive()
+    if (!this.#quarantine.idle || this.#quarantine.laneToBeCurrent) this.#quarantine.drive()
     if (this.#waiting.size === 0 || !this.#mayDial || this.#pool.current !== undefined) return
     const refusal = this.#liveness.dial()
     if (refusal !== undefined) this.#dialFailed(refusal)
@@ -251,7 +251,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
 
   #dialFailed(error: EnigmError): void {
     const lanes = this.#pool.lanes.length > 0
-    const failed = this.#pending.list().filter(({ attempts, again }) => attempts.length === 0 && !(lanes && again !== undefined))
+    const failed = this.#pending
+      .list()
+      .filter(({ attempts, quarantined }) => attempts.length === 0 && !(lanes && quarantined !== undefined))
     // Who hears of it may ask again, and that may have moved or failed others.
     for (const pending of failed) if (this.#pending.has(pending)) this.#fail(pending, error)
   }
@@ -259,9 +261,9 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
   /** A `deadline` says that the path lived, or was not known to be dead. */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#pool
-    if (pending.attempts.length === 0 && (current === undefined || pending.again !== undefined))
+    if (pending.attempts.length === 0 && (current === undefined || pending.quarantined !== undefined))
       return new EnigmError('connect-timeout', 'no connection in time')
-    const dead = pending.attempts.length > 0 && pending.attempts.every(({ kept }) => kept.silence.doubt === 'dead')
+    const dead = pending.attempts.length > 0 && pending.attempts.every(({ connection }) => connection.silence.doubt === 'dead')
     return dead ? new EnigmError('connection-lost', 'the resolver went silent') : late()
   }
 
@@ -277,8 +279,8 @@ export class KeptLink<P extends Protection> implements RenewableLink<P> {
     this.#quarantine.delete(pending)
     if (pending.deadline !== undefined) this.#deadlines.remove(pending.deadline)
     if (pending.attempts.length === 0) return
-    for (const { sent, trial, kept } of pending.attempts.splice(0)) {
-      if (trial > 0) kept.owed--
+    for (const { sent, trial, connection } of pending.attempts.splice(0)) {
+      if (trial > 0) connection.owed--
       sent?.cancel()
     }
   }

@@ -3,7 +3,7 @@ import type { Deadline } from '../deadlines.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver } from '../resolve.ts'
 import type { Loss, Sent, Ticket } from './carriers/carrier.ts'
-import type { Doubt, Kept } from './kept.ts'
+import type { Doubt, PooledConnection } from './pooled-connection.ts'
 
 const NONE: never[] = []
 
@@ -21,11 +21,11 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
   resent = false
   refusals = 0
   /** It stood behind others on this one, which fell silent. */
-  movedFrom: Kept<P> | undefined = undefined
+  movedFrom: PooledConnection<P> | undefined = undefined
   /** Which of all that were written it was: the last one written is the first to be suspected. */
   turn = 0
   /** It waits in the quarantine. */
-  again: Again<P> | undefined = undefined
+  quarantined: QuarantineEntry<P> | undefined = undefined
   before: Pending<P> | undefined = undefined
   after: Pending<P> | undefined = undefined
   holder: object | undefined = undefined
@@ -38,49 +38,49 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
 }
 
 /** A place in the quarantine: the query is in the link's set of all queries as well. */
-export interface Again<P extends Protection> extends Linked<Again<P>> {
+export interface QuarantineEntry<P extends Protection> extends Linked<QuarantineEntry<P>> {
   readonly pending: Pending<P>
   /** It may go onto a connection that has not yet shown that its resolver answers: it was alone on one that had, or was not processed there. */
-  direct: boolean
+  needsNoProof: boolean
 }
 
 /** Who is told how an attempt ended. */
-export interface Judge<P extends Protection> {
+export interface AttemptListener<P extends Protection> {
   answered(attempt: Attempt<P>, carried: Carried<P>): void
   lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
 }
 
 /** One request on one connection. A class, so that a query costs no closures. */
 export class Attempt<P extends Protection> implements Ticket<P> {
-  readonly kept: Kept<P>
+  readonly connection: PooledConnection<P>
   readonly pending: Pending<P>
   /** Out of the quarantine, with so many at once: 1, it is alone. 0: it is not from there. */
   readonly trial: number
-  readonly #judge: Judge<P>
+  readonly #listener: AttemptListener<P>
   sent: Sent | undefined
 
-  constructor(kept: Kept<P>, pending: Pending<P>, trial: number, judge: Judge<P>) {
-    this.kept = kept
+  constructor(connection: PooledConnection<P>, pending: Pending<P>, trial: number, listener: AttemptListener<P>) {
+    this.connection = connection
     this.pending = pending
     this.trial = trial
-    this.#judge = judge
+    this.#listener = listener
   }
   get givesWay(): boolean {
     return this.pending.ask.givesWay === true
   }
   answered(carried: Carried<P>): void {
-    this.#judge.answered(this, carried)
+    this.#listener.answered(this, carried)
   }
   failed(error: EnigmError, loss: Loss): void {
-    this.#judge.lost(this, error, loss)
+    this.#listener.lost(this, error, loss)
   }
 }
 
 /** Takes it back where it stands behind others on a suspect and was not written. */
 export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
-  const held = pending.attempts.find(({ kept, sent }) => isSuspect(kept) && sent?.waits === true)
+  const held = pending.attempts.find(({ connection, sent }) => isSuspect(connection) && sent?.waits === true)
   if (held === undefined) return false
-  pending.movedFrom = held.kept
+  pending.movedFrom = held.connection
   leave(held)
   held.sent?.cancel()
   return true
@@ -88,20 +88,20 @@ export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
 
 /** What its connections look like: fine, silent for a little, or as good as dead. */
 export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
-  if (!attempts.some(({ kept }) => isSuspect(kept))) return 'none'
-  return attempts.some(({ kept }) => kept.silence.doubt === 'dead') ? 'dead' : 'late'
+  if (!attempts.some(({ connection }) => isSuspect(connection))) return 'none'
+  return attempts.some(({ connection }) => connection.silence.doubt === 'dead') ? 'dead' : 'late'
 }
 
 /** It is over, and owed no more. */
 export function leave<P extends Protection>(attempt: Attempt<P>): void {
   const { attempts } = attempt.pending
-  if (attempt.trial > 0) attempt.kept.owed--
+  if (attempt.trial > 0) attempt.connection.owed--
   const at = attempts.indexOf(attempt)
   if (at === attempts.length - 1) attempts.pop()
   else attempts.splice(at, 1)
 }
 
 /** Silent for so long that its queries are asked elsewhere; on a lane they are on their second try, and only what it did not even write is. */
-function isSuspect<P extends Protection>({ state, silence }: Kept<P>): boolean {
+function isSuspect<P extends Protection>({ state, silence }: PooledConnection<P>): boolean {
   return state === 'lane' ? silence.doubt === 'dead' : silence.doubt !== 'none'
 }

@@ -1,31 +1,38 @@
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
 import type { Carrier, Opened } from './carriers/carrier.ts'
-import { Dialler, type KeeperTools, type Wiring } from './dial/dialler.ts'
-import { isGone, type Judge, type Kept, type Owner, type Silence, type State } from './kept.ts'
+import { Dialler, type DialTarget, type DialTools } from './dial/dialler.ts'
+import {
+  type ConnectionState,
+  isGone,
+  type PooledConnection,
+  type PoolListener,
+  type PoolStrategy,
+  type Silence,
+} from './pooled-connection.ts'
 
 /** The connections of one link, and all that dials for it: at most one takes new queries, at most one is dialled for that; lanes beside it as they are wanted. */
 export class Pool<P extends Protection> {
-  current: Kept<P> | undefined
-  readonly lanes: Kept<P>[] = []
+  current: PooledConnection<P> | undefined
+  readonly lanes: PooledConnection<P>[] = []
   /** The number of the newest connection. */
   newest = 0
-  readonly #wiring: Wiring<P>
-  readonly #tools: KeeperTools
-  readonly #judge: Judge<P>
-  readonly #owner: Owner
+  readonly #target: DialTarget<P>
+  readonly #tools: DialTools
+  readonly #strategy: PoolStrategy<P>
+  readonly #listener: PoolListener
   readonly #dialler: Dialler<P>
-  readonly #all = new Set<Kept<P>>()
+  readonly #all = new Set<PooledConnection<P>>()
 
-  constructor(wiring: Wiring<P>, tools: KeeperTools, judge: Judge<P>, owner: Owner) {
-    this.#wiring = wiring
+  constructor(target: DialTarget<P>, tools: DialTools, strategy: PoolStrategy<P>, listener: PoolListener) {
+    this.#target = target
     this.#tools = tools
-    this.#judge = judge
-    this.#owner = owner
-    this.#dialler = new Dialler(wiring, tools, {
+    this.#strategy = strategy
+    this.#listener = listener
+    this.#dialler = new Dialler(target, tools, {
       up: (opened, aside) => this.#up(opened, aside),
-      dialFailed: (error, aside) => owner.dialFailed(error, aside),
-      mayDial: () => owner.lanesChanged(),
+      dialFailed: (error, aside) => listener.dialFailed(error, aside),
+      mayDial: () => listener.lanesChanged(),
     })
   }
 
@@ -56,7 +63,7 @@ export class Pool<P extends Protection> {
   /** Sees to it that there are so many lanes beside those that are late; while connections die without an answer, one. An error where none can be dialled. */
   wantLanes(wanted: number, most: number): EnigmError | undefined {
     const late = this.lanes.filter(({ silence }) => silence.doubt !== 'none').length
-    const many = Math.min(most, late + (this.#dialler.backoff.barren ? Math.min(1, wanted) : wanted))
+    const many = Math.min(most, late + (this.#dialler.backoff.diesUnanswered ? Math.min(1, wanted) : wanted))
     while (this.lanes.length + this.#dialler.aside < many) {
       const before = this.#dialler.aside
       const refusal = this.#dialler.dialAside()
@@ -67,65 +74,65 @@ export class Pool<P extends Protection> {
   }
 
   /** A lane that nobody needs any more takes the place of `current` if there is none. */
-  release(lane: Kept<P>): void {
+  release(lane: PooledConnection<P>): void {
     if (this.current !== undefined || lane.silence.doubt !== 'none') {
       this.leave(lane)
       return
     }
     this.endDial(new EnigmError('closed', 'there is a connection'))
     this.#enter(lane, 'current')
-    this.#owner.ready()
+    this.#listener.ready()
   }
 
   /** It was silent: it takes nothing until it speaks. */
-  suspect(kept: Kept<P>): void {
-    if (kept.state === 'current') this.#enter(kept, 'suspect')
+  suspect(connection: PooledConnection<P>): void {
+    if (connection.state === 'current') this.#enter(connection, 'suspect')
   }
 
   /** It spoke after all: it is `current` again, unless another one is. */
-  reinstate(kept: Kept<P>): void {
-    if (kept.state !== 'suspect') return
-    if (this.current !== undefined) this.leave(kept)
+  reinstate(connection: PooledConnection<P>): void {
+    if (connection.state !== 'suspect') return
+    if (this.current !== undefined) this.leave(connection)
     else {
-      this.#enter(kept, 'current')
-      this.#owner.ready()
+      this.#enter(connection, 'current')
+      this.#listener.ready()
     }
   }
 
   /** Takes no more; closes when nothing is owed. */
-  leave(kept: Kept<P>): void {
-    if (isGone(kept)) return
-    this.#enter(kept, 'draining')
-    kept.proof?.cancel()
-    if (kept.carrier.inFlight === 0) this.drop(kept, new EnigmError('closed', 'nothing is owed any more'))
+  leave(connection: PooledConnection<P>): void {
+    if (isGone(connection)) return
+    this.#enter(connection, 'draining')
+    connection.proof?.cancel()
+    if (connection.carrier.inFlight === 0) this.drop(connection, new EnigmError('closed', 'nothing is owed any more'))
   }
 
-  drop(kept: Kept<P>, error: EnigmError): void {
-    if (isGone(kept)) return
-    this.#gone(kept, error)
-    kept.carrier.destroy(error)
+  drop(connection: PooledConnection<P>, error: EnigmError): void {
+    if (isGone(connection)) return
+    this.#gone(connection, error)
+    connection.carrier.destroy(error)
   }
 
-  answered(kept: Kept<P>): void {
-    kept.served++
+  answered(connection: PooledConnection<P>): void {
+    connection.served++
     this.#dialler.backoff.answered()
   }
 
   /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as one that died. */
-  turnedAway(kept: Kept<P>): void {
-    if (kept.carrier.inFlight === 0) this.#barren(kept)
+  turnedAway(connection: PooledConnection<P>): void {
+    if (connection.carrier.inFlight === 0) this.#barren(connection)
   }
 
   /** The resolver takes connections and answers nothing: as good as one that refuses them. */
-  mute(kept: Kept<P>): void {
-    if (kept.barren) return
-    kept.barren = true
+  mute(connection: PooledConnection<P>): void {
+    if (connection.barren) return
+    connection.barren = true
     this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
   }
 
   /** Forgets what was learnt on the last path, and ends its dials; then `dropAll`. */
   anotherPath(error: EnigmError): void {
-    this.#wiring.forgetSessions()
+    this.#target.forgetSessions()
     this.#dialler.anotherPath()
     this.#dialler.end(error)
     this.#dialler.endAside(error)
@@ -133,9 +140,9 @@ export class Pool<P extends Protection> {
 
   /** Closes all. What is in flight is lost. */
   dropAll(error: EnigmError): void {
-    for (const kept of [...this.#all]) {
-      kept.barren = true // that it ends is our own doing
-      this.drop(kept, error)
+    for (const connection of [...this.#all]) {
+      connection.barren = true // that it ends is our own doing
+      this.drop(connection, error)
     }
   }
 
@@ -153,18 +160,18 @@ export class Pool<P extends Protection> {
 
   #up(opened: Opened<P>, aside: boolean): EnigmError | undefined {
     const { address, protection, handshakeMs } = opened
-    const { resolver, transport } = this.#wiring
+    const { resolver, transport } = this.#target
     const { clock, random, emit } = this.#tools
-    const { paced } = this.#judge
+    const { paced } = this.#strategy
     const watcher = {
-      heard: () => this.#judge.heard(kept),
+      heard: () => this.#strategy.heard(connection),
       draining: () => {
-        this.turnedAway(kept)
-        this.leave(kept)
+        this.turnedAway(connection)
+        this.leave(connection)
       },
-      idle: () => this.#judge.idle(kept),
+      idle: () => this.#strategy.idle(connection),
       mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
-      down: (error: EnigmError) => this.#died(kept, error),
+      down: (error: EnigmError) => this.#died(connection, error),
     }
     const carrier = opened.carry(paced === true ? { clock, random, watcher, paced } : { clock, random, watcher })
     if (paced === true && carrier.cells === undefined) {
@@ -173,55 +180,55 @@ export class Pool<P extends Protection> {
       return error
     }
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
-    const kept = newlyKept(carrier, ++this.newest, this.#judge.newSilence())
-    this.#all.add(kept)
+    const connection = newConnection(carrier, ++this.newest, this.#strategy.newSilence())
+    this.#all.add(connection)
     const before = this.current
-    this.#enter(kept, aside ? 'lane' : 'current')
-    this.#judge.up(kept)
-    if (aside) this.#owner.lanesChanged()
+    this.#enter(connection, aside ? 'lane' : 'current')
+    this.#strategy.up(connection)
+    if (aside) this.#listener.lanesChanged()
     else {
-      this.#judge.took(kept, before)
-      this.#owner.ready()
+      this.#strategy.becameCurrent(connection, before)
+      this.#listener.ready()
     }
     return undefined
   }
 
   /** Moves a connection from what it was to what it is. */
-  #enter(kept: Kept<P>, state: State): void {
-    if (kept === this.current && state !== 'current') this.current = undefined
-    if (kept.state === 'lane' && state !== 'lane') {
-      const at = this.lanes.indexOf(kept)
+  #enter(connection: PooledConnection<P>, state: ConnectionState): void {
+    if (connection === this.current && state !== 'current') this.current = undefined
+    if (connection.state === 'lane' && state !== 'lane') {
+      const at = this.lanes.indexOf(connection)
       if (at >= 0) this.lanes.splice(at, 1)
     }
-    kept.state = state
-    if (state === 'current') this.current = kept
-    if (state === 'lane') this.lanes.push(kept)
+    connection.state = state
+    if (state === 'current') this.current = connection
+    if (state === 'lane') this.lanes.push(connection)
   }
 
-  #died(kept: Kept<P>, error: EnigmError): void {
-    if (isGone(kept)) return
-    this.#judge.died(kept, error)
-    this.#gone(kept, error)
+  #died(connection: PooledConnection<P>, error: EnigmError): void {
+    if (isGone(connection)) return
+    this.#strategy.died(connection, error)
+    this.#gone(connection, error)
   }
 
-  #gone(kept: Kept<P>, error: EnigmError): void {
-    const { resolver, transport } = this.#wiring
-    const idleLane = kept.state === 'lane' && kept.carrier.inFlight === 0
-    this.#enter(kept, 'gone')
-    this.#all.delete(kept)
-    this.#judge.gone(kept)
-    if (kept.carrier.inFlight > 0 || idleLane) this.#barren(kept)
-    if (idleLane) this.#owner.lanesChanged()
+  #gone(connection: PooledConnection<P>, error: EnigmError): void {
+    const { resolver, transport } = this.#target
+    const idleLane = connection.state === 'lane' && connection.carrier.inFlight === 0
+    this.#enter(connection, 'gone')
+    this.#all.delete(connection)
+    this.#strategy.gone(connection)
+    if (connection.carrier.inFlight > 0 || idleLane) this.#barren(connection)
+    if (idleLane) this.#listener.lanesChanged()
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
-  #barren(kept: Kept<P>): void {
-    if (kept.served > 0 || kept.barren) return
-    kept.barren = true
+  #barren(connection: PooledConnection<P>): void {
+    if (connection.served > 0 || connection.barren) return
+    connection.barren = true
     this.#dialler.backoff.died()
   }
 }
 
-function newlyKept<P extends Protection>(carrier: Carrier<P>, number: number, silence: Silence<P>): Kept<P> {
-  return { carrier, number, state: 'draining', served: 0, refused: 0, barren: false, silence, owed: 0, proof: undefined, resting: false }
+function newConnection<P extends Protection>(carrier: Carrier<P>, number: number, silence: Silence<P>): PooledConnection<P> {
+  return { carrier, number, state: 'draining', served: 0, refused: 0, barren: false, silence, owed: 0, proof: undefined, pausing: false }
 }

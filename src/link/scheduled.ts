@@ -1,14 +1,14 @@
 import { type Deadline, Deadlines } from '../deadlines.ts'
 import { kept as keptReply } from '../dns/reading.ts'
 import { EnigmError } from '../errors.ts'
-import type { Ask, Carried, PacedLink, Protection, Transport } from '../resolve.ts'
+import type { Ask, Carried, Protection, ScheduledLink, Transport } from '../resolve.ts'
 import { IDLE_MS, type Sent } from './carriers/carrier.ts'
-import type { KeeperTools, Wiring } from './dial/dialler.ts'
+import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
-import { type Judge, type Kept, newSilence } from './kept.ts'
 import { Pool } from './pool.ts'
+import { newSilence, type PooledConnection, type PoolStrategy } from './pooled-connection.ts'
 import type { Renewable } from './renewable.ts'
-import { smoothedRtt } from './suspicion.ts'
+import { smoothedRtt } from './silence-detector.ts'
 
 /**
  * Cells of our own (covers and probes, which no silent name is to blame for) met silence for this
@@ -25,23 +25,23 @@ const SILENT_RTTS = 4
 const DOUBT_MS = 300
 const DOUBT_RTTS = 2
 
-interface Under<P extends Protection> {
-  readonly kept: Kept<P>
+interface Exchange<P extends Protection> {
+  readonly connection: PooledConnection<P>
   readonly resolve: (carried: Carried<P>) => void
   readonly reject: (error: EnigmError) => void
   deadline: Deadline | undefined
   sent: Sent | undefined
 }
 
-/** One connection to one resolver, for a schedule to drive; see `PacedLink` for the contract. Idle connections close after 30 s, or earlier where the resolver says so. */
-export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renewable {
+/** One connection to one resolver, for a schedule to drive; see `ScheduledLink` for the contract. Idle connections close after 30 s, or earlier where the resolver says so. */
+export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewable {
   readonly id: string
   readonly transport: Transport
-  readonly #tools: KeeperTools
+  readonly #tools: DialTools
   readonly #deadlines: Deadlines
   readonly #pool: Pool<P>
   readonly #idle: IdleWatch
-  readonly #under = new Set<Under<P>>()
+  readonly #exchanges = new Set<Exchange<P>>()
   /** Whoever waits for the dial under way. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
@@ -49,31 +49,31 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   #ownSinceMs: number | undefined
   #closed: (() => void) | undefined
 
-  constructor(wiring: Wiring<P>, tools: KeeperTools) {
-    this.id = `${wiring.resolver}/${wiring.transport}`
-    this.transport = wiring.transport
+  constructor(target: DialTarget<P>, tools: DialTools) {
+    this.id = `${target.resolver}/${target.transport}`
+    this.transport = target.transport
     this.#tools = tools
     this.#deadlines = new Deadlines(tools.clock)
     this.#idle = new IdleWatch(tools.clock, this.#deadlines, () => {
       const { current } = this.#pool
       if (current?.carrier.inFlight === 0) this.#pool.drop(current, new EnigmError('closed', 'idle'))
     })
-    const judge: Judge<P> = {
+    const strategy: PoolStrategy<P> = {
       paced: true,
       newSilence: () => newSilence(tools.clock.nowMs()),
-      up: (kept) => this.#onIdle(kept),
-      took: (_kept, before) => {
+      up: (connection) => this.#onIdle(connection),
+      becameCurrent: (_kept, before) => {
         this.#ownSinceMs = undefined
         if (before !== undefined) this.#pool.leave(before)
       },
       heard: ({ state }) => {
         if (state === 'current') this.#ownSinceMs = undefined
       },
-      idle: (kept) => this.#onIdle(kept),
+      idle: (connection) => this.#onIdle(connection),
       died: () => {},
       gone: () => {},
     }
-    this.#pool = new Pool(wiring, tools, judge, {
+    this.#pool = new Pool(target, tools, strategy, {
       ready: () => this.#opened(),
       dialFailed: (error) => this.#opened(error),
       lanesChanged: () => {
@@ -84,7 +84,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   get ready(): boolean {
-    this.#bury()
+    this.#dropIfSilent()
     return this.#pool.current?.carrier.cells?.ready === true
   }
   get doubtful(): boolean {
@@ -117,16 +117,16 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     if (current === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
     if (ask.mayLeave?.() === false) return Promise.reject(new EnigmError('closed', 'nobody waits for it any more'))
     return new Promise((resolve, reject) => {
-      const under: Under<P> = { kept: current, resolve, reject, deadline: undefined, sent: undefined }
-      this.#under.add(under)
-      under.sent = current.carrier.send(request, {
-        answered: (carried) => this.#carried(under, carried),
-        failed: (error) => this.#fail(under, error),
+      const exchange: Exchange<P> = { connection: current, resolve, reject, deadline: undefined, sent: undefined }
+      this.#exchanges.add(exchange)
+      exchange.sent = current.carrier.send(request, {
+        answered: (carried) => this.#carried(exchange, carried),
+        failed: (error) => this.#fail(exchange, error),
       })
       // After it is sent: how long this takes depends on what else waits, and the moment of sending must not.
       if (ask.purpose === 'cover' || ask.purpose === 'probe') this.#ownSinceMs = this.#ownSilentSinceMs ?? this.#tools.clock.nowMs()
-      if (!this.#under.has(under)) return
-      under.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(under, new EnigmError('deadline', 'no answer in time')))
+      if (!this.#exchanges.has(exchange)) return
+      exchange.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(exchange, new EnigmError('deadline', 'no answer in time')))
     })
   }
 
@@ -159,24 +159,24 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
     else opening?.reject(error)
   }
 
-  #carried(under: Under<P>, carried: Carried<P>): void {
-    this.#pool.answered(under.kept)
+  #carried(exchange: Exchange<P>, carried: Carried<P>): void {
+    this.#pool.answered(exchange.connection)
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, carried.rttMs)
-    this.#settle(under)
-    under.resolve(keptReply(carried))
+    this.#settle(exchange)
+    exchange.resolve(keptReply(carried))
     this.#finishIfDone()
   }
 
-  #fail(under: Under<P>, error: EnigmError): void {
-    this.#settle(under)
-    under.reject(error)
+  #fail(exchange: Exchange<P>, error: EnigmError): void {
+    this.#settle(exchange)
+    exchange.reject(error)
     this.#finishIfDone()
   }
 
-  #settle(under: Under<P>): void {
-    this.#under.delete(under)
-    if (under.deadline !== undefined) this.#deadlines.remove(under.deadline)
-    under.sent?.cancel()
+  #settle(exchange: Exchange<P>): void {
+    this.#exchanges.delete(exchange)
+    if (exchange.deadline !== undefined) this.#deadlines.remove(exchange.deadline)
+    exchange.sent?.cancel()
   }
 
   /** Undefined too where nothing is owed any more. */
@@ -186,7 +186,7 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   /** A connection that said nothing to cells of our own is dead. */
-  #bury(): void {
+  #dropIfSilent(): void {
     const { current } = this.#pool
     const sinceMs = this.#ownSilentSinceMs
     if (current === undefined || sinceMs === undefined) return
@@ -196,16 +196,16 @@ export class LinkOnSchedule<P extends Protection> implements PacedLink<P>, Renew
   }
 
   /** Nothing is owed: after the idle time it closes, and at once where it takes no more. */
-  #onIdle(kept: Kept<P>): void {
-    if (kept.state === 'current') this.#idle.idle(Math.min(IDLE_MS, kept.carrier.idleMs))
+  #onIdle(connection: PooledConnection<P>): void {
+    if (connection.state === 'current') this.#idle.idle(Math.min(IDLE_MS, connection.carrier.idleMs))
     else {
-      this.#pool.turnedAway(kept)
-      this.#pool.leave(kept)
+      this.#pool.turnedAway(connection)
+      this.#pool.leave(connection)
     }
   }
 
   #finishIfDone(): void {
-    if (this.#closed === undefined || this.#under.size > 0) return
+    if (this.#closed === undefined || this.#exchanges.size > 0) return
     this.#opened(closed())
     this.#idle.stop()
     this.#pool.close()

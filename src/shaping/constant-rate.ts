@@ -1,7 +1,7 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Ask, Carried, Link, PacedLink, Protection, Receiver, Transport } from '../resolve.ts'
+import type { Ask, Carried, Link, Protection, Receiver, ScheduledLink, Transport } from '../resolve.ts'
 import { cellOf } from './cell.ts'
 import { CoverTraffic } from './cover-traffic.ts'
 import type { CoverKind } from './latencies.ts'
@@ -45,7 +45,7 @@ interface Waiting<P extends Protection> {
  * waits for a slot until its deadline; a longer one takes several. Only a client's query opens a session: a probe or a refresh goes in a slot of an open one or fails
  * with `overloaded`. A slot that finds no connection is lost, for real queries and covers alike. `close` goes on until what waits is answered or late.
  */
-export function constantRate<P extends Protection>(link: PacedLink<P>, o: ConstantRateOptions): Link<P> {
+export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): Link<P> {
   return new ConstantRateLink(link, o)
 }
 
@@ -60,7 +60,7 @@ interface Prepared<P extends Protection> {
 class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly id: string
   readonly transport: Transport
-  readonly #link: PacedLink<P>
+  readonly #link: ScheduledLink<P>
   readonly #o: ConstantRateOptions
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
@@ -80,7 +80,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   #closed: (() => void) | undefined
   #finished = false
 
-  constructor(link: PacedLink<P>, o: ConstantRateOptions) {
+  constructor(link: ScheduledLink<P>, o: ConstantRateOptions) {
     this.id = link.id
     this.transport = link.transport
     this.#link = link

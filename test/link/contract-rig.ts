@@ -2,7 +2,7 @@ import { systemClock, systemRandom } from '../../src/clock.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { repadded } from '../../src/dns/edns.ts'
 import type { Event } from '../../src/events.ts'
-import { createLink, createPacedLink, type RenewableLink, type RenewablePacedLink } from '../../src/link/create-link.ts'
+import { createLink, createScheduledLink, type RenewableLink, type RenewableScheduledLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
 import type { Client } from '../../src/link/transports.ts'
@@ -92,7 +92,7 @@ export async function serve({ speaks }: Way, answer: Answer, port = 0): Promise<
  * How a link is asked, whatever keeps it: by itself, or by a schedule, for which this stands in.
  */
 export interface Asked {
-  readonly link: RenewableLink<Authenticated> | RenewablePacedLink<Authenticated>
+  readonly link: RenewableLink<Authenticated> | RenewableScheduledLink<Authenticated>
   readonly events: readonly Event[]
   /** The request that asks for `name`. */
   requestFor(name: string): Uint8Array
@@ -127,7 +127,7 @@ export function linkOf(kind: Kind, { transport, h2 }: Way, endpoint: StrictEndpo
       ask: (name, { ms = 3000, mayLeave } = {}) => exchange(link, requestFor(name), askFor(ms, mayLeave)),
     }
   }
-  const link = createPacedLink(endpoint, transport, tools)
+  const link = createScheduledLink(endpoint, transport, tools)
   /** One record at a time, each when the last has left. */
   const inTurn = async (): Promise<void> => {
     await link.open()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { IdleWindow } from '../../src/link/suspicion.ts'
+import { IdleWindow } from '../../src/link/silence-detector.ts'
 import { upScene } from '../support/on-demand-scene.ts'
 
 t.test('it doubles while connections survive, up to 240 s', async (t) => {

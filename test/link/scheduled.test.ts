@@ -4,9 +4,9 @@ import { createAuthority } from '../../src/demo/authority.ts'
 import { repadded } from '../../src/dns/edns.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
-import { createPacedLink } from '../../src/link/create-link.ts'
+import { createScheduledLink } from '../../src/link/create-link.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
-import type { Ask, PacedLink } from '../../src/resolve.ts'
+import type { Ask, ScheduledLink } from '../../src/resolve.ts'
 import { requestFor } from '../shaping/paced-rig.ts'
 import { startDoh, startDohH1 } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
@@ -18,7 +18,7 @@ const authority = await createAuthority()
 const identity = await authority.issue({ name: NAME })
 const LONG = `${'a'.repeat(60)}.${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(40)}.example`
 
-function pacedLinkTo(t: Test, port: number, transport: 'dot' | 'doh') {
+function scheduledLinkTo(t: Test, port: number, transport: 'dot' | 'doh') {
   const clock = systemClock()
   const events: Event[] = []
   const tools = {
@@ -28,7 +28,7 @@ function pacedLinkTo(t: Test, port: number, transport: 'dot' | 'doh') {
     emit: (event: Event) => void events.push(event),
     sessions: tlsSessions(clock),
   }
-  const link = createPacedLink(endpointAt(port, { ca: authority.certificate }), transport, tools)
+  const link = createScheduledLink(endpointAt(port, { ca: authority.certificate }), transport, tools)
   t.teardown(() => link.close())
   const send = async (name: string, records = 1, ms = 3000, purpose: Ask['purpose'] = 'client') => {
     for (let waited = 0; !link.ready && waited < 1000; waited += 2) await pause(2)
@@ -40,7 +40,7 @@ function pacedLinkTo(t: Test, port: number, transport: 'dot' | 'doh') {
   return { link, events, send }
 }
 
-async function rest(link: PacedLink): Promise<void> {
+async function rest(link: ScheduledLink): Promise<void> {
   for (let i = 0; link.unfinished && i < 100; i++) {
     await pause(5)
     link.more()
@@ -55,7 +55,7 @@ t.test('DoT: dials on open alone; a query is a record, a longer one several, eac
     onConnection: ({ socket }) => void socket.on('data', (chunk: Buffer) => sizes.push(chunk.length)),
   })
   t.teardown(() => server.close())
-  const { link, send } = pacedLinkTo(t, server.port, 'dot')
+  const { link, send } = scheduledLinkTo(t, server.port, 'dot')
   t.notOk(link.ready)
   await t.rejects(link.exchange(requestFor('a.example'), { purpose: 'client', deadlineMs: 1e15 }), { code: 'connection-lost' })
   t.equal(server.counts.tcp, 0)
@@ -88,7 +88,7 @@ t.test('DoH: the same; acknowledgements ride in cells, and none leaves by itself
     },
   })
   t.teardown(() => server.close())
-  const { link, send } = pacedLinkTo(t, server.port, 'doh')
+  const { link, send } = scheduledLinkTo(t, server.port, 'doh')
   await link.open()
   await pause(200)
   t.strictSame(acknowledged, [], 'what the server sent is owed')
@@ -111,7 +111,7 @@ t.test('DoH: the same; acknowledgements ride in cells, and none leaves by itself
 t.test('HTTP/1.1 has no cells: it is refused, not used', async (t) => {
   const server = await startDohH1({ identity, answer: (q) => replyTo(q) })
   t.teardown(() => server.close())
-  const { link, events } = pacedLinkTo(t, server.port, 'doh')
+  const { link, events } = scheduledLinkTo(t, server.port, 'doh')
   await t.rejects(link.open(), { code: 'alpn-missing' })
   t.equal(events.filter((e) => e.type === 'link.failed').length, 1)
 })
@@ -122,7 +122,7 @@ t.test(
     let silent = false
     const server = await startDot({ identity, answer: (q) => (silent ? undefined : replyTo(q)) })
     t.teardown(() => server.close())
-    const { link, send, events } = pacedLinkTo(t, server.port, 'dot')
+    const { link, send, events } = scheduledLinkTo(t, server.port, 'dot')
     await link.open()
     await send('a.example')
     silent = true
@@ -151,7 +151,7 @@ t.test(
 t.test('close waits for what is in flight', async (t) => {
   const server = await startDot({ identity, answer: async (q) => pause(100).then(() => replyTo(q)) })
   t.teardown(() => server.close())
-  const { link, send } = pacedLinkTo(t, server.port, 'dot')
+  const { link, send } = scheduledLinkTo(t, server.port, 'dot')
   await link.open()
   const asked = send('a.example')
   await pause(5)
@@ -164,7 +164,7 @@ t.test('idle, it closes after the time that the resolver names, and no sooner', 
   const keepalive = Uint8Array.of(0, 11, 0, 2, 0, 4) // 400 ms
   const server = await startDot({ identity, answer: (q) => withOptions(replyTo(q), keepalive) })
   t.teardown(() => server.close())
-  const { link, send, events } = pacedLinkTo(t, server.port, 'dot')
+  const { link, send, events } = scheduledLinkTo(t, server.port, 'dot')
   await link.open()
   for (let i = 0; i < 8; i++) {
     await send('a.example')

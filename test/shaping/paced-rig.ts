@@ -3,7 +3,7 @@ import { upstreamQuery } from '../../src/dns/message.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
-import type { Ask, Authenticated, Carried, PacedLink } from '../../src/resolve.ts'
+import type { Ask, Authenticated, Carried, ScheduledLink } from '../../src/resolve.ts'
 import { constantRate } from '../../src/shaping/constant-rate.ts'
 import type { Pace } from '../../src/shaping/profiles.ts'
 import { seededRandom } from '../support/fake-clock.ts'
@@ -21,7 +21,7 @@ export interface Seen {
 }
 
 /** A paced link that notes what leaves it. Replies come after `rttMs`. */
-export class FakePacedLink implements PacedLink<Authenticated> {
+export class FakePacedLink implements ScheduledLink<Authenticated> {
   readonly id = 'test/dot'
   readonly transport = 'dot'
   readonly seen: Seen[] = []

@@ -1,19 +1,19 @@
 import type { Event } from '../../src/events.ts'
-import type { KeeperTools } from '../../src/link/dial/dialler.ts'
-import { KeptLink } from '../../src/link/on-demand.ts'
+import type { DialTools } from '../../src/link/dial/dialler.ts'
+import { OnDemandLink } from '../../src/link/on-demand.ts'
 import { FakeClock, seededRandom } from './fake-clock.ts'
-import { fakeWiring } from './fake-wiring.ts'
+import { fakeTarget } from './fake-target.ts'
 import { codeOf } from './link-rig.ts'
 import { exchange } from './links.ts'
 import { query } from './messages.ts'
 import { freePace } from './rules.ts'
 
 /** A link over fake connections. */
-export function scene(more: Partial<Pick<KeeperTools, 'beforeDial' | 'dialPace'>> = {}) {
+export function scene(more: Partial<Pick<DialTools, 'beforeDial' | 'dialPace'>> = {}) {
   const clock = new FakeClock()
   const events: Event[] = []
-  const fake = fakeWiring(clock)
-  const link = new KeptLink(fake.wiring, {
+  const fake = fakeTarget(clock)
+  const link = new OnDemandLink(fake.target, {
     clock,
     dialPace: freePace(clock),
     random: seededRandom(1),

@@ -13,9 +13,9 @@ const JITTER = 0.02
  * in a row at once, and then so many a second. A question, or a
  * restart, that kills a few connections must not cost the others their answers.
  */
-const BARREN = { most: 8, perMs: 1 / 250 }
+const UNANSWERED = { most: 8, perMs: 1 / 250 }
 /** After this without an answer it is no resolver that answers any more. */
-const BARREN_FOR_MS = 10_000
+const UNANSWERED_FOR_MS = 10_000
 
 /** When the next dial may start, and with what error to answer until then. */
 export class Backoff {
@@ -25,13 +25,13 @@ export class Backoff {
   #everUp = false
   #untilMs = 0
   /**
-   * Something was answered on this path, and since then fewer connections died than `BARREN`
+   * Something was answered on this path, and since then fewer connections died than `UNANSWERED`
    * allows.
    */
   #answers = false
   /** How many more connections may die. */
-  #left = BARREN.most
-  #barrenSinceMs: number | undefined
+  #left = UNANSWERED.most
+  #unansweredSinceMs: number | undefined
   #filledMs = 0
   #error: EnigmError | undefined
 
@@ -53,7 +53,7 @@ export class Backoff {
   get waitMs(): number {
     if (this.#left >= 1) return 0
     this.#fill()
-    return Math.max(0, Math.ceil((1 - this.#left) / BARREN.perMs))
+    return Math.max(0, Math.ceil((1 - this.#left) / UNANSWERED.perMs))
   }
 
   /** Whether the resolver has answered on this path, and was not silent for long since. */
@@ -62,8 +62,8 @@ export class Backoff {
   }
 
   /** Connections died without an answer since the last one, so that the next one may as well. */
-  get barren(): boolean {
-    return this.#barrenSinceMs !== undefined
+  get diesUnanswered(): boolean {
+    return this.#unansweredSinceMs !== undefined
   }
 
   up(): void {
@@ -73,8 +73,8 @@ export class Backoff {
   /** A connection answered something: all is well again. */
   answered(): void {
     this.#answers = true
-    this.#barrenSinceMs = undefined
-    this.#left = BARREN.most
+    this.#unansweredSinceMs = undefined
+    this.#left = UNANSWERED.most
     if (this.#failures === 0) return
     this.#failures = 0
     this.#untilMs = 0
@@ -87,8 +87,8 @@ export class Backoff {
   died(): void {
     const nowMs = this.#clock.nowMs()
     this.#fill()
-    this.#barrenSinceMs ??= nowMs
-    if (nowMs - this.#barrenSinceMs >= BARREN_FOR_MS) this.#answers = false
+    this.#unansweredSinceMs ??= nowMs
+    if (nowMs - this.#unansweredSinceMs >= UNANSWERED_FOR_MS) this.#answers = false
     if (this.#answers) this.#left--
     else this.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
   }
@@ -111,13 +111,13 @@ export class Backoff {
   reset(): void {
     this.#failures = 0
     this.#untilMs = 0
-    this.#left = BARREN.most
-    this.#barrenSinceMs = undefined
+    this.#left = UNANSWERED.most
+    this.#unansweredSinceMs = undefined
   }
 
   #fill(): void {
     const nowMs = this.#clock.nowMs()
-    this.#left = Math.min(BARREN.most, this.#left + (nowMs - this.#filledMs) * BARREN.perMs)
+    this.#left = Math.min(UNANSWERED.most, this.#left + (nowMs - this.#filledMs) * UNANSWERED.perMs)
     this.#filledMs = nowMs
   }
 }

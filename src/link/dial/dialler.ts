@@ -7,7 +7,7 @@ import { Backoff } from './backoff.ts'
 import type { DialPace } from './dial-pace.ts'
 
 /** How to dial, and how to forget. */
-export interface Wiring<P extends Protection> {
+export interface DialTarget<P extends Protection> {
   readonly resolver: string
   readonly transport: Transport
   /** Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try first. */
@@ -17,7 +17,7 @@ export interface Wiring<P extends Protection> {
   readonly probe?: Uint8Array
 }
 
-export interface KeeperTools {
+export interface DialTools {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
@@ -56,16 +56,16 @@ interface Dial {
  */
 export class Dialler<P extends Protection> {
   readonly backoff: Backoff
-  readonly #wiring: Wiring<P>
-  readonly #tools: KeeperTools
+  readonly #target: DialTarget<P>
+  readonly #tools: DialTools
   readonly #owner: DialOwner<P>
   readonly #dials = new Set<Dial>()
   #eager: Timer | undefined
   #later: Timer | undefined
   #lastAddress: string | undefined
 
-  constructor(wiring: Wiring<P>, tools: KeeperTools, owner: DialOwner<P>) {
-    this.#wiring = wiring
+  constructor(target: DialTarget<P>, tools: DialTools, owner: DialOwner<P>) {
+    this.#target = target
     this.#tools = tools
     this.#owner = owner
     this.backoff = new Backoff(tools.clock, tools.random)
@@ -148,7 +148,7 @@ export class Dialler<P extends Protection> {
     const dial = { abort: new AbortController(), aside }
     const sinceMs = this.#tools.clock.nowMs()
     this.#dials.add(dial)
-    this.#wiring.dial(dial.abort.signal, this.#lastAddress).then(
+    this.#target.dial(dial.abort.signal, this.#lastAddress).then(
       (opened) => {
         if (!this.#dials.delete(dial)) return opened.close()
         const unfit = this.#owner.up(opened, aside)
@@ -163,7 +163,7 @@ export class Dialler<P extends Protection> {
   }
 
   #failed(error: EnigmError, sinceMs: number, aside: boolean): void {
-    const { resolver, transport } = this.#wiring
+    const { resolver, transport } = this.#target
     this.backoff.failed(error, sinceMs)
     this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
     this.#owner.dialFailed(error, aside)

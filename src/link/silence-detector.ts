@@ -30,7 +30,7 @@ export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number
 }
 
 /** How long something written may meet silence before something is done about it, learnt from what came back. */
-export class Suspicion {
+export class SilenceDetector {
   readonly #rtts = new Float64Array(WINDOW)
   #measuredTimes = 0
   #hedgeMs = UNKNOWN_HEDGE_MS
@@ -69,13 +69,13 @@ export class Suspicion {
   }
 
   /** A second connection was dialled, and then the first one spoke: until the p95 is known anew a silence as long is none. */
-  borne(silentMs: number): void {
+  toleratedSilence(silentMs: number): void {
     this.#hedgeMs = Math.max(this.#hedgeMs, TAIL.factor * silentMs + TAIL.ms)
   }
 
   /** A suspect spoke after `silentMs`. */
   falseAlarm(silentMs: number): void {
-    this.borne(silentMs)
+    this.toleratedSilence(silentMs)
     this.#floorMs = Math.min(CAREFUL_FLOOR_MS, Math.max(this.#floorMs * 2, TAIL.factor * silentMs))
   }
 

@@ -5,10 +5,10 @@ import { EnigmError } from '../errors.ts'
 import type { Carried, Protection } from '../resolve.ts'
 import type { Loss } from './carriers/carrier.ts'
 import { TurnQueue } from './carriers/turn-queue.ts'
-import { isGone, type Kept } from './kept.ts'
 import type { Liveness } from './liveness.ts'
-import type { Again, Pending } from './pending.ts'
+import type { Pending, QuarantineEntry } from './pending.ts'
 import type { Pool } from './pool.ts'
+import { isGone, type PooledConnection } from './pooled-connection.ts'
 
 /** More lanes than this are never up at once. */
 const MOST_LANES = 8
@@ -26,9 +26,9 @@ const GRACE_MS = 30
 const REST_MS = 2
 
 /** The link whose questions they are. */
-export interface Asker<P extends Protection> {
+export interface QuarantineLink<P extends Protection> {
   /** Writes one out of the quarantine, with so many at once. */
-  send(kept: Kept<P>, pending: Pending<P>, atOnce: number): void
+  send(connection: PooledConnection<P>, pending: Pending<P>, atOnce: number): void
   /** There is room, or somebody waits for another connection. */
   goOn(): void
   /** Nobody can be asked. */
@@ -41,32 +41,32 @@ export interface Asker<P extends Protection> {
  * waits for all others. Before a lane is trusted with one, something must show that the resolver answers on new connections: what others ask on the next one, or
  * else a question of the lane's own for the root.
  */
-export class Quarantine<P extends Protection> {
+export class RetryQuarantine<P extends Protection> {
   /** Some wait for a lane instead of a dial: it is to be the connection that all use. */
-  sparing = false
+  laneToBeCurrent = false
   readonly #liveness: Liveness<P>
   readonly #pool: Pool<P>
   readonly #clock: Clock
-  readonly #asker: Asker<P>
+  readonly #link: QuarantineLink<P>
   readonly #probe: Uint8Array
   #arrived: Pending<P>[] = []
-  readonly #first = new TurnQueue<Again<P>>()
-  readonly #last = new TurnQueue<Again<P>>()
+  readonly #first = new TurnQueue<QuarantineEntry<P>>()
+  readonly #last = new TurnQueue<QuarantineEntry<P>>()
   /** A connection with a higher number has answered since the last death; and when that was. */
-  #sure = true
-  #doubtedUpTo = 0
-  #doubtedMs = 0
+  #proven = true
+  #diedUpTo = 0
+  #diedMs = 0
   #lostLanes = 0
   /** The resolver closes after so few answers that none is spent on a proof. */
-  #brief = false
-  #limit = Number.POSITIVE_INFINITY
+  #closesEarly = false
+  #answersEach = Number.POSITIVE_INFINITY
   #look: Timer | undefined
 
-  constructor(liveness: Liveness<P>, clock: Clock, asker: Asker<P>, probe: Uint8Array = ROOT_PROBE) {
+  constructor(liveness: Liveness<P>, clock: Clock, link: QuarantineLink<P>, probe: Uint8Array = ROOT_PROBE) {
     this.#liveness = liveness
     this.#pool = liveness.pool
     this.#clock = clock
-    this.#asker = asker
+    this.#link = link
     this.#probe = withPaddedOpt(probe, { dnssecOk: false, block: 0, keepalive: false })
   }
 
@@ -82,11 +82,11 @@ export class Quarantine<P extends Protection> {
 
   /** The connection of `pending`, that had `answered` others or not, died just now. */
   add(pending: Pending<P>, answered: boolean): void {
-    pending.again = { pending, direct: answered, before: undefined, after: undefined, holder: undefined }
+    pending.quarantined = { pending, needsNoProof: answered, before: undefined, after: undefined, holder: undefined }
     if (this.#arrived.push(pending) > 1) return
     queueMicrotask(() => {
       this.#settle()
-      this.#asker.goOn()
+      this.#link.goOn()
     })
   }
 
@@ -94,57 +94,57 @@ export class Quarantine<P extends Protection> {
   #settle(): void {
     const arrived = this.#arrived.sort((a, b) => a.turn - b.turn)
     this.#arrived = []
-    arrived.forEach(({ again, ask, refusals }, i) => {
+    arrived.forEach(({ quarantined: entry, ask, refusals }, i) => {
       const most = i > 0 && i === arrived.length - 1
-      if (again === undefined) return
-      if (arrived.length > 1 && refusals === 0) again.direct = false
+      if (entry === undefined) return
+      if (arrived.length > 1 && refusals === 0) entry.needsNoProof = false
       const queue = most ? this.#last : this.#first
-      queue.add(again, ask.givesWay === true)
+      queue.add(entry, ask.givesWay === true)
     })
   }
 
   /** Takes out whose turn it is. */
   next(): Pending<P> | undefined {
-    const again = this.#queue.next(1)
-    if (again !== undefined) again.pending.again = undefined
-    return again?.pending
+    const entry = this.#queue.next(1)
+    if (entry !== undefined) entry.pending.quarantined = undefined
+    return entry?.pending
   }
 
   /** It is answered, failed or out of time. */
   delete(pending: Pending<P>): void {
-    const { again } = pending
-    if (again === undefined) return
-    pending.again = undefined
-    if (!this.#first.delete(again) && !this.#last.delete(again)) this.#arrived = this.#arrived.filter((other) => other !== pending)
+    const { quarantined: entry } = pending
+    if (entry === undefined) return
+    pending.quarantined = undefined
+    if (!this.#first.delete(entry) && !this.#last.delete(entry)) this.#arrived = this.#arrived.filter((other) => other !== pending)
   }
 
-  /** Something was answered on `kept`; `trial`: one of ours. */
-  answered(kept: Kept<P>, trial: boolean): void {
-    if (kept.number > this.#doubtedUpTo) this.#sure = true
-    if (trial && this.size > 0) this.#rest(kept)
+  /** Something was answered on `connection`; `trial`: one of ours. */
+  answered(connection: PooledConnection<P>, trial: boolean): void {
+    if (connection.number > this.#diedUpTo) this.#proven = true
+    if (trial && this.size > 0) this.#pause(connection)
   }
 
   /** A connection died under a question. */
-  doubt(): void {
-    this.#doubtedUpTo = this.#pool.newest
-    this.#doubtedMs = this.#clock.nowMs()
-    this.#sure = false
-    this.sparing = false
+  connectionDied(): void {
+    this.#diedUpTo = this.#pool.newest
+    this.#diedMs = this.#clock.nowMs()
+    this.#proven = false
+    this.laneToBeCurrent = false
   }
 
   /** A connection took no more: after so many answers, maybe, as any other one will. */
-  left({ served }: Kept<P>): void {
-    if (served > 0) this.#limit = Math.min(this.#limit, served)
+  tookNoMore({ served }: PooledConnection<P>): void {
+    if (served > 0) this.#answersEach = Math.min(this.#answersEach, served)
   }
 
   /** Whether a connection answered as many as one does before it takes no more. */
-  isUsed({ served }: Kept<P>): boolean {
-    return served >= this.#limit
+  isUsedUp({ served }: PooledConnection<P>): boolean {
+    return served >= this.#answersEach
   }
 
   /** A lane took no more before it was done. */
   cutShort(): void {
-    this.#brief = true
+    this.#closesEarly = true
   }
 
   /** Another network, whose resolver may be another machine. Gives back all that wait. */
@@ -152,9 +152,9 @@ export class Quarantine<P extends Protection> {
     this.#settle()
     const all: Pending<P>[] = []
     for (let pending = this.next(); pending !== undefined; pending = this.next()) all.push(pending)
-    this.sparing = false
-    this.#brief = false
-    this.#limit = Number.POSITIVE_INFINITY
+    this.laneToBeCurrent = false
+    this.#closesEarly = false
+    this.#answersEach = Number.POSITIVE_INFINITY
     this.#lostLanes = 0
     return all
   }
@@ -170,95 +170,96 @@ export class Quarantine<P extends Protection> {
     for (const lane of lanes.slice()) this.#feed(lane)
     if (current !== undefined && current.served > 0 && this.#lostLanes >= LOST_LANES) this.#feed(current)
     if (this.size === 0) {
-      if (lanes.length === 0 && this.#arrived.length === 0) this.sparing = false
+      if (lanes.length === 0 && this.#arrived.length === 0) this.laneToBeCurrent = false
       return
     }
     const wanted = Math.min(MOST_LANES, Math.ceil((this.size * rttMs) / LANE_WORK_MS))
-    const refusal = this.#pool.wantLanes(wanted, this.sparing ? 1 : MOST_LANES)
+    const refusal = this.#pool.wantLanes(wanted, this.laneToBeCurrent ? 1 : MOST_LANES)
     if (refusal !== undefined) this.laneFailed(refusal)
   }
 
   /** No lane can be dialled: the connection that all use must do, or the next one. Without either nobody is asked. */
   laneFailed(error: EnigmError): void {
     const { current, dialling } = this.#pool
-    this.sparing = false
+    this.laneToBeCurrent = false
     if (current === undefined) {
-      if (!dialling) this.#asker.dialFailed(error)
+      if (!dialling) this.#link.dialFailed(error)
     } else if (this.#lostLanes < LOST_LANES) {
       this.#lostLanes = LOST_LANES
-      this.#asker.goOn()
+      this.#link.goOn()
     }
   }
 
   /** The queue whose turn it is. */
-  get #queue(): TurnQueue<Again<P>> {
+  get #queue(): TurnQueue<QuarantineEntry<P>> {
     const fits = this.#first.sizeFirst > 0 || (this.#last.sizeFirst === 0 && this.#first.size > 0)
     return fits ? this.#first : this.#last
   }
 
-  /** The next question onto `kept`, if it is free. */
-  #feed(kept: Kept<P>): void {
+  /** The next question onto `connection`, if it is free. */
+  #feed(connection: PooledConnection<P>): void {
     const { answers } = this.#pool
-    const { doubt } = kept.silence
-    if (doubt === 'dead' || kept.state === 'draining') this.sparing = false
-    if (doubt === 'dead' && kept.proof !== undefined) this.#pool.drop(kept, new EnigmError('connection-lost', 'the resolver went silent'))
-    if (doubt !== 'none' || !(kept.state === 'lane' || kept.state === 'current')) return
-    if (kept.owed > 0 || kept.proof !== undefined || kept.resting) return
-    if (this.size > 0 && answers && kept.served === 0 && !this.#trusts()) {
-      if (!this.#soonSure(kept)) this.#prove(kept)
+    const { doubt } = connection.silence
+    if (doubt === 'dead' || connection.state === 'draining') this.laneToBeCurrent = false
+    if (doubt === 'dead' && connection.proof !== undefined)
+      this.#pool.drop(connection, new EnigmError('connection-lost', 'the resolver went silent'))
+    if (doubt !== 'none' || !(connection.state === 'lane' || connection.state === 'current')) return
+    if (connection.owed > 0 || connection.proof !== undefined || connection.pausing) return
+    if (this.size > 0 && answers && connection.served === 0 && !this.#trusts()) {
+      if (!this.#soonProven(connection)) this.#prove(connection)
       return
     }
     const all = this.size * (this.#liveness.rttMs ?? UNKNOWN_RTT_MS)
     const atOnce = Math.max(1, Math.ceil(all / (MOST_LANES * ALL_WORK_MS)))
-    while (kept.owed < atOnce) {
+    while (connection.owed < atOnce) {
       const pending = this.next()
       if (pending === undefined) break
-      this.#asker.send(kept, pending, atOnce)
+      this.#link.send(connection, pending, atOnce)
     }
-    if (kept.owed === 0 && kept.state === 'lane') this.#pool.release(kept)
+    if (connection.owed === 0 && connection.state === 'lane') this.#pool.release(connection)
   }
 
   /** Whether the next one may go onto a connection on which nothing was answered yet. While another one is under way it may be what kills the next ones. */
   #trusts(): boolean {
-    if (this.#brief || this.#queue.peek?.direct === true) return true
-    return this.#sure && this.#pool.lanes.every(({ owed }) => owed === 0)
+    if (this.#closesEarly || this.#queue.peek?.needsNoProof === true) return true
+    return this.#proven && this.#pool.lanes.every(({ owed }) => owed === 0)
   }
 
   /** Whether what others ask on the next connection is about to show that the resolver answers. */
-  #soonSure(lane: Kept<P>): boolean {
+  #soonProven(lane: PooledConnection<P>): boolean {
     const { current, dialling } = this.#pool
-    const asked = current !== undefined && current.number > this.#doubtedUpTo && current.carrier.inFlight > 0
-    const untilMs = dialling || asked ? lane.silence.idleSinceMs + this.#liveness.silenceMs : this.#doubtedMs + GRACE_MS
+    const asked = current !== undefined && current.number > this.#diedUpTo && current.carrier.inFlight > 0
+    const untilMs = dialling || asked ? lane.silence.idleSinceMs + this.#liveness.silenceMs : this.#diedMs + GRACE_MS
     const leftMs = untilMs - this.#clock.nowMs()
     if (leftMs <= 0) return false
     this.#look ??= this.#clock.setTimer(leftMs, () => {
       this.#look = undefined
-      this.#asker.goOn()
+      this.#link.goOn()
     })
     return true
   }
 
   /** Some servers close after each answer, and do not say so before: what was written into that would seem to be why. */
-  #rest(kept: Kept<P>): void {
-    kept.resting = true
+  #pause(connection: PooledConnection<P>): void {
+    connection.pausing = true
     this.#clock.setTimer(REST_MS, () => {
-      kept.resting = false
-      if (kept.state === 'draining' || isGone(kept)) this.#brief = true
-      this.#asker.goOn()
+      connection.pausing = false
+      if (connection.state === 'draining' || isGone(connection)) this.#closesEarly = true
+      this.#link.goOn()
     })
   }
 
   /** Asks for the root, in a query as long as the next one. */
-  #prove(lane: Kept<P>): void {
+  #prove(lane: PooledConnection<P>): void {
     const over = (spoke: boolean) => {
       lane.proof = undefined
       this.#lostLanes = spoke ? 0 : this.#lostLanes + 1
-      if (!spoke) this.sparing = false
-      this.#asker.goOn()
+      if (!spoke) this.laneToBeCurrent = false
+      this.#link.goOn()
     }
     const answered = ({ rttMs }: Carried<P>) => {
       this.#liveness.answered(lane, rttMs)
-      this.#rest(lane)
+      this.#pause(lane)
       over(true)
     }
     // One that spoke, be it to refuse, is no connection that dies.

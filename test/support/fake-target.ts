@@ -1,6 +1,6 @@
 import { EnigmError } from '../../src/errors.ts'
 import type { Carrier, CarrierTools, Established, Sent, Ticket, Watcher } from '../../src/link/carriers/carrier.ts'
-import type { Wiring } from '../../src/link/dial/dialler.ts'
+import type { DialTarget } from '../../src/link/dial/dialler.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import type { FakeClock } from './fake-clock.ts'
 
@@ -94,11 +94,11 @@ export interface FakeDial {
 }
 
 /** Dials that end when told. */
-export function fakeWiring(clock: FakeClock) {
+export function fakeTarget(clock: FakeClock) {
   const dials: FakeDial[] = []
   const carriers: FakeCarrier[] = []
   const forgotten = { times: 0, sockets: 0 }
-  const wiring: Wiring<Authenticated> = {
+  const target: DialTarget<Authenticated> = {
     resolver: 'test',
     transport: 'dot',
     forgetSessions: () => void forgotten.times++,
@@ -132,5 +132,5 @@ export function fakeWiring(clock: FakeClock) {
         })
       }),
   }
-  return { wiring, dials, carriers, forgotten }
+  return { target, dials, carriers, forgotten }
 }

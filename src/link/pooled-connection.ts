@@ -5,20 +5,20 @@ import type { Carrier, Sent } from './carriers/carrier.ts'
 
 /**
  * - `current`: takes new queries. At most one does.
- * - `lane`: takes questions of the quarantine alone (retry.ts).
+ * - `lane`: takes questions of the quarantine alone (retry-quarantine.ts).
  * - `suspect`: was `current`, and is silent. It takes nothing, may still answer, and may come back.
  * - `draining`: takes nothing, and closes when nothing is owed.
  * - `gone`: closed, by us or by the resolver.
  */
-export type State = 'current' | 'lane' | 'suspect' | 'draining' | 'gone'
+export type ConnectionState = 'current' | 'lane' | 'suspect' | 'draining' | 'gone'
 
 /** A connection of a pool. */
-export interface Kept<P extends Protection> {
+export interface PooledConnection<P extends Protection> {
   readonly carrier: Carrier<P>
   /** 1 for the first connection of its link. */
   readonly number: number
   /** Only the pool changes it. */
-  state: State
+  state: ConnectionState
   /** How many queries it answered. */
   served: number
   /** Queries that it turned away when it took no more. */
@@ -32,7 +32,7 @@ export interface Kept<P extends Protection> {
   /** What is to show that the resolver answers on it, on its way. */
   proof: Sent | undefined
   /** It answered something of the quarantine just now: whether it closes after that is to be seen first. */
-  resting: boolean
+  pausing: boolean
 }
 
 /**
@@ -49,44 +49,44 @@ export interface Silence<P extends Protection> {
   /** That was out of the budget. */
   charged: boolean
   /** A query that it left unanswered was answered on another one since. */
-  outdone: boolean
+  answeredElsewhere: boolean
   /** A sign of life was asked for, and has not come. */
   probed: boolean
   /** Since when it had been silent when it was last doubted. */
   doubtedSinceMs: number
   /** The suspect in whose place it came. If it answers while that one is still silent, that one is dead. */
-  outrun: Kept<P> | undefined
+  superseded: PooledConnection<P> | undefined
   idleSinceMs: number
   /** How long it had been idle before what it was asked last and has not answered yet. */
-  rustedMs: number
+  idleBeforeMs: number
   watch: Deadline | undefined
   watchMs: number
 }
 
 /** Whether it is over. */
-export function isGone<P extends Protection>({ state }: Kept<P>): boolean {
+export function isGone<P extends Protection>({ state }: PooledConnection<P>): boolean {
   return state === 'gone'
 }
 
 /** Whoever judges the connections of a pool, and is told what happens to them. */
-export interface Judge<P extends Protection> {
+export interface PoolStrategy<P extends Protection> {
   /** What is known of the silence of a connection that has come up. */
   newSilence(): Silence<P>
   /** Cells of one size are wanted on it. */
   readonly paced?: boolean
-  up(kept: Kept<P>): void
-  /** `kept` is `current`, in the place of `before`, which is to leave or to be a suspect. */
-  took(kept: Kept<P>, before: Kept<P> | undefined): void
-  heard(kept: Kept<P>): void
+  up(connection: PooledConnection<P>): void
+  /** `connection` is `current`, in the place of `before`, which is to leave or to be a suspect. */
+  becameCurrent(connection: PooledConnection<P>, before: PooledConnection<P> | undefined): void
+  heard(connection: PooledConnection<P>): void
   /** Nothing is owed on it. */
-  idle(kept: Kept<P>): void
+  idle(connection: PooledConnection<P>): void
   /** The resolver, or something between, ended it; called while it is what it was. */
-  died(kept: Kept<P>, error: EnigmError): void
-  gone(kept: Kept<P>): void
+  died(connection: PooledConnection<P>, error: EnigmError): void
+  gone(connection: PooledConnection<P>): void
 }
 
 /** Told when `current` is there (again), a lane came or went or is late, or a dial may begin; or when a dial failed, for `current` or for a lane. */
-export interface Owner {
+export interface PoolListener {
   ready(): void
   lanesChanged(): void
   dialFailed(error: EnigmError, lane: boolean): void
@@ -95,7 +95,7 @@ export interface Owner {
 /** Of a connection that has come up just now. */
 export function newSilence<P extends Protection>(idleSinceMs: number): Silence<P> {
   return {
-    ...{ doubt: 'none', hedged: false, charged: false, outdone: false, probed: false, doubtedSinceMs: 0, outrun: undefined },
-    ...{ idleSinceMs, rustedMs: 0, watch: undefined, watchMs: 0 },
+    ...{ doubt: 'none', hedged: false, charged: false, answeredElsewhere: false, probed: false, doubtedSinceMs: 0, superseded: undefined },
+    ...{ idleSinceMs, idleBeforeMs: 0, watch: undefined, watchMs: 0 },
   }
 }
