@@ -8,8 +8,6 @@ import { build } from 'esbuild'
 
 /** Loaded only where they are used; commander, because `addCommand` wants every command to come from one copy of it. */
 const APART = /^(commander|pino|undici|prom-client|@peculiar\/x509)$/
-/** How src/log.ts loads its library late and at once; a bundle can do the same with a part of it. */
-const LATE = /createRequire\(import\.meta\.url\)\('pino'\)/
 const COMMAND = /^\.\/commands\/([a-z-]+)\.ts$/
 
 /**
@@ -40,9 +38,6 @@ function makePart(root, out, name, entry, parts, instead) {
     setup(build) {
       build.onResolve({ filter: COMMAND }, ({ path, kind }) => {
         if (kind === 'dynamic-import') return apart(COMMAND.exec(path)[1], join('src', path))
-      })
-      build.onLoad({ filter: /[\\/]src[\\/]log\.ts$/ }, ({ path }) => {
-        return { contents: readFileSync(path, 'utf8').replace(LATE, "require('pino')"), loader: 'ts' }
       })
       build.onResolve({ filter: /\.ts$/ }, ({ path, resolveDir }) => {
         const other = instead[relative(root, join(resolveDir, path))]

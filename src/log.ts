@@ -24,14 +24,14 @@ const FULL_PIPE_PAUSE_MS = 5
 
 /**
  * A log at `level`. Writing is synchronous: the last line before a crash is the one that matters. pino is loaded by the first line that is written: at each start it
- * would cost 10 ms and 4 MB before the first answer. `write` is replaced in tests.
+ * would cost 10 ms and 4 MB before the first answer. `write` is replaced in tests; `load` gives pino at once, and is another in a bundle.
  */
-export function createLog(level: string, write = standardError()): Log {
+export function createLog(level: string, write = standardError(), load: LoadPino = fromModules): Log {
   let least = level
   let logger: Logger | undefined
   const put = (at: Line['level'], fields: Line['fields'], message: string) => {
     if (LEVELS.indexOf(at) < LEVELS.indexOf(least)) return
-    logger ??= jsonLogger(least, write)
+    logger ??= jsonLogger(load(), least, write)
     logger[at](fields, message)
   }
   const written = new Map<string, number>()
@@ -58,10 +58,14 @@ export function createLog(level: string, write = standardError()): Log {
   }
 }
 
-function jsonLogger(level: string, write: (line: string) => void): Logger {
-  const library = createRequire(import.meta.url)('pino') as { readonly pino: typeof pino }
-  const { isoTime } = library.pino.stdTimeFunctions
-  return library.pino({ level, base: null, timestamp: isoTime, formatters: { level: (label) => ({ level: label }) } }, { write })
+/** Gives the library, without a promise: a line must not wait for one. */
+export type LoadPino = () => { readonly pino: typeof pino }
+
+const fromModules: LoadPino = () => createRequire(import.meta.url)('pino')
+
+function jsonLogger({ pino }: ReturnType<LoadPino>, level: string, write: (line: string) => void): Logger {
+  const { isoTime } = pino.stdTimeFunctions
+  return pino({ level, base: null, timestamp: isoTime, formatters: { level: (label) => ({ level: label }) } }, { write })
 }
 
 /** What cannot be written is lost: a full disk or a closed pipe must not stop names from resolving. After a line that was lost none waits until one gets through. */

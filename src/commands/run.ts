@@ -8,7 +8,7 @@ import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { isReadable } from '../files/writing.ts'
 import { neverAsked } from '../listen/bind-refusal.ts'
-import { createLog, type Log } from '../log.ts'
+import { createLog, type LoadPino, type Log } from '../log.ts'
 import { settlePlaces, shareRuntime, takePlaces } from '../places.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
@@ -25,6 +25,9 @@ interface RunOptions {
   readonly config?: string
   readonly listen?: string[]
 }
+
+/** pino as a part of the program that src/bundle.mjs made, which loads it by `require`; undefined where modules are files. */
+const bundledPino: LoadPino | undefined = typeof require === 'function' ? () => require('pino') : undefined
 
 /** `enigm-dns run`: exit 0 after SIGTERM or SIGINT; 2 for a configuration, an environment or an address that will not do. */
 export function runCommand(): Command {
@@ -72,7 +75,7 @@ async function run(options: RunOptions): Promise<void> {
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
     const privileges = established(loaded)
-    const log = createLog(loaded.config.log.level)
+    const log = createLog(loaded.config.log.level, undefined, bundledPino)
     const heal: (() => void)[] = [tied.beat]
     const beat = () => heal.forEach((mend) => void mend())
     const { bound } = privileges

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { StatusDocument } from '../posture/document.ts'
+import { type Html, html, type Shown, trusted } from './html-template.ts'
 import type { Minute } from './sample.ts'
 
 const STYLE = `body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -21,98 +22,97 @@ const SIGNALS = {
 } as const
 const RANK = { bad: 0, warn: 1, unknown: 2, ok: 3, off: 4 } as const
 
-/** The whole page: facts as text and tables, no script, no asset. States are live; what is counted is told once a minute. */
+/** The whole page: facts as text and tables, no script, no asset. States are live; counts move once a minute. */
 export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: readonly Minute[]): string {
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="60"><title>enigm-dns: ${text(now.state)}</title><style>${STYLE}</style></head><body>
-<h1>enigm-dns: <span class="${text(now.state)}">${text(now.state)}</span></h1><p><small>written ${text(now.updatedAt)}; counts once a minute; version ${text(now.version)}, up since ${text(now.startedAt)}</small></p>
+  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="60"><title>enigm-dns: ${now.state}</title><style>${trusted(STYLE)}</style></head><body>
+<h1>enigm-dns: ${coloured(now.state)}</h1><p><small>written ${now.updatedAt}; counts once a minute; version ${now.version}, up since ${now.startedAt}</small></p>
 <h2>Signals</h2>${signals(now)}
 <h2>Resolvers</h2>${resolvers(now, counted)}
 <h2>Latency</h2>${latency(minutes)}
 <h2>Cache</h2>${cache(counted)}
 <h2>Ledger</h2>${ledger(now)}
-<h2>Shaping</h2><p>${text(now.shaping.profile)}, in force: ${text(now.shaping.inForce)}</p>
+<h2>Shaping</h2><p>${now.shaping.profile}, in force: ${now.shaping.inForce}</p>
 <h2>Events</h2>${events(minutes)}
 </body></html>
-`
+`.text
 }
 
-function signals(d: StatusDocument): string {
+/** A state in its colour. */
+const coloured = (state: string): Html => html`<span class="${state}">${state}</span>`
+
+function signals(d: StatusDocument): Html {
   const rows = Object.entries(SIGNALS)
     .map(([key, label]) => ({ label, signal: d.signals[key as keyof typeof SIGNALS] }))
     .toSorted((a, b) => RANK[a.signal.state] - RANK[b.signal.state])
     .map(({ label, signal }) => {
-      const reasons = signal.reasons.map((r) => `${text(r.message)} <small>${text(r.mend)}</small>`).join('<br>')
-      return [label, `<span class="${text(signal.state)}">${text(signal.state)}</span>`, reasons]
+      const reasons = signal.reasons.map((r, i) => html`${i === 0 ? '' : html`<br>`}${r.message} <small>${r.mend}</small>`)
+      return [label, coloured(signal.state), reasons]
     })
-  return table(['signal', 'state', 'why, and what mends it'], rows)
+  return table(['signal', 'state', 'why, and the fix'], rows)
 }
 
-function resolvers(now: StatusDocument, counted: StatusDocument): string {
+function resolvers(now: StatusDocument, counted: StatusDocument): Html {
   const rows = now.resolvers.map((r) => {
     const rtt = counted.resolvers.find(({ id }) => id === r.id)?.rttMs ?? null
     return [
-      text(r.id),
-      text(r.state),
-      text(r.transport ?? '-'),
-      text(r.authenticated ?? '-'),
-      text([r.tlsVersion ?? '-', r.cipher ?? ''].join(' ').trim()),
-      text(r.padding.repliesPadded),
+      r.id,
+      r.state,
+      r.transport ?? '-',
+      r.authenticated ?? '-',
+      [r.tlsVersion ?? '-', r.cipher ?? ''].join(' ').trim(),
+      r.padding.repliesPadded,
       rtt === null ? '-' : `${Math.round(rtt.p50)} / ${Math.round(rtt.p99)} ms`,
     ]
   })
   return table(['resolver', 'state', 'over', 'proved by', 'TLS', 'replies padded', 'p50 / p99'], rows)
 }
 
-function latency(minutes: readonly Minute[]): string {
+function latency(minutes: readonly Minute[]): Html {
   const known = minutes.flatMap(({ p50Ms }, i) => (p50Ms === undefined ? [] : [{ i, p50Ms }]))
   const last = known.at(-1)
-  if (last === undefined || known.length < 2) return '<p>Not two minutes measured yet.</p>'
+  if (last === undefined || known.length < 2) return html`<p>Not two minutes measured yet.</p>`
   const most = Math.max(...known.map(({ p50Ms }) => p50Ms), 1)
   const points = known.map(({ i, p50Ms }) => `${((i / (minutes.length - 1)) * 300).toFixed(1)},${(39 - (p50Ms / most) * 38).toFixed(1)}`)
   const label = `median round trip, ${minutes.length} minutes: now ${Math.round(last.p50Ms)} ms, at most ${Math.round(most)} ms`
-  return `<svg viewBox="0 0 300 40" preserveAspectRatio="none" role="img" aria-label="${label}"><polyline points="${points.join(' ')}"/></svg><p><small>${label}</small></p>`
+  return html`<svg viewBox="0 0 300 40" preserveAspectRatio="none" role="img" aria-label="${label}"><polyline points="${points.join(' ')}"/></svg><p><small>${label}</small></p>`
 }
 
-function cache(d: StatusDocument): string {
+function cache(d: StatusDocument): Html {
   const mib = (octets: number) => (octets / 2 ** 20).toFixed(1)
   const counts =
     d.cache.hits !== undefined
       ? `${d.cache.hits} hits, ${d.cache.misses} misses`
       : 'hits and misses are not told under a profile with cover traffic: they would tell how much of it was real'
-  return `<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
+  return html`<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
 }
 
-function ledger(d: StatusDocument): string {
-  const rows = Object.entries(d.plaintext).map(([cause, count]) => [text(cause), String(count)])
-  return rows.length === 0 ? '<p>No cleartext left this host.</p>' : table(['cleartext DNS packets that left, by cause', ''], rows)
+function ledger(d: StatusDocument): Html {
+  const rows = Object.entries(d.plaintext).map(([cause, count]) => [cause, count])
+  return rows.length === 0 ? html`<p>No cleartext left this host.</p>` : table(['cleartext DNS packets that left, by cause', ''], rows)
 }
 
 /** Events that are shown, at most. */
 const MOST_EVENTS = 40
 
-/** What happened, newest first, by minute: changes of the top state, rules of the policy that ceased to be met, failures by code. Never a name that was asked. */
-function events(minutes: readonly Minute[]): string {
+/**
+ * What happened, newest first, by minute: changes of the top state, rules of the policy that ceased
+ * to be met, failures by code. Never a name that was asked.
+ */
+function events(minutes: readonly Minute[]): Html {
   const rows = minutes
     .flatMap((m, i) => {
-      const became = minutes[i - 1]?.state === m.state ? [] : [`state became <span class="${m.state}">${m.state}</span>`]
-      const broken = m.violations.map((code) => `the policy is violated: ${text(code)}`)
-      const failed = Object.entries(m.failures).map(([code, count]) => `exchanges or dials failed: ${text(code)}, ${count} x`)
+      const became = minutes[i - 1]?.state === m.state ? [] : [html`state became ${coloured(m.state)}`]
+      const broken = m.violations.map((code) => `the policy is violated: ${code}`)
+      const failed = Object.entries(m.failures).map(([code, count]) => `exchanges or dials failed: ${code}, ${count} x`)
       const minute = new Date(m.atMs).toISOString().slice(0, 16)
       return [...became, ...broken, ...failed].map((what) => [minute, what])
     })
     .toReversed()
     .slice(0, MOST_EVENTS)
-  return rows.length === 0 ? '<p>None yet.</p>' : table(['minute', 'what happened'], rows)
+  return rows.length === 0 ? html`<p>None yet.</p>` : table(['minute', 'what happened'], rows)
 }
 
-/** `cells` are HTML already. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const row = (cells: readonly string[], tag: 'td' | 'th') => `<tr>${cells.map((cell) => `<${tag}>${cell}</${tag}>`).join('')}</tr>`
-  return `<table>${row(head, 'th')}${rows.map((cells) => row(cells, 'td')).join('')}</table>`
-}
-
-const ENTITY: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
-
-function text(value: string): string {
-  return value.replace(/[&<>"']/g, (c) => ENTITY[c] ?? '')
+function table(head: readonly string[], rows: readonly (readonly Shown[])[]): Html {
+  const body = rows.map((cells) => html`<tr>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)
+  return html`<table><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr>${body}</table>`
 }
