@@ -7,7 +7,7 @@ import vm from 'node:vm'
 import { build } from 'esbuild'
 
 /** Loaded only where they are used; commander, because `addCommand` wants every command to come from one copy of it. */
-const APART = /^(commander|pino|undici|prom-client|@peculiar\/x509)$/
+const APART = /^(commander|pino|prom-client|@peculiar\/x509)$/
 const COMMAND = /^\.\/commands\/([a-z-]+)\.ts$/
 
 /**

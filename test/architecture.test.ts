@@ -177,6 +177,24 @@ t.test('no circle', (t) => {
   t.end()
 })
 
+/** Packages that only a part of the build or of a type needs. */
+const NOT_IMPORTED: Readonly<Record<string, string>> = { pino: 'log.ts and commands/run.ts load it at once, by require' }
+/** Needed in schema/ alone: json-schema.ts is for the build and for tests. */
+const BUILD_ONLY = ['@valibot/to-json-schema']
+
+t.test('what the program imports is a dependency, and every dependency is imported', (t) => {
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Readonly<
+    Record<'dependencies' | 'optionalDependencies', Readonly<Record<string, string>>>
+  >
+  const packageOf = (name: string) => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name
+  const imported = new Set(sources.flatMap((s) => s.outer.filter((name) => /^[@a-z][\w./@-]*$/.test(name)).map(packageOf)))
+  for (const name of BUILD_ONLY) imported.delete(name)
+  for (const name of Object.keys(NOT_IMPORTED)) imported.add(name)
+  for (const name of Object.keys(optionalDependencies)) imported.delete(name)
+  t.strictSame([...imported].sort(), Object.keys(dependencies).sort())
+  t.end()
+})
+
 t.test('what stays in one room', (t) => {
   const importing = (name: string) => sources.filter((s) => s.outer.includes(name)).map((s) => s.path)
   t.strictSame(

@@ -2,12 +2,9 @@ import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import type { Clock, Random } from '../clock.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
-import { idOf, rcodeOf, setId, upstreamQuery } from '../dns/message.ts'
-import { nameFromText } from '../dns/name.ts'
-import { RecordCursor } from '../dns/records.ts'
+import { idOf } from '../dns/message.ts'
+import { plainAnswer, plainQuery } from '../dns/plain-text.ts'
 
-const TYPES: Readonly<Record<string, number>> = { A: 1, CNAME: 5, TXT: 16, AAAA: 28 }
-const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED']
 const GIVE_UP_MS = 6000
 
 interface Timed {
@@ -23,13 +20,9 @@ export interface Heard {
 
 /** Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects when nothing comes back within six seconds. */
 export async function ask(port: number, over: 'udp' | 'tcp', name: string, type: 'A' | 'TXT', time: Clock, random: Random): Promise<Heard> {
-  const wire = nameFromText(name)
-  const number = TYPES[type] ?? 1
-  const question = Uint8Array.of(...wire, number >> 8, number & 255, 0, 1)
-  const query = upstreamQuery({ lower: question, type: number, class: 1 }, false)
-  setId(query, random.below(65536))
+  const query = plainQuery(name, type, random.below(65536))
   const { reply, ms } = await (over === 'udp' ? overUdp(port, query, time) : overTcp(port, query, time))
-  return { text: readable(reply, number), ms }
+  return { text: plainAnswer(reply, type), ms }
 }
 
 function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
@@ -73,15 +66,4 @@ function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
       reader.push(chunk, (reply) => settle(() => resolve({ reply: Uint8Array.from(reply), ms: time.nowMs() - sentMs }))),
     )
   })
-}
-
-function readable(reply: Uint8Array, type: number): string {
-  const cursor = new RecordCursor(reply)
-  let text = RCODES[rcodeOf(reply)] ?? `RCODE ${rcodeOf(reply)}`
-  while (cursor.next()) {
-    if (cursor.section !== 1 || cursor.type !== type) continue
-    const data = reply.subarray(cursor.rdataAt, cursor.rdataAt + cursor.rdLength)
-    text = type === TYPES.A ? data.join('.') : `"${Buffer.from(data.subarray(1)).toString('latin1')}"`
-  }
-  return text
 }

@@ -1,5 +1,7 @@
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
+import { canonical } from '../config/cidr.ts'
 import { nameFromText } from '../dns/name.ts'
+import { type PlainData, rdataOf } from '../dns/plain-text.ts'
 import { EnigmError } from '../errors.ts'
 
 /** One record of a zone; names are uncompressed wire bytes. */
@@ -17,20 +19,31 @@ interface Context {
   owner: string
 }
 
-type Rdata = (fields: readonly string[], absolute: (name: string) => Uint8Array) => readonly (number | Uint8Array)[]
+/** Reads a name that may be relative to the origin; absolute text, or a throw where it is none. */
+type Absolute = (name: string) => string
+type Fields = (fields: readonly string[], absolute: Absolute) => PlainData
 
-/** Each type's RDATA from its master-file fields, in octets or parts. */
-const RDATA: Readonly<Record<string, { readonly type: number; readonly rdata: Rdata }>> = {
-  A: { type: 1, rdata: ([address = '']) => ipv4(address) },
-  NS: { type: 2, rdata: ([target = ''], absolute) => [absolute(target)] },
-  CNAME: { type: 5, rdata: ([target = ''], absolute) => [absolute(target)] },
+/** Each type's number, and its data from its master-file fields. */
+const KINDS: Readonly<Record<string, { readonly type: number; readonly read: Fields }>> = {
+  A: { type: 1, read: ([address = '']) => ({ type: 'A', data: literal(address, 4) }) },
+  NS: { type: 2, read: ([target = ''], absolute) => ({ type: 'NS', data: absolute(target) }) },
+  CNAME: { type: 5, read: ([target = ''], absolute) => ({ type: 'CNAME', data: absolute(target) }) },
   SOA: {
     type: 6,
-    rdata: ([mname = '', rname = '', ...numbers], absolute) => [absolute(mname), absolute(rname), ...numbers.flatMap((n) => u32(n))],
+    read: ([mname = '', rname = '', ...numbers], absolute) => {
+      const [serial, refresh, retry, expire, minimum] = numbers.map((field) => number(field, 0xffffffff))
+      return { type: 'SOA', data: { mname: absolute(mname), rname: absolute(rname), serial, refresh, retry, expire, minimum } }
+    },
   },
-  MX: { type: 15, rdata: ([preference = '', target = ''], absolute) => [...u32(preference).slice(2), absolute(target)] },
-  TXT: { type: 16, rdata: (texts) => texts.map(characterString) },
-  AAAA: { type: 28, rdata: ([address = '']) => ipv6(address) },
+  MX: {
+    type: 15,
+    read: ([preference = '', target = ''], absolute) => ({
+      type: 'MX',
+      data: { preference: number(preference, 0xffff), exchange: absolute(target) },
+    }),
+  },
+  TXT: { type: 16, read: (texts) => ({ type: 'TXT', data: texts.map(characterString) }) },
+  AAAA: { type: 28, read: ([address = '']) => ({ type: 'AAAA', data: literal(address, 6) }) },
 }
 
 /**
@@ -57,17 +70,21 @@ function entry(line: string, context: Context): readonly ZoneRecord[] {
   if (!/^\s/.test(line)) context.owner = fields.shift() ?? ''
   const ttlS = /^\d+$/.test(fields[0] ?? '') ? Number(fields.shift()) : context.ttlS
   if (fields[0] === 'IN') fields.shift()
-  const absolute = (name: string) => nameFromText(name === '@' ? context.origin : name.endsWith('.') ? name : `${name}.${context.origin}`)
+  const absolute: Absolute = (name) => {
+    const whole = name === '@' ? context.origin : name.endsWith('.') ? name : `${name}.${context.origin}`
+    nameFromText(whole)
+    return whole
+  }
   const kind = fields.shift() ?? ''
-  return [{ name: absolute(context.owner), ttlS, ...data(kind, fields, absolute) }]
+  return [{ name: nameFromText(absolute(context.owner)), ttlS, ...data(kind, fields, absolute) }]
 }
 
-function data(kind: string, fields: readonly string[], absolute: (name: string) => Uint8Array): Pick<ZoneRecord, 'type' | 'rdata'> {
+function data(kind: string, fields: readonly string[], absolute: Absolute): Pick<ZoneRecord, 'type' | 'rdata'> {
   const generic = /^TYPE(\d+)$/.exec(kind)?.[1]
   if (generic !== undefined) return { type: Number(generic), rdata: unknown(fields) }
-  const known = RDATA[kind]
+  const known = KINDS[kind]
   if (known === undefined) throw new Error(`type ${kind} is not known here: write it as TYPEnnn \\# (RFC 3597)`)
-  return { type: known.type, rdata: joined(known.rdata(fields, absolute)) }
+  return { type: known.type, rdata: rdataOf(known.read(fields, absolute)) }
 }
 
 /** RFC 3597 section 5: \# length hex. */
@@ -77,32 +94,20 @@ function unknown([mark, length, ...hex]: readonly string[]): Uint8Array {
   return Uint8Array.from(octets)
 }
 
-function characterString(field: string): Uint8Array {
+function characterString(field: string): Buffer {
   const octets = Buffer.from(field.replace(/^"(.*)"$/, '$1'), 'latin1')
   if (octets.length > 255) throw new Error('a character string is at most 255 octets')
-  return Uint8Array.of(octets.length, ...octets)
+  return octets
 }
 
-function u32(field: string): number[] {
+function number(field: string, most: number): number {
   const value = Number(field)
-  if (!/^\d+$/.test(field) || value > 0xffffffff) throw new Error(`${field} is not a number of 32 bits`)
-  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255]
+  if (!/^\d+$/.test(field) || value > most) throw new Error(`${field} is not a number of at most ${most}`)
+  return value
 }
 
-function ipv4(address: string): number[] {
-  if (!isIPv4(address)) throw new Error(`${address} is not an IPv4 address`)
-  return address.split('.').map(Number)
-}
-
-function ipv6(address: string): number[] {
-  if (!isIPv6(address) || address.includes('.') || address.includes('%')) throw new Error(`${address} is not an IPv6 address`)
-  const [head = '', tail] = address.split('::')
-  const groups = (part: string | undefined) => (part ? part.split(':') : [])
-  const [before, after] = [groups(head), groups(tail)]
-  const gap = tail === undefined ? [] : Array<string>(8 - before.length - after.length).fill('0')
-  return [...before, ...gap, ...after].flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255])
-}
-
-function joined(parts: readonly (number | Uint8Array)[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap((part) => (typeof part === 'number' ? [part] : [...part])))
+/** In one spelling: dns-packet misreads `::` where it stands for one group. IPv4 inside IPv6 and zones have no place in a zone file. */
+function literal(address: string, version: 4 | 6): string {
+  if (isIP(address) !== version || (version === 6 && /[.%]/.test(address))) throw new Error(`${address} is not an IPv${version} address`)
+  return canonical(address)
 }

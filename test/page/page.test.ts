@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { Client } from 'undici'
 import { servePage } from '../../src/page/page.ts'
 import type { StatusDocument } from '../../src/posture/document.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -59,13 +59,15 @@ interface Got {
   readonly body: string
 }
 
+/** By undici, whose parser is another than that of Node's own HTTP server and client. */
 async function get(at: string, path: string, headers: Readonly<Record<string, string>> = {}, method = 'GET'): Promise<Got> {
-  const asked = at.startsWith('/') ? request({ socketPath: at, path, method, headers }) : request(`${at}${path}`, { method, headers })
-  asked.end()
-  const [response] = await once(asked, 'response')
-  let body = ''
-  for await (const chunk of response.setEncoding('utf8')) body += chunk
-  return { status: response.statusCode, headers: response.headers, body }
+  const client = at.startsWith('/') ? new Client('http://localhost', { socketPath: at }) : new Client(at)
+  try {
+    const { statusCode: status, headers: received, body } = await client.request({ path, method, headers })
+    return { status, headers: received, body: await body.text() }
+  } finally {
+    await client.close()
+  }
 }
 
 async function scene(t: Test, listen: (directory: string) => string) {

@@ -1,0 +1,38 @@
+import dnsPacket from 'dns-packet'
+
+/**
+ * Messages and records as people write and read them, by dns-packet. For names in plain ASCII only:
+ * it knows no HTTPS, SVCB or RESINFO, passes control characters on, and reads the octet 0xFE as
+ * U+FFFD. Where octets matter, and for what comes from a network, there is the rest of dns/.
+ */
+
+/** The data of a record of one of the types whose text form is written here. */
+export type PlainData =
+  | { readonly type: 'A' | 'AAAA' | 'NS' | 'CNAME'; readonly data: string }
+  | { readonly type: 'MX'; readonly data: { readonly preference: number; readonly exchange: string } }
+  | { readonly type: 'TXT'; readonly data: readonly Buffer[] }
+  | { readonly type: 'SOA'; readonly data: dnsPacket.SoaData }
+
+/** The octets before the data of a first record whose owner is the root: header, name, type, class, TTL, length. */
+const BEFORE_DATA = 12 + 1 + 2 + 2 + 4 + 2
+
+/** RDATA, uncompressed. Throws where a name or an address is none. */
+export function rdataOf(record: PlainData): Uint8Array {
+  const answer = { name: '.', ...record, ...(record.type === 'TXT' ? { data: [...record.data] } : {}) } as dnsPacket.Answer
+  return Uint8Array.from(dnsPacket.encode({ type: 'response', answers: [answer] }).subarray(BEFORE_DATA))
+}
+
+/** A query as any program would send it: RD set, no OPT. */
+export function plainQuery(name: string, type: 'A' | 'TXT', id: number): Uint8Array {
+  return dnsPacket.encode({ type: 'query', id, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name, type }] })
+}
+
+/** The data of the last record of `type` in the answer, as text; without one the name of the RCODE. Throws where the octets are no message. */
+export function plainAnswer(wire: Uint8Array, type: 'A' | 'TXT'): string {
+  // The declared type lacks the RCODE, which is there.
+  const reply = dnsPacket.decode(Buffer.from(wire)) as dnsPacket.DecodedPacket & { readonly rcode: string }
+  const last = reply.answers?.findLast((answer) => answer.type === type)
+  if (last?.type === 'A') return last.data
+  if (last?.type === 'TXT') return `"${[last.data].flat().join('')}"`
+  return reply.rcode
+}
