@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { readOpt } from '../../src/dns/edns.ts'
 import { FAULT_ZONE, judge } from '../../test/support/faults/answers.ts'
 import { query } from '../../test/support/messages.ts'
-import { type DnsClient, tcpClient, udpClient } from '../../test/support/real/dns-client.ts'
+import { type DnsClient, isTruncated, tcpClient, udpClient } from '../../test/support/real/dns-client.ts'
 
 /** How one question went. */
 export interface Told {
@@ -52,12 +52,17 @@ export interface Asker {
 /** An asker at 127.0.0.1:`port`. */
 export async function askerAt(port: number, over: 'udp' | 'tcp' = 'udp', address = '127.0.0.1'): Promise<Asker> {
   const client: DnsClient = over === 'udp' ? await udpClient(port, address) : await tcpClient(port)
+  const carry = async (name: string) => {
+    const request = query({ name, opt: {} })
+    const reply = await client.ask(request, 6000)
+    return over === 'udp' && isTruncated(reply) ? whole(port, request) : reply
+  }
   const failed: Record<string, number> = {}
   const counts = { wrong: 0, silent: 0, failed }
   const ask = async (name: string, hit = false): Promise<Told> => {
     const atMs = performance.now()
     try {
-      const reply = await client.ask(query({ name, opt: {} }), 6000)
+      const reply = await carry(name)
       const { rcode, right, wrong, ttlS } = judge(name, reply)
       if (wrong) counts.wrong++
       if (!right) {
@@ -100,6 +105,16 @@ export async function askerAt(port: number, over: 'udp' | 'tcp' = 'udp', address
       counts.silent = 0
     },
     close: () => client.close(),
+  }
+}
+
+/** What did not fit into a datagram, asked for over TCP as clients do (RFC 7766 section 5). */
+async function whole(port: number, request: Uint8Array): Promise<Uint8Array> {
+  const client = await tcpClient(port)
+  try {
+    return await client.ask(request, 6000)
+  } finally {
+    client.close()
   }
 }
 
