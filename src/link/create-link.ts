@@ -1,11 +1,12 @@
 import type { Authenticated, Protection, ScheduledLink, Transport } from '../resolve.ts'
+import type { Carrier, Opened } from './carriers/carrier.ts'
 import { AddressTurns } from './dial/connect.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 import { OnDemandLink, type RenewableLink } from './on-demand.ts'
 import type { Renewable } from './renewable.ts'
 import { CellLink } from './scheduled.ts'
-import { type OpenOptions, openTransport } from './transports.ts'
+import { type OpenOptions, openScheduled, openTransport } from './transports.ts'
 
 export type { RenewableLink } from './on-demand.ts'
 export type RenewableScheduledLink<P extends Protection = Protection> = ScheduledLink<P> & Renewable
@@ -17,23 +18,28 @@ export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe
 export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink {
-  return new OnDemandLink(targetOf(endpoint, transport, tools), tools)
+  return new OnDemandLink(targetOf(endpoint, tools, transport, openTransport), tools)
 }
 
 /** The same for a schedule to drive. */
 export function createScheduledLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink<Authenticated>
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink {
-  return new CellLink(targetOf(endpoint, transport, tools), tools)
+  return new CellLink(targetOf(endpoint, tools, transport, openScheduled), tools)
 }
 
-function targetOf(endpoint: Endpoint, transport: Transport, tools: LinkTools): DialTarget<Protection> {
+function targetOf<C extends Carrier>(
+  endpoint: Endpoint,
+  tools: LinkTools,
+  transport: Transport,
+  open: (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>,
+): DialTarget<Protection, C> {
   const turns = new AddressTurns()
   const { dialPace: pace, sessions, probe } = tools
   return {
     resolver: endpoint.resolver,
     transport,
-    dial: (signal, first) => openTransport(endpoint, transport, { ...tools, pace, turns, signal, first }),
+    dial: (signal, first) => open(endpoint, transport, { ...tools, pace, turns, signal, first }),
     forgetSessions: () => sessions.flush(endpoint.resolver),
     ...(probe === undefined ? {} : { probe }),
   }

@@ -12,19 +12,19 @@ import {
 } from './pooled-connection.ts'
 
 /** The connections of one link, and all that dials for it: at most one takes new queries, at most one is dialled for that; lanes beside it as they are wanted. */
-export class Pool<P extends Protection> {
-  current: PooledConnection<P> | undefined
-  readonly lanes: PooledConnection<P>[] = []
+export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
+  current: PooledConnection<P, C> | undefined
+  readonly lanes: PooledConnection<P, C>[] = []
   /** The number of the newest connection. */
   newest = 0
-  readonly #target: DialTarget<P>
+  readonly #target: DialTarget<P, C>
   readonly #tools: DialTools
-  readonly #strategy: PoolStrategy<P>
+  readonly #strategy: PoolStrategy<P, C>
   readonly #listener: PoolListener
-  readonly #dialler: Dialler<P>
-  readonly #all = new Set<PooledConnection<P>>()
+  readonly #dialler: Dialler<P, C>
+  readonly #all = new Set<PooledConnection<P, C>>()
 
-  constructor(target: DialTarget<P>, tools: DialTools, strategy: PoolStrategy<P>, listener: PoolListener) {
+  constructor(target: DialTarget<P, C>, tools: DialTools, strategy: PoolStrategy<P, C>, listener: PoolListener) {
     this.#target = target
     this.#tools = tools
     this.#strategy = strategy
@@ -74,7 +74,7 @@ export class Pool<P extends Protection> {
   }
 
   /** A lane that nobody needs any more takes the place of `current` if there is none. */
-  release(lane: PooledConnection<P>): void {
+  release(lane: PooledConnection<P, C>): void {
     if (this.current !== undefined || lane.silence.doubt !== 'none') {
       this.leave(lane)
       return
@@ -85,12 +85,12 @@ export class Pool<P extends Protection> {
   }
 
   /** It was silent: it takes nothing until it speaks. */
-  suspect(connection: PooledConnection<P>): void {
+  suspect(connection: PooledConnection<P, C>): void {
     if (connection.state === 'current') this.#enter(connection, 'suspect')
   }
 
   /** It spoke after all: it is `current` again, unless another one is. */
-  reinstate(connection: PooledConnection<P>): void {
+  reinstate(connection: PooledConnection<P, C>): void {
     if (connection.state !== 'suspect') return
     if (this.current !== undefined) this.leave(connection)
     else {
@@ -100,31 +100,31 @@ export class Pool<P extends Protection> {
   }
 
   /** Takes no more; closes when nothing is owed. */
-  leave(connection: PooledConnection<P>): void {
+  leave(connection: PooledConnection<P, C>): void {
     if (isGone(connection)) return
     this.#enter(connection, 'draining')
     connection.proof?.cancel()
     if (connection.carrier.inFlight === 0) this.drop(connection, new EnigmError('closed', 'nothing is owed any more'))
   }
 
-  drop(connection: PooledConnection<P>, error: EnigmError): void {
+  drop(connection: PooledConnection<P, C>, error: EnigmError): void {
     if (isGone(connection)) return
     this.#gone(connection, error)
     connection.carrier.destroy(error)
   }
 
-  answered(connection: PooledConnection<P>): void {
+  answered(connection: PooledConnection<P, C>): void {
     connection.served++
     this.#dialler.backoff.answered()
   }
 
   /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as one that died. */
-  turnedAway(connection: PooledConnection<P>): void {
+  turnedAway(connection: PooledConnection<P, C>): void {
     if (connection.carrier.inFlight === 0) this.#barren(connection)
   }
 
   /** The resolver takes connections and answers nothing: as good as one that refuses them. */
-  mute(connection: PooledConnection<P>): void {
+  mute(connection: PooledConnection<P, C>): void {
     if (connection.barren) return
     connection.barren = true
     this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
@@ -158,11 +158,10 @@ export class Pool<P extends Protection> {
     this.dropAll(error)
   }
 
-  #up(opened: Opened<P>, aside: boolean): EnigmError | undefined {
+  #up(opened: Opened<P, C>, aside: boolean): void {
     const { address, protection, handshakeMs } = opened
     const { resolver, transport } = this.#target
     const { clock, random, emit } = this.#tools
-    const { paced } = this.#strategy
     const watcher = {
       heard: () => this.#strategy.heard(connection),
       draining: () => {
@@ -173,12 +172,7 @@ export class Pool<P extends Protection> {
       mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
       down: (error: EnigmError) => this.#died(connection, error),
     }
-    const carrier = opened.carry(paced === true ? { clock, random, watcher, paced } : { clock, random, watcher })
-    if (paced === true && carrier.cells === undefined) {
-      const error = new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
-      carrier.destroy(error)
-      return error
-    }
+    const carrier = opened.carry({ clock, random, watcher })
     emit({ type: 'link.up', resolver, transport, address, protection, handshakeMs })
     const connection = newConnection(carrier, ++this.newest, this.#strategy.newSilence())
     this.#all.add(connection)
@@ -190,11 +184,10 @@ export class Pool<P extends Protection> {
       this.#strategy.becameCurrent(connection, before)
       this.#listener.ready()
     }
-    return undefined
   }
 
   /** Moves a connection from what it was to what it is. */
-  #enter(connection: PooledConnection<P>, state: ConnectionState): void {
+  #enter(connection: PooledConnection<P, C>, state: ConnectionState): void {
     if (connection === this.current && state !== 'current') this.current = undefined
     if (connection.state === 'lane' && state !== 'lane') {
       const at = this.lanes.indexOf(connection)
@@ -205,13 +198,13 @@ export class Pool<P extends Protection> {
     if (state === 'lane') this.lanes.push(connection)
   }
 
-  #died(connection: PooledConnection<P>, error: EnigmError): void {
+  #died(connection: PooledConnection<P, C>, error: EnigmError): void {
     if (isGone(connection)) return
     this.#strategy.died(connection, error)
     this.#gone(connection, error)
   }
 
-  #gone(connection: PooledConnection<P>, error: EnigmError): void {
+  #gone(connection: PooledConnection<P, C>, error: EnigmError): void {
     const { resolver, transport } = this.#target
     const idleLane = connection.state === 'lane' && connection.carrier.inFlight === 0
     this.#enter(connection, 'gone')
@@ -222,13 +215,17 @@ export class Pool<P extends Protection> {
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
-  #barren(connection: PooledConnection<P>): void {
+  #barren(connection: PooledConnection<P, C>): void {
     if (connection.served > 0 || connection.barren) return
     connection.barren = true
     this.#dialler.backoff.died()
   }
 }
 
-function newConnection<P extends Protection>(carrier: Carrier<P>, number: number, silence: Silence<P>): PooledConnection<P> {
+function newConnection<P extends Protection, C extends Carrier<P>>(
+  carrier: C,
+  number: number,
+  silence: Silence<P>,
+): PooledConnection<P, C> {
   return { carrier, number, state: 'draining', served: 0, refused: 0, barren: false, silence, owed: 0, proof: undefined, pausing: false }
 }

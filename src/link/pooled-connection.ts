@@ -13,8 +13,8 @@ import type { Carrier, Sent } from './carriers/carrier.ts'
 export type ConnectionState = 'current' | 'lane' | 'suspect' | 'draining' | 'gone'
 
 /** A connection of a pool. */
-export interface PooledConnection<P extends Protection> {
-  readonly carrier: Carrier<P>
+export interface PooledConnection<P extends Protection, C extends Carrier<P> = Carrier<P>> {
+  readonly carrier: C
   /** 1 for the first connection of its link. */
   readonly number: number
   /** Only the pool changes it. */
@@ -69,20 +69,18 @@ export function isGone<P extends Protection>({ state }: PooledConnection<P>): bo
 }
 
 /** Whoever judges the connections of a pool, and is told what happens to them. */
-export interface PoolStrategy<P extends Protection> {
+export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** What is known of the silence of a connection that has come up. */
   newSilence(): Silence<P>
-  /** Cells of one size are wanted on it. */
-  readonly paced?: boolean
-  up(connection: PooledConnection<P>): void
+  up(connection: PooledConnection<P, C>): void
   /** `connection` is `current`, in the place of `before`, which is to leave or to be a suspect. */
-  becameCurrent(connection: PooledConnection<P>, before: PooledConnection<P> | undefined): void
-  heard(connection: PooledConnection<P>): void
+  becameCurrent(connection: PooledConnection<P, C>, before: PooledConnection<P, C> | undefined): void
+  heard(connection: PooledConnection<P, C>): void
   /** Nothing is owed on it. */
-  idle(connection: PooledConnection<P>): void
+  idle(connection: PooledConnection<P, C>): void
   /** The resolver, or something between, ended it; called while it is what it was. */
-  died(connection: PooledConnection<P>, error: EnigmError): void
-  gone(connection: PooledConnection<P>): void
+  died(connection: PooledConnection<P, C>, error: EnigmError): void
+  gone(connection: PooledConnection<P, C>): void
 }
 
 /** Told when `current` is there (again), a lane came or went or is late, or a dial may begin; or when a dial failed, for `current` or for a lane. */

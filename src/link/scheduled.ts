@@ -2,7 +2,7 @@ import { type Deadline, Deadlines } from '../deadlines.ts'
 import { kept as keptReply } from '../dns/reading.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection, ScheduledLink, Transport } from '../resolve.ts'
-import { IDLE_MS, type Sent } from './carriers/carrier.ts'
+import { type CellCarrier, IDLE_MS, type Sent } from './carriers/carrier.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
 import { Pool } from './pool.ts'
@@ -25,8 +25,10 @@ const SILENT_RTTS = 4
 const DOUBT_MS = 300
 const DOUBT_RTTS = 2
 
+type ScheduledConnection<P extends Protection> = PooledConnection<P, CellCarrier<P>>
+
 interface Exchange<P extends Protection> {
-  readonly connection: PooledConnection<P>
+  readonly connection: ScheduledConnection<P>
   readonly resolve: (carried: Carried<P>) => void
   readonly reject: (error: EnigmError) => void
   deadline: Deadline | undefined
@@ -39,7 +41,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   readonly transport: Transport
   readonly #tools: DialTools
   readonly #deadlines: Deadlines
-  readonly #pool: Pool<P>
+  readonly #pool: Pool<P, CellCarrier<P>>
   readonly #idle: IdleWatch
   readonly #exchanges = new Set<Exchange<P>>()
   /** Whoever waits for the dial under way. */
@@ -49,7 +51,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   #ownSinceMs: number | undefined
   #closed: (() => void) | undefined
 
-  constructor(target: DialTarget<P>, tools: DialTools) {
+  constructor(target: DialTarget<P, CellCarrier<P>>, tools: DialTools) {
     this.id = `${target.resolver}/${target.transport}`
     this.transport = target.transport
     this.#tools = tools
@@ -58,8 +60,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
       const { current } = this.#pool
       if (current?.carrier.inFlight === 0) this.#pool.drop(current, new EnigmError('closed', 'idle'))
     })
-    const strategy: PoolStrategy<P> = {
-      paced: true,
+    const strategy: PoolStrategy<P, CellCarrier<P>> = {
       newSilence: () => newSilence(tools.clock.nowMs()),
       up: (connection) => this.#onIdle(connection),
       becameCurrent: (_kept, before) => {
@@ -85,7 +86,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
 
   get ready(): boolean {
     this.#dropIfSilent()
-    return this.#pool.current?.carrier.cells?.ready === true
+    return this.#pool.current?.carrier.cells.ready === true
   }
   get doubtful(): boolean {
     const sinceMs = this.#pool.current?.carrier.silentSinceMs
@@ -93,13 +94,13 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     return this.#tools.clock.nowMs() - sinceMs >= Math.max(DOUBT_MS, DOUBT_RTTS * (this.#smoothedRttMs ?? 0))
   }
   get unfinished(): boolean {
-    return this.#pool.current?.carrier.cells?.unfinished === true
+    return this.#pool.current?.carrier.cells.unfinished === true
   }
   octets(records: number): number | undefined {
-    return this.#pool.current?.carrier.cells?.octets(records)
+    return this.#pool.current?.carrier.cells.octets(records)
   }
   more(): void {
-    this.#pool.current?.carrier.cells?.more()
+    this.#pool.current?.carrier.cells.more()
   }
 
   open(): Promise<void> {
@@ -196,7 +197,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   }
 
   /** Nothing is owed: after the idle time it closes, and at once where it takes no more. */
-  #onIdle(connection: PooledConnection<P>): void {
+  #onIdle(connection: ScheduledConnection<P>): void {
     if (connection.state === 'current') this.#idle.idle(Math.min(IDLE_MS, connection.carrier.idleMs))
     else {
       this.#pool.turnedAway(connection)

@@ -1,33 +1,48 @@
 import { EnigmError } from '../errors.ts'
-import type { Authenticated, Transport } from '../resolve.ts'
-import type { Carrier, CarrierTools, Opened } from './carriers/carrier.ts'
-import { DotCarrier } from './carriers/dot.ts'
-import { leanH2Carrier } from './carriers/h2/connection.ts'
+import type { Authenticated, Protection, Transport } from '../resolve.ts'
+import type { Carrier, CarrierTools, CellCarrier, Opened } from './carriers/carrier.ts'
+import { DotCarrier, DotCellCarrier } from './carriers/dot.ts'
+import { leanH2Carrier, leanH2CellCarrier } from './carriers/h2/connection.ts'
 import { type Connection, type ConnectOptions, connect } from './dial/connect.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 
 /** How a connection is opened, whatever the transport. */
 export interface OpenOptions extends ConnectOptions {
-  /** What speaks HTTP/2; another than the client in h2/ in tests only. */
+  /** What speaks HTTP/2 on demand; another than the client in h2/ in tests only. */
   readonly h2?: Client
   /** What shows that the resolver lives, as for an `Upstream`. Default: the root. */
   readonly probe?: Uint8Array
 }
 
 /** Dials, proves who the peer is, and yields what will carry requests. */
-type Open = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened>
+type Open<C extends Carrier> = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>
 /** What speaks a protocol on a byte stream. */
-export type Client = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => Carrier
-/** The client for what was agreed on; a promise where it must be loaded first. */
-type ClientFor = (protocol: string | undefined, options: OpenOptions) => Client | Promise<Client>
+export type Client<C extends Carrier = Carrier> = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => C
+/** The client for what was agreed on; a promise where it must be loaded first. Throws an EnigmError where none is of use. */
+type ClientFor<C extends Carrier> = (protocol: string | undefined, options: OpenOptions) => Client<C> | Promise<Client<C>>
+
+/** How a transport is opened for a link that is asked on demand, and for one that keeps a schedule. */
+interface Ways {
+  readonly onDemand: Open<Carrier>
+  readonly scheduled: Open<CellCarrier>
+}
 
 /**
- * How each transport of src/transports.ts is opened. One that runs on no byte stream of its own (a
- * QUIC connection, say) has an `Open` of another kind: links ask no more of it than a `Carrier`.
+ * How each transport of src/transports.ts is opened. One that does not run on a byte stream (a QUIC
+ * connection, for example) has another kind of `Open`: links need only a `Carrier` from it.
  */
-const OPEN: Readonly<Record<Transport, Open>> = {
-  dot: overTls(() => (connection, _endpoint, tools) => new DotCarrier(connection, tools)),
-  doh: overTls((protocol, { h2 = leanH2Carrier }) => (protocol === 'h2' ? h2 : h1Client())),
+const OPEN: Readonly<Record<Transport, Ways>> = {
+  dot: {
+    onDemand: overTls(() => (connection, _endpoint, tools) => new DotCarrier(connection, tools)),
+    scheduled: overTls(() => (connection, _endpoint, tools) => new DotCellCarrier(connection, tools)),
+  },
+  doh: {
+    onDemand: overTls((protocol, { h2 = leanH2Carrier }) => (protocol === 'h2' ? h2 : h1Client())),
+    scheduled: overTls((protocol) => {
+      if (protocol === 'h2') return leanH2CellCarrier
+      throw new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
+    }),
+  },
 }
 
 /**
@@ -37,26 +52,36 @@ const OPEN: Readonly<Record<Transport, Open>> = {
 export function openTransport(endpoint: StrictEndpoint, transport: Transport, options: OpenOptions): Promise<Opened<Authenticated>>
 export function openTransport(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened>
 export function openTransport(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened> {
-  return OPEN[transport](endpoint, transport, options)
+  return OPEN[transport].onDemand(endpoint, transport, options)
 }
 
-function overTls(clientFor: ClientFor): Open {
+/** The same for a schedule: the carrier writes records of one size. Rejects with `alpn-missing` where the protocol that was agreed on has none. */
+export function openScheduled(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened<Protection, CellCarrier>> {
+  return OPEN[transport].scheduled(endpoint, transport, options)
+}
+
+function overTls<C extends Carrier>(clientFor: ClientFor<C>): Open<C> {
   return async (endpoint, transport, options) => {
     const { probe } = options
     const connection = await connect(endpoint, transport, options)
-    const client = await held(connection, clientFor(connection.protocol, options))
     const { stream, address, protection, handshakeMs } = connection
-    return {
-      ...{ address, protection, handshakeMs },
-      certificate: () => connection.certificate(),
-      carry: (tools) => client(connection, endpoint, probe === undefined ? tools : { ...tools, probe }),
-      close: () => void stream.on('error', ignore).destroy(),
+    const close = () => void stream.on('error', ignore).destroy()
+    try {
+      const client = await loadedOn(connection, clientFor(connection.protocol, options))
+      return {
+        ...{ address, protection, handshakeMs, close },
+        certificate: () => connection.certificate(),
+        carry: (tools) => client(connection, endpoint, probe === undefined ? tools : { ...tools, probe }),
+      }
+    } catch (error) {
+      close()
+      throw error
     }
   }
 }
 
 /** The client, while the connection is held. Rejects where it is gone by then. */
-async function held({ stream }: Connection, client: Client | Promise<Client>): Promise<Client> {
+async function loadedOn<C extends Carrier>({ stream }: Connection, client: Client<C> | Promise<Client<C>>): Promise<Client<C>> {
   if (!(client instanceof Promise)) return client
   stream.on('error', ignore)
   const loaded = await client

@@ -211,6 +211,9 @@ class NodeH2Carrier<P extends Protection = Protection> extends StreamCarrier<P> 
  * and in the program that the bench makes (bench/peers/node-http2.mjs).
  */
 export { nodeH2Carrier as leanH2Carrier }
+export function leanH2CellCarrier(): never {
+  throw new Error('node:http2 has no records of one size')
+}
 export function nodeH2Carrier<P extends Protection>(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools): Carrier<P> {
   return new NodeH2Carrier(connection, endpoint, tools)
 }

@@ -78,8 +78,8 @@ export interface Established<P extends Protection = Protection> {
 }
 
 /** A connection on which nothing of ours was written yet. One of the two is called, once. */
-export interface Opened<P extends Protection = Protection> extends Established<P> {
-  carry(tools: CarrierTools): Carrier<P>
+export interface Opened<P extends Protection = Protection, C extends Carrier<P> = Carrier<P>> extends Established<P> {
+  carry(tools: CarrierTools): C
   close(): void
 }
 
@@ -104,14 +104,16 @@ export interface Carrier<P extends Protection = Protection> extends Established<
   probe(): boolean
   /** Closes at once. What is in flight is `lost`. No `down` follows. */
   destroy(error: EnigmError): void
-  /** Only where `CarrierTools.paced` asked for it and the protocol can. */
-  readonly cells?: Cells | undefined
+}
+
+/** A carrier for a schedule: nothing is written but on `send` and `cells.more`. */
+export interface CellCarrier<P extends Protection = Protection> extends Carrier<P> {
+  readonly cells: Cells
 }
 
 /**
- * Records of one size, each written when it is told and never by the carrier's own will: `send`
- * writes the first record of a request, in the same turn for
- * any request. Requests are as long as `octets` says, so that they fill their records.
+ * Records of one size, written only on request: `send` writes the first record of a request, in the
+ * same turn for any request. Requests are as long as `octets` says, so that they fill their records.
  */
 export interface Cells {
   /**
@@ -138,11 +140,6 @@ export interface CarrierTools {
    * What a resolver is asked where the protocol has no sign of life of its own. Default: the root.
    */
   readonly probe?: Uint8Array
-  /**
-   * Whoever sends keeps a schedule: records of one size, and nothing written but on `send` and
-   * `more`.
-   */
-  readonly paced?: boolean
 }
 
 /**

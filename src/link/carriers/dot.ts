@@ -11,6 +11,7 @@ import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
 import {
   type CarrierTools,
+  type CellCarrier,
   type Cells,
   IDLE_MS,
   MAX_IN_FLIGHT,
@@ -69,9 +70,10 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   #unwritten: Slot<P>[] = []
   #idleMs = IDLE_MS
 
-  constructor(connection: Connection<P>, tools: CarrierTools) {
+  /** `cells`: what writes for a schedule, see `DotCellCarrier`. */
+  constructor(connection: Connection<P>, tools: CarrierTools, cells?: DotCells) {
     super(connection, tools)
-    this.cells = tools.paced === true ? new DotCells(connection.stream) : undefined
+    this.cells = cells
     this.#random = tools.random
     this.#probe = tools.probe ?? ROOT_PROBE
     this.listen((octets) => this.#onOctets(octets))
@@ -293,5 +295,14 @@ class DotCells implements Cells {
     const record = this.#rest.subarray(0, CELL_OCTETS)
     this.#rest = this.#rest.length > CELL_OCTETS ? this.#rest.subarray(CELL_OCTETS) : undefined
     this.#socket.write(record)
+  }
+}
+
+/** DNS over TLS for a schedule: each request fills records of one size, and no probe is sent. */
+export class DotCellCarrier<P extends Protection> extends DotCarrier<P> implements CellCarrier<P> {
+  declare readonly cells: DotCells
+
+  constructor(connection: Connection<P>, tools: CarrierTools) {
+    super(connection, tools, new DotCells(connection.stream))
   }
 }

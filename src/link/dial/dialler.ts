@@ -2,16 +2,16 @@ import type { Clock, Random, Timer } from '../../clock.ts'
 import { asEnigmError, type EnigmError } from '../../errors.ts'
 import type { Emit } from '../../events.ts'
 import type { Protection, Transport } from '../../resolve.ts'
-import type { Opened } from '../carriers/carrier.ts'
+import type { Carrier, Opened } from '../carriers/carrier.ts'
 import { Backoff } from './backoff.ts'
 import type { DialPace } from './dial-pace.ts'
 
 /** How to dial, and how to forget. */
-export interface DialTarget<P extends Protection> {
+export interface DialTarget<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly resolver: string
   readonly transport: Transport
   /** Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try first. */
-  dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P>>
+  dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P, C>>
   forgetSessions(): void
   /** What its resolver is asked to see whether it answers; absent: the root. A message without OPT. */
   readonly probe?: Uint8Array
@@ -33,13 +33,10 @@ export interface DialTools {
  */
 const EAGER_SPREAD_MS = 150
 
-/** Told how a dial ended. `aside`: it was begun by `dialAside`. */
-interface DialOwner<P extends Protection> {
-  /**
-   * Takes the connection, or closes it and says why it is of no use: then the dial has failed, and
-   * `dialFailed` follows.
-   */
-  up(opened: Opened<P>, aside: boolean): EnigmError | undefined
+/** Learns how a dial ended. `aside`: it was begun by `dialAside`. */
+interface DialListener<P extends Protection, C extends Carrier<P>> {
+  /** Takes the connection. */
+  up(opened: Opened<P, C>, aside: boolean): void
   dialFailed(error: EnigmError, aside: boolean): void
   /** A dial that had to wait may begin: whoever still wants one is to say so. */
   mayDial(): void
@@ -54,20 +51,20 @@ interface Dial {
  * Dials one resolver with backoff, first where it worked last: one dial at a time for the
  * connection that all use, and others aside of it.
  */
-export class Dialler<P extends Protection> {
+export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly backoff: Backoff
-  readonly #target: DialTarget<P>
+  readonly #target: DialTarget<P, C>
   readonly #tools: DialTools
-  readonly #owner: DialOwner<P>
+  readonly #listener: DialListener<P, C>
   readonly #dials = new Set<Dial>()
   #eager: Timer | undefined
   #later: Timer | undefined
   #lastAddress: string | undefined
 
-  constructor(target: DialTarget<P>, tools: DialTools, owner: DialOwner<P>) {
+  constructor(target: DialTarget<P, C>, tools: DialTools, listener: DialListener<P, C>) {
     this.#target = target
     this.#tools = tools
-    this.#owner = owner
+    this.#listener = listener
     this.backoff = new Backoff(tools.clock, tools.random)
     tools.dialPace.add(this.backoff)
   }
@@ -137,7 +134,7 @@ export class Dialler<P extends Protection> {
     else {
       this.#later ??= this.#tools.clock.setTimer(waitMs, () => {
         this.#later = undefined
-        this.#owner.mayDial()
+        this.#listener.mayDial()
       })
     }
     return undefined
@@ -151,8 +148,7 @@ export class Dialler<P extends Protection> {
     this.#target.dial(dial.abort.signal, this.#lastAddress).then(
       (opened) => {
         if (!this.#dials.delete(dial)) return opened.close()
-        const unfit = this.#owner.up(opened, aside)
-        if (unfit !== undefined) return this.#failed(unfit, sinceMs, aside)
+        this.#listener.up(opened, aside)
         this.#lastAddress = opened.address
         this.backoff.up()
       },
@@ -166,6 +162,6 @@ export class Dialler<P extends Protection> {
     const { resolver, transport } = this.#target
     this.backoff.failed(error, sinceMs)
     this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
-    this.#owner.dialFailed(error, aside)
+    this.#listener.dialFailed(error, aside)
   }
 }

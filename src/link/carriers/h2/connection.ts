@@ -6,6 +6,7 @@ import type { Endpoint } from '../../dial/endpoint.ts'
 import {
   type Carrier,
   type CarrierTools,
+  type CellCarrier,
   type Cells,
   IDLE_MS,
   lost,
@@ -18,8 +19,8 @@ import { H2, MAX_31_BITS } from './codes.ts'
 import { Inbound, Patience } from './frames.ts'
 import { RequestHead } from './heads.ts'
 import { MAX_HEADER_LIST_OCTETS } from './hpack.ts'
-import { CellOutbox, type Outbox, outboxFor, putOpening } from './outbox.ts'
-import { type CellSender, Sender } from './sender.ts'
+import { CellOutbox, Outbox, putOpening } from './outbox.ts'
+import { CellSender, Sender } from './sender.ts'
 import { CONNECTION_WINDOW_OCTETS, STREAM_WINDOW_OCTETS, Stream } from './stream.ts'
 import { Streams } from './streams.ts'
 
@@ -42,11 +43,44 @@ export function leanH2Carrier<P extends Protection>(
   tools: CarrierTools,
   options: LeanH2Options = {},
 ): Carrier<P> {
-  return new LeanH2Carrier(connection, endpoint, tools, options)
+  const out = new Outbox(connection.stream)
+  return new LeanH2Carrier(
+    connection,
+    tools,
+    { out, sender: new Sender(out, new RequestHead(endpoint)), cellsOn: () => undefined },
+    options,
+  )
 }
 
-class LeanH2Carrier<P extends Protection> extends StreamCarrier<P> {
-  readonly cells: PacedCells | undefined
+/** The same for a schedule: each request fills records of one size, and what else is owed rides in them. */
+export function leanH2CellCarrier<P extends Protection>(
+  connection: Connection<P>,
+  endpoint: Endpoint,
+  tools: CarrierTools,
+  options: LeanH2Options = {},
+): CellCarrier<P> {
+  const { stream } = connection
+  const out = new CellOutbox(stream)
+  const head = new RequestHead(endpoint)
+  const cell = new CellSender(out, head)
+  const sender = new Sender(out, head, cell)
+  return new LeanH2Carrier(
+    connection,
+    tools,
+    { out, sender, cellsOn: (streams) => new H2Cells({ stream, out, sender, cell, streams }) },
+    options,
+  )
+}
+
+/** How requests leave: what gathers and writes them, and what makes cells of them for a schedule. */
+interface Writing<P extends Protection, C extends H2Cells | undefined> {
+  readonly out: Outbox
+  readonly sender: Sender
+  readonly cellsOn: (streams: Streams<P>) => C
+}
+
+class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends StreamCarrier<P> {
+  readonly cells: C
   readonly idleMs = IDLE_MS
   readonly #out: Outbox
   readonly #streams: Streams<P>
@@ -59,13 +93,11 @@ class LeanH2Carrier<P extends Protection> extends StreamCarrier<P> {
   /** The peer is being told what it did wrong: the last words leave before the end. */
   #lingers = false
 
-  constructor(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools, options: LeanH2Options) {
+  constructor(connection: Connection<P>, tools: CarrierTools, { out, sender, cellsOn }: Writing<P, C>, options: LeanH2Options) {
     super(connection, tools)
-    const { stream, protection } = connection
+    const { protection } = connection
     const { clock } = tools
     const patience = new Patience(clock)
-    const out = outboxFor(stream, tools.paced === true)
-    const sender = new Sender(out, new RequestHead(endpoint))
     this.#out = out
     this.#streams = new Streams({
       ...{ protection, clock, patience, out, sender, lastStreamId: options.lastStreamId ?? MAX_31_BITS },
@@ -75,7 +107,7 @@ class LeanH2Carrier<P extends Protection> extends StreamCarrier<P> {
       ended: () => this.die(lost('the resolver gave the connection up')),
       rest: () => this.rest(),
     })
-    this.cells = cellsOf({ stream, out, sender, streams: this.#streams })
+    this.cells = cellsOn(this.#streams)
     this.#inbound = new Inbound(this.#streams, patience)
     putOpening(out, {
       streamWindow: STREAM_WINDOW_OCTETS,
@@ -163,7 +195,7 @@ interface CellParts {
 }
 
 /** The cells of an HTTP/2 connection. */
-class PacedCells implements Cells {
+class H2Cells implements Cells {
   readonly #p: CellParts
 
   constructor(parts: CellParts) {
@@ -197,11 +229,4 @@ class PacedCells implements Cells {
     sender.sendCell(sender.unfinished)
     out.flush()
   }
-}
-
-/** Cells where the outbox is one that owes; undefined for a connection that keeps no schedule. */
-function cellsOf(o: Omit<CellParts, 'out' | 'cell'> & { readonly out: Outbox }): PacedCells | undefined {
-  const { out } = o
-  const cell = o.sender.cells
-  return out instanceof CellOutbox && cell !== undefined ? new PacedCells({ ...o, out, cell }) : undefined
 }

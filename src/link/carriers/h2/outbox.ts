@@ -177,8 +177,3 @@ export class CellOutbox extends Outbox {
     return frame
   }
 }
-
-/** An outbox for a connection that keeps a schedule, or for one that does not. */
-export function outboxFor(socket: Writable, paced: boolean): Outbox {
-  return paced ? new CellOutbox(socket) : new Outbox(socket)
-}

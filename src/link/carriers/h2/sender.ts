@@ -2,7 +2,7 @@ import { LinkedSet } from '../../../containers.ts'
 import { u16, u32 } from '../../../dns/octets.ts'
 import { DEFAULT_WINDOW_OCTETS, FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS, SETTING } from './codes.ts'
 import type { RequestHead } from './heads.ts'
-import { CellOutbox, CONTROL_ROOM_OCTETS, type Outbox, putFrameHeader } from './outbox.ts'
+import { type CellOutbox, CONTROL_ROOM_OCTETS, type Outbox, putFrameHeader } from './outbox.ts'
 import type { Stream } from './stream.ts'
 
 /** The body of a request of one record. */
@@ -73,7 +73,7 @@ export class Sender {
   readonly #head: RequestHead
   /** Opened, the body not all sent, in order: none of them is in a queue any more. */
   readonly #blocked = new LinkedSet<Stream>()
-  /** For an outbox that owes: requests are cells then. */
+  /** Writes requests as cells; undefined: they go as they come. */
   readonly cells: CellSender | undefined
   #unfinished: Stream | undefined
   #window = DEFAULT_WINDOW_OCTETS
@@ -81,10 +81,10 @@ export class Sender {
   #told = false
   maxStreams = STREAMS_UNTIL_TOLD
 
-  constructor(out: Outbox, head: RequestHead) {
+  constructor(out: Outbox, head: RequestHead, cells?: CellSender) {
     this.#out = out
     this.#head = head
-    this.cells = out instanceof CellOutbox ? new CellSender(out, head) : undefined
+    this.cells = cells
   }
 
   /** The cell request that has records to come. */

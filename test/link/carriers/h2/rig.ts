@@ -3,9 +3,9 @@ import { createServer, type TLSSocket } from 'node:tls'
 import { systemClock, systemRandom } from '../../../../src/clock.ts'
 import { createAuthority } from '../../../../src/demo/authority.ts'
 import { EnigmError, type ErrorCode } from '../../../../src/errors.ts'
-import type { Loss, Sent } from '../../../../src/link/carriers/carrier.ts'
+import type { Carrier, CellCarrier, Loss, Sent } from '../../../../src/link/carriers/carrier.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS } from '../../../../src/link/carriers/h2/codes.ts'
-import { type LeanH2Options, leanH2Carrier } from '../../../../src/link/carriers/h2/connection.ts'
+import { type LeanH2Options, leanH2Carrier, type leanH2CellCarrier } from '../../../../src/link/carriers/h2/connection.ts'
 import { H2FrameReader } from '../../../../src/link/carriers/h2/frames.ts'
 import { putFrameHeader } from '../../../../src/link/carriers/h2/outbox.ts'
 import { connect } from '../../../../src/link/dial/connect.ts'
@@ -22,8 +22,13 @@ export const identity = await authority.issue({ name: NAME })
 
 export type Outcome = Carried | { readonly code: ErrorCode; readonly loss: Loss }
 
+interface Options extends LeanH2Options {
+  /** Default: the one for links that are asked on demand. */
+  readonly client?: typeof leanH2Carrier | typeof leanH2CellCarrier
+}
+
 /** A lean carrier on a connection to `port`, what it told its watcher, and its requests as promises. */
-export async function carry(port: number, options: LeanH2Options & { readonly paced?: boolean } = {}, more: Partial<StrictEndpoint> = {}) {
+export async function carry(port: number, options: Options = {}, more: Partial<StrictEndpoint> = {}) {
   const clock = systemClock()
   const endpoint = endpointAt(port, { ...more, ca: authority.certificate })
   const connection = await connect(endpoint, 'doh', { clock, sessions: tlsSessions(clock), pace: freePace(clock) })
@@ -41,7 +46,8 @@ export async function carry(port: number, options: LeanH2Options & { readonly pa
       downs.push(error)
     },
   }
-  const carrier = leanH2Carrier(connection, endpoint, { clock, random: systemRandom, watcher, paced: options.paced === true }, options)
+  const { client = leanH2Carrier } = options
+  const carrier: Carrier & Partial<CellCarrier> = client(connection, endpoint, { clock, random: systemRandom, watcher }, options)
   const asked = (request: Uint8Array, givesWay = false) => {
     let sent: Sent | undefined
     const outcome = new Promise<Outcome>((resolve) => {
@@ -163,10 +169,7 @@ export const reply = (streamId: number, to: Buffer) =>
 export const isLast = (id: number) => (seen: Seen) => isBody(seen) && seen.streamId === id
 
 /** A carrier against a server that does as `script` does. */
-export async function withScript(
-  script: (peer: Peer) => Promise<void> | void,
-  options?: { readonly lastStreamId?: number; readonly paced?: boolean },
-) {
+export async function withScript(script: (peer: Peer) => Promise<void> | void, options?: Options) {
   const server = await scripted(script)
   const rig = await carry(server.port, options)
   const end = async () => {

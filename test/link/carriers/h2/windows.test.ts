@@ -1,5 +1,6 @@
 import t from 'tap'
 import { FLAG, FRAME, H2, SETTING } from '../../../../src/link/carriers/h2/codes.ts'
+import { leanH2CellCarrier } from '../../../../src/link/carriers/h2/connection.ts'
 import { pause } from '../../../support/link-rig.ts'
 import { query } from '../../../support/messages.ts'
 import { replyTo } from '../../../support/replies.ts'
@@ -129,7 +130,7 @@ t.test('cells: a request of several records stops where SETTINGS narrowed its wi
       )
       peer.socket.write(reply(1, Buffer.concat(octets)))
     },
-    { paced: true },
+    { client: leanH2CellCarrier },
   )
   await pause(30)
   const octets = carrier.cells?.octets(2) ?? 0
