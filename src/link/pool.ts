@@ -103,7 +103,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   leave(connection: PooledConnection<P, C>): void {
     if (isGone(connection)) return
     this.#enter(connection, 'draining')
-    connection.proof?.cancel()
+    if (connection.trialStep.is === 'proving') connection.trialStep.probe.cancel()
     if (connection.carrier.inFlight === 0) this.drop(connection, new EnigmError('closed', 'nothing is owed any more'))
   }
 
@@ -120,13 +120,13 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
 
   /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as one that died. */
   turnedAway(connection: PooledConnection<P, C>): void {
-    if (connection.carrier.inFlight === 0) this.#barren(connection)
+    if (connection.carrier.inFlight === 0) this.#countUnanswered(connection)
   }
 
   /** The resolver takes connections and answers nothing: as good as one that refuses them. */
   mute(connection: PooledConnection<P, C>): void {
-    if (connection.barren) return
-    connection.barren = true
+    if (connection.failure !== 'none') return
+    connection.failure = 'counted'
     this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
   }
 
@@ -141,7 +141,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** Closes all. What is in flight is lost. */
   dropAll(error: EnigmError): void {
     for (const connection of [...this.#all]) {
-      connection.barren = true // that it ends is our own doing
+      connection.failure = 'excused'
       this.drop(connection, error)
     }
   }
@@ -210,14 +210,14 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#enter(connection, 'gone')
     this.#all.delete(connection)
     this.#strategy.gone(connection)
-    if (connection.carrier.inFlight > 0 || idleLane) this.#barren(connection)
+    if (connection.carrier.inFlight > 0 || idleLane) this.#countUnanswered(connection)
     if (idleLane) this.#listener.lanesChanged()
     this.#tools.emit({ type: 'link.down', resolver, transport, code: error.code })
   }
 
-  #barren(connection: PooledConnection<P, C>): void {
-    if (connection.served > 0 || connection.barren) return
-    connection.barren = true
+  #countUnanswered(connection: PooledConnection<P, C>): void {
+    if (connection.served > 0 || connection.failure !== 'none') return
+    connection.failure = 'counted'
     this.#dialler.backoff.died()
   }
 }
@@ -227,5 +227,5 @@ function newConnection<P extends Protection, C extends Carrier<P>>(
   number: number,
   silence: Silence<P>,
 ): PooledConnection<P, C> {
-  return { carrier, number, state: 'draining', served: 0, refused: 0, barren: false, silence, owed: 0, proof: undefined, pausing: false }
+  return { carrier, number, state: 'draining', served: 0, refused: 0, failure: 'none', silence, owed: 0, trialStep: { is: 'free' } }
 }

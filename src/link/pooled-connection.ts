@@ -23,17 +23,29 @@ export interface PooledConnection<P extends Protection, C extends Carrier<P> = C
   served: number
   /** Queries that it turned away when it took no more. */
   refused: number
-  /** It ended, or went silent, without one answer, and the backoff knows. */
-  barren: boolean
+  failure: Failure
   /** What its silence is thought to mean. */
   readonly silence: Silence<P>
   /** Questions of the quarantine under way on it. */
   owed: number
-  /** What is to show that the resolver answers on it, on its way. */
-  proof: Sent | undefined
-  /** It answered something of the quarantine just now: whether it closes after that is to be seen first. */
-  pausing: boolean
+  /** What the quarantine waits for before the next question goes onto it. */
+  trialStep: TrialStep
 }
+
+/**
+ * Whether the backoff counts a connection as a failed dial, which it does once at most.
+ * - `none`: not so far.
+ * - `counted`: it ended, or went silent, without one answer.
+ * - `excused`: the link itself ends it.
+ */
+export type Failure = 'none' | 'counted' | 'excused'
+
+/**
+ * - `free`: nothing.
+ * - `pausing`: it answered a question of the quarantine, and may close after that.
+ * - `proving`: `probe` is asked on it, whose answer shows that the resolver answers.
+ */
+export type TrialStep = { readonly is: 'free' } | { readonly is: 'pausing' } | { readonly is: 'proving'; readonly probe: Sent }
 
 /**
  * What the silence of a connection is thought to mean: nothing; that it is late, so that a few of its questions are asked elsewhere as well; or that it is as good

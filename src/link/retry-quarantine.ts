@@ -201,10 +201,10 @@ export class RetryQuarantine<P extends Protection> {
     const { answers } = this.#pool
     const { doubt } = connection.silence
     if (doubt === 'dead' || connection.state === 'draining') this.laneToBeCurrent = false
-    if (doubt === 'dead' && connection.proof !== undefined)
+    if (doubt === 'dead' && connection.trialStep.is === 'proving')
       this.#pool.drop(connection, new EnigmError('connection-lost', 'the resolver went silent'))
     if (doubt !== 'none' || !(connection.state === 'lane' || connection.state === 'current')) return
-    if (connection.owed > 0 || connection.proof !== undefined || connection.pausing) return
+    if (connection.owed > 0 || connection.trialStep.is !== 'free') return
     if (this.size > 0 && answers && connection.served === 0 && !this.#trusts()) {
       if (!this.#soonProven(connection)) this.#prove(connection)
       return
@@ -241,9 +241,9 @@ export class RetryQuarantine<P extends Protection> {
 
   /** Some servers close after each answer, and do not say so before: what was written into that would seem to be why. */
   #pause(connection: PooledConnection<P>): void {
-    connection.pausing = true
+    connection.trialStep = { is: 'pausing' }
     this.#clock.setTimer(REST_MS, () => {
-      connection.pausing = false
+      if (connection.trialStep.is === 'pausing') connection.trialStep = { is: 'free' }
       if (connection.state === 'draining' || isGone(connection)) this.#closesEarly = true
       this.#link.goOn()
     })
@@ -252,7 +252,6 @@ export class RetryQuarantine<P extends Protection> {
   /** Asks for the root, in a query as long as the next one. */
   #prove(lane: PooledConnection<P>): void {
     const over = (spoke: boolean) => {
-      lane.proof = undefined
       this.#lostLanes = spoke ? 0 : this.#lostLanes + 1
       if (!spoke) this.laneToBeCurrent = false
       this.#link.goOn()
@@ -265,10 +264,11 @@ export class RetryQuarantine<P extends Protection> {
     // One that spoke, be it to refuse, is no connection that dies.
     const failed = (_error: EnigmError, loss: Loss) => {
       if (loss === 'final') this.#pool.answered(lane)
+      lane.trialStep = { is: 'free' }
       over(loss === 'final')
     }
     const octets = this.#queue.peek?.pending.request.length ?? 0
-    lane.proof = lane.carrier.send(repadded(this.#probe, octets) ?? this.#probe, { answered, failed })
+    lane.trialStep = { is: 'proving', probe: lane.carrier.send(repadded(this.#probe, octets) ?? this.#probe, { answered, failed }) }
     this.#liveness.sent(lane)
   }
 }
