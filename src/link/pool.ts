@@ -1,6 +1,7 @@
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
 import type { Carrier, Opened } from './carriers/carrier.ts'
+import { CountedReports } from './counted-reports.ts'
 import { Dialler, type DialTarget, type DialTools } from './dial/dialler.ts'
 import {
   type ConnectionState,
@@ -23,12 +24,17 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly #listener: PoolListener
   readonly #dialler: Dialler<P, C>
   readonly #all = new Set<PooledConnection<P, C>>()
+  readonly #mismatches: CountedReports
 
   constructor(target: DialTarget<P, C>, tools: DialTools, strategy: PoolStrategy<P, C>, listener: PoolListener) {
     this.#target = target
     this.#tools = tools
     this.#strategy = strategy
     this.#listener = listener
+    this.#mismatches = new CountedReports(tools.clock, (count) => {
+      const { resolver, transport } = target
+      tools.emit({ type: 'link.mismatch', resolver, transport, ...(count > 1 && { count }) })
+    })
     this.#dialler = new Dialler(target, tools, {
       up: (opened, aside) => this.#up(opened, aside),
       dialFailed: (error, aside) => listener.dialFailed(error, aside),
@@ -156,6 +162,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#dialler.end(error)
     this.#dialler.endAside(error)
     this.dropAll(error)
+    this.#mismatches.flush()
   }
 
   #up(opened: Opened<P, C>, aside: boolean): void {
@@ -169,7 +176,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
         this.leave(connection)
       },
       idle: () => this.#strategy.idle(connection),
-      mismatch: () => emit({ type: 'link.mismatch', resolver, transport }),
+      mismatch: () => this.#mismatches.add(),
       down: (error: EnigmError) => this.#died(connection, error),
     }
     const carrier = opened.carry({ clock, random, watcher })

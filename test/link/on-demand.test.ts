@@ -534,3 +534,20 @@ t.test('the policy closes while a dial is waited for: whoever waits is told at o
   t.ok(dials[0]?.signal.aborted)
   t.equal(dials.length, 1)
 })
+
+t.test('replies that match nothing are reported at once, and then together, for at most 100 events a second', async (t) => {
+  const { clock, carrier, events, link } = await upScene()
+  const counts = () => events.flatMap((e) => (e.type === 'link.mismatch' ? [e.count ?? 1] : []))
+  const timers = clock.timers
+  for (let i = 0; i < 1000; i++) carrier.watcher.mismatch()
+  t.same(counts(), [1], 'the first one at once')
+  await clock.advance(10)
+  t.same(counts(), [1, 999])
+  carrier.watcher.mismatch()
+  await clock.advance(10)
+  t.same(counts(), [1, 999, 1])
+  t.equal(clock.timers, timers, 'no timer runs while there is none')
+  for (let i = 0; i < 3; i++) carrier.watcher.mismatch()
+  await link.close()
+  t.same(counts(), [1, 999, 1, 3], 'none is lost with the link')
+})
