@@ -41,6 +41,11 @@ export interface Query {
 export interface Ask {
   readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
   readonly deadlineMs: number
+  /**
+   * When whoever asks began to (`Clock.nowMs` time), where that was just now; absent: look at the
+   * clock.
+   */
+  readonly startedMs?: number
   /** For a client that has more under way than others have: it waits behind theirs wherever something is scarce. */
   readonly givesWay?: true | undefined
   /**
@@ -134,6 +139,16 @@ export interface Reading {
   readonly ttlAts: readonly number[]
 }
 
+/** What a reply says, by its 12-bit RCODE and its extended error (see upstream/verdict.ts). */
+export interface Verdict {
+  /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
+  readonly final: boolean
+  /** It speaks of the resolver or of the hop, and not of the name. */
+  readonly blamesResolver: boolean
+  /** It speaks of the hop, and does not settle the question. */
+  readonly ofHop: boolean
+}
+
 /** What came back over a link. `rttMs` counts from the write. */
 export interface Carried<P extends Protection = Protection> {
   /**
@@ -220,7 +235,7 @@ export interface Upstream<P extends Protection = Protection> {
   readonly id: string
   /** The message that it is asked to see whether it lives (see upstream/root-probe.ts); absent: the root. */
   readonly probe?: Uint8Array
-  readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport]>) => void
+  readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: Verdict]>) => void
   close(): Promise<void>
 }
 

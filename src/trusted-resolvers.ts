@@ -131,7 +131,6 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
         selection.reconsider()
         return
       }
-      for (const upstream of upstreams) upstream.forgive()
       selection.disturbed()
       for (const link of links) link.renew(online)
     },

@@ -1,11 +1,12 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
-import { kept, readingOf } from '../dns/reading.ts'
+import { kept } from '../dns/reading.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
-import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
-import type { Candidate, Roster } from './roster.ts'
-import { type Failure, mostTelling } from './telling.ts'
-import { verdictOn } from './verdict.ts'
+import type { Ask, Carried, Protection, Receiver, Transport, Verdict } from '../resolve.ts'
+import type { Asker } from './asker.ts'
+import type { Health, ResolverHealth } from './health.ts'
+import type { SecondOpinions } from './second-opinions.ts'
+import { type Failure, hopError, mostTelling } from './telling.ts'
 
 /**
  * Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those
@@ -29,12 +30,12 @@ const NOBODY: readonly never[] = []
 interface Kept<P extends Protection> {
   readonly carried: Carried<P>
   readonly transport: Transport
-  readonly from: Candidate<P>
+  readonly from: ResolverHealth<P>
 }
 
 /** One resolver asked, and what it is given: why, and who waits. */
-class Attempt<P extends Protection> implements Ask, Receiver<P, [transport: Transport]> {
-  readonly candidate: Candidate<P>
+class Attempt<P extends Protection> implements Asker<P, [transport: Transport, verdict: Verdict]> {
+  readonly candidate: ResolverHealth<P>
   readonly startedMs: number
   /** The smoothed time of the resolver when it was asked. */
   readonly usualMs: number | undefined
@@ -48,7 +49,7 @@ class Attempt<P extends Protection> implements Ask, Receiver<P, [transport: Tran
   /** The query was written to it. */
   told = false
 
-  constructor(flight: Flight<P>, candidate: Candidate<P>, startedMs: number, { purpose, deadlineMs, givesWay }: Ask) {
+  constructor(flight: Flight<P>, candidate: ResolverHealth<P>, startedMs: number, { purpose, deadlineMs, givesWay }: Ask) {
     const { waitMs, rttMs, suspect } = candidate.standing
     this.candidate = candidate
     this.startedMs = startedMs
@@ -63,24 +64,32 @@ class Attempt<P extends Protection> implements Ask, Receiver<P, [transport: Tran
   mayLeave(): boolean {
     return this.#flight.mayTell(this)
   }
-  carried(carried: Carried<P>, transport: Transport): void {
-    this.#flight.onReply(this, carried, transport)
+  carried(carried: Carried<P>, transport: Transport, verdict: Verdict): void {
+    this.#flight.onReply(this, carried, transport, verdict)
   }
   failed(error: EnigmError): void {
     this.#flight.onFailure(this, error)
   }
 }
 
+/** What all of them share. */
+export interface FlightTools {
+  readonly clock: Clock
+  readonly deadlines: Deadlines
+  readonly opinions: SecondOpinions
+}
+
 /** One query on its way. Exactly one deadline is set while it flies (none before, none after), one in all for a query that is answered in its first phase. */
 export class Flight<P extends Protection> {
-  readonly #roster: Roster<P>
+  readonly #health: Health<P>
   readonly #clock: Clock
   readonly #deadlines: Deadlines
+  readonly #opinions: SecondOpinions
   readonly #message: Uint8Array
   readonly #dnssecOk: boolean
   readonly #ask: Ask
   /** Written as literals: an array that grows by `push` takes room for 17 at once. */
-  #asked: readonly Candidate<P>[] = NOBODY
+  #asked: readonly ResolverHealth<P>[] = NOBODY
   #attempts: readonly Attempt<P>[] = NOBODY
   #failures: Failure[] | undefined
   readonly #to: Receiver<P, [transport: Transport, upstream: string]>
@@ -96,16 +105,17 @@ export class Flight<P extends Protection> {
   #kept: Kept<P> | undefined
 
   constructor(
-    roster: Roster<P>,
-    time: { readonly clock: Clock; readonly deadlines: Deadlines },
+    health: Health<P>,
+    tools: FlightTools,
     message: Uint8Array,
     dnssecOk: boolean,
     ask: Ask,
     to: Receiver<P, [transport: Transport, upstream: string]>,
   ) {
-    this.#roster = roster
-    this.#clock = time.clock
-    this.#deadlines = time.deadlines
+    this.#health = health
+    this.#clock = tools.clock
+    this.#deadlines = tools.deadlines
+    this.#opinions = tools.opinions
     this.#message = message
     this.#dnssecOk = dnssecOk
     this.#ask = ask
@@ -131,25 +141,19 @@ export class Flight<P extends Protection> {
   }
 
   /** Whom to ask next, if anybody. */
-  #next(): Candidate<P> | undefined {
-    return this.#told < MOST_TOLD ? this.#roster.next(this.#asked) : undefined
+  #next(): ResolverHealth<P> | undefined {
+    return this.#told < MOST_TOLD ? this.#health.next(this.#asked) : undefined
   }
 
   /** Asks one more resolver, if there is one that may be asked. */
   #askNext(startedMs: number): boolean {
     const candidate = this.#next()
     if (candidate === undefined) return false
-    const { standing, upstream } = candidate
     const attempt = new Attempt(this, candidate, startedMs, this.#ask)
-    standing.lastTriedMs = startedMs
     this.#asked = this.#asked.length === 0 ? [candidate] : [...this.#asked, candidate]
     this.#attempts = this.#attempts.length === 0 ? [attempt] : [...this.#attempts, attempt]
     this.#setTimer(startedMs + this.#firstPatienceMs(attempt))
-    try {
-      upstream.ask(this.#message, this.#dnssecOk, attempt, attempt)
-    } catch (error) {
-      if (attempt.open) this.onFailure(attempt, error)
-    }
+    this.#health.ask(candidate, this.#message, this.#dnssecOk, attempt)
     return true
   }
 
@@ -188,7 +192,7 @@ export class Flight<P extends Protection> {
       this.#setTimer(patientUntilMs)
     } else if (nowMs < patientUntilMs && !last.suspect && !last.checked) {
       this.#check(last)
-      this.#roster.makeReady(this.#asked)
+      this.#health.makeReady(this.#asked)
       this.#setTimer(Math.min(patientUntilMs, nowMs + Math.max(CHECK_LEAST_MS, CHECK.again * (last.usualMs ?? 0))))
     } else {
       if (silent) this.#check(last)
@@ -201,56 +205,49 @@ export class Flight<P extends Protection> {
    * tell whether the path lives. Where none came back, or none ever did, it does not.
    */
   #check(attempt: Attempt<P>): void {
-    if (attempt.checked || attempt.suspect) this.#roster.failed(attempt.candidate, attempt.startedMs)
-    else void this.#roster.probe(attempt.candidate)
+    this.#health.silent(attempt.candidate, attempt.startedMs, attempt.checked || attempt.suspect)
     attempt.checked = true
   }
 
   /** Asks one more though the path to the last one lives: within what second opinions may cost. */
   #askSecond(nowMs: number): boolean {
-    if (this.#next() === undefined || !this.#roster.opinions.take(this.#message) || !this.#askNext(nowMs)) return false
+    if (this.#next() === undefined || !this.#opinions.take(this.#message) || !this.#askNext(nowMs)) return false
     this.#second = this.#attempts.at(-1)
     return true
   }
 
   /** `attempt` was answered. */
-  onReply(attempt: Attempt<P>, carried: Carried<P>, transport: Transport): void {
+  onReply(attempt: Attempt<P>, carried: Carried<P>, transport: Transport, { final, blamesResolver, ofHop }: Verdict): void {
     const { candidate, startedMs } = attempt
-    const nowMs = this.#clock.nowMs()
     attempt.open = false
-    const reading = readingOf(carried)
-    const { final, blamesResolver, ofHop } = verdictOn(reading)
-    if (ofHop) {
-      this.#passOver(attempt, this.#roster.spokeOfHop(candidate, reading.rcode))
-      return
-    }
-    if (final) this.#roster.answered(candidate, carried.rttMs, nowMs - startedMs, nowMs)
-    else this.#roster.alive(candidate)
     if (this.#settled) return
-    if (final) {
-      if (attempt === this.#second) this.#roster.opinions.helped()
-      if (this.#kept !== undefined && !blamesResolver) this.#roster.bettered(this.#kept.from)
+    if (ofHop) {
+      this.#passOver(attempt, hopError(candidate.id, carried))
+    } else if (final) {
+      if (attempt === this.#second) this.#opinions.helped()
+      if (this.#kept !== undefined && !blamesResolver) this.#health.bettered(this.#kept.from)
       this.#landOn(carried, transport, candidate)
     } else if (this.#kept !== undefined) {
-      if (attempt === this.#second) this.#roster.opinions.inVain(this.#message)
+      if (attempt === this.#second) this.#opinions.inVain(this.#message)
       this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
     } else {
       this.#kept = { carried: kept(carried), transport, from: candidate }
+      const nowMs = this.#clock.nowMs()
       if (this.#someOpen()) this.#setTimer((this.#attempts.at(-1)?.startedMs ?? startedMs) + PATIENCE_MS)
       else if (!(nowMs - startedMs >= PATIENCE_MS ? this.#askSecond(nowMs) : this.#askNext(nowMs))) this.#giveUp()
     }
   }
 
   /** `attempt` failed. */
-  onFailure(attempt: Attempt<P>, error: unknown): void {
+  onFailure(attempt: Attempt<P>, error: EnigmError): void {
     attempt.open = false
-    this.#passOver(attempt, this.#roster.rejected(attempt.candidate, error, attempt.startedMs))
+    this.#passOver(attempt, error)
   }
 
   /** Nothing came of an attempt: the next one. */
   #passOver(attempt: Attempt<P>, fault: EnigmError): void {
     if (this.#settled) return
-    this.#noteFailure({ who: attempt.candidate.upstream.id, error: fault })
+    this.#noteFailure({ who: attempt.candidate.id, error: fault })
     const wasLast = attempt === this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
     const askMore = () => (mayBeTheName(fault) ? this.#askSecond(nowMs) : this.#askNext(nowMs))
@@ -272,11 +269,11 @@ export class Flight<P extends Protection> {
   #giveUp(): void {
     for (const { open, candidate, startedMs } of this.#attempts) {
       if (!open) continue
-      const who = candidate.upstream.id
-      const error = new EnigmError('deadline', `${who} did not answer in time`)
-      this.#noteFailure({ who, error: this.#roster.rejected(candidate, error, startedMs) })
+      const error = new EnigmError('deadline', `${candidate.id} did not answer in time`)
+      this.#health.exhausted(candidate, startedMs, error)
+      this.#noteFailure({ who: candidate.id, error })
     }
-    if (this.#second !== undefined) this.#roster.opinions.inVain(this.#message)
+    if (this.#second !== undefined) this.#opinions.inVain(this.#message)
     if (this.#kept === undefined && this.#waitForNetwork()) return
     if (this.#kept === undefined) this.#land(mostTelling('no resolver answered', this.#failures ?? []))
     else this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
@@ -286,7 +283,7 @@ export class Flight<P extends Protection> {
     // A refusal of the policy, a shutdown: no network mends it.
     if (this.#failures?.some(({ error }) => isOurs(error.code)) === true) return false
     const nowMs = this.#clock.nowMs()
-    const againMs = this.#roster.againAtMs(nowMs)
+    const againMs = this.#health.againAtMs(nowMs)
     if (againMs === undefined || againMs >= this.#ask.deadlineMs) return false
     this.#grounded = true
     this.#setTimer(againMs)
@@ -303,10 +300,10 @@ export class Flight<P extends Protection> {
     if (!this.#askNext(this.#clock.nowMs())) this.#giveUp()
   }
 
-  #landOn(carried: Carried<P>, transport: Transport, from: Candidate<P>): void {
+  #landOn(carried: Carried<P>, transport: Transport, from: ResolverHealth<P>): void {
     this.#settled = true
     this.#stopTimer()
-    this.#to.carried(carried, transport, from.upstream.id)
+    this.#to.carried(carried, transport, from.id)
   }
 
   #land(error: EnigmError): void {

@@ -2,8 +2,9 @@ import { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver, Transport } from '../resolve.ts'
 import { Flight } from './flight.ts'
+import { Health, type HealthOptions } from './health.ts'
 import { askInTurn } from './in-turn.ts'
-import { Roster, type RosterOptions } from './roster.ts'
+import { SecondOpinions } from './second-opinions.ts'
 
 export interface Selection<P extends Protection> {
   /**
@@ -26,22 +27,26 @@ export interface Selection<P extends Protection> {
  * Spreads nothing: one resolver, the fastest, is asked as long as its path lives, and another learns a name only when that path looks dead, failed, or had no
  * answer after 1.5 s. `P` keeps strictness in the types: a `Selection<Authenticated>` takes no upstream that might be unauthenticated.
  */
-export function createSelection<P extends Protection>(o: RosterOptions<P>): Selection<P> {
-  const roster = new Roster(o)
-  const time = { clock: o.clock, deadlines: new Deadlines(o.clock, 1) }
+export function createSelection<P extends Protection>(o: HealthOptions<P>): Selection<P> {
+  const health = new Health(o)
+  const opinions = new SecondOpinions(o.clock, o.random)
+  const tools = { clock: o.clock, deadlines: new Deadlines(o.clock, 1), opinions }
   let closed = false
   return {
     ask(message, dnssecOk, ask, to) {
       if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
-      else if (!o.manner.asksAgain) askInTurn(roster, o.clock, message, dnssecOk, ask, to)
-      else new Flight(roster, time, message, dnssecOk, ask, to).start()
+      else if (!o.manner.asksAgain) askInTurn(health, o.clock, message, dnssecOk, ask, to)
+      else new Flight(health, tools, message, dnssecOk, ask, to).start()
     },
-    probe: () => roster.probeAll(),
-    disturbed: () => roster.disturbed(),
-    reconsider: () => roster.reconsider(),
+    probe: () => health.probeAll(),
+    disturbed() {
+      opinions.clear()
+      health.disturbed()
+    },
+    reconsider: () => health.reconsider(),
     close() {
       closed = true
-      return roster.close()
+      return health.close()
     },
   }
 }

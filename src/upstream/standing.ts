@@ -25,7 +25,7 @@ export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false }
 
 /** The first wait after a failure, doubled by each further one. */
 const FIRST_BACKOFF_MS = 1000
-/** The longest wait: with the spread of a probe timer (a sixteenth, see roster.ts) and the 2 s of a probe that fails, two are less than a minute apart. */
+/** The longest wait: with the spread of a probe timer (a sixteenth, see health.ts) and the 2 s of a probe that fails, two are less than a minute apart. */
 const LONGEST_BACKOFF_MS = 54_000
 /** A sample counts at most as twice the smoothed value and this: one name that took seconds must not make a fast resolver look slow. */
 const OUTLIER_MS = 10
@@ -38,7 +38,7 @@ export class Standing {
   retryAtMs = Number.NEGATIVE_INFINITY
   lastAnswerMs = Number.NEGATIVE_INFINITY
   lastTriedMs = Number.NEGATIVE_INFINITY
-  /** Replies in a row that another operator bettered or that speak of the hop, see the roster. */
+  /** Replies in a row that another operator bettered or that speak of the hop, see health.ts. */
   bettered = 0
   /** Smoothed round trip of the path, to compare paths by. */
   rttMs: number | undefined

@@ -1,7 +1,7 @@
+import { rcodeText } from '../dns/code-names.ts'
+import { readingOf } from '../dns/reading.ts'
 import { EnigmError, isAuthenticationFailure } from '../errors.ts'
-
-/** Below this an exchange that ran out of time says nothing of its path: the caller had no time to give. */
-export const PROOF_MS = 300
+import type { Carried } from '../resolve.ts'
 
 /** A failed try, and of what: `who` is a transport or a resolver id. */
 export interface Failure {
@@ -23,4 +23,9 @@ export function mostTelling(what: string, failures: readonly Failure[]): EnigmEr
   const list = failures.map((f) => `${f.who}: ${f.error.code}`).join(', ')
   const ofTheName = failures.every((f) => f.error.ofTheName)
   return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, { cause: (telling ?? first).error, ofTheName })
+}
+
+/** A reply of the resolver `id` that speaks of the hop, as the error that it is. */
+export function hopError(id: string, carried: Carried): EnigmError {
+  return new EnigmError('reply-rcode', `${id} answered ${rcodeText(readingOf(carried).rcode)}`)
 }

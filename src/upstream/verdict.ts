@@ -1,6 +1,6 @@
 import { isFinalFailure } from '../dns/final-failure.ts'
 import type { Rcode } from '../errors.ts'
-import type { Reading } from '../resolve.ts'
+import type { Reading, Verdict } from '../resolve.ts'
 
 const SERVFAIL = 2
 const REFUSED = 5
@@ -14,16 +14,6 @@ const OF_THE_NAME: ReadonlySet<Rcode> = new Set([0, 3, 6])
  */
 export function speaksOfHop(rcode: Rcode): boolean {
   return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
-}
-
-/** What a reply says, by its 12-bit RCODE and its extended error. */
-export interface Verdict {
-  /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
-  readonly final: boolean
-  /** It speaks of the resolver or of the hop, and not of the name. */
-  readonly blamesResolver: boolean
-  /** It speaks of the hop, and does not settle the question. */
-  readonly ofHop: boolean
 }
 
 const SETTLED: Verdict = { final: true, blamesResolver: false, ofHop: false }

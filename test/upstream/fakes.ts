@@ -2,7 +2,9 @@ import type { Clock, Timer } from '../../src/clock.ts'
 import { ROOT_PROBE, upstreamQuery } from '../../src/dns/message.ts'
 import { EnigmError, type ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
-import type { Ask, Authenticated, Carried, Link, Protection, Receiver, Transport, Upstream } from '../../src/resolve.ts'
+import type { Ask, Authenticated, Carried, Link, Protection, Receiver, Transport, Verdict } from '../../src/resolve.ts'
+import { type Judged, ResolverHealth } from '../../src/upstream/health.ts'
+import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { optRecord, query, response } from '../support/messages.ts'
 
@@ -65,12 +67,13 @@ const UNTOLD: ReadonlySet<ErrorCode> = new Set([
   'closed',
 ])
 
-/** An upstream that does what `act` says, and probes as `probeAct` (the same unless set). */
-export class FakeUpstream implements Upstream<Authenticated> {
+/** An upstream that does what `act` says, and probes as `probeAct` (the same unless set). It has one transport, and tells its judge of every exchange. */
+export class FakeUpstream implements Judged<Authenticated> {
   readonly id: string
   act: Act
   probeAct: Act | undefined
   readonly probe?: Uint8Array
+  readonly health: ResolverHealth<Authenticated>
   closed = false
   readonly queries: Call[] = []
   readonly probes: Call[] = []
@@ -82,12 +85,20 @@ export class FakeUpstream implements Upstream<Authenticated> {
     if (probe !== undefined) this.probe = probe
     this.act = act
     this.#clock = clock
+    const links = [new FakeLink('dot', clock, act)]
+    this.health = new ResolverHealth<Authenticated>(this, { links, clock, emit: () => {}, manner: ON_DEMAND, tryOut: () => {} })
   }
 
-  ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Authenticated, [transport: Transport]>): void {
+  ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Authenticated, [transport: Transport, verdict: Verdict]>): void {
+    const beganMs = ask.startedMs ?? this.#clock.nowMs()
+    const exchange = { purpose: ask.purpose, beganMs, startedMs: beganMs }
+    const [path] = this.health.order(beganMs)
     this.#play(message, dnssecOk, ask).then(
-      (carried) => to.carried(carried, 'dot'),
-      (error: EnigmError) => to.failed(error),
+      (carried) => to.carried(carried, 'dot', this.health.replied(path!, exchange, carried)),
+      (error: EnigmError) => {
+        this.health.exhausted(exchange, error)
+        to.failed(error)
+      },
     )
   }
 
@@ -109,18 +120,19 @@ export class FakeUpstream implements Upstream<Authenticated> {
 }
 
 /** What came of it, and over what. */
-export type Reached<P extends Protection> = Carried<P> & { readonly transport: Transport; readonly upstream: string }
+export type Reached<P extends Protection> = Carried<P> & { readonly transport: Transport; readonly upstream?: string }
 
 /** Asks an upstream or a selection, and gives a promise. */
-export function reached<P extends Protection>(
-  of: { ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>): void },
+export function reached<P extends Protection, Said extends string | Verdict>(
+  of: { ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, said: Said]>): void },
   message: Uint8Array,
   dnssecOk: boolean,
   ask: Ask,
 ): Promise<Reached<P>> {
   return new Promise((resolve, reject) =>
     of.ask(message, dnssecOk, ask, {
-      carried: ({ reading: _, ...carried }, transport, upstream) => resolve({ ...carried, transport, upstream }),
+      carried: ({ reading: _, ...carried }, transport, said) =>
+        resolve({ ...carried, transport, ...(typeof said === 'string' && { upstream: said }) }),
       failed: reject,
     }),
   )

@@ -1,8 +1,11 @@
 import t from 'tap'
+import { readReply } from '../../src/dns/reading.ts'
 import type { ErrorCode } from '../../src/errors.ts'
-import type { Ask, Authenticated, Protection, Upstream } from '../../src/resolve.ts'
+import type { Ask, Authenticated, Protection } from '../../src/resolve.ts'
+import type { Judged } from '../../src/upstream/health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { ON_DEMAND } from '../../src/upstream/standing.ts'
+import { verdictOn } from '../../src/upstream/verdict.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, AUTHENTICATED, answers, FakeUpstream, fails, MESSAGE, reached, recorder, reply, WatchedClock, watch } from './fakes.ts'
 
@@ -47,7 +50,8 @@ t.test('one healthy resolver is asked, once, with one timer and none left', asyn
 
 t.test('what the upstream adds to a carried reply is passed on', async (t) => {
   const { clock, upstreams, exchange } = setUp(answers(1))
-  upstreams[A]!.ask = (_message, _dnssecOk, _ask, to) => to.carried({ wire: reply(), rttMs: 1, protection: AUTHENTICATED, ageS: 30 }, 'doh')
+  const carried = { wire: reply(), rttMs: 1, protection: AUTHENTICATED, ageS: 30 }
+  upstreams[A]!.ask = (_message, _dnssecOk, _ask, to) => to.carried(carried, 'doh', verdictOn(readReply(carried.wire)))
   const seen = exchange()
   await clock.advance(1)
   t.equal(seen.value?.ageS, 30)
@@ -55,7 +59,7 @@ t.test('what the upstream adds to a carried reply is passed on', async (t) => {
 })
 
 t.test('strictness is in the types', (t) => {
-  const opportunistic: Upstream<Protection>[] = []
+  const opportunistic: Judged<Protection>[] = []
   const o = { manner: ON_DEMAND, clock: new FakeClock(), random: seededRandom(1), emit: () => {} }
   // @ts-expect-error an upstream that may be unauthenticated does not fit into a strict selection
   createSelection<Authenticated>({ ...o, upstreams: opportunistic })

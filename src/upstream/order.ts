@@ -1,0 +1,63 @@
+import type { Clock } from '../clock.ts'
+import type { Manner, Standing } from './standing.ts'
+
+/** The resolver in use is left only for one that is clearly faster: each change lets one more operator see names. */
+const STAY = { factor: 0.8, ms: 5 }
+
+/** The RTT of a resolver that is not in use is measured again after this, while another one answers. */
+const REMEASURE_MS = 600_000
+/** At most one measuring probe in this time; with nothing to measure the list is read once a minute. */
+const MEASURE_EVERY_MS = 1000
+const NOTHING_TO_MEASURE_MS = 60_000
+
+/** In which order resolvers are asked. Looks at how they stand, and changes nothing of it. */
+export class Order<R extends { readonly standing: Standing; readonly probing: unknown }> {
+  readonly #resolvers: readonly R[]
+  readonly #manner: Manner
+  readonly #clock: Clock
+  /** In use: asked first the last time. */
+  #current: R | undefined
+  #measureAtMs = Number.NEGATIVE_INFINITY
+
+  /** `resolvers` in the order of the trusted set. */
+  constructor(resolvers: readonly R[], manner: Manner, clock: Clock) {
+    this.#resolvers = resolvers
+    this.#manner = manner
+    this.#clock = clock
+  }
+
+  /**
+   * The best one not in `asked`: healthy ones by smoothed RTT (one without a measure comes after, in the order given), then failed ones, the least recently tried
+   * first, so that with all down each gets its turn.
+   */
+  next(asked: readonly R[]): R | undefined {
+    let best: R | undefined
+    for (const r of this.#resolvers) if (!asked.includes(r) && (best === undefined || this.#before(r, best))) best = r
+    if (asked.length === 0 && best?.standing.healthy) this.#current = best
+    return best
+  }
+
+  #before(a: R, b: R): boolean {
+    const [fit, fitToo] = [this.#fit(a), this.#fit(b)]
+    if (fit !== fitToo) return fit
+    return fit ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
+  }
+
+  /** Without probes one whose backoff is over is tried by a query. */
+  #fit({ standing }: R): boolean {
+    return standing.healthy || (!this.#manner.probes && this.#clock.nowMs() >= standing.retryAtMs)
+  }
+
+  #cost(r: R): number {
+    const rttMs = r.standing.rttMs ?? Number.POSITIVE_INFINITY
+    return r === this.#current ? rttMs * STAY.factor - STAY.ms : rttMs
+  }
+
+  /** One that was not heard of for long, if it is time to measure one; asked when another answers. */
+  toMeasure(nowMs: number): R | undefined {
+    if (nowMs < this.#measureAtMs) return undefined
+    const unknown = this.#resolvers.find((r) => r.standing.healthy && !r.probing && nowMs - r.standing.lastAnswerMs >= REMEASURE_MS)
+    this.#measureAtMs = nowMs + (unknown === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
+    return unknown
+  }
+}
