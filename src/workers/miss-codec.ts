@@ -1,4 +1,4 @@
-import { type Ede, EnigmError, type ErrorCode } from '../errors.ts'
+import { type Ede, EnigmError, type ErrorCode, isErrorCode } from '../errors.ts'
 import type { Answer, Query, Source, View } from '../resolve.ts'
 import { isTransport } from '../transports.ts'
 
@@ -140,7 +140,7 @@ export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
     const id = m.readUInt32LE(head)
     const text = m.utf8Slice(head + REPLY_HEAD, edeAt)
     const flags = m[head + 4]!
-    if ((flags & FAILED) !== 0) replies.push({ id, failed: text as ErrorCode })
+    if ((flags & FAILED) !== 0) replies.push({ id, failed: codeOf(text) })
     else {
       const storeS = m.readDoubleLE(head + 7)
       const ede: Ede = {
@@ -168,10 +168,26 @@ function sourceText(from: Source): string {
 
 function sourceOf(text: string): Source {
   const space = text.indexOf(' ')
-  if (space < 0) return text as Exclude<Source, object>
+  if (space < 0) return isOwnSource(text) ? text : noWord('source', text)
   const transport = text.slice(0, space)
-  if (!isTransport(transport)) throw new EnigmError('internal', `a worker named no transport: ${transport}`)
+  if (!isTransport(transport)) return noWord('transport', transport)
   return { transport, upstream: text.slice(space + 1) }
+}
+
+function codeOf(text: string): ErrorCode {
+  return isErrorCode(text) ? text : noWord('error code', text)
+}
+
+type OwnSource = Exclude<Source, object>
+const OWN_SOURCES: Readonly<Record<OwnSource, true>> = { policy: true, failure: true, stale: true, cache: true }
+
+function isOwnSource(text: string): text is OwnSource {
+  return Object.hasOwn(OWN_SOURCES, text)
+}
+
+/** A word of a closed list that is none of them is taken for no other. */
+function noWord(of: string, text: string): never {
+  throw new EnigmError('internal', `a worker named no ${of}: ${text}`)
 }
 
 /** The slices are what toString calls; the types leave them out. */

@@ -85,3 +85,14 @@ t.test('a transport that no table knows is taken for no other', (t) => {
   t.throws(() => decodeReplies(arrived(message)), { code: 'internal', message: /doq/ })
   t.end()
 })
+
+t.test('an error code or a source that no table knows is taken for no other', (t) => {
+  const failed = encodeReplies([{ id: 1, failed: 'broken-pipe' as 'internal' }])
+  t.throws(() => decodeReplies(arrived(failed)), { code: 'internal', message: /broken-pipe/ })
+  for (const word of ['toString', 'upstream', '']) {
+    const wire = new Uint8Array(12)
+    const message = encodeReplies([{ id: 1, answer: { wire, rcode: 0, storeS: 1, from: word as 'cache' }, agedMs: 0 }])
+    t.throws(() => decodeReplies(arrived(message)), { code: 'internal', message: /no source/ })
+  }
+  t.end()
+})
