@@ -39,10 +39,10 @@ export interface Stage {
 const MOST_DEEP = 8
 
 /**
- * One question of one client (or of ours: a renewal, a proof) on its way down the stages and back
- * up. It keeps the list that it began with, so that a reload does not shift its place. Answered is
- * not finished: after `tell` it goes on, and what comes of it is kept for the next. The fields
- * below `outcome` are each one stage's own.
+ * One question of one client (or of the daemon: a refresh, a proof) on its way down the stages and
+ * back up. It keeps the list of stages that it began with, so that a reload does not shift its
+ * place. A job that is answered is not finished: after `tell` it continues, and its result is
+ * stored. Each field below `outcome` belongs to one stage.
  */
 export class Job implements Ask {
   readonly query: Query
@@ -83,8 +83,8 @@ export class Job implements Ask {
   #waits = false
 
   /**
-   * `done` is told the outcome, once; `start` sends it on its way. `below`: the stage that asks it,
-   * and the question that made it.
+   * `done` receives the outcome, once; `start` begins the job. `below`: the stage that asks it, and
+   * the question that made it.
    */
   constructor(
     stages: readonly Stage[],

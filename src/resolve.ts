@@ -152,23 +152,21 @@ export interface Verdict {
 /** What came back over a link. `rttMs` counts from the write. */
 export interface Carried<P extends Protection = Protection> {
   /**
-   * The carrier's own again, and wiped, when the call that brings it returns: whoever keeps it
-   * takes `kept` (dns/reading.ts).
+   * Belongs to the carrier and is wiped when the call that brings it returns. A receiver that keeps
+   * it takes `kept` (dns/reading.ts).
    */
   readonly wire: Uint8Array
   readonly rttMs: number
   readonly protection: P
   /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
   readonly ageS?: number
-  /**
-   * What was read in `wire`, once: whoever needs it first reads it (`readingOf`, dns/reading.ts).
-   */
+  /** The parsed `wire`. The first reader that needs it parses it (`readingOf`, dns/reading.ts). */
   reading?: Reading | undefined
 }
 
 /**
- * Who waits for what was asked. Exactly one of the two is called, once, and maybe before the call
- * that asked returns. `More`: what is said beside it.
+ * The receiver of a reply. Exactly one of the two is called, once, maybe before the call that asked
+ * returns. `More`: further values beside the reply.
  */
 export interface Receiver<P extends Protection, More extends readonly unknown[] = []> {
   // Properties, not methods: of methods the compiler lets a link that may be unauthenticated stand
@@ -186,7 +184,7 @@ export interface Receiver<P extends Protection, More extends readonly unknown[] 
 export interface Link<P extends Protection = Protection> {
   readonly id: string
   readonly transport: Transport
-  /** Asks, and tells `to` what comes of it, by the deadline of `ask`. */
+  /** Sends the request and calls `to` with the outcome by the deadline of `ask`. */
   readonly send: (request: Uint8Array, ask: Ask, to: Receiver<P>) => void
   /**
    * Lets what is in flight finish until its deadline, then closes. Later calls fail with `closed`.
@@ -195,8 +193,8 @@ export interface Link<P extends Protection = Protection> {
 }
 
 /**
- * A link whose every record leaves when whoever holds it says so, all records of one size. It never asks again by itself, sends no probe, and dials only on
- * `open`: all of that is for the schedule above it.
+ * A link driven by a schedule: every record leaves when its holder says so, and all records have
+ * one size. It never retries, sends no probe and dials only on `open`: the schedule decides these.
  */
 export interface ScheduledLink<P extends Protection = Protection> {
   readonly id: string
@@ -213,8 +211,8 @@ export interface ScheduledLink<P extends Protection = Protection> {
   /** Whether `exchange` would write its first record in this turn. Where it is false, `exchange` rejects with `connection-lost`. */
   readonly ready: boolean
   /**
-   * What was asked for others met silence, and nothing of our own (a cover, a probe) was asked
-   * since: a probe in the next slot tells whether the connection lives, or the names are at fault.
+   * Queries of clients met silence, and no cover or probe was sent since: a probe in the next slot
+   * shows whether the connection is dead or a name is slow.
    */
   readonly doubtful: boolean
   /** The request begun last has records to come: `more` writes the next, and nothing else may be sent before. */
@@ -241,13 +239,17 @@ export interface Upstream<P extends Protection = Protection> {
 
 /** What a listener is given. */
 export interface Responder {
-  /** From memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its length, or 0 if it must be asked for. `view` is the client's, as `later` is told it. Sync; never throws. */
+  /**
+   * Answers from memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its
+   * length, or 0 if it must be asked for. `view`: the client's, the same as for `later`. Sync;
+   * never throws.
+   */
   now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number
   /**
-   * By asking for what `now` was called with last and had no answer for; the packet is copied at
-   * once. `done` is told once, during the call or later: the reply
-   * is the first `length` octets of `octets`, which are another's when it returns; 0: none is due.
-   * Never throws. A failure is a reply too (a SERVFAIL with an EDE).
+   * Asks for the packet that `now` received last and could not answer; the packet is copied at
+   * once. `done` is called once, during the call or later: the reply is the first `length` octets
+   * of `octets`, which are reused after it returns; 0: no reply is due. Never throws. A failure is
+   * a reply too (a SERVFAIL with an EDE).
    */
   later(client: Client, done: (octets: Uint8Array, length: number) => void): void
 }

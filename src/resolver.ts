@@ -60,10 +60,10 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
   return [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
-    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: who waits for another's question waits in our memory too
+    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one occupies memory too
     coalesce((asked) => cache.hashOf(asked), parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that what policy answers is a hit the next time too
-    specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking them tells about it
+    specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking for them reveals it
     gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: what policy answers may point inside
     askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp)), // the end

@@ -32,7 +32,7 @@ export interface ResponderParts {
   readonly gate: PolicyGate
   /** Renews what is asked often; without it everything expires. */
   readonly prefetch?: Prefetch
-  /** Told what is asked while it is on. */
+  /** Receives what is asked while a trace is on. */
   readonly tracer?: Tracer
 }
 
@@ -165,7 +165,7 @@ const desk = Buffer.allocUnsafeSlow(MAX_MESSAGE_OCTETS)
 
 function assemble(kept: Kept, packet: Uint8Array, scan: QueryScan, client: Client, elapsedS: number, from: Source): number {
   const limit = client.transport === 'udp' ? udpLimit(scan) : MAX_MESSAGE_OCTETS
-  // Whoever learns that an answer came from memory learns that somebody else asked.
+  // An answer from memory shows that somebody else asked, so only this host learns of it.
   const source = scan.wantsSource && isLoopback(client.address) ? sourceText(from) : undefined
   return writeReply(desk, 0, limit, kept, packet, scan, elapsedS, source)
 }

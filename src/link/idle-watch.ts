@@ -1,7 +1,10 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
 
-/** Tells when something has been idle for long enough. A connection that carries cells is idle between any two of them: marking that costs no timer. */
+/**
+ * Reports when something was idle for long enough. A connection that carries cells is idle between
+ * any two of them: marking that costs no timer.
+ */
 export class IdleWatch {
   readonly #clock: Clock
   readonly #deadlines: Deadlines
@@ -10,14 +13,17 @@ export class IdleWatch {
   #watchMs = 0
   #overMs = 0
 
-  /** `over` is called once the time that the last `idle` named has passed; whether it is idle still is its business to see. */
+  /**
+   * `over` is called when the time of the last `idle` has passed. The caller checks whether it is
+   * still idle.
+   */
   constructor(clock: Clock, deadlines: Deadlines, over: () => void) {
     this.#clock = clock
     this.#deadlines = deadlines
     this.#over = over
   }
 
-  /** Idle from now on, to be told in `forMs`. */
+  /** Idle from now on: `over` is due in `forMs`. */
   idle(forMs: number): void {
     this.#overMs = this.#clock.nowMs() + forMs
     if (this.#watch === undefined || this.#overMs < this.#watchMs) this.#look()

@@ -7,12 +7,13 @@ import { Pool } from './pool.ts'
 import { isGone, newSilence, type PooledConnection, type PoolListener, type PoolStrategy, type Silence } from './pooled-connection.ts'
 import { HedgeBudget, IdleWindow, SilenceDetector } from './silence-detector.ts'
 
-/** One that looks dead and must not be replaced yet is looked at again after this. */
+/** A connection that looks dead and must not be replaced yet is checked again after this. */
 const LOOK_AGAIN_MS = 500
 
 /**
- * What silence means on the connections of a link that is asked on demand: when one is probed, when a second one is dialled beside it, when it is left, and how
- * long one may be idle; learnt from those that answered and those that died.
+ * The silence detector of an on-demand link: when a connection is probed, when a second one is
+ * dialled beside it, when it is left, and how long it may be idle. It learns from connections that
+ * answered and from those that died.
  */
 export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly pool: Pool<P>
@@ -22,13 +23,13 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly #detector = new SilenceDetector()
   readonly #window = new IdleWindow()
   readonly #budget: HedgeBudget
-  /** A sign of life was asked for on this path, and came: one that does not come means something. */
+  /** A probe was answered on this path, so an unanswered one means something. */
   #probesAnswered = false
-  /** The one in whose place the dial under way puts another if it goes on being silent. */
+  /** The connection that the dial under way replaces if it stays silent. */
   #hedging: PooledConnection<P> | undefined
-  /** Asked lately: worth a dial before anybody asks. */
+  /** It was in use lately: worth a dial before the next query. */
   #inUse = false
-  /** The last one that fell silent had never answered. */
+  /** The last connection that fell silent had never answered. */
   #lastSuspectWasMute = false
 
   constructor(target: DialTarget<P>, tools: DialTools, deadlines: Deadlines, listener: PoolListener) {
@@ -50,7 +51,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   get rttMs(): number | undefined {
     return this.#detector.rttMs
   }
-  /** Silence after which a connection is left. */
+  /** The silence after which a connection is left, in ms. */
   get silenceMs(): number {
     return this.#detector.afterMs
   }
@@ -59,13 +60,16 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     return newSilence(this.#tools.clock.nowMs())
   }
 
-  /** Sees to it that a dial is under way or will be; the last error instead while backing off. */
+  /**
+   * Makes sure that a dial is under way or scheduled. Returns the last error instead while backing
+   * off.
+   */
   dial(): EnigmError | undefined {
     this.#inUse = true
     return this.pool.dial()
   }
 
-  /** Something was written on it: from now on silence counts. */
+  /** A query was written on it: silence counts from now on. */
   sent(connection: PooledConnection<P>): void {
     const { silentSinceMs, inFlight } = connection.carrier
     const sinceMs = silentSinceMs ?? this.#tools.clock.nowMs()
@@ -89,7 +93,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     this.#listener.ready()
   }
 
-  /** What `connection` left unanswered was answered on another one: it is dead, and the other one was needed. */
+  /**
+   * A query that `connection` did not answer was answered elsewhere: it is dead, and the second
+   * connection was needed.
+   */
   answeredElsewhere(connection: PooledConnection<P>): void {
     const { silence } = connection
     if (!isDoubted(connection) || silence.answeredElsewhere) return
@@ -99,7 +106,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     silence.charged = false
   }
 
-  /** Drops all and forgets what was learnt on the last path. A link that was in use is dialled at once if somebody waits (`wanted`), soon if nobody does and `online`. */
+  /**
+   * Drops all connections and forgets what was learnt on the last path. Dials at once if queries
+   * wait (`wanted`), and soon if the link was in use and is `online`.
+   */
   renew(wanted: boolean, online: boolean): void {
     const error = new EnigmError('connection-lost', 'the network changed')
     this.#hedging = undefined
@@ -125,7 +135,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     this.#hedging = undefined
   }
 
-  /** A suspect that speaks was only slow: it is good again, unless another has taken its place. */
+  /**
+   * A suspect that speaks was slow, not dead: it is good again, unless another connection replaced
+   * it.
+   */
   heard(connection: PooledConnection<P>): void {
     const { silence } = connection
     const doubted = isDoubted(connection)
@@ -146,7 +159,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   idle(connection: PooledConnection<P>): void {
     const nowMs = this.#tools.clock.nowMs()
     connection.silence.idleSinceMs = nowMs
-    // Of a suspect, its queries were answered elsewhere. Whether it would have spoken is worth a moment: it tells slow from dead.
+    // The queries of a suspect were answered elsewhere. Waiting a little shows whether it was slow or dead.
     if (isDoubted(connection)) this.#watch(connection, nowMs + this.#detector.afterMs)
     else if (connection.state === 'draining') this.pool.leave(connection)
     else this.#watch(connection, nowMs + this.#idleMs(connection))
@@ -161,25 +174,31 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     if (silence.watch !== undefined) this.#deadlines.remove(silence.watch)
   }
 
-  /** How long a connection may be idle. What the resolver says is believed where it is less than usual. */
+  /** How long a connection may be idle, in ms. The resolver's value counts where it is lower. */
   #idleMs({ carrier: { idleMs } }: PooledConnection<P>): number {
     return idleMs < IDLE_MS ? idleMs : this.#window.ms
   }
 
-  /** Silence after which a second connection is worth its cost: sooner where others wait behind what is not answered. */
+  /**
+   * The silence after which a second connection is worth its cost, in ms: less where queries wait
+   * behind the silent one.
+   */
   #hedgeMs({ carrier: { waiting = 0 } }: PooledConnection<P>): number {
     const { hedgeMs, heldUpMs } = this.#detector
     return waiting > 0 ? Math.min(hedgeMs, heldUpMs) : hedgeMs
   }
 
-  /** One that was doubted spoke after all. One that had only been hedged is none of the false alarms. */
+  /** A doubted connection spoke. One for which only a hedge was dialled is no false alarm. */
   #spoke({ doubt, doubtedSinceMs }: Silence<P>): void {
     const silentMs = this.#tools.clock.nowMs() - doubtedSinceMs
     if (doubt === 'dead') this.#detector.falseAlarm(silentMs)
     else this.#detector.toleratedSilence(silentMs)
   }
 
-  /** The resolver ended it, or went silent. One that is silent about what nobody answers need not be dead. */
+  /**
+   * Learns from the end of a connection. One that is silent about what no other answers either need
+   * not be dead.
+   */
   #learn(connection: PooledConnection<P>, error: EnigmError): void {
     const { answeredElsewhere, idleBeforeMs, idleSinceMs } = connection.silence
     if (isDoubted(connection)) {
@@ -189,7 +208,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     }
   }
 
-  /** Makes sure that the connection is looked at by `dueMs`. */
+  /** Makes sure that the connection is checked at `dueMs` or sooner. */
   #watch(connection: PooledConnection<P>, dueMs: number): void {
     const { silence } = connection
     if (isGone(connection)) return
@@ -225,7 +244,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     }
   }
 
-  /** After the p95: a sign of life where the protocol has one, and where none comes, or none can, a second connection. At full time the connection is suspect. */
+  /**
+   * After the p95 it is probed; where no answer comes, or the protocol has no probe, a second
+   * connection is dialled. After the full time it is suspect.
+   */
   #lookAtSilence(connection: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { silence } = connection
     const { afterMs, pongMs } = this.#detector
@@ -244,7 +266,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     }
   }
 
-  /** Nobody is asked elsewhere because a lane is silent: its question has had its second try. But those that wait behind it are worth another one. */
+  /**
+   * Checks a silent lane. Its question is on its second try and is not asked elsewhere, but those
+   * that wait behind it are worth another lane.
+   */
   #lookAtLane(lane: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { afterMs } = this.#detector
     const hedgeMs = this.#hedgeMs(lane)
@@ -259,8 +284,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Whether a second connection may be dialled for one that is silent for so long that it looks
-   * dead. Not without end where it cannot be asked whether it is.
+   * Whether a second connection may replace one that looks dead. Limited where the protocol has no
+   * probe to confirm it.
    */
   #mayReplace(silence: Silence<P>): boolean {
     if (silence.charged || (silence.probed && this.#probesAnswered)) return true
@@ -268,7 +293,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     return silence.charged
   }
 
-  /** New queries go elsewhere, and those under way are asked there once more; this one may still answer. */
+  /**
+   * Makes it a suspect: new queries go elsewhere and those in flight are retried there. It may
+   * still answer.
+   */
   #suspect(connection: PooledConnection<P>): void {
     const { silence, served } = connection
     silence.doubt = 'dead'
@@ -282,7 +310,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     else this.dial()
   }
 
-  /** One that has come up just now is not doubted, for a name may be slow; unless others wait behind that name. */
+  /**
+   * Dials a second connection. Not for one that has just come up, because a name may be slow,
+   * unless queries wait behind that name.
+   */
   #hedge(connection: PooledConnection<P>, silentSinceMs: number): void {
     const { silence, served, carrier } = connection
     if (connection.state !== 'current' || (served === 0 && (carrier.waiting ?? 0) === 0)) return
@@ -295,7 +326,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 }
 
-/** Whether others are asked in its place. */
+/** Whether its queries are asked on other connections. */
 function isDoubted<P extends Protection>({ silence, state }: PooledConnection<P>): boolean {
   return silence.doubt !== 'none' && state !== 'lane'
 }

@@ -13,20 +13,30 @@ import { RetryQuarantine } from './retry-quarantine.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
-/** A query that a connection refused though it takes others (REFUSED_STREAM, three times each) may come back this often. */
+/**
+ * How often a query may be retried that a connection refused while it takes others (REFUSED_STREAM,
+ * three times each).
+ */
 const MAX_REFUSALS = 16
 /**
- * Where a connection turned so few away as it left, one of them may be why, and they are asked one at a time, soon enough for others to wait for that
- * connection. More of them are what stood behind the last request that a server takes on one connection.
+ * If a connection refused at most this many queries as it drained, one of them may be the reason,
+ * so they are retried one at a time. More are those behind the last request that a server takes on
+ * one connection.
  */
 const FEW = 8
-/** Of the queries on a connection that is merely late, so many are asked on a second one: its first answer decides for the others. */
+/**
+ * Queries of a late connection that are also asked on a second one: the first answer decides for
+ * the others.
+ */
 const CANARIES = 4
 
-/** A link that can be told that the network changed or the machine slept. */
+/** A link that can react to a change of the network or to a suspend. */
 export interface RenewableLink<P extends Protection = Protection> extends Link<P>, Renewable {}
 
-/** Keeps one connection to one resolver alive while it is needed; see `Link` for the contract. */
+/**
+ * A link that dials when it is asked and keeps one connection while it is needed; see `Link` for
+ * the contract.
+ */
 export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   readonly id: string
   readonly transport: Transport
@@ -94,7 +104,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#renewing = true
     this.#liveness.renew(this.#waiting.size > 0, online)
     this.#renewing = false
-    // Whoever waits is told where nothing may be dialled.
+    // Fails the waiting queries if nothing may be dialled.
     this.#goOn()
   }
 
@@ -108,7 +118,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     return this.#closed.promise
   }
 
-  /** On the connection there is, or on the next one. */
+  /** Sends it on `current`, or lets it wait for the next connection. */
   #place(pending: Pending<P>): void {
     const { current } = this.#pool
     if (current !== undefined) this.#send(current, pending, 0)
@@ -120,7 +130,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     }
   }
 
-  /** Not where a lane is to be the connection that all use, nor before it is known whether one is. */
+  /**
+   * Whether a dial for `current` may begin: not if a lane is to become `current`, nor before that
+   * is known.
+   */
   get #mayDial(): boolean {
     return !this.#quarantine.laneToBeCurrent && this.#turnedAway.length === 0
   }
@@ -146,8 +159,9 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * `current` is there: first those go onto it that were never written, and then once more those that wait on a suspect, whichever answers first. In this order
-   * because over HTTP/1.1 what made the other one suspect may hold this one up as well.
+   * Sends what waits on the new `current`: first what was never written, then what waits on a
+   * suspect, whichever answers first. In this order because over HTTP/1.1 the query that made the
+   * other one suspect may hold up this one too.
    */
   #resend(): void {
     const { current } = this.#pool
@@ -204,7 +218,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#goOn()
   }
 
-  /** By now it is known how many the connection that leaves turned away. They keep their order, so that who was behind the last one that it took is soon its first. */
+  /**
+   * Decides about the queries that a draining connection refused, once all are known. They keep
+   * their order: the query behind the last one that it took is soon its first.
+   */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
     for (const { attempt } of all) this.#pool.turnedAway(attempt.connection)
@@ -219,7 +236,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#goOn()
   }
 
-  /** What was not processed costs nothing: of those that a connection turned away in vain, one is to blame. */
+  /**
+   * Retries a query that was not processed: of those that a connection refused in vain, one is the
+   * reason.
+   */
   #askElsewhere({ connection, pending, trial }: Attempt<P>, error: EnigmError, isFirst: boolean): void {
     const { answers } = this.#pool
     const serves = connection.served > 0 || connection.carrier.inFlight > 0
@@ -236,12 +256,18 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     }
   }
 
-  /** Alone on a connection whose resolver answers, and it died. */
+  /**
+   * Fails a query for its name: it was alone on a connection of a resolver that answers, and that
+   * connection died.
+   */
   #failForItsName(pending: Pending<P>, { code, message, cause }: EnigmError): void {
     this.#fail(pending, new EnigmError(code, message, { cause, ofTheName: true }))
   }
 
-  /** There is room, or no connection any more, and somebody waits. */
+  /**
+   * Continues after any change: drives the quarantine, and dials if queries wait and no connection
+   * exists.
+   */
   #goOn(): void {
     if (!this.#quarantine.idle || this.#quarantine.laneToBeCurrent) this.#quarantine.drive()
     if (this.#waiting.size === 0 || !this.#mayDial || this.#pool.current !== undefined) return
@@ -254,11 +280,13 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     const failed = this.#pending
       .list()
       .filter(({ attempts, quarantined }) => attempts.length === 0 && !(lanes && quarantined !== undefined))
-    // Who hears of it may ask again, and that may have moved or failed others.
+    // A receiver may ask again at once, which may have moved or failed others.
     for (const pending of failed) if (this.#pending.has(pending)) this.#fail(pending, error)
   }
 
-  /** A `deadline` says that the path lived, or was not known to be dead. */
+  /**
+   * The error at its deadline. `deadline` means that the path lived, or was not known to be dead.
+   */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#pool
     if (pending.attempts.length === 0 && (current === undefined || pending.quarantined !== undefined))

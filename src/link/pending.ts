@@ -7,24 +7,26 @@ import type { Doubt, PooledConnection } from './pooled-connection.ts'
 
 const NONE: never[] = []
 
-/** One query and where it is under way. A class: an object put together out of parts cost 1.6 us on Node 20. */
+/**
+ * One query and its attempts. A class: an object put together out of parts cost 1.6 us on Node 20.
+ */
 export class Pending<P extends Protection> implements Linked<Pending<P>> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
   deadline: Deadline | undefined = undefined
-  /** Where it is under way: mostly one place. */
+  /** Its attempts in flight, mostly one. */
   attempts: Attempt<P>[] = NONE
   /** It waits for a connection. */
   waits = false
-  /** Asked once more already, after a loss or a silence. */
+  /** It was retried already, after a loss or a silence. */
   resent = false
   refusals = 0
-  /** It stood behind others on this one, which fell silent. */
+  /** The connection on which it waited behind others, and which fell silent. */
   movedFrom: PooledConnection<P> | undefined = undefined
-  /** Which of all that were written it was: the last one written is the first to be suspected. */
+  /** Its number in the order of writing: the query written last is suspected first. */
   turn = 0
-  /** It waits in the quarantine. */
+  /** Its place in the retry quarantine. */
   quarantined: QuarantineEntry<P> | undefined = undefined
   before: Pending<P> | undefined = undefined
   after: Pending<P> | undefined = undefined
@@ -40,11 +42,14 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
 /** A place in the quarantine: the query is in the link's set of all queries as well. */
 export interface QuarantineEntry<P extends Protection> extends Linked<QuarantineEntry<P>> {
   readonly pending: Pending<P>
-  /** It may go onto a connection that has not yet shown that its resolver answers: it was alone on one that had, or was not processed there. */
+  /**
+   * It may go onto a connection on which nothing was answered yet: it was alone on one that had
+   * answered, or was not processed there.
+   */
   needsNoProof: boolean
 }
 
-/** Who is told how an attempt ended. */
+/** Learns how an attempt ended. */
 export interface AttemptListener<P extends Protection> {
   answered(attempt: Attempt<P>, carried: Carried<P>): void
   lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
@@ -54,7 +59,10 @@ export interface AttemptListener<P extends Protection> {
 export class Attempt<P extends Protection> implements Ticket<P> {
   readonly connection: PooledConnection<P>
   readonly pending: Pending<P>
-  /** Out of the quarantine, with so many at once: 1, it is alone. 0: it is not from there. */
+  /**
+   * How many questions of the quarantine are in flight at once. 1: it is alone. 0: it is not from
+   * the quarantine.
+   */
   readonly trial: number
   readonly #listener: AttemptListener<P>
   sent: Sent | undefined
@@ -76,7 +84,10 @@ export class Attempt<P extends Protection> implements Ticket<P> {
   }
 }
 
-/** Takes it back where it stands behind others on a suspect and was not written. */
+/**
+ * Cancels an attempt that waits unwritten behind others on a suspect. Returns whether there was
+ * one.
+ */
 export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
   const held = pending.attempts.find(({ connection, sent }) => isSuspect(connection) && sent?.waits === true)
   if (held === undefined) return false
@@ -86,13 +97,13 @@ export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
   return true
 }
 
-/** What its connections look like: fine, silent for a little, or as good as dead. */
+/** The doubt about its connections. */
 export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
   if (!attempts.some(({ connection }) => isSuspect(connection))) return 'none'
   return attempts.some(({ connection }) => connection.silence.doubt === 'dead') ? 'dead' : 'late'
 }
 
-/** It is over, and owed no more. */
+/** Removes an attempt from its query. */
 export function leave<P extends Protection>(attempt: Attempt<P>): void {
   const { attempts } = attempt.pending
   if (attempt.trial > 0) attempt.connection.owed--
@@ -101,7 +112,10 @@ export function leave<P extends Protection>(attempt: Attempt<P>): void {
   else attempts.splice(at, 1)
 }
 
-/** Silent for so long that its queries are asked elsewhere; on a lane they are on their second try, and only what it did not even write is. */
+/**
+ * Whether queries of a connection are asked elsewhere because of its silence. On a lane they are on
+ * their second try, so only unwritten ones are.
+ */
 function isSuspect<P extends Protection>({ state, silence }: PooledConnection<P>): boolean {
   return state === 'lane' ? silence.doubt === 'dead' : silence.doubt !== 'none'
 }

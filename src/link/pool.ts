@@ -12,7 +12,10 @@ import {
   type Silence,
 } from './pooled-connection.ts'
 
-/** The connections of one link, and all that dials for it: at most one takes new queries, at most one is dialled for that; lanes beside it as they are wanted. */
+/**
+ * The connections of one link and all their dials. At most one connection takes new queries and at
+ * most one is dialled for that. Lanes exist beside it on demand.
+ */
 export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   current: PooledConnection<P, C> | undefined
   readonly lanes: PooledConnection<P, C>[] = []
@@ -42,31 +45,37 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     })
   }
 
-  /** A dial for `current` is under way. */
+  /** Whether a dial for `current` is under way. */
   get dialling(): boolean {
     return this.#dialler.underWay
   }
-  /** Whether the resolver answers, as far as is known. */
+  /** Whether the resolver is known to answer. */
   get answers(): boolean {
     return this.#dialler.backoff.answers
   }
 
-  /** Sees to it that a dial is under way or will be; the last error instead while backing off. */
+  /**
+   * Makes sure that a dial is under way or scheduled. Returns the last error instead while backing
+   * off.
+   */
   dial(): EnigmError | undefined {
     return this.#dialler.dial()
   }
 
-  /** Before anybody asks. */
+  /** Dials soon, before a query needs it. */
   dialSoon(): void {
     this.#dialler.dialSoon()
   }
 
-  /** Ends the dial for `current`. Whoever waits for it is not told. */
+  /** Ends the dial for `current` without a report to the queries that wait for it. */
   endDial(error: EnigmError): void {
     this.#dialler.end(error)
   }
 
-  /** Sees to it that there are so many lanes beside those that are late; while connections die without an answer, one. An error where none can be dialled. */
+  /**
+   * Makes sure that `wanted` lanes exist beside those that are late, but at most `most`; only one
+   * while connections die without an answer. Returns an error where none can be dialled.
+   */
   wantLanes(wanted: number, most: number): EnigmError | undefined {
     const late = this.lanes.filter(({ silence }) => silence.doubt !== 'none').length
     const many = Math.min(most, late + (this.#dialler.backoff.diesUnanswered ? Math.min(1, wanted) : wanted))
@@ -79,7 +88,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     return undefined
   }
 
-  /** A lane that nobody needs any more takes the place of `current` if there is none. */
+  /** Ends the use of a lane: it becomes `current` if there is none, else it drains. */
   release(lane: PooledConnection<P, C>): void {
     if (this.current !== undefined || lane.silence.doubt !== 'none') {
       this.leave(lane)
@@ -90,12 +99,12 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#listener.ready()
   }
 
-  /** It was silent: it takes nothing until it speaks. */
+  /** Makes a silent connection a suspect: it takes no query until it speaks. */
   suspect(connection: PooledConnection<P, C>): void {
     if (connection.state === 'current') this.#enter(connection, 'suspect')
   }
 
-  /** It spoke after all: it is `current` again, unless another one is. */
+  /** A suspect spoke: it becomes `current` again unless another connection is. */
   reinstate(connection: PooledConnection<P, C>): void {
     if (connection.state !== 'suspect') return
     if (this.current !== undefined) this.leave(connection)
@@ -105,7 +114,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     }
   }
 
-  /** Takes no more; closes when nothing is owed. */
+  /** Drains a connection: it takes no query and closes when none is in flight. */
   leave(connection: PooledConnection<P, C>): void {
     if (isGone(connection)) return
     this.#enter(connection, 'draining')
@@ -124,19 +133,22 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#dialler.backoff.answered()
   }
 
-  /** It takes no more, and turned a query away unprocessed. Where it served nobody else either, it is as good as one that died. */
+  /**
+   * It takes no more queries and refused one unprocessed. Where it answered none either, it counts
+   * as one that died.
+   */
   turnedAway(connection: PooledConnection<P, C>): void {
     if (connection.carrier.inFlight === 0) this.#countUnanswered(connection)
   }
 
-  /** The resolver takes connections and answers nothing: as good as one that refuses them. */
+  /** Counts a resolver that takes connections and answers nothing as one that refuses them. */
   mute(connection: PooledConnection<P, C>): void {
     if (connection.failure !== 'none') return
     connection.failure = 'counted'
     this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
   }
 
-  /** Forgets what was learnt on the last path, and ends its dials; then `dropAll`. */
+  /** Forgets what was learnt on the last network and ends its dials. `dropAll` must follow. */
   anotherPath(error: EnigmError): void {
     this.#target.forgetSessions()
     this.#dialler.anotherPath()
@@ -144,7 +156,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#dialler.endAside(error)
   }
 
-  /** Closes all. What is in flight is lost. */
+  /** Closes all connections. Queries in flight are lost. */
   dropAll(error: EnigmError): void {
     for (const connection of [...this.#all]) {
       connection.failure = 'excused'
@@ -152,7 +164,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     }
   }
 
-  /** What a dial failed for (a certificate's date) may be otherwise now. */
+  /** Ends the backoff: the reason of the last failure (a certificate's date) may be gone. */
   reconsider(): void {
     this.#dialler.backoff.reset()
   }
@@ -193,7 +205,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     }
   }
 
-  /** Moves a connection from what it was to what it is. */
+  /** Moves a connection to another state. */
   #enter(connection: PooledConnection<P, C>, state: ConnectionState): void {
     if (connection === this.current && state !== 'current') this.current = undefined
     if (connection.state === 'lane' && state !== 'lane') {

@@ -48,61 +48,64 @@ export type Failure = 'none' | 'counted' | 'excused'
 export type TrialStep = { readonly is: 'free' } | { readonly is: 'pausing' } | { readonly is: 'proving'; readonly probe: Sent }
 
 /**
- * What the silence of a connection is thought to mean: nothing; that it is late, so that a few of its questions are asked elsewhere as well; or that it is as good
- * as dead, so that all are.
+ * What the silence of a connection means: `none`: nothing. `late`: a few of its queries are also
+ * asked elsewhere. `dead`: all of them are.
  */
 export type Doubt = 'none' | 'late' | 'dead'
 
-/** What whoever judges the silence of a connection has noted of it (liveness.ts). */
+/** What the silence detector knows about one connection (liveness.ts). */
 export interface Silence<P extends Protection> {
   doubt: Doubt
-  /** A second connection was dialled because of it. */
+  /** A second connection was dialled because of its silence. */
   hedged: boolean
-  /** That was out of the budget. */
+  /** That dial was charged to the hedge budget. */
   charged: boolean
-  /** A query that it left unanswered was answered on another one since. */
+  /** A query that it did not answer was answered on another connection since. */
   answeredElsewhere: boolean
-  /** A sign of life was asked for, and has not come. */
+  /** A probe was sent and no sign of life came since. */
   probed: boolean
-  /** Since when it had been silent when it was last doubted. */
+  /** The beginning of the silence for which it was last doubted. Boot time. */
   doubtedSinceMs: number
-  /** The suspect in whose place it came. If it answers while that one is still silent, that one is dead. */
+  /** The suspect that it replaced. If this connection answers first, that one is dead. */
   superseded: PooledConnection<P> | undefined
   idleSinceMs: number
-  /** How long it had been idle before what it was asked last and has not answered yet. */
+  /** How long it was idle before the query that it has not answered yet. */
   idleBeforeMs: number
   watch: Deadline | undefined
   watchMs: number
 }
 
-/** Whether it is over. */
+/** Whether it is closed. */
 export function isGone<P extends Protection>({ state }: PooledConnection<P>): boolean {
   return state === 'gone'
 }
 
-/** Whoever judges the connections of a pool, and is told what happens to them. */
+/** What a link does when something happens to a connection of its pool. */
 export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carrier<P>> {
-  /** What is known of the silence of a connection that has come up. */
+  /** The state of the silence detector for a connection that has just come up. */
   newSilence(): Silence<P>
   up(connection: PooledConnection<P, C>): void
-  /** `connection` is `current`, in the place of `before`, which is to leave or to be a suspect. */
+  /** `connection` is `current` and replaces `before`, which must drain or become a suspect. */
   becameCurrent(connection: PooledConnection<P, C>, before: PooledConnection<P, C> | undefined): void
   heard(connection: PooledConnection<P, C>): void
-  /** Nothing is owed on it. */
+  /** No query is in flight on it. */
   idle(connection: PooledConnection<P, C>): void
-  /** The resolver, or something between, ended it; called while it is what it was. */
+  /** The resolver or the network ended it. Called before its state changes. */
   died(connection: PooledConnection<P, C>, error: EnigmError): void
   gone(connection: PooledConnection<P, C>): void
 }
 
-/** Told when `current` is there (again), a lane came or went or is late, or a dial may begin; or when a dial failed, for `current` or for a lane. */
+/**
+ * Learns of changes in a pool. `ready`: `current` is there. `lanesChanged`: a lane came, went or is
+ * late, or a postponed dial may begin. `dialFailed`: a dial failed, for `current` or for a lane.
+ */
 export interface PoolListener {
   ready(): void
   lanesChanged(): void
   dialFailed(error: EnigmError, lane: boolean): void
 }
 
-/** Of a connection that has come up just now. */
+/** The state for a connection that has just come up. */
 export function newSilence<P extends Protection>(idleSinceMs: number): Silence<P> {
   return {
     ...{ doubt: 'none', hedged: false, charged: false, answeredElsewhere: false, probed: false, doubtedSinceMs: 0, superseded: undefined },

@@ -1,10 +1,14 @@
-/** What a link can be told of the world. */
+/** Reactions of a link to changes outside it. */
 export interface Renewable {
   /**
-   * The network changed or the machine slept: drops connections and TLS sessions (a ticket would join the old network's client to the new one's). What is in flight
-   * goes on over a new connection where the link keeps no schedule; one that was in use is dialled anew if `online`.
+   * The network changed or the machine slept: drops connections and TLS sessions (a ticket would
+   * let an observer join the client of the old network to that of the new one). A link on demand
+   * repeats its queries in flight on a new connection. A link that was in use is dialled again if
+   * `online`.
    */
   renew(online: boolean): void
-  /** Forgets how long to wait before the next dial: the wall clock was set, say, and certificates may have become valid. */
+  /**
+   * Ends the backoff: the wall clock was set, for example, and certificates may have become valid.
+   */
   reconsider(): void
 }

@@ -10,39 +10,46 @@ import type { Pending, QuarantineEntry } from './pending.ts'
 import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
 
-/** More lanes than this are never up at once. */
+/** The most lanes at once. */
 const MOST_LANES = 8
-/** A lane is added for so much work that waits, in round trips of one question after the other. */
+/**
+ * A lane is added for each 400 ms of waiting work, in round trips of one question after the other.
+ */
 const LANE_WORK_MS = 400
-/** And where as many as there may be have more than this, so many go at once that they are done in it. */
+/** If all lanes have more work than this, each takes as many questions at once as finish in it. */
 const ALL_WORK_MS = 2000
 /** Before the first round trip is measured. */
 const UNKNOWN_RTT_MS = 100
-/** After so many lanes in a row that died before they showed that the resolver answers, the connection that all use must do, while it lives. */
+/**
+ * After this many lanes in a row died before they proved that the resolver answers, questions go
+ * onto `current` while it lives.
+ */
 const LOST_LANES = 10
-/** For so long after a death others may ask something, whose answer shows that the resolver answers. */
+/** For 30 ms after a death, new queries may prove that the resolver answers. */
 const GRACE_MS = 30
-/** How long after an answer the next question is written on the same lane. */
+/** The pause between an answer and the next question on the same lane. */
 const REST_MS = 2
 
-/** The link whose questions they are. */
+/** The link whose questions are in quarantine. */
 export interface QuarantineLink<P extends Protection> {
-  /** Writes one out of the quarantine, with so many at once. */
+  /** Sends one question, with `atOnce` of them in flight at most. */
   send(connection: PooledConnection<P>, pending: Pending<P>, atOnce: number): void
-  /** There is room, or somebody waits for another connection. */
+  /** Something changed: the link continues. */
   goOn(): void
-  /** Nobody can be asked. */
+  /** No connection can be dialled. */
   dialFailed(error: EnigmError): void
 }
 
 /**
- * Questions whose connection died under them (RFC 7766 section 6.2.4). One of them may be why, so each is asked once more, alone on a connection apart from the one that
- * all others use, a lane: a second death convicts one question, and the others, which were not written, have lost nothing. Who was written last is suspected most and
- * waits for all others. Before a lane is trusted with one, something must show that the resolver answers on new connections: what others ask on the next one, or
- * else a question of the lane's own for the root.
+ * The retry quarantine: questions whose connection died under them (RFC 7766 section 6.2.4). One of
+ * them may be the reason, so each is retried alone on a lane, a connection apart from the one for
+ * all other queries. If the lane dies too, one question fails, and the others, which were not
+ * written, lose nothing. The question written last is suspected most and waits for all others.
+ * Before a question goes onto a lane, something must prove that the resolver answers on new
+ * connections: another query on the next connection, or a question for the root on the lane itself.
  */
 export class RetryQuarantine<P extends Protection> {
-  /** Some wait for a lane instead of a dial: it is to be the connection that all use. */
+  /** Queries wait for a lane instead of a dial: it is to become `current`. */
   laneToBeCurrent = false
   readonly #liveness: Liveness<P>
   readonly #pool: Pool<P>
@@ -52,7 +59,10 @@ export class RetryQuarantine<P extends Protection> {
   #arrived: Pending<P>[] = []
   readonly #first = new TurnQueue<QuarantineEntry<P>>()
   readonly #last = new TurnQueue<QuarantineEntry<P>>()
-  /** A connection with a higher number has answered since the last death; and when that was. */
+  /**
+   * A connection newer than the last death has answered. `#diedUpTo`: the newest connection at that
+   * death; `#diedMs`: when it was.
+   */
   #proven = true
   #diedUpTo = 0
   #diedMs = 0
@@ -70,17 +80,17 @@ export class RetryQuarantine<P extends Protection> {
     this.#probe = withPaddedOpt(probe, { dnssecOk: false, block: 0, keepalive: false })
   }
 
-  /** Nobody waits, and no lane is up. */
+  /** Whether no question waits and no lane exists. */
   get idle(): boolean {
     return this.size === 0 && this.#arrived.length === 0 && this.#pool.lanes.length === 0
   }
 
-  /** Those that wait in their places. */
+  /** How many questions wait in the queues. */
   get size(): number {
     return this.#first.size + this.#last.size
   }
 
-  /** The connection of `pending`, that had `answered` others or not, died just now. */
+  /** The connection of `pending` has just died. `answered`: it had answered others. */
   add(pending: Pending<P>, answered: boolean): void {
     pending.quarantined = { pending, needsNoProof: answered, before: undefined, after: undefined, holder: undefined }
     if (this.#arrived.push(pending) > 1) return
@@ -90,7 +100,7 @@ export class RetryQuarantine<P extends Protection> {
     })
   }
 
-  /** Those that arrived together take their places. */
+  /** Sorts the questions of one death into the queues. */
   #settle(): void {
     const arrived = this.#arrived.sort((a, b) => a.turn - b.turn)
     this.#arrived = []
@@ -103,14 +113,14 @@ export class RetryQuarantine<P extends Protection> {
     })
   }
 
-  /** Takes out whose turn it is. */
+  /** Removes and returns the next question. */
   next(): Pending<P> | undefined {
     const entry = this.#queue.next(1)
     if (entry !== undefined) entry.pending.quarantined = undefined
     return entry?.pending
   }
 
-  /** It is answered, failed or out of time. */
+  /** The question is answered, failed or out of time. */
   delete(pending: Pending<P>): void {
     const { quarantined: entry } = pending
     if (entry === undefined) return
@@ -118,13 +128,13 @@ export class RetryQuarantine<P extends Protection> {
     if (!this.#first.delete(entry) && !this.#last.delete(entry)) this.#arrived = this.#arrived.filter((other) => other !== pending)
   }
 
-  /** Something was answered on `connection`; `trial`: one of ours. */
+  /** A query was answered on `connection`. `trial`: it was a question of the quarantine. */
   answered(connection: PooledConnection<P>, trial: boolean): void {
     if (connection.number > this.#diedUpTo) this.#proven = true
     if (trial && this.size > 0) this.#pause(connection)
   }
 
-  /** A connection died under a question. */
+  /** A connection died under a query. */
   connectionDied(): void {
     this.#diedUpTo = this.#pool.newest
     this.#diedMs = this.#clock.nowMs()
@@ -132,22 +142,22 @@ export class RetryQuarantine<P extends Protection> {
     this.laneToBeCurrent = false
   }
 
-  /** A connection took no more: after so many answers, maybe, as any other one will. */
+  /** A connection takes no more queries, maybe after as many answers as any other one. */
   tookNoMore({ served }: PooledConnection<P>): void {
     if (served > 0) this.#answersEach = Math.min(this.#answersEach, served)
   }
 
-  /** Whether a connection answered as many as one does before it takes no more. */
+  /** Whether a connection gave as many answers as one gives before it takes no more. */
   isUsedUp({ served }: PooledConnection<P>): boolean {
     return served >= this.#answersEach
   }
 
-  /** A lane took no more before it was done. */
+  /** A lane took no more queries before it was done. */
   cutShort(): void {
     this.#closesEarly = true
   }
 
-  /** Another network, whose resolver may be another machine. Gives back all that wait. */
+  /** On another network the resolver may be another machine. Returns all questions that wait. */
   renew(): readonly Pending<P>[] {
     this.#settle()
     const all: Pending<P>[] = []
@@ -163,7 +173,7 @@ export class RetryQuarantine<P extends Protection> {
     this.#look?.cancel()
   }
 
-  /** Free lanes get their next question, and there are lanes enough. */
+  /** Gives free lanes their next question and dials as many lanes as needed. */
   drive(): void {
     const { lanes, current } = this.#pool
     const rttMs = this.#liveness.rttMs ?? UNKNOWN_RTT_MS
@@ -178,7 +188,10 @@ export class RetryQuarantine<P extends Protection> {
     if (refusal !== undefined) this.laneFailed(refusal)
   }
 
-  /** No lane can be dialled: the connection that all use must do, or the next one. Without either nobody is asked. */
+  /**
+   * No lane can be dialled: questions go onto `current`, or onto the next connection. Without
+   * either they fail.
+   */
   laneFailed(error: EnigmError): void {
     const { current, dialling } = this.#pool
     this.laneToBeCurrent = false
@@ -190,7 +203,7 @@ export class RetryQuarantine<P extends Protection> {
     }
   }
 
-  /** The queue whose turn it is. */
+  /** The queue of the next question. */
   get #queue(): TurnQueue<QuarantineEntry<P>> {
     const fits = this.#first.sizeFirst > 0 || (this.#last.sizeFirst === 0 && this.#first.size > 0)
     return fits ? this.#first : this.#last
@@ -219,13 +232,16 @@ export class RetryQuarantine<P extends Protection> {
     if (connection.owed === 0 && connection.state === 'lane') this.#pool.release(connection)
   }
 
-  /** Whether the next one may go onto a connection on which nothing was answered yet. While another one is under way it may be what kills the next ones. */
+  /**
+   * Whether the next question may go onto a connection on which nothing was answered yet. Not while
+   * another question is in flight, which may kill the next connections too.
+   */
   #trusts(): boolean {
     if (this.#closesEarly || this.#queue.peek?.needsNoProof === true) return true
     return this.#proven && this.#pool.lanes.every(({ owed }) => owed === 0)
   }
 
-  /** Whether what others ask on the next connection is about to show that the resolver answers. */
+  /** Whether another query is about to prove that the resolver answers. */
   #soonProven(lane: PooledConnection<P>): boolean {
     const { current, dialling } = this.#pool
     const asked = current !== undefined && current.number > this.#diedUpTo && current.carrier.inFlight > 0
@@ -239,7 +255,10 @@ export class RetryQuarantine<P extends Protection> {
     return true
   }
 
-  /** Some servers close after each answer, and do not say so before: what was written into that would seem to be why. */
+  /**
+   * Waits after an answer: some servers close after each answer without notice, and a question
+   * written into that would seem to be the reason.
+   */
   #pause(connection: PooledConnection<P>): void {
     connection.trialStep = { is: 'pausing' }
     this.#clock.setTimer(REST_MS, () => {
@@ -249,7 +268,7 @@ export class RetryQuarantine<P extends Protection> {
     })
   }
 
-  /** Asks for the root, in a query as long as the next one. */
+  /** Asks for the root, in a query as long as the next question. */
   #prove(lane: PooledConnection<P>): void {
     const over = (spoke: boolean) => {
       this.#lostLanes = spoke ? 0 : this.#lostLanes + 1
@@ -261,7 +280,7 @@ export class RetryQuarantine<P extends Protection> {
       this.#pause(lane)
       over(true)
     }
-    // One that spoke, be it to refuse, is no connection that dies.
+    // A connection that answers, even with a refusal, is not dying.
     const failed = (_error: EnigmError, loss: Loss) => {
       if (loss === 'final') this.#pool.answered(lane)
       lane.trialStep = { is: 'free' }

@@ -11,15 +11,15 @@ import type { Renewable } from './renewable.ts'
 import { smoothedRtt } from './silence-detector.ts'
 
 /**
- * Cells of our own (covers and probes, which no silent name is to blame for) met silence for this
- * long, or for four round trips: the connection is dead. Cells flow whether or not anything is
- * asked, so that an observer learns nothing from the new dial. A second of silence is longer than a
- * lost segment costs (RFC 6298: a first retransmission after one).
+ * A connection is dead when covers and probes, which no silent name explains, met silence for this
+ * long, or for four round trips. They flow whether or not clients ask, so an observer learns
+ * nothing from the new dial. A second of silence is longer than a lost segment costs (RFC 6298: a
+ * first retransmission after one).
  */
 const SILENCE_MS = 1500
 const SILENT_RTTS = 4
 /**
- * Others' cells met silence for this long, or for two round trips: a cell of our own is to tell
+ * After queries of clients met silence for this long, or for two round trips, a probe must tell
  * why.
  */
 const DOUBT_MS = 300
@@ -44,10 +44,10 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   readonly #pool: Pool<P, CellCarrier<P>>
   readonly #idle: IdleWatch
   readonly #exchanges = new Set<Exchange<P>>()
-  /** Whoever waits for the dial under way. */
+  /** The promise of the dial under way. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
-  /** When the first cell of our own was written that met silence. */
+  /** When the first cover or probe was written that met silence. */
   #ownSinceMs: number | undefined
   #closed: (() => void) | undefined
 
@@ -186,7 +186,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     return sinceMs === undefined || (this.#ownSinceMs ?? 0) < sinceMs ? undefined : this.#ownSinceMs
   }
 
-  /** A connection that said nothing to cells of our own is dead. */
+  /** Drops the connection if it is silent to covers and probes for too long. */
   #dropIfSilent(): void {
     const { current } = this.#pool
     const sinceMs = this.#ownSilentSinceMs

@@ -29,7 +29,9 @@ export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number
   return beforeMs === undefined ? rttMs : beforeMs + GAIN * (rttMs - beforeMs)
 }
 
-/** How long something written may meet silence before something is done about it, learnt from what came back. */
+/**
+ * Decides how long a query may meet silence before the link reacts, learnt from past round trips.
+ */
 export class SilenceDetector {
   readonly #rtts = new Float64Array(WINDOW)
   #measuredTimes = 0
@@ -68,7 +70,10 @@ export class SilenceDetector {
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, rttMs)
   }
 
-  /** A second connection was dialled, and then the first one spoke: until the p95 is known anew a silence as long is none. */
+  /**
+   * The first connection spoke after a second one was dialled: until the p95 is measured again, a
+   * silence this long is tolerated.
+   */
   toleratedSilence(silentMs: number): void {
     this.#hedgeMs = Math.max(this.#hedgeMs, TAIL.factor * silentMs + TAIL.ms)
   }
@@ -121,14 +126,14 @@ export class SilenceDetector {
 }
 
 /**
- * Some at once, and then one in so long: a new connection tells that something was late, and
- * whoever serves a page can make names that are.
+ * Four at once, then one every 10 s: a new connection shows an observer that an answer was late,
+ * and anybody who serves a page can make names that are late.
  */
 const HEDGES = { most: 4, perMs: 1 / 10_000 }
 
 /**
- * How often a second connection may be dialled for a query that is late but not lost: four, and six
- * a minute, whatever is asked. One that turns out to have been needed costs nothing.
+ * Limits second connections for queries that are late but not lost: four, and six a minute,
+ * whatever is asked. One that turns out to have been needed costs nothing.
  */
 export class HedgeBudget {
   readonly #clock: Clock

@@ -13,7 +13,7 @@ import type { Connection } from '../dial/connect.ts'
 export const MAX_IN_FLIGHT = 5000
 /**
  * An idle connection is closed after this (until more or less has been learnt), or earlier where
- * the resolver says so: a closed socket tells less than one that lingers.
+ * the resolver says so: a closed socket shows an observer less than one that lingers.
  */
 export const IDLE_MS = 30_000
 
@@ -41,7 +41,7 @@ export interface Sent {
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
 /**
- * Who waits for one request. Exactly one of the two is called, once, unless it was cancelled
+ * The receiver of one reply. Exactly one of the two is called, once, unless it was cancelled
  * before.
  */
 export interface Ticket<P extends Protection = Protection> {
@@ -253,7 +253,7 @@ export abstract class StreamCarrier<P extends Protection> implements Carrier<P> 
   }
 }
 
-/** A request is without an answer, by no fault of its own. */
+/** The error of a request that was not answered though nothing is wrong with it. */
 export function lost(message: string, cause?: unknown): EnigmError {
   return new EnigmError('connection-lost', message, cause === undefined ? undefined : { cause })
 }

@@ -33,8 +33,10 @@ class Slot<P extends Protection> implements Sent, Linked<Slot<P>> {
 }
 
 /**
- * DNS over HTTPS on one HTTP/1.1 connection: one request at a time, the others wait their turn. Taking back the one under way costs the connection,
- * since its response could not be told from the next one's (RFC 9112 section 9.3). A response is read to its end whatever ends the connection (section 9.6).
+ * DNS over HTTPS on one HTTP/1.1 connection: one request at a time, the others wait. Cancelling the
+ * one in flight costs the connection, since its response could not be distinguished from the next
+ * one's (RFC 9112 section 9.3). A response is read to its end whatever ends the connection (section
+ * 9.6).
  */
 export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly #head: string

@@ -9,14 +9,14 @@ interface TlsStream {
   readonly tcp: Socket
   /**
    * Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its
-   * end; absent: that cannot be told.
+   * end. Absent: unknown.
    */
   readonly closeNotified?: () => boolean
 }
 
 /**
- * Begins TCP to an address, and TLS over it: what goes in front of a resolver (a proxy) would make
- * the TCP here. `held`: so that the end of TLS can be told from that of TCP, see `HeldTcp`.
+ * Begins TCP to an address, and TLS over it; a proxy in front of a resolver would make the TCP
+ * here. `held`: the end of TLS can be distinguished from that of TCP, see `HeldTcp`.
  */
 export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: boolean): TlsStream {
   if (!held) {
@@ -35,14 +35,14 @@ export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: bo
 }
 
 /**
- * TCP below TLS, the end of which is held back until TLS has had all that came before. Node's own
- * TLS over TCP has one `end` for both, and so cannot tell a body that is whole from one that
- * somebody on the path cut off (RFC 9112 section 9.8). Slower than that; for HTTP/1.1 alone.
+ * TCP below TLS. Its end is held back until TLS has read all that came before. Node's own TLS over
+ * TCP has one `end` for both, so a whole body cannot be distinguished from one that was cut off on
+ * the path (RFC 9112 section 9.8). Slower; for HTTP/1.1 alone.
  */
 class HeldTcp extends Duplex {
   readonly #tcp: Socket
   #ended = false
-  /** TLS was told of the end of TCP, since it did not say by itself that the peer is done. */
+  /** TLS learnt of the end of TCP without a close_notify of the peer. */
   endedByTcp = false
 
   constructor(tcp: Socket) {
@@ -94,10 +94,9 @@ const PAGE_OCTETS = 16_384
 const readers = new WeakMap<Duplex, DirectReads>()
 
 /**
- * What a socket decrypts, handed to one listener without a stream between (the option `onread` of
- * node:net, which tls.connect takes as well). Until somebody listens it
- * goes into the stream as ever, so that whoever wants the stream (node:http2, HTTP/1.1) has it
- * whole.
+ * Hands the decrypted octets of a socket to one listener without a stream between (the option
+ * `onread` of node:net, which tls.connect takes as well). Until there is a listener they go into
+ * the stream as usual, so a reader of the stream (node:http2, HTTP/1.1) gets all of them.
  */
 export class DirectReads {
   readonly #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
@@ -116,8 +115,8 @@ export class DirectReads {
 
   listen(listener: (octets: Uint8Array) => void): void {
     this.#listener = listener
-    // Who listens is made first: to hear of a peer that spoke unasked, its owner must know it.
-    // Nothing is read before that.
+    // The owner must know its carrier before that reports a peer that spoke unasked, so nothing is
+    // read before the next microtask.
     queueMicrotask(() => this.#early(listener))
   }
 

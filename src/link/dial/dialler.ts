@@ -38,7 +38,7 @@ interface DialListener<P extends Protection, C extends Carrier<P>> {
   /** Takes the connection. */
   up(opened: Opened<P, C>, aside: boolean): void
   dialFailed(error: EnigmError, aside: boolean): void
-  /** A dial that had to wait may begin: whoever still wants one is to say so. */
+  /** A postponed dial may begin if it is still wanted. */
   mayDial(): void
 }
 
@@ -79,8 +79,8 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * Sees to it that a dial is under way or will be; the last error instead while backing off, or
-   * why the policy lets nothing be dialled.
+   * Makes sure that a dial is under way or scheduled. Returns the last error instead while backing
+   * off, or the reason why the policy allows no dial.
    */
   dial(): EnigmError | undefined {
     if (!this.underWay) this.#tools.beforeDial?.()
@@ -88,14 +88,14 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * Begins one more dial; where it has to wait for that, `mayDial` is called. The same error as
-   * from `dial`.
+   * Begins one more dial. If it is postponed, `mayDial` is called later. The same error as from
+   * `dial`.
    */
   dialAside(): EnigmError | undefined {
     return this.#begin(true)
   }
 
-  /** Before anybody asks. */
+  /** Dials soon, before a query needs it. */
   dialSoon(): void {
     const { clock, random } = this.#tools
     this.#eager?.cancel()
@@ -108,13 +108,13 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#lastAddress = undefined
   }
 
-  /** Ends the dial under way for the connection that all use. Whoever waits for it is not told. */
+  /** Ends the dial for the connection that all use. `dialFailed` is not called. */
   end(error: EnigmError): void {
     this.#eager?.cancel()
     for (const dial of this.#dials) if (!dial.aside) this.#abort(dial, error)
   }
 
-  /** Ends those aside. */
+  /** Ends the dials aside. */
   endAside(error: EnigmError): void {
     this.#later?.cancel()
     this.#later = undefined

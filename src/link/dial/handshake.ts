@@ -21,7 +21,10 @@ export interface Secured {
   readonly protocol: string | undefined
   /** What the peer showed; undefined where the session was resumed. */
   certificate(): X509Certificate | undefined
-  /** Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its end; absent: that cannot be told. */
+  /**
+   * Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its
+   * end. Absent: unknown.
+   */
   readonly closeNotified?: () => boolean
 }
 
@@ -88,7 +91,7 @@ export function handshake(
     // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is kept before.
     const early: Buffer[] = []
     let evidence: Evidence | undefined
-    // Node 20 tells it once, and the second time that there is none.
+    // Node 20 gives it once; a second call returns none.
     let certificate: X509Certificate | undefined
     const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
     socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))

@@ -90,7 +90,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     if (this.#streams.cancel(stream)) this.#schedule()
   }
   #scheduled = false
-  /** The peer is being told what it did wrong: the last words leave before the end. */
+  /** The peer broke the protocol: GOAWAY leaves before the connection ends. */
   #lingers = false
 
   constructor(connection: Connection<P>, tools: CarrierTools, { out, sender, cellsOn }: Writing<P, C>, options: LeanH2Options) {
@@ -163,7 +163,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     else if (this.#out.full || this.#streams.waiting > 0) this.#schedule()
   }
 
-  /** The peer broke the protocol: it is told how (RFC 9113 section 5.4.1). */
+  /** The peer broke the protocol: GOAWAY names the error (RFC 9113 section 5.4.1). */
   #fault(code: number): void {
     if (this.dead) return
     this.#out.goaway(code)

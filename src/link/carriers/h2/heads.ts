@@ -119,8 +119,9 @@ interface Seen {
 }
 
 /**
- * Reads header blocks of responses, in the order in which they came. As long as the dynamic table stays as it is a block says the same whenever it comes, and a
- * resolver's replies differ in hardly more than the second in `date`: the last few are kept and compared, which costs a tenth of reading one anew.
+ * Reads header blocks of responses, in their order. While the dynamic table does not change, equal
+ * blocks have equal content, and replies of one resolver hardly differ in more than the second in
+ * `date`: the last few are remembered and compared, which costs a tenth of parsing.
  */
 export class HeadReader {
   readonly #hpack = new HpackReader()
