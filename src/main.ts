@@ -1,19 +1,35 @@
 import { Command } from 'commander'
+import { EXIT } from './exit-codes.ts'
 import { VERSION } from './version.ts'
 
-/** Each command is loaded only when it is asked for: `status` must answer fast, and needs none of what `run` needs. */
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  run: async () => (await import('./commands/run.ts')).runCommand(),
-  status: async () => (await import('./commands/status.ts')).statusCommand(),
-  check: async () => (await import('./commands/check.ts')).checkCommand(),
-  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
-  query: async () => (await import('./commands/query.ts')).queryCommand(),
-  audit: async () => (await import('./commands/audit.ts')).auditCommand(),
-  trace: async () => (await import('./commands/trace.ts')).traceCommand(),
-  forget: async () => (await import('./commands/forget.ts')).forgetCommand(),
-  stop: async () => (await import('./commands/stop.ts')).stopCommand(),
-  reload: async () => (await import('./commands/reload.ts')).reloadCommand(),
-  demo: async () => (await import('./commands/demo.ts')).demoCommand(),
+/** What a person wants of the commands below; `--help` shows those that have some, in this order. */
+const GROUPS = {
+  protect: 'Protect this machine:',
+  look: 'Look at it:',
+  repair: 'Repair what is wrong:',
+  rules: 'Rules:',
+  resolvers: 'Resolvers:',
+} as const
+
+interface Entry {
+  readonly group: keyof typeof GROUPS
+  /** Each command is loaded only when it is asked for: `status` must answer fast, and needs none of what `run` needs. */
+  readonly load: () => Promise<Command>
+}
+
+/** In the order of `--help` within a group. */
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  run: { group: 'protect', load: async () => (await import('./commands/run.ts')).runCommand() },
+  reload: { group: 'protect', load: async () => (await import('./commands/reload.ts')).reloadCommand() },
+  stop: { group: 'protect', load: async () => (await import('./commands/stop.ts')).stopCommand() },
+  forget: { group: 'protect', load: async () => (await import('./commands/forget.ts')).forgetCommand() },
+  status: { group: 'look', load: async () => (await import('./commands/status.ts')).statusCommand() },
+  query: { group: 'look', load: async () => (await import('./commands/query.ts')).queryCommand() },
+  trace: { group: 'look', load: async () => (await import('./commands/trace.ts')).traceCommand() },
+  demo: { group: 'look', load: async () => (await import('./commands/demo.ts')).demoCommand() },
+  doctor: { group: 'repair', load: async () => (await import('./commands/doctor.ts')).doctorCommand() },
+  check: { group: 'repair', load: async () => (await import('./commands/check.ts')).checkCommand() },
+  audit: { group: 'rules', load: async () => (await import('./commands/audit.ts')).auditCommand() },
 }
 
 /** These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and a demo has to clean up. */
@@ -21,7 +37,7 @@ const UNHEARD: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload']
 // `status | head` closes its end early; what could not be written must not look like an answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (UNHEARD.includes(process.argv[2] ?? '')) return
-  process.exit(error.code === 'EPIPE' ? process.exitCode : 3)
+  process.exit(error.code === 'EPIPE' ? process.exitCode : EXIT.cannotTell)
 })
 process.stderr.on('error', () => {})
 
@@ -29,21 +45,36 @@ const program = new Command('enigm-dns')
   .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')
   .version(VERSION)
   .showHelpAfterError('(enigm-dns COMMAND --help shows examples)')
-  .addHelpText('after', '\nExamples:\n  $ enigm-dns run\n  $ enigm-dns status\n  $ enigm-dns query example.com AAAA')
+  .addHelpText(
+    'after',
+    `
+Exit codes of every command (its --help says what they mean there):
+  0  good    1  not as wished    2  usage or configuration    3  cannot tell    4  a proof failed
+
+Examples:
+  $ enigm-dns run
+  $ enigm-dns status
+  $ enigm-dns query example.com AAAA`,
+  )
 
 void start(process.argv[2] ?? '')
 
 /** Not at the top level: the bundle is CommonJS (src/bundle.mjs). Only the list of commands needs them all. */
 async function start(name: string): Promise<void> {
-  const asked = COMMANDS[name]
-  const wanted = asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : Object.values(COMMANDS)
-  for (const load of wanted) program.addCommand(await load())
+  const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  const wanted = asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : inGroups()
+  for (const { group, load } of wanted) program.addCommand((await load()).helpGroup(GROUPS[group]))
   endUsageErrorsWith2(program)
   await program.parseAsync()
 }
 
+function inGroups(): readonly Entry[] {
+  const order = Object.keys(GROUPS)
+  return Object.values(COMMANDS).toSorted((a, b) => order.indexOf(a.group) - order.indexOf(b.group))
+}
+
 /** commander's own code is 1, and a command does not take over what its parent was told. */
 function endUsageErrorsWith2(command: Command): void {
-  command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  command.exitOverride(({ exitCode }) => process.exit(exitCode === EXIT.good ? EXIT.good : EXIT.usage))
   for (const inner of command.commands) endUsageErrorsWith2(inner)
 }

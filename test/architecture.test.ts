@@ -33,6 +33,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'job.ts': 1,
   'events.ts': 1,
   'errors.ts': 1,
+  'exit-codes.ts': 1,
   'clock.ts': 1,
   'containers.ts': 1,
   'deadlines.ts': 1,

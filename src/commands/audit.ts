@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { asHead, type ChainVerdict, headText, judgeChain } from '../posture/audit-chain.ts'
 import { auditFiles } from '../posture/audit-log.ts'
 import { readPlainFile } from '../posture/plain-file.ts'
@@ -61,39 +62,43 @@ function orConfigFault(world: AuditWorld, done: Promise<void>): Promise<void> {
   return done.catch((error: unknown) => {
     const fault = asEnigmError(error)
     if (isBug(fault.code)) throw error
-    end(world, 2, fault.message)
+    end(world, EXIT.usage, fault.message)
   })
 }
 
 async function verify(world: AuditWorld, options: Options): Promise<void> {
   const kept = options.head === undefined ? undefined : asHead(options.head)
-  if (options.head !== undefined && kept === undefined) return end(world, 2, '--head must be as `audit head` prints it: number:hash')
+  if (options.head !== undefined && kept === undefined)
+    return end(world, EXIT.usage, '--head must be as `audit head` prints it: number:hash')
   const lines = await read(world, options)
-  if (typeof lines === 'string') return end(world, 3, lines)
+  if (typeof lines === 'string') return end(world, EXIT.cannotTell, lines)
   const verdict = judgeChain(lines, kept)
-  if (!verdict.consistent || verdict.head === undefined) return end(world, 1, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
+  if (!verdict.consistent || verdict.head === undefined)
+    return end(world, EXIT.notAsWished, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
   const { text, code } = conclusion(verdict)
   end(world, code, text)
 }
 
-function conclusion({ first, head, gaps, holdsHead }: ChainVerdict): { readonly text: string; readonly code: number } {
+function conclusion({ first, head, gaps, holdsHead }: ChainVerdict): { readonly text: string; readonly code: ExitCode } {
   const range = `Internally consistent: entries ${first?.n ?? 0} to ${head?.n ?? 0}.`
   const older = (first?.n ?? 1) > 1 ? ' Older ones were rotated away.' : ''
   const missing = gaps > 0 ? ` The log itself notes ${gaps} gaps: events that could not be written.` : ''
   const said = `${range}${older}${missing}`
-  if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: 0 }
-  if (holdsHead === 'no') return { text: `${said}\nNOT the log that the head was taken of: it was cut off or written anew.`, code: 1 }
+  if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: EXIT.good }
+  if (holdsHead === 'no')
+    return { text: `${said}\nNOT the log that the head was taken of: it was cut off or written anew.`, code: EXIT.notAsWished }
   if (holdsHead === 'rotated-away')
-    return { text: `${said}\nWhether it is complete cannot be told: the entry of that head was rotated away.`, code: 1 }
-  return { text: `${said}\nWhether it is complete cannot be told without a head that was kept elsewhere (--head).`, code: 0 }
+    return { text: `${said}\nWhether it is complete cannot be told: the entry of that head was rotated away.`, code: EXIT.notAsWished }
+  return { text: `${said}\nWhether it is complete cannot be told without a head that was kept elsewhere (--head).`, code: EXIT.good }
 }
 
 async function head(world: AuditWorld, options: Options): Promise<void> {
   const lines = await read(world, options)
-  if (typeof lines === 'string') return end(world, 3, lines)
+  if (typeof lines === 'string') return end(world, EXIT.cannotTell, lines)
   const verdict = judgeChain(lines)
-  if (!verdict.consistent || verdict.head === undefined) return end(world, 1, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
-  end(world, 0, headText(verdict.head))
+  if (!verdict.consistent || verdict.head === undefined)
+    return end(world, EXIT.notAsWished, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
+  end(world, EXIT.good, headText(verdict.head))
 }
 
 /** Lines of every file, oldest first; or why there are none. */

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import type { Loaded, Places } from '../config/load.ts'
 import { asEnigmError } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { placeFaults } from '../places.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
 import type { RunningService } from '../system/service-register.ts'
@@ -30,8 +31,6 @@ export interface CheckOptions {
   readonly json?: true
   readonly offline?: true
 }
-
-const EXIT = { fine: 0, failing: 1, badConfiguration: 2, cannot: 3 } as const
 
 const HELP = `
 Exit codes:
@@ -67,7 +66,7 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   if (unreadable !== undefined) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: [problem(unreadable)] }, 2)}\n`)
     else world.err.write(`${printable(unreadable)}\n`)
-    return EXIT.cannot
+    return EXIT.cannotTell
   }
   const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ ...problem(message), file: 'environment' }))
   const starting = loaded === undefined ? [] : startFaults(loaded, service, host)
@@ -75,13 +74,13 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   if (loaded === undefined || faults.length > 0) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults }, 2)}\n`)
     else world.err.write(problemsText(faults))
-    return EXIT.badConfiguration
+    return EXIT.usage
   }
   const findings = options.offline === true ? undefined : await reachAll(loaded.resolvers, loaded.config, world)
   const ok = findings === undefined || findings.every((f) => f.ok)
   if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok), 2)}\n`)
   else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}`)
-  return ok ? EXIT.fine : EXIT.failing
+  return ok ? EXIT.good : EXIT.notAsWished
 }
 
 /**

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
 import { sayNext, show } from '../demo/show.ts'
 import { setStage } from '../demo/stage.ts'
+import { EXIT } from '../exit-codes.ts'
 
 /** `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if anything did not go as the screen says. */
 export function demoCommand(): Command {
@@ -23,24 +24,24 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
     if (stage === 'told') {
       const late = await setting.catch(() => undefined)
       await late?.strike()
-      return 0
+      return EXIT.good
     }
     try {
       const faults = await Promise.race([show(stage, say, time, systemRandom), stage.broken, told])
-      if (faults === 'told') return 0
+      if (faults === 'told') return EXIT.good
       for (const fault of faults) say(`WRONG: ${fault}`)
-      if (faults.length > 0) return 1
-      if (once) return 0
+      if (faults.length > 0) return EXIT.notAsWished
+      if (once) return EXIT.good
       sayNext(stage, say)
       say('Ctrl-C ends the demo.')
       await Promise.race([told, stage.broken])
-      return 0
+      return EXIT.good
     } finally {
       await stage.strike()
     }
   } catch (error) {
     console.error(`demo: ${error instanceof Error ? error.message : String(error)}`)
-    return 1
+    return EXIT.notAsWished
   }
 }
 

@@ -208,7 +208,7 @@ function certificates({ links: found }: Symptoms): readonly Remark[] {
             'certificates',
             'bad',
             `${where}: the certificate ended on ${certificate.notAfter}.`,
-            'Look at the clock; else only the operator can mend it.',
+            'Look at the clock; else only the operator can fix it.',
           ),
         ]
       : [remark('certificates', 'warn', `${where}: the certificate ends in ${days} days.`, 'The operator should renew it.')]

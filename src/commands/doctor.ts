@@ -4,6 +4,7 @@ import { parseListen } from '../config/listen-address.ts'
 import type { Loaded, Places } from '../config/load.ts'
 import { encodeQuestion } from '../dns/people.ts'
 import { asEnigmError } from '../errors.ts'
+import { EARLIER, EXIT } from '../exit-codes.ts'
 import { mostTelling, type Reading, readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
@@ -34,7 +35,6 @@ export interface DoctorOptions {
   readonly offline?: true
 }
 
-const EXIT = { well: 0, warned: 1, ill: 2 } as const
 const LISTENER_MS = 1000
 /** Answered here by policy (RFC 6761): it never leaves this host. */
 const LOCAL_NAME = 'localhost'
@@ -49,10 +49,10 @@ Examples:
   $ enigm-dns doctor --json | jq '.[] | select(.state == "bad")'
 `
 
-/** `enigm-dns doctor`: walks the way of a name from the application down and says what is wrong, with the mend. Sets the exit code. */
+/** `enigm-dns doctor`: walks the way of a name from the application down and says what is wrong, with the fix. Sets the exit code. */
 export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
   return new Command('doctor')
-    .description('look at every step from the application to the resolvers, and say what is wrong and how to mend it')
+    .description('look at every step from the application to the resolvers, and say what is wrong and how to fix it')
     .option(
       '-c, --config <file>',
       'configuration file (default: that of the service that runs, else /etc/enigm-dns/config.json if it exists)',
@@ -70,12 +70,12 @@ export async function doctor(options: DoctorOptions, world: DoctorWorld): Promis
   if (judged.note !== undefined) world.err.write(`${printable(judged.note)}\n`)
   if (judged.problems.length > 0) {
     world.err.write(problemsText(judged.problems))
-    return EXIT.ill
+    return EARLIER.bad
   }
   const remarks = diagnose(await symptoms(judged, host, options, world))
   world.out.write(options.json === true ? `${printableJson(remarks, 2)}\n` : remarks.map(line).join(''))
-  if (remarks.some(({ state }) => state === 'bad')) return EXIT.ill
-  return remarks.some(({ state }) => state === 'warn') ? EXIT.warned : EXIT.well
+  if (remarks.some(({ state }) => state === 'bad')) return EARLIER.bad
+  return remarks.some(({ state }) => state === 'warn') ? EXIT.notAsWished : EXIT.good
 }
 
 async function symptoms(
@@ -132,7 +132,7 @@ async function askListener(
 const MARK = { bad: '!!', warn: '! ', unknown: '? ', ok: 'ok' } as const
 
 function line({ layer, state, message, mend }: Remark): string {
-  return `${MARK[state]} ${layer.padEnd(13)}${printable(message)}\n${mend === '' ? '' : `${' '.repeat(16)}mend: ${printable(mend)}\n`}`
+  return `${MARK[state]} ${layer.padEnd(13)}${printable(message)}\n${mend === '' ? '' : `${' '.repeat(16)}fix: ${printable(mend)}\n`}`
 }
 
 function thisWorld(): DoctorWorld {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { owners } from '../files/trust.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
 import { sendOrder } from '../system/control-client.ts'
@@ -41,12 +42,12 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
       try {
         const outcome = await forget(options.config, world)
         world.out.write(options.json === true ? `${JSON.stringify(outcome)}\n` : inWords(outcome))
-        world.exit(outcome.left.length > 0 ? 1 : outcome.unknown.length > 0 ? 3 : 0)
+        world.exit(outcome.left.length > 0 ? EXIT.notAsWished : outcome.unknown.length > 0 ? EXIT.cannotTell : EXIT.good)
       } catch (error) {
         const fault = asEnigmError(error)
         if (isBug(fault.code)) throw error
         process.stderr.write(`${fault.message}\n`)
-        world.exit(2)
+        world.exit(EXIT.usage)
       }
     })
 }

@@ -6,6 +6,7 @@ import { isLinkLocal6 } from '../config/cidr.ts'
 import { type ListenAddress, parseListen } from '../config/listen-address.ts'
 import { decodeForPeople, encodeQuestion } from '../dns/people.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
+import { EARLIER, EXIT } from '../exit-codes.ts'
 import { askServer, type Heard } from './ask-server.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
 import { shownService, thisHost } from './running-service.ts'
@@ -29,9 +30,6 @@ export interface QueryOptions {
   /** Milliseconds, for tests; no option of the command line. */
   readonly timeoutMs?: number
 }
-
-/** As dig: any response code is an answer. */
-const EXIT = { answered: 0, usage: 2, noReply: 9 } as const
 
 /** Where `run` listens unless it is told otherwise. */
 const DEFAULT_SERVER = '127.0.0.53:53'
@@ -66,7 +64,7 @@ export function queryCommand(world: QueryWorld = thisWorld()): Command {
     })
 }
 
-/** Asks once and prints; returns the exit code. Never rejects. */
+/** Asks once and prints; returns the exit code: as with dig, any response code is an answer. Never rejects. */
 export async function query(name: string, type: string, options: QueryOptions, world: QueryWorld): Promise<number> {
   const serverText = options.server ?? DEFAULT_SERVER
   let server: ListenAddress
@@ -89,10 +87,10 @@ export async function query(name: string, type: string, options: QueryOptions, w
   } catch (error) {
     const { code, message } = asEnigmError(error)
     world.err.write(`query: no reply from ${shownServer} (${code}): ${message}\n`)
-    return EXIT.noReply
+    return EARLIER.noReply
   }
   print(heard, shownServer, options, world)
-  return EXIT.answered
+  return EXIT.good
 }
 
 function print(heard: Heard, server: string, options: QueryOptions, world: QueryWorld): void {

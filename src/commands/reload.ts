@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../record.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath, OBEYING_MS } from '../system/control-socket.ts'
@@ -43,7 +44,7 @@ export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
         const fault = asEnigmError(error)
         if (isBug(fault.code)) throw error
         world.err.write(`${fault.message}\n`)
-        world.exit(2)
+        world.exit(EXIT.usage)
       }
     })
 }
@@ -55,16 +56,16 @@ async function reload(config: string | undefined, { out, err, clock, host }: Rel
     const waiting = Array.isArray(reply.waiting) ? reply.waiting.map(String) : []
     const later = waiting.length === 0 ? '' : `these settings take effect at the next start: ${printable(waiting.join(', '))}\n`
     out.write(`accepted: the configuration is in force\n${later}`)
-    return 0
+    return EXIT.good
   }
   if (isRecord(reply) && typeof reply.refused === 'string') {
     const faults = reply.refused.split('\n').map(printable).join('\n')
     err.write(`refused, and what was in force goes on:\n${faults}\n`)
-    return 1
+    return EXIT.notAsWished
   }
   const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
   err.write(`Nothing was read again: ${why}.\n`)
-  return verdict === 'none' ? 1 : 3
+  return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
 }
 
 function thisWorld(): ReloadWorld {

@@ -6,6 +6,7 @@ import { type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { isReadable } from '../files/writing.ts'
 import { neverAsked } from '../listen/bind-refusal.ts'
 import { createLog, type LoadPino, type Log } from '../log.ts'
@@ -65,7 +66,7 @@ async function run(options: RunOptions): Promise<void> {
     return next
   }
   const clock = systemClock()
-  let end: (why: string) => void = () => process.exit(0)
+  let end: (why: string) => void = () => process.exit(EXIT.good)
   const tied = tether({ clock, ended: (why) => end(why) })
   const early = duringStart(tied)
   try {
@@ -175,7 +176,7 @@ function rivalry(statusFile: string, who: string): string {
  * Before there is anything to drain or reload: SIGTERM and the end of the terminal end with 0, another SIGHUP (the configuration is being read anyway) does nothing.
  */
 function duringStart(tied: Tether): { end(): void } {
-  const stop = () => process.exit(0)
+  const stop = () => process.exit(EXIT.good)
   const hangup = () => tied.hungUp() && stop()
   process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', hangup)
   return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', hangup) }
@@ -183,5 +184,5 @@ function duringStart(tied: Tether): { end(): void } {
 
 function refuse(message: string): void {
   process.stderr.write(`${message}\n`)
-  process.exitCode = 2
+  process.exitCode = EXIT.usage
 }

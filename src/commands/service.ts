@@ -3,6 +3,7 @@ import type { Loaded } from '../config/load.ts'
 import { inForceAfterReload, restartOnly } from '../config/restart-only.ts'
 import type { Daemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import type { Log } from '../log.ts'
 import { Feed } from '../system/control-socket.ts'
 import { watchFiles } from '../system/file-watch.ts'
@@ -93,11 +94,11 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     // It says so to whoever watches, before the control socket closes.
     daemon.trace.end('stop')
     // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
-    setTimeout(() => process.exit(0), STOP_LIMIT_MS)
+    setTimeout(() => process.exit(EXIT.good), STOP_LIMIT_MS)
     busy = busy
       .then(() => Promise.all(closers.map((close) => close())))
       .then(() => daemon.stop())
-      .then(() => process.exit(0))
+      .then(() => process.exit(EXIT.good))
   }
   return {
     reload: () => void reload(true),

@@ -131,7 +131,7 @@ const bySeverity = (a: Reason, b: Reason) => RANK[a.severity] - RANK[b.severity]
 function reasonLines(r: Reason, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
   const [first = '', ...rest] = wrap(`${printable(r.message)} [${printable(r.code)}]`, style.width - 5, '')
   const mark = tint(r.severity === 'bad' ? 'red' : r.severity === 'warn' ? 'yellow' : 'dim', MARK[r.severity])
-  const mend = wrap(`mend: ${printable(r.mend)}`, style.width - 5, '')
+  const mend = wrap(`fix: ${printable(r.mend)}`, style.width - 5, '')
   return [`  ${mark} ${first}`, ...[...rest, ...mend].map((line) => `     ${line}`)]
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { type Account, defaultStateDir, defaultStatusFile, thisAccount } from '../config/paths.ts'
+import { EXIT } from '../exit-codes.ts'
 import { readPlainFile } from '../posture/plain-file.ts'
 import { asJudged, judgeText, mostTelling, type Reading, readStatus, type Witness, withVerification } from '../posture/reader.ts'
 import { redacted } from '../posture/redact.ts'
@@ -100,14 +101,19 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Optio
   const readings = places.map((p) => (verifying ? readVerified(world, p, witness, options) : readStatus(p.path, witness, p.owner)))
   const path = places.map((p) => p.path).join(', ')
   const nowhere = readings.every((r) => r.judgement === 'not-found')
-  const best = mostTelling(readings) ?? { path: '', judgement: 'not-found', exitCode: 3, message: 'No place to look for a status file.' }
+  const best = mostTelling(readings) ?? {
+    path: '',
+    judgement: 'not-found',
+    exitCode: EXIT.cannotTell,
+    message: 'No place to look for a status file.',
+  }
   return nowhere ? { ...best, path } : best
 }
 
 /** Reads a file and its signature together: what is judged is the very text that was verified. */
 function readVerified(world: StatusWorld, place: StatusPlace, witness: Witness, options: Options): Reading {
   const first = readPlainFile(place.path, place.owner)
-  if (typeof first !== 'string') return { path: place.path, exitCode: 3, ...first }
+  if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }
   const { verification, text } = verifyStatus(place.path, {
     ...(options.key === undefined ? {} : { keyFile: options.key }),
     ...(place.keyFile === undefined ? {} : { likelyKeyFile: place.keyFile }),

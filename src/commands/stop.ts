@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../record.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
@@ -45,7 +46,7 @@ export function stopCommand(world: StopWorld = thisWorld()): Command {
         const fault = asEnigmError(error)
         if (isBug(fault.code)) throw error
         world.err.write(`${fault.message}\n`)
-        world.exit(2)
+        world.exit(EXIT.usage)
       }
     })
 }
@@ -56,19 +57,19 @@ async function stop(config: string | undefined, { out, err, clock, host, pause }
   if (!isRecord(reply) || typeof reply.pid !== 'number') {
     const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
     err.write(`Nothing was stopped: ${why}.\n`)
-    return verdict === 'none' ? 1 : 3
+    return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
   }
   const { pid, processStart } = reply
   const start = typeof processStart === 'string' ? processStart : undefined
   for (let waitedMs = 0; isSame(pid, start) !== false; waitedMs += POLL_MS) {
     if (waitedMs > STOP_LIMIT_MS + GRACE_MS) {
       err.write(`Process ${pid} said that it stops, and is still there.\n`)
-      return 1
+      return EXIT.notAsWished
     }
     pause(POLL_MS)
   }
   out.write(`stopped: process ${pid} is gone\n`)
-  return 0
+  return EXIT.good
 }
 
 const POLL_MS = 50

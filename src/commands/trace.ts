@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { asEnigmError, EnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../record.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
@@ -56,7 +57,7 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
         const fault = asEnigmError(error)
         if (isBug(fault.code)) throw error
         world.err.write(`${fault.message}\n`)
-        world.exit(2)
+        world.exit(EXIT.usage)
       }
     })
 }
@@ -79,10 +80,10 @@ async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options
   if (!answered) {
     const { verdict, why } = 'verdict' in to ? to : notTold(to, options.config !== undefined, host, clock)
     err.write(`Nothing to show: ${why}.\n`)
-    return verdict === 'unknown' ? 3 : 1
+    return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
   }
   if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon hung up.'}\n`)
-  return ended === 'time' ? 0 : 1
+  return ended === 'time' ? EXIT.good : EXIT.notAsWished
 }
 
 const WHY: Readonly<Record<string, string>> = {

@@ -3,7 +3,7 @@ import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-/** A rule that the configuration can never meet: `path` is below `policy`, `message` names the mend. */
+/** A rule that the configuration can never meet: `path` is below `policy`, `message` names the fix. */
 export interface Contradiction {
   readonly path: string
   readonly message: string

@@ -1,7 +1,7 @@
 import type * as v from 'valibot'
 import { EnigmError } from '../errors.ts'
 
-/** One thing to mend: where (`file`, and `path` inside it, '' for the file as a whole) and a clause that says what is wrong and the mend. */
+/** One thing to fix: where (`file`, and `path` inside it, '' for the file as a whole) and a clause that says what is wrong and the fix. */
 export interface Problem {
   readonly file: string
   readonly path: string
@@ -13,16 +13,16 @@ export function problemsOf(file: string, issues: readonly v.BaseIssue<unknown>[]
   return issues.map((issue) => ({ file, path: pathOf(issue), message: messageOf(issue) }))
 }
 
-/** A file of a megabyte can hold 100,000 faults; nobody mends more than these before the next try. */
+/** A file of a megabyte can hold 100,000 faults; nobody fixes more than these before the next try. */
 const MAX_LINES = 100
 
 /**
- * One sentence a line, each with file, path and mend, the first 100 of them; every text from a file is escaped, so that a log line stays a line.
+ * One sentence a line, each with file, path and fix, the first 100 of them; every text from a file is escaped, so that a log line stays a line.
  */
 export function configError(problems: readonly Problem[]): EnigmError {
   const shown = problems.slice(0, MAX_LINES)
   const lines = shown.map(({ file, path, message }) => printable(path === '' ? `${file}: ${message}` : `${file}: ${path}: ${message}`))
-  if (problems.length > MAX_LINES) lines.push(`and ${problems.length - MAX_LINES} more problems; mend these first`)
+  if (problems.length > MAX_LINES) lines.push(`and ${problems.length - MAX_LINES} more problems; fix these first`)
   return new EnigmError('config', lines.join('\n'))
 }
 

@@ -1,3 +1,4 @@
+import { EXIT, type ExitCode, STATUS_EXIT } from '../exit-codes.ts'
 import { isRecord } from '../record.ts'
 import { asStatusDocument, SCHEMA, type StatusDocument } from './document.ts'
 import { readPlainFile } from './plain-file.ts'
@@ -16,11 +17,11 @@ export type Judgement =
   | 'not-running'
   | 'not-verified'
 
-/** What a status file is worth at this moment. `exitCode`: 0 protected; 1 degraded; 2 exposed or offline; 3 everything that is not current; 4 a signature that does not hold. */
+/** What a status file is worth at this moment. `exitCode`: what `status` ends with. */
 export interface Reading {
   readonly path: string
   readonly judgement: Judgement
-  readonly exitCode: 0 | 1 | 2 | 3 | 4
+  readonly exitCode: ExitCode
   /** One sentence for a person; empty when the file is current. Holds nothing that was read from the file. */
   readonly message: string
   /** As it was written, whenever it could be understood: believe it only when the judgement is `current`. */
@@ -42,20 +43,20 @@ const HEARTBEATS_TO_STALE = 3
 /** Reads and judges. Never throws, and never hangs on what is not a plain file. `owner`: refuse the file of any other user. */
 export function readStatus(path: string, witness: Witness, owner?: number): Reading {
   const got = readPlainFile(path, owner)
-  return typeof got === 'string' ? judgeText(path, got, witness) : { path, exitCode: 3, ...got }
+  return typeof got === 'string' ? judgeText(path, got, witness) : { path, exitCode: EXIT.cannotTell, ...got }
 }
 
 /** The reading with what its signature says: one that does not hold takes every other word away. */
 export function withVerification(r: Reading, verification: Verification): Reading {
   if (verification.verdict === 'valid') return { ...r, verification }
   if (r.document === undefined && r.judgement !== 'malformed')
-    return { ...r, verification, exitCode: verification.verdict === 'unsigned' ? 3 : 4 }
-  return { ...r, verification, judgement: 'not-verified', exitCode: 4, message: verification.message }
+    return { ...r, verification, exitCode: verification.verdict === 'unsigned' ? EXIT.cannotTell : EXIT.proofFailed }
+  return { ...r, verification, judgement: 'not-verified', exitCode: EXIT.proofFailed, message: verification.message }
 }
 
 /** Judges the text of a status file. */
 export function judgeText(path: string, text: string, witness: Witness): Reading {
-  const no = (judgement: Judgement, message: string) => ({ path, judgement, message, exitCode: 3 }) as const
+  const no = (judgement: Judgement, message: string) => ({ path, judgement, message, exitCode: EXIT.cannotTell }) as const
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -76,10 +77,8 @@ export function judgeText(path: string, text: string, witness: Witness): Reading
   if (ageMs < -heartbeatMs) return but('future', 'The file is dated in the future: the clock has moved, so its age is unknown.')
   if (ageMs > HEARTBEATS_TO_STALE * heartbeatMs)
     return but('stale', `Stale: written ${Math.round(ageMs / 1000)} s ago; the service hangs, or cannot write there.`)
-  return { path, judgement: 'current', message: '', exitCode: EXIT[document.state], document, raw: value }
+  return { path, judgement: 'current', message: '', exitCode: STATUS_EXIT[document.state], document, raw: value }
 }
-
-const EXIT = { protected: 0, degraded: 1, exposed: 2, offline: 2 } as const
 
 /**
  * The reading a person most likely means when no file was named: a current one, else one that says something, else the first.

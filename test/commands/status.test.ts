@@ -82,7 +82,7 @@ t.test('worst first, each reason with its mend, within 80 x 24', (t) => {
   const text = screenOf(DOWN)
   t.ok(text.indexOf('all-failing') < text.indexOf('resolver-down'))
   t.ok(text.indexOf('Secure name resolution') < text.indexOf('Service'))
-  t.equal(text.split('mend:').length, text.split(/\[[a-z-]+\]/).length, 'as many mends as reasons')
+  t.equal(text.split('fix:').length, text.split(/\[[a-z-]+\]/).length, 'as many fixes as reasons')
   const worn = screenOf(WORN)
   t.ok(worn.indexOf('pin-mismatch') < worn.indexOf('replies-unpadded'))
   t.match(worn, /^b +failing/m)
