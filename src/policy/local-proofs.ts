@@ -18,7 +18,7 @@ const MOST_SEARCHES = 16
 
 const NXDOMAIN = 3
 /** What is asked for a proof is asked for everybody. */
-const NOBODY: Client = { address: '', transport: 'udp', view: EVERYBODYS }
+const SHARED_CLIENT: Client = { address: '', transport: 'udp', view: EVERYBODYS }
 
 /** Asks what stands below; rejects with an EnigmError. */
 export type AskBelow = (query: Query, ask: Ask) => Promise<Answer>
@@ -30,7 +30,7 @@ export interface Subject {
 }
 
 /** `unsigned`: the public DNS delegates the zone without signing it, so that a validator takes any answer. `exists`: a top-level domain that is in the root. */
-type Verdict = Proof | 'unsigned' | 'exists' | 'unproven'
+type ProofOutcome = Proof | 'unsigned' | 'exists' | 'unproven'
 
 /** Where what proofs are made of is remembered besides. */
 export interface ProofMemory {
@@ -48,8 +48,8 @@ export class LocalProofs {
   readonly #clock: Clock
   readonly #memory: ProofMemory
   readonly #gaps = new RootGaps()
-  readonly #zones = new Map<string, { readonly verdict: Verdict; readonly untilMs: number }>()
-  readonly #searches = new Map<string, Promise<Verdict>>()
+  readonly #zones = new Map<string, { readonly verdict: ProofOutcome; readonly untilMs: number }>()
+  readonly #searches = new Map<string, Promise<ProofOutcome>>()
   #seen: number
   #silentUntilMs = Number.NEGATIVE_INFINITY
   #topsSilentUntilMs = Number.NEGATIVE_INFINITY
@@ -94,7 +94,7 @@ export class LocalProofs {
     return this.#clock.nowMs() + 1000
   }
 
-  #known({ kind, name }: Subject): Verdict | undefined {
+  #known({ kind, name }: Subject): ProofOutcome | undefined {
     const nowMs = this.#nowMs()
     if (kind === 'top') return this.#gaps.proofOf(name, nowMs) ?? (this.#gaps.has(name, nowMs) ? 'exists' : undefined)
     const byGap = isTop(name) ? this.#gaps.proofOf(name, nowMs) : undefined
@@ -104,14 +104,14 @@ export class LocalProofs {
   }
 
   /** One search a subject, whoever waits for it. */
-  #search(subject: Subject, ask: Ask, next: AskBelow): Promise<Verdict> {
+  #search(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const key = `${subject.kind} ${keyOf(subject.name)}`
     const running = this.#searches.get(key)
     if (running !== undefined) return running
     const silentUntilMs = subject.kind === 'top' ? Math.max(this.#silentUntilMs, this.#topsSilentUntilMs) : this.#silentUntilMs
     if (this.#clock.nowMs() < silentUntilMs || this.#searches.size >= MOST_SEARCHES) return Promise.resolve('unproven')
     const search = (subject.kind === 'top' ? this.#searchTop(subject, ask, next) : this.#searchZone(subject, ask, next)).catch(
-      (): Verdict => {
+      (): ProofOutcome => {
         this.#silentUntilMs = this.#clock.nowMs() + RETRY_MS
         return 'unproven'
       },
@@ -123,7 +123,7 @@ export class LocalProofs {
     return search
   }
 
-  async #searchZone(subject: Subject, ask: Ask, next: AskBelow): Promise<Verdict> {
+  async #searchZone(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const answer = await this.#asked(subject.name, ask, next)
     if (answer === undefined) return 'unproven'
     const proof = this.#learn(answer)
@@ -137,7 +137,7 @@ export class LocalProofs {
   }
 
   /** From neighbour to neighbour until the gap of the name is known. Every step leaves its gap behind, for the next search. */
-  async #searchTop(subject: Subject, ask: Ask, next: AskBelow): Promise<Verdict> {
+  async #searchTop(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const asked = new Set<string>()
     for (let step = 0; step < MOST_STEPS; step++) {
       const name = neighbour(subject.name, step, this.#gaps.nearestBefore(subject.name, this.#nowMs()))
@@ -177,7 +177,7 @@ export class LocalProofs {
   }
 
   /** Undefined if it takes longer than the client may wait; the search goes on. */
-  #inTime(search: Promise<Verdict>, ask: Ask): Promise<Verdict | undefined> {
+  #inTime(search: Promise<ProofOutcome>, ask: Ask): Promise<ProofOutcome | undefined> {
     const waitMs = Math.min(LONGEST_WAIT_MS, (ask.deadlineMs - this.#clock.nowMs()) / 2)
     return new Promise((resolve) => {
       const timer = this.#clock.setTimer(Math.max(0, waitMs), () => resolve(undefined))
@@ -205,7 +205,7 @@ function dsQuery(name: Uint8Array): Query {
     authenticData: false,
     checkingDisabled: false,
     edns: { udpSize: 1232, dnssecOk: true, wantsSource: false },
-    client: NOBODY,
+    client: SHARED_CLIENT,
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Rule } from './rule.ts'
+import type { ZoneRule } from './rule.ts'
 import { emptyZone, noData, nothing, nothingBelowParent } from './zone-actions.ts'
 
 /**
@@ -26,7 +26,7 @@ const NEVER_BELOW_ARPA = [
 ]
 
 /** Names that RFCs set apart from the DNS, and the zones below arpa. that every site serves for itself. */
-export const RESERVED_NAMES: readonly Rule[] = [
+export const RESERVED_NAMES: readonly ZoneRule[] = [
   ...NEVER_IN_DNS.map((zone) => ({ zone, action: nothing(zone) })),
   ...NEVER_BELOW_ARPA.map((zone) => ({ zone, action: nothingBelowParent(zone) })),
   // RFC 8375 section 4: served here; only DS of the apex goes upstream.

@@ -11,7 +11,7 @@ const MAX_LABEL_OCTETS = 63
 /** As a wildcard of the root would be named: what proves that a name is not there must prove this as well. */
 const WILDCARD = Uint8Array.of(1, 0x2a, 0)
 
-interface Held {
+interface KeptRecords {
   readonly set: SignedSet
   readonly next: Uint8Array
   readonly untilMs: number
@@ -28,8 +28,8 @@ export interface Proof {
  * Bounded: the gap that was used longest ago goes first.
  */
 export class RootGaps {
-  readonly #gaps = new Map<string, Held>()
-  #soa: Held | undefined
+  readonly #gaps = new Map<string, KeptRecords>()
+  #soa: KeptRecords | undefined
 
   clear(): void {
     this.#gaps.clear()
@@ -44,7 +44,7 @@ export class RootGaps {
   /** Keeps the gaps of a denial by the root for `keepMs` at most. Denials with NSEC3 hold none: what they cover is hashed. */
   learn(denial: Denial, nowMs: number, keepMs: number): void {
     if (denial.zone.length !== 1) return
-    const hold = (set: SignedSet, next: Uint8Array): Held => ({ set, next, untilMs: nowMs + Math.min(keepMs, set.ttlS * 1000) })
+    const hold = (set: SignedSet, next: Uint8Array): KeptRecords => ({ set, next, untilMs: nowMs + Math.min(keepMs, set.ttlS * 1000) })
     this.#soa = hold(denial.soa, denial.zone)
     for (const set of denial.proofs) {
       if (set.next === undefined) continue
@@ -86,7 +86,7 @@ export class RootGaps {
     return best
   }
 
-  #covering(name: Uint8Array, nowMs: number): Held | undefined {
+  #covering(name: Uint8Array, nowMs: number): KeptRecords | undefined {
     for (const [key, held] of this.#gaps) {
       if (held.untilMs <= nowMs) {
         this.#gaps.delete(key)

@@ -8,16 +8,16 @@ import type { LocalProofs, Subject } from './local-proofs.ts'
 import { LOCALHOST } from './localhost.ts'
 import { PRIVATE_REVERSE } from './private-reverse.ts'
 import { RESERVED_NAMES } from './reserved-names.ts'
-import type { Rule } from './rule.ts'
+import type { ZoneRule } from './rule.ts'
 import { isInfrastructure, isNumber } from './top-label.ts'
 import { once } from './zone-actions.ts'
 import { zoneTree } from './zone-tree.ts'
 
 /** Every zone that is answered here, in the order of the files that say why. */
-export const SPECIAL_ZONES: readonly Rule[] = [...LOCALHOST, ...RESERVED_NAMES, ...PRIVATE_REVERSE, ...CANARY]
+export const SPECIAL_ZONES: readonly ZoneRule[] = [...LOCALHOST, ...RESERVED_NAMES, ...PRIVATE_REVERSE, ...CANARY]
 
 /** An answer made here, and what its proof is about; undefined: none goes with it. */
-interface Local {
+interface LocalAnswer {
   readonly answer: Answer
   readonly subject: Subject | undefined
 }
@@ -54,10 +54,10 @@ export function specialNames(proofs?: LocalProofs): Stage {
 }
 
 /** Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root. */
-function localAnswers(rules: readonly Rule[], denied: (top: Uint8Array) => boolean): (question: Question) => Local | undefined {
+function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => boolean): (question: Question) => LocalAnswer | undefined {
   const tree = zoneTree(rules)
   const subjects = new Map(rules.map((rule) => [rule, once(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
-  const nothingBelow = (question: Question, top: Uint8Array): Local => ({
+  const nothingBelow = (question: Question, top: Uint8Array): LocalAnswer => ({
     answer: noSuchName(question, soaRecord(top)),
     subject: { kind: 'top', name: top },
   })

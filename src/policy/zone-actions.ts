@@ -1,20 +1,20 @@
 import { nameFromText } from '../dns/name.ts'
 import { found, noSuchName, noSuchType, soaRecord, TYPE } from './local-answer.ts'
-import type { Action } from './rule.ts'
+import type { ZoneAction } from './rule.ts'
 
 /** Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that the root does not have. */
-export function nothing(zone: string): Action {
+export function nothing(zone: string): ZoneAction {
   const soa = once(() => soaRecord(nameFromText(zone)))
   return (question) => noSuchName(question, soa())
 }
 
 /** The same for a zone that its parent has or may have: DS at the apex is the parent's to answer (see `emptyZone`). */
-export function nothingBelowParent(zone: string): Action {
+export function nothingBelowParent(zone: string): ZoneAction {
   return parentHasDs(nothing(zone))
 }
 
 /** Every name is there and holds nothing: NODATA for every name and type, but DS at the apex. */
-export function noData(zone: string): Action {
+export function noData(zone: string): ZoneAction {
   const soa = once(() => soaRecord(nameFromText(zone)))
   return parentHasDs((question) => noSuchType(question, soa()))
 }
@@ -28,7 +28,7 @@ export function once<T extends object>(make: () => T): () => T {
   return () => (made ??= make())
 }
 
-function parentHasDs(action: Action): Action {
+function parentHasDs(action: ZoneAction): ZoneAction {
   return (question, place) => (place === 'apex' && question.type === TYPE.ds ? 'forward' : action(question, place))
 }
 
@@ -37,7 +37,7 @@ function parentHasDs(action: Action): Action {
  * section 3.1.4.1) and is forwarded: its signed denial is what lets a validator accept the unsigned answers given here (RFC 6303 section 7, RFC 8375 section 4).
  * `data` holds what a name known to the rule has, for one type.
  */
-export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): Action {
+export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): ZoneAction {
   const parts = once(() => {
     const apex = nameFromText(zone)
     const soa = soaRecord(apex)

@@ -1,17 +1,17 @@
 import { labelsOf, nameFromText } from '../dns/name.ts'
 import type { Question } from '../resolve.ts'
-import type { Place, Rule } from './rule.ts'
+import type { ZonePosition, ZoneRule } from './rule.ts'
 
-interface Node {
+interface ZoneNode {
   readonly label: Uint8Array
-  readonly children: Node[]
-  rule: Rule | undefined
+  readonly children: ZoneNode[]
+  rule: ZoneRule | undefined
 }
 
 /** What a question's name met in the tree. */
 export interface Match {
-  readonly rule: Rule
-  readonly place: Place
+  readonly rule: ZoneRule
+  readonly place: ZonePosition
 }
 
 /** Rules by name, from the last label down. */
@@ -28,8 +28,8 @@ export interface ZoneTree {
 const MAX_LABELS = 127
 
 /** Builds the tree; two rules for one zone are a mistake of ours and the later one wins. */
-export function zoneTree(rules: readonly Rule[]): ZoneTree {
-  const root: Node = { label: new Uint8Array(0), children: [], rule: undefined }
+export function zoneTree(rules: readonly ZoneRule[]): ZoneTree {
+  const root: ZoneNode = { label: new Uint8Array(0), children: [], rule: undefined }
   const nodes = new Map([['', root]])
   for (const rule of rules) {
     insert(nodes, root, rule.zone).rule = rule
@@ -46,7 +46,7 @@ export function zoneTree(rules: readonly Rule[]): ZoneTree {
       tree.labelCount = count
       tree.topLabelAt = count === 0 ? 0 : labelAt[count - 1]!
       let node = root
-      let zone: Node | undefined
+      let zone: ZoneNode | undefined
       let left = count
       while (left > 0) {
         const child = childOf(node, name, labelAt[left - 1]!)
@@ -63,7 +63,7 @@ export function zoneTree(rules: readonly Rule[]): ZoneTree {
 }
 
 /** The node of a name, made if there is none. `nodes`: those that there are, by path from the root. */
-function insert(nodes: Map<string, Node>, root: Node, name: string): Node {
+function insert(nodes: Map<string, ZoneNode>, root: ZoneNode, name: string): ZoneNode {
   let node = root
   let path = ''
   for (const text of labelsOf(nameFromText(name)).toReversed()) {
@@ -80,7 +80,7 @@ function insert(nodes: Map<string, Node>, root: Node, name: string): Node {
 }
 
 /** Few children a node (64 at most) of few octets: comparing bytes in a row beats making a string to look up. */
-function childOf(node: Node, name: Uint8Array, at: number): Node | undefined {
+function childOf(node: ZoneNode, name: Uint8Array, at: number): ZoneNode | undefined {
   const length = name[at]!
   for (const child of node.children) if (child.label.length === length && sameOctets(child.label, name, at + 1)) return child
   return undefined
