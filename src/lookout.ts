@@ -1,7 +1,7 @@
 import type { Clock, Random } from './clock.ts'
 import { type Policy, strictestVpn } from './config/policy.ts'
 import type { Emit } from './events.ts'
-import type { SelfCanary } from './policy/self-canary.ts'
+import type { SelfCanary } from './local-names/self-canary.ts'
 import { askSystem } from './system/ask-system.ts'
 import { bypassWatch } from './system/bypass.ts'
 import { type Egress, readEgress } from './system/egress.ts'

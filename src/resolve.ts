@@ -2,8 +2,19 @@ import type { Ede, EnigmError, ErrorCode, Rcode } from './errors.ts'
 import type { Transport } from './transports.ts'
 
 declare const view: unique symbol
-/** Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number: policy/views.ts makes it. */
+/** Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number: `viewFor` makes it. */
 export type View = number & { readonly [view]: true }
+
+/** Everybody's answers. */
+export const EVERYBODYS = 0 as View
+
+/**
+ * Which answers the client at `address` is entitled to. The one place that makes a view: every listener of every thread asks here, once a packet or connection, and
+ * the view goes with the client (`Client.view`) from then on. So an answer cannot be kept under one view and looked for under another.
+ */
+export function viewFor(_address: string): View {
+  return EVERYBODYS
+}
 
 /** One question as it stood in a message: QNAME, QTYPE, QCLASS. */
 export interface Question {

@@ -16,6 +16,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   listen: 3,
   cache: 3,
   policy: 3,
+  'local-names': 3,
   upstream: 3,
   link: 3,
   shaping: 3,
@@ -292,7 +293,7 @@ t.test('what protects has no default that opens: guards are required', (t) => {
     'one gate, which the main thread sets; each worker reads its memory',
   )
   t.strictSame(
-    using(/\bas View\b/, (path) => ['policy/views.ts', 'workers/miss-codec.ts'].includes(path)),
+    using(/\bas View\b/, (path) => ['resolve.ts', 'workers/miss-codec.ts'].includes(path)),
     [],
     'one place makes views; one carries them between threads',
   )

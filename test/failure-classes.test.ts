@@ -127,8 +127,8 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['e2e/chaos.test.ts', 'sigstop'],
   ],
   rebinding: [
-    ['policy/rebinding.test.ts', 'IPv4: what is inside, to the last address of each block'],
-    ['policy/rebinding.test.ts', 'the stage'],
+    ['local-names/rebinding.test.ts', 'IPv4: what is inside, to the last address of each block'],
+    ['local-names/rebinding.test.ts', 'the stage'],
   ],
   'log and status injection': [
     ['commands/status.test.ts', 'nothing from the file steers the terminal'],

@@ -7,7 +7,7 @@ import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { writeReply } from '../../src/dns/reply.ts'
 import type { Asked } from '../../src/job.ts'
 import { H2FrameReader } from '../../src/link/carriers/h2/frames.ts'
-import { EVERYBODYS } from '../../src/policy/views.ts'
+import { EVERYBODYS } from '../../src/resolve.ts'
 import { seeded } from '../load/names.ts'
 
 /** An inner loop: `run` does `count` of its operations and returns something that depends on each, so that none can be left out. */

@@ -4,7 +4,6 @@ import { ipv6Text } from '../dns/printable.ts'
 import { synthesise } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'
-import { isPrivate4, isPrivate6 } from './private-addresses.ts'
 import { type ZoneTree, zoneTree } from './zone-tree.ts'
 
 /** What may point inside all the same. */
@@ -54,3 +53,50 @@ function insideBut(allowed: readonly string[]): (octets: Uint8Array, at: number,
 }
 
 const textOf = (octets: Uint8Array) => (octets.length === 4 ? octets.join('.') : ipv6Text(octets))
+
+/**
+ * Whether an IPv4 address is one that a name of the public DNS has no business with: this host (0/8, 127/8), private networks (RFC 1918), shared address space
+ * (RFC 6598), link-local (RFC 3927), broadcast.
+ */
+export function isPrivate4(octets: Uint8Array, at: number): boolean {
+  const [a, b] = [octets[at] ?? 0, octets[at + 1] ?? 0]
+  switch (a) {
+    case 0:
+    case 10:
+    case 127:
+      return true
+    case 100:
+      return b >= 64 && b <= 127
+    case 169:
+      return b === 254
+    case 172:
+      return b >= 16 && b <= 31
+    case 192:
+      return b === 168
+    case 255:
+      return b === 255 && octets[at + 2] === 255 && octets[at + 3] === 255
+    default:
+      return false
+  }
+}
+
+/**
+ * The same for IPv6: unspecified and loopback, unique-local (RFC 4193), link-local and site-local, every IPv4-mapped address (no AAAA record has a use for one, and
+ * sockets connect it over IPv4), and what carries a private IPv4 address: compatible, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
+ */
+export function isPrivate6(octets: Uint8Array, at: number): boolean {
+  const [a, b] = [octets[at] ?? 0, octets[at + 1] ?? 0]
+  if ((a & 0xfe) === 0xfc) return true
+  if (a === 0xfe && b >= 0x80) return true
+  if (a === 0x20 && b === 0x02) return isPrivate4(octets, at + 2)
+  if (a === 0 && b === 0x64 && octets[at + 2] === 0xff && octets[at + 3] === 0x9b) return isPrivate4(octets, at + 12)
+  if (!zeros(octets, at, 10)) return false
+  if (octets[at + 10] === 0xff && octets[at + 11] === 0xff) return true
+  // ::, ::1 and ::a.b.c.d: the first two are 0.0.0.0 and 0.0.0.1 in the last four octets.
+  return zeros(octets, at + 10, 2) && isPrivate4(octets, at + 12)
+}
+
+function zeros(octets: Uint8Array, at: number, count: number): boolean {
+  for (let i = at; i < at + count; i++) if (octets[i] !== 0) return false
+  return true
+}

@@ -1,10 +1,9 @@
 import type { Clock } from '../clock.ts'
 import { readDenial } from '../dns/denial.ts'
 import { rewriteTtls, synthesise } from '../dns/response.ts'
-import type { Answer, Ask, Client, Query, Question } from '../resolve.ts'
+import { type Answer, type Ask, type Client, EVERYBODYS, type Query, type Question } from '../resolve.ts'
 import { SYNTHESIZED, TYPE } from './local-answer.ts'
 import { neighbour, type Proof, RootGaps } from './root-gaps.ts'
-import { EVERYBODYS } from './views.ts'
 
 /** Longer than this a client is not kept waiting for a proof: it gets the answer without one, and the next query may find it. */
 const LONGEST_WAIT_MS = 2000
