@@ -248,7 +248,7 @@ const GUARD_TYPES = /\b(Gate|PolicyGate|SetupGate|RebindingRules|DialPace|Policy
 /** Guards that may be left out, and why that opens nothing. */
 const MAY_BE_ABSENT: Readonly<Record<string, string>> = {
   'lookout.ts: policy?.networks': 'without a policy no network has a name',
-  'shaping/discreet.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',
+  'shaping/profiles.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',
 }
 
 /** Every node of a file. */

@@ -55,7 +55,7 @@ t.test('limits are those of the code', (t) => {
     ['docs/shaping.md', `at most ${constant('shaping/constant-rate.ts', 'MAX_WAITING')} of them and at most until their deadline`],
     [
       'docs/shaping.md',
-      `covers pause, for ${constant('shaping/cover-standing.ts', 'FIRST_PAUSE_MS') / MINUTE_MS} minutes, doubling to a day`,
+      `covers pause, for ${constant('shaping/cover-traffic.ts', 'FIRST_PAUSE_MS') / MINUTE_MS} minutes, doubling to a day`,
     ],
     ['docs/shaping.md', `${paces.slice(0, -1).join(', ')} or ${paces.at(-1)} covers in 24 hours`],
     ['docs/reload.md', `${constant('system/file-watch.ts', 'SETTLE_MS') === 500 ? 'half a second' : '?'} after one of them changes`],

@@ -1,12 +1,25 @@
 import type { Clock, Random, Timer } from '../clock.ts'
+import { repadded } from '../dns/edns.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Receiver, ScheduledLink, Transport } from '../resolve.ts'
-import { cellOf } from './cell.ts'
+import type { CoverKind } from './cover.ts'
 import { CoverTraffic } from './cover-traffic.ts'
-import type { CoverKind } from './latencies.ts'
 import type { Pace } from './profiles.ts'
 import { createSchedule, type Schedule } from './schedule.ts'
+
+/** A query of 255 octets of name and all of its OPT fits in three records. */
+const MAX_RECORDS = 4
+
+/** `request` padded to fill as few records of `link` as it fits in; undefined where there is no connection, or it is no query of ours. */
+export function cellOf(link: ScheduledLink, request: Uint8Array): Uint8Array | undefined {
+  for (let records = 1; records <= MAX_RECORDS; records++) {
+    const octets = link.octets(records)
+    const cell = octets === undefined ? undefined : repadded(request, octets)
+    if (cell !== undefined) return cell
+  }
+  return undefined
+}
 
 /** Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these would wait longer than any deadline. */
 const MAX_WAITING = 400

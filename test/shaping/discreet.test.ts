@@ -1,5 +1,5 @@
 import t from 'tap'
-import { discreet } from '../../src/shaping/discreet.ts'
+import { discreet } from '../../src/shaping/profiles.ts'
 
 const cache = { entries: 37, bytes: 70_000, maxBytes: 100_000, hits: 5, misses: 12, stale: 1, renewed: 3 }
 
