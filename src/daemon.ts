@@ -31,7 +31,7 @@ import { keepVigil, type Vigil, type VigilOptions } from './system/vigil.ts'
 import { QueryTrace } from './trace/query-trace.ts'
 import { type LiveResolvers, type Surroundings, trustedResolvers } from './trusted-resolvers.ts'
 import { workersRefusal } from './workers/allowed.ts'
-import { NOBODY, startCrew } from './workers/crew.ts'
+import { noWorkers, startWorkerPool } from './workers/crew.ts'
 import { udpEndpoints, workerSettings } from './workers/settings.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
@@ -95,7 +95,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const { staleMaxS } = cacheSetup
   const memory = createMemory({ clock, random: o.random, maxBytes: share, staleMaxS, current: () => live, renewed: () => tally.renewed++ })
   const { cache } = memory
-  let crew = NOBODY
+  let workerPool = noWorkers
   const gate = new PolicyGate()
   const canary = new SelfCanary()
   const evidence = gatherEvidence({
@@ -112,7 +112,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     counts: () =>
       discreet(inForce.config.shaping.profile, {
         ...tally,
-        ...crew.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded, limited: tally.limited }),
+        ...workerPool.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded, limited: tally.limited }),
         maxBytes: share * workers,
       }),
   })
@@ -166,7 +166,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   let listeners = await bind(loaded.listen)
   try {
     const parts = { cache, clock, emit, gate, trace, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
-    if (workers > 1) crew = await startCrew(workers - 1, workerSettings(loaded.config, listeners), parts)
+    if (workers > 1) workerPool = await startWorkerPool(workers - 1, workerSettings(loaded.config, listeners), parts)
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()))
     throw error
@@ -178,7 +178,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     emit,
     beatMs: 1000 * loaded.config.heartbeatS,
     disturbed(what, online) {
-      if (what === 'network') for (const one of [memory, crew]) one.newNetwork()
+      if (what === 'network') for (const one of [memory, workerPool]) one.newNetwork()
       if (what === 'clock') retention.clockMoved()
       react(what, online)
     },
@@ -196,10 +196,10 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     async reload(next) {
       const change = await replaceListeners(listeners, inForce.listen, next.listen, bind)
       try {
-        await crew.open(udpEndpoints(change.fresh))
+        await workerPool.open(udpEndpoints(change.fresh))
       } catch (error) {
         listeners = await change.undo()
-        await crew.adopt(workerSettings(inForce.config, listeners))
+        await workerPool.adopt(workerSettings(inForce.config, listeners))
         throw error
       }
       const waiting = restartOnly(inForce.config, next.config)
@@ -216,19 +216,19 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       memory.clear(next.config.cache.staleMaxS)
       emit({ type: 'reload.waiting', settings: waiting })
       // The look may open the gate: by then no worker answers from what it kept before.
-      const looked = crew.adopt(workerSettings(next.config, listeners)).then(() => evidence.look())
+      const looked = workerPool.adopt(workerSettings(next.config, listeners)).then(() => evidence.look())
       const left = old.close().then(() => lives.delete(old))
       await Promise.all([looked, left, change.keep(), retention.adopt(inForce)])
     },
     async forget() {
       trace.end('forget')
-      const { entries } = crew.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
+      const { entries } = workerPool.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
       const sessions = around.sessions.size
       memory.clear(inForce.config.cache.staleMaxS)
       // A connection that stays would bring new tickets, by which the resolver knows us again.
       react('network', true)
       around.sessions.flush()
-      await crew.adopt(workerSettings(inForce.config, listeners))
+      await workerPool.adopt(workerSettings(inForce.config, listeners))
       return { entries, sessions, files: await retention.forget() }
     },
     refuseReload: (message) => emit({ type: 'reload.refused', message }),
@@ -237,7 +237,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       emit({ type: 'service.stopping' })
       vigil?.stop()
       await page?.close()
-      await Promise.all([crew.stop(), ...listeners.map((listener) => listener.close())])
+      await Promise.all([workerPool.stop(), ...listeners.map((listener) => listener.close())])
       await Promise.all([live.close(), retention.stop()])
       evidence.stop()
     },

@@ -111,7 +111,7 @@ function moved(scan: QueryScan, start: number): void {
 function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, done: Done): void {
   const { cache, clock, counts, tracer } = parts
   const nowMs = clock.nowMs()
-  const told = (kept: Kept, elapsedS: number, from: Source) => done(desk, assemble(kept, packet, scan, client, elapsedS, from))
+  const told = (kept: Kept, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
   const entry = hash !== 0 || parts.gate.closed ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
   if (entry !== undefined) {
     counts.hits++
@@ -161,13 +161,13 @@ function keptOf({ wire, rcode, ede }: Answer): Kept {
 }
 
 /** A reply is written here, and taken before anything else runs. */
-const desk = Buffer.allocUnsafeSlow(MAX_MESSAGE_OCTETS)
+const scratch = Buffer.allocUnsafeSlow(MAX_MESSAGE_OCTETS)
 
 function assemble(kept: Kept, packet: Uint8Array, scan: QueryScan, client: Client, elapsedS: number, from: Source): number {
   const limit = client.transport === 'udp' ? udpLimit(scan) : MAX_MESSAGE_OCTETS
   // An answer from memory shows that somebody else asked, so only this host learns of it.
   const source = scan.wantsSource && isLoopback(client.address) ? sourceText(from) : undefined
-  return writeReply(desk, 0, limit, kept, packet, scan, elapsedS, source)
+  return writeReply(scratch, 0, limit, kept, packet, scan, elapsedS, source)
 }
 
 function sourceText(from: Source): string {

@@ -5,11 +5,11 @@ import type { Emit } from '../events.ts'
 import type { Endpoint } from '../listen/listener.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { Counters } from './counters.ts'
-import { type DeskParts, missDesk } from './miss-desk.ts'
-import type { Birth, Order, Refusal, Report, Settings } from './protocol.ts'
+import { type MissServerParts, missServer } from './miss-desk.ts'
+import type { Command, CommandRefusal, WorkerInit, WorkerReport, WorkerSettings } from './protocol.ts'
 
 /** What the workers beside the main thread need. */
-export interface CrewParts extends DeskParts {
+export interface WorkerPoolParts extends MissServerParts {
   readonly clock: Clock
   readonly emit: Emit
   readonly cacheMaxBytes: number
@@ -20,7 +20,7 @@ export interface CrewParts extends DeskParts {
 }
 
 /** What the status says of the cache. */
-export interface CrewFigures {
+export interface CacheFigures {
   readonly entries: number
   readonly bytes: number
   readonly hits: number
@@ -29,14 +29,14 @@ export interface CrewFigures {
   readonly limited: number
 }
 
-/** The workers beside the main thread. One order at a time. */
-export interface Crew {
+/** The workers beside the main thread. One command at a time. */
+export interface WorkerPool {
   /** `own`, which are the main thread's, and those of every worker together. */
-  sums(own: CrewFigures): CrewFigures
+  sums(own: CacheFigures): CacheFigures
   /** Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are undone by the next `adopt`. */
   open(endpoints: readonly Endpoint[]): Promise<void>
   /** Puts new settings in force; resolves when no worker answers from what it kept before. Never rejects. */
-  adopt(settings: Settings): Promise<void>
+  adopt(settings: WorkerSettings): Promise<void>
   /** Tells every worker of another network. Never rejects. */
   newNetwork(): void
   /** Every worker answers what is under way for at most `drainMs`, then ends. Never rejects. */
@@ -44,51 +44,57 @@ export interface Crew {
 }
 
 /** The main thread works alone. */
-export const NOBODY: Crew = { sums: (own) => own, open: async () => {}, adopt: async () => {}, newNetwork() {}, stop: async () => {} }
+export const noWorkers: WorkerPool = {
+  sums: (own) => own,
+  open: async () => {},
+  adopt: async () => {},
+  newNetwork() {},
+  stop: async () => {},
+}
 
 /** A crash loop must not eat the machine. */
 const RESTART_MS = 1000
 /** What a worker gets beyond its drain before it is ended by force. */
 const STOP_GRACE_MS = 500
-const STILLBORN: Refusal = { code: 'listen', message: 'A worker thread ended at its start: set workers to 1, and see the log.' }
+const NEVER_LISTENED: CommandRefusal = { code: 'listen', message: 'A worker thread ended at its start: set workers to 1, and see the log.' }
 /** URLs are not rewritten by the compiler as imports are. */
 const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
 /** Starts `count` threads and waits until each of them listens. Rejects with an EnigmError, and none is left. */
-export async function startCrew(count: number, settings: Settings, parts: CrewParts): Promise<Crew> {
+export async function startWorkerPool(count: number, settings: WorkerSettings, parts: WorkerPoolParts): Promise<WorkerPool> {
   const threads = await import('node:worker_threads')
-  const hands = Array.from({ length: count }, () => new Hand(parts, settings, threads.Worker))
-  const order = (order: Order) => Promise.all(hands.map((hand) => hand.order(order)))
-  const crew: Crew = {
-    sums: (own) => summed([own, ...hands.map((hand) => hand.counters)]),
+  const handles = Array.from({ length: count }, () => new WorkerHandle(parts, settings, threads.Worker))
+  const commandAll = (command: Command) => Promise.all(handles.map((handle) => handle.order(command)))
+  const pool: WorkerPool = {
+    sums: (own) => summed([own, ...handles.map((handle) => handle.counters)]),
     async open(endpoints) {
-      throwFirst(await order({ type: 'open', endpoints }))
+      throwFirst(await commandAll({ type: 'open', endpoints }))
     },
     async adopt(next) {
-      for (const hand of hands) hand.settings = next
-      const refusals = await order({ type: 'adopt', settings: next })
+      for (const handle of handles) handle.settings = next
+      const refusals = await commandAll({ type: 'adopt', settings: next })
       if (refusals.some((refusal) => refusal !== undefined)) parts.emit({ type: 'fault', where: 'worker: adopt' })
     },
-    newNetwork: () => void order({ type: 'network' }),
+    newNetwork: () => void commandAll({ type: 'network' }),
     async stop() {
-      await Promise.all(hands.map((hand) => hand.stop()))
+      await Promise.all(handles.map((handle) => handle.stop()))
     },
   }
   try {
-    throwFirst(await Promise.all(hands.map((hand) => hand.start())))
-    return crew
+    throwFirst(await Promise.all(handles.map((handle) => handle.start())))
+    return pool
   } catch (error) {
-    await crew.stop()
+    await pool.stop()
     throw asEnigmError(error)
   }
 }
 
-function throwFirst(refusals: readonly (Refusal | undefined)[]): void {
+function throwFirst(refusals: readonly (CommandRefusal | undefined)[]): void {
   for (const refusal of refusals) if (refusal !== undefined) throw new EnigmError(refusal.code, refusal.message)
 }
 
-function summed(all: readonly CrewFigures[]): CrewFigures {
-  const sum = (of: (figures: CrewFigures) => number) => all.reduce((total, figures) => total + of(figures), 0)
+function summed(all: readonly CacheFigures[]): CacheFigures {
+  const sum = (of: (figures: CacheFigures) => number) => all.reduce((total, figures) => total + of(figures), 0)
   return {
     entries: sum((c) => c.entries),
     bytes: sum((c) => c.bytes),
@@ -99,34 +105,34 @@ function summed(all: readonly CrewFigures[]): CrewFigures {
   }
 }
 
-/** One place in the crew: a thread, and the next one when it dies. While it is gone the kernel gives its clients to the other sockets. */
-class Hand {
+/** One place in the pool: a thread, and the next one when it dies. While it is gone the kernel gives its clients to the other sockets. */
+class WorkerHandle {
   readonly counters = new Counters()
-  settings: Settings
-  readonly #parts: CrewParts
+  settings: WorkerSettings
+  readonly #parts: WorkerPoolParts
   readonly #Worker: typeof Worker
   #worker: Worker | undefined
-  #acks: ((refusal: Refusal | undefined) => void)[] = []
+  #acks: ((refusal: CommandRefusal | undefined) => void)[] = []
   #startedMs = 0
   #stopping = false
 
-  constructor(parts: CrewParts, settings: Settings, thread: typeof Worker) {
+  constructor(parts: WorkerPoolParts, settings: WorkerSettings, thread: typeof Worker) {
     this.#parts = parts
     this.#Worker = thread
     this.settings = settings
   }
 
   /** Resolves when the thread listens, or to why it does not. */
-  start(): Promise<Refusal | undefined> {
+  start(): Promise<CommandRefusal | undefined> {
     const { cacheMaxBytes, drainMs, clock, emit, trace } = this.#parts
     const gate = this.#parts.gate.shared
     const shared = { counters: this.counters.shared, gate, trace: trace?.tracer.shared ?? new SharedArrayBuffer(4) }
-    const birth: Birth = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
-    const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: birth, name: 'enigm-dns listener' })
-    const serve = missDesk(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
+    const init: WorkerInit = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
+    const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: init, name: 'enigm-dns listener' })
+    const serve = missServer(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
     this.#worker = worker
     this.#startedMs = clock.nowMs()
-    worker.on('message', (message: Uint8Array | Report) => {
+    worker.on('message', (message: Uint8Array | WorkerReport) => {
       if (message instanceof Uint8Array) serve(message)
       else if (message.type === 'event') emit(message.event)
       else if (message.type === 'traced') trace?.take(message.traced, message.missed)
@@ -134,13 +140,13 @@ class Hand {
     })
     worker.on('error', (error) => emit({ type: 'fault', where: `worker: ${error.name}` }))
     worker.once('exit', () => this.#gone())
-    return this.#acknowledged().then((refusal) => (this.#worker === worker ? refusal : STILLBORN))
+    return this.#acknowledged().then((refusal) => (this.#worker === worker ? refusal : NEVER_LISTENED))
   }
 
-  /** Resolves when the thread has obeyed, or to why it could not. A thread that dies meanwhile starts again with `settings`, which is as good. */
-  order(order: Order): Promise<Refusal | undefined> {
+  /** Resolves when the thread has carried the command out, or to why it could not. A thread that dies meanwhile starts again with `settings`, which is as good. */
+  order(command: Command): Promise<CommandRefusal | undefined> {
     if (this.#worker === undefined) return Promise.resolve(undefined)
-    this.#worker.postMessage(order)
+    this.#worker.postMessage(command)
     return this.#acknowledged()
   }
 
@@ -150,12 +156,12 @@ class Hand {
     if (worker === undefined) return
     const gone = new Promise((resolve) => worker.once('exit', resolve))
     const late = this.#parts.clock.setTimer(this.#parts.drainMs + STOP_GRACE_MS, () => void worker.terminate())
-    worker.postMessage({ type: 'stop' } satisfies Order)
+    worker.postMessage({ type: 'stop' } satisfies Command)
     await gone
     late.cancel()
   }
 
-  #acknowledged(): Promise<Refusal | undefined> {
+  #acknowledged(): Promise<CommandRefusal | undefined> {
     return new Promise((resolve) => this.#acks.push(resolve))
   }
 

@@ -8,7 +8,7 @@ import type { Gate } from '../policy/gate.ts'
 import { type AskRecord, decodeReplies, encodeAsks, type ReplyRecord } from './miss-codec.ts'
 
 /** How a worker asks: everything that is not in its cache goes to the main thread, all of one turn of the event loop in one message. */
-export interface MainAsker {
+export interface MissClient {
   /** The end of a worker's pipeline. Keeps what comes back, unless the cache was cleared meanwhile. */
   readonly stage: Stage
   /** Takes a message of replies. While the gate is closed only what the policy itself answers is passed on. */
@@ -19,7 +19,7 @@ export interface MainAsker {
 const MOST_ID = 2 ** 31 - 2
 
 /** `post` takes over the buffer. */
-export function createMainAsker(cache: AnswerCache, clock: Clock, gate: Gate, post: (message: Buffer) => void): MainAsker {
+export function createMissClient(cache: AnswerCache, clock: Clock, gate: Gate, post: (message: Buffer) => void): MissClient {
   const waiting = new NumberTable<Job>()
   let asks: AskRecord[] = []
   let lastId = 0

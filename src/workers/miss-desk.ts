@@ -10,7 +10,7 @@ import type { PolicyGate } from '../policy/gate.ts'
 import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
 
 /** What the main thread answers workers from. */
-export interface DeskParts {
+export interface MissServerParts {
   /** The main thread's own: all that any worker asked for is in it, so that a name is asked upstream once, not once a worker. */
   readonly cache: AnswerCache
   readonly clock: Clock
@@ -19,7 +19,7 @@ export interface DeskParts {
 }
 
 /** Takes the messages of one worker and posts the answers, all of one turn in one message. `post` takes over the buffer. */
-export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (message: Uint8Array) => void {
+export function missServer(parts: MissServerParts, post: (message: Buffer) => void): (message: Uint8Array) => void {
   let replies: ReplyRecord[] = []
   const flush = () => {
     const message = encodeReplies(replies)
@@ -35,7 +35,7 @@ export function missDesk(parts: DeskParts, post: (message: Buffer) => void): (me
   }
 }
 
-function serve({ id, query, remainingMs, purpose }: AskRecord, parts: DeskParts, reply: (record: ReplyRecord) => void): void {
+function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServerParts, reply: (record: ReplyRecord) => void): void {
   const nowMs = parts.clock.nowMs()
   const asked = askedBy(query)
   const kept = parts.gate.closed ? undefined : parts.cache.get(asked, nowMs)

@@ -4,7 +4,7 @@ import type { Endpoint } from '../listen/listener.ts'
 import type { Traced } from '../trace/tracer.ts'
 
 /** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
-export interface Settings {
+export interface WorkerSettings {
   readonly endpoints: readonly Endpoint[]
   readonly allowFrom: readonly string[]
   readonly timeoutMs: number
@@ -12,36 +12,36 @@ export interface Settings {
 }
 
 /** What a worker is started with. */
-export interface Birth {
+export interface WorkerInit {
   readonly counters: SharedArrayBuffer
   readonly gate: SharedArrayBuffer
   /** The switch of the query trace. */
   readonly trace: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
-  readonly settings: Settings
+  readonly settings: WorkerSettings
 }
 
 /**
- * Orders to a worker, each acknowledged with `done` in turn. `open` binds more endpoints or, where one cannot be bound, none; `adopt` puts settings in force:
+ * Commands to a worker, each acknowledged with `done` in turn. `open` binds more endpoints or, where one cannot be bound, none; `adopt` puts settings in force:
  * other endpoints are closed, the cache is cleared, and what was asked for before is not kept. Misses travel on the same port, as bare octets (miss-codec.ts).
  */
-export type Order =
+export type Command =
   | { readonly type: 'open'; readonly endpoints: readonly Endpoint[] }
-  | { readonly type: 'adopt'; readonly settings: Settings }
+  | { readonly type: 'adopt'; readonly settings: WorkerSettings }
   /** Another network: what belongs to the last one is forgotten. */
   | { readonly type: 'network' }
   | { readonly type: 'stop' }
 
-/** Why an order was not carried out. */
-export interface Refusal {
+/** Why a command was not carried out. */
+export interface CommandRefusal {
   readonly code: ErrorCode
   readonly message: string
 }
 
 /** What a worker says beside its misses. The first `done` says that it listens. */
-export type Report =
-  | { readonly type: 'done'; readonly refused?: Refusal }
+export type WorkerReport =
+  | { readonly type: 'done'; readonly refused?: CommandRefusal }
   | { readonly type: 'event'; readonly event: Event }
   /** While a trace is on: what was asked here in one turn; `missed` more were too many for one message. */
   | { readonly type: 'traced'; readonly traced: readonly Traced[]; readonly missed: number }

@@ -1,9 +1,9 @@
 import type { Loaded } from '../config/load.ts'
 import type { Endpoint, Listener } from '../listen/listener.ts'
-import type { Settings } from './protocol.ts'
+import type { WorkerSettings } from './protocol.ts'
 
 /** What workers are told of a configuration; they share what the main thread bound, so the ports are real ones. */
-export function workerSettings(config: Loaded['config'], listeners: readonly Listener[]): Settings {
+export function workerSettings(config: Loaded['config'], listeners: readonly Listener[]): WorkerSettings {
   return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
 }
 

@@ -1,11 +1,11 @@
 import type { Traced } from '../trace/tracer.ts'
-import type { Report } from './protocol.ts'
+import type { WorkerReport } from './protocol.ts'
 
 /** What one message holds at most. */
-const MOST = 1024
+const MOST_TRACED = 1024
 
 /** Reports what is traced, all of one turn of the event loop in one message. */
-export function tracedInTurns(report: (message: Report) => void): (traced: Traced) => void {
+export function batchTraced(report: (message: WorkerReport) => void): (traced: Traced) => void {
   let traced: Traced[] = []
   let missed = 0
   const flush = () => {
@@ -15,7 +15,7 @@ export function tracedInTurns(report: (message: Report) => void): (traced: Trace
   }
   return (one) => {
     if (traced.length === 0) setImmediate(flush)
-    if (traced.length < MOST) traced.push(one)
+    if (traced.length < MOST_TRACED) traced.push(one)
     else missed++
   }
 }

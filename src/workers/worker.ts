@@ -16,58 +16,58 @@ import { datagramCalls } from '../system/datagram-calls.ts'
 import { listenToKernel } from '../system/netlink.ts'
 import { Tracer } from '../trace/tracer.ts'
 import { Counters } from './counters.ts'
-import { createMainAsker } from './main-asker.ts'
-import type { Birth, Order, Report } from './protocol.ts'
+import { createMissClient } from './main-asker.ts'
+import type { Command, WorkerInit, WorkerReport } from './protocol.ts'
 import { workerSockets } from './sockets.ts'
-import { tracedInTurns } from './traced-in-turns.ts'
+import { batchTraced } from './traced-in-turns.ts'
 
 /** The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the cache goes to the main thread. */
-function work(port: MessagePort, birth: Birth): void {
+function work(port: MessagePort, init: WorkerInit): void {
   const clock = systemClock()
-  const cache = new AnswerCache({ maxBytes: birth.cacheMaxBytes, staleMaxS: 0, seed: seedOf(systemRandom) })
-  const counts = new Counters(birth.counters)
-  const report = (message: Report) => port.postMessage(message)
+  const cache = new AnswerCache({ maxBytes: init.cacheMaxBytes, staleMaxS: 0, seed: seedOf(systemRandom) })
+  const counts = new Counters(init.counters)
+  const report = (message: WorkerReport) => port.postMessage(message)
   const emit: Emit = (event) => report({ type: 'event', event })
-  const gate = new PolicyGate(birth.gate)
-  const asker = createMainAsker(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
+  const gate = new PolicyGate(init.gate)
+  const missClient = createMissClient(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
   // What the main thread turns away it counts itself.
   const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
-  const stages = [admission, coalesce((asked) => cache.hashOf(asked), systemRandom), asker.stage]
-  let { timeoutMs, prefetch } = birth.settings
+  const stages = [admission, coalesce((asked) => cache.hashOf(asked), systemRandom), missClient.stage]
+  let { timeoutMs, prefetch } = init.settings
   const current = () => ({ stages, timeoutMs, prefetch })
   // The main thread counts what it renews.
   const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
-  const tracer = new Tracer(clock, tracedInTurns(report), birth.trace)
-  let allowed = allowList(birth.settings.allowFrom)
+  const tracer = new Tracer(clock, batchTraced(report), init.trace)
+  let allowed = allowList(init.settings.allowFrom)
   const sockets = workerSockets({
     responder: createResponder({ cache, clock, emit, counts, gate, current, prefetch: prefetcher, tracer }),
     allowed: (address) => allowed(address),
     view: viewFor,
     clock,
     emit,
-    drainMs: birth.drainMs,
+    drainMs: init.drainMs,
     datagramCalls: datagramCalls(),
     replyRate: new ReplyRate(systemRandom, () => counts.limited++),
     addressChanges: listenToKernel,
   })
 
-  const obey = async (order: Order): Promise<void> => {
-    if (order.type === 'open') return sockets.open(order.endpoints)
-    if (order.type === 'stop') return sockets.keepOnly([])
-    if (order.type === 'network') {
+  const carryOut = async (command: Command): Promise<void> => {
+    if (command.type === 'open') return sockets.open(command.endpoints)
+    if (command.type === 'stop') return sockets.keepOnly([])
+    if (command.type === 'network') {
       cache.newNetwork()
       prefetcher.forget()
       return
     }
-    allowed = allowList(order.settings.allowFrom)
-    timeoutMs = order.settings.timeoutMs
-    prefetch = order.settings.prefetch
+    allowed = allowList(command.settings.allowFrom)
+    timeoutMs = command.settings.timeoutMs
+    prefetch = command.settings.prefetch
     prefetcher.forget()
     cache.clear()
     counts.size(cache)
-    // A worker that was started again between `open` and this order has not heard of the new endpoints.
-    await sockets.open(order.settings.endpoints)
-    await sockets.keepOnly(order.settings.endpoints)
+    // A worker that was started again between `open` and this command has not heard of the new endpoints.
+    await sockets.open(command.settings.endpoints)
+    await sockets.keepOnly(command.settings.endpoints)
   }
   const done = () => report({ type: 'done' })
   const refused = (error: unknown) => {
@@ -75,16 +75,16 @@ function work(port: MessagePort, birth: Birth): void {
     report({ type: 'done', refused: { code, message } })
   }
 
-  let busy = sockets.open(birth.settings.endpoints).then(done, refused)
-  port.on('message', (message: Uint8Array | Order) => {
+  let busy = sockets.open(init.settings.endpoints).then(done, refused)
+  port.on('message', (message: Uint8Array | Command) => {
     if (message instanceof Uint8Array) {
-      asker.settle(message)
+      missClient.settle(message)
       counts.size(cache)
       return
     }
-    busy = busy.then(() => obey(message)).then(done, refused)
+    busy = busy.then(() => carryOut(message)).then(done, refused)
     if (message.type === 'stop') void busy.then(() => port.close())
   })
 }
 
-if (parentPort !== null) work(parentPort, workerData as Birth)
+if (parentPort !== null) work(parentPort, workerData as WorkerInit)

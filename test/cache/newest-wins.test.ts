@@ -5,7 +5,7 @@ import { coalesce } from '../../src/cache/in-flight.ts'
 import { remember } from '../../src/cache/remember.ts'
 import { serveStale } from '../../src/cache/serve-stale.ts'
 import type { Answer, Ask, Query } from '../../src/resolve.ts'
-import { createMainAsker } from '../../src/workers/main-asker.ts'
+import { createMissClient } from '../../src/workers/main-asker.ts'
 import { encodeReplies } from '../../src/workers/miss-codec.ts'
 import { askedIn, askedInPacket, cacheOf } from '../support/caches.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
@@ -184,7 +184,7 @@ t.test('a worker does not take what stood in for news', async (t) => {
   const clock = new FakeClock()
   const cache = cacheOf(65_536)
   const asks: Buffer[] = []
-  const asker = createMainAsker(cache, clock, openGate(), (message) => void asks.push(message))
+  const asker = createMissClient(cache, clock, openGate(), (message) => void asks.push(message))
   const key = askedIn(ask())
   const told = askStages([asker.stage], ask(), { purpose: 'client', deadlineMs: 4000 })
   await new Promise((done) => setImmediate(done))

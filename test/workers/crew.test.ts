@@ -5,14 +5,14 @@ import { remember } from '../../src/cache/remember.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
-import { type Crew, startCrew } from '../../src/workers/crew.ts'
-import type { Settings } from '../../src/workers/protocol.ts'
+import { startWorkerPool, type WorkerPool } from '../../src/workers/crew.ts'
+import type { WorkerSettings } from '../../src/workers/protocol.ts'
 import { UdpClient } from '../listen/clients.ts'
 import { pause, query, response, until } from '../listen/fake-responder.ts'
 import { cacheOf } from '../support/caches.ts'
 import { openGate } from '../support/rules.ts'
 import { endsIn, type Resolve } from '../support/stages.ts'
-import { DOOM_MS } from './doomed-worker.ts'
+import { CRASH_TIMEOUT_MS } from './doomed-worker.ts'
 
 const DRAIN_MS = 300
 const NONE = { entries: 0, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 }
@@ -37,14 +37,14 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
     return (o.answer ?? answers)(q, ask)
   })
   const port = await freePort()
-  const settings: Settings = {
+  const settings: WorkerSettings = {
     endpoints: (o.addresses ?? ['127.0.0.1']).map((address) => ({ address, port })),
     allowFrom: EVERYBODY,
     timeoutMs: 4000,
     prefetch: true,
   }
   const entry = o.entry === undefined ? {} : { entry: new URL(o.entry, import.meta.url) }
-  const crew = await startCrew(o.count ?? 2, settings, {
+  const pool = await startWorkerPool(o.count ?? 2, settings, {
     gate: openGate(),
     cache,
     clock,
@@ -54,8 +54,8 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
     drainMs: DRAIN_MS,
     ...entry,
   })
-  t.teardown(() => crew.stop())
-  return { crew, cache, events, asked, port, settings }
+  t.teardown(() => pool.stop())
+  return { pool, cache, events, asked, port, settings }
 }
 
 const answers: Resolve = async ({ question }) => {
@@ -72,11 +72,11 @@ function clients(t: Test, count: number, address = '127.0.0.1'): readonly UdpCli
 
 const faultsOf = (events: readonly Event[]) => events.flatMap((event) => (event.type === 'fault' ? [event.where] : []))
 /** Asked again where the kernel gave the query to a thread that was just ending. */
-async function answered(client: UdpClient, crew: Crew, port: number): Promise<boolean> {
+async function answered(client: UdpClient, pool: WorkerPool, port: number): Promise<boolean> {
   client.send(query(1), port)
   const before = client.replies.length
   for (let i = 0; i < 40 && client.replies.length === before; i++) await pause(5)
-  return client.replies.length > before && crew !== undefined
+  return client.replies.length > before && pool !== undefined
 }
 
 if (datagramCalls() === undefined) {
@@ -84,14 +84,14 @@ if (datagramCalls() === undefined) {
   else t.comment('not Linux: workers are not tested')
 } else {
   t.test('64 clients, IPv4 and IPv6: each answered, a name asked once, kept and served by both threads', async (t) => {
-    const { crew, cache, asked, port } = await stage(t, { addresses: ['127.0.0.1', '::1'] })
+    const { pool, cache, asked, port } = await stage(t, { addresses: ['127.0.0.1', '::1'] })
     for (const address of ['127.0.0.1', '::1']) {
       for (const client of clients(t, 64, address))
         for (let id = 0; id < 5; id++) t.equal((await client.ask(query(id, 'one.test'), port)).wire.length, 100)
     }
     t.strictSame(asked, ['one'])
     t.equal(cache.entries, 1)
-    const { entries, bytes, hits, misses } = crew.sums({
+    const { entries, bytes, hits, misses } = pool.sums({
       entries: cache.entries,
       bytes: cache.bytes,
       hits: 0,
@@ -105,35 +105,35 @@ if (datagramCalls() === undefined) {
   })
 
   t.test('bursts of misses and hits: every query answered once', async (t) => {
-    const { crew, port, asked } = await stage(t)
+    const { pool, port, asked } = await stage(t)
     const all = clients(t, 16)
     for (let id = 0; id < 20; id++) for (const client of all) client.send(query(id, `n${id}.test`), port)
     await until(() => all.every((client) => client.replies.length === 20))
     for (const client of all) t.equal(new Set(client.replies.map(({ wire }) => wire.readUInt16BE(0))).size, 20)
     t.equal(new Set(asked).size, 20)
-    const { hits, misses } = crew.sums(NONE)
+    const { hits, misses } = pool.sums(NONE)
     t.equal(hits + misses, 16 * 20)
   })
 
   t.test('adopt: who may ask, what is kept and where it listens change in every thread before it resolves', async (t) => {
-    const { crew, port, settings, asked } = await stage(t)
+    const { pool, port, settings, asked } = await stage(t)
     const all = clients(t, 32)
     for (const client of all) await client.ask(query(1, 'one.test'), port)
-    t.equal(crew.sums(NONE).entries, 2)
+    t.equal(pool.sums(NONE).entries, 2)
 
     const other = await freePort()
     const endpoints = [...settings.endpoints, { address: '127.0.0.1', port: other }]
-    await crew.open(endpoints)
+    await pool.open(endpoints)
     for (const client of all) await client.ask(query(2, 'one.test'), other)
-    await crew.adopt({ ...settings, endpoints: [{ address: '127.0.0.1', port: other }] })
-    t.equal(crew.sums(NONE).entries, 0)
+    await pool.adopt({ ...settings, endpoints: [{ address: '127.0.0.1', port: other }] })
+    t.equal(pool.sums(NONE).entries, 0)
     t.equal(asked.length, 1)
     for (const client of all) await client.ask(query(3, 'two.test'), other)
     const before = createSocket('udp4').bind(port, '127.0.0.1')
     await once(before, 'listening')
     before.close()
 
-    await crew.adopt({ ...settings, endpoints: [{ address: '127.0.0.1', port: other }], allowFrom: ['127.0.0.2/32'] })
+    await pool.adopt({ ...settings, endpoints: [{ address: '127.0.0.1', port: other }], allowFrom: ['127.0.0.2/32'] })
     for (const client of all) client.replies.length = 0
     for (const client of all) client.send(query(4, 'two.test'), other)
     await pause(100)
@@ -145,10 +145,10 @@ if (datagramCalls() === undefined) {
   })
 
   t.test('open: one address that cannot be bound refuses all of them', async (t) => {
-    const { crew, port } = await stage(t)
+    const { pool, port } = await stage(t)
     const other = await freePort()
     await t.rejects(
-      crew.open([
+      pool.open([
         { address: '127.0.0.1', port: other },
         { address: '192.0.2.1', port: other },
       ]),
@@ -160,28 +160,28 @@ if (datagramCalls() === undefined) {
     const free = createSocket('udp4').bind(other, '127.0.0.1')
     await once(free, 'listening')
     free.close()
-    for (const client of clients(t, 8)) t.ok(await answered(client, crew, port), 'the old one goes on')
+    for (const client of clients(t, 8)) t.ok(await answered(client, pool, port), 'the old one goes on')
   })
 
   t.test('a thread that dies is a fault, is started again a second after its start, and the figures do not fall', async (t) => {
-    const { crew, port, settings, events } = await stage(t, { entry: './doomed-worker.js' })
+    const { pool, port, settings, events } = await stage(t, { entry: './doomed-worker.js' })
     const all = clients(t, 32)
     for (const client of all) await client.ask(query(1, 'one.test'), port)
-    const before = crew.sums(NONE)
+    const before = pool.sums(NONE)
     const began = performance.now()
-    await crew.adopt({ ...settings, timeoutMs: DOOM_MS })
+    await pool.adopt({ ...settings, timeoutMs: CRASH_TIMEOUT_MS })
     t.strictSame(faultsOf(events), ['worker: RangeError', 'worker: RangeError'])
-    t.equal(crew.sums(NONE).entries, 0)
-    t.equal(crew.sums(NONE).hits, before.hits)
-    await crew.adopt(settings)
+    t.equal(pool.sums(NONE).entries, 0)
+    t.equal(pool.sums(NONE).hits, before.hits)
+    await pool.adopt(settings)
     const [first] = all
-    while (first !== undefined && !(await answered(first, crew, port)))
+    while (first !== undefined && !(await answered(first, pool, port)))
       if (performance.now() - began > 15_000) t.bailout('no thread came back')
     t.ok(performance.now() - began < 5000, 'back about a second later, thread start on a busy machine included')
     for (const client of all)
-      while (!(await answered(client, crew, port))) if (performance.now() - began > 20_000) t.bailout('one thread did not come back')
+      while (!(await answered(client, pool, port))) if (performance.now() - began > 20_000) t.bailout('one thread did not come back')
     t.equal(faultsOf(events).length, 2, 'and they stay')
-    t.ok(crew.sums(NONE).hits >= before.hits)
+    t.ok(pool.sums(NONE).hits >= before.hits)
   })
 
   t.test('stop answers what is under way, and waits no longer than the drain', async (t) => {
@@ -189,7 +189,7 @@ if (datagramCalls() === undefined) {
     const held = new Promise<void>((resolve) => {
       release = resolve
     })
-    const { crew, port, asked } = await stage(t, {
+    const { pool, port, asked } = await stage(t, {
       answer: async (q, ask) => {
         await (q.question.lower[1] === 0x6e /* never */ ? new Promise(() => {}) : held)
         return answers(q, ask)
@@ -200,7 +200,7 @@ if (datagramCalls() === undefined) {
     all[0]?.send(query(99, 'never.test'), port)
     await until(() => asked.length === 33)
     const began = performance.now()
-    const stopping = crew.stop()
+    const stopping = pool.stop()
     await pause(50)
     release()
     await stopping

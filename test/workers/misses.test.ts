@@ -4,8 +4,8 @@ import { remember } from '../../src/cache/remember.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Answer, Ask, Client, Query } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'
-import { createMainAsker, type MainAsker } from '../../src/workers/main-asker.ts'
-import { missDesk } from '../../src/workers/miss-desk.ts'
+import { createMissClient, type MissClient } from '../../src/workers/main-asker.ts'
+import { missServer } from '../../src/workers/miss-desk.ts'
 import { cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
@@ -14,7 +14,7 @@ import { endsIn, type Resolve, repliesTo } from '../support/stages.ts'
 
 const CLIENT = { address: '127.0.0.1', transport: 'udp', view: view(0) } as const satisfies Client
 
-interface Hand {
+interface WorkerEnd {
   readonly cache: AnswerCache
   readonly counts: { hits: number; misses: number }
   readonly ask: (name: string, options?: Uint8Array, client?: Client) => Promise<Buffer>
@@ -32,16 +32,16 @@ function house(end: Resolve) {
     asks.push(ask)
     return end(q, ask)
   })
-  const worker = (): Hand => {
+  const worker = (): WorkerEnd => {
     const cache = cacheOf(1 << 20)
     const counts = { hits: 0, misses: 0 }
-    const desk = missDesk({ gate, cache: main, clock, current: () => ({ stages: [remember(main, clock), ending] }) }, (message) => {
+    const server = missServer({ gate, cache: main, clock, current: () => ({ stages: [remember(main, clock), ending] }) }, (message) => {
       posted.replies++
       queueMicrotask(() => asker.settle(Uint8Array.from(message)))
     })
-    const asker: MainAsker = createMainAsker(cache, clock, gate, (message) => {
+    const asker: MissClient = createMissClient(cache, clock, gate, (message) => {
       posted.asks++
-      queueMicrotask(() => desk(Uint8Array.from(message)))
+      queueMicrotask(() => server(Uint8Array.from(message)))
     })
     const current = () => ({ stages: [asker.stage], timeoutMs: 4000 })
     const responder = createResponder({ gate, cache, clock, counts, current, emit: () => {} })
