@@ -30,9 +30,7 @@ import { bootId } from './system/process-identity.ts'
 import { keepVigil, type Vigil, type VigilOptions } from './system/vigil.ts'
 import { QueryTrace } from './trace/query-trace.ts'
 import { type LiveResolvers, type Surroundings, trustedResolvers } from './trusted-resolvers.ts'
-import { workersRefusal } from './workers/allowed.ts'
-import { noWorkers, startWorkerPool } from './workers/crew.ts'
-import { udpEndpoints, workerSettings } from './workers/settings.ts'
+import { noWorkers, startWorkerPool, udpEndpoints, workerSettings, workersRefusal } from './workers/worker-pool.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
 export interface DaemonOptions {

@@ -14,12 +14,10 @@ import { viewFor } from '../resolve.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import { listenToKernel } from '../system/netlink.ts'
-import { Tracer } from '../trace/tracer.ts'
-import { Counters } from './counters.ts'
-import { createMissClient } from './main-asker.ts'
-import type { Command, WorkerInit, WorkerReport } from './protocol.ts'
+import { type Traced, Tracer } from '../trace/tracer.ts'
+import { createMissClient } from './miss-client.ts'
+import { type Command, Counters, type WorkerInit, type WorkerReport } from './protocol.ts'
 import { workerSockets } from './sockets.ts'
-import { batchTraced } from './traced-in-turns.ts'
 
 /** The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the cache goes to the main thread. */
 function work(port: MessagePort, init: WorkerInit): void {
@@ -85,6 +83,25 @@ function work(port: MessagePort, init: WorkerInit): void {
     busy = busy.then(() => carryOut(message)).then(done, refused)
     if (message.type === 'stop') void busy.then(() => port.close())
   })
+}
+
+/** What one message holds at most. */
+const MOST_TRACED = 1024
+
+/** Reports what is traced, all of one turn of the event loop in one message. */
+function batchTraced(report: (message: WorkerReport) => void): (traced: Traced) => void {
+  let traced: Traced[] = []
+  let missed = 0
+  const flush = () => {
+    report({ type: 'traced', traced, missed })
+    traced = []
+    missed = 0
+  }
+  return (one) => {
+    if (traced.length === 0) setImmediate(flush)
+    if (traced.length < MOST_TRACED) traced.push(one)
+    else missed++
+  }
 }
 
 if (parentPort !== null) work(parentPort, workerData as WorkerInit)

@@ -7,5 +7,5 @@ export const CRASH_TIMEOUT_MS = 666
 
 parentPort?.on('message', (message: Uint8Array | Command) => {
   if (!(message instanceof Uint8Array) && message.type === 'adopt' && message.settings.timeoutMs === CRASH_TIMEOUT_MS)
-    throw new RangeError('doomed')
+    throw new RangeError('this worker crashes')
 })

@@ -5,14 +5,14 @@ import { remember } from '../../src/cache/remember.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
-import { startWorkerPool, type WorkerPool } from '../../src/workers/crew.ts'
 import type { WorkerSettings } from '../../src/workers/protocol.ts'
+import { startWorkerPool, type WorkerPool, workersRefusal } from '../../src/workers/worker-pool.ts'
 import { UdpClient } from '../listen/clients.ts'
 import { pause, query, response, until } from '../listen/fake-responder.ts'
 import { cacheOf } from '../support/caches.ts'
 import { openGate } from '../support/rules.ts'
 import { endsIn, type Resolve } from '../support/stages.ts'
-import { CRASH_TIMEOUT_MS } from './doomed-worker.ts'
+import { CRASH_TIMEOUT_MS } from './crashing-worker.ts'
 
 const DRAIN_MS = 300
 const NONE = { entries: 0, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 }
@@ -164,7 +164,7 @@ if (datagramCalls() === undefined) {
   })
 
   t.test('a thread that dies is a fault, is started again a second after its start, and the figures do not fall', async (t) => {
-    const { pool, port, settings, events } = await stage(t, { entry: './doomed-worker.js' })
+    const { pool, port, settings, events } = await stage(t, { entry: './crashing-worker.js' })
     const all = clients(t, 32)
     for (const client of all) await client.ask(query(1, 'one.test'), port)
     const before = pool.sums(NONE)
@@ -214,6 +214,18 @@ if (datagramCalls() === undefined) {
 
   t.test('what cannot start is refused, and nothing is left', async (t) => {
     await t.rejects(stage(t, { addresses: ['127.0.0.1', '192.0.2.1'] }), { code: 'listen', message: /192\.0\.2\.1 is on no interface/ })
-    await t.rejects(stage(t, { entry: './stillborn-worker.js' }), { code: 'listen', message: /worker thread ended at its start/ })
+    await t.rejects(stage(t, { entry: './never-listening-worker.js' }), { code: 'listen', message: /worker thread ended at its start/ })
   })
 }
+
+t.test('one worker runs everywhere; more need batched sockets, and the sentence names the mend', (t) => {
+  for (const udp of ['auto', 'dgram', 'batch'] as const)
+    for (const batched of [true, false]) t.equal(workersRefusal(1, udp, batched), undefined)
+  t.equal(workersRefusal(2, 'auto', true), undefined)
+  t.equal(workersRefusal(64, 'batch', true), undefined)
+  for (const batched of [true, false])
+    t.match(workersRefusal(2, 'dgram', batched), { code: 'listen', message: /set udp to "auto", or set workers to 1/ })
+  for (const udp of ['auto', 'batch'] as const)
+    t.match(workersRefusal(3, udp, false), { code: 'listen', message: /workers is set to 3.*koffi: install it, or set workers to 1/ })
+  t.end()
+})

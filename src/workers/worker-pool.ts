@@ -1,12 +1,36 @@
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
+import type { Loaded } from '../config/load.ts'
+import type { Config } from '../config/settings.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Endpoint } from '../listen/listener.ts'
+import type { Endpoint, Listener } from '../listen/listener.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
-import { Counters } from './counters.ts'
-import { type MissServerParts, missServer } from './miss-desk.ts'
-import type { Command, CommandRefusal, WorkerInit, WorkerReport, WorkerSettings } from './protocol.ts'
+import { type MissServerParts, missServer } from './miss-server.ts'
+import { type Command, type CommandRefusal, Counters, type WorkerInit, type WorkerReport, type WorkerSettings } from './protocol.ts'
+
+/** What workers are told of a configuration; they share what the main thread bound, so the ports are real ones. */
+export function workerSettings(config: Loaded['config'], listeners: readonly Listener[]): WorkerSettings {
+  return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
+}
+
+/** Where `listeners` hear UDP. */
+export function udpEndpoints(listeners: readonly Listener[]): readonly Endpoint[] {
+  return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
+}
+
+/** Why this many workers cannot run here, or undefined. They share endpoints by SO_REUSEPORT, which on Node 20 only the batched sockets can set. */
+export function workersRefusal(workers: number, udp: Config['udp'], batched: boolean): EnigmError | undefined {
+  if (workers === 1) return undefined
+  if (udp === 'dgram') {
+    return new EnigmError('listen', `workers is set to ${workers}, which needs batched UDP: set udp to "auto", or set workers to 1.`)
+  }
+  if (batched) return undefined
+  return new EnigmError(
+    'listen',
+    `workers is set to ${workers}, which needs 64-bit Linux and the optional package koffi: install it, or set workers to 1.`,
+  )
+}
 
 /** What the workers beside the main thread need. */
 export interface WorkerPoolParts extends MissServerParts {
