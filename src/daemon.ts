@@ -9,10 +9,10 @@ import { type Evidence, gatherEvidence } from './evidence.ts'
 import type { Stage } from './job.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
 import { bindAll } from './listen/bind.ts'
-import type { Endpoint, Listener } from './listen/listener.ts'
+import type { Listener, SocketAddress } from './listen/listener.ts'
 import { replaceListeners } from './listen/replace.ts'
 import { ReplyRate } from './listen/reply-rate.ts'
-import { roomForClients } from './listen/room.ts'
+import { clientConnectionBudget } from './listen/room.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
 import type { SystemView } from './lookout.ts'
 import type { Page } from './page/page.ts'
@@ -144,9 +144,13 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   }
   const responder = createResponder({ ...memory, clock, emit, counts, gate, tracer: trace.tracer, current: () => live })
   const replyRate = new ReplyRate(o.random, () => tally.limited++)
-  const room = roomForClients(descriptors(), { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers })
-  const bind = (endpoints: readonly Endpoint[]) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
-  const open = (endpoints: readonly Endpoint[]) =>
+  const connectionBudget = clientConnectionBudget(descriptors(), {
+    endpoints: loaded.listen.length,
+    resolvers: loaded.resolvers.length,
+    workers,
+  })
+  const bind = (endpoints: readonly SocketAddress[]) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
+  const open = (endpoints: readonly SocketAddress[]) =>
     bindAll(endpoints, {
       responder,
       allowed: (address) => live.allowed(address),
@@ -155,7 +159,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       emit,
       drainMs: DRAIN_MS,
       holder: portHolder,
-      room,
+      connectionBudget,
       replyRate,
       addressChanges: listenToKernel,
       datagramCalls: udp === 'dgram' ? undefined : calls,

@@ -19,7 +19,7 @@ import { countStart } from './posture/starts.ts'
 import type { PostureSetup } from './posture/state.ts'
 import { isPaced } from './shaping/profiles.ts'
 import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
-import type { Place } from './system/system-resolver.ts'
+import type { SocketAddress } from './system/system-resolver.ts'
 import { transportsOf } from './trusted-resolvers.ts'
 
 export interface EvidenceOptions {
@@ -46,12 +46,12 @@ export interface Evidence {
   /** Takes every event of the program. */
   readonly emit: Emit
   /** Looks around, writes the first status and begins the heartbeat; resolves when the gate says what the policy says. */
-  start(listeners: readonly Place[]): Promise<void>
+  start(listeners: readonly SocketAddress[]): Promise<void>
   /**
    * Takes an accepted configuration. When it returns the gate says what the new policy says, and is closed where that takes a look that was not made yet: then
    * call `look`. State directory, audit log and heartbeat stay those of the start.
    */
-  adopt(loaded: Loaded, listeners: readonly Place[]): void
+  adopt(loaded: Loaded, listeners: readonly SocketAddress[]): void
   /** Looks around; resolves when the gate says what came of it. */
   look(): Promise<void>
   /** The status of this moment. Changes nothing. */
@@ -171,7 +171,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   }
 }
 
-function lookoutSetup({ config, resolvers }: Loaded, listeners: readonly Place[]): LookoutSetup {
+function lookoutSetup({ config, resolvers }: Loaded, listeners: readonly SocketAddress[]): LookoutSetup {
   const addresses = [...new Set(resolvers.flatMap(({ addresses }) => addresses))]
   return { policy: config.policy, addresses, listeners: listeners.map(({ address, port }) => ({ address, port })) }
 }

@@ -6,14 +6,14 @@ import { askSystem } from './system/ask-system.ts'
 import { bypassWatch } from './system/bypass.ts'
 import { type Egress, readEgress } from './system/egress.ts'
 import { readNetworkIdentity } from './system/network-identity.ts'
-import { type Place, readSystemResolver } from './system/system-resolver.ts'
+import { readSystemResolver, type SocketAddress } from './system/system-resolver.ts'
 
 /** What is looked for; replaced whole by a reload. */
 export interface LookoutSetup {
   readonly policy: Policy | undefined
   /** Every pinned address of every resolver in use. */
   readonly addresses: readonly string[]
-  readonly listeners: readonly Place[]
+  readonly listeners: readonly SocketAddress[]
 }
 
 /** What the lookout asks of the system; replaced in tests. */

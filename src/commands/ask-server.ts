@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
 import type { Clock, Timer } from '../clock.ts'
-import type { ListenAddress } from '../config/listen-address.ts'
+import type { SocketAddress } from '../config/listen-address.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
 import { idOf, isReplyTo } from '../dns/message.ts'
 import { EnigmError } from '../errors.ts'
@@ -29,7 +29,7 @@ const TRUNCATED = 0x02
  * Asks one server in plain DNS, over UDP first and over TCP if the reply is truncated. Packets go to `server` and nowhere else: it is an IP literal, and the
  * sockets are connected, so that nobody else is heard. What does not match by ID and question is ignored. Rejects with an EnigmError.
  */
-export async function askServer(server: ListenAddress, query: Uint8Array, options: AskOptions): Promise<Heard> {
+export async function askServer(server: SocketAddress, query: Uint8Array, options: AskOptions): Promise<Heard> {
   const startMs = options.clock.nowMs()
   const since = (wire: Uint8Array, over: 'udp' | 'tcp'): Heard => ({ wire, over, rttMs: options.clock.nowMs() - startMs })
   if (!options.tcpOnly) {
@@ -43,7 +43,7 @@ function matches(query: Uint8Array, reply: Uint8Array): boolean {
   return isReplyTo(query, reply) && idOf(query) === idOf(reply)
 }
 
-function overUdp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
+function overUdp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
   const type = isIPv6(server.address) ? 'udp6' : 'udp4'
   const family = type === 'udp6' ? 6 : 4
   // dgram looks up even literals: this one answers at once and cannot ask anybody.
@@ -71,7 +71,7 @@ function overUdp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }:
   })
 }
 
-function overTcp(server: ListenAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
+function overTcp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
   const socket = connect({ host: server.address, port: server.port, noDelay: true })
   let timer: Timer | undefined
   return new Promise<Uint8Array>((resolve, reject) => {

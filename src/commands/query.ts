@@ -3,7 +3,7 @@ import { domainToASCII } from 'node:url'
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import { isLinkLocal6 } from '../config/cidr.ts'
-import { type ListenAddress, parseListen } from '../config/listen-address.ts'
+import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import { decodeForPeople, encodeQuestion } from '../dns/people.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
@@ -67,7 +67,7 @@ export function queryCommand(world: QueryWorld = thisWorld()): Command {
 /** Asks once and prints; returns the exit code: as with dig, any response code is an answer. Never rejects. */
 export async function query(name: string, type: string, options: QueryOptions, world: QueryWorld): Promise<number> {
   const serverText = options.server ?? DEFAULT_SERVER
-  let server: ListenAddress
+  let server: SocketAddress
   let wire: Uint8Array
   try {
     server = serverOf(serverText)
@@ -106,7 +106,7 @@ function print(heard: Heard, server: string, options: QueryOptions, world: Query
 }
 
 /** ADDRESS:PORT, or an address alone for port 53. A name is never resolved: that would ask somebody else. */
-function serverOf(text: string): ListenAddress {
+function serverOf(text: string): SocketAddress {
   const server = isIP(text) === 0 ? parseListen(text) : { address: text, port: 53 }
   if (server === undefined || server.port === 0)
     throw new EnigmError('config', 'the server is not ADDRESS:PORT, as in 127.0.0.53:53 or [::1]:53')

@@ -8,7 +8,7 @@ import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isReadable } from '../files/writing.ts'
-import { neverAsked } from '../listen/bind-refusal.ts'
+import { neverAskedByResolved } from '../listen/bind-refusal.ts'
 import { createLog, type LoadPino, type Log } from '../log.ts'
 import { settlePlaces, shareRuntime, takePlaces } from '../places.ts'
 import { otherWriter } from '../posture/reader.ts'
@@ -100,7 +100,7 @@ async function run(options: RunOptions): Promise<void> {
       heal.push(control.heal)
       service.atStop(control.close)
     }
-    for (const why of loaded.listen.flatMap((endpoint) => neverAsked(endpoint) ?? [])) log.warn(why)
+    for (const why of loaded.listen.flatMap((endpoint) => neverAskedByResolved(endpoint) ?? [])) log.warn(why)
     const registered = register(runtimeDirectories(thisAccount()), recordOf(options, loaded, placesOf(daemon)))
     if (typeof registered === 'string')
       log.warn(`other commands find this service only where its configuration or its files are named: ${registered}`)

@@ -2,13 +2,13 @@ import { isIP } from 'node:net'
 import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 
 /** Where a listener binds, UDP and TCP alike. Port 0 asks the system for a free one. */
-export interface ListenAddress {
+export interface SocketAddress {
   readonly address: string
   readonly port: number
 }
 
 /** Reads "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53"; undefined if it is none of these. A name is never resolved. */
-export function parseListen(text: string): ListenAddress | undefined {
+export function parseListen(text: string): SocketAddress | undefined {
   const found = /^(?:\[([^\]]+)\]|([^:[\]]+)):(0|[1-9]\d{0,4})$/.exec(text)
   if (found === null) return undefined
   const [, six, four, portText] = found
@@ -18,7 +18,7 @@ export function parseListen(text: string): ListenAddress | undefined {
 }
 
 /** The inverse of `parseListen`. */
-export function listenText({ address, port }: ListenAddress): string {
+export function listenText({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 

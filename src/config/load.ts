@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { isLoopback } from './cidr.ts'
 import { asRecord, configOf, documentOf, type SetReading, setOf, withCa } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
-import { type ListenAddress, listenProblem, listenText, parseListen, sameEndpoint } from './listen-address.ts'
+import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint } from './listen-address.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
@@ -14,7 +14,7 @@ export interface Loaded {
   readonly config: Config
   /** Those that are asked: named by `use` (in its order, enabled or not), else every enabled one. Each shares a transport with the configuration. */
   readonly resolvers: readonly TrustedResolver[]
-  readonly listen: readonly ListenAddress[]
+  readonly listen: readonly SocketAddress[]
   /** Absolute paths of the files that this came from: configuration (if there is one), trusted set, CA files. */
   readonly files: readonly string[]
 }
@@ -104,7 +104,7 @@ function listeners(
   overrides: Overrides,
   explicitAllow: boolean,
   collect: Collect,
-): readonly ListenAddress[] {
+): readonly SocketAddress[] {
   const named = overrides.listen !== undefined && overrides.listen.length > 0
   const texts = named ? (overrides.listen ?? []) : config.listen
   const seen = new Set<string>()
@@ -169,7 +169,7 @@ function inForce(
   base: string,
   setFile: string,
   resolvers: readonly TrustedResolver[],
-  listen: readonly ListenAddress[],
+  listen: readonly SocketAddress[],
 ): Config {
   const { $schema: _schema, statusFile, stateDir, ...rest } = found
   return {

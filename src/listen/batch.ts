@@ -7,7 +7,7 @@ import type { ListenOptions } from './listener.ts'
 import { MessageRing } from './message-ring.ts'
 import { overloadReply } from './overload.ts'
 import { isLocal } from './reply-rate.ts'
-import { Sender, SocketNames } from './sender.ts'
+import { ClientAddresses, SocketNames } from './sender.ts'
 
 /** Messages a call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer costs. */
 const SLOTS = 64
@@ -25,7 +25,7 @@ export interface BatchParts {
   readonly fd: number
   readonly v6: boolean
   readonly inFlight: InFlight
-  readonly door: { readonly closing: boolean }
+  readonly shutdown: { readonly closing: boolean }
 }
 
 /** The rings of one socket and what happens between them: many messages in, many replies out, each with one system call. */
@@ -34,7 +34,7 @@ export class Batch {
   readonly #in: MessageRing
   readonly #out: MessageRing
   readonly #late: MessageRing
-  readonly #sender: Sender
+  readonly #clientAddresses: ClientAddresses
   readonly #socketNames: SocketNames
   #replies = 0
   #lateCount = 0
@@ -52,7 +52,7 @@ export class Batch {
     this.#in = new MessageRing(parts.calls, SLOTS, QUERY_OCTETS)
     this.#out = new MessageRing(parts.calls, SLOTS, UDP_SIZE)
     this.#late = new MessageRing(parts.calls, SLOTS, UDP_SIZE)
-    this.#sender = new Sender(parts.v6)
+    this.#clientAddresses = new ClientAddresses(parts.v6)
     this.#socketNames = new SocketNames(parts.calls)
   }
 
@@ -63,7 +63,7 @@ export class Batch {
 
   /** Answers one message that came another way; its reply leaves with the next `drain` or `send`. */
   take(packet: Uint8Array, address: string, port: number): void {
-    if (this.#o.door.closing || this.#ended) return
+    if (this.#o.shutdown.closing || this.#ended) return
     const view = this.#viewOf(address)
     if (view === undefined) return
     const out = this.#out
@@ -97,11 +97,11 @@ export class Batch {
   }
 
   #answer(count: number): void {
-    if (this.#o.door.closing) return
+    if (this.#o.shutdown.closing) return
     const { data } = this.#in
     for (let i = 0; i < count; i++) {
       const octets = this.#in.lengthOf(i)
-      const client = this.#sender.textOf(this.#in, i)
+      const client = this.#clientAddresses.textOf(this.#in, i)
       const view = octets === 0 || client === '' ? undefined : this.#viewOf(client)
       if (view === undefined) continue
       const start = this.#in.startOf(i)

@@ -1,6 +1,6 @@
 import { EnigmError, systemCode } from '../errors.ts'
-import { refusal } from './bind-refusal.ts'
-import type { Endpoint, Listener, ListenOptions } from './listener.ts'
+import { bindRefusal } from './bind-refusal.ts'
+import type { Listener, ListenOptions, SocketAddress } from './listener.ts'
 import { openUdp } from './open-udp.ts'
 import { listenTcp } from './tcp.ts'
 import { isWildcard, listenUdpEverywhere } from './wildcard.ts'
@@ -18,7 +18,7 @@ export type BindOptions = Omit<ListenOptions, 'address' | 'port'> & { readonly h
  * Opens UDP and TCP, on the same port, on every endpoint: all or nothing. Rejects with an EnigmError `listen` whose one sentence names who is in the way
  * or what mends it.
  */
-export async function bindAll(endpoints: readonly Endpoint[], options: BindOptions): Promise<readonly Listener[]> {
+export async function bindAll(endpoints: readonly SocketAddress[], options: BindOptions): Promise<readonly Listener[]> {
   const listeners: Listener[] = []
   try {
     for (const endpoint of endpoints) listeners.push(...(await bindPair({ ...options, ...endpoint }, options.holder)))
@@ -52,6 +52,6 @@ async function opened(transport: 'udp' | 'tcp', options: ListenOptions, holder: 
   } catch (error) {
     const code = systemCode(error) ?? 'unknown'
     const taken = code === 'EADDRINUSE' ? await holder(options.address, options.port, transport) : undefined
-    throw new EnigmError('listen', refusal(code, options, transport, taken), { cause: error })
+    throw new EnigmError('listen', bindRefusal(code, options, transport, taken), { cause: error })
   }
 }

@@ -3,10 +3,10 @@ import type { Emit } from '../events.ts'
 import type { Responder, View } from '../resolve.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
 import type { ReplyRate } from './reply-rate.ts'
-import type { Room } from './room.ts'
+import type { ConnectionBudget } from './room.ts'
 
 /** A numeric address and a port; port 0 lets the kernel choose. */
-export interface Endpoint {
+export interface SocketAddress {
   readonly address: string
   readonly port: number
 }
@@ -27,7 +27,7 @@ export interface Listener {
 }
 
 /** What every listener needs to know. */
-export interface ListenOptions extends Endpoint {
+export interface ListenOptions extends SocketAddress {
   readonly responder: Responder
   /** Whether this client may ask; others get silence. Sync and cheap: it is called for every packet. The address has no zone. */
   allowed(address: string): boolean
@@ -48,7 +48,7 @@ export interface ListenOptions extends Endpoint {
    */
   readonly addressChanges?: (heard: () => void) => { close(): void } | undefined
   /** TCP connections of all listeners together; absent: each has its own limit only. */
-  readonly room?: Room
+  readonly connectionBudget?: ConnectionBudget
   /** Bounds what other hosts are sent over UDP; absent: no bound. */
   readonly replyRate?: ReplyRate
 }
@@ -59,7 +59,7 @@ export interface ListenLimits {
   readonly inFlight: number
   /** TCP connections over the whole listener. */
   readonly connections: number
-  /** Over all listeners that share a room. */
+  /** Over all listeners that share a budget. */
   readonly connectionsPerClient: number
   readonly inFlightPerConnection: number
   /** A TCP connection without a whole query, an answer under way or a completed write for so long is closed. */

@@ -6,7 +6,7 @@ export function nextTurn(): Promise<void> {
 }
 
 /** Resolves when a whole turn of the event loop brought nothing (`arrived` stood still), or after `limitMs`: clients that never stop must not hold up an end. */
-export async function quiet(arrived: () => number, clock: Clock, limitMs: number): Promise<void> {
+export async function untilQuiet(arrived: () => number, clock: Clock, limitMs: number): Promise<void> {
   const untilMs = clock.nowMs() + limitMs
   for (let before = Number.NaN; before !== arrived() && clock.nowMs() < untilMs; ) {
     before = arrived()

@@ -1,8 +1,8 @@
-import type { Endpoint, Listener } from './listener.ts'
+import type { Listener, SocketAddress } from './listener.ts'
 import { isWildcard } from './wildcard.ts'
 
 /** Opens every endpoint or none; rejects with why. */
-export type Bind = (endpoints: readonly Endpoint[]) => Promise<readonly Listener[]>
+export type Bind = (endpoints: readonly SocketAddress[]) => Promise<readonly Listener[]>
 
 /** Listeners between two configurations. Exactly one of `keep` and `undo` is called, once. */
 export interface Replacement {
@@ -22,8 +22,8 @@ export interface Replacement {
  */
 export async function replaceListeners(
   current: readonly Listener[],
-  before: readonly Endpoint[],
-  wanted: readonly Endpoint[],
+  before: readonly SocketAddress[],
+  wanted: readonly SocketAddress[],
   bind: Bind,
 ): Promise<Replacement> {
   const missing = wanted.filter((endpoint) => !before.some((bound) => same(bound, endpoint)))
@@ -52,25 +52,25 @@ export async function replaceListeners(
 }
 
 /** UDP and TCP of one endpoint are one. */
-function endpointsOf(listeners: readonly Listener[]): readonly Endpoint[] {
-  const endpoints: Endpoint[] = []
+function endpointsOf(listeners: readonly Listener[]): readonly SocketAddress[] {
+  const endpoints: SocketAddress[] = []
   for (const { address, port } of listeners) {
     if (!endpoints.some((known) => same(known, { address, port }))) endpoints.push({ address, port })
   }
   return endpoints
 }
 
-function overlap(a: Endpoint, b: Endpoint): boolean {
-  const family = (e: Endpoint) => e.address.includes(':')
+function overlap(a: SocketAddress, b: SocketAddress): boolean {
+  const family = (e: SocketAddress) => e.address.includes(':')
   return a.port === b.port && family(a) === family(b) && (isWildcard(a.address) || isWildcard(b.address))
 }
 
-function same(a: Endpoint, b: Endpoint): boolean {
+function same(a: SocketAddress, b: SocketAddress): boolean {
   return a.address === b.address && a.port === b.port
 }
 
 /** A listener stays if its endpoint does; one that was bound to port 0 has another port by now, and stays with its address. */
-function stays(listener: Listener, endpoint: Endpoint, before: readonly Endpoint[]): boolean {
+function stays(listener: Listener, endpoint: SocketAddress, before: readonly SocketAddress[]): boolean {
   if (same(listener, endpoint)) return true
   return endpoint.port === 0 && endpoint.address === listener.address && before.some((bound) => same(bound, endpoint))
 }

@@ -1,5 +1,5 @@
-/** A connection of a TCP client, as whoever makes room sees it. */
-export interface Occupant {
+/** A connection of a TCP client, as the budget sees it. */
+export interface BudgetedConnection {
   /** As `clientOf` says. */
   readonly client: string
   /** Closing it costs the client nothing but a new connection. */
@@ -10,42 +10,42 @@ export interface Occupant {
 }
 
 /** The TCP connections that all listeners of the process may have, and who has them. */
-export class Room {
+export class ConnectionBudget {
   readonly size: number
-  readonly #occupants = new Set<Occupant>()
+  readonly #connections = new Set<BudgetedConnection>()
 
   constructor(size: number) {
     this.size = size
   }
 
   get left(): number {
-    return this.size - this.#occupants.size
+    return this.size - this.#connections.size
   }
-  get occupants(): Iterable<Occupant> {
-    return this.#occupants
-  }
-
-  take(occupant: Occupant): void {
-    this.#occupants.add(occupant)
+  get connections(): Iterable<BudgetedConnection> {
+    return this.#connections
   }
 
-  give(occupant: Occupant): void {
-    this.#occupants.delete(occupant)
+  add(connection: BudgetedConnection): void {
+    this.#connections.add(connection)
+  }
+
+  remove(connection: BudgetedConnection): void {
+    this.#connections.delete(connection)
   }
 }
 
 /**
- * Who of `occupants` gives way to one more connection of `client`: one of the client that holds the
+ * Which of `connections` is closed for one more connection of `client`: one of the client that holds the
  * most, idle ones before others and the longest without progress first. Undefined: `client` is
  * itself among those that hold the most, and none of theirs is idle.
  */
-export function whoGivesWay(occupants: Iterable<Occupant>, client: string): Occupant | undefined {
-  const all = [...occupants]
+export function connectionToClose(connections: Iterable<BudgetedConnection>, client: string): BudgetedConnection | undefined {
+  const all = [...connections]
   const counts = new Map<string, number>()
   for (const one of all) counts.set(one.client, (counts.get(one.client) ?? 0) + 1)
   const most = Math.max(0, ...counts.values())
   const lighter = (counts.get(client) ?? 0) < most
-  let first: Occupant | undefined
+  let first: BudgetedConnection | undefined
   for (const one of all) {
     if (counts.get(one.client) !== most || !(one.idle || lighter)) continue
     if (first === undefined || (one.idle === first.idle ? one.progressMs < first.progressMs : one.idle)) first = one
@@ -54,7 +54,7 @@ export function whoGivesWay(occupants: Iterable<Occupant>, client: string): Occu
 }
 
 /** What needs descriptors beside clients. */
-export interface Needs {
+export interface DescriptorNeeds {
   readonly endpoints: number
   readonly resolvers: number
   readonly workers: number
@@ -73,18 +73,21 @@ const SPARE = 6
 const LEAST = 1
 
 /**
- * How many TCP clients there is room for once links, listeners and files have theirs: clients must never cost a link its socket, for then nobody is answered.
+ * How many TCP clients may connect once links, listeners and files have theirs: clients must never cost a link its socket, for then nobody is answered.
  * Before anything is bound; `undefined` descriptors (the system does not say): no bound but each listener's own.
  */
-export function roomForClients(descriptors: { readonly limit: number; readonly open: number } | undefined, needs: Needs): Room {
-  if (descriptors === undefined) return roomWithoutEnd()
+export function clientConnectionBudget(
+  descriptors: { readonly limit: number; readonly open: number } | undefined,
+  needs: DescriptorNeeds,
+): ConnectionBudget {
+  if (descriptors === undefined) return unlimitedConnections()
   const links = Math.min(MOST_FOR_LINKS, PER_RESOLVER * needs.resolvers, Math.floor(descriptors.limit / 4))
   const ours = links + PER_ENDPOINT * needs.endpoints + PER_WORKER * (needs.workers - 1) + SPARE
   const size = Math.max(LEAST, descriptors.limit - descriptors.open - ours)
-  return new Room(size)
+  return new ConnectionBudget(size)
 }
 
-/** Room that no number of clients takes up. */
-export function roomWithoutEnd(): Room {
-  return new Room(Number.MAX_SAFE_INTEGER)
+/** A budget that no number of clients uses up. */
+export function unlimitedConnections(): ConnectionBudget {
+  return new ConnectionBudget(Number.MAX_SAFE_INTEGER)
 }

@@ -7,7 +7,7 @@ const ADDRESS6 = 2
 const ADDRESS6_WORDS = 4
 
 /** Who sent the message in a slot, as text. Clients send many in a row: the text of the last one is kept. One for each socket. */
-export class Sender {
+export class ClientAddresses {
   readonly #v6: boolean
   readonly #last = new Uint32Array(ADDRESS6_WORDS)
   #text: string

@@ -7,7 +7,7 @@ import type { InFlight } from './in-flight.ts'
 import type { ListenLimits, ListenOptions } from './listener.ts'
 import { overloadReply } from './overload.ts'
 import { nextTurn } from './quiet.ts'
-import type { Occupant } from './room.ts'
+import type { BudgetedConnection } from './room.ts'
 
 const LONGEST = 65_535
 
@@ -28,7 +28,7 @@ export interface TcpShared {
  * One client connection (RFC 7766): queries are answered as the answers come, in any order, all answers of one turn in one write. Bounded in queries being asked,
  * in unread answers and in time. What cannot be taken up at once waits in `#backlog`, which one read fills at most: nothing is read while it holds anything.
  */
-export class TcpConnection implements Occupant {
+export class TcpConnection implements BudgetedConnection {
   readonly client: string
   readonly #socket: Socket
   readonly #client: Client

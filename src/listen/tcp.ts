@@ -2,11 +2,11 @@ import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { clientOf } from '../client-shares.ts'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
-import { quiet } from './quiet.ts'
-import { type Occupant, type Room, roomWithoutEnd, whoGivesWay } from './room.ts'
+import { untilQuiet } from './quiet.ts'
+import { type BudgetedConnection, type ConnectionBudget, connectionToClose, unlimitedConnections } from './room.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 
-/** What one client may have of the room for all, where that is small. */
+/** What one client may have of a budget for all, where that is small. */
 const CLIENT_SHARE = 3 / 4
 
 /** Answers on one address or wildcard over TCP (RFC 7766). Rejects with the system's error when it cannot bind. */
@@ -31,7 +31,7 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     const half = options.clock.setTimer(options.drainMs / 2, () => clients.finish())
     const limit = options.clock.setTimer(options.drainMs, () => clients.destroy())
     // Connections that the kernel has taken up for us, with queries in them, were made before the end. libuv hands over one a turn.
-    await quiet(() => clients.admitted, options.clock, options.drainMs / 2)
+    await untilQuiet(() => clients.admitted, options.clock, options.drainMs / 2)
     const freed = new Promise<void>((resolve) => server.close(() => resolve()))
     clients.windUp()
     await freed
@@ -53,14 +53,14 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
 class Clients {
   readonly #shared: TcpShared
   readonly #connections = new Set<TcpConnection>()
-  readonly #room: Room
+  readonly #budget: ConnectionBudget
   #finished = false
   /** Connections that came so far. */
   admitted = 0
 
   constructor(shared: TcpShared) {
     this.#shared = shared
-    this.#room = shared.options.room ?? roomWithoutEnd()
+    this.#budget = shared.options.connectionBudget ?? unlimitedConnections()
   }
 
   /**
@@ -76,13 +76,13 @@ class Clients {
     }
     const connection = new TcpConnection(socket, address, this.#shared)
     this.#connections.add(connection)
-    this.#room.take(connection)
+    this.#budget.add(connection)
     socket.on('close', () => this.#forget(connection))
   }
 
   #forget(connection: TcpConnection): void {
     this.#connections.delete(connection)
-    this.#room.give(connection)
+    this.#budget.remove(connection)
   }
 
   /** Takes no new connection; the others end when what they hold is answered. */
@@ -116,18 +116,18 @@ class Clients {
 
   #makeRoom(client: string): boolean {
     const { connections, connectionsPerClient } = this.#shared.limits
-    const own = [...this.#room.occupants].filter((one) => one.client === client)
-    if (own.length >= Math.min(connectionsPerClient, Math.ceil(this.#room.size * CLIENT_SHARE)))
-      return this.#close(whoGivesWay(own, client))
-    if (this.#connections.size >= connections) return this.#close(whoGivesWay(this.#connections, client))
-    return this.#room.left > 0 || this.#close(whoGivesWay(this.#room.occupants, client))
+    const own = [...this.#budget.connections].filter((one) => one.client === client)
+    if (own.length >= Math.min(connectionsPerClient, Math.ceil(this.#budget.size * CLIENT_SHARE)))
+      return this.#close(connectionToClose(own, client))
+    if (this.#connections.size >= connections) return this.#close(connectionToClose(this.#connections, client))
+    return this.#budget.left > 0 || this.#close(connectionToClose(this.#budget.connections, client))
   }
 
-  #close(occupant: Occupant | undefined): boolean {
-    if (occupant === undefined) return false
-    occupant.destroy()
-    this.#room.give(occupant)
-    if (occupant instanceof TcpConnection) this.#connections.delete(occupant)
+  #close(connection: BudgetedConnection | undefined): boolean {
+    if (connection === undefined) return false
+    connection.destroy()
+    this.#budget.remove(connection)
+    if (connection instanceof TcpConnection) this.#connections.delete(connection)
     return true
   }
 }

@@ -4,10 +4,10 @@ import { Batch, MOST_DRAINED } from './batch.ts'
 import type { DatagramCalls } from './datagram-calls.ts'
 import { InFlight } from './in-flight.ts'
 import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
-import { growBuffers, inFlightLimit, literal, packetHandler } from './udp.ts'
+import { growBuffers, inFlightLimit, literalLookup, packetHandler } from './udp.ts'
 
 /** After a drain this large the next turn drains at its first packet. */
-const BUSY = 8
+const BUSY_DRAIN = 8
 
 /**
  * As listenUdp, with many messages a system call. libuv watches the socket and delivers what comes first; a second message in the same turn of the event loop
@@ -21,10 +21,10 @@ export async function listenUdpBatch(
   const { address, clock, drainMs } = options
   const fd = calls.open(address, options.port, options.reusePort === true)
   const v6 = isIPv6(address)
-  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', lookup: literal })
-  const door = { closing: false }
-  const batch = new Batch({ options, calls, fd, v6, inFlight, door })
-  socket.on('message', pace(batch, packetHandler(socket, options, inFlight, door)))
+  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', lookup: literalLookup })
+  const shutdown = { closing: false }
+  const batch = new Batch({ options, calls, fd, v6, inFlight, shutdown: shutdown })
+  socket.on('message', drainBursts(batch, packetHandler(socket, options, inFlight, shutdown)))
   const port = await adopted(socket, fd, options)
   growBuffers(socket)
 
@@ -32,7 +32,7 @@ export async function listenUdpBatch(
   const close = async () => {
     // What the kernel holds was asked before the end: with several workers it can wait in a socket that this thread had no turn for yet.
     for (const untilMs = clock.nowMs() + drainMs / 2; batch.drain() >= MOST_DRAINED && clock.nowMs() < untilMs; );
-    door.closing = true
+    shutdown.closing = true
     await inFlight.drained(clock, drainMs)
     batch.flush()
     batch.end()
@@ -50,7 +50,7 @@ export async function listenUdpBatch(
 }
 
 /** Tells a lone packet from a burst. */
-function pace(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
+function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
   let thisTurn = 0
   let busy = false
   const nextTurn = () => {
@@ -61,7 +61,7 @@ function pace(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => void): 
     if (from.address.includes('%')) zoned(packet, from)
     // Port 0 can be forged, and nobody can be answered on it.
     else if (from.port !== 0) batch.take(packet, from.address, from.port)
-    if (busy || thisTurn > 1) busy = batch.drain() >= BUSY
+    if (busy || thisTurn > 1) busy = batch.drain() >= BUSY_DRAIN
     else batch.send()
   }
 }

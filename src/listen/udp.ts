@@ -6,7 +6,7 @@ import type { View } from '../resolve.ts'
 import { InFlight } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { overloadReply } from './overload.ts'
-import { quiet } from './quiet.ts'
+import { untilQuiet } from './quiet.ts'
 import { isLocal } from './reply-rate.ts'
 
 /** A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max) is mostly less. */
@@ -15,7 +15,7 @@ const RECEIVE_OCTETS = 4 * 1024 * 1024
 const SEND_QUEUE = 1_000
 
 /** dgram resolves even a literal address through a lookup, by default on the thread pool: this one is sync. dgram does not read the family. */
-export function literal(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
+export function literalLookup(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
   done(null, address, 0)
 }
 
@@ -25,10 +25,12 @@ export function literal(address: string, _options: unknown, done: (error: null, 
  */
 export async function listenUdp(options: ListenOptions, inFlight = new InFlight(inFlightLimit(options))): Promise<Listener> {
   const { address, clock, drainMs } = options
-  const socket = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true, lookup: literal } : { type: 'udp4', lookup: literal })
-  const door = { closing: false }
+  const socket = createSocket(
+    isIPv6(address) ? { type: 'udp6', ipv6Only: true, lookup: literalLookup } : { type: 'udp4', lookup: literalLookup },
+  )
+  const shutdown = { closing: false }
   let packets = 0
-  const handle = packetHandler(socket, options, inFlight, door)
+  const handle = packetHandler(socket, options, inFlight, shutdown)
   socket.on('message', (packet, from) => {
     packets++
     handle(packet, from)
@@ -39,12 +41,12 @@ export async function listenUdp(options: ListenOptions, inFlight = new InFlight(
   let closed: Promise<void> | undefined
   const close = async () => {
     inFlight.enter()
-    void quiet(() => packets, clock, drainMs / 2).then(() => {
-      door.closing = true
+    void untilQuiet(() => packets, clock, drainMs / 2).then(() => {
+      shutdown.closing = true
       inFlight.leave()
     })
     await inFlight.drained(clock, drainMs)
-    door.closing = true
+    shutdown.closing = true
     await new Promise<void>((resolve) => socket.close(resolve))
   }
   return {
@@ -68,7 +70,7 @@ export function inFlightLimit(options: ListenOptions): number {
  * One output buffer serves all packets: dgram hands a reply to the kernel before the next packet is delivered. When the kernel's buffer is full, libuv
  * keeps a reference instead, so while its queue holds anything each reply gets a buffer of its own.
  */
-export function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, door: { readonly closing: boolean }) {
+export function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, shutdown: { readonly closing: boolean }) {
   const { responder } = options
   const shared = Buffer.alloc(UDP_SIZE)
   const fault = sparseFaults(options, 'listen/udp')
@@ -83,7 +85,7 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
       } catch {
         // A socket that was closed when the drain limit passed.
         inFlight.leave()
-        if (!door.closing) fault()
+        if (!shutdown.closing) fault()
       }
     })
   }
@@ -91,7 +93,7 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
   return (packet: Buffer, from: RemoteInfo): void => {
     const address = from.family === 'IPv6' ? withoutZone(from.address) : from.address
     // Port 0 can be forged, nobody can be answered on it, and send() throws on it.
-    if (door.closing || from.port === 0 || !options.allowed(address)) return
+    if (shutdown.closing || from.port === 0 || !options.allowed(address)) return
     const queued = socket.getSendQueueCount()
     if (queued >= SEND_QUEUE) return
     const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)

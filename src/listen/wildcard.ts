@@ -16,7 +16,7 @@ const APART_MS = 20
 const PORT_ATTEMPTS = 8
 
 /** What `os.networkInterfaces` returns. */
-export type Interfaces = () => NodeJS.Dict<NetworkInterfaceInfo[]>
+export type ReadInterfaces = () => NodeJS.Dict<NetworkInterfaceInfo[]>
 
 /** Whether the address stands for every address of its family. */
 export function isWildcard(address: string): boolean {
@@ -29,18 +29,18 @@ export function isWildcard(address: string): boolean {
  * Looked at again when the kernel tells of a change, and now and then: new addresses are opened, gone ones closed. What is on no interface is not covered: of
  * 127.0.0.0/8 only 127.0.0.1 is, so 127.0.0.2 must be listed by itself. Rejects with the system's error when an address cannot be bound at the start.
  */
-export async function listenUdpEverywhere(options: ListenOptions, interfaces: Interfaces = networkInterfaces): Promise<Listener> {
+export async function listenUdpEverywhere(options: ListenOptions, interfaces: ReadInterfaces = networkInterfaces): Promise<Listener> {
   const inFlight = new InFlight(inFlightLimit(options))
   const first = await firstSockets(options, inFlight, interfaces)
   const port = [...first.values()][0]?.port ?? options.port
-  const everywhere = new Everywhere({ ...options, port }, first, interfaces, inFlight)
-  return { address: options.address, port, transport: 'udp', close: () => everywhere.close() }
+  const sockets = new WildcardSockets({ ...options, port }, first, interfaces, inFlight)
+  return { address: options.address, port, transport: 'udp', close: () => sockets.close() }
 }
 
 /** The sockets of one wildcard, kept in step with the addresses of the host. */
-class Everywhere {
+class WildcardSockets {
   readonly #options: ListenOptions
-  readonly #interfaces: Interfaces
+  readonly #interfaces: ReadInterfaces
   readonly #inFlight: InFlight
   readonly #sockets: Map<string, Listener>
   readonly #opening = new Map<string, Promise<void>>()
@@ -53,14 +53,14 @@ class Everywhere {
   #lookedAtMs: number
   #closed: Promise<void> | undefined
 
-  constructor(options: ListenOptions, sockets: Map<string, Listener>, interfaces: Interfaces, inFlight: InFlight) {
+  constructor(options: ListenOptions, sockets: Map<string, Listener>, interfaces: ReadInterfaces, inFlight: InFlight) {
     this.#options = options
     this.#interfaces = interfaces
     this.#inFlight = inFlight
     this.#sockets = sockets
     this.#fault = sparseFaults(options, 'listen/wildcard')
     this.#lookedAtMs = options.clock.nowMs()
-    this.#kernel = options.addressChanges?.(() => this.#heard())
+    this.#kernel = options.addressChanges?.(() => this.#lookSoon())
     this.#schedule()
   }
 
@@ -83,7 +83,7 @@ class Everywhere {
     this.#round = clock.setTimer(this.#kernel === undefined ? POLL_MS : LOOK_MS, () => void this.#look().then(() => this.#schedule()))
   }
 
-  #heard(): void {
+  #lookSoon(): void {
     if (this.#soon !== undefined || this.#closed !== undefined) return
     const { clock } = this.#options
     const waitMs = this.#lookedAtMs + APART_MS - clock.nowMs()
@@ -130,7 +130,7 @@ class Everywhere {
   }
 }
 
-async function firstSockets(options: ListenOptions, inFlight: InFlight, interfaces: Interfaces): Promise<Map<string, Listener>> {
+async function firstSockets(options: ListenOptions, inFlight: InFlight, interfaces: ReadInterfaces): Promise<Map<string, Listener>> {
   for (let attempt = 1; ; attempt++) {
     const sockets = new Map<string, Listener>()
     try {
@@ -162,7 +162,7 @@ async function openIfReady(options: ListenOptions, inFlight: InFlight): Promise<
 }
 
 /** Link-local IPv6 addresses mean nothing without their interface (RFC 4007 section 11). */
-function addressesOf(wildcard: string, interfaces: Interfaces): ReadonlySet<string> {
+function addressesOf(wildcard: string, interfaces: ReadInterfaces): ReadonlySet<string> {
   const family = wildcard === '::' ? 'IPv6' : 'IPv4'
   const found = new Set<string>()
   for (const [name, addresses] of Object.entries(interfaces())) {

@@ -9,7 +9,7 @@ export interface SystemResolver {
   readonly stays: boolean
 }
 
-export interface Place {
+export interface SocketAddress {
   readonly address: string
   readonly port: number
 }
@@ -22,12 +22,12 @@ const MAX_NAMESERVERS = 3
  * Reads resolv.conf and, where that or nsswitch.conf sends queries to systemd-resolved, what resolved asks in turn. NetworkManager writes through one of the two.
  * `ours` are the listeners of this service. Costs some reads of small files; never throws. `root` is for tests.
  */
-export function readSystemResolver(ours: readonly Place[], root = ''): SystemResolver {
+export function readSystemResolver(ours: readonly SocketAddress[], root = ''): SystemResolver {
   const text = textOf(`${root}/etc/resolv.conf`)
   if (text === undefined) return { asks: 'unknown', by: 'no resolv.conf', stays: false }
   const named = nameservers(text)
   const isOurs = (address: string) =>
-    ours.some((place) => place.port === 53 && (place.address === address || isWildcardFor(place.address, address)))
+    ours.some((listener) => listener.port === 53 && (listener.address === address || isWildcardFor(listener.address, address)))
   const uplinks = nameservers(textOf(`${root}/run/systemd/resolve/resolv.conf`) ?? '')
   const listed = textOf(`${root}/run/systemd/resolve/resolv.conf`) !== undefined
   const throughResolved = listed && (asksResolved(root) || named.some((address) => RESOLVED_STUBS.has(address) && !isOurs(address)))

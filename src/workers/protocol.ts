@@ -1,11 +1,11 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
-import type { Endpoint } from '../listen/listener.ts'
+import type { SocketAddress } from '../listen/listener.ts'
 import type { Traced } from '../trace/tracer.ts'
 
 /** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
 export interface WorkerSettings {
-  readonly endpoints: readonly Endpoint[]
+  readonly endpoints: readonly SocketAddress[]
   readonly allowFrom: readonly string[]
   readonly timeoutMs: number
   readonly prefetch: boolean
@@ -27,7 +27,7 @@ export interface WorkerInit {
  * other endpoints are closed, the cache is cleared, and what was asked for before is not kept. Misses travel on the same port, as bare octets (miss-codec.ts).
  */
 export type Command =
-  | { readonly type: 'open'; readonly endpoints: readonly Endpoint[] }
+  | { readonly type: 'open'; readonly endpoints: readonly SocketAddress[] }
   | { readonly type: 'adopt'; readonly settings: WorkerSettings }
   /** Another network: what belongs to the last one is forgotten. */
   | { readonly type: 'network' }

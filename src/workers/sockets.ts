@@ -1,16 +1,16 @@
 import { networkInterfaces } from 'node:os'
 import { EnigmError, systemCode } from '../errors.ts'
-import { refusal } from '../listen/bind-refusal.ts'
-import type { Endpoint, Listener, ListenOptions } from '../listen/listener.ts'
+import { bindRefusal } from '../listen/bind-refusal.ts'
+import type { Listener, ListenOptions, SocketAddress } from '../listen/listener.ts'
 import { openUdp } from '../listen/open-udp.ts'
-import { type Interfaces, isWildcard, listenUdpEverywhere } from '../listen/wildcard.ts'
+import { isWildcard, listenUdpEverywhere, type ReadInterfaces } from '../listen/wildcard.ts'
 
 /** The UDP sockets of one worker. */
 export interface Sockets {
   /** Opens those that are not open yet: all or none. Rejects with an EnigmError `listen`. */
-  open(endpoints: readonly Endpoint[]): Promise<void>
+  open(endpoints: readonly SocketAddress[]): Promise<void>
   /** Closes all but `endpoints`, each after its drain. */
-  keepOnly(endpoints: readonly Endpoint[]): Promise<void>
+  keepOnly(endpoints: readonly SocketAddress[]): Promise<void>
 }
 
 /**
@@ -19,7 +19,7 @@ export interface Sockets {
  */
 export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>): Sockets {
   let listeners: readonly Listener[] = []
-  const isOpen = (endpoint: Endpoint) => listeners.some((listener) => same(listener, endpoint))
+  const isOpen = (endpoint: SocketAddress) => listeners.some((listener) => same(listener, endpoint))
   return {
     async open(endpoints) {
       const fresh: Listener[] = []
@@ -47,13 +47,13 @@ async function opened(options: ListenOptions): Promise<Listener> {
     return await (isWildcard(options.address) ? listenUdpEverywhere(options, withoutLinkLocal) : openUdp(options))
   } catch (error) {
     const code = systemCode(error) ?? 'unknown'
-    throw new EnigmError('listen', refusal(code, options, 'udp', undefined), { cause: error })
+    throw new EnigmError('listen', bindRefusal(code, options, 'udp', undefined), { cause: error })
   }
 }
 
-const withoutLinkLocal: Interfaces = () =>
+const withoutLinkLocal: ReadInterfaces = () =>
   Object.fromEntries(
     Object.entries(networkInterfaces()).map(([name, addresses]) => [name, addresses?.filter((one) => !one.address.startsWith('fe80:'))]),
   )
 
-const same = (a: Endpoint, b: Endpoint) => a.address === b.address && a.port === b.port
+const same = (a: SocketAddress, b: SocketAddress) => a.address === b.address && a.port === b.port

@@ -4,7 +4,7 @@ import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Endpoint, Listener } from '../listen/listener.ts'
+import type { Listener, SocketAddress } from '../listen/listener.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { type MissServerParts, missServer } from './miss-server.ts'
 import { type Command, type CommandRefusal, Counters, type WorkerInit, type WorkerReport, type WorkerSettings } from './protocol.ts'
@@ -15,7 +15,7 @@ export function workerSettings(config: Loaded['config'], listeners: readonly Lis
 }
 
 /** Where `listeners` hear UDP. */
-export function udpEndpoints(listeners: readonly Listener[]): readonly Endpoint[] {
+export function udpEndpoints(listeners: readonly Listener[]): readonly SocketAddress[] {
   return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
 }
 
@@ -58,7 +58,7 @@ export interface WorkerPool {
   /** `own`, which are the main thread's, and those of every worker together. */
   sums(own: CacheFigures): CacheFigures
   /** Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are undone by the next `adopt`. */
-  open(endpoints: readonly Endpoint[]): Promise<void>
+  open(endpoints: readonly SocketAddress[]): Promise<void>
   /** Puts new settings in force; resolves when no worker answers from what it kept before. Never rejects. */
   adopt(settings: WorkerSettings): Promise<void>
   /** Tells every worker of another network. Never rejects. */

@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
 import { type BindOptions, bindAll, type HolderOf } from '../../src/listen/bind.ts'
-import { neverAsked, refusal } from '../../src/listen/bind-refusal.ts'
+import { bindRefusal, neverAskedByResolved } from '../../src/listen/bind-refusal.ts'
 import { listenTcp } from '../../src/listen/tcp.ts'
 import { listenUdp } from '../../src/listen/udp.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
@@ -112,29 +112,32 @@ t.test('an address of no interface', async (t) => {
 
 t.test('where systemd-resolved would never ask', (t) => {
   for (const address of ['127.0.0.53', '127.0.0.54']) {
-    t.match(neverAsked({ address, port: 5353 }), new RegExp(`takes no server at ${address.replaceAll('.', '\\.')}.*127\\.0\\.0\\.55:53`))
-    t.equal(neverAsked({ address, port: 53 }), undefined, 'where resolved is not, it is as good as any')
+    t.match(
+      neverAskedByResolved({ address, port: 5353 }),
+      new RegExp(`takes no server at ${address.replaceAll('.', '\\.')}.*127\\.0\\.0\\.55:53`),
+    )
+    t.equal(neverAskedByResolved({ address, port: 53 }), undefined, 'where resolved is not, it is as good as any')
   }
-  t.equal(neverAsked({ address: '127.0.0.55', port: 5353 }), undefined)
+  t.equal(neverAskedByResolved({ address: '127.0.0.55', port: 5353 }), undefined)
   t.end()
 })
 
 t.test('the sentences', (t) => {
   const stub = { address: '127.0.0.53', port: 53 }
-  const resolved = refusal('EADDRINUSE', stub, 'udp', 'systemd-resolved (pid 123)')
+  const resolved = bindRefusal('EADDRINUSE', stub, 'udp', 'systemd-resolved (pid 123)')
   t.match(resolved, /^127\.0\.0\.53:53 is taken by systemd-resolved \(pid 123\): .*--listen 127\.0\.0\.55:53.*docs\/system\.md/)
-  t.match(refusal('EADDRINUSE', stub, 'udp', undefined), /another process, most likely systemd-resolved: .*127\.0\.0\.55:53/)
+  t.match(bindRefusal('EADDRINUSE', stub, 'udp', undefined), /another process, most likely systemd-resolved: .*127\.0\.0\.55:53/)
   t.notMatch(resolved, 'DNSStubListener', 'without its stub, resolv.conf names the servers of the links beside us')
-  t.match(refusal('EADDRINUSE', { address: '::1', port: 53 }, 'tcp', undefined), /^\[::1\]:53 is taken by another process: stop it/)
-  t.match(refusal('EADDRINUSE', stub, 'tcp', `node (pid ${process.pid})`), /this process already/)
-  t.match(refusal('EACCES', stub, 'udp', undefined), /CAP_NET_BIND_SERVICE.*setcap.*ip_unprivileged_port_start=53/)
-  t.match(refusal('EADDRNOTAVAIL', stub, 'udp', undefined), /on no interface/)
-  t.match(refusal('EAFNOSUPPORT', { address: '::1', port: 53 }, 'udp', undefined), /no IPv6/)
+  t.match(bindRefusal('EADDRINUSE', { address: '::1', port: 53 }, 'tcp', undefined), /^\[::1\]:53 is taken by another process: stop it/)
+  t.match(bindRefusal('EADDRINUSE', stub, 'tcp', `node (pid ${process.pid})`), /this process already/)
+  t.match(bindRefusal('EACCES', stub, 'udp', undefined), /CAP_NET_BIND_SERVICE.*setcap.*ip_unprivileged_port_start=53/)
+  t.match(bindRefusal('EADDRNOTAVAIL', stub, 'udp', undefined), /on no interface/)
+  t.match(bindRefusal('EAFNOSUPPORT', { address: '::1', port: 53 }, 'udp', undefined), /no IPv6/)
   for (const code of ['EINVAL', 'ENODEV', 'EADDRNOTAVAIL'])
-    t.match(refusal(code, { address: 'fe80::1%eth7', port: 53 }, 'udp', undefined), /^\[fe80::1%eth7\]:53 .*on no interface.*dev eth7/)
-  t.match(refusal('EINVAL', stub, 'tcp', undefined), /for TCP \(EINVAL\)/)
+    t.match(bindRefusal(code, { address: 'fe80::1%eth7', port: 53 }, 'udp', undefined), /^\[fe80::1%eth7\]:53 .*on no interface.*dev eth7/)
+  t.match(bindRefusal('EINVAL', stub, 'tcp', undefined), /for TCP \(EINVAL\)/)
   for (const code of ['EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']) {
-    t.notMatch(refusal(code, stub, 'udp', undefined), /\n|\.$/, 'one line, no full stop: it stands in a log field')
+    t.notMatch(bindRefusal(code, stub, 'udp', undefined), /\n|\.$/, 'one line, no full stop: it stands in a log field')
   }
   t.end()
 })

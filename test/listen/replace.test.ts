@@ -1,16 +1,16 @@
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
-import type { Endpoint, Listener } from '../../src/listen/listener.ts'
+import type { Listener, SocketAddress } from '../../src/listen/listener.ts'
 import { replaceListeners } from '../../src/listen/replace.ts'
 
-const at = (address: string, port: number): Endpoint => ({ address, port })
+const at = (address: string, port: number): SocketAddress => ({ address, port })
 
 /** A host where an address and its wildcard exclude each other, and `taken` is somebody else's. */
-function host(taken: readonly Endpoint[] = []) {
+function host(taken: readonly SocketAddress[] = []) {
   const log: string[] = []
   const open = new Set<string>()
-  const name = ({ address, port }: Endpoint) => `${address}:${port}`
-  const bind = async (endpoints: readonly Endpoint[]): Promise<readonly Listener[]> => {
+  const name = ({ address, port }: SocketAddress) => `${address}:${port}`
+  const bind = async (endpoints: readonly SocketAddress[]): Promise<readonly Listener[]> => {
     for (const e of endpoints) {
       const clash = [...open].some((o) => o.endsWith(`:${e.port}`) && (o.startsWith('0.0.0.0') || e.address === '0.0.0.0'))
       if (clash || open.has(name(e)) || taken.some((other) => name(other) === name(e)))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Occupant, Room, roomForClients, whoGivesWay } from '../../src/listen/room.ts'
+import { type BudgetedConnection, ConnectionBudget, clientConnectionBudget, connectionToClose } from '../../src/listen/room.ts'
 import { listenTcp } from '../../src/listen/tcp.ts'
 import { TcpClient } from './clients.ts'
 import { Held, labelOf, options, pause, query, response, until } from './fake-responder.ts'
@@ -9,58 +9,58 @@ const opened = (port: number, count: number, from = '127.0.0.1') =>
 
 t.test('clients get what links, listeners and files leave', async (t) => {
   const needs = { endpoints: 1, resolvers: 2, workers: 1 }
-  const small = roomForClients({ limit: 64, open: 22 }, needs)
+  const small = clientConnectionBudget({ limit: 64, open: 22 }, needs)
   t.ok(small.size >= 16 && small.size <= 64 - 22 - 8 - 2, `${small.size} of 64`)
-  t.equal(roomForClients({ limit: 24, open: 22 }, needs).size, 1, 'never none')
+  t.equal(clientConnectionBudget({ limit: 24, open: 22 }, needs).size, 1, 'never none')
   t.ok(
-    roomForClients({ limit: 1024, open: 22 }, { ...needs, resolvers: 1000 }).size > 900,
+    clientConnectionBudget({ limit: 1024, open: 22 }, { ...needs, resolvers: 1000 }).size > 900,
     'not every resolver of a long list is dialled at once',
   )
-  t.ok(roomForClients({ limit: 64, open: 22 }, { ...needs, workers: 3 }).size < small.size)
-  t.equal(roomForClients(undefined, needs).left, Number.MAX_SAFE_INTEGER)
+  t.ok(clientConnectionBudget({ limit: 64, open: 22 }, { ...needs, workers: 3 }).size < small.size)
+  t.equal(clientConnectionBudget(undefined, needs).left, Number.MAX_SAFE_INTEGER)
 })
 
-t.test('one room for two listeners: the idle make room, and what ends gives its place back', async (t) => {
-  const room = new Room(8)
-  const [one, two] = [await listenTcp(options({ room })), await listenTcp(options({ room }))]
+t.test('one budget for two listeners: the idle make budget, and what ends gives its place back', async (t) => {
+  const budget = new ConnectionBudget(8)
+  const [one, two] = [await listenTcp(options({ connectionBudget: budget })), await listenTcp(options({ connectionBudget: budget }))]
   const over = (c: TcpClient) => c.closed || c.ended
   const first = await opened(one.port, 6)
-  await until(() => room.left === 2)
+  await until(() => budget.left === 2)
   const more = await opened(one.port, 1)
   await until(() => first.concat(more).filter(over).length === 1)
-  t.equal(room.left, 2, 'one client of all has three quarters at most')
+  t.equal(budget.left, 2, 'one client of all has three quarters at most')
   const second = await opened(two.port, 20)
   await until(() => [...first, ...more, ...second].filter(over).length === 21)
-  t.equal(room.left, 2, 'wherever it comes')
+  t.equal(budget.left, 2, 'wherever it comes')
   const alive = second.find((c) => !over(c))
   alive?.send(query(7))
   await until(() => alive?.replies.length === 1)
   const other = await opened(two.port, 2, '127.0.0.2')
-  await until(() => room.left === 0)
+  await until(() => budget.left === 0)
   const third = await opened(two.port, 1, '127.0.0.3')
   await until(() => [...first, ...more, ...second].filter(over).length === 22)
   t.notOk([...other, ...third].some(over), 'the one that holds the most gives way, on whichever listener')
   for (const client of [...first, ...more, ...second, ...other, ...third]) client.socket.destroy()
-  await until(() => room.left === 8)
+  await until(() => budget.left === 8)
   await Promise.all([one.close(), two.close()])
   await pause(5)
-  t.equal(room.left, 8)
+  t.equal(budget.left, 8)
 })
 
-const occupant = (client: string, progressMs: number, idle = true): Occupant => ({ client, progressMs, idle, destroy() {} })
+const connection = (client: string, progressMs: number, idle = true): BudgetedConnection => ({ client, progressMs, idle, destroy() {} })
 
 t.test('who gives way: one of the client that holds the most, idle ones first, then those that show nothing for longest', async (t) => {
-  const [a1, a2, a3] = [occupant('a', 30, false), occupant('a', 20, false), occupant('a', 40)]
-  const [b1, b2] = [occupant('b', 1), occupant('b', 2, false)]
-  t.equal(whoGivesWay([a1, b1, a2, b2, a3], 'c'), a3, 'idle')
-  t.equal(whoGivesWay([a1, b1, a2, b2, occupant('a', 40, false)], 'c'), a2, 'none idle: the longest without progress')
-  t.equal(whoGivesWay([a1, b1, a2, b2, a3], 'b'), a3, 'one that holds less')
-  t.equal(whoGivesWay([a1, b1, a2, b2, a3], 'a'), a3, 'its own, where it is idle')
-  t.equal(whoGivesWay([a1, a2, b1], 'a'), undefined, 'no busy one for one of the same client')
-  t.equal(whoGivesWay([a1, a2], 'a'), undefined)
-  t.equal(whoGivesWay([b2, a1], 'c'), b2, 'a newcomer is let in whoever is there')
-  t.equal(whoGivesWay([b2, a1, occupant('c', 0, false)], 'c'), undefined)
-  t.equal(whoGivesWay([], 'a'), undefined)
+  const [a1, a2, a3] = [connection('a', 30, false), connection('a', 20, false), connection('a', 40)]
+  const [b1, b2] = [connection('b', 1), connection('b', 2, false)]
+  t.equal(connectionToClose([a1, b1, a2, b2, a3], 'c'), a3, 'idle')
+  t.equal(connectionToClose([a1, b1, a2, b2, connection('a', 40, false)], 'c'), a2, 'none idle: the longest without progress')
+  t.equal(connectionToClose([a1, b1, a2, b2, a3], 'b'), a3, 'one that holds less')
+  t.equal(connectionToClose([a1, b1, a2, b2, a3], 'a'), a3, 'its own, where it is idle')
+  t.equal(connectionToClose([a1, a2, b1], 'a'), undefined, 'no busy one for one of the same client')
+  t.equal(connectionToClose([a1, a2], 'a'), undefined)
+  t.equal(connectionToClose([b2, a1], 'c'), b2, 'a newcomer is let in whoever is there')
+  t.equal(connectionToClose([b2, a1, connection('c', 0, false)], 'c'), undefined)
+  t.equal(connectionToClose([], 'a'), undefined)
 })
 
 t.test('five addresses hold every connection, with questions that nobody answers: a sixth gets in', async (t) => {

@@ -54,7 +54,7 @@ export function udpSuite(open: (options: ListenOptions) => Promise<Listener>): v
     t.same(o.responder.seen, [])
   })
 
-  t.test('a dropped query gets no reply and leaves its room to the next one', async (t) => {
+  t.test('a dropped query gets no reply and leaves its budget to the next one', async (t) => {
     const o = options({ limits: { inFlight: 1 } })
     o.responder.miss = async (packet) => (labelOf(packet) === 'drop' ? undefined : response(packet))
     const listener = await open(o)
@@ -66,7 +66,7 @@ export function udpSuite(open: (options: ListenOptions) => Promise<Listener>): v
     t.equal(client.replies.length, 1)
   })
 
-  t.test('full: SERVFAIL at once, with the question, and room again after an answer', async (t) => {
+  t.test('full: SERVFAIL at once, with the question, and budget again after an answer', async (t) => {
     const held = new Held()
     const o = options({ limits: { inFlight: 2 } })
     o.responder.miss = held.miss
