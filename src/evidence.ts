@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random } from './clock.ts'
+import type { SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
 import type { Emit } from './events.ts'
@@ -19,7 +20,6 @@ import { countStart } from './posture/starts.ts'
 import type { PostureSetup } from './posture/state.ts'
 import { isPaced } from './shaping/profiles.ts'
 import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
-import type { SocketAddress } from './system/system-resolver.ts'
 import { transportsOf } from './trusted-resolvers.ts'
 
 export interface EvidenceOptions {

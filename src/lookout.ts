@@ -1,4 +1,5 @@
 import type { Clock, Random } from './clock.ts'
+import type { SocketAddress } from './config/listen-address.ts'
 import { type Policy, strictestVpn } from './config/policy.ts'
 import type { Emit } from './events.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
@@ -6,7 +7,7 @@ import { askSystem } from './system/ask-system.ts'
 import { bypassWatch } from './system/bypass.ts'
 import { type Egress, readEgress } from './system/egress.ts'
 import { readNetworkIdentity } from './system/network-identity.ts'
-import { readSystemResolver, type SocketAddress } from './system/system-resolver.ts'
+import { readSystemResolver } from './system/system-resolver.ts'
 
 /** What is looked for; replaced whole by a reload. */
 export interface LookoutSetup {

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 
-/** Where a listener binds, UDP and TCP alike. Port 0 asks the system for a free one. */
+/** A numeric address and a port. Where a listener binds, UDP and TCP alike, port 0 asks the system for a free one. */
 export interface SocketAddress {
   readonly address: string
   readonly port: number

@@ -1,4 +1,5 @@
-import type { Listener, SocketAddress } from './listener.ts'
+import type { SocketAddress } from '../config/listen-address.ts'
+import type { Listener } from './listener.ts'
 import { isWildcard } from './wildcard.ts'
 
 /** Opens every endpoint or none; rejects with why. */

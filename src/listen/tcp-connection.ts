@@ -3,11 +3,9 @@ import { clientOf } from '../client-shares.ts'
 import type { Timer } from '../clock.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
 import type { Client } from '../resolve.ts'
-import type { InFlight } from './in-flight.ts'
+import type { BudgetedConnection } from './connection-budget.ts'
+import { type InFlight, nextTurn, overloadReply } from './in-flight.ts'
 import type { ListenLimits, ListenOptions } from './listener.ts'
-import { overloadReply } from './overload.ts'
-import { nextTurn } from './quiet.ts'
-import type { BudgetedConnection } from './room.ts'
 
 const LONGEST = 65_535
 

@@ -1,9 +1,8 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { clientOf } from '../client-shares.ts'
-import { InFlight } from './in-flight.ts'
+import { type BudgetedConnection, type ConnectionBudget, connectionToClose, unlimitedConnections } from './connection-budget.ts'
+import { InFlight, untilQuiet } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
-import { untilQuiet } from './quiet.ts'
-import { type BudgetedConnection, type ConnectionBudget, connectionToClose, unlimitedConnections } from './room.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 
 /** What one client may have of a budget for all, where that is small. */

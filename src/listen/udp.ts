@@ -3,10 +3,8 @@ import { isIPv6 } from 'node:net'
 import { UDP_SIZE } from '../dns/edns.ts'
 import { copyOf } from '../dns/octets.ts'
 import type { View } from '../resolve.ts'
-import { InFlight } from './in-flight.ts'
+import { InFlight, overloadReply, untilQuiet } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
-import { overloadReply } from './overload.ts'
-import { untilQuiet } from './quiet.ts'
 import { isLocal } from './reply-rate.ts'
 
 /** A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max) is mostly less. */

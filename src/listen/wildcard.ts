@@ -3,8 +3,8 @@ import type { Timer } from '../clock.ts'
 import { systemCode } from '../errors.ts'
 import { InFlight } from './in-flight.ts'
 import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
-import { openUdp } from './open-udp.ts'
 import { inFlightLimit } from './udp.ts'
+import { openUdp } from './udp-batch.ts'
 
 /** Where the kernel tells of changes: how soon what it did not tell, or could not be opened then, is looked for. */
 const LOOK_MS = 10_000

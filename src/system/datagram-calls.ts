@@ -10,7 +10,7 @@ const IPPROTO_IPV6 = 41
 const IPV6_V6ONLY = 26
 const MSG_DONTWAIT = 0x40
 
-/** What a batched UDP listener needs; the shape is listen/datagram-calls.ts (rooms do not import each other). */
+/** What a batched UDP listener needs; the shape is listen/listener.ts (rooms do not import each other). */
 export interface SystemDatagramCalls {
   open(address: string, port: number, reusePort: boolean): number
   addressOf(buffer: Buffer): bigint

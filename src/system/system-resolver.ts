@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/system-text.ts'
 
 /** Whom the system's own configuration names. `by` says which of them decides. */
@@ -7,11 +8,6 @@ export interface SystemResolver {
   readonly by: string
   /** Whether every name server that is configured is an address of this host: only then does a query through the system stay here. */
   readonly stays: boolean
-}
-
-export interface SocketAddress {
-  readonly address: string
-  readonly port: number
 }
 
 const RESOLVED_STUBS: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])

@@ -1,6 +1,6 @@
+import type { SocketAddress } from '../config/listen-address.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
-import type { SocketAddress } from '../listen/listener.ts'
 import type { Traced } from '../trace/tracer.ts'
 
 /** What a reload changes in a worker. Ports are real ones: the main thread binds first. */

@@ -1,8 +1,9 @@
 import { networkInterfaces } from 'node:os'
+import type { SocketAddress } from '../config/listen-address.ts'
 import { EnigmError, systemCode } from '../errors.ts'
-import { bindRefusal } from '../listen/bind-refusal.ts'
-import type { Listener, ListenOptions, SocketAddress } from '../listen/listener.ts'
-import { openUdp } from '../listen/open-udp.ts'
+import { bindRefusal } from '../listen/bind.ts'
+import type { Listener, ListenOptions } from '../listen/listener.ts'
+import { openUdp } from '../listen/udp-batch.ts'
 import { isWildcard, listenUdpEverywhere, type ReadInterfaces } from '../listen/wildcard.ts'
 
 /** The UDP sockets of one worker. */

@@ -1,6 +1,7 @@
 import t from 'tap'
+import type { SocketAddress } from '../../src/config/listen-address.ts'
 import { EnigmError } from '../../src/errors.ts'
-import type { Listener, SocketAddress } from '../../src/listen/listener.ts'
+import type { Listener } from '../../src/listen/listener.ts'
 import { replaceListeners } from '../../src/listen/replace.ts'
 
 const at = (address: string, port: number): SocketAddress => ({ address, port })

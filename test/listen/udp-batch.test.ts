@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import t from 'tap'
 import type { ListenOptions } from '../../src/listen/listener.ts'
-import { openUdp } from '../../src/listen/open-udp.ts'
+import { openUdp } from '../../src/listen/udp-batch.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
 import { udpClient } from '../support/real/dns-client.ts'
 import { UdpClient } from './clients.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { overloadReply } from '../../src/listen/overload.ts'
+import { overloadReply } from '../../src/listen/in-flight.ts'
 import { query } from './fake-responder.ts'
 
 t.test('keeps ID, opcode, RD, CD and the question; drops the rest', (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type BudgetedConnection, ConnectionBudget, clientConnectionBudget, connectionToClose } from '../../src/listen/room.ts'
+import { type BudgetedConnection, ConnectionBudget, clientConnectionBudget, connectionToClose } from '../../src/listen/connection-budget.ts'
 import { listenTcp } from '../../src/listen/tcp.ts'
 import { TcpClient } from './clients.ts'
 import { Held, labelOf, options, pause, query, response, until } from './fake-responder.ts'
