@@ -164,14 +164,14 @@ export interface Verdict {
 export interface Carried<P extends Protection = Protection> {
   /**
    * Belongs to the carrier and is wiped when the call that brings it returns. A receiver that keeps
-   * it takes `kept` (dns/reading.ts).
+   * it takes `kept` (dns/response.ts).
    */
   readonly wire: Uint8Array
   readonly rttMs: number
   readonly protection: P
   /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
   readonly ageS?: number
-  /** The parsed `wire`. The first reader that needs it parses it (`readingOf`, dns/reading.ts). */
+  /** The parsed `wire`. The first reader that needs it parses it (`readingOf`, dns/response.ts). */
   reading?: Reading | undefined
 }
 

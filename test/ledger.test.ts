@@ -22,7 +22,7 @@ const OPENERS = ['dgram', 'net', 'tls', 'http', 'https', 'http2', 'dns', 'dns/pr
 /** Who imports one of them for more than types and isIP, and why no cleartext DNS packet of the daemon's can leave by it. */
 const ALLOWED: Readonly<Record<string, string>> = {
   'config/cidr.ts': 'BlockList',
-  'dns/printable.ts': 'SocketAddress, to write addresses',
+  'dns/rdata-text.ts': 'SocketAddress, to write addresses',
   'listen/udp.ts': 'answers who asked',
   'listen/udp-batch.ts': 'answers who asked',
   'listen/tcp.ts': 'answers who asked',

@@ -1,5 +1,5 @@
 import { HEADER_OCTETS } from '../dns/octets.ts'
-import { sameData } from '../dns/same-data.ts'
+import { sameData } from '../dns/records.ts'
 import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import type { Entry } from './answer-record.ts'

@@ -1,6 +1,6 @@
 import { HEADER_OCTETS, lowerOctet, putU16 } from '../dns/octets.ts'
+import { putTtlOffsets } from '../dns/records.ts'
 import type { Kept } from '../dns/reply.ts'
-import { putTtlOffsets } from '../dns/ttl.ts'
 import type { Ede } from '../errors.ts'
 import type { Asked } from '../job.ts'
 import type { Segments } from './segments.ts'

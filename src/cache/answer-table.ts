@@ -1,5 +1,5 @@
 import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
-import { recordCount } from '../dns/ttl.ts'
+import { recordCount } from '../dns/records.ts'
 import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import {

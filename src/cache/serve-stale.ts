@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts'
-import { isFinalFailure } from '../dns/final-failure.ts'
-import { rewriteTtls } from '../dns/response.ts'
+import { isFinalFailure, rewriteTtls } from '../dns/response.ts'
 import { EnigmError, mayServeStale } from '../errors.ts'
 import type { Job, Outcome, Stage } from '../job.ts'
 import type { Answer } from '../resolve.ts'

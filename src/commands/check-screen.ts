@@ -1,7 +1,7 @@
 import type { Loaded } from '../config/load.ts'
 import type { Policy, PolicyRules } from '../config/policy.ts'
 import type { Problem } from '../config/problems.ts'
-import { escaped } from '../dns/printable.ts'
+import { escaped } from '../dns/rdata-text.ts'
 import type { Finding } from './reach.ts'
 
 /** Days before expiry from which a certificate is worth a word: shorter than any renewal cycle in use, longer than a weekend. */

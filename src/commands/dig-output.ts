@@ -1,4 +1,4 @@
-import type { ShownMessage, ShownRecord } from '../dns/people.ts'
+import type { ShownMessage, ShownRecord } from '../dns/presentation.ts'
 
 /** How a reply was got. */
 export interface Delivery {

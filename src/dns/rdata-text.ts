@@ -1,7 +1,6 @@
+import { SocketAddress } from 'node:net'
 import { expandedName, nameLength, textFromName } from './name.ts'
-import { escaped, ipv6Text, quoted } from './printable.ts'
-import { textFromType } from './record-types.ts'
-import { svcParamText } from './svc-params.ts'
+import { textFromType } from './registries.ts'
 
 /** Reads the RDATA of one record; every step is bounded by its RDLENGTH, and throws a RangeError past it. */
 export class RdataReader {
@@ -125,4 +124,92 @@ function typeBitmap(r: RdataReader): readonly string[] {
       for (let bit = 0; bit < 8; bit++) if (octet & (0x80 >> bit)) types.push(textFromType(window * 256 + i * 8 + bit))
   }
   return types
+}
+
+/** RFC 9460 section 14.3.2, RFC 9461, RFC 9540. */
+const KEYS = ['mandatory', 'alpn', 'no-default-alpn', 'port', 'ipv4hint', 'ech', 'ipv6hint', 'dohpath', 'ohttp']
+
+/** One SvcParam as RFC 9460 section 2.1 writes it; a value that does not fit its key as an opaque string. */
+export function svcParamText(key: number, value: Buffer): string {
+  const name = keyText(key)
+  const text = valueText(key, value) ?? quoted(value)
+  return value.length === 0 ? name : `${name}=${text}`
+}
+
+function keyText(key: number): string {
+  return KEYS[key] ?? `key${key}`
+}
+
+function valueText(key: number, value: Buffer): string | undefined {
+  switch (KEYS[key]) {
+    case 'mandatory':
+      return value.length % 2 === 0
+        ? chunks(value, 2)
+            .map((k) => keyText(k.readUInt16BE(0)))
+            .join(',')
+        : undefined
+    case 'alpn':
+      return alpnText(value)
+    case 'port':
+      return value.length === 2 ? String(value.readUInt16BE(0)) : undefined
+    case 'ipv4hint':
+      return value.length % 4 === 0
+        ? chunks(value, 4)
+            .map((a) => a.join('.'))
+            .join(',')
+        : undefined
+    case 'ipv6hint':
+      return value.length % 16 === 0 ? chunks(value, 16).map(ipv6Text).join(',') : undefined
+    case 'ech':
+      return value.toString('base64')
+    default:
+      return undefined
+  }
+}
+
+function chunks(value: Buffer, size: number): readonly Buffer[] {
+  return Array.from({ length: value.length / size }, (_, i) => value.subarray(i * size, (i + 1) * size))
+}
+
+/** A list of character strings; a comma or backslash inside an item is escaped once more (RFC 9460 appendix A.1). */
+function alpnText(value: Buffer): string | undefined {
+  const ids: string[] = []
+  for (let at = 0; at < value.length; ) {
+    const end = at + 1 + (value[at] ?? 0)
+    if (end > value.length) return undefined
+    ids.push(
+      escaped(
+        Buffer.from(
+          value
+            .subarray(at + 1, end)
+            .toString('latin1')
+            .replaceAll(/[\\,]/g, '\\$&'),
+          'latin1',
+        ),
+      ),
+    )
+    at = end
+  }
+  return `"${ids.join(',').replaceAll('"', '\\"')}"`
+}
+
+/** In quotes, with every octet that is not printable ASCII as `\DDD`: nothing in it can act on a terminal. */
+export function quoted(octets: Uint8Array): string {
+  return `"${escaped(octets).replaceAll('"', '\\"')}"`
+}
+
+/** Octets as printable ASCII: `\DDD` for what is not, `\\` for a backslash. */
+export function escaped(octets: Uint8Array): string {
+  let text = ''
+  for (const octet of octets) {
+    if (octet === 0x5c) text += '\\\\'
+    else text += octet < 0x20 || octet >= 0x7f ? `\\${octet.toString().padStart(3, '0')}` : String.fromCharCode(octet)
+  }
+  return text
+}
+
+/** An IPv6 address as RFC 5952 writes it. */
+export function ipv6Text(octets: Uint8Array): string {
+  const groups = Array.from({ length: 8 }, (_, i) => (((octets[2 * i] ?? 0) << 8) | (octets[2 * i + 1] ?? 0)).toString(16))
+  return new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address
 }

@@ -1,5 +1,5 @@
 import { nameLength, questionEnd } from './name.ts'
-import { HEADER_OCTETS, u16, u32 } from './octets.ts'
+import { HEADER_OCTETS, putU16, u16, u32 } from './octets.ts'
 
 export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, SIG: 24, AAAA: 28, DNAME: 39, OPT: 41, TKEY: 249, TSIG: 250 } as const
 
@@ -88,4 +88,97 @@ export function belongsToHop(message: Uint8Array, cursor: RecordCursor): boolean
   const { type } = cursor
   if (type === TYPE.SIG) return cursor.rdLength >= 2 && u16(message, cursor.rdataAt) === 0
   return type === TYPE.OPT || type === TYPE.TSIG || type === TYPE.TKEY
+}
+
+const ttlWalker = new RecordCursor()
+
+/** How many records the header of `wire` speaks of: the most offsets that `putTtlOffsets` writes. */
+export function recordCount(wire: Uint8Array): number {
+  return u16(wire, 6) + u16(wire, 8) + u16(wire, 10)
+}
+
+/**
+ * Writes where the TTL of every record of `wire` (no OPT in it) stands, two octets each, from `at` of `page` on, and returns how many: worked out once at insert, so
+ * that a hit patches without parsing.
+ */
+export function putTtlOffsets(wire: Uint8Array, page: Uint8Array, at: number): number {
+  const cursor = ttlWalker.start(wire)
+  let count = 0
+  while (cursor.next()) putU16(page, at + 2 * count++, cursor.ttlAt)
+  return count
+}
+
+const SVCB = 64
+const HTTPS = 65
+/** RFC 9460 section 14.3.2. */
+const IPV4HINT = 4
+const IPV6HINT = 6
+
+const addressWalker = new RecordCursor()
+
+/**
+ * Whether `test` says yes to one of the addresses that a client of `message` might connect to: A and AAAA records, and the hints in SVCB and HTTPS records (RFC 9460
+ * section 7.3), in the answer and the additional section. `test` gets the message and where four or sixteen octets of address lie. Never throws.
+ */
+export function someAddress(message: Uint8Array, test: (octets: Uint8Array, at: number, length: 4 | 16) => boolean): boolean {
+  const cursor = addressWalker.start(message)
+  while (cursor.next()) {
+    const { type, rdataAt, rdLength } = cursor
+    if (cursor.section === 2) continue
+    if (type === TYPE.A && rdLength === 4 && test(message, rdataAt, 4)) return true
+    if (type === TYPE.AAAA && rdLength === 16 && test(message, rdataAt, 16)) return true
+    if ((type === SVCB || type === HTTPS) && someHint(message, rdataAt, rdataAt + rdLength, test)) return true
+  }
+  return false
+}
+
+function someHint(
+  message: Uint8Array,
+  from: number,
+  end: number,
+  test: (octets: Uint8Array, at: number, length: 4 | 16) => boolean,
+): boolean {
+  if (from + 3 > end) return false
+  const target = nameLength(message, from + 2)
+  if (target === 0) return false
+  for (let at = from + 2 + target; at + 4 <= end; ) {
+    const key = u16(message, at)
+    const valueAt = at + 4
+    at = valueAt + u16(message, at + 2)
+    if (at > end) return false
+    const size = key === IPV4HINT ? 4 : key === IPV6HINT ? 16 : 0
+    if (size === 0) continue
+    for (let one = valueAt; one + size <= at; one += size) if (test(message, one, size)) return true
+  }
+  return false
+}
+
+const RRSIG = 46
+const NSEC = 47
+const NSEC3 = 50
+/**
+ * Beside the data: signatures, and the way to it, whose names are compressed otherwise where
+ * signatures stand between.
+ */
+const BESIDE: ReadonlySet<number> = new Set([TYPE.CNAME, TYPE.DNAME, RRSIG, NSEC, NSEC3])
+
+/**
+ * Whether two responses with the same question, of type `type`, and the same RCODE answer it with
+ * the same data, in whatever order, TTLs and signatures aside. Data that only is written
+ * differently (names compressed otherwise) counts as different.
+ */
+export function sameData(one: Uint8Array, other: Uint8Array, type: number): boolean {
+  const data = dataOf(one, type)
+  const others = dataOf(other, type)
+  return data.length === others.length && data.every((record, i) => record === others[i])
+}
+
+function dataOf(message: Uint8Array, type: number): readonly string[] {
+  const data: string[] = []
+  const cursor = new RecordCursor(message)
+  while (cursor.next() && cursor.section === 1) {
+    if (cursor.type !== type && BESIDE.has(cursor.type)) continue
+    data.push(`${cursor.type} ${Buffer.from(message.subarray(cursor.rdataAt, cursor.rdataAt + cursor.rdLength)).toString('latin1')}`)
+  }
+  return data.sort()
 }

@@ -1,6 +1,6 @@
 import { allowList } from '../config/cidr.ts'
-import { someAddress } from '../dns/address-records.ts'
-import { ipv6Text } from '../dns/printable.ts'
+import { ipv6Text } from '../dns/rdata-text.ts'
+import { someAddress } from '../dns/records.ts'
 import { synthesise } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'

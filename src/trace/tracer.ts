@@ -1,7 +1,6 @@
 import type { Clock } from '../clock.ts'
-import { rcodeText } from '../dns/code-names.ts'
 import { textFromName } from '../dns/name.ts'
-import { textFromType } from '../dns/record-types.ts'
+import { rcodeText, textFromType } from '../dns/registries.ts'
 import type { Ede, ErrorCode, Rcode } from '../errors.ts'
 import type { Question, Source } from '../resolve.ts'
 

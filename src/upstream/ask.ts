@@ -1,6 +1,5 @@
 import { upstreamQuery } from '../dns/message.ts'
-import { readingOf } from '../dns/reading.ts'
-import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../dns/response.ts'
+import { type Accepted, acceptReply, readingOf, synthesise, type TtlClamp } from '../dns/response.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 import type { Answer, Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
-import { kept } from '../dns/reading.ts'
+import { kept } from '../dns/response.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver, Transport, Verdict } from '../resolve.ts'
 import type { Asker } from './asker.ts'

@@ -1,6 +1,6 @@
 import type { Clock, Random, Timer } from '../clock.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { readingOf } from '../dns/reading.ts'
+import { readingOf } from '../dns/response.ts'
 import { EnigmError, isCounted, mayBeTheName, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Link, Protection, Transport, Upstream, Verdict } from '../resolve.ts'

@@ -1,7 +1,7 @@
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { ROOT_PROBE, upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
-import { typeFromText } from '../dns/record-types.ts'
+import { typeFromText } from '../dns/registries.ts'
 import type { Rcode } from '../errors.ts'
 
 const REFUSED = 5

@@ -1,5 +1,5 @@
-import { rcodeText } from '../dns/code-names.ts'
-import { readingOf } from '../dns/reading.ts'
+import { rcodeText } from '../dns/registries.ts'
+import { readingOf } from '../dns/response.ts'
 import { EnigmError, isAuthenticationFailure } from '../errors.ts'
 import type { Carried } from '../resolve.ts'
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { kept, readingOf } from '../dns/reading.ts'
+import { kept, readingOf } from '../dns/response.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Receiver, Transport, Verdict } from '../resolve.ts'

@@ -1,4 +1,4 @@
-import { isFinalFailure } from '../dns/final-failure.ts'
+import { isFinalFailure } from '../dns/response.ts'
 import type { Rcode } from '../errors.ts'
 import type { Reading, Verdict } from '../resolve.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readReply } from '../../src/dns/reading.ts'
+import { readReply } from '../../src/dns/response.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Ask, Authenticated, Protection } from '../../src/resolve.ts'
 import type { Judged } from '../../src/upstream/health.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readReply } from '../../src/dns/reading.ts'
+import { readReply } from '../../src/dns/response.ts'
 import type { Authenticated } from '../../src/resolve.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { ON_DEMAND } from '../../src/upstream/standing.ts'

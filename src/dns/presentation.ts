@@ -1,15 +1,11 @@
 import { EnigmError } from '../errors.ts'
-import { extendedErrorText, rcodeText } from './code-names.ts'
 import { OPTION, UDP_SIZE } from './edns.ts'
 import { expandedName, nameFromText, textFromName } from './name.ts'
 import { HEADER_OCTETS, putU16, u16 } from './octets.ts'
-import { escaped } from './printable.ts'
 import { SOURCE_OPTION } from './query-scan.ts'
-import { RdataReader, rdataText } from './rdata-text.ts'
-import { textFromType, typeFromText } from './record-types.ts'
+import { escaped, RdataReader, rdataText } from './rdata-text.ts'
 import { RecordCursor, TYPE } from './records.ts'
-
-export { textFromType, typeFromText } from './record-types.ts'
+import { extendedErrorText, rcodeText, textFromType, typeFromText } from './registries.ts'
 
 /** A record as people read it. Every text is printable ASCII. */
 export interface ShownRecord {
