@@ -9,11 +9,9 @@ import { fileURLToPath } from 'node:url'
 import type { Clock } from '../clock.ts'
 import { asStatusDocument, type StatusDocument } from '../posture/document.ts'
 import { createAuthority } from './authority.ts'
-import { DEMO_ZONE } from './demo-zone.ts'
 import { startEmbeddedResolver } from './embedded-resolver.ts'
 import { type LinkTap, tapLink } from './link-tap.ts'
-import { zoneOf } from './zone.ts'
-import { parseZone } from './zone-file.ts'
+import { DEMO_ZONE, parseZone, zoneOf } from './zone.ts'
 
 const NAME = 'resolver.demo.example'
 const START_LIMIT_MS = 15_000

@@ -1,6 +1,118 @@
+import { isIP } from 'node:net'
+import { canonical } from '../config/cidr.ts'
+import { nameFromText } from '../dns/name.ts'
+import { type PlainData, rdataOf } from '../dns/plain-text.ts'
 import { record, synthesise } from '../dns/response.ts'
+import { EnigmError } from '../errors.ts'
 import type { Question } from '../resolve.ts'
-import type { ZoneRecord } from './zone-file.ts'
+
+/** One record of a zone; names are uncompressed wire bytes. */
+export interface ZoneRecord {
+  readonly name: Uint8Array
+  readonly type: number
+  readonly ttlS: number
+  readonly rdata: Uint8Array
+}
+
+/** What an entry is read against: the origin and TTL in force (RFC 1035 section 5.1, RFC 2308 section 4). */
+interface Context {
+  origin: string
+  ttlS: number
+  owner: string
+}
+
+/** Reads a name that may be relative to the origin; absolute text, or a throw where it is none. */
+type Absolute = (name: string) => string
+type Fields = (fields: readonly string[], absolute: Absolute) => PlainData
+
+/** Each type's number, and its data from its master-file fields. */
+const KINDS: Readonly<Record<string, { readonly type: number; readonly read: Fields }>> = {
+  A: { type: 1, read: ([address = '']) => ({ type: 'A', data: literal(address, 4) }) },
+  NS: { type: 2, read: ([target = ''], absolute) => ({ type: 'NS', data: absolute(target) }) },
+  CNAME: { type: 5, read: ([target = ''], absolute) => ({ type: 'CNAME', data: absolute(target) }) },
+  SOA: {
+    type: 6,
+    read: ([mname = '', rname = '', ...numbers], absolute) => {
+      const [serial, refresh, retry, expire, minimum] = numbers.map((field) => number(field, 0xffffffff))
+      return { type: 'SOA', data: { mname: absolute(mname), rname: absolute(rname), serial, refresh, retry, expire, minimum } }
+    },
+  },
+  MX: {
+    type: 15,
+    read: ([preference = '', target = ''], absolute) => ({
+      type: 'MX',
+      data: { preference: number(preference, 0xffff), exchange: absolute(target) },
+    }),
+  },
+  TXT: { type: 16, read: (texts) => ({ type: 'TXT', data: texts.map(characterString) }) },
+  AAAA: { type: 28, read: ([address = '']) => ({ type: 'AAAA', data: literal(address, 6) }) },
+}
+
+/**
+ * The records of a master file (RFC 1035 section 5.1): one entry a line, $ORIGIN and $TTL, owner names carried over, comments, quoted strings, the types above, and any
+ * other as TYPEnnn with RFC 3597 data. No parentheses, no $INCLUDE. Throws an EnigmError `config` that names the line.
+ */
+export function parseZone(text: string): readonly ZoneRecord[] {
+  const context: Context = { origin: '', ttlS: 0, owner: '' }
+  return text.split('\n').flatMap((line, index) => {
+    try {
+      return entry(line, context)
+    } catch (cause) {
+      throw new EnigmError('config', `zone line ${index + 1}: ${cause instanceof Error ? cause.message : 'unreadable'}`, { cause })
+    }
+  })
+}
+
+function entry(line: string, context: Context): readonly ZoneRecord[] {
+  const fields = (line.match(/"[^"]*"|;.*|[^\s;"]+/g) ?? []).filter((field) => !field.startsWith(';'))
+  const [first = '', second = ''] = fields
+  if (first === '$ORIGIN') context.origin = second
+  else if (first === '$TTL') context.ttlS = Number(second)
+  if (first === '' || first.startsWith('$')) return []
+  if (!/^\s/.test(line)) context.owner = fields.shift() ?? ''
+  const ttlS = /^\d+$/.test(fields[0] ?? '') ? Number(fields.shift()) : context.ttlS
+  if (fields[0] === 'IN') fields.shift()
+  const absolute: Absolute = (name) => {
+    const whole = name === '@' ? context.origin : name.endsWith('.') ? name : `${name}.${context.origin}`
+    nameFromText(whole)
+    return whole
+  }
+  const kind = fields.shift() ?? ''
+  return [{ name: nameFromText(absolute(context.owner)), ttlS, ...data(kind, fields, absolute) }]
+}
+
+function data(kind: string, fields: readonly string[], absolute: Absolute): Pick<ZoneRecord, 'type' | 'rdata'> {
+  const generic = /^TYPE(\d+)$/.exec(kind)?.[1]
+  if (generic !== undefined) return { type: Number(generic), rdata: unknown(fields) }
+  const known = KINDS[kind]
+  if (known === undefined) throw new Error(`type ${kind} is not known here: write it as TYPEnnn \\# (RFC 3597)`)
+  return { type: known.type, rdata: rdataOf(known.read(fields, absolute)) }
+}
+
+/** RFC 3597 section 5: \# length hex. */
+function unknown([mark, length, ...hex]: readonly string[]): Uint8Array {
+  const octets = Buffer.from(hex.join(''), 'hex')
+  if (mark !== '\\#' || octets.length !== Number(length)) throw new Error('generic data is \\# LENGTH HEX, and the length must be right')
+  return Uint8Array.from(octets)
+}
+
+function characterString(field: string): Buffer {
+  const octets = Buffer.from(field.replace(/^"(.*)"$/, '$1'), 'latin1')
+  if (octets.length > 255) throw new Error('a character string is at most 255 octets')
+  return octets
+}
+
+function number(field: string, most: number): number {
+  const value = Number(field)
+  if (!/^\d+$/.test(field) || value > most) throw new Error(`${field} is not a number of at most ${most}`)
+  return value
+}
+
+/** In one spelling: dns-packet misreads `::` where it stands for one group. IPv4 inside IPv6 and zones have no place in a zone file. */
+function literal(address: string, version: 4 | 6): string {
+  if (isIP(address) !== version || (version === 6 && /[.%]/.test(address))) throw new Error(`${address} is not an IPv${version} address`)
+  return canonical(address)
+}
 
 const TYPE_CNAME = 5
 const TYPE_SOA = 6
@@ -52,3 +164,27 @@ function wire(r: ZoneRecord): Uint8Array {
 function key(name: Uint8Array): string {
   return Buffer.from(name).toString('latin1')
 }
+
+/** The zone that the embedded resolver of `enigm-dns demo` serves. Addresses are documentation ones (RFC 5737, RFC 3849). */
+export const DEMO_ZONE = `
+$ORIGIN demo.example.
+$TTL 300
+@        IN SOA   ns.demo.example. hostmaster.demo.example. 2026010101 7200 3600 1209600 60
+@        IN NS    ns
+@        IN A     192.0.2.10
+@        IN AAAA  2001:db8::10
+@        IN MX    10 mail
+@        IN TXT   "hello"
+ns       IN A     192.0.2.1
+ns       IN AAAA  2001:db8::1
+www      IN A     192.0.2.80
+www      IN AAAA  2001:db8::80
+www      IN TXT   "nobody on the link could read this question"
+mail     IN A     192.0.2.25
+blog     IN CNAME www
+; what every resolver has in its cache: the daemon asks for it to see whether a link works
+.        IN NS    ns
+; HTTPS (RFC 9460) in the generic form of RFC 3597: priority 1, target ".", alpn "h2"
+www 3600 IN TYPE65 \\# 10 0001 00 0001 0003 02 6832
+a-rather-long-name-that-pads-to-the-same-size IN A 192.0.2.60
+`

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { DEMO_ZONE } from '../../src/demo/demo-zone.ts'
-import { parseZone } from '../../src/demo/zone-file.ts'
+import { DEMO_ZONE, parseZone } from '../../src/demo/zone.ts'
 import { nameFromText, textFromName } from '../../src/dns/name.ts'
 import { EnigmError } from '../../src/errors.ts'
 

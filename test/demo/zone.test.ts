@@ -1,6 +1,5 @@
 import t from 'tap'
-import { type Zone, zoneOf } from '../../src/demo/zone.ts'
-import { parseZone } from '../../src/demo/zone-file.ts'
+import { parseZone, type Zone, zoneOf } from '../../src/demo/zone.ts'
 import { rcodeOf } from '../../src/dns/message.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { RecordCursor } from '../../src/dns/records.ts'
