@@ -46,10 +46,10 @@ t.test('limits are those of the code', (t) => {
       'docs/policy.md',
       `(${constant('posture/audit-log.ts', 'BURST')} at once, then one in ${constant('posture/audit-log.ts', 'ONE_EVERY_MS') / 1000} s)`,
     ],
-    ['docs/page.md', `logged in for ${constant('page/sessions.ts', 'SESSION_S') / 3600} hours`],
+    ['docs/page.md', `logged in for ${constant('page/page.ts', 'SESSION_S') / 3600} hours`],
     [
       'docs/page.md',
-      `At most ${constant('page/connections.ts', 'MAX_CONNECTIONS')} connections are open at once, each for ${constant('page/connections.ts', 'PATIENCE_MS') / 1000} s of silence`,
+      `At most ${constant('page/page.ts', 'MAX_CONNECTIONS')} connections are open at once, each for ${constant('page/page.ts', 'PATIENCE_MS') / 1000} s of silence`,
     ],
     ['docs/shaping.md', `the last ${constant('posture/rtt.ts', 'RTT_WINDOW')} round trips`],
     ['docs/shaping.md', `at most ${constant('shaping/constant-rate.ts', 'MAX_WAITING')} of them and at most until their deadline`],

@@ -1,18 +1,17 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { EnigmError, systemCode } from '../errors.ts'
 import { readOurs, secret } from '../files/reading.ts'
 import { listenOnSocket } from '../files/socket.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import type { StatusDocument } from '../posture/document.ts'
-import { boundConnections, PATIENCE_MS } from './connections.ts'
 import { CONTENT_SECURITY_POLICY, pageHtml } from './html.ts'
 import { metricsText } from './metrics.ts'
 import { sampleEachMinute } from './sample.ts'
-import { SESSION_S, Sessions } from './sessions.ts'
 
 export interface PageOptions {
   /** A path (a Unix socket, mode 0600) or a loopback ADDRESS:PORT (with a token). */
@@ -176,3 +175,89 @@ function tokenOf(stateDir: string): string {
 
 const TOKEN = /^[\w-]{43}$/
 const MAX_TOKEN_OCTETS = 1024
+
+/** Browsers that are logged in at once; one more ends the session that began first. */
+const MAX_SESSIONS = 32
+/** How long a browser stays logged in, seconds: a working day. */
+export const SESSION_S = 12 * 3600
+
+/** The browsers that brought the token. They get a random number in its place: a cookie goes to every port of this host, so to other programs' servers too. */
+export class Sessions {
+  readonly #clock: Clock
+  /** Ends by id, in boot time; oldest first. */
+  readonly #ends = new Map<string, number>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** A new session's id: 256 random bits, base64url. */
+  begin(): string {
+    const [oldest] = this.#ends.keys()
+    if (oldest !== undefined && this.#ends.size >= MAX_SESSIONS) this.#ends.delete(oldest)
+    const id = randomBytes(32).toString('base64url')
+    this.#ends.set(id, this.#clock.nowMs() + SESSION_S * 1000)
+    return id
+  }
+
+  /** Whether `id` is a session that has not ended. */
+  has(id: string | undefined): boolean {
+    const endMs = id === undefined ? undefined : this.#ends.get(id)
+    if (id === undefined || endMs === undefined) return false
+    if (this.#clock.nowMs() < endMs) return true
+    this.#ends.delete(id)
+    return false
+  }
+}
+
+/** A browser opens a few, a scraper one. */
+const MAX_CONNECTIONS = 16
+/** For the head of a request, for the response, and between two requests; a connection that takes longer is closed. Node's own timeouts look every 30 s only. */
+export const PATIENCE_MS = 5000
+
+interface Held {
+  late: Timer
+  /** Requests that wait for their response. */
+  busy: number
+}
+
+/**
+ * Bounds how many connections `server` has and how long each may take. At the bound a new one is taken and the one that has been idle longest is closed, so connections that
+ * say nothing cannot keep a scraper out.
+ */
+export function boundConnections(server: Server, clock: Clock): void {
+  /** Idle longest first. */
+  const connections = new Map<Socket, Held>()
+  const patience = (socket: Socket) => clock.setTimer(PATIENCE_MS, () => socket.destroy())
+  const begin = (socket: Socket, held: Held, busy: number) => {
+    held.late.cancel()
+    held.late = patience(socket)
+    held.busy = busy
+    connections.delete(socket)
+    connections.set(socket, held)
+  }
+  server.on('connection', (socket: Socket) => {
+    if (connections.size >= MAX_CONNECTIONS) leastWanted(connections)?.destroy()
+    const held = { late: patience(socket), busy: 0 }
+    connections.set(socket, held)
+    socket.once('close', () => {
+      held.late.cancel()
+      connections.delete(socket)
+    })
+  })
+  server.prependListener('request', ({ socket }, response) => {
+    const held = connections.get(socket)
+    if (held === undefined) return
+    begin(socket, held, held.busy + 1)
+    response.once('close', () => {
+      if (!socket.destroyed) begin(socket, held, held.busy - 1)
+    })
+  })
+}
+
+/** Idle longest; where all are busy, busy longest. */
+function leastWanted(connections: ReadonlyMap<Socket, Held>): Socket | undefined {
+  const [oldest] = connections.keys()
+  for (const [socket, { busy }] of connections) if (busy === 0) return socket
+  return oldest
+}
