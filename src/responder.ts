@@ -15,7 +15,7 @@ import type { Emit } from './events.ts'
 import { Job, type Outcome, type Stage } from './job.ts'
 import type { PolicyGate } from './policy/gate.ts'
 import type { Answer, Client, Query, Responder, Source } from './resolve.ts'
-import type { Tracer } from './trace/tracer.ts'
+import type { Tracer } from './trace/query-trace.ts'
 
 /**
  * What the responder needs; `stages` and `timeoutMs` are read at each query, so that a reload

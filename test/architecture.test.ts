@@ -41,8 +41,6 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'client-shares.ts': 1,
   'transports.ts': 1,
   'version.ts': 1,
-  'record.ts': 1,
-  'exact-timer.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,
   'lookout.ts': 4,
@@ -55,7 +53,6 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
 }
 /** Who may set a timer of Node's own, and why. */
 const OWN_TIMERS: Readonly<Record<string, string>> = {
-  'exact-timer.ts': 'what clock.ts hands out as its exact timer',
   'commands/service.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
 }
 /** What may be done with files outside files/: looking, and taking a name away, which never goes through a link. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { systemCode } from '../errors.ts'
 import { type Owners, owners } from './trust.ts'
@@ -89,4 +89,39 @@ export function notOurs({ uid, mode, nlink }: Pick<Stats, 'uid' | 'mode' | 'nlin
 /** Whether a system error says that nothing is there. */
 export function isAbsence(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')
+}
+
+/**
+ * What the kernel or a package keeps in these files is far smaller; but a router's table of routes
+ * may have a million lines.
+ */
+export const MAX_TEXT_OCTETS = 65_536
+/** Read into and copied out of at once. */
+const octets = Buffer.allocUnsafeSlow(MAX_TEXT_OCTETS)
+
+/**
+ * The first 64 KiB of a file of the system's (/proc, /sys, /etc) as text; undefined where it cannot
+ * be read. Never throws, and does not wait for the writer of a FIFO.
+ */
+export function textOf(file: string): string | undefined {
+  let fd: number | undefined
+  try {
+    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    let length = 0
+    for (let n = -1; n !== 0 && length < octets.length; length += n) n = readSync(fd, octets, length, octets.length - length, null)
+    return octets.toString('latin1', 0, length)
+  } catch {
+    return undefined
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+/** Where a link of the system's leads, as /proc/self/ns/net; undefined where it cannot be read. */
+export function targetOf(link: string): string | undefined {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return undefined
+  }
 }

@@ -1,5 +1,5 @@
 import { EXIT, type ExitCode, STATUS_EXIT } from '../exit-codes.ts'
-import { isRecord } from '../record.ts'
+import { isRecord } from '../files/json.ts'
 import { asStatusDocument, SCHEMA, type StatusDocument } from './document.ts'
 import { readPlainFile } from './plain-file.ts'
 import type { Verification } from './verify.ts'

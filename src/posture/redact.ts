@@ -1,5 +1,5 @@
 import type * as v from 'valibot'
-import { isRecord } from '../record.ts'
+import { isRecord } from '../files/json.ts'
 import { statusDocument } from './document.ts'
 import { isReasonCode } from './reasons.ts'
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { isForeignJson, readPrivateJson, writePrivateJson } from './private-json.ts'
+import { isForeignJson, readPrivateJson, writePrivateJson } from '../files/json.ts'
 import type { Seal } from './seal.ts'
 
 /**

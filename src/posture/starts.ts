@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { readPrivateJson, writePrivateJson } from './private-json.ts'
+import { readPrivateJson, writePrivateJson } from '../files/json.ts'
 import type { Witness } from './reader.ts'
 
 const kept = v.object({

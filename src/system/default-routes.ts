@@ -1,4 +1,4 @@
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 
 /** A default route, as /proc/net shows it: texts as they stand there. */
 export interface DefaultRoute {

@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 
 /** How many addresses are reached from an interface of each kind. */
 export interface Egress {

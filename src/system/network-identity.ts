@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { endianness } from 'node:os'
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 
 /** How a policy describes a network; all that is given must match. */
 export interface NetworkDescription {

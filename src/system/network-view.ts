@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
 
 /** What tells one network from another, as far as this host can see without asking anybody. */

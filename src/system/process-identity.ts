@@ -1,5 +1,5 @@
 import { systemCode } from '../errors.ts'
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 
 /** proc_pid_stat(5): fields 3 and 22 (clock ticks since boot), counted from behind the command name. */
 const STATE = 0

@@ -2,11 +2,10 @@ import { lstatSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Account, defaultStatusFile } from '../config/paths.ts'
 import { systemCode } from '../errors.ts'
-import { notOurs, readSmall } from '../files/reading.ts'
-import { targetOf, textOf } from '../files/system-text.ts'
+import { isRecord } from '../files/json.ts'
+import { notOurs, readSmall, targetOf, textOf } from '../files/reading.ts'
 import { type Owners, owners, writingFaults } from '../files/trust.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
-import { isRecord } from '../record.ts'
 import { isSame, type ProcessIdentity } from './process-identity.ts'
 
 /** What a service says of itself, so that every command finds it: no name, no client. */

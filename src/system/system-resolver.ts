@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import type { SocketAddress } from '../config/listen-address.ts'
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 
 /** Whom the system's own configuration names. `by` says which of them decides. */
 export interface SystemResolver {

@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty'
 import type { Clock, Timer } from '../clock.ts'
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 import { isSame, type ProcessIdentity, startTimeOf } from './process-identity.ts'
 
 /** What a process can see of where it was started, so that a test can stand in for it. */

@@ -1,5 +1,5 @@
 import { EnigmError, systemCode } from '../errors.ts'
-import { MAX_TEXT_OCTETS, textOf } from '../files/system-text.ts'
+import { MAX_TEXT_OCTETS, textOf } from '../files/reading.ts'
 import { type Koffi, withKoffi } from './koffi.ts'
 
 /** The user that the service goes on as. */

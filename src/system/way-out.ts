@@ -1,4 +1,4 @@
-import { textOf } from '../files/system-text.ts'
+import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
 
 /** What this host's kernel and name service configuration say about the way out. Nothing is sent to find out. */

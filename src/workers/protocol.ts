@@ -1,7 +1,7 @@
 import type { SocketAddress } from '../config/listen-address.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
-import type { Traced } from '../trace/tracer.ts'
+import type { Traced } from '../trace/query-trace.ts'
 
 /** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
 export interface WorkerSettings {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MAX_TEXT_OCTETS } from '../../src/files/system-text.ts'
+import { MAX_TEXT_OCTETS } from '../../src/files/reading.ts'
 import { accountOf } from '../../src/system/user.ts'
 
 t.test('the last line of a table that was too long to be read whole is not taken for a line', async (t) => {

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import * as v from 'valibot'
-import { anybodys, ours, readOurs } from '../files/reading.ts'
-import { makeDirectory, replaceFile } from '../files/writing.ts'
+import { anybodys, ours, readOurs } from './reading.ts'
+import { makeDirectory, replaceFile } from './writing.ts'
 
 const MAX_OCTETS = 1 << 20
 
@@ -46,4 +46,9 @@ export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   } catch {
     return true
   }
+}
+
+/** Whether a value of JSON is an object: neither null nor a list. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
