@@ -24,7 +24,7 @@ t.test('limits are those of the code', (t) => {
   const paces = Object.entries(PACES).map(([name, pace]) => `${pace.coversADay.toLocaleString('en')} (\`${name}\`)`)
   const says: readonly (readonly [document: string, sentence: string])[] = [
     ['docs/limits.md', `a ticket: as the resolver says, at most ${constant('link/dial/sessions.ts', 'MAX_TICKET_AGE_MS') / HOUR_MS} hours`],
-    ['docs/limits.md', `round trips (the last ${constant('posture/rtt.ts', 'RTT_WINDOW')} a resolver)`],
+    ['docs/limits.md', `round trips (the last ${constant('posture/state.ts', 'RTT_WINDOW')} a resolver)`],
     ['docs/limits.md', `at most ${constant('trace/query-trace.ts', 'RING')} lines that wait for a slow terminal`],
     [
       'docs/limits.md',
@@ -41,17 +41,17 @@ t.test('limits are those of the code', (t) => {
     ['docs/cache.md', `At most ${constant('cache/prefetch.ts', 'MOST')} renewals wait or are under way`],
     ['docs/retention.md', `at most ${constant('retention/saved-cache.ts', 'MAX_SAVED_OCTETS') / MIB} MiB`],
     ['docs/retention.md', `every ${minutes(constant('retention/retention.ts', 'SAVE_EVERY_MS'))} minutes`],
-    ['docs/policy.md', `A file holds a megabyte; ${minutes(constant('posture/audit-log.ts', 'FILES') * MINUTE_MS)} are kept`],
+    ['docs/policy.md', `A file holds a megabyte; ${minutes(constant('posture/audit.ts', 'FILES') * MINUTE_MS)} are kept`],
     [
       'docs/policy.md',
-      `(${constant('posture/audit-log.ts', 'BURST')} at once, then one in ${constant('posture/audit-log.ts', 'ONE_EVERY_MS') / 1000} s)`,
+      `(${constant('posture/audit.ts', 'BURST')} at once, then one in ${constant('posture/audit.ts', 'ONE_EVERY_MS') / 1000} s)`,
     ],
     ['docs/page.md', `logged in for ${constant('page/page.ts', 'SESSION_S') / 3600} hours`],
     [
       'docs/page.md',
       `At most ${constant('page/page.ts', 'MAX_CONNECTIONS')} connections are open at once, each for ${constant('page/page.ts', 'PATIENCE_MS') / 1000} s of silence`,
     ],
-    ['docs/shaping.md', `the last ${constant('posture/rtt.ts', 'RTT_WINDOW')} round trips`],
+    ['docs/shaping.md', `the last ${constant('posture/state.ts', 'RTT_WINDOW')} round trips`],
     ['docs/shaping.md', `at most ${constant('shaping/constant-rate.ts', 'MAX_WAITING')} of them and at most until their deadline`],
     [
       'docs/shaping.md',

@@ -2,9 +2,8 @@ import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { asHead, type ChainVerdict, headText, judgeChain } from '../posture/audit-chain.ts'
-import { auditFiles } from '../posture/audit-log.ts'
-import { readPlainFile } from '../posture/plain-file.ts'
+import { asHead, auditFiles, type ChainVerdict, headText, judgeChain } from '../posture/audit.ts'
+import { readPlainFile } from '../posture/status-file.ts'
 import { configOrThrow, judgedConfig, thisHost } from './running-service.ts'
 
 /** What the command touches, so that a test can stand in for it. */

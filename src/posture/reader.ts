@@ -1,8 +1,8 @@
 import { EXIT, type ExitCode, STATUS_EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { asStatusDocument, SCHEMA, type StatusDocument } from './document.ts'
-import { readPlainFile } from './plain-file.ts'
-import type { Verification } from './verify.ts'
+import type { Verification } from './signature.ts'
+import { readPlainFile } from './status-file.ts'
 
 export type Judgement =
   | 'current'

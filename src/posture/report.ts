@@ -1,6 +1,5 @@
 import { NOTHING_IN_CLEARTEXT, SCHEMA, type StatusDocument } from './document.ts'
-import { type RttRing, summariseRtt } from './rtt.ts'
-import { type LinkEvidence, type ResolverEvidence, repliesPadded, type State } from './state.ts'
+import { type LinkEvidence, type ResolverEvidence, type RttRing, repliesPadded, type State, summariseRtt } from './state.ts'
 import type { Signal, Verdict } from './verdict.ts'
 
 /** Who writes. `processStart` (opaque) tells a live pid from one used again; undefined where the platform does not say. */

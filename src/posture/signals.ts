@@ -1,6 +1,6 @@
 import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
-import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy.ts'
+import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
 import { type Reason, reason, worstFirst } from './reasons.ts'
 import type { CoverTrouble } from './state.ts'
 import type {

@@ -4,8 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { auditCommand } from '../../src/commands/audit.ts'
 import type { FileCalls } from '../../src/files/writing.ts'
-import { asEntry, asHead, chained, headText, judgeChain, START } from '../../src/posture/audit-chain.ts'
-import { auditFiles, openAuditLog } from '../../src/posture/audit-log.ts'
+import { asEntry, asHead, auditFiles, chained, headText, judgeChain, openAuditLog, START } from '../../src/posture/audit.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const linesOf = (dir: string) =>

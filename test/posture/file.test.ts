@@ -3,7 +3,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { FileCalls } from '../../src/files/writing.ts'
-import { atomicFile } from '../../src/posture/file.ts'
+import { atomicFile } from '../../src/posture/status-file.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 /** A file system on which one call fails while `fault` is set. */

@@ -1,8 +1,7 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import t from 'tap'
-import { statusDocument } from '../../src/posture/document.ts'
+import { REDACTED_SCHEMA, redacted, statusDocument } from '../../src/posture/document.ts'
 import { isReasonCode, REASONS } from '../../src/posture/reasons.ts'
-import { REDACTED_SCHEMA, redacted } from '../../src/posture/redact.ts'
 import { report } from '../../src/posture/report.ts'
 import { after, answered, at, failed, JITTER, started, up, verdictOn } from './evidence.ts'
 

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { reduce } from '../../src/posture/reduce.ts'
-import { addRtt, RTT_WINDOW, rttRing, summariseRtt } from '../../src/posture/rtt.ts'
-import { initialState, repliesPadded } from '../../src/posture/state.ts'
+import { addRtt, initialState, RTT_WINDOW, repliesPadded, rttRing, summariseRtt } from '../../src/posture/state.ts'
 import { after, answered, at, dial, down, failed, SETUP, started, up } from './evidence.ts'
 
 t.test('an event makes a new state and leaves the old one', (t) => {

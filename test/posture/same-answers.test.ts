@@ -1,7 +1,6 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
-import { reduce } from '../../src/posture/reduce.ts'
-import { sameAnswers } from '../../src/posture/same-answers.ts'
+import { reduce, sameAnswers } from '../../src/posture/reduce.ts'
 import { initialState, PADDING_WINDOW, type PostureSetup } from '../../src/posture/state.ts'
 import { SETUP } from './evidence.ts'
 

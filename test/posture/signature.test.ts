@@ -1,10 +1,18 @@
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { atomicFile } from '../../src/posture/file.ts'
-import { asPublicKey, asSeal, createSealer, judgeSeal, openSigningKey, type SigningKey } from '../../src/posture/seal.ts'
-import { seenIn } from '../../src/posture/seen.ts'
-import { type VerifyOptions, verifyStatus } from '../../src/posture/verify.ts'
+import {
+  asPublicKey,
+  asSeal,
+  createSealer,
+  judgeSeal,
+  openSigningKey,
+  type SigningKey,
+  seenIn,
+  type VerifyOptions,
+  verifyStatus,
+} from '../../src/posture/signature.ts'
+import { atomicFile } from '../../src/posture/status-file.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 function keyIn(dir: string): SigningKey {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { countStart } from '../../src/posture/starts.ts'
+import { countStart } from '../../src/posture/earlier-runs.ts'
 
 const nobody = () => false
 const me = { bootId: 'boot', pid: 7, processStart: 'boot:1' }

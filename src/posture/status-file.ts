@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { systemCode } from '../errors.ts'
+import { isAbsence, readSmall } from '../files/reading.ts'
 import { type FileCalls, makeDirectory, remove, sweep, systemCalls, temporaryOf, writeNew } from '../files/writing.ts'
 
 /** A file that is replaced whole. */
@@ -48,13 +49,13 @@ export const SIGNATURE = '.sig'
 export const PUBLIC_KEY = '.pub'
 
 const WARN_EVERY_MS = 60_000
-const MODE = 0o640
+const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o755
 
 /**
  * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any
  * moment, finds the old document or the new one. Companions follow a moment later: whoever reads
- * both reads again if they do not fit (see verify.ts). No fsync: rename is atomic for every process
+ * both reads again if they do not fit (see signature.ts). No fsync: rename is atomic for every process
  * on this host, and after a power cut a status of before the cut is worthless anyway. Synchronous,
  * because a state change must be on file before the SERVFAIL that would reveal it (measured on 3.5
  * kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
@@ -80,7 +81,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
     swept = true
     cleanUp()
     const texts = [text, ...beside.map((companion) => companion.text(text))]
-    for (const [i, path] of paths.entries()) writeNew(temporary(path), texts[i] ?? '', MODE, false, fs)
+    for (const [i, path] of paths.entries()) writeNew(temporary(path), texts[i] ?? '', FILE_MODE, false, fs)
     for (const path of paths) fs.renameSync(temporary(path), path)
   }
 
@@ -102,4 +103,40 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
       for (const path of paths) remove(path, fs)
     },
   }
+}
+
+/** A document is some kilobytes; what is far larger is none. */
+const MAX_OCTETS = 1 << 20
+
+/** Why there is no text. */
+export interface Refusal {
+  readonly judgement: 'not-found' | 'permission-denied' | 'unreadable'
+  readonly message: string
+}
+
+/**
+ * The text of a plain file of at most `maxOctets`, a megabyte unless told. Never throws, and never
+ * hangs on what is no plain file. `owner`: refuse the file of any other user.
+ */
+export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTETS): string | Refusal {
+  const foreign = 'The status file here belongs to another user.'
+  try {
+    const octets = readSmall(path, maxOctets, ({ uid }) => (owner !== undefined && uid !== owner ? foreign : undefined))
+    if (typeof octets !== 'string') return octets.toString('utf8')
+    return { judgement: 'unreadable', message: octets === foreign ? foreign : 'This is no status file.' }
+  } catch (error) {
+    return refusal(error)
+  }
+}
+
+function refusal(error: unknown): Refusal {
+  if (isAbsence(error)) return { judgement: 'not-found', message: 'No status file here: the service has not run, or writes elsewhere.' }
+  const code = systemCode(error)
+  if (code === 'EACCES' || code === 'EPERM') {
+    return {
+      judgement: 'permission-denied',
+      message: 'The status file may not be read by this user: try as root or as a member of its group.',
+    }
+  }
+  return { judgement: 'unreadable', message: 'The status file cannot be read.' }
 }

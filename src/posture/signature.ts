@@ -1,0 +1,280 @@
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { systemCode } from '../errors.ts'
+import { isForeignJson, readPrivateJson, writePrivateJson } from '../files/json.ts'
+import { ours, readOurs, secret } from '../files/reading.ts'
+import { makeDirectory, makeOnce, replaceFile } from '../files/writing.ts'
+import { readPlainFile } from './status-file.ts'
+
+/** The name and version of the signature file. */
+export const SEAL_SCHEMA = 'enigm-dns/status-signature/1'
+
+const MAX_SEAL_OCTETS = 4096
+const described = (text: string, what: string) => v.pipe(v.string(), v.maxLength(200, text), v.description(what))
+
+/** What `<statusFile>.sig` holds. */
+const seal = v.object({
+  schema: v.literal(SEAL_SCHEMA),
+  algorithm: v.literal('Ed25519'),
+  key: described('too long', 'Base64 of the SHA-256 over the public key (DER SubjectPublicKeyInfo).'),
+  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  bootId: described('too long', 'The boot of the host in which this was written; opaque.'),
+  sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  signature: described('too long', 'Base64 of the signature over the lines that `signedText` joins.'),
+})
+export type Seal = v.InferOutput<typeof seal>
+
+/** What is signed: the schema binds the purpose, so that a signature made for anything else by the same key is none here. */
+function signedText(s: Pick<Seal, 'sha256' | 'bootId' | 'sequence'>): Buffer {
+  return Buffer.from([SEAL_SCHEMA, s.sha256, s.bootId, s.sequence, ''].join('\n'))
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest('hex')
+
+/**
+ * Makes the seal of each text it is given. Sequence numbers are boot time in milliseconds, or one more than the last: they rise through a boot across restarts,
+ * with nothing to keep on disk.
+ */
+export function createSealer(key: SigningKey, bootId: string, nowMs: () => number): (text: string) => string {
+  let sequence = 0
+  return (text) => {
+    sequence = Math.max(sequence + 1, Math.floor(nowMs()))
+    const body = { sha256: digest(text), bootId, sequence }
+    const signature = sign(null, signedText(body), key.privateKey).toString('base64')
+    const whole: Seal = { schema: SEAL_SCHEMA, algorithm: 'Ed25519', key: key.id, ...body, signature }
+    return `${JSON.stringify(whole, undefined, 1)}\n`
+  }
+}
+
+/** The seal in a text that may come from anybody, or undefined. */
+export function asSeal(text: string): Seal | undefined {
+  if (text.length > MAX_SEAL_OCTETS) return undefined
+  try {
+    const parsed = v.safeParse(seal, JSON.parse(text))
+    return parsed.success ? parsed.output : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** An Ed25519 public key from PEM, or undefined. */
+export function asPublicKey(pem: string): KeyObject | undefined {
+  try {
+    // A private key would be taken too; nobody should have one here.
+    if (pem.length > MAX_SEAL_OCTETS || pem.includes('PRIVATE KEY')) return undefined
+    const key = createPublicKey(pem)
+    return key.asymmetricKeyType === 'ed25519' ? key : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether `s` was made by `key`, and whether it was made for this text. `unfit` alone may be a reader between two renames. */
+export function judgeSeal(s: Seal, text: string, key: KeyObject): 'valid' | 'wrong-key' | 'unfit' | 'forged' {
+  if (s.key !== keyId(key)) return 'wrong-key'
+  if (!verify(null, signedText(s), key, Buffer.from(s.signature, 'base64'))) return 'forged'
+  return s.sha256 === digest(text) ? 'valid' : 'unfit'
+}
+
+/** A key in PEM is some hundred octets. */
+const MAX_KEY_OCTETS = 16_384
+
+/**
+ * The key that status files are signed with. `publicPem` is what `status.pub` holds; `id` names the
+ * key.
+ */
+export interface SigningKey {
+  readonly privateKey: KeyObject
+  readonly publicPem: string
+  readonly id: string
+}
+
+/**
+ * Base64 of the SHA-256 over the DER SubjectPublicKeyInfo: one key, one text, however its PEM is
+ * wrapped.
+ */
+export function keyId(publicKey: KeyObject): string {
+  return createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('base64')
+}
+
+/**
+ * The key of `stateDir`, made at the first run (status.key 0600, status.pub 0644, in a directory of
+ * 0700). A string says why there is none, in words for a person: a key that others could read or
+ * that cannot be read is not used and never replaced by itself, since whoever pinned its public
+ * half must hear of it.
+ */
+export function openSigningKey(stateDir: string): SigningKey | string {
+  const file = join(stateDir, 'status.key')
+  try {
+    makeDirectory(stateDir, 0o700)
+    makeOnce(file, freshKey)
+    const octets = readOurs(file, MAX_KEY_OCTETS, secret)
+    if (octets === undefined || typeof octets === 'string') return `status.key ${octets ?? 'is gone'}`
+    const privateKey = createPrivateKey(octets)
+    if (privateKey.asymmetricKeyType !== 'ed25519') return 'status.key is not an Ed25519 key'
+    const publicKey = createPublicKey(privateKey)
+    const publicPem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    publish(join(stateDir, 'status.pub'), publicPem)
+    return { privateKey, publicPem, id: keyId(publicKey) }
+  } catch (error) {
+    return `the key in stateDir cannot be used (${systemCode(error) ?? 'unreadable'})`
+  }
+}
+
+const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
+
+function publish(file: string, pem: string): void {
+  const there = readOurs(file, MAX_KEY_OCTETS, ours)
+  if (there === undefined || typeof there === 'string' || there.toString('utf8') !== pem) replaceFile(file, pem, 0o644)
+}
+
+/** What a signature says about a status file. Only `valid` means: the holder of that key wrote this, and nothing newer was seen. */
+export interface Verification {
+  readonly verdict: 'valid' | 'unsigned' | 'forged' | 'wrong-key' | 'no-key' | 'replayed'
+  /** One sentence for a person. */
+  readonly message: string
+  /** Where the key came from that it was judged by. */
+  readonly keyFile?: string
+  readonly bootId?: string
+  readonly sequence?: number
+}
+
+export interface VerifyOptions {
+  /** The public key to judge by. */
+  readonly keyFile?: string
+  /** Looked for where no key is named; without it the key beside the status file decides, which proves less. */
+  readonly likelyKeyFile?: string
+  readonly seen: Seen
+  /** The boot that this host is in; undefined when the file comes from another host or the system does not say. */
+  readonly bootId: string | undefined
+  /** Waits, synchronously: this runs in a command. */
+  readonly pause: (ms: number) => void
+  /** The document's text, read anew. */
+  readonly text: () => string | undefined
+}
+
+const RETRIES = 3
+const PAUSE_MS = 50
+
+/** Judges the signature of the status file at `path`, again after a pause while document and signature do not fit: they are renamed one after the other. */
+export function verifyStatus(path: string, o: VerifyOptions): { readonly verification: Verification; readonly text: string | undefined } {
+  const { key, keyFile, pinned } = keyOf(path, o)
+  if (key === undefined) {
+    const message = `There is no public key to judge it by: ${keyFile} is missing or is no Ed25519 key.`
+    return { verification: { verdict: 'no-key', message }, text: o.text() }
+  }
+  for (let attempt = 0; ; attempt++) {
+    const text = o.text()
+    if (text === undefined) return { verification: { verdict: 'unsigned', message: 'There is nothing to judge.' }, text }
+    const seal = sealOf(path)
+    const verdict = seal === undefined ? 'unsigned' : judgeSeal(seal, text, key)
+    if ((verdict === 'unsigned' || verdict === 'unfit') && attempt < RETRIES) {
+      o.pause(PAUSE_MS)
+      continue
+    }
+    return { verification: { ...conclusion(seal, verdict, pinned, o), keyFile }, text }
+  }
+}
+
+function conclusion(
+  seal: Seal | undefined,
+  verdict: ReturnType<typeof judgeSeal> | 'unsigned',
+  pinned: boolean,
+  o: VerifyOptions,
+): Verification {
+  if (seal === undefined || verdict === 'unsigned')
+    return { verdict: 'unsigned', message: 'The file has no signature beside it that can be read.' }
+  const { bootId, sequence } = seal
+  const say = (v: Verification['verdict'], message: string) => ({ verdict: v, message, bootId, sequence })
+  if (verdict === 'wrong-key') return say('wrong-key', 'It was signed with another key than the one it is judged by.')
+  if (verdict === 'forged') return say('forged', 'The signature is not one of this key.')
+  if (verdict === 'unfit') return say('forged', 'The signature is of another document: this one was changed, or put in its place.')
+  if (o.bootId !== undefined && o.bootId !== bootId)
+    return say('replayed', 'It was written in another boot of a host: a copy of an old file.')
+  if (o.seen.isOlder(seal)) return say('replayed', 'A newer one was seen before: this is a copy of an old file.')
+  const kept = o.seen.remember(seal)
+  const by = pinned
+    ? 'The holder of the key wrote this'
+    : 'The holder of the key beside it wrote this; who can replace the file can replace that key'
+  return say('valid', `${by}${kept ? '' : '; what was seen cannot be remembered, so a replay will not be noticed'}.`)
+}
+
+function keyOf(
+  path: string,
+  o: VerifyOptions,
+): { readonly key: KeyObject | undefined; readonly keyFile: string; readonly pinned: boolean } {
+  const read = (keyFile: string, pinned: boolean) => {
+    const pem = textOf(keyFile)
+    return { key: pem === undefined ? undefined : asPublicKey(pem), keyFile, pinned, there: pem !== undefined }
+  }
+  // A key that was named decides even when it is missing: falling back would let whoever removes it choose another.
+  if (o.keyFile !== undefined) return read(o.keyFile, true)
+  const likely = o.likelyKeyFile === undefined ? undefined : read(o.likelyKeyFile, true)
+  return likely?.there === true ? likely : read(`${path}.pub`, false)
+}
+
+function sealOf(path: string): Seal | undefined {
+  const text = textOf(`${path}.sig`)
+  return text === undefined ? undefined : asSeal(text)
+}
+
+function textOf(file: string): string | undefined {
+  const got = readPlainFile(file)
+  return typeof got === 'string' ? got : undefined
+}
+
+/**
+ * What a verifier remembers, by key: boots in the order in which they were first seen, each with
+ * the highest sequence.
+ */
+const memory = v.record(
+  v.pipe(v.string(), v.maxLength(200)),
+  v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
+)
+
+/** Damaged, a memory still looks like one; the file of somebody else does not. */
+const likeMemory = v.record(v.string(), v.array(v.looseObject({})))
+
+const MAX_KEYS_SEEN = 64
+const MAX_BOOTS_SEEN = 32
+
+/** What earlier verifications saw. */
+export interface Seen {
+  /**
+   * Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot
+   * that another one has followed.
+   */
+  isOlder(seal: Seal): boolean
+  /**
+   * Keeps it, and writes only what is new; false if that was not possible, or the file is something
+   * else: then a replay of it cannot be told next time.
+   */
+  remember(seal: Seal): boolean
+}
+
+/** The memory in `file`; a missing or damaged one is empty. */
+export function seenIn(file: string): Seen {
+  const known = readPrivateJson(file, memory) ?? {}
+  return {
+    isOlder(seal) {
+      const boots = known[seal.key] ?? []
+      const at = boots.findIndex((b) => b.bootId === seal.bootId)
+      if (at < 0) return false
+      return at < boots.length - 1 || seal.sequence < (boots[at]?.sequence ?? 0)
+    },
+    remember(seal) {
+      if (isForeignJson(file, likeMemory)) return false
+      // Read again: another verification may have seen more meanwhile.
+      const now = readPrivateJson(file, memory) ?? {}
+      const boots = now[seal.key] ?? []
+      if (boots.some((b, i) => b.bootId === seal.bootId && (i < boots.length - 1 || b.sequence >= seal.sequence))) return true
+      const others = boots.filter((b) => b.bootId !== seal.bootId)
+      const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS_SEEN)
+      const rest = Object.entries(now).filter(([key]) => key !== seal.key)
+      return writePrivateJson(file, Object.fromEntries([...rest.slice(-(MAX_KEYS_SEEN - 1)), [seal.key, mine]]))
+    },
+  }
+}
