@@ -28,7 +28,7 @@ import { descriptors } from './system/descriptors.ts'
 import { listenToKernel } from './system/netlink.ts'
 import { portHolder } from './system/port-holder.ts'
 import { bootId } from './system/process-identity.ts'
-import { keepVigil, type Vigil, type VigilOptions } from './system/vigil.ts'
+import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } from './system/vigil.ts'
 import { QueryTrace } from './trace/query-trace.ts'
 import { type LiveResolvers, type Surroundings, trustedResolvers } from './trusted-resolvers.ts'
 import { noWorkers, startWorkerPool, udpEndpoints, workerSettings, workersRefusal } from './workers/worker-pool.ts'
@@ -45,7 +45,7 @@ export interface DaemonOptions {
   /** Runs what may need a port below 1024; given by a service that goes on as another user. */
   readonly bound?: <T>(bind: () => Promise<T>) => Promise<T>
   /** How the network is looked at; replaced in tests and simulations. */
-  readonly network?: Pick<VigilOptions, 'read' | 'listen'>
+  readonly network?: Pick<NetworkMonitorOptions, 'read' | 'listen'>
   /** How the host is looked at; replaced in tests. */
   readonly system?: SystemView
 }
@@ -105,7 +105,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     // Connections from before were made another way than the policy lets go now.
     gateMoved: (closed) => react('network', !closed),
     beat() {
-      vigil?.beat()
+      networkMonitor?.beat()
       o.beat?.()
     },
     counts: () =>
@@ -118,8 +118,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const { emit } = evidence
   const trace = new QueryTrace(clock, emit)
   const calls = datagramCalls()
-  let vigil: Vigil | undefined
-  const watching = { notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
+  let networkMonitor: NetworkMonitor | undefined
+  const watching = { notice: () => networkMonitor?.notice(), beforeDial: () => networkMonitor?.look() }
   const around: Around = { clock, random: o.random, emit, sessions: tlsSessions(clock), ...watching, gate, canary }
   const refused = workersRefusal(workers, udp, calls !== undefined)
   if (refused !== undefined) throw refused
@@ -175,7 +175,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     throw error
   }
   // Before the first look: what changes after it must be seen.
-  vigil = keepVigil({
+  networkMonitor = startNetworkMonitor({
     ...o.network,
     clock,
     emit,
@@ -238,7 +238,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     async stop() {
       trace.end('stop')
       emit({ type: 'service.stopping' })
-      vigil?.stop()
+      networkMonitor?.stop()
       await page?.close()
       await Promise.all([workerPool.stop(), ...listeners.map((listener) => listener.close())])
       await Promise.all([live.close(), retention.stop()])

@@ -5,7 +5,7 @@ import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
 import type { Emit } from './events.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
-import { createLookout, type Lookout, type LookoutSetup, type SystemView } from './lookout.ts'
+import { createHostChecks, type HostChecks, type HostChecksSetup, type SystemView } from './lookout.ts'
 import type { PolicyGate } from './policy/gate.ts'
 import { type AuditLog, type AuditRecorder, auditRecorder, openAuditLog } from './posture/audit.ts'
 import type { StatusDocument } from './posture/document.ts'
@@ -73,7 +73,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let gateMoved = false
   let beat = () => {}
   const violations = new Violations()
-  let lookout: Lookout | undefined
+  let hostChecks: HostChecks | undefined
   const monitor = createMonitor({
     setup: postureSetup(o.loaded),
     writer: { version: o.version, pid: identity.pid, ...ticks(identity.startedAtTicks), heartbeatS },
@@ -93,8 +93,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     took(event) {
       o.log(event)
       afterGate()
-      if (event.type === 'network.changed') void lookout?.anotherNetwork()
-      if (event.type === 'woke') void lookout?.look()
+      if (event.type === 'network.changed') void hostChecks?.networkChanged()
+      if (event.type === 'woke') void hostChecks?.check()
     },
     beat: () => beat(),
   })
@@ -128,21 +128,21 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     tellAudit()
   }
   audited(policy)
-  let setup = lookoutSetup(o.loaded, [])
+  let setup = hostChecksSetup(o.loaded, [])
   const system = o.system === undefined ? {} : { system: o.system }
-  lookout = createLookout({ clock, random, emit, canary: o.canary, setup, ...system })
+  hostChecks = createHostChecks({ clock, random, emit, canary: o.canary, setup, ...system })
 
   return {
     emit,
     async start(listeners) {
       started = true
-      setup = lookoutSetup(o.loaded, listeners)
-      lookout.adopt(setup)
-      await lookout.look()
+      setup = hostChecksSetup(o.loaded, listeners)
+      hostChecks.adopt(setup)
+      await hostChecks.check()
       beat = () => {
         o.beat()
         tellAudit()
-        void lookout.look()
+        void hostChecks.check()
       }
       emit({ type: 'service.started' })
       monitor.start()
@@ -153,16 +153,16 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       audit?.recorder.reloaded()
       tellAudit()
       const before = setup
-      setup = lookoutSetup(loaded, listeners)
-      lookout.adopt(setup)
+      setup = hostChecksSetup(loaded, listeners)
+      hostChecks.adopt(setup)
       monitor.reconfigure(postureSetup(loaded), isDeepStrictEqual(before, setup) ? 'hold' : 'gone')
       afterGate()
     },
-    look: () => lookout.look(),
+    look: () => hostChecks.check(),
     document: () => monitor.document(),
     violations: () => violations.counts,
     stop() {
-      lookout.stop()
+      hostChecks.stop()
       monitor.stop()
       audit?.recorder.stopped()
       starts?.ended()
@@ -170,7 +170,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   }
 }
 
-function lookoutSetup({ config, resolvers }: Loaded, listeners: readonly SocketAddress[]): LookoutSetup {
+function hostChecksSetup({ config, resolvers }: Loaded, listeners: readonly SocketAddress[]): HostChecksSetup {
   const addresses = [...new Set(resolvers.flatMap(({ addresses }) => addresses))]
   return { policy: config.policy, addresses, listeners: listeners.map(({ address, port }) => ({ address, port })) }
 }

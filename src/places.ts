@@ -12,7 +12,7 @@ import { PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
 import { savedFiles } from './retention/retention.ts'
 import { controlPath } from './system/control-socket.ts'
 import { registerIn, runningServices } from './system/service-register.ts'
-import type { Account } from './system/user.ts'
+import type { ServiceAccount } from './system/user.ts'
 
 /** Where the service writes, judged before it does. */
 export type PlacesSetup = Pick<Loaded, 'config' | 'files'>
@@ -27,7 +27,7 @@ const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stat
  * Why the service must not write where `setup` says, a sentence each: somebody else could change
  * what it reads, or it would overwrite or close what is not its own. Changes nothing.
  */
-export function placeFaults(setup: PlacesSetup, account?: Account): readonly string[] {
+export function placeFaults(setup: PlacesSetup, account?: ServiceAccount): readonly string[] {
   const allowed = ownersOf(account)
   const { stateDir, statusFile, page } = setup.config
   const faults = [
@@ -45,7 +45,7 @@ export function placeFaults(setup: PlacesSetup, account?: Account): readonly str
  * to `account`, if there is one. Throws a `state` with a line for every one of `placeFaults`. Then
  * nothing was changed.
  */
-export function takePlaces(setup: PlacesSetup, account?: Account): void {
+export function takePlaces(setup: PlacesSetup, account?: ServiceAccount): void {
   const allowed = ownersOf(account)
   const { stateDir, statusFile } = setup.config
   const statusDir = dirname(statusFile)
@@ -62,7 +62,7 @@ export function takePlaces(setup: PlacesSetup, account?: Account): void {
   if (exchanged.length > 0) throw new EnigmError('state', exchanged.join('\n'))
 }
 
-function take({ config: { stateDir, statusFile } }: PlacesSetup, account: Account | undefined): readonly string[] {
+function take({ config: { stateDir, statusFile } }: PlacesSetup, account: ServiceAccount | undefined): readonly string[] {
   return [
     ...tried('stateDir', stateDir, () => takeState(stateDir, account)),
     ...tried('statusFile', dirname(statusFile), () => takeStatus(statusFile, account)),
@@ -74,7 +74,7 @@ function take({ config: { stateDir, statusFile } }: PlacesSetup, account: Accoun
  * directory of that user, and throws a `state` where it cannot work with these places, or cannot
  * read what else is in `needed`.
  */
-export function settlePlaces(setup: PlacesSetup, account: Account, needed: readonly string[]): void {
+export function settlePlaces(setup: PlacesSetup, account: ServiceAccount, needed: readonly string[]): void {
   const { stateDir, statusFile } = setup.config
   const failed = take(setup, account)
   const places = [stateDir, dirname(statusFile)]
@@ -96,10 +96,10 @@ function tried(setting: string, path: string, judge: () => readonly string[]): r
   }
 }
 
-const ownersOf = (account: Account | undefined) => owners(...(account === undefined ? [] : [account.uid]))
+const ownersOf = (account: ServiceAccount | undefined) => owners(...(account === undefined ? [] : [account.uid]))
 const list = (fault: string | undefined) => (fault === undefined ? [] : [fault])
 
-function stateFaults(stateDir: string, allowed: Owners, account: Account | undefined): readonly string[] {
+function stateFaults(stateDir: string, allowed: Owners, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(stateDir, allowed)
   const faults = writingFaults(stateDir, allowed)
   if (stats?.isDirectory() !== true) return faults
@@ -160,7 +160,7 @@ function twice({ config, files }: PlacesSetup): readonly string[] {
   return faults
 }
 
-function takeState(stateDir: string, account: Account | undefined): readonly string[] {
+function takeState(stateDir: string, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(stateDir, undefined)
   if (isLeftToUser(real)) return []
   if (stats === undefined) {
@@ -177,7 +177,7 @@ function takeState(stateDir: string, account: Account | undefined): readonly str
 }
 
 /** The directory of a status is left as it is where it was there: others may keep files in it. */
-function takeStatus(statusFile: string, account: Account | undefined): readonly string[] {
+function takeStatus(statusFile: string, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(dirname(statusFile), undefined)
   if (isLeftToUser(real)) return []
   if (stats === undefined) makeDirectory(real, 0o755)
@@ -209,7 +209,7 @@ function takeStatus(statusFile: string, account: Account | undefined): readonly 
  * files in it and no other service is registered there: other commands find the service by it.
  * Never throws: without it they do not.
  */
-export function shareRuntime(directory: string, account: Account): void {
+export function shareRuntime(directory: string, account: ServiceAccount): void {
   if (process.geteuid?.() !== 0) return
   try {
     const free = writingFaults(directory, owners(account.uid)).length === 0 && runningServices([directory]).length === 0
@@ -225,7 +225,7 @@ function isLeftToUser(real: string): boolean {
 }
 
 /** The files first: until its directory is given away nobody else can exchange them. */
-function give(directory: string, files: readonly string[], account: Account): void {
+function give(directory: string, files: readonly string[], account: ServiceAccount): void {
   if (process.geteuid?.() !== 0 || lstatSync(directory).uid !== 0) return
   for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
   giveTo(directory, account)

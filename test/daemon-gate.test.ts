@@ -64,7 +64,7 @@ async function house(t: Test, server: DotServer, settings: object) {
         }
         looks.push({ addresses, end })
       }),
-    network: () => ({ told: true, id: place.gateway, matches: ({ gateway }) => gateway === place.gateway }),
+    network: () => ({ known: true, id: place.gateway, matches: ({ gateway }) => gateway === place.gateway }),
     resolver: () => ({ asks: 'unknown', by: 'the test', stays: false }),
     ask: async () => {},
     bypass: async () => ({ flows: 0, through: [] }),

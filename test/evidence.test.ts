@@ -46,7 +46,7 @@ async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean
     counts: () => ({ entries: 0, bytes: 0, maxBytes: 1, hits: 0, misses: 0 }),
     system: {
       egress: async () => ({ vpn: seen.vpn ? 1 : 0, other: seen.vpn ? 0 : 1, unknown: 0, unreachable: 0 }),
-      network: () => ({ told: true, id: 'n', matches: ({ gateway }) => gateway === '10.0.0.1' }),
+      network: () => ({ known: true, id: 'n', matches: ({ gateway }) => gateway === '10.0.0.1' }),
       resolver: () => ({ asks: 'us', by: 'resolv.conf', stays: false }),
       ask: async () => {},
       bypass: async () => ({ flows: 0, through: ['sockets'] }),

@@ -4,7 +4,7 @@ import { systemRandom } from '../src/clock.ts'
 import { policySchema } from '../src/config/policy.ts'
 import type { Event } from '../src/events.ts'
 import { SelfCanary } from '../src/local-names/self-canary.ts'
-import { createLookout, type LookoutSetup, type SystemView } from '../src/lookout.ts'
+import { createHostChecks, type HostChecksSetup, type SystemView } from '../src/lookout.ts'
 import { FakeClock } from './support/fake-clock.ts'
 
 function rig(policy: object | undefined, more: Partial<SystemView> = {}) {
@@ -14,45 +14,52 @@ function rig(policy: object | undefined, more: Partial<SystemView> = {}) {
   const seen = { stays: true, asks: 'us' as const, gateway: '10.0.0.1' }
   const system: SystemView = {
     egress: async (addresses) => ({ vpn: addresses.length, other: 0, unknown: 0, unreachable: 0 }),
-    network: () => ({ told: true, id: seen.gateway, matches: ({ gateway }) => gateway === seen.gateway }),
+    network: () => ({ known: true, id: seen.gateway, matches: ({ gateway }) => gateway === seen.gateway }),
     resolver: () => ({ asks: seen.asks, by: 'resolv.conf', stays: seen.stays }),
     ask: async (name) => void asked.push(name),
     bypass: async () => ({ flows: 0, through: ['sockets'] }),
     ...more,
   }
-  const setup: LookoutSetup = {
+  const setup: HostChecksSetup = {
     policy: policy === undefined ? undefined : v.parse(policySchema, policy),
     addresses: ['192.0.2.1', '192.0.2.2'],
     listeners: [],
   }
-  const lookout = createLookout({ clock, random: systemRandom, emit: (e) => void events.push(e), canary: new SelfCanary(), setup, system })
+  const checks = createHostChecks({
+    clock,
+    random: systemRandom,
+    emit: (e) => void events.push(e),
+    canary: new SelfCanary(),
+    setup,
+    system,
+  })
   const take = () => events.splice(0).map((e) => e.type)
-  return { clock, events, asked, seen, lookout, take, setup }
+  return { clock, events, asked, seen, checks, take, setup }
 }
 
 t.test('without a policy it looks at what costs nothing', async (t) => {
-  const { lookout, take } = rig(undefined)
-  await lookout.look()
+  const { checks, take } = rig(undefined)
+  await checks.check()
   await new Promise(setImmediate)
   t.same(take(), ['seen.network', 'seen.system', 'seen.bypass', 'seen.canary'])
 })
 
 t.test('the canary is sent only where it stays on this host, again after five minutes or where something changed', async (t) => {
-  const { lookout, asked, seen, events, clock } = rig(undefined)
-  await lookout.look()
-  await lookout.look()
+  const { checks, asked, seen, events, clock } = rig(undefined)
+  await checks.check()
+  await checks.check()
   t.equal(asked.length, 1)
   await clock.advance(300_000)
-  await lookout.look()
+  await checks.check()
   t.equal(asked.length, 2)
   seen.gateway = '10.0.0.2'
-  await lookout.look()
+  await checks.check()
   t.equal(asked.length, 3)
   t.equal(new Set(asked).size, 3, 'another name each time')
   seen.stays = false
   seen.gateway = '10.0.0.3'
   events.length = 0
-  await lookout.look()
+  await checks.check()
   t.equal(asked.length, 3, 'nothing leaves')
   t.match(
     events.find((e) => e.type === 'seen.canary'),
@@ -79,10 +86,10 @@ const turn = () => new Promise(setImmediate)
 
 t.test('another network: what a look under way found is not told, and it looks again', async (t) => {
   const looks = heldLooks()
-  const { lookout, take, seen, events } = rig({ vpn: 'required', networks: [{ name: 'office', match: { gateway: '10.0.0.1' } }] }, looks)
-  const first = lookout.look()
+  const { checks, take, seen, events } = rig({ vpn: 'required', networks: [{ name: 'office', match: { gateway: '10.0.0.1' } }] }, looks)
+  const first = checks.check()
   seen.gateway = '10.9.9.9'
-  const second = lookout.anotherNetwork()
+  const second = checks.networkChanged()
   looks.held.shift()?.()
   await turn()
   t.same(take(), [], 'it began on the last network')
@@ -94,11 +101,11 @@ t.test('another network: what a look under way found is not told, and it looks a
 
 t.test('another setup: the same; it looks for what the new one names', async (t) => {
   const looks = heldLooks()
-  const { lookout, take, setup } = rig({ vpn: 'required' }, looks)
-  const first = lookout.look()
-  lookout.adopt({ ...setup, addresses: ['192.0.2.3'] })
-  lookout.adopt({ ...setup, addresses: ['192.0.2.4'] })
-  const second = lookout.look()
+  const { checks, take, setup } = rig({ vpn: 'required' }, looks)
+  const first = checks.check()
+  checks.adopt({ ...setup, addresses: ['192.0.2.3'] })
+  checks.adopt({ ...setup, addresses: ['192.0.2.4'] })
+  const second = checks.check()
   looks.held.shift()?.()
   await turn()
   t.same(take(), [], 'made for another setup')
@@ -112,7 +119,7 @@ t.test('another setup: the same; it looks for what the new one names', async (t)
 t.test('one look at a time; a change during one makes another; a fault is told and ends nothing', async (t) => {
   let looks = 0
   let fail = false
-  const { lookout, take } = rig(
+  const { checks, take } = rig(
     { vpn: 'required' },
     {
       egress: async () => {
@@ -123,18 +130,18 @@ t.test('one look at a time; a change during one makes another; a fault is told a
       },
     },
   )
-  await Promise.all([lookout.look(), lookout.look(), lookout.look()])
+  await Promise.all([checks.check(), checks.check(), checks.check()])
   t.equal(looks, 2)
   take()
   fail = true
-  await lookout.look()
+  await checks.check()
   t.match(
     take().slice(0, 3),
     ['fault', 'seen.network', 'seen.vpn'],
     'what cannot be looked at is told as unknown, so that no earlier look stands',
   )
   fail = false
-  lookout.stop()
-  await lookout.look()
+  checks.stop()
+  await checks.check()
   t.same(take(), [], 'nothing is told after the stop')
 })

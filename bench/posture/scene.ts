@@ -22,7 +22,7 @@ export type Hit = Responder['now']
 /** A daemon's inside as far as a hit goes: its responder with all that watches and tells about it, and the same hit with nothing of that. */
 export interface Scene {
   readonly packets: readonly Uint8Array[]
-  /** The responder: gate, trace (off), counts, popularity for prefetching; status, signature, ledger and lookout live beside it. */
+  /** The responder: gate, trace (off), counts, popularity for prefetching; status, signature, ledger and host checks live beside it. */
   readonly watched: Hit
   /** The same octets from the same cache, twice, without any of that. */
   readonly bare: readonly [Hit, Hit]

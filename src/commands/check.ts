@@ -6,7 +6,7 @@ import { EXIT } from '../exit-codes.ts'
 import { placeFaults } from '../places.ts'
 import { unsafeEnvironment } from '../system/environment.ts'
 import type { RunningService } from '../system/service-register.ts'
-import { type Account, accountOf } from '../system/user.ts'
+import { accountOf, type ServiceAccount } from '../system/user.ts'
 import { findingsText, policyText, problemsText } from './check-screen.ts'
 import { type Finding, reachAll } from './reach.ts'
 import { type Host, judgedConfig, thisHost } from './running-service.ts'
@@ -90,7 +90,7 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
  */
 function startFaults(loaded: Loaded, service: RunningService | undefined, { uid }: Host): readonly string[] {
   const { user } = loaded.config
-  let account: Account | undefined
+  let account: ServiceAccount | undefined
   try {
     account = user === undefined ? undefined : accountOf(user)
   } catch (error) {

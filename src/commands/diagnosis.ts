@@ -3,7 +3,7 @@ import { type ErrorCode, inDoubt, isErrorCode, looksBlocked } from '../errors.ts
 import type { Reading } from '../posture/reader.ts'
 import type { Transport } from '../resolve.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
-import type { WayOut } from '../system/way-out.ts'
+import type { Connectivity } from '../system/way-out.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
@@ -26,7 +26,7 @@ export interface Symptoms {
   readonly loaded: Loaded | undefined
   /** Why that is so, as a sentence. */
   readonly unreadable: string | undefined
-  readonly wayOut: WayOut
+  readonly connectivity: Connectivity
   readonly system: SystemResolver
   /** What each listener did with a query for a name that never leaves this host. */
   /** `fault`: a sentence. */
@@ -49,7 +49,7 @@ const remark = (layer: Layer, state: Remark['state'], message: string, mend = ''
 export function diagnose(s: Symptoms): readonly Remark[] {
   const rank = { bad: 0, warn: 1, unknown: 2, ok: 3 } as const
   const all = [
-    nsswitch(s.wayOut),
+    nsswitch(s.connectivity),
     resolvConf(s.system),
     ...listeners(s),
     service(s.status),
@@ -62,7 +62,7 @@ export function diagnose(s: Symptoms): readonly Remark[] {
   return all.toSorted((a, b) => rank[a.state] - rank[b.state] || LAYERS.indexOf(a.layer) - LAYERS.indexOf(b.layer))
 }
 
-function nsswitch({ hosts }: WayOut): Remark {
+function nsswitch({ hosts }: Connectivity): Remark {
   if (hosts === undefined) return remark('nsswitch', 'ok', 'No nsswitch.conf: the C library reads resolv.conf by itself.')
   const line = `hosts: ${hosts.join(' ')}`
   if (!hosts.some((word) => word === 'dns' || word === 'resolve'))
@@ -127,7 +127,7 @@ function clock({ wallMs, links }: Symptoms): Remark {
   return remark('clock', 'ok', `The clock says ${date}.`)
 }
 
-function network({ wayOut: { ipv4, ipv6, mtu }, loaded }: Symptoms): readonly Remark[] {
+function network({ connectivity: { ipv4, ipv6, mtu }, loaded }: Symptoms): readonly Remark[] {
   const remarks: Remark[] = []
   const v6Reachable = loaded === undefined || loaded.resolvers.some((r) => r.addresses.some((address) => address.includes(':')))
   if (ipv4 === undefined) remarks.push(remark('network', 'unknown', 'Routes cannot be read on this system.'))

@@ -8,7 +8,7 @@ import { EARLIER, EXIT } from '../exit-codes.ts'
 import { mostTelling, type Reading, readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
-import { readWayOut, type WayOut } from '../system/way-out.ts'
+import { type Connectivity, readConnectivity } from '../system/way-out.ts'
 import { askServer } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
 import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
@@ -23,7 +23,7 @@ export interface DoctorWorld {
   readonly clock: Clock
   readonly random: Random
   readonly places: Places | undefined
-  readonly wayOut: () => WayOut
+  readonly connectivity: () => Connectivity
   readonly system: (ours: Loaded['listen']) => SystemResolver
   readonly exit: (code: number) => void
   readonly host?: Host
@@ -98,7 +98,7 @@ async function symptoms(
   return {
     loaded,
     unreadable,
-    wayOut: world.wayOut(),
+    connectivity: world.connectivity(),
     system: world.system(places),
     listeners,
     status: statusOf(statusFiles, wallMs),
@@ -142,7 +142,7 @@ function thisWorld(): DoctorWorld {
     clock: systemClock(),
     random: systemRandom,
     places: undefined,
-    wayOut: () => readWayOut(),
+    connectivity: () => readConnectivity(),
     system: (ours) => readSystemResolver(ours),
     exit: (code) => {
       process.exitCode = code

@@ -17,7 +17,7 @@ import { unsafeEnvironment } from '../system/environment.ts'
 import { harden } from '../system/hardening.ts'
 import { isSame, selfIdentity } from '../system/process-identity.ts'
 import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
-import { type Tether, tether } from '../system/tether.ts'
+import { type LauncherWatch, watchLauncher } from '../system/tether.ts'
 import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
 import { serviceOf } from './service.ts'
@@ -67,7 +67,7 @@ async function run(options: RunOptions): Promise<void> {
   }
   const clock = systemClock()
   let end: (why: string) => void = () => process.exit(EXIT.good)
-  const tied = tether({ clock, ended: (why) => end(why) })
+  const tied = watchLauncher({ clock, ended: (why) => end(why) })
   const early = duringStart(tied)
   try {
     const loadedAtMs = clock.wallMs()
@@ -175,7 +175,7 @@ function rivalry(statusFile: string, who: string): string {
 /**
  * Before there is anything to drain or reload: SIGTERM and the end of the terminal end with 0, another SIGHUP (the configuration is being read anyway) does nothing.
  */
-function duringStart(tied: Tether): { end(): void } {
+function duringStart(tied: LauncherWatch): { end(): void } {
   const stop = () => process.exit(EXIT.good)
   const hangup = () => tied.hungUp() && stop()
   process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', hangup)

@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../clock.ts'
 import type { Loaded as LoadedConfig } from '../config/load.ts'
 import { asEnigmError, systemCode } from '../errors.ts'
 import { privateDirectory } from '../system/private-directory.ts'
-import { readSealed, type Seal, writeSealed } from '../system/sealed-file.ts'
+import { type FileSeal, readSealed, writeSealed } from '../system/sealed-file.ts'
 import { isCredential, type KeyPlace, keyFile, secretKey } from '../system/secret-key.ts'
 import type { Moment } from './down-time.ts'
 import { type Label, loadSaved, MAX_FILE_OCTETS, savedChunks } from './saved-cache.ts'
@@ -112,7 +112,7 @@ export function createRetention(o: RetentionOptions): Retention {
   }
   const moment = (): Moment => ({ boot: o.boot, bootMs: clock.nowMs(), wallMs: clock.wallMs() })
   const label = (): Label => ({ fingerprint: fingerprintOf(setup), moment: moment() })
-  const seal = (): Seal => ({ secret: secretKey(savedKey(setup, o.credentials)), purpose: PURPOSE })
+  const seal = (): FileSeal => ({ secret: secretKey(savedKey(setup, o.credentials)), purpose: PURPOSE })
   const staleMaxMs = () => setup.config.cache.staleMaxS * 1000
   const file = (): string | undefined => {
     const { persist } = setup.config.cache

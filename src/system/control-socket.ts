@@ -8,7 +8,7 @@ const MAX_REQUEST_OCTETS = 64
 const MAX_CONNECTIONS = 4
 const PATIENCE_MS = 10_000
 /** The longest that an order may take: a reload waits for the ones before it. */
-export const OBEYING_MS = 60_000
+export const ORDER_LIMIT_MS = 60_000
 
 /** Where the daemon that writes this status file takes orders. */
 export function controlPath(statusFile: string): string {
@@ -19,10 +19,10 @@ export function controlPath(statusFile: string): string {
  * Takes a word and answers with what `JSON.stringify` can write, or with a `Feed`; undefined: no
  * such order.
  */
-export type Obey = (order: string) => Promise<unknown>
+export type HandleOrder = (order: string) => Promise<unknown>
 
 /** Where the lines of a feed go. */
-interface Outlet {
+interface FeedWriter {
   /**
    * Sends each value as a line of JSON. False: the socket is full, and `drained` will be called.
    */
@@ -35,7 +35,7 @@ interface Outlet {
  * of the other end.
  */
 export class Feed {
-  readonly begin: (outlet: Outlet) => { drained(): void; gone(): void }
+  readonly begin: (outlet: FeedWriter) => { drained(): void; gone(): void }
   constructor(begin: Feed['begin']) {
     this.begin = begin
   }
@@ -55,9 +55,13 @@ export interface Control {
  * a newline, answered with one line of JSON. Resolves to `taken` where another process answers
  * there, or to why there is no socket. A socket that a killed process left is taken over.
  */
-export async function listenControl(path: string, obey: Obey, clock: Clock): Promise<Control | 'taken' | { readonly why: string }> {
+export async function listenControl(
+  path: string,
+  handle: HandleOrder,
+  clock: Clock,
+): Promise<Control | 'taken' | { readonly why: string }> {
   const sockets = new Set<Socket>()
-  const open = () => opened(path, sockets, obey, clock)
+  const open = () => opened(path, sockets, handle, clock)
   const server = await open()
   if (!('listen' in server)) return server.why === 'taken' ? 'taken' : server
   let current: Server | undefined = server
@@ -84,10 +88,10 @@ export async function listenControl(path: string, obey: Obey, clock: Clock): Pro
 }
 
 /** The server, or why there is none. */
-async function opened(path: string, sockets: Set<Socket>, obey: Obey, clock: Clock): Promise<Server | { readonly why: string }> {
+async function opened(path: string, sockets: Set<Socket>, handle: HandleOrder, clock: Clock): Promise<Server | { readonly why: string }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket.once('close', () => sockets.delete(socket)))
-    serve(socket, obey, clock)
+    serve(socket, handle, clock)
   })
   server.maxConnections = MAX_CONNECTIONS
   const refused = await listenOnSocket(server, path)
@@ -104,19 +108,19 @@ function closed(server: Server | undefined, sockets: ReadonlySet<Socket>): Promi
   })
 }
 
-function serve(socket: Socket, obey: Obey, clock: Clock): void {
+function serve(socket: Socket, handle: HandleOrder, clock: Clock): void {
   let late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
   let order = ''
   socket.on('error', () => {})
   socket.on('close', () => late.cancel())
-  const hear = (chunk: Buffer) => {
+  const receive = (chunk: Buffer) => {
     order += chunk.toString('latin1')
     if (order.length > MAX_REQUEST_OCTETS) return socket.destroy()
     if (!order.endsWith('\n')) return
-    socket.off('data', hear).pause()
+    socket.off('data', receive).pause()
     late.cancel()
-    late = clock.setTimer(OBEYING_MS, () => socket.destroy())
-    void obey(order.trim()).then(
+    late = clock.setTimer(ORDER_LIMIT_MS, () => socket.destroy())
+    void handle(order.trim()).then(
       (reply) => {
         if (!(reply instanceof Feed)) return socket.end(`${JSON.stringify(reply ?? { error: 'no such order' })}\n`)
         late.cancel()
@@ -125,7 +129,7 @@ function serve(socket: Socket, obey: Obey, clock: Clock): void {
       () => socket.end(`${JSON.stringify({ error: 'it failed' })}\n`),
     )
   }
-  socket.on('data', hear)
+  socket.on('data', receive)
 }
 
 /** The other end has said all that it may: what it says now, its end above all, ends the feed. */

@@ -11,8 +11,8 @@ export interface NetworkDescription {
 
 /** Which network this is, as a fingerprint that means nothing outside of this process. */
 export interface NetworkIdentity {
-  /** Whether it can be told at all. */
-  readonly told: boolean
+  /** Whether this host can tell which network it is on. */
+  readonly known: boolean
   /** Equal for the same network within one run of the process. */
   readonly id: string
   matches(description: NetworkDescription): boolean
@@ -28,24 +28,24 @@ interface Route {
 
 /**
  * Reads gateway, its hardware address and the subnets of that interface, and keeps nothing of them but HMACs under `key`, which the caller draws anew for each run
- * and never writes down: what is in memory names no network to whoever reads it without the key. IPv4 only; `told` is false where there is no default route.
+ * and never writes down: what is in memory names no network to whoever reads it without the key. IPv4 only; `known` is false where there is no default route.
  */
 export function readNetworkIdentity(key: Uint8Array, proc = '/proc/net'): NetworkIdentity {
-  const print = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
+  const fingerprint = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
   const routes = routesOf(textOf(`${proc}/route`) ?? '')
-  const way = routes.filter((r) => r.destination === 0 && r.mask === 0).toSorted((a, b) => a.metric - b.metric)[0]
-  if (way === undefined) return { told: false, id: '', matches: () => false }
-  const gateway = dotted(way.gateway)
+  const defaultRoute = routes.filter((r) => r.destination === 0 && r.mask === 0).toSorted((a, b) => a.metric - b.metric)[0]
+  if (defaultRoute === undefined) return { known: false, id: '', matches: () => false }
+  const gateway = dotted(defaultRoute.gateway)
   const mac = macOf(textOf(`${proc}/arp`) ?? '', gateway)
-  const subnets = routes.filter((r) => r.name === way.name && r.gateway === 0 && r.mask !== 0)
-  const prints = new Set([
-    print('gateway', gateway),
-    ...(mac === undefined ? [] : [print('mac', mac)]),
-    ...subnets.map((r) => print('subnet', `${dotted(r.destination)}/${bits(r.mask)}`)),
+  const subnets = routes.filter((r) => r.name === defaultRoute.name && r.gateway === 0 && r.mask !== 0)
+  const fingerprints = new Set([
+    fingerprint('gateway', gateway),
+    ...(mac === undefined ? [] : [fingerprint('mac', mac)]),
+    ...subnets.map((r) => fingerprint('subnet', `${dotted(r.destination)}/${bits(r.mask)}`)),
   ])
   return {
-    told: true,
-    id: print('all', [...prints].toSorted().join(' ')),
+    known: true,
+    id: fingerprint('all', [...fingerprints].toSorted().join(' ')),
     matches({ gateway: g, gatewayMac: m, subnet: s }) {
       const asked = (
         [
@@ -53,8 +53,8 @@ export function readNetworkIdentity(key: Uint8Array, proc = '/proc/net'): Networ
           ['mac', m],
           ['subnet', s],
         ] as const
-      ).flatMap(([kind, value]) => (value === undefined ? [] : [print(kind, value)]))
-      return asked.length > 0 && asked.every((p) => prints.has(p))
+      ).flatMap(([kind, value]) => (value === undefined ? [] : [fingerprint(kind, value)]))
+      return asked.length > 0 && asked.every((p) => fingerprints.has(p))
     },
   }
 }

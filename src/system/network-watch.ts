@@ -7,8 +7,8 @@ const POLL_EVERY_MS = 500
 /** A router's table changes a thousand times a second, and each change is told: no more than one look in this time. */
 const LOOK_EVERY_MS = 20
 /** A network that comes up changes a dozen times. So many changes are told at once, further ones so far apart: each may cost a handshake. */
-const AT_ONCE = 8
-const APART_MS = 500
+const REPORTS_AT_ONCE = 8
+const REPORTS_APART_MS = 500
 
 export interface NetworkWatch {
   readonly how: 'kernel' | 'polling'
@@ -30,20 +30,20 @@ export interface NetworkWatchOptions {
 /** Watches which network this host is on. Where the kernel tells, it sets no timer: the owner looks now and then, for what the kernel forgot. Its timers do not keep the process alive. */
 export function watchNetwork({ clock, changed, read = readNetwork, listen = listenToKernel }: NetworkWatchOptions): NetworkWatch {
   let seen = read()
-  let told = seen
-  let left = AT_ONCE
+  let reported = seen
+  let left = REPORTS_AT_ONCE
   let filledMs = clock.nowMs()
   let pending: Timer | undefined
   let lookedAtMs = clock.nowMs()
   let next: Timer | undefined
-  let round: Timer | undefined
+  let pollTimer: Timer | undefined
   let stopped = false
 
-  const tell = () => {
+  const report = () => {
     pending?.cancel()
     pending = undefined
     left--
-    told = seen
+    reported = seen
     changed(seen)
   }
   const look = () => {
@@ -54,11 +54,11 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
     seen = now
     // Back to what was told last is a change, too: connections did not survive what lay between.
     const nowMs = clock.nowMs()
-    left = Math.min(AT_ONCE, left + (nowMs - filledMs) / APART_MS)
+    left = Math.min(REPORTS_AT_ONCE, left + (nowMs - filledMs) / REPORTS_APART_MS)
     filledMs = nowMs
-    const online = now.online && !told.online
-    if (left >= 1 || online) tell()
-    else pending ??= clock.setTimer((1 - left) * APART_MS, tell)
+    const online = now.online && !reported.online
+    if (left >= 1 || online) report()
+    else pending ??= clock.setTimer((1 - left) * REPORTS_APART_MS, report)
   }
   const heard = () => {
     if (next !== undefined || stopped) return
@@ -71,23 +71,23 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
     else look()
   }
   const kernel = listen(heard)
-  const again = () => {
+  const poll = () => {
     look()
-    round = clock.setTimer(POLL_EVERY_MS, again)
+    pollTimer = clock.setTimer(POLL_EVERY_MS, poll)
   }
-  if (kernel === undefined) round = clock.setTimer(POLL_EVERY_MS, again)
+  if (kernel === undefined) pollTimer = clock.setTimer(POLL_EVERY_MS, poll)
 
   return {
     how: kernel === undefined ? 'polling' : 'kernel',
     get online() {
-      return told.online
+      return reported.online
     },
     look,
     stop() {
       stopped = true
       pending?.cancel()
       next?.cancel()
-      round?.cancel()
+      pollTimer?.cancel()
       kernel?.close()
     },
   }

@@ -13,11 +13,11 @@ export function privateDirectory(path: string): void {
     if (fault !== undefined) throw new EnigmError('state', `${fault}, or set stateDir`)
     if (!makeDirectory(path, 0o700)) closeDirectory(path)
   } catch (error) {
-    throw error instanceof EnigmError ? error : unusable(path, error)
+    throw error instanceof EnigmError ? error : unusablePath(path, error)
   }
 }
 
 /** An EnigmError `state` for a system error, with its code and no more. */
-export function unusable(path: string, error: unknown): EnigmError {
+export function unusablePath(path: string, error: unknown): EnigmError {
   return new EnigmError('state', `${path} cannot be used (${systemCode(error) ?? 'unknown error'})`, { cause: error })
 }

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { EnigmError } from '../errors.ts'
 import { isAbsence, openJudged, ours } from '../files/reading.ts'
 import { createNew, putInPlace, remove, temporaryOf } from '../files/writing.ts'
-import { unusable } from './private-directory.ts'
+import { unusablePath } from './private-directory.ts'
 
 /**
  * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then
@@ -21,7 +21,7 @@ export const MAX_CHUNK_OCTETS = 256 * 1024
 /**
  * What a file is sealed with: a secret, and what it is for, so that one secret may serve several.
  */
-export interface Seal {
+export interface FileSeal {
   readonly secret: Uint8Array
   readonly purpose: string
 }
@@ -32,7 +32,7 @@ export interface Seal {
  * nothing from `chunks` ahead of need. Rejects with an EnigmError `state`, and leaves what was
  * there.
  */
-export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+export async function writeSealed(path: string, seal: FileSeal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
   const temporary = temporaryOf(path)
   let handle: FileHandle | undefined
   try {
@@ -55,7 +55,7 @@ export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterabl
   } catch (error) {
     await handle?.close().catch(() => {})
     remove(temporary)
-    throw error instanceof EnigmError ? error : unusable(path, error)
+    throw error instanceof EnigmError ? error : unusablePath(path, error)
   }
 }
 
@@ -64,7 +64,7 @@ export async function writeSealed(path: string, seal: Seal, chunks: AsyncIterabl
  * EnigmError `state` at the first octet that is not as it was written, for another key, for a file
  * that others could write, or one larger than `maxOctets`: what was yielded before is genuine.
  */
-export async function* readSealed(path: string, seal: Seal, maxOctets: number): AsyncGenerator<Buffer, void, void> {
+export async function* readSealed(path: string, seal: FileSeal, maxOctets: number): AsyncGenerator<Buffer, void, void> {
   const handle = await openGuarded(path, maxOctets)
   if (handle === undefined) return
   try {
@@ -99,7 +99,7 @@ async function openGuarded(path: string, maxOctets: number): Promise<FileHandle 
     handle = await openJudged(path, maxOctets, ours, false)
   } catch (error) {
     if (isAbsence(error)) return undefined
-    throw unusable(path, error)
+    throw unusablePath(path, error)
   }
   if (typeof handle === 'string') throw new EnigmError('state', `${path} ${handle}: not a file of ours`)
   return handle
@@ -115,7 +115,7 @@ async function exactly(handle: FileHandle, octets: number): Promise<Buffer | und
   return buffer
 }
 
-function fileKey({ secret, purpose }: Seal, header: Buffer): Uint8Array {
+function fileKey({ secret, purpose }: FileSeal, header: Buffer): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', secret, header.subarray(MAGIC.length), purpose, 32))
 }
 

@@ -5,7 +5,7 @@ import { EnigmError } from '../errors.ts'
 import { readSmall, secret } from '../files/reading.ts'
 import { fileFaults, owners, walk } from '../files/trust.ts'
 import { makeOnce } from '../files/writing.ts'
-import { privateDirectory, unusable } from './private-directory.ts'
+import { privateDirectory, unusablePath } from './private-directory.ts'
 
 const KEY_OCTETS = 32
 const MAX_CREDENTIAL_OCTETS = 4096
@@ -44,7 +44,7 @@ export function secretKey(place: KeyPlace): Buffer {
   try {
     makeOnce(file, () => randomBytes(KEY_OCTETS))
   } catch (error) {
-    throw unusable(file, error)
+    throw unusablePath(file, error)
   }
   return readKey(file, KEY_OCTETS, true)
 }
@@ -65,7 +65,7 @@ function readKey(file: string, maxOctets: number, made: boolean): Buffer {
   try {
     key = readSmall(file, maxOctets, made ? secret : given, !made)
   } catch (error) {
-    throw unusable(file, error)
+    throw unusablePath(file, error)
   }
   if (typeof key === 'string') throw new EnigmError('state', `${file} ${key}${made ? ': delete it (what was saved under it is lost)' : ''}`)
   if (key.length < KEY_OCTETS) throw new EnigmError('state', `${file} is no key: it must have at least ${KEY_OCTETS} octets`)

@@ -141,13 +141,13 @@ function isRoots(directory: string): boolean {
   return uid === 0 && (mode & 0o022) === 0
 }
 
-interface Found {
+interface RegisterEntry {
   readonly name: string
   readonly record: ServiceRecord | undefined
   readonly uid: number | undefined
 }
 
-function recordsIn(place: string, trusted: Owners): readonly Found[] {
+function recordsIn(place: string, trusted: Owners): readonly RegisterEntry[] {
   const names = readdirSync(place).filter((name) => NAME.test(name))
   return names.slice(0, MAX_RECORDS).map((name) => {
     let uid: number | undefined

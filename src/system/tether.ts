@@ -3,8 +3,8 @@ import type { Clock, Timer } from '../clock.ts'
 import { textOf } from '../files/reading.ts'
 import { isSame, type ProcessIdentity, startTimeOf } from './process-identity.ts'
 
-/** What a process can see of where it was started, so that a test can stand in for it. */
-export interface Start {
+/** What a process can see of the terminal and the npm that started it; a test can replace it. */
+export interface Launcher {
   /** Whether one of the standard streams is a terminal that is not hung up. */
   readonly onTerminal: () => boolean
   /** Whether the process has a controlling terminal; undefined where the system does not say. */
@@ -14,8 +14,8 @@ export interface Start {
   readonly isSame: typeof isSame
 }
 
-/** What the process was started by, and ends with. */
-export interface Tether {
+/** Watches what the process was started by, and ends with. */
+export interface LauncherWatch {
   /** For each SIGHUP. True: the terminal is gone, and the process is to end; false: it is a person's, who asks for a reload. */
   hungUp(): boolean
   /** For each heartbeat: a terminal that is gone without a SIGHUP was left on purpose (disown). */
@@ -33,7 +33,15 @@ const SAME_HANGUP_MS = 3000
  * Ties the process to the terminal in whose foreground or background it was started, if a standard stream shows there, and to the npm that started it. `ended` is
  * called at most once with why, as a clause. Not tied: under nohup (no stream is a terminal), setsid (none controls), a service manager.
  */
-export function tether({ clock, ended, start = thisStart }: { clock: Clock; ended: (why: string) => void; start?: Start }): Tether {
+export function watchLauncher({
+  clock,
+  ended,
+  start = thisLauncher,
+}: {
+  clock: Clock
+  ended: (why: string) => void
+  start?: Launcher
+}): LauncherWatch {
   let tied = start.onTerminal() && start.controlled() !== false
   let goneAtBeat = false
   let hungUpMs = Number.NEGATIVE_INFINITY
@@ -84,7 +92,7 @@ function fieldOf(pid: number | 'self', field: number): number | undefined {
 /** npm, the shell that it starts for a script (which may give its place to the script), and us. */
 const MOST_PARENTS = 4
 
-const thisStart: Start = {
+const thisLauncher: Launcher = {
   onTerminal: () => [0, 1, 2].some((fd) => isatty(fd)),
   controlled() {
     const terminal = fieldOf('self', TERMINAL)

@@ -3,7 +3,7 @@ import { MAX_TEXT_OCTETS, textOf } from '../files/reading.ts'
 import { type Koffi, withKoffi } from './koffi.ts'
 
 /** The user that the service goes on as. */
-export interface Account {
+export interface ServiceAccount {
   /** Undefined where the account has a number and no name. */
   readonly name: string | undefined
   readonly uid: number
@@ -39,7 +39,7 @@ export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, los
  * with its groups in /etc/group. `tables` are the texts of these files. Throws `config`, with a
  * sentence, where there is no such account, or it is root.
  */
-export function accountOf(user: string, tables: Tables = systemTables()): Account {
+export function accountOf(user: string, tables: Tables = systemTables()): ServiceAccount {
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? []
   const rows = rowsOf(tables.passwd)
   const row = rows.find((fields) => (uid === undefined ? fields[0] === user : Number(fields[2]) === Number(uid)))
@@ -59,7 +59,7 @@ export function accountOf(user: string, tables: Tables = systemTables()): Accoun
  * The account that a service is to go on as: `accountOf`, if this process can. Throws `config` too
  * where it cannot.
  */
-export function serviceAccount(user: string): Account {
+export function serviceAccount(user: string): ServiceAccount {
   const account = accountOf(user)
   const uid = process.geteuid?.()
   if (uid === 0 || isAlready(account)) return account
@@ -67,7 +67,7 @@ export function serviceAccount(user: string): Account {
   throw refusal(`only root can go on as "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or take "user" out`)
 }
 
-function isAlready({ uid }: Account): boolean {
+function isAlready({ uid }: ServiceAccount): boolean {
   return process.geteuid?.() === uid && process.getuid?.() === uid
 }
 
@@ -104,11 +104,11 @@ function refusal(clause: string): EnigmError {
  * koffi that capability cannot be kept: `bound` is root once more until `settle`. Throws `config`,
  * with a sentence, where that is not possible.
  */
-export function become(account: Account): Privileges {
+export function become(account: ServiceAccount): Privileges {
   if (isAlready(account)) return UNCHANGED
   try {
     const calls = withKoffi(linuxCalls)
-    return calls === undefined ? goingBack(account) : keeping(calls, account)
+    return calls === undefined ? withoutCapability(account) : keepingCapability(calls, account)
   } catch (error) {
     if (error instanceof EnigmError) throw error
     throw refusal(
@@ -143,7 +143,7 @@ function words(...values: readonly number[]): Buffer {
  * The capability outlives setuid in the thread that says so (prctl(2)): this one. glibc and musl
  * have every other thread change its user too, and the kernel takes their capabilities away.
  */
-function keeping({ prctl, setCapabilities }: LinuxCalls, account: Account): Privileges {
+function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: ServiceAccount): Privileges {
   for (let cap = 0; cap < MAX_CAPABILITIES; cap++) if (cap !== CAP_NET_BIND_SERVICE) prctl(PR_CAPBSET_DROP, cap)
   const kept = prctl(PR_SET_KEEPCAPS, 1) === 0
   takeGroups(account)
@@ -153,12 +153,12 @@ function keeping({ prctl, setCapabilities }: LinuxCalls, account: Account): Priv
   if (!bindsLow && setCapabilities(0) !== 0) throw new EnigmError('config', 'user: the capabilities of root cannot be given up here.')
   prctl(PR_SET_KEEPCAPS, 0)
   prctl(PR_SET_NO_NEW_PRIVS, 1)
-  mustStay(account)
+  assertDropped(account)
   return { ...UNCHANGED, lost: bindsLow ? undefined : LOST }
 }
 
 /** Root stays the real and the saved user until `settle`, so that the listeners can be bound. */
-function goingBack(account: Account): Privileges {
+function withoutCapability(account: ServiceAccount): Privileges {
   takeGroups(account)
   process.setegid?.(account.gid)
   process.seteuid?.(account.uid)
@@ -178,7 +178,7 @@ function goingBack(account: Account): Privileges {
       process.seteuid?.(0)
       process.setgid?.(account.gid)
       process.setuid?.(account.uid)
-      mustStay(account)
+      assertDropped(account)
     },
     lost: LOST,
   }
@@ -187,12 +187,12 @@ function goingBack(account: Account): Privileges {
 const LOST =
   'CAP_NET_BIND_SERVICE cannot be kept without Linux and the package koffi: a reload cannot open a port below 1024, a restart can'
 
-function takeGroups({ gid, groups }: Account): void {
+function takeGroups({ gid, groups }: ServiceAccount): void {
   process.setgroups?.([gid, ...groups])
 }
 
 /** What was given up must be gone. */
-function mustStay({ uid, gid, groups }: Account): void {
+function assertDropped({ uid, gid, groups }: ServiceAccount): void {
   const ids = [process.getuid?.(), process.geteuid?.(), process.getgid?.(), process.getegid?.()]
   let back = true
   try {

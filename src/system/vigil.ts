@@ -12,7 +12,7 @@ const WALL_JUMP_MS = 1000
 /** What happened to the world while nobody looked. */
 export type Disturbance = 'network' | 'wake' | 'clock'
 
-export interface VigilOptions extends Omit<NetworkWatchOptions, 'changed'> {
+export interface NetworkMonitorOptions extends Omit<NetworkWatchOptions, 'changed'> {
   /** How far apart the calls of `beat` are. */
   readonly beatMs: number
   readonly emit: Emit
@@ -20,7 +20,7 @@ export interface VigilOptions extends Omit<NetworkWatchOptions, 'changed'> {
   readonly disturbed: (what: Disturbance, online: boolean) => void
 }
 
-export interface Vigil {
+export interface NetworkMonitor {
   /** For whoever is about to use a connection: the first packet after a suspend comes before any timer, which stands still meanwhile. Some 0.1 us. */
   notice(): void
   /** At each heartbeat. */
@@ -34,7 +34,7 @@ export interface Vigil {
  * Notices other networks, suspends and stops (by the clock that runs on through a suspend, and by time that passed without its timer), and wall clocks that were
  * set. Sets no timer while nobody calls `notice`, where the kernel tells of networks.
  */
-export function keepVigil({ emit, disturbed, beatMs, ...watch }: VigilOptions): Vigil {
+export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: NetworkMonitorOptions): NetworkMonitor {
   const { clock } = watch
   const wallAhead = () => clock.wallMs() - clock.nowMs()
   const slept = () => clock.sleptMs?.() ?? 0

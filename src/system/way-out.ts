@@ -2,7 +2,7 @@ import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
 
 /** What this host's kernel and name service configuration say about the way out. Nothing is sent to find out. */
-export interface WayOut {
+export interface Connectivity {
   /** Whether a default route exists, by family; undefined: cannot be read here. */
   readonly ipv4: boolean | undefined
   readonly ipv6: boolean | undefined
@@ -13,7 +13,7 @@ export interface WayOut {
 }
 
 /** Reads it all; never throws. `root` is for tests. */
-export function readWayOut(root = ''): WayOut {
+export function readConnectivity(root = ''): Connectivity {
   const v4 = defaultRoutes4(root)
   const v6 = defaultRoutes6(root)
   const mtus = [...(v4 ?? []), ...(v6 ?? [])].flatMap(({ name }) => mtuOf(root, name))

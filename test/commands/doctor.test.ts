@@ -7,7 +7,7 @@ import type { Remark } from '../../src/commands/diagnosis.ts'
 import { type DoctorOptions, doctor } from '../../src/commands/doctor.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
 import type { SystemResolver } from '../../src/system/system-resolver.ts'
-import type { WayOut } from '../../src/system/way-out.ts'
+import type { Connectivity } from '../../src/system/way-out.ts'
 import { startDoh } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { freePort } from '../support/real/server-process.ts'
@@ -16,11 +16,11 @@ import { replyTo } from '../support/replies.ts'
 const NAME = 'resolver.test'
 const DAY_MS = 86_400_000
 const authority = await createAuthority()
-const healthy: WayOut = { ipv4: true, ipv6: true, mtu: 1500, hosts: ['files', 'dns'] }
+const healthy: Connectivity = { ipv4: true, ipv6: true, mtu: 1500, hosts: ['files', 'dns'] }
 const ours: SystemResolver = { asks: 'us', by: 'resolv.conf', stays: true }
 
 interface Setting {
-  readonly wayOut?: Partial<WayOut>
+  readonly wayOut?: Partial<Connectivity>
   readonly system?: SystemResolver
   readonly dotPort?: number
   readonly notAfter?: Date
@@ -64,7 +64,7 @@ async function run(t: Test, setting: Setting, options: DoctorOptions = {}) {
       clock: { ...clock, wallMs: () => clock.wallMs() + (setting.wallOffsetMs ?? 0) },
       random: systemRandom,
       places: undefined,
-      wayOut: () => ({ ...healthy, ...setting.wayOut }),
+      connectivity: () => ({ ...healthy, ...setting.wayOut }),
       system: () => setting.system ?? ours,
       exit: () => {},
     },

@@ -10,7 +10,7 @@ import { PolicyGate } from '../../src/policy/gate.ts'
 import { createMonitor } from '../../src/posture/monitor.ts'
 import { newTally, pipeline } from '../../src/resolver.ts'
 import { createResponder } from '../../src/responder.ts'
-import { keepVigil, type Vigil } from '../../src/system/vigil.ts'
+import { type NetworkMonitor, startNetworkMonitor } from '../../src/system/vigil.ts'
 import { trustedResolvers } from '../../src/trusted-resolvers.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { dice } from './dice.ts'
@@ -63,21 +63,29 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       },
     },
     counts: () => ({ entries: memory.cache.entries, bytes: memory.cache.bytes, maxBytes, ...counts }),
-    beat: () => vigil?.beat(),
+    beat: () => networkMonitor?.beat(),
   })
   const faults: string[] = []
   const emit = (event: Event) => {
     if (event.type === 'fault') faults.push(event.where)
     monitor.emit(event)
   }
-  let vigil: Vigil | undefined
+  let networkMonitor: NetworkMonitor | undefined
   let place = 'home'
   let kernelTells = () => {}
-  const around = { gate, clock, random, emit, sessions: tlsSessions(clock), notice: () => vigil?.notice(), beforeDial: () => vigil?.look() }
+  const around = {
+    gate,
+    clock,
+    random,
+    emit,
+    sessions: tlsSessions(clock),
+    notice: () => networkMonitor?.notice(),
+    beforeDial: () => networkMonitor?.look(),
+  }
   const trusted = trustedResolvers(loaded, { ...around, handshake: network.handshake })
   live.stages = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, rebinding: loaded.config.rebinding, tally })
   const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
-  vigil = keepVigil({
+  networkMonitor = startNetworkMonitor({
     clock,
     emit,
     read: () => ({ text: place, online: network.up }),
@@ -104,7 +112,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       kernelTells()
     },
     async stop() {
-      vigil?.stop()
+      networkMonitor?.stop()
       const closed = trusted.close()
       await clock.advance(timeoutMs + 1000)
       await closed

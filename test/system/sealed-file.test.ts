@@ -2,12 +2,12 @@ import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, statSyn
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { MAX_CHUNK_OCTETS, readSealed, type Seal, writeSealed } from '../../src/system/sealed-file.ts'
+import { type FileSeal, MAX_CHUNK_OCTETS, readSealed, writeSealed } from '../../src/system/sealed-file.ts'
 
-const seal: Seal = { secret: Buffer.alloc(32, 7), purpose: 'a test' }
+const seal: FileSeal = { secret: Buffer.alloc(32, 7), purpose: 'a test' }
 const LIMIT = 1 << 20
 
-async function read(path: string, with_: Seal = seal): Promise<Buffer[] | string> {
+async function read(path: string, with_: FileSeal = seal): Promise<Buffer[] | string> {
   const chunks: Buffer[] = []
   try {
     for await (const chunk of readSealed(path, with_, LIMIT)) chunks.push(chunk)

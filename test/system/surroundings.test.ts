@@ -23,7 +23,7 @@ t.test('which network: only HMACs stay, under a key of one run', (t) => {
   const proc = t.testdir({ route: OFFICE, arp: ARP })
   const key = Buffer.alloc(32, 1)
   const here = readNetworkIdentity(key, proc)
-  t.ok(here.told)
+  t.ok(here.known)
   t.ok(here.matches({ gateway: '10.0.0.1' }))
   t.ok(here.matches({ gateway: '10.0.0.1', gatewayMac: '02:00:5E:10:00:01', subnet: '10.0.0.0/24' }))
   t.notOk(here.matches({ gateway: '10.0.0.1', gatewayMac: '02:00:5e:10:00:02' }), 'all that is given must match')
@@ -34,7 +34,7 @@ t.test('which network: only HMACs stay, under a key of one run', (t) => {
   t.not(readNetworkIdentity(Buffer.alloc(32, 2), proc).id, here.id, 'another run, another identity')
   writeFileSync(join(proc, 'arp'), ARP.replace('00:01', '00:02'))
   t.not(readNetworkIdentity(key, proc).id, here.id, 'a twin with the same addresses is another network')
-  t.notOk(readNetworkIdentity(key, join(proc, 'none')).told)
+  t.notOk(readNetworkIdentity(key, join(proc, 'none')).known)
   t.end()
 })
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Start, tether } from '../../src/system/tether.ts'
+import { type Launcher, watchLauncher } from '../../src/system/tether.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 /** A start whose terminal, controlling terminal and npm can be taken away. */
@@ -7,13 +7,13 @@ function scene(here: { terminal?: boolean; controlled?: boolean | undefined; npm
   const now = { terminal: false, controlled: false as boolean | undefined, npm: false, ...here }
   const clock = new FakeClock()
   const ends: string[] = []
-  const start: Start = {
+  const start: Launcher = {
     onTerminal: () => now.terminal,
     controlled: () => now.controlled,
     npm: () => (now.npm ? { pid: 7, startedAtTicks: 'boot:1' } : undefined),
     isSame: () => now.npm,
   }
-  return { now, clock, ends, tied: tether({ clock, ended: (why) => void ends.push(why), start }) }
+  return { now, clock, ends, tied: watchLauncher({ clock, ended: (why) => void ends.push(why), start }) }
 }
 
 t.test('SIGHUP: a terminal that is gone is the end, a person who asks for a reload is not', (t) => {

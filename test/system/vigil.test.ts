@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
-import { keepVigil } from '../../src/system/vigil.ts'
+import { startNetworkMonitor } from '../../src/system/vigil.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const BEAT_MS = 10_000
@@ -10,7 +10,7 @@ function scene() {
   const events: Event[] = []
   const disturbed: string[] = []
   const network = { text: 'home', online: true }
-  const vigil = keepVigil({
+  const monitor = startNetworkMonitor({
     clock,
     emit: (event) => void events.push(event),
     disturbed: (what, online) => void disturbed.push(`${what} ${online}`),
@@ -18,52 +18,52 @@ function scene() {
     listen: () => ({ close() {} }),
     beatMs: BEAT_MS,
   })
-  return { clock, events, disturbed, network, vigil }
+  return { clock, events, disturbed, network, monitor }
 }
 
 t.test('nothing happens while nothing happens, however long', async (t) => {
-  const { clock, events, vigil } = scene()
+  const { clock, events, monitor } = scene()
   for (let i = 0; i < 600; i++) {
     await clock.advance(500)
-    vigil.notice()
+    monitor.notice()
   }
   t.strictSame(events, [])
-  vigil.stop()
+  monitor.stop()
   t.equal(clock.timers, 0)
 })
 
 t.test('with nothing to notice for there is no timer; with something, one, which ends within 4 s of it', async (t) => {
-  const { clock, events, vigil } = scene()
+  const { clock, events, monitor } = scene()
   t.equal(clock.timers, 0)
-  vigil.notice()
+  monitor.notice()
   t.equal(clock.timers, 1)
   await clock.advance(1999)
-  vigil.notice()
+  monitor.notice()
   await clock.advance(1)
   t.equal(clock.timers, 1)
   await clock.advance(2000)
   t.equal(clock.timers, 0)
   for (let i = 0; i < 60; i++) {
     await clock.advance(BEAT_MS)
-    vigil.beat()
+    monitor.beat()
   }
   t.equal(clock.timers, 0)
   t.strictSame(events, [])
-  vigil.stop()
+  monitor.stop()
 })
 
 t.test('after a suspend the first packet notices, before any timer: they stood still; it is told once', async (t) => {
-  const { clock, events, disturbed, vigil } = scene()
+  const { clock, events, disturbed, monitor } = scene()
   await clock.advance(700)
   clock.suspend(30_000)
   t.strictSame(disturbed, [])
-  vigil.notice()
+  monitor.notice()
   t.strictSame(disturbed, ['wake true'])
   t.match(events, [{ type: 'woke', awayMs: 30_000 }])
-  vigil.notice()
+  monitor.notice()
   await clock.advance(10_000)
   t.equal(disturbed.length, 1)
-  vigil.stop()
+  monitor.stop()
 })
 
 for (const [name, ms] of [
@@ -71,63 +71,63 @@ for (const [name, ms] of [
   ['a day', 86_400_000],
 ] as const) {
   t.test(`a suspend of ${name} in which nothing was asked: the heartbeat notices; it is told once`, async (t) => {
-    const { clock, disturbed, vigil } = scene()
+    const { clock, disturbed, monitor } = scene()
     await clock.advance(700)
     clock.suspend(ms)
     await clock.advance(BEAT_MS - 700)
-    vigil.beat()
+    monitor.beat()
     t.strictSame(disturbed, ['wake true'])
-    vigil.beat()
+    monitor.beat()
     await clock.advance(BEAT_MS)
-    vigil.beat()
+    monitor.beat()
     t.equal(disturbed.length, 1)
-    vigil.stop()
+    monitor.stop()
   })
 }
 
 t.test('SIGSTOP and SIGCONT: the timer is late by as much, and where there is none the heartbeat, or the first packet', async (t) => {
   for (const seen of ['timer', 'heartbeat', 'packet'] as const) {
-    const { clock, disturbed, vigil } = scene()
+    const { clock, disturbed, monitor } = scene()
     await clock.advance(700)
-    if (seen === 'timer') vigil.notice()
+    if (seen === 'timer') monitor.notice()
     clock.stopFor(30_000)
     if (seen === 'timer') await clock.advance(0)
-    else if (seen === 'heartbeat') vigil.beat()
-    else vigil.notice()
+    else if (seen === 'heartbeat') monitor.beat()
+    else monitor.notice()
     t.strictSame(disturbed, ['wake true'], seen)
-    vigil.stop()
+    monitor.stop()
   }
 })
 
 t.test('what the kernel forgot to tell of is seen at the heartbeat', async (t) => {
-  const { disturbed, network, vigil } = scene()
+  const { disturbed, network, monitor } = scene()
   network.text = 'cafe'
-  vigil.beat()
+  monitor.beat()
   t.strictSame(disturbed, ['network true'])
-  vigil.stop()
+  monitor.stop()
 })
 
 t.test('a loop that is busy for two seconds has not slept', async (t) => {
-  const { clock, disturbed, vigil } = scene()
+  const { clock, disturbed, monitor } = scene()
   for (let i = 0; i < 5; i++) {
     clock.stopFor(2000)
-    vigil.notice()
+    monitor.notice()
     await clock.advance(100)
   }
   t.strictSame(disturbed, [])
-  vigil.stop()
+  monitor.stop()
 })
 
 t.test('waking on another network is a change of network, told once', async (t) => {
-  const { clock, events, disturbed, network, vigil } = scene()
+  const { clock, events, disturbed, network, monitor } = scene()
   await clock.advance(700)
   clock.suspend(30_000)
   network.text = 'cafe'
   network.online = false
-  vigil.notice()
+  monitor.notice()
   t.strictSame(disturbed, ['network false'])
   t.match(events, [{ type: 'woke' }, { type: 'network.changed', online: false }])
-  vigil.stop()
+  monitor.stop()
 })
 
 for (const [name, ms] of [
@@ -135,35 +135,35 @@ for (const [name, ms] of [
   ['ten years', 10 * 365.25 * 86_400_000],
 ] as const) {
   t.test(`the wall clock set by ${name}, either way: told once within 2 s; no sleep is seen in it, and no timer more`, async (t) => {
-    const { clock, events, disturbed, vigil } = scene()
-    vigil.notice()
+    const { clock, events, disturbed, monitor } = scene()
+    monitor.notice()
     const timers = clock.timers
     for (const byMs of [ms, -ms]) {
       disturbed.length = 0
       clock.jumpWall(byMs)
-      vigil.notice()
+      monitor.notice()
       t.strictSame(disturbed, [])
       await clock.advance(2000)
       t.strictSame(disturbed, ['clock true'])
       t.match(events.at(-1), { type: 'clock.moved', byMs })
       for (let i = 0; i < 60; i++) {
-        vigil.notice()
+        monitor.notice()
         await clock.advance(1000)
       }
       t.equal(disturbed.length, 1)
       t.equal(clock.timers, timers)
     }
-    vigil.stop()
+    monitor.stop()
   })
 }
 
 t.test('a clock that is slewed by 500 ppm for a day is not set', async (t) => {
-  const { clock, events, vigil } = scene()
+  const { clock, events, monitor } = scene()
   for (let i = 0; i < 1000; i++) {
-    vigil.notice()
+    monitor.notice()
     await clock.advance(2000)
     clock.jumpWall(1)
   }
   t.strictSame(events, [])
-  vigil.stop()
+  monitor.stop()
 })

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { readWayOut } from '../../src/system/way-out.ts'
+import { readConnectivity } from '../../src/system/way-out.ts'
 
 const HEAD4 = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT'
 const DEFAULT4 = 'eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0'
@@ -27,19 +27,19 @@ t.test('both families, the smaller MTU, the last hosts line', async (t) => {
     'sys/class/net/wlan0/mtu': '1280\n',
     'etc/nsswitch.conf': 'passwd: files\nhosts: files\nhosts:  files mdns4_minimal [NOTFOUND=return] dns # last\n',
   })
-  t.same(readWayOut(root), { ipv4: true, ipv6: true, mtu: 1280, hosts: ['files', 'mdns4_minimal', '[NOTFOUND=return]', 'dns'] })
+  t.same(readConnectivity(root), { ipv4: true, ipv6: true, mtu: 1280, hosts: ['files', 'mdns4_minimal', '[NOTFOUND=return]', 'dns'] })
 })
 
 t.test('no default route; a kernel without IPv6; no hosts line', async (t) => {
   const root = host(t, { 'proc/net/route': `${HEAD4}\n${LOCAL4}\n`, 'etc/nsswitch.conf': 'passwd: files\n' })
-  t.same(readWayOut(root), { ipv4: false, ipv6: false, mtu: undefined, hosts: [] })
+  t.same(readConnectivity(root), { ipv4: false, ipv6: false, mtu: undefined, hosts: [] })
 })
 
 t.test('no Linux: nothing can be told', async (t) => {
-  t.same(readWayOut(t.testdir()), { ipv4: undefined, ipv6: undefined, mtu: undefined, hosts: undefined })
+  t.same(readConnectivity(t.testdir()), { ipv4: undefined, ipv6: undefined, mtu: undefined, hosts: undefined })
 })
 
 t.test('a name that is no interface is not looked up', async (t) => {
   const root = host(t, { 'proc/net/route': `${DEFAULT4.replace('eth0', '../x')}\n`, 'sys/class/net/x/mtu': '9' })
-  t.equal(readWayOut(root).mtu, undefined)
+  t.equal(readConnectivity(root).mtu, undefined)
 })

@@ -134,7 +134,7 @@ function optionsOf(run: Run): Omit<DaemonOptions, 'log' | 'warn'> {
       egress: async (addresses) => ({
         ...{ vpn: place.vpn ? addresses.length : 0, other: place.vpn ? 0 : addresses.length, unknown: 0, unreachable: 0 },
       }),
-      network: () => ({ told: true, id: place.name, matches: ({ gateway }) => gateway === '10.0.0.1' && place.name === 'place 1' }),
+      network: () => ({ known: true, id: place.name, matches: ({ gateway }) => gateway === '10.0.0.1' && place.name === 'place 1' }),
       resolver: () => ({ asks: 'us', by: 'the recorder', stays: false }),
       ask: async () => {},
       bypass: async () => ({ flows: 0, through: ['sockets'] }),
