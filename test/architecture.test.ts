@@ -43,7 +43,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'version.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,
-  'lookout.ts': 4,
+  'host-checks.ts': 4,
   'places.ts': 4,
   'evidence.ts': 4,
   'responder.ts': 4,
@@ -64,7 +64,7 @@ const OWN_FILES: Readonly<Record<string, string>> = {
   'demo/stage.ts': 'writes in a new directory of its own',
   'system/file-watch.ts': 'compares files that files/ has read',
   'system/bypass.ts': 'reads tables in /proc bit by bit',
-  'system/descriptors.ts': 'reads /proc',
+  'system/process-identity.ts': 'reads /proc',
   'system/port-holder.ts': 'reads /proc',
   'system/hardening.ts': 'writes in /proc',
 }
@@ -244,7 +244,7 @@ const GUARD_NAMES: ReadonlySet<string> = new Set(
 const GUARD_TYPES = /\b(Gate|PolicyGate|SetupGate|RebindingRules|DialPace|Policy|View)\b/
 /** Guards that may be left out, and why that opens nothing. */
 const MAY_BE_ABSENT: Readonly<Record<string, string>> = {
-  'lookout.ts: policy?.networks': 'without a policy no network has a name',
+  'host-checks.ts: policy?.networks': 'without a policy no network has a name',
   'shaping/profiles.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',
 }
 

@@ -123,7 +123,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   'network change, suspend': [
     ['link/on-demand.test.ts', 'renew: connections and sessions go, what is in flight moves on'],
     ['system/network-watch.test.ts', 'what the kernel tells of is told at once'],
-    ['system/vigil.test.ts', 'after a suspend the first packet notices'],
+    ['system/network-monitor.test.ts', 'after a suspend the first packet notices'],
     ['e2e/chaos.test.ts', 'sigstop'],
   ],
   rebinding: [
@@ -132,7 +132,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
   ],
   'log and status injection': [
     ['commands/status.test.ts', 'nothing from the file steers the terminal'],
-    ['dns/people.test.ts', 'every text is printable ASCII'],
+    ['dns/presentation.test.ts', 'every text is printable ASCII'],
     ['posture/document.test.ts', 'no address of a peer, no detail of a fault gets into the document'],
   ],
   'crash by upstream': [

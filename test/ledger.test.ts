@@ -31,7 +31,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'link/dial/identity.ts': 'checkServerIdentity',
   'link/dial/tls-settings.ts': 'createSecureContext, for handshake.ts',
   'files/socket.ts': 'a Unix socket of this host',
-  'system/ask-system.ts': 'getaddrinfo, only while every name server of the system is on this host (lookout.ts)',
+  'system/system-resolver.ts': 'getaddrinfo, only while every name server of the system is on this host (host-checks.ts)',
   'system/egress.ts': 'connects UDP sockets to port 853 to learn their source address; sends nothing',
   'system/netlink.ts': 'a netlink socket',
   'page/page.ts': 'answers HTTP on a Unix socket or on loopback',

@@ -19,3 +19,63 @@ export function harden(): void {
     // Without /proc, or with a read-only one, it is left to LimitCORE=0.
   }
 }
+
+/**
+ * What in the environment or on Node's command line would weaken TLS, record its keys, or open a debugger: one sentence with its mend each, none if
+ * the environment is safe. No value from the environment is repeated. `execArgv` is process.execArgv.
+ */
+export function unsafeEnvironment(env: Readonly<Record<string, string | undefined>>, execArgv: readonly string[]): readonly string[] {
+  const problems: string[] = []
+  for (const [name, { isUnsafe, why }] of Object.entries(VARIABLES)) {
+    const value = env[name]
+    if (value !== undefined && isUnsafe(value)) problems.push(`${name} is set: ${why}; unset it.`)
+  }
+  for (const flag of flagsOf(execArgv)) problems.push(`Node was started with ${flag.name}: ${flag.why}; start it without.`)
+  const inOptions = flagsOf(tokens(env.NODE_OPTIONS ?? ''))
+  for (const flag of inOptions) problems.push(`NODE_OPTIONS holds ${flag.name}: ${flag.why}; take it out.`)
+  return problems
+}
+
+const VARIABLES: Readonly<Record<string, { readonly isUnsafe: (value: string) => boolean; readonly why: string }>> = {
+  // Node looks for exactly "0".
+  NODE_TLS_REJECT_UNAUTHORIZED: { isUnsafe: (value) => value === '0', why: 'it turns the check of certificates off' },
+  // An empty one is none to Node; the null device holds nothing, and is how some switch off what a system sets.
+  OPENSSL_CONF: { isUnsafe: (value) => value !== '' && value !== '/dev/null', why: 'it lets a file of OpenSSL weaken TLS' },
+  SSLKEYLOGFILE: { isUnsafe: (value) => value !== '', why: 'it has TLS session keys written to a file' },
+}
+
+/** By prefix of the option's name, without leading hyphens. */
+const FLAGS: readonly (readonly [prefix: string, why: string])[] = [
+  ['tls-keylog', 'it writes TLS session keys to a file'],
+  ['trace-tls', 'it writes decrypted TLS records to stderr'],
+  ['tls-cipher-list', 'it chooses the ciphers of TLS, and may choose none at all'],
+  ['tls-min-v1.0', 'it allows TLS versions that RFC 8996 retired'],
+  ['tls-min-v1.1', 'it allows TLS versions that RFC 8996 retired'],
+  ['tls-max-v1.2', 'it keeps TLS 1.3 from being used'],
+  ['inspect', 'a debugger can read every query'],
+  ['heapsnapshot', 'it writes every name that is kept to a file'],
+  ['heap-prof', 'it writes what the process does to a file'],
+  ['openssl-legacy-provider', 'it brings retired ciphers back'],
+  ['openssl-shared-config', 'it lets a file of OpenSSL weaken TLS'],
+  ['openssl-config', 'it lets a file of OpenSSL weaken TLS'],
+  ['insecure-http-parser', 'it accepts malformed HTTP'],
+  ['security-revert', 'it brings back faults of Node that were mended'],
+  ['experimental-config-file', 'it lets a file set any of these options'],
+  ['experimental-default-config-file', 'it lets a file set any of these options'],
+]
+
+function flagsOf(argv: readonly string[]): readonly { readonly name: string; readonly why: string }[] {
+  return argv.flatMap((argument) => {
+    if (!argument.startsWith('--')) return []
+    // Node takes --inspect_brk for --inspect-brk.
+    const name = (argument.split('=', 1)[0] ?? '').replaceAll('_', '-')
+    const row = FLAGS.find(([prefix]) => name.startsWith(`--${prefix}`))
+    return row === undefined ? [] : [{ name: `--${row[0]}`, why: row[1] }]
+  })
+}
+
+/** Splits as Node does: at spaces, with double quotes around and a backslash for the next character inside them. */
+function tokens(options: string): readonly string[] {
+  const found = options.match(/(?:"(?:\\.|[^"\\])*"?|[^\s"])+/g) ?? []
+  return found.map((token) => token.replace(/"((?:\\.|[^"\\])*)"?/g, (_, inner: string) => inner.replace(/\\(.)/g, '$1')))
+}

@@ -1,7 +1,33 @@
 import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { textOf } from '../files/reading.ts'
-import { defaultRoutes4, defaultRoutes6 } from './default-routes.ts'
+
+/** A default route, as /proc/net shows it: texts as they stand there. */
+export interface DefaultRoute {
+  readonly name: string
+  readonly gateway: string
+  readonly metric: string
+}
+
+/**
+ * The default routes of IPv4; undefined where the table cannot be read. Of a long table the beginning is read: the kernel lists them first. `root` is for tests.
+ */
+export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
+  return linesOf(`${root}/proc/net/route`)?.flatMap((line) => {
+    const [name = '', destination, gateway = '', , , , metric = '', mask] = line.split('\t').map((field) => field.trim())
+    return destination === '00000000' && mask === '00000000' ? [{ name, gateway, metric }] : []
+  })
+}
+
+/** The same for IPv6, where they stand within the local ones. The kernel's own unreachable routes are there with `lo`. */
+export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
+  return linesOf(`${root}/proc/net/ipv6_route`)?.flatMap((line) => {
+    const [destination = '', length, , , gateway = '', metric = '', , , , name = ''] = line.trim().split(/\s+/)
+    return length === '00' && /^0+$/.test(destination) && name !== '' && name !== 'lo' ? [{ name, gateway, metric }] : []
+  })
+}
+
+const linesOf = (path: string) => textOf(path)?.split('\n')
 
 /** What tells one network from another, as far as this host can see without asking anybody. */
 export interface NetworkView {
@@ -39,4 +65,45 @@ function prefixOf(address: string, family: string): string | undefined {
   const after = tail === undefined || tail === '' ? [] : tail.split(':')
   const zeros = Array<string>(tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length)).fill('0')
   return [...before, ...zeros, ...after].slice(0, 4).join(':')
+}
+
+/** What this host's kernel and name service configuration say about the way out. Nothing is sent to find out. */
+export interface Connectivity {
+  /** Whether a default route exists, by family; undefined: cannot be read here. */
+  readonly ipv4: boolean | undefined
+  readonly ipv6: boolean | undefined
+  /** The smallest MTU among interfaces with a default route, in octets; undefined: none, or cannot be read. */
+  readonly mtu: number | undefined
+  /** What nsswitch.conf says for `hosts`, word by word; undefined: no such file (musl and others have none). */
+  readonly hosts: readonly string[] | undefined
+}
+
+/** Reads it all; never throws. `root` is for tests. */
+export function readConnectivity(root = ''): Connectivity {
+  const v4 = defaultRoutes4(root)
+  const v6 = defaultRoutes6(root)
+  const mtus = [...(v4 ?? []), ...(v6 ?? [])].flatMap(({ name }) => mtuOf(root, name))
+  return {
+    ipv4: v4 && v4.length > 0,
+    // Without the file the kernel has no IPv6: but where there is no IPv4 table either, this is no Linux.
+    ipv6: v6 === undefined ? v4 && false : v6.length > 0,
+    mtu: mtus.length === 0 ? undefined : Math.min(...mtus),
+    hosts: hostsLine(root),
+  }
+}
+
+function mtuOf(root: string, name: string): readonly number[] {
+  if (!/^[\w.@:-]+$/.test(name) || name.startsWith('.')) return []
+  const mtu = Number(textOf(`${root}/sys/class/net/${name}/mtu`) ?? Number.NaN)
+  return Number.isInteger(mtu) && mtu > 0 ? [mtu] : []
+}
+
+/** The last `hosts:` line, as glibc takes it. */
+function hostsLine(root: string): readonly string[] | undefined {
+  const lines = textOf(`${root}/etc/nsswitch.conf`)
+    ?.split('\n')
+    .map((line) => line.replace(/#.*/, '').trim())
+  const found = lines?.findLast((line) => line.startsWith('hosts:'))
+  if (lines === undefined) return undefined
+  return found === undefined ? [] : found.slice(6).trim().split(/\s+/)
 }

@@ -2,8 +2,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import type { FileHandle } from 'node:fs/promises'
 import { EnigmError } from '../errors.ts'
 import { isAbsence, openJudged, ours } from '../files/reading.ts'
-import { createNew, putInPlace, remove, temporaryOf } from '../files/writing.ts'
-import { unusablePath } from './private-directory.ts'
+import { createNew, putInPlace, remove, temporaryOf, unusablePath } from '../files/writing.ts'
 
 /**
  * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then

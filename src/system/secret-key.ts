@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { EnigmError } from '../errors.ts'
 import { readSmall, secret } from '../files/reading.ts'
 import { fileFaults, owners, walk } from '../files/trust.ts'
-import { makeOnce } from '../files/writing.ts'
-import { privateDirectory, unusablePath } from './private-directory.ts'
+import { makeOnce, privateDirectory, unusablePath } from '../files/writing.ts'
 
 const KEY_OCTETS = 32
 const MAX_CREDENTIAL_OCTETS = 4096

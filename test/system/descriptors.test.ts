@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
-import { descriptors, softLimit } from '../../src/system/descriptors.ts'
+import { descriptors, softLimit } from '../../src/system/process-identity.ts'
 
 t.test('the limit of a process that was given one', { skip: process.platform !== 'linux' }, (t) => {
-  const module = new URL('../../src/system/descriptors.js', import.meta.url).href
+  const module = new URL('../../src/system/process-identity.js', import.meta.url).href
   const script = `import { descriptors } from ${JSON.stringify(module)}; console.log(JSON.stringify(descriptors()))`
   const run = spawnSync('sh', ['-c', 'ulimit -n 99; exec "$0" --input-type=module -e "$1"', process.execPath, script], { encoding: 'utf8' })
   const found = JSON.parse(run.stdout) as { limit: number; open: number }

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { systemClock } from '../../src/clock.ts'
+import { watchNetwork } from '../../src/system/network-monitor.ts'
 import { readNetwork } from '../../src/system/network-view.ts'
-import { watchNetwork } from '../../src/system/network-watch.ts'
 import { insideNamespace } from '../support/real/namespace.ts'
 
 const ip = (command: string) => execFileSync('ip', command.split(' '))

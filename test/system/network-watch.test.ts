@@ -1,5 +1,5 @@
 import t from 'tap'
-import { watchNetwork } from '../../src/system/network-watch.ts'
+import { watchNetwork } from '../../src/system/network-monitor.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 /** A network that is what the test says, with a kernel that tells of it or not. */

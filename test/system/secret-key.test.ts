@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, existsSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { privateDirectory } from '../../src/system/private-directory.ts'
+import { privateDirectory } from '../../src/files/writing.ts'
 import { isCredential, keyFile, secretKey } from '../../src/system/secret-key.ts'
 
 t.test('the key is made once, for us alone', async (t) => {

@@ -3,8 +3,8 @@ import * as v from 'valibot'
 import { systemRandom } from '../src/clock.ts'
 import { policySchema } from '../src/config/policy.ts'
 import type { Event } from '../src/events.ts'
+import { createHostChecks, type HostChecksSetup, type SystemView } from '../src/host-checks.ts'
 import { SelfCanary } from '../src/local-names/self-canary.ts'
-import { createHostChecks, type HostChecksSetup, type SystemView } from '../src/lookout.ts'
 import { FakeClock } from './support/fake-clock.ts'
 
 function rig(policy: object | undefined, more: Partial<SystemView> = {}) {

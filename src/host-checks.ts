@@ -3,11 +3,10 @@ import type { SocketAddress } from './config/listen-address.ts'
 import { type Policy, strictestVpn } from './config/policy.ts'
 import type { Emit } from './events.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
-import { askSystem } from './system/ask-system.ts'
 import { bypassWatch } from './system/bypass.ts'
 import { type Egress, readEgress } from './system/egress.ts'
 import { readNetworkIdentity } from './system/network-identity.ts'
-import { readSystemResolver } from './system/system-resolver.ts'
+import { askSystem, readSystemResolver } from './system/system-resolver.ts'
 
 /** What is checked; replaced whole by a reload. */
 export interface HostChecksSetup {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Launcher, watchLauncher } from '../../src/system/tether.ts'
+import { type Launcher, watchLauncher } from '../../src/system/launcher-watch.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 /** A start whose terminal, controlling terminal and npm can be taken away. */

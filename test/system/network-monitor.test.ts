@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
-import { startNetworkMonitor } from '../../src/system/vigil.ts'
+import { startNetworkMonitor } from '../../src/system/network-monitor.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const BEAT_MS = 10_000

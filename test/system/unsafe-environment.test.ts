@@ -1,5 +1,5 @@
 import t from 'tap'
-import { unsafeEnvironment } from '../../src/system/environment.ts'
+import { unsafeEnvironment } from '../../src/system/hardening.ts'
 
 t.test('an ordinary environment is safe', async (t) => {
   t.strictSame(unsafeEnvironment({}, []), [])
