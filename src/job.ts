@@ -41,7 +41,7 @@ const MOST_DEEP = 8
 /**
  * One question of one client (or of the daemon: a refresh, a proof) on its way down the stages and
  * back up. It keeps the list of stages that it began with, so that a reload does not shift its
- * place. A job that is answered is not finished: after `tell` it continues, and its result is
+ * place. A job that is answered is not finished: after `reply` it continues, and its result is
  * stored. Each field below `outcome` belongs to one stage.
  */
 export class Job implements Ask {
@@ -57,10 +57,10 @@ export class Job implements Ask {
   epoch = 0
   answersBefore = 0
   /**
-   * cache/serve-stale.ts: there is an old answer, and until when the client waits for a newer one.
+   * cache/serve-stale.ts: there is a stale answer, and until when the client waits for a newer one.
    */
-  hasOld = false
-  patience: { cancel(): void } | undefined = undefined
+  hasStale = false
+  staleTimer: { cancel(): void } | undefined = undefined
   /**
    * cache/in-flight.ts: the next in a chain of questions, those that wait for this one, and for
    * whom.
@@ -105,12 +105,12 @@ export class Job implements Ask {
   }
 
   /** Whether the client has its answer. */
-  get told(): boolean {
+  get replied(): boolean {
     return this.#done === undefined
   }
 
   /** Answers the client, once; what comes later is not for it. */
-  tell(outcome: Outcome): void {
+  reply(outcome: Outcome): void {
     const done = this.#done
     this.#done = undefined
     done?.(outcome)
@@ -159,7 +159,7 @@ export class Job implements Ask {
       if (!this.#up) {
         if (this.#down() === 'waits') break
       } else if (this.#at < this.#top) {
-        this.tell(this.outcome ?? endless())
+        this.reply(this.outcome ?? endless())
         this.afterwards?.()
         break
       } else if (this.#rise() === 'waits') break

@@ -1,5 +1,5 @@
 import type { AnswerCache } from './cache/answer-cache.ts'
-import type { Entry } from './cache/answer-record.ts'
+import type { CacheEntry } from './cache/answer-record.ts'
 import { askedBy, askedByScan } from './cache/key.ts'
 import type { Prefetch } from './cache/prefetch.ts'
 import type { Clock } from './clock.ts'
@@ -111,12 +111,12 @@ function moved(scan: QueryScan, start: number): void {
 function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, done: Done): void {
   const { cache, clock, counts, tracer } = parts
   const nowMs = clock.nowMs()
-  const told = (kept: Kept, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
+  const reply = (kept: Kept, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
   const entry = hash !== 0 || parts.gate.closed ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
   if (entry !== undefined) {
     counts.hits++
     if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)
-    told(entry, elapsedS(entry, nowMs), 'cache')
+    reply(entry, elapsedS(entry, nowMs), 'cache')
     return
   }
   const { stages, timeoutMs } = parts.current()
@@ -128,14 +128,14 @@ function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client:
     if (answer.from === 'cache') counts.hits++
     else counts.misses++
     if (tracer?.on === true) tracer.note(query.question, failed ? outcome.code : answer.from, answer.rcode, answer.ede, nowMs)
-    told(keptOf(answer), 0, answer.from)
+    reply(keptOf(answer), 0, answer.from)
   }
   const job = new Job(stages, query, { purpose: 'client', deadlineMs: nowMs + timeoutMs }, settled)
   if (hash !== 0) job.asked = askedBy(query, hash)
   job.start()
 }
 
-function elapsedS({ storedAtMs }: Entry, nowMs: number): number {
+function elapsedS({ storedAtMs }: CacheEntry, nowMs: number): number {
   return Math.floor((nowMs - storedAtMs) / 1000)
 }
 

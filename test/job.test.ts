@@ -80,7 +80,7 @@ t.test('answered is not finished: what comes later passes every stage, and is no
   const outcomes: Outcome[] = []
   const early: Stage = {
     enter(job) {
-      job.tell(good(1))
+      job.reply(good(1))
       return 'on'
     },
     leave(job) {
@@ -90,7 +90,7 @@ t.test('answered is not finished: what comes later passes every stage, and is no
   }
   const job = new Job([early, endsIn(async () => good(2))], ask(), CLIENT, (outcome) => outcomes.push(outcome))
   job.start()
-  t.ok(job.told)
+  t.ok(job.replied)
   await new Promise((done) => setImmediate(done))
   t.equal(outcomes.length, 1)
   t.strictSame(seen, [2])

@@ -2,10 +2,10 @@ import { HEADER_OCTETS } from '../dns/octets.ts'
 import { sameData } from '../dns/records.ts'
 import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
-import type { Entry } from './answer-record.ts'
+import type { CacheEntry } from './answer-record.ts'
 import { AnswerTable } from './answer-table.ts'
 import { flagsOf, sameQuestionMarks, typeOf } from './key.ts'
-import { lastPartMs, speaksOfTheName } from './lifetime.ts'
+import { describesName, renewFromMs } from './lifetime.ts'
 
 /**
  * Entries looked at for expiry per insert: more than one, so that expired ones leave faster than
@@ -20,7 +20,7 @@ const RECOUNT_MS = 2000
 /** ANCOUNT, NSCOUNT and ARCOUNT. */
 const RECORD_COUNTS_AT = 6
 
-type Kept = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>
+type KeptAnswer = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>
 
 export interface CacheOptions {
   /** From 64 KiB up: answers and bookkeeping together. */
@@ -80,9 +80,9 @@ export class AnswerCache {
    * Whether this hit is to be counted as a use: the first in two seconds, and the first in the last
    * part of its life.
    */
-  counts(entry: Entry, nowMs: number): boolean {
+  counts(entry: CacheEntry, nowMs: number): boolean {
     if (nowMs < entry.recountMs) return false
-    const lastMs = lastPartMs(entry)
+    const lastMs = renewFromMs(entry)
     entry.recountMs = Math.min(nowMs + RECOUNT_MS, nowMs < lastMs ? lastMs : entry.expiresAtMs)
     return true
   }
@@ -96,7 +96,7 @@ export class AnswerCache {
   }
 
   /** The entry for a question if it is still fresh. */
-  get(asked: Asked, nowMs: number): Entry | undefined {
+  get(asked: Asked, nowMs: number): CacheEntry | undefined {
     const entry = this.#table.find(asked)
     if (entry === undefined || nowMs < entry.expiresAtMs) return entry
     if (!this.awaitsSaved && (entry.outdated || nowMs >= entry.expiresAtMs + this.#staleMaxMs)) this.#table.remove(asked)
@@ -107,11 +107,11 @@ export class AnswerCache {
    * The entry if it is past its time and may stand in: the newest answer about the name that came,
    * never a failure.
    */
-  stale(asked: Asked, nowMs: number): Entry | undefined {
+  stale(asked: Asked, nowMs: number): CacheEntry | undefined {
     if (this.#staleMaxMs === 0) return undefined
     const entry = this.#table.find(asked)
     if (entry === undefined || nowMs < entry.expiresAtMs || nowMs >= entry.expiresAtMs + this.#staleMaxMs) return undefined
-    return speaksOfTheName(entry.rcode) && !entry.outdated ? entry : undefined
+    return describesName(entry.rcode) && !entry.outdated ? entry : undefined
   }
 
   /**
@@ -124,7 +124,7 @@ export class AnswerCache {
     // What stood in is no newer than what is kept.
     if (epoch !== this.#epoch || answer.from === 'stale') return
     const storeMs = answer.storeS === 'no' ? 0 : answer.storeS * 1000
-    if (!speaksOfTheName(answer.rcode)) {
+    if (!describesName(answer.rcode)) {
       if (storeMs > 0 && !this.#worthKeeping(asked, nowMs)) this.#keep(asked, answer, nowMs, storeMs)
       return
     }
@@ -139,9 +139,9 @@ export class AnswerCache {
    * boot). Never over an answer that came since, whether it was kept or
    * not; over a failure.
    */
-  restore(asked: Asked, answer: Kept, storedAtMs: number, expiresAtMs: number, nowMs: number): void {
+  restore(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number): void {
     const held = this.#table.find(asked)
-    if (held !== undefined && speaksOfTheName(held.rcode)) return
+    if (held !== undefined && describesName(held.rcode)) return
     if (!this.#write(asked, answer, storedAtMs, expiresAtMs, nowMs)) return
     this.#outdateOthers(asked, answer, storedAtMs, nowMs)
     if (this.#overtaken(asked, answer, storedAtMs)) this.#outdate(asked)
@@ -151,7 +151,7 @@ export class AnswerCache {
    * Every entry, expired or not, those kept longest first; of more than `limit` octets the oldest
    * stay out. Looking is no use of it; what changes meanwhile may be left out.
    */
-  walk(limit?: number): Generator<Entry, void, void> {
+  walk(limit?: number): Generator<CacheEntry, void, void> {
     return this.#table.walk(limit)
   }
 
@@ -170,24 +170,24 @@ export class AnswerCache {
     this.#table.drop((entry) => {
       entry.hits = 0
       entry.recountMs = 0
-      entry.standInUntilS = 0
-      return !speaksOfTheName(entry.rcode)
+      entry.staleUntilS = 0
+      return !describesName(entry.rcode)
     })
   }
 
   #worthKeeping(asked: Asked, nowMs: number): boolean {
     const entry = this.#table.find(asked)
-    if (entry === undefined || !speaksOfTheName(entry.rcode)) return false
+    if (entry === undefined || !describesName(entry.rcode)) return false
     return nowMs < entry.expiresAtMs || (!entry.outdated && nowMs < entry.expiresAtMs + this.#staleMaxMs)
   }
 
-  #keep(asked: Asked, answer: Kept, nowMs: number, storeMs: number): boolean {
+  #keep(asked: Asked, answer: KeptAnswer, nowMs: number, storeMs: number): boolean {
     if (this.#table.crowded && !this.awaitsSaved) this.#table.sweep(SWEEP, nowMs)
     return this.#write(asked, answer, nowMs, nowMs + storeMs, nowMs)
   }
 
   /** False, with nothing changed, where it is larger than the cache. */
-  #write(asked: Asked, answer: Kept, storedAtMs: number, expiresAtMs: number, nowMs: number): boolean {
+  #write(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number): boolean {
     this.#flagsSeen |= 1 << flagsOf(asked.mark)
     return this.#table.write(asked, answer, storedAtMs, expiresAtMs, nowMs)
   }
@@ -196,7 +196,7 @@ export class AnswerCache {
    * Notes that an answer came, without the answer: its header and question, past their time at
    * once.
    */
-  #mark(asked: Asked, { wire, rcode }: Kept, nowMs: number): void {
+  #mark(asked: Asked, { wire, rcode }: KeptAnswer, nowMs: number): void {
     const mark = wire.slice(0, HEADER_OCTETS + asked.end - asked.from)
     mark.fill(0, RECORD_COUNTS_AT, HEADER_OCTETS)
     if (this.#write(asked, { wire: mark, rcode }, nowMs, nowMs, nowMs)) this.#outdate(asked)
@@ -211,11 +211,11 @@ export class AnswerCache {
    * An answer that came at `atMs` ends what older ones under other flags stood for, unless it says
    * the same.
    */
-  #outdateOthers(asked: Asked, { wire, rcode }: Kept, atMs: number, nowMs: number): void {
+  #outdateOthers(asked: Asked, { wire, rcode }: KeptAnswer, atMs: number, nowMs: number): void {
     if (!this.#seenOtherFlags(asked)) return
     for (const mark of sameQuestionMarks(asked.mark)) {
       const entry = this.#table.find(asked, mark)
-      if (entry === undefined || entry.storedAtMs > atMs || !speaksOfTheName(entry.rcode)) continue
+      if (entry === undefined || entry.storedAtMs > atMs || !describesName(entry.rcode)) continue
       if (entry.rcode === rcode && sameData(octetsOf(entry), wire, typeOf(asked))) continue
       entry.outdated = true
       if (nowMs >= entry.expiresAtMs && !this.awaitsSaved) this.#table.remove(asked, mark)
@@ -223,11 +223,11 @@ export class AnswerCache {
   }
 
   /** Whether a newer one under other flags says otherwise than an answer that came at `atMs`. */
-  #overtaken(asked: Asked, { wire, rcode }: Kept, atMs: number): boolean {
+  #overtaken(asked: Asked, { wire, rcode }: KeptAnswer, atMs: number): boolean {
     if (!this.#seenOtherFlags(asked)) return false
     return sameQuestionMarks(asked.mark).some((mark) => {
       const newer = this.#table.find(asked, mark)
-      if (newer === undefined || !speaksOfTheName(newer.rcode) || newer.storedAtMs <= atMs) return false
+      if (newer === undefined || !describesName(newer.rcode) || newer.storedAtMs <= atMs) return false
       if (!sameQuestionMarks(mark).includes(asked.mark)) return false
       return newer.rcode !== rcode || !sameData(octetsOf(newer), wire, typeOf(asked))
     })
@@ -242,4 +242,4 @@ export class AnswerCache {
   }
 }
 
-const octetsOf = ({ page, at, length }: Entry) => page.subarray(at, at + length)
+const octetsOf = ({ page, at, length }: CacheEntry) => page.subarray(at, at + length)

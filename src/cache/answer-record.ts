@@ -6,7 +6,7 @@ import type { Asked } from '../job.ts'
 import type { Segments } from './segments.ts'
 
 /** One kept answer, read where it lies: valid until the table is next read or written. */
-export interface Entry extends Kept {
+export interface CacheEntry extends Kept {
   readonly mark: number
   /** Boot time, ms. */
   readonly storedAtMs: number
@@ -17,13 +17,13 @@ export interface Entry extends Kept {
   /** Until then a hit is not counted (boot time, ms). */
   recountMs: number
   /**
-   * Past its time: until this second of boot time it stands in at once, since no newer one was to
+   * Past its time: until this second of boot time it is served at once, since no newer one was to
    * be had just now.
    */
-  standInUntilS: number
+  staleUntilS: number
   /**
    * A newer answer to the same question came under other flags, and says otherwise: this one is
-   * used while it is fresh, and does not stand in.
+   * used while it is fresh, and is not served stale.
    */
   outdated: boolean
 }
@@ -45,7 +45,7 @@ const RCODE = 6
 /** 0: no extended error; else its code plus 1, and the length of its text above. */
 const EDE = 7
 const HITS = 14
-const STAND_IN = 15
+const STALE_UNTIL = 15
 /** In doubles, from the beginning of the record. */
 const STORED = 4
 const EXPIRES = 5
@@ -65,7 +65,7 @@ const EDE_CODE = (1 << 17) - 1
 export const MOST_EDE_TEXT = (1 << 14) - 1
 
 /** Reads and writes one record of the table. */
-export class Cursor implements Entry {
+export class EntryCursor implements CacheEntry {
   readonly #segments: Segments
   #words: Int32Array = new Int32Array(0)
   #doubles: Float64Array = new Float64Array(0)
@@ -84,7 +84,7 @@ export class Cursor implements Entry {
   }
 
   /** `newUnits`: what is there was never written. */
-  moveTo(place: number, newUnits = 0): Cursor {
+  moveTo(place: number, newUnits = 0): EntryCursor {
     const segments = this.#segments
     const unit = segments.unitOf(place)
     this.place = place
@@ -141,11 +141,11 @@ export class Cursor implements Entry {
   set hits(hits: number) {
     this.#words[this.#word + HITS] = hits
   }
-  get standInUntilS(): number {
-    return this.#words[this.#word + STAND_IN]!
+  get staleUntilS(): number {
+    return this.#words[this.#word + STALE_UNTIL]!
   }
-  set standInUntilS(second: number) {
-    this.#words[this.#word + STAND_IN] = second
+  set staleUntilS(second: number) {
+    this.#words[this.#word + STALE_UNTIL] = second
   }
 
   get outdated(): boolean {
@@ -173,7 +173,7 @@ export class Cursor implements Entry {
     words[this.#word + LENGTH] = wire.length
     words[this.#word + TTLS] = this.ttlCount
     words[this.#word + HITS] = 0
-    words[this.#word + STAND_IN] = 0
+    words[this.#word + STALE_UNTIL] = 0
     this.#doubles[this.#double + STORED] = storedAtMs
     this.#doubles[this.#double + EXPIRES] = expiresAtMs
     this.#doubles[this.#double + RECOUNT] = 0

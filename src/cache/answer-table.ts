@@ -3,9 +3,9 @@ import { recordCount } from '../dns/records.ts'
 import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import {
-  Cursor,
+  type CacheEntry,
   DEAD,
-  type Entry,
+  EntryCursor,
   HASH,
   MARK,
   MOST_EDE_TEXT,
@@ -43,8 +43,8 @@ export class AnswerTable {
   /** Place of the first record of each bucket, plus 1; 0: none. */
   readonly #heads: Int32Array
   readonly #seed: number
-  readonly #cursor: Cursor
-  readonly #sweepCursor: Cursor
+  readonly #cursor: EntryCursor
+  readonly #sweepCursor: EntryCursor
   #entries = 0
   #sweep = { segment: 0, unit: 0, filling: 0 }
 
@@ -57,8 +57,8 @@ export class AnswerTable {
     this.#heads = new Int32Array(buckets)
     this.#seed = seed | 0
     this.#segments = new Segments(maxBytes - this.#heads.byteLength)
-    this.#cursor = new Cursor(this.#segments)
-    this.#sweepCursor = new Cursor(this.#segments)
+    this.#cursor = new EntryCursor(this.#segments)
+    this.#sweepCursor = new EntryCursor(this.#segments)
   }
 
   get entries(): number {
@@ -78,7 +78,7 @@ export class AnswerTable {
   }
 
   /** The answer to a question, under another mark than its own where one is given. */
-  find(asked: Asked, otherMark = asked.mark): Entry | undefined {
+  find(asked: Asked, otherMark = asked.mark): CacheEntry | undefined {
     const place = this.#placeOf(asked, otherMark)
     return place < 0 ? undefined : this.#cursor.moveTo(place)
   }
@@ -137,8 +137,8 @@ export class AnswerTable {
    * stay out.
    * The table may change between two: what does may or may not be among them.
    */
-  *walk(limit = Number.POSITIVE_INFINITY): Generator<Entry, void, void> {
-    const cursor = new Cursor(this.#segments)
+  *walk(limit = Number.POSITIVE_INFINITY): Generator<CacheEntry, void, void> {
+    const cursor = new EntryCursor(this.#segments)
     for (const index of this.#segments.newest(limit / UNIT_OCTETS)) {
       const segment = this.#segments.at(index)
       const filling = segment?.filling
@@ -151,8 +151,8 @@ export class AnswerTable {
   }
 
   /** Drops those that `unwanted` says, which may change the others. */
-  drop(unwanted: (entry: Entry) => boolean): void {
-    for (const entry of this.walk()) if (unwanted(entry)) this.#removeAt((entry as Cursor).place)
+  drop(unwanted: (entry: CacheEntry) => boolean): void {
+    for (const entry of this.walk()) if (unwanted(entry)) this.#removeAt((entry as EntryCursor).place)
   }
 
   /** Forgets everything, wiped from memory. */

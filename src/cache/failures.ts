@@ -13,7 +13,7 @@ const FORGET_S = 60
 /** Questions remembered: some 400 octets each. */
 const MOST_QUESTIONS = 4096
 
-interface Failure {
+interface KeptFailure {
   readonly untilMs: number
   readonly keptS: number
   /** What a resolver said, or how it went unanswered; `during` which silence, if nothing else was answered either. */
@@ -29,7 +29,7 @@ interface Failure {
  */
 export class Failures {
   readonly #clock: Clock
-  readonly #known = new LRUCache<CacheKey, Failure>({ max: MOST_QUESTIONS })
+  readonly #known = new LRUCache<CacheKey, KeptFailure>({ max: MOST_QUESTIONS })
   /** Counts silences: an answer ends one. */
   #silence = 0
   #silent = false
@@ -84,7 +84,7 @@ export class Failures {
     this.#known.set(key, { untilMs, keptS: 0, what: { code, during: this.#silence } })
   }
 
-  #note(key: CacheKey, what: Failure['what']): number {
+  #note(key: CacheKey, what: KeptFailure['what']): number {
     const nowMs = this.#clock.nowMs()
     const before = this.#known.get(key)
     const again = before !== undefined && nowMs < before.untilMs + (before.keptS + FORGET_S) * 1000

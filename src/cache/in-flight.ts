@@ -5,14 +5,14 @@ import type { Asked, Entered, Job, Outcome, Stage } from '../job.ts'
 import { askedOf } from './key.ts'
 
 /** Questions under way at once, and clients waiting for one of them: beyond either, a query fails at once (DNSBomb; CVE-2025-5994). */
-export interface InFlightLimits {
+export interface CoalesceLimits {
   /** Shared out fairly: who asked first for a question holds it. */
   readonly questions: number
   /** Of clients that give way; others may be as many again. */
   readonly waitersPerQuestion: number
 }
 
-const DEFAULT: InFlightLimits = { questions: 4096, waitersPerQuestion: 1024 }
+const DEFAULT_LIMITS: CoalesceLimits = { questions: 4096, waitersPerQuestion: 1024 }
 /** Chains of questions, by the low bits of their hash. */
 const CHAINS = 4096
 
@@ -20,7 +20,7 @@ const CHAINS = 4096
  * Identical questions in flight share one upstream query: whoever asks while it is under way waits
  * for the first, and gets the same answer or the same error. `hashOf` as the cache has it.
  */
-export function coalesce(hashOf: (asked: Asked) => number, random: Random, limits = DEFAULT): Stage {
+export function coalesce(hashOf: (asked: Asked) => number, random: Random, limits = DEFAULT_LIMITS): Stage {
   const shares = new FairShares(limits.questions, 1, random)
   // Links in the members: a Map of them would keep what was in flight alive, see containers.ts.
   const chains: (Job | undefined)[] = new Array<Job | undefined>(CHAINS).fill(undefined)
@@ -77,7 +77,7 @@ function unlink(first: Job | undefined, job: Job): void {
   for (let one = first; one !== undefined; one = one.next) if (one.next === job) one.next = job.next
 }
 
-function follow(job: Job, leader: Job, { waitersPerQuestion }: InFlightLimits): Entered {
+function follow(job: Job, leader: Job, { waitersPerQuestion }: CoalesceLimits): Entered {
   const most = waitersPerQuestion * (job.givesWay === true ? 1 : 2)
   leader.waiting ??= []
   // The leader waits as well.

@@ -16,14 +16,14 @@ export function lifetimeOf(accepted: Accepted, clamp: TtlClamp): number | 'no' {
 }
 
 /** NOERROR and NXDOMAIN say something of the name; every other RCODE says that nothing was found out. */
-export function speaksOfTheName(rcode: Rcode): boolean {
+export function describesName(rcode: Rcode): boolean {
   return rcode === 0 || rcode === 3
 }
 
 /** Of the lifetime: in it a popular answer is renewed. */
-const LAST_PART = 0.1
+const RENEWAL_PART = 0.1
 
 /** When the part of an answer's time begins in which it is renewed. */
-export function lastPartMs({ storedAtMs, expiresAtMs }: { readonly storedAtMs: number; readonly expiresAtMs: number }): number {
-  return expiresAtMs - (expiresAtMs - storedAtMs) * LAST_PART
+export function renewFromMs({ storedAtMs, expiresAtMs }: { readonly storedAtMs: number; readonly expiresAtMs: number }): number {
+  return expiresAtMs - (expiresAtMs - storedAtMs) * RENEWAL_PART
 }

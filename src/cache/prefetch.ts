@@ -2,8 +2,8 @@ import type { Clock, Random, Timer } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import { Job, type Stage } from '../job.ts'
 import type { Query } from '../resolve.ts'
-import type { Entry } from './answer-record.ts'
-import { lastPartMs } from './lifetime.ts'
+import type { CacheEntry } from './answer-record.ts'
+import { renewFromMs } from './lifetime.ts'
 
 export interface PrefetchOptions {
   readonly clock: Clock
@@ -18,9 +18,9 @@ const POPULAR_HITS = 3
 /** Answers that live shorter are renewed by their queries as well. */
 const LEAST_TTL_MS = 10_000
 /** Renewals waiting or under way. */
-const MOST = 64
+const MOST_RENEWALS = 64
 /** Never counted up to `POPULAR_HITS` again: it has been seen to. */
-const SEEN_TO = -(2 ** 30)
+const RENEWED = -(2 ** 30)
 
 /**
  * Renews popular answers in the last tenth of their time, so that nobody waits for them. Only a hit on this network can make an answer popular, and only a hit in the
@@ -37,11 +37,11 @@ export class Prefetch {
   }
 
   /** Counts a hit, and says whether `entry` should be renewed now: then call `renew`. On the hit path: no allocation. */
-  hit(entry: Entry, nowMs: number): boolean {
+  hit(entry: CacheEntry, nowMs: number): boolean {
     if (++entry.hits < POPULAR_HITS) return false
-    if (nowMs < lastPartMs(entry) || entry.expiresAtMs - entry.storedAtMs < LEAST_TTL_MS) return false
-    entry.hits = SEEN_TO
-    return this.#waiting.size + this.#underWay < MOST && this.#o.current().prefetch
+    if (nowMs < renewFromMs(entry) || entry.expiresAtMs - entry.storedAtMs < LEAST_TTL_MS) return false
+    entry.hits = RENEWED
+    return this.#waiting.size + this.#underWay < MOST_RENEWALS && this.#o.current().prefetch
   }
 
   /** Asks for `query` once more before `expiresAtMs`. */

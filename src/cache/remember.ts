@@ -4,7 +4,7 @@ import type { Job, Outcome, Stage } from '../job.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { Failures } from './failures.ts'
 import { askedOf } from './key.ts'
-import { speaksOfTheName } from './lifetime.ts'
+import { describesName } from './lifetime.ts'
 
 /**
  * Keeps every answer that comes back through it, whichever stage made it, and every failure for a while, in which nothing is asked (RFC 9520). The epoch is taken
@@ -16,7 +16,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
     if (failures === undefined) return outcome
     if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore)
     // What policy answers says nothing of the path.
-    else if (!speaksOfTheName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome) }
+    else if (!describesName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome) }
     else if (typeof outcome.from !== 'string') failures.succeeded(query)
     return outcome
   }

@@ -3,7 +3,7 @@ import { copyLower, copyOf, HEADER_OCTETS } from '../dns/octets.ts'
 import { belongsToHop, RecordCursor } from '../dns/records.ts'
 import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
-import type { Entry } from './answer-record.ts'
+import type { CacheEntry } from './answer-record.ts'
 import { flagsOf, KEY_PREFIX, markOf, questionOctetsOf, viewOf } from './key.ts'
 
 /** An entry as it is written down: times count from the moment of saving. */
@@ -23,7 +23,7 @@ const MAX_WIRE_OCTETS = 65_535
 const MAX_SPAN_MS = 8 * 86_400_000
 
 /** Writes an entry at `at` of `out`, which has room, and returns where the next one goes. Of an extended error the text stays behind: it is for who asked. */
-export function putSaved(out: Buffer, at: number, entry: Entry, nowMs: number): number {
+export function putSaved(out: Buffer, at: number, entry: CacheEntry, nowMs: number): number {
   const questionOctets = questionOctetsOf(entry.mark)
   const wireAt = at + FIXED_OCTETS + KEY_PREFIX + questionOctets
   out.writeUInt16BE(KEY_PREFIX + questionOctets, at)

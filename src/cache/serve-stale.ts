@@ -4,11 +4,11 @@ import { EnigmError, mayServeStale } from '../errors.ts'
 import type { Job, Outcome, Stage } from '../job.ts'
 import type { Answer } from '../resolve.ts'
 import type { AnswerCache } from './answer-cache.ts'
-import type { Entry } from './answer-record.ts'
+import type { CacheEntry } from './answer-record.ts'
 import { askedOf } from './key.ts'
-import { speaksOfTheName } from './lifetime.ts'
+import { describesName } from './lifetime.ts'
 
-/** RFC 8767 section 5: how long a client waits before an old answer stands in, and what TTL it then has. */
+/** RFC 8767 section 5: how long a client waits before it gets a stale answer, and the TTL of that. */
 const CLIENT_TIMEOUT_MS = 1800
 const STALE_TTL_S = 30
 /** Section 5, failure recheck: for so long after it had to stand in nobody waits again; each such query asks anew in the background. */
@@ -32,7 +32,7 @@ export interface StaleOptions {
  * answer is kept. Never over a fresh answer, never for a failure that settles the question (validation, filtering) or a policy's refusal.
  */
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
-  const standIn = (job: Job): Answer | undefined => {
+  const staleFor = (job: Job): Answer | undefined => {
     // It may have closed since the question came.
     if (closed()) return undefined
     const entry = recheckIn(RECHECK_S, cache, job, clock.nowMs())
@@ -41,8 +41,8 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
     return staleAnswer(entry)
   }
   const onTimeout = (job: Job) => {
-    const old = standIn(job)
-    if (old !== undefined) job.tell(old)
+    const old = staleFor(job)
+    if (old !== undefined) job.reply(old)
   }
   return {
     enter(job) {
@@ -50,43 +50,43 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
       const nowMs = clock.nowMs()
       const entry = cache.stale(askedOf(job), nowMs)
       if (entry === undefined) return 'on'
-      job.hasOld = true
-      if (entry.standInUntilS * 1000 <= nowMs) {
-        job.patience = clock.setTimer(CLIENT_TIMEOUT_MS, () => onTimeout(job))
+      job.hasStale = true
+      if (entry.staleUntilS * 1000 <= nowMs) {
+        job.staleTimer = clock.setTimer(CLIENT_TIMEOUT_MS, () => onTimeout(job))
         return 'on'
       }
       served()
-      job.tell(staleAnswer(entry))
+      job.reply(staleAnswer(entry))
       return 'on'
     },
     leave(job) {
-      if (!job.hasOld) return 'on'
-      job.patience?.cancel()
-      const settled = settles(job.outcome)
+      if (!job.hasStale) return 'on'
+      job.staleTimer?.cancel()
+      const settled = settlesQuestion(job.outcome)
       // What settles the question ends this: the next client hears it. Else there is no end: while
       // nobody answers, a client must not wait 1.8 s every 30 s.
-      if (job.told) recheckIn(settled ? 0 : RECHECK_S, cache, job, clock.nowMs())
-      else if (!settled) job.outcome = standIn(job) ?? job.outcome
+      if (job.replied) recheckIn(settled ? 0 : RECHECK_S, cache, job, clock.nowMs())
+      else if (!settled) job.outcome = staleFor(job) ?? job.outcome
       return 'on'
     },
   }
 }
 
 /** Whether an outcome is the last word on its question: an answer about the name, or a failure that no older answer may stand in for. */
-function settles(outcome: Outcome | undefined): boolean {
+function settlesQuestion(outcome: Outcome | undefined): boolean {
   if (outcome === undefined || outcome instanceof EnigmError) return outcome !== undefined && !mayServeStale(outcome.code)
-  return speaksOfTheName(outcome.rcode) || isFinalFailure(outcome.rcode, outcome.ede?.code)
+  return describesName(outcome.rcode) || isFinalFailure(outcome.rcode, outcome.ede?.code)
 }
 
 /** The entry that may stand in, if there is one: for so many seconds it does so at once. */
-function recheckIn(seconds: number, cache: AnswerCache, job: Job, nowMs: number): Entry | undefined {
+function recheckIn(seconds: number, cache: AnswerCache, job: Job, nowMs: number): CacheEntry | undefined {
   const entry = cache.stale(askedOf(job), nowMs)
-  if (entry !== undefined) entry.standInUntilS = Math.floor(nowMs / 1000) + seconds
+  if (entry !== undefined) entry.staleUntilS = Math.floor(nowMs / 1000) + seconds
   return entry
 }
 
 /** A copy: the entry is valid only until the cache is next written to. Every TTL becomes 30 s. */
-function staleAnswer(entry: Entry): Answer {
+function staleAnswer(entry: CacheEntry): Answer {
   const wire = entry.page.slice(entry.at, entry.at + entry.length)
   rewriteTtls(wire, () => STALE_TTL_S)
   return { wire, rcode: entry.rcode, storeS: 'no', ede: entry.rcode === NXDOMAIN ? EDE_STALE_NXDOMAIN : EDE_STALE, from: 'stale' }

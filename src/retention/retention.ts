@@ -8,8 +8,8 @@ import { asEnigmError, systemCode } from '../errors.ts'
 import { privateDirectory } from '../files/writing.ts'
 import { type FileSeal, readSealed, writeSealed } from '../system/sealed-file.ts'
 import { isCredential, type KeyPlace, keyFile, secretKey } from '../system/secret-key.ts'
-import type { Moment } from './down-time.ts'
-import { type Label, loadSaved, MAX_FILE_OCTETS, savedChunks } from './saved-cache.ts'
+import type { BootInstant } from './down-time.ts'
+import { loadSaved, MAX_FILE_OCTETS, type SavedLabel, savedChunks } from './saved-cache.ts'
 
 /** How much is lost to a crash. */
 const SAVE_EVERY_MS = 5 * 60_000
@@ -89,7 +89,7 @@ export interface Forgotten {
 /** Nothing is read or written before `start`. */
 export function createRetention(o: RetentionOptions): Retention {
   const { cache, clock } = o
-  const said = new Set<string>()
+  const warned = new Set<string>()
   let { setup } = o
   let busy: Promise<unknown> = Promise.resolve()
   let timer: Timer | undefined
@@ -98,11 +98,11 @@ export function createRetention(o: RetentionOptions): Retention {
 
   /** Once each: saving is tried every few minutes. */
   const warn = (message: string) => {
-    if (!said.has(message)) o.warn(message)
-    said.add(message)
+    if (!warned.has(message)) o.warn(message)
+    warned.add(message)
   }
   /** One after the other; what goes wrong is said, and the resolver goes on. */
-  const inTurn = <T>(work: () => Promise<T>, otherwise: T): Promise<T> => {
+  const queued = <T>(work: () => Promise<T>, otherwise: T): Promise<T> => {
     const result = busy.then(work).catch((error: unknown) => {
       warn(`the cache is not kept: ${asEnigmError(error).message}`)
       return otherwise
@@ -110,8 +110,8 @@ export function createRetention(o: RetentionOptions): Retention {
     busy = result
     return result
   }
-  const moment = (): Moment => ({ boot: o.boot, bootMs: clock.nowMs(), wallMs: clock.wallMs() })
-  const label = (): Label => ({ fingerprint: fingerprintOf(setup), moment: moment() })
+  const instant = (): BootInstant => ({ boot: o.boot, bootMs: clock.nowMs(), wallMs: clock.wallMs() })
+  const label = (): SavedLabel => ({ fingerprint: fingerprintOf(setup), moment: instant() })
   const seal = (): FileSeal => ({ secret: secretKey(savedKey(setup, o.credentials)), purpose: PURPOSE })
   const staleMaxMs = () => setup.config.cache.staleMaxS * 1000
   const file = (): string | undefined => {
@@ -151,13 +151,13 @@ export function createRetention(o: RetentionOptions): Retention {
   const schedule = () => {
     timer?.cancel()
     if (stopped || file() === undefined) return
-    timer = clock.setTimer(SAVE_EVERY_MS, () => void inTurn(save, undefined).then(schedule))
+    timer = clock.setTimer(SAVE_EVERY_MS, () => void queued(save, undefined).then(schedule))
   }
 
   return {
     async start() {
-      await inTurn(tidy, undefined)
-      await inTurn(load, undefined)
+      await queued(tidy, undefined)
+      await queued(load, undefined)
       cache.awaitsSaved = false
       schedule()
     },
@@ -165,7 +165,7 @@ export function createRetention(o: RetentionOptions): Retention {
       const before = setup
       setup = next
       loadedByWall = false
-      await inTurn(async () => {
+      await queued(async () => {
         const old = before.config.cache.persist === 'off' ? undefined : savedFiles(before)[before.config.cache.persist]
         if (old !== undefined && old !== file()) await rm(old, { force: true })
         await tidy()
@@ -176,11 +176,11 @@ export function createRetention(o: RetentionOptions): Retention {
       if (loadedByWall) cache.clear()
       loadedByWall = false
     },
-    forget: () => inTurn(() => removeSaved(setup, o.credentials), []),
+    forget: () => queued(() => removeSaved(setup, o.credentials), []),
     async stop() {
       stopped = true
       timer?.cancel()
-      await inTurn(save, undefined)
+      await queued(save, undefined)
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { AnswerCache } from '../cache/answer-cache.ts'
-import { speaksOfTheName } from '../cache/lifetime.ts'
+import { describesName } from '../cache/lifetime.ts'
 import { putSaved, readSaved, type SavedEntry } from '../cache/saved-records.ts'
-import { type Moment, type Span, spanBetween } from './down-time.ts'
+import { type BootInstant, type Elapsed, elapsedBetween } from './down-time.ts'
 
 /** What the octets of a saved cache may be in all: more is not read at a start, nor written. */
 export const MAX_SAVED_OCTETS = 64 * 1024 * 1024
@@ -13,29 +13,29 @@ const MAX_RECORD_OCTETS = 28 + 262 + 65_535
 const MIN_LEFT_MS = 1000
 
 /** What goes in front: under which conditions the answers were made, and when they were saved. */
-export interface Label {
+export interface SavedLabel {
   /** Stands for the resolvers and what was asked of them; answers made under another one are not ours to give. */
   readonly fingerprint: string
-  readonly moment: Moment
+  readonly moment: BootInstant
 }
 
 /**
  * The cache as chunks to seal, what was kept first or used again last; the oldest stay out where it is more than the limit (what an entry costs in memory is more than what it takes here). Gives way to other
  * work after each chunk; what changes meanwhile may or may not be in it.
  */
-export async function* savedChunks(cache: AnswerCache, label: Label, staleMaxMs: number): AsyncGenerator<Uint8Array, void, void> {
+export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleMaxMs: number): AsyncGenerator<Uint8Array, void, void> {
   const nowMs = label.moment.bootMs
   yield Buffer.from(JSON.stringify(label))
   const page = Buffer.alloc(CHUNK_OCTETS + MAX_RECORD_OCTETS)
   let used = 0
   for (const entry of cache.walk(MAX_SAVED_OCTETS)) {
     // Failures are of this hour and this network; what a newer answer has overtaken must not stand in.
-    if (entry.outdated || !speaksOfTheName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
+    if (entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
     used = putSaved(page, used, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
     yield Uint8Array.from(page.subarray(0, used))
     used = 0
-    await turn()
+    await nextTurn()
   }
   if (used > 0) yield Uint8Array.from(page.subarray(0, used))
 }
@@ -46,27 +46,32 @@ function isSpent(expiresAtMs: number, nowMs: number, staleMaxMs: number): boolea
 }
 
 /** What became of a saved cache. `foreign`: made under other conditions, or its time cannot be told. */
-export type Loaded =
-  | { readonly outcome: 'loaded'; readonly entries: number; readonly by: Span['by'] }
+export type LoadOutcome =
+  | { readonly outcome: 'loaded'; readonly entries: number; readonly by: Elapsed['by'] }
   | { readonly outcome: 'none' | 'foreign' | 'damaged' | 'overtaken' }
 
 /**
  * Puts what `chunks` hold and is fresh, or may stand in for `staleMaxMs` after, into the cache, one chunk at a turn. Ends, `overtaken`, when the cache is cleared meanwhile. Rejects as `chunks` does.
  */
-export async function loadSaved(chunks: AsyncIterable<Buffer>, cache: AnswerCache, label: Label, staleMaxMs: number): Promise<Loaded> {
+export async function loadSaved(
+  chunks: AsyncIterable<Buffer>,
+  cache: AnswerCache,
+  label: SavedLabel,
+  staleMaxMs: number,
+): Promise<LoadOutcome> {
   const { epoch } = cache
-  let span: Span | undefined
+  let elapsed: Elapsed | undefined
   let entries = 0
   for await (const chunk of chunks) {
-    if (span === undefined) {
+    if (elapsed === undefined) {
       const then = readLabel(chunk)
       if (then === undefined) return { outcome: 'damaged' }
-      span = then.fingerprint === label.fingerprint ? spanBetween(then.moment, label.moment) : undefined
-      if (span === undefined) return { outcome: 'foreign' }
+      elapsed = then.fingerprint === label.fingerprint ? elapsedBetween(then.moment, label.moment) : undefined
+      if (elapsed === undefined) return { outcome: 'foreign' }
       continue
     }
     if (cache.epoch !== epoch) return { outcome: 'overtaken' }
-    const savedAtMs = label.moment.bootMs - span.ms
+    const savedAtMs = label.moment.bootMs - elapsed.ms
     const put = ({ asked, wire, rcode, ede, ageMs, leftMs }: SavedEntry) => {
       const expiresAtMs = savedAtMs + leftMs
       if (isSpent(expiresAtMs, label.moment.bootMs, staleMaxMs)) return
@@ -74,15 +79,15 @@ export async function loadSaved(chunks: AsyncIterable<Buffer>, cache: AnswerCach
       entries++
     }
     if (!readSaved(chunk, put)) return { outcome: 'damaged' }
-    await turn()
+    await nextTurn()
   }
-  return span === undefined ? { outcome: 'none' } : { outcome: 'loaded', entries, by: span.by }
+  return elapsed === undefined ? { outcome: 'none' } : { outcome: 'loaded', entries, by: elapsed.by }
 }
 
 /** A label as it was written, or undefined. */
-function readLabel(chunk: Buffer): Label | undefined {
+function readLabel(chunk: Buffer): SavedLabel | undefined {
   try {
-    const { fingerprint, moment } = JSON.parse(chunk.toString()) as Label
+    const { fingerprint, moment } = JSON.parse(chunk.toString()) as SavedLabel
     const { boot, bootMs, wallMs } = moment
     const sound = typeof fingerprint === 'string' && (boot === undefined || typeof boot === 'string')
     return sound && Number.isFinite(bootMs) && Number.isFinite(wallMs) ? { fingerprint, moment: { boot, bootMs, wallMs } } : undefined
@@ -92,6 +97,6 @@ function readLabel(chunk: Buffer): Label | undefined {
 }
 
 /** Lets queries that wait go first. */
-function turn(): Promise<void> {
+function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

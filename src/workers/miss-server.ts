@@ -1,7 +1,7 @@
 import type { AnswerCache } from '../cache/answer-cache.ts'
-import type { Entry } from '../cache/answer-record.ts'
+import type { CacheEntry } from '../cache/answer-record.ts'
 import { askedBy } from '../cache/key.ts'
-import { lastPartMs } from '../cache/lifetime.ts'
+import { renewFromMs } from '../cache/lifetime.ts'
 import type { Clock } from '../clock.ts'
 import { rewriteTtls } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
@@ -40,7 +40,7 @@ function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServer
   const asked = askedBy(query)
   const kept = parts.gate.closed ? undefined : parts.cache.get(asked, nowMs)
   // To renew what another worker has renewed just now would be one question too many.
-  const due = purpose === 'refresh' && kept !== undefined && nowMs >= lastPartMs(kept)
+  const due = purpose === 'refresh' && kept !== undefined && nowMs >= renewFromMs(kept)
   if (kept !== undefined && !due) {
     reply({ id, ...fromCache(kept, nowMs) })
     return
@@ -53,7 +53,7 @@ function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServer
 }
 
 /** TTLs count whole seconds; the rest of the age goes with the answer, so that every worker shows the same TTL at the same moment. */
-function fromCache(kept: Entry, nowMs: number): Omit<Extract<ReplyRecord, { answer: object }>, 'id'> {
+function fromCache(kept: CacheEntry, nowMs: number): Omit<Extract<ReplyRecord, { answer: object }>, 'id'> {
   const wire = Uint8Array.prototype.slice.call(kept.page, kept.at, kept.at + kept.length)
   const elapsedS = Math.floor((nowMs - kept.storedAtMs) / 1000)
   const agedMs = nowMs - kept.storedAtMs - elapsedS * 1000

@@ -1,18 +1,18 @@
 import t from 'tap'
-import { spanBetween } from '../../src/retention/down-time.ts'
+import { elapsedBetween } from '../../src/retention/down-time.ts'
 
 const DAY_MS = 86_400_000
 const at = (boot: string | undefined, bootMs: number, wallMs: number) => ({ boot, bootMs, wallMs })
 
 t.test('within a boot its own clock counts, whatever the wall clock did', async (t) => {
-  t.strictSame(spanBetween(at('a', 1000, 5 * DAY_MS), at('a', 4000, 0)), { ms: 3000, by: 'boot' })
-  t.equal(spanBetween(at('a', 4000, 0), at('a', 1000, DAY_MS)), undefined, 'a machine put back to an earlier state')
+  t.strictSame(elapsedBetween(at('a', 1000, 5 * DAY_MS), at('a', 4000, 0)), { ms: 3000, by: 'boot' })
+  t.equal(elapsedBetween(at('a', 4000, 0), at('a', 1000, DAY_MS)), undefined, 'a machine put back to an earlier state')
 })
 t.test('across boots the wall clock counts', async (t) => {
-  t.strictSame(spanBetween(at('a', 9000, DAY_MS), at('b', 1000, DAY_MS + 60_000)), { ms: 60_000, by: 'wall' })
-  t.strictSame(spanBetween(at(undefined, 9000, DAY_MS), at(undefined, 1000, DAY_MS + 60_000)), { ms: 60_000, by: 'wall' })
+  t.strictSame(elapsedBetween(at('a', 9000, DAY_MS), at('b', 1000, DAY_MS + 60_000)), { ms: 60_000, by: 'wall' })
+  t.strictSame(elapsedBetween(at(undefined, 9000, DAY_MS), at(undefined, 1000, DAY_MS + 60_000)), { ms: 60_000, by: 'wall' })
 })
 t.test('a wall clock that went back, or stands before this boot began, is not believed', async (t) => {
-  t.equal(spanBetween(at('a', 9000, DAY_MS), at('b', 1000, DAY_MS - 1)), undefined)
-  t.equal(spanBetween(at('a', 9000, DAY_MS), at('b', 60_000, DAY_MS + 59_999)), undefined)
+  t.equal(elapsedBetween(at('a', 9000, DAY_MS), at('b', 1000, DAY_MS - 1)), undefined)
+  t.equal(elapsedBetween(at('a', 9000, DAY_MS), at('b', 60_000, DAY_MS + 59_999)), undefined)
 })

@@ -1,5 +1,5 @@
 import { AnswerCache } from '../../src/cache/answer-cache.ts'
-import type { Entry } from '../../src/cache/answer-record.ts'
+import type { CacheEntry } from '../../src/cache/answer-record.ts'
 import { askedBy, askedByScan } from '../../src/cache/key.ts'
 import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import type { Asked } from '../../src/job.ts'
@@ -27,7 +27,7 @@ export function askedIn(query: Query): Asked {
 export function peek(
   cache: AnswerCache,
   { octets, from, end, mark }: Asked,
-): Pick<Entry, 'storedAtMs' | 'expiresAtMs' | 'rcode' | 'hits'> | undefined {
+): Pick<CacheEntry, 'storedAtMs' | 'expiresAtMs' | 'rcode' | 'hits'> | undefined {
   const question = Buffer.from(octets.subarray(from, end)).toString('latin1').toLowerCase()
   for (const entry of cache.walk()) {
     const own = Buffer.from(entry.page.subarray(entry.at + 12, entry.at + 12 + end - from)).toString('latin1')
