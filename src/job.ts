@@ -53,7 +53,7 @@ export class Job implements Ask {
   outcome: Outcome | undefined
   /** Made by cache/key.ts when it is first needed. */
   asked: Asked | undefined
-  /** cache/remember.ts: what it was when the question was asked. */
+  /** cache/memory.ts: what it was when the question was asked. */
   epoch = 0
   answersBefore = 0
   /**
@@ -62,7 +62,7 @@ export class Job implements Ask {
   hasStale = false
   staleTimer: { cancel(): void } | undefined = undefined
   /**
-   * cache/in-flight.ts: the next in a chain of questions, those that wait for this one, and for
+   * cache/coalesce.ts: the next in a chain of questions, those that wait for this one, and for
    * whom.
    */
   next: Job | undefined = undefined

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { coalesce } from '../src/cache/in-flight.ts'
-import { remember } from '../src/cache/remember.ts'
+import { coalesce } from '../src/cache/coalesce.ts'
+import { remember } from '../src/cache/memory.ts'
 import { readOpt } from '../src/dns/edns.ts'
 import { EnigmError } from '../src/errors.ts'
 import type { Answer, Client, Query } from '../src/resolve.ts'

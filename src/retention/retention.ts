@@ -8,8 +8,7 @@ import { asEnigmError, systemCode } from '../errors.ts'
 import { privateDirectory } from '../files/writing.ts'
 import { type FileSeal, readSealed, writeSealed } from '../system/sealed-file.ts'
 import { isCredential, type KeyPlace, keyFile, secretKey } from '../system/secret-key.ts'
-import type { BootInstant } from './down-time.ts'
-import { loadSaved, MAX_FILE_OCTETS, type SavedLabel, savedChunks } from './saved-cache.ts'
+import { type BootInstant, loadSaved, MAX_FILE_OCTETS, type SavedLabel, savedChunks } from './saved-cache.ts'
 
 /** How much is lost to a crash. */
 const SAVE_EVERY_MS = 5 * 60_000

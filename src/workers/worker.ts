@@ -1,7 +1,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { admit } from '../cache/admission.ts'
 import { AnswerCache } from '../cache/answer-cache.ts'
-import { coalesce } from '../cache/in-flight.ts'
+import { coalesce } from '../cache/coalesce.ts'
 import { seedOf } from '../cache/memory.ts'
 import { Prefetch } from '../cache/prefetch.ts'
 import { systemClock, systemRandom } from '../clock.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { admit } from '../../src/cache/admission.ts'
-import { coalesce } from '../../src/cache/in-flight.ts'
+import { coalesce } from '../../src/cache/coalesce.ts'
 import type { Asked } from '../../src/job.ts'
 import type { Answer, Ask } from '../../src/resolve.ts'
 import { cacheOf } from '../support/caches.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Failures } from '../../src/cache/failures.ts'
-import { remember } from '../../src/cache/remember.ts'
+import { remember } from '../../src/cache/memory.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'

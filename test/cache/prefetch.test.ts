@@ -1,6 +1,6 @@
 import t from 'tap'
+import { remember } from '../../src/cache/memory.ts'
 import { Prefetch } from '../../src/cache/prefetch.ts'
-import { remember } from '../../src/cache/remember.ts'
 import { createResponder } from '../../src/responder.ts'
 import { askedIn, cacheOf } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { AnswerCache } from '../../src/cache/answer-cache.ts'
-import { remember } from '../../src/cache/remember.ts'
+import { remember } from '../../src/cache/memory.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Answer, Ask, Client, Query } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'

@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { remember } from '../../src/cache/remember.ts'
+import { remember } from '../../src/cache/memory.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'

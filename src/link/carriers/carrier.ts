@@ -8,7 +8,7 @@ import type { Connection } from '../dial/connect.ts'
 
 /**
  * Requests on one connection, waiting and written together. Beyond it: `overloaded`. More than the
- * pipeline has under way at once (cache/in-flight.ts): what it turns away it chooses by client.
+ * pipeline has under way at once (cache/coalesce.ts): what it turns away it chooses by client.
  */
 export const MAX_IN_FLIGHT = 5000
 /**

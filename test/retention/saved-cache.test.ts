@@ -1,5 +1,5 @@
 import t from 'tap'
-import { elapsedBetween } from '../../src/retention/down-time.ts'
+import { elapsedBetween } from '../../src/retention/saved-cache.ts'
 
 const DAY_MS = 86_400_000
 const at = (boot: string | undefined, bootMs: number, wallMs: number) => ({ boot, bootMs, wallMs })
