@@ -8,7 +8,7 @@ import { DialPace } from './link/dial/dial-pace.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/renewable.ts'
-import { type Gate, gated } from './policy/gate.ts'
+import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Authenticated, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
@@ -104,7 +104,7 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
     return createUpstream<P>({
       id: resolver.id,
       links: transportsOf(resolver, config.transports).map((transport, j) =>
-        gated(
+        gatedLink(
           paced
             ? onSchedule(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), around)
             : plain(noted(make.plain(resolver, transport, dialPace))),

@@ -1,5 +1,5 @@
 import type { Seen } from '../observer/observed.ts'
-import type { Crew, Rows } from './crew.ts'
+import type { Rows, TaskPool } from './crew.ts'
 import { FEATURES, features, LATENCIES, latencies, NGRAMS, ngrams, SYMBOLS, symbols } from './features.ts'
 import { tableOf } from './forest.ts'
 import { accuracy, bits, decided, type Estimate } from './metrics.ts'
@@ -29,7 +29,7 @@ export class Looks {
   }
 
   async attack(
-    crew: Crew,
+    pool: TaskPool,
     folds: readonly Rows[],
     how: { classes: number; trees: number; seed: string; mostNearest: number },
   ): Promise<ClosedWorld> {
@@ -39,7 +39,7 @@ export class Looks {
       for (const rows of folds) {
         const learnt = new Set(rows.training)
         const table = tableOf(values, columns, (row) => learnt.has(row), true)
-        votes.push(await crew.forest(table, this.labels, rows, { trees, classes, seed: `${seed}/${name}` }))
+        votes.push(await pool.forest(table, this.labels, rows, { trees, classes, seed: `${seed}/${name}` }))
       }
       return Float32Array.from(votes.flatMap((part) => [...part]))
     }
@@ -52,7 +52,7 @@ export class Looks {
     const nearTruth: number[] = []
     for (const { training, tested } of folds) {
       const some = tested.filter((_, i) => i % Math.ceil((tested.length * folds.length) / how.mostNearest) === 0)
-      near.push(...(await crew.nearest(this.#a3, this.labels, { training, tested: some }, classes)))
+      near.push(...(await pool.nearest(this.#a3, this.labels, { training, tested: some }, classes)))
       for (const row of some) nearTruth.push(this.labels[row] ?? 0)
     }
     return {

@@ -10,7 +10,7 @@ export interface Rows {
 }
 
 /** Who does the heavy work. */
-export interface Crew {
+export interface TaskPool {
   forest(table: Table, labels: Uint16Array, rows: Rows, plan: ForestPlan): Promise<Float32Array>
   nearest(symbols: Uint8Array, labels: Uint16Array, rows: Rows, classes: number): Promise<Uint16Array>
   close(): Promise<void>
@@ -20,7 +20,7 @@ export interface Crew {
 const SHARES = 2
 
 /** In this thread: for tests. */
-export const alone: Crew = {
+export const alone: TaskPool = {
   async forest(table, labels, { training, tested }, plan) {
     const parts = [0, 1].map((first) => grow(table, labels, training, tested, plan, first, SHARES))
     return added(parts)
@@ -30,7 +30,7 @@ export const alone: Crew = {
 }
 
 /** Two threads beside this one. */
-export function startCrew(): Crew {
+export function startTaskPool(): TaskPool {
   const workers = Array.from({ length: SHARES }, () => new Worker(new URL('./bench-worker.js', import.meta.url)))
   const queue: Promise<unknown>[] = workers.map(() => Promise.resolve())
   const ask = <T>(at: number, task: Task): Promise<T> => {

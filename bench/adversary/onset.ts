@@ -3,7 +3,7 @@ import type { Entry } from '../observer/line-up.ts'
 import { cut } from '../observer/observed.ts'
 import { joined, KNOBS, later, makeSite, type Visit, visit, workload } from '../observer/pages.ts'
 import { resolverModel } from '../observer/resolver-model.ts'
-import type { Crew } from './crew.ts'
+import type { TaskPool } from './crew.ts'
 import { FEATURES, features, LATENCIES, latencies } from './features.ts'
 import { tableOf } from './forest.ts'
 import { auc, type Estimate } from './metrics.ts'
@@ -14,7 +14,7 @@ const PRIMED_MS = 500
 const WIDTH = FEATURES + LATENCIES
 
 /** A5: does a window hold the beginning of a page, or nothing? A forest on A1's and A4's features. `quiet`: the link was idle before; `open`: a session was running. */
-export async function onset(entry: Entry, before: 'quiet' | 'open', windows: number, crew: Crew, root: Chance): Promise<Estimate> {
+export async function onset(entry: Entry, before: 'quiet' | 'open', windows: number, pool: TaskPool, root: Chance): Promise<Estimate> {
   const chance = root.fork(`onset ${entry.id} ${before}`)
   const resolver = resolverModel(entry.covers)
   const values = new Float32Array(windows * WIDTH)
@@ -31,7 +31,7 @@ export async function onset(entry: Entry, before: 'quiet' | 'open', windows: num
   const middle = windows >> 1
   const table = tableOf(values, WIDTH, (row) => row < middle, true)
   const halves = { training: rows.slice(0, middle), tested: rows.slice(middle) }
-  const votes = await crew.forest(table, labels, halves, { trees: 100, classes: 2, seed: `onset ${entry.id} ${before}` })
+  const votes = await pool.forest(table, labels, halves, { trees: 100, classes: 2, seed: `onset ${entry.id} ${before}` })
   const scores = (label: number) => [...halves.tested].flatMap((row, i) => (labels[row] === label ? [votes[i * 2 + 1] ?? 0] : []))
   return auc(scores(1), scores(0))
 }

@@ -2,7 +2,7 @@ import type { Chance } from '../observer/chance.ts'
 import type { Entry } from '../observer/line-up.ts'
 import { KNOBS, makeSite, visit } from '../observer/pages.ts'
 import { resolverModel } from '../observer/resolver-model.ts'
-import type { Crew } from './crew.ts'
+import type { TaskPool } from './crew.ts'
 import { FEATURES, features } from './features.ts'
 import { tableOf } from './forest.ts'
 import { auc, type Estimate } from './metrics.ts'
@@ -27,7 +27,7 @@ export interface OpenWorld {
 const BASE_RATE = 0.01
 
 /** A7: is a page one of the monitored sites? The world's other sites were never seen in training. */
-export async function openWorld(entry: Entry, world: World, crew: Crew, root: Chance): Promise<OpenWorld> {
+export async function openWorld(entry: Entry, world: World, pool: TaskPool, root: Chance): Promise<OpenWorld> {
   const chance = root.fork(`open world ${entry.id}`)
   const resolver = resolverModel(entry.covers)
   const knobs = { ...KNOBS, names: entry.names }
@@ -44,7 +44,7 @@ export async function openWorld(entry: Entry, world: World, crew: Crew, root: Ch
   const rowsOf = (test: boolean) => Uint32Array.from(plan.keys()).filter((row) => plan[row]?.test === test)
   const rows = { training: rowsOf(false), tested: rowsOf(true) }
   const table = tableOf(values, FEATURES, (row) => plan[row]?.test === false, true)
-  const votes = await crew.forest(table, labels, rows, { trees: 100, classes: 2, seed: `open world ${entry.id}` })
+  const votes = await pool.forest(table, labels, rows, { trees: 100, classes: 2, seed: `open world ${entry.id}` })
   const scores = (label: number) => [...rows.tested].flatMap((row, i) => (labels[row] === label ? [votes[i * 2 + 1] ?? 0] : []))
   const [monitored, others] = [scores(1).sort((a, b) => b - a), scores(0)]
   const threshold = monitored[monitored.length >> 1] ?? 0

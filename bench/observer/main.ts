@@ -2,7 +2,7 @@ import { setPriority } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { best } from '../adversary/closed-world.ts'
-import { startCrew } from '../adversary/crew.ts'
+import { startTaskPool } from '../adversary/crew.ts'
 import { cleanUpOnExit } from '../children.ts'
 import { ROOT } from '../compiled.ts'
 import { thisMachine } from '../machine.ts'
@@ -77,23 +77,23 @@ async function run(): Promise<void> {
     nothing(traces && `${traces.source}: ${traces.sites} sites, ${traces.each} visits each${left}`),
     (flags.parts ?? flags.only) !== undefined,
   )
-  const crew = startCrew()
+  const pool = startTaskPool()
   const root = chance(flags.seed)
   const scale = flags.quick ? QUICK : FULL
   const { many } = scale
   const entries = LINE_UP.filter(({ id, skipped }) => (only === undefined ? !(flags.quick && skipped) : only.includes(id)))
   try {
-    if (traces !== undefined) await inTurn(store, 'rows', entries, (entry) => onTraces(entry, traces, scale.trees, crew, root))
+    if (traces !== undefined) await inTurn(store, 'rows', entries, (entry) => onTraces(entry, traces, scale.trees, pool, root))
     else if (parts.includes('rows')) {
-      await inTurn(store, 'rows', entries, (entry) => (entry.deep ? measure : compared)(entry, scale, crew, root))
+      await inTurn(store, 'rows', entries, (entry) => (entry.deep ? measure : compared)(entry, scale, pool, root))
     }
-    if (parts.includes('wire')) await onTheWire(only ?? [], crew, flags.seed, say, store.wire)
-    if (parts.includes('timing')) await timingOnTheWire(only ?? [], crew, flags.seed, say, store.timing)
+    if (parts.includes('wire')) await onTheWire(only ?? [], pool, flags.seed, say, store.wire)
+    if (parts.includes('timing')) await timingOnTheWire(only ?? [], pool, flags.seed, say, store.timing)
     const wide = entries.filter((entry) => entry.wide)
-    if (parts.includes('many') && many !== undefined) await inTurn(store, 'many', wide, (entry) => closedWorld(entry, many, crew, root))
-    if (parts.includes('sweep')) await sweep(crew, root, say, (row) => store.row('sweep', row))
+    if (parts.includes('many') && many !== undefined) await inTurn(store, 'many', wide, (entry) => closedWorld(entry, many, pool, root))
+    if (parts.includes('sweep')) await sweep(pool, root, say, (row) => store.row('sweep', row))
   } finally {
-    await crew.close()
+    await pool.close()
   }
   store.took(Math.round((performance.now() - startedMs) / 1000))
   tell(store.results)

@@ -1,6 +1,6 @@
 import { type ClosedWorld, heldOut } from '../adversary/closed-world.ts'
 import { correlate } from '../adversary/correlation.ts'
-import type { Crew } from '../adversary/crew.ts'
+import type { TaskPool } from '../adversary/crew.ts'
 import type { Estimate } from '../adversary/metrics.ts'
 import { onset } from '../adversary/onset.ts'
 import { type OpenWorld, openWorld } from '../adversary/open-world.ts'
@@ -27,45 +27,45 @@ export interface Row {
 }
 
 /** Everything about one defence at N = 100. */
-export async function measure(entry: Entry, scale: Scale, crew: Crew, root: Chance): Promise<Row> {
-  const row = await closedWorld(entry, scale, crew, root)
+export async function measure(entry: Entry, scale: Scale, pool: TaskPool, root: Chance): Promise<Row> {
+  const row = await closedWorld(entry, scale, pool, root)
   const { onsetWindows, pairs } = scale
   return {
     ...row,
-    onset: { quiet: await onset(entry, 'quiet', onsetWindows, crew, root), open: await onset(entry, 'open', onsetWindows, crew, root) },
+    onset: { quiet: await onset(entry, 'quiet', onsetWindows, pool, root), open: await onset(entry, 'open', onsetWindows, pool, root) },
     correlation: {
       lanWithin: correlate(entry, 'lan-wan', 'within', pairs, root),
       lanWhole: correlate(entry, 'lan-wan', 'whole', pairs, root),
       talkWithin: correlate(entry, 'conversation', 'within', pairs, root),
       talkWhole: correlate(entry, 'conversation', 'whole', pairs, root),
     },
-    openWorld: await openWorld(entry, scale.world, crew, root),
+    openWorld: await openWorld(entry, scale.world, pool, root),
   }
 }
 
 type Set = Pick<Scale, 'sites' | 'visitsToLearn' | 'visitsToTest' | 'trees'>
 
 /** A1 to A4 for the rows that no gate is about: half of the visits. */
-export function compared(entry: Entry, scale: Scale, crew: Crew, root: Chance): Promise<Row> {
+export function compared(entry: Entry, scale: Scale, pool: TaskPool, root: Chance): Promise<Row> {
   const [visitsToLearn, visitsToTest] = [scale.visitsToLearn >> 1, scale.visitsToTest >> 1]
-  return closedWorld(entry, { ...scale, visitsToLearn, visitsToTest }, crew, root)
+  return closedWorld(entry, { ...scale, visitsToLearn, visitsToTest }, pool, root)
 }
 
 /** A1 to A4 and the cost. */
-export async function closedWorld(entry: Entry, set: Set & { readonly mostNearest?: number }, crew: Crew, root: Chance): Promise<Row> {
+export async function closedWorld(entry: Entry, set: Set & { readonly mostNearest?: number }, pool: TaskPool, root: Chance): Promise<Row> {
   const { sites, visitsToLearn, visitsToTest, trees } = set
   const each = visitsToLearn + visitsToTest
   const { looks, cost } = pageSet(entry, sites, each, root)
   const how = { classes: sites, trees, seed: `${entry.id} ${sites}`, mostNearest: set.mostNearest ?? 1000 }
-  const world = await looks.attack(crew, heldOut(sites, each, visitsToTest), how)
+  const world = await looks.attack(pool, heldOut(sites, each, visitsToTest), how)
   return { id: entry.id, title: entry.title, profile: entry.profile, sites, learnt: visitsToLearn, world, cost }
 }
 
 /** The same on recorded pages: a third of each site's visits is tested. */
-export async function onTraces(entry: Entry, traces: Traces, trees: number, crew: Crew, root: Chance): Promise<Row> {
+export async function onTraces(entry: Entry, traces: Traces, trees: number, pool: TaskPool, root: Chance): Promise<Row> {
   const { sites, each, visits } = traces
   const tested = Math.max(1, Math.floor(each / 3))
   const { looks, cost } = lookedAt(entry, visits, visits.length, root)
-  const world = await looks.attack(crew, heldOut(sites, each, tested), { classes: sites, trees, seed: entry.id, mostNearest: 4000 })
+  const world = await looks.attack(pool, heldOut(sites, each, tested), { classes: sites, trees, seed: entry.id, mostNearest: 4000 })
   return { id: entry.id, title: entry.title, profile: entry.profile, sites, learnt: each - tested, world, cost }
 }

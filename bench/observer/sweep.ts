@@ -1,6 +1,6 @@
 import { PACES, type Pace } from '../../src/shaping/profiles.ts'
 import { best } from '../adversary/closed-world.ts'
-import type { Crew } from '../adversary/crew.ts'
+import type { TaskPool } from '../adversary/crew.ts'
 import type { Chance } from './chance.ts'
 import { constantRate } from './constant-rate.ts'
 import { type Entry, evenPace } from './line-up.ts'
@@ -41,10 +41,10 @@ export const SWEEP: readonly { readonly title: string; readonly pace: Pace; read
 ]
 
 /** One row per schedule, on a smaller set: for finding candidates, not for gates. Cheapest first at equal leakage is left to the reader. */
-export async function sweep(crew: Crew, root: Chance, say: (text: string) => void, found: (row: Row) => void): Promise<void> {
+export async function sweep(pool: TaskPool, root: Chance, say: (text: string) => void, found: (row: Row) => void): Promise<void> {
   for (const { title, pace, heldPercent, names = 'alike' } of SWEEP) {
     const entry: Entry = { id: title, title, defence: constantRate(pace, heldPercent), covers: 'matched', names }
-    const row = await closedWorld(entry, { sites: 100, visitsToLearn: 40, visitsToTest: 40, trees: 50, mostNearest: 400 }, crew, root)
+    const row = await closedWorld(entry, { sites: 100, visitsToLearn: 40, visitsToTest: 40, trees: 50, mostNearest: 400 }, pool, root)
     found(row)
     say(
       `${title}: ${(best(row.world).value * 100).toFixed(1)} %, ${row.cost.cellsPerPage.toFixed(0)} cells a page, wait p50 ${row.cost.waitP50Ms.toFixed(0)} ms`,

@@ -101,7 +101,7 @@ export class EntryCursor implements CacheEntry {
       this.length = words[word + LENGTH]!
       this.ttlCount = words[word + TTLS]!
       this.rcode = words[word + RCODE]!
-      this.ede = words[word + EDE] === 0 ? undefined : this.#error(words[word + EDE]!)
+      this.ede = words[word + EDE] === 0 ? undefined : this.#readEde(words[word + EDE]!)
     }
     return this
   }
@@ -167,7 +167,7 @@ export class EntryCursor implements CacheEntry {
     page.set(wire, at)
     for (let i = from; i < end - 4; i++) page[at + HEADER_OCTETS + i - from] = lowerOctet(octets[i]!)
     this.length = wire.length
-    this.ttlCount = ttlAts === undefined ? putTtlOffsets(wire, page, at + wire.length) : putAll(ttlAts, page, at + wire.length)
+    this.ttlCount = ttlAts === undefined ? putTtlOffsets(wire, page, at + wire.length) : putOffsets(ttlAts, page, at + wire.length)
     const words = this.#words
     words[this.#word + MARK] = mark
     words[this.#word + LENGTH] = wire.length
@@ -191,7 +191,7 @@ export class EntryCursor implements CacheEntry {
     return this.at + this.length + 2 * this.ttlCount
   }
 
-  #error(word: number): Ede {
+  #readEde(word: number): Ede {
     const code = (word & EDE_CODE) - 1
     const octets = word >>> 17
     if (octets === 0) return { code }
@@ -199,7 +199,7 @@ export class EntryCursor implements CacheEntry {
   }
 }
 
-function putAll(ttlAts: readonly number[], page: Uint8Array, at: number): number {
+function putOffsets(ttlAts: readonly number[], page: Uint8Array, at: number): number {
   for (let i = 0; i < ttlAts.length; i++) putU16(page, at + 2 * i, ttlAts[i]!)
   return ttlAts.length
 }

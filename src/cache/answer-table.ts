@@ -102,7 +102,7 @@ export class AnswerTable {
     const units = Math.ceil(octets / UNIT_OCTETS)
     if (!this.#segments.mayHold(units)) return false
     this.#removeAt(this.#placeOf(asked, asked.mark))
-    const place = this.#room(units, nowMs)
+    const place = this.#makeRoom(units, nowMs)
     this.#link(place, this.hashOf(asked))
     this.#entries++
     const cursor = this.#cursor.moveTo(place, units)
@@ -248,7 +248,7 @@ export class AnswerTable {
     this.#entries--
   }
 
-  #room(units: number, nowMs: number): number {
+  #makeRoom(units: number, nowMs: number): number {
     const segments = this.#segments
     let place = segments.append(units)
     for (let chances = SECOND_CHANCES; place < 0 && chances >= 0; chances--) {

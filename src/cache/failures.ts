@@ -45,7 +45,7 @@ export class Failures {
   }
 
   /** What `query` gets while its failure is kept: the failure again, or the error thrown again. Undefined: ask. */
-  known(query: Query): Answer | EnigmError | undefined {
+  kept(query: Query): Answer | EnigmError | undefined {
     if (this.#known.size === 0) return undefined
     const failure = this.#known.get(keyOfQuery(query))
     if (failure === undefined) return undefined

@@ -64,7 +64,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
   return {
     enter(job) {
       job.epoch = cache.epoch
-      job.outcome = failures?.known(job.query)
+      job.outcome = failures?.kept(job.query)
       job.answersBefore = failures?.answers ?? 0
       return job.outcome === undefined ? 'on' : 'answered'
     },

@@ -86,9 +86,9 @@ async function bindPair(options: ListenOptions, holder: HolderOf): Promise<reado
   // SO_REUSEPORT lets any process of the same user take a share of the UDP socket: the TCP one, which nobody can share, must be ours before it.
   const [first, second] = options.reusePort === true ? (['tcp', 'udp'] as const) : (['udp', 'tcp'] as const)
   for (let attempt = 1; ; attempt++) {
-    const one = await opened(first, options, holder)
+    const one = await bindOne(first, options, holder)
     try {
-      const other = await opened(second, { ...options, port: one.port }, holder)
+      const other = await bindOne(second, { ...options, port: one.port }, holder)
       return first === 'udp' ? [one, other] : [other, one]
     } catch (error) {
       await one.close()
@@ -98,7 +98,7 @@ async function bindPair(options: ListenOptions, holder: HolderOf): Promise<reado
   }
 }
 
-async function opened(transport: 'udp' | 'tcp', options: ListenOptions, holder: HolderOf): Promise<Listener> {
+async function bindOne(transport: 'udp' | 'tcp', options: ListenOptions, holder: HolderOf): Promise<Listener> {
   try {
     if (transport === 'tcp') return await listenTcp(options)
     return await (isWildcard(options.address) ? listenUdpEverywhere(options) : openUdp(options))

@@ -48,21 +48,21 @@ export class ReplyRate {
    * What a query from `address` (numeric, without zone) gets: undefined: its answer; else the
    * length of what was written at `at` of `out`, 0: nothing.
    */
-  instead(address: string, nowMs: number, packet: Uint8Array, out: Uint8Array, at: number): number | undefined {
+  limitedReply(address: string, nowMs: number, packet: Uint8Array, out: Uint8Array, at: number): number | undefined {
     this.#usedUntilMs ??= new Float64Array(4 * BUCKETS)
     const used = this.#usedUntilMs
     const client = clientOf(address)
     const one = hashOf(client, this.#seed) % BUCKETS
     const network = BUCKETS + (hashOf(networkOf(client), this.#seed) % BUCKETS)
-    if (take(used, one, PER_CLIENT, network, PER_NETWORK, nowMs)) return undefined
+    if (takeReply(used, one, PER_CLIENT, network, PER_NETWORK, nowMs)) return undefined
     this.#limited()
     const [client2, network2] = [one + 2 * BUCKETS, network + 2 * BUCKETS]
-    const empty = take(used, client2, PER_CLIENT * TRUNCATED_TIMES, network2, PER_NETWORK * TRUNCATED_TIMES, nowMs)
+    const empty = takeReply(used, client2, PER_CLIENT * TRUNCATED_TIMES, network2, PER_NETWORK * TRUNCATED_TIMES, nowMs)
     return empty ? truncatedReply(packet, out, at) : 0
   }
 }
 
-function take(used: Float64Array, one: number, perSecond: number, network: number, networkPerSecond: number, nowMs: number): boolean {
+function takeReply(used: Float64Array, one: number, perSecond: number, network: number, networkPerSecond: number, nowMs: number): boolean {
   // One second ahead: what may come at once.
   if (used[one]! > nowMs + 1000 || used[network]! > nowMs + 1000) return false
   used[one] = Math.max(used[one]!, nowMs) + 1000 / perSecond

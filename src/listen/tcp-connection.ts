@@ -19,7 +19,7 @@ export interface TcpShared {
   /** Octets of answers that clients have not taken, over all connections. */
   unreadOctets: number
   /** They are too many: ends a connection of who holds the most. */
-  relieve(): void
+  closeMostUnread(): void
 }
 
 /**
@@ -167,7 +167,7 @@ export class TcpConnection implements BudgetedConnection {
     this.#queued.push(frame)
     this.#unreadOctets += frame.length
     shared.unreadOctets += frame.length
-    if (shared.unreadOctets > shared.limits.totalUnreadOctets) shared.relieve()
+    if (shared.unreadOctets > shared.limits.totalUnreadOctets) shared.closeMostUnread()
     if (this.#flushing) return
     this.#flushing = true
     // After the microtasks: every answer that settles in this turn goes out in one write.

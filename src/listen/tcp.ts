@@ -18,12 +18,12 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     inFlight,
     scratch: Buffer.alloc(2 + 65_535),
     unreadOctets: 0,
-    relieve: () => clients.relieve(),
+    closeMostUnread: () => clients.closeMostUnread(),
   }
   const clients = new Clients(shared)
   // allowHalfOpen: dig and socat send FIN right behind the query and still want the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => clients.admit(socket))
-  const port = await bound(server, options)
+  const port = await bindServer(server, options)
 
   let closed: Promise<void> | undefined
   const close = async () => {
@@ -67,7 +67,7 @@ class Clients {
    */
   admit(socket: Socket): void {
     this.admitted++
-    socket.on('error', ignored)
+    socket.on('error', ignoreError)
     const address = socket.remoteAddress === undefined ? undefined : withoutZone(socket.remoteAddress)
     if (this.#finished || address === undefined || !this.#shared.options.allowed(address) || !this.#makeRoom(clientOf(address))) {
       socket.destroy()
@@ -103,7 +103,7 @@ class Clients {
    * Answers that are not taken have come to too much: who holds the most of them loses a
    * connection, with all that is unread on it.
    */
-  relieve(): void {
+  closeMostUnread(): void {
     const unread = new Map<string, number>()
     for (const { client, unreadOctets } of this.#connections) unread.set(client, (unread.get(client) ?? 0) + unreadOctets)
     const most = Math.max(...unread.values())
@@ -132,9 +132,9 @@ class Clients {
 }
 
 /** A 'close' follows every error of a connection, and that is where it is freed. */
-function ignored(): void {}
+function ignoreError(): void {}
 
-function bound(server: Server, options: ListenOptions): Promise<number> {
+function bindServer(server: Server, options: ListenOptions): Promise<number> {
   const { address, port } = options
   return new Promise((resolve, reject) => {
     server.once('error', reject)

@@ -126,7 +126,7 @@ export class Batch {
     const { options, inFlight } = this.#o
     if (this.#paced) {
       const { replyRate, clock } = options
-      const instead = replyRate?.instead(this.#client, clock.nowMs(), viewOf(packet, start, end), this.#out.data, at)
+      const instead = replyRate?.limitedReply(this.#client, clock.nowMs(), viewOf(packet, start, end), this.#out.data, at)
       if (instead !== undefined) return instead
     }
     const length = options.responder.now(packet, start, end, this.#out.data, at, UDP_SIZE, view)
@@ -188,7 +188,7 @@ export async function listenUdpBatch(
   const shutdown = { closing: false }
   const batch = new Batch({ options, calls, fd, v6, inFlight, shutdown: shutdown })
   socket.on('message', drainBursts(batch, packetHandler(socket, options, inFlight, shutdown)))
-  const port = await adopted(socket, fd, options)
+  const port = await adoptSocket(socket, fd, options)
   growBuffers(socket)
 
   let closed: Promise<void> | undefined
@@ -229,7 +229,7 @@ function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => 
   }
 }
 
-function adopted(socket: Socket, fd: number, options: ListenOptions): Promise<number> {
+function adoptSocket(socket: Socket, fd: number, options: ListenOptions): Promise<number> {
   const fault = sparseFaults(options, 'listen/udp')
   return new Promise((resolve, reject) => {
     socket.once('error', reject)

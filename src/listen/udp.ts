@@ -33,7 +33,7 @@ export async function listenUdp(options: ListenOptions, inFlight = new InFlight(
     packets++
     handle(packet, from)
   })
-  const { port } = await bound(socket, options)
+  const { port } = await bindSocket(socket, options)
   growBuffers(socket)
 
   let closed: Promise<void> | undefined
@@ -96,7 +96,7 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     if (queued >= SEND_QUEUE) return
     const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)
     const { replyRate, clock } = options
-    const instead = replyRate === undefined || isLocal(address) ? undefined : replyRate.instead(address, clock.nowMs(), packet, out, 0)
+    const instead = replyRate === undefined || isLocal(address) ? undefined : replyRate.limitedReply(address, clock.nowMs(), packet, out, 0)
     if (instead !== undefined) {
       if (instead > 0) socket.send(out, 0, instead, from.port, from.address)
       return
@@ -112,7 +112,7 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
   }
 }
 
-function bound(socket: Socket, options: ListenOptions): Promise<{ readonly port: number }> {
+function bindSocket(socket: Socket, options: ListenOptions): Promise<{ readonly port: number }> {
   const { address, port } = options
   return new Promise((resolve, reject) => {
     const refused = (error: Error) => {
@@ -122,14 +122,14 @@ function bound(socket: Socket, options: ListenOptions): Promise<{ readonly port:
     socket.once('error', refused)
     socket.bind({ address, port, exclusive: true }, () => {
       socket.off('error', refused)
-      socket.on('error', survive(options))
+      socket.on('error', onSocketError(options))
       resolve(socket.address())
     })
   })
 }
 
 /** An ICMP error about one client's port says nothing about the socket; anything else is told, and reading goes on. */
-function survive(options: ListenOptions): (error: NodeJS.ErrnoException) => void {
+function onSocketError(options: ListenOptions): (error: NodeJS.ErrnoException) => void {
   const fault = sparseFaults(options, 'listen/udp')
   return (error) => {
     if (error.code !== 'ECONNREFUSED') fault()

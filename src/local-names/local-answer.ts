@@ -36,7 +36,7 @@ export function noSuchType(question: Question, soa: Uint8Array): Answer {
 }
 
 /** One or more records of the question's own name: pairs of type and RDATA. */
-export function found(question: Question, data: readonly (readonly [type: number, rdata: Uint8Array])[]): Answer {
+export function foundRecords(question: Question, data: readonly (readonly [type: number, rdata: Uint8Array])[]): Answer {
   const owner = question.lower.subarray(0, question.lower.length - 4)
   return answer(
     question,
@@ -51,19 +51,19 @@ function answer(question: Question, rcode: Rcode, answers: readonly Uint8Array[]
 }
 
 /** Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that the root does not have. */
-export function nothing(zone: string): ZoneAction {
-  const soa = once(() => soaRecord(nameFromText(zone)))
+export function nxdomain(zone: string): ZoneAction {
+  const soa = lazily(() => soaRecord(nameFromText(zone)))
   return (question) => noSuchName(question, soa())
 }
 
 /** The same for a zone that its parent has or may have: DS at the apex is the parent's to answer (see `emptyZone`). */
-export function nothingBelowParent(zone: string): ZoneAction {
-  return parentHasDs(nothing(zone))
+export function nxdomainBelowParent(zone: string): ZoneAction {
+  return parentHasDs(nxdomain(zone))
 }
 
 /** Every name is there and holds nothing: NODATA for every name and type, but DS at the apex. */
 export function noData(zone: string): ZoneAction {
-  const soa = once(() => soaRecord(nameFromText(zone)))
+  const soa = lazily(() => soaRecord(nameFromText(zone)))
   return parentHasDs((question) => noSuchType(question, soa()))
 }
 
@@ -71,7 +71,7 @@ export function noData(zone: string): ZoneAction {
  * Made when it is first asked for: there are a hundred zones, a host asks in a few of them, and a
  * start in none.
  */
-export function once<T extends object>(make: () => T): () => T {
+export function lazily<T extends object>(make: () => T): () => T {
   let made: T | undefined
   return () => (made ??= make())
 }
@@ -86,7 +86,7 @@ function parentHasDs(action: ZoneAction): ZoneAction {
  * `data` holds what a name known to the rule has, for one type.
  */
 export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): ZoneAction {
-  const parts = once(() => {
+  const parts = lazily(() => {
     const apex = nameFromText(zone)
     const soa = soaRecord(apex)
     return { apex, soa, soaData: soa.subarray(apex.length + 10), at: data === undefined ? undefined : Buffer.from(nameFromText(data.at)) }
@@ -96,9 +96,9 @@ export function emptyZone(zone: string, data?: { readonly at: string; readonly t
     if (place === 'below') return noSuchName(question, soa)
     const { type } = question
     if (data !== undefined && (type === data.type || type === TYPE.any) && at?.equals(question.lower.subarray(0, -4)))
-      return found(question, [[data.type, data.rdata]])
-    if (place === 'apex' && (type === TYPE.soa || type === TYPE.any)) return found(question, [[TYPE.soa, soaData]])
-    if (place === 'apex' && type === TYPE.ns) return found(question, [[TYPE.ns, apex]])
+      return foundRecords(question, [[data.type, data.rdata]])
+    if (place === 'apex' && (type === TYPE.soa || type === TYPE.any)) return foundRecords(question, [[TYPE.soa, soaData]])
+    if (place === 'apex' && type === TYPE.ns) return foundRecords(question, [[TYPE.ns, apex]])
     return noSuchType(question, soa)
   })
 }

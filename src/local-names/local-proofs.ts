@@ -3,7 +3,7 @@ import { readDenial } from '../dns/denial.ts'
 import { rewriteTtls, synthesise } from '../dns/response.ts'
 import { type Answer, type Ask, type Client, EVERYBODYS, type Query, type Question } from '../resolve.ts'
 import { SYNTHESIZED, TYPE } from './local-answer.ts'
-import { neighbour, type Proof, RootGaps } from './root-gaps.ts'
+import { type Proof, probeName, RootGaps } from './root-gaps.ts'
 
 /** Longer than this a client is not kept waiting for a proof: it gets the answer without one, and the next query may find it. */
 const LONGEST_WAIT_MS = 2000
@@ -49,14 +49,14 @@ export class LocalProofs {
   readonly #gaps = new RootGaps()
   readonly #zones = new Map<string, { readonly verdict: ProofOutcome; readonly untilMs: number }>()
   readonly #searches = new Map<string, Promise<ProofOutcome>>()
-  #seen: number
+  #seenGeneration: number
   #silentUntilMs = Number.NEGATIVE_INFINITY
   #topsSilentUntilMs = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock, memory: ProofMemory) {
     this.#clock = clock
     this.#memory = memory
-    this.#seen = memory.generation()
+    this.#seenGeneration = memory.generation()
   }
 
   /** Whether the root is known not to have the top-level `name`. Asks nobody. */
@@ -71,7 +71,7 @@ export class LocalProofs {
    */
   async prove(answer: Answer, subject: Subject, query: Query, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     this.#forgetOld()
-    const verdict = this.#known(subject) ?? (await this.#inTime(this.#search(subject, ask, next), ask))
+    const verdict = this.#known(subject) ?? (await this.#withinWait(this.#search(subject, ask, next), ask))
     if (verdict === 'exists') return undefined
     if (verdict === 'unsigned') return answer
     if (verdict === undefined || verdict === 'unproven') return { ...answer, storeS: 'no' }
@@ -80,8 +80,8 @@ export class LocalProofs {
 
   #forgetOld(): void {
     const generation = this.#memory.generation()
-    if (generation === this.#seen) return
-    this.#seen = generation
+    if (generation === this.#seenGeneration) return
+    this.#seenGeneration = generation
     this.#gaps.clear()
     this.#zones.clear()
     this.#searches.clear()
@@ -139,7 +139,7 @@ export class LocalProofs {
   async #searchTop(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const asked = new Set<string>()
     for (let step = 0; step < MOST_STEPS; step++) {
-      const name = neighbour(subject.name, step, this.#gaps.nearestBefore(subject.name, this.#nowMs()))
+      const name = probeName(subject.name, step, this.#gaps.nearestBefore(subject.name, this.#nowMs()))
       if (name === undefined || asked.has(keyOf(name))) continue
       asked.add(keyOf(name))
       const answer = await this.#asked(name, ask, next)
@@ -155,11 +155,11 @@ export class LocalProofs {
 
   /** The answer to the DS of `name`; undefined if everything was to be forgotten meanwhile. */
   async #asked(name: Uint8Array, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
-    const generation = this.#seen
+    const generation = this.#seenGeneration
     const query = dsQuery(name)
     const answer = await next(query, ask)
     this.#forgetOld()
-    if (generation !== this.#seen) return undefined
+    if (generation !== this.#seenGeneration) return undefined
     this.#memory.keep(query, answer, generation)
     return answer
   }
@@ -176,7 +176,7 @@ export class LocalProofs {
   }
 
   /** Undefined if it takes longer than the client may wait; the search goes on. */
-  #inTime(search: Promise<ProofOutcome>, ask: Ask): Promise<ProofOutcome | undefined> {
+  #withinWait(search: Promise<ProofOutcome>, ask: Ask): Promise<ProofOutcome | undefined> {
     const waitMs = Math.min(LONGEST_WAIT_MS, (ask.deadlineMs - this.#clock.nowMs()) / 2)
     return new Promise((resolve) => {
       const timer = this.#clock.setTimer(Math.max(0, waitMs), () => resolve(undefined))

@@ -25,7 +25,7 @@ const FILTERED = { code: 17, text: 'rebinding' } as const
 export function refuseRebinding(rules: RebindingRules, refused: () => void): Stage {
   if (!rules.protect) return { enter: () => 'on' }
   const exempt = exemption(rules.allow)
-  const inside = insideBut(rules.allowAddresses)
+  const inside = privateExcept(rules.allowAddresses)
   return {
     enter: () => 'on',
     leave(job) {
@@ -45,7 +45,7 @@ function exemption(zones: readonly string[]): ZoneTree {
   return zoneTree(zones.map((zone) => ({ zone: zone.toLowerCase(), action: () => 'forward' as const })))
 }
 
-function insideBut(allowed: readonly string[]): (octets: Uint8Array, at: number, length: 4 | 16) => boolean {
+function privateExcept(allowed: readonly string[]): (octets: Uint8Array, at: number, length: 4 | 16) => boolean {
   const isPrivate = (octets: Uint8Array, at: number, length: 4 | 16) => (length === 4 ? isPrivate4(octets, at) : isPrivate6(octets, at))
   if (allowed.length === 0) return isPrivate
   const isAllowed = allowList(allowed)

@@ -109,7 +109,7 @@ export class RootGaps {
  * A hyphen behind a label makes the name that comes right after it in canonical order, and no top-level domain has one there. What does not begin with a letter lies
  * before or behind all of them: one fixed name each.
  */
-export function neighbour(name: Uint8Array, step: number, before: Uint8Array | undefined): Uint8Array | undefined {
+export function probeName(name: Uint8Array, step: number, before: Uint8Array | undefined): Uint8Array | undefined {
   const label = labelsOf(name)[0] ?? ''
   const first = label.charCodeAt(0)
   if (first < 0x61) return step === 0 ? topName('0') : undefined

@@ -2,7 +2,7 @@ import { nameFromText } from '../dns/name.ts'
 import { u16 } from '../dns/octets.ts'
 import type { Stage } from '../job.ts'
 import type { Answer, Question } from '../resolve.ts'
-import { noSuchName, once, soaRecord } from './local-answer.ts'
+import { lazily, noSuchName, soaRecord } from './local-answer.ts'
 import type { LocalProofs, Subject } from './local-proofs.ts'
 import { SPECIAL_ZONES } from './special-zones.ts'
 import { type ZoneRule, zoneTree } from './zone-tree.ts'
@@ -47,7 +47,7 @@ export function specialNames(proofs?: LocalProofs): Stage {
 /** Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root. */
 function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => boolean): (question: Question) => LocalAnswer | undefined {
   const tree = zoneTree(rules)
-  const subjects = new Map(rules.map((rule) => [rule, once(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
+  const subjects = new Map(rules.map((rule) => [rule, lazily(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
   const nothingBelow = (question: Question, top: Uint8Array): LocalAnswer => ({
     answer: noSuchName(question, soaRecord(top)),
     subject: { kind: 'top', name: top },
@@ -60,10 +60,10 @@ function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => b
       return { answer, subject: match.rule.unprovable === true || hasData(answer) ? undefined : subjects.get(match.rule)?.() }
     }
     if (tree.labelCount === 0) return undefined
-    const isNumeric = isNumber(question.lower, tree.topLabelAt)
+    const isNumeric = isNumericLabel(question.lower, tree.topLabelAt)
     if (tree.labelCount > 1 && !isNumeric) return undefined
     const top = question.lower.slice(tree.topLabelAt, -4)
-    return isNumeric || !isInfrastructure(question.type) || denied(top) ? nothingBelow(question, top) : undefined
+    return isNumeric || !isDelegationType(question.type) || denied(top) ? nothingBelow(question, top) : undefined
   }
 }
 
@@ -73,15 +73,15 @@ const hasData = (answer: Answer) => u16(answer.wire, 6) > 0
  * Types that describe the delegation of a top-level domain and are no host data: a validator behind this stub needs them for every TLD.
  * NS SOA DS RRSIG NSEC DNSKEY NSEC3PARAM CDS CDNSKEY CSYNC ZONEMD.
  */
-const INFRASTRUCTURE = new Set([2, 6, 43, 46, 47, 48, 51, 59, 60, 62, 63])
+const DELEGATION_TYPES = new Set([2, 6, 43, 46, 47, 48, 51, 59, 60, 62, 63])
 
 /**
  * A name of one label is a host of this network or a slip of a search list, never a public host (SAC 053, RFC 7085): NXDOMAIN for data types, here, so that machine names
  * do not leave. The infrastructure types are forwarded, unless the root is known not to have the label. The SOA is of the label itself, not of the root: what caches
  * behind this stub may learn is that the label is not served, not that the root denied a whole TLD (PowerDNS trusts a root NXDOMAIN so far).
  */
-export function isInfrastructure(type: number): boolean {
-  return INFRASTRUCTURE.has(type)
+export function isDelegationType(type: number): boolean {
+  return DELEGATION_TYPES.has(type)
 }
 
 /**
@@ -89,7 +89,7 @@ export function isInfrastructure(type: number): boolean {
  * What ends so is an IPv4 address that somebody asked for as a name (192.168.1.1, 10.0.0x7f): browsers take it for nothing else, and there is no such top-level domain,
  * nor will there be (RFC 1123 section 2.1, RFC 3696 section 2).
  */
-export function isNumber(name: Uint8Array, at: number): boolean {
+export function isNumericLabel(name: Uint8Array, at: number): boolean {
   const length = name[at]!
   const hexadecimal = length > 1 && name[at + 1] === 0x30 && name[at + 2] === 0x78
   for (let i = at + (hexadecimal ? 3 : 1); i <= at + length; i++) {

@@ -1,5 +1,5 @@
 import { nameFromText } from '../dns/name.ts'
-import { emptyZone, found, noData, noSuchType, nothing, nothingBelowParent, soaRecord, TYPE } from './local-answer.ts'
+import { emptyZone, foundRecords, noData, noSuchType, nxdomain, nxdomainBelowParent, soaRecord, TYPE } from './local-answer.ts'
 import type { ZoneRule } from './zone-tree.ts'
 
 const IPV4_LOOPBACK = Uint8Array.of(127, 0, 0, 1)
@@ -15,10 +15,10 @@ const LOCALHOST: readonly ZoneRule[] = [
     zone: 'localhost.',
     unprovable: true,
     action: (question) => {
-      if (question.type === TYPE.a) return found(question, [[TYPE.a, IPV4_LOOPBACK]])
-      if (question.type === TYPE.aaaa) return found(question, [[TYPE.aaaa, IPV6_LOOPBACK]])
+      if (question.type === TYPE.a) return foundRecords(question, [[TYPE.a, IPV4_LOOPBACK]])
+      if (question.type === TYPE.aaaa) return foundRecords(question, [[TYPE.aaaa, IPV6_LOOPBACK]])
       if (question.type === TYPE.any)
-        return found(question, [
+        return foundRecords(question, [
           [TYPE.a, IPV4_LOOPBACK],
           [TYPE.aaaa, IPV6_LOOPBACK],
         ])
@@ -53,8 +53,8 @@ const NEVER_BELOW_ARPA = [
 
 /** Names that RFCs set apart from the DNS, and the zones below arpa. that every site serves for itself. */
 export const RESERVED_NAMES: readonly ZoneRule[] = [
-  ...NEVER_IN_DNS.map((zone) => ({ zone, action: nothing(zone) })),
-  ...NEVER_BELOW_ARPA.map((zone) => ({ zone, action: nothingBelowParent(zone) })),
+  ...NEVER_IN_DNS.map((zone) => ({ zone, action: nxdomain(zone) })),
+  ...NEVER_BELOW_ARPA.map((zone) => ({ zone, action: nxdomainBelowParent(zone) })),
   // RFC 8375 section 4: served here; only DS of the apex goes upstream.
   { zone: 'home.arpa.', action: emptyZone('home.arpa.') },
   // RFC 9665: the network's own registry of services; `default.service.arpa` with what it holds, too.
@@ -111,7 +111,7 @@ const PRIVATE_REVERSE: readonly ZoneRule[] = [
  * Mozilla's canary domain: a negative answer tells Firefox to leave its default DoH off. Resolution is encrypted here already, and a browser with a resolver
  * of its own would step around the trusted set, the cache and the evidence. A user who turned DoH on by hand is not affected.
  */
-export const CANARY: readonly ZoneRule[] = [{ zone: 'use-application-dns.net.', action: nothingBelowParent('use-application-dns.net.') }]
+export const CANARY: readonly ZoneRule[] = [{ zone: 'use-application-dns.net.', action: nxdomainBelowParent('use-application-dns.net.') }]
 
 /** Every zone that is answered here. */
 export const SPECIAL_ZONES: readonly ZoneRule[] = [...LOCALHOST, ...RESERVED_NAMES, ...PRIVATE_REVERSE, ...CANARY]

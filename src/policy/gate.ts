@@ -92,7 +92,7 @@ export function gateStage(gate: Gate): Stage {
 }
 
 /** The same before a link: probes and refreshes do not come through the pipeline. */
-export function gated<P extends Protection>(link: Link<P>, gate: Gate): Link<P> {
+export function gatedLink<P extends Protection>(link: Link<P>, gate: Gate): Link<P> {
   return {
     id: link.id,
     transport: link.transport,

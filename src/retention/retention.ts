@@ -64,11 +64,11 @@ export async function removeSaved(setup: SavedPlaces, credentials: string | unde
   const place = savedKey(setup, credentials)
   const { runtime, disk } = savedFiles(setup)
   const gone: string[] = []
-  for (const path of [runtime, disk, ...(isCredential(place) ? [] : [keyFile(place)])]) if (await removed(path)) gone.push(path)
+  for (const path of [runtime, disk, ...(isCredential(place) ? [] : [keyFile(place)])]) if (await removeIfThere(path)) gone.push(path)
   return gone
 }
 
-async function removed(path: string): Promise<boolean> {
+async function removeIfThere(path: string): Promise<boolean> {
   try {
     await rm(path)
     return true

@@ -35,12 +35,12 @@ export function bypassWatch(nowMs: () => number, proc = '/proc/net'): () => Prom
   let through: Bypasses['through'] = []
   return async () => {
     const long = nowMs() - longAtMs >= LONG_EVERY_MS
-    const tables = ['udp', 'udp6'].map((name) => shortText(`${proc}/${name}`))
+    const tables = ['udp', 'udp6'].map((name) => readShortTable(`${proc}/${name}`))
     let tracked: string | undefined
     if (long) {
       longAtMs = nowMs()
-      tables.push(...(await Promise.all(['tcp', 'tcp6'].map((name) => longText(`${proc}/${name}`)))))
-      tracked = await longText(`${proc}/nf_conntrack`)
+      tables.push(...(await Promise.all(['tcp', 'tcp6'].map((name) => readLongTable(`${proc}/${name}`)))))
+      tracked = await readLongTable(`${proc}/nf_conntrack`)
       through = [
         ...(tables.some((table) => table !== undefined) ? (['sockets'] as const) : []),
         ...(tracked === undefined || tracked === '' ? [] : (['conntrack'] as const)),
@@ -85,12 +85,12 @@ function trackedOf(table: string): readonly string[] {
 }
 
 /** On a thread: the loop does not wait, but each page that /proc gives (4096 octets) wakes two threads. */
-async function longText(file: string): Promise<string | undefined> {
+async function readLongTable(file: string): Promise<string | undefined> {
   return readFile(file, 'latin1').catch(() => undefined)
 }
 
 /** Here and now: 0.2 ms for a table of the usual size. The end of a long one is left: it is there to be seen for as long as its sockets are. */
-function shortText(file: string): string | undefined {
+function readShortTable(file: string): string | undefined {
   let fd: number | undefined
   let text = ''
   try {

@@ -13,7 +13,7 @@ const PATIENCE_MS = 10_000
  */
 export async function sendOrder(path: string, order: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
   let reply = ''
-  await converse(path, order, clock, limitMs, (text) => {
+  await exchangeLines(path, order, clock, limitMs, (text) => {
     reply += text
     return reply.length <= MAX_REPLY_OCTETS
   })
@@ -34,7 +34,7 @@ export async function followOrder(
 ): Promise<boolean> {
   let rest = ''
   let any = false
-  await converse(path, order, clock, limitMs + PATIENCE_MS, (text) => {
+  await exchangeLines(path, order, clock, limitMs + PATIENCE_MS, (text) => {
     const lines = (rest + text).split('\n')
     rest = lines.pop() ?? ''
     if (rest.length > MAX_REPLY_OCTETS) return false
@@ -46,7 +46,7 @@ export async function followOrder(
 }
 
 /** Until the other end hangs up, `limitMs` is over or `said` has had enough. */
-function converse(path: string, order: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
+function exchangeLines(path: string, order: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
   if (!isTrusted(path)) return Promise.resolve()
   return new Promise((resolve) => {
     const socket = connect(path).setEncoding('utf8')

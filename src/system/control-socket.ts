@@ -61,7 +61,7 @@ export async function listenControl(
   clock: Clock,
 ): Promise<Control | 'taken' | { readonly why: string }> {
   const sockets = new Set<Socket>()
-  const open = () => opened(path, sockets, handle, clock)
+  const open = () => openServer(path, sockets, handle, clock)
   const server = await open()
   if (!('listen' in server)) return server.why === 'taken' ? 'taken' : server
   let current: Server | undefined = server
@@ -82,13 +82,18 @@ export async function listenControl(
     },
     close() {
       ended = true
-      return closed(current, sockets)
+      return closeServer(current, sockets)
     },
   }
 }
 
 /** The server, or why there is none. */
-async function opened(path: string, sockets: Set<Socket>, handle: HandleOrder, clock: Clock): Promise<Server | { readonly why: string }> {
+async function openServer(
+  path: string,
+  sockets: Set<Socket>,
+  handle: HandleOrder,
+  clock: Clock,
+): Promise<Server | { readonly why: string }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket.once('close', () => sockets.delete(socket)))
     serve(socket, handle, clock)
@@ -100,7 +105,7 @@ async function opened(path: string, sockets: Set<Socket>, handle: HandleOrder, c
   return server.unref()
 }
 
-function closed(server: Server | undefined, sockets: ReadonlySet<Socket>): Promise<void> {
+function closeServer(server: Server | undefined, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     if (server === undefined) resolve()
     else server.close(() => resolve())

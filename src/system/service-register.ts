@@ -63,14 +63,14 @@ export function runtimeDirectories(account: Account): readonly string[] {
 export function register(directories: readonly string[], record: ServiceRecord): Registration | string {
   let why = 'there is no runtime directory'
   for (const directory of directories) {
-    const refused = refusalOf(directory)
-    if (refused === undefined) return registered(registerIn(directory), record)
+    const refused = placeProblem(directory)
+    if (refused === undefined) return putRecord(registerIn(directory), record)
     why = refused
   }
   return why
 }
 
-function refusalOf(directory: string): string | undefined {
+function placeProblem(directory: string): string | undefined {
   const place = registerIn(directory)
   try {
     const found = lstatSync(directory, { throwIfNoEntry: false })
@@ -86,7 +86,7 @@ function refusalOf(directory: string): string | undefined {
   }
 }
 
-function registered(place: string, first: ServiceRecord): Registration {
+function putRecord(place: string, first: ServiceRecord): Registration {
   const path = join(place, `${first.pid}.json`)
   let record = first
   const write = () => {

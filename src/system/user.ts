@@ -46,12 +46,12 @@ export function accountOf(user: string, tables: Tables = systemTables()): Servic
   const account = row === undefined ? undefined : { name: row[0], uid: Number(row[2]), gid: Number(gid ?? row[3]) }
   const found = account ?? (uid !== undefined && gid !== undefined ? { name: undefined, uid: Number(uid), gid: Number(gid) } : undefined)
   if (found === undefined && uid !== undefined)
-    throw refusal(`number ${uid} is not in /etc/passwd, so its group is not known: write "${uid}:GID", or name another user`)
+    throw accountRefusal(`number ${uid} is not in /etc/passwd, so its group is not known: write "${uid}:GID", or name another user`)
   if (found === undefined)
-    throw refusal(`there is no user "${user}" in /etc/passwd: add it (useradd --system ${user}), or name another one`)
+    throw accountRefusal(`there is no user "${user}" in /etc/passwd: add it (useradd --system ${user}), or name another one`)
   if (![found.uid, found.gid].every((id) => Number.isInteger(id) && id <= 0xfffffffe))
-    throw refusal(`"${user}" has no user and group number from 0 to 4294967294: name another user`)
-  if (found.uid === 0) throw refusal(`"${user}" is root: name an ordinary user, or take "user" out`)
+    throw accountRefusal(`"${user}" has no user and group number from 0 to 4294967294: name another user`)
+  if (found.uid === 0) throw accountRefusal(`"${user}" is root: name an ordinary user, or take "user" out`)
   return { ...found, groups: groupsOf(found.name, tables.group) }
 }
 
@@ -64,7 +64,9 @@ export function serviceAccount(user: string): ServiceAccount {
   const uid = process.geteuid?.()
   if (uid === 0 || isAlready(account)) return account
   const who = account.name ?? String(account.uid)
-  throw refusal(`only root can go on as "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or take "user" out`)
+  throw accountRefusal(
+    `only root can go on as "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or take "user" out`,
+  )
 }
 
 function isAlready({ uid }: ServiceAccount): boolean {
@@ -94,7 +96,7 @@ function groupsOf(name: string | undefined, group: string): readonly number[] {
   return named.map(([, , gid]) => Number(gid)).filter((gid) => Number.isInteger(gid) && gid > 0)
 }
 
-function refusal(clause: string): EnigmError {
+function accountRefusal(clause: string): EnigmError {
   return new EnigmError('config', `user: ${clause}.`)
 }
 
@@ -111,7 +113,7 @@ export function become(account: ServiceAccount): Privileges {
     return calls === undefined ? withoutCapability(account) : keepingCapability(calls, account)
   } catch (error) {
     if (error instanceof EnigmError) throw error
-    throw refusal(
+    throw accountRefusal(
       `cannot go on as "${account.name ?? account.uid}" (${systemCode(error) ?? 'unknown error'}): the service manager may have taken CAP_SETUID or CAP_SETGID`,
     )
   }

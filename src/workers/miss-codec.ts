@@ -168,14 +168,14 @@ function sourceText(from: Source): string {
 
 function sourceOf(text: string): Source {
   const space = text.indexOf(' ')
-  if (space < 0) return isOwnSource(text) ? text : noWord('source', text)
+  if (space < 0) return isOwnSource(text) ? text : unknownWord('source', text)
   const transport = text.slice(0, space)
-  if (!isTransport(transport)) return noWord('transport', transport)
+  if (!isTransport(transport)) return unknownWord('transport', transport)
   return { transport, upstream: text.slice(space + 1) }
 }
 
 function codeOf(text: string): ErrorCode {
-  return isErrorCode(text) ? text : noWord('error code', text)
+  return isErrorCode(text) ? text : unknownWord('error code', text)
 }
 
 type OwnSource = Exclude<Source, object>
@@ -186,7 +186,7 @@ function isOwnSource(text: string): text is OwnSource {
 }
 
 /** A word of a closed list that is none of them is taken for no other. */
-function noWord(of: string, text: string): never {
+function unknownWord(of: string, text: string): never {
   throw new EnigmError('internal', `a worker named no ${of}: ${text}`)
 }
 

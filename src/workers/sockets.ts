@@ -27,7 +27,7 @@ export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>):
       try {
         for (const endpoint of endpoints) {
           if (isOpen(endpoint) || endpoint.address.includes('%')) continue
-          fresh.push(await opened({ ...options, ...endpoint, reusePort: true }))
+          fresh.push(await openShared({ ...options, ...endpoint, reusePort: true }))
         }
         listeners = [...listeners, ...fresh]
       } catch (error) {
@@ -43,7 +43,7 @@ export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>):
   }
 }
 
-async function opened(options: ListenOptions): Promise<Listener> {
+async function openShared(options: ListenOptions): Promise<Listener> {
   try {
     return await (isWildcard(options.address) ? listenUdpEverywhere(options, withoutLinkLocal) : openUdp(options))
   } catch (error) {

@@ -89,7 +89,7 @@ const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worke
 export async function startWorkerPool(count: number, settings: WorkerSettings, parts: WorkerPoolParts): Promise<WorkerPool> {
   const threads = await import('node:worker_threads')
   const handles = Array.from({ length: count }, () => new WorkerHandle(parts, settings, threads.Worker))
-  const commandAll = (command: Command) => Promise.all(handles.map((handle) => handle.order(command)))
+  const commandAll = (command: Command) => Promise.all(handles.map((handle) => handle.carryOut(command)))
   const pool: WorkerPool = {
     sums: (own) => summed([own, ...handles.map((handle) => handle.counters)]),
     async open(endpoints) {
@@ -164,12 +164,12 @@ class WorkerHandle {
       else this.#acks.shift()?.(message.refused)
     })
     worker.on('error', (error) => emit({ type: 'fault', where: `worker: ${error.name}` }))
-    worker.once('exit', () => this.#gone())
+    worker.once('exit', () => this.#exited())
     return this.#acknowledged().then((refusal) => (this.#worker === worker ? refusal : NEVER_LISTENED))
   }
 
   /** Resolves when the thread has carried the command out, or to why it could not. A thread that dies meanwhile starts again with `settings`, which is as good. */
-  order(command: Command): Promise<CommandRefusal | undefined> {
+  carryOut(command: Command): Promise<CommandRefusal | undefined> {
     if (this.#worker === undefined) return Promise.resolve(undefined)
     this.#worker.postMessage(command)
     return this.#acknowledged()
@@ -190,17 +190,17 @@ class WorkerHandle {
     return new Promise((resolve) => this.#acks.push(resolve))
   }
 
-  #gone(): void {
+  #exited(): void {
     const { clock } = this.#parts
     this.#worker = undefined
     this.counters.size({ entries: 0, bytes: 0 })
     for (const ack of this.#acks.splice(0)) ack(undefined)
     if (this.#stopping) return
     const waitMs = Math.max(0, this.#startedMs + RESTART_MS - clock.nowMs())
-    clock.setTimer(waitMs, () => void this.#again())
+    clock.setTimer(waitMs, () => void this.#restart())
   }
 
-  async #again(): Promise<void> {
+  async #restart(): Promise<void> {
     if (this.#stopping) return
     if ((await this.start()) === undefined) return
     this.#parts.emit({ type: 'fault', where: 'worker: listen' })

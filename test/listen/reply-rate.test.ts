@@ -12,7 +12,7 @@ const asked = query({ opt: { dnssecOk: true } })
 function flood(rate: ReplyRate, addresses: readonly string[], perSecond: number, ms: number, fromMs = 1000) {
   const got = { answers: 0, empty: 0, nothing: 0 }
   for (let i = 0; i < (perSecond * ms) / 1000; i++) {
-    const length = rate.instead(addresses[i % addresses.length] ?? '', fromMs + (i * 1000) / perSecond, asked, out, 0)
+    const length = rate.limitedReply(addresses[i % addresses.length] ?? '', fromMs + (i * 1000) / perSecond, asked, out, 0)
     if (length === undefined) got.answers++
     else if (length > 0) got.empty++
     else got.nothing++

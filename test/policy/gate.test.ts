@@ -2,7 +2,7 @@ import t from 'tap'
 import { nameFromText } from '../../src/dns/name.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import { SelfCanary } from '../../src/local-names/self-canary.ts'
-import { gated, gateStage, PolicyGate, SetupGate } from '../../src/policy/gate.ts'
+import { gatedLink, gateStage, PolicyGate, SetupGate } from '../../src/policy/gate.ts'
 import type { Answer, Ask, Link, Protection, Query, Receiver } from '../../src/resolve.ts'
 import { exchange } from '../support/links.ts'
 import { openGate } from '../support/rules.ts'
@@ -42,7 +42,7 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
     return answer
   }
   const stage = through([gateStage(gate)], next)
-  const link = gated(
+  const link = gatedLink(
     {
       id: 'x',
       transport: 'dot',

@@ -1,4 +1,4 @@
-import type { Crew } from '../../adversary/crew.ts'
+import type { TaskPool } from '../../adversary/crew.ts'
 import { tableOf } from '../../adversary/forest.ts'
 import { accuracy, decided, type Estimate } from '../../adversary/metrics.ts'
 import type { Chance } from '../chance.ts'
@@ -32,12 +32,12 @@ const PLACES_APART = 4
 const LANES = 5
 
 /** Loads pages through `one`, knows which cells were real from the resolver's side, and lets a forest guess from the gaps around each. */
-export async function microTiming(one: Watched, pages: readonly Visit[], crew: Crew, root: Chance): Promise<TimingRow> {
+export async function microTiming(one: Watched, pages: readonly Visit[], pool: TaskPool, root: Chance): Promise<TimingRow> {
   const left = [...pages]
   const logs = await Promise.all(Array.from({ length: LANES }, (_, lane) => watchLane(one, left, root.fork(`timing ${one.id} ${lane}`))))
   const { values, labels, training, tested } = matched(logs.flatMap(sessionsOf), root.fork(`match ${one.id}`))
   const table = tableOf(values, COLUMNS, (row) => row < training.length, true)
-  const votes = await crew.forest(table, labels, { training, tested }, { trees: 200, classes: 2, seed: `timing ${one.id}` })
+  const votes = await pool.forest(table, labels, { training, tested }, { trees: 200, classes: 2, seed: `timing ${one.id}` })
   const truth = Uint16Array.from(tested, (row) => labels[row] ?? 0)
   return { id: one.id, title: one.title, cells: tested.length, accuracy: accuracy(decided(votes, 2), truth) }
 }

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type ClosedWorld, crossValidated, Looks } from '../../adversary/closed-world.ts'
-import type { Crew } from '../../adversary/crew.ts'
+import type { TaskPool } from '../../adversary/crew.ts'
 import { type Chance, chance } from '../chance.ts'
 import { type Entry, LINE_UP } from '../line-up.ts'
 import type { Seen } from '../observed.ts'
@@ -28,7 +28,7 @@ const SAMPLE_MS = 20_000
 /** Sends 20 sites x 20 visits through every server whose id is in `ids` (or all), time not scaled, and attacks what a tap saw; beside it the same visits in virtual time. */
 export async function onTheWire(
   ids: readonly string[],
-  crew: Crew,
+  pool: TaskPool,
   seed: string,
   say: (text: string) => void,
   found: (row: WireRow) => void,
@@ -38,7 +38,7 @@ export async function onTheWire(
   for (const one of watched().filter(({ id }) => ids.length === 0 || ids.includes(id))) {
     const beganMs = performance.now()
     try {
-      const row = await watch(one, pages, crew, root)
+      const row = await watch(one, pages, pool, root)
       found(row)
       const { a1, a2, a3, a4 } = row.wire
       const shown = [a1, a2, a3, a4].map(({ value }) => `${(value * 100).toFixed(1)} %`).join(', ')
@@ -54,7 +54,7 @@ export async function onTheWire(
 /** Real cells against covers by when they leave, for the profiles that have both: a hundred pages. */
 export async function timingOnTheWire(
   ids: readonly string[],
-  crew: Crew,
+  pool: TaskPool,
   seed: string,
   say: (text: string) => void,
   found: (row: TimingRow) => void,
@@ -62,7 +62,7 @@ export async function timingOnTheWire(
   const root = chance(seed).fork('timing')
   const pages = wirePages(root).slice(0, TIMED_PAGES)
   for (const one of watched().filter(({ id }) => TIMED.includes(id) && (ids.length === 0 || ids.includes(id)))) {
-    const row = await microTiming(one, pages, crew, root)
+    const row = await microTiming(one, pages, pool, root)
     found(row)
     say(`on the wire, ${one.id}: real cells told from covers by their timing: ${(row.accuracy.value * 100).toFixed(1)} % of ${row.cells}`)
   }
@@ -79,7 +79,7 @@ function shortened(page: Visit): Visit {
   return end < 0 ? page : { ...page, atMs: page.atMs.subarray(0, end) }
 }
 
-async function watch(one: Watched, pages: readonly Visit[], crew: Crew, root: Chance): Promise<WireRow> {
+async function watch(one: Watched, pages: readonly Visit[], pool: TaskPool, root: Chance): Promise<WireRow> {
   const stalls = monitorEventLoopDelay({ resolution: STALL_RESOLUTION_MS })
   stalls.enable()
   const seen = await loadAll(one, pages, root)
@@ -95,8 +95,8 @@ async function watch(one: Watched, pages: readonly Visit[], crew: Crew, root: Ch
     role: one.peer.role === 'ours' ? 'ours' : 'peer',
     sites: SITES,
     visits: pages.length,
-    wire: await attacked(seen, pages, one.id, crew),
-    virtual: virtual === undefined ? undefined : await attacked(virtual, pages, one.id, crew),
+    wire: await attacked(seen, pages, one.id, pool),
+    virtual: virtual === undefined ? undefined : await attacked(virtual, pages, one.id, pool),
     wireCellsPerPage: sent(seen),
     virtualCellsPerPage: virtual === undefined ? undefined : sent(virtual),
     stallP99Ms: Math.max(0, stalls.percentile(99) / 1e6 - STALL_RESOLUTION_MS),
@@ -128,7 +128,7 @@ function inVirtualTime(entry: Entry, pages: readonly Visit[], root: Chance): rea
   return pages.map((page, i) => entry.defence(page, root.fork(`virtual ${entry.id} ${i}`), resolverModel(entry.covers)).seen)
 }
 
-function attacked(seen: readonly Seen[], pages: readonly Visit[], id: string, crew: Crew): Promise<ClosedWorld> {
+function attacked(seen: readonly Seen[], pages: readonly Visit[], id: string, pool: TaskPool): Promise<ClosedWorld> {
   const looks = new Looks(pages.length)
   seen.forEach((one, page) => {
     looks.put(page, pages[page]?.site ?? 0, one)
@@ -137,7 +137,7 @@ function attacked(seen: readonly Seen[], pages: readonly Visit[], id: string, cr
     pages.map((_, page) => Math.floor(page / SITES)),
     FOLDS,
   )
-  return looks.attack(crew, folds, { classes: SITES, trees: TREES, seed: `wire ${id}`, mostNearest: pages.length })
+  return looks.attack(pool, folds, { classes: SITES, trees: TREES, seed: `wire ${id}`, mostNearest: pages.length })
 }
 
 const sent = (seen: readonly Seen[]) => seen.reduce((sum, { octets }) => sum + octets.filter((size) => size > 0).length, 0) / seen.length

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { best, crossValidated, heldOut, Looks } from '../../../bench/adversary/closed-world.ts'
 import { correlate } from '../../../bench/adversary/correlation.ts'
-import { alone, startCrew } from '../../../bench/adversary/crew.ts'
+import { alone, startTaskPool } from '../../../bench/adversary/crew.ts'
 import { nearest } from '../../../bench/adversary/edit-distance.ts'
 import { gapBin, SYMBOLS, symbols } from '../../../bench/adversary/features.ts'
 import { grow, tableOf } from '../../../bench/adversary/forest.ts'
@@ -56,12 +56,12 @@ t.test('threads change nothing', async (t) => {
   const rows = Uint32Array.from(labels.keys())
   const halves = { training: rows.slice(0, 80), tested: rows.slice(80) }
   const table = tableOf(values, 6, (row) => row < 80, true)
-  const crew = startCrew()
+  const pool = startTaskPool()
   try {
     const plan = { trees: 9, classes: 3, seed: 'threads' }
-    t.strictSame(await crew.forest(table, labels, halves, plan), await alone.forest(table, labels, halves, plan))
+    t.strictSame(await pool.forest(table, labels, halves, plan), await alone.forest(table, labels, halves, plan))
   } finally {
-    await crew.close()
+    await pool.close()
   }
 })
 
