@@ -1,8 +1,8 @@
 import type { Seen } from '../observer/observed.ts'
-import type { Rows, TaskPool } from './crew.ts'
 import { FEATURES, features, LATENCIES, latencies, NGRAMS, ngrams, SYMBOLS, symbols } from './features.ts'
 import { tableOf } from './forest.ts'
 import { accuracy, bits, decided, type Estimate } from './metrics.ts'
+import type { Rows, TaskPool } from './task-pool.ts'
 
 /** Pages as attackers look at them: features only, traces are not kept. */
 export class Looks {

@@ -3,10 +3,10 @@ import type { Entry } from '../observer/line-up.ts'
 import { cut } from '../observer/observed.ts'
 import { joined, KNOBS, later, makeSite, type Visit, visit, workload } from '../observer/pages.ts'
 import { resolverModel } from '../observer/resolver-model.ts'
-import type { TaskPool } from './crew.ts'
 import { FEATURES, features, LATENCIES, latencies } from './features.ts'
 import { tableOf } from './forest.ts'
 import { auc, type Estimate } from './metrics.ts'
+import type { TaskPool } from './task-pool.ts'
 
 const WINDOW_MS = 14_000
 /** One query that opens a session, so that both kinds of window lie inside one: no profile's step is shorter than 15 s. */

@@ -2,10 +2,10 @@ import type { Chance } from '../observer/chance.ts'
 import type { Entry } from '../observer/line-up.ts'
 import { KNOBS, makeSite, visit } from '../observer/pages.ts'
 import { resolverModel } from '../observer/resolver-model.ts'
-import type { TaskPool } from './crew.ts'
 import { FEATURES, features } from './features.ts'
 import { tableOf } from './forest.ts'
 import { auc, type Estimate } from './metrics.ts'
+import type { TaskPool } from './task-pool.ts'
 
 /** How large an open world is. Every site that is not monitored is visited once. */
 export interface World {

@@ -1,6 +1,6 @@
 import { PACES, type Pace } from '../../src/shaping/profiles.ts'
 import { best } from '../adversary/closed-world.ts'
-import type { TaskPool } from '../adversary/crew.ts'
+import type { TaskPool } from '../adversary/task-pool.ts'
 import type { Chance } from './chance.ts'
 import { constantRate } from './constant-rate.ts'
 import { type Entry, evenPace } from './line-up.ts'

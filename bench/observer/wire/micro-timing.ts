@@ -1,6 +1,6 @@
-import type { TaskPool } from '../../adversary/crew.ts'
 import { tableOf } from '../../adversary/forest.ts'
 import { accuracy, decided, type Estimate } from '../../adversary/metrics.ts'
+import type { TaskPool } from '../../adversary/task-pool.ts'
 import type { Chance } from '../chance.ts'
 import { QUERY_BODY } from '../observed.ts'
 import type { Visit } from '../pages.ts'

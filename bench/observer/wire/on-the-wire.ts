@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type ClosedWorld, crossValidated, Looks } from '../../adversary/closed-world.ts'
-import type { TaskPool } from '../../adversary/crew.ts'
+import type { TaskPool } from '../../adversary/task-pool.ts'
 import { type Chance, chance } from '../chance.ts'
 import { type Entry, LINE_UP } from '../line-up.ts'
 import type { Seen } from '../observed.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { alone } from '../../../bench/adversary/crew.ts'
 import { tableOf } from '../../../bench/adversary/forest.ts'
 import { accuracy, decided } from '../../../bench/adversary/metrics.ts'
+import { alone } from '../../../bench/adversary/task-pool.ts'
 import { chance } from '../../../bench/observer/chance.ts'
 import { type Cell, matched, sessionsOf } from '../../../bench/observer/wire/micro-timing.ts'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { alone } from '../../../bench/adversary/crew.ts'
+import { alone } from '../../../bench/adversary/task-pool.ts'
 import { ROOT } from '../../../bench/compiled.ts'
 import { chance } from '../../../bench/observer/chance.ts'
 import { LINE_UP } from '../../../bench/observer/line-up.ts'
