@@ -23,7 +23,7 @@ export interface Clock {
 }
 
 /** One moment on both clocks: boot time for ages, wall time for people. */
-export interface Moment {
+export interface Instant {
   readonly ms: number
   readonly wallMs: number
 }

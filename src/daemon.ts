@@ -19,17 +19,17 @@ import { SelfCanary } from './local-names/self-canary.ts'
 import type { Page } from './page/page.ts'
 import { PolicyGate, SetupGate } from './policy/gate.ts'
 import { type Protection, viewFor } from './resolve.ts'
-import { newTally, pipeline, type Tally } from './resolver.ts'
+import { newStageCounts, pipeline, type StageCounts } from './resolver.ts'
 import { createResponder } from './responder.ts'
 import { createRetention, type Forgotten } from './retention/retention.ts'
-import { discreet } from './shaping/profiles.ts'
+import { redactedCounts } from './shaping/profiles.ts'
 import { datagramCalls } from './system/datagram-calls.ts'
 import { listenToKernel } from './system/netlink.ts'
 import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } from './system/network-monitor.ts'
 import { portHolder } from './system/port-holder.ts'
 import { bootId, descriptors } from './system/process-identity.ts'
 import { QueryTrace } from './trace/query-trace.ts'
-import { type LiveResolvers, type Surroundings, trustedResolvers } from './trusted-resolvers.ts'
+import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
 import { noWorkers, startWorkerPool, udpEndpoints, workerSettings, workersRefusal } from './workers/worker-pool.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
@@ -69,7 +69,7 @@ const DRAIN_MS = 1000
 const MIN_CACHE_BYTES = 65_536
 
 /** What every configuration of one run shares. */
-type Around = Surroundings & { readonly gate: PolicyGate; readonly canary: SelfCanary }
+type Around = LinkParts & { readonly gate: PolicyGate; readonly canary: SelfCanary }
 
 interface Live {
   readonly stages: readonly Stage[]
@@ -89,7 +89,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const { workers, udp, cache: cacheSetup } = loaded.config
   const share = Math.max(MIN_CACHE_BYTES, Math.floor(cacheSetup.maxBytes / workers))
   const counts = { hits: 0, misses: 0 }
-  const tally = newTally()
+  const tally = newStageCounts()
   const { staleMaxS } = cacheSetup
   const memory = createMemory({ clock, random: o.random, maxBytes: share, staleMaxS, current: () => live, renewed: () => tally.renewed++ })
   const { cache } = memory
@@ -108,7 +108,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       o.beat?.()
     },
     counts: () =>
-      discreet(inForce.config.shaping.profile, {
+      redactedCounts(inForce.config.shaping.profile, {
         ...tally,
         ...workerPool.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded, limited: tally.limited }),
         maxBytes: share * workers,
@@ -254,7 +254,7 @@ async function openPage({ config }: Loaded, evidence: Evidence, { clock }: Daemo
   return servePage({ listen: config.page.listen, stateDir: config.stateDir, document, violations, clock })
 }
 
-function bringToLife(loaded: Loaded, memory: Memory, tally: Tally, around: Around): Live {
+function bringToLife(loaded: Loaded, memory: Memory, tally: StageCounts, around: Around): Live {
   const gate = new SetupGate(around.gate)
   const trusted = trustedResolvers(loaded, { ...around, gate })
   const { config } = loaded

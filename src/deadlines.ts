@@ -10,12 +10,12 @@ export interface Deadline {
   readonly tick: number
 }
 
-class Node implements Deadline, Linked<Node> {
+class DeadlineNode implements Deadline, Linked<DeadlineNode> {
   readonly tick: number
   readonly fn: () => void
-  before: Node | undefined
-  after: Node | undefined
-  holder: LinkedSet<Node> | undefined
+  before: DeadlineNode | undefined
+  after: DeadlineNode | undefined
+  holder: LinkedSet<DeadlineNode> | undefined
 
   constructor(tick: number, fn: () => void) {
     this.tick = tick
@@ -39,11 +39,11 @@ export class Deadlines {
    * By the low bits of the tick; made when first used. Holds ticks from `#tick` to `#tick` +
    * `#slots` - 1.
    */
-  readonly #wheel: (LinkedSet<Node> | undefined)[] = []
+  readonly #wheel: (LinkedSet<DeadlineNode> | undefined)[] = []
   /** Ticks beyond the wheel. */
-  readonly #beyond = new LinkedSet<Node>()
+  readonly #beyond = new LinkedSet<DeadlineNode>()
   /** Due, and not called yet. */
-  readonly #due = new LinkedSet<Node>()
+  readonly #due = new LinkedSet<DeadlineNode>()
   /** How far time had come when it was last looked at. */
   #tick: number
   #size = 0
@@ -61,7 +61,7 @@ export class Deadlines {
 
   add(dueMs: number, fn: () => void): Deadline {
     if (this.#size === 0) this.#tick = this.#nowTick()
-    const node = new Node(Math.max(this.#tick, Math.ceil(dueMs / this.#tickMs)), fn)
+    const node = new DeadlineNode(Math.max(this.#tick, Math.ceil(dueMs / this.#tickMs)), fn)
     this.#place(node)
     this.#size++
     if (node.tick < this.#armedTick) this.#arm(node.tick)
@@ -70,7 +70,7 @@ export class Deadlines {
 
   /** May be called any number of times, also after it fired. */
   remove(deadline: Deadline): void {
-    const node = deadline as Node
+    const node = deadline as DeadlineNode
     if (node.holder?.delete(node) !== true) return
     this.#size--
     if (this.#size === 0) this.#disarm()
@@ -80,13 +80,13 @@ export class Deadlines {
     return Math.floor(this.#clock.nowMs() / this.#tickMs)
   }
 
-  #place(node: Node): void {
+  #place(node: DeadlineNode): void {
     if (node.tick >= this.#tick + this.#slots) this.#beyond.add(node)
     else {
       const slot = node.tick & this.#mask
       // Filled at once: an array with holes is a dictionary, in which each look-up is a search.
       if (this.#wheel.length === 0) for (let i = 0; i < this.#slots; i++) this.#wheel.push(undefined)
-      const list = this.#wheel[slot] ?? new LinkedSet<Node>()
+      const list = this.#wheel[slot] ?? new LinkedSet<DeadlineNode>()
       this.#wheel[slot] = list
       list.add(node)
     }

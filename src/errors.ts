@@ -27,7 +27,7 @@ export interface Ede {
  * - `doubts`: what a peer that was refused puts in doubt: its `key`, the `dates` of its
  *   certificate, the `clock` here, or that it is no `stranger`.
  */
-type Row = readonly [
+type CodeRow = readonly [
   rcode: Rcode,
   ede: number,
   blame: 'policy' | 'local' | 'bug' | 'path' | 'identity',
@@ -72,13 +72,13 @@ const TABLE = {
   listen:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],
   state:                       [2, 14, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
   internal:                    [2,  0, 'bug',      'nobody', 'no',           'stale',    '-',       '-'],
-} as const satisfies Readonly<Record<string, Row>>
+} as const satisfies Readonly<Record<string, CodeRow>>
 
 /** The closed list of what can go wrong. Callers ask the code; nobody matches a message. */
 export type ErrorCode = keyof typeof TABLE
 
 /** The codes with that blame, as a type: a record over them that forgets one does not compile. */
-type CodesOf<Blame extends Row[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2] extends Blame ? C : never }[ErrorCode]
+type CodesOf<Blame extends CodeRow[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2] extends Blame ? C : never }[ErrorCode]
 /** The peer is not who it should be. */
 export type IdentityCode = CodesOf<'identity'>
 /** The policy's gate refuses. */
@@ -117,7 +117,7 @@ export function isErrorCode(text: string): text is ErrorCode {
 
 /** A row by the names of its columns. */
 function rowOf(code: ErrorCode) {
-  const [rcode, ede, blame, reached, against, stale, blocked, doubts]: Row = TABLE[code]
+  const [rcode, ede, blame, reached, against, stale, blocked, doubts]: CodeRow = TABLE[code]
   return { rcode, ede, blame, reached, against, stale, blocked, doubts }
 }
 
@@ -195,14 +195,14 @@ export function provesAlive(code: ErrorCode): boolean {
  * How an exchange went: whether nothing at all came back meanwhile, whether there was time enough
  * for an answer, and whether it was a probe.
  */
-export interface Circumstances {
+export interface FailureCircumstances {
   readonly silent: boolean
   readonly hadTime: boolean
   readonly probe: boolean
 }
 
 /** Whether a failed exchange speaks against its path. */
-export function speaksAgainst({ code, ofTheName }: EnigmError, { silent, hadTime, probe }: Circumstances): boolean {
+export function speaksAgainst({ code, ofTheName }: EnigmError, { silent, hadTime, probe }: FailureCircumstances): boolean {
   if (ofTheName) return probe
   switch (rowOf(code).against) {
     case 'yes':
@@ -231,7 +231,7 @@ export function looksBlocked(code: ErrorCode): boolean {
  * What a peer that was refused puts in doubt; undefined: the code is of another kind. An expired
  * certificate may be as old as it says, one from the future is our clock.
  */
-export function inDoubt(code: ErrorCode): Exclude<Row[7], '-'> | undefined {
+export function inDoubt(code: ErrorCode): Exclude<CodeRow[7], '-'> | undefined {
   const { doubts } = rowOf(code)
   return doubts === '-' ? undefined : doubts
 }

@@ -13,8 +13,8 @@ import { countStart } from './posture/earlier-runs.ts'
 import { createMonitor } from './posture/monitor.ts'
 import { Violations } from './posture/policy-rules.ts'
 import type { ReasonCode } from './posture/reasons.ts'
-import type { Counts } from './posture/report.ts'
-import { createSealer, openSigningKey, type SigningKey } from './posture/signature.ts'
+import type { CacheCounts } from './posture/report.ts'
+import { createSigner, openSigningKey, type SigningKey } from './posture/signature.ts'
 import type { PostureSetup } from './posture/state.ts'
 import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
 import { isPaced } from './shaping/profiles.ts'
@@ -29,7 +29,7 @@ export interface EvidenceOptions {
   readonly log: Emit
   readonly warn: (message: string) => void
   /** What the cache counts; asked for each document. */
-  readonly counts: () => Counts
+  readonly counts: () => CacheCounts
   readonly gate: PolicyGate
   /** Called when the gate has closed or opened, from `start` on. */
   readonly gateMoved: (closed: boolean) => void
@@ -197,7 +197,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
 function seals(key: SigningKey | string, clock: Clock, random: Random): Pick<AtomicFileOptions, 'beside' | 'without'> {
   if (typeof key === 'string') return { without: [SIGNATURE, PUBLIC_KEY] }
   // Without a boot identity every run is a boot of its own.
-  const sealer = createSealer(key, bootId() ?? Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
+  const sealer = createSigner(key, bootId() ?? Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
   return {
     beside: [
       { suffix: SIGNATURE, text: sealer },

@@ -29,7 +29,7 @@ const FULL_PIPE_PAUSE_MS = 5
 export function createLog(level: string, write = standardError(), load: LoadPino = fromModules): Log {
   let least = level
   let logger: Logger | undefined
-  const put = (at: Line['level'], fields: Line['fields'], message: string) => {
+  const put = (at: LogLine['level'], fields: LogLine['fields'], message: string) => {
     if (LEVELS.indexOf(at) < LEVELS.indexOf(least)) return
     logger ??= jsonLogger(load(), least, write)
     logger[at](fields, message)
@@ -87,13 +87,13 @@ function standardError(): (line: string) => void {
   }
 }
 
-interface Line {
+interface LogLine {
   readonly level: 'info' | 'warn' | 'debug'
   readonly fields: Readonly<Record<string, unknown>>
   readonly message: string
 }
 
-function lineOf(event: Event): Line | undefined {
+function lineOf(event: Event): LogLine | undefined {
   switch (event.type) {
     case 'link.up': {
       const { resolver, transport, address, handshakeMs, protection } = event

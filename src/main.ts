@@ -11,14 +11,14 @@ const GROUPS = {
   resolvers: 'Resolvers:',
 } as const
 
-interface Entry {
+interface CommandEntry {
   readonly group: keyof typeof GROUPS
   /** Each command is loaded only when it is asked for: `status` must answer fast, and needs none of what `run` needs. */
   readonly load: () => Promise<Command>
 }
 
 /** In the order of `--help` within a group. */
-const COMMANDS: Readonly<Record<string, Entry>> = {
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   run: { group: 'protect', load: async () => (await import('./commands/run.ts')).runCommand() },
   reload: { group: 'protect', load: async () => (await import('./commands/reload.ts')).reloadCommand() },
   stop: { group: 'protect', load: async () => (await import('./commands/stop.ts')).stopCommand() },
@@ -33,10 +33,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
 }
 
 /** These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and a demo has to clean up. */
-const UNHEARD: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload']
+const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload']
 // `status | head` closes its end early; what could not be written must not look like an answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (UNHEARD.includes(process.argv[2] ?? '')) return
+  if (RUN_WITHOUT_READER.includes(process.argv[2] ?? '')) return
   process.exit(error.code === 'EPIPE' ? process.exitCode : EXIT.cannotTell)
 })
 process.stderr.on('error', () => {})
@@ -68,7 +68,7 @@ async function start(name: string): Promise<void> {
   await program.parseAsync()
 }
 
-function inGroups(): readonly Entry[] {
+function inGroups(): readonly CommandEntry[] {
   const order = Object.keys(GROUPS)
   return Object.values(COMMANDS).toSorted((a, b) => order.indexOf(a.group) - order.indexOf(b.group))
 }

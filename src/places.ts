@@ -2,12 +2,12 @@ import { lstatSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Loaded } from './config/load.ts'
 import { EnigmError, systemCode } from './errors.ts'
-import { anybodys, notOurs, textOf } from './files/reading.ts'
+import { anyOwner, ownershipFault, textOf } from './files/reading.ts'
 import { foreignSocket } from './files/socket.ts'
 import { type Owners, owners, walk, writingFaults } from './files/trust.ts'
 import { closeDirectory, giveTo, isReadable, makeDirectory } from './files/writing.ts'
 import { auditFiles, isForeignLog } from './posture/audit.ts'
-import { inTheWayOfStatus } from './posture/earlier-runs.ts'
+import { statusFileConflicts } from './posture/earlier-runs.ts'
 import { PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
 import { savedFiles } from './retention/retention.ts'
 import { controlPath } from './system/control-socket.ts'
@@ -15,57 +15,57 @@ import { registerIn, runningServices } from './system/service-register.ts'
 import type { ServiceAccount } from './system/user.ts'
 
 /** Where the service writes, judged before it does. */
-export type PlacesSetup = Pick<Loaded, 'config' | 'files'>
+export type PathsSetup = Pick<Loaded, 'config' | 'files'>
 
 /** Of `status --verify`: it belongs to whoever verifies. */
-const SEEN = 'status-seen.json'
+const LAST_VERIFIED = 'status-seen.json'
 /** What we make in a state directory: one that holds any of it was one before. */
-const STATE_FILES = ['status.key', 'status.pub', 'starts.json', SEEN, 'page.token', 'cache.key', 'cache.sealed']
+const STATE_FILES = ['status.key', 'status.pub', 'starts.json', LAST_VERIFIED, 'page.token', 'cache.key', 'cache.sealed']
 const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
 
 /**
  * Why the service must not write where `setup` says, a sentence each: somebody else could change
  * what it reads, or it would overwrite or close what is not its own. Changes nothing.
  */
-export function placeFaults(setup: PlacesSetup, account?: ServiceAccount): readonly string[] {
+export function pathFaults(setup: PathsSetup, account?: ServiceAccount): readonly string[] {
   const allowed = ownersOf(account)
   const { stateDir, statusFile, page } = setup.config
   const faults = [
-    ...tried('stateDir', stateDir, () => stateFaults(stateDir, allowed, account)),
-    ...tried('statusFile', statusFile, () => [...writingFaults(dirname(statusFile), allowed), ...inTheWayOfStatus(statusFile)]),
-    ...tried('statusFile', statusFile, () => list(foreignSocket(controlPath(statusFile), allowed))),
-    ...(page?.listen.startsWith('/') === true ? tried('page.listen', page.listen, () => pageFaults(page.listen, allowed)) : []),
-    ...twice(setup),
+    ...faultsOf('stateDir', stateDir, () => stateFaults(stateDir, allowed, account)),
+    ...faultsOf('statusFile', statusFile, () => [...writingFaults(dirname(statusFile), allowed), ...statusFileConflicts(statusFile)]),
+    ...faultsOf('statusFile', statusFile, () => list(foreignSocket(controlPath(statusFile), allowed))),
+    ...(page?.listen.startsWith('/') === true ? faultsOf('page.listen', page.listen, () => pageFaults(page.listen, allowed)) : []),
+    ...pathsUsedTwice(setup),
   ]
   return [...new Set(faults)]
 }
 
 /**
  * Makes the directories of state and status, closes the state directory to others, and gives both
- * to `account`, if there is one. Throws a `state` with a line for every one of `placeFaults`. Then
+ * to `account`, if there is one. Throws a `state` with a line for every one of `pathFaults`. Then
  * nothing was changed.
  */
-export function takePlaces(setup: PlacesSetup, account?: ServiceAccount): void {
+export function preparePaths(setup: PathsSetup, account?: ServiceAccount): void {
   const allowed = ownersOf(account)
   const { stateDir, statusFile } = setup.config
   const statusDir = dirname(statusFile)
-  const faults = placeFaults(setup, account)
+  const faults = pathFaults(setup, account)
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
-  const failed = take(setup, account)
+  const failed = prepare(setup, account)
   // Without an account, what cannot be made is a warning when it is written: names must resolve.
   if (account !== undefined && failed.length > 0) throw new EnigmError('state', failed.join('\n'))
   // Where others write a directory above, a missing one may have become theirs meanwhile.
   const exchanged = [
-    ...tried('stateDir', stateDir, () => writingFaults(stateDir, allowed)),
-    ...tried('statusFile', statusDir, () => writingFaults(statusDir, allowed)),
+    ...faultsOf('stateDir', stateDir, () => writingFaults(stateDir, allowed)),
+    ...faultsOf('statusFile', statusDir, () => writingFaults(statusDir, allowed)),
   ]
   if (exchanged.length > 0) throw new EnigmError('state', exchanged.join('\n'))
 }
 
-function take({ config: { stateDir, statusFile } }: PlacesSetup, account: ServiceAccount | undefined): readonly string[] {
+function prepare({ config: { stateDir, statusFile } }: PathsSetup, account: ServiceAccount | undefined): readonly string[] {
   return [
-    ...tried('stateDir', stateDir, () => takeState(stateDir, account)),
-    ...tried('statusFile', dirname(statusFile), () => takeStatus(statusFile, account)),
+    ...faultsOf('stateDir', stateDir, () => prepareStateDir(stateDir, account)),
+    ...faultsOf('statusFile', dirname(statusFile), () => prepareStatusDir(statusFile, account)),
   ]
 }
 
@@ -74,9 +74,9 @@ function take({ config: { stateDir, statusFile } }: PlacesSetup, account: Servic
  * directory of that user, and throws a `state` where it cannot work with these places, or cannot
  * read what else is in `needed`.
  */
-export function settlePlaces(setup: PlacesSetup, account: ServiceAccount, needed: readonly string[]): void {
+export function settlePaths(setup: PathsSetup, account: ServiceAccount, needed: readonly string[]): void {
   const { stateDir, statusFile } = setup.config
-  const failed = take(setup, account)
+  const failed = prepare(setup, account)
   const places = [stateDir, dirname(statusFile)]
   const who = `user: "${account.name ?? account.uid}"`
   const closed = [...places, ...needed].filter((path) => !isReadable(path))
@@ -88,7 +88,7 @@ export function settlePlaces(setup: PlacesSetup, account: ServiceAccount, needed
 }
 
 /** Each fault behind the setting that it belongs to; what the system says is one. */
-function tried(setting: string, path: string, judge: () => readonly string[]): readonly string[] {
+function faultsOf(setting: string, path: string, judge: () => readonly string[]): readonly string[] {
   try {
     return judge().map((fault) => `${setting}: ${fault}.`)
   } catch (error) {
@@ -121,13 +121,13 @@ function stateFaults(stateDir: string, allowed: Owners, account: ServiceAccount 
 function fileFaults(path: string, allowed: Owners): readonly string[] {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return []
-  const why = found.isFile() ? notOurs(found, allowed) : 'is not a regular file'
+  const why = found.isFile() ? ownershipFault(found, allowed) : 'is not a regular file'
   return why === undefined ? [] : [`${path} ${why}; take it away`]
 }
 
 function logFaults(stateDir: string): readonly string[] {
   const foreign = auditFiles(stateDir).filter(
-    (path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true && isForeignLog(path, anybodys),
+    (path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true && isForeignLog(path, anyOwner),
   )
   return foreign.map((path) => `${path} is not an audit log of enigm-dns and would be added to; take it away`)
 }
@@ -137,7 +137,7 @@ function pageFaults(socket: string, allowed: Owners): readonly string[] {
 }
 
 /** Two things in one place: one would overwrite the other. */
-function twice({ config, files }: PlacesSetup): readonly string[] {
+function pathsUsedTwice({ config, files }: PathsSetup): readonly string[] {
   const { stateDir, statusFile, page } = config
   const status = [statusFile, statusFile + SIGNATURE, statusFile + PUBLIC_KEY].map((path) => ['statusFile', path] as const)
   const places = [
@@ -160,7 +160,7 @@ function twice({ config, files }: PlacesSetup): readonly string[] {
   return faults
 }
 
-function takeState(stateDir: string, account: ServiceAccount | undefined): readonly string[] {
+function prepareStateDir(stateDir: string, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(stateDir, undefined)
   if (isLeftToUser(real)) return []
   if (stats === undefined) {
@@ -168,16 +168,16 @@ function takeState(stateDir: string, account: ServiceAccount | undefined): reado
     makeDirectory(real, 0o700)
   } else if ((stats.mode & 0o077) !== 0) closeDirectory(real)
   if (account !== undefined)
-    give(
+    giveFiles(
       real,
-      stateFiles(real).filter((path) => basename(path) !== SEEN),
+      stateFiles(real).filter((path) => basename(path) !== LAST_VERIFIED),
       account,
     )
   return []
 }
 
 /** The directory of a status is left as it is where it was there: others may keep files in it. */
-function takeStatus(statusFile: string, account: ServiceAccount | undefined): readonly string[] {
+function prepareStatusDir(statusFile: string, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(dirname(statusFile), undefined)
   if (isLeftToUser(real)) return []
   if (stats === undefined) makeDirectory(real, 0o755)
@@ -195,12 +195,12 @@ function takeStatus(statusFile: string, account: ServiceAccount | undefined): re
     return [`${real} holds other files, and user ${account.name ?? account.uid} cannot write in it; name a file in a directory of its own`]
   const register = registerIn(real)
   if (lstatSync(register, { throwIfNoEntry: false })?.isDirectory() === true)
-    give(
+    giveFiles(
       register,
       readdirSync(register).map((one) => join(register, one)),
       account,
     )
-  give(real, files, account)
+  giveFiles(real, files, account)
   return []
 }
 
@@ -213,7 +213,7 @@ export function shareRuntime(directory: string, account: ServiceAccount): void {
   if (process.geteuid?.() !== 0) return
   try {
     const free = writingFaults(directory, owners(account.uid)).length === 0 && runningServices([directory]).length === 0
-    if (free) takeStatus(join(directory, 'status.json'), account)
+    if (free) prepareStatusDir(join(directory, 'status.json'), account)
   } catch {
     // It is said when the service registers.
   }
@@ -225,7 +225,7 @@ function isLeftToUser(real: string): boolean {
 }
 
 /** The files first: until its directory is given away nobody else can exchange them. */
-function give(directory: string, files: readonly string[], account: ServiceAccount): void {
+function giveFiles(directory: string, files: readonly string[], account: ServiceAccount): void {
   if (process.geteuid?.() !== 0 || lstatSync(directory).uid !== 0) return
   for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
   giveTo(directory, account)

@@ -121,7 +121,7 @@ export interface Opt {
 }
 
 /** All that is asked of a reply, found in one walk over its records. */
-export interface Reading {
+export interface ReplyReading {
   readonly opt: Opt | undefined
   /** The full 12 bits: the upper eight are in the OPT (RFC 6891 section 6.1.3). */
   readonly rcode: Rcode
@@ -151,7 +151,7 @@ export interface Reading {
 }
 
 /** What a reply says, by its 12-bit RCODE and its extended error (see upstream/verdict.ts). */
-export interface Verdict {
+export interface ReplyVerdict {
   /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
   readonly final: boolean
   /** It speaks of the resolver or of the hop, and not of the name. */
@@ -164,7 +164,7 @@ export interface Verdict {
 export interface Carried<P extends Protection = Protection> {
   /**
    * Belongs to the carrier and is wiped when the call that brings it returns. A receiver that keeps
-   * it takes `kept` (dns/response.ts).
+   * it takes `keptCopy` (dns/response.ts).
    */
   readonly wire: Uint8Array
   readonly rttMs: number
@@ -172,7 +172,7 @@ export interface Carried<P extends Protection = Protection> {
   /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
   readonly ageS?: number
   /** The parsed `wire`. The first reader that needs it parses it (`readingOf`, dns/response.ts). */
-  reading?: Reading | undefined
+  reading?: ReplyReading | undefined
 }
 
 /**
@@ -244,7 +244,7 @@ export interface Upstream<P extends Protection = Protection> {
   readonly id: string
   /** The message that it is asked to see whether it lives (see upstream/root-probe.ts); absent: the root. */
   readonly probe?: Uint8Array
-  readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: Verdict]>) => void
+  readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: ReplyVerdict]>) => void
   close(): Promise<void>
 }
 

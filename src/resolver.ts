@@ -27,13 +27,13 @@ export interface PipelineParts {
   readonly failures?: Failures
   readonly rebinding: RebindingRules
   /** Counts, for the status file; nothing about what was asked. */
-  readonly tally?: Tally
+  readonly tally?: StageCounts
   readonly gate: Gate
   readonly canary?: SelfCanary
 }
 
 /** What happened to questions beside hits and misses. */
-export interface Tally {
+export interface StageCounts {
   /** Answers past their time that stood in. */
   stale: number
   /** Answers renewed before anybody had to wait for them. */
@@ -46,11 +46,11 @@ export interface Tally {
   rebinding: number
 }
 
-export const newTally = (): Tally => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
+export const newStageCounts = (): StageCounts => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
 
 /** THE pipeline: a question goes down the list, and what comes of it back up (job.ts). */
 export function pipeline(parts: PipelineParts): readonly Stage[] {
-  const { rebinding, gate, tally = newTally(), failures = new Failures(parts.clock) } = parts
+  const { rebinding, gate, tally = newStageCounts(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
   const { cache, clock } = parts
   const proofs = new LocalProofs(clock, {

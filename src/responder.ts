@@ -8,7 +8,7 @@ import { UDP_SIZE } from './dns/edns.ts'
 import { questionOf } from './dns/message.ts'
 import { copyOf } from './dns/octets.ts'
 import { newScan, type QueryScan, scanQuery, VERDICT } from './dns/query-scan.ts'
-import { errorReply, type Kept, udpLimit, writeReply } from './dns/reply.ts'
+import { errorReply, type ReplySource, udpLimit, writeReply } from './dns/reply.ts'
 import { synthesise } from './dns/response.ts'
 import { clientView, EnigmError, isBug } from './errors.ts'
 import type { Emit } from './events.ts'
@@ -49,7 +49,7 @@ const MAX_MESSAGE_OCTETS = 65535
 const NO_OCTETS = new Uint8Array(0)
 
 /** A renewal is not on behalf of the client whose hit led to it. */
-const NOBODY = { address: '', transport: 'udp' } as const
+const NO_CLIENT = { address: '', transport: 'udp' } as const
 
 /** Where a reply goes, see `Responder.later`. */
 type Done = (octets: Uint8Array, length: number) => void
@@ -81,7 +81,7 @@ export function createResponder(parts: ResponderParts): Responder {
       counts.hits++
       if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)
       if (cache.counts(entry, nowMs) && prefetch?.hit(entry, nowMs) === true)
-        prefetch.renew(queryOf(packet, scan, { ...NOBODY, view }), entry.expiresAtMs)
+        prefetch.renew(queryOf(packet, scan, { ...NO_CLIENT, view }), entry.expiresAtMs)
       return writeReply(out, at, room, entry, packet, scan, elapsedS(entry, nowMs), undefined)
     },
     later(client, done) {
@@ -111,7 +111,7 @@ function moved(scan: QueryScan, start: number): void {
 function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, done: Done): void {
   const { cache, clock, counts, tracer } = parts
   const nowMs = clock.nowMs()
-  const reply = (kept: Kept, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
+  const reply = (kept: ReplySource, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
   const entry = hash !== 0 || parts.gate.closed ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
   if (entry !== undefined) {
     counts.hits++
@@ -156,14 +156,14 @@ function failure(parts: ResponderParts, query: Query, fault: EnigmError): Answer
   return { wire: synthesise(query.question, { rcode }), rcode, storeS: 'no', ede, from: 'failure' }
 }
 
-function keptOf({ wire, rcode, ede }: Answer): Kept {
+function keptOf({ wire, rcode, ede }: Answer): ReplySource {
   return { page: wire, at: 0, length: wire.length, ttlCount: 0, rcode, ede }
 }
 
 /** A reply is written here, and taken before anything else runs. */
 const scratch = Buffer.allocUnsafeSlow(MAX_MESSAGE_OCTETS)
 
-function assemble(kept: Kept, packet: Uint8Array, scan: QueryScan, client: Client, elapsedS: number, from: Source): number {
+function assemble(kept: ReplySource, packet: Uint8Array, scan: QueryScan, client: Client, elapsedS: number, from: Source): number {
   const limit = client.transport === 'udp' ? udpLimit(scan) : MAX_MESSAGE_OCTETS
   // An answer from memory shows that somebody else asked, so only this host learns of it.
   const source = scan.wantsSource && isLoopback(client.address) ? sourceText(from) : undefined

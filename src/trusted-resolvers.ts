@@ -23,7 +23,7 @@ import { createUpstream } from './upstream/upstream.ts'
 const CELL_BLOCK = 128
 
 /** What links and selection need of the outside. */
-export interface Surroundings {
+export interface LinkParts {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
@@ -70,7 +70,7 @@ interface LinkMaker<P extends Protection> {
 }
 
 /** The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
-export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveResolvers<Protection> {
+export function trustedResolvers(loaded: Loaded, around: LinkParts): LiveResolvers<Protection> {
   if (loaded.config.usageProfile === 'strict') {
     const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, around, {
@@ -85,7 +85,7 @@ export function trustedResolvers(loaded: Loaded, around: Surroundings): LiveReso
   })
 }
 
-function select<P extends Protection>(loaded: Loaded, around: Surroundings, make: LinkMaker<P>): LiveResolvers<P> {
+function select<P extends Protection>(loaded: Loaded, around: LinkParts, make: LinkMaker<P>): LiveResolvers<P> {
   const { config } = loaded
   const { gate } = around
   const { profile } = config.shaping
@@ -106,7 +106,7 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
       links: transportsOf(resolver, config.transports).map((transport, j) =>
         gatedLink(
           paced
-            ? onSchedule(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), around)
+            ? scheduledLink(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), around)
             : plain(noted(make.plain(resolver, transport, dialPace))),
           gate,
         ),
@@ -139,7 +139,7 @@ function select<P extends Protection>(loaded: Loaded, around: Surroundings, make
 
 const unshaped: Shaper = (link) => link
 
-function shaperOf({ config }: Loaded, around: Surroundings): Shaper {
+function shaperOf({ config }: Loaded, around: LinkParts): Shaper {
   const { profile, jitterMs } = config.shaping
   return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, around) : unshaped
 }
@@ -150,7 +150,7 @@ function paceOf(profile: PacedProfile, first: boolean): Pace {
 }
 
 /** A schedule of its own for each link, its phase drawn anew for each session. */
-function onSchedule<P extends Protection>(link: ScheduledLink<P>, resolver: TrustedResolver, pace: Pace, around: Surroundings): Link<P> {
+function scheduledLink<P extends Protection>(link: ScheduledLink<P>, resolver: TrustedResolver, pace: Pace, around: LinkParts): Link<P> {
   const { clock, random, emit } = around
   const coverWanted = resolver.claims.coverTraffic !== false
   const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: TRANSPORTS[link.transport].keepalive })

@@ -11,7 +11,7 @@ import { clientView, type ErrorCode } from '../src/errors.ts'
 import type { Event } from '../src/events.ts'
 import { createLog } from '../src/log.ts'
 import { metricsText } from '../src/page/metrics.ts'
-import { asEntry, auditRecorder, chained, openAuditLog, START } from '../src/posture/audit.ts'
+import { asEntry, auditRecorder, CHAIN_START, chained, openAuditLog } from '../src/posture/audit.ts'
 import type { StatusDocument } from '../src/posture/document.ts'
 import { REASONS } from '../src/posture/reasons.ts'
 import { SIGNAL_NAMES, type Verdict } from '../src/posture/verdict.ts'
@@ -163,7 +163,7 @@ t.test('entries of the audit log: their kinds and fields, and the hash that chai
   openAuditLog({ stateDir: join(dir, 'state'), clock: new FakeClock() }).append({ what: 'start', detail: {} })
   const lines = readFileSync(join(dir, 'state', 'audit.jsonl'), 'utf8').split('\n').flatMap((line) => asEntry(line) ?? []) // biome-ignore format: one row
   for (const { what, detail } of lines) note(what, detail)
-  const example = chained(START, '2026-01-01T00:00:00.000Z', 'state', { to: 'protected', from: 'offline' })
+  const example = chained(CHAIN_START, '2026-01-01T00:00:00.000Z', 'state', { to: 'protected', from: 'offline' })
   holds(t, 'audit', { kinds: sorted(Object.fromEntries(kinds)), example })
   t.end()
 })

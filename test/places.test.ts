@@ -1,7 +1,7 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type PlacesSetup, takePlaces } from '../src/places.ts'
+import { type PathsSetup, preparePaths } from '../src/places.ts'
 
 const ACCOUNT = { name: 'service', uid: 61_234, gid: 61_235, groups: [] }
 
@@ -14,8 +14,8 @@ t.test('a closed directory of root with other files in it is not given away', { 
     const stateDir = join(directory, 'state')
     mkdirSync(stateDir, { mode: 0o700 })
     writeFileSync(join(stateDir, name), 'kept', { mode: 0o600 })
-    const setup = { config: { stateDir, statusFile: join(directory, 'run', 'status.json') }, files: [] } as unknown as PlacesSetup
-    const take = () => takePlaces(setup, ACCOUNT)
+    const setup = { config: { stateDir, statusFile: join(directory, 'run', 'status.json') }, files: [] } as unknown as PathsSetup
+    const take = () => preparePaths(setup, ACCOUNT)
     if (given) take()
     else t.throws(take, { code: 'state', message: /^stateDir: .* holds other files, and would be given to user service; name a new/ })
     t.equal(statSync(stateDir).uid, given ? ACCOUNT.uid : 0, name)

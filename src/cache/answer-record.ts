@@ -1,12 +1,12 @@
 import { HEADER_OCTETS, lowerOctet, putU16 } from '../dns/octets.ts'
 import { putTtlOffsets } from '../dns/records.ts'
-import type { Kept } from '../dns/reply.ts'
+import type { ReplySource } from '../dns/reply.ts'
 import type { Ede } from '../errors.ts'
 import type { Asked } from '../job.ts'
 import type { Segments } from './segments.ts'
 
 /** One kept answer, read where it lies: valid until the table is next read or written. */
-export interface CacheEntry extends Kept {
+export interface CacheEntry extends ReplySource {
   readonly mark: number
   /** Boot time, ms. */
   readonly storedAtMs: number

@@ -1,4 +1,4 @@
-import type { Accepted, TtlClamp } from '../dns/response.ts'
+import type { AcceptedReply, TtlClamp } from '../dns/response.ts'
 import type { Rcode } from '../errors.ts'
 
 /** RFC 9520 section 3.2: a failure to resolve is kept at least 1 s; see failures.ts for how it grows. */
@@ -8,7 +8,7 @@ const LEAST_FAILURE_S = 1
  * How long an accepted answer is kept: its lowest TTL inside the clamp; a TTL of 0 serves only who waits for it now (RFC 1035 section 3.2.1), whatever the minimum;
  * nothing where nothing says how long (a negative answer without SOA, RFC 2308 section 5) or where it was cut short; a failure for a second, at first.
  */
-export function lifetimeOf(accepted: Accepted, clamp: TtlClamp): number | 'no' {
+export function lifetimeOf(accepted: AcceptedReply, clamp: TtlClamp): number | 'no' {
   if (accepted.kind === 'truncated') return 'no'
   if (accepted.kind === 'failure') return LEAST_FAILURE_S
   if (accepted.ttlS === undefined || accepted.ttlS === 0) return 'no'

@@ -3,7 +3,7 @@ import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import type { Loaded, Places } from '../config/load.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { placeFaults } from '../places.ts'
+import { pathFaults } from '../places.ts'
 import { unsafeEnvironment } from '../system/hardening.ts'
 import type { RunningService } from '../system/service-register.ts'
 import { accountOf, type ServiceAccount } from '../system/user.ts'
@@ -97,7 +97,7 @@ function startFaults(loaded: Loaded, service: RunningService | undefined, { uid 
     return [asEnigmError(error).message]
   }
   const isOurs = uid === 0 && (service === undefined || service.uid === (account?.uid ?? 0))
-  return isOurs ? placeFaults(loaded, account) : []
+  return isOurs ? pathFaults(loaded, account) : []
 }
 
 const problem = (message: string) => ({ file: 'configuration', path: '', message })

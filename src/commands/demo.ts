@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
 import { sayNext, show } from '../demo/show.ts'
-import { setStage } from '../demo/stage.ts'
+import { startDemo } from '../demo/stage.ts'
 import { EXIT } from '../exit-codes.ts'
 
 /** `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if anything did not go as the screen says. */
@@ -19,7 +19,7 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
   const time = systemClock()
   const told = signalled()
   try {
-    const setting = setStage(time)
+    const setting = startDemo(time)
     const stage = await Promise.race([setting, told])
     if (stage === 'told') {
       const late = await setting.catch(() => undefined)

@@ -1,6 +1,6 @@
 import type { Loaded } from '../config/load.ts'
 import { type ErrorCode, inDoubt, isErrorCode, looksBlocked } from '../errors.ts'
-import type { Reading } from '../posture/reader.ts'
+import type { StatusReading } from '../posture/reader.ts'
 import type { Transport } from '../resolve.ts'
 import type { Connectivity } from '../system/network-view.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
@@ -31,7 +31,7 @@ export interface Symptoms {
   /** What each listener did with a query for a name that never leaves this host. */
   /** `fault`: a sentence. */
   readonly listeners: readonly { readonly at: string; readonly over: 'udp' | 'tcp'; readonly fault: string | undefined }[]
-  readonly status: Reading
+  readonly status: StatusReading
   readonly links: readonly Finding[] | undefined
   readonly wallMs: number
 }
@@ -92,7 +92,7 @@ function listeners(s: Symptoms): readonly Remark[] {
   })
 }
 
-function service({ judgement, message, path }: Reading): Remark {
+function service({ judgement, message, path }: StatusReading): Remark {
   if (judgement === 'current') return remark('service', 'ok', `The status file is current (${path}).`)
   if (judgement === 'permission-denied')
     return remark('service', 'unknown', `${message} (${path})`, 'Run this as root, or as a member of the group of that file.')
@@ -100,7 +100,7 @@ function service({ judgement, message, path }: Reading): Remark {
 }
 
 /** What the running service itself says is worst. */
-function policy({ document, judgement }: Reading): Remark {
+function policy({ document, judgement }: StatusReading): Remark {
   if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Without a current status nothing can be said.')
   const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
   const worst = reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')

@@ -5,7 +5,7 @@ import type { Loaded, Places } from '../config/load.ts'
 import { encodeQuestion } from '../dns/presentation.ts'
 import { asEnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
-import { mostTelling, type Reading, readStatus } from '../posture/reader.ts'
+import { mostRelevant, readStatus, type StatusReading } from '../posture/reader.ts'
 import { type Connectivity, readConnectivity } from '../system/network-view.ts'
 import { isSame } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
@@ -108,9 +108,9 @@ async function symptoms(
 }
 
 /** As `status` reads it: where nothing names the file, the place that says most. */
-function statusOf(files: readonly string[], wallMs: number): Reading {
+function statusOf(files: readonly string[], wallMs: number): StatusReading {
   const readings = [...new Set(files)].map((file) => readStatus(file, { wallMs, isSame }))
-  return mostTelling(readings) ?? readStatus('', { wallMs, isSame })
+  return mostRelevant(readings) ?? readStatus('', { wallMs, isSame })
 }
 
 async function askListener(

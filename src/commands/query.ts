@@ -4,7 +4,7 @@ import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import { isLinkLocal6 } from '../config/cidr.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
-import { decodeForPeople, encodeQuestion } from '../dns/presentation.ts'
+import { encodeQuestion, presentMessage } from '../dns/presentation.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
 import { askServer, type Heard } from './ask-server.ts'
@@ -94,7 +94,7 @@ export async function query(name: string, type: string, options: QueryOptions, w
 }
 
 function print(heard: Heard, server: string, options: QueryOptions, world: QueryWorld): void {
-  const message = decodeForPeople(heard.wire)
+  const message = presentMessage(heard.wire)
   // A reply shorter than a header never gets here: it would have matched nothing.
   if (message === undefined) return
   const delivery = { server, over: heard.over, rttMs: heard.rttMs }

@@ -7,7 +7,7 @@ import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
 import { escaped } from '../dns/rdata-text.ts'
 import { rcodeText } from '../dns/registries.ts'
-import { kept } from '../dns/response.ts'
+import { keptCopy } from '../dns/response.ts'
 import { asEnigmError, type ErrorCode } from '../errors.ts'
 import type { Established } from '../link/carriers/carrier.ts'
 import { createLink } from '../link/create-link.ts'
@@ -216,7 +216,7 @@ async function ask(
       link.send(
         request,
         { purpose: 'probe', deadlineMs: clock.nowMs() + config.timeoutMs },
-        { carried: (reply) => carried(kept(reply)), failed },
+        { carried: (reply) => carried(keptCopy(reply)), failed },
       )
     })
   const { keepalive } = TRANSPORTS[transport]

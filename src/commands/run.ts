@@ -10,7 +10,7 @@ import { EXIT } from '../exit-codes.ts'
 import { isReadable } from '../files/writing.ts'
 import { neverAskedByResolved } from '../listen/bind.ts'
 import { createLog, type LoadPino, type Log } from '../log.ts'
-import { settlePlaces, shareRuntime, takePlaces } from '../places.ts'
+import { preparePaths, settlePaths, shareRuntime } from '../places.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { harden, unsafeEnvironment } from '../system/hardening.ts'
@@ -151,11 +151,11 @@ function recordOf(options: RunOptions, { config, files }: Loaded, listen: readon
 function established(loaded: Loaded): Privileges {
   const { user } = loaded.config
   const account = user === undefined ? undefined : serviceAccount(user)
-  takePlaces(loaded, account)
+  preparePaths(loaded, account)
   if (account === undefined) return UNCHANGED
   for (const directory of runtimeDirectories(thisAccount())) shareRuntime(directory, account)
   const privileges = become(account)
-  settlePlaces(loaded, account, [dirname(fileURLToPath(import.meta.url))])
+  settlePaths(loaded, account, [dirname(fileURLToPath(import.meta.url))])
   return privileges
 }
 

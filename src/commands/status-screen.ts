@@ -1,5 +1,5 @@
 import type { StatusDocument } from '../posture/document.ts'
-import type { Reading } from '../posture/reader.ts'
+import type { StatusReading } from '../posture/reader.ts'
 
 export interface ScreenStyle {
   readonly colour: boolean
@@ -33,7 +33,7 @@ const MEANING = {
  * One readable screen, worst first; lines end in \n. Pure. Everything that came from the file is escaped: it may hold anything.
  * Two resolvers in a usual state fit 80 x 24.
  */
-export function statusScreen(reading: Reading, wallMs: number, style: ScreenStyle): string {
+export function statusScreen(reading: StatusReading, wallMs: number, style: ScreenStyle): string {
   const tint = (t: Tint, text: string) => (style.colour ? `\u001b[${CODES[t]}m${text}\u001b[0m` : text)
   const d = reading.document
   const lines =

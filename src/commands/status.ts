@@ -5,8 +5,16 @@ import { type Clock, systemClock } from '../clock.ts'
 import { type Account, defaultStateDir, defaultStatusFile, thisAccount } from '../config/paths.ts'
 import { EXIT } from '../exit-codes.ts'
 import { redacted } from '../posture/document.ts'
-import { asJudged, judgeText, mostTelling, type Reading, readStatus, type Witness, withVerification } from '../posture/reader.ts'
-import { seenIn, verifyStatus } from '../posture/signature.ts'
+import {
+  type HostFacts,
+  judgedDocument,
+  judgeText,
+  mostRelevant,
+  readStatus,
+  type StatusReading,
+  withVerification,
+} from '../posture/reader.ts'
+import { lastVerifiedIn, verifyStatus } from '../posture/signature.ts'
 import { readPlainFile } from '../posture/status-file.ts'
 import { bootId, isSame } from '../system/process-identity.ts'
 import { shownService, thisHost } from './running-service.ts'
@@ -17,7 +25,7 @@ export interface StatusWorld {
   readonly out: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number }
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
-  readonly isSame: Witness['isSame']
+  readonly isSame: HostFacts['isSame']
   /** Where to look when no file is named, in order of preference. */
   readonly files: readonly StatusPlace[]
   readonly exit: (code: number) => void
@@ -88,19 +96,19 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     })
 }
 
-function shown(world: StatusWorld, reading: Reading, options: Options): string {
-  if (options.redact === true) return `${printableJson(redacted(asJudged(reading)), 2)}\n`
-  return options.json === true ? `${printableJson(asJudged(reading), options.watch === true ? 0 : 2)}\n` : screen(world, reading)
+function shown(world: StatusWorld, reading: StatusReading, options: Options): string {
+  if (options.redact === true) return `${printableJson(redacted(judgedDocument(reading)), 2)}\n`
+  return options.json === true ? `${printableJson(judgedDocument(reading), options.watch === true ? 0 : 2)}\n` : screen(world, reading)
 }
 
-function look(world: StatusWorld, places: readonly StatusPlace[], options: Options): Reading {
+function look(world: StatusWorld, places: readonly StatusPlace[], options: Options): StatusReading {
   const isSame = options.remote === true ? () => undefined : world.isSame
   const witness = { wallMs: world.clock.wallMs(), isSame }
   const verifying = options.verify === true || options.key !== undefined
   const readings = places.map((p) => (verifying ? readVerified(world, p, witness, options) : readStatus(p.path, witness, p.owner)))
   const path = places.map((p) => p.path).join(', ')
   const nowhere = readings.every((r) => r.judgement === 'not-found')
-  const best = mostTelling(readings) ?? {
+  const best = mostRelevant(readings) ?? {
     path: '',
     judgement: 'not-found',
     exitCode: EXIT.cannotTell,
@@ -110,13 +118,13 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Optio
 }
 
 /** Reads a file and its signature together: what is judged is the very text that was verified. */
-function readVerified(world: StatusWorld, place: StatusPlace, witness: Witness, options: Options): Reading {
+function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: Options): StatusReading {
   const first = readPlainFile(place.path, place.owner)
   if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }
   const { verification, text } = verifyStatus(place.path, {
     ...(options.key === undefined ? {} : { keyFile: options.key }),
     ...(place.keyFile === undefined ? {} : { likelyKeyFile: place.keyFile }),
-    seen: seenIn(options.seen ?? world.seenFile),
+    seen: lastVerifiedIn(options.seen ?? world.seenFile),
     bootId: options.remote === true ? undefined : world.bootId,
     pause: world.pause,
     text: () => {
@@ -127,7 +135,7 @@ function readVerified(world: StatusWorld, place: StatusPlace, witness: Witness, 
   return withVerification(judgeText(place.path, text ?? first, witness), verification)
 }
 
-function screen(world: StatusWorld, reading: Reading): string {
+function screen(world: StatusWorld, reading: StatusReading): string {
   const colour = world.out.isTTY === true && (world.env.NO_COLOR ?? '') === '' && world.env.TERM !== 'dumb'
   return statusScreen(reading, world.clock.wallMs(), { colour, width: Math.max(40, Math.min(world.out.columns ?? 80, 120)) })
 }

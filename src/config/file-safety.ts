@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { systemCode } from '../errors.ts'
-import { anybodys, isAbsence, openJudged } from '../files/reading.ts'
+import { anyOwner, isAbsence, openChecked } from '../files/reading.ts'
 import { fileFaults, owners, walk } from '../files/trust.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 
@@ -25,7 +25,7 @@ export interface Reading {
  */
 export async function readGuarded(file: string): Promise<Reading> {
   try {
-    const handle = await openJudged(file, MAX_OCTETS, anybodys)
+    const handle = await openChecked(file, MAX_OCTETS, anyOwner)
     if (typeof handle === 'string') return { failed: `it ${handle}`, unsafe: pathFaults(file).unsafe }
     try {
       const found = await handle.stat()

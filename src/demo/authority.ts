@@ -20,7 +20,7 @@ const DAY_MS = 86_400_000
 const HALF_LIFE_MS = 15 * DAY_MS
 
 /** What a server needs to show who it is; PEM. */
-export interface Identity {
+export interface ServerIdentity {
   readonly key: string
   /** The leaf alone: the authority signs directly. */
   readonly cert: string
@@ -29,7 +29,7 @@ export interface Identity {
 }
 
 /** What is asked of a leaf. */
-export interface Wish {
+export interface CertificateOptions {
   /** A DNS name or an IP literal; goes into subjectAltName as what it is. */
   readonly name: string
   readonly alsoNames?: readonly string[]
@@ -38,14 +38,14 @@ export interface Wish {
   /** Signed by its own key rather than by the authority. */
   readonly selfSigned?: boolean
   /** The key of an identity issued before: renewal without a new pin. */
-  readonly keyOf?: Identity
+  readonly keyOf?: ServerIdentity
 }
 
 /** A certificate authority in memory, for the demo and the tests. Its key is never written anywhere. */
 export interface Authority {
   /** PEM: what a client trusts. */
   readonly certificate: string
-  issue(wish: Wish): Promise<Identity>
+  issue(wish: CertificateOptions): Promise<ServerIdentity>
 }
 
 /** `nowMs`: the wall time around which certificates are valid, a fortnight both ways. */
@@ -63,9 +63,9 @@ export async function createAuthority(nowMs: number = systemClock().wallMs()): P
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
     ],
   })
-  const issued = new WeakMap<Identity, webcrypto.CryptoKeyPair>()
+  const issued = new WeakMap<ServerIdentity, webcrypto.CryptoKeyPair>()
 
-  const issue = async (wish: Wish): Promise<Identity> => {
+  const issue = async (wish: CertificateOptions): Promise<ServerIdentity> => {
     const own = (wish.keyOf === undefined ? undefined : issued.get(wish.keyOf)) ?? (await newKeys())
     const names = [wish.name, ...(wish.alsoNames ?? [])]
     const leaf = await X509CertificateGenerator.create({
@@ -91,7 +91,7 @@ export async function createAuthority(nowMs: number = systemClock().wallMs()): P
   return { certificate: root.toString('pem'), issue }
 }
 
-async function identityOf(leaf: X509Certificate, keys: webcrypto.CryptoKeyPair): Promise<Identity> {
+async function identityOf(leaf: X509Certificate, keys: webcrypto.CryptoKeyPair): Promise<ServerIdentity> {
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
   const lines = pkcs8.match(/.{1,64}/g) ?? []
   return {

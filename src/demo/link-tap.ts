@@ -5,7 +5,7 @@ const APPLICATION_DATA = 23
 const RECORD_HEADER_OCTETS = 5
 
 /** What somebody on the path sees of one TLS record: when, which way, how many octets, whether it is application data. Never its content. */
-export interface SeenRecord {
+export interface TlsRecord {
   readonly atMs: number
   readonly direction: 'out' | 'in'
   readonly octets: number
@@ -16,7 +16,7 @@ export interface SeenRecord {
 export interface LinkTap {
   readonly port: number
   /** Everything seen so far, oldest first. */
-  readonly seen: readonly SeenRecord[]
+  readonly seen: readonly TlsRecord[]
   /** TCP connections so far. */
   readonly connections: number
   close(): Promise<void>
@@ -24,7 +24,7 @@ export interface LinkTap {
 
 /** Listens on a free loopback port, passes every octet on to `targetPort`, and reads nothing but the five-octet record headers. `nowMs` stamps what is seen. */
 export async function tapLink(targetPort: number, nowMs: () => number): Promise<LinkTap> {
-  const seen: SeenRecord[] = []
+  const seen: TlsRecord[] = []
   const sockets = new Set<Socket>()
   let connections = 0
   const server = createServer((client) => {
@@ -56,7 +56,7 @@ export async function tapLink(targetPort: number, nowMs: () => number): Promise<
   }
 }
 
-type Sized = Pick<SeenRecord, 'octets' | 'applicationData'>
+type Sized = Pick<TlsRecord, 'octets' | 'applicationData'>
 
 function pass(from: Socket, to: Socket, onRecord: (record: Sized) => void): void {
   const count = recordCounter(onRecord)

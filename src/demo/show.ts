@@ -5,10 +5,10 @@ import { FrameReader, framed } from '../dns/framing.ts'
 import { idOf } from '../dns/message.ts'
 import { plainAnswer, plainQuery } from '../dns/plain-text.ts'
 import type { StatusDocument } from '../posture/document.ts'
-import type { SeenRecord } from './link-tap.ts'
-import type { Stage } from './stage.ts'
+import type { TlsRecord } from './link-tap.ts'
+import type { DemoSetup } from './stage.ts'
 
-interface Act {
+interface DemoQuestion {
   readonly name: string
   readonly type: 'A' | 'TXT'
   readonly over: 'udp' | 'tcp'
@@ -18,7 +18,7 @@ interface Act {
 }
 
 /** What is asked, and what must come of it: the demo fails if an act does not do what it says. */
-const ACTS: readonly Act[] = [
+const DEMO_QUESTIONS: readonly DemoQuestion[] = [
   { name: 'www.demo.example', type: 'A', over: 'udp', expect: '192.0.2.80', onLink: true, note: 'asked over DoT' },
   { name: 'www.demo.example', type: 'A', over: 'udp', expect: '192.0.2.80', onLink: false, note: 'from the cache' },
   { name: 'no-such-name.demo.example', type: 'A', over: 'udp', expect: 'NXDOMAIN', onLink: true, note: 'asked over DoT' },
@@ -27,7 +27,7 @@ const ACTS: readonly Act[] = [
 ]
 
 /** Prints the first screen (80 columns, 24 lines) to `say` while it happens. Returns what did not go as it must; empty is success. */
-export async function show(stage: Stage, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
+export async function show(stage: DemoSetup, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
   const faults: string[] = []
   say('enigm-dns demo. All of it on loopback; it protects NOTHING on this machine yet.')
   say('')
@@ -35,8 +35,8 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   const first = await ask(stage.port, 'udp', 'mail.demo.example', 'A', time, random)
   say(`  A first question had the link dialled and the resolver authenticated: ${first.ms.toFixed(0)} ms.`)
   say('  asked                        over  answer          ms  what happened')
-  const perAct: SeenRecord[][] = []
-  for (const act of ACTS) {
+  const perAct: TlsRecord[][] = []
+  for (const act of DEMO_QUESTIONS) {
     const seenBefore = stage.tap.seen.length
     const heard = await ask(stage.port, act.over, act.name, act.type, time, random)
     const records = stage.tap.seen.slice(seenBefore).filter((r) => r.applicationData)
@@ -54,7 +54,7 @@ export async function show(stage: Stage, say: (line: string) => void, time: Cloc
   return faults
 }
 
-function sizeAndWay(record: SeenRecord): string {
+function sizeAndWay(record: TlsRecord): string {
   return `${record.direction} ${record.octets}`
 }
 
@@ -76,7 +76,7 @@ function sayStatus(document: StatusDocument | undefined, say: (line: string) => 
 }
 
 /** What can be tried while the demo stays up. */
-export function sayNext(stage: Stage, say: (line: string) => void): void {
+export function sayNext(stage: DemoSetup, say: (line: string) => void): void {
   say('Next, in another terminal:')
   say(`  dig @127.0.0.1 -p ${stage.port} www.demo.example`)
   say(`  node dist/main.js status --file ${stage.statusFile}`)
@@ -85,25 +85,32 @@ export function sayNext(stage: Stage, say: (line: string) => void): void {
 
 const GIVE_UP_MS = 6000
 
-interface Timed {
+interface TimedReply {
   readonly reply: Uint8Array
   readonly ms: number
 }
 
 /** What a client got, and how long it waited after it had sent its question. `text` is the data of the last record of the asked type, else the RCODE's name. */
-export interface Heard {
+export interface DemoAnswer {
   readonly text: string
   readonly ms: number
 }
 
 /** Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects when nothing comes back within six seconds. */
-export async function ask(port: number, over: 'udp' | 'tcp', name: string, type: 'A' | 'TXT', time: Clock, random: Random): Promise<Heard> {
+export async function ask(
+  port: number,
+  over: 'udp' | 'tcp',
+  name: string,
+  type: 'A' | 'TXT',
+  time: Clock,
+  random: Random,
+): Promise<DemoAnswer> {
   const query = plainQuery(name, type, random.below(65536))
   const { reply, ms } = await (over === 'udp' ? overUdp(port, query, time) : overTcp(port, query, time))
   return { text: plainAnswer(reply, type), ms }
 }
 
-function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
+function overUdp(port: number, query: Uint8Array, time: Clock): Promise<TimedReply> {
   return new Promise((resolve, reject) => {
     const socket = createSocket('udp4')
     const timer = time.setTimer(GIVE_UP_MS, () => settle(() => reject(new Error('no reply over UDP'))))
@@ -124,7 +131,7 @@ function overUdp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
   })
 }
 
-function overTcp(port: number, query: Uint8Array, time: Clock): Promise<Timed> {
+function overTcp(port: number, query: Uint8Array, time: Clock): Promise<TimedReply> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1')
     const reader = new FrameReader()

@@ -19,7 +19,7 @@ const START_LIMIT_MS = 15_000
 const STOP_LIMIT_MS = 8000
 
 /** Everything that the demo puts up: a daemon of its own, the resolver that it trusts, and a tap on the link between them. */
-export interface Stage {
+export interface DemoSetup {
   readonly port: number
   readonly tap: LinkTap
   readonly statusFile: string
@@ -32,7 +32,7 @@ export interface Stage {
 }
 
 /** Sets the stage, in a directory that only this user can read. What is put up already is taken down again if a later part fails. */
-export async function setStage(time: Clock): Promise<Stage> {
+export async function startDemo(time: Clock): Promise<DemoSetup> {
   const undo: (() => Promise<unknown>)[] = []
   const strike = async () => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step()

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { canonical } from '../config/cidr.ts'
 import { nameFromText } from '../dns/name.ts'
-import { type PlainData, rdataOf } from '../dns/plain-text.ts'
+import { type RecordData, rdataOf } from '../dns/plain-text.ts'
 import { record, synthesise } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import type { Question } from '../resolve.ts'
@@ -15,7 +15,7 @@ export interface ZoneRecord {
 }
 
 /** What an entry is read against: the origin and TTL in force (RFC 1035 section 5.1, RFC 2308 section 4). */
-interface Context {
+interface ZoneContext {
   origin: string
   ttlS: number
   owner: string
@@ -23,10 +23,10 @@ interface Context {
 
 /** Reads a name that may be relative to the origin; absolute text, or a throw where it is none. */
 type Absolute = (name: string) => string
-type Fields = (fields: readonly string[], absolute: Absolute) => PlainData
+type FieldReader = (fields: readonly string[], absolute: Absolute) => RecordData
 
 /** Each type's number, and its data from its master-file fields. */
-const KINDS: Readonly<Record<string, { readonly type: number; readonly read: Fields }>> = {
+const KINDS: Readonly<Record<string, { readonly type: number; readonly read: FieldReader }>> = {
   A: { type: 1, read: ([address = '']) => ({ type: 'A', data: literal(address, 4) }) },
   NS: { type: 2, read: ([target = ''], absolute) => ({ type: 'NS', data: absolute(target) }) },
   CNAME: { type: 5, read: ([target = ''], absolute) => ({ type: 'CNAME', data: absolute(target) }) },
@@ -53,7 +53,7 @@ const KINDS: Readonly<Record<string, { readonly type: number; readonly read: Fie
  * other as TYPEnnn with RFC 3597 data. No parentheses, no $INCLUDE. Throws an EnigmError `config` that names the line.
  */
 export function parseZone(text: string): readonly ZoneRecord[] {
-  const context: Context = { origin: '', ttlS: 0, owner: '' }
+  const context: ZoneContext = { origin: '', ttlS: 0, owner: '' }
   return text.split('\n').flatMap((line, index) => {
     try {
       return entry(line, context)
@@ -63,7 +63,7 @@ export function parseZone(text: string): readonly ZoneRecord[] {
   })
 }
 
-function entry(line: string, context: Context): readonly ZoneRecord[] {
+function entry(line: string, context: ZoneContext): readonly ZoneRecord[] {
   const fields = (line.match(/"[^"]*"|;.*|[^\s;"]+/g) ?? []).filter((field) => !field.startsWith(';'))
   const [first = '', second = ''] = fields
   if (first === '$ORIGIN') context.origin = second

@@ -7,7 +7,7 @@ import dnsPacket from 'dns-packet'
  */
 
 /** The data of a record of one of the types whose text form is written here. */
-export type PlainData =
+export type RecordData =
   | { readonly type: 'A' | 'AAAA' | 'NS' | 'CNAME'; readonly data: string }
   | { readonly type: 'MX'; readonly data: { readonly preference: number; readonly exchange: string } }
   | { readonly type: 'TXT'; readonly data: readonly Buffer[] }
@@ -17,7 +17,7 @@ export type PlainData =
 const BEFORE_DATA = 12 + 1 + 2 + 2 + 4 + 2
 
 /** RDATA, uncompressed. Throws where a name or an address is none. */
-export function rdataOf(record: PlainData): Uint8Array {
+export function rdataOf(record: RecordData): Uint8Array {
   const answer = { name: '.', ...record, ...(record.type === 'TXT' ? { data: [...record.data] } : {}) } as dnsPacket.Answer
   return Uint8Array.from(dnsPacket.encode({ type: 'response', answers: [answer] }).subarray(BEFORE_DATA))
 }

@@ -69,11 +69,11 @@ export function encodeQuestion(name: string, type: string, id: number): Uint8Arr
 }
 
 /** Reads any octets as a DNS message; undefined if they are shorter than a header. Never throws. */
-export function decodeForPeople(wire: Uint8Array): ShownMessage | undefined {
+export function presentMessage(wire: Uint8Array): ShownMessage | undefined {
   if (wire.length < HEADER_OCTETS) return undefined
   const flags = u16(wire, 2)
   const sections: [ShownRecord[], ShownRecord[], ShownRecord[]] = [[], [], []]
-  let options: Options = { errors: [], source: undefined }
+  let options: ShownOptions = { errors: [], source: undefined }
   let rcode = flags & 15
   const cursor = new RecordCursor(wire)
   while (cursor.next()) {
@@ -119,9 +119,9 @@ function questionOf(wire: Uint8Array): ShownMessage['question'] {
   return { name: textFromName(name), type: textFromType(u16(wire, typeAt)) }
 }
 
-type Options = Pick<ShownMessage, 'errors' | 'source'>
+type ShownOptions = Pick<ShownMessage, 'errors' | 'source'>
 
-function optionsOf(wire: Uint8Array, cursor: RecordCursor): Options {
+function optionsOf(wire: Uint8Array, cursor: RecordCursor): ShownOptions {
   const errors: ShownMessage['errors'][number][] = []
   let source: string | undefined
   const reader = new RdataReader(wire, cursor.rdataAt, cursor.rdLength)

@@ -2,7 +2,7 @@ import { HEADER_OCTETS, u16 } from './octets.ts'
 
 /** What the gate does with a packet. Plain numbers, since the hit path compares one per packet. */
 export const VERDICT = { ok: 0, drop: 1, formErr: 2, notImp: 3, refused: 4, badVers: 5, badType: 6 } as const
-export type Verdict = (typeof VERDICT)[keyof typeof VERDICT]
+export type ScanVerdict = (typeof VERDICT)[keyof typeof VERDICT]
 
 /** Our private EDNS option (RFC 6891 section 9, local use): asks, and tells, where an answer came from. Only ever between a client and this stub. */
 export const SOURCE_OPTION = 65280
@@ -51,7 +51,7 @@ export function newScan(): QueryScan {
  * one name of at most 255 octets, one record of a zone transfer, at most four additional records.
  * `questionEnd` is 0 where no question could be read.
  */
-export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): Verdict {
+export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): ScanVerdict {
   scan.questionAt = start + HEADER_OCTETS
   scan.questionEnd = 0
   scan.hasOpt = false
@@ -70,7 +70,7 @@ export function scanQuery(packet: Uint8Array, start: number, end: number, scan: 
   return scanQuestion(packet, start, end, scan)
 }
 
-function scanQuestion(packet: Uint8Array, start: number, end: number, scan: QueryScan): Verdict {
+function scanQuestion(packet: Uint8Array, start: number, end: number, scan: QueryScan): ScanVerdict {
   if (u16(packet, start + 4) !== 1) return VERDICT.formErr
   const nameEnd = questionNameEnd(packet, start + HEADER_OCTETS, end)
   if (nameEnd === 0 || nameEnd + 4 > end) return VERDICT.formErr
@@ -91,7 +91,7 @@ function scanQuestion(packet: Uint8Array, start: number, end: number, scan: Quer
  * TSIG and whatever else is no data are no questions (RFC 6895 section
  * 3.1). NXNAME is malformed and must not be asked upstream (RFC 9824 section 3.5).
  */
-function judge({ flags, type, class: asked }: QueryScan): Verdict {
+function judge({ flags, type, class: asked }: QueryScan): ScanVerdict {
   if ((flags & 0x0100) === 0 || asked !== CLASS_IN) return VERDICT.refused
   if (type === TYPE_NXNAME) return VERDICT.badType
   return type === 0 || type === TYPE_OPT || (type > TYPE_NXNAME && type < TYPE_ANY) ? VERDICT.refused : VERDICT.ok
@@ -125,10 +125,10 @@ function questionNameEnd(packet: Uint8Array, from: number, end: number): number 
   return 0
 }
 
-function scanAdditional(packet: Uint8Array, from: number, end: number, count: number, scan: QueryScan): Verdict {
+function scanAdditional(packet: Uint8Array, from: number, end: number, count: number, scan: QueryScan): ScanVerdict {
   if (count > MAX_ADDITIONAL) return VERDICT.formErr
   let at = from
-  let verdict: Verdict = VERDICT.ok
+  let verdict: ScanVerdict = VERDICT.ok
   for (let i = 0; i < count; i++) {
     const nameEnd = questionNameEnd(packet, at, end)
     if (nameEnd === 0 || nameEnd + 10 > end) return VERDICT.formErr

@@ -9,7 +9,7 @@ const SERVFAIL = 2
 const MOST_OCTETS = 65_535
 
 /** An answer where it lies in memory: `length` octets at `at` of `page` (no OPT), then `ttlCount` two-octet offsets of its TTLs. */
-export interface Kept {
+export interface ReplySource {
   readonly page: Uint8Array
   readonly at: number
   readonly length: number
@@ -34,7 +34,7 @@ export function writeReply(
   out: Uint8Array,
   at: number,
   limit: number,
-  kept: Kept,
+  kept: ReplySource,
   packet: Uint8Array,
   scan: QueryScan,
   elapsedS: number,
@@ -65,7 +65,7 @@ function writeFlags(out: Uint8Array, at: number, rcode: Rcode, scan: QueryScan, 
   out[at + 3] = rcode > 15 && !hasOpt ? (low & 0xf0) | SERVFAIL : low
 }
 
-function ageTtls(out: Uint8Array, at: number, kept: Kept, elapsedS: number): void {
+function ageTtls(out: Uint8Array, at: number, kept: ReplySource, elapsedS: number): void {
   const offsets = kept.at + kept.length
   for (let i = 0; i < kept.ttlCount; i++) {
     const ttlAt = at + u16(kept.page, offsets + 2 * i)
@@ -79,7 +79,7 @@ function writeOpt(
   at: number,
   room: number,
   messageAt: number,
-  kept: Kept,
+  kept: ReplySource,
   scan: QueryScan,
   source: string | undefined,
 ): number {

@@ -1,5 +1,5 @@
 import { type Ede, EnigmError, type Rcode } from '../errors.ts'
-import type { Carried, Opt, Protection, Question, Reading } from '../resolve.ts'
+import type { Carried, Opt, Protection, Question, ReplyReading } from '../resolve.ts'
 import { optAt } from './edns.ts'
 import { rcodeWith } from './message.ts'
 import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
@@ -15,7 +15,7 @@ const NONE: number[] = []
 
 const readWalker = new RecordCursor()
 
-class Read implements Reading {
+class ParsedReply implements ReplyReading {
   opt: Opt | undefined = undefined
   rcode: Rcode = 0
   malformed: string | undefined = undefined
@@ -32,8 +32,8 @@ class Read implements Reading {
 }
 
 /** Reads `reply`. Never throws, whatever the octets. */
-export function readReply(reply: Uint8Array): Reading {
-  const reading = new Read()
+export function readReply(reply: Uint8Array): ReplyReading {
+  const reading = new ParsedReply()
   const cursor = readWalker.start(reply)
   const qtype = cursor.end > HEADER_OCTETS ? u16(reply, cursor.end - 4) : 0
   while (cursor.next()) {
@@ -47,17 +47,17 @@ export function readReply(reply: Uint8Array): Reading {
 }
 
 /** What is read in what a link carried: once, whoever asks. */
-export function readingOf(carried: { readonly wire: Uint8Array; reading?: Reading | undefined }): Reading {
+export function readingOf(carried: { readonly wire: Uint8Array; reading?: ReplyReading | undefined }): ReplyReading {
   carried.reading ??= readReply(carried.wire)
   return carried.reading
 }
 
 /** For keeping: its octets are copied, and it has been read. */
-export function kept<P extends Protection>(carried: Carried<P>): Carried<P> {
+export function keptCopy<P extends Protection>(carried: Carried<P>): Carried<P> {
   return { ...carried, reading: readingOf(carried), wire: copyOf(carried.wire) }
 }
 
-function noteHop(reading: Read, reply: Uint8Array, cursor: RecordCursor): void {
+function noteHop(reading: ParsedReply, reply: Uint8Array, cursor: RecordCursor): void {
   if (cursor.section !== 3) {
     reading.malformed ??= 'a record of the hop (OPT, TSIG) outside the additional section'
     return
@@ -68,7 +68,7 @@ function noteHop(reading: Read, reply: Uint8Array, cursor: RecordCursor): void {
   else reading.malformed ??= 'more than one OPT'
 }
 
-function noteRecord(reading: Read, reply: Uint8Array, cursor: RecordCursor, qtype: number): void {
+function noteRecord(reading: ParsedReply, reply: Uint8Array, cursor: RecordCursor, qtype: number): void {
   const { section, type, recordAt } = cursor
   if (section === 3) reading.additionalBeforeCut++
   if (!rdataHolds(reply, cursor)) reading.malformed ??= 'a name or an address in a record is malformed'
@@ -106,7 +106,7 @@ export function cappedTtl(ttlS: number): number {
 }
 
 /** What kind of answer a response is, told once (RFC 2308 section 2). */
-export type Kind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
+export type ReplyKind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
 
 /** How long answers may be kept, in seconds; both from 0 to 7 days, min at most max. */
 export interface TtlClamp {
@@ -115,10 +115,10 @@ export interface TtlClamp {
 }
 
 /** A response as it will be kept: no OPT or other record of the hop, ID 0, question lower-cased, AA clear, RA set. `rcode` is the full 12 bits. */
-export interface Accepted {
+export interface AcceptedReply {
   readonly wire: Uint8Array
   readonly rcode: Rcode
-  readonly kind: Kind
+  readonly kind: ReplyKind
   /** The lowest TTL of the records that count (RFC 2308 for negative ones), before any clamp; undefined: nothing says how long. */
   readonly ttlS: number | undefined
   readonly ede: Ede | undefined
@@ -140,7 +140,7 @@ export function acceptReply(
   question: Question,
   o: { readonly authenticated: boolean; readonly ageS: number; readonly clamp: TtlClamp },
   reading = readReply(reply),
-): Accepted {
+): AcceptedReply {
   if (reply.length === HEADER_OCTETS) return withoutQuestion(question, reading.rcode, undefined)
   if (reading.malformed !== undefined) throw malformed(reading.malformed)
   const { rcode } = reading
@@ -166,7 +166,7 @@ export function acceptReply(
 }
 
 /** An error that came without its question, and perhaps as a header alone. */
-function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined): Accepted {
+function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined): AcceptedReply {
   return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede, ttlAts: [] }
 }
 
@@ -176,7 +176,7 @@ function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined)
  */
 function settleTtls(
   wire: Uint8Array,
-  reading: Reading,
+  reading: ReplyReading,
   o: { readonly ageS: number; readonly clamp: TtlClamp },
   capS: number,
   clamped: boolean,
@@ -188,7 +188,7 @@ function settleTtls(
   rewriteTtls(wire, (own) => Math.max(lowS, Math.min(highS, capS, Math.max(0, own - ageS))))
 }
 
-function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): Kind {
+function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): ReplyKind {
   if (wire[2]! & 0x02) return 'truncated'
   if (rcode === 3) return 'nxdomain'
   if (rcode !== 0) return 'failure'
@@ -214,7 +214,7 @@ function runsThroughTtl(wire: Uint8Array): boolean {
 /**
  * A copy: what a carrier brings is the carrier's own again when the call that brings it returns.
  */
-function withoutHop(reply: Uint8Array, reading: Reading): Uint8Array {
+function withoutHop(reply: Uint8Array, reading: ReplyReading): Uint8Array {
   const wire = copyOf(reply, 0, reading.cutAt ?? reading.end)
   if (reading.cutAt !== undefined) putU16(wire, 10, reading.additionalBeforeCut)
   return wire

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import * as v from 'valibot'
-import { anybodys, ours, readOurs } from './reading.ts'
+import { anyOwner, ownFile, readUnlinked } from './reading.ts'
 import { makeDirectory, replaceFile } from './writing.ts'
 
 const MAX_OCTETS = 1 << 20
@@ -11,7 +11,7 @@ const MAX_OCTETS = 1 << 20
  */
 export function readPrivateJson<S extends v.GenericSchema>(file: string, schema: S): v.InferOutput<S> | undefined {
   try {
-    const octets = readOurs(file, MAX_OCTETS, ours)
+    const octets = readUnlinked(file, MAX_OCTETS, ownFile)
     if (octets === undefined || typeof octets === 'string') return undefined
     const parsed = v.safeParse(schema, JSON.parse(octets.toString('utf8')))
     return parsed.success ? parsed.output : undefined
@@ -40,7 +40,7 @@ export function writePrivateJson(file: string, value: unknown, outlives: 'the bo
  */
 export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   try {
-    const octets = readOurs(file, MAX_OCTETS, anybodys)
+    const octets = readUnlinked(file, MAX_OCTETS, anyOwner)
     if (octets === undefined || octets.length === 0) return false
     return typeof octets === 'string' || !v.safeParse(schema, JSON.parse(octets.toString('utf8'))).success
   } catch {

@@ -4,7 +4,7 @@ import { systemCode } from '../errors.ts'
 import { type Owners, owners } from './trust.ts'
 
 /** Why a file that was opened is not taken, as a clause that follows its name; undefined: it is. */
-export type Judge = (found: Stats) => string | undefined
+export type FileCheck = (found: Stats) => string | undefined
 
 /** Non-blocking, so that a FIFO without a writer holds nobody. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
@@ -14,7 +14,7 @@ const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
  * what is read: mode and octets come from one descriptor. Anything but a regular file is refused.
  * `followed`: whether the last component may be a link. Throws the system's error.
  */
-export function readSmall(path: string, maxOctets: number, judge: Judge, followed = true): Buffer | string {
+export function readSmall(path: string, maxOctets: number, judge: FileCheck, followed = true): Buffer | string {
   const fd = openSync(path, followed ? READ : READ | constants.O_NOFOLLOW)
   try {
     const found = fstatSync(fd)
@@ -33,7 +33,7 @@ export function readSmall(path: string, maxOctets: number, judge: Judge, followe
  * A file of ours as `readSmall` has it, never through a link; undefined: there is none. Throws the
  * system's error.
  */
-export function readOurs(path: string, maxOctets: number, judge: Judge): Buffer | string | undefined {
+export function readUnlinked(path: string, maxOctets: number, judge: FileCheck): Buffer | string | undefined {
   try {
     return readSmall(path, maxOctets, judge, false)
   } catch (error) {
@@ -47,7 +47,7 @@ export function readOurs(path: string, maxOctets: number, judge: Judge): Buffer 
  * A descriptor for a larger file, judged as `readSmall` judges; the caller closes it. Rejects with
  * the system's error.
  */
-export async function openJudged(path: string, maxOctets: number, judge: Judge, followed = true): Promise<FileHandle | string> {
+export async function openChecked(path: string, maxOctets: number, judge: FileCheck, followed = true): Promise<FileHandle | string> {
   const handle = await open(path, followed ? READ : READ | constants.O_NOFOLLOW)
   try {
     const found = await handle.stat()
@@ -67,17 +67,17 @@ function notPlain(found: Stats, maxOctets: number): string | undefined {
 }
 
 /** Takes anybody's file. */
-export const anybodys: Judge = () => undefined
+export const anyOwner: FileCheck = () => undefined
 
 /** Takes what only we or root can have written: our own, with one name, writable by nobody else. */
-export const ours: Judge = (found) => notOurs(found, owners())
+export const ownFile: FileCheck = (found) => ownershipFault(found, owners())
 
 /** Takes what only we or root can have written or read. */
-export const secret: Judge = (found) =>
-  notOurs(found, owners()) ?? (owners() !== undefined && (found.mode & 0o077) !== 0 ? 'may be read by others' : undefined)
+export const secretFile: FileCheck = (found) =>
+  ownershipFault(found, owners()) ?? (owners() !== undefined && (found.mode & 0o077) !== 0 ? 'may be read by others' : undefined)
 
 /** Why `found` is not a file that one of `allowed` made for itself. */
-export function notOurs({ uid, mode, nlink }: Pick<Stats, 'uid' | 'mode' | 'nlink'>, allowed: Owners): string | undefined {
+export function ownershipFault({ uid, mode, nlink }: Pick<Stats, 'uid' | 'mode' | 'nlink'>, allowed: Owners): string | undefined {
   if (allowed === undefined) return undefined
   if (!allowed.has(uid)) return `belongs to user ${uid}, not to us`
   if ((mode & 0o022) !== 0) return 'may be written by others'

@@ -1,5 +1,5 @@
 import { type Deadline, Deadlines } from '../deadlines.ts'
-import { kept as keptReply } from '../dns/response.ts'
+import { keptCopy as keptReply } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection, ScheduledLink, Transport } from '../resolve.ts'
 import { type CellCarrier, IDLE_MS, type Sent } from './carriers/carrier.ts'

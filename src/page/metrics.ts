@@ -34,24 +34,24 @@ export async function metricsText(now: StatusDocument, counted: StatusDocument):
   return registry.metrics()
 }
 
-type Set = (labels: Record<string, string>, value: number) => void
-type Make = (name: string, help: string, labelNames: readonly string[]) => Set
+type SetValue = (labels: Record<string, string>, value: number) => void
+type MakeMetric = (name: string, help: string, labelNames: readonly string[]) => SetValue
 
-function gaugesOf(registry: Registry): Make {
+function gaugesOf(registry: Registry): MakeMetric {
   return (name, help, labelNames) => {
     const gauge = new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] })
     return (labels, value) => gauge.set(labels, value)
   }
 }
 
-function countersOf(registry: Registry): Make {
+function countersOf(registry: Registry): MakeMetric {
   return (name, help, labelNames) => {
     const counter = new Counter({ name, help, labelNames: [...labelNames], registers: [registry] })
     return (labels, value) => counter.inc(labels, value)
   }
 }
 
-function resolvers(now: StatusDocument, counted: StatusDocument, gauge: Make, counter: Make): void {
+function resolvers(now: StatusDocument, counted: StatusDocument, gauge: MakeMetric, counter: MakeMetric): void {
   const up = gauge('enigm_dns_resolver_answering', '1 while the resolver answers.', ['resolver', 'transport'])
   for (const { id, transport, state } of now.resolvers) up({ resolver: id, transport: transport ?? 'none' }, state === 'answering' ? 1 : 0)
   const rtt = gauge('enigm_dns_resolver_rtt_seconds', 'Round trips over the last 256 answers.', ['resolver', 'quantile'])

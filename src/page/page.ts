@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Clock, Timer } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { EnigmError, systemCode } from '../errors.ts'
-import { readOurs, secret } from '../files/reading.ts'
+import { readUnlinked, secretFile } from '../files/reading.ts'
 import { listenOnSocket } from '../files/socket.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import type { StatusDocument } from '../posture/document.ts'
@@ -156,7 +156,7 @@ function say(response: ServerResponse, status: number, body: string, type: strin
 function tokenOf(stateDir: string): string {
   const path = join(stateDir, 'page.token')
   try {
-    const kept = readOurs(path, MAX_TOKEN_OCTETS, secret)
+    const kept = readUnlinked(path, MAX_TOKEN_OCTETS, secretFile)
     if (typeof kept === 'string') throw new EnigmError('state', `The page has no token: ${path} ${kept}; take it away.`)
     const token = kept?.toString('latin1').trim() ?? ''
     if (TOKEN.test(token)) return token
@@ -215,7 +215,7 @@ const MAX_CONNECTIONS = 16
 /** For the head of a request, for the response, and between two requests; a connection that takes longer is closed. Node's own timeouts look every 30 s only. */
 export const PATIENCE_MS = 5000
 
-interface Held {
+interface OpenConnection {
   late: Timer
   /** Requests that wait for their response. */
   busy: number
@@ -227,9 +227,9 @@ interface Held {
  */
 export function boundConnections(server: Server, clock: Clock): void {
   /** Idle longest first. */
-  const connections = new Map<Socket, Held>()
+  const connections = new Map<Socket, OpenConnection>()
   const patience = (socket: Socket) => clock.setTimer(PATIENCE_MS, () => socket.destroy())
-  const begin = (socket: Socket, held: Held, busy: number) => {
+  const begin = (socket: Socket, held: OpenConnection, busy: number) => {
     held.late.cancel()
     held.late = patience(socket)
     held.busy = busy
@@ -256,7 +256,7 @@ export function boundConnections(server: Server, clock: Clock): void {
 }
 
 /** Idle longest; where all are busy, busy longest. */
-function leastWanted(connections: ReadonlyMap<Socket, Held>): Socket | undefined {
+function leastWanted(connections: ReadonlyMap<Socket, OpenConnection>): Socket | undefined {
   const [oldest] = connections.keys()
   for (const [socket, { busy }] of connections) if (busy === 0) return socket
   return oldest

@@ -28,13 +28,13 @@ export interface Sampler {
   stop(): void
 }
 
-type Counts = Readonly<Record<string, number>>
+type CountsByCode = Readonly<Record<string, number>>
 
 /** What samples are taken of. */
 export interface Sampled {
   readonly document: () => StatusDocument
   /** How often each rule of the policy ceased to be met since the start, by code. */
-  readonly violations: () => Counts
+  readonly violations: () => CountsByCode
   readonly clock: Clock
 }
 
@@ -79,7 +79,7 @@ function failed(before: StatusDocument, now: StatusDocument): Minute['failures']
 }
 
 /** By how much each count has grown, of those that have. */
-function more(before: Counts, now: Counts): Counts {
+function more(before: CountsByCode, now: CountsByCode): CountsByCode {
   const grown = Object.entries(now).map(([code, count]) => [code, count - (before[code] ?? 0)] as const)
   return Object.fromEntries(grown.filter(([, count]) => count > 0))
 }

@@ -3,7 +3,7 @@ import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import type { Clock } from '../clock.ts'
-import { type Judge, ours, readOurs } from '../files/reading.ts'
+import { type FileCheck, ownFile, readUnlinked } from '../files/reading.ts'
 import { type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
 import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 
@@ -64,7 +64,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   const fs = o.fs ?? systemCalls
   const files = auditFiles(o.stateDir)
   const file = files.at(-1) ?? ''
-  let head: Head | undefined
+  let head: ChainHead | undefined
   let torn = false
   let lost = 0
   let entries = 0
@@ -73,7 +73,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   let tokens = BURST
   let filledMs = o.clock.nowMs()
 
-  const find = (): Head => {
+  const find = (): ChainHead => {
     makeDirectory(o.stateDir, 0o700, fs)
     if (isForeignLog(file)) throw new Error(`${file} is not a log of ours`)
     for (const path of files.toReversed()) {
@@ -84,7 +84,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       const last = whole.findLast((e) => e !== undefined)
       if (last !== undefined) return { n: last.n, hash: last.hash }
     }
-    return START
+    return CHAIN_START
   }
   const rotate = () => {
     const size = lstatSync(file, { throwIfNoEntry: false })?.size ?? 0
@@ -106,7 +106,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
     const fd = openToAppend(file, fs)
     try {
       const found = fs.fstatSync(fd)
-      const why = ours(found)
+      const why = ownFile(found)
       if (!found.isFile() || why !== undefined) throw new Error(`${file} ${why ?? 'is not a regular file'}`)
       // A torn line ends here, so that it spoils no other.
       const text = Buffer.from(`${torn && found.size > 0 ? '\n' : ''}${lines.join('')}`)
@@ -162,7 +162,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
 }
 
 function linesOf(path: string): readonly string[] {
-  const octets = readOurs(path, MAX_READ_OCTETS, ours)
+  const octets = readUnlinked(path, MAX_READ_OCTETS, ownFile)
   if (octets === undefined) return []
   if (typeof octets === 'string') throw new Error(`${path} ${octets}`)
   return octets
@@ -178,8 +178,8 @@ const MAX_READ_OCTETS = 1 << 21
  * Whether what lies at `path` is something else than a file of an audit log, which a log must not
  * be added to. Throws the system's error.
  */
-export function isForeignLog(path: string, judge: Judge = ours): boolean {
-  const octets = readOurs(path, MAX_READ_OCTETS, judge)
+export function isForeignLog(path: string, judge: FileCheck = ownFile): boolean {
+  const octets = readUnlinked(path, MAX_READ_OCTETS, judge)
   if (octets === undefined) return false
   if (typeof octets === 'string') return true
   const text = octets.toString('utf8')
@@ -208,14 +208,14 @@ export type AuditEntry = v.InferOutput<typeof entry>
 export type AuditDetail = AuditEntry['detail']
 
 /** Where the chain ends: the number of the last entry and its hash. */
-export interface Head {
+export interface ChainHead {
   readonly n: number
   readonly hash: string
 }
-export const START: Head = { n: 0, hash: NO_HASH }
+export const CHAIN_START: ChainHead = { n: 0, hash: NO_HASH }
 
 /** The next entry after `head`. */
-export function chained(head: Head, at: string, what: string, detail: AuditDetail): AuditEntry {
+export function chained(head: ChainHead, at: string, what: string, detail: AuditDetail): AuditEntry {
   const body = { n: head.n + 1, at, what, detail, prev: head.hash }
   return { ...body, hash: hashOf(body) }
 }
@@ -243,8 +243,8 @@ export interface ChainVerdict {
   readonly consistent: boolean
   /** The first thing that does not fit, in a sentence. */
   readonly fault?: string
-  readonly first?: Head
-  readonly head?: Head
+  readonly first?: ChainHead
+  readonly head?: ChainHead
   /** Entries by which the log itself says that something is missing. */
   readonly gaps: number
   /** Whether the entry of a head that was kept elsewhere is in the chain; undefined where none was given. */
@@ -252,9 +252,9 @@ export interface ChainVerdict {
 }
 
 /** Checks lines, oldest first. Whoever can write the files can write another chain as consistent as this one: only a head kept elsewhere shows that. */
-export function judgeChain(lines: readonly string[], kept?: Head): ChainVerdict {
-  let head: Head | undefined
-  let first: Head | undefined
+export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVerdict {
+  let head: ChainHead | undefined
+  let first: ChainHead | undefined
   let gaps = 0
   let found = false
   for (const [index, line] of lines.entries()) {
@@ -284,10 +284,10 @@ export function judgeChain(lines: readonly string[], kept?: Head): ChainVerdict 
 }
 
 /** A head as `audit head` prints it, and back. */
-export function headText({ n, hash }: Head): string {
+export function headText({ n, hash }: ChainHead): string {
   return `${n}:${hash}`
 }
-export function asHead(text: string): Head | undefined {
+export function asHead(text: string): ChainHead | undefined {
   const found = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text.trim())
   return found === null ? undefined : { n: Number(found[1]), hash: found[2] ?? '' }
 }

@@ -270,21 +270,21 @@ export function redacted(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 /** The loose shape of a valibot schema, as far as marks need it. */
-interface Node {
+interface SchemaNode {
   readonly type?: unknown
-  readonly entries?: Readonly<Record<string, Node>>
-  readonly item?: Node
-  readonly wrapped?: Node
-  readonly pipe?: readonly Node[]
+  readonly entries?: Readonly<Record<string, SchemaNode>>
+  readonly item?: SchemaNode
+  readonly wrapped?: SchemaNode
+  readonly pipe?: readonly SchemaNode[]
   readonly metadata?: { readonly 'x-share'?: Share }
   readonly options?: readonly unknown[]
 }
 
 function pick(schema: v.GenericSchema, value: unknown): unknown {
-  return walk(schema as Node, value)
+  return walk(schema as SchemaNode, value)
 }
 
-function walk(node: Node, value: unknown): unknown {
+function walk(node: SchemaNode, value: unknown): unknown {
   const bare = node.wrapped ?? node
   const share = shareOf(node) ?? shareOf(bare)
   if (share === 'count-by-state') return countByState(bare, value)
@@ -306,20 +306,20 @@ function walk(node: Node, value: unknown): unknown {
 }
 
 /** Only words of a closed list pass: a text that anybody could have written is not kept, whatever its mark. */
-function wordOf(node: Node, value: unknown): unknown {
+function wordOf(node: SchemaNode, value: unknown): unknown {
   return optionsOf(node)?.includes(value) === true ? value : undefined
 }
 
-function countByState(node: Node, value: unknown): unknown {
+function countByState(node: SchemaNode, value: unknown): unknown {
   const states = optionsOf((node.item?.entries ?? node.item?.pipe?.[0]?.entries)?.state ?? {}) ?? []
   if (!Array.isArray(value)) return undefined
   return Object.fromEntries(states.map((state) => [state, value.filter((one) => isRecord(one) && one.state === state).length]))
 }
 
-function optionsOf(node: Node): readonly unknown[] | undefined {
+function optionsOf(node: SchemaNode): readonly unknown[] | undefined {
   return node.options ?? node.pipe?.[0]?.options
 }
 
-function shareOf(node: Node): Share | undefined {
+function shareOf(node: SchemaNode): Share | undefined {
   return node.pipe?.map((step) => step.metadata?.['x-share']).find((share) => share !== undefined)
 }

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { readPrivateJson, writePrivateJson } from '../files/json.ts'
-import { anybodys, readOurs } from '../files/reading.ts'
-import type { Witness } from './reader.ts'
+import { anyOwner, readUnlinked } from '../files/reading.ts'
+import type { HostFacts } from './reader.ts'
 import { asPublicKey } from './signature.ts'
 import { PUBLIC_KEY, SIGNATURE } from './status-file.ts'
 
-const kept = v.object({
+const startsFile = v.object({
   bootId: v.string(),
   starts: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   clean: v.boolean(),
@@ -16,7 +16,7 @@ const kept = v.object({
 })
 
 /** How often the service was started before in this boot, and whether the run before this one ended by itself. */
-export interface Starts {
+export interface EarlierStarts {
   readonly count: number
   readonly clean: boolean
   /** The process that started here before and runs still: two of them share what is kept in `stateDir`. */
@@ -26,17 +26,21 @@ export interface Starts {
 }
 
 /** Who starts; undefined parts: this system does not tell. */
-export interface Starter {
+export interface StartingProcess {
   readonly bootId: string | undefined
   readonly pid: number
   readonly processStart: string | undefined
 }
 
 /** Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be told from another. */
-export function countStart(stateDir: string, { bootId, pid, processStart }: Starter, isSame: Witness['isSame']): Starts | undefined {
+export function countStart(
+  stateDir: string,
+  { bootId, pid, processStart }: StartingProcess,
+  isSame: HostFacts['isSame'],
+): EarlierStarts | undefined {
   if (bootId === undefined || processStart === undefined) return undefined
   const file = join(stateDir, 'starts.json')
-  const before = readPrivateJson(file, kept)
+  const before = readPrivateJson(file, startsFile)
   const same = before?.bootId === bootId
   const count = same ? before.starts : 0
   const now = { bootId, starts: count + 1, clean: false, pid, processStart }
@@ -55,24 +59,24 @@ export function countStart(stateDir: string, { bootId, pid, processStart }: Star
 const MAX_OCTETS = 1 << 20
 /** How they begin; what a power cut made of the rest does not matter. */
 const DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status\//
-const SEAL = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status-signature\//
+const SIGNATURE_DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status-signature\//
 
 /**
  * What lies where a status, its signature and its public key are to be written and is something
  * else, so that it would be lost: one sentence without its end for each. An empty file, and one
  * that a power cut left without its content, may go. Throws the system's error.
  */
-export function inTheWayOfStatus(statusFile: string): readonly string[] {
+export function statusFileConflicts(statusFile: string): readonly string[] {
   const is = (what: RegExp) => (text: string) => what.test(text)
   return [
-    ...inTheWay(statusFile, 'a status of enigm-dns', is(DOCUMENT)),
-    ...inTheWay(statusFile + SIGNATURE, 'the signature of a status', is(SEAL)),
-    ...inTheWay(statusFile + PUBLIC_KEY, 'the public key of a status', (text) => asPublicKey(text) !== undefined),
+    ...conflict(statusFile, 'a status of enigm-dns', is(DOCUMENT)),
+    ...conflict(statusFile + SIGNATURE, 'the signature of a status', is(SIGNATURE_DOCUMENT)),
+    ...conflict(statusFile + PUBLIC_KEY, 'the public key of a status', (text) => asPublicKey(text) !== undefined),
   ]
 }
 
-function inTheWay(path: string, wanted: string, is: (text: string) => boolean): readonly string[] {
-  const octets = readOurs(path, MAX_OCTETS, anybodys)
+function conflict(path: string, wanted: string, is: (text: string) => boolean): readonly string[] {
+  const octets = readUnlinked(path, MAX_OCTETS, anyOwner)
   if (octets === undefined) return []
   const mend = 'take it away, or name another statusFile'
   if (typeof octets === 'string') return [`${path} ${octets}; ${mend}`]

@@ -2,8 +2,8 @@ import type { Clock, Timer } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Emit, Event } from '../events.ts'
 import type { StatusDocument } from './document.ts'
-import { reduce, sameAnswers } from './reduce.ts'
-import { type Beat, type Counts, report, type Writer } from './report.ts'
+import { reduce, repeatedAnswers } from './reduce.ts'
+import { type CacheCounts, type Heartbeat, report, type StatusWriter } from './report.ts'
 import { ASLEEP_MS, judge } from './signals.ts'
 import { initialState, noteMedian, type PostureSetup, reconfigured, type State } from './state.ts'
 import type { AtomicFile } from './status-file.ts'
@@ -11,11 +11,11 @@ import { SIGNAL_NAMES, type TopState, type Verdict, verdictInput } from './verdi
 
 export interface MonitorOptions {
   readonly setup: PostureSetup
-  readonly writer: Writer
+  readonly writer: StatusWriter
   readonly clock: Clock
   readonly file: AtomicFile
   /** Asked for each document; must be cheap and must not throw. */
-  readonly counts: () => Counts
+  readonly counts: () => CacheCounts
   /**
    * Told whenever it may have changed, before anything is written: why the policy lets nothing
    * through now, or undefined.
@@ -79,12 +79,12 @@ export function createMonitor(o: MonitorOptions): Monitor {
   /** A change for the better that is to be written. */
   let soon: Timer | undefined
   let live = false
-  const same = sameAnswers()
+  const same = repeatedAnswers()
   const turn = oneAtATime((event: Event) => take(event))
 
   const judgement = () => judge(verdictInput(state, o.clock.nowMs()), { now: moment(), heartbeatLateMs }, verdict?.signals)
   const documentOf = (v: Verdict) => {
-    const beat: Beat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
+    const beat: Heartbeat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
     return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat)
   }
   /** What follows from the state of now: the gate first, then the record, then the file. */

@@ -1,19 +1,19 @@
 import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import { type Reason, type RuleCode, reason, worstFirst } from './reasons.ts'
-import type { Force, ResolverInput, RuleVerdict, SignalState, VerdictInput } from './verdict.ts'
+import type { ResolverInput, RuleVerdict, ShapingForce, SignalState, VerdictInput } from './verdict.ts'
 
-type Judged = Pick<RuleVerdict, 'verdict' | 'detail'>
-type Judge = (rules: PolicyRules, input: VerdictInput, force: Force) => Judged | undefined
+type RuleFinding = Pick<RuleVerdict, 'verdict' | 'detail'>
+type RuleCheck = (rules: PolicyRules, input: VerdictInput, force: ShapingForce) => RuleFinding | undefined
 
-const met = (detail: string): Judged => ({ verdict: 'met', detail })
-const notMet = (detail: string): Judged => ({ verdict: 'not-met', detail })
-const claimed = (detail: string): Judged => ({ verdict: 'claimed', detail })
-const cannotTell = (detail: string): Judged => ({ verdict: 'cannot-tell', detail })
+const met = (detail: string): RuleFinding => ({ verdict: 'met', detail })
+const notMet = (detail: string): RuleFinding => ({ verdict: 'not-met', detail })
+const claimed = (detail: string): RuleFinding => ({ verdict: 'claimed', detail })
+const cannotTell = (detail: string): RuleFinding => ({ verdict: 'cannot-tell', detail })
 const ids = (resolvers: readonly ResolverInput[]) => resolvers.map((r) => r.setup.id).join(', ')
 
 /** Every rule in force here, in the order of the schema; none where no policy is configured. */
-export function ruleVerdicts(input: VerdictInput, force: Force): readonly RuleVerdict[] {
+export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly RuleVerdict[] {
   const { policy } = input.setup
   if (policy === undefined) return []
   const rules = rulesAt(policy, input.network?.named)
@@ -39,12 +39,12 @@ export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNulla
 }
 
 /** Whether every path to a resolver leaves from a VPN interface, by the source address towards each pinned address. */
-export function vpnPaths({ vpn }: VerdictInput): Judged {
+export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
   return vpn === undefined ? cannotTell('It has not been looked yet.') : egressVerdict(vpn)
 }
 
 /** The same of one look: how many addresses are reached from a VPN interface, from another one, from one of unknown kind. */
-export function egressVerdict(vpn: { readonly vpn: number; readonly other: number; readonly unknown: number }): Judged {
+export function egressVerdict(vpn: { readonly vpn: number; readonly other: number; readonly unknown: number }): RuleFinding {
   const all = vpn.vpn + vpn.other + vpn.unknown
   if (vpn.other > 0) return notMet(`${vpn.other} of ${all} addresses of resolvers are reached without a VPN.`)
   if (vpn.unknown > 0) return cannotTell('Of what kind the interface is cannot be told on this system.')
@@ -52,7 +52,7 @@ export function egressVerdict(vpn: { readonly vpn: number; readonly other: numbe
   return met(`Every address of a resolver that can be reached (${all}) is reached from a VPN interface.`)
 }
 
-const RULES: readonly (readonly [rule: string, code: RuleCode, judge: Judge])[] = [
+const RULES: readonly (readonly [rule: string, code: RuleCode, judge: RuleCheck])[] = [
   [
     'minimumUsageProfile',
     'rule-usage-profile',
@@ -76,27 +76,27 @@ const RULES: readonly (readonly [rule: string, code: RuleCode, judge: Judge])[] 
   ['systemResolver', 'rule-system-resolver', systemResolver],
 ]
 
-function transports(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function transports(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const { transports } = rules
   if (transports === undefined) return undefined
   const wrong = resolvers.filter((r) => r.setup.transports.some((t) => !transports.includes(t)))
   return wrong.length > 0 ? notMet(`Others are offered to: ${ids(wrong)}.`) : met(`Only ${transports.join(', ')}.`)
 }
 
-function queryPadding(rules: PolicyRules, { setup }: VerdictInput): Judged | undefined {
+function queryPadding(rules: PolicyRules, { setup }: VerdictInput): RuleFinding | undefined {
   const wanted = rules.padding?.queryBlock
   if (wanted === undefined) return undefined
   return setup.queryBlock >= wanted ? met(`To ${setup.queryBlock} octets.`) : notMet(`To ${setup.queryBlock} octets, not ${wanted}.`)
 }
 
-function replyPadding(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function replyPadding(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   if (rules.padding?.replies === undefined) return undefined
   const bare = resolvers.filter((r) => ['no', 'mixed'].includes(r.padded))
   if (bare.length > 0) return notMet(`Not by: ${ids(bare)}.`)
   return resolvers.some((r) => r.padded === 'yes') ? met('Every reply lately came back padded.') : cannotTell('No reply has come back yet.')
 }
 
-function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, { inForce }: Force): Judged | undefined {
+function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, { inForce }: ShapingForce): RuleFinding | undefined {
   if (rules.shaping === undefined) return undefined
   const rank = (profile: string) => SHAPING_PROFILES.indexOf(profile as (typeof SHAPING_PROFILES)[number])
   if (rank(shaping.profile) < rank(rules.shaping)) return notMet(`The profile is ${shaping.profile}, not ${rules.shaping}.`)
@@ -106,14 +106,14 @@ function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, {
     : cannotTell(`Whether ${shaping.profile} is in force is not known.`)
 }
 
-function operators(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function operators(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const { operators } = rules
   if (operators === undefined) return undefined
   const wrong = resolvers.filter((r) => !operators.includes(r.setup.operator))
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other.')
 }
 
-function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const { jurisdictions } = rules
   if (jurisdictions === undefined) return undefined
   const wrong = resolvers.filter((r) => !jurisdictions.includes(r.setup.jurisdiction ?? ''))
@@ -121,7 +121,7 @@ function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): Judged 
 }
 
 /** An operator that was never tried may answer or not: it counts neither way. */
-function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
   const count = (of: (r: ResolverInput) => boolean) => new Set(resolvers.filter(of).map((r) => r.setup.operator)).size
@@ -133,13 +133,13 @@ function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): Judged 
     : cannotTell(`${answering} have answered so far, not yet ${wanted}.`)
 }
 
-function pins(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function pins(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   if (rules.pins === undefined) return undefined
   const wrong = resolvers.filter((r) => (r.setup.pins ?? 0) === 0 || (r.proof !== undefined && r.proof !== 'ca+spki'))
   return wrong.length > 0 ? notMet(`Without one: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
 }
 
-function claims(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undefined {
+function claims(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const wanted = Object.entries(rules.claims ?? {})
   if (rules.claims === undefined) return undefined
   const says = (r: ResolverInput, name: string) => r.setup.claims?.[name]
@@ -150,7 +150,7 @@ function claims(rules: PolicyRules, { resolvers }: VerdictInput): Judged | undef
   return silent.length > 0 ? cannotTell(`Say nothing of it: ${ids(silent)}.`) : claimed(`Every operator claims: ${what}.`)
 }
 
-function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): Judged | undefined {
+function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): RuleFinding | undefined {
   if (rules.systemResolver === undefined) return undefined
   if (system === undefined || system.asks === 'unknown') return cannotTell('Whom the system asks cannot be told.')
   if (system.asks !== 'us') return notMet(`By ${system.by}, the system asks elsewhere${system.asks === 'partly' ? ' too' : ''}.`)
@@ -158,7 +158,7 @@ function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): J
   return canary?.outcome === 'returned' ? met('A query through the system came back through our listener.') : met(`By ${system.by}.`)
 }
 
-function auditRule({ audit }: VerdictInput): Judged {
+function auditRule({ audit }: VerdictInput): RuleFinding {
   if (audit === undefined) return cannotTell('Nothing has been written yet.')
   return audit.state === 'writing' ? met(`${audit.entries} entries.`) : notMet(`It cannot be written; ${audit.lost} events are missing.`)
 }

@@ -18,7 +18,7 @@ export type Judgement =
   | 'not-verified'
 
 /** What a status file is worth at this moment. `exitCode`: what `status` ends with. */
-export interface Reading {
+export interface StatusReading {
   readonly path: string
   readonly judgement: Judgement
   readonly exitCode: ExitCode
@@ -32,7 +32,7 @@ export interface Reading {
   readonly verification?: Verification
 }
 
-export interface Witness {
+export interface HostFacts {
   readonly wallMs: number
   /** Whether process `pid` lives and began at `start` (undefined: the writer did not say); undefined: it cannot be told, so the age must do. */
   readonly isSame: (pid: number, start: string | undefined) => boolean | undefined
@@ -41,13 +41,13 @@ export interface Witness {
 const HEARTBEATS_TO_STALE = 3
 
 /** Reads and judges. Never throws, and never hangs on what is not a plain file. `owner`: refuse the file of any other user. */
-export function readStatus(path: string, witness: Witness, owner?: number): Reading {
+export function readStatus(path: string, witness: HostFacts, owner?: number): StatusReading {
   const got = readPlainFile(path, owner)
   return typeof got === 'string' ? judgeText(path, got, witness) : { path, exitCode: EXIT.cannotTell, ...got }
 }
 
 /** The reading with what its signature says: one that does not hold takes every other word away. */
-export function withVerification(r: Reading, verification: Verification): Reading {
+export function withVerification(r: StatusReading, verification: Verification): StatusReading {
   if (verification.verdict === 'valid') return { ...r, verification }
   if (r.document === undefined && r.judgement !== 'malformed')
     return { ...r, verification, exitCode: verification.verdict === 'unsigned' ? EXIT.cannotTell : EXIT.proofFailed }
@@ -55,7 +55,7 @@ export function withVerification(r: Reading, verification: Verification): Readin
 }
 
 /** Judges the text of a status file. */
-export function judgeText(path: string, text: string, witness: Witness): Reading {
+export function judgeText(path: string, text: string, witness: HostFacts): StatusReading {
   const no = (judgement: Judgement, message: string) => ({ path, judgement, message, exitCode: EXIT.cannotTell }) as const
   let value: unknown
   try {
@@ -84,7 +84,7 @@ export function judgeText(path: string, text: string, witness: Witness): Reading
  * The reading a person most likely means when no file was named: a current one, else one that says something, else the first.
  * `readings` come in order of preference.
  */
-export function mostTelling(readings: readonly Reading[]): Reading | undefined {
+export function mostRelevant(readings: readonly StatusReading[]): StatusReading | undefined {
   return (
     readings.find((r) => r.judgement === 'current') ??
     readings.find((r) => r.document !== undefined) ??
@@ -94,7 +94,7 @@ export function mostTelling(readings: readonly Reading[]): Reading | undefined {
 }
 
 /** The reading as a program should get it: a document that is not current never says `protected`, and there is always a `state`. */
-export function asJudged(r: Reading): Readonly<Record<string, unknown>> {
+export function judgedDocument(r: StatusReading): Readonly<Record<string, unknown>> {
   const verification = r.verification === undefined ? {} : { verification: r.verification }
   if (r.judgement === 'current' && r.raw !== undefined) return { ...r.raw, ...verification }
   const judgement = { verdict: r.judgement, message: r.message }
@@ -117,7 +117,7 @@ const ENDING = new Set(['stopping', 'stopped'])
  * The process that writes the status file at `path` already, if it lives and is not `self`; two of
  * them would make it say now one thing and now the other.
  */
-export function otherWriter(path: string, witness: Witness, self: number): number | undefined {
+export function otherWriter(path: string, witness: HostFacts, self: number): number | undefined {
   const { document } = readStatus(path, witness)
   if (document === undefined || document.pid === self) return undefined
   if (document.signals.service.reasons.some(({ code }) => ENDING.has(code))) return undefined

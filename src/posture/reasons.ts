@@ -16,26 +16,26 @@ export interface Reason {
  * What there is to say about one code. `doc` is its line in docs/status.md; what depends on the
  * case takes the row's arguments.
  */
-interface Row<Args> {
+interface ReasonRow<Args> {
   readonly severity: Severity | ((args: Args) => Severity)
   readonly doc: string
   readonly message: string | ((args: Args) => string)
   readonly mend: string | ((args: Args) => string)
 }
 
-const row = <Args = void>(of: Row<Args>): Row<Args> => of
+const row = <Args = void>(of: ReasonRow<Args>): ReasonRow<Args> => of
 
-const NOTHING = 'Nothing to mend.'
-const NO_MATTER = 'Nothing to mend: protection does not rest on the network.'
-const POINT = 'Have the system ask this service alone: docs/system.md says how.'
-const INTERCEPTED = 'Check the clock and the trusted set; else something intercepts this network.'
-const WHOM = 'Start the VPN, and see that it carries every address of the trusted set.'
+const NOTHING_TO_FIX = 'Nothing to mend.'
+const NETWORK_DOES_NOT_MATTER = 'Nothing to mend: protection does not rest on the network.'
+const ASK_THIS_SERVICE = 'Have the system ask this service alone: docs/system.md says how.'
+const CHECK_FOR_INTERCEPTION = 'Check the clock and the trusted set; else something intercepts this network.'
+const START_THE_VPN = 'Start the VPN, and see that it carries every address of the trusted set.'
 
 /**
  * A peer that was refused for who it is. Where that is why nothing answers it is as bad as that,
  * and stands before it.
  */
-const refused = (doc: string, showed: string, mend = INTERCEPTED) =>
+const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
   row<{ id: string; transport: Transport; decides: boolean }>({
     severity: ({ decides }) => (decides ? 'bad' : 'warn'),
     doc,
@@ -215,7 +215,7 @@ export const REASONS = {
     severity: 'info',
     doc: 'The process was stopped or the machine slept before this heartbeat.',
     message: ({ lateMs }) => `It was stopped or asleep for about ${Math.round(lateMs / 1000)} s before this heartbeat.`,
-    mend: NOTHING,
+    mend: NOTHING_TO_FIX,
   }),
   'event-loop-late': row<{ lateMs: number }>({
     severity: 'warn',
@@ -227,38 +227,38 @@ export const REASONS = {
     severity: 'info',
     doc: 'Nothing is configured that would be judged here.',
     message: ({ message }) => message,
-    mend: NOTHING,
+    mend: NOTHING_TO_FIX,
   }),
   'network-untrusted': row({
     severity: 'info',
     doc: 'This network is one that the policy does not name.',
     message: 'This network is none that the policy names: it is untrusted, as any other.',
-    mend: NO_MATTER,
+    mend: NETWORK_DOES_NOT_MATTER,
   }),
   'network-named': row<{ named: string }>({
     severity: 'info',
     doc: 'This network is one that the policy names; a network can be imitated, so this only adds rules.',
     message: ({ named }) => `The policy calls this network "${named}". A network can be imitated, so that only adds rules.`,
-    mend: NOTHING,
+    mend: NOTHING_TO_FIX,
   }),
   'network-unknown': row({
     severity: 'info',
     doc: 'It cannot be told which network this is.',
     message: 'It cannot be told which network this is; it is taken as untrusted.',
-    mend: NO_MATTER,
+    mend: NETWORK_DOES_NOT_MATTER,
   }),
   'system-asks-us': row<{ ageMin: number }>({
     severity: 'info',
     doc: 'The system asks this service: proven by a query that came back through its own listener.',
     message: ({ ageMin }) =>
       `The system asks this service: a query of ${ageMin === 0 ? 'less than a minute' : `${ageMin} min`} ago came back through its listener.`,
-    mend: NOTHING,
+    mend: NOTHING_TO_FIX,
   }),
   'system-asks-elsewhere': row<{ by: string; partly: boolean }>({
     severity: 'warn',
     doc: 'The system is configured to ask somebody else.',
     message: ({ by, partly }) => `${by} has the system ask ${partly ? 'somebody else, too' : 'somebody else'}.`,
-    mend: POINT,
+    mend: ASK_THIS_SERVICE,
   }),
   'system-unknown': row<{ by: string; named: boolean }>({
     severity: 'info',
@@ -284,10 +284,10 @@ export const REASONS = {
     severity: 'info',
     doc: 'Every path to a resolver leaves from a VPN interface.',
     message: ({ detail }) => detail,
-    mend: NOTHING,
+    mend: NOTHING_TO_FIX,
   }),
-  'vpn-absent': vpnReason('warn', 'A path to a resolver does not leave from a VPN interface.', WHOM),
-  'vpn-unknown': vpnReason('info', 'It cannot be told whether a VPN is used.', WHOM),
+  'vpn-absent': vpnReason('warn', 'A path to a resolver does not leave from a VPN interface.', START_THE_VPN),
+  'vpn-unknown': vpnReason('info', 'It cannot be told whether a VPN is used.', START_THE_VPN),
   'rule-vpn': rule(
     'The policy requires a VPN on the way to every resolver, and there is none: queries fail closed.',
     'Start the VPN, and see that it carries IPv6 too; or take addresses that it does not carry out of the trusted set.',
@@ -312,7 +312,7 @@ export const REASONS = {
   'rule-operator-count': rule('Fewer operators answer than the policy asks for.', 'Check the network, or name more operators in "use".'),
   'rule-pins': rule('A resolver is not authenticated by a pin as well.'),
   'rule-claims': rule('An operator says the contrary of what the policy asks for.'),
-  'rule-system-resolver': rule('The policy requires the system to ask this service, and it does not.', POINT),
+  'rule-system-resolver': rule('The policy requires the system to ask this service, and it does not.', ASK_THIS_SERVICE),
   'policy-unknown': rules(
     'Whether these rules are met cannot be told.',
     'Cannot tell',
@@ -323,15 +323,15 @@ export const REASONS = {
     'Claimed by operators, not proven',
     'Nothing here can prove it.',
   ),
-  'policy-met': rules('These rules of the policy are met.', 'Met', NOTHING),
-} as const satisfies Readonly<Record<string, Row<never>>>
+  'policy-met': rules('These rules of the policy are met.', 'Met', NOTHING_TO_FIX),
+} as const satisfies Readonly<Record<string, ReasonRow<never>>>
 
 export type ReasonCode = keyof typeof REASONS
 /** A rule of the policy that is not met. */
 export type RuleCode = Extract<ReasonCode, `rule-${string}`>
 
 /** What the sentences of a reason need to be told. */
-type ArgsOf<Code extends ReasonCode> = (typeof REASONS)[Code] extends Row<infer Args> ? Args : never
+type ArgsOf<Code extends ReasonCode> = (typeof REASONS)[Code] extends ReasonRow<infer Args> ? Args : never
 
 /** Whether this version knows the code. */
 export function isReasonCode(code: string): code is ReasonCode {
@@ -341,7 +341,7 @@ export function isReasonCode(code: string): code is ReasonCode {
 /** The reason of a code, for one case. */
 export function reason<Code extends ReasonCode>(code: Code, ...[given]: ArgsOf<Code> extends void ? [] : [ArgsOf<Code>]): Reason {
   const args = given as ArgsOf<Code>
-  const { severity, message, mend } = REASONS[code] as unknown as Row<ArgsOf<Code>>
+  const { severity, message, mend } = REASONS[code] as unknown as ReasonRow<ArgsOf<Code>>
   return {
     code,
     severity: typeof severity === 'function' ? severity(args) : severity,

@@ -1,10 +1,10 @@
-import type { Moment } from '../clock.ts'
+import type { Instant } from '../clock.ts'
 import { type ErrorCode, isAuthenticationFailure, isCounted, isOurs, provesAlive } from '../errors.ts'
 import type { Event, Observation } from '../events.ts'
 import type { Transport } from '../resolve.ts'
 import {
-  type Around,
   addRtt,
+  type HostObservations,
   type LinkEvidence,
   PADDING_WINDOW,
   type ResolverEvidence,
@@ -13,7 +13,7 @@ import {
   SHAPED_WINDOW,
   type State,
 } from './state.ts'
-import { alike, resolverInput, verdictInput } from './verdict.ts'
+import { resolverInput, sameInput, verdictInput } from './verdict.ts'
 
 /** A dial may fail once by chance (one address of several, a network just coming up); a wrong certificate is no chance. */
 const DIALS_TO_DOUBT = 2
@@ -29,28 +29,28 @@ const FAILURES_TO_DOUBT = 3
 export function reduce(state: State, event: Event, atMs: number, atWallMs: number): State {
   switch (event.type) {
     case 'upstream.answered':
-      return on(state, event.resolver, atMs, (r) => answered(r, event, { ms: atMs, wallMs: atWallMs }))
+      return withResolver(state, event.resolver, atMs, (r) => answered(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'upstream.failed':
-      return on(state, event.resolver, atMs, (r) => failed(r, event, { ms: atMs, wallMs: atWallMs }))
+      return withResolver(state, event.resolver, atMs, (r) => failed(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'link.up':
-      return on(state, event.resolver, atMs, (r) => linkUp(r, event, { ms: atMs, wallMs: atWallMs }))
+      return withResolver(state, event.resolver, atMs, (r) => linkUp(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'link.down':
-      return on(state, event.resolver, atMs, (r) => linkDown(r, event.transport, event.code))
+      return withResolver(state, event.resolver, atMs, (r) => linkDown(r, event.transport, event.code))
     case 'link.failed':
-      return on(state, event.resolver, atMs, (r) => linkFailed(r, event.transport, event.code, { ms: atMs, wallMs: atWallMs }))
+      return withResolver(state, event.resolver, atMs, (r) => linkFailed(r, event.transport, event.code, { ms: atMs, wallMs: atWallMs }))
     case 'link.mismatch':
-      return on(state, event.resolver, atMs, (r) => counted(r, 'reply-mismatch', event.count))
+      return withResolver(state, event.resolver, atMs, (r) => counted(r, 'reply-mismatch', event.count))
     case 'shaping.covers':
-      return on(state, event.resolver, atMs, (r) => covered(r, event))
+      return withResolver(state, event.resolver, atMs, (r) => covered(r, event))
     default: {
-      const next = told(state, event, { ms: atMs, wallMs: atWallMs })
-      return next === state || alike(verdictInput(state, atMs), verdictInput(next, atMs)) ? next : { ...next, shape: state.shape + 1 }
+      const next = withHostEvent(state, event, { ms: atMs, wallMs: atWallMs })
+      return next === state || sameInput(verdictInput(state, atMs), verdictInput(next, atMs)) ? next : { ...next, shape: state.shape + 1 }
     }
   }
 }
 
 /** What is told of the service and of the host. */
-function told(state: State, event: Exclude<Event, { readonly resolver: string }>, at: Moment): State {
+function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: string }>, at: Instant): State {
   const { around } = state
   switch (event.type) {
     case 'trace':
@@ -71,11 +71,11 @@ function told(state: State, event: Exclude<Event, { readonly resolver: string }>
     case 'fault':
       return { ...state, faults: state.faults + 1, lastFault: { where: event.where.slice(0, 100), at } }
     default:
-      return { ...state, around: seenAround(around, event, at) }
+      return { ...state, around: withObservation(around, event, at) }
   }
 }
 
-const SEEN = {
+const OBSERVATION_KEYS = {
   'seen.network': 'network',
   'seen.vpn': 'vpn',
   'seen.system': 'system',
@@ -84,24 +84,24 @@ const SEEN = {
   audit: 'audit',
   unsigned: 'unsigned',
   restarts: 'restarts',
-} as const satisfies Record<Observation['type'], keyof Around>
+} as const satisfies Record<Observation['type'], keyof HostObservations>
 
-function seenAround(around: Around, event: Observation, at: Moment): Around {
+function withObservation(around: HostObservations, event: Observation, at: Instant): HostObservations {
   const { type, ...seen } = event
-  if (type !== 'seen.bypass') return { ...around, [SEEN[type]]: { ...seen, at } }
+  if (type !== 'seen.bypass') return { ...around, [OBSERVATION_KEYS[type]]: { ...seen, at } }
   const { flows = 0, looks = 0 } = around.bypass ?? {}
   return { ...around, bypass: { flows: flows + event.flows, through: event.through, looks: looks + 1, at } }
 }
 
 /** Replaces one resolver's evidence. A plain loop: `map` with its closure doubled the cost of an answer. */
-function on(state: State, id: string, atMs: number, change: (r: ResolverEvidence) => ResolverEvidence): State {
+function withResolver(state: State, id: string, atMs: number, change: (r: ResolverEvidence) => ResolverEvidence): State {
   for (let i = 0; i < state.resolvers.length; i++) {
     const before = state.resolvers[i]
     if (before === undefined || before.setup.id !== id) continue
     const after = change(before)
     const resolvers = state.resolvers.slice()
     resolvers[i] = after
-    const same = alike(resolverInput(before, atMs), resolverInput(after, atMs))
+    const same = sameInput(resolverInput(before, atMs), resolverInput(after, atMs))
     // Written out: a spread here made an answer cost 0.4 us more (1.1 with a power instead of a shift for the padding mask; 0.27 us as it is).
     return {
       setup: state.setup,
@@ -129,7 +129,7 @@ function covered(r: ResolverEvidence, { transport, covers }: Extract<Event, { ty
   return { ...r, coverTroubles: covers === 'flowing' ? others : { ...others, [transport]: covers } }
 }
 
-function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answered' }>, at: Moment): ResolverEvidence {
+function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answered' }>, at: Instant): ResolverEvidence {
   addRtt(r.rtt, e.rttMs)
   const { count = 1 } = e
   const known = Math.min(PADDING_WINDOW, r.paddedKnown + count)
@@ -159,7 +159,7 @@ function answeredBy(links: readonly LinkEvidence[], transport: Transport): reado
   return links
 }
 
-function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed' }>, at: Moment): ResolverEvidence {
+function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed' }>, at: Instant): ResolverEvidence {
   const after = counted(r, e.code, e.count)
   if (isOurs(e.code)) return after
   if (e.unproven === true) return after
@@ -171,7 +171,7 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
   return { ...after, failuresInARow, failing: r.failing ?? (doubt ? { code: e.code, since: at } : undefined) }
 }
 
-function linkUp(r: ResolverEvidence, e: Extract<Event, { type: 'link.up' }>, at: Moment): ResolverEvidence {
+function linkUp(r: ResolverEvidence, e: Extract<Event, { type: 'link.up' }>, at: Instant): ResolverEvidence {
   const change = { is: 'up', code: undefined, failedDials: 0, protection: e.protection, handshakeAt: at } as const
   return { ...r, links: withLink(r.links, e.transport, change) }
 }
@@ -182,7 +182,7 @@ function linkDown(r: ResolverEvidence, transport: Transport, code: ErrorCode): R
   return { ...after, links: withLink(r.links, transport, { is: 'idle' }) }
 }
 
-function linkFailed(r: ResolverEvidence, transport: Transport, code: ErrorCode, at: Moment): ResolverEvidence {
+function linkFailed(r: ResolverEvidence, transport: Transport, code: ErrorCode, at: Instant): ResolverEvidence {
   const after = counted(r, code)
   if (isOurs(code)) return after
   const failedDials = (r.links.find((l) => l.transport === transport)?.failedDials ?? 0) + 1
@@ -216,7 +216,7 @@ type Answered = Extract<Event, { type: 'upstream.answered' }>
 const FRESH_MS = 50
 
 /** Tells an answer that says nothing new from one that does. */
-export interface SameAnswers {
+export interface RepeatedAnswers {
   /** Whether the event needs no reducing: it follows one that was just like it and was reduced less than 50 ms ago. Its round trip is noted. */
   again(event: Answered, nowMs: number): boolean
   /** An event was reduced, and this came of it. */
@@ -226,7 +226,7 @@ export interface SameAnswers {
 }
 
 /** A busy resolver answers thousands of times a second, each time the same way: reducing each costs 3 us with its garbage, this 0.2 us. */
-export function sameAnswers(): SameAnswers {
+export function repeatedAnswers(): RepeatedAnswers {
   let last: Answered | undefined
   let ring: RttRing | undefined
   let atMs = 0

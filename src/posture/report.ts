@@ -3,7 +3,7 @@ import { type LinkEvidence, type ResolverEvidence, type RttRing, repliesPadded, 
 import type { Signal, Verdict } from './verdict.ts'
 
 /** Who writes. `processStart` (opaque) tells a live pid from one used again; undefined where the platform does not say. */
-export interface Writer {
+export interface StatusWriter {
   readonly version: string
   readonly pid: number
   readonly processStart?: string
@@ -11,10 +11,10 @@ export interface Writer {
 }
 
 /** What the cache counts: no verdict is made from it, and posture asks for it at each writing. */
-export type Counts = StatusDocument['cache']
+export type CacheCounts = StatusDocument['cache']
 
 /** The moment of writing, and how the heartbeat has kept time. */
-export interface Beat {
+export interface Heartbeat {
   readonly nowMs: number
   readonly lateMs: number
   readonly worstLateMs: number
@@ -24,7 +24,14 @@ export interface Beat {
  * The document for a state, its verdict and the counts of the moment. Pure. Holds no query name and
  * no client address: none ever gets here.
  */
-export function report(state: State, verdict: Verdict, writer: Writer, counts: Counts, wallMs: number, beat?: Beat): StatusDocument {
+export function report(
+  state: State,
+  verdict: Verdict,
+  writer: StatusWriter,
+  counts: CacheCounts,
+  wallMs: number,
+  beat?: Heartbeat,
+): StatusDocument {
   return {
     schema: SCHEMA,
     version: writer.version,
@@ -99,7 +106,7 @@ function written(s: Signal): StatusDocument['signals']['service'] {
   return { state: s.state, since: s.since, reasons: s.reasons.map((r) => ({ ...r })) }
 }
 
-function resolverReport(r: ResolverEvidence, sentBlock: number, counts: Counts): StatusDocument['resolvers'][number] {
+function resolverReport(r: ResolverEvidence, sentBlock: number, counts: CacheCounts): StatusDocument['resolvers'][number] {
   const link = inUse(r)
   const protection = link?.protection ?? r.lastProtection
   return {
@@ -123,7 +130,7 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, counts: Counts):
 }
 
 /** Where misses are not told, since they would tell how much was real (profiles with covers), what has changed over time is not told either. */
-function rttReport(ring: RttRing, counts: Counts): StatusDocument['resolvers'][number]['rttMs'] {
+function rttReport(ring: RttRing, counts: CacheCounts): StatusDocument['resolvers'][number]['rttMs'] {
   const summary = summariseRtt(ring)
   if (summary === undefined) return null
   return counts.misses === undefined || ring.medians.length === 0 ? summary : { ...summary, medians: [...ring.medians] }

@@ -4,16 +4,16 @@ import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from '
 import { type Reason, reason, worstFirst } from './reasons.ts'
 import type { CoverTrouble } from './state.ts'
 import type {
-  Circumstances,
-  Force,
   ResolverInput,
   RuleVerdict,
+  ShapingForce,
   Signal,
   SignalName,
   SignalState,
   Signals,
   TopState,
   Verdict,
+  VerdictContext,
   VerdictInput,
 } from './verdict.ts'
 
@@ -22,10 +22,10 @@ const LATE_MS = 250
 /** A heartbeat later than this was no busy loop: the process was stopped or the machine slept. */
 export const ASLEEP_MS = 10_000
 
-type Draft = Omit<Signal, 'since'>
+type SignalDraft = Omit<Signal, 'since'>
 
 /** The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not changed. */
-export function judge(input: VerdictInput, c: Circumstances, previous?: Signals): Verdict {
+export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals): Verdict {
   const shaping = shapingForce(input)
   const rules = ruleVerdicts(input, shaping)
   const closed = failClosed(rules)
@@ -35,7 +35,7 @@ export function judge(input: VerdictInput, c: Circumstances, previous?: Signals)
     policyCompliance: input.setup.policy === undefined ? notAssessed('off', 'No policy is configured.') : policyCompliance(rules),
     vpn: vpnSignal(input) ?? notAssessed('off', 'No VPN is configured.'),
     service: service(input, c.heartbeatLateMs),
-  } satisfies Record<SignalName, Draft>
+  } satisfies Record<SignalName, SignalDraft>
   const dated = (name: SignalName): Signal => {
     const was = previous?.[name]
     const since = was !== undefined && was.state === draft[name].state ? was.since : new Date(c.now.wallMs).toISOString()
@@ -77,7 +77,7 @@ function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
   return !old || links.some((l) => l.is !== 'failed')
 }
 
-function topState(input: VerdictInput, shaping: Force, rules: readonly RuleVerdict[], closed: ErrorCode | undefined): TopState {
+function topState(input: VerdictInput, shaping: ShapingForce, rules: readonly RuleVerdict[], closed: ErrorCode | undefined): TopState {
   const flow = flowOf(input)
   if (closed !== undefined || input.phase !== 'running') return 'offline'
   if (flow.unauthenticated.length > 0) return 'exposed'
@@ -97,7 +97,7 @@ const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
  * Whether the configured profile is in force, by the resolvers that have answered: those that were
  * never asked say nothing.
  */
-function shapingForce({ setup, resolvers }: VerdictInput): Force {
+function shapingForce({ setup, resolvers }: VerdictInput): ShapingForce {
   if (!setup.paced) return { inForce: 'yes' }
   for (const { setup, shaped } of resolvers)
     if (shaped !== 'unasked' && shaped !== 'holds') return { inForce: 'no', why: `${setup.id} ${COVERS[shaped]}` }
@@ -105,12 +105,12 @@ function shapingForce({ setup, resolvers }: VerdictInput): Force {
 }
 
 /** The configured profile, where it does not hold. */
-function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: Force): readonly Reason[] {
+function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: ShapingForce): readonly Reason[] {
   return shaping.profile === 'off' || inForce !== 'no' ? [] : [reason('shaping-not-in-force', { profile: shaping.profile, why })]
 }
 
 /** The signal that matters most, from the evidence of every resolver. */
-function secureNameResolution(input: VerdictInput, shaping: Force): Draft {
+function secureNameResolution(input: VerdictInput, shaping: ShapingForce): SignalDraft {
   const { resolvers } = input
   const flow = flowOf(input)
   const flows = flow.authenticated || flow.unauthenticated.length > 0
@@ -208,7 +208,7 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
  * Whether this network is one that the policy names, and whether the system asks this service at
  * all. Untrusted unless named.
  */
-function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput): Draft | undefined {
+function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput): SignalDraft | undefined {
   if (network === undefined && system === undefined) return undefined
   const reasons = [
     networkReason(network),
@@ -232,7 +232,7 @@ function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary:
 }
 
 /** Off unless the policy speaks of a VPN. */
-function vpnSignal(input: VerdictInput): Draft | undefined {
+function vpnSignal(input: VerdictInput): SignalDraft | undefined {
   const asked = vpnAsked(input)
   if (asked === 'off') return undefined
   const { verdict, detail } = vpnPaths(input)
@@ -243,7 +243,7 @@ function vpnSignal(input: VerdictInput): Draft | undefined {
 }
 
 /** Whether the service itself runs as it should. */
-function service(input: VerdictInput, heartbeatLateMs: number): Draft {
+function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
   const { phase, audit, unsigned, restarts, traceUntilWallMs, refusedReload, waiting, faultIn } = input
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
   if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
@@ -267,6 +267,6 @@ function lateness(lateMs: number): readonly Reason[] {
   return lateMs > LATE_MS ? [reason('event-loop-late', { lateMs })] : []
 }
 
-function notAssessed(state: SignalState, message: string): Draft {
+function notAssessed(state: SignalState, message: string): SignalDraft {
   return { state, reasons: [reason('not-assessed', { message })] }
 }

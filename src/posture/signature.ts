@@ -3,19 +3,19 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { systemCode } from '../errors.ts'
 import { isForeignJson, readPrivateJson, writePrivateJson } from '../files/json.ts'
-import { ours, readOurs, secret } from '../files/reading.ts'
+import { ownFile, readUnlinked, secretFile } from '../files/reading.ts'
 import { makeDirectory, makeOnce, replaceFile } from '../files/writing.ts'
 import { readPlainFile } from './status-file.ts'
 
 /** The name and version of the signature file. */
-export const SEAL_SCHEMA = 'enigm-dns/status-signature/1'
+export const SIGNATURE_SCHEMA = 'enigm-dns/status-signature/1'
 
-const MAX_SEAL_OCTETS = 4096
+const MAX_SIGNATURE_OCTETS = 4096
 const described = (text: string, what: string) => v.pipe(v.string(), v.maxLength(200, text), v.description(what))
 
 /** What `<statusFile>.sig` holds. */
-const seal = v.object({
-  schema: v.literal(SEAL_SCHEMA),
+const statusSignature = v.object({
+  schema: v.literal(SIGNATURE_SCHEMA),
   algorithm: v.literal('Ed25519'),
   key: described('too long', 'Base64 of the SHA-256 over the public key (DER SubjectPublicKeyInfo).'),
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
@@ -23,11 +23,11 @@ const seal = v.object({
   sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   signature: described('too long', 'Base64 of the signature over the lines that `signedText` joins.'),
 })
-export type Seal = v.InferOutput<typeof seal>
+export type StatusSignature = v.InferOutput<typeof statusSignature>
 
 /** What is signed: the schema binds the purpose, so that a signature made for anything else by the same key is none here. */
-function signedText(s: Pick<Seal, 'sha256' | 'bootId' | 'sequence'>): Buffer {
-  return Buffer.from([SEAL_SCHEMA, s.sha256, s.bootId, s.sequence, ''].join('\n'))
+function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>): Buffer {
+  return Buffer.from([SIGNATURE_SCHEMA, s.sha256, s.bootId, s.sequence, ''].join('\n'))
 }
 
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
@@ -36,22 +36,22 @@ const digest = (text: string) => createHash('sha256').update(text).digest('hex')
  * Makes the seal of each text it is given. Sequence numbers are boot time in milliseconds, or one more than the last: they rise through a boot across restarts,
  * with nothing to keep on disk.
  */
-export function createSealer(key: SigningKey, bootId: string, nowMs: () => number): (text: string) => string {
+export function createSigner(key: SigningKey, bootId: string, nowMs: () => number): (text: string) => string {
   let sequence = 0
   return (text) => {
     sequence = Math.max(sequence + 1, Math.floor(nowMs()))
     const body = { sha256: digest(text), bootId, sequence }
     const signature = sign(null, signedText(body), key.privateKey).toString('base64')
-    const whole: Seal = { schema: SEAL_SCHEMA, algorithm: 'Ed25519', key: key.id, ...body, signature }
+    const whole: StatusSignature = { schema: SIGNATURE_SCHEMA, algorithm: 'Ed25519', key: key.id, ...body, signature }
     return `${JSON.stringify(whole, undefined, 1)}\n`
   }
 }
 
 /** The seal in a text that may come from anybody, or undefined. */
-export function asSeal(text: string): Seal | undefined {
-  if (text.length > MAX_SEAL_OCTETS) return undefined
+export function parseSignature(text: string): StatusSignature | undefined {
+  if (text.length > MAX_SIGNATURE_OCTETS) return undefined
   try {
-    const parsed = v.safeParse(seal, JSON.parse(text))
+    const parsed = v.safeParse(statusSignature, JSON.parse(text))
     return parsed.success ? parsed.output : undefined
   } catch {
     return undefined
@@ -62,7 +62,7 @@ export function asSeal(text: string): Seal | undefined {
 export function asPublicKey(pem: string): KeyObject | undefined {
   try {
     // A private key would be taken too; nobody should have one here.
-    if (pem.length > MAX_SEAL_OCTETS || pem.includes('PRIVATE KEY')) return undefined
+    if (pem.length > MAX_SIGNATURE_OCTETS || pem.includes('PRIVATE KEY')) return undefined
     const key = createPublicKey(pem)
     return key.asymmetricKeyType === 'ed25519' ? key : undefined
   } catch {
@@ -71,7 +71,7 @@ export function asPublicKey(pem: string): KeyObject | undefined {
 }
 
 /** Whether `s` was made by `key`, and whether it was made for this text. `unfit` alone may be a reader between two renames. */
-export function judgeSeal(s: Seal, text: string, key: KeyObject): 'valid' | 'wrong-key' | 'unfit' | 'forged' {
+export function judgeSignature(s: StatusSignature, text: string, key: KeyObject): 'valid' | 'wrong-key' | 'unfit' | 'forged' {
   if (s.key !== keyId(key)) return 'wrong-key'
   if (!verify(null, signedText(s), key, Buffer.from(s.signature, 'base64'))) return 'forged'
   return s.sha256 === digest(text) ? 'valid' : 'unfit'
@@ -111,7 +111,7 @@ export function openSigningKey(stateDir: string): SigningKey | string {
   try {
     makeDirectory(stateDir, 0o700)
     makeOnce(file, freshKey)
-    const octets = readOurs(file, MAX_KEY_OCTETS, secret)
+    const octets = readUnlinked(file, MAX_KEY_OCTETS, secretFile)
     if (octets === undefined || typeof octets === 'string') return `status.key ${octets ?? 'is gone'}`
     const privateKey = createPrivateKey(octets)
     if (privateKey.asymmetricKeyType !== 'ed25519') return 'status.key is not an Ed25519 key'
@@ -127,7 +127,7 @@ export function openSigningKey(stateDir: string): SigningKey | string {
 const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
 
 function publish(file: string, pem: string): void {
-  const there = readOurs(file, MAX_KEY_OCTETS, ours)
+  const there = readUnlinked(file, MAX_KEY_OCTETS, ownFile)
   if (there === undefined || typeof there === 'string' || there.toString('utf8') !== pem) replaceFile(file, pem, 0o644)
 }
 
@@ -147,7 +147,7 @@ export interface VerifyOptions {
   readonly keyFile?: string
   /** Looked for where no key is named; without it the key beside the status file decides, which proves less. */
   readonly likelyKeyFile?: string
-  readonly seen: Seen
+  readonly seen: LastVerified
   /** The boot that this host is in; undefined when the file comes from another host or the system does not say. */
   readonly bootId: string | undefined
   /** Waits, synchronously: this runs in a command. */
@@ -169,8 +169,8 @@ export function verifyStatus(path: string, o: VerifyOptions): { readonly verific
   for (let attempt = 0; ; attempt++) {
     const text = o.text()
     if (text === undefined) return { verification: { verdict: 'unsigned', message: 'There is nothing to judge.' }, text }
-    const seal = sealOf(path)
-    const verdict = seal === undefined ? 'unsigned' : judgeSeal(seal, text, key)
+    const seal = signatureOf(path)
+    const verdict = seal === undefined ? 'unsigned' : judgeSignature(seal, text, key)
     if ((verdict === 'unsigned' || verdict === 'unfit') && attempt < RETRIES) {
       o.pause(PAUSE_MS)
       continue
@@ -180,8 +180,8 @@ export function verifyStatus(path: string, o: VerifyOptions): { readonly verific
 }
 
 function conclusion(
-  seal: Seal | undefined,
-  verdict: ReturnType<typeof judgeSeal> | 'unsigned',
+  seal: StatusSignature | undefined,
+  verdict: ReturnType<typeof judgeSignature> | 'unsigned',
   pinned: boolean,
   o: VerifyOptions,
 ): Verification {
@@ -216,9 +216,9 @@ function keyOf(
   return likely?.there === true ? likely : read(`${path}.pub`, false)
 }
 
-function sealOf(path: string): Seal | undefined {
+function signatureOf(path: string): StatusSignature | undefined {
   const text = textOf(`${path}.sig`)
-  return text === undefined ? undefined : asSeal(text)
+  return text === undefined ? undefined : parseSignature(text)
 }
 
 function textOf(file: string): string | undefined {
@@ -230,34 +230,34 @@ function textOf(file: string): string | undefined {
  * What a verifier remembers, by key: boots in the order in which they were first seen, each with
  * the highest sequence.
  */
-const memory = v.record(
+const lastVerified = v.record(
   v.pipe(v.string(), v.maxLength(200)),
   v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
 )
 
 /** Damaged, a memory still looks like one; the file of somebody else does not. */
-const likeMemory = v.record(v.string(), v.array(v.looseObject({})))
+const likeLastVerified = v.record(v.string(), v.array(v.looseObject({})))
 
-const MAX_KEYS_SEEN = 64
-const MAX_BOOTS_SEEN = 32
+const MAX_KEYS = 64
+const MAX_BOOTS = 32
 
 /** What earlier verifications saw. */
-export interface Seen {
+export interface LastVerified {
   /**
    * Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot
    * that another one has followed.
    */
-  isOlder(seal: Seal): boolean
+  isOlder(seal: StatusSignature): boolean
   /**
    * Keeps it, and writes only what is new; false if that was not possible, or the file is something
    * else: then a replay of it cannot be told next time.
    */
-  remember(seal: Seal): boolean
+  remember(seal: StatusSignature): boolean
 }
 
 /** The memory in `file`; a missing or damaged one is empty. */
-export function seenIn(file: string): Seen {
-  const known = readPrivateJson(file, memory) ?? {}
+export function lastVerifiedIn(file: string): LastVerified {
+  const known = readPrivateJson(file, lastVerified) ?? {}
   return {
     isOlder(seal) {
       const boots = known[seal.key] ?? []
@@ -266,15 +266,15 @@ export function seenIn(file: string): Seen {
       return at < boots.length - 1 || seal.sequence < (boots[at]?.sequence ?? 0)
     },
     remember(seal) {
-      if (isForeignJson(file, likeMemory)) return false
+      if (isForeignJson(file, likeLastVerified)) return false
       // Read again: another verification may have seen more meanwhile.
-      const now = readPrivateJson(file, memory) ?? {}
+      const now = readPrivateJson(file, lastVerified) ?? {}
       const boots = now[seal.key] ?? []
       if (boots.some((b, i) => b.bootId === seal.bootId && (i < boots.length - 1 || b.sequence >= seal.sequence))) return true
       const others = boots.filter((b) => b.bootId !== seal.bootId)
-      const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS_SEEN)
+      const mine = [...others, { bootId: seal.bootId, sequence: seal.sequence }].slice(-MAX_BOOTS)
       const rest = Object.entries(now).filter(([key]) => key !== seal.key)
-      return writePrivateJson(file, Object.fromEntries([...rest.slice(-(MAX_KEYS_SEEN - 1)), [seal.key, mine]]))
+      return writePrivateJson(file, Object.fromEntries([...rest.slice(-(MAX_KEYS - 1)), [seal.key, mine]]))
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { Moment } from '../clock.ts'
+import type { Instant } from '../clock.ts'
 import type { Policy } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Event, Observation } from '../events.ts'
@@ -44,19 +44,19 @@ export interface LinkEvidence {
   /** Failed dials in a row. */
   readonly failedDials: number
   readonly protection: Protection | undefined
-  readonly handshakeAt: Moment | undefined
+  readonly handshakeAt: Instant | undefined
 }
 
 /** What is known of one resolver. */
 export interface ResolverEvidence {
   readonly setup: ResolverSetup
   readonly links: readonly LinkEvidence[]
-  readonly lastAnswerAt: Moment | undefined
+  readonly lastAnswerAt: Instant | undefined
   readonly lastAnswerBy: Transport | undefined
   /** Protection of the latest answer. */
   readonly lastProtection: Protection | undefined
   /** Whether its latest exchanges failed; only an answer clears it, a mere handshake does not. */
-  readonly failing: { readonly code: ErrorCode; readonly since: Moment } | undefined
+  readonly failing: { readonly code: ErrorCode; readonly since: Instant } | undefined
   /** Failed exchanges since the latest answer. */
   readonly failuresInARow: number
   /** Failures by code since the start; the codes are a closed list, so this is bounded. */
@@ -82,10 +82,10 @@ export const PADDING_WINDOW = 30
  */
 export const SHAPED_WINDOW = 16
 
-type Dated<T extends Observation['type']> = Omit<Extract<Observation, { type: T }>, 'type'> & { readonly at: Moment }
+type Dated<T extends Observation['type']> = Omit<Extract<Observation, { type: T }>, 'type'> & { readonly at: Instant }
 
 /** The latest of each observation of the host; undefined: never looked. */
-export interface Around {
+export interface HostObservations {
   readonly network: Dated<'seen.network'> | undefined
   readonly vpn: Dated<'seen.vpn'> | undefined
   readonly system: Dated<'seen.system'> | undefined
@@ -100,24 +100,24 @@ export interface Around {
 /** All the evidence. Plain and read-only, but for `ResolverEvidence.rtt` (see RttRing). */
 export interface State {
   readonly setup: PostureSetup
-  readonly startedAt: Moment
+  readonly startedAt: Instant
   readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly resolvers: readonly ResolverEvidence[]
   /** What was seen outside of the links. */
-  readonly around: Around
+  readonly around: HostObservations
   readonly faults: number
-  readonly lastFault: { readonly where: string; readonly at: Moment } | undefined
+  readonly lastFault: { readonly where: string; readonly at: Instant } | undefined
   /** A query trace is on, until then at most. */
   readonly trace: { readonly untilWallMs: number } | undefined
   /** Settings that take effect at the next start only. */
   readonly waiting: readonly string[]
-  readonly refusedReload: { readonly message: string; readonly at: Moment } | undefined
+  readonly refusedReload: { readonly message: string; readonly at: Instant } | undefined
   /** Changes when, and only when, an event may have changed a verdict: an answer like the one before does not. */
   readonly shape: number
 }
 
 /** Nothing known yet. `setup.resolvers` fixes the resolvers; events about others are ignored. */
-export function initialState(setup: PostureSetup, at: Moment): State {
+export function initialState(setup: PostureSetup, at: Instant): State {
   return {
     setup,
     startedAt: at,

@@ -109,7 +109,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
 const MAX_OCTETS = 1 << 20
 
 /** Why there is no text. */
-export interface Refusal {
+export interface UnreadableFile {
   readonly judgement: 'not-found' | 'permission-denied' | 'unreadable'
   readonly message: string
 }
@@ -118,7 +118,7 @@ export interface Refusal {
  * The text of a plain file of at most `maxOctets`, a megabyte unless told. Never throws, and never
  * hangs on what is no plain file. `owner`: refuse the file of any other user.
  */
-export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTETS): string | Refusal {
+export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTETS): string | UnreadableFile {
   const foreign = 'The status file here belongs to another user.'
   try {
     const octets = readSmall(path, maxOctets, ({ uid }) => (owner !== undefined && uid !== owner ? foreign : undefined))
@@ -129,7 +129,7 @@ export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTE
   }
 }
 
-function refusal(error: unknown): Refusal {
+function refusal(error: unknown): UnreadableFile {
   if (isAbsence(error)) return { judgement: 'not-found', message: 'No status file here: the service has not run, or writes elsewhere.' }
   const code = systemCode(error)
   if (code === 'EACCES' || code === 'EPERM') {

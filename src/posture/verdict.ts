@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Moment } from '../clock.ts'
+import type { Instant } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Reason, RuleCode } from './reasons.ts'
 import {
-  type Around,
   type CoverTrouble,
+  type HostObservations,
   type LinkEvidence,
   type PostureSetup,
   type ResolverEvidence,
@@ -42,7 +42,7 @@ export interface RuleVerdict {
  * Whether the configured shaping does what it promises, and if not, why: one sentence without its
  * end, and without a name that was asked.
  */
-export interface Force {
+export interface ShapingForce {
   readonly inForce: 'yes' | 'no' | 'unknown'
   readonly why?: string
 }
@@ -55,12 +55,12 @@ export interface Verdict {
   readonly rules: readonly RuleVerdict[]
   /** Why the policy lets nothing through; undefined: it does. */
   readonly closed: ErrorCode | undefined
-  readonly shaping: Force
+  readonly shaping: ShapingForce
 }
 
 /** What a state cannot know: the time, and how late the heartbeat was. */
-export interface Circumstances {
-  readonly now: Moment
+export interface VerdictContext {
+  readonly now: Instant
   readonly heartbeatLateMs: number
 }
 
@@ -79,7 +79,7 @@ export interface VerdictInput {
   readonly network: Undated<'network'> | undefined
   readonly vpn: Undated<'vpn'> | undefined
   readonly system: Undated<'system'> | undefined
-  readonly canary: { readonly outcome: NonNullable<Around['canary']>['outcome']; readonly ageMin: number } | undefined
+  readonly canary: { readonly outcome: NonNullable<HostObservations['canary']>['outcome']; readonly ageMin: number } | undefined
   readonly bypassFlows: number
   readonly audit: Undated<'audit'> | undefined
   /** Why the status is not signed. */
@@ -91,7 +91,7 @@ export interface VerdictInput {
   /** Where the latest internal fault was, unless it is old. */
   readonly faultIn: string | undefined
 }
-type Undated<K extends keyof Around> = Omit<NonNullable<Around[K]>, 'at'>
+type Undated<K extends keyof HostObservations> = Omit<NonNullable<HostObservations[K]>, 'at'>
 
 /** The same of one resolver. */
 export interface ResolverInput {
@@ -152,7 +152,7 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
  * Whether two inputs are the same in all that they hold. A loop over one level first: nearly always
  * that is all there is to look at.
  */
-export function alike<T extends object>(a: T, b: T): boolean {
+export function sameInput<T extends object>(a: T, b: T): boolean {
   for (const key in a) if (a[key] !== b[key] && !isDeepStrictEqual(a[key], b[key])) return false
   return true
 }
@@ -176,7 +176,7 @@ function bitsSet(bits: number): number {
 
 const minutes = (ms: number) => Math.floor(ms / 60_000)
 
-function undated<T extends { readonly at: Moment }>(seen: T | undefined): Omit<T, 'at'> | undefined {
+function undated<T extends { readonly at: Instant }>(seen: T | undefined): Omit<T, 'at'> | undefined {
   if (seen === undefined) return undefined
   const { at: _at, ...rest } = seen
   return rest

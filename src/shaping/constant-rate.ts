@@ -43,7 +43,7 @@ export interface ConstantRateOptions {
   readonly probe: Uint8Array
 }
 
-interface Waiting<P extends Protection> {
+interface WaitingQuery<P extends Protection> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
@@ -63,7 +63,7 @@ export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: Co
 }
 
 /** What leaves in the next slot, if it is not the session's end. `sent` is told as soon as it has left. */
-interface Prepared<P extends Protection> {
+interface PreparedCell<P extends Protection> {
   /** Undefined: it fits no cell. */
   readonly cell: Uint8Array | undefined
   readonly ask: Ask
@@ -77,16 +77,16 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   readonly #o: ConstantRateOptions
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
-  readonly #queue: Waiting<P>[] = []
+  readonly #queue: WaitingQuery<P>[] = []
   /**
    * What was lost with its connection, in the order in which it left. One of them may be why: they
    * are asked once more, one at a time.
    */
-  readonly #lost: Waiting<P>[] = []
-  #again: Waiting<P> | undefined
+  readonly #lost: WaitingQuery<P>[] = []
+  #again: WaitingQuery<P> | undefined
   #turn = 0
   #answers = 0
-  #prepared: Prepared<P> | undefined
+  #prepared: PreparedCell<P> | undefined
   #underWay = 0
   #timer: Timer | undefined
   #dialSinceMs: number | undefined
@@ -136,7 +136,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   /** Whose slot the next one is, if anybody's. */
-  get #first(): Waiting<P> | undefined {
+  get #first(): WaitingQuery<P> | undefined {
     return (this.#again === undefined ? this.#lost[0] : undefined) ?? this.#queue[0]
   }
 
@@ -226,7 +226,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     sent(cell === undefined ? Promise.reject(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask), nowMs)
   }
 
-  #onReal(carried: Promise<Carried<P>>, waiting: Waiting<P>): void {
+  #onReal(carried: Promise<Carried<P>>, waiting: WaitingQuery<P>): void {
     // Made ready while it was the first; one that does not give way may have come before it.
     for (const queue of [this.#queue, this.#lost]) {
       const at = queue.indexOf(waiting)
@@ -252,7 +252,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
    * Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is
    * a slot. Lost again, though the resolver answered others since, it is itself to blame.
    */
-  #onRealFailed(waiting: Waiting<P>, error: EnigmError): void {
+  #onRealFailed(waiting: WaitingQuery<P>, error: EnigmError): void {
     const { lostAfter, ask, to } = waiting
     if (error.code !== 'connection-lost') to.failed(error)
     else if (lostAfter !== undefined)

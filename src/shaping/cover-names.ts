@@ -201,4 +201,4 @@ www.helmholtz.de www.cnrs.fr www.inria.fr www.csic.es www.cnr.it www.riken.jp ww
 `
 
 /** Host names, each once. */
-export const COVER_TAIL: readonly string[] = [...new Set(NAMES.trim().split(/\s+/))]
+export const RARE_COVER_NAMES: readonly string[] = [...new Set(NAMES.trim().split(/\s+/))]

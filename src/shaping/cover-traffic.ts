@@ -4,10 +4,10 @@ import { rcodeOf } from '../dns/message.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { Cover, type CoverKind } from './cover.ts'
+import { type CoverKind, CoverQuestions } from './cover.ts'
 
 /** Why no cover is sent: the operator says it wants none, it refused them, the day's share is used up; or `flowing`. */
-export type Covers = 'flowing' | 'claim' | 'refused' | 'used-up'
+export type CoverState = 'flowing' | 'claim' | 'refused' | 'used-up'
 
 /** The outcomes that are looked back on, and how many refusals among them are too many: a popular name may be refused for itself. */
 const WINDOW = 32
@@ -19,13 +19,13 @@ const FIRST_PAUSE_MS = 600_000
 const LONGEST_PAUSE_MS = DAY_MS
 
 /** What `refused` asks for. */
-export type Reaction = 'go on' | 'change content' | 'end at step'
+export type RefusalReaction = 'go on' | 'change content' | 'end at step'
 
 /**
  * Whether covers may be sent over one link: the operator's word, its refusals and the budget. Too many refusals change the content; if they go on, covers pause
  * from 10 minutes doubling to a day. Pure state; whoever owns it says when.
  */
-export class CoverStanding {
+export class CoverPermission {
   readonly #wanted: boolean
   readonly #coversADay: number
   #daySinceMs = Number.NEGATIVE_INFINITY
@@ -42,7 +42,7 @@ export class CoverStanding {
     this.#coversADay = o.coversADay
   }
 
-  state(nowMs: number): Covers {
+  state(nowMs: number): CoverState {
     if (!this.#wanted) return 'claim'
     if (nowMs < this.#pausedUntilMs) return 'refused'
     return this.#sentToday >= this.#coversADay && nowMs - this.#daySinceMs < DAY_MS ? 'used-up' : 'flowing'
@@ -66,7 +66,7 @@ export class CoverStanding {
   }
 
   /** REFUSED, or an HTTP status such as 429. */
-  refused(nowMs: number): Reaction {
+  refused(nowMs: number): RefusalReaction {
     this.#accepted = 0
     if (nowMs < this.#pausedUntilMs) return 'go on'
     this.#note(true)
@@ -111,15 +111,15 @@ export interface CoverRequest {
 export class CoverTraffic {
   readonly #o: CoverOptions
   readonly #endSession: () => void
-  readonly #cover: Cover
-  readonly #standing: CoverStanding
-  #told: Covers = 'flowing'
+  readonly #cover: CoverQuestions
+  readonly #standing: CoverPermission
+  #told: CoverState = 'flowing'
 
   constructor(o: CoverOptions, endSession: () => void) {
     this.#o = o
     this.#endSession = endSession
-    this.#cover = new Cover(o.random)
-    this.#standing = new CoverStanding(o)
+    this.#cover = new CoverQuestions(o.random)
+    this.#standing = new CoverPermission(o)
   }
 
   /** The next cover, to be sent once, or undefined while none may be sent. Whether they flow is told as an event when it changes: without them the profile is not in force. */

@@ -2,7 +2,7 @@ import type { Random } from '../clock.ts'
 import { upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
 import { putU16 } from '../dns/octets.ts'
-import { COVER_PAGES, COVER_TAIL } from './cover-names.ts'
+import { COVER_PAGES, RARE_COVER_NAMES } from './cover-names.ts'
 
 /** `usual`: likely in the resolver's cache. `rare`: likely not. */
 export type CoverKind = 'usual' | 'rare'
@@ -20,7 +20,7 @@ const MOST_RARE = 0.9
 const LEAST_APART = 0.02
 
 /** How often the resolver had to look things up, told by round trips alone. */
-export class Latencies {
+export class LookupLatencies {
   #floorMs = Number.POSITIVE_INFINITY
   readonly #slow: Record<CoverKind | 'real', number> = { ...EXPECTED }
 
@@ -63,8 +63,8 @@ export interface CoverQuestion {
  * An endless sequence of cover questions: page after page, all the names of each, as a browser asks for them; and, at the share at which real queries here were
  * slow, names that the resolver has to look up. Without that share an observer tells covers by their quick replies (2 % of pages recognised become 26 %).
  */
-export class Cover {
-  readonly latencies = new Latencies()
+export class CoverQuestions {
+  readonly latencies = new LookupLatencies()
   readonly #random: Random
   readonly #page: Uint8Array[] = []
   #pages: Deck
@@ -75,14 +75,14 @@ export class Cover {
   constructor(random: Random) {
     this.#random = random
     this.#pages = new Deck(COVER_PAGES.length, random)
-    this.#tail = new Deck(COVER_TAIL.length, random)
+    this.#tail = new Deck(RARE_COVER_NAMES.length, random)
     this.#rareSteps = this.#share()
   }
 
   next(nowMs: number): CoverQuestion {
     if (this.#random.below(SHARE_STEPS) < this.#rareSteps) {
       const type = this.#random.below(2) === 0 ? TYPES.a : TYPES.aaaa
-      return { message: question(COVER_TAIL[this.#tail.draw()] ?? '', type), kind: 'rare' }
+      return { message: question(RARE_COVER_NAMES[this.#tail.draw()] ?? '', type), kind: 'rare' }
     }
     if (this.#page.length === 0) this.#load(nowMs)
     return { message: this.#page.pop() ?? question('', TYPES.a), kind: 'usual' }
@@ -92,7 +92,7 @@ export class Cover {
   change(): void {
     this.#page.length = 0
     this.#pages = new Deck(COVER_PAGES.length, this.#random)
-    this.#tail = new Deck(COVER_TAIL.length, this.#random)
+    this.#tail = new Deck(RARE_COVER_NAMES.length, this.#random)
   }
 
   /** One more page, in reverse, for `pop`. */

@@ -83,7 +83,7 @@ interface CacheFacts {
  * Under a profile that keeps a schedule, how much of the traffic was real stays inside: misses would say it to the query, so would hits beside the cache's
  * growth. Sizes are told to the next power of two.
  */
-export function discreet(profile: string, cache: CacheFacts): CacheFacts {
+export function redactedCounts(profile: string, cache: CacheFacts): CacheFacts {
   if (!isPaced(profile)) return cache
   return { entries: roundedUp(cache.entries), bytes: Math.min(cache.maxBytes, roundedUp(cache.bytes)), maxBytes: cache.maxBytes }
 }

@@ -2,11 +2,11 @@ import type { Random } from '../clock.ts'
 import type { Pace } from './profiles.ts'
 
 /** What a slot is for. `close`: nothing leaves, the session is over. */
-export type Slot = 'real' | 'cover' | 'close'
+export type SlotUse = 'real' | 'cover' | 'close'
 
 /** What became of a slot, besides what it is for. */
-export interface Taken {
-  readonly slot: Slot
+export interface TakenSlot {
+  readonly slot: SlotUse
   /** The time that the slot stood at. */
   readonly dueMs: number
 }
@@ -31,7 +31,7 @@ export interface Schedule {
   /** Opens a session without a query: for `alwaysOn`, once at the start. */
   begin(nowMs: number): void
   /** The slot that is due. `waiting`: how many real cells wait. A caller that is late by more than a slot loses the slots in between: nothing is made up for in a burst. */
-  take(nowMs: number, waiting: number): Taken
+  take(nowMs: number, waiting: number): TakenSlot
   /** The session ends at its next step even if it is not idle: covers are used up, or the resolver refuses them. Until then the rate stays. */
   endAtStep(): void
 }

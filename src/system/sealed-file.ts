@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { EnigmError } from '../errors.ts'
-import { isAbsence, openJudged, ours } from '../files/reading.ts'
+import { isAbsence, openChecked, ownFile } from '../files/reading.ts'
 import { createNew, putInPlace, remove, temporaryOf, unusablePath } from '../files/writing.ts'
 
 /**
@@ -95,7 +95,7 @@ function damaged(path: string): EnigmError {
 async function openGuarded(path: string, maxOctets: number): Promise<FileHandle | undefined> {
   let handle: FileHandle | string
   try {
-    handle = await openJudged(path, maxOctets, ours, false)
+    handle = await openChecked(path, maxOctets, ownFile, false)
   } catch (error) {
     if (isAbsence(error)) return undefined
     throw unusablePath(path, error)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { EnigmError } from '../errors.ts'
-import { readSmall, secret } from '../files/reading.ts'
+import { readSmall, secretFile } from '../files/reading.ts'
 import { fileFaults, owners, walk } from '../files/trust.ts'
 import { makeOnce, privateDirectory, unusablePath } from '../files/writing.ts'
 
@@ -62,7 +62,7 @@ function readKey(file: string, maxOctets: number, made: boolean): Buffer {
   const given = (found: Stats) => [...fileFaults(file, found, owners()), ...walk(file, owners()).faults][0]
   let key: Buffer | string
   try {
-    key = readSmall(file, maxOctets, made ? secret : given, !made)
+    key = readSmall(file, maxOctets, made ? secretFile : given, !made)
   } catch (error) {
     throw unusablePath(file, error)
   }

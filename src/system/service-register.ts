@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { type Account, defaultStatusFile } from '../config/paths.ts'
 import { systemCode } from '../errors.ts'
 import { isRecord } from '../files/json.ts'
-import { notOurs, readSmall, targetOf, textOf } from '../files/reading.ts'
+import { ownershipFault, readSmall, targetOf, textOf } from '../files/reading.ts'
 import { type Owners, owners, writingFaults } from '../files/trust.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import { isSame, type ProcessIdentity } from './process-identity.ts'
@@ -151,9 +151,9 @@ function recordsIn(place: string, trusted: Owners): readonly RegisterEntry[] {
   const names = readdirSync(place).filter((name) => NAME.test(name))
   return names.slice(0, MAX_RECORDS).map((name) => {
     let uid: number | undefined
-    const judge = (found: Parameters<typeof notOurs>[0]) => {
+    const judge = (found: Parameters<typeof ownershipFault>[0]) => {
       uid = trusted === undefined ? undefined : found.uid
-      return notOurs(found, trusted)
+      return ownershipFault(found, trusted)
     }
     try {
       const octets = readSmall(join(place, name), MAX_OCTETS, judge, false)

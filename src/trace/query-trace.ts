@@ -11,14 +11,14 @@ export const LONGEST_TRACE_MS = 3_600_000
 const RING = 1024
 
 /** Where the lines of a trace go. */
-export interface Outlet {
+export interface TraceOutput {
   /** Sends each value as a line. False: it is full, and `drained` will be called. */
   send(lines: readonly object[]): boolean
   end(): void
 }
 
 /** What whoever holds the other end of an outlet tells. */
-export interface Receiver {
+export interface TraceReceiver {
   drained(): void
   /** The other end has hung up. */
   gone(): void
@@ -35,7 +35,7 @@ export class QueryTrace {
   readonly tracer: Tracer
   readonly #clock: Clock
   readonly #emit: Emit
-  #outlet: Outlet | undefined
+  #outlet: TraceOutput | undefined
   #timer: Timer | undefined
   #untilMs = 0
   #waiting: Traced[] = []
@@ -50,7 +50,7 @@ export class QueryTrace {
   }
 
   /** Begins a trace of `forMs`, at most `LONGEST_TRACE_MS`. Where one is on already, says so to `outlet` and ends it. */
-  begin(forMs: number, outlet: Outlet): Receiver {
+  begin(forMs: number, outlet: TraceOutput): TraceReceiver {
     if (this.#outlet !== undefined) {
       outlet.send([{ error: 'a trace is on already' }])
       outlet.end()

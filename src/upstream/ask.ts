@@ -1,5 +1,5 @@
 import { upstreamQuery } from '../dns/message.ts'
-import { type Accepted, acceptReply, readingOf, synthesise, type TtlClamp } from '../dns/response.ts'
+import { type AcceptedReply, acceptReply, readingOf, synthesise, type TtlClamp } from '../dns/response.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 import type { Answer, Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
@@ -16,7 +16,7 @@ export interface Trusted {
  * The end of the pipeline: asks the trusted set, and makes the reply into an answer. Nothing of the client's goes out but the question, CD and DO.
  * TTLs are brought inside `clamp`, on the wire too: an answer must not outlive in the client what it does here. `lifetime` says how long it may be kept.
  */
-export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: Accepted) => number | 'no'): Stage {
+export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: AcceptedReply) => number | 'no'): Stage {
   const answerOf = (job: Job, carried: Carried, transport: Transport, upstream: string): Answer => {
     const { question } = job.query
     const { authenticated } = carried.protection

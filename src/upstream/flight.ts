@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
-import { kept } from '../dns/response.ts'
+import { keptCopy } from '../dns/response.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
-import type { Ask, Carried, Protection, Receiver, Transport, Verdict } from '../resolve.ts'
+import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import type { Asker } from './asker.ts'
 import type { Health, ResolverHealth } from './health.ts'
 import type { SecondOpinions } from './second-opinions.ts'
@@ -34,7 +34,7 @@ interface Kept<P extends Protection> {
 }
 
 /** One resolver asked, and what it is given: why, and who waits. */
-class Attempt<P extends Protection> implements Asker<P, [transport: Transport, verdict: Verdict]> {
+class Attempt<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
   readonly candidate: ResolverHealth<P>
   readonly startedMs: number
   /** The smoothed time of the resolver when it was asked. */
@@ -64,7 +64,7 @@ class Attempt<P extends Protection> implements Asker<P, [transport: Transport, v
   mayLeave(): boolean {
     return this.#flight.mayTell(this)
   }
-  carried(carried: Carried<P>, transport: Transport, verdict: Verdict): void {
+  carried(carried: Carried<P>, transport: Transport, verdict: ReplyVerdict): void {
     this.#flight.onReply(this, carried, transport, verdict)
   }
   failed(error: EnigmError): void {
@@ -217,7 +217,7 @@ export class Flight<P extends Protection> {
   }
 
   /** `attempt` was answered. */
-  onReply(attempt: Attempt<P>, carried: Carried<P>, transport: Transport, { final, blamesResolver, ofHop }: Verdict): void {
+  onReply(attempt: Attempt<P>, carried: Carried<P>, transport: Transport, { final, blamesResolver, ofHop }: ReplyVerdict): void {
     const { candidate, startedMs } = attempt
     attempt.open = false
     if (this.#settled) return
@@ -231,7 +231,7 @@ export class Flight<P extends Protection> {
       if (attempt === this.#second) this.#opinions.inVain(this.#message)
       this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
     } else {
-      this.#kept = { carried: kept(carried), transport, from: candidate }
+      this.#kept = { carried: keptCopy(carried), transport, from: candidate }
       const nowMs = this.#clock.nowMs()
       if (this.#someOpen()) this.#setTimer((this.#attempts.at(-1)?.startedMs ?? startedMs) + PATIENCE_MS)
       else if (!(nowMs - startedMs >= PATIENCE_MS ? this.#askSecond(nowMs) : this.#askNext(nowMs))) this.#giveUp()

@@ -3,7 +3,7 @@ import { ROOT_PROBE } from '../dns/message.ts'
 import { readingOf } from '../dns/response.ts'
 import { EnigmError, isCounted, mayBeTheName, speaksAgainst } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Carried, Link, Protection, Transport, Upstream, Verdict } from '../resolve.ts'
+import type { Carried, Link, Protection, ReplyVerdict, Transport, Upstream } from '../resolve.ts'
 import { type Asker, type Exchange, Trial, threw } from './asker.ts'
 import { Order } from './order.ts'
 import { refusesRoot } from './root-probe.ts'
@@ -96,7 +96,7 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /** A reply came over `path`: what it means. Transports that failed before are tried beside it. */
-  replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): Verdict {
+  replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): ReplyVerdict {
     const nowMs = this.#o.clock.nowMs()
     const verdict = this.#heard(path, exchange.startedMs, carried, nowMs)
     this.#retryFailed(nowMs)
@@ -131,7 +131,7 @@ export class ResolverHealth<P extends Protection> {
     this.#closed = true
   }
 
-  #heard({ link, standing }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): Verdict {
+  #heard({ link, standing }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): ReplyVerdict {
     const { rttMs, protection } = carried
     const mended = !standing.healthy
     standing.answered(rttMs, nowMs - startedMs, nowMs)
@@ -221,7 +221,7 @@ export class Health<P extends Protection> {
   }
 
   /** Asks `r`. If it throws, which is a bug, it has failed. */
-  ask(r: ResolverHealth<P>, message: Uint8Array, dnssecOk: boolean, asker: Asker<P, [transport: Transport, verdict: Verdict]>): void {
+  ask(r: ResolverHealth<P>, message: Uint8Array, dnssecOk: boolean, asker: Asker<P, [transport: Transport, verdict: ReplyVerdict]>): void {
     r.standing.lastTriedMs = asker.startedMs
     try {
       r.upstream.ask(message, dnssecOk, asker, asker)
@@ -231,7 +231,7 @@ export class Health<P extends Protection> {
   }
 
   /** A reply of `r` came, to a query or to a probe. */
-  replied(r: ResolverHealth<P>, { purpose, beganMs }: Exchange, carried: Carried<P>, verdict: Verdict, nowMs: number): void {
+  replied(r: ResolverHealth<P>, { purpose, beganMs }: Exchange, carried: Carried<P>, verdict: ReplyVerdict, nowMs: number): void {
     const { standing } = r
     const { final, ofHop } = verdict
     const probe = purpose === 'probe'
@@ -252,7 +252,7 @@ export class Health<P extends Protection> {
    * Whether the reply to a probe shows that `r` is well. One that failed by its replies to real
    * queries is to show that it resolves; else the path was to blame, and it lives.
    */
-  #passes({ upstream, standing }: ResolverHealth<P>, carried: Carried<P>, { final }: Verdict): boolean {
+  #passes({ upstream, standing }: ResolverHealth<P>, carried: Carried<P>, { final }: ReplyVerdict): boolean {
     const { probe = ROOT_PROBE } = upstream
     return final || (refusesRoot(probe, readingOf(carried).rcode) && standing.bettered < BETTERED_LIMIT)
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
-import type { Ask, Carried, Protection, Receiver, Transport, Verdict } from '../resolve.ts'
+import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import type { Asker } from './asker.ts'
 import { MOST_TOLD } from './flight.ts'
 import type { Health, ResolverHealth } from './health.ts'
@@ -21,7 +21,7 @@ export function askInTurn<P extends Protection>(
   new Turns(health, clock, message, dnssecOk, ask, to).next()
 }
 
-class Turns<P extends Protection> implements Asker<P, [transport: Transport, verdict: Verdict]> {
+class Turns<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
   readonly purpose: Ask['purpose']
   readonly deadlineMs: number
   readonly givesWay: true | undefined
@@ -80,7 +80,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
     this.#health.ask(candidate, this.#message, this.#dnssecOk, this)
   }
 
-  carried(carried: Carried<P>, transport: Transport, { ofHop }: Verdict): void {
+  carried(carried: Carried<P>, transport: Transport, { ofHop }: ReplyVerdict): void {
     this.open = false
     const candidate = this.#asked.at(-1)
     if (candidate === undefined) return

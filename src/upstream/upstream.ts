@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
-import { kept, readingOf } from '../dns/response.ts'
+import { keptCopy, readingOf } from '../dns/response.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Ask, Carried, Link, Protection, Receiver, Transport, Verdict } from '../resolve.ts'
+import type { Ask, Carried, Link, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { type Asker, type Exchange, threw } from './asker.ts'
 import { type Judged, type Path, ResolverHealth } from './health.ts'
@@ -31,7 +31,7 @@ export interface UpstreamOptions<P extends Protection> {
 const NONE: readonly Failure[] = []
 const FORMERR = 1
 
-type To<P extends Protection> = Receiver<P, [transport: Transport, verdict: Verdict]>
+type To<P extends Protection> = Receiver<P, [transport: Transport, verdict: ReplyVerdict]>
 
 /** Asks a link. If it throws, which is a bug, it has failed. */
 function begin<P extends Protection>(link: Link<P>, request: Uint8Array, asker: Asker<P>, emit: Emit): void {
@@ -221,7 +221,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
       this.#transports.forgoKeepalive()
       return false
     }
-    this.#refused = { carried: kept(refused), startedMs: this.startedMs }
+    this.#refused = { carried: keptCopy(refused), startedMs: this.startedMs }
     const request = withPaddedOpt(this.#message, { dnssecOk: this.#dnssecOk, block: paddingBlock, keepalive: false })
     this.#send(path, request, clock.nowMs())
     return true

@@ -1,6 +1,6 @@
 import { isFinalFailure } from '../dns/response.ts'
 import type { Rcode } from '../errors.ts'
-import type { Reading, Verdict } from '../resolve.ts'
+import type { ReplyReading, ReplyVerdict } from '../resolve.ts'
 
 const SERVFAIL = 2
 const REFUSED = 5
@@ -16,10 +16,10 @@ export function speaksOfHop(rcode: Rcode): boolean {
   return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
 }
 
-const SETTLED: Verdict = { final: true, blamesResolver: false, ofHop: false }
+const SETTLED: ReplyVerdict = { final: true, blamesResolver: false, ofHop: false }
 
 /** Judges a reply by what was read in it. */
-export function verdictOn({ rcode, opt }: Reading): Verdict {
+export function verdictOn({ rcode, opt }: ReplyReading): ReplyVerdict {
   if (OF_THE_NAME.has(rcode)) return SETTLED
   const final = isFinalFailure(rcode, opt?.ede?.code)
   return { final, blamesResolver: true, ofHop: !final && speaksOfHop(rcode) }

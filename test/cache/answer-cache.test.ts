@@ -3,7 +3,7 @@ import t from 'tap'
 import type { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { markOf } from '../../src/cache/key.ts'
 import { lifetimeOf } from '../../src/cache/lifetime.ts'
-import type { Accepted } from '../../src/dns/response.ts'
+import type { AcceptedReply } from '../../src/dns/response.ts'
 import type { Asked } from '../../src/job.ts'
 import type { Answer } from '../../src/resolve.ts'
 import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
@@ -303,7 +303,7 @@ t.test('what is read is what was kept last, through any order of puts, uses, exp
   )
 })
 
-const accepted = (kind: Accepted['kind'], ttlS?: number): Accepted => ({
+const accepted = (kind: AcceptedReply['kind'], ttlS?: number): AcceptedReply => ({
   wire: new Uint8Array(),
   rcode: 0,
   kind,

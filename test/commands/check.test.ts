@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
 import { type CheckOptions, check } from '../../src/commands/check.ts'
-import { type Authority, createAuthority, type Identity } from '../../src/demo/authority.ts'
+import { type Authority, createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
 import { startDoh } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
@@ -19,7 +19,7 @@ const identity = await authority.issue({ name: NAME })
 const padded = (query: Uint8Array) => withPaddedOpt(replyTo(query), { dnssecOk: false, block: 468, keepalive: false })
 
 interface Setting {
-  readonly identity?: Identity
+  readonly identity?: ServerIdentity
   readonly pins?: readonly string[]
   readonly probe?: object
   readonly answer?: (query: Uint8Array) => Uint8Array

@@ -7,7 +7,7 @@ import { type StatusWorld, statusCommand, statusPlaces } from '../../src/command
 import { printable, printableJson, statusScreen } from '../../src/commands/status-screen.ts'
 import type { Event } from '../../src/events.ts'
 import type { StatusDocument } from '../../src/posture/document.ts'
-import { judgeText, type Reading } from '../../src/posture/reader.ts'
+import { judgeText, type StatusReading } from '../../src/posture/reader.ts'
 import { report } from '../../src/posture/report.ts'
 import { after, answered, at, failed, JITTER, started, up, verdictOn } from '../posture/evidence.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -28,7 +28,7 @@ const GOOD = [started, up('a'), up('b'), answered('a'), answered('b', { rttMs: 3
 const WORN = [started, up('a'), answered('a', { bare: true }), failed('b', 'pin-mismatch')]
 const DOWN = [started, up('a'), answered('a'), answered('b'), failed('a'), failed('b', 'connect-refused')]
 
-const read = (d: object, isSame = true): Reading =>
+const read = (d: object, isSame = true): StatusReading =>
   judgeText('/run/enigm-dns/status.json', JSON.stringify(d), { wallMs: at(9000).wallMs, isSame: () => isSame })
 const plain = { colour: false, width: 80 }
 const screenOf = (events: readonly (Event | number)[]) => statusScreen(read(documentAfter(events)), at(9000).wallMs, plain)

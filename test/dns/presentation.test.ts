@@ -2,7 +2,7 @@ import dnsPacket from 'dns-packet'
 import fc from 'fast-check'
 import t from 'tap'
 import { nameFromText } from '../../src/dns/name.ts'
-import { decodeForPeople, encodeQuestion } from '../../src/dns/presentation.ts'
+import { encodeQuestion, presentMessage } from '../../src/dns/presentation.ts'
 import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { textFromType, typeFromText } from '../../src/dns/registries.ts'
 import { record } from '../../src/dns/response.ts'
@@ -41,7 +41,7 @@ function withAnswer(type: number, rdata: readonly number[] | Uint8Array, rest: r
 }
 
 function dataOf(type: number, rdata: readonly number[] | Uint8Array): string | undefined {
-  return decodeForPeople(withAnswer(type, rdata))?.answers[0]?.data
+  return presentMessage(withAnswer(type, rdata))?.answers[0]?.data
 }
 
 const bytes = (text: string): number[] => [...Buffer.from(text, 'latin1')]
@@ -167,7 +167,7 @@ t.test('flags, codes, EDE and source of a response', async (t) => {
       ),
     ],
   )
-  const shown = decodeForPeople(wire)
+  const shown = presentMessage(wire)
   t.match(shown, {
     rcode: 16,
     status: 'BADVERS',
@@ -184,7 +184,7 @@ t.test('flags, codes, EDE and source of a response', async (t) => {
   ])
   t.same(shown?.additional, [], 'the OPT is no record for people')
   t.equal(
-    decodeForPeople(withAnswer(1, [1, 2, 3, 4], [opt(option(65280, []))]))?.source,
+    presentMessage(withAnswer(1, [1, 2, 3, 4], [opt(option(65280, []))]))?.source,
     undefined,
     'an empty option is a question, not an answer',
   )
@@ -192,8 +192,8 @@ t.test('flags, codes, EDE and source of a response', async (t) => {
 
 t.test('what is cut off is shown as far as it goes', async (t) => {
   const whole = withAnswer(1, [1, 2, 3, 4])
-  t.equal(decodeForPeople(whole.subarray(0, 11)), undefined)
-  const cut = decodeForPeople(whole.subarray(0, whole.length - 1))
+  t.equal(presentMessage(whole.subarray(0, 11)), undefined)
+  const cut = presentMessage(whole.subarray(0, whole.length - 1))
   t.match(cut, { malformed: true, answers: [], question: { name: 'a.example.' } })
 })
 
@@ -214,7 +214,7 @@ t.test('dns-packet as an oracle: its encoded answers read the same', async (t) =
         ],
       })
       const theirs = dnsPacket.decode(wire).answers ?? []
-      const ours = decodeForPeople(wire)?.answers ?? []
+      const ours = presentMessage(wire)?.answers ?? []
       const v6Octets = (text: string | undefined): string => new URL(`http://[${text}]`).hostname
       return (
         ours.length === 3 &&
@@ -236,12 +236,12 @@ t.test('any octets: never throws, and every text is printable ASCII', async (t) 
       : typeof value !== 'object' || value === null || Object.values(value).every(isPrintable)
   fc.assert(
     fc.property(fc.constantFrom(...types), fc.uint8Array({ maxLength: 120 }), (type, rdata) =>
-      isPrintable(decodeForPeople(withAnswer(type, rdata))),
+      isPrintable(presentMessage(withAnswer(type, rdata))),
     ),
     { numRuns: 5000 },
   )
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 12, maxLength: 300 }), (octets) => isPrintable(decodeForPeople(octets))),
+    fc.property(fc.uint8Array({ minLength: 12, maxLength: 300 }), (octets) => isPrintable(presentMessage(octets))),
     { numRuns: 3000 },
   )
   t.pass()
@@ -251,6 +251,6 @@ t.test('64 KiB of anything is read in bounded time', async (t) => {
   const wire = new Uint8Array(65535)
   wire.set([0, 0, 0x81, 0x80, 0, 1, 255, 255, 255, 255, 255, 255])
   for (let at = 17; at + 12 <= wire.length; at += 12) wire.set([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 0, 0, 0], at)
-  t.equal(decodeForPeople(wire)?.answers.length, 5459)
-  t.ok(bestCpuMs(() => decodeForPeople(wire), 3) < 500)
+  t.equal(presentMessage(wire)?.answers.length, 5459)
+  t.ok(bestCpuMs(() => presentMessage(wire), 3) < 500)
 })

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { anybodys, openJudged, ours, readOurs, readSmall, secret, textOf } from '../../src/files/reading.ts'
+import { anyOwner, openChecked, ownFile, readSmall, readUnlinked, secretFile, textOf } from '../../src/files/reading.ts'
 import { owners, walk, writingFaults } from '../../src/files/trust.ts'
 import { closeDirectory, makeDirectory, makeOnce, openToAppend, replaceFile, temporaryOf, writeNew } from '../../src/files/writing.ts'
 
@@ -14,30 +14,30 @@ t.test('what is read is a regular file of ours with one name, which nobody else 
   const dir = t.testdir({ f: 'text', directory: {}, large: 'x'.repeat(MAX + 1) })
   const at = (name: string) => join(dir, name)
   fs.chmodSync(at('f'), 0o644)
-  t.strictSame(readOurs(at('f'), MAX, ours), Buffer.from('text'))
-  t.equal(readOurs(at('f'), MAX, secret), 'may be read by others')
-  t.equal(readOurs(at('none'), MAX, ours), undefined)
-  t.equal(readOurs(join(at('f'), 'below'), MAX, ours), undefined)
-  t.match(readOurs(at('directory'), MAX, anybodys), 'is not a regular file')
-  t.match(readOurs(at('large'), MAX, anybodys), 'is larger than')
+  t.strictSame(readUnlinked(at('f'), MAX, ownFile), Buffer.from('text'))
+  t.equal(readUnlinked(at('f'), MAX, secretFile), 'may be read by others')
+  t.equal(readUnlinked(at('none'), MAX, ownFile), undefined)
+  t.equal(readUnlinked(join(at('f'), 'below'), MAX, ownFile), undefined)
+  t.match(readUnlinked(at('directory'), MAX, anyOwner), 'is not a regular file')
+  t.match(readUnlinked(at('large'), MAX, anyOwner), 'is larger than')
   execFileSync('mkfifo', [at('fifo')])
-  t.match(readOurs(at('fifo'), MAX, anybodys), 'is not a regular file', 'a FIFO is not waited for')
-  t.match(await openJudged(at('fifo'), MAX, anybodys), 'is not a regular file')
+  t.match(readUnlinked(at('fifo'), MAX, anyOwner), 'is not a regular file', 'a FIFO is not waited for')
+  t.match(await openChecked(at('fifo'), MAX, anyOwner), 'is not a regular file')
   t.equal(textOf(at('fifo')), '', 'nor where the system keeps its files')
   fs.symlinkSync('f', at('link'))
-  t.match(readOurs(at('link'), MAX, ours), 'is a link')
-  t.strictSame(readSmall(at('link'), MAX, anybodys), Buffer.from('text'))
+  t.match(readUnlinked(at('link'), MAX, ownFile), 'is a link')
+  t.strictSame(readSmall(at('link'), MAX, anyOwner), Buffer.from('text'))
   for (const mode of [0o620, 0o602]) {
     fs.chmodSync(at('f'), mode)
-    t.equal(readOurs(at('f'), MAX, ours), 'may be written by others')
+    t.equal(readUnlinked(at('f'), MAX, ownFile), 'may be written by others')
   }
   fs.chmodSync(at('f'), 0o600)
   fs.linkSync(at('f'), at('second'))
-  t.match(readOurs(at('f'), MAX, ours), 'more than one name')
+  t.match(readUnlinked(at('f'), MAX, ownFile), 'more than one name')
   fs.rmSync(at('second'))
   if (!isRoot) return
   fs.chownSync(at('f'), 12_345, 12_345)
-  t.equal(readOurs(at('f'), MAX, ours), 'belongs to user 12345, not to us')
+  t.equal(readUnlinked(at('f'), MAX, ownFile), 'belongs to user 12345, not to us')
 })
 
 t.test('what is written goes through nothing that lies there', { skip: !posix }, (t) => {

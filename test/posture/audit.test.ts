@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { auditCommand } from '../../src/commands/audit.ts'
 import type { FileCalls } from '../../src/files/writing.ts'
-import { asEntry, asHead, auditFiles, chained, headText, judgeChain, openAuditLog, START } from '../../src/posture/audit.ts'
+import { asEntry, asHead, auditFiles, CHAIN_START, chained, headText, judgeChain, openAuditLog } from '../../src/posture/audit.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const linesOf = (dir: string) =>
@@ -34,7 +34,7 @@ t.test('property: a chain holds, and any change of it shows but a cut at an end'
   fc.assert(
     fc.property(chain, fc.nat(), fc.nat(2), (details, at, kind) => {
       const lines: string[] = []
-      let head = START
+      let head = CHAIN_START
       for (const detail of details) {
         const e = chained(head, 'now', 'x', detail)
         lines.push(JSON.stringify(e))
@@ -69,7 +69,7 @@ t.test('a cut at the end, and a chain written anew, show against a head that was
   t.equal(asHead('1:xyz'), undefined)
   t.match(judgeChain(lines.slice(0, 2), kept), { consistent: true, holdsHead: 'no' })
   t.match(judgeChain(lines.slice(0, 2)), { consistent: true, holdsHead: undefined }, 'which nobody could tell without it')
-  const anew = JSON.stringify(chained(START, 'now', 'state', {}))
+  const anew = JSON.stringify(chained(CHAIN_START, 'now', 'state', {}))
   t.match(judgeChain([anew], kept), { consistent: true, holdsHead: 'no' })
   t.equal(asEntry('{"n":1}'), undefined)
   t.end()

@@ -5,14 +5,14 @@ import type { Event } from '../../src/events.ts'
 import { REASONS, type ReasonCode } from '../../src/posture/reasons.ts'
 import { ASLEEP_MS } from '../../src/posture/signals.ts'
 import type { PostureSetup } from '../../src/posture/state.ts'
-import { type Circumstances, PROOF_OLD_MS } from '../../src/posture/verdict.ts'
+import { PROOF_OLD_MS, type VerdictContext } from '../../src/posture/verdict.ts'
 import { after, answered, at, covers, dial, failed, PACED, SETUP, started, stopping, verdictOn } from './evidence.ts'
 
 interface Way {
   readonly events: readonly (Event | number)[]
   readonly policy?: object
   readonly setup?: Partial<PostureSetup>
-  readonly more?: Partial<Circumstances>
+  readonly more?: Partial<VerdictContext>
 }
 
 const bad = (code: Parameters<typeof dial>[1]) => [

@@ -3,7 +3,7 @@ import type { Event } from '../../src/events.ts'
 import { reduce } from '../../src/posture/reduce.ts'
 import { judge } from '../../src/posture/signals.ts'
 import { initialState, type PostureSetup, type State } from '../../src/posture/state.ts'
-import { type Circumstances, type Verdict, verdictInput } from '../../src/posture/verdict.ts'
+import { type Verdict, type VerdictContext, verdictInput } from '../../src/posture/verdict.ts'
 import type { Authenticated, Transport, Unauthenticated } from '../../src/resolve.ts'
 
 export const AUTHENTICATED: Authenticated = {
@@ -107,12 +107,16 @@ export const covers = (resolver: string, are: Extract<Event, { type: 'shaping.co
 })
 
 /** The verdict on a state, with a punctual heartbeat unless told otherwise. */
-export function verdictOn(state: State, nowMs: number, more: Partial<Circumstances> = {}, previous?: Verdict): Verdict {
+export function verdictOn(state: State, nowMs: number, more: Partial<VerdictContext> = {}, previous?: Verdict): Verdict {
   return judge(verdictInput(state, nowMs), { now: at(nowMs), heartbeatLateMs: 0, ...more }, previous?.signals)
 }
 
 /** The verdict after events, with shaping off unless the setup says otherwise. */
-export function verdictAfter(events: readonly (Event | number)[], setup: PostureSetup = SETUP, more: Partial<Circumstances> = {}): Verdict {
+export function verdictAfter(
+  events: readonly (Event | number)[],
+  setup: PostureSetup = SETUP,
+  more: Partial<VerdictContext> = {},
+): Verdict {
   const { state, nowMs } = after(events, setup)
   return verdictOn(state, nowMs, more)
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import type { StatusDocument } from '../../src/posture/document.ts'
-import { asJudged, judgeText, mostTelling, readStatus, type Witness } from '../../src/posture/reader.ts'
+import { type HostFacts, judgedDocument, judgeText, mostRelevant, readStatus } from '../../src/posture/reader.ts'
 import { report } from '../../src/posture/report.ts'
 import { after, answered, at, started, verdictOn } from './evidence.ts'
 
@@ -18,7 +18,7 @@ const GOOD: StatusDocument = report(
   { entries: 0, bytes: 0, maxBytes: 1 },
   NOW,
 )
-const judged = (d: object, witness: Witness = living) => {
+const judged = (d: object, witness: HostFacts = living) => {
   const r = judgeText('f', JSON.stringify(d), witness)
   return [r.judgement, r.exitCode]
 }
@@ -93,20 +93,20 @@ t.test('permission denied', { skip: process.getuid?.() === undefined ? 'no users
 
 t.test('of several places the one that says most', (t) => {
   const dir = t.testdir({ bad: 'x', old: JSON.stringify({ ...GOOD, updatedAt: '2020-01-01T00:00:00.000Z' }), good: JSON.stringify(GOOD) })
-  const best = (...names: string[]) => mostTelling(names.map((n) => readStatus(join(dir, n), living)))?.path.slice(dir.length + 1)
+  const best = (...names: string[]) => mostRelevant(names.map((n) => readStatus(join(dir, n), living)))?.path.slice(dir.length + 1)
   t.equal(best('none', 'bad', 'old', 'good'), 'good')
   t.equal(best('none', 'bad', 'old'), 'old')
   t.equal(best('none', 'bad'), 'bad')
   t.equal(best('none', 'none2'), 'none')
-  t.equal(mostTelling([]), undefined)
+  t.equal(mostRelevant([]), undefined)
   t.end()
 })
 
 t.test('for programs: what is not current never says protected', (t) => {
-  t.same(asJudged(judgeText('f', JSON.stringify(GOOD), living)), JSON.parse(JSON.stringify(GOOD)), 'current: as it stands')
-  const stale = asJudged(judgeText('f', JSON.stringify(GOOD), { ...living, wallMs: NOW + 60_000 }))
+  t.same(judgedDocument(judgeText('f', JSON.stringify(GOOD), living)), JSON.parse(JSON.stringify(GOOD)), 'current: as it stands')
+  const stale = judgedDocument(judgeText('f', JSON.stringify(GOOD), { ...living, wallMs: NOW + 60_000 }))
   t.match(stale, { state: 'offline', judgement: { verdict: 'stale' }, signals: { secureNameResolution: { state: 'unknown' } } })
-  t.match(asJudged(judgeText('f', 'x', living)), { state: 'offline', judgement: { verdict: 'not-json' } })
+  t.match(judgedDocument(judgeText('f', 'x', living)), { state: 'offline', judgement: { verdict: 'not-json' } })
   t.end()
 })
 

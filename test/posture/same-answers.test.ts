@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Event } from '../../src/events.ts'
-import { reduce, sameAnswers } from '../../src/posture/reduce.ts'
+import { reduce, repeatedAnswers } from '../../src/posture/reduce.ts'
 import { initialState, PADDING_WINDOW, type PostureSetup } from '../../src/posture/state.ts'
 import { SETUP } from './evidence.ts'
 
@@ -9,7 +9,7 @@ const answered = (change: Partial<Extract<Event, { type: 'upstream.answered' }>>
   ({ type: 'upstream.answered', resolver: 'a', transport: 'dot', rttMs: 5, protection, paddedReply: true, ...change }) as const
 
 function scene(more: Partial<PostureSetup> = {}) {
-  const same = sameAnswers()
+  const same = repeatedAnswers()
   const resolvers = ['a', 'b'].map((id) => ({ id, operator: id, transports: ['dot'] as const }))
   let state = initialState({ ...SETUP, resolvers, ...more }, { ms: 0, wallMs: 0 })
   const take = (event: Event, nowMs: number) => {

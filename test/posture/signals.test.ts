@@ -2,13 +2,13 @@ import t from 'tap'
 import type { Event } from '../../src/events.ts'
 import { reduce } from '../../src/posture/reduce.ts'
 import { reconfigured } from '../../src/posture/state.ts'
-import { type Circumstances, PROOF_OLD_MS, type SignalName, type SignalState } from '../../src/posture/verdict.ts'
+import { PROOF_OLD_MS, type SignalName, type SignalState, type VerdictContext } from '../../src/posture/verdict.ts'
 import { after, answered, at, failed, SETUP, started, stopping, verdictAfter, verdictOn } from './evidence.ts'
 
 const late = PROOF_OLD_MS + 1000
 
 t.test('the service signal', (t) => {
-  const of = (events: readonly (Event | number)[], more: Partial<Circumstances> = {}) => {
+  const of = (events: readonly (Event | number)[], more: Partial<VerdictContext> = {}) => {
     const s = verdictAfter(events, SETUP, more).signals.service
     return [s.state, ...s.reasons.map((r) => r.code)]
   }

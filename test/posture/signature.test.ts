@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
   asPublicKey,
-  asSeal,
-  createSealer,
-  judgeSeal,
+  createSigner,
+  judgeSignature,
+  lastVerifiedIn,
   openSigningKey,
+  parseSignature,
   type SigningKey,
-  seenIn,
   type VerifyOptions,
   verifyStatus,
 } from '../../src/posture/signature.ts'
@@ -28,7 +28,7 @@ function rig(t: Test, bootId = 'boot-1') {
   const path = join(dir, 'status.json')
   const clock = new FakeClock()
   const beside = [
-    { suffix: '.sig', text: createSealer(key, bootId, () => clock.nowMs()) },
+    { suffix: '.sig', text: createSigner(key, bootId, () => clock.nowMs()) },
     { suffix: '.pub', text: () => key.publicPem },
   ]
   const file = atomicFile({ path, pid: 7, clock, warn: t.fail, beside })
@@ -36,7 +36,7 @@ function rig(t: Test, bootId = 'boot-1') {
   const verify = (more: Partial<VerifyOptions> = {}) =>
     verifyStatus(path, {
       keyFile: join(dir, 'state', 'status.pub'),
-      seen: seenIn(join(dir, 'seen.json')),
+      seen: lastVerifiedIn(join(dir, 'seen.json')),
       bootId: undefined,
       pause: (ms) => void pauses.push(ms),
       text: () => readFileSync(path, 'utf8'),
@@ -100,7 +100,7 @@ t.test('a changed document, another key, a changed seal, no seal', (t) => {
     t.match(verify(), { verdict: 'unsigned' })
   }
   const other = keyIn(join(dir, 'other'))
-  writeFileSync(`${path}.sig`, createSealer(other, 'boot-1', () => 99)(readFileSync(path, 'utf8')))
+  writeFileSync(`${path}.sig`, createSigner(other, 'boot-1', () => 99)(readFileSync(path, 'utf8')))
   t.match(verify(), { verdict: 'wrong-key' }, 'a forger with a key of his own')
   writeFileSync(`${path}.pub`, other.publicPem)
   t.match(verify(), { verdict: 'wrong-key' }, 'who lays his public key beside it too')
@@ -110,7 +110,7 @@ t.test('a changed document, another key, a changed seal, no seal', (t) => {
 t.test('without a key that was pinned it says how little that proves; a named key that is gone never falls back', (t) => {
   const { file, path, dir } = rig(t)
   file.replace('one')
-  const options = { seen: seenIn(join(dir, 's')), bootId: undefined, pause: () => {}, text: () => readFileSync(path, 'utf8') }
+  const options = { seen: lastVerifiedIn(join(dir, 's')), bootId: undefined, pause: () => {}, text: () => readFileSync(path, 'utf8') }
   t.match(verifyStatus(path, options).verification, { verdict: 'valid', message: /can replace that key/, keyFile: `${path}.pub` })
   t.match(verifyStatus(path, { ...options, likelyKeyFile: join(dir, 'none') }).verification, { verdict: 'valid', keyFile: `${path}.pub` })
   t.match(verifyStatus(path, { ...options, keyFile: join(dir, 'none') }).verification, { verdict: 'no-key' })
@@ -134,11 +134,15 @@ t.test('replay: an older one of this boot, one of a boot that another followed, 
   writeFileSync(path, old.document)
   writeFileSync(`${path}.sig`, old.seal)
   t.match(verify(), { verdict: 'replayed' })
-  t.match(verify({ seen: seenIn(join(dir, 'elsewhere.json')) }), { verdict: 'valid' }, 'who has seen nothing cannot tell')
-  t.match(verify({ seen: seenIn(join(dir, 'elsewhere2.json')), bootId: 'boot-2' }), { verdict: 'replayed' }, 'but a host knows its boot')
-  writeFileSync(`${path}.sig`, createSealer(key, 'boot-2', () => 5)(old.document))
+  t.match(verify({ seen: lastVerifiedIn(join(dir, 'elsewhere.json')) }), { verdict: 'valid' }, 'who has seen nothing cannot tell')
+  t.match(
+    verify({ seen: lastVerifiedIn(join(dir, 'elsewhere2.json')), bootId: 'boot-2' }),
+    { verdict: 'replayed' },
+    'but a host knows its boot',
+  )
+  writeFileSync(`${path}.sig`, createSigner(key, 'boot-2', () => 5)(old.document))
   t.match(verify(), { verdict: 'valid' }, 'a new boot begins anew')
-  writeFileSync(`${path}.sig`, createSealer(key, 'boot-1', () => 1e9)(old.document))
+  writeFileSync(`${path}.sig`, createSigner(key, 'boot-1', () => 1e9)(old.document))
   t.match(verify(), { verdict: 'replayed' }, 'and the boot before it never comes back')
 })
 
@@ -159,10 +163,10 @@ t.test('between the two renames the reader looks again, three times at most', (t
 t.test('the sequence rises with boot time and across restarts', (t) => {
   const key = keyIn(t.testdir({}))
   let nowMs = 5000
-  const first = createSealer(key, 'b', () => nowMs)
-  const numbers = [first('a'), first('b')].map((text) => asSeal(text)?.sequence)
+  const first = createSigner(key, 'b', () => nowMs)
+  const numbers = [first('a'), first('b')].map((text) => parseSignature(text)?.sequence)
   nowMs = 9000
-  numbers.push(asSeal(createSealer(key, 'b', () => nowMs)('c'))?.sequence)
+  numbers.push(parseSignature(createSigner(key, 'b', () => nowMs)('c'))?.sequence)
   t.same(numbers, [5000, 5001, 9000])
   t.end()
 })
@@ -170,32 +174,32 @@ t.test('the sequence rises with boot time and across restarts', (t) => {
 t.test('a verification that sees nothing new writes nothing, and takes nothing from another that has seen more', (t) => {
   const dir = t.testdir({})
   const file = join(dir, 'seen.json')
-  const seal = createSealer(keyIn(dir), 'boot-1', () => 1)
-  const [first, second, third] = [1, 2, 3].map(() => asSeal(seal('x')))
+  const seal = createSigner(keyIn(dir), 'boot-1', () => 1)
+  const [first, second, third] = [1, 2, 3].map(() => parseSignature(seal('x')))
   if (first === undefined || second === undefined || third === undefined) return t.fail()
-  t.ok(seenIn(file).remember(first))
+  t.ok(lastVerifiedIn(file).remember(first))
   const { ino } = statSync(file)
-  for (let look = 0; look < 3; look++) t.ok(seenIn(file).remember(first))
+  for (let look = 0; look < 3; look++) t.ok(lastVerifiedIn(file).remember(first))
   t.equal(statSync(file).ino, ino, 'status --watch looks every second')
-  const slow = seenIn(file)
-  t.ok(seenIn(file).remember(third))
+  const slow = lastVerifiedIn(file)
+  t.ok(lastVerifiedIn(file).remember(third))
   t.ok(slow.remember(second))
-  t.ok(seenIn(file).isOlder(second), 'what the quicker one has seen is not forgotten')
+  t.ok(lastVerifiedIn(file).isOlder(second), 'what the quicker one has seen is not forgotten')
   t.end()
 })
 
 t.test('what was seen is bounded, and a damaged memory is an empty one', (t) => {
   const dir = t.testdir({ 'seen.json': '{"x":[{}]}' })
   const key = keyIn(dir)
-  const seen = seenIn(join(dir, 'seen.json'))
-  const seal = asSeal(createSealer(key, 'b', () => 1)('x'))
+  const seen = lastVerifiedIn(join(dir, 'seen.json'))
+  const seal = parseSignature(createSigner(key, 'b', () => 1)('x'))
   if (seal === undefined) return t.fail()
-  for (let boot = 0; boot < 50; boot++) t.ok(seenIn(join(dir, 'seen.json')).remember({ ...seal, bootId: `b${boot}` }))
-  for (let k = 0; k < 80; k++) seenIn(join(dir, 'seen.json')).remember({ ...seal, key: `k${k}` })
+  for (let boot = 0; boot < 50; boot++) t.ok(lastVerifiedIn(join(dir, 'seen.json')).remember({ ...seal, bootId: `b${boot}` }))
+  for (let k = 0; k < 80; k++) lastVerifiedIn(join(dir, 'seen.json')).remember({ ...seal, key: `k${k}` })
   const kept = JSON.parse(readFileSync(join(dir, 'seen.json'), 'utf8'))
   t.ok(Object.keys(kept).length <= 64)
   t.equal(seen.isOlder(seal), false)
-  t.equal(seenIn(join(dir, 'seen.json', 'below')).remember(seal), false)
+  t.equal(lastVerifiedIn(join(dir, 'seen.json', 'below')).remember(seal), false)
   t.end()
 })
 
@@ -203,10 +207,10 @@ t.test('seals and keys from anybody', (t) => {
   t.equal(asPublicKey('junk'), undefined)
   const key = keyIn(t.testdir({}))
   const publicKey = asPublicKey(key.publicPem)
-  const seal = asSeal(createSealer(key, 'b', () => 1)('x'))
+  const seal = parseSignature(createSigner(key, 'b', () => 1)('x'))
   if (publicKey === undefined || seal === undefined) return t.fail()
-  t.equal(judgeSeal(seal, 'x', publicKey), 'valid')
-  t.equal(judgeSeal({ ...seal, signature: 'AAAA' }, 'x', publicKey), 'forged')
-  t.equal(judgeSeal({ ...seal, signature: '' }, 'x', publicKey), 'forged')
+  t.equal(judgeSignature(seal, 'x', publicKey), 'valid')
+  t.equal(judgeSignature({ ...seal, signature: 'AAAA' }, 'x', publicKey), 'forged')
+  t.equal(judgeSignature({ ...seal, signature: '' }, 'x', publicKey), 'forged')
   t.end()
 })

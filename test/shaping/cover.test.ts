@@ -2,29 +2,29 @@ import t from 'tap'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
 import { questionEnd, textFromName } from '../../src/dns/name.ts'
 import { u16 } from '../../src/dns/octets.ts'
-import { Cover, Latencies } from '../../src/shaping/cover.ts'
-import { COVER_PAGES, COVER_TAIL } from '../../src/shaping/cover-names.ts'
-import { CoverStanding } from '../../src/shaping/cover-traffic.ts'
+import { CoverQuestions, LookupLatencies } from '../../src/shaping/cover.ts'
+import { COVER_PAGES, RARE_COVER_NAMES } from '../../src/shaping/cover-names.ts'
+import { CoverPermission } from '../../src/shaping/cover-traffic.ts'
 import { seededRandom } from '../support/fake-clock.ts'
 
 const nameOf = (message: Uint8Array) => textFromName(message.subarray(12, questionEnd(message) - 4)).replace(/\.$/, '')
 
 t.test('the lists: host names, each short enough for one cell, no page without a site', async (t) => {
-  const names = [...COVER_PAGES.flat(), ...COVER_TAIL]
-  t.ok(COVER_PAGES.length > 100 && COVER_TAIL.length > 300)
+  const names = [...COVER_PAGES.flat(), ...RARE_COVER_NAMES]
+  t.ok(COVER_PAGES.length > 100 && RARE_COVER_NAMES.length > 300)
   for (const name of names) {
     t.match(name, /^(?=.{4,80}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/)
   }
   const pageNames = new Set(COVER_PAGES.flat())
   t.strictSame(
-    COVER_TAIL.filter((name) => pageNames.has(name)),
+    RARE_COVER_NAMES.filter((name) => pageNames.has(name)),
     [],
     'no name is both usual and rare',
   )
 })
 
 t.test('whole pages: all names of one before the next, A and AAAA of each, every query one cell', async (t) => {
-  const cover = new Cover(seededRandom(3))
+  const cover = new CoverQuestions(seededRandom(3))
   const usual: { name: string; type: number }[] = []
   for (let i = 0; i < 3000; i++) {
     const { message, kind } = cover.next(0)
@@ -45,18 +45,18 @@ t.test('whole pages: all names of one before the next, A and AAAA of each, every
 })
 
 t.test('no page and no rare name comes again before all others have', async (t) => {
-  const cover = new Cover(seededRandom(5))
+  const cover = new CoverQuestions(seededRandom(5))
   const rare: string[] = []
-  while (rare.length < COVER_TAIL.length) {
+  while (rare.length < RARE_COVER_NAMES.length) {
     const { message, kind } = cover.next(0)
     if (kind === 'rare') rare.push(nameOf(message))
   }
-  t.equal(new Set(rare).size, COVER_TAIL.length)
+  t.equal(new Set(rare).size, RARE_COVER_NAMES.length)
 })
 
 t.test('covers are slow as often as real queries are', async (t) => {
   for (const missShare of [0.05, 0.2, 0.4]) {
-    const cover = new Cover(seededRandom(8))
+    const cover = new CoverQuestions(seededRandom(8))
     const random = seededRandom(9)
     const missOf = { real: missShare, usual: 0.03, rare: 0.7 }
     const rtt = (kind: keyof typeof missOf) => 20 + random.below(5) + (random.below(1000) < missOf[kind] * 1000 ? 40 : 0)
@@ -76,7 +76,7 @@ t.test('covers are slow as often as real queries are', async (t) => {
 })
 
 t.test('the share of rare names: bounded whatever is measured', async (t) => {
-  const latencies = new Latencies()
+  const latencies = new LookupLatencies()
   t.ok(latencies.rareShare() > 0.1 && latencies.rareShare() < 0.5, 'expected before anything is measured')
   for (let i = 0; i < 3000; i++) {
     latencies.add('usual', 10)
@@ -89,7 +89,7 @@ t.test('the share of rare names: bounded whatever is measured', async (t) => {
 })
 
 t.test('refusals: other content first, then a pause that doubles to a day; good times forgive', async (t) => {
-  const standing = new CoverStanding({ wanted: true, coversADay: 1e9 })
+  const standing = new CoverPermission({ wanted: true, coversADay: 1e9 })
   let nowMs = 0
   const refuseUntil = (reaction: string) => {
     for (let i = 1; i < 100; i++) if (standing.refused(nowMs) === reaction) return i
@@ -113,7 +113,7 @@ t.test('refusals: other content first, then a pause that doubles to a day; good 
 })
 
 t.test('a few refusals among many replies are about the name', async (t) => {
-  const standing = new CoverStanding({ wanted: true, coversADay: 1e9 })
+  const standing = new CoverPermission({ wanted: true, coversADay: 1e9 })
   for (let i = 0; i < 1000; i++) {
     if (i % 4 === 0) t.equal(standing.refused(0), 'go on')
     else standing.accepted()

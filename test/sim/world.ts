@@ -8,7 +8,7 @@ import type { Stage } from '../../src/job.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
 import { PolicyGate } from '../../src/policy/gate.ts'
 import { createMonitor } from '../../src/posture/monitor.ts'
-import { newTally, pipeline } from '../../src/resolver.ts'
+import { newStageCounts, pipeline } from '../../src/resolver.ts'
 import { createResponder } from '../../src/responder.ts'
 import { type NetworkMonitor, startNetworkMonitor } from '../../src/system/network-monitor.ts'
 import { trustedResolvers } from '../../src/trusted-resolvers.ts'
@@ -28,7 +28,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
   const network = memoryNetwork(peers, clock, dice(seed, 7))
   const loaded = await loadedFor(peers, config)
   const counts = { hits: 0, misses: 0 }
-  const tally = newTally()
+  const tally = newStageCounts()
   const { timeoutMs } = loaded.config
   const live: { stages: readonly Stage[]; timeoutMs: number; prefetch: boolean } = {
     stages: [],

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../src/clock.ts'
 import { ROOT_PROBE, upstreamQuery } from '../../src/dns/message.ts'
 import { EnigmError, type ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
-import type { Ask, Authenticated, Carried, Link, Protection, Receiver, Transport, Verdict } from '../../src/resolve.ts'
+import type { Ask, Authenticated, Carried, Link, Protection, Receiver, ReplyVerdict, Transport } from '../../src/resolve.ts'
 import { type Judged, ResolverHealth } from '../../src/upstream/health.ts'
 import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
@@ -89,7 +89,7 @@ export class FakeUpstream implements Judged<Authenticated> {
     this.health = new ResolverHealth<Authenticated>(this, { links, clock, emit: () => {}, manner: ON_DEMAND, tryOut: () => {} })
   }
 
-  ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Authenticated, [transport: Transport, verdict: Verdict]>): void {
+  ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Authenticated, [transport: Transport, verdict: ReplyVerdict]>): void {
     const beganMs = ask.startedMs ?? this.#clock.nowMs()
     const exchange = { purpose: ask.purpose, beganMs, startedMs: beganMs }
     const [path] = this.health.order(beganMs)
@@ -123,7 +123,7 @@ export class FakeUpstream implements Judged<Authenticated> {
 export type Reached<P extends Protection> = Carried<P> & { readonly transport: Transport; readonly upstream?: string }
 
 /** Asks an upstream or a selection, and gives a promise. */
-export function reached<P extends Protection, Said extends string | Verdict>(
+export function reached<P extends Protection, Said extends string | ReplyVerdict>(
   of: { ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, said: Said]>): void },
   message: Uint8Array,
   dnssecOk: boolean,

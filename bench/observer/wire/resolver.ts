@@ -4,7 +4,7 @@ import { createAuthority } from '../../../src/demo/authority.ts'
 import { readOpt, withPaddedOpt } from '../../../src/dns/edns.ts'
 import { framed } from '../../../src/dns/framing.ts'
 import { labelsOf, questionEnd } from '../../../src/dns/name.ts'
-import { COVER_TAIL } from '../../../src/shaping/cover-names.ts'
+import { RARE_COVER_NAMES } from '../../../src/shaping/cover-names.ts'
 import { type DotPeer, startDot } from '../../../test/support/dot-server.ts'
 import { newPlace } from '../../children.ts'
 import { ADDRESS, type Upstream } from '../../upstream/upstream.ts'
@@ -71,7 +71,7 @@ function oneRecord(peer: DotPeer, reply: Uint8Array): void {
   lastWrite.set(peer, written)
 }
 
-const RARE = new Set(COVER_TAIL)
+const RARE = new Set(RARE_COVER_NAMES)
 const COVER_MISS = { rare: 0.6, usual: 0.04 }
 
 function missShareOf(query: Uint8Array): number {

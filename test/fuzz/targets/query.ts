@@ -1,7 +1,7 @@
 import dnsPacket from 'dns-packet'
 import { askedByScan } from '../../../src/cache/key.ts'
 import { isReplyTo, questionOf } from '../../../src/dns/message.ts'
-import { newScan, type QueryScan, scanQuery, VERDICT, type Verdict } from '../../../src/dns/query-scan.ts'
+import { newScan, type QueryScan, type ScanVerdict, scanQuery, VERDICT } from '../../../src/dns/query-scan.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
 import { errorReply } from '../../../src/dns/reply.ts'
 import { synthesise } from '../../../src/dns/response.ts'
@@ -57,7 +57,7 @@ export const queryTarget: Target = {
 }
 
 /** What stands around a packet in the buffer of a batch must not matter. */
-function readsOnlyItsOwn(packet: Uint8Array, verdict: Verdict, scan: QueryScan): void {
+function readsOnlyItsOwn(packet: Uint8Array, verdict: ScanVerdict, scan: QueryScan): void {
   const around = new Uint8Array(packet.length + BEFORE + 32).fill(0xff)
   around.set(packet, BEFORE)
   const other = newScan()

@@ -2,11 +2,11 @@ import dnsPacket from 'dns-packet'
 import { readDenial } from '../../../src/dns/denial.ts'
 import { isReplyTo, questionOf, setId, upstreamQuery } from '../../../src/dns/message.ts'
 import { putU32 } from '../../../src/dns/octets.ts'
-import { decodeForPeople } from '../../../src/dns/presentation.ts'
+import { presentMessage } from '../../../src/dns/presentation.ts'
 import { newScan, scanQuery } from '../../../src/dns/query-scan.ts'
 import { rdataNamesHold } from '../../../src/dns/rdata-names.ts'
 import { putTtlOffsets, RecordCursor, recordCount, TYPE } from '../../../src/dns/records.ts'
-import { type Accepted, acceptReply, synthesise, type TtlClamp } from '../../../src/dns/response.ts'
+import { type AcceptedReply, acceptReply, synthesise, type TtlClamp } from '../../../src/dns/response.ts'
 import { EnigmError } from '../../../src/errors.ts'
 import type { Question } from '../../../src/resolve.ts'
 import { bytes, optRecord, query, type ResponseSpec, response, rr, soa, u16s } from '../../support/messages.ts'
@@ -105,7 +105,7 @@ function replyOf(input: Uint8Array) {
   return { asked, message, o: { authenticated: (first & 4) !== 0, ageS, clamp: ageS === 0 ? WIDE : NARROW } }
 }
 
-function accept(message: Uint8Array, asked: Question, o: Options): Accepted | undefined {
+function accept(message: Uint8Array, asked: Question, o: Options): AcceptedReply | undefined {
   try {
     return acceptReply(Uint8Array.from(message), asked, o)
   } catch (error) {
@@ -114,7 +114,7 @@ function accept(message: Uint8Array, asked: Question, o: Options): Accepted | un
   }
 }
 
-function isSound(accepted: Accepted, asked: Question, message: Uint8Array, o: Options): void {
+function isSound(accepted: AcceptedReply, asked: Question, message: Uint8Array, o: Options): void {
   const { wire, ttlS, kind, rcode } = accepted
   must(wire.length <= Math.max(message.length, 12 + asked.lower.length), 'never longer than what came')
   must(wire[0] === 0 && wire[1] === 0 && (wire[2]! & 0x84) === 0x80 && (wire[3]! & 0x80) !== 0, 'ID 0, QR and RA set, AA clear')
@@ -186,7 +186,7 @@ function agreesWithOracle(wire: Uint8Array, records: number): void {
 
 /** The same octets on a terminal. */
 function isShown(message: Uint8Array): void {
-  const text = JSON.stringify(decodeForPeople(message))
+  const text = JSON.stringify(presentMessage(message))
   must(/^[\x20-\x7e]*$/.test(text), 'people are shown printable ASCII')
   must(text.length <= 4096 + 400 * message.length, 'what people are shown is bounded')
 }

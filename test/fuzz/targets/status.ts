@@ -1,6 +1,6 @@
 import { statusScreen } from '../../../src/commands/status-screen.ts'
 import { createMonitor } from '../../../src/posture/monitor.ts'
-import { asJudged, judgeText } from '../../../src/posture/reader.ts'
+import { judgedDocument, judgeText } from '../../../src/posture/reader.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { must, type Target } from '../target.ts'
 
@@ -43,7 +43,7 @@ export const statusTarget: Target = {
   run(input) {
     const reading = judgeText('status.json', Buffer.from(input).toString('utf8'), { wallMs: NOW_MS, isSame: () => undefined })
     must(reading.judgement === 'current' || reading.exitCode === 3, 'what is not current is never good')
-    const said = asJudged(reading)
+    const said = judgedDocument(reading)
     must(reading.judgement === 'current' || said.state === 'offline', 'what is not current says offline')
     const screen = statusScreen(reading, NOW_MS, { colour: false, width: 80 })
     must(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u.test(screen.replaceAll('\n', '')), 'nothing on the screen steers a terminal')

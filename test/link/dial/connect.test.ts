@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
 import { systemClock } from '../../../src/clock.ts'
-import { COMMON_NAME, createAuthority, type Identity, type Wish } from '../../../src/demo/authority.ts'
+import { type CertificateOptions, COMMON_NAME, createAuthority, type ServerIdentity } from '../../../src/demo/authority.ts'
 import { connect } from '../../../src/link/dial/connect.ts'
 import type { Endpoint } from '../../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../../src/link/dial/sessions.ts'
@@ -18,12 +18,12 @@ const authority = await createAuthority()
 const good = await authority.issue({ name: NAME })
 const ca = authority.certificate
 
-const serve = (identity: Identity, more: { host?: string; port?: number } = {}): Promise<DotServer> =>
+const serve = (identity: ServerIdentity, more: { host?: string; port?: number } = {}): Promise<DotServer> =>
   startDot({ identity, answer: (q) => replyTo(q, [addressRecord()]), ...more })
 
 t.test('a fault of the certificate ends the dial with its code, before the server has one octet of DNS', async (t) => {
   const from = (days: number) => new Date(Date.now() + days * DAY_MS)
-  const faults: [string, Wish, Partial<Endpoint>, string][] = [
+  const faults: [string, CertificateOptions, Partial<Endpoint>, string][] = [
     ['expired', { name: NAME, notBefore: from(-3), notAfter: from(-1) }, {}, 'certificate-expired'],
     ['not yet valid', { name: NAME, notBefore: from(1), notAfter: from(3) }, {}, 'certificate-not-yet-valid'],
     ['another name', { name: 'other.test' }, {}, 'certificate-name'],
@@ -59,7 +59,7 @@ t.test('a fault of the certificate ends the dial with its code, before the serve
 
 t.test('a valid certificate: by name, by IP, by pin', async (t) => {
   const byIp = await authority.issue({ name: '127.0.0.1', alsoNames: ['2001:db8::1'] })
-  const cases: [Identity, Partial<Endpoint>, 'ca' | 'ca+spki'][] = [
+  const cases: [ServerIdentity, Partial<Endpoint>, 'ca' | 'ca+spki'][] = [
     [good, {}, 'ca'],
     [byIp, { authenticationDomainName: '127.0.0.1' }, 'ca'],
     [byIp, { authenticationDomainName: '2001:db8:0::1' }, 'ca'],
@@ -126,7 +126,7 @@ t.test('a server that changes its key is found out at the next full handshake', 
 })
 
 t.test('opportunistic: connects all the same and says what was not proved', async (t) => {
-  const cases: [Wish, Partial<Endpoint>, object][] = [
+  const cases: [CertificateOptions, Partial<Endpoint>, object][] = [
     [{ name: 'other.test' }, {}, { authenticated: false, why: 'certificate-name' }],
     [{ name: NAME, selfSigned: true }, {}, { authenticated: false, why: 'certificate-untrusted' }],
     [{ name: NAME, notBefore: new Date(0), notAfter: new Date(DAY_MS) }, {}, { authenticated: false, why: 'certificate-expired' }],
