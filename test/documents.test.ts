@@ -38,7 +38,7 @@ t.test('limits are those of the code', (t) => {
       `${constant('cache/failures.ts', 'LEAST_S')} s, doubled each time it fails again, at most ${constant('cache/failures.ts', 'MOST_S') / 60} minutes`,
     ],
     ['docs/cache.md', `An answer that lives at least ${constant('cache/prefetch.ts', 'LEAST_TTL_MS') / 1000} s, was hit three times`],
-    ['docs/cache.md', `At most ${constant('cache/prefetch.ts', 'MOST')} renewals wait or are under way`],
+    ['docs/cache.md', `At most ${constant('cache/prefetch.ts', 'MOST_RENEWALS')} renewals wait or are under way`],
     ['docs/retention.md', `at most ${constant('retention/saved-cache.ts', 'MAX_SAVED_OCTETS') / MIB} MiB`],
     ['docs/retention.md', `every ${minutes(constant('retention/retention.ts', 'SAVE_EVERY_MS'))} minutes`],
     ['docs/policy.md', `A file holds a megabyte; ${minutes(constant('posture/audit.ts', 'FILES') * MINUTE_MS)} are kept`],
