@@ -14,7 +14,7 @@ export interface AuditWorld {
   readonly stateDir: (config: string | undefined) => Promise<string>
 }
 
-interface Options {
+interface AuditOptions {
   readonly dir?: string
   readonly config?: string
   readonly head?: string
@@ -46,12 +46,12 @@ export function auditCommand(world: AuditWorld = thisWorld()): Command {
     place(new Command('verify'))
       .description('say whether the log is consistent, and complete up to a head that was kept elsewhere')
       .option('--head <n:hash>', 'what `audit head` printed before')
-      .action((options: Options) => orConfigFault(world, verify(world, options))),
+      .action((options: AuditOptions) => orConfigFault(world, verify(world, options))),
   )
   audit.addCommand(
     place(new Command('head'))
       .description('print number and hash of the last entry, to keep elsewhere')
-      .action((options: Options) => orConfigFault(world, head(world, options))),
+      .action((options: AuditOptions) => orConfigFault(world, head(world, options))),
   )
   return audit
 }
@@ -65,7 +65,7 @@ function orConfigFault(world: AuditWorld, done: Promise<void>): Promise<void> {
   })
 }
 
-async function verify(world: AuditWorld, options: Options): Promise<void> {
+async function verify(world: AuditWorld, options: AuditOptions): Promise<void> {
   const kept = options.head === undefined ? undefined : asHead(options.head)
   if (options.head !== undefined && kept === undefined)
     return end(world, EXIT.usage, '--head must be as `audit head` prints it: number:hash')
@@ -91,7 +91,7 @@ function conclusion({ first, head, gaps, holdsHead }: ChainVerdict): { readonly 
   return { text: `${said}\nWhether it is complete cannot be told without a head that was kept elsewhere (--head).`, code: EXIT.good }
 }
 
-async function head(world: AuditWorld, options: Options): Promise<void> {
+async function head(world: AuditWorld, options: AuditOptions): Promise<void> {
   const lines = await read(world, options)
   if (typeof lines === 'string') return end(world, EXIT.cannotTell, lines)
   const verdict = judgeChain(lines)
@@ -101,7 +101,7 @@ async function head(world: AuditWorld, options: Options): Promise<void> {
 }
 
 /** Lines of every file, oldest first; or why there are none. */
-async function read(world: AuditWorld, options: Options): Promise<readonly string[] | string> {
+async function read(world: AuditWorld, options: AuditOptions): Promise<readonly string[] | string> {
   const directory = options.dir ?? (await world.stateDir(options.config))
   const files = auditFiles(directory).filter((file) => existsSync(file))
   if (files.length === 0) return `There is no audit log in ${directory}: a policy must be configured, or it may not be read by this user.`

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
-import type { Loaded, Places } from '../config/load.ts'
+import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { pathFaults } from '../places.ts'
@@ -21,7 +21,7 @@ export interface CheckWorld {
   readonly clock: Clock
   readonly random: Random
   /** Where files are looked for when none is named; undefined: the places of the system. */
-  readonly places: Places | undefined
+  readonly places: DefaultFiles | undefined
   readonly exit: (code: number) => void
   readonly host?: Host
 }

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
-import type { Loaded, Places } from '../config/load.ts'
+import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { encodeQuestion } from '../dns/presentation.ts'
 import { asEnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
@@ -13,7 +13,7 @@ import { askServer } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
 import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
 import { reachAll } from './reach.ts'
-import { type Host, type Judged, judgedConfig, thisHost } from './running-service.ts'
+import { type Host, type JudgedConfig, judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
@@ -22,7 +22,7 @@ export interface DoctorWorld {
   readonly err: { write(text: string): unknown }
   readonly clock: Clock
   readonly random: Random
-  readonly places: Places | undefined
+  readonly places: DefaultFiles | undefined
   readonly connectivity: () => Connectivity
   readonly system: (ours: Loaded['listen']) => SystemResolver
   readonly exit: (code: number) => void
@@ -79,7 +79,7 @@ export async function doctor(options: DoctorOptions, world: DoctorWorld): Promis
 }
 
 async function symptoms(
-  { loaded, service, unreadable }: Judged,
+  { loaded, service, unreadable }: JudgedConfig,
   host: Host,
   options: DoctorOptions,
   world: DoctorWorld,

@@ -52,7 +52,7 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
     })
 }
 
-interface Outcome {
+interface ForgetOutcome {
   /** What the daemons that were told forgot, together; undefined: none was told. */
   readonly daemon: Forgotten | undefined
   readonly files: readonly string[]
@@ -62,7 +62,7 @@ interface Outcome {
   readonly unknown: readonly string[]
 }
 
-async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld): Promise<Outcome> {
+async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld): Promise<ForgetOutcome> {
   const to = await addressee(named, host)
   if ('verdict' in to) return { daemon: undefined, files: [], left: [], unknown: [to.why] }
   const { loaded, service: shown } = await judgedConfig(named, host)
@@ -117,7 +117,7 @@ function asForgotten(reply: unknown): Forgotten | undefined {
   return { entries, sessions, files: files.filter((file) => typeof file === 'string') }
 }
 
-function inWords({ daemon, files, left, unknown }: Outcome): string {
+function inWords({ daemon, files, left, unknown }: ForgetOutcome): string {
   const lines = [
     daemon === undefined
       ? `No daemon was told${left.length + unknown.length === 0 ? ': none runs' : ''}.`

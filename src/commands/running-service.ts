@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseListen } from '../config/listen-address.ts'
-import { checkConfig, type Loaded, type Places } from '../config/load.ts'
+import { checkConfig, type DefaultFiles, type Loaded } from '../config/load.ts'
 import { defaultStatusFile, thisAccount } from '../config/paths.ts'
 import { configError, type Problem } from '../config/problems.ts'
 import { likelyServices, networkNamespace, type RunningService, runningServices, runtimeDirectories } from '../system/service-register.ts'
@@ -87,7 +87,7 @@ function realOf(path: string): string {
 }
 
 /** A configuration to judge or to use, and the service that it is the configuration of. */
-export interface Judged {
+export interface JudgedConfig {
   /** There if and only if there is no problem and it may be read. */
   readonly loaded?: Loaded
   readonly problems: readonly Problem[]
@@ -102,7 +102,7 @@ export interface Judged {
  * The configuration of `named`, else of the running service, else the default one. With a service
  * it listens and writes where the service does. Never rejects.
  */
-export async function judgedConfig(named: string | undefined, host: Host, places?: Places): Promise<Judged> {
+export async function judgedConfig(named: string | undefined, host: Host, places?: DefaultFiles): Promise<JudgedConfig> {
   const service = named === undefined ? shownService(host) : serviceOf(named, host)
   const file = named ?? service?.config
   const overrides = service?.listenOption === undefined ? {} : { listen: service.listenOption }
@@ -122,7 +122,7 @@ function asItRuns(loaded: Loaded, { statusFile, stateDir, listen }: RunningServi
 }
 
 /** Its configuration for a command that cannot do without. Rejects with an EnigmError `config`. */
-export function configOrThrow({ loaded, problems, unreadable }: Judged): Loaded {
+export function configOrThrow({ loaded, problems, unreadable }: JudgedConfig): Loaded {
   if (loaded !== undefined) return loaded
   throw unreadable === undefined ? configError(problems) : configError([{ file: 'configuration', path: '', message: unreadable }])
 }

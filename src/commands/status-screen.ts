@@ -7,8 +7,8 @@ export interface ScreenStyle {
   readonly width: number
 }
 
-type Reason = StatusDocument['signals']['service']['reasons'][number]
-type Signal = StatusDocument['signals']['service']
+type ShownReason = StatusDocument['signals']['service']['reasons'][number]
+type ShownSignal = StatusDocument['signals']['service']
 type Tint = 'red' | 'yellow' | 'green' | 'dim' | 'bold'
 
 const CODES: Readonly<Record<Tint, number>> = { red: 31, yellow: 33, green: 32, dim: 2, bold: 1 }
@@ -113,7 +113,7 @@ function lastWords(d: StatusDocument, wallMs: number, width: number): string[] {
   return wrap(`It last said "${d.state}", by its own date ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
 }
 
-function signalLines(label: string, s: Signal, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+function signalLines(label: string, s: ShownSignal, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
   const head = `${label.padEnd(24)}${tint(SIGNAL_TINT[s.state], s.state.padEnd(9))}`
   const remark = s.reasons[0]
   if (s.reasons.length === 1 && remark?.code === 'not-assessed') {
@@ -126,9 +126,9 @@ function signalLines(label: string, s: Signal, wallMs: number, style: ScreenStyl
 
 const MARK = { bad: '!!', warn: '! ', info: '- ' } as const
 const RANK = { bad: 0, warn: 1, info: 2 } as const
-const bySeverity = (a: Reason, b: Reason) => RANK[a.severity] - RANK[b.severity]
+const bySeverity = (a: ShownReason, b: ShownReason) => RANK[a.severity] - RANK[b.severity]
 
-function reasonLines(r: Reason, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+function reasonLines(r: ShownReason, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
   const [first = '', ...rest] = wrap(`${printable(r.message)} [${printable(r.code)}]`, style.width - 5, '')
   const mark = tint(r.severity === 'bad' ? 'red' : r.severity === 'warn' ? 'yellow' : 'dim', MARK[r.severity])
   const mend = wrap(`fix: ${printable(r.mend)}`, style.width - 5, '')

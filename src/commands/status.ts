@@ -47,7 +47,7 @@ export interface StatusPlace {
   readonly keyFile?: string
 }
 
-interface Options {
+interface StatusOptions {
   readonly json?: true
   readonly watch?: true
   readonly file?: string
@@ -87,7 +87,7 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not looked for here')
     .option('--redact', 'print JSON that is safe to hand to others: states and reason codes only')
     .addHelpText('after', HELP)
-    .action((options: Options) => {
+    .action((options: StatusOptions) => {
       const places = options.file === undefined ? world.files : [{ path: options.file }]
       if (options.watch === true) return watch(world, places, options)
       const reading = look(world, places, options)
@@ -96,12 +96,12 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     })
 }
 
-function shown(world: StatusWorld, reading: StatusReading, options: Options): string {
+function shown(world: StatusWorld, reading: StatusReading, options: StatusOptions): string {
   if (options.redact === true) return `${printableJson(redacted(judgedDocument(reading)), 2)}\n`
   return options.json === true ? `${printableJson(judgedDocument(reading), options.watch === true ? 0 : 2)}\n` : screen(world, reading)
 }
 
-function look(world: StatusWorld, places: readonly StatusPlace[], options: Options): StatusReading {
+function look(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): StatusReading {
   const isSame = options.remote === true ? () => undefined : world.isSame
   const witness = { wallMs: world.clock.wallMs(), isSame }
   const verifying = options.verify === true || options.key !== undefined
@@ -118,7 +118,7 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Optio
 }
 
 /** Reads a file and its signature together: what is judged is the very text that was verified. */
-function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: Options): StatusReading {
+function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: StatusOptions): StatusReading {
   const first = readPlainFile(place.path, place.owner)
   if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }
   const { verification, text } = verifyStatus(place.path, {
@@ -141,7 +141,7 @@ function screen(world: StatusWorld, reading: StatusReading): string {
 }
 
 /** Prints again when the document or its judgement changes; a terminal also sees the ages move. Polls: a rename is not seen by every watcher. */
-function watch(world: StatusWorld, places: readonly StatusPlace[], options: Options): void {
+function watch(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): void {
   const json = options.json === true || options.redact === true
   let drawn = ''
   let told = ''

@@ -36,7 +36,7 @@ export interface TraceWorld {
   readonly host?: Host
 }
 
-interface Options {
+interface TraceOptions {
   readonly config?: string
   readonly for: string
   readonly json?: true
@@ -50,7 +50,7 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
     .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
     .option('--json', 'print one JSON object a line')
     .addHelpText('after', HELP)
-    .action(async (options: Options) => {
+    .action(async (options: TraceOptions) => {
       try {
         world.exit(await trace(world, options))
       } catch (error) {
@@ -62,7 +62,7 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
     })
 }
 
-async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options: Options): Promise<number> {
+async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options: TraceOptions): Promise<number> {
   const forMs = durationOf(options.for)
   const to = await addressee(options.config, host)
   let ended: string | undefined

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
-import { type Reading, readGuarded } from './file-safety.ts'
+import { type FileReading, readGuarded } from './file-safety.ts'
 import { parseJsonc } from './jsonc.ts'
 import { type Problem, problemsOf } from './problems.ts'
 import { type ConfigFile, configSchema } from './settings.ts'
@@ -9,12 +9,13 @@ import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
 /** The files that a configuration is made of, one at a time. What is sound in a broken file is still given, so that later checks find its other faults. */
 
-type Collect = (problem: Problem) => void
+/** Takes the problems of a file, one at a time. */
+export type CollectProblem = (problem: Problem) => void
 /** -1.5 is no whole number and too small as well; one sentence is enough. */
 const ONE_ISSUE_A_VALUE = { abortPipeEarly: true } as const
 
 /** The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that belongs to the program itself. `fix`: see parseJsonc. */
-export function documentOf(file: string, reading: Reading, collect: Collect, guarded = true, fix?: string): unknown {
+export function documentOf(file: string, reading: FileReading, collect: CollectProblem, guarded = true, fix?: string): unknown {
   if (reading.failed !== undefined) collect({ file, path: '', message: `cannot be read: ${reading.failed}` })
   if (guarded) for (const message of reading.unsafe) collect({ file, path: '', message })
   if (reading.text === undefined) return undefined
@@ -25,7 +26,7 @@ export function documentOf(file: string, reading: Reading, collect: Collect, gua
 }
 
 /** A configuration with its defaults; a top-level key with a fault in it is collected and stands at its default. */
-export function configOf(file: string, raw: unknown, collect: Collect): ConfigFile {
+export function configOf(file: string, raw: unknown, collect: CollectProblem): ConfigFile {
   const found = v.safeParse(configSchema, raw, ONE_ISSUE_A_VALUE)
   if (found.success) return found.output
   for (const problem of problemsOf(file, found.issues)) collect(problem)
@@ -42,7 +43,7 @@ export interface SetReading {
 }
 
 /** Reads a set from its value; faults are collected. */
-export function setOf(file: string, raw: unknown, collect: Collect): SetReading {
+export function setOf(file: string, raw: unknown, collect: CollectProblem): SetReading {
   const listed: unknown = asRecord(raw)?.resolvers
   const items: readonly unknown[] = Array.isArray(listed) ? listed : []
   const ids = new Set(items.map((item) => asRecord(item)?.id))
@@ -55,7 +56,7 @@ export function setOf(file: string, raw: unknown, collect: Collect): SetReading 
 }
 
 /** The resolver with the text of its caFile, which is relative to the set's file; and that file's path. */
-export async function withCa(set: string, resolver: TrustedResolver, collect: Collect): Promise<TrustedResolver> {
+export async function withCa(set: string, resolver: TrustedResolver, collect: CollectProblem): Promise<TrustedResolver> {
   if (resolver.caFile === undefined) return resolver
   const caFile = resolve(dirname(set), resolver.caFile)
   const { text, failed, unsafe } = await readGuarded(caFile)

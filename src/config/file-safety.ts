@@ -8,7 +8,7 @@ import { MAX_OCTETS } from './jsonc.ts'
  * What a read came to: the text, or the system's reason (an errno code) that there is none; and
  * what is unsafe about the file either way.
  */
-export interface Reading {
+export interface FileReading {
   readonly text?: string
   readonly failed?: string
   /** There is no such file, as opposed to one that may not be read. */
@@ -23,7 +23,7 @@ export interface Reading {
  * the path as named and as resolved; nobody else may write any of them. A FIFO or a device is
  * refused instead of waited for. Never throws.
  */
-export async function readGuarded(file: string): Promise<Reading> {
+export async function readGuarded(file: string): Promise<FileReading> {
   try {
     const handle = await openChecked(file, MAX_OCTETS, anyOwner)
     if (typeof handle === 'string') return { failed: `it ${handle}`, unsafe: pathFaults(file).unsafe }
@@ -50,7 +50,7 @@ function pathFaults(file: string): {
   return { unsafe: faults, ino: stats?.ino, dev: stats?.dev }
 }
 
-async function textOf(handle: FileHandle): Promise<Pick<Reading, 'text' | 'failed'>> {
+async function textOf(handle: FileHandle): Promise<Pick<FileReading, 'text' | 'failed'>> {
   const chunks: Buffer[] = []
   let length = 0
   for (;;) {

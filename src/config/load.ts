@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import { isLoopback } from './cidr.ts'
-import { asRecord, configOf, documentOf, type SetReading, setOf, withCa } from './documents.ts'
+import { asRecord, type CollectProblem, configOf, documentOf, type SetReading, setOf, withCa } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint } from './listen-address.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
@@ -25,14 +25,13 @@ export interface Overrides {
 }
 
 /** Where to look when nothing is named. */
-export interface Places {
+export interface DefaultFiles {
   readonly configFile: string
   readonly resolversFile: string | undefined
 }
 
-const PLACES: Places = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() }
+const PLACES: DefaultFiles = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() }
 
-type Collect = (problem: Problem) => void
 const HERE = 'command line'
 const EMPTY_SET =
   'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
@@ -41,7 +40,7 @@ const EMPTY_SET =
  * The configuration of `file`; without one, of /etc/enigm-dns/config.json if it exists; else the defaults. Rejects with an EnigmError('config')
  * whose message has one line for every problem there is.
  */
-export async function loadConfig(file?: string, overrides: Overrides = {}, places?: Places): Promise<Loaded> {
+export async function loadConfig(file?: string, overrides: Overrides = {}, places?: DefaultFiles): Promise<Loaded> {
   const { loaded, problems } = await checkConfig(file, overrides, places)
   if (loaded === undefined) throw configError(problems)
   return loaded
@@ -52,7 +51,7 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
  * from must still be there. That it is gone (renamed, deleted, not yet written again by an editor) is
  * no wish for the defaults, by which names would go to resolvers that nobody chose.
  */
-export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: Places = PLACES): Promise<Loaded> {
+export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: DefaultFiles = PLACES): Promise<Loaded> {
   const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
   return loadConfig(file ?? readBefore, overrides, places)
 }
@@ -61,10 +60,10 @@ export function reloadConfig(inForce: Loaded, file?: string, overrides: Override
 export async function checkConfig(
   file?: string,
   overrides: Overrides = {},
-  places: Places = PLACES,
+  places: DefaultFiles = PLACES,
 ): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
   const problems: Problem[] = []
-  const collect: Collect = (problem) => void problems.push(problem)
+  const collect: CollectProblem = (problem) => void problems.push(problem)
 
   const { configFile, raw } = await readConfig(file, places.configFile, collect)
   const found = raw === undefined ? configOf(HERE, {}, collect) : configOf(configFile ?? HERE, raw, collect)
@@ -91,7 +90,7 @@ export async function checkConfig(
   return { loaded: { config: inForce(found, base, setFile, resolvers, listen), resolvers, listen, files }, problems }
 }
 
-async function readConfig(file: string | undefined, fallback: string, collect: Collect) {
+async function readConfig(file: string | undefined, fallback: string, collect: CollectProblem) {
   const configFile = resolve(file ?? fallback)
   const reading = await readGuarded(configFile)
   if (file === undefined && reading.absent === true) return { configFile: undefined, raw: undefined }
@@ -103,7 +102,7 @@ function listeners(
   config: ConfigFile,
   overrides: Overrides,
   explicitAllow: boolean,
-  collect: Collect,
+  collect: CollectProblem,
 ): readonly SocketAddress[] {
   const named = overrides.listen !== undefined && overrides.listen.length > 0
   const texts = named ? (overrides.listen ?? []) : config.listen
@@ -133,7 +132,7 @@ function choose(
   config: ConfigFile,
   set: SetReading,
   readable: boolean,
-  collect: Collect,
+  collect: CollectProblem,
 ): readonly TrustedResolver[] {
   const shares = (resolver: TrustedResolver) => config.transports.some((transport) => resolver.transports[transport] !== undefined)
   if (!readable) return []

@@ -5,7 +5,7 @@ import type { Ask, Carried, Link, Protection, Receiver, Transport } from '../res
 import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { Liveness } from './liveness.ts'
-import { Attempt, type AttemptListener, doubtOf, leave, leftQueue, Pending } from './pending.ts'
+import { type AttemptListener, doubtOf, leave, leftQueue, Pending, RequestAttempt } from './pending.ts'
 import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
 import type { Renewable } from './renewable.ts'
@@ -52,7 +52,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     answered: (attempt, carried) => this.#answered(attempt, carried),
     lost: (attempt, error, loss) => this.#lost(attempt, error, loss),
   }
-  #turnedAway: { readonly attempt: Attempt<P>; readonly error: EnigmError; readonly loss: Loss }[] = []
+  #turnedAway: { readonly attempt: RequestAttempt<P>; readonly error: EnigmError; readonly loss: Loss }[] = []
   #closing = false
   #renewing = false
   /** Counts what is written. */
@@ -148,7 +148,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
       this.#fail(pending, new EnigmError('closed', 'nobody waits for it any more'))
       return
     }
-    const attempt = new Attempt(connection, pending, trial, this.#listener)
+    const attempt = new RequestAttempt(connection, pending, trial, this.#listener)
     pending.turn = ++this.#turn
     if (trial > 0) connection.owed++
     attempt.sent = connection.carrier.send(pending.request, attempt)
@@ -186,7 +186,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     return this.#waiting.delete(pending)
   }
 
-  #answered(attempt: Attempt<P>, carried: Carried<P>): void {
+  #answered(attempt: RequestAttempt<P>, carried: Carried<P>): void {
     const { connection, pending } = attempt
     this.#liveness.answered(connection, carried.rttMs)
     this.#quarantine.answered(connection, attempt.trial > 0)
@@ -199,7 +199,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#finishIfDone()
   }
 
-  #lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void {
+  #lost(attempt: RequestAttempt<P>, error: EnigmError, loss: Loss): void {
     const { connection, pending, trial } = attempt
     leave(attempt)
     if (loss === 'refused') connection.refused++
@@ -240,7 +240,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
    * Retries a query that was not processed: of those that a connection refused in vain, one is the
    * reason.
    */
-  #askElsewhere({ connection, pending, trial }: Attempt<P>, error: EnigmError, isFirst: boolean): void {
+  #askElsewhere({ connection, pending, trial }: RequestAttempt<P>, error: EnigmError, isFirst: boolean): void {
     const { answers } = this.#pool
     const serves = connection.served > 0 || connection.carrier.inFlight > 0
     if (trial === 0) this.#quarantine.tookNoMore(connection)

@@ -16,7 +16,7 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
   readonly to: Receiver<P>
   deadline: Deadline | undefined = undefined
   /** Its attempts in flight, mostly one. */
-  attempts: Attempt<P>[] = NONE
+  attempts: RequestAttempt<P>[] = NONE
   /** It waits for a connection. */
   waits = false
   /** It was retried already, after a loss or a silence. */
@@ -51,12 +51,12 @@ export interface QuarantineEntry<P extends Protection> extends Linked<Quarantine
 
 /** Learns how an attempt ended. */
 export interface AttemptListener<P extends Protection> {
-  answered(attempt: Attempt<P>, carried: Carried<P>): void
-  lost(attempt: Attempt<P>, error: EnigmError, loss: Loss): void
+  answered(attempt: RequestAttempt<P>, carried: Carried<P>): void
+  lost(attempt: RequestAttempt<P>, error: EnigmError, loss: Loss): void
 }
 
 /** One request on one connection. A class, so that a query costs no closures. */
-export class Attempt<P extends Protection> implements Ticket<P> {
+export class RequestAttempt<P extends Protection> implements Ticket<P> {
   readonly connection: PooledConnection<P>
   readonly pending: Pending<P>
   /**
@@ -104,7 +104,7 @@ export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
 }
 
 /** Removes an attempt from its query. */
-export function leave<P extends Protection>(attempt: Attempt<P>): void {
+export function leave<P extends Protection>(attempt: RequestAttempt<P>): void {
   const { attempts } = attempt.pending
   if (attempt.trial > 0) attempt.connection.owed--
   const at = attempts.indexOf(attempt)

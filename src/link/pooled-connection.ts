@@ -23,7 +23,7 @@ export interface PooledConnection<P extends Protection, C extends Carrier<P> = C
   served: number
   /** Queries that it turned away when it took no more. */
   refused: number
-  failure: Failure
+  failure: ConnectionFailure
   /** What its silence is thought to mean. */
   readonly silence: Silence<P>
   /** Questions of the quarantine under way on it. */
@@ -38,7 +38,7 @@ export interface PooledConnection<P extends Protection, C extends Carrier<P> = C
  * - `counted`: it ended, or went silent, without one answer.
  * - `excused`: the link itself ends it.
  */
-export type Failure = 'none' | 'counted' | 'excused'
+export type ConnectionFailure = 'none' | 'counted' | 'excused'
 
 /**
  * - `free`: nothing.

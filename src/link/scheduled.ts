@@ -27,7 +27,7 @@ const DOUBT_RTTS = 2
 
 type ScheduledConnection<P extends Protection> = PooledConnection<P, CellCarrier<P>>
 
-interface Exchange<P extends Protection> {
+interface ScheduledExchange<P extends Protection> {
   readonly connection: ScheduledConnection<P>
   readonly resolve: (carried: Carried<P>) => void
   readonly reject: (error: EnigmError) => void
@@ -43,7 +43,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   readonly #deadlines: Deadlines
   readonly #pool: Pool<P, CellCarrier<P>>
   readonly #idle: IdleWatch
-  readonly #exchanges = new Set<Exchange<P>>()
+  readonly #exchanges = new Set<ScheduledExchange<P>>()
   /** The promise of the dial under way. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
@@ -118,7 +118,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     if (current === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
     if (ask.mayLeave?.() === false) return Promise.reject(new EnigmError('closed', 'nobody waits for it any more'))
     return new Promise((resolve, reject) => {
-      const exchange: Exchange<P> = { connection: current, resolve, reject, deadline: undefined, sent: undefined }
+      const exchange: ScheduledExchange<P> = { connection: current, resolve, reject, deadline: undefined, sent: undefined }
       this.#exchanges.add(exchange)
       exchange.sent = current.carrier.send(request, {
         answered: (carried) => this.#carried(exchange, carried),
@@ -160,7 +160,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     else opening?.reject(error)
   }
 
-  #carried(exchange: Exchange<P>, carried: Carried<P>): void {
+  #carried(exchange: ScheduledExchange<P>, carried: Carried<P>): void {
     this.#pool.answered(exchange.connection)
     this.#smoothedRttMs = smoothedRtt(this.#smoothedRttMs, carried.rttMs)
     this.#settle(exchange)
@@ -168,13 +168,13 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     this.#finishIfDone()
   }
 
-  #fail(exchange: Exchange<P>, error: EnigmError): void {
+  #fail(exchange: ScheduledExchange<P>, error: EnigmError): void {
     this.#settle(exchange)
     exchange.reject(error)
     this.#finishIfDone()
   }
 
-  #settle(exchange: Exchange<P>): void {
+  #settle(exchange: ScheduledExchange<P>): void {
     this.#exchanges.delete(exchange)
     if (exchange.deadline !== undefined) this.#deadlines.remove(exchange.deadline)
     exchange.sent?.cancel()

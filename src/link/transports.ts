@@ -9,7 +9,7 @@ import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 /** How a connection is opened, whatever the transport. */
 export interface OpenOptions extends ConnectOptions {
   /** What speaks HTTP/2 on demand; another than the client in h2/ in tests only. */
-  readonly h2?: Client
+  readonly h2?: CarrierFactory
   /** What shows that the resolver lives, as for an `Upstream`. Default: the root. */
   readonly probe?: Uint8Array
 }
@@ -17,9 +17,9 @@ export interface OpenOptions extends ConnectOptions {
 /** Dials, proves who the peer is, and yields what will carry requests. */
 type Open<C extends Carrier> = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>
 /** What speaks a protocol on a byte stream. */
-export type Client<C extends Carrier = Carrier> = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => C
+export type CarrierFactory<C extends Carrier = Carrier> = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => C
 /** The client for what was agreed on; a promise where it must be loaded first. Throws an EnigmError where none is of use. */
-type ClientFor<C extends Carrier> = (protocol: string | undefined, options: OpenOptions) => Client<C> | Promise<Client<C>>
+type ClientFor<C extends Carrier> = (protocol: string | undefined, options: OpenOptions) => CarrierFactory<C> | Promise<CarrierFactory<C>>
 
 /** How a transport is opened for a link that is asked on demand, and for one that keeps a schedule. */
 interface Ways {
@@ -81,7 +81,10 @@ function overTls<C extends Carrier>(clientFor: ClientFor<C>): Open<C> {
 }
 
 /** The client, while the connection is held. Rejects where it is gone by then. */
-async function loadedOn<C extends Carrier>({ stream }: Connection, client: Client<C> | Promise<Client<C>>): Promise<Client<C>> {
+async function loadedOn<C extends Carrier>(
+  { stream }: Connection,
+  client: CarrierFactory<C> | Promise<CarrierFactory<C>>,
+): Promise<CarrierFactory<C>> {
   if (!(client instanceof Promise)) return client
   stream.on('error', ignore)
   const loaded = await client
@@ -93,8 +96,8 @@ async function loadedOn<C extends Carrier>({ stream }: Connection, client: Clien
 function ignore(): void {}
 
 /** Loaded when a connection needs it: hardly any resolver speaks HTTP/1.1. */
-const loaded: { h1?: Client } = {}
+const loaded: { h1?: CarrierFactory } = {}
 
-function h1Client(): Client | Promise<Client> {
+function h1Client(): CarrierFactory | Promise<CarrierFactory> {
   return loaded.h1 ?? import('./carriers/doh-h1.ts').then(({ H1Carrier }) => (loaded.h1 = (...parts) => new H1Carrier(...parts)))
 }

@@ -6,7 +6,7 @@ import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from
 import type { Asker } from './asker.ts'
 import type { Health, ResolverHealth } from './health.ts'
 import type { SecondOpinions } from './second-opinions.ts'
-import { type Failure, hopError, mostTelling } from './telling.ts'
+import { type FailedTry, hopError, mostTelling } from './telling.ts'
 
 /**
  * Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those
@@ -27,14 +27,14 @@ const PATIENCE_MS = 1500
 const NOBODY: readonly never[] = []
 
 /** A reply, and whose. */
-interface Kept<P extends Protection> {
+interface KeptReply<P extends Protection> {
   readonly carried: Carried<P>
   readonly transport: Transport
   readonly from: ResolverHealth<P>
 }
 
 /** One resolver asked, and what it is given: why, and who waits. */
-class Attempt<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
+class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
   readonly candidate: ResolverHealth<P>
   readonly startedMs: number
   /** The smoothed time of the resolver when it was asked. */
@@ -90,19 +90,19 @@ export class Flight<P extends Protection> {
   readonly #ask: Ask
   /** Written as literals: an array that grows by `push` takes room for 17 at once. */
   #asked: readonly ResolverHealth<P>[] = NOBODY
-  #attempts: readonly Attempt<P>[] = NOBODY
-  #failures: Failure[] | undefined
+  #attempts: readonly ResolverAttempt<P>[] = NOBODY
+  #failures: FailedTry[] | undefined
   readonly #to: Receiver<P, [transport: Transport, upstream: string]>
   #timer: Deadline | undefined
   readonly #onTime = () => this.#onTimer()
   #settled = false
   #told = 0
   /** Asked for a second opinion. */
-  #second: Attempt<P> | undefined
+  #second: ResolverAttempt<P> | undefined
   /** Everybody failed while the network was coming up: the timer begins anew. */
   #grounded = false
   /** A reply that settles nothing, and whose: returned if no better one comes. */
-  #kept: Kept<P> | undefined
+  #kept: KeptReply<P> | undefined
 
   constructor(
     health: Health<P>,
@@ -133,7 +133,7 @@ export class Flight<P extends Protection> {
    * Whether the query may be written to the resolver of `attempt` now: not once it is answered, and
    * not to a fourth.
    */
-  mayTell(attempt: Attempt<P>): boolean {
+  mayTell(attempt: ResolverAttempt<P>): boolean {
     if (this.#settled || (!attempt.told && this.#told >= MOST_TOLD)) return false
     if (!attempt.told) this.#told++
     attempt.told = true
@@ -149,7 +149,7 @@ export class Flight<P extends Protection> {
   #askNext(startedMs: number): boolean {
     const candidate = this.#next()
     if (candidate === undefined) return false
-    const attempt = new Attempt(this, candidate, startedMs, this.#ask)
+    const attempt = new ResolverAttempt(this, candidate, startedMs, this.#ask)
     this.#asked = this.#asked.length === 0 ? [candidate] : [...this.#asked, candidate]
     this.#attempts = this.#attempts.length === 0 ? [attempt] : [...this.#attempts, attempt]
     this.#setTimer(startedMs + this.#firstPatienceMs(attempt))
@@ -157,7 +157,7 @@ export class Flight<P extends Protection> {
     return true
   }
 
-  #firstPatienceMs({ suspect, usualMs }: Attempt<P>): number {
+  #firstPatienceMs({ suspect, usualMs }: ResolverAttempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
     if (this.#next() === undefined) return PATIENCE_MS
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
@@ -204,7 +204,7 @@ export class Flight<P extends Protection> {
    * Nothing came of it yet, nor of anything else that its resolver was asked since: a probe is to
    * tell whether the path lives. Where none came back, or none ever did, it does not.
    */
-  #check(attempt: Attempt<P>): void {
+  #check(attempt: ResolverAttempt<P>): void {
     this.#health.silent(attempt.candidate, attempt.startedMs, attempt.checked || attempt.suspect)
     attempt.checked = true
   }
@@ -217,7 +217,7 @@ export class Flight<P extends Protection> {
   }
 
   /** `attempt` was answered. */
-  onReply(attempt: Attempt<P>, carried: Carried<P>, transport: Transport, { final, blamesResolver, ofHop }: ReplyVerdict): void {
+  onReply(attempt: ResolverAttempt<P>, carried: Carried<P>, transport: Transport, { final, blamesResolver, ofHop }: ReplyVerdict): void {
     const { candidate, startedMs } = attempt
     attempt.open = false
     if (this.#settled) return
@@ -239,13 +239,13 @@ export class Flight<P extends Protection> {
   }
 
   /** `attempt` failed. */
-  onFailure(attempt: Attempt<P>, error: EnigmError): void {
+  onFailure(attempt: ResolverAttempt<P>, error: EnigmError): void {
     attempt.open = false
     this.#passOver(attempt, error)
   }
 
   /** Nothing came of an attempt: the next one. */
-  #passOver(attempt: Attempt<P>, fault: EnigmError): void {
+  #passOver(attempt: ResolverAttempt<P>, fault: EnigmError): void {
     if (this.#settled) return
     this.#noteFailure({ who: attempt.candidate.id, error: fault })
     const wasLast = attempt === this.#attempts.at(-1)
@@ -256,7 +256,7 @@ export class Flight<P extends Protection> {
     else if (wasLast && this.#kept === undefined) this.#setTimer(this.#ask.deadlineMs)
   }
 
-  #noteFailure(failure: Failure): void {
+  #noteFailure(failure: FailedTry): void {
     this.#failures ??= []
     this.#failures.push(failure)
   }

@@ -45,7 +45,7 @@ export interface Path<P extends Protection> {
 }
 
 /** A resolver that tells its judge of every exchange, before it tells who asked. */
-export interface Judged<P extends Protection> extends Upstream<P> {
+export interface JudgedUpstream<P extends Protection> extends Upstream<P> {
   readonly health: ResolverHealth<P>
 }
 
@@ -188,7 +188,7 @@ function isAgainst(error: EnigmError, standing: Standing, startedMs: number, now
 }
 
 export interface HealthOptions<P extends Protection> {
-  readonly upstreams: readonly Judged<P>[]
+  readonly upstreams: readonly JudgedUpstream<P>[]
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit

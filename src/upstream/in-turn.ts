@@ -4,7 +4,7 @@ import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from
 import type { Asker } from './asker.ts'
 import { MOST_TOLD } from './flight.ts'
 import type { Health, ResolverHealth } from './health.ts'
-import { type Failure, hopError, mostTelling } from './telling.ts'
+import { type FailedTry, hopError, mostTelling } from './telling.ts'
 
 /**
  * One query over shaped links: one resolver at a time, the next only where the network failed the one before or the resolver could not read what came. Nothing is asked twice at once, nothing because an
@@ -30,7 +30,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   readonly #message: Uint8Array
   readonly #dnssecOk: boolean
   readonly #to: Receiver<P, [transport: Transport, upstream: string]>
-  readonly #failures: Failure[] = []
+  readonly #failures: FailedTry[] = []
   readonly #asked: ResolverHealth<P>[] = []
   startedMs = 0
   open = false

@@ -4,7 +4,7 @@ import { EnigmError, isAuthenticationFailure } from '../errors.ts'
 import type { Carried } from '../resolve.ts'
 
 /** A failed try, and of what: `who` is a transport or a resolver id. */
-export interface Failure {
+export interface FailedTry {
   readonly who: string
   readonly error: EnigmError
 }
@@ -13,7 +13,7 @@ export interface Failure {
  * One error for several: who the peer is comes first (only a person mends that), then the code that all share, then `deadline`, then `no-upstream`.
  * An error that stands alone is passed up as it is.
  */
-export function mostTelling(what: string, failures: readonly Failure[]): EnigmError {
+export function mostTelling(what: string, failures: readonly FailedTry[]): EnigmError {
   const first = failures[0]
   if (first === undefined) return new EnigmError('no-upstream', `${what}: nothing to ask`)
   if (failures.length === 1) return first.error

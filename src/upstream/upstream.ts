@@ -7,9 +7,9 @@ import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { type Asker, type Exchange, threw } from './asker.ts'
-import { type Judged, type Path, ResolverHealth } from './health.ts'
+import { type JudgedUpstream, type Path, ResolverHealth } from './health.ts'
 import type { Manner } from './standing.ts'
-import { type Failure, mostTelling } from './telling.ts'
+import { type FailedTry, mostTelling } from './telling.ts'
 
 /** The most that a transport gets which never answered or failed last time, when another stands behind it: a port 853 that is dropped costs one query this. */
 const UNPROVEN_SHARE_MS = 1000
@@ -28,7 +28,7 @@ export interface UpstreamOptions<P extends Protection> {
   readonly manner: Manner
 }
 
-const NONE: readonly Failure[] = []
+const NONE: readonly FailedTry[] = []
 const FORMERR = 1
 
 type To<P extends Protection> = Receiver<P, [transport: Transport, verdict: ReplyVerdict]>
@@ -53,11 +53,11 @@ function paddings(block: number, keepalive: boolean) {
  * the next within the deadline. A transport that failed stands behind the others; it is tried again with a probe beside real traffic, after 1 s doubling to
  * a minute, so that no user's query pays for the trial (health.ts). It has no timers: the deadline is the links' to keep.
  */
-export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): Judged<P> {
+export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): JudgedUpstream<P> {
   return new Transports(o)
 }
 
-class Transports<P extends Protection> implements Judged<P> {
+class Transports<P extends Protection> implements JudgedUpstream<P> {
   readonly id: string
   readonly probe: Uint8Array
   readonly o: UpstreamOptions<P>

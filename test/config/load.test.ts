@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { checkConfig, type Loaded, loadConfig, type Places, reloadConfig } from '../../src/config/load.ts'
+import { checkConfig, type DefaultFiles, type Loaded, loadConfig, reloadConfig } from '../../src/config/load.ts'
 import { defaultStateDir, defaultStatusFile, shippedResolversFile } from '../../src/config/paths.ts'
 import { EnigmError } from '../../src/errors.ts'
 
 const room = await mkdtemp(join(tmpdir(), 'enigm-load-'))
 t.teardown(() => rm(room, { recursive: true }))
-const places: Places = { configFile: join(room, 'absent.json'), resolversFile: shippedResolversFile() }
+const places: DefaultFiles = { configFile: join(room, 'absent.json'), resolversFile: shippedResolversFile() }
 let count = 0
 
 async function file(content: unknown, name = `config-${count++}.json`): Promise<string> {

@@ -5,7 +5,7 @@ import type { Event } from '../../src/events.ts'
 import { createLink, createScheduledLink, type RenewableLink, type RenewableScheduledLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
-import type { Client } from '../../src/link/transports.ts'
+import type { CarrierFactory } from '../../src/link/transports.ts'
 import type { Ask, Authenticated, Carried, Transport } from '../../src/resolve.ts'
 import { requestFor } from '../shaping/paced-rig.ts'
 import { nodeH2Carrier } from '../support/doh-h2.ts'
@@ -25,7 +25,7 @@ export interface Way {
   readonly transport: Transport
   readonly speaks: 'dot' | 'h2' | 'h1'
   /** The HTTP/2 client, if it is not the program's. */
-  readonly h2?: Client
+  readonly h2?: CarrierFactory
   /**
    * Replies find their queries by ID: what matches none is passed over. Else each reply belongs to
    * one request, and fails it.

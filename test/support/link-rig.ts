@@ -4,7 +4,7 @@ import type { Event } from '../../src/events.ts'
 import { createLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { type TlsSessions, tlsSessions } from '../../src/link/dial/sessions.ts'
-import type { Client } from '../../src/link/transports.ts'
+import type { CarrierFactory } from '../../src/link/transports.ts'
 import type { Ask, Transport } from '../../src/resolve.ts'
 import { exchange } from './links.ts'
 import { freePace } from './rules.ts'
@@ -30,7 +30,7 @@ export function endpointAt(port: number, more: Partial<StrictEndpoint> & { reado
 export function linkTo(
   endpoint: StrictEndpoint,
   transport: Transport,
-  more: { readonly clock?: Clock; readonly sessions?: TlsSessions; readonly h2?: Client | undefined } = {},
+  more: { readonly clock?: Clock; readonly sessions?: TlsSessions; readonly h2?: CarrierFactory | undefined } = {},
 ) {
   const clock = more.clock ?? systemClock()
   const sessions = more.sessions ?? tlsSessions(clock)

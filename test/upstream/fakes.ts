@@ -3,7 +3,7 @@ import { ROOT_PROBE, upstreamQuery } from '../../src/dns/message.ts'
 import { EnigmError, type ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import type { Ask, Authenticated, Carried, Link, Protection, Receiver, ReplyVerdict, Transport } from '../../src/resolve.ts'
-import { type Judged, ResolverHealth } from '../../src/upstream/health.ts'
+import { type JudgedUpstream, ResolverHealth } from '../../src/upstream/health.ts'
 import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { optRecord, query, response } from '../support/messages.ts'
@@ -68,7 +68,7 @@ const UNTOLD: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** An upstream that does what `act` says, and probes as `probeAct` (the same unless set). It has one transport, and tells its judge of every exchange. */
-export class FakeUpstream implements Judged<Authenticated> {
+export class FakeUpstream implements JudgedUpstream<Authenticated> {
   readonly id: string
   act: Act
   probeAct: Act | undefined

@@ -2,7 +2,7 @@ import t from 'tap'
 import { readReply } from '../../src/dns/response.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Ask, Authenticated, Protection } from '../../src/resolve.ts'
-import type { Judged } from '../../src/upstream/health.ts'
+import type { JudgedUpstream } from '../../src/upstream/health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { verdictOn } from '../../src/upstream/verdict.ts'
@@ -59,7 +59,7 @@ t.test('what the upstream adds to a carried reply is passed on', async (t) => {
 })
 
 t.test('strictness is in the types', (t) => {
-  const opportunistic: Judged<Protection>[] = []
+  const opportunistic: JudgedUpstream<Protection>[] = []
   const o = { manner: ON_DEMAND, clock: new FakeClock(), random: seededRandom(1), emit: () => {} }
   // @ts-expect-error an upstream that may be unauthenticated does not fit into a strict selection
   createSelection<Authenticated>({ ...o, upstreams: opportunistic })

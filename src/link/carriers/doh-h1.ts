@@ -12,17 +12,17 @@ import { TurnQueue } from './turn-queue.ts'
 const BEFORE_CLOSE = 0.9
 
 /** One request: in the queue, or the one under way. */
-class Slot<P extends Protection> implements Sent, Linked<Slot<P>> {
+class QueuedRequest<P extends Protection> implements Sent, Linked<QueuedRequest<P>> {
   readonly request: Uint8Array
   readonly ticket: Ticket<P>
-  readonly #cancel: (slot: Slot<P>) => void
+  readonly #cancel: (slot: QueuedRequest<P>) => void
   waits = true
   sentMs = 0
-  before: Slot<P> | undefined
-  after: Slot<P> | undefined
+  before: QueuedRequest<P> | undefined
+  after: QueuedRequest<P> | undefined
   holder: object | undefined
 
-  constructor(request: Uint8Array, ticket: Ticket<P>, cancel: (slot: Slot<P>) => void) {
+  constructor(request: Uint8Array, ticket: Ticket<P>, cancel: (slot: QueuedRequest<P>) => void) {
     this.request = request
     this.ticket = ticket
     this.#cancel = cancel
@@ -41,9 +41,9 @@ class Slot<P extends Protection> implements Sent, Linked<Slot<P>> {
 export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly #head: string
   readonly #closeNotified: () => boolean
-  readonly #queue = new TurnQueue<Slot<P>>()
-  readonly #takeBack = (slot: Slot<P>) => this.#cancel(slot)
-  #active: Slot<P> | undefined
+  readonly #queue = new TurnQueue<QueuedRequest<P>>()
+  readonly #takeBack = (slot: QueuedRequest<P>) => this.#cancel(slot)
+  #active: QueuedRequest<P> | undefined
   #response = new H1Response()
   #idleMs = IDLE_MS
   /** The peer has sent all that it will. */
@@ -69,7 +69,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   send(request: Uint8Array, ticket: Ticket<P>): Sent {
     const turnedAway = this.turnedAway(ticket)
     if (turnedAway !== undefined) return turnedAway
-    const slot = new Slot(request, ticket, this.#takeBack)
+    const slot = new QueuedRequest(request, ticket, this.#takeBack)
     this.#queue.add(slot, ticket.givesWay === true)
     this.#next()
     return slot
@@ -87,7 +87,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     else this.#start(slot)
   }
 
-  #start(slot: Slot<P>): void {
+  #start(slot: QueuedRequest<P>): void {
     this.#active = slot
     slot.waits = false
     slot.sentMs = this.clock.nowMs()
@@ -132,7 +132,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   }
 
   /** The response is read to its end. */
-  #finish(slot: Slot<P>): void {
+  #finish(slot: QueuedRequest<P>): void {
     const response = this.#response
     this.#response = new H1Response()
     this.heard()
@@ -153,7 +153,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   }
 
   /** The connection takes no more. Returns those that wait and go elsewhere. */
-  #leave(): readonly Slot<P>[] {
+  #leave(): readonly QueuedRequest<P>[] {
     const left = this.#queue.all()
     this.#queue.clear()
     this.drain()
@@ -161,13 +161,13 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   }
 
   /** The rest of an unwanted response is not read: the connection goes with it. */
-  #giveUp(slot: Slot<P>): void {
+  #giveUp(slot: QueuedRequest<P>): void {
     this.#active = undefined
     slot.ticket.failed(this.#response.fault ?? lost('an unwanted response'), 'final')
     this.die(lost('closed over an unwanted response'))
   }
 
-  #cancel(slot: Slot<P>): void {
+  #cancel(slot: QueuedRequest<P>): void {
     if (this.#active === slot) {
       this.#active = undefined
       this.die(lost('closed over an unanswered request'))

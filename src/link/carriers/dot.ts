@@ -33,14 +33,14 @@ const MIN_MESSAGE_OCTETS = 12
  * One request under the ID that it has on this connection. A class, so that taking it back costs no
  * closure.
  */
-class Slot<P extends Protection> implements Sent {
+class DotRequest<P extends Protection> implements Sent {
   readonly id: number
   readonly request: Uint8Array
   readonly ticket: Ticket<P>
-  readonly #cancel: (slot: Slot<P>) => void
+  readonly #cancel: (slot: DotRequest<P>) => void
   sentMs = 0
 
-  constructor(id: number, request: Uint8Array, ticket: Ticket<P>, cancel: (slot: Slot<P>) => void) {
+  constructor(id: number, request: Uint8Array, ticket: Ticket<P>, cancel: (slot: DotRequest<P>) => void) {
     this.id = id
     this.request = request
     this.ticket = ticket
@@ -59,15 +59,15 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   readonly cells: DotCells | undefined
   readonly #random: Random
   readonly #probe: Uint8Array
-  readonly #slots = new NumberTable<Slot<P>>()
+  readonly #slots = new NumberTable<DotRequest<P>>()
   readonly #reserved = new ReservedIds()
   readonly #frames = new FrameReader(MAX_MESSAGE_OCTETS, 0)
-  readonly #cancel = (slot: Slot<P>) => this.#takeBack(slot)
+  readonly #cancel = (slot: DotRequest<P>) => this.#takeBack(slot)
   readonly #turn = () => this.#write()
   readonly #take = (frame: Uint8Array) => this.#onFrame(frame)
   /** Length of the last request that was written. */
   #lastOctets = 0
-  #unwritten: Slot<P>[] = []
+  #unwritten: DotRequest<P>[] = []
   #idleMs = IDLE_MS
 
   /** `cells`: what writes for a schedule, see `DotCellCarrier`. */
@@ -90,7 +90,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     const turnedAway = this.turnedAway(ticket)
     if (turnedAway !== undefined) return turnedAway
     const id = this.#freeId()
-    const slot = new Slot(id, request, ticket, this.#cancel)
+    const slot = new DotRequest(id, request, ticket, this.#cancel)
     this.#slots.set(id, slot)
     if (this.#unwritten.push(slot) === 1) {
       if (this.cells === undefined) setImmediate(this.#turn)
@@ -189,7 +189,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     else this.#onStranger(slot, frame)
   }
 
-  #answer(slot: Slot<P>, frame: Uint8Array): void {
+  #answer(slot: DotRequest<P>, frame: Uint8Array): void {
     this.#slots.delete(slot.id)
     // The chunk is ours and read once: the reply stays where it lies.
     setId(frame, idOf(slot.request))
@@ -205,7 +205,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
    * Under the ID of a request, and not its answer. One that names another question may be meant for
    * another ID; one without any question can be meant for no other, and nothing else will come.
    */
-  #onStranger(slot: Slot<P>, frame: Uint8Array): void {
+  #onStranger(slot: DotRequest<P>, frame: Uint8Array): void {
     this.watcher.mismatch()
     if (!lacksQuestion(frame) || this.dead) return
     this.#slots.delete(slot.id)
@@ -223,7 +223,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     if (keepaliveMs === 0) this.drain()
   }
 
-  #takeBack(slot: Slot<P>): void {
+  #takeBack(slot: DotRequest<P>): void {
     if (this.#slots.get(slot.id) !== slot) return
     this.#slots.delete(slot.id)
     if (slot.sentMs !== 0) this.#reserve(slot.id)

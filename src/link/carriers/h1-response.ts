@@ -15,7 +15,7 @@ const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/
 const CHUNK_LINE = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?$/
 const KEEP_ALIVE_TIMEOUT = /(?:^|[,\s])timeout\s*=\s*"?(\d{1,6})/i
 
-type Reading = 'head' | 'length' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailers' | 'until-close'
+type ReadingState = 'head' | 'length' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailers' | 'until-close'
 
 /**
  * What has become of a response: `more` is to come, it is `whole`, its framing is `broken` (RFC 9112),
@@ -38,7 +38,7 @@ export class H1Response {
   /** The peer keeps the connection for so long without a request, where it says so. */
   keepAliveS: number | undefined
   readonly body = new Body()
-  #reading: Reading = 'head'
+  #reading: ReadingState = 'head'
   #line = ''
   #lines: string[] = []
   #lineOctets = 0
@@ -145,7 +145,7 @@ export class H1Response {
   }
 
   /** How long the body is (section 6.3). Whatever two readers might read in two ways is refused. */
-  #frame(status: string, isOld: boolean, headers: Fields): boolean {
+  #frame(status: string, isOld: boolean, headers: HeaderFields): boolean {
     const coding = headers['transfer-encoding']
     const lengths = headers['content-length']?.split(',').map((length) => length.trim())
     const length = lengths?.[0]
@@ -166,10 +166,10 @@ export class H1Response {
   }
 }
 
-type Fields = Readonly<Record<string, string | undefined>>
+type HeaderFields = Readonly<Record<string, string | undefined>>
 
 /** Lower-cased names; the values of one name joined (RFC 9110 section 5.3). A folded line continues the one before (RFC 9112 section 5.2). */
-function fieldsOf(lines: readonly string[]): Fields | undefined {
+function fieldsOf(lines: readonly string[]): HeaderFields | undefined {
   const fields: Record<string, string> = Object.create(null)
   let last: string | undefined
   for (const line of lines) {

@@ -1,14 +1,14 @@
 import type { Transport } from '../../resolve.ts'
 
 /** Where a transport is offered; a transport without more to say of has a port. */
-type Places = { readonly [T in Transport]?: T extends 'doh' ? Place & { readonly path: string } : Place }
+type OfferedTransports = { readonly [T in Transport]?: T extends 'doh' ? OfferedTransport & { readonly path: string } : OfferedTransport }
 
-interface Place {
+interface OfferedTransport {
   readonly port: number
 }
 
 /** One trusted resolver as the link sees it: where it is, and how it proves who it is. */
-export interface Endpoint extends Places {
+export interface Endpoint extends OfferedTransports {
   /** The resolver's id in the trusted set; goes into events. */
   readonly resolver: string
   /** IP literals, pinned: nothing is ever looked up to find them. In order of preference. */

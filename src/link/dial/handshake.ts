@@ -7,8 +7,8 @@ import type { Protection, Transport } from '../../resolve.ts'
 import { TRANSPORTS } from '../../transports.ts'
 import { openTls } from './byte-stream.ts'
 import type { Endpoint } from './endpoint.ts'
-import { type Evidence, evidenceOf, identityFault } from './identity.ts'
-import type { Attempt } from './race.ts'
+import { evidenceOf, identityFault, type PeerProof } from './identity.ts'
+import type { AddressAttempt } from './race.ts'
 import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
 import { contextTrusting, isAgreeable } from './tls-settings.ts'
@@ -58,14 +58,14 @@ export function handshake(
   address: string,
   port: number,
   onTcp: () => void,
-): Attempt<Secured> {
+): AddressAttempt<Secured> {
   const strict = endpoint.usageProfile === 'strict'
   const { alpnRequired } = TRANSPORTS[transport]
   const alpn: readonly string[] = TRANSPORTS[transport].alpn
   const mayBeHttp1 = alpn.includes('http/1.1')
   const key = sessionKey(endpoint, transport)
   const offered = sessions.take(key)
-  const checked: { evidence?: Evidence; fault?: EnigmError } = {}
+  const checked: { evidence?: PeerProof; fault?: EnigmError } = {}
   const name = endpoint.authenticationDomainName
   const options: ConnectionOptions & TcpNetConnectOpts = {
     host: address,
@@ -90,7 +90,7 @@ export function handshake(
   const result = new Promise<Secured>((resolve, reject) => {
     // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is kept before.
     const early: Buffer[] = []
-    let evidence: Evidence | undefined
+    let evidence: PeerProof | undefined
     // Node 20 gives it once; a second call returns none.
     let certificate: X509Certificate | undefined
     const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
@@ -141,9 +141,9 @@ export function handshake(
 function judge(
   socket: TLSSocket,
   offered: SavedSession | undefined,
-  checked: { readonly evidence?: Evidence; readonly fault?: EnigmError },
+  checked: { readonly evidence?: PeerProof; readonly fault?: EnigmError },
   strict: boolean,
-): EnigmError | { readonly evidence: Evidence | undefined; readonly protection: Protection } {
+): EnigmError | { readonly evidence: PeerProof | undefined; readonly protection: Protection } {
   const resumed = socket.isSessionReused()
   const session = { tlsVersion: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed }
   if (!isAgreeable(session.cipher, session.tlsVersion)) return new EnigmError('tls-failed', 'the peer agreed to what was not offered')

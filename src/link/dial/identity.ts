@@ -4,7 +4,7 @@ import { EnigmError } from '../../errors.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** How a peer proved who it is, and for how long that proof holds (wall clock). Kept with the TLS sessions that came from it. */
-export interface Evidence {
+export interface PeerProof {
   readonly by: 'ca' | 'ca+spki'
   readonly notBeforeMs: number
   readonly notAfterMs: number
@@ -29,7 +29,7 @@ export function identityFault(endpoint: Endpoint, certificate: PeerCertificate):
 }
 
 /** Only of a leaf with a valid chain and without an `identityFault`. */
-export function evidenceOf(endpoint: Endpoint, certificate: PeerCertificate): Evidence {
+export function evidenceOf(endpoint: Endpoint, certificate: PeerCertificate): PeerProof {
   return {
     by: endpoint.spkiPins.length === 0 ? 'ca' : 'ca+spki',
     notBeforeMs: Date.parse(certificate.valid_from),

@@ -14,7 +14,7 @@ const AGAIN_MS = 1000
 const AGAIN_ON_TCP_MS = 2000
 
 /** One address being tried. */
-export interface Attempt<T> {
+export interface AddressAttempt<T> {
   readonly result: Promise<T>
   /** Whether the peer has sent anything. */
   heard(): boolean
@@ -23,7 +23,7 @@ export interface Attempt<T> {
 }
 
 /** `progress` is to be called when TCP is up. */
-export type StartAttempt<T> = (address: string, progress: () => void) => Attempt<T>
+export type StartAttempt<T> = (address: string, progress: () => void) => AddressAttempt<T>
 
 export interface RaceOptions {
   readonly clock: Clock
@@ -45,8 +45,8 @@ export function race<T>(
   { clock, timeoutMs, turnInMs, signal }: RaceOptions,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const live = new Set<Attempt<T>>()
-    const reached = new Set<Attempt<T>>()
+    const live = new Set<AddressAttempt<T>>()
+    const reached = new Set<AddressAttempt<T>>()
     const faults: EnigmError[] = []
     let started = 0
     let stagger: Timer | undefined
@@ -113,7 +113,7 @@ export function race<T>(
 }
 
 /** What throws before anything is sent (a CA file that is none) throws for every address. */
-function begun<T>(start: StartAttempt<T>, address: string, progress: () => void): Attempt<T> | EnigmError {
+function begun<T>(start: StartAttempt<T>, address: string, progress: () => void): AddressAttempt<T> | EnigmError {
   try {
     return start(address, progress)
   } catch (error) {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../../clock.ts'
 import type { Transport } from '../../resolve.ts'
 import type { Endpoint } from './endpoint.ts'
-import type { Evidence } from './identity.ts'
+import type { PeerProof } from './identity.ts'
 
 /** A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two a handshake. */
 const TICKETS_PER_ENDPOINT = 4
@@ -13,7 +13,7 @@ const MAX_TICKET_AGE_MS = 8 * 3600_000
 /** A TLS session and the proof it rests on. */
 export interface SavedSession {
   readonly session: Buffer
-  readonly evidence: Evidence
+  readonly evidence: PeerProof
 }
 
 /**

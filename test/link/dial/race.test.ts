@@ -2,7 +2,7 @@ import t from 'tap'
 import { EnigmError } from '../../../src/errors.ts'
 import { DialPace } from '../../../src/link/dial/dial-pace.ts'
 import { interleaved } from '../../../src/link/dial/endpoint.ts'
-import { type Attempt, race } from '../../../src/link/dial/race.ts'
+import { type AddressAttempt, race } from '../../../src/link/dial/race.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { codeOf } from '../../support/link-rig.ts'
 
@@ -13,7 +13,7 @@ function scene(addresses: readonly string[], signal?: AbortSignal) {
   const begun: [string, number][] = []
   const abandoned: string[] = []
   const ends: { resolve: (v: string) => void; reject: (e: unknown) => void; progress: () => void; heard: boolean }[] = []
-  const start = (address: string, progress: () => void): Attempt<string> => {
+  const start = (address: string, progress: () => void): AddressAttempt<string> => {
     begun.push([address, clock.nowMs() - startMs])
     const end = { resolve: (_: string) => {}, reject: (_: unknown) => {}, progress, heard: false }
     const result = new Promise<string>((resolve, reject) => Object.assign(end, { resolve, reject }))
@@ -116,7 +116,7 @@ t.test('attempts wait for their turn', async (t) => {
   const clock = new FakeClock()
   const startMs = clock.nowMs()
   const begun: number[] = []
-  const silent = (): Attempt<string> => {
+  const silent = (): AddressAttempt<string> => {
     begun.push(clock.nowMs() - startMs)
     return { result: new Promise(() => {}), heard: () => false, abandon: () => {} }
   }

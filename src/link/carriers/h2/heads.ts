@@ -110,12 +110,12 @@ const VALUE = /^(?![ \t])[^\0\r\n]*(?<![ \t])$/
 const MEMO_SLOTS = 8
 const MEMO_OCTETS = 2048
 
-type Outcome = ResponseHead | 'malformed' | 'compression' | 'tooLarge'
+type HeadsOutcome = ResponseHead | 'malformed' | 'compression' | 'tooLarge'
 
-interface Seen {
+interface ParsedHeads {
   readonly block: Buffer
   readonly version: number
-  readonly outcome: Outcome
+  readonly outcome: HeadsOutcome
 }
 
 /**
@@ -125,9 +125,9 @@ interface Seen {
  */
 export class HeadReader {
   readonly #hpack = new HpackReader()
-  readonly #memo: (Seen | undefined)[] = new Array(MEMO_SLOTS).fill(undefined)
+  readonly #memo: (ParsedHeads | undefined)[] = new Array(MEMO_SLOTS).fill(undefined)
 
-  read(octets: Uint8Array, start: number, end: number): Outcome {
+  read(octets: Uint8Array, start: number, end: number): HeadsOutcome {
     const slot = (end - start) % MEMO_SLOTS
     const seen = this.#memo[slot]
     const { version } = this.#hpack.table
