@@ -1,6 +1,6 @@
-import { createMemory, type Memory } from './cache/memory.ts'
+import { type ActiveSetup, ActiveSetups, activate, type SharedParts } from './active-setups.ts'
+import { createMemory } from './cache/memory.ts'
 import type { Clock, Random } from './clock.ts'
-import { allowList } from './config/cidr.ts'
 import type { SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
@@ -8,20 +8,19 @@ import { asEnigmError, EnigmError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
 import type { SystemView } from './host-checks.ts'
-import type { Stage } from './job.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
 import { bindAll } from './listen/bind.ts'
 import { clientConnectionBudget } from './listen/connection-budget.ts'
-import type { Listener } from './listen/listener.ts'
-import { replaceListeners } from './listen/replace.ts'
+import type { DatagramCalls, Listener } from './listen/listener.ts'
+import { type Bind, replaceListeners } from './listen/replace.ts'
 import { ReplyRate } from './listen/reply-rate.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
 import type { Page } from './page/page.ts'
-import { PolicyGate, SetupGate } from './policy/gate.ts'
-import { type Protection, viewFor } from './resolve.ts'
-import { newStageCounts, pipeline, type StageCounts } from './resolver.ts'
+import { PolicyGate } from './policy/gate.ts'
+import { viewFor } from './resolve.ts'
+import { newStageCounts } from './resolver.ts'
 import { createResponder } from './responder.ts'
-import { createRetention, type Forgotten } from './retention/retention.ts'
+import { createRetention, type Forgotten, type Retention } from './retention/retention.ts'
 import { redactedCounts } from './shaping/profiles.ts'
 import { datagramCalls } from './system/datagram-calls.ts'
 import { listenToKernel } from './system/netlink.ts'
@@ -29,8 +28,7 @@ import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } 
 import { portHolder } from './system/port-holder.ts'
 import { bootId, descriptors } from './system/process-identity.ts'
 import { QueryTrace } from './trace/query-trace.ts'
-import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
-import { noWorkers, startWorkerPool, udpEndpoints, workerSettings, workersRefusal } from './workers/worker-pool.ts'
+import { noWorkers, startWorkerPool, udpEndpoints, type WorkerPool, workerSettings, workersRefusal } from './workers/worker-pool.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
@@ -68,32 +66,84 @@ const DRAIN_MS = 1000
 /** The least a cache works with, however many workers share what is configured. */
 const MIN_CACHE_BYTES = 65_536
 
-/** What every configuration of one run shares. */
-type Around = LinkParts & { readonly gate: PolicyGate; readonly canary: SelfCanary }
-
-interface Live {
-  readonly stages: readonly Stage[]
-  readonly timeoutMs: number
-  readonly prefetch: boolean
-  readonly allowed: (address: string) => boolean
-  readonly close: () => Promise<void>
-  /** Asks and answers nothing more, whatever the gate says later: see SetupGate. */
-  readonly revoke: () => void
-  readonly react: LiveResolvers<Protection>['react']
+/** What changes while the daemon runs. Each part has a stand-in until it is started. */
+interface Running {
+  /** The configuration in force. */
+  loaded: Loaded
+  listeners: readonly Listener[]
+  workers: WorkerPool
+  network: NetworkMonitor
+  readonly setups: ActiveSetups
 }
+
+/** What is made once and stays. */
+interface Core {
+  readonly shared: SharedParts
+  readonly evidence: Evidence
+  readonly trace: QueryTrace
+  readonly retention: Retention
+  /** In the main thread's cache. */
+  readonly lookups: { hits: number; misses: number }
+  /** Of one worker's cache. */
+  readonly cacheMaxBytes: number
+}
+
+/** Before the network is monitored nothing is noticed. */
+const noMonitor: NetworkMonitor = { notice() {}, beat() {}, look() {}, stop() {} }
 
 /** Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and nothing is left open. */
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
-  const { clock } = o
-  let inForce = loaded
-  const { workers, udp, cache: cacheSetup } = loaded.config
-  const share = Math.max(MIN_CACHE_BYTES, Math.floor(cacheSetup.maxBytes / workers))
-  const counts = { hits: 0, misses: 0 }
+  const running: Running = { loaded, listeners: [], workers: noWorkers, network: noMonitor, setups: new ActiveSetups() }
+  const core = createCore(running, o)
+  const { evidence, retention, trace } = core
+  const calls = batchedCalls(loaded.config)
+  running.setups.adopt(activate(loaded, core.shared))
+  const bind = binder(running, core, calls, o)
+  running.listeners = await bind(loaded.listen)
+  running.workers = await startWorkers(running, core)
+  // Before the first look: what changes after it must be seen.
+  running.network = monitorNetwork(running, core, o)
+  await evidence.start(running.listeners)
+  const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
+  // The first answer does not wait for old ones.
+  void retention.start()
+
+  return {
+    get listeners() {
+      return running.listeners
+    },
+    trace,
+    reload: (next) => reload(next, running, core, bind, o.warn),
+    forget: () => forget(running, core),
+    refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),
+    async stop() {
+      trace.end('stop')
+      evidence.emit({ type: 'service.stopping' })
+      running.network.stop()
+      await page?.close()
+      await Promise.all([running.workers.stop(), ...running.listeners.map((listener) => listener.close())])
+      await Promise.all([running.setups.current.close(), retention.stop()])
+      evidence.stop()
+    },
+  }
+}
+
+/** Makes what every configuration shares; nothing is bound, dialled or written yet but the signing key. */
+function createCore(running: Running, o: DaemonOptions): Core {
+  const { loaded, setups } = running
+  const { clock, random, warn } = o
+  const { workers, cache } = loaded.config
+  const cacheMaxBytes = Math.max(MIN_CACHE_BYTES, Math.floor(cache.maxBytes / workers))
+  const lookups = { hits: 0, misses: 0 }
   const tally = newStageCounts()
-  const { staleMaxS } = cacheSetup
-  const memory = createMemory({ clock, random: o.random, maxBytes: share, staleMaxS, current: () => live, renewed: () => tally.renewed++ })
-  const { cache } = memory
-  let workerPool = noWorkers
+  const memory = createMemory({
+    clock,
+    random,
+    maxBytes: cacheMaxBytes,
+    staleMaxS: cache.staleMaxS,
+    current: () => setups.current,
+    renewed: () => tally.renewed++,
+  })
   const gate = new PolicyGate()
   const canary = new SelfCanary()
   const evidence = gatherEvidence({
@@ -102,24 +152,34 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     gate,
     canary,
     // Connections from before were made another way than the policy lets go now.
-    gateMoved: (closed) => react('network', !closed),
+    gateMoved: (closed) => setups.react('network', !closed),
     beat() {
-      networkMonitor?.beat()
+      running.network.beat()
       o.beat?.()
     },
-    counts: () =>
-      redactedCounts(inForce.config.shaping.profile, {
-        ...tally,
-        ...workerPool.sums({ entries: cache.entries, bytes: cache.bytes, ...counts, overloaded: tally.overloaded, limited: tally.limited }),
-        maxBytes: share * workers,
-      }),
+    counts() {
+      const { entries, bytes } = memory.cache
+      const { overloaded, limited } = tally
+      const sums = running.workers.sums({ entries, bytes, ...lookups, overloaded, limited })
+      return redactedCounts(running.loaded.config.shaping.profile, { ...tally, ...sums, maxBytes: cacheMaxBytes * workers })
+    },
   })
   const { emit } = evidence
-  const trace = new QueryTrace(clock, emit)
+  const watching = { notice: () => running.network.notice(), beforeDial: () => running.network.look() }
+  const credentials = process.env.CREDENTIALS_DIRECTORY
+  return {
+    shared: { clock, random, emit, sessions: tlsSessions(clock), ...watching, gate, canary, memory, tally },
+    evidence,
+    trace: new QueryTrace(clock, emit),
+    retention: createRetention({ cache: memory.cache, clock, boot: bootId(), credentials, warn, setup: loaded }),
+    lookups,
+    cacheMaxBytes,
+  }
+}
+
+/** The system calls for batches of datagrams; undefined: one at a time. Throws an EnigmError `listen` where `config` needs what this system has not. */
+function batchedCalls({ workers, udp }: Loaded['config']): DatagramCalls | undefined {
   const calls = datagramCalls()
-  let networkMonitor: NetworkMonitor | undefined
-  const watching = { notice: () => networkMonitor?.notice(), beforeDial: () => networkMonitor?.look() }
-  const around: Around = { clock, random: o.random, emit, sessions: tlsSessions(clock), ...watching, gate, canary }
   const refused = workersRefusal(workers, udp, calls !== undefined)
   if (refused !== undefined) throw refused
   if (udp === 'batch' && calls === undefined) {
@@ -128,122 +188,61 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       'udp is set to "batch", which needs 64-bit Linux and the optional package koffi: install it, or set udp to "auto".',
     )
   }
-  const retention = createRetention({
-    cache,
+  return udp === 'dgram' ? undefined : calls
+}
+
+/** How listeners are opened, at the start and at each reload: with the rights that ports below 1024 need. */
+function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, calls: DatagramCalls | undefined, o: DaemonOptions): Bind {
+  const { clock, emit, gate, memory, tally } = shared
+  const { workers } = loaded.config
+  const responder = createResponder({ ...memory, clock, emit, counts: lookups, gate, tracer: trace.tracer, current: () => setups.current })
+  const needs = { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers }
+  const parts = {
+    responder,
+    allowed: (address: string) => setups.current.allowed(address),
+    view: viewFor,
     clock,
-    boot: bootId(),
-    credentials: process.env.CREDENTIALS_DIRECTORY,
-    warn: o.warn,
-    setup: loaded,
-  })
-  let live = bringToLife(loaded, memory, tally, around)
-  /** Those that still answer what they were asked before a reload, too. */
-  const lives = new Set([live])
-  const react: Live['react'] = (what, online) => {
-    for (const one of lives) one.react(what, online && one === live)
+    emit,
+    drainMs: DRAIN_MS,
+    holder: portHolder,
+    connectionBudget: clientConnectionBudget(descriptors(), needs),
+    replyRate: new ReplyRate(o.random, () => tally.limited++),
+    addressChanges: listenToKernel,
+    datagramCalls: calls,
+    reusePort: workers > 1,
   }
-  const responder = createResponder({ ...memory, clock, emit, counts, gate, tracer: trace.tracer, current: () => live })
-  const replyRate = new ReplyRate(o.random, () => tally.limited++)
-  const connectionBudget = clientConnectionBudget(descriptors(), {
-    endpoints: loaded.listen.length,
-    resolvers: loaded.resolvers.length,
-    workers,
-  })
-  const bind = (endpoints: readonly SocketAddress[]) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
-  const open = (endpoints: readonly SocketAddress[]) =>
-    bindAll(endpoints, {
-      responder,
-      allowed: (address) => live.allowed(address),
-      view: viewFor,
-      clock,
-      emit,
-      drainMs: DRAIN_MS,
-      holder: portHolder,
-      connectionBudget,
-      replyRate,
-      addressChanges: listenToKernel,
-      datagramCalls: udp === 'dgram' ? undefined : calls,
-      reusePort: workers > 1,
-    })
-  let listeners = await bind(loaded.listen)
+  const open = (endpoints: readonly SocketAddress[]) => bindAll(endpoints, parts)
+  return (endpoints) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
+}
+
+/** Starts the workers beside this thread, which share its listeners. Rejects with the reason, and the listeners are closed. */
+async function startWorkers({ loaded, listeners, setups }: Running, { shared, trace, cacheMaxBytes }: Core): Promise<WorkerPool> {
+  const { config } = loaded
+  if (config.workers === 1) return noWorkers
+  const { clock, emit, gate, memory } = shared
+  const parts = { cache: memory.cache, clock, emit, gate, trace, current: () => setups.current, cacheMaxBytes, drainMs: DRAIN_MS }
   try {
-    const parts = { cache, clock, emit, gate, trace, current: () => live, cacheMaxBytes: share, drainMs: DRAIN_MS }
-    if (workers > 1) workerPool = await startWorkerPool(workers - 1, workerSettings(loaded.config, listeners), parts)
+    return await startWorkerPool(config.workers - 1, workerSettings(config, listeners), parts)
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()))
     throw error
   }
-  // Before the first look: what changes after it must be seen.
-  networkMonitor = startNetworkMonitor({
+}
+
+/** Tells memory, saved answers and links of other networks, of suspends and of a clock that was set. */
+function monitorNetwork(running: Running, { shared, retention }: Core, o: DaemonOptions): NetworkMonitor {
+  const { clock, emit, memory } = shared
+  return startNetworkMonitor({
     ...o.network,
     clock,
     emit,
-    beatMs: 1000 * loaded.config.heartbeatS,
+    beatMs: 1000 * running.loaded.config.heartbeatS,
     disturbed(what, online) {
-      if (what === 'network') for (const one of [memory, workerPool]) one.newNetwork()
+      if (what === 'network') for (const one of [memory, running.workers]) one.newNetwork()
       if (what === 'clock') retention.clockMoved()
-      react(what, online)
+      running.setups.react(what, online)
     },
   })
-  await evidence.start(listeners)
-  const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
-  // The first answer does not wait for old ones.
-  void retention.start()
-
-  return {
-    get listeners() {
-      return listeners
-    },
-    trace,
-    async reload(next) {
-      const change = await replaceListeners(listeners, inForce.listen, next.listen, bind)
-      try {
-        await workerPool.open(udpEndpoints(change.fresh))
-      } catch (error) {
-        listeners = await change.undo()
-        await workerPool.adopt(workerSettings(inForce.config, listeners))
-        throw error
-      }
-      const waiting = restartOnly(inForce.config, next.config)
-      if (waiting.length > 0) o.warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
-      trace.end('reload')
-      const old = live
-      inForce = { ...next, config: inForceAfterReload(inForce.config, next.config) }
-      listeners = change.after
-      // The gate before all else: what is new must not be dialled, and what is old not be asked again, by leave of the old policy.
-      evidence.adopt(inForce, listeners)
-      if (gate.closed) old.revoke()
-      live = bringToLife(inForce, memory, tally, around)
-      lives.add(live)
-      memory.clear(next.config.cache.staleMaxS)
-      emit({ type: 'reload.waiting', settings: waiting })
-      // The look may open the gate: by then no worker answers from what it kept before.
-      const looked = workerPool.adopt(workerSettings(next.config, listeners)).then(() => evidence.look())
-      const left = old.close().then(() => lives.delete(old))
-      await Promise.all([looked, left, change.keep(), retention.adopt(inForce)])
-    },
-    async forget() {
-      trace.end('forget')
-      const { entries } = workerPool.sums({ entries: cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
-      const sessions = around.sessions.size
-      memory.clear(inForce.config.cache.staleMaxS)
-      // A connection that stays would bring new tickets, by which the resolver knows us again.
-      react('network', true)
-      around.sessions.flush()
-      await workerPool.adopt(workerSettings(inForce.config, listeners))
-      return { entries, sessions, files: await retention.forget() }
-    },
-    refuseReload: (message) => emit({ type: 'reload.refused', message }),
-    async stop() {
-      trace.end('stop')
-      emit({ type: 'service.stopping' })
-      networkMonitor?.stop()
-      await page?.close()
-      await Promise.all([workerPool.stop(), ...listeners.map((listener) => listener.close())])
-      await Promise.all([live.close(), retention.stop()])
-      evidence.stop()
-    },
-  }
 }
 
 /** Loaded only where it is asked for: the page and its metrics cost 4 MB. One that cannot listen is a warning: names must resolve without it. */
@@ -254,17 +253,52 @@ async function openPage({ config }: Loaded, evidence: Evidence, { clock }: Daemo
   return servePage({ listen: config.page.listen, stateDir: config.stateDir, document, violations, clock })
 }
 
-function bringToLife(loaded: Loaded, memory: Memory, tally: StageCounts, around: Around): Live {
-  const gate = new SetupGate(around.gate)
-  const trusted = trustedResolvers(loaded, { ...around, gate })
-  const { config } = loaded
-  return {
-    revoke: () => gate.revoke(),
-    react: (what, online) => trusted.react(what, online),
-    stages: pipeline({ ...around, ...memory, gate, trusted, clamp: config.cache, rebinding: config.rebinding, tally }),
-    timeoutMs: config.timeoutMs,
-    prefetch: config.cache.prefetch,
-    allowed: allowList(config.allowFrom),
-    close: () => trusted.close().catch((error: unknown) => around.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })),
+/** See `Daemon.reload`. */
+async function reload(next: Loaded, running: Running, core: Core, bind: Bind, warn: DaemonOptions['warn']): Promise<void> {
+  const { shared, evidence, trace, retention } = core
+  const before = running.loaded
+  const change = await replaceListeners(running.listeners, before.listen, next.listen, bind)
+  try {
+    await running.workers.open(udpEndpoints(change.fresh))
+  } catch (error) {
+    running.listeners = await change.undo()
+    await running.workers.adopt(workerSettings(before.config, running.listeners))
+    throw error
   }
+  const waiting = restartOnly(before.config, next.config)
+  if (waiting.length > 0) warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
+  trace.end('reload')
+  const inForce = { ...next, config: inForceAfterReload(before.config, next.config) }
+  running.loaded = inForce
+  running.listeners = change.after
+  const old = replaceSetup(running, core)
+  shared.memory.clear(next.config.cache.staleMaxS)
+  evidence.emit({ type: 'reload.waiting', settings: waiting })
+  // The look may open the gate: by then no worker answers from what it kept before.
+  const looked = running.workers.adopt(workerSettings(next.config, running.listeners)).then(() => evidence.look())
+  await Promise.all([looked, running.setups.retire(old), change.keep(), retention.adopt(inForce)])
+}
+
+/** Puts the configuration of `running` in force and returns the setup of before. */
+function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence }: Core): ActiveSetup {
+  const old = setups.current
+  // The gate before all else: what is new must not be dialled, and what is old not be asked again, by leave of the old policy.
+  evidence.adopt(loaded, listeners)
+  if (shared.gate.closed) old.revoke()
+  setups.adopt(activate(loaded, shared))
+  return old
+}
+
+/** See `Daemon.forget`. */
+async function forget({ loaded, listeners, workers, setups }: Running, { shared, trace, retention }: Core): Promise<Forgotten> {
+  const { memory, sessions } = shared
+  trace.end('forget')
+  const { entries } = workers.sums({ entries: memory.cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
+  const forgotten = sessions.size
+  memory.clear(loaded.config.cache.staleMaxS)
+  // A connection that stays would bring new tickets, by which the resolver knows us again.
+  setups.react('network', true)
+  sessions.flush()
+  await workers.adopt(workerSettings(loaded.config, listeners))
+  return { entries, sessions: forgotten, files: await retention.forget() }
 }

@@ -46,6 +46,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'host-checks.ts': 4,
   'places.ts': 4,
   'evidence.ts': 4,
+  'active-setups.ts': 4,
   'responder.ts': 4,
   'trusted-resolvers.ts': 4,
   'daemon.ts': 5,

@@ -1,0 +1,76 @@
+import type { Memory } from './cache/memory.ts'
+import { allowList } from './config/cidr.ts'
+import type { Loaded } from './config/load.ts'
+import { asEnigmError, EnigmError } from './errors.ts'
+import type { Stage } from './job.ts'
+import type { SelfCanary } from './local-names/self-canary.ts'
+import { type PolicyGate, SetupGate } from './policy/gate.ts'
+import type { Protection } from './resolve.ts'
+import { pipeline, type StageCounts } from './resolver.ts'
+import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
+
+/** What every configuration of one run shares. */
+export interface SharedParts extends LinkParts {
+  readonly gate: PolicyGate
+  readonly canary: SelfCanary
+  readonly memory: Memory
+  readonly tally: StageCounts
+}
+
+/** One configuration that answers: its pipeline with its links. */
+export interface ActiveSetup {
+  readonly stages: readonly Stage[]
+  readonly timeoutMs: number
+  readonly prefetch: boolean
+  readonly allowed: (address: string) => boolean
+  /** Answers what is under way, then closes every link. Never rejects. */
+  readonly close: () => Promise<void>
+  /** Asks and answers nothing more, whatever the gate says later: see SetupGate. */
+  readonly revoke: () => void
+  readonly react: LiveResolvers<Protection>['react']
+}
+
+/** The configuration in force, and earlier ones until they have answered what they were asked. */
+export class ActiveSetups {
+  readonly #all = new Set<ActiveSetup>()
+  #current: ActiveSetup | undefined
+
+  /** The one in force. Throws an EnigmError `internal` before the first `adopt`. */
+  get current(): ActiveSetup {
+    if (this.#current === undefined) throw new EnigmError('internal', 'no configuration is in force yet')
+    return this.#current
+  }
+
+  /** Puts a configuration in force; the one before it still answers until `retire`. */
+  adopt(setup: ActiveSetup): void {
+    this.#current = setup
+    this.#all.add(setup)
+  }
+
+  /** Closes one that is no longer in force. Never rejects. */
+  async retire(setup: ActiveSetup): Promise<void> {
+    await setup.close()
+    this.#all.delete(setup)
+  }
+
+  /** See `LiveResolvers.react`; an earlier configuration dials nothing again. */
+  react(...[what, online]: Parameters<ActiveSetup['react']>): void {
+    for (const one of this.#all) one.react(what, online && one === this.#current)
+  }
+}
+
+/** Makes the pipeline and the links of `loaded`; nothing is dialled before it is asked (`always-on` dials at once). */
+export function activate(loaded: Loaded, shared: SharedParts): ActiveSetup {
+  const { config } = loaded
+  const gate = new SetupGate(shared.gate)
+  const trusted = trustedResolvers(loaded, { ...shared, gate })
+  return {
+    revoke: () => gate.revoke(),
+    react: (what, online) => trusted.react(what, online),
+    stages: pipeline({ ...shared, ...shared.memory, gate, trusted, clamp: config.cache, rebinding: config.rebinding }),
+    timeoutMs: config.timeoutMs,
+    prefetch: config.cache.prefetch,
+    allowed: allowList(config.allowFrom),
+    close: () => trusted.close().catch((error: unknown) => shared.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })),
+  }
+}
