@@ -152,8 +152,8 @@ function createCore(running: Running, o: DaemonOptions): Core {
     gate,
     canary,
     // Connections from before were made another way than the policy lets go now.
-    gateMoved: (closed) => setups.react('network', !closed),
-    beat() {
+    onGateMoved: (closed) => setups.react('network', !closed),
+    onHeartbeat() {
       running.network.beat()
       o.beat?.()
     },

@@ -32,9 +32,9 @@ export interface EvidenceOptions {
   readonly counts: () => CacheCounts
   readonly gate: PolicyGate
   /** Called when the gate has closed or opened, from `start` on. */
-  readonly gateMoved: (closed: boolean) => void
+  readonly onGateMoved: (closed: boolean) => void
   /** Called at each heartbeat: nothing else wakes a process that has nothing to do. */
-  readonly beat: () => void
+  readonly onHeartbeat: () => void
   readonly canary: SelfCanary
   /** How the host is looked at; replaced in tests. */
   readonly system?: SystemView
@@ -68,7 +68,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   const identity = selfIdentity()
   const key = openSigningKey(stateDir)
   let audit: { readonly log: AuditLog; readonly recorder: AuditRecorder } | undefined
-  let told = ''
+  let auditReported = ''
   let started = false
   let gateMoved = false
   let beat = () => {}
@@ -84,19 +84,19 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       if (started && (reason !== undefined) !== o.gate.closed) gateMoved = true
       o.gate.set(reason)
     },
-    judged(verdict) {
+    onVerdict(verdict) {
       violations.judged(verdict.rules)
       if (audit === undefined) return
       audit.recorder.judged(verdict)
-      if (audit.log.now.state !== told) tellAudit()
+      if (audit.log.now.state !== auditReported) reportAudit()
     },
-    took(event) {
+    onEvent(event) {
       o.log(event)
       afterGate()
       if (event.type === 'network.changed') void hostChecks?.networkChanged()
       if (event.type === 'woke') void hostChecks?.check()
     },
-    beat: () => beat(),
+    onHeartbeat: () => beat(),
   })
   const { emit } = monitor
   /**
@@ -106,11 +106,11 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   const afterGate = () => {
     if (!gateMoved) return
     gateMoved = false
-    o.gateMoved(o.gate.closed)
+    o.onGateMoved(o.gate.closed)
   }
-  const tellAudit = () => {
+  const reportAudit = () => {
     if (audit === undefined) return
-    told = audit.log.now.state
+    auditReported = audit.log.now.state
     emit({ type: 'audit', ...audit.log.now })
   }
   const starts = countStart(stateDir, { bootId: bootId(), pid: identity.pid, processStart: identity.startedAtTicks }, isSame)
@@ -125,7 +125,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     if (audit !== undefined || asked === undefined || asked.audit === 'off') return
     const log = openAuditLog({ stateDir, clock })
     audit = { log, recorder: auditRecorder(log, o.version) }
-    tellAudit()
+    reportAudit()
   }
   audited(policy)
   let setup = hostChecksSetup(o.loaded, [])
@@ -140,8 +140,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       hostChecks.adopt(setup)
       await hostChecks.check()
       beat = () => {
-        o.beat()
-        tellAudit()
+        o.onHeartbeat()
+        reportAudit()
         void hostChecks.check()
       }
       emit({ type: 'service.started' })
@@ -151,7 +151,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       audited(loaded.config.policy)
       // Whether the log can be written is known from an attempt, and no rule may rest on an old one.
       audit?.recorder.reloaded()
-      tellAudit()
+      reportAudit()
       const before = setup
       setup = hostChecksSetup(loaded, listeners)
       hostChecks.adopt(setup)

@@ -70,28 +70,28 @@ interface LinkMaker<P extends Protection> {
 }
 
 /** The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
-export function trustedResolvers(loaded: Loaded, around: LinkParts): LiveResolvers<Protection> {
+export function trustedResolvers(loaded: Loaded, parts: LinkParts): LiveResolvers<Protection> {
   if (loaded.config.usageProfile === 'strict') {
     const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
-    return select<Authenticated>(loaded, around, {
-      plain: (r, t, dialPace) => createLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
-      paced: (r, t, dialPace) => createScheduledLink(strict(r), t, { ...around, dialPace, probe: probeOf(r) }),
+    return select<Authenticated>(loaded, parts, {
+      plain: (r, t, dialPace) => createLink(strict(r), t, { ...parts, dialPace, probe: probeOf(r) }),
+      paced: (r, t, dialPace) => createScheduledLink(strict(r), t, { ...parts, dialPace, probe: probeOf(r) }),
     })
   }
   const opportunistic = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'opportunistic' }) as const
-  return select<Protection>(loaded, around, {
-    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
-    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r), t, { ...around, dialPace, probe: probeOf(r) }),
+  return select<Protection>(loaded, parts, {
+    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...parts, dialPace, probe: probeOf(r) }),
+    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r), t, { ...parts, dialPace, probe: probeOf(r) }),
   })
 }
 
-function select<P extends Protection>(loaded: Loaded, around: LinkParts, make: LinkMaker<P>): LiveResolvers<P> {
+function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: LinkMaker<P>): LiveResolvers<P> {
   const { config } = loaded
-  const { gate } = around
+  const { gate } = parts
   const { profile } = config.shaping
   const paced = isPaced(profile)
   const manner = paced ? ON_SCHEDULE : ON_DEMAND
-  const plain = shaperOf(loaded, around)
+  const plain = shaperOf(loaded, parts)
   // A cell is 128 octets, whatever block is configured for the profiles that keep no schedule.
   const paddingBlock = paced ? CELL_BLOCK : config.padding.queryBlock
   const links: Renewable[] = []
@@ -100,29 +100,29 @@ function select<P extends Protection>(loaded: Loaded, around: LinkParts, make: L
     return link
   }
   const upstreams = loaded.resolvers.map((resolver, i) => {
-    const dialPace = new DialPace(around.clock, () => gate.refusal())
+    const dialPace = new DialPace(parts.clock, () => gate.refusal())
     return createUpstream<P>({
       id: resolver.id,
       links: transportsOf(resolver, config.transports).map((transport, j) =>
         gatedLink(
           paced
-            ? scheduledLink(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), around)
+            ? scheduledLink(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), parts)
             : plain(noted(make.plain(resolver, transport, dialPace))),
           gate,
         ),
       ),
       paddingBlock,
       probe: probeOf(resolver),
-      clock: around.clock,
-      emit: around.emit,
+      clock: parts.clock,
+      emit: parts.emit,
       manner,
     })
   })
-  const selection = createSelection<P>({ upstreams, clock: around.clock, random: around.random, emit: around.emit, manner })
+  const selection = createSelection<P>({ upstreams, clock: parts.clock, random: parts.random, emit: parts.emit, manner })
   return {
     ...selection,
     ask(message, dnssecOk, ask, to) {
-      around.notice?.()
+      parts.notice?.()
       selection.ask(message, dnssecOk, ask, to)
     },
     react(what, online) {
@@ -139,9 +139,9 @@ function select<P extends Protection>(loaded: Loaded, around: LinkParts, make: L
 
 const unshaped: Shaper = (link) => link
 
-function shaperOf({ config }: Loaded, around: LinkParts): Shaper {
+function shaperOf({ config }: Loaded, parts: LinkParts): Shaper {
   const { profile, jitterMs } = config.shaping
-  return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, around) : unshaped
+  return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, parts) : unshaped
 }
 
 /** Only the link that is asked first is always on: the others would cost as much again for nothing. */
@@ -150,8 +150,8 @@ function paceOf(profile: PacedProfile, first: boolean): Pace {
 }
 
 /** A schedule of its own for each link, its phase drawn anew for each session. */
-function scheduledLink<P extends Protection>(link: ScheduledLink<P>, resolver: TrustedResolver, pace: Pace, around: LinkParts): Link<P> {
-  const { clock, random, emit } = around
+function scheduledLink<P extends Protection>(link: ScheduledLink<P>, resolver: TrustedResolver, pace: Pace, parts: LinkParts): Link<P> {
+  const { clock, random, emit } = parts
   const coverWanted = resolver.claims.coverTraffic !== false
   const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: TRANSPORTS[link.transport].keepalive })
   return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted, probe })

@@ -44,7 +44,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'log.ts': 1,
   'resolver.ts': 4,
   'host-checks.ts': 4,
-  'places.ts': 4,
+  'owned-paths.ts': 4,
   'evidence.ts': 4,
   'active-setups.ts': 4,
   'responder.ts': 4,
@@ -62,7 +62,7 @@ const HARMLESS = /^(existsSync|readdirSync|readdir|readlink|statSync|lstatSync|r
 const OWN_FILES: Readonly<Record<string, string>> = {
   'version.ts': "reads the program's own package.json",
   'log.ts': 'writes to standard error, which is open',
-  'demo/stage.ts': 'writes in a new directory of its own',
+  'demo/demo-setup.ts': 'writes in a new directory of its own',
   'system/file-watch.ts': 'compares files that files/ has read',
   'system/bypass.ts': 'reads tables in /proc bit by bit',
   'system/process-identity.ts': 'reads /proc',

@@ -39,10 +39,10 @@ async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean
   const log: string[] = []
   const seen = { vpn: true }
   const evidence = gatherEvidence({
-    ...{ loaded: await loadConfig(join(dir, 'config.json')), clock, random: systemRandom, version: 'x', warn() {}, beat() {} },
+    ...{ loaded: await loadConfig(join(dir, 'config.json')), clock, random: systemRandom, version: 'x', warn() {}, onHeartbeat() {} },
     ...{ gate: new PolicyGate(), canary: new SelfCanary() },
     log: ({ type }) => void log.push(type),
-    gateMoved: (closed) => o.gateMoved?.(closed, evidence.emit),
+    onGateMoved: (closed) => o.gateMoved?.(closed, evidence.emit),
     counts: () => ({ entries: 0, bytes: 0, maxBytes: 1, hits: 0, misses: 0 }),
     system: {
       egress: async () => ({ vpn: seen.vpn ? 1 : 0, other: seen.vpn ? 0 : 1, unknown: 0, unreachable: 0 }),

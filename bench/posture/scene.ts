@@ -77,7 +77,7 @@ export async function scene(names: number): Promise<Scene> {
   const { cache } = memory
   let looked = () => {}
   const evidence = gatherEvidence({
-    ...{ loaded, clock, random: systemRandom, version: '0', warn() {}, beat() {}, gate, gateMoved() {}, canary: new SelfCanary() },
+    ...{ loaded, clock, random: systemRandom, version: '0', warn() {}, onHeartbeat() {}, gate, onGateMoved() {}, canary: new SelfCanary() },
     log(event: Event) {
       if (event.type === 'seen.bypass') looked()
     },

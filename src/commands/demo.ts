@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
+import { startDemo } from '../demo/demo-setup.ts'
 import { sayNext, show } from '../demo/show.ts'
-import { startDemo } from '../demo/stage.ts'
 import { EXIT } from '../exit-codes.ts'
 
 /** `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if anything did not go as the screen says. */
@@ -23,21 +23,21 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
     const stage = await Promise.race([setting, told])
     if (stage === 'told') {
       const late = await setting.catch(() => undefined)
-      await late?.strike()
+      await late?.takeDown()
       return EXIT.good
     }
     try {
-      const faults = await Promise.race([show(stage, say, time, systemRandom), stage.broken, told])
+      const faults = await Promise.race([show(stage, say, time, systemRandom), stage.daemonEnded, told])
       if (faults === 'told') return EXIT.good
       for (const fault of faults) say(`WRONG: ${fault}`)
       if (faults.length > 0) return EXIT.notAsWished
       if (once) return EXIT.good
       sayNext(stage, say)
       say('Ctrl-C ends the demo.')
-      await Promise.race([told, stage.broken])
+      await Promise.race([told, stage.daemonEnded])
       return EXIT.good
     } finally {
-      await stage.strike()
+      await stage.takeDown()
     }
   } catch (error) {
     console.error(`demo: ${error instanceof Error ? error.message : String(error)}`)

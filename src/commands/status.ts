@@ -124,7 +124,7 @@ function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts
   const { verification, text } = verifyStatus(place.path, {
     ...(options.key === undefined ? {} : { keyFile: options.key }),
     ...(place.keyFile === undefined ? {} : { likelyKeyFile: place.keyFile }),
-    seen: lastVerifiedIn(options.seen ?? world.seenFile),
+    lastVerified: lastVerifiedIn(options.seen ?? world.seenFile),
     bootId: options.remote === true ? undefined : world.bootId,
     pause: world.pause,
     text: () => {

@@ -16,7 +16,7 @@ export interface TlsRecord {
 export interface LinkTap {
   readonly port: number
   /** Everything seen so far, oldest first. */
-  readonly seen: readonly TlsRecord[]
+  readonly records: readonly TlsRecord[]
   /** TCP connections so far. */
   readonly connections: number
   close(): Promise<void>
@@ -24,14 +24,14 @@ export interface LinkTap {
 
 /** Listens on a free loopback port, passes every octet on to `targetPort`, and reads nothing but the five-octet record headers. `nowMs` stamps what is seen. */
 export async function tapLink(targetPort: number, nowMs: () => number): Promise<LinkTap> {
-  const seen: TlsRecord[] = []
+  const records: TlsRecord[] = []
   const sockets = new Set<Socket>()
   let connections = 0
   const server = createServer((client) => {
     connections++
     const far = connect(targetPort, '127.0.0.1')
-    pass(client, far, (record) => seen.push({ ...record, atMs: nowMs(), direction: 'out' }))
-    pass(far, client, (record) => seen.push({ ...record, atMs: nowMs(), direction: 'in' }))
+    pass(client, far, (record) => records.push({ ...record, atMs: nowMs(), direction: 'out' }))
+    pass(far, client, (record) => records.push({ ...record, atMs: nowMs(), direction: 'in' }))
     for (const socket of [client, far]) {
       sockets.add(socket)
       socket.setNoDelay()
@@ -44,7 +44,7 @@ export async function tapLink(targetPort: number, nowMs: () => number): Promise<
   })
   return {
     port: (server.address() as AddressInfo).port,
-    seen,
+    records: records,
     get connections() {
       return connections
     },

@@ -5,8 +5,8 @@ import { FrameReader, framed } from '../dns/framing.ts'
 import { idOf } from '../dns/message.ts'
 import { plainAnswer, plainQuery } from '../dns/plain-text.ts'
 import type { StatusDocument } from '../posture/document.ts'
+import type { DemoSetup } from './demo-setup.ts'
 import type { TlsRecord } from './link-tap.ts'
-import type { DemoSetup } from './stage.ts'
 
 interface DemoQuestion {
   readonly name: string
@@ -27,19 +27,19 @@ const DEMO_QUESTIONS: readonly DemoQuestion[] = [
 ]
 
 /** Prints the first screen (80 columns, 24 lines) to `say` while it happens. Returns what did not go as it must; empty is success. */
-export async function show(stage: DemoSetup, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
+export async function show(demo: DemoSetup, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
   const faults: string[] = []
   say('enigm-dns demo. All of it on loopback; it protects NOTHING on this machine yet.')
   say('')
-  say(`  a client -> enigm-dns, 127.0.0.1:${stage.port} -> TLS -> an embedded trusted resolver`)
-  const first = await ask(stage.port, 'udp', 'mail.demo.example', 'A', time, random)
+  say(`  a client -> enigm-dns, 127.0.0.1:${demo.port} -> TLS -> an embedded trusted resolver`)
+  const first = await ask(demo.port, 'udp', 'mail.demo.example', 'A', time, random)
   say(`  A first question had the link dialled and the resolver authenticated: ${first.ms.toFixed(0)} ms.`)
   say('  asked                        over  answer          ms  what happened')
   const perAct: TlsRecord[][] = []
   for (const act of DEMO_QUESTIONS) {
-    const seenBefore = stage.tap.seen.length
-    const heard = await ask(stage.port, act.over, act.name, act.type, time, random)
-    const records = stage.tap.seen.slice(seenBefore).filter((r) => r.applicationData)
+    const seenBefore = demo.tap.records.length
+    const heard = await ask(demo.port, act.over, act.name, act.type, time, random)
+    const records = demo.tap.records.slice(seenBefore).filter((r) => r.applicationData)
     perAct.push(records)
     if (heard.text !== act.expect) faults.push(`${act.name} ${act.type} got ${heard.text}`)
     if (records.length > 0 !== act.onLink) faults.push(`${act.name} ${act.type}: ${records.length} records on the link`)
@@ -50,7 +50,7 @@ export async function show(stage: DemoSetup, say: (line: string) => void, time: 
   say('What an observer of the link saw of these five: encrypted records, in octets')
   say(`  ${perAct.map((records) => (records.length === 0 ? '(nothing)' : records.map(sizeAndWay).join(' '))).join(' | ')}`)
   say('  Names of 12 to 25 letters, one size out, one size in: padding hides it.')
-  faults.push(...sayStatus(await stage.status(), say))
+  faults.push(...sayStatus(await demo.status(), say))
   return faults
 }
 
@@ -76,10 +76,10 @@ function sayStatus(document: StatusDocument | undefined, say: (line: string) => 
 }
 
 /** What can be tried while the demo stays up. */
-export function sayNext(stage: DemoSetup, say: (line: string) => void): void {
+export function sayNext(demo: DemoSetup, say: (line: string) => void): void {
   say('Next, in another terminal:')
-  say(`  dig @127.0.0.1 -p ${stage.port} www.demo.example`)
-  say(`  node dist/main.js status --file ${stage.statusFile}`)
+  say(`  dig @127.0.0.1 -p ${demo.port} www.demo.example`)
+  say(`  node dist/main.js status --file ${demo.statusFile}`)
   say('For real use: README.md, "Use it", and docs/system.md.')
 }
 

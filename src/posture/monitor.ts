@@ -22,11 +22,11 @@ export interface MonitorOptions {
    */
   readonly gate: (closed: ErrorCode | undefined) => void
   /** Told of each event once what follows from it is on file. */
-  readonly took?: Emit
+  readonly onEvent?: Emit
   /** Called at each heartbeat after the status is written: what is seen then is in the next one, or at once where it changes a verdict. */
-  readonly beat?: () => void
+  readonly onHeartbeat?: () => void
   /** Told of each judgement that goes on file, for a log of changes. */
-  readonly judged?: (verdict: Verdict) => void
+  readonly onVerdict?: (verdict: Verdict) => void
 }
 
 /**
@@ -67,8 +67,8 @@ const SIGNAL_RANK = { bad: 0, off: 1, unknown: 2, warn: 3, ok: 4 } as const
 
 /** A monitor; nothing is written before `start`. */
 export function createMonitor(o: MonitorOptions): Monitor {
-  const moment = () => ({ ms: o.clock.nowMs(), wallMs: o.clock.wallMs() })
-  let state: State = initialState(o.setup, moment())
+  const instant = () => ({ ms: o.clock.nowMs(), wallMs: o.clock.wallMs() })
+  let state: State = initialState(o.setup, instant())
   let verdict: Verdict | undefined
   let onFile: Verdict | undefined
   let writable = true
@@ -79,10 +79,10 @@ export function createMonitor(o: MonitorOptions): Monitor {
   /** A change for the better that is to be written. */
   let soon: Timer | undefined
   let live = false
-  const same = repeatedAnswers()
+  const repeated = repeatedAnswers()
   const turn = oneAtATime((event: Event) => take(event))
 
-  const judgement = () => judge(verdictInput(state, o.clock.nowMs()), { now: moment(), heartbeatLateMs }, verdict?.signals)
+  const judgement = () => judge(verdictInput(state, o.clock.nowMs()), { now: instant(), heartbeatLateMs }, verdict?.signals)
   const documentOf = (v: Verdict) => {
     const beat: Heartbeat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
     return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat)
@@ -93,7 +93,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     o.gate(now.closed)
     if (!live) return
     verdict = now
-    o.judged?.(now)
+    o.onVerdict?.(now)
     if (write === 'always') put(now)
     else if (onFile === undefined || differs(onFile, now)) putInTime(now, write === 'now if it differs')
   }
@@ -123,13 +123,13 @@ export function createMonitor(o: MonitorOptions): Monitor {
   }
   const take = (event: Event) => {
     const nowMs = o.clock.nowMs()
-    if (state.phase !== 'stopped' && !(event.type === 'upstream.answered' && same.again(event, nowMs))) {
+    if (state.phase !== 'stopped' && !(event.type === 'upstream.answered' && repeated.isRepeat(event, nowMs))) {
       const { shape } = state
       state = reduce(state, event, nowMs, o.clock.wallMs())
-      same.took(event, state, nowMs)
+      repeated.reduced(event, state, nowMs)
       if (state.shape !== shape) conclude('in its time')
     }
-    o.took?.(event)
+    o.onEvent?.(event)
   }
   const beat = (dueMs: number) => {
     turn(() => {
@@ -140,7 +140,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
       for (const { rtt } of state.resolvers) noteMedian(rtt)
       conclude('always')
     })
-    o.beat?.()
+    o.onHeartbeat?.()
   }
   const schedule = () => {
     const periodMs = o.writer.heartbeatS * 1000
@@ -161,7 +161,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     reconfigure(setup, looks) {
       turn(() => {
         state = reconfigured(state, setup, looks)
-        same.forget()
+        repeated.reset()
         conclude('in its time')
       })
     },

@@ -51,7 +51,7 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
 
 /** What is told of the service and of the host. */
 function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: string }>, at: Instant): State {
-  const { around } = state
+  const { host } = state
   switch (event.type) {
     case 'trace':
       return { ...state, trace: event.untilWallMs === undefined ? undefined : { untilWallMs: event.untilWallMs } }
@@ -64,14 +64,14 @@ function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: 
     case 'reload.waiting':
       return { ...state, waiting: event.settings }
     case 'network.changed': // the ways to the resolvers are others: what was seen of the last network permits nothing on this one
-      return { ...state, around: { ...around, network: undefined, vpn: undefined } }
+      return { ...state, host: { ...host, network: undefined, vpn: undefined } }
     case 'woke':
     case 'clock.moved':
       return state // what follows from them is seen in links and answers
     case 'fault':
       return { ...state, faults: state.faults + 1, lastFault: { where: event.where.slice(0, 100), at } }
     default:
-      return { ...state, around: withObservation(around, event, at) }
+      return { ...state, host: withObservation(host, event, at) }
   }
 }
 
@@ -86,11 +86,11 @@ const OBSERVATION_KEYS = {
   restarts: 'restarts',
 } as const satisfies Record<Observation['type'], keyof HostObservations>
 
-function withObservation(around: HostObservations, event: Observation, at: Instant): HostObservations {
-  const { type, ...seen } = event
-  if (type !== 'seen.bypass') return { ...around, [OBSERVATION_KEYS[type]]: { ...seen, at } }
-  const { flows = 0, looks = 0 } = around.bypass ?? {}
-  return { ...around, bypass: { flows: flows + event.flows, through: event.through, looks: looks + 1, at } }
+function withObservation(host: HostObservations, event: Observation, at: Instant): HostObservations {
+  const { type, ...observed } = event
+  if (type !== 'seen.bypass') return { ...host, [OBSERVATION_KEYS[type]]: { ...observed, at } }
+  const { flows = 0, looks = 0 } = host.bypass ?? {}
+  return { ...host, bypass: { flows: flows + event.flows, through: event.through, looks: looks + 1, at } }
 }
 
 /** Replaces one resolver's evidence. A plain loop: `map` with its closure doubled the cost of an answer. */
@@ -108,7 +108,7 @@ function withResolver(state: State, id: string, atMs: number, change: (r: Resolv
       startedAt: state.startedAt,
       phase: state.phase,
       resolvers,
-      around: state.around,
+      host: state.host,
       faults: state.faults,
       lastFault: state.lastFault,
       trace: state.trace,
@@ -218,11 +218,11 @@ const FRESH_MS = 50
 /** Tells an answer that says nothing new from one that does. */
 export interface RepeatedAnswers {
   /** Whether the event needs no reducing: it follows one that was just like it and was reduced less than 50 ms ago. Its round trip is noted. */
-  again(event: Answered, nowMs: number): boolean
+  isRepeat(event: Answered, nowMs: number): boolean
   /** An event was reduced, and this came of it. */
-  took(event: Event, state: State, nowMs: number): void
+  reduced(event: Event, state: State, nowMs: number): void
   /** The state was replaced. */
-  forget(): void
+  reset(): void
 }
 
 /** A busy resolver answers thousands of times a second, each time the same way: reducing each costs 3 us with its garbage, this 0.2 us. */
@@ -231,14 +231,14 @@ export function repeatedAnswers(): RepeatedAnswers {
   let ring: RttRing | undefined
   let atMs = 0
   return {
-    again(event, nowMs) {
+    isRepeat(event, nowMs) {
       if (last === undefined || ring === undefined || nowMs - atMs >= FRESH_MS) return false
       if (event.resolver !== last.resolver || event.transport !== last.transport) return false
       if (event.protection !== last.protection || event.paddedReply !== last.paddedReply) return false
       addRtt(ring, event.rttMs)
       return true
     },
-    took(event, state, nowMs) {
+    reduced(event, state, nowMs) {
       last = undefined
       if (event.type !== 'upstream.answered') return
       const resolver = state.resolvers.find(({ setup }) => setup.id === event.resolver)
@@ -250,7 +250,7 @@ export function repeatedAnswers(): RepeatedAnswers {
       ring = resolver.rtt
       atMs = nowMs
     },
-    forget() {
+    reset() {
       last = undefined
     },
   }

@@ -59,7 +59,7 @@ export function report(
     ...auditReport(state),
     ...(state.trace === undefined ? {} : { trace: { state: 'on' as const, until: iso(state.trace.untilWallMs) } }),
     running: {
-      restarts: state.around.restarts?.count ?? null,
+      restarts: state.host.restarts?.count ?? null,
       lateMs: Math.round(beat?.lateMs ?? 0),
       worstLateMs: Math.round(beat?.worstLateMs ?? 0),
       faults: state.faults,
@@ -79,8 +79,8 @@ function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNu
 }
 
 /** What was not seen is never called none: a look is a moment, and only some of what is there can be looked at. */
-function bypassedReport({ around }: State): NonNullable<StatusDocument['bypassed']> {
-  const { bypass } = around
+function bypassedReport({ host }: State): NonNullable<StatusDocument['bypassed']> {
+  const { bypass } = host
   const flows = bypass?.flows ?? 0
   return {
     seen: flows > 0 ? 'yes' : 'cannot-tell',
@@ -93,10 +93,10 @@ function bypassedReport({ around }: State): NonNullable<StatusDocument['bypassed
 function policyReport(state: State, verdict: Verdict): Pick<StatusDocument, 'policy'> {
   if (state.setup.policy === undefined) return {}
   const rules = verdict.rules.map(({ rule, verdict, detail }) => ({ rule, verdict, detail }))
-  return { policy: { network: state.around.network?.named ?? null, rules } }
+  return { policy: { network: state.host.network?.named ?? null, rules } }
 }
 
-function auditReport({ around: { audit } }: State): Pick<StatusDocument, 'audit'> {
+function auditReport({ host: { audit } }: State): Pick<StatusDocument, 'audit'> {
   return audit === undefined ? {} : { audit: { state: audit.state, entries: audit.entries, lost: audit.lost } }
 }
 

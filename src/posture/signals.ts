@@ -177,12 +177,12 @@ function notFlowing(resolvers: readonly ResolverInput[]): Reason {
  * that is as likely its own doing.
  */
 function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
-  const seen = resolvers.map(({ failing, links }) => {
+  const doubts = resolvers.map(({ failing, links }) => {
     if (failing === undefined) return undefined
     return inDoubt(links.flatMap(({ code }) => code ?? []).find(isAuthenticationFailure) ?? failing)
   })
-  if (seen.length === 0 || !seen.every((doubt) => doubt === 'dates' || doubt === 'clock')) return false
-  return seen.length > 1 || seen[0] === 'clock'
+  if (doubts.length === 0 || !doubts.every((doubt) => doubt === 'dates' || doubt === 'clock')) return false
+  return doubts.length > 1 || doubts[0] === 'clock'
 }
 
 /**

@@ -147,7 +147,7 @@ export interface VerifyOptions {
   readonly keyFile?: string
   /** Looked for where no key is named; without it the key beside the status file decides, which proves less. */
   readonly likelyKeyFile?: string
-  readonly seen: LastVerified
+  readonly lastVerified: LastVerified
   /** The boot that this host is in; undefined when the file comes from another host or the system does not say. */
   readonly bootId: string | undefined
   /** Waits, synchronously: this runs in a command. */
@@ -194,8 +194,8 @@ function conclusion(
   if (verdict === 'unfit') return say('forged', 'The signature is of another document: this one was changed, or put in its place.')
   if (o.bootId !== undefined && o.bootId !== bootId)
     return say('replayed', 'It was written in another boot of a host: a copy of an old file.')
-  if (o.seen.isOlder(seal)) return say('replayed', 'A newer one was seen before: this is a copy of an old file.')
-  const kept = o.seen.remember(seal)
+  if (o.lastVerified.isOlder(seal)) return say('replayed', 'A newer one was seen before: this is a copy of an old file.')
+  const kept = o.lastVerified.remember(seal)
   const by = pinned
     ? 'The holder of the key wrote this'
     : 'The holder of the key beside it wrote this; who can replace the file can replace that key'

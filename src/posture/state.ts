@@ -104,7 +104,7 @@ export interface State {
   readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly resolvers: readonly ResolverEvidence[]
   /** What was seen outside of the links. */
-  readonly around: HostObservations
+  readonly host: HostObservations
   readonly faults: number
   readonly lastFault: { readonly where: string; readonly at: Instant } | undefined
   /** A query trace is on, until then at most. */
@@ -123,7 +123,7 @@ export function initialState(setup: PostureSetup, at: Instant): State {
     startedAt: at,
     phase: 'starting',
     resolvers: setup.resolvers.map(untried),
-    around: {
+    host: {
       ...{ network: undefined, vpn: undefined, system: undefined, canary: undefined },
       ...{ bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined },
     },
@@ -146,8 +146,8 @@ export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
   const resolvers = setup.resolvers.map((r) => ({ ...(kept.get(JSON.stringify(r)) ?? untried(r)), shapedKnown: 0, coverTroubles: {} }))
   const nothing = { network: undefined, vpn: undefined, system: undefined, canary: undefined }
-  const around = looks === 'hold' ? state.around : { ...state.around, ...nothing }
-  return { ...state, setup, resolvers, around, refusedReload: undefined, shape: state.shape + 1 }
+  const host = looks === 'hold' ? state.host : { ...state.host, ...nothing }
+  return { ...state, setup, resolvers, host, refusedReload: undefined, shape: state.shape + 1 }
 }
 
 function untried(setup: ResolverSetup): ResolverEvidence {

@@ -111,19 +111,19 @@ export interface ResolverInput {
 
 /** What verdicts see of `state` at `nowMs` (boot time). Pure. */
 export function verdictInput(state: State, nowMs: number): VerdictInput {
-  const { around, lastFault } = state
+  const { host, lastFault } = state
   return {
     setup: state.setup,
     phase: state.phase,
     resolvers: state.resolvers.map((r) => resolverInput(r, nowMs)),
-    network: undated(around.network),
-    vpn: undated(around.vpn),
-    system: undated(around.system),
-    canary: around.canary === undefined ? undefined : { outcome: around.canary.outcome, ageMin: minutes(nowMs - around.canary.at.ms) },
-    bypassFlows: around.bypass?.flows ?? 0,
-    audit: undated(around.audit),
-    unsigned: around.unsigned?.why,
-    restarts: undated(around.restarts),
+    network: undated(host.network),
+    vpn: undated(host.vpn),
+    system: undated(host.system),
+    canary: host.canary === undefined ? undefined : { outcome: host.canary.outcome, ageMin: minutes(nowMs - host.canary.at.ms) },
+    bypassFlows: host.bypass?.flows ?? 0,
+    audit: undated(host.audit),
+    unsigned: host.unsigned?.why,
+    restarts: undated(host.restarts),
     traceUntilWallMs: state.trace?.untilWallMs,
     waiting: state.waiting,
     refusedReload: state.refusedReload?.message,
@@ -176,8 +176,8 @@ function bitsSet(bits: number): number {
 
 const minutes = (ms: number) => Math.floor(ms / 60_000)
 
-function undated<T extends { readonly at: Instant }>(seen: T | undefined): Omit<T, 'at'> | undefined {
-  if (seen === undefined) return undefined
-  const { at: _at, ...rest } = seen
+function undated<T extends { readonly at: Instant }>(observation: T | undefined): Omit<T, 'at'> | undefined {
+  if (observation === undefined) return undefined
+  const { at: _at, ...rest } = observation
   return rest
 }

@@ -112,14 +112,14 @@ export class CoverTraffic {
   readonly #o: CoverOptions
   readonly #endSession: () => void
   readonly #cover: CoverQuestions
-  readonly #standing: CoverPermission
-  #told: CoverState = 'flowing'
+  readonly #permission: CoverPermission
+  #reported: CoverState = 'flowing'
 
   constructor(o: CoverOptions, endSession: () => void) {
     this.#o = o
     this.#endSession = endSession
     this.#cover = new CoverQuestions(o.random)
-    this.#standing = new CoverPermission(o)
+    this.#permission = new CoverPermission(o)
   }
 
   /** The next cover, to be sent once, or undefined while none may be sent. Whether they flow is told as an event when it changes: without them the profile is not in force. */
@@ -134,13 +134,13 @@ export class CoverTraffic {
 
   /** One that `next` gave goes out: it counts for the day. */
   sent(nowMs: number): void {
-    if (this.#standing.sent(nowMs)) this.#endSession()
+    if (this.#permission.sent(nowMs)) this.#endSession()
   }
 
   flowing(nowMs: number): boolean {
-    const covers = this.#standing.state(nowMs)
-    if (covers !== this.#told) {
-      this.#told = covers
+    const covers = this.#permission.state(nowMs)
+    if (covers !== this.#reported) {
+      this.#reported = covers
       this.#o.emit({ type: 'shaping.covers', resolver: this.#o.resolver, transport: this.#o.transport, covers })
     }
     return covers === 'flowing'
@@ -150,12 +150,12 @@ export class CoverTraffic {
   answered(kind: CoverKind, { wire, rttMs }: Carried, nowMs: number): void {
     this.#cover.latencies.add(kind, rttMs)
     if (rcodeOf(wire) === REFUSED) this.refused(nowMs)
-    else this.#standing.accepted()
+    else this.#permission.accepted()
   }
 
   /** REFUSED, or an HTTP status such as 429. */
   refused(nowMs: number): void {
-    const reaction = this.#standing.refused(nowMs)
+    const reaction = this.#permission.refused(nowMs)
     if (reaction === 'change content') this.#cover.change()
     if (reaction === 'end at step') this.#endSession()
   }

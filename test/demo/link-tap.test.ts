@@ -46,7 +46,7 @@ t.test('every octet passes, both ways', async (t) => {
     octets += chunk.length
   }
   t.ok(Buffer.concat(chunks).equals(sent))
-  const sizes = (direction: 'out' | 'in') => tap.seen.filter((r) => r.direction === direction).map((r) => r.octets)
+  const sizes = (direction: 'out' | 'in') => tap.records.filter((r) => r.direction === direction).map((r) => r.octets)
   t.strictSame(sizes('out'), [105, 20_005, 12])
   t.strictSame(sizes('in'), [105, 20_005, 12])
   t.equal(tap.connections, 1)

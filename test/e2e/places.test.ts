@@ -4,7 +4,7 @@ import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { isSomebodys } from '../../src/places.ts'
+import { isSomebodys } from '../../src/owned-paths.ts'
 import { CLI } from '../support/real/daemon.ts'
 import { freePort } from '../support/real/server-process.ts'
 

@@ -13,9 +13,9 @@ function scene(more: Partial<PostureSetup> = {}) {
   const resolvers = ['a', 'b'].map((id) => ({ id, operator: id, transports: ['dot'] as const }))
   let state = initialState({ ...SETUP, resolvers, ...more }, { ms: 0, wallMs: 0 })
   const take = (event: Event, nowMs: number) => {
-    if (event.type === 'upstream.answered' && same.again(event, nowMs)) return 'again'
+    if (event.type === 'upstream.answered' && same.isRepeat(event, nowMs)) return 'again'
     state = reduce(state, event, nowMs, nowMs)
-    same.took(event, state, nowMs)
+    same.reduced(event, state, nowMs)
     return 'reduced'
   }
   return { same, take, samples: () => state.resolvers[0]?.rtt.filled }
@@ -46,7 +46,7 @@ t.test('whatever differs, and whatever follows another event, is reduced', async
   }
   const { same, take } = scene()
   for (let i = 0; i <= PADDING_WINDOW; i++) take(answered(), 0)
-  same.forget()
+  same.reset()
   t.equal(take(answered(), 1), 'reduced')
 })
 

@@ -36,7 +36,7 @@ function rig(t: Test, bootId = 'boot-1') {
   const verify = (more: Partial<VerifyOptions> = {}) =>
     verifyStatus(path, {
       keyFile: join(dir, 'state', 'status.pub'),
-      seen: lastVerifiedIn(join(dir, 'seen.json')),
+      lastVerified: lastVerifiedIn(join(dir, 'seen.json')),
       bootId: undefined,
       pause: (ms) => void pauses.push(ms),
       text: () => readFileSync(path, 'utf8'),
@@ -110,7 +110,12 @@ t.test('a changed document, another key, a changed seal, no seal', (t) => {
 t.test('without a key that was pinned it says how little that proves; a named key that is gone never falls back', (t) => {
   const { file, path, dir } = rig(t)
   file.replace('one')
-  const options = { seen: lastVerifiedIn(join(dir, 's')), bootId: undefined, pause: () => {}, text: () => readFileSync(path, 'utf8') }
+  const options = {
+    lastVerified: lastVerifiedIn(join(dir, 's')),
+    bootId: undefined,
+    pause: () => {},
+    text: () => readFileSync(path, 'utf8'),
+  }
   t.match(verifyStatus(path, options).verification, { verdict: 'valid', message: /can replace that key/, keyFile: `${path}.pub` })
   t.match(verifyStatus(path, { ...options, likelyKeyFile: join(dir, 'none') }).verification, { verdict: 'valid', keyFile: `${path}.pub` })
   t.match(verifyStatus(path, { ...options, keyFile: join(dir, 'none') }).verification, { verdict: 'no-key' })
@@ -134,9 +139,9 @@ t.test('replay: an older one of this boot, one of a boot that another followed, 
   writeFileSync(path, old.document)
   writeFileSync(`${path}.sig`, old.seal)
   t.match(verify(), { verdict: 'replayed' })
-  t.match(verify({ seen: lastVerifiedIn(join(dir, 'elsewhere.json')) }), { verdict: 'valid' }, 'who has seen nothing cannot tell')
+  t.match(verify({ lastVerified: lastVerifiedIn(join(dir, 'elsewhere.json')) }), { verdict: 'valid' }, 'who has seen nothing cannot tell')
   t.match(
-    verify({ seen: lastVerifiedIn(join(dir, 'elsewhere2.json')), bootId: 'boot-2' }),
+    verify({ lastVerified: lastVerifiedIn(join(dir, 'elsewhere2.json')), bootId: 'boot-2' }),
     { verdict: 'replayed' },
     'but a host knows its boot',
   )

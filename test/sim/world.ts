@@ -63,7 +63,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       },
     },
     counts: () => ({ entries: memory.cache.entries, bytes: memory.cache.bytes, maxBytes, ...counts }),
-    beat: () => networkMonitor?.beat(),
+    onHeartbeat: () => networkMonitor?.beat(),
   })
   const faults: string[] = []
   const emit = (event: Event) => {

@@ -13,7 +13,7 @@ export interface Lane {
   /** Loads a page through it, at the speed it has, and gives what the tap saw from its first query until the link fell silent, or for `windowMs` where it never does. */
   load(visit: Visit, windowMs: number | undefined): Promise<Seen>
   /** Everything that the tap saw since the lane was opened. */
-  seen(): LinkTap['seen']
+  seen(): LinkTap['records']
   close(): Promise<void>
 }
 
@@ -34,7 +34,7 @@ export async function openLane(peer: Peer, resolver: WireResolver): Promise<Lane
   await sleep(SILENT_MS)
   return {
     async load(visit, windowMs) {
-      const from = windowMs === undefined ? await silence(tap, 0) : tap.seen.length
+      const from = windowMs === undefined ? await silence(tap, 0) : tap.records.length
       const startMs = performance.now()
       for (const atMs of visit.atMs) {
         const aheadMs = startMs + atMs - performance.now()
@@ -43,13 +43,13 @@ export async function openLane(peer: Peer, resolver: WireResolver): Promise<Lane
       }
       if (windowMs === undefined) await silence(tap, SILENT_MS)
       else await sleep(Math.max(0, startMs + windowMs - performance.now()))
-      const records = tap.seen.slice(from).filter(({ applicationData, atMs }) => applicationData && atMs >= startMs)
+      const records = tap.records.slice(from).filter(({ applicationData, atMs }) => applicationData && atMs >= startMs)
       return {
         atMs: Float64Array.from(records, ({ atMs }) => atMs - startMs),
         octets: Int16Array.from(records, ({ octets, direction }) => (octets - RECORD_HEADER) * (direction === 'out' ? 1 : -1)),
       }
     },
-    seen: () => tap.seen,
+    seen: () => tap.records,
     async close() {
       socket.close()
       await server.stop()
@@ -63,8 +63,8 @@ async function silence(tap: LinkTap, atLeastMs: number): Promise<number> {
   const beganMs = performance.now()
   for (;;) {
     const nowMs = performance.now()
-    const quietMs = nowMs - (tap.seen.at(-1)?.atMs ?? 0)
-    if (nowMs - beganMs >= atLeastMs && quietMs >= SILENT_MS) return tap.seen.length
+    const quietMs = nowMs - (tap.records.at(-1)?.atMs ?? 0)
+    if (nowMs - beganMs >= atLeastMs && quietMs >= SILENT_MS) return tap.records.length
     if (nowMs - beganMs > LONGEST_MS) throw new Error('the link does not fall silent')
     await sleep(50)
   }

@@ -52,7 +52,7 @@ t.test('the resolver of the wire runs answers as it must, in cells, through a ta
   t.equal((b[3] ?? 0) & 15, 3, 'NXDOMAIN below nx')
   t.equal(b.length, 468)
   t.ok(c.length < 60 && c[7] === 0, 'an unpadded question gets an unpadded reply')
-  const bodies = tap.seen.filter(({ applicationData }) => applicationData).map(({ octets, direction }) => `${direction} ${octets - 5}`)
+  const bodies = tap.records.filter(({ applicationData }) => applicationData).map(({ octets, direction }) => `${direction} ${octets - 5}`)
   t.ok(bodies.includes('out 147') && bodies.includes('in 487'), 'the sizes that virtual time counts with')
   socket.destroy()
   await tap.close()

@@ -1,7 +1,7 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type PathsSetup, preparePaths } from '../src/places.ts'
+import { type PathsSetup, preparePaths } from '../src/owned-paths.ts'
 
 const ACCOUNT = { name: 'service', uid: 61_234, gid: 61_235, groups: [] }
 

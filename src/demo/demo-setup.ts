@@ -26,15 +26,15 @@ export interface DemoSetup {
   /** The status document once it says `protected`; whatever it says after the limit; undefined if there is none. */
   status(): Promise<StatusDocument | undefined>
   /** Rejects if the daemon ends by itself. */
-  readonly broken: Promise<never>
+  readonly daemonEnded: Promise<never>
   /** Stops the daemon and removes every file. May be called twice. */
-  strike(): Promise<void>
+  takeDown(): Promise<void>
 }
 
 /** Sets the stage, in a directory that only this user can read. What is put up already is taken down again if a later part fails. */
 export async function startDemo(time: Clock): Promise<DemoSetup> {
   const undo: (() => Promise<unknown>)[] = []
-  const strike = async () => {
+  const takeDown = async () => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step()
   }
   try {
@@ -59,12 +59,12 @@ export async function startDemo(time: Clock): Promise<DemoSetup> {
     )
     const last = () => daemon.kill('SIGKILL')
     process.once('exit', last)
-    undo.push(() => end(daemon, time).finally(() => process.off('exit', last)))
-    const broken = brokenBy(daemon)
-    await Promise.race([ready(daemon), broken, after(START_LIMIT_MS, time, 'the daemon did not get ready')])
-    return { port, tap, statusFile, broken, strike, status: () => statusOnceProtected(statusFile, time) }
+    undo.push(() => stopDaemon(daemon, time).finally(() => process.off('exit', last)))
+    const daemonEnded = endOf(daemon)
+    await Promise.race([ready(daemon), daemonEnded, failAfter(START_LIMIT_MS, time, 'the daemon did not get ready')])
+    return { port, tap, statusFile, daemonEnded: daemonEnded, takeDown: takeDown, status: () => statusOnceProtected(statusFile, time) }
   } catch (error) {
-    await strike()
+    await takeDown()
     throw error
   }
 }
@@ -125,7 +125,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Rejects with the daemon's last words if it ends by itself. */
-function brokenBy(daemon: ChildProcess): Promise<never> {
+function endOf(daemon: ChildProcess): Promise<never> {
   let words = ''
   daemon.stderr?.on('data', (chunk: Buffer) => {
     words = (words + chunk.toString()).slice(-4000)
@@ -148,11 +148,11 @@ function ready(daemon: ChildProcess): Promise<void> {
   })
 }
 
-function after(ms: number, time: Clock, what: string): Promise<never> {
+function failAfter(ms: number, time: Clock, what: string): Promise<never> {
   return new Promise((_, reject) => void time.setTimer(ms, () => reject(new Error(what))))
 }
 
-async function end(daemon: ChildProcess, time: Clock): Promise<void> {
+async function stopDaemon(daemon: ChildProcess, time: Clock): Promise<void> {
   if (daemon.exitCode !== null || daemon.signalCode !== null) return
   const gone = once(daemon, 'exit')
   daemon.kill('SIGTERM')
