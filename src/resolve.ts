@@ -150,7 +150,7 @@ export interface ReplyReading {
   readonly ttlAts: readonly number[]
 }
 
-/** What a reply says, by its 12-bit RCODE and its extended error (see upstream/verdict.ts). */
+/** What a reply says, by its 12-bit RCODE and its extended error (see upstream/classification.ts). */
 export interface ReplyVerdict {
   /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
   readonly final: boolean
@@ -242,7 +242,7 @@ export type Shaper = <P extends Protection>(link: Link<P>) => Link<P>
  */
 export interface Upstream<P extends Protection = Protection> {
   readonly id: string
-  /** The message that it is asked to see whether it lives (see upstream/root-probe.ts); absent: the root. */
+  /** The message that it is asked to see whether it lives (see upstream/classification.ts); absent: the root. */
   readonly probe?: Uint8Array
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: ReplyVerdict]>) => void
   close(): Promise<void>

@@ -14,9 +14,9 @@ import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
 import { TRANSPORTS } from './transports.ts'
-import { probeOf } from './upstream/root-probe.ts'
+import { probeOf } from './upstream/classification.ts'
+import { ON_DEMAND, ON_SCHEDULE } from './upstream/path-health.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
-import { ON_DEMAND, ON_SCHEDULE } from './upstream/standing.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
 /** The cells of every schedule (RFC 8467). */

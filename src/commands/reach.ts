@@ -21,7 +21,7 @@ import { readEgress } from '../system/egress.ts'
 import { readNetworkIdentity } from '../system/network-identity.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
-import { probeOf, refusesRoot } from '../upstream/root-probe.ts'
+import { probeOf, refusesRoot } from '../upstream/classification.ts'
 
 /** What a resolver showed; every text is printable ASCII. */
 export interface SeenCertificate {

@@ -3,7 +3,7 @@ import { type AcceptedReply, acceptReply, readingOf, synthesise, type TtlClamp }
 import { asEnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 import type { Answer, Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
-import { speaksOfHop } from './verdict.ts'
+import { speaksOfHop } from './classification.ts'
 
 const SERVFAIL = 2
 

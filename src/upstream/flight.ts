@@ -4,9 +4,10 @@ import { keptCopy } from '../dns/response.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import type { Asker } from './asker.ts'
-import type { Health, ResolverHealth } from './health.ts'
+import { type FailedTry, hopError, mostTelling } from './classification.ts'
+import type { Health } from './health.ts'
+import type { ResolverHealth } from './resolver-health.ts'
 import type { SecondOpinions } from './second-opinions.ts'
-import { type FailedTry, hopError, mostTelling } from './telling.ts'
 
 /**
  * Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those

@@ -1,14 +1,14 @@
-import type { Clock, Random, Timer } from '../clock.ts'
+import type { Clock, Random } from '../clock.ts'
 import { ROOT_PROBE } from '../dns/message.ts'
 import { readingOf } from '../dns/response.ts'
-import { EnigmError, isCounted, mayBeTheName, speaksAgainst } from '../errors.ts'
+import { type EnigmError, mayBeTheName } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Carried, Link, Protection, ReplyVerdict, Transport, Upstream } from '../resolve.ts'
+import type { Carried, Protection, ReplyVerdict, Transport } from '../resolve.ts'
 import { type Asker, type Exchange, Trial, threw } from './asker.ts'
+import { refusesRoot } from './classification.ts'
 import { Order } from './order.ts'
-import { refusesRoot } from './root-probe.ts'
-import { type Manner, Standing } from './standing.ts'
-import { verdictOn } from './verdict.ts'
+import { hadTime, isAgainst, type Manner } from './path-health.ts'
+import type { JudgedUpstream, JudgeOfResolvers, ResolverHealth } from './resolver-health.ts'
 
 /*
  * The one judge of resolvers and their transports. Whoever asks tells it what happened, once: over
@@ -21,8 +21,6 @@ import { verdictOn } from './verdict.ts'
  * that is slow is no reason to leave its port 853.
  */
 
-/** Below this an exchange that ran out of time says nothing of its path: the caller had no time to give. */
-const PROOF_MS = 300
 /** A link idles for 30 s at first; one that answered within this is likely to be up. */
 const LINK_COLD_MS = 25_000
 /** How long a network may take to come up after the first sign of it, and how often a query that waits for that is tried. */
@@ -35,157 +33,6 @@ const BETTERED_LIMIT = 3
  * nothing a probe is to tell.
  */
 const UNSETTLED_LIMIT = 8
-
-/** A transport of a resolver. */
-export interface Path<P extends Protection> {
-  readonly link: Link<P>
-  readonly standing: Standing
-  /** A probe is on its way over it. */
-  trying: boolean
-}
-
-/** A resolver that tells its judge of every exchange, before it tells who asked. */
-export interface JudgedUpstream<P extends Protection> extends Upstream<P> {
-  readonly health: ResolverHealth<P>
-}
-
-export interface ResolverHealthOptions<P extends Protection> {
-  /** In order of preference, one a transport. */
-  readonly links: readonly Link<P>[]
-  readonly clock: Clock
-  readonly emit: Emit
-  readonly manner: Manner
-  /** Sends the probe over one transport, without telling this judge. */
-  readonly tryOut: (path: Path<P>, asker: Asker<P>) => void
-}
-
-/** How one resolver and its transports do. It has no timers. */
-export class ResolverHealth<P extends Protection> {
-  readonly upstream: Upstream<P>
-  readonly standing = new Standing()
-  /** A probe over whichever transport carries it is on its way, or waits for its time. */
-  probing: Promise<void> | undefined
-  timer: Timer | undefined
-  /** The judge among resolvers; a resolver that is asked alone has none. */
-  among: Health<P> | undefined
-  readonly #o: ResolverHealthOptions<P>
-  readonly #paths: readonly Path<P>[]
-  /** Those that failed last time behind the others; `#paths` itself while all are well. */
-  #order: readonly Path<P>[]
-  #closed = false
-
-  constructor(upstream: Upstream<P>, o: ResolverHealthOptions<P>) {
-    this.upstream = upstream
-    this.#o = o
-    this.#paths = o.links.map((link) => ({ link, standing: new Standing(), trying: false }))
-    this.#order = this.#paths
-  }
-
-  get id(): string {
-    return this.upstream.id
-  }
-
-  /**
-   * The transports as they are to be tried. Without probes one that failed is tried again by a
-   * query, once its backoff is over.
-   */
-  order(nowMs: number): readonly Path<P>[] {
-    if (this.#o.manner.probes || this.#order === this.#paths) return this.#order
-    const failures = ({ standing }: Path<P>) => (nowMs >= standing.retryAtMs ? 0 : standing.failures)
-    return this.#paths.toSorted((a, b) => failures(a) - failures(b))
-  }
-
-  /** A reply came over `path`: what it means. Transports that failed before are tried beside it. */
-  replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): ReplyVerdict {
-    const nowMs = this.#o.clock.nowMs()
-    const verdict = this.#heard(path, exchange.startedMs, carried, nowMs)
-    this.#retryFailed(nowMs)
-    this.among?.replied(this, exchange, carried, verdict, nowMs)
-    return verdict
-  }
-
-  /**
-   * Nothing came over `path` but an error. Where a name may be to blame and there is another
-   * transport, a probe tells.
-   */
-  failed(path: Path<P>, { startedMs, purpose }: Exchange, error: EnigmError): void {
-    const nowMs = this.#o.clock.nowMs()
-    const unproven = this.#lost(path, startedMs, error, purpose === 'probe', nowMs)
-    if (!unproven || this.#paths.length === 1 || !this.#o.manner.probes || this.#closed) return
-    if (path.standing.silentSince(startedMs)) this.#tryOut(path, nowMs)
-  }
-
-  /** No transport had an answer, and `error` stands for all that they said. */
-  exhausted({ beganMs, purpose }: Exchange, error: EnigmError): void {
-    this.among?.exhausted(this, beganMs, error, purpose === 'probe')
-  }
-
-  /** Transports that failed stand where they were configured again: port 853 may be open here. */
-  forgive(): void {
-    for (const { standing } of this.#paths) standing.reset()
-    this.#rank()
-  }
-
-  /** No probe is sent any more. */
-  close(): void {
-    this.#closed = true
-  }
-
-  #heard({ link, standing }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): ReplyVerdict {
-    const { rttMs, protection } = carried
-    const mended = !standing.healthy
-    standing.answered(rttMs, nowMs - startedMs, nowMs)
-    if (mended) this.#rank()
-    const reading = readingOf(carried)
-    const verdict = verdictOn(reading)
-    const of = { resolver: this.id, transport: link.transport }
-    if (verdict.ofHop) this.#o.emit({ type: 'upstream.failed', ...of, code: 'reply-rcode', afterMs: nowMs - startedMs })
-    else this.#o.emit({ type: 'upstream.answered', ...of, rttMs, protection, paddedReply: reading.opt?.padded === true })
-    return verdict
-  }
-
-  /** Returns whether a name may be to blame. */
-  #lost({ link, standing }: Path<P>, startedMs: number, error: EnigmError, probe: boolean, nowMs: number): boolean {
-    const { code } = error
-    const unproven = !probe && mayBeTheName(error)
-    if (isAgainst(error, standing, startedMs, nowMs, probe) && standing.failed(startedMs, nowMs)) this.#rank()
-    const of = { resolver: this.id, transport: link.transport, code, afterMs: nowMs - startedMs }
-    if (isCounted(code)) this.#o.emit({ type: 'upstream.failed', ...of, ...(unproven ? { unproven } : {}) })
-    return unproven
-  }
-
-  #retryFailed(nowMs: number): void {
-    if (this.#order === this.#paths || this.#closed || !this.#o.manner.probes) return
-    for (const path of this.#order) if (!path.standing.healthy && nowMs >= path.standing.retryAtMs) this.#tryOut(path, nowMs)
-  }
-
-  /** Sends the probe over one transport, once at a time: no user's query pays for the trial. */
-  #tryOut(path: Path<P>, startedMs: number): void {
-    if (path.trying) return
-    path.trying = true
-    this.#o.tryOut(
-      path,
-      new Trial(startedMs, (ended) => {
-        const nowMs = this.#o.clock.nowMs()
-        if (ended instanceof EnigmError) this.#lost(path, startedMs, ended, true, nowMs)
-        else this.#heard(path, startedMs, ended, nowMs)
-        path.trying = false
-        path.standing.postpone(nowMs)
-      }),
-    )
-  }
-
-  /** Fewer failures in a row first, then the order of preference (the sort is stable). Only when a standing changed. */
-  #rank(): void {
-    const paths = this.#paths
-    this.#order = paths.every((p) => p.standing.healthy) ? paths : paths.toSorted((a, b) => a.standing.failures - b.standing.failures)
-  }
-}
-
-/** Whether an exchange that ended so speaks against the path of `standing`. */
-function isAgainst(error: EnigmError, standing: Standing, startedMs: number, nowMs: number, probe: boolean): boolean {
-  return speaksAgainst(error, { silent: standing.silentSince(startedMs), hadTime: nowMs - startedMs >= PROOF_MS, probe })
-}
 
 export interface HealthOptions<P extends Protection> {
   readonly upstreams: readonly JudgedUpstream<P>[]
@@ -201,7 +48,7 @@ export interface HealthOptions<P extends Protection> {
  * doubling to a minute, by a timer, but only while another one answers: when all are down the real
  * queries are the probes, and nothing is timed. Bounded by the number of resolvers.
  */
-export class Health<P extends Protection> {
+export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   readonly #resolvers: readonly ResolverHealth<P>[]
   readonly #order: Order<ResolverHealth<P>>
   readonly #o: HealthOptions<P>
@@ -286,7 +133,7 @@ export class Health<P extends Protection> {
     const { standing } = r
     const nowMs = this.#o.clock.nowMs()
     if (isAgainst(error, standing, beganMs, nowMs, probe)) this.#sick(r, beganMs, nowMs)
-    else if (mayBeTheName(error) && !probe && standing.silentSince(beganMs) && nowMs - beganMs >= PROOF_MS && standing.healthy) {
+    else if (mayBeTheName(error) && !probe && standing.silentSince(beganMs) && hadTime(beganMs, nowMs) && standing.healthy) {
       if (!this.#closed) void this.probe(r)
     }
   }

@@ -2,9 +2,10 @@ import type { Clock } from '../clock.ts'
 import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import type { Asker } from './asker.ts'
+import { type FailedTry, hopError, mostTelling } from './classification.ts'
 import { MOST_TOLD } from './flight.ts'
-import type { Health, ResolverHealth } from './health.ts'
-import { type FailedTry, hopError, mostTelling } from './telling.ts'
+import type { Health } from './health.ts'
+import type { ResolverHealth } from './resolver-health.ts'
 
 /**
  * One query over shaped links: one resolver at a time, the next only where the network failed the one before or the resolver could not read what came. Nothing is asked twice at once, nothing because an

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Manner, Standing } from './standing.ts'
+import type { Manner, PathHealth } from './path-health.ts'
 
 /** The resolver in use is left only for one that is clearly faster: each change lets one more operator see names. */
 const STAY = { factor: 0.8, ms: 5 }
@@ -11,7 +11,7 @@ const MEASURE_EVERY_MS = 1000
 const NOTHING_TO_MEASURE_MS = 60_000
 
 /** In which order resolvers are asked. Looks at how they stand, and changes nothing of it. */
-export class Order<R extends { readonly standing: Standing; readonly probing: unknown }> {
+export class Order<R extends { readonly standing: PathHealth; readonly probing: unknown }> {
   readonly #resolvers: readonly R[]
   readonly #manner: Manner
   readonly #clock: Clock

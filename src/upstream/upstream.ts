@@ -7,9 +7,9 @@ import type { Emit } from '../events.ts'
 import type { Ask, Carried, Link, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { type Asker, type Exchange, threw } from './asker.ts'
-import { type JudgedUpstream, type Path, ResolverHealth } from './health.ts'
-import type { Manner } from './standing.ts'
-import { type FailedTry, mostTelling } from './telling.ts'
+import { type FailedTry, mostTelling } from './classification.ts'
+import type { Manner } from './path-health.ts'
+import { type JudgedUpstream, type Path, ResolverHealth } from './resolver-health.ts'
 
 /** The most that a transport gets which never answered or failed last time, when another stands behind it: a port 853 that is dropped costs one query this. */
 const UNPROVEN_SHARE_MS = 1000

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Authenticated } from '../../src/resolve.ts'
+import { ON_DEMAND } from '../../src/upstream/path-health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
-import { ON_DEMAND } from '../../src/upstream/standing.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, recorder, watch } from './fakes.ts'
 

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { EnigmError } from '../../src/errors.ts'
 import type { Authenticated, Carried, Link, Receiver } from '../../src/resolve.ts'
+import { ON_DEMAND, ON_SCHEDULE } from '../../src/upstream/path-health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
-import { ON_DEMAND, ON_SCHEDULE } from '../../src/upstream/standing.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { PROJECT_ROOT } from '../support/readme.ts'
@@ -14,7 +14,7 @@ import { AUTHENTICATED, answers, FakeLink, fails, MESSAGE, reached, recorder, re
 const OF_THE_JUDGE: Readonly<Record<string, RegExp>> = {
   'works out a verdict': /\bverdictOn\(/,
   'classifies a failure': /\bspeaksAgainst\(/,
-  'keeps a standing': /new Standing\(/,
+  'keeps a standing': /new PathHealth\(/,
   'changes a standing':
     /\.(lastAnswerMs|lastTriedMs|retryAtMs|bettered) = |\+\+\w*\.?standing\.|standing\.(answered|failed|postpone|reset|forgive)\(/,
   'reports how a resolver does': /type: 'upstream\.(answered|failed)'/,

@@ -1,6 +1,6 @@
 import t from 'tap'
+import { ON_SCHEDULE } from '../../src/upstream/path-health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
-import { ON_SCHEDULE } from '../../src/upstream/standing.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { answers, FakeUpstream, fails, MESSAGE, reached, reply } from './fakes.ts'
 

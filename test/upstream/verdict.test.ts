@@ -1,9 +1,9 @@
 import t from 'tap'
 import { readReply } from '../../src/dns/response.ts'
 import type { Authenticated } from '../../src/resolve.ts'
+import { verdictOn } from '../../src/upstream/classification.ts'
+import { ON_DEMAND } from '../../src/upstream/path-health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
-import { ON_DEMAND } from '../../src/upstream/standing.ts'
-import { verdictOn } from '../../src/upstream/verdict.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { type Act, answers, FakeUpstream, fails, MESSAGE, reached, reply, WatchedClock, watch } from './fakes.ts'
 

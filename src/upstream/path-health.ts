@@ -1,3 +1,5 @@
+import { type EnigmError, speaksAgainst } from '../errors.ts'
+
 /**
  * How resolvers are asked. Made once, by who makes the links (trusted-resolvers.ts); nobody else
  * asks whether a link keeps a schedule.
@@ -31,7 +33,7 @@ const LONGEST_BACKOFF_MS = 54_000
 const OUTLIER_MS = 10
 
 /** How one path (a transport, or a whole resolver) has done lately. Pure state: whoever owns it says what happened and when. */
-export class Standing {
+export class PathHealth {
   /** Failures in a row; 0 is healthy. */
   failures = 0
   /** Not to be probed before this. */
@@ -108,4 +110,17 @@ export class Standing {
 function smoothed(old: number | undefined, sampleMs: number, fall: number): number {
   if (old === undefined) return sampleMs
   return sampleMs < old ? old + (sampleMs - old) * fall : old + (Math.min(sampleMs, 2 * old + OUTLIER_MS) - old) * 0.125
+}
+
+/** Below this an exchange that ran out of time says nothing of its path: the caller had no time to give. */
+const PROOF_MS = 300
+
+/** Whether an exchange had time to say something of its path. */
+export function hadTime(startedMs: number, nowMs: number): boolean {
+  return nowMs - startedMs >= PROOF_MS
+}
+
+/** Whether an exchange that ended so speaks against the path of `standing`. */
+export function isAgainst(error: EnigmError, standing: PathHealth, startedMs: number, nowMs: number, probe: boolean): boolean {
+  return speaksAgainst(error, { silent: standing.silentSince(startedMs), hadTime: hadTime(startedMs, nowMs), probe })
 }

@@ -1,0 +1,76 @@
+import type { TrustedResolver } from '../config/trusted-set.ts'
+import { ROOT_PROBE, upstreamQuery } from '../dns/message.ts'
+import { nameFromText } from '../dns/name.ts'
+import { rcodeText, typeFromText } from '../dns/registries.ts'
+import { isFinalFailure, readingOf } from '../dns/response.ts'
+import { EnigmError, isAuthenticationFailure, type Rcode } from '../errors.ts'
+import type { Carried, ReplyReading, ReplyVerdict } from '../resolve.ts'
+
+const SERVFAIL = 2
+const REFUSED = 5
+/** NOERROR, NXDOMAIN, and YXDOMAIN, for a DNAME that made a name too long (RFC 6672 section 2.2). */
+const OF_THE_NAME: ReadonlySet<Rcode> = new Set([0, 3, 6])
+
+/**
+ * Whether an RCODE speaks of the hop between us and the resolver, and neither of the name nor of the
+ * search for it: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and whatever else
+ * is no answer to a question (RFC 6895 section 2.3). It means nothing to a client.
+ */
+export function speaksOfHop(rcode: Rcode): boolean {
+  return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
+}
+
+const SETTLED: ReplyVerdict = { final: true, blamesResolver: false, ofHop: false }
+
+/** Judges a reply by what was read in it. */
+export function verdictOn({ rcode, opt }: ReplyReading): ReplyVerdict {
+  if (OF_THE_NAME.has(rcode)) return SETTLED
+  const final = isFinalFailure(rcode, opt?.ede?.code)
+  return { final, blamesResolver: true, ofHop: !final && speaksOfHop(rcode) }
+}
+
+/** What `resolver` is asked to see whether it lives: what the trusted set names, else the root. */
+export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
+  if (probe === undefined) return ROOT_PROBE
+  const type = typeFromText(probe.type) ?? 1
+  const name = nameFromText(probe.name)
+  const lower = new Uint8Array(name.length + 4)
+  lower.set(name)
+  lower.set([type >>> 8, type & 255, 0, 1], name.length)
+  return upstreamQuery({ lower, type, class: 1 }, false)
+}
+
+/**
+ * Whether the reply to `probe` refuses to tell of the root: so does a resolver for its own zones,
+ * and it is well. It says that the path lives, and no more.
+ */
+export function refusesRoot(probe: Uint8Array, rcode: Rcode): boolean {
+  return probe === ROOT_PROBE && rcode === REFUSED
+}
+
+/** A failed try, and of what: `who` is a transport or a resolver id. */
+export interface FailedTry {
+  readonly who: string
+  readonly error: EnigmError
+}
+
+/**
+ * One error for several: who the peer is comes first (only a person mends that), then the code that all share, then `deadline`, then `no-upstream`.
+ * An error that stands alone is passed up as it is.
+ */
+export function mostTelling(what: string, failures: readonly FailedTry[]): EnigmError {
+  const first = failures[0]
+  if (first === undefined) return new EnigmError('no-upstream', `${what}: nothing to ask`)
+  if (failures.length === 1) return first.error
+  const telling =
+    failures.find((f) => isAuthenticationFailure(f.error.code)) ??
+    (failures.every((f) => f.error.code === first.error.code) ? first : failures.find((f) => f.error.code === 'deadline'))
+  const list = failures.map((f) => `${f.who}: ${f.error.code}`).join(', ')
+  const ofTheName = failures.every((f) => f.error.ofTheName)
+  return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, { cause: (telling ?? first).error, ofTheName })
+}
+
+/** A reply of the resolver `id` that speaks of the hop, as the error that it is. */
+export function hopError(id: string, carried: Carried): EnigmError {
+  return new EnigmError('reply-rcode', `${id} answered ${rcodeText(readingOf(carried).rcode)}`)
+}

@@ -1,0 +1,162 @@
+import type { Clock, Timer } from '../clock.ts'
+import { readingOf } from '../dns/response.ts'
+import { EnigmError, isCounted, mayBeTheName } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Carried, Link, Protection, ReplyVerdict, Upstream } from '../resolve.ts'
+import { type Asker, type Exchange, Trial } from './asker.ts'
+import { verdictOn } from './classification.ts'
+import { isAgainst, type Manner, PathHealth } from './path-health.ts'
+
+/** A transport of a resolver. */
+export interface Path<P extends Protection> {
+  readonly link: Link<P>
+  readonly standing: PathHealth
+  /** A probe is on its way over it. */
+  trying: boolean
+}
+
+/** A resolver that tells its judge of every exchange, before it tells who asked. */
+export interface JudgedUpstream<P extends Protection> extends Upstream<P> {
+  readonly health: ResolverHealth<P>
+}
+
+export interface ResolverHealthOptions<P extends Protection> {
+  /** In order of preference, one a transport. */
+  readonly links: readonly Link<P>[]
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly manner: Manner
+  /** Sends the probe over one transport, without telling this judge. */
+  readonly tryOut: (path: Path<P>, asker: Asker<P>) => void
+}
+
+/** Learns what an exchange means for a resolver beside the others. */
+export interface JudgeOfResolvers<P extends Protection> {
+  /** A reply of `r` came, to a query or to a probe. */
+  replied(r: ResolverHealth<P>, exchange: Exchange, carried: Carried<P>, verdict: ReplyVerdict, nowMs: number): void
+  /** No transport of `r`, asked at `beganMs`, had an answer. */
+  exhausted(r: ResolverHealth<P>, beganMs: number, error: EnigmError, probe: boolean): void
+}
+
+/** How one resolver and its transports do. It has no timers. */
+export class ResolverHealth<P extends Protection> {
+  readonly upstream: Upstream<P>
+  readonly standing = new PathHealth()
+  /** A probe over whichever transport carries it is on its way, or waits for its time. */
+  probing: Promise<void> | undefined
+  timer: Timer | undefined
+  /** The judge among resolvers; a resolver that is asked alone has none. */
+  among: JudgeOfResolvers<P> | undefined
+  readonly #o: ResolverHealthOptions<P>
+  readonly #paths: readonly Path<P>[]
+  /** Those that failed last time behind the others; `#paths` itself while all are well. */
+  #order: readonly Path<P>[]
+  #closed = false
+
+  constructor(upstream: Upstream<P>, o: ResolverHealthOptions<P>) {
+    this.upstream = upstream
+    this.#o = o
+    this.#paths = o.links.map((link) => ({ link, standing: new PathHealth(), trying: false }))
+    this.#order = this.#paths
+  }
+
+  get id(): string {
+    return this.upstream.id
+  }
+
+  /**
+   * The transports as they are to be tried. Without probes one that failed is tried again by a
+   * query, once its backoff is over.
+   */
+  order(nowMs: number): readonly Path<P>[] {
+    if (this.#o.manner.probes || this.#order === this.#paths) return this.#order
+    const failures = ({ standing }: Path<P>) => (nowMs >= standing.retryAtMs ? 0 : standing.failures)
+    return this.#paths.toSorted((a, b) => failures(a) - failures(b))
+  }
+
+  /** A reply came over `path`: what it means. Transports that failed before are tried beside it. */
+  replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): ReplyVerdict {
+    const nowMs = this.#o.clock.nowMs()
+    const verdict = this.#heard(path, exchange.startedMs, carried, nowMs)
+    this.#retryFailed(nowMs)
+    this.among?.replied(this, exchange, carried, verdict, nowMs)
+    return verdict
+  }
+
+  /**
+   * Nothing came over `path` but an error. Where a name may be to blame and there is another
+   * transport, a probe tells.
+   */
+  failed(path: Path<P>, { startedMs, purpose }: Exchange, error: EnigmError): void {
+    const nowMs = this.#o.clock.nowMs()
+    const unproven = this.#lost(path, startedMs, error, purpose === 'probe', nowMs)
+    if (!unproven || this.#paths.length === 1 || !this.#o.manner.probes || this.#closed) return
+    if (path.standing.silentSince(startedMs)) this.#tryOut(path, nowMs)
+  }
+
+  /** No transport had an answer, and `error` stands for all that they said. */
+  exhausted({ beganMs, purpose }: Exchange, error: EnigmError): void {
+    this.among?.exhausted(this, beganMs, error, purpose === 'probe')
+  }
+
+  /** Transports that failed stand where they were configured again: port 853 may be open here. */
+  forgive(): void {
+    for (const { standing } of this.#paths) standing.reset()
+    this.#rank()
+  }
+
+  /** No probe is sent any more. */
+  close(): void {
+    this.#closed = true
+  }
+
+  #heard({ link, standing }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): ReplyVerdict {
+    const { rttMs, protection } = carried
+    const mended = !standing.healthy
+    standing.answered(rttMs, nowMs - startedMs, nowMs)
+    if (mended) this.#rank()
+    const reading = readingOf(carried)
+    const verdict = verdictOn(reading)
+    const of = { resolver: this.id, transport: link.transport }
+    if (verdict.ofHop) this.#o.emit({ type: 'upstream.failed', ...of, code: 'reply-rcode', afterMs: nowMs - startedMs })
+    else this.#o.emit({ type: 'upstream.answered', ...of, rttMs, protection, paddedReply: reading.opt?.padded === true })
+    return verdict
+  }
+
+  /** Returns whether a name may be to blame. */
+  #lost({ link, standing }: Path<P>, startedMs: number, error: EnigmError, probe: boolean, nowMs: number): boolean {
+    const { code } = error
+    const unproven = !probe && mayBeTheName(error)
+    if (isAgainst(error, standing, startedMs, nowMs, probe) && standing.failed(startedMs, nowMs)) this.#rank()
+    const of = { resolver: this.id, transport: link.transport, code, afterMs: nowMs - startedMs }
+    if (isCounted(code)) this.#o.emit({ type: 'upstream.failed', ...of, ...(unproven ? { unproven } : {}) })
+    return unproven
+  }
+
+  #retryFailed(nowMs: number): void {
+    if (this.#order === this.#paths || this.#closed || !this.#o.manner.probes) return
+    for (const path of this.#order) if (!path.standing.healthy && nowMs >= path.standing.retryAtMs) this.#tryOut(path, nowMs)
+  }
+
+  /** Sends the probe over one transport, once at a time: no user's query pays for the trial. */
+  #tryOut(path: Path<P>, startedMs: number): void {
+    if (path.trying) return
+    path.trying = true
+    this.#o.tryOut(
+      path,
+      new Trial(startedMs, (ended) => {
+        const nowMs = this.#o.clock.nowMs()
+        if (ended instanceof EnigmError) this.#lost(path, startedMs, ended, true, nowMs)
+        else this.#heard(path, startedMs, ended, nowMs)
+        path.trying = false
+        path.standing.postpone(nowMs)
+      }),
+    )
+  }
+
+  /** Fewer failures in a row first, then the order of preference (the sort is stable). Only when a standing changed. */
+  #rank(): void {
+    const paths = this.#paths
+    this.#order = paths.every((p) => p.standing.healthy) ? paths : paths.toSorted((a, b) => a.standing.failures - b.standing.failures)
+  }
+}
