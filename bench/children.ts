@@ -6,8 +6,9 @@ import { delimiter, join } from 'node:path'
 const cores = availableParallelism()
 
 /**
- * Where things run: the server under test on one core, whoever loads it (dnsperf, the upstream, this process) on another. `servers` and `loads` are for a server
- * with two threads: with fewer than four cores one of its threads shares a core with the load.
+ * Where things run: the server under test on one core, whoever loads it (dnsperf, the upstream,
+ * this process) on another. `servers` and `loads` are for a server with two threads: with fewer
+ * than four cores one of its threads shares a core with the load.
  */
 export const CORE =
   cores >= 4 ? { server: '0', load: '1', servers: '0,2', loads: '1,3' } : { server: '0', load: '1', servers: '0,1', loads: '1' }
@@ -34,7 +35,10 @@ export function newPlace(what: string): string {
   return place
 }
 
-/** Absolute path of a program, or undefined. The sbin directories count whatever PATH says: servers live there. */
+/**
+ * Absolute path of a program, or undefined. The sbin directories count whatever PATH says: servers
+ * live there.
+ */
 export function pathOf(tool: string): string | undefined {
   const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
   return directories.map((directory) => join(directory, tool)).find(isExecutable)
@@ -59,7 +63,10 @@ export function pinSelf(): void {
   if (taskset !== undefined) execFileSync(taskset, ['-a', '-cp', CORE.load, String(process.pid)], { stdio: 'ignore' })
 }
 
-/** Starts a program on `on`, a list of cores; taskset replaces itself by it, so the child's pid is the program's. */
+/**
+ * Starts a program on `on`, a list of cores; taskset replaces itself by it, so the child's pid is
+ * the program's.
+ */
 export function start(on: string, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
   const child =
     taskset === undefined
@@ -78,7 +85,10 @@ export async function end(child: ChildProcess): Promise<void> {
   await gone
 }
 
-/** Runs a program to its end, on the core of the load unless told; its standard output. Rejects, with what it complained about, when it fails. */
+/**
+ * Runs a program to its end, on the core of the load unless told; its standard output. Rejects,
+ * with what it complained about, when it fails.
+ */
 export function output(command: string, args: readonly string[], on = CORE.load): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = start(on, command, args)

@@ -9,7 +9,10 @@ export const ROOT = (function up(from: string): string {
   return existsSync(join(from, 'package.json')) ? from : up(dirname(from))
 })(dirname(fileURLToPath(import.meta.url)))
 
-/** Compiles bench/`source` into `place`; its path, or undefined where there is no compiler or it lacks a library. */
+/**
+ * Compiles bench/`source` into `place`; its path, or undefined where there is no compiler or it
+ * lacks a library.
+ */
 export function compile(place: string, source: string, libraries: readonly string[] = []): string | undefined {
   const cc = pathOf('cc')
   if (cc === undefined) return undefined

@@ -12,7 +12,9 @@ export interface Machine {
   readonly node: string
   readonly openssl: string
   readonly pinned: boolean
-  /** Of the minute before the run: above 0.5, somebody else was working and the figures are noisy. */
+  /**
+   * Of the minute before the run: above 0.5, somebody else was working and the figures are noisy.
+   */
   readonly loadBefore: number
   /** The sources' commit, with a + where the work tree differs. */
   readonly commit: string

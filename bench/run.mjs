@@ -1,4 +1,5 @@
-// `npm run bench`, `npm run bench:micro`, `npm run bench:observer`: makes a clone runnable, compiles bench/ into build-bench/ and runs the program named first there, in this very process.
+// `npm run bench`, `npm run bench:micro`, `npm run bench:observer`: makes a clone runnable,
+// compiles bench/ into build-bench/ and runs the program named first there, in this very process.
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ensureBuilt, ensureInstalled, root, tsc } from '../src/setup.mjs'

@@ -59,7 +59,10 @@ export class ActiveSetups {
   }
 }
 
-/** Makes the pipeline and the links of `loaded`; nothing is dialled before it is asked (`always-on` dials at once). */
+/**
+ * Makes the pipeline and the links of `loaded`; nothing is dialled before it is asked (`always-on`
+ * dials at once).
+ */
 export function activate(loaded: Loaded, shared: SharedParts): ActiveSetup {
   const { config } = loaded
   const gate = new SetupGate(shared.gate)

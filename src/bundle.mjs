@@ -1,18 +1,23 @@
-// Makes of src/ what dist/ holds: a bundle for each command, one for the worker threads, one for each heavy package, and V8's code for all of them.
-// Two hundred and fifty module files took 350 ms to load; a bundle and its code take 20.
+// Makes of src/ what dist/ holds: a bundle for each command, one for the worker threads, one for
+// each heavy package, and V8's code for all of them. Two hundred and fifty module files took 350 ms
+// to load; a bundle and its code take 20.
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import v8 from 'node:v8'
 import vm from 'node:vm'
 import { build } from 'esbuild'
 
-/** Loaded only where they are used; commander, because `addCommand` wants every command to come from one copy of it. */
+/**
+ * Loaded only where they are used; commander, because `addCommand` wants every command to come from
+ * one copy of it.
+ */
 const APART = /^(commander|pino|prom-client|@peculiar\/x509)$/
 const COMMAND = /^\.\/commands\/([a-z-]+)\.ts$/
 
 /**
- * Bundles `root`/src into the directory `out`. Rejects with what esbuild says. Types are not checked.
- * `instead`: files that take the place of others, all by their paths below `root`; for the bench.
+ * Bundles `root`/src into the directory `out`. Rejects with what esbuild says. Types are not
+ * checked. `instead`: files that take the place of others, all by their paths below `root`; for the
+ * bench.
  */
 export async function bundle(root, out, instead = {}) {
   const parts = new Map([
@@ -70,7 +75,10 @@ function makePart(root, out, name, entry, parts, instead) {
   })
 }
 
-/** Writes V8's code for the bundle beside it: for all functions, since those that a start needs are known only at a start. The text is what main.js compiles; stack traces name `place`. */
+/**
+ * Writes V8's code for the bundle beside it: for all functions, since those that a start needs are
+ * known only at a start. The text is what main.js compiles; stack traces name `place`.
+ */
 function writeCode(path, place) {
   const text = `(function (exports, require, module, __filename, __dirname) {${readFileSync(path, 'latin1')}\n})`
   v8.setFlagsFromString('--no-lazy')

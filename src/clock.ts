@@ -7,17 +7,27 @@ export interface Timer {
   cancel(): void
 }
 
-/** Time, injected. `nowMs` is boot time: it never goes back, and it runs on through a suspend (TTLs must). `wallMs` is for people and certificates. */
+/**
+ * Time, injected. `nowMs` is boot time: it never goes back, and it runs on through a suspend (TTLs
+ * must). `wallMs` is for people and certificates.
+ */
 export interface Clock {
   nowMs(): number
   wallMs(): number
-  /** How much of boot time passed in suspends, as far as they were noticed; none where the clock cannot tell. */
+  /**
+   * How much of boot time passed in suspends, as far as they were noticed; none where the clock
+   * cannot tell.
+   */
   sleptMs?(): number
-  /** Calls `fn` once after `delayMs` (0 and up) of running time. A timer never keeps the process alive by itself. */
+  /**
+   * Calls `fn` once after `delayMs` (0 and up) of running time. A timer never keeps the process
+   * alive by itself.
+   */
   setTimer(delayMs: number, fn: () => void): Timer
   /**
-   * Calls `prepare` shortly before `dueMs` and `fn` in the millisecond after it, at random, once each and whatever else happens until then: nothing else runs in this
-   * thread for the last one to three milliseconds. For what somebody may take the time of.
+   * Calls `prepare` shortly before `dueMs` and `fn` in the millisecond after it, at random, once
+   * each and whatever else happens until then: nothing else runs in this thread for the last one to
+   * three milliseconds. For what somebody may take the time of.
    */
   setExactTimer(dueMs: number, prepare: () => void, fn: () => void): Timer
 }
@@ -35,14 +45,20 @@ export interface Random {
   bytes(length: number): Uint8Array
 }
 
-/** A jump between the wall clock and the monotonic one smaller than this is drift, not a suspend. */
+/**
+ * A jump between the wall clock and the monotonic one smaller than this is drift, not a suspend.
+ */
 const JUMP_MS = 250
-/** How long the monotonic clock may run before it is held against the wall clock again: a miss asks for the time ten times. */
+/**
+ * How long the monotonic clock may run before it is held against the wall clock again: a miss asks
+ * for the time ten times.
+ */
 const CHECK_EVERY_MS = 1
 
 /**
- * The real clock. The monotonic clock stands still during a suspend and reading boot time costs 4.7 us (it opens /proc/uptime),
- * so boot time is read again only when the wall clock has moved against the monotonic one: 0.1 us a call otherwise, 0.26 us once a millisecond.
+ * The real clock. The monotonic clock stands still during a suspend and reading boot time costs 4.7
+ * us (it opens /proc/uptime), so boot time is read again only when the wall clock has moved against
+ * the monotonic one: 0.1 us a call otherwise, 0.26 us once a millisecond.
  */
 export function systemClock(): Clock {
   let offsetMs = uptime() * 1000 - performance.now()
@@ -80,7 +96,10 @@ export const systemRandom: Random = {
 
 /** As long as a thread may sleep before a moment. */
 const LONGEST_SLEEP_MS = 4
-/** What is left of it, some 5 us by which one thing to be done takes longer than another, drowns in a random part of a millisecond. */
+/**
+ * What is left of it, some 5 us by which one thing to be done takes longer than another, drowns in
+ * a random part of a millisecond.
+ */
 const BLUR_STEPS = 1_000_000
 /** Nobody ever wakes who waits for it. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
@@ -88,9 +107,11 @@ const NEVER = new Int32Array(new SharedArrayBuffer(4))
 /**
  * Calls `prepare` shortly before `leftMs` says 0, and `fn` in the millisecond after it, at random.
  *
- * libuv sleeps for whole milliseconds, counted from whatever woke it last: how late within a millisecond a timer fires would tell those who know that time (a reply that
- * came over the link) whether anything else happened since (a client asked). So the timer is set for the whole millisecond before the last, and the thread sleeps through
- * the rest. From `setImmediate`, since only there libuv's idea of the time is fresh.
+ * libuv sleeps for whole milliseconds, counted from whatever woke it last: how late within a
+ * millisecond a timer fires would tell those who know that time (a reply that came over the link)
+ * whether anything else happened since (a client asked). So the timer is set for the whole
+ * millisecond before the last, and the thread sleeps through the rest. From `setImmediate`, since
+ * only there libuv's idea of the time is fresh.
  */
 export function exactTimer(leftMs: () => number, prepare: () => void, fn: () => void): { cancel(): void } {
   let over = false

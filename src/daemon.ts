@@ -50,15 +50,23 @@ export interface DaemonOptions {
 /** A resolver that runs. */
 export interface Daemon {
   readonly listeners: readonly Listener[]
-  /** Takes a configuration that was loaded and checked; rejects, with nothing changed, where a new address cannot be bound. One at a time. */
+  /**
+   * Takes a configuration that was loaded and checked; rejects, with nothing changed, where a new
+   * address cannot be bound. One at a time.
+   */
   reload(loaded: Loaded): Promise<void>
   /** Forgets every answer and TLS session, and takes saved caches and their key away. */
   forget(): Promise<Forgotten>
-  /** Shows what is asked, to one watcher at a time, for a limited time; see trace/query-trace.ts. */
+  /**
+   * Shows what is asked, to one watcher at a time, for a limited time; see trace/query-trace.ts.
+   */
   readonly trace: Pick<QueryTrace, 'begin' | 'end'>
   /** Notes in the status that a new configuration was refused and the old one goes on. */
   refuseReload(message: string): void
-  /** Answers what is under way for at most a second, then closes everything and leaves a last status. */
+  /**
+   * Answers what is under way for at most a second, then closes everything and leaves a last
+   * status.
+   */
   stop(): Promise<void>
 }
 
@@ -91,7 +99,10 @@ interface Core {
 /** Before the network is monitored nothing is noticed. */
 const noMonitor: NetworkMonitor = { notice() {}, beat() {}, look() {}, stop() {} }
 
-/** Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and nothing is left open. */
+/**
+ * Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and
+ * nothing is left open.
+ */
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
   const running: Running = { loaded, listeners: [], workers: noWorkers, network: noMonitor, setups: new ActiveSetups() }
   const core = createCore(running, o)
@@ -128,7 +139,10 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   }
 }
 
-/** Makes what every configuration shares; nothing is bound, dialled or written yet but the signing key. */
+/**
+ * Makes what every configuration shares; nothing is bound, dialled or written yet but the signing
+ * key.
+ */
 function createCore(running: Running, o: DaemonOptions): Core {
   const { loaded, setups } = running
   const { clock, random, warn } = o
@@ -177,7 +191,10 @@ function createCore(running: Running, o: DaemonOptions): Core {
   }
 }
 
-/** The system calls for batches of datagrams; undefined: one at a time. Throws an EnigmError `listen` where `config` needs what this system has not. */
+/**
+ * The system calls for batches of datagrams; undefined: one at a time. Throws an EnigmError
+ * `listen` where `config` needs what this system has not.
+ */
 function batchedCalls({ workers, udp }: Loaded['config']): DatagramCalls | undefined {
   const calls = datagramCalls()
   const refused = workersRefusal(workers, udp, calls !== undefined)
@@ -191,7 +208,10 @@ function batchedCalls({ workers, udp }: Loaded['config']): DatagramCalls | undef
   return udp === 'dgram' ? undefined : calls
 }
 
-/** How listeners are opened, at the start and at each reload: with the rights that ports below 1024 need. */
+/**
+ * How listeners are opened, at the start and at each reload: with the rights that ports below 1024
+ * need.
+ */
 function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, calls: DatagramCalls | undefined, o: DaemonOptions): Bind {
   const { clock, emit, gate, memory, tally } = shared
   const { workers } = loaded.config
@@ -215,7 +235,10 @@ function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, c
   return (endpoints) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
 }
 
-/** Starts the workers beside this thread, which share its listeners. Rejects with the reason, and the listeners are closed. */
+/**
+ * Starts the workers beside this thread, which share its listeners. Rejects with the reason, and
+ * the listeners are closed.
+ */
 async function startWorkers({ loaded, listeners, setups }: Running, { shared, trace, cacheMaxBytes }: Core): Promise<WorkerPool> {
   const { config } = loaded
   if (config.workers === 1) return noWorkers
@@ -229,7 +252,9 @@ async function startWorkers({ loaded, listeners, setups }: Running, { shared, tr
   }
 }
 
-/** Tells memory, saved answers and links of other networks, of suspends and of a clock that was set. */
+/**
+ * Tells memory, saved answers and links of other networks, of suspends and of a clock that was set.
+ */
 function monitorNetwork(running: Running, { shared, retention }: Core, o: DaemonOptions): NetworkMonitor {
   const { clock, emit, memory } = shared
   return startNetworkMonitor({
@@ -245,7 +270,10 @@ function monitorNetwork(running: Running, { shared, retention }: Core, o: Daemon
   })
 }
 
-/** Loaded only where it is asked for: the page and its metrics cost 4 MB. One that cannot listen is a warning: names must resolve without it. */
+/**
+ * Loaded only where it is asked for: the page and its metrics cost 4 MB. One that cannot listen is
+ * a warning: names must resolve without it.
+ */
 async function openPage({ config }: Loaded, evidence: Evidence, { clock }: DaemonOptions): Promise<Page | undefined> {
   if (config.page === undefined) return undefined
   const { servePage } = await import('./page/page.ts')
@@ -282,7 +310,8 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
 /** Puts the configuration of `running` in force and returns the setup of before. */
 function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence }: Core): ActiveSetup {
   const old = setups.current
-  // The gate before all else: what is new must not be dialled, and what is old not be asked again, by leave of the old policy.
+  // The gate before all else: what is new must not be dialled, and what is old not be asked again,
+  // by leave of the old policy.
   evidence.adopt(loaded, listeners)
   if (shared.gate.closed) old.revoke()
   setups.adopt(activate(loaded, shared))

@@ -1,7 +1,10 @@
 /** A DNS response code, RFC 6895 section 2.3; up to 12 bits with EDNS. */
 export type Rcode = number
 
-/** An extended DNS error, RFC 8914. `text` goes to the client that asked and to nobody else: never into a log. */
+/**
+ * An extended DNS error, RFC 8914. `text` goes to the client that asked and to nobody else: never
+ * into a log.
+ */
 export interface Ede {
   readonly code: number
   readonly text?: string
@@ -84,7 +87,10 @@ export type IdentityCode = CodesOf<'identity'>
 /** The policy's gate refuses. */
 export type PolicyCode = CodesOf<'policy'>
 
-/** The one error class. `message` is a sentence for a person; it holds no query name and no client address. */
+/**
+ * The one error class. `message` is a sentence for a person; it holds no query name and no client
+ * address.
+ */
 export class EnigmError extends Error {
   readonly code: ErrorCode
   /**
@@ -127,12 +133,18 @@ export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly e
   return { rcode, ede: { code: ede, text: code } }
 }
 
-/** Whether the policy's gate refused: it says nothing of any resolver, and no other one may be asked instead. */
+/**
+ * Whether the policy's gate refused: it says nothing of any resolver, and no other one may be asked
+ * instead.
+ */
 export function isPolicyRefusal(code: ErrorCode): code is PolicyCode {
   return rowOf(code).blame === 'policy'
 }
 
-/** Whether the failure is about who the peer is, so that only a change of certificate, pin or clock mends it. */
+/**
+ * Whether the failure is about who the peer is, so that only a change of certificate, pin or clock
+ * mends it.
+ */
 export function isAuthenticationFailure(code: ErrorCode): code is IdentityCode {
   return rowOf(code).blame === 'identity'
 }

@@ -1,7 +1,10 @@
 import type { ErrorCode } from './errors.ts'
 import type { Protection, Transport } from './resolve.ts'
 
-/** What links, upstreams and the daemon report: a closed union, never a query name, never a client address. */
+/**
+ * What links, upstreams and the daemon report: a closed union, never a query name, never a client
+ * address.
+ */
 export type Event =
   | {
       readonly type: 'link.up'
@@ -39,7 +42,10 @@ export type Event =
        * tells: until one fails it does not count.
        */
       readonly unproven?: true
-      /** How long the exchange had lasted. Without it one failure counts against the resolver even if it answered others meanwhile. */
+      /**
+       * How long the exchange had lasted. Without it one failure counts against the resolver even
+       * if it answered others meanwhile.
+       */
       readonly afterMs?: number
     } & Counted)
   /** Another network, or none: connections and TLS sessions of the last one are dropped. */
@@ -71,15 +77,27 @@ interface Counted {
   readonly count?: number
 }
 
-/** What the daemon finds around itself, now and then. No address, no interface name, and no name of a network but the one that the policy gives it. */
+/**
+ * What the daemon finds around itself, now and then. No address, no interface name, and no name of
+ * a network but the one that the policy gives it.
+ */
 export type Observation =
-  /** `named`: what the policy calls this network; undefined: none that it names. `told`: whether it can be told at all which network this is. */
+  /**
+   * `named`: what the policy calls this network; undefined: none that it names. `told`: whether it
+   * can be told at all which network this is.
+   */
   | { readonly type: 'seen.network'; readonly told: boolean; readonly named: string | undefined }
-  /** How many pinned addresses are reached from a VPN interface, from another one, from one of unknown kind, and not at all. */
+  /**
+   * How many pinned addresses are reached from a VPN interface, from another one, from one of
+   * unknown kind, and not at all.
+   */
   | { readonly type: 'seen.vpn'; readonly vpn: number; readonly other: number; readonly unknown: number; readonly unreachable: number }
   /** Whom the system's own configuration names. `by`: the file or service that says so. */
   | { readonly type: 'seen.system'; readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'; readonly by: string }
-  /** Whether a query through the system came back through our own listener; `not-sent`: a configured name server is not of this host. */
+  /**
+   * Whether a query through the system came back through our own listener; `not-sent`: a configured
+   * name server is not of this host.
+   */
   | { readonly type: 'seen.canary'; readonly outcome: 'returned' | 'lost' | 'not-sent' }
   /** Flows of others to port 53 elsewhere, new since the last look. */
   | { readonly type: 'seen.bypass'; readonly flows: number; readonly through: readonly ('sockets' | 'conntrack')[] }
@@ -87,7 +105,9 @@ export type Observation =
   | { readonly type: 'audit'; readonly state: 'writing' | 'unwritable'; readonly entries: number; readonly lost: number }
   /** The status file goes unsigned. */
   | { readonly type: 'unsigned'; readonly why: string }
-  /** Starts of the service before this one in this boot, and whether the last run ended by itself. */
+  /**
+   * Starts of the service before this one in this boot, and whether the last run ended by itself.
+   */
   | { readonly type: 'restarts'; readonly count: number; readonly clean: boolean }
 
 /** Takes an event; cheap, sync, never throws. */

@@ -40,15 +40,22 @@ export interface EvidenceOptions {
   readonly system?: SystemView
 }
 
-/** Everything that watches and tells: status file, signature, audit log, and what is seen around the daemon. */
+/**
+ * Everything that watches and tells: status file, signature, audit log, and what is seen around the
+ * daemon.
+ */
 export interface Evidence {
   /** Takes every event of the program. */
   readonly emit: Emit
-  /** Looks around, writes the first status and begins the heartbeat; resolves when the gate says what the policy says. */
+  /**
+   * Looks around, writes the first status and begins the heartbeat; resolves when the gate says
+   * what the policy says.
+   */
   start(listeners: readonly SocketAddress[]): Promise<void>
   /**
-   * Takes an accepted configuration. When it returns the gate says what the new policy says, and is closed where that takes a look that was not made yet: then
-   * call `look`. State directory, audit log and heartbeat stay those of the start.
+   * Takes an accepted configuration. When it returns the gate says what the new policy says, and is
+   * closed where that takes a look that was not made yet: then call `look`. State directory, audit
+   * log and heartbeat stay those of the start.
    */
   adopt(loaded: Loaded, listeners: readonly SocketAddress[]): void
   /** Looks around; resolves when the gate says what came of it. */
@@ -61,7 +68,10 @@ export interface Evidence {
   stop(): void
 }
 
-/** Nothing is looked at or written before `start`, but the signing key, which is made if there is none. */
+/**
+ * Nothing is looked at or written before `start`, but the signing key, which is made if there is
+ * none.
+ */
 export function gatherEvidence(o: EvidenceOptions): Evidence {
   const { clock, random } = o
   const { stateDir, statusFile, heartbeatS, policy } = o.loaded.config
@@ -120,7 +130,9 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   }
   if (starts?.other !== undefined) o.warn(`process ${starts.other} keeps its state in ${stateDir} too: give each its own stateDir`)
   if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })
-  /** Once opened it is kept to the end: a reload that takes the rule away must not end the record. */
+  /**
+   * Once opened it is kept to the end: a reload that takes the rule away must not end the record.
+   */
   const audited = (asked: Policy | undefined) => {
     if (audit !== undefined || asked === undefined || asked.audit === 'off') return
     const log = openAuditLog({ stateDir, clock })
@@ -149,7 +161,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     },
     adopt(loaded, listeners) {
       audited(loaded.config.policy)
-      // Whether the log can be written is known from an attempt, and no rule may rest on an old one.
+      // Whether the log can be written is known from an attempt, and no rule may rest on an old
+      // one.
       audit?.recorder.reloaded()
       reportAudit()
       const before = setup

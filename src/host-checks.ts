@@ -36,16 +36,28 @@ export interface HostChecksOptions {
 
 /** Checks the host around the daemon and reports the findings as events. */
 export interface HostChecks {
-  /** Checks once; resolves when the events are out. One check at a time: a call during a check makes one more after it. Never rejects. */
+  /**
+   * Checks once; resolves when the events are out. One check at a time: a call during a check makes
+   * one more after it. Never rejects.
+   */
   check(): Promise<void>
-  /** Checks this from now on. What a check under way finds is not reported: it was about something else. */
+  /**
+   * Checks this from now on. What a check under way finds is not reported: it was about something
+   * else.
+   */
   adopt(setup: HostChecksSetup): void
-  /** Another network: what a check under way finds is of the last one, and not reported; checks again. */
+  /**
+   * Another network: what a check under way finds is of the last one, and not reported; checks
+   * again.
+   */
   networkChanged(): Promise<void>
   stop(): void
 }
 
-/** A query through the system is cheap, and proves what nothing else does; more often it would only repeat itself. */
+/**
+ * A query through the system is cheap, and proves what nothing else does; more often it would only
+ * repeat itself.
+ */
 const CANARY_EVERY_MS = 300_000
 
 /** Host checks that have not run yet. */

@@ -4,7 +4,10 @@ import type { Logger, pino } from 'pino'
 import { systemCode } from './errors.ts'
 import type { Emit, Event } from './events.ts'
 
-/** JSON lines on standard error; no query name and no client address can get in, since no event holds one. */
+/**
+ * JSON lines on standard error; no query name and no client address can get in, since no event
+ * holds one.
+ */
 export interface Log {
   readonly event: Emit
   info(message: string): void
@@ -13,7 +16,10 @@ export interface Log {
   setLevel(level: string): void
 }
 
-/** The same fault of the same link is written at most once a minute: a dead network must not fill a disk. */
+/**
+ * The same fault of the same link is written at most once a minute: a dead network must not fill a
+ * disk.
+ */
 const REPEAT_MS = 60_000
 const MAX_REMEMBERED = 256
 
@@ -23,8 +29,10 @@ const FULL_PIPE_MS = 100
 const FULL_PIPE_PAUSE_MS = 5
 
 /**
- * A log at `level`. Writing is synchronous: the last line before a crash is the one that matters. pino is loaded by the first line that is written: at each start it
- * would cost 10 ms and 4 MB before the first answer. `write` is replaced in tests; `load` gives pino at once, and is another in a bundle.
+ * A log at `level`. Writing is synchronous: the last line before a crash is the one that matters.
+ * pino is loaded by the first line that is written: at each start it would cost 10 ms and 4 MB
+ * before the first answer. `write` is replaced in tests; `load` gives pino at once, and is another
+ * in a bundle.
  */
 export function createLog(level: string, write = standardError(), load: LoadPino = fromModules): Log {
   let least = level
@@ -68,7 +76,10 @@ function jsonLogger({ pino }: ReturnType<LoadPino>, level: string, write: (line:
   return pino({ level, base: null, timestamp: isoTime, formatters: { level: (label) => ({ level: label }) } }, { write })
 }
 
-/** What cannot be written is lost: a full disk or a closed pipe must not stop names from resolving. After a line that was lost none waits until one gets through. */
+/**
+ * What cannot be written is lost: a full disk or a closed pipe must not stop names from resolving.
+ * After a line that was lost none waits until one gets through.
+ */
 function standardError(): (line: string) => void {
   let stuck = false
   return (line) => {

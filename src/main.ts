@@ -2,7 +2,9 @@ import { Command } from 'commander'
 import { EXIT } from './exit-codes.ts'
 import { VERSION } from './version.ts'
 
-/** What a person wants of the commands below; `--help` shows those that have some, in this order. */
+/**
+ * What a person wants of the commands below; `--help` shows those that have some, in this order.
+ */
 const GROUPS = {
   protect: 'Protect this machine:',
   look: 'Look at it:',
@@ -13,7 +15,10 @@ const GROUPS = {
 
 interface CommandEntry {
   readonly group: keyof typeof GROUPS
-  /** Each command is loaded only when it is asked for: `status` must answer fast, and needs none of what `run` needs. */
+  /**
+   * Each command is loaded only when it is asked for: `status` must answer fast, and needs none of
+   * what `run` needs.
+   */
   readonly load: () => Promise<Command>
 }
 
@@ -32,7 +37,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   audit: { group: 'rules', load: async () => (await import('./commands/audit.ts')).auditCommand() },
 }
 
-/** These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and a demo has to clean up. */
+/**
+ * These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and
+ * a demo has to clean up.
+ */
 const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload']
 // `status | head` closes its end early; what could not be written must not look like an answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -59,7 +67,10 @@ Examples:
 
 void start(process.argv[2] ?? '')
 
-/** Not at the top level: the bundle is CommonJS (src/bundle.mjs). Only the list of commands needs them all. */
+/**
+ * Not at the top level: the bundle is CommonJS (src/bundle.mjs). Only the list of commands needs
+ * them all.
+ */
 async function start(name: string): Promise<void> {
   const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   const wanted = asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : inGroups()

@@ -2,15 +2,20 @@ import type { Ede, EnigmError, ErrorCode, Rcode } from './errors.ts'
 import type { Transport } from './transports.ts'
 
 declare const view: unique symbol
-/** Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number: `viewFor` makes it. */
+/**
+ * Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number:
+ * `viewFor` makes it.
+ */
 export type View = number & { readonly [view]: true }
 
 /** Everybody's answers. */
 export const EVERYBODYS = 0 as View
 
 /**
- * Which answers the client at `address` is entitled to. The one place that makes a view: every listener of every thread asks here, once a packet or connection, and
- * the view goes with the client (`Client.view`) from then on. So an answer cannot be kept under one view and looked for under another.
+ * Which answers the client at `address` is entitled to. The one place that makes a view: every
+ * listener of every thread asks here, once a packet or connection, and the view goes with the
+ * client (`Client.view`) from then on. So an answer cannot be kept under one view and looked for
+ * under another.
  */
 export function viewFor(_address: string): View {
   return EVERYBODYS
@@ -18,7 +23,10 @@ export function viewFor(_address: string): View {
 
 /** One question as it stood in a message: QNAME, QTYPE, QCLASS. */
 export interface Question {
-  /** Its octets, uncompressed (RFC 1035 section 4.1.2), A-Z of the QNAME lowered byte by byte (RFC 4343). A private copy. */
+  /**
+   * Its octets, uncompressed (RFC 1035 section 4.1.2), A-Z of the QNAME lowered byte by byte (RFC
+   * 4343). A private copy.
+   */
   readonly lower: Uint8Array
   readonly type: number
   readonly class: number
@@ -38,7 +46,10 @@ export interface Client {
   readonly view: View
 }
 
-/** A question that passed the gate: QUERY, QR=0, RD=1, exactly one question, at most one OPT of version 0. */
+/**
+ * A question that passed the gate: QUERY, QR=0, RD=1, exactly one question, at most one OPT of
+ * version 0.
+ */
 export interface Query {
   readonly id: number
   readonly question: Question
@@ -57,7 +68,10 @@ export interface Ask {
    * clock.
    */
   readonly startedMs?: number
-  /** For a client that has more under way than others have: it waits behind theirs wherever something is scarce. */
+  /**
+   * For a client that has more under way than others have: it waits behind theirs wherever
+   * something is scarce.
+   */
   readonly givesWay?: true | undefined
   /**
    * Called in the moment before the query is written to a resolver, and each time it is; false:
@@ -67,8 +81,9 @@ export interface Ask {
 }
 
 /**
- * A final answer. `wire` is a whole response with ID 0, the question lower-cased, AA clear, RA set, and no OPT; it is never changed after it is made.
- * `rcode` is the full 12 bits. `storeS` is how long it may be kept in seconds ('no': only for those who wait for it now).
+ * A final answer. `wire` is a whole response with ID 0, the question lower-cased, AA clear, RA set,
+ * and no OPT; it is never changed after it is made. `rcode` is the full 12 bits. `storeS` is how
+ * long it may be kept in seconds ('no': only for those who wait for it now).
  */
 export interface Answer {
   readonly wire: Uint8Array
@@ -91,12 +106,18 @@ interface Session {
   readonly cipher: string
   readonly resumed: boolean
 }
-/** The peer proved that it is who the trusted set says: a valid chain for its authentication domain name, and a leaf SPKI pin where pins are set. */
+/**
+ * The peer proved that it is who the trusted set says: a valid chain for its authentication domain
+ * name, and a leaf SPKI pin where pins are set.
+ */
 export interface Authenticated extends Session {
   readonly authenticated: true
   readonly by: 'ca' | 'ca+spki'
 }
-/** Encrypted to somebody; `why` says what was not proved (usage profile `opportunistic` only, RFC 8310 section 5). */
+/**
+ * Encrypted to somebody; `why` says what was not proved (usage profile `opportunistic` only, RFC
+ * 8310 section 5).
+ */
 export interface Unauthenticated extends Session {
   readonly authenticated: false
   readonly why: ErrorCode
@@ -150,9 +171,14 @@ export interface ReplyReading {
   readonly ttlAts: readonly number[]
 }
 
-/** What a reply says, by its 12-bit RCODE and its extended error (see upstream/classification.ts). */
+/**
+ * What a reply says, by its 12-bit RCODE and its extended error (see upstream/classification.ts).
+ */
 export interface ReplyVerdict {
-  /** It settles its question: it is about the name, or a final failure. Another operator would only be a second party to tell. */
+  /**
+   * It settles its question: it is about the name, or a final failure. Another operator would only
+   * be a second party to tell.
+   */
   readonly final: boolean
   /** It speaks of the resolver or of the hop, and not of the name. */
   readonly blamesResolver: boolean
@@ -169,7 +195,10 @@ export interface Carried<P extends Protection = Protection> {
   readonly wire: Uint8Array
   readonly rttMs: number
   readonly protection: P
-  /** DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484 section 5.1). */
+  /**
+   * DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484
+   * section 5.1).
+   */
   readonly ageS?: number
   /** The parsed `wire`. The first reader that needs it parses it (`readingOf`, dns/response.ts). */
   reading?: ReplyReading | undefined
@@ -187,10 +216,11 @@ export interface Receiver<P extends Protection, More extends readonly unknown[] 
 }
 
 /**
- * The path to one first hop as an observer sees it. `request` is a whole DNS query (it is not changed; the link writes its own ID into a copy).
- * The link ignores and counts what does not match by ID and question, and waits on (DoT) or fails that stream at once (DoH).
- * Dials lazily, redials with backoff, retries once on a fresh connection inside the deadline. Any
- * number of requests are under way at once.
+ * The path to one first hop as an observer sees it. `request` is a whole DNS query (it is not
+ * changed; the link writes its own ID into a copy). The link ignores and counts what does not match
+ * by ID and question, and waits on (DoT) or fails that stream at once (DoH). Dials lazily, redials
+ * with backoff, retries once on a fresh connection inside the deadline. Any number of requests are
+ * under way at once.
  */
 export interface Link<P extends Protection = Protection> {
   readonly id: string
@@ -219,14 +249,20 @@ export interface ScheduledLink<P extends Protection = Protection> {
    * off. Any number of calls.
    */
   open(): Promise<void>
-  /** Whether `exchange` would write its first record in this turn. Where it is false, `exchange` rejects with `connection-lost`. */
+  /**
+   * Whether `exchange` would write its first record in this turn. Where it is false, `exchange`
+   * rejects with `connection-lost`.
+   */
   readonly ready: boolean
   /**
    * Queries of clients met silence, and no cover or probe was sent since: a probe in the next slot
    * shows whether the connection is dead or a name is slow.
    */
   readonly doubtful: boolean
-  /** The request begun last has records to come: `more` writes the next, and nothing else may be sent before. */
+  /**
+   * The request begun last has records to come: `more` writes the next, and nothing else may be
+   * sent before.
+   */
   readonly unfinished: boolean
   more(): void
   /** Octets of a request that fills so many records; undefined while there is no connection. */
@@ -237,12 +273,16 @@ export interface ScheduledLink<P extends Protection = Protection> {
 export type Shaper = <P extends Protection>(link: Link<P>) => Link<P>
 
 /**
- * One trusted resolver. `message` is a query without OPT and with ID 0 (see dns/message.ts `upstreamQuery`); `dnssecOk` goes into the OPT it adds.
- * Never changes `message`; any number of questions are under way at once.
+ * One trusted resolver. `message` is a query without OPT and with ID 0 (see dns/message.ts
+ * `upstreamQuery`); `dnssecOk` goes into the OPT it adds. Never changes `message`; any number of
+ * questions are under way at once.
  */
 export interface Upstream<P extends Protection = Protection> {
   readonly id: string
-  /** The message that it is asked to see whether it lives (see upstream/classification.ts); absent: the root. */
+  /**
+   * The message that it is asked to see whether it lives (see upstream/classification.ts); absent:
+   * the root.
+   */
   readonly probe?: Uint8Array
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: ReplyVerdict]>) => void
   close(): Promise<void>

@@ -1,5 +1,6 @@
-// What `npm start`, `npm run demo` and `npm test` share: makes a clone runnable, then gets out of the way.
-// Plain JavaScript with no imports but Node's own: it runs before anything is installed or built.
+// What `npm start`, `npm run demo` and `npm test` share: makes a clone runnable, then gets out of
+// the way. Plain JavaScript with no imports but Node's own: it runs before anything is installed or
+// built.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -11,8 +12,8 @@ export const root = fileURLToPath(new URL('..', import.meta.url))
 const at = (...parts) => join(root, ...parts)
 
 /**
- * Runs a command in the root with its output on ours (stdout too goes to stderr: stdout belongs to the program). As root it runs as the owner of the checkout. Returns
- * its exit code.
+ * Runs a command in the root with its output on ours (stdout too goes to stderr: stdout belongs to
+ * the program). As root it runs as the owner of the checkout. Returns its exit code.
  */
 export function sh(command, args, stdio = ['ignore', 2, 2]) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio, ...owner })
@@ -21,8 +22,10 @@ export function sh(command, args, stdio = ['ignore', 2, 2]) {
 }
 
 /**
- * Who installs and builds, where that is not us: root (`sudo npm start`) makes nothing in a directory of somebody else, who could not replace it afterwards and could have
- * it written elsewhere through links. Without an entry in /etc/passwd, or where the owner cannot run this Node, root does it.
+ * Who installs and builds, where that is not us: root (`sudo npm start`) makes nothing in a
+ * directory of somebody else, who could not replace it afterwards and could have it written
+ * elsewhere through links. Without an entry in /etc/passwd, or where the owner cannot run this
+ * Node, root does it.
  */
 const owner = ownerOfCheckout()
 
@@ -39,7 +42,10 @@ function ownerOfCheckout() {
   return { uid, gid, env: { ...Object.fromEntries(kept), HOME: entry[5], USER: entry[0], LOGNAME: entry[0] } }
 }
 
-/** What differs between the lock file and node_modules, as a sentence; undefined when they agree. npm keeps its own copy of what it installed. */
+/**
+ * What differs between the lock file and node_modules, as a sentence; undefined when they agree.
+ * npm keeps its own copy of what it installed.
+ */
 function installFault() {
   const copy = at('node_modules', '.package-lock.json')
   if (!existsSync(copy)) return 'nothing is installed yet'
@@ -52,7 +58,9 @@ function installFault() {
   return undefined
 }
 
-/** Installs what package-lock.json says, if it is not there. Rejects with a sentence when npm fails. */
+/**
+ * Installs what package-lock.json says, if it is not there. Rejects with a sentence when npm fails.
+ */
 export async function ensureInstalled() {
   const fault = installFault()
   if (fault === undefined) return
@@ -70,7 +78,10 @@ export async function ensureInstalled() {
     throw new Error(`npm ci failed: ${silence}. Connect this machine once, or copy node_modules from one that is.${foreignModules()}`)
 }
 
-/** A registry that answers slowly is waited for, one that does not is told of within half a minute; npm's own patience is several. */
+/**
+ * A registry that answers slowly is waited for, one that does not is told of within half a minute;
+ * npm's own patience is several.
+ */
 const QUIETLY = [
   '--no-audit',
   '--no-fund',
@@ -94,7 +105,10 @@ function npmSettings(...names) {
   return Object.fromEntries((stdout ?? '').split('\n').map((line) => [line.split('=', 1)[0], line.slice(line.indexOf('=') + 1)]))
 }
 
-/** Why the npm registry cannot be reached, as a clause; undefined where it can, or where a proxy stands between. */
+/**
+ * Why the npm registry cannot be reached, as a clause; undefined where it can, or where a proxy
+ * stands between.
+ */
 async function registryFault() {
   const { registry, proxy, 'https-proxy': httpsProxy } = npmSettings('registry', 'proxy', 'https-proxy')
   const proxies = [proxy, httpsProxy, ...['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'].map((name) => process.env[name])]
@@ -122,7 +136,10 @@ function foreignModules() {
     : ` node_modules belongs to user ${found.uid}: sudo chown -R ${uid} ${at('node_modules')}`
 }
 
-/** Path, size and time of everything the build reads: 3 ms for a hundred files, against seconds for asking the compiler. */
+/**
+ * Path, size and time of everything the build reads: 3 ms for a hundred files, against seconds for
+ * asking the compiler.
+ */
 function fingerprint() {
   const hash = createHash('sha256')
   const add = (path) => {
@@ -140,8 +157,9 @@ function fingerprint() {
 export const tsc = (...args) => sh(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), ...args])
 
 /**
- * Builds dist/ if it is older than the sources: types checked, then bundled beside it and moved into place, so that whoever runs from dist/ meanwhile
- * sees the old one or the new one, and a file whose source is gone does not linger. Rejects with a sentence when the compiler complains.
+ * Builds dist/ if it is older than the sources: types checked, then bundled beside it and moved
+ * into place, so that whoever runs from dist/ meanwhile sees the old one or the new one, and a file
+ * whose source is gone does not linger. Rejects with a sentence when the compiler complains.
  */
 export async function ensureBuilt() {
   const stamp = at('dist', '.built-from')
@@ -177,7 +195,11 @@ function removeOrSay(path) {
   }
 }
 
-/** `node src/setup.mjs` = install and build if need be. `node src/setup.mjs demo --once` = install and build if need be, then `node dist/main.js demo --once` in this very process, so that signals and exit codes are its own. */
+/**
+ * `node src/setup.mjs` = install and build if need be. `node src/setup.mjs demo --once` = install
+ * and build if need be, then `node dist/main.js demo --once` in this very process, so that signals
+ * and exit codes are its own.
+ */
 async function main() {
   try {
     await ensureInstalled()

@@ -40,8 +40,9 @@ export interface LinkParts {
 /** The trusted set, that can be told what happened to the world. */
 export interface LiveResolvers<P extends Protection> extends Selection<P> {
   /**
-   * `network`, `wake`: no connection and no TLS session outlives it, so that no observer of two networks can join them; what was in use is dialled again at once
-   * (if `online`), and what is under way is asked again. `clock`: what failed for a certificate's dates is tried again.
+   * `network`, `wake`: no connection and no TLS session outlives it, so that no observer of two
+   * networks can join them; what was in use is dialled again at once (if `online`), and what is
+   * under way is asked again. `clock`: what failed for a certificate's dates is tried again.
    */
   react(what: 'network' | 'wake' | 'clock', online: boolean): void
 }
@@ -69,7 +70,10 @@ interface LinkMaker<P extends Protection> {
   paced(resolver: TrustedResolver, transport: Transport, dialPace: DialPace): RenewableScheduledLink<P>
 }
 
-/** The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under `strict` no link that might be unauthenticated can be put in: the types refuse it. */
+/**
+ * The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under
+ * `strict` no link that might be unauthenticated can be put in: the types refuse it.
+ */
 export function trustedResolvers(loaded: Loaded, parts: LinkParts): LiveResolvers<Protection> {
   if (loaded.config.usageProfile === 'strict') {
     const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
@@ -144,7 +148,9 @@ function shaperOf({ config }: Loaded, parts: LinkParts): Shaper {
   return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, parts) : unshaped
 }
 
-/** Only the link that is asked first is always on: the others would cost as much again for nothing. */
+/**
+ * Only the link that is asked first is always on: the others would cost as much again for nothing.
+ */
 function paceOf(profile: PacedProfile, first: boolean): Pace {
   return profile === 'always-on' && !first ? STANDBY : PACES[profile]
 }

@@ -56,7 +56,10 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
 const OWN_TIMERS: Readonly<Record<string, string>> = {
   'commands/service.ts': 'keeps the process alive while it drains, which a timer of Clock must not',
 }
-/** What may be done with files outside files/: looking, and taking a name away, which never goes through a link. */
+/**
+ * What may be done with files outside files/: looking, and taking a name away, which never goes
+ * through a link.
+ */
 const HARMLESS = /^(existsSync|readdirSync|readdir|readlink|statSync|lstatSync|realpathSync|watch|watchFile|unwatchFile|rm|type \w+)$/
 /** Who reads or writes files on its own, and why. */
 const OWN_FILES: Readonly<Record<string, string>> = {
@@ -70,6 +73,7 @@ const OWN_FILES: Readonly<Record<string, string>> = {
   'system/hardening.ts': 'writes in /proc',
 }
 const MAX_LINES = 400
+const MAX_COLUMNS = 100
 
 interface Source {
   readonly path: string
@@ -123,7 +127,10 @@ function wrongArrows(source: Source): readonly string[] {
   })
 }
 
-/** One import circle as a path of files, or undefined. `import type` counts too: a circle of types is a circle in the reader's head. */
+/**
+ * One import circle as a path of files, or undefined. `import type` counts too: a circle of types
+ * is a circle in the reader's head.
+ */
 function circle(all: readonly Source[]): readonly string[] | undefined {
   const byPath = new Map(all.map((s) => [s.path, s]))
   const done = new Set<string>()
@@ -230,6 +237,16 @@ t.test('what stays in one room', (t) => {
   t.end()
 })
 
+t.test(`no comment wider than ${MAX_COLUMNS} columns`, (t) => {
+  const isTable = (line: string) => line.includes('rcode EDE')
+  const isWide = (line: string) => line.length > MAX_COLUMNS && /^\s*(\/?\*|\/\/)/.test(line) && !isTable(line)
+  t.strictSame(
+    sources.flatMap(({ path, text }) => text.split('\n').flatMap((line, i) => (isWide(line) ? [`${path}:${i + 1}`] : []))),
+    [],
+  )
+  t.end()
+})
+
 t.test(`no file of more than ${MAX_LINES} lines`, (t) => {
   t.strictSame(
     sources.filter((s) => s.text.split('\n').length - 1 > MAX_LINES).map((s) => s.path),
@@ -238,7 +255,10 @@ t.test(`no file of more than ${MAX_LINES} lines`, (t) => {
   t.end()
 })
 
-/** What protects: a parameter or property of one of these names or types. Forgotten, it must be an error of the compiler and no open door. */
+/**
+ * What protects: a parameter or property of one of these names or types. Forgotten, it must be an
+ * error of the compiler and no open door.
+ */
 const GUARD_NAMES: ReadonlySet<string> = new Set(
   'gate rebinding allowed allowFrom allow allowAddresses permitted closed forbidden refusal dialPace pace turnInMs policy view'.split(' '),
 )
@@ -258,7 +278,9 @@ function* nodesOf(path: string, text: string): Generator<ts.Node> {
   }
 }
 
-/** Guards of `source` that are optional, have a default, or are used as if they might be missing. */
+/**
+ * Guards of `source` that are optional, have a default, or are used as if they might be missing.
+ */
 function openGuards({ path, text }: Source): readonly string[] {
   const found: string[] = []
   for (const node of nodesOf(path, text)) {

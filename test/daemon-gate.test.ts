@@ -1,4 +1,5 @@
-// The policy's gate in a daemon of this process, whose looks around end when the test says so: no moment between a change and its look is too short to be tried.
+// The policy's gate in a daemon of this process, whose looks around end when the test says so: no
+// moment between a change and its look is too short to be tried.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -35,7 +36,10 @@ interface Look {
   end(vpn: boolean): Promise<void>
 }
 
-/** Starts a daemon; `settings` are the configuration beside the trusted set of `server`. The start waits for its first look. */
+/**
+ * Starts a daemon; `settings` are the configuration beside the trusted set of `server`. The start
+ * waits for its first look.
+ */
 async function house(t: Test, server: DotServer, settings: object) {
   const dir = t.testdir({ run: {}, state: {} })
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })

@@ -8,7 +8,10 @@ import { PROJECT_ROOT } from './support/readme.ts'
 /** A document as one line, so that a sentence is found wherever its lines break. */
 const textOf = (name: string) => readFileSync(join(PROJECT_ROOT, name), 'utf8').replace(/\s+/g, ' ')
 
-/** The value of a constant that is a sum of plain numbers, read from the source: most are not exported. */
+/**
+ * The value of a constant that is a sum of plain numbers, read from the source: most are not
+ * exported.
+ */
 function constant(file: string, name: string): number {
   const found = new RegExp(`const ${name} = ([0-9_ *+<().]+)$`, 'm').exec(readFileSync(join(PROJECT_ROOT, 'src', file), 'utf8'))
   if (found === null) throw new Error(`src/${file} has no ${name} any more: say here what the documents mean instead`)

@@ -19,7 +19,10 @@ const OPENERS = ['dgram', 'net', 'tls', 'http', 'https', 'http2', 'dns', 'dns/pr
   name,
   `node:${name}`,
 ])
-/** Who imports one of them for more than types and isIP, and why no cleartext DNS packet of the daemon's can leave by it. */
+/**
+ * Who imports one of them for more than types and isIP, and why no cleartext DNS packet of the
+ * daemon's can leave by it.
+ */
 const ALLOWED: Readonly<Record<string, string>> = {
   'config/cidr.ts': 'BlockList',
   'dns/rdata-text.ts': 'SocketAddress, to write addresses',

@@ -1,4 +1,5 @@
-// What README.md and docs/ show is run: configuration, trusted set, shell lines. Those that change a system run in test/e2e/point-the-system.test.ts.
+// What README.md and docs/ show is run: configuration, trusted set, shell lines. Those that change
+// a system run in test/e2e/point-the-system.test.ts.
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

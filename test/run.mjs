@@ -1,5 +1,6 @@
-// `npm test`: install and build if need be, lint, type check, every test with coverage, one closing line. Exits 1 on any failure.
-// `npm test -- e2e/demo` runs only the test files whose path holds one of the words, without the lint.
+// `npm test`: install and build if need be, lint, type check, every test with coverage, one closing
+// line. Exits 1 on any failure. `npm test -- e2e/demo` runs only the test files whose path holds
+// one of the words, without the lint.
 import { spawn } from 'node:child_process'
 import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,7 +21,8 @@ keepLabImage()
 warnOfMissingTools()
 try {
   await step('install', ensureInstalled)
-  // Compiled before any test: tap's own TypeScript support costs 1 s a file and does not check types.
+  // Compiled before any test: tap's own TypeScript support costs 1 s a file and does not check
+  // types.
   await step('types and build/', () => {
     rmSync(join(root, 'build'), { recursive: true, force: true })
     if (tsc('-p', 'tsconfig.test.json') !== 0) problem('the type check failed')
@@ -48,7 +50,10 @@ console.log(`assertions in ${seconds} s, ${skipped} skipped:`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
 
-/** A step that is not a test (lint, types, build) counts as one failure, so that the closing line cannot look clean. */
+/**
+ * A step that is not a test (lint, types, build) counts as one failure, so that the closing line
+ * cannot look clean.
+ */
 function problem(text) {
   problems.push(text)
   failed++
@@ -60,7 +65,10 @@ async function step(name, fn) {
   console.log(`-- ${name}: ${((performance.now() - beganMs) / 1000).toFixed(1)} s`)
 }
 
-/** What test/support/lab boots is built once a run, by the first test file that needs it, and is gone afterwards. Without root it is root's, made and removed by each file. */
+/**
+ * What test/support/lab boots is built once a run, by the first test file that needs it, and is
+ * gone afterwards. Without root it is root's, made and removed by each file.
+ */
 function keepLabImage() {
   if (process.env.ENIGM_DNS_LAB !== undefined || process.getuid?.() !== 0) return
   const folder = mkdtempSync(join(tmpdir(), 'enigm-dns-lab-'))
@@ -90,7 +98,10 @@ function warnOfMissingTools() {
   )
 }
 
-/** Runs the compiled tests and adds their totals to ours. Two at a time, on any machine: a test that passes only alone is found here. */
+/**
+ * Runs the compiled tests and adds their totals to ours. Two at a time, on any machine: a test that
+ * passes only alone is found here.
+ */
 async function runTests() {
   const files = readdirSync(join(root, 'build/test'), { recursive: true })
     .filter((path) => path.endsWith('.test.js') && (words.length === 0 || words.some((word) => path.includes(word))))

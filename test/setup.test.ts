@@ -1,4 +1,5 @@
-// src/setup.mjs in checkouts of its own: without a network, and by root in the checkout of somebody else.
+// src/setup.mjs in checkouts of its own: without a network, and by root in the checkout of somebody
+// else.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -2,7 +2,10 @@ import { parentPort } from 'node:worker_threads'
 import { nearest } from './edit-distance.ts'
 import { type ForestPlan, grow, type Table } from './forest.ts'
 
-/** What a thread of the bench is asked to do: a share of a forest's trees, or of the rows that neighbours are looked for. */
+/**
+ * What a thread of the bench is asked to do: a share of a forest's trees, or of the rows that
+ * neighbours are looked for.
+ */
 export type Task =
   | {
       readonly kind: 'forest'

@@ -83,14 +83,20 @@ export function best({ a1, a2, a3, a4 }: ClosedWorld): Estimate & { readonly att
   return all.reduce((one, other) => (other.value > one.value ? other : one))
 }
 
-/** Every visit of a site but the last `tested` ones is learnt from. Pages stand site by site, `each` of them. */
+/**
+ * Every visit of a site but the last `tested` ones is learnt from. Pages stand site by site, `each`
+ * of them.
+ */
 export function heldOut(sites: number, each: number, tested: number): readonly Rows[] {
   const rows = Array.from({ length: sites * each }, (_, row) => row)
   const isTested = (row: number) => row % each >= each - tested
   return [{ training: Uint32Array.from(rows.filter((row) => !isTested(row))), tested: Uint32Array.from(rows.filter(isTested)) }]
 }
 
-/** Each page is tested once, by attackers who learnt from the others' folds; for small sets. `places`: the number of each page among its site's. */
+/**
+ * Each page is tested once, by attackers who learnt from the others' folds; for small sets.
+ * `places`: the number of each page among its site's.
+ */
 export function crossValidated(places: readonly number[], folds: number): readonly Rows[] {
   return Array.from({ length: folds }, (_, fold) => {
     const tested = Uint32Array.from(places.keys()).filter((row) => (places[row] ?? 0) % folds === fold)

@@ -6,7 +6,10 @@ import { resolverModel } from '../observer/resolver-model.ts'
 import { auc, type Estimate } from './metrics.ts'
 import { aPage } from './onset.ts'
 
-/** What two sides are matched: the queries that a host makes and its link; or the links of two devices whose users write to each other. */
+/**
+ * What two sides are matched: the queries that a host makes and its link; or the links of two
+ * devices whose users write to each other.
+ */
 export type Pairing = 'lan-wan' | 'conversation'
 /** `within`: both sides' sessions run throughout. `whole`: with the beginning and the end of it. */
 export type Span = 'within' | 'whole'
@@ -21,8 +24,9 @@ const SPAN_MS = { within: 14_000, whole: 120_000 }
 const START_WITHIN_MS = { within: 5000, whole: 40_000 }
 
 /**
- * A6: which two sides belong together? Scored by correlation of their records in bins of 50, 200 and 1,000 ms at every lag up to 1 s, by count, by first and by last record.
- * The score that does best on the first half of the pairs is the one that is measured, on the second.
+ * A6: which two sides belong together? Scored by correlation of their records in bins of 50, 200
+ * and 1,000 ms at every lag up to 1 s, by count, by first and by last record. The score that does
+ * best on the first half of the pairs is the one that is measured, on the second.
  */
 export function correlate(entry: Entry, pairing: Pairing, span: Span, pairs: number, root: Chance): Estimate {
   const chance = root.fork(`correlation ${entry.id} ${pairing} ${span}`)
@@ -109,7 +113,10 @@ function centred(bins: Float64Array): Float64Array {
   return norm > 0 ? out.map((n) => n / norm) : out
 }
 
-/** The highest correlation with `other` from 0 to `lags` bins later, and from as many earlier: devices take turns. */
+/**
+ * The highest correlation with `other` from 0 to `lags` bins later, and from as many earlier:
+ * devices take turns.
+ */
 function bestLag(one: Float64Array, other: Float64Array, lags: number): number {
   let best = -1
   for (let lag = -lags; lag <= lags; lag++) {

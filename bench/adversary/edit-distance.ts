@@ -7,8 +7,9 @@ const CODES = 16 * 15 + 1
 const COARSE = 32
 
 /**
- * A3: for each tested row the class of most of its five nearest training rows, nearer ones weighing more. Nearest by an edit distance with costs for gap and size
- * (Bushart and Rossow, FOCI 2020), inside a band of 12, among the 32 rows whose symbol counts differ least.
+ * A3: for each tested row the class of most of its five nearest training rows, nearer ones weighing
+ * more. Nearest by an edit distance with costs for gap and size (Bushart and Rossow, FOCI 2020),
+ * inside a band of 12, among the 32 rows whose symbol counts differ least.
  */
 export function nearest(
   symbols: Uint8Array,
@@ -78,7 +79,10 @@ function smallest(values: Float64Array, many: number): readonly number[] {
 
 const COST = costs()
 
-/** Of turning one symbol into another: half for another size or direction, a quarter for each bin of gap up to half. */
+/**
+ * Of turning one symbol into another: half for another size or direction, a quarter for each bin of
+ * gap up to half.
+ */
 function costs(): Float32Array {
   const table = new Float32Array(CODES * CODES)
   for (let a = 1; a < CODES; a++)

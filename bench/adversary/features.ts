@@ -17,7 +17,10 @@ export const FEATURES = 6 + 2 * ONE_WAY + PAIRS + 2 * FINE_BINS + SIZES
 /** log2 of a gap in ms, in bins of one; under 1 ms is 0. */
 export const gapBin = (gapMs: number) => (gapMs < 1 ? 0 : Math.min(GAP_BINS - 1, 1 + Math.floor(Math.log2(gapMs))))
 
-/** A1: counts, cumulative arrivals, times, log-gap n-grams, bins of 100 ms, sizes. Times count from `origin`, the first record if it is not given. */
+/**
+ * A1: counts, cumulative arrivals, times, log-gap n-grams, bins of 100 ms, sizes. Times count from
+ * `origin`, the first record if it is not given.
+ */
 export function features({ atMs, octets }: Seen, into: Float32Array, at: number, origin = atMs[0] ?? 0): void {
   const [out, back] = directions(atMs, octets)
   let put = at
@@ -60,7 +63,9 @@ function sumOf(octets: Int16Array, sign: number): number {
   return sum
 }
 
-/** Bins of the gaps, then their longest, mean, deviation and quantiles, and where the longest stand. */
+/**
+ * Bins of the gaps, then their longest, mean, deviation and quantiles, and where the longest stand.
+ */
 function gaps(times: Float64Array, into: Float32Array, at: number): number {
   const all = new Float64Array(Math.max(0, times.length - 1))
   let [sum, squares] = [0, 0]
@@ -90,13 +95,19 @@ function gapPairs(times: Float64Array, into: Float32Array, at: number): void {
   }
 }
 
-/** Out below 12, in from 12 on, by 48 octets: natural sizes spread over them, equal ones fall into one each. */
+/**
+ * Out below 12, in from 12 on, by 48 octets: natural sizes spread over them, equal ones fall into
+ * one each.
+ */
 const sizeBin = (size: number) => (size > 0 ? 0 : SIZES / 2) + Math.min(SIZES / 2 - 1, Math.floor(Math.abs(size) / 48))
 
 /** How many features A2 computes. */
 export const NGRAMS = 512
 
-/** A2: uni- and bigrams of directed record sizes, and of bursts (octets in one direction in a row), hashed (Siby et al., NDSS 2020). */
+/**
+ * A2: uni- and bigrams of directed record sizes, and of bursts (octets in one direction in a row),
+ * hashed (Siby et al., NDSS 2020).
+ */
 export function ngrams({ octets }: Seen, into: Float32Array, at: number): void {
   const count = (kind: number, a: number, b: number) => {
     let hash = Math.imul(Math.imul(kind + 1, 0x9e3779b1) ^ (a + 70_000), 0x85ebca6b)
@@ -127,7 +138,10 @@ const WINDOWS = 30
 /** How many features A4 computes. */
 export const LATENCIES = FIRST + LATENCY_BINS + 2 * WINDOWS + 8
 
-/** A4: response latency alone. The k-th reply is taken for the k-th query's, as is all one can with equal sizes: no times of their own, no counts. */
+/**
+ * A4: response latency alone. The k-th reply is taken for the k-th query's, as is all one can with
+ * equal sizes: no times of their own, no counts.
+ */
 export function latencies({ atMs, octets }: Seen, into: Float32Array, at: number): void {
   const [out, back] = directions(atMs, octets)
   const origin = out[0] ?? 0

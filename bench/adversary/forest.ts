@@ -20,7 +20,8 @@ const LEAST_TO_SPLIT = 3
 const FEW = 24
 
 /**
- * Cuts features at the quantiles of the rows that `isTraining` names, into at most 64 bins: splits are then found by counting. `shared`: in memory that threads share.
+ * Cuts features at the quantiles of the rows that `isTraining` names, into at most 64 bins: splits
+ * are then found by counting. `shared`: in memory that threads share.
  */
 export function tableOf(values: Float32Array, columns: number, isTraining: (row: number) => boolean, shared = false): Table {
   const rows = values.length / columns
@@ -58,8 +59,9 @@ function binOf(value: number, edges: readonly number[]): number {
 }
 
 /**
- * Grows trees number `first`, `first + every`, ... of a forest on the `training` rows and adds up what they say of the `tested` ones: votes[test * classes + class].
- * Each tree has a seed of its own: how trees are spread over threads changes nothing but the order of the sums.
+ * Grows trees number `first`, `first + every`, ... of a forest on the `training` rows and adds up
+ * what they say of the `tested` ones: votes[test * classes + class]. Each tree has a seed of its
+ * own: how trees are spread over threads changes nothing but the order of the sums.
  */
 export function grow(
   table: Table,
@@ -76,7 +78,10 @@ export function grow(
   return votes
 }
 
-/** One tree after another over the same buffers. Test rows walk down while the tree grows: no tree is ever kept. */
+/**
+ * One tree after another over the same buffers. Test rows walk down while the tree grows: no tree
+ * is ever kept.
+ */
 class Grower {
   readonly #table: Table
   readonly #labels: Uint16Array
@@ -160,7 +165,10 @@ class Grower {
     return best
   }
 
-  /** Gini over every cut of one feature: labels in order of bin, sums of squares kept up to date label by label. */
+  /**
+   * Gini over every cut of one feature: labels in order of bin, sums of squares kept up to date
+   * label by label.
+   */
   #sweep(feature: number, start: number, end: number, squares: number, toBeat: number): { bin: number; score: number } | undefined {
     const size = end - start
     const sorted = this.#sortedKeys(feature, start, size)
@@ -190,7 +198,10 @@ class Grower {
     return bestBin < 0 ? undefined : { bin: bestBin, score: best }
   }
 
-  /** bin << 16 | label of a node's rows, in order of bin; undefined where all are in one bin. Few are sorted by insertion, many by counting. */
+  /**
+   * bin << 16 | label of a node's rows, in order of bin; undefined where all are in one bin. Few
+   * are sorted by insertion, many by counting.
+   */
   #sortedKeys(feature: number, start: number, size: number): Int32Array | undefined {
     const base = feature * this.#table.rows
     const bins = this.#table.bins

@@ -16,7 +16,10 @@ export function wilson(right: number, all: number): Estimate {
   return { value: share, low: Math.max(0, middle - half), high: Math.min(1, middle + half) }
 }
 
-/** Area under the ROC curve: how often a positive scores above a negative, ties counting half. Interval after Hanley and McNeil (1982). */
+/**
+ * Area under the ROC curve: how often a positive scores above a negative, ties counting half.
+ * Interval after Hanley and McNeil (1982).
+ */
 export function auc(positives: readonly number[], negatives: readonly number[]): Estimate {
   const all = [...positives.map((score) => ({ score, positive: true })), ...negatives.map((score) => ({ score, positive: false }))]
   all.sort((a, b) => a.score - b.score)
@@ -53,8 +56,10 @@ export function accuracy(said: Uint16Array, truth: Uint16Array): Estimate {
 }
 
 /**
- * Bits that the votes tell about the class, of log2(classes): the log-score of the votes mixed with the uniform guess, which bounds mutual information from below.
- * (Counting a confusion matrix would find 1.8 bits in pure noise at a hundred classes and 4,000 rows.) The mixture is fitted on every other row and measured on the rest.
+ * Bits that the votes tell about the class, of log2(classes): the log-score of the votes mixed with
+ * the uniform guess, which bounds mutual information from below. (Counting a confusion matrix would
+ * find 1.8 bits in pure noise at a hundred classes and 4,000 rows.) The mixture is fitted on every
+ * other row and measured on the rest.
  */
 export function bits(votes: Float32Array, truth: Uint16Array, classes: number, trees: number): number {
   const gain = (share: number, parity: number) => {

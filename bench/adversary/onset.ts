@@ -9,11 +9,17 @@ import { auc, type Estimate } from './metrics.ts'
 import type { TaskPool } from './task-pool.ts'
 
 const WINDOW_MS = 14_000
-/** One query that opens a session, so that both kinds of window lie inside one: no profile's step is shorter than 15 s. */
+/**
+ * One query that opens a session, so that both kinds of window lie inside one: no profile's step is
+ * shorter than 15 s.
+ */
 const PRIMED_MS = 500
 const WIDTH = FEATURES + LATENCIES
 
-/** A5: does a window hold the beginning of a page, or nothing? A forest on A1's and A4's features. `quiet`: the link was idle before; `open`: a session was running. */
+/**
+ * A5: does a window hold the beginning of a page, or nothing? A forest on A1's and A4's features.
+ * `quiet`: the link was idle before; `open`: a session was running.
+ */
 export async function onset(entry: Entry, before: 'quiet' | 'open', windows: number, pool: TaskPool, root: Chance): Promise<Estimate> {
   const chance = root.fork(`onset ${entry.id} ${before}`)
   const resolver = resolverModel(entry.covers)

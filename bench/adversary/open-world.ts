@@ -19,14 +19,19 @@ export interface World {
 /** What A7 finds. */
 export interface OpenWorld {
   readonly auc: Estimate
-  /** Of the pages called monitored, those that are, if one page in a hundred is and half of them are to be found. */
+  /**
+   * Of the pages called monitored, those that are, if one page in a hundred is and half of them are
+   * to be found.
+   */
   readonly precisionAtHalf: number
 }
 
 /** The share of pages that are monitored. */
 const BASE_RATE = 0.01
 
-/** A7: is a page one of the monitored sites? The world's other sites were never seen in training. */
+/**
+ * A7: is a page one of the monitored sites? The world's other sites were never seen in training.
+ */
 export async function openWorld(entry: Entry, world: World, pool: TaskPool, root: Chance): Promise<OpenWorld> {
   const chance = root.fork(`open world ${entry.id}`)
   const resolver = resolverModel(entry.covers)

@@ -16,7 +16,9 @@ export interface TaskPool {
   close(): Promise<void>
 }
 
-/** The work is always cut in two, whoever does it: figures do not depend on the number of threads. */
+/**
+ * The work is always cut in two, whoever does it: figures do not depend on the number of threads.
+ */
 const SHARES = 2
 
 /** In this thread: for tests. */

@@ -4,8 +4,10 @@ import type { Server } from '../peers/server.ts'
 import { type Bench, interleaved, takesPart } from './case.ts'
 
 /**
- * Misses one at a time by the servers of the miss cases, and the same kind of questions put to the upstream itself: the difference is what a stub adds. The upstream is asked over DoT in either case:
- * dnsperf's DoH client waits out Nagle's algorithm and the delayed acknowledgement, 40 ms; and DoT is the quicker one, so what is added is not made smaller.
+ * Misses one at a time by the servers of the miss cases, and the same kind of questions put to the
+ * upstream itself: the difference is what a stub adds. The upstream is asked over DoT in either
+ * case: dnsperf's DoH client waits out Nagle's algorithm and the delayed acknowledgement, 40 ms;
+ * and DoT is the quicker one, so what is added is not made smaller.
  */
 export async function addedLatency(bench: Bench, via: 'dot' | 'doh', fleet: readonly Server[]): Promise<void> {
   const servers = fleet.filter(({ peer }) => takesPart(peer, 'added'))

@@ -33,9 +33,15 @@ export type CaseId =
 export interface Plan {
   readonly rounds: number
   readonly seconds: number
-  /** Hits before the figures count; idleness is given three times as long to settle, and at least as long as it is measured. */
+  /**
+   * Hits before the figures count; idleness is given three times as long to settle, and at least as
+   * long as it is measured.
+   */
   readonly settleS: number
-  /** Misses before the figures count: of programs that get faster while they run, what is measured is the one that has run for a while. */
+  /**
+   * Misses before the figures count: of programs that get faster while they run, what is measured
+   * is the one that has run for a while.
+   */
   readonly settleMisses: number
   readonly hitNames: number
   readonly growth: readonly number[]
@@ -43,7 +49,10 @@ export interface Plan {
   readonly idleSeconds: number
 }
 
-/** The servers of the hit cases, their caches full: started when first asked for, and shared, since starting and filling them takes longer than measuring. */
+/**
+ * The servers of the hit cases, their caches full: started when first asked for, and shared, since
+ * starting and filling them takes longer than measuring.
+ */
 export interface HotFleet {
   get(bench: Bench): Promise<readonly Server[]>
   /** Stops them; the next `get` starts others. */
@@ -71,7 +80,10 @@ export interface Bench {
 /** Room for what the misses bring, too. Of every case but growth. */
 export const CACHE: CacheSize = { entries: 200_000, cacheBytes: 64 * 2 ** 20 }
 
-/** Whether a server is measured in a group of cases: unless it says where, in all that it is able to be in. */
+/**
+ * Whether a server is measured in a group of cases: unless it says where, in all that it is able to
+ * be in.
+ */
 export function takesPart(peer: Peer, group: Group): boolean {
   if (peer.only !== undefined) return peer.only.includes(group)
   if (group === 'hits') return peer.caches
@@ -105,7 +117,10 @@ export async function fleet(
   return servers
 }
 
-/** `run` for every server in turn, round after round: A B C A B C. What one cannot do is skipped, aloud; then everything is stopped. */
+/**
+ * `run` for every server in turn, round after round: A B C A B C. What one cannot do is skipped,
+ * aloud; then everything is stopped.
+ */
 export async function interleaved(
   bench: Bench,
   id: CaseId,
@@ -127,7 +142,10 @@ export async function interleaved(
   }
 }
 
-/** Starts a fleet, does `work` with it, and stops it, whatever becomes of the work: servers left behind would be in the figures of later cases. */
+/**
+ * Starts a fleet, does `work` with it, and stops it, whatever becomes of the work: servers left
+ * behind would be in the figures of later cases.
+ */
 export async function withFleet(servers: Promise<readonly Server[]>, work: (servers: readonly Server[]) => Promise<void>): Promise<void> {
   const started = await servers
   try {

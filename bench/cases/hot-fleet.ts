@@ -19,7 +19,10 @@ export function hotFleet(): HotFleet {
   }
 }
 
-/** Those that then answer the names of the hit cases from their caches, after some load; the others are stopped, and skipped aloud. */
+/**
+ * Those that then answer the names of the hit cases from their caches, after some load; the others
+ * are stopped, and skipped aloud.
+ */
 async function started(bench: Bench): Promise<readonly Server[]> {
   const file = bench.names.known(0, bench.plan.hitNames)
   const seconds = bench.plan.settleS

@@ -24,11 +24,15 @@ export async function firstAnswer(bench: Bench): Promise<void> {
   }
 }
 
-/** (h) what a server costs when nobody asks: all of them at once, since none should be doing anything. */
+/**
+ * (h) what a server costs when nobody asks: all of them at once, since none should be doing
+ * anything.
+ */
 export async function idle(bench: Bench): Promise<void> {
   await withFleet(fleet(bench, bench.peers.filter(isServer), usualVia), async (servers) => {
     for (const server of servers) await ask(server.port, 'idle.bench.example', 2000)
-    // What a start and a first answer leave behind: collections, and a look at the network for some seconds after each answer.
+    // What a start and a first answer leave behind: collections, and a look at the network for some
+    // seconds after each answer.
     await sleep(1000 * Math.max(3 * bench.plan.settleS, bench.plan.idleSeconds))
     bench.say(`idle: ${servers.length} servers for ${bench.plan.idleSeconds} s`)
     const before = new Map(servers.map((server) => [server, server.cost()]))

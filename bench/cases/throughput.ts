@@ -5,14 +5,20 @@ import { type Bench, fleet, interleaved, takesPart, withFleet } from './case.ts'
 
 /** Enough names that no server asks them all within a run: 130,000 queries a second would. */
 const FRESH_PER_S = 130_000
-/** Fewer answers make no figure; so few that a smoke run passes on a machine that has hardly time for it. */
+/**
+ * Fewer answers make no figure; so few that a smoke run passes on a machine that has hardly time
+ * for it.
+ */
 const ENOUGH = 10
 const MISSES_IN_FLIGHT = 200
 const TCP_CLIENTS = 20
 /** Share of misses that a figure of hits may have in it. */
 const MAX_MISSES = 0.05
 
-/** Loads a server and divides what it cost by what it answered. A failure (SERVFAIL of an overloaded one) is no answer. */
+/**
+ * Loads a server and divides what it cost by what it answered. A failure (SERVFAIL of an overloaded
+ * one) is no answer.
+ */
 export async function perQuery(server: Server, load: Omit<Load, 'port'>): Promise<Readonly<Record<string, number>>> {
   const before = server.cost().cpuNs
   const { sent, completed, failed, queriesPerS, meanUs } = await dnsperf({ ...load, port: server.port })
@@ -27,7 +33,10 @@ export async function perQuery(server: Server, load: Omit<Load, 'port'>): Promis
   }
 }
 
-/** `perQuery` where the cache is to answer. Throws where the upstream was asked too often: figures of misses must not stand among those of hits. */
+/**
+ * `perQuery` where the cache is to answer. Throws where the upstream was asked too often: figures
+ * of misses must not stand among those of hits.
+ */
 export async function perHit(bench: Bench, server: Server, load: Omit<Load, 'port'>): Promise<Readonly<Record<string, number>>> {
   const before = await bench.upstream.asked()
   const values = await perQuery(server, load)
@@ -49,14 +58,20 @@ export async function hits(bench: Bench): Promise<void> {
     )
 }
 
-/** Has every server ask for so many new names that what it compiles and connects at first is behind it. */
+/**
+ * Has every server ask for so many new names that what it compiles and connects at first is behind
+ * it.
+ */
 async function settled(bench: Bench, servers: readonly Server[]): Promise<void> {
   const file = bench.names.fresh(bench.plan.settleMisses)
   for (const { port } of servers) await dnsperf({ port, file, inFlight: MISSES_IN_FLIGHT, seconds: 30, once: true })
   bench.names.forget(file)
 }
 
-/** (b) and (c): names that nobody asked before, over DoT or DoH; and then one at a time, for the latency. The caches are full of earlier ones, as they would be. */
+/**
+ * (b) and (c): names that nobody asked before, over DoT or DoH; and then one at a time, for the
+ * latency. The caches are full of earlier ones, as they would be.
+ */
 export async function misses(bench: Bench, via: 'dot' | 'doh'): Promise<void> {
   const peers = bench.peers.filter((peer) => takesPart(peer, 'misses') && peer.via.includes(via))
   const { seconds, rounds } = bench.plan
@@ -85,7 +100,8 @@ export async function tcpHits(bench: Bench): Promise<void> {
   const servers = (await bench.hot.get(bench)).filter(({ peer }) => takesPart(peer, 'tcp'))
   const file = bench.names.known(0, bench.plan.hitNames)
   const load = { file, inFlight: 200, clients: TCP_CLIENTS, mode: 'tcp' } as const
-  // dnsdist keeps an answer to TCP apart from that to UDP: once through all names, but in bounded time, since smartdns answers some twenty a second.
+  // dnsdist keeps an answer to TCP apart from that to UDP: once through all names, but in bounded
+  // time, since smartdns answers some twenty a second.
   const once = { ...load, once: true, seconds: 5 * bench.plan.settleS }
   for (const { port } of servers) for (let pass = 0; pass < 2; pass++) await dnsperf({ ...once, port })
   await interleaved(bench, 'tcp-200', servers, bench.plan.rounds, (server) =>

@@ -4,13 +4,17 @@ import type { Server } from '../peers/server.ts'
 import { type Bench, CACHE, fleet, interleaved, takesPart, usualVia, withFleet } from './case.ts'
 import { warm } from './warm.ts'
 
-/** Client sockets: the kernel spreads sockets over the workers, not queries, and few would be spread unevenly. */
+/**
+ * Client sockets: the kernel spreads sockets over the workers, not queries, and few would be spread
+ * unevenly.
+ */
 const CLIENTS = 128
 const IN_FLIGHT = 1000
 
 /**
- * (i) hits with one worker and with two, on the same cores. `busiestUs` is CPU of the busiest thread per answered query: what bounds the rate where every thread and
- * the load have cores of their own, and so what can be said of two workers on a machine that has not.
+ * (i) hits with one worker and with two, on the same cores. `busiestUs` is CPU of the busiest
+ * thread per answered query: what bounds the rate where every thread and the load have cores of
+ * their own, and so what can be said of two workers on a machine that has not.
  */
 export async function workers(bench: Bench): Promise<void> {
   const peers = bench.peers.filter((peer) => takesPart(peer, 'workers'))

@@ -40,9 +40,14 @@ export interface Asker {
   /** Replies that were wrong, and questions without one, so far. */
   readonly counts: { readonly wrong: number; readonly silent: number; readonly failed: Readonly<Record<string, number>> }
   ask(name: string, hit?: boolean): Promise<Told>
-  /** Keeps its pace whatever is answered (open loop); resolves when the last reply is in or late. */
+  /**
+   * Keeps its pace whatever is answered (open loop); resolves when the last reply is in or late.
+   */
   traffic(traffic: Traffic): Promise<readonly Told[]>
-  /** Asks a new name every `everyMs` until one is answered rightly; how long after the call that was, ms. Rejects after `withinMs`. */
+  /**
+   * Asks a new name every `everyMs` until one is answered rightly; how long after the call that
+   * was, ms. Rejects after `withinMs`.
+   */
   firstAnswer(withinMs: number, everyMs?: number): Promise<number>
   /** Forgets the questions without a reply so far: the process was killed under them. */
   forgive(): void

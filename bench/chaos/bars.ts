@@ -4,7 +4,10 @@ const LINE = 18
 const WIDTH = 1100
 const BAR_AT = 620
 
-/** Every check that has a limit above zero as a bar: its figure as a share of the limit, which is the line; red where it fails. SVG. */
+/**
+ * Every check that has a limit above zero as a bar: its figure as a share of the limit, which is
+ * the line; red where it fails. SVG.
+ */
 export function barsOf(results: readonly RowResult[]): string {
   const lines = results.flatMap((row) =>
     row.checks

@@ -92,7 +92,10 @@ async function wallClock(c: Chaos): Promise<void> {
 
 const TMPFS = 'mount -t tmpfs -o size=64k,mode=0700 none "$0" && exec "$@"'
 
-/** The daemon in a mount namespace of its own, its status file on a file system of 64 KiB. Seen from outside through /proc. */
+/**
+ * The daemon in a mount namespace of its own, its status file on a file system of 64 KiB. Seen from
+ * outside through /proc.
+ */
 async function statusFile(c: Chaos): Promise<void> {
   const place = mkdtempSync(join(tmpdir(), 'enigm-dns-chaos-'))
   try {
@@ -191,7 +194,10 @@ async function killed(c: Chaos): Promise<void> {
   asker.forgive()
 }
 
-/** In network namespaces of its own, see roaming.ts: the address of the only interface changes under the daemon. */
+/**
+ * In network namespaces of its own, see roaming.ts: the address of the only interface changes under
+ * the daemon.
+ */
 async function roaming(c: Chaos): Promise<void> {
   const program = join(dirname(fileURLToPath(import.meta.url)), 'roaming.js')
   const rounds = c.fast ? 3 : 20

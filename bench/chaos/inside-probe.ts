@@ -1,4 +1,5 @@
-// Loaded into the daemon (`--import`) by the soak: writes what only the process itself knows, a JSON line every 10 s, to the file that SOAK_PROBE names.
+// Loaded into the daemon (`--import`) by the soak: writes what only the process itself knows, a
+// JSON line every 10 s, to the file that SOAK_PROBE names.
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'

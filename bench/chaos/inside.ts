@@ -7,7 +7,9 @@ import { newPlace } from '../children.ts'
 export interface Inside {
   /** Wall clock. */
   readonly atMs: number
-  /** The event loop's delay since the start, with the 5 ms of the timer that measures it in each. */
+  /**
+   * The event loop's delay since the start, with the 5 ms of the timer that measures it in each.
+   */
   readonly loopMs: { readonly p99: number; readonly p999: number; readonly max: number }
   readonly rssMb: number
   /** After a full collection: once a minute. */
@@ -34,7 +36,9 @@ function parsed(line: string): Inside {
   return JSON.parse(line) as Inside
 }
 
-/** The heap after a collection: the last one, and the first one at or after `fromMs` of wall time. */
+/**
+ * The heap after a collection: the last one, and the first one at or after `fromMs` of wall time.
+ */
 export function heapGrowth(lines: readonly Inside[], fromMs: number): { readonly fromMb: number; readonly toMb: number } {
   const heaps = lines.filter(({ heapMb }) => heapMb !== undefined)
   const first = heaps.find(({ atMs }) => atMs >= fromMs) ?? heaps[0]

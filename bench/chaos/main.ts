@@ -9,7 +9,9 @@ import { ROWS } from './rows.ts'
 import { type RowResult, runRow } from './run-row.ts'
 import { watchForStops } from './stops.ts'
 
-/** A row during which this machine stood still is no measurement: it is run again, so often at most. */
+/**
+ * A row during which this machine stood still is no measurement: it is run again, so often at most.
+ */
 const MOST_RUNS = 4
 
 const USAGE = `npm run chaos -- [ROW ...] [--fast] [--seed N] [--slack X] [--list] [--keep]
@@ -61,7 +63,10 @@ async function measured(row: Row): Promise<RowResult> {
   }
 }
 
-/** Writes the results, in the order of the table; rows that were not run now stay as they are in chaos.json. */
+/**
+ * Writes the results, in the order of the table; rows that were not run now stay as they are in
+ * chaos.json.
+ */
 function keep(results: readonly RowResult[], machine: Machine): void {
   const dir = join(ROOT, 'bench', 'results')
   const file = join(dir, 'chaos.json')

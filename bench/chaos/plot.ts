@@ -5,7 +5,10 @@ export interface Curve {
   readonly points: readonly (readonly [number, number])[]
 }
 
-/** Curves under each other on one time axis; `marks` are spans with a word, drawn through all of them. */
+/**
+ * Curves under each other on one time axis; `marks` are spans with a word, drawn through all of
+ * them.
+ */
 export interface Plot {
   readonly title: string
   readonly panels: readonly { readonly label: string; readonly curves: readonly Curve[] }[]

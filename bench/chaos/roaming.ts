@@ -1,5 +1,6 @@
-// Run in a network namespace of its own (`unshare -n`): the daemon here, the fault server in another one behind a pair of virtual interfaces, so that the address
-// of this end can change as it does when a laptop roams. Prints one line of JSON: the times to the first right answer, ms.
+// Run in a network namespace of its own (`unshare -n`): the daemon here, the fault server in
+// another one behind a pair of virtual interfaces, so that the address of this end can change as it
+// does when a laptop roams. Prints one line of JSON: the times to the first right answer, ms.
 import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
@@ -70,7 +71,10 @@ for (let i = 0; i < rounds; i++) {
   route.push(await recovery())
 }
 
-/** From when the new path carries (the kernel may take a second until it does) to the first right answer. */
+/**
+ * From when the new path carries (the kernel may take a second until it does) to the first right
+ * answer.
+ */
 async function recovery(): Promise<number> {
   const [usableMs, answeredMs] = await Promise.all([usable(), asker.firstAnswer(20_000).catch(() => 20_000)])
   return Math.max(0, answeredMs - usableMs)

@@ -14,7 +14,10 @@ export interface RowResult {
   readonly error?: string
 }
 
-/** Runs one row on a scene of its own. What holds always is checked beside: the process lives, nothing wrong was answered, nothing unexpected or cleartext left. */
+/**
+ * Runs one row on a scene of its own. What holds always is checked beside: the process lives,
+ * nothing wrong was answered, nothing unexpected or cleartext left.
+ */
 export async function runRow(row: Row, o: { readonly fast: boolean; readonly slack: number; readonly seed: number }): Promise<RowResult> {
   const checks: Check[] = []
   const notes: string[] = []
@@ -66,7 +69,10 @@ async function always({ daemon, servers, unexpected, asker }: Scene, c: Chaos): 
   if (failures.length > 0) c.note(`not answered: ${failures.join(', ')}`)
 }
 
-/** The latency of hits, asked for all along beside something else: what holds them up is the event loop. */
+/**
+ * The latency of hits, asked for all along beside something else: what holds them up is the event
+ * loop.
+ */
 export async function hitsBeside<T>({ asker }: Scene, beside: Promise<T>): Promise<{ readonly p99Ms: number; readonly result: T }> {
   const name = newName('always')
   await asker.ask(name)

@@ -7,7 +7,10 @@ export interface Stop {
 const EVERY_MS = 100
 const LEAST_MS = 1500
 
-/** Times at which this very process did not run for more than a second and a half: somebody stopped it, and what was under way then says nothing of the daemon, which was stopped too. */
+/**
+ * Times at which this very process did not run for more than a second and a half: somebody stopped
+ * it, and what was under way then says nothing of the daemon, which was stopped too.
+ */
 export function watchForStops(): { readonly stops: readonly Stop[]; end(): void } {
   const stops: Stop[] = []
   let lastMs = performance.now()

@@ -4,7 +4,10 @@ import { type Asker, newName, quantile, type Told } from './asker.ts'
 import type { Chaos, Row } from './row.ts'
 
 const TIMEOUT_MS = 4000
-/** What a reply may be late by on a loaded machine: a deadline falls on a tick of 8 ms, the rest is scheduling. */
+/**
+ * What a reply may be late by on a loaded machine: a deadline falls on a tick of 8 ms, the rest is
+ * scheduling.
+ */
 const LATE_MS = 200
 const took = (told: readonly Told[]) => told.map(({ tookMs }) => tookMs)
 const share = (told: readonly Told[]) => told.filter(({ right }) => right).length / told.length

@@ -9,7 +9,10 @@ export interface Reply {
   readonly addresses: readonly string[]
 }
 
-/** Asks for A of `name` over UDP every `everyMs` until a reply with an RCODE other than SERVFAIL and REFUSED comes; undefined when none came within `ms`. */
+/**
+ * Asks for A of `name` over UDP every `everyMs` until a reply with an RCODE other than SERVFAIL and
+ * REFUSED comes; undefined when none came within `ms`.
+ */
 export function ask(port: number, name: string, ms: number, everyMs = 20): Promise<Reply | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4')

@@ -38,7 +38,10 @@ export async function dnsperf(load: Load): Promise<Outcome> {
   return outcomeOf(await output(pathOf('dnsperf') ?? 'dnsperf', args, threads > 1 ? CORE.loads : CORE.load))
 }
 
-/** Reads what dnsperf prints. Throws where it is not that: a figure that is missing must not become a nought. */
+/**
+ * Reads what dnsperf prints. Throws where it is not that: a figure that is missing must not become
+ * a nought.
+ */
 export function outcomeOf(text: string): Outcome {
   const number = (pattern: RegExp) => {
     const found = pattern.exec(text)?.[1]

@@ -12,7 +12,10 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** Files of queries for dnsperf, in `place`. Every file has names of its own, except that `known` repeats what it once made. */
+/**
+ * Files of queries for dnsperf, in `place`. Every file has names of its own, except that `known`
+ * repeats what it once made.
+ */
 export class Names {
   readonly #place: string
   readonly #seed: number
@@ -23,7 +26,10 @@ export class Names {
     this.#seed = seed
   }
 
-  /** n`from`.bench.example to n`to - 1`.bench.example, in random order: neighbours in a cache are not neighbours in a load. */
+  /**
+   * n`from`.bench.example to n`to - 1`.bench.example, in random order: neighbours in a cache are
+   * not neighbours in a load.
+   */
   known(from: number, to: number): string {
     const random = seeded(this.#seed + from + to)
     const order = Uint32Array.from({ length: to - from }, (_, i) => from + i)
@@ -46,7 +52,10 @@ export class Names {
     )
   }
 
-  /** Removes a file that will not be used again: at the rates of these servers a round's is some ten MB. */
+  /**
+   * Removes a file that will not be used again: at the rates of these servers a round's is some ten
+   * MB.
+   */
   forget(path: string): void {
     rmSync(path, { force: true })
   }

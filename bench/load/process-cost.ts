@@ -4,7 +4,9 @@ const TICK_NS = 10_000_000 // USER_HZ is 100 on every Linux that Node runs on
 
 /** What a process has cost so far. */
 export interface Cost {
-  /** CPU of its threads, of its living children, and of those it has reaped (dnsmasq forks for TCP). */
+  /**
+   * CPU of its threads, of its living children, and of those it has reaped (dnsmasq forks for TCP).
+   */
   readonly cpuNs: number
   /** Voluntary context switches of its threads: each is a wait that ended, a wake-up. */
   readonly wakeUps: number

@@ -1,6 +1,7 @@
 /**
- * CPU per DoH request of the two HTTP/2 clients, against a server in another process that answers every POST from memory and does nothing else.
- * `npm run bench:micro -- doh [requests in flight ...]`. Runs are interleaved; the median of five is printed.
+ * CPU per DoH request of the two HTTP/2 clients, against a server in another process that answers
+ * every POST from memory and does nothing else. `npm run bench:micro -- doh [requests in flight
+ * ...]`. Runs are interleaved; the median of five is printed.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'

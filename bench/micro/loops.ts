@@ -10,7 +10,10 @@ import { H2FrameReader } from '../../src/link/carriers/h2/frames.ts'
 import { EVERYBODYS } from '../../src/resolve.ts'
 import { seeded } from '../load/names.ts'
 
-/** An inner loop: `run` does `count` of its operations and returns something that depends on each, so that none can be left out. */
+/**
+ * An inner loop: `run` does `count` of its operations and returns something that depends on each,
+ * so that none can be left out.
+ */
 export interface Loop {
   readonly name: string
   readonly what: string
@@ -23,7 +26,10 @@ const FRAMES = 64
 /** What RFC 8467 has a reply padded to. */
 const REPLY_OCTETS = 468
 
-/** Every inner loop, over the same `NAMES` queries in a random order. Throws where one of them does not do what it is to be measured at. */
+/**
+ * Every inner loop, over the same `NAMES` queries in a random order. Throws where one of them does
+ * not do what it is to be measured at.
+ */
 export function loops(seed: number): readonly Loop[] {
   const queries = shuffled(seed, NAMES).map((n) => queryFor(`n${n}.bench.example`))
   const scan = newScan()
@@ -102,7 +108,10 @@ function pad(queries: readonly Uint8Array[]): Loop {
   }
 }
 
-/** DoT and HTTP/2: the octets of `FRAMES` replies in chunks as TLS hands them on, 16 KiB, so that some frames span two. */
+/**
+ * DoT and HTTP/2: the octets of `FRAMES` replies in chunks as TLS hands them on, 16 KiB, so that
+ * some frames span two.
+ */
 function frames(): readonly Loop[] {
   const message = new Uint8Array(REPLY_OCTETS)
   const dot = chunks(Buffer.concat(Array.from({ length: FRAMES }, () => framed(message))))

@@ -1,6 +1,9 @@
 import type { Random } from '../../src/clock.ts'
 
-/** Seeded chance: the same seed gives the same run, octet by octet. It is a `Random` of the product too, so that the product's schedules run on it. */
+/**
+ * Seeded chance: the same seed gives the same run, octet by octet. It is a `Random` of the product
+ * too, so that the product's schedules run on it.
+ */
 export interface Chance extends Random {
   /** Uniform in [0, 1). */
   unit(): number

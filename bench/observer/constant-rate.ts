@@ -3,11 +3,17 @@ import { QUERY_BODY, REPLY_BODY, Recorder } from './observed.ts'
 import type { Defence } from './simple-defences.ts'
 import { emitted } from './slots.ts'
 
-/** What is looked at of a link that is always on, from the moment the page begins: the observer is told when that is. */
+/**
+ * What is looked at of a link that is always on, from the moment the page begins: the observer is
+ * told when that is.
+ */
 const WINDOW_MS = 30_000
 const LONGEST_MS = 900_000
 
-/** Real queries substituted into the slots of a schedule that does not depend on them. A query that found no slot in time counts as having waited for all of it. */
+/**
+ * Real queries substituted into the slots of a schedule that does not depend on them. A query that
+ * found no slot in time counts as having waited for all of it.
+ */
 export const constantRate =
   (pace: Pace, heldPercent = 0): Defence =>
   (visit, chance, resolver, untilMs = pace.alwaysOn ? WINDOW_MS : LONGEST_MS) => {

@@ -22,7 +22,10 @@ const MOST_STALL_MS = 5
 const LEAST_CELLS = 1000
 const MOST_AUC = 0.55
 
-/** The targets, on rows at N = 100. Those about leakage need 4,000 tested pages: with fewer a gate stays open. */
+/**
+ * The targets, on rows at N = 100. Those about leakage need 4,000 tested pages: with fewer a gate
+ * stays open.
+ */
 export function gates({ rows, wire, timing }: Pick<Results, 'rows' | 'wire' | 'timing'>): readonly Gate[] {
   const row = (id: string) => rows.find((one) => one.id === id)
   return [
@@ -43,7 +46,10 @@ function blindTiming({ title, cells, accuracy: { value } }: TimingRow): Gate {
   }
 }
 
-/** The wire must bear out what virtual time says: the best attacker's figure lies within the interval that it has there. */
+/**
+ * The wire must bear out what virtual time says: the best attacker's figure lies within the
+ * interval that it has there.
+ */
 function asPredicted({ title, role, wire, virtual, stallP99Ms = 0 }: WireRow): readonly Gate[] {
   if (virtual === undefined || role === 'peer') return []
   const busy = stallP99Ms > MOST_STALL_MS

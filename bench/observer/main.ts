@@ -99,7 +99,10 @@ async function run(): Promise<void> {
   tell(store.results)
 }
 
-/** Heavy work stands back; on the wire time is what is measured, so that it goes first where that is allowed (it uses half a core). */
+/**
+ * Heavy work stands back; on the wire time is what is measured, so that it goes first where that is
+ * allowed (it uses half a core).
+ */
 function prioritise(): void {
   const onWire = parts.includes('wire') || parts.includes('timing')
   if (!onWire) {

@@ -1,4 +1,7 @@
-/** What an observer of one link sees, in order of time: when, and how many octets of TLS record body, below zero for those that come in. */
+/**
+ * What an observer of one link sees, in order of time: when, and how many octets of TLS record
+ * body, below zero for those that come in.
+ */
 export interface Seen {
   readonly atMs: Float64Array
   readonly octets: Int16Array
@@ -17,7 +20,10 @@ export interface Defended {
 /** TLS record bodies on DoT with padding of 128 and 468: what was measured on the wire. */
 export const QUERY_BODY = 147
 export const REPLY_BODY = 487
-/** Around every record: 5 octets of its header, 52 of IPv4 and TCP with time stamps. Bare ACKs are not counted. */
+/**
+ * Around every record: 5 octets of its header, 52 of IPv4 and TCP with time stamps. Bare ACKs are
+ * not counted.
+ */
 const AROUND = 57
 
 /** Octets on the network, both ways, of what was seen. */
@@ -61,7 +67,10 @@ export class Recorder {
   }
 }
 
-/** By time. Equal sizes, the usual case, need no permutation: sorting numbers alone is ten times as fast. */
+/**
+ * By time. Equal sizes, the usual case, need no permutation: sorting numbers alone is ten times as
+ * fast.
+ */
 function sorted(at: readonly number[], sizes: readonly number[]): Seen {
   if (sizes.every((size) => size === sizes[0])) return { atMs: Float64Array.from(at).sort(), octets: Int16Array.from(sizes) }
   const order = Array.from(at.keys()).sort((a, b) => at[a]! - at[b]!)

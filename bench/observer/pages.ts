@@ -13,14 +13,20 @@ export interface Visit {
   readonly missMs: Float32Array
 }
 
-/** What a name is like at the resolver. `alike`: every query misses with one probability; `by name`: each name has its own, and its own distance. */
+/**
+ * What a name is like at the resolver. `alike`: every query misses with one probability; `by name`:
+ * each name has its own, and its own distance.
+ */
 export type Names = 'alike' | 'by name'
 
 /** What the generator can be turned by. */
 export interface Knobs {
   readonly medianQueries: number
   readonly sigma: number
-  /** Per query and visit: the share that is dropped or followed by one that the template has not (half each). */
+  /**
+   * Per query and visit: the share that is dropped or followed by one that the template has not
+   * (half each).
+   */
   readonly dropInsert: number
   /** Per query and visit: exchanged with its neighbour. */
   readonly swap: number
@@ -29,21 +35,31 @@ export interface Knobs {
   readonly names: Names
 }
 
-/** Calibrated: `swap` and `shift` are set so that undefended pages (sizes equal) are told apart as well as real ones were, about nine in ten of a hundred sites. */
+/**
+ * Calibrated: `swap` and `shift` are set so that undefended pages (sizes equal) are told apart as
+ * well as real ones were, about nine in ten of a hundred sites.
+ */
 export const KNOBS: Knobs = { medianQueries: 32, sigma: 1.1, dropInsert: 0.06, swap: 0.1, shift: 0.2, names: 'alike' }
 
-/** The share of queries that the resolver's cache has not got, real and cover alike where covers are matched. */
+/**
+ * The share of queries that the resolver's cache has not got, real and cover alike where covers are
+ * matched.
+ */
 export const MISS_SHARE = 0.25
 const MISS_MEDIAN_MS = 60
 const MISS_SIGMA = 0.7
 const UNDER_TWO_MS = 0.21
 const MOST_QUERIES = 600
-/** Weight of the gaps in [2^k, 2^(k+1)) ms among those of two and more, k = 1, 2, ...: measured on real page loads. */
+/**
+ * Weight of the gaps in [2^k, 2^(k+1)) ms among those of two and more, k = 1, 2, ...: measured on
+ * real page loads.
+ */
 const GAP_BINS = [0.014, 0.473, 0.032, 0.038, 0.062, 0.143, 0.08, 0.086, 0.046, 0.018, 0.006, 0.002]
 
 /**
- * Larger pages ask more at once: gaps of 32 ms and more are so much likelier in a page of n queries, (TYPICAL / n) ^ TEMPO. Without it durations spread as counts do
- * (p50 4.1 s, p95 28 s where 4.9 and 18 were measured); the gaps' own distribution over all queries stays what it is.
+ * Larger pages ask more at once: gaps of 32 ms and more are so much likelier in a page of n
+ * queries, (TYPICAL / n) ^ TEMPO. Without it durations spread as counts do (p50 4.1 s, p95 28 s
+ * where 4.9 and 18 were measured); the gaps' own distribution over all queries stays what it is.
  */
 const LONG_BIN = 5
 const TYPICAL = 95
@@ -105,7 +121,10 @@ function weightsAt(tempo: number): readonly number[] {
   return lastWeights
 }
 
-/** One visit: the template with queries dropped and inserted, neighbours swapped, gaps shifted; within its bin every gap is drawn anew. */
+/**
+ * One visit: the template with queries dropped and inserted, neighbours swapped, gaps shifted;
+ * within its bin every gap is drawn anew.
+ */
 export function visit(site: Site, chance: Chance, knobs: Knobs = KNOBS): Visit {
   const kept: Slot[] = []
   for (const slot of site.slots) {
@@ -143,7 +162,10 @@ export function freshMissMs(chance: Chance): number {
   return MISS_MEDIAN_MS * Math.exp(MISS_SIGMA * chance.normal())
 }
 
-/** `each` visits of `sites` sites, site by site. A visit's chance depends on its own number only: sets of different size share their pages. */
+/**
+ * `each` visits of `sites` sites, site by site. A visit's chance depends on its own number only:
+ * sets of different size share their pages.
+ */
 export function* visits(sites: number, each: number, root: Chance, knobs: Knobs = KNOBS): Generator<Visit> {
   for (let id = 0; id < sites; id++) {
     const site = makeSite(id, root, knobs)

@@ -5,7 +5,10 @@ const [WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM] = [860, 470, 64, 46, 190, 58]
 const [PLOT_W, PLOT_H] = [WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM]
 const escaped = (text: string) => text.replace(/`/g, '').replace(/&/g, '&amp;').replace(/</g, '&lt;')
 
-/** Accuracy against cost as one picture, both axes logarithmic: what is lower says less, what is further left costs less; a larger disc makes queries wait longer. */
+/**
+ * Accuracy against cost as one picture, both axes logarithmic: what is lower says less, what is
+ * further left costs less; a larger disc makes queries wait longer.
+ */
 export function picture(rows: readonly Row[]): string {
   const sites = rows[0]?.sites ?? 100
   const costs = rows.map(({ cost }) => cost.kilobytesPerPage)

@@ -17,7 +17,10 @@ export function answerMs(missShare: number, chance: Chance): number {
   return hitMs(chance) + (chance.hit(missShare) ? freshMissMs(chance) : 0)
 }
 
-/** `matched`: covers miss as often as real queries do on average, and as slowly. `hits`: covers are always in the resolver's cache. */
+/**
+ * `matched`: covers miss as often as real queries do on average, and as slowly. `hits`: covers are
+ * always in the resolver's cache.
+ */
 export function resolverModel(covers: 'matched' | 'hits'): ResolverModel {
   return {
     real: (visit, i, chance) => hitMs(chance) + (chance.hit(visit.missChance[i] ?? 0) ? (visit.missMs[i] ?? 0) : 0),

@@ -3,7 +3,10 @@ import { type Defended, QUERY_BODY, REPLY_BODY, Recorder } from './observed.ts'
 import type { Visit } from './pages.ts'
 import type { ResolverModel } from './resolver-model.ts'
 
-/** Puts a visit on the wire in virtual time, from 0 on. `untilMs`: how long to look at what never ends by itself. */
+/**
+ * Puts a visit on the wire in virtual time, from 0 on. `untilMs`: how long to look at what never
+ * ends by itself.
+ */
 export type Defence = (visit: Visit, chance: Chance, resolver: ResolverModel, untilMs?: number) => Defended
 
 /** A framed query of 128 octets: what each one more adds to a record. */
@@ -42,8 +45,9 @@ export const bare: Defence = eachSent({ sendMs: (atMs) => atMs, bare: true })
 export const padded: Defence = eachSent({ sendMs: (atMs) => atMs })
 
 /**
- * Each query held back on its own for a uniform time. The product's timers know whole milliseconds, and what its event loop finds due in one turn leaves as one record:
- * 39 of 41 are left of a page of the wire runs.
+ * Each query held back on its own for a uniform time. The product's timers know whole milliseconds,
+ * and what its event loop finds due in one turn leaves as one record: 39 of 41 are left of a page
+ * of the wire runs.
  */
 export const jittered = (mostMs: number): Defence =>
   eachSent({ sendMs: (atMs, chance) => Math.ceil(atMs + chance.between(0, mostMs)), joined: true })
@@ -58,7 +62,10 @@ export const batched =
 
 const COVERED_MS = 50_000
 
-/** Real queries as they come, and covers at the times of a Poisson process beside them, for 50 s or as long as the page lasts. */
+/**
+ * Real queries as they come, and covers at the times of a Poisson process beside them, for 50 s or
+ * as long as the page lasts.
+ */
 export const additive =
   (perSecond: number): Defence =>
   (visit, chance, resolver, untilMs = COVERED_MS) => {
@@ -80,7 +87,10 @@ export const additive =
     return { seen: recorder.seen(), cells: queries + covers, queries, waitsMs: new Float64Array(queries) }
   }
 
-/** Every query takes one of `paths` at random, and the observer sits on one of them. Delay and cost are those of all of them. */
+/**
+ * Every query takes one of `paths` at random, and the observer sits on one of them. Delay and cost
+ * are those of all of them.
+ */
 export const oneOf =
   (paths: number): Defence =>
   (visit, chance, resolver) => {

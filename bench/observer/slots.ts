@@ -9,8 +9,9 @@ export interface Emitted {
 }
 
 /**
- * The product's own schedule in virtual time, from 0 to `untilMs`, over real queries that come at `arrivalsMs`, sorted. No slot is ever taken late here.
- * `heldPercent`: a variant that the product has not: so many slots in a hundred, by a coin, go to a cover though a real query waits.
+ * The product's own schedule in virtual time, from 0 to `untilMs`, over real queries that come at
+ * `arrivalsMs`, sorted. No slot is ever taken late here. `heldPercent`: a variant that the product
+ * has not: so many slots in a hundred, by a coin, go to a cover though a real query waits.
  */
 export function emitted(pace: Pace, arrivalsMs: Float64Array, untilMs: number, random: Random, heldPercent = 0): Emitted {
   const schedule = createSchedule(pace, random)

@@ -12,7 +12,10 @@ import type { TimingRow } from './wire/micro-timing.ts'
 import { placeOf } from './wire/servers.ts'
 import type { WireRow } from './wire/wire-row.ts'
 
-/** The results as they grow. Each row is on the disk once it is there: a run takes hours, and may be ended. */
+/**
+ * The results as they grow. Each row is on the disk once it is there: a run takes hours, and may be
+ * ended.
+ */
 export interface Store {
   readonly results: Results
   row(kind: 'rows' | 'many' | 'sweep', row: Row): void
@@ -21,7 +24,10 @@ export interface Store {
   took(seconds: number): void
 }
 
-/** `directory` undefined: nothing is written. `join`: new rows join those that stand there, of the same scale, seed and knobs; others are dropped. */
+/**
+ * `directory` undefined: nothing is written. `join`: new rows join those that stand there, of the
+ * same scale, seed and knobs; others are dropped.
+ */
 export function openStore(directory: string | undefined, empty: Results, joins: boolean): Store {
   const before = directory === undefined || !joins ? undefined : readResults(directory)
   let results: Results =

@@ -7,7 +7,10 @@ import { type Entry, evenPace } from './line-up.ts'
 import { closedWorld, type Row } from './measure.ts'
 import type { Names } from './pages.ts'
 
-/** Schedules beside the shipped ones: rate, step, idle, a denser opening at the same volume, and slots held for covers where names can be told by their latency. */
+/**
+ * Schedules beside the shipped ones: rate, step, idle, a denser opening at the same volume, and
+ * slots held for covers where names can be told by their latency.
+ */
 export const SWEEP: readonly { readonly title: string; readonly pace: Pace; readonly heldPercent?: number; readonly names?: Names }[] = [
   ...[
     [20, 15, 3],
@@ -40,7 +43,10 @@ export const SWEEP: readonly { readonly title: string; readonly pace: Pace; read
   ),
 ]
 
-/** One row per schedule, on a smaller set: for finding candidates, not for gates. Cheapest first at equal leakage is left to the reader. */
+/**
+ * One row per schedule, on a smaller set: for finding candidates, not for gates. Cheapest first at
+ * equal leakage is left to the reader.
+ */
 export async function sweep(pool: TaskPool, root: Chance, say: (text: string) => void, found: (row: Row) => void): Promise<void> {
   for (const { title, pace, heldPercent, names = 'alike' } of SWEEP) {
     const entry: Entry = { id: title, title, defence: constantRate(pace, heldPercent), covers: 'matched', names }

@@ -35,8 +35,9 @@ export interface Traces {
 }
 
 /**
- * Reads a trace file. Sites with fewer than `least` visits are left out, and of the others as many visits are taken as the one with the fewest has: an attacker must not
- * win by knowing which sites are visited often. Throws a sentence that names the place of the first fault.
+ * Reads a trace file. Sites with fewer than `least` visits are left out, and of the others as many
+ * visits are taken as the one with the fewest has: an attacker must not win by knowing which sites
+ * are visited often. Throws a sentence that names the place of the first fault.
  */
 export function readTraces(file: string, least = 5): Traces {
   return tracesOf(JSON.parse(readFileSync(file, 'utf8')), least)

@@ -1,6 +1,9 @@
 import type { Peer, Wish } from './peer.ts'
 
-/** dnscrypt-proxy over DoH: a static server given by its stamp. Go reads the private CA from SSL_CERT_FILE. */
+/**
+ * dnscrypt-proxy over DoH: a static server given by its stamp. Go reads the private CA from
+ * SSL_CERT_FILE.
+ */
 export const dnscryptProxy: Peer = {
   id: 'dnscrypt-proxy',
   tool: 'dnscrypt-proxy',
@@ -34,7 +37,10 @@ cache_min_ttl = 0
 stamp = '${stamp(`127.0.0.1:${upstream.dohPort}`, `${upstream.name}:${upstream.dohPort}`, '/dns-query')}'
 `
 
-/** A DNS stamp for DoH: 0x02, 8 octets of properties, then address, certificate hashes (none), host and path, each behind its length. */
+/**
+ * A DNS stamp for DoH: 0x02, 8 octets of properties, then address, certificate hashes (none), host
+ * and path, each behind its length.
+ */
 function stamp(address: string, host: string, path: string): string {
   const counted = (text: string) => [Buffer.of(text.length), Buffer.from(text)]
   const parts = [Buffer.of(2), Buffer.alloc(8), ...counted(address), Buffer.of(0), ...counted(host), ...counted(path)]

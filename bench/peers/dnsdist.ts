@@ -1,6 +1,9 @@
 import { type Peer, upstreamPort, type Wish } from './peer.ts'
 
-/** dnsdist with a packet cache. maxInFlight: out-of-order pipelining to the upstream, which is off by default. It does not pad. */
+/**
+ * dnsdist with a packet cache. maxInFlight: out-of-order pipelining to the upstream, which is off
+ * by default. It does not pad.
+ */
 export const dnsdist: Peer = {
   id: 'dnsdist',
   tool: 'dnsdist',

@@ -1,6 +1,9 @@
 import type { Peer, Wish } from './peer.ts'
 
-/** dnsmasq: cleartext to its upstream, and so only in the hit cases. It forks for every TCP connection. */
+/**
+ * dnsmasq: cleartext to its upstream, and so only in the hit cases. It forks for every TCP
+ * connection.
+ */
 export const dnsmasq: Peer = {
   id: 'dnsmasq',
   tool: 'dnsmasq',

@@ -1,6 +1,9 @@
 import { type Peer, upstreamPort, type Wish } from './peer.ts'
 
-/** AdGuard dnsproxy. Its DoH asks by GET, which the upstream in C does not serve: the check then says so. */
+/**
+ * AdGuard dnsproxy. Its DoH asks by GET, which the upstream in C does not serve: the check then
+ * says so.
+ */
 export const dnsproxy: Peer = {
   id: 'dnsproxy',
   tool: 'dnsproxy',

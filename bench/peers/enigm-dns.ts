@@ -39,7 +39,10 @@ export function ours(version: string): readonly Peer[] {
 const built = () => join(ROOT, 'dist', 'main.js')
 
 let bundled: string | undefined
-/** The program with the oracle of the tests in place of its own HTTP/2 client. Throws where it cannot be bundled. */
+/**
+ * The program with the oracle of the tests in place of its own HTTP/2 client. Throws where it
+ * cannot be bundled.
+ */
 function withNodeHttp2(): string {
   if (bundled !== undefined) return bundled
   const out = join(ROOT, 'build-bench', 'node-http2')

@@ -33,7 +33,10 @@ export interface Installed {
   readonly absent: readonly Absent[]
 }
 
-/** Looks for every server; `smoke` keeps ours, unbound and the floor. `place`: where the echo is compiled to. */
+/**
+ * Looks for every server; `smoke` keeps ours, unbound and the floor. `place`: where the echo is
+ * compiled to.
+ */
 export function installed(version: string, place: string, smoke: boolean): Installed {
   const floor = compile(place, 'floor/echo.c')
   const wanted = smoke ? [unbound] : PEERS

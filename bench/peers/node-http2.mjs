@@ -1,5 +1,5 @@
-// Bundles the program into the directory named first, with the oracle on node:http2 in place of its own HTTP/2 client:
-// the row "by node:http2" shows what that client would cost.
+// Bundles the program into the directory named first, with the oracle on node:http2 in place of its
+// own HTTP/2 client: the row "by node:http2" shows what that client would cost.
 import { bundle } from '../../src/bundle.mjs'
 import { root } from '../../src/setup.mjs'
 

@@ -6,7 +6,10 @@ export type Via = 'do53' | 'dot' | 'doh'
 /** Cases that the same servers take part in. */
 export type Group = 'hits' | 'tcp' | 'misses' | 'added' | 'growth' | 'start' | 'workers'
 
-/** What a server under test is to be: a forwarder to `upstream` on 127.0.0.1:`port`, one thread, a cache of `entries` answers and no more than `cacheBytes`. */
+/**
+ * What a server under test is to be: a forwarder to `upstream` on 127.0.0.1:`port`, one thread, a
+ * cache of `entries` answers and no more than `cacheBytes`.
+ */
 export interface Wish {
   readonly via: Via
   readonly port: number
@@ -34,7 +37,10 @@ export interface Peer {
   readonly caches: boolean
   /** Answers over TCP too. */
   readonly tcp: boolean
-  /** `ours`: what is measured; `peer`: what it is measured against; `floor`: what no server can be below. */
+  /**
+   * `ours`: what is measured; `peer`: what it is measured against; `floor`: what no server can be
+   * below.
+   */
   readonly role: 'ours' | 'peer' | 'floor'
   /** The groups of cases that it is in; unsaid: all that it is able to be in. */
   readonly only?: readonly Group[]

@@ -28,7 +28,10 @@ export interface CacheSize {
 const READY_MS = 15_000
 let checks = 0
 
-/** Starts `peer` on `on`, a list of cores. Rejects, with its last words, where it ends or does not answer as the upstream does: A with the right address, and NXDOMAIN. */
+/**
+ * Starts `peer` on `on`, a list of cores. Rejects, with its last words, where it ends or does not
+ * answer as the upstream does: A with the right address, and NXDOMAIN.
+ */
 export async function startServer(peer: Peer, via: Via, size: CacheSize, upstream: Upstream, on: string = CORE.server): Promise<Server> {
   const { server, said } = await launch(peer, via, size, upstream, on)
   try {

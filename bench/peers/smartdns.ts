@@ -2,8 +2,9 @@ import { COMMON_NAME } from '../../src/demo/authority.ts'
 import type { Peer, Wish } from './peer.ts'
 
 /**
- * smartdns over TLS, without what it does beyond forwarding: racing addresses, prefetching, stale answers, a TTL of 3 s at first and of 10 minutes then. Its DoH speaks HTTP/1.1 only. Version 40 looks for the
- * name in the certificate's common name and nowhere else.
+ * smartdns over TLS, without what it does beyond forwarding: racing addresses, prefetching, stale
+ * answers, a TTL of 3 s at first and of 10 minutes then. Its DoH speaks HTTP/1.1 only. Version 40
+ * looks for the name in the certificate's common name and nowhere else.
  */
 export const smartdns: Peer = {
   id: 'smartdns',

@@ -1,6 +1,9 @@
 import type { Peer, Wish } from './peer.ts'
 
-/** Unbound as a forwarder over TLS. It pads its queries to 128 by default; half of the cache is for messages, half for their records. */
+/**
+ * Unbound as a forwarder over TLS. It pads its queries to 128 by default; half of the cache is for
+ * messages, half for their records.
+ */
 export const unbound: Peer = {
   id: 'unbound',
   tool: 'unbound',

@@ -7,7 +7,10 @@ import type { Responder } from '../../src/resolve.ts'
 
 const UDP_LIMIT = 1232
 
-/** What `createResponder(...).now` does, line by line, without the gate, the trace, the counts and the popularity of answers. */
+/**
+ * What `createResponder(...).now` does, line by line, without the gate, the trace, the counts and
+ * the popularity of answers.
+ */
 export function bareHit(cache: AnswerCache, clock: Clock): Responder['now'] {
   const hot = newScan()
   return (packet, start, end, out, at, limit, view) => {

@@ -6,7 +6,10 @@ export interface Estimate {
   readonly of: number
 }
 
-/** From at least ten values, without assuming anything of how they are spread: the interval is between order statistics (a sign test turned round). */
+/**
+ * From at least ten values, without assuming anything of how they are spread: the interval is
+ * between order statistics (a sign test turned round).
+ */
 export function estimate(values: readonly number[]): Estimate {
   const sorted = [...values].sort((a, b) => a - b)
   const n = sorted.length

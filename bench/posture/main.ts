@@ -1,6 +1,8 @@
 /**
- * What posture costs: hits through the responder as it is in the daemon, against the same hits without anything that watches or tells, in this process, by turns, many
- * short rounds of CPU time, in several processes, since each compiles them a little differently. `npm run bench:posture [-- --processes N --rounds N]`. Writes bench/results/posture.json and posture.md.
+ * What posture costs: hits through the responder as it is in the daemon, against the same hits
+ * without anything that watches or tells, in this process, by turns, many short rounds of CPU time,
+ * in several processes, since each compiles them a little differently. `npm run bench:posture [--
+ * --processes N --rounds N]`. Writes bench/results/posture.json and posture.md.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -14,7 +16,10 @@ import { type Estimate, estimate } from './estimate.ts'
 import { type Hit, type Scene, scene } from './scene.ts'
 
 const NAMES = 2000
-/** Hits in one round of one kind: some 10 ms, so that what disturbs the machine disturbs few rounds, and their medians not at all. */
+/**
+ * Hits in one round of one kind: some 10 ms, so that what disturbs the machine disturbs few rounds,
+ * and their medians not at all.
+ */
 const HITS = 20_000
 const BEATS = 60
 const ANSWERS = 20_000
@@ -31,7 +36,10 @@ const RESULTS = join(ROOT, 'bench', 'results')
 
 /** What one process found; medians of its rounds. */
 interface Found {
-  /** ns of CPU a hit: without, what posture adds, and what a second one without adds (which is nothing: the noise). */
+  /**
+   * ns of CPU a hit: without, what posture adds, and what a second one without adds (which is
+   * nothing: the noise).
+   */
   readonly bareNs: number
   readonly addedNs: number
   readonly controlNs: number

@@ -19,16 +19,25 @@ import type * as Bare from './bare-hit.ts'
 /** As a UDP listener calls it: a query, and how many octets its reply has. */
 export type Hit = Responder['now']
 
-/** A daemon's inside as far as a hit goes: its responder with all that watches and tells about it, and the same hit with nothing of that. */
+/**
+ * A daemon's inside as far as a hit goes: its responder with all that watches and tells about it,
+ * and the same hit with nothing of that.
+ */
 export interface Scene {
   readonly packets: readonly Uint8Array[]
-  /** The responder: gate, trace (off), counts, popularity for prefetching; status, signature, ledger and host checks live beside it. */
+  /**
+   * The responder: gate, trace (off), counts, popularity for prefetching; status, signature, ledger
+   * and host checks live beside it.
+   */
   readonly watched: Hit
   /** The same octets from the same cache, twice, without any of that. */
   readonly bare: readonly [Hit, Hit]
   /** One answer of a resolver, as the reducer is told of it. */
   answered(rttMs: number): void
-  /** One heartbeat: a verdict, the document, its signature, three files, and a look around; resolves when all of it is done. */
+  /**
+   * One heartbeat: a verdict, the document, its signature, three files, and a look around; resolves
+   * when all of it is done.
+   */
   heartbeat(): Promise<void>
   readonly heartbeatS: number
   close(): void
@@ -89,7 +98,10 @@ export async function scene(names: number): Promise<Scene> {
   const packets = Array.from({ length: names }, (_, n) => queryFor(`n${n}.bench.example`))
   for (const packet of packets) remember(cache, packet, clock.nowMs())
   const [resolver] = loaded.resolvers
-  /** A module of its own each: V8 compiles a function worse once two closures were made of it, by 35 ns a hit, which is more than what is measured. */
+  /**
+   * A module of its own each: V8 compiles a function worse once two closures were made of it, by 35
+   * ns a hit, which is more than what is measured.
+   */
   const ofItsOwn = async (n: number): Promise<Hit> => {
     const module: typeof Bare = await import(new URL(`./bare-hit.js?${n}`, import.meta.url).href)
     return module.bareHit(cache, clock)

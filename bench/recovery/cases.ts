@@ -18,7 +18,10 @@ export interface Plan {
   readonly giveUpMs: number
 }
 
-/** One fault: what the table calls it, before how many resolvers, and the times to the first right answer, ms; `giveUpMs` stands for longer. */
+/**
+ * One fault: what the table calls it, before how many resolvers, and the times to the first right
+ * answer, ms; `giveUpMs` stands for longer.
+ */
 export interface Case {
   readonly id: string
   readonly title: string
@@ -28,13 +31,19 @@ export interface Case {
   run(subject: Subject, plan: Plan): Promise<readonly number[]>
 }
 
-/** Who dials once a second would be lucky or unlucky every time if a resolver were always away for whole seconds. */
+/**
+ * Who dials once a second would be lucky or unlucky every time if a resolver were always away for
+ * whole seconds.
+ */
 const RESTART_PHASES_MS = [0, 370, 740, 110, 480, 850]
 const CALM_MS = 30_000
 /** After so many deaths that it did not recover from, no more are tried. */
 const HOPELESS = 2
 
-/** A new name every 50 ms from now on, until one is answered rightly: what a user who keeps trying sees. */
+/**
+ * A new name every 50 ms from now on, until one is answered rightly: what a user who keeps trying
+ * sees.
+ */
 async function recovery({ asker }: Subject, plan: Plan): Promise<number> {
   return asker.firstAnswer(plan.giveUpMs, 50).catch(() => plan.giveUpMs)
 }
@@ -99,7 +108,8 @@ async function undisturbed(measure: () => Promise<number>): Promise<number> {
 async function after(subject: Subject, plan: Plan, kind: 'away' | 'blackhole', forMs: number): Promise<number> {
   await calm(subject)
   for (const server of subject.servers) server.begin({ kind })
-  // Not waited for: the replies come when a dial ends, and a server that returned just then would return just after a dial, every time.
+  // Not waited for: the replies come when a dial ends, and a server that returned just then would
+  // return just after a dial, every time.
   const meanwhile = subject.asker.traffic({ perS: 5, forMs, hits: 0 }).catch(() => [])
   await sleep(forMs)
   for (const server of subject.servers) server.clear()

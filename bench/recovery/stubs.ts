@@ -22,7 +22,10 @@ export interface StubWish {
   readonly caFile: string
 }
 
-/** A stub whose recovery is measured; its settings are its own defaults wherever they bear on recovery. */
+/**
+ * A stub whose recovery is measured; its settings are its own defaults wherever they bear on
+ * recovery.
+ */
 export interface Stub {
   readonly id: string
   /** What it can carry queries over. */
@@ -110,7 +113,10 @@ ${upstreams.map((at) => `  - address_data: 127.0.0.1\n    tls_port: ${at}\n    t
   }),
 }
 
-/** `maxInFlight`: queries on one connection before the first is answered; off by default, and asked for by whoever wants throughput. */
+/**
+ * `maxInFlight`: queries on one connection before the first is answered; off by default, and asked
+ * for by whoever wants throughput.
+ */
 const dnsdist = (id: string, maxInFlight: number): Stub => ({
   id,
   carries: ['dot', 'h2'],

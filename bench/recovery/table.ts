@@ -1,6 +1,8 @@
 import { quantile } from '../chaos/asker.ts'
 
-/** One case as it is kept in recovery.json: for each stub the times to the first right answer, ms. */
+/**
+ * One case as it is kept in recovery.json: for each stub the times to the first right answer, ms.
+ */
 export interface Result {
   readonly id: string
   readonly title: string
@@ -10,7 +12,10 @@ export interface Result {
 
 const OURS = 'enigm-dns'
 
-/** Markdown: a line a case, a column a stub, and how we stand beside the best of the others. `giveUpMs` stands for longer. */
+/**
+ * Markdown: a line a case, a column a stub, and how we stand beside the best of the others.
+ * `giveUpMs` stands for longer.
+ */
 export function tableOf(stubs: readonly string[], results: readonly Result[], giveUpMs: number): string {
   const lines = results.map(({ title, timesMs }) => {
     const cells = stubs.map((id) => cell(timesMs[id] ?? [], giveUpMs))

@@ -27,7 +27,10 @@ function growthFactor(run: Run): readonly Factor[] {
   return [{ label, factor, target: counts ? '1.3 x' : '', met: counts ? factor <= 1.3 : undefined }]
 }
 
-/** Two workers over one: by queries a second, which counts where the machine has the cores; and by what the busiest thread costs, which needs none. */
+/**
+ * Two workers over one: by queries a second, which counts where the machine has the cores; and by
+ * what the busiest thread costs, which needs none.
+ */
 function workersFactors(run: Run): readonly Factor[] {
   const all = standings(run, 'workers', 'cpuUs')
   const one = all.find(({ subject }) => subject === OURS)

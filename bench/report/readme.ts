@@ -10,7 +10,10 @@ export function updateReadme(run: Run): void {
   writeFileSync(file, spliced(readFileSync(file, 'utf8'), readmePart(run)))
 }
 
-/** `text` with `part` between the markers of that name, everything else as it was. Throws where one is missing, or they stand in the wrong order. */
+/**
+ * `text` with `part` between the markers of that name, everything else as it was. Throws where one
+ * is missing, or they stand in the wrong order.
+ */
 export function spliced(text: string, part: string, name = 'bench'): string {
   const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`]
   const from = text.indexOf(begin)

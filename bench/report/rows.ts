@@ -107,7 +107,10 @@ export function filled(run: Run): readonly Filled[] {
   })
 }
 
-/** The target in words, and whether all of it that could be measured holds; undefined where nothing of it could. */
+/**
+ * The target in words, and whether all of it that could be measured holds; undefined where nothing
+ * of it could.
+ */
 function judged(
   row: Row,
   found: { readonly value: number; readonly ratio: number | undefined; readonly overFloor: number | undefined },

@@ -53,7 +53,10 @@ export function bestPeer(all: readonly Standing[]): Standing | undefined {
   return all.find(({ role }) => role === 'peer')
 }
 
-/** The median of one's figure over the other's, round by round: what slowed the machine for a while slowed both. Undefined where no round has both, or the other's is nought. */
+/**
+ * The median of one's figure over the other's, round by round: what slowed the machine for a while
+ * slowed both. Undefined where no round has both, or the other's is nought.
+ */
 export function ratio(one: Standing, other: Standing, metric: string): number | undefined {
   const inRound = new Map(other.rounds.map((sample) => [sample.round, sample.values[metric]]))
   const ratios = one.rounds.flatMap((sample) => {

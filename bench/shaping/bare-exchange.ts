@@ -1,5 +1,6 @@
-// What Node itself takes: a program that does nothing but write a record the size of a cell every EVERY_MS, read what comes, and drop it: the floor under a profile's cost.
-// Started by shaping/main as `node bare-exchange.js PORT EVERY_MS CA_FILE NAME`; runs until it is killed.
+// What Node itself takes: a program that does nothing but write a record the size of a cell every
+// EVERY_MS, read what comes, and drop it: the floor under a profile's cost. Started by shaping/main
+// as `node bare-exchange.js PORT EVERY_MS CA_FILE NAME`; runs until it is killed.
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:tls'
 import { withPaddedOpt } from '../../src/dns/edns.ts'

@@ -1,5 +1,6 @@
-// What a running profile costs the machine, and whether the moment at which a record leaves tells real cells from covers:
-// `node bench/run.mjs shaping/main [SECONDS [PROFILE]]`. Needs tcpdump, tshark and the right to capture on loopback.
+// What a running profile costs the machine, and whether the moment at which a record leaves tells
+// real cells from covers: `node bench/run.mjs shaping/main [SECONDS [PROFILE]]`. Needs tcpdump,
+// tshark and the right to capture on loopback.
 import { writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'

@@ -13,8 +13,11 @@ const FEATURES = 11
 const TREES = 200
 
 /**
- * Whether the exact moment at which a record leaves tells a real cell from a cover: a random forest on how late it is within its slot, how late its neighbours are,
- * the gaps between them, and how far each is from whole milliseconds after what was heard last (what an event loop that sleeps for whole ones gives away); half of the cells to learn from (the first half in time), the other to be judged, as many real ones as covers in each.
+ * Whether the exact moment at which a record leaves tells a real cell from a cover: a random forest
+ * on how late it is within its slot, how late its neighbours are, the gaps between them, and how
+ * far each is from whole milliseconds after what was heard last (what an event loop that sleeps for
+ * whole ones gives away); half of the cells to learn from (the first half in time), the other to be
+ * judged, as many real ones as covers in each.
  */
 export function classify(cells: readonly Cell[], slotMs: number) {
   const late = lateness(cells, slotMs)
@@ -41,7 +44,10 @@ export function classify(cells: readonly Cell[], slotMs: number) {
   return { right, tested: tested.length, positives: lateOf(true), negatives: lateOf(false) }
 }
 
-/** How far each cell is from the grid, which is taken from its 100 neighbours: sessions have phases of their own, and clocks drift. */
+/**
+ * How far each cell is from the grid, which is taken from its 100 neighbours: sessions have phases
+ * of their own, and clocks drift.
+ */
 function lateness(cells: readonly Cell[], slotMs: number): readonly number[] {
   return cells.map(({ atMs }, i) => {
     const around = cells.slice(Math.max(0, i - 50), i + 50).map((c) => ((c.atMs - atMs + slotMs * 1e6 + slotMs / 2) % slotMs) - slotMs / 2)
@@ -49,7 +55,10 @@ function lateness(cells: readonly Cell[], slotMs: number): readonly number[] {
   })
 }
 
-/** Indices of all cells of the rarer kind and of as many of the other, in time order, the same share of both in each half. */
+/**
+ * Indices of all cells of the rarer kind and of as many of the other, in time order, the same share
+ * of both in each half.
+ */
 function balanced(cells: readonly Cell[]): readonly number[] {
   const middle = cells.length >> 1
   const pick = (from: number, to: number) => {

@@ -16,7 +16,10 @@ const REPLY_OCTETS = 468
 /** A cell: a framed query of 128 octets in a TLS record. */
 const CELL_RECORD_OCTETS = 147
 
-/** A DoT server that knows real queries from covers, and the packets that came to it, with the kernel's times. */
+/**
+ * A DoT server that knows real queries from covers, and the packets that came to it, with the
+ * kernel's times.
+ */
 export async function startWatchedResolver(random: Chance) {
   const authority = await createAuthority()
   const real: boolean[] = []

@@ -163,8 +163,8 @@ export class AnswerCache {
   }
 
   /**
-   * Another network: failures were its own, what is popular must show again, and it must not be told
-   * what the last one was asked.
+   * Another network: failures were its own, what is popular must show again, and it must not be
+   * told what the last one was asked.
    */
   newNetwork(): void {
     this.#table.drop((entry) => {

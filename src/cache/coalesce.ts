@@ -4,7 +4,10 @@ import { EnigmError } from '../errors.ts'
 import type { Asked, Entered, Job, Outcome, Stage } from '../job.ts'
 import { askedOf } from './key.ts'
 
-/** Questions under way at once, and clients waiting for one of them: beyond either, a query fails at once (DNSBomb; CVE-2025-5994). */
+/**
+ * Questions under way at once, and clients waiting for one of them: beyond either, a query fails at
+ * once (DNSBomb; CVE-2025-5994).
+ */
 export interface CoalesceLimits {
   /** Shared out fairly: who asked first for a question holds it. */
   readonly questions: number

@@ -5,10 +5,16 @@ import { type Ede, EnigmError, type ErrorCode, type Rcode, wasAsked } from '../e
 import type { Answer, Query } from '../resolve.ts'
 import { type CacheKey, keyOfQuery } from './key.ts'
 
-/** RFC 9520 section 3.2: at least a second, at most five minutes; doubled each time the question fails again. */
+/**
+ * RFC 9520 section 3.2: at least a second, at most five minutes; doubled each time the question
+ * fails again.
+ */
 const LEAST_S = 1
 const MOST_S = 300
-/** A question that failed this long after the last time begins at a second again, beyond the time that it was kept. */
+/**
+ * A question that failed this long after the last time begins at a second again, beyond the time
+ * that it was kept.
+ */
 const FORGET_S = 60
 /** Questions remembered: some 400 octets each. */
 const MOST_QUESTIONS = 4096
@@ -16,16 +22,22 @@ const MOST_QUESTIONS = 4096
 interface KeptFailure {
   readonly untilMs: number
   readonly keptS: number
-  /** What a resolver said, or how it went unanswered; `during` which silence, if nothing else was answered either. */
+  /**
+   * What a resolver said, or how it went unanswered; `during` which silence, if nothing else was
+   * answered either.
+   */
   readonly what:
     | { readonly rcode: Rcode; readonly ede: Ede | undefined }
     | { readonly code: ErrorCode; readonly during: number | undefined }
 }
 
 /**
- * Failures by question (RFC 9520). What a resolver said of a question (SERVFAIL, REFUSED ...), or that it went unanswered while others were answered, is kept for 1 s,
- * doubled with each repetition, to 5 min. While nothing at all is answered, it is the path that fails: then a question that went out is kept for one second, and the
- * first answer to any question, or another network, ends that, so that a link's failure is not held against a question. In memory only, and bounded. For one thread.
+ * Failures by question (RFC 9520). What a resolver said of a question (SERVFAIL, REFUSED ...), or
+ * that it went unanswered while others were answered, is kept for 1 s, doubled with each
+ * repetition, to 5 min. While nothing at all is answered, it is the path that fails: then a
+ * question that went out is kept for one second, and the first answer to any question, or another
+ * network, ends that, so that a link's failure is not held against a question. In memory only, and
+ * bounded. For one thread.
  */
 export class Failures {
   readonly #clock: Clock
@@ -33,7 +45,10 @@ export class Failures {
   /** Counts silences: an answer ends one. */
   #silence = 0
   #silent = false
-  /** Answers that came, to whatever question: `unanswered` is told how many there were when its question was asked. */
+  /**
+   * Answers that came, to whatever question: `unanswered` is told how many there were when its
+   * question was asked.
+   */
   answers = 0
 
   constructor(clock: Clock) {
@@ -44,7 +59,10 @@ export class Failures {
     return this.#known.size
   }
 
-  /** What `query` gets while its failure is kept: the failure again, or the error thrown again. Undefined: ask. */
+  /**
+   * What `query` gets while its failure is kept: the failure again, or the error thrown again.
+   * Undefined: ask.
+   */
   kept(query: Query): Answer | EnigmError | undefined {
     if (this.#known.size === 0) return undefined
     const failure = this.#known.get(keyOfQuery(query))

@@ -1,12 +1,17 @@
 import type { AcceptedReply, TtlClamp } from '../dns/response.ts'
 import type { Rcode } from '../errors.ts'
 
-/** RFC 9520 section 3.2: a failure to resolve is kept at least 1 s; see failures.ts for how it grows. */
+/**
+ * RFC 9520 section 3.2: a failure to resolve is kept at least 1 s; see failures.ts for how it
+ * grows.
+ */
 const LEAST_FAILURE_S = 1
 
 /**
- * How long an accepted answer is kept: its lowest TTL inside the clamp; a TTL of 0 serves only who waits for it now (RFC 1035 section 3.2.1), whatever the minimum;
- * nothing where nothing says how long (a negative answer without SOA, RFC 2308 section 5) or where it was cut short; a failure for a second, at first.
+ * How long an accepted answer is kept: its lowest TTL inside the clamp; a TTL of 0 serves only who
+ * waits for it now (RFC 1035 section 3.2.1), whatever the minimum; nothing where nothing says how
+ * long (a negative answer without SOA, RFC 2308 section 5) or where it was cut short; a failure for
+ * a second, at first.
  */
 export function lifetimeOf(accepted: AcceptedReply, clamp: TtlClamp): number | 'no' {
   if (accepted.kind === 'truncated') return 'no'
@@ -15,7 +20,10 @@ export function lifetimeOf(accepted: AcceptedReply, clamp: TtlClamp): number | '
   return Math.max(clamp.minTtlS, Math.min(accepted.ttlS, clamp.maxTtlS))
 }
 
-/** NOERROR and NXDOMAIN say something of the name; every other RCODE says that nothing was found out. */
+/**
+ * NOERROR and NXDOMAIN say something of the name; every other RCODE says that nothing was found
+ * out.
+ */
 export function describesName(rcode: Rcode): boolean {
   return rcode === 0 || rcode === 3
 }

@@ -48,8 +48,9 @@ export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; r
 }
 
 /**
- * Keeps every answer that comes back through it, whichever stage made it, and every failure for a while, in which nothing is asked (RFC 9520). The epoch is taken
- * before asking: an answer asked for under an old policy is not kept.
+ * Keeps every answer that comes back through it, whichever stage made it, and every failure for a
+ * while, in which nothing is asked (RFC 9520). The epoch is taken before asking: an answer asked
+ * for under an old policy is not kept.
  */
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
   /** What becomes of an outcome once it is noted whether it is a failure. */

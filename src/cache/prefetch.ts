@@ -13,7 +13,10 @@ export interface PrefetchOptions {
   readonly renewed: () => void
 }
 
-/** Hits in its lifetime, at moments seconds apart, that make an answer popular (the cache tells of one every two). */
+/**
+ * Hits in its lifetime, at moments seconds apart, that make an answer popular (the cache tells of
+ * one every two).
+ */
 const POPULAR_HITS = 3
 /** Answers that live shorter are renewed by their queries as well. */
 const LEAST_TTL_MS = 10_000
@@ -23,9 +26,11 @@ const MOST_RENEWALS = 64
 const RENEWED = -(2 ** 30)
 
 /**
- * Renews popular answers in the last tenth of their time, so that nobody waits for them. Only a hit on this network can make an answer popular, and only a hit in the
- * last tenth renews it: what is asked is what is asked here anyway. The question leaves after a random part of the time that is left, so that the moment tells
- * nobody of the hit; purpose `refresh` puts it in its place in a shaper. Bounded in renewals under way; they are never tried twice.
+ * Renews popular answers in the last tenth of their time, so that nobody waits for them. Only a hit
+ * on this network can make an answer popular, and only a hit in the last tenth renews it: what is
+ * asked is what is asked here anyway. The question leaves after a random part of the time that is
+ * left, so that the moment tells nobody of the hit; purpose `refresh` puts it in its place in a
+ * shaper. Bounded in renewals under way; they are never tried twice.
  */
 export class Prefetch {
   readonly #o: PrefetchOptions
@@ -36,7 +41,10 @@ export class Prefetch {
     this.#o = o
   }
 
-  /** Counts a hit, and says whether `entry` should be renewed now: then call `renew`. On the hit path: no allocation. */
+  /**
+   * Counts a hit, and says whether `entry` should be renewed now: then call `renew`. On the hit
+   * path: no allocation.
+   */
   hit(entry: CacheEntry, nowMs: number): boolean {
     if (++entry.hits < POPULAR_HITS) return false
     if (nowMs < renewFromMs(entry) || entry.expiresAtMs - entry.storedAtMs < LEAST_TTL_MS) return false

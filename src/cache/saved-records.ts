@@ -19,10 +19,16 @@ const FIXED_OCTETS = 2 + 2 + 4 + 4 + 8 + 8
 const MIN_KEY_OCTETS = KEY_PREFIX + 5
 const MAX_KEY_OCTETS = KEY_PREFIX + 255 + 4
 const MAX_WIRE_OCTETS = 65_535
-/** No answer is kept for longer than a week (RFC 8767 section 4), nor stale for longer than a day after it. */
+/**
+ * No answer is kept for longer than a week (RFC 8767 section 4), nor stale for longer than a day
+ * after it.
+ */
 const MAX_SPAN_MS = 8 * 86_400_000
 
-/** Writes an entry at `at` of `out`, which has room, and returns where the next one goes. Of an extended error the text stays behind: it is for who asked. */
+/**
+ * Writes an entry at `at` of `out`, which has room, and returns where the next one goes. Of an
+ * extended error the text stays behind: it is for who asked.
+ */
 export function putSaved(out: Buffer, at: number, entry: CacheEntry, nowMs: number): number {
   const questionOctets = questionOctetsOf(entry.mark)
   const wireAt = at + FIXED_OCTETS + KEY_PREFIX + questionOctets
@@ -40,7 +46,10 @@ export function putSaved(out: Buffer, at: number, entry: CacheEntry, nowMs: numb
   return wireAt + entry.length
 }
 
-/** Calls `each` with every entry of a chunk, each with octets of its own. False, after those before it, at the first one that is none: nothing is taken on trust. */
+/**
+ * Calls `each` with every entry of a chunk, each with octets of its own. False, after those before
+ * it, at the first one that is none: nothing is taken on trust.
+ */
 export function readSaved(chunk: Buffer, each: (entry: SavedEntry) => void): boolean {
   let at = 0
   while (at < chunk.length) {
@@ -73,7 +82,9 @@ function isSpan(ms: number): boolean {
   return Math.abs(ms) <= MAX_SPAN_MS
 }
 
-/** Whether `wire` is a whole response to exactly the question of its key, as the cache keeps one. */
+/**
+ * Whether `wire` is a whole response to exactly the question of its key, as the cache keeps one.
+ */
 function answers(wire: Uint8Array, question: Uint8Array): boolean {
   if (wire.length < HEADER_OCTETS || (wire[2]! & 0x80) === 0 || wire[5] !== 1) return false
   if (questionEnd(wire) !== HEADER_OCTETS + question.length) return false

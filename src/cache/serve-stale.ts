@@ -8,10 +8,15 @@ import type { CacheEntry } from './answer-record.ts'
 import { askedOf } from './key.ts'
 import { describesName } from './lifetime.ts'
 
-/** RFC 8767 section 5: how long a client waits before it gets a stale answer, and the TTL of that. */
+/**
+ * RFC 8767 section 5: how long a client waits before it gets a stale answer, and the TTL of that.
+ */
 const CLIENT_TIMEOUT_MS = 1800
 const STALE_TTL_S = 30
-/** Section 5, failure recheck: for so long after it had to stand in nobody waits again; each such query asks anew in the background. */
+/**
+ * Section 5, failure recheck: for so long after it had to stand in nobody waits again; each such
+ * query asks anew in the background.
+ */
 const RECHECK_S = 30
 const NXDOMAIN = 3
 /** RFC 8914: Stale Answer, Stale NXDOMAIN Answer. */
@@ -28,8 +33,10 @@ export interface StaleOptions {
 }
 
 /**
- * Lets an expired answer stand in when no newer one comes: after 1.8 s of waiting, at a failure, or at once if that was so a moment ago. What was asked goes on, and its
- * answer is kept. Never over a fresh answer, never for a failure that settles the question (validation, filtering) or a policy's refusal.
+ * Lets an expired answer stand in when no newer one comes: after 1.8 s of waiting, at a failure, or
+ * at once if that was so a moment ago. What was asked goes on, and its answer is kept. Never over a
+ * fresh answer, never for a failure that settles the question (validation, filtering) or a policy's
+ * refusal.
  */
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
   const staleFor = (job: Job): Answer | undefined => {
@@ -72,7 +79,10 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
   }
 }
 
-/** Whether an outcome is the last word on its question: an answer about the name, or a failure that no older answer may stand in for. */
+/**
+ * Whether an outcome is the last word on its question: an answer about the name, or a failure that
+ * no older answer may stand in for.
+ */
 function settlesQuestion(outcome: Outcome | undefined): boolean {
   if (outcome === undefined || outcome instanceof EnigmError) return outcome !== undefined && !mayServeStale(outcome.code)
   return describesName(outcome.rcode) || isFinalFailure(outcome.rcode, outcome.ede?.code)

@@ -26,8 +26,9 @@ const TRIES = 2
 const TRUNCATED = 0x02
 
 /**
- * Asks one server in plain DNS, over UDP first and over TCP if the reply is truncated. Packets go to `server` and nowhere else: it is an IP literal, and the
- * sockets are connected, so that nobody else is heard. What does not match by ID and question is ignored. Rejects with an EnigmError.
+ * Asks one server in plain DNS, over UDP first and over TCP if the reply is truncated. Packets go
+ * to `server` and nowhere else: it is an IP literal, and the sockets are connected, so that nobody
+ * else is heard. What does not match by ID and question is ignored. Rejects with an EnigmError.
  */
 export async function askServer(server: SocketAddress, query: Uint8Array, options: AskOptions): Promise<Heard> {
   const startMs = options.clock.nowMs()

@@ -10,7 +10,10 @@ import { configOrThrow, judgedConfig, thisHost } from './running-service.ts'
 export interface AuditWorld {
   readonly out: { write(text: string): unknown }
   readonly exit: (code: number) => void
-  /** The state directory of a configuration file; without one, of the service that runs, else of the default configuration. Rejects with `config`. */
+  /**
+   * The state directory of a configuration file; without one, of the service that runs, else of the
+   * default configuration. Rejects with `config`.
+   */
   readonly stateDir: (config: string | undefined) => Promise<string>
 }
 

@@ -4,7 +4,10 @@ import type { Problem } from '../config/problems.ts'
 import { escaped } from '../dns/rdata-text.ts'
 import type { Finding } from './reach.ts'
 
-/** Days before expiry from which a certificate is worth a word: shorter than any renewal cycle in use, longer than a weekend. */
+/**
+ * Days before expiry from which a certificate is worth a word: shorter than any renewal cycle in
+ * use, longer than a weekend.
+ */
 const SOON_DAYS = 7
 
 /** What the entry of a resolver that answers for its own zones only should hold. */

@@ -44,7 +44,10 @@ Examples:
   $ enigm-dns check --json | jq '.resolvers[] | select(.ok | not)'
 `
 
-/** `enigm-dns check`: whether this configuration would work, and what would be in force. Sets the exit code. */
+/**
+ * `enigm-dns check`: whether this configuration would work, and what would be in force. Sets the
+ * exit code.
+ */
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
     .description('validate the configuration, shake hands with every resolver, and print the policy that would be in force')

@@ -4,7 +4,10 @@ import { startDemo } from '../demo/demo-setup.ts'
 import { sayNext, show } from '../demo/show.ts'
 import { EXIT } from '../exit-codes.ts'
 
-/** `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if anything did not go as the screen says. */
+/**
+ * `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if
+ * anything did not go as the screen says.
+ */
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show the whole thing on loopback: the daemon, an embedded trusted resolver, and what an observer of the link sees')
@@ -14,7 +17,10 @@ export function demoCommand(): Command {
     })
 }
 
-/** Runs the demo until it ends or is told to (SIGINT, SIGTERM), cleans up, and returns the exit code. */
+/**
+ * Runs the demo until it ends or is told to (SIGINT, SIGTERM), cleans up, and returns the exit
+ * code.
+ */
 async function demo(once: boolean, say: (line: string) => void): Promise<number> {
   const time = systemClock()
   const told = signalled()
@@ -45,7 +51,10 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
   }
 }
 
-/** Resolves at the first signal, or when nobody reads any more (`demo | head`); later ones change nothing, so that an impatient second Ctrl-C leaves no daemon and no files behind. */
+/**
+ * Resolves at the first signal, or when nobody reads any more (`demo | head`); later ones change
+ * nothing, so that an impatient second Ctrl-C leaves no daemon and no files behind.
+ */
 function signalled(): Promise<'told'> {
   return new Promise((resolve) => {
     process.stdout.on('error', () => resolve('told'))

@@ -45,7 +45,10 @@ const LEAST_MTU = 1280
 
 const remark = (layer: Layer, state: Remark['state'], message: string, mend = ''): Remark => ({ layer, state, message, mend })
 
-/** What is wrong, the worst first and within that from the application down; then what is well. Pure. */
+/**
+ * What is wrong, the worst first and within that from the application down; then what is well.
+ * Pure.
+ */
 export function diagnose(s: Symptoms): readonly Remark[] {
   const rank = { bad: 0, warn: 1, unknown: 2, ok: 3 } as const
   const all = [

@@ -8,7 +8,10 @@ export interface Delivery {
   readonly rttMs: number
 }
 
-/** The whole reply, close to what dig prints: comments start with `;;`, records are lines of a master file. */
+/**
+ * The whole reply, close to what dig prints: comments start with `;;`, records are lines of a
+ * master file.
+ */
 export function longText(message: ShownMessage, delivery: Delivery): string {
   const { question } = message
   const asked = question === undefined ? '' : `${question.name} ${question.type}: `
@@ -29,7 +32,10 @@ export function shortText(message: ShownMessage): string {
   return message.answers.map(({ data }) => `${data}\n`).join('')
 }
 
-/** What a person should know beside a short answer: a response code other than NOERROR, and extended errors; empty if all is well. */
+/**
+ * What a person should know beside a short answer: a response code other than NOERROR, and extended
+ * errors; empty if all is well.
+ */
 export function complaint(message: ShownMessage): string {
   const status = message.rcode === 0 ? [] : [message.status]
   return [...status, ...message.errors.map(errorText)].map((text) => `;; ${text}\n`).join('')

@@ -49,7 +49,10 @@ Examples:
   $ enigm-dns doctor --json | jq '.[] | select(.state == "bad")'
 `
 
-/** `enigm-dns doctor`: walks the way of a name from the application down and says what is wrong, with the fix. Sets the exit code. */
+/**
+ * `enigm-dns doctor`: walks the way of a name from the application down and says what is wrong,
+ * with the fix. Sets the exit code.
+ */
 export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
   return new Command('doctor')
     .description('look at every step from the application to the resolvers, and say what is wrong and how to fix it')

@@ -47,7 +47,10 @@ Examples:
   $ enigm-dns query example.com --json | jq -r .source
 `
 
-/** `enigm-dns query`: asks the running stub, as any program would, and says where its answer came from. Sets the exit code. */
+/**
+ * `enigm-dns query`: asks the running stub, as any program would, and says where its answer came
+ * from. Sets the exit code.
+ */
 export function queryCommand(world: QueryWorld = thisWorld()): Command {
   return new Command('query')
     .description('ask the running stub, and say where the answer came from')
@@ -64,7 +67,10 @@ export function queryCommand(world: QueryWorld = thisWorld()): Command {
     })
 }
 
-/** Asks once and prints; returns the exit code: as with dig, any response code is an answer. Never rejects. */
+/**
+ * Asks once and prints; returns the exit code: as with dig, any response code is an answer. Never
+ * rejects.
+ */
 export async function query(name: string, type: string, options: QueryOptions, world: QueryWorld): Promise<number> {
   const serverText = options.server ?? DEFAULT_SERVER
   let server: SocketAddress
@@ -105,7 +111,10 @@ function print(heard: Heard, server: string, options: QueryOptions, world: Query
   } else world.out.write(longText(message, delivery))
 }
 
-/** ADDRESS:PORT, or an address alone for port 53. A name is never resolved: that would ask somebody else. */
+/**
+ * ADDRESS:PORT, or an address alone for port 53. A name is never resolved: that would ask somebody
+ * else.
+ */
 function serverOf(text: string): SocketAddress {
   const server = isIP(text) === 0 ? parseListen(text) : { address: text, port: 53 }
   if (server === undefined || server.port === 0)
@@ -118,7 +127,10 @@ function serverOf(text: string): SocketAddress {
   return server
 }
 
-/** International names as people type them (UTS 46); what is ASCII already stays as it is, escapes and underscores too. */
+/**
+ * International names as people type them (UTS 46); what is ASCII already stays as it is, escapes
+ * and underscores too.
+ */
 function inAscii(name: string): string {
   return /^[\0-\x7f]*$/.test(name) ? name : domainToASCII(name) || name
 }

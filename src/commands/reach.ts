@@ -145,7 +145,10 @@ interface Looked {
 /** Whoever runs the command says what is dialled. */
 const freely = (clock: Clock) => new DialPace(clock, () => undefined)
 
-/** The usage profile `opportunistic` here is what lets a wrong certificate be shown at all; the connection is closed unused. */
+/**
+ * The usage profile `opportunistic` here is what lets a wrong certificate be shown at all; the
+ * connection is closed unused.
+ */
 async function look(resolver: TrustedResolver, transport: Transport, sessions: TlsSessions, { clock }: ReachTools): Promise<Looked> {
   const connection = await openTransport({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, {
     clock,

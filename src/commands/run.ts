@@ -26,10 +26,16 @@ interface RunOptions {
   readonly listen?: string[]
 }
 
-/** pino as a part of the program that src/bundle.mjs made, which loads it by `require`; undefined where modules are files. */
+/**
+ * pino as a part of the program that src/bundle.mjs made, which loads it by `require`; undefined
+ * where modules are files.
+ */
 const bundledPino: LoadPino | undefined = typeof require === 'function' ? () => require('pino') : undefined
 
-/** `enigm-dns run`: exit 0 after SIGTERM or SIGINT; 2 for a configuration, an environment or an address that will not do. */
+/**
+ * `enigm-dns run`: exit 0 after SIGTERM or SIGINT; 2 for a configuration, an environment or an
+ * address that will not do.
+ */
 export function runCommand(): Command {
   return new Command('run')
     .description('start the resolver and stay in the foreground')
@@ -172,7 +178,8 @@ function rivalry(statusFile: string, who: string): string {
 }
 
 /**
- * Before there is anything to drain or reload: SIGTERM and the end of the terminal end with 0, another SIGHUP (the configuration is being read anyway) does nothing.
+ * Before there is anything to drain or reload: SIGTERM and the end of the terminal end with 0,
+ * another SIGHUP (the configuration is being read anyway) does nothing.
  */
 function duringStart(tied: LauncherWatch): { end(): void } {
   const stop = () => process.exit(EXIT.good)

@@ -13,7 +13,9 @@ export interface Addressee {
 
 /** Why an order reached nobody. */
 export interface NotTold {
-  /** `runs`: a service runs and does not obey; `none`: none runs, proven; `unknown`: cannot tell. */
+  /**
+   * `runs`: a service runs and does not obey; `none`: none runs, proven; `unknown`: cannot tell.
+   */
   readonly verdict: 'runs' | 'none' | 'unknown'
   /** A clause. */
   readonly why: string
@@ -38,7 +40,10 @@ export async function addressee(config: string | undefined, host: Host): Promise
   return { service: undefined, statusFile: (await loadConfig()).config.statusFile }
 }
 
-/** Services of this network namespace that keep what they hold where this configuration says, or answer where it says. */
+/**
+ * Services of this network namespace that keep what they hold where this configuration says, or
+ * answer where it says.
+ */
 export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host): readonly RunningService[] {
   const here = host.namespace()
   return host.services().filter(({ namespace, stateDir, listen }) => {

@@ -32,13 +32,21 @@ export interface ServiceParts {
   readonly reloaded: () => void
 }
 
-/** What signals, files and the control socket ask of a daemon that runs: one thing after the other. */
+/**
+ * What signals, files and the control socket ask of a daemon that runs: one thing after the other.
+ */
 export interface Service {
-  /** Reads the configuration again and puts it in force, though it is the same: connections are made anew. */
+  /**
+   * Reads the configuration again and puts it in force, though it is the same: connections are made
+   * anew.
+   */
   reload(): void
   /** Answers what is under way, then ends the process with 0. */
   stop(): void
-  /** An order of the control socket: `forget`, `stop`, `reload`, or `trace` and how many milliseconds; undefined: there is no such order. */
+  /**
+   * An order of the control socket: `forget`, `stop`, `reload`, or `trace` and how many
+   * milliseconds; undefined: there is no such order.
+   */
   obey(order: string): Promise<unknown>
   /** To be done before the daemon stops. */
   atStop(close: () => Promise<void>): void
@@ -93,7 +101,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     watch.stop()
     // It says so to whoever watches, before the control socket closes.
     daemon.trace.end('stop')
-    // Timers of ours do not keep the process alive; this one does while answers drain, and ends it if a close hangs.
+    // Timers of ours do not keep the process alive; this one does while answers drain, and ends it
+    // if a close hangs.
     setTimeout(() => process.exit(EXIT.good), STOP_LIMIT_MS)
     busy = busy
       .then(() => Promise.all(closers.map((close) => close())))

@@ -30,8 +30,8 @@ const MEANING = {
 } as const
 
 /**
- * One readable screen, worst first; lines end in \n. Pure. Everything that came from the file is escaped: it may hold anything.
- * Two resolvers in a usual state fit 80 x 24.
+ * One readable screen, worst first; lines end in \n. Pure. Everything that came from the file is
+ * escaped: it may hold anything. Two resolvers in a usual state fit 80 x 24.
  */
 export function statusScreen(reading: StatusReading, wallMs: number, style: ScreenStyle): string {
   const tint = (t: Tint, text: string) => (style.colour ? `\u001b[${CODES[t]}m${text}\u001b[0m` : text)
@@ -53,8 +53,9 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
 }
 
 /**
- * What of a screen fits a terminal, so that nothing scrolls and the state, which comes first, stays in sight: lines cut to `columns`, and at most `rows` of them with
- * the line that the cursor stands on. Says how many are left out.
+ * What of a screen fits a terminal, so that nothing scrolls and the state, which comes first, stays
+ * in sight: lines cut to `columns`, and at most `rows` of them with the line that the cursor stands
+ * on. Says how many are left out.
  */
 export function fitted(screen: string, columns: number, rows: number): string {
   const lines = screen.trimEnd().split('\n')
@@ -180,7 +181,9 @@ function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[
 
 const BARS = '▁▂▃▄▅▆▇█'
 
-/** How the median of each resolver has moved lately, newest on the right; nothing where it has not. */
+/**
+ * How the median of each resolver has moved lately, newest on the right; nothing where it has not.
+ */
 function roundTrips(resolvers: StatusDocument['resolvers'], width: number): string[] {
   const moved = resolvers.flatMap(({ id, rttMs }) => {
     const medians = rttMs?.medians ?? []
@@ -202,7 +205,9 @@ function span(ms: number): string {
   return s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`
 }
 
-/** Breaks at spaces; a word longer than a line is cut into lines. Following lines begin with `hang`. */
+/**
+ * Breaks at spaces; a word longer than a line is cut into lines. Following lines begin with `hang`.
+ */
 function wrap(text: string, width: number, hang: string): string[] {
   const lines: string[] = []
   let line = ''
@@ -217,12 +222,18 @@ function wrap(text: string, width: number, hang: string): string[] {
   return [...lines, line]
 }
 
-/** The text with control characters (C0, DEL, C1), line separators and direction marks as \u{hex}: nothing from a file may steer a terminal. */
+/**
+ * The text with control characters (C0, DEL, C1), line separators and direction marks as \u{hex}:
+ * nothing from a file may steer a terminal.
+ */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`)
 }
 
-/** JSON that may be shown on a terminal: what `JSON.stringify` leaves raw of the same characters is written \uXXXX, which means the same. */
+/**
+ * JSON that may be shown on a terminal: what `JSON.stringify` leaves raw of the same characters is
+ * written \uXXXX, which means the same.
+ */
 export function printableJson(value: unknown, indent: number): string {
   const unit = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
   return JSON.stringify(value, undefined, indent).replace(UNPRINTABLE, (c) => (c === '\n' ? c : c.split('').map(unit).join('')))

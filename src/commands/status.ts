@@ -39,7 +39,10 @@ export interface StatusWorld {
   readonly pause: (ms: number) => void
 }
 
-/** A default place. `owner`: the numeric user whose file it must be, where others could have made it. */
+/**
+ * A default place. `owner`: the numeric user whose file it must be, where others could have made
+ * it.
+ */
 export interface StatusPlace {
   readonly path: string
   readonly owner?: number
@@ -74,7 +77,10 @@ Examples:
   $ enigm-dns status --file /run/enigm-dns/status.json
 `
 
-/** `enigm-dns status`: how protected name resolution is right now. Sets the exit code; `--watch` runs until it is interrupted. */
+/**
+ * `enigm-dns status`: how protected name resolution is right now. Sets the exit code; `--watch`
+ * runs until it is interrupted.
+ */
 export function statusCommand(world: StatusWorld = thisWorld()): Command {
   return new Command('status')
     .description('say, with evidence, how protected name resolution is right now')
@@ -140,7 +146,10 @@ function screen(world: StatusWorld, reading: StatusReading): string {
   return statusScreen(reading, world.clock.wallMs(), { colour, width: Math.max(40, Math.min(world.out.columns ?? 80, 120)) })
 }
 
-/** Prints again when the document or its judgement changes; a terminal also sees the ages move. Polls: a rename is not seen by every watcher. */
+/**
+ * Prints again when the document or its judgement changes; a terminal also sees the ages move.
+ * Polls: a rename is not seen by every watcher.
+ */
 function watch(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): void {
   const json = options.json === true || options.redact === true
   let drawn = ''

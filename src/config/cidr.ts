@@ -1,13 +1,19 @@
 import { BlockList, isIP, isIPv4 } from 'node:net'
 
-/** A block of addresses. An IPv4-mapped block (RFC 4291 section 2.5.5.2) is given as the IPv4 block that it maps. */
+/**
+ * A block of addresses. An IPv4-mapped block (RFC 4291 section 2.5.5.2) is given as the IPv4 block
+ * that it maps.
+ */
 export interface Cidr {
   readonly address: string
   readonly prefix: number
   readonly family: 'ipv4' | 'ipv6'
 }
 
-/** Reads "10.0.0.0/8", "fd00::/8", or one address alone; undefined if it is neither. Host bits may be set; they do not count. */
+/**
+ * Reads "10.0.0.0/8", "fd00::/8", or one address alone; undefined if it is neither. Host bits may
+ * be set; they do not count.
+ */
 export function parseCidr(text: string): Cidr | undefined {
   const [address = '', bits, ...rest] = text.split('/')
   const version = address.includes('%') ? 0 : isIP(address)
@@ -33,8 +39,9 @@ export function cidrProblem(text: string): string | undefined {
 }
 
 /**
- * Whether an address lies in one of the blocks. Mapped addresses (::ffff:a.b.c.d, as a dual-stack socket reports IPv4 clients) count as IPv4,
- * a zone ("%eth0") is passed over, and what is no address is not allowed. Texts that are no block are left out: check them with parseCidr.
+ * Whether an address lies in one of the blocks. Mapped addresses (::ffff:a.b.c.d, as a dual-stack
+ * socket reports IPv4 clients) count as IPv4, a zone ("%eth0") is passed over, and what is no
+ * address is not allowed. Texts that are no block are left out: check them with parseCidr.
  */
 export function allowList(cidrs: readonly string[]): (address: string) => boolean {
   const blocks = new BlockList()
@@ -47,7 +54,8 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
     const version = isIP(plain)
     return version !== 0 && blocks.check(plain, version === 4 ? 'ipv4' : 'ipv6')
   }
-  // A check costs 8.6 us, more than all else of a cached hit, and clients are few: verdicts are kept.
+  // A check costs 8.6 us, more than all else of a cached hit, and clients are few: verdicts are
+  // kept.
   const known = new Map<string, boolean>()
   return (address) => {
     let verdict = known.get(address)
@@ -69,13 +77,18 @@ export function isLoopback(address: string): boolean {
 }
 const LOOPBACK = allowList(['127.0.0.0/8', '::1/128'])
 
-/** Whether an address means something on one link only (RFC 4291 section 2.5.6), so that an interface must go with it. */
+/**
+ * Whether an address means something on one link only (RFC 4291 section 2.5.6), so that an
+ * interface must go with it.
+ */
 export function isLinkLocal6(address: string): boolean {
   return LINK_LOCAL_6(address)
 }
 const LINK_LOCAL_6 = allowList(['fe80::/10'])
 
-/** Whether an address is one of many hosts: multicast (RFC 5771, RFC 4291 section 2.7) or broadcast. */
+/**
+ * Whether an address is one of many hosts: multicast (RFC 5771, RFC 4291 section 2.7) or broadcast.
+ */
 export function isGroup(address: string): boolean {
   return GROUP(address)
 }
@@ -97,7 +110,8 @@ export function canonical(address: string): string {
 /** The IPv4 address inside a mapped one, in whichever way it is spelt; any other text unchanged. */
 export function unmapped(address: string): string {
   if (isIPv4(address) || isIP(address) !== 6) return address
-  // The URL parser is the one canonicaliser in Node: it gives "[::ffff:7f00:1]" for every spelling of a mapped 127.0.0.1.
+  // The URL parser is the one canonicaliser in Node: it gives "[::ffff:7f00:1]" for every spelling
+  // of a mapped 127.0.0.1.
   const canonical = new URL(`http://[${withoutZone(address)}]`).hostname
   const found = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(canonical)
   if (found === null) return address

@@ -7,14 +7,20 @@ import { type Problem, problemsOf } from './problems.ts'
 import { type ConfigFile, configSchema } from './settings.ts'
 import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
-/** The files that a configuration is made of, one at a time. What is sound in a broken file is still given, so that later checks find its other faults. */
+/**
+ * The files that a configuration is made of, one at a time. What is sound in a broken file is still
+ * given, so that later checks find its other faults.
+ */
 
 /** Takes the problems of a file, one at a time. */
 export type CollectProblem = (problem: Problem) => void
 /** -1.5 is no whole number and too small as well; one sentence is enough. */
 const ONE_ISSUE_A_VALUE = { abortPipeEarly: true } as const
 
-/** The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that belongs to the program itself. `fix`: see parseJsonc. */
+/**
+ * The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that
+ * belongs to the program itself. `fix`: see parseJsonc.
+ */
 export function documentOf(file: string, reading: FileReading, collect: CollectProblem, guarded = true, fix?: string): unknown {
   if (reading.failed !== undefined) collect({ file, path: '', message: `cannot be read: ${reading.failed}` })
   if (guarded) for (const message of reading.unsafe) collect({ file, path: '', message })
@@ -25,7 +31,10 @@ export function documentOf(file: string, reading: FileReading, collect: CollectP
   return undefined
 }
 
-/** A configuration with its defaults; a top-level key with a fault in it is collected and stands at its default. */
+/**
+ * A configuration with its defaults; a top-level key with a fault in it is collected and stands at
+ * its default.
+ */
 export function configOf(file: string, raw: unknown, collect: CollectProblem): ConfigFile {
   const found = v.safeParse(configSchema, raw, ONE_ISSUE_A_VALUE)
   if (found.success) return found.output
@@ -55,7 +64,10 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
   return { sound: rest.success ? rest.output.resolvers : [], ids, whole: false }
 }
 
-/** The resolver with the text of its caFile, which is relative to the set's file; and that file's path. */
+/**
+ * The resolver with the text of its caFile, which is relative to the set's file; and that file's
+ * path.
+ */
 export async function withCa(set: string, resolver: TrustedResolver, collect: CollectProblem): Promise<TrustedResolver> {
   if (resolver.caFile === undefined) return resolver
   const caFile = resolve(dirname(set), resolver.caFile)
@@ -68,7 +80,10 @@ export async function withCa(set: string, resolver: TrustedResolver, collect: Co
   return { ...resolver, caFile, ca: text }
 }
 
-/** Node passes over what it cannot read in a `ca` option, and would then trust nothing, or less than was meant. */
+/**
+ * Node passes over what it cannot read in a `ca` option, and would then trust nothing, or less than
+ * was meant.
+ */
 function holdsCertificates(pem: string): boolean {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
   const begun = pem.split('-----BEGIN CERTIFICATE-----').length - 1

@@ -4,16 +4,20 @@ import { isAll, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 import { nearest } from './nearest.ts'
 import { quoted } from './problems.ts'
 
-/** Schemas that the configuration and the trusted set share. Every message is a clause that follows the key's path and names the fix. */
+/**
+ * Schemas that the configuration and the trusted set share. Every message is a clause that follows
+ * the key's path and names the fix.
+ */
 
 /**
- * An object of exactly these keys. Every other key is an issue; `hint` gives the clause for one that
- * deserves its own. An array is not an object.
+ * An object of exactly these keys. Every other key is an issue; `hint` gives the clause for one
+ * that deserves its own. An array is not an object.
  */
 export function closed<const Entries extends v.ObjectEntries>(entries: Entries, hint?: (key: string) => string | undefined) {
   const message = 'must be an object; write {...}'
   const strict = v.strictObject(entries, message)
-  // valibot's strictObject stops at the first unknown key, and all its objects take [] for {}; so a sibling that goes on does the checking.
+  // valibot's strictObject stops at the first unknown key, and all its objects take [] for {}; so a
+  // sibling that goes on does the checking.
   const thorough = v.objectWithRest(entries, v.never('is not a known key'), message)
   const run: (typeof thorough)['~run'] = (dataset, config) => {
     const found = thorough['~run'](Array.isArray(dataset.value) ? { value: undefined } : dataset, config)

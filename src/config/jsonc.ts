@@ -6,15 +6,23 @@ export const MAX_OCTETS = 1_048_576
 const MAX_DEPTH = 32
 /** A broken file yields one cause and many echoes of it. */
 const MAX_PROBLEMS = 10
-/** Assigning these on an ordinary object reaches its prototype, and schema libraries pass over them in silence. */
+/**
+ * Assigning these on an ordinary object reaches its prototype, and schema libraries pass over them
+ * in silence.
+ */
 const REFUSED_KEYS = new Set(['__proto__', 'prototype', 'constructor'])
 
-/** Either the value, or every problem as a clause that starts with its place ("line 3, column 7: ..."). */
+/**
+ * Either the value, or every problem as a clause that starts with its place ("line 3, column 7:
+ * ...").
+ */
 export type Parsed = { readonly value: unknown; readonly problems?: never } | { readonly problems: readonly string[] }
 
 /**
- * Reads JSON with comments and trailing commas, whatever the line ends, and with a byte order mark or without. `fix` says what belongs in a file that holds nothing. Never throws. Objects come back without a prototype; a key that stands twice in one object,
- * a key that would reach a prototype, more than MAX_OCTETS octets (UTF-8) and more than 32 levels are problems.
+ * Reads JSON with comments and trailing commas, whatever the line ends, and with a byte order mark
+ * or without. `fix` says what belongs in a file that holds nothing. Never throws. Objects come back
+ * without a prototype; a key that stands twice in one object, a key that would reach a prototype,
+ * more than MAX_OCTETS octets (UTF-8) and more than 32 levels are problems.
  */
 export function parseJsonc(text: string, fix = 'write {} for the defaults'): Parsed {
   if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
@@ -61,7 +69,10 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
   return object
 }
 
-/** A bracket that closes another kind counts as well: the parser goes on inside what it does not close ("[},[},..." recursed until the stack was full). */
+/**
+ * A bracket that closes another kind counts as well: the parser goes on inside what it does not
+ * close ("[},[},..." recursed until the stack was full).
+ */
 function nestingProblem(text: string): string | undefined {
   const scanner = createScanner(text, true)
   const open: string[] = []

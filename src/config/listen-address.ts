@@ -1,13 +1,19 @@
 import { isIP } from 'node:net'
 import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 
-/** A numeric address and a port. Where a listener binds, UDP and TCP alike, port 0 asks the system for a free one. */
+/**
+ * A numeric address and a port. Where a listener binds, UDP and TCP alike, port 0 asks the system
+ * for a free one.
+ */
 export interface SocketAddress {
   readonly address: string
   readonly port: number
 }
 
-/** Reads "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53"; undefined if it is none of these. A name is never resolved. */
+/**
+ * Reads "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53"; undefined if it is none of these. A
+ * name is never resolved.
+ */
 export function parseListen(text: string): SocketAddress | undefined {
   const found = /^(?:\[([^\]]+)\]|([^:[\]]+)):(0|[1-9]\d{0,4})$/.exec(text)
   if (found === null) return undefined
@@ -30,7 +36,10 @@ export function sameEndpoint(text: string): string {
 
 const FORM = 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'
 
-/** What is wrong with a place to listen on, as a clause with its fix; undefined if nothing is. Whether the host has the address shows when it is opened. */
+/**
+ * What is wrong with a place to listen on, as a clause with its fix; undefined if nothing is.
+ * Whether the host has the address shows when it is opened.
+ */
 export function listenProblem(text: string): string | undefined {
   const found = parseListen(text)
   if (found === undefined) return `${FORM}${hint(text)}`

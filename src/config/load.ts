@@ -12,10 +12,16 @@ import type { TrustedResolver } from './trusted-set.ts'
 /** Everything that a start needs to know, checked. */
 export interface Loaded {
   readonly config: Config
-  /** Those that are asked: named by `use` (in its order, enabled or not), else every enabled one. Each shares a transport with the configuration. */
+  /**
+   * Those that are asked: named by `use` (in its order, enabled or not), else every enabled one.
+   * Each shares a transport with the configuration.
+   */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
-  /** Absolute paths of the files that this came from: configuration (if there is one), trusted set, CA files. */
+  /**
+   * Absolute paths of the files that this came from: configuration (if there is one), trusted set,
+   * CA files.
+   */
   readonly files: readonly string[]
 }
 
@@ -37,8 +43,9 @@ const EMPTY_SET =
   'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
 
 /**
- * The configuration of `file`; without one, of /etc/enigm-dns/config.json if it exists; else the defaults. Rejects with an EnigmError('config')
- * whose message has one line for every problem there is.
+ * The configuration of `file`; without one, of /etc/enigm-dns/config.json if it exists; else the
+ * defaults. Rejects with an EnigmError('config') whose message has one line for every problem there
+ * is.
  */
 export async function loadConfig(file?: string, overrides: Overrides = {}, places?: DefaultFiles): Promise<Loaded> {
   const { loaded, problems } = await checkConfig(file, overrides, places)
@@ -48,15 +55,18 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
 
 /**
  * As loadConfig, for a service in which `inForce` is: the file at the default place that this came
- * from must still be there. That it is gone (renamed, deleted, not yet written again by an editor) is
- * no wish for the defaults, by which names would go to resolvers that nobody chose.
+ * from must still be there. That it is gone (renamed, deleted, not yet written again by an editor)
+ * is no wish for the defaults, by which names would go to resolvers that nobody chose.
  */
 export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: DefaultFiles = PLACES): Promise<Loaded> {
   const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
   return loadConfig(file ?? readBefore, overrides, places)
 }
 
-/** As loadConfig, for callers that show the problems one by one: `loaded` is there if and only if there is no problem. Never rejects. */
+/**
+ * As loadConfig, for callers that show the problems one by one: `loaded` is there if and only if
+ * there is no problem. Never rejects.
+ */
 export async function checkConfig(
   file?: string,
   overrides: Overrides = {},
@@ -126,7 +136,10 @@ function listeners(
   })
 }
 
-/** Who is asked. What `use` names must be there and reachable; what comes by default is left out if no transport is shared. */
+/**
+ * Who is asked. What `use` names must be there and reachable; what comes by default is left out if
+ * no transport is shared.
+ */
 function choose(
   { configFile, setFile }: { readonly configFile: string; readonly setFile: string },
   config: ConfigFile,

@@ -2,8 +2,9 @@
 const MAX_NAMED = 3
 
 /**
- * Those of `known` that somebody who wrote `slip` may have meant, the likeliest first, at most three:
- * another case or unit, a letter too many or two exchanged, or a word in common. Empty if none is near.
+ * Those of `known` that somebody who wrote `slip` may have meant, the likeliest first, at most
+ * three: another case or unit, a letter too many or two exchanged, or a word in common. Empty if
+ * none is near.
  */
 export function nearest(slip: string, known: readonly string[]): readonly string[] {
   const ranked = known.map((key) => ({ key, rank: rankOf(slip, key) })).filter(({ rank }) => rank < NOT_NEAR)
@@ -31,13 +32,19 @@ const plain = (key: string) =>
     .replace(/[^a-z0-9]/g, '')
     .slice(0, 64)
 
-/** The words of a key in camel case, with hyphens or with underscores; units and plurals do not count. */
+/**
+ * The words of a key in camel case, with hyphens or with underscores; units and plurals do not
+ * count.
+ */
 function wordsOf(key: string): readonly string[] {
   const words = key.slice(0, 64).match(/[A-Z]*[a-z0-9]+|[A-Z]+/g) ?? []
   return words.map((word) => word.toLowerCase().replace(/s$/, '')).filter((word) => word.length > 2)
 }
 
-/** How many letters must be added, taken out, replaced or exchanged with the next (optimal string alignment). */
+/**
+ * How many letters must be added, taken out, replaced or exchanged with the next (optimal string
+ * alignment).
+ */
 function distance(a: string, b: string): number {
   let [before, row]: [readonly number[], readonly number[]] = [[], Array.from({ length: b.length + 1 }, (_, at) => at)]
   for (let i = 1; i <= a.length; i++) {

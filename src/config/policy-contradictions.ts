@@ -3,7 +3,9 @@ import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-/** A rule that the configuration can never meet: `path` is below `policy`, `message` names the fix. */
+/**
+ * A rule that the configuration can never meet: `path` is below `policy`, `message` names the fix.
+ */
 export interface Contradiction {
   readonly path: string
   readonly message: string
@@ -12,8 +14,9 @@ export interface Contradiction {
 type Facts = Pick<ConfigFile, 'usageProfile' | 'transports' | 'padding' | 'shaping'>
 
 /**
- * Where policy and configuration (or policy and trusted set, or a network and the rules for all) contradict each other. A daemon that started anyway would be out of
- * policy for ever, and whoever wrote either would not hear of it.
+ * Where policy and configuration (or policy and trusted set, or a network and the rules for all)
+ * contradict each other. A daemon that started anyway would be out of policy for ever, and whoever
+ * wrote either would not hear of it.
  */
 export function contradictions(config: Facts, policy: Policy, resolvers: readonly TrustedResolver[]): readonly Contradiction[] {
   const everywhere = rulesAt(policy, undefined)

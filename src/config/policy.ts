@@ -7,7 +7,10 @@ import { transportName } from './trusted-set.ts'
 /** Weakest first. */
 export const SHAPING_PROFILES = ['off', 'jitter', 'lite', 'balanced', 'always-on'] as const
 
-/** What may be asked everywhere, and more strictly on a network that is named. Each rule is optional; what is not asked for is not judged. */
+/**
+ * What may be asked everywhere, and more strictly on a network that is named. Each rule is
+ * optional; what is not asked for is not judged.
+ */
 const rules = {
   minimumUsageProfile: v.exactOptional(described('The weakest usage profile that is enough (RFC 8310).', word('strict', 'opportunistic'))),
   transports: v.exactOptional(described('No other transport may be used.', distinct(transportName, TRANSPORT_NAMES.length))),
@@ -50,7 +53,10 @@ const mac = v.pipe(
   v.toLowerCase(),
 )
 
-/** How a network is known: all that is given must match. A match can be forged, so it only ever tightens. */
+/**
+ * How a network is known: all that is given must match. A match can be forged, so it only ever
+ * tightens.
+ */
 const match = v.pipe(
   closed({
     gateway: v.exactOptional(described('The IPv4 address of the gateway.', ipLiteral)),
@@ -62,7 +68,10 @@ const match = v.pipe(
 
 const network = closed({ name: described('What the network is called in the status.', text(63)), match, ...rules })
 
-/** The policy document: what somebody asks of this installation, beyond what the configuration does anyway. */
+/**
+ * The policy document: what somebody asks of this installation, beyond what the configuration does
+ * anyway.
+ */
 export const policySchema = closed({
   ...rules,
   vpnInterfaces: v.exactOptional(
@@ -93,7 +102,10 @@ export type PolicyRules = Omit<PolicyNetwork, 'name' | 'match'>
 const VPN_RANK = { off: 0, preferred: 1, required: 2 } as const
 type Vpn = keyof typeof VPN_RANK
 
-/** The rules of `base` with those of `more` on top; whichever is stricter holds, so a network can never relax anything. */
+/**
+ * The rules of `base` with those of `more` on top; whichever is stricter holds, so a network can
+ * never relax anything.
+ */
 export function tightened(base: PolicyRules, more: PolicyRules): PolicyRules {
   const profile = strictest(base.minimumUsageProfile, more.minimumUsageProfile, (p) => (p === 'strict' ? 1 : 0))
   const shaping = strictest(base.shaping, more.shaping, (p) => SHAPING_PROFILES.indexOf(p))

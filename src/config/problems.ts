@@ -1,7 +1,10 @@
 import type * as v from 'valibot'
 import { EnigmError } from '../errors.ts'
 
-/** One thing to fix: where (`file`, and `path` inside it, '' for the file as a whole) and a clause that says what is wrong and the fix. */
+/**
+ * One thing to fix: where (`file`, and `path` inside it, '' for the file as a whole) and a clause
+ * that says what is wrong and the fix.
+ */
 export interface Problem {
   readonly file: string
   readonly path: string
@@ -13,11 +16,14 @@ export function problemsOf(file: string, issues: readonly v.BaseIssue<unknown>[]
   return issues.map((issue) => ({ file, path: pathOf(issue), message: messageOf(issue) }))
 }
 
-/** A file of a megabyte can hold 100,000 faults; nobody fixes more than these before the next try. */
+/**
+ * A file of a megabyte can hold 100,000 faults; nobody fixes more than these before the next try.
+ */
 const MAX_LINES = 100
 
 /**
- * One sentence a line, each with file, path and fix, the first 100 of them; every text from a file is escaped, so that a log line stays a line.
+ * One sentence a line, each with file, path and fix, the first 100 of them; every text from a file
+ * is escaped, so that a log line stays a line.
  */
 export function configError(problems: readonly Problem[]): EnigmError {
   const shown = problems.slice(0, MAX_LINES)
@@ -32,7 +38,10 @@ export function quoted(value: unknown): string {
   return printable(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }
 
-/** ASCII only: bidirectional and control characters in a terminal or a log can make one text look like another (Trojan Source). */
+/**
+ * ASCII only: bidirectional and control characters in a terminal or a log can make one text look
+ * like another (Trojan Source).
+ */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`)
 }

@@ -3,12 +3,18 @@ import { type Config, EFFECTS, type SettingPath } from './settings.ts'
 
 const PATHS = Object.keys(EFFECTS) as readonly SettingPath[]
 
-/** The paths of the settings for which `next`, which was read from the files, differs from what a reload puts in force after `inForce`. */
+/**
+ * The paths of the settings for which `next`, which was read from the files, differs from what a
+ * reload puts in force after `inForce`.
+ */
 export function restartOnly(inForce: Config, next: Config): readonly SettingPath[] {
   return PATHS.filter((path) => waits(path, inForce, next))
 }
 
-/** What is in force after a reload: `next`, with every setting that waits for the next start as it is in `inForce`. */
+/**
+ * What is in force after a reload: `next`, with every setting that waits for the next start as it
+ * is in `inForce`.
+ */
 export function inForceAfterReload(inForce: Config, next: Config): Config {
   return restartOnly(inForce, next).reduce((config, path) => withValue(config, path, keptValue(inForce, path)), next)
 }

@@ -34,7 +34,10 @@ type Schemas<Table extends WithSchemas> = { readonly [Key in keyof Table]: Table
 const schemasOf = <Table extends WithSchemas>(table: Table) =>
   Object.fromEntries(Object.entries(table).map(([key, { schema }]) => [key, schema])) as Schemas<Table>
 
-/** A setting with a default. `says`: what it is for, in one sentence, for the reference and for editors. */
+/**
+ * A setting with a default. `says`: what it is for, in one sentence, for the reference and for
+ * editors.
+ */
 function setting<const Schema extends v.GenericSchema, const Default extends v.InferInput<Schema>>(
   effect: Effect,
   says: string,
@@ -312,7 +315,10 @@ export const EFFECTS = Object.fromEntries(
   }),
 ) as Readonly<Record<SettingPath, Effect>>
 
-/** The sentence for a key that exists in another object of the configuration; undefined if it does not. */
+/**
+ * The sentence for a key that exists in another object of the configuration; undefined if it does
+ * not.
+ */
 function misplaced(key: string): string | undefined {
   if (Object.hasOwn(TABLE, key)) return 'does not belong in this object; move it to the top level of the file'
   const group = Object.entries(TABLE).find(([, entry]) => 'settings' in entry && Object.hasOwn(entry.settings, key))?.[0]
@@ -322,7 +328,10 @@ function misplaced(key: string): string | undefined {
 /** The configuration of a file, defaults applied, paths as written. */
 export type ConfigFile = v.InferOutput<typeof configSchema>
 
-/** The configuration in force: paths absolute, `use` the ids of the resolvers that are asked, in order. */
+/**
+ * The configuration in force: paths absolute, `use` the ids of the resolvers that are asked, in
+ * order.
+ */
 export type Config = Readonly<
   Omit<ConfigFile, '$schema' | 'resolvers' | 'use' | 'statusFile' | 'stateDir'> & {
     resolvers: string

@@ -5,7 +5,10 @@ import { authenticationName, closed, described, distinct, domainName, hostAddres
 
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
-/** What an operator says of itself; a claim, never evidence. A claim that is not published is left out. */
+/**
+ * What an operator says of itself; a claim, never evidence. A claim that is not published is left
+ * out.
+ */
 const claims = closed({
   logging: v.exactOptional(described('Whether it keeps records that identify a client.', said)),
   filtering: v.exactOptional(described('What it refuses: "none", "malware", "ads" ...', text(64))),
@@ -38,7 +41,10 @@ const transports = v.pipe(
   ),
 )
 
-/** Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); spelt canonically, so that equal pins are equal texts. */
+/**
+ * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); spelt
+ * canonically, so that equal pins are equal texts.
+ */
 const spkiPin = v.pipe(
   text(44),
   v.check(
@@ -106,7 +112,10 @@ export const trustedSetSchema = closed({
 export type TrustedSet = v.InferOutput<typeof trustedSetSchema>
 export type Claims = v.InferOutput<typeof claims>
 
-/** One entry of the set. `caFile` is absolute once loaded, and `ca` is then its text (PEM): the only roots for this resolver. */
+/**
+ * One entry of the set. `caFile` is absolute once loaded, and `ca` is then its text (PEM): the only
+ * roots for this resolver.
+ */
 export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string }
 
 /** The names of the transports, as `transports` keys here and in the configuration. */

@@ -14,7 +14,9 @@ import {
 import { systemClock } from '../clock.ts'
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-/** No client may take it for the name of a server (RFC 9525): tests ask for it and must be refused. */
+/**
+ * No client may take it for the name of a server (RFC 9525): tests ask for it and must be refused.
+ */
 export const COMMON_NAME = 'common-name.test'
 const DAY_MS = 86_400_000
 const HALF_LIFE_MS = 15 * DAY_MS
@@ -41,7 +43,9 @@ export interface CertificateOptions {
   readonly keyOf?: ServerIdentity
 }
 
-/** A certificate authority in memory, for the demo and the tests. Its key is never written anywhere. */
+/**
+ * A certificate authority in memory, for the demo and the tests. Its key is never written anywhere.
+ */
 export interface Authority {
   /** PEM: what a client trusts. */
   readonly certificate: string

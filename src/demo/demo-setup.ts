@@ -15,15 +15,24 @@ import { DEMO_ZONE, parseZone, zoneOf } from './zone.ts'
 
 const NAME = 'resolver.demo.example'
 const START_LIMIT_MS = 15_000
-/** Longer than the daemon's own drain (one query's deadline), so that SIGKILL is for a daemon that hangs. */
+/**
+ * Longer than the daemon's own drain (one query's deadline), so that SIGKILL is for a daemon that
+ * hangs.
+ */
 const STOP_LIMIT_MS = 8000
 
-/** Everything that the demo puts up: a daemon of its own, the resolver that it trusts, and a tap on the link between them. */
+/**
+ * Everything that the demo puts up: a daemon of its own, the resolver that it trusts, and a tap on
+ * the link between them.
+ */
 export interface DemoSetup {
   readonly port: number
   readonly tap: LinkTap
   readonly statusFile: string
-  /** The status document once it says `protected`; whatever it says after the limit; undefined if there is none. */
+  /**
+   * The status document once it says `protected`; whatever it says after the limit; undefined if
+   * there is none.
+   */
   status(): Promise<StatusDocument | undefined>
   /** Rejects if the daemon ends by itself. */
   readonly daemonEnded: Promise<never>
@@ -31,7 +40,10 @@ export interface DemoSetup {
   takeDown(): Promise<void>
 }
 
-/** Sets the stage, in a directory that only this user can read. What is put up already is taken down again if a later part fails. */
+/**
+ * Sets the stage, in a directory that only this user can read. What is put up already is taken down
+ * again if a later part fails.
+ */
 export async function startDemo(time: Clock): Promise<DemoSetup> {
   const undo: (() => Promise<unknown>)[] = []
   const takeDown = async () => {
@@ -101,7 +113,10 @@ async function writeFiles(o: {
   return at('status.json')
 }
 
-/** The daemon refuses to run where the environment widens whom TLS trusts; a demo that trusts only its own authority need not. */
+/**
+ * The daemon refuses to run where the environment widens whom TLS trusts; a demo that trusts only
+ * its own authority need not.
+ */
 function trimmedEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE|SSL)_/.test(name)))
 }

@@ -13,14 +13,20 @@ const REPLY_BLOCK = 468
 const MAX_QUERY_OCTETS = 4096
 const MESSAGE_TYPE = 'application/dns-message'
 
-/** A trusted resolver on loopback, for `demo`: DoT (RFC 7858) and DoH over HTTP/2 (RFC 8484) on free ports. */
+/**
+ * A trusted resolver on loopback, for `demo`: DoT (RFC 7858) and DoH over HTTP/2 (RFC 8484) on free
+ * ports.
+ */
 export interface EmbeddedResolver {
   readonly dotPort: number
   readonly dohPort: number
   close(): Promise<void>
 }
 
-/** Serves `zone` with the given certificate (PEM). Queries that are no proper query are dropped (DoT) or get status 400 (DoH). */
+/**
+ * Serves `zone` with the given certificate (PEM). Queries that are no proper query are dropped
+ * (DoT) or get status 400 (DoH).
+ */
 export async function startEmbeddedResolver(
   zone: Zone,
   identity: { readonly key: string; readonly cert: string },

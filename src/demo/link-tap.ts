@@ -1,10 +1,16 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** TLS content types (RFC 8446 section 5.1). In TLS 1.3 everything after the hello travels as application data. */
+/**
+ * TLS content types (RFC 8446 section 5.1). In TLS 1.3 everything after the hello travels as
+ * application data.
+ */
 const APPLICATION_DATA = 23
 const RECORD_HEADER_OCTETS = 5
 
-/** What somebody on the path sees of one TLS record: when, which way, how many octets, whether it is application data. Never its content. */
+/**
+ * What somebody on the path sees of one TLS record: when, which way, how many octets, whether it is
+ * application data. Never its content.
+ */
 export interface TlsRecord {
   readonly atMs: number
   readonly direction: 'out' | 'in'
@@ -22,7 +28,10 @@ export interface LinkTap {
   close(): Promise<void>
 }
 
-/** Listens on a free loopback port, passes every octet on to `targetPort`, and reads nothing but the five-octet record headers. `nowMs` stamps what is seen. */
+/**
+ * Listens on a free loopback port, passes every octet on to `targetPort`, and reads nothing but the
+ * five-octet record headers. `nowMs` stamps what is seen.
+ */
 export async function tapLink(targetPort: number, nowMs: () => number): Promise<LinkTap> {
   const records: TlsRecord[] = []
   const sockets = new Set<Socket>()
@@ -69,7 +78,9 @@ function pass(from: Socket, to: Socket, onRecord: (record: Sized) => void): void
   from.on('close', () => to.destroy())
 }
 
-/** Follows a TLS stream by its record headers, across any chunking, and keeps at most one header. */
+/**
+ * Follows a TLS stream by its record headers, across any chunking, and keeps at most one header.
+ */
 export function recordCounter(onRecord: (record: Sized) => void): (chunk: Uint8Array) => void {
   const header: number[] = []
   let skip = 0

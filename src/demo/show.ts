@@ -26,7 +26,10 @@ const DEMO_QUESTIONS: readonly DemoQuestion[] = [
   { name: 'printer.local', type: 'A', over: 'udp', expect: 'NXDOMAIN', onLink: false, note: 'answered here' },
 ]
 
-/** Prints the first screen (80 columns, 24 lines) to `say` while it happens. Returns what did not go as it must; empty is success. */
+/**
+ * Prints the first screen (80 columns, 24 lines) to `say` while it happens. Returns what did not go
+ * as it must; empty is success.
+ */
 export async function show(demo: DemoSetup, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
   const faults: string[] = []
   say('enigm-dns demo. All of it on loopback; it protects NOTHING on this machine yet.')
@@ -90,13 +93,19 @@ interface TimedReply {
   readonly ms: number
 }
 
-/** What a client got, and how long it waited after it had sent its question. `text` is the data of the last record of the asked type, else the RCODE's name. */
+/**
+ * What a client got, and how long it waited after it had sent its question. `text` is the data of
+ * the last record of the asked type, else the RCODE's name.
+ */
 export interface DemoAnswer {
   readonly text: string
   readonly ms: number
 }
 
-/** Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects when nothing comes back within six seconds. */
+/**
+ * Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects when nothing
+ * comes back within six seconds.
+ */
 export async function ask(
   port: number,
   over: 'udp' | 'tcp',

@@ -14,7 +14,10 @@ export interface ZoneRecord {
   readonly rdata: Uint8Array
 }
 
-/** What an entry is read against: the origin and TTL in force (RFC 1035 section 5.1, RFC 2308 section 4). */
+/**
+ * What an entry is read against: the origin and TTL in force (RFC 1035 section 5.1, RFC 2308
+ * section 4).
+ */
 interface ZoneContext {
   origin: string
   ttlS: number
@@ -49,8 +52,9 @@ const KINDS: Readonly<Record<string, { readonly type: number; readonly read: Fie
 }
 
 /**
- * The records of a master file (RFC 1035 section 5.1): one entry a line, $ORIGIN and $TTL, owner names carried over, comments, quoted strings, the types above, and any
- * other as TYPEnnn with RFC 3597 data. No parentheses, no $INCLUDE. Throws an EnigmError `config` that names the line.
+ * The records of a master file (RFC 1035 section 5.1): one entry a line, $ORIGIN and $TTL, owner
+ * names carried over, comments, quoted strings, the types above, and any other as TYPEnnn with RFC
+ * 3597 data. No parentheses, no $INCLUDE. Throws an EnigmError `config` that names the line.
  */
 export function parseZone(text: string): readonly ZoneRecord[] {
   const context: ZoneContext = { origin: '', ttlS: 0, owner: '' }
@@ -108,7 +112,10 @@ function number(field: string, most: number): number {
   return value
 }
 
-/** In one spelling: dns-packet misreads `::` where it stands for one group. IPv4 inside IPv6 and zones have no place in a zone file. */
+/**
+ * In one spelling: dns-packet misreads `::` where it stands for one group. IPv4 inside IPv6 and
+ * zones have no place in a zone file.
+ */
 function literal(address: string, version: 4 | 6): string {
   if (isIP(address) !== version || (version === 6 && /[.%]/.test(address))) throw new Error(`${address} is not an IPv${version} address`)
   return canonical(address)
@@ -122,11 +129,18 @@ const REFUSED = 5
 
 /** Answers questions from a handful of records. */
 export interface Zone {
-  /** A whole response with ID 0 and no OPT: the records, a CNAME chain of at most eight, NODATA or NXDOMAIN with the SOA (RFC 2308), REFUSED outside the zone. Records beside the apex (the root's NS, which every resolver has) are served too. */
+  /**
+   * A whole response with ID 0 and no OPT: the records, a CNAME chain of at most eight, NODATA or
+   * NXDOMAIN with the SOA (RFC 2308), REFUSED outside the zone. Records beside the apex (the root's
+   * NS, which every resolver has) are served too.
+   */
   answer(question: Question): Uint8Array
 }
 
-/** `records` must hold one SOA; its owner is the apex. Names are matched as bytes, lower-cased by whoever wrote the zone. */
+/**
+ * `records` must hold one SOA; its owner is the apex. Names are matched as bytes, lower-cased by
+ * whoever wrote the zone.
+ */
 export function zoneOf(records: readonly ZoneRecord[]): Zone {
   const soa = records.find((r) => r.type === TYPE_SOA)
   const byName = new Map<string, ZoneRecord[]>()
@@ -165,7 +179,10 @@ function key(name: Uint8Array): string {
   return Buffer.from(name).toString('latin1')
 }
 
-/** The zone that the embedded resolver of `enigm-dns demo` serves. Addresses are documentation ones (RFC 5737, RFC 3849). */
+/**
+ * The zone that the embedded resolver of `enigm-dns demo` serves. Addresses are documentation ones
+ * (RFC 5737, RFC 3849).
+ */
 export const DEMO_ZONE = `
 $ORIGIN demo.example.
 $TTL 300

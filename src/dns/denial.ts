@@ -8,7 +8,10 @@ const RRSIG = 46
 const NSEC = 47
 const NSEC3 = 50
 
-/** Four signatures by the largest keys in use (RSA, 4096 bits) come to 2600 octets. What is larger is no denial but work. */
+/**
+ * Four signatures by the largest keys in use (RSA, 4096 bits) come to 2600 octets. What is larger
+ * is no denial but work.
+ */
 const MOST_OCTETS = 4096
 
 /** One RRset of a denial together with the signatures over it. */
@@ -16,14 +19,19 @@ export interface SignedSet {
   /** Lower-case, uncompressed. */
   readonly owner: Uint8Array
   readonly type: number
-  /** Whole records without compression, signatures included. Their TTLs are those of the message. */
+  /**
+   * Whole records without compression, signatures included. Their TTLs are those of the message.
+   */
   readonly records: readonly Uint8Array[]
   readonly ttlS: number
   /** Of an NSEC: the next name of the zone, lower-case. */
   readonly next: Uint8Array | undefined
 }
 
-/** The signed NXDOMAIN of a zone: its SOA and the NSEC or NSEC3 records that prove it (RFC 4035 section 3.1.3.2, RFC 5155 section 7.2.2). */
+/**
+ * The signed NXDOMAIN of a zone: its SOA and the NSEC or NSEC3 records that prove it (RFC 4035
+ * section 3.1.3.2, RFC 5155 section 7.2.2).
+ */
 export interface Denial {
   /** The apex of the zone that denies, lower-case. */
   readonly zone: Uint8Array
@@ -32,9 +40,9 @@ export interface Denial {
 }
 
 /**
- * What an NXDOMAIN proves: undefined for any other response, for one with an answer section (an alias came before), where the SOA or a proof carries no signature, and
- * for more than 4096 octets of records.
- * The signatures are not checked here: whoever asked with DO does that. Never throws.
+ * What an NXDOMAIN proves: undefined for any other response, for one with an answer section (an
+ * alias came before), where the SOA or a proof carries no signature, and for more than 4096 octets
+ * of records. The signatures are not checked here: whoever asked with DO does that. Never throws.
  */
 export function readDenial(response: Uint8Array): Denial | undefined {
   if (response.length < HEADER_OCTETS || (response[3]! & 0x0f) !== NXDOMAIN || u16(response, 6) !== 0) return undefined
@@ -70,7 +78,10 @@ export function readDenial(response: Uint8Array): Denial | undefined {
   return { zone: soa.owner, soa, proofs }
 }
 
-/** RDATA without compression: of SOA (which may be compressed), and of RRSIG and NSEC (which must not be, but some servers do). */
+/**
+ * RDATA without compression: of SOA (which may be compressed), and of RRSIG and NSEC (which must
+ * not be, but some servers do).
+ */
 function expandedRdata(message: Uint8Array, { type, rdataAt, rdLength }: RecordCursor): Uint8Array | undefined {
   const end = rdataAt + rdLength
   if (type === NSEC3) return message.slice(rdataAt, end)
@@ -108,8 +119,9 @@ export function compareNames(a: Uint8Array, b: Uint8Array): number {
 }
 
 /**
- * Whether an NSEC from `owner` to `next` says that the top-level `name` does not exist: it lies between the two, and nothing below it is `next`. The last NSEC of a
- * zone points back to the apex (RFC 4034 section 4.1.1).
+ * Whether an NSEC from `owner` to `next` says that the top-level `name` does not exist: it lies
+ * between the two, and nothing below it is `next`. The last NSEC of a zone points back to the apex
+ * (RFC 4034 section 4.1.1).
  */
 export function deniesTop(owner: Uint8Array, next: Uint8Array, name: Uint8Array): boolean {
   if (compareNames(owner, name) >= 0) return false

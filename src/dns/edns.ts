@@ -13,7 +13,9 @@ const MAX_EXTRA_TEXT_OCTETS = 256
 
 const walker = new RecordCursor()
 
-/** The OPT of a message, or undefined: none, or the message is malformed before it. Never throws. */
+/**
+ * The OPT of a message, or undefined: none, or the message is malformed before it. Never throws.
+ */
 export function readOpt(message: Uint8Array): Opt | undefined {
   const cursor = walker.start(message)
   while (cursor.next()) if (cursor.type === TYPE.OPT && cursor.section === 3) return optAt(message, cursor)
@@ -50,7 +52,10 @@ export function optAt(message: Uint8Array, cursor: RecordCursor): Opt {
   }
 }
 
-/** EXTRA-TEXT is bounded and cut at the first octet that is no UTF-8 (RFC 8914 section 2); it travels to the client that asked and nowhere else. */
+/**
+ * EXTRA-TEXT is bounded and cut at the first octet that is no UTF-8 (RFC 8914 section 2); it
+ * travels to the client that asked and nowhere else.
+ */
 function extraText(message: Uint8Array, from: number, end: number): { text?: string } {
   if (from >= end) return {}
   const text = Buffer.from(message.subarray(from, Math.min(end, from + MAX_EXTRA_TEXT_OCTETS))).toString('utf8')
@@ -58,8 +63,9 @@ function extraText(message: Uint8Array, from: number, end: number): { text?: str
 }
 
 /**
- * A new message: `message` (no OPT in it) with an OPT, padded so that the whole length is a multiple of `block` (RFC 7830, RFC 8467 section 4.1; 0 sends no
- * padding option). `keepalive` adds the empty edns-tcp-keepalive option (RFC 7828 section 3.3.1; never on DoH).
+ * A new message: `message` (no OPT in it) with an OPT, padded so that the whole length is a
+ * multiple of `block` (RFC 7830, RFC 8467 section 4.1; 0 sends no padding option). `keepalive` adds
+ * the empty edns-tcp-keepalive option (RFC 7828 section 3.3.1; never on DoH).
  */
 export function withPaddedOpt(
   message: Uint8Array,
@@ -89,8 +95,9 @@ export function withPaddedOpt(
 }
 
 /**
- * A copy of `query`, which came from `withPaddedOpt`, padded to exactly `octets` instead; undefined where it does not fit, with the padding option's four octets
- * in. Without a padding option one is added.
+ * A copy of `query`, which came from `withPaddedOpt`, padded to exactly `octets` instead; undefined
+ * where it does not fit, with the padding option's four octets in. Without a padding option one is
+ * added.
  */
 export function repadded(query: Uint8Array, octets: number): Uint8Array | undefined {
   const opt = readOpt(query)
@@ -106,7 +113,10 @@ export function repadded(query: Uint8Array, octets: number): Uint8Array | undefi
   return out
 }
 
-/** Where the padding option at the end of the OPT that starts at `optAt` (and ends the message) begins, or the end of the message. */
+/**
+ * Where the padding option at the end of the OPT that starts at `optAt` (and ends the message)
+ * begins, or the end of the message.
+ */
 function withoutPadding(message: Uint8Array, optAt: number): number {
   for (let at = optAt + 11; at + 4 <= message.length; at += 4 + u16(message, at + 2)) if (u16(message, at) === OPTION.padding) return at
   return message.length

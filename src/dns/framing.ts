@@ -2,7 +2,10 @@ import { fresh, HEADER_OCTETS, putU16, viewOf } from './octets.ts'
 
 const EMPTY = new Uint8Array(0)
 
-/** A message behind its two-octet length (RFC 1035 section 4.2.2; RFC 7858 section 3.3). At most 65,535 octets. */
+/**
+ * A message behind its two-octet length (RFC 1035 section 4.2.2; RFC 7858 section 3.3). At most
+ * 65,535 octets.
+ */
 export function framed(message: Uint8Array): Uint8Array {
   const frame = fresh(message.length + 2)
   putU16(frame, 0, message.length)
@@ -11,8 +14,9 @@ export function framed(message: Uint8Array): Uint8Array {
 }
 
 /**
- * Cuts a byte stream into messages. Frames that lie whole in one chunk are handed on as views into it, without a copy; only a frame that spans chunks is put
- * together. Holds at most `maxOctets` + 2 octets. A frame is valid during the callback: copy what is kept.
+ * Cuts a byte stream into messages. Frames that lie whole in one chunk are handed on as views into
+ * it, without a copy; only a frame that spans chunks is put together. Holds at most `maxOctets` + 2
+ * octets. A frame is valid during the callback: copy what is kept.
  */
 export class FrameReader {
   readonly #maxOctets: number
@@ -62,7 +66,10 @@ export class FrameReader {
     return this.#filled < 2 ? 2 : 2 + ((this.#rest[0]! << 8) | this.#rest[1]!)
   }
 
-  /** Takes from `chunk` what the unfinished frame lacks; the offset behind it, or -1 for a broken length. */
+  /**
+   * Takes from `chunk` what the unfinished frame lacks; the offset behind it, or -1 for a broken
+   * length.
+   */
   #fill(chunk: Uint8Array): number {
     let at = 0
     while (this.#filled < 2 && at < chunk.length) this.#rest[this.#filled++] = chunk[at++]!

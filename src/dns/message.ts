@@ -36,7 +36,10 @@ export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
   return { lower, type: scan.type, class: scan.class }
 }
 
-/** The query that leaves: ID 0, RD and AD set (RFC 6840 section 5.7), the name lower-cased, no OPT yet, nothing of the client's but CD. */
+/**
+ * The query that leaves: ID 0, RD and AD set (RFC 6840 section 5.7), the name lower-cased, no OPT
+ * yet, nothing of the client's but CD.
+ */
 export function upstreamQuery(question: Question, checkingDisabled: boolean): Uint8Array {
   const message = fresh(HEADER_OCTETS + question.lower.length)
   putU16(message, 2, checkingDisabled ? 0x0130 : 0x0120)
@@ -46,8 +49,9 @@ export function upstreamQuery(question: Question, checkingDisabled: boolean): Ui
 }
 
 /**
- * Whether `reply` answers `request`: a response with the same opcode and the same question, names compared case-insensitively; or an error without a
- * question. IDs are the link's business and are not compared. Never throws, whatever the octets.
+ * Whether `reply` answers `request`: a response with the same opcode and the same question, names
+ * compared case-insensitively; or an error without a question. IDs are the link's business and are
+ * not compared. Never throws, whatever the octets.
  */
 export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   if (reply.length < HEADER_OCTETS || (reply[2]! & 0x80) === 0 || ((reply[2]! ^ request[2]!) & 0x78) !== 0) return false

@@ -2,14 +2,18 @@
 export const HEADER_OCTETS = 12
 
 const PAGE_OCTETS = 64 * 1024
-/** What is longer gets memory of its own: it would waste the rest of a page, and hold a page for long. */
+/**
+ * What is longer gets memory of its own: it would waste the rest of a page, and hold a page for
+ * long.
+ */
 const LONGEST_CUT = 4096
 let page = new ArrayBuffer(PAGE_OCTETS)
 let used = 0
 
 /**
- * `length` octets of 0, nobody else's. Cut from a page, each octet of which is used once: 0.1 us, where an array of its own above 64 octets costs 2 us and
- * makes the collector's work longer. What is kept for long belongs elsewhere: one short view keeps its whole page.
+ * `length` octets of 0, nobody else's. Cut from a page, each octet of which is used once: 0.1 us,
+ * where an array of its own above 64 octets costs 2 us and makes the collector's work longer. What
+ * is kept for long belongs elsewhere: one short view keeps its whole page.
  */
 export function fresh(length: number): Uint8Array {
   if (length > LONGEST_CUT) return new Uint8Array(length)
@@ -27,7 +31,10 @@ export function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   return new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset + start, end - start)
 }
 
-/** A private copy of [start, end), in memory as `fresh` gives it. `slice` is none where `bytes` is a Buffer: Buffer's shares memory. */
+/**
+ * A private copy of [start, end), in memory as `fresh` gives it. `slice` is none where `bytes` is a
+ * Buffer: Buffer's shares memory.
+ */
 export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
   const copy = fresh(end - start)
   if (end - start > COPY_CALL_OCTETS) copy.set(bytes.subarray(start, end))
@@ -73,7 +80,10 @@ export function lowerOctet(octet: number): number {
   return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet
 }
 
-/** Copies `length` octets, lowering A-Z byte by byte (RFC 4343); every other octet, 0x80 and above too, stays as it is. */
+/**
+ * Copies `length` octets, lowering A-Z byte by byte (RFC 4343); every other octet, 0x80 and above
+ * too, stays as it is.
+ */
 export function copyLower(from: Uint8Array, at: number, length: number, to: Uint8Array, toAt: number): void {
   for (let i = 0; i < length; i++) to[toAt + i] = lowerOctet(from[at + i]!)
 }

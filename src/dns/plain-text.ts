@@ -13,7 +13,10 @@ export type RecordData =
   | { readonly type: 'TXT'; readonly data: readonly Buffer[] }
   | { readonly type: 'SOA'; readonly data: dnsPacket.SoaData }
 
-/** The octets before the data of a first record whose owner is the root: header, name, type, class, TTL, length. */
+/**
+ * The octets before the data of a first record whose owner is the root: header, name, type, class,
+ * TTL, length.
+ */
 const BEFORE_DATA = 12 + 1 + 2 + 2 + 4 + 2
 
 /** RDATA, uncompressed. Throws where a name or an address is none. */
@@ -27,7 +30,10 @@ export function plainQuery(name: string, type: 'A' | 'TXT', id: number): Uint8Ar
   return dnsPacket.encode({ type: 'query', id, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name, type }] })
 }
 
-/** The data of the last record of `type` in the answer, as text; without one the name of the RCODE. Throws where the octets are no message. */
+/**
+ * The data of the last record of `type` in the answer, as text; without one the name of the RCODE.
+ * Throws where the octets are no message.
+ */
 export function plainAnswer(wire: Uint8Array, type: 'A' | 'TXT'): string {
   // The declared type lacks the RCODE, which is there.
   const reply = dnsPacket.decode(Buffer.from(wire)) as dnsPacket.DecodedPacket & { readonly rcode: string }

@@ -15,7 +15,10 @@ export interface ShownRecord {
   readonly data: string
 }
 
-/** A message as people read it. Every text is printable ASCII: octets from the network cannot act on a terminal or a log. */
+/**
+ * A message as people read it. Every text is printable ASCII: octets from the network cannot act on
+ * a terminal or a log.
+ */
 export interface ShownMessage {
   /** All 12 bits where there is an OPT. */
   readonly rcode: number
@@ -24,7 +27,10 @@ export interface ShownMessage {
   readonly flags: readonly string[]
   readonly question: { readonly name: string; readonly type: string } | undefined
   readonly errors: readonly { readonly code: number; readonly meaning: string | undefined; readonly text: string | undefined }[]
-  /** Where the stub says the answer came from: `cache`, `policy`, `failure`, `stale` or `<resolver>/<transport>`. */
+  /**
+   * Where the stub says the answer came from: `cache`, `policy`, `failure`, `stale` or
+   * `<resolver>/<transport>`.
+   */
   readonly source: string | undefined
   readonly answers: readonly ShownRecord[]
   readonly authority: readonly ShownRecord[]
@@ -44,8 +50,9 @@ const FLAGS: readonly (readonly [mask: number, text: string])[] = [
 ]
 
 /**
- * A whole query for the stub itself: RD and AD set, an OPT that asks where the answer comes from (our private option, RFC 6891 section 9). `id` should be
- * random. Throws `config` where the name or type is none.
+ * A whole query for the stub itself: RD and AD set, an OPT that asks where the answer comes from
+ * (our private option, RFC 6891 section 9). `id` should be random. Throws `config` where the name
+ * or type is none.
  */
 export function encodeQuestion(name: string, type: string, id: number): Uint8Array {
   const wire = nameFromText(name)

@@ -4,7 +4,10 @@ import { HEADER_OCTETS, u16 } from './octets.ts'
 export const VERDICT = { ok: 0, drop: 1, formErr: 2, notImp: 3, refused: 4, badVers: 5, badType: 6 } as const
 export type ScanVerdict = (typeof VERDICT)[keyof typeof VERDICT]
 
-/** Our private EDNS option (RFC 6891 section 9, local use): asks, and tells, where an answer came from. Only ever between a client and this stub. */
+/**
+ * Our private EDNS option (RFC 6891 section 9, local use): asks, and tells, where an answer came
+ * from. Only ever between a client and this stub.
+ */
 export const SOURCE_OPTION = 65280
 
 const TYPE_SOA = 6
@@ -16,7 +19,10 @@ const CLASS_IN = 1
 const MAX_NAME_OCTETS = 255
 const MAX_ADDITIONAL = 4
 
-/** What `scanQuery` found; one object is reused for every packet so that a hit allocates nothing. Offsets count from the start of the buffer. */
+/**
+ * What `scanQuery` found; one object is reused for every packet so that a hit allocates nothing.
+ * Offsets count from the start of the buffer.
+ */
 export interface QueryScan {
   id: number
   /** The 16 flag bits of the header (RFC 1035 section 4.1.1, RFC 4035 section 3). */
@@ -47,9 +53,9 @@ export function newScan(): QueryScan {
 }
 
 /**
- * Reads one query in place and says what to do with it. Never throws, never reads outside [start, end), and does bounded work:
- * one name of at most 255 octets, one record of a zone transfer, at most four additional records.
- * `questionEnd` is 0 where no question could be read.
+ * Reads one query in place and says what to do with it. Never throws, never reads outside [start,
+ * end), and does bounded work: one name of at most 255 octets, one record of a zone transfer, at
+ * most four additional records. `questionEnd` is 0 where no question could be read.
  */
 export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): ScanVerdict {
   scan.questionAt = start + HEADER_OCTETS
@@ -63,7 +69,8 @@ export function scanQuery(packet: Uint8Array, start: number, end: number, scan: 
   scan.flags = u16(packet, start + 2)
   if (scan.flags & 0x8000) return VERDICT.drop // a response: answering it could start a loop
   if (scan.flags & 0x7800) {
-    // Its OPT is answered with one (RFC 6891 section 6.1.1), where the message is shaped like a query.
+    // Its OPT is answered with one (RFC 6891 section 6.1.1), where the message is shaped like a
+    // query.
     scanQuestion(packet, start, end, scan)
     return VERDICT.notImp
   }
@@ -112,7 +119,9 @@ function versionEnd(packet: Uint8Array, start: number, end: number, scan: QueryS
   return next <= end ? next : 0
 }
 
-/** End of an uncompressed name, or 0: a pointer in a question has nothing to point at (RFC 9267). */
+/**
+ * End of an uncompressed name, or 0: a pointer in a question has nothing to point at (RFC 9267).
+ */
 function questionNameEnd(packet: Uint8Array, from: number, end: number): number {
   let at = from
   while (at < end) {

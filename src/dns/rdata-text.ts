@@ -2,7 +2,10 @@ import { SocketAddress } from 'node:net'
 import { expandedName, nameLength, textFromName } from './name.ts'
 import { textFromType } from './registries.ts'
 
-/** Reads the RDATA of one record; every step is bounded by its RDLENGTH, and throws a RangeError past it. */
+/**
+ * Reads the RDATA of one record; every step is bounded by its RDLENGTH, and throws a RangeError
+ * past it.
+ */
 export class RdataReader {
   readonly #message: Uint8Array
   readonly #end: number
@@ -87,7 +90,10 @@ const FORMATS: Readonly<Record<string, Format>> = {
   HTTPS: service,
 }
 
-/** RDATA as a master file writes it; what is unknown or malformed in the form of RFC 3597 section 5. Never throws; printable ASCII only. */
+/**
+ * RDATA as a master file writes it; what is unknown or malformed in the form of RFC 3597 section 5.
+ * Never throws; printable ASCII only.
+ */
 export function rdataText(message: Uint8Array, type: number, at: number, length: number): string {
   const format = FORMATS[textFromType(type)]
   if (format !== undefined) {
@@ -129,7 +135,10 @@ function typeBitmap(r: RdataReader): readonly string[] {
 /** RFC 9460 section 14.3.2, RFC 9461, RFC 9540. */
 const KEYS = ['mandatory', 'alpn', 'no-default-alpn', 'port', 'ipv4hint', 'ech', 'ipv6hint', 'dohpath', 'ohttp']
 
-/** One SvcParam as RFC 9460 section 2.1 writes it; a value that does not fit its key as an opaque string. */
+/**
+ * One SvcParam as RFC 9460 section 2.1 writes it; a value that does not fit its key as an opaque
+ * string.
+ */
 export function svcParamText(key: number, value: Buffer): string {
   const name = keyText(key)
   const text = valueText(key, value) ?? quoted(value)
@@ -171,7 +180,10 @@ function chunks(value: Buffer, size: number): readonly Buffer[] {
   return Array.from({ length: value.length / size }, (_, i) => value.subarray(i * size, (i + 1) * size))
 }
 
-/** A list of character strings; a comma or backslash inside an item is escaped once more (RFC 9460 appendix A.1). */
+/**
+ * A list of character strings; a comma or backslash inside an item is escaped once more (RFC 9460
+ * appendix A.1).
+ */
 function alpnText(value: Buffer): string | undefined {
   const ids: string[] = []
   for (let at = 0; at < value.length; ) {
@@ -193,7 +205,10 @@ function alpnText(value: Buffer): string | undefined {
   return `"${ids.join(',').replaceAll('"', '\\"')}"`
 }
 
-/** In quotes, with every octet that is not printable ASCII as `\DDD`: nothing in it can act on a terminal. */
+/**
+ * In quotes, with every octet that is not printable ASCII as `\DDD`: nothing in it can act on a
+ * terminal.
+ */
 export function quoted(octets: Uint8Array): string {
   return `"${escaped(octets).replaceAll('"', '\\"')}"`
 }

@@ -9,8 +9,10 @@ const NOTHING = new Uint8Array(0)
 export type Section = 1 | 2 | 3
 
 /**
- * Walks the records of one message without copying or decoding. `next()` moves on and says whether there is a record; `malformed` tells why it stopped.
- * Bounded: a record is at least 11 octets, owner names are followed at most 127 pointers back, so 64 KiB of anything takes milliseconds (RFC 9267).
+ * Walks the records of one message without copying or decoding. `next()` moves on and says whether
+ * there is a record; `malformed` tells why it stopped. Bounded: a record is at least 11 octets,
+ * owner names are followed at most 127 pointers back, so 64 KiB of anything takes milliseconds (RFC
+ * 9267).
  */
 export class RecordCursor {
   #message: Uint8Array = NOTHING
@@ -25,7 +27,10 @@ export class RecordCursor {
   rdataAt = 0
   rdLength = 0
 
-  /** On the first record of `message`. One cursor may walk many messages, one after the other: that saves a miss five objects. */
+  /**
+   * On the first record of `message`. One cursor may walk many messages, one after the other: that
+   * saves a miss five objects.
+   */
   constructor(message: Uint8Array = NOTHING) {
     this.start(message)
   }
@@ -92,14 +97,17 @@ export function belongsToHop(message: Uint8Array, cursor: RecordCursor): boolean
 
 const ttlWalker = new RecordCursor()
 
-/** How many records the header of `wire` speaks of: the most offsets that `putTtlOffsets` writes. */
+/**
+ * How many records the header of `wire` speaks of: the most offsets that `putTtlOffsets` writes.
+ */
 export function recordCount(wire: Uint8Array): number {
   return u16(wire, 6) + u16(wire, 8) + u16(wire, 10)
 }
 
 /**
- * Writes where the TTL of every record of `wire` (no OPT in it) stands, two octets each, from `at` of `page` on, and returns how many: worked out once at insert, so
- * that a hit patches without parsing.
+ * Writes where the TTL of every record of `wire` (no OPT in it) stands, two octets each, from `at`
+ * of `page` on, and returns how many: worked out once at insert, so that a hit patches without
+ * parsing.
  */
 export function putTtlOffsets(wire: Uint8Array, page: Uint8Array, at: number): number {
   const cursor = ttlWalker.start(wire)
@@ -117,8 +125,10 @@ const IPV6HINT = 6
 const addressWalker = new RecordCursor()
 
 /**
- * Whether `test` says yes to one of the addresses that a client of `message` might connect to: A and AAAA records, and the hints in SVCB and HTTPS records (RFC 9460
- * section 7.3), in the answer and the additional section. `test` gets the message and where four or sixteen octets of address lie. Never throws.
+ * Whether `test` says yes to one of the addresses that a client of `message` might connect to: A
+ * and AAAA records, and the hints in SVCB and HTTPS records (RFC 9460 section 7.3), in the answer
+ * and the additional section. `test` gets the message and where four or sixteen octets of address
+ * lie. Never throws.
  */
 export function someAddress(message: Uint8Array, test: (octets: Uint8Array, at: number, length: 4 | 16) => boolean): boolean {
   const cursor = addressWalker.start(message)

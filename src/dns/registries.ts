@@ -1,4 +1,7 @@
-/** Mnemonics of the IANA registry that people type or read. What is missing is written TYPE123 (RFC 3597 section 5). */
+/**
+ * Mnemonics of the IANA registry that people type or read. What is missing is written TYPE123 (RFC
+ * 3597 section 5).
+ */
 const TYPE_NUMBERS: Readonly<Record<string, number>> = {
   A: 1,
   NS: 2,

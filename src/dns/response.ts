@@ -114,12 +114,18 @@ export interface TtlClamp {
   readonly maxTtlS: number
 }
 
-/** A response as it will be kept: no OPT or other record of the hop, ID 0, question lower-cased, AA clear, RA set. `rcode` is the full 12 bits. */
+/**
+ * A response as it will be kept: no OPT or other record of the hop, ID 0, question lower-cased, AA
+ * clear, RA set. `rcode` is the full 12 bits.
+ */
 export interface AcceptedReply {
   readonly wire: Uint8Array
   readonly rcode: Rcode
   readonly kind: ReplyKind
-  /** The lowest TTL of the records that count (RFC 2308 for negative ones), before any clamp; undefined: nothing says how long. */
+  /**
+   * The lowest TTL of the records that count (RFC 2308 for negative ones), before any clamp;
+   * undefined: nothing says how long.
+   */
   readonly ttlS: number | undefined
   readonly ede: Ede | undefined
   /** Where the TTL of each record of `wire` stands. */
@@ -130,10 +136,10 @@ const walker = new RecordCursor()
 
 /**
  * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the
- * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what belongs
- * to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it (pointers would
- * shift). Clears AD unless `authenticated`. The result is a copy. Throws `reply-malformed`.
- * `reading`: what `readReply` found in it.
+ * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what
+ * belongs to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it
+ * (pointers would shift). Clears AD unless `authenticated`. The result is a copy. Throws
+ * `reply-malformed`. `reading`: what `readReply` found in it.
  */
 export function acceptReply(
   reply: Uint8Array,
@@ -171,8 +177,9 @@ function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined)
 }
 
 /**
- * Writes the TTLs that clients see: less the age, at most `capS`, and inside the clamp where the answer is kept (`clamped`). Most answers need no change, which the
- * reading has told already: this one is saved then.
+ * Writes the TTLs that clients see: less the age, at most `capS`, and inside the clamp where the
+ * answer is kept (`clamped`). Most answers need no change, which the reading has told already: this
+ * one is saved then.
  */
 function settleTtls(
   wire: Uint8Array,
@@ -195,12 +202,15 @@ function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): ReplyKind {
   return hasType ? 'positive' : 'nodata'
 }
 
-/** No label begins with these bits (RFC 1035 section 4.1.4), and the first octet of a TTL of at most a week is 0. */
+/**
+ * No label begins with these bits (RFC 1035 section 4.1.4), and the first octet of a TTL of at most
+ * a week is 0.
+ */
 const NO_LABEL_TTL = 0x00404040
 
 /**
- * TTLs are written anew here and as the answer ages, so a name must not run through one: it would change, and what was followed once would be a loop the next
- * time (found by fuzzing).
+ * TTLs are written anew here and as the answer ages, so a name must not run through one: it would
+ * change, and what was followed once would be a loop the next time (found by fuzzing).
  */
 function runsThroughTtl(wire: Uint8Array): boolean {
   const probe = copyOf(wire)
@@ -242,7 +252,10 @@ export function record(name: Uint8Array, type: number, ttlS: number, rdata: Uint
   return out
 }
 
-/** A response made here: ID 0, RD and RA set, the question lower-cased, the records as given (wire bytes, see `record`). The upper bits of `rcode` go into the OPT later. */
+/**
+ * A response made here: ID 0, RD and RA set, the question lower-cased, the records as given (wire
+ * bytes, see `record`). The upper bits of `rcode` go into the OPT later.
+ */
 export function synthesise(
   question: Question,
   a: { readonly rcode: Rcode; readonly answers?: readonly Uint8Array[]; readonly authority?: readonly Uint8Array[] },
@@ -265,8 +278,9 @@ export function synthesise(
 const SERVFAIL = 2
 
 /**
- * Whether a failure settles its question: a SERVFAIL that says why DNSSEC failed (EDE 1, 2, 5 to 12), and anything blocked, censored, filtered or prohibited (EDE 15
- * to 18). To ask another operator, or to let an older answer stand in, would defeat validation or filtering.
+ * Whether a failure settles its question: a SERVFAIL that says why DNSSEC failed (EDE 1, 2, 5 to
+ * 12), and anything blocked, censored, filtered or prohibited (EDE 15 to 18). To ask another
+ * operator, or to let an older answer stand in, would defeat validation or filtering.
  */
 export function isFinalFailure(rcode: Rcode, ede: number | undefined): boolean {
   if (ede === undefined) return false

@@ -159,7 +159,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   idle(connection: PooledConnection<P>): void {
     const nowMs = this.#tools.clock.nowMs()
     connection.silence.idleSinceMs = nowMs
-    // The queries of a suspect were answered elsewhere. Waiting a little shows whether it was slow or dead.
+    // The queries of a suspect were answered elsewhere. Waiting a little shows whether it was slow
+    // or dead.
     if (isDoubted(connection)) this.#watch(connection, nowMs + this.#detector.afterMs)
     else if (connection.state === 'draining') this.pool.leave(connection)
     else this.#watch(connection, nowMs + this.#idleMs(connection))

@@ -35,7 +35,10 @@ interface ScheduledExchange<P extends Protection> {
   sent: Sent | undefined
 }
 
-/** One connection to one resolver, for a schedule to drive; see `ScheduledLink` for the contract. Idle connections close after 30 s, or earlier where the resolver says so. */
+/**
+ * One connection to one resolver, for a schedule to drive; see `ScheduledLink` for the contract.
+ * Idle connections close after 30 s, or earlier where the resolver says so.
+ */
 export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewable {
   readonly id: string
   readonly transport: Transport
@@ -124,7 +127,8 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
         answered: (carried) => this.#carried(exchange, carried),
         failed: (error) => this.#fail(exchange, error),
       })
-      // After it is sent: how long this takes depends on what else waits, and the moment of sending must not.
+      // After it is sent: how long this takes depends on what else waits, and the moment of sending
+      // must not.
       if (ask.purpose === 'cover' || ask.purpose === 'probe') this.#ownSinceMs = this.#ownSilentSinceMs ?? this.#tools.clock.nowMs()
       if (!this.#exchanges.has(exchange)) return
       exchange.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(exchange, new EnigmError('deadline', 'no answer in time')))

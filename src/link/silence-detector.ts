@@ -1,8 +1,14 @@
 import type { Clock } from '../clock.ts'
 
-/** A silence this long is suspicious: a peer that has vanished is noticed, and a new connection dialled, within 300 ms + 3 RTT (timers fall due 8 ms late). */
+/**
+ * A silence this long is suspicious: a peer that has vanished is noticed, and a new connection
+ * dialled, within 300 ms + 3 RTT (timers fall due 8 ms late).
+ */
 const FLOOR_MS = 270
-/** Where false alarms have shown that this resolver thinks longer (a cold name over DoT, which has no ping), up to here. */
+/**
+ * Where false alarms have shown that this resolver thinks longer (a cold name over DoT, which has
+ * no ping), up to here.
+ */
 const CAREFUL_FLOOR_MS = 1200
 const RTTS = 2
 /** RFC 6298: alpha. */
@@ -12,7 +18,10 @@ const GAIN = 1 / 8
 const WINDOW = 64
 /** With fewer of them nothing is known of the tail; after so many more it is looked at again. */
 const ENOUGH = 8
-/** Above the p95 by this factor and this much: of the slowest twentieth those that are just slower are not worth a second connection. */
+/**
+ * Above the p95 by this factor and this much: of the slowest twentieth those that are just slower
+ * are not worth a second connection.
+ */
 const TAIL = { factor: 1.25, ms: 5 }
 const LEAST_HEDGE_MS = 30
 const UNKNOWN_HEDGE_MS = 200
@@ -49,7 +58,10 @@ export class SilenceDetector {
     return Math.max(this.#floorMs, RTTS * (this.#smoothedRttMs ?? 0))
   }
 
-  /** Silence after which a second connection is worth its cost: a little over the p95 of the round trips. */
+  /**
+   * Silence after which a second connection is worth its cost: a little over the p95 of the round
+   * trips.
+   */
   get hedgeMs(): number {
     return Math.min(this.#hedgeMs, this.afterMs)
   }
@@ -59,7 +71,10 @@ export class SilenceDetector {
     return Math.max(PONG.least, PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#least()))
   }
 
-  /** The same where others wait behind the silent one: until the p95 is known, a round trip of the path and a little for the resolver's work. */
+  /**
+   * The same where others wait behind the silent one: until the p95 is known, a round trip of the
+   * path and a little for the resolver's work.
+   */
   get heldUpMs(): number {
     return this.#measuredTimes < ENOUGH ? Math.max(LEAST_HEDGE_MS, this.pongMs) : this.hedgeMs
   }
@@ -160,7 +175,10 @@ export class HedgeBudget {
   }
 }
 
-/** What every resolver and nearly every NAT keeps; resolvers were seen to keep 30 s (Quad9) to over 240 s (Cloudflare). */
+/**
+ * What every resolver and nearly every NAT keeps; resolvers were seen to keep 30 s (Quad9) to over
+ * 240 s (Cloudflare).
+ */
 const FIRST_IDLE_MS = 30_000
 const LONGEST_IDLE_MS = 240_000
 const SHORTEST_IDLE_MS = 5000
@@ -168,8 +186,9 @@ const SHORTEST_IDLE_MS = 5000
 const BEFORE_CLOSE = 0.9
 
 /**
- * How long a connection to one resolver may be idle before it is closed here, learnt: doubled when one answers after more than half of it, halved below what one
- * did not survive, kept below what the resolver itself closes after.
+ * How long a connection to one resolver may be idle before it is closed here, learnt: doubled when
+ * one answers after more than half of it, halved below what one did not survive, kept below what
+ * the resolver itself closes after.
  */
 export class IdleWindow {
   #ms = FIRST_IDLE_MS

@@ -18,10 +18,15 @@ export interface OpenOptions extends ConnectOptions {
 type Open<C extends Carrier> = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>
 /** What speaks a protocol on a byte stream. */
 export type CarrierFactory<C extends Carrier = Carrier> = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => C
-/** The client for what was agreed on; a promise where it must be loaded first. Throws an EnigmError where none is of use. */
+/**
+ * The client for what was agreed on; a promise where it must be loaded first. Throws an EnigmError
+ * where none is of use.
+ */
 type ClientFor<C extends Carrier> = (protocol: string | undefined, options: OpenOptions) => CarrierFactory<C> | Promise<CarrierFactory<C>>
 
-/** How a transport is opened for a link that is asked on demand, and for one that keeps a schedule. */
+/**
+ * How a transport is opened for a link that is asked on demand, and for one that keeps a schedule.
+ */
 interface Ways {
   readonly onDemand: Open<Carrier>
   readonly scheduled: Open<CellCarrier>
@@ -46,8 +51,8 @@ const OPEN: Readonly<Record<Transport, Ways>> = {
 }
 
 /**
- * A connection to a resolver at its pinned addresses, on which nothing was written yet. `strict` gives an authenticated one or rejects with an EnigmError;
- * see `connect`.
+ * A connection to a resolver at its pinned addresses, on which nothing was written yet. `strict`
+ * gives an authenticated one or rejects with an EnigmError; see `connect`.
  */
 export function openTransport(endpoint: StrictEndpoint, transport: Transport, options: OpenOptions): Promise<Opened<Authenticated>>
 export function openTransport(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened>
@@ -55,7 +60,10 @@ export function openTransport(endpoint: Endpoint, transport: Transport, options:
   return OPEN[transport].onDemand(endpoint, transport, options)
 }
 
-/** The same for a schedule: the carrier writes records of one size. Rejects with `alpn-missing` where the protocol that was agreed on has none. */
+/**
+ * The same for a schedule: the carrier writes records of one size. Rejects with `alpn-missing`
+ * where the protocol that was agreed on has none.
+ */
 export function openScheduled(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened<Protection, CellCarrier>> {
   return OPEN[transport].scheduled(endpoint, transport, options)
 }

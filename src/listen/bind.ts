@@ -5,10 +5,16 @@ import { listenTcp } from './tcp.ts'
 import { openUdp } from './udp-batch.ts'
 import { isWildcard, listenUdpEverywhere } from './wildcard.ts'
 
-/** Where systemd-resolved listens (its stub and, from version 250, its proxy); it takes neither as a server, whatever the port (seen with 252 and 257). */
+/**
+ * Where systemd-resolved listens (its stub and, from version 250, its proxy); it takes neither as a
+ * server, whatever the port (seen with 252 and 257).
+ */
 const RESOLVED = new Set(['127.0.0.53', '127.0.0.54'])
 
-/** A sentence where systemd-resolved would never ask an endpoint, though it may be told to: it drops it from `DNS=` without a word, and asks the network's server. */
+/**
+ * A sentence where systemd-resolved would never ask an endpoint, though it may be told to: it drops
+ * it from `DNS=` without a word, and asks the network's server.
+ */
 export function neverAskedByResolved({ address, port }: SocketAddress): string | undefined {
   if (!RESOLVED.has(address) || port === 53) return undefined
   return (
@@ -17,7 +23,10 @@ export function neverAskedByResolved({ address, port }: SocketAddress): string |
   )
 }
 
-/** One sentence on why an endpoint could not be opened and what mends it. `code` is the system's; `holder` is "name (pid N)" where known. */
+/**
+ * One sentence on why an endpoint could not be opened and what mends it. `code` is the system's;
+ * `holder` is "name (pid N)" where known.
+ */
 export function bindRefusal(code: string, endpoint: SocketAddress, transport: 'udp' | 'tcp', holder: string | undefined): string {
   const where = listenText(endpoint)
   const [, device] = endpoint.address.split('%')
@@ -68,8 +77,8 @@ export type HolderOf = (address: string, port: number, transport: 'udp' | 'tcp')
 export type BindOptions = Omit<ListenOptions, 'address' | 'port'> & { readonly holder: HolderOf }
 
 /**
- * Opens UDP and TCP, on the same port, on every endpoint: all or nothing. Rejects with an EnigmError `listen` whose one sentence names who is in the way
- * or what mends it.
+ * Opens UDP and TCP, on the same port, on every endpoint: all or nothing. Rejects with an
+ * EnigmError `listen` whose one sentence names who is in the way or what mends it.
  */
 export async function bindAll(endpoints: readonly SocketAddress[], options: BindOptions): Promise<readonly Listener[]> {
   const listeners: Listener[] = []
@@ -83,7 +92,8 @@ export async function bindAll(endpoints: readonly SocketAddress[], options: Bind
 }
 
 async function bindPair(options: ListenOptions, holder: HolderOf): Promise<readonly Listener[]> {
-  // SO_REUSEPORT lets any process of the same user take a share of the UDP socket: the TCP one, which nobody can share, must be ours before it.
+  // SO_REUSEPORT lets any process of the same user take a share of the UDP socket: the TCP one,
+  // which nobody can share, must be ours before it.
   const [first, second] = options.reusePort === true ? (['tcp', 'udp'] as const) : (['udp', 'tcp'] as const)
   for (let attempt = 1; ; attempt++) {
     const one = await bindOne(first, options, holder)

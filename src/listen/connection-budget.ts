@@ -35,9 +35,9 @@ export class ConnectionBudget {
 }
 
 /**
- * Which of `connections` is closed for one more connection of `client`: one of the client that holds the
- * most, idle ones before others and the longest without progress first. Undefined: `client` is
- * itself among those that hold the most, and none of theirs is idle.
+ * Which of `connections` is closed for one more connection of `client`: one of the client that
+ * holds the most, idle ones before others and the longest without progress first. Undefined:
+ * `client` is itself among those that hold the most, and none of theirs is idle.
  */
 export function connectionToClose(connections: Iterable<BudgetedConnection>, client: string): BudgetedConnection | undefined {
   const all = [...connections]
@@ -60,21 +60,28 @@ export interface DescriptorNeeds {
   readonly workers: number
 }
 
-/** A link that is replaced has two connections for a while, and a dial races two addresses; more resolvers than this are not dialled at once. */
+/**
+ * A link that is replaced has two connections for a while, and a dial races two addresses; more
+ * resolvers than this are not dialled at once.
+ */
 const PER_RESOLVER = 4
 const MOST_FOR_LINKS = 48
 /** UDP and TCP socket of an endpoint. */
 const PER_ENDPOINT = 2
 /** A worker thread: its event loop (epoll, event, async wake-up) and its sockets. */
 const PER_WORKER = 8
-/** The status file, interface lists, a connection that is accepted only to be closed, and what nobody thought of. */
+/**
+ * The status file, interface lists, a connection that is accepted only to be closed, and what
+ * nobody thought of.
+ */
 const SPARE = 6
 /** Even where the sum does not come out: one client at a time can still use TCP. */
 const LEAST = 1
 
 /**
- * How many TCP clients may connect once links, listeners and files have theirs: clients must never cost a link its socket, for then nobody is answered.
- * Before anything is bound; `undefined` descriptors (the system does not say): no bound but each listener's own.
+ * How many TCP clients may connect once links, listeners and files have theirs: clients must never
+ * cost a link its socket, for then nobody is answered. Before anything is bound; `undefined`
+ * descriptors (the system does not say): no bound but each listener's own.
  */
 export function clientConnectionBudget(
   descriptors: { readonly limit: number; readonly open: number } | undefined,

@@ -1,7 +1,10 @@
 import type { Clock } from '../clock.ts'
 import { nameLength } from '../dns/name.ts'
 
-/** Counts the queries that are being asked, says when there are too many, and waits for the last of them. */
+/**
+ * Counts the queries that are being asked, says when there are too many, and waits for the last of
+ * them.
+ */
 export class InFlight {
   readonly #limit: number
   #count = 0
@@ -47,9 +50,10 @@ const HEADER = 12
 const SERVFAIL = 2
 
 /**
- * Writes the SERVFAIL of a listener that is full at `at` in `out` (room for 271 octets: a header and the longest question) and returns its length, or 0 for
- * what gets no reply: a response (two servers would answer each other for ever) or less than a header.
- * The question goes back with it: stubs (glibc's `res_send`) wait on when a reply has none.
+ * Writes the SERVFAIL of a listener that is full at `at` in `out` (room for 271 octets: a header
+ * and the longest question) and returns its length, or 0 for what gets no reply: a response (two
+ * servers would answer each other for ever) or less than a header. The question goes back with it:
+ * stubs (glibc's `res_send`) wait on when a reply has none.
  */
 export function overloadReply(packet: Uint8Array, out: Uint8Array, at: number): number {
   const flags = packet[2]
@@ -69,12 +73,18 @@ function questionOctets(packet: Uint8Array): number {
   return name > 0 && HEADER + name + 4 <= packet.length ? name + 4 : 0
 }
 
-/** Resolves when the event loop has looked at every socket once more: what the kernel held before is in our hands then. */
+/**
+ * Resolves when the event loop has looked at every socket once more: what the kernel held before is
+ * in our hands then.
+ */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
-/** Resolves when a whole turn of the event loop brought nothing (`arrived` stood still), or after `limitMs`: clients that never stop must not hold up an end. */
+/**
+ * Resolves when a whole turn of the event loop brought nothing (`arrived` stood still), or after
+ * `limitMs`: clients that never stop must not hold up an end.
+ */
 export async function untilQuiet(arrived: () => number, clock: Clock, limitMs: number): Promise<void> {
   const untilMs = clock.nowMs() + limitMs
   for (let before = Number.NaN; before !== arrived() && clock.nowMs() < untilMs; ) {

@@ -13,9 +13,10 @@ export interface Listener {
   readonly port: number
   readonly transport: 'udp' | 'tcp'
   /**
-   * Takes the queries that have arrived by now (for half of `drainMs` at most, from clients that never stop), lets what is in flight be answered for `drainMs`,
-   * then frees everything. May be called again. Never rejects.
-   * It does not keep the process alive by itself: a connection that is not read and the drain timer do not, so the caller that waits must.
+   * Takes the queries that have arrived by now (for half of `drainMs` at most, from clients that
+   * never stop), lets what is in flight be answered for `drainMs`, then frees everything. May be
+   * called again. Never rejects. It does not keep the process alive by itself: a connection that is
+   * not read and the drain timer do not, so the caller that waits must.
    */
   close(): Promise<void>
 }
@@ -23,7 +24,10 @@ export interface Listener {
 /** What every listener needs to know. */
 export interface ListenOptions extends SocketAddress {
   readonly responder: Responder
-  /** Whether this client may ask; others get silence. Sync and cheap: it is called for every packet. The address has no zone. */
+  /**
+   * Whether this client may ask; others get silence. Sync and cheap: it is called for every packet.
+   * The address has no zone.
+   */
   allowed(address: string): boolean
   /** Which answers this client is entitled to. Sync and cheap. */
   view(address: string): View
@@ -56,7 +60,10 @@ export interface ListenLimits {
   /** Over all listeners that share a budget. */
   readonly connectionsPerClient: number
   readonly inFlightPerConnection: number
-  /** A TCP connection without a whole query, an answer under way or a completed write for so long is closed. */
+  /**
+   * A TCP connection without a whole query, an answer under way or a completed write for so long is
+   * closed.
+   */
   readonly idleMs: number
   /** Answers a TCP client has not taken yet; beyond it nothing more of that client is read. */
   readonly unreadOctets: number
@@ -67,7 +74,10 @@ export interface ListenLimits {
   readonly totalUnreadOctets: number
 }
 
-/** The limits where none are given. RFC 7766 section 6.2.3 leaves the idle time to the server: seconds. */
+/**
+ * The limits where none are given. RFC 7766 section 6.2.3 leaves the idle time to the server:
+ * seconds.
+ */
 export const DEFAULT_LIMITS: ListenLimits = {
   // Above what the pipeline takes of one client (cache/admission.ts): its refusal says why.
   inFlight: 12_500,
@@ -79,7 +89,10 @@ export const DEFAULT_LIMITS: ListenLimits = {
   totalUnreadOctets: 32 * 1024 * 1024,
 }
 
-/** Faults of one place, at most one a minute: a socket that fails for every packet must not flood the log. */
+/**
+ * Faults of one place, at most one a minute: a socket that fails for every packet must not flood
+ * the log.
+ */
 export function sparseFaults(options: Pick<ListenOptions, 'clock' | 'emit'>, where: string): () => void {
   let nextMs = Number.NEGATIVE_INFINITY
   return () => {
@@ -90,20 +103,30 @@ export function sparseFaults(options: Pick<ListenOptions, 'clock' | 'emit'>, whe
   }
 }
 
-/** The address without its zone (RFC 4007 section 11): `fe80::1%eth0` is `fe80::1` to an access list. */
+/**
+ * The address without its zone (RFC 4007 section 11): `fe80::1%eth0` is `fe80::1` to an access
+ * list.
+ */
 export function withoutZone(address: string): string {
   const at = address.indexOf('%')
   return at < 0 ? address : address.slice(0, at)
 }
 
 /**
- * The system calls behind a batched UDP listener, as system/ offers them where the platform has them. All are synchronous and touch memory only during the call:
- * nothing is handed to the kernel beyond it.
+ * The system calls behind a batched UDP listener, as system/ offers them where the platform has
+ * them. All are synchronous and touch memory only during the call: nothing is handed to the kernel
+ * beyond it.
  */
 export interface DatagramCalls {
-  /** A bound, non-blocking socket; throws an Error with the system's `code` (EADDRINUSE, EACCES ...). `reusePort` lets several workers share the address. */
+  /**
+   * A bound, non-blocking socket; throws an Error with the system's `code` (EADDRINUSE, EACCES
+   * ...). `reusePort` lets several workers share the address.
+   */
   open(address: string, port: number, reusePort: boolean): number
-  /** Where `buffer` begins. It must come from Buffer.allocUnsafeSlow and stay referenced as long as the address is used. */
+  /**
+   * Where `buffer` begins. It must come from Buffer.allocUnsafeSlow and stay referenced as long as
+   * the address is used.
+   */
   addressOf(buffer: Buffer): bigint
   /** recvmmsg(2) into `count` mmsghdr at `headers`; how many came, 0 for none. */
   receive(fd: number, headers: Buffer, count: number): number

@@ -17,8 +17,8 @@ const NAME_WORDS = NAME_OCTETS / 4
 const MSG_TRUNC = 0x20
 
 /**
- * `slots` messages of at most `octets` each, laid out as recvmmsg and sendmmsg want them: headers, addresses, data, each in one buffer that never moves.
- * 64-bit little-endian Linux only.
+ * `slots` messages of at most `octets` each, laid out as recvmmsg and sendmmsg want them: headers,
+ * addresses, data, each in one buffer that never moves. 64-bit little-endian Linux only.
  */
 export class MessageRing {
   readonly slots: number
@@ -78,7 +78,10 @@ export class MessageRing {
     return i * NAME_WORDS
   }
 
-  /** Makes slot `i` ready to send `length` octets to the address in slot `from` of `source`, which must stay there until it is sent. */
+  /**
+   * Makes slot `i` ready to send `length` octets to the address in slot `from` of `source`, which
+   * must stay there until it is sent.
+   */
   address(i: number, length: number, source: MessageRing, from: number): void {
     this.#pointAt(source, i, from)
     this.#words[i * WORDS + NAME_LENGTH] = source.#words[from * WORDS + NAME_LENGTH]!
@@ -110,7 +113,10 @@ const ADDRESS4 = 1
 const ADDRESS6 = 2
 const ADDRESS6_WORDS = 4
 
-/** Who sent the message in a slot, as text. Clients send many in a row: the text of the last one is kept. One for each socket. */
+/**
+ * Who sent the message in a slot, as text. Clients send many in a row: the text of the last one is
+ * kept. One for each socket.
+ */
 export class ClientAddresses {
   readonly #v6: boolean
   readonly #last = new Uint32Array(ADDRESS6_WORDS)
@@ -121,7 +127,10 @@ export class ClientAddresses {
     this.#text = v6 ? '0:0:0:0:0:0:0:0' : '0.0.0.0'
   }
 
-  /** The address in slot `i`, without its zone; '' where the port is 0: that can be forged, and nobody can be answered on it. */
+  /**
+   * The address in slot `i`, without its zone; '' where the port is 0: that can be forged, and
+   * nobody can be answered on it.
+   */
   textOf(ring: MessageRing, i: number): string {
     const { names } = ring
     const at = ring.nameOf(i)
@@ -155,7 +164,9 @@ export class ClientAddresses {
   }
 }
 
-/** Socket names of clients that libuv names by text; a client's own is made once and gets its port. */
+/**
+ * Socket names of clients that libuv names by text; a client's own is made once and gets its port.
+ */
 export class SocketNames {
   readonly #calls: DatagramCalls
   #address = ''

@@ -18,8 +18,10 @@ export interface Replacement {
 }
 
 /**
- * Opens what `wanted` names and `current` (made from `before`) lacks. What both name is not touched. An address and the wildcard that covers it cannot be open on one
- * port at once: there the old one goes first, and comes back if the new one cannot be opened. Rejects with that reason, and `current` is as it was.
+ * Opens what `wanted` names and `current` (made from `before`) lacks. What both name is not
+ * touched. An address and the wildcard that covers it cannot be open on one port at once: there the
+ * old one goes first, and comes back if the new one cannot be opened. Rejects with that reason, and
+ * `current` is as it was.
  */
 export async function replaceListeners(
   current: readonly Listener[],
@@ -70,7 +72,10 @@ function same(a: SocketAddress, b: SocketAddress): boolean {
   return a.address === b.address && a.port === b.port
 }
 
-/** A listener stays if its endpoint does; one that was bound to port 0 has another port by now, and stays with its address. */
+/**
+ * A listener stays if its endpoint does; one that was bound to port 0 has another port by now, and
+ * stays with its address.
+ */
 function stays(listener: Listener, endpoint: SocketAddress, before: readonly SocketAddress[]): boolean {
   if (same(listener, endpoint)) return true
   return endpoint.port === 0 && endpoint.address === listener.address && before.some((bound) => same(bound, endpoint))

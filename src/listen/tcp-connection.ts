@@ -23,8 +23,10 @@ export interface TcpShared {
 }
 
 /**
- * One client connection (RFC 7766): queries are answered as the answers come, in any order, all answers of one turn in one write. Bounded in queries being asked,
- * in unread answers and in time. What cannot be taken up at once waits in `#backlog`, which one read fills at most: nothing is read while it holds anything.
+ * One client connection (RFC 7766): queries are answered as the answers come, in any order, all
+ * answers of one turn in one write. Bounded in queries being asked, in unread answers and in time.
+ * What cannot be taken up at once waits in `#backlog`, which one read fills at most: nothing is
+ * read while it holds anything.
  */
 export class TcpConnection implements BudgetedConnection {
   readonly client: string
@@ -59,7 +61,10 @@ export class TcpConnection implements BudgetedConnection {
     socket.on('close', this.#release)
   }
 
-  /** Nothing is being asked or waits to be taken: closing it costs the client nothing but a new connection. */
+  /**
+   * Nothing is being asked or waits to be taken: closing it costs the client nothing but a new
+   * connection.
+   */
   get idle(): boolean {
     return this.#inFlight === 0 && this.#backlog.length === 0 && this.#unreadOctets === 0
   }
@@ -103,7 +108,8 @@ export class TcpConnection implements BudgetedConnection {
   }
 
   readonly #receive = (chunk: Buffer): void => {
-    // After the end what still comes is read and dropped: closing over unread octets would be a reset, and cost the client its last answers.
+    // After the end what still comes is read and dropped: closing over unread octets would be a
+    // reset, and cost the client its last answers.
     if (this.#ended) return
     this.#reads++
     // Behind a broken length nothing can be read. What came before it is answered.

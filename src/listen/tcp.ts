@@ -8,7 +8,10 @@ import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 /** What one client may have of a budget for all, where that is small. */
 const CLIENT_SHARE = 3 / 4
 
-/** Answers on one address or wildcard over TCP (RFC 7766). Rejects with the system's error when it cannot bind. */
+/**
+ * Answers on one address or wildcard over TCP (RFC 7766). Rejects with the system's error when it
+ * cannot bind.
+ */
 export async function listenTcp(options: ListenOptions): Promise<Listener> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const inFlight = new InFlight(limits.inFlight)
@@ -29,7 +32,8 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
   const close = async () => {
     const half = options.clock.setTimer(options.drainMs / 2, () => clients.finish())
     const limit = options.clock.setTimer(options.drainMs, () => clients.destroy())
-    // Connections that the kernel has taken up for us, with queries in them, were made before the end. libuv hands over one a turn.
+    // Connections that the kernel has taken up for us, with queries in them, were made before the
+    // end. libuv hands over one a turn.
     await untilQuiet(() => clients.admitted, options.clock, options.drainMs / 2)
     const freed = new Promise<void>((resolve) => server.close(() => resolve()))
     clients.windUp()

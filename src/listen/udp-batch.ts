@@ -9,9 +9,15 @@ import { ClientAddresses, MessageRing, SocketNames } from './message-ring.ts'
 import { isLocal } from './reply-rate.ts'
 import { growBuffers, inFlightLimit, listenUdp, literalLookup, packetHandler } from './udp.ts'
 
-/** Messages a call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer costs. */
+/**
+ * Messages a call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer
+ * costs.
+ */
 const SLOTS = 64
-/** No honest query comes near it; what is longer is cut by the kernel and gets no reply. 33 cache lines: at 32 the slots would share two sets of the first cache. */
+/**
+ * No honest query comes near it; what is longer is cut by the kernel and gets no reply. 33 cache
+ * lines: at 32 the slots would share two sets of the first cache.
+ */
 const QUERY_OCTETS = 2112
 /** Calls in a row before other sockets get their turn: about 2 ms of hits. */
 const MAX_ROUNDS = 16
@@ -28,7 +34,10 @@ export interface BatchParts {
   readonly shutdown: { readonly closing: boolean }
 }
 
-/** The rings of one socket and what happens between them: many messages in, many replies out, each with one system call. */
+/**
+ * The rings of one socket and what happens between them: many messages in, many replies out, each
+ * with one system call.
+ */
 export class Batch {
   readonly #o: BatchParts
   readonly #in: MessageRing
@@ -41,7 +50,10 @@ export class Batch {
   readonly #turn = () => this.flush()
   #flushing = false
   #ended = false
-  /** The last client that was looked up, and its view, undefined where it may not ask; '' at the start of each batch, so that a reload is heeded. */
+  /**
+   * The last client that was looked up, and its view, undefined where it may not ask; '' at the
+   * start of each batch, so that a reload is heeded.
+   */
   #client = ''
   #view: View | undefined
   /** The client is on another host, and there is a bound to what it is sent. */
@@ -61,7 +73,9 @@ export class Batch {
     this.#ended = true
   }
 
-  /** Answers one message that came another way; its reply leaves with the next `drain` or `send`. */
+  /**
+   * Answers one message that came another way; its reply leaves with the next `drain` or `send`.
+   */
   take(packet: Uint8Array, address: string, port: number): void {
     if (this.#o.shutdown.closing || this.#ended) return
     const view = this.#viewOf(address)
@@ -89,7 +103,10 @@ export class Batch {
     return total
   }
 
-  /** Sends the replies that are written. What the kernel does not take now is lost, as on a full network: clients ask again. */
+  /**
+   * Sends the replies that are written. What the kernel does not take now is lost, as on a full
+   * network: clients ask again.
+   */
   send(): void {
     if (this.#replies > 0) this.#sendAll(this.#out, this.#replies)
     this.#replies = 0
@@ -121,7 +138,10 @@ export class Batch {
     return this.#view
   }
 
-  /** Writes the reply that there is at once; its length, 0 where none is due, -1 where it must be asked for. */
+  /**
+   * Writes the reply that there is at once; its length, 0 where none is due, -1 where it must be
+   * asked for.
+   */
   #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
     const { options, inFlight } = this.#o
     if (this.#paced) {
@@ -162,7 +182,10 @@ export class Batch {
     this.#lateCount = 0
   }
 
-  /** A message that the kernel refuses (no route, a firewall) ends the call: those behind it are not its client's. */
+  /**
+   * A message that the kernel refuses (no route, a firewall) ends the call: those behind it are not
+   * its client's.
+   */
   #sendAll(ring: MessageRing, count: number): void {
     const { calls, fd } = this.#o
     for (let at = calls.send(fd, ring.headers, count) + 1; at < count; at++) at += calls.send(fd, ring.headersFrom(at), count - at)
@@ -173,8 +196,9 @@ export class Batch {
 const BUSY_DRAIN = 8
 
 /**
- * As listenUdp, with many messages a system call. libuv watches the socket and delivers what comes first; a second message in the same turn of the event loop
- * means that more wait, and they are fetched and answered in batches. Replies always leave by our own call: dgram's costs 4 us more.
+ * As listenUdp, with many messages a system call. libuv watches the socket and delivers what comes
+ * first; a second message in the same turn of the event loop means that more wait, and they are
+ * fetched and answered in batches. Replies always leave by our own call: dgram's costs 4 us more.
  */
 export async function listenUdpBatch(
   options: ListenOptions,
@@ -193,7 +217,8 @@ export async function listenUdpBatch(
 
   let closed: Promise<void> | undefined
   const close = async () => {
-    // What the kernel holds was asked before the end: with several workers it can wait in a socket that this thread had no turn for yet.
+    // What the kernel holds was asked before the end: with several workers it can wait in a socket
+    // that this thread had no turn for yet.
     for (const untilMs = clock.nowMs() + drainMs / 2; batch.drain() >= MOST_DRAINED && clock.nowMs() < untilMs; );
     shutdown.closing = true
     await inFlight.drained(clock, drainMs)
@@ -243,7 +268,10 @@ function adoptSocket(socket: Socket, fd: number, options: ListenOptions): Promis
   })
 }
 
-/** Opens UDP on one address, many datagrams a call where the system calls are given; a link-local address (with its zone) is always left to dgram. */
+/**
+ * Opens UDP on one address, many datagrams a call where the system calls are given; a link-local
+ * address (with its zone) is always left to dgram.
+ */
 export function openUdp(options: ListenOptions, inFlight = new InFlight(inFlightLimit(options))): Promise<Listener> {
   const calls = options.address.includes('%') ? undefined : options.datagramCalls
   return calls === undefined ? listenUdp(options, inFlight) : listenUdpBatch(options, calls, inFlight)

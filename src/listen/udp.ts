@@ -7,19 +7,28 @@ import { InFlight, overloadReply, untilQuiet } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { isLocal } from './reply-rate.ts'
 
-/** A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max) is mostly less. */
+/**
+ * A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max)
+ * is mostly less.
+ */
 const RECEIVE_OCTETS = 4 * 1024 * 1024
-/** Replies that the kernel did not take at once. Beyond it they are dropped, as a full network would. */
+/**
+ * Replies that the kernel did not take at once. Beyond it they are dropped, as a full network
+ * would.
+ */
 const SEND_QUEUE = 1_000
 
-/** dgram resolves even a literal address through a lookup, by default on the thread pool: this one is sync. dgram does not read the family. */
+/**
+ * dgram resolves even a literal address through a lookup, by default on the thread pool: this one
+ * is sync. dgram does not read the family.
+ */
 export function literalLookup(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
   done(null, address, 0)
 }
 
 /**
- * Answers on one address (not a wildcard, see wildcard.ts) over UDP. Rejects with the system's error when it cannot bind.
- * `inFlight` is shared by the sockets of one wildcard.
+ * Answers on one address (not a wildcard, see wildcard.ts) over UDP. Rejects with the system's
+ * error when it cannot bind. `inFlight` is shared by the sockets of one wildcard.
  */
 export async function listenUdp(options: ListenOptions, inFlight = new InFlight(inFlightLimit(options))): Promise<Listener> {
   const { address, clock, drainMs } = options
@@ -64,9 +73,10 @@ export function inFlightLimit(options: ListenOptions): number {
 }
 
 /**
- * The hit path: one call into the Responder and one send; no promise, no closure, no buffer but dgram's own.
- * One output buffer serves all packets: dgram hands a reply to the kernel before the next packet is delivered. When the kernel's buffer is full, libuv
- * keeps a reference instead, so while its queue holds anything each reply gets a buffer of its own.
+ * The hit path: one call into the Responder and one send; no promise, no closure, no buffer but
+ * dgram's own. One output buffer serves all packets: dgram hands a reply to the kernel before the
+ * next packet is delivered. When the kernel's buffer is full, libuv keeps a reference instead, so
+ * while its queue holds anything each reply gets a buffer of its own.
  */
 export function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, shutdown: { readonly closing: boolean }) {
   const { responder } = options
@@ -128,7 +138,10 @@ function bindSocket(socket: Socket, options: ListenOptions): Promise<{ readonly 
   })
 }
 
-/** An ICMP error about one client's port says nothing about the socket; anything else is told, and reading goes on. */
+/**
+ * An ICMP error about one client's port says nothing about the socket; anything else is told, and
+ * reading goes on.
+ */
 function onSocketError(options: ListenOptions): (error: NodeJS.ErrnoException) => void {
   const fault = sparseFaults(options, 'listen/udp')
   return (error) => {

@@ -6,11 +6,17 @@ import { type Listener, type ListenOptions, sparseFaults } from './listener.ts'
 import { inFlightLimit } from './udp.ts'
 import { openUdp } from './udp-batch.ts'
 
-/** Where the kernel tells of changes: how soon what it did not tell, or could not be opened then, is looked for. */
+/**
+ * Where the kernel tells of changes: how soon what it did not tell, or could not be opened then, is
+ * looked for.
+ */
 const LOOK_MS = 10_000
 /** Where it does not: how soon a new address answers. A look costs 0.35 ms. */
 const POLL_MS = 500
-/** A router's tables change a thousand times a second, and each change is told: no more than one look in this time. */
+/**
+ * A router's tables change a thousand times a second, and each change is told: no more than one
+ * look in this time.
+ */
 const APART_MS = 20
 /** Another program may hold the port that the kernel chose on one address only. */
 const PORT_ATTEMPTS = 8
@@ -24,10 +30,13 @@ export function isWildcard(address: string): boolean {
 }
 
 /**
- * A wildcard over UDP: one socket for each address of each interface that is up. A socket bound to the wildcard itself would answer from whatever address the
- * route back prefers, and clients drop a reply that comes from another address than they asked; dgram has no IP_PKTINFO to say which one that was.
- * Looked at again when the kernel tells of a change, and now and then: new addresses are opened, gone ones closed. What is on no interface is not covered: of
- * 127.0.0.0/8 only 127.0.0.1 is, so 127.0.0.2 must be listed by itself. Rejects with the system's error when an address cannot be bound at the start.
+ * A wildcard over UDP: one socket for each address of each interface that is up. A socket bound to
+ * the wildcard itself would answer from whatever address the route back prefers, and clients drop a
+ * reply that comes from another address than they asked; dgram has no IP_PKTINFO to say which one
+ * that was. Looked at again when the kernel tells of a change, and now and then: new addresses are
+ * opened, gone ones closed. What is on no interface is not covered: of 127.0.0.0/8 only 127.0.0.1
+ * is, so 127.0.0.2 must be listed by itself. Rejects with the system's error when an address cannot
+ * be bound at the start.
  */
 export async function listenUdpEverywhere(options: ListenOptions, interfaces: ReadInterfaces = networkInterfaces): Promise<Listener> {
   const inFlight = new InFlight(inFlightLimit(options))
@@ -123,7 +132,8 @@ class WildcardSockets {
       if (this.#closed !== undefined) return
       this.#sockets.set(address, await openUdp({ ...this.#options, address }, this.#inFlight))
     }
-    // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the kernel tells when it can, and the next look tries again.
+    // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the kernel tells when it
+    // can, and the next look tries again.
     const opening = open().catch(this.#fault)
     this.#opening.set(address, opening)
     void opening.then(() => void this.#opening.delete(address))

@@ -10,15 +10,23 @@ export const TYPE = { a: 1, ns: 2, soa: 6, ptr: 12, aaaa: 28, ds: 43, any: 255 }
 const NOERROR = 0
 const NXDOMAIN = 3
 
-/** TTL, and the SOA's numbers below: as RFC 6303 section 3 writes them, and the most that RFC 2308 section 5 lets a negative answer live. */
+/**
+ * TTL, and the SOA's numbers below: as RFC 6303 section 3 writes them, and the most that RFC 2308
+ * section 5 lets a negative answer live.
+ */
 const TTL_S = 10_800
 const SERIAL_REFRESH_RETRY_EXPIRE = [1, 3600, 1200, 604_800]
 
-/** "Synthesized" of the IANA registry: RFC 8914's own list has no code for a special-use name. It tells whoever
- * wonders at a missing name that no resolver said so. */
+/**
+ * "Synthesized" of the IANA registry: RFC 8914 itself has no code for a special-use name. It tells
+ * a person who misses a name that no resolver said so.
+ */
 export const SYNTHESIZED = { code: 29 } as const
 
-/** The SOA that makes a negative answer of `zone` cacheable (RFC 2308 section 3), with MNAME and RNAME of RFC 6303 section 3, as a record. */
+/**
+ * The SOA that makes a negative answer of `zone` cacheable (RFC 2308 section 3), with MNAME and
+ * RNAME of RFC 6303 section 3, as a record.
+ */
 export function soaRecord(zone: Uint8Array): Uint8Array {
   const numbers = Buffer.alloc(20)
   for (const [i, n] of [...SERIAL_REFRESH_RETRY_EXPIRE, TTL_S].entries()) numbers.writeUInt32BE(n, i * 4)
@@ -50,13 +58,19 @@ function answer(question: Question, rcode: Rcode, answers: readonly Uint8Array[]
   return { wire: synthesise(question, { rcode, answers, authority }), rcode, storeS: TTL_S, from: 'policy' }
 }
 
-/** Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that the root does not have. */
+/**
+ * Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that
+ * the root does not have.
+ */
 export function nxdomain(zone: string): ZoneAction {
   const soa = lazily(() => soaRecord(nameFromText(zone)))
   return (question) => noSuchName(question, soa())
 }
 
-/** The same for a zone that its parent has or may have: DS at the apex is the parent's to answer (see `emptyZone`). */
+/**
+ * The same for a zone that its parent has or may have: DS at the apex is the parent's to answer
+ * (see `emptyZone`).
+ */
 export function nxdomainBelowParent(zone: string): ZoneAction {
   return parentHasDs(nxdomain(zone))
 }
@@ -81,9 +95,10 @@ function parentHasDs(action: ZoneAction): ZoneAction {
 }
 
 /**
- * An empty zone as RFC 6303 section 3 describes it: SOA and NS at the apex, nothing else. A DS question at the apex belongs to the parent (RFC 4035
- * section 3.1.4.1) and is forwarded: its signed denial is what lets a validator accept the unsigned answers given here (RFC 6303 section 7, RFC 8375 section 4).
- * `data` holds what a name known to the rule has, for one type.
+ * An empty zone as RFC 6303 section 3 describes it: SOA and NS at the apex, nothing else. A DS
+ * question at the apex belongs to the parent (RFC 4035 section 3.1.4.1) and is forwarded: its
+ * signed denial is what lets a validator accept the unsigned answers given here (RFC 6303 section
+ * 7, RFC 8375 section 4). `data` holds what a name known to the rule has, for one type.
  */
 export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): ZoneAction {
   const parts = lazily(() => {

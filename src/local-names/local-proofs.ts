@@ -5,12 +5,18 @@ import { type Answer, type Ask, type Client, EVERYBODYS, type Query, type Questi
 import { SYNTHESIZED, TYPE } from './local-answer.ts'
 import { type Proof, probeName, RootGaps } from './root-gaps.ts'
 
-/** Longer than this a client is not kept waiting for a proof: it gets the answer without one, and the next query may find it. */
+/**
+ * Longer than this a client is not kept waiting for a proof: it gets the answer without one, and
+ * the next query may find it.
+ */
 const LONGEST_WAIT_MS = 2000
 /** Nobody answered, or not with a signed denial: for so long nothing more is asked for proofs. */
 const RETRY_MS = 5000
 const UNSIGNED_RETRY_MS = 60_000
-/** Questions for one gap of the root. Two letters of the name are enough for most; each step beyond goes one neighbour on. */
+/**
+ * Questions for one gap of the root. Two letters of the name are enough for most; each step beyond
+ * goes one neighbour on.
+ */
 const MOST_STEPS = 20
 /** Searches under way at once: beyond it a local answer goes without proof. */
 const MOST_SEARCHES = 16
@@ -22,26 +28,36 @@ const SHARED_CLIENT: Client = { address: '', transport: 'udp', view: EVERYBODYS 
 /** Asks what stands below; rejects with an EnigmError. */
 export type AskBelow = (query: Query, ask: Ask) => Promise<Answer>
 
-/** What must be denied: everything below a zone of the list, or one top-level name that is private. Wire form, lower-case. */
+/**
+ * What must be denied: everything below a zone of the list, or one top-level name that is private.
+ * Wire form, lower-case.
+ */
 export interface Subject {
   readonly kind: 'zone' | 'top'
   readonly name: Uint8Array
 }
 
-/** `unsigned`: the public DNS delegates the zone without signing it, so that a validator takes any answer. `exists`: a top-level domain that is in the root. */
+/**
+ * `unsigned`: the public DNS delegates the zone without signing it, so that a validator takes any
+ * answer. `exists`: a top-level domain that is in the root.
+ */
 type ProofOutcome = Proof | 'unsigned' | 'exists' | 'unproven'
 
 /** Where what proofs are made of is remembered besides. */
 export interface ProofMemory {
   /** Changes when everything must be forgotten: a reload, or a person who wants it so. */
   generation(): number
-  /** Keeps what was asked for a proof as any other answer: a validator asks for the same DS next. */
+  /**
+   * Keeps what was asked for a proof as any other answer: a validator asks for the same DS next.
+   */
   keep(query: Query, answer: Answer, generation: number): void
 }
 
 /**
- * Gives local negative answers the proof that a validator asks for (it sets DO). It is the public DNS's own denial: of a zone of the list by its DS; of a private
- * top-level name by the gap of the root that it lies in, which is found by asking for neighbours, never for the name. Nothing is asked before such a query comes.
+ * Gives local negative answers the proof that a validator asks for (it sets DO). It is the public
+ * DNS's own denial: of a zone of the list by its DS; of a private top-level name by the gap of the
+ * root that it lies in, which is found by asking for neighbours, never for the name. Nothing is
+ * asked before such a query comes.
  */
 export class LocalProofs {
   readonly #clock: Clock
@@ -66,8 +82,9 @@ export class LocalProofs {
   }
 
   /**
-   * `answer`, which says that something below `subject` is not there, with the proof. As it is where the zone is delegated unsigned, and where no proof is to be had
-   * in time (then it is not kept). Undefined where the top-level name exists: it is no private one. Never rejects.
+   * `answer`, which says that something below `subject` is not there, with the proof. As it is
+   * where the zone is delegated unsigned, and where no proof is to be had in time (then it is not
+   * kept). Undefined where the top-level name exists: it is no private one. Never rejects.
    */
   async prove(answer: Answer, subject: Subject, query: Query, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     this.#forgetOld()
@@ -135,7 +152,10 @@ export class LocalProofs {
     return verdict
   }
 
-  /** From neighbour to neighbour until the gap of the name is known. Every step leaves its gap behind, for the next search. */
+  /**
+   * From neighbour to neighbour until the gap of the name is known. Every step leaves its gap
+   * behind, for the next search.
+   */
   async #searchTop(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const asked = new Set<string>()
     for (let step = 0; step < MOST_STEPS; step++) {
@@ -188,7 +208,10 @@ export class LocalProofs {
   }
 }
 
-/** NXDOMAIN with the proof's own SOA, for as long as all of it is good. AD stays clear: nobody has validated this for this name. */
+/**
+ * NXDOMAIN with the proof's own SOA, for as long as all of it is good. AD stays clear: nobody has
+ * validated this for this name.
+ */
 function provenAnswer(question: Question, proof: Proof, nowMs: number): Answer {
   const ttlS = Math.max(0, Math.floor((proof.untilMs - nowMs) / 1000))
   const wire = synthesise(question, { rcode: NXDOMAIN, authority: proof.sets.flatMap(({ records }) => records) })

@@ -19,8 +19,10 @@ export interface RebindingRules {
 const FILTERED = { code: 17, text: 'rebinding' } as const
 
 /**
- * Refuses answers from outside that point inside, at this host or the network it is in: a page that gets one for its own name reaches what only insiders may (DNS
- * rebinding). The whole answer goes, as "no such data" rather than an error: at an error stubs ask the next server, which has no such filter. `refused` counts.
+ * Refuses answers from outside that point inside, at this host or the network it is in: a page that
+ * gets one for its own name reaches what only insiders may (DNS rebinding). The whole answer goes,
+ * as "no such data" rather than an error: at an error stubs ask the next server, which has no such
+ * filter. `refused` counts.
  */
 export function refuseRebinding(rules: RebindingRules, refused: () => void): Stage {
   if (!rules.protect) return { enter: () => 'on' }
@@ -55,8 +57,9 @@ function privateExcept(allowed: readonly string[]): (octets: Uint8Array, at: num
 const textOf = (octets: Uint8Array) => (octets.length === 4 ? octets.join('.') : ipv6Text(octets))
 
 /**
- * Whether an IPv4 address is one that a name of the public DNS has no business with: this host (0/8, 127/8), private networks (RFC 1918), shared address space
- * (RFC 6598), link-local (RFC 3927), broadcast.
+ * Whether an IPv4 address is one that a name of the public DNS has no business with: this host
+ * (0/8, 127/8), private networks (RFC 1918), shared address space (RFC 6598), link-local (RFC
+ * 3927), broadcast.
  */
 export function isPrivate4(octets: Uint8Array, at: number): boolean {
   const [a, b] = [octets[at] ?? 0, octets[at + 1] ?? 0]
@@ -81,8 +84,9 @@ export function isPrivate4(octets: Uint8Array, at: number): boolean {
 }
 
 /**
- * The same for IPv6: unspecified and loopback, unique-local (RFC 4193), link-local and site-local, every IPv4-mapped address (no AAAA record has a use for one, and
- * sockets connect it over IPv4), and what carries a private IPv4 address: compatible, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
+ * The same for IPv6: unspecified and loopback, unique-local (RFC 4193), link-local and site-local,
+ * every IPv4-mapped address (no AAAA record has a use for one, and sockets connect it over IPv4),
+ * and what carries a private IPv4 address: compatible, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
  */
 export function isPrivate6(octets: Uint8Array, at: number): boolean {
   const [a, b] = [octets[at] ?? 0, octets[at + 1] ?? 0]

@@ -3,12 +3,18 @@ import { labelsOf } from '../dns/name.ts'
 
 /** The real root has about 1440 gaps of 500 octets; a host asks for names in a few of them. */
 const MOST_GAPS = 256
-/** How many letters of a private name are given away at first; the list of top-level domains is dense enough that two mostly name its gap. */
+/**
+ * How many letters of a private name are given away at first; the list of top-level domains is
+ * dense enough that two mostly name its gap.
+ */
 const FIRST_LETTERS = 2
 /** One letter more after so many steps that went along the list. */
 const STEPS_A_LETTER = 5
 const MAX_LABEL_OCTETS = 63
-/** As a wildcard of the root would be named: what proves that a name is not there must prove this as well. */
+/**
+ * As a wildcard of the root would be named: what proves that a name is not there must prove this as
+ * well.
+ */
 const WILDCARD = Uint8Array.of(1, 0x2a, 0)
 
 interface KeptRecords {
@@ -17,15 +23,18 @@ interface KeptRecords {
   readonly untilMs: number
 }
 
-/** A proof made of kept parts: signed records, and until when (boot time, ms) all of them are good. */
+/**
+ * A proof made of kept parts: signed records, and until when (boot time, ms) all of them are good.
+ */
 export interface Proof {
   readonly sets: readonly SignedSet[]
   readonly untilMs: number
 }
 
 /**
- * What the root has said of names that it does not have: gaps between two neighbours (NSEC), by which every name in a gap is denied without asking for it (RFC 8198).
- * Bounded: the gap that was used longest ago goes first.
+ * What the root has said of names that it does not have: gaps between two neighbours (NSEC), by
+ * which every name in a gap is denied without asking for it (RFC 8198). Bounded: the gap that was
+ * used longest ago goes first.
  */
 export class RootGaps {
   readonly #gaps = new Map<string, KeptRecords>()
@@ -41,7 +50,10 @@ export class RootGaps {
     return this.#gaps.size === 0
   }
 
-  /** Keeps the gaps of a denial by the root for `keepMs` at most. Denials with NSEC3 hold none: what they cover is hashed. */
+  /**
+   * Keeps the gaps of a denial by the root for `keepMs` at most. Denials with NSEC3 hold none: what
+   * they cover is hashed.
+   */
   learn(denial: Denial, nowMs: number, keepMs: number): void {
     if (denial.zone.length !== 1) return
     const hold = (set: SignedSet, next: Uint8Array): KeptRecords => ({ set, next, untilMs: nowMs + Math.min(keepMs, set.ttlS * 1000) })
@@ -58,7 +70,9 @@ export class RootGaps {
     }
   }
 
-  /** The proof that there is no top-level `name` (wire form, lower-case), if what is kept holds one. */
+  /**
+   * The proof that there is no top-level `name` (wire form, lower-case), if what is kept holds one.
+   */
   proofOf(name: Uint8Array, nowMs: number): Proof | undefined {
     const gap = this.#covering(name, nowMs)
     const wildcard = this.#covering(WILDCARD, nowMs)
@@ -103,11 +117,14 @@ export class RootGaps {
 }
 
 /**
- * The name to ask for in step `step` (from 0) of the search for the gap of the root that the top-level `name` lies in: never the name itself, and nothing that only
- * this network knows but its first letters. `before`: the nearest top-level domain before it that is known. Undefined: nothing in this step.
+ * The name to ask for in step `step` (from 0) of the search for the gap of the root that the
+ * top-level `name` lies in: never the name itself, and nothing that only this network knows but its
+ * first letters. `before`: the nearest top-level domain before it that is known. Undefined: nothing
+ * in this step.
  *
- * A hyphen behind a label makes the name that comes right after it in canonical order, and no top-level domain has one there. What does not begin with a letter lies
- * before or behind all of them: one fixed name each.
+ * A hyphen behind a label makes the name that comes right after it in canonical order, and no
+ * top-level domain has one there. What does not begin with a letter lies before or behind all of
+ * them: one fixed name each.
  */
 export function probeName(name: Uint8Array, step: number, before: Uint8Array | undefined): Uint8Array | undefined {
   const label = labelsOf(name)[0] ?? ''

@@ -2,7 +2,10 @@ import { nameFromText } from '../dns/name.ts'
 import type { Stage } from '../job.ts'
 import { noSuchName, soaRecord } from './local-answer.ts'
 
-/** Below .test, which no name server may send on (RFC 6761 section 6.2); not below .invalid, which systemd-resolved answers by itself. */
+/**
+ * Below .test, which no name server may send on (RFC 6761 section 6.2); not below .invalid, which
+ * systemd-resolved answers by itself.
+ */
 const ZONE = 'canary.enigm-dns.test.'
 const WIRE = Buffer.from(nameFromText(ZONE))
 /** A label of 32 octets and its length. */
@@ -13,7 +16,10 @@ export class SelfCanary {
   #awaited: string | undefined
   #arrived = false
 
-  /** A name for 128 bits of chance, with its final dot so that no search domain is put behind it. Only the latest is awaited. */
+  /**
+   * A name for 128 bits of chance, with its final dot so that no search domain is put behind it.
+   * Only the latest is awaited.
+   */
   name(chance: Uint8Array): string {
     this.#awaited = Buffer.from(chance.subarray(0, 16)).toString('hex')
     this.#arrived = false
@@ -25,7 +31,10 @@ export class SelfCanary {
     return this.#arrived
   }
 
-  /** Notes an arrival and answers that there is no such name; every other question goes on. Nothing of it is kept or leaves. */
+  /**
+   * Notes an arrival and answers that there is no such name; every other question goes on. Nothing
+   * of it is kept or leaves.
+   */
   stage(): Stage {
     const soa = soaRecord(nameFromText(ZONE))
     return {

@@ -14,11 +14,12 @@ interface LocalAnswer {
 }
 
 /**
- * Answers what must not leave this host: special-use names (RFC 6761 registry), reverse zones of private addresses (RFC 6303, RFC 7793), single labels, addresses that
- * were asked for as names, and the canary of browsers. Everything else, and DS at the apex of zones
- * that the public DNS delegates unsigned, goes on. With `proofs`,
- * a negative answer to a query with DO carries the public DNS's denial; that is asked of the stages
- * below. Questions of class IN only: the gate lets no other pass.
+ * Answers what must not leave this host: special-use names (RFC 6761 registry), reverse zones of
+ * private addresses (RFC 6303, RFC 7793), single labels, addresses that were asked for as names,
+ * and the canary of browsers. Everything else, and DS at the apex of zones that the public DNS
+ * delegates unsigned, goes on. With `proofs`, a negative answer to a query with DO carries the
+ * public DNS's denial; that is asked of the stages below. Questions of class IN only: the gate lets
+ * no other pass.
  */
 export function specialNames(proofs?: LocalProofs): Stage {
   const answerHere = localAnswers(SPECIAL_ZONES, (top) => proofs?.denies(top) === true)
@@ -44,7 +45,9 @@ export function specialNames(proofs?: LocalProofs): Stage {
   return stage
 }
 
-/** Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root. */
+/**
+ * Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root.
+ */
 function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => boolean): (question: Question) => LocalAnswer | undefined {
   const tree = zoneTree(rules)
   const subjects = new Map(rules.map((rule) => [rule, lazily(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
@@ -70,24 +73,29 @@ function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => b
 const hasData = (answer: Answer) => u16(answer.wire, 6) > 0
 
 /**
- * Types that describe the delegation of a top-level domain and are no host data: a validator behind this stub needs them for every TLD.
- * NS SOA DS RRSIG NSEC DNSKEY NSEC3PARAM CDS CDNSKEY CSYNC ZONEMD.
+ * Types that describe the delegation of a top-level domain and are no host data: a validator behind
+ * this stub needs them for every TLD. NS SOA DS RRSIG NSEC DNSKEY NSEC3PARAM CDS CDNSKEY CSYNC
+ * ZONEMD.
  */
 const DELEGATION_TYPES = new Set([2, 6, 43, 46, 47, 48, 51, 59, 60, 62, 63])
 
 /**
- * A name of one label is a host of this network or a slip of a search list, never a public host (SAC 053, RFC 7085): NXDOMAIN for data types, here, so that machine names
- * do not leave. The infrastructure types are forwarded, unless the root is known not to have the label. The SOA is of the label itself, not of the root: what caches
- * behind this stub may learn is that the label is not served, not that the root denied a whole TLD (PowerDNS trusts a root NXDOMAIN so far).
+ * A name of one label is a host of this network or a slip of a search list, never a public host
+ * (SAC 053, RFC 7085): NXDOMAIN for data types, here, so that machine names do not leave. The
+ * infrastructure types are forwarded, unless the root is known not to have the label. The SOA is of
+ * the label itself, not of the root: what caches behind this stub may learn is that the label is
+ * not served, not that the root denied a whole TLD (PowerDNS trusts a root NXDOMAIN so far).
  */
 export function isDelegationType(type: number): boolean {
   return DELEGATION_TYPES.has(type)
 }
 
 /**
- * Whether the label at `at` of a lower-case name is a number as the WHATWG's URL standard reads the last label of a host: digits alone, or 0x and hexadecimal digits.
- * What ends so is an IPv4 address that somebody asked for as a name (192.168.1.1, 10.0.0x7f): browsers take it for nothing else, and there is no such top-level domain,
- * nor will there be (RFC 1123 section 2.1, RFC 3696 section 2).
+ * Whether the label at `at` of a lower-case name is a number as the WHATWG's URL standard reads the
+ * last label of a host: digits alone, or 0x and hexadecimal digits. What ends so is an IPv4 address
+ * that somebody asked for as a name (192.168.1.1, 10.0.0x7f): browsers take it for nothing else,
+ * and there is no such top-level domain, nor will there be (RFC 1123 section 2.1, RFC 3696 section
+ * 2).
  */
 export function isNumericLabel(name: Uint8Array, at: number): boolean {
   const length = name[at]!

@@ -1,17 +1,29 @@
 import { labelsOf, nameFromText } from '../dns/name.ts'
 import type { Answer, Question } from '../resolve.ts'
 
-/** Where a question stands in a zone: at its apex, at another name the zone is known to have, or at any other name below. */
+/**
+ * Where a question stands in a zone: at its apex, at another name the zone is known to have, or at
+ * any other name below.
+ */
 export type ZonePosition = 'apex' | 'known' | 'below'
 
-/** What a zone does with a question in it: answer, or let it go upstream ('forward') where an RFC asks for that. */
+/**
+ * What a zone does with a question in it: answer, or let it go upstream ('forward') where an RFC
+ * asks for that.
+ */
 export type ZoneAction = (question: Question, place: ZonePosition) => Answer | 'forward'
 
-/** One line of the policy: everything at and below `zone` is `action`'s, unless a longer zone matches. */
+/**
+ * One line of the policy: everything at and below `zone` is `action`'s, unless a longer zone
+ * matches.
+ */
 export interface ZoneRule {
   /** Text form, lower-case, with its closing dot. */
   readonly zone: string
-  /** Names below the apex that exist (their empty ancestors too then, RFC 8020), so that no NXDOMAIN is told for them. */
+  /**
+   * Names below the apex that exist (their empty ancestors too then, RFC 8020), so that no NXDOMAIN
+   * is told for them.
+   */
   readonly names?: readonly string[]
   readonly action: ZoneAction
   /** The public DNS's denial does not go with it: what is answered here contradicts it. */
@@ -32,7 +44,10 @@ export interface Match {
 
 /** Rules by name, from the last label down. */
 export interface ZoneTree {
-  /** The rule of the longest zone that the name is in; undefined if it is in none. Reads `question.lower` in place and allocates nothing on a miss. */
+  /**
+   * The rule of the longest zone that the name is in; undefined if it is in none. Reads
+   * `question.lower` in place and allocates nothing on a miss.
+   */
   match(question: Question): Match | undefined
   /** Number of labels of the name that `match` was last called for. */
   readonly labelCount: number
@@ -78,7 +93,9 @@ export function zoneTree(rules: readonly ZoneRule[]): ZoneTree {
   return tree
 }
 
-/** The node of a name, made if there is none. `nodes`: those that there are, by path from the root. */
+/**
+ * The node of a name, made if there is none. `nodes`: those that there are, by path from the root.
+ */
 function insert(nodes: Map<string, ZoneNode>, root: ZoneNode, name: string): ZoneNode {
   let node = root
   let path = ''
@@ -95,7 +112,10 @@ function insert(nodes: Map<string, ZoneNode>, root: ZoneNode, name: string): Zon
   return node
 }
 
-/** Few children a node (64 at most) of few octets: comparing bytes in a row beats making a string to look up. */
+/**
+ * Few children a node (64 at most) of few octets: comparing bytes in a row beats making a string to
+ * look up.
+ */
 function childOf(node: ZoneNode, name: Uint8Array, at: number): ZoneNode | undefined {
   const length = name[at]!
   for (const child of node.children) if (child.label.length === length && sameOctets(child.label, name, at + 1)) return child

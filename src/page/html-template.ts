@@ -7,7 +7,10 @@ export class Html {
   }
 }
 
-/** What may stand between the braces: texts and numbers are escaped, pieces of HTML stay, lists are joined. */
+/**
+ * What may stand between the braces: texts and numbers are escaped, pieces of HTML stay, lists are
+ * joined.
+ */
 export type Shown = string | number | Html | readonly Shown[]
 
 /**

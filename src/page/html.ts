@@ -22,7 +22,10 @@ const SIGNALS = {
 } as const
 const RANK = { bad: 0, warn: 1, unknown: 2, ok: 3, off: 4 } as const
 
-/** The whole page: facts as text and tables, no script, no asset. States are live; counts move once a minute. */
+/**
+ * The whole page: facts as text and tables, no script, no asset. States are live; counts move once
+ * a minute.
+ */
 export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: readonly Minute[]): string {
   return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="60"><title>enigm-dns: ${now.state}</title><style>${trusted(STYLE)}</style></head><body>
 <h1>enigm-dns: ${coloured(now.state)}</h1><p><small>written ${now.updatedAt}; counts once a minute; version ${now.version}, up since ${now.startedAt}</small></p>

@@ -181,7 +181,10 @@ const MAX_SESSIONS = 32
 /** How long a browser stays logged in, seconds: a working day. */
 export const SESSION_S = 12 * 3600
 
-/** The browsers that brought the token. They get a random number in its place: a cookie goes to every port of this host, so to other programs' servers too. */
+/**
+ * The browsers that brought the token. They get a random number in its place: a cookie goes to
+ * every port of this host, so to other programs' servers too.
+ */
 export class Sessions {
   readonly #clock: Clock
   /** Ends by id, in boot time; oldest first. */
@@ -212,7 +215,10 @@ export class Sessions {
 
 /** A browser opens a few, a scraper one. */
 const MAX_CONNECTIONS = 16
-/** For the head of a request, for the response, and between two requests; a connection that takes longer is closed. Node's own timeouts look every 30 s only. */
+/**
+ * For the head of a request, for the response, and between two requests; a connection that takes
+ * longer is closed. Node's own timeouts look every 30 s only.
+ */
 export const PATIENCE_MS = 5000
 
 interface OpenConnection {
@@ -222,8 +228,9 @@ interface OpenConnection {
 }
 
 /**
- * Bounds how many connections `server` has and how long each may take. At the bound a new one is taken and the one that has been idle longest is closed, so connections that
- * say nothing cannot keep a scraper out.
+ * Bounds how many connections `server` has and how long each may take. At the bound a new one is
+ * taken and the one that has been idle longest is closed, so connections that say nothing cannot
+ * keep a scraper out.
  */
 export function boundConnections(server: Server, clock: Clock): void {
   /** Idle longest first. */

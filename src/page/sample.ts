@@ -6,7 +6,10 @@ export const RESOLUTION_MS = 60_000
 /** Minutes that are kept: three hours. */
 export const MINUTES = 180
 
-/** What one minute came to. Counts are of that minute; undefined where the shaping profile forbids to tell. */
+/**
+ * What one minute came to. Counts are of that minute; undefined where the shaping profile forbids
+ * to tell.
+ */
 export interface Minute {
   readonly atMs: number
   readonly state: StatusDocument['state']
@@ -38,7 +41,10 @@ export interface Sampled {
   readonly clock: Clock
 }
 
-/** Takes a sample now and once a minute. Bounded: three hours. `document` and `violations` are asked for at each sample only. */
+/**
+ * Takes a sample now and once a minute. Bounded: three hours. `document` and `violations` are asked
+ * for at each sample only.
+ */
 export function sampleEachMinute({ document, violations, clock }: Sampled): Sampler {
   let last = document()
   let broken = { ...violations() }
@@ -69,7 +75,10 @@ function minuteOf(before: StatusDocument, now: StatusDocument, wallMs: number): 
   }
 }
 
-/** A resolver that a reload took away, or made anew, has nothing to compare with: it counts from zero. */
+/**
+ * A resolver that a reload took away, or made anew, has nothing to compare with: it counts from
+ * zero.
+ */
 function failed(before: StatusDocument, now: StatusDocument): Minute['failures'] {
   const grown = new Map<string, number>()
   for (const { id, failures } of now.resolvers)

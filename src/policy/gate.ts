@@ -10,14 +10,20 @@ const NUMBERS: Readonly<Record<PolicyCode, number>> = { 'policy-pending': 0, 'vp
 const OPEN = 1
 const CODES = new Map(Object.entries(NUMBERS).map(([code, number]) => [number, code as PolicyCode]))
 
-/** Whether the policy lets anything go now. Everything that asks or answers is given one: nothing has a default that is open. */
+/**
+ * Whether the policy lets anything go now. Everything that asks or answers is given one: nothing
+ * has a default that is open.
+ */
 export interface Gate {
   readonly closed: boolean
   /** Why it is closed; undefined: it is open. */
   refusal(): EnigmError | undefined
 }
 
-/** The policy's gate: read by every thread at each query, set by the main thread alone. Closed until it is set for the first time. */
+/**
+ * The policy's gate: read by every thread at each query, set by the main thread alone. Closed until
+ * it is set for the first time.
+ */
 export class PolicyGate implements Gate {
   readonly shared: SharedArrayBuffer
   readonly #word: Int32Array
@@ -49,7 +55,10 @@ export class PolicyGate implements Gate {
   }
 }
 
-/** The gate of one configuration: closed while the policy's is, and for ever once `revoke` was called. */
+/**
+ * The gate of one configuration: closed while the policy's is, and for ever once `revoke` was
+ * called.
+ */
 export class SetupGate implements Gate {
   readonly #policy: Gate
   #revoked: EnigmError | undefined
@@ -66,7 +75,10 @@ export class SetupGate implements Gate {
     return this.#revoked ?? this.#policy.refusal()
   }
 
-  /** Another configuration came while the gate was closed: what the old one still waits for was asked under rules that hold no more. */
+  /**
+   * Another configuration came while the gate was closed: what the old one still waits for was
+   * asked under rules that hold no more.
+   */
   revoke(): void {
     this.#revoked ??= this.#policy.refusal() ?? refused('policy-pending')
   }
@@ -75,8 +87,9 @@ export class SetupGate implements Gate {
 const refused = (code: PolicyCode) => new EnigmError(code, 'the policy lets nothing through now')
 
 /**
- * Lets a query pass or rejects it with the reason; what is kept in memory is behind it as well. An answer that comes while it is closed was asked for when it was
- * open: it is not told, and nothing outside of this stage can keep it.
+ * Lets a query pass or rejects it with the reason; what is kept in memory is behind it as well. An
+ * answer that comes while it is closed was asked for when it was open: it is not told, and nothing
+ * outside of this stage can keep it.
  */
 export function gateStage(gate: Gate): Stage {
   return {

@@ -195,7 +195,10 @@ const BEGINNING = '{"n":'
 export const NO_HASH = '0'.repeat(64)
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
 
-/** One line of the log. `what` names the event; `detail` holds words of closed lists and counts: no query name, no address. */
+/**
+ * One line of the log. `what` names the event; `detail` holds words of closed lists and counts: no
+ * query name, no address.
+ */
 const entry = v.strictObject({
   n: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   at: v.pipe(v.string(), v.maxLength(40)),
@@ -247,11 +250,17 @@ export interface ChainVerdict {
   readonly head?: ChainHead
   /** Entries by which the log itself says that something is missing. */
   readonly gaps: number
-  /** Whether the entry of a head that was kept elsewhere is in the chain; undefined where none was given. */
+  /**
+   * Whether the entry of a head that was kept elsewhere is in the chain; undefined where none was
+   * given.
+   */
   readonly holdsHead?: 'yes' | 'no' | 'rotated-away'
 }
 
-/** Checks lines, oldest first. Whoever can write the files can write another chain as consistent as this one: only a head kept elsewhere shows that. */
+/**
+ * Checks lines, oldest first. Whoever can write the files can write another chain as consistent as
+ * this one: only a head kept elsewhere shows that.
+ */
 export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVerdict {
   let head: ChainHead | undefined
   let first: ChainHead | undefined
@@ -266,7 +275,8 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
       ...(first && { first }),
       ...(head && { head }),
     })
-    // A line that a crash tore off is no entry of anybody's; the next one says so, and the chain goes on past it.
+    // A line that a crash tore off is no entry of anybody's; the next one says so, and the chain
+    // goes on past it.
     if (e === undefined && asEntry(lines[index + 1] ?? '')?.detail.torn === true) continue
     if (e === undefined) return no('this is no entry')
     if (hashOf(e) !== e.hash) return no('the entry was changed: its hash does not fit')
@@ -300,7 +310,10 @@ export interface AuditRecorder {
   stopped(): void
 }
 
-/** A recorder into `log`. The first judgement is compared with nothing known. Entries hold words of ours and no others: no detail, no name of a resolver. */
+/**
+ * A recorder into `log`. The first judgement is compared with nothing known. Entries hold words of
+ * ours and no others: no detail, no name of a resolver.
+ */
 export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
   const known = new Map<string, string>()
   const changes = (what: string, of: string, now: string): readonly AuditEvent[] => {

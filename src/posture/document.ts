@@ -7,7 +7,10 @@ import { isReasonCode } from './reasons.ts'
 export const SCHEMA = 'enigm-dns/status/1'
 
 const is = v.description
-/** Marks what may be told to others: `x-share` in the JSON Schema, and the one list that `status --redact` goes by. */
+/**
+ * Marks what may be told to others: `x-share` in the JSON Schema, and the one list that `status
+ * --redact` goes by.
+ */
 const KEEP = { 'x-share': 'keep' } as const
 const CODE = { 'x-share': 'code' } as const
 const COUNT_BY_STATE = { 'x-share': 'count-by-state' } as const
@@ -103,7 +106,10 @@ const rule = v.object({
   detail: text('What was found, in a sentence.'),
 })
 
-/** The status document: the one source of its TypeScript type, of the reader's check, of what may be shared, and of schema/status.schema.json. */
+/**
+ * The status document: the one source of its TypeScript type, of the reader's check, of what may be
+ * shared, and of schema/status.schema.json.
+ */
 export const statusDocument = v.object({
   schema: v.pipe(v.literal(SCHEMA), is('Name and version of this document; a reader takes no other.')),
   version: text('Of the program that wrote this.'),
@@ -240,15 +246,19 @@ export const statusDocument = v.object({
 })
 
 /**
- * `plaintext` of every document: who can open a socket is a closed list, each with the reason why no cleartext DNS leaves by it (test/ledger.test.ts). Whoever adds
- * the first sender adds its count, its event and its reason with it.
+ * `plaintext` of every document: who can open a socket is a closed list, each with the reason why
+ * no cleartext DNS leaves by it (test/ledger.test.ts). Whoever adds the first sender adds its
+ * count, its event and its reason with it.
  */
 export const NOTHING_IN_CLEARTEXT = { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 } as const
 
 /** What is written, and what a reader gets once it has judged a file. */
 export type StatusDocument = v.InferOutput<typeof statusDocument>
 
-/** `value` as a document, or undefined: it may come from anybody. Keys that this version does not know are dropped. */
+/**
+ * `value` as a document, or undefined: it may come from anybody. Keys that this version does not
+ * know are dropped.
+ */
 export function asStatusDocument(value: unknown): StatusDocument | undefined {
   const parsed = v.safeParse(statusDocument, value)
   return parsed.success ? parsed.output : undefined
@@ -261,8 +271,9 @@ export const REDACTED_SCHEMA = 'enigm-dns/status-redacted/1'
 export type Share = 'keep' | 'count-by-state' | 'code'
 
 /**
- * What may be told to others: exactly what the schema of the document marks (see document.ts, `x-share` in schema/status.schema.json), whatever else a file
- * holds. A field that somebody adds is left out until somebody marks it.
+ * What may be told to others: exactly what the schema of the document marks (see document.ts,
+ * `x-share` in schema/status.schema.json), whatever else a file holds. A field that somebody adds
+ * is left out until somebody marks it.
  */
 export function redacted(value: unknown): Readonly<Record<string, unknown>> {
   const kept = pick(statusDocument, value)
@@ -305,7 +316,10 @@ function walk(node: SchemaNode, value: unknown): unknown {
   return items.length === 0 && (value.length > 0 || item.entries === undefined) ? undefined : items
 }
 
-/** Only words of a closed list pass: a text that anybody could have written is not kept, whatever its mark. */
+/**
+ * Only words of a closed list pass: a text that anybody could have written is not kept, whatever
+ * its mark.
+ */
 function wordOf(node: SchemaNode, value: unknown): unknown {
   return optionsOf(node)?.includes(value) === true ? value : undefined
 }

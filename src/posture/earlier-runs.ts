@@ -15,11 +15,17 @@ const startsFile = v.object({
   processStart: v.optional(v.string()),
 })
 
-/** How often the service was started before in this boot, and whether the run before this one ended by itself. */
+/**
+ * How often the service was started before in this boot, and whether the run before this one ended
+ * by itself.
+ */
 export interface EarlierStarts {
   readonly count: number
   readonly clean: boolean
-  /** The process that started here before and runs still: two of them share what is kept in `stateDir`. */
+  /**
+   * The process that started here before and runs still: two of them share what is kept in
+   * `stateDir`.
+   */
   readonly other: number | undefined
   /** To be called at the end of a run that ends by itself. */
   ended(): void
@@ -32,7 +38,10 @@ export interface StartingProcess {
   readonly processStart: string | undefined
 }
 
-/** Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be told from another. */
+/**
+ * Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be
+ * told from another.
+ */
 export function countStart(
   stateDir: string,
   { bootId, pid, processStart }: StartingProcess,

@@ -23,7 +23,10 @@ export interface MonitorOptions {
   readonly gate: (closed: ErrorCode | undefined) => void
   /** Told of each event once what follows from it is on file. */
   readonly onEvent?: Emit
-  /** Called at each heartbeat after the status is written: what is seen then is in the next one, or at once where it changes a verdict. */
+  /**
+   * Called at each heartbeat after the status is written: what is seen then is in the next one, or
+   * at once where it changes a verdict.
+   */
   readonly onHeartbeat?: () => void
   /** Told of each judgement that goes on file, for a log of changes. */
   readonly onVerdict?: (verdict: Verdict) => void
@@ -42,8 +45,8 @@ export interface Monitor {
   /** Writes the first document and starts the heartbeat. */
   start(): void
   /**
-   * Takes the setup of an accepted reload; the gate is told before it returns. `looks`: whether what was seen around the daemon still holds for it; where it does
-   * not, nothing was seen.
+   * Takes the setup of an accepted reload; the gate is told before it returns. `looks`: whether
+   * what was seen around the daemon still holds for it; where it does not, nothing was seen.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
   /**
@@ -51,7 +54,10 @@ export interface Monitor {
    * a heartbeat finds it.
    */
   document(): StatusDocument
-  /** Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it change nothing. */
+  /**
+   * Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it
+   * change nothing.
+   */
   stop(): void
 }
 

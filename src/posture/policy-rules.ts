@@ -25,25 +25,37 @@ export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly
   return [...found, ...audit]
 }
 
-/** Why nothing may be asked and nothing answered now; undefined: it may. What cannot be told is no permission. */
+/**
+ * Why nothing may be asked and nothing answered now; undefined: it may. What cannot be told is no
+ * permission.
+ */
 export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined {
   const unmet = (wanted: RuleCode) => rules.some(({ code, verdict }) => code === wanted && verdict !== 'met')
   if (unmet('rule-vpn')) return 'vpn-required'
   return unmet('rule-audit') ? 'audit-required' : undefined
 }
 
-/** What the policy asks of a VPN here. Until it was looked which network this is, whatever it asks anywhere: a rule must not wait for a look to begin. */
+/**
+ * What the policy asks of a VPN here. Until it was looked which network this is, whatever it asks
+ * anywhere: a rule must not wait for a look to begin.
+ */
 export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNullable<PolicyRules['vpn']> {
   if (policy === undefined) return 'off'
   return (network === undefined ? strictestVpn(policy) : rulesAt(policy, network.named).vpn) ?? 'off'
 }
 
-/** Whether every path to a resolver leaves from a VPN interface, by the source address towards each pinned address. */
+/**
+ * Whether every path to a resolver leaves from a VPN interface, by the source address towards each
+ * pinned address.
+ */
 export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
   return vpn === undefined ? cannotTell('It has not been looked yet.') : egressVerdict(vpn)
 }
 
-/** The same of one look: how many addresses are reached from a VPN interface, from another one, from one of unknown kind. */
+/**
+ * The same of one look: how many addresses are reached from a VPN interface, from another one, from
+ * one of unknown kind.
+ */
 export function egressVerdict(vpn: { readonly vpn: number; readonly other: number; readonly unknown: number }): RuleFinding {
   const all = vpn.vpn + vpn.other + vpn.unknown
   if (vpn.other > 0) return notMet(`${vpn.other} of ${all} addresses of resolvers are reached without a VPN.`)

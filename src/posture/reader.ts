@@ -22,9 +22,15 @@ export interface StatusReading {
   readonly path: string
   readonly judgement: Judgement
   readonly exitCode: ExitCode
-  /** One sentence for a person; empty when the file is current. Holds nothing that was read from the file. */
+  /**
+   * One sentence for a person; empty when the file is current. Holds nothing that was read from the
+   * file.
+   */
   readonly message: string
-  /** As it was written, whenever it could be understood: believe it only when the judgement is `current`. */
+  /**
+   * As it was written, whenever it could be understood: believe it only when the judgement is
+   * `current`.
+   */
   readonly document?: StatusDocument
   /** The document with keys that this version does not know. */
   readonly raw?: Readonly<Record<string, unknown>>
@@ -34,13 +40,19 @@ export interface StatusReading {
 
 export interface HostFacts {
   readonly wallMs: number
-  /** Whether process `pid` lives and began at `start` (undefined: the writer did not say); undefined: it cannot be told, so the age must do. */
+  /**
+   * Whether process `pid` lives and began at `start` (undefined: the writer did not say);
+   * undefined: it cannot be told, so the age must do.
+   */
   readonly isSame: (pid: number, start: string | undefined) => boolean | undefined
 }
 
 const HEARTBEATS_TO_STALE = 3
 
-/** Reads and judges. Never throws, and never hangs on what is not a plain file. `owner`: refuse the file of any other user. */
+/**
+ * Reads and judges. Never throws, and never hangs on what is not a plain file. `owner`: refuse the
+ * file of any other user.
+ */
 export function readStatus(path: string, witness: HostFacts, owner?: number): StatusReading {
   const got = readPlainFile(path, owner)
   return typeof got === 'string' ? judgeText(path, got, witness) : { path, exitCode: EXIT.cannotTell, ...got }
@@ -81,8 +93,8 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
 }
 
 /**
- * The reading a person most likely means when no file was named: a current one, else one that says something, else the first.
- * `readings` come in order of preference.
+ * The reading a person most likely means when no file was named: a current one, else one that says
+ * something, else the first. `readings` come in order of preference.
  */
 export function mostRelevant(readings: readonly StatusReading[]): StatusReading | undefined {
   return (
@@ -93,7 +105,10 @@ export function mostRelevant(readings: readonly StatusReading[]): StatusReading 
   )
 }
 
-/** The reading as a program should get it: a document that is not current never says `protected`, and there is always a `state`. */
+/**
+ * The reading as a program should get it: a document that is not current never says `protected`,
+ * and there is always a `state`.
+ */
 export function judgedDocument(r: StatusReading): Readonly<Record<string, unknown>> {
   const verification = r.verification === undefined ? {} : { verification: r.verification }
   if (r.judgement === 'current' && r.raw !== undefined) return { ...r.raw, ...verification }

@@ -4,7 +4,9 @@ import { TRANSPORTS } from '../transports.ts'
 
 export type Severity = 'info' | 'warn' | 'bad'
 
-/** One thing a person should know, and what would mend it. `code` is stable; the sentences are not. */
+/**
+ * One thing a person should know, and what would mend it. `code` is stable; the sentences are not.
+ */
 export interface Reason {
   readonly code: ReasonCode
   readonly severity: Severity

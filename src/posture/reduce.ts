@@ -15,16 +15,22 @@ import {
 } from './state.ts'
 import { resolverInput, sameInput, verdictInput } from './verdict.ts'
 
-/** A dial may fail once by chance (one address of several, a network just coming up); a wrong certificate is no chance. */
+/**
+ * A dial may fail once by chance (one address of several, a network just coming up); a wrong
+ * certificate is no chance.
+ */
 const DIALS_TO_DOUBT = 2
-/** A failure while other answers of the same resolver came in says something about a name, not about the resolver, unless it repeats. */
+/**
+ * A failure while other answers of the same resolver came in says something about a name, not about
+ * the resolver, unless it repeats.
+ */
 const FAILURES_TO_DOUBT = 3
 
 /**
  * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream
  * answer: it makes some small objects. Pure, but for the ring of round trips, which successive
- * states share (see RttRing). Events about unknown resolvers change nothing. `shape` moves when what
- * verdicts are made from does, whichever event did it.
+ * states share (see RttRing). Events about unknown resolvers change nothing. `shape` moves when
+ * what verdicts are made from does, whichever event did it.
  */
 export function reduce(state: State, event: Event, atMs: number, atWallMs: number): State {
   switch (event.type) {
@@ -93,7 +99,10 @@ function withObservation(host: HostObservations, event: Observation, at: Instant
   return { ...host, bypass: { flows: flows + event.flows, through: event.through, looks: looks + 1, at } }
 }
 
-/** Replaces one resolver's evidence. A plain loop: `map` with its closure doubled the cost of an answer. */
+/**
+ * Replaces one resolver's evidence. A plain loop: `map` with its closure doubled the cost of an
+ * answer.
+ */
 function withResolver(state: State, id: string, atMs: number, change: (r: ResolverEvidence) => ResolverEvidence): State {
   for (let i = 0; i < state.resolvers.length; i++) {
     const before = state.resolvers[i]
@@ -102,7 +111,8 @@ function withResolver(state: State, id: string, atMs: number, change: (r: Resolv
     const resolvers = state.resolvers.slice()
     resolvers[i] = after
     const same = sameInput(resolverInput(before, atMs), resolverInput(after, atMs))
-    // Written out: a spread here made an answer cost 0.4 us more (1.1 with a power instead of a shift for the padding mask; 0.27 us as it is).
+    // Written out: a spread here made an answer cost 0.4 us more (1.1 with a power instead of a
+    // shift for the padding mask; 0.27 us as it is).
     return {
       setup: state.setup,
       startedAt: state.startedAt,
@@ -151,7 +161,10 @@ function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answe
   }
 }
 
-/** An answer proves its link, whatever was reported before; the same array when there is nothing to mend. */
+/**
+ * An answer proves its link, whatever was reported before; the same array when there is nothing to
+ * mend.
+ */
 function answeredBy(links: readonly LinkEvidence[], transport: Transport): readonly LinkEvidence[] {
   for (const l of links) {
     if (l.transport === transport && l.is === 'failed') return withLink(links, transport, { is: 'idle', code: undefined, failedDials: 0 })
@@ -166,7 +179,8 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
   const failuresInARow = r.failuresInARow + (e.count ?? 1)
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
-  // One reply that speaks of the hop may be about one kind of question (NOTIMP to ANY): the path has answered.
+  // One reply that speaks of the hop may be about one kind of question (NOTIMP to ANY): the path
+  // has answered.
   const doubt = (!answeredMeanwhile && !provesAlive(e.code)) || failuresInARow >= FAILURES_TO_DOUBT
   return { ...after, failuresInARow, failing: r.failing ?? (doubt ? { code: e.code, since: at } : undefined) }
 }
@@ -212,12 +226,17 @@ function onOneLine(text: string, most: number): string {
 
 type Answered = Extract<Event, { type: 'upstream.answered' }>
 
-/** How old the time of the last answer may be told at most: nobody reads it finer than in seconds. */
+/**
+ * How old the time of the last answer may be told at most: nobody reads it finer than in seconds.
+ */
 const FRESH_MS = 50
 
 /** Tells an answer that says nothing new from one that does. */
 export interface RepeatedAnswers {
-  /** Whether the event needs no reducing: it follows one that was just like it and was reduced less than 50 ms ago. Its round trip is noted. */
+  /**
+   * Whether the event needs no reducing: it follows one that was just like it and was reduced less
+   * than 50 ms ago. Its round trip is noted.
+   */
   isRepeat(event: Answered, nowMs: number): boolean
   /** An event was reduced, and this came of it. */
   reduced(event: Event, state: State, nowMs: number): void
@@ -225,7 +244,10 @@ export interface RepeatedAnswers {
   reset(): void
 }
 
-/** A busy resolver answers thousands of times a second, each time the same way: reducing each costs 3 us with its garbage, this 0.2 us. */
+/**
+ * A busy resolver answers thousands of times a second, each time the same way: reducing each costs
+ * 3 us with its garbage, this 0.2 us.
+ */
 export function repeatedAnswers(): RepeatedAnswers {
   let last: Answered | undefined
   let ring: RttRing | undefined

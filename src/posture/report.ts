@@ -2,7 +2,10 @@ import { NOTHING_IN_CLEARTEXT, SCHEMA, type StatusDocument } from './document.ts
 import { type LinkEvidence, type ResolverEvidence, type RttRing, repliesPadded, type State, summariseRtt } from './state.ts'
 import type { Signal, Verdict } from './verdict.ts'
 
-/** Who writes. `processStart` (opaque) tells a live pid from one used again; undefined where the platform does not say. */
+/**
+ * Who writes. `processStart` (opaque) tells a live pid from one used again; undefined where the
+ * platform does not say.
+ */
 export interface StatusWriter {
   readonly version: string
   readonly pid: number
@@ -67,7 +70,10 @@ export function report(
   }
 }
 
-/** The newest authenticated answer. Its age is by boot time: a wall clock that was set must not make a proof younger. */
+/**
+ * The newest authenticated answer. Its age is by boot time: a wall clock that was set must not make
+ * a proof younger.
+ */
 function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNullable<StatusDocument['proof']> {
   const proofs = state.resolvers.flatMap((r) =>
     r.lastProtection?.authenticated === true && r.lastAnswerAt !== undefined ? [r.lastAnswerAt] : [],
@@ -78,7 +84,10 @@ function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNu
   return { lastAnswerAt: iso(last.wallMs), ageS: Math.max(0, Math.floor(ageMs / 1000)) }
 }
 
-/** What was not seen is never called none: a look is a moment, and only some of what is there can be looked at. */
+/**
+ * What was not seen is never called none: a look is a moment, and only some of what is there can be
+ * looked at.
+ */
 function bypassedReport({ host }: State): NonNullable<StatusDocument['bypassed']> {
   const { bypass } = host
   const flows = bypass?.flows ?? 0
@@ -129,7 +138,10 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, counts: CacheCou
   }
 }
 
-/** Where misses are not told, since they would tell how much was real (profiles with covers), what has changed over time is not told either. */
+/**
+ * Where misses are not told, since they would tell how much was real (profiles with covers), what
+ * has changed over time is not told either.
+ */
 function rttReport(ring: RttRing, counts: CacheCounts): StatusDocument['resolvers'][number]['rttMs'] {
   const summary = summariseRtt(ring)
   if (summary === undefined) return null

@@ -24,7 +24,10 @@ export const ASLEEP_MS = 10_000
 
 type SignalDraft = Omit<Signal, 'since'>
 
-/** The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not changed. */
+/**
+ * The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not
+ * changed.
+ */
 export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals): Verdict {
   const shaping = shapingForce(input)
   const rules = ruleVerdicts(input, shaping)
@@ -71,7 +74,10 @@ function proven({ proof }: ResolverInput): boolean {
   return proof === 'ca' || proof === 'ca+spki'
 }
 
-/** Its latest exchange was answered; once that is old, one failed dial on every link is enough to doubt it. */
+/**
+ * Its latest exchange was answered; once that is old, one failed dial on every link is enough to
+ * doubt it.
+ */
 function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
   if (quietMin === undefined || failing !== undefined) return false
   return !old || links.some((l) => l.is !== 'failed')

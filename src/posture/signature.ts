@@ -25,7 +25,10 @@ const statusSignature = v.object({
 })
 export type StatusSignature = v.InferOutput<typeof statusSignature>
 
-/** What is signed: the schema binds the purpose, so that a signature made for anything else by the same key is none here. */
+/**
+ * What is signed: the schema binds the purpose, so that a signature made for anything else by the
+ * same key is none here.
+ */
 function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>): Buffer {
   return Buffer.from([SIGNATURE_SCHEMA, s.sha256, s.bootId, s.sequence, ''].join('\n'))
 }
@@ -33,8 +36,8 @@ function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>):
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /**
- * Makes the seal of each text it is given. Sequence numbers are boot time in milliseconds, or one more than the last: they rise through a boot across restarts,
- * with nothing to keep on disk.
+ * Makes the seal of each text it is given. Sequence numbers are boot time in milliseconds, or one
+ * more than the last: they rise through a boot across restarts, with nothing to keep on disk.
  */
 export function createSigner(key: SigningKey, bootId: string, nowMs: () => number): (text: string) => string {
   let sequence = 0
@@ -70,7 +73,10 @@ export function asPublicKey(pem: string): KeyObject | undefined {
   }
 }
 
-/** Whether `s` was made by `key`, and whether it was made for this text. `unfit` alone may be a reader between two renames. */
+/**
+ * Whether `s` was made by `key`, and whether it was made for this text. `unfit` alone may be a
+ * reader between two renames.
+ */
 export function judgeSignature(s: StatusSignature, text: string, key: KeyObject): 'valid' | 'wrong-key' | 'unfit' | 'forged' {
   if (s.key !== keyId(key)) return 'wrong-key'
   if (!verify(null, signedText(s), key, Buffer.from(s.signature, 'base64'))) return 'forged'
@@ -131,7 +137,10 @@ function publish(file: string, pem: string): void {
   if (there === undefined || typeof there === 'string' || there.toString('utf8') !== pem) replaceFile(file, pem, 0o644)
 }
 
-/** What a signature says about a status file. Only `valid` means: the holder of that key wrote this, and nothing newer was seen. */
+/**
+ * What a signature says about a status file. Only `valid` means: the holder of that key wrote this,
+ * and nothing newer was seen.
+ */
 export interface Verification {
   readonly verdict: 'valid' | 'unsigned' | 'forged' | 'wrong-key' | 'no-key' | 'replayed'
   /** One sentence for a person. */
@@ -145,10 +154,16 @@ export interface Verification {
 export interface VerifyOptions {
   /** The public key to judge by. */
   readonly keyFile?: string
-  /** Looked for where no key is named; without it the key beside the status file decides, which proves less. */
+  /**
+   * Looked for where no key is named; without it the key beside the status file decides, which
+   * proves less.
+   */
   readonly likelyKeyFile?: string
   readonly lastVerified: LastVerified
-  /** The boot that this host is in; undefined when the file comes from another host or the system does not say. */
+  /**
+   * The boot that this host is in; undefined when the file comes from another host or the system
+   * does not say.
+   */
   readonly bootId: string | undefined
   /** Waits, synchronously: this runs in a command. */
   readonly pause: (ms: number) => void
@@ -159,7 +174,10 @@ export interface VerifyOptions {
 const RETRIES = 3
 const PAUSE_MS = 50
 
-/** Judges the signature of the status file at `path`, again after a pause while document and signature do not fit: they are renamed one after the other. */
+/**
+ * Judges the signature of the status file at `path`, again after a pause while document and
+ * signature do not fit: they are renamed one after the other.
+ */
 export function verifyStatus(path: string, o: VerifyOptions): { readonly verification: Verification; readonly text: string | undefined } {
   const { key, keyFile, pinned } = keyOf(path, o)
   if (key === undefined) {
@@ -210,7 +228,8 @@ function keyOf(
     const pem = textOf(keyFile)
     return { key: pem === undefined ? undefined : asPublicKey(pem), keyFile, pinned, there: pem !== undefined }
   }
-  // A key that was named decides even when it is missing: falling back would let whoever removes it choose another.
+  // A key that was named decides even when it is missing: falling back would let whoever removes it
+  // choose another.
   if (o.keyFile !== undefined) return read(o.keyFile, true)
   const likely = o.likelyKeyFile === undefined ? undefined : read(o.likelyKeyFile, true)
   return likely?.there === true ? likely : read(`${path}.pub`, false)

@@ -35,7 +35,10 @@ export interface PostureSetup {
 /** Why covers do not flow on a shaped link. */
 export type CoverTrouble = Exclude<Extract<Event, { type: 'shaping.covers' }>['covers'], 'flowing'>
 
-/** One transport to one resolver. `idle` = closed without a fault; a resolver may be `idle` and perfectly well. */
+/**
+ * One transport to one resolver. `idle` = closed without a fault; a resolver may be `idle` and
+ * perfectly well.
+ */
 export interface LinkEvidence {
   readonly transport: Transport
   readonly is: 'untried' | 'up' | 'idle' | 'failed'
@@ -74,7 +77,10 @@ export interface ResolverEvidence {
   readonly rtt: RttRing
 }
 
-/** How many replies the padding verdict looks back on: bits of a small integer, so that shifts stay exact and cheap. */
+/**
+ * How many replies the padding verdict looks back on: bits of a small integer, so that shifts stay
+ * exact and cheap.
+ */
 export const PADDING_WINDOW = 30
 /**
  * Replies that are looked back on to say whether shaping holds: resolvers may leave an error
@@ -112,7 +118,10 @@ export interface State {
   /** Settings that take effect at the next start only. */
   readonly waiting: readonly string[]
   readonly refusedReload: { readonly message: string; readonly at: Instant } | undefined
-  /** Changes when, and only when, an event may have changed a verdict: an answer like the one before does not. */
+  /**
+   * Changes when, and only when, an event may have changed a verdict: an answer like the one before
+   * does not.
+   */
   readonly shape: number
 }
 
@@ -179,13 +188,18 @@ export function repliesPadded(r: ResolverEvidence): 'yes' | 'no' | 'mixed' | 'un
   return r.paddedBits === (1 << r.paddedKnown) - 1 ? 'yes' : 'mixed'
 }
 
-/** How many round trips are remembered per resolver: enough for a p99 that means something, 2 KiB, and no count of queries beyond it. */
+/**
+ * How many round trips are remembered per resolver: enough for a p99 that means something, 2 KiB,
+ * and no count of queries beyond it.
+ */
 export const RTT_WINDOW = 256
 
 /** How many medians are remembered per resolver. */
 export const MEDIANS = 20
 
-/** Percentiles over the window, in milliseconds with one decimal. `samples` is at most `RTT_WINDOW`. */
+/**
+ * Percentiles over the window, in milliseconds with one decimal. `samples` is at most `RTT_WINDOW`.
+ */
 export interface RttSummary {
   readonly p50: number
   readonly p90: number
@@ -194,14 +208,18 @@ export interface RttSummary {
 }
 
 /**
- * A fixed ring of the latest round trips. The one mutable thing inside `State`: successive states share it, because copying 2 KiB
- * for every answer would cost more than everything else the reducer does. Nothing that decides a verdict reads it.
+ * A fixed ring of the latest round trips. The one mutable thing inside `State`: successive states
+ * share it, because copying 2 KiB for every answer would cost more than everything else the reducer
+ * does. Nothing that decides a verdict reads it.
  */
 export interface RttRing {
   readonly values: Float64Array
   next: number
   filled: number
-  /** What `noteMedian` found, oldest first, at most `MEDIANS`: whole milliseconds, no two the same in a row. */
+  /**
+   * What `noteMedian` found, oldest first, at most `MEDIANS`: whole milliseconds, no two the same
+   * in a row.
+   */
   medians: readonly number[]
 }
 
@@ -219,8 +237,9 @@ export function addRtt(ring: RttRing, rttMs: number): void {
 }
 
 /**
- * Notes the median of now; to be called at heartbeats. One that has not changed is not noted again: a row of equal ones, told apart by heartbeat, would tell for minutes
- * back when nobody asked, which one document does not tell otherwise.
+ * Notes the median of now; to be called at heartbeats. One that has not changed is not noted again:
+ * a row of equal ones, told apart by heartbeat, would tell for minutes back when nobody asked,
+ * which one document does not tell otherwise.
  */
 export function noteMedian(ring: RttRing): void {
   const median = summariseRtt(ring)?.p50

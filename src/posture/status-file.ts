@@ -55,10 +55,10 @@ const DIRECTORY_MODE = 0o755
 /**
  * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any
  * moment, finds the old document or the new one. Companions follow a moment later: whoever reads
- * both reads again if they do not fit (see signature.ts). No fsync: rename is atomic for every process
- * on this host, and after a power cut a status of before the cut is worthless anyway. Synchronous,
- * because a state change must be on file before the SERVFAIL that would reveal it (measured on 3.5
- * kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
+ * both reads again if they do not fit (see signature.ts). No fsync: rename is atomic for every
+ * process on this host, and after a power cut a status of before the cut is worthless anyway.
+ * Synchronous, because a state change must be on file before the SERVFAIL that would reveal it
+ * (measured on 3.5 kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
  */
 export function atomicFile(o: AtomicFileOptions): AtomicFile {
   const fs = o.fs ?? systemCalls

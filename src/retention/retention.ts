@@ -30,9 +30,15 @@ export interface RetentionOptions {
   readonly setup: RetentionSetup
 }
 
-/** Keeps the answer cache beyond the process, where that is asked for, and forgets it. Operations follow one another; none rejects. */
+/**
+ * Keeps the answer cache beyond the process, where that is asked for, and forgets it. Operations
+ * follow one another; none rejects.
+ */
 export interface Retention {
-  /** Loads what an earlier run saved, beside other work, and saves every few minutes from then on. With `off`, takes away what an earlier setting left. */
+  /**
+   * Loads what an earlier run saved, beside other work, and saves every few minutes from then on.
+   * With `off`, takes away what an earlier setting left.
+   */
   start(): Promise<void>
   /** Takes the setup of an accepted reload. */
   adopt(setup: RetentionSetup): Promise<void>
@@ -59,7 +65,10 @@ export function savedKey({ config }: SavedPlaces, credentials: string | undefine
   return { stateDir: config.stateDir, name: 'cache', credentials }
 }
 
-/** Takes away saved caches and their key; resolves to the paths that were there. A key of the service manager stays: it is not ours. */
+/**
+ * Takes away saved caches and their key; resolves to the paths that were there. A key of the
+ * service manager stays: it is not ours.
+ */
 export async function removeSaved(setup: SavedPlaces, credentials: string | undefined): Promise<readonly string[]> {
   const place = savedKey(setup, credentials)
   const { runtime, disk } = savedFiles(setup)

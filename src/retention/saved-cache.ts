@@ -2,7 +2,10 @@ import type { AnswerCache } from '../cache/answer-cache.ts'
 import { describesName } from '../cache/lifetime.ts'
 import { putSaved, readSaved, type SavedEntry } from '../cache/saved-records.ts'
 
-/** An instant on both clocks. Boot time counts a suspend and never goes back, but starts anew with each boot. */
+/**
+ * An instant on both clocks. Boot time counts a suspend and never goes back, but starts anew with
+ * each boot.
+ */
 export interface BootInstant {
   /** Which boot it is; undefined where the system does not say. */
   readonly boot: string | undefined
@@ -17,8 +20,9 @@ export interface Elapsed {
 }
 
 /**
- * The time from `then` to `now`: by boot time within one boot, whatever the wall clock did meanwhile; else by the wall clock. undefined where that cannot be: a
- * clock that went back, or one that makes it less than the time since this boot (a clock not set yet, as without a battery).
+ * The time from `then` to `now`: by boot time within one boot, whatever the wall clock did
+ * meanwhile; else by the wall clock. undefined where that cannot be: a clock that went back, or one
+ * that makes it less than the time since this boot (a clock not set yet, as without a battery).
  */
 export function elapsedBetween(then: BootInstant, now: BootInstant): Elapsed | undefined {
   if (then.boot !== undefined && then.boot === now.boot) {
@@ -32,7 +36,10 @@ export function elapsedBetween(then: BootInstant, now: BootInstant): Elapsed | u
 /** What the octets of a saved cache may be in all: more is not read at a start, nor written. */
 export const MAX_SAVED_OCTETS = 64 * 1024 * 1024
 export const MAX_FILE_OCTETS = MAX_SAVED_OCTETS + 1024 * 1024
-/** Some hundred entries: a query waits about a millisecond for them (measured; 4 with chunks of 64 KiB). */
+/**
+ * Some hundred entries: a query waits about a millisecond for them (measured; 4 with chunks of 64
+ * KiB).
+ */
 const CHUNK_OCTETS = 16 * 1024
 const MAX_RECORD_OCTETS = 28 + 262 + 65_535
 /** Not worth the octets. */
@@ -40,14 +47,18 @@ const MIN_LEFT_MS = 1000
 
 /** What goes in front: under which conditions the answers were made, and when they were saved. */
 export interface SavedLabel {
-  /** Stands for the resolvers and what was asked of them; answers made under another one are not ours to give. */
+  /**
+   * Stands for the resolvers and what was asked of them; answers made under another one are not
+   * ours to give.
+   */
   readonly fingerprint: string
   readonly moment: BootInstant
 }
 
 /**
- * The cache as chunks to seal, what was kept first or used again last; the oldest stay out where it is more than the limit (what an entry costs in memory is more than what it takes here). Gives way to other
- * work after each chunk; what changes meanwhile may or may not be in it.
+ * The cache as chunks to seal, what was kept first or used again last; the oldest stay out where it
+ * is more than the limit (what an entry costs in memory is more than what it takes here). Gives way
+ * to other work after each chunk; what changes meanwhile may or may not be in it.
  */
 export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleMaxMs: number): AsyncGenerator<Uint8Array, void, void> {
   const nowMs = label.moment.bootMs
@@ -55,7 +66,8 @@ export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleM
   const page = Buffer.alloc(CHUNK_OCTETS + MAX_RECORD_OCTETS)
   let used = 0
   for (const entry of cache.walk(MAX_SAVED_OCTETS)) {
-    // Failures are of this hour and this network; what a newer answer has overtaken must not stand in.
+    // Failures are of this hour and this network; what a newer answer has overtaken must not stand
+    // in.
     if (entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
     used = putSaved(page, used, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
@@ -71,13 +83,17 @@ function isSpent(expiresAtMs: number, nowMs: number, staleMaxMs: number): boolea
   return expiresAtMs + staleMaxMs - nowMs < MIN_LEFT_MS
 }
 
-/** What became of a saved cache. `foreign`: made under other conditions, or its time cannot be told. */
+/**
+ * What became of a saved cache. `foreign`: made under other conditions, or its time cannot be told.
+ */
 export type LoadOutcome =
   | { readonly outcome: 'loaded'; readonly entries: number; readonly by: Elapsed['by'] }
   | { readonly outcome: 'none' | 'foreign' | 'damaged' | 'overtaken' }
 
 /**
- * Puts what `chunks` hold and is fresh, or may stand in for `staleMaxMs` after, into the cache, one chunk at a turn. Ends, `overtaken`, when the cache is cleared meanwhile. Rejects as `chunks` does.
+ * Puts what `chunks` hold and is fresh, or may stand in for `staleMaxMs` after, into the cache, one
+ * chunk at a turn. Ends, `overtaken`, when the cache is cleared meanwhile. Rejects as `chunks`
+ * does.
  */
 export async function loadSaved(
   chunks: AsyncIterable<Buffer>,

@@ -11,7 +11,10 @@ import { createSchedule, type Schedule } from './schedule.ts'
 /** A query of 255 octets of name and all of its OPT fits in three records. */
 const MAX_RECORDS = 4
 
-/** `request` padded to fill as few records of `link` as it fits in; undefined where there is no connection, or it is no query of ours. */
+/**
+ * `request` padded to fill as few records of `link` as it fits in; undefined where there is no
+ * connection, or it is no query of ours.
+ */
 export function cellOf(link: ScheduledLink, request: Uint8Array): Uint8Array | undefined {
   for (let records = 1; records <= MAX_RECORDS; records++) {
     const octets = link.octets(records)
@@ -21,11 +24,17 @@ export function cellOf(link: ScheduledLink, request: Uint8Array): Uint8Array | u
   return undefined
 }
 
-/** Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these would wait longer than any deadline. */
+/**
+ * Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these
+ * would wait longer than any deadline.
+ */
 const MAX_WAITING = 400
 /** Of these, for queries that do not give way. */
 const HELD_BACK = 50
-/** A dial that takes longer fails those that wait, so that another transport or resolver may be asked; it goes on for the next ones. */
+/**
+ * A dial that takes longer fails those that wait, so that another transport or resolver may be
+ * asked; it goes on for the next ones.
+ */
 const DIAL_PATIENCE_MS = 1500
 /** What a cover may wait for its reply. */
 const COVER_DEADLINE_MS = 5000
@@ -54,15 +63,20 @@ interface WaitingQuery<P extends Protection> {
 }
 
 /**
- * A link on a schedule that what is asked cannot move: one cell a slot, a real query if one waits and else a cover, all of one size and made in one way. A real query
- * waits for a slot until its deadline; a longer one takes several. Only a client's query opens a session: a probe or a refresh goes in a slot of an open one or fails
- * with `overloaded`. A slot that finds no connection is lost, for real queries and covers alike. `close` goes on until what waits is answered or late.
+ * A link on a schedule that what is asked cannot move: one cell a slot, a real query if one waits
+ * and else a cover, all of one size and made in one way. A real query waits for a slot until its
+ * deadline; a longer one takes several. Only a client's query opens a session: a probe or a refresh
+ * goes in a slot of an open one or fails with `overloaded`. A slot that finds no connection is
+ * lost, for real queries and covers alike. `close` goes on until what waits is answered or late.
  */
 export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): Link<P> {
   return new ConstantRateLink(link, o)
 }
 
-/** What leaves in the next slot, if it is not the session's end. `sent` is told as soon as it has left. */
+/**
+ * What leaves in the next slot, if it is not the session's end. `sent` is told as soon as it has
+ * left.
+ */
 interface PreparedCell<P extends Protection> {
   /** Undefined: it fits no cell. */
   readonly cell: Uint8Array | undefined
@@ -179,7 +193,10 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     )
   }
 
-  /** Makes the cell before its moment: a cover takes longer to make than a real query, and would leave later. */
+  /**
+   * Makes the cell before its moment: a cover takes longer to make than a real query, and would
+   * leave later.
+   */
   #prepare(dueMs: number): void {
     this.#expire(dueMs)
     this.#prepared = undefined

@@ -1,7 +1,9 @@
 /**
- * What covers ask for: whole pages of popular sites, a line each, the site first and then what its page fetches from elsewhere. Chosen by hand: names that very many
- * people ask for every day, in many countries; nothing about health, faith, politics, money in need or adult matters; nothing that a filter is known to refuse; no
- * name that identifies a person or a device. It is the same list for everybody, and never mixed with what was asked here.
+ * What covers ask for: whole pages of popular sites, a line each, the site first and then what its
+ * page fetches from elsewhere. Chosen by hand: names that very many people ask for every day, in
+ * many countries; nothing about health, faith, politics, money in need or adult matters; nothing
+ * that a filter is known to refuse; no name that identifies a person or a device. It is the same
+ * list for everybody, and never mixed with what was asked here.
  */
 const PAGES = `
 www.wikipedia.org en.wikipedia.org upload.wikimedia.org meta.wikimedia.org login.wikimedia.org
@@ -147,14 +149,18 @@ www.nba.com cdn.nba.com ak-static.cms.nba.com
 www.formula1.com media.formula1.com cdn.cookielaw.org
 `
 
-/** The pages: the names of each in the order that a browser would ask for them. At least one name each. */
+/**
+ * The pages: the names of each in the order that a browser would ask for them. At least one name
+ * each.
+ */
 export const COVER_PAGES: readonly (readonly string[])[] = PAGES.trim()
   .split('\n')
   .map((line) => [...new Set(line.split(' '))])
 
 /**
- * Names that fewer people ask for, so that a resolver often has to look them up: what covers are slow with, as real queries are now and then. Chosen like the pages:
- * public institutions and free software, nothing that says anything about who asks.
+ * Names that fewer people ask for, so that a resolver often has to look them up: what covers are
+ * slow with, as real queries are now and then. Chosen like the pages: public institutions and free
+ * software, nothing that says anything about who asks.
  */
 const NAMES = `
 www.mit.edu www.stanford.edu www.harvard.edu www.berkeley.edu www.caltech.edu www.princeton.edu www.yale.edu www.columbia.edu www.cornell.edu

@@ -6,10 +6,16 @@ import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { type CoverKind, CoverQuestions } from './cover.ts'
 
-/** Why no cover is sent: the operator says it wants none, it refused them, the day's share is used up; or `flowing`. */
+/**
+ * Why no cover is sent: the operator says it wants none, it refused them, the day's share is used
+ * up; or `flowing`.
+ */
 export type CoverState = 'flowing' | 'claim' | 'refused' | 'used-up'
 
-/** The outcomes that are looked back on, and how many refusals among them are too many: a popular name may be refused for itself. */
+/**
+ * The outcomes that are looked back on, and how many refusals among them are too many: a popular
+ * name may be refused for itself.
+ */
 const WINDOW = 32
 const TOO_MANY = 12
 /** Accepted in a row, and all is forgiven. */
@@ -22,8 +28,9 @@ const LONGEST_PAUSE_MS = DAY_MS
 export type RefusalReaction = 'go on' | 'change content' | 'end at step'
 
 /**
- * Whether covers may be sent over one link: the operator's word, its refusals and the budget. Too many refusals change the content; if they go on, covers pause
- * from 10 minutes doubling to a day. Pure state; whoever owns it says when.
+ * Whether covers may be sent over one link: the operator's word, its refusals and the budget. Too
+ * many refusals change the content; if they go on, covers pause from 10 minutes doubling to a day.
+ * Pure state; whoever owns it says when.
  */
 export class CoverPermission {
   readonly #wanted: boolean
@@ -107,7 +114,10 @@ export interface CoverRequest {
   readonly kind: CoverKind
 }
 
-/** The covers of one link: what they ask, whether they may be sent, and what their replies say. `endSession` is called when covers must cease at the session's step. */
+/**
+ * The covers of one link: what they ask, whether they may be sent, and what their replies say.
+ * `endSession` is called when covers must cease at the session's step.
+ */
 export class CoverTraffic {
   readonly #o: CoverOptions
   readonly #endSession: () => void
@@ -122,7 +132,10 @@ export class CoverTraffic {
     this.#permission = new CoverPermission(o)
   }
 
-  /** The next cover, to be sent once, or undefined while none may be sent. Whether they flow is told as an event when it changes: without them the profile is not in force. */
+  /**
+   * The next cover, to be sent once, or undefined while none may be sent. Whether they flow is told
+   * as an event when it changes: without them the profile is not in force.
+   */
   next(nowMs: number): CoverRequest | undefined {
     if (!this.flowing(nowMs)) return undefined
     const { message, kind } = this.#cover.next(nowMs)

@@ -7,16 +7,25 @@ import { COVER_PAGES, RARE_COVER_NAMES } from './cover-names.ts'
 /** `usual`: likely in the resolver's cache. `rare`: likely not. */
 export type CoverKind = 'usual' | 'rare'
 
-/** Slower than the path by this, a reply was looked up: half as much again, and what a busy resolver adds by itself. */
+/**
+ * Slower than the path by this, a reply was looked up: half as much again, and what a busy resolver
+ * adds by itself.
+ */
 const SLOW = { factor: 1.5, ms: 8 }
 /** The quickest reply is forgotten by this much a reply, so that a change of path is followed. */
 const FLOOR_RISE_MS = 0.002
 /** Weight of a new reply: the last few hundred count. */
 const GAIN = 1 / 256
-/** Before anything was measured: one real query in five is not in the resolver's cache; covers of popular names hardly ever miss, rare names mostly do. */
+/**
+ * Before anything was measured: one real query in five is not in the resolver's cache; covers of
+ * popular names hardly ever miss, rare names mostly do.
+ */
 const EXPECTED = { real: 0.2, usual: 0.04, rare: 0.6 }
 const MOST_RARE = 0.9
-/** Rare names are no slower than usual ones by less than this: a resolver that has them all, or none. */
+/**
+ * Rare names are no slower than usual ones by less than this: a resolver that has them all, or
+ * none.
+ */
 const LEAST_APART = 0.02
 
 /** How often the resolver had to look things up, told by round trips alone. */
@@ -46,9 +55,15 @@ export class LookupLatencies {
 
 /** What a browser asks for each host: A, AAAA, HTTPS. */
 const TYPES = { a: 1, aaaa: 28, https: 65 }
-/** A visit is never quite the same twice: so many names in a hundred are left out (a cached font, an experiment). */
+/**
+ * A visit is never quite the same twice: so many names in a hundred are left out (a cached font, an
+ * experiment).
+ */
 const DROPPED_PERCENT = 6
-/** The share of slow covers is set anew this often, between two pages; more often it would follow what is asked. */
+/**
+ * The share of slow covers is set anew this often, between two pages; more often it would follow
+ * what is asked.
+ */
 const REMIX_MS = 600_000
 /** Steps of a share. */
 const SHARE_STEPS = 10_000
@@ -60,8 +75,10 @@ export interface CoverQuestion {
 }
 
 /**
- * An endless sequence of cover questions: page after page, all the names of each, as a browser asks for them; and, at the share at which real queries here were
- * slow, names that the resolver has to look up. Without that share an observer tells covers by their quick replies (2 % of pages recognised become 26 %).
+ * An endless sequence of cover questions: page after page, all the names of each, as a browser asks
+ * for them; and, at the share at which real queries here were slow, names that the resolver has to
+ * look up. Without that share an observer tells covers by their quick replies (2 % of pages
+ * recognised become 26 %).
  */
 export class CoverQuestions {
   readonly latencies = new LookupLatencies()
@@ -139,7 +156,10 @@ class Deck {
 
 const wires = new Map<string, Uint8Array>()
 
-/** As a client's question would be made into a query. The names are a closed list, so what is kept is bounded. */
+/**
+ * As a client's question would be made into a query. The names are a closed list, so what is kept
+ * is bounded.
+ */
 function question(name: string, type: number): Uint8Array {
   let wire = wires.get(name)
   if (wire === undefined) {

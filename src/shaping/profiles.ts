@@ -4,9 +4,15 @@ export interface Stretch {
   readonly everyMs: number
 }
 
-/** The parameters of one constant-rate profile: public, the same for everybody, and never a function of what is asked. */
+/**
+ * The parameters of one constant-rate profile: public, the same for everybody, and never a function
+ * of what is asked.
+ */
 export interface Pace {
-  /** Slots of the first seconds of a session, as a function of the session's age alone. A page asks most of its names at once, so they come denser. */
+  /**
+   * Slots of the first seconds of a session, as a function of the session's age alone. A page asks
+   * most of its names at once, so they come denser.
+   */
   readonly opening: readonly Stretch[]
   /** Distance of the slots after it. */
   readonly everyMs: number
@@ -16,11 +22,17 @@ export interface Pace {
   readonly idleMs: number
   /** Open from the start, whether anything is asked or not. */
   readonly alwaysOn: boolean
-  /** Covers sent over one link in 24 hours, at most; when they are used up the session ends at its step. */
+  /**
+   * Covers sent over one link in 24 hours, at most; when they are used up the session ends at its
+   * step.
+   */
   readonly coversADay: number
 }
 
-/** Under `always-on`, a link that stands by for the one that never stops: ten minutes at a time, and only once it is needed. */
+/**
+ * Under `always-on`, a link that stands by for the one that never stops: ten minutes at a time, and
+ * only once it is needed.
+ */
 export const STANDBY: Pace = {
   opening: [],
   everyMs: 50,
@@ -33,9 +45,11 @@ export const STANDBY: Pace = {
 export type PacedProfile = 'lite' | 'balanced' | 'always-on'
 
 /**
- * `lite` has steps of 22 s: how many steps a page needs is what is left to tell it by, and fewer pages need a second one than of 20 s (0.12 against 0.24 bits: 2.5 %
- * of pages told against 3.8; with 25 s it is 2.0 % at 11 % more cells). `balanced` sends as many cells in a step as 40 a second would (1,200), denser
- * at first: half of a page's queries wait at most 30 ms there, 95 % at most 315. What each profile costs and buys is in docs/shaping.md.
+ * `lite` has steps of 22 s: how many steps a page needs is what is left to tell it by, and fewer
+ * pages need a second one than of 20 s (0.12 against 0.24 bits: 2.5 % of pages told against 3.8;
+ * with 25 s it is 2.0 % at 11 % more cells). `balanced` sends as many cells in a step as 40 a
+ * second would (1,200), denser at first: half of a page's queries wait at most 30 ms there, 95 % at
+ * most 315. What each profile costs and buys is in docs/shaping.md.
  */
 export const PACES: Readonly<Record<PacedProfile, Pace>> = {
   lite: { opening: [], everyMs: 50, stepMs: 22_000, idleMs: 3000, alwaysOn: false, coversADay: 400_000 },
@@ -80,8 +94,9 @@ interface CacheFacts {
 }
 
 /**
- * Under a profile that keeps a schedule, how much of the traffic was real stays inside: misses would say it to the query, so would hits beside the cache's
- * growth. Sizes are told to the next power of two.
+ * Under a profile that keeps a schedule, how much of the traffic was real stays inside: misses
+ * would say it to the query, so would hits beside the cache's growth. Sizes are told to the next
+ * power of two.
  */
 export function redactedCounts(profile: string, cache: CacheFacts): CacheFacts {
   if (!isPaced(profile)) return cache

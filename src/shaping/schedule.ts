@@ -12,12 +12,15 @@ export interface TakenSlot {
 }
 
 /**
- * When cells leave one link: pure state without a clock, driven from a real timer as from virtual time.
+ * When cells leave one link: pure state without a clock, driven from a real timer as from virtual
+ * time.
  *
- * Use: `arrived(now)` for every real query handed over; wait until `dueMs`; `take(now, waiting)` once then, and do what it says. Repeat while `dueMs` is finite.
+ * Use: `arrived(now)` for every real query handed over; wait until `dueMs`; `take(now, waiting)`
+ * once then, and do what it says. Repeat while `dueMs` is finite.
  *
- * The times depend on the session's opening, the phase drawn then, and the pace, and on nothing else: not on how many queries wait, nor on how late a slot was
- * taken. Real queries decide only when a session opens and at which multiple of its step it ends. One draw of `random` a session.
+ * The times depend on the session's opening, the phase drawn then, and the pace, and on nothing
+ * else: not on how many queries wait, nor on how late a slot was taken. Real queries decide only
+ * when a session opens and at which multiple of its step it ends. One draw of `random` a session.
  */
 export interface Schedule {
   /** When the next slot is due, in the caller's time; Infinity while no session is open. */
@@ -30,9 +33,15 @@ export interface Schedule {
   arrived(nowMs: number): void
   /** Opens a session without a query: for `alwaysOn`, once at the start. */
   begin(nowMs: number): void
-  /** The slot that is due. `waiting`: how many real cells wait. A caller that is late by more than a slot loses the slots in between: nothing is made up for in a burst. */
+  /**
+   * The slot that is due. `waiting`: how many real cells wait. A caller that is late by more than a
+   * slot loses the slots in between: nothing is made up for in a burst.
+   */
   take(nowMs: number, waiting: number): TakenSlot
-  /** The session ends at its next step even if it is not idle: covers are used up, or the resolver refuses them. Until then the rate stays. */
+  /**
+   * The session ends at its next step even if it is not idle: covers are used up, or the resolver
+   * refuses them. Until then the rate stays.
+   */
   endAtStep(): void
 }
 

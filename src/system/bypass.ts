@@ -12,16 +12,23 @@ export interface Bypasses {
 const REMOTE = 2
 const INODE = 9
 const PORT_53 = '0035'
-/** A flow is told by its socket or by its ports; more than this at once are not told apart from earlier ones. */
+/**
+ * A flow is told by its socket or by its ports; more than this at once are not told apart from
+ * earlier ones.
+ */
 const MAX_KNOWN = 4096
 
-/** The kernel walks its whole hash to show the TCP sockets: 5 ms a table, however few there are. DNS over TCP is rare. */
+/**
+ * The kernel walks its whole hash to show the TCP sockets: 5 ms a table, however few there are. DNS
+ * over TCP is rare.
+ */
 const LONG_EVERY_MS = 60_000
 
 /**
- * A watcher of what goes past this service: sockets that are connected to port 53 elsewhere (most libraries connect theirs), and, where this process may read
- * it, the table of the firewall. A look sees what is open at that moment and nothing else: finding none proves nothing. The UDP sockets are looked at each time,
- * the rest once a minute by `nowMs`.
+ * A watcher of what goes past this service: sockets that are connected to port 53 elsewhere (most
+ * libraries connect theirs), and, where this process may read it, the table of the firewall. A look
+ * sees what is open at that moment and nothing else: finding none proves nothing. The UDP sockets
+ * are looked at each time, the rest once a minute by `nowMs`.
  */
 export function bypassWatch(nowMs: () => number, proc = '/proc/net'): () => Promise<Bypasses> {
   const known = new Set<string>()
@@ -84,12 +91,18 @@ function trackedOf(table: string): readonly string[] {
   })
 }
 
-/** On a thread: the loop does not wait, but each page that /proc gives (4096 octets) wakes two threads. */
+/**
+ * On a thread: the loop does not wait, but each page that /proc gives (4096 octets) wakes two
+ * threads.
+ */
 async function readLongTable(file: string): Promise<string | undefined> {
   return readFile(file, 'latin1').catch(() => undefined)
 }
 
-/** Here and now: 0.2 ms for a table of the usual size. The end of a long one is left: it is there to be seen for as long as its sockets are. */
+/**
+ * Here and now: 0.2 ms for a table of the usual size. The end of a long one is left: it is there to
+ * be seen for as long as its sockets are.
+ */
 function readShortTable(file: string): string | undefined {
   let fd: number | undefined
   let text = ''

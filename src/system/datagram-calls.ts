@@ -10,7 +10,10 @@ const IPPROTO_IPV6 = 41
 const IPV6_V6ONLY = 26
 const MSG_DONTWAIT = 0x40
 
-/** What a batched UDP listener needs; the shape is listen/listener.ts (rooms do not import each other). */
+/**
+ * What a batched UDP listener needs; the shape is listen/listener.ts (rooms do not import each
+ * other).
+ */
 export interface SystemDatagramCalls {
   open(address: string, port: number, reusePort: boolean): number
   addressOf(buffer: Buffer): bigint
@@ -21,7 +24,10 @@ export interface SystemDatagramCalls {
 
 let found: SystemDatagramCalls | undefined | null = null
 
-/** The calls, or undefined: not 64-bit little-endian Linux, or koffi (an optional dependency) is not there or does not load. */
+/**
+ * The calls, or undefined: not 64-bit little-endian Linux, or koffi (an optional dependency) is not
+ * there or does not load.
+ */
 export function datagramCalls(): SystemDatagramCalls | undefined {
   if (found === null) found = load()
   return found

@@ -23,8 +23,9 @@ export interface EgressOptions {
 const PORT = 853
 
 /**
- * From what kind of interface each address would be reached: by the source address that the kernel chooses for it, which heeds every rule of routing, where the
- * default route alone does not. Connecting a UDP socket chooses it and sends nothing. Never rejects.
+ * From what kind of interface each address would be reached: by the source address that the kernel
+ * chooses for it, which heeds every rule of routing, where the default route alone does not.
+ * Connecting a UDP socket chooses it and sends nothing. Never rejects.
  */
 export async function readEgress(addresses: readonly string[], o: EgressOptions): Promise<Egress> {
   const sources = await Promise.all(addresses.map(sourceTowards))
@@ -58,7 +59,9 @@ function kindOfSource(source: string, own: NodeJS.Dict<NetworkInterfaceInfo[]>, 
   return 'unknown'
 }
 
-/** Device types of linux/if_arp.h that carry no encryption of their own: Ethernet, IPIP, SIT, GRE. */
+/**
+ * Device types of linux/if_arp.h that carry no encryption of their own: Ethernet, IPIP, SIT, GRE.
+ */
 const BARE_TYPES: ReadonlySet<string> = new Set(['1', '768', '776', '778'])
 
 /** WireGuard and TUN/TAP are VPN; PPP (it may be DSL) and the like cannot be told. */
@@ -66,7 +69,8 @@ function kindOf(name: string, held: NetworkInterfaceInfo, sysfs: string): keyof 
   if (held.internal) return 'other'
   const read = (file: string) => (process.platform === 'linux' ? textOf(`${sysfs}/${name}/${file}`)?.trim() : undefined)
   const mac = read('address')
-  // In a network namespace of one's own, /sys may still describe another one's interface of that name.
+  // In a network namespace of one's own, /sys may still describe another one's interface of that
+  // name.
   if (mac === undefined || (mac !== '' && mac !== held.mac)) return 'unknown'
   if (/^DEVTYPE=wireguard$/m.test(read('uevent') ?? '') || read('tun_flags') !== undefined) return 'vpn'
   return BARE_TYPES.has(read('type') ?? '') ? 'other' : 'unknown'

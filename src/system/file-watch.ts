@@ -7,21 +7,25 @@ import type { Clock, Timer } from '../clock.ts'
 const SETTLE_MS = 500
 /** Where the kernel has no watch left to give, or the file lies where it cannot watch. */
 const POLL_MS = 5000
-/** No file that is watched is larger (config/jsonc.ts); a larger one counts by its size and time. */
+/**
+ * No file that is watched is larger (config/jsonc.ts); a larger one counts by its size and time.
+ */
 const MAX_OCTETS = 1_048_576
 
 export interface FileWatch {
   /**
-   * Watches these from now on; what they hold at this moment is no change. `readAtMs`: when they were read, wall clock, where that was before: one that was changed since
-   * then counts as changed.
+   * Watches these from now on; what they hold at this moment is no change. `readAtMs`: when they
+   * were read, wall clock, where that was before: one that was changed since then counts as
+   * changed.
    */
   files(paths: readonly string[], readAtMs?: number): void
   stop(): void
 }
 
 /**
- * Calls `changed` once after the content of a watched file is another one than before: written in place, replaced by a rename, reached through another link, or
- * deleted. Directories are watched, not files, since a rename leaves a file's watch behind with the old one. Keeps nothing alive.
+ * Calls `changed` once after the content of a watched file is another one than before: written in
+ * place, replaced by a rename, reached through another link, or deleted. Directories are watched,
+ * not files, since a rename leaves a file's watch behind with the old one. Keeps nothing alive.
  */
 export function watchFiles(o: { readonly clock: Clock; readonly changed: () => void }): FileWatch {
   let watchers: FSWatcher[] = []
@@ -52,7 +56,8 @@ export function watchFiles(o: { readonly clock: Clock; readonly changed: () => v
     const names = new Set(paths.flatMap(placesOf).map((path) => basename(path)))
     try {
       for (const directory of new Set(paths.flatMap(placesOf).map(dirname))) {
-        // A name of null says that it is not known; and a link to a directory on the way may carry any name.
+        // A name of null says that it is not known; and a link to a directory on the way may carry
+        // any name.
         const watcher = watch(directory, { persistent: false }, (_event, name) => {
           if (name === null || names.has(name) || isLink(directory, name)) later(SETTLE_MS)
         })

@@ -1,12 +1,15 @@
 import { writeFileSync } from 'node:fs'
 
 /**
- * What a process that sees every name can do for itself. Call it first thing in the main thread, before any file is made. Never throws.
+ * What a process that sees every name can do for itself. Call it first thing in the main thread,
+ * before any file is made. Never throws.
  *
- * - SIGUSR1 no longer opens the inspector: whoever may signal us could read our memory through it. A handler of ours replaces Node's own; until this line has run
- *   (some 40 ms after the start on Node 20) the signal still does it, so the systemd unit and file permissions have to cover that.
- * - A core dump holds no memory: the filter is for the whole process (core(5)) and works with `core_pattern` pipes, which ignore a limit of 0. Node cannot call
- *   setrlimit; `LimitCORE=0` is the unit's part.
+ * - SIGUSR1 no longer opens the inspector: whoever may signal us could read our memory through it.
+ *   A handler of ours replaces Node's own; until this line has run (some 40 ms after the start on
+ *   Node 20) the signal still does it, so the systemd unit and file permissions have to cover that.
+ * - A core dump holds no memory: the filter is for the whole process (core(5)) and works with
+ *   `core_pattern` pipes, which ignore a limit of 0. Node cannot call setrlimit; `LimitCORE=0` is
+ *   the unit's part.
  * - Files are ours alone unless their mode is set by hand: umask 077.
  */
 export function harden(): void {
@@ -21,8 +24,9 @@ export function harden(): void {
 }
 
 /**
- * What in the environment or on Node's command line would weaken TLS, record its keys, or open a debugger: one sentence with its mend each, none if
- * the environment is safe. No value from the environment is repeated. `execArgv` is process.execArgv.
+ * What in the environment or on Node's command line would weaken TLS, record its keys, or open a
+ * debugger: one sentence with its mend each, none if the environment is safe. No value from the
+ * environment is repeated. `execArgv` is process.execArgv.
  */
 export function unsafeEnvironment(env: Readonly<Record<string, string | undefined>>, execArgv: readonly string[]): readonly string[] {
   const problems: string[] = []
@@ -39,7 +43,8 @@ export function unsafeEnvironment(env: Readonly<Record<string, string | undefine
 const VARIABLES: Readonly<Record<string, { readonly isUnsafe: (value: string) => boolean; readonly why: string }>> = {
   // Node looks for exactly "0".
   NODE_TLS_REJECT_UNAUTHORIZED: { isUnsafe: (value) => value === '0', why: 'it turns the check of certificates off' },
-  // An empty one is none to Node; the null device holds nothing, and is how some switch off what a system sets.
+  // An empty one is none to Node; the null device holds nothing, and is how some switch off what a
+  // system sets.
   OPENSSL_CONF: { isUnsafe: (value) => value !== '' && value !== '/dev/null', why: 'it lets a file of OpenSSL weaken TLS' },
   SSLKEYLOGFILE: { isUnsafe: (value) => value !== '', why: 'it has TLS session keys written to a file' },
 }
@@ -74,7 +79,10 @@ function flagsOf(argv: readonly string[]): readonly { readonly name: string; rea
   })
 }
 
-/** Splits as Node does: at spaces, with double quotes around and a backslash for the next character inside them. */
+/**
+ * Splits as Node does: at spaces, with double quotes around and a backslash for the next character
+ * inside them.
+ */
 function tokens(options: string): readonly string[] {
   const found = options.match(/(?:"(?:\\.|[^"\\])*"?|[^\s"])+/g) ?? []
   return found.map((token) => token.replace(/"((?:\\.|[^"\\])*)"?/g, (_, inner: string) => inner.replace(/\\(.)/g, '$1')))

@@ -16,7 +16,10 @@ export interface Launcher {
 
 /** Watches what the process was started by, and ends with. */
 export interface LauncherWatch {
-  /** For each SIGHUP. True: the terminal is gone, and the process is to end; false: it is a person's, who asks for a reload. */
+  /**
+   * For each SIGHUP. True: the terminal is gone, and the process is to end; false: it is a
+   * person's, who asks for a reload.
+   */
   hungUp(): boolean
   /** For each heartbeat: a terminal that is gone without a SIGHUP was left on purpose (disown). */
   beat(): void
@@ -26,12 +29,17 @@ export interface LauncherWatch {
 const LOOK_MS = 1000
 /** Some shells send SIGHUP first, and end after it. */
 const LATER_MS = [300, 2000] as const
-/** npm does not survive the SIGHUP that nohup was to keep away: Node takes its default back at each start. */
+/**
+ * npm does not survive the SIGHUP that nohup was to keep away: Node takes its default back at each
+ * start.
+ */
 const SAME_HANGUP_MS = 3000
 
 /**
- * Ties the process to the terminal in whose foreground or background it was started, if a standard stream shows there, and to the npm that started it. `ended` is
- * called at most once with why, as a clause. Not tied: under nohup (no stream is a terminal), setsid (none controls), a service manager.
+ * Ties the process to the terminal in whose foreground or background it was started, if a standard
+ * stream shows there, and to the npm that started it. `ended` is called at most once with why, as a
+ * clause. Not tied: under nohup (no stream is a terminal), setsid (none controls), a service
+ * manager.
  */
 export function watchLauncher({
   clock,

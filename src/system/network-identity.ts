@@ -27,8 +27,10 @@ interface Route {
 }
 
 /**
- * Reads gateway, its hardware address and the subnets of that interface, and keeps nothing of them but HMACs under `key`, which the caller draws anew for each run
- * and never writes down: what is in memory names no network to whoever reads it without the key. IPv4 only; `known` is false where there is no default route.
+ * Reads gateway, its hardware address and the subnets of that interface, and keeps nothing of them
+ * but HMACs under `key`, which the caller draws anew for each run and never writes down: what is in
+ * memory names no network to whoever reads it without the key. IPv4 only; `known` is false where
+ * there is no default route.
  */
 export function readNetworkIdentity(key: Uint8Array, proc = '/proc/net'): NetworkIdentity {
   const fingerprint = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')

@@ -5,9 +5,15 @@ import { type NetworkView, readNetwork } from './network-view.ts'
 
 /** Where the kernel does not tell of changes, one is seen within this. A look costs 0.35 ms. */
 const POLL_EVERY_MS = 500
-/** A router's table changes a thousand times a second, and each change is told: no more than one look in this time. */
+/**
+ * A router's table changes a thousand times a second, and each change is told: no more than one
+ * look in this time.
+ */
 const LOOK_EVERY_MS = 20
-/** A network that comes up changes a dozen times. So many changes are told at once, further ones so far apart: each may cost a handshake. */
+/**
+ * A network that comes up changes a dozen times. So many changes are told at once, further ones so
+ * far apart: each may cost a handshake.
+ */
 const REPORTS_AT_ONCE = 8
 const REPORTS_APART_MS = 500
 
@@ -21,14 +27,20 @@ export interface NetworkWatch {
 
 export interface NetworkWatchOptions {
   readonly clock: Clock
-  /** The network is another one, or the same again after a break; or it is gone. Eight times at once, then twice a second. */
+  /**
+   * The network is another one, or the same again after a break; or it is gone. Eight times at
+   * once, then twice a second.
+   */
   readonly changed: (view: NetworkView) => void
   /** Replaced in tests. */
   readonly read?: () => NetworkView
   readonly listen?: (heard: () => void) => { close(): void } | undefined
 }
 
-/** Watches which network this host is on. Where the kernel tells, it sets no timer: the owner looks now and then, for what the kernel forgot. Its timers do not keep the process alive. */
+/**
+ * Watches which network this host is on. Where the kernel tells, it sets no timer: the owner looks
+ * now and then, for what the kernel forgot. Its timers do not keep the process alive.
+ */
 export function watchNetwork({ clock, changed, read = readNetwork, listen = listenToKernel }: NetworkWatchOptions): NetworkWatch {
   let seen = read()
   let reported = seen
@@ -94,11 +106,17 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
   }
 }
 
-/** While there is something to notice for, a timer measures the time that passes; when there is not, the heartbeat does. */
+/**
+ * While there is something to notice for, a timer measures the time that passes; when there is not,
+ * the heartbeat does.
+ */
 const TICK_MS = 2000
 /** A timer later than this was no busy loop: the process was stopped or the machine slept. */
 const ASLEEP_MS = 3000
-/** A wall clock that differs from boot time by so much more or less than before was set; what NTP slews in a tick is a thousandth. */
+/**
+ * A wall clock that differs from boot time by so much more or less than before was set; what NTP
+ * slews in a tick is a thousandth.
+ */
 const WALL_JUMP_MS = 1000
 
 /** What happened to the world while nobody looked. */
@@ -113,7 +131,10 @@ export interface NetworkMonitorOptions extends Omit<NetworkWatchOptions, 'change
 }
 
 export interface NetworkMonitor {
-  /** For whoever is about to use a connection: the first packet after a suspend comes before any timer, which stands still meanwhile. Some 0.1 us. */
+  /**
+   * For whoever is about to use a connection: the first packet after a suspend comes before any
+   * timer, which stands still meanwhile. Some 0.1 us.
+   */
   notice(): void
   /** At each heartbeat. */
   beat(): void
@@ -123,8 +144,9 @@ export interface NetworkMonitor {
 }
 
 /**
- * Notices other networks, suspends and stops (by the clock that runs on through a suspend, and by time that passed without its timer), and wall clocks that were
- * set. Sets no timer while nobody calls `notice`, where the kernel tells of networks.
+ * Notices other networks, suspends and stops (by the clock that runs on through a suspend, and by
+ * time that passed without its timer), and wall clocks that were set. Sets no timer while nobody
+ * calls `notice`, where the kernel tells of networks.
  */
 export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: NetworkMonitorOptions): NetworkMonitor {
   const { clock } = watch

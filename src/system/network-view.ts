@@ -10,7 +10,8 @@ export interface DefaultRoute {
 }
 
 /**
- * The default routes of IPv4; undefined where the table cannot be read. Of a long table the beginning is read: the kernel lists them first. `root` is for tests.
+ * The default routes of IPv4; undefined where the table cannot be read. Of a long table the
+ * beginning is read: the kernel lists them first. `root` is for tests.
  */
 export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
   return linesOf(`${root}/proc/net/route`)?.flatMap((line) => {
@@ -19,7 +20,10 @@ export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
   })
 }
 
-/** The same for IPv6, where they stand within the local ones. The kernel's own unreachable routes are there with `lo`. */
+/**
+ * The same for IPv6, where they stand within the local ones. The kernel's own unreachable routes
+ * are there with `lo`.
+ */
 export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
   return linesOf(`${root}/proc/net/ipv6_route`)?.flatMap((line) => {
     const [destination = '', length, , , gateway = '', metric = '', , , , name = ''] = line.trim().split(/\s+/)
@@ -31,16 +35,23 @@ const linesOf = (path: string) => textOf(path)?.split('\n')
 
 /** What tells one network from another, as far as this host can see without asking anybody. */
 export interface NetworkView {
-  /** Equal for the same network; another text for another one. It names addresses: it stays in memory and goes into no log. */
+  /**
+   * Equal for the same network; another text for another one. It names addresses: it stays in
+   * memory and goes into no log.
+   */
   readonly text: string
-  /** Whether there is any way out of this host: a default route, or, where routes cannot be read, an address. */
+  /**
+   * Whether there is any way out of this host: a default route, or, where routes cannot be read, an
+   * address.
+   */
   readonly online: boolean
 }
 
 /**
- * Reads the view: default routes, addresses that are not loopback or link-local (of IPv6 the /64: a privacy address that takes another's place is the same
- * network), and how often the carrier of those interfaces has changed (two networks may give the same address). A bridge without a default route does not
- * count: containers come and go. Costs 0.35 ms; never throws.
+ * Reads the view: default routes, addresses that are not loopback or link-local (of IPv6 the /64: a
+ * privacy address that takes another's place is the same network), and how often the carrier of
+ * those interfaces has changed (two networks may give the same address). A bridge without a default
+ * route does not count: containers come and go. Costs 0.35 ms; never throws.
  */
 export function readNetwork(): NetworkView {
   const routes = [...(defaultRoutes4() ?? []), ...(defaultRoutes6() ?? [])]
@@ -67,14 +78,23 @@ function prefixOf(address: string, family: string): string | undefined {
   return [...before, ...zeros, ...after].slice(0, 4).join(':')
 }
 
-/** What this host's kernel and name service configuration say about the way out. Nothing is sent to find out. */
+/**
+ * What this host's kernel and name service configuration say about the way out. Nothing is sent to
+ * find out.
+ */
 export interface Connectivity {
   /** Whether a default route exists, by family; undefined: cannot be read here. */
   readonly ipv4: boolean | undefined
   readonly ipv6: boolean | undefined
-  /** The smallest MTU among interfaces with a default route, in octets; undefined: none, or cannot be read. */
+  /**
+   * The smallest MTU among interfaces with a default route, in octets; undefined: none, or cannot
+   * be read.
+   */
   readonly mtu: number | undefined
-  /** What nsswitch.conf says for `hosts`, word by word; undefined: no such file (musl and others have none). */
+  /**
+   * What nsswitch.conf says for `hosts`, word by word; undefined: no such file (musl and others
+   * have none).
+   */
   readonly hosts: readonly string[] | undefined
 }
 
@@ -85,7 +105,8 @@ export function readConnectivity(root = ''): Connectivity {
   const mtus = [...(v4 ?? []), ...(v6 ?? [])].flatMap(({ name }) => mtuOf(root, name))
   return {
     ipv4: v4 && v4.length > 0,
-    // Without the file the kernel has no IPv6: but where there is no IPv4 table either, this is no Linux.
+    // Without the file the kernel has no IPv6: but where there is no IPv4 table either, this is no
+    // Linux.
     ipv6: v6 === undefined ? v4 && false : v6.length > 0,
     mtu: mtus.length === 0 ? undefined : Math.min(...mtus),
     hosts: hostsLine(root),

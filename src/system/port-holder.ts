@@ -11,8 +11,9 @@ const TCP_LISTEN = '0A'
 const COMM_LENGTH = 15
 
 /**
- * The process that holds a port at an address, in its way there by a wildcard, or anywhere if `address` is a wildcard: "name (pid N)". Undefined where it cannot
- * be known: not Linux, another user's process without root, gone meanwhile. Never rejects.
+ * The process that holds a port at an address, in its way there by a wildcard, or anywhere if
+ * `address` is a wildcard: "name (pid N)". Undefined where it cannot be known: not Linux, another
+ * user's process without root, gone meanwhile. Never rejects.
  */
 export async function portHolder(address: string, port: number, transport: 'udp' | 'tcp'): Promise<string | undefined> {
   if (process.platform !== 'linux') return undefined
@@ -44,7 +45,10 @@ async function inodesOf(address: string, port: number, transport: 'udp' | 'tcp')
 const EVERY_V4 = '0'.repeat(8)
 const EVERY_V6 = '0'.repeat(32)
 
-/** Whether a held address (as /proc writes it) is in the way of `address`: equal, or one of the two is a wildcard. `::` may hold IPv4 too. */
+/**
+ * Whether a held address (as /proc writes it) is in the way of `address`: equal, or one of the two
+ * is a wildcard. `::` may hold IPv4 too.
+ */
 function conflicting(address: string): (held: string) => boolean {
   const own = address.includes(':') ? hexV6(address) : hexV4(address)
   if (own === EVERY_V6) return (held) => held.length === 32
@@ -68,7 +72,8 @@ function hexV4(address: string): string {
 }
 
 function hexV6(address: string): string {
-  // The URL parser writes every IPv6 literal in one form (WHATWG): lower-case hexadecimal groups and at most one `::`.
+  // The URL parser writes every IPv6 literal in one form (WHATWG): lower-case hexadecimal groups
+  // and at most one `::`.
   const canonical = new URL(`http://[${address.replace(/%.*$/, '')}]/`).hostname.slice(1, -1)
   const [head = '', tail] = canonical.split('::')
   const left = groups(head)
@@ -92,7 +97,10 @@ async function ownerOf(inodes: ReadonlySet<string>): Promise<string | undefined>
   return undefined
 }
 
-/** A process names itself as it likes: what is not printable is replaced, for the name ends up in a log. */
+/**
+ * A process names itself as it likes: what is not printable is replaced, for the name ends up in a
+ * log.
+ */
 async function nameOf(pid: string): Promise<string> {
   const comm = (await readFile(`/proc/${pid}/comm`, 'latin1').catch(() => '')).replace(/\n$/, '')
   const exe = basename(await readlink(`/proc/${pid}/exe`).catch(() => ''))

@@ -2,7 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { systemCode } from '../errors.ts'
 import { textOf } from '../files/reading.ts'
 
-/** proc_pid_stat(5): fields 3 and 22 (clock ticks since boot), counted from behind the command name. */
+/**
+ * proc_pid_stat(5): fields 3 and 22 (clock ticks since boot), counted from behind the command name.
+ */
 const STATE = 0
 const START_TIME = 19
 
@@ -13,7 +15,10 @@ export interface ProcessIdentity {
   readonly startedAtTicks: string | undefined
 }
 
-/** Boot id and start time of a process; undefined if there is none, it is hidden (hidepid), or this is not Linux. */
+/**
+ * Boot id and start time of a process; undefined if there is none, it is hidden (hidepid), or this
+ * is not Linux.
+ */
 export function startTimeOf(pid: number): string | undefined {
   return statOf(pid)?.startedAtTicks
 }
@@ -38,7 +43,10 @@ export function selfIdentity(): ProcessIdentity {
   return { pid: process.pid, startedAtTicks: startTimeOf(process.pid) }
 }
 
-/** Whether the process that wrote this identity still runs: false if it is gone or its number belongs to another one now, undefined if it cannot be told. */
+/**
+ * Whether the process that wrote this identity still runs: false if it is gone or its number
+ * belongs to another one now, undefined if it cannot be told.
+ */
 export function isSame(pid: number, startedAtTicks: string | undefined): boolean | undefined {
   if (!runs(pid)) return false
   const now = statOf(pid)
@@ -64,7 +72,10 @@ export interface Descriptors {
   readonly open: number
 }
 
-/** The soft limit of RLIMIT_NOFILE (Node raises it to the hard one at its start) and what is open; undefined where the system does not say. */
+/**
+ * The soft limit of RLIMIT_NOFILE (Node raises it to the hard one at its start) and what is open;
+ * undefined where the system does not say.
+ */
 export function descriptors(): Descriptors | undefined {
   try {
     const limit = softLimit(readFileSync('/proc/self/limits', 'latin1'))

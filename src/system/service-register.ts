@@ -48,7 +48,9 @@ export function registerIn(directory: string): string {
   return join(directory, DIRECTORY)
 }
 
-/** The runtime directory of the system, which root alone can give away, and that of this account. */
+/**
+ * The runtime directory of the system, which root alone can give away, and that of this account.
+ */
 export function runtimeDirectories(account: Account): readonly string[] {
   const system = dirname(defaultStatusFile({ ...account, uid: 0 }))
   const own = dirname(defaultStatusFile(account))
@@ -177,7 +179,9 @@ function asRecord(value: unknown): ServiceRecord | undefined {
   return { pid, statusFile, stateDir, ...optional, listenOption: texts('listenOption'), listen: texts('listen') ?? [] }
 }
 
-/** The network namespace of a process of this user, opaque; undefined where the system does not say. */
+/**
+ * The network namespace of a process of this user, opaque; undefined where the system does not say.
+ */
 export function networkNamespace(pid: number | 'self' = 'self'): string | undefined {
   return process.platform === 'linux' ? targetOf(`/proc/${pid}/ns/net`) : undefined
 }

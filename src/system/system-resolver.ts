@@ -6,7 +6,10 @@ import { textOf } from '../files/reading.ts'
 export interface SystemResolver {
   readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'
   readonly by: string
-  /** Whether every name server that is configured is an address of this host: only then does a query through the system stay here. */
+  /**
+   * Whether every name server that is configured is an address of this host: only then does a query
+   * through the system stay here.
+   */
   readonly stays: boolean
 }
 
@@ -15,8 +18,9 @@ const RESOLVED_STUBS: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54']
 const MAX_NAMESERVERS = 3
 
 /**
- * Reads resolv.conf and, where that or nsswitch.conf sends queries to systemd-resolved, what resolved asks in turn. NetworkManager writes through one of the two.
- * `ours` are the listeners of this service. Costs some reads of small files; never throws. `root` is for tests.
+ * Reads resolv.conf and, where that or nsswitch.conf sends queries to systemd-resolved, what
+ * resolved asks in turn. NetworkManager writes through one of the two. `ours` are the listeners of
+ * this service. Costs some reads of small files; never throws. `root` is for tests.
  */
 export function readSystemResolver(ours: readonly SocketAddress[], root = ''): SystemResolver {
   const text = textOf(`${root}/etc/resolv.conf`)
@@ -37,7 +41,10 @@ export function readSystemResolver(ours: readonly SocketAddress[], root = ''): S
   return { asks: verdict(final, isOurs), by, stays }
 }
 
-/** Another name server of this host may ask us in turn, or somebody else: that cannot be read from here. */
+/**
+ * Another name server of this host may ask us in turn, or somebody else: that cannot be read from
+ * here.
+ */
 function verdict(final: readonly string[], isOurs: (address: string) => boolean): SystemResolver['asks'] {
   const mine = final.filter(isOurs).length
   if (final.length > 0 && mine === final.length) return 'us'
@@ -66,8 +73,10 @@ const isLoopback = (address: string) => address.startsWith('127.') || address ==
 const isWildcardFor = (bound: string, address: string) => (bound === '0.0.0.0' || bound === '::') && isLoopback(address)
 
 /**
- * Asks for a name as any program of this system would, by getaddrinfo, and resolves when that has ended, however. It may take as long as the system's own timeouts and
- * holds one thread of libuv's pool meanwhile. Only for names that are answered on this host: whoever calls has made sure of that.
+ * Asks for a name as any program of this system would, by getaddrinfo, and resolves when that has
+ * ended, however. It may take as long as the system's own timeouts and holds one thread of libuv's
+ * pool meanwhile. Only for names that are answered on this host: whoever calls has made sure of
+ * that.
  */
 export async function askSystem(name: string): Promise<void> {
   const { lookup } = await import('node:dns')

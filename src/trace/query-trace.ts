@@ -7,7 +7,10 @@ import type { Question, Source } from '../resolve.ts'
 
 /** The longest that one trace may last. */
 export const LONGEST_TRACE_MS = 3_600_000
-/** What waits for a terminal that is slow, at most; older ones make room, and the trace says how many. */
+/**
+ * What waits for a terminal that is slow, at most; older ones make room, and the trace says how
+ * many.
+ */
 const RING = 1024
 
 /** Where the lines of a trace go. */
@@ -24,12 +27,16 @@ export interface TraceReceiver {
   gone(): void
 }
 
-/** Why a trace ended: its time was over, whoever watched it went away, or the service took another configuration, forgets what was asked, or stops. */
+/**
+ * Why a trace ended: its time was over, whoever watched it went away, or the service took another
+ * configuration, forgets what was asked, or stops.
+ */
 export type TraceEnd = 'time' | 'gone' | 'reload' | 'forget' | 'stop'
 
 /**
- * Shows what is asked to one watcher for a limited time: from memory to its socket, never to a file, never to the log. At most one trace at a time. Before the first
- * line leaves, the event `trace` has named it in the status.
+ * Shows what is asked to one watcher for a limited time: from memory to its socket, never to a
+ * file, never to the log. At most one trace at a time. Before the first line leaves, the event
+ * `trace` has named it in the status.
  */
 export class QueryTrace {
   readonly tracer: Tracer
@@ -49,7 +56,10 @@ export class QueryTrace {
     this.tracer = new Tracer(clock, (traced) => this.take([traced]))
   }
 
-  /** Begins a trace of `forMs`, at most `LONGEST_TRACE_MS`. Where one is on already, says so to `outlet` and ends it. */
+  /**
+   * Begins a trace of `forMs`, at most `LONGEST_TRACE_MS`. Where one is on already, says so to
+   * `outlet` and ends it.
+   */
   begin(forMs: number, outlet: TraceOutput): TraceReceiver {
     if (this.#outlet !== undefined) {
       outlet.send([{ error: 'a trace is on already' }])
@@ -128,7 +138,10 @@ export interface Traced {
   readonly at: string
   readonly name: string
   readonly type: string
-  /** `cache`, `stale`, `policy`, `failure` (one that was kept), `<resolver>/<transport>`, or the error code of what failed. */
+  /**
+   * `cache`, `stale`, `policy`, `failure` (one that was kept), `<resolver>/<transport>`, or the
+   * error code of what failed.
+   */
   readonly outcome: string
   readonly rcode: string
   /** The extended error's code (RFC 8914), if there is one. */
@@ -137,7 +150,10 @@ export interface Traced {
   readonly ms: number
 }
 
-/** What responders tell a trace; one in each thread that answers. All of them follow one switch, which the main thread alone sets. */
+/**
+ * What responders tell a trace; one in each thread that answers. All of them follow one switch,
+ * which the main thread alone sets.
+ */
 export class Tracer {
   readonly shared: SharedArrayBuffer
   readonly #word: Int32Array
@@ -161,7 +177,9 @@ export class Tracer {
     Atomics.store(this.#word, 0, on ? 1 : 0)
   }
 
-  /** Tells of a question that was answered; to be called only while `on`. `arrivedMs` is boot time. */
+  /**
+   * Tells of a question that was answered; to be called only while `on`. `arrivedMs` is boot time.
+   */
   note(question: Question, from: Source | ErrorCode, rcode: Rcode, ede: Ede | undefined, arrivedMs: number): void {
     this.#take({
       at: new Date(this.#clock.wallMs()).toISOString(),

@@ -13,8 +13,10 @@ export interface Trusted {
 }
 
 /**
- * The end of the pipeline: asks the trusted set, and makes the reply into an answer. Nothing of the client's goes out but the question, CD and DO.
- * TTLs are brought inside `clamp`, on the wire too: an answer must not outlive in the client what it does here. `lifetime` says how long it may be kept.
+ * The end of the pipeline: asks the trusted set, and makes the reply into an answer. Nothing of the
+ * client's goes out but the question, CD and DO. TTLs are brought inside `clamp`, on the wire too:
+ * an answer must not outlive in the client what it does here. `lifetime` says how long it may be
+ * kept.
  */
 export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: AcceptedReply) => number | 'no'): Stage {
   const answerOf = (job: Job, carried: Carried, transport: Transport, upstream: string): Answer => {

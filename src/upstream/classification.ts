@@ -8,13 +8,15 @@ import type { Carried, ReplyReading, ReplyVerdict } from '../resolve.ts'
 
 const SERVFAIL = 2
 const REFUSED = 5
-/** NOERROR, NXDOMAIN, and YXDOMAIN, for a DNAME that made a name too long (RFC 6672 section 2.2). */
+/**
+ * NOERROR, NXDOMAIN, and YXDOMAIN, for a DNAME that made a name too long (RFC 6672 section 2.2).
+ */
 const OF_THE_NAME: ReadonlySet<Rcode> = new Set([0, 3, 6])
 
 /**
- * Whether an RCODE speaks of the hop between us and the resolver, and neither of the name nor of the
- * search for it: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and whatever else
- * is no answer to a question (RFC 6895 section 2.3). It means nothing to a client.
+ * Whether an RCODE speaks of the hop between us and the resolver, and neither of the name nor of
+ * the search for it: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and
+ * whatever else is no answer to a question (RFC 6895 section 2.3). It means nothing to a client.
  */
 export function speaksOfHop(rcode: Rcode): boolean {
   return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
@@ -55,8 +57,8 @@ export interface FailedTry {
 }
 
 /**
- * One error for several: who the peer is comes first (only a person mends that), then the code that all share, then `deadline`, then `no-upstream`.
- * An error that stands alone is passed up as it is.
+ * One error for several: who the peer is comes first (only a person mends that), then the code that
+ * all share, then `deadline`, then `no-upstream`. An error that stands alone is passed up as it is.
  */
 export function mostTelling(what: string, failures: readonly FailedTry[]): EnigmError {
   const first = failures[0]

@@ -14,15 +14,23 @@ import type { SecondOpinions } from './second-opinions.ts'
  * that no connection leads to have learnt nothing.
  */
 export const MOST_TOLD = 3
-/** How long a suspect resolver is waited for before the next one is asked as well: twice its usual time, within these. */
+/**
+ * How long a suspect resolver is waited for before the next one is asked as well: twice its usual
+ * time, within these.
+ */
 const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
 /**
- * A healthy one that is silent for this long, or half as long again as usual, is asked for the root to see whether the path is alive, and the next one is made
- * ready; it has as long again, or a quarter longer than usual, for the reply. Both together stay below 200 ms for resolvers up to 70 ms away.
+ * A healthy one that is silent for this long, or half as long again as usual, is asked for the root
+ * to see whether the path is alive, and the next one is made ready; it has as long again, or a
+ * quarter longer than usual, for the reply. Both together stay below 200 ms for resolvers up to 70
+ * ms away.
  */
 const CHECK_LEAST_MS = 80
 const CHECK = { first: 1.5, again: 1.25 }
-/** And one whose path is alive is waited for this long: names that need a long search must not make a second operator learn them. */
+/**
+ * And one whose path is alive is waited for this long: names that need a long search must not make
+ * a second operator learn them.
+ */
 const PATIENCE_MS = 1500
 
 const NOBODY: readonly never[] = []
@@ -80,7 +88,10 @@ export interface FlightTools {
   readonly opinions: SecondOpinions
 }
 
-/** One query on its way. Exactly one deadline is set while it flies (none before, none after), one in all for a query that is answered in its first phase. */
+/**
+ * One query on its way. Exactly one deadline is set while it flies (none before, none after), one
+ * in all for a query that is answered in its first phase.
+ */
 export class Flight<P extends Protection> {
   readonly #health: Health<P>
   readonly #clock: Clock

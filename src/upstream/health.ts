@@ -17,16 +17,22 @@ import type { JudgedUpstream, JudgeOfResolvers, ResolverHealth } from './resolve
  *
  * A reply says something of both at once. A failure is the transport's, and the resolver's only
  * when no transport had an answer, or when it is silent for longer than a query may wait for. So
- * each keeps a count and a backoff of its own: a resolver whose port 853 is blocked is well, and one
- * that is slow is no reason to leave its port 853.
+ * each keeps a count and a backoff of its own: a resolver whose port 853 is blocked is well, and
+ * one that is slow is no reason to leave its port 853.
  */
 
 /** A link idles for 30 s at first; one that answered within this is likely to be up. */
 const LINK_COLD_MS = 25_000
-/** How long a network may take to come up after the first sign of it, and how often a query that waits for that is tried. */
+/**
+ * How long a network may take to come up after the first sign of it, and how often a query that
+ * waits for that is tried.
+ */
 const UNSETTLED_MS = 10_000
 const AGAIN_MS = 200
-/** So many replies in a row that speak of the hop or that another operator bettered, and the resolver itself is sick. */
+/**
+ * So many replies in a row that speak of the hop or that another operator bettered, and the
+ * resolver itself is sick.
+ */
 const BETTERED_LIMIT = 3
 /**
  * And over shaped links, where nobody else is asked, after so many replies in a row that settle
@@ -118,8 +124,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Another operator had a good reply where `r` had none, or it spoke of the hop: three in a row are
-   * a failure, whoever else may have an answer.
+   * Another operator had a good reply where `r` had none, or it spoke of the hop: three in a row
+   * are a failure, whoever else may have an answer.
    */
   bettered(r: ResolverHealth<P>, nowMs = this.#o.clock.nowMs()): void {
     if (++r.standing.bettered >= BETTERED_LIMIT) this.#sick(r, nowMs, nowMs)
@@ -155,7 +161,9 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     else for (const other of this.#resolvers) this.#disarm(other)
   }
 
-  /** Asks one resolver its probe, at most once at a time. Settles when it is over; never rejects. */
+  /**
+   * Asks one resolver its probe, at most once at a time. Settles when it is over; never rejects.
+   */
   probe(r: ResolverHealth<P>): Promise<void> {
     if (r.probing !== undefined) return r.probing
     let over = () => {}
@@ -182,12 +190,18 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     if (r?.standing.healthy && this.#o.clock.nowMs() - r.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(r)
   }
 
-  /** Probes every resolver now, whatever its backoff; settles when all have. For a start or a change of network. */
+  /**
+   * Probes every resolver now, whatever its backoff; settles when all have. For a start or a change
+   * of network.
+   */
   async probeAll(): Promise<void> {
     if (!this.#closed) await Promise.all(this.#resolvers.map((r) => this.probe(r)))
   }
 
-  /** Another network, or the machine woke: nobody has failed here yet, and for some seconds a failure may mean that the network is still coming up. */
+  /**
+   * Another network, or the machine woke: nobody has failed here yet, and for some seconds a
+   * failure may mean that the network is still coming up.
+   */
   disturbed(): void {
     this.#unsettledUntilMs = this.#o.clock.nowMs() + UNSETTLED_MS
     for (const r of this.#resolvers) {
@@ -202,7 +216,10 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     return nowMs < this.#unsettledUntilMs && !this.#closed ? nowMs + AGAIN_MS : undefined
   }
 
-  /** What failed for a reason that may be gone (the wall clock was set) is probed now, and not when its backoff has passed. */
+  /**
+   * What failed for a reason that may be gone (the wall clock was set) is probed now, and not when
+   * its backoff has passed.
+   */
   reconsider(): void {
     for (const r of this.#resolvers) {
       if (r.standing.healthy) continue
@@ -218,7 +235,9 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     await Promise.allSettled(this.#resolvers.map((r) => r.upstream.close()))
   }
 
-  /** The spread keeps a thousand devices that lost one resolver together from coming back together. */
+  /**
+   * The spread keeps a thousand devices that lost one resolver together from coming back together.
+   */
   #arm(r: ResolverHealth<P>): void {
     const { standing } = r
     const rests = this.#closed || !this.#o.manner.probes || standing.healthy

@@ -8,8 +8,10 @@ import type { Health } from './health.ts'
 import type { ResolverHealth } from './resolver-health.ts'
 
 /**
- * One query over shaped links: one resolver at a time, the next only where the network failed the one before or the resolver could not read what came. Nothing is asked twice at once, nothing because an
- * answer is slow or of a kind that another operator might better: a session that opens on a second link because of what a query met would tell of the query.
+ * One query over shaped links: one resolver at a time, the next only where the network failed the
+ * one before or the resolver could not read what came. Nothing is asked twice at once, nothing
+ * because an answer is slow or of a kind that another operator might better: a session that opens
+ * on a second link because of what a query met would tell of the query.
  */
 export function askInTurn<P extends Protection>(
   health: Health<P>,

@@ -1,12 +1,19 @@
 import type { Clock } from '../clock.ts'
 import type { Manner, PathHealth } from './path-health.ts'
 
-/** The resolver in use is left only for one that is clearly faster: each change lets one more operator see names. */
+/**
+ * The resolver in use is left only for one that is clearly faster: each change lets one more
+ * operator see names.
+ */
 const STAY = { factor: 0.8, ms: 5 }
 
-/** The RTT of a resolver that is not in use is measured again after this, while another one answers. */
+/**
+ * The RTT of a resolver that is not in use is measured again after this, while another one answers.
+ */
 const REMEASURE_MS = 600_000
-/** At most one measuring probe in this time; with nothing to measure the list is read once a minute. */
+/**
+ * At most one measuring probe in this time; with nothing to measure the list is read once a minute.
+ */
 const MEASURE_EVERY_MS = 1000
 const NOTHING_TO_MEASURE_MS = 60_000
 
@@ -27,8 +34,9 @@ export class Order<R extends { readonly standing: PathHealth; readonly probing: 
   }
 
   /**
-   * The best one not in `asked`: healthy ones by smoothed RTT (one without a measure comes after, in the order given), then failed ones, the least recently tried
-   * first, so that with all down each gets its turn.
+   * The best one not in `asked`: healthy ones by smoothed RTT (one without a measure comes after,
+   * in the order given), then failed ones, the least recently tried first, so that with all down
+   * each gets its turn.
    */
   next(asked: readonly R[]): R | undefined {
     let best: R | undefined
@@ -53,7 +61,9 @@ export class Order<R extends { readonly standing: PathHealth; readonly probing: 
     return r === this.#current ? rttMs * STAY.factor - STAY.ms : rttMs
   }
 
-  /** One that was not heard of for long, if it is time to measure one; asked when another answers. */
+  /**
+   * One that was not heard of for long, if it is time to measure one; asked when another answers.
+   */
   toMeasure(nowMs: number): R | undefined {
     if (nowMs < this.#measureAtMs) return undefined
     const unknown = this.#resolvers.find((r) => r.standing.healthy && !r.probing && nowMs - r.standing.lastAnswerMs >= REMEASURE_MS)

@@ -27,12 +27,21 @@ export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false }
 
 /** The first wait after a failure, doubled by each further one. */
 const FIRST_BACKOFF_MS = 1000
-/** The longest wait: with the spread of a probe timer (a sixteenth, see health.ts) and the 2 s of a probe that fails, two are less than a minute apart. */
+/**
+ * The longest wait: with the spread of a probe timer (a sixteenth, see health.ts) and the 2 s of a
+ * probe that fails, two are less than a minute apart.
+ */
 const LONGEST_BACKOFF_MS = 54_000
-/** A sample counts at most as twice the smoothed value and this: one name that took seconds must not make a fast resolver look slow. */
+/**
+ * A sample counts at most as twice the smoothed value and this: one name that took seconds must not
+ * make a fast resolver look slow.
+ */
 const OUTLIER_MS = 10
 
-/** How one path (a transport, or a whole resolver) has done lately. Pure state: whoever owns it says what happened and when. */
+/**
+ * How one path (a transport, or a whole resolver) has done lately. Pure state: whoever owns it says
+ * what happened and when.
+ */
 export class PathHealth {
   /** Failures in a row; 0 is healthy. */
   failures = 0
@@ -44,7 +53,10 @@ export class PathHealth {
   bettered = 0
   /** Smoothed round trip of the path, to compare paths by. */
   rttMs: number | undefined
-  /** Smoothed time from the call to its answer (a shaper's wait and the resolver's work are in it), to be patient by. */
+  /**
+   * Smoothed time from the call to its answer (a shaper's wait and the resolver's work are in it),
+   * to be patient by.
+   */
   waitMs: number | undefined
 
   get healthy(): boolean {
@@ -56,13 +68,17 @@ export class PathHealth {
     return this.failures > 0 || this.lastAnswerMs === Number.NEGATIVE_INFINITY
   }
 
-  /** Whether nothing at all came back since then: the sign of a dead path, where a slow name is none. */
+  /**
+   * Whether nothing at all came back since then: the sign of a dead path, where a slow name is
+   * none.
+   */
   silentSince(startedMs: number): boolean {
     return this.lastAnswerMs < startedMs
   }
 
   /**
-   * A sample of an RTT holds the resolver's own work on a name that it had to look up, which says nothing of the path: falls count half, rises an eighth.
+   * A sample of an RTT holds the resolver's own work on a name that it had to look up, which says
+   * nothing of the path: falls count half, rises an eighth.
    */
   answered(rttMs: number, waitMs: number, nowMs: number): void {
     this.failures = 0
@@ -74,7 +90,8 @@ export class PathHealth {
   }
 
   /**
-   * One failure of an exchange begun at `startedMs`. Counted once a backoff window: a hundred exchanges that die together are one event. Returns whether it counted.
+   * One failure of an exchange begun at `startedMs`. Counted once a backoff window: a hundred
+   * exchanges that die together are one event. Returns whether it counted.
    */
   failed(startedMs: number, nowMs: number): boolean {
     if (startedMs < this.retryAtMs) return false
@@ -83,7 +100,9 @@ export class PathHealth {
     return true
   }
 
-  /** A probe that said nothing of the path (a full queue of ours): the next one waits as long again. */
+  /**
+   * A probe that said nothing of the path (a full queue of ours): the next one waits as long again.
+   */
   postpone(nowMs: number): void {
     if (this.failures > 0) this.retryAtMs = Math.max(this.retryAtMs, nowMs + this.backoffMs)
   }
@@ -92,7 +111,10 @@ export class PathHealth {
     return Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(this.failures - 1, 10))
   }
 
-  /** Another network, or another day: what failed on the last one is as good as any, and is told by its time again. */
+  /**
+   * Another network, or another day: what failed on the last one is as good as any, and is told by
+   * its time again.
+   */
   reset(): void {
     this.failures = 0
     this.bettered = 0
@@ -112,7 +134,10 @@ function smoothed(old: number | undefined, sampleMs: number, fall: number): numb
   return sampleMs < old ? old + (sampleMs - old) * fall : old + (Math.min(sampleMs, 2 * old + OUTLIER_MS) - old) * 0.125
 }
 
-/** Below this an exchange that ran out of time says nothing of its path: the caller had no time to give. */
+/**
+ * Below this an exchange that ran out of time says nothing of its path: the caller had no time to
+ * give.
+ */
 const PROOF_MS = 300
 
 /** Whether an exchange had time to say something of its path. */

@@ -154,7 +154,10 @@ export class ResolverHealth<P extends Protection> {
     )
   }
 
-  /** Fewer failures in a row first, then the order of preference (the sort is stable). Only when a standing changed. */
+  /**
+   * Fewer failures in a row first, then the order of preference (the sort is stable). Only when a
+   * standing changed.
+   */
   #rank(): void {
     const paths = this.#paths
     this.#order = paths.every((p) => p.standing.healthy) ? paths : paths.toSorted((a, b) => a.standing.failures - b.standing.failures)

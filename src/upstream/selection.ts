@@ -13,19 +13,30 @@ export interface Selection<P extends Protection> {
    * operator had a better one, or with an EnigmError. `message` is as for an Upstream.
    */
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>) => void
-  /** Probes every resolver for the root at once, whatever its backoff; settles when all have answered or failed, within 2 s. Never rejects. */
+  /**
+   * Probes every resolver for the root at once, whatever its backoff; settles when all have
+   * answered or failed, within 2 s. Never rejects.
+   */
   probe(): Promise<void>
-  /** The network changed, or the machine woke: failures are forgiven, and queries that everybody fails are tried again for some seconds, within their deadlines. */
+  /**
+   * The network changed, or the machine woke: failures are forgiven, and queries that everybody
+   * fails are tried again for some seconds, within their deadlines.
+   */
   disturbed(): void
   /** The wall clock was set: resolvers that failed are probed at once. */
   reconsider(): void
-  /** Closes the upstreams (they finish what is in flight). Later calls reject with `closed`; no probe is sent any more. */
+  /**
+   * Closes the upstreams (they finish what is in flight). Later calls reject with `closed`; no
+   * probe is sent any more.
+   */
   close(): Promise<void>
 }
 
 /**
- * Spreads nothing: one resolver, the fastest, is asked as long as its path lives, and another learns a name only when that path looks dead, failed, or had no
- * answer after 1.5 s. `P` keeps strictness in the types: a `Selection<Authenticated>` takes no upstream that might be unauthenticated.
+ * Spreads nothing: one resolver, the fastest, is asked as long as its path lives, and another
+ * learns a name only when that path looks dead, failed, or had no answer after 1.5 s. `P` keeps
+ * strictness in the types: a `Selection<Authenticated>` takes no upstream that might be
+ * unauthenticated.
  */
 export function createSelection<P extends Protection>(o: HealthOptions<P>): Selection<P> {
   const health = new Health(o)

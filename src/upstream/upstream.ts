@@ -11,7 +11,10 @@ import { type FailedTry, mostTelling } from './classification.ts'
 import type { Manner } from './path-health.ts'
 import { type JudgedUpstream, type Path, ResolverHealth } from './resolver-health.ts'
 
-/** The most that a transport gets which never answered or failed last time, when another stands behind it: a port 853 that is dropped costs one query this. */
+/**
+ * The most that a transport gets which never answered or failed last time, when another stands
+ * behind it: a port 853 that is dropped costs one query this.
+ */
 const UNPROVEN_SHARE_MS = 1000
 
 export interface UpstreamOptions<P extends Protection> {
@@ -49,9 +52,10 @@ function paddings(block: number, keepalive: boolean) {
 
 /**
  * A trusted resolver on its transports. A question goes over the preferred one and, when the link
- * fails (an answer of any RCODE or TC bit is no failure), over
- * the next within the deadline. A transport that failed stands behind the others; it is tried again with a probe beside real traffic, after 1 s doubling to
- * a minute, so that no user's query pays for the trial (health.ts). It has no timers: the deadline is the links' to keep.
+ * fails (an answer of any RCODE or TC bit is no failure), over the next within the deadline. A
+ * transport that failed stands behind the others; it is tried again with a probe beside real
+ * traffic, after 1 s doubling to a minute, so that no user's query pays for the trial (health.ts).
+ * It has no timers: the deadline is the links' to keep.
  */
 export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): JudgedUpstream<P> {
   return new Transports(o)
@@ -63,7 +67,10 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
   readonly o: UpstreamOptions<P>
   readonly health: ResolverHealth<P>
   #closed = false
-  /** It answers FORMERR to the keepalive option and not without: it gets none (until the next configuration). */
+  /**
+   * It answers FORMERR to the keepalive option and not without: it gets none (until the next
+   * configuration).
+   */
   #noKeepalive = false
   readonly #keepalive: ReturnType<typeof paddings>
   readonly #padding: ReturnType<typeof paddings>

@@ -7,11 +7,19 @@ import type { Job, Outcome, Stage } from '../job.ts'
 import type { Gate } from '../policy/gate.ts'
 import { type AskRecord, decodeReplies, encodeAsks, type ReplyRecord } from './miss-codec.ts'
 
-/** How a worker asks: everything that is not in its cache goes to the main thread, all of one turn of the event loop in one message. */
+/**
+ * How a worker asks: everything that is not in its cache goes to the main thread, all of one turn
+ * of the event loop in one message.
+ */
 export interface MissClient {
-  /** The end of a worker's pipeline. Keeps what comes back, unless the cache was cleared meanwhile. */
+  /**
+   * The end of a worker's pipeline. Keeps what comes back, unless the cache was cleared meanwhile.
+   */
   readonly stage: Stage
-  /** Takes a message of replies. While the gate is closed only what the policy itself answers is passed on. */
+  /**
+   * Takes a message of replies. While the gate is closed only what the policy itself answers is
+   * passed on.
+   */
   settle(message: Uint8Array): void
 }
 

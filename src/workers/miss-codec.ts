@@ -10,7 +10,10 @@ export interface AskRecord {
   readonly purpose: 'client' | 'refresh'
 }
 
-/** What came of it. `agedMs`: how much of a second the answer had lain in the main thread's cache beyond what its TTLs say. */
+/**
+ * What came of it. `agedMs`: how much of a second the answer had lain in the main thread's cache
+ * beyond what its TTLs say.
+ */
 export type ReplyRecord =
   | { readonly id: number; readonly answer: Answer; readonly agedMs: number }
   | { readonly id: number; readonly failed: ErrorCode }
@@ -25,12 +28,17 @@ const AUTHENTIC_DATA = 2
 const EDNS = 4
 const DNSSEC_OK = 8
 const REFRESH = 16
-/** What a client's OPT says of sizes and sources concerns its own reply, which the worker writes: it stays there. */
+/**
+ * What a client's OPT says of sizes and sources concerns its own reply, which the worker writes: it
+ * stays there.
+ */
 const EDNS_SIZE = 1232
 
 /*
- * One message of bare octets for all misses of a turn. A structured clone of as many objects costs several times that: it names every field of every record.
- * Both ends are one build in one process, so what is read is trusted. The question travels lower-cased: behind the cache nothing looks at the client's spelling.
+ * One message of bare octets for all misses of a turn. A structured clone of as many objects costs
+ * several times that: it names every field of every record. Both ends are one build in one process,
+ * so what is read is trusted. The question travels lower-cased: behind the cache nothing looks at
+ * the client's spelling.
  */
 
 /** All `asks` as one message, in a buffer of its own that may be transferred. */

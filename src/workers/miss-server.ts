@@ -11,14 +11,20 @@ import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './m
 
 /** What the main thread answers workers from. */
 export interface MissServerParts {
-  /** The main thread's own: all that any worker asked for is in it, so that a name is asked upstream once, not once a worker. */
+  /**
+   * The main thread's own: all that any worker asked for is in it, so that a name is asked upstream
+   * once, not once a worker.
+   */
   readonly cache: AnswerCache
   readonly clock: Clock
   readonly current: () => { readonly stages: readonly Stage[] }
   readonly gate: PolicyGate
 }
 
-/** Takes the messages of one worker and posts the answers, all of one turn in one message. `post` takes over the buffer. */
+/**
+ * Takes the messages of one worker and posts the answers, all of one turn in one message. `post`
+ * takes over the buffer.
+ */
 export function missServer(parts: MissServerParts, post: (message: Buffer) => void): (message: Uint8Array) => void {
   let replies: ReplyRecord[] = []
   const flush = () => {
@@ -52,7 +58,10 @@ function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServer
   job.start()
 }
 
-/** TTLs count whole seconds; the rest of the age goes with the answer, so that every worker shows the same TTL at the same moment. */
+/**
+ * TTLs count whole seconds; the rest of the age goes with the answer, so that every worker shows
+ * the same TTL at the same moment.
+ */
 function fromCache(kept: CacheEntry, nowMs: number): Omit<Extract<ReplyRecord, { answer: object }>, 'id'> {
   const wire = Uint8Array.prototype.slice.call(kept.page, kept.at, kept.at + kept.length)
   const elapsedS = Math.floor((nowMs - kept.storedAtMs) / 1000)

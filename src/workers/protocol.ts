@@ -23,8 +23,10 @@ export interface WorkerInit {
 }
 
 /**
- * Commands to a worker, each acknowledged with `done` in turn. `open` binds more endpoints or, where one cannot be bound, none; `adopt` puts settings in force:
- * other endpoints are closed, the cache is cleared, and what was asked for before is not kept. Misses travel on the same port, as bare octets (miss-codec.ts).
+ * Commands to a worker, each acknowledged with `done` in turn. `open` binds more endpoints or,
+ * where one cannot be bound, none; `adopt` puts settings in force: other endpoints are closed, the
+ * cache is cleared, and what was asked for before is not kept. Misses travel on the same port, as
+ * bare octets (miss-codec.ts).
  */
 export type Command =
   | { readonly type: 'open'; readonly endpoints: readonly SocketAddress[] }
@@ -43,14 +45,19 @@ export interface CommandRefusal {
 export type WorkerReport =
   | { readonly type: 'done'; readonly refused?: CommandRefusal }
   | { readonly type: 'event'; readonly event: Event }
-  /** While a trace is on: what was asked here in one turn; `missed` more were too many for one message. */
+  /**
+   * While a trace is on: what was asked here in one turn; `missed` more were too many for one
+   * message.
+   */
   | { readonly type: 'traced'; readonly traced: readonly Traced[]; readonly missed: number }
 
 const CELLS = 6
 
 /**
- * What one worker counts, in memory that the main thread reads whenever it writes the status: no message per query. One writer. Doubles hold every count
- * exactly up to 2^53, and an aligned one is a single store on the platforms that have batched UDP (x64, arm64), so a reader never sees half of it.
+ * What one worker counts, in memory that the main thread reads whenever it writes the status: no
+ * message per query. One writer. Doubles hold every count exactly up to 2^53, and an aligned one is
+ * a single store on the platforms that have batched UDP (x64, arm64), so a reader never sees half
+ * of it.
  */
 export class Counters {
   readonly shared: SharedArrayBuffer

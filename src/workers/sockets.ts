@@ -15,8 +15,9 @@ export interface Sockets {
 }
 
 /**
- * Shares every endpoint with the other workers. An address with a zone is left to the main thread: its socket comes from dgram, which on Node 20 does not share.
- * TCP is left to it too (net has `reusePort` from Node 22.12 on).
+ * Shares every endpoint with the other workers. An address with a zone is left to the main thread:
+ * its socket comes from dgram, which on Node 20 does not share. TCP is left to it too (net has
+ * `reusePort` from Node 22.12 on).
  */
 export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>): Sockets {
   let listeners: readonly Listener[] = []

@@ -10,7 +10,10 @@ import type { QueryTrace } from '../trace/query-trace.ts'
 import { type MissServerParts, missServer } from './miss-server.ts'
 import { type Command, type CommandRefusal, Counters, type WorkerInit, type WorkerReport, type WorkerSettings } from './protocol.ts'
 
-/** What workers are told of a configuration; they share what the main thread bound, so the ports are real ones. */
+/**
+ * What workers are told of a configuration; they share what the main thread bound, so the ports are
+ * real ones.
+ */
 export function workerSettings(config: Loaded['config'], listeners: readonly Listener[]): WorkerSettings {
   return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
 }
@@ -20,7 +23,10 @@ export function udpEndpoints(listeners: readonly Listener[]): readonly SocketAdd
   return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
 }
 
-/** Why this many workers cannot run here, or undefined. They share endpoints by SO_REUSEPORT, which on Node 20 only the batched sockets can set. */
+/**
+ * Why this many workers cannot run here, or undefined. They share endpoints by SO_REUSEPORT, which
+ * on Node 20 only the batched sockets can set.
+ */
 export function workersRefusal(workers: number, udp: Config['udp'], batched: boolean): EnigmError | undefined {
   if (workers === 1) return undefined
   if (udp === 'dgram') {
@@ -58,9 +64,15 @@ export interface CacheFigures {
 export interface WorkerPool {
   /** `own`, which are the main thread's, and those of every worker together. */
   sums(own: CacheFigures): CacheFigures
-  /** Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are undone by the next `adopt`. */
+  /**
+   * Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are
+   * undone by the next `adopt`.
+   */
   open(endpoints: readonly SocketAddress[]): Promise<void>
-  /** Puts new settings in force; resolves when no worker answers from what it kept before. Never rejects. */
+  /**
+   * Puts new settings in force; resolves when no worker answers from what it kept before. Never
+   * rejects.
+   */
   adopt(settings: WorkerSettings): Promise<void>
   /** Tells every worker of another network. Never rejects. */
   newNetwork(): void
@@ -85,7 +97,10 @@ const NEVER_LISTENED: CommandRefusal = { code: 'listen', message: 'A worker thre
 /** URLs are not rewritten by the compiler as imports are. */
 const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
-/** Starts `count` threads and waits until each of them listens. Rejects with an EnigmError, and none is left. */
+/**
+ * Starts `count` threads and waits until each of them listens. Rejects with an EnigmError, and none
+ * is left.
+ */
 export async function startWorkerPool(count: number, settings: WorkerSettings, parts: WorkerPoolParts): Promise<WorkerPool> {
   const threads = await import('node:worker_threads')
   const handles = Array.from({ length: count }, () => new WorkerHandle(parts, settings, threads.Worker))
@@ -130,7 +145,10 @@ function summed(all: readonly CacheFigures[]): CacheFigures {
   }
 }
 
-/** One place in the pool: a thread, and the next one when it dies. While it is gone the kernel gives its clients to the other sockets. */
+/**
+ * One place in the pool: a thread, and the next one when it dies. While it is gone the kernel gives
+ * its clients to the other sockets.
+ */
 class WorkerHandle {
   readonly counters = new Counters()
   settings: WorkerSettings
@@ -168,7 +186,10 @@ class WorkerHandle {
     return this.#acknowledged().then((refusal) => (this.#worker === worker ? refusal : NEVER_LISTENED))
   }
 
-  /** Resolves when the thread has carried the command out, or to why it could not. A thread that dies meanwhile starts again with `settings`, which is as good. */
+  /**
+   * Resolves when the thread has carried the command out, or to why it could not. A thread that
+   * dies meanwhile starts again with `settings`, which is as good.
+   */
   carryOut(command: Command): Promise<CommandRefusal | undefined> {
     if (this.#worker === undefined) return Promise.resolve(undefined)
     this.#worker.postMessage(command)

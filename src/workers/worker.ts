@@ -19,7 +19,10 @@ import { createMissClient } from './miss-client.ts'
 import { type Command, Counters, type WorkerInit, type WorkerReport } from './protocol.ts'
 import { workerSockets } from './sockets.ts'
 
-/** The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the cache goes to the main thread. */
+/**
+ * The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the
+ * cache goes to the main thread.
+ */
 function work(port: MessagePort, init: WorkerInit): void {
   const clock = systemClock()
   const cache = new AnswerCache({ maxBytes: init.cacheMaxBytes, staleMaxS: 0, seed: seedOf(systemRandom) })
@@ -63,7 +66,8 @@ function work(port: MessagePort, init: WorkerInit): void {
     prefetcher.forget()
     cache.clear()
     counts.size(cache)
-    // A worker that was started again between `open` and this command has not heard of the new endpoints.
+    // A worker that was started again between `open` and this command has not heard of the new
+    // endpoints.
     await sockets.open(command.settings.endpoints)
     await sockets.keepOnly(command.settings.endpoints)
   }

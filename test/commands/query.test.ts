@@ -219,7 +219,8 @@ t.test('no reply: exit 9, with a reason', async (t) => {
 })
 
 t.test('an address that the system refuses to connect to: exit 9, with a reason', async (t) => {
-  // A broadcast address takes no socket without SO_BROADCAST: EACCES from connect(2), and nothing is sent.
+  // A broadcast address takes no socket without SO_BROADCAST: EACCES from connect(2), and nothing
+  // is sent.
   const { code, out, err } = await run('www.example.', 'A', { server: '255.255.255.255:53' })
   t.equal(code, 9)
   t.equal(out, '')

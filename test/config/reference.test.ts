@@ -1,4 +1,5 @@
-// docs/configuration.md, the excerpt in README.md and the table in docs/reload.md are written from src/config/settings.ts.
+// docs/configuration.md, the excerpt in README.md and the table in docs/reload.md are written from
+// src/config/settings.ts.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -48,7 +49,10 @@ interface Row {
   readonly required: boolean
 }
 
-/** Every key below `node` that holds a value, in the order of the schema; items of a list stand under `path[]`. */
+/**
+ * Every key below `node` that holds a value, in the order of the schema; items of a list stand
+ * under `path[]`.
+ */
 function rows(node: Node, path = ''): readonly Row[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const here = path === '' ? key : `${path}.${key}`
@@ -176,7 +180,10 @@ function shippedIds(): readonly string[] {
   return resolvers.filter(({ enabled }) => enabled !== false).map(({ id }) => id)
 }
 
-/** Keys that are absent by default stand in a comment, but for the list of resolvers, which is what it would be. */
+/**
+ * Keys that are absent by default stand in a comment, but for the list of resolvers, which is what
+ * it would be.
+ */
 function excerpt(): string {
   const lines = EXCERPT.map(([key, shown], index) => {
     const node = config.properties?.[key] ?? {}

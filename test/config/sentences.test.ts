@@ -28,7 +28,10 @@ async function sentences({ config = {}, set = { version: 1, resolvers: [RESOLVER
 const address = (value: unknown) => ({ set: { version: 1, resolvers: [{ ...RESOLVER, addresses: [value] }] } })
 const listening = (...listen: readonly string[]) => ({ config: { listen } })
 
-/** What somebody writes, and what the one sentence must say: the place, what is wrong, and what to write instead. */
+/**
+ * What somebody writes, and what the one sentence must say: the place, what is wrong, and what to
+ * write instead.
+ */
 const SLIPS: readonly (readonly [what: string, files: Files, says: RegExp])[] = [
   [
     'link-local without an interface',

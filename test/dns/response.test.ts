@@ -137,7 +137,8 @@ const broken: [string, Uint8Array][] = [
   ['a CNAME target that loops', response({ answers: [rr({ type: 5, rdata: bytes(0xc0, 45) })] })],
   ['two OPTs', response({ additional: [optRecord({}), optRecord({})] })],
   ['a name in the header, which has another ID for every client', response({ answers: [rr({ name: bytes(0xc0, 0) })] })],
-  // The question takes 33 octets with the header; the TTL of the first record is 6 octets behind that, and its first octet stays 0.
+  // The question takes 33 octets with the header; the TTL of the first record is 6 octets behind
+  // that, and its first octet stays 0.
   ['a name in a TTL, which falls', response({ answers: [rr(), rr({ name: bytes(0xc0, 33 + 7) })] })],
   ['an A of three octets', response({ answers: [rr({ rdata: bytes(1, 2, 3) })] })],
 ]

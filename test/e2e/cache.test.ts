@@ -19,7 +19,10 @@ interface Cached {
   readonly rebinding: number
 }
 
-/** A daemon and the resolver that it asks: names that begin with "s" live a second, others ten; "inside" is 10.0.0.1; `silent` until told otherwise. */
+/**
+ * A daemon and the resolver that it asks: names that begin with "s" live a second, others ten;
+ * "inside" is 10.0.0.1; `silent` until told otherwise.
+ */
 async function stage(t: Test, config: Readonly<Record<string, unknown>> = {}) {
   const authority = await createAuthority()
   const state = { silent: false, broken: false, asked: new Map<string, number>() }
@@ -110,7 +113,8 @@ t.test('more than can be asked: an answer for each at once, with the reason, and
   const s = await stage(t, { timeoutMs: 3000 })
   await s.ask('hit')
   s.state.silent = true
-  // Over TCP, where the test's own socket cannot lose any: as many as 50 connections may have in flight.
+  // Over TCP, where the test's own socket cannot lose any: as many as 50 connections may have in
+  // flight.
   const clients = await Promise.all(Array.from({ length: 50 }, () => tcpClient(s.daemon.port)))
   t.teardown(() => {
     for (const client of clients) client.close()

@@ -7,7 +7,10 @@ import { type FaultKind, isPossible, type Protocol } from '../support/faults/fau
 import { bytes, query, u16s } from '../support/messages.ts'
 import { udpClient } from '../support/real/dns-client.ts'
 
-/** What comes of a reply that is not what was asked for: the right answer, or SERVFAIL; never another. */
+/**
+ * What comes of a reply that is not what was asked for: the right answer, or SERVFAIL; never
+ * another.
+ */
 const OUTCOMES: Partial<Record<FaultKind, (over: Protocol) => number>> = {
   'wrong-id': (over) => (over === 'dot' ? 0 : 2),
   'wrong-question': (over) => (over === 'dot' ? 0 : 2),
@@ -57,7 +60,8 @@ for (const protocol of ['dot', 'h2', 'h1'] as const)
       server.clear()
       await asker.firstAnswer(10_000)
       if (kind === 'oversize') continue // what the UDP client got was whole, and may be kept
-      // That the question failed may be kept for a moment (RFC 9520); what the hostile one said is not.
+      // That the question failed may be kept for a moment (RFC 9520); what the hostile one said is
+      // not.
       t.ok(await rightWithin(asker, name, FAILURE_KEPT_MS), `${kind}: right when it is over, so nothing of it was kept`)
     }
     t.ok((await asker.ask(POISONED)).right, 'what stood beside an answer about another name was not taken (CVE-2025-40778)')

@@ -37,7 +37,10 @@ async function clientOf(t: Test, kind: typeof udpClient | typeof tcpClient, port
   return client
 }
 
-/** Names that are there (often asked again: hits), names that are not, and every kind of record. Reproducible: no chance in it. */
+/**
+ * Names that are there (often asked again: hits), names that are not, and every kind of record.
+ * Reproducible: no chance in it.
+ */
 function question(i: number): { readonly name: string; readonly type: number } {
   const [name, type] = QUESTIONS[i % QUESTIONS.length] ?? [ZONE_NAME, 6]
   if (i % 10 === 0) return { name, type }
@@ -73,7 +76,10 @@ async function respdiff(t: Test, over: 'dot' | 'doh', config: Readonly<Record<st
   t.strictSame(wrong.slice(0, 10), [], `${RESPDIFF} questions over ${over}: no reply differs`)
 }
 
-/** 200 over UDP, 10 on each of 20 TCP connections. What a client pipelines beyond the limit of one connection stays unread, as RFC 7766 section 6.2.1.1 allows. */
+/**
+ * 200 over UDP, 10 on each of 20 TCP connections. What a client pipelines beyond the limit of one
+ * connection stays unread, as RFC 7766 section 6.2.1.1 allows.
+ */
 async function sigtermUnderLoad(t: Test): Promise<void> {
   const { daemon } = await stage(t)
   const udp = await clientOf(t, udpClient, daemon.port)

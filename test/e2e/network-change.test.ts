@@ -18,7 +18,9 @@ const PORT = 853
 const NETWORKS = ['192.0.2', '203.0.113'] as const
 const ip = (command: string) => execFileSync('ip', command.split(' '))
 
-/** Two networks that lead to one resolver far away: `near` is this namespace, where the daemon runs. */
+/**
+ * Two networks that lead to one resolver far away: `near` is this namespace, where the daemon runs.
+ */
 async function twoNetworks(t: Test) {
   const authority = await createAuthority()
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-far-'))

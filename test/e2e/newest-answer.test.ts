@@ -28,7 +28,10 @@ const withTtl0: Says = (asked) => {
 const missingWithoutSoa: Says = (asked) => replyTo(asked, [], 0x8183)
 const nothingWithoutSoa: Says = (asked) => replyTo(asked)
 
-/** A name that lived for a second with one answer, was answered with another one, failed once, and is asked for again. */
+/**
+ * A name that lived for a second with one answer, was answered with another one, failed once, and
+ * is asked for again.
+ */
 async function lived(t: Test, workers: number, older: Says, newer: Says) {
   const authority = await createAuthority()
   let says = older

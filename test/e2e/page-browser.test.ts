@@ -19,7 +19,10 @@ const PICTURE = process.env.PAGE_PICTURE
 
 const run = promisify(execFile)
 
-/** A browser without rights to script, in a namespace without a way out: it asks its maker for updates by itself. */
+/**
+ * A browser without rights to script, in a namespace without a way out: it asks its maker for
+ * updates by itself.
+ */
 function browse(profile: string, ...args: readonly string[]) {
   const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', `--user-data-dir=${profile}`, '--window-size=1000,1150']
   return run('chromium', [...flags, ...args], { timeout: 60_000, maxBuffer: 1 << 24 })

@@ -27,7 +27,10 @@ interface Outcome {
   readonly stderr: string
 }
 
-/** Runs the service over a resolver that is not there until it is ready, or ends. `as`: numbers of another user. */
+/**
+ * Runs the service over a resolver that is not there until it is ready, or ends. `as`: numbers of
+ * another user.
+ */
 async function started(dir: string, config: object, as?: number, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   const port = await freePort()
   const resolver = { id: 'mine', authenticationDomainName: 'dns.example', addresses: ['127.0.0.1'], transports: { dot: { port } } }

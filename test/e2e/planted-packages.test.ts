@@ -22,7 +22,10 @@ function plant(directory: string, mark: string): string {
   return directory
 }
 
-/** A copy of the program in `<dir>/opt/app`, run with packages planted wherever Node would look for them. Says what was loaded, and whether the copy batches UDP. */
+/**
+ * A copy of the program in `<dir>/opt/app`, run with packages planted wherever Node would look for
+ * them. Says what was loaded, and whether the copy batches UDP.
+ */
 async function run(t: Test, packages: readonly string[]) {
   const dir = t.testdir({ opt: { app: {} }, home: {} })
   for (const open of [dir, join(dir, 'opt'), join(dir, 'opt', 'app')]) chmodSync(open, 0o755)

@@ -1,5 +1,6 @@
-// The lines of README.md and docs/system.md, run on booted machines with real systemd-resolved, NetworkManager, dhclient and dhcpcd: by the answer one sees who was asked, and the
-// provider's log shows what leaked.
+// The lines of README.md and docs/system.md, run on booted machines with real systemd-resolved,
+// NetworkManager, dhclient and dhcpcd: by the answer one sees who was asked, and the provider's log
+// shows what leaked.
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { type Asked, bootAtHome, type Home, PROJECT, PROVIDER, PROVIDER_DOMAIN, TRUSTED } from '../support/lab/home.ts'
@@ -7,7 +8,10 @@ import { insideLab } from '../support/lab/image.ts'
 import type { Fitting } from '../support/lab/machine.ts'
 import { PROJECT_ROOT, readmeRecipe } from '../support/readme.ts'
 
-/** What may go to the provider after a recipe was followed: names of the world, names below the domain of its DHCP, single labels and what neighbours are asked. */
+/**
+ * What may go to the provider after a recipe was followed: names of the world, names below the
+ * domain of its DHCP, single labels and what neighbours are asked.
+ */
 const NAMES = ['*.example.com', `*.${PROVIDER_DOMAIN}`, '*.deep.example.com', '*', '*.local'] as const
 /** Answered here, and never sent. */
 const isLocal = (pattern: string) => !pattern.slice(0, -6).includes('.')
@@ -131,7 +135,10 @@ async function resolvedAndNetworkManager(t: Test, home: Home): Promise<void> {
   await asksProvider(t, home, 'undone')
 }
 
-/** A machine on which others have been before: an own server in resolved.conf, a DHCP hook's drop-in, no stub, and programs that read the uplinks. */
+/**
+ * A machine on which others have been before: an own server in resolved.conf, a DHCP hook's
+ * drop-in, no stub, and programs that read the uplinks.
+ */
 function NETWORKD(): Fitting {
   return {
     chroot: `systemctl -q mask NetworkManager networking; systemctl -q enable systemd-networkd

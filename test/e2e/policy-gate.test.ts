@@ -1,4 +1,5 @@
-// The policy's gate across starts, reloads and changes of network, on the built daemon: what the status says is closed is closed, from the first packet on.
+// The policy's gate across starts, reloads and changes of network, on the built daemon: what the
+// status says is closed is closed, from the first packet on.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,7 +25,8 @@ const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
 
 if (insideNamespace(t, import.meta.url)) {
   execFileSync('mount', ['-t', 'sysfs', 'sysfs', '/sys'])
-  // An interface that may count as VPN, one that does not, and a default route by which a network is known.
+  // An interface that may count as VPN, one that does not, and a default route by which a network
+  // is known.
   for (const [name, address] of [
     ['tunnel0', '10.9.0.1/32'],
     ['wan0', '10.7.0.2/24'],
@@ -218,7 +220,10 @@ async function scheduled(t: Test) {
   }
 }
 
-/** A rule of a network by its name holds from the first moment on, when nobody has looked yet which network this is. */
+/**
+ * A rule of a network by its name holds from the first moment on, when nobody has looked yet which
+ * network this is.
+ */
 async function namedNetworks(t: Test) {
   const here = { name: 'cafe', match: { gateway: '10.7.0.1' }, vpn: 'required' }
   const elsewhere = { ...here, match: { gateway: '10.8.0.1' } }

@@ -58,7 +58,10 @@ async function everyQuestion(t: Test, server: RealServer, transport: 'dot' | 'do
   t.equal(await daemon.stop(), 0, 'it ends cleanly')
 }
 
-/** The question section, as long as the one in `asked`: header before it, OPT of 11 octets behind it. */
+/**
+ * The question section, as long as the one in `asked`: header before it, OPT of 11 octets behind
+ * it.
+ */
 function questionIn(message: Uint8Array, asked: Uint8Array): string {
   return Buffer.from(message.subarray(12, asked.length - 11)).toString('latin1')
 }

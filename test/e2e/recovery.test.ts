@@ -10,7 +10,10 @@ import { ZONE_NAME } from '../support/real/zone.ts'
 
 const ASK_EVERY_MS = 50
 
-/** The only resolver crashes, is away for a while, and comes back. A client asks all the time, each time something that is in no cache. */
+/**
+ * The only resolver crashes, is away for a while, and comes back. A client asks all the time, each
+ * time something that is in no cache.
+ */
 async function crashAndReturn(t: Test, transport: 'dot' | 'doh', awayMs: number): Promise<void> {
   const authority = await createAuthority()
   const named = await startNamed(await identityOf(authority))

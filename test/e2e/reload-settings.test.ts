@@ -1,4 +1,5 @@
-// Each setting of src/config/settings.ts, changed while the built service runs: in force at once, or only after the next start, as the table says.
+// Each setting of src/config/settings.ts, changed while the built service runs: in force at once,
+// or only after the next start, as the table says.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -97,7 +98,10 @@ const opens = (port: number) =>
     socket.on('error', () => resolve(false))
   })
 
-/** The TTL of the one A record of a reply without an OPT: before RDLENGTH and four octets of address. */
+/**
+ * The TTL of the one A record of a reply without an OPT: before RDLENGTH and four octets of
+ * address.
+ */
 const ttlOf = (reply: Buffer) => reply.readUInt32BE(reply.length - 10)
 const answersIn = (reply: Buffer) => reply.readUInt16BE(6)
 const pathsOf = (effect: string) => Object.entries(EFFECTS).flatMap(([path, one]) => (one === effect ? [path] : []))
@@ -138,7 +142,10 @@ t.test('what waits for a start is named and not in force until then', { timeout:
   for (const [path, inForce] of Object.entries(AT_START)) t.ok(await inForce(s), `${path}: now`)
 })
 
-/** Seen by other tests: that they are put in force with the links, the memory and the set, all of which a reload makes anew. */
+/**
+ * Seen by other tests: that they are put in force with the links, the memory and the set, all of
+ * which a reload makes anew.
+ */
 const ELSEWHERE = ['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch']
 
 t.test('everything else is in force at once', { timeout: 120_000 }, async (t) => {

@@ -17,7 +17,10 @@ import { addressRecord, replyTo } from '../support/replies.ts'
 const onlyLinux = process.platform === 'linux' ? false : 'reads /proc'
 const mountable = spawnSync('unshare', ['-m', 'true']).status === 0 ? false : 'needs the right to mount'
 
-/** A resolver that answers every question after `delayMs` with one address, over DoT, and a specification of a daemon that asks it. */
+/**
+ * A resolver that answers every question after `delayMs` with one address, over DoT, and a
+ * specification of a daemon that asks it.
+ */
 async function upstream(t: Test, delayMs = 0): Promise<DaemonSpec> {
   const authority = await createAuthority()
   const server = await startDot({
@@ -52,7 +55,10 @@ const answered = (reply: Promise<Uint8Array>) => reply.then((wire) => rcodeOf(wi
 const rssMb = (pid: number) => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) / 1024
 const descriptorsOf = (pid: number) => readdirSync(`/proc/${pid}/fd`).length
 
-/** Keeps connections open without a word; those that are closed are dialled again, as an impatient client does. */
+/**
+ * Keeps connections open without a word; those that are closed are dialled again, as an impatient
+ * client does.
+ */
 async function idlers(port: number, count: number): Promise<() => void> {
   const sockets = new Set<Socket>()
   let over = false
@@ -106,7 +112,8 @@ t.test('every descriptor taken: service goes on, and recovers', { skip: onlyLinu
   const release = await idlers(daemon.port, 50)
   const good: boolean[] = []
   for (let i = 0; i < 20; i++) good.push(await answered(udp.ask(fresh())))
-  // Not all: a machine that is busy elsewhere makes a link look dead, and none can take its place now.
+  // Not all: a machine that is busy elsewhere makes a link look dead, and none can take its place
+  // now.
   t.ok(good[0], 'the link that stands goes on')
   t.comment(`${good.filter(Boolean).length} of 20 answered`)
   release()
@@ -136,7 +143,10 @@ t.test('the directory of the status file vanishes', { skip: onlyLinux }, async (
   t.match(daemon.status(), { state: 'protected' }, 'made again, with a status')
 })
 
-/** The status file on a small file system of its own, which only the daemon sees; the test reaches it through /proc. */
+/**
+ * The status file on a small file system of its own, which only the daemon sees; the test reaches
+ * it through /proc.
+ */
 async function troubled(t: Test, spoil: (root: string, pid: number) => void, mend: (root: string, pid: number) => void): Promise<void> {
   const dir = t.testdir({ mnt: {} })
   const mount = `mount -t tmpfs -o size=64k,mode=755 none ${dir}/mnt && exec "$@"`
@@ -213,7 +223,8 @@ t.test(
     t.ok(worst - before <= 64, `RSS ${before.toFixed(0)} MB, at most ${(worst - before).toFixed(0)} MB more`)
     for (const socket of [deaf, ...noise]) socket.destroy()
     let after = rssMb(daemon.pid)
-    // The row says 10 MB within a minute, and `npm run chaos` waits that long: when the collector runs is its own affair, so here only growth without end is caught.
+    // The row says 10 MB within a minute, and `npm run chaos` waits that long: when the collector
+    // runs is its own affair, so here only growth without end is caught.
     for (const until = performance.now() + 5000; after - before > 10 && performance.now() < until; await sleep(500)) {
       await answered(udp.ask(fresh()))
       after = rssMb(daemon.pid)
@@ -233,7 +244,8 @@ t.test('SIGTERM with more pipelined than may be in flight, and through dgram', a
   const code = await daemon.stop()
   const stoppedMs = performance.now() - began
   const good = await Promise.all(asking)
-  // A second is what the end may take: on a machine that is too busy for 400 answers in it, some are lost.
+  // A second is what the end may take: on a machine that is too busy for 400 answers in it, some
+  // are lost.
   const least = stoppedMs < 900 ? [300, 100] : [100, 50]
   t.ok(good.slice(0, 300).filter(Boolean).length >= (least[0] ?? 0), `of 300 on one TCP connection, stopped in ${stoppedMs.toFixed(0)} ms`)
   t.ok(good.slice(300).filter(Boolean).length >= (least[1] ?? 0), 'of 100 over dgram')

@@ -1,4 +1,5 @@
-// The built commands find the service that runs, whatever it was started with, and say nothing that it does not say.
+// The built commands find the service that runs, whatever it was started with, and say nothing that
+// it does not say.
 import { execFile, execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,8 +30,8 @@ function asNobody(...args: readonly string[]): Promise<{ readonly code: number; 
 }
 
 /**
- * A daemon that was started with a configuration in a place of its own, and has one answer in its cache. Without heartbeats: one would write the record again that
- * a test takes away.
+ * A daemon that was started with a configuration in a place of its own, and has one answer in its
+ * cache. Without heartbeats: one would write the record again that a test takes away.
  */
 async function scene(t: Test, more: Readonly<Record<string, unknown>> = {}) {
   const authority = await createAuthority()

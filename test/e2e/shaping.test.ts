@@ -68,7 +68,8 @@ if (requireTool(t, 'named', 'unbound', 'tcpdump', 'tshark')) {
   for (const profile of ['balanced', 'always-on']) {
     t.test(`${profile} over DoT: one size out, one size in, from the first query on`, async (t) => {
       const records = await onTheWire(t, { transport: 'dot', profile, by: 'named', names: MIXED, inForce: 'yes' })
-      // The client's Finished is the first encrypted record out; the server's handshake and its tickets are the first ones in.
+      // The client's Finished is the first encrypted record out; the server's handshake and its
+      // tickets are the first ones in.
       const out = sizes(records, 'out').slice(1)
       const firstReply = sizes(records, 'in').indexOf(DOT.in)
       t.strictSame([...new Set(out)], [DOT.out])

@@ -12,24 +12,37 @@ import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
 
 /** ENIGM_DNS_DEATHS=100 for the figures of docs/recovery.md. */
 const DEATHS = Number(process.env.ENIGM_DNS_DEATHS ?? 10)
-/** Questions between two deaths, so that the p95 is known and the budget of second connections is earned back as it is in use. */
+/**
+ * Questions between two deaths, so that the p95 is known and the budget of second connections is
+ * earned back as it is in use.
+ */
 const BETWEEN = 10
-/** A busy machine is late with every timer: what a question takes when nothing has died is added to what is allowed. */
+/**
+ * A busy machine is late with every timer: what a question takes when nothing has died is added to
+ * what is allowed.
+ */
 const RTT_MS = 20
 
-/** A resolver that failed is probed again after a second: until then there is no second healthy one. */
+/**
+ * A resolver that failed is probed again after a second: until then there is no second healthy one.
+ */
 const PROBED_AGAIN_MS = 1500
 
 const at = (sorted: readonly number[], q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
 
 interface Case {
   readonly protocols: readonly Protocol[]
-  /** `connections`: those that exist fall silent, new ones work. `resolver`: nothing passes any more to the one in use, until the next death. */
+  /**
+   * `connections`: those that exist fall silent, new ones work. `resolver`: nothing passes any more
+   * to the one in use, until the next death.
+   */
   readonly dies: 'connections' | 'resolver'
   readonly allowedMs: number
 }
 
-/** Kills what is in use, silently, again and again, and measures the first answer after each death. */
+/**
+ * Kills what is in use, silently, again and again, and measures the first answer after each death.
+ */
 async function deaths(t: Test, { protocols, dies, allowedMs }: Case): Promise<void> {
   const authority = await createAuthority()
   const servers: FaultServer[] = []

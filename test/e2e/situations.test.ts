@@ -1,4 +1,5 @@
-// Situations made for real, each with what the status said of it. UPDATE_DOCS=1 writes them to docs/situations.md; without it the file must say the same.
+// Situations made for real, each with what the status said of it. UPDATE_DOCS=1 writes them to
+// docs/situations.md; without it the file must say the same.
 import { execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -228,7 +229,10 @@ async function resolution() {
   })
 }
 
-/** A network whose login page answers in place of everybody: on 853 and 443 with `tls`, on 80 with a redirect. `cleartext` counts what came in unencrypted. */
+/**
+ * A network whose login page answers in place of everybody: on 853 and 443 with `tls`, on 80 with a
+ * redirect. `cleartext` counts what came in unencrypted.
+ */
 async function portal(hosts: readonly string[], tls: () => Server) {
   const cleartext = { packets: 0 }
   const count = () => void cleartext.packets++

@@ -105,7 +105,10 @@ async function curl(t: Test): Promise<void> {
   t.equal(await output('curl', '-sS', '--noproxy', '*', `http://web.${ZONE_NAME}:${port}/`), 'found by name')
 }
 
-/** One at a time, names of 5 to 60 characters: the observer sees one size out and one size in (RFC 8467: 128 and 468). */
+/**
+ * One at a time, names of 5 to 60 characters: the observer sees one size out and one size in (RFC
+ * 8467: 128 and 468).
+ */
 async function oneSize(t: Test, dotPort: number): Promise<void> {
   const capture = await startCapture(`tcp port ${dotPort}`)
   t.teardown(() => capture.remove())

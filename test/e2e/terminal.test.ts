@@ -16,7 +16,9 @@ import { requireTool } from '../support/real/tools.ts'
 t.setTimeout(600_000)
 const CLEAR = '\u001b[H\u001b[2J'
 
-/** A status of this process, with everything wrong that there is: more lines than any window has. */
+/**
+ * A status of this process, with everything wrong that there is: more lines than any window has.
+ */
 function writeStatus(file: string): void {
   const { state, nowMs } = after(
     [started, failed('a', 'pin-mismatch'), failed('b', 'certificate-untrusted'), { type: 'reload.refused', message: 'x '.repeat(140) }],
@@ -67,7 +69,9 @@ interface Status {
   readonly processStart?: string
 }
 
-/** A configuration in a place of its own, and what became of the service that was started with it. */
+/**
+ * A configuration in a place of its own, and what became of the service that was started with it.
+ */
 async function place(t: Test) {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-terminal-'))
   const config = join(dir, 'config.json')

@@ -1,4 +1,5 @@
-// The built daemon and the built `enigm-dns trace`: what is asked is shown to whoever may see it, named in the status meanwhile, and nowhere else.
+// The built daemon and the built `enigm-dns trace`: what is asked is shown to whoever may see it,
+// named in the status meanwhile, and nowhere else.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, readdirSync, readFileSync } from 'node:fs'

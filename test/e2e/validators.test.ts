@@ -47,7 +47,10 @@ const LOCAL_NAMES: readonly (readonly [name: string, type: number, rcode: number
   ['noob.eap.arpa', A, NXDOMAIN],
 ]
 
-/** Labels that must never be seen outside. `local`, `alt`, and the zones below arpa are the same for everybody. */
+/**
+ * Labels that must never be seen outside. `local`, `alt`, and the zones below arpa are the same for
+ * everybody.
+ */
 const PRIVATE = /printer|_http|nas|myhost|expyuzz|192\.168|^5\.|^zz |^q |^x\.|^foo/
 
 async function start(

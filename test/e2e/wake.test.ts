@@ -10,7 +10,10 @@ import { query } from '../support/messages.ts'
 import { startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
 
-/** Longer than any busy loop: from 5 s on it counts as sleep. ENIGM_DNS_STOP_S=30 for the row of the chaos table. */
+/**
+ * Longer than any busy loop: from 5 s on it counts as sleep. ENIGM_DNS_STOP_S=30 for the row of the
+ * chaos table.
+ */
 const STOP_MS = 1000 * Number(process.env.ENIGM_DNS_STOP_S ?? 6)
 
 for (const protocol of ['dot', 'h2'] as const satisfies readonly Protocol[]) {

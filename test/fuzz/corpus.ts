@@ -11,7 +11,10 @@ const root = (function up(from: string): string {
 const MAX_KEPT_OCTETS = 512
 const MAX_KEPT = 150
 
-/** Where the corpus of a target is: one input a line in hex, `#` before what it is or was found to break. */
+/**
+ * Where the corpus of a target is: one input a line in hex, `#` before what it is or was found to
+ * break.
+ */
 export function corpusFile(target: string): string {
   return join(root, 'test', 'fuzz', 'corpus', `${target}.hex`)
 }
@@ -20,7 +23,10 @@ export function readCorpus(target: string): readonly Uint8Array[] {
   return linesOf(target).map((line) => Uint8Array.from(Buffer.from(line.split('#')[0]?.trim() ?? '', 'hex')))
 }
 
-/** Keeps what was written by hand (lines with a comment) and puts the bred inputs behind it, the smallest ones. */
+/**
+ * Keeps what was written by hand (lines with a comment) and puts the bred inputs behind it, the
+ * smallest ones.
+ */
 export function saveCorpus(target: string, bred: readonly Uint8Array[]): void {
   const byHand = linesOf(target).filter((line) => line.includes('#'))
   const small = bred.filter(({ length }) => length > 0 && length <= MAX_KEPT_OCTETS).slice(0, MAX_KEPT)

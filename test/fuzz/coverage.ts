@@ -1,7 +1,10 @@
 import { GLOBAL, wordsOfNumber } from './instrument.ts'
 
 const MAX_EDGES = 1 << 15
-/** How often an arm ran, in eight sizes: twice where once was known is news, 1,001 times where 1,000 was known is none. */
+/**
+ * How often an arm ran, in eight sizes: twice where once was known is news, 1,001 times where 1,000
+ * was known is none.
+ */
 const BUCKETS = 8
 const bucketOf = Uint8Array.from({ length: 256 }, (_, n) =>
   n < 4 ? Math.max(0, n - 1) : n < 8 ? 3 : n < 16 ? 4 : n < 32 ? 5 : n < 128 ? 6 : 7,
@@ -47,7 +50,10 @@ export class Coverage {
     this.#words.clear()
   }
 
-  /** Calls `each` with every feature of the run since `clear`: an arm and how often it was taken, as one number. */
+  /**
+   * Calls `each` with every feature of the run since `clear`: an arm and how often it was taken, as
+   * one number.
+   */
   visit(each: (feature: number) => void): void {
     const eights = (this.#edges + 7) >>> 3
     for (let i = 0; i < eights; i++) {

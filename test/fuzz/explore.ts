@@ -31,7 +31,10 @@ export interface ExploreOptions {
   readonly onFinding?: (finding: Finding) => void
 }
 
-/** No input of at most 64 KiB may take more than 50 ms (test/fuzz/corpus.test.ts holds every seed to that); the counting makes it some four times as slow. */
+/**
+ * No input of at most 64 KiB may take more than 50 ms (test/fuzz/corpus.test.ts holds every seed to
+ * that); the counting makes it some four times as slow.
+ */
 const SLOW_MS = 200
 const LONG_OCTETS = 2048
 const LONG_SELDOM = 64
@@ -50,8 +53,10 @@ interface Entry {
 }
 
 /**
- * Breeds inputs that reach what none reached before, as libFuzzer does: an input that shows a new feature, or an old one with fewer octets, is kept; one that owns
- * no feature any more is dropped. Every run is checked by the target's properties and by the clock. The same seed gives the same inputs.
+ * Breeds inputs that reach what none reached before, as libFuzzer does: an input that shows a new
+ * feature, or an old one with fewer octets, is kept; one that owns no feature any more is dropped.
+ * Every run is checked by the target's properties and by the clock. The same seed gives the same
+ * inputs.
  */
 export async function explore(o: ExploreOptions): Promise<Exploration> {
   const { coverage, random, target } = o
@@ -108,7 +113,10 @@ export async function explore(o: ExploreOptions): Promise<Exploration> {
     other: () => entries[random.below(entries.length)]?.input ?? new Uint8Array(0),
     word: () => learnt[random.below(learnt.length)],
   }
-  /** The latest of two, since what is new leads further; seldom a long one, since it costs the time of many. */
+  /**
+   * The latest of two, since what is new leads further; seldom a long one, since it costs the time
+   * of many.
+   */
   const parent = (): Uint8Array => {
     const { length } = entries
     if (length === 0) return new Uint8Array(0)
@@ -133,7 +141,8 @@ async function fault(input: Uint8Array, { target, cpuMs }: ExploreOptions): Prom
   }
   try {
     if ((await timeOf(target.run)) < SLOW_MS) return undefined
-    // Most of that was the checking, or collecting garbage: slow is what is slow alone, three times.
+    // Most of that was the checking, or collecting garbage: slow is what is slow alone, three
+    // times.
     for (let tries = 0; tries < 3; tries++) if ((await timeOf(target.timed)) < SLOW_MS) return undefined
   } catch (error) {
     return error ?? new Error('nothing was thrown')

@@ -1,6 +1,9 @@
 import ts from 'typescript'
 
-/** A module that counts what runs in it. `edges` is how many counters it uses; `words` are the literals that it compares with, as octets. */
+/**
+ * A module that counts what runs in it. `edges` is how many counters it uses; `words` are the
+ * literals that it compares with, as octets.
+ */
 export interface Instrumented {
   readonly code: string
   readonly edges: number
@@ -14,8 +17,10 @@ const EQUALS = '__fuzzEquals'
 const { factory: f, SyntaxKind: Kind } = ts
 
 /**
- * Puts a counter on every arm of a compiled module: functions, if and else, loops, case clauses, catch, both arms of `?:`, and the right side of `&&`, `||` and
- * `??`. Equalities tell their operands, so that a magic number is found by looking and not by luck. What the module does stays as it was.
+ * Puts a counter on every arm of a compiled module: functions, if and else, loops, case clauses,
+ * catch, both arms of `?:`, and the right side of `&&`, `||` and `??`. Equalities tell their
+ * operands, so that a magic number is found by looking and not by luck. What the module does stays
+ * as it was.
  */
 export function instrument(code: string, file: string): Instrumented {
   const source = ts.createSourceFile(file, code, ts.ScriptTarget.ES2023, true, ts.ScriptKind.JS)

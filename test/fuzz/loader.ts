@@ -2,7 +2,10 @@ import type { LoadHook } from 'node:module'
 import type { MessagePort } from 'node:worker_threads'
 import { instrument } from './instrument.ts'
 
-/** Module hooks (node:module register): everything of ours below build/src/ is instrumented as it is loaded, in `parts` of the tree. */
+/**
+ * Module hooks (node:module register): everything of ours below build/src/ is instrumented as it is
+ * loaded, in `parts` of the tree.
+ */
 let parts: readonly string[] = []
 let port: MessagePort | undefined
 

@@ -1,4 +1,5 @@
-// `npm run fuzz -- TARGET`: compiles the tests and explores one target. Without TARGET it says which there are.
+// `npm run fuzz -- TARGET`: compiles the tests and explores one target. Without TARGET it says
+// which there are.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ensureInstalled, root, tsc } from '../../src/setup.mjs'

@@ -1,6 +1,9 @@
 import type { Target } from './target.ts'
 
-/** A target to be loaded, and the paths below src/ that its coverage is counted in: known before any of them is loaded. */
+/**
+ * A target to be loaded, and the paths below src/ that its coverage is counted in: known before any
+ * of them is loaded.
+ */
 export interface TargetEntry {
   readonly parts: readonly string[]
   readonly load: () => Promise<Target>

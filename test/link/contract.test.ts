@@ -6,8 +6,8 @@ import { addressRecord, replyTo } from '../support/replies.ts'
 import { type Answer, type Asked, endpointOf, KINDS, type Kind, linkOf, type Server, serve, WAYS, type Way } from './contract-rig.ts'
 
 /**
- * What `Link` and `ScheduledLink` (src/resolve.ts) promise, of each link over everything that carries
- * it, to real TLS servers.
+ * What `Link` and `ScheduledLink` (src/resolve.ts) promise, of each link over everything that
+ * carries it, to real TLS servers.
  */
 interface Scene {
   readonly kind: Kind

@@ -21,7 +21,10 @@ interface Counted {
   close(): Promise<void>
 }
 
-/** A DoH server that speaks raw HTTP/2 octets: `say` is called with each connection, and again with each chunk that it brings. */
+/**
+ * A DoH server that speaks raw HTTP/2 octets: `say` is called with each connection, and again with
+ * each chunk that it brings.
+ */
 function rawDoh(say: (socket: TLSSocket, chunks: number) => void): Promise<Counted> {
   return startDoh({
     identity,

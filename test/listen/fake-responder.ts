@@ -14,7 +14,10 @@ export function labelOf(packet: Uint8Array): string {
   return Buffer.from(packet.subarray(13, 13 + (packet[12] ?? 0))).toString()
 }
 
-/** A well-formed response to a plain query: one TXT record that makes the whole message `octets` long (0: no record). */
+/**
+ * A well-formed response to a plain query: one TXT record that makes the whole message `octets`
+ * long (0: no record).
+ */
 export function response(packet: Uint8Array, octets = 0): Buffer {
   let questionEnd = 12
   while ((packet[questionEnd] ?? 0) > 0) questionEnd += (packet[questionEnd] ?? 0) + 1
@@ -30,7 +33,10 @@ export function response(packet: Uint8Array, octets = 0): Buffer {
   return Buffer.concat([head, Buffer.of(0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, rdata.length >> 8, rdata.length & 255), rdata])
 }
 
-/** A Responder that answers from memory where `hit` gives a reply, else by `miss`; it records what it was asked. */
+/**
+ * A Responder that answers from memory where `hit` gives a reply, else by `miss`; it records what
+ * it was asked.
+ */
 export class FakeResponder implements Responder {
   hit: (packet: Uint8Array) => Uint8Array | undefined = () => undefined
   miss: (packet: Uint8Array, client: Client) => Promise<Uint8Array | undefined> = async (packet) => response(packet)

@@ -20,7 +20,8 @@ t.test(
   'out of file descriptors: UDP goes on, and TCP is back when there is one again',
   { skip: process.platform === 'win32' },
   async (t) => {
-    // Without the test runner's loader, whose threads need more descriptors than these; the runner puts it into every child's environment.
+    // Without the test runner's loader, whose threads need more descriptors than these; the runner
+    // puts it into every child's environment.
     const child = spawn(
       'sh',
       ['-c', 'unset NODE_OPTIONS; ulimit -n 40; exec "$0" --input-type=module -e "$1"', process.execPath, PROGRAM],

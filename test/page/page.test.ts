@@ -214,7 +214,9 @@ t.test('the token outlives a restart; a socket left behind is no obstacle, a fil
   )
 })
 
-/** Sends octets as they are, where `request` would refuse them, and resolves to all that comes back. */
+/**
+ * Sends octets as they are, where `request` would refuse them, and resolves to all that comes back.
+ */
 async function raw(at: string, text: string): Promise<string> {
   const { hostname, port } = new URL(at)
   const socket = connect(Number(port), hostname)

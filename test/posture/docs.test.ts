@@ -19,7 +19,10 @@ while (!existsSync(join(root, 'package.json'))) root = dirname(root)
 const file = join(root, 'docs', 'status.md')
 const schema = toJsonSchema(statusDocument, { errorMode: 'ignore' }) as Node
 
-/** One row a field, in the order of the document. The five signals are alike: their inside is told once. */
+/**
+ * One row a field, in the order of the document. The five signals are alike: their inside is told
+ * once.
+ */
 function fields(node: Node, path: string): readonly string[] {
   const inner = node.anyOf?.find((n) => n.properties !== undefined) ?? node
   const items = inner.items

@@ -25,7 +25,10 @@ const system = (asks: 'us' | 'elsewhere'): Event => ({ type: 'seen.system', asks
 const canary = (outcome: 'returned' | 'lost'): Event => ({ type: 'seen.canary', outcome })
 const audit = (state: 'writing' | 'unwritable'): Event => ({ type: 'audit', state, entries: 1, lost: 2 })
 
-/** How each reason comes about. A code that nothing leads to would be a claim to see what is not seen. */
+/**
+ * How each reason comes about. A code that nothing leads to would be a claim to see what is not
+ * seen.
+ */
 const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'all-failing': { events: [started, failed('a'), failed('b')] },
   'none-answering': { events: [started, answered('a'), failed('a')] },

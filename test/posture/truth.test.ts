@@ -39,7 +39,8 @@ t.test('property: never better than the truth', (t) => {
   fc.assert(
     fc.property(fc.array(fc.tuple(anyEvent, fc.integer({ min: 0, max: 400_000 })), { maxLength: 60 }), (steps) => {
       let state = reduce(initialState(SETUP, at(0)), started, 0, at(0).wallMs)
-      // A model that is simpler than the reducer: the latest outcome of each resolver, and whether an answer came since all had failed.
+      // A model that is simpler than the reducer: the latest outcome of each resolver, and whether
+      // an answer came since all had failed.
       const latest = new Map<string, 'authenticated' | 'unauthenticated' | 'failed'>()
       let provenSinceAllFailed = false
       let nowMs = 0

@@ -10,7 +10,9 @@ type Persist = RetentionSetup['config']['cache']['persist']
 
 const keyOf = (name: string) => askedInPacket(query({ name }))
 
-/** Runs of one service after the other: each has a cache of its own, all have the same directories. */
+/**
+ * Runs of one service after the other: each has a cache of its own, all have the same directories.
+ */
 function host(t: Test) {
   const dir = t.testdir({ run: {}, state: {} })
   chmodSync(join(dir, 'state'), 0o700)

@@ -9,7 +9,10 @@ const { lite } = PACES
 const brief = { ...lite, everyMs: 25, stepMs: 1000, idleMs: 300 }
 const LONG = `${'a'.repeat(60)}.${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(40)}.example`
 
-/** The first multiple of the step at which a session may have closed: no query for the idle time before it. */
+/**
+ * The first multiple of the step at which a session may have closed: no query for the idle time
+ * before it.
+ */
 function firstIdleStep(gaps: readonly (readonly [number, boolean])[]): number {
   let atMs = 0
   const times = [0]

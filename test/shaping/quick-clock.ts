@@ -6,7 +6,10 @@ interface Pending {
   cancelled: boolean
 }
 
-/** A clock that moves only when told, for thousands of timers a run: promise callbacks run between them, but no turn of the event loop. */
+/**
+ * A clock that moves only when told, for thousands of timers a run: promise callbacks run between
+ * them, but no turn of the event loop.
+ */
 export class QuickClock implements Clock {
   #nowMs = 1_000_000
   readonly #pending: Pending[] = []

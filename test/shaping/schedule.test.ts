@@ -13,7 +13,10 @@ interface Emission {
   readonly openedMs: number
 }
 
-/** Runs a workload (times of real queries) in virtual time: every emission, and when sessions opened and closed. */
+/**
+ * Runs a workload (times of real queries) in virtual time: every emission, and when sessions opened
+ * and closed.
+ */
 function run(pace: typeof balanced, workload: readonly number[], seed: number, untilMs: number, lateMs: () => number = () => 0) {
   const schedule = createSchedule(pace, seededRandom(seed))
   const cells: Emission[] = []
@@ -60,7 +63,8 @@ t.test('noninterference: given the same opening and closing, two workloads give 
     }
     const one = run(pace, times(a), seed, 600_000)
     const two = run(pace, times(b), seed, 600_000)
-    // What is given: the first session opens with the first query, at 500 ms in both; it may end at another step.
+    // What is given: the first session opens with the first query, at 500 ms in both; it may end at
+    // another step.
     const endMs = Math.min(one.sessions[0]?.closedMs ?? 0, two.sessions[0]?.closedMs ?? 0)
     const first = (r: typeof one) => r.cells.filter((c) => c.session === 1 && c.atMs < endMs).map((c) => c.atMs)
     if (one.sessions[0]?.closedMs === two.sessions[0]?.closedMs) alike++

@@ -10,7 +10,10 @@ export interface Dice {
   after(meanMs: number): number
 }
 
-/** `salt` keeps draws of one purpose apart from those of another: one more query must not move every fault. */
+/**
+ * `salt` keeps draws of one purpose apart from those of another: one more query must not move every
+ * fault.
+ */
 export function dice(seed: number, salt: number): Dice {
   const random = seededRandom(Math.imul(seed, 0x9e3779b1) ^ salt)
   const below = (limit: number) => random.below(limit)

@@ -6,7 +6,10 @@ import type { Mood, Peer } from './network.ts'
 import { createWorld, type World } from './world.ts'
 import { factOf, heldWithin, NAMES, questionFor, ttlS } from './zone.ts'
 
-/** What came of one seed. `broken` is empty where every promise held; `digest` is the same for the same seed. */
+/**
+ * What came of one seed. `broken` is empty where every promise held; `digest` is the same for the
+ * same seed.
+ */
 export interface Outcome {
   readonly seed: number
   readonly hours: number
@@ -19,7 +22,9 @@ export interface Outcome {
 }
 
 const MOODS: readonly Mood[] = ['dark', 'refusing', 'resetting', 'half-open', 'slow', 'lying', 'servfail']
-/** A resolver that has been well so long, on a network that has been the same so long, must answer. */
+/**
+ * A resolver that has been well so long, on a network that has been the same so long, must answer.
+ */
 const SETTLED_MS = 70_000
 /** What the ticks of timers add at most. */
 const SLACK_MS = 60
@@ -42,7 +47,10 @@ interface Play {
   stale: number
 }
 
-/** Plays `hours` of traffic, faults, suspends and network changes for `seed`. Deterministic: nothing is read from the real world. */
+/**
+ * Plays `hours` of traffic, faults, suspends and network changes for `seed`. Deterministic: nothing
+ * is read from the real world.
+ */
 export async function play(seed: number, hours = 1): Promise<Outcome> {
   const draws = dice(seed, 1)
   const world = await createWorld(
@@ -131,7 +139,9 @@ function judge(p: Play, name: number, id: number, askedMs: number, reply: Uint8A
     wrong(`got what had expired, as fresh (version ${fact.version})`)
 }
 
-/** Whether some resolver has been well, and the network the same, since long before the question. */
+/**
+ * Whether some resolver has been well, and the network the same, since long before the question.
+ */
 function mustWork(p: Play, askedMs: number): boolean {
   if (!p.world.network.up || askedMs - p.calmSinceMs < SETTLED_MS) return false
   return [...p.wellSince.values()].some((since) => since !== undefined && askedMs - since >= SETTLED_MS)

@@ -17,7 +17,10 @@ import { dice } from './dice.ts'
 import { memoryNetwork, type Peer } from './network.ts'
 import { answerOf } from './zone.ts'
 
-/** The daemon's rooms, joined as the daemon joins them, on a clock, a random source and a network that are all of one seed. No socket, no file. */
+/**
+ * The daemon's rooms, joined as the daemon joins them, on a clock, a random source and a network
+ * that are all of one seed. No socket, no file.
+ */
 export async function createWorld(seed: number, rttsMs: readonly number[], config: Readonly<Record<string, unknown>> = {}) {
   const clock = new FakeClock()
   const random = seededRandom(seed)

@@ -3,7 +3,10 @@ import { questionEnd } from '../../src/dns/name.ts'
 /** Names of the simulation: n0.sim.example and on. */
 export const NAMES = 400
 
-/** What the world says of a name at a time: its address holds the name's number and the version, so that an answer tells when it was true. */
+/**
+ * What the world says of a name at a time: its address holds the name's number and the version, so
+ * that an answer tells when it was true.
+ */
 export interface Fact {
   readonly name: number
   readonly version: number

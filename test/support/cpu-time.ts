@@ -1,5 +1,6 @@
 /**
- * Milliseconds of CPU that `work` takes at its best of `tries`: a bound on an algorithm, which another process on the machine must not decide.
+ * Milliseconds of CPU that `work` takes at its best of `tries`: a bound on an algorithm, which
+ * another process on the machine must not decide.
  */
 export function bestCpuMs(work: () => void, tries = 5): number {
   let best = Number.POSITIVE_INFINITY

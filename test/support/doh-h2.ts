@@ -19,11 +19,15 @@ import type { Endpoint } from '../../src/link/dial/endpoint.ts'
 import type { Protection } from '../../src/resolve.ts'
 
 /**
- * Streams opened before the peer's SETTINGS said how many it takes. bind9 (9.18.49) takes 60 at once on a new connection for a flood and closes it, which cost the
- * first hundred questions of a page their answers; 50 pass.
+ * Streams opened before the peer's SETTINGS said how many it takes. bind9 (9.18.49) takes 60 at
+ * once on a new connection for a flood and closes it, which cost the first hundred questions of a
+ * page their answers; 50 pass.
  */
 const STREAMS_UNTIL_TOLD = 32
-/** The connection window, open from the start: 1,000 replies of 4 KiB without waiting for an update. A stream needs no more than the default, one message. */
+/**
+ * The connection window, open from the start: 1,000 replies of 4 KiB without waiting for an update.
+ * A stream needs no more than the default, one message.
+ */
 const WINDOW_OCTETS = 4 * 1024 * 1024
 
 const UNLINKED = { before: undefined, after: undefined, holder: undefined }
@@ -38,8 +42,8 @@ interface Slot<P extends Protection> extends Linked<Slot<P>> {
 }
 
 /**
- * DNS over HTTPS (RFC 8484) on one session of node:http2: what the client in src/link/carriers/h2 is
- * compared with. Same contract, same errors. It cannot write cells.
+ * DNS over HTTPS (RFC 8484) on one session of node:http2: what the client in src/link/carriers/h2
+ * is compared with. Same contract, same errors. It cannot write cells.
  */
 class NodeH2Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly idleMs = IDLE_MS
@@ -158,7 +162,10 @@ class NodeH2Carrier<P extends Protection = Protection> extends StreamCarrier<P> 
     })
   }
 
-  /** The stream ended without a whole response. A refused one comes back here while the session lives, and waits for the number of streams that SETTINGS allow. */
+  /**
+   * The stream ended without a whole response. A refused one comes back here while the session
+   * lives, and waits for the number of streams that SETTINGS allow.
+   */
   #onReset(slot: Slot<P>, stream: ClientHttp2Stream): void {
     const loss = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'refused' : 'lost'
     this.#settle(slot, lost(`the stream was reset (${stream.rstCode ?? 0})`), loss)
@@ -184,7 +191,10 @@ class NodeH2Carrier<P extends Protection = Protection> extends StreamCarrier<P> 
     this.rest()
   }
 
-  /** GOAWAY (RFC 9113 section 6.8): streams above its last ID come back as refused; the others may still be answered. */
+  /**
+   * GOAWAY (RFC 9113 section 6.8): streams above its last ID come back as refused; the others may
+   * still be answered.
+   */
   #leave(): void {
     if (this.draining || this.dead) return
     this.drain()

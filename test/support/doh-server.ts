@@ -43,7 +43,10 @@ export interface DohOptions {
   readonly answer: (query: Uint8Array, peer: DohPeer) => Uint8Array | DohReply | undefined | Promise<Uint8Array | DohReply | undefined>
   readonly http2?: SecureServerOptions
   readonly onSession?: (session: ServerHttp2Session, number: number) => void
-  /** Takes a TLS connection away from HTTP/2, to speak octets: returns true; or has HTTP/2 speak through a stream of its own. Number 1 is the first connection that the server ever had. */
+  /**
+   * Takes a TLS connection away from HTTP/2, to speak octets: returns true; or has HTTP/2 speak
+   * through a stream of its own. Number 1 is the first connection that the server ever had.
+   */
   readonly raw?: (socket: TLSSocket, number: number) => boolean | Duplex
 }
 

@@ -20,7 +20,10 @@ export interface DotOptions {
   readonly identity: { readonly key: string; readonly cert: string }
   readonly host?: string
   readonly port?: number
-  /** What to say to a query: a message, later or at once; undefined: nothing (use `peer` for anything else). */
+  /**
+   * What to say to a query: a message, later or at once; undefined: nothing (use `peer` for
+   * anything else).
+   */
   readonly answer: (query: Uint8Array, peer: DotPeer) => Uint8Array | undefined | Promise<Uint8Array | undefined>
   readonly onConnection?: (peer: DotPeer) => void
   readonly tls?: TlsOptions
@@ -29,7 +32,9 @@ export interface DotOptions {
 export interface DotServer {
   readonly port: number
   readonly host: string
-  /** TCP connections accepted, TLS handshakes finished, and those of them that resumed a session. */
+  /**
+   * TCP connections accepted, TLS handshakes finished, and those of them that resumed a session.
+   */
   readonly counts: { tcp: number; handshakes: number; resumed: number; applicationOctets: number; records: number; queries: number }
   readonly live: ReadonlySet<DotPeer>
   /** Other keys from the next handshake on. */

@@ -6,7 +6,10 @@ interface Pending {
   readonly fn: () => void
 }
 
-/** A clock that moves only when told. `advance` runs due timers in order and lets promise callbacks run between them. */
+/**
+ * A clock that moves only when told. `advance` runs due timers in order and lets promise callbacks
+ * run between them.
+ */
 export class FakeClock implements Clock {
   #nowMs = 1_000_000
   #wallOffsetMs = Date.UTC(2026, 0, 1)
@@ -41,7 +44,9 @@ export class FakeClock implements Clock {
     }
   }
 
-  /** The process is stopped, or its loop is busy: time goes on, and timers that fall due are late. */
+  /**
+   * The process is stopped, or its loop is busy: time goes on, and timers that fall due are late.
+   */
   stopFor(ms: number): void {
     this.#nowMs += ms
   }

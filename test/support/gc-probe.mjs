@@ -1,4 +1,5 @@
-// Loaded into a daemon with --import: what each young collection moved into old space, written to $GC_PROBE_FILE when the process ends.
+// Loaded into a daemon with --import: what each young collection moved into old space, written to
+// $GC_PROBE_FILE when the process ends.
 import { writeFileSync } from 'node:fs'
 import { GCProfiler } from 'node:v8'
 

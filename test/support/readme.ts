@@ -18,7 +18,10 @@ export const DOCUMENTS: readonly string[] = [
 /** The text of a document. */
 export const documentText = (name: string): string => readFileSync(join(PROJECT_ROOT, name), 'utf8')
 
-/** A block of code in a document: its language, its text, and the name of a `<!-- recipe: NAME -->` line above it. */
+/**
+ * A block of code in a document: its language, its text, and the name of a `<!-- recipe: NAME -->`
+ * line above it.
+ */
 export interface Fence {
   readonly document: string
   readonly recipe: string | undefined

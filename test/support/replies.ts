@@ -1,6 +1,9 @@
 import { questionEnd } from '../../src/dns/name.ts'
 
-/** A response to `query` with `flags` (QR, RD and RA by default), the question as it was sent, and `records` in the answer section; no OPT. */
+/**
+ * A response to `query` with `flags` (QR, RD and RA by default), the question as it was sent, and
+ * `records` in the answer section; no OPT.
+ */
 export function replyTo(query: Uint8Array, records: readonly Uint8Array[] = [], flags = 0x8180): Uint8Array {
   const end = questionEnd(query)
   const reply = Buffer.concat([query.subarray(0, end), ...records])

@@ -1,8 +1,9 @@
 import { createInterface } from 'node:readline'
 
 /**
- * Reads TAP and prints a line per file, its comments (measurements), every skip, every failure with its diagnosis, and what else tap says (the coverage table).
- * tap's own reporters redraw the screen or print every assertion. Resolves to { pass, fail, skip, todo } in assertions.
+ * Reads TAP and prints a line per file, its comments (measurements), every skip, every failure with
+ * its diagnosis, and what else tap says (the coverage table). tap's own reporters redraw the screen
+ * or print every assertion. Resolves to { pass, fail, skip, todo } in assertions.
  */
 export async function report(tap) {
   const totals = { pass: 0, fail: 0, skip: 0, todo: 0 }

@@ -7,7 +7,8 @@ import { insideNamespace } from '../support/real/namespace.ts'
 const ip = (...args: string[]) => execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
 
 if (insideNamespace(t, import.meta.url)) {
-  // Two interfaces that are up, each with an address of ours: towards it, the kernel takes that address as the source.
+  // Two interfaces that are up, each with an address of ours: towards it, the kernel takes that
+  // address as the source.
   ip('link', 'add', 'tunnel0', 'type', 'veth', 'peer', 'name', 'far0')
   ip('link', 'add', 'plain0', 'type', 'veth', 'peer', 'name', 'far1')
   for (const [name, address] of [

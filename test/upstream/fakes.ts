@@ -14,7 +14,10 @@ const question = query({ name: 'www.example.com' }).subarray(12)
 /** The one user query of these tests, as it reaches an upstream. */
 export const MESSAGE: Uint8Array = upstreamQuery({ lower: question, type: 1, class: 1 }, false)
 
-/** A reply to it, with an OPT that holds the upper bits of the RCODE, and the EDE or some padding if asked. */
+/**
+ * A reply to it, with an OPT that holds the upper bits of the RCODE, and the EDE or some padding if
+ * asked.
+ */
 export function reply(o: { rcode?: number; ede?: number; padded?: boolean; flags?: number } = {}): Uint8Array {
   const options = [...(o.ede === undefined ? [] : [0, 15, 0, 2, 0, o.ede]), ...(o.padded ? [0, 12, 0, 3, 0, 0, 0] : [])]
   const opt = optRecord({ options: Uint8Array.from(options) })
@@ -22,7 +25,10 @@ export function reply(o: { rcode?: number; ede?: number; padded?: boolean; flags
   return response({ rcode: (o.rcode ?? 0) & 15, flags: o.flags ?? 0, additional: [opt] })
 }
 
-/** What a peer does with a call: answer or fail after a time, or stay silent until the deadline (`dark`), or break its contract and never settle (`hangs`). */
+/**
+ * What a peer does with a call: answer or fail after a time, or stay silent until the deadline
+ * (`dark`), or break its contract and never settle (`hangs`).
+ */
 export type Act =
   | { readonly wire: Uint8Array; readonly afterMs: number /** What the next call gets. */; readonly next?: Act }
   | { readonly code: ErrorCode; readonly afterMs: number }
@@ -51,7 +57,10 @@ interface Call {
   readonly told: boolean
 }
 
-/** What calls a fake may get: the test's query, or the root probe with the purpose of one. Anything else fails the test through `unexpected`. */
+/**
+ * What calls a fake may get: the test's query, or the root probe with the purpose of one. Anything
+ * else fails the test through `unexpected`.
+ */
 function checkMessage(message: Uint8Array, ask: Ask, probeMessage: Uint8Array): void {
   const probe = Buffer.compare(message, probeMessage) === 0
   if (!probe && Buffer.compare(message, MESSAGE) !== 0) throw new Error('a message that no test sent')
@@ -67,7 +76,10 @@ const UNTOLD: ReadonlySet<ErrorCode> = new Set([
   'closed',
 ])
 
-/** An upstream that does what `act` says, and probes as `probeAct` (the same unless set). It has one transport, and tells its judge of every exchange. */
+/**
+ * An upstream that does what `act` says, and probes as `probeAct` (the same unless set). It has one
+ * transport, and tells its judge of every exchange.
+ */
 export class FakeUpstream implements JudgedUpstream<Authenticated> {
   readonly id: string
   act: Act
@@ -174,7 +186,10 @@ export class FakeLink implements Link<Authenticated> {
   }
 }
 
-/** The clock as its subject sees it: `live` counts the timers set through it alone, `most` the most at once. */
+/**
+ * The clock as its subject sees it: `live` counts the timers set through it alone, `most` the most
+ * at once.
+ */
 export class WatchedClock implements Clock {
   live = 0
   most = 0

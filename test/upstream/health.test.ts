@@ -10,7 +10,10 @@ import { FakeClock, seededRandom } from '../support/fake-clock.ts'
 import { PROJECT_ROOT } from '../support/readme.ts'
 import { AUTHENTICATED, answers, FakeLink, fails, MESSAGE, reached, recorder, reply, watch } from './fakes.ts'
 
-/** What only the judge does: read a reply's verdict, classify a failure, change how something stands, report either. */
+/**
+ * What only the judge does: read a reply's verdict, classify a failure, change how something
+ * stands, report either.
+ */
 const OF_THE_JUDGE: Readonly<Record<string, RegExp>> = {
   'works out a verdict': /\bverdictOn\(/,
   'classifies a failure': /\bspeaksAgainst\(/,

@@ -74,7 +74,8 @@ t.test('whatever the resolvers do: at most 3 learn a name, it settles by the dea
           }
           const asked = upstreams.map((u, i) => toldBy(u) - before[i]!)
           if (asked.some((n) => n > queries) || asked.reduce((a, b) => a + b, 0) > 3 * queries) return false
-          // What is left can only be one probe timer for a resolver that failed, and none with a single resolver.
+          // What is left can only be one probe timer for a resolver that failed, and none with a
+          // single resolver.
           if (watched.live > count - 1) return false
           await clock.advance(pauseMs)
         }

@@ -59,7 +59,10 @@ t.test('a failure without a reason is asked of the next operator, once', async (
   t.same(await ask(servfail(), refused(), answers(1)), { by: 'a', rcode: 2, afterMs: 20, asked: [1, 1, 0], live: 0 })
 })
 
-/** FORMERR, NOTIMP, NOTAUTH (TSIG), DSOTYPENI, BADVERS, BADTRUNC, BADCOOKIE, and one that nobody has given a meaning. */
+/**
+ * FORMERR, NOTIMP, NOTAUTH (TSIG), DSOTYPENI, BADVERS, BADTRUNC, BADCOOKIE, and one that nobody has
+ * given a meaning.
+ */
 const OF_HOP = [1, 4, 9, 11, 16, 22, 23, 3000]
 const ofHop = (rcode: number, afterMs = 10) => answers(afterMs, reply({ rcode }))
 

@@ -4,7 +4,10 @@ const [WIDTH, LABELS, STRIP, TOP, SPAN_MS] = [980, 150, 46, 44, 20_000]
 const PLOT = WIDTH - LABELS - 16
 const [OUT, IN] = ['#1f5fa8', '#c9772b']
 
-/** The same page through every server that was watched, as its tap saw it: a tick a record, up what goes out, down what comes in, as long as it is large. */
+/**
+ * The same page through every server that was watched, as its tap saw it: a tick a record, up what
+ * goes out, down what comes in, as long as it is large.
+ */
 export function captures(rows: readonly WireRow[]): string {
   const height = TOP + rows.length * STRIP + 30
   const x = (atMs: number) => LABELS + (PLOT * atMs) / SPAN_MS

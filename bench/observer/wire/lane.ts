@@ -10,7 +10,10 @@ import type { WireResolver } from './resolver.ts'
 
 /** One server under test with a tap on its link of its own. */
 export interface Lane {
-  /** Loads a page through it, at the speed it has, and gives what the tap saw from its first query until the link fell silent, or for `windowMs` where it never does. */
+  /**
+   * Loads a page through it, at the speed it has, and gives what the tap saw from its first query
+   * until the link fell silent, or for `windowMs` where it never does.
+   */
   load(visit: Visit, windowMs: number | undefined): Promise<Seen>
   /** Everything that the tap saw since the lane was opened. */
   seen(): LinkTap['records']
@@ -58,7 +61,10 @@ export async function openLane(peer: Peer, resolver: WireResolver): Promise<Lane
   }
 }
 
-/** Waits until nothing was seen for a while, at least `atLeastMs` from now; how much was seen by then. */
+/**
+ * Waits until nothing was seen for a while, at least `atLeastMs` from now; how much was seen by
+ * then.
+ */
 async function silence(tap: LinkTap, atLeastMs: number): Promise<number> {
   const beganMs = performance.now()
   for (;;) {
@@ -70,7 +76,10 @@ async function silence(tap: LinkTap, atLeastMs: number): Promise<number> {
   }
 }
 
-/** A name that nobody has asked for yet, of always the same length: the server's own cache must not answer. */
+/**
+ * A name that nobody has asked for yet, of always the same length: the server's own cache must not
+ * answer.
+ */
 function freshQuery(): Uint8Array {
   const name = `n${String(names++).padStart(8, '0')}.page.bench.example`
   return Buffer.concat([Buffer.of(names >> 8, names & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0), nameFromText(name), Buffer.of(0, 1, 0, 1)])

@@ -8,7 +8,9 @@ import { openLane } from './lane.ts'
 import { startWireResolver } from './resolver.ts'
 import type { Watched } from './servers.ts'
 
-/** How well real cells are told from covers by when they leave, to the microsecond; 0.5 is blind. */
+/**
+ * How well real cells are told from covers by when they leave, to the microsecond; 0.5 is blind.
+ */
 export interface TimingRow {
   readonly id: string
   readonly title: string
@@ -27,11 +29,17 @@ const AROUND = 3
 const COLUMNS = 4 * AROUND + 1
 /** A pause longer than any slot: a session ended. */
 const PAUSE_MS = 600
-/** A real cell is set beside a cover at nearly the same place of another session: where it stands tells as much as when it leaves, and is not the question. */
+/**
+ * A real cell is set beside a cover at nearly the same place of another session: where it stands
+ * tells as much as when it leaves, and is not the question.
+ */
 const PLACES_APART = 4
 const LANES = 5
 
-/** Loads pages through `one`, knows which cells were real from the resolver's side, and lets a forest guess from the gaps around each. */
+/**
+ * Loads pages through `one`, knows which cells were real from the resolver's side, and lets a
+ * forest guess from the gaps around each.
+ */
 export async function microTiming(one: Watched, pages: readonly Visit[], pool: TaskPool, root: Chance): Promise<TimingRow> {
   const left = [...pages]
   const logs = await Promise.all(Array.from({ length: LANES }, (_, lane) => watchLane(one, left, root.fork(`timing ${one.id} ${lane}`))))
@@ -68,7 +76,10 @@ export function sessionsOf(cells: readonly Cell[]): readonly (readonly Cell[])[]
   return sessions
 }
 
-/** Pairs of a real cell and a cover of the same place in a session of the same half; features are the gaps around each. The first half of the rows is to learn from. */
+/**
+ * Pairs of a real cell and a cover of the same place in a session of the same half; features are
+ * the gaps around each. The first half of the rows is to learn from.
+ */
 export function matched(sessions: readonly (readonly Cell[])[], chance: Chance) {
   const rows: { readonly values: readonly number[]; readonly label: number; readonly half: number }[] = []
   for (const half of [0, 1]) {

@@ -25,7 +25,10 @@ const TIMED_PAGES = 100
 const STALL_RESOLUTION_MS = 10
 const SAMPLE_MS = 20_000
 
-/** Sends 20 sites x 20 visits through every server whose id is in `ids` (or all), time not scaled, and attacks what a tap saw; beside it the same visits in virtual time. */
+/**
+ * Sends 20 sites x 20 visits through every server whose id is in `ids` (or all), time not scaled,
+ * and attacks what a tap saw; beside it the same visits in virtual time.
+ */
 export async function onTheWire(
   ids: readonly string[],
   pool: TaskPool,
@@ -51,7 +54,9 @@ export async function onTheWire(
   }
 }
 
-/** Real cells against covers by when they leave, for the profiles that have both: a hundred pages. */
+/**
+ * Real cells against covers by when they leave, for the profiles that have both: a hundred pages.
+ */
 export async function timingOnTheWire(
   ids: readonly string[],
   pool: TaskPool,
@@ -68,7 +73,10 @@ export async function timingOnTheWire(
   }
 }
 
-/** Visit by visit, not site by site, so that whatever the machine does meanwhile falls on all sites alike. */
+/**
+ * Visit by visit, not site by site, so that whatever the machine does meanwhile falls on all sites
+ * alike.
+ */
 function wirePages(root: Chance): readonly Visit[] {
   const sites = Array.from({ length: SITES }, (_, id) => makeSite(id, root))
   return Array.from({ length: VISITS }, (_, i) => sites.map((site) => shortened(visit(site, root.fork(`visit ${site.id} ${i}`))))).flat()

@@ -13,8 +13,10 @@ import { MISS_SHARE } from '../pages.ts'
 import { answerMs } from '../resolver-model.ts'
 
 /**
- * A DoT server on loopback that takes as long as a resolver on the network does: the model of the virtual runs. Names of pages miss as often as they do there; those
- * that covers ask for as their list expects it, popular ones hardly ever and rare ones mostly: whether covers are as slow as real queries is the product's to see to.
+ * A DoT server on loopback that takes as long as a resolver on the network does: the model of the
+ * virtual runs. Names of pages miss as often as they do there; those that covers ask for as their
+ * list expects it, popular ones hardly ever and rare ones mostly: whether covers are as slow as
+ * real queries is the product's to see to.
  */
 export interface WireResolver {
   /** What a server under test is to forward to, through a relay on `port`. */
@@ -80,7 +82,10 @@ function missShareOf(query: Uint8Array): number {
   return RARE.has(name) ? COVER_MISS.rare : COVER_MISS.usual
 }
 
-/** An A record for every A question, but NXDOMAIN below nx.bench.example; padded if and only if the query was (RFC 7830). */
+/**
+ * An A record for every A question, but NXDOMAIN below nx.bench.example; padded if and only if the
+ * query was (RFC 7830).
+ */
 function replyTo(query: Uint8Array): Uint8Array {
   const end = questionEnd(query)
   const bare = Buffer.concat([

@@ -125,7 +125,10 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     else this.#giveUp(slot)
   }
 
-  /** A sign of life; the rest of the response is owed from now on: a body that trickles must not pass for one that flows. */
+  /**
+   * A sign of life; the rest of the response is owed from now on: a body that trickles must not
+   * pass for one that flows.
+   */
   #heardOf(): void {
     this.heard()
     if (this.#active !== undefined) this.wrote()

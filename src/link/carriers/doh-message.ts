@@ -13,8 +13,9 @@ const MAX_AGE_S = 2 ** 31
 export type Headers = Readonly<Record<string, string | readonly string[] | number | undefined>>
 
 /**
- * The request headers besides the pseudo-headers, always the same and in this order: no cookies, no user-agent, no language. `identity` because a compressed body
- * can blow up (CVE-2024-22025) and its length says more about its content.
+ * The request headers besides the pseudo-headers, always the same and in this order: no cookies, no
+ * user-agent, no language. `identity` because a compressed body can blow up (CVE-2024-22025) and
+ * its length says more about its content.
  */
 export function requestHeaders(octets: number): Record<string, string> {
   return { accept: MEDIA_TYPE, 'accept-encoding': 'identity', 'content-type': MEDIA_TYPE, 'content-length': String(octets) }
@@ -33,7 +34,10 @@ export function dohRequest(request: Uint8Array): Buffer {
   return copy
 }
 
-/** Why a response cannot be an answer, by its head alone. No redirect is followed: it would lead to another operator. */
+/**
+ * Why a response cannot be an answer, by its head alone. No redirect is followed: it would lead to
+ * another operator.
+ */
 export function headFault(status: number, headers: Headers): EnigmError | undefined {
   if (status !== 200) return new EnigmError('http-status', `status ${status}`)
   const type = String(headers['content-type'] ?? '')

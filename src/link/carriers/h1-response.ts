@@ -18,8 +18,8 @@ const KEEP_ALIVE_TIMEOUT = /(?:^|[,\s])timeout\s*=\s*"?(\d{1,6})/i
 type ReadingState = 'head' | 'length' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailers' | 'until-close'
 
 /**
- * What has become of a response: `more` is to come, it is `whole`, its framing is `broken` (RFC 9112),
- * or it is an `excess` that nobody wants to the end, see `fault`.
+ * What has become of a response: `more` is to come, it is `whole`, its framing is `broken` (RFC
+ * 9112), or it is an `excess` that nobody wants to the end, see `fault`.
  */
 export type Progress = 'more' | 'whole' | 'broken' | 'excess'
 
@@ -48,7 +48,10 @@ export class H1Response {
   #pageOctets = 0
   #progress: Progress = 'more'
 
-  /** Takes what came. Octets behind the end of the response make it not `reusable`: they answer nothing. */
+  /**
+   * Takes what came. Octets behind the end of the response make it not `reusable`: they answer
+   * nothing.
+   */
   push(octets: Uint8Array): Progress {
     let at = 0
     while (at < octets.length) {
@@ -59,7 +62,10 @@ export class H1Response {
     return this.#progress
   }
 
-  /** The connection ended; `notified`: with a close_notify. Without one, a body that the close delimits may have been cut (section 9.8). */
+  /**
+   * The connection ended; `notified`: with a close_notify. Without one, a body that the close
+   * delimits may have been cut (section 9.8).
+   */
   end(notified: boolean): Progress {
     if (this.#progress === 'more') this.#progress = this.#reading === 'until-close' && notified ? 'whole' : 'broken'
     return this.#progress
@@ -168,14 +174,18 @@ export class H1Response {
 
 type HeaderFields = Readonly<Record<string, string | undefined>>
 
-/** Lower-cased names; the values of one name joined (RFC 9110 section 5.3). A folded line continues the one before (RFC 9112 section 5.2). */
+/**
+ * Lower-cased names; the values of one name joined (RFC 9110 section 5.3). A folded line continues
+ * the one before (RFC 9112 section 5.2).
+ */
 function fieldsOf(lines: readonly string[]): HeaderFields | undefined {
   const fields: Record<string, string> = Object.create(null)
   let last: string | undefined
   for (const line of lines) {
     if (/^[ \t]/.test(line)) {
       if (last === undefined) return undefined
-      // The new piece alone is trimmed: many folded lines of one field must not be gone over again each time.
+      // The new piece alone is trimmed: many folded lines of one field must not be gone over again
+      // each time.
       fields[last] = [fields[last], line.trim()].filter((piece) => piece !== undefined && piece !== '').join(' ')
       continue
     }

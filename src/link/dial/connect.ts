@@ -8,7 +8,10 @@ import { race } from './race.ts'
 import type { TlsSessions } from './sessions.ts'
 import { hadNoRoute } from './tls-faults.ts'
 
-/** TCP and TLS together. A resolver that needs longer is of no use to somebody who waits 4 s for an answer. */
+/**
+ * TCP and TLS together. A resolver that needs longer is of no use to somebody who waits 4 s for an
+ * answer.
+ */
 const HANDSHAKE_TIMEOUT_MS = 3000
 
 /** An established connection to a resolver; its type says what may be relied on. */
@@ -54,8 +57,9 @@ export interface ConnectOptions {
 }
 
 /**
- * Dials a resolver at its pinned addresses. `strict` gives an authenticated connection or rejects with an EnigmError before a DNS octet is written; it has no
- * second way. `opportunistic` (RFC 8310 section 5) also gives one whose peer did not prove who it is, and says why.
+ * Dials a resolver at its pinned addresses. `strict` gives an authenticated connection or rejects
+ * with an EnigmError before a DNS octet is written; it has no second way. `opportunistic` (RFC 8310
+ * section 5) also gives one whose peer did not prove who it is, and says why.
  */
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>

@@ -1,7 +1,10 @@
 import type { Clock } from '../../clock.ts'
 import type { EnigmError } from '../../errors.ts'
 
-/** While a resolver is away, its links together dial it once in this time, all addresses and transports counted. */
+/**
+ * While a resolver is away, its links together dial it once in this time, all addresses and
+ * transports counted.
+ */
 const EVERY_MS = 1000
 
 /** Whatever can say that its last dial failed. */
@@ -9,7 +12,10 @@ interface Failing {
   readonly failing: boolean
 }
 
-/** Paces the dials of one resolver's links while all of them fail. While one works, nothing is held back but what the policy refuses. */
+/**
+ * Paces the dials of one resolver's links while all of them fail. While one works, nothing is held
+ * back but what the policy refuses.
+ */
 export class DialPace {
   readonly #clock: Clock
   /** Why nothing may be dialled now, by whatever it is wanted for; undefined: it may. */

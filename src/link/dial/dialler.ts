@@ -10,10 +10,15 @@ import type { DialPace } from './dial-pace.ts'
 export interface DialTarget<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly resolver: string
   readonly transport: Transport
-  /** Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try first. */
+  /**
+   * Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try
+   * first.
+   */
   dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P, C>>
   forgetSessions(): void
-  /** What its resolver is asked to see whether it answers; absent: the root. A message without OPT. */
+  /**
+   * What its resolver is asked to see whether it answers; absent: the root. A message without OPT.
+   */
   readonly probe?: Uint8Array
 }
 
@@ -21,7 +26,10 @@ export interface DialTools {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
-  /** Called before each dial; may `renew` the link: on another network, noticed only now, no session of the last one must be shown. */
+  /**
+   * Called before each dial; may `renew` the link: on another network, noticed only now, no session
+   * of the last one must be shown.
+   */
   readonly beforeDial?: () => void
   /** Shared by the links of one resolver; says also whether anything may be dialled at all. */
   readonly dialPace: DialPace

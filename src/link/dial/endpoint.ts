@@ -15,7 +15,10 @@ export interface Endpoint extends OfferedTransports {
   readonly addresses: readonly string[]
   /** The name (or IP literal) that its certificate must hold (RFC 8310 section 2). */
   readonly authenticationDomainName: string
-  /** Base64 SHA-256 of the DER SubjectPublicKeyInfo of the leaf (RFC 7858 section 4.2); any match passes, and only with a valid chain. */
+  /**
+   * Base64 SHA-256 of the DER SubjectPublicKeyInfo of the leaf (RFC 7858 section 4.2); any match
+   * passes, and only with a valid chain.
+   */
   readonly spkiPins: readonly string[]
   /** PEM of the only roots to trust; undefined: those that Node bundles. */
   readonly ca: string | undefined
@@ -32,7 +35,9 @@ export function portOf(endpoint: Endpoint, transport: Transport): number | undef
   return endpoint[transport]?.port
 }
 
-/** The addresses with the families taking turns, that of the first one leading (RFC 8305 section 4). */
+/**
+ * The addresses with the families taking turns, that of the first one leading (RFC 8305 section 4).
+ */
 export function interleaved(addresses: readonly string[]): readonly string[] {
   const isV6 = (address: string) => address.includes(':')
   const leads = addresses.filter((a) => isV6(a) === isV6(addresses[0] ?? ''))

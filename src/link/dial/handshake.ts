@@ -32,7 +32,10 @@ export interface Secured {
 const contexts = new WeakMap<Endpoint, SecureContext>()
 let bundled: SecureContext | undefined
 
-/** Roots are named, never left to Node's default: NODE_EXTRA_CA_CERTS and --use-openssl-ca would widen trust for every resolver. */
+/**
+ * Roots are named, never left to Node's default: NODE_EXTRA_CA_CERTS and --use-openssl-ca would
+ * widen trust for every resolver.
+ */
 function contextOf(endpoint: Endpoint): SecureContext {
   if (endpoint.ca === undefined) {
     bundled ??= contextTrusting(rootCertificates.join('\n'))
@@ -45,14 +48,20 @@ function contextOf(endpoint: Endpoint): SecureContext {
   return context
 }
 
-/** Those that agreed on HTTP/1.1 last time. It alone has bodies that the end of the connection ends, so the end is looked at there. */
+/**
+ * Those that agreed on HTTP/1.1 last time. It alone has bodies that the end of the connection ends,
+ * so the end is looked at there.
+ */
 const http1 = new WeakSet<Endpoint>()
 
 function refuseLookup(): never {
   throw new EnigmError('internal', 'a resolver is dialled by address: nothing is looked up')
 }
 
-/** TCP and TLS to one address. In `strict` its result is authenticated or a fault, and nothing of ours has been written before that is known. */
+/**
+ * TCP and TLS to one address. In `strict` its result is authenticated or a fault, and nothing of
+ * ours has been written before that is known.
+ */
 export function handshake(
   { endpoint, transport, sessions }: { readonly endpoint: Endpoint; readonly transport: Transport; readonly sessions: TlsSessions },
   address: string,
@@ -88,7 +97,8 @@ export function handshake(
 
   let tcpUp = false
   const result = new Promise<Secured>((resolve, reject) => {
-    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is kept before.
+    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is
+    // kept before.
     const early: Buffer[] = []
     let evidence: PeerProof | undefined
     // Node 20 gives it once; a second call returns none.
@@ -135,8 +145,8 @@ export function handshake(
 
 /**
  * Who the peer is, and what was agreed on. A resumed session rests on the evidence of the handshake
- * it came from. Fails closed: whatever Node thinks, without a cipher of ours there is no connection,
- * and without evidence no strict one.
+ * it came from. Fails closed: whatever Node thinks, without a cipher of ours there is no
+ * connection, and without evidence no strict one.
  */
 function judge(
   socket: TLSSocket,

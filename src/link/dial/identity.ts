@@ -3,7 +3,10 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { EnigmError } from '../../errors.ts'
 import type { Endpoint } from './endpoint.ts'
 
-/** How a peer proved who it is, and for how long that proof holds (wall clock). Kept with the TLS sessions that came from it. */
+/**
+ * How a peer proved who it is, and for how long that proof holds (wall clock). Kept with the TLS
+ * sessions that came from it.
+ */
 export interface PeerProof {
   readonly by: 'ca' | 'ca+spki'
   readonly notBeforeMs: number
@@ -17,8 +20,9 @@ export function spkiPin(certificateDer: Uint8Array): string {
 }
 
 /**
- * What is wrong with a leaf whose chain is valid: its name, or its key. Names come from subjectAltName alone, IP literals from its iPAddress entries;
- * the common name that Node would fall back to is not looked at (RFC 9525 section 2, RFC 8310 section 8.1).
+ * What is wrong with a leaf whose chain is valid: its name, or its key. Names come from
+ * subjectAltName alone, IP literals from its iPAddress entries; the common name that Node would
+ * fall back to is not looked at (RFC 9525 section 2, RFC 8310 section 8.1).
  */
 export function identityFault(endpoint: Endpoint, certificate: PeerCertificate): EnigmError | undefined {
   const { subject: _commonName, ...withoutSubject } = certificate

@@ -5,12 +5,16 @@ import { dialFault, tellingFault } from './tls-faults.ts'
 /** RFC 8305 section 5, the recommended connection attempt delay. */
 const STAGGER_MS = 250
 /**
- * Once every address has been tried and none has answered a SYN, one more attempt after this, then one a second: a SYN that a network in the making lost would be sent
- * again by the kernel only after a second, and a dark resolver is found within that of its return.
+ * Once every address has been tried and none has answered a SYN, one more attempt after this, then
+ * one a second: a SYN that a network in the making lost would be sent again by the kernel only
+ * after a second, and a dark resolver is found within that of its return.
  */
 const FIRST_AGAIN_MS = 350
 const AGAIN_MS = 1000
-/** Where TCP is up the kernel repeats what is lost by itself, and on a path of 8 kbit/s a second handshake beside a slow one keeps both from ending. */
+/**
+ * Where TCP is up the kernel repeats what is lost by itself, and on a path of 8 kbit/s a second
+ * handshake beside a slow one keeps both from ending.
+ */
 const AGAIN_ON_TCP_MS = 2000
 
 /** One address being tried. */
@@ -35,9 +39,11 @@ export interface RaceOptions {
 }
 
 /**
- * Happy eyeballs (RFC 8305) over pinned addresses. The first to finish its TLS handshake wins, not the first TCP connection: an address behind which TCP
- * answers but TLS does not (a middlebox, a broken anycast site, a wrong certificate) must not decide for the others. So that this does not cost a second
- * handshake on a long path, TCP coming up restarts the stagger. Losers are destroyed. Rejects with the most telling fault, or `connect-timeout` after `timeoutMs`.
+ * Happy eyeballs (RFC 8305) over pinned addresses. The first to finish its TLS handshake wins, not
+ * the first TCP connection: an address behind which TCP answers but TLS does not (a middlebox, a
+ * broken anycast site, a wrong certificate) must not decide for the others. So that this does not
+ * cost a second handshake on a long path, TCP coming up restarts the stagger. Losers are destroyed.
+ * Rejects with the most telling fault, or `connect-timeout` after `timeoutMs`.
  */
 export function race<T>(
   addresses: readonly string[],

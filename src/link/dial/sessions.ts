@@ -4,10 +4,15 @@ import type { Transport } from '../../resolve.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { PeerProof } from './identity.ts'
 
-/** A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two a handshake. */
+/**
+ * A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two a handshake.
+ */
 const TICKETS_PER_ENDPOINT = 4
 const MAX_ENDPOINTS = 256
-/** A ticket lets the resolver see that two connections are one client's: not for longer than a working day. docs/limits.md says it. */
+/**
+ * A ticket lets the resolver see that two connections are one client's: not for longer than a
+ * working day. docs/limits.md says it.
+ */
 const MAX_TICKET_AGE_MS = 8 * 3600_000
 
 /** A TLS session and the proof it rests on. */
@@ -17,8 +22,9 @@ export interface SavedSession {
 }
 
 /**
- * TLS sessions in memory, per resolver, transport, name, pin set and CA. On a resumed session Node gives no peer certificate and does not call
- * checkServerIdentity (measured on 20.20, TLS 1.2 and 1.3), so a session is as good as the handshake it came from: only those of a fully verified one
+ * TLS sessions in memory, per resolver, transport, name, pin set and CA. On a resumed session Node
+ * gives no peer certificate and does not call checkServerIdentity (measured on 20.20, TLS 1.2 and
+ * 1.3), so a session is as good as the handshake it came from: only those of a fully verified one
  * are kept, they die with the certificate, and another pin set or CA never meets them.
  */
 export interface TlsSessions {

@@ -1,6 +1,9 @@
 import { EnigmError, type ErrorCode, isAuthenticationFailure, reachedPeer } from '../../errors.ts'
 
-/** Node's and OpenSSL's names for a fault, and ours. What is not here is a plain `tls-failed`, or `connect-failed` before TLS began. */
+/**
+ * Node's and OpenSSL's names for a fault, and ours. What is not here is a plain `tls-failed`, or
+ * `connect-failed` before TLS began.
+ */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ECONNREFUSED: 'connect-refused',
   ETIMEDOUT: 'connect-timeout',
@@ -11,7 +14,10 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: 'alpn-missing',
 }
 
-/** What OpenSSL's X.509 verification can say besides the above (crypto/x509/x509_txt.c, as Node names them). */
+/**
+ * What OpenSSL's X.509 verification can say besides the above (crypto/x509/x509_txt.c, as Node
+ * names them).
+ */
 const UNTRUSTED = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -51,7 +57,10 @@ export function certificateCode(node: string): ErrorCode {
   return CODES[node] ?? (UNTRUSTED.has(node) ? 'certificate-untrusted' : 'tls-failed')
 }
 
-/** A fault of dialling in our words. `tcpUp`: whether the peer had accepted the TCP connection. Never holds more than Node's own code or sentence. */
+/**
+ * A fault of dialling in our words. `tcpUp`: whether the peer had accepted the TCP connection.
+ * Never holds more than Node's own code or sentence.
+ */
 export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
   if (error instanceof EnigmError) return error
   const node = stringOf(error, 'code')
@@ -59,7 +68,10 @@ export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
   return new EnigmError(code, node === '' ? stringOf(error, 'message') : node, { cause: error })
 }
 
-/** Of the faults of several addresses the one worth reporting: who the peer is comes before whether it was there. */
+/**
+ * Of the faults of several addresses the one worth reporting: who the peer is comes before whether
+ * it was there.
+ */
 export function tellingFault(faults: readonly EnigmError[]): EnigmError {
   const rank = (e: EnigmError) => (isAuthenticationFailure(e.code) ? 0 : reachedPeer(e.code) ? 1 : 2)
   const [first] = faults.toSorted((a, b) => rank(a) - rank(b))

@@ -1,6 +1,9 @@
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 
-/** TLS 1.3 (RFC 8446 appendix B.4), and of TLS 1.2 what has forward secrecy and an AEAD (RFC 9325 section 4.2). */
+/**
+ * TLS 1.3 (RFC 8446 appendix B.4), and of TLS 1.2 what has forward secrecy and an AEAD (RFC 9325
+ * section 4.2).
+ */
 const CIPHERS: readonly string[] = [
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
@@ -15,7 +18,10 @@ const CIPHERS: readonly string[] = [
 const ours: ReadonlySet<string> = new Set(CIPHERS)
 
 const CURVES = 'X25519:P-256:P-384:P-521'
-/** With a key share that a quantum computer does not open later, as Node 24 sends one; the star is OpenSSL's (3.5). */
+/**
+ * With a key share that a quantum computer does not open later, as Node 24 sends one; the star is
+ * OpenSSL's (3.5).
+ */
 const WITH_HYBRID = `*X25519MLKEM768:*${CURVES}`
 
 /** Of handshakes and certificates: no SHA-1 (RFC 9155). */
@@ -27,8 +33,8 @@ const SIGNATURES = [
 ]
 
 /**
- * All that both ends may agree on, named: what is left to Node's defaults, NODE_OPTIONS, a flag or a
- * file of OpenSSL can turn into no encryption at all. SECLEVEL 2: no RSA key below 2048 bits.
+ * All that both ends may agree on, named: what is left to Node's defaults, NODE_OPTIONS, a flag or
+ * a file of OpenSSL can turn into no encryption at all. SECLEVEL 2: no RSA key below 2048 bits.
  */
 export const TLS_SETTINGS = {
   minVersion: 'TLSv1.2',
@@ -59,7 +65,10 @@ export function contextTrusting(ca: string): SecureContext {
   return createSecureContext({ ...TLS_SETTINGS, ca })
 }
 
-/** Whether a handshake ended with what was offered: OpenSSL's name of the cipher, and Node's of the version. */
+/**
+ * Whether a handshake ended with what was offered: OpenSSL's name of the cipher, and Node's of the
+ * version.
+ */
 export function isAgreeable(cipher: string, tlsVersion: string | null): boolean {
   return ours.has(cipher) && (tlsVersion === TLS_SETTINGS.minVersion || tlsVersion === TLS_SETTINGS.maxVersion)
 }

@@ -5,7 +5,10 @@ import { alone } from '../../../bench/adversary/task-pool.ts'
 import { chance } from '../../../bench/observer/chance.ts'
 import { type Cell, matched, sessionsOf } from '../../../bench/observer/wire/micro-timing.ts'
 
-/** Sessions of 120 slots of 50 ms with a little noise; real cells early in them, and late by `lateMs`. */
+/**
+ * Sessions of 120 slots of 50 ms with a little noise; real cells early in them, and late by
+ * `lateMs`.
+ */
 function sessions(lateMs: number): readonly Cell[] {
   const c = chance(`late ${lateMs}`)
   return Array.from({ length: 60 }, (_, s) =>

@@ -59,7 +59,9 @@ export const configTarget: Target = {
   },
 }
 
-/** What is JSON is read as JSON, but for keys that stand twice, reach a prototype, or lie too deep. */
+/**
+ * What is JSON is read as JSON, but for keys that stand twice, reach a prototype, or lie too deep.
+ */
 function agreesWithJson(source: string, parsed: ReturnType<typeof parseJsonc>): void {
   let value: unknown
   try {

@@ -7,7 +7,10 @@ import { addressRecord, replyTo, withOptions } from '../../support/replies.ts'
 import { must, type Target } from '../target.ts'
 import { type Make, pieces, REQUESTS, receive } from './fake-connection.ts'
 
-/** The IDs that the carrier draws from the same seed: without them no octets would ever be an answer. */
+/**
+ * The IDs that the carrier draws from the same seed: without them no octets would ever be an
+ * answer.
+ */
 const random = seededRandom(1)
 const ANSWERS = REQUESTS.map((request) => {
   const reply = replyTo(request, [addressRecord()])
@@ -18,7 +21,10 @@ const [A0, A1, A2] = ANSWERS as [Buffer, Buffer, Buffer]
 
 const make: Make = (connection, tools) => new DotCarrier(connection, tools)
 
-/** DNS over TLS, from behind the TLS: the octets that a resolver sends. Input: how they are cut, then they. */
+/**
+ * DNS over TLS, from behind the TLS: the octets that a resolver sends. Input: how they are cut,
+ * then they.
+ */
 export const dotTarget: Target = {
   name: 'dot',
   maxOctets: 65_535,

@@ -19,8 +19,9 @@ export type Outcomes = readonly (string | undefined)[]
 export type Make = (connection: Connection<Authenticated>, tools: CarrierTools) => Carrier
 
 /**
- * Gives `chunks` to a carrier with requests under way, as its resolver would, then destroys it. Checks that every request settles once, with an answer to it or an
- * error, and returns what was said before the end.
+ * Gives `chunks` to a carrier with requests under way, as its resolver would, then destroys it.
+ * Checks that every request settles once, with an answer to it or an error, and returns what was
+ * said before the end.
  */
 export async function receive(
   make: Make,

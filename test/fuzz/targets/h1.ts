@@ -14,7 +14,10 @@ const sized = text('HTTP/1.1 200 OK', TYPE, `content-length: ${ANSWER.length}`, 
 const closed = text('HTTP/1.1 200 OK', TYPE, 'connection: close', '', '')
 const chunked = text('HTTP/1.1 200 OK', TYPE, 'Transfer-Encoding: chunked', '', `${ANSWER.length.toString(16)};x=y`, '')
 
-/** HTTP/1.1 from behind the TLS: the octets that a resolver sends. Input: how they are cut and how the connection ends, then they. */
+/**
+ * HTTP/1.1 from behind the TLS: the octets that a resolver sends. Input: how they are cut and how
+ * the connection ends, then they.
+ */
 export const h1Target: Target = {
   name: 'h1',
   maxOctets: 70_000,

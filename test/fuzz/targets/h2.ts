@@ -9,7 +9,10 @@ import { must, type Target } from '../target.ts'
 import { type Make, pieces, REQUESTS, receive } from './fake-connection.ts'
 
 const ENDPOINT = endpointAt(1, { ca: '' })
-/** What one octet may make us write, on average: a PING of 17 octets is answered with as many, a header block of 10 with an RST_STREAM of 13. */
+/**
+ * What one octet may make us write, on average: a PING of 17 octets is answered with as many, a
+ * header block of 10 with an RST_STREAM of 13.
+ */
 const MOST_WRITTEN = 4
 /** The preface, four requests, and what says goodbye. */
 const ALWAYS_WRITTEN = 4096
@@ -37,7 +40,10 @@ const OK = settings()
 
 const make: Make = (connection, tools) => leanH2Carrier(connection, ENDPOINT, tools)
 
-/** HTTP/2 as the lean client reads it, HPACK included: the octets that a server sends. Input: how they are cut, then they. */
+/**
+ * HTTP/2 as the lean client reads it, HPACK included: the octets that a server sends. Input: how
+ * they are cut, then they.
+ */
 export const h2Target: Target = {
   name: 'h2',
   maxOctets: 65_535,

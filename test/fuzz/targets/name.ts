@@ -10,7 +10,10 @@ const oracle = dnsPacket as unknown as { readonly name: { decode(octets: Buffer,
 const bytes = (...octets: number[]) => Uint8Array.from(octets)
 const text = (value: string) => Uint8Array.from(Buffer.from(`\0\0${value}`, 'latin1'))
 
-/** The name reader: names on the wire, compressed or not, and names as people write them. Input: two octets say where in the rest the name begins. */
+/**
+ * The name reader: names on the wire, compressed or not, and names as people write them. Input: two
+ * octets say where in the rest the name begins.
+ */
 export const nameTarget: Target = {
   name: 'name',
   maxOctets: 65_535,

@@ -10,7 +10,10 @@ const of = (records: number, ...parts: readonly (Uint8Array | readonly number[])
 const messageOf = (input: Uint8Array) =>
   Buffer.concat([BARE.subarray(0, 11), Uint8Array.of((input[0] ?? 0) & 7), BARE.subarray(12), input.subarray(1)])
 
-/** The OPT record, ours to read in replies and in queries. Input: how many additional records, then the additional section. */
+/**
+ * The OPT record, ours to read in replies and in queries. Input: how many additional records, then
+ * the additional section.
+ */
 export const optTarget: Target = {
   name: 'opt',
   maxOctets: 65_000,
@@ -45,7 +48,10 @@ export const optTarget: Target = {
   },
 }
 
-/** With one record: of an A it reads four octets, whatever its length says, and stands askew after that. */
+/**
+ * With one record: of an A it reads four octets, whatever its length says, and stands askew after
+ * that.
+ */
 function agreesWithOracle(message: Uint8Array, opt: NonNullable<ReturnType<typeof readOpt>>): void {
   let additionals: readonly dnsPacket.Answer[] | undefined
   try {

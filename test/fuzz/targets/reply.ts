@@ -26,13 +26,19 @@ function question(type: number): Question {
   return questionOf(packet, scan)
 }
 
-/** First octet: which question (2 bits), authenticated or not, how old (Age). Then the header without ID, and what follows the question. */
+/**
+ * First octet: which question (2 bits), authenticated or not, how old (Age). Then the header
+ * without ID, and what follows the question.
+ */
 function seed(first: number, spec: ResponseSpec): Uint8Array {
   const message = response(spec)
   return bytes(first, message.subarray(2, 12), message.subarray(12 + (QUESTIONS[0]?.lower.length ?? 0)))
 }
 
-/** As many records as 64 KiB hold, each with two names at the far end of a chain of pointers: the most work that octets can make. */
+/**
+ * As many records as 64 KiB hold, each with two names at the far end of a chain of pointers: the
+ * most work that octets can make.
+ */
 function pointerChains(): Uint8Array {
   const nameAt = 12 + (QUESTIONS[0]?.lower.length ?? 0) + 12
   const chain = [nameAt, ...Array.from({ length: 120 }, (_, i) => nameAt + 255 + 2 * i)]

@@ -22,7 +22,10 @@ function chunkOf(...names: readonly string[]): Uint8Array {
   return Uint8Array.from(out.subarray(0, at))
 }
 
-/** The saved cache behind its encryption: what a defect of ours, or somebody with the key, could put there. Input: whether it is a label or a chunk of entries, then it. */
+/**
+ * The saved cache behind its encryption: what a defect of ours, or somebody with the key, could put
+ * there. Input: whether it is a label or a chunk of entries, then it.
+ */
 export const savedTarget: Target = {
   name: 'saved',
   maxOctets: 65_535,

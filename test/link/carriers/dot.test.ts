@@ -192,7 +192,10 @@ for (const [what, flood] of Object.entries(floods))
     t.equal(mismatches(), 20_000)
   })
 
-/** The first connection brings `first` and then `again` every 50 ms, and no answer: a second one is dialled, and answers. */
+/**
+ * The first connection brings `first` and then `again` every 50 ms, and no answer: a second one is
+ * dialled, and answers.
+ */
 async function goesElsewhere(t: Test, first: readonly number[], again: readonly number[]) {
   const { ask, end, server } = await scene((q, peer) => {
     if (peer.number > 1 || peer.queries > 1) return peer.number > 1 ? replyTo(q) : undefined
@@ -270,7 +273,10 @@ t.test('an error without its question is the answer, whatever its code, also whe
   await badVers.end()
 })
 
-/** A carrier on a stream that is none, whose IDs are drawn from 0, 1, 2 ... round `most`; the IDs that it wrote, in turn. */
+/**
+ * A carrier on a stream that is none, whose IDs are drawn from 0, 1, 2 ... round `most`; the IDs
+ * that it wrote, in turn.
+ */
 function counting(most: number) {
   let drawn = 0
   const ids: number[] = []

@@ -25,7 +25,10 @@ interface Peer {
   cut(): void
 }
 
-/** An HTTP/1.1 server that says what `answer` says, octet by octet, each write a record. Behind a relay, so that TCP can end without TLS. */
+/**
+ * An HTTP/1.1 server that says what `answer` says, octet by octet, each write a record. Behind a
+ * relay, so that TCP can end without TLS.
+ */
 async function scene(t: Test, answer: (query: Buffer, peer: Peer) => void, greet?: (peer: Peer) => void) {
   const counts = { connections: 0, requests: 0 }
   const sockets = new Set<Socket | TLSSocket>()

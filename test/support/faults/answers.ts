@@ -12,7 +12,10 @@ const TYPE_A = 1
 const REPLY_BLOCK = 468
 const DEFAULT_TTL_S = 300
 
-/** The address that `name` (any case, with or without the last dot) has here: 17 bits of its hash in 198.18.0.0/15 (RFC 2544), so that an answer to another question shows. */
+/**
+ * The address that `name` (any case, with or without the last dot) has here: 17 bits of its hash in
+ * 198.18.0.0/15 (RFC 2544), so that an answer to another question shows.
+ */
 export function addressOf(name: string): string {
   let hash = 0x811c9dc5
   for (const octet of Buffer.from(name.toLowerCase().replace(/\.$/, ''), 'latin1')) hash = Math.imul(hash ^ octet, 0x01000193) >>> 0
@@ -28,8 +31,9 @@ export function nameIn(message: Uint8Array): string {
 }
 
 /**
- * The right answer to `query`, whole and padded as the query is: A of any name with TTL 300 (`t5-` before the name: 5), NXDOMAIN for names with `nx-` before, an NS of
- * the root, NODATA for any other type.
+ * The right answer to `query`, whole and padded as the query is: A of any name with TTL 300 (`t5-`
+ * before the name: 5), NXDOMAIN for names with `nx-` before, an NS of the root, NODATA for any
+ * other type.
  */
 export function rightAnswer(query: Uint8Array): Uint8Array {
   const end = questionEnd(query)
@@ -49,7 +53,10 @@ export function rightAnswer(query: Uint8Array): Uint8Array {
   return padded(query, Buffer.concat([header, query.subarray(12, end), ...answers, ...authority]))
 }
 
-/** With an OPT if and only if the query had one, padded if and only if the query was (RFC 7830 section 4). */
+/**
+ * With an OPT if and only if the query had one, padded if and only if the query was (RFC 7830
+ * section 4).
+ */
 export function padded(query: Uint8Array, bare: Uint8Array): Uint8Array {
   const opt = readOpt(query)
   if (opt === undefined) return bare
@@ -85,7 +92,10 @@ export function inOtherLetters(reply: Uint8Array): Uint8Array {
 /** The name that `withExtraRecords` tells lies about. */
 export const POISONED = `poisoned.${FAULT_ZONE}`
 
-/** The right answer, and A of another name beside it in the answer, authority and additional sections (CVE-2025-40778). */
+/**
+ * The right answer, and A of another name beside it in the answer, authority and additional
+ * sections (CVE-2025-40778).
+ */
 export function withExtraRecords(query: Uint8Array): Uint8Array {
   const end = questionEnd(query)
   const lie = record(
@@ -115,7 +125,10 @@ export function filledUp(query: Uint8Array): Uint8Array {
   return reply
 }
 
-/** What a client made of it: the RCODE, the first address, and whether both are what `name` has here. */
+/**
+ * What a client made of it: the RCODE, the first address, and whether both are what `name` has
+ * here.
+ */
 export interface Heard {
   readonly rcode: number
   readonly address: string | undefined

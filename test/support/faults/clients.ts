@@ -15,7 +15,10 @@ export function properQuery(name: string, id = 0): Uint8Array {
   return padded
 }
 
-/** What a client that knows nothing of ours saw within `ms`: messages over DoT, a status and a body over HTTP, or how the connection ended. */
+/**
+ * What a client that knows nothing of ours saw within `ms`: messages over DoT, a status and a body
+ * over HTTP, or how the connection ended.
+ */
 export interface Seen {
   readonly messages: readonly Uint8Array[]
   readonly status?: number

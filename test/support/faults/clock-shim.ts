@@ -11,7 +11,10 @@ const NS_PER_MS = 1_000_000n
 export interface ClockShim {
   /** Put into the child's environment. */
   readonly env: Readonly<Record<string, string>>
-  /** From now on the child's wall clock is off by `wallMs`, its boot time by `bootMs`. A suspend of N ms adds N to both. */
+  /**
+   * From now on the child's wall clock is off by `wallMs`, its boot time by `bootMs`. A suspend of
+   * N ms adds N to both.
+   */
   shift(wallMs: number, bootMs: number): void
   close(): void
 }

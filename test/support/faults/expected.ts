@@ -11,7 +11,10 @@ const HEADERS: Readonly<Record<'h2' | 'h1', readonly string[]>> = {
 }
 const CLIENT_SUBNET = 8
 
-/** What is wrong with a query that left us, or undefined: the rules of the wire in the design. `paddingBlock`: 0 where padding is off. */
+/**
+ * What is wrong with a query that left us, or undefined: the rules of the wire in the design.
+ * `paddingBlock`: 0 where padding is off.
+ */
 export function strange(query: Uint8Array, protocol: Protocol, paddingBlock: number): string | undefined {
   const end = questionEnd(query)
   if (end === 0) return 'no question'

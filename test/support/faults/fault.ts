@@ -11,7 +11,10 @@ const PATH_FAULTS = {
   'slow-handshake': 'the first octet of the server comes `ms` late',
 } as const
 
-/** Faults of who the resolver says it is, from the next handshake on. Connections that exist are cut. */
+/**
+ * Faults of who the resolver says it is, from the next handshake on. Connections that exist are
+ * cut.
+ */
 const IDENTITY_FAULTS = {
   expired: 'a certificate that ended an hour ago',
   'wrong-name': 'a certificate for another name',

@@ -40,7 +40,10 @@ export class Reverser {
   }
 }
 
-/** What any protocol says under a fault, as one message; `undefined`: the fault is not one of the message. */
+/**
+ * What any protocol says under a fault, as one message; `undefined`: the fault is not one of the
+ * message.
+ */
 function message(kind: AnswerKind, query: Uint8Array): Uint8Array | undefined {
   switch (kind) {
     case 'wrong-id':
@@ -103,7 +106,10 @@ export async function misbehaveOverDot(
   }
 }
 
-/** The response over HTTP as the fault wants it; undefined: none. `HTTP/2`-only faults are not among them, see server.ts. */
+/**
+ * The response over HTTP as the fault wants it; undefined: none. `HTTP/2`-only faults are not among
+ * them, see server.ts.
+ */
 export async function misbehaveOverHttp(
   { kind, ms }: Fault & { readonly kind: AnswerKind },
   asked: Asked,

@@ -11,9 +11,15 @@ export interface Path {
   readonly dialledAtMs: readonly number[]
   readonly live: number
   set(weather: Partial<Weather>): void
-  /** The connections that exist fall silent for ever. Returns how many octets clients wrote to them since, whenever it is called. */
+  /**
+   * The connections that exist fall silent for ever. Returns how many octets clients wrote to them
+   * since, whenever it is called.
+   */
   strand(): () => number
-  /** RST on the connection that reaches the server from its local port `serverSide`; on all where it is undefined. */
+  /**
+   * RST on the connection that reaches the server from its local port `serverSide`; on all where it
+   * is undefined.
+   */
   reset(serverSide?: number): void
   close(): Promise<void>
 }
@@ -85,7 +91,9 @@ export async function startPath(to: number, chance: Seeded, port = 0, host = '12
     if (weather.dark) for (const socket of [client, server]) socket.pause()
   }
 
-  /** In order, each segment when its time has come. A segment that is lost holds up those behind it. */
+  /**
+   * In order, each segment when its time has come. A segment that is lost holds up those behind it.
+   */
   const carry = (pipe: Pipe, from: Socket, into: Socket, way: 'up' | 'down') => {
     let first = true
     let dueMs = 0
@@ -177,7 +185,10 @@ export async function startPath(to: number, chance: Seeded, port = 0, host = '12
   }
 }
 
-/** RST; where a FIN is on its way already libuv refuses to (and Node would leave the socket open for ever). */
+/**
+ * RST; where a FIN is on its way already libuv refuses to (and Node would leave the socket open for
+ * ever).
+ */
 function rst(socket: Socket): void {
   if (socket.writableEnded || socket.connecting) socket.destroy()
   else socket.resetAndDestroy()

@@ -2,7 +2,10 @@ import { FAULTS, type Fault, type FaultKind, isPossible, type Protocol } from '.
 import type { Seeded } from './seeded.ts'
 import type { FaultServer } from './server.ts'
 
-/** One fault of a schedule: it begins `atMs` after the start at the server of that number (from 0), and is cleared `forMs` later. */
+/**
+ * One fault of a schedule: it begins `atMs` after the start at the server of that number (from 0),
+ * and is cleared `forMs` later.
+ */
 export interface Step {
   readonly atMs: number
   readonly forMs: number
@@ -54,7 +57,10 @@ const MEASURES: Readonly<Record<FaultKind, (chance: Seeded) => Omit<Fault, 'kind
   'out-of-order': (c) => ({ ms: 5 + c.below(30) }),
 }
 
-/** A schedule of faults, each drawn with its server, measure and length (a tenth to a half of `everyMs`): the same for the same seed. One server fails at a time. */
+/**
+ * A schedule of faults, each drawn with its server, measure and length (a tenth to a half of
+ * `everyMs`): the same for the same seed. One server fails at a time.
+ */
 export function storm(chance: Seeded, stage: Stage): readonly Step[] {
   const steps: Step[] = []
   for (let atMs = stage.everyMs / 2; atMs < stage.lengthMs; atMs += stage.everyMs) {
@@ -66,7 +72,9 @@ export function storm(chance: Seeded, stage: Stage): readonly Step[] {
   return steps
 }
 
-/** The scenarios by name: each fault alone at the first server from the start on, and what is drawn. */
+/**
+ * The scenarios by name: each fault alone at the first server from the start on, and what is drawn.
+ */
 export const SCENARIOS: Readonly<Record<string, string>> = {
   fair: 'nothing fails',
   ...FAULTS,
@@ -74,7 +82,10 @@ export const SCENARIOS: Readonly<Record<string, string>> = {
   storm: 'one fault drawn by the seed every minute (or --every S), at a server drawn by the seed',
 }
 
-/** The steps of a scenario. Throws for a name that is none, and where the first server cannot have the fault. */
+/**
+ * The steps of a scenario. Throws for a name that is none, and where the first server cannot have
+ * the fault.
+ */
 export function stepsOf(name: string, chance: Seeded, stage: Stage): readonly Step[] {
   if (!(name in SCENARIOS)) throw new Error(`no scenario ${name}: --list names them`)
   if (name === 'fair') return []
@@ -88,7 +99,10 @@ export function stepsOf(name: string, chance: Seeded, stage: Stage): readonly St
   return [{ atMs: 0, forMs: stage.lengthMs, server: 0, fault: { kind } }]
 }
 
-/** Plays `steps` on `servers` in real time. `told` hears of each beginning and end. Stops at once when `stop` is called. */
+/**
+ * Plays `steps` on `servers` in real time. `told` hears of each beginning and end. Stops at once
+ * when `stop` is called.
+ */
 export function play(
   steps: readonly Step[],
   servers: readonly FaultServer[],

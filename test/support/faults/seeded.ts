@@ -1,4 +1,7 @@
-/** Chance that can be had again: the same seed gives the same numbers on every machine (mulberry32). Not for anything secret. */
+/**
+ * Chance that can be had again: the same seed gives the same numbers on every machine (mulberry32).
+ * Not for anything secret.
+ */
 export interface Seeded {
   /** Uniform in [0, 1). */
   next(): number

@@ -13,7 +13,10 @@ import type { Seeded } from './seeded.ts'
 
 /** The name that its certificates are for. */
 export const FAULT_SERVER_NAME = 'resolver.faults.example'
-/** These end a connection under all that is in flight on it. What is asked once more because of that is not counted towards the next: with more in flight than `every` nobody could ever be answered. */
+/**
+ * These end a connection under all that is in flight on it. What is asked once more because of that
+ * is not counted towards the next: with more in flight than `every` nobody could ever be answered.
+ */
 const STORMS: readonly FaultKind[] = ['reset', 'goaway', 'goaway-0']
 const HOUR_MS = 3_600_000
 /** Ports are used again in the end. */
@@ -32,7 +35,10 @@ export interface FaultServerOptions {
   readonly paddingBlock?: number
   /** What the path is like without a fault. */
   readonly usual?: Partial<Weather>
-  /** Told what a stub of ours never does: cleartext, an unpadded query, a header too many. Default: throws, out of anybody's reach. `false`: any stub may come. */
+  /**
+   * Told what a stub of ours never does: cleartext, an unpadded query, a header too many. Default:
+   * throws, out of anybody's reach. `false`: any stub may come.
+   */
   readonly unexpected?: ((what: string) => void) | false
 }
 
@@ -45,7 +51,10 @@ export interface FaultServer {
   readonly counts: { queries: number; committed: number; handshakes: number }
   /** How often each name was asked, the last 100,000 names. */
   readonly asked: ReadonlyMap<string, number>
-  /** Begins a fault; it lasts until `clear`, unless it is over at once (cut, half-open). Throws where the protocol cannot have it. */
+  /**
+   * Begins a fault; it lasts until `clear`, unless it is over at once (cut, half-open). Throws
+   * where the protocol cannot have it.
+   */
   begin(fault: Fault): void
   /** Everything in order again. Connections that were stranded stay so. */
   clear(): void
@@ -212,7 +221,10 @@ export async function startFaultServer(o: FaultServerOptions): Promise<FaultServ
   }
 }
 
-/** A stream before `socket`: HTTP/2 on the socket itself leaves no room for a frame that it does not know how to send (Node aborts). Each write of it is whole frames. */
+/**
+ * A stream before `socket`: HTTP/2 on the socket itself leaves no room for a frame that it does not
+ * know how to send (Node aborts). Each write of it is whole frames.
+ */
 function between(socket: TLSSocket): Duplex {
   const stream: Duplex = new Duplex({
     read: () => void socket.resume(),

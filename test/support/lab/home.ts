@@ -2,7 +2,10 @@ import type { Authority } from '../../../src/demo/authority.ts'
 import { identityOf, RESOLVER_NAME } from '../real/daemon.ts'
 import { boot, type Fitting, type Machine } from './machine.ts'
 
-/** What the provider's name server answers to every A, in cleartext, and what the trusted resolver answers: the answer tells who was asked. */
+/**
+ * What the provider's name server answers to every A, in cleartext, and what the trusted resolver
+ * answers: the answer tells who was asked.
+ */
 export const PROVIDER = '10.50.50.50'
 export const TRUSTED = '10.99.99.99'
 /** The domain that the provider's DHCP server hands out. */
@@ -23,11 +26,19 @@ export interface Asked {
   readonly resolvectl: string | undefined
 }
 
-/** A machine at home behind a provider: DHCP on eth0, a name server there that hears everything in cleartext, and a trusted resolver over DoT. */
+/**
+ * A machine at home behind a provider: DHCP on eth0, a name server there that hears everything in
+ * cleartext, and a trusted resolver over DoT.
+ */
 export interface Home extends Machine {
-  /** Asks a name that nobody asked before, made from `pattern`, in which `*` stands for a new label. */
+  /**
+   * Asks a name that nobody asked before, made from `pattern`, in which `*` stands for a new label.
+   */
   ask(pattern: string): Promise<Asked>
-  /** Names that went to the provider in cleartext, or to the neighbours by multicast, since this was last called. */
+  /**
+   * Names that went to the provider in cleartext, or to the neighbours by multicast, since this was
+   * last called.
+   */
   leaked(): readonly string[]
   /** Waits until eth0 has an address and a manager, if there is one, says that it is connected. */
   connected(): Promise<void>
@@ -96,7 +107,10 @@ function namesIn(log: string, pattern: RegExp): readonly string[] {
   return log.split('\n').flatMap((line) => pattern.exec(line)?.[1] ?? [])
 }
 
-/** The other end of the link, in a network namespace of the machine, and the resolver that this machine trusts. */
+/**
+ * The other end of the link, in a network namespace of the machine, and the resolver that this
+ * machine trusts.
+ */
 async function world(authority: Authority): Promise<Readonly<Record<string, string>>> {
   const identity = await identityOf(authority)
   const resolver = {
@@ -142,7 +156,10 @@ function there(exec: string): string {
   return unit(exec, 'NetworkNamespacePath=/run/netns/isp\nRestart=on-failure', head)
 }
 
-/** `npm start` of a clone whose dist/ is built, in a terminal of its own: it returns once the service says `ready`, or ends with what it said. */
+/**
+ * `npm start` of a clone whose dist/ is built, in a terminal of its own: it returns once the
+ * service says `ready`, or ends with what it said.
+ */
 const NPM = `#!/bin/bash
 [ "$1" = start ] || { echo "only npm start is known here" >&2; exit 2; }
 shift; [ "$1" = -- ] && shift

@@ -11,12 +11,18 @@ import { requireThat, requireTool } from '../real/tools.ts'
 
 const run = promisify(execFile)
 
-/** Where the images of one run of all tests lie; test/run.mjs makes it and takes it away. Set it by hand to keep an image between runs. */
+/**
+ * Where the images of one run of all tests lie; test/run.mjs makes it and takes it away. Set it by
+ * hand to keep an image between runs.
+ */
 const KEPT = 'ENIGM_DNS_LAB'
 const BUILD_LIMIT_MS = 300_000
 const LAB_LIMIT_S = 900
 
-/** What a machine of the lab is made of. dnsmasq, iproute2 and dig are the provider's and the observer's; the rest is what is tested. */
+/**
+ * What a machine of the lab is made of. dnsmasq, iproute2 and dig are the provider's and the
+ * observer's; the rest is what is tested.
+ */
 const PACKAGES = [
   ...['systemd', 'systemd-sysv', 'systemd-resolved', 'libnss-resolve', 'dbus', 'network-manager'],
   ...['isc-dhcp-client', 'ifupdown', 'iproute2', 'bind9-dnsutils', 'procps', 'dnsmasq-base'],
@@ -28,8 +34,10 @@ const SLIM = ['man', 'locale', 'doc'].map((name) => `--dpkgopt=path-exclude=/usr
 const IMAGE = 'ENIGM_DNS_LAB_IMAGE'
 
 /**
- * Runs the calling test file again where machines can be booted: as root, in mount and network namespaces of its own, with an image at hand. Returns the image in
- * the inner run: go on with the tests. Undefined in the outer one: nothing more to do; what is missing is a skip, or a failure where CI is set.
+ * Runs the calling test file again where machines can be booted: as root, in mount and network
+ * namespaces of its own, with an image at hand. Returns the image in the inner run: go on with the
+ * tests. Undefined in the outer one: nothing more to do; what is missing is a skip, or a failure
+ * where CI is set.
  */
 export async function insideLab(t: Test, fileUrl: string): Promise<string | undefined> {
   if (!requireTool(t, 'mmdebstrap', 'unshare', 'nsenter', 'setpriv', 'ip', 'ps')) return undefined
@@ -61,9 +69,10 @@ export async function insideLab(t: Test, fileUrl: string): Promise<string | unde
 }
 
 /**
- * The folder of an unpacked Debian with systemd, systemd-resolved and NetworkManager, of the release of this machine or of `suite`; its packages are downloaded on
- * first use, by mmdebstrap, and nothing of them is installed on the machine itself. 30 to 50 s; kept for the other test files of the run. Needs root. Rejects
- * with what mmdebstrap said.
+ * The folder of an unpacked Debian with systemd, systemd-resolved and NetworkManager, of the
+ * release of this machine or of `suite`; its packages are downloaded on first use, by mmdebstrap,
+ * and nothing of them is installed on the machine itself. 30 to 50 s; kept for the other test files
+ * of the run. Needs root. Rejects with what mmdebstrap said.
  */
 export async function labImage(suite = process.env.ENIGM_DNS_LAB_SUITE): Promise<string> {
   const { codename, sources } = debian(suite)
@@ -83,7 +92,9 @@ function ownPlace(): string {
   return place
 }
 
-/** Does `work` unless another process of this machine does it. Resolves to whether it was done here. */
+/**
+ * Does `work` unless another process of this machine does it. Resolves to whether it was done here.
+ */
 async function lock(file: string, work: () => Promise<void>): Promise<boolean> {
   try {
     writeFileSync(file, String(process.pid), { flag: 'wx' })
@@ -131,7 +142,10 @@ async function proxies(): Promise<readonly string[]> {
   return stdout.split('\n').filter((line) => /^Acquire::https?::Proxy\b/i.test(line))
 }
 
-/** The release, and this machine's own apt sources for it: a mirror that works here. Another suite than its own takes them with the name replaced. */
+/**
+ * The release, and this machine's own apt sources for it: a mirror that works here. Another suite
+ * than its own takes them with the name replaced.
+ */
 function debian(suite: string | undefined): { readonly codename: string; readonly sources: string } {
   const release = readFileSync('/etc/os-release', 'utf8')
   const own = /^VERSION_CODENAME="?([a-z]+)"?$/m.exec(release)?.[1]

@@ -12,7 +12,10 @@ export interface Said {
   readonly stderr: string
 }
 
-/** A booted Debian with systemd as PID 1, in namespaces of its own: it has no way to any network but the one that is made inside. */
+/**
+ * A booted Debian with systemd as PID 1, in namespaces of its own: it has no way to any network but
+ * the one that is made inside.
+ */
 export interface Machine {
   /** A shell script, as root. */
   sh(script: string, timeoutMs?: number): Promise<Said>
@@ -21,7 +24,10 @@ export interface Machine {
   /** Whether `script` exits 0 within `timeoutMs`; tried again and again. */
   until(what: string, script: string, timeoutMs?: number): Promise<void>
   read(path: string): string
-  /** Shuts down and boots again; what was written outside /run and /tmp stays. `cut`: the power goes, nothing is told to anybody. */
+  /**
+   * Shuts down and boots again; what was written outside /run and /tmp stays. `cut`: the power
+   * goes, nothing is told to anybody.
+   */
   reboot(how?: 'orderly' | 'cut'): Promise<void>
   stop(): Promise<void>
 }
@@ -62,8 +68,9 @@ exec env -i container=unshare PATH=${PATH} TERM=dumb /sbin/init systemd.log_targ
 let count = 0
 
 /**
- * Boots `image` with `fitting`, in about a second; nothing is written to the image. Call it where mounts are private (insideNamespace). A machine that nobody stopped
- * dies with this process. Rejects where systemd does not come up.
+ * Boots `image` with `fitting`, in about a second; nothing is written to the image. Call it where
+ * mounts are private (insideNamespace). A machine that nobody stopped dies with this process.
+ * Rejects where systemd does not come up.
  */
 export async function boot(image: string, fitting: Fitting = {}): Promise<Machine> {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-machine-'))

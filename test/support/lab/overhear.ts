@@ -1,4 +1,5 @@
-// node overhear.js LOG: stands at the other end of a machine's link and writes down every name that is asked there by multicast (LLMNR, RFC 4795; mDNS, RFC 6762).
+// node overhear.js LOG: stands at the other end of a machine's link and writes down every name that
+// is asked there by multicast (LLMNR, RFC 4795; mDNS, RFC 6762).
 import { createSocket } from 'node:dgram'
 import { appendFileSync } from 'node:fs'
 

@@ -1,4 +1,5 @@
-// node trusted.js FOLDER ADDRESS: a trusted resolver over DoT on port 853 that answers every A with 10.99.99.99; key.pem and cert.pem lie in FOLDER.
+// node trusted.js FOLDER ADDRESS: a trusted resolver over DoT on port 853 that answers every A with
+// 10.99.99.99; key.pem and cert.pem lie in FOLDER.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { questionEnd } from '../../../src/dns/name.ts'

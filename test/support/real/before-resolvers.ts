@@ -17,7 +17,10 @@ const STARTS = {
 export type Protocol = keyof typeof STARTS
 export const PROTOCOLS = Object.keys(STARTS) as readonly Protocol[]
 
-/** The built program in front of one resolver for each of `answers`, and clients for both of its transports. */
+/**
+ * The built program in front of one resolver for each of `answers`, and clients for both of its
+ * transports.
+ */
 export async function beforeResolvers(
   t: Test,
   protocol: Protocol,

@@ -24,11 +24,15 @@ export interface Capture {
   remove(): void
 }
 
-/** Captures what the pcap filter lets through on one interface, or on `any`; resolves once tcpdump listens. Needs root, or a network namespace of one's own. */
+/**
+ * Captures what the pcap filter lets through on one interface, or on `any`; resolves once tcpdump
+ * listens. Needs root, or a network namespace of one's own.
+ */
 export async function startCapture(pcapFilter: string, device = 'lo'): Promise<Capture> {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-capture-'))
   const file = join(dir, 'lo.pcap')
-  // -Z root: tcpdump would give up root before it opens the file in our directory. -U: written as it comes.
+  // -Z root: tcpdump would give up root before it opens the file in our directory. -U: written as
+  // it comes.
   const child = spawn(
     pathOf('tcpdump') ?? 'tcpdump',
     ['-i', device, '-w', file, '-U', '-Z', 'root', '-B', '16384', '-s', '0', `(${pcapFilter}) or ${MARKED}`],
@@ -68,7 +72,10 @@ export async function startCapture(pcapFilter: string, device = 'lo'): Promise<C
 const MARK_PORT = 9
 const MARKED = `(udp and dst port ${MARK_PORT})`
 
-/** Packets come in order: once this one lies in the file, so does all that went before it, however busy the machine. */
+/**
+ * Packets come in order: once this one lies in the file, so does all that went before it, however
+ * busy the machine.
+ */
 async function sendMark(file: string): Promise<void> {
   const mark = randomBytes(16)
   const socket = createSocket('udp4')
@@ -93,7 +100,10 @@ const FIELDS = [
   'tls.record.length',
 ]
 
-/** A line a packet, its records' types and lengths as lists; the encrypted come last in a packet. Where the capture holds the handshake, tshark calls their type opaque. */
+/**
+ * A line a packet, its records' types and lengths as lists; the encrypted come last in a packet.
+ * Where the capture holds the handshake, tshark calls their type opaque.
+ */
 function parseRecords(text: string, port: number): readonly CapturedRecord[] {
   return text.split('\n').flatMap((line) => {
     const [to = '', opaque = '', content = '', lengths = ''] = line.split('\t')

@@ -13,7 +13,10 @@ const root = (function up(from: string): string {
   return existsSync(join(from, 'package.json')) ? from : up(dirname(from))
 })(dirname(fileURLToPath(import.meta.url)))
 
-/** Settings for every daemon that does not say otherwise: `DAEMON_CONFIG='{"udp":"dgram"}' npm test -- e2e` runs the same tests over another listener. */
+/**
+ * Settings for every daemon that does not say otherwise: `DAEMON_CONFIG='{"udp":"dgram"}' npm test
+ * -- e2e` runs the same tests over another listener.
+ */
 const everyDaemon = JSON.parse(process.env.DAEMON_CONFIG ?? '{}') as Readonly<Record<string, unknown>>
 
 /** The built command line, which users run: dist/, not build/. */
@@ -41,7 +44,10 @@ export interface RunningDaemon {
   /** SIGTERM; resolves to the exit code. */
   stop(): Promise<number | null>
   kill(signal: NodeJS.Signals): void
-  /** After SIGKILL: starts it again as it was, once it is gone; resolves to the time from exec to `ready`, ms. */
+  /**
+   * After SIGKILL: starts it again as it was, once it is gone; resolves to the time from exec to
+   * `ready`, ms.
+   */
   revive(): Promise<number>
   /** Whether the process is there. */
   readonly alive: boolean
@@ -53,10 +59,16 @@ export interface RunningDaemon {
 export interface DaemonSpec {
   readonly resolvers: readonly object[]
   readonly ca?: string
-  /** Merged over the defaults; shaping is off by default, so that a measured time is the transport's. */
+  /**
+   * Merged over the defaults; shaping is off by default, so that a measured time is the
+   * transport's.
+   */
   readonly config?: Readonly<Record<string, unknown>>
   readonly listen?: string
-  /** A command that runs what follows it in its own process (a `sh -c 'ulimit -n 64; exec "$@"' sh`, say). */
+  /**
+   * A command that runs what follows it in its own process (a `sh -c 'ulimit -n 64; exec "$@"' sh`,
+   * say).
+   */
   readonly under?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** Default: in the daemon's own directory. */
@@ -90,7 +102,10 @@ process.on('exit', () => {
   for (const dir of directories) rmSync(dir, { recursive: true, force: true })
 })
 
-/** Starts the built daemon and waits for `ready`. Its files lie in a directory of its own, gone after `stop`. */
+/**
+ * Starts the built daemon and waits for `ready`. Its files lie in a directory of its own, gone
+ * after `stop`.
+ */
 export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-e2e-'))
   directories.add(dir)
@@ -151,7 +166,10 @@ export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   }
 }
 
-/** Without what a machine may set for Node (an extra CA, say), which the daemon refuses. The test runner adds its coverage again. */
+/**
+ * Without what a machine may set for Node (an extra CA, say), which the daemon refuses. The test
+ * runner adds its coverage again.
+ */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_|SSL|npm_)/.test(name))
   return Object.fromEntries(kept)

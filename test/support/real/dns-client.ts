@@ -4,7 +4,10 @@ import { connect, type Socket } from 'node:net'
 import { FrameReader, framed } from '../../../src/dns/framing.ts'
 import { RecordCursor } from '../../../src/dns/records.ts'
 
-/** Asks one server over one UDP socket or one TCP connection, any number of questions at a time, told apart by ID. */
+/**
+ * Asks one server over one UDP socket or one TCP connection, any number of questions at a time,
+ * told apart by ID.
+ */
 export interface DnsClient {
   /** The reply to `message`, whose ID is replaced. Rejects after `timeoutMs`. */
   ask(message: Uint8Array, timeoutMs?: number): Promise<Uint8Array>
@@ -73,8 +76,9 @@ export const rcodeOf = (reply: Uint8Array) => (reply[3] ?? 0) & 15
 export const isTruncated = (reply: Uint8Array) => ((reply[2] ?? 0) & 2) !== 0
 
 /**
- * A reply without what may differ between an upstream and the stub before it: ID, AA, RA, TTLs, the OPT, the case of the question. Everything else is compared
- * octet by octet, names still compressed as the upstream compressed them.
+ * A reply without what may differ between an upstream and the stub before it: ID, AA, RA, TTLs, the
+ * OPT, the case of the question. Everything else is compared octet by octet, names still compressed
+ * as the upstream compressed them.
  */
 export function comparable(reply: Uint8Array): string {
   const copy = Uint8Array.from(reply)

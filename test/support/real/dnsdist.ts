@@ -1,6 +1,9 @@
 import { type Identity, type RealServer, runServer } from './server-process.ts'
 
-/** dnsdist in front of the authority at `authorityPort`: plain DNS, DoT and DoH, nothing cached, bytes passed through. */
+/**
+ * dnsdist in front of the authority at `authorityPort`: plain DNS, DoT and DoH, nothing cached,
+ * bytes passed through.
+ */
 export function startDnsdist(identity: Identity, authorityPort: number): Promise<RealServer> {
   return runServer(
     {

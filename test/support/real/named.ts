@@ -1,7 +1,10 @@
 import { type Identity, type RealServer, runServer } from './server-process.ts'
 import { ROOT_FILE, ZONE_FILE, ZONE_NAME } from './zone.ts'
 
-/** BIND: the authority for zone.example, over plain DNS, DoT and DoH. broken.example is a zone that does not load: SERVFAIL. Answers keep the zone's order. */
+/**
+ * BIND: the authority for zone.example, over plain DNS, DoT and DoH. broken.example is a zone that
+ * does not load: SERVFAIL. Answers keep the zone's order.
+ */
 export function startNamed(identity: Identity): Promise<RealServer> {
   return runServer(
     {

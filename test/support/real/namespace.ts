@@ -11,8 +11,10 @@ const LIMIT_MS = 600_000
 const MARK = 'ENIGM_DNS_INSIDE_NAMESPACE'
 
 /**
- * Runs the calling test file again in a mount and network namespace of its own, where port 53 is free, /etc/resolv.conf may be replaced, and every packet is ours.
- * Returns true in the inner run: go on with the tests. False in the outer one: nothing more to do. Works without root where user namespaces are allowed.
+ * Runs the calling test file again in a mount and network namespace of its own, where port 53 is
+ * free, /etc/resolv.conf may be replaced, and every packet is ours. Returns true in the inner run:
+ * go on with the tests. False in the outer one: nothing more to do. Works without root where user
+ * namespaces are allowed.
  */
 export function insideNamespace(t: Test, fileUrl: string): boolean {
   if (process.env[MARK] !== undefined) {
@@ -40,7 +42,10 @@ function tries(command: string, args: readonly string[]): boolean {
   }
 }
 
-/** In this mount namespace only: /etc/resolv.conf names `address`, as a system that uses the stub does. */
+/**
+ * In this mount namespace only: /etc/resolv.conf names `address`, as a system that uses the stub
+ * does.
+ */
 export function useNameserver(t: Test, address: string): void {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-resolv-'))
   const file = join(dir, 'resolv.conf')

@@ -9,7 +9,10 @@ export interface NginxSetup {
   readonly server: string
 }
 
-/** nginx ends TLS, and HTTP/2, in front of a resolver that speaks HTTP. It has one port; the others are there for those who ask whether it is up. */
+/**
+ * nginx ends TLS, and HTTP/2, in front of a resolver that speaks HTTP. It has one port; the others
+ * are there for those who ask whether it is up.
+ */
 export function startNginx(identity: Identity, { http2, http = '', server }: NginxSetup): Promise<RealServer> {
   return runServer(
     {

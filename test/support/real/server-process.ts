@@ -14,7 +14,9 @@ export interface Identity {
   readonly cert: string
 }
 
-/** A real name server on loopback. Ports that its Debian version has no listener for are undefined. */
+/**
+ * A real name server on loopback. Ports that its Debian version has no listener for are undefined.
+ */
 export interface RealServer {
   readonly kind: Tool
   readonly dnsPort: number
@@ -28,7 +30,10 @@ export interface RealServer {
   stop(): Promise<void>
 }
 
-/** How to run one kind of server. `files` and `args` get the directory that holds everything and the ports to use. */
+/**
+ * How to run one kind of server. `files` and `args` get the directory that holds everything and the
+ * ports to use.
+ */
 export interface Recipe {
   readonly tool: Tool
   readonly doh: boolean
@@ -49,7 +54,10 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** Starts a server by its recipe, in a directory of its own, and waits until all its ports accept. Another set of ports is tried when somebody else took one. */
+/**
+ * Starts a server by its recipe, in a directory of its own, and waits until all its ports accept.
+ * Another set of ports is tried when somebody else took one.
+ */
 export async function runServer(recipe: Recipe, identity: Identity): Promise<RealServer> {
   let lastWords = ''
   for (let attempt = 0; attempt < 3; attempt++) {

@@ -8,7 +8,10 @@ import { pathOf } from './tools.ts'
 /** A signed root on loopback, over plain DNS, DoT and DoH, and what a validator must trust. */
 export interface SignedRoot {
   readonly server: RealServer
-  /** The root's key-signing key as a DS record in presentation form: "TAG ALGORITHM DIGESTTYPE DIGEST". */
+  /**
+   * The root's key-signing key as a DS record in presentation form: "TAG ALGORITHM DIGESTTYPE
+   * DIGEST".
+   */
   readonly anchor: string
   /** Every question that came, as "name TYPE" in lower case; the query log of the server. */
   asked(): readonly string[]
@@ -38,7 +41,10 @@ const ZONES: Readonly<Record<string, string>> = {
     .join('\n')}\nns.signed.example. IN A 127.0.0.1\n`,
 }
 
-/** Signs the zones with keys made for this call (children first: their DS goes into the root), and serves them. `nsec3` signs the root so. */
+/**
+ * Signs the zones with keys made for this call (children first: their DS goes into the root), and
+ * serves them. `nsec3` signs the root so.
+ */
 export async function startSignedRoot(identity: Identity, { nsec3 = false } = {}): Promise<SignedRoot> {
   const made = mkdtempSync(join(tmpdir(), 'enigm-dns-signed-'))
   const files = signAll(made, nsec3)

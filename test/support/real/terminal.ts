@@ -2,7 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { pathOf } from './tools.ts'
 
-/** A command in a terminal of its own, as in a window: it leads the session, and whatever it starts is in the foreground. */
+/**
+ * A command in a terminal of its own, as in a window: it leads the session, and whatever it starts
+ * is in the foreground.
+ */
 export interface Terminal {
   /** What the window showed so far, escapes and all. */
   text(): string

@@ -3,10 +3,16 @@ import { delimiter, join } from 'node:path'
 import type { Test } from 'tap'
 import packages from './tools.json' with { type: 'json' }
 
-/** A program of the system that a test runs beside ours. test/run.mjs names the missing ones, from the same list. */
+/**
+ * A program of the system that a test runs beside ours. test/run.mjs names the missing ones, from
+ * the same list.
+ */
 export type Tool = keyof typeof packages
 
-/** Absolute path of `tool`, or undefined. The sbin directories are looked into whatever PATH says: servers live there. */
+/**
+ * Absolute path of `tool`, or undefined. The sbin directories are looked into whatever PATH says:
+ * servers live there.
+ */
 export function pathOf(tool: Tool): string | undefined {
   const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
   return directories.map((directory) => join(directory, tool)).find(isExecutable)
@@ -21,7 +27,10 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Whether every one of `tools` is here. If not, says so in `t`: a visible skip on a developer's machine, a failure where CI is set. */
+/**
+ * Whether every one of `tools` is here. If not, says so in `t`: a visible skip on a developer's
+ * machine, a failure where CI is set.
+ */
 export function requireTool(t: Test, ...tools: readonly Tool[]): boolean {
   return requireThat(t, missing(tools))
 }

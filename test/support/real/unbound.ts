@@ -1,7 +1,10 @@
 import { type Identity, type RealServer, runServer } from './server-process.ts'
 import { ZONE_NAME } from './zone.ts'
 
-/** Unbound, resolving from the authority at `authorityPort`, over plain DNS, DoT and DoH. No validation: the test zone is not signed. */
+/**
+ * Unbound, resolving from the authority at `authorityPort`, over plain DNS, DoT and DoH. No
+ * validation: the test zone is not signed.
+ */
 export function startUnbound(identity: Identity, authorityPort: number): Promise<RealServer> {
   const stub = (name: string) => `stub-zone:\n  name: "${name}"\n  stub-addr: 127.0.0.1@${authorityPort}\n  stub-prime: no\n`
   return runServer(

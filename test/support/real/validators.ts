@@ -7,8 +7,9 @@ export type Validator = (typeof VALIDATORS)[number]
 const NOBODY = { key: '', cert: '' }
 
 /**
- * A validating forwarder that sends everything to 127.0.0.1:`port` and trusts `anchor` (a DS of the root). What each of them would answer by itself is switched off,
- * so that every name reaches what stands behind it.
+ * A validating forwarder that sends everything to 127.0.0.1:`port` and trusts `anchor` (a DS of the
+ * root). What each of them would answer by itself is switched off, so that every name reaches what
+ * stands behind it.
  */
 export function startValidator(kind: Validator, port: number, anchor: string): Promise<RealServer> {
   return runServer(RECIPES[kind](port, anchor), NOBODY)

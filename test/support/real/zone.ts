@@ -1,4 +1,7 @@
-/** Names below hold what a careless parser gets wrong: octets above 0x7F that decode to one character, a dot inside a label, an answer of 4 kB. */
+/**
+ * Names below hold what a careless parser gets wrong: octets above 0x7F that decode to one
+ * character, a dot inside a label, an answer of 4 kB.
+ */
 export const ZONE_NAME = 'zone.example'
 
 const BIG_TEXTS = Array.from({ length: 20 }, (_, i) => `big IN TXT "${String(i).padStart(3, '0').repeat(70)}"`).join('\n')

@@ -12,7 +12,9 @@ export const FRAME = {
   continuation: 9,
 } as const
 
-/** Frame flags, RFC 9113 section 6. ACK (SETTINGS, PING) has the bit that END_STREAM has elsewhere. */
+/**
+ * Frame flags, RFC 9113 section 6. ACK (SETTINGS, PING) has the bit that END_STREAM has elsewhere.
+ */
 export const FLAG = { ack: 0x01, endStream: 0x01, endHeaders: 0x04, padded: 0x08, priority: 0x20 } as const
 
 /** Error codes, RFC 9113 section 7. Handlers of received octets return one; `none` means go on. */
@@ -40,7 +42,10 @@ export const SETTING = {
 } as const
 
 export const FRAME_HEADER_OCTETS = 9
-/** The most that a frame's payload may hold either way: we never announce more, and never need to send more (RFC 9113 section 4.2). */
+/**
+ * The most that a frame's payload may hold either way: we never announce more, and never need to
+ * send more (RFC 9113 section 4.2).
+ */
 export const MAX_FRAME_OCTETS = 16_384
 /** The largest stream ID and the largest window (RFC 9113 sections 5.1.1 and 6.9.1). */
 export const MAX_31_BITS = 0x7fff_ffff

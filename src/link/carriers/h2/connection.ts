@@ -52,7 +52,10 @@ export function leanH2Carrier<P extends Protection>(
   )
 }
 
-/** The same for a schedule: each request fills records of one size, and what else is owed rides in them. */
+/**
+ * The same for a schedule: each request fills records of one size, and what else is owed rides in
+ * them.
+ */
 export function leanH2CellCarrier<P extends Protection>(
   connection: Connection<P>,
   endpoint: Endpoint,
@@ -72,7 +75,9 @@ export function leanH2CellCarrier<P extends Protection>(
   )
 }
 
-/** How requests leave: what gathers and writes them, and what makes cells of them for a schedule. */
+/**
+ * How requests leave: what gathers and writes them, and what makes cells of them for a schedule.
+ */
 interface Writing<P extends Protection, C extends H2Cells | undefined> {
   readonly out: Outbox
   readonly sender: Sender

@@ -2,7 +2,10 @@ import type { Clock } from '../../../clock.ts'
 import { u32 } from '../../../dns/octets.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS } from './codes.ts'
 
-/** Frames in a row that bring nothing: a thousand is more than any server was seen to send, and costs a millisecond. */
+/**
+ * Frames in a row that bring nothing: a thousand is more than any server was seen to send, and
+ * costs a millisecond.
+ */
 const MOST = 1000
 /** A server sends a few frames besides each reply: WINDOW_UPDATE, PING, an empty DATA. */
 const PER_REPLY = 50
@@ -10,8 +13,9 @@ const PER_REPLY = 50
 const REFILL_MS = 10_000
 
 /**
- * Bounds every flood of cheap frames alike (CVE-2019-9512, 9514, 9515, 9518, CVE-2023-44487 turned against a client): each that brings no reply forward
- * costs one, each reply earns some back. Time is read only when it has run out.
+ * Bounds every flood of cheap frames alike (CVE-2019-9512, 9514, 9515, 9518, CVE-2023-44487 turned
+ * against a client): each that brings no reply forward costs one, each reply earns some back. Time
+ * is read only when it has run out.
  */
 export class Patience {
   readonly #clock: Clock
@@ -38,12 +42,16 @@ export class Patience {
   }
 }
 
-/** Takes one whole frame: its payload is `octets` from `start` to `end`, valid during the call only. Returns an error code, 0 to go on. */
+/**
+ * Takes one whole frame: its payload is `octets` from `start` to `end`, valid during the call only.
+ * Returns an error code, 0 to go on.
+ */
 type OnFrame = (type: number, flags: number, streamId: number, octets: Uint8Array, start: number, end: number) => number
 
 /**
- * Cuts a stream of octets into frames (RFC 9113 section 4.1). Frames that lie whole in a chunk are not copied; the rest of a chunk is kept, at most one frame of
- * it, so memory is bounded whatever the peer sends. Never throws.
+ * Cuts a stream of octets into frames (RFC 9113 section 4.1). Frames that lie whole in a chunk are
+ * not copied; the rest of a chunk is kept, at most one frame of it, so memory is bounded whatever
+ * the peer sends. Never throws.
  */
 export class H2FrameReader {
   readonly #onFrame: OnFrame
@@ -58,7 +66,9 @@ export class H2FrameReader {
     return this.#keptOctets
   }
 
-  /** Returns the first error code that a frame gave, after which the reader is of no more use, or 0. */
+  /**
+   * Returns the first error code that a frame gave, after which the reader is of no more use, or 0.
+   */
   push(chunk: Uint8Array): number {
     let at = 0
     if (this.#keptOctets > 0) {
@@ -79,7 +89,10 @@ export class H2FrameReader {
     return H2.none
   }
 
-  /** Completes the frame begun in earlier chunks. Returns how much of `chunk` that took, or minus an error code. */
+  /**
+   * Completes the frame begun in earlier chunks. Returns how much of `chunk` that took, or minus an
+   * error code.
+   */
   #complete(chunk: Uint8Array): number {
     let at = Math.min(chunk.length, Math.max(0, FRAME_HEADER_OCTETS - this.#keptOctets))
     this.#keep(chunk, 0, at)
@@ -112,11 +125,16 @@ function payloadOctets(octets: Uint8Array, at: number): number {
   return (octets[at]! << 16) | (octets[at + 1]! << 8) | octets[at + 2]!
 }
 
-/** A header block over several frames: compressed it is a few hundred octets in any reply there is. */
+/**
+ * A header block over several frames: compressed it is a few hundred octets in any reply there is.
+ */
 const MAX_BLOCK_OCTETS = 32_768
 const MAX_CONTINUATIONS = 16
 
-/** Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10), bounded in octets and in frames (CVE-2024-27316: frames that never end, or are empty). */
+/**
+ * Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10), bounded in octets and in frames
+ * (CVE-2024-27316: frames that never end, or are empty).
+ */
 class HeaderAssembly {
   /** 0: no block is open. */
   streamId = 0
@@ -148,7 +166,10 @@ class HeaderAssembly {
   }
 }
 
-/** What frames mean to a connection. `octets` is valid during the call. Those that return a number return an error code, 0 to go on. */
+/**
+ * What frames mean to a connection. `octets` is valid during the call. Those that return a number
+ * return an error code, 0 to go on.
+ */
 export interface FrameSink {
   onSettings(octets: Uint8Array, start: number, end: number): number
   /** A PING to answer with its 8 octets from `start`. */
@@ -165,8 +186,9 @@ export interface FrameSink {
 }
 
 /**
- * The rules of RFC 9113 section 6 that a frame can be judged by without knowing its stream: lengths, stream 0 or not, padding, the order of SETTINGS and
- * CONTINUATION. Every frame that brings nothing costs patience. Never throws; memory is bounded by one frame and one header block.
+ * The rules of RFC 9113 section 6 that a frame can be judged by without knowing its stream:
+ * lengths, stream 0 or not, padding, the order of SETTINGS and CONTINUATION. Every frame that
+ * brings nothing costs patience. Never throws; memory is bounded by one frame and one header block.
  */
 export class Inbound {
   readonly #sink: FrameSink
@@ -183,7 +205,9 @@ export class Inbound {
     )
   }
 
-  /** Returns the error code of the connection, after which nothing more may be given to it, or 0. */
+  /**
+   * Returns the error code of the connection, after which nothing more may be given to it, or 0.
+   */
   receive(chunk: Uint8Array): number {
     return this.#reader.push(chunk)
   }

@@ -7,13 +7,19 @@ import { putFrameHeader } from './outbox.ts'
 
 /** Huffman coding is not used, so a digit is an octet, and three are in the template. */
 const TEMPLATE_DIGITS = 3
-/** Set the dynamic table to size 0. In every block, though once would do: so the first request of a connection is as long as the others, and no SETTINGS of the peer can ask for more (RFC 7541 section 4.2). */
+/**
+ * Set the dynamic table to size 0. In every block, though once would do: so the first request of a
+ * connection is as long as the others, and no SETTINGS of the peer can ask for more (RFC 7541
+ * section 4.2).
+ */
 const NO_TABLE = 0x20
 
 /**
- * The HEADERS frame of every request to one endpoint. All but the digits of content-length is made once: indexed fields of the static table and literals that are
- * never indexed (RFC 7541 sections 6.1 and 6.2.3). Its size depends on nothing but the number of digits of the body's length, and bodies of 100 to 999 octets, so
- * all padded queries in practice, have three: one size for all requests of one body size, whatever was asked before.
+ * The HEADERS frame of every request to one endpoint. All but the digits of content-length is made
+ * once: indexed fields of the static table and literals that are never indexed (RFC 7541 sections
+ * 6.1 and 6.2.3). Its size depends on nothing but the number of digits of the body's length, and
+ * bodies of 100 to 999 octets, so all padded queries in practice, have three: one size for all
+ * requests of one body size, whatever was asked before.
  */
 export class RequestHead {
   readonly #template: Buffer

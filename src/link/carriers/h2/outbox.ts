@@ -17,7 +17,10 @@ export function putFrameHeader(out: Uint8Array, at: number, octets: number, type
   return at + FRAME_HEADER_OCTETS
 }
 
-/** Gathers the frames of one turn of the event loop, so that they leave in one write, and uses its pages again once the socket is done with them. */
+/**
+ * Gathers the frames of one turn of the event loop, so that they leave in one write, and uses its
+ * pages again once the socket is done with them.
+ */
 export class Outbox {
   readonly #socket: Writable
   readonly #spare: Buffer[] = []
@@ -37,7 +40,10 @@ export class Outbox {
     return this.#page
   }
 
-  /** Makes room and returns where in `page` it is. The caller fills all of it, and reads `page` after this call. */
+  /**
+   * Makes room and returns where in `page` it is. The caller fills all of it, and reads `page`
+   * after this call.
+   */
   reserve(octets: number): number {
     const at = this.#used
     this.#used += octets
@@ -119,14 +125,21 @@ export function putOpening(out: Outbox, o: { streamWindow: number; connectionWin
   out.windowUpdate(0, o.connectionWindow - 65_535)
 }
 
-/** The largest frame that a connection may owe: a PING answered. Each cell has so much padding to spare for one. */
+/**
+ * The largest frame that a connection may owe: a PING answered. Each cell has so much padding to
+ * spare for one.
+ */
 export const CONTROL_ROOM_OCTETS = FRAME_HEADER_OCTETS + 8
-/** A peer that makes us owe more than this many frames is flooding; `Patience` ends its connection long before. */
+/**
+ * A peer that makes us owe more than this many frames is flooding; `Patience` ends its connection
+ * long before.
+ */
 const MAX_OWED = 1024
 
 /**
- * An outbox that writes nothing by itself once the opening has left: acknowledgements, window updates and resets are owed, and ride in cells, paid from
- * their padding. So an observer sees neither when they fell due nor that there were any.
+ * An outbox that writes nothing by itself once the opening has left: acknowledgements, window
+ * updates and resets are owed, and ride in cells, paid from their padding. So an observer sees
+ * neither when they fell due nor that there were any.
  */
 export class CellOutbox extends Outbox {
   readonly #owed: Buffer[] = []
@@ -137,7 +150,10 @@ export class CellOutbox extends Outbox {
     this.#opened = true
   }
 
-  /** Moves the owed frames that fit into `room` octets to where the next cell is written. Returns the octets they took. */
+  /**
+   * Moves the owed frames that fit into `room` octets to where the next cell is written. Returns
+   * the octets they took.
+   */
   pay(room: number): number {
     let paid = 0
     for (let next = this.#owed[0]; next !== undefined && paid + next.length <= room; next = this.#owed[0]) {

@@ -9,9 +9,11 @@ import type { Stream } from './stream.ts'
 const BODY_OCTETS = 128
 
 /**
- * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and padding is free to shrink): what the connection owes, the head, and DATA
- * padded to fill. A longer request goes on in records of nothing but DATA, only the last of them padded.
- * (BIND 9.18.49 stalls on a request that arrives in pieces of more than 256 octets: over its DoH, names of more than 93 octets find no answer.)
+ * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and padding is
+ * free to shrink): what the connection owes, the head, and DATA padded to fill. A longer request
+ * goes on in records of nothing but DATA, only the last of them padded. (BIND 9.18.49 stalls on a
+ * request that arrives in pieces of more than 256 octets: over its DoH, names of more than 93
+ * octets find no answer.)
  */
 export class CellSender {
   readonly #out: CellOutbox
@@ -64,7 +66,10 @@ export class CellSender {
   }
 }
 
-/** Streams opened before the peer's SETTINGS said how many it takes: the least that RFC 9113 section 6.5.2 recommends to allow. */
+/**
+ * Streams opened before the peer's SETTINGS said how many it takes: the least that RFC 9113 section
+ * 6.5.2 recommends to allow.
+ */
 const STREAMS_UNTIL_TOLD = 32
 
 /** Writes requests as the peer's settings and windows allow (RFC 9113 sections 5.2 and 6.9). */
@@ -98,7 +103,10 @@ export class Sender {
     return this.#window >= octets && this.#initialWindow >= octets && this.#unfinished === undefined
   }
 
-  /** Whether the peer's windows take the next record of the unfinished request: SETTINGS may have narrowed them since its first. */
+  /**
+   * Whether the peer's windows take the next record of the unfinished request: SETTINGS may have
+   * narrowed them since its first.
+   */
   get takesMore(): boolean {
     const octets = this.cells?.windowOctets ?? 0
     return this.#unfinished !== undefined && this.#window >= octets && this.#unfinished.sendWindow >= octets
@@ -176,7 +184,10 @@ export class Sender {
     return H2.none
   }
 
-  /** Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and answers them. Returns an error code of the connection, 0 to go on. */
+  /**
+   * Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and answers
+   * them. Returns an error code of the connection, 0 to go on.
+   */
   settings(octets: Uint8Array, start: number, end: number, streams: readonly Stream[]): number {
     if (!this.#told) this.maxStreams = Number.POSITIVE_INFINITY
     this.#told = true

@@ -25,7 +25,10 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   id = 0
   sentMs = 0
   bodySent = 0
-  /** What the peer still takes of the body; below 0 after it shrank its windows (RFC 9113 section 6.9.2). */
+  /**
+   * What the peer still takes of the body; below 0 after it shrank its windows (RFC 9113 section
+   * 6.9.2).
+   */
   sendWindow = 0
   /** Octets that counted against the window we gave. */
   flowOctets = 0
@@ -56,7 +59,10 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
     this.#octets = 0
   }
 
-  /** Whether a header block with this status (0: none) may come now: interim responses, one final, trailers that end it (RFC 9113 section 8.1). */
+  /**
+   * Whether a header block with this status (0: none) may come now: interim responses, one final,
+   * trailers that end it (RFC 9113 section 8.1).
+   */
   expects(status: number, endStream: boolean): boolean {
     if (this.head !== undefined) return status === 0 && endStream
     return status >= 200 || (status >= 100 && status !== 101 && !endStream)
@@ -107,9 +113,15 @@ function grown(octets: Uint8Array, room: number): Uint8Array {
   return larger
 }
 
-/** The window of the connection, open from the start and again when half is used: 1,000 replies of 4 KiB without waiting for an update. */
+/**
+ * The window of the connection, open from the start and again when half is used: 1,000 replies of 4
+ * KiB without waiting for an update.
+ */
 export const CONNECTION_WINDOW_OCTETS = 4 * 1024 * 1024
-/** Above one message, so that a longer one is seen and refused instead of standing still; never widened. */
+/**
+ * Above one message, so that a longer one is seen and refused instead of standing still; never
+ * widened.
+ */
 export const STREAM_WINDOW_OCTETS = 128 * 1024
 
 /** Holds the peer to the windows that it was given (RFC 9113 section 6.9.1). */
@@ -141,7 +153,10 @@ export class DataWindows {
 
 const MAX_REMEMBERED = 4096
 
-/** Streams that we gave up and that the peer had not ended: what it still sends for them was on its way (RFC 9113 section 5.1, `closed`). */
+/**
+ * Streams that we gave up and that the peer had not ended: what it still sends for them was on its
+ * way (RFC 9113 section 5.1, `closed`).
+ */
 export class ResetStreams {
   readonly #ids = new Set<number>()
   /** Of these and below nothing is known any more. */

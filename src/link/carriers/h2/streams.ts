@@ -33,10 +33,16 @@ export interface StreamTools<P extends Protection> {
   rest(): void
 }
 
-/** How often a request that the peer refused unprocessed is put back in the queue of the same connection. */
+/**
+ * How often a request that the peer refused unprocessed is put back in the queue of the same
+ * connection.
+ */
 const MAX_REQUEUED = 3
 
-/** The streams of one connection: those that wait, those that are open, those given up; and what received frames mean to them. */
+/**
+ * The streams of one connection: those that wait, those that are open, those given up; and what
+ * received frames mean to them.
+ */
 export class Streams<P extends Protection = Protection> implements FrameSink {
   readonly #tools: StreamTools<P>
   readonly #heads = new HeadReader()
@@ -115,7 +121,10 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#heard()
   }
 
-  /** Streams above `lastStreamId` were not processed; the others may still be answered (RFC 9113 section 6.8), unless it is for an error. */
+  /**
+   * Streams above `lastStreamId` were not processed; the others may still be answered (RFC 9113
+   * section 6.8), unless it is for an error.
+   */
   onGoaway(lastStreamId: number, code: number): number {
     if (lastStreamId > this.#goawayId) return H2.protocol
     this.#goawayId = lastStreamId
@@ -207,7 +216,10 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     return H2.none
   }
 
-  /** A frame for a stream that is not open (RFC 9113 section 5.1): what was on its way when we gave it up is ignored. */
+  /**
+   * A frame for a stream that is not open (RFC 9113 section 5.1): what was on its way when we gave
+   * it up is ignored.
+   */
   #stray(streamId: number, endStream: boolean): number {
     if (this.#isIdle(streamId)) return H2.protocol
     return this.#resets.has(streamId, endStream) ? this.#tools.patience.spend() : H2.streamClosed
@@ -253,7 +265,10 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#tools.rest()
   }
 
-  /** The peer ended it, maybe before it was all asked: the rest is not sent then (RFC 9113 section 8.1). */
+  /**
+   * The peer ended it, maybe before it was all asked: the rest is not sent then (RFC 9113 section
+   * 8.1).
+   */
   #ended(stream: Stream<P>): void {
     this.#open.delete(stream.id)
     if (this.#tools.sender.forget(stream)) this.#tools.out.rstStream(stream.id, H2.cancel)

@@ -27,7 +27,9 @@ interface Options extends LeanH2Options {
   readonly client?: typeof leanH2Carrier | typeof leanH2CellCarrier
 }
 
-/** A lean carrier on a connection to `port`, what it told its watcher, and its requests as promises. */
+/**
+ * A lean carrier on a connection to `port`, what it told its watcher, and its requests as promises.
+ */
 export async function carry(port: number, options: Options = {}, more: Partial<StrictEndpoint> = {}) {
   const clock = systemClock()
   const endpoint = endpointAt(port, { ...more, ca: authority.certificate })

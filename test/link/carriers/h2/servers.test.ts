@@ -31,7 +31,10 @@ const inFrontOf = (backend: number) => ({
   server: 'keepalive_requests 100000; location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ""; }',
 })
 
-/** What every server must do: many at once, a long answer, a name that is not there, then one more; the connection lives through all of it. */
+/**
+ * What every server must do: many at once, a long answer, a name that is not there, then one more;
+ * the connection lives through all of it.
+ */
 async function examine(t: Test, port: number, path = '/dns-query') {
   const { ask, told, end } = await carry(port, {}, { doh: { port, path } })
   const names = Array.from({ length: 250 }, (_, i) => padded(`h${i}.${ZONE_NAME}`, 1, i + 1))
