@@ -277,5 +277,8 @@ t.test('SIGKILL under load, again and again', { timeout: 600_000 }, async (t) =>
   t.comment(`ready after ${medianMs.toFixed(0)} ms (median), ${readyMs.at(-1)?.toFixed(0)} ms at most`)
   t.ok(medianMs < Math.max(1000, 2 * firstMs), `binds again within a second, or as fast as the first time (${firstMs.toFixed(0)} ms)`)
   t.equal(whole, KILLS, 'every status file is whole or absent')
+  // The first write of the status sweeps, and may come after the first answer.
+  const untilMs = performance.now() + 10_000
+  while (readdirSync(statusDir).length > 4 && performance.now() < untilMs) await sleep(20)
   t.ok(readdirSync(statusDir).length <= 4, 'what killed writers left is swept')
 })

@@ -23,14 +23,15 @@ const OF_THE_JUDGE: Readonly<Record<string, RegExp>> = {
   'reports how a resolver does': /type: 'upstream\.(answered|failed)'/,
   'sends a probe': /purpose(: | = )'probe'/,
 }
-const JUDGE = 'health.ts'
+/** The judge of the set and that of one resolver. */
+const JUDGES = new Set(['health.ts', 'resolver-health.ts'])
 /** Pure state, the verdict itself, and the form of a probe. */
-const PARTS = new Set(['standing.ts', 'verdict.ts', 'asker.ts'])
+const PARTS = new Set(['path-health.ts', 'classification.ts', 'asker.ts'])
 
-t.test('one file judges how resolvers and transports do; the others tell it what happened', (t) => {
+t.test('two files judge how resolvers and transports do; the others tell it what happened', (t) => {
   const folder = join(PROJECT_ROOT, 'src', 'upstream')
   for (const file of readdirSync(folder)) {
-    if (file === JUDGE || PARTS.has(file)) continue
+    if (JUDGES.has(file) || PARTS.has(file)) continue
     const text = readFileSync(join(folder, file), 'utf8')
     for (const [what, pattern] of Object.entries(OF_THE_JUDGE)) t.notMatch(text, pattern, `${file} ${what}`)
   }
