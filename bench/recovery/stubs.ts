@@ -6,6 +6,7 @@ import type { Protocol } from '../../test/support/faults/fault.ts'
 import { FAULT_SERVER_NAME, type FaultServer } from '../../test/support/faults/server.ts'
 import { faultEntry } from '../../test/support/faults/trusted.ts'
 import { freePort } from '../../test/support/real/server-process.ts'
+import { forwardAll, unboundArgs, unboundConfig } from '../../test/support/real/unbound.ts'
 import { type Asker, askerAt } from '../chaos/asker.ts'
 import { CORE, end, newPlace, pathOf, start } from '../children.ts'
 import { ROOT } from '../compiled.ts'
@@ -60,30 +61,14 @@ const unbound: Stub = {
   carries: ['dot'],
   tool: 'unbound',
   version: { args: ['-V'], pattern: /Version (\S+)/ },
-  args: ({ dir }) => ['-d', '-c', `${dir}/unbound.conf`],
+  args: ({ dir }) => unboundArgs(dir),
   files: ({ dir, port, upstreams, caFile }) => ({
-    'unbound.conf': `
-server:
-  directory: "${dir}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  verbosity: 0
-  interface: 127.0.0.1@${port}
-  num-threads: 1
-  module-config: "iterator"
-  qname-minimisation: no
-  do-not-query-localhost: no
-  do-ip6: no
-  tls-cert-bundle: "${caFile}"
-remote-control:
-  control-enable: no
-forward-zone:
-  name: "."
-  forward-tls-upstream: yes
-${upstreams.map((at) => `  forward-addr: 127.0.0.1@${at}#${FAULT_SERVER_NAME}`).join('\n')}
-`,
+    'unbound.conf': unboundConfig({
+      dir,
+      port,
+      server: ['verbosity: 0', 'qname-minimisation: no', `tls-cert-bundle: "${caFile}"`],
+      zones: forwardAll(upstreams, FAULT_SERVER_NAME),
+    }),
   }),
 }
 

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { freePort } from '../../test/support/real/server-process.ts'
+import { unboundArgs, unboundConfig } from '../../test/support/real/unbound.ts'
 import { CORE, newPlace, pathOf, start } from '../children.ts'
 import { compile } from '../compiled.ts'
 import { ask } from '../load/ask.ts'
@@ -56,8 +57,8 @@ export async function startUpstream(): Promise<CountingUpstream> {
   }
   const unbound = pathOf('unbound')
   if (unbound === undefined) throw new Error('no upstream: a C compiler with OpenSSL headers (libssl-dev) is needed, or unbound')
-  writeFileSync(join(dir, 'unbound.conf'), unboundConfig(dir, upstream))
-  const child = start(CORE.load, unbound, ['-d', '-c', join(dir, 'unbound.conf')])
+  writeFileSync(join(dir, 'unbound.conf'), unboundConfig({ dir, port: upstream.dnsPort, encrypted: upstream, server: ZONES }))
+  const child = start(CORE.load, unbound, unboundArgs(dir))
   await listening(child, /start of service/)
   return { kind: 'unbound', ...upstream, cpuNs: () => costOf(child.pid ?? 0).cpuNs, asked: async () => undefined }
 }
@@ -81,31 +82,11 @@ function listening(child: ReturnType<typeof start>, sign: RegExp): Promise<void>
   })
 }
 
-function unboundConfig(dir: string, at: { dnsPort: number; dotPort: number; dohPort: number }): string {
-  return `
-server:
-  directory: "${dir}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  verbosity: 1
-  interface: 127.0.0.1@${at.dnsPort}
-  interface: 127.0.0.1@${at.dotPort}
-  interface: 127.0.0.1@${at.dohPort}
-  tls-port: ${at.dotPort}
-  https-port: ${at.dohPort}
-  tls-service-key: "${dir}/key.pem"
-  tls-service-pem: "${dir}/cert.pem"
-  incoming-num-tcp: 200
-  num-threads: 1
-  module-config: "iterator"
-  pad-responses: yes
-  local-zone: "bench.example." redirect
-  local-data: "bench.example. 3600 IN A ${ADDRESS}"
-  local-zone: "nx.bench.example." static
-  local-data: "nx.bench.example. 3600 IN SOA ns.bench.example. hostmaster.bench.example. 1 2 3 4 300"
-remote-control:
-  control-enable: no
-`
-}
+/** Every name below bench.example has ADDRESS; names below nx.bench.example do not exist. */
+const ZONES = [
+  'verbosity: 1',
+  'local-zone: "bench.example." redirect',
+  `local-data: "bench.example. 3600 IN A ${ADDRESS}"`,
+  'local-zone: "nx.bench.example." static',
+  'local-data: "nx.bench.example. 3600 IN SOA ns.bench.example. hostmaster.bench.example. 1 2 3 4 300"',
+]

@@ -1,4 +1,5 @@
 import { type RealServer, type Recipe, runServer } from './server-process.ts'
+import { forwardAll, unboundArgs, unboundConfig } from './unbound.ts'
 
 /** Validating forwarders as people put them before a stub resolver. */
 export const VALIDATORS = ['named', 'unbound', 'dnsmasq'] as const
@@ -55,28 +56,15 @@ controls { };
     doh: false,
     plain: true,
     files: ({ dir, dnsPort }) => ({
-      'unbound.conf': `
-server:
-  directory: "${dir}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  interface: 127.0.0.1@${dnsPort}
-  do-ip6: no
-  do-not-query-localhost: no
-  unblock-lan-zones: yes
-  trust-anchor: ". DS ${anchor}"
-${LOCAL.map((zone) => `  local-zone: "${zone}" nodefault`).join('\n')}
-remote-control:
-  control-enable: no
-forward-zone:
-  name: "."
-  forward-addr: 127.0.0.1@${port}
-`,
+      'unbound.conf': unboundConfig({
+        dir,
+        port: dnsPort,
+        trustAnchor: `. DS ${anchor}`,
+        server: ['unblock-lan-zones: yes', ...LOCAL.map((zone) => `local-zone: "${zone}" nodefault`)],
+        zones: forwardAll([port]),
+      }),
     }),
-    args: ({ dir }) => ['-d', '-c', `${dir}/unbound.conf`],
+    args: ({ dir }) => unboundArgs(dir),
   }),
   dnsmasq: (port, anchor) => ({
     tool: 'dnsmasq',
