@@ -7,7 +7,7 @@ import { createLink, createScheduledLink, type LinkTools, type RenewableLink, ty
 import { DialPace } from './link/dial/dial-pace.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
-import type { Renewable } from './link/renewable.ts'
+import type { Renewable } from './link/on-demand.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Authenticated, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { constantRate } from './shaping/constant-rate.ts'

@@ -8,7 +8,6 @@ import { Liveness } from './liveness.ts'
 import { type AttemptListener, doubtOf, leave, leftQueue, Pending, RequestAttempt } from './pending.ts'
 import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
-import type { Renewable } from './renewable.ts'
 import { RetryQuarantine } from './retry-quarantine.ts'
 
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
@@ -29,6 +28,21 @@ const FEW = 8
  * the others.
  */
 const CANARIES = 4
+
+/** Reactions of a link to changes outside it. */
+export interface Renewable {
+  /**
+   * The network changed or the machine slept: drops connections and TLS sessions (a ticket would
+   * let an observer join the client of the old network to that of the new one). A link on demand
+   * repeats its queries in flight on a new connection. A link that was in use is dialled again if
+   * `online`.
+   */
+  renew(online: boolean): void
+  /**
+   * Ends the backoff: the wall clock was set, for example, and certificates may have become valid.
+   */
+  reconsider(): void
+}
 
 /** A link that can react to a change of the network or to a suspend. */
 export interface RenewableLink<P extends Protection = Protection> extends Link<P>, Renewable {}

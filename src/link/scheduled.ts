@@ -5,9 +5,9 @@ import type { Ask, Carried, Protection, ScheduledLink, Transport } from '../reso
 import { type CellCarrier, IDLE_MS, type Sent } from './carriers/carrier.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
+import type { Renewable } from './on-demand.ts'
 import { Pool } from './pool.ts'
 import { newSilence, type PooledConnection, type PoolStrategy } from './pooled-connection.ts'
-import type { Renewable } from './renewable.ts'
 import { smoothedRtt } from './silence-detector.ts'
 
 /**
