@@ -107,6 +107,14 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
+   * Whether queries that are held up may be retried alone, on lanes. Limited like other second
+   * connections, which show an observer that an answer was late.
+   */
+  mayIsolate(): boolean {
+    return this.#budget.take()
+  }
+
+  /**
    * Drops all connections and forgets what was learnt on the last path. Dials at once if queries
    * wait (`wanted`), and soon if the link was in use and is `online`.
    */

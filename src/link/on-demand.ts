@@ -5,7 +5,7 @@ import type { Ask, Carried, Link, Protection, Receiver, Transport } from '../res
 import { type Loss, MAX_IN_FLIGHT } from './carriers/carrier.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { Liveness } from './liveness.ts'
-import { type AttemptListener, doubtOf, leave, leftQueue, Pending, RequestAttempt } from './pending.ts'
+import { type AttemptListener, doubtOf, isHeldUpTwice, leave, leftQueue, Pending, RequestAttempt } from './pending.ts'
 import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
 import { RetryQuarantine } from './retry-quarantine.ts'
@@ -194,6 +194,18 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#goOn()
   }
 
+  /**
+   * A new `current` answers while queries are held up on two connections that fell silent. Over DoT
+   * one reply that trickles holds up all behind it, and its query was retried beside them. So each
+   * is retried once more, alone on a lane. Costs one second connection of the budget, because names
+   * that nobody answers come here too.
+   */
+  #isolateHeldUp(): void {
+    const heldUp = this.#pending.list().filter(isHeldUpTwice)
+    if (heldUp.length === 0 || !this.#liveness.mayIsolate()) return
+    for (const pending of heldUp) this.#quarantine.add(pending, true)
+  }
+
   #leftWaiting(pending: Pending<P>): boolean {
     if (!pending.waits) return false
     pending.waits = false
@@ -205,6 +217,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#liveness.answered(connection, carried.rttMs)
     this.#quarantine.answered(connection, attempt.trial > 0)
     leave(attempt)
+    if (connection.served === 1 && connection === this.#pool.current) this.#isolateHeldUp()
     for (const other of pending.attempts) this.#liveness.answeredElsewhere(other.connection)
     if (pending.movedFrom !== undefined) this.#liveness.answeredElsewhere(pending.movedFrom)
     this.#settle(pending)

@@ -103,6 +103,12 @@ export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
   return attempts.some(({ connection }) => connection.silence.doubt === 'dead') ? 'dead' : 'late'
 }
 
+/** Whether it was retried and both connections fell silent. */
+export function isHeldUpTwice<P extends Protection>({ attempts, quarantined }: Pending<P>): boolean {
+  if (attempts.length < 2 || quarantined !== undefined) return false
+  return attempts.every(({ connection, trial }) => trial === 0 && connection.silence.doubt === 'dead')
+}
+
 /** Removes an attempt from its query. */
 export function leave<P extends Protection>(attempt: RequestAttempt<P>): void {
   const { attempts } = attempt.pending

@@ -220,3 +220,68 @@ t.test('the dial for a suspect fails: its queries wait on it, and it is taken ba
   carrier.answer()
   t.equal(await next, 'answered')
 })
+
+t.test('held up on two connections in a row, each is asked alone once a third one answers, and only once', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await upScene()
+  carrier.pings = false
+  const [trickled, behind] = [ask(), ask()]
+  await clock.advance(300)
+  const second = await dial(1).up()
+  second.pings = false
+  t.equal(second.inFlight, 2, 'retried together')
+  await clock.advance(300)
+  const other = ask()
+  const third = await dial(2).up()
+  t.equal(third.inFlight, 1, 'a third connection is not held up too')
+  t.equal(dials.length, 3)
+  third.answer()
+  t.equal(await other, 'answered')
+  await clock.advance(1)
+  const lane = await dial(3).up()
+  t.equal(lane.inFlight, 1, 'alone')
+  await clock.advance(300)
+  const nextLane = await dial(4).up()
+  nextLane.answer()
+  await clock.advance(5)
+  t.equal(nextLane.inFlight, 1, 'alone too, after the resolver was shown to answer there')
+  nextLane.answer()
+  t.equal(await behind, 'answered')
+  for (let i = 0; i < 3; i++) {
+    const more = ask()
+    third.answer()
+    t.equal(await more, 'answered')
+    await clock.advance(100)
+  }
+  t.equal(dials.length, 5)
+  await clock.advance(3000)
+  t.not(await trickled, 'answered')
+})
+
+t.test('what is held up twice is asked alone only while second connections are affordable', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await upScene()
+  carrier.pings = false
+  let lanes = 0
+  for (let round = 0; round < 6; round++) {
+    const silent = ask(1500)
+    const at = dials.length
+    await clock.advance(300)
+    if (dials.length === at) break
+    const second = await dial(at).up()
+    second.pings = false
+    await clock.advance(300)
+    if (dials.length === at + 1) break
+    const current = await dial(at + 1).up()
+    current.pings = false
+    const other = ask()
+    current.answer()
+    await other
+    await clock.advance(1)
+    if (dials.length === at + 3) {
+      lanes++
+      await dial(at + 2).up()
+    }
+    await clock.advance(1000)
+    await silent
+  }
+  t.ok(lanes > 0 && lanes < 4, `${lanes} lanes`)
+})
