@@ -9,7 +9,7 @@ import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
 import type { SystemView } from './host-checks.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
-import { bindAll } from './listen/bind.ts'
+import { bindAll, type InheritedSockets } from './listen/bind.ts'
 import { clientConnectionBudget } from './listen/connection-budget.ts'
 import type { DatagramCalls, Listener } from './listen/listener.ts'
 import { type Bind, replaceListeners } from './listen/replace.ts'
@@ -17,6 +17,7 @@ import { ReplyRate } from './listen/reply-rate.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
 import type { Page } from './page/page.ts'
 import { PolicyGate } from './policy/gate.ts'
+import type { TopState } from './posture/verdict.ts'
 import { viewFor } from './resolve.ts'
 import { newStageCounts } from './resolver.ts'
 import { createResponder } from './responder.ts'
@@ -39,8 +40,12 @@ export interface DaemonOptions {
   readonly warn: (message: string) => void
   /** Called with each heartbeat. */
   readonly beat?: () => void
+  /** Told of the state of the status whenever it is another one. */
+  readonly onState?: (state: TopState) => void
   /** Runs what may need a port below 1024; given by a service that goes on as another user. */
   readonly bound?: <T>(bind: () => Promise<T>) => Promise<T>
+  /** Sockets that the service manager opened; `loaded.listen` names their places. */
+  readonly inherited?: InheritedSockets
   /** How the network is looked at; replaced in tests and simulations. */
   readonly network?: Pick<NetworkMonitorOptions, 'read' | 'listen'>
   /** How the host is looked at; replaced in tests. */
@@ -230,6 +235,7 @@ function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, c
     addressChanges: listenToKernel,
     datagramCalls: calls,
     reusePort: workers > 1,
+    inherited: o.inherited ?? [],
   }
   const open = (endpoints: readonly SocketAddress[]) => bindAll(endpoints, parts)
   return (endpoints) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))

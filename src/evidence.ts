@@ -14,9 +14,10 @@ import { createMonitor } from './posture/monitor.ts'
 import { Violations } from './posture/policy-rules.ts'
 import type { ReasonCode } from './posture/reasons.ts'
 import type { CacheCounts } from './posture/report.ts'
-import { createSigner, openSigningKey, type SigningKey } from './posture/signature.ts'
+import { createSigner, openSigningKey, type SigningKey, UNKNOWN_BOOT } from './posture/signature.ts'
 import type { PostureSetup } from './posture/state.ts'
 import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
+import type { TopState } from './posture/verdict.ts'
 import { isPaced } from './shaping/profiles.ts'
 import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
 import { transportsOf } from './trusted-resolvers.ts'
@@ -33,6 +34,8 @@ export interface EvidenceOptions {
   readonly gate: PolicyGate
   /** Called when the gate has closed or opened, from `start` on. */
   readonly onGateMoved: (closed: boolean) => void
+  /** Told of the state whenever it is another one. */
+  readonly onState?: ((state: TopState) => void) | undefined
   /** Called at each heartbeat: nothing else wakes a process that has nothing to do. */
   readonly onHeartbeat: () => void
   readonly canary: SelfCanary
@@ -79,6 +82,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   const key = openSigningKey(stateDir)
   let audit: { readonly log: AuditLog; readonly recorder: AuditRecorder } | undefined
   let auditReported = ''
+  let reportedState: TopState | undefined
   let started = false
   let gateMoved = false
   let beat = () => {}
@@ -96,6 +100,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     },
     onVerdict(verdict) {
       violations.judged(verdict.rules)
+      if (verdict.state !== reportedState) o.onState?.(verdict.state)
+      reportedState = verdict.state
       if (audit === undefined) return
       audit.recorder.judged(verdict)
       if (audit.log.now.state !== auditReported) reportAudit()
@@ -210,7 +216,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
 function seals(key: SigningKey | string, clock: Clock, random: Random): Pick<AtomicFileOptions, 'beside' | 'without'> {
   if (typeof key === 'string') return { without: [SIGNATURE, PUBLIC_KEY] }
   // Without a boot identity every run is a boot of its own.
-  const sealer = createSigner(key, bootId() ?? Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
+  const sealer = createSigner(key, bootId() ?? UNKNOWN_BOOT + Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
   return {
     beside: [
       { suffix: SIGNATURE, text: sealer },

@@ -70,6 +70,7 @@ const OWN_FILES: Readonly<Record<string, string>> = {
   'system/bypass.ts': 'reads tables in /proc bit by bit',
   'system/process-identity.ts': 'reads /proc',
   'system/port-holder.ts': 'reads /proc',
+  'system/inherited-sockets.ts': 'reads /proc',
   'system/hardening.ts': 'writes in /proc',
 }
 const MAX_LINES = 400

@@ -14,7 +14,9 @@ import { preparePaths, settlePaths, shareRuntime } from '../owned-paths.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { harden, unsafeEnvironment } from '../system/hardening.ts'
+import { inheritedSockets } from '../system/inherited-sockets.ts'
 import { type LauncherWatch, watchLauncher } from '../system/launcher-watch.ts'
+import { serviceNotifier } from '../system/notify.ts'
 import { isSame, selfIdentity } from '../system/process-identity.ts'
 import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
 import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
@@ -61,41 +63,48 @@ Examples:
 async function run(options: RunOptions): Promise<void> {
   harden()
   const unsafe = unsafeEnvironment(process.env, process.execArgv)
-  if (unsafe.length > 0) return refuse(unsafe.join('\n'))
-  const overrides = options.listen === undefined ? {} : { listen: options.listen }
+  const activated = process.env.LISTEN_FDS !== undefined
+  if (unsafe.length > 0) return refuse(unsafe.join('\n'), activated)
+  let inherited: ReturnType<typeof inheritedSockets> = []
+  const overrides = () => ({ ...(options.listen === undefined ? {} : { listen: options.listen }), inherited })
   const load = async (inForce: Loaded) => {
-    const next = await reloadConfig(inForce, options.config, overrides)
+    const next = await reloadConfig(inForce, options.config, overrides())
     const { user } = next.config
     // It waits for the next start, which would fail.
     if (user !== undefined && user !== inForce.config.user) accountOf(user)
     return next
   }
   const clock = systemClock()
+  const manager = serviceNotifier({ clock })
   let end: (why: string) => void = () => process.exit(EXIT.good)
   const tied = watchLauncher({ clock, ended: (why) => end(why) })
   const early = duringStart(tied)
   try {
+    inherited = inheritedSockets()
     const loadedAtMs = clock.wallMs()
-    const loaded = await loadConfig(options.config, overrides)
+    const loaded = await loadConfig(options.config, overrides())
     const { statusFile } = loaded.config
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
-    if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`))
+    if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`), activated)
     const privileges = established(loaded)
     const log = createLog(loaded.config.log.level, undefined, bundledPino)
     const heal: (() => void)[] = [tied.beat]
     const beat = () => heal.forEach((mend) => void mend())
     const { bound } = privileges
-    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat, bound }
+    const onState = (state: keyof typeof SAID) => manager.status(SAID[state])
+    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat, bound, inherited, onState }
     const daemon = await startDaemon(loaded, world)
     settled(privileges, loaded, log)
+    if (manager.lost)
+      log.warn('the service manager waits for word that this is ready, which needs the package koffi: install it, or set Type=exec')
     let registration: Registration | undefined
     const reloaded = () => registration?.listensOn(placesOf(daemon))
-    const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded })
+    const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
       // Both were started at the same moment: the other one was quicker.
       await daemon.stop()
-      return refuse(rivalry(statusFile, 'another process'))
+      return refuse(rivalry(statusFile, 'another process'), activated)
     }
     if ('why' in control)
       log.warn(
@@ -122,10 +131,11 @@ async function run(options: RunOptions): Promise<void> {
     process.on('SIGTERM', service.stop).on('SIGINT', service.stop)
     process.on('SIGHUP', () => (tied.hungUp() ? service.stop() : service.reload()))
     process.stdout.write('ready\n')
+    manager.ready()
   } catch (error) {
     const fault = asEnigmError(error)
     if (isBug(fault.code)) throw error
-    refuse(fault.message)
+    refuse(fault.message, activated)
   }
 }
 
@@ -188,7 +198,21 @@ function duringStart(tied: LauncherWatch): { end(): void } {
   return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', hangup) }
 }
 
-function refuse(message: string): void {
+/**
+ * What `systemctl status` shows. It follows the state and nothing else: no query changes it.
+ */
+const SAID = {
+  protected: 'protected: authenticated answers flow',
+  degraded: 'degraded: answers flow, and something that is required does not hold (enigm-dns status)',
+  exposed: 'exposed: answers come from somebody who did not prove who it is (enigm-dns status)',
+  offline: 'offline: no trusted resolver is reachable, lookups fail (enigm-dns status)',
+} as const
+
+/** A query that waits in a socket of the service manager starts this at once again. */
+const ACTIVATED_PAUSE_MS = 1000
+
+function refuse(message: string, activated = false): void {
   process.stderr.write(`${message}\n`)
   process.exitCode = EXIT.usage
+  if (activated) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ACTIVATED_PAUSE_MS)
 }

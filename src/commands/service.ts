@@ -7,6 +7,7 @@ import { EXIT } from '../exit-codes.ts'
 import type { Log } from '../log.ts'
 import { Feed } from '../system/control-socket.ts'
 import { watchFiles } from '../system/file-watch.ts'
+import type { ServiceNotifier } from '../system/notify.ts'
 import { selfIdentity } from '../system/process-identity.ts'
 
 /** A stop takes no longer. */
@@ -30,6 +31,8 @@ export interface ServiceParts {
   readonly clock: Clock
   /** Called after each reload that was accepted. */
   readonly reloaded: () => void
+  /** Absent: nobody waits for word of reloads and the end. */
+  readonly manager?: Pick<ServiceNotifier, 'ready' | 'reloading' | 'stopping'>
 }
 
 /**
@@ -53,7 +56,7 @@ export interface Service {
 }
 
 /** Watches the files that the configuration came from, from now on. */
-export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock, reloaded }: ServiceParts): Service {
+export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager }: ServiceParts): Service {
   let busy: Promise<void> = Promise.resolve()
   let stopping = false
   let inForce = loaded
@@ -64,6 +67,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
 
   const take = async (evenIfSame: boolean): Promise<ReloadReply> => {
     const readAtMs = clock.wallMs()
+    manager?.reloading()
     try {
       const next = await load(inForce)
       // After a refusal also what is in force already is taken: that is how it is mended.
@@ -84,6 +88,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       log.warn(`the new configuration was refused and the old one goes on: ${message}`)
       daemon.refuseReload(message)
       return { refused: message }
+    } finally {
+      manager?.ready()
     }
   }
   const reload = (evenIfSame: boolean): Promise<ReloadReply> => {
@@ -98,6 +104,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
   const stop = () => {
     if (stopping) return
     stopping = true
+    manager?.stopping()
     watch.stop()
     // It says so to whoever watches, before the control socket closes.
     daemon.trace.end('stop')

@@ -28,6 +28,11 @@ export interface Loaded {
 /** What the command line says; it goes before the file. */
 export interface Overrides {
   readonly listen?: readonly string[]
+  /**
+   * Where the service manager opened sockets. They are listened on whatever the file says, and take
+   * the place of the default.
+   */
+  readonly inherited?: readonly SocketAddress[]
 }
 
 /** Where to look when nothing is named. */
@@ -78,8 +83,9 @@ export async function checkConfig(
   const { configFile, raw } = await readConfig(file, places.configFile, collect)
   const found = raw === undefined ? configOf(HERE, {}, collect) : configOf(configFile ?? HERE, raw, collect)
   const base = configFile === undefined ? process.cwd() : dirname(configFile)
-  const explicitAllow = asRecord(raw)?.allowFrom !== undefined
-  const listen = listeners(configFile ?? HERE, found, overrides, explicitAllow, collect)
+  const explicit = { allowFrom: asRecord(raw)?.allowFrom !== undefined, listen: asRecord(raw)?.listen !== undefined }
+  const named = listeners(configFile ?? HERE, found, overrides, explicit, collect)
+  const listen = withInherited(named, overrides.inherited ?? [], explicit.allowFrom, collect)
 
   const setFile = found.resolvers === undefined ? places.resolversFile : resolve(base, found.resolvers)
   if (setFile === undefined) {
@@ -111,11 +117,12 @@ function listeners(
   file: string,
   config: ConfigFile,
   overrides: Overrides,
-  explicitAllow: boolean,
+  explicit: { readonly allowFrom: boolean; readonly listen: boolean },
   collect: CollectProblem,
 ): readonly SocketAddress[] {
   const named = overrides.listen !== undefined && overrides.listen.length > 0
-  const texts = named ? (overrides.listen ?? []) : config.listen
+  const instead = !explicit.listen && (overrides.inherited ?? []).length > 0
+  const texts = named ? (overrides.listen ?? []) : instead ? [] : config.listen
   const seen = new Set<string>()
   return texts.flatMap((text, index) => {
     const where = named ? { file: HERE, path: '--listen' } : { file, path: `listen[${index}]` }
@@ -128,12 +135,32 @@ function listeners(
     // The schema has looked at the file's list; the command line's is looked at here.
     if (named && seen.has(sameEndpoint(text))) collect({ ...where, message: `names ${quoted(text)} twice; keep one of them` })
     seen.add(sameEndpoint(text))
-    if (!explicitAllow && !isLoopback(listen.address)) {
+    if (!explicit.allowFrom && !isLoopback(listen.address)) {
       const message = `${quoted(text)} can be reached from other hosts; name who may ask in allowFrom, as in ["192.168.0.0/16"]`
       collect({ ...where, message })
     }
     return [listen]
   })
+}
+
+/** Each place once; a socket that is open to other hosts needs a word on who may ask. */
+function withInherited(
+  named: readonly SocketAddress[],
+  inherited: readonly SocketAddress[],
+  explicitAllow: boolean,
+  collect: CollectProblem,
+): readonly SocketAddress[] {
+  const places = new Map(
+    [...inherited, ...named].map(({ address, port }) => [sameEndpoint(listenText({ address, port })), { address, port }]),
+  )
+  for (const endpoint of explicitAllow ? [] : inherited)
+    if (!isLoopback(endpoint.address))
+      collect({
+        file: 'socket unit',
+        path: listenText(endpoint),
+        message: 'can be reached from other hosts; name who may ask in allowFrom of the configuration, as in ["192.168.0.0/16"]',
+      })
+  return [...places.values()]
 }
 
 /**

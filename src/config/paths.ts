@@ -22,13 +22,24 @@ let account: Account | undefined
  * where they were.
  */
 export function thisAccount(): Account {
-  account ??= { uid: process.getuid?.(), env: process.env, home: homedir(), tmp: tmpdir() }
+  account ??= { uid: process.getuid?.(), env: process.env, home: home(), tmp: tmpdir() }
   return account
+}
+
+/** A user whom the service manager invented (DynamicUser=) may have no entry in any table. */
+function home(): string {
+  try {
+    return homedir()
+  } catch {
+    return '/'
+  }
 }
 
 /** Where `run` writes and `status` looks when nothing says otherwise. */
 export function defaultStatusFile(account: Account = thisAccount()): string {
   if (account.uid === 0) return '/run/enigm-dns/status.json'
+  const given = firstOf(account.env.RUNTIME_DIRECTORY)
+  if (given !== undefined) return join(given, 'status.json')
   const runtime = absolute(account.env.XDG_RUNTIME_DIR)
   if (runtime !== undefined) return join(runtime, 'enigm-dns', 'status.json')
   return join(account.tmp, `enigm-dns-${account.uid ?? 'user'}`, 'status.json')
@@ -37,7 +48,14 @@ export function defaultStatusFile(account: Account = thisAccount()): string {
 /** Where keys, the saved cache and the audit log live. */
 export function defaultStateDir(account: Account = thisAccount()): string {
   if (account.uid === 0) return '/var/lib/enigm-dns'
+  const given = firstOf(account.env.STATE_DIRECTORY)
+  if (given !== undefined) return given
   return join(absolute(account.env.XDG_STATE_HOME) ?? join(account.home, '.local', 'state'), 'enigm-dns')
+}
+
+/** systemd.exec(5): the directories that a unit names, with colons between them. */
+function firstOf(directories: string | undefined): string | undefined {
+  return absolute(directories?.split(':')[0])
 }
 
 /** The XDG base directory specification: a relative path is invalid and is passed over. */

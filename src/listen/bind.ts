@@ -1,3 +1,4 @@
+import { canonical } from '../config/cidr.ts'
 import { listenText, type SocketAddress } from '../config/listen-address.ts'
 import { EnigmError, systemCode } from '../errors.ts'
 import type { Listener, ListenOptions } from './listener.ts'
@@ -25,9 +26,15 @@ export function neverAskedByResolved({ address, port }: SocketAddress): string |
 
 /**
  * One sentence on why an endpoint could not be opened and what mends it. `code` is the system's;
- * `holder` is "name (pid N)" where known.
+ * `holder` is "name (pid N)" where known; `activated`: the service manager passed other sockets.
  */
-export function bindRefusal(code: string, endpoint: SocketAddress, transport: 'udp' | 'tcp', holder: string | undefined): string {
+export function bindRefusal(
+  code: string,
+  endpoint: SocketAddress,
+  transport: 'udp' | 'tcp',
+  holder: string | undefined,
+  activated = false,
+): string {
   const where = listenText(endpoint)
   const [, device] = endpoint.address.split('%')
   if (device !== undefined && (code === 'EINVAL' || code === 'ENODEV' || code === 'EADDRNOTAVAIL')) {
@@ -41,6 +48,11 @@ export function bindRefusal(code: string, endpoint: SocketAddress, transport: 'u
       return `${where} is taken by ${takenBy(endpoint, holder)}`
     case 'EACCES':
     case 'EPERM':
+      if (activated)
+        return (
+          `${where} is not one of the sockets that the service manager opened, and this service may not open it for ${transport.toUpperCase()}: ` +
+          `run \`systemctl edit enigm-dns.socket\`, write "[Socket]", ListenDatagram=${where} and ListenStream=${where}, and restart both units`
+        )
       return (
         `${where} needs root or CAP_NET_BIND_SERVICE: start it as root, or run ` +
         `\`setcap cap_net_bind_service=+ep "$(readlink -f "$(command -v node)")"\`, or ` +
@@ -73,8 +85,15 @@ const PORT_ATTEMPTS = 8
 /** Names the process that holds a port, as "name (pid N)", if that can be known. Never rejects. */
 export type HolderOf = (address: string, port: number, transport: 'udp' | 'tcp') => Promise<string | undefined>
 
+/** The sockets that the service manager passed; the shape is system/inherited-sockets.ts. */
+export type InheritedSockets = readonly (SocketAddress & { readonly transport: 'udp' | 'tcp'; readonly fd: number })[]
+
 /** What `bindAll` needs beyond the endpoints. */
-export type BindOptions = Omit<ListenOptions, 'address' | 'port'> & { readonly holder: HolderOf }
+export interface BindOptions extends Omit<ListenOptions, 'address' | 'port' | 'inheritedFd'> {
+  readonly holder: HolderOf
+  /** Taken where they are bound to an endpoint; absent: none. */
+  readonly inherited?: InheritedSockets
+}
 
 /**
  * Opens UDP and TCP, on the same port, on every endpoint: all or nothing. Rejects with an
@@ -83,7 +102,7 @@ export type BindOptions = Omit<ListenOptions, 'address' | 'port'> & { readonly h
 export async function bindAll(endpoints: readonly SocketAddress[], options: BindOptions): Promise<readonly Listener[]> {
   const listeners: Listener[] = []
   try {
-    for (const endpoint of endpoints) listeners.push(...(await bindPair({ ...options, ...endpoint }, options.holder)))
+    for (const endpoint of endpoints) listeners.push(...(await bindPair(endpoint, options)))
     return listeners
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()))
@@ -91,30 +110,38 @@ export async function bindAll(endpoints: readonly SocketAddress[], options: Bind
   }
 }
 
-async function bindPair(options: ListenOptions, holder: HolderOf): Promise<readonly Listener[]> {
+async function bindPair(endpoint: SocketAddress, options: BindOptions): Promise<readonly Listener[]> {
   // SO_REUSEPORT lets any process of the same user take a share of the UDP socket: the TCP one,
   // which nobody can share, must be ours before it.
   const [first, second] = options.reusePort === true ? (['tcp', 'udp'] as const) : (['udp', 'tcp'] as const)
   for (let attempt = 1; ; attempt++) {
-    const one = await bindOne(first, options, holder)
+    const one = await bindOne(first, endpoint, options)
     try {
-      const other = await bindOne(second, { ...options, port: one.port }, holder)
+      const other = await bindOne(second, { address: endpoint.address, port: one.port }, options)
       return first === 'udp' ? [one, other] : [other, one]
     } catch (error) {
       await one.close()
-      const collision = options.port === 0 && error instanceof EnigmError && systemCode(error.cause) === 'EADDRINUSE'
+      const collision = endpoint.port === 0 && error instanceof EnigmError && systemCode(error.cause) === 'EADDRINUSE'
       if (!collision || attempt === PORT_ATTEMPTS) throw error
     }
   }
 }
 
-async function bindOne(transport: 'udp' | 'tcp', options: ListenOptions, holder: HolderOf): Promise<Listener> {
+async function bindOne(
+  transport: 'udp' | 'tcp',
+  endpoint: SocketAddress,
+  { holder, inherited = [], ...rest }: BindOptions,
+): Promise<Listener> {
+  const passed = inherited.find((socket) => socket.transport === transport && isAt(socket, endpoint))
+  const options = { ...rest, ...endpoint, inheritedFd: passed?.fd }
   try {
     if (transport === 'tcp') return await listenTcp(options)
     return await (isWildcard(options.address) ? listenUdpEverywhere(options) : openUdp(options))
   } catch (error) {
     const code = systemCode(error) ?? 'unknown'
     const taken = code === 'EADDRINUSE' ? await holder(options.address, options.port, transport) : undefined
-    throw new EnigmError('listen', bindRefusal(code, options, transport, taken), { cause: error })
+    throw new EnigmError('listen', bindRefusal(code, options, transport, taken, inherited.length > 0), { cause: error })
   }
 }
+
+const isAt = (socket: SocketAddress, { address, port }: SocketAddress) => socket.port === port && socket.address === canonical(address)

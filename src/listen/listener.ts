@@ -12,11 +12,14 @@ export interface Listener {
   /** The real port, also when 0 was asked for. */
   readonly port: number
   readonly transport: 'udp' | 'tcp'
+  /** The descriptor that the service manager passed, if it did; workers share it. */
+  readonly inheritedFd?: number | undefined
   /**
    * Takes the queries that have arrived by now (for half of `drainMs` at most, from clients that
-   * never stop), lets what is in flight be answered for `drainMs`, then frees everything. May be
-   * called again. Never rejects. It does not keep the process alive by itself: a connection that is
-   * not read and the drain timer do not, so the caller that waits must.
+   * never stop; of an inherited socket it leaves them to the next process), lets what is in flight
+   * be answered for `drainMs`, then frees everything. May be called again. Never rejects. It does
+   * not keep the process alive by itself: a connection that is not read and the drain timer do not,
+   * so the caller that waits must.
    */
   close(): Promise<void>
 }
@@ -38,6 +41,8 @@ export interface ListenOptions extends SocketAddress {
   readonly limits?: Partial<ListenLimits>
   /** Several workers share the endpoint (SO_REUSEPORT). */
   readonly reusePort?: boolean
+  /** A bound socket that the service manager passed: it is taken instead of binding one. */
+  readonly inheritedFd?: number | undefined
   /** System calls that take many datagrams at once; absent: one at a time, through dgram. */
   readonly datagramCalls?: DatagramCalls | undefined
   /**
@@ -123,6 +128,10 @@ export interface DatagramCalls {
    * ...). `reusePort` lets several workers share the address.
    */
   open(address: string, port: number, reusePort: boolean): number
+  /** Another descriptor of the same socket; throws as `open` does. */
+  share(fd: number): number
+  /** Frees a descriptor of `open` or `share` that nothing else has taken over. */
+  close(fd: number): void
   /**
    * Where `buffer` begins. It must come from Buffer.allocUnsafeSlow and stay referenced as long as
    * the address is used.

@@ -34,7 +34,8 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     const limit = options.clock.setTimer(options.drainMs, () => clients.destroy())
     // Connections that the kernel has taken up for us, with queries in them, were made before the
     // end. libuv hands over one a turn.
-    await untilQuiet(() => clients.admitted, options.clock, options.drainMs / 2)
+    // Those of an inherited socket wait for the next process.
+    if (options.inheritedFd === undefined) await untilQuiet(() => clients.admitted, options.clock, options.drainMs / 2)
     const freed = new Promise<void>((resolve) => server.close(() => resolve()))
     clients.windUp()
     await freed
@@ -45,6 +46,7 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     address: options.address,
     port,
     transport: 'tcp',
+    inheritedFd: options.inheritedFd,
     close() {
       closed ??= close()
       return closed
@@ -139,10 +141,11 @@ class Clients {
 function ignoreError(): void {}
 
 function bindServer(server: Server, options: ListenOptions): Promise<number> {
-  const { address, port } = options
+  const { address, port, inheritedFd } = options
+  const place = inheritedFd === undefined ? { host: address, port, ipv6Only: isIPv6(address), exclusive: true } : { fd: inheritedFd }
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host: address, port, ipv6Only: isIPv6(address), exclusive: true }, () => {
+    server.listen(place, () => {
       server.off('error', reject)
       // accept() failing (EMFILE, ENFILE) costs that one connection; the server goes on.
       server.on('error', sparseFaults(options, 'listen/tcp'))

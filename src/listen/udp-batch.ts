@@ -205,15 +205,18 @@ export async function listenUdpBatch(
   calls: DatagramCalls,
   inFlight = new InFlight(inFlightLimit(options)),
 ): Promise<Listener> {
-  const { address, clock, drainMs } = options
-  const fd = calls.open(address, options.port, options.reusePort === true)
+  const { address, clock, drainMs, inheritedFd } = options
+  // What dgram reads it also closes; of an inherited socket the batch keeps another descriptor.
+  const read = inheritedFd === undefined ? calls.open(address, options.port, options.reusePort === true) : calls.share(inheritedFd)
+  const fd = inheritedFd === undefined ? read : calls.share(inheritedFd)
   const v6 = isIPv6(address)
   const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', lookup: literalLookup })
   const shutdown = { closing: false }
   const batch = new Batch({ options, calls, fd, v6, inFlight, shutdown: shutdown })
   socket.on('message', drainBursts(batch, packetHandler(socket, options, inFlight, shutdown)))
-  const port = await adoptSocket(socket, fd, options)
+  const port = await adoptSocket(socket, read, options)
   growBuffers(socket)
+  const closeSocket = () => new Promise<void>((resolve) => socket.close(resolve))
 
   let closed: Promise<void> | undefined
   const close = async () => {
@@ -224,14 +227,24 @@ export async function listenUdpBatch(
     await inFlight.drained(clock, drainMs)
     batch.flush()
     batch.end()
-    await new Promise<void>((resolve) => socket.close(resolve))
+    await closeSocket()
+  }
+  /** Nothing more is read: it waits in the socket, which stays open for the next process. */
+  const leave = async () => {
+    await closeSocket()
+    await inFlight.drained(clock, drainMs)
+    shutdown.closing = true
+    batch.flush()
+    batch.end()
+    calls.close(fd)
   }
   return {
     address,
     port,
     transport: 'udp',
+    inheritedFd,
     close() {
-      closed ??= close()
+      closed ??= inheritedFd === undefined ? close() : leave()
       return closed
     },
   }

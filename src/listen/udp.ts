@@ -60,6 +60,7 @@ export async function listenUdp(options: ListenOptions, inFlight = new InFlight(
     address,
     port,
     transport: 'udp',
+    inheritedFd: options.inheritedFd,
     close() {
       closed ??= close()
       return closed
@@ -123,14 +124,14 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
 }
 
 function bindSocket(socket: Socket, options: ListenOptions): Promise<{ readonly port: number }> {
-  const { address, port } = options
+  const { address, port, inheritedFd } = options
   return new Promise((resolve, reject) => {
     const refused = (error: Error) => {
       socket.close()
       reject(error)
     }
     socket.once('error', refused)
-    socket.bind({ address, port, exclusive: true }, () => {
+    socket.bind({ ...(inheritedFd === undefined ? { address, port } : { fd: inheritedFd }), exclusive: true }, () => {
       socket.off('error', refused)
       socket.on('error', onSocketError(options))
       resolve(socket.address())

@@ -13,6 +13,12 @@ export const SIGNATURE_SCHEMA = 'enigm-dns/status-signature/1'
 const MAX_SIGNATURE_OCTETS = 4096
 const described = (text: string, what: string) => v.pipe(v.string(), v.maxLength(200, text), v.description(what))
 
+/**
+ * Begins the boot id of a writer that may not read the host's (ProcSubset=pid): one of its own for
+ * each run, which says nothing about the host's.
+ */
+export const UNKNOWN_BOOT = 'run-'
+
 /** What `<statusFile>.sig` holds. */
 const statusSignature = v.object({
   schema: v.literal(SIGNATURE_SCHEMA),
@@ -210,7 +216,7 @@ function conclusion(
   if (verdict === 'wrong-key') return say('wrong-key', 'It was signed with another key than the one it is judged by.')
   if (verdict === 'forged') return say('forged', 'The signature is not one of this key.')
   if (verdict === 'unfit') return say('forged', 'The signature is of another document: this one was changed, or put in its place.')
-  if (o.bootId !== undefined && o.bootId !== bootId)
+  if (o.bootId !== undefined && o.bootId !== bootId && !bootId.startsWith(UNKNOWN_BOOT))
     return say('replayed', 'It was written in another boot of a host: a copy of an old file.')
   if (o.lastVerified.isOlder(seal)) return say('replayed', 'A newer one was seen before: this is a copy of an old file.')
   const kept = o.lastVerified.remember(seal)

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { endianness, networkInterfaces } from 'node:os'
+import { endianness } from 'node:os'
+import { hostInterfaces } from './network-view.ts'
 
 /** Flows of other programs to port 53 elsewhere that no earlier look has seen. */
 export interface Bypasses {
@@ -8,7 +9,7 @@ export interface Bypasses {
   readonly through: readonly ('sockets' | 'conntrack')[]
 }
 
-/** Fields of a line of /proc/net/{udp,tcp}: remote address and inode. */
+/** Fields of a line of /proc/self/net/{udp,tcp}: remote address and inode. */
 const REMOTE = 2
 const INODE = 9
 const PORT_53 = '0035'
@@ -30,7 +31,7 @@ const LONG_EVERY_MS = 60_000
  * sees what is open at that moment and nothing else: finding none proves nothing. The UDP sockets
  * are looked at each time, the rest once a minute by `nowMs`.
  */
-export function bypassWatch(nowMs: () => number, proc = '/proc/net'): () => Promise<Bypasses> {
+export function bypassWatch(nowMs: () => number, proc = '/proc/self/net'): () => Promise<Bypasses> {
   const known = new Set<string>()
   const isNew = (flow: string) => {
     if (known.has(flow)) return false
@@ -82,7 +83,7 @@ function isLoopback(hex: string): boolean {
 
 /** Flows that began on this host; a router sees those of others, too. */
 function trackedOf(table: string): readonly string[] {
-  const own = new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)))
+  const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
   return table.split('\n').flatMap((line) => {
     const found = /\b(udp|tcp)\b.*?src=(\S+) dst=(\S+) sport=(\d+) dport=53\b/.exec(line)
     if (found === null) return []

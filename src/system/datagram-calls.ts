@@ -9,6 +9,7 @@ const SO_REUSEPORT = 15
 const IPPROTO_IPV6 = 41
 const IPV6_V6ONLY = 26
 const MSG_DONTWAIT = 0x40
+const F_DUPFD_CLOEXEC = 1030
 
 /**
  * What a batched UDP listener needs; the shape is listen/listener.ts (rooms do not import each
@@ -16,6 +17,8 @@ const MSG_DONTWAIT = 0x40
  */
 export interface SystemDatagramCalls {
   open(address: string, port: number, reusePort: boolean): number
+  share(fd: number): number
+  close(fd: number): void
   addressOf(buffer: Buffer): bigint
   receive(fd: number, headers: Buffer, count: number): number
   nameOf(address: string, port: number): Buffer
@@ -42,6 +45,7 @@ function bind(koffi: Koffi): SystemDatagramCalls {
   const setsockopt = koffi.c('int setsockopt(int, int, int, void *, uint32_t)')
   const bindTo = koffi.c('int bind(int, void *, uint32_t)')
   const close = koffi.c('int close(int)')
+  const fcntl = koffi.c('int fcntl(int, int, int)')
   const recvmmsg = koffi.c('int recvmmsg(int, void *, uint32_t, int, void *)')
   const sendmmsg = koffi.c('int sendmmsg(int, void *, uint32_t, int)')
   const one = Buffer.from(Int32Array.of(1).buffer)
@@ -63,6 +67,12 @@ function bind(koffi: Koffi): SystemDatagramCalls {
       }
       return fd
     },
+    share(fd) {
+      const other = fcntl(fd, F_DUPFD_CLOEXEC, 0)
+      if (other < 0) throw systemError('fcntl', koffi.errno())
+      return other
+    },
+    close: (fd) => void close(fd),
     addressOf: (buffer) => koffi.address(buffer),
     nameOf,
     receive: (fd, headers, count) => Math.max(0, recvmmsg(fd, headers, count, MSG_DONTWAIT, null)),

@@ -1,7 +1,8 @@
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
-import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
+import type { NetworkInterfaceInfo } from 'node:os'
 import { textOf } from '../files/reading.ts'
+import { hostInterfaces } from './network-view.ts'
 
 /** How many addresses are reached from an interface of each kind. */
 export interface Egress {
@@ -29,7 +30,7 @@ const PORT = 853
  */
 export async function readEgress(addresses: readonly string[], o: EgressOptions): Promise<Egress> {
   const sources = await Promise.all(addresses.map(sourceTowards))
-  const own = (o.interfaces ?? networkInterfaces)()
+  const own = o.interfaces?.() ?? hostInterfaces() ?? {}
   const kinds = sources.map((source) => (source === undefined ? 'unreachable' : kindOfSource(source, own, o)))
   const count = (kind: keyof Egress) => kinds.filter((k) => k === kind).length
   return { vpn: count('vpn'), other: count('other'), unknown: count('unknown'), unreachable: count('unreachable') }

@@ -32,7 +32,7 @@ interface Route {
  * memory names no network to whoever reads it without the key. IPv4 only; `known` is false where
  * there is no default route.
  */
-export function readNetworkIdentity(key: Uint8Array, proc = '/proc/net'): NetworkIdentity {
+export function readNetworkIdentity(key: Uint8Array, proc = '/proc/self/net'): NetworkIdentity {
   const fingerprint = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
   const routes = routesOf(textOf(`${proc}/route`) ?? '')
   const defaultRoute = routes.filter((r) => r.destination === 0 && r.mask === 0).toSorted((a, b) => a.metric - b.metric)[0]

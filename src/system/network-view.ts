@@ -14,7 +14,7 @@ export interface DefaultRoute {
  * beginning is read: the kernel lists them first. `root` is for tests.
  */
 export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
-  return linesOf(`${root}/proc/net/route`)?.flatMap((line) => {
+  return linesOf(`${root}/proc/self/net/route`)?.flatMap((line) => {
     const [name = '', destination, gateway = '', , , , metric = '', mask] = line.split('\t').map((field) => field.trim())
     return destination === '00000000' && mask === '00000000' ? [{ name, gateway, metric }] : []
   })
@@ -25,13 +25,25 @@ export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
  * are there with `lo`.
  */
 export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
-  return linesOf(`${root}/proc/net/ipv6_route`)?.flatMap((line) => {
+  return linesOf(`${root}/proc/self/net/ipv6_route`)?.flatMap((line) => {
     const [destination = '', length, , , gateway = '', metric = '', , , , name = ''] = line.trim().split(/\s+/)
     return length === '00' && /^0+$/.test(destination) && name !== '' && name !== 'lo' ? [{ name, gateway, metric }] : []
   })
 }
 
 const linesOf = (path: string) => textOf(path)?.split('\n')
+
+/**
+ * As `os.networkInterfaces`; undefined where a sandbox keeps netlink away, by which the C library
+ * asks (RestrictAddressFamilies= without AF_NETLINK): that says nothing about the network.
+ */
+export function hostInterfaces(): ReturnType<typeof networkInterfaces> | undefined {
+  try {
+    return networkInterfaces()
+  } catch {
+    return undefined
+  }
+}
 
 /** What tells one network from another, as far as this host can see without asking anybody. */
 export interface NetworkView {
@@ -42,7 +54,7 @@ export interface NetworkView {
   readonly text: string
   /**
    * Whether there is any way out of this host: a default route, or, where routes cannot be read, an
-   * address.
+   * address. Where neither can be read, it is tried: true.
    */
   readonly online: boolean
 }
@@ -53,17 +65,19 @@ export interface NetworkView {
  * those interfaces has changed (two networks may give the same address). A bridge without a default
  * route does not count: containers come and go. Costs 0.35 ms; never throws.
  */
-export function readNetwork(): NetworkView {
-  const routes = [...(defaultRoutes4() ?? []), ...(defaultRoutes6() ?? [])]
+export function readNetwork(root = '', interfaces = hostInterfaces): NetworkView {
+  const [v4, v6] = [defaultRoutes4(root), defaultRoutes6(root)]
+  const routes = [...(v4 ?? []), ...(v6 ?? [])]
   const outward = new Set(routes.map(({ name }) => name))
-  const addresses = Object.entries(networkInterfaces()).flatMap(([name, list]) => {
+  const found = interfaces()
+  const addresses = Object.entries(found ?? {}).flatMap(([name, list]) => {
     if (!outward.has(name) && existsSync(`/sys/class/net/${name}/bridge`)) return []
     const own = [...new Set((list ?? []).map((a) => prefixOf(a.address, a.family)).filter((text) => text !== undefined))]
     return own.length === 0 ? [] : [`${name} ${textOf(`/sys/class/net/${name}/carrier_changes`)?.trim() ?? ''} ${own.toSorted().join(' ')}`]
   })
   return {
     text: [...routes.map(({ name, gateway, metric }) => `${name} ${gateway} ${metric}`).toSorted(), ...addresses.toSorted()].join('\n'),
-    online: outward.size > 0 || (addresses.length > 0 && !existsSync('/proc/net/route')),
+    online: outward.size > 0 || (v4 === undefined && (found === undefined || addresses.length > 0)),
   }
 }
 

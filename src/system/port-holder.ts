@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { basename } from 'node:path'
 
-/** Fields of a line of /proc/net/{udp,tcp}, proc_net(5): local address, state and inode. */
+/** Fields of a line of /proc/self/net/{udp,tcp}, proc_net(5): local address, state and inode. */
 const LOCAL = 1
 const STATE = 3
 const INODE = 9
@@ -29,7 +29,7 @@ async function inodesOf(address: string, port: number, transport: 'udp' | 'tcp')
   const wanted = port.toString(16).toUpperCase().padStart(4, '0')
   const inTheWay = conflicting(address)
   const found = new Set<string>()
-  for (const table of [`/proc/net/${transport}`, `/proc/net/${transport}6`]) {
+  for (const table of [`/proc/self/net/${transport}`, `/proc/self/net/${transport}6`]) {
     for (const line of (await readFile(table, 'latin1').catch(() => '')).split('\n').slice(1)) {
       const fields = line.trim().split(/\s+/)
       const [held, heldPort] = (fields[LOCAL] ?? '').split(':')

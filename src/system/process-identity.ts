@@ -52,7 +52,17 @@ export function isSame(pid: number, startedAtTicks: string | undefined): boolean
   const now = statOf(pid)
   if (now === undefined) return undefined
   if (now.dead) return false
-  return startedAtTicks === undefined ? undefined : now.startedAtTicks === startedAtTicks
+  return startedAtTicks === undefined ? undefined : isSameStart(now.startedAtTicks, startedAtTicks)
+}
+
+/**
+ * A process that may not read the boot id (ProcSubset=pid) writes its start without one: then the
+ * ticks decide alone.
+ */
+function isSameStart(a: string, b: string): boolean {
+  const [bootA, ticksA] = a.split(':')
+  const [bootB, ticksB] = b.split(':')
+  return ticksA === ticksB && (bootA === bootB || bootA === '' || bootB === '')
 }
 
 function runs(pid: number): boolean {

@@ -3,9 +3,17 @@ import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
 import type { Traced } from '../trace/query-trace.ts'
 
+/**
+ * Where a worker hears UDP. `inheritedFd`: the main thread's descriptor of a socket that the
+ * service manager passed, which every thread reads; without it each has its own socket there.
+ */
+export interface WorkerEndpoint extends SocketAddress {
+  readonly inheritedFd?: number | undefined
+}
+
 /** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
 export interface WorkerSettings {
-  readonly endpoints: readonly SocketAddress[]
+  readonly endpoints: readonly WorkerEndpoint[]
   readonly allowFrom: readonly string[]
   readonly timeoutMs: number
   readonly prefetch: boolean
@@ -29,7 +37,7 @@ export interface WorkerInit {
  * bare octets (miss-codec.ts).
  */
 export type Command =
-  | { readonly type: 'open'; readonly endpoints: readonly SocketAddress[] }
+  | { readonly type: 'open'; readonly endpoints: readonly WorkerEndpoint[] }
   | { readonly type: 'adopt'; readonly settings: WorkerSettings }
   /** Another network: what belongs to the last one is forgotten. */
   | { readonly type: 'network' }

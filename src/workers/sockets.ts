@@ -5,11 +5,12 @@ import { bindRefusal } from '../listen/bind.ts'
 import type { Listener, ListenOptions } from '../listen/listener.ts'
 import { openUdp } from '../listen/udp-batch.ts'
 import { isWildcard, listenUdpEverywhere, type ReadInterfaces } from '../listen/wildcard.ts'
+import type { WorkerEndpoint } from './protocol.ts'
 
 /** The UDP sockets of one worker. */
 export interface Sockets {
   /** Opens those that are not open yet: all or none. Rejects with an EnigmError `listen`. */
-  open(endpoints: readonly SocketAddress[]): Promise<void>
+  open(endpoints: readonly WorkerEndpoint[]): Promise<void>
   /** Closes all but `endpoints`, each after its drain. */
   keepOnly(endpoints: readonly SocketAddress[]): Promise<void>
 }
@@ -28,7 +29,7 @@ export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>):
       try {
         for (const endpoint of endpoints) {
           if (isOpen(endpoint) || endpoint.address.includes('%')) continue
-          fresh.push(await openShared({ ...options, ...endpoint, reusePort: true }))
+          fresh.push(await openShared({ ...options, ...endpoint, reusePort: endpoint.inheritedFd === undefined }))
         }
         listeners = [...listeners, ...fresh]
       } catch (error) {

@@ -1,6 +1,5 @@
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
-import type { SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
@@ -8,7 +7,15 @@ import type { Emit } from '../events.ts'
 import type { Listener } from '../listen/listener.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { type MissServerParts, missServer } from './miss-server.ts'
-import { type Command, type CommandRefusal, Counters, type WorkerInit, type WorkerReport, type WorkerSettings } from './protocol.ts'
+import {
+  type Command,
+  type CommandRefusal,
+  Counters,
+  type WorkerEndpoint,
+  type WorkerInit,
+  type WorkerReport,
+  type WorkerSettings,
+} from './protocol.ts'
 
 /**
  * What workers are told of a configuration; they share what the main thread bound, so the ports are
@@ -19,8 +26,8 @@ export function workerSettings(config: Loaded['config'], listeners: readonly Lis
 }
 
 /** Where `listeners` hear UDP. */
-export function udpEndpoints(listeners: readonly Listener[]): readonly SocketAddress[] {
-  return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port }) => ({ address, port }))
+export function udpEndpoints(listeners: readonly Listener[]): readonly WorkerEndpoint[] {
+  return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port, inheritedFd }) => ({ address, port, inheritedFd }))
 }
 
 /**
@@ -68,7 +75,7 @@ export interface WorkerPool {
    * Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are
    * undone by the next `adopt`.
    */
-  open(endpoints: readonly SocketAddress[]): Promise<void>
+  open(endpoints: readonly WorkerEndpoint[]): Promise<void>
   /**
    * Puts new settings in force; resolves when no worker answers from what it kept before. Never
    * rejects.

@@ -21,8 +21,8 @@ function host(t: Test, files: Readonly<Record<string, string>>): string {
 
 t.test('both families, the smaller MTU, the last hosts line', async (t) => {
   const root = host(t, {
-    'proc/net/route': `${HEAD4}\n${LOCAL4}\n${DEFAULT4}\n`,
-    'proc/net/ipv6_route': `${LOOPBACK6}\n${DEFAULT6}\n`,
+    'proc/self/net/route': `${HEAD4}\n${LOCAL4}\n${DEFAULT4}\n`,
+    'proc/self/net/ipv6_route': `${LOOPBACK6}\n${DEFAULT6}\n`,
     'sys/class/net/eth0/mtu': '1500\n',
     'sys/class/net/wlan0/mtu': '1280\n',
     'etc/nsswitch.conf': 'passwd: files\nhosts: files\nhosts:  files mdns4_minimal [NOTFOUND=return] dns # last\n',
@@ -31,7 +31,7 @@ t.test('both families, the smaller MTU, the last hosts line', async (t) => {
 })
 
 t.test('no default route; a kernel without IPv6; no hosts line', async (t) => {
-  const root = host(t, { 'proc/net/route': `${HEAD4}\n${LOCAL4}\n`, 'etc/nsswitch.conf': 'passwd: files\n' })
+  const root = host(t, { 'proc/self/net/route': `${HEAD4}\n${LOCAL4}\n`, 'etc/nsswitch.conf': 'passwd: files\n' })
   t.same(readConnectivity(root), { ipv4: false, ipv6: false, mtu: undefined, hosts: [] })
 })
 
@@ -40,6 +40,6 @@ t.test('no Linux: nothing can be told', async (t) => {
 })
 
 t.test('a name that is no interface is not looked up', async (t) => {
-  const root = host(t, { 'proc/net/route': `${DEFAULT4.replace('eth0', '../x')}\n`, 'sys/class/net/x/mtu': '9' })
+  const root = host(t, { 'proc/self/net/route': `${DEFAULT4.replace('eth0', '../x')}\n`, 'sys/class/net/x/mtu': '9' })
   t.equal(readConnectivity(root).mtu, undefined)
 })
