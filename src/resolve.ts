@@ -225,6 +225,11 @@ export interface Receiver<P extends Protection, More extends readonly unknown[] 
 export interface Link<P extends Protection = Protection> {
   readonly id: string
   readonly transport: Transport
+  /**
+   * Of a link whose queries do not open it: whether it may be asked now, fails (it may be asked all
+   * the same), or stands by and refuses what it is asked. Absent: any query opens it.
+   */
+  readonly state?: 'serving' | 'failing' | 'standby'
   /** Sends the request and calls `to` with the outcome by the deadline of `ask`. */
   readonly send: (request: Uint8Array, ask: Ask, to: Receiver<P>) => void
   /**

@@ -9,13 +9,14 @@ import type { StrictEndpoint } from './link/dial/endpoint.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/on-demand.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
-import type { Authenticated, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
+import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
+import { type ShapedLink, standBy } from './shaping/standby.ts'
 import { TRANSPORTS } from './transports.ts'
 import { probeOf } from './upstream/classification.ts'
-import { ON_DEMAND, ON_SCHEDULE } from './upstream/path-health.ts'
+import { ALWAYS_ON, ON_DEMAND, ON_SCHEDULE } from './upstream/path-health.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
@@ -94,7 +95,7 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
   const { gate } = parts
   const { profile } = config.shaping
   const paced = isPaced(profile)
-  const manner = paced ? ON_SCHEDULE : ON_DEMAND
+  const manner = !paced ? ON_DEMAND : profile === 'always-on' ? ALWAYS_ON : ON_SCHEDULE
   const plain = shaperOf(loaded, parts)
   // A cell is 128 octets, whatever block is configured for the profiles that keep no schedule.
   const paddingBlock = paced ? CELL_BLOCK : config.padding.queryBlock
@@ -103,25 +104,29 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
     links.push(link)
     return link
   }
-  const upstreams = loaded.resolvers.map((resolver, i) => {
+  const shaped: ShapedLink<P>[] = []
+  const upstreams = loaded.resolvers.map((resolver) => {
     const dialPace = new DialPace(parts.clock, () => gate.refusal())
-    return createUpstream<P>({
+    const linkOver = (transport: Transport): Link<P> => {
+      if (!paced) return plain(noted(make.plain(resolver, transport, dialPace)))
+      const onSignOfLife = (carried: Carried) => upstream.health.signOfLife(transport, carried)
+      const link = noted(make.paced(resolver, transport, dialPace))
+      const onSchedule = scheduledLink(link, resolver, { pace: paceOf(profile, shaped.length === 0), parts, onSignOfLife })
+      shaped.push(onSchedule)
+      return onSchedule
+    }
+    const upstream = createUpstream<P>({
       id: resolver.id,
-      links: transportsOf(resolver, config.transports).map((transport, j) =>
-        gatedLink(
-          paced
-            ? scheduledLink(noted(make.paced(resolver, transport, dialPace)), resolver, paceOf(profile, i === 0 && j === 0), parts)
-            : plain(noted(make.plain(resolver, transport, dialPace))),
-          gate,
-        ),
-      ),
+      links: transportsOf(resolver, config.transports).map((transport) => gatedLink(linkOver(transport), gate)),
       paddingBlock,
       probe: probeOf(resolver),
       clock: parts.clock,
       emit: parts.emit,
       manner,
     })
+    return upstream
   })
+  if (manner.byLinks) standBy(shaped)
   const selection = createSelection<P>({ upstreams, clock: parts.clock, random: parts.random, emit: parts.emit, manner })
   return {
     ...selection,
@@ -156,9 +161,14 @@ function paceOf(profile: PacedProfile, first: boolean): Pace {
 }
 
 /** A schedule of its own for each link, its phase drawn anew for each session. */
-function scheduledLink<P extends Protection>(link: ScheduledLink<P>, resolver: TrustedResolver, pace: Pace, parts: LinkParts): Link<P> {
-  const { clock, random, emit } = parts
+function scheduledLink<P extends Protection>(
+  link: ScheduledLink<P>,
+  resolver: TrustedResolver,
+  o: { readonly pace: Pace; readonly parts: LinkParts; readonly onSignOfLife: (carried: Carried) => void },
+): ShapedLink<P> {
+  const { pace, onSignOfLife } = o
+  const { clock, random, emit } = o.parts
   const coverWanted = resolver.claims.coverTraffic !== false
   const probe = withPaddedOpt(probeOf(resolver), { dnssecOk: false, block: CELL_BLOCK, keepalive: TRANSPORTS[link.transport].keepalive })
-  return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted, probe })
+  return constantRate(link, { pace, clock, random, emit, resolver: resolver.id, coverWanted, probe, onSignOfLife })
 }

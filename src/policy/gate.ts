@@ -109,6 +109,9 @@ export function gatedLink<P extends Protection>(link: Link<P>, gate: Gate): Link
   return {
     id: link.id,
     transport: link.transport,
+    get state() {
+      return link.state ?? 'serving'
+    },
     close: () => link.close(),
     send(request, ask, to) {
       const refusal = gate.closed ? gate.refusal() : undefined

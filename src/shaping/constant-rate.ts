@@ -2,11 +2,14 @@ import type { Clock, Random, Timer } from '../clock.ts'
 import { repadded } from '../dns/edns.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Ask, Carried, Link, Protection, Receiver, ScheduledLink, Transport } from '../resolve.ts'
+import type { Ask, Carried, Protection, Receiver, ScheduledLink, Transport } from '../resolve.ts'
 import type { CoverKind } from './cover.ts'
 import { CoverTraffic } from './cover-traffic.ts'
 import type { Pace } from './profiles.ts'
 import { createSchedule, type Schedule } from './schedule.ts'
+import { SlotQueue, type WaitingQuery } from './slot-queue.ts'
+import type { ShapedLink } from './standby.ts'
+import { Vitals } from './vitals.ts'
 
 /** A query of 255 octets of name and all of its OPT fits in three records. */
 const MAX_RECORDS = 4
@@ -50,26 +53,19 @@ export interface ConstantRateOptions {
   readonly coverWanted: boolean
   /** A query that shows whether the resolver lives, with its OPT. */
   readonly probe: Uint8Array
-}
-
-interface WaitingQuery<P extends Protection> {
-  readonly request: Uint8Array
-  readonly ask: Ask
-  readonly to: Receiver<P>
-  /** Which of all that left it was. */
-  turn: number
-  /** Its connection died under it; how many answers there had been by then. */
-  lostAfter: number | undefined
+  /** Takes each reply to a cover or to a probe of the link itself: a sign of life of its path. */
+  readonly onSignOfLife?: (carried: Carried) => void
 }
 
 /**
  * A link on a schedule that what is asked cannot move: one cell a slot, a real query if one waits
  * and else a cover, all of one size and made in one way. A real query waits for a slot until its
  * deadline; a longer one takes several. Only a client's query opens a session: a probe or a refresh
- * goes in a slot of an open one or fails with `overloaded`. A slot that finds no connection is
- * lost, for real queries and covers alike. `close` goes on until what waits is answered or late.
+ * goes in a slot of an open one or fails with `overloaded`; so does a client's on a link that
+ * stands by. A slot that finds no connection is lost, for real queries and covers alike. `close`
+ * goes on until what waits is answered or late.
  */
-export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): Link<P> {
+export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): ShapedLink<P> {
   return new ConstantRateLink(link, o)
 }
 
@@ -84,21 +80,19 @@ interface PreparedCell<P extends Protection> {
   readonly sent: (carried: Promise<Carried<P>>, nowMs: number) => void
 }
 
-class ConstantRateLink<P extends Protection> implements Link<P> {
+class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   readonly id: string
   readonly transport: Transport
   readonly #link: ScheduledLink<P>
   readonly #o: ConstantRateOptions
   readonly #schedule: Schedule
   readonly #covers: CoverTraffic
-  readonly #queue: WaitingQuery<P>[] = []
-  /**
-   * What was lost with its connection, in the order in which it left. One of them may be why: they
-   * are asked once more, one at a time.
-   */
-  readonly #lost: WaitingQuery<P>[] = []
-  #again: WaitingQuery<P> | undefined
-  #turn = 0
+  readonly #vitals = new Vitals()
+  onVitals: (() => void) | undefined
+  /** A link that stands by is needed now. */
+  #needed = false
+  #failing = false
+  readonly #queue = new SlotQueue<P>()
   #answers = 0
   #prepared: PreparedCell<P> | undefined
   #underWay = 0
@@ -131,33 +125,32 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
       to.failed(refusal)
       return
     }
-    this.#queue.splice(this.#placeOf(ask), 0, { request, ask, to, turn: 0, lostAfter: undefined })
-    if (ask.purpose === 'client') this.#arrived(nowMs)
+    this.#queue.add(request, ask, to)
+    if (ask.purpose === 'client' && !this.#standsBy) this.#arrived(nowMs)
+  }
+
+  get state(): ShapedLink['state'] {
+    if (!this.#schedule.open) return 'standby'
+    return this.#vitals.failing ? 'failing' : 'serving'
+  }
+
+  need(needed: boolean): void {
+    this.#needed = needed
+    if (needed && this.#standsBy && this.#closed === undefined) this.#arrived(this.#o.clock.nowMs())
+  }
+
+  get #standsBy(): boolean {
+    return this.#o.pace.standsBy === true
   }
 
   #refusal(ask: Ask, nowMs: number): EnigmError | undefined {
     if (this.#closed !== undefined) return new EnigmError('closed', `the link to ${this.id} is closed`)
     if (nowMs >= ask.deadlineMs) return late()
-    if (this.#waiting >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
+    if (this.#queue.size >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
       return new EnigmError('overloaded', 'too many queries wait for a slot')
-    if (ask.purpose !== 'client' && !this.#schedule.open)
-      return new EnigmError('overloaded', 'only a client opens a session on a shaped link')
+    if ((ask.purpose !== 'client' || this.#standsBy) && !this.#schedule.open)
+      return new EnigmError('overloaded', this.#standsBy ? 'the link stands by' : 'only a client opens a session on a shaped link')
     return undefined
-  }
-
-  get #waiting(): number {
-    return this.#queue.length + this.#lost.length
-  }
-
-  /** Whose slot the next one is, if anybody's. */
-  get #first(): WaitingQuery<P> | undefined {
-    return (this.#again === undefined ? this.#lost[0] : undefined) ?? this.#queue[0]
-  }
-
-  /** What gives way stands behind all that does not. */
-  #placeOf({ givesWay }: Ask): number {
-    const behind = givesWay === true ? -1 : this.#queue.findIndex(({ ask }) => ask.givesWay === true)
-    return behind < 0 ? this.#queue.length : behind
   }
 
   async close(): Promise<void> {
@@ -203,10 +196,10 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     if (!this.#link.ready || this.#link.unfinished) return
     if (this.#link.doubtful) {
       const ask: Ask = { purpose: 'probe', deadlineMs: dueMs + COVER_DEADLINE_MS }
-      this.#prepared = { cell: cellOf(this.#link, this.#o.probe), ask, sent: (carried) => void carried.catch(() => {}) }
+      this.#prepared = { cell: cellOf(this.#link, this.#o.probe), ask, sent: (carried, nowMs) => this.#onProbe(carried, nowMs) }
       return
     }
-    const waiting = this.#first
+    const waiting = this.#queue.first
     if (waiting !== undefined) {
       const { request, ask } = waiting
       this.#prepared = { cell: cellOf(this.#link, request), ask, sent: (carried) => this.#onReal(carried, waiting) }
@@ -226,13 +219,20 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #take(nowMs: number): void {
-    const { slot } = this.#schedule.take(nowMs, this.#waiting)
-    if (slot === 'close') {
-      // Told to end though queries wait: they are the next session's first.
-      if (this.#waiting > 0) this.#arrived(nowMs)
-    } else if (this.#link.unfinished) this.#link.more()
+    this.#vitals.look(nowMs)
+    this.#reportVitals()
+    if (this.#standsBy && this.#needed) this.#schedule.arrived(nowMs)
+    const { slot } = this.#schedule.take(nowMs, this.#standsBy ? 0 : this.#queue.size)
+    if (slot === 'close') this.#onSessionEnd(nowMs)
+    else if (this.#link.unfinished) this.#link.more()
     else if (!this.#link.ready) this.#connect(nowMs)
     else this.#send(nowMs)
+  }
+
+  #onSessionEnd(nowMs: number): void {
+    // Told to end though queries wait: they are the next session's first.
+    if (this.#standsBy ? this.#needed : this.#queue.size > 0) this.#arrived(nowMs)
+    else this.#failAll(new EnigmError('connection-lost', 'the session is over'))
   }
 
   /** One way for both until it has left; in as few records as it fits in, each full. */
@@ -244,14 +244,8 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
   }
 
   #onReal(carried: Promise<Carried<P>>, waiting: WaitingQuery<P>): void {
-    // Made ready while it was the first; one that does not give way may have come before it.
-    for (const queue of [this.#queue, this.#lost]) {
-      const at = queue.indexOf(waiting)
-      if (at >= 0) queue.splice(at, 1)
-    }
+    this.#queue.leaves(waiting)
     this.#underWay++
-    waiting.turn = ++this.#turn
-    if (waiting.lostAfter !== undefined) this.#again = waiting
     const answered = (answer: Carried<P>) => {
       this.#answers++
       this.#covers.real(answer.rttMs)
@@ -260,7 +254,7 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))
     void carried.then(answered, failed).then(() => {
       this.#underWay--
-      if (this.#again === waiting) this.#again = undefined
+      this.#queue.settled(waiting)
       this.#finishIfDone()
     })
   }
@@ -275,59 +269,83 @@ class ConstantRateLink<P extends Protection> implements Link<P> {
     else if (lostAfter !== undefined)
       to.failed(new EnigmError(error.code, error.message, { cause: error.cause, ofTheName: this.#answers > lostAfter }))
     else if (!this.#schedule.open || this.#o.clock.nowMs() >= ask.deadlineMs) to.failed(late(waiting))
-    else {
-      waiting.lostAfter = this.#answers
-      const behind = this.#lost.findIndex(({ turn }) => turn > waiting.turn)
-      this.#lost.splice(behind < 0 ? this.#lost.length : behind, 0, waiting)
-    }
+    else this.#queue.lost(waiting, this.#answers)
   }
 
   #onCover(carried: Promise<Carried<P>>, kind: CoverKind, nowMs: number): void {
     this.#covers.sent(nowMs)
+    this.#vitals.sent(nowMs)
     carried.then(
       (answer) => {
         this.#answers++
         this.#covers.answered(kind, answer, this.#o.clock.nowMs())
+        this.#onSignOfLife(answer)
       },
       (error: unknown) => {
-        if (asEnigmError(error).code === 'http-status') this.#covers.refused(this.#o.clock.nowMs())
+        if (asEnigmError(error).code !== 'http-status') return
+        this.#vitals.heard()
+        this.#covers.refused(this.#o.clock.nowMs())
       },
     )
+  }
+
+  #onProbe(carried: Promise<Carried<P>>, nowMs: number): void {
+    this.#vitals.sent(nowMs)
+    carried.then(
+      (answer) => this.#onSignOfLife(answer),
+      () => {},
+    )
+  }
+
+  #onSignOfLife(carried: Carried<P>): void {
+    this.#vitals.answered(carried)
+    this.#o.onSignOfLife?.(carried)
+    this.#reportVitals()
+  }
+
+  /** Before what waits fails, so that the next link is there to be asked. */
+  #reportVitals(): void {
+    const { failing } = this.#vitals
+    if (failing === this.#failing) return
+    this.#failing = failing
+    this.onVitals?.()
   }
 
   #connect(nowMs: number): void {
     this.#dialSinceMs ??= nowMs
     if (nowMs - this.#dialSinceMs >= DIAL_PATIENCE_MS)
-      this.#failAll(new EnigmError('connect-timeout', `no connection to ${this.id} in time`))
+      this.#dialFailed(new EnigmError('connect-timeout', `no connection to ${this.id} in time`))
     this.#link.open().then(
       () => {
         this.#dialSinceMs = undefined
+        this.#vitals.dialled(true)
+        this.#reportVitals()
       },
       (error: unknown) => {
         this.#dialSinceMs = undefined
-        this.#failAll(asEnigmError(error))
+        this.#dialFailed(asEnigmError(error))
       },
     )
   }
 
+  #dialFailed(error: EnigmError): void {
+    this.#vitals.dialled(false)
+    this.#reportVitals()
+    this.#failAll(error)
+  }
+
   #failAll(error: EnigmError): void {
-    for (const waiting of [...this.#lost.splice(0), ...this.#queue.splice(0)]) waiting.to.failed(error)
+    this.#queue.failAll(error)
     this.#finishIfDone()
   }
 
   #expire(nowMs: number): void {
-    for (const queue of [this.#lost, this.#queue]) {
-      if (!queue.some(({ ask }) => ask.deadlineMs <= nowMs)) continue
-      for (const waiting of queue.splice(0)) {
-        if (waiting.ask.deadlineMs <= nowMs) waiting.to.failed(late(waiting))
-        else queue.push(waiting)
-      }
-    }
+    this.#queue.expire(nowMs, late)
     this.#finishIfDone()
   }
 
   #finishIfDone(): void {
-    if (this.#closed === undefined || this.#waiting > 0 || this.#underWay > 0) return
+    if (this.#closed === undefined || this.#queue.size > 0 || this.#underWay > 0) return
     this.#finished = true
     this.#timer?.cancel()
     this.#closed()

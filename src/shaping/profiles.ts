@@ -22,6 +22,8 @@ export interface Pace {
   readonly idleMs: number
   /** Open from the start, whether anything is asked or not. */
   readonly alwaysOn: boolean
+  /** It is opened by the links before it, when they fail, and never by a query (see standby.ts). */
+  readonly standsBy?: true
   /**
    * Covers sent over one link in 24 hours, at most; when they are used up the session ends at its
    * step.
@@ -31,7 +33,7 @@ export interface Pace {
 
 /**
  * Under `always-on`, a link that stands by for the one that never stops: ten minutes at a time, and
- * only once it is needed.
+ * only once that one fails.
  */
 export const STANDBY: Pace = {
   opening: [],
@@ -39,6 +41,7 @@ export const STANDBY: Pace = {
   stepMs: 600_000,
   idleMs: 600_000,
   alwaysOn: false,
+  standsBy: true,
   coversADay: 1_800_000,
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Manner, PathHealth } from './path-health.ts'
+import { STANDBY_RANK } from './resolver-health.ts'
 
 /**
  * The resolver in use is left only for one that is clearly faster: each change lets one more
@@ -17,8 +18,14 @@ const REMEASURE_MS = 600_000
 const MEASURE_EVERY_MS = 1000
 const NOTHING_TO_MEASURE_MS = 60_000
 
+interface Ranked {
+  readonly standing: PathHealth
+  readonly probing: unknown
+  readonly linkRank: number
+}
+
 /** In which order resolvers are asked. Looks at how they stand, and changes nothing of it. */
-export class Order<R extends { readonly standing: PathHealth; readonly probing: unknown }> {
+export class Order<R extends Ranked> {
   readonly #resolvers: readonly R[]
   readonly #manner: Manner
   readonly #clock: Clock
@@ -39,10 +46,16 @@ export class Order<R extends { readonly standing: PathHealth; readonly probing: 
    * each gets its turn.
    */
   next(asked: readonly R[]): R | undefined {
+    if (this.#manner.byLinks) return this.#nextByLinks(asked)
     let best: R | undefined
     for (const r of this.#resolvers) if (!asked.includes(r) && (best === undefined || this.#before(r, best))) best = r
     if (asked.length === 0 && best?.standing.healthy) this.#current = best
     return best
+  }
+
+  #nextByLinks(asked: readonly R[]): R | undefined {
+    const open = this.#resolvers.filter((r) => r.linkRank < STANDBY_RANK && !asked.includes(r))
+    return open.toSorted((a, b) => a.linkRank - b.linkRank)[0]
   }
 
   #before(a: R, b: R): boolean {

@@ -15,15 +15,22 @@ export interface Manner {
    * time, a plainer query, another resolver beside one that is slow.
    */
   readonly asksAgain: boolean
+  /**
+   * Whether links say themselves who is asked (`Link.state`): the first one that serves, in the
+   * order of the set, however others may have done.
+   */
+  readonly byLinks: boolean
 }
 
 /** Whatever is asked goes when it is asked. */
-export const ON_DEMAND: Manner = { probes: true, asksAgain: true }
+export const ON_DEMAND: Manner = { probes: true, asksAgain: true, byLinks: false }
 /**
  * The links keep schedules: what is sent beside queries of clients is theirs to say, and what a
  * query meets must not show.
  */
-export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false }
+export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false, byLinks: false }
+/** And one of the schedules never stops: no query, and nothing that one meets, opens another. */
+export const ALWAYS_ON: Manner = { probes: false, asksAgain: false, byLinks: true }
 
 /** The first wait after a failure, doubled by each further one. */
 const FIRST_BACKOFF_MS = 1000

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { readingOf } from '../dns/response.ts'
 import { EnigmError, isCounted, mayBeTheName } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Carried, Link, Protection, ReplyVerdict, Upstream } from '../resolve.ts'
+import type { Carried, Link, Protection, ReplyVerdict, Transport, Upstream } from '../resolve.ts'
 import { type Asker, type Exchange, Trial } from './asker.ts'
 import { verdictOn } from './classification.ts'
 import { isAgainst, type Manner, PathHealth } from './path-health.ts'
@@ -38,6 +38,12 @@ export interface JudgeOfResolvers<P extends Protection> {
   exhausted(r: ResolverHealth<P>, beganMs: number, error: EnigmError, probe: boolean): void
 }
 
+const LINK_RANKS: Readonly<Record<NonNullable<Link['state']>, number>> = { serving: 0, failing: 1, standby: 2 }
+/** A link that stands by refuses what it is asked. */
+export const STANDBY_RANK = LINK_RANKS.standby
+
+const linkRank = ({ state = 'serving' }: Link) => LINK_RANKS[state]
+
 /** How one resolver and its transports do. It has no timers. */
 export class ResolverHealth<P extends Protection> {
   readonly upstream: Upstream<P>
@@ -69,9 +75,27 @@ export class ResolverHealth<P extends Protection> {
    * query, once its backoff is over.
    */
   order(nowMs: number): readonly Path<P>[] {
+    if (this.#o.manner.byLinks) return this.#paths.toSorted((a, b) => linkRank(a.link) - linkRank(b.link))
     if (this.#o.manner.probes || this.#order === this.#paths) return this.#order
     const failures = ({ standing }: Path<P>) => (nowMs >= standing.retryAtMs ? 0 : standing.failures)
     return this.#paths.toSorted((a, b) => failures(a) - failures(b))
+  }
+
+  /** How its best link stands, for `Manner.byLinks`. */
+  get linkRank(): number {
+    return Math.min(...this.#paths.map(({ link }) => linkRank(link)))
+  }
+
+  /**
+   * A reply came over `transport` to what the link asks by itself: the path lives, and where it
+   * settles its question the resolver resolves.
+   */
+  signOfLife(transport: Transport, carried: Carried): void {
+    const nowMs = this.#o.clock.nowMs()
+    const path = this.#paths.find(({ link }) => link.transport === transport)
+    if (path !== undefined) path.standing.lastAnswerMs = nowMs
+    this.standing.lastAnswerMs = nowMs
+    if (verdictOn(readingOf(carried)).final) this.standing.bettered = 0
   }
 
   /** A reply came over `path`: what it means. Transports that failed before are tried beside it. */

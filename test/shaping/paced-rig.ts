@@ -106,9 +106,15 @@ export class FakePacedLink implements ScheduledLink<Authenticated> {
   }
 }
 
+interface RigOptions {
+  readonly seed?: number
+  readonly coverWanted?: boolean
+  readonly clock?: QuickClock
+}
+
 /** A shaped link over a fake one. */
-export function rig(pace: Pace, o: { readonly seed?: number; readonly coverWanted?: boolean } = {}) {
-  const clock = new QuickClock()
+export function rig(pace: Pace, o: RigOptions = {}) {
+  const { clock = new QuickClock() } = o
   const link = new FakePacedLink(clock)
   const events: Event[] = []
   const shaped = constantRate<Authenticated>(link, {

@@ -1,8 +1,10 @@
 import t from 'tap'
-import { ON_SCHEDULE } from '../../src/upstream/path-health.ts'
+import type { Link, Transport } from '../../src/resolve.ts'
+import { ALWAYS_ON, ON_SCHEDULE } from '../../src/upstream/path-health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
+import { createUpstream } from '../../src/upstream/upstream.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
-import { answers, FakeUpstream, fails, MESSAGE, reached, reply } from './fakes.ts'
+import { answers, FakeLink, FakeUpstream, fails, MESSAGE, reached, reply } from './fakes.ts'
 
 function scene(...ids: readonly string[]) {
   const clock = new FakeClock()
@@ -103,4 +105,41 @@ t.test('no more than three learn a query that none of them can read', async (t) 
     upstreams.map(({ queries }) => queries.length),
     [1, 1, 1, 0, 0],
   )
+})
+
+t.test('always-on: the links say who is asked, in the order of the set, however slow and whatever a name met', async (t) => {
+  const clock = new FakeClock()
+  type State = NonNullable<Link['state']>
+  const link = (transport: Transport, state: State) => Object.assign(new FakeLink(transport, clock, answers(10)), { state })
+  const [aDot, aDoh, bDot] = [link('dot', 'serving'), link('doh', 'standby'), link('dot', 'standby')]
+  const o = { clock, emit: () => {}, manner: ALWAYS_ON, paddingBlock: 128 }
+  const upstreams = [createUpstream({ ...o, id: 'a', links: [aDot, aDoh] }), createUpstream({ ...o, id: 'b', links: [bDot] })]
+  const selection = createSelection({ upstreams, clock, random: seededRandom(1), emit: () => {}, manner: ALWAYS_ON })
+  const asked = async (name: string) => {
+    const outcome = reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 4000 }).then(
+      ({ upstream, transport }) => `${upstream}/${transport}`,
+      (error: { code?: string }) => error.code ?? 'other',
+    )
+    await clock.advance(5000)
+    return `${name}: ${await outcome}`
+  }
+  aDot.act = answers(10, reply({ rcode: 2 }))
+  for (let i = 0; i < 10; i++) t.equal(await asked('SERVFAIL'), 'SERVFAIL: a/dot')
+  aDot.act = answers(10, reply({ rcode: 1 }))
+  for (let i = 0; i < 5; i++) t.equal(await asked('FORMERR'), 'FORMERR: reply-rcode')
+  aDot.act = fails('deadline', 4000)
+  for (let i = 0; i < 3; i++) t.equal(await asked('silence'), 'silence: deadline')
+  aDot.act = answers(10)
+  t.equal(await asked('well'), 'well: a/dot')
+  aDot.state = 'failing'
+  aDot.act = fails('connect-refused')
+  bDot.state = 'serving'
+  bDot.act = answers(1)
+  aDoh.act = answers(500)
+  t.equal(await asked('the next one'), 'the next one: b/dot')
+  aDoh.state = 'serving'
+  t.equal(await asked('another transport of the first comes before'), 'another transport of the first comes before: a/doh')
+  aDot.state = 'serving'
+  aDot.act = answers(1000)
+  t.equal(await asked('back, though slower'), 'back, though slower: a/dot')
 })

@@ -75,8 +75,8 @@ export interface DaemonSpec {
   readonly statusFile?: string
 }
 
-/** The trusted-set entry of a real server. */
-export function entryOf(server: RealServer, over: readonly ('dot' | 'doh')[], extra: Readonly<Record<string, unknown>> = {}): object {
+/** The trusted-set entry of a server; its kind is its id. */
+export function entryOf(server: ServerPorts, over: readonly ('dot' | 'doh')[], extra: Readonly<Record<string, unknown>> = {}): object {
   return {
     id: server.kind,
     authenticationDomainName: RESOLVER_NAME,
@@ -89,6 +89,8 @@ export function entryOf(server: RealServer, over: readonly ('dot' | 'doh')[], ex
     ...extra,
   }
 }
+
+type ServerPorts = Pick<RealServer, 'dotPort' | 'dohPort'> & { readonly kind: string }
 
 /** A certificate for RESOLVER_NAME. */
 export function identityOf(authority: Authority): ReturnType<Authority['issue']> {

@@ -1,0 +1,77 @@
+import type { EnigmError } from '../errors.ts'
+import type { Ask, Protection, Receiver } from '../resolve.ts'
+
+/** A real query that waits for a slot, or has left in one. */
+export interface WaitingQuery<P extends Protection> {
+  readonly request: Uint8Array
+  readonly ask: Ask
+  readonly to: Receiver<P>
+  /** Which of all that left it was. */
+  turn: number
+  /** Its connection died under it; how many answers there had been by then. */
+  lostAfter: number | undefined
+}
+
+/** Real queries in the order in which they are to leave one link. */
+export class SlotQueue<P extends Protection> {
+  #queue: WaitingQuery<P>[] = []
+  /**
+   * What was lost with its connection, in the order in which it left. One of them may be why: they
+   * are asked once more, one at a time.
+   */
+  #lost: WaitingQuery<P>[] = []
+  #again: WaitingQuery<P> | undefined
+  #turn = 0
+
+  get size(): number {
+    return this.#queue.length + this.#lost.length
+  }
+
+  /** Whose slot the next one is, if anybody's. */
+  get first(): WaitingQuery<P> | undefined {
+    return (this.#again === undefined ? this.#lost[0] : undefined) ?? this.#queue[0]
+  }
+
+  /** What gives way stands behind all that does not. */
+  add(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
+    const behind = ask.givesWay === true ? -1 : this.#queue.findIndex((waiting) => waiting.ask.givesWay === true)
+    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, { request, ask, to, turn: 0, lostAfter: undefined })
+  }
+
+  /** Made ready while it was the first; one that does not give way may have come before it. */
+  leaves(waiting: WaitingQuery<P>): void {
+    for (const queue of [this.#queue, this.#lost]) {
+      const at = queue.indexOf(waiting)
+      if (at >= 0) queue.splice(at, 1)
+    }
+    waiting.turn = ++this.#turn
+    if (waiting.lostAfter !== undefined) this.#again = waiting
+  }
+
+  /** It left, and what came of it is known. */
+  settled(waiting: WaitingQuery<P>): void {
+    if (this.#again === waiting) this.#again = undefined
+  }
+
+  /** It was lost with its connection, and is to leave once more. */
+  lost(waiting: WaitingQuery<P>, answersSoFar: number): void {
+    waiting.lostAfter = answersSoFar
+    const behind = this.#lost.findIndex(({ turn }) => turn > waiting.turn)
+    this.#lost.splice(behind < 0 ? this.#lost.length : behind, 0, waiting)
+  }
+
+  /** Fails what is late with the error that `late` makes for it. */
+  expire(nowMs: number, late: (waiting: WaitingQuery<P>) => EnigmError): void {
+    for (const queue of [this.#lost, this.#queue]) {
+      if (!queue.some(({ ask }) => ask.deadlineMs <= nowMs)) continue
+      for (const waiting of queue.splice(0)) {
+        if (waiting.ask.deadlineMs <= nowMs) waiting.to.failed(late(waiting))
+        else queue.push(waiting)
+      }
+    }
+  }
+
+  failAll(error: EnigmError): void {
+    for (const waiting of [...this.#lost.splice(0), ...this.#queue.splice(0)]) waiting.to.failed(error)
+  }
+}
