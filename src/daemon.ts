@@ -4,7 +4,7 @@ import type { Clock, Random } from './clock.ts'
 import type { SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
-import { asEnigmError, EnigmError } from './errors.ts'
+import { asEnigmError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
 import type { SystemView } from './host-checks.ts'
@@ -23,13 +23,12 @@ import { newStageCounts } from './resolver.ts'
 import { createResponder } from './responder.ts'
 import { createRetention, type Forgotten, type Retention } from './retention/retention.ts'
 import { redactedCounts } from './shaping/profiles.ts'
-import { datagramCalls } from './system/datagram-calls.ts'
 import { listenToKernel } from './system/netlink.ts'
 import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } from './system/network-monitor.ts'
 import { portHolder } from './system/port-holder.ts'
 import { bootId, descriptors } from './system/process-identity.ts'
 import { QueryTrace } from './trace/query-trace.ts'
-import { noWorkers, startWorkerPool, udpEndpoints, type WorkerPool, workerSettings, workersRefusal } from './workers/worker-pool.ts'
+import { batchedCalls, noWorkers, startWorkerPool, udpEndpoints, type WorkerPool, workerSettings } from './workers/worker-pool.ts'
 
 /** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
@@ -194,23 +193,6 @@ function createCore(running: Running, o: DaemonOptions): Core {
     lookups,
     cacheMaxBytes,
   }
-}
-
-/**
- * The system calls for batches of datagrams; undefined: one at a time. Throws an EnigmError
- * `listen` where `config` needs what this system has not.
- */
-function batchedCalls({ workers, udp }: Loaded['config']): DatagramCalls | undefined {
-  const calls = datagramCalls()
-  const refused = workersRefusal(workers, udp, calls !== undefined)
-  if (refused !== undefined) throw refused
-  if (udp === 'batch' && calls === undefined) {
-    throw new EnigmError(
-      'listen',
-      'udp is set to "batch", which needs 64-bit Linux and the optional package koffi: install it, or set udp to "auto".',
-    )
-  }
-  return udp === 'dgram' ? undefined : calls
 }
 
 /**

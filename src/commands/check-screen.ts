@@ -34,6 +34,11 @@ export function findingsText(findings: readonly Finding[]): string {
   ].join('\n')
 }
 
+/** What a start would warn of, one a line. */
+export function warningsText(warnings: readonly string[]): string {
+  return warnings.map((warning) => `${printable(`warning: ${warning}`)}\n`).join('')
+}
+
 function row(f: Finding): readonly string[] {
   const { certificate } = f
   return [

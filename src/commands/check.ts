@@ -1,15 +1,13 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
-import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { pathFaults } from '../owned-paths.ts'
 import { unsafeEnvironment } from '../system/hardening.ts'
-import type { RunningService } from '../system/service-register.ts'
-import { accountOf, type ServiceAccount } from '../system/user.ts'
-import { findingsText, policyText, problemsText } from './check-screen.ts'
+import { findingsText, policyText, problemsText, warningsText } from './check-screen.ts'
+import { clockRemark } from './diagnosis.ts'
 import { type Finding, reachAll } from './reach.ts'
 import { type Host, judgedConfig, thisHost } from './running-service.ts'
+import { startFaults } from './start-faults.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 /** What the command touches, so that a test can stand in for all of it. */
@@ -34,8 +32,9 @@ export interface CheckOptions {
 
 const HELP = `
 Exit codes:
-  0  every configured way to a resolver gives authenticated answers (--offline: the configuration is sound)
-  1  at least one does not    2  the configuration or the environment will not do; every fault is named
+  0  every connection to a resolver gives authenticated answers (--offline: the configuration is valid)
+  1  at least one does not
+  2  a start would be refused; every fault is named: configuration, environment, user, files, ports
   3  the configuration of the service that runs may not be read by this user
 
 Examples:
@@ -50,13 +49,13 @@ Examples:
  */
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
-    .description('validate the configuration, shake hands with every resolver, and print the policy that would be in force')
+    .description('say what a start would refuse or warn of, connect to every resolver, and print the policy that would be in force')
     .option(
       '-c, --config <file>',
       'configuration file (default: that of the service that runs, else /etc/enigm-dns/config.json if it exists)',
     )
     .option('--json', 'print one JSON document')
-    .option('--offline', 'send nothing: validate only')
+    .option('--offline', 'send nothing')
     .addHelpText('after', HELP)
     .action(async (options: CheckOptions) => world.exit(await check(options, world)))
 }
@@ -72,41 +71,28 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
     return EXIT.cannotTell
   }
   const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ ...problem(message), file: 'environment' }))
-  const starting = loaded === undefined ? [] : startFaults(loaded, service, host)
-  const faults = [...unsafe, ...problems, ...starting.map(problem)]
+  const credentials = world.env.CREDENTIALS_DIRECTORY
+  const starting = loaded === undefined ? undefined : await startFaults(loaded, { host, service, clock: world.clock, credentials })
+  const faults = [...unsafe, ...problems, ...(starting?.refused ?? []).map(problem)]
+  const warnings = starting?.warned ?? []
   if (loaded === undefined || faults.length > 0) {
-    if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults }, 2)}\n`)
-    else world.err.write(problemsText(faults))
+    if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults, warnings }, 2)}\n`)
+    else world.err.write(`${problemsText(faults)}${warningsText(warnings)}`)
     return EXIT.usage
   }
   const findings = options.offline === true ? undefined : await reachAll(loaded.resolvers, loaded.config, world)
   const ok = findings === undefined || findings.every((f) => f.ok)
-  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok), 2)}\n`)
-  else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}`)
+  const clock = clockRemark({ wallMs: world.clock.wallMs(), links: findings })
+  const said = clock.state === 'ok' ? warnings : [...warnings, `${clock.message} ${clock.mend}`]
+  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok, said), 2)}\n`)
+  else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}${warningsText(said)}`)
   return ok ? EXIT.good : EXIT.notAsWished
-}
-
-/**
- * What a start would refuse besides: a user that is not there, places that it must not write in.
- * These are judged for root alone, who can start it as everybody: an ordinary user may look at the
- * configuration of a service of somebody else.
- */
-function startFaults(loaded: Loaded, service: RunningService | undefined, { uid }: Host): readonly string[] {
-  const { user } = loaded.config
-  let account: ServiceAccount | undefined
-  try {
-    account = user === undefined ? undefined : accountOf(user)
-  } catch (error) {
-    return [asEnigmError(error).message]
-  }
-  const isOurs = uid === 0 && (service === undefined || service.uid === (account?.uid ?? 0))
-  return isOurs ? pathFaults(loaded, account) : []
 }
 
 const problem = (message: string) => ({ file: 'configuration', path: '', message })
 
-function documentOf({ config, files }: Loaded, findings: readonly Finding[] | undefined, ok: boolean) {
-  return { ok, problems: [], ...(findings === undefined ? {} : { resolvers: findings }), policy: config, files }
+function documentOf({ config, files }: Loaded, findings: readonly Finding[] | undefined, ok: boolean, warnings: readonly string[]) {
+  return { ok, problems: [], warnings, ...(findings === undefined ? {} : { resolvers: findings }), policy: config, files }
 }
 
 function thisWorld(): CheckWorld {

@@ -57,7 +57,7 @@ export function diagnose(s: Symptoms): readonly Remark[] {
     ...listeners(s),
     service(s.status),
     policy(s.status),
-    clock(s),
+    clockRemark(s),
     ...network(s),
     ...links(s),
     ...certificates(s),
@@ -114,7 +114,8 @@ function policy({ document, judgement }: StatusReading): Remark {
 /** The code of a finding, unless its resolver answered with a response code. */
 const codesOf = ({ fault }: Finding): readonly ErrorCode[] => (fault !== undefined && isErrorCode(fault) ? [fault] : [])
 
-function clock({ wallMs, links }: Symptoms): Remark {
+/** Whether the wall clock can be right, by itself and by the certificates of resolvers. */
+export function clockRemark({ wallMs, links }: Pick<Symptoms, 'wallMs' | 'links'>): Remark {
   const date = new Date(wallMs).toISOString().slice(0, 10)
   const doubts = links?.flatMap((finding) => codesOf(finding).map(inDoubt)) ?? []
   const byCertificate = doubts.includes('dates') || doubts.includes('clock')

@@ -15,13 +15,8 @@ const MAX_PATH_OCTETS = 103
  * clause.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<undefined | 'taken' | { readonly why: string }> {
-  if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return { why: `its path is longer than ${MAX_PATH_OCTETS} octets` }
-  try {
-    const [unsafe] = writingFaults(dirname(path), owners())
-    if (unsafe !== undefined) return { why: unsafe }
-  } catch (error) {
-    return { why: systemCode(error) ?? 'unknown error' }
-  }
+  const unsafe = socketFault(path)
+  if (unsafe !== undefined) return { why: unsafe }
   const code = await bound(server, path)
   if (code !== 'EADDRINUSE') return code === undefined ? undefined : { why: code }
   const foreign = foreignSocket(path, owners())
@@ -31,6 +26,16 @@ export async function listenOnSocket(server: Server, path: string): Promise<unde
   remove(path)
   const again = await bound(server, path)
   return again === undefined ? undefined : { why: again }
+}
+
+/** Why no socket can be made at `path`, as a clause; undefined: nothing is known against it. */
+export function socketFault(path: string): string | undefined {
+  if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return `its path is longer than ${MAX_PATH_OCTETS} octets`
+  try {
+    return writingFaults(dirname(path), owners())[0]
+  } catch (error) {
+    return systemCode(error) ?? 'unknown error'
+  }
 }
 
 /**

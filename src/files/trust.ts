@@ -1,4 +1,4 @@
-import { lstatSync, readlinkSync, type Stats } from 'node:fs'
+import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
 
 /**
@@ -129,4 +129,27 @@ function newOwner(): string {
 
 function componentsOf(path: string): string[] {
   return path.split(sep).filter((name) => name !== '' && name !== '.')
+}
+
+/**
+ * Whether a user could read `path`, by the modes of it and of the directories above (access control
+ * lists are not looked at). A path that is not there counts as readable.
+ */
+export function isReadableBy(
+  path: string,
+  account: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] },
+): boolean {
+  const may = (name: string, right: number) => {
+    const found = statSync(name, { throwIfNoEntry: false })
+    if (found === undefined || account.uid === 0) return true
+    const shift = found.uid === account.uid ? 6 : found.gid === account.gid || account.groups.includes(found.gid) ? 3 : 0
+    return ((found.mode >> shift) & right) === right
+  }
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  const above: string[] = []
+  for (let at = dirname(path); ; at = dirname(at)) {
+    above.push(at)
+    if (at === dirname(at)) break
+  }
+  return above.every((directory) => may(directory, 1)) && may(path, isDirectory ? 5 : 4)
 }

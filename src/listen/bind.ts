@@ -1,6 +1,8 @@
+import type { Clock } from '../clock.ts'
 import { canonical } from '../config/cidr.ts'
 import { listenText, type SocketAddress } from '../config/listen-address.ts'
-import { EnigmError, systemCode } from '../errors.ts'
+import { asEnigmError, EnigmError, systemCode } from '../errors.ts'
+import { viewFor } from '../resolve.ts'
 import type { Listener, ListenOptions } from './listener.ts'
 import { listenTcp } from './tcp.ts'
 import { openUdp } from './udp-batch.ts'
@@ -107,6 +109,29 @@ export async function bindAll(endpoints: readonly SocketAddress[], options: Bind
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()))
     throw error
+  }
+}
+
+/** Why an endpoint cannot be opened now. */
+export interface BindFault {
+  readonly code: string
+  readonly message: string
+}
+
+/**
+ * Opens UDP and TCP on `endpoint` as `bindAll` does, and closes them at once; nobody is answered.
+ * Returns why that failed. Never rejects.
+ */
+export async function bindFault(endpoint: SocketAddress, clock: Clock, holder: HolderOf): Promise<BindFault | undefined> {
+  const responder = { now: () => 0, later: async () => undefined }
+  const nobody = { responder, allowed: () => false, view: viewFor, clock, emit: () => {}, drainMs: 0, holder }
+  try {
+    const listeners = await bindAll([endpoint], nobody)
+    await Promise.all(listeners.map((listener) => listener.close()))
+    return undefined
+  } catch (error) {
+    const { message, cause } = asEnigmError(error)
+    return { code: systemCode(cause) ?? 'unknown', message }
   }
 }
 

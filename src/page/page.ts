@@ -4,9 +4,9 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Clock, Timer } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
-import { EnigmError, systemCode } from '../errors.ts'
+import { asEnigmError, EnigmError, systemCode } from '../errors.ts'
 import { readUnlinked, secretFile } from '../files/reading.ts'
-import { listenOnSocket } from '../files/socket.ts'
+import { listenOnSocket, socketFault } from '../files/socket.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { CONTENT_SECURITY_POLICY, pageHtml } from './html.ts'
@@ -95,6 +95,27 @@ export async function servePage(o: PageOptions): Promise<Page> {
   }
 }
 
+/**
+ * Why `servePage` would reject, as a sentence; undefined: it would serve. Opens the port for a
+ * moment; changes no file.
+ */
+export async function pageFault({ listen: text, stateDir }: Pick<PageOptions, 'listen' | 'stateDir'>): Promise<string | undefined> {
+  const place = parseListen(text)
+  try {
+    if (place === undefined) {
+      const why = socketFault(text)
+      return why === undefined ? undefined : `The page cannot listen on ${text}: ${why}.`
+    }
+    keptToken(join(stateDir, 'page.token'))
+    const server = createServer()
+    await listen(server, text, place)
+    await new Promise<void>((resolve) => server.close(() => resolve()))
+    return undefined
+  } catch (error) {
+    return asEnigmError(error).message
+  }
+}
+
 async function listen(server: ReturnType<typeof createServer>, text: string, place: ReturnType<typeof parseListen>): Promise<void> {
   if (place === undefined) {
     const refused = await listenOnSocket(server, text)
@@ -155,22 +176,33 @@ function say(response: ServerResponse, status: number, body: string, type: strin
  */
 function tokenOf(stateDir: string): string {
   const path = join(stateDir, 'page.token')
+  const kept = keptToken(path)
+  if (kept !== undefined) return kept
+  const fresh = randomBytes(32).toString('base64url')
   try {
-    const kept = readUnlinked(path, MAX_TOKEN_OCTETS, secretFile)
-    if (typeof kept === 'string') throw new EnigmError('state', `The page has no token: ${path} ${kept}; take it away.`)
-    const token = kept?.toString('latin1').trim() ?? ''
-    if (TOKEN.test(token)) return token
-    if (token !== '') throw new EnigmError('state', `The page has no token: ${path} holds something else; take it away.`)
-    const fresh = randomBytes(32).toString('base64url')
     makeDirectory(stateDir, 0o700)
     replaceFile(path, `${fresh}\n`, 0o600)
     return fresh
   } catch (error) {
-    if (error instanceof EnigmError) throw error
-    throw new EnigmError('state', `The page has no token: ${path} cannot be used (${systemCode(error) ?? 'unknown error'}).`, {
-      cause: error,
-    })
+    throw unusableToken(path, error)
   }
+}
+
+/** The token that is there; undefined: there is none. Throws `state` where it will not do. */
+function keptToken(path: string): string | undefined {
+  try {
+    const kept = readUnlinked(path, MAX_TOKEN_OCTETS, secretFile)
+    if (typeof kept === 'string') throw new EnigmError('state', `The page has no token: ${path} ${kept}; take it away.`)
+    const token = kept?.toString('latin1').trim() ?? ''
+    if (token === '' || TOKEN.test(token)) return token === '' ? undefined : token
+    throw new EnigmError('state', `The page has no token: ${path} holds something else; take it away.`)
+  } catch (error) {
+    throw error instanceof EnigmError ? error : unusableToken(path, error)
+  }
+}
+
+function unusableToken(path: string, cause: unknown): EnigmError {
+  return new EnigmError('state', `The page has no token: ${path} cannot be used (${systemCode(cause) ?? 'unknown error'}).`, { cause })
 }
 
 const TOKEN = /^[\w-]{43}$/

@@ -65,6 +65,13 @@ export function countStart(
   }
 }
 
+/** The process that started in `stateDir` in this boot and runs still. Changes nothing. */
+export function runningIn(stateDir: string, bootId: string | undefined, isSame: HostFacts['isSame']): number | undefined {
+  const last = readPrivateJson(join(stateDir, 'starts.json'), startsFile)
+  if (last?.pid === undefined || last.clean || last.bootId !== bootId) return undefined
+  return isSame(last.pid, last.processStart) === true ? last.pid : undefined
+}
+
 const MAX_OCTETS = 1 << 20
 /** How they begin; what a power cut made of the rest does not matter. */
 const DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status\//

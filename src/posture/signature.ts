@@ -123,17 +123,39 @@ export function openSigningKey(stateDir: string): SigningKey | string {
   try {
     makeDirectory(stateDir, 0o700)
     makeOnce(file, freshKey)
-    const octets = readUnlinked(file, MAX_KEY_OCTETS, secretFile)
-    if (octets === undefined || typeof octets === 'string') return `status.key ${octets ?? 'is gone'}`
-    const privateKey = createPrivateKey(octets)
-    if (privateKey.asymmetricKeyType !== 'ed25519') return 'status.key is not an Ed25519 key'
+    const privateKey = readSigningKey(file) ?? 'status.key is gone'
+    if (typeof privateKey === 'string') return privateKey
     const publicKey = createPublicKey(privateKey)
     const publicPem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
     publish(join(stateDir, 'status.pub'), publicPem)
     return { privateKey, publicPem, id: keyId(publicKey) }
   } catch (error) {
-    return `the key in stateDir cannot be used (${systemCode(error) ?? 'unreadable'})`
+    return unusableKey(error)
   }
+}
+
+/**
+ * Why `openSigningKey` could not use the key that is in `stateDir`; undefined: it can, or there is
+ * none yet. Changes nothing.
+ */
+export function signingKeyFault(stateDir: string): string | undefined {
+  try {
+    const found = readSigningKey(join(stateDir, 'status.key'))
+    return typeof found === 'string' ? found : undefined
+  } catch (error) {
+    return unusableKey(error)
+  }
+}
+
+const unusableKey = (error: unknown) => `the key in stateDir cannot be used (${systemCode(error) ?? 'unreadable'})`
+
+/** The key; undefined: no such file; a string: why it will not do. Throws the system's error. */
+function readSigningKey(file: string): KeyObject | string | undefined {
+  const octets = readUnlinked(file, MAX_KEY_OCTETS, secretFile)
+  if (octets === undefined) return undefined
+  if (typeof octets === 'string') return `status.key ${octets}`
+  const key = createPrivateKey(octets)
+  return key.asymmetricKeyType === 'ed25519' ? key : 'status.key is not an Ed25519 key'
 }
 
 const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { type Stats, statSync } from 'node:fs'
+import { lstatSync, type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { EnigmError } from '../errors.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
 import { readSmall, secretFile } from '../files/reading.ts'
 import { fileFaults, owners, walk } from '../files/trust.ts'
 import { makeOnce, privateDirectory, unusablePath } from '../files/writing.ts'
@@ -46,6 +46,21 @@ export function secretKey(place: KeyPlace): Buffer {
     throw unusablePath(file, error)
   }
   return readKey(file, KEY_OCTETS, true)
+}
+
+/**
+ * Why `secretKey` could not use the key that is there, as a clause; undefined: it can, or the first
+ * use makes one. Changes nothing.
+ */
+export function secretKeyFault(place: KeyPlace): string | undefined {
+  try {
+    const credential = credentialOf(place)
+    if (credential !== undefined) readKey(credential, MAX_CREDENTIAL_OCTETS, false)
+    else if (lstatSync(keyFile(place), { throwIfNoEntry: false }) !== undefined) readKey(keyFile(place), KEY_OCTETS, true)
+    return undefined
+  } catch (error) {
+    return asEnigmError(error).message
+  }
 }
 
 function credentialOf({ credentials, name }: KeyPlace): string | undefined {

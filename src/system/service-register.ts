@@ -72,14 +72,28 @@ export function register(directories: readonly string[], record: ServiceRecord):
   return why
 }
 
-function placeProblem(directory: string): string | undefined {
-  const place = registerIn(directory)
+/** Why `register` could put no record into any of `directories`. Changes nothing. */
+export function registerFault(directories: readonly string[]): string | undefined {
+  const faults = directories.map(unsafePlace)
+  return faults.includes(undefined) ? undefined : faults.at(-1)
+}
+
+function unsafePlace(directory: string): string | undefined {
   try {
     const found = lstatSync(directory, { throwIfNoEntry: false })
     const uid = process.geteuid?.()
     if (found !== undefined && uid !== undefined && found.uid !== uid) return `${directory} belongs to user ${found.uid}`
-    const [unsafe] = writingFaults(place, owners())
-    if (unsafe !== undefined) return unsafe
+    return writingFaults(registerIn(directory), owners())[0]
+  } catch (error) {
+    return `${registerIn(directory)} cannot be made (${systemCode(error) ?? 'unknown error'})`
+  }
+}
+
+function placeProblem(directory: string): string | undefined {
+  const unsafe = unsafePlace(directory)
+  if (unsafe !== undefined) return unsafe
+  const place = registerIn(directory)
+  try {
     makeDirectory(place, 0o755)
     sweepDead(place)
     return undefined

@@ -119,6 +119,11 @@ export function become(account: ServiceAccount): Privileges {
   }
 }
 
+/** What `become` cannot keep on this system, as a sentence; undefined: nothing. Changes nothing. */
+export function lostPrivileges(): string | undefined {
+  return withKoffi(linuxCalls) === undefined ? LOST : undefined
+}
+
 interface LinuxCalls {
   prctl(option: number, value: number): number
   /**

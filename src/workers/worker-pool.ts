@@ -4,7 +4,8 @@ import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Listener } from '../listen/listener.ts'
+import type { DatagramCalls, Listener } from '../listen/listener.ts'
+import { datagramCalls } from '../system/datagram-calls.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { type MissServerParts, missServer } from './miss-server.ts'
 import {
@@ -44,6 +45,23 @@ export function workersRefusal(workers: number, udp: Config['udp'], batched: boo
     'listen',
     `workers is set to ${workers}, which needs 64-bit Linux and the optional package koffi: install it, or set workers to 1.`,
   )
+}
+
+/**
+ * The system calls for batches of datagrams; undefined: one at a time. Throws an EnigmError
+ * `listen` where `config` needs what this system has not.
+ */
+export function batchedCalls({ workers, udp }: Pick<Config, 'workers' | 'udp'>): DatagramCalls | undefined {
+  const calls = datagramCalls()
+  const refused = workersRefusal(workers, udp, calls !== undefined)
+  if (refused !== undefined) throw refused
+  if (udp === 'batch' && calls === undefined) {
+    throw new EnigmError(
+      'listen',
+      'udp is set to "batch", which needs 64-bit Linux and the optional package koffi: install it, or set udp to "auto".',
+    )
+  }
+  return udp === 'dgram' ? undefined : calls
 }
 
 /** What the workers beside the main thread need. */

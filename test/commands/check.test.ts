@@ -195,6 +195,15 @@ t.test('a peer that is not who it should be: exit 1, why, and no query', async (
   }
 })
 
+t.test('a certificate out of its dates: the clock is in doubt, too', async (t) => {
+  const nowMs = systemClock().wallMs()
+  const expired = await authority.issue({ name: NAME, notBefore: new Date(nowMs - 9 * DAY_MS), notAfter: new Date(nowMs - 2 * DAY_MS) })
+  const { out } = await run(t, { identity: expired })
+  t.match(out, /^warning: A certificate is out of its dates on \d{4}-\d\d-\d\d: it, or this clock, is wrong\. Compare/m)
+  const { warnings } = JSON.parse((await run(t, { identity: expired }, { json: true })).out)
+  t.match(warnings, [/out of its dates/])
+})
+
 t.test('a certificate that ends within a week is worth a word, and no failure', async (t) => {
   const soon = await authority.issue({ name: NAME, notAfter: new Date(systemClock().wallMs() + 3 * DAY_MS) })
   const { code, out } = await run(t, { identity: soon })

@@ -1,0 +1,186 @@
+import type { Clock } from '../clock.ts'
+import { listenText, type SocketAddress } from '../config/listen-address.ts'
+import type { Loaded } from '../config/load.ts'
+import { programDirectory, thisAccount } from '../config/paths.ts'
+import { asEnigmError } from '../errors.ts'
+import { socketFault } from '../files/socket.ts'
+import { isReadableBy } from '../files/trust.ts'
+import { bindFault, neverAskedByResolved } from '../listen/bind.ts'
+import { pathFaults } from '../owned-paths.ts'
+import { runningIn } from '../posture/earlier-runs.ts'
+import { otherWriter } from '../posture/reader.ts'
+import { signingKeyFault } from '../posture/signature.ts'
+import { savedKey } from '../retention/retention.ts'
+import { controlPath } from '../system/control-socket.ts'
+import { portHolder } from '../system/port-holder.ts'
+import { bootId, isSame } from '../system/process-identity.ts'
+import { secretKeyFault } from '../system/secret-key.ts'
+import { registerFault, runtimeDirectories } from '../system/service-register.ts'
+import { accountOf, lostPrivileges, type ServiceAccount } from '../system/user.ts'
+import { batchedCalls } from '../workers/worker-pool.ts'
+import type { Host, RunningService } from './running-service.ts'
+
+/** What `run` would say of a configuration that is valid, a sentence each. */
+export interface StartFaults {
+  /** It would not start. */
+  readonly refused: readonly string[]
+  /** It would start and warn, or it would not start while something else is so. */
+  readonly warned: readonly string[]
+}
+
+/** What the judgement looks at beyond the files. */
+export interface StartWorld {
+  readonly host: Host
+  /** The service that this configuration is of. */
+  readonly service: RunningService | undefined
+  readonly clock: Clock
+  /** $CREDENTIALS_DIRECTORY. */
+  readonly credentials: string | undefined
+}
+
+/**
+ * Judges a start with `loaded` by everything that `run` looks at before `ready`: user, paths, other
+ * services, sockets, keys. Opens the configured ports for a moment and sends nothing; changes no
+ * file. Faults that depend on who starts it are warnings where this user is not root: an ordinary
+ * user may look at the configuration of a service of root. Never rejects.
+ */
+export async function startFaults(loaded: Loaded, world: StartWorld): Promise<StartFaults> {
+  const { host, service } = world
+  const refused: string[] = []
+  const warned: string[] = neverAsked(loaded)
+  let account: ServiceAccount | undefined
+  try {
+    account = loaded.config.user === undefined ? undefined : accountOf(loaded.config.user)
+  } catch (error) {
+    return { refused: [asEnigmError(error).message], warned }
+  }
+  try {
+    batchedCalls(loaded.config)
+  } catch (error) {
+    refused.push(asEnigmError(error).message)
+  }
+  const runsAs = account?.uid ?? host.uid
+  const byRoot = host.uid === 0
+  const isOurs = service === undefined ? byRoot || runsAs === host.uid : service.uid === (byRoot ? (account?.uid ?? 0) : host.uid)
+  if (!byRoot && account !== undefined && runsAs !== host.uid)
+    warned.push(`user: only root can go on as "${loaded.config.user}": start it as root, or take "user" out.`)
+  if (isOurs) {
+    const paths = pathFaults(loaded, account)
+    if (byRoot) refused.push(...paths, ...closedTo(account, [programDirectory() ?? '/'], ''))
+    else warned.push(...paths.map(byThisUser))
+    if (byRoot) warned.push(...closedTo(account, loaded.files, 'a reload needs to; '))
+    warned.push(...ownWarnings(loaded, account, world))
+    if (runsAs === host.uid) warned.push(...keyWarnings(loaded, world))
+  }
+  const taken = await Promise.all([takenBy(loaded, world), portFaults(loaded, world), pageWarnings(loaded, world)])
+  for (const found of taken) {
+    refused.push(...found.refused)
+    warned.push(...found.warned)
+  }
+  return { refused: [...new Set(refused)], warned: [...new Set(warned)] }
+}
+
+const byThisUser = (fault: string) => `Started by this user: ${fault}`
+
+function neverAsked({ listen }: Loaded): string[] {
+  return listen.flatMap((endpoint) => neverAskedByResolved(endpoint) ?? [])
+}
+
+/** Which of `paths` the user of the service could not read, a sentence each. */
+function closedTo(account: ServiceAccount | undefined, paths: readonly string[], why: string): readonly string[] {
+  if (account === undefined) return []
+  const who = `user: "${account.name ?? account.uid}"`
+  const closed = paths.filter((path) => !isReadableBy(path, account))
+  return closed.map((path) => `${who} may not read ${path}, or a directory above it: ${why}give it the right to.`)
+}
+
+/** What does not keep names from resolving. */
+function ownWarnings({ config }: Loaded, account: ServiceAccount | undefined, { host }: StartWorld): readonly string[] {
+  const { statusFile } = config
+  const socket = socketFault(controlPath(statusFile))
+  const register = account === undefined ? registerFault(runtimeDirectories(thisAccount())) : undefined
+  const lost = account !== undefined && host.uid === 0 ? lostPrivileges() : undefined
+  return [
+    ...(lost === undefined ? [] : [`user: ${lost}.`]),
+    ...(socket === undefined
+      ? []
+      : [`statusFile: forget, trace, stop and reload cannot reach the service: no control socket beside the status file (${socket}).`]),
+    ...(register === undefined
+      ? []
+      : [`Other commands find the service only where its configuration or its files are named: ${register}.`]),
+  ]
+}
+
+/** Keys that are there and cannot be used. Only the user that owns them can judge them. */
+function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly string[] {
+  const { stateDir, statusFile, cache } = config
+  const signing = signingKeyFault(stateDir)
+  const sealing = cache.persist === 'off' ? undefined : secretKeyFault(savedKey({ config: { stateDir, statusFile } }, credentials))
+  return [
+    ...(signing === undefined ? [] : [`stateDir: the status would not be signed: ${signing}.`]),
+    ...(sealing === undefined ? [] : [`cache.persist: the cache would not be kept: ${sealing}.`]),
+  ]
+}
+
+const isService = (pid: number | undefined, { services }: Host) => services().some((service) => service.pid === pid)
+
+/**
+ * Another process writes the same files. A service that runs now may be stopped before the start.
+ */
+function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): StartFaults {
+  const { statusFile, stateDir } = config
+  const writer = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
+  const owner = runningIn(stateDir, bootId(), isSame)
+  const other = owner === writer || owner === service?.pid || owner === process.pid ? undefined : owner
+  const shared = other === undefined ? [] : [`stateDir: process ${other} keeps its state in ${stateDir} too: give each its own stateDir.`]
+  if (writer === undefined || writer === service?.pid) return { refused: [], warned: shared }
+  const rival = `statusFile: process ${writer} runs as a service with ${statusFile}: stop it, or give this one its own statusFile and stateDir.`
+  return isService(writer, host) ? { refused: [], warned: [rival, ...shared] } : { refused: [rival], warned: shared }
+}
+
+/** One after the other: a wildcard and an address may share a port. */
+async function portFaults({ listen }: Loaded, { host, service, clock }: StartWorld): Promise<StartFaults> {
+  const refused: string[] = []
+  const warned: string[] = []
+  for (const endpoint of listen) {
+    if (service?.listen.includes(listenText(endpoint)) === true) continue
+    const { fault, holder } = await tried(endpoint, clock)
+    if (fault === undefined) continue
+    const said = `listen: ${fault.message}.`
+    // A service that runs may be stopped before; the service manager holds sockets to pass them on.
+    const isFreed = fault.code === 'EADDRINUSE' && (holder === 1 || isService(holder, host))
+    const passes = isFreed || (isRefusedRight(fault.code) && host.uid !== 0)
+    if (passes) warned.push(said)
+    else refused.push(said)
+  }
+  return { refused, warned }
+}
+
+const isRefusedRight = (code: string) => code === 'EACCES' || code === 'EPERM'
+
+/**
+ * Another `check` may hold the port for about 1 ms; looking for the holder takes longer, so the
+ * next attempt needs no pause.
+ */
+const ATTEMPTS = 3
+
+async function tried(endpoint: SocketAddress, clock: Clock) {
+  for (let attempt = 1; ; attempt++) {
+    let holder: number | undefined
+    const fault = await bindFault(endpoint, clock, async (...where) => {
+      const found = await portHolder(...where)
+      holder = Number(/\(pid (\d+)\)$/.exec(found ?? '')?.[1] ?? Number.NaN)
+      return found
+    })
+    if (fault?.code !== 'EADDRINUSE' || attempt === ATTEMPTS) return { fault, holder }
+  }
+}
+
+/** A page that cannot be served is a warning: names resolve without it. */
+async function pageWarnings({ config }: Loaded, { service }: StartWorld): Promise<StartFaults> {
+  const { page, stateDir } = config
+  if (page === undefined || service !== undefined) return { refused: [], warned: [] }
+  const { pageFault } = await import('../page/page.ts')
+  const fault = await pageFault({ listen: page.listen, stateDir })
+  return { refused: [], warned: fault === undefined ? [] : [`page.listen: ${fault}`] }
+}
