@@ -1,11 +1,10 @@
 // Makes of src/ what dist/ holds: a bundle for each command, one for the worker threads, one for
 // each heavy package, and V8's code for all of them. Two hundred and fifty module files took 350 ms
 // to load; a bundle and its code take 20.
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import v8 from 'node:v8'
-import vm from 'node:vm'
 import { build } from 'esbuild'
+import { writeAll } from './compile.cjs'
 
 /**
  * Loaded only where they are used; commander, because `addCommand` wants every command to come from
@@ -29,8 +28,8 @@ export async function bundle(root, out, instead = {}) {
   copyFileSync(join(root, 'src', 'entry.cjs'), join(out, 'main.js'))
   chmodSync(join(out, 'main.js'), 0o755)
   writeFileSync(join(out, 'package.json'), '{ "type": "commonjs" }\n')
-  for (const file of readdirSync(join(out, 'parts')))
-    if (file.endsWith('.js')) writeCode(join(out, 'parts', file), join(root, 'dist', 'parts', file))
+  copyFileSync(join(root, 'src', 'compile.cjs'), join(out, 'compile.cjs'))
+  writeAll(join(out, 'parts'), join(root, 'dist', 'parts'))
 }
 
 function makePart(root, out, name, entry, parts, instead) {
@@ -73,21 +72,4 @@ function makePart(root, out, name, entry, parts, instead) {
     sourcemap: 'linked', // read by `node --enable-source-maps` alone
     logLevel: 'warning',
   })
-}
-
-/**
- * Writes V8's code for the bundle beside it: for all functions, since those that a start needs are
- * known only at a start. The text is what main.js compiles; stack traces name `place`.
- */
-function writeCode(path, place) {
-  const text = `(function (exports, require, module, __filename, __dirname) {${readFileSync(path, 'latin1')}\n})`
-  v8.setFlagsFromString('--no-lazy')
-  try {
-    const script = new vm.Script(text, { filename: place })
-    // The flags are part of the code's stamp, and must be those that it will be loaded with.
-    v8.setFlagsFromString('--lazy')
-    writeFileSync(`${path}.code`, script.createCachedData())
-  } finally {
-    v8.setFlagsFromString('--lazy')
-  }
 }

@@ -25,6 +25,7 @@ interface CommandEntry {
 /** In the order of `--help` within a group. */
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   run: { group: 'protect', load: async () => (await import('./commands/run.ts')).runCommand() },
+  service: { group: 'protect', load: async () => (await import('./commands/install-service.ts')).serviceCommand() },
   reload: { group: 'protect', load: async () => (await import('./commands/reload.ts')).reloadCommand() },
   stop: { group: 'protect', load: async () => (await import('./commands/stop.ts')).stopCommand() },
   forget: { group: 'protect', load: async () => (await import('./commands/forget.ts')).forgetCommand() },
@@ -41,7 +42,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
  * These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and
  * a demo has to clean up.
  */
-const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload']
+const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload', 'service']
 // `status | head` closes its end early; what could not be written must not look like an answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (RUN_WITHOUT_READER.includes(process.argv[2] ?? '')) return

@@ -98,10 +98,14 @@ t.test('files are where it says', (t) => {
 const NOT_RUN: readonly string[] = [
   'npm run demo', // test/e2e/demo.test.ts runs it, and `npm test` is what runs this
   'node --perf-basic-prof', // needs perf, which reads the whole machine
+  '#!/sbin/openrc-run', // needs OpenRC as the first process of a machine
+  '#!/bin/sh\nexec svlogd', // writes a log of runit
 ]
 
 t.test('every block of shell lines is run by a test', (t) => {
-  const runners = ['readme.test.ts', 'e2e/point-the-system.test.ts'].map((name) => documentText(join('test', name))).join()
+  const runners = ['readme.test.ts', 'e2e/point-the-system.test.ts', 'e2e/service-lab.test.ts']
+    .map((name) => documentText(join('test', name)))
+    .join()
   const shellBlocks = fences().filter(({ language }) => language === 'sh')
   const unnamed = shellBlocks.filter(({ recipe, text }) => recipe === undefined && !NOT_RUN.some((begin) => text.startsWith(begin)))
   t.strictSame(unnamed, [])

@@ -6,6 +6,9 @@ import { CLI, cli } from '../support/real/daemon.ts'
 
 const COMMANDS = [
   'run',
+  'service install',
+  'service uninstall',
+  'service status',
   'status',
   'check',
   'doctor',
@@ -26,6 +29,7 @@ t.test('what a command does not know ends with 2, whatever the command, and one 
     ['--bogus'],
     ['bogus'],
     ['audit', 'bogus'],
+    ['service', 'bogus'],
     ['query'],
     ['query', 'a', 'b', 'c'],
     ['trace', '--for'],

@@ -1,0 +1,93 @@
+import { existsSync, realpathSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { systemCode } from '../errors.ts'
+import { textOf } from '../files/reading.ts'
+import { walk } from '../files/trust.ts'
+import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
+import { UNIT_MARK, UNITS, unitFiles } from './units.ts'
+
+/** Where a person's units lie, and where those of packages do. */
+const OWN_UNITS = '/etc/systemd/system'
+const PACKAGED_UNITS = ['/usr/lib/systemd/system', '/lib/systemd/system']
+/** What the unit keeps from the service: ProtectHome= and PrivateTmp=. */
+const HIDDEN = /^\/(home|root|run\/user|tmp|var\/tmp)(\/|$)/
+const OTHERS_READ = 0o005
+
+/** The program that a unit is to start. */
+export interface Program {
+  readonly node: string
+  /** dist/main.js, without links. */
+  readonly main: string
+}
+
+/** This program, as it runs. */
+export function thisProgram(argv: readonly string[] = process.argv, node = process.execPath): Program {
+  return { node: realpathSync(node), main: realpathSync(argv[1] ?? '') }
+}
+
+/** The unit file of a package; undefined: there is none. `root` is for tests. */
+export function packagedUnit(root = ''): string | undefined {
+  return PACKAGED_UNITS.map((directory) => join(directory, UNITS[2])).find((path) => existsSync(root + path))
+}
+
+/**
+ * Why a service cannot run this program, a sentence each with its fix: the sandbox hides it, its
+ * user may not read it, or somebody else could change it.
+ */
+export function programFaults({ node, main }: Program): readonly string[] {
+  return [node, main].flatMap((path) => {
+    if (HIDDEN.test(path))
+      return [
+        `${path} lies where the service sees nothing (home and temporary directories): install it for all users, as in sudo npm install -g enigm-dns with a Node of the system.`,
+      ]
+    if (/[\s"'$%\\]/.test(path)) return [`${path} holds a character that a unit would read otherwise: install it elsewhere.`]
+    const faults = walk(path, new Set([0])).faults.map((fault) => `${path} ${fault}.`)
+    return [...faults, ...fileFaults(path), ...closedAbove(path)]
+  })
+}
+
+function fileFaults(path: string): readonly string[] {
+  const { uid, mode } = statSync(path)
+  if (uid !== 0) return [`${path} belongs to user ${uid}, who could change what sees every name; run: chown -R root ${dirname(path)}.`]
+  return (mode & 0o022) === 0 ? [] : [`${path} is writable by others; run: chmod go-w ${path}.`]
+}
+
+function closedAbove(path: string): readonly string[] {
+  const faults: string[] = []
+  for (let at = path; at !== '/'; at = dirname(at))
+    if ((statSync(at).mode & OTHERS_READ) !== OTHERS_READ && at !== path) faults.push(`${at} is closed to others; run: chmod o+rx ${at}.`)
+  return faults
+}
+
+/** The units of this program, by the paths that they are installed to. */
+export function ownUnits(program: Program, notifies: boolean, root = ''): ReadonlyMap<string, string> {
+  const files = unitFiles({ program: [program.node, program.main], notifies })
+  return new Map(UNITS.map((name) => [join(root, OWN_UNITS, name), files[name]]))
+}
+
+/** Those of them that somebody else wrote. */
+export function foreignUnits(paths: Iterable<string>): readonly string[] {
+  return [...paths].filter((path) => existsSync(path) && textOf(path)?.startsWith(UNIT_MARK) !== true)
+}
+
+/** Writes the units; how many differ from what was there. Throws the system's error. */
+export function writeUnits(units: ReadonlyMap<string, string>): number {
+  const changed = [...units].filter(([path, text]) => textOf(path) !== text)
+  for (const [path, text] of changed) {
+    makeDirectory(dirname(path), 0o755)
+    replaceFile(path, text, 0o644)
+  }
+  return changed.length
+}
+
+/** Takes away those of `paths` that are ours; which ones. */
+export function removeUnits(paths: Iterable<string>): readonly string[] {
+  const ours = [...paths].filter((path) => textOf(path)?.startsWith(UNIT_MARK) === true)
+  for (const path of ours) remove(path)
+  return ours
+}
+
+/** A sentence for an error of these functions. */
+export function unitFault(error: unknown): string {
+  return `The units cannot be written to ${OWN_UNITS} (${systemCode(error) ?? 'unknown error'}).`
+}
