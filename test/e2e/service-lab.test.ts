@@ -120,13 +120,15 @@ async function workers(t: Test, home: Home): Promise<void> {
 async function withoutUnits(t: Test, home: Home): Promise<void> {
   const config = home.read(CONFIG)
   const { resolvers } = JSON.parse(config) as { readonly resolvers: string }
-  await home.get('systemctl stop enigm-dns.socket enigm-dns-53.socket enigm-dns.service')
+  await home.get(
+    'systemctl stop enigm-dns.socket enigm-dns-53.socket enigm-dns.service; rm -rf /var/lib/enigm-dns /var/lib/private/enigm-dns',
+  )
   await home.get(`printf '#!/bin/sh\\nexec node ${PROJECT}/dist/main.js "$@"\\n' > /usr/local/bin/enigm-dns; chmod +x /usr/local/bin/enigm-dns
     ${readmeRecipe('service-user')}`)
   const lines = { ...(JSON.parse(home.read(CONFIG)) as object), resolvers }
   const script = `cat > ${CONFIG} <<'END'\n${JSON.stringify(lines)}\nEND\ncat > /run/run.sh <<'END'\n${readmeRecipe('runit')}\nEND\nchmod +x /run/run.sh; systemd-run -q --unit by-hand /run/run.sh`
   await home.get(script)
-  await home.until('it answers', `${ASK} localhost | grep -q 127.0.0.1`)
+  await home.until('it answers', `${ASK} localhost | grep -q 127.0.0.1 || { journalctl -o cat -u by-hand | tail -3; exit 1; }`)
   const pid = await home.get('systemctl show -p MainPID --value by-hand')
   const uid = await home.get('id -u enigm-dns')
   t.match(home.read(`/proc/${pid}/status`), new RegExp(`^Uid:(\\t${uid}){4}$`, 'm'))
