@@ -5,6 +5,7 @@ import { asEnigmError, EnigmError } from './errors.ts'
 import type { Stage } from './job.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { type PolicyGate, SetupGate } from './policy/gate.ts'
+import type { PortalSwitch } from './portal/portal-switch.ts'
 import type { Protection } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
 import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
@@ -13,6 +14,7 @@ import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-
 export interface SharedParts extends LinkParts {
   readonly gate: PolicyGate
   readonly canary: SelfCanary
+  readonly portal: PortalSwitch
   readonly memory: Memory
   readonly tally: StageCounts
 }

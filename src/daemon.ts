@@ -17,6 +17,8 @@ import { ReplyRate } from './listen/reply-rate.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
 import type { Page } from './page/page.ts'
 import { PolicyGate } from './policy/gate.ts'
+import { CaptivePortal } from './portal/captive-portal.ts'
+import { PortalSwitch } from './portal/portal-switch.ts'
 import type { TopState } from './posture/verdict.ts'
 import { viewFor } from './resolve.ts'
 import { newStageCounts } from './resolver.ts'
@@ -65,6 +67,11 @@ export interface Daemon {
    * Shows what is asked, to one watcher at a time, for a limited time; see trace/query-trace.ts.
    */
   readonly trace: Pick<QueryTrace, 'begin' | 'end'>
+  /**
+   * Asks the network's own resolver for its login page, for a limited time; see
+   * portal/captive-portal.ts.
+   */
+  readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
   /** Notes in the status that a new configuration was refused and the old one goes on. */
   refuseReload(message: string): void
   /**
@@ -93,6 +100,7 @@ interface Core {
   readonly shared: SharedParts
   readonly evidence: Evidence
   readonly trace: QueryTrace
+  readonly portal: CaptivePortal
   readonly retention: Retention
   /** In the main thread's cache. */
   readonly lookups: { hits: number; misses: number }
@@ -110,7 +118,7 @@ const noMonitor: NetworkMonitor = { notice() {}, beat() {}, look() {}, stop() {}
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
   const running: Running = { loaded, listeners: [], workers: noWorkers, network: noMonitor, setups: new ActiveSetups() }
   const core = createCore(running, o)
-  const { evidence, retention, trace } = core
+  const { evidence, retention, trace, portal } = core
   const calls = batchedCalls(loaded.config)
   running.setups.adopt(activate(loaded, core.shared))
   const bind = binder(running, core, calls, o)
@@ -128,11 +136,13 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       return running.listeners
     },
     trace,
+    portal,
     reload: (next) => reload(next, running, core, bind, o.warn),
     forget: () => forget(running, core),
     refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),
     async stop() {
       trace.end('stop')
+      portal.end('stop')
       evidence.emit({ type: 'service.stopping' })
       running.network.stop()
       await page?.close()
@@ -164,13 +174,17 @@ function createCore(running: Running, o: DaemonOptions): Core {
   })
   const gate = new PolicyGate()
   const canary = new SelfCanary()
+  const bypass = new PortalSwitch()
   const evidence = gatherEvidence({
     ...o,
     loaded,
     gate,
     canary,
     // Connections from before were made another way than the policy lets go now.
-    onGateMoved: (closed) => setups.react('network', !closed),
+    onGateMoved(closed) {
+      if (closed) portal.end('policy')
+      setups.react('network', !closed)
+    },
     onHeartbeat() {
       running.network.beat()
       o.beat?.()
@@ -183,12 +197,19 @@ function createCore(running: Running, o: DaemonOptions): Core {
     },
   })
   const { emit } = evidence
+  const portal = new CaptivePortal({
+    ...{ clock, random, emit, bypass, refusal: () => gate.refusal() },
+    // No zone has resolvers of its own in this version.
+    isForwarded: () => false,
+    ended: (why) => why === 'passed' && setups.react('network', true),
+  })
   const watching = { notice: () => running.network.notice(), beforeDial: () => running.network.look() }
   const credentials = process.env.CREDENTIALS_DIRECTORY
   return {
-    shared: { clock, random, emit, sessions: tlsSessions(clock), ...watching, gate, canary, memory, tally },
+    shared: { clock, random, emit, sessions: tlsSessions(clock), ...watching, gate, canary, portal: bypass, memory, tally },
     evidence,
     trace: new QueryTrace(clock, emit),
+    portal,
     retention: createRetention({ cache: memory.cache, clock, boot: bootId(), credentials, warn, setup: loaded }),
     lookups,
     cacheMaxBytes,
@@ -200,9 +221,18 @@ function createCore(running: Running, o: DaemonOptions): Core {
  * need.
  */
 function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, calls: DatagramCalls | undefined, o: DaemonOptions): Bind {
-  const { clock, emit, gate, memory, tally } = shared
+  const { clock, emit, gate, portal: bypass, memory, tally } = shared
   const { workers } = loaded.config
-  const responder = createResponder({ ...memory, clock, emit, counts: lookups, gate, tracer: trace.tracer, current: () => setups.current })
+  const responder = createResponder({
+    ...memory,
+    clock,
+    emit,
+    counts: lookups,
+    gate,
+    bypass,
+    tracer: trace.tracer,
+    current: () => setups.current,
+  })
   const needs = { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers }
   const parts = {
     responder,
@@ -230,8 +260,8 @@ function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, c
 async function startWorkers({ loaded, listeners, setups }: Running, { shared, trace, cacheMaxBytes }: Core): Promise<WorkerPool> {
   const { config } = loaded
   if (config.workers === 1) return noWorkers
-  const { clock, emit, gate, memory } = shared
-  const parts = { cache: memory.cache, clock, emit, gate, trace, current: () => setups.current, cacheMaxBytes, drainMs: DRAIN_MS }
+  const { clock, emit, gate, portal: bypass, memory } = shared
+  const parts = { cache: memory.cache, clock, emit, gate, bypass, trace, current: () => setups.current, cacheMaxBytes, drainMs: DRAIN_MS }
   try {
     return await startWorkerPool(config.workers - 1, workerSettings(config, listeners), parts)
   } catch (error) {
@@ -243,7 +273,7 @@ async function startWorkers({ loaded, listeners, setups }: Running, { shared, tr
 /**
  * Tells memory, saved answers and links of other networks, of suspends and of a clock that was set.
  */
-function monitorNetwork(running: Running, { shared, retention }: Core, o: DaemonOptions): NetworkMonitor {
+function monitorNetwork(running: Running, { shared, retention, portal }: Core, o: DaemonOptions): NetworkMonitor {
   const { clock, emit, memory } = shared
   return startNetworkMonitor({
     ...o.network,
@@ -251,6 +281,7 @@ function monitorNetwork(running: Running, { shared, retention }: Core, o: Daemon
     emit,
     beatMs: 1000 * running.loaded.config.heartbeatS,
     disturbed(what, online) {
+      if (what === 'network') portal.end('network')
       if (what === 'network') for (const one of [memory, running.workers]) one.newNetwork()
       if (what === 'clock') retention.clockMoved()
       running.setups.react(what, online)
@@ -271,7 +302,7 @@ async function openPage({ config }: Loaded, evidence: Evidence, { clock }: Daemo
 
 /** See `Daemon.reload`. */
 async function reload(next: Loaded, running: Running, core: Core, bind: Bind, warn: DaemonOptions['warn']): Promise<void> {
-  const { shared, evidence, trace, retention } = core
+  const { shared, evidence, trace, portal, retention } = core
   const before = running.loaded
   const change = await replaceListeners(running.listeners, before.listen, next.listen, bind)
   try {
@@ -284,6 +315,7 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   const waiting = restartOnly(before.config, next.config)
   if (waiting.length > 0) warn(`these settings take effect at the next start: ${waiting.join(', ')}`)
   trace.end('reload')
+  portal.end('reload')
   const inForce = { ...next, config: inForceAfterReload(before.config, next.config) }
   running.loaded = inForce
   running.listeners = change.after
@@ -307,9 +339,10 @@ function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence
 }
 
 /** See `Daemon.forget`. */
-async function forget({ loaded, listeners, workers, setups }: Running, { shared, trace, retention }: Core): Promise<Forgotten> {
+async function forget({ loaded, listeners, workers, setups }: Running, { shared, trace, portal, retention }: Core): Promise<Forgotten> {
   const { memory, sessions } = shared
   trace.end('forget')
+  portal.end('forget')
   const { entries } = workers.sums({ entries: memory.cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
   const forgotten = sessions.size
   memory.clear(loaded.config.cache.staleMaxS)

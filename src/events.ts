@@ -63,6 +63,13 @@ export type Event =
     }
   /** Somebody is shown what is asked, until then at most; undefined: nobody any more. */
   | { readonly type: 'trace'; readonly untilWallMs: number | undefined }
+  /**
+   * A person lets the network's own resolver be asked for its login page, until then at most;
+   * undefined: over.
+   */
+  | { readonly type: 'portal'; readonly untilWallMs: number | undefined }
+  /** A cleartext DNS packet is about to leave. */
+  | ({ readonly type: 'cleartext'; readonly cause: 'captive-portal' } & Counted)
   | Observation
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }

@@ -140,6 +140,15 @@ function lineOf(event: Event): LogLine | undefined {
         fields: event.untilWallMs === undefined ? {} : { until: new Date(event.untilWallMs).toISOString() },
         message: event.untilWallMs === undefined ? 'the query trace ended' : 'a query trace began',
       }
+    case 'portal':
+      return {
+        level: 'warn',
+        fields: event.untilWallMs === undefined ? {} : { until: new Date(event.untilWallMs).toISOString() },
+        message:
+          event.untilWallMs === undefined
+            ? "the network's own resolver is not asked any more"
+            : "the network's own resolver is asked in cleartext for its login page",
+      }
     case 'fault':
       return { level: 'warn', fields: { where: event.where }, message: 'an internal fault' }
     case 'service.started':

@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   trace: { group: 'look', load: async () => (await import('./commands/trace.ts')).traceCommand() },
   demo: { group: 'look', load: async () => (await import('./commands/demo.ts')).demoCommand() },
   doctor: { group: 'repair', load: async () => (await import('./commands/doctor.ts')).doctorCommand() },
+  portal: { group: 'repair', load: async () => (await import('./commands/portal.ts')).portalCommand() },
   check: { group: 'repair', load: async () => (await import('./commands/check.ts')).checkCommand() },
   audit: { group: 'rules', load: async () => (await import('./commands/audit.ts')).auditCommand() },
 }

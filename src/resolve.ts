@@ -97,7 +97,7 @@ export interface Answer {
    */
   readonly ttlAts?: readonly number[]
 }
-export type Source = 'policy' | 'failure' | 'stale' | 'cache' | { readonly upstream: string; readonly transport: Transport }
+export type Source = 'policy' | 'failure' | 'stale' | 'cache' | 'portal' | { readonly upstream: string; readonly transport: Transport }
 
 export type { Transport } from './transports.ts'
 
@@ -291,6 +291,13 @@ export interface Upstream<P extends Protection = Protection> {
   readonly probe?: Uint8Array
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: ReplyVerdict]>) => void
   close(): Promise<void>
+}
+
+/** Questions that memory must not answer now: those of a captive portal (portal/). */
+export interface CacheBypass {
+  /** A plain read. While it is false nothing is taken. */
+  readonly on: boolean
+  takes(question: Question): boolean
 }
 
 /** What a listener is given. */

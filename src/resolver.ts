@@ -14,6 +14,7 @@ import { type RebindingRules, refuseRebinding } from './local-names/rebinding.ts
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { specialNames } from './local-names/special-names.ts'
 import { type Gate, gateStage } from './policy/gate.ts'
+import type { PortalSwitch } from './portal/portal-switch.ts'
 import { askTrusted, type Trusted } from './upstream/ask.ts'
 
 /** What a query passes through once the cache has no answer. */
@@ -30,6 +31,7 @@ export interface PipelineParts {
   readonly tally?: StageCounts
   readonly gate: Gate
   readonly canary?: SelfCanary
+  readonly portal?: PortalSwitch
 }
 
 /** What happened to questions beside hits and misses. */
@@ -59,6 +61,7 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
   })
   return [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
+    ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // outside of everything that keeps or checks answers: what the network's own resolver says of its login page is for the client that asked, and nobody else
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
     admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one occupies memory too
     coalesce((asked) => cache.hashOf(asked), parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query

@@ -14,7 +14,7 @@ import { clientView, EnigmError, isBug } from './errors.ts'
 import type { Emit } from './events.ts'
 import { Job, type Outcome, type Stage } from './job.ts'
 import type { PolicyGate } from './policy/gate.ts'
-import type { Answer, Client, Query, Responder, Source } from './resolve.ts'
+import type { Answer, CacheBypass, Client, Query, Responder, Source } from './resolve.ts'
 import type { Tracer } from './trace/query-trace.ts'
 
 /**
@@ -30,6 +30,8 @@ export interface ResponderParts {
   readonly counts: { hits: number; misses: number }
   /** While it is closed nothing is answered from memory. */
   readonly gate: PolicyGate
+  /** What is asked past memory; without it nothing is. */
+  readonly bypass?: CacheBypass
   /** Renews what is asked often; without it everything expires. */
   readonly prefetch?: Prefetch
   /** Receives what is asked while a trace is on. */
@@ -56,7 +58,7 @@ type Done = (octets: Uint8Array, length: number) => void
 
 /** Turns packets into replies: from the cache at once, or by asking. */
 export function createResponder(parts: ResponderParts): Responder {
-  const { cache, clock, counts, prefetch, tracer, gate } = parts
+  const { cache, clock, counts, prefetch, tracer, gate, bypass } = parts
   /** What `now` was called with last, and what it read there. */
   const last = { packet: NO_OCTETS as Uint8Array, start: 0, end: 0 }
   let scan = newScan()
@@ -70,7 +72,7 @@ export function createResponder(parts: ResponderParts): Responder {
       last.end = end
       hash = 0
       verdict = scanQuery(packet, start, end, scan)
-      if (gate.closed || verdict !== VERDICT.ok || scan.wantsSource) return 0
+      if (gate.closed || verdict !== VERDICT.ok || scan.wantsSource || bypass?.on === true) return 0
       const nowMs = clock.nowMs()
       // Above what a UDP listener gives it is TCP, and the client's UDP size means nothing.
       const room = limit > UDP_SIZE ? limit : Math.min(limit, udpLimit(scan))
@@ -109,10 +111,11 @@ function moved(scan: QueryScan, start: number): void {
 
 /** `hash` is 0 where the cache was not looked into. */
 function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, done: Done): void {
-  const { cache, clock, counts, tracer } = parts
+  const { cache, clock, counts, tracer, bypass } = parts
   const nowMs = clock.nowMs()
   const reply = (kept: ReplySource, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
-  const entry = hash !== 0 || parts.gate.closed ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
+  const past = hash !== 0 || parts.gate.closed || (bypass?.on === true && bypass.takes(questionOf(packet, scan)))
+  const entry = past ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
   if (entry !== undefined) {
     counts.hits++
     if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)

@@ -23,6 +23,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   posture: 3,
   system: 3,
   trace: 3,
+  portal: 3,
   retention: 4,
   workers: 5,
   page: 5,

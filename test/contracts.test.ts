@@ -79,6 +79,8 @@ const SAMPLES: { readonly [T in Event['type']]: Extract<Event, { readonly type: 
   'clock.moved': { type: 'clock.moved', byMs: 1 },
   'shaping.covers': { type: 'shaping.covers', ...LINK, covers: 'flowing' },
   trace: { type: 'trace', untilWallMs: 1 },
+  portal: { type: 'portal', untilWallMs: 1 },
+  cleartext: { type: 'cleartext', cause: 'captive-portal' },
   'service.started': { type: 'service.started' },
   'service.stopping': { type: 'service.stopping' },
   'reload.refused': { type: 'reload.refused', message: '' },
@@ -105,7 +107,11 @@ t.test('lines of the log: for each event its level, its words and its fields, or
     return { level, msg, fields: Object.keys(fields).toSorted() }
   }
   const rows = Object.values(SAMPLES).map((event) => [event.type, lineOf(event)] as const)
-  holds(t, 'log', { ...sorted(Object.fromEntries(rows)), 'trace over': lineOf({ type: 'trace', untilWallMs: undefined }) })
+  holds(t, 'log', {
+    ...sorted(Object.fromEntries(rows)),
+    'trace over': lineOf({ type: 'trace', untilWallMs: undefined }),
+    'portal over': lineOf({ type: 'portal', untilWallMs: undefined }),
+  })
   t.end()
 })
 
@@ -115,6 +121,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
   const daemon: Daemon = {
     listeners: [],
     trace: { begin: () => ({ drained() {}, gone() {} }), end() {} },
+    portal: { begin: () => ({ drained() {}, gone() {} }), end() {} },
     reload: async () => {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
     refuseReload() {},
@@ -126,7 +133,8 @@ t.test('orders of the control socket, and the fields of what they answer', async
   const service = serviceOf(daemon, parts)
   const fields = (reply: unknown) => (reply instanceof Feed ? 'lines' : reply === undefined ? 'no such order' : Object.keys(Object(reply)))
   const told: Record<string, unknown> = {}
-  for (const order of ['forget', 'reload', 'trace 1000', 'trace', 'status', '']) told[order] = fields(await service.obey(order))
+  for (const order of ['forget', 'reload', 'trace 1000', 'trace', 'portal 1000 192.0.2.53:53', 'portal 1000', 'portal', 'status', ''])
+    told[order] = fields(await service.obey(order))
   load = () => Promise.reject(new Error('it will not do'))
   told['reload, refused'] = fields(await service.obey('reload'))
   // It ends the process, and for that it must not be this one.

@@ -37,6 +37,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'system/system-resolver.ts': 'getaddrinfo, only while every name server of the system is on this host (host-checks.ts)',
   'system/egress.ts': 'connects UDP sockets to port 853 to learn their source address; sends nothing',
   'system/netlink.ts': 'a netlink socket',
+  'portal/cleartext.ts': 'the one that sends cleartext DNS: each packet is an event `cleartext` before it leaves',
+  'portal/probe.ts': 'HTTP to an address, no DNS',
   'page/page.ts': 'answers HTTP on a Unix socket or on loopback',
   'system/control-socket.ts': 'a Unix socket of this host',
   'system/control-client.ts': 'a Unix socket of this host',

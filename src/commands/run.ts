@@ -108,7 +108,7 @@ async function run(options: RunOptions): Promise<void> {
     }
     if ('why' in control)
       log.warn(
-        `enigm-dns forget, trace, stop and reload cannot reach this process: no control socket beside the status file (${control.why})`,
+        `enigm-dns forget, trace, portal, stop and reload cannot reach this process: no control socket beside the status file (${control.why})`,
       )
     else {
       heal.push(control.heal)

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { inForceAfterReload, restartOnly } from '../config/restart-only.ts'
 import type { Daemon } from '../daemon.ts'
@@ -47,8 +48,9 @@ export interface Service {
   /** Answers what is under way, then ends the process with 0. */
   stop(): void
   /**
-   * An order of the control socket: `forget`, `stop`, `reload`, or `trace` and how many
-   * milliseconds; undefined: there is no such order.
+   * An order of the control socket: `forget`, `stop`, `reload`, `trace` and how many milliseconds,
+   * or `portal`, how many milliseconds, and one or two resolvers (ADDRESS:PORT); undefined: there
+   * is no such order.
    */
   obey(order: string): Promise<unknown>
   /** To be done before the daemon stops. */
@@ -108,6 +110,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     watch.stop()
     // It says so to whoever watches, before the control socket closes.
     daemon.trace.end('stop')
+    daemon.portal.end('stop')
     // Timers of ours do not keep the process alive; this one does while answers drain, and ends it
     // if a close hangs.
     setTimeout(() => process.exit(EXIT.good), STOP_LIMIT_MS)
@@ -123,6 +126,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       if (stopping) return Promise.resolve(undefined)
       const [, traceMs] = /^trace (\d{1,9})$/.exec(order) ?? []
       if (traceMs !== undefined) return Promise.resolve(new Feed((outlet) => daemon.trace.begin(Number(traceMs), outlet)))
+      const portal = portalOrder(order)
+      if (portal !== undefined) return Promise.resolve(new Feed((outlet) => daemon.portal.begin(portal.forMs, portal.resolvers, outlet)))
       if (order === 'reload') return reload(true)
       if (order === 'stop') {
         // The reply goes before the socket does.
@@ -140,4 +145,12 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     },
     atStop: (close) => void closers.push(close),
   }
+}
+
+/** What `portal MS RESOLVER [RESOLVER]` says; undefined: it is another order, or none. */
+function portalOrder(order: string): { readonly forMs: number; readonly resolvers: readonly SocketAddress[] } | undefined {
+  const [, ms, list = ''] = /^portal (\d{1,9}) (\S+(?: \S+)?)$/.exec(order) ?? []
+  const resolvers = list.split(' ').map(parseListen)
+  if (ms === undefined || resolvers.some((one) => one === undefined)) return undefined
+  return { forMs: Number(ms), resolvers: resolvers.filter((one) => one !== undefined) }
 }

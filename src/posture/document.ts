@@ -177,14 +177,14 @@ export const statusDocument = v.object({
   plaintext: v.pipe(
     v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
     is(
-      'Cleartext DNS packets that this service let out since the start, by cause: a number each. Nothing in this version sends any: all are 0. Under `strict` only a cause that somebody allowed by name can ever be another.',
+      'Cleartext DNS packets that this service let out since the start, by cause: a number each. Under `strict` all are 0 but those of causes that somebody allowed by name: in this version `captive-portal`, by the command `enigm-dns portal`.',
     ),
   ),
   plaintextAllowed: v.optional(
     v.pipe(
       v.array(v.pipe(v.string(), v.maxLength(40))),
       v.maxLength(16),
-      is('The causes that somebody allowed by name. Always empty in this version: none can be allowed.'),
+      is('The causes that somebody allowed by name since the start, over or not.'),
     ),
   ),
   bypassed: v.optional(
@@ -246,9 +246,9 @@ export const statusDocument = v.object({
 })
 
 /**
- * `plaintext` of every document: who can open a socket is a closed list, each with the reason why
- * no cleartext DNS leaves by it (test/ledger.test.ts). Whoever adds the first sender adds its
- * count, its event and its reason with it.
+ * `plaintext` of a document before anything left. Who can open a socket is a closed list, each with
+ * the reason why no cleartext DNS leaves by it, or with the event that counts what does
+ * (test/ledger.test.ts). Whoever adds a sender adds its count, its event and its reason with it.
  */
 export const NOTHING_IN_CLEARTEXT = { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 } as const
 

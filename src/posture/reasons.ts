@@ -74,18 +74,25 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
  * a person must do before what mends itself.
  */
 export const REASONS = {
+  'captive-portal': row<{ untilWallMs: number }>({
+    severity: 'bad',
+    doc: "Somebody with the rights of this service lets the network's own resolver be asked in cleartext for its login page, for a limited time.",
+    message: ({ untilWallMs }) =>
+      `The network's own resolver is asked in cleartext for its login page, until ${new Date(untilWallMs).toISOString()} at most.`,
+    mend: 'It ends when the network lets traffic through, with its time, or with the command (enigm-dns portal).',
+  }),
   'clock-suspect': row({
     severity: 'bad',
     doc: 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.',
     message: 'Every resolver was refused for the dates in its certificate: the clock is probably wrong.',
-    mend: 'Set the clock (date, NTP); verification is never skipped.',
+    mend: 'Set the clock (date, or a time server configured by its address); verification is never skipped.',
   }),
   'portal-suspected': row({
     severity: 'bad',
     doc: 'Somebody else answered in place of every resolver and was refused: a login page of the network, or interception.',
     message:
       'Somebody else answered in place of every resolver and was refused: a login page of this network does that, and so does interception.',
-    mend: 'If this network has a login page, open it by its address (often the gateway); nothing is sent in cleartext from here.',
+    mend: 'If this network has a login page: enigm-dns portal; or open it by its address (often the gateway).',
   }),
   'pin-mismatch': refused(
     'A resolver showed a key that is not among its pins; it was refused.',

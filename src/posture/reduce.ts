@@ -61,6 +61,15 @@ function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: 
   switch (event.type) {
     case 'trace':
       return { ...state, trace: event.untilWallMs === undefined ? undefined : { untilWallMs: event.untilWallMs } }
+    case 'portal': {
+      const { untilWallMs } = event
+      if (untilWallMs === undefined) return { ...state, portal: undefined }
+      return { ...state, portal: { untilWallMs }, cleartext: { 'captive-portal': 0, ...state.cleartext } }
+    }
+    case 'cleartext': {
+      const { cause, count = 1 } = event
+      return { ...state, cleartext: { ...state.cleartext, [cause]: (state.cleartext[cause] ?? 0) + count } }
+    }
     case 'service.started':
       return { ...state, phase: 'running' }
     case 'service.stopping':
@@ -122,6 +131,8 @@ function withResolver(state: State, id: string, atMs: number, change: (r: Resolv
       faults: state.faults,
       lastFault: state.lastFault,
       trace: state.trace,
+      portal: state.portal,
+      cleartext: state.cleartext,
       waiting: state.waiting,
       refusedReload: state.refusedReload,
       shape: same ? state.shape : state.shape + 1,

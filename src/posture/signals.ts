@@ -86,7 +86,7 @@ function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
 function topState(input: VerdictInput, shaping: ShapingForce, rules: readonly RuleVerdict[], closed: ErrorCode | undefined): TopState {
   const flow = flowOf(input)
   if (closed !== undefined || input.phase !== 'running') return 'offline'
-  if (flow.unauthenticated.length > 0) return 'exposed'
+  if (flow.unauthenticated.length > 0 || input.portalUntilWallMs !== undefined) return 'exposed'
   if (!flow.authenticated) return 'offline'
   const violated = rules.some(({ verdict }) => verdict === 'not-met')
   return violated || shapingBroken(input, shaping).length > 0 ? 'degraded' : 'protected'
@@ -117,11 +117,12 @@ function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: S
 
 /** The signal that matters most, from the evidence of every resolver. */
 function secureNameResolution(input: VerdictInput, shaping: ShapingForce): SignalDraft {
-  const { resolvers } = input
+  const { resolvers, portalUntilWallMs } = input
   const flow = flowOf(input)
   const flows = flow.authenticated || flow.unauthenticated.length > 0
   const bare = resolvers.filter(({ padded }) => padded === 'no' || padded === 'mixed')
   const reasons = worstFirst([
+    ...(portalUntilWallMs === undefined ? [] : [reason('captive-portal', { untilWallMs: portalUntilWallMs })]),
     ...shapingBroken(input, shaping),
     ...resolvers.flatMap((r) => resolverReasons(r, flows)),
     ...(flow.unauthenticated.length === 0
@@ -146,7 +147,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
     ...(flow.authenticated ? proofOld(resolvers) : []),
     ...(input.setup.usageProfile === 'opportunistic' ? [reason('profile-opportunistic')] : []),
   ])
-  const untouched = resolvers.every((r) => r.quietMin === undefined && r.failing === undefined)
+  const untouched = portalUntilWallMs === undefined && resolvers.every((r) => r.quietMin === undefined && r.failing === undefined)
   return { state: untouched ? 'unknown' : levelOf(reasons), reasons }
 }
 

@@ -103,6 +103,9 @@ export interface HostObservations {
   readonly restarts: Dated<'restarts'> | undefined
 }
 
+/** For what a person may let cleartext DNS packets out. */
+export type CleartextCause = Extract<Event, { type: 'cleartext' }>['cause']
+
 /** All the evidence. Plain and read-only, but for `ResolverEvidence.rtt` (see RttRing). */
 export interface State {
   readonly setup: PostureSetup
@@ -115,6 +118,10 @@ export interface State {
   readonly lastFault: { readonly where: string; readonly at: Instant } | undefined
   /** A query trace is on, until then at most. */
   readonly trace: { readonly untilWallMs: number } | undefined
+  /** The network's own resolver is asked for a login page, until then at most. */
+  readonly portal: { readonly untilWallMs: number } | undefined
+  /** Cleartext DNS packets that left, by cause; a cause that somebody allowed is there. */
+  readonly cleartext: Readonly<Partial<Record<CleartextCause, number>>>
   /** Settings that take effect at the next start only. */
   readonly waiting: readonly string[]
   readonly refusedReload: { readonly message: string; readonly at: Instant } | undefined
@@ -139,6 +146,8 @@ export function initialState(setup: PostureSetup, at: Instant): State {
     faults: 0,
     lastFault: undefined,
     trace: undefined,
+    portal: undefined,
+    cleartext: {},
     waiting: [],
     refusedReload: undefined,
     shape: 0,

@@ -86,6 +86,7 @@ export interface VerdictInput {
   readonly unsigned: string | undefined
   readonly restarts: Undated<'restarts'> | undefined
   readonly traceUntilWallMs: number | undefined
+  readonly portalUntilWallMs: number | undefined
   readonly waiting: readonly string[]
   readonly refusedReload: string | undefined
   /** Where the latest internal fault was, unless it is old. */
@@ -125,6 +126,7 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
     unsigned: host.unsigned?.why,
     restarts: undated(host.restarts),
     traceUntilWallMs: state.trace?.untilWallMs,
+    portalUntilWallMs: state.portal?.untilWallMs,
     waiting: state.waiting,
     refusedReload: state.refusedReload?.message,
     faultIn: lastFault === undefined || nowMs - lastFault.at.ms > PROOF_OLD_MS ? undefined : lastFault.where,

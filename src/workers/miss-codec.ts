@@ -187,7 +187,7 @@ function codeOf(text: string): ErrorCode {
 }
 
 type OwnSource = Exclude<Source, object>
-const OWN_SOURCES: Readonly<Record<OwnSource, true>> = { policy: true, failure: true, stale: true, cache: true }
+const OWN_SOURCES: Readonly<Record<OwnSource, true>> = { policy: true, failure: true, stale: true, cache: true, portal: true }
 
 function isOwnSource(text: string): text is OwnSource {
   return Object.hasOwn(OWN_SOURCES, text)

@@ -7,6 +7,7 @@ import { rewriteTtls } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import { Job, type Stage } from '../job.ts'
 import type { PolicyGate } from '../policy/gate.ts'
+import type { CacheBypass } from '../resolve.ts'
 import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
 
 /** What the main thread answers workers from. */
@@ -19,6 +20,8 @@ export interface MissServerParts {
   readonly clock: Clock
   readonly current: () => { readonly stages: readonly Stage[] }
   readonly gate: PolicyGate
+  /** What is asked past memory; without it nothing is. */
+  readonly bypass?: CacheBypass
 }
 
 /**
@@ -44,7 +47,8 @@ export function missServer(parts: MissServerParts, post: (message: Buffer) => vo
 function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServerParts, reply: (record: ReplyRecord) => void): void {
   const nowMs = parts.clock.nowMs()
   const asked = askedBy(query)
-  const kept = parts.gate.closed ? undefined : parts.cache.get(asked, nowMs)
+  const past = parts.gate.closed || (parts.bypass?.on === true && parts.bypass.takes(query.question))
+  const kept = past ? undefined : parts.cache.get(asked, nowMs)
   // To renew what another worker has renewed just now would be one question too many.
   const due = purpose === 'refresh' && kept !== undefined && nowMs >= renewFromMs(kept)
   if (kept !== undefined && !due) {

@@ -25,6 +25,8 @@ export interface WorkerInit {
   readonly gate: SharedArrayBuffer
   /** The switch of the query trace. */
   readonly trace: SharedArrayBuffer
+  /** The switch of captive portals. */
+  readonly portal: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
   readonly settings: WorkerSettings

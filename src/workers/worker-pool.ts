@@ -5,6 +5,7 @@ import type { Config } from '../config/settings.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { DatagramCalls, Listener } from '../listen/listener.ts'
+import type { PortalSwitch } from '../portal/portal-switch.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { type MissServerParts, missServer } from './miss-server.ts'
@@ -71,6 +72,7 @@ export interface WorkerPoolParts extends MissServerParts {
   readonly cacheMaxBytes: number
   readonly drainMs: number
   readonly trace?: QueryTrace
+  readonly bypass?: PortalSwitch
   /** The file that a thread runs; another one only in tests. */
   readonly entry?: URL
 }
@@ -192,9 +194,10 @@ class WorkerHandle {
 
   /** Resolves when the thread listens, or to why it does not. */
   start(): Promise<CommandRefusal | undefined> {
-    const { cacheMaxBytes, drainMs, clock, emit, trace } = this.#parts
+    const { cacheMaxBytes, drainMs, clock, emit, trace, bypass } = this.#parts
     const gate = this.#parts.gate.shared
-    const shared = { counters: this.counters.shared, gate, trace: trace?.tracer.shared ?? new SharedArrayBuffer(4) }
+    const switches = { trace: trace?.tracer.shared ?? new SharedArrayBuffer(4), portal: bypass?.shared ?? new SharedArrayBuffer(4) }
+    const shared = { counters: this.counters.shared, gate, ...switches }
     const init: WorkerInit = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
     const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: init, name: 'enigm-dns listener' })
     const serve = missServer(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))

@@ -10,6 +10,7 @@ import { asEnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { ReplyRate } from '../listen/reply-rate.ts'
 import { PolicyGate } from '../policy/gate.ts'
+import { PortalSwitch } from '../portal/portal-switch.ts'
 import { viewFor } from '../resolve.ts'
 import { createResponder } from '../responder.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
@@ -30,6 +31,7 @@ function work(port: MessagePort, init: WorkerInit): void {
   const report = (message: WorkerReport) => port.postMessage(message)
   const emit: Emit = (event) => report({ type: 'event', event })
   const gate = new PolicyGate(init.gate)
+  const bypass = new PortalSwitch(init.portal)
   const missClient = createMissClient(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
   // What the main thread turns away it counts itself.
   const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
@@ -41,7 +43,7 @@ function work(port: MessagePort, init: WorkerInit): void {
   const tracer = new Tracer(clock, batchTraced(report), init.trace)
   let allowed = allowList(init.settings.allowFrom)
   const sockets = workerSockets({
-    responder: createResponder({ cache, clock, emit, counts, gate, current, prefetch: prefetcher, tracer }),
+    responder: createResponder({ cache, clock, emit, counts, gate, bypass, current, prefetch: prefetcher, tracer }),
     allowed: (address) => allowed(address),
     view: viewFor,
     clock,

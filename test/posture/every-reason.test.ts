@@ -30,6 +30,7 @@ const audit = (state: 'writing' | 'unwritable'): Event => ({ type: 'audit', stat
  * seen.
  */
 const WAYS: Readonly<Record<ReasonCode, Way>> = {
+  'captive-portal': { events: [started, { type: 'portal', untilWallMs: at(60_000).wallMs }] },
   'all-failing': { events: [started, failed('a'), failed('b')] },
   'none-answering': { events: [started, answered('a'), failed('a')] },
   'not-proven-yet': { events: [started] },

@@ -1,0 +1,126 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { isAll, isGroup, isLinkLocal6, isLoopback, unmapped } from '../config/cidr.ts'
+import { textOf } from '../files/reading.ts'
+import { defaultRoutes4, hostInterfaces } from './network-view.ts'
+
+/** The resolvers that a network names, and which record of this host says so. */
+export interface NetworkResolvers {
+  /** Numeric addresses, the first to be asked first; an IPv6 link-local one with its interface. */
+  readonly addresses: readonly string[]
+  readonly by: string
+}
+
+/** What is asked of the host; replaced in tests. */
+export interface NetworkRecords {
+  readonly root?: string
+  readonly now: Date
+  /** What NetworkManager knows of every device's name servers; undefined: it does not run. */
+  readonly networkManager?: () => string | undefined
+}
+
+const MOST = 2
+
+/**
+ * Finds the resolver that the network itself names, though the system asks this service: by the
+ * leases of whoever speaks DHCP here, then by what resolved and resolv.conf list beside this host,
+ * and last the gateway, where home and hotel routers answer. Addresses of this host are left out.
+ * Nothing is sent. Undefined: none was found. Never throws.
+ */
+export function findNetworkResolvers({ root = '', now, networkManager }: NetworkRecords): NetworkResolvers | undefined {
+  const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
+  const sources: readonly (readonly [by: string, find: () => readonly string[]])[] = [
+    ['systemd-networkd', () => filesIn(`${root}/run/systemd/netif/leases`).flatMap(networkdServers)],
+    ['NetworkManager', () => managerServers(networkManager?.() ?? '')],
+    [
+      'dhclient',
+      () => DHCLIENT.flatMap((dir) => filesIn(`${root}${dir}`, /^dhclient.*\.leases?$/)).flatMap((text) => leaseServers(text, now)),
+    ],
+    ['dhcpcd', () => filesIn(`${root}/run/dhcpcd/hook-state/resolv.conf`).flatMap(nameservers)],
+    ['resolvconf', () => RESOLVCONF.flatMap((dir) => filesIn(`${root}${dir}`, /^(?!lo\b)/)).flatMap(nameservers)],
+    ['systemd-resolved', () => nameservers(textOf(`${root}/run/systemd/resolve/resolv.conf`) ?? '')],
+    ['NetworkManager', () => nameservers(textOf(`${root}/run/NetworkManager/no-stub-resolv.conf`) ?? '')],
+    ['resolv.conf', () => nameservers(textOf(`${root}/etc/resolv.conf`) ?? '')],
+    ['the gateway', () => (defaultRoutes4(root) ?? []).map(({ gateway }) => fromHex(gateway))],
+  ]
+  for (const [by, find] of sources) {
+    const addresses = [...new Set(find())].filter((address) => isElsewhere(address, own)).slice(0, MOST)
+    if (addresses.length > 0) return { addresses, by }
+  }
+  return undefined
+}
+
+const DHCLIENT = ['/var/lib/dhcp', '/var/lib/dhclient', '/var/lib/NetworkManager'] as const
+const RESOLVCONF = ['/run/resolvconf/interface', '/run/resolvconf/interfaces', '/run/resolvconf/keys'] as const
+const MOST_FILES = 32
+
+/** An address of another host that can be asked. */
+function isElsewhere(address: string, own: ReadonlySet<string>): boolean {
+  const plain = unmapped(address)
+  if (isIP(plain) === 0 || own.has(plain.replace(/%.*$/, ''))) return false
+  return !isLoopback(plain) && !isAll(plain) && !isGroup(plain) && (!isLinkLocal6(plain) || plain.includes('%'))
+}
+
+/** The texts of the files of a directory, in the order of their names. */
+function filesIn(dir: string, named = /./): readonly string[] {
+  try {
+    const names = readdirSync(dir).filter((name) => named.test(name))
+    return names
+      .toSorted()
+      .slice(0, MOST_FILES)
+      .flatMap((name) => textOf(`${dir}/${name}`) ?? [])
+  } catch {
+    return []
+  }
+}
+
+/** A lease of systemd-networkd: `DNS=10.0.0.1 10.0.0.2`. */
+function networkdServers(text: string): readonly string[] {
+  return text.split('\n').flatMap((line) => (line.startsWith('DNS=') ? line.slice(4).trim().split(/\s+/) : []))
+}
+
+/** What `nmcli -g IP4.DNS,IP6.DNS device show` prints: `10.0.0.1 | 10.0.0.2`, colons escaped. */
+function managerServers(text: string): readonly string[] {
+  return text.split('\n').flatMap((line) =>
+    line
+      .replaceAll('\\:', ':')
+      .split('|')
+      .map((one) => one.trim()),
+  )
+}
+
+/** The last lease of each interface in a file of dhclient's, unless it is over (times are UTC). */
+function leaseServers(text: string, now: Date): readonly string[] {
+  const last = new Map<string, readonly string[]>()
+  for (const [, body = ''] of text.matchAll(/^lease \{([^}]*)\}/gm)) {
+    const name = /interface "([^"]*)"/.exec(body)?.[1] ?? ''
+    const [, date, time] = /expire \d (\d{4}\/\d\d\/\d\d) (\d\d:\d\d:\d\d);/.exec(body) ?? []
+    const isOver = date !== undefined && new Date(`${date.replaceAll('/', '-')}T${time}Z`) < now
+    const servers = /option domain-name-servers ([^;]*);/.exec(body)?.[1] ?? ''
+    last.set(name, isOver ? [] : servers.split(',').map((one) => one.trim()))
+  }
+  return [...last.values()].flat()
+}
+
+function nameservers(text: string): readonly string[] {
+  return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? [])
+}
+
+/** As /proc/net/route has it: eight hexadecimal digits, the last octet first. */
+function fromHex(text: string): string {
+  return (text.match(/../g) ?? [])
+    .toReversed()
+    .map((octet) => Number.parseInt(octet, 16))
+    .join('.')
+}
+
+/** What NetworkManager says, if it runs. Waits at most 2 s. */
+export function askNetworkManager(): string | undefined {
+  try {
+    const args = ['-g', 'IP4.DNS,IP6.DNS', 'device', 'show']
+    return execFileSync('nmcli', args, { encoding: 'utf8', timeout: 2000, stdio: ['ignore', 'pipe', 'ignore'] })
+  } catch {
+    return undefined
+  }
+}
