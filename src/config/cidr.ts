@@ -27,6 +27,20 @@ export function parseCidr(text: string): Cidr | undefined {
   return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' }
 }
 
+/** The 4 or 16 octets of an address that `isIP` accepts, without a zone. */
+export function addressOctets(address: string): Uint8Array {
+  if (isIPv4(address)) return Uint8Array.from(address.split('.'), Number)
+  // The URL parser writes an embedded IPv4 address as hexadecimal groups.
+  const plain = new URL(`http://[${address}]`).hostname.slice(1, -1)
+  const [head = '', tail] = plain.split('::')
+  const groups = (text: string) => (text === '' ? [] : text.split(':'))
+  const [before, after] = [groups(head), groups(tail ?? '')]
+  const zeros = Array<string>(tail === undefined ? 0 : 8 - before.length - after.length).fill('0')
+  return Uint8Array.from(
+    [...before, ...zeros, ...after].flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]),
+  )
+}
+
 /** What is wrong with a block, as a clause with its fix; undefined if nothing is. */
 export function cidrProblem(text: string): string | undefined {
   if (parseCidr(text) !== undefined) return undefined
@@ -34,7 +48,7 @@ export function cidrProblem(text: string): string | undefined {
   if (text.trim() !== text) return `${form}; remove the spaces around it`
   const [address = '', bits] = text.split('/')
   if (isIP(address) !== 0 && address.includes('%')) return `${form}; an interface does not belong in it, leave out the % and what follows`
-  if (isIP(address) !== 0 && bits !== undefined) return `${form}; behind the / stands a number from 0 to ${isIP(address) === 4 ? 32 : 128}`
+  if (isIP(address) !== 0 && bits !== undefined) return `${form}; after the / write a number from 0 to ${isIP(address) === 4 ? 32 : 128}`
   return isIP(address) === 0 && /^[a-z][a-z0-9._-]*$/i.test(text) ? `${form}; a name is never looked up` : form
 }
 

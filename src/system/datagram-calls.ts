@@ -1,4 +1,5 @@
 import { getSystemErrorMap, getSystemErrorName } from 'node:util'
+import { addressOctets } from '../config/cidr.ts'
 import { type Koffi, withKoffi } from './koffi.ts'
 
 const AF_INET = 2
@@ -94,7 +95,7 @@ function sockaddr4(address: string, port: number): Buffer {
   const name = Buffer.alloc(16)
   name.writeUInt16LE(AF_INET, 0)
   name.writeUInt16BE(port, 2)
-  name.set(address.split('.').map(Number), 4)
+  name.set(addressOctets(address), 4)
   return name
 }
 
@@ -103,21 +104,6 @@ function sockaddr6(address: string, port: number): Buffer {
   const name = Buffer.alloc(28)
   name.writeUInt16LE(AF_INET6, 0)
   name.writeUInt16BE(port, 2)
-  name.set(octets6(address), 8)
+  name.set(addressOctets(address), 8)
   return name
-}
-
-function octets6(address: string): Buffer {
-  // The URL parser writes an embedded IPv4 address as hexadecimal groups.
-  const plain = new URL(`http://[${address}]`).hostname.slice(1, -1)
-  const [head = '', tail] = plain.split('::')
-  const groups = (text: string) => (text === '' ? [] : text.split(':'))
-  const before = groups(head)
-  const after = groups(tail ?? '')
-  const all = [...before, ...Array<string>(tail === undefined ? 0 : 8 - before.length - after.length).fill('0'), ...after]
-  const out = Buffer.alloc(16)
-  all.forEach((group, i) => {
-    out.writeUInt16BE(Number.parseInt(group, 16), i * 2)
-  })
-  return out
 }

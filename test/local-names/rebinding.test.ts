@@ -1,6 +1,7 @@
 import { BlockList } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
+import { addressOctets } from '../../src/config/cidr.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { ipv6Text } from '../../src/dns/rdata-text.ts'
 import { someAddress } from '../../src/dns/records.ts'
@@ -8,16 +9,6 @@ import { isPrivate4, isPrivate6, type RebindingRules, refuseRebinding } from '..
 import type { Answer, Query, Source } from '../../src/resolve.ts'
 import { bytes, response, rr, u16s } from '../support/messages.ts'
 import { through as asking } from '../support/stages.ts'
-
-const v4 = (text: string) => Uint8Array.from(text.split('.').map(Number))
-/** Eight groups or fewer with one "::". */
-function v6(text: string): Uint8Array {
-  const [head = '', tail] = text.split('::')
-  const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)))
-  const [before, after] = [groups(head), tail === undefined ? [] : groups(tail)]
-  const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0)
-  return u16s(...before, ...zeros, ...after)
-}
 
 t.test('IPv4: what is inside, to the last address of each block', async () => {
   const inside = new BlockList()
@@ -55,10 +46,10 @@ t.test('IPv6', async (t) => {
     '64:ff9b::a00:1',
     '64:ff9b:1::c0a8:1',
   ])
-    t.equal(isPrivate6(v6(text), 0), true, text)
+    t.equal(isPrivate6(addressOctets(text), 0), true, text)
   for (const text of ['2620:fe::fe', '2001:db8::1', '::808:808', '2002:808:808::1', '64:ff9b::808:808', 'ff02::1', '1::1', '::1:0:0'])
-    t.equal(isPrivate6(v6(text), 0), false, text)
-  t.equal(ipv6Text(v6('64:ff9b::a00:1')), '64:ff9b::a00:1', 'the helper of this test reads what it should')
+    t.equal(isPrivate6(addressOctets(text), 0), false, text)
+  t.equal(ipv6Text(addressOctets('64:ff9b::a00:1')), '64:ff9b::a00:1', 'the helper of this test reads what it should')
 })
 
 const hint = (key: number, ...addresses: Uint8Array[]) =>
@@ -71,21 +62,23 @@ const hint = (key: number, ...addresses: Uint8Array[]) =>
   )
 const https = (...params: Uint8Array[]) => rr({ type: 65, rdata: bytes(u16s(1), 0, ...params) })
 const alpn = bytes(u16s(1, 3), 2, 0x68, 0x32)
-const outside = v4('192.0.2.1')
+const outside = addressOctets('192.0.2.1')
 
 t.test('where a client finds addresses', async (t) => {
   const found = (spec: Parameters<typeof response>[0]) =>
     someAddress(response(spec), (octets, at, length) => (length === 4 ? isPrivate4(octets, at) : isPrivate6(octets, at)))
-  const inside = v4('192.168.1.1')
-  t.notOk(found({ answers: [rr({ rdata: outside }), rr({ type: 28, rdata: v6('2001:db8::1') }), https(alpn, hint(4, outside))] }))
+  const inside = addressOctets('192.168.1.1')
+  t.notOk(
+    found({ answers: [rr({ rdata: outside }), rr({ type: 28, rdata: addressOctets('2001:db8::1') }), https(alpn, hint(4, outside))] }),
+  )
   t.ok(found({ answers: [rr({ rdata: outside }), rr({ rdata: inside })] }), 'one of several')
   t.ok(
     found({ answers: [rr({ type: 5, rdata: nameFromText('other.example') }), rr({ name: 'other.example', rdata: inside })] }),
     'behind a CNAME',
   )
-  t.ok(found({ type: 28, answers: [rr({ type: 28, rdata: v6('::ffff:a00:1') })] }))
+  t.ok(found({ type: 28, answers: [rr({ type: 28, rdata: addressOctets('::ffff:a00:1') })] }))
   t.ok(found({ type: 65, answers: [https(alpn, hint(4, outside, inside))] }), 'the second IPv4 hint')
-  t.ok(found({ type: 65, answers: [https(hint(6, v6('fd00::1')))] }), 'an IPv6 hint')
+  t.ok(found({ type: 65, answers: [https(hint(6, addressOctets('fd00::1')))] }), 'an IPv6 hint')
   t.ok(
     found({ type: 64, answers: [rr({ type: 64, rdata: bytes(u16s(1), nameFromText('t.example'), hint(4, inside)) })] }),
     'SVCB with a target',
@@ -117,7 +110,7 @@ async function through(rules: Partial<RebindingRules>, name: string, rdata: Uint
   return { passed: false, count, told }
 }
 t.test('the stage', async (t) => {
-  const inside = v4('10.0.0.5')
+  const inside = addressOctets('10.0.0.5')
   t.match(await through({ protect: false }, 'evil.example', inside), { passed: true, count: 0 }, 'off')
   t.match(await through({}, 'good.example', outside), { passed: true, count: 0 })
   const refused = await through({}, 'evil.example', inside)

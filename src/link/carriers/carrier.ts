@@ -144,41 +144,43 @@ export interface CarrierTools {
 }
 
 /**
- * The life of a carrier on a byte stream, the same for every protocol: it lives, it may drain (what
- * is in flight goes on, nothing is taken), and it ends once, by the peer or by `destroy`. At its
- * end whatever is in flight fails, once; nothing of the peer's is looked at any more.
+ * The life of a carrier, the same for every protocol: it lives, it may drain (what is in flight
+ * goes on, nothing new is taken), and it ends once, by the peer or by `destroy`. At its end all
+ * requests in flight fail, once. Later data from the peer is ignored. What it runs on is the
+ * business of the class below: a byte stream (`StreamCarrier`), or a connection that has streams of
+ * its own.
  */
-export abstract class StreamCarrier<P extends Protection> implements Carrier<P> {
+export abstract class LivingCarrier<P extends Protection> implements Carrier<P> {
   readonly address: string
   readonly protection: P
   readonly handshakeMs: number
   silentSinceMs: number | undefined
-  protected readonly stream: Duplex
   protected readonly clock: Clock
   protected readonly watcher: Watcher
   protected draining = false
   protected dead = false
-  readonly #connection: Connection<P>
+  readonly #established: Established<P>
 
-  constructor(connection: Connection<P>, { clock, watcher }: CarrierTools) {
-    this.address = connection.address
-    this.protection = connection.protection
-    this.handshakeMs = connection.handshakeMs
-    this.stream = connection.stream
+  constructor(established: Established<P>, { clock, watcher }: CarrierTools) {
+    this.address = established.address
+    this.protection = established.protection
+    this.handshakeMs = established.handshakeMs
     this.clock = clock
     this.watcher = watcher
-    this.#connection = connection
+    this.#established = established
   }
 
   abstract readonly inFlight: number
   abstract readonly idleMs: number
   abstract send(request: Uint8Array, ticket: Ticket<P>): Sent
   abstract probe(): boolean
-  /** Fails all that is in flight, after which nothing is. Called once, at the end. */
+  /** Fails all requests in flight. Called once, at the end. */
   protected abstract failAll(error: EnigmError): void
+  /** Closes what it runs on. */
+  protected abstract shut(): void
 
   certificate(): X509Certificate | undefined {
-    return this.#connection.certificate()
+    return this.#established.certificate()
   }
 
   destroy(error: EnigmError): void {
@@ -186,6 +188,56 @@ export abstract class StreamCarrier<P extends Protection> implements Carrier<P> 
     this.dead = true
     this.shut()
     this.failAll(error)
+  }
+
+  /** Turns a request away that cannot be taken; undefined: it can. */
+  protected turnedAway(ticket: Ticket<P>): Sent | undefined {
+    if (this.dead || this.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
+    return this.inFlight < MAX_IN_FLIGHT ? undefined : refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
+  }
+
+  /** Something was written that the peer owes an answer to. */
+  protected wrote(): void {
+    this.silentSinceMs ??= this.clock.nowMs()
+  }
+
+  /** The last data may arrive after the end; it is ignored. */
+  protected heard(): void {
+    if (this.dead) return
+    this.silentSinceMs = undefined
+    this.watcher.heard()
+  }
+
+  /** A request ended; perhaps no reply is pending now. */
+  protected rest(): void {
+    if (this.dead || this.inFlight > 0) return
+    this.silentSinceMs = undefined
+    this.watcher.idle()
+  }
+
+  protected drain(): void {
+    if (this.draining || this.dead) return
+    this.draining = true
+    this.watcher.draining()
+  }
+
+  /** The peer, or something between, ended it. */
+  protected die(error: EnigmError): void {
+    if (this.dead) return
+    this.dead = true
+    this.shut()
+    this.watcher.down(error)
+    this.failAll(error)
+  }
+}
+
+/** A carrier on one byte stream, whose end is the carrier's end. */
+export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<P> {
+  protected readonly stream: Duplex
+
+  constructor(connection: Connection<P>, tools: CarrierTools) {
+    super(connection, tools)
+    this.stream = connection.stream
   }
 
   /** Reads what the peer sends from now on, until the end. */
@@ -208,47 +260,6 @@ export abstract class StreamCarrier<P extends Protection> implements Carrier<P> 
     this.die(lost('the resolver closed the connection'))
   }
 
-  /** Turns a request away that cannot be taken; undefined: it can. */
-  protected turnedAway(ticket: Ticket<P>): Sent | undefined {
-    if (this.dead || this.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
-    return this.inFlight < MAX_IN_FLIGHT ? undefined : refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
-  }
-
-  /** Something was written that the peer owes an answer to. */
-  protected wrote(): void {
-    this.silentSinceMs ??= this.clock.nowMs()
-  }
-
-  /** Its last words may hold more than its end. */
-  protected heard(): void {
-    if (this.dead) return
-    this.silentSinceMs = undefined
-    this.watcher.heard()
-  }
-
-  /** A request is gone: maybe nothing is owed any more. */
-  protected rest(): void {
-    if (this.dead || this.inFlight > 0) return
-    this.silentSinceMs = undefined
-    this.watcher.idle()
-  }
-
-  protected drain(): void {
-    if (this.draining || this.dead) return
-    this.draining = true
-    this.watcher.draining()
-  }
-
-  /** The peer, or something between, ended it. */
-  protected die(error: EnigmError): void {
-    if (this.dead) return
-    this.dead = true
-    this.shut()
-    this.watcher.down(error)
-    this.failAll(error)
-  }
-
-  /** Closes what it runs on. */
   protected shut(): void {
     this.stream.destroy()
   }
