@@ -54,12 +54,15 @@ export type Event =
   | { readonly type: 'woke'; readonly awayMs: number }
   /** The wall clock was set. */
   | { readonly type: 'clock.moved'; readonly byMs: number }
-  /** Whether covers flow on a shaped link, or why not: without them its profile is not in force. */
+  /**
+   * Whether covers flow on a shaped link and are like real queries; or why not: then its profile is
+   * not in force. `slower` and `larger` are real replies, whatever covers ask for.
+   */
   | {
       readonly type: 'shaping.covers'
       readonly resolver: string
       readonly transport: Transport
-      readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up'
+      readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up' | 'slower' | 'larger'
     }
   /** Somebody is shown what is asked, until then at most; undefined: nobody any more. */
   | { readonly type: 'trace'; readonly untilWallMs: number | undefined }

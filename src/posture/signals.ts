@@ -96,6 +96,8 @@ const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
   claim: 'says that it wants no cover traffic, so none is sent',
   refused: 'refuses cover traffic, so it is paused',
   'used-up': 'has had its share of cover traffic for the day',
+  slower: 'has the answers to cover traffic in its cache more often, or less, than those to real queries, so their times tell',
+  larger: 'sends larger replies to real queries than to cover traffic, so their sizes tell',
   bare: 'does not pad its replies, so their sizes tell',
 }
 

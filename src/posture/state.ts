@@ -32,7 +32,7 @@ export interface PostureSetup {
   readonly paced: boolean
 }
 
-/** Why covers do not flow on a shaped link. */
+/** Why covers do not flow on a shaped link, or do not hide what is real. */
 export type CoverTrouble = Exclude<Extract<Event, { type: 'shaping.covers' }>['covers'], 'flowing'>
 
 /**
@@ -72,7 +72,7 @@ export interface ResolverEvidence {
    * shaping holds.
    */
   readonly shapedKnown: number
-  /** The links on which covers do not flow. */
+  /** The links on which covers do not flow, or do not hide what is real. */
   readonly coverTroubles: Readonly<Partial<Record<Transport, CoverTrouble>>>
   readonly rtt: RttRing
 }

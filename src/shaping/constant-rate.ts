@@ -3,8 +3,7 @@ import { repadded } from '../dns/edns.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Protection, Receiver, ScheduledLink, Transport } from '../resolve.ts'
-import type { CoverKind } from './cover.ts'
-import { CoverTraffic } from './cover-traffic.ts'
+import { type CoverRequest, CoverTraffic } from './cover-traffic.ts'
 import type { Pace } from './profiles.ts'
 import { createSchedule, type Schedule } from './schedule.ts'
 import { SlotQueue, type WaitingQuery } from './slot-queue.ts'
@@ -208,7 +207,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     const cover = this.#covers.next(dueMs)
     if (cover === undefined) return
     const ask: Ask = { purpose: 'cover', deadlineMs: dueMs + COVER_DEADLINE_MS }
-    this.#prepared = { cell: cellOf(this.#link, cover.request), ask, sent: (carried, nowMs) => this.#onCover(carried, cover.kind, nowMs) }
+    this.#prepared = { cell: cellOf(this.#link, cover.request), ask, sent: (carried, nowMs) => this.#onCover(carried, cover, nowMs) }
   }
 
   #slot(): void {
@@ -248,7 +247,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#underWay++
     const answered = (answer: Carried<P>) => {
       this.#answers++
-      this.#covers.real(answer.rttMs)
+      this.#covers.real(answer)
       waiting.to.carried(answer)
     }
     const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))
@@ -272,13 +271,13 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     else this.#queue.lost(waiting, this.#answers)
   }
 
-  #onCover(carried: Promise<Carried<P>>, kind: CoverKind, nowMs: number): void {
+  #onCover(carried: Promise<Carried<P>>, cover: CoverRequest, nowMs: number): void {
     this.#covers.sent(nowMs)
     this.#vitals.sent(nowMs)
     carried.then(
       (answer) => {
         this.#answers++
-        this.#covers.answered(kind, answer, this.#o.clock.nowMs())
+        this.#covers.answered(cover, answer, this.#o.clock.nowMs())
         this.#onSignOfLife(answer)
       },
       (error: unknown) => {

@@ -1,3 +1,5 @@
+import { UNIVERSITIES } from './university-names.ts'
+
 /**
  * What covers ask for: whole pages of popular sites, a line each, the site first and then what its
  * page fetches from elsewhere. Chosen by hand: names that very many people ask for every day, in
@@ -207,4 +209,25 @@ www.helmholtz.de www.cnrs.fr www.inria.fr www.csic.es www.cnr.it www.riken.jp ww
 `
 
 /** Host names, each once. */
-export const RARE_COVER_NAMES: readonly string[] = [...new Set(NAMES.trim().split(/\s+/))]
+export const RARE_COVER_NAMES: readonly string[] = [...new Set([...NAMES.trim().split(/\s+/), ...UNIVERSITIES])]
+
+/**
+ * Domains that publish so many TXT records (proofs of who may send mail and use services in their
+ * name) that most of these replies take more than one block. Companies and universities that
+ * everybody knows; how large each reply is shows when it comes.
+ */
+const LARGE = `
+google.com microsoft.com apple.com amazon.com facebook.com cloudflare.com adobe.com salesforce.com oracle.com ibm.com cisco.com intel.com hp.com
+dell.com nvidia.com sap.com vmware.com zoom.us slack.com dropbox.com atlassian.com github.com gitlab.com linkedin.com ebay.com netflix.com spotify.com
+booking.com airbnb.com uber.com ikea.com walmart.com target.com samsung.com sony.com lg.com panasonic.com siemens.com bosch.com bmw.com toyota.com
+ford.com nike.com adidas.com nytimes.com bbc.co.uk theguardian.com cnn.com reuters.com spiegel.de lemonde.fr yahoo.com ebay.de twilio.com docusign.com
+stanford.edu mit.edu harvard.edu berkeley.edu umich.edu cornell.edu columbia.edu princeton.edu yale.edu upenn.edu duke.edu northwestern.edu uchicago.edu
+washington.edu wisc.edu utexas.edu illinois.edu purdue.edu psu.edu osu.edu asu.edu arizona.edu ucla.edu ucsd.edu usc.edu nyu.edu bu.edu cmu.edu
+ox.ac.uk cam.ac.uk imperial.ac.uk ucl.ac.uk ed.ac.uk manchester.ac.uk ethz.ch epfl.ch kth.se tudelft.nl kuleuven.be helsinki.fi utoronto.ca ubc.ca
+mcgill.ca unimelb.edu.au sydney.edu.au anu.edu.au nasa.gov noaa.gov usgs.gov nist.gov esa.int wikipedia.org mozilla.org wordpress.com shopify.com
+zendesk.com hubspot.com canva.com figma.com notion.so asana.com box.com okta.com datadoghq.com elastic.co mongodb.com autodesk.com logitech.com
+philips.com nestle.com unilever.com airbus.com boeing.com ge.com honeywell.com 3m.com deere.com starbucks.com mcdonalds.com disney.com lego.com
+`
+
+/** What is asked for its large reply, each once. */
+export const LARGE_COVER_NAMES: readonly string[] = [...new Set(LARGE.trim().split(/\s+/))]

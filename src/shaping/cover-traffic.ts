@@ -1,16 +1,21 @@
 import type { Random } from '../clock.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
+import { readingOf } from '../dns/response.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { type CoverKind, CoverQuestions } from './cover.ts'
+import { type CoverQuestion, CoverQuestions } from './cover.ts'
+import type { Unlikeness } from './likeness.ts'
 
 /**
  * Why no cover is sent: the operator says it wants none, it refused them, the day's share is used
  * up; or `flowing`.
  */
 export type CoverState = 'flowing' | 'claim' | 'refused' | 'used-up'
+
+/** The same, or how real queries can be told from the covers that flow. */
+export type CoverReport = CoverState | Unlikeness
 
 /**
  * The outcomes that are looked back on, and how many refusals among them are too many: a popular
@@ -111,7 +116,7 @@ export interface CoverOptions {
 /** One cover, made as an upstream makes a query. */
 export interface CoverRequest {
   readonly request: Uint8Array
-  readonly kind: CoverKind
+  readonly question: CoverQuestion
 }
 
 /**
@@ -123,7 +128,7 @@ export class CoverTraffic {
   readonly #endSession: () => void
   readonly #cover: CoverQuestions
   readonly #permission: CoverPermission
-  #reported: CoverState = 'flowing'
+  #reported: CoverReport = 'flowing'
 
   constructor(o: CoverOptions, endSession: () => void) {
     this.#o = o
@@ -133,16 +138,15 @@ export class CoverTraffic {
   }
 
   /**
-   * The next cover, to be sent once, or undefined while none may be sent. Whether they flow is told
-   * as an event when it changes: without them the profile is not in force.
+   * The next cover, to be sent once, or undefined while none may be sent. Whether they flow, and
+   * whether they are like real queries, is told as an event when it changes: without that the
+   * profile is not in force.
    */
   next(nowMs: number): CoverRequest | undefined {
     if (!this.flowing(nowMs)) return undefined
-    const { message, kind } = this.#cover.next(nowMs)
-    return {
-      request: withPaddedOpt(message, { dnssecOk: false, block: PADDING_BLOCK, keepalive: TRANSPORTS[this.#o.transport].keepalive }),
-      kind,
-    }
+    const question = this.#cover.next(nowMs)
+    const options = { dnssecOk: false, block: PADDING_BLOCK, keepalive: TRANSPORTS[this.#o.transport].keepalive }
+    return { request: withPaddedOpt(question.message, options), question }
   }
 
   /** One that `next` gave goes out: it counts for the day. */
@@ -151,17 +155,19 @@ export class CoverTraffic {
   }
 
   flowing(nowMs: number): boolean {
-    const covers = this.#permission.state(nowMs)
+    const state = this.#permission.state(nowMs)
+    const covers = state === 'flowing' ? (this.#cover.unlikeness ?? state) : state
     if (covers !== this.#reported) {
       this.#reported = covers
       this.#o.emit({ type: 'shaping.covers', resolver: this.#o.resolver, transport: this.#o.transport, covers })
     }
-    return covers === 'flowing'
+    return state === 'flowing'
   }
 
   /** A cover's reply: looked at and dropped, it never comes near the cache. */
-  answered(kind: CoverKind, { wire, rttMs }: Carried, nowMs: number): void {
-    this.#cover.latencies.add(kind, rttMs)
+  answered({ question }: CoverRequest, carried: Carried, nowMs: number): void {
+    const { wire, rttMs } = carried
+    this.#cover.answered(question, { nowMs, rttMs, octets: wire.length, ttlS: () => lifetimeS(carried) })
     if (rcodeOf(wire) === REFUSED) this.refused(nowMs)
     else this.#permission.accepted()
   }
@@ -173,8 +179,14 @@ export class CoverTraffic {
     if (reaction === 'end at step') this.#endSession()
   }
 
-  /** A real query's round trip: covers are slow as often. */
-  real(rttMs: number): void {
-    this.#cover.latencies.add('real', rttMs)
+  /** A real query's reply: covers are slow as often, and have large ones. */
+  real({ wire, rttMs }: Carried): void {
+    this.#cover.real(rttMs, wire.length)
   }
+}
+
+/** How long the resolver goes on having it: what it says of the name, or of there being none. */
+function lifetimeS(carried: Carried): number | undefined {
+  const { lowestTtlS, negativeTtlS, hasType } = readingOf(carried)
+  return hasType ? lowestTtlS : (negativeTtlS ?? lowestTtlS)
 }

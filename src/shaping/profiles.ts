@@ -16,6 +16,8 @@ export interface Pace {
   readonly opening: readonly Stretch[]
   /** Distance of the slots after it. */
   readonly everyMs: number
+  /** Whether each step begins with the opening again; else the session alone does. */
+  readonly anew?: boolean
   /** A session may end only at multiples of this after it opened. Infinity: it never ends. */
   readonly stepMs: number
   /** And only if no real query came for this long. */

@@ -48,8 +48,19 @@ export interface Schedule {
 /** Steps of a phase: finer than any observer's clock on a network. */
 const PHASE_STEPS = 1_000_000
 
+/** Slots of one step, where each step begins anew; else Infinity. */
+function slotsAStep(pace: Pace): number {
+  return pace.anew === true ? slotWithin(pace, pace.stepMs - Number.EPSILON * pace.stepMs) : Number.POSITIVE_INFINITY
+}
+
 /** Time of the slot `index` after the first one. */
 export function slotOffsetMs(pace: Pace, index: number): number {
+  const perStep = slotsAStep(pace)
+  if (index < perStep) return offsetWithin(pace, index)
+  return Math.floor(index / perStep) * pace.stepMs + offsetWithin(pace, index % perStep)
+}
+
+function offsetWithin(pace: Pace, index: number): number {
   let left = index
   let atMs = 0
   for (const { cells, everyMs } of pace.opening) {
@@ -62,6 +73,13 @@ export function slotOffsetMs(pace: Pace, index: number): number {
 
 /** The first slot that stands later than `offsetMs` after the first one. */
 function slotAfter(pace: Pace, offsetMs: number): number {
+  if (pace.anew !== true) return slotWithin(pace, offsetMs)
+  const steps = Math.floor(offsetMs / pace.stepMs)
+  return steps * slotsAStep(pace) + Math.min(slotsAStep(pace), slotWithin(pace, offsetMs - steps * pace.stepMs))
+}
+
+/** The same within one step. */
+function slotWithin(pace: Pace, offsetMs: number): number {
   let index = 0
   let leftMs = offsetMs
   for (const { cells, everyMs } of pace.opening) {

@@ -33,6 +33,8 @@ t.test('covers that do not flow: not in force, and why; until they do', async (t
     ['claim', /^a says that it wants no cover/],
     ['refused', /^a refuses/],
     ['used-up', /^a has had its share/],
+    ['slower', /^a has the answers to cover traffic in its cache/],
+    ['larger', /^a sends larger replies to real queries/],
   ] as const) {
     t.match(force(answered('a'), covers('a', state)), { inForce: 'no', why })
     t.equal(force(answered('a'), covers('a', state), covers('a', 'flowing')).inForce, 'yes')

@@ -1,0 +1,143 @@
+import type { Random } from '../clock.ts'
+
+/** Draws numbers below `size`, each once before any comes again. */
+export class Deck {
+  readonly #size: number
+  readonly #random: Random
+  #left: number[] = []
+
+  constructor(size: number, random: Random) {
+    this.#size = size
+    this.#random = random
+  }
+
+  draw(): number {
+    if (this.#left.length === 0) this.#left = Array.from({ length: this.#size }, (_, i) => i)
+    const at = this.#random.below(this.#left.length)
+    const drawn = this.#left[at] ?? 0
+    const last = this.#left.pop() ?? 0
+    if (at < this.#left.length) this.#left[at] = last
+    return drawn
+  }
+}
+
+/**
+ * A name is not asked again for this long, whatever its answer says: its operator has more to do.
+ */
+const LEAST_AWAY_MS = 60_000
+const MOST_AWAY_MS = 86_400_000
+/** For an answer that says nothing of its time, and until an answer has come. */
+const USUAL_AWAY_MS = 3_600_000
+
+/**
+ * Numbers below `size`, the one first whose answer has been gone from the resolver's cache for the
+ * longest time: asked in this order, each has to be looked up again. A deck that is drawn at random
+ * finds what it asked for before: 384 names, five lookups a second and time to live of an hour
+ * leave one lookup in thirty. Those that were never asked come first, in random order.
+ */
+export class ExpiryDeck {
+  /** A binary heap of numbers by `#goneMs`, and where each stands in it. */
+  readonly #heap: Int32Array
+  readonly #place: Int32Array
+  readonly #goneMs: Float64Array
+
+  constructor(size: number, random: Random) {
+    this.#heap = Int32Array.from({ length: size }, (_, i) => i)
+    this.#goneMs = new Float64Array(size).fill(Number.NEGATIVE_INFINITY)
+    for (let at = size - 1; at > 0; at--) {
+      const other = random.below(at + 1)
+      const drawn = this.#heap[other] ?? 0
+      this.#heap[other] = this.#heap[at] ?? 0
+      this.#heap[at] = drawn
+    }
+    this.#place = new Int32Array(size)
+    this.#heap.forEach((number, at) => {
+      this.#place[number] = at
+    })
+  }
+
+  draw(nowMs: number): number {
+    const drawn = this.#heap[0] ?? 0
+    this.#gone(drawn, nowMs + USUAL_AWAY_MS)
+    return drawn
+  }
+
+  /** The answer to `drawn` stays in the resolver's cache for `ttlS`; undefined: it does not say. */
+  answered(drawn: number, nowMs: number, ttlS: number | undefined): void {
+    const awayMs = ttlS === undefined ? USUAL_AWAY_MS : ttlS * 1000
+    this.#gone(drawn, nowMs + Math.min(MOST_AWAY_MS, Math.max(LEAST_AWAY_MS, awayMs)))
+  }
+
+  #gone(number: number, atMs: number): void {
+    this.#goneMs[number] = atMs
+    this.#rise(this.#place[number] ?? 0)
+    this.#sink(this.#place[number] ?? 0)
+  }
+
+  #before(a: number, b: number): boolean {
+    return (this.#goneMs[this.#heap[a] ?? 0] ?? 0) < (this.#goneMs[this.#heap[b] ?? 0] ?? 0)
+  }
+
+  #rise(from: number): void {
+    for (let at = from; at > 0; ) {
+      const above = (at - 1) >> 1
+      if (!this.#before(at, above)) return
+      this.#swap(at, above)
+      at = above
+    }
+  }
+
+  #sink(from: number): void {
+    for (let at = from; ; ) {
+      const [left, right] = [2 * at + 1, 2 * at + 2]
+      if (left >= this.#heap.length) return
+      const least = right < this.#heap.length && this.#before(right, left) ? right : left
+      if (!this.#before(least, at)) return
+      this.#swap(at, least)
+      at = least
+    }
+  }
+
+  #swap(a: number, b: number): void {
+    const [one, other] = [this.#heap[a] ?? 0, this.#heap[b] ?? 0]
+    this.#heap[a] = other
+    this.#heap[b] = one
+    this.#place[other] = a
+    this.#place[one] = b
+  }
+}
+
+/** Known by their size, this many are enough: no more are tried. */
+const ENOUGH_KNOWN = 8
+
+/** Numbers below `size`, by how many blocks the reply to each took when it was last asked. */
+export class SizeDeck {
+  readonly #random: Random
+  /** 0: not known yet. */
+  readonly #blocks: Uint8Array
+
+  constructor(size: number, random: Random) {
+    this.#random = random
+    this.#blocks = new Uint8Array(size)
+  }
+
+  /**
+   * One whose reply takes `blocks`, one that was never asked, or one whose reply is large at all;
+   * undefined: every reply fits in one block.
+   */
+  draw(blocks: number): number | undefined {
+    const [wanted, unknown] = [this.#having((n) => n === blocks), this.#having((n) => n === 0)]
+    const tries = unknown.length > 0 && (wanted.length === 0 || (wanted.length < ENOUGH_KNOWN && this.#random.below(2) === 0))
+    const from = tries ? unknown : wanted.length > 0 ? wanted : this.#having((n) => n > 1)
+    return from[this.#random.below(Math.max(1, from.length))]
+  }
+
+  /** The reply to `drawn` took so many blocks. */
+  answered(drawn: number, blocks: number): void {
+    this.#blocks[drawn] = Math.min(255, blocks)
+  }
+
+  #having(is: (blocks: number) => boolean): readonly number[] {
+    return Array.from(this.#blocks.keys()).filter((i) => is(this.#blocks[i] ?? 0))
+  }
+}
