@@ -81,7 +81,7 @@ function twoDevices(entry: Entry, span: Span, chance: Chance): Sides {
 
 function onLink(entry: Entry, span: Span, page: Visit, chance: Chance): Seen {
   const all = span === 'within' ? joined(workload([0], chance), page) : page
-  const { seen } = entry.defence(all, chance.fork('link'), resolverModel(entry.covers), PRIMED_MS + SPAN_MS[span])
+  const { seen } = entry.defence(all, chance.fork('link'), resolverModel(entry.covers, chance.fork('resolver')), PRIMED_MS + SPAN_MS[span])
   return cut(seen, PRIMED_MS, PRIMED_MS + SPAN_MS[span])
 }
 

@@ -34,8 +34,7 @@ const BASE_RATE = 0.01
  */
 export async function openWorld(entry: Entry, world: World, pool: TaskPool, root: Chance): Promise<OpenWorld> {
   const chance = root.fork(`open world ${entry.id}`)
-  const resolver = resolverModel(entry.covers)
-  const knobs = { ...KNOBS, names: entry.names }
+  const knobs = { ...KNOBS, ...entry.traits }
   const plan: { readonly site: number; readonly test: boolean }[] = []
   for (let site = 0; site < world.monitored; site++)
     for (let i = 0; i < world.visitsToLearn + world.visitsToTest; i++) plan.push({ site, test: i >= world.visitsToLearn })
@@ -43,6 +42,7 @@ export async function openWorld(entry: Entry, world: World, pool: TaskPool, root
   const values = new Float32Array(plan.length * FEATURES)
   plan.forEach(({ site }, row) => {
     const page = visit(makeSite(site, root, knobs), chance.fork(`page ${row}`), knobs)
+    const resolver = resolverModel(entry.covers, chance.fork(`resolver ${row}`))
     features(entry.defence(page, chance.fork(`defence ${row}`), resolver).seen, values, row * FEATURES)
   })
   const labels = Uint16Array.from(plan, ({ site }) => (site < world.monitored ? 1 : 0))

@@ -17,7 +17,7 @@ export interface Cost {
 
 /** `each` visits of `sites` sites, defended and looked at. */
 export function pageSet(entry: Entry, sites: number, each: number, root: Chance): { readonly looks: Looks; readonly cost: Cost } {
-  return lookedAt(entry, visits(sites, each, root, { ...KNOBS, names: entry.names }), sites * each, root)
+  return lookedAt(entry, visits(sites, each, root, { ...KNOBS, ...entry.traits }), sites * each, root)
 }
 
 /** The same for visits that stand ready. */
@@ -28,12 +28,12 @@ export function lookedAt(
   root: Chance,
 ): { readonly looks: Looks; readonly cost: Cost } {
   const looks = new Looks(pages)
-  const resolver = resolverModel(entry.covers)
   const waits: Float64Array[] = []
   let [cells, queries, octets, page] = [0, 0, 0, 0]
   for (const one of visits) {
+    const resolver = resolverModel(entry.covers, root.fork(`resolver ${page}`))
     const defended = entry.defence(one, root.fork(`defence ${page}`), resolver)
-    looks.put(page++, one.site, defended.seen)
+    looks.put(page++, one.site, defended.seen, isMarked(one))
     cells += defended.cells
     queries += defended.queries
     octets += networkOctets(defended.seen)
@@ -51,6 +51,9 @@ export function lookedAt(
     },
   }
 }
+
+/** Whether one of its replies takes more than a block. */
+const isMarked = ({ replyBlocks }: Visit) => replyBlocks.some((blocks) => blocks > 1)
 
 function joinedSorted(parts: readonly Float64Array[]): Float64Array {
   const all = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0))

@@ -1,7 +1,7 @@
 import type { Pace } from '../../src/shaping/profiles.ts'
-import { QUERY_BODY, REPLY_BODY, Recorder } from './observed.ts'
+import { QUERY_BODY, Recorder, replyBody } from './observed.ts'
 import type { Defence } from './simple-defences.ts'
-import { emitted } from './slots.ts'
+import { COVER, emitted, MORE, type SlotOptions } from './slots.ts'
 
 /**
  * What is looked at of a link that is always on, from the moment the page begins: the observer is
@@ -12,19 +12,25 @@ const LONGEST_MS = 900_000
 
 /**
  * Real queries substituted into the slots of a schedule that does not depend on them. A query that
- * found no slot in time counts as having waited for all of it.
+ * found no slot in time counts as having waited for all of it. A query of two cells is answered
+ * once, after its second.
  */
 export const constantRate =
-  (pace: Pace, heldPercent = 0): Defence =>
+  (pace: Pace, o: Pick<SlotOptions, 'heldPercent' | 'among'> = {}): Defence =>
   (visit, chance, resolver, untilMs = pace.alwaysOn ? WINDOW_MS : LONGEST_MS) => {
-    const { atMs, which } = emitted(pace, visit.atMs, untilMs, chance, heldPercent)
+    const coverCells = () => resolver.coverCells(chance)
+    const { atMs, which } = emitted(pace, visit.atMs, untilMs, chance, { ...o, cells: visit.queryCells, coverCells })
     const recorder = new Recorder()
     const waitsMs = visit.atMs.map((arrivedMs) => Math.max(0, untilMs - arrivedMs))
+    let asked = COVER
     atMs.forEach((slotMs, at) => {
-      const i = which[at] ?? -1
-      if (i >= 0) waitsMs[i] = slotMs - (visit.atMs[i] ?? 0)
+      const i = which[at] ?? COVER
       recorder.add(slotMs, QUERY_BODY)
-      recorder.add(slotMs + (i >= 0 ? resolver.real(visit, i, chance) : resolver.cover(chance)), -REPLY_BODY)
+      if (i !== MORE) asked = i
+      if (i >= 0) waitsMs[i] = slotMs - (visit.atMs[i] ?? 0)
+      if (which[at + 1] === MORE) return
+      if (asked >= 0) recorder.add(slotMs + resolver.real(visit, asked, chance), -replyBody(visit.replyBlocks[asked] ?? 1))
+      else recorder.add(slotMs + resolver.cover(chance), -replyBody(resolver.coverBlocks(chance)))
     })
     const inTime = visit.atMs.filter((arrivedMs) => arrivedMs < untilMs).length
     return { seen: recorder.seen(), cells: atMs.length, queries: inTime, waitsMs: waitsMs.slice(0, inTime) }

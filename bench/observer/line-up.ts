@@ -1,6 +1,10 @@
+import { ReplySizes } from '../../src/shaping/likeness.ts'
 import { PACES, type Pace, type PacedProfile } from '../../src/shaping/profiles.ts'
+import { type CacheScene, coverDay } from './caches.ts'
+import { chance } from './chance.ts'
 import { constantRate } from './constant-rate.ts'
-import type { Names } from './pages.ts'
+import { PLAIN, SIGNED_SHARE, type Traits } from './pages.ts'
+import type { Covers } from './resolver-model.ts'
 import { additive, bare, batched, type Defence, jittered, oneOf, padded } from './simple-defences.ts'
 
 /** One row of the report. */
@@ -16,12 +20,84 @@ export interface Entry {
   readonly deep?: boolean
   /** Left out of a quick run. */
   readonly skipped?: boolean
-  readonly covers: 'matched' | 'hits'
-  readonly names: Names
+  /** A gate holds the profile to its bound on this row: which profile, and the row's name. */
+  readonly gated?: { readonly profile: PacedProfile; readonly row: string }
+  readonly covers: Covers
+  readonly traits: Traits
 }
 
-const usual = { covers: 'matched', names: 'alike' } as const
-const paced = (profile: PacedProfile) => constantRate(PACES[profile])
+/** What the product comes to where real replies are large as often as they usually are. */
+const LARGE_COVERS = new ReplySizes().largeShare()
+
+export const MATCHED: Covers = { misses: 'matched', largeShare: LARGE_COVERS, longShare: 0 }
+const usual = { covers: MATCHED, traits: PLAIN }
+export const PACED = ['lite', 'balanced', 'always-on'] as const satisfies readonly PacedProfile[]
+
+/** A hard case, for each profile that keeps a schedule. */
+interface HardRow {
+  readonly id: string
+  readonly row: string
+  readonly traits?: Partial<Traits>
+  readonly covers: (profile: PacedProfile) => Partial<Covers>
+  /** Not the product: what it would be without one of its measures. */
+  readonly without?: true
+}
+
+/** The tape of a day's last hour, made once it is needed. */
+function dayOf(profile: PacedProfile, scene: CacheScene): () => Uint8Array {
+  let tape: Uint8Array | undefined
+  return () => {
+    tape ??= coverDay(profile, scene, chance('caches')).tape
+    return tape
+  }
+}
+
+/** The share of large covers that the product comes to where so many real replies are large. */
+function coversFor(realShare: number): number {
+  const sizes = new ReplySizes()
+  for (let i = 0; i < SETTLED; i++) sizes.add('real', (i * realShare) % 1 < realShare ? 2 * BLOCK : BLOCK)
+  return sizes.largeShare()
+}
+
+const SETTLED = 20_000
+const BLOCK = 468
+const none = () => ({ largeShare: 0 })
+
+const HARD: readonly HardRow[] = [
+  { id: 'rate', row: 'own miss rate', traits: { names: 'by rate' }, covers: () => ({}) },
+  { id: 'names', row: 'own miss rate and distance', traits: { names: 'by name' }, covers: () => ({}) },
+  { id: 'cache', row: 'one cache, after a day', covers: (profile) => ({ misses: dayOf(profile, { caches: 1, ttls: 'mixed' }) }) },
+  { id: 'large', row: 'large replies', traits: { replies: 'large' }, covers: () => ({}) },
+  { id: 'do', row: 'DO', traits: { replies: 'signed' }, covers: () => ({ largeShare: coversFor(SIGNED_SHARE) }) },
+  { id: 'long', row: 'long names', traits: { long: true }, covers: () => ({}) },
+  { id: 'hits', row: 'if covers always hit the resolver’s cache', covers: () => ({ misses: 'hits' }), without: true },
+  { id: 'large-none', row: 'large replies, if no cover has one', traits: { replies: 'large' }, covers: none, without: true },
+  { id: 'do-none', row: 'DO, if no cover has a large reply', traits: { replies: 'signed' }, covers: none, without: true },
+]
+
+const hardRows: readonly Entry[] = HARD.flatMap(({ id, row, traits = {}, covers, without }) =>
+  PACED.map(
+    (profile): Entry => ({
+      id: `${profile}-${id}`,
+      title: `\`${profile}\`, ${row}`,
+      defence: constantRate(PACES[profile]),
+      covers: { ...MATCHED, ...covers(profile) },
+      traits: { ...PLAIN, ...traits },
+      ...(without === undefined ? { gated: { profile, row } } : { skipped: true }),
+    }),
+  ),
+)
+
+const paced = (profile: PacedProfile) => ({
+  ...usual,
+  id: profile,
+  title: `\`${profile}\``,
+  defence: constantRate(PACES[profile]),
+  profile,
+  wide: true,
+  deep: true,
+  gated: { profile, row: 'plain' },
+})
 
 /** Undefended first. */
 export const LINE_UP: readonly Entry[] = [
@@ -34,28 +110,8 @@ export const LINE_UP: readonly Entry[] = [
   { ...usual, id: 'additive-2', title: 'additive Poisson cover, 2/s', defence: additive(2), skipped: true },
   { ...usual, id: 'additive-10', title: 'additive Poisson cover, 10/s', defence: additive(10), deep: true },
   { ...usual, id: 'one-of-3', title: 'observer on 1 of 3 paths', defence: oneOf(3), skipped: true },
-  { ...usual, id: 'lite', title: '`lite`', defence: paced('lite'), profile: 'lite', wide: true, deep: true },
-  { ...usual, id: 'balanced', title: '`balanced`', defence: paced('balanced'), profile: 'balanced', wide: true, deep: true },
-  { ...usual, id: 'always-on', title: '`always-on`', defence: paced('always-on'), profile: 'always-on', wide: true, deep: true },
-  { ...usual, covers: 'hits', id: 'lite-hits', title: '`lite` if covers always hit the resolver’s cache', defence: paced('lite') },
-  { ...usual, covers: 'hits', id: 'balanced-hits', title: '`balanced` if covers always hit', defence: paced('balanced'), skipped: true },
-  { ...usual, names: 'by name', id: 'lite-names', title: '`lite` if each name has its own miss rate and distance', defence: paced('lite') },
-  {
-    ...usual,
-    names: 'by name',
-    id: 'balanced-names',
-    title: '`balanced` if each name has its own',
-    defence: paced('balanced'),
-    skipped: true,
-  },
-  {
-    ...usual,
-    names: 'by name',
-    id: 'always-on-names',
-    title: '`always-on` if each name has its own',
-    defence: paced('always-on'),
-    skipped: true,
-  },
+  ...PACED.map(paced),
+  ...hardRows,
 ]
 
 /** Even slots, sessions in steps: for sweeps. */

@@ -9,7 +9,7 @@ import { thisMachine } from '../machine.ts'
 import { chance } from './chance.ts'
 import { gates } from './gates.ts'
 import { type Entry, LINE_UP } from './line-up.ts'
-import { closedWorld, compared, measure, onTraces, type Row } from './measure.ts'
+import { closedWorld, compared, gatedRow, measure, onTraces, type Row } from './measure.ts'
 import { KNOBS } from './pages.ts'
 import { markdown } from './report.ts'
 import type { Results } from './results.ts'
@@ -85,7 +85,10 @@ async function run(): Promise<void> {
   try {
     if (traces !== undefined) await inTurn(store, 'rows', entries, (entry) => onTraces(entry, traces, scale.trees, pool, root))
     else if (parts.includes('rows')) {
-      await inTurn(store, 'rows', entries, (entry) => (entry.deep ? measure : compared)(entry, scale, pool, root))
+      await inTurn(store, 'rows', entries, (entry) => {
+        const how = entry.deep ? measure : entry.gated ? gatedRow : compared
+        return how(entry, scale, pool, root)
+      })
     }
     if (parts.includes('wire')) await onTheWire(only ?? [], pool, flags.seed, say, store.wire)
     if (parts.includes('timing')) await timingOnTheWire(only ?? [], pool, flags.seed, say, store.timing)
@@ -146,9 +149,13 @@ async function inTurn(
     const row = await measureOne(entry)
     store.row(kind, row)
     const top = best(row.world)
+    const marked = row.world.marked === undefined ? '' : `, of pages with a large reply ${(row.world.marked.value * 100).toFixed(1)} %`
+    const onset = row.onset === undefined ? '' : `, onset ${row.onset.quiet.value.toFixed(2)}`
     const took = ((performance.now() - beganMs) / 1000).toFixed(0)
     const cells = row.cost.cellsPerQuery.toFixed(1)
-    say(`${row.sites} sites, ${entry.id}: ${(top.value * 100).toFixed(1)} % (${top.attacker}), ${cells} cells a query, ${took} s`)
+    say(
+      `${row.sites} sites, ${entry.id}: ${(top.value * 100).toFixed(1)} % (${top.attacker}), length alone ${(row.world.length.value * 100).toFixed(1)} %, ${cells} cells a query${marked}${onset}, ${took} s`,
+    )
   }
 }
 

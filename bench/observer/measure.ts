@@ -20,7 +20,7 @@ export interface Row {
   readonly world: ClosedWorld
   readonly cost: Cost
   /** A5: on an idle link, and inside a session. */
-  readonly onset?: { readonly quiet: Estimate; readonly open: Estimate }
+  readonly onset?: { readonly quiet: Estimate; readonly open?: Estimate }
   /** A6. */
   readonly correlation?: Readonly<Record<'lanWithin' | 'lanWhole' | 'talkWithin' | 'talkWhole', Estimate>>
   readonly openWorld?: OpenWorld
@@ -45,13 +45,20 @@ export async function measure(entry: Entry, scale: Scale, pool: TaskPool, root: 
 
 type Set = Pick<Scale, 'sites' | 'visitsToLearn' | 'visitsToTest' | 'trees'>
 
-/** A1 to A4 for the rows that no gate is about: half of the visits. */
+/** A1 to A4+ for a hard case that a gate is about; A5 too for what has no beginning. */
+export async function gatedRow(entry: Entry, scale: Scale, pool: TaskPool, root: Chance): Promise<Row> {
+  const row = await closedWorld(entry, scale, pool, root)
+  if (entry.gated?.profile !== 'always-on') return row
+  return { ...row, onset: { quiet: await onset(entry, 'quiet', scale.onsetWindows, pool, root) } }
+}
+
+/** A1 to A4+ for the rows that no gate is about: half of the visits. */
 export function compared(entry: Entry, scale: Scale, pool: TaskPool, root: Chance): Promise<Row> {
   const [visitsToLearn, visitsToTest] = [scale.visitsToLearn >> 1, scale.visitsToTest >> 1]
   return closedWorld(entry, { ...scale, visitsToLearn, visitsToTest }, pool, root)
 }
 
-/** A1 to A4 and the cost. */
+/** A1 to A4+ and the cost. */
 export async function closedWorld(entry: Entry, set: Set & { readonly mostNearest?: number }, pool: TaskPool, root: Chance): Promise<Row> {
   const { sites, visitsToLearn, visitsToTest, trees } = set
   const each = visitsToLearn + visitsToTest

@@ -20,11 +20,15 @@ export interface Defended {
 /** TLS record bodies on DoT with padding of 128 and 468: what was measured on the wire. */
 export const QUERY_BODY = 147
 export const REPLY_BODY = 487
+const REPLY_BLOCK = 468
 /**
  * Around every record: 5 octets of its header, 52 of IPv4 and TCP with time stamps. Bare ACKs are
  * not counted.
  */
 const AROUND = 57
+
+/** The record body of a reply that is padded to so many blocks of 468 octets. */
+export const replyBody = (blocks: number) => REPLY_BODY + (blocks - 1) * REPLY_BLOCK
 
 /** Octets on the network, both ways, of what was seen. */
 export function networkOctets({ octets }: Seen): number {

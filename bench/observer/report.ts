@@ -113,7 +113,7 @@ function otherTable(rows: readonly Row[]): string {
             [
               title,
               area(onset.quiet),
-              area(onset.open),
+              onset.open === undefined ? '–' : area(onset.open),
               area(c.lanWithin),
               area(c.lanWhole),
               area(c.talkWithin),

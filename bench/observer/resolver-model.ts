@@ -1,13 +1,30 @@
 import type { Chance } from './chance.ts'
-import { freshMissMs, MISS_SHARE, type Visit } from './pages.ts'
+import { freshMissMs, largeBlocks, MISS_SHARE, type Visit } from './pages.ts'
 
-/** How long the resolver takes to answer the i-th query of a visit, or a cover, ms. */
+/** How long the resolver takes to answer the i-th query of a visit, or a cover, ms; and sizes. */
 export interface ResolverModel {
   real(visit: Visit, i: number, chance: Chance): number
   cover(chance: Chance): number
+  /** Blocks of 468 octets of a cover's reply. */
+  coverBlocks(chance: Chance): number
+  /** Cells of a cover's query. */
+  coverCells(chance: Chance): number
 }
 
-const RTT_MS = 14
+/**
+ * What covers are like. `misses`: `matched`: they miss as often as real queries do on average, and
+ * as slowly; `hits`: they are always in the resolver's cache; or whether each of them missed, one
+ * after the other, in some hour of a simulated day.
+ */
+export interface Covers {
+  readonly misses: 'matched' | 'hits' | (() => Uint8Array)
+  /** The share whose reply takes more than one block, and of queries that take two cells. */
+  readonly largeShare: number
+  readonly longShare: number
+}
+
+/** What the round trip is without any lookup, at least and in the mean on top of it. */
+export const RTT_MS = 14
 const RTT_SPREAD_MS = 2
 
 const hitMs = (chance: Chance) => RTT_MS + chance.exponential(RTT_SPREAD_MS)
@@ -17,13 +34,19 @@ export function answerMs(missShare: number, chance: Chance): number {
   return hitMs(chance) + (chance.hit(missShare) ? freshMissMs(chance) : 0)
 }
 
-/**
- * `matched`: covers miss as often as real queries do on average, and as slowly. `hits`: covers are
- * always in the resolver's cache.
- */
-export function resolverModel(covers: 'matched' | 'hits'): ResolverModel {
+/** One visit's resolver: `start` draws where in the simulated hour it comes. */
+export function resolverModel({ misses, largeShare, longShare }: Covers, start: Chance): ResolverModel {
+  const real = (visit: Visit, i: number, chance: Chance) =>
+    hitMs(chance) + (chance.hit(visit.missChance[i] ?? 0) ? (visit.missMs[i] ?? 0) : 0)
   return {
-    real: (visit, i, chance) => hitMs(chance) + (chance.hit(visit.missChance[i] ?? 0) ? (visit.missMs[i] ?? 0) : 0),
-    cover: (chance) => answerMs(covers === 'matched' ? MISS_SHARE : 0, chance),
+    real,
+    cover: typeof misses === 'function' ? fromTape(misses(), start) : (chance) => answerMs(misses === 'matched' ? MISS_SHARE : 0, chance),
+    coverBlocks: (chance) => (largeShare > 0 && chance.hit(largeShare) ? largeBlocks(chance) : 1),
+    coverCells: (chance) => (longShare > 0 && chance.hit(longShare) ? 2 : 1),
   }
+}
+
+function fromTape(tape: Uint8Array, start: Chance): (chance: Chance) => number {
+  let at = start.below(tape.length)
+  return (chance) => answerMs(tape[at++ % tape.length] ?? 0, chance)
 }

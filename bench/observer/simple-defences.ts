@@ -1,5 +1,5 @@
 import type { Chance } from './chance.ts'
-import { type Defended, QUERY_BODY, REPLY_BODY, Recorder } from './observed.ts'
+import { type Defended, QUERY_BODY, REPLY_BODY, Recorder, replyBody } from './observed.ts'
 import type { Visit } from './pages.ts'
 import type { ResolverModel } from './resolver-model.ts'
 
@@ -30,8 +30,8 @@ function eachSent({ sendMs, bare = false, joined = false }: Leaving): Defence {
       const sentMs = sendMs(atMs, chance)
       waitsMs[i] = sentMs - atMs
       if (joined) together.set(sentMs, (together.get(sentMs) ?? 0) + 1)
-      else recorder.add(sentMs, bare ? (visit.queryOctets[i] ?? 0) : QUERY_BODY)
-      recorder.add(sentMs + resolver.real(visit, i, chance), -(bare ? (visit.replyOctets[i] ?? 0) : REPLY_BODY))
+      else recorder.add(sentMs, bare ? (visit.queryOctets[i] ?? 0) : QUERY_BODY + ((visit.queryCells[i] ?? 1) - 1) * FRAMED_CELL)
+      recorder.add(sentMs + resolver.real(visit, i, chance), -(bare ? (visit.replyOctets[i] ?? 0) : replyBody(visit.replyBlocks[i] ?? 1)))
     })
     for (const [sentMs, queries] of together) recorder.add(sentMs, QUERY_BODY + (queries - 1) * FRAMED_CELL)
     return { seen: recorder.seen(), cells: visit.atMs.length, queries: visit.atMs.length, waitsMs }

@@ -3,9 +3,9 @@ import { best } from '../adversary/closed-world.ts'
 import type { TaskPool } from '../adversary/task-pool.ts'
 import type { Chance } from './chance.ts'
 import { constantRate } from './constant-rate.ts'
-import { type Entry, evenPace } from './line-up.ts'
+import { type Entry, evenPace, MATCHED } from './line-up.ts'
 import { closedWorld, type Row } from './measure.ts'
-import type { Names } from './pages.ts'
+import { type Names, PLAIN } from './pages.ts'
 
 /**
  * Schedules beside the shipped ones: rate, step, idle, a denser opening at the same volume, and
@@ -49,7 +49,13 @@ export const SWEEP: readonly { readonly title: string; readonly pace: Pace; read
  */
 export async function sweep(pool: TaskPool, root: Chance, say: (text: string) => void, found: (row: Row) => void): Promise<void> {
   for (const { title, pace, heldPercent, names = 'alike' } of SWEEP) {
-    const entry: Entry = { id: title, title, defence: constantRate(pace, heldPercent), covers: 'matched', names }
+    const entry: Entry = {
+      id: title,
+      title,
+      defence: constantRate(pace, { heldPercent: heldPercent ?? 0 }),
+      covers: MATCHED,
+      traits: { ...PLAIN, names },
+    }
     const row = await closedWorld(entry, { sites: 100, visitsToLearn: 40, visitsToTest: 40, trees: 50, mostNearest: 400 }, pool, root)
     found(row)
     say(

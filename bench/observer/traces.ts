@@ -5,6 +5,13 @@ import { freshMissMs, MISS_SHARE, type Visit } from './pages.ts'
 
 const FORMAT = 'enigm-dns/traces/1'
 const MOST_QUERIES = 10_000
+/** What TLS and the length in front add to a message; what padding and keepalive options add. */
+const RECORD = 19
+const FRAME = 2
+const PADDING = 4
+const OPTIONS = PADDING + 4
+const CELL = 128
+const BLOCK = 468
 
 const octets = v.pipe(v.number(), v.integer(), v.minValue(12), v.maxValue(16_384))
 const query = v.strictObject({
@@ -67,6 +74,8 @@ export function tracesOf(json: unknown, least = 5): Traces {
       atMs: Float64Array.from(queries, ({ atMs }) => atMs - startMs),
       queryOctets: Uint16Array.from(queries, ({ queryOctets }) => queryOctets),
       replyOctets: Uint16Array.from(queries, ({ replyOctets }) => replyOctets),
+      queryCells: Uint8Array.from(queries, ({ queryOctets }) => Math.ceil((queryOctets - RECORD + OPTIONS + FRAME) / (CELL + FRAME))),
+      replyBlocks: Uint8Array.from(queries, ({ replyOctets }) => Math.max(1, Math.ceil((replyOctets - RECORD + PADDING) / BLOCK))),
       missChance: Float32Array.from(queries, ({ missed }) => (missed === undefined ? MISS_SHARE : Number(missed))),
       missMs: Float32Array.from(queries, () => freshMissMs(random)),
     }

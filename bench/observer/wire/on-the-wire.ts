@@ -43,10 +43,10 @@ export async function onTheWire(
     try {
       const row = await watch(one, pages, pool, root)
       found(row)
-      const { a1, a2, a3, a4 } = row.wire
-      const shown = [a1, a2, a3, a4].map(({ value }) => `${(value * 100).toFixed(1)} %`).join(', ')
+      const { a1, a2, a3, a4, a4plus } = row.wire
+      const shown = [a1, a2, a3, a4, a4plus].map(({ value }) => `${(value * 100).toFixed(1)} %`).join(', ')
       say(
-        `on the wire, ${one.id}: A1 to A4 ${shown}, ${row.wireCellsPerPage.toFixed(0)} records out a page, stalls p99 ${(row.stallP99Ms ?? 0).toFixed(0)} ms, ${((performance.now() - beganMs) / 1000).toFixed(0)} s`,
+        `on the wire, ${one.id}: A1 to A4+ ${shown}, ${row.wireCellsPerPage.toFixed(0)} records out a page, stalls p99 ${(row.stallP99Ms ?? 0).toFixed(0)} ms, ${((performance.now() - beganMs) / 1000).toFixed(0)} s`,
       )
     } catch (error) {
       say(`on the wire, ${one.id}: left out: ${error instanceof Error ? error.message : String(error)}`)
@@ -133,7 +133,9 @@ async function loadAll(one: Watched, pages: readonly Visit[], root: Chance): Pro
 }
 
 function inVirtualTime(entry: Entry, pages: readonly Visit[], root: Chance): readonly Seen[] {
-  return pages.map((page, i) => entry.defence(page, root.fork(`virtual ${entry.id} ${i}`), resolverModel(entry.covers)).seen)
+  return pages.map(
+    (page, i) => entry.defence(page, root.fork(`virtual ${entry.id} ${i}`), resolverModel(entry.covers, root.fork(`resolver ${i}`))).seen,
+  )
 }
 
 function attacked(seen: readonly Seen[], pages: readonly Visit[], id: string, pool: TaskPool): Promise<ClosedWorld> {
