@@ -25,7 +25,7 @@ interface AuditOptions {
 
 const HELP = `
 The log holds changes of state and violations of the policy: no query name, no address. "Internally consistent" means that no entry was
-changed, taken out or put in by somebody who did not write the whole chain anew. Only a head that was kept elsewhere shows that, and that
+changed, removed or added, unless somebody wrote the whole chain again. Only a head that was kept elsewhere shows that, and that
 nothing was cut off at the end: keep what "audit head" prints on another machine, and give it to "audit verify --head".
 
 Exit codes of verify:

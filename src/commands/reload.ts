@@ -11,7 +11,7 @@ import { printable } from './status-screen.ts'
 
 const HELP = `
 Has the service read its configuration, trusted set and CA files again, as SIGHUP does, and says what came of it.
-Connections are made anew, though nothing may have changed. What is refused changes nothing.
+New connections are made, even if nothing changed. An invalid configuration is rejected; the old one stays.
 
 Exit codes:
   0  accepted    1  refused, every fault named, or no service runs    2  the configuration cannot be read

@@ -47,10 +47,10 @@ export function runCommand(): Command {
       'after',
       `
 Prints one line, \`ready\`, to standard output once every listener is bound; logs JSON to standard error.
-The configuration, the trusted set and its CA files are read again when they change, and on SIGHUP; what will
-not do changes nothing, and the status says so. In a terminal the end of the terminal ends it, and of the npm that
-started it; under nohup, setsid or a service manager it goes on. SIGTERM answers what is under way and ends.
-How to have the system ask it: docs/system.md.
+The configuration, the trusted set and its CA files are read again when they change, and on SIGHUP. An invalid file
+is rejected; the old settings stay, and the status says so. In a terminal the service ends with the terminal, and with
+the npm that started it. Under nohup, setsid or a service manager it continues. SIGTERM answers running queries, then
+ends. How to make the system use it: docs/system.md.
 
 Examples:
   $ enigm-dns run                                    the shipped resolvers on 127.0.0.53:53

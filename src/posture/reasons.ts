@@ -27,11 +27,11 @@ interface ReasonRow<Args> {
 
 const row = <Args = void>(of: ReasonRow<Args>): ReasonRow<Args> => of
 
-const NOTHING_TO_FIX = 'Nothing to mend.'
-const NETWORK_DOES_NOT_MATTER = 'Nothing to mend: protection does not rest on the network.'
+const NOTHING_TO_FIX = 'Nothing to fix.'
+const NETWORK_DOES_NOT_MATTER = 'Nothing to fix: protection does not depend on the network.'
 const ASK_THIS_SERVICE = 'Have the system ask this service alone: docs/system.md says how.'
-const CHECK_FOR_INTERCEPTION = 'Check the clock and the trusted set; else something intercepts this network.'
-const START_THE_VPN = 'Start the VPN, and see that it carries every address of the trusted set.'
+const CHECK_FOR_INTERCEPTION = 'Check the clock and the trusted set. If both are right, something on this network intercepts.'
+const START_THE_VPN = 'Start the VPN. Check that it carries every address of the trusted set.'
 
 /**
  * A peer that was refused for who it is. Where that is why nothing answers it is as bad as that,
@@ -46,7 +46,7 @@ const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
   })
 
 /** A rule of the policy that is not met. */
-const rule = (doc: string, mend = 'Change the configuration, or the rule with whoever made it.') =>
+const rule = (doc: string, mend = 'Change the configuration, or ask the author of the policy to change the rule.') =>
   row<{ rule: string; detail: string }>({
     severity: 'bad',
     doc,
@@ -97,7 +97,7 @@ export const REASONS = {
   'pin-mismatch': refused(
     'A resolver showed a key that is not among its pins; it was refused.',
     'a key that is not among its pins',
-    'Compare the pins with what the operator publishes; else something intercepts.',
+    'Compare the pins with what the operator publishes. If they are right, something intercepts.',
   ),
   'certificate-expired': refused('A resolver showed an expired certificate; it was refused.', 'an expired certificate'),
   'certificate-not-yet-valid': refused(
@@ -113,31 +113,31 @@ export const REASONS = {
     severity: 'bad',
     doc: 'Answers come from somebody who did not prove who it is (opportunistic only).',
     message: (who) => `Answers come from somebody who did not prove who it is: ${who.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
-    mend: 'Set usageProfile to strict, or mend the trusted set.',
+    mend: 'Set usageProfile to strict, or correct the trusted set.',
   }),
   'all-failing': row<{ up: boolean }>({
     severity: 'bad',
     doc: 'No resolver answers; queries fail closed.',
     message: ({ up }) => `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Queries fail closed.`,
-    mend: 'Check the network and the clock; it is tried again by itself.',
+    mend: 'Check the network and the clock. The service retries by itself.',
   }),
   'none-answering': row({
     severity: 'bad',
     doc: 'The resolver in use fails and no other has answered yet.',
     message: 'The resolver in use fails, and no other has answered yet.',
-    mend: 'Nothing, if this passes in seconds; else check the network.',
+    mend: 'Wait some seconds. If it stays, check the network.',
   }),
   'shaping-not-in-force': row<{ profile: string; why: string | undefined }>({
     severity: 'warn',
     doc: 'The configured shaping profile is not in force.',
     message: ({ profile, why }) => `The shaping profile ${profile} is configured but not in force${why === undefined ? '' : `: ${why}`}.`,
-    mend: 'Use a resolver that pads its replies and takes cover traffic; or another profile.',
+    mend: 'Use a resolver that pads its replies and accepts cover traffic, or choose another profile.',
   }),
   'resolver-down': row<{ id: string; code: ErrorCode }>({
     severity: 'warn',
     doc: 'One resolver does not answer.',
     message: ({ id, code }) => `${id} does not answer (${code}).`,
-    mend: 'It is tried again by itself; does the network block it?',
+    mend: 'The service retries. Check whether the network blocks it.',
   }),
   'not-proven-yet': row({
     severity: 'info',
@@ -148,19 +148,19 @@ export const REASONS = {
   'replies-unpadded': row<readonly string[]>({
     severity: 'info',
     doc: 'Replies come back without padding.',
-    message: (ids) => `${ids.join(', ')}: not every reply is padded; sizes tell something.`,
+    message: (ids) => `${ids.join(', ')}: not every reply is padded. The sizes give information to an observer.`,
     mend: 'Prefer a resolver that pads its replies (RFC 8467).',
   }),
   'proof-old': row<{ minutes: number }>({
     severity: 'info',
     doc: 'The last authenticated answer is more than ten minutes old.',
-    message: ({ minutes }) => `The last authenticated answer is ${minutes} min old; it stands only because a link is up or idle.`,
-    mend: 'Ask something to prove it again.',
+    message: ({ minutes }) => `The last authenticated answer is ${minutes} min old; it counts only because a link is up or idle.`,
+    mend: 'Ask any name; the answer is a new proof.',
   }),
   'profile-opportunistic': row({
     severity: 'info',
-    doc: 'The usage profile puts up with unauthenticated resolvers.',
-    message: 'The usage profile is opportunistic: an unauthenticated resolver is put up with.',
+    doc: 'The usage profile tolerates unauthenticated resolvers.',
+    message: 'The usage profile is opportunistic: unauthenticated resolvers are tolerated.',
     mend: 'Set usageProfile to strict.',
   }),
   starting: row({ severity: 'info', doc: 'The service is starting.', message: 'The service is starting.', mend: 'Wait a moment.' }),
@@ -180,27 +180,27 @@ export const REASONS = {
         : `Events missing in the audit log since the start: ${lost}; the gap is noted in it.`,
     mend: ({ state }) =>
       state === 'unwritable'
-        ? 'Make stateDir writable again (space, mode); it is tried again at each heartbeat.'
-        : 'Nothing brings them back; see the log of the system for that time.',
+        ? 'Make stateDir writable again (space, mode). The service retries at each heartbeat.'
+        : 'They are lost. See the log of the system for that time.',
   }),
   'status-unsigned': row<{ why: string }>({
     severity: 'info',
     doc: 'The status file is not signed.',
     message: ({ why }) => `The status file is not signed: ${why}.`,
-    mend: 'Give the service a stateDir of its own (0700); take a damaged key away, and hand the new public key out.',
+    mend: 'Give the service its own stateDir (0700). Delete a damaged key, and distribute the new public key.',
   }),
   restarted: row<{ count: number }>({
     severity: 'info',
-    doc: 'The run before this one did not end by itself.',
-    message: ({ count }) => `The run before this one did not end by itself; starts in this boot before this one: ${count}.`,
+    doc: 'The run before this one crashed or was killed.',
+    message: ({ count }) => `The run before this one crashed or was killed. Starts in this boot before this one: ${count}.`,
     mend: 'See the log of the system for why (crash, memory, SIGKILL).',
   }),
   'query-trace': row<{ untilWallMs: number }>({
     severity: 'warn',
-    doc: 'Somebody with the rights of this service is shown what is asked, for a limited time.',
+    doc: 'Somebody with the rights of this service sees every query, for a limited time.',
     message: ({ untilWallMs }) =>
-      `What is asked is being shown to somebody with the rights of this service, until ${new Date(untilWallMs).toISOString()} at most.`,
-    mend: 'It ends with its time or with the command (enigm-dns trace); a reload ends it at once.',
+      `Somebody with the rights of this service sees every query, until ${new Date(untilWallMs).toISOString()} at most.`,
+    mend: 'It ends after its time or with the command (enigm-dns trace). A reload ends it at once.',
   }),
   'reload-refused': row<{ message: string }>({
     severity: 'warn',
@@ -212,7 +212,7 @@ export const REASONS = {
     severity: 'warn',
     doc: 'Settings were changed that take effect at the next start only.',
     message: (settings) => `These settings take effect at the next start: ${settings.join(', ')}.`,
-    mend: 'Start the service again (enigm-dns stop), or take the change back.',
+    mend: 'Restart the service (enigm-dns stop, then enigm-dns run), or undo the change.',
   }),
   'internal-fault': row<{ where: string }>({
     severity: 'warn',
@@ -230,7 +230,7 @@ export const REASONS = {
     severity: 'warn',
     doc: 'The event loop was busy: the heartbeat came late.',
     message: ({ lateMs }) => `The event loop was busy: the heartbeat came ${Math.round(lateMs)} ms late.`,
-    mend: 'Give it more CPU; report it if the machine was idle.',
+    mend: 'Give the service more CPU. Report this if the machine was idle.',
   }),
   'not-assessed': row<{ message: string }>({
     severity: 'info',
@@ -241,7 +241,7 @@ export const REASONS = {
   'network-untrusted': row({
     severity: 'info',
     doc: 'This network is one that the policy does not name.',
-    message: 'This network is none that the policy names: it is untrusted, as any other.',
+    message: 'The policy does not name this network, so it is untrusted.',
     mend: NETWORK_DOES_NOT_MATTER,
   }),
   'network-named': row<{ named: string }>({
@@ -252,8 +252,8 @@ export const REASONS = {
   }),
   'network-unknown': row({
     severity: 'info',
-    doc: 'It cannot be told which network this is.',
-    message: 'It cannot be told which network this is; it is taken as untrusted.',
+    doc: 'It is not known which network this is.',
+    message: 'It is not known which network this is; it is treated as untrusted.',
     mend: NETWORK_DOES_NOT_MATTER,
   }),
   'system-asks-us': row<{ ageMin: number }>({
@@ -265,29 +265,31 @@ export const REASONS = {
   }),
   'system-asks-elsewhere': row<{ by: string; partly: boolean }>({
     severity: 'warn',
-    doc: 'The system is configured to ask somebody else.',
-    message: ({ by, partly }) => `${by} has the system ask ${partly ? 'somebody else, too' : 'somebody else'}.`,
+    doc: 'The system is configured to ask another DNS server.',
+    message: ({ by, partly }) => `${by} makes the system ask ${partly ? 'another DNS server too' : 'another DNS server'}.`,
     mend: ASK_THIS_SERVICE,
   }),
   'system-unknown': row<{ by: string; named: boolean }>({
     severity: 'info',
-    doc: 'It cannot be told whether the system asks this service.',
+    doc: 'It is not known whether the system asks this service.',
     message: ({ by, named }) =>
-      named ? `${by} names this service; that it is asked is not proven.` : `Whom the system asks cannot be told (${by}).`,
+      named
+        ? `${by} names this service. It is not proven that the system asks it.`
+        : `Cannot tell which DNS server the system uses (${by}).`,
     mend: 'Ask a name through the system, as in: getent hosts example.com',
   }),
   'canary-lost': row<{ by: string }>({
     severity: 'warn',
-    doc: 'A query through the system did not come back through the own listener.',
+    doc: 'A query through the system did not come back through the listener of this service.',
     message: ({ by }) => `${by} names this service, but a query through the system did not come back through its listener.`,
     mend: 'See what else answers there (nsswitch.conf, nscd, another service on port 53).',
   }),
   bypassed: row<{ flows: number }>({
     severity: 'warn',
-    doc: 'Something on this host asks name servers elsewhere, over port 53.',
+    doc: 'A program on this host asks other name servers over port 53.',
     message: ({ flows }) =>
-      `Something on this host sends to port 53 elsewhere, past this service: at least ${flows} flows since the start.`,
-    mend: 'Find the program (ss -uap dport = :53), and have it ask the system; or block port 53 outward.',
+      `A program on this host sends to port 53 elsewhere, past this service: at least ${flows} flows since the start.`,
+    mend: 'Find the program (ss -uap dport = :53) and make it use the system resolver, or block outgoing port 53.',
   }),
   'vpn-present': row<{ detail: string }>({
     severity: 'info',
@@ -296,14 +298,14 @@ export const REASONS = {
     mend: NOTHING_TO_FIX,
   }),
   'vpn-absent': vpnReason('warn', 'A path to a resolver does not leave from a VPN interface.', START_THE_VPN),
-  'vpn-unknown': vpnReason('info', 'It cannot be told whether a VPN is used.', START_THE_VPN),
+  'vpn-unknown': vpnReason('info', 'It is not known whether a VPN is used.', START_THE_VPN),
   'rule-vpn': rule(
     'The policy requires a VPN on the way to every resolver, and there is none: queries fail closed.',
-    'Start the VPN, and see that it carries IPv6 too; or take addresses that it does not carry out of the trusted set.',
+    'Start the VPN and check that it carries IPv6 too, or remove addresses that it does not carry from the trusted set.',
   ),
   'rule-audit': rule(
     'The policy requires an audit log, and it cannot be written: queries fail closed.',
-    'Make stateDir writable again (space, mode); it is tried again at each heartbeat.',
+    'Make stateDir writable again (space, mode). The service retries at each heartbeat.',
   ),
   'rule-usage-profile': rule('The usage profile is weaker than the policy asks.'),
   'rule-transports': rule('A transport is in use that the policy does not allow.'),
@@ -320,15 +322,15 @@ export const REASONS = {
   'rule-jurisdictions': rule('A resolver is in a jurisdiction that the policy does not allow.'),
   'rule-operator-count': rule('Fewer operators answer than the policy asks for.', 'Check the network, or name more operators in "use".'),
   'rule-pins': rule('A resolver is not authenticated by a pin as well.'),
-  'rule-claims': rule('An operator says the contrary of what the policy asks for.'),
+  'rule-claims': rule('An operator states the opposite of what the policy asks for.'),
   'rule-system-resolver': rule('The policy requires the system to ask this service, and it does not.', ASK_THIS_SERVICE),
   'policy-unknown': rules(
-    'Whether these rules are met cannot be told.',
+    'It is not known whether these rules are met.',
     'Cannot tell',
-    'Ask something, or see policy.rules in the status for what is missing.',
+    'Ask any name, or see policy.rules in the status for what is missing.',
   ),
   'policy-claimed': rules(
-    'These rules rest on what operators say of themselves.',
+    'These rules depend on what operators say about themselves.',
     'Claimed by operators, not proven',
     'Nothing here can prove it.',
   ),

@@ -38,9 +38,9 @@ Authenticated, encrypted answers flow now.
 
 Secure name resolution  ok       for 4 s
 Service                 ok       for 4 s
-Protected network       unknown  This network is not assessed. Nothing to mend.
-Policy compliance       off      No policy is configured. Nothing to mend.
-VPN                     off      No VPN is configured. Nothing to mend.
+Protected network       unknown  This network is not assessed. Nothing to fix.
+Policy compliance       off      No policy is configured. Nothing to fix.
+VPN                     off      No VPN is configured. Nothing to fix.
 
 resolver  state      via  proof    TLS  padded  p50/p99 ms  answer  failures
 a         answering  dot  ca+spki  1.3  yes     12/12       5 s     0
