@@ -110,7 +110,7 @@ t.test('what killed writers left is swept; what is not theirs stays', (t) => {
 const mountable = spawnSync('unshare', ['-m', 'true']).status === 0
 t.test('a truly full device', { skip: mountable ? false : 'needs the right to mount' }, (t) => {
   const dir = t.testdir({})
-  const module = new URL('../../src/posture/file.js', import.meta.url).href
+  const module = new URL('../../src/posture/status-file.js', import.meta.url).href
   const script = `
     import { atomicFile } from ${JSON.stringify(module)}
     import { readFileSync, writeFileSync, rmSync } from 'node:fs'
@@ -139,7 +139,7 @@ t.test('a truly full device', { skip: mountable ? false : 'needs the right to mo
 t.test('killed at any moment, the file is whole', async (t) => {
   const dir = t.testdir({})
   const path = join(dir, 's.json')
-  const module = new URL('../../src/posture/file.js', import.meta.url).href
+  const module = new URL('../../src/posture/status-file.js', import.meta.url).href
   const script = `
     import { atomicFile } from ${JSON.stringify(module)}
     const file = atomicFile({ path: ${JSON.stringify(path)}, pid: process.pid, clock: { nowMs: () => 0 }, warn() {} })
