@@ -72,6 +72,8 @@ export interface Daemon {
    * portal/captive-portal.ts.
    */
   readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
+  /** Names that a command has awaited here, to prove that the system asks this service. */
+  readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
   /** Notes in the status that a new configuration was refused and the old one goes on. */
   refuseReload(message: string): void
   /**
@@ -137,6 +139,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     trace,
     portal,
+    canary: core.shared.canary,
     reload: (next) => reload(next, running, core, bind, o.warn),
     forget: () => forget(running, core),
     refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),

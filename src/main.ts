@@ -29,6 +29,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   reload: { group: 'protect', load: async () => (await import('./commands/reload.ts')).reloadCommand() },
   stop: { group: 'protect', load: async () => (await import('./commands/stop.ts')).stopCommand() },
   forget: { group: 'protect', load: async () => (await import('./commands/forget.ts')).forgetCommand() },
+  system: { group: 'protect', load: async () => (await import('./commands/system.ts')).systemCommand() },
   status: { group: 'look', load: async () => (await import('./commands/status.ts')).statusCommand() },
   query: { group: 'look', load: async () => (await import('./commands/query.ts')).queryCommand() },
   trace: { group: 'look', load: async () => (await import('./commands/trace.ts')).traceCommand() },
@@ -43,7 +44,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
  * These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and
  * a demo has to clean up.
  */
-const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload', 'service']
+const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload', 'service', 'system']
 // `status | head` closes its end early; what could not be written must not look like an answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (RUN_WITHOUT_READER.includes(process.argv[2] ?? '')) return

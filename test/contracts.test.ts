@@ -9,6 +9,7 @@ import { loadConfig } from '../src/config/load.ts'
 import type { Daemon } from '../src/daemon.ts'
 import { clientView, type ErrorCode } from '../src/errors.ts'
 import type { Event } from '../src/events.ts'
+import { SelfCanary } from '../src/local-names/self-canary.ts'
 import { createLog } from '../src/log.ts'
 import { metricsText } from '../src/page/metrics.ts'
 import { asEntry, auditRecorder, CHAIN_START, chained, openAuditLog } from '../src/posture/audit.ts'
@@ -122,6 +123,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
     listeners: [],
     trace: { begin: () => ({ drained() {}, gone() {} }), end() {} },
     portal: { begin: () => ({ drained() {}, gone() {} }), end() {} },
+    canary: new SelfCanary(),
     reload: async () => {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
     refuseReload() {},
@@ -133,8 +135,22 @@ t.test('orders of the control socket, and the fields of what they answer', async
   const service = serviceOf(daemon, parts)
   const fields = (reply: unknown) => (reply instanceof Feed ? 'lines' : reply === undefined ? 'no such order' : Object.keys(Object(reply)))
   const told: Record<string, unknown> = {}
-  for (const order of ['forget', 'reload', 'trace 1000', 'trace', 'portal 1000 192.0.2.53:53', 'portal 1000', 'portal', 'status', ''])
-    told[order] = fields(await service.obey(order))
+  const token = '0123456789abcdef'.repeat(2)
+  const named = { [`await ${token}`]: 'await TOKEN', [`arrived ${token}`]: 'arrived TOKEN' }
+  const orders = [
+    'forget',
+    'reload',
+    'trace 1000',
+    'trace',
+    'portal 1000 192.0.2.53:53',
+    'portal 1000',
+    'portal',
+    'status',
+    '',
+    'await me',
+    'arrived me',
+  ]
+  for (const order of [...orders, ...Object.keys(named)]) told[named[order] ?? order] = fields(await service.obey(order))
   load = () => Promise.reject(new Error('it will not do'))
   told['reload, refused'] = fields(await service.obey('reload'))
   // It ends the process, and for that it must not be this one.

@@ -49,8 +49,8 @@ export interface Service {
   stop(): void
   /**
    * An order of the control socket: `forget`, `stop`, `reload`, `trace` and how many milliseconds,
-   * or `portal`, how many milliseconds, and one or two resolvers (ADDRESS:PORT); undefined: there
-   * is no such order.
+   * `portal`, how many milliseconds, and one or two resolvers (ADDRESS:PORT), or `await` or
+   * `arrived` and a token; undefined: there is no such order.
    */
   obey(order: string): Promise<unknown>
   /** To be done before the daemon stops. */
@@ -128,6 +128,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       if (traceMs !== undefined) return Promise.resolve(new Feed((outlet) => daemon.trace.begin(Number(traceMs), outlet)))
       const portal = portalOrder(order)
       if (portal !== undefined) return Promise.resolve(new Feed((outlet) => daemon.portal.begin(portal.forMs, portal.resolvers, outlet)))
+      const [, verb, token = ''] = /^(await|arrived) (\S+)$/.exec(order) ?? []
+      if (verb !== undefined) return Promise.resolve(awaited(daemon.canary, verb, token))
       if (order === 'reload') return reload(true)
       if (order === 'stop') {
         // The reply goes before the socket does.
@@ -153,4 +155,13 @@ function portalOrder(order: string): { readonly forMs: number; readonly resolver
   const resolvers = list.split(' ').map(parseListen)
   if (ms === undefined || resolvers.some((one) => one === undefined)) return undefined
   return { forMs: Number(ms), resolvers: resolvers.filter((one) => one !== undefined) }
+}
+
+/**
+ * `await TOKEN`: the name to ask for; `arrived TOKEN`: how often it was asked for, by transport.
+ */
+function awaited(canary: Daemon['canary'], verb: string, token: string): object | undefined {
+  if (verb === 'arrived') return canary.arrivals(token)
+  const name = canary.awaitToken(token)
+  return name === undefined ? undefined : { name }
 }

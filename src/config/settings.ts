@@ -149,6 +149,21 @@ const rebinding = {
   allowAddresses: setting('reload', 'Blocks of addresses that any name may have.', distinct(cidrText, 1000, 0), []),
 }
 
+const system = {
+  enabled: setting(
+    'reload',
+    'Whether the system is to ask this service: while it demonstrably asks somebody else, the state is at best `degraded`. `enigm-dns system enable` has it ask.',
+    yesNo,
+    false,
+  ),
+  vpnDns: setting(
+    'reload',
+    'What `enigm-dns system` does with name servers that a VPN gives to its own link: `leave` reports them, `override` takes them away.',
+    word('leave', 'override'),
+    'leave',
+  ),
+}
+
 const page = {
   listen: {
     effect: 'start' as const,
@@ -273,6 +288,10 @@ export const SETTINGS = {
     text(4096),
   ),
   user: absent('start', 'The user that a service started by root continues as, once its ports are open: docs/files.md.', userText),
+  system: {
+    settings: system,
+    schema: v.optional(described('Whom the system asks: docs/system.md.', inner(system)), {}),
+  },
   page: {
     settings: page,
     schema: v.exactOptional(described('A page and Prometheus metrics for this host. Absent: none. docs/page.md', inner(page))),

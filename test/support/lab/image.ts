@@ -49,7 +49,7 @@ export async function insideLab(t: Test, fileUrl: string): Promise<string | unde
     if (!requireThat(t, may ? undefined : 'needs root, to boot machines in namespaces')) return undefined
     t.spawn(
       'sudo',
-      ['-n', 'env', `CI=${process.env.CI ?? ''}`, process.execPath, fileURLToPath(fileUrl)],
+      ['-n', 'env', `CI=${process.env.CI ?? ''}`, ...passed(), process.execPath, fileURLToPath(fileUrl)],
       { timeout: LAB_LIMIT_S * 1000 },
       'as root',
     )
@@ -85,6 +85,10 @@ export async function labImage(suite = process.env.ENIGM_DNS_LAB_SUITE): Promise
   }
   throw new Error(`no image within ${BUILD_LIMIT_MS / 1000} s`)
 }
+
+/** What a person may set for a test. */
+const passed = () =>
+  ['ENIGM_DNS_KILLS', 'SEED', KEPT].flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]))
 
 function ownPlace(): string {
   const place = mkdtempSync(join(tmpdir(), 'enigm-dns-lab-'))

@@ -1,0 +1,238 @@
+import { existsSync } from 'node:fs'
+import { MessageChannel } from 'node:worker_threads'
+import { Command } from 'commander'
+import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
+import { textIn } from '../files/captured.ts'
+import { readSystemResolver } from '../system/system-resolver.ts'
+import type { TakeoverHost } from '../system/takeover/backend.ts'
+import { disable, type EnablePlan, type EnableRequest, enable, planEnable, recover, takeoverStatus } from '../system/takeover/procedure.ts'
+import { pause } from '../system/takeover/proof.ts'
+import { judgedConfig, thisHost } from './running-service.ts'
+import { printable, printableJson } from './status-screen.ts'
+import { thisTakeoverHost } from './takeover-host.ts'
+
+/** What the command touches, so that a test can stand in for it. */
+export interface SystemWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly host: () => TakeoverHost
+  readonly isRoot: () => boolean
+  readonly isLinux: () => boolean
+  /** What the configuration says of the DNS of VPN links. */
+  readonly vpnDns: () => Promise<EnableRequest['vpnDns']>
+  /** Keeps the process alive until it is called back; timers do not. */
+  readonly alive: () => () => void
+  readonly exit: (code: number) => void
+}
+
+interface Options {
+  readonly json?: true
+  readonly dryRun?: true
+}
+
+const HELP = `
+Who decides whom programs ask (systemd-resolved, NetworkManager, resolvconf, or a file) is found out, and told to ask
+this service. It is proven before and after; what cannot be proven is undone by itself, also after a kill or a power cut.
+
+Exit codes of enable:   0  proven    3  refused, nothing changed    4  tried, and everything put back
+Exit codes of disable:  0  done, or nothing was enabled    1  somebody else has the system ask this service still    3  refused
+Exit codes of status:   0  enabled and proven    1  not enabled    3  cannot tell, or cannot be done here
+                        4  enabled, and not in control
+
+Examples:
+  $ sudo enigm-dns system enable --dry-run     what would be changed
+  $ sudo enigm-dns system enable
+  $ sudo enigm-dns system status
+  $ sudo enigm-dns system disable
+`
+
+/** `enigm-dns system`: has the system ask this service, or no longer. Sets the exit code. */
+export function systemCommand(world: SystemWorld = thisWorld()): Command {
+  const command = new Command('system')
+    .description("have the system's programs ask this service, prove it, and undo it")
+    .addHelpText('after', HELP)
+  const add = (name: string, says: string, run: (options: Options, world: SystemWorld) => Promise<number>) =>
+    command
+      .command(name)
+      .description(says)
+      .option('--json', 'print one JSON document')
+      .action((options: Options) => settled(() => run(options, world), world))
+  add('enable', 'have the system ask this service; kept only if it is proven', enableSystem).option(
+    '--dry-run',
+    'say what would be changed, and change nothing',
+  )
+  add('disable', 'put back what was there before', disableSystem).option('--dry-run', 'say what would be put back, and change nothing')
+  add('status', 'whether the system asks this service, proven with names that nobody else knows', systemStatus)
+  command
+    .command('recover', { hidden: true })
+    .description('undo what was not finished; for the timer and the unit that enable makes')
+    .option('--boot', 'nothing has started yet')
+    .option('--late <id>', 'the time of that change is over')
+    .option('--after <ms>', 'wait first')
+    .action((options: RecoverOptions) => settled(() => recoverSystem(options, world), world))
+  return command
+}
+
+interface RecoverOptions {
+  readonly boot?: true
+  readonly late?: string
+  readonly after?: string
+}
+
+/** A refusal is a sentence and 3; what is a fault of ours is thrown. */
+async function settled(run: () => Promise<number>, world: SystemWorld): Promise<void> {
+  const ended = world.alive()
+  try {
+    world.exit(await run())
+  } catch (error) {
+    const fault = asEnigmError(error)
+    if (isBug(fault.code)) throw error
+    world.err.write(`refused: ${lines(fault.message.split('\n'))}`)
+    world.exit(EXIT.cannotTell)
+  } finally {
+    ended()
+  }
+}
+
+const lines = (sentences: readonly string[]) => sentences.map((one) => `${printable(one)}\n`).join('')
+
+/** Why it cannot be done here; undefined: it can. */
+function unable({ isLinux, isRoot }: SystemWorld): string | undefined {
+  if (!isLinux()) return 'only Linux is supported: docs/system.md says what is known of other systems'
+  return isRoot() ? undefined : 'this needs root; run it with sudo'
+}
+
+async function enableSystem({ json, dryRun }: Options, world: SystemWorld): Promise<number> {
+  const { out, err } = world
+  const why = unable(world)
+  if (why !== undefined) return refuse(why, world)
+  const host = world.host()
+  const request: EnableRequest = { vpnDns: await world.vpnDns(), parts: [] }
+  if (dryRun === true) {
+    const plan = await planEnable(host, request)
+    out.write(json === true ? `${printableJson(shownPlan(plan), 2)}\n` : planText(plan))
+    return EXIT.good
+  }
+  const result = await enable(host, request)
+  if (result.outcome === 'rolled-back') {
+    err.write(`It could not be proven, so everything was put back:\n${lines(result.reasons)}`)
+    if (result.foreign.length > 0) err.write(`Changed by somebody else meanwhile, and left: ${printable(result.foreign.join(', '))}\n`)
+    if (json === true) out.write(`${printableJson({ enabled: false, reasons: result.reasons }, 2)}\n`)
+    return EXIT.proofFailed
+  }
+  if (json === true) {
+    await writeStatus(host, world)
+    return EXIT.good
+  }
+  const { owner, address } = result.journal
+  out.write(`enabled and proven: the system asks this service at ${address} (by ${owner})\n${lines(result.notes)}`)
+  return EXIT.good
+}
+
+async function writeStatus(host: TakeoverHost, { out }: SystemWorld): Promise<void> {
+  const { enabled, backend, address, proven, owner, bypasses } = await takeoverStatus(host)
+  out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses }, 2)}\n`)
+}
+
+function shownPlan({ backend, owner, address, changes, commands, notes }: EnablePlan) {
+  const files = changes.map(({ path, ours }) => ({
+    path,
+    ...(ours.kind === 'link' ? { link: ours.target } : { text: textIn(ours) ?? '' }),
+  }))
+  return { backend, owner, address, changes: files, commands, notes }
+}
+
+function planText(plan: EnablePlan): string {
+  const { backend, owner, address, changes, commands, notes } = shownPlan(plan)
+  const files = changes.flatMap((one) => [
+    'link' in one ? `link ${one.path} -> ${one.link}` : `write ${one.path}:`,
+    ...('text' in one ? one.text.trimEnd().split('\n').map((text) => `    ${text}`) : []), // biome-ignore format: one row
+  ])
+  return lines([
+    `${owner} decides (back end ${backend}); the service answers at ${address}`,
+    ...files,
+    ...commands.map((one) => `run ${one}`),
+    ...notes,
+  ])
+}
+
+async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Promise<number> {
+  const { out, err } = world
+  const why = unable(world)
+  if (why !== undefined) return refuse(why, world)
+  const host = world.host()
+  if (dryRun === true) {
+    const { enabled, owner, pending } = await takeoverStatus(host)
+    const text = enabled || pending ? `what was changed would be put back, and ${owner} told` : 'nothing is enabled'
+    out.write(json === true ? `${printableJson({ enabled, pending }, 2)}\n` : `${printable(text)}\n`)
+    return EXIT.good
+  }
+  const named = (address: string) => readSystemResolver([{ address, port: 53 }]).asks !== 'elsewhere'
+  const result = await disable(host, named)
+  const foreign = result.outcome === 'disabled' ? result.foreign : []
+  if (json === true) out.write(`${printableJson({ enabled: false, changed: result.outcome === 'disabled', foreign }, 2)}\n`)
+  else out.write(result.outcome === 'disabled' ? 'disabled: what was there before is back\n' : 'nothing is enabled: nothing was changed\n')
+  if (foreign.length > 0) err.write(`Changed by somebody else since, and left: ${printable(foreign.join(', '))}\n`)
+  if (result.outcome !== 'disabled' || !result.stillNamed) return EXIT.good
+  err.write('The system still asks this service, by what somebody else wrote; so the service was not stopped.\n')
+  return EXIT.notAsWished
+}
+
+async function systemStatus({ json }: Options, world: SystemWorld): Promise<number> {
+  const { out, err, host: hostOf, isLinux } = world
+  if (!isLinux()) return refuse('only Linux is supported: docs/system.md says what is known of other systems', world)
+  const status = await takeoverStatus(hostOf())
+  const { enabled, backend, address, proven, owner, bypasses, faults, told, pending } = status
+  if (json === true) out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses }, 2)}\n`)
+  else {
+    const state = enabled ? (proven ? 'enabled and proven' : 'enabled, not proven') : 'not enabled'
+    out.write(`${state}: ${printable(owner)} decides (back end ${backend}), ${printable(address)}\n`)
+    out.write(lines(bypasses.map(({ via, what }) => `bypass: ${via}: ${what}`)))
+  }
+  if (pending) err.write('A change was not finished: run enigm-dns system disable, which undoes it.\n')
+  if (!enabled) return EXIT.notAsWished
+  if (faults.length > 0) {
+    err.write(lines(faults))
+    return EXIT.proofFailed
+  }
+  if (told) return EXIT.good
+  err.write('Whether names arrive cannot be told: the service does not answer this user; run it as root.\n')
+  return EXIT.cannotTell
+}
+
+async function recoverSystem({ boot, late, after }: RecoverOptions, world: SystemWorld): Promise<number> {
+  const why = unable(world)
+  if (why !== undefined) return refuse(why, world)
+  const host = world.host()
+  if (after !== undefined) await pause(host.clock, Number(after) || 0)
+  const foreign = await recover(host, boot === true ? 'boot' : late === undefined ? 'now' : { late })
+  if (foreign.length > 0) world.err.write(`Changed by somebody else since, and left: ${printable(foreign.join(', '))}\n`)
+  return EXIT.good
+}
+
+function refuse(why: string, { err }: SystemWorld): number {
+  err.write(`refused: ${printable(why)}\n`)
+  return EXIT.cannotTell
+}
+
+function thisWorld(): SystemWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    host: thisTakeoverHost,
+    isRoot: () => process.geteuid?.() === 0,
+    isLinux: () => existsSync('/proc/self/mountinfo'),
+    vpnDns: async () => (await judgedConfig(undefined, thisHost())).loaded?.config.system.vpnDns ?? 'leave',
+    alive() {
+      const { port1 } = new MessageChannel()
+      port1.on('message', () => {}).ref()
+      return () => port1.close()
+    },
+    exit(code) {
+      process.exitCode = code
+      // A name that is still being looked up would hold the process for the system's timeouts.
+      process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
+    },
+  }
+}

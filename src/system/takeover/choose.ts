@@ -1,0 +1,69 @@
+import { EnigmError } from '../../errors.ts'
+import { capture } from '../../files/captured.ts'
+import { targetOf, textOf } from '../../files/reading.ts'
+import type { Backend, BackendName, Plan, PlanRequest, TakeoverHost, TakeoverPart } from './backend.ts'
+import { file } from './file.ts'
+import { changeFaults } from './journal.ts'
+import { networkManager } from './networkmanager.ts'
+import { resolvconf } from './resolvconf.ts'
+import { resolved } from './resolved.ts'
+
+/** By who decides: the first one that finds its owner at work is taken. */
+const BACKENDS: readonly Backend[] = [resolved, networkManager, resolvconf, file]
+
+/** What can be switched together with the DNS, by name. */
+const PARTS: readonly TakeoverPart[] = []
+
+/** The back end of that name. */
+export function backendOf(name: BackendName): Backend {
+  const found = BACKENDS.find((one) => one.name === name)
+  if (found === undefined) throw new EnigmError('state', `no back end is called ${name}`)
+  return found
+}
+
+/** The parts of these names, in the order in which they are applied. */
+export function partsOf(names: readonly string[]): readonly TakeoverPart[] {
+  return PARTS.filter(({ name }) => names.includes(name))
+}
+
+/** The back end that decides here, and the owner in words. */
+export async function chooseBackend(host: TakeoverHost): Promise<{ readonly backend: Backend; readonly owner: string }> {
+  for (const backend of BACKENDS) {
+    const owner = await backend.find(host)
+    if (owner !== undefined) return { backend, owner }
+  }
+  return { backend: file, owner: '/etc/resolv.conf' }
+}
+
+/**
+ * The plan of a back end, with what refuses it: an EnigmError `state` whose message has a sentence
+ * for each reason. Changes nothing.
+ */
+export async function planned(
+  host: TakeoverHost,
+  backend: Backend,
+  request: PlanRequest,
+  parts: readonly TakeoverPart[] = [],
+): Promise<Plan> {
+  const plans = await Promise.all([backend, ...parts].map((one) => one.plan(host, request)))
+  const changes = plans.flatMap((plan) => plan.changes)
+  const faults = [...mountFaults(), ...changeFaults([...changes, ...resolvConf()])]
+  if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
+  return { changes, commands: plans.flatMap((plan) => plan.commands), notes: plans.flatMap((plan) => plan.notes) }
+}
+
+/** Whoever writes resolv.conf must be able to, though we may not change it ourselves. */
+function resolvConf() {
+  const path = '/etc/resolv.conf'
+  return targetOf(path) === undefined ? [{ path, ours: capture(path) }] : []
+}
+
+/** A file that is mounted cannot be replaced by a rename, and its manager is outside. */
+function mountFaults(): readonly string[] {
+  const mounts = textOf('/proc/self/mountinfo') ?? ''
+  const isMounted = mounts.split('\n').some((line) => line.split(' ')[4] === '/etc/resolv.conf')
+  if (!isMounted) return []
+  return [
+    '/etc/resolv.conf is mounted from outside, as container managers do: tell the manager which name server to use (docker run --dns)',
+  ]
+}

@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Captured, capture, filesIn, newFile, textIn } from '../../files/captured.ts'
+import { textOf } from '../../files/reading.ts'
+import { remove } from '../../files/writing.ts'
+import type { Backend } from './backend.ts'
+import type { JournalChange, PlannedChange } from './journal.ts'
+import { dockerBypass, nameserversIn } from './links.ts'
+
+const RESOLV_CONF = '/etc/resolv.conf'
+const DHCLIENT_HOOK = '/etc/dhcp/dhclient-enter-hooks.d/zz-enigm-dns'
+const DHCPCD_HOOK = '/etc/dhcpcd.enter-hook'
+const MARK = '# enigm-dns'
+/** In the runtime directory of root: what DHCP said last, a file for each interface. */
+const LEASES = '/run/enigm-dns-system'
+const LEASE = 'lease.'
+
+/**
+ * dhclient-script(8) reads it before it writes resolv.conf. What DHCP says is kept as that file
+ * would have said it, so that a disable names the servers of this network and not of an old one.
+ */
+const dhclientHook = `${MARK} system enable wrote this; enigm-dns system disable takes it away.
+make_resolv_conf() {
+    [ -n "$new_domain_name_servers$new_dhcp6_name_servers" ] || return 0
+    mkdir -p ${LEASES} && {
+        [ -z "$new_domain_name" ] || echo "domain $new_domain_name"
+        if [ -n "$new_domain_search" ]; then echo "search $new_domain_search"
+        elif [ -n "$new_domain_name" ]; then echo "search $new_domain_name"; fi
+        for server in $new_domain_name_servers $new_dhcp6_name_servers; do echo "nameserver $server"; done
+    } > "${LEASES}/${LEASE}$interface"
+    return 0
+}
+`
+/** The same for dhcpcd, whose own hook for resolv.conf is skipped. */
+const dhcpcdHook = `skip_hooks="$skip_hooks resolv.conf"  ${MARK}
+[ -z "$new_domain_name_servers" ] || { mkdir -p ${LEASES}; for server in $new_domain_name_servers; do echo "nameserver $server"; done > "${LEASES}/${LEASE}$interface"; }  ${MARK}
+`
+
+/** Nobody else decides: resolv.conf is a file that a person or a DHCP client wrote. */
+export const file: Backend = {
+  name: 'file',
+  find: async () => clientOf() ?? '/etc/resolv.conf',
+  async plan(_host, { address }) {
+    const hooks = hooksHere()
+    // Search domains of a network are the network's word: they decide which names a program asks.
+    const kept = hooks.length > 0 ? [] : settingsIn(textOf(RESOLV_CONF) ?? '')
+    const text = [`${MARK} system enable wrote this; enigm-dns system disable puts back what was here.`, `nameserver ${address}`, ...kept]
+    const changes: readonly PlannedChange[] = [...hooks, { path: RESOLV_CONF, ours: newFile(`${text.join('\n')}\n`), shared: true }]
+    return { changes, commands: [], notes: [] }
+  },
+  async apply() {},
+  async verify(_host, { address }) {
+    const named = nameserversIn(textOf(RESOLV_CONF))
+    if (named.length > 0 && named.every((one) => one === address)) return []
+    return [`${RESOLV_CONF} names ${named.join(', ') || 'nobody'} instead of ${address}.`]
+  },
+  async revert() {
+    for (const path of leaseFiles()) remove(path)
+  },
+  bypasses: async () => dockerBypass(),
+}
+
+/**
+ * What resolv.conf is to hold after an undo: the servers that DHCP named last, where it named any
+ * since; else what was there.
+ */
+export function latestFile({ before }: Pick<JournalChange, 'before'>): Captured {
+  const leases = leasesHere()
+  const named = leases.flatMap((text) => nameserversIn(text))
+  if (named.length === 0) return before
+  const old = nameserversIn(textIn(before))
+  if (named.length === old.length && named.every((one) => old.includes(one))) return before
+  return newFile(leases.join(''))
+}
+
+const leaseFiles = () => filesIn(LEASES).flatMap((name) => (name.startsWith(LEASE) ? [join(LEASES, name)] : []))
+const leasesHere = () => leaseFiles().flatMap((path) => textOf(path) ?? [])
+
+/** Hooks for the DHCP clients that are installed. */
+function hooksHere(): readonly PlannedChange[] {
+  const dhclient: readonly PlannedChange[] = existsSync('/etc/dhcp/dhclient-enter-hooks.d')
+    ? [{ path: DHCLIENT_HOOK, ours: newFile(dhclientHook) }]
+    : []
+  if (!isInstalled('dhcpcd')) return dhclient
+  const before = capture(DHCPCD_HOOK)
+  const own = before.kind === 'file' ? before : newFile('')
+  const content = Buffer.concat([Buffer.from(own.content, 'base64'), Buffer.from(dhcpcdHook)])
+  return [...dhclient, { path: DHCPCD_HOOK, ours: { ...own, content: content.toString('base64') } }]
+}
+
+const isInstalled = (program: string) => ['/usr/sbin', '/sbin', '/usr/bin'].some((directory) => existsSync(join(directory, program)))
+
+function clientOf(): string | undefined {
+  if (isInstalled('dhcpcd')) return 'dhcpcd'
+  return isInstalled('dhclient') ? 'dhclient' : undefined
+}
+
+/** Lines of a resolv.conf that a person wrote, other than its servers. */
+function settingsIn(text: string): readonly string[] {
+  return text.split('\n').filter((line) => /^\s*(search|domain|options|sortlist)\s/.test(line))
+}

@@ -1,0 +1,85 @@
+import { lstatSync } from 'node:fs'
+import { dirname } from 'node:path'
+import * as v from 'valibot'
+import { EnigmError } from '../../errors.ts'
+import { readPrivateJson } from '../../files/json.ts'
+import { makeDirectory, makeOnce, remove } from '../../files/writing.ts'
+import { isSame, selfIdentity } from '../process-identity.ts'
+import type { TakeoverHost } from './backend.ts'
+import { pause } from './proof.ts'
+import { hasSystemd } from './units.ts'
+
+/** One change at a time; a boot frees it. */
+const LOCK = '/run/enigm-dns-system/lock.json'
+const lockRecord = v.object({ pid: v.number(), processStart: v.optional(v.string()) })
+const LOCK_WAIT_MS = 15_000
+const POLL_MS = 50
+
+/** Who holds the lock now; undefined: nobody who is alive. */
+function holder(): { readonly pid: number; readonly processStart?: string | undefined } | undefined {
+  const found = readPrivateJson(LOCK, lockRecord)
+  return found !== undefined && isSame(found.pid, found.processStart) !== false ? found : undefined
+}
+
+/** What is to happen to one who holds the lock: it is waited for, or its time is over. */
+export type OnHolder = 'wait' | 'end'
+
+/**
+ * Does `work` while no other process changes the system's DNS. `end`: whoever holds the lock is
+ * killed, since the time it had is over. Rejects with an EnigmError `state` where another one still
+ * holds it after 15 s.
+ */
+export async function exclusively<T>(host: TakeoverHost, onHolder: OnHolder, work: () => Promise<T>): Promise<T> {
+  const endMs = host.clock.nowMs() + LOCK_WAIT_MS
+  while (!taken(onHolder)) {
+    if (host.clock.nowMs() > endMs)
+      throw new EnigmError('state', `process ${holder()?.pid} changes the system's DNS: wait until it has ended`)
+    await pause(host.clock, POLL_MS)
+  }
+  try {
+    return await work()
+  } finally {
+    remove(LOCK)
+  }
+}
+
+function taken(onHolder: OnHolder): boolean {
+  const other = holder()
+  if (other !== undefined && other.pid !== process.pid) {
+    if (onHolder === 'end') process.kill(other.pid, 'SIGKILL')
+    return false
+  }
+  if (other === undefined && lstatSync(LOCK, { throwIfNoEntry: false }) !== undefined) remove(LOCK)
+  makeDirectory(dirname(LOCK), 0o755)
+  const { pid, startedAtTicks: processStart } = selfIdentity()
+  makeOnce(LOCK, () => JSON.stringify({ pid, processStart }))
+  return holder()?.pid === pid
+}
+
+const TIMER = 'enigm-dns-deadman'
+/**
+ * A change that has not proven itself within this is undone; with the undo it is back within 10 s.
+ */
+export const DEADMAN_MS = 7000
+
+/**
+ * Has the change `id` undone in `DEADMAN_MS` unless `disarm` comes first, by a timer of systemd or
+ * a process that outlives this one. Returns why that could not be arranged, as a clause.
+ */
+export async function armDeadman(host: TakeoverHost, id: string): Promise<string | undefined> {
+  const [command = '', ...first] = host.program
+  if (!(await hasSystemd(host))) {
+    host.detach(command, [...first, 'system', 'recover', '--late', id, '--after', String(DEADMAN_MS)])
+    return undefined
+  }
+  await host.run('systemctl', ['stop', `${TIMER}.timer`])
+  await host.run('systemctl', ['reset-failed', `${TIMER}.service`])
+  const timer = [`--on-active=${DEADMAN_MS}ms`, '--timer-property=AccuracySec=50ms', '--collect', '--quiet', `--unit=${TIMER}`]
+  const said = await host.run('systemd-run', [...timer, '--', command, ...first, 'system', 'recover', '--late', id])
+  return said.code === 0 ? undefined : `no timer could be set (${said.stderr.trim()})`
+}
+
+/** The change is proven or undone. A detached process finds that out by itself. */
+export async function disarmDeadman(host: TakeoverHost): Promise<void> {
+  if (await hasSystemd(host)) await host.run('systemctl', ['stop', `${TIMER}.timer`])
+}

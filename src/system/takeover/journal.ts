@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto'
+import { lstatSync } from 'node:fs'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { EnigmError } from '../../errors.ts'
+import {
+  type Captured,
+  capture,
+  holdsSame,
+  makeParents,
+  missingParents,
+  putCaptured,
+  removeEmpty,
+  replacementFault,
+} from '../../files/captured.ts'
+import { readPrivateJson } from '../../files/json.ts'
+import { putInPlace, remove, replaceFile } from '../../files/writing.ts'
+
+/**
+ * Where the journal lies. It belongs to root and outlives a boot. `pending.json`: a change that is
+ * not finished, or an undo; whoever finds it undoes what it says. `enabled.json`: the change is
+ * proven, and stays. At most one of them is there, and one rename makes it the other, so a kill or
+ * a power cut at any moment leaves a state in which it is known what to do.
+ */
+export const JOURNAL_DIRECTORY = '/var/lib/enigm-dns-system'
+export const PENDING = join(JOURNAL_DIRECTORY, 'pending.json')
+export const ENABLED = join(JOURNAL_DIRECTORY, 'enabled.json')
+/** What every user may know of it: the daemon reads this. */
+export const PUBLIC_STATE = join(JOURNAL_DIRECTORY, 'state.json')
+
+/** A path and what it is to hold. */
+export interface PlannedChange {
+  readonly path: string
+  readonly ours: Captured
+  /**
+   * The owner of the network writes this file too, at each lease: what it wrote last is put back,
+   * not what lay there at first.
+   */
+  readonly shared?: true
+}
+
+const captured = v.variant('kind', [
+  v.object({ kind: v.literal('absent') }),
+  v.object({ kind: v.literal('link'), target: v.string(), uid: v.number(), gid: v.number() }),
+  v.object({
+    kind: v.literal('file'),
+    content: v.string(),
+    mode: v.number(),
+    uid: v.number(),
+    gid: v.number(),
+    mtimeMs: v.optional(v.number()),
+  }),
+])
+
+const change = v.object({
+  path: v.string(),
+  /** What lay there, byte for byte. */
+  before: captured,
+  ours: captured,
+  /** SHA-256 of what is ours, in hex; of a link, of its target. */
+  sha256: v.string(),
+  shared: v.optional(v.boolean(), false),
+})
+
+const unit = v.object({ name: v.string(), enabled: v.boolean(), active: v.boolean() })
+
+const journal = v.object({
+  version: v.literal(1),
+  /** Of one change or one undo: a deadman's timer acts on its own alone. */
+  id: v.string(),
+  /** Files may have been changed: their owner must read them again after an undo. */
+  switched: v.boolean(),
+  backend: v.picklist(['resolved', 'networkmanager', 'resolvconf', 'file']),
+  /** Who decided before, in words. */
+  owner: v.string(),
+  address: v.string(),
+  vpnDns: v.picklist(['leave', 'override']),
+  /** Names of parts that were switched together with the DNS. */
+  parts: v.array(v.string()),
+  changes: v.array(change),
+  /** Directories that were made for the changes, the outermost first. */
+  directories: v.array(v.string()),
+  /** Units of this service, as they were. */
+  units: v.array(unit),
+  startedAt: v.string(),
+})
+
+/** All that is needed to go back, or to put things right again. */
+export type Journal = v.InferOutput<typeof journal>
+export type JournalChange = Journal['changes'][number]
+export type UnitState = Journal['units'][number]
+
+/**
+ * The journal at one of the two places; undefined: there is none. Throws `state` for a damaged
+ * one.
+ */
+export function readJournal(path: typeof PENDING | typeof ENABLED): Journal | undefined {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined
+  const read = readPrivateJson(path, journal)
+  if (read === undefined)
+    throw new EnigmError('state', `${path} is damaged or not readable; docs/system.md says how to undo its changes by hand`)
+  return read
+}
+
+/** Writes the journal of a change that begins; it is on the disk when this returns. */
+export function writePending(of: Journal): void {
+  makeParents(PENDING)
+  replaceFile(PENDING, `${JSON.stringify(of)}\n`, 0o600)
+}
+
+/** The change is proven: from now on it stays. */
+export async function commit(of: Journal): Promise<void> {
+  replaceFile(PENDING, `${JSON.stringify(of)}\n`, 0o600)
+  await putInPlace(PENDING, ENABLED)
+  writePublic(of)
+}
+
+/** Replaces the journal of a change that stays. */
+export function rewriteEnabled(of: Journal): void {
+  replaceFile(ENABLED, `${JSON.stringify(of)}\n`, 0o600)
+  writePublic(of)
+}
+
+/**
+ * The change is to be undone: who finds the journal now goes on with that. `id` is that of the
+ * undo.
+ */
+export async function reopen(of: Journal, id: string): Promise<void> {
+  rewriteEnabled({ ...of, id })
+  remove(PUBLIC_STATE)
+  await putInPlace(ENABLED, PENDING)
+}
+
+/** All is undone. */
+export function forgetPending(): void {
+  remove(PUBLIC_STATE)
+  remove(PENDING)
+  removeEmpty(JOURNAL_DIRECTORY)
+}
+
+function writePublic({ backend, owner, address, vpnDns, changes, startedAt }: Journal): void {
+  const files = changes.map(({ path, sha256 }) => ({ path, sha256 }))
+  replaceFile(PUBLIC_STATE, `${JSON.stringify({ backend, owner, address, vpnDns, files, startedAt })}\n`, 0o644)
+}
+
+/** SHA-256 of what a path holds, in hex: of a file's octets or a link's target. */
+export function hashOf(held: Captured): string {
+  const octets = held.kind === 'file' ? Buffer.from(held.content, 'base64') : held.kind === 'link' ? held.target : ''
+  return createHash('sha256').update(octets).digest('hex')
+}
+
+/** The changes of a plan with what lies there now, and the directories that are missing. */
+export function recorded(planned: readonly PlannedChange[]): Pick<Journal, 'changes' | 'directories'> {
+  const changes = planned.map(({ path, ours, shared = false }) => ({ path, before: capture(path), ours, sha256: hashOf(ours), shared }))
+  return { changes, directories: [...new Set(planned.flatMap(({ path }) => missingParents(path)))] }
+}
+
+/** Why the changes cannot be made, a sentence each: tried, with nothing changed. */
+export function changeFaults(planned: readonly PlannedChange[]): readonly string[] {
+  return planned.flatMap(({ path }) => {
+    const code = replacementFault(path)
+    if (code === undefined) return []
+    if (code === 'EPERM') return [`${path} is immutable; run: chattr -i ${path}`]
+    return [`${path} cannot be replaced (${code})`]
+  })
+}
+
+/** Has every path hold what is ours, where it does not. Returns the paths that it changed. */
+export function makeChanges({ changes }: Journal, step: (name: string) => void): readonly string[] {
+  return changes.flatMap(({ path, ours }) => {
+    if (holdsSame(capture(path), ours)) return []
+    step(`change ${path}`)
+    makeParents(path)
+    putCaptured(path, ours)
+    return [path]
+  })
+}
+
+/** The paths that do not hold what is ours, and what they hold. */
+export function drifted({ changes }: Journal): readonly { readonly path: string; readonly now: Captured }[] {
+  return changes.flatMap((one) => {
+    const now = capture(one.path)
+    return holdsSame(now, one.ours) ? [] : [{ path: one.path, now }]
+  })
+}
+
+/**
+ * Puts back what was there, the last change first, and takes away the directories that were made.
+ * `latest` says what a shared file is to hold instead of what lay there at first. Returns the paths
+ * that somebody else has changed since: they stay as they are. May be called again after a kill.
+ */
+export function undoChanges(
+  { changes, directories }: Journal,
+  step: (name: string) => void,
+  latest: (change: JournalChange) => Captured = ({ before }) => before,
+): readonly string[] {
+  const foreign: string[] = []
+  for (const one of changes.toReversed()) {
+    const now = capture(one.path)
+    const wanted = one.shared ? latest(one) : one.before
+    if (holdsSame(now, one.ours)) {
+      if (holdsSame(now, wanted)) continue
+      step(`undo ${one.path}`)
+      putCaptured(one.path, wanted)
+    } else if (!holdsSame(now, wanted) && !holdsSame(now, one.before)) foreign.push(one.path)
+  }
+  for (const directory of directories.toReversed()) removeEmpty(directory)
+  return foreign
+}

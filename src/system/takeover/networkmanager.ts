@@ -1,0 +1,65 @@
+import { newFile } from '../../files/captured.ts'
+import { isRecord } from '../../files/json.ts'
+import { textOf } from '../../files/reading.ts'
+import type { Backend, TakeoverHost } from './backend.ts'
+import type { Journal } from './journal.ts'
+import { dockerBypass, nameserversIn } from './links.ts'
+import { isActive } from './units.ts'
+
+const DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'
+/**
+ * It takes port 53 only: with another port it goes back to the servers of the network without a
+ * word.
+ */
+const conf = (address: string) =>
+  `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
+[global-dns-domain-*]
+servers=${address}
+`
+const DNS_MANAGER = [
+  'org.freedesktop.NetworkManager',
+  '/org/freedesktop/NetworkManager/DnsManager',
+  'org.freedesktop.NetworkManager.DnsManager',
+] as const
+
+/** NetworkManager writes resolv.conf, by itself or through its dnsmasq. */
+export const networkManager: Backend = {
+  name: 'networkmanager',
+  async find(host) {
+    if (!(await isActive(host, 'NetworkManager.service'))) return undefined
+    const said = await host.run('busctl', ['--json=short', 'get-property', ...DNS_MANAGER, 'Mode', 'RcManager'], { limitMs: 3000 })
+    const [mode, manager] = said.stdout.trim().split('\n').map(textIn)
+    return mode === 'none' || manager === 'unmanaged' ? undefined : 'NetworkManager'
+  },
+  async plan(_host, { address }) {
+    return {
+      changes: [{ path: DROP_IN, ours: newFile(conf(address)) }],
+      commands: ['nmcli general reload'],
+      notes: ['Name servers and search domains of connections are not used, those of VPN connections of NetworkManager included.'],
+    }
+  },
+  apply: reload,
+  async verify(_host, { address }) {
+    const named = nameserversIn(textOf('/etc/resolv.conf'))
+    // Its dnsmasq stands between.
+    if (named.length > 0 && named.every((one) => one === address || one === '127.0.1.1')) return []
+    return [`/etc/resolv.conf names ${named.join(', ') || 'nobody'} instead of ${address}.`]
+  },
+  revert: reload,
+  // The servers of connections are not used while ours are global.
+  bypasses: async () => dockerBypass(),
+}
+
+/** It reads its files and writes resolv.conf again; a connection is not touched. */
+async function reload(host: TakeoverHost, _journal: Journal): Promise<void> {
+  await host.run('nmcli', ['general', 'reload'], { limitMs: 5000 })
+}
+
+function textIn(line: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return isRecord(value) && typeof value.data === 'string' ? value.data : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,72 @@
+import { newFile, newLink } from '../../files/captured.ts'
+import type { TakeoverHost } from './backend.ts'
+import { PENDING, type PlannedChange } from './journal.ts'
+
+const DIRECTORY = '/etc/systemd/system'
+export const REPAIR_PATH_UNIT = 'enigm-dns-repair.path'
+
+/**
+ * What the daemon, which has no rights, touches when it sees that the system asks somebody else. It
+ * carries nothing: the repair reads the journal of root alone.
+ */
+export const REPAIR_WANTED = '/run/enigm-dns/system-taken-over'
+/**
+ * The units that belong to a change of the system's DNS, as files of its journal: one undoes at
+ * boot what was not finished, one puts things right when the daemon asks for it.
+ */
+export function ownUnits({ program }: Pick<TakeoverHost, 'program'>): readonly PlannedChange[] {
+  const command = program.map(quoted).join(' ')
+  const units = {
+    'enigm-dns-recover.service': recover(command),
+    'enigm-dns-repair.service': repair(command),
+    [REPAIR_PATH_UNIT]: PATH_UNIT,
+  }
+  const wanted = { 'sysinit.target.wants': 'enigm-dns-recover.service', 'multi-user.target.wants': REPAIR_PATH_UNIT }
+  return [
+    ...Object.entries(units).map(([name, text]) => ({ path: `${DIRECTORY}/${name}`, ours: newFile(text) })),
+    ...Object.entries(wanted).map(([target, name]) => ({
+      path: `${DIRECTORY}/${target}/${name}`,
+      ours: newLink(`${DIRECTORY}/${name}`),
+    })),
+  ]
+}
+
+/** systemd.service(5), "Command lines": a space ends a word, and % begins a specifier. */
+function quoted(word: string): string {
+  const escaped = word.replaceAll('%', '%%').replaceAll('$', '$$$$')
+  return /^[\w./@%$+-]+$/.test(escaped) ? escaped : `"${escaped.replace(/[\\"]/g, '\\$&')}"`
+}
+
+const recover = (command: string) => `[Unit]
+Description=Undo a change of the system's DNS that was not finished
+Documentation=man:enigm-dns-system(8)
+ConditionPathExists=${PENDING}
+DefaultDependencies=no
+After=local-fs.target
+Before=systemd-resolved.service NetworkManager.service systemd-networkd.service networking.service resolvconf.service network-pre.target sysinit.target
+[Service]
+Type=oneshot
+ExecStart=${command} system recover --boot
+[Install]
+WantedBy=sysinit.target
+`
+
+const repair = (command: string) => `[Unit]
+Description=Have the system ask enigm-dns again
+Documentation=man:enigm-dns-system(8)
+StartLimitIntervalSec=60
+StartLimitBurst=20
+[Service]
+Type=oneshot
+ExecStart=${command} system repair
+`
+
+/** Any process that may write there can have the repair run, and nothing else. */
+const PATH_UNIT = `[Unit]
+Description=Wait until enigm-dns sees that the system asks somebody else
+Documentation=man:enigm-dns-system(8)
+[Path]
+PathModified=${REPAIR_WANTED}
+[Install]
+WantedBy=multi-user.target
+`

@@ -1,0 +1,348 @@
+import { lstatSync } from 'node:fs'
+import type { SocketAddress } from '../../config/listen-address.ts'
+import { EnigmError } from '../../errors.ts'
+import { SERVICE_UNIT } from '../units.ts'
+import type { Backend, BackendName, Bypass, Plan, TakeoverHost } from './backend.ts'
+import { backendOf, chooseBackend, partsOf, planned } from './choose.ts'
+import { latestFile } from './file.ts'
+import { armDeadman, disarmDeadman, exclusively } from './guard.ts'
+import {
+  commit,
+  drifted,
+  ENABLED,
+  forgetPending,
+  type Journal,
+  type JournalChange,
+  makeChanges,
+  PENDING,
+  readJournal,
+  recorded,
+  reopen,
+  rewriteEnabled,
+  undoChanges,
+  writePending,
+} from './journal.ts'
+import { ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
+import { pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
+import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
+
+/** Where the service answers unless it says otherwise: every owner takes it, at port 53. */
+export const DEFAULT_ADDRESS = '127.0.0.55'
+const START_MS = 8000
+const PROOF_MS = 4000
+
+/** What `enable` is asked for. */
+export interface EnableRequest {
+  readonly vpnDns: 'leave' | 'override'
+  /** Names of parts that are switched with it. */
+  readonly parts: readonly string[]
+}
+
+/** What came of an `enable`. */
+export type Enabled =
+  | { readonly outcome: 'proven'; readonly journal: Journal; readonly again: boolean; readonly notes: readonly string[] }
+  | { readonly outcome: 'rolled-back'; readonly reasons: readonly string[]; readonly foreign: readonly string[] }
+
+/** What would be done, and where. */
+export interface EnablePlan extends Plan {
+  readonly backend: BackendName
+  readonly owner: string
+  readonly address: string
+}
+
+/**
+ * What `enable` would do here. Changes nothing. Rejects with an EnigmError `state` for what refuses
+ * it.
+ */
+export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRequest): Promise<EnablePlan> {
+  const { backend, owner } = await chooseBackend(host)
+  const systemd = await hasSystemd(host)
+  const units = systemd ? await ourUnits(host) : []
+  if (systemd && !units.some(({ name }) => name === SERVICE_UNIT))
+    throw new EnigmError(
+      'state',
+      `the unit ${SERVICE_UNIT} is not installed, so nothing would answer after a boot; run: enigm-dns service install`,
+    )
+  if (!systemd && host.listens().length === 0)
+    throw new EnigmError(
+      'state',
+      'no service runs, and there is no systemd to start it; start it first, as in: enigm-dns run --listen 127.0.0.55:53',
+    )
+  const running = host.listens().length > 0
+  const address = running ? addressFor(backend, host.listens()) : DEFAULT_ADDRESS
+  const plan = await planned(host, backend, { address, vpnDns }, partsOf(parts))
+  return { ...plan, changes: [...(systemd ? ownUnits(host) : []), ...plan.changes], backend: backend.name, owner, address }
+}
+
+/** systemd-resolved takes neither of its own addresses as a server, and the port must be 53. */
+function addressFor(backend: Backend, listens: readonly SocketAddress[]): string {
+  const usable = listens.flatMap(({ address, port }) => {
+    const loopback = address === '0.0.0.0' ? '127.0.0.1' : address
+    const own = backend.name === 'resolved' && ['127.0.0.53', '127.0.0.54'].includes(loopback)
+    return port === 53 && loopback.startsWith('127.') && !own ? [loopback] : []
+  })
+  const found = usable.find((one) => one === DEFAULT_ADDRESS) ?? usable[0]
+  if (found !== undefined) return found
+  throw new EnigmError(
+    'state',
+    `the service does not listen at ${DEFAULT_ADDRESS}:53; add it to "listen", or start it with --listen ${DEFAULT_ADDRESS}:53`,
+  )
+}
+
+/**
+ * Has the system ask this service: proves that it answers, switches, proves that names arrive, and
+ * keeps it; else everything is as it was. Rejects with an EnigmError `state` where it is refused,
+ * and nothing is changed.
+ */
+export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enabled> {
+  return exclusively(host, 'wait', async () => {
+    await undoPending(host, 'now')
+    const before = readJournal(ENABLED)
+    if (before !== undefined) {
+      const again = await enableAgain(host, before, request)
+      if (again !== undefined) return again
+    }
+    const plan = await planEnable(host, request)
+    const journal: Journal = {
+      version: 1,
+      id: newId(host),
+      switched: false,
+      backend: plan.backend,
+      owner: plan.owner,
+      address: plan.address,
+      vpnDns: request.vpnDns,
+      parts: [...request.parts],
+      ...recorded(plan.changes),
+      units: [...(await ourUnits(host))],
+      startedAt: new Date(host.clock.wallMs()).toISOString(),
+    }
+    host.step('journal')
+    writePending(journal)
+    return switchOver(host, journal, plan.notes)
+  })
+}
+
+/**
+ * It is enabled already: what drifted is put right, and all of it proven. Undefined: that does not
+ * help, or another owner decides now, and the old change is undone.
+ */
+async function enableAgain(host: TakeoverHost, journal: Journal, request: EnableRequest): Promise<Enabled | undefined> {
+  const { backend } = await chooseBackend(host)
+  const same = backend.name === journal.backend && String(request.parts) === String(journal.parts)
+  if (same) {
+    await startUnits(host, await ourUnits(host))
+    const wanted = { ...journal, vpnDns: request.vpnDns }
+    makeChanges(wanted, host.step)
+    const quick = await proof(host, wanted, 0)
+    if (quick.length > 0) await applyAll(host, wanted)
+    if (quick.length === 0 || (await proof(host, wanted, PROOF_MS)).length === 0) {
+      rewriteEnabled(wanted)
+      return { outcome: 'proven', journal: wanted, again: true, notes: [] }
+    }
+  }
+  await reopen(journal, newId(host))
+  await undoPending(host, 'now')
+  return undefined
+}
+
+const newId = (host: TakeoverHost) => Buffer.from(host.random.bytes(8)).toString('hex')
+
+async function switchOver(host: TakeoverHost, journal: Journal, notes: readonly string[]): Promise<Enabled> {
+  const refused = await readyFault(host, journal)
+  if (refused !== undefined) {
+    await undoPending(host, 'now')
+    throw new EnigmError('state', refused)
+  }
+  host.step('deadman')
+  const switching = { ...journal, switched: true }
+  writePending(switching)
+  const unarmed = await armDeadman(host, journal.id)
+  if (unarmed !== undefined) {
+    await undoPending(host, 'now')
+    throw new EnigmError('state', `a change that fails could not be undone: ${unarmed}`)
+  }
+  const reasons = await switched(host, switching).catch((error: unknown) => [
+    error instanceof Error ? error.message : 'an unexpected fault',
+  ])
+  if (reasons.length > 0) {
+    const foreign = await undoPending(host, 'now')
+    await disarmDeadman(host)
+    return { outcome: 'rolled-back', reasons, foreign }
+  }
+  host.step('commit')
+  await commit(switching)
+  host.step('committed')
+  await disarmDeadman(host)
+  if (journal.units.length > 0) {
+    await host.run('systemctl', ['daemon-reload'])
+    await host.run('systemctl', ['restart', REPAIR_PATH_UNIT])
+  }
+  return { outcome: 'proven', journal: switching, again: false, notes }
+}
+
+/** Starts the service and has it prove that it answers. Returns why it is not ready. */
+async function readyFault(host: TakeoverHost, journal: Journal): Promise<string | undefined> {
+  host.step('service')
+  const failed = await startUnits(host, journal.units)
+  if (failed !== undefined) return `the service does not start: ${failed}`
+  const endMs = host.clock.nowMs() + START_MS
+  while (host.listens().length === 0 && host.clock.nowMs() < endMs) await pause(host.clock, 50)
+  const listens = host.listens()
+  if (listens.length === 0) return 'the service does not say where it listens: look at its log (journalctl -u enigm-dns)'
+  if (addressFor(backendOf(journal.backend), listens) !== journal.address) return `the service does not listen at ${journal.address}:53`
+  host.step('upstream')
+  return upstreamFault(host, journal.address)
+}
+
+/** Returns what speaks against keeping the change. */
+async function switched(host: TakeoverHost, journal: Journal): Promise<readonly string[]> {
+  host.step('switch')
+  makeChanges(journal, host.step)
+  host.step('apply')
+  await applyAll(host, journal)
+  host.step('proof')
+  return proof(host, journal, PROOF_MS)
+}
+
+async function applyAll(host: TakeoverHost, journal: Journal): Promise<void> {
+  await backendOf(journal.backend).apply(host, journal)
+  for (const part of partsOf(journal.parts)) await part.apply(host, journal)
+}
+
+/** What contradicts that the system asks us, tried again for `limitMs`. */
+async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Promise<readonly string[]> {
+  const verify = async () => {
+    const found = await Promise.all([backendOf(journal.backend), ...partsOf(journal.parts)].map((one) => one.verify(host, journal)))
+    return found.flat()
+  }
+  return (await proveWithin(host, limitMs, verify)).faults
+}
+
+/** What came of a `disable`. */
+export type Disabled =
+  | { readonly outcome: 'not-enabled' }
+  | {
+      readonly outcome: 'disabled'
+      /** Paths that somebody else changed since; they stay as they are. */
+      readonly foreign: readonly string[]
+      /** The system names us still, by what somebody else wrote: the service goes on. */
+      readonly stillNamed: boolean
+    }
+
+/** Undoes the change, has the owner regenerate what is its own, and then stops what it started. */
+export function disable(host: TakeoverHost, named: (address: string) => boolean): Promise<Disabled> {
+  return exclusively(host, 'wait', async () => {
+    const journal = readJournal(ENABLED)
+    const pending = readJournal(PENDING)
+    if (journal === undefined) {
+      if (pending === undefined) return { outcome: 'not-enabled' }
+      return { outcome: 'disabled', foreign: await undoPending(host, 'now'), stillNamed: false }
+    }
+    // A kill in the middle must not leave half of it.
+    const id = newId(host)
+    await armDeadman(host, id)
+    host.step('reopen')
+    await reopen(journal, id)
+    const foreign = await undoPending(host, 'now', named)
+    await disarmDeadman(host)
+    return { outcome: 'disabled', foreign, stillNamed: foreign.length > 0 && named(journal.address) }
+  })
+}
+
+/**
+ * Undoes what is not finished, if anything is. `late`: only the change with that id, whose time is
+ * over. `boot`: nobody has read the files yet.
+ */
+export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readonly late: string }): Promise<readonly string[]> {
+  const due = () => {
+    const journal = readJournal(PENDING)
+    return journal !== undefined && (typeof how === 'string' || how.late === journal.id)
+  }
+  if (!due()) return []
+  const work = async () => (due() ? undoPending(host, how === 'boot' ? 'boot' : 'now') : [])
+  return exclusively(host, how === 'now' ? 'wait' : 'end', work)
+}
+
+/**
+ * Goes back by the pending journal. At boot nobody has read the files yet, so that nobody is told.
+ * Returns the paths that somebody else changed. `named`: whether the system asks that address
+ * still; then the service is left running.
+ */
+async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (address: string) => boolean): Promise<readonly string[]> {
+  const journal = readJournal(PENDING)
+  if (journal === undefined) return []
+  const backend = backendOf(journal.backend)
+  for (const part of partsOf(journal.parts).toReversed()) await part.revert(host, journal)
+  host.step('undo')
+  if (when === 'now' && journal.units.length > 0) await host.run('systemctl', ['stop', REPAIR_PATH_UNIT])
+  const foreign = undoChanges(journal, host.step, latest(journal))
+  host.step('revert')
+  if (when === 'now' && journal.switched) await backend.revert(host, journal)
+  host.step('units')
+  const wanted = foreign.length > 0 && named?.(journal.address) === true
+  if (!wanted) await restoreUnits(host, journal.units, when === 'now')
+  host.step('forget')
+  forgetPending()
+  if (when === 'now' && journal.units.length > 0) await host.run('systemctl', ['daemon-reload'])
+  return foreign
+}
+
+const latest = ({ backend }: Journal) => (backend === 'file' ? latestFile : ({ before }: JournalChange) => before)
+
+/** Whether the system asks this service, as far as it can be told. */
+export interface TakeoverStatus {
+  readonly enabled: boolean
+  readonly backend: BackendName
+  readonly address: string
+  readonly proven: boolean
+  readonly owner: string
+  readonly bypasses: readonly Bypass[]
+  /** Why it is not proven, a sentence each. */
+  readonly faults: readonly string[]
+  /** Whether the service could be asked what arrived. */
+  readonly told: boolean
+  /** A change that was not finished lies there. */
+  readonly pending: boolean
+}
+
+/** Looks, and asks names through every way. Changes nothing. */
+export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus> {
+  const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
+  const journal = readJournal(ENABLED)
+  if (journal === undefined) {
+    const { backend, owner } = await chooseBackend(host)
+    return {
+      enabled: false,
+      backend: backend.name,
+      address: DEFAULT_ADDRESS,
+      proven: false,
+      owner,
+      bypasses: [],
+      faults: [],
+      told: true,
+      pending,
+    }
+  }
+  const backend = backendOf(journal.backend)
+  const [{ told, faults: lost }, found, bypasses, decides] = await Promise.all([
+    proveWays(host),
+    Promise.all([backend, ...partsOf(journal.parts)].map((one) => one.verify(host, journal))),
+    backend.bypasses(host, journal),
+    chooseBackend(host),
+  ])
+  const moved = decides.backend.name === journal.backend ? [] : [`${decides.owner} decides now, and not ${journal.owner} as before.`]
+  const changed = drifted(journal).map(({ path }) => `${path} was changed by somebody else.`)
+  const faults = [...moved, ...changed, ...found.flat(), ...(told ? lost : [])]
+  const { address } = journal
+  return {
+    enabled: true,
+    backend: journal.backend,
+    address,
+    proven: told && faults.length === 0,
+    owner: decides.owner,
+    bypasses,
+    faults,
+    told,
+    pending,
+  }
+}

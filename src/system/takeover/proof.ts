@@ -1,0 +1,158 @@
+import { existsSync } from 'node:fs'
+import { createConnection } from 'node:net'
+import type { Clock } from '../../clock.ts'
+import { encodeQuestion, presentMessage } from '../../dns/presentation.ts'
+import { isRecord } from '../../files/json.ts'
+import { textOf } from '../../files/reading.ts'
+import type { TakeoverHost } from './backend.ts'
+import { nameserversIn } from './links.ts'
+
+/** A name that was asked along a way must be at our listener within this. */
+const WAY_MS = 2500
+const DIRECT_MS = 2000
+const UPSTREAM_MS = 6000
+const PAUSE_MS = 100
+const RESOLVED_SOCKET = '/run/systemd/resolve/io.systemd.Resolve'
+
+/** A name that nobody has asked for, and that the service awaits. */
+interface Nonce {
+  readonly token: string
+  readonly name: string
+}
+
+/** Has the service await a new name; undefined where no service takes the order. */
+async function awaitedName(host: TakeoverHost): Promise<Nonce | undefined> {
+  const token = Buffer.from(host.random.bytes(16)).toString('hex')
+  const reply = await host.order(`await ${token}`)
+  return isRecord(reply) && typeof reply.name === 'string' ? { token, name: reply.name } : undefined
+}
+
+/** How often the service was asked for it, by transport. */
+async function arrivals(host: TakeoverHost, { token }: Nonce): Promise<{ readonly udp: number; readonly tcp: number }> {
+  const reply = await host.order(`arrived ${token}`)
+  if (!isRecord(reply)) return { udp: 0, tcp: 0 }
+  return { udp: Number(reply.udp) || 0, tcp: Number(reply.tcp) || 0 }
+}
+
+/** What a proof found. `told`: whether the service could be asked what arrived at all. */
+export interface Proof {
+  readonly told: boolean
+  /** A sentence for each way that does not lead here. */
+  readonly faults: readonly string[]
+}
+
+const UNTOLD: Proof = { told: false, faults: ['The service does not say what arrives: no control socket answers this user.'] }
+
+/**
+ * Proves that names which programs ask for arrive at the service: a new name each through
+ * getaddrinfo, through the socket of systemd-resolved where it runs, and to every server in
+ * resolv.conf, over UDP and TCP. A server that is not of this host is not asked: it is a fault as
+ * it is. Never rejects.
+ */
+export async function proveWays(host: TakeoverHost): Promise<Proof> {
+  const ways: Promise<string | undefined | 'untold'>[] = [byGetaddrinfo(host), byResolved(host), ...byResolvConf(host)]
+  const found = await Promise.all(ways)
+  if (found.includes('untold')) return UNTOLD
+  return { told: true, faults: found.filter((fault) => fault !== undefined) }
+}
+
+/**
+ * As `proveWays`, again and again until there is no fault or `limitMs` is over: owners write their
+ * files some time after they say that they are done.
+ */
+export async function proveWithin(host: TakeoverHost, limitMs: number, more: () => Promise<readonly string[]>): Promise<Proof> {
+  const endMs = host.clock.nowMs() + limitMs
+  for (;;) {
+    const objections = await more()
+    const proof = objections.length > 0 ? { told: true, faults: objections } : await proveWays(host)
+    if (!proof.told || proof.faults.length === 0 || host.clock.nowMs() >= endMs) return proof
+    await pause(host.clock, PAUSE_MS)
+  }
+}
+
+async function byGetaddrinfo(host: TakeoverHost): Promise<string | undefined | 'untold'> {
+  const nonce = await awaitedName(host)
+  if (nonce === undefined) return 'untold'
+  await Promise.race([host.lookup(nonce.name), pause(host.clock, WAY_MS)])
+  const { udp, tcp } = await arrivals(host, nonce)
+  return udp + tcp > 0 ? undefined : 'A name that was asked with getaddrinfo did not arrive at this service.'
+}
+
+async function byResolved(host: TakeoverHost): Promise<string | undefined | 'untold'> {
+  if (!existsSync(RESOLVED_SOCKET)) return undefined
+  const nonce = await awaitedName(host)
+  if (nonce === undefined) return 'untold'
+  if (!(await askResolved(host.clock, nonce.name))) return undefined
+  const { udp, tcp } = await arrivals(host, nonce)
+  return udp + tcp > 0 ? undefined : 'A name that was asked of systemd-resolved did not arrive at this service.'
+}
+
+function byResolvConf(host: TakeoverHost): readonly Promise<string | undefined | 'untold'>[] {
+  const servers = nameserversIn(textOf('/etc/resolv.conf'))
+  if (servers.length === 0) return [Promise.resolve('/etc/resolv.conf names no server.')]
+  return servers.flatMap((address) => {
+    if (!address.startsWith('127.') && address !== '::1')
+      return [Promise.resolve(`/etc/resolv.conf names ${address}, which is not of this host.`)]
+    return (['udp', 'tcp'] as const).map(async (over) => {
+      const nonce = await awaitedName(host)
+      if (nonce === undefined) return 'untold'
+      const query = encodeQuestion(nonce.name, 'A', host.random.below(65_536))
+      await host.ask({ address, port: 53 }, query, over, DIRECT_MS).catch(() => {})
+      const { udp, tcp } = await arrivals(host, nonce)
+      return udp + tcp > 0 ? undefined : `${address} in /etc/resolv.conf does not lead to this service (${over.toUpperCase()}).`
+    })
+  })
+}
+
+/**
+ * Before anything is switched: the service answers a new name over UDP and TCP with what a resolver
+ * said that proved who it is. Returns why not, as a sentence; undefined: it does. A name below
+ * example.com is asked (RFC 2606): it tells the resolver nothing.
+ */
+export async function upstreamFault(host: TakeoverHost, address: string): Promise<string | undefined> {
+  const endMs = host.clock.nowMs() + UPSTREAM_MS
+  let fault: string | undefined
+  do {
+    const found = await Promise.all((['udp', 'tcp'] as const).map((over) => fromUpstream(host, address, over)))
+    fault = found.find((one) => one !== undefined)
+    if (fault === undefined) break
+    await pause(host.clock, PAUSE_MS)
+  } while (host.clock.nowMs() < endMs)
+  if (fault !== undefined) return fault
+  return host.authenticated() === false ? 'The resolvers that answer do not prove who they are (usageProfile "opportunistic").' : undefined
+}
+
+async function fromUpstream(host: TakeoverHost, address: string, over: 'udp' | 'tcp'): Promise<string | undefined> {
+  const label = Buffer.from(host.random.bytes(8)).toString('hex')
+  const query = encodeQuestion(`${label}.example.com`, 'A', host.random.below(65_536))
+  const reply = await host.ask({ address, port: 53 }, query, over, DIRECT_MS).catch(() => undefined)
+  if (reply === undefined) return `The service does not answer at ${address}:53 over ${over.toUpperCase()}.`
+  const source = presentMessage(reply)?.source
+  if (source?.includes('/') === true) return undefined
+  return 'The service has no answer from a trusted resolver: there may be no network, or none of them can be reached.'
+}
+
+/**
+ * One question over the varlink interface that nss-resolve uses too. Resolves to whether it was
+ * answered, with whatever, before the limit.
+ */
+function askResolved(clock: Clock, name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(RESOLVED_SOCKET)
+    const late = clock.setTimer(WAY_MS, () => end(true))
+    const end = (asked: boolean) => {
+      late.cancel()
+      socket.destroy()
+      resolve(asked)
+    }
+    const parameters = { name: name.replace(/\.$/, ''), family: 2, flags: 0 }
+    socket.on('error', () => end(false))
+    socket.on('data', () => end(true))
+    socket.on('connect', () => socket.write(`${JSON.stringify({ method: 'io.systemd.Resolve.ResolveHostname', parameters })}\0`))
+  })
+}
+
+/** Resolves after `ms`. The process must be kept alive by something else. */
+export function pause(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(ms, resolve))
+}

@@ -1,0 +1,136 @@
+import { type Captured, newFile, newLink } from '../../files/captured.ts'
+import { targetOf, textOf } from '../../files/reading.ts'
+import type { Backend, Bypass, TakeoverHost } from './backend.ts'
+import type { Journal, PlannedChange } from './journal.ts'
+import { dockerBypass, nameserversIn, type ResolvedLink, readResolved, usesNssResolve } from './links.ts'
+import { isActive, unitOf } from './units.ts'
+
+/**
+ * The last file wins, and an empty value takes away what the files before it, and DHCP hooks, have
+ * added. `Domains=~.` sends every name to the global server. systemd-resolved does not encrypt or
+ * validate on the way to a stub of this host, and keeps no cache: ours is the one that is emptied
+ * when it must be. LLMNR asks the neighbours.
+ */
+const dropIn = (address: string) =>
+  `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
+[Resolve]
+DNS=
+DNS=${address}
+FallbackDNS=
+Domains=
+Domains=~.
+DNSOverTLS=no
+DNSSEC=no
+LLMNR=no
+Cache=no
+DNSStubListener=yes
+`
+const DROP_IN = '/etc/systemd/resolved.conf.d/zz-enigm-dns.conf'
+
+/**
+ * NetworkManager gives links the domain that DHCP names, and names below it go to the server of the
+ * network. It reads this at a restart only (seen with 1.42 and 1.52).
+ */
+const MANAGER_DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'
+const MANAGER_CONF = `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
+[main]
+dns=none
+systemd-resolved=false
+`
+const RESOLV_CONF = '/etc/resolv.conf'
+const STUB = '/run/systemd/resolve/stub-resolv.conf'
+const RESOLVED_ADDRESSES: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])
+
+/** systemd-resolved decides: it runs, or the C library starts it (nss-resolve). */
+export const resolved: Backend = {
+  name: 'resolved',
+  async find(host) {
+    const unit = await unitOf(host, 'systemd-resolved.service')
+    const activatable = unit.loaded && !unit.masked && usesNssResolve()
+    return unit.active || activatable ? 'systemd-resolved' : undefined
+  },
+  async plan(host, { address }) {
+    const manager = await isActive(host, 'NetworkManager.service')
+    const changes: readonly PlannedChange[] = [
+      { path: DROP_IN, ours: newFile(dropIn(address)) },
+      ...(manager ? [{ path: MANAGER_DROP_IN, ours: newFile(MANAGER_CONF) }] : []),
+      ...(namesStub() ? [] : [{ path: RESOLV_CONF, ours: stubLink() }]),
+    ]
+    const units = ['systemd-resolved', ...(manager ? ['NetworkManager'] : [])]
+    const links = await linksToRevert(host, 'leave')
+    return {
+      changes,
+      commands: [`systemctl restart ${units.join(' ')}`, ...links.map((link) => `resolvectl revert ${link}`)],
+      notes: manager
+        ? ['NetworkManager no longer gives links their name servers: names that only the server of a VPN connection of NetworkManager knows do not resolve.'] // biome-ignore format: one sentence
+        : [],
+    }
+  },
+  async apply(host, journal) {
+    await restart(host, journal)
+    for (const link of await linksToRevert(host, journal.vpnDns)) await host.run('resolvectl', ['revert', link])
+  },
+  async verify(host, { address, vpnDns }) {
+    const view = await readResolved(host)
+    if (view === undefined) return ['systemd-resolved does not say whom it asks.']
+    const faults: string[] = []
+    const others = view.servers.filter((server) => server !== address)
+    if (!view.servers.includes(address)) faults.push(`systemd-resolved does not take ${address} as its server.`)
+    if (others.length > 0) faults.push(`systemd-resolved asks ${others.join(', ')} too: a file that is read after ${DROP_IN} names it.`)
+    if (!view.domains.includes('.')) faults.push('systemd-resolved does not send every name to its global server.')
+    if (view.dnsOverTls !== 'no') faults.push(`systemd-resolved wants TLS towards ${address} (DNSOverTLS=${view.dnsOverTls}).`)
+    for (const { name, servers, domains, vpn } of view.links)
+      if (domains.includes('.') && servers.length > 0 && !(vpn && vpnDns === 'leave'))
+        faults.push(`systemd-resolved asks ${servers.join(', ')} of ${name} about every name, too.`)
+    return faults
+  },
+  revert: restart,
+  async bypasses(host) {
+    return [...(await linksOf(host)).flatMap(asBypass), ...dockerBypass()]
+  },
+}
+
+/**
+ * What a link with domains takes past us; its server alone is asked for nothing while we have
+ * `~.`.
+ */
+function asBypass({ name, servers, domains, vpn }: ResolvedLink): readonly Bypass[] {
+  if (servers.length === 0 || domains.length === 0) return []
+  const asked = domains.includes('.') ? 'every name' : `names below ${domains.join(', ')}`
+  return [{ via: name, what: `${asked}: ${servers.join(', ')}${vpn ? ' (VPN)' : ''}` }]
+}
+
+/**
+ * Five restarts within ten seconds make systemd give up on it, so the count is taken back first.
+ * NetworkManager stops giving links their servers before systemd-resolved is looked at.
+ */
+async function restart(host: TakeoverHost, { changes }: Journal): Promise<void> {
+  const manager = changes.some(({ path }) => path === MANAGER_DROP_IN) && (await isActive(host, 'NetworkManager.service'))
+  const units = ['systemd-resolved.service', ...(manager ? ['NetworkManager.service'] : [])]
+  await host.run('systemctl', ['reset-failed', ...units])
+  await host.run('systemctl', ['restart', ...units], { limitMs: 8000 })
+}
+
+/**
+ * Links that brought servers or domains of their own; those of a VPN only where it is to be
+ * overridden.
+ */
+async function linksToRevert(host: TakeoverHost, vpnDns: Journal['vpnDns']): Promise<readonly string[]> {
+  return (await linksOf(host)).filter(({ vpn }) => !vpn || vpnDns === 'override').map(({ name }) => name)
+}
+
+async function linksOf(host: TakeoverHost): Promise<readonly ResolvedLink[]> {
+  const view = await readResolved(host)
+  return view === undefined ? [] : view.links
+}
+
+/** Whether resolv.conf names the stub of systemd-resolved and nobody else. */
+function namesStub(): boolean {
+  if (targetOf(RESOLV_CONF)?.endsWith('systemd/resolve/stub-resolv.conf') === true) return true
+  const named = nameserversIn(textOf(RESOLV_CONF))
+  return named.length > 0 && named.every((address) => RESOLVED_ADDRESSES.has(address))
+}
+
+function stubLink(): Captured {
+  return newLink(`..${STUB}`)
+}

@@ -1,0 +1,69 @@
+import type { Test } from 'tap'
+import { type Asked, bootAtHome, type Home, type HomeOptions, PROVIDER, PROVIDER_DOMAIN, TRUSTED } from './home.ts'
+import type { Fitting } from './machine.ts'
+import { SERVICE_FILES } from './service-unit.ts'
+
+/** Names of the world, names below the domain of DHCP, single labels and what neighbours are asked. */
+export const NAMES = ['*.example.com', `*.${PROVIDER_DOMAIN}`, '*.deep.example.com', '*', '*.local'] as const
+const isLocal = (pattern: string) => !pattern.slice(0, -6).includes('.')
+
+const PLAIN = 'dpkg --purge libnss-resolve systemd-resolved 2>/dev/null'
+const IFUPDOWN = { '/etc/network/interfaces.d/eth0': 'auto eth0\niface eth0 inet dhcp\n' }
+const NO_MANAGER = `${PLAIN}; systemctl -q mask NetworkManager; rm -f /etc/resolv.conf`
+const NMCLI = "nmcli connection down 'Wired connection 1' && nmcli connection up 'Wired connection 1'"
+const IFUP = 'ifdown eth0 && ifup eth0'
+
+/** A way in which a Debian can be set up, and the back end that must be found there. */
+export interface SetUp {
+  readonly name: string
+  readonly backend: 'resolved' | 'networkmanager' | 'resolvconf' | 'file'
+  readonly fitting: Fitting
+  /** Takes the connection down and brings it up, with a new lease. */
+  readonly offOn: string
+}
+
+/** The set-ups that are tested, one for each owner. */
+export const SET_UPS: readonly SetUp[] = [
+  { name: 'systemd-resolved with NetworkManager', backend: 'resolved', fitting: {}, offOn: NMCLI },
+  { name: 'NetworkManager alone', backend: 'networkmanager', fitting: { chroot: PLAIN }, offOn: NMCLI },
+  { name: 'a file and dhclient', backend: 'file', fitting: { chroot: NO_MANAGER, files: IFUPDOWN }, offOn: IFUP },
+]
+
+/** Boots a machine, installs the units of the service, and waits until it is connected. */
+export async function bootWithService(t: Test, { fitting }: SetUp, o: Omit<HomeOptions, keyof Fitting>): Promise<Home> {
+  const home = await bootAtHome({ ...o, ...fitting, files: { ...SERVICE_FILES, ...fitting.files } })
+  t.teardown(() => home.stop())
+  await home.connected()
+  await home.get('enigm-dns service install')
+  return home
+}
+
+const everyWay = (asked: Asked) => [asked.dig, asked.getent, ...(asked.resolvectl === undefined ? [] : [asked.resolvectl])]
+
+/** Every kind of name, by every way, is answered by this service, and nothing goes out in cleartext. */
+export async function asksUs(t: Test, home: Home, when: string): Promise<void> {
+  home.leaked()
+  for (const pattern of NAMES) {
+    const answers = everyWay(await home.ask(pattern))
+    t.ok(
+      answers.every((answer) => answer === (isLocal(pattern) ? '' : TRUSTED)),
+      `${when}, ${pattern}: ${answers}`,
+    )
+  }
+  t.strictSame(home.leaked(), [], `${when}: nothing went out in cleartext`)
+}
+
+/** A name, by every way, is answered by the provider. */
+export async function asksProvider(t: Test, home: Home, when: string): Promise<void> {
+  const answers = everyWay(await home.ask('*.example.com'))
+  t.ok(
+    answers.every((answer) => answer === PROVIDER),
+    `${when}: ${answers}`,
+  )
+}
+
+/** The command with what came of it: exit code, standard error, and the document of `--json`. */
+export async function system(home: Home, what: string): Promise<{ code: number; stderr: string; says: Record<string, unknown> }> {
+  const { code, stdout, stderr } = await home.sh(`enigm-dns system ${what} --json`)
+  return { code, stderr, says: (stdout === '' ? {} : JSON.parse(stdout)) as Record<string, unknown> }
+}
