@@ -270,7 +270,10 @@ export interface ScheduledLink<P extends Protection = Protection> {
    */
   readonly unfinished: boolean
   more(): void
-  /** Octets of a request that fills so many records; undefined while there is no connection. */
+  /**
+   * Octets of a request that fills so many records (the most for one record over HTTP/2); undefined
+   * while there is no connection.
+   */
   octets(records: number): number | undefined
 }
 

@@ -113,6 +113,12 @@ export function repadded(query: Uint8Array, octets: number): Uint8Array | undefi
   return out
 }
 
+/** The fewest octets that `repadded` can make of `query`. */
+export function leastOctets(query: Uint8Array): number {
+  const opt = readOpt(query)
+  return opt === undefined ? query.length : withoutPadding(query, opt.at) + 4
+}
+
 /**
  * Where the padding option at the end of the OPT that starts at `optAt` (and ends the message)
  * begins, or the end of the message.

@@ -10,21 +10,17 @@ import { SlotQueue, type WaitingQuery } from './slot-queue.ts'
 import type { ShapedLink } from './standby.ts'
 import { Vitals } from './vitals.ts'
 
-/** A query of 255 octets of name and all of its OPT fits in three records. */
-const MAX_RECORDS = 4
+/** The block of RFC 8467 for queries, to which those in cells of one record are padded. */
+const BLOCK_OCTETS = 128
+/** A query of 255 octets of name with all of its OPT. */
+const LONGEST_OCTETS = 290
 
 /**
- * `request` padded to fill as few records of `link` as it fits in; undefined where there is no
- * connection, or it is no query of ours.
+ * `request` padded to a block, or where it is longer to the `octets` of its cell; undefined: it
+ * does not fit, or is no query of ours.
  */
-export function cellOf(link: ScheduledLink, request: Uint8Array): Uint8Array | undefined {
-  for (let records = 1; records <= MAX_RECORDS; records++) {
-    const octets = link.octets(records)
-    const cell = octets === undefined ? undefined : repadded(request, octets)
-    if (cell !== undefined) return cell
-  }
-  return undefined
-}
+const cellOf = (request: Uint8Array, octets: number, records: number) =>
+  (records === 1 ? repadded(request, BLOCK_OCTETS) : undefined) ?? repadded(request, octets)
 
 /**
  * Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these
@@ -59,10 +55,10 @@ export interface ConstantRateOptions {
 /**
  * A link on a schedule that what is asked cannot move: one cell a slot, a real query if one waits
  * and else a cover, all of one size and made in one way. A real query waits for a slot until its
- * deadline; a longer one takes several. Only a client's query opens a session: a probe or a refresh
- * goes in a slot of an open one or fails with `overloaded`; so does a client's on a link that
- * stands by. A slot that finds no connection is lost, for real queries and covers alike. `close`
- * goes on until what waits is answered or late.
+ * deadline, a long one for a slot in which a cell of several records begins. Only a client's query
+ * opens a session: a probe or a refresh goes in a slot of an open one or fails with `overloaded`;
+ * so does a client's on a link that stands by. A slot that finds no connection is lost, for real
+ * queries and covers alike. `close` goes on until what waits is answered or late.
  */
 export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): ShapedLink<P> {
   return new ConstantRateLink(link, o)
@@ -73,7 +69,7 @@ export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: Co
  * left.
  */
 interface PreparedCell<P extends Protection> {
-  /** Undefined: it fits no cell. */
+  /** Undefined: it is no query of ours. */
   readonly cell: Uint8Array | undefined
   readonly ask: Ask
   readonly sent: (carried: Promise<Carried<P>>, nowMs: number) => void
@@ -93,6 +89,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   #failing = false
   readonly #queue = new SlotQueue<P>()
   #answers = 0
+  /** A cell of several records was answered. */
+  #longAnswered = false
   #prepared: PreparedCell<P> | undefined
   #underWay = 0
   #timer: Timer | undefined
@@ -191,23 +189,43 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
    */
   #prepare(dueMs: number): void {
     this.#expire(dueMs)
-    this.#prepared = undefined
-    if (!this.#link.ready || this.#link.unfinished) return
-    if (this.#link.doubtful) {
-      const ask: Ask = { purpose: 'probe', deadlineMs: dueMs + COVER_DEADLINE_MS }
-      this.#prepared = { cell: cellOf(this.#link, this.#o.probe), ask, sent: (carried, nowMs) => this.#onProbe(carried, nowMs) }
-      return
+    this.#prepared = this.#link.ready && !this.#link.unfinished ? this.#nextCell(dueMs) : undefined
+  }
+
+  #nextCell(dueMs: number): PreparedCell<P> | undefined {
+    const records = this.#records
+    const octets = this.#link.octets(records)
+    if (records === 0 || octets === undefined) return undefined
+    const deadlineMs = dueMs + COVER_DEADLINE_MS
+    // What the resolver has never answered in so many records is not trusted to it.
+    const trusted = records === 1 || this.#longAnswered
+    if (this.#link.doubtful && trusted) {
+      const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onProbe(carried, nowMs)
+      return { cell: cellOf(this.#o.probe, octets, records), ask: { purpose: 'probe', deadlineMs }, sent }
     }
-    const waiting = this.#queue.first
-    if (waiting !== undefined) {
-      const { request, ask } = waiting
-      this.#prepared = { cell: cellOf(this.#link, request), ask, sent: (carried) => this.#onReal(carried, waiting) }
-      return
-    }
+    const waiting = this.#waitingFor(records, octets, trusted)
+    if (waiting !== undefined)
+      return {
+        cell: cellOf(waiting.request, octets, records),
+        ask: waiting.ask,
+        sent: (carried) => this.#onReal(carried, waiting, records),
+      }
     const cover = this.#covers.next(dueMs)
-    if (cover === undefined) return
-    const ask: Ask = { purpose: 'cover', deadlineMs: dueMs + COVER_DEADLINE_MS }
-    this.#prepared = { cell: cellOf(this.#link, cover.request), ask, sent: (carried, nowMs) => this.#onCover(carried, cover, nowMs) }
+    if (cover === undefined) return undefined
+    const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onCover(carried, cover, nowMs, records)
+    return { cell: cellOf(cover.request, octets, records), ask: { purpose: 'cover', deadlineMs }, sent }
+  }
+
+  /** Of the next cell. Where one record holds any query, no other cells are needed. */
+  get #records(): number {
+    return (this.#link.octets(1) ?? 0) >= LONGEST_OCTETS ? 1 : this.#schedule.records
+  }
+
+  /** Long queries wait for a long cell, and come first there. */
+  #waitingFor(records: number, octets: number, trusted: boolean): WaitingQuery<P> | undefined {
+    const oneRecord = this.#link.octets(1) ?? octets
+    const long = records === 1 ? undefined : this.#queue.first(oneRecord, octets)
+    return long ?? (trusted ? this.#queue.first(0, oneRecord) : undefined)
   }
 
   #slot(): void {
@@ -234,7 +252,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     else this.#failAll(new EnigmError('connection-lost', 'the session is over'))
   }
 
-  /** One way for both until it has left; in as few records as it fits in, each full. */
+  /** One way for both until it has left. */
   #send(nowMs: number): void {
     if (this.#prepared === undefined) return
     const { cell, ask, sent } = this.#prepared
@@ -242,11 +260,11 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     sent(cell === undefined ? Promise.reject(new EnigmError('internal', 'fits no cell')) : this.#link.exchange(cell, ask), nowMs)
   }
 
-  #onReal(carried: Promise<Carried<P>>, waiting: WaitingQuery<P>): void {
+  #onReal(carried: Promise<Carried<P>>, waiting: WaitingQuery<P>, records: number): void {
     this.#queue.leaves(waiting)
     this.#underWay++
     const answered = (answer: Carried<P>) => {
-      this.#answers++
+      this.#onAnswer(records)
       this.#covers.real(answer)
       waiting.to.carried(answer)
     }
@@ -271,12 +289,12 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     else this.#queue.lost(waiting, this.#answers)
   }
 
-  #onCover(carried: Promise<Carried<P>>, cover: CoverRequest, nowMs: number): void {
+  #onCover(carried: Promise<Carried<P>>, cover: CoverRequest, nowMs: number, records: number): void {
     this.#covers.sent(nowMs)
     this.#vitals.sent(nowMs)
     carried.then(
       (answer) => {
-        this.#answers++
+        this.#onAnswer(records)
         this.#covers.answered(cover, answer, this.#o.clock.nowMs())
         this.#onSignOfLife(answer)
       },
@@ -286,6 +304,11 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
         this.#covers.refused(this.#o.clock.nowMs())
       },
     )
+  }
+
+  #onAnswer(records: number): void {
+    this.#answers++
+    this.#longAnswered ||= records > 1
   }
 
   #onProbe(carried: Promise<Carried<P>>, nowMs: number): void {

@@ -1,8 +1,11 @@
 import type { Random } from '../clock.ts'
 import type { Pace } from './profiles.ts'
 
-/** What a slot is for. `close`: nothing leaves, the session is over. */
-export type SlotUse = 'real' | 'cover' | 'close'
+/**
+ * What a slot is for. `more`: the next record of the cell that began in the slot before. `close`:
+ * nothing leaves, the session is over.
+ */
+export type SlotUse = 'real' | 'cover' | 'more' | 'close'
 
 /** What became of a slot, besides what it is for. */
 export interface TakenSlot {
@@ -25,6 +28,11 @@ export interface TakenSlot {
 export interface Schedule {
   /** When the next slot is due, in the caller's time; Infinity while no session is open. */
   readonly dueMs: number
+  /**
+   * How many records the cell of the next slot has, the first in that slot and the others in those
+   * behind it; 0: the slot belongs to a cell that began before.
+   */
+  readonly records: number
   /** Whether a session is open. */
   readonly open: boolean
   /** How many sessions were opened so far. */
@@ -43,6 +51,23 @@ export interface Schedule {
    * refuses them. Until then the rate stays.
    */
   endAtStep(): void
+}
+
+/**
+ * Long cells: a query that fills two or three records brings one reply, as one that fills a single
+ * record does, so who counts replies sees where a long query was. So each twentieth slot begins a
+ * cell of two records and of three, by turns, whatever waits, and long queries wait for those. They
+ * take 7.5 % of the slots.
+ */
+const LONG_CELLS = { everySlots: 20, firstAt: 10 }
+
+/** Records of the cell that begins in a slot, by its index in the session; 0: none begins there. */
+export function recordsAt(index: number): number {
+  const { everySlots, firstAt } = LONG_CELLS
+  const since = (index + everySlots - firstAt) % everySlots
+  const records = ((index - since - firstAt) / everySlots) % 2 === 0 ? 2 : 3
+  if (since === 0) return records
+  return since < records ? 0 : 1
 }
 
 /** Steps of a phase: finer than any observer's clock on a network. */
@@ -126,6 +151,9 @@ export function createSchedule(pace: Pace, random: Random): Schedule {
     get dueMs() {
       return dueMs
     },
+    get records() {
+      return recordsAt(index)
+    },
     get open() {
       return open
     },
@@ -147,13 +175,14 @@ export function createSchedule(pace: Pace, random: Random): Schedule {
         }
         stepEndMs += pace.stepMs * (Math.floor((taken - stepEndMs) / pace.stepMs) + 1)
       }
+      const slot = recordsAt(index) === 0 ? 'more' : waiting > 0 ? 'real' : 'cover'
       index++
       dueMs = firstMs + slotOffsetMs(pace, index)
       if (dueMs <= nowMs) {
         index = slotAfter(pace, nowMs - firstMs)
         dueMs = firstMs + slotOffsetMs(pace, index)
       }
-      return { slot: waiting > 0 ? 'real' : 'cover', dueMs: taken }
+      return { slot, dueMs: taken }
     },
     endAtStep() {
       ending = true

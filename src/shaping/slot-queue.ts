@@ -1,3 +1,4 @@
+import { leastOctets } from '../dns/edns.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver } from '../resolve.ts'
 
@@ -6,6 +7,8 @@ export interface WaitingQuery<P extends Protection> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
+  /** The fewest octets of a cell that holds it. */
+  readonly octets: number
   /** Which of all that left it was. */
   turn: number
   /** Its connection died under it; how many answers there had been by then. */
@@ -27,15 +30,23 @@ export class SlotQueue<P extends Protection> {
     return this.#queue.length + this.#lost.length
   }
 
-  /** Whose slot the next one is, if anybody's. */
-  get first(): WaitingQuery<P> | undefined {
-    return (this.#again === undefined ? this.#lost[0] : undefined) ?? this.#queue[0]
+  /** Whose slot the next one is, of those that take more than `least` octets and at most `most`. */
+  first(least: number, most: number): WaitingQuery<P> | undefined {
+    const fits = ({ octets }: WaitingQuery<P>) => octets > least && octets <= most
+    return (this.#again === undefined ? this.#lost.find(fits) : undefined) ?? this.#queue.find(fits)
   }
 
   /** What gives way stands behind all that does not. */
   add(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
     const behind = ask.givesWay === true ? -1 : this.#queue.findIndex((waiting) => waiting.ask.givesWay === true)
-    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, { request, ask, to, turn: 0, lostAfter: undefined })
+    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, {
+      request,
+      ask,
+      to,
+      octets: leastOctets(request),
+      turn: 0,
+      lostAfter: undefined,
+    })
   }
 
   /** Made ready while it was the first; one that does not give way may have come before it. */

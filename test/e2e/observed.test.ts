@@ -2,76 +2,91 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { query } from '../support/messages.ts'
-import { startCapture } from '../support/real/capture.ts'
-import { identityOf, startDaemon } from '../support/real/daemon.ts'
+import { type CapturedRecord, startCapture } from '../support/real/capture.ts'
+import { entryOf, identityOf, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
+import { startDnsdist } from '../support/real/dnsdist.ts'
+import { startNamed } from '../support/real/named.ts'
 import { requireTool } from '../support/real/tools.ts'
-import { type Reaction, startWatchedResolver, type WatchedQuery } from '../support/real/watched-resolver.ts'
+import { ZONE_NAME } from '../support/real/zone.ts'
 
-const SERVFAIL = 2
-const REFUSED = 5
+t.setTimeout(120_000)
 
-/**
- * Covers are answered. Names below fail.example are SERVFAIL, those below silent.example get no
- * reply. The root is refused, as by a resolver for its own zones.
- */
-function moody({ name }: WatchedQuery): Reaction {
-  if (name.endsWith('fail.example')) return { rcode: SERVFAIL }
-  if (name.endsWith('silent.example')) return 'silence'
-  return name === '' ? { rcode: REFUSED } : { blocks: 1 }
-}
+/** Of 122 and 232 octets: queries of two records and of three over DoT. */
+const LONG = `${'a'.repeat(50)}.${'b'.repeat(50)}.wild.${ZONE_NAME}`
+const LONGEST = `${'c'.repeat(60)}.${'d'.repeat(50)}.${LONG}`
 
-/** A daemon with two resolvers under one profile, and a capture of both links. */
-async function twoLinks(t: Test, profile: string, react: (query: WatchedQuery) => Reaction = moody) {
+/** What an observer sees of always-on while names are asked, a batch each 1.8 s. */
+async function watched(t: Test, transport: 'dot' | 'doh', batches: readonly (readonly string[])[]): Promise<readonly CapturedRecord[]> {
   const authority = await createAuthority()
   const identity = await identityOf(authority)
-  const first = await startWatchedResolver('first', identity, react)
-  const second = await startWatchedResolver('second', identity, react)
-  t.teardown(() => Promise.all([first.close(), second.close()]))
-  const capture = await startCapture(`tcp port ${first.port} or tcp port ${second.port}`)
+  const named = await startNamed(identity)
+  t.teardown(() => named.stop())
+  const server = await startDnsdist(identity, named.dnsPort)
+  t.teardown(() => server.stop())
+  const port = transport === 'dot' ? server.dotPort : (server.dohPort ?? 0)
+  const capture = await startCapture(`tcp port ${port}`)
   t.teardown(() => capture.remove())
   const daemon = await startDaemon({
-    resolvers: [first.entry, second.entry],
+    resolvers: [entryOf(server, [transport])],
     ca: authority.certificate,
-    config: { shaping: { profile } },
+    config: { shaping: { profile: 'always-on' } },
   })
   t.teardown(() => daemon.stop())
   const client = await udpClient(daemon.port)
   t.teardown(() => client.close())
-  const ask = async (name: string) => rcodeOf(await client.ask(query({ name, opt: {} })))
-  return { first, second, capture, daemon, ask }
+  await sleep(1300)
+  for (const names of batches) {
+    const replies = await Promise.all(names.map((name) => client.ask(query({ name, opt: {} }))))
+    t.ok(replies.map(rcodeOf).every((rcode) => rcode === 0))
+    await sleep(1800)
+  }
+  await capture.stop()
+  return capture.records(port)
 }
 
-if (requireTool(t, 'tcpdump', 'tshark')) {
-  for (const profile of ['always-on', 'balanced']) {
-    t.test(`${profile}: names that fail one after the other open no second link`, async (t) => {
-      const { second, capture, ask } = await twoLinks(t, profile)
-      for (let i = 0; i < 12; i++) t.equal(await ask(`n${i}.fail.example`), SERVFAIL)
-      for (let i = 0; i < 3; i++) t.equal(await ask(`n${i}.example`), 0)
-      await capture.stop()
-      t.equal(capture.count(`tcp.port == ${second.port}`), 0, 'packets of the other link')
-    })
-
-    t.test(`${profile}: a name that is not answered opens no second link while covers are`, async (t) => {
-      const { second, capture, ask } = await twoLinks(t, profile, (query) => (query.name === '' ? 'silence' : moody(query)))
-      t.equal(await ask('before.example'), 0)
-      t.equal(await ask('a.silent.example'), SERVFAIL)
-      await sleep(2500) // a probe of the root has its time
-      for (let i = 0; i < 3; i++) t.equal(await ask(`n${i}.example`), 0)
-      await capture.stop()
-      t.equal(capture.count(`tcp.port == ${second.port}`), 0, 'packets of the other link')
-    })
+/**
+ * The records out, by their place, for which no reply ever came: all but the first of a long cell.
+ * A reply that is late is not taken for one that is missing.
+ */
+function unanswered(records: readonly CapturedRecord[], handshakeRecords: number): readonly number[] {
+  const first = records.findIndex((record, at) => record.direction === 'out' && outBefore(records, at) === handshakeRecords)
+  const owed: number[] = []
+  let [out, replies] = [0, 0]
+  for (const { direction } of records.slice(first)) {
+    if (direction === 'in') replies++
+    else owed.push(out++ - replies)
   }
+  const forGood = owed.map((_, at) => Math.min(...owed.slice(at)))
+  return forGood.flatMap((n, at) => (n > (forGood[at - 1] ?? 0) ? [at] : []))
+}
 
-  t.test('always-on: a dead link opens the one that stands by, whether anything is asked or not', async (t) => {
-    const { first, second, capture, ask } = await twoLinks(t, 'always-on')
-    await sleep(500)
-    t.equal(second.asked.length, 0)
-    await first.close()
-    for (let waited = 0; second.asked.length === 0 && waited < 6000; waited += 50) await sleep(50)
-    t.ok(second.asked.length > 0, 'covers, and no client asked anything')
-    t.equal(await ask('a.example'), 0)
-    await capture.stop()
-    t.ok(capture.records(second.port).length > 5)
+const outBefore = (records: readonly CapturedRecord[], at: number) =>
+  records.slice(0, at).filter(({ direction }) => direction === 'out').length
+
+if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
+  t.test('DoT: long names leave in long cells, which leave at their places without them too', async (t) => {
+    const records = await watched(t, 'dot', [[LONG, LONGEST], [`x${LONG}`]])
+    const places = unanswered(records, 1)
+    const first = (places[0] ?? 0) % 40
+    t.ok(places.length >= 5, `${places}`)
+    // Cells of two records and of three by turns: one reply less each forty, and twice one.
+    const turns = [
+      [0, 20, 21],
+      [0, 1, 20],
+      [0, 19, 39],
+    ]
+    const taken = [...new Set(places.map((at) => (at - first) % 40))].toSorted((a, b) => a - b)
+    t.ok(
+      turns.some((turn) => turn.join() === taken.join()),
+      `${taken}`,
+    )
+  })
+
+  t.test('DoH: a query for any name is one record', async (t) => {
+    const records = await watched(t, 'doh', [[LONG, LONGEST], [`x${LONG}`]])
+    t.strictSame(unanswered(records, 2), [])
+    const out = records.filter(({ direction }) => direction === 'out').slice(2)
+    t.equal(new Set(out.map(({ octets }) => octets)).size, 1)
   })
 }

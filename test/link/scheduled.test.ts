@@ -103,7 +103,7 @@ t.test('DoH: the same; acknowledgements ride in cells, and none leaves by itself
   await rest(link)
   const { wire } = await long
   t.ok(wire.length > 200)
-  t.strictSame(bodies.slice(0, 4), [128, 128, 128, 128])
+  t.strictSame([...new Set(bodies.slice(0, 4))], [link.octets(1)])
   t.equal(bodies[4], link.octets(2))
   t.equal(written, 4)
 })

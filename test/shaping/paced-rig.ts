@@ -32,6 +32,8 @@ export class FakePacedLink implements ScheduledLink<Authenticated> {
   rcode = 0
   dialError: EnigmError | undefined
   lose = false
+  /** A query of several records is not answered. */
+  silentWhenLong = false
   /** A name that ends the connection under all that is in flight, 20 ms after it is asked. */
   poison: string | undefined
   readonly #inFlight = new Set<(error: EnigmError) => void>()
@@ -76,8 +78,9 @@ export class FakePacedLink implements ScheduledLink<Authenticated> {
       this.#inFlight.add(reject)
       const poisonous = this.poison !== undefined && Buffer.from(request).includes(this.poison)
       const leftMs = ask.deadlineMs - this.clock.nowMs()
-      const late = leftMs <= this.rttMs
-      this.clock.setTimer(Math.min(leftMs, poisonous ? 20 : this.rttMs), () => {
+      const silent = this.silentWhenLong && request.length > 128
+      const late = silent || leftMs <= this.rttMs
+      this.clock.setTimer(silent ? leftMs : Math.min(leftMs, poisonous ? 20 : this.rttMs), () => {
         if (!this.#inFlight.delete(reject)) return
         if (poisonous) {
           this.up = false

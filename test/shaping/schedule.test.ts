@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { PACES } from '../../src/shaping/profiles.ts'
-import { createSchedule, slotOffsetMs } from '../../src/shaping/schedule.ts'
+import { createSchedule, recordsAt, slotOffsetMs } from '../../src/shaping/schedule.ts'
 import { seededRandom } from '../support/fake-clock.ts'
 
 const { balanced, lite } = PACES
@@ -11,6 +11,7 @@ interface Emission {
   readonly atMs: number
   readonly session: number
   readonly openedMs: number
+  readonly slot: string
 }
 
 /**
@@ -43,7 +44,7 @@ function run(pace: typeof balanced, workload: readonly number[], seed: number, u
     if (session === undefined) throw new Error('a slot without a session')
     const { slot, dueMs } = schedule.take(atMs + lateMs(), queued)
     if (slot === 'close') session.closedMs = dueMs
-    else cells.push({ atMs: dueMs, session: sessions.length, openedMs: session.openedMs })
+    else cells.push({ atMs: dueMs, session: sessions.length, openedMs: session.openedMs, slot })
     if (slot === 'real') queued--
   }
   return { cells, sessions, queued, schedule }
@@ -120,7 +121,8 @@ t.test('the cells of a step are those of its rate; the opening is dense', async 
 t.test('overflow waits for the following slots: the rate does not follow the queue', async (t) => {
   const flood = Array.from({ length: 500 }, () => 0)
   const { cells, queued } = run(lite, flood, 3, 20_000)
-  t.equal(queued, 500 - cells.length)
+  t.equal(queued, 500 - cells.filter(({ slot }) => slot === 'real').length)
+  t.equal(cells.filter(({ slot }) => slot === 'more').length, 30, 'the rest of long cells')
   t.ok(cells.length >= 399 && cells.length <= 400, `${cells.length} in 20 s`)
 })
 
@@ -172,4 +174,19 @@ t.test('told to end, it ends at its step even with queries waiting, and sends at
   t.equal(cells, 440)
   schedule.arrived(30_000)
   t.ok(schedule.open, 'and opens again for the next query')
+})
+
+t.test('each twentieth slot begins a cell of two records and of three, by turns', (t) => {
+  const records = Array.from({ length: 60 }, (_, index) => recordsAt(index))
+  const long = (from: number) => records.slice(from, from + 4)
+  t.strictSame(
+    [long(10), long(30), long(50)],
+    [
+      [2, 0, 1, 1],
+      [3, 0, 0, 1],
+      [2, 0, 1, 1],
+    ],
+  )
+  t.equal(records.filter((n) => n === 1).length, 60 - 2 - 3 - 2)
+  t.end()
 })

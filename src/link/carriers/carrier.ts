@@ -114,7 +114,7 @@ export interface CellCarrier<P extends Protection = Protection> extends Carrier<
 /**
  * Records of one size, written only on request: `send` writes the first record of a request, in the
  * same turn for any request. Requests are as long as `octets` says, so that they fill their
- * records.
+ * records; over HTTP/2 one of a single record may be shorter.
  */
 export interface Cells {
   /**

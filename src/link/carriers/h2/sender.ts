@@ -5,15 +5,18 @@ import type { RequestHead } from './heads.ts'
 import { type CellOutbox, CONTROL_ROOM_OCTETS, type Outbox, putFrameHeader } from './outbox.ts'
 import type { Stream } from './stream.ts'
 
-/** The body of a request of one record. */
-const BODY_OCTETS = 128
+/**
+ * The longest body of a request of one record: a query for any name, with its OPT. The padding of
+ * DATA fills what a shorter one leaves, which takes 255 octets at most.
+ */
+const BODY_OCTETS = 290
 
 /**
  * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and padding is
- * free to shrink): what the connection owes, the head, and DATA padded to fill. A longer request
- * goes on in records of nothing but DATA, only the last of them padded. (BIND 9.18.49 stalls on a
- * request that arrives in pieces of more than 256 octets: over its DoH, names of more than 93
- * octets find no answer.)
+ * free to shrink): what the connection owes, the head, and DATA padded to fill. One holds a query
+ * for any name. A longer request goes on in records of nothing but DATA, only the last of them
+ * padded. (BIND 9.18.49 stalls on a request that arrives in pieces of more than 256 octets: over
+ * its DoH, names of more than 93 octets find no answer.)
  */
 export class CellSender {
   readonly #out: CellOutbox
