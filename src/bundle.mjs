@@ -1,6 +1,7 @@
 // Makes of src/ what dist/ holds: a bundle for each command, one for the worker threads, one for
 // each heavy package, and V8's code for all of them. Two hundred and fifty module files took 350 ms
 // to load; a bundle and its code take 20.
+import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { build } from 'esbuild'
@@ -30,6 +31,8 @@ export async function bundle(root, out, instead = {}) {
   writeFileSync(join(out, 'package.json'), '{ "type": "commonjs" }\n')
   copyFileSync(join(root, 'src', 'compile.cjs'), join(out, 'compile.cjs'))
   writeAll(join(out, 'parts'), join(root, 'dist', 'parts'))
+  // Man pages and completions, from the commands themselves.
+  execFileSync(process.execPath, [join(out, 'main.js'), 'manual', join(out, 'share')], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
 function makePart(root, out, name, entry, parts, instead) {

@@ -15,6 +15,8 @@ const GROUPS = {
 
 interface CommandEntry {
   readonly group: keyof typeof GROUPS
+  /** Not in any list: a word that people try. */
+  readonly hidden?: true
   /**
    * Each command is loaded only when it is asked for: `status` must answer fast, and needs none of
    * what `run` needs.
@@ -37,7 +39,11 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   doctor: { group: 'repair', load: async () => (await import('./commands/doctor.ts')).doctorCommand() },
   portal: { group: 'repair', load: async () => (await import('./commands/portal.ts')).portalCommand() },
   check: { group: 'repair', load: async () => (await import('./commands/check.ts')).checkCommand() },
+  manual: { group: 'repair', load: async () => (await import('./commands/manual.ts')).manualCommand(() => programWith(inGroups())) },
   audit: { group: 'rules', load: async () => (await import('./commands/audit.ts')).auditCommand() },
+  start: { group: 'protect', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('start') },
+  restart: { group: 'protect', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('restart') },
+  logs: { group: 'look', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('logs') },
 }
 
 /**
@@ -52,22 +58,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 process.stderr.on('error', () => {})
 
-const program = new Command('enigm-dns')
-  .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')
-  .version(VERSION)
-  .showHelpAfterError('(enigm-dns COMMAND --help shows examples)')
-  .addHelpText(
-    'after',
-    `
-Exit codes of every command (its --help says what they mean there):
-  0  good    1  not as wished    2  usage or configuration    3  cannot tell    4  a proof failed
-
-Examples:
-  $ enigm-dns run
-  $ enigm-dns status
-  $ enigm-dns query example.com AAAA`,
-  )
-
 void start(process.argv[2] ?? '')
 
 /**
@@ -75,11 +65,34 @@ void start(process.argv[2] ?? '')
  * them all.
  */
 async function start(name: string): Promise<void> {
+  if (name === '') {
+    process.exitCode = (await import('./commands/overview.ts')).overview()
+    return
+  }
   const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  const wanted = asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : inGroups()
-  for (const { group, load } of wanted) program.addCommand((await load()).helpGroup(GROUPS[group]))
+  const program = await programWith(asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : inGroups())
   endUsageErrorsWith2(program)
   await program.parseAsync()
+}
+
+async function programWith(entries: readonly CommandEntry[]): Promise<Command> {
+  const program = new Command('enigm-dns')
+    .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')
+    .version(VERSION)
+    .showHelpAfterError('(enigm-dns COMMAND --help shows examples)')
+    .addHelpText(
+      'after',
+      `
+  Exit codes of every command (its --help says what they mean there):
+    0  good    1  not as wished    2  usage or configuration    3  cannot tell    4  a proof failed
+  
+  Examples:
+    $ enigm-dns run
+    $ enigm-dns status
+    $ enigm-dns query example.com AAAA`,
+    )
+  for (const { group, hidden, load } of entries) program.addCommand((await load()).helpGroup(GROUPS[group]), { hidden: hidden === true })
+  return program
 }
 
 function inGroups(): readonly CommandEntry[] {

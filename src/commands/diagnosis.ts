@@ -18,6 +18,8 @@ export interface Remark {
   readonly state: 'ok' | 'warn' | 'bad' | 'unknown'
   readonly message: string
   readonly mend: string
+  /** Of a reason that the service gives itself. */
+  readonly code?: string
 }
 
 /** What was gathered; undefined: not looked at (`--offline`). */
@@ -74,7 +76,7 @@ function nsswitch({ hosts }: Connectivity): Remark {
 }
 
 function resolvConf({ asks, by }: SystemResolver): Remark {
-  const mend = 'Point the system at this service: docs/system.md says how.'
+  const mend = 'Have the system ask this service: sudo enigm-dns system enable (docs/system.md).'
   if (asks === 'us') return remark('resolv.conf', 'ok', `The system asks this service (${by}).`)
   if (asks === 'unknown')
     return remark(
@@ -91,7 +93,12 @@ function listeners(s: Symptoms): readonly Remark[] {
   return s.listeners.map(({ at, over, fault }) => {
     const where = `${at} over ${over.toUpperCase()}`
     if (fault === undefined) return remark('listener', 'ok', `${where} answers.`)
-    return remark('listener', 'bad', `${where} does not answer: ${fault}`, 'Start the service, or look at its log: enigm-dns run.')
+    return remark(
+      'listener',
+      'bad',
+      `${where} does not answer: ${fault}`,
+      'Start the service, or look at its log: enigm-dns start and enigm-dns logs say how.',
+    )
   })
 }
 
@@ -108,7 +115,10 @@ function policy({ document, judgement }: StatusReading): Remark {
   const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
   const worst = reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
   if (worst === undefined) return remark('policy', 'ok', `The service says: ${document.state}.`)
-  return remark('policy', worst.severity === 'bad' ? 'bad' : 'warn', `The service says: ${worst.message}`, worst.mend)
+  return {
+    ...remark('policy', worst.severity === 'bad' ? 'bad' : 'warn', `The service says: ${worst.message}`, worst.mend),
+    code: worst.code,
+  }
 }
 
 /** The code of a finding, unless its resolver answered with a response code. */

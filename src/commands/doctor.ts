@@ -12,6 +12,8 @@ import { readSystemResolver, type SystemResolver } from '../system/system-resolv
 import { askServer } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
 import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
+import { type HostService, hostService } from './host-service.ts'
+import { nextCommand } from './next-command.ts'
 import { reachAll } from './reach.ts'
 import { type Host, type JudgedConfig, judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
@@ -27,6 +29,8 @@ export interface DoctorWorld {
   readonly system: (ours: Loaded['listen']) => SystemResolver
   readonly exit: (code: number) => void
   readonly host?: Host
+  /** How the service of this host is run; absent: none is. */
+  readonly service?: () => HostService
 }
 
 export interface DoctorOptions {
@@ -35,6 +39,7 @@ export interface DoctorOptions {
   readonly offline?: true
 }
 
+const NO_SERVICE: HostService = { running: undefined, installed: false, managed: false }
 const LISTENER_MS = 1000
 /** Answered here by policy (RFC 6761): it never leaves this host. */
 const LOCAL_NAME = 'localhost'
@@ -76,7 +81,9 @@ export async function doctor(options: DoctorOptions, world: DoctorWorld): Promis
     return EARLIER.bad
   }
   const remarks = diagnose(await symptoms(judged, host, options, world))
-  world.out.write(options.json === true ? `${printableJson(remarks, 2)}\n` : remarks.map(line).join(''))
+  const next = nextCommand(remarks, world.service?.() ?? NO_SERVICE)
+  const ending = next === undefined ? '' : `\nNext: ${next}\n`
+  world.out.write(options.json === true ? `${printableJson(remarks, 2)}\n` : `${remarks.map(line).join('')}${ending}`)
   if (remarks.some(({ state }) => state === 'bad')) return EARLIER.bad
   return remarks.some(({ state }) => state === 'warn') ? EXIT.notAsWished : EXIT.good
 }
@@ -146,6 +153,7 @@ function thisWorld(): DoctorWorld {
     random: systemRandom,
     places: undefined,
     connectivity: () => readConnectivity(),
+    service: () => hostService(thisHost()),
     system: (ours) => readSystemResolver(ours),
     exit: (code) => {
       process.exitCode = code

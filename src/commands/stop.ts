@@ -6,6 +6,8 @@ import { isRecord } from '../files/json.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { isSame } from '../system/process-identity.ts'
+import { stopGuide } from './guides.ts'
+import { hostService } from './host-service.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { STOP_LIMIT_MS } from './service.ts'
 import { addressee, notTold } from './service-orders.ts'
@@ -15,7 +17,7 @@ Answers what is under way, then ends the service, and waits until it is gone.
 
 Exit codes:
   0  it is gone    1  no service runs, or it is still there    2  the configuration cannot be read
-  3  cannot tell whether one runs, or it does not take orders from this user
+  3  cannot tell whether one runs, it does not take orders from this user, or systemd would start it again
 
 Examples:
   $ enigm-dns stop
@@ -28,6 +30,8 @@ export interface StopWorld {
   readonly err: { write(text: string): unknown }
   readonly clock: Clock
   readonly host: Host
+  /** Whether systemd runs the service of this process; absent: it does not. */
+  readonly managed?: () => boolean
   /** Waits without letting anything else run. */
   readonly pause: (ms: number) => void
   readonly exit: (code: number) => void
@@ -51,8 +55,13 @@ export function stopCommand(world: StopWorld = thisWorld()): Command {
     })
 }
 
-async function stop(config: string | undefined, { out, err, clock, host, pause }: StopWorld): Promise<number> {
+async function stop(config: string | undefined, { out, err, clock, host, pause, managed }: StopWorld): Promise<number> {
   const to = await addressee(config, host)
+  const guide = config === undefined ? stopGuide({ managed: managed?.() === true }) : undefined
+  if (guide !== undefined) {
+    err.write(`Nothing was stopped: ${guide}\n`)
+    return EXIT.cannotTell
+  }
   const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), 'stop', clock)
   if (!isRecord(reply) || typeof reply.pid !== 'number') {
     const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
@@ -82,6 +91,7 @@ function thisWorld(): StopWorld {
     err: process.stderr,
     clock: systemClock(),
     host: thisHost(),
+    managed: () => hostService(thisHost()).managed,
     pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
     exit: (code) => {
       process.exitCode = code

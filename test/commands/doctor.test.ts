@@ -83,6 +83,7 @@ t.test('nothing runs: what is wrong comes first, each with its mend; the links a
   t.match(out.split('\n')[0], /^!! listener/)
   t.match(out, /over UDP does not answer: Nothing listens there; is enigm-dns running\?$/m)
   t.match(out, /fix: Start the service/)
+  t.match(out, /\n\nNext: sudo enigm-dns service install --now\n$/, 'one command, for what comes first')
   t.match(out, /^ok links {8}mine over dot: authenticated \(ca\)/m)
   t.match(out, /^ok links {8}mine over doh/m)
 })

@@ -1,0 +1,38 @@
+import { Command } from 'commander'
+import { EXIT } from '../exit-codes.ts'
+import { SERVICE_UNIT } from '../system/units.ts'
+import { type HostService, hostService, START_UNITS, STOP_UNITS } from './host-service.ts'
+import { nameOf, thisHost } from './running-service.ts'
+
+/** Words that people try. Nothing is done: each leads to the command that does it here. */
+export type Guide = 'start' | 'restart' | 'logs'
+
+/** What to run for a word, in lines. */
+export function guideOf(word: Guide, { running, installed, managed }: HostService): string {
+  if (word === 'logs') {
+    if (installed) return `journalctl -u ${SERVICE_UNIT} -e      what it logged; -f follows it`
+    return 'The service writes its log to standard error, where it was started. As a service: sudo enigm-dns service install'
+  }
+  if (word === 'restart') {
+    if (managed) return `sudo systemctl restart ${SERVICE_UNIT}\nFor a new configuration: sudo enigm-dns reload`
+    if (running !== undefined)
+      return `enigm-dns stop                  ends ${nameOf(running)}; then start it as before\nFor a new configuration: enigm-dns reload`
+  }
+  if (running !== undefined) return `It runs already: ${nameOf(running)}. Have the system ask it: sudo enigm-dns system enable`
+  if (installed) return `${START_UNITS}\nsudo enigm-dns system enable    starts it, now and at boot, and has the system ask it`
+  return 'sudo enigm-dns service install  as a service; then: sudo enigm-dns system enable\nenigm-dns run                   in the foreground'
+}
+
+/** `enigm-dns start`, `restart` and `logs`. Exit code 2, as for a word that is no command. */
+export function guideCommand(word: Guide): Command {
+  return new Command(word).description('says which command does it').action(() => {
+    process.stderr.write(`enigm-dns has no command "${word}". This does it here:\n\n${guideOf(word, hostService(thisHost()))}\n`)
+    process.exitCode = EXIT.usage
+  })
+}
+
+/** Why `stop` is not enough for a service that systemd runs, and what is; undefined: it is. */
+export function stopGuide({ managed }: Pick<HostService, 'managed'>): string | undefined {
+  if (!managed) return undefined
+  return `systemd runs the service, and its socket starts it again with the next query. First: sudo enigm-dns system disable. Then: ${STOP_UNITS}`
+}

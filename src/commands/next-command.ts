@@ -1,0 +1,60 @@
+import type { ReasonCode } from '../posture/reasons.ts'
+import { SERVICE_UNIT } from '../system/units.ts'
+import type { Remark } from './diagnosis.ts'
+import { type HostService, START_UNITS } from './host-service.ts'
+
+const INSTALL = 'sudo enigm-dns service install'
+const ENABLE = 'sudo enigm-dns system enable'
+const CHECK = 'enigm-dns check'
+
+/** What the service says of itself, and the one command that helps there. */
+const BY_REASON: Partial<Record<ReasonCode, string>> = {
+  'portal-suspected': 'enigm-dns portal',
+  'reload-refused': CHECK,
+  'restart-needed': `sudo systemctl restart ${SERVICE_UNIT}`,
+  'internal-fault': `sudo systemctl restart ${SERVICE_UNIT}`,
+  'query-trace': 'sudo enigm-dns reload',
+  'system-asks-elsewhere': ENABLE,
+  'network-unknown': 'ip route',
+  'clock-suspect': 'sudo timedatectl set-ntp true',
+  'audit-gap': 'sudo enigm-dns audit verify',
+}
+
+/** A status of another version may name a reason that this one does not know. */
+const forReason: Readonly<Record<string, string | undefined>> = BY_REASON
+
+/**
+ * The one command to run for the first of `remarks`, which stand in order: worst first. Undefined
+ * where nothing is wrong.
+ */
+export function nextCommand(remarks: readonly Remark[], service: HostService): string | undefined {
+  const [first] = remarks
+  if (first === undefined || first.state === 'ok') return undefined
+  return commandFor(first, service)
+}
+
+function commandFor({ layer, state, code, message }: Remark, { running, installed, managed }: HostService): string {
+  switch (layer) {
+    case 'nsswitch':
+      return "sudo sed -i '/^hosts:/s/$/ dns/' /etc/nsswitch.conf"
+    case 'resolv.conf':
+      if (state === 'unknown') return 'enigm-dns system status'
+      return installed || running !== undefined ? ENABLE : `${INSTALL} && ${ENABLE}`
+    case 'listener':
+    case 'service':
+      if (state === 'unknown') return 'sudo enigm-dns doctor'
+      if (running !== undefined && managed) return `sudo systemctl restart ${SERVICE_UNIT}`
+      if (running !== undefined) return 'sudo enigm-dns stop'
+      return installed ? START_UNITS : `${INSTALL} --now`
+    case 'policy':
+      return (code === undefined ? undefined : forReason[code]) ?? 'enigm-dns status'
+    case 'clock':
+      return 'sudo timedatectl set-ntp true'
+    case 'network':
+      return 'ip route'
+    case 'links':
+      return /may not read|--offline/.test(message) ? 'sudo enigm-dns doctor' : CHECK
+    case 'certificates':
+      return CHECK
+  }
+}
