@@ -4,33 +4,34 @@ import { EnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 
 /**
- * What a query that waits costs beside its question: the packet's copy, the job, a link's
- * bookkeeping (measured: 1.5 KB a query before the link's own).
+ * What a waiting query costs besides its question: the packet's copy, the job, a link's bookkeeping
+ * (measured: 1.5 KB per query before the link's own).
  */
 const COST_OCTETS = 2048
-/** The longest name, type and class. */
+/** Octets of the longest name with its type and class. */
 const LONGEST_QUESTION = 259
-/** Some 11,000 queries. */
+/** About 11,000 queries. */
 const DEFAULT_OCTETS = 24 * 1024 * 1024
-/** What is asked only to be ready for later may use this share. */
+/** The share that queries which only prepare later answers may use. */
 const REFRESH_SHARE = 0.5
 
-/** Who is told of what was turned away, and what there is to share out. */
+/** The capacity to divide, and the callback for refused queries. */
 export interface AdmissionOptions {
   readonly random: Random
   readonly turnedAway: () => void
   /**
-   * Whether `turnedAway` is called too for what was refused further in (questions, waiters, a
-   * link's queue).
+   * Whether `turnedAway` is also called for queries that a later stage refused (questions, waiters,
+   * a link's queue).
    */
   readonly countsFurtherIn?: boolean
   readonly octets?: number
 }
 
 /**
- * Bounds what waits for an answer, in octets, fairly among clients: beyond it a query fails at once
- * with `overloaded`, rather than in silence or by growth (CVE-2025-30193, DNSBomb). Marks what a
- * client that holds much asks further (`Ask.givesWay`).
+ * Bounds the memory of waiting queries, in octets, and divides it fairly among clients. A query
+ * beyond the bound fails at once with `overloaded`; it is not dropped in silence, and memory does
+ * not grow (CVE-2025-30193, DNSBomb). Marks further queries of a client that holds much
+ * (`Ask.givesWay`).
  */
 export function admit({ random, turnedAway, countsFurtherIn = true, octets: capacity = DEFAULT_OCTETS }: AdmissionOptions): Stage {
   const shares = new FairShares(capacity, COST_OCTETS + LONGEST_QUESTION, random)

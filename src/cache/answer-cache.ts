@@ -8,12 +8,12 @@ import { flagsOf, sameQuestionMarks, typeOf } from './key.ts'
 import { describesName, renewFromMs } from './lifetime.ts'
 
 /**
- * Entries looked at for expiry per insert: more than one, so that expired ones leave faster than
- * new ones come.
+ * Entries checked for expiry per insert: more than one, so that expired ones leave faster than new
+ * ones come.
  */
 const SWEEP = 2
 /**
- * A hit is counted once in this time, and once more at the beginning of the last part of an
+ * A hit is counted at most once in this time, and once more at the beginning of the last part of an
  * answer's life.
  */
 const RECOUNT_MS = 2000
@@ -25,29 +25,28 @@ type KeptAnswer = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>
 export interface CacheOptions {
   /** From 64 KiB up: answers and bookkeeping together. */
   readonly maxBytes: number
-  /** How long past its time an answer may stand in, in seconds; 0: never. */
+  /** How long an expired answer may be served, in seconds; 0: never. */
   readonly staleMaxS: number
   /** 32 random bits. */
   readonly seed: number
 }
 
 /**
- * Final answers by question, bounded in bytes. An expired answer stays for `staleMaxS`, if nothing
- * needs its place: `stale` gives it. Answers made in an older epoch are not taken: `clear` (a
- * reload, a
- * policy change) starts a new one. What is returned is valid until the next call. Used from one
- * thread.
+ * Complete answers by question, bounded in bytes. An expired answer stays for `staleMaxS` unless
+ * its memory is needed; `stale` returns it. Answers made in an older epoch are not stored: `clear`
+ * (a reload, a policy change) starts a new one. A returned entry is valid until the next call. Used
+ * from one thread.
  */
 export class AnswerCache {
   readonly #table: AnswerTable
   readonly maxBytes: number
   #staleMaxMs: number
   #epoch = 0
-  /** A bit for each combination of DO and CD that something was kept under. */
+  /** A bit for each combination of DO and CD under which an answer was stored. */
   #flagsSeen = 0
   /**
-   * What an earlier run saved is yet to come (`restore`): until then an answer that may not be kept
-   * leaves a mark, so that an older one does not come over it.
+   * True until the answers saved by an earlier run are loaded (`restore`). Until then an answer
+   * that may not be stored leaves a mark, so that an older one does not replace it.
    */
   awaitsSaved = false
 
@@ -57,7 +56,7 @@ export class AnswerCache {
     this.#table = new AnswerTable(maxBytes, seed)
   }
 
-  /** Taken when a query starts and handed back to `put`. */
+  /** Read when a query starts, and passed back to `put`. */
   get epoch(): number {
     return this.#epoch
   }
@@ -67,7 +66,7 @@ export class AnswerCache {
   get bytes(): number {
     return this.#table.bytes
   }
-  /** Memory that answers lie in, what is free of it included. */
+  /** Memory allocated for answers, including its free part. */
   get pageBytes(): number {
     return this.#table.pageBytes
   }
@@ -78,7 +77,7 @@ export class AnswerCache {
 
   /**
    * Whether this hit is to be counted as a use: the first in two seconds, and the first in the last
-   * part of its life.
+   * part of the answer's life.
    */
   counts(entry: CacheEntry, nowMs: number): boolean {
     if (nowMs < entry.recountMs) return false
@@ -88,8 +87,8 @@ export class AnswerCache {
   }
 
   /**
-   * A number that the same question always has here, in any case of its name and under any mark;
-   * its secret is the cache's. Never 0.
+   * The hash of a question in this cache: the same for any case of the name and any mark. It
+   * depends on a secret of the cache. Never 0.
    */
   hashOf(asked: Asked): number {
     return this.#table.hashOf(asked)
@@ -104,8 +103,8 @@ export class AnswerCache {
   }
 
   /**
-   * The entry if it is past its time and may stand in: the newest answer about the name that came,
-   * never a failure.
+   * The entry if it is expired and may be served stale: the newest answer about the name, never a
+   * failure.
    */
   stale(asked: Asked, nowMs: number): CacheEntry | undefined {
     if (this.#staleMaxMs === 0) return undefined
@@ -115,13 +114,13 @@ export class AnswerCache {
   }
 
   /**
-   * Keeps `answer` for its `storeS`, unless that is 'no' or 0, the epoch has passed, or it is
-   * larger than the cache. One about the name ends what was kept of the
-   * question before it, also where it may not be kept itself (RFC 8767 section 5). A failure does
-   * not take the place of an answer that is fresh or may stand in.
+   * Stores `answer` for its `storeS`, unless that is 'no' or 0, the epoch is over, or it is larger
+   * than the cache. An answer about the name removes older answers to the question, even if it may
+   * not be stored itself (RFC 8767 section 5). A failure does not replace an answer that is fresh
+   * or may be served stale.
    */
   put(asked: Asked, answer: Answer, epoch: number, nowMs: number): void {
-    // What stood in is no newer than what is kept.
+    // A stale answer is no newer than the stored one.
     if (epoch !== this.#epoch || answer.from === 'stale') return
     const storeMs = answer.storeS === 'no' ? 0 : answer.storeS * 1000
     if (!describesName(answer.rcode)) {
@@ -135,9 +134,8 @@ export class AnswerCache {
   }
 
   /**
-   * Puts back what an earlier run had, with its own times (boot time; they may lie before this
-   * boot). Never over an answer that came since, whether it was kept or
-   * not; over a failure.
+   * Restores an answer of an earlier run with its own times (boot time; they may lie before this
+   * boot). It never replaces an answer that came since, stored or not, but it replaces a failure.
    */
   restore(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number): void {
     const held = this.#table.find(asked)
@@ -148,14 +146,14 @@ export class AnswerCache {
   }
 
   /**
-   * Every entry, expired or not, those kept longest first; of more than `limit` octets the oldest
-   * stay out. Looking is no use of it; what changes meanwhile may be left out.
+   * Every entry, expired or not, the oldest first. If they exceed `limit` octets, the oldest are
+   * left out. Reading does not count as a use. Entries that change during the walk may be left out.
    */
   walk(limit?: number): Generator<CacheEntry, void, void> {
     return this.#table.walk(limit)
   }
 
-  /** Forgets everything, wiped from memory; what is being asked now will not be kept either. */
+  /** Forgets everything and wipes the memory. Queries in progress will not be stored either. */
   clear(): void {
     this.#epoch++
     this.#flagsSeen = 0
@@ -163,8 +161,8 @@ export class AnswerCache {
   }
 
   /**
-   * Another network: failures were its own, what is popular must show again, and it must not be
-   * told what the last one was asked.
+   * The network changed: forgets failures, which belong to the old network, and popularity. The new
+   * network must not learn what the old one was asked.
    */
   newNetwork(): void {
     this.#table.drop((entry) => {
@@ -186,16 +184,13 @@ export class AnswerCache {
     return this.#write(asked, answer, nowMs, nowMs + storeMs, nowMs)
   }
 
-  /** False, with nothing changed, where it is larger than the cache. */
+  /** Returns false and changes nothing if the answer is larger than the cache. */
   #write(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number): boolean {
     this.#flagsSeen |= 1 << flagsOf(asked.mark)
     return this.#table.write(asked, answer, storedAtMs, expiresAtMs, nowMs)
   }
 
-  /**
-   * Notes that an answer came, without the answer: its header and question, past their time at
-   * once.
-   */
+  /** Records that an answer came, without the answer: its header and question, expired at once. */
   #mark(asked: Asked, { wire, rcode }: KeptAnswer, nowMs: number): void {
     const mark = wire.slice(0, HEADER_OCTETS + asked.end - asked.from)
     mark.fill(0, RECORD_COUNTS_AT, HEADER_OCTETS)
@@ -208,8 +203,8 @@ export class AnswerCache {
   }
 
   /**
-   * An answer that came at `atMs` ends what older ones under other flags stood for, unless it says
-   * the same.
+   * An answer that came at `atMs` makes older ones under other flags outdated, unless they have the
+   * same content.
    */
   #outdateOthers(asked: Asked, { wire, rcode }: KeptAnswer, atMs: number, nowMs: number): void {
     if (!this.#seenOtherFlags(asked)) return
@@ -222,7 +217,7 @@ export class AnswerCache {
     }
   }
 
-  /** Whether a newer one under other flags says otherwise than an answer that came at `atMs`. */
+  /** Whether a newer answer under other flags contradicts an answer that came at `atMs`. */
   #overtaken(asked: Asked, { wire, rcode }: KeptAnswer, atMs: number): boolean {
     if (!this.#seenOtherFlags(asked)) return false
     return sameQuestionMarks(asked.mark).some((mark) => {
@@ -234,8 +229,8 @@ export class AnswerCache {
   }
 
   /**
-   * Where nothing stands in, or all who ask set the same flags, there is nothing to look for: a
-   * miss costs no more.
+   * If nothing may be served stale, or all clients set the same flags, there is nothing to look
+   * for, and a miss costs nothing more.
    */
   #seenOtherFlags(asked: Asked): boolean {
     return this.#staleMaxMs > 0 && (this.#flagsSeen & ~(1 << flagsOf(asked.mark))) !== 0

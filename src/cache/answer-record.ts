@@ -5,48 +5,49 @@ import type { Ede } from '../errors.ts'
 import type { Asked } from '../job.ts'
 import type { Segments } from './segments.ts'
 
-/** One kept answer, read where it lies: valid until the table is next read or written. */
+/** One stored answer, read in place: valid until the table is next read or written. */
 export interface CacheEntry extends ReplySource {
   readonly mark: number
   /** Boot time, ms. */
   readonly storedAtMs: number
   /** Boot time, ms. */
   readonly expiresAtMs: number
-  /** Hits on this network since it was stored, one in two seconds at most. */
+  /** Hits on this network since it was stored, counted at most once in two seconds. */
   hits: number
-  /** Until then a hit is not counted (boot time, ms). */
+  /** Hits before this time are not counted (boot time, ms). */
   recountMs: number
   /**
-   * Past its time: until this second of boot time it is served at once, since no newer one was to
-   * be had just now.
+   * An expired answer is served at once until this second of boot time, because a query for a newer
+   * one has just failed.
    */
   staleUntilS: number
   /**
-   * A newer answer to the same question came under other flags, and says otherwise: this one is
-   * used while it is fresh, and is not served stale.
+   * A newer answer to the same question came under other flags and contradicts this one. This one
+   * is used while it is fresh, and is not served stale.
    */
   outdated: boolean
 }
 
 /**
- * A record is 16 words, then the answer's octets, the offsets of its TTLs (two octets each) and the
- * text
- * of its extended error. All in one piece: a hit reads one cache line and those behind it.
+ * A record is 16 words, the answer's octets, the offsets of its TTLs (two octets each), and the
+ * text of its extended error. They lie in one piece: a hit reads one cache line and those after it.
  */
 export const HASH = 0
 export const MARK = 1
-/** The next record of the same bucket, as in `#heads`. */
+/** The next record of the same bucket, in the form of `#heads`. */
 export const NEXT = 2
-/** Units of the record, and the two bits. */
+/** Units of the record, and two flag bits. */
 export const SIZE = 3
 const LENGTH = 4
 const TTLS = 5
 const RCODE = 6
-/** 0: no extended error; else its code plus 1, and the length of its text above. */
+/**
+ * 0: no extended error. Otherwise its code plus 1, with the length of its text in the upper bits.
+ */
 const EDE = 7
 const HITS = 14
 const STALE_UNTIL = 15
-/** In doubles, from the beginning of the record. */
+/** Index in doubles from the beginning of the record. */
 const STORED = 4
 const EXPIRES = 5
 const RECOUNT = 6
@@ -56,7 +57,7 @@ export const UNIT_OCTETS = 16
 export const WORDS_A_UNIT = 4
 const DOUBLES_A_UNIT = 2
 export const DEAD = 1 << 30
-/** A hit was counted since the record was written or moved: it gets a second chance. */
+/** A hit was counted since the record was written or moved: it is kept once more at eviction. */
 const USED = 1 << 29
 /** See `Entry.outdated`. */
 const OUTDATED = 1 << 28
@@ -64,7 +65,7 @@ export const UNITS = OUTDATED - 1
 const EDE_CODE = (1 << 17) - 1
 export const MOST_EDE_TEXT = (1 << 14) - 1
 
-/** Reads and writes one record of the table. */
+/** A cursor that reads and writes one record of the table. */
 export class EntryCursor implements CacheEntry {
   readonly #segments: Segments
   #words: Int32Array = new Int32Array(0)
@@ -83,7 +84,7 @@ export class EntryCursor implements CacheEntry {
     this.#segments = segments
   }
 
-  /** `newUnits`: what is there was never written. */
+  /** `newUnits`: the size of a record in memory that was never written. */
   moveTo(place: number, newUnits = 0): EntryCursor {
     const segments = this.#segments
     const unit = segments.unitOf(place)
@@ -118,7 +119,7 @@ export class EntryCursor implements CacheEntry {
   get used(): boolean {
     return (this.#words[this.#word + SIZE]! & USED) !== 0
   }
-  /** It was given its second chance. */
+  /** The record has been kept once more, and loses the flag. */
   forgetUse(): void {
     this.#words[this.#word + SIZE] = this.#words[this.#word + SIZE]! & ~USED
   }

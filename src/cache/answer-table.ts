@@ -18,29 +18,27 @@ import {
 } from './answer-record.ts'
 import { type Segment, Segments } from './segments.ts'
 
-/** Memory for so many octets of answers gets one bucket: short answers take as many. */
+/** One bucket per this many octets of memory for answers: short answers need as many buckets. */
 const OCTETS_A_BUCKET = 256
 /**
- * Records of one bucket: whoever finds names of equal hash, though the seed is secret, costs no
- * more.
+ * Limit of records in a bucket: names of equal hash, even if somebody finds them despite the secret
+ * seed, cost no more.
  */
 const MOST_IN_A_BUCKET = 64
-/** So many segments in which everything was used are passed over before used ones go as well. */
+/** How many segments with only used records are skipped before used records are evicted too. */
 const SECOND_CHANCES = 4
 const FNV_PRIME = 0x01000193
 
 /**
  * Answers by question, in segments that are written one after the other. When memory is used up,
- * the
- * segment in which most is dead or expired makes room first; else the oldest, in which only what
- * was
- * used since gets a second chance. So one hand does expiry and eviction, nothing is ever larger
- * than
- * `maxBytes`, and making room costs at most one segment's copying. Used from one thread.
+ * the segment with the most dead or expired records is cleaned first. Otherwise the oldest is
+ * cleaned, and only records that were used since they were written are kept once more. So one
+ * mechanism does expiry and eviction, memory never exceeds `maxBytes`, and making room costs at
+ * most the copying of one segment. Used from one thread.
  */
 export class AnswerTable {
   readonly #segments: Segments
-  /** Place of the first record of each bucket, plus 1; 0: none. */
+  /** Place of the first record of each bucket, plus 1; 0: no record. */
   readonly #heads: Int32Array
   readonly #seed: number
   readonly #cursor: EntryCursor
@@ -49,8 +47,8 @@ export class AnswerTable {
   #sweep = { segment: 0, unit: 0, filling: 0 }
 
   /**
-   * `maxBytes` from 64 KiB up: everything, bookkeeping included. `seed`: 32 random bits, told to
-   * nobody.
+   * `maxBytes`, at least 64 KiB, includes all bookkeeping. `seed`: 32 random bits that must stay
+   * secret.
    */
   constructor(maxBytes: number, seed: number) {
     const buckets = 2 ** Math.floor(Math.log2(maxBytes / OCTETS_A_BUCKET))
@@ -64,29 +62,29 @@ export class AnswerTable {
   get entries(): number {
     return this.#entries
   }
-  /** Octets of all that is kept. */
+  /** Octets of all stored records. */
   get bytes(): number {
     return this.#segments.liveUnits * UNIT_OCTETS
   }
-  /** Memory taken, used or not. */
+  /** Memory allocated, used or not. */
   get pageBytes(): number {
     return this.#segments.octets
   }
-  /** Whether nearly all memory that may be taken is. */
+  /** Whether nearly all memory up to `maxBytes` is allocated. */
   get crowded(): boolean {
     return this.#segments.crowded
   }
 
-  /** The answer to a question, under another mark than its own where one is given. */
+  /** The answer to a question; under `otherMark` instead of its own mark, if given. */
   find(asked: Asked, otherMark = asked.mark): CacheEntry | undefined {
     const place = this.#placeOf(asked, otherMark)
     return place < 0 ? undefined : this.#cursor.moveTo(place)
   }
 
   /**
-   * Writes an answer, over the one that is kept for the same question if there is one. False: it is
-   * larger than the table, or answers something else. Its question is kept as `asked` has it, in
-   * small letters.
+   * Writes an answer, and replaces the one for the same question if there is one. Returns false if
+   * it is larger than the table, or answers another question. The question is stored as in `asked`,
+   * lower-cased.
    */
   write(
     asked: Asked,
@@ -115,7 +113,7 @@ export class AnswerTable {
     this.#removeAt(this.#placeOf(asked, otherMark))
   }
 
-  /** Looks at the next few records, round and round, and drops those that have expired. */
+  /** Checks the next few records, in a cycle, and drops those that have expired. */
   sweep(records: number, nowMs: number): void {
     const at = this.#sweep
     for (let i = 0; i < records; i++) {
@@ -133,9 +131,8 @@ export class AnswerTable {
   }
 
   /**
-   * Every entry, those written longest ago first; of more than `limit` octets of them the oldest
-   * stay out.
-   * The table may change between two: what does may or may not be among them.
+   * Every entry, the first written first. If they exceed `limit` octets, the oldest are left out.
+   * The table may change between two steps: changed entries may or may not appear.
    */
   *walk(limit = Number.POSITIVE_INFINITY): Generator<CacheEntry, void, void> {
     const cursor = new EntryCursor(this.#segments)
@@ -150,12 +147,12 @@ export class AnswerTable {
     }
   }
 
-  /** Drops those that `unwanted` says, which may change the others. */
+  /** Drops the entries for which `unwanted` returns true. `unwanted` may change the others. */
   drop(unwanted: (entry: CacheEntry) => boolean): void {
     for (const entry of this.walk()) if (unwanted(entry)) this.#removeAt((entry as EntryCursor).place)
   }
 
-  /** Forgets everything, wiped from memory. */
+  /** Forgets everything and wipes the memory. */
   clear(): void {
     this.#segments.wipe()
     this.#heads.fill(0)
@@ -164,9 +161,9 @@ export class AnswerTable {
   }
 
   /**
-   * The hash of a question, which it then carries. FNV-1a over its octets, A-Z lowered (RFC 4343):
-   * in its type and class too, which only makes a few more hashes equal. Mixed at the end, since a
-   * bucket is its low bits. Never 0.
+   * The hash of a question, which is also stored in the question. FNV-1a over its octets, with A-Z
+   * lowered (RFC 4343). They are lowered in type and class too, which only makes a few more hashes
+   * equal. The bits are mixed at the end because a bucket is the low bits. Never 0.
    */
   hashOf(asked: Asked): number {
     if (asked.hash !== 0) return asked.hash
@@ -197,7 +194,9 @@ export class AnswerTable {
     return -1
   }
 
-  /** A new record becomes the first of its bucket; the last of too many goes. */
+  /**
+   * A new record becomes the first of its bucket; if the bucket is full, its last one is dropped.
+   */
   #link(place: number, hash: number): void {
     const bucket = hash & (this.#heads.length - 1)
     const segments = this.#segments
@@ -214,7 +213,7 @@ export class AnswerTable {
     }
   }
 
-  /** Has what points at `place` point at `to` instead (0: at what comes after it). */
+  /** Makes the reference to `place` refer to `to` instead (0: to the record after it). */
   #relink(place: number, to: number): void {
     const segments = this.#segments
     const words = segments.wordsOf(place)
@@ -257,7 +256,7 @@ export class AnswerTable {
       this.#clean(victim, nowMs, chances === 0)
       place = segments.append(units)
     }
-    // It may be larger than what that gave: then whole segments go.
+    // The record may be larger than the freed room: then whole segments are emptied.
     for (; place < 0; place = segments.append(units)) this.#empty(segments.oldest())
     return place
   }
@@ -271,9 +270,9 @@ export class AnswerTable {
   }
 
   /**
-   * Moves what may stay to the front of its segment: what is fresh, and of a segment that is mostly
-   * alive only
-   * what was used since; at most half of that where there must be room now.
+   * Moves records that may stay to the front of their segment: fresh ones, and in a segment that is
+   * mostly alive only those used since they were written. Keeps at most half of a segment if room
+   * is needed now.
    */
   #clean(segment: Segment, nowMs: number, mustGive: boolean): void {
     const segments = this.#segments
@@ -304,7 +303,7 @@ export class AnswerTable {
 }
 
 /**
- * Whether the answer whose question is at `at` of `page`, its name in small letters, is to this
+ * Whether the answer whose question is at `at` of `page`, with a lower-case name, is to this
  * question.
  */
 function isSame(page: Uint8Array, at: number, packet: Uint8Array, from: number, end: number): boolean {
@@ -316,8 +315,8 @@ function isSame(page: Uint8Array, at: number, packet: Uint8Array, from: number, 
 }
 
 /**
- * Whether the question of a response ends where this one does, with the same type and class: what
- * it says of the name was checked where it came in.
+ * Whether the question of a response ends at the same offset as this one, with the same type and
+ * class. The name was checked when the response came in.
  */
 function answers(wire: Uint8Array, { octets, from, end }: Asked): boolean {
   const typeAt = HEADER_OCTETS + end - from - 4

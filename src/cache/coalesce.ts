@@ -5,27 +5,27 @@ import type { Asked, Entered, Job, Outcome, Stage } from '../job.ts'
 import { askedOf } from './key.ts'
 
 /**
- * Questions under way at once, and clients waiting for one of them: beyond either, a query fails at
- * once (DNSBomb; CVE-2025-5994).
+ * Limits of questions in progress, and of clients that wait for one of them. A query beyond either
+ * fails at once (DNSBomb; CVE-2025-5994).
  */
 export interface CoalesceLimits {
-  /** Shared out fairly: who asked first for a question holds it. */
+  /** Divided fairly among clients; a question counts for the client that asked it first. */
   readonly questions: number
-  /** Of clients that give way; others may be as many again. */
+  /** The limit for clients that give way; for others it is twice as high. */
   readonly waitersPerQuestion: number
 }
 
 const DEFAULT_LIMITS: CoalesceLimits = { questions: 4096, waitersPerQuestion: 1024 }
-/** Chains of questions, by the low bits of their hash. */
+/** Chains of questions in progress, by the low bits of their hash. */
 const CHAINS = 4096
 
 /**
- * Identical questions in flight share one upstream query: whoever asks while it is under way waits
- * for the first, and gets the same answer or the same error. `hashOf` as the cache has it.
+ * Identical questions in progress share one upstream query: a later client waits for the first one,
+ * and gets the same answer or the same error. `hashOf` is the one of the cache.
  */
 export function coalesce(hashOf: (asked: Asked) => number, random: Random, limits = DEFAULT_LIMITS): Stage {
   const shares = new FairShares(limits.questions, 1, random)
-  // Links in the members: a Map of them would keep what was in flight alive, see containers.ts.
+  // The links are fields of the jobs: a Map would keep finished jobs alive, see containers.ts.
   const chains: (Job | undefined)[] = new Array<Job | undefined>(CHAINS).fill(undefined)
   const chainOf = (job: Job) => hashOf(askedOf(job)) & (CHAINS - 1)
 
@@ -47,7 +47,7 @@ export function coalesce(hashOf: (asked: Asked) => number, random: Random, limit
       job.next = undefined
       shares.give(job.query.client.address, 1)
       const { waiting, outcome } = job
-      // Who asked first hears it first.
+      // The client that asked first gets its answer first.
       if (waiting !== undefined) job.afterwards = () => release(waiting, outcome)
       return 'on'
     },
@@ -61,14 +61,14 @@ export function coalesce(hashOf: (asked: Asked) => number, random: Random, limit
   return stage
 }
 
-/** Only one that is not under way may be asked. */
+/** Returns undefined if the same question is not in progress. */
 function find(first: Job | undefined, job: Job): Job | undefined {
   const own = askedOf(job)
   for (let one = first; one !== undefined; one = one.next) if (isSame(askedOf(one), own)) return one
   return undefined
 }
 
-/** Both are in small letters. */
+/** Both names are lower-case. */
 function isSame(a: Asked, b: Asked): boolean {
   if (a.hash !== b.hash || a.mark !== b.mark) return false
   const length = a.end - a.from
@@ -83,7 +83,7 @@ function unlink(first: Job | undefined, job: Job): void {
 function follow(job: Job, leader: Job, { waitersPerQuestion }: CoalesceLimits): Entered {
   const most = waitersPerQuestion * (job.givesWay === true ? 1 : 2)
   leader.waiting ??= []
-  // The leader waits as well.
+  // The leader counts as one of them.
   if (leader.waiting.length + 1 >= most) return refuse(job, 'Too many clients wait for this question.')
   leader.waiting.push(job)
   job.leader = leader

@@ -6,14 +6,14 @@ import type { Answer, Query } from '../resolve.ts'
 import { type CacheKey, keyOfQuery } from './key.ts'
 
 /**
- * RFC 9520 section 3.2: at least a second, at most five minutes; doubled each time the question
+ * RFC 9520 section 3.2: at least a second, at most five minutes, doubled each time the question
  * fails again.
  */
 const LEAST_S = 1
 const MOST_S = 300
 /**
- * A question that failed this long after the last time begins at a second again, beyond the time
- * that it was kept.
+ * If a question fails this long after the end of its last entry, its time starts again at one
+ * second.
  */
 const FORGET_S = 60
 /** Questions remembered: some 400 octets each. */
@@ -23,8 +23,8 @@ interface KeptFailure {
   readonly untilMs: number
   readonly keptS: number
   /**
-   * What a resolver said, or how it went unanswered; `during` which silence, if nothing else was
-   * answered either.
+   * What a resolver said, or that no reply came. `during`: the number of the silence, if no other
+   * question was answered either.
    */
   readonly what:
     | { readonly rcode: Rcode; readonly ede: Ede | undefined }
@@ -32,22 +32,22 @@ interface KeptFailure {
 }
 
 /**
- * Failures by question (RFC 9520). What a resolver said of a question (SERVFAIL, REFUSED ...), or
- * that it went unanswered while others were answered, is kept for 1 s, doubled with each
- * repetition, to 5 min. While nothing at all is answered, it is the path that fails: then a
- * question that went out is kept for one second, and the first answer to any question, or another
- * network, ends that, so that a link's failure is not held against a question. In memory only, and
- * bounded. For one thread.
+ * Failures by question (RFC 9520). A failure that a resolver reported (SERVFAIL, REFUSED ...), or a
+ * question without a reply while others were answered, is kept for 1 s, doubled with each
+ * repetition up to 5 min. If no question at all is answered, the path fails. Then a question that
+ * was sent is kept for one second. The first answer to any question, or another network, ends that,
+ * so that a failure of a link does not count against a question. Kept in memory only, and bounded.
+ * Used from one thread.
  */
 export class Failures {
   readonly #clock: Clock
   readonly #known = new LRUCache<CacheKey, KeptFailure>({ max: MOST_QUESTIONS })
-  /** Counts silences: an answer ends one. */
+  /** Counts silences: each answer ends the current one. */
   #silence = 0
   #silent = false
   /**
-   * Answers that came, to whatever question: `unanswered` is told how many there were when its
-   * question was asked.
+   * Number of answers to any question. `unanswered` gets its value at the time the question was
+   * asked.
    */
   answers = 0
 
@@ -60,8 +60,8 @@ export class Failures {
   }
 
   /**
-   * What `query` gets while its failure is kept: the failure again, or the error thrown again.
-   * Undefined: ask.
+   * The failure of `query` while it is kept: the same answer or error again.
+   * Undefined: the question may be asked.
    */
   kept(query: Query): Answer | EnigmError | undefined {
     if (this.#known.size === 0) return undefined
@@ -79,16 +79,16 @@ export class Failures {
     return ede === undefined ? answer : { ...answer, ede }
   }
 
-  /** Notes what a resolver said, a failure; returns for how many seconds it is kept. */
+  /** Records a failure that a resolver reported. Returns for how many seconds it is kept. */
   failed(query: Query, { rcode, ede }: Answer): number {
     this.#answered()
     return this.#note(keyOfQuery(query), { rcode, ede })
   }
 
   /**
-   * Notes that nobody answered, if it was asked at all: else the failure is of links, where
-   * dialling is bounded (a connect a second). `answersBefore`: `answers` when
-   * it was asked.
+   * Records that no reply came, if the question was sent. If it was not sent, the links failed, and
+   * dialling has its own bound (a connect per second). `answersBefore`: the value of `answers` when
+   * the question was asked.
    */
   unanswered(query: Query, code: ErrorCode, answersBefore: number): void {
     if (!wasAsked(code)) return
@@ -111,7 +111,7 @@ export class Failures {
     return keptS
   }
 
-  /** The path is alive. */
+  /** An answer came: the path is alive. */
   #answered(): void {
     this.answers++
     if (!this.#silent) return
@@ -119,13 +119,13 @@ export class Failures {
     this.#silence++
   }
 
-  /** `query` was answered well. */
+  /** `query` got a good answer. */
   succeeded(query: Query): void {
     this.#answered()
     if (this.#known.size > 0) this.#known.delete(keyOfQuery(query))
   }
 
-  /** Another network, other resolvers, another configuration: everything is asked anew. */
+  /** The network, the resolvers or the configuration changed: forgets all failures. */
   clear(): void {
     this.#known.clear()
     this.#silence++

@@ -3,15 +3,15 @@ import type { QueryScan } from '../dns/query-scan.ts'
 import type { Asked, Job } from '../job.ts'
 import type { Query, View } from '../resolve.ts'
 
-/** View, DO and CD, which stand before the question in a key. */
+/** Octets of view, DO and CD, which precede the question in a key. */
 export const KEY_PREFIX = 3
-// latin1Slice is what toString('latin1') calls; going straight to it saves 60 ns a query. The types
-// leave it out.
+// toString('latin1') calls latin1Slice; a direct call saves 60 ns per query. Node's type
+// definitions lack it.
 const scratch = Buffer.alloc(KEY_PREFIX + 255 + 4) as Buffer & { latin1Slice(start: number, end: number): string }
 
 /**
- * Under what a failure is kept: view, DO and CD, then the question's octets with A-Z lowered, as
- * one latin1 string (one octet a character, nothing is lost).
+ * The key of a failure: view, DO and CD, then the question's octets with A-Z lowered, as one latin1
+ * string (one character per octet, nothing is lost).
  */
 export type CacheKey = string
 
@@ -27,7 +27,7 @@ const DO = 1
 const CD = 2
 
 /**
- * All that tells two answers to one question apart: its length, the view, DO and CD, as one number.
+ * All that separates two answers to one question: its length, the view, DO and CD, as one number.
  * Never 0.
  */
 export function markOf(questionOctets: number, view: number, dnssecOk: boolean, checkingDisabled: boolean): number {
@@ -35,25 +35,25 @@ export function markOf(questionOctets: number, view: number, dnssecOk: boolean, 
 }
 
 /**
- * The marks of the same question with other flags that an answer under `mark` speaks of as well. DO
- * only asks for signatures beside the same data. What came with CD set was not validated, and says
- * nothing against what was.
+ * The marks of the same question with other flags for which an answer under `mark` is evidence too.
+ * DO only asks for signatures in addition to the same data. An answer with CD set was not
+ * validated, so it is no evidence against a validated one.
  */
 export function sameQuestionMarks(mark: number): readonly number[] {
   return (mark & CD) === 0 ? [mark ^ DO, mark | CD, (mark ^ DO) | CD] : [mark ^ DO]
 }
 
-/** Octets of the question that a mark speaks of. */
+/** Octets of the question in a mark. */
 export function questionOctetsOf(mark: number): number {
   return mark >>> 18
 }
 
-/** The view that a mark speaks of. */
+/** The view in a mark. */
 export function viewOf(mark: number): number {
   return (mark >>> 2) & 0xffff
 }
 
-/** DO (1) and CD (2) of a mark. */
+/** DO (1) and CD (2) in a mark. */
 export function flagsOf(mark: number): number {
   return mark & (DO | CD)
 }
@@ -64,8 +64,7 @@ export function typeOf({ octets, end }: Asked): number {
 }
 
 /**
- * What the query that `scan` describes asks for. One object is used for all: valid until the next
- * call.
+ * The question of the query that `scan` describes. One object is reused: valid until the next call.
  */
 export function askedByScan(packet: Uint8Array, scan: QueryScan, view: View): Asked {
   const { questionAt, questionEnd, dnssecOk, flags } = scan
@@ -77,14 +76,14 @@ export function askedByScan(packet: Uint8Array, scan: QueryScan, view: View): As
   return shared
 }
 
-/** What a query that was read asks for; `hash` where the table has worked it out already. */
+/** The question of a parsed query; `hash` if the table has already computed it. */
 export function askedBy({ question, client, edns, checkingDisabled }: Query, hash = 0): Asked {
   const { lower } = question
   const mark = markOf(lower.length, client.view, edns?.dnssecOk === true, checkingDisabled)
   return { octets: lower, from: 0, end: lower.length, mark, hash }
 }
 
-/** The same of a question under way: worked out once. */
+/** The same for a question in progress; computed once per job. */
 export function askedOf(job: Job): Asked {
   job.asked ??= askedBy(job.query)
   return job.asked

@@ -8,10 +8,10 @@ import type { Rcode } from '../errors.ts'
 const LEAST_FAILURE_S = 1
 
 /**
- * How long an accepted answer is kept: its lowest TTL inside the clamp; a TTL of 0 serves only who
- * waits for it now (RFC 1035 section 3.2.1), whatever the minimum; nothing where nothing says how
- * long (a negative answer without SOA, RFC 2308 section 5) or where it was cut short; a failure for
- * a second, at first.
+ * How long an accepted answer is kept: its lowest TTL inside the clamp. A TTL of 0 serves only the
+ * clients that wait now (RFC 1035 section 3.2.1), even with a minimum. 'no' if the lifetime is
+ * unknown (a negative answer without SOA, RFC 2308 section 5) or the answer is truncated. A failure
+ * is kept for a second at first.
  */
 export function lifetimeOf(accepted: AcceptedReply, clamp: TtlClamp): number | 'no' {
   if (accepted.kind === 'truncated') return 'no'
@@ -20,18 +20,15 @@ export function lifetimeOf(accepted: AcceptedReply, clamp: TtlClamp): number | '
   return Math.max(clamp.minTtlS, Math.min(accepted.ttlS, clamp.maxTtlS))
 }
 
-/**
- * NOERROR and NXDOMAIN say something of the name; every other RCODE says that nothing was found
- * out.
- */
+/** NOERROR and NXDOMAIN describe the name; every other RCODE reports a failure. */
 export function describesName(rcode: Rcode): boolean {
   return rcode === 0 || rcode === 3
 }
 
-/** Of the lifetime: in it a popular answer is renewed. */
+/** The last part of the lifetime, in which a popular answer is renewed. */
 const RENEWAL_PART = 0.1
 
-/** When the part of an answer's time begins in which it is renewed. */
+/** When the last part of an answer's lifetime begins, in which it is renewed. */
 export function renewFromMs({ storedAtMs, expiresAtMs }: { readonly storedAtMs: number; readonly expiresAtMs: number }): number {
   return expiresAtMs - (expiresAtMs - storedAtMs) * RENEWAL_PART
 }

@@ -8,29 +8,26 @@ import { renewFromMs } from './lifetime.ts'
 export interface PrefetchOptions {
   readonly clock: Clock
   readonly random: Random
-  /** Read at each use, so that a reload replaces them. */
+  /** Read at each use, so that a reload replaces both. */
   readonly current: () => { readonly stages: readonly Stage[]; readonly timeoutMs: number; readonly prefetch: boolean }
   readonly renewed: () => void
 }
 
-/**
- * Hits in its lifetime, at moments seconds apart, that make an answer popular (the cache tells of
- * one every two).
- */
+/** Number of counted hits that make an answer popular (the cache counts one every two seconds). */
 const POPULAR_HITS = 3
-/** Answers that live shorter are renewed by their queries as well. */
+/** Answers with a shorter TTL are not renewed early. */
 const LEAST_TTL_MS = 10_000
-/** Renewals waiting or under way. */
+/** Renewals waiting or in progress. */
 const MOST_RENEWALS = 64
-/** Never counted up to `POPULAR_HITS` again: it has been seen to. */
+/** Low enough that the count never reaches `POPULAR_HITS` again: the answer has been renewed. */
 const RENEWED = -(2 ** 30)
 
 /**
- * Renews popular answers in the last tenth of their time, so that nobody waits for them. Only a hit
- * on this network can make an answer popular, and only a hit in the last tenth renews it: what is
- * asked is what is asked here anyway. The question leaves after a random part of the time that is
- * left, so that the moment tells nobody of the hit; purpose `refresh` puts it in its place in a
- * shaper. Bounded in renewals under way; they are never tried twice.
+ * Renews popular answers in the last tenth of their lifetime, so that no client waits for them.
+ * Only a hit on this network can make an answer popular, and only a hit in the last tenth renews
+ * it: this network is asked only what it is asked anyway. The question is sent after a random part
+ * of the remaining time, so that its time reveals nothing about the hit. A shaper places it by its
+ * purpose `refresh`. The number of renewals in progress is bounded; a renewal is never retried.
  */
 export class Prefetch {
   readonly #o: PrefetchOptions
@@ -42,8 +39,8 @@ export class Prefetch {
   }
 
   /**
-   * Counts a hit, and says whether `entry` should be renewed now: then call `renew`. On the hit
-   * path: no allocation.
+   * Counts a hit, and returns whether `entry` should be renewed now: then call `renew`. On the hit
+   * path: does not allocate.
    */
   hit(entry: CacheEntry, nowMs: number): boolean {
     if (++entry.hits < POPULAR_HITS) return false
@@ -52,7 +49,7 @@ export class Prefetch {
     return this.#waiting.size + this.#underWay < MOST_RENEWALS && this.#o.current().prefetch
   }
 
-  /** Asks for `query` once more before `expiresAtMs`. */
+  /** Asks for `query` again before `expiresAtMs`. */
   renew(query: Query, expiresAtMs: number): void {
     const { clock, random } = this.#o
     const leftMs = Math.max(1, Math.floor((expiresAtMs - clock.nowMs()) * 0.8))
@@ -69,7 +66,7 @@ export class Prefetch {
     this.#waiting.add(timer)
   }
 
-  /** Another network, or the end: what is waiting is not asked. */
+  /** The network changed, or the service stops: waiting renewals are dropped. */
   forget(): void {
     for (const timer of this.#waiting) timer.cancel()
     this.#waiting.clear()

@@ -6,9 +6,9 @@ import type { Answer } from '../resolve.ts'
 import type { CacheEntry } from './answer-record.ts'
 import { flagsOf, KEY_PREFIX, markOf, questionOctetsOf, viewOf } from './key.ts'
 
-/** An entry as it is written down: times count from the moment of saving. */
+/** An entry in the saved form: times are relative to the moment of saving. */
 export interface SavedEntry extends Pick<Answer, 'wire' | 'rcode' | 'ede'> {
-  /** Its question lies in `wire`. */
+  /** The question is inside `wire`. */
   readonly asked: Asked
   readonly ageMs: number
   readonly leftMs: number
@@ -26,8 +26,8 @@ const MAX_WIRE_OCTETS = 65_535
 const MAX_SPAN_MS = 8 * 86_400_000
 
 /**
- * Writes an entry at `at` of `out`, which has room, and returns where the next one goes. Of an
- * extended error the text stays behind: it is for who asked.
+ * Writes an entry at `at` of `out`, which must have room. Returns the offset after it. The text of
+ * an extended error is not saved: it is only for the client that asked.
  */
 export function putSaved(out: Buffer, at: number, entry: CacheEntry, nowMs: number): number {
   const questionOctets = questionOctetsOf(entry.mark)
@@ -47,8 +47,8 @@ export function putSaved(out: Buffer, at: number, entry: CacheEntry, nowMs: numb
 }
 
 /**
- * Calls `each` with every entry of a chunk, each with octets of its own. False, after those before
- * it, at the first one that is none: nothing is taken on trust.
+ * Calls `each` with every entry of a chunk; each entry owns its octets. Stops at the first invalid
+ * entry and returns false: nothing in the file is trusted.
  */
 export function readSaved(chunk: Buffer, each: (entry: SavedEntry) => void): boolean {
   let at = 0
@@ -77,13 +77,14 @@ export function readSaved(chunk: Buffer, each: (entry: SavedEntry) => void): boo
   return true
 }
 
-/** NaN and infinities are none. */
+/** Rejects NaN and infinities. */
 function isSpan(ms: number): boolean {
   return Math.abs(ms) <= MAX_SPAN_MS
 }
 
 /**
- * Whether `wire` is a whole response to exactly the question of its key, as the cache keeps one.
+ * Whether `wire` is a complete response to exactly the question of its key, in the form that the
+ * cache stores.
  */
 function answers(wire: Uint8Array, question: Uint8Array): boolean {
   if (wire.length < HEADER_OCTETS || (wire[2]! & 0x80) === 0 || wire[5] !== 1) return false

@@ -1,38 +1,39 @@
 const UNIT_OCTETS = 16
 const MOST_SEGMENT_OCTETS = 256 * 1024
 const LEAST_SEGMENT_OCTETS = 4096
-/** Small caches get small segments: cleaning one must not empty the cache. */
+/** Small caches get small segments: cleaning one segment must not empty the cache. */
 const SEGMENTS = 16
-/** Above this share of the memory nothing that has expired is worth keeping. */
+/** If more than this share of the memory is used, no expired answer is kept. */
 const CROWDED = 0.75
 
-/** A piece of memory that is filled from its beginning. */
+/** A piece of memory that is filled from its start. */
 export interface Segment {
   readonly index: number
   readonly octets: Uint8Array
   readonly words: Int32Array
   readonly doubles: Float64Array
-  /** Units. */
+  /** Size in units. */
   readonly capacity: number
-  /** Where the next record goes. */
+  /** The unit at which the next record goes. */
   endUnit: number
   liveUnits: number
   /**
-   * Which filling of memory this is: another number once its records are moved or let go of, and
-   * never one that any segment had before. A unit that was found under it begins a record.
+   * Number of this filling of the memory. It changes when records are moved or dropped, and no
+   * segment ever reuses a number. A unit that was found to begin a record does so as long as the
+   * number is the same.
    */
   filling: number
 }
 
 /**
- * Memory for records of whole units of 16 octets, bounded. A place is a number: the segment's index
- * and the
- * unit in it. What is larger than a segment gets one alone.
+ * Memory for records of whole units of 16 octets, bounded. A place is a number made of the
+ * segment's index and the unit in it. A record larger than a segment gets a segment of its own
+ * size.
  */
 export class Segments {
   readonly #maxOctets: number
   readonly #shift: number
-  /** A power of 2 is 20 ns: these are read several times a look-up. */
+  /** A power of two costs 20 ns to compute, and these values are read several times per lookup. */
   readonly #usual: number
   readonly #unitMask: number
   readonly #segments: (Segment | undefined)[] = []
@@ -40,7 +41,7 @@ export class Segments {
   readonly #words: Int32Array[] = []
   readonly #doubles: Float64Array[] = []
   readonly #free: number[] = []
-  /** By index, the one that was begun longest ago first; the last one is being filled. */
+  /** By index, the oldest first; the last one is being filled. */
   #order: number[] = []
   #taken = 0
   #live = 0
@@ -86,12 +87,12 @@ export class Segments {
   at(index: number): Segment | undefined {
     return this.#segments[index]
   }
-  /** The index that comes next, round and round. */
+  /** The next index, in a cycle. */
   after(index: number): number {
     return index + 1 < this.#segments.length ? index + 1 : 0
   }
 
-  /** A place for a record of so many units, or -1: first another segment must be cleaned. */
+  /** A place for a record of `units` units, or -1 if another segment must be cleaned first. */
   append(units: number): number {
     const last = this.#segments[this.#order.at(-1) ?? -1]
     const segment = last !== undefined && last.endUnit + units <= last.capacity ? last : this.#another(units)
@@ -104,8 +105,8 @@ export class Segments {
   }
 
   /**
-   * The one whose cleaning gives most if that is half of it, else the oldest; undefined where there
-   * is none.
+   * The segment whose cleaning frees the most, if that is at least half of it; else the oldest.
+   * Undefined if there is no segment.
    */
   victim(): Segment | undefined {
     let best = this.#segments[this.#order[0] ?? -1]
@@ -130,8 +131,8 @@ export class Segments {
   }
 
   /**
-   * Only the first `endUnit` units are left of it, and it is filled next; one of another size
-   * without a record is let go of.
+   * After cleaning, only the first `endUnit` units are in use, and the segment is filled next. An
+   * empty segment of unusual size is released.
    */
   cleaned(segment: Segment, endUnit: number): void {
     if (endUnit === 0 && segment.capacity !== this.#usual) {
@@ -146,14 +147,14 @@ export class Segments {
     this.#order.push(segment.index)
   }
 
-  /** The one that was begun longest ago. Throws where there is none: `mayHold` was not asked. */
+  /** The oldest segment. Throws if there is none: the caller did not check `mayHold`. */
   oldest(): Segment {
     const segment = this.#segments[this.#order[0] ?? -1]
     if (segment === undefined) throw new Error('no segment is left')
     return segment
   }
 
-  /** Lets go of its memory. */
+  /** Releases its memory. */
   release(segment: Segment): void {
     this.#live -= segment.liveUnits
     segment.liveUnits = 0
@@ -165,7 +166,7 @@ export class Segments {
     this.#taken -= segment.octets.length
   }
 
-  /** The newest ones that come to at most so many units, the oldest of them first. */
+  /** The newest segments that hold at most `units` units together, the oldest of them first. */
   newest(units: number): readonly number[] {
     let left = units
     let from = this.#order.length
@@ -177,7 +178,7 @@ export class Segments {
     return this.#order.slice(from)
   }
 
-  /** Lets go of everything, wiped. */
+  /** Wipes and releases all segments. */
   wipe(): void {
     for (const segment of this.#segments) {
       if (segment === undefined) continue

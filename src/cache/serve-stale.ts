@@ -9,13 +9,14 @@ import { askedOf } from './key.ts'
 import { describesName } from './lifetime.ts'
 
 /**
- * RFC 8767 section 5: how long a client waits before it gets a stale answer, and the TTL of that.
+ * RFC 8767 section 5: how long a client waits before it gets a stale answer, and the TTL of a stale
+ * answer.
  */
 const CLIENT_TIMEOUT_MS = 1800
 const STALE_TTL_S = 30
 /**
- * Section 5, failure recheck: for so long after it had to stand in nobody waits again; each such
- * query asks anew in the background.
+ * Section 5, failure recheck: for this long after a stale answer was served, no client waits again;
+ * each query is asked in the background.
  */
 const RECHECK_S = 30
 const NXDOMAIN = 3
@@ -26,21 +27,21 @@ const EDE_STALE_NXDOMAIN = { code: 19 } as const
 export interface StaleOptions {
   readonly cache: AnswerCache
   readonly clock: Clock
-  /** Counts. */
+  /** Counts stale answers. */
   readonly served: () => void
-  /** While a policy lets nothing go, what was kept for a bad day stays where it is. */
+  /** Whether the policy lets no query through. Then no stale answer is served. */
   readonly closed: () => boolean
 }
 
 /**
- * Lets an expired answer stand in when no newer one comes: after 1.8 s of waiting, at a failure, or
- * at once if that was so a moment ago. What was asked goes on, and its answer is kept. Never over a
- * fresh answer, never for a failure that settles the question (validation, filtering) or a policy's
- * refusal.
+ * Serves an expired answer when no newer one comes: after 1.8 s of waiting, at a failure, or at
+ * once if this happened shortly before. The query continues, and its answer is stored. A stale
+ * answer never replaces a fresh one, a failure that settles the question (validation, filtering),
+ * or a refusal by policy.
  */
 export function serveStale({ cache, clock, served, closed }: StaleOptions): Stage {
   const staleFor = (job: Job): Answer | undefined => {
-    // It may have closed since the question came.
+    // The policy may have closed since the question came.
     if (closed()) return undefined
     const entry = recheckIn(RECHECK_S, cache, job, clock.nowMs())
     if (entry === undefined) return undefined
@@ -70,8 +71,8 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
       if (!job.hasStale) return 'on'
       job.staleTimer?.cancel()
       const settled = settlesQuestion(job.outcome)
-      // What settles the question ends this: the next client hears it. Else there is no end: while
-      // nobody answers, a client must not wait 1.8 s every 30 s.
+      // An outcome that settles the question ends this: the next client gets that outcome.
+      // Otherwise it goes on: while no resolver answers, a client must not wait 1.8 s every 30 s.
       if (job.replied) recheckIn(settled ? 0 : RECHECK_S, cache, job, clock.nowMs())
       else if (!settled) job.outcome = staleFor(job) ?? job.outcome
       return 'on'
@@ -80,15 +81,15 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
 }
 
 /**
- * Whether an outcome is the last word on its question: an answer about the name, or a failure that
- * no older answer may stand in for.
+ * Whether an outcome settles its question: an answer about the name, or a failure that no older
+ * answer may replace.
  */
 function settlesQuestion(outcome: Outcome | undefined): boolean {
   if (outcome === undefined || outcome instanceof EnigmError) return outcome !== undefined && !mayServeStale(outcome.code)
   return describesName(outcome.rcode) || isFinalFailure(outcome.rcode, outcome.ede?.code)
 }
 
-/** The entry that may stand in, if there is one: for so many seconds it does so at once. */
+/** The entry that may be served stale, if there is one. For `seconds` it is then served at once. */
 function recheckIn(seconds: number, cache: AnswerCache, job: Job, nowMs: number): CacheEntry | undefined {
   const entry = cache.stale(askedOf(job), nowMs)
   if (entry !== undefined) entry.staleUntilS = Math.floor(nowMs / 1000) + seconds

@@ -9,12 +9,12 @@ const NSEC = 47
 const NSEC3 = 50
 
 /**
- * Four signatures by the largest keys in use (RSA, 4096 bits) come to 2600 octets. What is larger
- * is no denial but work.
+ * Four signatures by the largest keys in use (RSA, 4096 bits) take 2600 octets. A larger response
+ * is not read: it would only cost work.
  */
 const MOST_OCTETS = 4096
 
-/** One RRset of a denial together with the signatures over it. */
+/** One RRset of a denial with the signatures over it. */
 export interface SignedSet {
   /** Lower-case, uncompressed. */
   readonly owner: Uint8Array
@@ -40,9 +40,9 @@ export interface Denial {
 }
 
 /**
- * What an NXDOMAIN proves: undefined for any other response, for one with an answer section (an
- * alias came before), where the SOA or a proof carries no signature, and for more than 4096 octets
- * of records. The signatures are not checked here: whoever asked with DO does that. Never throws.
+ * Reads the proof of an NXDOMAIN. Undefined for any other response, for one with an answer section
+ * (an alias came before), if the SOA or a proof has no signature, and for more than 4096 octets of
+ * records. The signatures are not checked here: the client that set DO does that. Never throws.
  */
 export function readDenial(response: Uint8Array): Denial | undefined {
   if (response.length < HEADER_OCTETS || (response[3]! & 0x0f) !== NXDOMAIN || u16(response, 6) !== 0) return undefined
@@ -80,7 +80,7 @@ export function readDenial(response: Uint8Array): Denial | undefined {
 
 /**
  * RDATA without compression: of SOA (which may be compressed), and of RRSIG and NSEC (which must
- * not be, but some servers do).
+ * not be, although some servers do it).
  */
 function expandedRdata(message: Uint8Array, { type, rdataAt, rdLength }: RecordCursor): Uint8Array | undefined {
   const end = rdataAt + rdLength
@@ -112,16 +112,17 @@ export function compareNames(a: Uint8Array, b: Uint8Array): number {
   for (const [i, label] of left.entries()) {
     const other = right[i]
     if (other === undefined) return 1
-    // Octets as characters: the same order, and a label that another one begins with comes first.
+    // Labels as strings with one character per octet compare in the same order; a label that is a
+    // prefix of another one comes first.
     if (label !== other) return label < other ? -1 : 1
   }
   return left.length - right.length
 }
 
 /**
- * Whether an NSEC from `owner` to `next` says that the top-level `name` does not exist: it lies
- * between the two, and nothing below it is `next`. The last NSEC of a zone points back to the apex
- * (RFC 4034 section 4.1.1).
+ * Whether an NSEC from `owner` to `next` proves that the top-level `name` does not exist: it lies
+ * between the two, and `next` is not below it. The last NSEC of a zone points back to the apex (RFC
+ * 4034 section 4.1.1).
  */
 export function deniesTop(owner: Uint8Array, next: Uint8Array, name: Uint8Array): boolean {
   if (compareNames(owner, name) >= 0) return false

@@ -6,7 +6,10 @@ import { RecordCursor, TYPE } from './records.ts'
 /** EDNS option codes (IANA): extended error RFC 8914, keepalive RFC 7828, padding RFC 7830. */
 export const OPTION = { keepalive: 11, padding: 12, ede: 15 } as const
 
-/** What we advertise, and the most we send over UDP: no fragments (DNS flag day 2020). */
+/**
+ * The UDP size that we advertise, and the most octets we send over UDP: no fragments (DNS flag day
+ * 2020).
+ */
 export const UDP_SIZE = 1232
 
 const MAX_EXTRA_TEXT_OCTETS = 256
@@ -14,7 +17,8 @@ const MAX_EXTRA_TEXT_OCTETS = 256
 const walker = new RecordCursor()
 
 /**
- * The OPT of a message, or undefined: none, or the message is malformed before it. Never throws.
+ * The OPT of a message; undefined if there is none, or if the message is malformed before it. Never
+ * throws.
  */
 export function readOpt(message: Uint8Array): Opt | undefined {
   const cursor = walker.start(message)
@@ -22,7 +26,7 @@ export function readOpt(message: Uint8Array): Opt | undefined {
   return undefined
 }
 
-/** Reads the OPT that `cursor` stands on. Options after a broken one are not read. */
+/** Reads the OPT at `cursor`. Options after a malformed one are not read. */
 export function optAt(message: Uint8Array, cursor: RecordCursor): Opt {
   const end = cursor.rdataAt + cursor.rdLength
   const ttl = cursor.ttlS
@@ -53,8 +57,8 @@ export function optAt(message: Uint8Array, cursor: RecordCursor): Opt {
 }
 
 /**
- * EXTRA-TEXT is bounded and cut at the first octet that is no UTF-8 (RFC 8914 section 2); it
- * travels to the client that asked and nowhere else.
+ * EXTRA-TEXT is bounded and cut at the first octet that is not UTF-8 (RFC 8914 section 2). It is
+ * sent to the client that asked and to nobody else.
  */
 function extraText(message: Uint8Array, from: number, end: number): { text?: string } {
   if (from >= end) return {}
@@ -95,9 +99,9 @@ export function withPaddedOpt(
 }
 
 /**
- * A copy of `query`, which came from `withPaddedOpt`, padded to exactly `octets` instead; undefined
- * where it does not fit, with the padding option's four octets in. Without a padding option one is
- * added.
+ * A copy of `query`, which came from `withPaddedOpt`, padded to exactly `octets` instead. Undefined
+ * if it does not fit with the padding option's four octets. If the query has no padding option, one
+ * is added.
  */
 export function repadded(query: Uint8Array, octets: number): Uint8Array | undefined {
   const opt = readOpt(query)
@@ -120,8 +124,8 @@ export function leastOctets(query: Uint8Array): number {
 }
 
 /**
- * Where the padding option at the end of the OPT that starts at `optAt` (and ends the message)
- * begins, or the end of the message.
+ * Offset of the padding option at the end of the OPT that starts at `optAt` (and ends the message).
+ * Without a padding option: the end of the message.
  */
 function withoutPadding(message: Uint8Array, optAt: number): number {
   for (let at = optAt + 11; at + 4 <= message.length; at += 4 + u16(message, at + 2)) if (u16(message, at) === OPTION.padding) return at

@@ -3,8 +3,8 @@ import { fresh, HEADER_OCTETS, putU16, viewOf } from './octets.ts'
 const EMPTY = new Uint8Array(0)
 
 /**
- * A message behind its two-octet length (RFC 1035 section 4.2.2; RFC 7858 section 3.3). At most
- * 65,535 octets.
+ * A message with its two-octet length before it (RFC 1035 section 4.2.2; RFC 7858 section 3.3). At
+ * most 65,535 octets.
  */
 export function framed(message: Uint8Array): Uint8Array {
   const frame = fresh(message.length + 2)
@@ -14,9 +14,9 @@ export function framed(message: Uint8Array): Uint8Array {
 }
 
 /**
- * Cuts a byte stream into messages. Frames that lie whole in one chunk are handed on as views into
- * it, without a copy; only a frame that spans chunks is put together. Holds at most `maxOctets` + 2
- * octets. A frame is valid during the callback: copy what is kept.
+ * Splits a byte stream into messages. A frame that lies in one chunk is passed on as a view,
+ * without a copy. Only a frame that spans chunks is assembled. Holds at most `maxOctets` + 2
+ * octets. A frame is valid during the callback only: copy what you keep.
  */
 export class FrameReader {
   readonly #maxOctets: number
@@ -24,20 +24,20 @@ export class FrameReader {
   #rest: Uint8Array = EMPTY
   #filled = 0
 
-  /** A length below `leastOctets` or above `maxOctets` is broken. */
+  /** A length below `leastOctets` or above `maxOctets` is an error. */
   constructor(maxOctets = 65535, leastOctets = HEADER_OCTETS) {
     this.#maxOctets = maxOctets
     this.#leastOctets = leastOctets
   }
 
-  /** Octets of an unfinished frame held back. */
+  /** Octets of an unfinished frame in the buffer. */
   get pendingOctets(): number {
     return this.#filled
   }
 
   /**
-   * False where a length is shorter or longer than allowed: the stream cannot be trusted any more,
-   * close it.
+   * Returns false if a length is below or above the limits: the stream cannot be trusted any more
+   * and must be closed.
    */
   push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): boolean {
     let at = 0
@@ -61,14 +61,14 @@ export class FrameReader {
     return true
   }
 
-  /** Octets that the unfinished frame has when whole; 2 while its length itself is unfinished. */
+  /** Octets of the unfinished frame when it is complete; 2 while its length is incomplete. */
   #wanted(): number {
     return this.#filled < 2 ? 2 : 2 + ((this.#rest[0]! << 8) | this.#rest[1]!)
   }
 
   /**
-   * Takes from `chunk` what the unfinished frame lacks; the offset behind it, or -1 for a broken
-   * length.
+   * Takes the missing octets of the unfinished frame from `chunk`. Returns the offset after them,
+   * or -1 for an invalid length.
    */
   #fill(chunk: Uint8Array): number {
     let at = 0

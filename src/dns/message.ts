@@ -14,31 +14,31 @@ export function setId(message: Uint8Array, id: number): void {
 }
 
 /**
- * The whole RCODE of a message, 12 bits: the upper eight are in its OPT (RFC 6891 section 6.1.3).
- * BADVERS is 16, so the header of such a reply says NOERROR. Never throws.
+ * The complete RCODE of a message, 12 bits: the upper eight are in its OPT (RFC 6891 section
+ * 6.1.3). BADVERS is 16, so the header of such a reply says NOERROR. Never throws.
  */
 export function rcodeOf(message: Uint8Array): Rcode {
   return rcodeWith(message, readOpt(message))
 }
 
-/** The same, of a message whose OPT has been read. */
+/** The same for a message whose OPT has been read. */
 export function rcodeWith(message: Uint8Array, opt: Opt | undefined): Rcode {
   return ((opt?.extendedRcode ?? 0) << 4) | (message[3]! & 0x0f)
 }
 
-/** The question that `scan` found in `packet`. */
+/** The question that `scan` found in `packetA query for `. */
 export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
   const lower = fresh(scan.questionEnd - scan.questionAt)
   const name = lower.length - 4
   copyLower(packet, scan.questionAt, name, lower, 0)
-  // Octets of QTYPE and QCLASS must not be lowered: 0x41 may stand in them.
+  // Octets of QTYPE and QCLASS must not be lowered: one may be 0x41.
   for (let i = name; i < lower.length; i++) lower[i] = packet[scan.questionAt + i]!
   return { lower, type: scan.type, class: scan.class }
 }
 
 /**
- * The query that leaves: ID 0, RD and AD set (RFC 6840 section 5.7), the name lower-cased, no OPT
- * yet, nothing of the client's but CD.
+ * The query that is sent: ID 0, RD and AD set (RFC 6840 section 5.7), the name lower-cased, no OPT
+ * yet, and of the client's flags only CD.
  */
 export function upstreamQuery(question: Question, checkingDisabled: boolean): Uint8Array {
   const message = fresh(HEADER_OCTETS + question.lower.length)
@@ -49,14 +49,14 @@ export function upstreamQuery(question: Question, checkingDisabled: boolean): Ui
 }
 
 /**
- * Whether `reply` answers `request`: a response with the same opcode and the same question, names
- * compared case-insensitively; or an error without a question. IDs are the link's business and are
- * not compared. Never throws, whatever the octets.
+ * Whether `reply` answers `request`: a response with the same opcode and the same question (names
+ * are compared case-insensitively), or an error without a question. IDs are checked by the link and
+ * are not compared here. Never throws for any octets.
  */
 export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   if (reply.length < HEADER_OCTETS || (reply[2]! & 0x80) === 0 || ((reply[2]! ^ request[2]!) & 0x78) !== 0) return false
   const questions = u16(reply, 4)
-  // Some servers count the question of an error, and send the header alone.
+  // Some servers count the question in an error reply, but send only the header.
   if (questions === 0 || reply.length === HEADER_OCTETS) return rcodeOf(reply) !== 0
   if (questions !== 1) return false
   const end = questionEnd(request)
@@ -67,12 +67,12 @@ export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
 }
 
 /**
- * Whether a response has no question that can be read: none, or one that is cut off or malformed.
- * Only its ID says whose it is. Never throws.
+ * Whether a response has no readable question: none, or one that is cut off or malformed.
+ * Only its ID then says to which query it belongs. Never throws.
  */
 export function lacksQuestion(reply: Uint8Array): boolean {
   return reply.length >= HEADER_OCTETS && (reply[2]! & 0x80) !== 0 && (u16(reply, 4) === 0 || questionEnd(reply) === 0)
 }
 
-/** `. NS IN` as a query: every resolver has it in its cache, and it holds no name of a user's. */
+/** `. NS IN`: every resolver has it in its cache, and it contains no name of a user. */
 export const ROOT_PROBE: Uint8Array = upstreamQuery({ lower: Uint8Array.of(0, 0, 2, 0, 1), type: 2, class: 1 }, false)

@@ -2,20 +2,21 @@ import { EnigmError } from '../errors.ts'
 import { HEADER_OCTETS } from './octets.ts'
 
 /**
- * The most octets a name may take on the wire, its closing zero included (RFC 1035 section 2.3.4).
+ * The maximum length of a name on the wire in octets, its final zero included (RFC 1035 section
+ * 2.3.4).
  */
 export const MAX_NAME_OCTETS = 255
 const MAX_LABEL_OCTETS = 63
 
 /**
- * A name of 255 octets has at most 127 labels; a chain of more pointers than that is no honest
- * compression (RFC 9267 section 2).
+ * A name of 255 octets has at most 127 labels; a chain of more pointers is not valid compression
+ * (RFC 9267 section 2).
  */
 const MAX_POINTERS = 127
 
 /**
- * The wire form of a name as people write it (RFC 1035 section 5.1): a closing dot is optional, `.`
- * is the root, `\DDD` and `\X` stand for an octet. Case is kept. Throws an EnigmError `config` for
+ * The wire form of a name in text form (RFC 1035 section 5.1): a final dot is optional, `.` is the
+ * root, `\DDD` and `\X` stand for an octet. Case is kept. Throws an EnigmError `config` for
  * anything else: an empty or too long label, a too long name, a character outside ASCII.
  */
 export function nameFromText(text: string): Uint8Array {
@@ -72,8 +73,8 @@ function badName(why: string): EnigmError {
 }
 
 /**
- * A name as people read it, with a closing dot; every octet that is not a plain printable character
- * is escaped. Inverse of `nameFromText`.
+ * The text form of a name, with a final dot; every octet that is not a plain printable character is
+ * escaped. Inverse of `nameFromText`.
  */
 export function textFromName(wire: Uint8Array): string {
   let text = ''
@@ -100,15 +101,15 @@ export function textFromName(wire: Uint8Array): string {
 }
 
 /**
- * RFC 1035 section 5.1: what a master file gives a meaning (`"().;@\$`) is escaped too, so that the
- * text can be pasted into one.
+ * RFC 1035 section 5.1: characters with a meaning in a master file (`"().;@\$`) are escaped too, so
+ * that the text can be pasted into one.
  */
 const SPECIAL = new Set(Array.from('"().;@\\$', (character) => character.charCodeAt(0)))
 
 /**
- * The text of every octet, four characters each, zeros behind. With strings put together octet by
- * octet, 64 KiB of pointers to the longest names took half a second to show; this way a quarter of
- * it.
+ * The text of every octet, padded with zeros to four characters each. When strings were built octet
+ * by octet, 64 KiB of pointers to the longest names took half a second to show; with this table
+ * they take a quarter of that.
  */
 const OCTET_TEXT = Buffer.alloc(256 * 4)
 for (let octet = 0; octet < 256; octet++) {
@@ -120,8 +121,8 @@ const MAX_LABEL_TEXT = 4 * 255 + 1
 const page = Buffer.alloc(4 * MAX_LABEL_TEXT)
 
 /**
- * The labels of an uncompressed name at the start of `wireName`, one latin1 character an octet,
- * without the root. What follows the name is ignored.
+ * The labels of the uncompressed name at the start of `wireName`, as latin1 strings with one
+ * character per octet, without the root. Octets after the name are ignored.
  */
 export function labelsOf(wireName: Uint8Array): readonly string[] {
   const labels: string[] = []
@@ -135,10 +136,10 @@ export function labelsOf(wireName: Uint8Array): readonly string[] {
 }
 
 /**
- * Octets that the (possibly compressed) name at `at` takes there: up to its zero or through its
- * first pointer. 0 if it is malformed: cut off, a label type other than 00 and 11, longer than 255
- * octets when followed, a pointer that does not go backward or goes into the header, or more than
- * 127 pointers.
+ * Length in octets of the (possibly compressed) name at `at`, up to its zero or through its first
+ * pointer. 0 if it is malformed: cut off, a label type other than 00 and 11, longer than 255 octets
+ * when followed, a pointer that does not go backward or goes into the header, or more than 127
+ * pointers.
  */
 export function nameLength(m: Uint8Array, at: number): number {
   let taken = 0
@@ -160,16 +161,16 @@ export function nameLength(m: Uint8Array, at: number): number {
     if (length < 0xc0 || low === undefined || ++pointers > MAX_POINTERS) return 0
     if (taken === 0) taken = cursor + 2 - at
     cursor = ((length & 0x3f) << 8) | low
-    // Strictly before the part it was in: no loop is possible. And not into the header, which
-    // changes with every client.
+    // A pointer must go strictly before its own part of the name, so no loop is possible. It must
+    // not go into the header, which changes with every client.
     if (cursor >= floor || cursor < HEADER_OCTETS) return 0
     floor = cursor
   }
 }
 
 /**
- * The (possibly compressed) name at `at`, uncompressed, case kept; undefined if `nameLength` calls
- * it malformed.
+ * The (possibly compressed) name at `at`, uncompressed, case kept; undefined if it is malformed
+ * (see `nameLength`).
  */
 export function expandedName(m: Uint8Array, at: number): Uint8Array | undefined {
   if (nameLength(m, at) === 0) return undefined
@@ -187,10 +188,10 @@ export function expandedName(m: Uint8Array, at: number): Uint8Array | undefined 
   }
 }
 
-/** `nameLength` has bounded what is written here. */
+/** `nameLength` has checked that it fits. */
 const expanded = new Uint8Array(MAX_NAME_OCTETS)
 
-/** Where the (uncompressed) question of a message ends, or 0. */
+/** Offset of the end of the (uncompressed) question of a message, or 0 if it is malformed. */
 export function questionEnd(message: Uint8Array): number {
   let at = HEADER_OCTETS
   while (at < message.length) {

@@ -3,17 +3,17 @@ export const HEADER_OCTETS = 12
 
 const PAGE_OCTETS = 64 * 1024
 /**
- * What is longer gets memory of its own: it would waste the rest of a page, and hold a page for
- * long.
+ * A longer array gets memory of its own: it would waste the rest of a page, and keep a page alive
+ * for long.
  */
 const LONGEST_CUT = 4096
 let page = new ArrayBuffer(PAGE_OCTETS)
 let used = 0
 
 /**
- * `length` octets of 0, nobody else's. Cut from a page, each octet of which is used once: 0.1 us,
- * where an array of its own above 64 octets costs 2 us and makes the collector's work longer. What
- * is kept for long belongs elsewhere: one short view keeps its whole page.
+ * `length` octets of 0, not shared with other code. Cut from a page whose octets are each used
+ * once. This costs 0.1 us. A separate array above 64 octets costs 2 us and makes the collector's
+ * work longer. Not for data that is kept for long: one short view keeps its whole page alive.
  */
 export function fresh(length: number): Uint8Array {
   if (length > LONGEST_CUT) return new Uint8Array(length)
@@ -26,14 +26,17 @@ export function fresh(length: number): Uint8Array {
   return view
 }
 
-/** The octets [start, end) where they lie. `subarray` of a Buffer costs 0.28 us, this 0.1. */
+/**
+ * A view of the octets [start, end), without a copy. `subarray` of a Buffer costs 0.28 us, this 0.1
+ * us.
+ */
 export function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset + start, end - start)
 }
 
 /**
- * A private copy of [start, end), in memory as `fresh` gives it. `slice` is none where `bytes` is a
- * Buffer: Buffer's shares memory.
+ * A private copy of [start, end), in memory from `fresh`. `slice` does not copy if `bytes` is a
+ * Buffer: Buffer's `slice` shares memory.
  */
 export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
   const copy = fresh(end - start)
@@ -41,10 +44,10 @@ export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8A
   else for (let i = start; i < end; i++) copy[i - start] = bytes[i]!
   return copy
 }
-/** Up to here a loop is faster than `set`, which needs a view of the source first. */
+/** Up to this length a loop is faster than `set`, which needs a view of the source first. */
 const COPY_CALL_OCTETS = 160
 
-/** Up to here a loop is faster than `set` for octets that stand in the middle of others. */
+/** Up to this length a loop is faster than `set` for octets in the middle of others. */
 const PUT_CALL_OCTETS = 96
 
 /** Copies `length` octets from `fromAt` of `from` to `at` of `out`. */

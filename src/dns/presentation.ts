@@ -7,7 +7,7 @@ import { escaped, RdataReader, rdataText } from './rdata-text.ts'
 import { RecordCursor, TYPE } from './records.ts'
 import { extendedErrorText, rcodeText, textFromType, typeFromText } from './registries.ts'
 
-/** A record as people read it. Every text is printable ASCII. */
+/** A record in text form. Every text is printable ASCII. */
 export interface ShownRecord {
   readonly name: string
   readonly type: string
@@ -16,26 +16,26 @@ export interface ShownRecord {
 }
 
 /**
- * A message as people read it. Every text is printable ASCII: octets from the network cannot act on
+ * A message in text form. Every text is printable ASCII: octets from the network cannot act on
  * a terminal or a log.
  */
 export interface ShownMessage {
-  /** All 12 bits where there is an OPT. */
+  /** All 12 bits if there is an OPT. */
   readonly rcode: number
   readonly status: string
-  /** Of `qr aa tc rd ra ad cd`, those that are set. */
+  /** The set flags among `qr aa tc rd ra ad cd`. */
   readonly flags: readonly string[]
   readonly question: { readonly name: string; readonly type: string } | undefined
   readonly errors: readonly { readonly code: number; readonly meaning: string | undefined; readonly text: string | undefined }[]
   /**
-   * Where the stub says the answer came from: `cache`, `policy`, `failure`, `stale` or
+   * The source of the answer as the stub reports it: `cache`, `policy`, `failure`, `stale` or
    * `<resolver>/<transport>`.
    */
   readonly source: string | undefined
   readonly answers: readonly ShownRecord[]
   readonly authority: readonly ShownRecord[]
   readonly additional: readonly ShownRecord[]
-  /** A record runs past the end; what stands before it is shown. */
+  /** A record runs past the end; the records before it are shown. */
   readonly malformed: boolean
 }
 
@@ -50,9 +50,9 @@ const FLAGS: readonly (readonly [mask: number, text: string])[] = [
 ]
 
 /**
- * A whole query for the stub itself: RD and AD set, an OPT that asks where the answer comes from
- * (our private option, RFC 6891 section 9). `id` should be random. Throws `config` where the name
- * or type is none.
+ * A complete query for the stub itself: RD and AD set, and an OPT that asks for the source of the
+ * answer (our private option, RFC 6891 section 9). `id` should be random. Throws `config` if the
+ * name or type is invalid.
  */
 export function encodeQuestion(name: string, type: string, id: number): Uint8Array {
   const wire = nameFromText(name)
@@ -112,7 +112,10 @@ function shown(wire: Uint8Array, cursor: RecordCursor): ShownRecord {
   }
 }
 
-/** The cursor bounds names more loosely than `expandedName`; what only it accepts has no text. */
+/**
+ * The cursor checks names less strictly than `expandedName`; a name that only the cursor accepts
+ * has no text.
+ */
 function nameText(wire: Uint8Array, at: number): string {
   const name = expandedName(wire, at)
   return name === undefined ? '(malformed)' : textFromName(name)

@@ -1,12 +1,12 @@
 import { HEADER_OCTETS, u16 } from './octets.ts'
 
-/** What the gate does with a packet. Plain numbers, since the hit path compares one per packet. */
+/** How the gate handles a packet. Plain numbers, because the hit path compares one per packet. */
 export const VERDICT = { ok: 0, drop: 1, formErr: 2, notImp: 3, refused: 4, badVers: 5, badType: 6 } as const
 export type ScanVerdict = (typeof VERDICT)[keyof typeof VERDICT]
 
 /**
- * Our private EDNS option (RFC 6891 section 9, local use): asks, and tells, where an answer came
- * from. Only ever between a client and this stub.
+ * Our private EDNS option (RFC 6891 section 9, local use): asks for, and reports, the source of an
+ * answer. Used only between a client and this stub.
  */
 export const SOURCE_OPTION = 65280
 
@@ -20,7 +20,7 @@ const MAX_NAME_OCTETS = 255
 const MAX_ADDITIONAL = 4
 
 /**
- * What `scanQuery` found; one object is reused for every packet so that a hit allocates nothing.
+ * The result of `scanQuery`; one object is reused for every packet so that a hit allocates nothing.
  * Offsets count from the start of the buffer.
  */
 export interface QueryScan {
@@ -53,9 +53,9 @@ export function newScan(): QueryScan {
 }
 
 /**
- * Reads one query in place and says what to do with it. Never throws, never reads outside [start,
- * end), and does bounded work: one name of at most 255 octets, one record of a zone transfer, at
- * most four additional records. `questionEnd` is 0 where no question could be read.
+ * Reads one query in place and returns how to handle it. Never throws, never reads outside [start,
+ * end), and does bounded work: at most one name of 255 octets, one record of a zone transfer, and
+ * four additional records. `questionEnd` is 0 if no question could be read.
  */
 export function scanQuery(packet: Uint8Array, start: number, end: number, scan: QueryScan): ScanVerdict {
   scan.questionAt = start + HEADER_OCTETS
@@ -69,8 +69,7 @@ export function scanQuery(packet: Uint8Array, start: number, end: number, scan: 
   scan.flags = u16(packet, start + 2)
   if (scan.flags & 0x8000) return VERDICT.drop // a response: answering it could start a loop
   if (scan.flags & 0x7800) {
-    // Its OPT is answered with one (RFC 6891 section 6.1.1), where the message is shaped like a
-    // query.
+    // Its OPT is answered with one (RFC 6891 section 6.1.1) if the message has the form of a query.
     scanQuestion(packet, start, end, scan)
     return VERDICT.notImp
   }
@@ -94,9 +93,9 @@ function scanQuestion(packet: Uint8Array, start: number, end: number, scan: Quer
 }
 
 /**
- * RD=0 would be cache snooping; zone transfers and other classes are not a stub's business; OPT,
- * TSIG and whatever else is no data are no questions (RFC 6895 section
- * 3.1). NXNAME is malformed and must not be asked upstream (RFC 9824 section 3.5).
+ * RD=0 would allow cache snooping. Zone transfers and other classes are not the task of a stub.
+ * OPT, TSIG and other types without data cannot be queried (RFC 6895 section 3.1). NXNAME is
+ * malformed and must not be asked upstream (RFC 9824 section 3.5).
  */
 function judge({ flags, type, class: asked }: QueryScan): ScanVerdict {
   if ((flags & 0x0100) === 0 || asked !== CLASS_IN) return VERDICT.refused
@@ -105,13 +104,14 @@ function judge({ flags, type, class: asked }: QueryScan): ScanVerdict {
 }
 
 /**
- * Where the authority section of an incremental zone transfer ends, which holds the SOA that the
- * client has (RFC 1995 section 3); 0 for any other.
+ * Offset of the end of the authority section of an incremental zone transfer, which holds the
+ * client's SOA (RFC 1995 section 3); 0 for any other.
  */
 function versionEnd(packet: Uint8Array, start: number, end: number, scan: QueryScan): number {
   if (scan.type !== TYPE_IXFR || u16(packet, start + 8) !== 1) return 0
   let at = scan.questionEnd
-  // Names may be compressed here. Nobody follows them: all that is needed is where the record ends.
+  // Names may be compressed here. They are not followed, because only the end of the record is
+  // needed.
   while (at < end && packet[at]! > 0 && packet[at]! < 0xc0) at += packet[at]! + 1
   const fixed = at + (at < end && packet[at] === 0 ? 1 : 2)
   if (fixed + 10 > end || u16(packet, fixed) !== TYPE_SOA) return 0
@@ -120,7 +120,8 @@ function versionEnd(packet: Uint8Array, start: number, end: number, scan: QueryS
 }
 
 /**
- * End of an uncompressed name, or 0: a pointer in a question has nothing to point at (RFC 9267).
+ * End of an uncompressed name, or 0: a question has no earlier name that a pointer could refer to
+ * (RFC 9267).
  */
 function questionNameEnd(packet: Uint8Array, from: number, end: number): number {
   let at = from

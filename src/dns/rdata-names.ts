@@ -1,18 +1,18 @@
 import { nameLength } from './name.ts'
 
 /**
- * How the RDATA of a type is made: what stands before its first name, how many names there are, and
- * how many octets follow them.
+ * Structure of the RDATA of a type: what precedes its first name, how many names there are, and how
+ * many octets follow them.
  */
 interface Layout {
   /**
-   * Octets, or a function that finds where the first name stands: an offset in the message,
-   * `NO_NAME`, or `BROKEN`.
+   * Octets before the first name, or a function that returns the offset of the first name in the
+   * message, `NO_NAME`, or `BROKEN`.
    */
   readonly before: number | ((message: Uint8Array, at: number, end: number) => number)
-  /** `list`: as many as the RDATA holds. */
+  /** `list`: as many as fit in the RDATA. */
   readonly names: 1 | 2 | 'list'
-  /** `any`: what follows holds no name. */
+  /** `any`: the rest holds no name. */
   readonly after: number | 'any'
 }
 
@@ -28,7 +28,7 @@ const SERVICE: Layout = { before: 2, names: 1, after: 'any' }
 
 /**
  * Every type of the IANA registry whose RDATA holds names: those of RFC 3597 section 4 and RFC 4034
- * section 6.2, and what came later.
+ * section 6.2, and later ones.
  */
 const LAYOUTS: readonly (Layout | undefined)[] = indexed({
   2: ONE, // NS
@@ -66,24 +66,23 @@ const LAYOUTS: readonly (Layout | undefined)[] = indexed({
   260: { before: relay, names: 1, after: 0 }, // AMTRELAY, RFC 8777
 })
 
-/** An array by type: one read for each record. */
+/** An array by type, so that each record needs one read. */
 function indexed(byType: Readonly<Record<number, Layout>>): readonly (Layout | undefined)[] {
   const types = Object.keys(byType).map(Number)
   return Array.from({ length: Math.max(...types) + 1 }, (_, type) => byType[type])
 }
 
-/** Whether records of that type hold names. */
+/** Whether records of `type` hold names. */
 export function holdsNames(type: number): boolean {
   return LAYOUTS[type] !== undefined
 }
 
 /**
  * Whether the names in the RDATA [at, end) of a record of `message` can be followed (see
- * `nameLength`) and stand there as the type has it: whole, as many as there
- * should be, and nothing else. True for a type without names. Compressed names are taken in every
- * type: some servers compress where they must not (RFC 3597
- * section 4), and a client that decompresses them must come to an end. Those of a list (HIP) must
- * not be: each could be a long walk.
+ * `nameLength`) and match the layout of the type: complete, the right number, and nothing else.
+ * True for a type without names. Compressed names are accepted in every type: some servers compress
+ * where they must not (RFC 3597 section 4), and a client that decompresses them must not loop.
+ * Names of a list (HIP) must not be compressed: each could be a long walk.
  */
 export function rdataNamesHold(message: Uint8Array, type: number, at: number, end: number): boolean {
   const layout = LAYOUTS[type]
@@ -135,8 +134,7 @@ function afterSuffix(message: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * IPSECKEY: precedence, kind of gateway, algorithm, and the gateway, which is a name if its kind is
- * 3.
+ * IPSECKEY: precedence, gateway type, algorithm, and the gateway, which is a name if its type is 3.
  */
 function gateway(message: Uint8Array, at: number, end: number): number {
   if (end - at < 3) return BROKEN
@@ -144,8 +142,8 @@ function gateway(message: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * AMTRELAY: precedence, one bit and the kind of relay, and the relay, which is a name if its kind
- * is 3.
+ * AMTRELAY: precedence, one bit and the relay type, and the relay, which is a name if its type is
+ * 3.
  */
 function relay(message: Uint8Array, at: number, end: number): number {
   if (end - at < 2) return BROKEN
@@ -153,8 +151,8 @@ function relay(message: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * HIP: lengths of the tag (1 octet) and of the key (2 octets, behind the algorithm), then both,
- * then the rendezvous servers.
+ * HIP: lengths of the tag (1 octet) and of the key (2 octets, after the algorithm), then both, then
+ * the rendezvous servers.
  */
 function afterKey(message: Uint8Array, at: number, end: number): number {
   if (end - at < 4) return BROKEN

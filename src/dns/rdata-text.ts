@@ -3,8 +3,8 @@ import { expandedName, nameLength, textFromName } from './name.ts'
 import { textFromType } from './registries.ts'
 
 /**
- * Reads the RDATA of one record; every step is bounded by its RDLENGTH, and throws a RangeError
- * past it.
+ * Reads the RDATA of one record. Every step is bounded by the RDLENGTH, and throws a RangeError
+ * beyond it.
  */
 export class RdataReader {
   readonly #message: Uint8Array
@@ -28,7 +28,10 @@ export class RdataReader {
   number(octets: 1 | 2 | 4): number {
     return this.octets(octets).readUIntBE(0, octets)
   }
-  /** A name, compressed or not; pointers may leave the RDATA, the name itself may not. */
+  /**
+   * A name, compressed or not. Pointers may lead out of the RDATA; the name itself must end within
+   * it.
+   */
   name(): string {
     const name = expandedName(this.#message, this.#at)
     this.octets(nameLength(this.#message, this.#at))
@@ -91,7 +94,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
 }
 
 /**
- * RDATA as a master file writes it; what is unknown or malformed in the form of RFC 3597 section 5.
+ * RDATA in master-file form; unknown or malformed RDATA in the form of RFC 3597 section 5.
  * Never throws; printable ASCII only.
  */
 export function rdataText(message: Uint8Array, type: number, at: number, length: number): string {
@@ -136,8 +139,8 @@ function typeBitmap(r: RdataReader): readonly string[] {
 const KEYS = ['mandatory', 'alpn', 'no-default-alpn', 'port', 'ipv4hint', 'ech', 'ipv6hint', 'dohpath', 'ohttp']
 
 /**
- * One SvcParam as RFC 9460 section 2.1 writes it; a value that does not fit its key as an opaque
- * string.
+ * One SvcParam in the form of RFC 9460 section 2.1. A value that is invalid for its key is shown as
+ * an opaque string.
  */
 export function svcParamText(key: number, value: Buffer): string {
   const name = keyText(key)
@@ -181,8 +184,8 @@ function chunks(value: Buffer, size: number): readonly Buffer[] {
 }
 
 /**
- * A list of character strings; a comma or backslash inside an item is escaped once more (RFC 9460
- * appendix A.1).
+ * A list of character strings; a comma or backslash inside an item is escaped a second time (RFC
+ * 9460 appendix A.1).
  */
 function alpnText(value: Buffer): string | undefined {
   const ids: string[] = []
@@ -206,14 +209,14 @@ function alpnText(value: Buffer): string | undefined {
 }
 
 /**
- * In quotes, with every octet that is not printable ASCII as `\DDD`: nothing in it can act on a
+ * Quoted text, with every octet that is not printable ASCII as `\DDD`: nothing in it can act on a
  * terminal.
  */
 export function quoted(octets: Uint8Array): string {
   return `"${escaped(octets).replaceAll('"', '\\"')}"`
 }
 
-/** Octets as printable ASCII: `\DDD` for what is not, `\\` for a backslash. */
+/** Octets as printable ASCII: `\DDD` for all other octets, `\\` for a backslash. */
 export function escaped(octets: Uint8Array): string {
   let text = ''
   for (const octet of octets) {
@@ -223,7 +226,7 @@ export function escaped(octets: Uint8Array): string {
   return text
 }
 
-/** An IPv6 address as RFC 5952 writes it. */
+/** An IPv6 address in the form of RFC 5952. */
 export function ipv6Text(octets: Uint8Array): string {
   const groups = Array.from({ length: 8 }, (_, i) => (((octets[2 * i] ?? 0) << 8) | (octets[2 * i + 1] ?? 0)).toString(16))
   return new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address

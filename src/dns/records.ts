@@ -9,10 +9,10 @@ const NOTHING = new Uint8Array(0)
 export type Section = 1 | 2 | 3
 
 /**
- * Walks the records of one message without copying or decoding. `next()` moves on and says whether
- * there is a record; `malformed` tells why it stopped. Bounded: a record is at least 11 octets,
- * owner names are followed at most 127 pointers back, so 64 KiB of anything takes milliseconds (RFC
- * 9267).
+ * Walks the records of one message without copying or decoding. `next()` moves on and returns
+ * whether there is a record; `malformed` reports why it stopped. Bounded: a record is at least 11
+ * octets, owner names are followed at most 127 pointers back, so 64 KiB of anything takes
+ * milliseconds (RFC 9267).
  */
 export class RecordCursor {
   #message: Uint8Array = NOTHING
@@ -28,14 +28,14 @@ export class RecordCursor {
   rdLength = 0
 
   /**
-   * On the first record of `message`. One cursor may walk many messages, one after the other: that
-   * saves a miss five objects.
+   * Set to the start of `message`. One cursor may walk many messages, one after the other: that
+   * saves five objects per cache miss.
    */
   constructor(message: Uint8Array = NOTHING) {
     this.start(message)
   }
 
-  /** Begins anew with `message`. */
+  /** Starts again with `message`. */
   start(message: Uint8Array): this {
     this.#message = message
     this.#section = 1
@@ -51,7 +51,7 @@ export class RecordCursor {
   get ttlS(): number {
     return u32(this.#message, this.ttlAt)
   }
-  /** Where the walk stands: after the last record, the end of what the counts cover. */
+  /** Current offset; after the last record, the end of the records that the header counts. */
   get end(): number {
     return this.#at
   }
@@ -86,8 +86,8 @@ export class RecordCursor {
 }
 
 /**
- * Whether the record that `cursor` stands on belongs to one hop and not to the answer: OPT
- * (RFC 6891), TSIG (RFC 8945), TKEY (RFC 2930), and a SIG that covers no type, SIG(0) (RFC 2931).
+ * Whether the record at `cursor` belongs to one hop and not to the answer: OPT (RFC 6891), TSIG
+ * (RFC 8945), TKEY (RFC 2930), and a SIG that covers no type, SIG(0) (RFC 2931).
  */
 export function belongsToHop(message: Uint8Array, cursor: RecordCursor): boolean {
   const { type } = cursor
@@ -98,15 +98,16 @@ export function belongsToHop(message: Uint8Array, cursor: RecordCursor): boolean
 const ttlWalker = new RecordCursor()
 
 /**
- * How many records the header of `wire` speaks of: the most offsets that `putTtlOffsets` writes.
+ * The number of records according to the header of `wire`: the most offsets that `putTtlOffsets`
+ * writes.
  */
 export function recordCount(wire: Uint8Array): number {
   return u16(wire, 6) + u16(wire, 8) + u16(wire, 10)
 }
 
 /**
- * Writes where the TTL of every record of `wire` (no OPT in it) stands, two octets each, from `at`
- * of `page` on, and returns how many: worked out once at insert, so that a hit patches without
+ * Writes the offset of the TTL of every record of `wire` (no OPT in it) to `page` from `at` on, two
+ * octets each, and returns their number. Done once at insert, so that a hit can change TTLs without
  * parsing.
  */
 export function putTtlOffsets(wire: Uint8Array, page: Uint8Array, at: number): number {
@@ -125,10 +126,10 @@ const IPV6HINT = 6
 const addressWalker = new RecordCursor()
 
 /**
- * Whether `test` says yes to one of the addresses that a client of `message` might connect to: A
- * and AAAA records, and the hints in SVCB and HTTPS records (RFC 9460 section 7.3), in the answer
- * and the additional section. `test` gets the message and where four or sixteen octets of address
- * lie. Never throws.
+ * Whether `test` returns true for one of the addresses to which a client of `message` might
+ * connect: A and AAAA records, and the hints in SVCB and HTTPS records (RFC 9460 section 7.3), in
+ * the answer and the additional section. `test` gets the message and the offset of four or sixteen
+ * octets of address. Never throws.
  */
 export function someAddress(message: Uint8Array, test: (octets: Uint8Array, at: number, length: 4 | 16) => boolean): boolean {
   const cursor = addressWalker.start(message)
@@ -167,15 +168,15 @@ const RRSIG = 46
 const NSEC = 47
 const NSEC3 = 50
 /**
- * Beside the data: signatures, and the way to it, whose names are compressed otherwise where
- * signatures stand between.
+ * Types that are not compared: signatures, and aliases, whose names are compressed differently if
+ * there are signatures between them.
  */
 const BESIDE: ReadonlySet<number> = new Set([TYPE.CNAME, TYPE.DNAME, RRSIG, NSEC, NSEC3])
 
 /**
- * Whether two responses with the same question, of type `type`, and the same RCODE answer it with
- * the same data, in whatever order, TTLs and signatures aside. Data that only is written
- * differently (names compressed otherwise) counts as different.
+ * Whether two responses with the same question, of type `type`, and the same RCODE hold the same
+ * data, in any order, without regard to TTLs and signatures. Equal data in another wire form (names
+ * compressed differently) counts as different.
  */
 export function sameData(one: Uint8Array, other: Uint8Array, type: number): boolean {
   const data = dataOf(one, type)

@@ -1,5 +1,5 @@
 /**
- * Mnemonics of the IANA registry that people type or read. What is missing is written TYPE123 (RFC
+ * Mnemonics of the IANA registry that people type or read. Other types are written TYPE123 (RFC
  * 3597 section 5).
  */
 const TYPE_NUMBERS: Readonly<Record<string, number>> = {
@@ -61,7 +61,7 @@ const TYPE_NUMBERS: Readonly<Record<string, number>> = {
 
 const TYPE_TEXTS = new Map(Object.entries(TYPE_NUMBERS).map(([text, type]) => [type, text]))
 
-/** `HTTPS`, `https`, `TYPE65` or `*` as a number; undefined if it is no type. */
+/** `HTTPS`, `https`, `TYPE65` or `*` as a number; undefined if it is not a type. */
 export function typeFromText(text: string): number | undefined {
   const upper = text.toUpperCase()
   if (upper === '*') return TYPE_NUMBERS.ANY

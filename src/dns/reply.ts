@@ -5,12 +5,12 @@ import { type QueryScan, SOURCE_OPTION } from './query-scan.ts'
 
 const OPT_OCTETS = 11
 const SERVFAIL = 2
-/** No message is larger, over whatever transport. */
+/** No message is larger, over any transport. */
 const MOST_OCTETS = 65_535
 
 /**
- * An answer where it lies in memory: `length` octets at `at` of `page` (no OPT), then `ttlCount`
- * two-octet offsets of its TTLs.
+ * An answer in memory: `length` octets at `at` of `page` (no OPT), then `ttlCount` two-octet
+ * offsets of its TTLs.
  */
 export interface ReplySource {
   readonly page: Uint8Array
@@ -22,19 +22,20 @@ export interface ReplySource {
 }
 
 /**
- * The most that may be sent over UDP: 512 without an OPT, else what the client takes between 512
- * and 1232 (RFC 6891 section 6.2.5).
+ * The most octets that may be sent over UDP: 512 without an OPT, else the size that the client
+ * accepts, between 512 and 1232 (RFC 6891 section 6.2.5).
  */
 export function udpLimit(scan: QueryScan): number {
   return scan.hasOpt ? Math.max(512, Math.min(scan.udpSize, UDP_SIZE)) : 512
 }
 
 /**
- * Writes the reply to the query that `scan` describes: the kept answer with the client's ID,
- * question (case kept), CD, and an OPT if and only if it sent one. TTLs fall by `elapsedS`. What
- * does not fit `limit` becomes header, question and OPT with TC set; the EDE goes first. An answer
- * that fits no message together with an OPT goes without one: TC over TCP would leave the client no
- * way to get it. Returns the octets written; allocates nothing without an EDE or a source.
+ * Writes the reply to the query that `scan` describes: the stored answer with the client's ID,
+ * question (case kept) and CD, and with an OPT if and only if the query has one. TTLs are reduced
+ * by `elapsedS`. A reply larger than `limit` becomes header, question and OPT with TC set; the EDE
+ * is dropped first. An answer that fits no message together with an OPT is sent without one: TC
+ * over TCP would leave the client no way to get it. Returns the number of octets written. Allocates
+ * nothing if there is no EDE and no source.
  */
 export function writeReply(
   out: Uint8Array,
@@ -121,8 +122,8 @@ function writeOption(out: Uint8Array, at: number, room: number, option: number, 
 }
 
 /**
- * A reply with nothing but a header, the question where one could be read, and an OPT where the
- * query had a readable one: FORMERR, NOTIMP, REFUSED, BADVERS.
+ * A reply with only a header, the question if one could be read, and an OPT if the query had a
+ * readable one: FORMERR, NOTIMP, REFUSED, BADVERS.
  */
 export function errorReply(packet: Uint8Array, scan: QueryScan, rcode: Rcode, ede?: Ede): Buffer {
   const question = scan.questionEnd === 0 ? new Uint8Array(0) : packet.subarray(scan.questionAt, scan.questionEnd)

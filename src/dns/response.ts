@@ -6,9 +6,9 @@ import { copyOf, HEADER_OCTETS, putU16, putU32, u16, u32 } from './octets.ts'
 import { holdsNames, rdataNamesHold } from './rdata-names.ts'
 import { belongsToHop, RecordCursor, TYPE } from './records.ts'
 
-/** RFC 2308 section 5: a negative answer lives at most three hours. */
+/** RFC 2308 section 5: a negative answer is kept for at most three hours. */
 const MAX_NEGATIVE_TTL_S = 3 * 3600
-/** A TTL with the top bit set is taken as large and capped (RFC 8767 section 4): seven days. */
+/** A TTL with the top bit set counts as large and is capped (RFC 8767 section 4): seven days. */
 export const MAX_TTL_S = 7 * 86400
 const ANY = 255
 const NONE: number[] = []
@@ -31,7 +31,7 @@ class ParsedReply implements ReplyReading {
   ttlAts: number[] = NONE
 }
 
-/** Reads `reply`. Never throws, whatever the octets. */
+/** Reads `reply`. Never throws for any octets. */
 export function readReply(reply: Uint8Array): ReplyReading {
   const reading = new ParsedReply()
   const cursor = readWalker.start(reply)
@@ -46,13 +46,15 @@ export function readReply(reply: Uint8Array): ReplyReading {
   return reading
 }
 
-/** What is read in what a link carried: once, whoever asks. */
+/**
+ * The parsed content of a reply that a link carried. It is parsed once and shared by all callers.
+ */
 export function readingOf(carried: { readonly wire: Uint8Array; reading?: ReplyReading | undefined }): ReplyReading {
   carried.reading ??= readReply(carried.wire)
   return carried.reading
 }
 
-/** For keeping: its octets are copied, and it has been read. */
+/** A copy that may be kept: its octets are copied, and it has been parsed. */
 export function keptCopy<P extends Protection>(carried: Carried<P>): Carried<P> {
   return { ...carried, reading: readingOf(carried), wire: copyOf(carried.wire) }
 }
@@ -91,8 +93,8 @@ function noteRecord(reading: ParsedReply, reply: Uint8Array, cursor: RecordCurso
 }
 
 /**
- * Every name in the RDATA is followed once here, so that no pointer loop of an upstream's reaches a
- * client (CVE-2026-2291); and an address is as long as it should be.
+ * Follows every name in the RDATA once, so that no pointer loop of an upstream reaches a client
+ * (CVE-2026-2291), and checks the length of an address.
  */
 export function rdataHolds(reply: Uint8Array, { type, rdataAt, rdLength }: RecordCursor): boolean {
   if (type === TYPE.A) return rdLength === 4
@@ -105,7 +107,7 @@ export function cappedTtl(ttlS: number): number {
   return Math.min(ttlS, MAX_TTL_S)
 }
 
-/** What kind of answer a response is, told once (RFC 2308 section 2). */
+/** The kind of a response (RFC 2308 section 2). */
 export type ReplyKind = 'positive' | 'nxdomain' | 'nodata' | 'truncated' | 'failure'
 
 /** How long answers may be kept, in seconds; both from 0 to 7 days, min at most max. */
@@ -115,8 +117,8 @@ export interface TtlClamp {
 }
 
 /**
- * A response as it will be kept: no OPT or other record of the hop, ID 0, question lower-cased, AA
- * clear, RA set. `rcode` is the full 12 bits.
+ * A response in the form in which it is stored: no OPT or other record of the hop, ID 0, question
+ * lower-cased, AA clear, RA set. `rcode` has the full 12 bits.
  */
 export interface AcceptedReply {
   readonly wire: Uint8Array
@@ -124,22 +126,22 @@ export interface AcceptedReply {
   readonly kind: ReplyKind
   /**
    * The lowest TTL of the records that count (RFC 2308 for negative ones), before any clamp;
-   * undefined: nothing says how long.
+   * undefined: the lifetime is unknown.
    */
   readonly ttlS: number | undefined
   readonly ede: Ede | undefined
-  /** Where the TTL of each record of `wire` stands. */
+  /** Offset of the TTL of each record of `wire`. */
   readonly ttlAts: readonly number[]
 }
 
 const walker = new RecordCursor()
 
 /**
- * Makes a trusted resolver's reply to `question` into what is kept and passed on. The bytes of the
- * records stay as they are, but for TTLs (Age subtracted, top bit capped, the clamp) and what
- * belongs to the hop (OPT, TSIG and the like), which is cut off with whatever stands behind it
+ * Converts a trusted resolver's reply to `question` into the form that is stored and passed on. The
+ * bytes of the records stay as they are, except TTLs (Age subtracted, top bit capped, the clamp)
+ * and records of the hop (OPT, TSIG and the like), which are cut off with everything after them
  * (pointers would shift). Clears AD unless `authenticated`. The result is a copy. Throws
- * `reply-malformed`. `reading`: what `readReply` found in it.
+ * `reply-malformed`. `reading`: the result of `readReply`.
  */
 export function acceptReply(
   reply: Uint8Array,
@@ -166,20 +168,21 @@ export function acceptReply(
         ? undefined
         : Math.min(reading.negativeTtlS, reading.chainTtlS)
   const ttlS = whole === undefined || kind === 'failure' || kind === 'truncated' ? undefined : Math.max(0, whole - o.ageS)
-  // RFC 2308 section 5: a negative answer's SOA is handed on with what is left of the negative TTL.
+  // RFC 2308 section 5: the SOA of a negative answer is passed on with the rest of the negative
+  // TTL.
   settleTtls(wire, reading, o, kind === 'positive' ? MAX_TTL_S : (ttlS ?? MAX_TTL_S), ttlS !== undefined && ttlS > 0)
   return { wire, rcode, kind, ttlS, ede, ttlAts: reading.ttlAts }
 }
 
-/** An error that came without its question, and perhaps as a header alone. */
+/** An error that came without its question, possibly as a header alone. */
 function withoutQuestion(question: Question, rcode: Rcode, ede: Ede | undefined): AcceptedReply {
   return { wire: synthesise(question, { rcode }), rcode, kind: 'failure', ttlS: undefined, ede, ttlAts: [] }
 }
 
 /**
- * Writes the TTLs that clients see: less the age, at most `capS`, and inside the clamp where the
- * answer is kept (`clamped`). Most answers need no change, which the reading has told already: this
- * one is saved then.
+ * Writes the TTLs that clients see: minus the age, at most `capS`, and inside the clamp if the
+ * answer is kept (`clamped`). Most answers need no change, which the reading already shows; they
+ * skip this.
  */
 function settleTtls(
   wire: Uint8Array,
@@ -209,8 +212,8 @@ function kindOf(wire: Uint8Array, rcode: Rcode, hasType: boolean): ReplyKind {
 const NO_LABEL_TTL = 0x00404040
 
 /**
- * TTLs are written anew here and as the answer ages, so a name must not run through one: it would
- * change, and what was followed once would be a loop the next time (found by fuzzing).
+ * TTLs are rewritten here and as the answer ages. So a name must not run through a TTL: it would
+ * change, and a name that was valid once could become a loop later (found by fuzzing).
  */
 function runsThroughTtl(wire: Uint8Array): boolean {
   const probe = copyOf(wire)
@@ -221,9 +224,7 @@ function runsThroughTtl(wire: Uint8Array): boolean {
   return again.malformed
 }
 
-/**
- * A copy: what a carrier brings is the carrier's own again when the call that brings it returns.
- */
+/** A copy: the carrier reuses its buffer after the call that delivers it returns. */
 function withoutHop(reply: Uint8Array, reading: ReplyReading): Uint8Array {
   const wire = copyOf(reply, 0, reading.cutAt ?? reading.end)
   if (reading.cutAt !== undefined) putU16(wire, 10, reading.additionalBeforeCut)
@@ -253,8 +254,8 @@ export function record(name: Uint8Array, type: number, ttlS: number, rdata: Uint
 }
 
 /**
- * A response made here: ID 0, RD and RA set, the question lower-cased, the records as given (wire
- * bytes, see `record`). The upper bits of `rcode` go into the OPT later.
+ * A response made here: ID 0, RD and RA set, the question lower-cased, with the given records (wire
+ * bytes, see `record`). The upper bits of `rcode` are added with the OPT later.
  */
 export function synthesise(
   question: Question,
@@ -278,9 +279,9 @@ export function synthesise(
 const SERVFAIL = 2
 
 /**
- * Whether a failure settles its question: a SERVFAIL that says why DNSSEC failed (EDE 1, 2, 5 to
- * 12), and anything blocked, censored, filtered or prohibited (EDE 15 to 18). To ask another
- * operator, or to let an older answer stand in, would defeat validation or filtering.
+ * Whether a failure settles its question: a SERVFAIL whose EDE reports why DNSSEC failed (1, 2, 5
+ * to 12), and anything blocked, censored, filtered or prohibited (EDE 15 to 18). To ask another
+ * operator, or to serve a stale answer, would bypass validation or filtering.
  */
 export function isFinalFailure(rcode: Rcode, ede: number | undefined): boolean {
   if (ede === undefined) return false

@@ -7,16 +7,16 @@ import { speaksOfHop } from './classification.ts'
 
 const SERVFAIL = 2
 
-/** Whoever carries a query to one of the trusted resolvers and says which one answered. */
+/** Carries a query to one of the trusted resolvers, and reports which one answered. */
 export interface Trusted {
   ask(message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<Protection, [transport: Transport, upstream: string]>): void
 }
 
 /**
- * The end of the pipeline: asks the trusted set, and makes the reply into an answer. Nothing of the
- * client's goes out but the question, CD and DO. TTLs are brought inside `clamp`, on the wire too:
- * an answer must not outlive in the client what it does here. `lifetime` says how long it may be
- * kept.
+ * The last stage of the pipeline: asks the trusted set, and makes the reply into an answer. Of the
+ * client's query only the question, CD and DO are sent. TTLs are brought inside `clamp`, in the
+ * wire form too: a client must not keep an answer longer than this stub does. `lifetime` returns
+ * how long the answer may be kept.
  */
 export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: AcceptedReply) => number | 'no'): Stage {
   const answerOf = (job: Job, carried: Carried, transport: Transport, upstream: string): Answer => {
@@ -24,8 +24,8 @@ export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepte
     const { authenticated } = carried.protection
     const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp }, readingOf(carried))
     const { ede, ttlAts } = accepted
-    // One that settles the question all the same (it is blocked, RFC 8914) is told in words that a
-    // client knows.
+    // If it settles the question all the same (the name is blocked, RFC 8914), the client gets an
+    // RCODE that it knows.
     const ofHop = speaksOfHop(accepted.rcode)
     const rcode = ofHop ? SERVFAIL : accepted.rcode
     const wire = ofHop ? synthesise(question, { rcode }) : accepted.wire

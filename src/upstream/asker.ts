@@ -2,26 +2,26 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 
-/** What a probe may take. */
+/** Time limit of a probe. */
 const PROBE_MS = 2000
 
-/** One exchange, as whoever asks tells of it (`Clock.nowMs` times). */
+/** One exchange, as the asking side describes it (`Clock.nowMs` times). */
 export interface Exchange {
   readonly purpose: Ask['purpose']
-  /** When the resolver was asked. */
+  /** When the resolver was first asked. */
   readonly beganMs: number
-  /** When it was asked over the transport that it is with. */
+  /** When it was asked over the current transport. */
   readonly startedMs: number
 }
 
-/** Whoever asks a link or a resolver, and is told once. */
+/** The asking side of a query to a link or a resolver. It gets the result exactly once. */
 export interface Asker<P extends Protection, More extends readonly unknown[] = []> extends Ask, Receiver<P, More> {
   readonly startedMs: number
-  /** It has not been told yet. */
+  /** True until it has got its result. */
   readonly open: boolean
 }
 
-/** A probe, and what is to be done when it is over. */
+/** A probe, with a callback for its end. */
 export class Trial<P extends Protection> implements Asker<P, [transport?: Transport]> {
   readonly purpose = 'probe'
   readonly startedMs: number
@@ -45,8 +45,8 @@ export class Trial<P extends Protection> implements Asker<P, [transport?: Transp
 }
 
 /**
- * Whom `asker` asked has thrown, which is a bug: it has failed. Where `asker` was told already, it
- * is its own bug, and it is not told again.
+ * Called if the link or resolver that `asker` asked threw, which is a bug: the exchange counts as
+ * failed. If `asker` already had its result, the bug is in the asker, and it gets no second result.
  */
 export function threw<More extends readonly unknown[]>(error: unknown, asker: Asker<never, More>, emit: Emit, where: string): void {
   if (!(error instanceof EnigmError)) emit({ type: 'fault', where })

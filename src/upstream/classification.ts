@@ -14,9 +14,9 @@ const REFUSED = 5
 const OF_THE_NAME: ReadonlySet<Rcode> = new Set([0, 3, 6])
 
 /**
- * Whether an RCODE speaks of the hop between us and the resolver, and neither of the name nor of
- * the search for it: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and
- * whatever else is no answer to a question (RFC 6895 section 2.3). It means nothing to a client.
+ * Whether an RCODE is about the hop between us and the resolver, and not about the name or its
+ * resolution: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and all other
+ * codes that do not answer a question (RFC 6895 section 2.3). A client can do nothing with it.
  */
 export function speaksOfHop(rcode: Rcode): boolean {
   return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
@@ -24,14 +24,16 @@ export function speaksOfHop(rcode: Rcode): boolean {
 
 const SETTLED: ReplyVerdict = { final: true, blamesResolver: false, ofHop: false }
 
-/** Judges a reply by what was read in it. */
+/** Judges a reply by its parsed content. */
 export function verdictOn({ rcode, opt }: ReplyReading): ReplyVerdict {
   if (OF_THE_NAME.has(rcode)) return SETTLED
   const final = isFinalFailure(rcode, opt?.ede?.code)
   return { final, blamesResolver: true, ofHop: !final && speaksOfHop(rcode) }
 }
 
-/** What `resolver` is asked to see whether it lives: what the trusted set names, else the root. */
+/**
+ * The query that tests whether `resolver` is alive: the one of the trusted set, or a root query.
+ */
 export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
   if (probe === undefined) return ROOT_PROBE
   const type = typeFromText(probe.type) ?? 1
@@ -43,22 +45,22 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
 }
 
 /**
- * Whether the reply to `probe` refuses to tell of the root: so does a resolver for its own zones,
- * and it is well. It says that the path lives, and no more.
+ * Whether the reply to `probe` refuses a root query. A healthy resolver that serves only its own
+ * zones does so. It proves that the path is alive, and nothing else.
  */
 export function refusesRoot(probe: Uint8Array, rcode: Rcode): boolean {
   return probe === ROOT_PROBE && rcode === REFUSED
 }
 
-/** A failed try, and of what: `who` is a transport or a resolver id. */
+/** A failed attempt. `who` is a transport or a resolver id. */
 export interface FailedTry {
   readonly who: string
   readonly error: EnigmError
 }
 
 /**
- * One error for several: who the peer is comes first (only a person mends that), then the code that
- * all share, then `deadline`, then `no-upstream`. An error that stands alone is passed up as it is.
+ * One error for several. An identity error comes first (only a person can fix it), then the code
+ * that all share, then `deadline`, then `no-upstream`. A single error is passed up unchanged.
  */
 export function mostTelling(what: string, failures: readonly FailedTry[]): EnigmError {
   const first = failures[0]
@@ -72,7 +74,7 @@ export function mostTelling(what: string, failures: readonly FailedTry[]): Enigm
   return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, { cause: (telling ?? first).error, ofTheName })
 }
 
-/** A reply of the resolver `id` that speaks of the hop, as the error that it is. */
+/** The error for a reply of the resolver `id` that is about the hop. */
 export function hopError(id: string, carried: Carried): EnigmError {
   return new EnigmError('reply-rcode', `${id} answered ${rcodeText(readingOf(carried).rcode)}`)
 }

@@ -10,43 +10,43 @@ import type { ResolverHealth } from './resolver-health.ts'
 import type { SecondOpinions } from './second-opinions.ts'
 
 /**
- * Resolvers that may learn one query; each is asked once (its link has a retry of its own). Those
- * that no connection leads to have learnt nothing.
+ * How many resolvers may learn one query; each is asked once (its link has a retry of its own).
+ * Resolvers to which no connection could be made learnt nothing and do not count.
  */
 export const MOST_TOLD = 3
 /**
- * How long a suspect resolver is waited for before the next one is asked as well: twice its usual
- * time, within these.
+ * How long to wait for a suspect resolver before the next one is asked as well: twice its usual
+ * time, within these bounds.
  */
 const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
 /**
- * A healthy one that is silent for this long, or half as long again as usual, is asked for the root
- * to see whether the path is alive, and the next one is made ready; it has as long again, or a
- * quarter longer than usual, for the reply. Both together stay below 200 ms for resolvers up to 70
- * ms away.
+ * A healthy resolver that is silent for this long, or for 1.5 times its usual time, gets a root
+ * query to see whether the path is alive, and the next resolver is prepared. It has as long again,
+ * or 1.25 times its usual time, for the reply. Both together stay below 200 ms for resolvers up to
+ * 70 ms away.
  */
 const CHECK_LEAST_MS = 80
 const CHECK = { first: 1.5, again: 1.25 }
 /**
- * And one whose path is alive is waited for this long: names that need a long search must not make
- * a second operator learn them.
+ * A resolver whose path is alive has this long to answer: names that need a long search must not
+ * reach a second operator for that reason.
  */
 const PATIENCE_MS = 1500
 
 const NOBODY: readonly never[] = []
 
-/** A reply, and whose. */
+/** A reply, and the attempt that got it. */
 interface KeptReply<P extends Protection> {
   readonly carried: Carried<P>
   readonly transport: Transport
   readonly from: ResolverHealth<P>
 }
 
-/** One resolver asked, and what it is given: why, and who waits. */
+/** One attempt at one resolver, with its purpose and its receiver. */
 class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
   readonly candidate: ResolverHealth<P>
   readonly startedMs: number
-  /** The smoothed time of the resolver when it was asked. */
+  /** The smoothed response time of the resolver at the time it was asked. */
   readonly usualMs: number | undefined
   readonly suspect: boolean
   readonly purpose: Ask['purpose']
@@ -55,7 +55,7 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   readonly #flight: Flight<P>
   open = true
   checked = false
-  /** The query was written to it. */
+  /** The query was written to this resolver. */
   told = false
 
   constructor(flight: Flight<P>, candidate: ResolverHealth<P>, startedMs: number, { purpose, deadlineMs, givesWay }: Ask) {
@@ -81,7 +81,7 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   }
 }
 
-/** What all of them share. */
+/** What all flights share. */
 export interface FlightTools {
   readonly clock: Clock
   readonly deadlines: Deadlines
@@ -89,8 +89,8 @@ export interface FlightTools {
 }
 
 /**
- * One query on its way. Exactly one deadline is set while it flies (none before, none after), one
- * in all for a query that is answered in its first phase.
+ * One query in progress. It has exactly one timer while it runs, and none before or after. A query
+ * that is answered in its first phase needs one timer in all.
  */
 export class Flight<P extends Protection> {
   readonly #health: Health<P>
@@ -109,11 +109,11 @@ export class Flight<P extends Protection> {
   readonly #onTime = () => this.#onTimer()
   #settled = false
   #told = 0
-  /** Asked for a second opinion. */
+  /** The attempt for a second opinion. */
   #second: ResolverAttempt<P> | undefined
-  /** Everybody failed while the network was coming up: the timer begins anew. */
+  /** All resolvers failed while the network was coming up: the timer starts again. */
   #grounded = false
-  /** A reply that settles nothing, and whose: returned if no better one comes. */
+  /** A reply that settles nothing, and its source. It is returned if no better one comes. */
   #kept: KeptReply<P> | undefined
 
   constructor(
@@ -134,7 +134,7 @@ export class Flight<P extends Protection> {
     this.#to = to
   }
 
-  /** Once. Settles by the deadline. */
+  /** Called once. Settles by the deadline. */
   start(): void {
     const nowMs = this.#clock.nowMs()
     if (nowMs >= this.#ask.deadlineMs) this.#land(new EnigmError('deadline', 'no time left to ask'))
@@ -142,8 +142,8 @@ export class Flight<P extends Protection> {
   }
 
   /**
-   * Whether the query may be written to the resolver of `attempt` now: not once it is answered, and
-   * not to a fourth.
+   * Whether the query may be written to the resolver of `attempt` now. False after it is answered,
+   * and for a fourth resolver.
    */
   mayTell(attempt: ResolverAttempt<P>): boolean {
     if (this.#settled || (!attempt.told && this.#told >= MOST_TOLD)) return false
@@ -152,7 +152,7 @@ export class Flight<P extends Protection> {
     return true
   }
 
-  /** Whom to ask next, if anybody. */
+  /** The resolver to ask next, if there is one. */
   #next(): ResolverHealth<P> | undefined {
     return this.#told < MOST_TOLD ? this.#health.next(this.#asked) : undefined
   }
@@ -194,7 +194,7 @@ export class Flight<P extends Protection> {
     const last = this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
     const patientUntilMs = (last?.startedMs ?? nowMs) + PATIENCE_MS
-    // Once a reply is kept, the timer stands at the end of the patience with the other attempt.
+    // Once a reply is kept, the timer is set to the end of the time that the other attempt has.
     if (last === undefined || this.#kept !== undefined || nowMs >= this.#ask.deadlineMs) {
       this.#giveUp()
       return
@@ -213,22 +213,26 @@ export class Flight<P extends Protection> {
   }
 
   /**
-   * Nothing came of it yet, nor of anything else that its resolver was asked since: a probe is to
-   * tell whether the path lives. Where none came back, or none ever did, it does not.
+   * Neither this attempt nor any later exchange with its resolver had a result yet: a probe finds
+   * out whether the path is alive. If an earlier probe got no reply, or the resolver never replied,
+   * the path counts as dead.
    */
   #check(attempt: ResolverAttempt<P>): void {
     this.#health.silent(attempt.candidate, attempt.startedMs, attempt.checked || attempt.suspect)
     attempt.checked = true
   }
 
-  /** Asks one more though the path to the last one lives: within what second opinions may cost. */
+  /**
+   * Asks one more resolver although the path to the last one is alive, within the budget of second
+   * opinions.
+   */
   #askSecond(nowMs: number): boolean {
     if (this.#next() === undefined || !this.#opinions.take(this.#message) || !this.#askNext(nowMs)) return false
     this.#second = this.#attempts.at(-1)
     return true
   }
 
-  /** `attempt` was answered. */
+  /** Called when `attempt` was answered. */
   onReply(attempt: ResolverAttempt<P>, carried: Carried<P>, transport: Transport, { final, blamesResolver, ofHop }: ReplyVerdict): void {
     const { candidate, startedMs } = attempt
     attempt.open = false
@@ -250,13 +254,13 @@ export class Flight<P extends Protection> {
     }
   }
 
-  /** `attempt` failed. */
+  /** Called when `attempt` failed. */
   onFailure(attempt: ResolverAttempt<P>, error: EnigmError): void {
     attempt.open = false
     this.#passOver(attempt, error)
   }
 
-  /** Nothing came of an attempt: the next one. */
+  /** An attempt failed: goes to the next one. */
   #passOver(attempt: ResolverAttempt<P>, fault: EnigmError): void {
     if (this.#settled) return
     this.#noteFailure({ who: attempt.candidate.id, error: fault })
@@ -277,7 +281,7 @@ export class Flight<P extends Protection> {
     return this.#attempts.some((attempt) => attempt.open)
   }
 
-  /** Lands with what there is. */
+  /** Settles with the best result so far. */
   #giveUp(): void {
     for (const { open, candidate, startedMs } of this.#attempts) {
       if (!open) continue
@@ -292,7 +296,7 @@ export class Flight<P extends Protection> {
   }
 
   #waitForNetwork(): boolean {
-    // A refusal of the policy, a shutdown: no network mends it.
+    // A refusal of the policy, or a shutdown: another network does not help.
     if (this.#failures?.some(({ error }) => isOurs(error.code)) === true) return false
     const nowMs = this.#clock.nowMs()
     const againMs = this.#health.againAtMs(nowMs)

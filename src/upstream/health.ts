@@ -11,32 +11,36 @@ import { hadTime, isAgainst, type Manner } from './path-health.ts'
 import type { JudgedUpstream, JudgeOfResolvers, ResolverHealth } from './resolver-health.ts'
 
 /*
- * The one judge of resolvers and their transports. Whoever asks tells it what happened, once: over
- * what was asked and since when, and the reply or the error. It says what that means for the
- * transport and for the resolver, reports it, sends the probes, and gives the order to ask in.
+ * The one place that judges resolvers and their transports. The asking side reports each result
+ * once: the transport, the start time, and the reply or the error. The judge decides what that
+ * means for the transport and for the resolver, reports it, sends the probes, and gives the order
+ * in which to ask.
  *
- * A reply says something of both at once. A failure is the transport's, and the resolver's only
- * when no transport had an answer, or when it is silent for longer than a query may wait for. So
- * each keeps a count and a backoff of its own: a resolver whose port 853 is blocked is well, and
- * one that is slow is no reason to leave its port 853.
+ * A reply is evidence about both. A failure counts against the transport. It counts against the
+ * resolver only if no transport had an answer, or if the resolver is silent for longer than a query
+ * may wait. So each has its own failure count and backoff: a resolver whose port 853 is blocked is
+ * healthy, and a slow resolver is no reason to leave its port 853.
  */
 
-/** A link idles for 30 s at first; one that answered within this is likely to be up. */
+/**
+ * A link closes after 30 s of idle time at first. A link that answered within this time is probably
+ * still open.
+ */
 const LINK_COLD_MS = 25_000
 /**
- * How long a network may take to come up after the first sign of it, and how often a query that
- * waits for that is tried.
+ * How long a network may take to come up after its first sign, and how often a query that waits for
+ * it is tried.
  */
 const UNSETTLED_MS = 10_000
 const AGAIN_MS = 200
 /**
- * So many replies in a row that speak of the hop or that another operator bettered, and the
- * resolver itself is sick.
+ * After this many replies in a row that are about the hop, or to which another operator had a
+ * better one, the resolver counts as failed.
  */
 const BETTERED_LIMIT = 3
 /**
- * And over shaped links, where nobody else is asked, after so many replies in a row that settle
- * nothing a probe is to tell.
+ * Over shaped links no other resolver is asked. There, after this many replies in a row that settle
+ * nothing, a probe decides.
  */
 const UNSETTLED_LIMIT = 8
 
@@ -49,10 +53,10 @@ export interface HealthOptions<P extends Protection> {
 }
 
 /**
- * How the resolvers of the trusted set do beside each other, and who is asked next. Resolvers that
- * failed stand behind and are probed (with a root query, unless the set names another) after 1 s
- * doubling to a minute, by a timer, but only while another one answers: when all are down the real
- * queries are the probes, and nothing is timed. Bounded by the number of resolvers.
+ * Compares the resolvers of the trusted set, and chooses the one to ask next. Failed resolvers come
+ * last and are probed (with a root query, unless the set names another one) after 1 s, doubling up
+ * to a minute, by a timer. This happens only while another resolver answers: when all are down the
+ * real queries are the probes, and no timer runs. Bounded by the number of resolvers.
  */
 export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   readonly #resolvers: readonly ResolverHealth<P>[]
@@ -68,12 +72,12 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     for (const r of this.#resolvers) r.among = this
   }
 
-  /** Whom to ask next, not one of `asked`, if anybody. */
+  /** The resolver to ask next that is not in `asked`, if there is one. */
   next(asked: readonly ResolverHealth<P>[]): ResolverHealth<P> | undefined {
     return this.#closed ? undefined : this.#order.next(asked)
   }
 
-  /** Asks `r`. If it throws, which is a bug, it has failed. */
+  /** Asks the resolver `r`. If it throws, which is a bug, the exchange counts as failed. */
   ask(r: ResolverHealth<P>, message: Uint8Array, dnssecOk: boolean, asker: Asker<P, [transport: Transport, verdict: ReplyVerdict]>): void {
     r.standing.lastTriedMs = asker.startedMs
     try {
@@ -83,7 +87,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     }
   }
 
-  /** A reply of `r` came, to a query or to a probe. */
+  /** Called for each reply of `r`, to a query or to a probe. */
   replied(r: ResolverHealth<P>, { purpose, beganMs }: Exchange, carried: Carried<P>, verdict: ReplyVerdict, nowMs: number): void {
     const { standing } = r
     const { final, ofHop } = verdict
@@ -92,18 +96,19 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
       this.#well(r, carried.rttMs, nowMs - beganMs, nowMs)
       return
     }
-    // Whatever it says, the path is alive.
+    // Any reply proves that the path is alive.
     standing.lastAnswerMs = nowMs
     if (probe) {
-      // One that cannot read a query for the root can read none.
+      // A resolver that cannot read a root query can read no query.
       if (ofHop || !standing.healthy || standing.bettered >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
     } else if (ofHop) this.bettered(r, nowMs)
     else if (!this.#o.manner.asksAgain && ++standing.bettered >= UNSETTLED_LIMIT && standing.healthy) void this.probe(r)
   }
 
   /**
-   * Whether the reply to a probe shows that `r` is well. One that failed by its replies to real
-   * queries is to show that it resolves; else the path was to blame, and it lives.
+   * Whether the reply to a probe shows that `r` is healthy. A resolver that failed by its replies
+   * to real queries must show that it resolves. Otherwise the path had failed, and any reply proves
+   * it alive.
    */
   #passes({ upstream, standing }: ResolverHealth<P>, carried: Carried<P>, { final }: ReplyVerdict): boolean {
     const { probe = ROOT_PROBE } = upstream
@@ -118,22 +123,22 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
       this.#disarm(r)
       for (const other of this.#resolvers) this.#arm(other)
     }
-    // No user's name is spent on finding out how far the others are.
+    // The RTT of the other resolvers is measured with probes, never with a name of a user.
     const unmeasured = this.#order.toMeasure(nowMs)
     if (unmeasured !== undefined && !this.#closed && this.#o.manner.probes) void this.probe(unmeasured)
   }
 
   /**
-   * Another operator had a good reply where `r` had none, or it spoke of the hop: three in a row
-   * are a failure, whoever else may have an answer.
+   * Another operator had a good reply when `r` had none, or the reply of `r` was about the hop.
+   * Three in a row are a failure, even if others have no answer either.
    */
   bettered(r: ResolverHealth<P>, nowMs = this.#o.clock.nowMs()): void {
     if (++r.standing.bettered >= BETTERED_LIMIT) this.#sick(r, nowMs, nowMs)
   }
 
   /**
-   * No transport of `r`, asked at `beganMs`, had an answer, or none in time. Where that says
-   * nothing of the path a probe is to tell.
+   * No transport of `r`, asked at `beganMs`, had an answer, or none in time. If that is no evidence
+   * about the path, a probe decides.
    */
   exhausted(r: ResolverHealth<P>, beganMs: number, error: EnigmError, probe = false): void {
     const { standing } = r
@@ -145,15 +150,15 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * A query of `beganMs` has waited long enough for `r`, and nothing came of anything else either.
-   * `again`: nor of a probe, or it is one that a probe need not tell of.
+   * A query of `beganMs` has waited long enough for `r`, and nothing else got a reply from it
+   * either. `again`: a probe got no reply either, or none is needed.
    */
   silent(r: ResolverHealth<P>, beganMs: number, again: boolean): void {
     if (again) this.#sick(r, beganMs, this.#o.clock.nowMs())
     else void this.probe(r)
   }
 
-  /** An exchange begun at `beganMs` shows that the path is dead. */
+  /** An exchange that began at `beganMs` shows that the path is dead. */
   #sick(r: ResolverHealth<P>, beganMs: number, nowMs: number): void {
     if (!r.standing.failed(beganMs, nowMs)) return
     this.#disarm(r)
@@ -162,7 +167,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Asks one resolver its probe, at most once at a time. Settles when it is over; never rejects.
+   * Probes one resolver, at most once at a time. The promise resolves when the probe is over; it
+   * never rejects.
    */
   probe(r: ResolverHealth<P>): Promise<void> {
     if (r.probing !== undefined) return r.probing
@@ -170,7 +176,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     const ended = new Promise<void>((settle) => {
       over = settle
     })
-    // Before it is asked: what comes of it may come at once, and nothing else is to be armed by it.
+    // Set before the probe is sent: its result may come at once, and must not start another timer.
     r.probing = ended.then(() => {
       r.probing = undefined
       r.standing.postpone(this.#o.clock.nowMs())
@@ -182,8 +188,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * The one that would be asked next is probed, so that its link is up if it comes to that: no name
-   * is told. Not if it has answered lately.
+   * Probes the resolver that would be asked next, so that its link is open if it is needed. No name
+   * is revealed. Not if it has answered lately.
    */
   makeReady(asked: readonly ResolverHealth<P>[]): void {
     const r = this.next(asked)
@@ -191,16 +197,16 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Probes every resolver now, whatever its backoff; settles when all have. For a start or a change
-   * of network.
+   * Probes every resolver now, even during its backoff. Resolves when all probes are over. Called
+   * at a start and at a change of network.
    */
   async probeAll(): Promise<void> {
     if (!this.#closed) await Promise.all(this.#resolvers.map((r) => this.probe(r)))
   }
 
   /**
-   * Another network, or the machine woke: nobody has failed here yet, and for some seconds a
-   * failure may mean that the network is still coming up.
+   * The network changed, or the machine woke up: no resolver has failed here yet, and for some
+   * seconds a failure may mean that the network is still coming up.
    */
   disturbed(): void {
     this.#unsettledUntilMs = this.#o.clock.nowMs() + UNSETTLED_MS
@@ -211,14 +217,14 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     }
   }
 
-  /** When to begin again with a query that everybody failed, or undefined: not at all. */
+  /** When to restart a query that all resolvers failed; undefined: never. */
   againAtMs(nowMs: number): number | undefined {
     return nowMs < this.#unsettledUntilMs && !this.#closed ? nowMs + AGAIN_MS : undefined
   }
 
   /**
-   * What failed for a reason that may be gone (the wall clock was set) is probed now, and not when
-   * its backoff has passed.
+   * Probes failed resolvers now instead of after their backoff. Called when the reason of the
+   * failures may be gone (the wall clock was set).
    */
   reconsider(): void {
     for (const r of this.#resolvers) {
@@ -236,7 +242,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * The spread keeps a thousand devices that lost one resolver together from coming back together.
+   * The random spread prevents that a thousand devices that lost one resolver together come back
+   * together.
    */
   #arm(r: ResolverHealth<P>): void {
     const { standing } = r
@@ -255,7 +262,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     r.timer = undefined
   }
 
-  /** Whether one has answered and not failed since. */
+  /** Whether at least one resolver has answered and not failed since. */
   #someProven(): boolean {
     return this.#resolvers.some((r) => !r.standing.suspect)
   }

@@ -8,10 +8,11 @@ import type { Health } from './health.ts'
 import type { ResolverHealth } from './resolver-health.ts'
 
 /**
- * One query over shaped links: one resolver at a time, the next only where the network failed the
- * one before or the resolver could not read what came. Nothing is asked twice at once, nothing
- * because an answer is slow or of a kind that another operator might better: a session that opens
- * on a second link because of what a query met would tell of the query.
+ * One query over shaped links: one resolver at a time. The next one is asked only if the network
+ * failed the one before, or if the resolver could not read the query. No query is sent to two
+ * resolvers at once, or to another one because an answer is slow or because another operator might
+ * have a better one. If the fate of a query opened a session on a second link, an observer would
+ * learn about the query.
  */
 export function askInTurn<P extends Protection>(
   health: Health<P>,
@@ -37,9 +38,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   readonly #asked: ResolverHealth<P>[] = []
   startedMs = 0
   open = false
-  /**
-   * Resolvers that the query was written to, and whether the one that is asked now is among them.
-   */
+  /** How many resolvers the query was written to, and whether the current one is among them. */
   #told = 0
   #tells = false
 
@@ -67,7 +66,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
     return true
   }
 
-  /** Asks the next one, or ends. */
+  /** Asks the next resolver, or ends. */
   next(): void {
     const startedMs = this.#clock.nowMs()
     const mayAsk = this.#told < MOST_TOLD && startedMs < this.deadlineMs

@@ -3,7 +3,7 @@ import type { Manner, PathHealth } from './path-health.ts'
 import { STANDBY_RANK } from './resolver-health.ts'
 
 /**
- * The resolver in use is left only for one that is clearly faster: each change lets one more
+ * The current resolver is left only for one that is clearly faster: each change lets one more
  * operator see names.
  */
 const STAY = { factor: 0.8, ms: 5 }
@@ -24,12 +24,15 @@ interface Ranked {
   readonly linkRank: number
 }
 
-/** In which order resolvers are asked. Looks at how they stand, and changes nothing of it. */
+/**
+ * The order in which resolvers are asked. Reads the health of the resolvers, and changes nothing in
+ * it.
+ */
 export class Order<R extends Ranked> {
   readonly #resolvers: readonly R[]
   readonly #manner: Manner
   readonly #clock: Clock
-  /** In use: asked first the last time. */
+  /** The resolver that was asked first the last time. */
   #current: R | undefined
   #measureAtMs = Number.NEGATIVE_INFINITY
 
@@ -41,9 +44,9 @@ export class Order<R extends Ranked> {
   }
 
   /**
-   * The best one not in `asked`: healthy ones by smoothed RTT (one without a measure comes after,
-   * in the order given), then failed ones, the least recently tried first, so that with all down
-   * each gets its turn.
+   * The best resolver that is not in `asked`. Healthy ones come first, by smoothed RTT (unmeasured
+   * ones after those, in the configured order). Failed ones follow, the least recently tried first,
+   * so that each gets its turn when all are down.
    */
   next(asked: readonly R[]): R | undefined {
     if (this.#manner.byLinks) return this.#nextByLinks(asked)
@@ -64,7 +67,7 @@ export class Order<R extends Ranked> {
     return fit ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
   }
 
-  /** Without probes one whose backoff is over is tried by a query. */
+  /** Without probes, a resolver whose backoff is over is tried with a query. */
   #fit({ standing }: R): boolean {
     return standing.healthy || (!this.#manner.probes && this.#clock.nowMs() >= standing.retryAtMs)
   }
@@ -75,7 +78,8 @@ export class Order<R extends Ranked> {
   }
 
   /**
-   * One that was not heard of for long, if it is time to measure one; asked when another answers.
+   * A resolver whose RTT was not measured for long, if a measurement is due. Called when another
+   * resolver answers.
    */
   toMeasure(nowMs: number): R | undefined {
     if (nowMs < this.#measureAtMs) return undefined

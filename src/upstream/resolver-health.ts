@@ -11,51 +11,51 @@ import { isAgainst, type Manner, PathHealth } from './path-health.ts'
 export interface Path<P extends Protection> {
   readonly link: Link<P>
   readonly standing: PathHealth
-  /** A probe is on its way over it. */
+  /** A probe over this transport is in progress. */
   trying: boolean
 }
 
-/** A resolver that tells its judge of every exchange, before it tells who asked. */
+/** A resolver that reports every exchange to its judge before it answers its caller. */
 export interface JudgedUpstream<P extends Protection> extends Upstream<P> {
   readonly health: ResolverHealth<P>
 }
 
 export interface ResolverHealthOptions<P extends Protection> {
-  /** In order of preference, one a transport. */
+  /** In order of preference, one per transport. */
   readonly links: readonly Link<P>[]
   readonly clock: Clock
   readonly emit: Emit
   readonly manner: Manner
-  /** Sends the probe over one transport, without telling this judge. */
+  /** Sends the probe over one transport, without a report to this judge. */
   readonly tryOut: (path: Path<P>, asker: Asker<P>) => void
 }
 
-/** Learns what an exchange means for a resolver beside the others. */
+/** Decides what an exchange means for a resolver in comparison with the others. */
 export interface JudgeOfResolvers<P extends Protection> {
-  /** A reply of `r` came, to a query or to a probe. */
+  /** Called for each reply of `r`, to a query or to a probe. */
   replied(r: ResolverHealth<P>, exchange: Exchange, carried: Carried<P>, verdict: ReplyVerdict, nowMs: number): void
-  /** No transport of `r`, asked at `beganMs`, had an answer. */
+  /** Called when no transport of `r`, asked at `beganMs`, had an answer. */
   exhausted(r: ResolverHealth<P>, beganMs: number, error: EnigmError, probe: boolean): void
 }
 
 const LINK_RANKS: Readonly<Record<NonNullable<Link['state']>, number>> = { serving: 0, failing: 1, standby: 2 }
-/** A link that stands by refuses what it is asked. */
+/** A link in standby refuses all queries. */
 export const STANDBY_RANK = LINK_RANKS.standby
 
 const linkRank = ({ state = 'serving' }: Link) => LINK_RANKS[state]
 
-/** How one resolver and its transports do. It has no timers. */
+/** The health of one resolver and its transports. It has no timers. */
 export class ResolverHealth<P extends Protection> {
   readonly upstream: Upstream<P>
   readonly standing = new PathHealth()
-  /** A probe over whichever transport carries it is on its way, or waits for its time. */
+  /** A probe, over any transport, is in progress or waits for its time. */
   probing: Promise<void> | undefined
   timer: Timer | undefined
-  /** The judge among resolvers; a resolver that is asked alone has none. */
+  /** The judge that compares resolvers; undefined for a resolver that is used alone. */
   among: JudgeOfResolvers<P> | undefined
   readonly #o: ResolverHealthOptions<P>
   readonly #paths: readonly Path<P>[]
-  /** Those that failed last time behind the others; `#paths` itself while all are well. */
+  /** Failed transports come after the others; `#paths` itself while all are healthy. */
   #order: readonly Path<P>[]
   #closed = false
 
@@ -71,8 +71,8 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /**
-   * The transports as they are to be tried. Without probes one that failed is tried again by a
-   * query, once its backoff is over.
+   * The transports in the order in which they are to be tried. Without probes, a failed one is
+   * tried again by a query, once its backoff is over.
    */
   order(nowMs: number): readonly Path<P>[] {
     if (this.#o.manner.byLinks) return this.#paths.toSorted((a, b) => linkRank(a.link) - linkRank(b.link))
@@ -81,14 +81,14 @@ export class ResolverHealth<P extends Protection> {
     return this.#paths.toSorted((a, b) => failures(a) - failures(b))
   }
 
-  /** How its best link stands, for `Manner.byLinks`. */
+  /** The rank of its best link, for `Manner.byLinks`. */
   get linkRank(): number {
     return Math.min(...this.#paths.map(({ link }) => linkRank(link)))
   }
 
   /**
-   * A reply came over `transport` to what the link asks by itself: the path lives, and where it
-   * settles its question the resolver resolves.
+   * A reply came over `transport` to a query that the link sent by itself: the path is alive. If
+   * the reply settles its question, the resolver resolves.
    */
   signOfLife(transport: Transport, carried: Carried): void {
     const nowMs = this.#o.clock.nowMs()
@@ -98,7 +98,7 @@ export class ResolverHealth<P extends Protection> {
     if (verdictOn(readingOf(carried)).final) this.standing.bettered = 0
   }
 
-  /** A reply came over `path`: what it means. Transports that failed before are tried beside it. */
+  /** Judges a reply that came over `path`. Transports that failed before are then tried too. */
   replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): ReplyVerdict {
     const nowMs = this.#o.clock.nowMs()
     const verdict = this.#heard(path, exchange.startedMs, carried, nowMs)
@@ -108,8 +108,8 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /**
-   * Nothing came over `path` but an error. Where a name may be to blame and there is another
-   * transport, a probe tells.
+   * Judges an error from `path`. If the name may be the cause and there is another transport, a
+   * probe decides.
    */
   failed(path: Path<P>, { startedMs, purpose }: Exchange, error: EnigmError): void {
     const nowMs = this.#o.clock.nowMs()
@@ -118,18 +118,18 @@ export class ResolverHealth<P extends Protection> {
     if (path.standing.silentSince(startedMs)) this.#tryOut(path, nowMs)
   }
 
-  /** No transport had an answer, and `error` stands for all that they said. */
+  /** No transport had an answer. `error` summarizes all their errors. */
   exhausted({ beganMs, purpose }: Exchange, error: EnigmError): void {
     this.among?.exhausted(this, beganMs, error, purpose === 'probe')
   }
 
-  /** Transports that failed stand where they were configured again: port 853 may be open here. */
+  /** Failed transports return to their configured place: port 853 may be open on this network. */
   forgive(): void {
     for (const { standing } of this.#paths) standing.reset()
     this.#rank()
   }
 
-  /** No probe is sent any more. */
+  /** No probe is sent after this. */
   close(): void {
     this.#closed = true
   }
@@ -147,7 +147,7 @@ export class ResolverHealth<P extends Protection> {
     return verdict
   }
 
-  /** Returns whether a name may be to blame. */
+  /** Returns whether the name may be the cause. */
   #lost({ link, standing }: Path<P>, startedMs: number, error: EnigmError, probe: boolean, nowMs: number): boolean {
     const { code } = error
     const unproven = !probe && mayBeTheName(error)
@@ -162,7 +162,7 @@ export class ResolverHealth<P extends Protection> {
     for (const path of this.#order) if (!path.standing.healthy && nowMs >= path.standing.retryAtMs) this.#tryOut(path, nowMs)
   }
 
-  /** Sends the probe over one transport, once at a time: no user's query pays for the trial. */
+  /** Sends the probe over one transport, one at a time: no user's query is spent on the trial. */
   #tryOut(path: Path<P>, startedMs: number): void {
     if (path.trying) return
     path.trying = true
@@ -179,8 +179,8 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /**
-   * Fewer failures in a row first, then the order of preference (the sort is stable). Only when a
-   * standing changed.
+   * Fewer failures in a row come first, then the order of preference (the sort is stable). Called
+   * only when the health of a path changed.
    */
   #rank(): void {
     const paths = this.#paths

@@ -1,20 +1,23 @@
 import { createHmac } from 'node:crypto'
 import type { Clock, Random } from '../clock.ts'
 
-/** Some at once, then one in so long. One that had an answer costs nothing. */
+/**
+ * This many at first, then one per interval. A second opinion that had an answer does not count.
+ */
 const MOST = 3
 const PER_MS = 1 / 20_000
 /**
- * For so long no second operator is asked for a name again that it had no answer for either: as
+ * How long a name is not sent to a second operator again after that one had no answer either: as
  * long as a failure may be kept (RFC 9520 section 3.2).
  */
 const IN_VAIN_MS = 300_000
 const MOST_NAMES = 1024
 
 /**
- * Which names a second operator may learn though the path to the first one lives, since there is no
- * answer. Mostly nobody has one: the servers of such names are silent, and a page can hold any
- * number of them. No name is kept: what was asked in vain is known by a keyed hash.
+ * Decides which names a second operator may learn although the path to the first one is alive,
+ * because there is no answer. Mostly no operator has an answer: the servers of such names are
+ * silent, and a page can hold any number of them. No name is kept: a name without an answer is
+ * recognized by a keyed hash.
  */
 export class SecondOpinions {
   readonly #clock: Clock
@@ -29,7 +32,7 @@ export class SecondOpinions {
     this.#filledMs = clock.nowMs()
   }
 
-  /** Takes one for the query `message`, if there is one. */
+  /** Takes one second opinion for the query `message`; false if none is left. */
   take(message: Uint8Array): boolean {
     const nowMs = this.#clock.nowMs()
     this.#left = Math.min(MOST, this.#left + (nowMs - this.#filledMs) * PER_MS)
@@ -39,12 +42,12 @@ export class SecondOpinions {
     return true
   }
 
-  /** The second operator had an answer: it was the first one's fault. */
+  /** The second operator had an answer, so the first one was at fault. */
   helped(): void {
     this.#left++
   }
 
-  /** It had none either. */
+  /** The second operator had no answer either. */
   inVain(message: Uint8Array): void {
     const tag = this.#tagOf(message)
     this.#inVain.delete(tag)
@@ -55,7 +58,7 @@ export class SecondOpinions {
     }
   }
 
-  /** Another network: other operators may answer there. */
+  /** The network changed: other operators may answer there. */
   clear(): void {
     this.#inVain.clear()
   }

@@ -8,35 +8,36 @@ import { SecondOpinions } from './second-opinions.ts'
 
 export interface Selection<P extends Protection> {
   /**
-   * Asks the trusted set. At most three resolvers learn one query, each is asked once, and it
-   * settles by `ask.deadlineMs`: with the first good reply, or with the first of any kind if no
-   * operator had a better one, or with an EnigmError. `message` is as for an Upstream.
+   * Asks the trusted set. At most three resolvers learn one query, and each is asked once. The
+   * query settles by `ask.deadlineMs`: with the first good reply, or with the first of any kind if
+   * no operator had a better one, or with an EnigmError. `message` has the form that an Upstream
+   * takes.
    */
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>) => void
   /**
-   * Probes every resolver for the root at once, whatever its backoff; settles when all have
+   * Sends the probe to every resolver at once, even during its backoff. Resolves when all have
    * answered or failed, within 2 s. Never rejects.
    */
   probe(): Promise<void>
   /**
-   * The network changed, or the machine woke: failures are forgiven, and queries that everybody
-   * fails are tried again for some seconds, within their deadlines.
+   * The network changed, or the machine woke up: failures are forgiven, and for some seconds a
+   * query that all resolvers failed is tried again, within its deadline.
    */
   disturbed(): void
   /** The wall clock was set: resolvers that failed are probed at once. */
   reconsider(): void
   /**
-   * Closes the upstreams (they finish what is in flight). Later calls reject with `closed`; no
-   * probe is sent any more.
+   * Closes the upstreams (they finish the queries in flight). Later calls reject with `closed`; no
+   * probe is sent after this.
    */
   close(): Promise<void>
 }
 
 /**
- * Spreads nothing: one resolver, the fastest, is asked as long as its path lives, and another
- * learns a name only when that path looks dead, failed, or had no answer after 1.5 s. `P` keeps
- * strictness in the types: a `Selection<Authenticated>` takes no upstream that might be
- * unauthenticated.
+ * Names are not spread over operators: one resolver, the fastest, is asked as long as its path is
+ * alive. Another one learns a name only if that path looks dead, failed, or had no answer after 1.5
+ * s. `P` carries strictness in the types: a `Selection<Authenticated>` takes no upstream that might
+ * be unauthenticated.
  */
 export function createSelection<P extends Protection>(o: HealthOptions<P>): Selection<P> {
   const health = new Health(o)

@@ -12,19 +12,19 @@ import type { Manner } from './path-health.ts'
 import { type JudgedUpstream, type Path, ResolverHealth } from './resolver-health.ts'
 
 /**
- * The most that a transport gets which never answered or failed last time, when another stands
- * behind it: a port 853 that is dropped costs one query this.
+ * Time limit for a transport that never answered or failed last time, if another one follows: a
+ * blocked port 853 delays one query by this.
  */
 const UNPROVEN_SHARE_MS = 1000
 
 export interface UpstreamOptions<P extends Protection> {
   /** The resolver's id in the trusted set. */
   readonly id: string
-  /** Its links in order of preference, one a transport; they are closed with the upstream. */
+  /** Its links in order of preference, one per transport; they are closed with the upstream. */
   readonly links: readonly Link<P>[]
-  /** Octets; the whole query is padded to a multiple of it (RFC 8467: 128). 0 sends no padding. */
+  /** Octets. The whole query is padded to a multiple of this (RFC 8467: 128). 0: no padding. */
   readonly paddingBlock: number
-  /** What its links are tried with; absent: the root. */
+  /** The query with which its links are probed; absent: a root query. */
   readonly probe?: Uint8Array
   readonly clock: Clock
   readonly emit: Emit
@@ -36,7 +36,7 @@ const FORMERR = 1
 
 type To<P extends Protection> = Receiver<P, [transport: Transport, verdict: ReplyVerdict]>
 
-/** Asks a link. If it throws, which is a bug, it has failed. */
+/** Asks a link. If it throws, which is a bug, the exchange counts as failed. */
 function begin<P extends Protection>(link: Link<P>, request: Uint8Array, asker: Asker<P>, emit: Emit): void {
   try {
     link.send(request, asker, asker)
@@ -45,17 +45,17 @@ function begin<P extends Protection>(link: Link<P>, request: Uint8Array, asker: 
   }
 }
 
-/** The keepalive option is for the transports that have it (RFC 7828 section 3.3.1). */
+/** The keepalive option is for the transports that define it (RFC 7828 section 3.3.1). */
 function paddings(block: number, keepalive: boolean) {
   return { plain: { dnssecOk: false, block, keepalive }, withDo: { dnssecOk: true, block, keepalive } }
 }
 
 /**
- * A trusted resolver on its transports. A question goes over the preferred one and, when the link
- * fails (an answer of any RCODE or TC bit is no failure), over the next within the deadline. A
- * transport that failed stands behind the others; it is tried again with a probe beside real
- * traffic, after 1 s doubling to a minute, so that no user's query pays for the trial (health.ts).
- * It has no timers: the deadline is the links' to keep.
+ * A trusted resolver with its transports. A question goes over the preferred transport. If the link
+ * fails (an answer with any RCODE or the TC bit is no failure), it goes over the next one within
+ * the deadline. A failed transport comes after the others. It is tried again with a probe alongside
+ * real traffic, after 1 s, doubling up to a minute, so that no user's query is spent on the trial
+ * (health.ts). It has no timers: the links keep the deadline.
  */
 export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): JudgedUpstream<P> {
   return new Transports(o)
@@ -68,8 +68,8 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
   readonly health: ResolverHealth<P>
   #closed = false
   /**
-   * It answers FORMERR to the keepalive option and not without: it gets none (until the next
-   * configuration).
+   * The resolver answers FORMERR to queries with the keepalive option but not without: it gets none
+   * (until the next configuration).
    */
   #noKeepalive = false
   readonly #keepalive: ReturnType<typeof paddings>
@@ -101,7 +101,7 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
     await Promise.allSettled(this.o.links.map((link) => link.close()))
   }
 
-  /** The query as it goes over `link`. */
+  /** The query in the form in which it goes over `link`. */
   request(link: Link<P>, message: Uint8Array, dnssecOk: boolean): Uint8Array {
     const how = this.withKeepalive(link) ? this.#keepalive : this.#padding
     return withPaddedOpt(message, dnssecOk ? how.withDo : how.plain)
@@ -111,28 +111,28 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
     return TRANSPORTS[transport].keepalive && !this.#noKeepalive
   }
 
-  /** What the link may take of the caller's time: all of it if it is the last resort, else half. */
+  /** How much of the caller's time the link may use: all of it if it is the last one, else half. */
   shareMs({ standing }: Path<P>, last: boolean, deadlineMs: number, nowMs: number): number {
     if (last || !this.o.manner.asksAgain) return deadlineMs
     const halfMs = (deadlineMs - nowMs) / 2
     return nowMs + (standing.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs)
   }
 
-  /** It answers without the keepalive option what it could not read with it. */
+  /** Called when the resolver could read a query without the keepalive option, but not with it. */
   forgoKeepalive(): void {
     this.#noKeepalive = true
   }
 }
 
-/** One question on its way over the transports of a resolver, one after the other. */
+/** One question in progress over the transports of a resolver, one after the other. */
 class Trip<P extends Protection> implements Asker<P>, Exchange {
   readonly purpose: Ask['purpose']
   readonly givesWay: true | undefined
   readonly beganMs: number
   startedMs = 0
-  /** Of the transport that it is with. */
+  /** Deadline for the current transport. */
   deadlineMs: number
-  /** The transport that it is with owes it an answer. */
+  /** The current transport has not reported a result yet. */
   open = false
   readonly #transports: Transports<P>
   readonly #tries: readonly Path<P>[]
@@ -142,7 +142,10 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
   readonly #to: To<P>
   #at = -1
   #failures = NONE
-  /** It came back as FORMERR, and goes once more without the option that may be why. */
+  /**
+   * The reply was FORMERR, and the query is sent once more without the option that may be the
+   * cause.
+   */
   #refused: { readonly carried: Carried<P>; readonly startedMs: number } | undefined
 
   constructor(transports: Transports<P>, message: Uint8Array, dnssecOk: boolean, ask: Ask, to: To<P>, beganMs: number) {
@@ -162,7 +165,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
     return this.#ask.mayLeave?.() !== false
   }
 
-  /** Over the next transport, or ends. */
+  /** Goes over the next transport, or ends. */
   next(nowMs: number): void {
     const path = this.#tries[++this.#at]
     const { id } = this.#transports
@@ -211,7 +214,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
     else this.next(o.clock.nowMs())
   }
 
-  /** The transport that it is with says what came of it: once. */
+  /** Called once for the result of the current transport. */
   #told(): Path<P> | undefined {
     if (!this.open) return undefined
     this.open = false
@@ -219,8 +222,9 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
   }
 
   /**
-   * FORMERR, and the keepalive option may be why (RFC 6891 section 7): asked once more with Padding
-   * alone, on the same connection. Under a schedule nothing is asked twice; the next query goes so.
+   * The reply was FORMERR, and the keepalive option may be the cause (RFC 6891 section 7): the
+   * query is sent once more with Padding alone, on the same connection. Under a schedule no query
+   * is sent twice; the next query leaves the option out.
    */
   #plainer(path: Path<P>, refused: Carried<P>): boolean {
     const { clock, manner, paddingBlock } = this.#transports.o
@@ -243,7 +247,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
     this.#failures = [...this.#failures, { who: link.transport, error }]
   }
 
-  /** No transport is tried any more. */
+  /** No transport is tried after this. */
   #end(): void {
     const { id, health } = this.#transports
     const error = mostTelling(`no transport of ${id} carried the query`, this.#failures)

@@ -1,6 +1,6 @@
 // `enigm-dns system` killed, or the power cut, at random steps on machines with the real managers:
-// names resolve within 10 s, and what is left is finished by `disable`. Ten kills; `npm run test:long`
-// makes 200. SEED repeats a run.
+// names resolve within 10 s, and what is left is finished by `disable`. Ten kills; `npm run
+// test:long` makes 200. SEED repeats a run.
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { type Home, PROJECT } from '../support/lab/home.ts'

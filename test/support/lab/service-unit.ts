@@ -7,6 +7,7 @@ export const SERVICE_FILES: Readonly<Record<string, string>> = {
 
 /**
  * Every path below /etc with its kind, mode, owner and content or target: a shell command whose
- * output is equal if and only if /etc is. The lease that a DHCP client counts down is no part of it.
+ * output is equal if and only if /etc is. The lease that a DHCP client counts down is no part of
+ * it.
  */
 export const ETC = `cd /etc && find . -printf '%p %y %m %U:%G %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum`

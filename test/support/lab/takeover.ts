@@ -3,7 +3,9 @@ import { type Asked, bootAtHome, type Home, type HomeOptions, PROVIDER, PROVIDER
 import type { Fitting } from './machine.ts'
 import { SERVICE_FILES } from './service-unit.ts'
 
-/** Names of the world, names below the domain of DHCP, single labels and what neighbours are asked. */
+/**
+ * Names of the world, names below the domain of DHCP, single labels and what neighbours are asked.
+ */
 export const NAMES = ['*.example.com', `*.${PROVIDER_DOMAIN}`, '*.deep.example.com', '*', '*.local'] as const
 const isLocal = (pattern: string) => !pattern.slice(0, -6).includes('.')
 
@@ -40,7 +42,9 @@ export async function bootWithService(t: Test, { fitting }: SetUp, o: Omit<HomeO
 
 const everyWay = (asked: Asked) => [asked.dig, asked.getent, ...(asked.resolvectl === undefined ? [] : [asked.resolvectl])]
 
-/** Every kind of name, by every way, is answered by this service, and nothing goes out in cleartext. */
+/**
+ * Every kind of name, by every way, is answered by this service, and nothing goes out in cleartext.
+ */
 export async function asksUs(t: Test, home: Home, when: string): Promise<void> {
   home.leaked()
   for (const pattern of NAMES) {

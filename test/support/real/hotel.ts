@@ -32,7 +32,9 @@ export interface Hotel {
   stop(): Promise<void>
 }
 
-/** Makes the namespace with a link to it, and a default route through it. Needs one's own namespace. */
+/**
+ * Makes the namespace with a link to it, and a default route through it. Needs one's own namespace.
+ */
 export async function startHotel(rules: HotelRules): Promise<Hotel> {
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
   ip('netns', 'add', 'hotel')

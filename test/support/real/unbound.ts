@@ -54,7 +54,9 @@ export function unboundConfig({ dir, port, encrypted, server = [], zones = '', t
   return `server:\n${lines.map((line) => `  ${line}\n`).join('')}remote-control:\n  control-enable: no\n${zones}`
 }
 
-/** A `forward-zone:` for every name over plain DNS, or over DoT where `name` is in the certificate. */
+/**
+ * A `forward-zone:` for every name over plain DNS, or over DoT where `name` is in the certificate.
+ */
 export function forwardAll(ports: readonly number[], name?: string): string {
   const over = name === undefined ? '' : '  forward-tls-upstream: yes\n'
   const addresses = ports.map((port) => `  forward-addr: 127.0.0.1@${port}${name === undefined ? '' : `#${name}`}\n`)
