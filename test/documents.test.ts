@@ -35,24 +35,27 @@ t.test('limits are those of the code', (t) => {
     ],
     ['docs/cache.md', `no resolver has a newer answer within ${constant('cache/serve-stale.ts', 'CLIENT_TIMEOUT_MS') / 1000} s`],
     ['docs/cache.md', `with a TTL of ${constant('cache/serve-stale.ts', 'STALE_TTL_S')} s`],
-    ['docs/cache.md', `For the next ${constant('cache/serve-stale.ts', 'RECHECK_S')} s nobody waits for that name again`],
+    [
+      'docs/cache.md',
+      `For the next ${constant('cache/serve-stale.ts', 'RECHECK_S')} s, clients that query this name get the stale answer at once`,
+    ],
     [
       'docs/cache.md',
       `${constant('cache/failures.ts', 'LEAST_S')} s, doubled each time it fails again, at most ${constant('cache/failures.ts', 'MOST_S') / 60} minutes`,
     ],
-    ['docs/cache.md', `An answer that lives at least ${constant('cache/prefetch.ts', 'LEAST_TTL_MS') / 1000} s, was hit three times`],
-    ['docs/cache.md', `At most ${constant('cache/prefetch.ts', 'MOST_RENEWALS')} renewals wait or are under way`],
+    ['docs/cache.md', `it lives at least ${constant('cache/prefetch.ts', 'LEAST_TTL_MS') / 1000} s, was hit three times`],
+    ['docs/cache.md', `At most ${constant('cache/prefetch.ts', 'MOST_RENEWALS')} renewals wait or are in progress`],
     ['docs/retention.md', `at most ${constant('retention/saved-cache.ts', 'MAX_SAVED_OCTETS') / MIB} MiB`],
     ['docs/retention.md', `every ${minutes(constant('retention/retention.ts', 'SAVE_EVERY_MS'))} minutes`],
-    ['docs/policy.md', `A file holds a megabyte; ${minutes(constant('posture/audit.ts', 'FILES') * MINUTE_MS)} are kept`],
+    ['docs/policy.md', `A file holds one megabyte; ${minutes(constant('posture/audit.ts', 'FILES') * MINUTE_MS)} files are kept`],
     [
       'docs/policy.md',
-      `(${constant('posture/audit.ts', 'BURST')} at once, then one in ${constant('posture/audit.ts', 'ONE_EVERY_MS') / 1000} s)`,
+      `(${constant('posture/audit.ts', 'BURST')} at once, then one every ${constant('posture/audit.ts', 'ONE_EVERY_MS') / 1000} s)`,
     ],
     ['docs/page.md', `logged in for ${constant('page/page.ts', 'SESSION_S') / 3600} hours`],
     [
       'docs/page.md',
-      `At most ${constant('page/page.ts', 'MAX_CONNECTIONS')} connections are open at once, each for ${constant('page/page.ts', 'PATIENCE_MS') / 1000} s of silence`,
+      `At most ${constant('page/page.ts', 'MAX_CONNECTIONS')} connections are open at once. A connection is closed after ${constant('page/page.ts', 'PATIENCE_MS') / 1000} s of silence`,
     ],
     ['docs/shaping.md', `the last ${constant('posture/state.ts', 'RTT_WINDOW')} round trips`],
     ['docs/shaping.md', `at most ${constant('shaping/constant-rate.ts', 'MAX_WAITING')} of them and at most until their deadline`],
@@ -61,7 +64,7 @@ t.test('limits are those of the code', (t) => {
       `covers pause, for ${constant('shaping/cover-traffic.ts', 'FIRST_PAUSE_MS') / MINUTE_MS} minutes, doubling to a day`,
     ],
     ['docs/shaping.md', `${paces.slice(0, -1).join(', ')} or ${paces.at(-1)} covers in 24 hours`],
-    ['docs/reload.md', `${constant('system/file-watch.ts', 'SETTLE_MS') === 500 ? 'half a second' : '?'} after one of them changes`],
+    ['docs/reload.md', `${constant('system/file-watch.ts', 'SETTLE_MS') === 500 ? 'Half a second' : '?'} after one of them changes`],
   ]
   for (const [document, sentence] of says) t.ok(textOf(document).includes(sentence), `${document}: ${sentence}`)
   t.end()

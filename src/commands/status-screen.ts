@@ -23,10 +23,10 @@ const SIGNAL_RANK = { bad: 0, warn: 1, ok: 2, unknown: 3, off: 4 } as const
 const SIGNAL_TINT = { bad: 'red', warn: 'yellow', ok: 'green', unknown: 'dim', off: 'dim' } as const
 const STATE_TINT = { protected: 'green', degraded: 'yellow', exposed: 'red', offline: 'red' } as const
 const MEANING = {
-  protected: 'Authenticated, encrypted answers flow now.',
-  degraded: 'Authenticated answers flow, but something you asked for does not hold.',
-  exposed: 'Names can be read or answers forged on the way.',
-  offline: 'Nothing authenticated answers now; queries fail closed.',
+  protected: 'Authenticated, encrypted answers arrive now.',
+  degraded: 'Authenticated answers arrive, but a requirement that you set is not met.',
+  exposed: 'Names can be read, or answers can be forged, on the path.',
+  offline: 'No trusted resolver answers now. Lookups fail; nothing is sent unencrypted.',
 } as const
 
 /**
@@ -111,7 +111,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
 /** A document that is not current: what it said, in the past tense and without colour. */
 function lastWords(d: StatusDocument, wallMs: number, width: number): string[] {
   const age = span(Math.abs(wallMs - Date.parse(d.updatedAt)))
-  return wrap(`It last said "${d.state}", by its own date ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
+  return wrap(`It last said "${d.state}", dated ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
 }
 
 function signalLines(label: string, s: ShownSignal, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
@@ -192,7 +192,7 @@ function roundTrips(resolvers: StatusDocument['resolvers'], width: number): stri
     const bars = medians.map((ms) => BARS[Math.round(((ms - least) / Math.max(1, most - least)) * (BARS.length - 1))] ?? '')
     return [`${printable(id).slice(0, MAX_CELL)} ${bars.join('')} ${least} to ${most} ms`]
   })
-  return moved.length === 0 ? [] : wrap(`median round trip, as it moved: ${moved.join('; ')}`, width, '  ')
+  return moved.length === 0 ? [] : wrap(`median round trip over time: ${moved.join('; ')}`, width, '  ')
 }
 
 const mebibytes = (octets: number) => (octets / 2 ** 20).toFixed(1)

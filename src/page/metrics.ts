@@ -24,7 +24,7 @@ export async function metricsText(now: StatusDocument, counted: StatusDocument):
     now.shaping.inForce === 'yes' ? 1 : 0,
   )
   resolvers(now, counted, gauge, counter)
-  gauge('enigm_dns_cache_entries', 'Answers kept.', [])({}, counted.cache.entries)
+  gauge('enigm_dns_cache_entries', 'Number of answers in the cache.', [])({}, counted.cache.entries)
   gauge('enigm_dns_cache_bytes', 'What they take.', [])({}, counted.cache.bytes)
   gauge('enigm_dns_cache_max_bytes', 'What they may take.', [])({}, counted.cache.maxBytes)
   const { hits, misses } = counted.cache

@@ -21,9 +21,9 @@ const milliseconds = (description: string) => v.pipe(v.number(), is(description)
 
 const reason = v.object({
   code: v.pipe(v.string(), is('Stable, from the list in docs/status.md; the sentences are not.'), v.metadata(CODE)),
-  severity: v.pipe(v.picklist(['info', 'warn', 'bad']), is('info is a remark; warn and bad need a mend.'), v.metadata(KEEP)),
-  message: text('What is so, in a sentence for a person.'),
-  mend: text('What would mend it.'),
+  severity: v.pipe(v.picklist(['info', 'warn', 'bad']), is('info is a remark; warn and bad need a fix.'), v.metadata(KEEP)),
+  message: text('The finding, in a sentence for a person.'),
+  mend: text('The fix.'),
 })
 
 const signal = (description: string) =>
@@ -31,79 +31,87 @@ const signal = (description: string) =>
     v.object({
       state: v.pipe(
         v.picklist(['ok', 'warn', 'bad', 'unknown', 'off']),
-        is('unknown: there is no evidence. off: nothing is configured that it would judge.'),
+        is('unknown: there is no evidence. off: the signal has nothing to check.'),
         v.metadata(KEEP),
       ),
-      since: time('When the signal took this state, by the wall clock of that moment.'),
-      reasons: v.pipe(
-        v.array(reason),
-        v.maxLength(24),
-        is('Worst first, and of those that are equally bad what a person must do first; at most 24.'),
-      ),
+      since: time('When the signal entered this state, by the wall clock at that time.'),
+      reasons: v.pipe(v.array(reason), v.maxLength(24), is('Worst first; among equals, what a person must do first. At most 24.')),
     }),
     is(description),
   )
 
 const resolver = v.object({
-  id: text('As the trusted set names it.'),
-  operator: text('Who runs it, as the trusted set says.'),
-  jurisdiction: v.optional(text('Where its operator is at home, as the trusted set says.')),
-  pins: v.optional(count('How many SPKI pins the trusted set holds for it; any one of them must match.')),
+  id: text('Its id in the trusted set.'),
+  operator: text('Who runs it, according to the trusted set.'),
+  jurisdiction: v.optional(text('The jurisdiction of its operator, according to the trusted set.')),
+  pins: v.optional(count('How many SPKI pins the trusted set holds for it. One of them must match.')),
   claims: v.optional(
     v.pipe(
       v.record(v.string(), v.union([v.boolean(), v.string()])),
-      is('What the operator says of itself: claims, not evidence, the DNSSEC one included.'),
+      is('What the operator states about itself. These are claims, not evidence, including the one about DNSSEC.'),
     ),
   ),
-  state: v.pipe(v.picklist(['answering', 'idle', 'failing', 'untried']), is('idle: its last exchange was answered, and no link is up.')),
-  transport: v.pipe(v.nullable(v.picklist(TRANSPORT_NAMES)), is('Of the latest answer, else of the latest handshake.')),
+  state: v.pipe(
+    v.picklist(['answering', 'idle', 'failing', 'untried']),
+    is('idle: its last exchange was answered, and no connection is open.'),
+  ),
+  transport: v.pipe(
+    v.nullable(v.picklist(TRANSPORT_NAMES)),
+    is('The transport of the latest answer, or of the latest handshake if there is no answer.'),
+  ),
   authenticated: v.pipe(
     v.nullable(v.picklist(['ca', 'ca+spki', 'no'])),
-    is('How the peer of the latest answer or handshake proved who it is; null: none yet.'),
+    is('How the peer of the latest answer or handshake proved its identity; null: none yet.'),
   ),
-  tlsVersion: v.pipe(v.nullable(v.string()), is('Of that connection.')),
-  cipher: v.optional(v.pipe(v.nullable(v.string()), is('What that connection is encrypted with, by the name that OpenSSL has for it.'))),
-  resumed: v.pipe(v.nullable(v.boolean()), is('Whether that connection resumed a session and so rests on the proof of the one before.')),
+  tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of that connection.')),
+  cipher: v.optional(v.pipe(v.nullable(v.string()), is('The cipher of that connection, by its OpenSSL name.'))),
+  resumed: v.pipe(
+    v.nullable(v.boolean()),
+    is('Whether that connection resumed a TLS session. If so, the proof is that of the earlier connection.'),
+  ),
   padding: v.pipe(
     v.object({
-      sentBlock: count('Queries are padded to a multiple of this many octets (RFC 8467); 0: not at all.'),
-      repliesPadded: v.pipe(v.picklist(['yes', 'no', 'mixed', 'unknown']), is('Whether its latest replies, at most 30, came back padded.')),
+      sentBlock: count('Queries are padded to a multiple of this many octets (RFC 8467); 0: no padding.'),
+      repliesPadded: v.pipe(v.picklist(['yes', 'no', 'mixed', 'unknown']), is('Whether its latest replies (at most 30) were padded.')),
     }),
     is('Padding in both directions.'),
   ),
-  lastHandshakeAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('Of the connection above.')),
-  lastAnswerAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When it last answered anything.')),
+  lastHandshakeAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When the TLS handshake of that connection was completed.')),
+  lastAnswerAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When it last answered.')),
   rttMs: v.pipe(
     v.nullable(
       v.object({
-        p50: milliseconds('Half of the answers were as fast.'),
-        p90: milliseconds('Nine in ten were as fast.'),
-        p99: milliseconds('99 in 100 were as fast.'),
-        samples: count('How many answers these figures are of.'),
+        p50: milliseconds('Half of the answers took at most this long.'),
+        p90: milliseconds('90 % of the answers took at most this long.'),
+        p99: milliseconds('99 % of the answers took at most this long.'),
+        samples: count('The number of answers behind these figures.'),
         medians: v.optional(
           v.pipe(
             v.array(v.number()),
             v.maxLength(20),
             is(
-              'p50 as heartbeats found it, oldest first, each one that differs from the one before: in whole milliseconds, and without times.',
+              'p50 as heartbeats found it, oldest first. Only values that differ from the previous one are kept, in whole milliseconds and without times.',
             ),
           ),
         ),
       }),
     ),
-    is('Round trips over the latest 256 answers at most.'),
+    is('Round-trip times of the latest answers, at most 256.'),
   ),
-  failures: v.pipe(v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))), is('By error code, since the start.')),
+  failures: v.pipe(
+    v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
+    is('Number of failures since the start, by error code.'),
+  ),
 })
 
 const rule = v.object({
   rule: v.pipe(v.string(), is('The key of `policy` in the configuration.')),
   verdict: v.pipe(
     v.picklist(['met', 'not-met', 'claimed', 'cannot-tell']),
-    is('claimed: it rests on what an operator says of itself. cannot-tell: there is no evidence, or none yet.'),
+    is('claimed: it depends on what an operator states about itself. cannot-tell: there is no evidence, or none yet.'),
     v.metadata(KEEP),
   ),
-  detail: text('What was found, in a sentence.'),
+  detail: text('The finding, in a sentence.'),
 })
 
 /**
@@ -111,27 +119,29 @@ const rule = v.object({
  * shared, and of schema/status.schema.json.
  */
 export const statusDocument = v.object({
-  schema: v.pipe(v.literal(SCHEMA), is('Name and version of this document; a reader takes no other.')),
-  version: text('Of the program that wrote this.'),
-  pid: v.pipe(v.number(), v.integer(), v.minValue(1), is('The process that wrote this.')),
-  processStart: v.optional(v.pipe(v.string(), v.maxLength(100), is('Boot and start time of the process, opaque: tells a reused pid.'))),
+  schema: v.pipe(v.literal(SCHEMA), is('Name and version of this document. A reader accepts no other.')),
+  version: text('The version of the program that wrote this document.'),
+  pid: v.pipe(v.number(), v.integer(), v.minValue(1), is('The process that wrote this document.')),
+  processStart: v.optional(
+    v.pipe(v.string(), v.maxLength(100), is('Boot and start time of the process, opaque. It distinguishes a reused pid.')),
+  ),
   startedAt: time('When that process started.'),
-  updatedAt: time('When this was written. Written at a change of state and at each heartbeat, never because of a query.'),
-  heartbeatS: v.pipe(v.number(), v.minValue(0.1), is('Older than three of these is stale.')),
+  updatedAt: time('When this document was written: at a change of state and at each heartbeat, never because of a query.'),
+  heartbeatS: v.pipe(v.number(), v.minValue(0.1), is('The interval of heartbeats. A document older than three intervals is stale.')),
   state: v.pipe(
     v.picklist(['protected', 'degraded', 'exposed', 'offline']),
     is(
-      'protected: authenticated answers flow now. degraded: they do, but something asked for does not hold. exposed: unauthenticated or cleartext. offline: nothing authenticated now.',
+      'protected: authenticated answers arrive now. degraded: they arrive, but a requirement of the profile or policy is not met. exposed: answers are unauthenticated, or something was sent in cleartext. offline: there are no authenticated answers now.',
     ),
     v.metadata(KEEP),
   ),
   signals: v.pipe(
     v.object({
-      secureNameResolution: signal('Whether encrypted answers of trusted resolvers flow, and how that is known.'),
-      protectedNetwork: signal('Whether this network is one that the policy names, and whether the system asks this service at all.'),
+      secureNameResolution: signal('Whether encrypted answers arrive from trusted resolvers, and the evidence.'),
+      protectedNetwork: signal('Whether the policy names this network, and whether the system uses this service.'),
       policyCompliance: signal('Whether the rules of the policy are met.'),
       vpn: signal('Whether every path to a resolver leaves from a VPN interface.'),
-      service: signal('Whether the service itself runs as it should.'),
+      service: signal('Whether the service itself works correctly.'),
     }),
     is('The five signals, each with its reasons.'),
   ),
@@ -140,74 +150,77 @@ export const statusDocument = v.object({
       v.object({
         lastAnswerAt: v.pipe(
           v.nullable(v.pipe(v.string(), v.isoTimestamp())),
-          is('When a resolver that had proved who it is last answered; null: never yet.'),
+          is('When an authenticated resolver last answered; null: never yet.'),
         ),
-        ageS: v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), is('How old that was when this was written.')),
+        ageS: v.pipe(
+          v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))),
+          is('The age of that answer when this document was written.'),
+        ),
       }),
-      is('The newest proof that secure name resolution works. It ages until something is asked.'),
+      is('The newest proof that secure name resolution works. It ages until the next query to a resolver.'),
     ),
   ),
   resolvers: v.pipe(v.array(resolver), is('The trusted resolvers in use, in order, each with its evidence.'), v.metadata(COUNT_BY_STATE)),
   cache: v.pipe(
     v.object({
-      entries: count('Answers kept.'),
-      bytes: count('Memory that they take.'),
-      maxBytes: count('The most that they may take.'),
-      hits: v.optional(count('Queries answered from it since the start.')),
-      misses: v.optional(count('Queries that had to be asked since the start.')),
-      stale: v.optional(count('Answers past their time that stood in, since the start.')),
-      renewed: v.optional(count('Answers renewed before anybody had to wait for them, since the start.')),
-      overloaded: v.optional(count('Queries turned away because too many were under way, since the start.')),
+      entries: count('Number of answers in the cache.'),
+      bytes: count('Memory in use.'),
+      maxBytes: count('The limit of that memory.'),
+      hits: v.optional(count('Queries answered from the cache since the start.')),
+      misses: v.optional(count('Queries that were sent to a resolver since the start.')),
+      stale: v.optional(count('Stale answers given since the start (RFC 8767).')),
+      renewed: v.optional(count('Answers renewed before they expired, since the start.')),
+      overloaded: v.optional(count('Queries rejected since the start because too many were in progress.')),
       limited: v.optional(
-        count('Queries over UDP from other hosts that came too fast and were sent to TCP or not answered, since the start.'),
+        count('UDP queries from other hosts over the rate limit since the start. They were referred to TCP or not answered.'),
       ),
-      rebinding: v.optional(count('Answers from outside that pointed inside and were refused, since the start.')),
+      rebinding: v.optional(count('Answers refused since the start because they held a private address (DNS rebinding).')),
     }),
-    is('The answer cache, as sums.'),
+    is('Totals of the answer cache.'),
   ),
   shaping: v.pipe(
     v.object({
       profile: text('The configured profile.'),
       inForce: v.pipe(v.picklist(['yes', 'no', 'unknown']), is('Whether it is in force.'), v.metadata(KEEP)),
-      why: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why it is not.'))),
-      jitterMs: v.pipe(v.number(), v.minValue(0), is('The longest wait of the profile jitter.')),
+      why: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why it is not in force.'))),
+      jitterMs: v.pipe(v.number(), v.minValue(0), is('The longest delay of the profile `jitter`.')),
     }),
-    is('Traffic shaping. How much of the traffic was real is never told.'),
+    is('Traffic shaping. The share of real traffic is never shown.'),
   ),
   plaintext: v.pipe(
     v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
     is(
-      'Cleartext DNS packets that this service let out since the start, by cause: a number each. Under `strict` all are 0 but those of causes that somebody allowed by name: in this version `captive-portal`, by the command `enigm-dns portal`.',
+      'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: in this version `captive-portal`, with the command `enigm-dns portal`.',
     ),
   ),
   plaintextAllowed: v.optional(
     v.pipe(
       v.array(v.pipe(v.string(), v.maxLength(40))),
       v.maxLength(16),
-      is('The causes that somebody allowed by name since the start, over or not.'),
+      is('The causes that a user allowed by name since the start, including those that have ended.'),
     ),
   ),
   bypassed: v.optional(
     v.pipe(
       v.object({
-        seen: v.pipe(v.picklist(['yes', 'cannot-tell']), is('Never "no": what is not seen may still be there.'), v.metadata(KEEP)),
+        seen: v.pipe(v.picklist(['yes', 'cannot-tell']), is('Never "no": traffic that is not seen may exist.'), v.metadata(KEEP)),
         atLeast: v.pipe(
           v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))),
-          is('How many flows were seen; null: none, which proves nothing.'),
+          is('How many flows were seen; null: none was seen, which proves nothing.'),
         ),
-        looks: count('How often it was looked.'),
-        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), is('What could be looked at.')),
+        looks: count('Number of checks.'),
+        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), is('What could be read.')),
       }),
-      is('What other programs send to port 53 elsewhere, past this service, as far as it can be seen since the start.'),
+      is('Traffic of other programs to port 53 of other servers, as far as it was seen since the start.'),
     ),
   ),
   policy: v.optional(
     v.pipe(
       v.object({
-        network: v.pipe(v.nullable(v.string()), is('The name that the policy gives to this network; null: none of those that it names.')),
+        network: v.pipe(v.nullable(v.string()), is('The name that the policy gives to this network; null: the policy does not name it.')),
         rules: v.pipe(v.array(rule), v.maxLength(64), is('Each rule in force here, with its verdict.')),
       }),
-      is('The policy, rule by rule; absent: none is configured.'),
+      is('The rules of the policy. Absent: no policy is configured.'),
     ),
   ),
   audit: v.optional(
@@ -217,16 +230,16 @@ export const statusDocument = v.object({
         entries: count('Entries since the log began.'),
         lost: count('Events that could not be written since the start.'),
       }),
-      is('The audit log; absent: there is none.'),
+      is('The audit log. Absent: no audit log is kept.'),
     ),
   ),
   trace: v.optional(
     v.pipe(
       v.object({
-        state: v.pipe(v.picklist(['on']), is('It is on.'), v.metadata(KEEP)),
-        until: time('When it ends, if nothing ends it before.'),
+        state: v.pipe(v.picklist(['on']), is('The trace is on.'), v.metadata(KEEP)),
+        until: time('When it ends at the latest.'),
       }),
-      is('Somebody with the rights of this service is shown what is asked (`enigm-dns trace`); absent: nobody is.'),
+      is('A user with the rights of this service sees every query (`enigm-dns trace`). Absent: no trace runs.'),
     ),
   ),
   running: v.optional(
@@ -234,13 +247,13 @@ export const statusDocument = v.object({
       v.object({
         restarts: v.pipe(
           v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))),
-          is('Starts in this boot before this one; null: not known.'),
+          is('Number of earlier starts in this boot; null: not known.'),
         ),
-        lateMs: milliseconds('How late the latest heartbeat was: the delay of the event loop.'),
-        worstLateMs: milliseconds('The latest that one was since the start, sleeps aside.'),
-        faults: count('Internal faults that were caught since the start.'),
+        lateMs: milliseconds('The delay of the latest heartbeat, which is the delay of the event loop.'),
+        worstLateMs: milliseconds('The longest delay of a heartbeat since the start, not counting sleep.'),
+        faults: count('Number of internal faults caught since the start.'),
       }),
-      is('How the service itself has done.'),
+      is('How well the service itself runs.'),
     ),
   ),
 })

@@ -49,7 +49,7 @@ export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNulla
  * pinned address.
  */
 export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
-  return vpn === undefined ? cannotTell('It has not been looked yet.') : egressVerdict(vpn)
+  return vpn === undefined ? cannotTell('This was not checked yet.') : egressVerdict(vpn)
 }
 
 /**
@@ -59,9 +59,9 @@ export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
 export function egressVerdict(vpn: { readonly vpn: number; readonly other: number; readonly unknown: number }): RuleFinding {
   const all = vpn.vpn + vpn.other + vpn.unknown
   if (vpn.other > 0) return notMet(`${vpn.other} of ${all} addresses of resolvers are reached without a VPN.`)
-  if (vpn.unknown > 0) return cannotTell('Of what kind the interface is cannot be told on this system.')
+  if (vpn.unknown > 0) return cannotTell('The kind of the interface cannot be determined on this system.')
   if (all === 0) return notMet('No address of a resolver can be reached at all.')
-  return met(`Every address of a resolver that can be reached (${all}) is reached from a VPN interface.`)
+  return met(`All reachable addresses of resolvers (${all}) are reached from a VPN interface.`)
 }
 
 const RULES: readonly (readonly [rule: string, code: RuleCode, judge: RuleCheck])[] = [
@@ -92,7 +92,7 @@ function transports(rules: PolicyRules, { resolvers }: VerdictInput): RuleFindin
   const { transports } = rules
   if (transports === undefined) return undefined
   const wrong = resolvers.filter((r) => r.setup.transports.some((t) => !transports.includes(t)))
-  return wrong.length > 0 ? notMet(`Others are offered to: ${ids(wrong)}.`) : met(`Only ${transports.join(', ')}.`)
+  return wrong.length > 0 ? notMet(`Other transports are enabled for: ${ids(wrong)}.`) : met(`Only ${transports.join(', ')}.`)
 }
 
 function queryPadding(rules: PolicyRules, { setup }: VerdictInput): RuleFinding | undefined {
@@ -104,8 +104,8 @@ function queryPadding(rules: PolicyRules, { setup }: VerdictInput): RuleFinding 
 function replyPadding(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   if (rules.padding?.replies === undefined) return undefined
   const bare = resolvers.filter((r) => ['no', 'mixed'].includes(r.padded))
-  if (bare.length > 0) return notMet(`Not by: ${ids(bare)}.`)
-  return resolvers.some((r) => r.padded === 'yes') ? met('Every reply lately came back padded.') : cannotTell('No reply has come back yet.')
+  if (bare.length > 0) return notMet(`These do not pad every reply: ${ids(bare)}.`)
+  return resolvers.some((r) => r.padded === 'yes') ? met('All recent replies were padded.') : cannotTell('No reply has arrived yet.')
 }
 
 function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, { inForce }: ShapingForce): RuleFinding | undefined {
@@ -115,21 +115,21 @@ function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, {
   if (shaping.profile === 'off' || inForce === 'yes') return met(`${shaping.profile} is in force.`)
   return inForce === 'no'
     ? notMet(`${shaping.profile} is not in force.`)
-    : cannotTell(`Whether ${shaping.profile} is in force is not known.`)
+    : cannotTell(`It is not known whether ${shaping.profile} is in force.`)
 }
 
 function operators(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const { operators } = rules
   if (operators === undefined) return undefined
   const wrong = resolvers.filter((r) => !operators.includes(r.setup.operator))
-  return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other.')
+  return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other operator.')
 }
 
 function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const { jurisdictions } = rules
   if (jurisdictions === undefined) return undefined
   const wrong = resolvers.filter((r) => !jurisdictions.includes(r.setup.jurisdiction ?? ''))
-  return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : claimed('By what the trusted set says of each operator.')
+  return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : claimed('According to the trusted set.')
 }
 
 /** An operator that was never tried may answer or not: it counts neither way. */
@@ -148,7 +148,7 @@ function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
 function pins(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   if (rules.pins === undefined) return undefined
   const wrong = resolvers.filter((r) => (r.setup.pins ?? 0) === 0 || (r.proof !== undefined && r.proof !== 'ca+spki'))
-  return wrong.length > 0 ? notMet(`Without one: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
+  return wrong.length > 0 ? notMet(`Without a pin: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
 }
 
 function claims(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
@@ -156,23 +156,28 @@ function claims(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | 
   if (rules.claims === undefined) return undefined
   const says = (r: ResolverInput, name: string) => r.setup.claims?.[name]
   const contrary = resolvers.filter((r) => wanted.some(([name, value]) => says(r, name) === !value))
-  if (contrary.length > 0) return notMet(`Say the contrary: ${ids(contrary)}.`)
+  if (contrary.length > 0) return notMet(`These state the opposite: ${ids(contrary)}.`)
   const silent = resolvers.filter((r) => wanted.some(([name, value]) => says(r, name) !== value))
   const what = wanted.map(([name, value]) => `${name} ${value ? 'yes' : 'no'}`).join(', ')
-  return silent.length > 0 ? cannotTell(`Say nothing of it: ${ids(silent)}.`) : claimed(`Every operator claims: ${what}.`)
+  return silent.length > 0 ? cannotTell(`These state nothing about it: ${ids(silent)}.`) : claimed(`Every operator claims: ${what}.`)
 }
 
 function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): RuleFinding | undefined {
   if (rules.systemResolver === undefined) return undefined
-  if (system === undefined || system.asks === 'unknown') return cannotTell('Whom the system asks cannot be told.')
-  if (system.asks !== 'us') return notMet(`By ${system.by}, the system asks elsewhere${system.asks === 'partly' ? ' too' : ''}.`)
-  if (canary?.outcome === 'lost') return notMet('A query through the system did not come back through our listener.')
-  return canary?.outcome === 'returned' ? met('A query through the system came back through our listener.') : met(`By ${system.by}.`)
+  if (system === undefined || system.asks === 'unknown') return cannotTell('Cannot tell which DNS server the system uses.')
+  if (system.asks !== 'us')
+    return notMet(`${system.by} makes the system use another DNS server${system.asks === 'partly' ? ' as well' : ''}.`)
+  if (canary?.outcome === 'lost') return notMet('A test query through the system did not arrive at our listener.')
+  return canary?.outcome === 'returned'
+    ? met('A test query through the system arrived at our listener.')
+    : met(`According to ${system.by}.`)
 }
 
 function auditRule({ audit }: VerdictInput): RuleFinding {
   if (audit === undefined) return cannotTell('Nothing has been written yet.')
-  return audit.state === 'writing' ? met(`${audit.entries} entries.`) : notMet(`It cannot be written; ${audit.lost} events are missing.`)
+  return audit.state === 'writing'
+    ? met(`${audit.entries} entries.`)
+    : notMet(`The log cannot be written; ${audit.lost} events are missing.`)
 }
 
 /** Each rule with its verdict: what is not met first, the rest in one line a verdict. */

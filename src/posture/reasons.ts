@@ -5,7 +5,7 @@ import { TRANSPORTS } from '../transports.ts'
 export type Severity = 'info' | 'warn' | 'bad'
 
 /**
- * One thing a person should know, and what would mend it. `code` is stable; the sentences are not.
+ * One thing that a person should know, and its fix. `code` is stable; the sentences are not.
  */
 export interface Reason {
   readonly code: ReasonCode
@@ -29,13 +29,14 @@ const row = <Args = void>(of: ReasonRow<Args>): ReasonRow<Args> => of
 
 const NOTHING_TO_FIX = 'Nothing to fix.'
 const NETWORK_DOES_NOT_MATTER = 'Nothing to fix: protection does not depend on the network.'
-const ASK_THIS_SERVICE = 'Have the system ask this service alone: docs/system.md says how.'
-const CHECK_FOR_INTERCEPTION = 'Check the clock and the trusted set. If both are right, something on this network intercepts.'
+const ASK_THIS_SERVICE = 'Make the system use this service alone: docs/system.md says how.'
+const CHECK_FOR_INTERCEPTION =
+  'Check the clock and the trusted set. If both are right, something on this network intercepts the connection.'
 const START_THE_VPN = 'Start the VPN. Check that it carries every address of the trusted set.'
 
 /**
- * A peer that was refused for who it is. Where that is why nothing answers it is as bad as that,
- * and stands before it.
+ * A peer that was refused because of its identity. If that is why no resolver answers, the reason
+ * is `bad` and precedes `all-failing`.
  */
 const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
   row<{ id: string; transport: Transport; decides: boolean }>({
@@ -62,24 +63,23 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
   row<{ detail: string; required: boolean }>({
     severity: ({ required }) => (required ? 'bad' : severity),
     doc,
-    message: ({ detail, required }) => `${detail}${required ? ' Queries fail closed.' : ''}`,
+    message: ({ detail, required }) => `${detail}${required ? ' Lookups fail.' : ''}`,
     mend,
   })
 
 /**
- * Every reason there is, once: the code is for programs and never changes its meaning, `doc` makes
- * docs/status.md. The list is closed, so that a redacted document can
- * hold codes and nothing that somebody made up. Among reasons that are equally bad those that stand
- * first here come first: the cause before what follows from it, what
- * a person must do before what mends itself.
+ * All reasons. The code is for programs and never changes its meaning; `doc` is written to
+ * docs/status.md. The list is closed, so a redacted document can hold only these codes and no text
+ * from elsewhere. Reasons of equal severity are shown in the order of this table: a cause before its
+ * consequences, and what a person must do before what recovers by itself.
  */
 export const REASONS = {
   'captive-portal': row<{ untilWallMs: number }>({
     severity: 'bad',
-    doc: "Somebody with the rights of this service lets the network's own resolver be asked in cleartext for its login page, for a limited time.",
+    doc: 'A user with the rights of this service allowed cleartext queries to the resolver of the network for its login page, for a limited time.',
     message: ({ untilWallMs }) =>
-      `The network's own resolver is asked in cleartext for its login page, until ${new Date(untilWallMs).toISOString()} at most.`,
-    mend: 'It ends when the network lets traffic through, with its time, or with the command (enigm-dns portal).',
+      `Queries for the login page go in cleartext to the resolver of the network, until ${new Date(untilWallMs).toISOString()} at most.`,
+    mend: 'It ends when the network lets traffic through, when the time is over, or when the command ends (enigm-dns portal).',
   }),
   'clock-suspect': row({
     severity: 'bad',
@@ -89,15 +89,15 @@ export const REASONS = {
   }),
   'portal-suspected': row({
     severity: 'bad',
-    doc: 'Somebody else answered in place of every resolver and was refused: a login page of the network, or interception.',
+    doc: 'Something else answered in place of every resolver and was refused: a login page of the network, or interception.',
     message:
-      'Somebody else answered in place of every resolver and was refused: a login page of this network does that, and so does interception.',
-    mend: 'If this network has a login page: enigm-dns portal; or open it by its address (often the gateway).',
+      'Something else answered in place of every resolver and was refused. The cause is a login page of this network, or interception.',
+    mend: 'If this network has a login page, run enigm-dns portal, or open the page by its address (often the gateway).',
   }),
   'pin-mismatch': refused(
     'A resolver showed a key that is not among its pins; it was refused.',
     'a key that is not among its pins',
-    'Compare the pins with what the operator publishes. If they are right, something intercepts.',
+    'Compare the pins with those that the operator publishes. If they match, somebody intercepts the connection.',
   ),
   'certificate-expired': refused('A resolver showed an expired certificate; it was refused.', 'an expired certificate'),
   'certificate-not-yet-valid': refused(
@@ -111,21 +111,23 @@ export const REASONS = {
   ),
   'unauthenticated-answers': row<readonly { id: string; why: ErrorCode }[]>({
     severity: 'bad',
-    doc: 'Answers come from somebody who did not prove who it is (opportunistic only).',
-    message: (who) => `Answers come from somebody who did not prove who it is: ${who.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
+    doc: 'Answers come from a server that did not prove its identity (opportunistic only).',
+    message: (who) =>
+      `Answers come from a server that did not prove its identity: ${who.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
     mend: 'Set usageProfile to strict, or correct the trusted set.',
   }),
   'all-failing': row<{ up: boolean }>({
     severity: 'bad',
-    doc: 'No resolver answers; queries fail closed.',
-    message: ({ up }) => `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Queries fail closed.`,
+    doc: 'No resolver answers. Lookups fail; nothing is sent unencrypted.',
+    message: ({ up }) =>
+      `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Lookups fail; nothing is sent unencrypted.`,
     mend: 'Check the network and the clock. The service retries by itself.',
   }),
   'none-answering': row({
     severity: 'bad',
     doc: 'The resolver in use fails and no other has answered yet.',
     message: 'The resolver in use fails, and no other has answered yet.',
-    mend: 'Wait some seconds. If it stays, check the network.',
+    mend: 'Wait a few seconds. If this reason remains, check the network.',
   }),
   'shaping-not-in-force': row<{ profile: string; why: string | undefined }>({
     severity: 'warn',
@@ -143,19 +145,19 @@ export const REASONS = {
     severity: 'info',
     doc: 'No resolver has answered since the start.',
     message: 'No resolver has answered yet.',
-    mend: 'Ask something: enigm-dns query example.com',
+    mend: 'Look up any name: enigm-dns query example.com',
   }),
   'replies-unpadded': row<readonly string[]>({
     severity: 'info',
     doc: 'Replies come back without padding.',
-    message: (ids) => `${ids.join(', ')}: not every reply is padded. The sizes give information to an observer.`,
+    message: (ids) => `${ids.join(', ')}: not every reply is padded. Reply sizes reveal information to an observer.`,
     mend: 'Prefer a resolver that pads its replies (RFC 8467).',
   }),
   'proof-old': row<{ minutes: number }>({
     severity: 'info',
     doc: 'The last authenticated answer is more than ten minutes old.',
-    message: ({ minutes }) => `The last authenticated answer is ${minutes} min old; it counts only because a link is up or idle.`,
-    mend: 'Ask any name; the answer is a new proof.',
+    message: ({ minutes }) => `The last authenticated answer is ${minutes} min old. It still counts because a connection is open or idle.`,
+    mend: 'Look up any name; the answer is a new proof.',
   }),
   'profile-opportunistic': row({
     severity: 'info',
@@ -173,7 +175,7 @@ export const REASONS = {
   stopped: row({ severity: 'bad', doc: 'The service was stopped.', message: 'The service was stopped.', mend: 'Start it: enigm-dns run' }),
   'audit-gap': row<{ state: 'writing' | 'unwritable'; lost: number }>({
     severity: ({ state }) => (state === 'unwritable' ? 'warn' : 'info'),
-    doc: 'The audit log cannot be written, or could not: events are missing in it.',
+    doc: 'The audit log cannot be written, or could not be written earlier: events are missing in it.',
     message: ({ state, lost }) =>
       state === 'unwritable'
         ? `The audit log cannot be written; events missing in it: ${lost}.`
@@ -181,7 +183,7 @@ export const REASONS = {
     mend: ({ state }) =>
       state === 'unwritable'
         ? 'Make stateDir writable again (space, mode). The service retries at each heartbeat.'
-        : 'They are lost. See the log of the system for that time.',
+        : 'These events are lost. See the system log for that time.',
   }),
   'status-unsigned': row<{ why: string }>({
     severity: 'info',
@@ -193,24 +195,24 @@ export const REASONS = {
     severity: 'info',
     doc: 'The run before this one crashed or was killed.',
     message: ({ count }) => `The run before this one crashed or was killed. Starts in this boot before this one: ${count}.`,
-    mend: 'See the log of the system for why (crash, memory, SIGKILL).',
+    mend: 'See the system log for the cause (crash, memory, SIGKILL).',
   }),
   'query-trace': row<{ untilWallMs: number }>({
     severity: 'warn',
-    doc: 'Somebody with the rights of this service sees every query, for a limited time.',
+    doc: 'A user with the rights of this service sees every query, for a limited time.',
     message: ({ untilWallMs }) =>
-      `Somebody with the rights of this service sees every query, until ${new Date(untilWallMs).toISOString()} at most.`,
-    mend: 'It ends after its time or with the command (enigm-dns trace). A reload ends it at once.',
+      `A user with the rights of this service sees every query, until ${new Date(untilWallMs).toISOString()} at most.`,
+    mend: 'It ends when the time is over or when the command ends (enigm-dns trace). A reload ends it at once.',
   }),
   'reload-refused': row<{ message: string }>({
     severity: 'warn',
-    doc: 'A reload was refused; the configuration before it is in force.',
-    message: ({ message }) => `A reload was refused; the configuration before it is in force: ${message}`,
+    doc: 'A reload was refused; the previous configuration stays in force.',
+    message: ({ message }) => `A reload was refused; the previous configuration stays in force: ${message}`,
     mend: 'Correct the file (enigm-dns check), then reload.',
   }),
   'restart-needed': row<readonly string[]>({
     severity: 'warn',
-    doc: 'Settings were changed that take effect at the next start only.',
+    doc: 'Some changed settings take effect at the next start only.',
     message: (settings) => `These settings take effect at the next start: ${settings.join(', ')}.`,
     mend: 'Restart the service (enigm-dns stop, then enigm-dns run), or undo the change.',
   }),
@@ -223,7 +225,8 @@ export const REASONS = {
   'was-asleep': row<{ lateMs: number }>({
     severity: 'info',
     doc: 'The process was stopped or the machine slept before this heartbeat.',
-    message: ({ lateMs }) => `It was stopped or asleep for about ${Math.round(lateMs / 1000)} s before this heartbeat.`,
+    message: ({ lateMs }) =>
+      `The process was stopped, or the machine slept, for about ${Math.round(lateMs / 1000)} s before this heartbeat.`,
     mend: NOTHING_TO_FIX,
   }),
   'event-loop-late': row<{ lateMs: number }>({
@@ -234,20 +237,20 @@ export const REASONS = {
   }),
   'not-assessed': row<{ message: string }>({
     severity: 'info',
-    doc: 'Nothing is configured that would be judged here.',
+    doc: 'This signal has nothing to check.',
     message: ({ message }) => message,
     mend: NOTHING_TO_FIX,
   }),
   'network-untrusted': row({
     severity: 'info',
-    doc: 'This network is one that the policy does not name.',
+    doc: 'The policy does not name this network.',
     message: 'The policy does not name this network, so it is untrusted.',
     mend: NETWORK_DOES_NOT_MATTER,
   }),
   'network-named': row<{ named: string }>({
     severity: 'info',
-    doc: 'This network is one that the policy names; a network can be imitated, so this only adds rules.',
-    message: ({ named }) => `The policy calls this network "${named}". A network can be imitated, so that only adds rules.`,
+    doc: 'The policy names this network. A network can be imitated, so this only adds rules.',
+    message: ({ named }) => `The policy calls this network "${named}". A network can be imitated, so this only adds rules.`,
     mend: NOTHING_TO_FIX,
   }),
   'network-unknown': row({
@@ -258,37 +261,37 @@ export const REASONS = {
   }),
   'system-asks-us': row<{ ageMin: number }>({
     severity: 'info',
-    doc: 'The system asks this service: proven by a query that came back through its own listener.',
+    doc: 'The system uses this service. A test query through the system arrived at the listener of this service.',
     message: ({ ageMin }) =>
-      `The system asks this service: a query of ${ageMin === 0 ? 'less than a minute' : `${ageMin} min`} ago came back through its listener.`,
+      `The system uses this service: a test query arrived at its listener ${ageMin === 0 ? 'less than a minute' : `${ageMin} min`} ago.`,
     mend: NOTHING_TO_FIX,
   }),
   'system-asks-elsewhere': row<{ by: string; partly: boolean }>({
     severity: 'warn',
-    doc: 'The system is configured to ask another DNS server.',
-    message: ({ by, partly }) => `${by} makes the system ask ${partly ? 'another DNS server too' : 'another DNS server'}.`,
+    doc: 'The system is configured to use another DNS server.',
+    message: ({ by, partly }) => `${by} makes the system use ${partly ? 'another DNS server as well' : 'another DNS server'}.`,
     mend: ASK_THIS_SERVICE,
   }),
   'system-unknown': row<{ by: string; named: boolean }>({
     severity: 'info',
-    doc: 'It is not known whether the system asks this service.',
+    doc: 'It is not known whether the system uses this service.',
     message: ({ by, named }) =>
       named
-        ? `${by} names this service. It is not proven that the system asks it.`
+        ? `${by} names this service. It is not proven that the system uses it.`
         : `Cannot tell which DNS server the system uses (${by}).`,
-    mend: 'Ask a name through the system, as in: getent hosts example.com',
+    mend: 'Look up a name through the system, for example: getent hosts example.com',
   }),
   'canary-lost': row<{ by: string }>({
     severity: 'warn',
-    doc: 'A query through the system did not come back through the listener of this service.',
-    message: ({ by }) => `${by} names this service, but a query through the system did not come back through its listener.`,
-    mend: 'See what else answers there (nsswitch.conf, nscd, another service on port 53).',
+    doc: 'A test query through the system did not arrive at the listener of this service.',
+    message: ({ by }) => `${by} names this service, but a test query through the system did not arrive at its listener.`,
+    mend: 'Find what answers instead (nsswitch.conf, nscd, another service on port 53).',
   }),
   bypassed: row<{ flows: number }>({
     severity: 'warn',
-    doc: 'A program on this host asks other name servers over port 53.',
+    doc: 'A program on this host sends DNS queries to other name servers over port 53.',
     message: ({ flows }) =>
-      `A program on this host sends to port 53 elsewhere, past this service: at least ${flows} flows since the start.`,
+      `A program on this host sends to port 53 of other servers and bypasses this service: at least ${flows} flows since the start.`,
     mend: 'Find the program (ss -uap dport = :53) and make it use the system resolver, or block outgoing port 53.',
   }),
   'vpn-present': row<{ detail: string }>({
@@ -300,39 +303,39 @@ export const REASONS = {
   'vpn-absent': vpnReason('warn', 'A path to a resolver does not leave from a VPN interface.', START_THE_VPN),
   'vpn-unknown': vpnReason('info', 'It is not known whether a VPN is used.', START_THE_VPN),
   'rule-vpn': rule(
-    'The policy requires a VPN on the way to every resolver, and there is none: queries fail closed.',
+    'The policy requires a VPN on the path to every resolver, and there is none. Lookups fail.',
     'Start the VPN and check that it carries IPv6 too, or remove addresses that it does not carry from the trusted set.',
   ),
   'rule-audit': rule(
-    'The policy requires an audit log, and it cannot be written: queries fail closed.',
+    'The policy requires an audit log, and it cannot be written. Lookups fail.',
     'Make stateDir writable again (space, mode). The service retries at each heartbeat.',
   ),
-  'rule-usage-profile': rule('The usage profile is weaker than the policy asks.'),
-  'rule-transports': rule('A transport is in use that the policy does not allow.'),
-  'rule-query-padding': rule('Queries are padded less than the policy asks.'),
+  'rule-usage-profile': rule('The usage profile is weaker than the policy requires.'),
+  'rule-transports': rule('The policy does not allow a transport that is in use.'),
+  'rule-query-padding': rule('Queries are padded less than the policy requires.'),
   'rule-reply-padding': rule(
     'Replies come back unpadded, which the policy does not allow.',
     'Leave those resolvers out of "use", or ask their operators to pad (RFC 8467).',
   ),
   'rule-shaping': rule(
-    'The shaping profile that the policy asks for is not in force.',
+    'The shaping profile that the policy requires is not in force.',
     'See shaping in the status for why it is not in force.',
   ),
   'rule-operators': rule('A resolver belongs to an operator that the policy does not allow.'),
   'rule-jurisdictions': rule('A resolver is in a jurisdiction that the policy does not allow.'),
-  'rule-operator-count': rule('Fewer operators answer than the policy asks for.', 'Check the network, or name more operators in "use".'),
-  'rule-pins': rule('A resolver is not authenticated by a pin as well.'),
-  'rule-claims': rule('An operator states the opposite of what the policy asks for.'),
-  'rule-system-resolver': rule('The policy requires the system to ask this service, and it does not.', ASK_THIS_SERVICE),
+  'rule-operator-count': rule('Fewer operators answer than the policy requires.', 'Check the network, or name more operators in "use".'),
+  'rule-pins': rule('A resolver is not authenticated by a pin.'),
+  'rule-claims': rule('An operator states the opposite of what the policy requires.'),
+  'rule-system-resolver': rule('The policy requires the system to use this service, and it does not.', ASK_THIS_SERVICE),
   'policy-unknown': rules(
     'It is not known whether these rules are met.',
     'Cannot tell',
-    'Ask any name, or see policy.rules in the status for what is missing.',
+    'Look up any name, or see policy.rules in the status for what is missing.',
   ),
   'policy-claimed': rules(
     'These rules depend on what operators say about themselves.',
     'Claimed by operators, not proven',
-    'Nothing here can prove it.',
+    'It cannot be proven on this host.',
   ),
   'policy-met': rules('These rules of the policy are met.', 'Met', NOTHING_TO_FIX),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
@@ -341,7 +344,7 @@ export type ReasonCode = keyof typeof REASONS
 /** A rule of the policy that is not met. */
 export type RuleCode = Extract<ReasonCode, `rule-${string}`>
 
-/** What the sentences of a reason need to be told. */
+/** The arguments of the sentences of a reason. */
 type ArgsOf<Code extends ReasonCode> = (typeof REASONS)[Code] extends ReasonRow<infer Args> ? Args : never
 
 /** Whether this version knows the code. */
@@ -363,12 +366,12 @@ export function reason<Code extends ReasonCode>(code: Code, ...[given]: ArgsOf<C
 
 const SEVERITY_RANK: Readonly<Record<Severity, number>> = { bad: 0, warn: 1, info: 2 }
 const PLACE: Readonly<Record<string, number>> = Object.fromEntries(Object.keys(REASONS).map((code, place) => [code, place]))
-/** More than this helps nobody, and the file stays bounded whatever the trusted set holds. */
+/** Bounds the file, whatever the trusted set holds; more reasons would not help a reader. */
 const MAX_REASONS = 24
 
 /**
- * Worst first, among equals in the order of the table, and no more than fit a report: what is said
- * of many resolvers gives way to what is said once.
+ * Worst first; equals are in the order of the table. At most as many as fit a report: each code is
+ * kept once before repeated codes of several resolvers.
  */
 export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
   const place = ({ severity, code }: Reason) => SEVERITY_RANK[severity] * 1000 + (PLACE[code] ?? 0)

@@ -93,12 +93,12 @@ function topState(input: VerdictInput, shaping: ShapingForce, rules: readonly Ru
 }
 
 const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
-  claim: 'says that it wants no cover traffic, so none is sent',
+  claim: 'states that it wants no cover traffic, so none is sent',
   refused: 'refuses cover traffic, so it is paused',
-  'used-up': 'has had its share of cover traffic for the day',
-  slower: 'has the answers to cover traffic in its cache more often, or less, than those to real queries, so their times tell',
-  larger: 'sends larger replies to real queries than to cover traffic, so their sizes tell',
-  bare: 'does not pad its replies, so their sizes tell',
+  'used-up': 'has received its daily limit of cover traffic',
+  slower: 'answers cover traffic from its cache more or less often than real queries, so response times distinguish them',
+  larger: 'sends larger replies to real queries than to cover traffic, so reply sizes distinguish them',
+  bare: 'does not pad its replies, so reply sizes reveal information',
 }
 
 /**
@@ -251,7 +251,7 @@ function vpnSignal(input: VerdictInput): SignalDraft | undefined {
   return { state: required ? 'bad' : 'warn', reasons: [reason('vpn-absent', { detail, required })] }
 }
 
-/** Whether the service itself runs as it should. */
+/** Whether the service itself works correctly. */
 function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
   const { phase, audit, unsigned, restarts, traceUntilWallMs, refusedReload, waiting, faultIn } = input
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }

@@ -34,7 +34,7 @@ const plain = { colour: false, width: 80 }
 const screenOf = (events: readonly (Event | number)[]) => statusScreen(read(documentAfter(events)), at(9000).wallMs, plain)
 
 const EXPECTED_GOOD = `enigm-dns  PROTECTED
-Authenticated, encrypted answers flow now.
+Authenticated, encrypted answers arrive now.
 
 Secure name resolution  ok       for 4 s
 Service                 ok       for 4 s
@@ -65,7 +65,7 @@ t.test('how the round trips have moved, as bars: only where they have, and withi
     return { ...reading, ...(document === undefined ? {} : { document: { ...document, resolvers: resolvers ?? [] } }) }
   }
   const screen = (medians: readonly number[]) => statusScreen(moved(medians), at(9000).wallMs, plain)
-  t.match(screen([10, 80, 45]), /^median round trip, as it moved: \S+ ▁█▅ 10 to 80 ms; \S+ ▁█▅ 10 to 80 ms$/m)
+  t.match(screen([10, 80, 45]), /^median round trip over time: \S+ ▁█▅ 10 to 80 ms; \S+ ▁█▅ 10 to 80 ms$/m)
   t.notMatch(screen([10]), /as it moved/)
   const most = screen(Array.from({ length: 20 }, (_, i) => 1000 + i))
   for (const line of most.split('\n')) t.ok(line.length <= 80, line)

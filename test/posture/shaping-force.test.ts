@@ -30,10 +30,10 @@ t.test('one that is of no use any more says nothing', async (t) => {
 
 t.test('covers that do not flow: not in force, and why; until they do', async (t) => {
   for (const [state, why] of [
-    ['claim', /^a says that it wants no cover/],
+    ['claim', /^a states that it wants no cover/],
     ['refused', /^a refuses/],
-    ['used-up', /^a has had its share/],
-    ['slower', /^a has the answers to cover traffic in its cache/],
+    ['used-up', /^a has received its daily limit/],
+    ['slower', /^a answers cover traffic from its cache/],
     ['larger', /^a sends larger replies to real queries/],
   ] as const) {
     t.match(force(answered('a'), covers('a', state)), { inForce: 'no', why })
