@@ -70,8 +70,8 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
 /**
  * All reasons. The code is for programs and never changes its meaning; `doc` is written to
  * docs/status.md. The list is closed, so a redacted document can hold only these codes and no text
- * from elsewhere. Reasons of equal severity are shown in the order of this table: a cause before its
- * consequences, and what a person must do before what recovers by itself.
+ * from elsewhere. Reasons of equal severity are shown in the order of this table: a cause before
+ * its consequences, and what a person must do before what recovers by itself.
  */
 export const REASONS = {
   'captive-portal': row<{ untilWallMs: number }>({
