@@ -48,6 +48,8 @@ export interface ConstantRateOptions {
   readonly coverWanted: boolean
   /** A query that shows whether the resolver lives, with its OPT. */
   readonly probe: Uint8Array
+  /** This program validates, so all that it asks has DO. Default: it passes DO on as it comes. */
+  readonly validates?: boolean
   /** Takes each reply to a cover or to a probe of the link itself: a sign of life of its path. */
   readonly onSignOfLife?: (carried: Carried) => void
 }
@@ -105,7 +107,15 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#o = o
     this.#schedule = createSchedule(o.pace, o.random)
     const { random, emit, resolver } = o
-    const setup = { random, emit, resolver, transport: link.transport, wanted: o.coverWanted, coversADay: o.pace.coversADay }
+    const setup = {
+      random,
+      emit,
+      resolver,
+      transport: link.transport,
+      wanted: o.coverWanted,
+      coversADay: o.pace.coversADay,
+      validates: o.validates === true,
+    }
     this.#covers = new CoverTraffic(setup, () => this.#schedule.endAtStep())
     const nowMs = o.clock.nowMs()
     this.#covers.flowing(nowMs)
@@ -122,7 +132,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
       to.failed(refusal)
       return
     }
-    this.#queue.add(request, ask, to)
+    this.#covers.asked(this.#queue.add(request, ask, to).dnssecOk)
     if (ask.purpose === 'client' && !this.#standsBy) this.#arrived(nowMs)
   }
 
@@ -265,7 +275,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#underWay++
     const answered = (answer: Carried<P>) => {
       this.#onAnswer(records)
-      this.#covers.real(answer)
+      this.#covers.real(answer, waiting.dnssecOk)
       waiting.to.carried(answer)
     }
     const failed = (error: unknown) => this.#onRealFailed(waiting, asEnigmError(error))

@@ -5,7 +5,8 @@ import { readingOf } from '../dns/response.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { type CoverQuestion, CoverQuestions } from './cover.ts'
+import { type CoverQuestion, CoverQuestions, question, REMIX_MS } from './cover.ts'
+import { DnssecCovers, type DnssecManner, PROOF_ZONES } from './dnssec-covers.ts'
 import type { Unlikeness } from './likeness.ts'
 
 /**
@@ -111,12 +112,17 @@ export interface CoverOptions {
   /** False only where the operator says that it wants no cover traffic. */
   readonly wanted: boolean
   readonly coversADay: number
+  /** This program validates: all that it asks has DO. */
+  readonly validates?: boolean
 }
+
+const DS = 43
 
 /** One cover, made as an upstream makes a query. */
 export interface CoverRequest {
   readonly request: Uint8Array
   readonly question: CoverQuestion
+  readonly manner: DnssecManner
 }
 
 /**
@@ -128,6 +134,8 @@ export class CoverTraffic {
   readonly #endSession: () => void
   readonly #cover: CoverQuestions
   readonly #permission: CoverPermission
+  readonly #dnssec: DnssecCovers
+  #mixedMs = Number.NEGATIVE_INFINITY
   #reported: CoverReport = 'flowing'
 
   constructor(o: CoverOptions, endSession: () => void) {
@@ -135,6 +143,7 @@ export class CoverTraffic {
     this.#endSession = endSession
     this.#cover = new CoverQuestions(o.random)
     this.#permission = new CoverPermission(o)
+    this.#dnssec = new DnssecCovers(o.random, o.validates === true)
   }
 
   /**
@@ -144,9 +153,20 @@ export class CoverTraffic {
    */
   next(nowMs: number): CoverRequest | undefined {
     if (!this.flowing(nowMs)) return undefined
-    const question = this.#cover.next(nowMs)
-    const options = { dnssecOk: false, block: PADDING_BLOCK, keepalive: TRANSPORTS[this.#o.transport].keepalive }
-    return { request: withPaddedOpt(question.message, options), question }
+    if (nowMs - this.#mixedMs >= REMIX_MS) {
+      this.#mixedMs = nowMs
+      this.#dnssec.remix()
+    }
+    const manner = this.#dnssec.next()
+    const question = manner === 'proof' ? this.#proof() : this.#cover.next(nowMs)
+    const options = { dnssecOk: manner !== 'without', block: PADDING_BLOCK, keepalive: TRANSPORTS[this.#o.transport].keepalive }
+    return { request: withPaddedOpt(question.message, options), question, manner }
+  }
+
+  /** What a validator asks of a zone. */
+  #proof(): CoverQuestion {
+    const number = this.#o.random.below(PROOF_ZONES.length)
+    return { message: question(PROOF_ZONES[number] ?? '', DS), kind: 'usual', number }
   }
 
   /** One that `next` gave goes out: it counts for the day. */
@@ -156,7 +176,7 @@ export class CoverTraffic {
 
   flowing(nowMs: number): boolean {
     const state = this.#permission.state(nowMs)
-    const covers = state === 'flowing' ? (this.#cover.unlikeness ?? state) : state
+    const covers = state === 'flowing' ? (this.#unlikeness ?? state) : state
     if (covers !== this.#reported) {
       this.#reported = covers
       this.#o.emit({ type: 'shaping.covers', resolver: this.#o.resolver, transport: this.#o.transport, covers })
@@ -164,10 +184,16 @@ export class CoverTraffic {
     return state === 'flowing'
   }
 
+  get #unlikeness(): Unlikeness | undefined {
+    return this.#cover.unlikeness ?? (this.#dnssec.unmatched ? 'larger' : undefined)
+  }
+
   /** A cover's reply: looked at and dropped, it never comes near the cache. */
-  answered({ question }: CoverRequest, carried: Carried, nowMs: number): void {
+  answered({ question, manner }: CoverRequest, carried: Carried, nowMs: number): void {
     const { wire, rttMs } = carried
-    this.#cover.answered(question, { nowMs, rttMs, octets: wire.length, ttlS: () => lifetimeS(carried) })
+    const dnssecOk = manner !== 'without'
+    this.#cover.answered(question, { nowMs, rttMs, octets: wire.length, dnssecOk, ttlS: () => lifetimeS(carried) })
+    if (dnssecOk) this.#dnssec.answered(manner, wire.length)
     if (rcodeOf(wire) === REFUSED) this.refused(nowMs)
     else this.#permission.accepted()
   }
@@ -179,9 +205,15 @@ export class CoverTraffic {
     if (reaction === 'end at step') this.#endSession()
   }
 
+  /** A real query is to be sent: covers have DO as often. */
+  asked(dnssecOk: boolean): void {
+    this.#dnssec.asked(dnssecOk)
+  }
+
   /** A real query's reply: covers are slow as often, and have large ones. */
-  real({ wire, rttMs }: Carried): void {
-    this.#cover.real(rttMs, wire.length)
+  real({ wire, rttMs }: Carried, dnssecOk = false): void {
+    this.#cover.real(rttMs, dnssecOk ? undefined : wire.length)
+    if (dnssecOk) this.#dnssec.answered('real', wire.length)
   }
 }
 

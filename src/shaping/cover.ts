@@ -18,7 +18,7 @@ const DROPPED_PERCENT = 6
  * The shares of slow and of large covers are set anew this often, between two pages; more often
  * they would follow what is asked.
  */
-const REMIX_MS = 600_000
+export const REMIX_MS = 600_000
 /** Steps of a share. */
 const SHARE_STEPS = 10_000
 
@@ -35,6 +35,8 @@ export interface CoverReply {
   readonly nowMs: number
   readonly rttMs: number
   readonly octets: number
+  /** It was asked with DO: its size is compared with those of real queries with DO. */
+  readonly dnssecOk?: boolean
   /** Read for rare names alone; undefined: the reply does not say. */
   readonly ttlS: () => number | undefined
 }
@@ -84,17 +86,17 @@ export class CoverQuestions {
   }
 
   /** The reply to one that `next` gave. */
-  answered({ kind, number }: CoverQuestion, { nowMs, rttMs, octets, ttlS }: CoverReply): void {
+  answered({ kind, number }: CoverQuestion, { nowMs, rttMs, octets, dnssecOk = false, ttlS }: CoverReply): void {
     this.latencies.add(kind, rttMs)
-    this.sizes.add(kind, octets)
+    if (!dnssecOk) this.sizes.add(kind, octets)
     if (kind === 'rare') this.#tail?.answered(number, nowMs, ttlS())
     if (kind === 'large') this.#large.answered(number, blocksOf(octets))
   }
 
-  /** The reply to a real query. */
-  real(rttMs: number, octets: number): void {
+  /** The reply to a real query; `octets`: undefined for one that was asked with DO. */
+  real(rttMs: number, octets: number | undefined): void {
     this.latencies.add('real', rttMs)
-    this.sizes.add('real', octets)
+    if (octets !== undefined) this.sizes.add('real', octets)
   }
 
   /** Other content from here on: what was asked last was refused. */
@@ -140,7 +142,7 @@ const wires = new Map<string, Uint8Array>()
  * As a client's question would be made into a query. The names are a closed list, so what is kept
  * is bounded.
  */
-function question(name: string, type: number): Uint8Array {
+export function question(name: string, type: number): Uint8Array {
   let wire = wires.get(name)
   if (wire === undefined) {
     wire = nameFromText(name)

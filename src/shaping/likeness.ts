@@ -37,7 +37,7 @@ const LEAST_LARGE_REAL = 0.002
 export type Unlikeness = 'slower' | 'larger'
 
 /** A share of replies that follows what comes; `expected` fades as they do. */
-class Share {
+export class Share {
   readonly #o: { readonly remembered: number; readonly prior: number }
   value: number
   count = 0
@@ -99,6 +99,8 @@ export class LookupLatencies {
 /** A resolver that follows RFC 8467 pads replies to multiples of this. */
 const BLOCK_OCTETS = 468
 
+export const isLarge = (octets: number) => octets > BLOCK_OCTETS
+
 /** How many blocks a padded reply of so many octets takes. */
 export const blocksOf = (octets: number) => Math.max(1, Math.ceil(octets / BLOCK_OCTETS))
 
@@ -121,7 +123,7 @@ export class ReplySizes {
   /** One reply of so many octets, to a real query or to a cover. */
   add(kind: CoverKind | 'real', octets: number): void {
     const share = kind === 'real' ? this.#real : this.#covers
-    share.add(octets > BLOCK_OCTETS)
+    share.add(isLarge(octets))
   }
 
   /** The share of covers that are to have a large reply. */

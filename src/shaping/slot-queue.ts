@@ -1,4 +1,4 @@
-import { leastOctets } from '../dns/edns.ts'
+import { leastOctets, readOpt } from '../dns/edns.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver } from '../resolve.ts'
 
@@ -9,6 +9,7 @@ export interface WaitingQuery<P extends Protection> {
   readonly to: Receiver<P>
   /** The fewest octets of a cell that holds it. */
   readonly octets: number
+  readonly dnssecOk: boolean
   /** Which of all that left it was. */
   turn: number
   /** Its connection died under it; how many answers there had been by then. */
@@ -37,16 +38,12 @@ export class SlotQueue<P extends Protection> {
   }
 
   /** What gives way stands behind all that does not. */
-  add(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
+  add(request: Uint8Array, ask: Ask, to: Receiver<P>): WaitingQuery<P> {
     const behind = ask.givesWay === true ? -1 : this.#queue.findIndex((waiting) => waiting.ask.givesWay === true)
-    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, {
-      request,
-      ask,
-      to,
-      octets: leastOctets(request),
-      turn: 0,
-      lostAfter: undefined,
-    })
+    const dnssecOk = readOpt(request)?.dnssecOk === true
+    const waiting = { request, ask, to, octets: leastOctets(request), dnssecOk, turn: 0, lostAfter: undefined }
+    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, waiting)
+    return waiting
   }
 
   /** Made ready while it was the first; one that does not give way may have come before it. */

@@ -8,9 +8,12 @@ import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
 import { startDnsdist } from '../support/real/dnsdist.ts'
 import { startNamed } from '../support/real/named.ts'
 import { requireTool } from '../support/real/tools.ts'
+import { startWatchedResolver, type WatchedQuery } from '../support/real/watched-resolver.ts'
 import { ZONE_NAME } from '../support/real/zone.ts'
 
 t.setTimeout(120_000)
+
+const DS = 43
 
 /** Of 122 and 232 octets: queries of two records and of three over DoT. */
 const LONG = `${'a'.repeat(50)}.${'b'.repeat(50)}.wild.${ZONE_NAME}`
@@ -64,6 +67,29 @@ function unanswered(records: readonly CapturedRecord[], handshakeRecords: number
 const outBefore = (records: readonly CapturedRecord[], at: number) =>
   records.slice(0, at).filter(({ direction }) => direction === 'out').length
 
+/** A page of signed names under balanced, asked twice; with DO six in ten replies have two blocks. */
+async function underDo(t: Test, dnssecOk: (i: number) => boolean) {
+  const authority = await createAuthority()
+  const signed = ({ name }: WatchedQuery) => (name.endsWith('signed.example') ? /[0-5]\.signed/.test(name) : false)
+  const server = await startWatchedResolver('signing', await identityOf(authority), (query) => ({
+    blocks: query.dnssecOk && (signed(query) || query.type === DS) ? 2 : 1,
+  }))
+  t.teardown(() => server.close())
+  const capture = await startCapture(`tcp port ${server.port}`)
+  t.teardown(() => capture.remove())
+  const daemon = await startDaemon({ resolvers: [server.entry], ca: authority.certificate, config: { shaping: { profile: 'balanced' } } })
+  t.teardown(() => daemon.stop())
+  const client = await udpClient(daemon.port)
+  t.teardown(() => client.close())
+  for (const page of ['a', 'b', 'c']) {
+    const names = Array.from({ length: 20 }, (_, i) => `${page}${i}.signed.example`)
+    await Promise.all(names.map((name, i) => client.ask(query({ name, opt: { dnssecOk: dnssecOk(i) } }))))
+    await sleep(1500)
+  }
+  await capture.stop()
+  return { asked: server.asked, records: capture.records(server.port) }
+}
+
 if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
   t.test('DoT: long names leave in long cells, which leave at their places without them too', async (t) => {
     const records = await watched(t, 'dot', [[LONG, LONGEST], [`x${LONG}`]])
@@ -88,5 +114,26 @@ if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
     t.strictSame(unanswered(records, 2), [])
     const out = records.filter(({ direction }) => direction === 'out').slice(2)
     t.equal(new Set(out.map(({ octets }) => octets)).size, 1)
+  })
+
+  t.test('a client that validates: covers have DO as its queries have, and replies as large', async (t) => {
+    const { asked, records } = await underDo(t, () => true)
+    const covers = asked.filter(({ name }) => !name.endsWith('signed.example'))
+    const withDo = covers.filter(({ dnssecOk }) => dnssecOk).length / covers.length
+    t.ok(withDo > 0.95, `${withDo} of covers have DO`)
+    // Six in ten real replies have two blocks. Of all, covers too, about as many must.
+    const replies = records.filter(({ direction, octets }) => direction === 'in' && octets > 468)
+    const large = replies.filter(({ octets }) => octets > 900).length
+    const real = asked.length - covers.length
+    t.ok(large - 0.6 * real > 0.4 * covers.length, `${large} large ones of ${replies.length}, ${real} of them real`)
+  })
+
+  t.test('no client asks with DO: no cover does; half of them do: half of the covers', async (t) => {
+    for (const share of [0, 2]) {
+      const { asked } = await underDo(t, (i) => share !== 0 && i % share === 0)
+      const covers = asked.filter(({ name }) => !name.endsWith('signed.example'))
+      const withDo = covers.filter(({ dnssecOk }) => dnssecOk).length / covers.length
+      t.ok(share === 0 ? withDo === 0 : withDo > 0.3 && withDo < 0.7, `${withDo} of covers have DO`)
+    }
   })
 }
