@@ -1,7 +1,7 @@
 import type { Memory } from './cache/memory.ts'
 import { allowList } from './config/cidr.ts'
 import type { Loaded } from './config/load.ts'
-import { asEnigmError, EnigmError } from './errors.ts'
+import { type AroundCode, asEnigmError, EnigmError } from './errors.ts'
 import type { Stage } from './job.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { type PolicyGate, SetupGate } from './policy/gate.ts'
@@ -15,6 +15,7 @@ export interface SharedParts extends LinkParts {
   readonly gate: PolicyGate
   readonly canary: SelfCanary
   readonly portal: PortalSwitch
+  readonly around: () => AroundCode | undefined
   readonly memory: Memory
   readonly tally: StageCounts
 }

@@ -209,7 +209,19 @@ function createCore(running: Running, o: DaemonOptions): Core {
   const watching = { notice: () => running.network.notice(), beforeDial: () => running.network.look() }
   const credentials = process.env.CREDENTIALS_DIRECTORY
   return {
-    shared: { clock, random, emit, sessions: tlsSessions(clock), ...watching, gate, canary, portal: bypass, memory, tally },
+    shared: {
+      clock,
+      random,
+      emit,
+      sessions: tlsSessions(clock),
+      ...watching,
+      gate,
+      canary,
+      portal: bypass,
+      around: evidence.around,
+      memory,
+      tally,
+    },
     evidence,
     trace: new QueryTrace(clock, emit),
     portal,

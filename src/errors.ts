@@ -15,9 +15,10 @@ export interface Ede {
  * column, and no room has a list of codes:
  * - `rcode`, `ede`: what a client is told (RFC 8914 section 4); the code itself is the text of the
  *   EDE.
- * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), a bug of ours
- *   (`bug`), the network or the resolver (`path`), or the peer is not
- *   who it should be (`identity`), which only a change of certificate, pin or clock mends.
+ * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), what every resolver
+ *   suffers together, told by the posture (`around`), a bug of ours (`bug`), the network or the
+ *   resolver (`path`), or the peer is not who it should be (`identity`), which only a change of
+ *   certificate, pin or clock mends.
  * - `reached`: nobody; the peer, by TCP, but TLS failed; or the question was sent (`asked`), and
  *   nothing of use came back.
  * - `against`: when it speaks against the path: `yes`; if nothing else came meanwhile (`silent`);
@@ -33,7 +34,7 @@ export interface Ede {
 type CodeRow = readonly [
   rcode: Rcode,
   ede: number,
-  blame: 'policy' | 'local' | 'bug' | 'path' | 'identity',
+  blame: 'policy' | 'local' | 'around' | 'bug' | 'path' | 'identity',
   reached: 'nobody' | 'peer' | 'asked',
   against: 'yes' | 'silent' | 'wait' | 'probe' | 'silent-probe' | 'repeated' | 'no' | 'uncounted',
   stale: 'stale' | 'no-stale',
@@ -65,6 +66,9 @@ const TABLE = {
   'reply-malformed':           [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   // The resolver answered that something is wrong between us and it: FORMERR, BADVERS ...
   'reply-rcode':               [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
+  // "Not Ready" (RFC 8914 section 4.15): every resolver is refused for the dates that it shows.
+  'clock-suspect':             [2, 14, 'around',   'nobody', 'no',           'stale',    '-',       '-'],
+  'portal-suspected':          [2, 23, 'around',   'nobody', 'no',           'stale',    '-',       '-'],
   // "Blocked" (RFC 8914 section 4.16): by a policy of whoever runs this stub.
   'vpn-required':              [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   'audit-required':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
@@ -86,6 +90,8 @@ type CodesOf<Blame extends CodeRow[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2
 export type IdentityCode = CodesOf<'identity'>
 /** The policy's gate refuses. */
 export type PolicyCode = CodesOf<'policy'>
+/** What every resolver suffers together; the reasons of the status have the same names. */
+export type AroundCode = CodesOf<'around'>
 
 /**
  * The one error class. `message` is a sentence for a person; it holds no query name and no client
@@ -139,6 +145,11 @@ export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly e
  */
 export function isPolicyRefusal(code: ErrorCode): code is PolicyCode {
   return rowOf(code).blame === 'policy'
+}
+
+/** Whether a reason of the status names what every resolver suffers together. */
+export function isAround(code: string): code is AroundCode {
+  return isErrorCode(code) && rowOf(code).blame === 'around'
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Clock, Random } from './clock.ts'
 import type { SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
+import { type AroundCode, isAround } from './errors.ts'
 import type { Emit } from './events.ts'
 import { createHostChecks, type HostChecks, type HostChecksSetup, type SystemView } from './host-checks.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
@@ -63,6 +64,8 @@ export interface Evidence {
   adopt(loaded: Loaded, listeners: readonly SocketAddress[]): void
   /** Looks around; resolves when the gate says what came of it. */
   look(): Promise<void>
+  /** What every resolver suffers, by the latest verdict; undefined: nothing that is known. */
+  around(): AroundCode | undefined
   /** The status of this moment. Changes nothing. */
   document(): StatusDocument
   /** How often each rule of the policy ceased to be met since the start, by code. */
@@ -85,6 +88,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let reportedState: TopState | undefined
   let started = false
   let gateMoved = false
+  let around: AroundCode | undefined
   let beat = () => {}
   const violations = new Violations()
   let hostChecks: HostChecks | undefined
@@ -99,6 +103,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       o.gate.set(reason)
     },
     onVerdict(verdict) {
+      around = verdict.signals.secureNameResolution.reasons.map(({ code }) => code).find(isAround)
       violations.judged(verdict.rules)
       if (verdict.state !== reportedState) o.onState?.(verdict.state)
       reportedState = verdict.state
@@ -178,6 +183,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       afterGate()
     },
     look: () => hostChecks.check(),
+    around: () => around,
     document: () => monitor.document(),
     violations: () => violations.counts,
     stop() {

@@ -8,6 +8,7 @@ import { remember } from './cache/memory.ts'
 import { serveStale } from './cache/serve-stale.ts'
 import type { Clock, Random } from './clock.ts'
 import type { TtlClamp } from './dns/response.ts'
+import type { AroundCode } from './errors.ts'
 import type { Stage } from './job.ts'
 import { LocalProofs } from './local-names/local-proofs.ts'
 import { type RebindingRules, refuseRebinding } from './local-names/rebinding.ts'
@@ -32,6 +33,8 @@ export interface PipelineParts {
   readonly gate: Gate
   readonly canary?: SelfCanary
   readonly portal?: PortalSwitch
+  /** What every resolver suffers now, if it is one thing. */
+  readonly around?: () => AroundCode | undefined
 }
 
 /** What happened to questions beside hits and misses. */
@@ -69,6 +72,6 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
     specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking for them reveals it
     gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: what policy answers may point inside
-    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp)), // the end
+    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp), parts.around), // the end
   ]
 }

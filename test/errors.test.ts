@@ -4,6 +4,7 @@ import {
   EnigmError,
   type ErrorCode,
   inDoubt,
+  isAround,
   isAuthenticationFailure,
   isBug,
   isCounted,
@@ -26,6 +27,8 @@ import {
 const EDE: Readonly<Record<ErrorCode, number>> = {
   deadline: 22,
   'no-upstream': 22,
+  'clock-suspect': 14,
+  'portal-suspected': 23,
   'connect-refused': 23,
   'connect-timeout': 23,
   'connect-failed': 23,
@@ -62,7 +65,8 @@ const IDENTITY = ['certificate-expired', 'certificate-name', 'certificate-not-ye
 const QUESTIONS: readonly (readonly [name: string, asked: (code: ErrorCode) => boolean, yes: readonly string[]])[] = [
   ['isPolicyRefusal', isPolicyRefusal, POLICY],
   ['isAuthenticationFailure', isAuthenticationFailure, IDENTITY],
-  ['isOurs', isOurs, [...POLICY, 'overloaded', 'closed', 'config', 'listen', 'state', 'internal']],
+  ['isAround', isAround, ['clock-suspect', 'portal-suspected']],
+  ['isOurs', isOurs, [...POLICY, 'clock-suspect', 'portal-suspected', 'overloaded', 'closed', 'config', 'listen', 'state', 'internal']],
   ['isBug', isBug, ['internal']],
   ['isCounted', isCounted, CODES.filter((code) => code !== 'closed')],
   [

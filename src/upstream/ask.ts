@@ -1,6 +1,6 @@
 import { upstreamQuery } from '../dns/message.ts'
 import { type AcceptedReply, acceptReply, readingOf, synthesise, type TtlClamp } from '../dns/response.ts'
-import { asEnigmError } from '../errors.ts'
+import { type AroundCode, asEnigmError, EnigmError, isOurs } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 import type { Answer, Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 import { speaksOfHop } from './classification.ts'
@@ -16,9 +16,15 @@ export interface Trusted {
  * The last stage of the pipeline: asks the trusted set, and makes the reply into an answer. Of the
  * client's query only the question, CD and DO are sent. TTLs are brought inside `clamp`, in the
  * wire form too: a client must not keep an answer longer than this stub does. `lifetime` returns
- * how long the answer may be kept.
+ * how long the answer may be kept. `around` names what every resolver suffers now; a failure is
+ * reported by that name.
  */
-export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepted: AcceptedReply) => number | 'no'): Stage {
+export function askTrusted(
+  trusted: Trusted,
+  clamp: TtlClamp,
+  lifetime: (accepted: AcceptedReply) => number | 'no',
+  around: () => AroundCode | undefined = () => undefined,
+): Stage {
   const answerOf = (job: Job, carried: Carried, transport: Transport, upstream: string): Answer => {
     const { question } = job.query
     const { authenticated } = carried.protection
@@ -47,7 +53,8 @@ export function askTrusted(trusted: Trusted, clamp: TtlClamp, lifetime: (accepte
           job.resume(stage)
         },
         failed(error) {
-          job.outcome = error
+          const code = isOurs(error.code) ? undefined : around()
+          job.outcome = code === undefined ? error : new EnigmError(code, 'Every resolver fails for one reason.', { cause: error })
           job.resume(stage)
         },
       })
