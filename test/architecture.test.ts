@@ -268,6 +268,8 @@ const GUARD_TYPES = /\b(Gate|PolicyGate|SetupGate|RebindingRules|DialPace|Policy
 /** Guards that may be left out, and why that opens nothing. */
 const MAY_BE_ABSENT: Readonly<Record<string, string>> = {
   'host-checks.ts: policy?.networks': 'without a policy no network has a name',
+  'commands/takeover-host.ts: (await judgedConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces':
+    'without a policy no link is named',
   'shaping/profiles.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',
 }
 
@@ -445,8 +447,9 @@ function codesListed({ path, text }: Source): readonly string[] {
 }
 /** Where a code is also the name of something else. */
 const SAME_WORDS: Readonly<Record<string, string>> = {
-  'posture/reasons.ts lists pin-mismatch, certificate-expired, certificate-not-yet-valid, certificate-name, certificate-untrusted':
-    'reasons of the status document; five have the name of the code that they show, which the compiler checks',
+  'commands/next-command.ts lists portal-suspected, clock-suspect': 'reasons of the status document too',
+  'posture/reasons.ts lists clock-suspect, portal-suspected, pin-mismatch, certificate-expired, certificate-not-yet-valid, certificate-name, certificate-untrusted':
+    'reasons of the status document; seven have the name of the code that they show, which the compiler checks',
 }
 
 t.test('codes are classified by the table of errors.ts alone', (t) => {

@@ -6,7 +6,17 @@ import { EXIT } from '../exit-codes.ts'
 import { textIn } from '../files/captured.ts'
 import { readSystemResolver } from '../system/system-resolver.ts'
 import type { TakeoverHost } from '../system/takeover/backend.ts'
-import { disable, type EnablePlan, type EnableRequest, enable, planEnable, recover, takeoverStatus } from '../system/takeover/procedure.ts'
+import { rejectedByPort } from '../system/takeover/enforce.ts'
+import {
+  applyPartsAgain,
+  disable,
+  type EnablePlan,
+  type EnableRequest,
+  enable,
+  planEnable,
+  recover,
+  takeoverStatus,
+} from '../system/takeover/procedure.ts'
 import { pause } from '../system/takeover/proof.ts'
 import { judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
@@ -29,6 +39,7 @@ export interface SystemWorld {
 interface Options {
   readonly json?: true
   readonly dryRun?: true
+  readonly enforce?: true
 }
 
 const HELP = `
@@ -43,6 +54,7 @@ Exit codes of status:   0  enabled and proven    1  not enabled    3  cannot tel
 Examples:
   $ sudo enigm-dns system enable --dry-run     what would be changed
   $ sudo enigm-dns system enable
+  $ sudo enigm-dns system enable --enforce     and reject what other programs ask elsewhere
   $ sudo enigm-dns system status
   $ sudo enigm-dns system disable
 `
@@ -58,10 +70,9 @@ export function systemCommand(world: SystemWorld = thisWorld()): Command {
       .description(says)
       .option('--json', 'print one JSON document')
       .action((options: Options) => settled(() => run(options, world), world))
-  add('enable', 'have the system ask this service; kept only if it is proven', enableSystem).option(
-    '--dry-run',
-    'say what would be changed, and change nothing',
-  )
+  add('enable', 'have the system ask this service; kept only if it is proven', enableSystem)
+    .option('--dry-run', 'say what would be changed, and change nothing')
+    .option('--enforce', 'also reject what other programs send to ports 53 and 853 elsewhere (nftables)')
   add('disable', 'put back what was there before', disableSystem).option('--dry-run', 'say what would be put back, and change nothing')
   add('status', 'whether the system asks this service, proven with names that nobody else knows', systemStatus)
   command
@@ -70,6 +81,7 @@ export function systemCommand(world: SystemWorld = thisWorld()): Command {
     .option('--boot', 'nothing has started yet')
     .option('--late <id>', 'the time of that change is over')
     .option('--after <ms>', 'wait first')
+    .option('--enforce', 'put the rules of --enforce in force again')
     .action((options: RecoverOptions) => settled(() => recoverSystem(options, world), world))
   return command
 }
@@ -78,6 +90,7 @@ interface RecoverOptions {
   readonly boot?: true
   readonly late?: string
   readonly after?: string
+  readonly enforce?: true
 }
 
 /** A refusal is a sentence and 3; what is a fault of ours is thrown. */
@@ -103,12 +116,12 @@ function unable({ isLinux, isRoot }: SystemWorld): string | undefined {
   return isRoot() ? undefined : 'this needs root; run it with sudo'
 }
 
-async function enableSystem({ json, dryRun }: Options, world: SystemWorld): Promise<number> {
+async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWorld): Promise<number> {
   const { out, err } = world
   const why = unable(world)
   if (why !== undefined) return refuse(why, world)
   const host = world.host()
-  const request: EnableRequest = { vpnDns: await world.vpnDns(), parts: [] }
+  const request: EnableRequest = { vpnDns: await world.vpnDns(), parts: enforce === true ? ['enforce'] : [] }
   if (dryRun === true) {
     const plan = await planEnable(host, request)
     out.write(json === true ? `${printableJson(shownPlan(plan), 2)}\n` : planText(plan))
@@ -181,14 +194,19 @@ async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Pro
 
 async function systemStatus({ json }: Options, world: SystemWorld): Promise<number> {
   const { out, err, host: hostOf, isLinux } = world
+  const host = hostOf()
   if (!isLinux()) return refuse('only Linux is supported: docs/system.md says what is known of other systems', world)
-  const status = await takeoverStatus(hostOf())
+  const status = await takeoverStatus(host)
+  const rejected = status.enabled ? await rejectedByPort(host) : undefined
   const { enabled, backend, address, proven, owner, bypasses, faults, told, pending } = status
-  if (json === true) out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses }, 2)}\n`)
+  if (json === true)
+    out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses, ...(rejected && { rejected }) }, 2)}\n`)
   else {
     const state = enabled ? (proven ? 'enabled and proven' : 'enabled, not proven') : 'not enabled'
     out.write(`${state}: ${printable(owner)} decides (back end ${backend}), ${printable(address)}\n`)
     out.write(lines(bypasses.map(({ via, what }) => `bypass: ${via}: ${what}`)))
+    for (const [port, packets] of Object.entries(rejected ?? {}))
+      out.write(`rejected, to port ${port} past the service: ${packets} packets\n`)
   }
   if (pending) err.write('A change was not finished: run enigm-dns system disable, which undoes it.\n')
   if (!enabled) return EXIT.notAsWished
@@ -201,11 +219,15 @@ async function systemStatus({ json }: Options, world: SystemWorld): Promise<numb
   return EXIT.cannotTell
 }
 
-async function recoverSystem({ boot, late, after }: RecoverOptions, world: SystemWorld): Promise<number> {
+async function recoverSystem({ boot, late, after, enforce }: RecoverOptions, world: SystemWorld): Promise<number> {
   const why = unable(world)
   if (why !== undefined) return refuse(why, world)
   const host = world.host()
   if (after !== undefined) await pause(host.clock, Number(after) || 0)
+  if (enforce === true) {
+    await applyPartsAgain(host)
+    return EXIT.good
+  }
   const foreign = await recover(host, boot === true ? 'boot' : late === undefined ? 'now' : { late })
   if (foreign.length > 0) world.err.write(`Changed by somebody else since, and left: ${printable(foreign.join(', '))}\n`)
   return EXIT.good

@@ -9,7 +9,7 @@ import { isSame } from '../system/process-identity.ts'
 import { askSystem } from '../system/system-resolver.ts'
 import type { CommandResult, TakeoverHost } from '../system/takeover/backend.ts'
 import { askServer } from './ask-server.ts'
-import { type RunningService, shownService, thisHost } from './running-service.ts'
+import { judgedConfig, type RunningService, shownService, thisHost } from './running-service.ts'
 
 const COMMAND_MS = 10_000
 const MAX_OUTPUT_OCTETS = 1 << 20
@@ -34,6 +34,8 @@ export function thisTakeoverHost(): TakeoverHost {
       const statusFile = service()?.statusFile
       return statusFile === undefined ? undefined : sendOrder(controlPath(statusFile), order, clock)
     },
+    serviceUid: () => service()?.uid,
+    vpnInterfaces: async () => (await judgedConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces ?? [],
     listens: () => (service()?.listen ?? []).flatMap((text) => parseListen(text) ?? []),
     authenticated() {
       const statusFile = service()?.statusFile

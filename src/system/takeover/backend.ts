@@ -26,6 +26,10 @@ export interface TakeoverHost {
   order(order: string): Promise<unknown>
   /** Where the service that runs listens; none where it does not run. */
   listens(): readonly SocketAddress[]
+  /** The user that the service runs as; undefined: it does not run. */
+  serviceUid(): number | undefined
+  /** Links that count as VPN whatever their kind, by the policy in force. */
+  vpnInterfaces(): Promise<readonly string[]>
   /**
    * Whether the service gets answers from resolvers that prove who they are, by its status;
    * undefined: it has not said yet.

@@ -2,6 +2,7 @@ import { EnigmError } from '../../errors.ts'
 import { capture } from '../../files/captured.ts'
 import { targetOf, textOf } from '../../files/reading.ts'
 import type { Backend, BackendName, Plan, PlanRequest, TakeoverHost, TakeoverPart } from './backend.ts'
+import { enforce } from './enforce.ts'
 import { file } from './file.ts'
 import { changeFaults } from './journal.ts'
 import { networkManager } from './networkmanager.ts'
@@ -12,7 +13,7 @@ import { resolved } from './resolved.ts'
 const BACKENDS: readonly Backend[] = [resolved, networkManager, resolvconf, file]
 
 /** What can be switched together with the DNS, by name. */
-const PARTS: readonly TakeoverPart[] = []
+const PARTS: readonly TakeoverPart[] = [enforce]
 
 /** The back end of that name. */
 export function backendOf(name: BackendName): Backend {

@@ -1,29 +1,17 @@
 import { isDeepStrictEqual } from 'node:util'
 import { EnigmError } from '../../errors.ts'
+import { newFile, newLink } from '../../files/captured.ts'
 import { isRecord } from '../../files/json.ts'
+import { SERVICE_UNIT } from '../units.ts'
+import type { Plan, PlanRequest, TakeoverHost, TakeoverPart } from './backend.ts'
+import { ENABLED, type PlannedChange } from './journal.ts'
+import { quoted, UNIT_DIRECTORY } from './own-units.ts'
 
-/** What a command said. `code` is 127 where there is no such command. */
-interface CommandResult {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
+/** What is asked of the host. */
+export type EnforceHost = Pick<TakeoverHost, 'run' | 'serviceUid' | 'vpnInterfaces' | 'program'>
 
-/** What is asked of the host; replaced in tests. */
-export interface EnforceHost {
-  /** Runs a program of the system to its end. Never rejects. */
-  run(command: string, args: readonly string[]): Promise<CommandResult>
-  /** The user that the service runs as; undefined: it does not run. */
-  serviceUid(): number | undefined
-}
-
-/** Who may pass beside the service. */
-export interface EnforceOptions {
-  /** `leave`: what goes through a tunnel is left to the VPN that made it. */
-  readonly vpnDns: 'leave' | 'override'
-  /** Links that count as VPN whatever their kind, by name; nothing under `override`. */
-  readonly vpnInterfaces: readonly string[]
-}
+/** Whether what goes through a tunnel is left to the VPN that made it. */
+type Request = Pick<PlanRequest, 'vpnDns'>
 
 /** Our table of nftables: nothing of anybody else's is read or changed. */
 const TABLE = { family: 'inet', name: 'enigm_dns' } as const
@@ -50,7 +38,7 @@ const meta = (key: string, right: unknown) => match({ meta: { key } }, right)
 const accept: Json = { accept: null }
 
 /** The rules, first to last: who may pass, and what is rejected of the rest. */
-function rules(uid: number, { vpnDns, vpnInterfaces }: EnforceOptions): readonly Rule[] {
+function rules(uid: number, vpnDns: Request['vpnDns'], vpnInterfaces: readonly string[]): readonly Rule[] {
   const vpn =
     vpnDns === 'override'
       ? []
@@ -79,7 +67,7 @@ const counterOf = (port: number) => `port_${port}`
  * All of it in one transaction: there is no moment with half of the rules. An argument of nft: its
  * `-f -` opens /dev/stdin, which fails for the socket that Node makes of it.
  */
-function ruleset(uid: number, o: EnforceOptions): string {
+function ruleset(of: readonly Rule[]): string {
   const { family, name: table } = TABLE
   const chain = { family, table, name: CHAIN, type: 'filter', hook: 'output', prio: 0, policy: 'accept' }
   return JSON.stringify({
@@ -90,69 +78,92 @@ function ruleset(uid: number, o: EnforceOptions): string {
       { add: { table: TABLE } },
       { add: { chain } },
       ...PORTS.map((port) => ({ add: { counter: { family, table, name: counterOf(port) } } })),
-      ...rules(uid, o).map((rule) => ({ add: { rule: { family, table, chain: CHAIN, ...rule } } })),
+      ...of.map((rule) => ({ add: { rule: { family, table, chain: CHAIN, ...rule } } })),
     ],
   })
 }
 
 /**
- * What would be done, as commands and sentences. Changes nothing. Rejects with an EnigmError
- * `state` for what refuses it.
+ * The part of `system enable --enforce`: programs that ask past the service are rejected at once,
+ * so that they ask the system's resolver.
  */
-export async function planEnforce(
-  host: EnforceHost,
-  o: EnforceOptions,
-): Promise<{ readonly commands: string[]; readonly notes: string[] }> {
+export const enforce: TakeoverPart = { name: 'enforce', plan, apply, verify, revert }
+
+async function plan(host: EnforceHost, { vpnDns }: Request): Promise<Plan> {
   const uid = host.serviceUid()
   if (uid === 0) throw refused('the service runs as root, and every program of root would pass with it: set "user", or use its unit')
-  const checked = await host.run('nft', ['-c', '-j', ruleset(uid ?? 1, o)])
+  const vpn = await host.vpnInterfaces()
+  const checked = await host.run('nft', ['-c', '-j', ruleset(rules(uid ?? 1, vpnDns, vpn))])
   if (checked.code === 127) throw refused('nftables is missing; install it, as with: apt install nftables')
   if (checked.code !== 0) throw refused(`nftables does not take the rules (${oneLine(checked.stderr)})`)
   if ((await foreignTable(host)) === true) throw refused(`a table ${tableText} of somebody else is there: nft list table ${tableText}`)
-  const vpn =
-    o.vpnDns === 'override'
+  const tunnels =
+    vpnDns === 'override'
       ? 'VPNs: no exception, since vpnDns is "override".'
-      : `VPNs may: what goes out through a tunnel (TUN, WireGuard, PPP)${o.vpnInterfaces.length === 0 ? '' : ` or ${o.vpnInterfaces.join(', ')}`} is theirs.`
+      : `VPNs may: what goes out through a tunnel (TUN, WireGuard, PPP)${vpn.length === 0 ? '' : ` or ${vpn.join(', ')}`} is theirs.`
   return {
+    changes: bootUnit(host),
     commands: [`nft -j RULES (a table ${tableText})`],
     notes: [
       `Rejected at once, and counted by port: what this host's programs send to ports ${PORTS.join(' and ')} elsewhere.`,
       `The service may${uid === undefined ? '' : ` (user ${uid})`}: it asks its resolvers, and those of forward zones.`,
-      vpn,
+      tunnels,
       'Not touched: what other hosts, containers and guests send through this host, and DNS over other ports (HTTPS).',
     ],
   }
 }
 
+/** The rules do not outlive a boot, and systemd may give the service another user. */
+function bootUnit({ program }: EnforceHost): readonly PlannedChange[] {
+  const path = `${UNIT_DIRECTORY}/${ENFORCE_UNIT}`
+  const text = `[Unit]
+Description=Reject what programs send past enigm-dns to ports ${PORTS.join(' and ')}
+Documentation=man:enigm-dns-system(8)
+ConditionPathExists=${ENABLED}
+After=${SERVICE_UNIT}
+PartOf=${SERVICE_UNIT}
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${program.map(quoted).join(' ')} system recover --enforce
+[Install]
+WantedBy=${SERVICE_UNIT}
+`
+  return [
+    { path, ours: newFile(text) },
+    { path: `${UNIT_DIRECTORY}/${SERVICE_UNIT}.wants/${ENFORCE_UNIT}`, ours: newLink(path) },
+  ]
+}
+
+const ENFORCE_UNIT = 'enigm-dns-enforce.service'
 const tableText = `${TABLE.family} ${TABLE.name}`
 const refused = (why: string) => new EnigmError('state', why)
 const oneLine = (text: string) => (text.trim().split('\n')[0] ?? '').slice(0, 200)
 
-/** Puts the rules in force, or in force again. Rejects with an EnigmError `state`. */
-export async function applyEnforce(host: EnforceHost, o: EnforceOptions): Promise<void> {
+async function apply(host: EnforceHost, request: Request): Promise<void> {
   const uid = host.serviceUid()
   if (uid === undefined || uid === 0)
     throw refused(`the service ${uid === 0 ? 'runs as root' : 'does not run'}: nobody could pass by its user`)
   // Counts go on where nothing is wrong.
-  if ((await enforceFaults(host, o)).length === 0) return
-  const said = await host.run('nft', ['-j', ruleset(uid, o)])
+  if ((await verify(host, request)).length === 0) return
+  const said = await host.run('nft', ['-j', ruleset(rules(uid, request.vpnDns, await host.vpnInterfaces()))])
   if (said.code !== 0) throw refused(`nftables does not take the rules (${oneLine(said.stderr)})`)
 }
 
-/** What contradicts that the rules are in force, read back from the kernel: a sentence each. */
-export async function enforceFaults(host: EnforceHost, o: EnforceOptions): Promise<readonly string[]> {
+/** Reads the rules back from the kernel. */
+async function verify(host: EnforceHost, { vpnDns }: Request): Promise<readonly string[]> {
   const uid = host.serviceUid()
   if (uid === undefined) return ['The service does not run, so that its user cannot be let through.']
   const listed = await listing(host)
+  if (listed === 'not for this user') return []
   if (listed === undefined) return [`The table ${tableText} of nftables is not there.`]
   const chain = listed.map(({ chain }) => chain).find(isRecord)
   if (chain?.hook !== 'output' || chain.name !== CHAIN || chain.policy !== 'accept')
     return [`The chain ${CHAIN} of the table ${tableText} was changed.`]
   const found = listed.flatMap(({ rule }) => (isRecord(rule) ? [normal(rule.expr)] : []))
-  const wanted = rules(uid, o).map(({ expr }) => normal(expr))
+  const wanted = rules(uid, vpnDns, await host.vpnInterfaces()).map(({ expr }) => normal(expr))
   if (isDeepStrictEqual(found, wanted)) return []
-  const service = wanted[1]
-  if (found.length === wanted.length && !isDeepStrictEqual(found[1], service))
+  if (found.length === wanted.length && !isDeepStrictEqual(found[1], wanted[1]))
     return [`The rules of the table ${tableText} let another user through than that of the service (${uid}).`]
   return [`The rules of the table ${tableText} were changed.`]
 }
@@ -165,8 +176,7 @@ function normal(expr: unknown): unknown {
   })
 }
 
-/** Takes the table away, if it is there. May be called at any time. Rejects with `state`. */
-export async function revertEnforce(host: EnforceHost): Promise<void> {
+async function revert(host: EnforceHost): Promise<void> {
   if ((await foreignTable(host)) !== false) return
   const said = await host.run('nft', ['delete', 'table', TABLE.family, TABLE.name])
   if (said.code !== 0 && (await listing(host)) !== undefined)
@@ -176,7 +186,7 @@ export async function revertEnforce(host: EnforceHost): Promise<void> {
 /** How many packets were rejected, by port; undefined: the rules are not there. */
 export async function rejectedByPort(host: Pick<EnforceHost, 'run'>): Promise<Readonly<Record<string, number>> | undefined> {
   const listed = await listing(host)
-  if (listed === undefined) return undefined
+  if (typeof listed !== 'object') return undefined
   const packets = (port: number) => listed.map(({ counter }) => counter).find((one) => isRecord(one) && one.name === counterOf(port))
   return Object.fromEntries(PORTS.map((port) => [port, Number((packets(port) as Json | undefined)?.packets ?? 0)]))
 }
@@ -184,15 +194,16 @@ export async function rejectedByPort(host: Pick<EnforceHost, 'run'>): Promise<Re
 /** Whether a table of our name is somebody else's; undefined: there is none. */
 async function foreignTable(host: Pick<EnforceHost, 'run'>): Promise<boolean | undefined> {
   const listed = await listing(host)
-  if (listed === undefined) return undefined
+  if (typeof listed !== 'object') return undefined
   const chains = listed.flatMap(({ chain }) => (isRecord(chain) ? [chain.name] : []))
   const comments = listed.flatMap(({ rule }) => (isRecord(rule) ? [String(rule.comment ?? '')] : []))
   return !chains.every((name) => name === CHAIN) || !comments.every((comment) => comment.startsWith(MARK))
 }
 
-/** What nft lists of the table; undefined: it is not there, or cannot be read. */
-async function listing(host: Pick<EnforceHost, 'run'>): Promise<readonly Json[] | undefined> {
+/** What nft lists of the table; undefined: it is not there. */
+async function listing(host: Pick<EnforceHost, 'run'>): Promise<readonly Json[] | 'not for this user' | undefined> {
   const said = await host.run('nft', ['-j', 'list', 'table', TABLE.family, TABLE.name])
+  if (/not permitted|permission denied|must be root/i.test(said.stderr)) return 'not for this user'
   if (said.code !== 0) return undefined
   try {
     const parsed: unknown = JSON.parse(said.stdout)

@@ -2,7 +2,8 @@ import { newFile, newLink } from '../../files/captured.ts'
 import type { TakeoverHost } from './backend.ts'
 import { PENDING, type PlannedChange } from './journal.ts'
 
-const DIRECTORY = '/etc/systemd/system'
+/** Where the administrator's units lie. */
+export const UNIT_DIRECTORY = '/etc/systemd/system'
 export const REPAIR_PATH_UNIT = 'enigm-dns-repair.path'
 
 /**
@@ -23,16 +24,16 @@ export function ownUnits({ program }: Pick<TakeoverHost, 'program'>): readonly P
   }
   const wanted = { 'sysinit.target.wants': 'enigm-dns-recover.service', 'multi-user.target.wants': REPAIR_PATH_UNIT }
   return [
-    ...Object.entries(units).map(([name, text]) => ({ path: `${DIRECTORY}/${name}`, ours: newFile(text) })),
+    ...Object.entries(units).map(([name, text]) => ({ path: `${UNIT_DIRECTORY}/${name}`, ours: newFile(text) })),
     ...Object.entries(wanted).map(([target, name]) => ({
-      path: `${DIRECTORY}/${target}/${name}`,
-      ours: newLink(`${DIRECTORY}/${name}`),
+      path: `${UNIT_DIRECTORY}/${target}/${name}`,
+      ours: newLink(`${UNIT_DIRECTORY}/${name}`),
     })),
   ]
 }
 
 /** systemd.service(5), "Command lines": a space ends a word, and % begins a specifier. */
-function quoted(word: string): string {
+export function quoted(word: string): string {
   const escaped = word.replaceAll('%', '%%').replaceAll('$', '$$$$')
   return /^[\w./@%$+-]+$/.test(escaped) ? escaped : `"${escaped.replace(/[\\"]/g, '\\$&')}"`
 }

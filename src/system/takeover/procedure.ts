@@ -218,6 +218,19 @@ async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Pro
   return (await proveWithin(host, limitMs, verify)).faults
 }
 
+/**
+ * What was switched together with the DNS is put in force again, after a boot or a restart of the
+ * service, which may have another user now.
+ */
+export async function applyPartsAgain(host: TakeoverHost): Promise<void> {
+  const endMs = host.clock.nowMs() + START_MS
+  while (host.listens().length === 0 && host.clock.nowMs() < endMs) await pause(host.clock, 50)
+  await exclusively(host, 'wait', async () => {
+    const journal = readJournal(ENABLED)
+    for (const part of partsOf(journal?.parts ?? [])) if (journal !== undefined) await part.apply(host, journal)
+  })
+}
+
 /** What came of a `disable`. */
 export type Disabled =
   | { readonly outcome: 'not-enabled' }

@@ -12,7 +12,8 @@ export const TRUSTED = '10.99.99.99'
 export const PROVIDER_DOMAIN = 'provider-home.com'
 /** Where this project lies inside. */
 export const PROJECT = '/opt/enigm-dns'
-const GATEWAY = '192.168.50.1'
+/** The provider's end of the link: router and resolver. */
+export const GATEWAY = '192.168.50.1'
 const CLEARTEXT_LOG = '/run/provider.log'
 const MULTICAST_LOG = '/run/overheard.log'
 

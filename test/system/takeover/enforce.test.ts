@@ -6,15 +6,9 @@ import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import {
-  applyEnforce,
-  type EnforceHost,
-  type EnforceOptions,
-  enforceFaults,
-  planEnforce,
-  rejectedByPort,
-  revertEnforce,
-} from '../../../src/system/takeover/enforce.ts'
+import type { TakeoverHost } from '../../../src/system/takeover/backend.ts'
+import { type EnforceHost, enforce, rejectedByPort } from '../../../src/system/takeover/enforce.ts'
+import type { Journal } from '../../../src/system/takeover/journal.ts'
 import { startCapture } from '../../support/real/capture.ts'
 import { HOTEL, startHotel } from '../../support/real/hotel.ts'
 import { insideNamespace } from '../../support/real/namespace.ts'
@@ -25,7 +19,8 @@ t.setTimeout(120_000)
 
 const SERVICE = 61234
 const SOMEBODY = 61235
-const LEAVE: EnforceOptions = { vpnDns: 'leave', vpnInterfaces: [] }
+const LEAVE = { vpnDns: 'leave', address: '127.0.0.1' } as const
+type Request = { readonly vpnDns: 'leave' | 'override' }
 const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' })
 const nft = (...args: string[]) => execFileSync('nft', args, { encoding: 'utf8' })
 
@@ -35,7 +30,15 @@ const run: EnforceHost['run'] = (command, args) =>
       resolve({ code: error !== null && error.code === 'ENOENT' ? 127 : (child.exitCode ?? -1), stdout, stderr })
     })
   })
-const host = (uid: number | 'none' = SERVICE): EnforceHost => ({ run, serviceUid: () => (uid === 'none' ? undefined : uid) })
+const host = (uid: number | 'none' = SERVICE, vpn: readonly string[] = []): TakeoverHost =>
+  ({
+    ...{ run, program: ['/usr/bin/enigm-dns'], vpnInterfaces: async () => vpn },
+    serviceUid: () => (uid === 'none' ? undefined : uid),
+  }) satisfies EnforceHost as unknown as TakeoverHost
+const applyEnforce = (on: TakeoverHost, request: Request) => enforce.apply(on, request as Journal)
+const enforceFaults = (on: TakeoverHost, request: Request) => enforce.verify(on, request as Journal)
+const planEnforce = (on: TakeoverHost, request: Request) => enforce.plan(on, { ...LEAVE, ...request })
+const revertEnforce = (on: TakeoverHost) => enforce.revert(on, LEAVE as unknown as Journal)
 
 /**
  * A packet of a user to a port, over UDP or TCP: what came of it within 700 ms, and after how long.
@@ -148,13 +151,14 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
     await applyEnforce(host(), LEAVE)
     t.equal(await outcome('10.8.0.1'), 'passes')
     t.equal(await outcome(HOTEL), 'rejected')
-    const override = { vpnDns: 'override', vpnInterfaces: ['wlan0'] } as const
-    t.strictSame(await enforceFaults(host(), override), ['The rules of the table inet enigm_dns were changed.'])
-    await applyEnforce(host(), override)
-    t.strictSame(await enforceFaults(host(), override), [])
+    const override = { vpnDns: 'override' } as const
+    const named = host(SERVICE, ['wlan0', 'later0'])
+    t.strictSame(await enforceFaults(named, override), ['The rules of the table inet enigm_dns were changed.'])
+    await applyEnforce(named, override)
+    t.strictSame(await enforceFaults(named, override), [])
     t.equal(await outcome('10.8.0.1'), 'rejected')
     t.equal(await outcome(HOTEL), 'rejected', 'under override no name helps')
-    await applyEnforce(host(), { vpnDns: 'leave', vpnInterfaces: ['wlan0', 'later0'] })
+    await applyEnforce(named, LEAVE)
     t.equal(await outcome(HOTEL), 'passes')
   })
 
@@ -189,7 +193,7 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
     await t.rejects(applyEnforce(host('none'), LEAVE), { code: 'state', message: /does not run/ })
     const without = { ...host(), run: async () => ({ code: 127, stdout: '', stderr: '' }) }
     await t.rejects(planEnforce(without, LEAVE), { code: 'state', message: /apt install nftables/ })
-    await t.rejects(planEnforce(host(), { vpnDns: 'leave', vpnInterfaces: ['a name that is too long for a link'] }), { code: 'state' })
+    await t.rejects(planEnforce(host(SERVICE, ['a name that is too long for a link']), LEAVE), { code: 'state' })
     t.equal(nft('list', 'ruleset'), before)
     nft('add', 'table', 'inet', 'enigm_dns')
     nft('add', 'chain', 'inet', 'enigm_dns', 'theirs')
