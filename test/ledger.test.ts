@@ -37,6 +37,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'system/system-resolver.ts': 'getaddrinfo, only while every name server of the system is on this host (host-checks.ts)',
   'system/egress.ts': 'connects UDP sockets to port 853 to learn their source address; sends nothing',
   'system/netlink.ts': 'a netlink socket',
+  'system/takeover/proof.ts': "resolved's Unix socket, for names that only this host answers",
   'portal/cleartext.ts': 'the one that sends cleartext DNS: each packet is an event `cleartext` before it leaves',
   'portal/probe.ts': 'HTTP to an address, no DNS',
   'page/page.ts': 'answers HTTP on a Unix socket or on loopback',
@@ -91,6 +92,7 @@ if (process.env.ENIGM_DNS_INSIDE_NAMESPACE === undefined) {
     const known = [
       'system/system-resolver.ts',
       'system/bypass.ts',
+      'system/takeover/',
       'commands/',
       'config/',
       'demo/',
