@@ -209,7 +209,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     resolvers: resolvers.map((r) => ({
       id: r.id,
       operator: r.operator ?? r.id,
-      transports: transportsOf(r, config.transports),
+      transports: transportsOf(r, config),
       ...(r.jurisdiction === undefined ? {} : { jurisdiction: r.jurisdiction }),
       pins: r.spkiPins.length,
       claims: r.claims,

@@ -13,6 +13,11 @@ interface TransportFacts {
    * connection may be idle.
    */
   readonly keepalive: boolean
+  /**
+   * Whether a padded reply has one size on the wire: over HTTP/2 the digits of its headers change
+   * it.
+   */
+  readonly evenReplies: boolean
 }
 
 /**
@@ -22,8 +27,8 @@ interface TransportFacts {
  */
 export const TRANSPORTS = {
   // A server that knows no ALPN is well-behaved (RFC 7858 was written without).
-  dot: { label: 'DoT', port: 853, alpn: ['dot'], alpnRequired: false, keepalive: true },
-  doh: { label: 'DoH', port: 443, alpn: ['h2', 'http/1.1'], alpnRequired: true, keepalive: false },
+  dot: { label: 'DoT', port: 853, alpn: ['dot'], alpnRequired: false, keepalive: true, evenReplies: true },
+  doh: { label: 'DoH', port: 443, alpn: ['h2', 'http/1.1'], alpnRequired: true, keepalive: false, evenReplies: false },
 } as const satisfies Readonly<Record<string, TransportFacts>>
 
 /** The name of a transport, in the configuration, in events and in documents. */

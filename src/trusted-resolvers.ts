@@ -1,5 +1,6 @@
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
+import type { Config } from './config/settings.ts'
 import type { TrustedResolver } from './config/trusted-set.ts'
 import { withPaddedOpt } from './dns/edns.ts'
 import type { Emit } from './events.ts'
@@ -48,9 +49,14 @@ export interface LiveResolvers<P extends Protection> extends Selection<P> {
   react(what: 'network' | 'wake' | 'clock', online: boolean): void
 }
 
-/** The transports that a resolver is asked over, in the configured order of preference. */
-export function transportsOf(resolver: TrustedResolver, preference: readonly Transport[]): readonly Transport[] {
-  return preference.filter((transport) => resolver.transports[transport] !== undefined)
+/**
+ * The transports that a resolver is asked over, in the configured order of preference; under a
+ * profile that keeps a schedule those first on which a reply has one size.
+ */
+export function transportsOf(resolver: TrustedResolver, { transports, shaping }: Config): readonly Transport[] {
+  const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)
+  if (!isPaced(shaping.profile)) return offered
+  return offered.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
 
 /** How the links find `resolver` and know it. */
@@ -117,7 +123,7 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
     }
     const upstream = createUpstream<P>({
       id: resolver.id,
-      links: transportsOf(resolver, config.transports).map((transport) => gatedLink(linkOver(transport), gate)),
+      links: transportsOf(resolver, config).map((transport) => gatedLink(linkOver(transport), gate)),
       paddingBlock,
       probe: probeOf(resolver),
       clock: parts.clock,

@@ -77,7 +77,7 @@ const DAY_MS = 86_400_000
  * where the policy requires a VPN that is not there: then each finding says so. Never rejects.
  */
 export async function reachAll(resolvers: readonly TrustedResolver[], config: Config, tools: ReachTools): Promise<readonly Finding[]> {
-  const ways = resolvers.flatMap((resolver) => transportsOf(resolver, config.transports).map((transport) => ({ resolver, transport })))
+  const ways = resolvers.flatMap((resolver) => transportsOf(resolver, config).map((transport) => ({ resolver, transport })))
   if (await vpnMissing(resolvers, config, tools))
     return ways.map(({ resolver, transport }) => ({
       resolver: resolver.id,

@@ -135,6 +135,13 @@ export const REASONS = {
     message: ({ profile, why }) => `The shaping profile ${profile} is configured but not in force${why === undefined ? '' : `: ${why}`}.`,
     mend: 'Use a resolver that pads its replies and accepts cover traffic, or choose another profile.',
   }),
+  'shaping-over-doh': row<readonly { id: string; why: string }[]>({
+    severity: 'info',
+    doc: 'Shaped traffic goes over DoH, where the sizes of replies vary.',
+    message: (which) =>
+      `Shaped traffic goes over DoH, where the sizes of replies vary with the digits of their headers: ${which.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
+    mend: 'Use DoT: name it in transports and for the resolver, and let the network pass port 853.',
+  }),
   'resolver-down': row<{ id: string; code: ErrorCode }>({
     severity: 'warn',
     doc: 'One resolver does not answer.',

@@ -1,5 +1,6 @@
 import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
 import { type Reason, reason, worstFirst } from './reasons.ts'
 import type { CoverTrouble } from './state.ts'
@@ -117,6 +118,18 @@ function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: S
   return shaping.profile === 'off' || inForce !== 'no' ? [] : [reason('shaping-not-in-force', { profile: shaping.profile, why })]
 }
 
+/** Where shaped replies come over a transport on which their sizes vary, and why over that. */
+function shapedUnevenly({ setup, resolvers }: VerdictInput): readonly Reason[] {
+  if (!setup.paced) return []
+  const which = resolvers.flatMap(({ setup: { id, transports }, answeredOver, links }) => {
+    if (answeredOver === undefined || TRANSPORTS[answeredOver].evenReplies) return []
+    const even = transports.find((transport) => TRANSPORTS[transport].evenReplies)
+    const code = links.find(({ transport }) => transport === even)?.code
+    return [{ id, why: even === undefined ? 'no DoT is configured' : `DoT failed${code === undefined ? '' : `: ${code}`}` }]
+  })
+  return which.length === 0 ? [] : [reason('shaping-over-doh', which)]
+}
+
 /** The signal that matters most, from the evidence of every resolver. */
 function secureNameResolution(input: VerdictInput, shaping: ShapingForce): SignalDraft {
   const { resolvers, portalUntilWallMs } = input
@@ -126,6 +139,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
   const reasons = worstFirst([
     ...(portalUntilWallMs === undefined ? [] : [reason('captive-portal', { untilWallMs: portalUntilWallMs })]),
     ...shapingBroken(input, shaping),
+    ...shapedUnevenly(input),
     ...resolvers.flatMap((r) => resolverReasons(r, flows)),
     ...(flow.unauthenticated.length === 0
       ? []

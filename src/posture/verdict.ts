@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Instant } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { Transport } from '../resolve.ts'
 import type { Reason, RuleCode } from './reasons.ts'
 import {
   type CoverTrouble,
@@ -99,6 +100,8 @@ export interface ResolverInput {
   readonly setup: ResolverSetup
   readonly links: readonly LinkEvidence[]
   readonly failing: ErrorCode | undefined
+  /** What its latest answer came over. */
+  readonly answeredOver: Transport | undefined
   /** Minutes since its latest answer; undefined: it has not answered. */
   readonly quietMin: number | undefined
   /** Whether that answer is old. */
@@ -141,6 +144,7 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
     setup: r.setup,
     links: r.links,
     failing: r.failing?.code,
+    answeredOver: r.lastAnswerBy,
     quietMin: quietMs === undefined ? undefined : minutes(quietMs),
     old: quietMs !== undefined && quietMs > PROOF_OLD_MS,
     proof: protection === undefined ? undefined : protection.authenticated ? protection.by : 'none',

@@ -94,6 +94,24 @@ if (requireTool(t, 'named', 'unbound', 'tcpdump', 'tshark')) {
     t.equal(new Set(sizes(records, 'out').slice(2)).size, 1)
   })
 
+  t.test('DoT comes before DoH whatever is preferred, and the status says why where it is DoH', async (t) => {
+    const authority = await createAuthority()
+    const named = await startNamed(await identityOf(authority))
+    t.teardown(() => named.stop())
+    for (const offered of [['dot', 'doh'], ['doh']] as const) {
+      const config = { shaping: { profile: 'balanced' }, transports: ['doh', 'dot'] }
+      const daemon = await startDaemon({ resolvers: [entryOf(named, offered)], ca: authority.certificate, config })
+      t.teardown(() => daemon.stop())
+      const client = await udpClient(daemon.port)
+      t.teardown(() => client.close())
+      t.equal(rcodeOf(await client.ask(query({ name: `h1.${ZONE_NAME}`, opt: {} }))), 0)
+      const status = await daemon.until('protected')
+      t.equal(status.resolvers[0]?.transport, offered[0])
+      const said = status.signals.secureNameResolution?.reasons.map(({ code }) => code) ?? []
+      t.equal(said.includes('shaping-over-doh'), offered.length === 1, `${said}`)
+    }
+  })
+
   t.test('another profile needs a reload only', async (t) => {
     const authority = await createAuthority()
     const named = await startNamed(await identityOf(authority))
