@@ -26,7 +26,7 @@ export function rcodeWith(message: Uint8Array, opt: Opt | undefined): Rcode {
   return ((opt?.extendedRcode ?? 0) << 4) | (message[3]! & 0x0f)
 }
 
-/** The question that `scan` found in `packetA query for `. */
+/** The question that `scan` found in `packet`. */
 export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
   const lower = fresh(scan.questionEnd - scan.questionAt)
   const name = lower.length - 4
@@ -74,5 +74,5 @@ export function lacksQuestion(reply: Uint8Array): boolean {
   return reply.length >= HEADER_OCTETS && (reply[2]! & 0x80) !== 0 && (u16(reply, 4) === 0 || questionEnd(reply) === 0)
 }
 
-/** `. NS IN`: every resolver has it in its cache, and it contains no name of a user. */
+/** A query for `. NS IN`: every resolver has it in its cache, and it contains no name of a user. */
 export const ROOT_PROBE: Uint8Array = upstreamQuery({ lower: Uint8Array.of(0, 0, 2, 0, 1), type: 2, class: 1 }, false)

@@ -1,11 +1,11 @@
 import type { Clock, Timer } from '../clock.ts'
 
-/** Reports are at least this far apart: a peer that floods us causes 100 a second. */
+/** Minimum interval between reports: a peer that floods us causes 100 per second. */
 const EVERY_MS = 10
 
 /**
- * Reports how often something happened that a peer causes at will. It is reported at once if the
- * last report is 10 ms old; what happens sooner is counted and reported together.
+ * Reports how often an event happened that a peer can cause at will. An event is reported at once
+ * if the last report is at least 10 ms old. Earlier ones are counted and reported together.
  */
 export class CountedReports {
   readonly #clock: Clock
@@ -20,7 +20,7 @@ export class CountedReports {
     this.#report = report
   }
 
-  /** It happened once. */
+  /** Counts one event. */
   add(): void {
     this.#count++
     if (this.#timer !== undefined) return
@@ -29,7 +29,7 @@ export class CountedReports {
     else this.#timer = this.#clock.setTimer(waitMs, () => this.flush())
   }
 
-  /** Reports now what was counted and not reported yet. */
+  /** Reports the counted events now. */
   flush(): void {
     this.#timer?.cancel()
     this.#timer = undefined

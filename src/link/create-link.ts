@@ -20,7 +20,7 @@ export function createLink(endpoint: Endpoint, transport: Transport, tools: Link
   return new OnDemandLink(targetOf(endpoint, tools, transport, openTransport), tools)
 }
 
-/** The same for a schedule to drive. */
+/** The same, driven by a schedule. */
 export function createScheduledLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink<Authenticated>
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink {

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
 
 /**
- * Reports when something was idle for long enough. A connection that carries cells is idle between
- * any two of them: marking that costs no timer.
+ * Reports when a connection was idle for long enough. A connection that carries cells is idle
+ * between any two of them, so `idle` sets no timer.
  */
 export class IdleWatch {
   readonly #clock: Clock
@@ -14,8 +14,8 @@ export class IdleWatch {
   #overMs = 0
 
   /**
-   * `over` is called when the time of the last `idle` has passed. The caller checks whether it is
-   * still idle.
+   * `over` is called when the time of the last `idle` has passed. The caller must check whether the
+   * connection is still idle.
    */
   constructor(clock: Clock, deadlines: Deadlines, over: () => void) {
     this.#clock = clock
@@ -23,7 +23,7 @@ export class IdleWatch {
     this.#over = over
   }
 
-  /** Idle from now on: `over` is due in `forMs`. */
+  /** Idle from now on: `over` is due after `forMs`. */
   idle(forMs: number): void {
     this.#overMs = this.#clock.nowMs() + forMs
     if (this.#watch === undefined || this.#overMs < this.#watchMs) this.#look()

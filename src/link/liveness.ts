@@ -11,9 +11,9 @@ import { HedgeBudget, IdleWindow, SilenceDetector } from './silence-detector.ts'
 const LOOK_AGAIN_MS = 500
 
 /**
- * The silence detector of an on-demand link: when a connection is probed, when a second one is
- * dialled beside it, when it is left, and how long it may be idle. It learns from connections that
- * answered and from those that died.
+ * The silence detector of an on-demand link. It decides when a connection is probed, when a second
+ * one is dialled in addition, when the first one is given up, and how long it may be idle. It
+ * learns from connections that answered and from those that died.
  */
 export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly pool: Pool<P>
@@ -23,11 +23,11 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly #detector = new SilenceDetector()
   readonly #window = new IdleWindow()
   readonly #budget: HedgeBudget
-  /** A probe was answered on this path, so an unanswered one means something. */
+  /** A probe was answered on this path, so an unanswered one is evidence. */
   #probesAnswered = false
   /** The connection that the dial under way replaces if it stays silent. */
   #hedging: PooledConnection<P> | undefined
-  /** It was in use lately: worth a dial before the next query. */
+  /** It was in use recently: a dial before the next query is worthwhile. */
   #inUse = false
   /** The last connection that fell silent had never answered. */
   #lastSuspectWasMute = false
@@ -51,7 +51,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   get rttMs(): number | undefined {
     return this.#detector.rttMs
   }
-  /** The silence after which a connection is left, in ms. */
+  /** The silence after which a connection is given up, in ms. */
   get silenceMs(): number {
     return this.#detector.afterMs
   }
@@ -144,8 +144,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * A suspect that speaks was slow, not dead: it is good again, unless another connection replaced
-   * it.
+   * A suspect that sends data was slow and not dead: it is usable again, unless another connection
+   * replaced it.
    */
   heard(connection: PooledConnection<P>): void {
     const { silence } = connection
@@ -197,7 +197,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     return waiting > 0 ? Math.min(hedgeMs, heldUpMs) : hedgeMs
   }
 
-  /** A doubted connection spoke. One for which only a hedge was dialled is no false alarm. */
+  /**
+   * A doubted connection sent data. If only a hedge was dialled because of it, this is no false
+   * alarm.
+   */
   #spoke({ doubt, doubtedSinceMs }: Silence<P>): void {
     const silentMs = this.#tools.clock.nowMs() - doubtedSinceMs
     if (doubt === 'dead') this.#detector.falseAlarm(silentMs)
@@ -205,8 +208,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Learns from the end of a connection. One that is silent about what no other answers either need
-   * not be dead.
+   * Learns from the end of a connection. A connection is not necessarily dead if it is silent about
+   * a query that no other connection answers either.
    */
   #learn(connection: PooledConnection<P>, error: EnigmError): void {
     const { answeredElsewhere, idleBeforeMs, idleSinceMs } = connection.silence
@@ -254,7 +257,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * After the p95 it is probed; where no answer comes, or the protocol has no probe, a second
+   * After the p95 it is probed. If no answer comes, or the protocol has no probe, a second
    * connection is dialled. After the full time it is suspect.
    */
   #lookAtSilence(connection: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
@@ -276,8 +279,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Checks a silent lane. Its question is on its second try and is not asked elsewhere, but those
-   * that wait behind it are worth another lane.
+   * Checks a silent lane. Its question is on its second try and is not asked elsewhere, but if
+   * others wait behind it another lane is worthwhile.
    */
   #lookAtLane(lane: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { afterMs } = this.#detector
@@ -311,7 +314,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     silence.doubt = 'dead'
     silence.doubtedSinceMs = connection.carrier.silentSinceMs ?? silence.doubtedSinceMs
     this.#hedging = undefined
-    // Two in a row: the resolver takes connections and answers nothing.
+    // Two in a row: the resolver accepts connections and answers nothing.
     if (this.#lastSuspectWasMute && served === 0) this.pool.mute(connection)
     this.#lastSuspectWasMute = served === 0
     this.pool.suspect(connection)
@@ -335,7 +338,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 }
 
-/** Whether its queries are asked on other connections. */
+/** Whether its queries are also asked on other connections. */
 function isDoubted<P extends Protection>({ silence, state }: PooledConnection<P>): boolean {
   return silence.doubt !== 'none' && state !== 'lane'
 }

@@ -7,15 +7,13 @@ import type { Doubt, PooledConnection } from './pooled-connection.ts'
 
 const NONE: never[] = []
 
-/**
- * One query and its attempts. A class: an object put together out of parts cost 1.6 us on Node 20.
- */
+/** One query and its attempts. A class: an object literal made of parts cost 1.6 us on Node 20. */
 export class Pending<P extends Protection> implements Linked<Pending<P>> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
   deadline: Deadline | undefined = undefined
-  /** Its attempts in flight, mostly one. */
+  /** Its attempts in flight, usually one. */
   attempts: RequestAttempt<P>[] = NONE
   /** It waits for a connection. */
   waits = false
@@ -39,17 +37,20 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
   }
 }
 
-/** A place in the quarantine: the query is in the link's set of all queries as well. */
+/**
+ * A place in the quarantine: an entry of its own, because the query is also in the link's set of
+ * all queries.
+ */
 export interface QuarantineEntry<P extends Protection> extends Linked<QuarantineEntry<P>> {
   readonly pending: Pending<P>
   /**
-   * It may go onto a connection on which nothing was answered yet: it was alone on one that had
+   * It may be sent on a connection that has not answered anything yet: it was alone on one that had
    * answered, or was not processed there.
    */
   needsNoProof: boolean
 }
 
-/** Learns how an attempt ended. */
+/** Is notified of the end of an attempt. */
 export interface AttemptListener<P extends Protection> {
   answered(attempt: RequestAttempt<P>, carried: Carried<P>): void
   lost(attempt: RequestAttempt<P>, error: EnigmError, loss: Loss): void
@@ -60,8 +61,8 @@ export class RequestAttempt<P extends Protection> implements Ticket<P> {
   readonly connection: PooledConnection<P>
   readonly pending: Pending<P>
   /**
-   * How many questions of the quarantine are in flight at once. 1: it is alone. 0: it is not from
-   * the quarantine.
+   * How many questions of the quarantine may be in flight at once. 1: it is alone. 0: it is not
+   * from the quarantine.
    */
   readonly trial: number
   readonly #listener: AttemptListener<P>
@@ -97,7 +98,7 @@ export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
   return true
 }
 
-/** The doubt about its connections. */
+/** The strongest doubt about its connections. */
 export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
   if (!attempts.some(({ connection }) => isSuspect(connection))) return 'none'
   return attempts.some(({ connection }) => connection.silence.doubt === 'dead') ? 'dead' : 'late'

@@ -14,7 +14,7 @@ import {
 
 /**
  * The connections of one link and all their dials. At most one connection takes new queries and at
- * most one is dialled for that. Lanes exist beside it on demand.
+ * most one is dialled for that. Lanes exist in addition, on demand.
  */
 export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   current: PooledConnection<P, C> | undefined
@@ -73,8 +73,8 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * Makes sure that `wanted` lanes exist beside those that are late, but at most `most`; only one
-   * while connections die without an answer. Returns an error where none can be dialled.
+   * Ensures that `wanted` lanes exist besides those that are late, but at most `most`; only one
+   * while connections die without an answer. Returns an error if none can be dialled.
    */
   wantLanes(wanted: number, most: number): EnigmError | undefined {
     const late = this.lanes.filter(({ silence }) => silence.doubt !== 'none').length
@@ -134,14 +134,14 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * It takes no more queries and refused one unprocessed. Where it answered none either, it counts
-   * as one that died.
+   * It takes no more queries and refused one unprocessed. If it also answered none, it counts as
+   * one that died.
    */
   turnedAway(connection: PooledConnection<P, C>): void {
     if (connection.carrier.inFlight === 0) this.#countUnanswered(connection)
   }
 
-  /** Counts a resolver that takes connections and answers nothing as one that refuses them. */
+  /** Counts a resolver that accepts connections and answers nothing as one that refuses them. */
   mute(connection: PooledConnection<P, C>): void {
     if (connection.failure !== 'none') return
     connection.failure = 'counted'

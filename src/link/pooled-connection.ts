@@ -7,7 +7,7 @@ import type { Carrier, Sent } from './carriers/carrier.ts'
  * - `current`: takes new queries. At most one does.
  * - `lane`: takes questions of the quarantine alone (retry-quarantine.ts).
  * - `suspect`: was `current`, and is silent. It takes nothing, may still answer, and may come back.
- * - `draining`: takes nothing, and closes when nothing is owed.
+ * - `draining`: takes nothing, and closes when no reply is pending.
  * - `gone`: closed, by us or by the resolver.
  */
 export type ConnectionState = 'current' | 'lane' | 'suspect' | 'draining' | 'gone'
@@ -21,21 +21,21 @@ export interface PooledConnection<P extends Protection, C extends Carrier<P> = C
   state: ConnectionState
   /** How many queries it answered. */
   served: number
-  /** Queries that it turned away when it took no more. */
+  /** Queries that it refused when it took no more. */
   refused: number
   failure: ConnectionFailure
-  /** What its silence is thought to mean. */
+  /** The meaning of its silence so far. */
   readonly silence: Silence<P>
-  /** Questions of the quarantine under way on it. */
+  /** Questions of the quarantine in flight on it. */
   owed: number
-  /** What the quarantine waits for before the next question goes onto it. */
+  /** The step that must end before the next question is sent on it. */
   trialStep: TrialStep
 }
 
 /**
- * Whether the backoff counts a connection as a failed dial, which it does once at most.
+ * Whether the backoff counts a connection as a failed dial, at most once.
  * - `none`: not so far.
- * - `counted`: it ended, or went silent, without one answer.
+ * - `counted`: it ended, or became silent, without one answer.
  * - `excused`: the link itself ends it.
  */
 export type ConnectionFailure = 'none' | 'counted' | 'excused'
@@ -43,7 +43,7 @@ export type ConnectionFailure = 'none' | 'counted' | 'excused'
 /**
  * - `free`: nothing.
  * - `pausing`: it answered a question of the quarantine, and may close after that.
- * - `proving`: `probe` is asked on it, whose answer shows that the resolver answers.
+ * - `proving`: `probe` is in flight on it, and its answer shows that the resolver answers.
  */
 export type TrialStep = { readonly is: 'free' } | { readonly is: 'pausing' } | { readonly is: 'proving'; readonly probe: Sent }
 
@@ -80,7 +80,7 @@ export function isGone<P extends Protection>({ state }: PooledConnection<P>): bo
   return state === 'gone'
 }
 
-/** What a link does when something happens to a connection of its pool. */
+/** The reaction of a link to changes of a connection in its pool. */
 export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** The state of the silence detector for a connection that has just come up. */
   newSilence(): Silence<P>
@@ -96,8 +96,9 @@ export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carri
 }
 
 /**
- * Learns of changes in a pool. `ready`: `current` is there. `lanesChanged`: a lane came, went or is
- * late, or a postponed dial may begin. `dialFailed`: a dial failed, for `current` or for a lane.
+ * Is notified of changes in a pool. `ready`: `current` exists. `lanesChanged`: a lane came, ended
+ * or is late, or a postponed dial may begin. `dialFailed`: a dial failed, for `current` or for a
+ * lane.
  */
 export interface PoolListener {
   ready(): void
@@ -105,7 +106,7 @@ export interface PoolListener {
   dialFailed(error: EnigmError, lane: boolean): void
 }
 
-/** The state for a connection that has just come up. */
+/** The initial state of a connection that has just come up. */
 export function newSilence<P extends Protection>(idleSinceMs: number): Silence<P> {
   return {
     ...{ doubt: 'none', hedged: false, charged: false, answeredElsewhere: false, probed: false, doubtedSinceMs: 0, superseded: undefined },

@@ -13,16 +13,19 @@ import { isGone, type PooledConnection } from './pooled-connection.ts'
 /** The most lanes at once. */
 const MOST_LANES = 8
 /**
- * A lane is added for each 400 ms of waiting work, in round trips of one question after the other.
+ * A lane is added for each 400 ms of waiting work, counted in round trips of one question after
+ * another.
  */
 const LANE_WORK_MS = 400
-/** If all lanes have more work than this, each takes as many questions at once as finish in it. */
+/**
+ * If all lanes have more work than this, each takes as many questions at once as can finish in it.
+ */
 const ALL_WORK_MS = 2000
-/** Before the first round trip is measured. */
+/** Assumed before the first round trip is measured. */
 const UNKNOWN_RTT_MS = 100
 /**
- * After this many lanes in a row died before they proved that the resolver answers, questions go
- * onto `current` while it lives.
+ * After this many lanes in a row died before they proved that the resolver answers, questions are
+ * sent on `current` while it is alive.
  */
 const LOST_LANES = 10
 /** For 30 ms after a death, new queries may prove that the resolver answers. */
@@ -41,12 +44,13 @@ export interface QuarantineLink<P extends Protection> {
 }
 
 /**
- * The retry quarantine: questions whose connection died under them (RFC 7766 section 6.2.4). One of
- * them may be the reason, so each is retried alone on a lane, a connection apart from the one for
- * all other queries. If the lane dies too, one question fails, and the others, which were not
- * written, lose nothing. The question written last is suspected most and waits for all others.
- * Before a question goes onto a lane, something must prove that the resolver answers on new
- * connections: another query on the next connection, or a question for the root on the lane itself.
+ * The retry quarantine: questions that were in flight on a connection that died (RFC 7766 section
+ * 6.2.4). One of them may be the cause, so each is retried alone on a lane, a connection apart from
+ * the one for all other queries. If the lane dies too, one question fails, and the others, which
+ * were not written, lose nothing. The question written last is the most likely cause and waits for
+ * all others. Before a question is sent on a lane, there must be a proof that the resolver answers
+ * on new connections: the answer to another query on the next connection, or to a root query on the
+ * lane itself.
  */
 export class RetryQuarantine<P extends Protection> {
   /** Queries wait for a lane instead of a dial: it is to become `current`. */
@@ -67,7 +71,7 @@ export class RetryQuarantine<P extends Protection> {
   #diedUpTo = 0
   #diedMs = 0
   #lostLanes = 0
-  /** The resolver closes after so few answers that none is spent on a proof. */
+  /** The resolver closes after so few answers that none is used for a proof. */
   #closesEarly = false
   #answersEach = Number.POSITIVE_INFINITY
   #look: Timer | undefined
@@ -90,7 +94,7 @@ export class RetryQuarantine<P extends Protection> {
     return this.#first.size + this.#last.size
   }
 
-  /** The connection of `pending` has just died. `answered`: it had answered others. */
+  /** The connection of `pending` has just died. `answered`: it had answered other queries. */
   add(pending: Pending<P>, answered: boolean): void {
     pending.quarantined = { pending, needsNoProof: answered, before: undefined, after: undefined, holder: undefined }
     if (this.#arrived.push(pending) > 1) return
@@ -142,22 +146,25 @@ export class RetryQuarantine<P extends Protection> {
     this.laneToBeCurrent = false
   }
 
-  /** A connection takes no more queries, maybe after as many answers as any other one. */
+  /** A connection takes no more queries, perhaps after as many answers as any other one. */
   tookNoMore({ served }: PooledConnection<P>): void {
     if (served > 0) this.#answersEach = Math.min(this.#answersEach, served)
   }
 
-  /** Whether a connection gave as many answers as one gives before it takes no more. */
+  /** Whether a connection gave as many answers as connections give before they take no more. */
   isUsedUp({ served }: PooledConnection<P>): boolean {
     return served >= this.#answersEach
   }
 
-  /** A lane took no more queries before it was done. */
+  /** A lane took no more queries before its work was finished. */
   cutShort(): void {
     this.#closesEarly = true
   }
 
-  /** On another network the resolver may be another machine. Returns all questions that wait. */
+  /**
+   * The network changed, and the resolver there may be another machine. Returns all questions that
+   * wait.
+   */
   renew(): readonly Pending<P>[] {
     this.#settle()
     const all: Pending<P>[] = []
@@ -189,8 +196,8 @@ export class RetryQuarantine<P extends Protection> {
   }
 
   /**
-   * No lane can be dialled: questions go onto `current`, or onto the next connection. Without
-   * either they fail.
+   * No lane can be dialled: questions are sent on `current`, or on the next connection. If there is
+   * neither, they fail.
    */
   laneFailed(error: EnigmError): void {
     const { current, dialling } = this.#pool
@@ -209,7 +216,7 @@ export class RetryQuarantine<P extends Protection> {
     return fits ? this.#first : this.#last
   }
 
-  /** The next question onto `connection`, if it is free. */
+  /** Sends the next question on `connection`, if it is free. */
   #feed(connection: PooledConnection<P>): void {
     const { answers } = this.#pool
     const { doubt } = connection.silence
@@ -233,8 +240,8 @@ export class RetryQuarantine<P extends Protection> {
   }
 
   /**
-   * Whether the next question may go onto a connection on which nothing was answered yet. Not while
-   * another question is in flight, which may kill the next connections too.
+   * Whether the next question may be sent on a connection that has not answered anything yet. False
+   * while another question is in flight, because it may kill the next connections too.
    */
   #trusts(): boolean {
     if (this.#closesEarly || this.#queue.peek?.needsNoProof === true) return true
@@ -257,7 +264,7 @@ export class RetryQuarantine<P extends Protection> {
 
   /**
    * Waits after an answer: some servers close after each answer without notice, and a question
-   * written into that would seem to be the reason.
+   * written at that moment would look like the cause.
    */
   #pause(connection: PooledConnection<P>): void {
     connection.trialStep = { is: 'pausing' }
@@ -268,7 +275,7 @@ export class RetryQuarantine<P extends Protection> {
     })
   }
 
-  /** Asks for the root, in a query as long as the next question. */
+  /** Sends a root query as long as the next question. */
   #prove(lane: PooledConnection<P>): void {
     const over = (spoke: boolean) => {
       this.#lostLanes = spoke ? 0 : this.#lostLanes + 1

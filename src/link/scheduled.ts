@@ -11,16 +11,15 @@ import { newSilence, type PooledConnection, type PoolStrategy } from './pooled-c
 import { smoothedRtt } from './silence-detector.ts'
 
 /**
- * A connection is dead when covers and probes, which no silent name explains, met silence for this
- * long, or for four round trips. They flow whether or not clients ask, so an observer learns
- * nothing from the new dial. A second of silence is longer than a lost segment costs (RFC 6298: a
- * first retransmission after one).
+ * A connection counts as dead if covers and probes, whose silence no name can explain, met silence
+ * for this long, or for four round trips. They are sent whether or not clients ask, so an observer
+ * learns nothing from the new dial. A second of silence is longer than a lost segment costs (RFC
+ * 6298: a first retransmission after one).
  */
 const SILENCE_MS = 1500
 const SILENT_RTTS = 4
 /**
- * After queries of clients met silence for this long, or for two round trips, a probe must tell
- * why.
+ * If queries of clients met silence for this long, or for two round trips, a probe finds out why.
  */
 const DOUBT_MS = 300
 const DOUBT_RTTS = 2
@@ -36,8 +35,8 @@ interface ScheduledExchange<P extends Protection> {
 }
 
 /**
- * One connection to one resolver, for a schedule to drive; see `ScheduledLink` for the contract.
- * Idle connections close after 30 s, or earlier where the resolver says so.
+ * One connection to one resolver, driven by a schedule; see `ScheduledLink` for the contract.
+ * Idle connections close after 30 s, or earlier if the resolver says so.
  */
 export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewable {
   readonly id: string
@@ -47,7 +46,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   readonly #pool: Pool<P, CellCarrier<P>>
   readonly #idle: IdleWatch
   readonly #exchanges = new Set<ScheduledExchange<P>>()
-  /** The promise of the dial under way. */
+  /** The promise of the dial in progress. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
   /** When the first cover or probe was written that met silence. */
@@ -127,17 +126,15 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
         answered: (carried) => this.#carried(exchange, carried),
         failed: (error) => this.#fail(exchange, error),
       })
-      // After it is sent: how long this takes depends on what else waits, and the moment of sending
-      // must not.
+      // After it is sent: how long this takes depends on what else waits, and the time of sending
+      // must not depend on that.
       if (ask.purpose === 'cover' || ask.purpose === 'probe') this.#ownSinceMs = this.#ownSilentSinceMs ?? this.#tools.clock.nowMs()
       if (!this.#exchanges.has(exchange)) return
       exchange.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(exchange, new EnigmError('deadline', 'no answer in time')))
     })
   }
 
-  /**
-   * The next slot dials; without a session there is none. A dial that is superseded has not failed.
-   */
+  /** The next slot dials, without a saved session. A dial that is superseded has not failed. */
   renew(): void {
     const error = new EnigmError('connection-lost', 'the network changed')
     this.#pool.anotherPath(error)
@@ -184,7 +181,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     exchange.sent?.cancel()
   }
 
-  /** Undefined too where nothing is owed any more. */
+  /** Undefined too if no reply is pending any more. */
   get #ownSilentSinceMs(): number | undefined {
     const sinceMs = this.#pool.current?.carrier.silentSinceMs
     return sinceMs === undefined || (this.#ownSinceMs ?? 0) < sinceMs ? undefined : this.#ownSinceMs
@@ -200,7 +197,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
       this.#pool.drop(current, new EnigmError('connection-lost', 'the resolver went silent'))
   }
 
-  /** Nothing is owed: after the idle time it closes, and at once where it takes no more. */
+  /** No reply is pending: closes after the idle time, or at once if it takes no more requests. */
   #onIdle(connection: ScheduledConnection<P>): void {
     if (connection.state === 'current') this.#idle.idle(Math.min(IDLE_MS, connection.carrier.idleMs))
     else {

@@ -2,12 +2,12 @@ import type { Clock } from '../clock.ts'
 
 /**
  * A silence this long is suspicious: a peer that has vanished is noticed, and a new connection
- * dialled, within 300 ms + 3 RTT (timers fall due 8 ms late).
+ * dialled, within 300 ms + 3 RTT (timers fire up to 8 ms late).
  */
 const FLOOR_MS = 270
 /**
- * Where false alarms have shown that this resolver thinks longer (a cold name over DoT, which has
- * no ping), up to here.
+ * The floor grows up to this value if false alarms have shown that this resolver takes longer (a
+ * cold name over DoT, which has no ping).
  */
 const CAREFUL_FLOOR_MS = 1200
 const RTTS = 2
@@ -16,18 +16,21 @@ const GAIN = 1 / 8
 
 /** Round trips remembered for the p95. */
 const WINDOW = 64
-/** With fewer of them nothing is known of the tail; after so many more it is looked at again. */
+/**
+ * With fewer round trips nothing is known about the tail; it is computed again after this many
+ * more.
+ */
 const ENOUGH = 8
 /**
- * Above the p95 by this factor and this much: of the slowest twentieth those that are just slower
- * are not worth a second connection.
+ * Above the p95 by this factor and this much: in the slowest twentieth, those that are only a
+ * little slower do not justify a second connection.
  */
 const TAIL = { factor: 1.25, ms: 5 }
 const LEAST_HEDGE_MS = 30
 const UNKNOWN_HEDGE_MS = 200
 /**
- * A PONG takes one round trip of the path, without the resolver's work; on a short path a busy
- * machine takes longer than the path.
+ * A PONG takes one round trip of the path, without the resolver's work; on a short path, the delay
+ * of a busy machine is longer than the path.
  */
 const PONG = { rtts: 1.5, ms: 10, least: 25 }
 
@@ -39,7 +42,8 @@ export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number
 }
 
 /**
- * Decides how long a query may meet silence before the link reacts, learnt from past round trips.
+ * Decides how long a query may meet silence before the link reacts. It learns from past round
+ * trips.
  */
 export class SilenceDetector {
   readonly #rtts = new Float64Array(WINDOW)
@@ -59,21 +63,21 @@ export class SilenceDetector {
   }
 
   /**
-   * Silence after which a second connection is worth its cost: a little over the p95 of the round
-   * trips.
+   * Silence after which a second connection is worth its cost: a little more than the p95 of the
+   * round trips.
    */
   get hedgeMs(): number {
     return Math.min(this.#hedgeMs, this.afterMs)
   }
 
-  /** What a PING may take. */
+  /** How long a PING may take. */
   get pongMs(): number {
     return Math.max(PONG.least, PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#least()))
   }
 
   /**
-   * The same where others wait behind the silent one: until the p95 is known, a round trip of the
-   * path and a little for the resolver's work.
+   * The same if others wait behind the silent one: until the p95 is known, one round trip of the
+   * path and a little time for the resolver's work.
    */
   get heldUpMs(): number {
     return this.#measuredTimes < ENOUGH ? Math.max(LEAST_HEDGE_MS, this.pongMs) : this.hedgeMs
@@ -86,25 +90,25 @@ export class SilenceDetector {
   }
 
   /**
-   * The first connection spoke after a second one was dialled: until the p95 is measured again, a
-   * silence this long is tolerated.
+   * The first connection sent data after a second one was dialled: until the p95 is measured again,
+   * a silence this long is tolerated.
    */
   toleratedSilence(silentMs: number): void {
     this.#hedgeMs = Math.max(this.#hedgeMs, TAIL.factor * silentMs + TAIL.ms)
   }
 
-  /** A suspect spoke after `silentMs`. */
+  /** A suspect sent data after `silentMs`. */
   falseAlarm(silentMs: number): void {
     this.toleratedSilence(silentMs)
     this.#floorMs = Math.min(CAREFUL_FLOOR_MS, Math.max(this.#floorMs * 2, TAIL.factor * silentMs))
   }
 
-  /** A suspect was dead indeed. */
+  /** A suspect was really dead. */
   confirmed(): void {
     this.#floorMs = FLOOR_MS
   }
 
-  /** Another path: its round trips are not yet known. */
+  /** The network changed: its round trips are not yet known. */
   forget(): void {
     this.#measuredTimes = 0
     this.#hedgeMs = UNKNOWN_HEDGE_MS
@@ -122,7 +126,9 @@ export class SilenceDetector {
     return least
   }
 
-  /** The slowest twentieth is at most four of them: found in one pass, where sorting cost 2 us. */
+  /**
+   * The slowest twentieth is at most four of them, which are found in one pass; a sort cost 2 us.
+   */
   #p95(): number {
     const count = this.#remembered
     const slowest = count - Math.min(count - 1, Math.floor(0.95 * count))
@@ -142,13 +148,13 @@ export class SilenceDetector {
 
 /**
  * Four at once, then one every 10 s: a new connection shows an observer that an answer was late,
- * and anybody who serves a page can make names that are late.
+ * and any web page can cause names that are late.
  */
 const HEDGES = { most: 4, perMs: 1 / 10_000 }
 
 /**
- * Limits second connections for queries that are late but not lost: four, and six a minute,
- * whatever is asked. One that turns out to have been needed costs nothing.
+ * Limits second connections for queries that are late but not lost: four, and then six per minute,
+ * for any queries. A second connection that was needed does not count.
  */
 export class HedgeBudget {
   readonly #clock: Clock
@@ -169,26 +175,26 @@ export class HedgeBudget {
     return true
   }
 
-  /** The first connection was dead indeed. */
+  /** The first connection was really dead. */
   needed(): void {
     this.#left++
   }
 }
 
 /**
- * What every resolver and nearly every NAT keeps; resolvers were seen to keep 30 s (Quad9) to over
- * 240 s (Cloudflare).
+ * A time that every resolver and nearly every NAT keeps; resolvers were seen to keep 30 s (Quad9)
+ * to over 240 s (Cloudflare).
  */
 const FIRST_IDLE_MS = 30_000
 const LONGEST_IDLE_MS = 240_000
 const SHORTEST_IDLE_MS = 5000
-/** The resolver's own clock started earlier than ours: a query must not cross its FIN. */
+/** The resolver's timer started earlier than ours: a query must not cross its FIN. */
 const BEFORE_CLOSE = 0.9
 
 /**
- * How long a connection to one resolver may be idle before it is closed here, learnt: doubled when
- * one answers after more than half of it, halved below what one did not survive, kept below what
- * the resolver itself closes after.
+ * Learns how long a connection to one resolver may be idle before we close it. The time is doubled
+ * when a connection answers after more than half of it, halved below a time that a connection did
+ * not survive, and kept below the time after which the resolver closes.
  */
 export class IdleWindow {
   #ms = FIRST_IDLE_MS
@@ -199,22 +205,25 @@ export class IdleWindow {
     return Math.min(this.#ms, this.#pathMs, this.#peerMs)
   }
 
-  /** It answered after it had been idle for so long. */
+  /** A connection answered after it had been idle for `idleMs`. */
   survived(idleMs: number): void {
     if (idleMs > this.#ms / 2) this.#ms = Math.min(LONGEST_IDLE_MS, this.#ms * 2)
   }
 
-  /** It had been idle for so long, and was dead without a word: something between forgot it. */
+  /**
+   * A connection had been idle for `idleMs`, and was dead without notice: a device on the path
+   * forgot it.
+   */
   diedAfter(idleMs: number): void {
     if (idleMs >= SHORTEST_IDLE_MS) this.#pathMs = Math.min(this.#pathMs, Math.max(SHORTEST_IDLE_MS, idleMs / 2))
   }
 
-  /** The resolver closed it after it had been idle for so long. */
+  /** The resolver closed a connection that had been idle for `idleMs`. */
   closedAfter(idleMs: number): void {
     if (idleMs >= SHORTEST_IDLE_MS) this.#peerMs = Math.min(this.#peerMs, idleMs * BEFORE_CLOSE)
   }
 
-  /** Another network: what lies between is another thing. The resolver is the same. */
+  /** The network changed: the devices on the path are others. The resolver is the same. */
   anotherPath(): void {
     this.#ms = FIRST_IDLE_MS
     this.#pathMs = LONGEST_IDLE_MS

@@ -6,34 +6,34 @@ import { leanH2Carrier, leanH2CellCarrier } from './carriers/h2/connection.ts'
 import { type Connection, type ConnectOptions, connect } from './dial/connect.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 
-/** How a connection is opened, whatever the transport. */
+/** How a connection is opened, for any transport. */
 export interface OpenOptions extends ConnectOptions {
-  /** What speaks HTTP/2 on demand; another than the client in h2/ in tests only. */
+  /** The HTTP/2 client of on-demand links; tests use another one than that in h2/. */
   readonly h2?: CarrierFactory
-  /** What shows that the resolver lives, as for an `Upstream`. Default: the root. */
+  /**
+   * The query that shows that the resolver is alive, as for an `Upstream`. Default: a root query.
+   */
   readonly probe?: Uint8Array
 }
 
-/** Dials, proves who the peer is, and yields what will carry requests. */
+/** Dials, verifies the peer, and returns the means to carry requests. */
 type Open<C extends Carrier> = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>
-/** What speaks a protocol on a byte stream. */
+/** Makes the carrier of a protocol on a byte stream. */
 export type CarrierFactory<C extends Carrier = Carrier> = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => C
 /**
- * The client for what was agreed on; a promise where it must be loaded first. Throws an EnigmError
- * where none is of use.
+ * The client for the negotiated protocol; a promise if it must be loaded first. Throws an
+ * EnigmError if the protocol has none.
  */
 type ClientFor<C extends Carrier> = (protocol: string | undefined, options: OpenOptions) => CarrierFactory<C> | Promise<CarrierFactory<C>>
 
-/**
- * How a transport is opened for a link that is asked on demand, and for one that keeps a schedule.
- */
+/** How a transport is opened, for an on-demand link and for a scheduled one. */
 interface Ways {
   readonly onDemand: Open<Carrier>
   readonly scheduled: Open<CellCarrier>
 }
 
 /**
- * How each transport of src/transports.ts is opened. One that does not run on a byte stream (a QUIC
+ * How each transport of src/transports.ts is opened. A transport without a byte stream (a QUIC
  * connection, for example) has another kind of `Open`: links need only a `Carrier` from it.
  */
 const OPEN: Readonly<Record<Transport, Ways>> = {
@@ -51,7 +51,7 @@ const OPEN: Readonly<Record<Transport, Ways>> = {
 }
 
 /**
- * A connection to a resolver at its pinned addresses, on which nothing was written yet. `strict`
+ * A connection to a resolver at its pinned addresses, to which nothing was written yet. `strict`
  * gives an authenticated one or rejects with an EnigmError; see `connect`.
  */
 export function openTransport(endpoint: StrictEndpoint, transport: Transport, options: OpenOptions): Promise<Opened<Authenticated>>
@@ -61,8 +61,8 @@ export function openTransport(endpoint: Endpoint, transport: Transport, options:
 }
 
 /**
- * The same for a schedule: the carrier writes records of one size. Rejects with `alpn-missing`
- * where the protocol that was agreed on has none.
+ * The same for a schedule: the carrier writes records of one size. Rejects with `alpn-missing` if
+ * the negotiated protocol has no such carrier.
  */
 export function openScheduled(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened<Protection, CellCarrier>> {
   return OPEN[transport].scheduled(endpoint, transport, options)
@@ -88,7 +88,7 @@ function overTls<C extends Carrier>(clientFor: ClientFor<C>): Open<C> {
   }
 }
 
-/** The client, while the connection is held. Rejects where it is gone by then. */
+/** Loads the client while the connection is held. Rejects if the connection ended meanwhile. */
 async function loadedOn<C extends Carrier>(
   { stream }: Connection,
   client: CarrierFactory<C> | Promise<CarrierFactory<C>>,

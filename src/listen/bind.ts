@@ -9,14 +9,14 @@ import { openUdp } from './udp-batch.ts'
 import { isWildcard, listenUdpEverywhere } from './wildcard.ts'
 
 /**
- * Where systemd-resolved listens (its stub and, from version 250, its proxy); it takes neither as a
- * server, whatever the port (seen with 252 and 257).
+ * Addresses on which systemd-resolved listens (its stub and, from version 250, its proxy). It does
+ * not use either as an upstream server, on any port (seen with 252 and 257).
  */
 const RESOLVED = new Set(['127.0.0.53', '127.0.0.54'])
 
 /**
- * A sentence where systemd-resolved would never ask an endpoint, though it may be told to: it drops
- * it from `DNS=` without a word, and asks the network's server.
+ * A sentence if systemd-resolved would never query an endpoint, even if it is configured: it drops
+ * the endpoint from `DNS=` without a message, and queries the network's server.
  */
 export function neverAskedByResolved({ address, port }: SocketAddress): string | undefined {
   if (!RESOLVED.has(address) || port === 53) return undefined
@@ -27,8 +27,9 @@ export function neverAskedByResolved({ address, port }: SocketAddress): string |
 }
 
 /**
- * One sentence on why an endpoint could not be opened and what mends it. `code` is the system's;
- * `holder` is "name (pid N)" where known; `activated`: the service manager passed other sockets.
+ * One sentence that says why an endpoint could not be opened and how to fix it. `code` is the
+ * system's; `holder` is "name (pid N)" if known; `activated`: the service manager passed other
+ * sockets.
  */
 export function bindRefusal(
   code: string,
@@ -81,25 +82,25 @@ function takenBy(endpoint: SocketAddress, holder: string | undefined): string {
   return `${holder ?? 'another process'}: stop it, or choose another address or port with --listen`
 }
 
-/** Port 0: the port that UDP got may be taken for TCP. */
+/** With port 0, the port that UDP got may be in use for TCP. */
 const PORT_ATTEMPTS = 8
 
-/** Names the process that holds a port, as "name (pid N)", if that can be known. Never rejects. */
+/** Returns the process that holds a port, as "name (pid N)", if it can be found. Never rejects. */
 export type HolderOf = (address: string, port: number, transport: 'udp' | 'tcp') => Promise<string | undefined>
 
-/** The sockets that the service manager passed; the shape is system/inherited-sockets.ts. */
+/** The sockets that the service manager passed; the type matches system/inherited-sockets.ts. */
 export type InheritedSockets = readonly (SocketAddress & { readonly transport: 'udp' | 'tcp'; readonly fd: number })[]
 
-/** What `bindAll` needs beyond the endpoints. */
+/** The parameters of `bindAll` besides the endpoints. */
 export interface BindOptions extends Omit<ListenOptions, 'address' | 'port' | 'inheritedFd'> {
   readonly holder: HolderOf
-  /** Taken where they are bound to an endpoint; absent: none. */
+  /** Used for the endpoints to which they are bound; absent: none. */
   readonly inherited?: InheritedSockets
 }
 
 /**
- * Opens UDP and TCP, on the same port, on every endpoint: all or nothing. Rejects with an
- * EnigmError `listen` whose one sentence names who is in the way or what mends it.
+ * Opens UDP and TCP, on the same port, on every endpoint, or opens none. Rejects with an EnigmError
+ * `listen` whose one sentence names the cause or the fix.
  */
 export async function bindAll(endpoints: readonly SocketAddress[], options: BindOptions): Promise<readonly Listener[]> {
   const listeners: Listener[] = []
@@ -119,8 +120,8 @@ export interface BindFault {
 }
 
 /**
- * Opens UDP and TCP on `endpoint` as `bindAll` does, and closes them at once; nobody is answered.
- * Returns why that failed. Never rejects.
+ * Opens UDP and TCP on `endpoint` as `bindAll` does, and closes them at once without an answer to
+ * any query. Returns the reason of a failure. Never rejects.
  */
 export async function bindFault(endpoint: SocketAddress, clock: Clock, holder: HolderOf): Promise<BindFault | undefined> {
   const responder = { now: () => 0, later: async () => undefined }
@@ -136,8 +137,8 @@ export async function bindFault(endpoint: SocketAddress, clock: Clock, holder: H
 }
 
 async function bindPair(endpoint: SocketAddress, options: BindOptions): Promise<readonly Listener[]> {
-  // SO_REUSEPORT lets any process of the same user take a share of the UDP socket: the TCP one,
-  // which nobody can share, must be ours before it.
+  // With SO_REUSEPORT any process of the same user can share the UDP socket. The TCP socket cannot
+  // be shared, so it is opened first.
   const [first, second] = options.reusePort === true ? (['tcp', 'udp'] as const) : (['udp', 'tcp'] as const)
   for (let attempt = 1; ; attempt++) {
     const one = await bindOne(first, endpoint, options)

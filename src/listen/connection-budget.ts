@@ -1,15 +1,17 @@
-/** A connection of a TCP client, as the budget sees it. */
+/** A connection of a TCP client, as far as the budget needs it. */
 export interface BudgetedConnection {
-  /** As `clientOf` says. */
+  /** The result of `clientOf`. */
   readonly client: string
-  /** Closing it costs the client nothing but a new connection. */
+  /** If true, the client loses nothing by a close and only has to connect again. */
   readonly idle: boolean
-  /** When the client last sent a whole query or took an answer (clock time). */
+  /** When the client last sent a complete query or accepted an answer (clock time). */
   readonly progressMs: number
   destroy(): void
 }
 
-/** The TCP connections that all listeners of the process may have, and who has them. */
+/**
+ * The limit of TCP connections for all listeners of the process, and the clients that hold them.
+ */
 export class ConnectionBudget {
   readonly size: number
   readonly #connections = new Set<BudgetedConnection>()
@@ -35,9 +37,10 @@ export class ConnectionBudget {
 }
 
 /**
- * Which of `connections` is closed for one more connection of `client`: one of the client that
- * holds the most, idle ones before others and the longest without progress first. Undefined:
- * `client` is itself among those that hold the most, and none of theirs is idle.
+ * Which of `connections` is closed to make room for one more connection of `client`: one of the
+ * client that holds the most, idle ones first, and of those the one with the longest time without
+ * progress. Undefined if `client` itself is among those that hold the most, and none of its
+ * connections is idle.
  */
 export function connectionToClose(connections: Iterable<BudgetedConnection>, client: string): BudgetedConnection | undefined {
   const all = [...connections]
@@ -53,7 +56,7 @@ export function connectionToClose(connections: Iterable<BudgetedConnection>, cli
   return first
 }
 
-/** What needs descriptors beside clients. */
+/** The needs for descriptors besides those of clients. */
 export interface DescriptorNeeds {
   readonly endpoints: number
   readonly resolvers: number
@@ -61,8 +64,8 @@ export interface DescriptorNeeds {
 }
 
 /**
- * A link that is replaced has two connections for a while, and a dial races two addresses; more
- * resolvers than this are not dialled at once.
+ * A link that is replaced has two connections for a while, and a dial races two addresses; a larger
+ * number of resolvers is not dialled at once.
  */
 const PER_RESOLVER = 4
 const MOST_FOR_LINKS = 48
@@ -71,17 +74,19 @@ const PER_ENDPOINT = 2
 /** A worker thread: its event loop (epoll, event, async wake-up) and its sockets. */
 const PER_WORKER = 8
 /**
- * The status file, interface lists, a connection that is accepted only to be closed, and what
- * nobody thought of.
+ * The status file, interface lists, a connection that is accepted only to be closed, and a reserve.
  */
 const SPARE = 6
-/** Even where the sum does not come out: one client at a time can still use TCP. */
+/**
+ * The minimum, even if there are not enough descriptors: one client at a time can still use TCP.
+ */
 const LEAST = 1
 
 /**
- * How many TCP clients may connect once links, listeners and files have theirs: clients must never
- * cost a link its socket, for then nobody is answered. Before anything is bound; `undefined`
- * descriptors (the system does not say): no bound but each listener's own.
+ * How many TCP clients may connect after links, listeners and files have their descriptors. Clients
+ * must never cost a link its socket, because then no client gets an answer. Computed before any
+ * socket is bound. `undefined` descriptors (the system does not report a limit): only each
+ * listener's own limit applies.
  */
 export function clientConnectionBudget(
   descriptors: { readonly limit: number; readonly open: number } | undefined,
@@ -94,7 +99,7 @@ export function clientConnectionBudget(
   return new ConnectionBudget(size)
 }
 
-/** A budget that no number of clients uses up. */
+/** A budget without a limit. */
 export function unlimitedConnections(): ConnectionBudget {
   return new ConnectionBudget(Number.MAX_SAFE_INTEGER)
 }

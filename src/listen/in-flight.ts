@@ -1,10 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { nameLength } from '../dns/name.ts'
 
-/**
- * Counts the queries that are being asked, says when there are too many, and waits for the last of
- * them.
- */
+/** Counts the queries in progress, reports when there are too many, and waits for the last one. */
 export class InFlight {
   readonly #limit: number
   #count = 0
@@ -26,14 +23,14 @@ export class InFlight {
     this.#count++
   }
 
-  /** Bound, so that it can be handed out as a callback without a closure per query. */
+  /** Bound, so that it can be passed as a callback without a closure per query. */
   readonly leave = (): void => {
     this.#count--
     if (this.#count > 0) return
     for (const wake of this.#waiting.splice(0)) wake()
   }
 
-  /** Resolves when nothing is in flight, or after `limitMs`. */
+  /** Resolves when no query is in progress, or after `limitMs`. */
   drained(clock: Clock, limitMs: number): Promise<void> {
     if (this.#count === 0) return Promise.resolve()
     return new Promise((resolve) => {
@@ -50,10 +47,10 @@ const HEADER = 12
 const SERVFAIL = 2
 
 /**
- * Writes the SERVFAIL of a listener that is full at `at` in `out` (room for 271 octets: a header
- * and the longest question) and returns its length, or 0 for what gets no reply: a response (two
- * servers would answer each other for ever) or less than a header. The question goes back with it:
- * stubs (glibc's `res_send`) wait on when a reply has none.
+ * Writes the SERVFAIL of a full listener at `at` in `out` (room for 271 octets: a header and the
+ * longest question). Returns its length, or 0 if the packet gets no reply: a response (two servers
+ * would answer each other forever) or less than a header. The reply includes the question: stubs
+ * (glibc's `res_send`) ignore a reply without one.
  */
 export function overloadReply(packet: Uint8Array, out: Uint8Array, at: number): number {
   const flags = packet[2]
@@ -74,16 +71,16 @@ function questionOctets(packet: Uint8Array): number {
 }
 
 /**
- * Resolves when the event loop has looked at every socket once more: what the kernel held before is
- * in our hands then.
+ * Resolves when the event loop has polled every socket once more. By then we have read all that the
+ * kernel held before.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
 /**
- * Resolves when a whole turn of the event loop brought nothing (`arrived` stood still), or after
- * `limitMs`: clients that never stop must not hold up an end.
+ * Resolves when a whole turn of the event loop brought nothing (`arrived` did not change), or after
+ * `limitMs`: clients that never stop must not delay the shutdown.
  */
 export async function untilQuiet(arrived: () => number, clock: Clock, limitMs: number): Promise<void> {
   const untilMs = clock.nowMs() + limitMs

@@ -5,86 +5,95 @@ import type { Responder, View } from '../resolve.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import type { ReplyRate } from './reply-rate.ts'
 
-/** Something that takes queries on one endpoint, whatever reads the packets behind it. */
+/** A receiver of queries on one endpoint, independent of the way in which packets are read. */
 export interface Listener {
   /** As configured: a wildcard stays a wildcard. */
   readonly address: string
-  /** The real port, also when 0 was asked for. */
+  /** The actual port, also if port 0 was requested. */
   readonly port: number
   readonly transport: 'udp' | 'tcp'
-  /** The descriptor that the service manager passed, if it did; workers share it. */
+  /** The descriptor that the service manager passed, if there is one; workers share it. */
   readonly inheritedFd?: number | undefined
   /**
-   * Takes the queries that have arrived by now (for half of `drainMs` at most, from clients that
-   * never stop; of an inherited socket it leaves them to the next process), lets what is in flight
-   * be answered for `drainMs`, then frees everything. May be called again. Never rejects. It does
-   * not keep the process alive by itself: a connection that is not read and the drain timer do not,
-   * so the caller that waits must.
+   * Takes the queries that have arrived so far (for at most half of `drainMs`, because clients may
+   * never stop; queries in an inherited socket are left to the next process). Waits up to `drainMs`
+   * for the answers to queries in progress, then frees everything. May be called repeatedly. Never
+   * rejects. It does not keep the process alive: neither a connection that is not read nor the
+   * drain timer does so, and the caller must wait.
    */
   close(): Promise<void>
 }
 
-/** What every listener needs to know. */
+/** The parameters of every listener. */
 export interface ListenOptions extends SocketAddress {
   readonly responder: Responder
   /**
-   * Whether this client may ask; others get silence. Sync and cheap: it is called for every packet.
-   * The address has no zone.
+   * Whether this client may ask; other clients get no reply. Synchronous and cheap, because it is
+   * called for every packet. The address has no zone.
    */
   allowed(address: string): boolean
-  /** Which answers this client is entitled to. Sync and cheap. */
+  /** Which answers this client may get. Synchronous and cheap. */
   view(address: string): View
   readonly clock: Clock
   readonly emit: Emit
-  /** How long `close` waits for answers under way. */
+  /** How long `close` waits for the answers to queries in progress. */
   readonly drainMs: number
   readonly limits?: Partial<ListenLimits>
   /** Several workers share the endpoint (SO_REUSEPORT). */
   readonly reusePort?: boolean
-  /** A bound socket that the service manager passed: it is taken instead of binding one. */
+  /** A bound socket that the service manager passed: it is used instead of a new one. */
   readonly inheritedFd?: number | undefined
-  /** System calls that take many datagrams at once; absent: one at a time, through dgram. */
+  /** System calls that handle many datagrams at once; absent: one at a time, with dgram. */
   readonly datagramCalls?: DatagramCalls | undefined
   /**
-   * Calls `heard` when addresses of the host may have changed; undefined, or absent: it is looked
-   * for twice a second, where a wildcard needs it.
+   * Calls `heard` when addresses of the host may have changed. If it returns undefined, or is
+   * absent, a wildcard is checked twice a second.
    */
   readonly addressChanges?: (heard: () => void) => { close(): void } | undefined
-  /** TCP connections of all listeners together; absent: each has its own limit only. */
+  /**
+   * Limit of TCP connections of all listeners together; absent: each listener has only its own
+   * limit.
+   */
   readonly connectionBudget?: ConnectionBudget
-  /** Bounds what other hosts are sent over UDP; absent: no bound. */
+  /** Limits replies over UDP to other hosts; absent: no limit. */
   readonly replyRate?: ReplyRate
 }
 
-/** Every bound of a listener. */
+/** All limits of a listener. */
 export interface ListenLimits {
-  /** Queries being asked at once, over the whole listener; beyond it SERVFAIL at once. */
+  /**
+   * Queries in progress over the whole listener; above this number a query gets SERVFAIL at once.
+   */
   readonly inFlight: number
   /** TCP connections over the whole listener. */
   readonly connections: number
-  /** Over all listeners that share a budget. */
+  /** Applies to all listeners that share a budget. */
   readonly connectionsPerClient: number
   readonly inFlightPerConnection: number
   /**
-   * A TCP connection without a whole query, an answer under way or a completed write for so long is
-   * closed.
+   * A TCP connection is closed after this time without a complete query, an answer in progress or a
+   * completed write.
    */
   readonly idleMs: number
-  /** Answers a TCP client has not taken yet; beyond it nothing more of that client is read. */
+  /**
+   * Octets of answers that a TCP client has not accepted yet; above this number nothing more is
+   * read from that client.
+   */
   readonly unreadOctets: number
   /**
-   * The same over all clients of the listener; beyond it the client that holds the most loses a
-   * connection.
+   * The same over all clients of the listener; above this number the client that holds the most
+   * loses a connection.
    */
   readonly totalUnreadOctets: number
 }
 
 /**
- * The limits where none are given. RFC 7766 section 6.2.3 leaves the idle time to the server:
- * seconds.
+ * The default limits. RFC 7766 section 6.2.3 leaves the idle time to the server; seconds are
+ * typical.
  */
 export const DEFAULT_LIMITS: ListenLimits = {
-  // Above what the pipeline takes of one client (cache/admission.ts): its refusal says why.
+  // Higher than the limit of the pipeline per client (cache/admission.ts), because a refusal of the
+  // pipeline states its reason.
   inFlight: 12_500,
   connections: 256,
   connectionsPerClient: 64,
@@ -95,8 +104,8 @@ export const DEFAULT_LIMITS: ListenLimits = {
 }
 
 /**
- * Faults of one place, at most one a minute: a socket that fails for every packet must not flood
- * the log.
+ * Reports the errors of one place, at most one per minute: a socket that fails for every packet
+ * must not flood the log.
  */
 export function sparseFaults(options: Pick<ListenOptions, 'clock' | 'emit'>, where: string): () => void {
   let nextMs = Number.NEGATIVE_INFINITY
@@ -118,29 +127,32 @@ export function withoutZone(address: string): string {
 }
 
 /**
- * The system calls behind a batched UDP listener, as system/ offers them where the platform has
- * them. All are synchronous and touch memory only during the call: nothing is handed to the kernel
- * beyond it.
+ * The system calls of a batched UDP listener. system/ provides them on the platforms that have
+ * them. All are synchronous and access memory only during the call: the kernel keeps no reference
+ * to it.
  */
 export interface DatagramCalls {
   /**
    * A bound, non-blocking socket; throws an Error with the system's `code` (EADDRINUSE, EACCES
-   * ...). `reusePort` lets several workers share the address.
+   * ...). `reusePort`: several workers can share the address.
    */
   open(address: string, port: number, reusePort: boolean): number
-  /** Another descriptor of the same socket; throws as `open` does. */
+  /** A duplicate descriptor of the same socket; throws as `open` does. */
   share(fd: number): number
-  /** Frees a descriptor of `open` or `share` that nothing else has taken over. */
+  /** Closes a descriptor from `open` or `share` that has no other owner. */
   close(fd: number): void
   /**
-   * Where `buffer` begins. It must come from Buffer.allocUnsafeSlow and stay referenced as long as
-   * the address is used.
+   * The memory address of `buffer`. `buffer` must come from Buffer.allocUnsafeSlow and stay
+   * referenced as long as the address is used.
    */
   addressOf(buffer: Buffer): bigint
-  /** recvmmsg(2) into `count` mmsghdr at `headers`; how many came, 0 for none. */
+  /** recvmmsg(2) into `count` mmsghdr at `headers`. Returns the number of messages, 0 for none. */
   receive(fd: number, headers: Buffer, count: number): number
   /** The socket name (sockaddr_in or sockaddr_in6) of a numeric address without a zone. */
   nameOf(address: string, port: number): Buffer
-  /** sendmmsg(2) of `count` mmsghdr at `headers`; how many went before one did not. */
+  /**
+   * sendmmsg(2) of `count` mmsghdr at `headers`. Returns how many were sent before the first
+   * failure.
+   */
   send(fd: number, headers: Buffer, count: number): number
 }

@@ -17,21 +17,21 @@ const NAME_WORDS = NAME_OCTETS / 4
 const MSG_TRUNC = 0x20
 
 /**
- * `slots` messages of at most `octets` each, laid out as recvmmsg and sendmmsg want them: headers,
- * addresses, data, each in one buffer that never moves. 64-bit little-endian Linux only.
+ * `slots` messages of at most `octets` each, in the layout of recvmmsg and sendmmsg: headers,
+ * addresses and data, each in one buffer that never moves. 64-bit little-endian Linux only.
  */
 export class MessageRing {
   readonly slots: number
   readonly octets: number
   readonly headers: Buffer
-  /** The addresses, 8 words a slot, as the kernel lays them out. */
+  /** The addresses, 8 words per slot, in the kernel's layout. */
   readonly names: Uint32Array
   readonly data: Buffer
   readonly #words: Uint32Array
   readonly #lengths: Uint32Array
   readonly #nameOctets: Buffer
   readonly #iov: Buffer
-  /** Where each slot's address lies in memory: low and high word. */
+  /** The memory address of each slot's address: low and high word. */
   readonly #namesAt: Uint32Array
 
   constructor(calls: DatagramCalls, slots: number, octets: number) {
@@ -58,29 +58,29 @@ export class MessageRing {
     }
   }
 
-  /** Octets that came into slot `i`, or 0 where the message was cut. */
+  /** Octets received in slot `i`, or 0 if the message was cut. */
   lengthOf(i: number): number {
     return this.#words[i * WORDS + FLAGS]! & MSG_TRUNC ? 0 : this.#words[i * WORDS + LENGTH]!
   }
 
-  /** The headers of slot `i` and those behind it. */
+  /** The headers of slot `i` and of those after it. */
   headersFrom(i: number): Buffer {
     return this.headers.subarray(i * HEADER_OCTETS)
   }
 
-  /** Where the data of slot `i` begins in `data`. */
+  /** Offset of the data of slot `i` in `data`. */
   startOf(i: number): number {
     return i * this.octets
   }
 
-  /** Where the address of slot `i` begins in `names`, in words. */
+  /** Offset of the address of slot `i` in `names`, in words. */
   nameOf(i: number): number {
     return i * NAME_WORDS
   }
 
   /**
-   * Makes slot `i` ready to send `length` octets to the address in slot `from` of `source`, which
-   * must stay there until it is sent.
+   * Prepares slot `i` to send `length` octets to the address in slot `from` of `source`, which must
+   * not change until it is sent.
    */
   address(i: number, length: number, source: MessageRing, from: number): void {
     this.#pointAt(source, i, from)
@@ -88,7 +88,7 @@ export class MessageRing {
     this.#lengths[i * 4 + 2] = length
   }
 
-  /** The same with an address that was kept (see `keepName`). */
+  /** The same with an address from `keepName`. */
   addressTo(i: number, length: number, name: Uint8Array): void {
     this.#nameOctets.set(name, i * NAME_OCTETS)
     this.#pointAt(this, i, i)
@@ -108,14 +108,14 @@ export class MessageRing {
   }
 }
 
-/** In words of a socket name: its family and port, then where the address lies. */
+/** In words of a socket name: its family and port, then the offset of the address. */
 const ADDRESS4 = 1
 const ADDRESS6 = 2
 const ADDRESS6_WORDS = 4
 
 /**
- * Who sent the message in a slot, as text. Clients send many in a row: the text of the last one is
- * kept. One for each socket.
+ * The sender's address of the message in a slot, as text. Clients send many in a row, so the text
+ * of the last address is kept. One object per socket.
  */
 export class ClientAddresses {
   readonly #v6: boolean
@@ -128,8 +128,8 @@ export class ClientAddresses {
   }
 
   /**
-   * The address in slot `i`, without its zone; '' where the port is 0: that can be forged, and
-   * nobody can be answered on it.
+   * The address in slot `i`, without its zone; '' if the port is 0: such a source can be forged,
+   * and a reply to it is impossible.
    */
   textOf(ring: MessageRing, i: number): string {
     const { names } = ring
@@ -165,7 +165,8 @@ export class ClientAddresses {
 }
 
 /**
- * Socket names of clients that libuv names by text; a client's own is made once and gets its port.
+ * Socket names of clients whose address libuv gives as text. The name of a client is made once, and
+ * its port is set at each call.
  */
 export class SocketNames {
   readonly #calls: DatagramCalls

@@ -2,26 +2,26 @@ import type { SocketAddress } from '../config/listen-address.ts'
 import type { Listener } from './listener.ts'
 import { isWildcard } from './wildcard.ts'
 
-/** Opens every endpoint or none; rejects with why. */
+/** Opens every endpoint or none; rejects with the reason. */
 export type Bind = (endpoints: readonly SocketAddress[]) => Promise<readonly Listener[]>
 
-/** Listeners between two configurations. Exactly one of `keep` and `undo` is called, once. */
+/** Listeners during a change of configuration. Exactly one of `keep` and `undo` is called, once. */
 export interface Replacement {
-  /** Opened for this. */
+  /** Listeners opened for the new configuration. */
   readonly fresh: readonly Listener[]
-  /** All that are open once the old ones are gone. */
+  /** All listeners that are open after the old ones are closed. */
   readonly after: readonly Listener[]
-  /** Closes what the new configuration does not name. */
+  /** Closes the listeners that the new configuration does not name. */
   keep(): Promise<void>
-  /** Closes what was opened, and resolves to the listeners of before. */
+  /** Closes the new listeners, and resolves to the previous ones. */
   undo(): Promise<readonly Listener[]>
 }
 
 /**
- * Opens what `wanted` names and `current` (made from `before`) lacks. What both name is not
- * touched. An address and the wildcard that covers it cannot be open on one port at once: there the
- * old one goes first, and comes back if the new one cannot be opened. Rejects with that reason, and
- * `current` is as it was.
+ * Opens the endpoints of `wanted` that `current` (made from `before`) lacks. Endpoints in both are
+ * not touched. An address and the wildcard that covers it cannot be open on one port at once. In
+ * that case the old one is closed first, and opened again if the new one cannot be opened. Rejects
+ * with the reason of the failure, and `current` is as it was.
  */
 export async function replaceListeners(
   current: readonly Listener[],
@@ -54,7 +54,7 @@ export async function replaceListeners(
   }
 }
 
-/** UDP and TCP of one endpoint are one. */
+/** UDP and TCP of one endpoint count as one. */
 function endpointsOf(listeners: readonly Listener[]): readonly SocketAddress[] {
   const endpoints: SocketAddress[] = []
   for (const { address, port } of listeners) {
@@ -73,8 +73,8 @@ function same(a: SocketAddress, b: SocketAddress): boolean {
 }
 
 /**
- * A listener stays if its endpoint does; one that was bound to port 0 has another port by now, and
- * stays with its address.
+ * A listener stays if its endpoint does. One that was bound to port 0 has an actual port by now,
+ * and stays if its address does.
  */
 function stays(listener: Listener, endpoint: SocketAddress, before: readonly SocketAddress[]): boolean {
   if (same(listener, endpoint)) return true

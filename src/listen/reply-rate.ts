@@ -4,12 +4,12 @@ import { UDP_SIZE } from '../dns/edns.ts'
 import { nameLength } from '../dns/name.ts'
 
 /**
- * Replies a second to one client (an IPv4 address, an IPv6 /64) and to its network (an IPv4 /24, an
- * IPv6 /56). As many may come at once.
+ * Replies per second to one client (an IPv4 address, an IPv6 /64) and to its network (an IPv4 /24,
+ * an IPv6 /56). The same number may come at once.
  */
 const PER_CLIENT = 200
 const PER_NETWORK = 2000
-/** Of replies without content, which are no larger than the query, so many times more. */
+/** How many times more replies without content are allowed; these are no larger than the query. */
 const TRUNCATED_TIMES = 5
 const BUCKETS = 8192
 
@@ -17,36 +17,36 @@ const HEADER = 12
 const TYPE_OPT = 41
 const OPT_OCTETS = 11
 
-/** Whether a client is on this host, and so is who it says. `address` is numeric. */
+/** Whether a client is on this host, so that its address cannot be forged. `address` is numeric. */
 export function isLocal(address: string): boolean {
   return address.startsWith('127.') || address === '::1' || address === '0:0:0:0:0:0:0:1'
 }
 
 /**
- * Bounds what this host can be made to send to an address that did not ask (reflection and
- * amplification: a sender of UDP may claim to be anybody in `allowFrom`). An honest client that
- * goes beyond asks again over TCP, which proves the address. Not meant for clients on this host
- * (`isLocal`). Bounded: clients share buckets by a seeded hash. Used from one thread; each worker
- * has its own. Memory is taken when the first other host asks.
+ * Limits how many replies this host can be made to send to an address that did not ask (reflection
+ * and amplification: the sender of a UDP packet may forge any address in `allowFrom`). An honest
+ * client beyond the limit asks again over TCP, which proves its address. Not used for clients on
+ * this host (`isLocal`). Memory is bounded: clients share buckets by a seeded hash. Used from one
+ * thread; each worker has its own. Memory is allocated when the first other host asks.
  */
 export class ReplyRate {
   readonly #seed: number
   /**
-   * Until when a bucket has used up its replies (clock time, ms), as if they came at even
-   * distances: four rows, for full and empty replies of clients and networks.
+   * The time until which a bucket has used up its replies (clock time, ms), as if they came at
+   * equal intervals. Four rows: full and empty replies, of clients and of networks.
    */
   #usedUntilMs: Float64Array | undefined
   readonly #limited: () => void
 
-  /** `limited` is called for each query that does not get its reply. */
+  /** `limited` is called for each query that gets no full reply. */
   constructor(random: Random, limited: () => void) {
     this.#seed = random.below(2 ** 32)
     this.#limited = limited
   }
 
   /**
-   * What a query from `address` (numeric, without zone) gets: undefined: its answer; else the
-   * length of what was written at `at` of `out`, 0: nothing.
+   * Checks a query from `address` (numeric, without zone). Undefined: it gets its answer. Otherwise
+   * the length of the reply written at `at` of `out`, 0: no reply.
    */
   limitedReply(address: string, nowMs: number, packet: Uint8Array, out: Uint8Array, at: number): number | undefined {
     this.#usedUntilMs ??= new Float64Array(4 * BUCKETS)
@@ -63,14 +63,14 @@ export class ReplyRate {
 }
 
 function takeReply(used: Float64Array, one: number, perSecond: number, network: number, networkPerSecond: number, nowMs: number): boolean {
-  // One second ahead: what may come at once.
+  // One second ahead: the size of a burst.
   if (used[one]! > nowMs + 1000 || used[network]! > nowMs + 1000) return false
   used[one] = Math.max(used[one]!, nowMs) + 1000 / perSecond
   used[network] = Math.max(used[network]!, nowMs) + 1000 / networkPerSecond
   return true
 }
 
-/** The /24 of an IPv4 address, the /56 of an IPv6 /64, as names for comparing. */
+/** The /24 of an IPv4 address, or the /56 of an IPv6 /64, as text for comparisons. */
 function networkOf(client: string): string {
   if (!client.includes(':')) return client.slice(0, client.lastIndexOf('.'))
   const groups = client.split(':')
@@ -78,9 +78,10 @@ function networkOf(client: string): string {
 }
 
 /**
- * Writes the reply that says "ask over TCP" (TC, RFC 1035 section 4.2.1) at `at` of `out` and
- * returns its length: header, question, and an OPT where the query had one right behind it (RFC
- * 6891 section 6.1.1). Never longer than the query. 0 for what is no plain query: it gets nothing.
+ * Writes the reply that means "ask over TCP" (TC, RFC 1035 section 4.2.1) at `at` of `out` and
+ * returns its length: header, question, and an OPT if the query has one directly after the question
+ * (RFC 6891 section 6.1.1). It is never longer than the query. 0 if the packet is not a plain
+ * query: it gets no reply.
  */
 export function truncatedReply(packet: Uint8Array, out: Uint8Array, at: number): number {
   if (packet.length < HEADER || (packet[2]! & 0xf8) !== 0 || packet[4] !== 0 || packet[5] !== 1) return 0

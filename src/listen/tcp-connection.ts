@@ -9,24 +9,24 @@ import type { ListenLimits, ListenOptions } from './listener.ts'
 
 const LONGEST = 65_535
 
-/** What the connections of one listener share. */
+/** State that the connections of one listener share. */
 export interface TcpShared {
   readonly options: ListenOptions
   readonly limits: ListenLimits
   readonly inFlight: InFlight
-  /** Room for one framed answer of any size. */
+  /** Scratch buffer with room for one framed answer of any size. */
   readonly scratch: Buffer
-  /** Octets of answers that clients have not taken, over all connections. */
+  /** Octets of answers that clients have not accepted, over all connections. */
   unreadOctets: number
-  /** They are too many: ends a connection of who holds the most. */
+  /** Called when that number is too high: ends a connection of the client that holds the most. */
   closeMostUnread(): void
 }
 
 /**
- * One client connection (RFC 7766): queries are answered as the answers come, in any order, all
- * answers of one turn in one write. Bounded in queries being asked, in unread answers and in time.
- * What cannot be taken up at once waits in `#backlog`, which one read fills at most: nothing is
- * read while it holds anything.
+ * One client connection (RFC 7766). Answers are sent as they come, in any order; all answers of one
+ * turn go out in one write. Queries in progress, unread answers and time are limited. Queries that
+ * cannot be processed at once wait in `#backlog`, which holds at most one read: nothing is read
+ * while it is not empty.
  */
 export class TcpConnection implements BudgetedConnection {
   readonly client: string
@@ -39,12 +39,14 @@ export class TcpConnection implements BudgetedConnection {
   #queued: Uint8Array[] = []
   #unreadOctets = 0
   #flushing = false
-  /** No further query is read: the client is done (FIN) or sent a broken frame, or we are done. */
+  /**
+   * No further query is read: the client has finished (FIN) or sent an invalid frame, or we close.
+   */
   #ended = false
-  /** We are to end: what has come by now is still taken. */
+  /** The listener closes: data that has arrived is still processed. */
   #windingUp = false
   #reads = 0
-  /** Queries of this turn of the event loop that are not answered from memory. */
+  /** Queries of this turn of the event loop that could not be answered from memory. */
   #askedNow = 0
   #progressMs: number
   #timer: Timer
@@ -61,31 +63,28 @@ export class TcpConnection implements BudgetedConnection {
     socket.on('close', this.#release)
   }
 
-  /**
-   * Nothing is being asked or waits to be taken: closing it costs the client nothing but a new
-   * connection.
-   */
+  /** No query is in progress or waits: if it is closed, the client only has to connect again. */
   get idle(): boolean {
     return this.#inFlight === 0 && this.#backlog.length === 0 && this.#unreadOctets === 0
   }
 
-  /** Octets of answers that the client has not taken. */
+  /** Octets of answers that the client has not accepted. */
   get unreadOctets(): number {
     return this.#unreadOctets
   }
 
-  /** When the client last sent a whole query or took an answer (clock time). */
+  /** When the client last sent a complete query or accepted an answer (clock time). */
   get progressMs(): number {
     return this.#progressMs
   }
 
-  /** Takes what the client has sent by now, answers it, then closes. */
+  /** Processes what the client has sent so far, answers it, then closes. */
   windUp(): void {
     this.#windingUp = true
     this.#finishWhenQuiet()
   }
 
-  /** A connection that is not read now is looked at again when it is (`#advance`). */
+  /** A connection that is not read now is checked again when reading resumes (`#advance`). */
   #finishWhenQuiet(): void {
     if (this.#ended || this.#socket.isPaused()) return
     const reads = this.#reads
@@ -95,7 +94,7 @@ export class TcpConnection implements BudgetedConnection {
     })
   }
 
-  /** Reads no more, answers what is under way, then closes. */
+  /** Stops reading, answers the queries in progress, then closes. */
   readonly finish = (): void => {
     this.#ended = true
     this.#advance()
@@ -108,11 +107,11 @@ export class TcpConnection implements BudgetedConnection {
   }
 
   readonly #receive = (chunk: Buffer): void => {
-    // After the end what still comes is read and dropped: closing over unread octets would be a
-    // reset, and cost the client its last answers.
+    // After the end, further data is read and dropped: a close with unread octets would be a reset,
+    // and could cost the client its last answers.
     if (this.#ended) return
     this.#reads++
-    // Behind a broken length nothing can be read. What came before it is answered.
+    // After an invalid length nothing can be read. Queries before it are answered.
     if (!this.#reader.push(chunk, this.#take)) this.#ended = true
     this.#advance()
   }
@@ -124,8 +123,8 @@ export class TcpConnection implements BudgetedConnection {
   }
 
   /**
-   * One that sends without end and is refused at once gets no more of a turn than one that waits:
-   * the others have theirs in between.
+   * A client that sends without end and is refused at once gets no larger share of a turn than one
+   * that waits, so that other clients get theirs.
    */
   #hasRoom(): boolean {
     const { inFlightPerConnection: most, unreadOctets } = this.#shared.limits
@@ -150,7 +149,7 @@ export class TcpConnection implements BudgetedConnection {
     this.#queue(Buffer.from(scratch.subarray(0, length + 2)))
   }
 
-  /** Asks for what the responder has just looked at. */
+  /** Asks the question that the responder has just parsed. */
   #ask(): void {
     const { options, inFlight } = this.#shared
     inFlight.enter()
@@ -162,7 +161,7 @@ export class TcpConnection implements BudgetedConnection {
       inFlight.leave()
       if (this.#socket.destroyed) return
       if (length > 0) this.#queue(framed(octets.subarray(0, length)))
-      // Within the call somebody is at it already.
+      // During the call the caller continues anyway.
       if (!inCall) this.#advance()
     })
     inCall = false
@@ -176,7 +175,7 @@ export class TcpConnection implements BudgetedConnection {
     if (shared.unreadOctets > shared.limits.totalUnreadOctets) shared.closeMostUnread()
     if (this.#flushing) return
     this.#flushing = true
-    // After the microtasks: every answer that settles in this turn goes out in one write.
+    // Runs after the microtasks: every answer of this turn goes out in one write.
     process.nextTick(this.#flush)
   }
 
@@ -199,7 +198,7 @@ export class TcpConnection implements BudgetedConnection {
     this.#advance()
   }
 
-  /** Takes up what waited, then reads on, waits, or ends. */
+  /** Processes the backlog, then continues to read, waits, or ends. */
   #advance(): void {
     if (this.#socket.destroyed) return
     let next = 0
@@ -220,7 +219,7 @@ export class TcpConnection implements BudgetedConnection {
 
   readonly #checkIdle = (): void => {
     const { options, limits } = this.#shared
-    // While we owe an answer and the client takes them, it is we who are slow.
+    // If a query is in progress and the client accepts its answers, the delay is ours.
     const waitsForUs = this.#inFlight > 0 && this.#unreadOctets === 0
     const quietMs = waitsForUs ? 0 : options.clock.nowMs() - this.#progressMs
     if (quietMs >= limits.idleMs) this.destroy()

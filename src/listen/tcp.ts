@@ -5,12 +5,12 @@ import { InFlight, untilQuiet } from './in-flight.ts'
 import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 
-/** What one client may have of a budget for all, where that is small. */
+/** The share of a small common budget that one client may use. */
 const CLIENT_SHARE = 3 / 4
 
 /**
- * Answers on one address or wildcard over TCP (RFC 7766). Rejects with the system's error when it
- * cannot bind.
+ * Serves one address or wildcard over TCP (RFC 7766). Rejects with the system's error if it cannot
+ * bind.
  */
 export async function listenTcp(options: ListenOptions): Promise<Listener> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
@@ -24,7 +24,7 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
     closeMostUnread: () => clients.closeMostUnread(),
   }
   const clients = new Clients(shared)
-  // allowHalfOpen: dig and socat send FIN right behind the query and still want the answer.
+  // allowHalfOpen: dig and socat send FIN directly after the query and still want the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => clients.admit(socket))
   const port = await bindServer(server, options)
 
@@ -32,9 +32,8 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
   const close = async () => {
     const half = options.clock.setTimer(options.drainMs / 2, () => clients.finish())
     const limit = options.clock.setTimer(options.drainMs, () => clients.destroy())
-    // Connections that the kernel has taken up for us, with queries in them, were made before the
-    // end. libuv hands over one a turn.
-    // Those of an inherited socket wait for the next process.
+    // Connections that the kernel has accepted, with queries in them, were made before the end.
+    // libuv delivers one per turn. Those of an inherited socket are left to the next process.
     if (options.inheritedFd === undefined) await untilQuiet(() => clients.admitted, options.clock, options.drainMs / 2)
     const freed = new Promise<void>((resolve) => server.close(() => resolve()))
     clients.windUp()
@@ -54,13 +53,13 @@ export async function listenTcp(options: ListenOptions): Promise<Listener> {
   }
 }
 
-/** The connections of one listener: who gets one, and who loses one when there are too many. */
+/** The connections of one listener: accepts them, and closes one when there are too many. */
 class Clients {
   readonly #shared: TcpShared
   readonly #connections = new Set<TcpConnection>()
   readonly #budget: ConnectionBudget
   #finished = false
-  /** Connections that came so far. */
+  /** Number of connections so far. */
   admitted = 0
 
   constructor(shared: TcpShared) {
@@ -69,7 +68,8 @@ class Clients {
   }
 
   /**
-   * Takes the connection up, or closes it: not allowed to ask, or no room and nobody to make some.
+   * Accepts the connection, or closes it: if the client is not allowed, or if there is no room and
+   * none can be made.
    */
   admit(socket: Socket): void {
     this.admitted++
@@ -90,7 +90,7 @@ class Clients {
     this.#budget.remove(connection)
   }
 
-  /** Takes no new connection; the others end when what they hold is answered. */
+  /** Accepts no new connection; the others end after their queries are answered. */
   windUp(): void {
     this.#finished = true
     for (const connection of this.#connections) connection.windUp()
@@ -106,8 +106,8 @@ class Clients {
   }
 
   /**
-   * Answers that are not taken have come to too much: who holds the most of them loses a
-   * connection, with all that is unread on it.
+   * Called when too many answers are not accepted: the client that holds the most of them loses a
+   * connection, with all unread answers on it.
    */
   closeMostUnread(): void {
     const unread = new Map<string, number>()
@@ -137,7 +137,7 @@ class Clients {
   }
 }
 
-/** A 'close' follows every error of a connection, and that is where it is freed. */
+/** A 'close' follows every error of a connection, and its handler frees the connection. */
 function ignoreError(): void {}
 
 function bindServer(server: Server, options: ListenOptions): Promise<number> {
@@ -147,7 +147,7 @@ function bindServer(server: Server, options: ListenOptions): Promise<number> {
     server.once('error', reject)
     server.listen(place, () => {
       server.off('error', reject)
-      // accept() failing (EMFILE, ENFILE) costs that one connection; the server goes on.
+      // If accept() fails (EMFILE, ENFILE), only that connection is lost; the server continues.
       server.on('error', sparseFaults(options, 'listen/tcp'))
       const bound = server.address()
       resolve(bound !== null && typeof bound === 'object' ? bound.port : port)

@@ -10,21 +10,21 @@ import { isLocal } from './reply-rate.ts'
 import { growBuffers, inFlightLimit, listenUdp, literalLookup, packetHandler } from './udp.ts'
 
 /**
- * Messages a call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer
- * costs.
+ * Messages per call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer
+ * cost time.
  */
 const SLOTS = 64
 /**
- * No honest query comes near it; what is longer is cut by the kernel and gets no reply. 33 cache
- * lines: at 32 the slots would share two sets of the first cache.
+ * No honest query is nearly as long. The kernel cuts longer ones, and they get no reply. 33 cache
+ * lines: with 32 the slots would share two sets of the first-level cache.
  */
 const QUERY_OCTETS = 2112
 /** Calls in a row before other sockets get their turn: about 2 ms of hits. */
 const MAX_ROUNDS = 16
-/** What one `drain` takes at most. */
+/** The most messages that one `drain` takes. */
 export const MOST_DRAINED = SLOTS * MAX_ROUNDS
 
-/** What a batch works with. */
+/** The dependencies of a batch. */
 export interface BatchParts {
   readonly options: ListenOptions
   readonly calls: DatagramCalls
@@ -35,8 +35,8 @@ export interface BatchParts {
 }
 
 /**
- * The rings of one socket and what happens between them: many messages in, many replies out, each
- * with one system call.
+ * The rings of one socket, and the processing between them: many messages in, many replies out,
+ * each with one system call.
  */
 export class Batch {
   readonly #o: BatchParts
@@ -51,12 +51,12 @@ export class Batch {
   #flushing = false
   #ended = false
   /**
-   * The last client that was looked up, and its view, undefined where it may not ask; '' at the
-   * start of each batch, so that a reload is heeded.
+   * The last client that was looked up, and its view (undefined if it is not allowed). Reset to ''
+   * at the start of each batch, so that a reload takes effect.
    */
   #client = ''
   #view: View | undefined
-  /** The client is on another host, and there is a bound to what it is sent. */
+  /** The client is on another host, and replies to it are limited. */
   #paced = false
 
   constructor(parts: BatchParts) {
@@ -68,13 +68,13 @@ export class Batch {
     this.#socketNames = new SocketNames(parts.calls)
   }
 
-  /** The descriptor is somebody else's from here on. */
+  /** After this call the descriptor belongs to another owner. */
   end(): void {
     this.#ended = true
   }
 
   /**
-   * Answers one message that came another way; its reply leaves with the next `drain` or `send`.
+   * Answers one message that came another way; its reply is sent with the next `drain` or `send`.
    */
   take(packet: Uint8Array, address: string, port: number): void {
     if (this.#o.shutdown.closing || this.#ended) return
@@ -88,7 +88,7 @@ export class Batch {
     else if (length < 0) this.#later({ address, transport: 'udp', view }, copyOf(name))
   }
 
-  /** Fetches and answers what waits; how many there were. */
+  /** Reads and answers the waiting messages; returns their number. */
   drain(): number {
     let total = 0
     for (let round = 0; round < MAX_ROUNDS && !this.#ended; round++) {
@@ -104,8 +104,8 @@ export class Batch {
   }
 
   /**
-   * Sends the replies that are written. What the kernel does not take now is lost, as on a full
-   * network: clients ask again.
+   * Sends the replies that were written. Replies that the kernel does not accept now are lost, as
+   * on a congested network: clients ask again.
    */
   send(): void {
     if (this.#replies > 0) this.#sendAll(this.#out, this.#replies)
@@ -139,8 +139,8 @@ export class Batch {
   }
 
   /**
-   * Writes the reply that there is at once; its length, 0 where none is due, -1 where it must be
-   * asked for.
+   * Writes the reply if there is one at once. Returns its length, 0 if none is due, -1 if the
+   * question must be asked.
    */
   #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
     const { options, inFlight } = this.#o
@@ -154,7 +154,7 @@ export class Batch {
     return inFlight.full ? overloadReply(viewOf(packet, start, end), this.#out.data, at) : -1
   }
 
-  /** Asks for what `#reply` has just looked at. */
+  /** Asks the question that `#reply` has just parsed. */
   #later(client: Client, name: Uint8Array): void {
     const { options, inFlight } = this.#o
     inFlight.enter()
@@ -174,7 +174,7 @@ export class Batch {
     setImmediate(this.#turn)
   }
 
-  /** Sends the replies that were asked for. */
+  /** Sends the replies to asked questions. */
   flush(): void {
     this.#flushing = false
     if (this.#lateCount === 0 || this.#ended) return
@@ -183,8 +183,8 @@ export class Batch {
   }
 
   /**
-   * A message that the kernel refuses (no route, a firewall) ends the call: those behind it are not
-   * its client's.
+   * A message that the kernel refuses (no route, a firewall) ends the call; the messages after it
+   * belong to other clients.
    */
   #sendAll(ring: MessageRing, count: number): void {
     const { calls, fd } = this.#o
@@ -196,9 +196,9 @@ export class Batch {
 const BUSY_DRAIN = 8
 
 /**
- * As listenUdp, with many messages a system call. libuv watches the socket and delivers what comes
- * first; a second message in the same turn of the event loop means that more wait, and they are
- * fetched and answered in batches. Replies always leave by our own call: dgram's costs 4 us more.
+ * As listenUdp, with many messages per system call. libuv watches the socket and delivers the first
+ * message. A second one in the same turn of the event loop means that more wait, and they are read
+ * and answered in batches. Replies are always sent by our own call: dgram's costs 4 us more.
  */
 export async function listenUdpBatch(
   options: ListenOptions,
@@ -206,7 +206,7 @@ export async function listenUdpBatch(
   inFlight = new InFlight(inFlightLimit(options)),
 ): Promise<Listener> {
   const { address, clock, drainMs, inheritedFd } = options
-  // What dgram reads it also closes; of an inherited socket the batch keeps another descriptor.
+  // dgram closes the descriptor that it reads; for an inherited socket the batch keeps a duplicate.
   const read = inheritedFd === undefined ? calls.open(address, options.port, options.reusePort === true) : calls.share(inheritedFd)
   const fd = inheritedFd === undefined ? read : calls.share(inheritedFd)
   const v6 = isIPv6(address)
@@ -220,8 +220,8 @@ export async function listenUdpBatch(
 
   let closed: Promise<void> | undefined
   const close = async () => {
-    // What the kernel holds was asked before the end: with several workers it can wait in a socket
-    // that this thread had no turn for yet.
+    // Messages in the kernel were sent before the end: with several workers they can wait in a
+    // socket whose thread had no turn yet.
     for (const untilMs = clock.nowMs() + drainMs / 2; batch.drain() >= MOST_DRAINED && clock.nowMs() < untilMs; );
     shutdown.closing = true
     await inFlight.drained(clock, drainMs)
@@ -229,7 +229,7 @@ export async function listenUdpBatch(
     batch.end()
     await closeSocket()
   }
-  /** Nothing more is read: it waits in the socket, which stays open for the next process. */
+  /** Nothing more is read: messages wait in the socket, which stays open for the next process. */
   const leave = async () => {
     await closeSocket()
     await inFlight.drained(clock, drainMs)
@@ -250,7 +250,7 @@ export async function listenUdpBatch(
   }
 }
 
-/** Tells a lone packet from a burst. */
+/** Distinguishes a single packet from a burst. */
 function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
   let thisTurn = 0
   let busy = false
@@ -260,7 +260,7 @@ function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => 
   return (packet, from) => {
     if (thisTurn++ === 0) setImmediate(nextTurn)
     if (from.address.includes('%')) zoned(packet, from)
-    // Port 0 can be forged, and nobody can be answered on it.
+    // Port 0 can be forged, and a reply to it is impossible.
     else if (from.port !== 0) batch.take(packet, from.address, from.port)
     if (busy || thisTurn > 1) busy = batch.drain() >= BUSY_DRAIN
     else batch.send()
@@ -282,8 +282,8 @@ function adoptSocket(socket: Socket, fd: number, options: ListenOptions): Promis
 }
 
 /**
- * Opens UDP on one address, many datagrams a call where the system calls are given; a link-local
- * address (with its zone) is always left to dgram.
+ * Opens UDP on one address, with many datagrams per call if the system calls are given. A
+ * link-local address (with its zone) always uses dgram.
  */
 export function openUdp(options: ListenOptions, inFlight = new InFlight(inFlightLimit(options))): Promise<Listener> {
   const calls = options.address.includes('%') ? undefined : options.datagramCalls

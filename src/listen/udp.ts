@@ -8,27 +8,27 @@ import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withou
 import { isLocal } from './reply-rate.ts'
 
 /**
- * A burst of 10,000 queries of 100 octets costs the kernel 8 MB; what it grants (net.core.rmem_max)
- * is mostly less.
+ * A burst of 10,000 queries of 100 octets costs the kernel 8 MB; the size that it grants
+ * (net.core.rmem_max) is usually smaller.
  */
 const RECEIVE_OCTETS = 4 * 1024 * 1024
 /**
- * Replies that the kernel did not take at once. Beyond it they are dropped, as a full network
- * would.
+ * Limit of replies that the kernel did not accept at once. Above this number they are dropped, as
+ * on a congested network.
  */
 const SEND_QUEUE = 1_000
 
 /**
- * dgram resolves even a literal address through a lookup, by default on the thread pool: this one
- * is sync. dgram does not read the family.
+ * dgram resolves even a literal address with a lookup, by default on the thread pool: this lookup
+ * is synchronous. dgram does not read the family.
  */
 export function literalLookup(address: string, _options: unknown, done: (error: null, address: string, family: number) => void): void {
   done(null, address, 0)
 }
 
 /**
- * Answers on one address (not a wildcard, see wildcard.ts) over UDP. Rejects with the system's
- * error when it cannot bind. `inFlight` is shared by the sockets of one wildcard.
+ * Serves one address (not a wildcard, see wildcard.ts) over UDP. Rejects with the system's error if
+ * it cannot bind. `inFlight` is shared by the sockets of one wildcard.
  */
 export async function listenUdp(options: ListenOptions, inFlight = new InFlight(inFlightLimit(options))): Promise<Listener> {
   const { address, clock, drainMs } = options
@@ -68,16 +68,16 @@ export async function listenUdp(options: ListenOptions, inFlight = new InFlight(
   }
 }
 
-/** The limit on queries being asked at once that these options come to. */
+/** The limit of queries in progress for these options. */
 export function inFlightLimit(options: ListenOptions): number {
   return options.limits?.inFlight ?? DEFAULT_LIMITS.inFlight
 }
 
 /**
- * The hit path: one call into the Responder and one send; no promise, no closure, no buffer but
- * dgram's own. One output buffer serves all packets: dgram hands a reply to the kernel before the
- * next packet is delivered. When the kernel's buffer is full, libuv keeps a reference instead, so
- * while its queue holds anything each reply gets a buffer of its own.
+ * The hit path: one call of the Responder and one send; no promise, no closure, and no buffer
+ * except dgram's own. One output buffer serves all packets: dgram passes a reply to the kernel
+ * before the next packet is delivered. If the kernel's buffer is full, libuv keeps a reference
+ * instead, so while its queue is not empty each reply gets a buffer of its own.
  */
 export function packetHandler(socket: Socket, options: ListenOptions, inFlight: InFlight, shutdown: { readonly closing: boolean }) {
   const { responder } = options
@@ -89,10 +89,11 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     responder.later({ address, transport: 'udp', view }, (octets, length) => {
       try {
         if (length === 0 || socket.getSendQueueCount() >= SEND_QUEUE) inFlight.leave()
-        // It leaves when it is sent: a socket that closes earlier would lose the reply.
+        // The query counts as in progress until its reply is sent: a socket that closes earlier
+        // would lose the reply.
         else socket.send(copyOf(octets, 0, length), from.port, from.address, inFlight.leave)
       } catch {
-        // A socket that was closed when the drain limit passed.
+        // The socket was closed because the drain limit passed.
         inFlight.leave()
         if (!shutdown.closing) fault()
       }
@@ -101,7 +102,7 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
 
   return (packet: Buffer, from: RemoteInfo): void => {
     const address = from.family === 'IPv6' ? withoutZone(from.address) : from.address
-    // Port 0 can be forged, nobody can be answered on it, and send() throws on it.
+    // Port 0 can be forged, a reply to it is impossible, and send() throws for it.
     if (shutdown.closing || from.port === 0 || !options.allowed(address)) return
     const queued = socket.getSendQueueCount()
     if (queued >= SEND_QUEUE) return
@@ -140,8 +141,8 @@ function bindSocket(socket: Socket, options: ListenOptions): Promise<{ readonly 
 }
 
 /**
- * An ICMP error about one client's port says nothing about the socket; anything else is told, and
- * reading goes on.
+ * An ICMP error about one client's port is no evidence about the socket. Any other error is
+ * reported, and reading continues.
  */
 function onSocketError(options: ListenOptions): (error: NodeJS.ErrnoException) => void {
   const fault = sparseFaults(options, 'listen/udp')

@@ -7,36 +7,36 @@ import { inFlightLimit } from './udp.ts'
 import { openUdp } from './udp-batch.ts'
 
 /**
- * Where the kernel tells of changes: how soon what it did not tell, or could not be opened then, is
- * looked for.
+ * If the kernel reports changes: interval of the check for changes that it did not report, and for
+ * addresses that could not be opened.
  */
 const LOOK_MS = 10_000
-/** Where it does not: how soon a new address answers. A look costs 0.35 ms. */
+/** If it does not: interval of the check for new addresses. A check costs 0.35 ms. */
 const POLL_MS = 500
 /**
- * A router's tables change a thousand times a second, and each change is told: no more than one
- * look in this time.
+ * A router's tables change a thousand times a second, and each change is reported: at most one
+ * check in this time.
  */
 const APART_MS = 20
-/** Another program may hold the port that the kernel chose on one address only. */
+/** Another program may hold the port that the kernel chose, on one address only. */
 const PORT_ATTEMPTS = 8
 
-/** What `os.networkInterfaces` returns. */
+/** The result of `os.networkInterfaces`. */
 export type ReadInterfaces = () => NodeJS.Dict<NetworkInterfaceInfo[]>
 
-/** Whether the address stands for every address of its family. */
+/** Whether the address means every address of its family. */
 export function isWildcard(address: string): boolean {
   return address === '0.0.0.0' || address === '::'
 }
 
 /**
- * A wildcard over UDP: one socket for each address of each interface that is up. A socket bound to
- * the wildcard itself would answer from whatever address the route back prefers, and clients drop a
- * reply that comes from another address than they asked; dgram has no IP_PKTINFO to say which one
- * that was. Looked at again when the kernel tells of a change, and now and then: new addresses are
- * opened, gone ones closed. What is on no interface is not covered: of 127.0.0.0/8 only 127.0.0.1
- * is, so 127.0.0.2 must be listed by itself. Rejects with the system's error when an address cannot
- * be bound at the start.
+ * Serves a wildcard over UDP with one socket for each address of each interface that is up. A
+ * socket bound to the wildcard itself would answer from the address that the route back prefers,
+ * and clients drop a reply that comes from another address than the one they asked. dgram has no
+ * IP_PKTINFO to choose the address. Addresses are checked when the kernel reports a change, and at
+ * intervals: new addresses are opened, and those that are gone are closed. An address on no
+ * interface is not covered: of 127.0.0.0/8 only 127.0.0.1 is, so 127.0.0.2 must be listed
+ * separately. Rejects with the system's error if an address cannot be bound at the start.
  */
 export async function listenUdpEverywhere(options: ListenOptions, interfaces: ReadInterfaces = networkInterfaces): Promise<Listener> {
   const inFlight = new InFlight(inFlightLimit(options))
@@ -46,14 +46,14 @@ export async function listenUdpEverywhere(options: ListenOptions, interfaces: Re
   return { address: options.address, port, transport: 'udp', close: () => sockets.close() }
 }
 
-/** The sockets of one wildcard, kept in step with the addresses of the host. */
+/** The sockets of one wildcard, updated with the addresses of the host. */
 class WildcardSockets {
   readonly #options: ListenOptions
   readonly #interfaces: ReadInterfaces
   readonly #inFlight: InFlight
   readonly #sockets: Map<string, Listener>
   readonly #opening = new Map<string, Promise<void>>()
-  /** Still bound: an address that comes back meanwhile must wait. */
+  /** Sockets that are still bound: an address that comes back meanwhile must wait. */
   readonly #leaving = new Map<string, Promise<void>>()
   readonly #fault: () => void
   readonly #kernel: { close(): void } | undefined
@@ -106,7 +106,7 @@ class WildcardSockets {
     })
   }
 
-  /** Resolves once what was begun is open, or has failed. Never rejects. */
+  /** Resolves after all sockets that it started to open are open or have failed. Never rejects. */
   async #look(): Promise<void> {
     this.#lookedAtMs = this.#options.clock.nowMs()
     try {
@@ -132,8 +132,8 @@ class WildcardSockets {
       if (this.#closed !== undefined) return
       this.#sockets.set(address, await openUdp({ ...this.#options, address }, this.#inFlight))
     }
-    // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the kernel tells when it
-    // can, and the next look tries again.
+    // A tentative IPv6 address cannot be bound yet (RFC 4862 section 5.4): the kernel reports when
+    // it can, and the next check tries again.
     const opening = open().catch(this.#fault)
     this.#opening.set(address, opening)
     void opening.then(() => void this.#opening.delete(address))
@@ -161,7 +161,7 @@ async function firstSockets(options: ListenOptions, inFlight: InFlight, interfac
   }
 }
 
-/** A tentative or just removed address is left to the next look. */
+/** A tentative or just removed address is left to the next check. */
 async function openIfReady(options: ListenOptions, inFlight: InFlight): Promise<Listener | undefined> {
   try {
     return await openUdp(options, inFlight)
@@ -171,7 +171,7 @@ async function openIfReady(options: ListenOptions, inFlight: InFlight): Promise<
   }
 }
 
-/** Link-local IPv6 addresses mean nothing without their interface (RFC 4007 section 11). */
+/** Link-local IPv6 addresses are ambiguous without their interface (RFC 4007 section 11). */
 function addressesOf(wildcard: string, interfaces: ReadInterfaces): ReadonlySet<string> {
   const family = wildcard === '::' ? 'IPv6' : 'IPv4'
   const found = new Set<string>()

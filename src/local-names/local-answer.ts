@@ -4,22 +4,22 @@ import type { Rcode } from '../errors.ts'
 import type { Answer, Question } from '../resolve.ts'
 import type { ZoneAction } from './zone-tree.ts'
 
-/** Record types that the zones name. */
+/** Record types that the zones use. */
 export const TYPE = { a: 1, ns: 2, soa: 6, ptr: 12, aaaa: 28, ds: 43, any: 255 } as const
 
 const NOERROR = 0
 const NXDOMAIN = 3
 
 /**
- * TTL, and the SOA's numbers below: as RFC 6303 section 3 writes them, and the most that RFC 2308
- * section 5 lets a negative answer live.
+ * The TTL and the numbers of the SOA below: the values of RFC 6303 section 3, and the longest time
+ * that RFC 2308 section 5 allows for a negative answer.
  */
 const TTL_S = 10_800
 const SERIAL_REFRESH_RETRY_EXPIRE = [1, 3600, 1200, 604_800]
 
 /**
- * "Synthesized" of the IANA registry: RFC 8914 itself has no code for a special-use name. It tells
- * a person who misses a name that no resolver said so.
+ * "Synthesized" of the IANA registry: RFC 8914 itself has no code for a special-use name. It shows
+ * a person who misses a name that this denial does not come from a resolver.
  */
 export const SYNTHESIZED = { code: 29 } as const
 
@@ -33,17 +33,17 @@ export function soaRecord(zone: Uint8Array): Uint8Array {
   return record(zone, TYPE.soa, TTL_S, Buffer.concat([zone, nameFromText('nobody.invalid.'), numbers]))
 }
 
-/** "No such name", with the zone's SOA. */
+/** NXDOMAIN with the zone's SOA: the name does not exist. */
 export function noSuchName(question: Question, soa: Uint8Array): Answer {
   return { ...answer(question, NXDOMAIN, [], [soa]), ede: SYNTHESIZED }
 }
 
-/** "The name is there, that type is not", with the zone's SOA. */
+/** NODATA with the zone's SOA: the name exists, but not this type. */
 export function noSuchType(question: Question, soa: Uint8Array): Answer {
   return { ...answer(question, NOERROR, [], [soa]), ede: SYNTHESIZED }
 }
 
-/** One or more records of the question's own name: pairs of type and RDATA. */
+/** An answer with one or more records of the question's own name: pairs of type and RDATA. */
 export function foundRecords(question: Question, data: readonly (readonly [type: number, rdata: Uint8Array])[]): Answer {
   const owner = question.lower.subarray(0, question.lower.length - 4)
   return answer(
@@ -59,8 +59,8 @@ function answer(question: Question, rcode: Rcode, answers: readonly Uint8Array[]
 }
 
 /**
- * Nothing is there, the apex included: NXDOMAIN for every name and type. For top-level names that
- * the root does not have.
+ * The zone is empty, the apex included: NXDOMAIN for every name and type. For top-level names that
+ * are not in the root.
  */
 export function nxdomain(zone: string): ZoneAction {
   const soa = lazily(() => soaRecord(nameFromText(zone)))
@@ -68,22 +68,22 @@ export function nxdomain(zone: string): ZoneAction {
 }
 
 /**
- * The same for a zone that its parent has or may have: DS at the apex is the parent's to answer
+ * The same for a zone that its parent delegates or may delegate: the parent answers DS at the apex
  * (see `emptyZone`).
  */
 export function nxdomainBelowParent(zone: string): ZoneAction {
   return parentHasDs(nxdomain(zone))
 }
 
-/** Every name is there and holds nothing: NODATA for every name and type, but DS at the apex. */
+/** Every name exists and has no records: NODATA for every name and type except DS at the apex. */
 export function noData(zone: string): ZoneAction {
   const soa = lazily(() => soaRecord(nameFromText(zone)))
   return parentHasDs((question) => noSuchType(question, soa()))
 }
 
 /**
- * Made when it is first asked for: there are a hundred zones, a host asks in a few of them, and a
- * start in none.
+ * Calls `make` at the first use: there are a hundred zones, a host queries few of them, and a start
+ * queries none.
  */
 export function lazily<T extends object>(make: () => T): () => T {
   let made: T | undefined
@@ -95,10 +95,10 @@ function parentHasDs(action: ZoneAction): ZoneAction {
 }
 
 /**
- * An empty zone as RFC 6303 section 3 describes it: SOA and NS at the apex, nothing else. A DS
- * question at the apex belongs to the parent (RFC 4035 section 3.1.4.1) and is forwarded: its
- * signed denial is what lets a validator accept the unsigned answers given here (RFC 6303 section
- * 7, RFC 8375 section 4). `data` holds what a name known to the rule has, for one type.
+ * An empty zone as in RFC 6303 section 3: only SOA and NS at the apex. A DS question at the apex
+ * belongs to the parent (RFC 4035 section 3.1.4.1) and is forwarded: its signed denial allows a
+ * validator to accept the unsigned answers made here (RFC 6303 section 7, RFC 8375 section 4).
+ * `data` holds the records of one type at one name of the rule.
  */
 export function emptyZone(zone: string, data?: { readonly at: string; readonly type: number; readonly rdata: Uint8Array }): ZoneAction {
   const parts = lazily(() => {

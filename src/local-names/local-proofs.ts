@@ -6,30 +6,32 @@ import { SYNTHESIZED, TYPE } from './local-answer.ts'
 import { type Proof, probeName, RootGaps } from './root-gaps.ts'
 
 /**
- * Longer than this a client is not kept waiting for a proof: it gets the answer without one, and
- * the next query may find it.
+ * The longest time that a client waits for a proof. Then it gets the answer without one, and the
+ * next query may find it.
  */
 const LONGEST_WAIT_MS = 2000
-/** Nobody answered, or not with a signed denial: for so long nothing more is asked for proofs. */
+/**
+ * How long no more queries for proofs are sent after no reply came, or one without a signed denial.
+ */
 const RETRY_MS = 5000
 const UNSIGNED_RETRY_MS = 60_000
 /**
- * Questions for one gap of the root. Two letters of the name are enough for most; each step beyond
- * goes one neighbour on.
+ * Limit of queries to find one gap of the root. Two letters of the name are usually enough; each
+ * further step moves on by one neighbour.
  */
 const MOST_STEPS = 20
-/** Searches under way at once: beyond it a local answer goes without proof. */
+/** Limit of searches in progress: above it a local answer is sent without a proof. */
 const MOST_SEARCHES = 16
 
 const NXDOMAIN = 3
-/** What is asked for a proof is asked for everybody. */
+/** A query for a proof is made for all clients. */
 const SHARED_CLIENT: Client = { address: '', transport: 'udp', view: EVERYBODYS }
 
-/** Asks what stands below; rejects with an EnigmError. */
+/** Asks the stages below; rejects with an EnigmError. */
 export type AskBelow = (query: Query, ask: Ask) => Promise<Answer>
 
 /**
- * What must be denied: everything below a zone of the list, or one top-level name that is private.
+ * What must be denied: everything below a zone of the list, or one private top-level name.
  * Wire form, lower-case.
  */
 export interface Subject {
@@ -38,26 +40,27 @@ export interface Subject {
 }
 
 /**
- * `unsigned`: the public DNS delegates the zone without signing it, so that a validator takes any
+ * `unsigned`: the public DNS delegates the zone without a signature, so a validator accepts any
  * answer. `exists`: a top-level domain that is in the root.
  */
 type ProofOutcome = Proof | 'unsigned' | 'exists' | 'unproven'
 
-/** Where what proofs are made of is remembered besides. */
+/** The cache for the answers from which proofs are made. */
 export interface ProofMemory {
-  /** Changes when everything must be forgotten: a reload, or a person who wants it so. */
+  /** Changes when everything must be forgotten: at a reload, or at a command of the user. */
   generation(): number
   /**
-   * Keeps what was asked for a proof as any other answer: a validator asks for the same DS next.
+   * Stores the answer to a query for a proof like any other answer: a validator asks for the same
+   * DS next.
    */
   keep(query: Query, answer: Answer, generation: number): void
 }
 
 /**
- * Gives local negative answers the proof that a validator asks for (it sets DO). It is the public
- * DNS's own denial: of a zone of the list by its DS; of a private top-level name by the gap of the
- * root that it lies in, which is found by asking for neighbours, never for the name. Nothing is
- * asked before such a query comes.
+ * Adds the proof that a validator asks for (with DO) to local negative answers. The proof is the
+ * public DNS's own denial. For a zone of the list it is the answer to its DS query. For a private
+ * top-level name it is the gap of the root around the name, which is found by queries for
+ * neighbours, never for the name itself. No query is sent before a client query with DO comes.
  */
 export class LocalProofs {
   readonly #clock: Clock
@@ -75,16 +78,16 @@ export class LocalProofs {
     this.#seenGeneration = memory.generation()
   }
 
-  /** Whether the root is known not to have the top-level `name`. Asks nobody. */
+  /** Whether the root is known not to contain the top-level `name`. Sends no query. */
   denies(name: Uint8Array): boolean {
     this.#forgetOld()
     return this.#gaps.proofOf(name, this.#nowMs()) !== undefined
   }
 
   /**
-   * `answer`, which says that something below `subject` is not there, with the proof. As it is
-   * where the zone is delegated unsigned, and where no proof is to be had in time (then it is not
-   * kept). Undefined where the top-level name exists: it is no private one. Never rejects.
+   * Adds the proof to `answer`, which denies a name below `subject`. The answer is returned
+   * unchanged if the zone is delegated unsigned, or if there is no proof in time (then it is not
+   * cached). Undefined if the top-level name exists and so is not private. Never rejects.
    */
   async prove(answer: Answer, subject: Subject, query: Query, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     this.#forgetOld()
@@ -105,7 +108,7 @@ export class LocalProofs {
     this.#silentUntilMs = this.#topsSilentUntilMs = Number.NEGATIVE_INFINITY
   }
 
-  /** A second ahead: a proof that ends within it would be given a TTL of 0. */
+  /** One second ahead: a proof that ends within it would get a TTL of 0. */
   #nowMs(): number {
     return this.#clock.nowMs() + 1000
   }
@@ -119,7 +122,7 @@ export class LocalProofs {
     return zone !== undefined && zone.untilMs > nowMs ? zone.verdict : undefined
   }
 
-  /** One search a subject, whoever waits for it. */
+  /** One search per subject, for all clients that wait for it. */
   #search(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const key = `${subject.kind} ${keyOf(subject.name)}`
     const running = this.#searches.get(key)
@@ -153,8 +156,8 @@ export class LocalProofs {
   }
 
   /**
-   * From neighbour to neighbour until the gap of the name is known. Every step leaves its gap
-   * behind, for the next search.
+   * Goes from neighbour to neighbour until the gap of the name is known. The gap of every step is
+   * kept for the next search.
    */
   async #searchTop(subject: Subject, ask: Ask, next: AskBelow): Promise<ProofOutcome> {
     const asked = new Set<string>()
@@ -173,7 +176,9 @@ export class LocalProofs {
     return 'unproven'
   }
 
-  /** The answer to the DS of `name`; undefined if everything was to be forgotten meanwhile. */
+  /**
+   * The answer to the DS query for `name`; undefined if everything had to be forgotten meanwhile.
+   */
   async #asked(name: Uint8Array, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     const generation = this.#seenGeneration
     const query = dsQuery(name)
@@ -184,7 +189,7 @@ export class LocalProofs {
     return answer
   }
 
-  /** What a denial proves of its own question; its gaps are kept. */
+  /** Returns the proof that a denial holds for its own question, and keeps its gaps. */
   #learn(answer: Answer): Proof | undefined {
     const denial = answer.storeS === 'no' ? undefined : readDenial(answer.wire)
     if (denial === undefined || answer.storeS === 'no') return undefined
@@ -195,7 +200,7 @@ export class LocalProofs {
     return { sets, untilMs: nowMs + ttlS * 1000 }
   }
 
-  /** Undefined if it takes longer than the client may wait; the search goes on. */
+  /** Undefined if it takes longer than the client may wait; the search continues. */
   #withinWait(search: Promise<ProofOutcome>, ask: Ask): Promise<ProofOutcome | undefined> {
     const waitMs = Math.min(LONGEST_WAIT_MS, (ask.deadlineMs - this.#clock.nowMs()) / 2)
     return new Promise((resolve) => {
@@ -209,8 +214,8 @@ export class LocalProofs {
 }
 
 /**
- * NXDOMAIN with the proof's own SOA, for as long as all of it is good. AD stays clear: nobody has
- * validated this for this name.
+ * NXDOMAIN with the proof's own SOA; its TTL ends when the first part of the proof expires. AD
+ * stays clear: nobody has validated the proof for this name.
  */
 function provenAnswer(question: Question, proof: Proof, nowMs: number): Answer {
   const ttlS = Math.max(0, Math.floor((proof.untilMs - nowMs) / 1000))

@@ -6,23 +6,23 @@ import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'
 import { type ZoneTree, zoneTree } from './zone-tree.ts'
 
-/** What may point inside all the same. */
+/** Exceptions: answers that may have private addresses. */
 export interface RebindingRules {
   readonly protect: boolean
-  /** Names; everything at and below one may have any address. */
+  /** Names; a name and everything below it may have any address. */
   readonly allow: readonly string[]
   /** Blocks of addresses that any name may have. */
   readonly allowAddresses: readonly string[]
 }
 
-/** "Filtered" (RFC 8914 section 4.18): whoever set this stub up asked for it. */
+/** "Filtered" (RFC 8914 section 4.18): the person who set up this stub asked for it. */
 const FILTERED = { code: 17, text: 'rebinding' } as const
 
 /**
- * Refuses answers from outside that point inside, at this host or the network it is in: a page that
- * gets one for its own name reaches what only insiders may (DNS rebinding). The whole answer goes,
- * as "no such data" rather than an error: at an error stubs ask the next server, which has no such
- * filter. `refused` counts.
+ * Refuses answers from upstream that hold addresses of this host or of its private network: a web
+ * page with such an address for its own name reaches services that only insiders may reach (DNS
+ * rebinding). The whole answer is replaced by NODATA and not by an error, because after an error
+ * stubs ask the next server, which has no such filter. `refused` counts the refusals.
  */
 export function refuseRebinding(rules: RebindingRules, refused: () => void): Stage {
   if (!rules.protect) return { enter: () => 'on' }
@@ -32,7 +32,7 @@ export function refuseRebinding(rules: RebindingRules, refused: () => void): Sta
     enter: () => 'on',
     leave(job) {
       const { outcome, query } = job
-      // Only what an upstream said: localhost is ours to answer with 127.0.0.1.
+      // Only answers from upstream: localhost is answered here with 127.0.0.1.
       if (outcome === undefined || outcome instanceof EnigmError || typeof outcome.from === 'string') return 'on'
       if (!someAddress(outcome.wire, inside) || exempt.match(query.question)) return 'on'
       refused()
@@ -57,9 +57,8 @@ function privateExcept(allowed: readonly string[]): (octets: Uint8Array, at: num
 const textOf = (octets: Uint8Array) => (octets.length === 4 ? octets.join('.') : ipv6Text(octets))
 
 /**
- * Whether an IPv4 address is one that a name of the public DNS has no business with: this host
- * (0/8, 127/8), private networks (RFC 1918), shared address space (RFC 6598), link-local (RFC
- * 3927), broadcast.
+ * Whether a name of the public DNS should not have this IPv4 address: this host (0/8, 127/8),
+ * private networks (RFC 1918), shared address space (RFC 6598), link-local (RFC 3927), broadcast.
  */
 export function isPrivate4(octets: Uint8Array, at: number): boolean {
   const [a, b] = [octets[at] ?? 0, octets[at + 1] ?? 0]
@@ -85,8 +84,8 @@ export function isPrivate4(octets: Uint8Array, at: number): boolean {
 
 /**
  * The same for IPv6: unspecified and loopback, unique-local (RFC 4193), link-local and site-local,
- * every IPv4-mapped address (no AAAA record has a use for one, and sockets connect it over IPv4),
- * and what carries a private IPv4 address: compatible, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
+ * every IPv4-mapped address (no AAAA record needs one, and sockets connect to it over IPv4), and
+ * forms that embed a private IPv4 address: compatible, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
  */
 export function isPrivate6(octets: Uint8Array, at: number): boolean {
   const [a, b] = [octets[at] ?? 0, octets[at + 1] ?? 0]

@@ -1,20 +1,17 @@
 import { compareNames, type Denial, deniesTop, type SignedSet } from '../dns/denial.ts'
 import { labelsOf } from '../dns/name.ts'
 
-/** The real root has about 1440 gaps of 500 octets; a host asks for names in a few of them. */
+/** The real root has about 1440 gaps of 500 octets each; a host queries names in a few of them. */
 const MOST_GAPS = 256
 /**
- * How many letters of a private name are given away at first; the list of top-level domains is
- * dense enough that two mostly name its gap.
+ * How many letters of a private name are revealed at first; the list of top-level domains is so
+ * dense that two usually identify its gap.
  */
 const FIRST_LETTERS = 2
-/** One letter more after so many steps that went along the list. */
+/** One more letter is revealed after this many steps along the list. */
 const STEPS_A_LETTER = 5
 const MAX_LABEL_OCTETS = 63
-/**
- * As a wildcard of the root would be named: what proves that a name is not there must prove this as
- * well.
- */
+/** The wildcard of the root: a proof that a name does not exist must also deny it. */
 const WILDCARD = Uint8Array.of(1, 0x2a, 0)
 
 interface KeptRecords {
@@ -24,7 +21,8 @@ interface KeptRecords {
 }
 
 /**
- * A proof made of kept parts: signed records, and until when (boot time, ms) all of them are good.
+ * A proof made of stored parts: signed records, and the time (boot time, ms) until which all of
+ * them are valid.
  */
 export interface Proof {
   readonly sets: readonly SignedSet[]
@@ -32,9 +30,9 @@ export interface Proof {
 }
 
 /**
- * What the root has said of names that it does not have: gaps between two neighbours (NSEC), by
- * which every name in a gap is denied without asking for it (RFC 8198). Bounded: the gap that was
- * used longest ago goes first.
+ * Denials by the root: gaps between two neighbours (NSEC). Every name in a gap is denied without a
+ * query for it (RFC 8198). Bounded: the gap that was not used for the longest time is dropped
+ * first.
  */
 export class RootGaps {
   readonly #gaps = new Map<string, KeptRecords>()
@@ -45,14 +43,14 @@ export class RootGaps {
     this.#soa = undefined
   }
 
-  /** Whether nothing was learnt: the root is not signed, or with NSEC3. */
+  /** Whether no gap is known: the root is not signed, or uses NSEC3. */
   get empty(): boolean {
     return this.#gaps.size === 0
   }
 
   /**
-   * Keeps the gaps of a denial by the root for `keepMs` at most. Denials with NSEC3 hold none: what
-   * they cover is hashed.
+   * Stores the gaps of a denial by the root for at most `keepMs`. Denials with NSEC3 have none,
+   * because they cover hashes.
    */
   learn(denial: Denial, nowMs: number, keepMs: number): void {
     if (denial.zone.length !== 1) return
@@ -70,9 +68,7 @@ export class RootGaps {
     }
   }
 
-  /**
-   * The proof that there is no top-level `name` (wire form, lower-case), if what is kept holds one.
-   */
+  /** The proof that there is no top-level `name` (wire form, lower-case), if it is known. */
   proofOf(name: Uint8Array, nowMs: number): Proof | undefined {
     const gap = this.#covering(name, nowMs)
     const wildcard = this.#covering(WILDCARD, nowMs)
@@ -90,7 +86,7 @@ export class RootGaps {
     return false
   }
 
-  /** The known end of a gap that lies nearest before `name`: a top-level name that exists. */
+  /** The known end of a gap that is nearest before `name`: a top-level name that exists. */
   nearestBefore(name: Uint8Array, nowMs: number): Uint8Array | undefined {
     let best: Uint8Array | undefined
     for (const { next, untilMs } of this.#gaps.values()) {
@@ -117,14 +113,14 @@ export class RootGaps {
 }
 
 /**
- * The name to ask for in step `step` (from 0) of the search for the gap of the root that the
- * top-level `name` lies in: never the name itself, and nothing that only this network knows but its
- * first letters. `before`: the nearest top-level domain before it that is known. Undefined: nothing
- * in this step.
+ * The name to query in step `step` (from 0) of the search for the gap of the root around the
+ * top-level `name`. It is never the name itself, and of what only this network knows it holds only
+ * the first letters. `before`: the nearest known top-level domain before it. Undefined: no query in
+ * this step.
  *
- * A hyphen behind a label makes the name that comes right after it in canonical order, and no
- * top-level domain has one there. What does not begin with a letter lies before or behind all of
- * them: one fixed name each.
+ * A hyphen after a label makes the name that follows it directly in canonical order, and no
+ * top-level domain has one there. Labels that do not begin with a letter lie before or after all of
+ * them: one fixed name for each case.
  */
 export function probeName(name: Uint8Array, step: number, before: Uint8Array | undefined): Uint8Array | undefined {
   const label = labelsOf(name)[0] ?? ''
@@ -141,7 +137,10 @@ export function probeName(name: Uint8Array, step: number, before: Uint8Array | u
   return topName(`${along}-`)
 }
 
-/** Fewer letters than the label has. Of a label of one letter: the end of the letter before it. */
+/**
+ * Fewer letters than the label has. For a label of one letter: the end of the range of the letter
+ * before it.
+ */
 function prefixOf(label: string, letters: number): string | undefined {
   if (label.length === 1)
     return letters > FIRST_LETTERS ? undefined : label === 'a' ? '0' : `${String.fromCharCode(label.charCodeAt(0) - 1)}zz`

@@ -3,33 +3,33 @@ import type { Stage } from '../job.ts'
 import { noSuchName, soaRecord } from './local-answer.ts'
 
 /**
- * Below .test, which no name server may send on (RFC 6761 section 6.2); not below .invalid, which
- * systemd-resolved answers by itself.
+ * Below .test, which name servers must not forward (RFC 6761 section 6.2), and not below .invalid,
+ * which systemd-resolved answers itself.
  */
 const ZONE = 'canary.enigm-dns.test.'
 const WIRE = Buffer.from(nameFromText(ZONE))
 /** A label of 32 octets and its length. */
 const TOKEN_OCTETS = 33
 
-/** As many as one proof needs, and no more: older ones are no longer awaited. */
+/** As many as one proof needs; older ones are no longer awaited. */
 const MAX_AWAITED = 32
 const TOKEN = /^[0-9a-f]{32}$/
 
-/** How often a name was asked for. */
+/** How often a name was queried. */
 export interface Arrivals {
   udp: number
   tcp: number
 }
 
-/** Names that nobody else knows, to learn whether what the system asks arrives here. */
+/** Random names that nobody else knows. They show whether the system's queries arrive here. */
 export class SelfCanary {
   #awaited: string | undefined
   #arrived = false
   readonly #others = new Map<string, Arrivals>()
 
   /**
-   * A name for 128 bits of chance, with its final dot so that no search domain is put behind it.
-   * Only the latest is awaited.
+   * A name from 128 random bits, with its final dot so that no search domain is appended.
+   * Only the latest one is awaited.
    */
   name(chance: Uint8Array): string {
     this.#awaited = Buffer.from(chance.subarray(0, 16)).toString('hex')
@@ -37,14 +37,14 @@ export class SelfCanary {
     return `${this.#awaited}.${ZONE}`
   }
 
-  /** Whether the latest name was asked for. */
+  /** Whether the latest name was queried. */
   get arrived(): boolean {
     return this.#arrived
   }
 
   /**
-   * Awaits the name of a token that a command made, beside those of others: 32 hexadecimal digits.
-   * Returns the name; undefined for what is no token.
+   * Awaits the name of a token that a command made, in addition to earlier ones: 32 hexadecimal
+   * digits. Returns the name; undefined if `token` is invalid.
    */
   awaitToken(token: string): string | undefined {
     if (!TOKEN.test(token)) return undefined
@@ -54,14 +54,14 @@ export class SelfCanary {
     return `${token}.${ZONE}`
   }
 
-  /** How often the name of that token was asked for; undefined where it is not awaited. */
+  /** How often the name of that token was queried; undefined if it is not awaited. */
   arrivals(token: string): Readonly<Arrivals> | undefined {
     return this.#others.get(token)
   }
 
   /**
-   * Notes an arrival and answers that there is no such name; every other question goes on. Nothing
-   * of it is kept or leaves.
+   * Records an arrival and answers NXDOMAIN; every other question goes on. Arrivals are neither
+   * cached nor forwarded.
    */
   stage(): Stage {
     const soa = soaRecord(nameFromText(ZONE))
@@ -83,7 +83,7 @@ export class SelfCanary {
   }
 }
 
-/** One label of 32 octets below the zone, type and class behind it. */
+/** Whether it is one label of 32 octets below the zone, followed by type and class. */
 function isBelow(lower: Uint8Array): boolean {
   if (lower.length !== TOKEN_OCTETS + WIRE.length + 4 || lower[0] !== TOKEN_OCTETS - 1) return false
   for (let i = 0; i < WIRE.length; i++) if (lower[TOKEN_OCTETS + i] !== WIRE[i]) return false

@@ -7,9 +7,9 @@ const IPV6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 const LOCALHOST_SOA = soaRecord(nameFromText('localhost.'))
 
 /**
- * RFC 6761 section 6.3: `localhost` and every name below it is this host; address questions get the
- * loopback address, all others nothing. No proof goes with that: the root denies the name, and
- * addresses beside a denial would make no sense.
+ * RFC 6761 section 6.3: `localhost` and every name below it are this host. Address questions get
+ * the loopback address, all others NODATA. No proof is added: the root denies the name, and
+ * addresses together with a denial would be contradictory.
  */
 const LOCALHOST: readonly ZoneRule[] = [
   {
@@ -29,17 +29,16 @@ const LOCALHOST: readonly ZoneRule[] = [
 ]
 
 /**
- * What this file holds was compared with IANA's registries on this day: Special-Use Domain Names
- * (its last change was of 2026-05-22) and Locally-Served DNS Zones. Left out, since their RFCs want
- * them resolved as usual: example. and example.com, .net, .org (RFC 6761 section 6.5),
- * ipv4only.arpa., 170.0.0.192.in-addr.arpa. and 171.0.0.192.in-addr.arpa. (RFC 8880 sections 7.1
- * and 7.2).
+ * On this day the file was compared with IANA's registries: Special-Use Domain Names (last changed
+ * 2026-05-22) and Locally-Served DNS Zones. Left out, because their RFCs want them resolved as
+ * usual: example. and example.com, .net, .org (RFC 6761 section 6.5), ipv4only.arpa.,
+ * 170.0.0.192.in-addr.arpa. and 171.0.0.192.in-addr.arpa. (RFC 8880 sections 7.1 and 7.2).
  */
 export const REGISTRIES_AS_OF = '2026-11-28'
 
 /**
- * Top-level names that the DNS will never have; asking for one only tells a resolver what runs
- * inside this network. DS too: nothing is delegated.
+ * Top-level names that the DNS will never have; a query for one only tells a resolver what runs
+ * inside this network. DS is answered here too, because nothing is delegated.
  */
 const NEVER_IN_DNS = [
   'invalid.', // RFC 6761 section 6.4
@@ -50,7 +49,7 @@ const NEVER_IN_DNS = [
   'local.', // RFC 6762 section 22.1: multicast DNS only
 ]
 
-/** Below arpa., and no names of the DNS either. */
+/** Names below arpa. that are not in the DNS either. */
 const NEVER_BELOW_ARPA = [
   '6tisch.arpa.', // RFC 9031 section 11
   'eap.arpa.', // RFC 9965: DNS servers SHOULD return NXDOMAIN
@@ -58,20 +57,19 @@ const NEVER_BELOW_ARPA = [
 ]
 
 /**
- * Names that RFCs set apart from the DNS, and the zones below arpa. that every site serves for
- * itself.
+ * Names that RFCs exclude from the DNS, and the zones below arpa. that every site serves itself.
  */
 export const RESERVED_NAMES: readonly ZoneRule[] = [
   ...NEVER_IN_DNS.map((zone) => ({ zone, action: nxdomain(zone) })),
   ...NEVER_BELOW_ARPA.map((zone) => ({ zone, action: nxdomainBelowParent(zone) })),
-  // RFC 8375 section 4: served here; only DS of the apex goes upstream.
+  // RFC 8375 section 4: served here; only DS of the apex is forwarded.
   { zone: 'home.arpa.', action: emptyZone('home.arpa.') },
-  // RFC 9665: the network's own registry of services; `default.service.arpa` with what it holds,
-  // too.
+  // RFC 9665: the network's own service registry; also `default.service.arpa` and everything in it.
   { zone: 'service.arpa.', action: emptyZone('service.arpa.') },
-  // RFC 9462 sections 6.1 and 6.4: NODATA says that there is no designated resolver to move to.
-  // Never forwarded: the upstream would designate itself, and the client would leave this stub and
-  // its policy. DS of the apex is: that it is delegated unsigned is the proof of our answer.
+  // RFC 9462 sections 6.1 and 6.4: NODATA means that there is no designated resolver. Never
+  // forwarded: the upstream would designate itself, and the client would bypass this stub and its
+  // policy. DS of the apex is forwarded: that the zone is delegated unsigned is the proof of our
+  // answer.
   { zone: 'resolver.arpa.', action: noData('resolver.arpa.') },
 ]
 
@@ -83,7 +81,7 @@ function range(from: number, to: number): readonly number[] {
 
 /**
  * Under in-addr.arpa: RFC 6303 sections 4.1 and 4.2, RFC 7793 for the shared space 100.64.0.0/10.
- * 254.169 is RFC 6762 section 12's too.
+ * 254.169 is also in RFC 6762 section 12.
  */
 const PRIVATE_IPV4 = [
   '0',
@@ -108,9 +106,8 @@ const LOOPBACK_IPV4 = '1.0.0.127.in-addr.arpa.'
 const LOOPBACK_IPV6 = `1.${'0.'.repeat(31)}ip6.arpa.`
 
 /**
- * Reverse zones of addresses that mean something only here: what is asked in them tells a resolver
- * how this network is numbered. The two loopback addresses have their name, `localhost`, as every
- * resolver gives it.
+ * Reverse zones of addresses with a local meaning: queries in them tell a resolver how this network
+ * is numbered. The two loopback addresses have the name `localhost`, as in every resolver.
  */
 const PRIVATE_REVERSE: readonly ZoneRule[] = [
   ...[...PRIVATE_IPV4.map((z) => `${z}.in-addr.arpa.`), ...PRIVATE_IPV6.map((z) => `${z}.ip6.arpa.`)].map((zone) => ({
@@ -127,8 +124,8 @@ const PRIVATE_REVERSE: readonly ZoneRule[] = [
 
 /**
  * Mozilla's canary domain: a negative answer tells Firefox to leave its default DoH off. Resolution
- * is encrypted here already, and a browser with a resolver of its own would step around the trusted
- * set, the cache and the evidence. A user who turned DoH on by hand is not affected.
+ * is encrypted here already, and a browser with its own resolver would bypass the trusted set, the
+ * cache and the status. A user who enabled DoH by hand is not affected.
  */
 export const CANARY: readonly ZoneRule[] = [{ zone: 'use-application-dns.net.', action: nxdomainBelowParent('use-application-dns.net.') }]
 

@@ -2,31 +2,28 @@ import { labelsOf, nameFromText } from '../dns/name.ts'
 import type { Answer, Question } from '../resolve.ts'
 
 /**
- * Where a question stands in a zone: at its apex, at another name the zone is known to have, or at
- * any other name below.
+ * Position of a question in a zone: at its apex, at another name that the zone is known to have, or
+ * at any other name below.
  */
 export type ZonePosition = 'apex' | 'known' | 'below'
 
-/**
- * What a zone does with a question in it: answer, or let it go upstream ('forward') where an RFC
- * asks for that.
- */
+/** The action of a zone for a question in it: an answer, or 'forward' if an RFC requires it. */
 export type ZoneAction = (question: Question, place: ZonePosition) => Answer | 'forward'
 
 /**
- * One line of the policy: everything at and below `zone` is `action`'s, unless a longer zone
+ * One line of the policy: `action` answers everything at and below `zone`, unless a longer zone
  * matches.
  */
 export interface ZoneRule {
   /** Text form, lower-case, with its closing dot. */
   readonly zone: string
   /**
-   * Names below the apex that exist (their empty ancestors too then, RFC 8020), so that no NXDOMAIN
-   * is told for them.
+   * Names below the apex that exist (then their empty ancestors exist too, RFC 8020), so that they
+   * get no NXDOMAIN.
    */
   readonly names?: readonly string[]
   readonly action: ZoneAction
-  /** The public DNS's denial does not go with it: what is answered here contradicts it. */
+  /** The public DNS's denial is not added, because the local answer contradicts it. */
   readonly unprovable?: true
 }
 
@@ -36,7 +33,7 @@ interface ZoneNode {
   rule: ZoneRule | undefined
 }
 
-/** What a question's name met in the tree. */
+/** The match of a question's name in the tree. */
 export interface Match {
   readonly rule: ZoneRule
   readonly place: ZonePosition
@@ -45,20 +42,20 @@ export interface Match {
 /** Rules by name, from the last label down. */
 export interface ZoneTree {
   /**
-   * The rule of the longest zone that the name is in; undefined if it is in none. Reads
-   * `question.lower` in place and allocates nothing on a miss.
+   * The rule of the longest zone that contains the name; undefined if there is none. Reads
+   * `question.lower` in place and does not allocate if nothing matches.
    */
   match(question: Question): Match | undefined
-  /** Number of labels of the name that `match` was last called for. */
+  /** Number of labels of the name in the last call of `match`. */
   readonly labelCount: number
-  /** Where the last label of that name begins. */
+  /** Offset of the last label of that name. */
   readonly topLabelAt: number
 }
 
 /** A name of 255 octets has at most 127 labels. */
 const MAX_LABELS = 127
 
-/** Builds the tree; two rules for one zone are a mistake of ours and the later one wins. */
+/** Builds the tree. Two rules for one zone are a bug; the later one wins. */
 export function zoneTree(rules: readonly ZoneRule[]): ZoneTree {
   const root: ZoneNode = { label: new Uint8Array(0), children: [], rule: undefined }
   const nodes = new Map([['', root]])
@@ -94,7 +91,8 @@ export function zoneTree(rules: readonly ZoneRule[]): ZoneTree {
 }
 
 /**
- * The node of a name, made if there is none. `nodes`: those that there are, by path from the root.
+ * The node of a name; it is made if it does not exist. `nodes`: the existing nodes, by path from
+ * the root.
  */
 function insert(nodes: Map<string, ZoneNode>, root: ZoneNode, name: string): ZoneNode {
   let node = root
@@ -113,8 +111,8 @@ function insert(nodes: Map<string, ZoneNode>, root: ZoneNode, name: string): Zon
 }
 
 /**
- * Few children a node (64 at most) of few octets: comparing bytes in a row beats making a string to
- * look up.
+ * A node has few children (64 at most) with short labels: comparing bytes is faster than making a
+ * string for a lookup.
  */
 function childOf(node: ZoneNode, name: Uint8Array, at: number): ZoneNode | undefined {
   const length = name[at]!

@@ -3,38 +3,38 @@ import type { Stage } from '../job.ts'
 import type { Link, Protection } from '../resolve.ts'
 
 /**
- * Why nothing may pass, by number: what threads share is one integer. Memory that nobody has
- * written to says 0: a gate that was never judged is closed.
+ * Reasons for a closed gate, by number, because threads share one integer. Memory that nobody has
+ * written to holds 0: a gate that was never set is closed.
  */
 const NUMBERS: Readonly<Record<PolicyCode, number>> = { 'policy-pending': 0, 'vpn-required': 2, 'audit-required': 3 }
 const OPEN = 1
 const CODES = new Map(Object.entries(NUMBERS).map(([code, number]) => [number, code as PolicyCode]))
 
 /**
- * Whether the policy lets anything go now. Everything that asks or answers is given one: nothing
- * has a default that is open.
+ * Whether the policy lets queries pass now. Every part that asks or answers needs one: no part is
+ * open by default.
  */
 export interface Gate {
   readonly closed: boolean
-  /** Why it is closed; undefined: it is open. */
+  /** The reason why it is closed; undefined: it is open. */
   refusal(): EnigmError | undefined
 }
 
 /**
- * The policy's gate: read by every thread at each query, set by the main thread alone. Closed until
- * it is set for the first time.
+ * The gate of the policy: every thread reads it at each query, and only the main thread sets it.
+ * Closed until it is set for the first time.
  */
 export class PolicyGate implements Gate {
   readonly shared: SharedArrayBuffer
   readonly #word: Int32Array
 
-  /** Over `shared` of another thread's gate, or over memory of its own. */
+  /** Uses `shared` of another thread's gate, or memory of its own. */
   constructor(shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
     this.shared = shared
     this.#word = new Int32Array(shared)
   }
 
-  /** A plain read: on the hit path it costs nothing that can be measured. */
+  /** A plain read: its cost on the hit path is not measurable. */
   get closed(): boolean {
     return this.#word[0] !== OPEN
   }
@@ -43,7 +43,9 @@ export class PolicyGate implements Gate {
     return CODES.get(Atomics.load(this.#word, 0))
   }
 
-  /** Closes for that reason, or opens; a reason that is none of the gate's closes all the same. */
+  /**
+   * Closes the gate for `reason`, or opens it. It closes even if `reason` is not one of its own.
+   */
   set(reason: ErrorCode | undefined): void {
     const number = reason === undefined ? OPEN : NUMBERS[isPolicyRefusal(reason) ? reason : 'policy-pending']
     Atomics.store(this.#word, 0, number)
@@ -56,8 +58,7 @@ export class PolicyGate implements Gate {
 }
 
 /**
- * The gate of one configuration: closed while the policy's is, and for ever once `revoke` was
- * called.
+ * The gate of one configuration: closed while the policy's gate is, and permanently after `revoke`.
  */
 export class SetupGate implements Gate {
   readonly #policy: Gate
@@ -76,8 +77,8 @@ export class SetupGate implements Gate {
   }
 
   /**
-   * Another configuration came while the gate was closed: what the old one still waits for was
-   * asked under rules that hold no more.
+   * The configuration changed while the gate was closed: queries that still wait were asked under
+   * rules that no longer hold.
    */
   revoke(): void {
     this.#revoked ??= this.#policy.refusal() ?? refused('policy-pending')
@@ -87,9 +88,9 @@ export class SetupGate implements Gate {
 const refused = (code: PolicyCode) => new EnigmError(code, 'the policy lets nothing through now')
 
 /**
- * Lets a query pass or rejects it with the reason; what is kept in memory is behind it as well. An
- * answer that comes while it is closed was asked for when it was open: it is not told, and nothing
- * outside of this stage can keep it.
+ * Lets a query pass, or rejects it with the reason; cached answers are behind it too. An answer
+ * that comes while the gate is closed was requested while it was open. It is not delivered, and no
+ * stage outside this one can keep it.
  */
 export function gateStage(gate: Gate): Stage {
   return {
@@ -104,7 +105,7 @@ export function gateStage(gate: Gate): Stage {
   }
 }
 
-/** The same before a link: probes and refreshes do not come through the pipeline. */
+/** The same for a link: probes and refreshes do not pass through the pipeline. */
 export function gatedLink<P extends Protection>(link: Link<P>, gate: Gate): Link<P> {
   return {
     id: link.id,

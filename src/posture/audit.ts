@@ -7,7 +7,7 @@ import { type FileCheck, ownFile, readUnlinked } from '../files/reading.ts'
 import { type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
 import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 
-/** What an entry is made of; the chain is below. */
+/** The content of an entry; the chain is below. */
 export interface AuditEvent {
   readonly what: string
   readonly detail: AuditDetail
@@ -16,18 +16,18 @@ export interface AuditEvent {
 export interface AuditState {
   readonly state: 'writing' | 'unwritable'
   readonly entries: number
-  /** Events that are not in the log, since this process began. */
+  /** Number of events that are missing from the log since this process began. */
   readonly lost: number
 }
 
-/** An append-only log of events, each chained to the one before. */
+/** An append-only log of events, each chained to the previous one. */
 export interface AuditLog {
   /**
-   * Writes entries and has them on the disk before it returns, or counts them as lost. Never
-   * throws. One call costs one fsync.
+   * Writes entries and syncs them to disk before it returns, or counts them as lost. Never
+   * throws. Each call costs one fsync.
    */
   append(...events: readonly AuditEvent[]): void
-  /** Tries to write what is missing down as a gap. Never throws. */
+  /** Tries to record missing entries as a gap. Never throws. */
   retry(): void
   readonly now: AuditState
 }
@@ -36,7 +36,7 @@ export interface AuditLogOptions {
   readonly stateDir: string
   readonly clock: Clock
   readonly fs?: FileCalls
-  /** Octets of one file; the oldest of `FILES` goes when the newest is full. */
+  /** Maximum octets of one file. When the newest is full, the oldest of `FILES` is removed. */
   readonly maxOctets?: number
 }
 
@@ -44,21 +44,21 @@ export interface AuditLogOptions {
 const FILES = 5
 const MAX_OCTETS = 1 << 20
 /**
- * Something that flaps must not write history out of the log: so many at once, then one in this
- * time; what is left out is counted in the next entry.
+ * A state that flaps must not push older entries out of the log: this many at once, then one per
+ * interval. The next entry holds the count of those left out.
  */
 const BURST = 40
 const ONE_EVERY_MS = 30_000
 
-/** The files of the log in `stateDir`, oldest first, whether they exist or not. */
+/** The files of the log in `stateDir`, oldest first, also those that do not exist. */
 export function auditFiles(stateDir: string): readonly string[] {
   const older = Array.from({ length: FILES - 1 }, (_, i) => join(stateDir, `audit.${FILES - 1 - i}.jsonl`))
   return [...older, join(stateDir, 'audit.jsonl')]
 }
 
 /**
- * Opens the log, continuing the chain that is there. A last line that a crash tore off is noted as
- * a gap.
+ * Opens the log and continues the existing chain. An incomplete last line after a crash is recorded
+ * as a gap.
  */
 export function openAuditLog(o: AuditLogOptions): AuditLog {
   const fs = o.fs ?? systemCalls
@@ -108,13 +108,13 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       const found = fs.fstatSync(fd)
       const why = ownFile(found)
       if (!found.isFile() || why !== undefined) throw new Error(`${file} ${why ?? 'is not a regular file'}`)
-      // A torn line ends here, so that it spoils no other.
+      // Ends an incomplete line first, so that the new entry stays intact.
       const text = Buffer.from(`${torn && found.size > 0 ? '\n' : ''}${lines.join('')}`)
       if (fs.writeSync(fd, text) !== text.length) throw new Error('short write')
       fs.fsyncSync(fd)
       if (found.size === 0) syncDirectory(o.stateDir)
     } catch (error) {
-      // How much of it is in the file is not known: it is found out at the next attempt.
+      // It is not known how much was written; the next attempt finds out.
       head = undefined
       throw error
     } finally {
@@ -175,28 +175,28 @@ function linesOf(path: string): readonly string[] {
 const MAX_READ_OCTETS = 1 << 21
 
 /**
- * Whether what lies at `path` is something else than a file of an audit log, which a log must not
- * be added to. Throws the system's error.
+ * Whether the file at `path` is not part of an audit log. Nothing may be appended to such a file.
+ * Throws the system's error.
  */
 export function isForeignLog(path: string, judge: FileCheck = ownFile): boolean {
   const octets = readUnlinked(path, MAX_READ_OCTETS, judge)
   if (octets === undefined) return false
   if (typeof octets === 'string') return true
   const text = octets.toString('utf8')
-  // A crash may leave a torn line and nothing else.
+  // After a crash an incomplete line may be all there is.
   const torn = !text.includes('\n') && (text.startsWith(BEGINNING) || BEGINNING.startsWith(text))
   return !torn && text.split('\n').every((line) => asEntry(line) === undefined)
 }
 
-/** Of every line. */
+/** The beginning of every line. */
 const BEGINNING = '{"n":'
 
-/** What is before the first entry of a log. */
+/** The hash before the first entry of a log. */
 export const NO_HASH = '0'.repeat(64)
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
 
 /**
- * One line of the log. `what` names the event; `detail` holds words of closed lists and counts: no
+ * One line of the log. `what` names the event. `detail` holds only predefined words and counts: no
  * query name, no address.
  */
 const entry = v.strictObject({
@@ -210,7 +210,7 @@ const entry = v.strictObject({
 export type AuditEntry = v.InferOutput<typeof entry>
 export type AuditDetail = AuditEntry['detail']
 
-/** Where the chain ends: the number of the last entry and its hash. */
+/** The end of the chain: the number of the last entry and its hash. */
 export interface ChainHead {
   readonly n: number
   readonly hash: string
@@ -223,7 +223,7 @@ export function chained(head: ChainHead, at: string, what: string, detail: Audit
   return { ...body, hash: hashOf(body) }
 }
 
-/** Over the JSON of a list, whose order is fixed, with the detail sorted by key. */
+/** Computed over the JSON of a list, whose order is fixed, with the detail sorted by key. */
 function hashOf({ n, at, what, detail, prev }: Omit<AuditEntry, 'hash'>): string {
   const sorted = Object.entries(detail).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return createHash('sha256')
@@ -241,25 +241,25 @@ export function asEntry(line: string): AuditEntry | undefined {
   }
 }
 
-/** What a log says of itself. */
+/** The result of a check of a log. */
 export interface ChainVerdict {
   readonly consistent: boolean
-  /** The first thing that does not fit, in a sentence. */
+  /** The first fault, in a sentence. */
   readonly fault?: string
   readonly first?: ChainHead
   readonly head?: ChainHead
-  /** Entries by which the log itself says that something is missing. */
+  /** Number of entries in which the log itself records that something is missing. */
   readonly gaps: number
   /**
-   * Whether the entry of a head that was kept elsewhere is in the chain; undefined where none was
+   * Whether the chain contains the entry of a head that was stored elsewhere; undefined if none was
    * given.
    */
   readonly holdsHead?: 'yes' | 'no' | 'rotated-away'
 }
 
 /**
- * Checks lines, oldest first. Whoever can write the files can write another chain as consistent as
- * this one: only a head kept elsewhere shows that.
+ * Checks lines, oldest first. A person who can write the files can also write another consistent
+ * chain; only a head stored elsewhere reveals that.
  */
 export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVerdict {
   let head: ChainHead | undefined
@@ -275,8 +275,8 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
       ...(first && { first }),
       ...(head && { head }),
     })
-    // A line that a crash tore off is no entry of anybody's; the next one says so, and the chain
-    // goes on past it.
+    // An incomplete line after a crash is no entry. The next entry records it, and the chain
+    // continues after it.
     if (e === undefined && asEntry(lines[index + 1] ?? '')?.detail.torn === true) continue
     if (e === undefined) return no('this is no entry')
     if (hashOf(e) !== e.hash) return no('the entry was changed: its hash does not fit')
@@ -293,7 +293,7 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
   return { consistent: true, gaps, ...(first && { first }), ...(head && { head }), ...holdsHead }
 }
 
-/** A head as `audit head` prints it, and back. */
+/** A head in the form of `audit head`, and the parser of that form. */
 export function headText({ n, hash }: ChainHead): string {
   return `${n}:${hash}`
 }
@@ -302,7 +302,7 @@ export function asHead(text: string): ChainHead | undefined {
   return found === null ? undefined : { n: Number(found[1]), hash: found[2] ?? '' }
 }
 
-/** Writes down what changed between one judgement and the next: states, signals, rules. */
+/** Records what changed between two verdicts: states, signals, rules. */
 export interface AuditRecorder {
   judged(verdict: Verdict): void
   /** A new configuration is in force. */
@@ -311,8 +311,8 @@ export interface AuditRecorder {
 }
 
 /**
- * A recorder into `log`. The first judgement is compared with nothing known. Entries hold words of
- * ours and no others: no detail, no name of a resolver.
+ * A recorder into `log`. The first verdict is compared with an empty state. Entries hold only
+ * predefined words: no detail, no name of a resolver.
  */
 export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
   const known = new Map<string, string>()

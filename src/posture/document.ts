@@ -3,13 +3,13 @@ import { isRecord } from '../files/json.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { isReasonCode } from './reasons.ts'
 
-/** The name and version of the status document. A reader accepts this and no other. */
+/** The name and version of the status document. A reader accepts only this one. */
 export const SCHEMA = 'enigm-dns/status/1'
 
 const is = v.description
 /**
- * Marks what may be told to others: `x-share` in the JSON Schema, and the one list that `status
- * --redact` goes by.
+ * Marks fields that may be shown to others: `x-share` in the JSON Schema, and the list that `status
+ * --redact` uses.
  */
 const KEEP = { 'x-share': 'keep' } as const
 const CODE = { 'x-share': 'code' } as const
@@ -115,8 +115,8 @@ const rule = v.object({
 })
 
 /**
- * The status document: the one source of its TypeScript type, of the reader's check, of what may be
- * shared, and of schema/status.schema.json.
+ * The status document: the one source of its TypeScript type, the reader's check, the fields that
+ * may be shared, and schema/status.schema.json.
  */
 export const statusDocument = v.object({
   schema: v.pipe(v.literal(SCHEMA), is('Name and version of this document. A reader accepts no other.')),
@@ -259,34 +259,36 @@ export const statusDocument = v.object({
 })
 
 /**
- * `plaintext` of a document before anything left. Who can open a socket is a closed list, each with
- * the reason why no cleartext DNS leaves by it, or with the event that counts what does
- * (test/ledger.test.ts). Whoever adds a sender adds its count, its event and its reason with it.
+ * `plaintext` of a document before any packet was sent. The list of code that can open a socket is
+ * closed. Each entry has the reason why it sends no cleartext DNS, or the event that counts it
+ * (test/ledger.test.ts). A change that adds a sender must add its count, its event and its reason.
  */
 export const NOTHING_IN_CLEARTEXT = { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 } as const
 
-/** What is written, and what a reader gets once it has judged a file. */
+/** The type of a document as it is written, and as a reader gets it after validation. */
 export type StatusDocument = v.InferOutput<typeof statusDocument>
 
 /**
- * `value` as a document, or undefined: it may come from anybody. Keys that this version does not
- * know are dropped.
+ * Validates `value`, which may come from anybody. Returns the document, or undefined. Unknown keys
+ * are dropped.
  */
 export function asStatusDocument(value: unknown): StatusDocument | undefined {
   const parsed = v.safeParse(statusDocument, value)
   return parsed.success ? parsed.output : undefined
 }
 
-/** The name and version of the document that may be handed to others. */
+/** The name and version of the document that may be given to others. */
 export const REDACTED_SCHEMA = 'enigm-dns/status-redacted/1'
 
-/** What a field's mark in the schema says of it; a field without one is left out. */
+/**
+ * How a field is shared according to its mark in the schema; a field without a mark is left out.
+ */
 export type Share = 'keep' | 'count-by-state' | 'code'
 
 /**
- * What may be told to others: exactly what the schema of the document marks (see document.ts,
- * `x-share` in schema/status.schema.json), whatever else a file holds. A field that somebody adds
- * is left out until somebody marks it.
+ * The part that may be shown to others: exactly the fields that the schema of the document marks
+ * (see document.ts, `x-share` in schema/status.schema.json), whatever else a file contains. A new
+ * field is left out until it gets a mark.
  */
 export function redacted(value: unknown): Readonly<Record<string, unknown>> {
   const kept = pick(statusDocument, value)
@@ -329,10 +331,7 @@ function walk(node: SchemaNode, value: unknown): unknown {
   return items.length === 0 && (value.length > 0 || item.entries === undefined) ? undefined : items
 }
 
-/**
- * Only words of a closed list pass: a text that anybody could have written is not kept, whatever
- * its mark.
- */
+/** Only predefined words pass: free text is left out, even if the field is marked. */
 function wordOf(node: SchemaNode, value: unknown): unknown {
   return optionsOf(node)?.includes(value) === true ? value : undefined
 }

@@ -10,28 +10,27 @@ const startsFile = v.object({
   bootId: v.string(),
   starts: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   clean: v.boolean(),
-  /** Who started last; not in the files of older versions. */
+  /** The process that started last; absent in files of older versions. */
   pid: v.optional(v.number()),
   processStart: v.optional(v.string()),
 })
 
 /**
- * How often the service was started before in this boot, and whether the run before this one ended
- * by itself.
+ * How often the service started before in this boot, and whether the previous run ended normally.
  */
 export interface EarlierStarts {
   readonly count: number
   readonly clean: boolean
   /**
-   * The process that started here before and runs still: two of them share what is kept in
+   * A process that started here before and still runs: two of them would share the files in
    * `stateDir`.
    */
   readonly other: number | undefined
-  /** To be called at the end of a run that ends by itself. */
+  /** Must be called at the end of a run that ends normally. */
   ended(): void
 }
 
-/** Who starts; undefined parts: this system does not tell. */
+/** The process that starts; parts that the system does not report are undefined. */
 export interface StartingProcess {
   readonly bootId: string | undefined
   readonly pid: number
@@ -39,8 +38,8 @@ export interface StartingProcess {
 }
 
 /**
- * Counts this start in `stateDir`; undefined where that cannot be written or this boot cannot be
- * told from another.
+ * Counts this start in `stateDir`. Undefined if the file cannot be written, or if this boot cannot
+ * be distinguished from another.
  */
 export function countStart(
   stateDir: string,
@@ -53,19 +52,20 @@ export function countStart(
   const same = before?.bootId === bootId
   const count = same ? before.starts : 0
   const now = { bootId, starts: count + 1, clean: false, pid, processStart }
-  // It counts within one boot: a power cut ends what it says anyway.
+  // It counts within one boot, so it need not survive a power cut.
   if (!writePrivateJson(file, now, 'the process')) return undefined
   const runs = same && !before.clean && before.pid !== undefined && before.pid !== pid && isSame(before.pid, before.processStart) === true
   return {
     count,
-    // What a reboot ended is no fault of the service, and what runs still has not ended.
+    // A run that a reboot ended is not counted as a fault, and a process that still runs has not
+    // ended.
     clean: !same || before.clean || runs,
     other: runs ? before.pid : undefined,
     ended: () => void writePrivateJson(file, { ...now, clean: true }, 'the process'),
   }
 }
 
-/** The process that started in `stateDir` in this boot and runs still. Changes nothing. */
+/** The process that started in `stateDir` in this boot and still runs. Changes nothing. */
 export function runningIn(stateDir: string, bootId: string | undefined, isSame: HostFacts['isSame']): number | undefined {
   const last = readPrivateJson(join(stateDir, 'starts.json'), startsFile)
   if (last?.pid === undefined || last.clean || last.bootId !== bootId) return undefined
@@ -73,14 +73,14 @@ export function runningIn(stateDir: string, bootId: string | undefined, isSame: 
 }
 
 const MAX_OCTETS = 1 << 20
-/** How they begin; what a power cut made of the rest does not matter. */
+/** The beginning of a document; a power cut may have damaged the rest. */
 const DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status\//
 const SIGNATURE_DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status-signature\//
 
 /**
- * What lies where a status, its signature and its public key are to be written and is something
- * else, so that it would be lost: one sentence without its end for each. An empty file, and one
- * that a power cut left without its content, may go. Throws the system's error.
+ * Files at the paths of the status, its signature and its public key that are something else and
+ * would be lost: one clause without its final dot for each. An empty file, and one that a power cut
+ * left without content, may be replaced. Throws the system's error.
  */
 export function statusFileConflicts(statusFile: string): readonly string[] {
   const is = (what: RegExp) => (text: string) => what.test(text)

@@ -12,7 +12,10 @@ const claimed = (detail: string): RuleFinding => ({ verdict: 'claimed', detail }
 const cannotTell = (detail: string): RuleFinding => ({ verdict: 'cannot-tell', detail })
 const ids = (resolvers: readonly ResolverInput[]) => resolvers.map((r) => r.setup.id).join(', ')
 
-/** Every rule in force here, in the order of the schema; none where no policy is configured. */
+/**
+ * Every rule in force on this network, in the order of the schema; empty if no policy is
+ * configured.
+ */
 export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly RuleVerdict[] {
   const { policy } = input.setup
   if (policy === undefined) return []
@@ -26,8 +29,8 @@ export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly
 }
 
 /**
- * Why nothing may be asked and nothing answered now; undefined: it may. What cannot be told is no
- * permission.
+ * The reason why no query may be asked or answered now; undefined: they may. A rule that cannot be
+ * evaluated does not permit anything.
  */
 export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined {
   const unmet = (wanted: RuleCode) => rules.some(({ code, verdict }) => code === wanted && verdict !== 'met')
@@ -36,8 +39,8 @@ export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined
 }
 
 /**
- * What the policy asks of a VPN here. Until it was looked which network this is, whatever it asks
- * anywhere: a rule must not wait for a look to begin.
+ * The requirement of the policy for a VPN on this network. Until the network is identified, the
+ * strictest requirement for any network applies: the rule must not be open until the first check.
  */
 export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNullable<PolicyRules['vpn']> {
   if (policy === undefined) return 'off'
@@ -45,7 +48,7 @@ export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNulla
 }
 
 /**
- * Whether every path to a resolver leaves from a VPN interface, by the source address towards each
+ * Whether every path to a resolver uses a VPN interface, judged by the source address for each
  * pinned address.
  */
 export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
@@ -53,8 +56,8 @@ export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
 }
 
 /**
- * The same of one look: how many addresses are reached from a VPN interface, from another one, from
- * one of unknown kind.
+ * The same for one check: how many addresses are reached from a VPN interface, from another one,
+ * and from one of unknown kind.
  */
 export function egressVerdict(vpn: { readonly vpn: number; readonly other: number; readonly unknown: number }): RuleFinding {
   const all = vpn.vpn + vpn.other + vpn.unknown
@@ -132,7 +135,7 @@ function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : claimed('According to the trusted set.')
 }
 
-/** An operator that was never tried may answer or not: it counts neither way. */
+/** An operator that was never tried may or may not answer: it is not counted as either. */
 function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
@@ -180,7 +183,10 @@ function auditRule({ audit }: VerdictInput): RuleFinding {
     : notMet(`The log cannot be written; ${audit.lost} events are missing.`)
 }
 
-/** Each rule with its verdict: what is not met first, the rest in one line a verdict. */
+/**
+ * All rules with their verdicts: first those that are not met, then the rest in one line per
+ * verdict.
+ */
 export function policyCompliance(verdicts: readonly RuleVerdict[]): { readonly state: SignalState; readonly reasons: readonly Reason[] } {
   const of = (verdict: RuleVerdict['verdict']) => verdicts.filter((v) => v.verdict === verdict)
   const line = (verdict: RuleVerdict['verdict'], code: 'policy-unknown' | 'policy-claimed' | 'policy-met') => {
@@ -197,10 +203,7 @@ export function policyCompliance(verdicts: readonly RuleVerdict[]): { readonly s
   return { state: level, reasons: worstFirst(reasons) }
 }
 
-/**
- * How often each rule of the policy ceased to be met, for whoever counts. Bounded: there are only
- * so many codes.
- */
+/** Counts how often each rule of the policy ceased to be met. Bounded by the number of codes. */
 export class Violations {
   #broken: ReadonlySet<RuleCode> = new Set()
   readonly counts: Partial<Record<RuleCode, number>> = {}

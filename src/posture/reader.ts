@@ -17,32 +17,28 @@ export type Judgement =
   | 'not-running'
   | 'not-verified'
 
-/** What a status file is worth at this moment. `exitCode`: what `status` ends with. */
+/** Whether a status file can be believed now. `exitCode`: the exit code of `status`. */
 export interface StatusReading {
   readonly path: string
   readonly judgement: Judgement
   readonly exitCode: ExitCode
-  /**
-   * One sentence for a person; empty when the file is current. Holds nothing that was read from the
-   * file.
-   */
+  /** One sentence for a person; empty when the file is current. Contains no text from the file. */
   readonly message: string
   /**
-   * As it was written, whenever it could be understood: believe it only when the judgement is
-   * `current`.
+   * The document as written, if it could be parsed: believe it only if the judgement is `current`.
    */
   readonly document?: StatusDocument
-  /** The document with keys that this version does not know. */
+  /** The document including keys that this version does not know. */
   readonly raw?: Readonly<Record<string, unknown>>
-  /** Only where it was asked for. */
+  /** Present only if it was requested. */
   readonly verification?: Verification
 }
 
 export interface HostFacts {
   readonly wallMs: number
   /**
-   * Whether process `pid` lives and began at `start` (undefined: the writer did not say);
-   * undefined: it cannot be told, so the age must do.
+   * Whether process `pid` is alive and started at `start` (undefined: the writer did not record
+   * it). Undefined if unknown; then the age decides.
    */
   readonly isSame: (pid: number, start: string | undefined) => boolean | undefined
 }
@@ -50,15 +46,18 @@ export interface HostFacts {
 const HEARTBEATS_TO_STALE = 3
 
 /**
- * Reads and judges. Never throws, and never hangs on what is not a plain file. `owner`: refuse the
- * file of any other user.
+ * Reads and judges a status file. Never throws, and never blocks on a file that is not regular.
+ * `owner`: refuse a file of any other user.
  */
 export function readStatus(path: string, witness: HostFacts, owner?: number): StatusReading {
   const got = readPlainFile(path, owner)
   return typeof got === 'string' ? judgeText(path, got, witness) : { path, exitCode: EXIT.cannotTell, ...got }
 }
 
-/** The reading with what its signature says: one that does not hold takes every other word away. */
+/**
+ * Combines the reading with the result of its signature check. An invalid signature overrides
+ * everything else.
+ */
 export function withVerification(r: StatusReading, verification: Verification): StatusReading {
   if (verification.verdict === 'valid') return { ...r, verification }
   if (r.document === undefined && r.judgement !== 'malformed')
@@ -80,7 +79,8 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
   if (document === undefined) return no('malformed', `The file names schema ${SCHEMA} but does not follow it.`)
   const but = (judgement: Judgement, message: string) => ({ ...no(judgement, message), document, raw: value }) as const
 
-  // The process first: it says more than "stale", and it holds whatever the wall clock did.
+  // The process is checked first: the result is more precise than "stale", and does not depend on
+  // the wall clock.
   if (witness.isSame(document.pid, document.processStart) === false) {
     return but('not-running', `Not running: process ${document.pid}, which wrote this, is gone.`)
   }
@@ -93,8 +93,8 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
 }
 
 /**
- * The reading a person most likely means when no file was named: a current one, else one that says
- * something, else the first. `readings` come in order of preference.
+ * The reading that a person most likely means without a file name: a current one, else one with a
+ * document, else the first. `readings` come in order of preference.
  */
 export function mostRelevant(readings: readonly StatusReading[]): StatusReading | undefined {
   return (
@@ -106,8 +106,8 @@ export function mostRelevant(readings: readonly StatusReading[]): StatusReading 
 }
 
 /**
- * The reading as a program should get it: a document that is not current never says `protected`,
- * and there is always a `state`.
+ * The reading in the form for programs: a document that is not current never has the state
+ * `protected`, and `state` is always present.
  */
 export function judgedDocument(r: StatusReading): Readonly<Record<string, unknown>> {
   const verification = r.verification === undefined ? {} : { verification: r.verification }
@@ -125,12 +125,15 @@ export function judgedDocument(r: StatusReading): Readonly<Record<string, unknow
   return { ...r.raw, state: 'offline', signals, judgement, ...verification }
 }
 
-/** A service that said it ends is no rival, though its process may still be there for a moment. */
+/**
+ * A service that has reported its end is no rival, although its process may exist for a moment
+ * longer.
+ */
 const ENDING = new Set(['stopping', 'stopped'])
 
 /**
- * The process that writes the status file at `path` already, if it lives and is not `self`; two of
- * them would make it say now one thing and now the other.
+ * The process that already writes the status file at `path`, if it is alive and is not `self`. Two
+ * writers would make the file alternate between two states.
  */
 export function otherWriter(path: string, witness: HostFacts, self: number): number | undefined {
   const { document } = readStatus(path, witness)

@@ -4,9 +4,7 @@ import { TRANSPORTS } from '../transports.ts'
 
 export type Severity = 'info' | 'warn' | 'bad'
 
-/**
- * One thing that a person should know, and its fix. `code` is stable; the sentences are not.
- */
+/** One thing that a person should know, and its fix. `code` is stable; the sentences are not. */
 export interface Reason {
   readonly code: ReasonCode
   readonly severity: Severity
@@ -15,8 +13,8 @@ export interface Reason {
 }
 
 /**
- * What there is to say about one code. `doc` is its line in docs/status.md; what depends on the
- * case takes the row's arguments.
+ * The texts of one code. `doc` is its line in docs/status.md; texts that depend on the case take
+ * the row's arguments.
  */
 interface ReasonRow<Args> {
   readonly severity: Severity | ((args: Args) => Severity)

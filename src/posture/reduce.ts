@@ -16,21 +16,21 @@ import {
 import { resolverInput, sameInput, verdictInput } from './verdict.ts'
 
 /**
- * A dial may fail once by chance (one address of several, a network just coming up); a wrong
- * certificate is no chance.
+ * A dial may fail once by chance (one address of several, a network that is just coming up); a
+ * wrong certificate is not chance.
  */
 const DIALS_TO_DOUBT = 2
 /**
- * A failure while other answers of the same resolver came in says something about a name, not about
- * the resolver, unless it repeats.
+ * A failure between answers of the same resolver is about a name and not about the resolver, unless
+ * it repeats.
  */
 const FAILURES_TO_DOUBT = 3
 
 /**
- * The state after one event, at `atMs` (boot time) and `atWallMs`. Called for every upstream
- * answer: it makes some small objects. Pure, but for the ring of round trips, which successive
- * states share (see RttRing). Events about unknown resolvers change nothing. `shape` moves when
- * what verdicts are made from does, whichever event did it.
+ * The state after one event, at `atMs` (boot time) and `atWallMs` (wall clock). Called for every
+ * upstream answer: it makes a few small objects. Pure, except for the ring of round trips, which
+ * successive states share (see RttRing). Events about unknown resolvers change nothing. `shape`
+ * changes whenever the inputs of a verdict do, for any event.
  */
 export function reduce(state: State, event: Event, atMs: number, atWallMs: number): State {
   switch (event.type) {
@@ -55,7 +55,7 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
   }
 }
 
-/** What is told of the service and of the host. */
+/** Events about the service and about the host. */
 function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: string }>, at: Instant): State {
   const { host } = state
   switch (event.type) {
@@ -120,8 +120,8 @@ function withResolver(state: State, id: string, atMs: number, change: (r: Resolv
     const resolvers = state.resolvers.slice()
     resolvers[i] = after
     const same = sameInput(resolverInput(before, atMs), resolverInput(after, atMs))
-    // Written out: a spread here made an answer cost 0.4 us more (1.1 with a power instead of a
-    // shift for the padding mask; 0.27 us as it is).
+    // Written out: a spread here made an answer 0.4 us slower (1.1 us with a power instead of a
+    // shift for the padding mask; 0.27 us in this form).
     return {
       setup: state.setup,
       startedAt: state.startedAt,
@@ -173,8 +173,8 @@ function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answe
 }
 
 /**
- * An answer proves its link, whatever was reported before; the same array when there is nothing to
- * mend.
+ * An answer proves its link, whatever was reported before. Returns the same array if nothing
+ * changes.
  */
 function answeredBy(links: readonly LinkEvidence[], transport: Transport): readonly LinkEvidence[] {
   for (const l of links) {
@@ -190,7 +190,7 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
   const failuresInARow = r.failuresInARow + (e.count ?? 1)
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
-  // One reply that speaks of the hop may be about one kind of question (NOTIMP to ANY): the path
+  // One reply that is about the hop may concern only one kind of question (NOTIMP to ANY): the path
   // has answered.
   const doubt = (!answeredMeanwhile && !provesAlive(e.code)) || failuresInARow >= FAILURES_TO_DOUBT
   return { ...after, failuresInARow, failing: r.failing ?? (doubt ? { code: e.code, since: at } : undefined) }
@@ -222,7 +222,10 @@ function withLink(links: readonly LinkEvidence[], transport: Transport, change: 
   return links.map((l) => (l.transport === transport ? { ...l, ...change } : l))
 }
 
-/** Lines as one text of at most `most` characters: as many whole ones as fit, and how many more. */
+/**
+ * Joins lines to one text of at most `most` characters: as many complete ones as fit, and the
+ * number of the others.
+ */
 function onOneLine(text: string, most: number): string {
   const lines = text.split('\n')
   const shown = (count: number) => {
@@ -237,27 +240,25 @@ function onOneLine(text: string, most: number): string {
 
 type Answered = Extract<Event, { type: 'upstream.answered' }>
 
-/**
- * How old the time of the last answer may be told at most: nobody reads it finer than in seconds.
- */
+/** Maximum error of the time of the last answer: it is shown in seconds. */
 const FRESH_MS = 50
 
-/** Tells an answer that says nothing new from one that does. */
+/** Distinguishes an answer with no new information from one that has some. */
 export interface RepeatedAnswers {
   /**
-   * Whether the event needs no reducing: it follows one that was just like it and was reduced less
-   * than 50 ms ago. Its round trip is noted.
+   * Whether the event need not be reduced: the same event was reduced less than 50 ms ago. Its
+   * round trip is recorded.
    */
   isRepeat(event: Answered, nowMs: number): boolean
-  /** An event was reduced, and this came of it. */
+  /** Called after an event was reduced to `state`. */
   reduced(event: Event, state: State, nowMs: number): void
   /** The state was replaced. */
   reset(): void
 }
 
 /**
- * A busy resolver answers thousands of times a second, each time the same way: reducing each costs
- * 3 us with its garbage, this 0.2 us.
+ * A busy resolver gives thousands of equal answers per second: to reduce each costs 3 us with its
+ * garbage, this check 0.2 us.
  */
 export function repeatedAnswers(): RepeatedAnswers {
   let last: Answered | undefined
@@ -277,7 +278,8 @@ export function repeatedAnswers(): RepeatedAnswers {
       const resolver = state.resolvers.find(({ setup }) => setup.id === event.resolver)
       // Until the window is full each reply counts for the verdict on padding.
       if (resolver === undefined || resolver.paddedKnown < PADDING_WINDOW) return
-      // And where padding tells whether a profile is in force, each that is not like all before it.
+      // If padding decides whether a profile is in force, each reply that differs from all before
+      // it counts.
       if (state.setup.paced && (resolver.shapedKnown < SHAPED_WINDOW || repliesPadded(resolver) === 'mixed')) return
       last = event
       ring = resolver.rtt

@@ -3,8 +3,8 @@ import { type LinkEvidence, type ResolverEvidence, type RttRing, repliesPadded, 
 import type { Signal, Verdict } from './verdict.ts'
 
 /**
- * Who writes. `processStart` (opaque) tells a live pid from one used again; undefined where the
- * platform does not say.
+ * The process that writes. `processStart` (opaque) distinguishes a living process from a reused
+ * pid; undefined if the platform does not report it.
  */
 export interface StatusWriter {
   readonly version: string
@@ -13,10 +13,10 @@ export interface StatusWriter {
   readonly heartbeatS: number
 }
 
-/** What the cache counts: no verdict is made from it, and posture asks for it at each writing. */
+/** Counts of the cache: no verdict depends on them, and they are requested at each write. */
 export type CacheCounts = StatusDocument['cache']
 
-/** The moment of writing, and how the heartbeat has kept time. */
+/** The time of writing, and the delay of the heartbeat. */
 export interface Heartbeat {
   readonly nowMs: number
   readonly lateMs: number
@@ -24,8 +24,8 @@ export interface Heartbeat {
 }
 
 /**
- * The document for a state, its verdict and the counts of the moment. Pure. Holds no query name and
- * no client address: none ever gets here.
+ * The document for a state, its verdict and the current counts. Pure. Contains no query name and no
+ * client address, because the state has none.
  */
 export function report(
   state: State,
@@ -71,8 +71,8 @@ export function report(
 }
 
 /**
- * The newest authenticated answer. Its age is by boot time: a wall clock that was set must not make
- * a proof younger.
+ * The newest authenticated answer. Its age is measured in boot time: a change of the wall clock
+ * must not make a proof younger.
  */
 function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNullable<StatusDocument['proof']> {
   const proofs = state.resolvers.flatMap((r) =>
@@ -85,8 +85,8 @@ function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNu
 }
 
 /**
- * What was not seen is never called none: a look is a moment, and only some of what is there can be
- * looked at.
+ * What was not seen is never reported as absent: a check covers one moment, and only a part of what
+ * exists.
  */
 function bypassedReport({ host }: State): NonNullable<StatusDocument['bypassed']> {
   const { bypass } = host
@@ -139,8 +139,8 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, counts: CacheCou
 }
 
 /**
- * Where misses are not told, since they would tell how much was real (profiles with covers), what
- * has changed over time is not told either.
+ * If misses are not reported, because they would reveal how much traffic was real (profiles with
+ * covers), the changes over time are not reported either.
  */
 function rttReport(ring: RttRing, counts: CacheCounts): StatusDocument['resolvers'][number]['rttMs'] {
   const summary = summariseRtt(ring)
@@ -148,7 +148,7 @@ function rttReport(ring: RttRing, counts: CacheCounts): StatusDocument['resolver
   return counts.misses === undefined || ring.medians.length === 0 ? summary : { ...summary, medians: [...ring.medians] }
 }
 
-/** The link that gave the latest answer; before any answer, the one that shook hands. */
+/** The link of the latest answer; before any answer, the one with a completed handshake. */
 function inUse(r: ResolverEvidence): LinkEvidence | undefined {
   return r.links.find((l) => l.transport === r.lastAnswerBy) ?? r.links.find((l) => l.handshakeAt !== undefined)
 }

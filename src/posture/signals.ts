@@ -18,15 +18,18 @@ import type {
   VerdictInput,
 } from './verdict.ts'
 
-/** A heartbeat later than this means queries waited, too. */
+/** After a heartbeat later than this, queries were delayed too. */
 const LATE_MS = 250
-/** A heartbeat later than this was no busy loop: the process was stopped or the machine slept. */
+/**
+ * A heartbeat later than this is not caused by a busy loop: the process was stopped or the machine
+ * slept.
+ */
 export const ASLEEP_MS = 10_000
 
 type SignalDraft = Omit<Signal, 'since'>
 
 /**
- * The verdict at a moment. Pure; `previous` only lends the `since` of signals that have not
+ * The verdict at one moment. Pure; `previous` only provides the `since` of signals that have not
  * changed.
  */
 export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals): Verdict {
@@ -60,24 +63,24 @@ export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals
   }
 }
 
-/** What flows now, by each resolver's latest exchange. Both can be true. */
+/** Which kinds of answers flow now, by each resolver's latest exchange. Both can be true. */
 function flowOf({ resolvers }: VerdictInput): { readonly authenticated: boolean; readonly unauthenticated: readonly ResolverInput[] } {
   const answering = resolvers.filter(answersNow)
   return {
     authenticated: answering.some(proven),
-    // An old unauthenticated answer of a resolver that is no longer used does not flow "now".
+    // An old unauthenticated answer of a resolver that is no longer used does not count.
     unauthenticated: answering.filter(({ proof, old }) => proof === 'none' && !old),
   }
 }
 
-/** Whether its latest answer came from who it should be. */
+/** Whether its latest answer came from an authenticated peer. */
 function proven({ proof }: ResolverInput): boolean {
   return proof === 'ca' || proof === 'ca+spki'
 }
 
 /**
- * Its latest exchange was answered; once that is old, one failed dial on every link is enough to
- * doubt it.
+ * Whether its latest exchange was answered. If that is long ago, one failed dial on every link is
+ * enough for doubt.
  */
 function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
   if (quietMin === undefined || failing !== undefined) return false
@@ -103,8 +106,8 @@ const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
 }
 
 /**
- * Whether the configured profile is in force, by the resolvers that have answered: those that were
- * never asked say nothing.
+ * Whether the configured profile is in force, judged by the resolvers that have answered: those
+ * that were never asked are no evidence.
  */
 function shapingForce({ setup, resolvers }: VerdictInput): ShapingForce {
   if (!setup.paced) return { inForce: 'yes' }
@@ -113,7 +116,7 @@ function shapingForce({ setup, resolvers }: VerdictInput): ShapingForce {
   return { inForce: resolvers.some(({ shaped }) => shaped === 'holds') ? 'yes' : 'unknown' }
 }
 
-/** The configured profile, where it does not hold. */
+/** The configured profile, if it is not in force. */
 function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: ShapingForce): readonly Reason[] {
   return shaping.profile === 'off' || inForce !== 'no' ? [] : [reason('shaping-not-in-force', { profile: shaping.profile, why })]
 }
@@ -173,8 +176,8 @@ function levelOf(reasons: readonly Reason[]): SignalState {
 }
 
 /**
- * What is wrong with one resolver: a peer that was refused for who it is, or silence. `flows`:
- * whether another one answers all the same.
+ * The problem of one resolver: a peer that was refused because of its identity, or silence.
+ * `flows`: whether another resolver answers.
  */
 function resolverReasons({ setup, links, failing }: ResolverInput, flows: boolean): readonly Reason[] {
   const decides = !flows && failing !== undefined
@@ -195,9 +198,9 @@ function notFlowing(resolvers: readonly ResolverInput[]): Reason {
 }
 
 /**
- * Whether every resolver was refused for the dates in its certificate: then it is more likely our
- * clock that is wrong than all of them. False when there is one resolver only and it "expired":
- * that is as likely its own doing.
+ * Whether every resolver was refused because of the dates in its certificate: then our clock is
+ * more likely wrong than all of them. False if there is only one resolver and it "expired": then
+ * its certificate is as likely the cause.
  */
 function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
   const doubts = resolvers.map(({ failing, links }) => {
@@ -209,10 +212,10 @@ function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
 }
 
 /**
- * Whether somebody else seems to answer in place of every resolver, as the login page of a network
- * does: each is refused, and on one link at least for the name or the
- * issuer of its certificate, by the latest dial of that link. False for a single resolver that
- * never proved itself: that is as likely a mistake in the trusted set.
+ * Whether another host seems to answer in place of every resolver, as the login page of a network
+ * does: each is refused by the latest dial of its links, on at least one link because of the name
+ * or the issuer of the certificate. False for a single resolver that never proved its identity:
+ * then a mistake in the trusted set is as likely.
  */
 function portalSuspect(resolvers: readonly ResolverInput[]): boolean {
   const replaced = (r: ResolverInput) =>
@@ -228,8 +231,8 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
 }
 
 /**
- * Whether this network is one that the policy names, and whether the system asks this service at
- * all. Untrusted unless named.
+ * Whether this network is one that the policy names, and whether the system uses this service at
+ * all. A network is untrusted unless it is named.
  */
 function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput): SignalDraft | undefined {
   if (network === undefined && system === undefined) return undefined
@@ -254,7 +257,7 @@ function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary:
   return reason('system-unknown', { by, named: asks === 'us' })
 }
 
-/** Off unless the policy speaks of a VPN. */
+/** Off unless the policy has a rule about a VPN. */
 function vpnSignal(input: VerdictInput): SignalDraft | undefined {
   const asked = vpnAsked(input)
   if (asked === 'off') return undefined
@@ -271,8 +274,7 @@ function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
   if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
   const reasons = [
-    // Of the log of changes, whether it is required or not: an entry that is missing is missing for
-    // good.
+    // Reported even if the log of changes is not required: a missing entry cannot be added later.
     ...(audit !== undefined && (audit.state === 'unwritable' || audit.lost > 0) ? [reason('audit-gap', audit)] : []),
     ...(unsigned === undefined ? [] : [reason('status-unsigned', { why: unsigned })]),
     ...(restarts === undefined || restarts.clean ? [] : [reason('restarted', restarts)]),

@@ -14,12 +14,12 @@ const MAX_SIGNATURE_OCTETS = 4096
 const described = (text: string, what: string) => v.pipe(v.string(), v.maxLength(200, text), v.description(what))
 
 /**
- * Begins the boot id of a writer that may not read the host's (ProcSubset=pid): one of its own for
- * each run, which says nothing about the host's.
+ * Prefix of the boot id of a writer that may not read the host's (ProcSubset=pid). It is different
+ * for each run, and says nothing about the host's boot.
  */
 export const UNKNOWN_BOOT = 'run-'
 
-/** What `<statusFile>.sig` holds. */
+/** The content of `<statusFile>.sig`. */
 const statusSignature = v.object({
   schema: v.literal(SIGNATURE_SCHEMA),
   algorithm: v.literal('Ed25519'),
@@ -32,8 +32,8 @@ const statusSignature = v.object({
 export type StatusSignature = v.InferOutput<typeof statusSignature>
 
 /**
- * What is signed: the schema binds the purpose, so that a signature made for anything else by the
- * same key is none here.
+ * The signed text. The schema binds the purpose, so that a signature by the same key for another
+ * purpose is invalid here.
  */
 function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>): Buffer {
   return Buffer.from([SIGNATURE_SCHEMA, s.sha256, s.bootId, s.sequence, ''].join('\n'))
@@ -42,8 +42,8 @@ function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>):
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /**
- * Makes the seal of each text it is given. Sequence numbers are boot time in milliseconds, or one
- * more than the last: they rise through a boot across restarts, with nothing to keep on disk.
+ * Returns a function that signs a text. Sequence numbers are boot time in milliseconds, or one more
+ * than the last: they rise during a boot, across restarts, with nothing stored on disk.
  */
 export function createSigner(key: SigningKey, bootId: string, nowMs: () => number): (text: string) => string {
   let sequence = 0
@@ -56,7 +56,7 @@ export function createSigner(key: SigningKey, bootId: string, nowMs: () => numbe
   }
 }
 
-/** The seal in a text that may come from anybody, or undefined. */
+/** Parses a signature from a text that may come from anybody; undefined if it is invalid. */
 export function parseSignature(text: string): StatusSignature | undefined {
   if (text.length > MAX_SIGNATURE_OCTETS) return undefined
   try {
@@ -70,7 +70,7 @@ export function parseSignature(text: string): StatusSignature | undefined {
 /** An Ed25519 public key from PEM, or undefined. */
 export function asPublicKey(pem: string): KeyObject | undefined {
   try {
-    // A private key would be taken too; nobody should have one here.
+    // A private key would be accepted too, but a verifier should not have one.
     if (pem.length > MAX_SIGNATURE_OCTETS || pem.includes('PRIVATE KEY')) return undefined
     const key = createPublicKey(pem)
     return key.asymmetricKeyType === 'ed25519' ? key : undefined
@@ -80,8 +80,8 @@ export function asPublicKey(pem: string): KeyObject | undefined {
 }
 
 /**
- * Whether `s` was made by `key`, and whether it was made for this text. `unfit` alone may be a
- * reader between two renames.
+ * Whether `s` was made by `key`, and whether it was made for this text. `unfit` may only mean that
+ * the reader came between two renames.
  */
 export function judgeSignature(s: StatusSignature, text: string, key: KeyObject): 'valid' | 'wrong-key' | 'unfit' | 'forged' {
   if (s.key !== keyId(key)) return 'wrong-key'
@@ -93,8 +93,7 @@ export function judgeSignature(s: StatusSignature, text: string, key: KeyObject)
 const MAX_KEY_OCTETS = 16_384
 
 /**
- * The key that status files are signed with. `publicPem` is what `status.pub` holds; `id` names the
- * key.
+ * The key that signs status files. `publicPem` is the content of `status.pub`; `id` names the key.
  */
 export interface SigningKey {
   readonly privateKey: KeyObject
@@ -103,8 +102,8 @@ export interface SigningKey {
 }
 
 /**
- * Base64 of the SHA-256 over the DER SubjectPublicKeyInfo: one key, one text, however its PEM is
- * wrapped.
+ * Base64 of the SHA-256 over the DER SubjectPublicKeyInfo: the same text for the same key, for any
+ * line breaks of its PEM.
  */
 export function keyId(publicKey: KeyObject): string {
   return createHash('sha256')
@@ -114,9 +113,9 @@ export function keyId(publicKey: KeyObject): string {
 
 /**
  * The key of `stateDir`, made at the first run (status.key 0600, status.pub 0644, in a directory of
- * 0700). A string says why there is none, in words for a person: a key that others could read or
- * that cannot be read is not used and never replaced by itself, since whoever pinned its public
- * half must hear of it.
+ * 0700). A string states for a person why there is none. A key that others could read, or that
+ * cannot be read, is not used and not replaced automatically, because a person who pinned its
+ * public half must notice it.
  */
 export function openSigningKey(stateDir: string): SigningKey | string {
   const file = join(stateDir, 'status.key')
@@ -135,8 +134,8 @@ export function openSigningKey(stateDir: string): SigningKey | string {
 }
 
 /**
- * Why `openSigningKey` could not use the key that is in `stateDir`; undefined: it can, or there is
- * none yet. Changes nothing.
+ * Why `openSigningKey` could not use the key in `stateDir`; undefined: it can, or there is none
+ * yet. Changes nothing.
  */
 export function signingKeyFault(stateDir: string): string | undefined {
   try {
@@ -149,7 +148,7 @@ export function signingKeyFault(stateDir: string): string | undefined {
 
 const unusableKey = (error: unknown) => `the key in stateDir cannot be used (${systemCode(error) ?? 'unreadable'})`
 
-/** The key; undefined: no such file; a string: why it will not do. Throws the system's error. */
+/** The key; undefined: no such file; a string: why it is unusable. Throws the system's error. */
 function readSigningKey(file: string): KeyObject | string | undefined {
   const octets = readUnlinked(file, MAX_KEY_OCTETS, secretFile)
   if (octets === undefined) return undefined
@@ -166,36 +165,36 @@ function publish(file: string, pem: string): void {
 }
 
 /**
- * What a signature says about a status file. Only `valid` means: the holder of that key wrote this,
- * and nothing newer was seen.
+ * The result of a signature check of a status file. Only `valid` means that the holder of that key
+ * wrote this file, and that nothing newer was seen.
  */
 export interface Verification {
   readonly verdict: 'valid' | 'unsigned' | 'forged' | 'wrong-key' | 'no-key' | 'replayed'
   /** One sentence for a person. */
   readonly message: string
-  /** Where the key came from that it was judged by. */
+  /** The file of the key that was used. */
   readonly keyFile?: string
   readonly bootId?: string
   readonly sequence?: number
 }
 
 export interface VerifyOptions {
-  /** The public key to judge by. */
+  /** The public key file to use. */
   readonly keyFile?: string
   /**
-   * Looked for where no key is named; without it the key beside the status file decides, which
-   * proves less.
+   * Used if no key is named. Without it, the key next to the status file decides, which proves
+   * less.
    */
   readonly likelyKeyFile?: string
   readonly lastVerified: LastVerified
   /**
-   * The boot that this host is in; undefined when the file comes from another host or the system
-   * does not say.
+   * The current boot of this host; undefined if the file comes from another host or the system does
+   * not report it.
    */
   readonly bootId: string | undefined
-  /** Waits, synchronously: this runs in a command. */
+  /** Waits synchronously, because this runs in a command. */
   readonly pause: (ms: number) => void
-  /** The document's text, read anew. */
+  /** Reads the document's text again. */
   readonly text: () => string | undefined
 }
 
@@ -203,8 +202,8 @@ const RETRIES = 3
 const PAUSE_MS = 50
 
 /**
- * Judges the signature of the status file at `path`, again after a pause while document and
- * signature do not fit: they are renamed one after the other.
+ * Verifies the signature of the status file at `path`. Tries again after a pause while document and
+ * signature do not match: they are renamed one after the other.
  */
 export function verifyStatus(path: string, o: VerifyOptions): { readonly verification: Verification; readonly text: string | undefined } {
   const { key, keyFile, pinned } = keyOf(path, o)
@@ -256,7 +255,7 @@ function keyOf(
     const pem = textOf(keyFile)
     return { key: pem === undefined ? undefined : asPublicKey(pem), keyFile, pinned, there: pem !== undefined }
   }
-  // A key that was named decides even when it is missing: falling back would let whoever removes it
+  // A named key decides even if it is missing: with a fallback, a person who removes it could
   // choose another.
   if (o.keyFile !== undefined) return read(o.keyFile, true)
   const likely = o.likelyKeyFile === undefined ? undefined : read(o.likelyKeyFile, true)
@@ -274,35 +273,35 @@ function textOf(file: string): string | undefined {
 }
 
 /**
- * What a verifier remembers, by key: boots in the order in which they were first seen, each with
- * the highest sequence.
+ * The verifier's memory, by key: boots in the order in which they were first seen, each with its
+ * highest sequence.
  */
 const lastVerified = v.record(
   v.pipe(v.string(), v.maxLength(200)),
   v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
 )
 
-/** Damaged, a memory still looks like one; the file of somebody else does not. */
+/** A damaged memory still has this form; the file of another program does not. */
 const likeLastVerified = v.record(v.string(), v.array(v.looseObject({})))
 
 const MAX_KEYS = 64
 const MAX_BOOTS = 32
 
-/** What earlier verifications saw. */
+/** The memory of earlier verifications. */
 export interface LastVerified {
   /**
-   * Whether this seal is older than one that was seen: a lower sequence of the same boot, or a boot
-   * that another one has followed.
+   * Whether this signature is older than one already seen: a lower sequence of the same boot, or a
+   * boot that another one has followed.
    */
   isOlder(seal: StatusSignature): boolean
   /**
-   * Keeps it, and writes only what is new; false if that was not possible, or the file is something
-   * else: then a replay of it cannot be told next time.
+   * Stores it if it is new. Returns false if that was not possible, or the file is something else:
+   * then a replay cannot be detected next time.
    */
   remember(seal: StatusSignature): boolean
 }
 
-/** The memory in `file`; a missing or damaged one is empty. */
+/** The memory in `file`; empty if the file is missing or damaged. */
 export function lastVerifiedIn(file: string): LastVerified {
   const known = readPrivateJson(file, lastVerified) ?? {}
   return {
@@ -314,7 +313,7 @@ export function lastVerifiedIn(file: string): LastVerified {
     },
     remember(seal) {
       if (isForeignJson(file, likeLastVerified)) return false
-      // Read again: another verification may have seen more meanwhile.
+      // Read again: another verification may have added something meanwhile.
       const now = readPrivateJson(file, lastVerified) ?? {}
       const boots = now[seal.key] ?? []
       if (boots.some((b, i) => b.bootId === seal.bootId && (i < boots.length - 1 || b.sequence >= seal.sequence))) return true

@@ -13,7 +13,7 @@ export interface ResolverSetup {
   readonly jurisdiction?: string
   /** How many SPKI pins are set. */
   readonly pins?: number
-  /** What the operator says of itself. */
+  /** The operator's own claims. */
   readonly claims?: Readonly<Record<string, boolean | string>>
 }
 
@@ -26,23 +26,23 @@ export interface PostureSetup {
   readonly policy: Policy | undefined
   readonly shaping: { readonly profile: string; readonly jitterMs: number }
   /**
-   * Whether the profile keeps a schedule: then padded replies and covers tell whether it is in
+   * Whether the profile keeps a schedule. If so, padded replies and covers show whether it is in
    * force.
    */
   readonly paced: boolean
 }
 
-/** Why covers do not flow on a shaped link, or do not hide what is real. */
+/** Why covers do not flow on a shaped link, or do not hide real queries. */
 export type CoverTrouble = Exclude<Extract<Event, { type: 'shaping.covers' }>['covers'], 'flowing'>
 
 /**
- * One transport to one resolver. `idle` = closed without a fault; a resolver may be `idle` and
- * perfectly well.
+ * One transport to one resolver. `idle`: closed without an error; an `idle` resolver can be
+ * healthy.
  */
 export interface LinkEvidence {
   readonly transport: Transport
   readonly is: 'untried' | 'up' | 'idle' | 'failed'
-  /** Why it failed; kept until a connection stands again. */
+  /** Why it failed; kept until there is a connection again. */
   readonly code: ErrorCode | undefined
   /** Failed dials in a row. */
   readonly failedDials: number
@@ -50,7 +50,7 @@ export interface LinkEvidence {
   readonly handshakeAt: Instant | undefined
 }
 
-/** What is known of one resolver. */
+/** The evidence about one resolver. */
 export interface ResolverEvidence {
   readonly setup: ResolverSetup
   readonly links: readonly LinkEvidence[]
@@ -58,7 +58,7 @@ export interface ResolverEvidence {
   readonly lastAnswerBy: Transport | undefined
   /** Protection of the latest answer. */
   readonly lastProtection: Protection | undefined
-  /** Whether its latest exchanges failed; only an answer clears it, a mere handshake does not. */
+  /** Whether its latest exchanges failed; only an answer clears it, a handshake does not. */
   readonly failing: { readonly code: ErrorCode; readonly since: Instant } | undefined
   /** Failed exchanges since the latest answer. */
   readonly failuresInARow: number
@@ -68,71 +68,74 @@ export interface ResolverEvidence {
   readonly paddedBits: number
   readonly paddedKnown: number
   /**
-   * How many of them came under the setup in force, at most `SHAPED_WINDOW`: those tell whether its
-   * shaping holds.
+   * How many of them came under the current setup, at most `SHAPED_WINDOW`: these show whether its
+   * shaping is in force.
    */
   readonly shapedKnown: number
-  /** The links on which covers do not flow, or do not hide what is real. */
+  /** The links on which covers do not flow, or do not hide real queries. */
   readonly coverTroubles: Readonly<Partial<Record<Transport, CoverTrouble>>>
   readonly rtt: RttRing
 }
 
 /**
- * How many replies the padding verdict looks back on: bits of a small integer, so that shifts stay
- * exact and cheap.
+ * How many replies the padding verdict covers: they are bits of a small integer, so that shifts
+ * stay exact and cheap.
  */
 export const PADDING_WINDOW = 30
 /**
- * Replies that are looked back on to say whether shaping holds: resolvers may leave an error
- * unpadded, so most of them decide.
+ * How many replies decide whether shaping is in force: resolvers may leave an error unpadded, so
+ * the majority decides.
  */
 export const SHAPED_WINDOW = 16
 
 type Dated<T extends Observation['type']> = Omit<Extract<Observation, { type: T }>, 'type'> & { readonly at: Instant }
 
-/** The latest of each observation of the host; undefined: never looked. */
+/** The latest of each observation of the host; undefined: not observed yet. */
 export interface HostObservations {
   readonly network: Dated<'seen.network'> | undefined
   readonly vpn: Dated<'seen.vpn'> | undefined
   readonly system: Dated<'seen.system'> | undefined
   readonly canary: Dated<'seen.canary'> | undefined
-  /** Flows that were ever seen are not forgotten: `flows` is their sum. */
+  /** Flows that were once seen are not forgotten: `flows` is their sum. */
   readonly bypass: (Dated<'seen.bypass'> & { readonly looks: number }) | undefined
   readonly audit: Dated<'audit'> | undefined
   readonly unsigned: Dated<'unsigned'> | undefined
   readonly restarts: Dated<'restarts'> | undefined
 }
 
-/** For what a person may let cleartext DNS packets out. */
+/** The functions for which a person may allow cleartext DNS packets. */
 export type CleartextCause = Extract<Event, { type: 'cleartext' }>['cause']
 
-/** All the evidence. Plain and read-only, but for `ResolverEvidence.rtt` (see RttRing). */
+/** All evidence. Plain and read-only, except `ResolverEvidence.rtt` (see RttRing). */
 export interface State {
   readonly setup: PostureSetup
   readonly startedAt: Instant
   readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly resolvers: readonly ResolverEvidence[]
-  /** What was seen outside of the links. */
+  /** Observations outside of the links. */
   readonly host: HostObservations
   readonly faults: number
   readonly lastFault: { readonly where: string; readonly at: Instant } | undefined
-  /** A query trace is on, until then at most. */
+  /** A query trace is active, at most until this time. */
   readonly trace: { readonly untilWallMs: number } | undefined
-  /** The network's own resolver is asked for a login page, until then at most. */
+  /** The network's own resolver is used for a login page, at most until this time. */
   readonly portal: { readonly untilWallMs: number } | undefined
-  /** Cleartext DNS packets that left, by cause; a cause that somebody allowed is there. */
+  /** Cleartext DNS packets sent, by cause; a cause that was allowed is present. */
   readonly cleartext: Readonly<Partial<Record<CleartextCause, number>>>
-  /** Settings that take effect at the next start only. */
+  /** Settings that take effect only at the next start. */
   readonly waiting: readonly string[]
   readonly refusedReload: { readonly message: string; readonly at: Instant } | undefined
   /**
-   * Changes when, and only when, an event may have changed a verdict: an answer like the one before
-   * does not.
+   * Changes exactly when an event may have changed a verdict: an answer equal to the last one does
+   * not.
    */
   readonly shape: number
 }
 
-/** Nothing known yet. `setup.resolvers` fixes the resolvers; events about others are ignored. */
+/**
+ * The state before any event. `setup.resolvers` fixes the resolvers; events about others are
+ * ignored.
+ */
 export function initialState(setup: PostureSetup, at: Instant): State {
   return {
     setup,
@@ -155,10 +158,9 @@ export function initialState(setup: PostureSetup, at: Instant): State {
 }
 
 /**
- * The state after a reload that was accepted. A resolver that is the same in every word keeps its
- * evidence, any other starts unproven; how its shaping holds is not known of any. `looks` says
- * whether what was seen around the daemon holds for the new setup: which addresses, which networks,
- * which listeners.
+ * The state after an accepted reload. A resolver whose entry did not change keeps its evidence; any
+ * other starts unproven. No resolver keeps the evidence about its shaping. `looks`: whether the
+ * observations around the daemon hold for the new setup (addresses, networks, listeners).
  */
 export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
@@ -190,7 +192,7 @@ function untriedLink(transport: Transport): LinkEvidence {
   return { transport, is: 'untried', code: undefined, failedDials: 0, protection: undefined, handshakeAt: undefined }
 }
 
-/** What the latest replies of a resolver were like. */
+/** Whether the latest replies of a resolver were padded. */
 export function repliesPadded(r: ResolverEvidence): 'yes' | 'no' | 'mixed' | 'unknown' {
   if (r.paddedKnown === 0) return 'unknown'
   if (r.paddedBits === 0) return 'no'
@@ -198,12 +200,12 @@ export function repliesPadded(r: ResolverEvidence): 'yes' | 'no' | 'mixed' | 'un
 }
 
 /**
- * How many round trips are remembered per resolver: enough for a p99 that means something, 2 KiB,
- * and no count of queries beyond it.
+ * How many round trips are kept per resolver: enough for a meaningful p99, 2 KiB, and not a count
+ * of queries beyond it.
  */
 export const RTT_WINDOW = 256
 
-/** How many medians are remembered per resolver. */
+/** How many medians are kept per resolver. */
 export const MEDIANS = 20
 
 /**
@@ -217,17 +219,17 @@ export interface RttSummary {
 }
 
 /**
- * A fixed ring of the latest round trips. The one mutable thing inside `State`: successive states
- * share it, because copying 2 KiB for every answer would cost more than everything else the reducer
- * does. Nothing that decides a verdict reads it.
+ * A fixed ring of the latest round trips. It is the only mutable thing in `State`: successive
+ * states share it, because copying 2 KiB for every answer would cost more than the rest of the
+ * reducer. No verdict depends on it.
  */
 export interface RttRing {
   readonly values: Float64Array
   next: number
   filled: number
   /**
-   * What `noteMedian` found, oldest first, at most `MEDIANS`: whole milliseconds, no two the same
-   * in a row.
+   * The medians from `noteMedian`, oldest first, at most `MEDIANS`: whole milliseconds, without
+   * equal neighbours.
    */
   medians: readonly number[]
 }
@@ -237,7 +239,7 @@ export function rttRing(): RttRing {
   return { values: new Float64Array(RTT_WINDOW), next: 0, filled: 0, medians: [] }
 }
 
-/** Adds one round trip; what is no finite, non-negative number is left out. */
+/** Adds one round trip; a value that is not a finite, non-negative number is ignored. */
 export function addRtt(ring: RttRing, rttMs: number): void {
   if (!(rttMs >= 0 && rttMs < Number.POSITIVE_INFINITY)) return
   ring.values[ring.next] = rttMs
@@ -246,9 +248,9 @@ export function addRtt(ring: RttRing, rttMs: number): void {
 }
 
 /**
- * Notes the median of now; to be called at heartbeats. One that has not changed is not noted again:
- * a row of equal ones, told apart by heartbeat, would tell for minutes back when nobody asked,
- * which one document does not tell otherwise.
+ * Records the current median. Must be called at heartbeats. An unchanged median is not recorded
+ * again: a row of equal ones, one per heartbeat, would show for past minutes when no queries came,
+ * which a single document does not show.
  */
 export function noteMedian(ring: RttRing): void {
   const median = summariseRtt(ring)?.p50

@@ -4,26 +4,25 @@ import { systemCode } from '../errors.ts'
 import { isAbsence, readSmall } from '../files/reading.ts'
 import { type FileCalls, makeDirectory, remove, sweep, systemCalls, temporaryOf, writeNew } from '../files/writing.ts'
 
-/** A file that is replaced whole. */
+/** A file that is always replaced as a whole. */
 export interface AtomicFile {
   /**
-   * Replaces the file; false when that was not possible (the next call tries afresh). Never throws.
+   * Replaces the file. Returns false if that was not possible (the next call tries again). Never
+   * throws.
    */
   replace(text: string): boolean
-  /**
-   * Takes the file away, if that is possible: no status is better than a false one. Never throws.
-   */
+  /** Removes the file, if possible: no status is better than a false one. Never throws. */
   withdraw(): void
 }
 
 /**
- * A file that goes with the document: written before the document is in place, renamed right after
- * it.
+ * A file that accompanies the document: written before the document is in place, renamed right
+ * after it.
  */
 export interface Companion {
-  /** Added to the document's path. */
+  /** Appended to the document's path. */
   readonly suffix: string
-  /** What it holds for this text of the document. Must not throw. */
+  /** Its content for this text of the document. Must not throw. */
   readonly text: (document: string) => string
 }
 
@@ -31,20 +30,18 @@ export interface AtomicFileOptions {
   readonly path: string
   readonly beside?: readonly Companion[]
   /**
-   * Suffixes of companions that an earlier run may have left and that this one does not write:
-   * beside another document they would look like forgeries.
+   * Suffixes of companions that an earlier run may have left and that this run does not write: next
+   * to another document they would look like forgeries.
    */
   readonly without?: readonly string[]
   readonly pid: number
   readonly clock: Clock
-  /** One log line; called at most once a minute however often writing fails. */
+  /** Writes one log line; called at most once a minute, however often a write fails. */
   readonly warn: (message: string) => void
   readonly fs?: FileCalls
 }
 
-/**
- * What is added to the path of a status for its signature, and for the public key to judge it by.
- */
+/** Suffixes for the signature of a status file, and for the public key to verify it. */
 export const SIGNATURE = '.sig'
 export const PUBLIC_KEY = '.pub'
 
@@ -53,12 +50,12 @@ const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o755
 
 /**
- * A writer of `path` through a temporary file beside it and a rename: a reader, or a kill at any
- * moment, finds the old document or the new one. Companions follow a moment later: whoever reads
- * both reads again if they do not fit (see signature.ts). No fsync: rename is atomic for every
- * process on this host, and after a power cut a status of before the cut is worthless anyway.
- * Synchronous, because a state change must be on file before the SERVFAIL that would reveal it
- * (measured on 3.5 kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
+ * A writer of `path` with a temporary file in the same directory and a rename: a reader, or a kill
+ * at any moment, finds the old document or the new one. Companions follow a moment later: a reader
+ * of both must read again if they do not match (see signature.ts). No fsync: the rename is atomic
+ * for every process on this host, and after a power cut an earlier status is worthless anyway.
+ * Synchronous, because a change of state must be written before the SERVFAIL that would reveal it
+ * (measured with 3.5 kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
  */
 export function atomicFile(o: AtomicFileOptions): AtomicFile {
   const fs = o.fs ?? systemCalls
@@ -72,7 +69,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
   let swept = false
 
   const attempt = (text: string) => {
-    // Everybody on the host may read how protected it is.
+    // Every user of the host may read how well it is protected.
     makeDirectory(dirname(o.path), DIRECTORY_MODE, fs)
     if (!swept) {
       for (const path of paths) sweep(path, fs)
@@ -105,18 +102,18 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
   }
 }
 
-/** A document is some kilobytes; what is far larger is none. */
+/** A document has a few kilobytes; a much larger file is not one. */
 const MAX_OCTETS = 1 << 20
 
-/** Why there is no text. */
+/** Why the text could not be read. */
 export interface UnreadableFile {
   readonly judgement: 'not-found' | 'permission-denied' | 'unreadable'
   readonly message: string
 }
 
 /**
- * The text of a plain file of at most `maxOctets`, a megabyte unless told. Never throws, and never
- * hangs on what is no plain file. `owner`: refuse the file of any other user.
+ * The text of a regular file of at most `maxOctets` (default: a megabyte). Never throws, and never
+ * blocks on a file that is not regular. `owner`: refuse a file of any other user.
  */
 export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTETS): string | UnreadableFile {
   const foreign = 'The status file here belongs to another user.'

@@ -29,8 +29,8 @@ export interface Signal {
 export type Signals = Readonly<Record<SignalName, Signal>>
 
 /**
- * One rule of the policy and what can be said of it. `claimed` rests on what operators say of
- * themselves and is never called met.
+ * One rule of the policy and its verdict. `claimed` rests only on claims of operators and is never
+ * reported as met.
  */
 export interface RuleVerdict {
   readonly rule: string
@@ -40,38 +40,38 @@ export interface RuleVerdict {
 }
 
 /**
- * Whether the configured shaping does what it promises, and if not, why: one sentence without its
- * end, and without a name that was asked.
+ * Whether the configured shaping is in force, and if not, why: one sentence without its final dot,
+ * and without a queried name.
  */
 export interface ShapingForce {
   readonly inForce: 'yes' | 'no' | 'unknown'
   readonly why?: string
 }
 
-/** What is said of one moment. */
+/** The result of one judgement. */
 export interface Verdict {
   readonly state: TopState
   readonly signals: Signals
-  /** Every rule of the policy in force here, in the order of the schema. */
+  /** Every rule of the policy in force on this network, in the order of the schema. */
   readonly rules: readonly RuleVerdict[]
-  /** Why the policy lets nothing through; undefined: it does. */
+  /** Why the policy lets no query through; undefined: it lets them through. */
   readonly closed: ErrorCode | undefined
   readonly shaping: ShapingForce
 }
 
-/** What a state cannot know: the time, and how late the heartbeat was. */
+/** Facts outside the state: the time, and the delay of the heartbeat. */
 export interface VerdictContext {
   readonly now: Instant
   readonly heartbeatLateMs: number
 }
 
-/** Older evidence than this is called old. */
+/** Evidence older than this is old. */
 export const PROOF_OLD_MS = 600_000
 
 /**
- * All that verdicts are made from. They are given this and never a `State`: what changes a verdict
- * has to be in here, so two states whose inputs are alike at one moment need no second verdict.
- * Times are ages in whole minutes, or old and not old.
+ * All inputs of a verdict. Judges get this type and never a `State`: everything that changes a
+ * verdict must be in it, so two states with equal inputs at one moment have the same verdict. Times
+ * are ages in whole minutes, or only old or not old.
  */
 export interface VerdictInput {
   readonly setup: PostureSetup
@@ -90,30 +90,30 @@ export interface VerdictInput {
   readonly portalUntilWallMs: number | undefined
   readonly waiting: readonly string[]
   readonly refusedReload: string | undefined
-  /** Where the latest internal fault was, unless it is old. */
+  /** The place of the latest internal error, unless it is old. */
   readonly faultIn: string | undefined
 }
 type Undated<K extends keyof HostObservations> = Omit<NonNullable<HostObservations[K]>, 'at'>
 
-/** The same of one resolver. */
+/** The same for one resolver. */
 export interface ResolverInput {
   readonly setup: ResolverSetup
   readonly links: readonly LinkEvidence[]
   readonly failing: ErrorCode | undefined
   /** What its latest answer came over. */
   readonly answeredOver: Transport | undefined
-  /** Minutes since its latest answer; undefined: it has not answered. */
+  /** Minutes since its latest answer; undefined: no answer yet. */
   readonly quietMin: number | undefined
   /** Whether that answer is old. */
   readonly old: boolean
-  /** How it proved who it is with its latest answer, or why it did not. */
+  /** How it proved its identity with its latest answer, or why it did not. */
   readonly proof: 'ca' | 'ca+spki' | 'none' | undefined
   readonly unproven: ErrorCode | undefined
   readonly padded: ReturnType<typeof repliesPadded>
   readonly shaped: 'unasked' | 'holds' | 'bare' | CoverTrouble
 }
 
-/** What verdicts see of `state` at `nowMs` (boot time). Pure. */
+/** The inputs of verdicts from `state` at `nowMs` (boot time). Pure. */
 export function verdictInput(state: State, nowMs: number): VerdictInput {
   const { host, lastFault } = state
   return {
@@ -136,7 +136,10 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
   }
 }
 
-/** What verdicts see of one resolver at `nowMs`. Pure; twice for every answer that is reduced. */
+/**
+ * The inputs of verdicts from one resolver at `nowMs`. Pure; called twice for every answer that is
+ * reduced.
+ */
 export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput {
   const quietMs = r.lastAnswerAt === undefined ? undefined : nowMs - r.lastAnswerAt.ms
   const protection = r.lastProtection
@@ -155,8 +158,7 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
 }
 
 /**
- * Whether two inputs are the same in all that they hold. A loop over one level first: nearly always
- * that is all there is to look at.
+ * Whether two inputs have equal content. First a loop over one level, which nearly always suffices.
  */
 export function sameInput<T extends object>(a: T, b: T): boolean {
   for (const key in a) if (a[key] !== b[key] && !isDeepStrictEqual(a[key], b[key])) return false
@@ -164,8 +166,8 @@ export function sameInput<T extends object>(a: T, b: T): boolean {
 }
 
 /**
- * How the shaping of one resolver holds: covers flow, and most of its latest replies came back
- * padded. One that was never asked says nothing.
+ * Whether the shaping of one resolver is in force: covers flow, and most of its latest replies were
+ * padded. A resolver that was never asked is no evidence.
  */
 function shapedNow(r: ResolverEvidence): ResolverInput['shaped'] {
   if (r.shapedKnown === 0) return 'unasked'

@@ -8,10 +8,12 @@ import { ageOf, authorityOf, dohRequest, requestHeaders } from './doh-message.ts
 import { H1Response, type Progress } from './h1-response.ts'
 import { TurnQueue } from './turn-queue.ts'
 
-/** Of the time that a peer says it keeps an idle connection: a request must not meet the close. */
+/**
+ * Share of the time for which a peer keeps an idle connection: a request must not cross the close.
+ */
 const BEFORE_CLOSE = 0.9
 
-/** One request: in the queue, or the one under way. */
+/** One request, in the queue or in flight. */
 class QueuedRequest<P extends Protection> implements Sent, Linked<QueuedRequest<P>> {
   readonly request: Uint8Array
   readonly ticket: Ticket<P>
@@ -33,10 +35,10 @@ class QueuedRequest<P extends Protection> implements Sent, Linked<QueuedRequest<
 }
 
 /**
- * DNS over HTTPS on one HTTP/1.1 connection: one request at a time, the others wait. Cancelling the
- * one in flight costs the connection, since its response could not be distinguished from the next
- * one's (RFC 9112 section 9.3). A response is read to its end whatever ends the connection (section
- * 9.6).
+ * DNS over HTTPS on one HTTP/1.1 connection: one request at a time; the others wait. To cancel the
+ * one in flight ends the connection, because its response could not be distinguished from the next
+ * one (RFC 9112 section 9.3). If the connection ends, the received octets of a response are still
+ * read (section 9.6).
  */
 export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly #head: string
@@ -46,7 +48,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   #active: QueuedRequest<P> | undefined
   #response = new H1Response()
   #idleMs = IDLE_MS
-  /** The peer has sent all that it will. */
+  /** The peer has sent everything. */
   #ended = false
 
   constructor(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools) {
@@ -95,7 +97,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     this.stream.write(this.#written(slot.request))
   }
 
-  /** Head and body in one write: one record. */
+  /** Head and body are written together and fit in one record. */
   #written(request: Uint8Array): Buffer {
     const body = dohRequest(request)
     const fields = Object.entries(requestHeaders(body.length)).map(([name, value]) => `${name}: ${value}\r\n`)
@@ -126,15 +128,15 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   }
 
   /**
-   * A sign of life; the rest of the response is owed from now on: a body that trickles must not
-   * pass for one that flows.
+   * A sign of life. The rest of the response is awaited from now on: a body that trickles must not
+   * count as one that flows.
    */
   #heardOf(): void {
     this.heard()
     if (this.#active !== undefined) this.wrote()
   }
 
-  /** The response is read to its end. */
+  /** The response is complete. */
   #finish(slot: QueuedRequest<P>): void {
     const response = this.#response
     this.#response = new H1Response()
@@ -155,7 +157,10 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     this.#next()
   }
 
-  /** The connection takes no more. Returns those that wait and go elsewhere. */
+  /**
+   * The connection takes no more requests. Returns the waiting requests, which must be sent
+   * elsewhere.
+   */
   #leave(): readonly QueuedRequest<P>[] {
     const left = this.#queue.all()
     this.#queue.clear()
@@ -163,7 +168,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     return left
   }
 
-  /** The rest of an unwanted response is not read: the connection goes with it. */
+  /** The rest of an unwanted response is not read: the connection is closed. */
   #giveUp(slot: QueuedRequest<P>): void {
     this.#active = undefined
     slot.ticket.failed(this.#response.fault ?? lost('an unwanted response'), 'final')

@@ -6,7 +6,7 @@ import type { Endpoint } from '../dial/endpoint.ts'
 const MEDIA_TYPE = 'application/dns-message'
 const MAX_MESSAGE_OCTETS = 65535
 const MIN_MESSAGE_OCTETS = 12
-/** RFC 9111 section 1.2.2: the most that a delta-seconds needs to hold. */
+/** RFC 9111 section 1.2.2: the largest value that a delta-seconds field must hold. */
 const MAX_AGE_S = 2 ** 31
 
 /** Response headers, lower-cased names. */
@@ -14,14 +14,14 @@ export type Headers = Readonly<Record<string, string | readonly string[] | numbe
 
 /**
  * The request headers besides the pseudo-headers, always the same and in this order: no cookies, no
- * user-agent, no language. `identity` because a compressed body can blow up (CVE-2024-22025) and
- * its length says more about its content.
+ * user-agent, no language. `identity` because a compressed body can expand without bound
+ * (CVE-2024-22025), and because its length reveals more about its content.
  */
 export function requestHeaders(octets: number): Record<string, string> {
   return { accept: MEDIA_TYPE, 'accept-encoding': 'identity', 'content-type': MEDIA_TYPE, 'content-length': String(octets) }
 }
 
-/** host[:port] as it goes into the URI (RFC 3986 section 3.2.2). */
+/** host[:port] in the form of a URI (RFC 3986 section 3.2.2). */
 export function authorityOf({ authenticationDomainName: name, doh }: Endpoint): string {
   const host = name.includes(':') ? `[${name}]` : name
   return doh === undefined || doh.port === TRANSPORTS.doh.port ? host : `${host}:${doh.port}`
@@ -35,8 +35,8 @@ export function dohRequest(request: Uint8Array): Buffer {
 }
 
 /**
- * Why a response cannot be an answer, by its head alone. No redirect is followed: it would lead to
- * another operator.
+ * The reason why a response cannot be an answer, judged by its head alone. Redirects are not
+ * followed: they would lead to another operator.
  */
 export function headFault(status: number, headers: Headers): EnigmError | undefined {
   if (status !== 200) return new EnigmError('http-status', `status ${status}`)
@@ -55,18 +55,18 @@ function tooLong(): EnigmError {
   return new EnigmError('http-size', 'longer than a DNS message can be')
 }
 
-/** The Age header in seconds; undefined where there is none or it is no number. */
+/** The Age header in seconds; undefined if it is missing or not a number. */
 export function ageOf(headers: Headers): number | undefined {
   const text = String(headers.age ?? '')
   return /^\d+$/.test(text) ? Math.min(Number(text), MAX_AGE_S) : undefined
 }
 
-/** Gathers a body, at most one DNS message long. */
+/** Collects a body of at most the length of one DNS message. */
 export class Body {
   readonly #chunks: Uint8Array[] = []
   #octets = 0
 
-  /** A fault as soon as it is too long: what follows need not be read. */
+  /** Returns an error as soon as it is too long: the rest need not be read. */
   add(chunk: Uint8Array): EnigmError | undefined {
     this.#octets += chunk.length
     if (this.#octets > MAX_MESSAGE_OCTETS) return tooLong()
@@ -74,7 +74,7 @@ export class Body {
     return undefined
   }
 
-  /** The reply under the ID of `request`, or why it is none. */
+  /** The reply with the ID of `request`, or the error if it is not a valid one. */
   reply(request: Uint8Array): Uint8Array | EnigmError {
     if (this.#octets < MIN_MESSAGE_OCTETS) return new EnigmError('reply-malformed', 'shorter than a DNS header')
     const wire = new Uint8Array(this.#octets)

@@ -22,15 +22,15 @@ import {
 } from './carrier.ts'
 
 /**
- * Of the 65,536 IDs, so many that are owed an answer or may still get one: then the connection
- * takes no more, so that a few random draws always find a free one.
+ * Limit of IDs (of 65,536) that wait for a reply or may still get a late one. At this number the
+ * connection takes no more requests, so that a few random draws always find a free ID.
  */
 const MAX_IDS = 32_768
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 
 /**
- * One request under the ID that it has on this connection. A class, so that taking it back costs no
+ * One request with its ID on this connection. A class, so that it can be cancelled without a
  * closure.
  */
 class DotRequest<P extends Protection> implements Sent {
@@ -52,8 +52,8 @@ class DotRequest<P extends Protection> implements Sent {
 }
 
 /**
- * DNS over TLS (RFC 7858) on one connection: pipelined, replies in any order (RFC 7766 sections
- * 6.2.1.1 and 7).
+ * DNS over TLS (RFC 7858) on one connection: queries are pipelined, and replies come in any order
+ * (RFC 7766 sections 6.2.1.1 and 7).
  */
 export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   readonly cells: DotCells | undefined
@@ -65,12 +65,12 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   readonly #cancel = (slot: DotRequest<P>) => this.#takeBack(slot)
   readonly #turn = () => this.#write()
   readonly #take = (frame: Uint8Array) => this.#onFrame(frame)
-  /** Length of the last request that was written. */
+  /** Length of the last request written. */
   #lastOctets = 0
   #unwritten: DotRequest<P>[] = []
   #idleMs = IDLE_MS
 
-  /** `cells`: what writes for a schedule, see `DotCellCarrier`. */
+  /** `cells`: the writer for a schedule, see `DotCellCarrier`. */
   constructor(connection: Connection<P>, tools: CarrierTools, cells?: DotCells) {
     super(connection, tools)
     this.cells = cells
@@ -100,9 +100,9 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * DNS has no ping: the probe is asked, in a query as long as the last, under an ID that nobody
-   * waits for. Whatever comes back is a sign of life, and a name whose own servers are silent is
-   * none of a dead path.
+   * DNS has no ping, so the probe is a query, as long as the last one, with an ID that no request
+   * uses. Any reply is a sign of life. Silence for a name whose own servers are silent does not
+   * prove that the path is dead.
    */
   probe(): boolean {
     if (this.dead || this.cells !== undefined || this.#slots.size === 0 || this.#lastOctets === 0) return false
@@ -115,7 +115,10 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     return true
   }
 
-  /** 16 random bits (RFC 5452 section 9.2). Half of them or more are free, so a few draws do. */
+  /**
+   * 16 random bits (RFC 5452 section 9.2). At least half of them are free, so a few draws are
+   * enough.
+   */
   #freeId(): number {
     for (;;) {
       const id = this.#random.below(65_536)
@@ -124,8 +127,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * Nobody waits for its answer any more, which may still come: until the connection closes no
-   * other request has this ID.
+   * The request was cancelled, and its answer may still come: no other request gets this ID until
+   * the connection closes.
    */
   #reserve(id: number): void {
     this.#reserved.add(id)
@@ -133,8 +136,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * All queries of one turn in one write, so in one TLS record as long as they fit: fewer records
-   * to send, and fewer to count.
+   * Writes all queries of one turn together, and so in one TLS record if they fit: fewer records to
+   * send, and fewer for an observer to count.
    */
   #write(): void {
     const slots = this.#unwritten
@@ -163,15 +166,15 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     else this.cells.write(out)
   }
 
-  /** Any length can be: there is none that ends the connection. */
+  /** Any length is accepted; none ends the connection. */
   #onOctets(octets: Uint8Array): void {
     if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
     this.#frames.push(octets, this.#take)
   }
 
   /**
-   * One too short for a message is passed over. It is no sign of life: of two octets, it is as
-   * cheap as single ones.
+   * A frame too short for a message is ignored. It is no sign of life: two octets are as cheap as
+   * single ones.
    */
   #onFrame(frame: Uint8Array): void {
     if (this.dead) return
@@ -191,7 +194,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
 
   #answer(slot: DotRequest<P>, frame: Uint8Array): void {
     this.#slots.delete(slot.id)
-    // The chunk is ours and read once: the reply stays where it lies.
+    // The chunk belongs to us and is read once, so the reply is changed in place.
     setId(frame, idOf(slot.request))
     const reading = readReply(frame)
     const { opt } = reading
@@ -202,8 +205,9 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * Under the ID of a request, and not its answer. One that names another question may be meant for
-   * another ID; one without any question can be meant for no other, and nothing else will come.
+   * The reply has the ID of a request, but is not its answer. A reply with another question may
+   * belong to another ID. A reply without a question can belong to no other request, and nothing
+   * else will come.
    */
   #onStranger(slot: DotRequest<P>, frame: Uint8Array): void {
     this.watcher.mismatch()
@@ -215,8 +219,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * RFC 7828 section 3.3: after the time that the server names an idle connection is closed; 0
-   * means as soon as nothing is owed.
+   * RFC 7828 section 3.3: an idle connection is closed after the time that the server states; 0
+   * means as soon as no reply is pending.
    */
   #learnKeepalive(keepaliveMs: number): void {
     this.#idleMs = Math.min(keepaliveMs, IDLE_MS)
@@ -237,7 +241,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 }
 
-/** IDs that must not be used again on a connection: a bit each. */
+/** IDs that must not be used again on a connection, one bit each. */
 class ReservedIds {
   #bits: Uint8Array | undefined
   size = 0
@@ -258,8 +262,8 @@ class ReservedIds {
 const CELL_OCTETS = 130
 
 /**
- * Cuts what a DoT carrier writes into records of one size. One write is one record as long as the
- * next waits for its callback: Node joins writes that queue up.
+ * Cuts the output of a DoT carrier into records of one size. One write makes one record if the next
+ * one waits for its callback: Node joins queued writes.
  */
 class DotCells implements Cells {
   readonly #socket: Duplex
@@ -279,12 +283,12 @@ class DotCells implements Cells {
     return this.#socket.writable && this.#socket.writableLength === 0
   }
 
-  /** The two octets of the length stand in the first record alone. */
+  /** Only the first record holds the two octets of the length. */
   octets(records: number): number {
     return records * CELL_OCTETS - 2
   }
 
-  /** The first record of `framed` now, the others with `more`. */
+  /** Writes the first record of `framed` now; `more` writes the others. */
   write(framed: Buffer): void {
     this.#rest = framed
     this.more()
@@ -298,7 +302,10 @@ class DotCells implements Cells {
   }
 }
 
-/** DNS over TLS for a schedule: each request fills records of one size, and no probe is sent. */
+/**
+ * DNS over TLS for a schedule: each request fills records of one size, and no probe is sent by
+ * itself.
+ */
 export class DotCellCarrier<P extends Protection> extends DotCarrier<P> implements CellCarrier<P> {
   declare readonly cells: DotCells
 

@@ -1,12 +1,14 @@
 import type { EnigmError } from '../../errors.ts'
 import { Body, type Headers, headFault } from './doh-message.ts'
 
-/** Of one head, or of the trailers: names, values and what stands between. */
+/** Limit of one head or of the trailers: names, values and separators. */
 const MAX_HEAD_OCTETS = 16_384
-/** Lines of chunk sizes, all of one body: 65,535 chunks of one octet each are no honest answer. */
+/**
+ * Limit of all chunk-size lines of one body: 65,535 chunks of one octet each are no honest answer.
+ */
 const MAX_CHUNK_LINES_OCTETS = 65_536
 const MAX_INTERIM = 16
-/** An error page up to here is read and dropped. */
+/** An error page up to this size is read and dropped. */
 const MAX_PAGE_OCTETS = 65_536
 
 const LF = 0x0a
@@ -18,24 +20,24 @@ const KEEP_ALIVE_TIMEOUT = /(?:^|[,\s])timeout\s*=\s*"?(\d{1,6})/i
 type ReadingState = 'head' | 'length' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailers' | 'until-close'
 
 /**
- * What has become of a response: `more` is to come, it is `whole`, its framing is `broken` (RFC
- * 9112), or it is an `excess` that nobody wants to the end, see `fault`.
+ * The state of a response: `more` is to come; it is `whole`; its framing is `broken` (RFC 9112); or
+ * it is an `excess` that is not read to the end, see `fault`.
  */
 export type Progress = 'more' | 'whole' | 'broken' | 'excess'
 
 /**
- * Reads one HTTP/1.1 response from octets as they come (RFC 9112), interim ones (1xx) passed over.
- * Bounded in all that it keeps; never throws.
+ * Reads one HTTP/1.1 response from octets as they arrive (RFC 9112); interim responses (1xx) are
+ * skipped. All that it keeps is bounded. Never throws.
  */
 export class H1Response {
   headers: Headers = {}
-  /** Why it is no answer, by its head or its length. */
+  /** The reason why it is not an answer, by its head or its length. */
   fault: EnigmError | undefined
-  /** The head is read. */
+  /** The head has been read. */
   begun = false
   /** Whether another request may go over the same connection (section 9.3). */
   reusable = false
-  /** The peer keeps the connection for so long without a request, where it says so. */
+  /** How long the peer keeps the connection without a request, if it says so. */
   keepAliveS: number | undefined
   readonly body = new Body()
   #reading: ReadingState = 'head'
@@ -49,8 +51,8 @@ export class H1Response {
   #progress: Progress = 'more'
 
   /**
-   * Takes what came. Octets behind the end of the response make it not `reusable`: they answer
-   * nothing.
+   * Reads received octets. Octets after the end of the response make the connection not `reusable`:
+   * they belong to no request.
    */
   push(octets: Uint8Array): Progress {
     let at = 0
@@ -63,8 +65,8 @@ export class H1Response {
   }
 
   /**
-   * The connection ended; `notified`: with a close_notify. Without one, a body that the close
-   * delimits may have been cut (section 9.8).
+   * The connection ended. `notified`: with a close_notify. Without one, a body that ends with the
+   * connection may have been cut (section 9.8).
    */
   end(notified: boolean): Progress {
     if (this.#progress === 'more') this.#progress = this.#reading === 'until-close' && notified ? 'whole' : 'broken'
@@ -86,14 +88,14 @@ export class H1Response {
     return end
   }
 
-  /** A copy: what came is valid during the call only. */
+  /** A copy: the received octets are valid during the call only. */
   #take(octets: Uint8Array): void {
     if (this.fault === undefined) this.fault = this.body.add(octets.slice())
     else this.#pageOctets += octets.length
     if (this.fault?.code === 'http-size' || this.#pageOctets > MAX_PAGE_OCTETS) this.#progress = 'excess'
   }
 
-  /** Up to the next line feed: a lone one ends a line too (section 2.2). */
+  /** Up to the next line feed: one without a carriage return ends a line too (section 2.2). */
   #onLine(octets: Uint8Array, at: number): number {
     const feed = octets.indexOf(LF, at)
     const end = feed < 0 ? octets.length : feed
@@ -107,7 +109,7 @@ export class H1Response {
     return end + 1
   }
 
-  /** False where it is none that can stand there. */
+  /** Returns false if the line is invalid at this place. */
   #onWholeLine(line: string): boolean {
     if (this.#reading === 'chunk-end') {
       this.#reading = 'chunk-size'
@@ -136,9 +138,9 @@ export class H1Response {
     const [, minor, status] = STATUS_LINE.exec(lines[0] ?? '') ?? []
     const headers = fieldsOf(lines.slice(1))
     if (status === undefined || headers === undefined) return false
-    // 408 crossed the request, which may be repeated (RFC 9110 section 15.5.9).
+    // A 408 that crossed the request, which may be repeated (RFC 9110 section 15.5.9).
     if (status === '408') return false
-    // A 101 switches to a protocol that nobody asked for.
+    // A 101 switches to a protocol that was not requested.
     if (status.startsWith('1')) return status !== '101' && ++this.#interim <= MAX_INTERIM
     this.begun = true
     this.headers = headers
@@ -150,7 +152,10 @@ export class H1Response {
     return this.#frame(status, minor === '0', headers)
   }
 
-  /** How long the body is (section 6.3). Whatever two readers might read in two ways is refused. */
+  /**
+   * The length of the body (section 6.3). Anything that two readers might interpret differently is
+   * refused.
+   */
   #frame(status: string, isOld: boolean, headers: HeaderFields): boolean {
     const coding = headers['transfer-encoding']
     const lengths = headers['content-length']?.split(',').map((length) => length.trim())
@@ -175,8 +180,8 @@ export class H1Response {
 type HeaderFields = Readonly<Record<string, string | undefined>>
 
 /**
- * Lower-cased names; the values of one name joined (RFC 9110 section 5.3). A folded line continues
- * the one before (RFC 9112 section 5.2).
+ * Fields with lower-cased names; the values of one name are joined (RFC 9110 section 5.3). A folded
+ * line continues the one before it (RFC 9112 section 5.2).
  */
 function fieldsOf(lines: readonly string[]): HeaderFields | undefined {
   const fields: Record<string, string> = Object.create(null)
@@ -184,7 +189,7 @@ function fieldsOf(lines: readonly string[]): HeaderFields | undefined {
   for (const line of lines) {
     if (/^[ \t]/.test(line)) {
       if (last === undefined) return undefined
-      // The new piece alone is trimmed: many folded lines of one field must not be gone over again
+      // Only the new piece is trimmed: many folded lines of one field must not be scanned again
       // each time.
       fields[last] = [fields[last], line.trim()].filter((piece) => piece !== undefined && piece !== '').join(' ')
       continue

@@ -1,16 +1,16 @@
 import { type Linked, LinkedSet } from '../../containers.ts'
 
 /**
- * Of the places that a peer grants, so many are held back for those that do not give way: one in 8,
- * and none where it grants no number.
+ * How many of the places that a peer grants are reserved for requests that do not give way: one in
+ * 8, and none if the peer grants no number.
  */
 export function heldBack(places: number): number {
   return places >>> 3
 }
 
 /**
- * Requests that wait for a place on a connection, in their order, but those that give way
- * (`Ask.givesWay`) behind all others.
+ * Requests that wait for a place on a connection, in their order. Those that give way
+ * (`Ask.givesWay`) come after all others.
  */
 export class TurnQueue<T extends Linked<T>> {
   readonly #first = new LinkedSet<T>()
@@ -20,12 +20,12 @@ export class TurnQueue<T extends Linked<T>> {
     return this.#first.size + this.#behind.size
   }
 
-  /** Of these, those that do not give way. */
+  /** The number of those that do not give way. */
   get sizeFirst(): number {
     return this.#first.size
   }
 
-  /** Whose turn is next. */
+  /** The next request. */
   get peek(): T | undefined {
     return this.#first.first ?? this.#behind.first
   }
@@ -35,14 +35,14 @@ export class TurnQueue<T extends Linked<T>> {
     else this.#first.add(item)
   }
 
-  /** Says whether it was there. */
+  /** Returns whether it was in the queue. */
   delete(item: T): boolean {
     return this.#first.delete(item) || this.#behind.delete(item)
   }
 
   /**
-   * Takes out whose turn it is where `free` places are free, of which those that give way must
-   * leave `reserve`.
+   * Removes and returns the next request, if it may have one of `free` places. Those that give way
+   * must leave `reserve` of them.
    */
   next(free: number, reserve = 0): T | undefined {
     const queue = this.#first.size > 0 ? this.#first : this.#behind
@@ -52,7 +52,7 @@ export class TurnQueue<T extends Linked<T>> {
     return item
   }
 
-  /** All that wait, as they stand now. */
+  /** A copy of all waiting requests. */
   all(): readonly T[] {
     return [...this.#first.list(), ...this.#behind.list()]
   }

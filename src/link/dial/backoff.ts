@@ -2,32 +2,35 @@ import type { Clock, Random } from '../../clock.ts'
 import { EnigmError, isAuthenticationFailure } from '../../errors.ts'
 
 const FIRST_MS = 100
-/** A resolver that is merely away is found within a second of its return, at one dial a second. */
+/**
+ * A resolver that was only unreachable is found within a second of its return, at one dial per
+ * second.
+ */
 const MAX_MS = 1000
-/** Who the peer is changes by somebody's hand: seldom within a second. */
+/**
+ * An identity error ends only when somebody changes the configuration of the peer, seldom within a
+ * second.
+ */
 const MAX_AUTHENTICATION_MS = 5000
-/** Never sooner: once a second is a promise. */
+/** Never sooner: at most one dial per second is documented. */
 const JITTER = 0.02
 /**
- * Connections that come up and die without an answer, of a resolver that answered before: so many
- * in a row at once, and then so many a second. A question, or a
- * restart, that kills a few connections must not cost the others their answers.
+ * Bounds connections that come up and die without an answer, of a resolver that answered before:
+ * this many in a row at once, then this many per second. A question, or a restart, that kills a few
+ * connections must not cost the other queries their answers.
  */
 const UNANSWERED = { most: 8, perMs: 1 / 250 }
-/** After this without an answer it is no resolver that answers any more. */
+/** After this time without an answer the resolver no longer counts as one that answers. */
 const UNANSWERED_FOR_MS = 10_000
 
-/** When the next dial may start, and with what error to answer until then. */
+/** Decides when the next dial may start, and which error queries get until then. */
 export class Backoff {
   readonly #clock: Clock
   readonly #random: Random
   #failures = 0
   #everUp = false
   #untilMs = 0
-  /**
-   * Something was answered on this path, and since then fewer connections died than `UNANSWERED`
-   * allows.
-   */
+  /** This path gave an answer, and fewer connections died since than `UNANSWERED` allows. */
   #answers = false
   /** How many more connections may die. */
   #left = UNANSWERED.most
@@ -44,24 +47,26 @@ export class Backoff {
     return this.#failures > 0
   }
 
-  /** The error to fail with instead of dialling, or undefined: dial. */
+  /** The error to fail with instead of a dial; undefined: a dial may start. */
   refusal(): EnigmError | undefined {
     return this.#clock.nowMs() < this.#untilMs ? this.#error : undefined
   }
 
-  /** How long the next dial must wait though nothing refuses it: nobody fails because of that. */
+  /**
+   * How long the next dial must wait although it is not refused: no query fails for this reason.
+   */
   get waitMs(): number {
     if (this.#left >= 1) return 0
     this.#fill()
     return Math.max(0, Math.ceil((1 - this.#left) / UNANSWERED.perMs))
   }
 
-  /** Whether the resolver has answered on this path, and was not silent for long since. */
+  /** Whether the resolver has answered on this path, and not been silent for long since. */
   get answers(): boolean {
     return this.#answers
   }
 
-  /** Connections died without an answer since the last one, so that the next one may as well. */
+  /** Connections died without an answer since the last answer, so the next one may too. */
   get diesUnanswered(): boolean {
     return this.#unansweredSinceMs !== undefined
   }
@@ -70,7 +75,7 @@ export class Backoff {
     this.#everUp = true
   }
 
-  /** A connection answered something: all is well again. */
+  /** A connection gave an answer: the backoff ends. */
   answered(): void {
     this.#answers = true
     this.#unansweredSinceMs = undefined
@@ -81,8 +86,8 @@ export class Backoff {
   }
 
   /**
-   * A connection came up and died without one answer: a failed dial where the resolver has not
-   * answered for long, else one of a bounded number.
+   * A connection came up and died without an answer. This is a failed dial if the resolver has not
+   * answered for long; otherwise it is one of a bounded number.
    */
   died(): void {
     const nowMs = this.#clock.nowMs()
@@ -94,9 +99,10 @@ export class Backoff {
   }
 
   /**
-   * A dial that began at `sinceMs` failed. The first one after good times costs no wait. The wait
-   * counts from the beginning: a dial that a dark network held for 3 s has waited already, and one
-   * that is always under way finds the network the moment it returns.
+   * Records that a dial that began at `sinceMs` failed. The first failure after a success causes no
+   * wait. The wait counts from the beginning of the dial: a dial that an unreachable network held
+   * for 3 s has waited already, and one that is always in progress finds the network as soon as it
+   * returns.
    */
   failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {
     this.#failures++
@@ -107,7 +113,7 @@ export class Backoff {
     this.#untilMs = sinceMs + delayMs * (1 + (JITTER * this.#random.below(1001)) / 1000)
   }
 
-  /** Another network: what was learnt on the last one says nothing. */
+  /** The network changed: forgets everything about the last one. */
   reset(): void {
     this.#failures = 0
     this.#untilMs = 0

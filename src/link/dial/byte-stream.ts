@@ -3,20 +3,20 @@ import { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { viewOf } from '../../dns/octets.ts'
 
-/** TLS that is being set up, and the TCP below it. */
+/** TLS during its handshake, and the TCP below it. */
 interface TlsStream {
   readonly socket: TLSSocket
   readonly tcp: Socket
   /**
-   * Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its
-   * end. Absent: unknown.
+   * Whether the peer has sent close_notify (RFC 8446 section 6.1), known after the end. Absent:
+   * unknown.
    */
   readonly closeNotified?: () => boolean
 }
 
 /**
- * Begins TCP to an address, and TLS over it; a proxy in front of a resolver would make the TCP
- * here. `held`: the end of TLS can be distinguished from that of TCP, see `HeldTcp`.
+ * Starts TCP to an address, and TLS over it; a proxy in front of a resolver would replace the TCP
+ * here. `held`: the end of TLS can be distinguished from the end of TCP, see `HeldTcp`.
  */
 export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: boolean): TlsStream {
   if (!held) {
@@ -35,14 +35,14 @@ export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: bo
 }
 
 /**
- * TCP below TLS. Its end is held back until TLS has read all that came before. Node's own TLS over
- * TCP has one `end` for both, so a whole body cannot be distinguished from one that was cut off on
- * the path (RFC 9112 section 9.8). Slower; for HTTP/1.1 alone.
+ * TCP below TLS. Its end is delayed until TLS has read all earlier octets. Node's own TLS over TCP
+ * emits the same `end` for both, so a complete body cannot be distinguished from one that was cut
+ * on the path (RFC 9112 section 9.8). This is slower, and used only for HTTP/1.1.
  */
 class HeldTcp extends Duplex {
   readonly #tcp: Socket
   #ended = false
-  /** TLS learnt of the end of TCP without a close_notify of the peer. */
+  /** TCP ended without a close_notify of the peer. */
   endedByTcp = false
 
   constructor(tcp: Socket) {
@@ -77,7 +77,10 @@ class HeldTcp extends Duplex {
     done(error)
   }
 
-  /** A turn after the last octets, in which TLS says whether they held the peer's close_notify. */
+  /**
+   * One turn after the last octets. In that turn TLS reports whether they held the peer's
+   * close_notify.
+   */
   #endSoon(): void {
     if (!this.#ended || this.endedByTcp || this.readableLength > 0) return
     setImmediate(() => {
@@ -88,15 +91,15 @@ class HeldTcp extends Duplex {
   }
 }
 
-/** Cut into views: an array of its own for each record cost as much as taking the reply apart. */
+/** Records are views of a page: an array for each record cost as much time as parsing the reply. */
 const PAGE_OCTETS = 16_384
 
 const readers = new WeakMap<Duplex, DirectReads>()
 
 /**
- * Hands the decrypted octets of a socket to one listener without a stream between (the option
- * `onread` of node:net, which tls.connect takes as well). Until there is a listener they go into
- * the stream as usual, so a reader of the stream (node:http2, HTTP/1.1) gets all of them.
+ * Passes the decrypted octets of a socket to one listener without a stream between them (the option
+ * `onread` of node:net, which tls.connect accepts too). Until there is a listener they go into the
+ * stream as usual, so a reader of the stream (node:http2, HTTP/1.1) gets all of them.
  */
 export class DirectReads {
   readonly #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
@@ -107,7 +110,7 @@ export class DirectReads {
     callback: (octets) => this.#came(octets),
   }
 
-  /** To be called as soon as there is a socket, before it reads. */
+  /** Must be called as soon as the socket exists, before it reads. */
   of(socket: Duplex): void {
     this.#socket = socket
     readers.set(socket, this)
@@ -115,33 +118,33 @@ export class DirectReads {
 
   listen(listener: (octets: Uint8Array) => void): void {
     this.#listener = listener
-    // The owner must know its carrier before that reports a peer that spoke unasked, so nothing is
-    // read before the next microtask.
+    // The owner must have its carrier before the carrier reports a peer that sent data unasked, so
+    // nothing is read before the next microtask.
     queueMicrotask(() => this.#early(listener))
   }
 
   /**
-   * What came before is still in the stream; reading it sets a reader in motion that the stream had
+   * Earlier octets are still in the stream. To read them restarts a reader that the stream had
    * stopped.
    */
   #early(listener: (octets: Uint8Array) => void): void {
     for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read()) listener(early)
   }
 
-  /** False stops reading until the stream has room again. */
+  /** Returns false to stop reading until the stream has room again. */
   #came(length: number): boolean {
     if (this.#listener === undefined) return this.#socket?.push(Buffer.from(this.#page.subarray(0, length))) ?? false
     this.#listener(viewOf(this.#page, 0, length))
-    // Who kept a view finds out, and nothing of what was asked stays here.
+    // Code that wrongly keeps a view fails in tests, and no octets of answers stay here.
     this.#page.fill(0, 0, length)
     return true
   }
 }
 
 /**
- * Calls `listener` with what comes, as it comes and never before this returns: directly where the
- * socket was made for it, else as its stream says. Views, which
- * are wiped when the call returns: what is kept of them is copied. Once a socket.
+ * Calls `listener` with received octets, never before this function returns: directly if the socket
+ * was made for it, else from its stream. The octets are views that are wiped after the call: copy
+ * what you keep. Only once per socket.
  */
 export function onOctets(socket: Duplex, listener: (octets: Uint8Array) => void): void {
   const direct = readers.get(socket)

@@ -9,22 +9,22 @@ import type { TlsSessions } from './sessions.ts'
 import { hadNoRoute } from './tls-faults.ts'
 
 /**
- * TCP and TLS together. A resolver that needs longer is of no use to somebody who waits 4 s for an
+ * Limit for TCP and TLS together. A slower resolver is of no use to a client that waits 4 s for an
  * answer.
  */
 const HANDSHAKE_TIMEOUT_MS = 3000
 
-/** An established connection to a resolver; its type says what may be relied on. */
+/** An established connection to a resolver; its type says whether the peer is authenticated. */
 export interface Connection<P extends Protection = Protection> extends Secured {
   readonly address: string
   readonly protection: P
-  /** From the first SYN to the end of the handshake that won. */
+  /** From the first SYN to the end of the successful handshake. */
   readonly handshakeMs: number
 }
 
 /**
- * Where a dial begins among the addresses: behind those that the last ones tried in vain, so that
- * each has its turn though a dial may end before all had.
+ * The address with which a dial begins: after those that the last dials tried in vain, so that each
+ * gets its turn even if a dial ends before all were tried.
  */
 export class AddressTurns {
   #tried = 0
@@ -49,17 +49,17 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
   /** Tried first: the address that worked last (RFC 8305 section 4). */
   readonly first?: string | undefined
-  /** Kept from dial to dial. Without it each begins with the first address. */
+  /** Kept between dials. Without it each dial begins with the first address. */
   readonly turns?: AddressTurns
   readonly pace: DialPace
-  /** How one address is dialled; replaced where there is no network. */
+  /** The function that dials one address; replaced in tests without a network. */
   readonly handshake?: typeof handshake
 }
 
 /**
  * Dials a resolver at its pinned addresses. `strict` gives an authenticated connection or rejects
- * with an EnigmError before a DNS octet is written; it has no second way. `opportunistic` (RFC 8310
- * section 5) also gives one whose peer did not prove who it is, and says why.
+ * with an EnigmError before a DNS octet is written; there is no fallback. `opportunistic` (RFC 8310
+ * section 5) also gives a connection whose peer did not prove its identity, with the reason.
  */
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>

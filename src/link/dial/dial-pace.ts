@@ -2,23 +2,23 @@ import type { Clock } from '../../clock.ts'
 import type { EnigmError } from '../../errors.ts'
 
 /**
- * While a resolver is away, its links together dial it once in this time, all addresses and
- * transports counted.
+ * While a resolver is unreachable, all its links together dial it once in this time, over all
+ * addresses and transports.
  */
 const EVERY_MS = 1000
 
-/** Whatever can say that its last dial failed. */
+/** A link that reports whether its last dial failed. */
 interface Failing {
   readonly failing: boolean
 }
 
 /**
- * Paces the dials of one resolver's links while all of them fail. While one works, nothing is held
- * back but what the policy refuses.
+ * Limits the dials of one resolver's links while all of them fail. While one works, no dial is
+ * delayed, and only the policy refuses dials.
  */
 export class DialPace {
   readonly #clock: Clock
-  /** Why nothing may be dialled now, by whatever it is wanted for; undefined: it may. */
+  /** The reason why no dial is allowed now, for any purpose; undefined: dials are allowed. */
   readonly refusal: () => EnigmError | undefined
   readonly #links: Failing[] = []
   #lastMs = Number.NEGATIVE_INFINITY
@@ -33,7 +33,7 @@ export class DialPace {
     this.#links.push(link)
   }
 
-  /** Takes the turn and gives 0, or the time to wait before asking again. */
+  /** Takes the turn and returns 0, or returns the time in ms to wait before the next call. */
   turnInMs(): number {
     const nowMs = this.#clock.nowMs()
     if (this.refusal() !== undefined) return EVERY_MS
@@ -45,7 +45,7 @@ export class DialPace {
     return 0
   }
 
-  /** The turn taken last sent nothing: there was no route. It is as if it had not been taken. */
+  /** The last turn sent nothing, because there was no route. It does not count. */
   giveBack(): void {
     this.#lastMs = this.#beforeMs
   }

@@ -6,18 +6,18 @@ import type { Carrier, Opened } from '../carriers/carrier.ts'
 import { Backoff } from './backoff.ts'
 import type { DialPace } from './dial-pace.ts'
 
-/** How to dial, and how to forget. */
+/** How to dial, and how to forget saved state. */
 export interface DialTarget<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly resolver: string
   readonly transport: Transport
   /**
-   * Rejects with an EnigmError, with the signal's reason when aborted. `first`: the address to try
-   * first.
+   * Rejects with an EnigmError, or with the signal's reason when aborted. `first`: the address to
+   * try first.
    */
   dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P, C>>
   forgetSessions(): void
   /**
-   * What its resolver is asked to see whether it answers; absent: the root. A message without OPT.
+   * The query that tests whether its resolver answers; absent: a root query. A message without OPT.
    */
   readonly probe?: Uint8Array
 }
@@ -27,26 +27,26 @@ export interface DialTools {
   readonly random: Random
   readonly emit: Emit
   /**
-   * Called before each dial; may `renew` the link: on another network, noticed only now, no session
-   * of the last one must be shown.
+   * Called before each dial. It may `renew` the link: if the network changed and only this dial
+   * notices it, no session of the last network may be used.
    */
   readonly beforeDial?: () => void
-  /** Shared by the links of one resolver; says also whether anything may be dialled at all. */
+  /** Shared by the links of one resolver; it also decides whether any dial is allowed. */
   readonly dialPace: DialPace
 }
 
 /**
- * Devices that change networks together (a train, a power cut) do not dial together, unless
- * somebody waits.
+ * Devices that change networks together (a train, a power cut) must not dial together, unless a
+ * query waits.
  */
 const EAGER_SPREAD_MS = 150
 
-/** Learns how a dial ended. `aside`: it was begun by `dialAside`. */
+/** Is notified of the result of a dial. `aside`: it was started by `dialAside`. */
 interface DialListener<P extends Protection, C extends Carrier<P>> {
   /** Takes the connection. */
   up(opened: Opened<P, C>, aside: boolean): void
   dialFailed(error: EnigmError, aside: boolean): void
-  /** A postponed dial may begin if it is still wanted. */
+  /** A postponed dial may begin if it is still needed. */
   mayDial(): void
 }
 
@@ -56,8 +56,8 @@ interface Dial {
 }
 
 /**
- * Dials one resolver with backoff, first where it worked last: one dial at a time for the
- * connection that all use, and others aside of it.
+ * Dials one resolver with backoff, first at the address that worked last: one dial at a time for
+ * the connection that all queries use, and others besides it.
  */
 export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly backoff: Backoff
@@ -81,14 +81,14 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     for (const { aside } of this.#dials) if (!aside) return true
     return false
   }
-  /** Dials under way aside. */
+  /** Number of dials aside in progress. */
   get aside(): number {
     return this.underWay ? this.#dials.size - 1 : this.#dials.size
   }
 
   /**
-   * Makes sure that a dial is under way or scheduled. Returns the last error instead while backing
-   * off, or the reason why the policy allows no dial.
+   * Ensures that a dial is in progress or scheduled. Returns the last error instead during the
+   * backoff, or the reason why the policy allows no dial.
    */
   dial(): EnigmError | undefined {
     if (!this.underWay) this.#tools.beforeDial?.()
@@ -96,7 +96,7 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * Begins one more dial. If it is postponed, `mayDial` is called later. The same error as from
+   * Begins one more dial. If it is postponed, `mayDial` is called later. Returns the same errors as
    * `dial`.
    */
   dialAside(): EnigmError | undefined {
@@ -110,13 +110,13 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#eager = clock.setTimer(random.below(EAGER_SPREAD_MS), () => this.dial())
   }
 
-  /** Nothing that was found out on the last network holds. */
+  /** The network changed: forgets what was learnt on the last one. */
   anotherPath(): void {
     this.backoff.reset()
     this.#lastAddress = undefined
   }
 
-  /** Ends the dial for the connection that all use. `dialFailed` is not called. */
+  /** Ends the dial for the connection that all queries use. `dialFailed` is not called. */
   end(error: EnigmError): void {
     this.#eager?.cancel()
     for (const dial of this.#dials) if (!dial.aside) this.#abort(dial, error)

@@ -1,31 +1,31 @@
 import type { Transport } from '../../resolve.ts'
 
-/** Where a transport is offered; a transport without more to say of has a port. */
+/** The place where a transport is offered; a transport without other parameters has a port. */
 type OfferedTransports = { readonly [T in Transport]?: T extends 'doh' ? OfferedTransport & { readonly path: string } : OfferedTransport }
 
 interface OfferedTransport {
   readonly port: number
 }
 
-/** One trusted resolver as the link sees it: where it is, and how it proves who it is. */
+/** One trusted resolver for the link: its addresses, and how it proves its identity. */
 export interface Endpoint extends OfferedTransports {
   /** The resolver's id in the trusted set; goes into events. */
   readonly resolver: string
-  /** IP literals, pinned: nothing is ever looked up to find them. In order of preference. */
+  /** IP literals, pinned: no lookup is ever made to find them. In order of preference. */
   readonly addresses: readonly string[]
   /** The name (or IP literal) that its certificate must hold (RFC 8310 section 2). */
   readonly authenticationDomainName: string
   /**
-   * Base64 SHA-256 of the DER SubjectPublicKeyInfo of the leaf (RFC 7858 section 4.2); any match
-   * passes, and only with a valid chain.
+   * Base64 SHA-256 of the DER SubjectPublicKeyInfo of the leaf (RFC 7858 section 4.2). One match is
+   * enough, but the chain must be valid too.
    */
   readonly spkiPins: readonly string[]
-  /** PEM of the only roots to trust; undefined: those that Node bundles. */
+  /** PEM of the only trusted roots; undefined: those bundled with Node. */
   readonly ca: string | undefined
   readonly usageProfile: 'strict' | 'opportunistic'
 }
 
-/** Nothing but an authenticated connection comes out of one of these. */
+/** An endpoint for which only authenticated connections are made. */
 export interface StrictEndpoint extends Endpoint {
   readonly usageProfile: 'strict'
 }
@@ -36,7 +36,8 @@ export function portOf(endpoint: Endpoint, transport: Transport): number | undef
 }
 
 /**
- * The addresses with the families taking turns, that of the first one leading (RFC 8305 section 4).
+ * The addresses with alternating families, beginning with the family of the first one (RFC 8305
+ * section 4).
  */
 export function interleaved(addresses: readonly string[]): readonly string[] {
   const isV6 = (address: string) => address.includes(':')

@@ -4,8 +4,8 @@ import { EnigmError } from '../../errors.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /**
- * How a peer proved who it is, and for how long that proof holds (wall clock). Kept with the TLS
- * sessions that came from it.
+ * How a peer proved its identity, and until when that proof is valid (wall clock). Kept with the
+ * TLS sessions of that handshake.
  */
 export interface PeerProof {
   readonly by: 'ca' | 'ca+spki'
@@ -20,9 +20,9 @@ export function spkiPin(certificateDer: Uint8Array): string {
 }
 
 /**
- * What is wrong with a leaf whose chain is valid: its name, or its key. Names come from
- * subjectAltName alone, IP literals from its iPAddress entries; the common name that Node would
- * fall back to is not looked at (RFC 9525 section 2, RFC 8310 section 8.1).
+ * The error of a leaf whose chain is valid: its name or its key. Names come only from
+ * subjectAltName, and IP literals from its iPAddress entries. The common name, to which Node would
+ * fall back, is ignored (RFC 9525 section 2, RFC 8310 section 8.1).
  */
 export function identityFault(endpoint: Endpoint, certificate: PeerCertificate): EnigmError | undefined {
   const { subject: _commonName, ...withoutSubject } = certificate
@@ -32,7 +32,7 @@ export function identityFault(endpoint: Endpoint, certificate: PeerCertificate):
   return new EnigmError('pin-mismatch', 'the key of the certificate is not among the pinned ones')
 }
 
-/** Only of a leaf with a valid chain and without an `identityFault`. */
+/** Only for a leaf with a valid chain and without an `identityFault`. */
 export function evidenceOf(endpoint: Endpoint, certificate: PeerCertificate): PeerProof {
   return {
     by: endpoint.spkiPins.length === 0 ? 'ca' : 'ca+spki',

@@ -5,34 +5,34 @@ import { dialFault, tellingFault } from './tls-faults.ts'
 /** RFC 8305 section 5, the recommended connection attempt delay. */
 const STAGGER_MS = 250
 /**
- * Once every address has been tried and none has answered a SYN, one more attempt after this, then
- * one a second: a SYN that a network in the making lost would be sent again by the kernel only
- * after a second, and a dark resolver is found within that of its return.
+ * When every address has been tried and none has answered a SYN, one more attempt follows after
+ * this time, then one per second. The kernel would repeat a SYN that a starting network lost only
+ * after a second. An unreachable resolver is found within that time of its return.
  */
 const FIRST_AGAIN_MS = 350
 const AGAIN_MS = 1000
 /**
- * Where TCP is up the kernel repeats what is lost by itself, and on a path of 8 kbit/s a second
- * handshake beside a slow one keeps both from ending.
+ * After TCP is up the kernel repeats lost segments by itself, and on a path of 8 kbit/s a second
+ * handshake next to a slow one keeps both from finishing.
  */
 const AGAIN_ON_TCP_MS = 2000
 
-/** One address being tried. */
+/** One attempt at one address. */
 export interface AddressAttempt<T> {
   readonly result: Promise<T>
   /** Whether the peer has sent anything. */
   heard(): boolean
-  /** Ends it; its result is not looked at any more. */
+  /** Ends it; its result is ignored. */
   abandon(error: EnigmError): void
 }
 
-/** `progress` is to be called when TCP is up. */
+/** `progress` must be called when TCP is up. */
 export type StartAttempt<T> = (address: string, progress: () => void) => AddressAttempt<T>
 
 export interface RaceOptions {
   readonly clock: Clock
   readonly timeoutMs: number
-  /** Asked before each attempt: 0, or how long to wait before asking again. */
+  /** Called before each attempt. Returns 0, or the time in ms to wait before the next call. */
   readonly turnInMs: () => number
   /** Aborts with its reason. */
   readonly signal?: AbortSignal
@@ -40,10 +40,10 @@ export interface RaceOptions {
 
 /**
  * Happy eyeballs (RFC 8305) over pinned addresses. The first to finish its TLS handshake wins, not
- * the first TCP connection: an address behind which TCP answers but TLS does not (a middlebox, a
- * broken anycast site, a wrong certificate) must not decide for the others. So that this does not
- * cost a second handshake on a long path, TCP coming up restarts the stagger. Losers are destroyed.
- * Rejects with the most telling fault, or `connect-timeout` after `timeoutMs`.
+ * the first TCP connection: an address with TCP but no TLS (a middlebox, a broken anycast site, a
+ * wrong certificate) must not decide for the others. To avoid a second handshake on a long path,
+ * the delay restarts when TCP is up. The other attempts are destroyed. Rejects with the most
+ * informative error, or with `connect-timeout` after `timeoutMs`.
  */
 export function race<T>(
   addresses: readonly string[],
@@ -118,7 +118,7 @@ export function race<T>(
   })
 }
 
-/** What throws before anything is sent (a CA file that is none) throws for every address. */
+/** An error before anything is sent (an invalid CA file) occurs for every address. */
 function begun<T>(start: StartAttempt<T>, address: string, progress: () => void): AddressAttempt<T> | EnigmError {
   try {
     return start(address, progress)

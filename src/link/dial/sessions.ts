@@ -5,17 +5,17 @@ import type { Endpoint } from './endpoint.ts'
 import type { PeerProof } from './identity.ts'
 
 /**
- * A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two a handshake.
+ * A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two per handshake.
  */
 const TICKETS_PER_ENDPOINT = 4
 const MAX_ENDPOINTS = 256
 /**
- * A ticket lets the resolver see that two connections are one client's: not for longer than a
- * working day. docs/limits.md says it.
+ * A ticket lets the resolver see that two connections belong to one client: not for longer than a
+ * working day (documented in docs/limits.md).
  */
 const MAX_TICKET_AGE_MS = 8 * 3600_000
 
-/** A TLS session and the proof it rests on. */
+/** A TLS session and the proof on which it rests. */
 export interface SavedSession {
   readonly session: Buffer
   readonly evidence: PeerProof
@@ -24,19 +24,19 @@ export interface SavedSession {
 /**
  * TLS sessions in memory, per resolver, transport, name, pin set and CA. On a resumed session Node
  * gives no peer certificate and does not call checkServerIdentity (measured on 20.20, TLS 1.2 and
- * 1.3), so a session is as good as the handshake it came from: only those of a fully verified one
- * are kept, they die with the certificate, and another pin set or CA never meets them.
+ * 1.3), so a session is only as trustworthy as its handshake. Only sessions of a fully verified
+ * handshake are kept; they end with the certificate, and are never used with another pin set or CA.
  */
 export interface TlsSessions {
-  /** Takes the newest usable session out. */
+  /** Removes and returns the newest usable session. */
   take(key: string): SavedSession | undefined
   keep(key: string, saved: SavedSession): void
-  /** Forgets those of one resolver, or all. */
+  /** Forgets the sessions of one resolver, or all. */
   flush(resolver?: string): void
   readonly size: number
 }
 
-/** Under which sessions of this endpoint are kept: all that the verification depends on. */
+/** The key of sessions of this endpoint: everything on which the verification depends. */
 export function sessionKey(endpoint: Endpoint, transport: Transport): string {
   const proof = [transport, endpoint.authenticationDomainName, ...endpoint.spkiPins.toSorted(), endpoint.ca ?? 'bundled']
   return `${createHash('sha256').update(proof.join('\0')).digest('base64')} ${endpoint.resolver}`

@@ -1,7 +1,7 @@
 import { EnigmError, type ErrorCode, isAuthenticationFailure, reachedPeer } from '../../errors.ts'
 
 /**
- * Node's and OpenSSL's names for a fault, and ours. What is not here is a plain `tls-failed`, or
+ * Error names of Node and OpenSSL, and our codes. Other names become a plain `tls-failed`, or
  * `connect-failed` before TLS began.
  */
 const CODES: Readonly<Record<string, ErrorCode>> = {
@@ -14,10 +14,7 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: 'alpn-missing',
 }
 
-/**
- * What OpenSSL's X.509 verification can say besides the above (crypto/x509/x509_txt.c, as Node
- * names them).
- */
+/** Further results of OpenSSL's X.509 verification (crypto/x509/x509_txt.c, as Node names them). */
 const UNTRUSTED = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -39,7 +36,7 @@ const UNTRUSTED = new Set([
   'UNSPECIFIED',
 ])
 
-/** What the system says when nothing could be sent to an address (connect(2)). */
+/** Error codes of the system if nothing could be sent to an address (connect(2)). */
 const NO_ROUTE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EACCES', 'EPERM', 'EINVAL'])
 
 /** Whether a dial failed before anything left this host. */
@@ -52,14 +49,14 @@ const stringOf = (error: unknown, key: 'code' | 'message'): string => {
   return typeof value === 'string' ? value : ''
 }
 
-/** The code for what verification of a chain found; `node` is Node's name for it. */
+/** The code for the result of a chain verification; `node` is Node's name for it. */
 export function certificateCode(node: string): ErrorCode {
   return CODES[node] ?? (UNTRUSTED.has(node) ? 'certificate-untrusted' : 'tls-failed')
 }
 
 /**
- * A fault of dialling in our words. `tcpUp`: whether the peer had accepted the TCP connection.
- * Never holds more than Node's own code or sentence.
+ * Converts an error of a dial to ours. `tcpUp`: whether the peer had accepted the TCP connection.
+ * The result contains only Node's own code or sentence.
  */
 export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
   if (error instanceof EnigmError) return error
@@ -69,8 +66,8 @@ export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
 }
 
 /**
- * Of the faults of several addresses the one worth reporting: who the peer is comes before whether
- * it was there.
+ * Of the errors of several addresses, the one to report: an identity error comes before an error of
+ * reachability.
  */
 export function tellingFault(faults: readonly EnigmError[]): EnigmError {
   const rank = (e: EnigmError) => (isAuthenticationFailure(e.code) ? 0 : reachedPeer(e.code) ? 1 : 2)

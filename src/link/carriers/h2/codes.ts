@@ -13,11 +13,14 @@ export const FRAME = {
 } as const
 
 /**
- * Frame flags, RFC 9113 section 6. ACK (SETTINGS, PING) has the bit that END_STREAM has elsewhere.
+ * Frame flags, RFC 9113 section 6. ACK (SETTINGS, PING) uses the same bit as END_STREAM elsewhere.
  */
 export const FLAG = { ack: 0x01, endStream: 0x01, endHeaders: 0x04, padded: 0x08, priority: 0x20 } as const
 
-/** Error codes, RFC 9113 section 7. Handlers of received octets return one; `none` means go on. */
+/**
+ * Error codes, RFC 9113 section 7. Handlers of received octets return one of them; `none` means
+ * continue.
+ */
 export const H2 = {
   none: 0,
   protocol: 1,
@@ -43,8 +46,8 @@ export const SETTING = {
 
 export const FRAME_HEADER_OCTETS = 9
 /**
- * The most that a frame's payload may hold either way: we never announce more, and never need to
- * send more (RFC 9113 section 4.2).
+ * The largest frame payload in both directions: we never announce more, and never need to send more
+ * (RFC 9113 section 4.2).
  */
 export const MAX_FRAME_OCTETS = 16_384
 /** The largest stream ID and the largest window (RFC 9113 sections 5.1.1 and 6.9.1). */

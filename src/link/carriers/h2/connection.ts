@@ -24,7 +24,7 @@ import { CellSender, Sender } from './sender.ts'
 import { CONNECTION_WINDOW_OCTETS, STREAM_WINDOW_OCTETS, Stream } from './stream.ts'
 import { Streams } from './streams.ts'
 
-/** How long the last words to a peer in error may take to leave. */
+/** How long the last frames to a peer that broke the protocol may take to be sent. */
 const LINGER_MS = 500
 const PING_PAYLOAD = new Uint8Array(8)
 
@@ -34,8 +34,8 @@ export interface LeanH2Options {
 }
 
 /**
- * DoH (RFC 8484) on one HTTP/2 connection, by a client that can do nothing else. `connection` has
- * negotiated `h2`, and nothing was read from it or written to it.
+ * DoH (RFC 8484) on one HTTP/2 connection, with a client that supports nothing else. `connection`
+ * must have negotiated `h2`; nothing may have been read from it or written to it.
  */
 export function leanH2Carrier<P extends Protection>(
   connection: Connection<P>,
@@ -53,8 +53,8 @@ export function leanH2Carrier<P extends Protection>(
 }
 
 /**
- * The same for a schedule: each request fills records of one size, and what else is owed rides in
- * them.
+ * The same for a schedule: each request fills records of one size, and control frames are sent
+ * inside them.
  */
 export function leanH2CellCarrier<P extends Protection>(
   connection: Connection<P>,
@@ -75,9 +75,7 @@ export function leanH2CellCarrier<P extends Protection>(
   )
 }
 
-/**
- * How requests leave: what gathers and writes them, and what makes cells of them for a schedule.
- */
+/** How requests are written: the outbox and sender, and the cells for a schedule. */
 interface Writing<P extends Protection, C extends H2Cells | undefined> {
   readonly out: Outbox
   readonly sender: Sender
@@ -95,7 +93,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     if (this.#streams.cancel(stream)) this.#schedule()
   }
   #scheduled = false
-  /** The peer broke the protocol: GOAWAY leaves before the connection ends. */
+  /** The peer broke the protocol: GOAWAY is sent before the connection ends. */
   #lingers = false
 
   constructor(connection: Connection<P>, tools: CarrierTools, { out, sender, cellsOn }: Writing<P, C>, options: LeanH2Options) {
@@ -132,7 +130,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     const turnedAway = this.turnedAway(ticket)
     if (turnedAway !== undefined) return turnedAway
     const stream = new Stream(request, ticket, this.#takeBack)
-    // A refused cell goes again when its schedule says so, and not by itself.
+    // A refused cell is sent again when its schedule says so, and not by itself.
     if (this.cells !== undefined) stream.requeued = Number.POSITIVE_INFINITY
     this.#streams.add(stream)
     this.#schedule()
@@ -146,7 +144,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     return true
   }
 
-  /** All that one turn of the event loop brought leaves in one write. */
+  /** All frames caused by one turn of the event loop leave in one write. */
   #schedule(): void {
     if (this.#scheduled || this.dead) return
     this.#scheduled = true
@@ -190,7 +188,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
   }
 }
 
-/** What the cells of one HTTP/2 connection are made with. */
+/** The dependencies of the cells of one HTTP/2 connection. */
 interface CellParts {
   readonly stream: Duplex
   readonly out: CellOutbox
@@ -219,7 +217,7 @@ class H2Cells implements Cells {
     return stream.writable && stream.writableLength === 0 && !out.full
   }
 
-  /** The opening is written; control frames are owed from now on. */
+  /** The opening is written. From now on control frames wait for a cell. */
   opened(): void {
     this.#p.out.opened()
   }

@@ -3,19 +3,19 @@ import { u32 } from '../../../dns/octets.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS } from './codes.ts'
 
 /**
- * Frames in a row that bring nothing: a thousand is more than any server was seen to send, and
- * costs a millisecond.
+ * Limit of frames in a row without progress: a thousand is more than any server was seen to send,
+ * and costs a millisecond.
  */
 const MOST = 1000
 /** A server sends a few frames besides each reply: WINDOW_UPDATE, PING, an empty DATA. */
 const PER_REPLY = 50
-/** An idle connection may see a thousand of them again after this. */
+/** After this time an idle connection may receive the full number again. */
 const REFILL_MS = 10_000
 
 /**
- * Bounds every flood of cheap frames alike (CVE-2019-9512, 9514, 9515, 9518, CVE-2023-44487 turned
- * against a client): each that brings no reply forward costs one, each reply earns some back. Time
- * is read only when it has run out.
+ * Limits every flood of cheap frames in the same way (CVE-2019-9512, 9514, 9515, 9518, and
+ * CVE-2023-44487 turned against a client): each frame that does not advance a reply costs one, and
+ * each reply earns some back. The time is read only when none is left.
  */
 export class Patience {
   readonly #clock: Clock
@@ -27,7 +27,7 @@ export class Patience {
     this.#filledMs = clock.nowMs()
   }
 
-  /** ENHANCE_YOUR_CALM when there is none left, else 0. */
+  /** Returns ENHANCE_YOUR_CALM if none is left, else 0. */
   spend(): number {
     if (this.#left-- > 0) return H2.none
     const nowMs = this.#clock.nowMs()
@@ -43,15 +43,15 @@ export class Patience {
 }
 
 /**
- * Takes one whole frame: its payload is `octets` from `start` to `end`, valid during the call only.
- * Returns an error code, 0 to go on.
+ * Handles one complete frame. Its payload is `octets` from `start` to `end`, valid during the call
+ * only. Returns an error code; 0: continue.
  */
 type OnFrame = (type: number, flags: number, streamId: number, octets: Uint8Array, start: number, end: number) => number
 
 /**
- * Cuts a stream of octets into frames (RFC 9113 section 4.1). Frames that lie whole in a chunk are
- * not copied; the rest of a chunk is kept, at most one frame of it, so memory is bounded whatever
- * the peer sends. Never throws.
+ * Splits a stream of octets into frames (RFC 9113 section 4.1). Frames that lie in one chunk are
+ * not copied. The rest of a chunk is kept, at most one frame, so memory is bounded for any input.
+ * Never throws.
  */
 export class H2FrameReader {
   readonly #onFrame: OnFrame
@@ -67,7 +67,7 @@ export class H2FrameReader {
   }
 
   /**
-   * Returns the first error code that a frame gave, after which the reader is of no more use, or 0.
+   * Returns the first error code from a frame, or 0. After an error the reader must not be used.
    */
   push(chunk: Uint8Array): number {
     let at = 0
@@ -90,8 +90,8 @@ export class H2FrameReader {
   }
 
   /**
-   * Completes the frame begun in earlier chunks. Returns how much of `chunk` that took, or minus an
-   * error code.
+   * Completes the frame that began in earlier chunks. Returns the number of octets used from
+   * `chunk`, or a negative error code.
    */
   #complete(chunk: Uint8Array): number {
     let at = Math.min(chunk.length, Math.max(0, FRAME_HEADER_OCTETS - this.#keptOctets))
@@ -126,13 +126,14 @@ function payloadOctets(octets: Uint8Array, at: number): number {
 }
 
 /**
- * A header block over several frames: compressed it is a few hundred octets in any reply there is.
+ * Limit of a header block over several frames: a compressed block of a real reply has a few hundred
+ * octets.
  */
 const MAX_BLOCK_OCTETS = 32_768
 const MAX_CONTINUATIONS = 16
 
 /**
- * Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10), bounded in octets and in frames
+ * Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10). Octets and frames are bounded
  * (CVE-2024-27316: frames that never end, or are empty).
  */
 class HeaderAssembly {
@@ -149,7 +150,7 @@ class HeaderAssembly {
     this.#octets = fragment.length
   }
 
-  /** A copy is kept. Returns an error code, 0 to go on. */
+  /** Keeps a copy. Returns an error code; 0: continue. */
   add(fragment: Uint8Array): number {
     this.#octets += fragment.length
     if (this.#octets > MAX_BLOCK_OCTETS || this.#parts.length > MAX_CONTINUATIONS) return H2.enhanceYourCalm
@@ -157,7 +158,7 @@ class HeaderAssembly {
     return H2.none
   }
 
-  /** The whole block; after it none is open. */
+  /** Returns the complete block; after that none is open. */
   finish(): Uint8Array {
     const block = Buffer.concat(this.#parts)
     this.#parts = []
@@ -167,8 +168,8 @@ class HeaderAssembly {
 }
 
 /**
- * What frames mean to a connection. `octets` is valid during the call. Those that return a number
- * return an error code, 0 to go on.
+ * The handlers of frames for a connection. `octets` is valid during the call. Handlers that return
+ * a number return an error code; 0: continue.
  */
 export interface FrameSink {
   onSettings(octets: Uint8Array, start: number, end: number): number
@@ -177,18 +178,18 @@ export interface FrameSink {
   onPong(): void
   onGoaway(lastStreamId: number, code: number): number
   onReset(streamId: number, code: number): number
-  /** `increment` is above 0 where `streamId` is 0. */
+  /** `increment` is above 0 if `streamId` is 0. */
   onWindowUpdate(streamId: number, increment: number): number
-  /** A whole header block. */
+  /** A complete header block. */
   onHeaders(streamId: number, octets: Uint8Array, start: number, end: number, endStream: boolean): number
-  /** `flowOctets` count against the windows: padding too (RFC 9113 section 6.9.1). */
+  /** `flowOctets` count against the windows; they include padding (RFC 9113 section 6.9.1). */
   onData(streamId: number, octets: Uint8Array, start: number, end: number, flowOctets: number, endStream: boolean): number
 }
 
 /**
- * The rules of RFC 9113 section 6 that a frame can be judged by without knowing its stream:
- * lengths, stream 0 or not, padding, the order of SETTINGS and CONTINUATION. Every frame that
- * brings nothing costs patience. Never throws; memory is bounded by one frame and one header block.
+ * The rules of RFC 9113 section 6 that need no knowledge of the stream: lengths, stream 0 or not,
+ * padding, the order of SETTINGS and CONTINUATION. Every frame without progress costs patience.
+ * Never throws; memory is bounded by one frame and one header block.
  */
 export class Inbound {
   readonly #sink: FrameSink
@@ -205,9 +206,7 @@ export class Inbound {
     )
   }
 
-  /**
-   * Returns the error code of the connection, after which nothing more may be given to it, or 0.
-   */
+  /** Returns the error code of the connection, or 0. After an error it must not be called again. */
   receive(chunk: Uint8Array): number {
     return this.#reader.push(chunk)
   }
@@ -256,7 +255,7 @@ export class Inbound {
     return this.#sink.onHeaders(streamId, whole, 0, whole.length, block.endStream)
   }
 
-  /** PRIORITY, which means nothing any more (section 5.3.2), and RST_STREAM. */
+  /** PRIORITY, which has no meaning any more (section 5.3.2), and RST_STREAM. */
   #onStreamControl(type: number, streamId: number, octets: Uint8Array, start: number, end: number): number {
     if (streamId === 0) return H2.protocol
     if (end - start !== (type === FRAME.priority ? 5 : 4)) return H2.frameSize

@@ -5,28 +5,28 @@ import { FLAG, FRAME, FRAME_HEADER_OCTETS, MAX_FRAME_OCTETS } from './codes.ts'
 import { type Field, HpackReader, STATIC_TABLE, staticIndex } from './hpack.ts'
 import { putFrameHeader } from './outbox.ts'
 
-/** Huffman coding is not used, so a digit is an octet, and three are in the template. */
+/** Huffman coding is not used, so a digit is an octet. The template has room for three. */
 const TEMPLATE_DIGITS = 3
 /**
- * Set the dynamic table to size 0. In every block, though once would do: so the first request of a
- * connection is as long as the others, and no SETTINGS of the peer can ask for more (RFC 7541
- * section 4.2).
+ * Sets the dynamic table to size 0. It is in every block, although once would be enough: so the
+ * first request of a connection is as long as the others, and no SETTINGS of the peer can require
+ * more (RFC 7541 section 4.2).
  */
 const NO_TABLE = 0x20
 
 /**
- * The HEADERS frame of every request to one endpoint. All but the digits of content-length is made
- * once: indexed fields of the static table and literals that are never indexed (RFC 7541 sections
- * 6.1 and 6.2.3). Its size depends on nothing but the number of digits of the body's length, and
- * bodies of 100 to 999 octets, so all padded queries in practice, have three: one size for all
- * requests of one body size, whatever was asked before.
+ * The HEADERS frame of every request to one endpoint. All of it except the digits of content-length
+ * is made once: indexed fields of the static table, and literals that are never indexed (RFC 7541
+ * sections 6.1 and 6.2.3). Its size depends only on the number of digits of the body's length.
+ * Bodies of 100 to 999 octets, which are all padded queries in practice, have three: all requests
+ * of one body size have one size, independent of earlier requests.
  */
 export class RequestHead {
   readonly #template: Buffer
   /** HEADERS frame with its header, for a body of 100 to 999 octets. */
   readonly #octets: number
 
-  /** Throws EnigmError('config') for a path or name that no frame can hold. */
+  /** Throws EnigmError('config') for a path or name that does not fit in a frame. */
   constructor(endpoint: Endpoint) {
     const block = headerBlock(endpoint)
     this.#octets = FRAME_HEADER_OCTETS + block.length
@@ -40,7 +40,7 @@ export class RequestHead {
     return this.#octets + digitsOf(bodyOctets) - TEMPLATE_DIGITS
   }
 
-  /** Writes the frame and returns where it ends. */
+  /** Writes the frame and returns the offset of its end. */
   put(out: Buffer, at: number, streamId: number, bodyOctets: number): number {
     this.#template.copy(out, at)
     out.writeUInt32BE(streamId, at + 5)
@@ -79,13 +79,13 @@ function indexed(name: string, value: string): number {
   return 0x80 | (STATIC_TABLE.findIndex((field) => field.name === name && field.value === value) + 1)
 }
 
-/** Never indexed, the name from the static table. */
+/** A literal that is never indexed, with the name from the static table. */
 function literal(name: string, value: string): number[] {
   const octets = Buffer.from(value, 'utf8')
   return [...integer(0x10, 4, staticIndex(name)), ...integer(0, 7, octets.length), ...octets]
 }
 
-/** RFC 7541 section 5.1, behind the bits that are set in `first`. */
+/** An integer in the form of RFC 7541 section 5.1; `first` holds the bits before it. */
 export function integer(first: number, prefixBits: number, value: number): number[] {
   const mask = (1 << prefixBits) - 1
   if (value < mask) return [first | value]
@@ -95,23 +95,25 @@ export function integer(first: number, prefixBits: number, value: number): numbe
   return [...octets, rest]
 }
 
-/** What one header block of a response says. */
+/** The content of one header block of a response. */
 export interface ResponseHead {
   /** 0: trailers, which have no :status. */
   readonly status: number
   readonly headers: Headers
   readonly ageS: number | undefined
-  /** -1: none. */
+  /** -1: absent. */
   readonly contentLength: number
-  /** Whether it can be the head of an answer; if not, `headFault` has the reason. */
+  /** Whether it can be the head of an answer; if not, `headFault` returns the reason. */
   readonly usable: boolean
 }
 
-/** RFC 9113 section 8.2.2: of HTTP/1.1; a message that has one is malformed. */
+/** RFC 9113 section 8.2.2: fields of HTTP/1.1. A message that has one is malformed. */
 const CONNECTION_FIELDS = new Set(['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade'])
 /** A name in lower case, of token characters (RFC 9110 section 5.6.2). */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
-/** Anything but NUL, CR, LF, and no white space at either end (RFC 9113 section 8.2.1). */
+/**
+ * Any text without NUL, CR and LF, and without white space at either end (RFC 9113 section 8.2.1).
+ */
 const VALUE = /^(?![ \t])[^\0\r\n]*(?<![ \t])$/
 const MEMO_SLOTS = 8
 const MEMO_OCTETS = 2048
@@ -125,9 +127,10 @@ interface ParsedHeads {
 }
 
 /**
- * Reads header blocks of responses, in their order. While the dynamic table does not change, equal
- * blocks have equal content, and replies of one resolver hardly differ in more than the second in
- * `date`: the last few are remembered and compared, which costs a tenth of parsing.
+ * Reads the header blocks of responses, in their order. While the dynamic table does not change,
+ * equal blocks have equal content, and replies of one resolver differ in little more than the
+ * second in `date`. So the last few blocks are remembered and compared, which costs a tenth of
+ * parsing.
  */
 export class HeadReader {
   readonly #hpack = new HpackReader()

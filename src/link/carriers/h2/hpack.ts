@@ -25,19 +25,19 @@ export function staticIndex(name: string): number {
 }
 
 /**
- * What a field counts beside its name and its value, in a table (RFC 7541 section 4.1) and in a
- * list (RFC 9113 section 6.5.2).
+ * Overhead of a field besides its name and value, in a table (RFC 7541 section 4.1) and in a list
+ * (RFC 9113 section 6.5.2).
  */
 const FIELD_OVERHEAD_OCTETS = 32
-/** The size that a table has before anybody says anything (RFC 9113 section 6.5.2). */
+/** The initial size of a table (RFC 9113 section 6.5.2). */
 const DEFAULT_OCTETS = 4096
 
 /**
- * The static and the dynamic table (RFC 7541 sections 2.3 and 4). We announce HEADER_TABLE_SIZE 0,
- * and peers that honour it say so with their first header block,
- * which empties and closes the dynamic table. The h2o in dnsdist 1.7 does not honour it and goes on
- * to use the default size (measured; RFC 9113 section 6.5.2 warns
- * of such), so until a peer says otherwise the table is there, and is bounded by that default.
+ * The static and the dynamic table (RFC 7541 sections 2.3 and 4). We announce HEADER_TABLE_SIZE 0.
+ * Peers that honour it signal this in their first header block, which empties and closes the
+ * dynamic table. The h2o in dnsdist 1.7 does not honour it and continues to use the default size
+ * (measured; RFC 9113 section 6.5.2 warns of this). So until a peer signals otherwise the table
+ * exists, and is bounded by that default.
  */
 export class HeaderTable {
   /** Newest last. */
@@ -45,8 +45,8 @@ export class HeaderTable {
   #octets = 0
   #capacity = DEFAULT_OCTETS
   /**
-   * Changes whenever the dynamic table does: a block that is read between two equal versions meant
-   * the same both times.
+   * Changes whenever the dynamic table does: a block that is read twice with equal versions has the
+   * same meaning both times.
    */
   version = 0
 
@@ -55,7 +55,7 @@ export class HeaderTable {
     return index <= STATIC_TABLE.length ? STATIC_TABLE[index - 1] : this.#entries[this.#entries.length + STATIC_TABLE.length - index]
   }
 
-  /** False where the size is none that a peer may choose. */
+  /** Returns false if a peer must not choose this size. */
   resize(octets: number): boolean {
     if (octets < 0 || octets > DEFAULT_OCTETS) return false
     if (octets !== this.#capacity) this.version++
@@ -64,7 +64,9 @@ export class HeaderTable {
     return true
   }
 
-  /** Older ones go to make room; one that is larger than the table empties it (section 4.4). */
+  /**
+   * Older fields are dropped to make room; a field larger than the table empties it (section 4.4).
+   */
   add(field: Field): void {
     if (this.#capacity === 0) return
     this.version++
@@ -85,16 +87,16 @@ function octetsOf(field: Field): number {
 }
 
 /**
- * Lengths of the Huffman codes of octets 0 to 255 and EOS, a digit of base 36 each (RFC 7541
- * appendix B). The code is canonical (section 5.2): within one length
- * codes follow the order of symbols, so the lengths say all.
+ * Lengths of the Huffman codes of octets 0 to 255 and EOS, one base-36 digit each (RFC 7541
+ * appendix B). The code is canonical (section 5.2): codes of one length follow the order of
+ * symbols, so the lengths are enough.
  */
 const LENGTHS =
   'dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6cad67777777777777777777777878djde6f56565666577666567655677777fbeds' +
   'kmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmnqqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqnqrqqrrrrrsrrrrrqu'
 
 const EOS = 256
-/** An outcome where a state would stand: no code begins like this. */
+/** Used in place of a state: no code begins with these bits. */
 const FAILED = 0xffff
 
 interface Nibbles {
@@ -110,7 +112,10 @@ interface Nibbles {
   readonly mayEnd: Uint8Array
 }
 
-/** Made when the first such text is read: it takes 5 ms, and a start need not wait for it. */
+/**
+ * Made when the first Huffman-coded string is read: it takes 5 ms, and the start need not wait for
+ * it.
+ */
 let table: Nibbles | undefined
 
 /** The code of every symbol (256 is EOS), in canonical order. */
@@ -126,7 +131,7 @@ export function huffmanCodes(): readonly { readonly symbol: number; readonly cod
   })
 }
 
-/** The tree as pairs of children; a leaf is minus the symbol, less one. */
+/** The tree as pairs of children; a leaf is -(symbol + 1). */
 function tree(): number[] {
   const children = [0, 0]
   for (const { symbol, code, bits } of huffmanCodes()) {
@@ -144,7 +149,7 @@ function tree(): number[] {
   return children
 }
 
-/** Four bits a step: the shortest code has five, so a step gives at most one symbol. */
+/** Four bits per step: the shortest code has five, so a step yields at most one symbol. */
 function build(): Nibbles {
   const children = tree()
   const states = children.length / 2
@@ -172,9 +177,8 @@ function step(children: readonly number[], state: number, nibble: number): numbe
 }
 
 /**
- * Decodes a Huffman string into `out` at 0 and returns its octets; -1 where it is no valid one (EOS
- * inside, padding that is not ones or longer than 7 bits) or
- * longer than `out`.
+ * Decodes a Huffman string into `out` at 0 and returns its length in octets. Returns -1 if it is
+ * invalid (EOS inside, padding that is not ones or longer than 7 bits) or longer than `out`.
  */
 export function huffmanDecode(from: Uint8Array, start: number, end: number, out: Uint8Array): number {
   table ??= build()
@@ -195,27 +199,24 @@ export function huffmanDecode(from: Uint8Array, start: number, end: number, out:
   return mayEnd[state] === 1 ? octets : -1
 }
 
-/**
- * What we announce as MAX_HEADER_LIST_SIZE: names, values and 32 octets a field (RFC 9113 section
- * 6.5.2).
- */
+/** Our MAX_HEADER_LIST_SIZE: names, values and 32 octets per field (RFC 9113 section 6.5.2). */
 export const MAX_HEADER_LIST_OCTETS = 16_384
 /**
- * Continuation octets of an integer: 4 x 7 bits on top of the prefix, far above any length that can
- * be meant (RFC 7541 section 5.1).
+ * Continuation octets of an integer: 4 x 7 bits after the prefix, far above any real length (RFC
+ * 7541 section 5.1).
  */
 const MAX_INTEGER_CONTINUATION = 4
 /**
- * No symbol is shorter than 5 bits, so any string of the longest block (HeaderAssembly bounds it)
+ * No symbol is shorter than 5 bits, so any string of the longest block (bounded by HeaderAssembly)
  * fits.
  */
 const scratch = Buffer.allocUnsafeSlow((32_768 * 8) / 5 + 1)
 
 /**
- * Reads the header blocks of one connection in order (RFC 7541). 'compression': an index that is
- * not there, a table size that is too large or behind a field, a
- * broken integer or string; the connection cannot go on. 'tooLarge': the list is over
- * MAX_HEADER_LIST_OCTETS; it was read to its end, so others can. Never throws.
+ * Reads the header blocks of one connection in order (RFC 7541). 'compression': an index that does
+ * not exist, a table size that is too large or comes after a field, or an invalid integer or
+ * string. The connection cannot continue. 'tooLarge': the list exceeds MAX_HEADER_LIST_OCTETS. It
+ * was read to its end, so later blocks can be read. Never throws.
  */
 export class HpackReader {
   readonly table = new HeaderTable()
@@ -257,7 +258,7 @@ class Cursor {
 
   /**
    * An integer with this many bits in its first octet (RFC 7541 section 5.1); -1 if it does not end
-   * here or is out of bounds.
+   * in the block or is out of bounds.
    */
   integer(prefixBits: number): number {
     const mask = (1 << prefixBits) - 1
@@ -281,7 +282,7 @@ class Cursor {
     return value === undefined ? undefined : { name, value }
   }
 
-  /** Section 5.2; undefined where it is broken or does not lie in the block. */
+  /** Section 5.2; undefined if it is invalid or does not end in the block. */
   #string(): string | undefined {
     if (this.at >= this.#end) return undefined
     const huffman = (this.#octets[this.at]! & 0x80) !== 0

@@ -2,11 +2,11 @@ import type { Writable } from 'node:stream'
 import { putU16, putU32 } from '../../../dns/octets.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS, SETTING } from './codes.ts'
 
-/** Big enough for a turn of 250 padded queries; a larger turn takes a buffer of its own. */
+/** Large enough for a turn of 250 padded queries; a larger turn gets a buffer of its own. */
 const PAGE_OCTETS = 64 * 1024
 const SPARE_PAGES = 2
 
-/** Writes a frame header (RFC 9113 section 4.1) and returns where the payload goes. */
+/** Writes a frame header (RFC 9113 section 4.1) and returns the offset of the payload. */
 export function putFrameHeader(out: Uint8Array, at: number, octets: number, type: number, flags: number, streamId: number): number {
   out[at] = octets >>> 16
   out[at + 1] = octets >>> 8
@@ -18,8 +18,8 @@ export function putFrameHeader(out: Uint8Array, at: number, octets: number, type
 }
 
 /**
- * Gathers the frames of one turn of the event loop, so that they leave in one write, and uses its
- * pages again once the socket is done with them.
+ * Collects the frames of one turn of the event loop, so that they leave in one write. Reuses its
+ * pages after the socket has finished with them.
  */
 export class Outbox {
   readonly #socket: Writable
@@ -31,7 +31,7 @@ export class Outbox {
     this.#socket = socket
   }
 
-  /** Whether there is something to flush. */
+  /** Whether there is data to flush. */
   get full(): boolean {
     return this.#used > 0
   }
@@ -41,8 +41,8 @@ export class Outbox {
   }
 
   /**
-   * Makes room and returns where in `page` it is. The caller fills all of it, and reads `page`
-   * after this call.
+   * Reserves room and returns its offset in `page`. The caller must fill all of it, and must read
+   * `page` after this call.
    */
   reserve(octets: number): number {
     const at = this.#used
@@ -65,7 +65,7 @@ export class Outbox {
     putFrameHeader(this.#page, at, 0, FRAME.settings, FLAG.ack, 0)
   }
 
-  /** `payload` is the 8 octets from `start`. */
+  /** `payload`: the 8 octets from `start`. */
   ping(flags: number, payload: Uint8Array, start: number): void {
     const at = this.reserve(FRAME_HEADER_OCTETS + 8)
     this.#page.set(payload.subarray(start, start + 8), putFrameHeader(this.#page, at, 8, FRAME.ping, flags, 0))
@@ -81,7 +81,7 @@ export class Outbox {
     putU32(this.#page, putFrameHeader(this.#page, at, 4, FRAME.windowUpdate, 0, streamId), octets)
   }
 
-  /** The last stream ID is 0: the peer opens none, push being off. */
+  /** The last stream ID is 0: the peer opens no streams, because push is off. */
   goaway(code: number): void {
     const at = this.reserve(FRAME_HEADER_OCTETS + 8)
     const payloadAt = putFrameHeader(this.#page, at, 8, FRAME.goaway, 0, 0)
@@ -99,7 +99,7 @@ export class Outbox {
     }
   }
 
-  /** One write of all that was gathered. Returns whether there was anything. */
+  /** Writes all collected frames at once. Returns whether there was anything. */
   flush(): boolean {
     const page = this.#page
     const used = this.#used
@@ -113,7 +113,7 @@ export class Outbox {
   }
 }
 
-/** The connection preface and what we announce with it (RFC 9113 sections 3.4 and 6.5). */
+/** The connection preface and our announcements (RFC 9113 sections 3.4 and 6.5). */
 export function putOpening(out: Outbox, o: { streamWindow: number; connectionWindow: number; headerListOctets: number }): void {
   out.octets(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'))
   out.settings([
@@ -126,20 +126,20 @@ export function putOpening(out: Outbox, o: { streamWindow: number; connectionWin
 }
 
 /**
- * The largest frame that a connection may owe: a PING answered. Each cell has so much padding to
- * spare for one.
+ * The largest control frame that a connection may have to send: the answer to a PING. Each cell has
+ * this much extra padding to make room for one.
  */
 export const CONTROL_ROOM_OCTETS = FRAME_HEADER_OCTETS + 8
 /**
  * A peer that makes us owe more than this many frames is flooding; `Patience` ends its connection
- * long before.
+ * long before that.
  */
 const MAX_OWED = 1024
 
 /**
- * An outbox that writes nothing by itself once the opening has left: acknowledgements, window
- * updates and resets are owed, and ride in cells, paid from their padding. So an observer sees
- * neither when they fell due nor that there were any.
+ * An outbox that writes nothing by itself after the opening: acknowledgements, window updates and
+ * resets wait, and are sent inside cells, in place of their padding. So an observer sees neither
+ * when they became due nor that there were any.
  */
 export class CellOutbox extends Outbox {
   readonly #owed: Buffer[] = []
@@ -151,8 +151,8 @@ export class CellOutbox extends Outbox {
   }
 
   /**
-   * Moves the owed frames that fit into `room` octets to where the next cell is written. Returns
-   * the octets they took.
+   * Moves waiting frames that fit in `room` octets to the place of the next cell. Returns the
+   * number of octets.
    */
   pay(room: number): number {
     let paid = 0

@@ -12,18 +12,18 @@ import type { Stream } from './stream.ts'
 const BODY_OCTETS = 290
 
 /**
- * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and padding is
- * free to shrink): what the connection owes, the head, and DATA padded to fill. One holds a query
- * for any name. A longer request goes on in records of nothing but DATA, only the last of them
+ * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and the amount
+ * is free): waiting control frames, the head, and DATA padded to the size. One holds a query for
+ * any name. A longer request continues in records that hold only DATA; only the last of them is
  * padded. (BIND 9.18.49 stalls on a request that arrives in pieces of more than 256 octets: over
- * its DoH, names of more than 93 octets find no answer.)
+ * its DoH, names of more than 93 octets get no answer.)
  */
 export class CellSender {
   readonly #out: CellOutbox
   readonly #head: RequestHead
-  /** Of every record. */
+  /** Size of every record. */
   readonly #octets: number
-  /** Body octets of each record after the first: what the head took there. */
+  /** Body octets of each record after the first, which has no head. */
   readonly #laterOctets: number
 
   constructor(out: CellOutbox, head: RequestHead) {
@@ -33,7 +33,7 @@ export class CellSender {
     this.#octets = CONTROL_ROOM_OCTETS + FRAME_HEADER_OCTETS + 1 + this.#laterOctets
   }
 
-  /** What the largest record counts against the windows. */
+  /** How much the largest record counts against the windows. */
   get windowOctets(): number {
     return 1 + this.#laterOctets + CONTROL_ROOM_OCTETS
   }
@@ -43,7 +43,7 @@ export class CellSender {
     return BODY_OCTETS + (records - 1) * this.#laterOctets
   }
 
-  /** The next record of `stream`. Returns what it counts against the windows. */
+  /** Writes the next record of `stream`. Returns how much it counts against the windows. */
   send(stream: Stream): number {
     const out = this.#out
     const { body, bodySent } = stream
@@ -70,8 +70,8 @@ export class CellSender {
 }
 
 /**
- * Streams opened before the peer's SETTINGS said how many it takes: the least that RFC 9113 section
- * 6.5.2 recommends to allow.
+ * Limit of streams before the peer's SETTINGS state one: the least that RFC 9113 section 6.5.2
+ * recommends to allow.
  */
 const STREAMS_UNTIL_TOLD = 32
 
@@ -79,9 +79,9 @@ const STREAMS_UNTIL_TOLD = 32
 export class Sender {
   readonly #out: Outbox
   readonly #head: RequestHead
-  /** Opened, the body not all sent, in order: none of them is in a queue any more. */
+  /** Open streams whose body is not all sent, in order: none of them is in a queue any more. */
   readonly #blocked = new LinkedSet<Stream>()
-  /** Writes requests as cells; undefined: they go as they come. */
+  /** Writes requests as cells; undefined: each is written when it comes. */
   readonly cells: CellSender | undefined
   #unfinished: Stream | undefined
   #window = DEFAULT_WINDOW_OCTETS
@@ -95,27 +95,27 @@ export class Sender {
     this.cells = cells
   }
 
-  /** The cell request that has records to come. */
+  /** The cell request with records left to send. */
   get unfinished(): Stream | undefined {
     return this.#unfinished
   }
 
-  /** Whether the peer's windows take a cell. */
+  /** Whether the peer's windows have room for a cell. */
   get takesCell(): boolean {
     const octets = this.cells?.windowOctets ?? 0
     return this.#window >= octets && this.#initialWindow >= octets && this.#unfinished === undefined
   }
 
   /**
-   * Whether the peer's windows take the next record of the unfinished request: SETTINGS may have
-   * narrowed them since its first.
+   * Whether the peer's windows have room for the next record of the unfinished request: SETTINGS
+   * may have reduced them since its first.
    */
   get takesMore(): boolean {
     const octets = this.cells?.windowOctets ?? 0
     return this.#unfinished !== undefined && this.#window >= octets && this.#unfinished.sendWindow >= octets
   }
 
-  /** Whether opening another stream would bring anything of its body onto the wire. */
+  /** Whether a newly opened stream could send part of its body now. */
   get open(): boolean {
     return this.#window > 0
   }
@@ -129,7 +129,7 @@ export class Sender {
     this.#sendBody(stream)
   }
 
-  /** The next record of a cell request; only while `takesCell` or `takesMore`. */
+  /** Writes the next record of a cell request; only while `takesCell` or `takesMore`. */
   sendCell(stream: Stream): void {
     const octets = this.cells?.send(stream) ?? 0
     stream.sendWindow -= octets
@@ -137,7 +137,7 @@ export class Sender {
     this.#unfinished = stream.bodySent < stream.body.length ? stream : undefined
   }
 
-  /** It is over; says whether its request had not all been sent. */
+  /** The stream is over. Returns whether part of its request was not sent. */
   forget(stream: Stream): boolean {
     if (this.#unfinished === stream) {
       this.#unfinished = undefined
@@ -170,7 +170,10 @@ export class Sender {
     }
   }
 
-  /** Of the connection: overflow is an error of the connection (RFC 9113 section 6.9.1). */
+  /**
+   * Widens the window of the connection: an overflow is an error of the connection (RFC 9113
+   * section 6.9.1).
+   */
   widen(increment: number): number {
     this.#window += increment
     if (this.#window > MAX_31_BITS) return H2.flowControl
@@ -178,7 +181,7 @@ export class Sender {
     return H2.none
   }
 
-  /** Of one stream: an error code is an error of that stream. */
+  /** Widens the window of one stream: a returned code is an error of that stream. */
   widenStream(stream: Stream, increment: number): number {
     if (increment === 0) return H2.protocol
     stream.sendWindow += increment
@@ -188,8 +191,8 @@ export class Sender {
   }
 
   /**
-   * Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and answers
-   * them. Returns an error code of the connection, 0 to go on.
+   * Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and
+   * acknowledges them. Returns an error code of the connection; 0: continue.
    */
   settings(octets: Uint8Array, start: number, end: number, streams: readonly Stream[]): number {
     if (!this.#told) this.maxStreams = Number.POSITIVE_INFINITY
@@ -219,7 +222,7 @@ export class Sender {
     }
   }
 
-  /** Also moves the windows of open streams, below 0 if need be (section 6.9.2). */
+  /** Also changes the windows of open streams, below 0 if necessary (section 6.9.2). */
   #setInitialWindow(value: number, streams: readonly Stream[]): number {
     const change = value - this.#initialWindow
     this.#initialWindow = value

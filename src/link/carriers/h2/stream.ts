@@ -11,9 +11,9 @@ import type { Outbox } from './outbox.ts'
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 
-/** One request and what came back for it. A class, so that taking it back costs no closure. */
+/** One request and its response. A class, so that it can be cancelled without a closure. */
 export class Stream<P extends Protection = Protection> implements Linked<Stream<P>>, Sent {
-  /** The query under ID 0 (RFC 8484 section 4.1): the request's body. */
+  /** The query with ID 0 (RFC 8484 section 4.1): the request's body. */
   readonly body: Uint8Array
   readonly ticket: Ticket<P>
   readonly #requestId: number
@@ -26,11 +26,11 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   sentMs = 0
   bodySent = 0
   /**
-   * What the peer still takes of the body; below 0 after it shrank its windows (RFC 9113 section
-   * 6.9.2).
+   * How much of the body the peer accepts now; below 0 after it reduced its windows (RFC 9113
+   * section 6.9.2).
    */
   sendWindow = 0
-  /** Octets that counted against the window we gave. */
+  /** Octets that counted against our window. */
   flowOctets = 0
   head: ResponseHead | undefined
   /** How often the peer refused it. */
@@ -49,7 +49,7 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
     this.#cancel(this)
   }
 
-  /** As before it was opened. */
+  /** Resets it to the state before it was opened. */
   rewind(): void {
     this.id = 0
     this.bodySent = 0
@@ -60,15 +60,17 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   }
 
   /**
-   * Whether a header block with this status (0: none) may come now: interim responses, one final,
-   * trailers that end it (RFC 9113 section 8.1).
+   * Whether a header block with this status (0: none) may come now: interim responses, one final
+   * response, then trailers that end the stream (RFC 9113 section 8.1).
    */
   expects(status: number, endStream: boolean): boolean {
     if (this.head !== undefined) return status === 0 && endStream
     return status >= 200 || (status >= 100 && status !== 101 && !endStream)
   }
 
-  /** Takes a piece of the reply (a copy). False: it is longer than a DNS message can be. */
+  /**
+   * Adds a piece of the reply (a copy). Returns false if it is longer than a DNS message can be.
+   */
   take(octets: Uint8Array, start: number, end: number): boolean {
     const length = end - start
     if (length === 0) return true
@@ -84,13 +86,13 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
     return true
   }
 
-  /** Whether what came is as long as the head said (RFC 9113 section 8.1.1). */
+  /** Whether the length of the body equals the one in the head (RFC 9113 section 8.1.1). */
   get complete(): boolean {
     const expected = this.head?.contentLength ?? -1
     return expected < 0 || expected === this.#octets
   }
 
-  /** The reply under the ID of the request, or why it is none. */
+  /** The reply with the ID of the request, or the error if it is not a valid one. */
   reply(): Uint8Array | EnigmError {
     if (this.#reply === undefined || this.#octets < MIN_MESSAGE_OCTETS)
       return new EnigmError('reply-malformed', 'shorter than a DNS header')
@@ -114,17 +116,17 @@ function grown(octets: Uint8Array, room: number): Uint8Array {
 }
 
 /**
- * The window of the connection, open from the start and again when half is used: 1,000 replies of 4
- * KiB without waiting for an update.
+ * The window of the connection, opened at the start and again when half is used: 1,000 replies of 4
+ * KiB without a wait for an update.
  */
 export const CONNECTION_WINDOW_OCTETS = 4 * 1024 * 1024
 /**
- * Above one message, so that a longer one is seen and refused instead of standing still; never
+ * Larger than one message, so that a longer one is seen and refused instead of blocking; never
  * widened.
  */
 export const STREAM_WINDOW_OCTETS = 128 * 1024
 
-/** Holds the peer to the windows that it was given (RFC 9113 section 6.9.1). */
+/** Enforces the windows that the peer was given (RFC 9113 section 6.9.1). */
 export class DataWindows {
   readonly #out: Outbox
   #octets = 0
@@ -133,7 +135,7 @@ export class DataWindows {
     this.#out = out
   }
 
-  /** Of the connection. DATA of streams that are gone counts as well. */
+  /** Counts DATA against the window of the connection. DATA of closed streams counts too. */
   received(flowOctets: number): number {
     this.#octets += flowOctets
     if (this.#octets > CONNECTION_WINDOW_OCTETS) return H2.flowControl
@@ -144,7 +146,7 @@ export class DataWindows {
     return H2.none
   }
 
-  /** Whether a stream may still send that much. */
+  /** Whether a stream may still send this much. */
   fits(stream: Stream, flowOctets: number): boolean {
     stream.flowOctets += flowOctets
     return stream.flowOctets <= STREAM_WINDOW_OCTETS
@@ -154,12 +156,12 @@ export class DataWindows {
 const MAX_REMEMBERED = 4096
 
 /**
- * Streams that we gave up and that the peer had not ended: what it still sends for them was on its
- * way (RFC 9113 section 5.1, `closed`).
+ * Streams that we reset before the peer ended them: frames that still arrive for them were already
+ * on their way (RFC 9113 section 5.1, `closed`).
  */
 export class ResetStreams {
   readonly #ids = new Set<number>()
-  /** Of these and below nothing is known any more. */
+  /** Streams up to this ID are forgotten. */
   #forgottenId = 0
 
   add(streamId: number): void {
@@ -171,7 +173,7 @@ export class ResetStreams {
     }
   }
 
-  /** Whether a frame may still come for this stream; `last`: it is the last that may. */
+  /** Whether a frame may still come for this stream; `last`: it is the last one. */
   has(streamId: number, last: boolean): boolean {
     const known = last ? this.#ids.delete(streamId) : this.#ids.has(streamId)
     return known || streamId <= this.#forgottenId

@@ -12,37 +12,31 @@ import type { Outbox } from './outbox.ts'
 import type { Sender } from './sender.ts'
 import { DataWindows, ResetStreams, type Stream } from './stream.ts'
 
-/** What the streams of a connection work with, and how they speak to it. */
+/** The dependencies of the streams of a connection. */
 export interface StreamTools<P extends Protection> {
-  /** Of the connection. */
+  /** Protection of the connection. */
   readonly protection: P
   readonly clock: Clock
   readonly patience: Patience
   readonly out: Outbox
   readonly sender: Sender
   readonly lastStreamId: number
-  /** The peer is there: a response begun or finished, a PING answered. */
+  /** The peer is alive: a response began or ended, or a PING was answered. */
   heard(): void
-  /** A reply that matches nothing that was asked. */
+  /** A reply that matches no request. */
   mismatch(): void
-  /** It takes no more requests. */
+  /** The peer takes no more requests. */
   drain(): void
-  /** The peer gave the connection up. */
+  /** The peer ended the connection. */
   ended(): void
-  /** A stream is gone, maybe the last. */
+  /** A stream ended, perhaps the last one. */
   rest(): void
 }
 
-/**
- * How often a request that the peer refused unprocessed is put back in the queue of the same
- * connection.
- */
+/** How often a request that the peer refused unprocessed is queued again on the same connection. */
 const MAX_REQUEUED = 3
 
-/**
- * The streams of one connection: those that wait, those that are open, those given up; and what
- * received frames mean to them.
- */
+/** The streams of one connection (waiting, open and reset), and the handlers of received frames. */
 export class Streams<P extends Protection = Protection> implements FrameSink {
   readonly #tools: StreamTools<P>
   readonly #heads = new HeadReader()
@@ -71,7 +65,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#queue.add(stream, stream.ticket.givesWay === true)
   }
 
-  /** Opens streams as the peer allows. Says whether any was. */
+  /** Opens as many streams as the peer allows. Returns whether any was opened. */
   pump(): boolean {
     if (this.#queue.size === 0) return false
     const { sender, clock, lastStreamId } = this.#tools
@@ -90,7 +84,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     return this.#nextId !== before
   }
 
-  /** Takes a request back. Says whether there is something to write. */
+  /** Cancels a request. Returns whether there is something to write. */
   cancel(stream: Stream<P>): boolean {
     if (!this.#forget(stream)) return false
     if (stream.id !== 0) this.#giveUp(stream.id, H2.cancel)
@@ -122,8 +116,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   }
 
   /**
-   * Streams above `lastStreamId` were not processed; the others may still be answered (RFC 9113
-   * section 6.8), unless it is for an error.
+   * Streams above `lastStreamId` were not processed. The others may still be answered (RFC 9113
+   * section 6.8), unless GOAWAY reports an error.
    */
   onGoaway(lastStreamId: number, code: number): number {
     if (lastStreamId > this.#goawayId) return H2.protocol
@@ -190,14 +184,14 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#nowMs = 0
   }
 
-  /** Once a chunk, as the time is read once for all its replies. */
+  /** Called once per chunk, because the time is read once for all its replies. */
   #heard(): void {
     if (this.#nowMs !== 0) return
     this.#nowMs = this.#tools.clock.nowMs()
     this.#tools.heard()
   }
 
-  /** The response is whole. */
+  /** The response is complete. */
   #finish(stream: Stream<P>): number {
     if (!stream.complete) return this.#malformed(stream)
     const wire = stream.reply()
@@ -217,8 +211,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   }
 
   /**
-   * A frame for a stream that is not open (RFC 9113 section 5.1): what was on its way when we gave
-   * it up is ignored.
+   * A frame for a stream that is not open (RFC 9113 section 5.1): if the stream was reset by us,
+   * the frame is ignored.
    */
   #stray(streamId: number, endStream: boolean): number {
     if (this.#isIdle(streamId)) return H2.protocol
@@ -241,7 +235,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     return H2.none
   }
 
-  /** Gives one stream up for what the peer did, which costs patience. */
+  /** Resets one stream because of an error of the peer, which costs patience. */
   #reset(stream: Stream<P>, code: number, error: EnigmError, loss: Loss): number {
     this.#giveUp(stream.id, code)
     this.#settle(stream, error, loss)
@@ -266,8 +260,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   }
 
   /**
-   * The peer ended it, maybe before it was all asked: the rest is not sent then (RFC 9113 section
-   * 8.1).
+   * The peer ended the stream, perhaps before the whole request was sent: then the rest is not sent
+   * (RFC 9113 section 8.1).
    */
   #ended(stream: Stream<P>): void {
     this.#open.delete(stream.id)
@@ -281,7 +275,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     return this.#open.delete(stream.id)
   }
 
-  /** Takes no more; those in the queue go elsewhere. */
+  /** Takes no more requests; those in the queue are sent elsewhere. */
   #drain(): void {
     if (this.draining) return
     this.draining = true
