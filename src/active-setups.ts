@@ -10,7 +10,7 @@ import type { Protection } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
 import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
 
-/** What every configuration of one run shares. */
+/** The parts that all configurations of one run share. */
 export interface SharedParts extends LinkParts {
   readonly gate: PolicyGate
   readonly canary: SelfCanary
@@ -20,50 +20,50 @@ export interface SharedParts extends LinkParts {
   readonly tally: StageCounts
 }
 
-/** One configuration that answers: its pipeline with its links. */
+/** One configuration that answers queries: its pipeline with its links. */
 export interface ActiveSetup {
   readonly stages: readonly Stage[]
   readonly timeoutMs: number
   readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
-  /** Answers what is under way, then closes every link. Never rejects. */
+  /** Answers the queries in progress, then closes every link. Never rejects. */
   readonly close: () => Promise<void>
-  /** Asks and answers nothing more, whatever the gate says later: see SetupGate. */
+  /** Asks and answers nothing more, independent of the gate: see SetupGate. */
   readonly revoke: () => void
   readonly react: LiveResolvers<Protection>['react']
 }
 
-/** The configuration in force, and earlier ones until they have answered what they were asked. */
+/** The configuration in force, and earlier ones until their queries are answered. */
 export class ActiveSetups {
   readonly #all = new Set<ActiveSetup>()
   #current: ActiveSetup | undefined
 
-  /** The one in force. Throws an EnigmError `internal` before the first `adopt`. */
+  /** The configuration in force. Throws an EnigmError `internal` before the first `adopt`. */
   get current(): ActiveSetup {
     if (this.#current === undefined) throw new EnigmError('internal', 'no configuration is in force yet')
     return this.#current
   }
 
-  /** Puts a configuration in force; the one before it still answers until `retire`. */
+  /** Puts a configuration in force; the previous one still answers until `retire`. */
   adopt(setup: ActiveSetup): void {
     this.#current = setup
     this.#all.add(setup)
   }
 
-  /** Closes one that is no longer in force. Never rejects. */
+  /** Closes a configuration that is no longer in force. Never rejects. */
   async retire(setup: ActiveSetup): Promise<void> {
     await setup.close()
     this.#all.delete(setup)
   }
 
-  /** See `LiveResolvers.react`; an earlier configuration dials nothing again. */
+  /** See `LiveResolvers.react`; earlier configurations do not dial again. */
   react(...[what, online]: Parameters<ActiveSetup['react']>): void {
     for (const one of this.#all) one.react(what, online && one === this.#current)
   }
 }
 
 /**
- * Makes the pipeline and the links of `loaded`; nothing is dialled before it is asked (`always-on`
+ * Makes the pipeline and the links of `loaded`; no link is dialled before a query (`always-on`
  * dials at once).
  */
 export function activate(loaded: Loaded, shared: SharedParts): ActiveSetup {

@@ -2,63 +2,64 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { uptime } from 'node:os'
 import { performance } from 'node:perf_hooks'
 
-/** A timer that was set. `cancel` may be called any number of times, also after it fired. */
+/** A timer that was set. `cancel` may be called repeatedly, also after the timer fired. */
 export interface Timer {
   cancel(): void
 }
 
 /**
- * Time, injected. `nowMs` is boot time: it never goes back, and it runs on through a suspend (TTLs
- * must). `wallMs` is for people and certificates.
+ * The source of time, injected. `nowMs` is boot time: it never goes back, and it continues during a
+ * suspend (as TTLs must). `wallMs` is for people and certificates.
  */
 export interface Clock {
   nowMs(): number
   wallMs(): number
   /**
-   * How much of boot time passed in suspends, as far as they were noticed; none where the clock
-   * cannot tell.
+   * How much boot time passed in suspends, as far as they were noticed; absent if the clock cannot
+   * tell.
    */
   sleptMs?(): number
   /**
-   * Calls `fn` once after `delayMs` (0 and up) of running time. A timer never keeps the process
-   * alive by itself.
+   * Calls `fn` once after `delayMs` (0 or more) of running time. A timer never keeps the process
+   * alive.
    */
   setTimer(delayMs: number, fn: () => void): Timer
   /**
-   * Calls `prepare` shortly before `dueMs` and `fn` in the millisecond after it, at random, once
-   * each and whatever else happens until then: nothing else runs in this thread for the last one to
-   * three milliseconds. For what somebody may take the time of.
+   * Calls `prepare` shortly before `dueMs` and `fn` at a random time in the millisecond after it,
+   * once each, independent of other events: no other code runs in this thread for the last one to
+   * three milliseconds. For actions whose time an observer may measure.
    */
   setExactTimer(dueMs: number, prepare: () => void, fn: () => void): Timer
 }
 
-/** One moment on both clocks: boot time for ages, wall time for people. */
+/** One instant on both clocks: boot time for ages, wall time for people. */
 export interface Instant {
   readonly ms: number
   readonly wallMs: number
 }
 
-/** Randomness, injected; the real one is the crypto source, never Math.random (CVE-2025-40780). */
+/**
+ * The source of randomness, injected; the real one is the crypto source, never Math.random
+ * (CVE-2025-40780).
+ */
 export interface Random {
   /** A uniform integer in [0, limit), limit from 1 to 2^48-1. */
   below(limit: number): number
   bytes(length: number): Uint8Array
 }
 
-/**
- * A jump between the wall clock and the monotonic one smaller than this is drift, not a suspend.
- */
+/** A smaller jump between the wall clock and the monotonic clock is drift, not a suspend. */
 const JUMP_MS = 250
 /**
- * How long the monotonic clock may run before it is held against the wall clock again: a miss asks
- * for the time ten times.
+ * How long the monotonic clock is used before it is compared with the wall clock again: a cache
+ * miss reads the time ten times.
  */
 const CHECK_EVERY_MS = 1
 
 /**
- * The real clock. The monotonic clock stands still during a suspend and reading boot time costs 4.7
- * us (it opens /proc/uptime), so boot time is read again only when the wall clock has moved against
- * the monotonic one: 0.1 us a call otherwise, 0.26 us once a millisecond.
+ * The real clock. The monotonic clock stops during a suspend, and to read boot time costs 4.7 us
+ * (it opens /proc/uptime). So boot time is read again only when the wall clock has moved against
+ * the monotonic one: 0.1 us per call otherwise, 0.26 us once per millisecond.
  */
 export function systemClock(): Clock {
   let offsetMs = uptime() * 1000 - performance.now()
@@ -94,24 +95,25 @@ export const systemRandom: Random = {
   bytes: (length) => randomBytes(length),
 }
 
-/** As long as a thread may sleep before a moment. */
+/** The longest time that a thread sleeps before an exact timer. */
 const LONGEST_SLEEP_MS = 4
 /**
- * What is left of it, some 5 us by which one thing to be done takes longer than another, drowns in
- * a random part of a millisecond.
+ * The remaining inaccuracy, about 5 us by which one task takes longer than another, is hidden by a
+ * random part of a millisecond.
  */
 const BLUR_STEPS = 1_000_000
-/** Nobody ever wakes who waits for it. */
+/** Never notified, so a wait on it only times out. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
 /**
- * Calls `prepare` shortly before `leftMs` says 0, and `fn` in the millisecond after it, at random.
+ * Calls `prepare` shortly before `leftMs` returns 0, and `fn` at a random time in the millisecond
+ * after it.
  *
- * libuv sleeps for whole milliseconds, counted from whatever woke it last: how late within a
- * millisecond a timer fires would tell those who know that time (a reply that came over the link)
- * whether anything else happened since (a client asked). So the timer is set for the whole
- * millisecond before the last, and the thread sleeps through the rest. From `setImmediate`, since
- * only there libuv's idea of the time is fresh.
+ * libuv sleeps for whole milliseconds from the last event. How late within a millisecond a timer
+ * fires would reveal, to an observer who knows the time of that event (a reply on the link),
+ * whether another event came after it (a query of a client). So the timer is set for the whole
+ * millisecond before the last, and the thread sleeps for the rest. Called from `setImmediate`,
+ * because only there libuv's cached time is fresh.
  */
 export function exactTimer(leftMs: () => number, prepare: () => void, fn: () => void): { cancel(): void } {
   let over = false
@@ -142,7 +144,7 @@ export function exactTimer(leftMs: () => number, prepare: () => void, fn: () => 
   }
 }
 
-/** libuv's clock: its timers know no more of it than the whole milliseconds. */
+/** libuv's clock: its timers use only whole milliseconds of it. */
 function hrtimeMs(): number {
   const [seconds, ns] = process.hrtime()
   return seconds * 1000 + ns / 1e6

@@ -1,19 +1,19 @@
 /**
- * Containers for what comes and goes with every query. A Map or a Set is not one: when its table
- * has
- * been promoted, each rehash leaves the abandoned table in old space, which keeps all that was in
- * flight alive until the next major collection (5.1 us of collector a miss, measured).
+ * Containers for objects that come and go with every query. A Map or a Set is not suitable: after
+ * its table has been promoted, each rehash leaves the old table in old space, which keeps all
+ * earlier entries alive until the next major collection (measured: 5.1 us of collector time per
+ * cache miss).
  */
 
-/** A member of at most one LinkedSet: its links. Only the set writes them. */
+/** A member of at most one LinkedSet: it holds the set's links. Only the set writes them. */
 export interface Linked<T> {
   before: T | undefined
   after: T | undefined
-  /** The set that it is in. */
+  /** The set to which it belongs. */
   holder: object | undefined
 }
 
-/** A set in the order of insertion, whose links are in its members. */
+/** A set in insertion order, whose links are fields of its members. */
 export class LinkedSet<T extends Linked<T>> {
   #first: T | undefined
   #last: T | undefined
@@ -30,7 +30,10 @@ export class LinkedSet<T extends Linked<T>> {
     return member.holder === this
   }
 
-  /** At the end; one that is in already stays where it is. Throws if it is in another set. */
+  /**
+   * Appends a member; one that is already in the set stays where it is. Throws if it is in another
+   * set.
+   */
   add(member: T): void {
     if (member.holder === this) return
     if (member.holder !== undefined) throw new Error('a member of another set')
@@ -42,7 +45,10 @@ export class LinkedSet<T extends Linked<T>> {
     this.#size++
   }
 
-  /** Says whether it was in. Its links are cleared, so that it keeps no other member alive. */
+  /**
+   * Returns whether it was in the set. Its links are cleared, so that it keeps no other member
+   * alive.
+   */
   delete(member: T): boolean {
     if (member.holder !== this) return false
     const { before, after } = member
@@ -61,9 +67,7 @@ export class LinkedSet<T extends Linked<T>> {
     for (let member = this.#first; member !== undefined; member = this.#first) this.delete(member)
   }
 
-  /**
-   * The members there are now, first to last: what is added or deleted meanwhile changes nothing.
-   */
+  /** A copy of the current members, first to last: later changes do not affect it. */
   list(): T[] {
     const members: T[] = []
     for (let member = this.#first; member !== undefined; member = member.after) members.push(member)
@@ -72,17 +76,15 @@ export class LinkedSet<T extends Linked<T>> {
 }
 
 const LEAST_PLACES = 16
-/** 2^32 divided by the golden ratio: spreads numbers that follow each other (Knuth, TAOCP 6.4). */
+/** 2^32 divided by the golden ratio: spreads consecutive numbers (Knuth, TAOCP 6.4). */
 const SPREAD = 0x9e3779b1
 
 /**
- * Members by a number from 0 to 2^31 - 2, as message IDs and stream IDs are. It grows to the most
- * that it ever held.
+ * Members by a number from 0 to 2^31 - 2, such as a message ID or stream ID. It grows to the
+ * largest number of members that it ever held, and does not shrink.
  */
 export class NumberTable<T> {
-  /**
-   * Each number plus 1; 0: free. Linear probing; a place that becomes free is filled from behind.
-   */
+  /** Each number plus 1; 0: free. Linear probing; a freed place is filled by a later entry. */
   #keys = new Int32Array(LEAST_PLACES)
   #members: (T | undefined)[] = new Array<T | undefined>(LEAST_PLACES).fill(undefined)
   #size = 0
@@ -108,7 +110,7 @@ export class NumberTable<T> {
     this.#members[place] = member
   }
 
-  /** Says whether it was there. */
+  /** Returns whether it was present. */
   delete(key: number): boolean {
     let hole = this.#placeOf(key + 1)
     const keys = this.#keys
@@ -133,7 +135,7 @@ export class NumberTable<T> {
     this.#size = 0
   }
 
-  /** The members there are now, in no order. */
+  /** A copy of the current members, in no order. */
   list(): T[] {
     return this.#size === 0 ? [] : this.#members.filter((member) => member !== undefined)
   }
@@ -142,7 +144,7 @@ export class NumberTable<T> {
     return (Math.imul(stored, SPREAD) >>> 16) & (this.#keys.length - 1)
   }
 
-  /** Where it is, or where it would go. */
+  /** The place of a number, or the place where it would go. */
   #placeOf(stored: number): number {
     const keys = this.#keys
     const mask = keys.length - 1

@@ -32,7 +32,7 @@ import { bootId, descriptors } from './system/process-identity.ts'
 import { QueryTrace } from './trace/query-trace.ts'
 import { batchedCalls, noWorkers, startWorkerPool, udpEndpoints, type WorkerPool, workerSettings } from './workers/worker-pool.ts'
 
-/** What the daemon takes from outside. `log` is told every event; `warn` gets whole sentences. */
+/** The daemon's dependencies. `log` gets every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
   readonly clock: Clock
   readonly random: Random
@@ -41,53 +41,54 @@ export interface DaemonOptions {
   readonly warn: (message: string) => void
   /** Called with each heartbeat. */
   readonly beat?: () => void
-  /** Told of the state of the status whenever it is another one. */
+  /** Called with the state of the status whenever it changes. */
   readonly onState?: (state: TopState) => void
-  /** Runs what may need a port below 1024; given by a service that goes on as another user. */
+  /**
+   * Runs `bind` with the rights that ports below 1024 need; given by a service that changes to
+   * another user.
+   */
   readonly bound?: <T>(bind: () => Promise<T>) => Promise<T>
-  /** Sockets that the service manager opened; `loaded.listen` names their places. */
+  /** Sockets that the service manager opened; `loaded.listen` includes their addresses. */
   readonly inherited?: InheritedSockets
-  /** How the network is looked at; replaced in tests and simulations. */
+  /** How the network is observed; replaced in tests and simulations. */
   readonly network?: Pick<NetworkMonitorOptions, 'read' | 'listen'>
-  /** How the host is looked at; replaced in tests. */
+  /** How the host is observed; replaced in tests. */
   readonly system?: SystemView
 }
 
-/** A resolver that runs. */
+/** A running resolver. */
 export interface Daemon {
   readonly listeners: readonly Listener[]
   /**
-   * Takes a configuration that was loaded and checked; rejects, with nothing changed, where a new
-   * address cannot be bound. One at a time.
+   * Puts a loaded and checked configuration in force. Rejects, with nothing changed, if a new
+   * address cannot be bound. One call at a time.
    */
   reload(loaded: Loaded): Promise<void>
-  /** Forgets every answer and TLS session, and takes saved caches and their key away. */
+  /** Forgets every answer and TLS session, and removes saved caches and their key. */
   forget(): Promise<Forgotten>
-  /**
-   * Shows what is asked, to one watcher at a time, for a limited time; see trace/query-trace.ts.
-   */
+  /** Shows queries to one watcher at a time, for a limited time; see trace/query-trace.ts. */
   readonly trace: Pick<QueryTrace, 'begin' | 'end'>
   /**
    * Asks the network's own resolver for its login page, for a limited time; see
    * portal/captive-portal.ts.
    */
   readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
-  /** Names that a command has awaited here, to prove that the system asks this service. */
+  /** Names that a command awaits here, to prove that the system uses this service. */
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
-  /** Notes in the status that a new configuration was refused and the old one goes on. */
+  /** Records in the status that a new configuration was refused and the old one stays in force. */
   refuseReload(message: string): void
   /**
-   * Answers what is under way for at most a second, then closes everything and leaves a last
+   * Answers the queries in progress for at most a second, then closes everything and writes a last
    * status.
    */
   stop(): Promise<void>
 }
 
 const DRAIN_MS = 1000
-/** The least a cache works with, however many workers share what is configured. */
+/** The minimum size of a cache, for any number of workers that share the configured size. */
 const MIN_CACHE_BYTES = 65_536
 
-/** What changes while the daemon runs. Each part has a stand-in until it is started. */
+/** The parts that change while the daemon runs. Each part has a placeholder until it is started. */
 interface Running {
   /** The configuration in force. */
   loaded: Loaded
@@ -97,25 +98,25 @@ interface Running {
   readonly setups: ActiveSetups
 }
 
-/** What is made once and stays. */
+/** The parts that are made once and stay. */
 interface Core {
   readonly shared: SharedParts
   readonly evidence: Evidence
   readonly trace: QueryTrace
   readonly portal: CaptivePortal
   readonly retention: Retention
-  /** In the main thread's cache. */
+  /** Lookups in the main thread's cache. */
   readonly lookups: { hits: number; misses: number }
-  /** Of one worker's cache. */
+  /** Size of one worker's cache. */
   readonly cacheMaxBytes: number
 }
 
-/** Before the network is monitored nothing is noticed. */
+/** Used until the network is monitored. */
 const noMonitor: NetworkMonitor = { notice() {}, beat() {}, look() {}, stop() {} }
 
 /**
- * Binds every listener, then says so in the status. Rejects with an EnigmError `listen`, and
- * nothing is left open.
+ * Binds every listener, then reports it in the status. Rejects with an EnigmError `listen` after
+ * everything is closed.
  */
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
   const running: Running = { loaded, listeners: [], workers: noWorkers, network: noMonitor, setups: new ActiveSetups() }
@@ -126,11 +127,11 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const bind = binder(running, core, calls, o)
   running.listeners = await bind(loaded.listen)
   running.workers = await startWorkers(running, core)
-  // Before the first look: what changes after it must be seen.
+  // Started before the first check, so that a change after the check is noticed.
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
   const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
-  // The first answer does not wait for old ones.
+  // The first answer does not wait for saved ones.
   void retention.start()
 
   return {
@@ -157,8 +158,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
 }
 
 /**
- * Makes what every configuration shares; nothing is bound, dialled or written yet but the signing
- * key.
+ * Makes the parts that all configurations share. Nothing is bound, dialled or written yet, except
+ * the signing key.
  */
 function createCore(running: Running, o: DaemonOptions): Core {
   const { loaded, setups } = running
@@ -183,7 +184,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     loaded,
     gate,
     canary,
-    // Connections from before were made another way than the policy lets go now.
+    // Earlier connections were made on a path that the policy may not allow now.
     onGateMoved(closed) {
       if (closed) portal.end('policy')
       setups.react('network', !closed)
@@ -202,7 +203,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
   const { emit } = evidence
   const portal = new CaptivePortal({
     ...{ clock, random, emit, bypass, refusal: () => gate.refusal() },
-    // No zone has resolvers of its own in this version.
+    // No zone has its own resolvers in this version.
     isForwarded: () => false,
     ended: (why) => why === 'passed' && setups.react('network', true),
   })
@@ -231,10 +232,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
   }
 }
 
-/**
- * How listeners are opened, at the start and at each reload: with the rights that ports below 1024
- * need.
- */
+/** Opens listeners, at the start and at each reload, with the rights that ports below 1024 need. */
 function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, calls: DatagramCalls | undefined, o: DaemonOptions): Bind {
   const { clock, emit, gate, portal: bypass, memory, tally } = shared
   const { workers } = loaded.config
@@ -269,8 +267,8 @@ function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, c
 }
 
 /**
- * Starts the workers beside this thread, which share its listeners. Rejects with the reason, and
- * the listeners are closed.
+ * Starts the worker threads, which share this thread's listeners. Rejects with the reason after the
+ * listeners are closed.
  */
 async function startWorkers({ loaded, listeners, setups }: Running, { shared, trace, cacheMaxBytes }: Core): Promise<WorkerPool> {
   const { config } = loaded
@@ -286,7 +284,8 @@ async function startWorkers({ loaded, listeners, setups }: Running, { shared, tr
 }
 
 /**
- * Tells memory, saved answers and links of other networks, of suspends and of a clock that was set.
+ * Notifies memory, saved answers and links of a change of network, of a suspend, and of a wall
+ * clock that was set.
  */
 function monitorNetwork(running: Running, { shared, retention, portal }: Core, o: DaemonOptions): NetworkMonitor {
   const { clock, emit, memory } = shared
@@ -305,7 +304,7 @@ function monitorNetwork(running: Running, { shared, retention, portal }: Core, o
 }
 
 /**
- * Loaded only where it is asked for: the page and its metrics cost 4 MB. One that cannot listen is
+ * Loaded only if configured: the page and its metrics cost 4 MB. A page that cannot listen is only
  * a warning: names must resolve without it.
  */
 async function openPage({ config }: Loaded, evidence: Evidence, { clock }: DaemonOptions): Promise<Page | undefined> {
@@ -337,16 +336,16 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   const old = replaceSetup(running, core)
   shared.memory.clear(next.config.cache.staleMaxS)
   evidence.emit({ type: 'reload.waiting', settings: waiting })
-  // The look may open the gate: by then no worker answers from what it kept before.
+  // The check may open the gate: by then no worker answers from its earlier cache.
   const looked = running.workers.adopt(workerSettings(next.config, running.listeners)).then(() => evidence.look())
   await Promise.all([looked, running.setups.retire(old), change.keep(), retention.adopt(inForce)])
 }
 
-/** Puts the configuration of `running` in force and returns the setup of before. */
+/** Puts the configuration of `running` in force and returns the previous setup. */
 function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence }: Core): ActiveSetup {
   const old = setups.current
-  // The gate before all else: what is new must not be dialled, and what is old not be asked again,
-  // by leave of the old policy.
+  // The gate comes first: new links must not be dialled, and old ones not be used again, under the
+  // permission of the old policy.
   evidence.adopt(loaded, listeners)
   if (shared.gate.closed) old.revoke()
   setups.adopt(activate(loaded, shared))
@@ -361,7 +360,7 @@ async function forget({ loaded, listeners, workers, setups }: Running, { shared,
   const { entries } = workers.sums({ entries: memory.cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
   const forgotten = sessions.size
   memory.clear(loaded.config.cache.staleMaxS)
-  // A connection that stays would bring new tickets, by which the resolver knows us again.
+  // A connection that stays open would bring new tickets, by which the resolver could recognize us.
   setups.react('network', true)
   sessions.flush()
   await workers.adopt(workerSettings(loaded.config, listeners))

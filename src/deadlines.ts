@@ -2,7 +2,7 @@ import type { Clock, Timer } from './clock.ts'
 import { type Linked, LinkedSet } from './containers.ts'
 
 const TICK_MS = 8
-/** What the wheel covers: a query's deadline is 4 s away. */
+/** The range of the wheel: a query's deadline is 4 s away. */
 const WHEEL_MS = 8192
 
 /** One deadline that was set. */
@@ -24,33 +24,38 @@ class DeadlineNode implements Deadline, Linked<DeadlineNode> {
 }
 
 /**
- * Any number of deadlines on one timer. A timer for each query would be armed and cleared almost
- * always for nothing: a query is answered long before its deadline. Due times are `Clock.nowMs`
- * times, so after a suspend all that has passed is due at the first tick. No timer runs while no
- * deadline is set.
+ * Any number of deadlines with one timer. A timer per query would almost always be set and cleared
+ * for nothing: a query is answered long before its deadline. Due times are `Clock.nowMs` times, so
+ * after a suspend all that have passed are due at the first tick. No timer runs while there is no
+ * deadline.
  */
 export class Deadlines {
   readonly #clock: Clock
   readonly #tickMs: number
   readonly #slots: number
-  /** `#slots` is a power of 2, and this one less: a remainder of doubles is a call. */
+  /**
+   * `#slots` - 1, with `#slots` a power of 2: a mask is cheaper than a remainder of doubles, which
+   * is a function call.
+   */
   readonly #mask: number
   /**
-   * By the low bits of the tick; made when first used. Holds ticks from `#tick` to `#tick` +
+   * By the low bits of the tick; made at the first use. Holds ticks from `#tick` to `#tick` +
    * `#slots` - 1.
    */
   readonly #wheel: (LinkedSet<DeadlineNode> | undefined)[] = []
-  /** Ticks beyond the wheel. */
+  /** Deadlines beyond the range of the wheel. */
   readonly #beyond = new LinkedSet<DeadlineNode>()
-  /** Due, and not called yet. */
+  /** Deadlines that are due but not called yet. */
   readonly #due = new LinkedSet<DeadlineNode>()
-  /** How far time had come when it was last looked at. */
+  /** The tick up to which deadlines were processed. */
   #tick: number
   #size = 0
   #timer: Timer | undefined
   #armedTick = Number.POSITIVE_INFINITY
 
-  /** Deadlines fall into slots `tickMs` wide: nothing is called early, and at most so late. */
+  /**
+   * Deadlines are grouped in slots of `tickMs`: none is called early, and none later than one slot.
+   */
   constructor(clock: Clock, tickMs = TICK_MS) {
     this.#clock = clock
     this.#tickMs = tickMs
@@ -68,7 +73,7 @@ export class Deadlines {
     return node
   }
 
-  /** May be called any number of times, also after it fired. */
+  /** May be called repeatedly, also after the deadline fired. */
   remove(deadline: Deadline): void {
     const node = deadline as DeadlineNode
     if (node.holder?.delete(node) !== true) return
@@ -84,7 +89,7 @@ export class Deadlines {
     if (node.tick >= this.#tick + this.#slots) this.#beyond.add(node)
     else {
       const slot = node.tick & this.#mask
-      // Filled at once: an array with holes is a dictionary, in which each look-up is a search.
+      // Filled at once: an array with holes is a dictionary, in which each access is a search.
       if (this.#wheel.length === 0) for (let i = 0; i < this.#slots; i++) this.#wheel.push(undefined)
       const list = this.#wheel[slot] ?? new LinkedSet<DeadlineNode>()
       this.#wheel[slot] = list
@@ -118,7 +123,10 @@ export class Deadlines {
     }
   }
 
-  /** Moves what is due, in its order, and what the wheel has come to cover. */
+  /**
+   * Moves deadlines that are due, in their order, and those that have come into the range of the
+   * wheel.
+   */
   #turn(): void {
     const nowTick = this.#nowTick()
     const last = Math.min(nowTick, this.#tick + this.#slots - 1)

@@ -2,8 +2,8 @@ import type { ErrorCode } from './errors.ts'
 import type { Protection, Transport } from './resolve.ts'
 
 /**
- * What links, upstreams and the daemon report: a closed union, never a query name, never a client
- * address.
+ * The reports of links, upstreams and the daemon: a closed union, never a query name, never a
+ * client address.
  */
 export type Event =
   | {
@@ -27,7 +27,7 @@ export type Event =
       readonly type: 'upstream.answered'
       readonly resolver: string
       readonly transport: Transport
-      /** Of one of them. */
+      /** The value of one of them. */
       readonly rttMs: number
       readonly protection: Protection
       readonly paddedReply: boolean
@@ -38,8 +38,8 @@ export type Event =
       readonly transport: Transport
       readonly code: ErrorCode
       /**
-       * A real query met this, and its name may be to blame. Whether the resolver is, a probe
-       * tells: until one fails it does not count.
+       * A real query failed in this way, and its name may be the cause. A probe decides whether the
+       * resolver is: until one fails it does not count.
        */
       readonly unproven?: true
       /**
@@ -48,15 +48,15 @@ export type Event =
        */
       readonly afterMs?: number
     } & Counted)
-  /** Another network, or none: connections and TLS sessions of the last one are dropped. */
+  /** The network changed or is gone: connections and TLS sessions of the last one are dropped. */
   | { readonly type: 'network.changed'; readonly online: boolean }
   /** The machine slept, or the process was stopped. */
   | { readonly type: 'woke'; readonly awayMs: number }
   /** The wall clock was set. */
   | { readonly type: 'clock.moved'; readonly byMs: number }
   /**
-   * Whether covers flow on a shaped link and are like real queries; or why not: then its profile is
-   * not in force. `slower` and `larger` are real replies, whatever covers ask for.
+   * Whether covers flow on a shaped link and look like real queries; if not, why: then its profile
+   * is not in force. `slower` and `larger`: real replies are so, for any name that covers ask.
    */
   | {
       readonly type: 'shaping.covers'
@@ -64,37 +64,37 @@ export type Event =
       readonly transport: Transport
       readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up' | 'slower' | 'larger'
     }
-  /** Somebody is shown what is asked, until then at most; undefined: nobody any more. */
+  /** A watcher sees queries, at most until this time; undefined: no longer. */
   | { readonly type: 'trace'; readonly untilWallMs: number | undefined }
   /**
-   * A person lets the network's own resolver be asked for its login page, until then at most;
-   * undefined: over.
+   * A person allows queries to the network's own resolver for its login page, at most until this
+   * time; undefined: no longer.
    */
   | { readonly type: 'portal'; readonly untilWallMs: number | undefined }
-  /** A cleartext DNS packet is about to leave. */
+  /** A cleartext DNS packet is about to be sent. */
   | ({ readonly type: 'cleartext'; readonly cause: 'captive-portal' } & Counted)
   | Observation
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }
   | { readonly type: 'reload.refused'; readonly message: string }
-  /** Settings of the configuration in force, by path, that take effect at the next start only. */
+  /** Settings of the configuration, by path, that take effect only at the next start. */
   | { readonly type: 'reload.waiting'; readonly settings: readonly string[] }
   | { readonly type: 'fault'; readonly where: string }
 
-/** What happens with every query may be reported once a turn, for all that were alike. */
+/** Events that occur with every query may be reported once per turn, for all that were equal. */
 interface Counted {
-  /** How many; 1 unless told. */
+  /** How many; default 1. */
   readonly count?: number
 }
 
 /**
- * What the daemon finds around itself, now and then. No address, no interface name, and no name of
- * a network but the one that the policy gives it.
+ * Periodic observations of the daemon about its host. No address, no interface name, and no name of
+ * a network except the one in the policy.
  */
 export type Observation =
   /**
-   * `named`: what the policy calls this network; undefined: none that it names. `told`: whether it
-   * can be told at all which network this is.
+   * `named`: the policy's name for this network; undefined: it has none. `told`: whether the
+   * network can be identified at all.
    */
   | { readonly type: 'seen.network'; readonly told: boolean; readonly named: string | undefined }
   /**
@@ -102,23 +102,26 @@ export type Observation =
    * unknown kind, and not at all.
    */
   | { readonly type: 'seen.vpn'; readonly vpn: number; readonly other: number; readonly unknown: number; readonly unreachable: number }
-  /** Whom the system's own configuration names. `by`: the file or service that says so. */
+  /**
+   * Which DNS servers the system's own configuration names. `by`: the file or service with that
+   * configuration.
+   */
   | { readonly type: 'seen.system'; readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'; readonly by: string }
   /**
-   * Whether a query through the system came back through our own listener; `not-sent`: a configured
-   * name server is not of this host.
+   * Whether a query through the system came back to our own listener; `not-sent`: a configured name
+   * server is not on this host.
    */
   | { readonly type: 'seen.canary'; readonly outcome: 'returned' | 'lost' | 'not-sent' }
-  /** Flows of others to port 53 elsewhere, new since the last look. */
+  /** Flows of other programs to port 53 elsewhere, new since the last check. */
   | { readonly type: 'seen.bypass'; readonly flows: number; readonly through: readonly ('sockets' | 'conntrack')[] }
-  /** The audit log after an attempt to write. */
+  /** The state of the audit log after an attempt to write. */
   | { readonly type: 'audit'; readonly state: 'writing' | 'unwritable'; readonly entries: number; readonly lost: number }
-  /** The status file goes unsigned. */
+  /** The status file is not signed. */
   | { readonly type: 'unsigned'; readonly why: string }
   /**
-   * Starts of the service before this one in this boot, and whether the last run ended by itself.
+   * Starts of the service before this one in this boot, and whether the last run ended normally.
    */
   | { readonly type: 'restarts'; readonly count: number; readonly clean: boolean }
 
-/** Takes an event; cheap, sync, never throws. */
+/** Takes an event; cheap, synchronous, never throws. */
 export type Emit = (event: Event) => void

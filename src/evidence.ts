@@ -30,43 +30,42 @@ export interface EvidenceOptions {
   readonly version: string
   readonly log: Emit
   readonly warn: (message: string) => void
-  /** What the cache counts; asked for each document. */
+  /** Counts of the cache; requested for each document. */
   readonly counts: () => CacheCounts
   readonly gate: PolicyGate
-  /** Called when the gate has closed or opened, from `start` on. */
+  /** Called when the gate has closed or opened, after `start`. */
   readonly onGateMoved: (closed: boolean) => void
-  /** Told of the state whenever it is another one. */
+  /** Called with the state whenever it changes. */
   readonly onState?: ((state: TopState) => void) | undefined
-  /** Called at each heartbeat: nothing else wakes a process that has nothing to do. */
+  /** Called at each heartbeat: no other event wakes an idle process. */
   readonly onHeartbeat: () => void
   readonly canary: SelfCanary
-  /** How the host is looked at; replaced in tests. */
+  /** How the host is observed; replaced in tests. */
   readonly system?: SystemView
 }
 
 /**
- * Everything that watches and tells: status file, signature, audit log, and what is seen around the
- * daemon.
+ * Everything that observes and reports: status file, signature, audit log, and checks of the host.
  */
 export interface Evidence {
   /** Takes every event of the program. */
   readonly emit: Emit
   /**
-   * Looks around, writes the first status and begins the heartbeat; resolves when the gate says
-   * what the policy says.
+   * Checks the host, writes the first status and starts the heartbeat; resolves when the gate
+   * agrees with the policy.
    */
   start(listeners: readonly SocketAddress[]): Promise<void>
   /**
-   * Takes an accepted configuration. When it returns the gate says what the new policy says, and is
-   * closed where that takes a look that was not made yet: then call `look`. State directory, audit
-   * log and heartbeat stay those of the start.
+   * Takes an accepted configuration. When it returns the gate agrees with the new policy, and is
+   * closed if the policy needs a check that was not made yet: then call `look`. State directory,
+   * audit log and heartbeat keep their values of the start.
    */
   adopt(loaded: Loaded, listeners: readonly SocketAddress[]): void
-  /** Looks around; resolves when the gate says what came of it. */
+  /** Checks the host; resolves when the gate agrees with the result. */
   look(): Promise<void>
   /** What every resolver suffers, by the latest verdict; undefined: nothing that is known. */
   around(): AroundCode | undefined
-  /** The status of this moment. Changes nothing. */
+  /** The current status. Changes nothing. */
   document(): StatusDocument
   /** How often each rule of the policy ceased to be met since the start, by code. */
   violations(): Readonly<Partial<Record<ReasonCode, number>>>
@@ -75,7 +74,7 @@ export interface Evidence {
 }
 
 /**
- * Nothing is looked at or written before `start`, but the signing key, which is made if there is
+ * Nothing is checked or written before `start`, except the signing key, which is made if there is
  * none.
  */
 export function gatherEvidence(o: EvidenceOptions): Evidence {
@@ -121,8 +120,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   })
   const { emit } = monitor
   /**
-   * What a gate that moved does to connections and queries: they learn of it when the status says
-   * so.
+   * The effect of a moved gate on connections and queries: they are notified when the status shows
+   * it.
    */
   const afterGate = () => {
     if (!gateMoved) return
@@ -141,9 +140,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   }
   if (starts?.other !== undefined) o.warn(`process ${starts.other} keeps its state in ${stateDir} too: give each its own stateDir`)
   if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })
-  /**
-   * Once opened it is kept to the end: a reload that takes the rule away must not end the record.
-   */
+  /** Once opened, the log stays open: a reload that removes the rule must not end the record. */
   const audited = (asked: Policy | undefined) => {
     if (audit !== undefined || asked === undefined || asked.audit === 'off') return
     const log = openAuditLog({ stateDir, clock })
@@ -172,8 +169,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     },
     adopt(loaded, listeners) {
       audited(loaded.config.policy)
-      // Whether the log can be written is known from an attempt, and no rule may rest on an old
-      // one.
+      // Only an attempt shows whether the log can be written, and no rule may rest on an old one.
       audit?.recorder.reloaded()
       reportAudit()
       const before = setup
@@ -218,10 +214,10 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
   }
 }
 
-/** The signature and the public key that lie beside every status; none without a key. */
+/** The signature and the public key that accompany every status; none without a key. */
 function seals(key: SigningKey | string, clock: Clock, random: Random): Pick<AtomicFileOptions, 'beside' | 'without'> {
   if (typeof key === 'string') return { without: [SIGNATURE, PUBLIC_KEY] }
-  // Without a boot identity every run is a boot of its own.
+  // Without a boot id every run counts as a boot of its own.
   const sealer = createSigner(key, bootId() ?? UNKNOWN_BOOT + Buffer.from(random.bytes(16)).toString('hex'), () => clock.nowMs())
   return {
     beside: [

@@ -1,29 +1,29 @@
-/** The exit codes of every command: the only place where one has a number. */
+/** The exit codes of every command, defined only here. */
 export const EXIT = {
-  /** Done, or as it should be. */
+  /** Done, or everything is in order. */
   good: 0,
-  /** Done, and not as wished; or not done. */
+  /** Done with an unwanted result, or not done. */
   notAsWished: 1,
   /** Bad usage, a bad configuration or an unsafe environment: nothing was tried. */
   usage: 2,
-  /** It cannot be told, or cannot be done here. */
+  /** The result is unknown, or the command cannot run here. */
   cannotTell: 3,
-  /** A signature, a key or another proof does not hold. */
+  /** A signature, a key or another proof is not valid. */
   proofFailed: 4,
 } as const
 
-/** What a command ends with. */
+/** The exit code of a command. */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** Codes that two commands had before there was a table, and that scripts rely on. */
+/** Codes that two commands had before this table, and on which scripts rely. */
 export const EARLIER = {
-  /** `status`: exposed or offline. `doctor`: something is wrong. */
+  /** `status`: exposed or offline. `doctor`: there is a problem. */
   bad: 2,
-  /** `query`: no reply, as dig has it. */
+  /** `query`: no reply, as in dig. */
   noReply: 9,
 } as const
 
-/** `status` by the state of a document that is current. */
+/** Exit code of `status` by the state of a current document. */
 export const STATUS_EXIT = {
   protected: EXIT.good,
   degraded: EXIT.notAsWished,

@@ -8,7 +8,7 @@ import { type Egress, readEgress } from './system/egress.ts'
 import { readNetworkIdentity } from './system/network-identity.ts'
 import { askSystem, readSystemResolver } from './system/system-resolver.ts'
 
-/** What is checked; replaced whole by a reload. */
+/** What is checked; a reload replaces it as a whole. */
 export interface HostChecksSetup {
   readonly policy: Policy | undefined
   /** Every pinned address of every resolver in use. */
@@ -16,7 +16,7 @@ export interface HostChecksSetup {
   readonly listeners: readonly SocketAddress[]
 }
 
-/** What the checks ask of the system; replaced in tests. */
+/** The system calls of the checks; replaced in tests. */
 export interface SystemView {
   readonly egress: typeof readEgress
   readonly network: typeof readNetworkIdentity
@@ -37,26 +37,26 @@ export interface HostChecksOptions {
 /** Checks the host around the daemon and reports the findings as events. */
 export interface HostChecks {
   /**
-   * Checks once; resolves when the events are out. One check at a time: a call during a check makes
-   * one more after it. Never rejects.
+   * Checks once; resolves when the events are emitted. One check at a time: a call during a check
+   * causes one more after it. Never rejects.
    */
   check(): Promise<void>
   /**
-   * Checks this from now on. What a check under way finds is not reported: it was about something
-   * else.
+   * Uses this setup from now on. The result of a check in progress is not reported, because it
+   * belongs to the old setup.
    */
   adopt(setup: HostChecksSetup): void
   /**
-   * Another network: what a check under way finds is of the last one, and not reported; checks
-   * again.
+   * The network changed: the result of a check in progress belongs to the last one and is not
+   * reported; checks again.
    */
   networkChanged(): Promise<void>
   stop(): void
 }
 
 /**
- * A query through the system is cheap, and proves what nothing else does; more often it would only
- * repeat itself.
+ * A query through the system is cheap and proves what no other check does; at shorter intervals the
+ * result would be the same.
  */
 const CANARY_EVERY_MS = 300_000
 
@@ -74,7 +74,7 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
   let stopped = false
   let running: Promise<void> | undefined
   let again = false
-  /** Counts what makes a check out of date while it is under way. */
+  /** Counts changes that make a check in progress out of date. */
   let generation = 0
   let canaryMs = Number.NEGATIVE_INFINITY
   let canaryOf = ''
@@ -87,10 +87,10 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
     const begun = generation
     const egress = policy === undefined || !usesVpn(policy) ? undefined : await egressNow(policy, setup.addresses)
     if (generation !== begun) return
-    // In one turn, so that nobody judges by half a check.
+    // In one turn, so that no verdict is made from half a check.
     const identity = system.network(networkKey)
     const named = policy?.networks?.find(({ match }) => identity.matches(match))?.name
-    // The network first: what a VPN's absence puts into the status is written with its name.
+    // The network comes first, so that the status about a missing VPN has its name.
     report({ type: 'seen.network', told: identity.known, named })
     if (egress !== undefined) report({ type: 'seen.vpn', ...egress })
     const { asks, by, stays } = system.resolver(setup.listeners)
@@ -98,13 +98,13 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
     report({ type: 'seen.bypass', ...(await system.bypass()) })
     askCanary(`${asks} ${by} ${identity.id}`, stays)
   }
-  /** Where it cannot be checked nothing is known: what the last check found must not stand. */
+  /** If the check fails nothing is known: the result of the last check must not remain. */
   const egressNow = (policy: Policy, addresses: readonly string[]) =>
     system.egress(addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] }).catch((): Egress => {
       report({ type: 'fault', where: 'lookout' })
       return { vpn: 0, other: 0, unknown: addresses.length, unreachable: 0 }
     })
-  /** Not waited for: an answer may take as long as the system's timeouts. */
+  /** Not awaited: an answer may take as long as the system's timeouts. */
   const askCanary = (situation: string, stays: boolean) => {
     const nowMs = o.clock.nowMs()
     if (situation === canaryOf && nowMs - canaryMs < CANARY_EVERY_MS) return

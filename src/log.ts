@@ -5,34 +5,34 @@ import { systemCode } from './errors.ts'
 import type { Emit, Event } from './events.ts'
 
 /**
- * JSON lines on standard error; no query name and no client address can get in, since no event
- * holds one.
+ * JSON lines on standard error. No query name and no client address can appear, because no event
+ * contains one.
  */
 export interface Log {
   readonly event: Emit
   info(message: string): void
   warn(message: string): void
-  /** Takes another level from now on. */
+  /** Sets the level from now on. */
   setLevel(level: string): void
 }
 
 /**
- * The same fault of the same link is written at most once a minute: a dead network must not fill a
+ * The same error of the same link is written at most once a minute: a dead network must not fill a
  * disk.
  */
 const REPEAT_MS = 60_000
 const MAX_REMEMBERED = 256
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
-/** A reader who does not keep up holds us no longer than this for a line; then the line is lost. */
+/** A slow reader delays us by at most this time per line; then the line is dropped. */
 const FULL_PIPE_MS = 100
 const FULL_PIPE_PAUSE_MS = 5
 
 /**
- * A log at `level`. Writing is synchronous: the last line before a crash is the one that matters.
- * pino is loaded by the first line that is written: at each start it would cost 10 ms and 4 MB
- * before the first answer. `write` is replaced in tests; `load` gives pino at once, and is another
- * in a bundle.
+ * Creates a log at `level`. Writing is synchronous, because the last line before a crash is the
+ * important one. pino is loaded with the first line: at each start it would cost 10 ms and 4 MB
+ * before the first answer. `write` is replaced in tests; `load` returns pino synchronously, and
+ * differs in a bundle.
  */
 export function createLog(level: string, write = standardError(), load: LoadPino = fromModules): Log {
   let least = level
@@ -66,7 +66,7 @@ export function createLog(level: string, write = standardError(), load: LoadPino
   }
 }
 
-/** Gives the library, without a promise: a line must not wait for one. */
+/** Returns the library, not a promise: a line must not wait for one. */
 export type LoadPino = () => { readonly pino: typeof pino }
 
 const fromModules: LoadPino = () => createRequire(import.meta.url)('pino')
@@ -77,8 +77,8 @@ function jsonLogger({ pino }: ReturnType<LoadPino>, level: string, write: (line:
 }
 
 /**
- * What cannot be written is lost: a full disk or a closed pipe must not stop names from resolving.
- * After a line that was lost none waits until one gets through.
+ * Lines that cannot be written are dropped: a full disk or a closed pipe must not stop names from
+ * resolving. After a dropped line no line waits until one is written.
  */
 function standardError(): (line: string) => void {
   let stuck = false

@@ -3,7 +3,7 @@ import { EXIT } from './exit-codes.ts'
 import { VERSION } from './version.ts'
 
 /**
- * What a person wants of the commands below; `--help` shows those that have some, in this order.
+ * The purposes of the commands below; `--help` shows the groups that have commands, in this order.
  */
 const GROUPS = {
   protect: 'Protect this machine:',
@@ -18,7 +18,7 @@ interface CommandEntry {
   /** Not in any list: a word that people try. */
   readonly hidden?: true
   /**
-   * Each command is loaded only when it is asked for: `status` must answer fast, and needs none of
+   * Each command is loaded only when it is used: `status` must answer fast, and needs nothing of
    * what `run` needs.
    */
   readonly load: () => Promise<Command>
@@ -47,11 +47,12 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
 }
 
 /**
- * These go on when nobody reads them: names must resolve, what is to be forgotten is forgotten, and
- * a demo has to clean up.
+ * These continue without a reader: names must resolve, `forget` must finish, and a demo must clean
+ * up.
  */
 const RUN_WITHOUT_READER: readonly string[] = ['run', 'forget', 'demo', 'stop', 'reload', 'service', 'system']
-// `status | head` closes its end early; what could not be written must not look like an answer.
+// `status | head` closes its end early; output that could not be written must not look like an
+// answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (RUN_WITHOUT_READER.includes(process.argv[2] ?? '')) return
   process.exit(error.code === 'EPIPE' ? process.exitCode : EXIT.cannotTell)
@@ -62,7 +63,7 @@ void start(process.argv[2] ?? '')
 
 /**
  * Not at the top level: the bundle is CommonJS (src/bundle.mjs). Only the list of commands needs
- * them all.
+ * all of them.
  */
 async function start(name: string): Promise<void> {
   if (name === '') {
@@ -100,7 +101,7 @@ function inGroups(): readonly CommandEntry[] {
   return Object.values(COMMANDS).toSorted((a, b) => order.indexOf(a.group) - order.indexOf(b.group))
 }
 
-/** commander's own code is 1, and a command does not take over what its parent was told. */
+/** commander's own code is 1, and a command does not inherit this setting from its parent. */
 function endUsageErrorsWith2(command: Command): void {
   command.exitOverride(({ exitCode }) => process.exit(exitCode === EXIT.good ? EXIT.good : EXIT.usage))
   for (const inner of command.commands) endUsageErrorsWith2(inner)

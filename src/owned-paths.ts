@@ -14,18 +14,18 @@ import { controlPath } from './system/control-socket.ts'
 import { registerIn, runningServices } from './system/service-register.ts'
 import type { ServiceAccount } from './system/user.ts'
 
-/** Where the service writes, judged before it does. */
+/** The paths to which the service writes, checked before it does. */
 export type PathsSetup = Pick<Loaded, 'config' | 'files'>
 
-/** Of `status --verify`: it belongs to whoever verifies. */
+/** The file of `status --verify`: it belongs to the user who verifies. */
 const LAST_VERIFIED = 'status-seen.json'
-/** What we make in a state directory: one that holds any of it was one before. */
+/** The files that we make in a state directory: a directory with any of them was one before. */
 const STATE_FILES = ['status.key', 'status.pub', 'starts.json', LAST_VERIFIED, 'page.token', 'cache.key', 'cache.sealed']
 const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
 
 /**
- * Why the service must not write where `setup` says, a sentence each: somebody else could change
- * what it reads, or it would overwrite or close what is not its own. Changes nothing.
+ * Why the service must not write at the paths of `setup`, a sentence each: another user could
+ * change what it reads, or it would overwrite or close files that are not its own. Changes nothing.
  */
 export function pathFaults(setup: PathsSetup, account?: ServiceAccount): readonly string[] {
   const allowed = ownersOf(account)
@@ -41,9 +41,9 @@ export function pathFaults(setup: PathsSetup, account?: ServiceAccount): readonl
 }
 
 /**
- * Makes the directories of state and status, closes the state directory to others, and gives both
- * to `account`, if there is one. Throws a `state` with a line for every one of `pathFaults`. Then
- * nothing was changed.
+ * Makes the directories of state and status, removes the access of others to the state directory,
+ * and gives both to `account`, if there is one. Throws a `state` with one line for each of
+ * `pathFaults`. In that case nothing was changed.
  */
 export function preparePaths(setup: PathsSetup, account?: ServiceAccount): void {
   const allowed = ownersOf(account)
@@ -52,9 +52,10 @@ export function preparePaths(setup: PathsSetup, account?: ServiceAccount): void 
   const faults = pathFaults(setup, account)
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
   const failed = prepare(setup, account)
-  // Without an account, what cannot be made is a warning when it is written: names must resolve.
+  // Without an account, a directory that cannot be made only causes a warning when it is written:
+  // names must resolve.
   if (account !== undefined && failed.length > 0) throw new EnigmError('state', failed.join('\n'))
-  // Where others write a directory above, a missing one may have become theirs meanwhile.
+  // If others can write a directory above, they may have created a missing one meanwhile.
   const exchanged = [
     ...faultsOf('stateDir', stateDir, () => writingFaults(stateDir, allowed)),
     ...faultsOf('statusFile', statusDir, () => writingFaults(statusDir, allowed)),
@@ -70,9 +71,9 @@ function prepare({ config: { stateDir, statusFile } }: PathsSetup, account: Serv
 }
 
 /**
- * As `account`, which this process is by now: makes what root left to it, since it lies in a
- * directory of that user, and throws a `state` where it cannot work with these places, or cannot
- * read what else is in `needed`.
+ * Called when this process runs as `account`: makes what root left to it, because it is in a
+ * directory of that user. Throws a `state` if the account cannot use these paths, or cannot read
+ * the other paths in `needed`.
  */
 export function settlePaths(setup: PathsSetup, account: ServiceAccount, needed: readonly string[]): void {
   const { stateDir, statusFile } = setup.config
@@ -87,7 +88,7 @@ export function settlePaths(setup: PathsSetup, account: ServiceAccount, needed: 
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
 }
 
-/** Each fault behind the setting that it belongs to; what the system says is one. */
+/** Each fault with the setting to which it belongs; a system error counts as one. */
 function faultsOf(setting: string, path: string, judge: () => readonly string[]): readonly string[] {
   try {
     return judge().map((fault) => `${setting}: ${fault}.`)
@@ -111,13 +112,13 @@ function stateFaults(stateDir: string, allowed: Owners, account: ServiceAccount 
   const open = process.getuid !== undefined && (stats.mode & 0o077) !== 0
   const lost = open ? 'closed to others' : `given to user ${account?.name ?? account?.uid}`
   const given = account !== undefined && stats.uid !== account.uid
-  // Whose directory it is may replace every file in it.
+  // The owner of a directory may replace every file in it.
   if ((open || given) && !marked && names.length > 0)
     return [...faults, `${stateDir} holds other files, and would be ${lost}; name a new or an empty directory`]
   return [...faults, ...stateFiles(stateDir).flatMap((path) => fileFaults(path, allowed)), ...logFaults(stateDir)]
 }
 
-/** A file of ours is a regular one, with one name, which nobody else could have written. */
+/** A file of ours is a regular file with one name that nobody else could have written. */
 function fileFaults(path: string, allowed: Owners): readonly string[] {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return []
@@ -136,7 +137,7 @@ function pageFaults(socket: string, allowed: Owners): readonly string[] {
   return [...writingFaults(dirname(socket), allowed), ...list(foreignSocket(socket, allowed))]
 }
 
-/** Two things in one place: one would overwrite the other. */
+/** Two files at one path: one would overwrite the other. */
 function pathsUsedTwice({ config, files }: PathsSetup): readonly string[] {
   const { stateDir, statusFile, page } = config
   const status = [statusFile, statusFile + SIGNATURE, statusFile + PUBLIC_KEY].map((path) => ['statusFile', path] as const)
@@ -176,7 +177,7 @@ function prepareStateDir(stateDir: string, account: ServiceAccount | undefined):
   return []
 }
 
-/** The directory of a status is left as it is where it was there: others may keep files in it. */
+/** An existing directory of a status is not changed: others may keep files in it. */
 function prepareStatusDir(statusFile: string, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(dirname(statusFile), undefined)
   if (isLeftToUser(real)) return []
@@ -205,9 +206,9 @@ function prepareStatusDir(statusFile: string, account: ServiceAccount | undefine
 }
 
 /**
- * Makes a runtime directory for `account`, or gives it the one that is there, if nobody else keeps
- * files in it and no other service is registered there: other commands find the service by it.
- * Never throws: without it they do not.
+ * Makes a runtime directory for `account`, or gives it the existing one, if nobody else keeps files
+ * in it and no other service is registered there: other commands find the service through it. Never
+ * throws: without it they do not find the service.
  */
 export function shareRuntime(directory: string, account: ServiceAccount): void {
   if (process.geteuid?.() !== 0) return
@@ -215,23 +216,23 @@ export function shareRuntime(directory: string, account: ServiceAccount): void {
     const free = writingFaults(directory, owners(account.uid)).length === 0 && runningServices([directory]).length === 0
     if (free) prepareStatusDir(join(directory, 'status.json'), account)
   } catch {
-    // It is said when the service registers.
+    // The service reports it when it registers.
   }
 }
 
-/** Root makes and gives nothing where another user could exchange a directory above. */
+/** Root makes and gives nothing if another user could replace a directory above. */
 function isLeftToUser(real: string): boolean {
   return process.geteuid?.() === 0 && writingFaults(dirname(real), owners()).length > 0
 }
 
-/** The files first: until its directory is given away nobody else can exchange them. */
+/** The files come first: until the directory is given away nobody else can replace them. */
 function giveFiles(directory: string, files: readonly string[], account: ServiceAccount): void {
   if (process.geteuid?.() !== 0 || lstatSync(directory).uid !== 0) return
   for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
   giveTo(directory, account)
 }
 
-/** Directories that many share (hier(7)), whatever they hold. */
+/** Directories that are shared (hier(7)), with any content. */
 const SHARED = new Set(
   ['/', '/bin', '/boot', '/dev', '/etc', '/home', '/lib', '/lib32', '/lib64', '/libx32', '/media', '/mnt', '/opt', '/proc', '/root'].concat(
     ['/run', '/run/lock', '/run/user', '/sbin', '/snap', '/srv', '/sys', '/tmp', '/usr', '/usr/local', '/var', '/var/cache', '/var/db'],
@@ -239,14 +240,12 @@ const SHARED = new Set(
     ['/Applications', '/Library', '/System', '/Users', '/Volumes', '/private', '/private/etc', '/private/tmp', '/private/var'],
   ),
 )
-/** What belongs to the system all the way down. */
+/** Trees that belong to the system as a whole. */
 const SYSTEM_TREES = /^\/(bin|boot|dev|lib|lib32|lib64|libx32|proc|sbin|sys|usr)\//
-/**
- * A service's account has none of these as its shell, and may have its state directory as its home.
- */
+/** A service's account has one of these shells, and may have its state directory as its home. */
 const NO_LOGIN = /\/(nologin|false)$/
 
-/** Whether a directory is one that many share, or somebody's home, whatever it holds. */
+/** Whether a directory is shared, or is a user's home, with any content. */
 export function isSomebodys(real: string): boolean {
   return SHARED.has(real) || /^\/(home|Users|run\/user)\/[^/]+$/.test(real) || homes().includes(real)
 }

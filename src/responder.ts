@@ -18,7 +18,7 @@ import type { Answer, CacheBypass, Client, Query, Responder, Source } from './re
 import type { Tracer } from './trace/query-trace.ts'
 
 /**
- * What the responder needs; `stages` and `timeoutMs` are read at each query, so that a reload
+ * The responder's dependencies; `stages` and `timeoutMs` are read at each query, so that a reload
  * replaces them.
  */
 export interface ResponderParts {
@@ -26,15 +26,15 @@ export interface ResponderParts {
   readonly clock: Clock
   readonly emit: Emit
   readonly current: () => { readonly stages: readonly Stage[]; readonly timeoutMs: number }
-  /** Counts, for the status file; nothing about what was asked. */
+  /** Counts for the status file; nothing about the questions. */
   readonly counts: { hits: number; misses: number }
-  /** While it is closed nothing is answered from memory. */
+  /** While it is closed no question is answered from memory. */
   readonly gate: PolicyGate
-  /** What is asked past memory; without it nothing is. */
+  /** Decides which questions bypass the cache; absent: none. */
   readonly bypass?: CacheBypass
-  /** Renews what is asked often; without it everything expires. */
+  /** Renews popular answers; absent: all answers expire. */
   readonly prefetch?: Prefetch
-  /** Receives what is asked while a trace is on. */
+  /** Receives questions while a trace is active. */
   readonly tracer?: Tracer
 }
 
@@ -50,20 +50,20 @@ const EDE_BAD_TYPE = { code: 30 } as const
 const MAX_MESSAGE_OCTETS = 65535
 const NO_OCTETS = new Uint8Array(0)
 
-/** A renewal is not on behalf of the client whose hit led to it. */
+/** A renewal is not made on behalf of the client whose hit caused it. */
 const NO_CLIENT = { address: '', transport: 'udp' } as const
 
-/** Where a reply goes, see `Responder.later`. */
+/** The receiver of a reply, see `Responder.later`. */
 type Done = (octets: Uint8Array, length: number) => void
 
-/** Turns packets into replies: from the cache at once, or by asking. */
+/** Answers packets: from the cache at once, or by asking. */
 export function createResponder(parts: ResponderParts): Responder {
   const { cache, clock, counts, prefetch, tracer, gate, bypass } = parts
-  /** What `now` was called with last, and what it read there. */
+  /** The packet of the last call of `now`, and its position. */
   const last = { packet: NO_OCTETS as Uint8Array, start: 0, end: 0 }
   let scan = newScan()
   let verdict: number = VERDICT.drop
-  /** What the cache made of its question; 0: it was not asked. */
+  /** The cache's hash of its question; 0: not computed. */
   let hash = 0
   return {
     now(packet, start, end, out, at, limit, view) {
@@ -74,7 +74,7 @@ export function createResponder(parts: ResponderParts): Responder {
       verdict = scanQuery(packet, start, end, scan)
       if (gate.closed || verdict !== VERDICT.ok || scan.wantsSource || bypass?.on === true) return 0
       const nowMs = clock.nowMs()
-      // Above what a UDP listener gives it is TCP, and the client's UDP size means nothing.
+      // A limit above that of a UDP listener means TCP, and the client's UDP size does not apply.
       const room = limit > UDP_SIZE ? limit : Math.min(limit, udpLimit(scan))
       const asked = askedByScan(packet, scan, view)
       const entry = cache.get(asked, nowMs)
@@ -88,7 +88,7 @@ export function createResponder(parts: ResponderParts): Responder {
     },
     later(client, done) {
       if (verdict === VERDICT.drop) return done(NO_OCTETS, 0)
-      // Its own octets and its own reading of them, until it is answered.
+      // A copy of the packet and of its parsed form, used until it is answered.
       const packet = copyOf(last.packet, last.start, last.end)
       const own = scan
       scan = newScan()
@@ -103,13 +103,13 @@ export function createResponder(parts: ResponderParts): Responder {
   }
 }
 
-/** Where things stand in a copy that begins at `start`. */
+/** Moves the offsets to those in a copy that begins at `start`. */
 function moved(scan: QueryScan, start: number): void {
   scan.questionAt -= start
   if (scan.questionEnd > 0) scan.questionEnd -= start
 }
 
-/** `hash` is 0 where the cache was not looked into. */
+/** `hash` is 0 if the cache was not searched. */
 function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, done: Done): void {
   const { cache, clock, counts, tracer, bypass } = parts
   const nowMs = clock.nowMs()
@@ -127,7 +127,7 @@ function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client:
   const settled = (outcome: Outcome) => {
     const failed = outcome instanceof EnigmError
     const answer = failed ? failure(parts, query, outcome) : outcome
-    // With several workers the main thread's cache may have had it.
+    // With several workers the answer may come from the main thread's cache.
     if (answer.from === 'cache') counts.hits++
     else counts.misses++
     if (tracer?.on === true) tracer.note(query.question, failed ? outcome.code : answer.from, answer.rcode, answer.ede, nowMs)
@@ -163,12 +163,13 @@ function keptOf({ wire, rcode, ede }: Answer): ReplySource {
   return { page: wire, at: 0, length: wire.length, ttlCount: 0, rcode, ede }
 }
 
-/** A reply is written here, and taken before anything else runs. */
+/** A reply is written here, and sent before any other code runs. */
 const scratch = Buffer.allocUnsafeSlow(MAX_MESSAGE_OCTETS)
 
 function assemble(kept: ReplySource, packet: Uint8Array, scan: QueryScan, client: Client, elapsedS: number, from: Source): number {
   const limit = client.transport === 'udp' ? udpLimit(scan) : MAX_MESSAGE_OCTETS
-  // An answer from memory shows that somebody else asked, so only this host learns of it.
+  // An answer from memory shows that another client asked, so the source is only shown to this
+  // host.
   const source = scan.wantsSource && isLoopback(client.address) ? sourceText(from) : undefined
   return writeReply(scratch, 0, limit, kept, packet, scan, elapsedS, source)
 }

@@ -1,16 +1,16 @@
-/** What is known of a transport wherever it is named. */
+/** The facts of a transport, wherever it is named. */
 interface TransportFacts {
-  /** What people call it. */
+  /** Its name for people. */
   readonly label: string
-  /** Its port where none is named. */
+  /** Its default port. */
   readonly port: number
-  /** The protocols that are offered in the handshake (ALPN, RFC 7301), the preferred one first. */
+  /** The protocols offered in the handshake (ALPN, RFC 7301), the preferred one first. */
   readonly alpn: readonly string[]
-  /** Whether a peer that agrees on none of them is of no use. */
+  /** Whether a peer that accepts none of them is unusable. */
   readonly alpnRequired: boolean
   /**
-   * Whether queries carry the option edns-tcp-keepalive (RFC 7828): nothing else says how long a
-   * connection may be idle.
+   * Whether queries carry the option edns-tcp-keepalive (RFC 7828), because nothing else states how
+   * long a connection may be idle.
    */
   readonly keepalive: boolean
   /**
@@ -21,12 +21,12 @@ interface TransportFacts {
 }
 
 /**
- * Every transport there is. A new one is a row here, its place in the trusted set
- * (config/trusted-set.ts), and what carries it (link/transports.ts): without either of these
- * nothing compiles.
+ * Every transport. A new one needs a row here, its place in the trusted set
+ * (config/trusted-set.ts), and its carrier (link/transports.ts): if one of them is missing, the
+ * code does not compile.
  */
 export const TRANSPORTS = {
-  // A server that knows no ALPN is well-behaved (RFC 7858 was written without).
+  // A server without ALPN is acceptable (RFC 7858 does not mention it).
   dot: { label: 'DoT', port: 853, alpn: ['dot'], alpnRequired: false, keepalive: true, evenReplies: true },
   doh: { label: 'DoH', port: 443, alpn: ['h2', 'http/1.1'], alpnRequired: true, keepalive: false, evenReplies: false },
 } as const satisfies Readonly<Record<string, TransportFacts>>

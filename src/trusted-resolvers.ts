@@ -21,16 +21,16 @@ import { ALWAYS_ON, ON_DEMAND, ON_SCHEDULE } from './upstream/path-health.ts'
 import { createSelection, type Selection } from './upstream/selection.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
-/** The cells of every schedule (RFC 8467). */
+/** The cell size of every schedule (RFC 8467). */
 const CELL_BLOCK = 128
 
-/** What links and selection need of the outside. */
+/** The dependencies of links and selection. */
 export interface LinkParts {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
   readonly sessions: TlsSessions
-  /** How one address is dialled; replaced where there is no network. */
+  /** The function that dials one address; replaced in tests without a network. */
   readonly handshake?: NonNullable<LinkTools['handshake']>
   readonly gate: Gate
   /** Called before each exchange: the machine may have slept since the last one. */
@@ -39,12 +39,13 @@ export interface LinkParts {
   readonly beforeDial?: () => void
 }
 
-/** The trusted set, that can be told what happened to the world. */
+/** A trusted set that reacts to changes of the network and the clock. */
 export interface LiveResolvers<P extends Protection> extends Selection<P> {
   /**
-   * `network`, `wake`: no connection and no TLS session outlives it, so that no observer of two
-   * networks can join them; what was in use is dialled again at once (if `online`), and what is
-   * under way is asked again. `clock`: what failed for a certificate's dates is tried again.
+   * `network`, `wake`: all connections and TLS sessions are dropped, so that no observer of two
+   * networks can link them. Links that were in use are dialled again at once (if `online`), and
+   * queries in flight are sent again. `clock`: failures caused by a certificate's dates are
+   * retried.
    */
   react(what: 'network' | 'wake' | 'clock', online: boolean): void
 }
@@ -59,7 +60,7 @@ export function transportsOf(resolver: TrustedResolver, { transports, shaping }:
   return offered.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
 
-/** How the links find `resolver` and know it. */
+/** How the links reach and authenticate `resolver`. */
 export function endpointOf(resolver: TrustedResolver): Omit<StrictEndpoint, 'usageProfile'> {
   return {
     resolver: resolver.id,
@@ -78,8 +79,8 @@ interface LinkMaker<P extends Protection> {
 }
 
 /**
- * The trusted set, live: dials nothing until it is asked (`always-on` dials at once). Under
- * `strict` no link that might be unauthenticated can be put in: the types refuse it.
+ * The trusted set with its links: nothing is dialled before the first query (`always-on` dials at
+ * once). Under `strict` a link that might be unauthenticated is a type error.
  */
 export function trustedResolvers(loaded: Loaded, parts: LinkParts): LiveResolvers<Protection> {
   if (loaded.config.usageProfile === 'strict') {
@@ -103,7 +104,8 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
   const paced = isPaced(profile)
   const manner = !paced ? ON_DEMAND : profile === 'always-on' ? ALWAYS_ON : ON_SCHEDULE
   const plain = shaperOf(loaded, parts)
-  // A cell is 128 octets, whatever block is configured for the profiles that keep no schedule.
+  // A cell is 128 octets, independent of the block that is configured for profiles without a
+  // schedule.
   const paddingBlock = paced ? CELL_BLOCK : config.padding.queryBlock
   const links: Renewable[] = []
   const noted = <L extends Renewable>(link: L): L => {
@@ -159,14 +161,12 @@ function shaperOf({ config }: Loaded, parts: LinkParts): Shaper {
   return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, parts) : unshaped
 }
 
-/**
- * Only the link that is asked first is always on: the others would cost as much again for nothing.
- */
+/** Only the first link is always on: the others would cost the same again without benefit. */
 function paceOf(profile: PacedProfile, first: boolean): Pace {
   return profile === 'always-on' && !first ? STANDBY : PACES[profile]
 }
 
-/** A schedule of its own for each link, its phase drawn anew for each session. */
+/** Each link has its own schedule, with a new random phase for each session. */
 function scheduledLink<P extends Protection>(
   link: ScheduledLink<P>,
   resolver: TrustedResolver,

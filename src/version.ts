@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** The version of package.json, which stands one directory above dist/ and src/ alike. */
+/** The version in package.json, which is one directory above both dist/ and src/. */
 export const VERSION: string = readVersion()
 
 function readVersion(): string {
@@ -9,7 +9,7 @@ function readVersion(): string {
       const found: unknown = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'))
       if (typeof found === 'object' && found !== null && 'version' in found && typeof found.version === 'string') return found.version
     } catch {
-      // built trees lie one level deeper
+      // built trees are one level deeper
     }
   }
   return 'unknown'

@@ -9,7 +9,7 @@ import { EnigmError } from '../errors.ts'
 export interface AskOptions {
   readonly clock: Clock
   readonly timeoutMs: number
-  /** Do not try UDP. */
+  /** If true, UDP is not tried. */
   readonly tcpOnly: boolean
 }
 
@@ -19,16 +19,19 @@ export interface Heard {
   readonly rttMs: number
 }
 
-/** Loopback loses a datagram only when a buffer is full; one more try then, half-way to the end. */
+/**
+ * Loopback loses a datagram only if a buffer is full; then one more attempt follows halfway to the
+ * timeout.
+ */
 const TRIES = 2
 
 /** The TC bit, in the third octet of a header. */
 const TRUNCATED = 0x02
 
 /**
- * Asks one server in plain DNS, over UDP first and over TCP if the reply is truncated. Packets go
- * to `server` and nowhere else: it is an IP literal, and the sockets are connected, so that nobody
- * else is heard. What does not match by ID and question is ignored. Rejects with an EnigmError.
+ * Asks one server in plain DNS, first over UDP, and over TCP if the reply is truncated. Packets go
+ * only to `server`: it is an IP literal, and the sockets are connected, so packets of other hosts
+ * are not received. A reply with another ID or question is ignored. Rejects with an EnigmError.
  */
 export async function askServer(server: SocketAddress, query: Uint8Array, options: AskOptions): Promise<Heard> {
   const startMs = options.clock.nowMs()
@@ -47,7 +50,7 @@ function matches(query: Uint8Array, reply: Uint8Array): boolean {
 function overUdp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
   const type = isIPv6(server.address) ? 'udp6' : 'udp4'
   const family = type === 'udp6' ? 6 : 4
-  // dgram looks up even literals: this one answers at once and cannot ask anybody.
+  // dgram looks up even literals: this function answers at once and sends no query.
   const socket = createSocket({ type, lookup: (address, _options, done) => done(null, address, family) })
   let timer: Timer | undefined
   return new Promise<Uint8Array>((resolve, reject) => {
@@ -64,7 +67,7 @@ function overUdp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }:
     }
     socket.on('error', (error) => reject(refusal(error)))
     socket.on('message', (reply) => matches(query, reply) && resolve(reply))
-    // With a callback that would be told of a failure, and not 'error'.
+    // Without a callback, which would get a failure instead of 'error'.
     socket.once('connect', send).connect(server.port, server.address)
   }).finally(() => {
     timer?.cancel()

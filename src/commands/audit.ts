@@ -6,12 +6,12 @@ import { asHead, auditFiles, type ChainVerdict, headText, judgeChain } from '../
 import { readPlainFile } from '../posture/status-file.ts'
 import { configOrThrow, judgedConfig, thisHost } from './running-service.ts'
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface AuditWorld {
   readonly out: { write(text: string): unknown }
   readonly exit: (code: number) => void
   /**
-   * The state directory of a configuration file; without one, of the service that runs, else of the
+   * The state directory of a configuration file. Without one: of the running service, else of the
    * default configuration. Rejects with `config`.
    */
   readonly stateDir: (config: string | undefined) => Promise<string>
@@ -59,7 +59,7 @@ export function auditCommand(world: AuditWorld = thisWorld()): Command {
   return audit
 }
 
-/** A configuration that cannot be read is said, and ends with 2. */
+/** Prints the error of an unreadable configuration, with exit code 2. */
 function orConfigFault(world: AuditWorld, done: Promise<void>): Promise<void> {
   return done.catch((error: unknown) => {
     const fault = asEnigmError(error)
@@ -103,7 +103,7 @@ async function head(world: AuditWorld, options: AuditOptions): Promise<void> {
   end(world, EXIT.good, headText(verdict.head))
 }
 
-/** Lines of every file, oldest first; or why there are none. */
+/** Lines of all files, oldest first, or the reason why there are none. */
 async function read(world: AuditWorld, options: AuditOptions): Promise<readonly string[] | string> {
   const directory = options.dir ?? (await world.stateDir(options.config))
   const files = auditFiles(directory).filter((file) => existsSync(file))

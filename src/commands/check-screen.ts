@@ -5,22 +5,22 @@ import { escaped } from '../dns/rdata-text.ts'
 import type { Finding } from './reach.ts'
 
 /**
- * Days before expiry from which a certificate is worth a word: shorter than any renewal cycle in
- * use, longer than a weekend.
+ * Days before expiry from which a certificate is reported: shorter than any renewal cycle in use,
+ * longer than a weekend.
  */
 const SOON_DAYS = 7
 
-/** What the entry of a resolver that answers for its own zones only should hold. */
+/** An example for the entry of a resolver that serves only its own zones. */
 export const PROBE_EXAMPLE = '"probe": { "name": "example.com", "type": "SOA" }'
 
-/** One problem a line, file and path first. */
+/** One problem per line, with file and path first. */
 export function problemsText(problems: readonly Problem[]): string {
   return problems
     .map(({ file, path, message }) => `${printable(path === '' ? `${file}: ${message}` : `${file}: ${path}: ${message}`)}\n`)
     .join('')
 }
 
-/** The table of what was reached, and below it what is wrong or soon will be. */
+/** The table of results, followed by the problems, present or expected soon. */
 export function findingsText(findings: readonly Finding[]): string {
   const head = ['RESOLVER', 'OVER', 'RESULT', 'TLS', 'CERTIFICATE', 'PIN', 'PADDED REPLY', 'RTT', 'ADDRESS']
   const working = findings.filter((f) => f.ok).length
@@ -34,7 +34,7 @@ export function findingsText(findings: readonly Finding[]): string {
   ].join('\n')
 }
 
-/** What a start would warn of, one a line. */
+/** The warnings that a start would print, one per line. */
 export function warningsText(warnings: readonly string[]): string {
   return warnings.map((warning) => `${printable(`warning: ${warning}`)}\n`).join('')
 }
@@ -67,7 +67,7 @@ function remarksOn(f: Finding): readonly string[] {
   return remarks.map(printable)
 }
 
-/** What would be in force if `run` started with this configuration. */
+/** The settings that would be in force if `run` started with this configuration. */
 export function policyText({ config, listen, files }: Loaded): string {
   const { shaping, cache, padding, rebinding, page } = config
   const lines: readonly (readonly [string, string])[] = [
@@ -94,7 +94,7 @@ export function policyText({ config, listen, files }: Loaded): string {
   return ['Policy', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ...rulesText(config.policy), ''].join('\n')
 }
 
-/** Every rule that a policy may hold; the compiler refuses one that is left out. */
+/** Every rule that a policy may hold; a missing one is a compile error. */
 const RULES: Readonly<Record<keyof PolicyRules, string>> = {
   minimumUsageProfile: 'usage profile, at least',
   transports: 'transports, only',

@@ -10,7 +10,7 @@ import { type Host, judgedConfig, thisHost } from './running-service.ts'
 import { startFaults } from './start-faults.ts'
 import { printable, printableJson } from './status-screen.ts'
 
-/** What the command touches, so that a test can stand in for all of it. */
+/** The command's access to the system; tests replace all of it. */
 export interface CheckWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
@@ -18,7 +18,7 @@ export interface CheckWorld {
   readonly execArgv: readonly string[]
   readonly clock: Clock
   readonly random: Random
-  /** Where files are looked for when none is named; undefined: the places of the system. */
+  /** The paths to use if no file is named; undefined: the system's. */
   readonly places: DefaultFiles | undefined
   readonly exit: (code: number) => void
   readonly host?: Host
@@ -44,8 +44,8 @@ Examples:
 `
 
 /**
- * `enigm-dns check`: whether this configuration would work, and what would be in force. Sets the
- * exit code.
+ * `enigm-dns check`: whether this configuration would work, and which settings would be in force.
+ * Sets the exit code.
  */
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
@@ -60,7 +60,7 @@ export function checkCommand(world: CheckWorld = thisWorld()): Command {
     .action(async (options: CheckOptions) => world.exit(await check(options, world)))
 }
 
-/** Returns the exit code. Never rejects for what a file or the network does. */
+/** Returns the exit code. Never rejects because of a file or the network. */
 export async function check(options: CheckOptions, world: CheckWorld): Promise<number> {
   const host = world.host ?? thisHost()
   const { loaded, problems, unreadable, note, service } = await judgedConfig(options.config, host, world.places)

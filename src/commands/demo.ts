@@ -5,8 +5,8 @@ import { sayNext, show } from '../demo/show.ts'
 import { EXIT } from '../exit-codes.ts'
 
 /**
- * `demo [--once]`: the daemon against an embedded trusted resolver, on loopback alone. Exits 1 if
- * anything did not go as the screen says.
+ * `demo [--once]`: the daemon with an embedded trusted resolver, on loopback only. Exits with 1 if
+ * a result differs from what the screen says.
  */
 export function demoCommand(): Command {
   return new Command('demo')
@@ -17,10 +17,7 @@ export function demoCommand(): Command {
     })
 }
 
-/**
- * Runs the demo until it ends or is told to (SIGINT, SIGTERM), cleans up, and returns the exit
- * code.
- */
+/** Runs the demo until it ends or gets SIGINT or SIGTERM, cleans up, and returns the exit code. */
 async function demo(once: boolean, say: (line: string) => void): Promise<number> {
   const time = systemClock()
   const told = signalled()
@@ -52,8 +49,8 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
 }
 
 /**
- * Resolves at the first signal, or when nobody reads any more (`demo | head`); later ones change
- * nothing, so that an impatient second Ctrl-C leaves no daemon and no files behind.
+ * Resolves at the first signal, or when the reader of the output is gone (`demo | head`). Later
+ * signals are ignored, so that an impatient second Ctrl-C leaves no daemon and no files behind.
  */
 function signalled(): Promise<'told'> {
   return new Promise((resolve) => {

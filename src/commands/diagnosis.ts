@@ -8,11 +8,11 @@ import { TRANSPORTS } from '../transports.ts'
 import { PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
 
-/** The layers that a name passes on its way out, from the application down. */
+/** The layers through which a name passes, from the application down. */
 export const LAYERS = ['nsswitch', 'resolv.conf', 'listener', 'service', 'policy', 'clock', 'network', 'links', 'certificates'] as const
 export type Layer = (typeof LAYERS)[number]
 
-/** One thing that was looked at. `mend` is empty where nothing is to be done. */
+/** One result of a check. `mend` is empty if there is nothing to fix. */
 export interface Remark {
   readonly layer: Layer
   readonly state: 'ok' | 'warn' | 'bad' | 'unknown'
@@ -22,15 +22,15 @@ export interface Remark {
   readonly code?: string
 }
 
-/** What was gathered; undefined: not looked at (`--offline`). */
+/** The collected facts; undefined: not checked (`--offline`). */
 export interface Symptoms {
-  /** undefined: this user may not read the configuration of the service. */
+  /** Undefined: this user may not read the configuration of the service. */
   readonly loaded: Loaded | undefined
-  /** Why that is so, as a sentence. */
+  /** The reason for that, as a sentence. */
   readonly unreadable: string | undefined
   readonly connectivity: Connectivity
   readonly system: SystemResolver
-  /** What each listener did with a query for a name that never leaves this host. */
+  /** The reaction of each listener to a query for a name that never leaves this host. */
   /** `fault`: a sentence. */
   readonly listeners: readonly { readonly at: string; readonly over: 'udp' | 'tcp'; readonly fault: string | undefined }[]
   readonly status: StatusReading
@@ -38,18 +38,18 @@ export interface Symptoms {
   readonly wallMs: number
 }
 
-/** A certificate that ends sooner than this is worth a word: its operator may be late. */
+/** A certificate that expires sooner than this is reported: its operator may be late. */
 const SOON_DAYS = 7
-/** Nothing of this program is older. */
+/** No version of this program is older. */
 const EARLIEST_WALL_MS = Date.UTC(2026, 0, 1)
-/** The least MTU of IPv6 (RFC 8200 section 5). */
+/** The minimum MTU of IPv6 (RFC 8200 section 5). */
 const LEAST_MTU = 1280
 
 const remark = (layer: Layer, state: Remark['state'], message: string, mend = ''): Remark => ({ layer, state, message, mend })
 
 /**
- * What is wrong, the worst first and within that from the application down; then what is well.
- * Pure.
+ * Returns the problems, worst first and then from the application down, followed by what is in
+ * order. Pure.
  */
 export function diagnose(s: Symptoms): readonly Remark[] {
   const rank = { bad: 0, warn: 1, unknown: 2, ok: 3 } as const
@@ -109,7 +109,7 @@ function service({ judgement, message, path }: StatusReading): Remark {
   return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
 }
 
-/** What the running service itself says is worst. */
+/** The worst reason that the running service itself reports. */
 function policy({ document, judgement }: StatusReading): Remark {
   if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Without a current status nothing can be said.')
   const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
@@ -121,10 +121,10 @@ function policy({ document, judgement }: StatusReading): Remark {
   }
 }
 
-/** The code of a finding, unless its resolver answered with a response code. */
+/** The error code of a finding; none if its resolver answered with a response code. */
 const codesOf = ({ fault }: Finding): readonly ErrorCode[] => (fault !== undefined && isErrorCode(fault) ? [fault] : [])
 
-/** Whether the wall clock can be right, by itself and by the certificates of resolvers. */
+/** Whether the wall clock is plausible, by its value and by the certificates of resolvers. */
 export function clockRemark({ wallMs, links }: Pick<Symptoms, 'wallMs' | 'links'>): Remark {
   const date = new Date(wallMs).toISOString().slice(0, 10)
   const doubts = links?.flatMap((finding) => codesOf(finding).map(inDoubt)) ?? []

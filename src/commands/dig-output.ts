@@ -1,6 +1,6 @@
 import type { ShownMessage, ShownRecord } from '../dns/presentation.ts'
 
-/** How a reply was got. */
+/** How a reply was obtained. */
 export interface Delivery {
   /** ADDRESS:PORT. */
   readonly server: string
@@ -9,8 +9,8 @@ export interface Delivery {
 }
 
 /**
- * The whole reply, close to what dig prints: comments start with `;;`, records are lines of a
- * master file.
+ * The whole reply, similar to dig's output: comments start with `;;`, records are lines of a master
+ * file.
  */
 export function longText(message: ShownMessage, delivery: Delivery): string {
   const { question } = message
@@ -27,14 +27,14 @@ export function longText(message: ShownMessage, delivery: Delivery): string {
   return `${lines.join('\n')}\n`
 }
 
-/** The data of the answers, one a line, as `dig +short`; empty where there is none. */
+/** The data of the answers, one per line, as in `dig +short`; empty if there are none. */
 export function shortText(message: ShownMessage): string {
   return message.answers.map(({ data }) => `${data}\n`).join('')
 }
 
 /**
- * What a person should know beside a short answer: a response code other than NOERROR, and extended
- * errors; empty if all is well.
+ * What a person should know besides a short answer: a response code other than NOERROR, and
+ * extended errors; empty if there is nothing.
  */
 export function complaint(message: ShownMessage): string {
   const status = message.rcode === 0 ? [] : [message.status]
@@ -46,7 +46,7 @@ export function jsonText(message: ShownMessage, delivery: Delivery): string {
   return `${JSON.stringify({ ...delivery, ...message }, undefined, 2)}\n`
 }
 
-/** Where the stub says that the answer came from, in words. */
+/** The source of the answer according to the stub, in words. */
 export function sourceText(source: string | undefined): string {
   switch (source) {
     case undefined:

@@ -18,7 +18,7 @@ import { reachAll } from './reach.ts'
 import { type Host, type JudgedConfig, judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 
-/** What the command touches, so that a test can stand in for all of it. */
+/** The command's access to the system; tests replace all of it. */
 export interface DoctorWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
@@ -41,7 +41,7 @@ export interface DoctorOptions {
 
 const NO_SERVICE: HostService = { running: undefined, installed: false, managed: false }
 const LISTENER_MS = 1000
-/** Answered here by policy (RFC 6761): it never leaves this host. */
+/** Answered locally (RFC 6761): it never leaves this host. */
 const LOCAL_NAME = 'localhost'
 
 const HELP = `
@@ -55,8 +55,8 @@ Examples:
 `
 
 /**
- * `enigm-dns doctor`: walks the way of a name from the application down and says what is wrong,
- * with the fix. Sets the exit code.
+ * `enigm-dns doctor`: follows the path of a name from the application down and reports each problem
+ * with its fix. Sets the exit code.
  */
 export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
   return new Command('doctor')
@@ -71,7 +71,7 @@ export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
     .action(async (options: DoctorOptions) => world.exit(await doctor(options, world)))
 }
 
-/** Returns the exit code. Never rejects for what a file or the network does. */
+/** Returns the exit code. Never rejects because of a file or the network. */
 export async function doctor(options: DoctorOptions, world: DoctorWorld): Promise<number> {
   const host = world.host ?? thisHost()
   const judged = await judgedConfig(options.config, host, world.places)
@@ -117,7 +117,7 @@ async function symptoms(
   }
 }
 
-/** As `status` reads it: where nothing names the file, the place that says most. */
+/** The same file that `status` reads: if none is named, the place with the most informative one. */
 function statusOf(files: readonly string[], wallMs: number): StatusReading {
   const readings = [...new Set(files)].map((file) => readStatus(file, { wallMs, isSame }))
   return mostRelevant(readings) ?? readStatus('', { wallMs, isSame })

@@ -23,7 +23,7 @@ Examples:
   $ enigm-dns forget --config /etc/enigm-dns/config.json --json
 `
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface ForgetWorld {
   readonly out: { write(text: string): unknown }
   readonly clock: Clock
@@ -31,7 +31,7 @@ export interface ForgetWorld {
   readonly host?: Host
 }
 
-/** `enigm-dns forget`: every trace of what was asked, in the daemon and on disk. */
+/** `enigm-dns forget`: removes all records of queries, in the daemon and on disk. */
 export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
   return new Command('forget')
     .description('remove every trace of what was asked: cache, saved cache, TLS sessions')
@@ -53,12 +53,12 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
 }
 
 interface ForgetOutcome {
-  /** What the daemons that were told forgot, together; undefined: none was told. */
+  /** The sum of what the notified daemons forgot; undefined: none was notified. */
   readonly daemon: Forgotten | undefined
   readonly files: readonly string[]
-  /** What is certainly left, as clauses. */
+  /** What certainly remains, as clauses. */
   readonly left: readonly string[]
-  /** What may be left, as clauses. */
+  /** What may remain, as clauses. */
   readonly unknown: readonly string[]
 }
 
@@ -73,13 +73,13 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
   for (const [i, one] of [to, ...others.map((service) => ({ service, statusFile: service.statusFile }))].entries()) {
     const told = asForgotten(await sendOrder(controlPath(one.statusFile), 'forget', clock))
     if (told !== undefined) forgotten.push(told)
-    // A daemon that runs and cannot be told still has everything.
+    // A running daemon that cannot be notified still has everything.
     else if (i === 0 && others.length > 0 && one.service === undefined) continue
     else noteWhy(notTold(one, named !== undefined, host, clock), left, unknown)
   }
   const files = forgotten.flatMap((one) => one.files)
-  // Also what an earlier setting of a daemon that is gone left behind. Without a named file the
-  // configuration has the places of the service that runs.
+  // Also removes what an earlier setting of a stopped daemon left behind. Without a named file, the
+  // configuration has the paths of the running service.
   const own = named !== undefined || shown === undefined || isBelieved(shown) ? loaded?.config : undefined
   for (const config of [own, ...[to.service, ...others].filter((service) => service !== undefined && isBelieved(service))]) {
     try {
@@ -92,8 +92,9 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
 }
 
 /**
- * Whether what a service says of its places is the word of root or of this user. Any other account
- * could have root take away files of the same names elsewhere; its service takes away its own.
+ * Whether the paths that a service reports come from root or from this user. With another account's
+ * paths, root could be made to remove files of the same names elsewhere; that account's service
+ * removes its own files.
  */
 function isBelieved({ uid }: RunningService): boolean {
   return uid === undefined || owners()?.has(uid) !== false

@@ -39,7 +39,7 @@ interface Options {
   readonly json?: true
 }
 
-/** `enigm-dns service`: the units of systemd. Sets the exit code. */
+/** `enigm-dns service`: installs and removes the systemd units. Sets the exit code. */
 export function serviceCommand(): Command {
   const command = new Command('service')
     .description('install this program as a service of systemd, remove it, or show how it is')
@@ -71,14 +71,14 @@ const lines = (text: string) => `${text.trim().split('\n').map(printable).join('
 const say = (text: string) => void process.stdout.write(lines(text))
 const complain = (text: string) => void process.stderr.write(lines(text))
 
-/** Why nothing can be done here, as a sentence. */
+/** Why the command cannot run here, as a sentence. */
 function refusal(): string | undefined {
   if (!isSystemd()) return 'systemd does not run this system: docs/service.md has files for OpenRC and runit.'
   if (process.geteuid?.() !== 0) return 'Only root can change services: run this with sudo.'
   return undefined
 }
 
-/** Whether the program can speak to systemd. */
+/** Whether the program can notify systemd. */
 const notifies = () => withKoffi(() => true) === true
 
 function install({ dryRun, now }: Options): ExitCode {
@@ -112,7 +112,7 @@ function put(units: ReadonlyMap<string, string>, program: Program, now: boolean)
   }
   makeCode(program)
   const reloaded = systemctl('daemon-reload')
-  // One that runs goes on with the new units and the new program.
+  // A running service continues with the new units and the new program.
   const done = reloaded.code !== 0 ? reloaded : now ? systemctl('enable', '--now', ...UNITS) : systemctl('try-restart', SERVICE_UNIT)
   if (done.code !== 0) {
     complain(`systemd refused: ${done.stderr.trim()}`)
@@ -127,7 +127,10 @@ function put(units: ReadonlyMap<string, string>, program: Program, now: boolean)
   return EXIT.good
 }
 
-/** V8's code for this Node, so that a start takes a fifth of the time; without it all works. */
+/**
+ * V8's code cache for this Node, with which a start takes a fifth of the time. Everything works
+ * without it.
+ */
 function makeCode({ node, main }: Program): void {
   spawnSync(node, [join(dirname(main), 'compile.cjs')], { stdio: 'ignore' })
 }
@@ -163,8 +166,8 @@ function uninstall({ dryRun }: Options): ExitCode {
 }
 
 /**
- * Has the system ask nobody here; whether it does not. While it does, a service that stops takes
- * every name with it.
+ * Makes the system stop using this service; returns whether that succeeded. As long as the system
+ * uses it, no name resolves after the service stops.
  */
 function leaveSystem(): boolean {
   const system = (...words: readonly string[]) =>

@@ -30,7 +30,7 @@ Examples:
   $ enigm-dns portal --for 10m --resolver 192.168.1.1
 `
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface PortalWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
@@ -117,7 +117,7 @@ const WHY: Readonly<Record<string, string>> = {
   stop: 'The service stops.',
 }
 
-/** Throws `config` where `text` is neither an address nor one with a port. */
+/** Throws `config` if `text` is neither an address nor an address with a port. */
 function resolverOf(text: string): string {
   if (isIP(text) !== 0 || parseListen(text) !== undefined) return text
   throw new EnigmError('config', `--resolver takes a numeric address, as 192.168.1.1 or [fe80::1%wlan0]:53, and not ${printable(text)}.`)

@@ -11,14 +11,14 @@ import { askServer, type Heard } from './ask-server.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
 import { shownService, thisHost } from './running-service.ts'
 
-/** What the command touches, so that a test can stand in for all of it. */
+/** The command's access to the system; tests replace all of it. */
 export interface QueryWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
   readonly clock: Clock
   readonly random: Random
   readonly exit: (code: number) => void
-  /** Where the service that runs can be asked; undefined: none is known to run. */
+  /** The address of the running service; undefined: none is known to run. */
   readonly runningServer?: () => string | undefined
 }
 
@@ -27,14 +27,14 @@ export interface QueryOptions {
   readonly short?: true
   readonly json?: true
   readonly tcp?: true
-  /** Milliseconds, for tests; no option of the command line. */
+  /** Milliseconds, for tests; not an option of the command line. */
   readonly timeoutMs?: number
 }
 
-/** Where `run` listens unless it is told otherwise. */
+/** The default listen address of `run`. */
 const DEFAULT_SERVER = '127.0.0.53:53'
 
-/** A second more than the daemon takes to say SERVFAIL. */
+/** One second longer than the daemon takes to answer SERVFAIL. */
 const TIMEOUT_MS = 5000
 
 const HELP = `
@@ -48,8 +48,8 @@ Examples:
 `
 
 /**
- * `enigm-dns query`: asks the running stub, as any program would, and says where its answer came
- * from. Sets the exit code.
+ * `enigm-dns query`: asks the running stub, as any program would, and shows the source of its
+ * answer. Sets the exit code.
  */
 export function queryCommand(world: QueryWorld = thisWorld()): Command {
   return new Command('query')
@@ -68,8 +68,8 @@ export function queryCommand(world: QueryWorld = thisWorld()): Command {
 }
 
 /**
- * Asks once and prints; returns the exit code: as with dig, any response code is an answer. Never
- * rejects.
+ * Asks once and prints the reply. Returns the exit code; as with dig, any response code is an
+ * answer. Never rejects.
  */
 export async function query(name: string, type: string, options: QueryOptions, world: QueryWorld): Promise<number> {
   const serverText = options.server ?? DEFAULT_SERVER
@@ -101,7 +101,7 @@ export async function query(name: string, type: string, options: QueryOptions, w
 
 function print(heard: Heard, server: string, options: QueryOptions, world: QueryWorld): void {
   const message = presentMessage(heard.wire)
-  // A reply shorter than a header never gets here: it would have matched nothing.
+  // A reply shorter than a header never arrives here, because it matches no query.
   if (message === undefined) return
   const delivery = { server, over: heard.over, rttMs: heard.rttMs }
   if (options.json === true) world.out.write(jsonText(message, delivery))
@@ -112,8 +112,8 @@ function print(heard: Heard, server: string, options: QueryOptions, world: Query
 }
 
 /**
- * ADDRESS:PORT, or an address alone for port 53. A name is never resolved: that would ask somebody
- * else.
+ * ADDRESS:PORT, or an address alone for port 53. Names are never resolved: that would ask another
+ * server.
  */
 function serverOf(text: string): SocketAddress {
   const server = isIP(text) === 0 ? parseListen(text) : { address: text, port: 53 }
@@ -128,14 +128,14 @@ function serverOf(text: string): SocketAddress {
 }
 
 /**
- * International names as people type them (UTS 46); what is ASCII already stays as it is, escapes
- * and underscores too.
+ * International names as people type them (UTS 46); ASCII text is not changed, not even escapes and
+ * underscores.
  */
 function inAscii(name: string): string {
   return /^[\0-\x7f]*$/.test(name) ? name : domainToASCII(name) || name
 }
 
-/** A wildcard is asked by its loopback address. */
+/** A wildcard is replaced by the loopback address. */
 function runningServer(): string | undefined {
   const places = shownService(thisHost())?.listen ?? []
   return places[0]?.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')

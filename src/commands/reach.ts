@@ -23,7 +23,7 @@ import { TRANSPORTS } from '../transports.ts'
 import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
 import { probeOf, refusesRoot } from '../upstream/classification.ts'
 
-/** What a resolver showed; every text is printable ASCII. */
+/** The certificate of a resolver; every text is printable ASCII. */
 export interface SeenCertificate {
   /** The first name in subjectAltName. */
   readonly name: string
@@ -31,21 +31,24 @@ export interface SeenCertificate {
   readonly notAfter: string
   /** Whole days; negative once it has expired. */
   readonly daysLeft: number
-  /** Base64 SHA-256 of its public key, as `spkiPins` takes it. */
+  /** Base64 SHA-256 of its public key, in the form of `spkiPins`. */
   readonly spkiPin: string
 }
 
-/** One resolver over one transport, tried. What was not reached is absent. */
+/**
+ * The result of one attempt at a resolver over one transport. Fields of steps that were not reached
+ * are absent.
+ */
 export interface Finding {
   readonly resolver: string
   readonly transport: Transport
   /** An authenticated answer came. */
   readonly ok: boolean
-  /** An ErrorCode, or the name of the response code where the resolver would not answer. */
+  /** An ErrorCode, or the name of the response code if the resolver refused to answer. */
   readonly fault?: ErrorCode | string
   /**
-   * It refuses to tell of the root, as a resolver for its own zones may: whether it resolves was
-   * not seen, for the set names no probe.
+   * It refuses root queries, as a resolver for its own zones may: whether it resolves is not known,
+   * because the set names no probe.
    */
   readonly refusesRoot?: true
   readonly address?: string
@@ -64,7 +67,7 @@ export interface ReachTools {
   readonly random: Random
 }
 
-/** Handshakes at once: a set may hold a thousand resolvers. */
+/** Limit of simultaneous handshakes: a set may hold a thousand resolvers. */
 const AT_ONCE = 8
 const NOERROR = 0
 const FORMERR = 1
@@ -73,8 +76,8 @@ const REFUSED = 5
 const DAY_MS = 86_400_000
 
 /**
- * Tries every resolver over every transport that the configuration would use, in that order; none
- * where the policy requires a VPN that is not there: then each finding says so. Never rejects.
+ * Tries every resolver over every transport that the configuration would use, in that order. If the
+ * policy requires a VPN that is down, none is tried, and each finding says so. Never rejects.
  */
 export async function reachAll(resolvers: readonly TrustedResolver[], config: Config, tools: ReachTools): Promise<readonly Finding[]> {
   const ways = resolvers.flatMap((resolver) => transportsOf(resolver, config).map((transport) => ({ resolver, transport })))
@@ -95,7 +98,7 @@ export async function reachAll(resolvers: readonly TrustedResolver[], config: Co
   return findings
 }
 
-/** A command does not show a network whom the service asks, where the service itself must not. */
+/** If the service must not reveal its resolvers to a network, the command must not either. */
 async function vpnMissing(resolvers: readonly TrustedResolver[], { policy }: Config, { random }: ReachTools): Promise<boolean> {
   if (policy === undefined || strictestVpn(policy) !== 'required') return false
   const network = readNetworkIdentity(random.bytes(32))
@@ -108,9 +111,9 @@ async function vpnMissing(resolvers: readonly TrustedResolver[], { policy }: Con
 const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none set' : 'unknown')
 
 /**
- * One handshake to look at the certificate, on which no DNS is ever written, whoever the peer is;
- * then, if the peer proved who it is, one padded query (what the set names, else the root) over a
- * link as `run` would build it. No fault of the network rejects.
+ * One handshake to read the certificate, on which no DNS is ever written, for any peer. Then, if
+ * the peer proved its identity, one padded query (the probe of the set, else a root query) over a
+ * link like that of `run`. Never rejects because of the network.
  */
 export async function reach(resolver: TrustedResolver, transport: Transport, config: Config, tools: ReachTools): Promise<Finding> {
   const sessions = tlsSessions(tools.clock)
@@ -137,17 +140,17 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
 }
 
 interface Looked {
-  /** Why the peer is not who it should be. */
+  /** Why the peer is not authenticated. */
   readonly unproven: ErrorCode | undefined
   readonly seen: Omit<Finding, 'resolver' | 'transport' | 'ok' | 'fault'>
 }
 
-/** Whoever runs the command says what is dialled. */
+/** The person who runs the command decides what is dialled. */
 const freely = (clock: Clock) => new DialPace(clock, () => undefined)
 
 /**
- * The usage profile `opportunistic` here is what lets a wrong certificate be shown at all; the
- * connection is closed unused.
+ * The usage profile `opportunistic` is needed here to show a wrong certificate; the connection is
+ * closed unused.
  */
 async function look(resolver: TrustedResolver, transport: Transport, sessions: TlsSessions, { clock }: ReachTools): Promise<Looked> {
   const connection = await openTransport({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, {
@@ -193,7 +196,7 @@ function seenCertificate(x509: X509Certificate, wallMs: number): SeenCertificate
   }
 }
 
-/** A certificate may hold anything. */
+/** A certificate may contain any text. */
 function printable(text: string): string {
   return escaped(Buffer.from(text)).slice(0, 80)
 }
@@ -225,7 +228,7 @@ async function ask(
   const { keepalive } = TRANSPORTS[transport]
   try {
     const carried = await sent(keepalive)
-    // As `run` does: the option may be what it cannot read.
+    // As `run` does: the option may be the part that the resolver cannot read.
     return keepalive && rcodeOf(carried.wire) === FORMERR ? await sent(false) : carried
   } finally {
     await link.close()

@@ -22,7 +22,7 @@ Examples:
   $ enigm-dns reload --config /etc/enigm-dns/config.json
 `
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface ReloadWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
@@ -31,7 +31,7 @@ export interface ReloadWorld {
   readonly exit: (code: number) => void
 }
 
-/** `enigm-dns reload`: the files of the service are read again. Sets the exit code. */
+/** `enigm-dns reload`: makes the service read its files again. Sets the exit code. */
 export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
   return new Command('reload')
     .description('have the service read its configuration again, and say whether it was accepted')

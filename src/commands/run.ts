@@ -29,14 +29,14 @@ interface RunOptions {
 }
 
 /**
- * pino as a part of the program that src/bundle.mjs made, which loads it by `require`; undefined
- * where modules are files.
+ * pino as a part of the bundle that src/bundle.mjs makes, which loads it by `require`; undefined if
+ * modules are files.
  */
 const bundledPino: LoadPino | undefined = typeof require === 'function' ? () => require('pino') : undefined
 
 /**
- * `enigm-dns run`: exit 0 after SIGTERM or SIGINT; 2 for a configuration, an environment or an
- * address that will not do.
+ * `enigm-dns run`: exit 0 after SIGTERM or SIGINT; 2 for an unusable configuration, environment or
+ * address.
  */
 export function runCommand(): Command {
   return new Command('run')
@@ -70,7 +70,7 @@ async function run(options: RunOptions): Promise<void> {
   const load = async (inForce: Loaded) => {
     const next = await reloadConfig(inForce, options.config, overrides())
     const { user } = next.config
-    // It waits for the next start, which would fail.
+    // The setting waits for the next start, which would fail.
     if (user !== undefined && user !== inForce.config.user) accountOf(user)
     return next
   }
@@ -102,7 +102,7 @@ async function run(options: RunOptions): Promise<void> {
     const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
-      // Both were started at the same moment: the other one was quicker.
+      // Both started at the same time, and the other one was faster.
       await daemon.stop()
       return refuse(rivalry(statusFile, 'another process'), activated)
     }
@@ -139,12 +139,12 @@ async function run(options: RunOptions): Promise<void> {
   }
 }
 
-/** Where it listens, ADDRESS:PORT, each once. */
+/** The listen addresses, ADDRESS:PORT, each once. */
 function placesOf({ listeners }: Daemon): readonly string[] {
   return [...new Set(listeners.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)))]
 }
 
-/** What other commands need to know of this service. */
+/** The record of this service for other commands. */
 function recordOf(options: RunOptions, { config, files }: Loaded, listen: readonly string[]): ServiceRecord {
   const { pid, startedAtTicks } = selfIdentity()
   const file = options.config === undefined ? DEFAULT_CONFIG_FILE : resolve(options.config)
@@ -161,8 +161,8 @@ function recordOf(options: RunOptions, { config, files }: Loaded, listen: readon
 }
 
 /**
- * Takes the places of state and status, and goes on as the user of the configuration, if it names
- * one. Throws `config` or `state` where that will not do.
+ * Prepares the directories of state and status, and changes to the user of the configuration, if it
+ * names one. Throws `config` or `state` if that fails.
  */
 function established(loaded: Loaded): Privileges {
   const { user } = loaded.config
@@ -175,7 +175,7 @@ function established(loaded: Loaded): Privileges {
   return privileges
 }
 
-/** Everything is bound: root is given up for good, and what that costs is said. */
+/** Called after everything is bound: gives up root permanently, and logs what no longer works. */
 function settled(privileges: Privileges, { config, files }: Loaded, log: Log): void {
   privileges.settle()
   if (privileges.lost !== undefined) log.warn(privileges.lost)
@@ -188,8 +188,8 @@ function rivalry(statusFile: string, who: string): string {
 }
 
 /**
- * Before there is anything to drain or reload: SIGTERM and the end of the terminal end with 0,
- * another SIGHUP (the configuration is being read anyway) does nothing.
+ * Before there is anything to drain or reload: SIGTERM and the end of the terminal exit with 0;
+ * another SIGHUP does nothing, because the configuration is being read anyway.
  */
 function duringStart(tied: LauncherWatch): { end(): void } {
   const stop = () => process.exit(EXIT.good)
@@ -198,9 +198,7 @@ function duringStart(tied: LauncherWatch): { end(): void } {
   return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', hangup) }
 }
 
-/**
- * What `systemctl status` shows. It follows the state and nothing else: no query changes it.
- */
+/** The text that `systemctl status` shows. It depends only on the state: no query changes it. */
 const SAID = {
   protected: 'protected: authenticated answers flow',
   degraded: 'degraded: answers flow, and something that is required does not hold (enigm-dns status)',
@@ -208,7 +206,7 @@ const SAID = {
   offline: 'offline: no trusted resolver is reachable, lookups fail (enigm-dns status)',
 } as const
 
-/** A query that waits in a socket of the service manager starts this at once again. */
+/** A query that waits in a socket of the service manager starts this process again at once. */
 const ACTIVATED_PAUSE_MS = 1000
 
 function refuse(message: string, activated = false): void {

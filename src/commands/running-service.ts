@@ -8,14 +8,14 @@ import { likelyServices, networkNamespace, type RunningService, runningServices,
 
 export type { RunningService }
 
-/** What is looked at to find a service, so that a test can stand in for it. */
+/** The facts for finding a service; tests replace them. */
 export interface Host {
-  /** The services that say they run, and are believed. */
+  /** The registered services that are trusted and run. */
   readonly services: () => readonly RunningService[]
-  /** Processes that look like a service; undefined: others' processes cannot be seen. */
+  /** Processes that look like a service; undefined: processes of others are not visible. */
   readonly likely: () => readonly number[] | undefined
   readonly namespace: () => string | undefined
-  /** The effective user; undefined where there are no numeric ones. */
+  /** The effective user; undefined if the system has no numeric ones. */
   readonly uid: number | undefined
   /** Default places of the status file: the system's, then this user's. */
   readonly statusFiles: readonly string[]
@@ -35,9 +35,9 @@ export function thisHost(): Host {
 }
 
 /**
- * The service that a command is about when nobody names one; a list where several run and none goes
- * before the others. Those of this network namespace go first, then, for an order, those that take
- * it from this user, then the one at the default place.
+ * The service that a command means without a name; a list if several run and none has precedence.
+ * Services of this network namespace have precedence; then, for an order, those that accept it from
+ * this user; then the one at the default place.
  */
 export function defaultService(host: Host, forOrders = false): RunningService | readonly RunningService[] | undefined {
   const here = host.namespace()
@@ -52,7 +52,7 @@ export function defaultService(host: Host, forOrders = false): RunningService | 
   return left.length > 1 ? left : left[0]
 }
 
-/** As `defaultService`, for a command that only looks: of several the one that started last. */
+/** As `defaultService`, for a command that only reads: of several, the one that started last. */
 export function shownService(host: Host): RunningService | undefined {
   const found = defaultService(host)
   return isOne(found) ? found : found.toSorted((a, b) => startOf(b) - startOf(a))[0]
@@ -67,12 +67,12 @@ export function isOne(found: ReturnType<typeof defaultService>): found is Runnin
   return !Array.isArray(found)
 }
 
-/** Whether the control socket of that service is open to this user. */
+/** Whether this user may use the control socket of that service. */
 export function takesOrders({ uid }: RunningService, host: Host): boolean {
   return host.uid === undefined || host.uid === 0 || uid === host.uid
 }
 
-/** The service that was started with this configuration file, however the path is written. */
+/** The service that was started with this configuration file, for any spelling of the path. */
 export function serviceOf(config: string, host: Host): RunningService | undefined {
   const real = realOf(config)
   return host.services().find((service) => service.config !== undefined && realOf(service.config) === real)
@@ -86,21 +86,21 @@ function realOf(path: string): string {
   }
 }
 
-/** A configuration to judge or to use, and the service that it is the configuration of. */
+/** A configuration to judge or to use, and the service to which it belongs. */
 export interface JudgedConfig {
-  /** There if and only if there is no problem and it may be read. */
+  /** Present if and only if there is no problem and it may be read. */
   readonly loaded?: Loaded
   readonly problems: readonly Problem[]
   readonly service: RunningService | undefined
   /** Why the configuration of the service may not be read, as a sentence. */
   readonly unreadable?: string
-  /** Whose configuration it is, where nobody named a file: a sentence. */
+  /** Whose configuration it is if none was named: a sentence. */
   readonly note?: string
 }
 
 /**
- * The configuration of `named`, else of the running service, else the default one. With a service
- * it listens and writes where the service does. Never rejects.
+ * The configuration of `named`; otherwise of the running service; otherwise the default one. With a
+ * service, its actual listen addresses and paths are used. Never rejects.
  */
 export async function judgedConfig(named: string | undefined, host: Host, places?: DefaultFiles): Promise<JudgedConfig> {
   const service = named === undefined ? shownService(host) : serviceOf(named, host)
@@ -121,7 +121,7 @@ function asItRuns(loaded: Loaded, { statusFile, stateDir, listen }: RunningServi
   return { ...loaded, config: { ...loaded.config, statusFile, stateDir, listen: [...listen] }, listen: places }
 }
 
-/** Its configuration for a command that cannot do without. Rejects with an EnigmError `config`. */
+/** The configuration, for a command that requires it. Rejects with an EnigmError `config`. */
 export function configOrThrow({ loaded, problems, unreadable }: JudgedConfig): Loaded {
   if (loaded !== undefined) return loaded
   throw unreadable === undefined ? configError(problems) : configError([{ file: 'configuration', path: '', message: unreadable }])
@@ -131,7 +131,7 @@ function isDenied({ message }: Problem): boolean {
   return /may not be read \((EACCES|EPERM)\)/.test(message)
 }
 
-/** A service in words. */
+/** A description of a service. */
 export function nameOf({ pid, config }: RunningService): string {
   return `process ${pid} (${config === undefined ? 'default configuration' : `configuration ${config}`})`
 }

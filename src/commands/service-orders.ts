@@ -5,16 +5,19 @@ import { readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { defaultService, type Host, isOne, nameOf, type RunningService, serviceOf, takesOrders } from './running-service.ts'
 
-/** Whom an order goes to: a service that runs, or whoever listens beside a status file. */
+/**
+ * The receiver of an order: a running service, or the process that listens next to a status file.
+ */
 export interface Addressee {
   readonly statusFile: string
   readonly service: RunningService | undefined
 }
 
-/** Why an order reached nobody. */
+/** Why an order reached no service. */
 export interface NotTold {
   /**
-   * `runs`: a service runs and does not obey; `none`: none runs, proven; `unknown`: cannot tell.
+   * `runs`: a service runs and does not obey; `none`: proven that none runs; `unknown`: cannot
+   * tell.
    */
   readonly verdict: 'runs' | 'none' | 'unknown'
   /** A clause. */
@@ -22,9 +25,9 @@ export interface NotTold {
 }
 
 /**
- * Whom an order is for: the service with that configuration; without one, the service that runs. A
- * broken configuration does not keep an order from the service that was started with it. Rejects
- * with an EnigmError `config` where only a configuration could tell and it cannot be read.
+ * The receiver of an order: the service with that configuration; without one, the running service.
+ * An invalid configuration does not block an order to the service that was started with it. Rejects
+ * with an EnigmError `config` if the receiver depends on a configuration that cannot be read.
  */
 export async function addressee(config: string | undefined, host: Host): Promise<Addressee | NotTold> {
   if (config !== undefined) {
@@ -41,8 +44,8 @@ export async function addressee(config: string | undefined, host: Host): Promise
 }
 
 /**
- * Services of this network namespace that keep what they hold where this configuration says, or
- * answer where it says.
+ * Services of this network namespace that use the state directory or a listen address of this
+ * configuration.
  */
 export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host): readonly RunningService[] {
   const here = host.namespace()
@@ -53,9 +56,9 @@ export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host)
 }
 
 /**
- * Why nobody answered there. `named`: a person named the configuration, so other places are not
- * looked at where this one proves that its service is gone. Else what an earlier service left at a
- * default place proves nothing of one that writes elsewhere.
+ * Why no service answered there. `named`: a person named the configuration, so other places are not
+ * checked if this one proves that its service has stopped. Otherwise a file that an earlier service
+ * left at a default place proves nothing about a service that writes elsewhere.
  */
 export function notTold({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): NotTold {
   if (service !== undefined) return unwilling(service.pid, takesOrders(service, host))
@@ -73,7 +76,7 @@ function unwilling(pid: number, ours: boolean): NotTold {
   return { verdict: 'runs', why: `the daemon (process ${pid}) runs and does not take orders from this user: ${mend}` }
 }
 
-/** What the status file says of its writer; undefined: there is no such file. */
+/** What the status file reveals about its writer; undefined: there is no such file. */
 function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
   const { document, judgement } = readStatus(statusFile, { wallMs: clock.wallMs(), isSame })
   if (judgement === 'not-found') return undefined
@@ -90,7 +93,9 @@ function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
   }
 }
 
-/** No status file is no proof: a service may write elsewhere, or belong to somebody else. */
+/**
+ * A missing status file proves nothing: a service may write elsewhere, or belong to another user.
+ */
 function anywhere(statusFile: string, host: Host): NotTold {
   const others = host.services()
   const likely = host.likely()

@@ -11,13 +11,13 @@ import { watchFiles } from '../system/file-watch.ts'
 import type { ServiceNotifier } from '../system/notify.ts'
 import { selfIdentity } from '../system/process-identity.ts'
 
-/** A stop takes no longer. */
+/** The longest time that a stop may take. */
 export const STOP_LIMIT_MS = 5000
 
-/** What became of the order `reload`; `waiting`: settings that take effect at the next start. */
+/** The result of the order `reload`; `waiting`: settings that take effect at the next start. */
 export type ReloadReply = { readonly accepted: true; readonly waiting: readonly string[] } | { readonly refused: string }
 
-/** Who it is that stops, so that its end can be waited for. */
+/** Identifies the process that stops, so that a command can wait for its end. */
 export interface StopReply {
   readonly pid: number
   readonly processStart: string | undefined
@@ -25,44 +25,44 @@ export interface StopReply {
 
 export interface ServiceParts {
   readonly loaded: Loaded
-  /** When that was read, wall clock. */
+  /** When the configuration was read, wall clock. */
   readonly loadedAtMs: number
   readonly load: (inForce: Loaded) => Promise<Loaded>
   readonly log: Log
   readonly clock: Clock
-  /** Called after each reload that was accepted. */
+  /** Called after each accepted reload. */
   readonly reloaded: () => void
-  /** Absent: nobody waits for word of reloads and the end. */
+  /** Absent: no service manager waits for notices of reloads and the end. */
   readonly manager?: Pick<ServiceNotifier, 'ready' | 'reloading' | 'stopping'>
 }
 
 /**
- * What signals, files and the control socket ask of a daemon that runs: one thing after the other.
+ * The reactions of a running daemon to signals, file changes and the control socket; one at a time.
  */
 export interface Service {
   /**
-   * Reads the configuration again and puts it in force, though it is the same: connections are made
-   * anew.
+   * Reads the configuration again and puts it in force, even if it is the same: connections are
+   * made again.
    */
   reload(): void
-  /** Answers what is under way, then ends the process with 0. */
+  /** Answers the queries in progress, then ends the process with 0. */
   stop(): void
   /**
-   * An order of the control socket: `forget`, `stop`, `reload`, `trace` and how many milliseconds,
-   * `portal`, how many milliseconds, and one or two resolvers (ADDRESS:PORT), or `await` or
-   * `arrived` and a token; undefined: there is no such order.
+   * Carries out an order of the control socket: `forget`, `stop`, `reload`, `trace` with
+   * milliseconds, `portal` with milliseconds and one or two resolvers (ADDRESS:PORT), or `await` or
+   * `arrived` with a token. Undefined: there is no such order.
    */
   obey(order: string): Promise<unknown>
-  /** To be done before the daemon stops. */
+  /** Adds a task that runs before the daemon stops. */
   atStop(close: () => Promise<void>): void
 }
 
-/** Watches the files that the configuration came from, from now on. */
+/** Watches the files of the configuration from now on. */
 export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager }: ServiceParts): Service {
   let busy: Promise<void> = Promise.resolve()
   let stopping = false
   let inForce = loaded
-  /** `inForce` less what waits for a start. */
+  /** `inForce` without the settings that wait for a start. */
   let effective = loaded.config
   let refused = false
   const closers: (() => Promise<void>)[] = []
@@ -72,7 +72,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     manager?.reloading()
     try {
       const next = await load(inForce)
-      // After a refusal also what is in force already is taken: that is how it is mended.
+      // After a refusal, a configuration equal to the one in force is accepted too: that ends the
+      // refusal.
       if (!evenIfSame && !refused && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
       await daemon.reload(next)
       const waiting = restartOnly(effective, next.config)
@@ -108,11 +109,11 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     stopping = true
     manager?.stopping()
     watch.stop()
-    // It says so to whoever watches, before the control socket closes.
+    // Notifies the watcher before the control socket closes.
     daemon.trace.end('stop')
     daemon.portal.end('stop')
-    // Timers of ours do not keep the process alive; this one does while answers drain, and ends it
-    // if a close hangs.
+    // Our timers do not keep the process alive; this one does while answers drain, and it ends the
+    // process if a close hangs.
     setTimeout(() => process.exit(EXIT.good), STOP_LIMIT_MS)
     busy = busy
       .then(() => Promise.all(closers.map((close) => close())))
@@ -132,7 +133,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       if (verb !== undefined) return Promise.resolve(awaited(daemon.canary, verb, token))
       if (order === 'reload') return reload(true)
       if (order === 'stop') {
-        // The reply goes before the socket does.
+        // The reply is sent before the socket closes.
         setImmediate(stop)
         const { pid, startedAtTicks: processStart } = selfIdentity()
         return Promise.resolve({ pid, processStart } satisfies StopReply)
@@ -149,7 +150,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
   }
 }
 
-/** What `portal MS RESOLVER [RESOLVER]` says; undefined: it is another order, or none. */
+/** Parses `portal MS RESOLVER [RESOLVER]`; undefined: another order, or an invalid one. */
 function portalOrder(order: string): { readonly forMs: number; readonly resolvers: readonly SocketAddress[] } | undefined {
   const [, ms, list = ''] = /^portal (\d{1,9}) (\S+(?: \S+)?)$/.exec(order) ?? []
   const resolvers = list.split(' ').map(parseListen)
@@ -158,7 +159,8 @@ function portalOrder(order: string): { readonly forMs: number; readonly resolver
 }
 
 /**
- * `await TOKEN`: the name to ask for; `arrived TOKEN`: how often it was asked for, by transport.
+ * `await TOKEN`: returns the name to query; `arrived TOKEN`: how often it was queried, by
+ * transport.
  */
 function awaited(canary: Daemon['canary'], verb: string, token: string): object | undefined {
   if (verb === 'arrived') return canary.arrivals(token)

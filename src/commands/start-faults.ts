@@ -20,18 +20,20 @@ import { accountOf, lostPrivileges, type ServiceAccount } from '../system/user.t
 import { batchedCalls } from '../workers/worker-pool.ts'
 import type { Host, RunningService } from './running-service.ts'
 
-/** What `run` would say of a configuration that is valid, a sentence each. */
+/** The messages of `run` about a valid configuration, a sentence each. */
 export interface StartFaults {
-  /** It would not start. */
+  /** Reasons why it would not start. */
   readonly refused: readonly string[]
-  /** It would start and warn, or it would not start while something else is so. */
+  /**
+   * Warnings of a start, and reasons why it would not start as long as a temporary condition holds.
+   */
   readonly warned: readonly string[]
 }
 
-/** What the judgement looks at beyond the files. */
+/** The facts for the judgement besides the files. */
 export interface StartWorld {
   readonly host: Host
-  /** The service that this configuration is of. */
+  /** The service to which this configuration belongs. */
   readonly service: RunningService | undefined
   readonly clock: Clock
   /** $CREDENTIALS_DIRECTORY. */
@@ -39,10 +41,10 @@ export interface StartWorld {
 }
 
 /**
- * Judges a start with `loaded` by everything that `run` looks at before `ready`: user, paths, other
+ * Judges a start with `loaded` by everything that `run` checks before `ready`: user, paths, other
  * services, sockets, keys. Opens the configured ports for a moment and sends nothing; changes no
- * file. Faults that depend on who starts it are warnings where this user is not root: an ordinary
- * user may look at the configuration of a service of root. Never rejects.
+ * file. Faults that depend on the user are warnings if this user is not root: an ordinary user may
+ * check the configuration of root's service. Never rejects.
  */
 export async function startFaults(loaded: Loaded, world: StartWorld): Promise<StartFaults> {
   const { host, service } = world
@@ -86,7 +88,7 @@ function neverAsked({ listen }: Loaded): string[] {
   return listen.flatMap((endpoint) => neverAskedByResolved(endpoint) ?? [])
 }
 
-/** Which of `paths` the user of the service could not read, a sentence each. */
+/** Those of `paths` that the user of the service could not read, a sentence each. */
 function closedTo(account: ServiceAccount | undefined, paths: readonly string[], why: string): readonly string[] {
   if (account === undefined) return []
   const who = `user: "${account.name ?? account.uid}"`
@@ -94,7 +96,7 @@ function closedTo(account: ServiceAccount | undefined, paths: readonly string[],
   return closed.map((path) => `${who} may not read ${path}, or a directory above it: ${why}give it the right to.`)
 }
 
-/** What does not keep names from resolving. */
+/** Problems that do not prevent names from resolving. */
 function ownWarnings({ config }: Loaded, account: ServiceAccount | undefined, { host }: StartWorld): readonly string[] {
   const { statusFile } = config
   const socket = socketFault(controlPath(statusFile))
@@ -111,7 +113,7 @@ function ownWarnings({ config }: Loaded, account: ServiceAccount | undefined, { 
   ]
 }
 
-/** Keys that are there and cannot be used. Only the user that owns them can judge them. */
+/** Existing keys that cannot be used. Only the user that owns them can judge them. */
 function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly string[] {
   const { stateDir, statusFile, cache } = config
   const signing = signingKeyFault(stateDir)
@@ -138,7 +140,7 @@ function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): Star
   return isService(writer, host) ? { refused: [], warned: [rival, ...shared] } : { refused: [rival], warned: shared }
 }
 
-/** One after the other: a wildcard and an address may share a port. */
+/** One after another, because a wildcard and an address may share a port. */
 async function portFaults({ listen }: Loaded, { host, service, clock }: StartWorld): Promise<StartFaults> {
   const refused: string[] = []
   const warned: string[] = []
@@ -147,7 +149,8 @@ async function portFaults({ listen }: Loaded, { host, service, clock }: StartWor
     const { fault, holder } = await tried(endpoint, clock)
     if (fault === undefined) continue
     const said = `listen: ${fault.message}.`
-    // A service that runs may be stopped before; the service manager holds sockets to pass them on.
+    // A running service may be stopped before the start; the service manager holds sockets to pass
+    // them on.
     const isFreed = fault.code === 'EADDRINUSE' && (holder === 1 || isService(holder, host))
     const passes = isFreed || (isRefusedRight(fault.code) && host.uid !== 0)
     if (passes) warned.push(said)
@@ -159,7 +162,7 @@ async function portFaults({ listen }: Loaded, { host, service, clock }: StartWor
 const isRefusedRight = (code: string) => code === 'EACCES' || code === 'EPERM'
 
 /**
- * Another `check` may hold the port for about 1 ms; looking for the holder takes longer, so the
+ * Another `check` may hold the port for about 1 ms; the search for the holder takes longer, so the
  * next attempt needs no pause.
  */
 const ATTEMPTS = 3
@@ -176,7 +179,7 @@ async function tried(endpoint: SocketAddress, clock: Clock) {
   }
 }
 
-/** A page that cannot be served is a warning: names resolve without it. */
+/** A page that cannot be served is only a warning: names resolve without it. */
 async function pageWarnings({ config }: Loaded, { service }: StartWorld): Promise<StartFaults> {
   const { page, stateDir } = config
   if (page === undefined || service !== undefined) return { refused: [], warned: [] }

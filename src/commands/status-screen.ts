@@ -3,7 +3,7 @@ import type { StatusReading } from '../posture/reader.ts'
 
 export interface ScreenStyle {
   readonly colour: boolean
-  /** Columns; lines are wrapped or cut to fit. */
+  /** Width in columns; lines are wrapped or cut to fit. */
   readonly width: number
 }
 
@@ -30,8 +30,8 @@ const MEANING = {
 } as const
 
 /**
- * One readable screen, worst first; lines end in \n. Pure. Everything that came from the file is
- * escaped: it may hold anything. Two resolvers in a usual state fit 80 x 24.
+ * Formats one readable screen, worst first; lines end in \n. Pure. Everything from the file is
+ * escaped, because it may contain anything. Two resolvers in a normal state fit in 80 x 24.
  */
 export function statusScreen(reading: StatusReading, wallMs: number, style: ScreenStyle): string {
   const tint = (t: Tint, text: string) => (style.colour ? `\u001b[${CODES[t]}m${text}\u001b[0m` : text)
@@ -53,9 +53,9 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
 }
 
 /**
- * What of a screen fits a terminal, so that nothing scrolls and the state, which comes first, stays
- * in sight: lines cut to `columns`, and at most `rows` of them with the line that the cursor stands
- * on. Says how many are left out.
+ * The part of a screen that fits a terminal, so that nothing scrolls and the state, which comes
+ * first, stays visible: lines are cut to `columns`, and at most `rows` of them remain, including
+ * the line of the cursor. The last line gives the number of lines left out.
  */
 export function fitted(screen: string, columns: number, rows: number): string {
   const lines = screen.trimEnd().split('\n')
@@ -67,7 +67,7 @@ export function fitted(screen: string, columns: number, rows: number): string {
   return rows > 1 ? `${text}\n` : text
 }
 
-/** The first `columns` characters that are seen, with every colour change. */
+/** The first `columns` visible characters, with every colour change. */
 function cutTo(line: string, columns: number): string {
   let seen = 0
   return line.replace(COLOUR_OR_CHARACTER, (part) => (part.length > 1 && part.startsWith('\u001b') ? part : ++seen <= columns ? part : ''))
@@ -108,7 +108,9 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
   ]
 }
 
-/** A document that is not current: what it said, in the past tense and without colour. */
+/**
+ * The screen of a document that is not current: its content, in the past tense and without colour.
+ */
 function lastWords(d: StatusDocument, wallMs: number, width: number): string[] {
   const age = span(Math.abs(wallMs - Date.parse(d.updatedAt)))
   return wrap(`It last said "${d.state}", dated ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
@@ -136,7 +138,7 @@ function reasonLines(r: ShownReason, style: ScreenStyle, tint: (t: Tint, s: stri
   return [`  ${mark} ${first}`, ...[...rest, ...mend].map((line) => `     ${line}`)]
 }
 
-/** One line a resolver: failing first. */
+/** One line per resolver, failing ones first. */
 function resolverTable(resolvers: StatusDocument['resolvers'], wallMs: number, width: number): string[] {
   const rank = { failing: 0, untried: 1, idle: 2, answering: 3 } as const
   const rows = [...resolvers].sort((a, b) => rank[a.state] - rank[b.state]).map((r) => resolverRow(r, wallMs))
@@ -168,7 +170,7 @@ function resolverRow(r: StatusDocument['resolvers'][number], wallMs: number): st
   ]
 }
 
-/** What the connections are encrypted with, and which ones where they differ. */
+/** The encryption of the connections; each one separately if they differ. */
 function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[] {
   const users = new Map<string, string[]>()
   for (const { id, cipher } of resolvers) {
@@ -181,9 +183,7 @@ function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[
 
 const BARS = '▁▂▃▄▅▆▇█'
 
-/**
- * How the median of each resolver has moved lately, newest on the right; nothing where it has not.
- */
+/** The recent medians of each resolver, newest on the right; empty if they did not change. */
 function roundTrips(resolvers: StatusDocument['resolvers'], width: number): string[] {
   const moved = resolvers.flatMap(({ id, rttMs }) => {
     const medians = rttMs?.medians ?? []
@@ -205,9 +205,7 @@ function span(ms: number): string {
   return s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`
 }
 
-/**
- * Breaks at spaces; a word longer than a line is cut into lines. Following lines begin with `hang`.
- */
+/** Breaks at spaces; a word longer than a line is split. Following lines begin with `hang`. */
 function wrap(text: string, width: number, hang: string): string[] {
   const lines: string[] = []
   let line = ''
@@ -224,15 +222,15 @@ function wrap(text: string, width: number, hang: string): string[] {
 
 /**
  * The text with control characters (C0, DEL, C1), line separators and direction marks as \u{hex}:
- * nothing from a file may steer a terminal.
+ * text from a file must not control a terminal.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`)
 }
 
 /**
- * JSON that may be shown on a terminal: what `JSON.stringify` leaves raw of the same characters is
- * written \uXXXX, which means the same.
+ * JSON that is safe on a terminal: characters of the same kinds that `JSON.stringify` leaves raw
+ * are written as \uXXXX, which means the same.
  */
 export function printableJson(value: unknown, indent: number): string {
   const unit = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`

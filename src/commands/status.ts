@@ -20,33 +20,32 @@ import { bootId, isSame } from '../system/process-identity.ts'
 import { shownService, thisHost } from './running-service.ts'
 import { fitted, printableJson, statusScreen } from './status-screen.ts'
 
-/** What the command touches, so that a test can stand in for all of it. */
+/** The command's access to the system; tests replace all of it. */
 export interface StatusWorld {
   readonly out: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number }
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
   readonly isSame: HostFacts['isSame']
-  /** Where to look when no file is named, in order of preference. */
+  /** The paths to use if no file is named, in order of preference. */
   readonly files: readonly StatusPlace[]
   readonly exit: (code: number) => void
   /** Keeps the process alive while `--watch` runs: the clock's timers do not. */
   readonly stayAlive: (path: string) => void
-  /** The boot that this host is in. */
+  /** The current boot of this host. */
   readonly bootId: string | undefined
-  /** Where a verification keeps what it saw, unless the command line says otherwise. */
+  /** The file in which a verification keeps its memory, unless the command line names another. */
   readonly seenFile: string
-  /** Waits without letting anything else run. */
+  /** Waits synchronously. */
   readonly pause: (ms: number) => void
 }
 
 /**
- * A default place. `owner`: the numeric user whose file it must be, where others could have made
- * it.
+ * A default place. `owner`: the numeric user who must own the file, if others could have made it.
  */
 export interface StatusPlace {
   readonly path: string
   readonly owner?: number
-  /** Where the service that writes there keeps its public key. */
+  /** The public key of the service that writes there. */
   readonly keyFile?: string
 }
 
@@ -78,7 +77,7 @@ Examples:
 `
 
 /**
- * `enigm-dns status`: how protected name resolution is right now. Sets the exit code; `--watch`
+ * `enigm-dns status`: how well name resolution is protected now. Sets the exit code; `--watch`
  * runs until it is interrupted.
  */
 export function statusCommand(world: StatusWorld = thisWorld()): Command {
@@ -123,7 +122,9 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Statu
   return nowhere ? { ...best, path } : best
 }
 
-/** Reads a file and its signature together: what is judged is the very text that was verified. */
+/**
+ * Reads a file and its signature together: the text that is judged is the text that was verified.
+ */
 function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: StatusOptions): StatusReading {
   const first = readPlainFile(place.path, place.owner)
   if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }
@@ -147,8 +148,8 @@ function screen(world: StatusWorld, reading: StatusReading): string {
 }
 
 /**
- * Prints again when the document or its judgement changes; a terminal also sees the ages move.
- * Polls: a rename is not seen by every watcher.
+ * Prints again when the document or its judgement changes; on a terminal also when ages change.
+ * Polls, because not every watcher notices a rename.
  */
 function watch(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): void {
   const json = options.json === true || options.redact === true
@@ -170,7 +171,7 @@ function watch(world: StatusWorld, places: readonly StatusPlace[], options: Stat
   world.stayAlive(places[0]?.path ?? '')
 }
 
-/** Watching a file holds the event loop, until the interrupt. */
+/** A watched file keeps the event loop alive until the interrupt. */
 function stayAlive(path: string): void {
   const listener = () => {}
   watchFile(path, { interval: POLL_MS }, listener)
@@ -197,7 +198,7 @@ function thisWorld(): StatusWorld {
   }
 }
 
-/** Where the service that runs writes; where none is known to run, the default places. */
+/** The path of the running service; if none is known to run, the default places. */
 function runningPlaces(): readonly StatusPlace[] {
   const service = shownService(thisHost())
   if (service === undefined) return statusPlaces(thisAccount())
@@ -205,8 +206,8 @@ function runningPlaces(): readonly StatusPlace[] {
 }
 
 /**
- * The service's file first, then this user's own, which nobody else may have written (its directory
- * may be a shared one). Root's own is the service's.
+ * The service's file first, then this user's own, which must belong to this user (its directory may
+ * be a shared one). For root both are the same.
  */
 export function statusPlaces(account: Account): readonly StatusPlace[] {
   const placeOf = (of: Account) => ({ path: defaultStatusFile(of), keyFile: join(defaultStateDir(of), 'status.pub') })

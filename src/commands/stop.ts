@@ -24,7 +24,7 @@ Examples:
   $ enigm-dns stop --config /etc/enigm-dns/config.json
 `
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface StopWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
@@ -32,12 +32,12 @@ export interface StopWorld {
   readonly host: Host
   /** Whether systemd runs the service of this process; absent: it does not. */
   readonly managed?: () => boolean
-  /** Waits without letting anything else run. */
+  /** Waits synchronously. */
   readonly pause: (ms: number) => void
   readonly exit: (code: number) => void
 }
 
-/** `enigm-dns stop`: ends the service that runs. Sets the exit code. */
+/** `enigm-dns stop`: ends the running service. Sets the exit code. */
 export function stopCommand(world: StopWorld = thisWorld()): Command {
   return new Command('stop')
     .description('end the service that runs, and wait until it is gone')
@@ -82,7 +82,7 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
 }
 
 const POLL_MS = 50
-/** Beyond what the service gives itself. */
+/** Extra time after the service's own limit. */
 const GRACE_MS = 5000
 
 function thisWorld(): StopWorld {

@@ -22,16 +22,16 @@ import { judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 import { thisTakeoverHost } from './takeover-host.ts'
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface SystemWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
   readonly host: () => TakeoverHost
   readonly isRoot: () => boolean
   readonly isLinux: () => boolean
-  /** What the configuration says of the DNS of VPN links. */
+  /** The setting of the configuration for the DNS of VPN links. */
   readonly vpnDns: () => Promise<EnableRequest['vpnDns']>
-  /** Keeps the process alive until it is called back; timers do not. */
+  /** Keeps the process alive until the returned function is called; timers do not. */
   readonly alive: () => () => void
   readonly exit: (code: number) => void
 }
@@ -59,7 +59,7 @@ Examples:
   $ sudo enigm-dns system disable
 `
 
-/** `enigm-dns system`: has the system ask this service, or no longer. Sets the exit code. */
+/** `enigm-dns system`: makes the system use this service, or stop using it. Sets the exit code. */
 export function systemCommand(world: SystemWorld = thisWorld()): Command {
   const command = new Command('system')
     .description("have the system's programs ask this service, prove it, and undo it")
@@ -93,7 +93,7 @@ interface RecoverOptions {
   readonly enforce?: true
 }
 
-/** A refusal is a sentence and 3; what is a fault of ours is thrown. */
+/** A refusal is printed as a sentence, with exit code 3; a bug is thrown. */
 async function settled(run: () => Promise<number>, world: SystemWorld): Promise<void> {
   const ended = world.alive()
   try {
@@ -253,7 +253,8 @@ function thisWorld(): SystemWorld {
     },
     exit(code) {
       process.exitCode = code
-      // A name that is still being looked up would hold the process for the system's timeouts.
+      // A name that is still being looked up would keep the process alive for the system's
+      // timeouts.
       process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
     },
   }

@@ -13,10 +13,10 @@ import { judgedConfig, type RunningService, shownService, thisHost } from './run
 
 const COMMAND_MS = 10_000
 const MAX_OUTPUT_OCTETS = 1 << 20
-/** A program is found whatever the PATH of the caller is. */
+/** Programs are found for any PATH of the caller. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** The host that this process runs on, and the service on it. */
+/** The host of this process, and the service on it. */
 export function thisTakeoverHost(): TakeoverHost {
   const clock = systemClock()
   const service = (): RunningService | undefined => shownService(thisHost())
@@ -56,7 +56,7 @@ function runCommand(command: string, args: readonly string[], o: { readonly inpu
       const missing = error !== null && error.code === 'ENOENT'
       resolve({ code: missing ? 127 : (child.exitCode ?? -1), stdout, stderr })
     })
-    // One that ends before it has read all is no fault of ours.
+    // A program that ends before it has read all its input causes no error here.
     child.stdin?.on('error', () => {})
     child.stdin?.end(o.input ?? '')
   })

@@ -27,7 +27,7 @@ Examples:
   $ enigm-dns trace --for 30s --json | jq -r .name
 `
 
-/** What the command touches, so that a test can stand in for it. */
+/** The command's access to the system; tests replace it. */
 export interface TraceWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
@@ -42,7 +42,7 @@ interface TraceOptions {
   readonly json?: true
 }
 
-/** `enigm-dns trace`: what is asked, live, for a limited time. */
+/** `enigm-dns trace`: shows queries live, for a limited time. */
 export function traceCommand(world: TraceWorld = thisWorld()): Command {
   return new Command('trace')
     .description('show what the daemon is asked, for a limited time; nothing of it is kept')
@@ -94,7 +94,7 @@ const WHY: Readonly<Record<string, string>> = {
 
 const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const
 
-/** Throws `config` where the text is no time, or a longer one than a trace may last. */
+/** Throws `config` if the text is not a duration, or longer than a trace may last. */
 export function durationOf(text: string): number {
   const [, digits = '', unit = 's'] = /^([1-9]\d{0,5})([smh])$/.exec(text) ?? []
   const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS]
@@ -102,7 +102,10 @@ export function durationOf(text: string): number {
   throw new EnigmError('config', '--for takes a time from 1s to 1h, written as 90s, 5m or 1h.')
 }
 
-/** One line of the screen; texts come from the daemon, and what it shows was asked by anybody. */
+/**
+ * One line of the screen. The texts come from the daemon, and the names in them may come from
+ * anybody.
+ */
 function inWords(line: Readonly<Record<string, unknown>>): string {
   if (typeof line.missed === 'number') return `(${line.missed} more were asked than could be shown)`
   const text = (key: string) => printable(String(line[key] ?? ''))

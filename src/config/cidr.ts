@@ -1,8 +1,8 @@
 import { BlockList, isIP, isIPv4 } from 'node:net'
 
 /**
- * A block of addresses. An IPv4-mapped block (RFC 4291 section 2.5.5.2) is given as the IPv4 block
- * that it maps.
+ * A block of addresses. An IPv4-mapped block (RFC 4291 section 2.5.5.2) is represented by the IPv4
+ * block that it maps.
  */
 export interface Cidr {
   readonly address: string
@@ -11,8 +11,8 @@ export interface Cidr {
 }
 
 /**
- * Reads "10.0.0.0/8", "fd00::/8", or one address alone; undefined if it is neither. Host bits may
- * be set; they do not count.
+ * Parses "10.0.0.0/8", "fd00::/8", or a single address; undefined if it is neither. Host bits may
+ * be set; they are ignored.
  */
 export function parseCidr(text: string): Cidr | undefined {
   const [address = '', bits, ...rest] = text.split('/')
@@ -27,7 +27,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' }
 }
 
-/** The 4 or 16 octets of an address that `isIP` accepts, without a zone. */
+/** The 4 or 16 octets of an address without a zone that `isIP` accepts. */
 export function addressOctets(address: string): Uint8Array {
   if (isIPv4(address)) return Uint8Array.from(address.split('.'), Number)
   // The URL parser writes an embedded IPv4 address as hexadecimal groups.
@@ -41,7 +41,7 @@ export function addressOctets(address: string): Uint8Array {
   )
 }
 
-/** What is wrong with a block, as a clause with its fix; undefined if nothing is. */
+/** The error of a block, as a clause with its fix; undefined if it is valid. */
 export function cidrProblem(text: string): string | undefined {
   if (parseCidr(text) !== undefined) return undefined
   const form = 'must be a block of addresses, as in "127.0.0.0/8" or "fd00::/8"'
@@ -53,9 +53,10 @@ export function cidrProblem(text: string): string | undefined {
 }
 
 /**
- * Whether an address lies in one of the blocks. Mapped addresses (::ffff:a.b.c.d, as a dual-stack
- * socket reports IPv4 clients) count as IPv4, a zone ("%eth0") is passed over, and what is no
- * address is not allowed. Texts that are no block are left out: check them with parseCidr.
+ * Returns a function that reports whether an address lies in one of the blocks. Mapped addresses
+ * (::ffff:a.b.c.d, the form in which a dual-stack socket reports IPv4 clients) count as IPv4, a
+ * zone ("%eth0") is ignored, and a text that is not an address is not allowed. Texts that are not
+ * blocks are ignored: check them with parseCidr.
  */
 export function allowList(cidrs: readonly string[]): (address: string) => boolean {
   const blocks = new BlockList()
@@ -68,7 +69,7 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
     const version = isIP(plain)
     return version !== 0 && blocks.check(plain, version === 4 ? 'ipv4' : 'ipv6')
   }
-  // A check costs 8.6 us, more than all else of a cached hit, and clients are few: verdicts are
+  // A check costs 8.6 us, more than the rest of a cached hit, and clients are few, so results are
   // kept.
   const known = new Map<string, boolean>()
   return (address) => {
@@ -82,7 +83,7 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
   }
 }
 
-/** A flood from forged addresses must not grow memory. */
+/** Limit of kept results: a flood from forged addresses must not grow memory. */
 const MAX_VERDICTS = 1024
 
 /** Whether only this host can reach a socket bound to `address`. */
@@ -92,8 +93,8 @@ export function isLoopback(address: string): boolean {
 const LOOPBACK = allowList(['127.0.0.0/8', '::1/128'])
 
 /**
- * Whether an address means something on one link only (RFC 4291 section 2.5.6), so that an
- * interface must go with it.
+ * Whether an address is valid on one link only (RFC 4291 section 2.5.6), so that an interface must
+ * be given with it.
  */
 export function isLinkLocal6(address: string): boolean {
   return LINK_LOCAL_6(address)
@@ -101,31 +102,35 @@ export function isLinkLocal6(address: string): boolean {
 const LINK_LOCAL_6 = allowList(['fe80::/10'])
 
 /**
- * Whether an address is one of many hosts: multicast (RFC 5771, RFC 4291 section 2.7) or broadcast.
+ * Whether an address belongs to many hosts: multicast (RFC 5771, RFC 4291 section 2.7) or
+ * broadcast.
  */
 export function isGroup(address: string): boolean {
   return GROUP(address)
 }
 const GROUP = allowList(['224.0.0.0/4', 'ff00::/8', '255.255.255.255/32'])
 
-/** Whether an address stands for every address of its family, or for none. */
+/** Whether an address means every address of its family, or none. */
 export function isAll(address: string): boolean {
   return ALL(address)
 }
 const ALL = allowList(['0.0.0.0/32', '::/128'])
 
-/** One spelling for every spelling of an address; its interface stays. Any other text unchanged. */
+/**
+ * The canonical spelling of an address; its interface is kept. Any other text is returned
+ * unchanged.
+ */
 export function canonical(address: string): string {
   if (isIP(address) !== 6) return address
   const plain = withoutZone(address)
   return new URL(`http://[${plain}]`).hostname.slice(1, -1) + address.slice(plain.length)
 }
 
-/** The IPv4 address inside a mapped one, in whichever way it is spelt; any other text unchanged. */
+/** The IPv4 address inside a mapped one, in any spelling; any other text unchanged. */
 export function unmapped(address: string): string {
   if (isIPv4(address) || isIP(address) !== 6) return address
-  // The URL parser is the one canonicaliser in Node: it gives "[::ffff:7f00:1]" for every spelling
-  // of a mapped 127.0.0.1.
+  // The URL parser is the only function in Node that makes addresses canonical: it gives
+  // "[::ffff:7f00:1]" for every spelling of a mapped 127.0.0.1.
   const canonical = new URL(`http://[${withoutZone(address)}]`).hostname
   const found = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(canonical)
   if (found === null) return address

@@ -8,18 +8,18 @@ import { type ConfigFile, configSchema } from './settings.ts'
 import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
 /**
- * The files that a configuration is made of, one at a time. What is sound in a broken file is still
- * given, so that later checks find its other faults.
+ * Parses and checks each file of a configuration. The valid parts of a faulty file are still
+ * returned, so that later checks find its other faults.
  */
 
-/** Takes the problems of a file, one at a time. */
+/** Called with each problem of a file. */
 export type CollectProblem = (problem: Problem) => void
-/** -1.5 is no whole number and too small as well; one sentence is enough. */
+/** -1.5 is not a whole number and also too small; one sentence is enough. */
 const ONE_ISSUE_A_VALUE = { abortPipeEarly: true } as const
 
 /**
- * The value in a file, or undefined with the reasons collected. `guarded: false` is for a file that
- * belongs to the program itself. `fix`: see parseJsonc.
+ * The value in a file; undefined if it has problems, which are collected. `guarded: false`: the
+ * file belongs to the program itself. `fix`: see parseJsonc.
  */
 export function documentOf(file: string, reading: FileReading, collect: CollectProblem, guarded = true, fix?: string): unknown {
   if (reading.failed !== undefined) collect({ file, path: '', message: `cannot be read: ${reading.failed}` })
@@ -32,8 +32,8 @@ export function documentOf(file: string, reading: FileReading, collect: CollectP
 }
 
 /**
- * A configuration with its defaults; a top-level key with a fault in it is collected and stands at
- * its default.
+ * A configuration with its defaults. If a top-level key has a fault, the fault is collected and the
+ * key gets its default.
  */
 export function configOf(file: string, raw: unknown, collect: CollectProblem): ConfigFile {
   const found = v.safeParse(configSchema, raw, ONE_ISSUE_A_VALUE)
@@ -44,7 +44,7 @@ export function configOf(file: string, raw: unknown, collect: CollectProblem): C
   return v.parse(configSchema, Object.fromEntries(sound))
 }
 
-/** The resolvers of a set that have no fault, and every id that the file holds, faulty or not. */
+/** The resolvers of a set without a fault, and every id in the file, including faulty ones. */
 export interface SetReading {
   readonly sound: readonly TrustedResolver[]
   readonly ids: ReadonlySet<unknown>
@@ -65,8 +65,8 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
 }
 
 /**
- * The resolver with the text of its caFile, which is relative to the set's file; and that file's
- * path.
+ * The resolver with the text of its caFile, which is relative to the set's file, and the path of
+ * that file.
  */
 export async function withCa(set: string, resolver: TrustedResolver, collect: CollectProblem): Promise<TrustedResolver> {
   if (resolver.caFile === undefined) return resolver
@@ -81,8 +81,8 @@ export async function withCa(set: string, resolver: TrustedResolver, collect: Co
 }
 
 /**
- * Node passes over what it cannot read in a `ca` option, and would then trust nothing, or less than
- * was meant.
+ * Node ignores unreadable parts of a `ca` option, and would then trust nothing, or less than
+ * intended.
  */
 function holdsCertificates(pem: string): boolean {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
@@ -96,7 +96,7 @@ function holdsCertificates(pem: string): boolean {
   }
 }
 
-/** The value as a record if it is an object and no list. */
+/** The value as a record if it is an object and not a list. */
 export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
 }

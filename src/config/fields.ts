@@ -10,19 +10,19 @@ import { quoted } from './problems.ts'
  */
 
 /**
- * An object of exactly these keys. Every other key is an issue; `hint` gives the clause for one
+ * An object with exactly these keys. Every other key is an issue; `hint` gives the clause for a key
  * that deserves its own. An array is not an object.
  */
 export function closed<const Entries extends v.ObjectEntries>(entries: Entries, hint?: (key: string) => string | undefined) {
   const message = 'must be an object; write {...}'
   const strict = v.strictObject(entries, message)
-  // valibot's strictObject stops at the first unknown key, and all its objects take [] for {}; so a
-  // sibling that goes on does the checking.
+  // valibot's strictObject stops at the first unknown key, and all its objects accept [] as {}. So
+  // a variant that continues does the check.
   const thorough = v.objectWithRest(entries, v.never('is not a known key'), message)
   const run: (typeof thorough)['~run'] = (dataset, config) => {
     const found = thorough['~run'](Array.isArray(dataset.value) ? { value: undefined } : dataset, config)
     for (const issue of found.issues ?? []) {
-      // A longer path is that of a key deeper inside, which has its message.
+      // A longer path belongs to a key deeper inside, which has its own message.
       const [key, ...deeper] = issue.path ?? []
       if (issue.type !== 'never' || key === undefined || deeper.length > 0) continue
       Object.assign(issue, { message: hint?.(String(key.key)) ?? unknownKey(String(key.key), Object.keys(entries)) })
@@ -32,7 +32,7 @@ export function closed<const Entries extends v.ObjectEntries>(entries: Entries, 
   return { ...strict, '~run': run as unknown as (typeof strict)['~run'] }
 }
 
-/** As many keys as are read at a glance. */
+/** So many keys are listed in a message. */
 const FEW_KEYS = 6
 
 function unknownKey(key: string, known: readonly string[]): string {
@@ -42,7 +42,10 @@ function unknownKey(key: string, known: readonly string[]): string {
   return 'is not a known key; remove it (docs/configuration.md lists all keys)'
 }
 
-/** `schema` with a sentence that says what the key is for: the reference and editors show it. */
+/**
+ * `schema` with a sentence that states the purpose of the key, shown by the reference and by
+ * editors.
+ */
 export function described<const Schema extends v.GenericSchema>(says: string, schema: Schema) {
   return v.pipe(schema, v.description(says))
 }
@@ -72,8 +75,8 @@ function hasControls(value: string): boolean {
 }
 
 /**
- * A list of 1 (or `least`) to `most` different items; `same` gives the one spelling of an item that
- * has many. `empty`: what to say of a list without items.
+ * A list of 1 (or `least`) to `most` different items; `same` returns the canonical spelling of an
+ * item. `empty`: the message for a list without items.
  */
 export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(
   item: Item,
@@ -106,7 +109,7 @@ export function word<const Words extends readonly [string, ...string[]]>(...word
   return v.picklist(words, `must be one of: ${words.join(', ')}`)
 }
 
-/** A check whose clause depends on what is wrong; `problem` gives undefined where nothing is. */
+/** A check whose clause depends on the error; `problem` returns undefined if there is none. */
 export function checked(problem: (value: string) => string | undefined) {
   return v.check<string, (issue: { readonly input: string }) => string>(
     (value) => problem(value) === undefined,
@@ -116,10 +119,10 @@ export function checked(problem: (value: string) => string | undefined) {
 
 const LITERAL = 'must be an IPv4 or IPv6 address (a name would need a lookup)'
 
-/** An IP address literal without a zone: nothing here is ever looked up. */
+/** An IP address literal without a zone: no lookup is ever made. */
 export const ipLiteral = v.pipe(text(45), checked(literalProblem))
 
-/** An address that one host of any network can be reached at. */
+/** An address of one host that is reachable on any network. */
 export const hostAddress = v.pipe(
   text(45),
   checked((address) => literalProblem(address) ?? hostProblem(address)),
@@ -152,7 +155,7 @@ function hostProblem(address: string): string | undefined {
 
 /**
  * A domain name in ASCII, lower-cased, with or without its final dot; `.` is the root. Not an
- * address, nor a name that could be one.
+ * address, and not a name that could be one.
  */
 export const domainName = v.pipe(
   text(254),
@@ -167,7 +170,7 @@ export const domainName = v.pipe(
 
 const bare = (name: string) => (name.endsWith('.') ? name.slice(0, -1) : name)
 
-/** A host name in ASCII (RFC 8310 section 7: what the certificate must hold), or an IP address. */
+/** A host name in ASCII (RFC 8310 section 7: the name in the certificate), or an IP address. */
 export const authenticationName = v.pipe(
   text(253),
   v.check(

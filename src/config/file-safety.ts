@@ -5,23 +5,23 @@ import { fileFaults, owners, walk } from '../files/trust.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 
 /**
- * What a read came to: the text, or the system's reason (an errno code) that there is none; and
- * what is unsafe about the file either way.
+ * The result of a read: the text, or the system's errno code; and in both cases what is unsafe
+ * about the file.
  */
 export interface FileReading {
   readonly text?: string
   readonly failed?: string
-  /** There is no such file, as opposed to one that may not be read. */
+  /** There is no such file; not set if the file may not be read. */
   readonly absent?: true
   readonly unsafe: readonly string[]
 }
 
 /**
- * Reads a file of at most MAX_OCTETS octets of UTF-8 and says who else could have written it, or
- * could have put another in its place: whoever can write the trusted set chooses who is asked. The
- * file belongs to root or to us, and so does every directory and every link on the way to it, on
- * the path as named and as resolved; nobody else may write any of them. A FIFO or a device is
- * refused instead of waited for. Never throws.
+ * Reads a file of at most MAX_OCTETS octets of UTF-8. It also reports who else could have written
+ * the file or replaced it, because a person who can write the trusted set chooses the resolvers.
+ * The file must belong to root or to us, and so must every directory and every link on the path, as
+ * named and as resolved. Nobody else may write any of them. A FIFO or a device is refused, so the
+ * read does not block. Never throws.
  */
 export async function readGuarded(file: string): Promise<FileReading> {
   try {

@@ -3,9 +3,9 @@ import { configSchema } from './settings.ts'
 import { trustedSetSchema } from './trusted-set.ts'
 
 /**
- * The JSON Schemas of both files, for editors, keyed by file name under schema/. At build and in
- * tests only: the converter is a development dependency, so nothing that the daemon loads may
- * import this. A schema says less than the loader checks (see CHECKED_IN_CODE_ONLY).
+ * The JSON Schemas of both files, for editors, keyed by file name under schema/. Used at build time
+ * and in tests only: the converter is a development dependency, so no module of the daemon may
+ * import this. A schema states less than the loader checks (see CHECKED_IN_CODE_ONLY).
  */
 export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers.schema.json', JsonSchema>> {
   return {
@@ -15,8 +15,8 @@ export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers
 }
 
 /**
- * Actions that JSON Schema cannot say. Behind a `transform` the converter reads nothing, a
- * description neither.
+ * Actions that JSON Schema cannot express. After a `transform` the converter reads nothing more,
+ * not even a description.
  */
 const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'transform', 'to_lower_case']
 const OPTIONS = { typeMode: 'input', target: 'draft-07', ignoreActions: CHECKED_IN_CODE_ONLY } as const

@@ -1,28 +1,31 @@
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode, stripComments } from 'jsonc-parser'
 
-/** No configuration of ours comes near this; a larger file is a mistake or an attack. */
+/** No real configuration is nearly as large; a larger file is a mistake or an attack. */
 export const MAX_OCTETS = 1_048_576
-/** The contract needs 6. The parser recurses, so depth is bounded before it runs. */
+/**
+ * The configuration needs 6 levels. The parser is recursive, so the depth is checked before it
+ * runs.
+ */
 const MAX_DEPTH = 32
-/** A broken file yields one cause and many echoes of it. */
+/** Limit of reported problems: a syntax error causes many that follow from it. */
 const MAX_PROBLEMS = 10
 /**
- * Assigning these on an ordinary object reaches its prototype, and schema libraries pass over them
- * in silence.
+ * To assign these keys on an ordinary object changes its prototype, and schema libraries ignore
+ * them without an error.
  */
 const REFUSED_KEYS = new Set(['__proto__', 'prototype', 'constructor'])
 
 /**
- * Either the value, or every problem as a clause that starts with its place ("line 3, column 7:
+ * Either the value, or every problem as a clause that begins with its position ("line 3, column 7:
  * ...").
  */
 export type Parsed = { readonly value: unknown; readonly problems?: never } | { readonly problems: readonly string[] }
 
 /**
- * Reads JSON with comments and trailing commas, whatever the line ends, and with a byte order mark
- * or without. `fix` says what belongs in a file that holds nothing. Never throws. Objects come back
- * without a prototype; a key that stands twice in one object, a key that would reach a prototype,
- * more than MAX_OCTETS octets (UTF-8) and more than 32 levels are problems.
+ * Parses JSON with comments and trailing commas, any line ends, and an optional byte order mark.
+ * `fix`: what to write into an empty file. Never throws. Objects have no prototype. Problems are: a
+ * duplicate key, a key that would change a prototype, more than MAX_OCTETS octets (UTF-8), and more
+ * than 32 levels.
  */
 export function parseJsonc(text: string, fix = 'write {} for the defaults'): Parsed {
   if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
@@ -59,7 +62,8 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
   const object: Record<string, unknown> = Object.create(null)
   for (const property of node.children ?? []) {
     const [name, value] = property.children ?? []
-    // Placing a problem reads the text up to it, so a megabyte of them would take minutes.
+    // Each position requires to read the text before it, so a megabyte of problems would take
+    // minutes.
     if (name === undefined || value === undefined || problems.length === MAX_PROBLEMS) continue
     const key = String(name.value)
     if (REFUSED_KEYS.has(key)) problems.push(`${place(text, name.offset)}: the key "${key}" is not allowed; remove it`)
@@ -70,8 +74,8 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
 }
 
 /**
- * A bracket that closes another kind counts as well: the parser goes on inside what it does not
- * close ("[},[},..." recursed until the stack was full).
+ * A bracket that closes another kind counts too: the parser continues inside the one that stays
+ * open ("[},[},..." recursed until the stack was full).
  */
 function nestingProblem(text: string): string | undefined {
   const scanner = createScanner(text, true)
@@ -89,7 +93,7 @@ function nestingProblem(text: string): string | undefined {
   return undefined
 }
 
-/** Lines and columns count from 1, as editors do. */
+/** Lines and columns count from 1, as in editors. */
 function place(text: string, offset: number): string {
   const before = text.slice(0, offset)
   const lines = before.split(/\r\n|\r|\n/)

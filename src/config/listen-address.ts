@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 
 /**
- * A numeric address and a port. Where a listener binds, UDP and TCP alike, port 0 asks the system
- * for a free one.
+ * A numeric address and a port. A listener binds UDP and TCP there; port 0 asks the system for a
+ * free port.
  */
 export interface SocketAddress {
   readonly address: string
@@ -11,8 +11,8 @@ export interface SocketAddress {
 }
 
 /**
- * Reads "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53"; undefined if it is none of these. A
- * name is never resolved.
+ * Parses "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53"; undefined for anything else. Names are
+ * never resolved.
  */
 export function parseListen(text: string): SocketAddress | undefined {
   const found = /^(?:\[([^\]]+)\]|([^:[\]]+)):(0|[1-9]\d{0,4})$/.exec(text)
@@ -28,7 +28,7 @@ export function listenText({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-/** One spelling for every spelling of an endpoint. */
+/** The canonical spelling of an endpoint. */
 export function sameEndpoint(text: string): string {
   const found = parseListen(text)
   return found === undefined ? text : listenText({ address: canonical(found.address), port: found.port })
@@ -37,8 +37,8 @@ export function sameEndpoint(text: string): string {
 const FORM = 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'
 
 /**
- * What is wrong with a place to listen on, as a clause with its fix; undefined if nothing is.
- * Whether the host has the address shows when it is opened.
+ * The error of a listen address, as a clause with its fix; undefined if it is valid.
+ * Whether the host has the address is known only when it is opened.
  */
 export function listenProblem(text: string): string | undefined {
   const found = parseListen(text)
@@ -52,7 +52,7 @@ export function listenProblem(text: string): string | undefined {
   return undefined
 }
 
-/** The commonest slips, told by name. Empty where it is none of them. */
+/** The messages for the most common mistakes. Empty for any other. */
 function hint(text: string): string {
   if (text.trim() !== text) return '; remove the spaces around it'
   if (isIP(text) === 4) return `; the port is missing, write "${text}:53"`

@@ -1,10 +1,9 @@
-/** At most this many are named: a slip has one meaning, seldom two. */
+/** At most this many suggestions: a typing mistake rarely has two meanings. */
 const MAX_NAMED = 3
 
 /**
- * Those of `known` that somebody who wrote `slip` may have meant, the likeliest first, at most
- * three: another case or unit, a letter too many or two exchanged, or a word in common. Empty if
- * none is near.
+ * Suggestions from `known` for the misspelt `slip`, the likeliest first, at most three: another
+ * case or unit, an extra letter, two exchanged letters, or a common word. Empty if none is similar.
  */
 export function nearest(slip: string, known: readonly string[]): readonly string[] {
   const ranked = known.map((key) => ({ key, rank: rankOf(slip, key) })).filter(({ rank }) => rank < NOT_NEAR)
@@ -14,13 +13,13 @@ export function nearest(slip: string, known: readonly string[]): readonly string
 }
 
 const NOT_NEAR = 100
-/** Ranks below this are edits; words in common rank behind them. */
+/** Ranks below this are edit distances; common words rank after them. */
 const BY_WORD = 10
 
 function rankOf(slip: string, key: string): number {
   const [a, b] = [plain(slip), plain(key)]
   const edits = distance(a, b)
-  // One letter in three may be wrong; in a word of two letters none.
+  // One letter in three may be wrong; in a word of two letters none may be.
   if (edits <= Math.max(a.length, b.length) / 3) return edits
   const shared = wordsOf(slip).filter((word) => wordsOf(key).includes(word)).length
   return shared > 0 ? BY_WORD + wordsOf(key).length - shared : NOT_NEAR
@@ -33,8 +32,8 @@ const plain = (key: string) =>
     .slice(0, 64)
 
 /**
- * The words of a key in camel case, with hyphens or with underscores; units and plurals do not
- * count.
+ * The words of a key in camel case, with hyphens or with underscores; units and plurals are
+ * ignored.
  */
 function wordsOf(key: string): readonly string[] {
   const words = key.slice(0, 64).match(/[A-Z]*[a-z0-9]+|[A-Z]+/g) ?? []
@@ -42,8 +41,8 @@ function wordsOf(key: string): readonly string[] {
 }
 
 /**
- * How many letters must be added, taken out, replaced or exchanged with the next (optimal string
- * alignment).
+ * How many letters must be inserted, deleted, replaced or exchanged with the next one (optimal
+ * string alignment).
  */
 function distance(a: string, b: string): number {
   let [before, row]: [readonly number[], readonly number[]] = [[], Array.from({ length: b.length + 1 }, (_, at) => at)]

@@ -3,10 +3,10 @@ import { homedir, tmpdir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Read when no --config is given and it exists. */
+/** Read if no --config is given and it exists. */
 export const DEFAULT_CONFIG_FILE = '/etc/enigm-dns/config.json'
 
-/** What the default paths depend on. */
+/** The facts on which the default paths depend. */
 export interface Account {
   /** undefined where there are no numeric users. */
   readonly uid: number | undefined
@@ -18,15 +18,15 @@ export interface Account {
 let account: Account | undefined
 
 /**
- * The account that this process began as: a service that goes on as another user has its files
- * where they were.
+ * The account with which this process started: a service that changes to another user keeps the
+ * paths of the first one.
  */
 export function thisAccount(): Account {
   account ??= { uid: process.getuid?.(), env: process.env, home: home(), tmp: tmpdir() }
   return account
 }
 
-/** A user whom the service manager invented (DynamicUser=) may have no entry in any table. */
+/** A user that the service manager made (DynamicUser=) may have no entry in the user database. */
 function home(): string {
   try {
     return homedir()
@@ -35,7 +35,7 @@ function home(): string {
   }
 }
 
-/** Where `run` writes and `status` looks when nothing says otherwise. */
+/** The default path to which `run` writes and from which `status` reads. */
 export function defaultStatusFile(account: Account = thisAccount()): string {
   if (account.uid === 0) return '/run/enigm-dns/status.json'
   const given = firstOf(account.env.RUNTIME_DIRECTORY)
@@ -45,7 +45,7 @@ export function defaultStatusFile(account: Account = thisAccount()): string {
   return join(account.tmp, `enigm-dns-${account.uid ?? 'user'}`, 'status.json')
 }
 
-/** Where keys, the saved cache and the audit log live. */
+/** The default directory of keys, the saved cache and the audit log. */
 export function defaultStateDir(account: Account = thisAccount()): string {
   if (account.uid === 0) return '/var/lib/enigm-dns'
   const given = firstOf(account.env.STATE_DIRECTORY)
@@ -53,20 +53,20 @@ export function defaultStateDir(account: Account = thisAccount()): string {
   return join(absolute(account.env.XDG_STATE_HOME) ?? join(account.home, '.local', 'state'), 'enigm-dns')
 }
 
-/** systemd.exec(5): the directories that a unit names, with colons between them. */
+/** The first of the directories that a unit names, separated by colons (systemd.exec(5)). */
 function firstOf(directories: string | undefined): string | undefined {
   return absolute(directories?.split(':')[0])
 }
 
-/** The XDG base directory specification: a relative path is invalid and is passed over. */
+/** The XDG base directory specification: a relative path is invalid and is ignored. */
 function absolute(path: string | undefined): string | undefined {
   return path !== undefined && isAbsolute(path) ? path : undefined
 }
 
 /**
- * Where this program is installed: the nearest directory with a package.json and a resolvers.json,
- * at most five up, so that it is found from src/config, dist/parts and build/src/config alike;
- * undefined if the installation lacks it.
+ * The directory in which this program is installed: the nearest one with a package.json and a
+ * resolvers.json, at most five levels up, so that it is found from src/config, dist/parts and
+ * build/src/config. Undefined if there is none.
  */
 export function programDirectory(from: string = import.meta.url): string | undefined {
   let directory = dirname(fileURLToPath(from))
@@ -77,7 +77,7 @@ export function programDirectory(from: string = import.meta.url): string | undef
   return undefined
 }
 
-/** The trusted set that came with this program. */
+/** The path of the trusted set that is shipped with this program. */
 export function shippedResolversFile(from: string = import.meta.url): string | undefined {
   const directory = programDirectory(from)
   return directory === undefined ? undefined : join(directory, 'resolvers.json')

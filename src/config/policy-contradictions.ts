@@ -14,9 +14,9 @@ export interface Contradiction {
 type Facts = Pick<ConfigFile, 'usageProfile' | 'transports' | 'padding' | 'shaping'>
 
 /**
- * Where policy and configuration (or policy and trusted set, or a network and the rules for all)
- * contradict each other. A daemon that started anyway would be out of policy for ever, and whoever
- * wrote either would not hear of it.
+ * Contradictions between policy and configuration, between policy and trusted set, or between a
+ * network and the rules for all. A daemon that started anyway would violate the policy permanently,
+ * and the author of either would not learn of it.
  */
 export function contradictions(config: Facts, policy: Policy, resolvers: readonly TrustedResolver[]): readonly Contradiction[] {
   const everywhere = rulesAt(policy, undefined)
@@ -73,7 +73,7 @@ function aboutResolvers(rules: PolicyRules, resolvers: readonly TrustedResolver[
   return found
 }
 
-/** A network may only add; a weaker word there would be passed over in silence. */
+/** A network may only add rules; a weaker value there would be ignored without a message. */
 function relaxing(everywhere: PolicyRules, network: PolicyNetwork, at: string): readonly Contradiction[] {
   const { name: _name, match: _match, ...here } = network
   const found: Contradiction[] = []

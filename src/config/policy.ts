@@ -8,8 +8,8 @@ import { transportName } from './trusted-set.ts'
 export const SHAPING_PROFILES = ['off', 'jitter', 'lite', 'balanced', 'always-on'] as const
 
 /**
- * What may be asked everywhere, and more strictly on a network that is named. Each rule is
- * optional; what is not asked for is not judged.
+ * Rules that apply everywhere, and may be stricter on a named network. Each rule is optional; an
+ * absent rule is not judged.
  */
 const rules = {
   minimumUsageProfile: v.exactOptional(described('The weakest usage profile that is enough (RFC 8310).', word('strict', 'opportunistic'))),
@@ -54,8 +54,8 @@ const mac = v.pipe(
 )
 
 /**
- * How a network is known: all that is given must match. A match can be forged, so it only ever
- * tightens.
+ * How a network is recognized: all given conditions must match. A match can be forged, so it can
+ * only make the rules stricter.
  */
 const match = v.pipe(
   closed({
@@ -68,10 +68,7 @@ const match = v.pipe(
 
 const network = closed({ name: described('What the network is called in the status.', text(63)), match, ...rules })
 
-/**
- * The policy document: what somebody asks of this installation, beyond what the configuration does
- * anyway.
- */
+/** The policy document: requirements for this installation beyond the configuration. */
 export const policySchema = closed({
   ...rules,
   vpnInterfaces: v.exactOptional(
@@ -96,15 +93,15 @@ export const policySchema = closed({
 export type Policy = v.InferOutput<typeof policySchema>
 export type PolicyNetwork = NonNullable<Policy['networks']>[number]
 export type NetworkMatch = PolicyNetwork['match']
-/** The rules that hold at one place. */
+/** The rules that apply in one place. */
 export type PolicyRules = Omit<PolicyNetwork, 'name' | 'match'>
 
 const VPN_RANK = { off: 0, preferred: 1, required: 2 } as const
 type Vpn = keyof typeof VPN_RANK
 
 /**
- * The rules of `base` with those of `more` on top; whichever is stricter holds, so a network can
- * never relax anything.
+ * The rules of `base` combined with those of `more`; the stricter one applies, so a network can
+ * never weaken a rule.
  */
 export function tightened(base: PolicyRules, more: PolicyRules): PolicyRules {
   const profile = strictest(base.minimumUsageProfile, more.minimumUsageProfile, (p) => (p === 'strict' ? 1 : 0))
@@ -141,12 +138,12 @@ function defined(rules: { [K in keyof PolicyRules]: PolicyRules[K] | undefined }
   return Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== undefined))
 }
 
-/** The strictest that the policy asks of a VPN on any network. */
+/** The strictest requirement of the policy for a VPN on any network. */
 export function strictestVpn({ vpn, networks }: Policy): Vpn | undefined {
   return [vpn, ...(networks ?? []).map((network) => network.vpn)].reduce((a, b) => strictest<Vpn>(a, b, (word) => VPN_RANK[word]))
 }
 
-/** The rules in force on the network that the policy calls `name`; undefined: on any other. */
+/** The rules on the network that the policy calls `name`; undefined: on any other network. */
 export function rulesAt(policy: Policy, name: string | undefined): PolicyRules {
   const { networks, vpnInterfaces: _interfaces, audit: _audit, ...base } = policy
   const here = networks?.find((n) => n.name === name)

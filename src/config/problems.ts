@@ -2,8 +2,8 @@ import type * as v from 'valibot'
 import { EnigmError } from '../errors.ts'
 
 /**
- * One thing to fix: where (`file`, and `path` inside it, '' for the file as a whole) and a clause
- * that says what is wrong and the fix.
+ * One thing to fix: its place (`file`, and `path` inside it, '' for the file as a whole) and a
+ * clause with the error and the fix.
  */
 export interface Problem {
   readonly file: string
@@ -11,19 +11,20 @@ export interface Problem {
   readonly message: string
 }
 
-/** What valibot found, as problems of `file`. */
+/** Converts valibot's issues to problems of `file`. */
 export function problemsOf(file: string, issues: readonly v.BaseIssue<unknown>[]): readonly Problem[] {
   return issues.map((issue) => ({ file, path: pathOf(issue), message: messageOf(issue) }))
 }
 
 /**
- * A file of a megabyte can hold 100,000 faults; nobody fixes more than these before the next try.
+ * A file of a megabyte can hold 100,000 faults; nobody fixes more than this number before the next
+ * try.
  */
 const MAX_LINES = 100
 
 /**
- * One sentence a line, each with file, path and fix, the first 100 of them; every text from a file
- * is escaped, so that a log line stays a line.
+ * One sentence per line, each with file, path and fix, at most 100. Every text from a file is
+ * escaped, so that a log line stays one line.
  */
 export function configError(problems: readonly Problem[]): EnigmError {
   const shown = problems.slice(0, MAX_LINES)
@@ -39,7 +40,7 @@ export function quoted(value: unknown): string {
 }
 
 /**
- * ASCII only: bidirectional and control characters in a terminal or a log can make one text look
+ * ASCII only: in a terminal or a log, bidirectional and control characters can make one text look
  * like another (Trojan Source).
  */
 function printable(text: string): string {

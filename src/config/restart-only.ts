@@ -4,16 +4,16 @@ import { type Config, EFFECTS, type SettingPath } from './settings.ts'
 const PATHS = Object.keys(EFFECTS) as readonly SettingPath[]
 
 /**
- * The paths of the settings for which `next`, which was read from the files, differs from what a
- * reload puts in force after `inForce`.
+ * The paths of the settings in which `next`, read from the files, differs from the configuration
+ * that a reload would put in force after `inForce`.
  */
 export function restartOnly(inForce: Config, next: Config): readonly SettingPath[] {
   return PATHS.filter((path) => waits(path, inForce, next))
 }
 
 /**
- * What is in force after a reload: `next`, with every setting that waits for the next start as it
- * is in `inForce`.
+ * The configuration in force after a reload: `next`, but settings that wait for the next start keep
+ * their values of `inForce`.
  */
 export function inForceAfterReload(inForce: Config, next: Config): Config {
   return restartOnly(inForce, next).reduce((config, path) => withValue(config, path, keptValue(inForce, path)), next)
@@ -25,7 +25,7 @@ function waits(path: SettingPath, inForce: Config, next: Config): boolean {
   return EFFECTS[path] === 'stop-at-start' && !isOff(before) && isOff(after)
 }
 
-/** What was required and was switched off goes on, and is required no more. */
+/** A setting that was required and was switched off stays on, but is no longer required. */
 function keptValue(inForce: Config, path: SettingPath): unknown {
   return EFFECTS[path] === 'stop-at-start' ? 'on' : valueAt(inForce, path)
 }
@@ -38,7 +38,7 @@ function valueAt(config: Config, path: SettingPath): unknown {
   return key === undefined ? value : (value as Readonly<Record<string, unknown>> | undefined)?.[key]
 }
 
-/** A group that has no setting left, as `page` where no page is served, is left out. */
+/** A group without remaining settings is left out (`page` if no page is served). */
 function withValue(config: Config, path: SettingPath, value: unknown): Config {
   const [name, key] = parts(path)
   if (key === undefined) return { ...config, [name]: value }

@@ -7,21 +7,21 @@ import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { transportName } from './trusted-set.ts'
 
 /**
- * When a change of a setting takes effect. `reload`: as soon as the files are read again. `start`:
- * when the service is started the next time. `stop-at-start`: what is switched on is on after a
- * reload; what is switched off goes on until the next start.
+ * When a changed setting takes effect. `reload`: when the files are read again. `start`: at the
+ * next start of the service. `stop-at-start`: a setting that is switched on takes effect at a
+ * reload; one that is switched off stays on until the next start.
  */
 export type Effect = 'reload' | 'start' | 'stop-at-start'
 
-/** One key of the configuration: its values with their default, and when a change takes effect. */
+/** One key of the configuration: its schema with the default, and when a change takes effect. */
 export interface Setting<Schema extends v.GenericSchema = v.GenericSchema> {
   readonly schema: Schema
   readonly effect: Effect
-  /** Parts of the value whose change takes effect at another time. */
+  /** Parts of the value that take effect at another time. */
   readonly parts?: Readonly<Record<string, Effect>>
 }
 
-/** An object of settings, each of which takes effect for itself. */
+/** An object of settings, each of which takes effect independently. */
 export interface Group<Schema extends v.GenericSchema = v.GenericSchema, Inner extends Settings = Settings> {
   readonly schema: Schema
   readonly settings: Inner
@@ -35,8 +35,7 @@ const schemasOf = <Table extends WithSchemas>(table: Table) =>
   Object.fromEntries(Object.entries(table).map(([key, { schema }]) => [key, schema])) as Schemas<Table>
 
 /**
- * A setting with a default. `says`: what it is for, in one sentence, for the reference and for
- * editors.
+ * A setting with a default. `says`: its purpose in one sentence, for the reference and for editors.
  */
 function setting<const Schema extends v.GenericSchema, const Default extends v.InferInput<Schema>>(
   effect: Effect,
@@ -114,7 +113,7 @@ const shaping = {
 }
 
 const cache = {
-  // The places of the table are numbers of 31 bits, of 16 octets each.
+  // Places in the table are 31-bit numbers of units of 16 octets.
   maxBytes: setting(
     'start',
     'The memory that answers take at most, bookkeeping included, in octets.',
@@ -184,9 +183,9 @@ const log = {
 }
 
 /**
- * Every key of the configuration, and the only place where one is declared. The schema, the
- * defaults, the JSON Schema, docs/configuration.md, the excerpt in README.md, what waits for the
- * next start and the warning about it all come from here.
+ * Every key of the configuration, declared only here. The schema, the defaults, the JSON Schema,
+ * docs/configuration.md, the excerpt in README.md, and the settings that wait for the next start
+ * with their warning are derived from it.
  */
 export const SETTINGS = {
   listen: setting(
@@ -302,19 +301,19 @@ export const SETTINGS = {
   },
 } as const satisfies Readonly<Record<string, Setting | Group>>
 
-/** Keys of earlier versions, and the sentence for a file that still has one. */
+/** Keys of earlier versions, and the message for a file that still has one. */
 const GONE: Readonly<Record<string, string>> = {
   dohClient: 'is gone: there is one HTTP/2 client for DoH now, the former "lean"; delete the line',
 }
 
-/** The configuration as a file holds it; every key optional, defaults applied by the schema. */
+/** The configuration in a file; every key is optional, and the schema adds the defaults. */
 export const configSchema = closed(
   { $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))), ...schemasOf(SETTINGS) },
   (key) => (Object.hasOwn(GONE, key) ? GONE[key] : misplaced(key)),
 )
 
 type Table = typeof SETTINGS
-/** A setting, by its path in the configuration. `policy` stands for all of it but the audit log. */
+/** A setting, by its path in the configuration. `policy` means all of it except the audit log. */
 export type SettingPath = {
   [Key in keyof Table & string]: Table[Key] extends { readonly settings: infer Inner }
     ? `${Key}.${keyof Inner & string}`
@@ -335,8 +334,8 @@ export const EFFECTS = Object.fromEntries(
 ) as Readonly<Record<SettingPath, Effect>>
 
 /**
- * The sentence for a key that exists in another object of the configuration; undefined if it does
- * not.
+ * The message for a key that belongs in another object of the configuration; undefined if there is
+ * no such key.
  */
 function misplaced(key: string): string | undefined {
   if (Object.hasOwn(TABLE, key)) return 'does not belong in this object; move it to the top level of the file'
@@ -344,12 +343,12 @@ function misplaced(key: string): string | undefined {
   return group === undefined ? undefined : `does not belong here; move it into "${group}", as in "${group}": { "${key}": ... }`
 }
 
-/** The configuration of a file, defaults applied, paths as written. */
+/** The configuration from a file, with defaults, and paths as written. */
 export type ConfigFile = v.InferOutput<typeof configSchema>
 
 /**
- * The configuration in force: paths absolute, `use` the ids of the resolvers that are asked, in
- * order.
+ * The configuration in force: paths are absolute, and `use` holds the ids of the resolvers in use,
+ * in order.
  */
 export type Config = Readonly<
   Omit<ConfigFile, '$schema' | 'resolvers' | 'use' | 'statusFile' | 'stateDir'> & {

@@ -6,8 +6,7 @@ import { authenticationName, closed, described, distinct, domainName, hostAddres
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
 /**
- * What an operator says of itself; a claim, never evidence. A claim that is not published is left
- * out.
+ * Claims of an operator about itself; never evidence. A claim that is not published is left out.
  */
 const claims = closed({
   logging: v.exactOptional(described('Whether it keeps records that identify a client.', said)),
@@ -21,13 +20,13 @@ const dohPath = v.pipe(
   text(1024),
   v.regex(/^\/[^\s{}?#]*(\{\?dns\})?$/, 'must be an absolute path such as /dns-query or /dns-query{?dns}'),
   v.description('The path of its URL.'),
-  // A POST goes to the template without its variable (RFC 8484 section 4.1).
+  // A POST uses the template without its variable (RFC 8484 section 4.1).
   v.transform((path) => path.replace(/\{\?dns\}$/, '')),
 )
 
 const portOf = (transport: Transport) => v.optional(described('The port.', integer(1, 65535)), TRANSPORTS[transport].port)
 
-/** Where each transport is offered. */
+/** The place where each transport is offered. */
 const places = {
   dot: v.exactOptional(closed({ port: portOf('dot') })),
   doh: v.exactOptional(closed({ port: portOf('doh'), path: v.optional(dohPath, '/dns-query') })),
@@ -42,8 +41,8 @@ const transports = v.pipe(
 )
 
 /**
- * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); spelt
- * canonically, so that equal pins are equal texts.
+ * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); the spelling is
+ * canonical, so equal pins are equal texts.
  */
 const spkiPin = v.pipe(
   text(44),
@@ -53,10 +52,7 @@ const spkiPin = v.pipe(
   ),
 )
 
-/**
- * What is asked to see whether a resolver lives and resolves: by itself, without anybody waiting
- * for it.
- */
+/** The query that tests whether a resolver is alive and resolves; no client waits for it. */
 const probe = closed({
   name: described('The name that is asked for.', domainName),
   type: v.optional(
@@ -98,7 +94,7 @@ const resolver = closed({
   claims: v.optional(described('What the operator says of itself. Shown as claims.', claims), {}),
 })
 
-/** The trusted-resolver set as a file holds it; defaults applied, nothing read from caFile yet. */
+/** The trusted-resolver set in a file; defaults are applied, and caFile is not read yet. */
 export const trustedSetSchema = closed({
   $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))),
   version: described('The version of this format.', v.literal(1, 'must be 1, the only version there is')),
@@ -113,8 +109,8 @@ export type TrustedSet = v.InferOutput<typeof trustedSetSchema>
 export type Claims = v.InferOutput<typeof claims>
 
 /**
- * One entry of the set. `caFile` is absolute once loaded, and `ca` is then its text (PEM): the only
- * roots for this resolver.
+ * One entry of the set. After loading, `caFile` is absolute and `ca` is its text (PEM): the only
+ * trusted roots for this resolver.
  */
 export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string }
 

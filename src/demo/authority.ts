@@ -1,4 +1,4 @@
-import 'reflect-metadata' // before @peculiar/x509: its dependency tsyringe looks for it when it loads
+import 'reflect-metadata' // before @peculiar/x509: its dependency tsyringe needs it at load time
 import { createHash, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
@@ -14,45 +14,47 @@ import {
 import { systemClock } from '../clock.ts'
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-/**
- * No client may take it for the name of a server (RFC 9525): tests ask for it and must be refused.
- */
+/** No client may accept it as a server's name (RFC 9525): tests use it and must be refused. */
 export const COMMON_NAME = 'common-name.test'
 const DAY_MS = 86_400_000
 const HALF_LIFE_MS = 15 * DAY_MS
 
-/** What a server needs to show who it is; PEM. */
+/** What a server needs to prove its identity; PEM. */
 export interface ServerIdentity {
   readonly key: string
-  /** The leaf alone: the authority signs directly. */
+  /** Only the leaf: the authority signs directly. */
   readonly cert: string
   /** Base64 SHA-256 of the leaf's SubjectPublicKeyInfo. */
   readonly spkiPin: string
 }
 
-/** What is asked of a leaf. */
+/** The parameters of a leaf. */
 export interface CertificateOptions {
-  /** A DNS name or an IP literal; goes into subjectAltName as what it is. */
+  /** A DNS name or an IP literal; subjectAltName gets an entry of the matching type. */
   readonly name: string
   readonly alsoNames?: readonly string[]
   readonly notBefore?: Date
   readonly notAfter?: Date
-  /** Signed by its own key rather than by the authority. */
+  /** Signed with its own key instead of the authority's. */
   readonly selfSigned?: boolean
-  /** The key of an identity issued before: renewal without a new pin. */
+  /** The key of an earlier identity: renewal without a new pin. */
   readonly keyOf?: ServerIdentity
 }
 
 /**
- * A certificate authority in memory, for the demo and the tests. Its key is never written anywhere.
+ * A certificate authority in memory, for the demo and the tests. Its key is never written to a
+ * file.
  */
 export interface Authority {
-  /** PEM: what a client trusts. */
+  /** PEM: the root that clients trust. */
   readonly certificate: string
   issue(wish: CertificateOptions): Promise<ServerIdentity>
 }
 
-/** `nowMs`: the wall time around which certificates are valid, a fortnight both ways. */
+/**
+ * `nowMs`: the wall-clock time around which certificates are valid, for a fortnight before and
+ * after.
+ */
 export async function createAuthority(nowMs: number = systemClock().wallMs()): Promise<Authority> {
   const keys = await newKeys()
   const root = await X509CertificateGenerator.createSelfSigned({

@@ -16,33 +16,32 @@ import { DEMO_ZONE, parseZone, zoneOf } from './zone.ts'
 const NAME = 'resolver.demo.example'
 const START_LIMIT_MS = 15_000
 /**
- * Longer than the daemon's own drain (one query's deadline), so that SIGKILL is for a daemon that
- * hangs.
+ * Longer than the daemon's own drain (one query's deadline), so that only a daemon that hangs gets
+ * SIGKILL.
  */
 const STOP_LIMIT_MS = 8000
 
 /**
- * Everything that the demo puts up: a daemon of its own, the resolver that it trusts, and a tap on
- * the link between them.
+ * All parts of the demo: a daemon, the resolver that it trusts, and a tap on the link between them.
  */
 export interface DemoSetup {
   readonly port: number
   readonly tap: LinkTap
   readonly statusFile: string
   /**
-   * The status document once it says `protected`; whatever it says after the limit; undefined if
-   * there is none.
+   * The status document when it says `protected`; after the time limit, the current one; undefined
+   * if there is none.
    */
   status(): Promise<StatusDocument | undefined>
   /** Rejects if the daemon ends by itself. */
   readonly daemonEnded: Promise<never>
-  /** Stops the daemon and removes every file. May be called twice. */
+  /** Stops the daemon and removes every file. May be called repeatedly. */
   takeDown(): Promise<void>
 }
 
 /**
- * Sets the stage, in a directory that only this user can read. What is put up already is taken down
- * again if a later part fails.
+ * Starts all parts, in a directory that only this user can read. If one part fails, the earlier
+ * ones are stopped.
  */
 export async function startDemo(time: Clock): Promise<DemoSetup> {
   const undo: (() => Promise<unknown>)[] = []
@@ -114,14 +113,14 @@ async function writeFiles(o: {
 }
 
 /**
- * The daemon refuses to run where the environment widens whom TLS trusts; a demo that trusts only
- * its own authority need not.
+ * The daemon refuses to start if the environment adds trusted roots for TLS; a demo that trusts
+ * only its own authority does not need them.
  */
 function trimmedEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE|SSL)_/.test(name)))
 }
 
-/** A port that is free for TCP and UDP alike, at this moment. */
+/** A port that is free for both TCP and UDP at this moment. */
 async function freePort(): Promise<number> {
   for (;;) {
     const tcp = createServer().listen(0, '127.0.0.1')
@@ -139,7 +138,7 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** Rejects with the daemon's last words if it ends by itself. */
+/** Rejects with the daemon's last output if it ends by itself. */
 function endOf(daemon: ChildProcess): Promise<never> {
   let words = ''
   daemon.stderr?.on('data', (chunk: Buffer) => {
@@ -149,7 +148,7 @@ function endOf(daemon: ChildProcess): Promise<never> {
     daemon.once('error', reject)
     daemon.once('exit', (code, signal) => reject(new Error(`the daemon ended (${code ?? signal}):\n${words}`)))
   })
-  broken.catch(() => {}) // also when nobody waits any more
+  broken.catch(() => {}) // also if no caller waits any more
   return broken
 }
 

@@ -24,7 +24,7 @@ export interface EmbeddedResolver {
 }
 
 /**
- * Serves `zone` with the given certificate (PEM). Queries that are no proper query are dropped
+ * Serves `zone` with the given certificate (PEM). Packets that are not valid queries are dropped
  * (DoT) or get status 400 (DoH).
  */
 export async function startEmbeddedResolver(
@@ -92,7 +92,7 @@ function serveDoh(stream: ServerHttp2Stream, method: string | undefined, path: s
   })
 }
 
-/** Padded if and only if the query was (RFC 7830 section 4). */
+/** The reply is padded if and only if the query was (RFC 7830 section 4). */
 function replyTo(query: Uint8Array, zone: Zone): Uint8Array | undefined {
   const scan = newScan()
   if (scanQuery(query, 0, query.length, scan) !== VERDICT.ok) return undefined

@@ -1,15 +1,15 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 /**
- * TLS content types (RFC 8446 section 5.1). In TLS 1.3 everything after the hello travels as
+ * TLS content types (RFC 8446 section 5.1). In TLS 1.3 everything after the hello is sent as
  * application data.
  */
 const APPLICATION_DATA = 23
 const RECORD_HEADER_OCTETS = 5
 
 /**
- * What somebody on the path sees of one TLS record: when, which way, how many octets, whether it is
- * application data. Never its content.
+ * What an observer on the path sees of one TLS record: its time, direction and length in octets,
+ * and whether it is application data. Never its content.
  */
 export interface TlsRecord {
   readonly atMs: number
@@ -21,16 +21,16 @@ export interface TlsRecord {
 /** A wire tap on the link between the daemon and its resolver. */
 export interface LinkTap {
   readonly port: number
-  /** Everything seen so far, oldest first. */
+  /** All records so far, oldest first. */
   readonly records: readonly TlsRecord[]
-  /** TCP connections so far. */
+  /** Number of TCP connections so far. */
   readonly connections: number
   close(): Promise<void>
 }
 
 /**
- * Listens on a free loopback port, passes every octet on to `targetPort`, and reads nothing but the
- * five-octet record headers. `nowMs` stamps what is seen.
+ * Listens on a free loopback port, forwards every octet to `targetPort`, and reads only the
+ * five-octet record headers. `nowMs` provides the time of each record.
  */
 export async function tapLink(targetPort: number, nowMs: () => number): Promise<LinkTap> {
   const records: TlsRecord[] = []
@@ -79,7 +79,8 @@ function pass(from: Socket, to: Socket, onRecord: (record: Sized) => void): void
 }
 
 /**
- * Follows a TLS stream by its record headers, across any chunking, and keeps at most one header.
+ * Follows a TLS stream by its record headers, for any division into chunks; stores at most one
+ * header.
  */
 export function recordCounter(onRecord: (record: Sized) => void): (chunk: Uint8Array) => void {
   const header: number[] = []

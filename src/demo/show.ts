@@ -17,7 +17,7 @@ interface DemoQuestion {
   readonly note: string
 }
 
-/** What is asked, and what must come of it: the demo fails if an act does not do what it says. */
+/** The questions and their required results: the demo fails if one of them differs. */
 const DEMO_QUESTIONS: readonly DemoQuestion[] = [
   { name: 'www.demo.example', type: 'A', over: 'udp', expect: '192.0.2.80', onLink: true, note: 'asked over DoT' },
   { name: 'www.demo.example', type: 'A', over: 'udp', expect: '192.0.2.80', onLink: false, note: 'from the cache' },
@@ -27,8 +27,8 @@ const DEMO_QUESTIONS: readonly DemoQuestion[] = [
 ]
 
 /**
- * Prints the first screen (80 columns, 24 lines) to `say` while it happens. Returns what did not go
- * as it must; empty is success.
+ * Prints the first screen (80 columns, 24 lines) to `say` as the events happen. Returns the results
+ * that were wrong; empty means success.
  */
 export async function show(demo: DemoSetup, say: (line: string) => void, time: Clock, random: Random): Promise<readonly string[]> {
   const faults: string[] = []
@@ -78,7 +78,7 @@ function sayStatus(document: StatusDocument | undefined, say: (line: string) => 
   ]
 }
 
-/** What can be tried while the demo stays up. */
+/** Prints what a person can try while the demo runs. */
 export function sayNext(demo: DemoSetup, say: (line: string) => void): void {
   say('Next, in another terminal:')
   say(`  dig @127.0.0.1 -p ${demo.port} www.demo.example`)
@@ -94,8 +94,8 @@ interface TimedReply {
 }
 
 /**
- * What a client got, and how long it waited after it had sent its question. `text` is the data of
- * the last record of the asked type, else the RCODE's name.
+ * The answer that a client got, and how long it waited after sending its question. `text` is the
+ * data of the last record of the requested type, or else the name of the RCODE.
  */
 export interface DemoAnswer {
   readonly text: string
@@ -103,8 +103,8 @@ export interface DemoAnswer {
 }
 
 /**
- * Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects when nothing
- * comes back within six seconds.
+ * Asks 127.0.0.1:`port` as any program would: one plain query, one socket. Rejects if no reply
+ * comes within six seconds.
  */
 export async function ask(
   port: number,
@@ -135,7 +135,7 @@ function overUdp(port: number, query: Uint8Array, time: Clock): Promise<TimedRep
       sentMs = time.nowMs()
       socket.send(query)
     })
-    // With a callback that would be told of a failure, and not 'error'.
+    // Without a callback, which would get a failure instead of 'error'.
     socket.connect(port, '127.0.0.1')
   })
 }

@@ -15,8 +15,7 @@ export interface ZoneRecord {
 }
 
 /**
- * What an entry is read against: the origin and TTL in force (RFC 1035 section 5.1, RFC 2308
- * section 4).
+ * The context of an entry: the current origin and TTL (RFC 1035 section 5.1, RFC 2308 section 4).
  */
 interface ZoneContext {
   origin: string
@@ -24,11 +23,13 @@ interface ZoneContext {
   owner: string
 }
 
-/** Reads a name that may be relative to the origin; absolute text, or a throw where it is none. */
+/**
+ * Resolves a name that may be relative to the origin to absolute text. Throws if it is not a name.
+ */
 type Absolute = (name: string) => string
 type FieldReader = (fields: readonly string[], absolute: Absolute) => RecordData
 
-/** Each type's number, and its data from its master-file fields. */
+/** The number of each type, and the parser of its master-file fields. */
 const KINDS: Readonly<Record<string, { readonly type: number; readonly read: FieldReader }>> = {
   A: { type: 1, read: ([address = '']) => ({ type: 'A', data: literal(address, 4) }) },
   NS: { type: 2, read: ([target = ''], absolute) => ({ type: 'NS', data: absolute(target) }) },
@@ -52,9 +53,10 @@ const KINDS: Readonly<Record<string, { readonly type: number; readonly read: Fie
 }
 
 /**
- * The records of a master file (RFC 1035 section 5.1): one entry a line, $ORIGIN and $TTL, owner
- * names carried over, comments, quoted strings, the types above, and any other as TYPEnnn with RFC
- * 3597 data. No parentheses, no $INCLUDE. Throws an EnigmError `config` that names the line.
+ * Parses the records of a master file (RFC 1035 section 5.1): one entry per line, $ORIGIN and $TTL,
+ * inherited owner names, comments, quoted strings, the types above, and any other as TYPEnnn with
+ * RFC 3597 data. Parentheses and $INCLUDE are not supported. Throws an EnigmError `config` that
+ * names the line.
  */
 export function parseZone(text: string): readonly ZoneRecord[] {
   const context: ZoneContext = { origin: '', ttlS: 0, owner: '' }
@@ -113,8 +115,8 @@ function number(field: string, most: number): number {
 }
 
 /**
- * In one spelling: dns-packet misreads `::` where it stands for one group. IPv4 inside IPv6 and
- * zones have no place in a zone file.
+ * In canonical spelling: dns-packet misreads `::` for a single group. IPv4 inside IPv6 and zone
+ * identifiers are not allowed in a zone file.
  */
 function literal(address: string, version: 4 | 6): string {
   if (isIP(address) !== version || (version === 6 && /[.%]/.test(address))) throw new Error(`${address} is not an IPv${version} address`)
@@ -127,19 +129,19 @@ const TYPE_ANY = 255
 const NXDOMAIN = 3
 const REFUSED = 5
 
-/** Answers questions from a handful of records. */
+/** Answers questions from a few records. */
 export interface Zone {
   /**
-   * A whole response with ID 0 and no OPT: the records, a CNAME chain of at most eight, NODATA or
-   * NXDOMAIN with the SOA (RFC 2308), REFUSED outside the zone. Records beside the apex (the root's
-   * NS, which every resolver has) are served too.
+   * A complete response with ID 0 and no OPT: the records, a CNAME chain of at most eight, NODATA
+   * or NXDOMAIN with the SOA (RFC 2308), REFUSED outside the zone. Records outside the apex (the
+   * root's NS, which every resolver has) are served too.
    */
   answer(question: Question): Uint8Array
 }
 
 /**
- * `records` must hold one SOA; its owner is the apex. Names are matched as bytes, lower-cased by
- * whoever wrote the zone.
+ * `records` must hold one SOA; its owner is the apex. Names are compared as bytes; the records must
+ * have them lower-cased.
  */
 export function zoneOf(records: readonly ZoneRecord[]): Zone {
   const soa = records.find((r) => r.type === TYPE_SOA)
@@ -148,7 +150,7 @@ export function zoneOf(records: readonly ZoneRecord[]): Zone {
   const apex = soa === undefined ? undefined : key(soa.name)
   const authority = soa === undefined ? [] : [wire(soa)]
 
-  /** A name with names below it exists even without records of its own (RFC 8020). */
+  /** A name with names below it exists even without records (RFC 8020). */
   const exists = (name: string) => [...byName.keys()].some((other) => other === name || other.endsWith(name))
 
   return {
@@ -174,14 +176,14 @@ function wire(r: ZoneRecord): Uint8Array {
   return record(r.name, r.type, r.ttlS, r.rdata)
 }
 
-/** One character an octet: nothing is lost, as it would be with UTF-8. */
+/** One character per octet: nothing is lost, unlike with UTF-8. */
 function key(name: Uint8Array): string {
   return Buffer.from(name).toString('latin1')
 }
 
 /**
- * The zone that the embedded resolver of `enigm-dns demo` serves. Addresses are documentation ones
- * (RFC 5737, RFC 3849).
+ * The zone that the embedded resolver of `enigm-dns demo` serves. Addresses are documentation
+ * addresses (RFC 5737, RFC 3849).
  */
 export const DEMO_ZONE = `
 $ORIGIN demo.example.

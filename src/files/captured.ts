@@ -18,7 +18,7 @@ import { EnigmError, systemCode } from '../errors.ts'
 import { anyOwner, isAbsence, readSmall } from './reading.ts'
 import { makeDirectory, remove, syncDirectory, temporaryOf, writeNew } from './writing.ts'
 
-/** What lay at a path, complete enough to put it back: content as base64, times in milliseconds. */
+/** The state of a path, complete enough to restore it: content as base64, times in milliseconds. */
 export type Captured =
   | { readonly kind: 'absent' }
   | { readonly kind: 'link'; readonly target: string; readonly uid: number; readonly gid: number }
@@ -28,7 +28,7 @@ export type Captured =
       readonly mode: number
       readonly uid: number
       readonly gid: number
-      /** Undefined for a file of ours: it has the time at which it is written. */
+      /** Undefined for a new file: it gets the time at which it is written. */
       readonly mtimeMs?: number | undefined
     }
 
@@ -37,12 +37,12 @@ type CapturedFile = Extract<Captured, { kind: 'file' }>
 /** No configuration file that is captured is larger. */
 const MAX_OCTETS = 1 << 20
 
-/** A file of root that is to be written, readable by all. */
+/** A file owned by root that is to be written, readable by all. */
 export function newFile(text: string, mode = 0o644): CapturedFile {
   return { kind: 'file', content: Buffer.from(text).toString('base64'), mode, uid: 0, gid: 0 }
 }
 
-/** A link of root that is to be made. */
+/** A link owned by root that is to be made. */
 export function newLink(target: string): Captured {
   return { kind: 'link', target, uid: 0, gid: 0 }
 }
@@ -53,8 +53,9 @@ export function textIn(captured: Captured): string | undefined {
 }
 
 /**
- * What lies at `path` now; a link is not followed. Throws an EnigmError `state` for a directory, a
- * device, or a file of more than 1 MiB, which nobody could put back; else the system's error.
+ * Captures what is at `path`; a link is not followed. Throws an EnigmError `state` for a directory,
+ * a device, or a file of more than 1 MiB, which could not be restored; otherwise the system's
+ * error.
  */
 export function capture(path: string): Captured {
   const found = lstatSync(path, { throwIfNoEntry: false })
@@ -67,8 +68,8 @@ export function capture(path: string): Captured {
 }
 
 /**
- * Whether two things hold the same: kind, content, target. Owner, mode and times are no content: a
- * change of them alone is not undone.
+ * Whether two captures have the same kind, content and target. Owner, mode and times are not
+ * compared: a change of them alone is not undone.
  */
 export function holdsSame(a: Captured, b: Captured): boolean {
   if (a.kind === 'file') return b.kind === 'file' && a.content === b.content
@@ -77,8 +78,8 @@ export function holdsSame(a: Captured, b: Captured): boolean {
 }
 
 /**
- * Has `path` hold `wanted`, in one step: a reader or a kill finds the old or the new one, and after
- * the return a power cut finds the new one. Throws the system's error.
+ * Makes `path` equal to `wanted` in one step: a reader or a kill finds the old or the new state,
+ * and after the return a power cut finds the new one. Throws the system's error.
  */
 export function putCaptured(path: string, wanted: Captured): void {
   const temporary = temporaryOf(path)
@@ -94,7 +95,7 @@ export function putCaptured(path: string, wanted: Captured): void {
     remove(temporary)
     throw error
   }
-  // A name that could not be taken away is still there, and the caller must know.
+  // A name that could not be removed still exists, and the caller must know.
   if (wanted.kind === 'absent' && lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw notRemoved(path)
   syncDirectory(dirname(path))
 }
@@ -107,7 +108,7 @@ function makeLink(path: string, { target, uid, gid }: Extract<Captured, { kind: 
 function makeFile(path: string, { content, mode, uid, gid, mtimeMs }: CapturedFile): void {
   writeNew(path, Buffer.from(content, 'base64'), mode & 0o777, true)
   if (process.geteuid?.() === 0) chownSync(path, uid, gid)
-  // chown(2) takes the set-user-ID bits away.
+  // chown(2) clears the set-user-ID bits.
   if (mode > 0o777) chmodSync(path, mode)
   if (mtimeMs !== undefined) utimesSync(path, mtimeMs / 1000, mtimeMs / 1000)
 }
@@ -116,10 +117,7 @@ function notRemoved(path: string): EnigmError {
   return new EnigmError('state', `${path} could not be taken away`)
 }
 
-/**
- * The directories above `path` that are not there, the outermost first: those that `makeParents`
- * makes.
- */
+/** The missing directories above `path`, the outermost first: `makeParents` makes them. */
 export function missingParents(path: string): readonly string[] {
   const above = dirname(path)
   if (above === path || lstatSync(above, { throwIfNoEntry: false }) !== undefined) return []
@@ -127,8 +125,8 @@ export function missingParents(path: string): readonly string[] {
 }
 
 /**
- * Makes the directories above `path` (0755), on the disk when it returns. Throws the system's
- * error.
+ * Makes the directories above `path` (0755), and syncs them to disk before it returns. Throws the
+ * system's error.
  */
 export function makeParents(path: string): void {
   const missing = missingParents(path)
@@ -137,26 +135,25 @@ export function makeParents(path: string): void {
   for (const made of missing) syncDirectory(dirname(made))
 }
 
-/** Takes away a directory that holds nothing. Never throws: one that holds something stays. */
+/** Removes an empty directory. Never throws: a directory that is not empty stays. */
 export function removeEmpty(directory: string): void {
   try {
     rmdirSync(directory)
     syncDirectory(dirname(directory))
   } catch {
-    // See above.
+    // It is not empty, or does not exist.
   }
 }
 
 /**
- * Why a file could not be replaced, tried without changing anything: EPERM for an immutable file or
- * directory, EROFS, EACCES. Undefined: it can be, or its directory is
- * yet to be made.
+ * Why a file could not be replaced (EPERM for an immutable file or directory, EROFS, EACCES),
+ * tested without a change. Undefined: it can be replaced, or its directory must be made first.
  */
 export function replacementFault(path: string): string | undefined {
   const probe = join(dirname(path), `.${process.pid}.enigm-dns.tmp`)
   try {
     const found = lstatSync(path, { throwIfNoEntry: false })
-    // The kernel refuses the descriptor of an immutable file, even to root (chattr(1)).
+    // The kernel refuses to open an immutable file for writing, even for root (chattr(1)).
     if (found?.isFile() === true) closeSync(openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
     writeNew(probe, '', 0o600)
     return undefined
@@ -167,9 +164,7 @@ export function replacementFault(path: string): string | undefined {
   }
 }
 
-/**
- * Names of the files in a directory, sorted; none where there is no such directory. Never throws.
- */
+/** Names of the files in a directory, sorted; empty if there is no such directory. Never throws. */
 export function filesIn(directory: string): readonly string[] {
   try {
     return readdirSync(directory).toSorted()

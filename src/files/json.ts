@@ -6,8 +6,8 @@ import { makeDirectory, replaceFile } from './writing.ts'
 const MAX_OCTETS = 1 << 20
 
 /**
- * What a small file of ours holds, if it follows `schema`; undefined where it is missing, damaged,
- * or another user could have written it. Never throws, never waits.
+ * The content of a small file of ours, if it matches `schema`; undefined if it is missing or
+ * damaged, or another user could have written it. Never throws, never blocks.
  */
 export function readPrivateJson<S extends v.GenericSchema>(file: string, schema: S): v.InferOutput<S> | undefined {
   try {
@@ -21,8 +21,8 @@ export function readPrivateJson<S extends v.GenericSchema>(file: string, schema:
 }
 
 /**
- * Replaces the file whole (0600, in a directory of 0700); false if that was not possible. Never
- * throws. `outlives`: see `replaceFile`.
+ * Replaces the whole file (0600, in a directory of 0700). Returns false if that was not possible.
+ * Never throws. `outlives`: see `replaceFile`.
  */
 export function writePrivateJson(file: string, value: unknown, outlives: 'the boot' | 'the process' = 'the boot'): boolean {
   try {
@@ -35,8 +35,8 @@ export function writePrivateJson(file: string, value: unknown, outlives: 'the bo
 }
 
 /**
- * Whether `writePrivateJson` would take the place of something that is not a file of this schema:
- * it belongs to somebody, and is to stay.
+ * Whether `writePrivateJson` would replace a file that does not match this schema: such a file
+ * belongs to somebody else and must stay.
  */
 export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   try {

@@ -3,16 +3,20 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { systemCode } from '../errors.ts'
 import { type Owners, owners } from './trust.ts'
 
-/** Why a file that was opened is not taken, as a clause that follows its name; undefined: it is. */
+/**
+ * Checks the attributes of an opened file. Returns why it is refused, as a clause that follows its
+ * name; undefined: it is accepted.
+ */
 export type FileCheck = (found: Stats) => string | undefined
 
-/** Non-blocking, so that a FIFO without a writer holds nobody. */
+/** Non-blocking, so that a FIFO without a writer does not block the process. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
- * A file of at most `maxOctets`, read whole; a text says why it is not taken. What is judged is
- * what is read: mode and octets come from one descriptor. Anything but a regular file is refused.
- * `followed`: whether the last component may be a link. Throws the system's error.
+ * Reads a whole file of at most `maxOctets`; a returned text says why it is refused. Mode and
+ * octets come from the same descriptor, so the file that is checked is the one that is read. Only
+ * regular files are accepted. `followed`: whether the last component may be a link. Throws the
+ * system's error.
  */
 export function readSmall(path: string, maxOctets: number, judge: FileCheck, followed = true): Buffer | string {
   const fd = openSync(path, followed ? READ : READ | constants.O_NOFOLLOW)
@@ -30,8 +34,8 @@ export function readSmall(path: string, maxOctets: number, judge: FileCheck, fol
 }
 
 /**
- * A file of ours as `readSmall` has it, never through a link; undefined: there is none. Throws the
- * system's error.
+ * Reads a file of ours as `readSmall` does, never through a link; undefined: it does not exist.
+ * Throws the system's error.
  */
 export function readUnlinked(path: string, maxOctets: number, judge: FileCheck): Buffer | string | undefined {
   try {
@@ -44,7 +48,7 @@ export function readUnlinked(path: string, maxOctets: number, judge: FileCheck):
 }
 
 /**
- * A descriptor for a larger file, judged as `readSmall` judges; the caller closes it. Rejects with
+ * A descriptor for a larger file, checked as in `readSmall`; the caller closes it. Rejects with
  * the system's error.
  */
 export async function openChecked(path: string, maxOctets: number, judge: FileCheck, followed = true): Promise<FileHandle | string> {
@@ -66,42 +70,45 @@ function notPlain(found: Stats, maxOctets: number): string | undefined {
   return found.size > maxOctets ? `is larger than ${maxOctets} octets` : undefined
 }
 
-/** Takes anybody's file. */
+/** Accepts a file of any owner. */
 export const anyOwner: FileCheck = () => undefined
 
-/** Takes what only we or root can have written: our own, with one name, writable by nobody else. */
+/**
+ * Accepts a file that only we or root can have written: ours, with one name, and not writable by
+ * others.
+ */
 export const ownFile: FileCheck = (found) => ownershipFault(found, owners())
 
-/** Takes what only we or root can have written or read. */
+/** Accepts a file that only we or root can have written or read. */
 export const secretFile: FileCheck = (found) =>
   ownershipFault(found, owners()) ?? (owners() !== undefined && (found.mode & 0o077) !== 0 ? 'may be read by others' : undefined)
 
-/** Why `found` is not a file that one of `allowed` made for itself. */
+/** Why `found` does not belong exclusively to one of `allowed`. */
 export function ownershipFault({ uid, mode, nlink }: Pick<Stats, 'uid' | 'mode' | 'nlink'>, allowed: Owners): string | undefined {
   if (allowed === undefined) return undefined
   if (!allowed.has(uid)) return `belongs to user ${uid}, not to us`
   if ((mode & 0o022) !== 0) return 'may be written by others'
-  // A second name in another directory lets its owner keep what we take for gone, or have us write
-  // what is somebody else's.
+  // With a second name in another directory, its owner could keep a file that we removed, or make
+  // us write to a file of somebody else.
   return nlink > 1 ? 'has more than one name (a hard link)' : undefined
 }
 
-/** Whether a system error says that nothing is there. */
+/** Whether a system error means that the file does not exist. */
 export function isAbsence(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')
 }
 
 /**
- * What the kernel or a package keeps in these files is far smaller; but a router's table of routes
- * may have a million lines.
+ * Files of the kernel or of a package are far smaller, but a router's table of routes may have a
+ * million lines.
  */
 export const MAX_TEXT_OCTETS = 65_536
-/** Read into and copied out of at once. */
+/** A shared buffer: the text is copied out at once. */
 const octets = Buffer.allocUnsafeSlow(MAX_TEXT_OCTETS)
 
 /**
- * The first 64 KiB of a file of the system's (/proc, /sys, /etc) as text; undefined where it cannot
- * be read. Never throws, and does not wait for the writer of a FIFO.
+ * The first 64 KiB of a system file (/proc, /sys, /etc) as text; undefined if it cannot be read.
+ * Never throws, and does not wait for the writer of a FIFO.
  */
 export function textOf(file: string): string | undefined {
   let fd: number | undefined
@@ -117,7 +124,7 @@ export function textOf(file: string): string | undefined {
   }
 }
 
-/** Where a link of the system's leads, as /proc/self/ns/net; undefined where it cannot be read. */
+/** The target of a system link such as /proc/self/ns/net; undefined if it cannot be read. */
 export function targetOf(link: string): string | undefined {
   try {
     return readlinkSync(link)

@@ -5,13 +5,13 @@ import { systemCode } from '../errors.ts'
 import { type Owners, owners, writingFaults } from './trust.ts'
 import { remove } from './writing.ts'
 
-/** sun_path of unix(7) less its zero; other systems have 4 octets less. */
+/** sun_path of unix(7) without its final zero; other systems have 4 octets less. */
 const MAX_PATH_OCTETS = 103
 
 /**
- * Has `server` listen on a Unix socket that only our user and root may connect to. A socket of ours
- * that a killed process left is taken over; anything else that is there stays. Resolves to
- * undefined; to `taken` where another process answers there; or to why there is no socket, as a
+ * Makes `server` listen on a Unix socket to which only our user and root may connect. A socket of
+ * ours that a killed process left is replaced; anything else at the path stays. Resolves to
+ * undefined; to `taken` if another process answers there; or to the reason of a failure, as a
  * clause.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<undefined | 'taken' | { readonly why: string }> {
@@ -22,13 +22,13 @@ export async function listenOnSocket(server: Server, path: string): Promise<unde
   const foreign = foreignSocket(path, owners())
   if (foreign !== undefined) return { why: foreign }
   if (await answers(path)) return 'taken'
-  // Where somebody was quicker, the second attempt tells.
+  // If another process was faster, the second attempt reports it.
   remove(path)
   const again = await bound(server, path)
   return again === undefined ? undefined : { why: again }
 }
 
-/** Why no socket can be made at `path`, as a clause; undefined: nothing is known against it. */
+/** Why no socket can be made at `path`, as a clause; undefined: no reason is known. */
 export function socketFault(path: string): string | undefined {
   if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return `its path is longer than ${MAX_PATH_OCTETS} octets`
   try {
@@ -39,20 +39,20 @@ export function socketFault(path: string): string | undefined {
 }
 
 /**
- * Why what is at the path of a socket is not one that an earlier run of ours left, as a clause;
- * undefined: it is, or there is nothing. Throws the system's error.
+ * Why the object at a socket path was not left by an earlier run of ours, as a clause; undefined:
+ * it was, or there is nothing. Throws the system's error.
  */
 export function foreignSocket(path: string, allowed: Owners): string | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return undefined
-  // An empty file holds nothing that could be lost.
+  // An empty file has no content to lose.
   if (!found.isSocket() && !(found.isFile() && found.size === 0)) return `${path} is there and is not a socket`
   return allowed !== undefined && !allowed.has(found.uid) ? `${path} is a socket of user ${found.uid}` : undefined
 }
 
 /**
- * Resolves to the error's code, or undefined. The umask closes the socket while it is made: a mode
- * set afterwards could go to what took its place.
+ * Resolves to the error's code, or undefined. The umask protects the socket from the start: a mode
+ * set afterwards could be applied to an object that replaced it.
  */
 function bound(server: Server, path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
@@ -73,7 +73,7 @@ function answers(path: string): Promise<boolean> {
       socket.destroy()
       resolve(true)
     })
-    // Where it cannot be told, nobody's socket is taken away.
+    // If it is not certain that the socket is unused, it is not removed.
     socket.once('error', (error) => resolve(systemCode(error) !== 'ECONNREFUSED' && systemCode(error) !== 'ENOENT'))
   })
 }

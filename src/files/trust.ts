@@ -2,39 +2,39 @@ import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
 
 /**
- * Numeric users whose word counts; undefined where there are none, and the modes that Node reports
- * say nothing.
+ * Numeric ids of trusted users; undefined if the system has none, because then the modes that Node
+ * reports are meaningless.
  */
 export type Owners = ReadonlySet<number> | undefined
 
-/** Root, the effective user, and those that are named. */
+/** Root, the effective user, and the given ones. */
 export function owners(...more: readonly number[]): Owners {
   const uid = process.geteuid?.()
   return uid === undefined ? undefined : new Set([0, uid, ...more])
 }
 
-/** What lies at a path. */
+/** The result of following a path. */
 export interface Walked {
   /** The path without links. */
   readonly real: string
-  /** What is there; undefined: nothing. */
+  /** The object there; undefined: nothing. */
   readonly stats: Stats | undefined
   /**
-   * Who besides the owners could put something else there: one clause each, with its fix. What is
-   * there itself is not judged.
+   * Who besides the owners could put another object there: one clause each, with its fix. The
+   * object itself is not judged.
    */
   readonly faults: readonly string[]
 }
 
-/** As Linux has it (path_resolution(7)). */
+/** The limit of Linux (path_resolution(7)). */
 const MAX_LINKS = 40
 const OTHERS_WRITE = 0o022
 const STICKY = 0o1000
 
 /**
  * Follows an absolute path as the system does, and judges every directory and every link on the
- * way, on the path as named and as resolved: each belongs to one of `allowed`, and nobody else
- * writes a directory unless it is sticky. Throws the system's error.
+ * way, on the path as named and as resolved. Each must belong to one of `allowed`, and nobody else
+ * may write a directory unless it is sticky. Throws the system's error.
  */
 export function walk(path: string, allowed: Owners): Walked {
   const faults = new Set<string>()
@@ -67,8 +67,8 @@ export function walk(path: string, allowed: Owners): Walked {
 }
 
 /**
- * Why others could change what lies in this directory, each as a sentence without its end that
- * begins with the path. A sticky one passes.
+ * Why others could replace objects in this directory, each as a sentence without its final dot that
+ * begins with the path. A sticky directory is accepted.
  */
 function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): readonly string[] {
   const faults: string[] = []
@@ -79,8 +79,8 @@ function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): r
 }
 
 /**
- * Why somebody else could have written a file that is read on trust, as clauses with their fix that
- * follow the file's name. More than one link is no fault: some package managers share files so.
+ * Why somebody else could have written a trusted file, as clauses with their fix that follow the
+ * file's name. More than one link is accepted: some package managers share files in this way.
  */
 export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mode'>, allowed: Owners): readonly string[] {
   if (allowed === undefined) return []
@@ -91,9 +91,10 @@ export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mod
 }
 
 /**
- * Why a directory that we write in is not safe to write in, as sentences without their end: every
- * directory above it as `walk` has it, and itself written by its owner alone, sticky or not, since
- * in a sticky one names can be taken in advance. A missing directory is judged by those above.
+ * Why a directory is not safe for writing, as sentences without their final dot. The directories
+ * above it are judged as in `walk`; the directory itself must be writable by its owner alone,
+ * sticky or not, because in a sticky one others can create names in advance. A missing directory is
+ * judged by those above it.
  */
 export function writingFaults(directory: string, allowed: Owners): readonly string[] {
   const { stats, real, faults } = walk(directory, allowed)
@@ -108,15 +109,15 @@ export function writingFaults(directory: string, allowed: Owners): readonly stri
   return [...above, ...own]
 }
 
-/** A place for everybody, as /tmp is: to close it would break others. */
+/** A directory for everybody, such as /tmp: a stricter mode would break other programs. */
 function isShared({ mode }: Stats): boolean {
   return (mode & STICKY) !== 0
 }
 
 /**
- * Whoever owns / can replace every program: in a user namespace that is root by another number. For
- * directories and links alone, since there it is the number of every user who has none in the
- * namespace (user_namespaces(7)).
+ * The owner of / can replace every program: in a user namespace that is root with another number.
+ * Only for directories and links, because in the namespace that number also means every user
+ * without a mapping (user_namespaces(7)).
  */
 function standsForRoot(uid: number, allowed: Owners): boolean {
   return allowed === undefined || allowed.has(uid) || uid === lstatSync('/').uid
@@ -133,7 +134,7 @@ function componentsOf(path: string): string[] {
 
 /**
  * Whether a user could read `path`, by the modes of it and of the directories above (access control
- * lists are not looked at). A path that is not there counts as readable.
+ * lists are not checked). A path that does not exist counts as readable.
  */
 export function isReadableBy(
   path: string,

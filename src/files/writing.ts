@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { EnigmError, systemCode } from '../errors.ts'
 import { owners, writingFaults } from './trust.ts'
 
-/** The calls that are made here, so that a test can make each of them fail. */
+/** The file system calls of this module; tests can make each of them fail. */
 export type FileCalls = Pick<
   typeof nodeFs,
   | 'openSync'
@@ -25,19 +25,19 @@ export const systemCalls: FileCalls = nodeFs
 const { O_WRONLY, O_RDONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = nodeFs.constants
 
 /**
- * The name under which a file is made before it takes its place: beside it, so that a rename is one
- * step. `sweep` knows it again.
+ * The name of a temporary file: in the same directory, so that a rename is one step. `sweep`
+ * recognizes it.
  */
 export function temporaryOf(path: string, pid: number = process.pid): string {
   return `${path}.${pid}.tmp`
 }
 
-/** For a file that must not be there: never opens what somebody laid there, link or not. */
+/** For a file that must not exist: never opens an existing object, link or not. */
 const EXCLUSIVE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
 
 /**
- * Makes a file that must not be there, whatever the umask. `durable`: it is on the disk before this
- * returns. Throws the system's error.
+ * Makes a file that must not exist yet; the umask is ignored. `durable`: it is synced to disk
+ * before this returns. Throws the system's error.
  */
 export function writeNew(path: string, content: string | Uint8Array, mode: number, durable = false, fs: FileCalls = nodeFs): void {
   const fd = fs.openSync(path, EXCLUSIVE, mode)
@@ -52,15 +52,15 @@ export function writeNew(path: string, content: string | Uint8Array, mode: numbe
 }
 
 /**
- * As `writeNew`, for what is written bit by bit: rejects where the file is there, and is then
- * closed by the caller.
+ * As `writeNew`, for content that is written in parts: rejects if the file exists. The caller
+ * closes it.
  */
 export function createNew(path: string, mode: number): Promise<FileHandle> {
   return open(path, EXCLUSIVE, mode)
 }
 
 /**
- * Has a finished temporary file take the place of `path`, for good. Rejects with the system's
+ * Renames a finished temporary file to `path`, durably. Rejects with the system's
  * error.
  */
 export async function putInPlace(temporary: string, path: string): Promise<void> {
@@ -69,9 +69,10 @@ export async function putInPlace(temporary: string, path: string): Promise<void>
 }
 
 /**
- * Replaces a file whole: a reader or a kill finds the old one or the new one. `outlives`: a power
- * cut finds one of them too, since it is on the disk before this returns; what is true of one boot
- * alone need not wait for a disk. Throws the system's error.
+ * Replaces a whole file: a reader or a kill finds the old one or the new one. `outlives`: with a
+ * value beyond the boot, a power cut also finds one of them, because the file is synced before this
+ * returns. Content that is valid for one boot only need not wait for a disk. Throws the system's
+ * error.
  */
 export function replaceFile(
   path: string,
@@ -92,9 +93,9 @@ export function replaceFile(
 }
 
 /**
- * Makes a file (0600) with what `make` gives, where there is none. By link(2) of a whole file: of
- * two processes that start together one wins, and nobody ever reads half a key. What is there is
- * left, whatever it is. Throws the system's error.
+ * Makes a file (0600) with the result of `make`, if it does not exist. A complete file is linked
+ * with link(2): of two processes that start together one wins, and nobody ever reads half a key. An
+ * existing object stays, of any kind. Throws the system's error.
  */
 export function makeOnce(file: string, make: () => Uint8Array | string): void {
   if (nodeFs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return
@@ -112,16 +113,16 @@ export function makeOnce(file: string, make: () => Uint8Array | string): void {
 }
 
 /**
- * A descriptor that adds to a file, made (0600) if it is not there. Neither follows a link nor
- * waits for the reader of a FIFO. Throws the system's error.
+ * A descriptor for appending to a file, which is made (0600) if it does not exist. Follows no link,
+ * and does not wait for the reader of a FIFO. Throws the system's error.
  */
 export function openToAppend(path: string, fs: FileCalls = nodeFs): number {
   return fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
 }
 
 /**
- * A new name, or the end of one, is on the disk with this. Some file systems cannot do it for a
- * directory, and lose no more than the last change.
+ * Syncs a directory, so that a new or removed name is on disk. Some file systems cannot do this for
+ * a directory; they can lose only the last change.
  */
 export function syncDirectory(directory: string): void {
   try {
@@ -132,13 +133,13 @@ export function syncDirectory(directory: string): void {
       nodeFs.closeSync(fd)
     }
   } catch {
-    // See above.
+    // The file system cannot sync a directory.
   }
 }
 
 /**
- * Makes a directory of this mode and those above it; false if it was there. Not `recursive`: under
- * /proc, where mkdir says ENOENT whatever is above, Node 20's makes the same two calls for ever.
+ * Makes a directory of this mode and those above it; returns false if it exists. Not `recursive`:
+ * under /proc, where mkdir always returns ENOENT, Node 20 repeats the same two calls forever.
  * Throws the system's error.
  */
 export function makeDirectory(directory: string, mode: number, fs: FileCalls = nodeFs): boolean {
@@ -146,7 +147,7 @@ export function makeDirectory(directory: string, mode: number, fs: FileCalls = n
     fs.mkdirSync(directory, { mode })
   } catch (error) {
     const code = systemCode(error)
-    // Whether it is a directory shows when a file is opened in it.
+    // Whether it is a directory shows when a file in it is opened.
     if (code === 'EEXIST') return false
     if (code !== 'ENOENT' || dirname(directory) === directory || !makeDirectory(dirname(directory), mode, fs)) throw error
     fs.mkdirSync(directory, { mode })
@@ -156,8 +157,8 @@ export function makeDirectory(directory: string, mode: number, fs: FileCalls = n
 }
 
 /**
- * Gives a directory, or a file with one name, that belongs to root to another user, through its
- * descriptor; what belongs to somebody else stays. Throws the system's error.
+ * Gives a directory, or a file with one name, from root to another user, through its descriptor. An
+ * object of another owner is not changed. Throws the system's error.
  */
 export function giveTo(path: string, { uid, gid }: { readonly uid: number; readonly gid: number }): void {
   const fd = nodeFs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
@@ -180,15 +181,15 @@ export function isReadable(path: string): boolean {
   }
 }
 
-/** Closes a directory to everybody but its owner. As `setMode`. */
+/** Removes all access to a directory except its owner's. As `setMode`. */
 export function closeDirectory(directory: string): void {
   setMode(directory, 0o700)
 }
 
 /**
- * Sets the mode of a directory, whatever the umask; through its descriptor, so that it cannot be
- * exchanged meanwhile, and not through a link. Does nothing where there are no numeric users.
- * Throws the system's error.
+ * Sets the mode of a directory, ignoring the umask. It uses a descriptor, so that the directory
+ * cannot be exchanged meanwhile, and follows no link. Does nothing if the system has no numeric
+ * users. Throws the system's error.
  */
 export function setMode(directory: string, mode: number, fs: FileCalls = nodeFs): void {
   if (process.getuid === undefined) return
@@ -201,34 +202,34 @@ export function setMode(directory: string, mode: number, fs: FileCalls = nodeFs)
 }
 
 /**
- * Takes away temporary files of `path` that killed processes left. One that a living writer is
- * about to rename costs it one failed try. Never throws.
+ * Removes temporary files of `path` that killed processes left. If a living writer is about to
+ * rename one, that writer fails once and tries again. Never throws.
  */
 export function sweep(path: string, fs: FileCalls = nodeFs): void {
   try {
     const left = new RegExp(`^${basename(path).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.\\d+\\.tmp$`)
     for (const name of fs.readdirSync(dirname(path))) if (left.test(name)) remove(join(dirname(path), name), fs)
   } catch {
-    // A directory that cannot be listed can still be written to.
+    // A directory that cannot be listed may still be writable.
   }
 }
 
 /**
- * Takes a name away. Never throws: mostly it is not there, and what else is wrong shows when it is
+ * Removes a name. Never throws: usually it does not exist, and any other error shows when it is
  * opened.
  */
 export function remove(path: string, fs: Pick<FileCalls, 'unlinkSync'> = nodeFs): void {
   try {
     fs.unlinkSync(path)
   } catch {
-    // See above.
+    // Usually it does not exist.
   }
 }
 
 /**
- * Makes `path` (0700) or takes it as it is, where nobody but us and root can change what lies in
- * it: a directory of ours that others may enter is closed to them. Throws an EnigmError `state`
- * where another user could exchange what lies in it, or it cannot be made.
+ * Makes `path` (0700), or uses an existing directory in which only we and root can change files. If
+ * it is ours and others may enter it, their access is removed. Throws an EnigmError `state` if
+ * another user could replace its files, or if it cannot be made.
  */
 export function privateDirectory(path: string): void {
   try {
@@ -240,7 +241,7 @@ export function privateDirectory(path: string): void {
   }
 }
 
-/** An EnigmError `state` for a system error, with its code and no more. */
+/** An EnigmError `state` for a system error; it holds only the error's code. */
 export function unusablePath(path: string, error: unknown): EnigmError {
   return new EnigmError('state', `${path} cannot be used (${systemCode(error) ?? 'unknown error'})`, { cause: error })
 }

@@ -10,7 +10,7 @@ th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #d8d
 svg{display:block;width:100%;height:4rem}polyline{fill:none;stroke:#0550ae;stroke-width:1.5;vector-effect:non-scaling-stroke}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}.protected,.ok{color:#56d364}.degraded,.warn{color:#e3b341}.exposed,.offline,.bad{color:#ff7b72}.unknown,.off,small{color:#8b949e}polyline{stroke:#79c0ff}}`
 
-/** Nothing may be loaded or run: the one style is named by its hash. */
+/** No resource may be loaded and no script run: the one style is identified by its hash. */
 export const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
 const SIGNALS = {
@@ -23,8 +23,8 @@ const SIGNALS = {
 const RANK = { bad: 0, warn: 1, unknown: 2, ok: 3, off: 4 } as const
 
 /**
- * The whole page: facts as text and tables, no script, no asset. States are live; counts move once
- * a minute.
+ * The whole page: text and tables, no script, no asset. States are current; counts change once a
+ * minute.
  */
 export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: readonly Minute[]): string {
   return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="60"><title>enigm-dns: ${now.state}</title><style>${trusted(STYLE)}</style></head><body>
@@ -40,7 +40,7 @@ export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: 
 `.text
 }
 
-/** A state in its colour. */
+/** A state, in its colour. */
 const coloured = (state: string): Html => html`<span class="${state}">${state}</span>`
 
 function signals(d: StatusDocument): Html {
@@ -94,12 +94,12 @@ function ledger(d: StatusDocument): Html {
   return rows.length === 0 ? html`<p>No cleartext left this host.</p>` : table(['cleartext DNS packets that left, by cause', ''], rows)
 }
 
-/** Events that are shown, at most. */
+/** Maximum number of events shown. */
 const MOST_EVENTS = 40
 
 /**
- * What happened, newest first, by minute: changes of the top state, rules of the policy that ceased
- * to be met, failures by code. Never a name that was asked.
+ * Events by minute, newest first: changes of the top state, rules of the policy that ceased to be
+ * met, failures by code. Never a queried name.
  */
 function events(minutes: readonly Minute[]): Html {
   const rows = minutes

@@ -5,9 +5,9 @@ const STATES = ['protected', 'degraded', 'exposed', 'offline'] as const
 const SIGNAL_STATES = ['ok', 'warn', 'bad', 'unknown', 'off'] as const
 
 /**
- * Prometheus text. `now` gives states, which are live; `counted` gives counts, which move once a
- * minute. No name, no client; what the status document does not tell (hits and misses under
- * profiles with cover traffic) is not here either.
+ * The metrics in Prometheus text format. `now` provides states, which are current; `counted`
+ * provides counts, which change once a minute. Contains no name and no client. What the status
+ * document leaves out (hits and misses under profiles with cover traffic) is left out here too.
  */
 export async function metricsText(now: StatusDocument, counted: StatusDocument): Promise<string> {
   const registry = new Registry()

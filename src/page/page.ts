@@ -16,7 +16,7 @@ import { sampleEachMinute } from './sample.ts'
 export interface PageOptions {
   /** A path (a Unix socket, mode 0600) or a loopback ADDRESS:PORT (with a token). */
   readonly listen: string
-  /** Where the token is kept: `page.token`, mode 0600. */
+  /** The directory of `page.token` (mode 0600). */
   readonly stateDir: string
   readonly document: () => StatusDocument
   /** How often each rule of the policy ceased to be met since the start, by code. */
@@ -24,21 +24,22 @@ export interface PageOptions {
   readonly clock: Clock
 }
 
-/** The page, running. */
+/** The running page. */
 export interface Page {
-  /** Where: the path, or http://ADDRESS:PORT. */
+  /** Its place: the path, or http://ADDRESS:PORT. */
   readonly at: string
   close(): Promise<void>
 }
 
 const COOKIE = 'enigm-dns'
-/** What is served; nothing else is ever redirected to. */
+/** The served paths; redirects lead to no others. */
 const PATHS = ['/', '/metrics'] as const
 
 /**
- * Serves `/` (HTML) and `/metrics` (Prometheus text) to those who may: over a Unix socket whoever
- * may open it, over TCP whoever has the token, as `Authorization: Bearer`, or once as `?token=` for
- * a browser, which gets a session. Rejects with `listen` when it cannot be bound.
+ * Serves `/` (HTML) and `/metrics` (Prometheus text) to authorized clients. Over a Unix socket that
+ * is every process that may open it. Over TCP the client needs the token, as `Authorization:
+ * Bearer`, or once as `?token=` for a browser, which gets a session. Rejects with `listen` if it
+ * cannot be bound.
  */
 export async function servePage(o: PageOptions): Promise<Page> {
   const place = o.listen.startsWith('/') ? undefined : parseListen(o.listen)
@@ -96,7 +97,7 @@ export async function servePage(o: PageOptions): Promise<Page> {
 }
 
 /**
- * Why `servePage` would reject, as a sentence; undefined: it would serve. Opens the port for a
+ * Why `servePage` would reject, as a sentence; undefined: it would succeed. Opens the port for a
  * moment; changes no file.
  */
 export async function pageFault({ listen: text, stateDir }: Pick<PageOptions, 'listen' | 'stateDir'>): Promise<string | undefined> {
@@ -129,8 +130,8 @@ async function listen(server: ReturnType<typeof createServer>, text: string, pla
 }
 
 /**
- * The request target as a URL: a path of ours, however it begins ("//elsewhere" is one), or a whole
- * http URL (RFC 9112 section 3.2.2); undefined: neither.
+ * The request target as a URL: a path, even if it begins with "//", or a complete http URL (RFC
+ * 9112 section 3.2.2); undefined for anything else.
  */
 function targetOf({ url = '' }: IncomingMessage): URL | undefined {
   const text = url.startsWith('/') ? `http://localhost${url}` : url
@@ -139,8 +140,8 @@ function targetOf({ url = '' }: IncomingMessage): URL | undefined {
 }
 
 /**
- * Who may not, and why; 'welcome' for a browser that brings the token. The host is checked: a name
- * that a page elsewhere points at loopback must not get in.
+ * Why a request is refused; 'welcome' for a browser with the token. The host is checked: a name of
+ * another site that points to loopback must not get in.
  */
 function refusal(request: IncomingMessage, url: URL, token: string, sessions: Sessions): number | 'welcome' | undefined {
   const host = (request.headers.host ?? '').replace(/:\d+$/, '')
@@ -170,9 +171,9 @@ function say(response: ServerResponse, status: number, body: string, type: strin
 }
 
 /**
- * The token of last time, or a new one: a scraper must not need a new one after each start. One
- * that another user could have written or read is not taken, and nothing of somebody else's is
- * written over. Throws `state`.
+ * The token of the last run, or a new one: a scraper must not need a new one after each start. A
+ * token that another user could have written or read is not used, and files of others are not
+ * overwritten. Throws `state`.
  */
 function tokenOf(stateDir: string): string {
   const path = join(stateDir, 'page.token')
@@ -188,7 +189,7 @@ function tokenOf(stateDir: string): string {
   }
 }
 
-/** The token that is there; undefined: there is none. Throws `state` where it will not do. */
+/** The stored token; undefined: there is none. Throws `state` if it is unusable. */
 function keptToken(path: string): string | undefined {
   try {
     const kept = readUnlinked(path, MAX_TOKEN_OCTETS, secretFile)
@@ -208,25 +209,25 @@ function unusableToken(path: string, cause: unknown): EnigmError {
 const TOKEN = /^[\w-]{43}$/
 const MAX_TOKEN_OCTETS = 1024
 
-/** Browsers that are logged in at once; one more ends the session that began first. */
+/** Limit of browser sessions; one more ends the oldest session. */
 const MAX_SESSIONS = 32
-/** How long a browser stays logged in, seconds: a working day. */
+/** Duration of a browser session in seconds: a working day. */
 export const SESSION_S = 12 * 3600
 
 /**
- * The browsers that brought the token. They get a random number in its place: a cookie goes to
- * every port of this host, so to other programs' servers too.
+ * The sessions of browsers that showed the token. A session has a random id instead of the token:
+ * browsers send a cookie to every port of this host, and so to servers of other programs.
  */
 export class Sessions {
   readonly #clock: Clock
-  /** Ends by id, in boot time; oldest first. */
+  /** End times by id, in boot time; oldest first. */
   readonly #ends = new Map<string, number>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** A new session's id: 256 random bits, base64url. */
+  /** Starts a session and returns its id: 256 random bits, base64url. */
   begin(): string {
     const [oldest] = this.#ends.keys()
     if (oldest !== undefined && this.#ends.size >= MAX_SESSIONS) this.#ends.delete(oldest)
@@ -245,27 +246,27 @@ export class Sessions {
   }
 }
 
-/** A browser opens a few, a scraper one. */
+/** A browser opens a few connections, a scraper one. */
 const MAX_CONNECTIONS = 16
 /**
- * For the head of a request, for the response, and between two requests; a connection that takes
- * longer is closed. Node's own timeouts look every 30 s only.
+ * Time limit for the head of a request, for the response, and between two requests; a connection
+ * that takes longer is closed. Node checks its own timeouts only every 30 s.
  */
 export const PATIENCE_MS = 5000
 
 interface OpenConnection {
   late: Timer
-  /** Requests that wait for their response. */
+  /** Number of requests that wait for their response. */
   busy: number
 }
 
 /**
- * Bounds how many connections `server` has and how long each may take. At the bound a new one is
- * taken and the one that has been idle longest is closed, so connections that say nothing cannot
- * keep a scraper out.
+ * Limits the number of connections of `server` and the time of each. At the limit a new one is
+ * accepted and the one that has been idle longest is closed, so silent connections cannot keep a
+ * scraper out.
  */
 export function boundConnections(server: Server, clock: Clock): void {
-  /** Idle longest first. */
+  /** The one idle for the longest time comes first. */
   const connections = new Map<Socket, OpenConnection>()
   const patience = (socket: Socket) => clock.setTimer(PATIENCE_MS, () => socket.destroy())
   const begin = (socket: Socket, held: OpenConnection, busy: number) => {
@@ -294,7 +295,7 @@ export function boundConnections(server: Server, clock: Clock): void {
   })
 }
 
-/** Idle longest; where all are busy, busy longest. */
+/** The connection idle for the longest time; if all are busy, the one busy for the longest time. */
 function leastWanted(connections: ReadonlyMap<Socket, OpenConnection>): Socket | undefined {
   const [oldest] = connections.keys()
   for (const [socket, { busy }] of connections) if (busy === 0) return socket

@@ -1,31 +1,33 @@
 import type { Clock, Timer } from '../clock.ts'
 import type { StatusDocument } from '../posture/document.ts'
 
-/** How fine the page is at most: a count that moves by the second tells when somebody asks. */
+/**
+ * The finest resolution of counts: a count that changes every second reveals when somebody asks.
+ */
 export const RESOLUTION_MS = 60_000
-/** Minutes that are kept: three hours. */
+/** How many minutes are kept: three hours. */
 export const MINUTES = 180
 
 /**
- * What one minute came to. Counts are of that minute; undefined where the shaping profile forbids
- * to tell.
+ * The sample of one minute. Counts are of that minute; undefined if the shaping profile forbids to
+ * show them.
  */
 export interface Minute {
   readonly atMs: number
   readonly state: StatusDocument['state']
   readonly hits: number | undefined
   readonly misses: number | undefined
-  /** Of the fastest resolver that answers. */
+  /** The value of the fastest resolver that answers. */
   readonly p50Ms: number | undefined
-  /** Failed exchanges and dials, by code, of all resolvers together. */
+  /** Failed exchanges and dials by code, summed over all resolvers. */
   readonly failures: Readonly<Record<string, number>>
-  /** Rules of the policy that ceased to be met in it, by code. */
+  /** Rules of the policy that ceased to be met in that minute, by code. */
   readonly violations: readonly string[]
 }
 
-/** The status at the last full minute, and the minutes before. */
+/** The status at the last full minute, and the earlier minutes. */
 export interface Sampler {
-  /** The counts of the last sample: they do not move between two. */
+  /** The counts of the last sample: they do not change between samples. */
   counted(): StatusDocument
   minutes(): readonly Minute[]
   stop(): void
@@ -33,7 +35,7 @@ export interface Sampler {
 
 type CountsByCode = Readonly<Record<string, number>>
 
-/** What samples are taken of. */
+/** The sources of samples. */
 export interface Sampled {
   readonly document: () => StatusDocument
   /** How often each rule of the policy ceased to be met since the start, by code. */
@@ -42,8 +44,8 @@ export interface Sampled {
 }
 
 /**
- * Takes a sample now and once a minute. Bounded: three hours. `document` and `violations` are asked
- * for at each sample only.
+ * Takes a sample now and once a minute. Bounded to three hours. `document` and `violations` are
+ * called at each sample only.
  */
 export function sampleEachMinute({ document, violations, clock }: Sampled): Sampler {
   let last = document()
@@ -75,10 +77,7 @@ function minuteOf(before: StatusDocument, now: StatusDocument, wallMs: number): 
   }
 }
 
-/**
- * A resolver that a reload took away, or made anew, has nothing to compare with: it counts from
- * zero.
- */
+/** A resolver that a reload removed or replaced has no earlier value: it counts from zero. */
 function failed(before: StatusDocument, now: StatusDocument): Minute['failures'] {
   const grown = new Map<string, number>()
   for (const { id, failures } of now.resolvers)
@@ -87,7 +86,7 @@ function failed(before: StatusDocument, now: StatusDocument): Minute['failures']
   return Object.fromEntries(grown)
 }
 
-/** By how much each count has grown, of those that have. */
+/** The increase of each count, without those that did not grow. */
 function more(before: CountsByCode, now: CountsByCode): CountsByCode {
   const grown = Object.entries(now).map(([code, count]) => [code, count - (before[code] ?? 0)] as const)
   return Object.fromEntries(grown.filter(([, count]) => count > 0))

@@ -10,12 +10,12 @@ import { type FileSeal, readSealed, writeSealed } from '../system/sealed-file.ts
 import { isCredential, type KeyPlace, keyFile, secretKey } from '../system/secret-key.ts'
 import { type BootInstant, loadSaved, MAX_FILE_OCTETS, type SavedLabel, savedChunks } from './saved-cache.ts'
 
-/** How much is lost to a crash. */
+/** The most that a crash loses. */
 const SAVE_EVERY_MS = 5 * 60_000
 const FILE_NAME = 'cache.sealed'
 const PURPOSE = 'enigm-dns saved cache 1'
 
-/** What a configuration says about keeping answers beyond the process. */
+/** The part of a configuration that concerns answers kept beyond the process. */
 export type RetentionSetup = Pick<LoadedConfig, 'resolvers'> & {
   readonly config: Pick<LoadedConfig['config'], 'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports' | 'policy'>
 }
@@ -31,43 +31,43 @@ export interface RetentionOptions {
 }
 
 /**
- * Keeps the answer cache beyond the process, where that is asked for, and forgets it. Operations
- * follow one another; none rejects.
+ * Saves the answer cache beyond the process, if configured, and forgets it. Operations run one
+ * after another; none rejects.
  */
 export interface Retention {
   /**
-   * Loads what an earlier run saved, beside other work, and saves every few minutes from then on.
-   * With `off`, takes away what an earlier setting left.
+   * Loads what an earlier run saved, in parallel with other work, and then saves every few minutes.
+   * With `off`, removes what an earlier setting left.
    */
   start(): Promise<void>
   /** Takes the setup of an accepted reload. */
   adopt(setup: RetentionSetup): Promise<void>
-  /** The wall clock was set: what was loaded by its word is dropped. */
+  /** The wall clock was set: drops answers whose age was computed from it. */
   clockMoved(): void
-  /** Takes away saved files and their key. Resolves to the paths that are gone. */
+  /** Removes saved files and their key. Resolves to the removed paths. */
   forget(): Promise<readonly string[]>
-  /** Saves a last time. */
+  /** Saves for the last time. */
   stop(): Promise<void>
 }
 
-/** What says where saved caches and their key lie. */
+/** The settings that determine the paths of saved caches and their key. */
 export interface SavedPlaces {
   readonly config: Pick<LoadedConfig['config'], 'stateDir' | 'statusFile'>
 }
 
-/** Where a saved cache may lie under a setup, whatever `persist` says. */
+/** Where a saved cache may be under a setup, for any value of `persist`. */
 export function savedFiles({ config }: SavedPlaces): Readonly<Record<'runtime' | 'disk', string>> {
   return { runtime: join(dirname(config.statusFile), FILE_NAME), disk: join(config.stateDir, FILE_NAME) }
 }
 
-/** The key that saved caches are sealed with. */
+/** The key with which saved caches are encrypted. */
 export function savedKey({ config }: SavedPlaces, credentials: string | undefined): KeyPlace {
   return { stateDir: config.stateDir, name: 'cache', credentials }
 }
 
 /**
- * Takes away saved caches and their key; resolves to the paths that were there. A key of the
- * service manager stays: it is not ours.
+ * Removes saved caches and their key; resolves to the paths that existed. A key from the service
+ * manager stays, because it is not ours.
  */
 export async function removeSaved(setup: SavedPlaces, credentials: string | undefined): Promise<readonly string[]> {
   const place = savedKey(setup, credentials)
@@ -87,7 +87,7 @@ async function removeIfThere(path: string): Promise<boolean> {
   }
 }
 
-/** How many answers and TLS sessions were forgotten, and the files that are gone. */
+/** How many answers and TLS sessions were forgotten, and the removed files. */
 export interface Forgotten {
   readonly entries: number
   readonly sessions: number
@@ -104,12 +104,12 @@ export function createRetention(o: RetentionOptions): Retention {
   let stopped = false
   let loadedByWall = false
 
-  /** Once each: saving is tried every few minutes. */
+  /** Each warning is written once, because saving is retried every few minutes. */
   const warn = (message: string) => {
     if (!warned.has(message)) o.warn(message)
     warned.add(message)
   }
-  /** One after the other; what goes wrong is said, and the resolver goes on. */
+  /** Runs one task after another; an error is logged, and the resolver continues. */
   const queued = <T>(work: () => Promise<T>, otherwise: T): Promise<T> => {
     const result = busy.then(work).catch((error: unknown) => {
       warn(`the cache is not kept: ${asEnigmError(error).message}`)
@@ -150,7 +150,7 @@ export function createRetention(o: RetentionOptions): Retention {
     await rm(path, { force: true })
     warn(`the saved cache was deleted: ${why}`)
   }
-  /** What another setting left behind is a record of what was asked. */
+  /** Files left by another setting are a record of queries. */
   const tidy = async () => {
     const keep = file()
     for (const path of Object.values(savedFiles(setup))) if (path !== keep) await rm(path, { force: true })
@@ -193,7 +193,7 @@ export function createRetention(o: RetentionOptions): Retention {
   }
 }
 
-/** Of everything that decides what an answer is and how long it is kept. */
+/** A hash of everything that decides what an answer is and how long it is kept. */
 function fingerprintOf({ resolvers, config }: RetentionSetup): string {
   const { minTtlS, maxTtlS } = config.cache
   const { usageProfile, transports, policy } = config

@@ -3,26 +3,26 @@ import { describesName } from '../cache/lifetime.ts'
 import { putSaved, readSaved, type SavedEntry } from '../cache/saved-records.ts'
 
 /**
- * An instant on both clocks. Boot time counts a suspend and never goes back, but starts anew with
+ * An instant on both clocks. Boot time counts a suspend and never goes back, but starts again at
  * each boot.
  */
 export interface BootInstant {
-  /** Which boot it is; undefined where the system does not say. */
+  /** Identifies the boot; undefined if the system does not report it. */
   readonly boot: string | undefined
   readonly bootMs: number
   readonly wallMs: number
 }
 
-/** How long it was between two instants, and by which clock that is known. */
+/** The time between two instants, and the clock by which it is known. */
 export interface Elapsed {
   readonly ms: number
   readonly by: 'boot' | 'wall'
 }
 
 /**
- * The time from `then` to `now`: by boot time within one boot, whatever the wall clock did
- * meanwhile; else by the wall clock. undefined where that cannot be: a clock that went back, or one
- * that makes it less than the time since this boot (a clock not set yet, as without a battery).
+ * The time from `then` to `now`: in boot time within one boot, independent of the wall clock;
+ * otherwise by the wall clock. Undefined if the result is impossible: a clock that went back, or a
+ * time shorter than that since this boot (a clock not set yet, as on a machine without a battery).
  */
 export function elapsedBetween(then: BootInstant, now: BootInstant): Elapsed | undefined {
   if (then.boot !== undefined && then.boot === now.boot) {
@@ -33,32 +33,32 @@ export function elapsedBetween(then: BootInstant, now: BootInstant): Elapsed | u
   return ms >= now.bootMs ? { ms, by: 'wall' } : undefined
 }
 
-/** What the octets of a saved cache may be in all: more is not read at a start, nor written. */
+/** Maximum size of a saved cache in octets: no more is written, or read at a start. */
 export const MAX_SAVED_OCTETS = 64 * 1024 * 1024
 export const MAX_FILE_OCTETS = MAX_SAVED_OCTETS + 1024 * 1024
 /**
- * Some hundred entries: a query waits about a millisecond for them (measured; 4 with chunks of 64
- * KiB).
+ * About a hundred entries: a query waits about a millisecond for them (measured; 4 ms with chunks
+ * of 64 KiB).
  */
 const CHUNK_OCTETS = 16 * 1024
 const MAX_RECORD_OCTETS = 28 + 262 + 65_535
-/** Not worth the octets. */
+/** An answer with less time left is not saved. */
 const MIN_LEFT_MS = 1000
 
-/** What goes in front: under which conditions the answers were made, and when they were saved. */
+/** The header: the conditions under which the answers were made, and when they were saved. */
 export interface SavedLabel {
   /**
-   * Stands for the resolvers and what was asked of them; answers made under another one are not
-   * ours to give.
+   * Identifies the resolvers and the settings of their queries; answers made under another
+   * fingerprint must not be used.
    */
   readonly fingerprint: string
   readonly moment: BootInstant
 }
 
 /**
- * The cache as chunks to seal, what was kept first or used again last; the oldest stay out where it
- * is more than the limit (what an entry costs in memory is more than what it takes here). Gives way
- * to other work after each chunk; what changes meanwhile may or may not be in it.
+ * The cache as chunks to encrypt, the oldest entries first (a use renews an entry); if they exceed
+ * the limit, the oldest are left out (an entry takes more octets in memory than in the file).
+ * Yields to other work after each chunk; entries that change meanwhile may or may not be included.
  */
 export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleMaxMs: number): AsyncGenerator<Uint8Array, void, void> {
   const nowMs = label.moment.bootMs
@@ -66,8 +66,8 @@ export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleM
   const page = Buffer.alloc(CHUNK_OCTETS + MAX_RECORD_OCTETS)
   let used = 0
   for (const entry of cache.walk(MAX_SAVED_OCTETS)) {
-    // Failures are of this hour and this network; what a newer answer has overtaken must not stand
-    // in.
+    // Failures belong to this time and network; an answer that contradicts a newer one must not be
+    // served stale.
     if (entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
     used = putSaved(page, used, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
@@ -78,22 +78,23 @@ export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleM
   if (used > 0) yield Uint8Array.from(page.subarray(0, used))
 }
 
-/** Neither fresh for a moment longer nor able to stand in while no resolver answers (RFC 8767). */
+/** Whether an answer is no longer fresh and may not be served stale either (RFC 8767). */
 function isSpent(expiresAtMs: number, nowMs: number, staleMaxMs: number): boolean {
   return expiresAtMs + staleMaxMs - nowMs < MIN_LEFT_MS
 }
 
 /**
- * What became of a saved cache. `foreign`: made under other conditions, or its time cannot be told.
+ * The result of loading a saved cache. `foreign`: made under other conditions, or its age is
+ * unknown.
  */
 export type LoadOutcome =
   | { readonly outcome: 'loaded'; readonly entries: number; readonly by: Elapsed['by'] }
   | { readonly outcome: 'none' | 'foreign' | 'damaged' | 'overtaken' }
 
 /**
- * Puts what `chunks` hold and is fresh, or may stand in for `staleMaxMs` after, into the cache, one
- * chunk at a turn. Ends, `overtaken`, when the cache is cleared meanwhile. Rejects as `chunks`
- * does.
+ * Loads entries of `chunks` that are fresh, or may be served stale for `staleMaxMs`, into the
+ * cache, one chunk per turn. Ends with `overtaken` if the cache is cleared meanwhile. Rejects as
+ * `chunks` does.
  */
 export async function loadSaved(
   chunks: AsyncIterable<Buffer>,
@@ -126,7 +127,7 @@ export async function loadSaved(
   return elapsed === undefined ? { outcome: 'none' } : { outcome: 'loaded', entries, by: elapsed.by }
 }
 
-/** A label as it was written, or undefined. */
+/** The parsed label, or undefined. */
 function readLabel(chunk: Buffer): SavedLabel | undefined {
   try {
     const { fingerprint, moment } = JSON.parse(chunk.toString()) as SavedLabel
@@ -138,7 +139,7 @@ function readLabel(chunk: Buffer): SavedLabel | undefined {
   }
 }
 
-/** Lets queries that wait go first. */
+/** Lets waiting queries run first. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

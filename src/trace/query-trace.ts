@@ -5,38 +5,38 @@ import type { Ede, ErrorCode, Rcode } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Question, Source } from '../resolve.ts'
 
-/** The longest that one trace may last. */
+/** Maximum duration of a trace. */
 export const LONGEST_TRACE_MS = 3_600_000
 /**
- * What waits for a terminal that is slow, at most; older ones make room, and the trace says how
- * many.
+ * Maximum number of lines that wait for a slow terminal; above it the oldest are dropped, and the
+ * trace reports their number.
  */
 const RING = 1024
 
 /** Where the lines of a trace go. */
 export interface TraceOutput {
-  /** Sends each value as a line. False: it is full, and `drained` will be called. */
+  /** Sends each value as a line. Returns false if it is full; `drained` is called later. */
   send(lines: readonly object[]): boolean
   end(): void
 }
 
-/** What whoever holds the other end of an outlet tells. */
+/** Called by the owner of the output. */
 export interface TraceReceiver {
   drained(): void
-  /** The other end has hung up. */
+  /** The other end was closed. */
   gone(): void
 }
 
 /**
- * Why a trace ended: its time was over, whoever watched it went away, or the service took another
- * configuration, forgets what was asked, or stops.
+ * Why a trace ended: its time was over, the watcher disconnected, or the service took another
+ * configuration, forgets queries, or stops.
  */
 export type TraceEnd = 'time' | 'gone' | 'reload' | 'forget' | 'stop'
 
 /**
- * Shows what is asked to one watcher for a limited time: from memory to its socket, never to a
- * file, never to the log. At most one trace at a time. Before the first line leaves, the event
- * `trace` has named it in the status.
+ * Shows queries to one watcher for a limited time: from memory to its socket, never to a file,
+ * never to the log. At most one trace at a time. Before the first line is sent, the event `trace`
+ * has announced it in the status.
  */
 export class QueryTrace {
   readonly tracer: Tracer
@@ -57,8 +57,8 @@ export class QueryTrace {
   }
 
   /**
-   * Begins a trace of `forMs`, at most `LONGEST_TRACE_MS`. Where one is on already, says so to
-   * `outlet` and ends it.
+   * Starts a trace of `forMs`, at most `LONGEST_TRACE_MS`. If a trace is active already, reports
+   * this to `outlet` and ends the new one.
    */
   begin(forMs: number, outlet: TraceOutput): TraceReceiver {
     if (this.#outlet !== undefined) {
@@ -85,10 +85,10 @@ export class QueryTrace {
     }
   }
 
-  /** Takes what was traced, here or in another thread; `missed` were dropped there. */
+  /** Adds traced questions of this or another thread; `missed` were dropped there. */
   take(traced: readonly Traced[], missed = 0): void {
     if (this.#outlet === undefined) return
-    // Timers stand still while the machine sleeps, and the time of a trace does not.
+    // Timers stop while the machine sleeps, but the time of a trace does not.
     if (this.#clock.nowMs() >= this.#untilMs) {
       this.end('time')
       return
@@ -102,11 +102,11 @@ export class QueryTrace {
     }
     if (this.#due) return
     this.#due = true
-    // One write a turn, not one a question.
+    // One write per turn, not one per question.
     setImmediate(() => this.#flush())
   }
 
-  /** Ends it, if there is one: nothing of it stays. */
+  /** Ends the trace, if there is one, and drops its lines. */
   end(why: TraceEnd): void {
     const outlet = this.#outlet
     if (outlet === undefined) return
@@ -132,15 +132,15 @@ export class QueryTrace {
   }
 }
 
-/** One question and what became of it. Texts are printable ASCII. Never who asked. */
+/** One question and its result. Texts are printable ASCII. Never the client. */
 export interface Traced {
-  /** Wall clock, when the reply was made. */
+  /** Wall-clock time of the reply. */
   readonly at: string
   readonly name: string
   readonly type: string
   /**
-   * `cache`, `stale`, `policy`, `failure` (one that was kept), `<resolver>/<transport>`, or the
-   * error code of what failed.
+   * `cache`, `stale`, `policy`, `failure` (a stored one), `<resolver>/<transport>`, or the code of
+   * the error.
    */
   readonly outcome: string
   readonly rcode: string
@@ -151,8 +151,8 @@ export interface Traced {
 }
 
 /**
- * What responders tell a trace; one in each thread that answers. All of them follow one switch,
- * which the main thread alone sets.
+ * Reports answered questions to a trace; one in each thread that answers. All of them follow one
+ * switch, which only the main thread sets.
  */
 export class Tracer {
   readonly shared: SharedArrayBuffer
@@ -160,7 +160,7 @@ export class Tracer {
   readonly #clock: Clock
   readonly #take: (traced: Traced) => void
 
-  /** Over the switch of another thread's tracer, or over one of its own, off. */
+  /** Uses the switch of another thread's tracer, or one of its own, which is off. */
   constructor(clock: Clock, take: (traced: Traced) => void, shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
     this.shared = shared
     this.#word = new Int32Array(shared)
@@ -168,7 +168,7 @@ export class Tracer {
     this.#take = take
   }
 
-  /** A plain read, as of the policy's gate: all that a query costs while nobody traces. */
+  /** A plain read, as for the policy's gate: the only cost of a query without a trace. */
   get on(): boolean {
     return this.#word[0] !== 0
   }
@@ -177,9 +177,7 @@ export class Tracer {
     Atomics.store(this.#word, 0, on ? 1 : 0)
   }
 
-  /**
-   * Tells of a question that was answered; to be called only while `on`. `arrivedMs` is boot time.
-   */
+  /** Reports an answered question; must be called only while `on`. `arrivedMs` is boot time. */
   note(question: Question, from: Source | ErrorCode, rcode: Rcode, ede: Ede | undefined, arrivedMs: number): void {
     this.#take({
       at: new Date(this.#clock.wallMs()).toISOString(),

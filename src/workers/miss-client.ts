@@ -8,25 +8,26 @@ import type { Gate } from '../policy/gate.ts'
 import { type AskRecord, decodeReplies, encodeAsks, type ReplyRecord } from './miss-codec.ts'
 
 /**
- * How a worker asks: everything that is not in its cache goes to the main thread, all of one turn
- * of the event loop in one message.
+ * The query path of a worker: every question that is not in its cache goes to the main thread, all
+ * of one turn of the event loop in one message.
  */
 export interface MissClient {
   /**
-   * The end of a worker's pipeline. Keeps what comes back, unless the cache was cleared meanwhile.
+   * The last stage of a worker's pipeline. Stores each answer, unless the cache was cleared
+   * meanwhile.
    */
   readonly stage: Stage
   /**
-   * Takes a message of replies. While the gate is closed only what the policy itself answers is
-   * passed on.
+   * Handles a message of replies. While the gate is closed only answers made by policy are passed
+   * on.
    */
   settle(message: Uint8Array): void
 }
 
-/** IDs begin again behind it: none waits that long. */
+/** After this ID they start again: no question waits that long. */
 const MOST_ID = 2 ** 31 - 2
 
-/** `post` takes over the buffer. */
+/** `post` takes ownership of the buffer. */
 export function createMissClient(cache: AnswerCache, clock: Clock, gate: Gate, post: (message: Buffer) => void): MissClient {
   const waiting = new NumberTable<Job>()
   let asks: AskRecord[] = []

@@ -2,7 +2,7 @@ import { type Ede, EnigmError, type ErrorCode, isErrorCode } from '../errors.ts'
 import type { Answer, Query, Source, View } from '../resolve.ts'
 import { isTransport } from '../transports.ts'
 
-/** A question on its way to the main thread; `id` is the worker's own. */
+/** A question for the main thread; `id` is chosen by the worker. */
 export interface AskRecord {
   readonly id: number
   readonly query: Query
@@ -11,8 +11,8 @@ export interface AskRecord {
 }
 
 /**
- * What came of it. `agedMs`: how much of a second the answer had lain in the main thread's cache
- * beyond what its TTLs say.
+ * The reply to an AskRecord. `agedMs`: the fraction of a second of the answer's age in the main
+ * thread's cache, which its TTLs do not show.
  */
 export type ReplyRecord =
   | { readonly id: number; readonly answer: Answer; readonly agedMs: number }
@@ -29,16 +29,16 @@ const EDNS = 4
 const DNSSEC_OK = 8
 const REFRESH = 16
 /**
- * What a client's OPT says of sizes and sources concerns its own reply, which the worker writes: it
- * stays there.
+ * The sizes and source option of a client's OPT concern only its own reply, which the worker
+ * writes: they are not sent to the main thread.
  */
 const EDNS_SIZE = 1232
 
 /*
- * One message of bare octets for all misses of a turn. A structured clone of as many objects costs
- * several times that: it names every field of every record. Both ends are one build in one process,
- * so what is read is trusted. The question travels lower-cased: behind the cache nothing looks at
- * the client's spelling.
+ * One message of plain octets for all misses of a turn. A structured clone of as many objects costs
+ * several times as much, because it names every field of every record. Both ends are the same build
+ * in one process, so the content is trusted. The question is lower-cased: behind the cache nothing
+ * needs the client's spelling.
  */
 
 /** All `asks` as one message, in a buffer of its own that may be transferred. */
@@ -73,7 +73,7 @@ function flagsOf(query: Query): number {
   )
 }
 
-/** What `encodeAsks` wrote; the questions are views into `message`. */
+/** Decodes a message of `encodeAsks`; the questions are views into `message`. */
 export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
   const m = asBuffer(message)
   const asks: AskRecord[] = []
@@ -137,7 +137,7 @@ function writeReply(out: Buffer, head: number, reply: ReplyRecord, text: string,
 }
 const EMPTY = new Uint8Array(0)
 
-/** What `encodeReplies` wrote; the answers' octets are views into `message`. */
+/** Decodes a message of `encodeReplies`; the answers' octets are views into `message`. */
 export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
   const m = asBuffer(message)
   const replies: ReplyRecord[] = []
@@ -169,7 +169,7 @@ export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
   return replies
 }
 
-/** "dot quad9" for an upstream: no other source has a space in it. */
+/** "dot quad9" for an upstream: no other source contains a space. */
 function sourceText(from: Source): string {
   return typeof from === 'string' ? from : `${from.transport} ${from.upstream}`
 }
@@ -193,12 +193,12 @@ function isOwnSource(text: string): text is OwnSource {
   return Object.hasOwn(OWN_SOURCES, text)
 }
 
-/** A word of a closed list that is none of them is taken for no other. */
+/** Throws if a word is not in its closed list. */
 function unknownWord(of: string, text: string): never {
   throw new EnigmError('internal', `a worker named no ${of}: ${text}`)
 }
 
-/** The slices are what toString calls; the types leave them out. */
+/** toString calls these slices; Node's type definitions lack them. */
 type Sliceable = Buffer & { latin1Slice(start: number, end: number): string; utf8Slice(start: number, end: number): string }
 
 function asBuffer(message: Uint8Array): Sliceable {

@@ -10,23 +10,23 @@ import type { PolicyGate } from '../policy/gate.ts'
 import type { CacheBypass } from '../resolve.ts'
 import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
 
-/** What the main thread answers workers from. */
+/** The parts that the main thread needs to answer workers. */
 export interface MissServerParts {
   /**
-   * The main thread's own: all that any worker asked for is in it, so that a name is asked upstream
-   * once, not once a worker.
+   * The main thread's cache: it holds all that any worker asked for, so that a name is asked
+   * upstream once, and not once per worker.
    */
   readonly cache: AnswerCache
   readonly clock: Clock
   readonly current: () => { readonly stages: readonly Stage[] }
   readonly gate: PolicyGate
-  /** What is asked past memory; without it nothing is. */
+  /** Decides which questions bypass the cache; absent: none. */
   readonly bypass?: CacheBypass
 }
 
 /**
- * Takes the messages of one worker and posts the answers, all of one turn in one message. `post`
- * takes over the buffer.
+ * Handles the messages of one worker and posts the answers, all of one turn in one message. `post`
+ * takes ownership of the buffer.
  */
 export function missServer(parts: MissServerParts, post: (message: Buffer) => void): (message: Uint8Array) => void {
   let replies: ReplyRecord[] = []
@@ -49,7 +49,7 @@ function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServer
   const asked = askedBy(query)
   const past = parts.gate.closed || (parts.bypass?.on === true && parts.bypass.takes(query.question))
   const kept = past ? undefined : parts.cache.get(asked, nowMs)
-  // To renew what another worker has renewed just now would be one question too many.
+  // Another worker may have renewed the answer just now: then it is not renewed again.
   const due = purpose === 'refresh' && kept !== undefined && nowMs >= renewFromMs(kept)
   if (kept !== undefined && !due) {
     reply({ id, ...fromCache(kept, nowMs) })
@@ -63,7 +63,7 @@ function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServer
 }
 
 /**
- * TTLs count whole seconds; the rest of the age goes with the answer, so that every worker shows
+ * TTLs count whole seconds. The rest of the age is sent with the answer, so that every worker shows
  * the same TTL at the same moment.
  */
 function fromCache(kept: CacheEntry, nowMs: number): Omit<Extract<ReplyRecord, { answer: object }>, 'id'> {

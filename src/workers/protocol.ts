@@ -4,14 +4,18 @@ import type { Event } from '../events.ts'
 import type { Traced } from '../trace/query-trace.ts'
 
 /**
- * Where a worker hears UDP. `inheritedFd`: the main thread's descriptor of a socket that the
- * service manager passed, which every thread reads; without it each has its own socket there.
+ * An endpoint on which a worker serves UDP. `inheritedFd`: the main thread's descriptor of a socket
+ * that the service manager passed, which all threads read; without it each thread has its own
+ * socket there.
  */
 export interface WorkerEndpoint extends SocketAddress {
   readonly inheritedFd?: number | undefined
 }
 
-/** What a reload changes in a worker. Ports are real ones: the main thread binds first. */
+/**
+ * The settings of a worker that a reload changes. Ports are actual ports, because the main thread
+ * binds first.
+ */
 export interface WorkerSettings {
   readonly endpoints: readonly WorkerEndpoint[]
   readonly allowFrom: readonly string[]
@@ -19,7 +23,7 @@ export interface WorkerSettings {
   readonly prefetch: boolean
 }
 
-/** What a worker is started with. */
+/** The data with which a worker is started. */
 export interface WorkerInit {
   readonly counters: SharedArrayBuffer
   readonly gate: SharedArrayBuffer
@@ -33,15 +37,15 @@ export interface WorkerInit {
 }
 
 /**
- * Commands to a worker, each acknowledged with `done` in turn. `open` binds more endpoints or,
- * where one cannot be bound, none; `adopt` puts settings in force: other endpoints are closed, the
- * cache is cleared, and what was asked for before is not kept. Misses travel on the same port, as
- * bare octets (miss-codec.ts).
+ * Commands to a worker, each acknowledged with `done` in order. `open` binds further endpoints; if
+ * one cannot be bound, it binds none. `adopt` puts settings in force: other endpoints are closed,
+ * the cache is cleared, and answers to earlier questions are not stored. Misses use the same port,
+ * as plain octets (miss-codec.ts).
  */
 export type Command =
   | { readonly type: 'open'; readonly endpoints: readonly WorkerEndpoint[] }
   | { readonly type: 'adopt'; readonly settings: WorkerSettings }
-  /** Another network: what belongs to the last one is forgotten. */
+  /** The network changed: everything that belongs to the last one is forgotten. */
   | { readonly type: 'network' }
   | { readonly type: 'stop' }
 
@@ -51,29 +55,28 @@ export interface CommandRefusal {
   readonly message: string
 }
 
-/** What a worker says beside its misses. The first `done` says that it listens. */
+/** Messages of a worker other than misses. The first `done` means that it listens. */
 export type WorkerReport =
   | { readonly type: 'done'; readonly refused?: CommandRefusal }
   | { readonly type: 'event'; readonly event: Event }
   /**
-   * While a trace is on: what was asked here in one turn; `missed` more were too many for one
-   * message.
+   * While a trace is active: the questions of one turn; `missed` more did not fit in one message.
    */
   | { readonly type: 'traced'; readonly traced: readonly Traced[]; readonly missed: number }
 
 const CELLS = 6
 
 /**
- * What one worker counts, in memory that the main thread reads whenever it writes the status: no
- * message per query. One writer. Doubles hold every count exactly up to 2^53, and an aligned one is
- * a single store on the platforms that have batched UDP (x64, arm64), so a reader never sees half
- * of it.
+ * Counters of one worker, in memory that the main thread reads whenever it writes the status, so
+ * that no message per query is needed. There is one writer. Doubles hold every count exactly up to
+ * 2^53. An aligned one is a single store on the platforms that have batched UDP (x64, arm64), so a
+ * reader never sees a partial value.
  */
 export class Counters {
   readonly shared: SharedArrayBuffer
   readonly #cells: Float64Array
 
-  /** Over `shared` of another thread's Counters, or over memory of its own. */
+  /** Uses `shared` of another thread's Counters, or memory of its own. */
   constructor(shared = new SharedArrayBuffer(CELLS * Float64Array.BYTES_PER_ELEMENT)) {
     this.shared = shared
     this.#cells = new Float64Array(shared)
@@ -91,14 +94,14 @@ export class Counters {
   set misses(count: number) {
     this.#cells[1] = count
   }
-  /** Questions that this worker turned away. */
+  /** Questions that this worker refused because of overload. */
   get overloaded(): number {
     return this.#cells[4]!
   }
   set overloaded(count: number) {
     this.#cells[4] = count
   }
-  /** Queries of other hosts that came too fast. */
+  /** Queries of other hosts above the reply rate. */
   get limited(): number {
     return this.#cells[5]!
   }
@@ -112,7 +115,7 @@ export class Counters {
     return this.#cells[3]!
   }
 
-  /** Notes how full the cache of this worker is. */
+  /** Records how full the cache of this worker is. */
   size(cache: { readonly entries: number; readonly bytes: number }): void {
     this.#cells[2] = cache.entries
     this.#cells[3] = cache.bytes

@@ -9,16 +9,18 @@ import type { WorkerEndpoint } from './protocol.ts'
 
 /** The UDP sockets of one worker. */
 export interface Sockets {
-  /** Opens those that are not open yet: all or none. Rejects with an EnigmError `listen`. */
+  /**
+   * Opens the endpoints that are not open yet, all or none. Rejects with an EnigmError `listen`.
+   */
   open(endpoints: readonly WorkerEndpoint[]): Promise<void>
-  /** Closes all but `endpoints`, each after its drain. */
+  /** Closes all except `endpoints`, each after its drain. */
   keepOnly(endpoints: readonly SocketAddress[]): Promise<void>
 }
 
 /**
- * Shares every endpoint with the other workers. An address with a zone is left to the main thread:
- * its socket comes from dgram, which on Node 20 does not share. TCP is left to it too (net has
- * `reusePort` from Node 22.12 on).
+ * Shares every endpoint with the other workers. The main thread serves addresses with a zone alone:
+ * their sockets come from dgram, which on Node 20 cannot share. It serves TCP alone too (net has
+ * `reusePort` since Node 22.12).
  */
 export function workerSockets(options: Omit<ListenOptions, 'address' | 'port'>): Sockets {
   let listeners: readonly Listener[] = []

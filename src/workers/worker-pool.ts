@@ -20,21 +20,21 @@ import {
 } from './protocol.ts'
 
 /**
- * What workers are told of a configuration; they share what the main thread bound, so the ports are
- * real ones.
+ * The settings for workers from a configuration. They share the sockets that the main thread bound,
+ * so the ports are actual ports.
  */
 export function workerSettings(config: Loaded['config'], listeners: readonly Listener[]): WorkerSettings {
   return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
 }
 
-/** Where `listeners` hear UDP. */
+/** The endpoints on which `listeners` serve UDP. */
 export function udpEndpoints(listeners: readonly Listener[]): readonly WorkerEndpoint[] {
   return listeners.filter(({ transport }) => transport === 'udp').map(({ address, port, inheritedFd }) => ({ address, port, inheritedFd }))
 }
 
 /**
- * Why this many workers cannot run here, or undefined. They share endpoints by SO_REUSEPORT, which
- * on Node 20 only the batched sockets can set.
+ * Why this number of workers cannot run here; undefined: they can. They share endpoints by
+ * SO_REUSEPORT, which on Node 20 only the batched sockets can set.
  */
 export function workersRefusal(workers: number, udp: Config['udp'], batched: boolean): EnigmError | undefined {
   if (workers === 1) return undefined
@@ -49,8 +49,8 @@ export function workersRefusal(workers: number, udp: Config['udp'], batched: boo
 }
 
 /**
- * The system calls for batches of datagrams; undefined: one at a time. Throws an EnigmError
- * `listen` where `config` needs what this system has not.
+ * The system calls for batches of datagrams; undefined: one datagram at a time. Throws an
+ * EnigmError `listen` if `config` requires calls that this system lacks.
  */
 export function batchedCalls({ workers, udp }: Pick<Config, 'workers' | 'udp'>): DatagramCalls | undefined {
   const calls = datagramCalls()
@@ -65,7 +65,7 @@ export function batchedCalls({ workers, udp }: Pick<Config, 'workers' | 'udp'>):
   return udp === 'dgram' ? undefined : calls
 }
 
-/** What the workers beside the main thread need. */
+/** The dependencies of the pool. */
 export interface WorkerPoolParts extends MissServerParts {
   readonly clock: Clock
   readonly emit: Emit
@@ -73,11 +73,11 @@ export interface WorkerPoolParts extends MissServerParts {
   readonly drainMs: number
   readonly trace?: QueryTrace
   readonly bypass?: PortalSwitch
-  /** The file that a thread runs; another one only in tests. */
+  /** The file that a thread runs; another one in tests only. */
   readonly entry?: URL
 }
 
-/** What the status says of the cache. */
+/** Figures of the cache for the status. */
 export interface CacheFigures {
   readonly entries: number
   readonly bytes: number
@@ -87,27 +87,29 @@ export interface CacheFigures {
   readonly limited: number
 }
 
-/** The workers beside the main thread. One command at a time. */
+/** The worker threads besides the main thread. One command at a time. */
 export interface WorkerPool {
-  /** `own`, which are the main thread's, and those of every worker together. */
+  /** The sum of `own`, the figures of the main thread, and those of all workers. */
   sums(own: CacheFigures): CacheFigures
   /**
-   * Binds more endpoints in every worker. Rejects with an EnigmError `listen`; those that could are
-   * undone by the next `adopt`.
+   * Binds further endpoints in every worker. Rejects with an EnigmError `listen`; workers that did
+   * bind undo it at the next `adopt`.
    */
   open(endpoints: readonly WorkerEndpoint[]): Promise<void>
   /**
-   * Puts new settings in force; resolves when no worker answers from what it kept before. Never
+   * Puts new settings in force. Resolves when no worker answers from its earlier cache. Never
    * rejects.
    */
   adopt(settings: WorkerSettings): Promise<void>
-  /** Tells every worker of another network. Never rejects. */
+  /** Notifies every worker of a change of network. Never rejects. */
   newNetwork(): void
-  /** Every worker answers what is under way for at most `drainMs`, then ends. Never rejects. */
+  /**
+   * Every worker answers the queries in progress for at most `drainMs`, then ends. Never rejects.
+   */
   stop(): Promise<void>
 }
 
-/** The main thread works alone. */
+/** The pool without workers: the main thread serves alone. */
 export const noWorkers: WorkerPool = {
   sums: (own) => own,
   open: async () => {},
@@ -116,17 +118,17 @@ export const noWorkers: WorkerPool = {
   stop: async () => {},
 }
 
-/** A crash loop must not eat the machine. */
+/** Delay of a restart: a crash loop must not use up the machine. */
 const RESTART_MS = 1000
-/** What a worker gets beyond its drain before it is ended by force. */
+/** Extra time after its drain before a worker is terminated. */
 const STOP_GRACE_MS = 500
 const NEVER_LISTENED: CommandRefusal = { code: 'listen', message: 'A worker thread ended at its start: set workers to 1, and see the log.' }
-/** URLs are not rewritten by the compiler as imports are. */
+/** The compiler rewrites imports, but not URLs. */
 const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
 /**
- * Starts `count` threads and waits until each of them listens. Rejects with an EnigmError, and none
- * is left.
+ * Starts `count` threads and waits until each of them listens. Rejects with an EnigmError after all
+ * of them have ended.
  */
 export async function startWorkerPool(count: number, settings: WorkerSettings, parts: WorkerPoolParts): Promise<WorkerPool> {
   const threads = await import('node:worker_threads')
@@ -173,8 +175,8 @@ function summed(all: readonly CacheFigures[]): CacheFigures {
 }
 
 /**
- * One place in the pool: a thread, and the next one when it dies. While it is gone the kernel gives
- * its clients to the other sockets.
+ * One place in the pool: a thread, and its successor when it dies. While there is none the kernel
+ * gives its clients to the other sockets.
  */
 class WorkerHandle {
   readonly counters = new Counters()
@@ -192,7 +194,7 @@ class WorkerHandle {
     this.settings = settings
   }
 
-  /** Resolves when the thread listens, or to why it does not. */
+  /** Resolves when the thread listens, or to the reason why it does not. */
   start(): Promise<CommandRefusal | undefined> {
     const { cacheMaxBytes, drainMs, clock, emit, trace, bypass } = this.#parts
     const gate = this.#parts.gate.shared
@@ -215,8 +217,8 @@ class WorkerHandle {
   }
 
   /**
-   * Resolves when the thread has carried the command out, or to why it could not. A thread that
-   * dies meanwhile starts again with `settings`, which is as good.
+   * Resolves when the thread has carried the command out, or to the reason why it could not. If the
+   * thread dies meanwhile, its successor starts with `settings`, which has the same effect.
    */
   carryOut(command: Command): Promise<CommandRefusal | undefined> {
     if (this.#worker === undefined) return Promise.resolve(undefined)

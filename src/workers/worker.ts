@@ -21,8 +21,8 @@ import { type Command, Counters, type WorkerInit, type WorkerReport } from './pr
 import { workerSockets } from './sockets.ts'
 
 /**
- * The entry of a worker thread: listeners, a cache and a Responder of its own; what is not in the
- * cache goes to the main thread.
+ * The entry of a worker thread: it has listeners, a cache and a Responder, and sends questions that
+ * are not in the cache to the main thread.
  */
 function work(port: MessagePort, init: WorkerInit): void {
   const clock = systemClock()
@@ -33,12 +33,12 @@ function work(port: MessagePort, init: WorkerInit): void {
   const gate = new PolicyGate(init.gate)
   const bypass = new PortalSwitch(init.portal)
   const missClient = createMissClient(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
-  // What the main thread turns away it counts itself.
+  // The main thread counts its own refusals.
   const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
   const stages = [admission, coalesce((asked) => cache.hashOf(asked), systemRandom), missClient.stage]
   let { timeoutMs, prefetch } = init.settings
   const current = () => ({ stages, timeoutMs, prefetch })
-  // The main thread counts what it renews.
+  // The main thread counts its own renewals.
   const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
   const tracer = new Tracer(clock, batchTraced(report), init.trace)
   let allowed = allowList(init.settings.allowFrom)
@@ -68,8 +68,7 @@ function work(port: MessagePort, init: WorkerInit): void {
     prefetcher.forget()
     cache.clear()
     counts.size(cache)
-    // A worker that was started again between `open` and this command has not heard of the new
-    // endpoints.
+    // A worker that was restarted between `open` and this command does not know the new endpoints.
     await sockets.open(command.settings.endpoints)
     await sockets.keepOnly(command.settings.endpoints)
   }
@@ -91,10 +90,10 @@ function work(port: MessagePort, init: WorkerInit): void {
   })
 }
 
-/** What one message holds at most. */
+/** Maximum number of traced questions in one message. */
 const MOST_TRACED = 1024
 
-/** Reports what is traced, all of one turn of the event loop in one message. */
+/** Reports traced questions, all of one turn of the event loop in one message. */
 function batchTraced(report: (message: WorkerReport) => void): (traced: Traced) => void {
   let traced: Traced[] = []
   let missed = 0
