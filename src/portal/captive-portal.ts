@@ -6,7 +6,7 @@ import type { Question } from '../resolve.ts'
 import type { PortalSwitch } from './portal-switch.ts'
 import type { PortalSession } from './session.ts'
 
-/** The longest that a session may last. */
+/** Maximum duration of a session. */
 export const LONGEST_PORTAL_MS = 3_600_000
 
 /** Where the lines of a session go. */
@@ -16,17 +16,17 @@ export interface PortalOutput {
   end(): void
 }
 
-/** What whoever holds the other end of an outlet tells. */
+/** Called by the owner of the output. */
 export interface PortalReceiver {
   drained(): void
-  /** The other end has hung up. */
+  /** The other end was closed. */
   gone(): void
 }
 
 /**
- * Why a session ended: the network lets traffic through, the time was over, whoever began it went
- * away, the network changed, the policy lets nothing through, or the service took another
- * configuration, forgets what was asked, or stops.
+ * Why a session ended: the network lets traffic through, the time was over, the person who began it
+ * disconnected, the network changed, the policy lets no query through, or the service took another
+ * configuration, forgets queries, or stops.
  */
 export type PortalEnd = 'passed' | 'time' | 'gone' | 'network' | 'policy' | 'reload' | 'forget' | 'stop'
 
@@ -34,19 +34,19 @@ export interface CaptivePortalParts {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
-  /** Why the policy lets nothing through now; undefined: it does. */
+  /** The reason why the policy lets no query through now; undefined: it lets them through. */
   readonly refusal: () => EnigmError | undefined
   readonly bypass: PortalSwitch
-  /** Whether a name belongs to a zone that has resolvers of its own: it is never asked here. */
+  /** Whether a name belongs to a zone with its own resolvers: such a name is never asked here. */
   readonly isForwarded: (question: Question) => boolean
-  /** Called after a session: resolvers that were out of reach may be there now. */
+  /** Called after a session: resolvers that were unreachable may be reachable now. */
   readonly ended: (why: PortalEnd) => void
 }
 
 /**
- * Sessions in which the login page of a network can be reached: by a person's command, for a
- * limited time, at most one at a time. Before the first packet leaves, the event `portal` has made
- * the status `exposed`.
+ * Sessions in which the login page of a network can be reached: started by a person's command, for
+ * a limited time, at most one at a time. Before the first packet is sent, the event `portal` has
+ * set the status to `exposed`.
  */
 export class CaptivePortal {
   readonly #parts: CaptivePortalParts
@@ -59,8 +59,9 @@ export class CaptivePortal {
   }
 
   /**
-   * Begins a session of `forMs`, at most `LONGEST_PORTAL_MS`, that asks `resolvers`. Where one is
-   * on already, or the policy lets nothing through, says so to `outlet` and ends it.
+   * Starts a session of `forMs`, at most `LONGEST_PORTAL_MS`, that asks `resolvers`. If one is
+   * active already, or the policy lets no query through, reports this to `outlet` and ends the new
+   * one.
    */
   begin(forMs: number, resolvers: readonly SocketAddress[], outlet: PortalOutput): PortalReceiver {
     const { clock, emit } = this.#parts
@@ -86,7 +87,7 @@ export class CaptivePortal {
     return { drained() {}, gone: () => this.#outlet === outlet && this.end('gone') }
   }
 
-  /** Ends it, if there is one: no packet leaves after, and nothing of it stays. */
+  /** Ends the session, if there is one: no packet is sent after that, and nothing of it is kept. */
   end(why: PortalEnd): void {
     const { emit, bypass, ended } = this.#parts
     const outlet = this.#outlet

@@ -8,11 +8,11 @@ import { type AcceptedReply, acceptReply } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import type { Question } from '../resolve.ts'
 
-/** After so long the next packet is sent. */
+/** Time without a reply after which the next packet is sent. */
 const RETRY_MS = 1500
-/** One for each resolver, and one more where there is only one. */
+/** One for each resolver, and a second one if there is only one. */
 const MOST_PACKETS = 2
-/** No answer of the network's own resolver lives longer in a client. */
+/** Limit of the TTL: an answer of the network's own resolver is kept no longer by a client. */
 const MOST_TTL_S = 5
 
 export interface CleartextParts {
@@ -21,15 +21,16 @@ export interface CleartextParts {
   /** At least one. */
   readonly resolvers: readonly SocketAddress[]
   /**
-   * Called before each packet; false: it must not leave, and the question fails with `closed`.
+   * Called before each packet; if it returns false, the packet must not be sent, and the question
+   * fails with `closed`.
    */
   readonly mayLeave: () => boolean
 }
 
 /**
- * Asks resolvers in cleartext over UDP, as a stub without EDNS does: each question from a port and
- * with an ID of chance, one packet at a time. What does not match is ignored. Every answer has a
- * TTL of at most 5 s, and no AD.
+ * Asks resolvers in cleartext over UDP, as a stub without EDNS does: each question from a random
+ * port with a random ID, one packet at a time. Replies that do not match are ignored. Every answer
+ * has a TTL of at most 5 s, and no AD flag.
  */
 export class CleartextResolver {
   readonly #parts: CleartextParts
@@ -56,7 +57,7 @@ export class CleartextResolver {
     })
   }
 
-  /** Whatever is under way fails with `closed`, and its sockets are closed. */
+  /** Questions in progress fail with `closed`, and their sockets are closed. */
   close(): void {
     for (const exchange of [...this.#open]) exchange.end(new EnigmError('closed', 'The login page is not looked for any more.'))
   }
@@ -83,7 +84,7 @@ class CleartextExchange {
     this.#message = upstreamQuery(question, false)
   }
 
-  /** Sends the next packet, or waits for the deadline where there is none left. */
+  /** Sends the next packet; if none is left, waits for the deadline. */
   next(): void {
     const { clock, resolvers, random } = this.#parts
     this.#timer?.cancel()
@@ -104,14 +105,14 @@ class CleartextExchange {
 
   #send({ address, port }: SocketAddress, id: number): void {
     const family = isIPv6(address) ? 6 : 4
-    // An address is no name: nothing is looked up.
+    // The host is an address: no lookup is made.
     const socket = createSocket({ type: `udp${family}`, lookup: (host, _options, found) => found(null, host, family) })
     this.#sockets.push(socket)
     const message = Uint8Array.from(this.#message)
     setId(message, id)
     socket.on('error', () => this.#failed())
     socket.on('message', (reply) => this.#received(reply, id))
-    // Connected: the kernel drops what others send, and tells of a port that is closed.
+    // Connected: the kernel drops packets of other hosts, and reports a closed port.
     socket.connect(port, address, () => {
       if (this.#over) return
       if (!this.#parts.mayLeave()) return this.end(new EnigmError('closed', 'Nothing may leave any more.'))
@@ -125,10 +126,10 @@ class CleartextExchange {
     if (this.#over || reply.length < 12 || idOf(reply) !== id || !isReplyTo(this.#message, reply)) return
     try {
       const accepted = acceptReply(reply, this.#question, { authenticated: false, ageS: 0, clamp: { minTtlS: 0, maxTtlS: MOST_TTL_S } })
-      // What fits no packet is not a login page's name.
+      // A login page has no name whose answer does not fit in a packet.
       this.end(accepted.kind === 'truncated' ? new EnigmError('reply-malformed', 'The reply was cut off.') : accepted)
     } catch {
-      // Anybody on this network may have sent it: the wait goes on.
+      // Any host on this network may have sent it: continues to wait.
     }
   }
 

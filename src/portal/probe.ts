@@ -1,13 +1,13 @@
 import { type IncomingMessage, request } from 'node:http'
 
-/** What a web server said to a probe. */
+/** The answer of a web server to a probe. */
 export interface ProbeReply {
   /**
-   * `passed`: as the platform's server on the Internet says it. `captive`: somebody else's page.
-   * `unclear`: neither.
+   * `passed`: the answer of the platform's server on the Internet. `captive`: a page of another
+   * server. `unclear`: neither.
    */
   readonly verdict: 'passed' | 'captive' | 'unclear'
-  /** Where it sends whoever asks; absent: nowhere. */
+  /** Where the page redirects; absent: nowhere. */
   readonly next?: URL
 }
 
@@ -21,19 +21,19 @@ export interface ProbeRequest {
 const PATIENCE_MS = 4000
 const MOST_OCTETS = 65_536
 
-/** Bodies by which the platforms know that the Internet is reached. */
+/** Bodies by which the platforms recognize that the Internet is reachable. */
 const PASSES = [
   /^success\s*$/i,
   /^NetworkManager is online\s*$/i,
   /^Microsoft (Connect Test|NCSI)\s*$/,
   /<BODY>\s*Success\s*<\/BODY>/i,
 ] as const
-/** How a page sends a browser on without a redirect (RFC 6585 section 6 shows one). */
+/** How a page redirects a browser without an HTTP redirect (RFC 6585 section 6 shows one). */
 const META_REFRESH = /<meta[^>]{0,200}http-equiv\s*=\s*["']?refresh["']?[^>]{0,200}?url\s*=\s*['"]?([^"'>\s]{1,2048})/i
 
 /**
- * Asks one page over HTTP, without cookies or any name of this program. Follows nothing. Rejects
- * with the system's error, or when `signal` says so.
+ * Requests one page over HTTP, without cookies and without a name of this program. Follows no
+ * redirect. Rejects with the system's error, or when `signal` aborts.
  */
 export function probe({ url, address, signal }: ProbeRequest): Promise<ProbeReply> {
   return new Promise((resolve, reject) => {
@@ -77,7 +77,7 @@ function judge(url: URL, { statusCode = 0, headers }: Pick<IncomingMessage, 'sta
   return { verdict: page ? 'captive' : 'unclear' }
 }
 
-/** An address of the web, without what a person's browser would send as a name; else undefined. */
+/** A web address without credentials; undefined for any other text. */
 function webAddress(target: string, base: URL): URL | undefined {
   try {
     const url = new URL(target, base)

@@ -15,8 +15,8 @@ import type { PortalAnswers } from './portal-switch.ts'
 import { type ProbeReply, probe } from './probe.ts'
 
 /**
- * What systems, browsers and desktops ask for to find a login page, and for nothing else: a name
- * that also serves people is not here.
+ * The names that systems, browsers and desktops query to find a login page, and for nothing else: a
+ * name that also serves people is not in the list.
  */
 export const PROBE_NAMES: readonly string[] = [
   'captive.apple.com', // macOS, iOS
@@ -36,28 +36,28 @@ export const PROBE_NAMES: readonly string[] = [
   'conncheck.opensuse.org',
   'connectivitycheck.platform.hicloud.com', // Huawei
   'connect.rom.miui.com', // Xiaomi
-  'neverssl.com', // what people open by hand
+  'neverssl.com', // opened by people by hand
 ]
-/** What is asked here, to learn where the login page is and when traffic passes. */
+/** The probes of this session, to learn where the login page is and when traffic passes. */
 const PROBES = ['http://connectivitycheck.gstatic.com/generate_204', 'http://detectportal.firefox.com/success.txt'] as const
 
-/** Hosts that redirects may name, beside the platforms' names. */
+/** Limit of hosts from redirects, besides the platforms' names. */
 const MOST_HOSTS = 3
 const MOST_HOPS = 4
 const ROUND_MS = 3000
 const LOOKUP_MS = 3000
-/** What a lookup here is remembered for: the longest that a client keeps it. */
+/** How long a lookup is remembered: the longest time that a client keeps it. */
 const REMEMBERED_MS = 5000
-/** Of clients, at one time. */
+/** Limit of clients' questions in progress. */
 const MOST_UNDER_WAY = 64
-/** An address of a page that a person is shown. */
+/** Limit of the length of a page address that is shown to a person. */
 const MOST_CHARACTERS = 2000
-/** No network has these to give, whatever a redirect says. */
+/** Names that no network can provide, even if a redirect names them. */
 const NEVER = /(^|\.)(localhost|invalid|onion|arpa)$/
-/** Where this answer is from, for whoever reads extended errors (RFC 8914 section 4.1). */
+/** The source of this answer, for readers of extended errors (RFC 8914 section 4.1). */
 const EDE = { code: 0, text: 'captive-portal' } as const
 
-/** What a person is shown: where the login page is. */
+/** The address of the login page, to be shown to a person. */
 export interface PortalPage {
   readonly portal: 'page'
   readonly url: string
@@ -67,23 +67,26 @@ export interface PortalSessionParts {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
-  /** Why the policy lets nothing through now; undefined: it does. */
+  /** The reason why the policy lets no query through now; undefined: it lets them through. */
   readonly refusal: () => EnigmError | undefined
   readonly isForwarded: (question: Question) => boolean
   readonly resolvers: readonly SocketAddress[]
-  /** `Clock.nowMs` time. Nothing leaves at or after it, also where timers stood still meanwhile. */
+  /**
+   * `Clock.nowMs` time. Nothing is sent at or after this time, even if timers were stopped
+   * meanwhile.
+   */
   readonly untilMs: number
   readonly found: (page: PortalPage) => void
-  /** Called when the network lets traffic through, or when a question came too late. */
+  /** Called when the network lets traffic through, or when a question came after the end. */
   readonly over: (why: 'passed' | 'time') => void
 }
 
 /**
- * One session: answers clients for the platforms' probe names and for at most three hosts that
- * redirects name, and asks the probes itself until they pass.
+ * One session: answers clients' questions for the platforms' probe names and for at most three
+ * hosts from redirects, and sends the probes itself until they pass.
  */
 export class PortalSession implements PortalAnswers {
-  /** Cleartext DNS packets that left. */
+  /** Cleartext DNS packets sent. */
   packets = 0
   readonly #parts: PortalSessionParts
   readonly #names = new Set(PROBE_NAMES.map((name) => keyOf(nameFromText(name))))
@@ -109,7 +112,8 @@ export class PortalSession implements PortalAnswers {
 
   ask({ question }: Query, deadlineMs: number, done: (outcome: Outcome) => void): void {
     const answerOf = (wire: Uint8Array, rcode: number): Answer => ({ wire, rcode, storeS: 'no', ede: EDE, from: 'portal' })
-    // What else a browser asks for (HTTPS, SVCB) would only send it to a port that is not open yet.
+    // Other types that browsers query (HTTPS, SVCB) would only lead them to a port that is not open
+    // yet.
     if (question.type !== TYPE.A && question.type !== TYPE.AAAA) {
       done(answerOf(synthesise(question, { rcode: 0 }), 0))
       return
@@ -124,7 +128,7 @@ export class PortalSession implements PortalAnswers {
     )
   }
 
-  /** Asks the probes until they pass or `close` is called. Never rejects. */
+  /** Sends the probes until they pass or `close` is called. Never rejects. */
   async run(): Promise<void> {
     while (!this.#closed) {
       const verdicts = await Promise.all(PROBES.map((url) => this.#look(new URL(url), 0)))
@@ -134,7 +138,7 @@ export class PortalSession implements PortalAnswers {
     }
   }
 
-  /** No packet leaves after. */
+  /** No packet is sent after this. */
   close(): void {
     this.#closed = true
     this.#aborted.abort()
@@ -163,7 +167,7 @@ export class PortalSession implements PortalAnswers {
     })
   }
 
-  /** What is at `url`, and where it leads. Each host that redirects name is looked at once. */
+  /** Requests `url` and follows its redirects. Each host from a redirect is requested once. */
   async #look(url: URL, hops: number): Promise<ProbeReply['verdict']> {
     const reply = await this.#page(url).catch(() => undefined)
     if (reply === undefined || this.#closed) return 'unclear'
@@ -181,7 +185,7 @@ export class PortalSession implements PortalAnswers {
   async #page(url: URL): Promise<ProbeReply | undefined> {
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const addresses = isIP(host) === 0 ? await this.#addressesOf(host) : [host]
-    // A network must not have this host ask itself.
+    // A network must not make this host request itself.
     const address = addresses.find((one) => !isLoopback(unmapped(one)) && !isAll(unmapped(one)) && !isGroup(one))
     if (address === undefined || this.#closed) return undefined
     return probe({ url, address, signal: this.#aborted.signal })
@@ -202,7 +206,7 @@ export class PortalSession implements PortalAnswers {
     return addresses
   }
 
-  /** Whether a page of that host may be looked for: three hosts have leave, and addresses. */
+  /** Whether a page of that host may be requested: at most three hosts, and addresses. */
   #admits({ hostname }: URL): boolean {
     if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) return true
     const question = questionFor(hostname, TYPE.A)
@@ -214,7 +218,7 @@ export class PortalSession implements PortalAnswers {
     return true
   }
 
-  /** Each page once: what follows its path changes from one redirect to the next. */
+  /** Shows each page once, compared without its query: that differs between redirects. */
   #show(url: URL): void {
     const page = `${url.origin}${url.pathname}`
     if (this.#shown.has(page) || this.#shown.size > MOST_HOSTS) return
@@ -223,12 +227,12 @@ export class PortalSession implements PortalAnswers {
   }
 }
 
-/** A name in its wire form and lower case, as a text that a Set can hold. */
+/** A name in wire form and lower case, as a string for a Set. */
 function keyOf(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1')
 }
 
-/** Throws `config` where `host` is no name. */
+/** Throws `config` if `host` is not a name. */
 function questionFor(host: string, type: number): Question {
   const name = nameFromText(host.toLowerCase())
   const lower = new Uint8Array(name.length + 4)
@@ -238,7 +242,7 @@ function questionFor(host: string, type: number): Question {
   return { lower, type, class: 1 }
 }
 
-/** The addresses in the answer section, IPv6 ones without their short form. */
+/** The addresses in the answer section; IPv6 addresses in their long form. */
 function addressesIn(wire: Uint8Array, type: number): readonly string[] {
   const found: string[] = []
   for (const cursor = new RecordCursor(wire); cursor.next() && cursor.section === 1; ) {

@@ -1,6 +1,6 @@
 import type { Random } from '../clock.ts'
 
-/** Draws numbers below `size`, each once before any comes again. */
+/** Draws numbers below `size`, each once before any is repeated. */
 export class Deck {
   readonly #size: number
   readonly #random: Random
@@ -21,22 +21,20 @@ export class Deck {
   }
 }
 
-/**
- * A name is not asked again for this long, whatever its answer says: its operator has more to do.
- */
+/** A name is not asked again for this time, even if its TTL is shorter, to spare its operator. */
 const LEAST_AWAY_MS = 60_000
 const MOST_AWAY_MS = 86_400_000
-/** For an answer that says nothing of its time, and until an answer has come. */
+/** Used for an answer without a TTL, and until an answer has come. */
 const USUAL_AWAY_MS = 3_600_000
 
 /**
- * Numbers below `size`, the one first whose answer has been gone from the resolver's cache for the
- * longest time: asked in this order, each has to be looked up again. A deck that is drawn at random
- * finds what it asked for before: 384 names, five lookups a second and time to live of an hour
- * leave one lookup in thirty. Those that were never asked come first, in random order.
+ * Draws numbers below `size`, first the one whose answer left the resolver's cache longest ago: in
+ * this order, each must be looked up again. A randomly drawn deck finds earlier names in the cache:
+ * with 384 names, five lookups a second and a TTL of an hour, one draw in thirty causes a lookup.
+ * Numbers that were never drawn come first, in random order.
  */
 export class ExpiryDeck {
-  /** A binary heap of numbers by `#goneMs`, and where each stands in it. */
+  /** A binary heap of numbers by `#goneMs`, and the position of each in it. */
   readonly #heap: Int32Array
   readonly #place: Int32Array
   readonly #goneMs: Float64Array
@@ -62,7 +60,7 @@ export class ExpiryDeck {
     return drawn
   }
 
-  /** The answer to `drawn` stays in the resolver's cache for `ttlS`; undefined: it does not say. */
+  /** The answer to `drawn` stays in the resolver's cache for `ttlS`; undefined: unknown. */
   answered(drawn: number, nowMs: number, ttlS: number | undefined): void {
     const awayMs = ttlS === undefined ? USUAL_AWAY_MS : ttlS * 1000
     this.#gone(drawn, nowMs + Math.min(MOST_AWAY_MS, Math.max(LEAST_AWAY_MS, awayMs)))
@@ -107,10 +105,10 @@ export class ExpiryDeck {
   }
 }
 
-/** Known by their size, this many are enough: no more are tried. */
+/** When this many sizes are known, no more numbers are tried. */
 const ENOUGH_KNOWN = 8
 
-/** Numbers below `size`, by how many blocks the reply to each took when it was last asked. */
+/** Numbers below `size`, by the number of blocks of their last reply. */
 export class SizeDeck {
   readonly #random: Random
   /** 0: not known yet. */
@@ -122,7 +120,7 @@ export class SizeDeck {
   }
 
   /**
-   * One whose reply takes `blocks`, one that was never asked, or one whose reply is large at all;
+   * A number whose reply takes `blocks`, or one that was never drawn, or one with any large reply;
    * undefined: every reply fits in one block.
    */
   draw(blocks: number): number | undefined {
@@ -132,7 +130,7 @@ export class SizeDeck {
     return from[this.#random.below(Math.max(1, from.length))]
   }
 
-  /** The reply to `drawn` took so many blocks. */
+  /** The reply to `drawn` took this many blocks. */
   answered(drawn: number, blocks: number): void {
     this.#blocks[drawn] = Math.min(255, blocks)
   }

@@ -1,11 +1,11 @@
 import { UNIVERSITIES } from './university-names.ts'
 
 /**
- * What covers ask for: whole pages of popular sites, a line each, the site first and then what its
- * page fetches from elsewhere. Chosen by hand: names that very many people ask for every day, in
- * many countries; nothing about health, faith, politics, money in need or adult matters; nothing
- * that a filter is known to refuse; no name that identifies a person or a device. It is the same
- * list for everybody, and never mixed with what was asked here.
+ * The names that covers ask: complete pages of popular sites, one per line, first the site and then
+ * the hosts from which its page loads content. Chosen manually: names that very many people ask
+ * every day, in many countries; nothing about health, faith, politics, financial need or adult
+ * matters; nothing that a filter is known to refuse; no name that identifies a person or a device.
+ * The list is the same for everybody, and is never mixed with names that were asked here.
  */
 const PAGES = `
 www.wikipedia.org en.wikipedia.org upload.wikimedia.org meta.wikimedia.org login.wikimedia.org
@@ -152,7 +152,7 @@ www.formula1.com media.formula1.com cdn.cookielaw.org
 `
 
 /**
- * The pages: the names of each in the order that a browser would ask for them. At least one name
+ * The pages: the names of each in the order in which a browser would ask them. At least one name
  * each.
  */
 export const COVER_PAGES: readonly (readonly string[])[] = PAGES.trim()
@@ -160,9 +160,9 @@ export const COVER_PAGES: readonly (readonly string[])[] = PAGES.trim()
   .map((line) => [...new Set(line.split(' '))])
 
 /**
- * Names that fewer people ask for, so that a resolver often has to look them up: what covers are
- * slow with, as real queries are now and then. Chosen like the pages: public institutions and free
- * software, nothing that says anything about who asks.
+ * Names that fewer people ask, so that a resolver often has to look them up: they make covers as
+ * slow as real queries sometimes are. Chosen like the pages: public institutions and free software,
+ * nothing that characterizes the person who asks.
  */
 const NAMES = `
 www.mit.edu www.stanford.edu www.harvard.edu www.berkeley.edu www.caltech.edu www.princeton.edu www.yale.edu www.columbia.edu www.cornell.edu
@@ -212,9 +212,9 @@ www.helmholtz.de www.cnrs.fr www.inria.fr www.csic.es www.cnr.it www.riken.jp ww
 export const RARE_COVER_NAMES: readonly string[] = [...new Set([...NAMES.trim().split(/\s+/), ...UNIVERSITIES])]
 
 /**
- * Domains that publish so many TXT records (proofs of who may send mail and use services in their
- * name) that most of these replies take more than one block. Companies and universities that
- * everybody knows; how large each reply is shows when it comes.
+ * Domains with so many TXT records (proofs of who may send mail and use services in their name)
+ * that most of their replies take more than one block. Well-known companies and universities; the
+ * size of each reply is learnt when it comes.
  */
 const LARGE = `
 google.com microsoft.com apple.com amazon.com facebook.com cloudflare.com adobe.com salesforce.com oracle.com ibm.com cisco.com intel.com hp.com
@@ -229,5 +229,5 @@ zendesk.com hubspot.com canva.com figma.com notion.so asana.com box.com okta.com
 philips.com nestle.com unilever.com airbus.com boeing.com ge.com honeywell.com 3m.com deere.com starbucks.com mcdonalds.com disney.com lego.com
 `
 
-/** What is asked for its large reply, each once. */
+/** The names with large replies, each once. */
 export const LARGE_COVER_NAMES: readonly string[] = [...new Set(LARGE.trim().split(/\s+/))]

@@ -3,28 +3,37 @@ import { COVER_PAGES } from './cover-names.ts'
 import { isLarge, Share } from './likeness.ts'
 
 /**
- * Clients that validate set DO, and signed answers take more than one block where others take one
- * (RFC 4035 section 3.2.1): without covers of both kinds every such query would be marked.
+ * Clients that validate set DO, and signed answers take more than one block when others take one
+ * (RFC 4035 section 3.2.1): without covers of both kinds every such query would stand out.
  */
 
-/** How a cover is asked. `proof`: with DO, and for what validators ask beside names. */
+/**
+ * How a cover is asked. `proof`: with DO, and for the records that validators ask in addition to
+ * names.
+ */
 export type DnssecManner = 'without' | 'with-do' | 'proof'
 
-/** So many queries are looked back on. Few at first: who asks with DO always does. */
+/**
+ * How many queries are considered. Without prior weight, because a client that asks with DO always
+ * does.
+ */
 const ASKED = { remembered: 256, prior: 0 }
 const LARGE = { remembered: 256, prior: 8 }
-/** Before anything was measured: the shares of large replies with DO. */
+/** Assumed before anything was measured: the shares of large replies with DO. */
 const EXPECTED = { real: 0.3, 'with-do': 0.15, proof: 0.9 }
 const LEAST_APART = 0.1
 const MOST_PROOFS = 0.95
-/** The shares are followed from reply to reply only as long as little is known. */
+/** The shares follow every reply only while little is known. */
 const SETTLED = 256
 const SHARE_STEPS = 10_000
-/** So many replies before it is said that sizes do not match, and by how much they must differ. */
+/** How many replies are needed before a mismatch of sizes is reported, and how large it must be. */
 const TELLING = 512
 const MOST_LARGER = 0.1
 
-/** In which share covers are asked with DO, and how often they are to have large replies then. */
+/**
+ * Decides in which share covers are asked with DO, and how often they should then have large
+ * replies.
+ */
 export class DnssecCovers {
   readonly #always: boolean
   readonly #random: Random
@@ -37,14 +46,14 @@ export class DnssecCovers {
   #doSteps = 0
   #proofSteps = 0
 
-  /** `always`: this program validates, so every query of its own has DO, the first one too. */
+  /** `always`: this program validates, so all its own queries have DO, from the first one. */
   constructor(random: Random, always: boolean) {
     this.#random = random
     this.#always = always
     this.remix()
   }
 
-  /** A real query is to be sent. */
+  /** A real query will be sent. */
   asked(dnssecOk: boolean): void {
     this.#asked.add(dnssecOk)
     if (this.#asked.count <= SETTLED) this.remix()
@@ -55,20 +64,20 @@ export class DnssecCovers {
     return this.#random.below(SHARE_STEPS) < this.#proofSteps ? 'proof' : 'with-do'
   }
 
-  /** A reply with DO, to a real query or to a cover. */
+  /** Records a reply with DO, to a real query or to a cover. */
   answered(kind: 'real' | 'with-do' | 'proof', octets: number): void {
     const share = this.#large[kind]
     share.add(isLarge(octets))
     if (share.count <= SETTLED) this.remix()
   }
 
-  /** Sets the shares anew by what is known. */
+  /** Updates the shares. */
   remix(): void {
     this.#doSteps = this.#always ? SHARE_STEPS : Math.round(this.#asked.value * SHARE_STEPS)
     this.#proofSteps = Math.round(this.#proofShare() * SHARE_STEPS)
   }
 
-  /** Whether real queries with DO have large replies more often than any mixture of covers has. */
+  /** Whether real queries with DO have large replies more often than any mixture of covers. */
   get unmatched(): boolean {
     const { real, proof, 'with-do': withDo } = this.#large
     return real.count >= TELLING && real.value - Math.max(proof.value, withDo.value) > MOST_LARGER
@@ -82,7 +91,7 @@ export class DnssecCovers {
 }
 
 /**
- * Zones of the sites that covers ask for, below signed top-level domains: most have no DS, and the
+ * Zones of the sites that covers ask, below signed top-level domains: most have no DS, and the
  * proof of that (RFC 5155 section 7.2.4) takes more than one block.
  */
 export const PROOF_ZONES: readonly string[] = [

@@ -4,23 +4,22 @@ import { type Deadline, Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Link, Protection, Receiver, Shaper } from '../resolve.ts'
 
-/** What a wait leaves of the query's time for the answer. */
+/** The time for the answer that a delay must leave. */
 const MARGIN_MS = 500
 
 /**
- * A shaper that holds each request back for a uniform random time from 0 to `maxMs`, whatever its
- * purpose, so that the order and the spacing of requests on the wire
- * say less of those that the user's programs made. It hides no volume. A wait ends with a
- * millisecond of the clock, so that what ends together is one timer and one
- * write. It is cut so that 500 ms of the deadline remain; `close` sends what waits at once and then
- * closes the link, which lets it finish. `maxMs` 0 gives the link
- * itself. The wait is not in `rttMs`.
+ * A shaper that delays each request by a uniformly random time from 0 to `maxMs`, for any purpose,
+ * so that the order and the spacing of requests on the wire reveal less about those that the user's
+ * programs made. It does not hide the volume. A delay ends at a whole millisecond of the clock, so
+ * that requests that end together need one timer and one write. It is shortened so that 500 ms of
+ * the deadline remain. `close` sends delayed requests at once and then closes the link, which lets
+ * it finish. With `maxMs` 0 it returns the link itself. The delay is not included in `rttMs`.
  */
 export function jitter(maxMs: number, o: { readonly clock: Clock; readonly random: Random }): Shaper {
   return (link) => (maxMs > 0 ? jittered(link, maxMs, o.clock, o.random) : link)
 }
 
-/** A request that is held back. A class, so that it costs one closure. */
+/** A delayed request. A class, so that it costs one closure. */
 class HeldBack<P extends Protection> implements Linked<HeldBack<P>> {
   readonly request: Uint8Array
   readonly ask: Ask

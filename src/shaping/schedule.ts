@@ -2,66 +2,68 @@ import type { Random } from '../clock.ts'
 import type { Pace } from './profiles.ts'
 
 /**
- * What a slot is for. `more`: the next record of the cell that began in the slot before. `close`:
- * nothing leaves, the session is over.
+ * The use of a slot. `more`: the next record of the cell that began in the slot before. `close`:
+ * nothing is sent, the session is over.
  */
 export type SlotUse = 'real' | 'cover' | 'more' | 'close'
 
-/** What became of a slot, besides what it is for. */
+/** The result of `take`, with the slot's use. */
 export interface TakenSlot {
   readonly slot: SlotUse
-  /** The time that the slot stood at. */
+  /** The scheduled time of the slot. */
   readonly dueMs: number
 }
 
 /**
- * When cells leave one link: pure state without a clock, driven from a real timer as from virtual
- * time.
+ * Decides when cells are sent over one link: pure state without a clock, usable with a real timer
+ * or with virtual time.
  *
- * Use: `arrived(now)` for every real query handed over; wait until `dueMs`; `take(now, waiting)`
- * once then, and do what it says. Repeat while `dueMs` is finite.
+ * Use: call `arrived(now)` for every real query; wait until `dueMs`; then call `take(now, waiting)`
+ * once and act on its result. Repeat while `dueMs` is finite.
  *
- * The times depend on the session's opening, the phase drawn then, and the pace, and on nothing
- * else: not on how many queries wait, nor on how late a slot was taken. Real queries decide only
- * when a session opens and at which multiple of its step it ends. One draw of `random` a session.
+ * The times depend only on the session's opening, its random phase, and the pace: not on how many
+ * queries wait, nor on how late a slot was taken. Real queries decide only when a session opens and
+ * at which multiple of its step it ends. It calls `random` once per session.
  */
 export interface Schedule {
-  /** When the next slot is due, in the caller's time; Infinity while no session is open. */
+  /** Time of the next slot, in the caller's time; Infinity while no session is open. */
   readonly dueMs: number
   /**
-   * How many records the cell of the next slot has, the first in that slot and the others in those
-   * behind it; 0: the slot belongs to a cell that began before.
+   * Number of records of the next slot's cell, the first in that slot and the others in those after
+   * it; 0: the slot belongs to a cell that began before.
    */
   readonly records: number
   /** Whether a session is open. */
   readonly open: boolean
-  /** How many sessions were opened so far. */
+  /** Number of sessions opened so far. */
   readonly sessions: number
-  /** A real query came: opens a session if none is. */
+  /** A real query came: opens a session if none is open. */
   arrived(nowMs: number): void
   /** Opens a session without a query: for `alwaysOn`, once at the start. */
   begin(nowMs: number): void
   /**
-   * The slot that is due. `waiting`: how many real cells wait. A caller that is late by more than a
-   * slot loses the slots in between: nothing is made up for in a burst.
+   * Takes the slot that is due. `waiting`: how many real cells wait. A caller that is late by more
+   * than a slot loses the slots between: they are not sent later in a burst.
    */
   take(nowMs: number, waiting: number): TakenSlot
   /**
    * The session ends at its next step even if it is not idle: covers are used up, or the resolver
-   * refuses them. Until then the rate stays.
+   * refuses them. Until then the rate does not change.
    */
   endAtStep(): void
 }
 
 /**
- * Long cells: a query that fills two or three records brings one reply, as one that fills a single
- * record does, so who counts replies sees where a long query was. So each twentieth slot begins a
- * cell of two records and of three, by turns, whatever waits, and long queries wait for those. They
- * take 7.5 % of the slots.
+ * Long cells: a query that fills two or three records gets one reply, like one that fills a single
+ * record, so an observer who counts replies sees where a long query was. So each twentieth slot
+ * begins a cell of two or three records, alternately, independent of waiting queries, and long
+ * queries wait for those. They take 7.5 % of the slots.
  */
 const LONG_CELLS = { everySlots: 20, firstAt: 10 }
 
-/** Records of the cell that begins in a slot, by its index in the session; 0: none begins there. */
+/**
+ * Records of the cell that begins in a slot, by its index in the session; 0: no cell begins there.
+ */
 export function recordsAt(index: number): number {
   const { everySlots, firstAt } = LONG_CELLS
   const since = (index + everySlots - firstAt) % everySlots
@@ -73,12 +75,12 @@ export function recordsAt(index: number): number {
 /** Steps of a phase: finer than any observer's clock on a network. */
 const PHASE_STEPS = 1_000_000
 
-/** Slots of one step, where each step begins anew; else Infinity. */
+/** Number of slots of one step, if each step begins with the opening; else Infinity. */
 function slotsAStep(pace: Pace): number {
   return pace.anew === true ? slotWithin(pace, pace.stepMs - Number.EPSILON * pace.stepMs) : Number.POSITIVE_INFINITY
 }
 
-/** Time of the slot `index` after the first one. */
+/** Time of the slot `index` relative to the first one. */
 export function slotOffsetMs(pace: Pace, index: number): number {
   const perStep = slotsAStep(pace)
   if (index < perStep) return offsetWithin(pace, index)
@@ -96,7 +98,7 @@ function offsetWithin(pace: Pace, index: number): number {
   return atMs + left * pace.everyMs
 }
 
-/** The first slot that stands later than `offsetMs` after the first one. */
+/** The first slot later than `offsetMs` after the first one. */
 function slotAfter(pace: Pace, offsetMs: number): number {
   if (pace.anew !== true) return slotWithin(pace, offsetMs)
   const steps = Math.floor(offsetMs / pace.stepMs)
@@ -136,7 +138,7 @@ export function createSchedule(pace: Pace, random: Random): Schedule {
     openedMs = nowMs
     lastRealMs = nowMs
     stepEndMs = openedMs + pace.stepMs
-    // Drawn anew for each session: two links, or two devices, must not be locked together.
+    // A new random phase for each session: two links, or two devices, must not be synchronized.
     firstMs = openedMs + ((random.below(PHASE_STEPS) + 1) / PHASE_STEPS) * firstGapMs
     index = 0
     dueMs = firstMs

@@ -1,15 +1,15 @@
 import { readingOf } from '../dns/response.ts'
 import type { Carried } from '../resolve.ts'
 
-/** What was sent and not answered for this long shows that the path or the resolver is dead. */
+/** If covers or probes get no answer for this long, the path or the resolver is dead. */
 const SILENT_MS = 3000
-/** So many replies in a row that blame the resolver, and it is sick. */
+/** After this many replies in a row that blame the resolver, it counts as failed. */
 const SICK = 8
 const SERVFAIL = 2
 
 /**
- * How a link does, judged by dials, covers and probes alone: no name that a client asks for can
- * make it fail, and none is needed to find out.
+ * The health of a link, judged only by dials, covers and probes: no name that a client asks can
+ * make it fail, and none is needed to detect a failure.
  */
 export class Vitals {
   #dialFailed = false
@@ -17,7 +17,7 @@ export class Vitals {
   #silent = false
   #blamed = 0
 
-  /** Its connections fail, nothing is answered, or nothing is resolved. */
+  /** Its connections fail, no query is answered, or none is resolved. */
   get failing(): boolean {
     return this.#dialFailed || this.#silent || this.#blamed >= SICK
   }
@@ -26,12 +26,12 @@ export class Vitals {
     this.#dialFailed = !succeeded
   }
 
-  /** A cover or a probe leaves. */
+  /** A cover or a probe is sent. */
   sent(nowMs: number): void {
     this.#owedSinceMs ??= nowMs
   }
 
-  /** It spoke, whatever it said: an HTTP error, for one. */
+  /** The peer sent something, even an HTTP error. */
   heard(): void {
     this.#owedSinceMs = undefined
     this.#silent = false
@@ -43,7 +43,7 @@ export class Vitals {
     this.#blamed = readingOf(carried).rcode === SERVFAIL ? this.#blamed + 1 : 0
   }
 
-  /** Once a slot. */
+  /** Called once per slot. */
   look(nowMs: number): void {
     if (this.#owedSinceMs !== undefined && nowMs - this.#owedSinceMs >= SILENT_MS) this.#silent = true
   }

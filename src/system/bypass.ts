@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { hostInterfaces } from './network-view.ts'
 
-/** Flows of other programs to port 53 elsewhere that no earlier look has seen. */
+/** Watches for flows of other programs to port 53 elsewhere that no earlier check has seen. */
 export interface Bypasses {
   readonly flows: number
   readonly through: readonly ('sockets' | 'conntrack')[]
@@ -14,22 +14,22 @@ const REMOTE = 2
 const INODE = 9
 const PORT_53 = '0035'
 /**
- * A flow is told by its socket or by its ports; more than this at once are not told apart from
- * earlier ones.
+ * A flow is identified by its socket or its ports. Above this number at once, new ones are not
+ * distinguished from earlier ones.
  */
 const MAX_KNOWN = 4096
 
 /**
- * The kernel walks its whole hash to show the TCP sockets: 5 ms a table, however few there are. DNS
- * over TCP is rare.
+ * The kernel walks its whole hash to show the TCP sockets: 5 ms per table, even for few sockets.
+ * DNS over TCP is rare.
  */
 const LONG_EVERY_MS = 60_000
 
 /**
- * A watcher of what goes past this service: sockets that are connected to port 53 elsewhere (most
- * libraries connect theirs), and, where this process may read it, the table of the firewall. A look
- * sees what is open at that moment and nothing else: finding none proves nothing. The UDP sockets
- * are looked at each time, the rest once a minute by `nowMs`.
+ * Watches for queries that bypass this service: sockets that are connected to port 53 elsewhere
+ * (most libraries connect theirs), and, if this process may read it, the connection table of the
+ * firewall. A check sees only what is open at that moment: an empty result proves nothing. The UDP
+ * sockets are checked each time, the rest once a minute by `nowMs`.
  */
 export function bypassWatch(nowMs: () => number, proc = '/proc/self/net'): () => Promise<Bypasses> {
   const known = new Set<string>()
@@ -71,7 +71,7 @@ function socketsOf(table: string): readonly string[] {
     })
 }
 
-/** As /proc prints addresses: words in the byte order of the host. */
+/** An address in the form of /proc: words in the byte order of the host. */
 function isLoopback(hex: string): boolean {
   const little = endianness() === 'LE'
   if (/^0+$/.test(hex)) return true
@@ -81,7 +81,7 @@ function isLoopback(hex: string): boolean {
   return /^0{16}(FFFF0000|0000FFFF)/.test(hex) && v4(hex.slice(24))
 }
 
-/** Flows that began on this host; a router sees those of others, too. */
+/** Flows that began on this host; a router also sees those of others. */
 function trackedOf(table: string): readonly string[] {
   const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
   return table.split('\n').flatMap((line) => {
@@ -93,7 +93,7 @@ function trackedOf(table: string): readonly string[] {
 }
 
 /**
- * On a thread: the loop does not wait, but each page that /proc gives (4096 octets) wakes two
+ * Read on a thread: the event loop does not wait, but each page of /proc (4096 octets) wakes two
  * threads.
  */
 async function readLongTable(file: string): Promise<string | undefined> {
@@ -101,8 +101,8 @@ async function readLongTable(file: string): Promise<string | undefined> {
 }
 
 /**
- * Here and now: 0.2 ms for a table of the usual size. The end of a long one is left: it is there to
- * be seen for as long as its sockets are.
+ * Read synchronously: 0.2 ms for a table of the usual size. The end of a long table is left out:
+ * its sockets stay visible to later checks as long as they are open.
  */
 function readShortTable(file: string): string | undefined {
   let fd: number | undefined
@@ -121,7 +121,7 @@ function readShortTable(file: string): string | undefined {
     if (fd !== undefined) closeSync(fd)
   }
 }
-/** Some 2000 sockets. */
+/** About 2000 sockets. */
 const MAX_PAGES = 64
-/** Read into and copied out of at once. */
+/** A shared buffer: its content is copied out at once. */
 const page = Buffer.allocUnsafeSlow(4096)

@@ -8,8 +8,8 @@ const MAX_REPLY_OCTETS = 64 * 1024
 const PATIENCE_MS = 10_000
 
 /**
- * Sends an order and resolves to the answer; undefined where nobody answers there in time, or not
- * in JSON, or the socket is another user's, who would say anything. In time: within `limitMs`.
+ * Sends an order and resolves to the answer. Undefined if no answer in JSON comes in time, or if
+ * the socket belongs to another user, whose answers must not be trusted. The time is `limitMs`.
  */
 export async function sendOrder(path: string, order: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
   let reply = ''
@@ -21,9 +21,9 @@ export async function sendOrder(path: string, order: string, clock: Clock, limit
 }
 
 /**
- * Sends an order that is answered line by line and calls `line` for each, until the other end hangs
- * up, or `limitMs` is over. Resolves to whether there was any line. As with `sendOrder` a socket of
- * another user is not asked.
+ * Sends an order whose answer has many lines, and calls `line` for each, until the other end closes
+ * or `limitMs` is over. Resolves to whether there was any line. As in `sendOrder`, a socket of
+ * another user is not used.
  */
 export async function followOrder(
   path: string,
@@ -45,7 +45,7 @@ export async function followOrder(
   return any
 }
 
-/** Until the other end hangs up, `limitMs` is over or `said` has had enough. */
+/** Reads until the other end closes, `limitMs` is over or `said` needs no more. */
 function exchangeLines(path: string, order: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
   if (!isTrusted(path)) return Promise.resolve()
   return new Promise((resolve) => {
@@ -64,8 +64,8 @@ function exchangeLines(path: string, order: string, clock: Clock, limitMs: numbe
 }
 
 /**
- * A socket in a directory that others write is anybody's. Root may order what runs as another user,
- * if that user alone could have put the socket there.
+ * In a directory that others can write, the socket may belong to anybody. Root may give orders to a
+ * service of another user if only that user could have made the socket.
  */
 function isTrusted(path: string): boolean {
   try {

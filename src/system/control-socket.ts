@@ -11,28 +11,29 @@ const PATIENCE_MS = 10_000
 /** The longest that an order may take: a reload waits for the ones before it. */
 export const ORDER_LIMIT_MS = 60_000
 
-/** Where the daemon that writes this status file takes orders. */
+/** The path of the control socket of the daemon that writes this status file. */
 export function controlPath(statusFile: string): string {
   return join(dirname(statusFile), 'control.sock')
 }
 
 /**
- * Takes a word and answers with what `JSON.stringify` can write, or with a `Feed`; undefined: no
- * such order.
+ * Handles an order and returns an answer that `JSON.stringify` can write, or a `Feed`; undefined:
+ * no such order.
  */
 export type HandleOrder = (order: string) => Promise<unknown>
 
-/** Where the lines of a feed go. */
+/** The output of a feed. */
 interface FeedWriter {
   /**
-   * Sends each value as a line of JSON. False: the socket is full, and `drained` will be called.
+   * Sends each value as a line of JSON. Returns false if the socket is full; `drained` is called
+   * later.
    */
   send(lines: readonly object[]): boolean
   end(): void
 }
 
 /**
- * An answer of many lines: `begin` is called once with where they go, and what it returns is told
+ * An answer of many lines: `begin` is called once with the output, and returns callbacks for events
  * of the other end.
  */
 export class Feed {
@@ -44,17 +45,17 @@ export class Feed {
 
 export interface Control {
   /**
-   * Listens again where the socket was taken away, with its directory perhaps. Costs a stat; what
-   * fails is tried again with the next call. Never throws.
+   * Listens again if the socket was removed, even with its directory. Costs a stat; a failure is
+   * retried at the next call. Never throws.
    */
   readonly heal: () => void
   readonly close: () => Promise<void>
 }
 
 /**
- * Listens for orders at `path`, a socket that only our user (and root) may connect to: one word and
- * a newline, answered with one line of JSON. Resolves to `taken` where another process answers
- * there, or to why there is no socket. A socket that a killed process left is taken over.
+ * Listens for orders at `path`, a socket to which only our user (and root) may connect: one word
+ * and a newline, answered with one line of JSON. Resolves to `taken` if another process answers
+ * there, or to the reason why there is no socket. A socket that a killed process left is replaced.
  */
 export async function listenControl(
   path: string,
@@ -88,7 +89,7 @@ export async function listenControl(
   }
 }
 
-/** The server, or why there is none. */
+/** The server, or the reason why there is none. */
 async function openServer(
   path: string,
   sockets: Set<Socket>,
@@ -138,13 +139,13 @@ function serve(socket: Socket, handle: HandleOrder, clock: Clock): void {
   socket.on('data', receive)
 }
 
-/** The other end has said all that it may: what it says now, its end above all, ends the feed. */
+/** After its order the other end may send nothing more: further data, and its end, end the feed. */
 function feed(socket: Socket, { begin }: Feed, clock: Clock): void {
   if (socket.destroyed) return
   const receiver = begin({
     send: (lines) => socket.write(lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
     end() {
-      // Who does not read does not keep it open.
+      // A client that does not read cannot keep the connection open.
       const late = clock.setTimer(PATIENCE_MS, () => socket.destroy())
       socket.end().once('close', () => late.cancel())
     },

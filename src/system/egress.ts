@@ -13,20 +13,23 @@ export interface Egress {
 }
 
 export interface EgressOptions {
-  /** Interfaces that count as VPN whatever their kind. */
+  /** Interfaces that count as VPN, whatever their kind. */
   readonly vpnInterfaces: readonly string[]
-  /** Where the kernel describes interfaces; replaced in tests. */
+  /** The directory in which the kernel describes interfaces; replaced in tests. */
   readonly sysfs?: string
   readonly interfaces?: () => NodeJS.Dict<NetworkInterfaceInfo[]>
 }
 
-/** Any port will do: nothing is sent. Not 53, so that nobody who looks for bypasses finds this. */
+/**
+ * Any port works, because nothing is sent. Not 53, so that a search for bypasses does not find this
+ * socket.
+ */
 const PORT = 853
 
 /**
- * From what kind of interface each address would be reached: by the source address that the kernel
- * chooses for it, which heeds every rule of routing, where the default route alone does not.
- * Connecting a UDP socket chooses it and sends nothing. Never rejects.
+ * The kind of interface from which each address would be reached. It is found by the source address
+ * that the kernel chooses, which follows every routing rule, unlike the default route alone. To
+ * connect a UDP socket chooses the address and sends nothing. Never rejects.
  */
 export async function readEgress(addresses: readonly string[], o: EgressOptions): Promise<Egress> {
   const sources = await Promise.all(addresses.map(sourceTowards))
@@ -36,7 +39,7 @@ export async function readEgress(addresses: readonly string[], o: EgressOptions)
   return { vpn: count('vpn'), other: count('other'), unknown: count('unknown'), unreachable: count('unreachable') }
 }
 
-/** The source address towards `address`; undefined where there is no route. */
+/** The source address for `address`; undefined if there is no route. */
 function sourceTowards(address: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const type = isIPv6(address) ? 'udp6' : 'udp4'
@@ -60,17 +63,15 @@ function kindOfSource(source: string, own: NodeJS.Dict<NetworkInterfaceInfo[]>, 
   return 'unknown'
 }
 
-/**
- * Device types of linux/if_arp.h that carry no encryption of their own: Ethernet, IPIP, SIT, GRE.
- */
+/** Device types of linux/if_arp.h without encryption: Ethernet, IPIP, SIT, GRE. */
 const BARE_TYPES: ReadonlySet<string> = new Set(['1', '768', '776', '778'])
 
-/** WireGuard and TUN/TAP are VPN; PPP (it may be DSL) and the like cannot be told. */
+/** WireGuard and TUN/TAP are VPN; for PPP (it may be DSL) and similar types it is unknown. */
 function kindOf(name: string, held: NetworkInterfaceInfo, sysfs: string): keyof Egress {
   if (held.internal) return 'other'
   const read = (file: string) => (process.platform === 'linux' ? textOf(`${sysfs}/${name}/${file}`)?.trim() : undefined)
   const mac = read('address')
-  // In a network namespace of one's own, /sys may still describe another one's interface of that
+  // In a separate network namespace, /sys may still describe another namespace's interface of that
   // name.
   if (mac === undefined || (mac !== '' && mac !== held.mac)) return 'unknown'
   if (/^DEVTYPE=wireguard$/m.test(read('uevent') ?? '') || read('tun_flags') !== undefined) return 'vpn'

@@ -5,27 +5,25 @@ import type { Clock, Timer } from '../clock.ts'
 
 /** An editor or a package manager writes several times in a row. */
 const SETTLE_MS = 500
-/** Where the kernel has no watch left to give, or the file lies where it cannot watch. */
+/** Used if the kernel has no watches left, or if it cannot watch the file. */
 const POLL_MS = 5000
-/**
- * No file that is watched is larger (config/jsonc.ts); a larger one counts by its size and time.
- */
+/** No watched file is larger (config/jsonc.ts); a larger one is compared by its size and time. */
 const MAX_OCTETS = 1_048_576
 
 export interface FileWatch {
   /**
-   * Watches these from now on; what they hold at this moment is no change. `readAtMs`: when they
-   * were read, wall clock, where that was before: one that was changed since then counts as
-   * changed.
+   * Watches these files from now on; their present content is not a change. `readAtMs`: when they
+   * were read (wall clock), if that was earlier: a file changed since then counts as changed.
    */
   files(paths: readonly string[], readAtMs?: number): void
   stop(): void
 }
 
 /**
- * Calls `changed` once after the content of a watched file is another one than before: written in
- * place, replaced by a rename, reached through another link, or deleted. Directories are watched,
- * not files, since a rename leaves a file's watch behind with the old one. Keeps nothing alive.
+ * Calls `changed` once after the content of a watched file differs from before: written in place,
+ * replaced by a rename, reached through another link, or deleted. Directories are watched, not
+ * files, because after a rename the watch of a file stays with the old one. Does not keep the
+ * process alive.
  */
 export function watchFiles(o: { readonly clock: Clock; readonly changed: () => void }): FileWatch {
   let watchers: FSWatcher[] = []
@@ -56,8 +54,7 @@ export function watchFiles(o: { readonly clock: Clock; readonly changed: () => v
     const names = new Set(paths.flatMap(placesOf).map((path) => basename(path)))
     try {
       for (const directory of new Set(paths.flatMap(placesOf).map(dirname))) {
-        // A name of null says that it is not known; and a link to a directory on the way may carry
-        // any name.
+        // A null name means unknown; and a link to a directory on the path may have any name.
         const watcher = watch(directory, { persistent: false }, (_event, name) => {
           if (name === null || names.has(name) || isLink(directory, name)) later(SETTLE_MS)
         })
@@ -89,7 +86,7 @@ export function watchFiles(o: { readonly clock: Clock; readonly changed: () => v
   }
 }
 
-/** The kernel's clock for files moves in steps of up to 10 ms. */
+/** The kernel's clock for file times advances in steps of up to 10 ms. */
 const STEP_MS = 10
 
 function changedSince(path: string, wallMs: number): boolean {
@@ -100,7 +97,7 @@ function changedSince(path: string, wallMs: number): boolean {
   }
 }
 
-/** The path, and where it leads. */
+/** The path, and the target to which it resolves. */
 function placesOf(path: string): readonly string[] {
   try {
     const real = realpathSync(path)
@@ -110,7 +107,7 @@ function placesOf(path: string): readonly string[] {
   }
 }
 
-/** Kubernetes and the like exchange a link to the directory that holds the files. */
+/** Kubernetes and similar systems exchange a link to the directory of the files. */
 function isLink(directory: string, name: string): boolean {
   try {
     return realpathSync(`${directory}/${name}`) !== `${realpathSync(directory)}/${name}`
@@ -119,7 +116,7 @@ function isLink(directory: string, name: string): boolean {
   }
 }
 
-/** By content: a touch, or a save without a change, is none. */
+/** Compared by content: a touch, or a save without a change, does not count. */
 function fingerprint(paths: readonly string[]): string {
   const hash = createHash('sha256')
   for (const path of paths) {

@@ -1,16 +1,17 @@
 import { writeFileSync } from 'node:fs'
 
 /**
- * What a process that sees every name can do for itself. Call it first thing in the main thread,
+ * Self-protection of a process that sees every name. Must be called first in the main thread,
  * before any file is made. Never throws.
  *
- * - SIGUSR1 no longer opens the inspector: whoever may signal us could read our memory through it.
- *   A handler of ours replaces Node's own; until this line has run (some 40 ms after the start on
- *   Node 20) the signal still does it, so the systemd unit and file permissions have to cover that.
- * - A core dump holds no memory: the filter is for the whole process (core(5)) and works with
- *   `core_pattern` pipes, which ignore a limit of 0. Node cannot call setrlimit; `LimitCORE=0` is
- *   the unit's part.
- * - Files are ours alone unless their mode is set by hand: umask 077.
+ * - SIGUSR1 no longer opens the inspector, through which a process that may signal us could read
+ *   our memory. Our handler replaces Node's. Until this line has run (about 40 ms after the start
+ *   on Node 20) the signal still opens it, so the systemd unit and file permissions must protect
+ *   that time.
+ * - A core dump contains no memory: the filter applies to the whole process (core(5)) and also to
+ *   `core_pattern` pipes, which ignore a limit of 0. Node cannot call setrlimit; the unit sets
+ *   `LimitCORE=0`.
+ * - Files are private unless their mode is set explicitly: umask 077.
  */
 export function harden(): void {
   process.on('SIGUSR1', () => {})
@@ -19,14 +20,14 @@ export function harden(): void {
   try {
     writeFileSync('/proc/self/coredump_filter', '0')
   } catch {
-    // Without /proc, or with a read-only one, it is left to LimitCORE=0.
+    // Without /proc, or with a read-only one, only LimitCORE=0 protects.
   }
 }
 
 /**
- * What in the environment or on Node's command line would weaken TLS, record its keys, or open a
- * debugger: one sentence with its mend each, none if the environment is safe. No value from the
- * environment is repeated. `execArgv` is process.execArgv.
+ * Settings in the environment or on Node's command line that would weaken TLS, record its keys, or
+ * open a debugger: one sentence with its fix for each; empty if the environment is safe. Values of
+ * the environment are not repeated. `execArgv` is process.execArgv.
  */
 export function unsafeEnvironment(env: Readonly<Record<string, string | undefined>>, execArgv: readonly string[]): readonly string[] {
   const problems: string[] = []
@@ -41,15 +42,15 @@ export function unsafeEnvironment(env: Readonly<Record<string, string | undefine
 }
 
 const VARIABLES: Readonly<Record<string, { readonly isUnsafe: (value: string) => boolean; readonly why: string }>> = {
-  // Node looks for exactly "0".
+  // Node checks for exactly "0".
   NODE_TLS_REJECT_UNAUTHORIZED: { isUnsafe: (value) => value === '0', why: 'it turns the check of certificates off' },
-  // An empty one is none to Node; the null device holds nothing, and is how some switch off what a
-  // system sets.
+  // Node ignores an empty value; the null device is empty, and some use it to switch off a system
+  // setting.
   OPENSSL_CONF: { isUnsafe: (value) => value !== '' && value !== '/dev/null', why: 'it lets a file of OpenSSL weaken TLS' },
   SSLKEYLOGFILE: { isUnsafe: (value) => value !== '', why: 'it has TLS session keys written to a file' },
 }
 
-/** By prefix of the option's name, without leading hyphens. */
+/** By prefix of the option's name, without its hyphens. */
 const FLAGS: readonly (readonly [prefix: string, why: string])[] = [
   ['tls-keylog', 'it writes TLS session keys to a file'],
   ['trace-tls', 'it writes decrypted TLS records to stderr'],
@@ -72,7 +73,7 @@ const FLAGS: readonly (readonly [prefix: string, why: string])[] = [
 function flagsOf(argv: readonly string[]): readonly { readonly name: string; readonly why: string }[] {
   return argv.flatMap((argument) => {
     if (!argument.startsWith('--')) return []
-    // Node takes --inspect_brk for --inspect-brk.
+    // Node accepts --inspect_brk for --inspect-brk.
     const name = (argument.split('=', 1)[0] ?? '').replaceAll('_', '-')
     const row = FLAGS.find(([prefix]) => name.startsWith(`--${prefix}`))
     return row === undefined ? [] : [{ name: `--${row[0]}`, why: row[1] }]
@@ -80,8 +81,8 @@ function flagsOf(argv: readonly string[]): readonly { readonly name: string; rea
 }
 
 /**
- * Splits as Node does: at spaces, with double quotes around and a backslash for the next character
- * inside them.
+ * Splits as Node does: at spaces; double quotes group, and inside them a backslash escapes the next
+ * character.
  */
 function tokens(options: string): readonly string[] {
   const found = options.match(/(?:"(?:\\.|[^"\\])*"?|[^\s"])+/g) ?? []

@@ -11,7 +11,7 @@ export interface InheritedSocket extends SocketAddress {
   readonly fd: number
 }
 
-/** What the service manager says of them. */
+/** The variables of the service manager. */
 type Environment = { [name: string]: string | undefined }
 
 const FIRST_FD = 3
@@ -25,9 +25,9 @@ const TCP_LISTEN = '0A'
 const VARIABLES = ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'] as const
 
 /**
- * The sockets that came with the start of this process, in their order; none without a service
- * manager that opens any. Takes the variables out of `env`: children are given none of them.
- * Throws an EnigmError `listen`, with a sentence for each socket that cannot be answered on.
+ * The sockets that were passed at the start of this process, in their order; empty without a
+ * service manager that opens any. Removes the variables from `env`, so that children do not get
+ * them. Throws an EnigmError `listen`, with a sentence for each socket that cannot be used.
  */
 export function inheritedSockets(env: Environment = process.env, pid = process.pid, proc = '/proc/self'): readonly InheritedSocket[] {
   const count = Number(env.LISTEN_PID) === pid ? Number(env.LISTEN_FDS ?? 0) : 0
@@ -50,14 +50,14 @@ function faultOf(fd: number, socket: BoundSocket | undefined): readonly string[]
       `Descriptor ${fd} of the service manager is neither a UDP socket nor a TCP one that listens: ${unit}, where ListenDatagram= and ListenStream= name ADDRESS:PORT.`,
     ]
   const where = listenText(socket)
-  // A reply must come from the address that was asked, which dgram cannot say of such a socket.
+  // A reply must come from the address that was asked, which dgram cannot set for such a socket.
   if (socket.transport === 'udp' && (socket.address === '0.0.0.0' || socket.address === '::'))
     return [`${where} is a UDP socket for every address of this host: ${unit}, where a ListenDatagram= names each address.`]
   if (/^fe[89ab]/.test(socket.address)) return [`${where} is link-local: ${unit}, and name it with its interface in "listen" instead.`]
   return []
 }
 
-/** The bound sockets of this network namespace, by what a link in /proc/self/fd says. */
+/** The bound sockets of this network namespace, by the text of a link in /proc/self/fd. */
 function socketTable(proc: string): ReadonlyMap<string, BoundSocket> {
   const found = new Map<string, BoundSocket>()
   for (const transport of ['udp', 'tcp'] as const)
@@ -72,7 +72,7 @@ function socketTable(proc: string): ReadonlyMap<string, BoundSocket> {
   return found
 }
 
-/** However long the table is: its order says nothing. */
+/** Read to the end, because the order of the table is arbitrary. */
 function linesOf(table: string): readonly string[] {
   try {
     return readFileSync(table, 'latin1').split('\n').slice(1)
@@ -81,7 +81,7 @@ function linesOf(table: string): readonly string[] {
   }
 }
 
-/** An address as /proc prints it: 32-bit words in the byte order of the host. */
+/** Text form of an address in /proc: 32-bit words in the byte order of the host. */
 function textual(hex: string): string {
   const octets = (hex.match(/.{8}/g) ?? []).flatMap((word) => {
     const four = [...Buffer.from(word, 'hex')]

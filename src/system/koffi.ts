@@ -6,17 +6,17 @@ import { programDirectory } from '../config/paths.ts'
 
 type Call = (...args: readonly (number | Buffer | null)[]) => number
 
-/** What is used of the package koffi, which calls C without a compiler. */
+/** The part of the package koffi that is used. koffi calls C without a compiler. */
 export interface Koffi {
   address(buffer: Buffer): bigint
   errno(): number
-  /** A function of the C library, by its declaration. */
+  /** Makes a function of the C library from its declaration. */
   c(declaration: string): Call
 }
 
 /**
- * What `use` makes of koffi over the C library; undefined where it throws, koffi (an optional
- * dependency) does not load, or this is no little-endian Linux.
+ * Calls `use` with koffi and the C library. Undefined if `use` throws, if koffi (an optional
+ * dependency) does not load, or if this is not little-endian Linux.
  */
 export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
   if (process.platform !== 'linux' || endianness() !== 'LE') return undefined
@@ -26,7 +26,7 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
     const koffi = createRequire(import.meta.url)(directory) as Pick<Koffi, 'address' | 'errno'> & {
       load(path: string | null): { func(declaration: string): Call }
     }
-    // `null` is the program itself: musl and glibc alike.
+    // `null` means the program itself, for both musl and glibc.
     const libc = koffi.load(null)
     return use({ address: (buffer) => koffi.address(buffer), errno: () => koffi.errno(), c: (declaration) => libc.func(declaration) })
   } catch {
@@ -35,9 +35,10 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
 }
 
 /**
- * Where koffi was installed with this program; undefined: it was not. Node itself would go on to
- * the node_modules of every directory above, to NODE_PATH and to $HOME/.node_modules, where others
- * may write. koffi looks for its machine code the same way, so that must lie beside it.
+ * The directory in which koffi was installed with this program; undefined: it was not. Node itself
+ * would also search the node_modules of every directory above, NODE_PATH and $HOME/.node_modules,
+ * where others may write. koffi searches its machine code in the same way, so that must be in the
+ * same directory.
  */
 function koffiDirectory(): string | undefined {
   const program = programDirectory()

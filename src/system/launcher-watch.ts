@@ -3,42 +3,45 @@ import type { Clock, Timer } from '../clock.ts'
 import { textOf } from '../files/reading.ts'
 import { isSame, type ProcessIdentity, startTimeOf } from './process-identity.ts'
 
-/** What a process can see of the terminal and the npm that started it; a test can replace it. */
+/** What a process can observe about the terminal and the npm that started it; replaced in tests. */
 export interface Launcher {
   /** Whether one of the standard streams is a terminal that is not hung up. */
   readonly onTerminal: () => boolean
-  /** Whether the process has a controlling terminal; undefined where the system does not say. */
+  /** Whether the process has a controlling terminal; undefined if the system does not report it. */
   readonly controlled: () => boolean | undefined
-  /** The npm that runs this as one of its scripts. */
+  /** The npm process that runs this as one of its scripts. */
   readonly npm: () => ProcessIdentity | undefined
   readonly isSame: typeof isSame
 }
 
-/** Watches what the process was started by, and ends with. */
+/** Watches the terminal or npm that started the process, and with which it ends. */
 export interface LauncherWatch {
   /**
-   * For each SIGHUP. True: the terminal is gone, and the process is to end; false: it is a
-   * person's, who asks for a reload.
+   * Called for each SIGHUP. Returns true if the terminal is gone and the process must end; false if
+   * a person sent it to request a reload.
    */
   hungUp(): boolean
-  /** For each heartbeat: a terminal that is gone without a SIGHUP was left on purpose (disown). */
+  /**
+   * Called at each heartbeat: a terminal that is gone without a SIGHUP was left on purpose
+   * (disown).
+   */
   beat(): void
 }
 
-/** Between two looks whether npm is there; only where npm started the process. */
+/** Interval of checks whether npm is alive; used only if npm started the process. */
 const LOOK_MS = 1000
-/** Some shells send SIGHUP first, and end after it. */
+/** Some shells send SIGHUP first and end later. */
 const LATER_MS = [300, 2000] as const
 /**
- * npm does not survive the SIGHUP that nohup was to keep away: Node takes its default back at each
- * start.
+ * npm does not survive the SIGHUP from which nohup should protect: Node restores its default at
+ * each start.
  */
 const SAME_HANGUP_MS = 3000
 
 /**
- * Ties the process to the terminal in whose foreground or background it was started, if a standard
- * stream shows there, and to the npm that started it. `ended` is called at most once with why, as a
- * clause. Not tied: under nohup (no stream is a terminal), setsid (none controls), a service
+ * Ties the process to the terminal from which it was started, if a standard stream is connected to
+ * it, and to the npm that started it. `ended` is called at most once with the reason, as a clause.
+ * Not tied: under nohup (no stream is a terminal), setsid (no controlling terminal), or a service
  * manager.
  */
 export function watchLauncher({
@@ -88,7 +91,7 @@ export function watchLauncher({
   }
 }
 
-/** proc_pid_stat(5): fields 4 and 7, counted from behind the command name. */
+/** proc_pid_stat(5): fields 4 and 7, counted from after the command name. */
 const PARENT = 1
 const TERMINAL = 4
 
@@ -97,7 +100,10 @@ function fieldOf(pid: number | 'self', field: number): number | undefined {
   return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[field])
 }
 
-/** npm, the shell that it starts for a script (which may give its place to the script), and us. */
+/**
+ * npm, the shell that it starts for a script (which may be replaced by the script), and this
+ * process.
+ */
 const MOST_PARENTS = 4
 
 const thisLauncher: Launcher = {

@@ -11,10 +11,10 @@ const O_CLOEXEC = 0o2000000
 const GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 /**
- * Calls `heard` whenever the kernel says that a link, an address or a route has changed
- * (rtnetlink(7)); what has changed is not read from the message, which may be lost. Undefined where
- * that cannot be had: not Linux, or koffi (an optional dependency) is not there. Keeps the process
- * alive no longer than it lives anyway.
+ * Calls `heard` whenever the kernel reports a change of a link, an address or a route
+ * (rtnetlink(7)). The content of the message is not used, because messages may be lost. Undefined
+ * if this is not available: not Linux, or koffi (an optional dependency) is missing. Does not keep
+ * the process alive.
  */
 export function listenToKernel(heard: () => void): { close(): void } | undefined {
   return withKoffi((koffi) => open(koffi, heard))
@@ -32,8 +32,8 @@ function open(koffi: Koffi, heard: () => void): { close(): void } | undefined {
     for (const fd of [netlink, place]) if (fd >= 0) close(fd)
     return undefined
   }
-  // Node takes no netlink descriptor, but a UDP one. libuv gives it to epoll at the end of this
-  // turn at the earliest: by then it is the netlink socket.
+  // Node accepts no netlink descriptor, but accepts a UDP one. libuv gives it to epoll at the end
+  // of this turn at the earliest: by then it is the netlink socket.
   const messages = createSocket('udp4')
   messages.on('message', heard)
   // ENOBUFS: messages were lost, so something has changed.

@@ -2,16 +2,16 @@ import { createHmac } from 'node:crypto'
 import { endianness } from 'node:os'
 import { textOf } from '../files/reading.ts'
 
-/** How a policy describes a network; all that is given must match. */
+/** The description of a network in a policy; all given parts must match. */
 export interface NetworkDescription {
   readonly gateway?: string | undefined
   readonly gatewayMac?: string | undefined
   readonly subnet?: string | undefined
 }
 
-/** Which network this is, as a fingerprint that means nothing outside of this process. */
+/** Identifies a network by a fingerprint that has no meaning outside of this process. */
 export interface NetworkIdentity {
-  /** Whether this host can tell which network it is on. */
+  /** Whether this host can identify its network. */
   readonly known: boolean
   /** Equal for the same network within one run of the process. */
   readonly id: string
@@ -27,10 +27,10 @@ interface Route {
 }
 
 /**
- * Reads gateway, its hardware address and the subnets of that interface, and keeps nothing of them
- * but HMACs under `key`, which the caller draws anew for each run and never writes down: what is in
- * memory names no network to whoever reads it without the key. IPv4 only; `known` is false where
- * there is no default route.
+ * Reads the gateway, its hardware address and the subnets of that interface, and keeps only HMACs
+ * of them under `key`. The caller makes a new random key for each run and never stores it: without
+ * the key, the content of memory identifies no network. IPv4 only; `known` is false without a
+ * default route.
  */
 export function readNetworkIdentity(key: Uint8Array, proc = '/proc/self/net'): NetworkIdentity {
   const fingerprint = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
@@ -74,7 +74,7 @@ function routesOf(table: string): readonly Route[] {
     })
 }
 
-/** /proc prints the address as a number in the byte order of the host. */
+/** /proc shows the address as a number in the byte order of the host. */
 function hex(text: string | undefined): number | undefined {
   if (text === undefined || !/^[0-9A-F]{8}$/i.test(text)) return undefined
   const octets = Buffer.from(text, 'hex')

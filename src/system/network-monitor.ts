@@ -3,16 +3,19 @@ import type { Emit } from '../events.ts'
 import { listenToKernel } from './netlink.ts'
 import { type NetworkView, readNetwork } from './network-view.ts'
 
-/** Where the kernel does not tell of changes, one is seen within this. A look costs 0.35 ms. */
+/**
+ * If the kernel does not report changes, a change is noticed within this time. A check costs Costs
+ * 0.35 ms.
+ */
 const POLL_EVERY_MS = 500
 /**
- * A router's table changes a thousand times a second, and each change is told: no more than one
- * look in this time.
+ * A router's table changes a thousand times a second, and each change is reported: at most one
+ * check in this time.
  */
 const LOOK_EVERY_MS = 20
 /**
- * A network that comes up changes a dozen times. So many changes are told at once, further ones so
- * far apart: each may cost a handshake.
+ * A network that comes up changes a dozen times. This many changes are reported at once, further
+ * ones at this interval: each may cost a handshake.
  */
 const REPORTS_AT_ONCE = 8
 const REPORTS_APART_MS = 500
@@ -20,7 +23,7 @@ const REPORTS_APART_MS = 500
 export interface NetworkWatch {
   readonly how: 'kernel' | 'polling'
   readonly online: boolean
-  /** Looks now, for a caller that has reason to; `changed` may be called before it returns. */
+  /** Checks now; `changed` may be called before it returns. */
   look(): void
   stop(): void
 }
@@ -28,8 +31,8 @@ export interface NetworkWatch {
 export interface NetworkWatchOptions {
   readonly clock: Clock
   /**
-   * The network is another one, or the same again after a break; or it is gone. Eight times at
-   * once, then twice a second.
+   * The network is another one, or the same after an interruption, or it is gone. Called up to
+   * eight times at once, then twice a second.
    */
   readonly changed: (view: NetworkView) => void
   /** Replaced in tests. */
@@ -38,8 +41,9 @@ export interface NetworkWatchOptions {
 }
 
 /**
- * Watches which network this host is on. Where the kernel tells, it sets no timer: the owner looks
- * now and then, for what the kernel forgot. Its timers do not keep the process alive.
+ * Watches on which network this host is. If the kernel reports changes, it sets no timer: the owner
+ * calls `look` at intervals, for changes that the kernel did not report. Its timers do not keep the
+ * process alive.
  */
 export function watchNetwork({ clock, changed, read = readNetwork, listen = listenToKernel }: NetworkWatchOptions): NetworkWatch {
   let seen = read()
@@ -65,7 +69,8 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
     const now = read()
     if (now.text === seen.text) return
     seen = now
-    // Back to what was told last is a change, too: connections did not survive what lay between.
+    // A return to the last reported network is a change too: connections did not survive the
+    // interruption.
     const nowMs = clock.nowMs()
     left = Math.min(REPORTS_AT_ONCE, left + (nowMs - filledMs) / REPORTS_APART_MS)
     filledMs = nowMs
@@ -107,46 +112,52 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
 }
 
 /**
- * While there is something to notice for, a timer measures the time that passes; when there is not,
- * the heartbeat does.
+ * While there are calls of `notice`, a timer measures the passing time; otherwise the heartbeat
+ * does.
  */
 const TICK_MS = 2000
-/** A timer later than this was no busy loop: the process was stopped or the machine slept. */
+/**
+ * A timer later than this is not caused by a busy loop: the process was stopped or the machine
+ * slept.
+ */
 const ASLEEP_MS = 3000
 /**
- * A wall clock that differs from boot time by so much more or less than before was set; what NTP
- * slews in a tick is a thousandth.
+ * If the difference between wall clock and boot time changes by more than this, the wall clock was
+ * set; NTP adjusts a thousandth per tick.
  */
 const WALL_JUMP_MS = 1000
 
-/** What happened to the world while nobody looked. */
+/** A change of the world that was noticed afterwards. */
 export type Disturbance = 'network' | 'wake' | 'clock'
 
 export interface NetworkMonitorOptions extends Omit<NetworkWatchOptions, 'changed'> {
-  /** How far apart the calls of `beat` are. */
+  /** Interval between the calls of `beat`. */
   readonly beatMs: number
   readonly emit: Emit
-  /** Called at once, before anything else is done; `online` as far as known. */
+  /** Called at once, before any other action; `online` as far as known. */
   readonly disturbed: (what: Disturbance, online: boolean) => void
 }
 
 export interface NetworkMonitor {
   /**
-   * For whoever is about to use a connection: the first packet after a suspend comes before any
-   * timer, which stands still meanwhile. Some 0.1 us.
+   * Must be called before a connection is used: after a suspend the first packet comes before any
+   * timer, because timers stop meanwhile. Costs about 0.1 us.
    */
   notice(): void
-  /** At each heartbeat. */
+  /** Called at each heartbeat. */
   beat(): void
-  /** For whoever is about to show something to a network: is it still the one it was? 0.35 ms. */
+  /**
+   * Must be called before a packet reveals something to a network: checks whether it is still the
+   * same one. 0.35 ms.
+   */
   look(): void
   stop(): void
 }
 
 /**
- * Notices other networks, suspends and stops (by the clock that runs on through a suspend, and by
- * time that passed without its timer), and wall clocks that were set. Sets no timer while nobody
- * calls `notice`, where the kernel tells of networks.
+ * Notices changes of network, suspends and stops (by the clock that continues during a suspend, and
+ * by time that passed without its timer), and changes of the wall clock. Sets no timer if the
+ * kernel reports network changes and `notice` is not called.
  */
 export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: NetworkMonitorOptions): NetworkMonitor {
   const { clock } = watch
@@ -168,7 +179,7 @@ export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: Netwo
     },
   })
 
-  /** Reads the time first: it is that which finds a suspend. */
+  /** Reads the time first, because that reveals a suspend. */
   const noticeSleep = () => {
     const nowMs = clock.nowMs()
     const lateMs = nowMs - seenMs - (timer === undefined ? beatMs : TICK_MS)

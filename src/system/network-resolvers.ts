@@ -5,28 +5,28 @@ import { isAll, isGroup, isLinkLocal6, isLoopback, unmapped } from '../config/ci
 import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, hostInterfaces } from './network-view.ts'
 
-/** The resolvers that a network names, and which record of this host says so. */
+/** The resolvers that a network names, and the record of this host in which they were found. */
 export interface NetworkResolvers {
-  /** Numeric addresses, the first to be asked first; an IPv6 link-local one with its interface. */
+  /** Numeric addresses in order of preference; an IPv6 link-local one with its interface. */
   readonly addresses: readonly string[]
   readonly by: string
 }
 
-/** What is asked of the host; replaced in tests. */
+/** The sources on the host; replaced in tests. */
 export interface NetworkRecords {
   readonly root?: string
   readonly now: Date
-  /** What NetworkManager knows of every device's name servers; undefined: it does not run. */
+  /** NetworkManager's list of every device's name servers; undefined: it does not run. */
   readonly networkManager?: () => string | undefined
 }
 
 const MOST = 2
 
 /**
- * Finds the resolver that the network itself names, though the system asks this service: by the
- * leases of whoever speaks DHCP here, then by what resolved and resolv.conf list beside this host,
- * and last the gateway, where home and hotel routers answer. Addresses of this host are left out.
- * Nothing is sent. Undefined: none was found. Never throws.
+ * Finds the resolver that the network itself names, even if the system uses this service: from the
+ * leases of the DHCP client, then from the entries of resolved and resolv.conf that are not this
+ * host, and last the gateway, on which home and hotel routers answer. Addresses of this host are
+ * left out. Nothing is sent. Undefined: none was found. Never throws.
  */
 export function findNetworkResolvers({ root = '', now, networkManager }: NetworkRecords): NetworkResolvers | undefined {
   const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
@@ -55,14 +55,14 @@ const DHCLIENT = ['/var/lib/dhcp', '/var/lib/dhclient', '/var/lib/NetworkManager
 const RESOLVCONF = ['/run/resolvconf/interface', '/run/resolvconf/interfaces', '/run/resolvconf/keys'] as const
 const MOST_FILES = 32
 
-/** An address of another host that can be asked. */
+/** Whether it is an address of another host that can be asked. */
 function isElsewhere(address: string, own: ReadonlySet<string>): boolean {
   const plain = unmapped(address)
   if (isIP(plain) === 0 || own.has(plain.replace(/%.*$/, ''))) return false
   return !isLoopback(plain) && !isAll(plain) && !isGroup(plain) && (!isLinkLocal6(plain) || plain.includes('%'))
 }
 
-/** The texts of the files of a directory, in the order of their names. */
+/** The texts of the files in a directory, in the order of their names. */
 function filesIn(dir: string, named = /./): readonly string[] {
   try {
     const names = readdirSync(dir).filter((name) => named.test(name))
@@ -80,7 +80,9 @@ function networkdServers(text: string): readonly string[] {
   return text.split('\n').flatMap((line) => (line.startsWith('DNS=') ? line.slice(4).trim().split(/\s+/) : []))
 }
 
-/** What `nmcli -g IP4.DNS,IP6.DNS device show` prints: `10.0.0.1 | 10.0.0.2`, colons escaped. */
+/**
+ * The output of `nmcli -g IP4.DNS,IP6.DNS device show`: `10.0.0.1 | 10.0.0.2`, with escaped colons.
+ */
 function managerServers(text: string): readonly string[] {
   return text.split('\n').flatMap((line) =>
     line
@@ -90,7 +92,9 @@ function managerServers(text: string): readonly string[] {
   )
 }
 
-/** The last lease of each interface in a file of dhclient's, unless it is over (times are UTC). */
+/**
+ * The last lease of each interface in a file of dhclient, unless it has expired (times are UTC).
+ */
 function leaseServers(text: string, now: Date): readonly string[] {
   const last = new Map<string, readonly string[]>()
   for (const [, body = ''] of text.matchAll(/^lease \{([^}]*)\}/gm)) {
@@ -107,7 +111,7 @@ function nameservers(text: string): readonly string[] {
   return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? [])
 }
 
-/** As /proc/net/route has it: eight hexadecimal digits, the last octet first. */
+/** An address in the form of /proc/net/route: eight hexadecimal digits, the last octet first. */
 function fromHex(text: string): string {
   return (text.match(/../g) ?? [])
     .toReversed()
@@ -115,7 +119,7 @@ function fromHex(text: string): string {
     .join('.')
 }
 
-/** What NetworkManager says, if it runs. Waits at most 2 s. */
+/** The answer of NetworkManager, if it runs. Waits at most 2 s. */
 export function askNetworkManager(): string | undefined {
   try {
     const args = ['-g', 'IP4.DNS,IP6.DNS', 'device', 'show']

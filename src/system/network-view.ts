@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { textOf } from '../files/reading.ts'
 
-/** A default route, as /proc/net shows it: texts as they stand there. */
+/** A default route, with the texts of /proc/net. */
 export interface DefaultRoute {
   readonly name: string
   readonly gateway: string
@@ -10,8 +10,8 @@ export interface DefaultRoute {
 }
 
 /**
- * The default routes of IPv4; undefined where the table cannot be read. Of a long table the
- * beginning is read: the kernel lists them first. `root` is for tests.
+ * The default routes of IPv4; undefined if the table cannot be read. Of a long table only the
+ * beginning is read: the kernel lists default routes first. `root` is for tests.
  */
 export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
   return linesOf(`${root}/proc/self/net/route`)?.flatMap((line) => {
@@ -21,8 +21,8 @@ export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
 }
 
 /**
- * The same for IPv6, where they stand within the local ones. The kernel's own unreachable routes
- * are there with `lo`.
+ * The same for IPv6, where default routes are among the local ones. The kernel's own unreachable
+ * routes are listed with `lo`.
  */
 export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
   return linesOf(`${root}/proc/self/net/ipv6_route`)?.flatMap((line) => {
@@ -34,8 +34,8 @@ export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
 const linesOf = (path: string) => textOf(path)?.split('\n')
 
 /**
- * As `os.networkInterfaces`; undefined where a sandbox keeps netlink away, by which the C library
- * asks (RestrictAddressFamilies= without AF_NETLINK): that says nothing about the network.
+ * As `os.networkInterfaces`. Undefined if a sandbox blocks netlink, which the C library uses
+ * (RestrictAddressFamilies= without AF_NETLINK): that is no evidence about the network.
  */
 export function hostInterfaces(): ReturnType<typeof networkInterfaces> | undefined {
   try {
@@ -45,25 +45,28 @@ export function hostInterfaces(): ReturnType<typeof networkInterfaces> | undefin
   }
 }
 
-/** What tells one network from another, as far as this host can see without asking anybody. */
+/**
+ * Facts that distinguish one network from another, as far as this host knows them without sending
+ * packets.
+ */
 export interface NetworkView {
   /**
-   * Equal for the same network; another text for another one. It names addresses: it stays in
-   * memory and goes into no log.
+   * Equal for the same network, different for another one. It contains addresses: it stays in
+   * memory and is never logged.
    */
   readonly text: string
   /**
-   * Whether there is any way out of this host: a default route, or, where routes cannot be read, an
-   * address. Where neither can be read, it is tried: true.
+   * Whether this host has a path to other networks: a default route, or, if routes cannot be read,
+   * an address. If neither can be read, true is assumed.
    */
   readonly online: boolean
 }
 
 /**
- * Reads the view: default routes, addresses that are not loopback or link-local (of IPv6 the /64: a
- * privacy address that takes another's place is the same network), and how often the carrier of
- * those interfaces has changed (two networks may give the same address). A bridge without a default
- * route does not count: containers come and go. Costs 0.35 ms; never throws.
+ * Reads default routes, addresses that are not loopback or link-local (of IPv6 the /64: a new
+ * privacy address does not mean another network), and how often the carrier of those interfaces has
+ * changed (two networks may assign the same address). A bridge without a default route is ignored,
+ * because containers come and go. Costs 0.35 ms; never throws.
  */
 export function readNetwork(root = '', interfaces = hostInterfaces): NetworkView {
   const [v4, v6] = [defaultRoutes4(root), defaultRoutes6(root)]
@@ -81,7 +84,7 @@ export function readNetwork(root = '', interfaces = hostInterfaces): NetworkView
   }
 }
 
-/** Undefined for what every network has. */
+/** Undefined for prefixes that every network has. */
 function prefixOf(address: string, family: string): string | undefined {
   if (family === 'IPv4') return address.startsWith('127.') || address.startsWith('169.254.') ? undefined : address
   if (address === '::1' || /^fe[89ab]/i.test(address)) return undefined
@@ -93,33 +96,30 @@ function prefixOf(address: string, family: string): string | undefined {
 }
 
 /**
- * What this host's kernel and name service configuration say about the way out. Nothing is sent to
- * find out.
+ * Facts about connectivity from this host's kernel and name service configuration. Nothing is sent
+ * to find them.
  */
 export interface Connectivity {
-  /** Whether a default route exists, by family; undefined: cannot be read here. */
+  /** Whether a default route exists, by family; undefined: it cannot be read here. */
   readonly ipv4: boolean | undefined
   readonly ipv6: boolean | undefined
   /**
-   * The smallest MTU among interfaces with a default route, in octets; undefined: none, or cannot
-   * be read.
+   * The smallest MTU among interfaces with a default route, in octets; undefined: there is none, or
+   * it cannot be read.
    */
   readonly mtu: number | undefined
-  /**
-   * What nsswitch.conf says for `hosts`, word by word; undefined: no such file (musl and others
-   * have none).
-   */
+  /** The words of the `hosts` line in nsswitch.conf; undefined: no such file (as with musl). */
   readonly hosts: readonly string[] | undefined
 }
 
-/** Reads it all; never throws. `root` is for tests. */
+/** Reads all of them; never throws. `root` is for tests. */
 export function readConnectivity(root = ''): Connectivity {
   const v4 = defaultRoutes4(root)
   const v6 = defaultRoutes6(root)
   const mtus = [...(v4 ?? []), ...(v6 ?? [])].flatMap(({ name }) => mtuOf(root, name))
   return {
     ipv4: v4 && v4.length > 0,
-    // Without the file the kernel has no IPv6: but where there is no IPv4 table either, this is no
+    // Without this file the kernel has no IPv6. But if there is no IPv4 table either, this is not
     // Linux.
     ipv6: v6 === undefined ? v4 && false : v6.length > 0,
     mtu: mtus.length === 0 ? undefined : Math.min(...mtus),
@@ -133,7 +133,7 @@ function mtuOf(root: string, name: string): readonly number[] {
   return Number.isInteger(mtu) && mtu > 0 ? [mtu] : []
 }
 
-/** The last `hosts:` line, as glibc takes it. */
+/** The last `hosts:` line, which glibc uses. */
 function hostsLine(root: string): readonly string[] | undefined {
   const lines = textOf(`${root}/etc/nsswitch.conf`)
     ?.split('\n')

@@ -5,18 +5,20 @@ const AF_UNIX = 1
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000
 const MSG_NOSIGNAL = 0x4000
 const AT_SIGN = 0x40
-/** A watchdog that is fed twice in its time survives one late turn. */
+/** A watchdog that is fed twice per period survives one late turn. */
 const FEEDS_PER_PERIOD = 2
 
-/** Tells the service manager how this process is doing (sd_notify(3)). Never throws. */
+/** Reports the state of this process to the service manager (sd_notify(3)). Never throws. */
 export interface ServiceNotifier {
-  /** Whether there is a manager that wants to know and can be told. */
+  /** Whether there is a manager that expects reports and can be reached. */
   readonly active: boolean
-  /** Every listener is bound. Begins to feed the watchdog, where the manager has set one. */
+  /**
+   * Reports that every listener is bound. Starts to feed the watchdog, if the manager has set one.
+   */
   ready(): void
-  /** One line on what it does, for `systemctl status`. */
+  /** Reports the activity in one line, for `systemctl status`. */
   status(line: string): void
-  /** A configuration is being read; `ready` ends it. */
+  /** Reports that a configuration is being read; `ready` ends this. */
   reloading(): void
   stopping(): void
 }
@@ -25,14 +27,14 @@ interface NotifierOptions {
   readonly clock: Clock
   readonly env?: { [name: string]: string | undefined }
   readonly pid?: number
-  /** Sends one datagram; undefined: koffi does, if it is there. Replaced in tests. */
+  /** Sends one datagram; undefined: koffi does, if it is installed. Replaced in tests. */
   readonly send?: (socket: string, message: string) => boolean
 }
 
 /**
- * The manager that started this process, if its unit says Type=notify. Takes the variables out of
- * the environment, so that no child speaks for this process. `lost`: it waits for word, and there
- * is no way to give it.
+ * The manager that started this process, if its unit has Type=notify. Removes the variables from
+ * the environment, so that no child reports for this process. `lost`: the manager waits for
+ * reports, but there is no way to send them.
  */
 export function serviceNotifier({ clock, env = process.env, pid = process.pid, send }: NotifierOptions): ServiceNotifier & {
   readonly lost: boolean
@@ -67,8 +69,8 @@ export function serviceNotifier({ clock, env = process.env, pid = process.pid, s
 }
 
 /**
- * A datagram goes by sendto(2), since Node has no sockets of this kind; a process that was started
- * for it would not be believed (NotifyAccess=main).
+ * Sent with sendto(2), because Node has no sockets of this type; a child process would not be
+ * accepted as the sender (NotifyAccess=main).
  */
 function datagramSender(koffi: Koffi): (socket: string, message: string) => boolean {
   const socket = koffi.c('int socket(int, int, int)')
@@ -86,7 +88,7 @@ function datagramSender(koffi: Koffi): (socket: string, message: string) => bool
   }
 }
 
-/** sockaddr_un (unix(7)): a path and its NUL, or after `@` an abstract name without one. */
+/** sockaddr_un (unix(7)): a path with its NUL, or after `@` an abstract name without one. */
 function unixName(path: string): Buffer {
   const octets = Buffer.from(path)
   const abstract = octets[0] === AT_SIGN

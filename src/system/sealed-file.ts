@@ -5,20 +5,21 @@ import { isAbsence, openChecked, ownFile } from '../files/reading.ts'
 import { createNew, putInPlace, remove, temporaryOf, unusablePath } from '../files/writing.ts'
 
 /**
- * A file that nobody without the key can read or change unnoticed: a header (magic, salt), then
- * chunks of AES-256-GCM, each behind its length. The key is derived again for every file (HKDF, RFC
- * 5869), and a chunk's nonce is its number and whether it is the last (the STREAM construction), so
- * that chunks cannot be left out, cut off or put in another order.
+ * A file that cannot be read, or changed unnoticed, without the key: a header (magic, salt), then
+ * chunks of AES-256-GCM, each after its length. A separate key is derived for every file (HKDF, RFC
+ * 5869). The nonce of a chunk is its number and whether it is the last (the STREAM construction),
+ * so that chunks cannot be omitted, cut off or reordered.
  */
 const MAGIC = Buffer.from('enigm-dns sealed 1\n')
 const SALT_OCTETS = 32
 const HEADER_OCTETS = MAGIC.length + SALT_OCTETS
 const TAG_OCTETS = 16
-/** Of plain text in one chunk. */
+/** Octets of plain text in one chunk. */
 export const MAX_CHUNK_OCTETS = 256 * 1024
 
 /**
- * What a file is sealed with: a secret, and what it is for, so that one secret may serve several.
+ * The key material of a file: a secret and its purpose, so that one secret can serve several
+ * purposes.
  */
 export interface FileSeal {
   readonly secret: Uint8Array
@@ -26,10 +27,9 @@ export interface FileSeal {
 }
 
 /**
- * Writes `chunks` (each at most MAX_CHUNK_OCTETS) through a temporary file beside `path` and a
- * rename: a reader, or a kill at any moment, finds the old file or the new one. Mode 0600. Takes
- * nothing from `chunks` ahead of need. Rejects with an EnigmError `state`, and leaves what was
- * there.
+ * Writes `chunks` (each at most MAX_CHUNK_OCTETS) with a temporary file in the same directory and a
+ * rename: a reader, or a kill at any moment, finds the old file or the new one. Mode 0600. Reads
+ * `chunks` only as needed. Rejects with an EnigmError `state`, and leaves the old file.
  */
 export async function writeSealed(path: string, seal: FileSeal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
   const temporary = temporaryOf(path)
@@ -59,9 +59,9 @@ export async function writeSealed(path: string, seal: FileSeal, chunks: AsyncIte
 }
 
 /**
- * The chunks of a sealed file, one after the other; nothing where there is no file. Throws an
- * EnigmError `state` at the first octet that is not as it was written, for another key, for a file
- * that others could write, or one larger than `maxOctets`: what was yielded before is genuine.
+ * The chunks of a sealed file, in order; none if the file does not exist. Throws an EnigmError
+ * `state` at the first changed octet, for another key, for a file that others could write, or one
+ * larger than `maxOctets`: chunks yielded before that are genuine.
  */
 export async function* readSealed(path: string, seal: FileSeal, maxOctets: number): AsyncGenerator<Buffer, void, void> {
   const handle = await openGuarded(path, maxOctets)
@@ -118,7 +118,7 @@ function fileKey({ secret, purpose }: FileSeal, header: Buffer): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', secret, header.subarray(MAGIC.length), purpose, 32))
 }
 
-/** Never twice under one key: the key is the file's own, the number is the chunk's. */
+/** Never repeated under one key: each file has its own key, and each chunk its number. */
 function nonceOf(index: number, last: boolean): Buffer {
   const nonce = Buffer.alloc(12)
   nonce[0] = last ? 1 : 0

@@ -9,14 +9,14 @@ import { makeOnce, privateDirectory, unusablePath } from '../files/writing.ts'
 const KEY_OCTETS = 32
 const MAX_CREDENTIAL_OCTETS = 4096
 
-/** Where a secret comes from. */
+/** The place of a secret. */
 export interface KeyPlace {
-  /** Holds `<name>.key`. */
+  /** The directory of `<name>.key`. */
   readonly stateDir: string
   readonly name: string
   /**
-   * $CREDENTIALS_DIRECTORY, where the service manager puts what it was given for us
-   * (systemd.exec(5)); `<name>.key` in it goes first.
+   * $CREDENTIALS_DIRECTORY, in which the service manager puts credentials for us (systemd.exec(5));
+   * `<name>.key` in it has precedence.
    */
   readonly credentials: string | undefined
 }
@@ -25,15 +25,15 @@ export function keyFile({ stateDir, name }: KeyPlace): string {
   return join(stateDir, `${name}.key`)
 }
 
-/** Whether the service manager holds the key: then it is not ours to throw away. */
+/** Whether the service manager holds the key: then we must not remove it. */
 export function isCredential(place: KeyPlace): boolean {
   return credentialOf(place) !== undefined
 }
 
 /**
- * The key, made at the first use (0600 in a directory of 0700). At least 32 octets: derive from it,
- * do not use it as it is. Throws an EnigmError `state` where others could have read it, or it is no
- * key.
+ * The key, made at the first use (0600 in a directory of 0700). At least 32 octets: derive keys
+ * from it, do not use it directly. Throws an EnigmError `state` if others could have read it, or if
+ * it is not a key.
  */
 export function secretKey(place: KeyPlace): Buffer {
   const credential = credentialOf(place)
@@ -49,8 +49,8 @@ export function secretKey(place: KeyPlace): Buffer {
 }
 
 /**
- * Why `secretKey` could not use the key that is there, as a clause; undefined: it can, or the first
- * use makes one. Changes nothing.
+ * Why `secretKey` could not use the existing key, as a clause; undefined: it can, or the first use
+ * makes one. Changes nothing.
  */
 export function secretKeyFault(place: KeyPlace): string | undefined {
   try {
@@ -70,8 +70,8 @@ function credentialOf({ credentials, name }: KeyPlace): string | undefined {
 }
 
 /**
- * `made`: by us, so that it is ours alone. The service manager's may be its own, and be given to a
- * group.
+ * `made`: we made it, so it must belong to us alone. A key of the service manager may belong to it,
+ * and be readable by a group.
  */
 function readKey(file: string, maxOctets: number, made: boolean): Buffer {
   const given = (found: Stats) => [...fileFaults(file, found, owners()), ...walk(file, owners()).faults][0]

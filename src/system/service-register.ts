@@ -8,48 +8,53 @@ import { type Owners, owners, writingFaults } from '../files/trust.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import { isSame, type ProcessIdentity } from './process-identity.ts'
 
-/** What a service says of itself, so that every command finds it: no name, no client. */
+/**
+ * The facts that a service publishes so that every command finds it: no queried name, no client.
+ */
 export interface ServiceRecord {
   readonly pid: number
-  /** Boot and start time within it; undefined where the system does not say. */
+  /** Boot and start time within it; undefined if the system does not report it. */
   readonly processStart: string | undefined
-  /** The network namespace that it listens in; undefined where the system does not say. */
+  /** The network namespace in which it listens; undefined if the system does not report it. */
   readonly namespace: string | undefined
-  /** Absolute path of the configuration file; undefined: it runs on the defaults. */
+  /** Absolute path of the configuration file; undefined: it uses the defaults. */
   readonly config: string | undefined
-  /** What --listen said; undefined: the configuration says where it listens. */
+  /** The values of --listen; undefined: the configuration has the listen addresses. */
   readonly listenOption: readonly string[] | undefined
-  /** Where it listens, ADDRESS:PORT each. */
+  /** The listen addresses, ADDRESS:PORT each. */
   readonly listen: readonly string[]
   readonly statusFile: string
   readonly stateDir: string
 }
 
-/** A service that runs, and the numeric user whose word that is; undefined where there are none. */
+/**
+ * A running service, and the numeric user who wrote its record; undefined if the system has none.
+ */
 export type RunningService = ServiceRecord & { readonly uid: number | undefined }
 
-/** A record that is in its place. */
+/** A record that has been written. */
 export interface Registration {
-  /** Writes it again where it was taken away. Costs a stat. Never throws. */
+  /** Writes it again if it was removed. Costs a stat. Never throws. */
   heal(): void
-  /** Replaces where it listens. Never throws. */
+  /** Replaces the listen addresses. Never throws. */
   listensOn(listen: readonly string[]): void
   withdraw(): void
 }
 
-/** In a runtime directory; a file for each service, named by its process. */
+/** In a runtime directory; one file per service, named by its process. */
 const DIRECTORY = 'services'
 const NAME = /^[1-9]\d{0,9}\.json$/
 const MAX_RECORDS = 64
 const MAX_OCTETS = 65_536
 
-/** Where the records lie in a runtime directory. */
+/** The directory of the records in a runtime directory. */
 export function registerIn(directory: string): string {
   return join(directory, DIRECTORY)
 }
 
 /**
- * The runtime directory of the system, which root alone can give away, and that of this account.
+ * The system's runtime directory, which only root can give to another user, and that of this
+ * account.
  */
 export function runtimeDirectories(account: Account): readonly string[] {
   const system = dirname(defaultStatusFile({ ...account, uid: 0 }))
@@ -58,9 +63,9 @@ export function runtimeDirectories(account: Account): readonly string[] {
 }
 
 /**
- * Puts the record into the first of `directories` that is ours, 0644: any user of this host may
- * know that a service runs, and where. Returns why that is not possible, as a clause. What killed
- * processes left there goes.
+ * Writes the record to the first of `directories` that is ours, 0644: any user of this host may
+ * know that a service runs, and its addresses. If that is not possible, returns the reason as a
+ * clause. Removes records that killed processes left there.
  */
 export function register(directories: readonly string[], record: ServiceRecord): Registration | string {
   let why = 'there is no runtime directory'
@@ -72,7 +77,7 @@ export function register(directories: readonly string[], record: ServiceRecord):
   return why
 }
 
-/** Why `register` could put no record into any of `directories`. Changes nothing. */
+/** Why `register` could write a record to none of `directories`. Changes nothing. */
 export function registerFault(directories: readonly string[]): string | undefined {
   const faults = directories.map(unsafePlace)
   return faults.includes(undefined) ? undefined : faults.at(-1)
@@ -133,9 +138,9 @@ function sweepDead(place: string): void {
 const isAlive = ({ pid, processStart }: ServiceRecord) => isSame(pid, processStart) !== false
 
 /**
- * The services that say they run, in the order of `directories`. Only what root or this user wrote
- * is believed, and in the runtime directory of the system what the owner of that directory wrote,
- * whom root chose. Never throws.
+ * The registered running services, in the order of `directories`. Only records of root or this user
+ * are trusted, and in the system's runtime directory also those of its owner, whom root chose.
+ * Never throws.
  */
 export function runningServices(directories: readonly string[]): readonly RunningService[] {
   return directories.flatMap((directory) => {
@@ -151,7 +156,7 @@ export function runningServices(directories: readonly string[]): readonly Runnin
   })
 }
 
-/** Nobody but root can make anything in it. */
+/** Only root can create files in it. */
 function isRoots(directory: string): boolean {
   const { uid, mode } = lstatSync(directory)
   return uid === 0 && (mode & 0o022) === 0
@@ -194,19 +199,20 @@ function asRecord(value: unknown): ServiceRecord | undefined {
 }
 
 /**
- * The network namespace of a process of this user, opaque; undefined where the system does not say.
+ * The network namespace of a process of this user, opaque; undefined if the system does not report
+ * it.
  */
 export function networkNamespace(pid: number | 'self' = 'self'): string | undefined {
   return process.platform === 'linux' ? targetOf(`/proc/${pid}/ns/net`) : undefined
 }
 
-/** What Node is given when this program is started; then `run` follows. */
+/** The arguments of Node when this program is started; `run` follows. */
 const PROGRAM = /(^|\/)(enigm-dns|dist\/main\.js|src\/setup\.mjs)$/
 
 /**
- * Processes of any user that look like a service of this program, by how they were started, in this
- * network namespace as far as that can be seen. Undefined where the processes of others cannot be
- * seen at all (no /proc, or hidepid).
+ * Processes of any user that look like a service of this program by their command line, in this
+ * network namespace as far as that is visible. Undefined if processes of others are not visible at
+ * all (no /proc, or hidepid).
  */
 export function likelyServices(self: Pick<ProcessIdentity, 'pid'>): readonly number[] | undefined {
   if (process.platform !== 'linux' || (textOf('/proc/1/cmdline') ?? '') === '') return undefined

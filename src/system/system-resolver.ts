@@ -2,25 +2,28 @@ import { isIP } from 'node:net'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 
-/** Whom the system's own configuration names. `by` says which of them decides. */
+/**
+ * The DNS servers that the system's own configuration names. `by`: the file or service that
+ * decides.
+ */
 export interface SystemResolver {
   readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'
   readonly by: string
   /**
-   * Whether every name server that is configured is an address of this host: only then does a query
-   * through the system stay here.
+   * Whether every configured name server is an address of this host: only then does a query through
+   * the system stay here.
    */
   readonly stays: boolean
 }
 
 const RESOLVED_STUBS: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])
-/** resolv.conf(5): what glibc takes of the list. */
+/** resolv.conf(5): how many entries glibc uses. */
 const MAX_NAMESERVERS = 3
 
 /**
- * Reads resolv.conf and, where that or nsswitch.conf sends queries to systemd-resolved, what
- * resolved asks in turn. NetworkManager writes through one of the two. `ours` are the listeners of
- * this service. Costs some reads of small files; never throws. `root` is for tests.
+ * Reads resolv.conf and, if that or nsswitch.conf sends queries to systemd-resolved, the servers of
+ * resolved. NetworkManager writes one of the two. `ours` are the listeners of this service. Costs a
+ * few reads of small files; never throws. `root` is for tests.
  */
 export function readSystemResolver(ours: readonly SocketAddress[], root = ''): SystemResolver {
   const text = textOf(`${root}/etc/resolv.conf`)
@@ -42,7 +45,7 @@ export function readSystemResolver(ours: readonly SocketAddress[], root = ''): S
 }
 
 /**
- * Another name server of this host may ask us in turn, or somebody else: that cannot be read from
+ * Another name server of this host may forward to us or to another server: that cannot be read
  * here.
  */
 function verdict(final: readonly string[], isOurs: (address: string) => boolean): SystemResolver['asks'] {
@@ -52,7 +55,7 @@ function verdict(final: readonly string[], isOurs: (address: string) => boolean)
   return final.length > 0 && !final.every(isLoopback) ? 'elsewhere' : 'unknown'
 }
 
-/** Without a list glibc asks 127.0.0.1. */
+/** Without entries glibc asks 127.0.0.1. */
 function nameservers(text: string): readonly string[] {
   const found = text.split('\n').flatMap((line) => {
     const [word, address = ''] = line.trim().split(/\s+/)
@@ -61,7 +64,7 @@ function nameservers(text: string): readonly string[] {
   return found.length === 0 ? ['127.0.0.1'] : found.slice(0, MAX_NAMESERVERS)
 }
 
-/** nss-resolve asks resolved over a socket, whatever resolv.conf says. */
+/** nss-resolve asks resolved over a socket, independent of resolv.conf. */
 function asksResolved(root: string): boolean {
   const hosts = (textOf(`${root}/etc/nsswitch.conf`) ?? '').split('\n').find((line) => line.startsWith('hosts:')) ?? ''
   const sources = hosts.replace(/\[[^\]]*\]/g, '').split(/\s+/)
@@ -73,9 +76,9 @@ const isLoopback = (address: string) => address.startsWith('127.') || address ==
 const isWildcardFor = (bound: string, address: string) => (bound === '0.0.0.0' || bound === '::') && isLoopback(address)
 
 /**
- * Asks for a name as any program of this system would, by getaddrinfo, and resolves when that has
- * ended, however. It may take as long as the system's own timeouts and holds one thread of libuv's
- * pool meanwhile. Only for names that are answered on this host: whoever calls has made sure of
+ * Looks up a name as any program of this system would, with getaddrinfo. Resolves when that has
+ * ended, with any result. It may take as long as the system's own timeouts, and uses one thread of
+ * libuv's pool meanwhile. Only for names that are answered on this host: the caller must ensure
  * that.
  */
 export async function askSystem(name: string): Promise<void> {

@@ -6,21 +6,21 @@ import { walk } from '../files/trust.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import { UNIT_MARK, UNITS, unitFiles } from './units.ts'
 
-/** Where a person's units lie, and where those of packages do. */
+/** The directories of the administrator's units and of those of packages. */
 const OWN_UNITS = '/etc/systemd/system'
 const PACKAGED_UNITS = ['/usr/lib/systemd/system', '/lib/systemd/system']
-/** What the unit keeps from the service: ProtectHome= and PrivateTmp=. */
+/** Paths that the unit hides from the service: ProtectHome= and PrivateTmp=. */
 const HIDDEN = /^\/(home|root|run\/user|tmp|var\/tmp)(\/|$)/
 const OTHERS_READ = 0o005
 
-/** The program that a unit is to start. */
+/** The program that a unit starts. */
 export interface Program {
   readonly node: string
   /** dist/main.js, without links. */
   readonly main: string
 }
 
-/** This program, as it runs. */
+/** This program, as it was started. */
 export function thisProgram(argv: readonly string[] = process.argv, node = process.execPath): Program {
   return { node: realpathSync(node), main: realpathSync(argv[1] ?? '') }
 }
@@ -32,7 +32,7 @@ export function packagedUnit(root = ''): string | undefined {
 
 /**
  * Why a service cannot run this program, a sentence each with its fix: the sandbox hides it, its
- * user may not read it, or somebody else could change it.
+ * user may not read it, or another user could change it.
  */
 export function programFaults({ node, main }: Program): readonly string[] {
   return [node, main].flatMap((path) => {
@@ -59,18 +59,18 @@ function closedAbove(path: string): readonly string[] {
   return faults
 }
 
-/** The units of this program, by the paths that they are installed to. */
+/** The units of this program, by their installation paths. */
 export function ownUnits(program: Program, notifies: boolean, root = ''): ReadonlyMap<string, string> {
   const files = unitFiles({ program: [program.node, program.main], notifies })
   return new Map(UNITS.map((name) => [join(root, OWN_UNITS, name), files[name]]))
 }
 
-/** Those of them that somebody else wrote. */
+/** Those that were not written by this program. */
 export function foreignUnits(paths: Iterable<string>): readonly string[] {
   return [...paths].filter((path) => existsSync(path) && textOf(path)?.startsWith(UNIT_MARK) !== true)
 }
 
-/** Writes the units; how many differ from what was there. Throws the system's error. */
+/** Writes the units; returns how many differ from before. Throws the system's error. */
 export function writeUnits(units: ReadonlyMap<string, string>): number {
   const changed = [...units].filter(([path, text]) => textOf(path) !== text)
   for (const [path, text] of changed) {
@@ -80,7 +80,7 @@ export function writeUnits(units: ReadonlyMap<string, string>): number {
   return changed.length
 }
 
-/** Takes away those of `paths` that are ours; which ones. */
+/** Removes those of `paths` that are ours, and returns them. */
 export function removeUnits(paths: Iterable<string>): readonly string[] {
   const ours = [...paths].filter((path) => textOf(path)?.startsWith(UNIT_MARK) === true)
   for (const path of ours) remove(path)

@@ -1,12 +1,12 @@
-/** What the units of systemd depend on. */
+/** The facts on which the systemd units depend. */
 export interface UnitOptions {
-  /** The program and what stands before its commands: absolute paths without spaces. */
+  /** The program with the words before its commands: absolute paths without spaces. */
   readonly program: readonly string[]
-  /** Whether the program can tell systemd that it is ready, which takes koffi. */
+  /** Whether the program can notify systemd of readiness, which requires koffi. */
   readonly notifies: boolean
 }
 
-/** Where the service listens beside systemd-resolved, and where it is free. */
+/** The listen address of the service alongside systemd-resolved, and in general if it is free. */
 export const UNIT_PLACE = '127.0.0.55:53'
 const STUB_PLACE = '127.0.0.53:53'
 
@@ -16,10 +16,12 @@ export const STUB_SOCKET_UNIT = 'enigm-dns-53.socket'
 /** In the order in which they are enabled. */
 export const UNITS = [SOCKET_UNIT, STUB_SOCKET_UNIT, SERVICE_UNIT] as const
 
-/** The first line of each of these files: only a file that begins so is replaced or removed. */
+/**
+ * The first line of each of these files: only a file that begins with it is replaced or removed.
+ */
 export const UNIT_MARK = '# Made by enigm-dns. Own settings: systemctl edit'
 
-/** The text of every unit, by its name: of the .deb and of `service install` alike. */
+/** The text of every unit by its name, both for the .deb and for `service install`. */
 export function unitFiles(o: UnitOptions): Readonly<Record<(typeof UNITS)[number], string>> {
   return { [SERVICE_UNIT]: service(o), [SOCKET_UNIT]: socket(), [STUB_SOCKET_UNIT]: stubSocket() }
 }

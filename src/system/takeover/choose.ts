@@ -9,10 +9,10 @@ import { networkManager } from './networkmanager.ts'
 import { resolvconf } from './resolvconf.ts'
 import { resolved } from './resolved.ts'
 
-/** By who decides: the first one that finds its owner at work is taken. */
+/** In order of responsibility: the first one that finds its owner active is used. */
 const BACKENDS: readonly Backend[] = [resolved, networkManager, resolvconf, file]
 
-/** What can be switched together with the DNS, by name. */
+/** The features that can be switched together with the DNS, by name. */
 const PARTS: readonly TakeoverPart[] = [enforce]
 
 /** The back end of that name. */
@@ -22,12 +22,12 @@ export function backendOf(name: BackendName): Backend {
   return found
 }
 
-/** The parts of these names, in the order in which they are applied. */
+/** The parts with these names, in the order in which they are applied. */
 export function partsOf(names: readonly string[]): readonly TakeoverPart[] {
   return PARTS.filter(({ name }) => names.includes(name))
 }
 
-/** The back end that decides here, and the owner in words. */
+/** The responsible back end, and a description of the owner. */
 export async function chooseBackend(host: TakeoverHost): Promise<{ readonly backend: Backend; readonly owner: string }> {
   for (const backend of BACKENDS) {
     const owner = await backend.find(host)
@@ -37,8 +37,8 @@ export async function chooseBackend(host: TakeoverHost): Promise<{ readonly back
 }
 
 /**
- * The plan of a back end, with what refuses it: an EnigmError `state` whose message has a sentence
- * for each reason. Changes nothing.
+ * The plan of a back end, or the reasons against it: an EnigmError `state` whose message has a
+ * sentence for each reason. Changes nothing.
  */
 export async function planned(
   host: TakeoverHost,
@@ -53,13 +53,13 @@ export async function planned(
   return { changes, commands: plans.flatMap((plan) => plan.commands), notes: plans.flatMap((plan) => plan.notes) }
 }
 
-/** Whoever writes resolv.conf must be able to, though we may not change it ourselves. */
+/** The owner must be able to write resolv.conf, even if we may not change it ourselves. */
 function resolvConf() {
   const path = '/etc/resolv.conf'
   return targetOf(path) === undefined ? [{ path, ours: capture(path) }] : []
 }
 
-/** A file that is mounted cannot be replaced by a rename, and its manager is outside. */
+/** A mounted file cannot be replaced by a rename, and its manager is outside. */
 function mountFaults(): readonly string[] {
   const mounts = textOf('/proc/self/mountinfo') ?? ''
   const isMounted = mounts.split('\n').some((line) => line.split(' ')[4] === '/etc/resolv.conf')

@@ -4,17 +4,17 @@ import { isRecord } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
 import type { TakeoverHost } from './backend.ts'
 
-/** One interface as systemd-resolved sees it. Only those with servers or domains. */
+/** One interface according to systemd-resolved. Only those with servers or domains. */
 export interface ResolvedLink {
   readonly name: string
   readonly servers: readonly string[]
   /** Without their leading `~`; `.` for every name. */
   readonly domains: readonly string[]
-  /** Its tunnel belongs to a VPN: WireGuard, TUN, TAP or a kind that VPN programs make. */
+  /** It belongs to a VPN: WireGuard, TUN, TAP or a kind that VPN programs make. */
   readonly vpn: boolean
 }
 
-/** What systemd-resolved does now, read from its properties. */
+/** The present settings of systemd-resolved, read from its properties. */
 export interface ResolvedView {
   readonly servers: readonly string[]
   readonly domains: readonly string[]
@@ -26,8 +26,8 @@ export interface ResolvedView {
 const MANAGER = ['org.freedesktop.resolve1', '/org/freedesktop/resolve1', 'org.freedesktop.resolve1.Manager'] as const
 
 /**
- * Reads the view over D-Bus; any user may. Undefined where systemd-resolved does not answer. Older
- * than version 246 it has no `DNSEx`; then the ports of servers are not known, and not needed.
+ * Reads the view over D-Bus, which any user may do. Undefined if systemd-resolved does not answer.
+ * Before version 246 it has no `DNSEx`; then the ports of servers are not known, and not needed.
  */
 export async function readResolved(host: Pick<TakeoverHost, 'run'>): Promise<ResolvedView | undefined> {
   const names = ['DNSEx', 'Domains', 'FallbackDNSEx', 'DNSOverTLS'] as const
@@ -35,7 +35,7 @@ export async function readResolved(host: Pick<TakeoverHost, 'run'>): Promise<Res
   if (said.code !== 0) return undefined
   const [servers, domains, fallback, tls] = said.stdout.trim().split('\n').map(dataOf)
   if (!Array.isArray(servers) || !Array.isArray(domains)) return undefined
-  // A global server of this host is shown with the loopback interface.
+  // A global server on this host is reported with the loopback interface.
   const global = (one: Numbered) => (one.index === LOOPBACK_INDEX ? { ...one, index: 0 } : one)
   const dns = servers.flatMap(serverOf).map(global)
   const names53 = domains.flatMap(domainOf).map(global)
@@ -54,7 +54,7 @@ export async function readResolved(host: Pick<TakeoverHost, 'run'>): Promise<Res
   }
 }
 
-/** Of `lo`, in every network namespace. */
+/** The index of `lo` in every network namespace. */
 const LOOPBACK_INDEX = 1
 
 interface Numbered {
@@ -100,7 +100,7 @@ function interfaceNames(): ReadonlyMap<number, string> {
   }
 }
 
-/** Names that VPN programs give to interfaces of a kind that tells nothing. */
+/** Names that VPN programs give to interfaces whose kind is not specific. */
 const VPN_NAMES = /^(tun|tap|wg|ppp|ipsec|xfrm|vti|tailscale|nordlynx|proton|mullvad|zt|utun|gpd|cscotun|warp|CloudflareWARP)/i
 
 /** Whether an interface is a tunnel of a VPN, by its kind or its name. */
@@ -110,7 +110,7 @@ export function isVpnLink(name: string): boolean {
   return /^DEVTYPE=wireguard$/m.test(textOf(`${device}/uevent`) ?? '') || existsSync(`${device}/tun_flags`) || VPN_NAMES.test(name)
 }
 
-/** The name servers of a resolv.conf, as they stand there; none of a file that cannot be read. */
+/** The name servers in the text of a resolv.conf; empty if the file could not be read. */
 export function nameserversIn(text: string | undefined): readonly string[] {
   return (text ?? '').split('\n').flatMap((line) => {
     const [word, address = ''] = line.trim().split(/\s+/)
@@ -118,7 +118,7 @@ export function nameserversIn(text: string | undefined): readonly string[] {
   })
 }
 
-/** Whether nss-resolve comes before DNS in nsswitch.conf: then resolv.conf decides little. */
+/** Whether nss-resolve comes before DNS in nsswitch.conf: then resolv.conf has little effect. */
 export function usesNssResolve(text = textOf('/etc/nsswitch.conf') ?? ''): boolean {
   const line = text.split('\n').findLast((one) => one.trim().startsWith('hosts:')) ?? ''
   const words = line.replace(/\[[^\]]*\]/g, '').split(/\s+/)
@@ -127,7 +127,7 @@ export function usesNssResolve(text = textOf('/etc/nsswitch.conf') ?? ''): boole
 }
 
 /**
- * Docker gives containers of its default bridge the servers of resolv.conf that are not loopback.
+ * Docker gives containers of its default bridge those servers of resolv.conf that are not loopback.
  */
 export function dockerBypass(): readonly { readonly via: string; readonly what: string }[] {
   if (!existsSync('/sys/class/net/docker0')) return []

@@ -8,8 +8,8 @@ import { isActive } from './units.ts'
 
 const DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'
 /**
- * It takes port 53 only: with another port it goes back to the servers of the network without a
- * word.
+ * NetworkManager accepts only port 53: with another port it returns to the servers of the network
+ * without a message.
  */
 const conf = (address: string) =>
   `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
@@ -22,7 +22,7 @@ const DNS_MANAGER = [
   'org.freedesktop.NetworkManager.DnsManager',
 ] as const
 
-/** NetworkManager writes resolv.conf, by itself or through its dnsmasq. */
+/** For NetworkManager as the owner: it writes resolv.conf itself or with its dnsmasq. */
 export const networkManager: Backend = {
   name: 'networkmanager',
   async find(host) {
@@ -41,7 +41,7 @@ export const networkManager: Backend = {
   apply: reload,
   async verify(_host, { address }) {
     const named = nameserversIn(textOf('/etc/resolv.conf'))
-    // Its dnsmasq stands between.
+    // Its dnsmasq is between the programs and us.
     if (named.length > 0 && named.every((one) => one === address || one === '127.0.1.1')) return []
     return [`/etc/resolv.conf names ${named.join(', ') || 'nobody'} instead of ${address}.`]
   },
@@ -50,7 +50,7 @@ export const networkManager: Backend = {
   bypasses: async () => dockerBypass(),
 }
 
-/** It reads its files and writes resolv.conf again; a connection is not touched. */
+/** It reads its files and writes resolv.conf again; connections are not changed. */
 async function reload(host: TakeoverHost, _journal: Journal): Promise<void> {
   await host.run('nmcli', ['general', 'reload'], { limitMs: 5000 })
 }

@@ -7,20 +7,20 @@ import { textOf } from '../../files/reading.ts'
 import type { TakeoverHost } from './backend.ts'
 import { nameserversIn } from './links.ts'
 
-/** A name that was asked along a way must be at our listener within this. */
+/** A name that was sent along a path must arrive at our listener within this time. */
 const WAY_MS = 2500
 const DIRECT_MS = 2000
 const UPSTREAM_MS = 6000
 const PAUSE_MS = 100
 const RESOLVED_SOCKET = '/run/systemd/resolve/io.systemd.Resolve'
 
-/** A name that nobody has asked for, and that the service awaits. */
+/** A name that nobody has queried, and that the service awaits. */
 interface Nonce {
   readonly token: string
   readonly name: string
 }
 
-/** Has the service await a new name; undefined where no service takes the order. */
+/** Makes the service await a new name; undefined if no service accepts the order. */
 async function awaitedName(host: TakeoverHost): Promise<Nonce | undefined> {
   const token = Buffer.from(host.random.bytes(16)).toString('hex')
   const reply = await host.order(`await ${token}`)
@@ -34,20 +34,20 @@ async function arrivals(host: TakeoverHost, { token }: Nonce): Promise<{ readonl
   return { udp: Number(reply.udp) || 0, tcp: Number(reply.tcp) || 0 }
 }
 
-/** What a proof found. `told`: whether the service could be asked what arrived at all. */
+/** The result of a proof. `told`: whether the service could report which names arrived. */
 export interface Proof {
   readonly told: boolean
-  /** A sentence for each way that does not lead here. */
+  /** A sentence for each path that does not lead here. */
   readonly faults: readonly string[]
 }
 
 const UNTOLD: Proof = { told: false, faults: ['The service does not say what arrives: no control socket answers this user.'] }
 
 /**
- * Proves that names which programs ask for arrive at the service: a new name each through
- * getaddrinfo, through the socket of systemd-resolved where it runs, and to every server in
- * resolv.conf, over UDP and TCP. A server that is not of this host is not asked: it is a fault as
- * it is. Never rejects.
+ * Proves that names which programs look up arrive at the service: a new name each through
+ * getaddrinfo, through the socket of systemd-resolved if it runs, and to every server in
+ * resolv.conf, over UDP and TCP. A server on another host is not asked: it is a fault in any case.
+ * Never rejects.
  */
 export async function proveWays(host: TakeoverHost): Promise<Proof> {
   const ways: Promise<string | undefined | 'untold'>[] = [byGetaddrinfo(host), byResolved(host), ...byResolvConf(host)]
@@ -57,8 +57,8 @@ export async function proveWays(host: TakeoverHost): Promise<Proof> {
 }
 
 /**
- * As `proveWays`, again and again until there is no fault or `limitMs` is over: owners write their
- * files some time after they say that they are done.
+ * As `proveWays`, repeated until there is no fault or `limitMs` is over: owners write their files
+ * some time after they report success.
  */
 export async function proveWithin(host: TakeoverHost, limitMs: number, more: () => Promise<readonly string[]>): Promise<Proof> {
   const endMs = host.clock.nowMs() + limitMs
@@ -105,9 +105,9 @@ function byResolvConf(host: TakeoverHost): readonly Promise<string | undefined |
 }
 
 /**
- * Before anything is switched: the service answers a new name over UDP and TCP with what a resolver
- * said that proved who it is. Returns why not, as a sentence; undefined: it does. A name below
- * example.com is asked (RFC 2606): it tells the resolver nothing.
+ * Checks before the switch that the service answers a new name over UDP and TCP with an answer of
+ * an authenticated resolver. Returns the reason of a failure, as a sentence; undefined: it does.
+ * The name is below example.com (RFC 2606): it reveals nothing to the resolver.
  */
 export async function upstreamFault(host: TakeoverHost, address: string): Promise<string | undefined> {
   const endMs = host.clock.nowMs() + UPSTREAM_MS
@@ -133,8 +133,8 @@ async function fromUpstream(host: TakeoverHost, address: string, over: 'udp' | '
 }
 
 /**
- * One question over the varlink interface that nss-resolve uses too. Resolves to whether it was
- * answered, with whatever, before the limit.
+ * One question over the varlink interface that nss-resolve uses too. Resolves to whether any answer
+ * came before the limit.
  */
 function askResolved(clock: Clock, name: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -152,7 +152,7 @@ function askResolved(clock: Clock, name: string): Promise<boolean> {
   })
 }
 
-/** Resolves after `ms`. The process must be kept alive by something else. */
+/** Resolves after `ms`. Something else must keep the process alive. */
 export function pause(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => void clock.setTimer(ms, resolve))
 }

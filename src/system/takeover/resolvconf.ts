@@ -8,8 +8,8 @@ import { dockerBypass, nameserversIn } from './links.ts'
 import { hasSystemd } from './units.ts'
 
 /**
- * The record of our server. `lo.` comes first in the order of both programs, and behind a loopback
- * address they name nobody else.
+ * The record of our server. `lo.` comes first in the order of both programs, and after a loopback
+ * address they list no other server.
  */
 const RECORD = 'lo.enigm-dns'
 const UNIT = 'enigm-dns-resolvconf.service'
@@ -18,7 +18,7 @@ const WANTED = `/etc/systemd/system/sysinit.target.wants/${UNIT}`
 const RESOLV_CONF = '/etc/resolv.conf'
 const PLACES = ['/usr/sbin/resolvconf', '/sbin/resolvconf', '/usr/bin/resolvconf', '/usr/local/sbin/resolvconf']
 
-/** Records lie in /run: without this unit they are gone after a boot. */
+/** Records are in /run: without this unit they are lost at a boot. */
 const unit = (address: string, command: string) => `[Unit]
 Description=Have resolvconf name enigm-dns at boot
 Documentation=man:enigm-dns-system(8)
@@ -33,7 +33,10 @@ ExecStart=/bin/sh -c 'echo nameserver ${address} | ${command} -a ${RECORD}'
 WantedBy=sysinit.target
 `
 
-/** Debian's resolvconf or openresolv writes resolv.conf, from records that others give it. */
+/**
+ * For Debian's resolvconf or openresolv as the owner: it writes resolv.conf from records that
+ * others give it.
+ */
 export const resolvconf: Backend = {
   name: 'resolvconf',
   async find() {
@@ -71,7 +74,7 @@ export const resolvconf: Backend = {
   bypasses: async () => dockerBypass(),
 }
 
-/** The program, unless it is the one that is resolvectl under another name. */
+/** The program, unless it is resolvectl under another name. */
 function commandOf(): string | undefined {
   return PLACES.find((place) => {
     try {

@@ -2,7 +2,7 @@ import { UNITS } from '../units.ts'
 import type { TakeoverHost } from './backend.ts'
 import type { UnitState } from './journal.ts'
 
-/** How a unit of systemd stands. */
+/** The state of a systemd unit. */
 export interface Unit {
   readonly loaded: boolean
   readonly active: boolean
@@ -16,7 +16,7 @@ export async function hasSystemd(host: Pick<TakeoverHost, 'run'>): Promise<boole
   return said.code === 0 && /^Version=\S/m.test(said.stdout)
 }
 
-/** Looks; of a host without systemd no unit is loaded. */
+/** Reads the state; on a host without systemd no unit is loaded. */
 export async function unitOf(host: Pick<TakeoverHost, 'run'>, name: string): Promise<Unit> {
   const said = await host.run('systemctl', ['show', '--property=LoadState,ActiveState,UnitFileState', name], { limitMs: 5000 })
   const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(said.stdout)?.[1] ?? ''
@@ -33,16 +33,13 @@ export async function isActive(host: Pick<TakeoverHost, 'run'>, name: string): P
   return (await unitOf(host, name)).active
 }
 
-/** The units of this service that are installed, as they are now. */
+/** The installed units of this service with their present state. */
 export async function ourUnits(host: Pick<TakeoverHost, 'run'>): Promise<readonly UnitState[]> {
   const states = await Promise.all(UNITS.map(async (name) => ({ name, ...(await unitOf(host, name)) })))
   return states.filter(({ loaded }) => loaded).map(({ name, enabled, active }) => ({ name, enabled, active }))
 }
 
-/**
- * Starts the units, now and at each boot. Returns what systemd said against it; undefined:
- * nothing.
- */
+/** Starts the units, now and at each boot. Returns systemd's error; undefined: none. */
 export async function startUnits(host: TakeoverHost, units: readonly UnitState[]): Promise<string | undefined> {
   const idle = units.filter(({ enabled, active }) => !enabled || !active).map(({ name }) => name)
   if (idle.length === 0) return undefined
@@ -51,11 +48,13 @@ export async function startUnits(host: TakeoverHost, units: readonly UnitState[]
   return said.code === 0 ? undefined : said.stderr.trim()
 }
 
-/** Has the units be as they were. At boot nothing is started or stopped: `now` is false. */
+/**
+ * Restores the former state of the units. At boot nothing is started or stopped: `now` is false.
+ */
 export async function restoreUnits(host: TakeoverHost, units: readonly UnitState[], now: boolean): Promise<void> {
   const off = units.filter(({ enabled }) => !enabled).map(({ name }) => name)
   const idle = units.filter(({ active }) => !active).map(({ name }) => name)
   if (off.length > 0) await host.run('systemctl', ['disable', '--quiet', ...off])
-  // The socket first: it would start the service again.
+  // The socket is stopped first, because it would start the service again.
   if (now && idle.length > 0) await host.run('systemctl', ['stop', ...idle], { limitMs: 15_000 })
 }
