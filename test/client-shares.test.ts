@@ -3,7 +3,7 @@ import t from 'tap'
 import { clientOf, FairShares } from '../src/client-shares.ts'
 import { seededRandom } from './support/fake-clock.ts'
 
-t.test('one client: an IPv4 address, an IPv6 /64, however it is spelt', async (t) => {
+t.test('one client: an IPv4 address, or an IPv6 /64 in any spelling', async (t) => {
   t.equal(clientOf('192.0.2.1'), '192.0.2.1')
   t.not(clientOf('127.0.0.2'), clientOf('127.0.0.3'))
   for (const [one, other, same] of [
@@ -35,7 +35,7 @@ function filled(shares: FairShares, clients: readonly string[], sequential = fal
 }
 const addresses = (count: number, prefix = '10.0') => Array.from({ length: count }, (_, i) => `${prefix}.${i >> 8}.${i & 255}`)
 
-t.test('one alone has nearly all; those that come at once have about the same; a newcomer is let in whoever was there', async (t) => {
+t.test('a single client gets nearly everything; simultaneous ones get about the same; a newcomer is always admitted', async (t) => {
   for (const count of [1, 2, 5, 50, 254]) {
     const shares = new FairShares(4096, 1, seededRandom(count))
     const held = [...filled(shares, addresses(count)).values()]
@@ -45,7 +45,7 @@ t.test('one alone has nearly all; those that come at once have about the same; a
     for (let i = 0; i < 4; i++) t.ok(shares.take('192.0.2.1', 1), 'a few are always taken')
   }
 })
-t.test('one after the other: the first may be too much, and still the next is let in', async (t) => {
+t.test('clients one after another: even if the first took too much, the next one is admitted', async (t) => {
   const shares = new FairShares(4096, 1, seededRandom(1))
   const held = filled(shares, addresses(20), true)
   t.equal(held.get('10.0.0.0'), 3641)
@@ -60,7 +60,7 @@ t.test('addresses of one /64 are one client', async (t) => {
   )
   t.ok([...held.values()].reduce((sum, count) => sum + count, 0) <= 3645)
 })
-t.test('who is heavy: more than half of what others have on the average, and more than next to nothing', async (t) => {
+t.test('a heavy client holds more than half of the average of the others, and more than next to nothing', async (t) => {
   const shares = new FairShares(4096, 1, seededRandom(1))
   for (let i = 0; i < 16; i++) shares.take('10.0.0.1', 1)
   t.notOk(shares.isHeavy('10.0.0.1'))
@@ -71,7 +71,7 @@ t.test('who is heavy: more than half of what others have on the average, and mor
   t.notOk(shares.isHeavy('10.0.0.1'), 'it is light beside the other')
   t.notOk(shares.isHeavy('10.0.0.3'))
 })
-t.test('whatever is taken and given back: never more than there is, and all of it comes back', async () => {
+t.test('for any sequence of takes and returns: never more than the capacity, and all of it comes back', async () => {
   const step = fc.tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 1, max: 9 }), fc.boolean())
   fc.assert(
     fc.property(fc.array(step, { maxLength: 400 }), fc.integer(), (steps, seed) => {

@@ -14,7 +14,7 @@ const at = (dueMs: number) =>
 const alive = setInterval(() => {}, 1000)
 t.teardown(() => clearInterval(alive))
 
-t.test('an exact timer is never early, prepares before its moment, and once', async (t) => {
+t.test('an exact timer is never early, prepares before its time, and fires once', async (t) => {
   for (const waitMs of [0.2, 1.5, 3.3, 12.7, 40.1]) {
     const dueMs = clock.nowMs() + waitMs
     const { preparedMs, calledMs } = await at(dueMs)
@@ -23,12 +23,12 @@ t.test('an exact timer is never early, prepares before its moment, and once', as
   }
 })
 
-t.test('a moment that is over is now', async (t) => {
+t.test('a time in the past fires now', async (t) => {
   const { calledMs } = await at(clock.nowMs() - 10)
   t.ok(calledMs > 0)
 })
 
-t.test('cancelled, it calls nothing: before the turn ends, while it waits, and from its own preparation on it cannot be', async (t) => {
+t.test('cancelled, it calls nothing: before the turn ends and while it waits; after its preparation it cannot be cancelled', async (t) => {
   const called: string[] = []
   const set = (what: string, inMs: number) =>
     clock.setExactTimer(

@@ -12,7 +12,7 @@ class Member implements Linked<Member> {
   }
 }
 
-t.test('a linked set behaves as a Set does, and lets go of what left it', async (t) => {
+t.test('a linked set behaves like a Set, and keeps no deleted member alive', async (t) => {
   const step = fc.record({ member: fc.nat(9), what: fc.constantFrom('add', 'delete', 'clear') })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -55,7 +55,7 @@ t.test('a member is in one set at most', async (t) => {
   t.equal(set.size, 1)
 })
 
-t.test('a number table behaves as a Map does, whatever the numbers', async (t) => {
+t.test('a number table behaves like a Map, for any numbers', async (t) => {
   const key = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 2 ** 31 - 2 }))
   const step = fc.record({ key, what: fc.constantFrom('set', 'set', 'delete', 'clear') })
   fc.assert(

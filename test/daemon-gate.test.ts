@@ -124,7 +124,7 @@ async function lookOf(looks: readonly Look[], n: number): Promise<Look> {
   return look
 }
 
-t.test('at the start: nobody is dialled before the first look has ended, then at once', async (t) => {
+t.test('at the start: no resolver is dialled before the first check has ended, then at once', async (t) => {
   const server = await resolver(t)
   const h = await house(t, server, { ...ALWAYS, policy: REQUIRED })
   const first = await lookOf(h.looks, 0)
@@ -140,7 +140,7 @@ t.test('at the start: nobody is dialled before the first look has ended, then at
   )
 })
 
-t.test('a rule of a network by its name holds at the start, before anybody knows which network this is', async (t) => {
+t.test('a rule of a named network holds at the start, before the network is identified', async (t) => {
   const server = await resolver(t)
   const policy = { networks: [{ name: 'cafe', match: { gateway: '10.0.0.9' }, vpn: 'required' }] }
   const h = await house(t, server, { ...ALWAYS, policy })
@@ -151,7 +151,7 @@ t.test('a rule of a network by its name holds at the start, before anybody knows
   t.same(await (await h.started()).ask(), ANSWERED, 'it is another one')
 })
 
-t.test('a look from before a reload opens nothing; nor does one that a second reload has outdated', async (t) => {
+t.test('a check from before a reload opens nothing; nor does one that a second reload has outdated', async (t) => {
   const [server, other, third] = [await resolver(t), await resolver(t), await resolver(t)]
   const h = await house(t, server, { policy: { vpn: 'preferred' } })
   await (await lookOf(h.looks, 0)).end(false)
@@ -177,7 +177,7 @@ t.test('a look from before a reload opens nothing; nor does one that a second re
   t.equal(third.counts.tcp, 1)
 })
 
-t.test('the same settings again: what was seen holds, and no query is lost', async (t) => {
+t.test('same settings again: observations hold, and no query is lost', async (t) => {
   const server = await resolver(t)
   const settings = { policy: REQUIRED }
   const h = await house(t, server, settings)
@@ -206,7 +206,7 @@ t.test('a reload that is refused changes nothing', async (t) => {
   t.equal(other.counts.tcp, 0)
 })
 
-t.test('another network: closed until it was looked, and a look from before the change does not count', async (t) => {
+t.test('network change: closed until the next check, and a check from before the change does not count', async (t) => {
   const server = await resolver(t)
   const h = await house(t, server, { policy: REQUIRED })
   await (await lookOf(h.looks, 0)).end(true)
@@ -223,7 +223,7 @@ t.test('another network: closed until it was looked, and a look from before the 
   t.same(await ask(), ANSWERED)
 })
 
-t.test('what goes away closes, whatever else the reload brings; a policy that goes away opens without a look', async (t) => {
+t.test('a new rule closes the gate, whatever else the reload changes; a removed policy opens it without a check', async (t) => {
   const server = await resolver(t)
   const h = await house(t, server, { policy: REQUIRED })
   await (await lookOf(h.looks, 0)).end(false)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Deadlines } from '../src/deadlines.ts'
 import { FakeClock } from './support/fake-clock.ts'
 
-t.test('beyond what the wheel covers, and over a suspend: each once, in order, none early', async (t) => {
+t.test('beyond the range of the wheel, and over a suspend: each once, in order, none early', async (t) => {
   const inMs = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 8_000, max: 300_000 }))
   await fc.assert(
     fc.asyncProperty(fc.array(inMs, { minLength: 1, maxLength: 12 }), fc.integer({ min: 7_000, max: 200_000 }), async (wishes, stepMs) => {
@@ -29,7 +29,7 @@ t.test('beyond what the wheel covers, and over a suspend: each once, in order, n
   )
 })
 
-t.test('what throws does not lose what is due after it', async (t) => {
+t.test('an error in one callback does not lose later ones', async (t) => {
   const clock = new FakeClock()
   const deadlines = new Deadlines(clock)
   const called: string[] = []
@@ -42,7 +42,7 @@ t.test('what throws does not lose what is due after it', async (t) => {
   t.same(called, ['second'])
 })
 
-t.test('never early, at most a tick late, in order, on one timer; none is left behind', async (t) => {
+t.test('never early, at most a tick late, in order, with one timer; none is left', async (t) => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.record({ inMs: fc.integer({ min: 0, max: 5000 }), removed: fc.boolean() }), { maxLength: 30 }),
@@ -73,7 +73,7 @@ t.test('never early, at most a tick late, in order, on one timer; none is left b
   )
 })
 
-t.test('removing the last one stops the timer; one that is set while another fires is kept', async (t) => {
+t.test('the timer stops with the last deadline; one set while another fires is kept', async (t) => {
   const clock = new FakeClock()
   const deadlines = new Deadlines(clock)
   const one = deadlines.add(clock.nowMs() + 100, () => t.fail('removed'))

@@ -95,7 +95,7 @@ const QUESTIONS: readonly (readonly [name: string, asked: (code: ErrorCode) => b
   ['the key in doubt', (code) => inDoubt(code) === 'key', ['pin-mismatch']],
 ]
 
-t.test('what each code means: every question, every code', (t) => {
+t.test('the properties of every code', (t) => {
   for (const [name, asked, yes] of QUESTIONS)
     t.strictSame(
       CODES.filter(asked),
@@ -105,12 +105,12 @@ t.test('what each code means: every question, every code', (t) => {
   t.end()
 })
 
-t.test('what a client is told', (t) => {
+t.test('the answer that a client gets', (t) => {
   for (const code of CODES) t.strictSame(clientView(code), { rcode: 2, ede: { code: EDE[code], text: code } }, code)
   t.end()
 })
 
-t.test('when a failed exchange speaks against its path', (t) => {
+t.test('when a failed exchange is evidence against its path', (t) => {
   for (const code of CODES)
     for (const silent of [false, true])
       for (const hadTime of [false, true])
@@ -135,7 +135,7 @@ t.test('when a failed exchange speaks against its path', (t) => {
   t.end()
 })
 
-t.test('a code is told from other text', (t) => {
+t.test('isErrorCode accepts only codes', (t) => {
   for (const code of CODES) t.ok(isErrorCode(code))
   for (const text of ['', 'SERVFAIL', 'Deadline', 'toString', '__proto__', 'constructor']) t.notOk(isErrorCode(text), text)
   t.end()

@@ -59,7 +59,7 @@ async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean
   return { evidence, clock, log, seen, status, audit }
 }
 
-t.test('whoever looks at the status changes nothing: no audit entry, no age, no date', async (t) => {
+t.test('reading the status changes nothing: no audit entry, no age, no date', async (t) => {
   const { evidence, clock, audit, status } = await house(t)
   evidence.emit(answered)
   evidence.emit({ type: 'fault', where: 'x' })
@@ -76,7 +76,7 @@ t.test('whoever looks at the status changes nothing: no audit entry, no age, no 
   t.match(audit().slice(before.length), /"of":"service","from":"warn","to":"ok"/)
 })
 
-t.test('two who sample do not take from each other what they count', async (t) => {
+t.test('two samplers do not take counts from each other', async (t) => {
   const { evidence, clock, seen } = await house(t, { policy: { vpn: 'preferred', systemResolver: 'required', minimumOperators: 1 } })
   seen.vpn = true
   const samplers = [1, 2].map(() => sampleEachMinute({ ...evidence, clock }))
@@ -95,7 +95,7 @@ t.test('two who sample do not take from each other what they count', async (t) =
   }
 })
 
-t.test('an event that is emitted while one is handled comes after it, in order, and is on file when the outer call returns', async (t) => {
+t.test('an event emitted during another one comes after it, in order, and is written when the outer call returns', async (t) => {
   const told: string[] = []
   const { evidence, clock, log, seen, status } = await house(t, {
     policy: { vpn: 'required' },
@@ -118,7 +118,7 @@ t.test('an event that is emitted while one is handled comes after it, in order, 
   t.match(status().resolvers[0]?.failures, { 'connection-lost': 2 })
 })
 
-t.test('what is seen of another network at once is not forgotten with the last one', async (t) => {
+t.test('early observations on another network are not forgotten with the last one', async (t) => {
   const { evidence } = await house(t, { policy: { networks: [{ name: 'cafe', match: { gateway: '10.0.0.1' } }] } })
   t.equal(evidence.document().policy?.network, 'cafe')
   evidence.emit({ type: 'network.changed', online: true })
@@ -126,7 +126,7 @@ t.test('what is seen of another network at once is not forgotten with the last o
   t.equal(evidence.document().policy?.network, 'cafe', 'it was looked, and this is the one')
 })
 
-t.test('a burst of nested events is taken in order, however deep', async (t) => {
+t.test('a burst of nested events is handled in order, at any depth', async (t) => {
   let depth = 0
   const { evidence, log } = await house(t, {
     policy: { vpn: 'required' },
@@ -143,7 +143,7 @@ t.test('a burst of nested events is taken in order, however deep', async (t) => 
   t.ok(log.length >= 7, log.join(' '))
 })
 
-t.test('the log is told of every event, also of an answer like the one before', async (t) => {
+t.test('the log gets every event, also an answer equal to the last one', async (t) => {
   const { evidence, log } = await house(t)
   log.length = 0
   for (let i = 0; i < 100; i++) evidence.emit(answered)

@@ -37,14 +37,14 @@ function rig(policy: object | undefined, more: Partial<SystemView> = {}) {
   return { clock, events, asked, seen, checks, take, setup }
 }
 
-t.test('without a policy it looks at what costs nothing', async (t) => {
+t.test('without a policy only cheap checks are made', async (t) => {
   const { checks, take } = rig(undefined)
   await checks.check()
   await new Promise(setImmediate)
   t.same(take(), ['seen.network', 'seen.system', 'seen.bypass', 'seen.canary'])
 })
 
-t.test('the canary is sent only where it stays on this host, again after five minutes or where something changed', async (t) => {
+t.test('the canary is sent only if it stays on this host, again after five minutes or after a change', async (t) => {
   const { checks, asked, seen, events, clock } = rig(undefined)
   await checks.check()
   await checks.check()
@@ -84,7 +84,7 @@ function heldLooks() {
 }
 const turn = () => new Promise(setImmediate)
 
-t.test('another network: what a look under way found is not told, and it looks again', async (t) => {
+t.test('network change: the result of a check in progress is dropped, and a new check is made', async (t) => {
   const looks = heldLooks()
   const { checks, take, seen, events } = rig({ vpn: 'required', networks: [{ name: 'office', match: { gateway: '10.0.0.1' } }] }, looks)
   const first = checks.check()
@@ -99,7 +99,7 @@ t.test('another network: what a look under way found is not told, and it looks a
   t.match(events[1], { type: 'seen.vpn', vpn: 2 })
 })
 
-t.test('another setup: the same; it looks for what the new one names', async (t) => {
+t.test('new setup: the same; the check uses the new setup', async (t) => {
   const looks = heldLooks()
   const { checks, take, setup } = rig({ vpn: 'required' }, looks)
   const first = checks.check()
@@ -116,7 +116,7 @@ t.test('another setup: the same; it looks for what the new one names', async (t)
   t.equal(looks.asked.length, 2, 'one look for two changes')
 })
 
-t.test('one look at a time; a change during one makes another; a fault is told and ends nothing', async (t) => {
+t.test('one check at a time; a change during one causes another; a fault is reported and ends nothing', async (t) => {
   let looks = 0
   let fail = false
   const { checks, take } = rig(

@@ -48,7 +48,7 @@ function habitual({ down, up }: Habit, i: number, seen: string[]): Stage {
   return stage
 }
 
-t.test('whatever stages do: one outcome, and each that let it on or waited is left exactly once, in reverse', async () => {
+t.test('for any stages: one outcome, and each stage that returned on or waits is left exactly once, in reverse', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(HABIT, { maxLength: 6 }), async (habits) => {
       const seen: string[] = []
@@ -75,7 +75,7 @@ t.test('whatever stages do: one outcome, and each that let it on or waited is le
     { numRuns: 500 },
   )
 })
-t.test('answered is not finished: what comes later passes every stage, and is not told', async (t) => {
+t.test('answered is not finished: a later outcome passes every stage, and is not delivered', async (t) => {
   const seen: number[] = []
   const outcomes: Outcome[] = []
   const early: Stage = {
@@ -95,7 +95,7 @@ t.test('answered is not finished: what comes later passes every stage, and is no
   t.equal(outcomes.length, 1)
   t.strictSame(seen, [2])
 })
-t.test('only the stage that it waits at can resume it', async (t) => {
+t.test('only the stage at which it waits can resume it', async (t) => {
   const other: Stage = { enter: () => 'on' }
   let held: Job | undefined
   const holds: Stage = {
@@ -114,7 +114,7 @@ t.test('only the stage that it waits at can resume it', async (t) => {
   await new Promise((done) => setImmediate(done))
   t.equal(outcomes.length, 1)
 })
-t.test('a question below another starts behind the stage that asks it and ends there; without end they are refused', async (t) => {
+t.test('a question below another starts after the stage that asks it and ends there; endless nesting is refused', async (t) => {
   const names: string[] = []
   const outer: Stage = {
     enter() {
@@ -155,6 +155,6 @@ t.test('a question below another starts behind the stage that asks it and ends t
   const before: Stage = { enter: () => 'on' }
   await t.rejects(asked([before, endless], ask(), CLIENT), { code: 'internal' })
 })
-t.test('stages that nobody answers behind are an internal fault', async (t) => {
+t.test('a pipeline without a last stage is an internal fault', async (t) => {
   await t.rejects(asked([{ enter: () => 'on' }], ask(), CLIENT), { code: 'internal' })
 })

@@ -67,7 +67,7 @@ function openersOf(text: string): readonly string[] {
 }
 
 if (process.env.ENIGM_DNS_INSIDE_NAMESPACE === undefined) {
-  t.test('whoever can open a socket is on the list, with the reason why no cleartext leaves by it', (t) => {
+  t.test('every module that can open a socket is on the list, with the reason why it sends no cleartext', (t) => {
     const allowed = (path: string) => Object.keys(ALLOWED).some((key) => path === key || (key.endsWith('/') && path.startsWith(key)))
     const opening = sources.filter(({ text }) => openersOf(text).length > 0)
     t.strictSame(
@@ -85,7 +85,7 @@ if (process.env.ENIGM_DNS_INSIDE_NAMESPACE === undefined) {
     t.strictSame(openersOf("import type { Socket } from 'node:net'\nimport { type Socket, isIPv6 } from 'node:net'"), [])
     t.end()
   })
-  t.test('port 53 is named only by listeners, by what watches it, and in sentences', (t) => {
+  t.test('port 53 appears only in listeners, in their checks, and in sentences', (t) => {
     const naming = sources
       .filter(({ text }) => /(\bport\b[^\n]{0,20}|, )\b53\b(?!\d)/.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')))
       .map(({ path }) => path)
@@ -110,7 +110,7 @@ if (process.env.ENIGM_DNS_INSIDE_NAMESPACE === undefined) {
 }
 
 if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) {
-  t.test('strict: whatever happens, not one packet to port 53 leaves', { timeout: 120_000 }, async (t) => {
+  t.test('strict: in every case, not one packet to port 53 is sent', { timeout: 120_000 }, async (t) => {
     // A way out, so that what would leave is seen leaving.
     for (const args of [
       'link add wan0 type veth peer name far0',

@@ -6,7 +6,7 @@ import { createLog } from '../src/log.ts'
 const MODULE = JSON.stringify(new URL(`../src/log${extname(import.meta.url)}`, import.meta.url).href)
 const failed = { type: 'link.failed', resolver: 'a', transport: 'dot', code: 'closed', detail: 'a "quoted"\n line' } as const
 
-t.test('one JSON object a line, levels kept, a fault of one link once a minute', async (t) => {
+t.test('one JSON object per line, levels are respected, a fault of one link once a minute', async (t) => {
   const lines: string[] = []
   const log = createLog('info', (line) => void lines.push(line))
   log.info('one')
@@ -31,7 +31,7 @@ t.test('one JSON object a line, levels kept, a fault of one link once a minute',
   t.ok(read.every(({ time }) => !Number.isNaN(Date.parse(String(time)))))
 })
 
-t.test('a reader that does not read holds nothing up: 20,000 lines into a pipe that is full', async (t) => {
+t.test('a reader that does not read delays nothing: 20,000 lines into a full pipe', async (t) => {
   // Touching process.stderr makes the pipe one that says EAGAIN.
   const script = `const { createLog } = await import(${MODULE}); process.stderr; const log = createLog('info')
     for (let i = 0; i < 20000; i++) log.info('x'.repeat(100)); process.stdout.write('done')`

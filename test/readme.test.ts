@@ -18,7 +18,7 @@ import { addressRecord, replyTo } from './support/replies.ts'
 
 const README = documentText('README.md')
 
-t.test('the configuration that it shows is the one without a file', async (t) => {
+t.test('the configuration that it shows equals the defaults', async (t) => {
   const places = { configFile: join(t.testdir(), 'none'), resolversFile: join(PROJECT_ROOT, 'resolvers.json') }
   const shown = join(t.testdir(), 'config.json')
   writeFileSync(shown, readmeRecipe('defaults'), { mode: 0o600 })
@@ -26,7 +26,7 @@ t.test('the configuration that it shows is the one without a file', async (t) =>
   t.strictSame(written.config, { ...silent.config, use: ['quad9', 'dns4eu'] })
 })
 
-t.test('what it shows as comment is good as well', async (t) => {
+t.test('the configuration in its comments is valid too', async (t) => {
   const text = readmeRecipe('defaults')
     .replace(/^ {2}\/\/ "/gm, '  "')
     .replace(/"use": \[.*?\]/, '"use": ["home"]')
@@ -47,7 +47,7 @@ t.test('what it shows as comment is good as well', async (t) => {
 const shell = async (lines: string, cwd: string) =>
   (await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', lines], { cwd, timeout: 20_000 })).stdout.trim()
 
-t.test('its own resolver, with caFile and spkiPins, answers; its lines for a pin give the pin', async (t) => {
+t.test('its own resolver, with caFile and spkiPins, answers; its commands for a pin return the pin', async (t) => {
   const authority = await createAuthority()
   const { value } = parseJsonc(readmeRecipe('own-set')) as { value: { resolvers: [{ authenticationDomainName: string }] } }
   const [example] = value.resolvers
@@ -71,14 +71,14 @@ t.test('its own resolver, with caFile and spkiPins, answers; its lines for a pin
   t.equal(await answers(t, Buffer.alloc(32, 7).toString('base64')), 2, 'and not with the pin of another key')
 })
 
-t.test('`run --help` advises the address that the README does', async (t) => {
+t.test('run --help recommends the same address as the README', async (t) => {
   const { stdout } = await cli('run', '--help')
   t.match(stdout, /--listen 127\.0\.0\.55:53 .*systemd-resolved/)
   t.match(readmeRecipe('resolved-run'), '--listen 127.0.0.55:53')
   t.notMatch(stdout, '127.0.0.54', 'which resolved drops')
 })
 
-t.test('files are where it says', (t) => {
+t.test('files are at the documented places', (t) => {
   const account = (uid: number, env = {}) => ({ uid, env, home: '~', tmp: '/tmp' })
   const xdg = { XDG_RUNTIME_DIR: '/r', XDG_STATE_HOME: '/s' }
   const paths = [
@@ -102,7 +102,7 @@ const NOT_RUN: readonly string[] = [
   '#!/bin/sh\nexec svlogd', // writes a log of runit
 ]
 
-t.test('every block of shell lines is run by a test', (t) => {
+t.test('every block of shell commands is run by a test', (t) => {
   const runners = ['readme.test.ts', 'e2e/point-the-system.test.ts', 'e2e/service-lab.test.ts']
     .map((name) => documentText(join('test', name)))
     .join()
@@ -113,7 +113,7 @@ t.test('every block of shell lines is run by a test', (t) => {
   t.end()
 })
 
-t.test('every command of npm that a document names is there, and every WORD of `npm test` finds a test', (t) => {
+t.test('every npm command in a document exists, and every WORD of npm test finds a test', (t) => {
   const { scripts } = JSON.parse(documentText('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
   const tests = readdirSync(join(PROJECT_ROOT, 'test'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.test.ts'))
   for (const name of DOCUMENTS) {
@@ -135,7 +135,7 @@ const anchorOf = (heading: string) =>
     .replace(/[^\p{L}\p{N} _-]/gu, '')
     .replaceAll(' ', '-')
 
-t.test('every link leads somewhere, and every page is in the index', (t) => {
+t.test('every link has a target, and every page is in the index', (t) => {
   for (const name of DOCUMENTS) {
     for (const [, target = ''] of documentText(name).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target)) continue

@@ -50,7 +50,7 @@ function house(end: Resolve) {
 }
 const house1 = () => house(async () => answerOf())
 
-t.test('a miss, then a hit: the same reply, with the ID, case and TTL of its moment', async (t) => {
+t.test('a miss, then a hit: the same reply, with its own ID, case and TTL', async (t) => {
   const h = house1()
   const first = await h.miss(query({ name: 'WWW.Example.com', id: 7 }))
   await h.clock.advance(10_000)
@@ -76,7 +76,7 @@ t.test('AD only for a client that set AD or DO; CD comes back; AA is clear, RA s
   t.match(decodedFlags(h.hit(query({ flags: 0x0120 }))), { ad: true })
   t.match(decodedFlags(await h.miss(query({ flags: 0x0110 }))), { cd: true })
 })
-t.test('what is larger than the client takes becomes header, question and OPT with TC', async (t) => {
+t.test('an answer larger than the client accepts becomes header, question and OPT with TC', async (t) => {
   const big = house(async () => answerOf({ answers: [rr({ type: 16, rdata: new Uint8Array(900) })] }))
   const cut = await big.miss(query())
   t.match(decodedFlags(cut), { tc: true })
@@ -88,7 +88,7 @@ t.test('what is larger than the client takes becomes header, question and OPT wi
   t.equal(decodedFlags(await big.miss(query(), TCP)).tc, false)
   t.equal(decodedFlags(big.hit(query(), 65535)).tc, false)
 })
-t.test('an answer of up to 65,535 octets is whole over TCP: where no room is left for an OPT there is none', async (t) => {
+t.test('an answer of up to 65,535 octets is whole over TCP: without an OPT if there is no room for one', async (t) => {
   const bare = response({ answers: [rr({ type: 16, rdata: new Uint8Array(0) })] }).length
   for (const octets of [65_500, 65_524, 65_525, 65_530, 65_534, 65_535]) {
     const h = house(async () => answerOf({ answers: [rr({ type: 16, rdata: new Uint8Array(octets - bare) })] }))
@@ -108,7 +108,7 @@ t.test('an extended RCODE without an OPT in the query becomes SERVFAIL', async (
   t.equal((await h.miss(query()))[3]! & 15, 2)
   t.equal(readOpt(await h.miss(query({ opt: {} })))?.extendedRcode, 1)
 })
-t.test('EDE goes to EDNS clients, and goes first when space is short', async (t) => {
+t.test('EDE is sent to EDNS clients, and dropped first if space is short', async (t) => {
   const h = house(async () => answerOf({ answers: [rr({ rdata: new Uint8Array(440) })] }, { ede: { code: 6, text: 'x'.repeat(40) } }))
   t.equal(readOpt(await h.miss(query())), undefined)
   t.match(readOpt(await h.miss(query({ opt: { size: 1232 } }))), { ede: { code: 6, text: 'x'.repeat(40) } })
@@ -131,7 +131,7 @@ t.test('identical questions in flight share one upstream query; too many waiters
   t.equal((await replies[1]!).readUInt16BE(0), 2)
   t.equal(h.asked.length, 1)
 })
-t.test('a failure of ours is a SERVFAIL with an EDE, and is never kept against the question', async (t) => {
+t.test('an internal failure is a SERVFAIL with an EDE, and is never kept for the question', async (t) => {
   const h = house(async () => {
     throw new EnigmError('pin-mismatch', 'no pin matches')
   })
@@ -141,14 +141,14 @@ t.test('a failure of ours is a SERVFAIL with an EDE, and is never kept against t
   t.equal(h.cache.entries, 0)
   t.same(h.faults, [])
 })
-t.test('a bug behind the pipeline is a SERVFAIL and a fault on record', async (t) => {
+t.test('a bug in the pipeline is a SERVFAIL and a recorded fault', async (t) => {
   const h = house(async () => {
     throw new TypeError('x is undefined')
   })
   t.equal((await h.miss(query()))[3]! & 15, 2)
   t.same(h.faults, ['resolve'])
 })
-t.test('our option tells where an answer came from, to who asked', async (t) => {
+t.test('our option reports the source of an answer to the client that asks', async (t) => {
   const h = house1()
   const withOption = query({ opt: { options: u16s(65280, 0) } })
   const told = async () => (await h.miss(withOption)).toString('latin1')
@@ -177,7 +177,7 @@ t.test('RFC 6891 section 6.1.1: an OPT is answered with an OPT, with NOTIMP too'
   t.ok(readOpt(await house1().miss(query({ flags: 0x2000, opt: {} }))))
   t.equal(readOpt(await house1().miss(query({ flags: 0x2000 }))), undefined)
 })
-t.test('RFC 9824 section 3.5: a type that is no question is told to EDNS clients as such', async (t) => {
+t.test('RFC 9824 section 3.5: EDNS clients get an error for a type that cannot be queried', async (t) => {
   t.match(readOpt(await house1().miss(query({ type: 128, opt: {} })))?.ede, { code: 30, text: undefined })
 })
 t.test('BADVERS for EDNS version 1, in the upper bits', async (t) => {
@@ -185,12 +185,12 @@ t.test('BADVERS for EDNS version 1, in the upper bits', async (t) => {
   t.match(readOpt(reply), { extendedRcode: 1, version: 0 })
   t.equal(reply[3]! & 15, 0)
 })
-t.test('silence for a response and for less than a header', async (t) => {
+t.test('no reply to a response and to less than a header', async (t) => {
   t.equal((await house1().miss(response())).length, 0)
   t.equal((await house1().miss(bytes(1, 2))).length, 0)
 })
 
-t.test('where an answer comes from is told to clients of this host alone: to others it would say what somebody else asked', async (t) => {
+t.test('the source of an answer is reported only to clients of this host: others would learn what somebody else asked', async (t) => {
   const h = house1()
   const curious = () => query({ opt: { options: u16s(65280, 0) } })
   const sources = (reply: Uint8Array) => Buffer.from(reply).includes('one/dot') || Buffer.from(reply).includes('cache')
@@ -206,7 +206,7 @@ t.test('where an answer comes from is told to clients of this host alone: to oth
   }
 })
 
-t.test('a view has answers of its own, and both ways into the responder heed it', async (t) => {
+t.test('a view has its own answers, in both methods of the responder', async (t) => {
   const h = house1()
   const [seven, eight] = [view(7), view(8)]
   const packet = query()

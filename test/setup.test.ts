@@ -28,7 +28,7 @@ function setup(dir: string, under: readonly string[] = []) {
   return { status, stderr, tookMs: performance.now() - begunMs }
 }
 
-t.test('a fresh clone without a network says so in a sentence, and soon', { timeout: 120_000 }, (t) => {
+t.test('a fresh clone without a network reports so in a sentence, and soon', { timeout: 120_000 }, (t) => {
   const isolated = spawnSync('unshare', ['-rmn', 'ip', 'link', 'set', 'lo', 'up']).status === 0
   if (!requireThat(t, isolated ? undefined : 'needs network namespaces')) return t.end()
   const dir = checkout(t)

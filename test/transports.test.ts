@@ -30,7 +30,7 @@ function brokenByAnother(): readonly string[] {
   return KNOWING.filter((path) => program.getSemanticDiagnostics(program.getSourceFile(join(src, path))).length > 0)
 }
 
-t.test('a transport that a table does not know does not compile', (t) => {
+t.test('a transport that a table lacks does not compile', (t) => {
   t.strictSame(brokenByAnother(), KNOWING)
   t.end()
 })
@@ -40,7 +40,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'commands/diagnosis.ts': 'tells that port 853 is blocked and DoH gets through',
 }
 
-t.test('nobody asks whether a transport is one of two: another would be taken for the other', (t) => {
+t.test('no code tests whether a transport is one of two: a third would be taken for the other', (t) => {
   const asking = /(?:[=!]==?|\?\?|\bcase) '(?:dot|doh)'|\bover\('(?:dot|doh)'\)/
   const found = paths.filter((path) => asking.test(readFileSync(join(src, path), 'utf8')))
   t.strictSame(found, Object.keys(NAMING))
@@ -48,7 +48,7 @@ t.test('nobody asks whether a transport is one of two: another would be taken fo
   t.end()
 })
 
-t.test('a name is one of the table, and nothing else is', (t) => {
+t.test('only names in the table are valid', (t) => {
   t.strictSame(TRANSPORT_NAMES, ['dot', 'doh'])
   for (const name of TRANSPORT_NAMES) t.ok(isTransport(name))
   for (const text of ['', 'DoT', 'doq', 'constructor', '__proto__', 'toString']) t.notOk(isTransport(text), text)

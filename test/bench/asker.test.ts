@@ -6,7 +6,7 @@ import { askerAt } from '../../bench/chaos/asker.ts'
 import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { bareReply, filledUp } from '../support/faults/answers.ts'
 
-t.test('an answer that did not fit is asked for over TCP, and that one is judged', async (t) => {
+t.test('an answer that did not fit is requested over TCP, and that one is judged', async (t) => {
   const tcp = createServer((socket) => {
     const reader = new FrameReader()
     socket.on('data', (chunk) => reader.push(chunk, (frame) => socket.write(framed(filledUp(frame)))))

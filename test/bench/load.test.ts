@@ -28,19 +28,19 @@ t.test("dnsperf's statistics are read", async (t) => {
   t.same(outcomeOf(PRINTED), { sent: 130_000, completed: 129_990, lost: 10, queriesPerS: 129962.188092, meanUs: 1432, failed: 10 })
 })
 
-t.test('a server that answers nothing, or nothing but failures', async (t) => {
+t.test('a server that answers nothing, or only failures', async (t) => {
   const nothing = PRINTED.replace('129990 (99.99%)', '0 (0.00%)').replace(/NOERROR.*/, '')
   t.match(outcomeOf(nothing), { completed: 0, failed: 0, meanUs: Number.NaN })
   t.equal(outcomeOf(PRINTED.replace(/NOERROR.*/, 'SERVFAIL 129990 (100.00%)')).failed, 129_990)
 })
 
-t.test('what is not its statistics is no figure', async (t) => {
+t.test('text that is not dnsperf statistics yields no figures', async (t) => {
   t.throws(() => outcomeOf(''), /printed something else/)
   t.throws(() => outcomeOf('Error: unable to connect'), /unable to connect/)
   t.throws(() => outcomeOf(PRINTED.replace(/Queries per second.*/, '')), /printed something else/)
 })
 
-t.test('names: every one once, in an order that the seed decides', async (t) => {
+t.test('names: each once, in an order that the seed decides', async (t) => {
   const made = (seed: number) => {
     const names = new Names(t.testdir(), seed)
     return readFileSync(names.known(10, 500), 'utf8')
@@ -80,7 +80,7 @@ t.test('what a process costs', { skip: process.platform === 'linux' ? false : '/
   t.same(costOf(2 ** 22 + 1), { cpuNs: 0, wakeUps: 0 }, 'no such process')
 })
 
-t.test('every inner loop does what it is named for', async (t) => {
+t.test('every inner loop does what its name says', async (t) => {
   const all = loops(1)
   t.same(
     all.map(({ name }) => name),

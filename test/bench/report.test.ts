@@ -17,7 +17,7 @@ const run = runOf(
   { growth: [10, 100] },
 )
 
-t.test('the table for a terminal has a line per figure, its columns under their heads, and names who is absent and why', async (t) => {
+t.test('the table for a terminal has one line per figure, aligned columns, and the names and reasons of absent stubs', async (t) => {
   const lines = printed(run).split('\n')
   const [head = '', hit = ''] = lines
   t.match(hit, /^hit, 200 in flight +6\.00 us +10\.0 us +un<bound +0\.50 +1\.25 +0\.95 x, 1\.3 x echo +met$/)

@@ -77,7 +77,7 @@ const hit = (cpuUs: readonly [ours: number, peer: number, echo?: number]) =>
     ...(cpuUs[2] === undefined ? [] : [sample('hits-200', 'C echo', 0, { cpuUs: cpuUs[2] })]),
   ])
 
-t.test('a target is met where all its parts hold', async (t) => {
+t.test('a target is met if all its parts are', async (t) => {
   const met = (...cpuUs: Parameters<typeof hit>[0]) => filled(hit(cpuUs))[0]?.met
   t.equal(met(8, 10, 7), true)
   t.equal(met(9.6, 10, 8), false, 'not against the peer')
@@ -89,7 +89,7 @@ t.test('a target is met where all its parts hold', async (t) => {
   t.equal(filled(noise)[0]?.met, undefined, 'less than nothing is not a success')
 })
 
-t.test('each configuration of ours stands in its own row', async (t) => {
+t.test('each of our configurations has its own row', async (t) => {
   const run = runOf([
     sample('miss-doh', 'enigm-dns', 0, { cpuUs: 20 }),
     sample('miss-doh', 'enigm-dns (node:http2)', 0, { cpuUs: 10 }),
@@ -104,7 +104,7 @@ t.test('each configuration of ours stands in its own row', async (t) => {
   )
 })
 
-t.test('latency is compared with unbound, whoever is quicker', async (t) => {
+t.test('latency is compared with unbound, even if another peer is faster', async (t) => {
   const run = runOf([
     sample('latency-1', 'enigm-dns', 0, { p50Us: 10 }),
     sample('latency-1', 'unbound', 0, { p50Us: 10 }),
@@ -127,7 +127,7 @@ t.test('growth is judged over the sizes that the target names', async (t) => {
   t.same(factorsOf(runOf([], { growth: [10_000] })), [])
 })
 
-t.test('two workers are judged by rate where there are cores for it, else by the busiest thread', async (t) => {
+t.test('two workers are judged by rate if there are enough cores, else by the busiest thread', async (t) => {
   const samples = [
     sample('workers', 'enigm-dns', 0, { queriesPerS: 100, cpuUs: 4, busiestUs: 4 }),
     sample('workers', 'enigm-dns (2 workers)', 0, { queriesPerS: 120, cpuUs: 4, busiestUs: 2 }),

@@ -30,7 +30,7 @@ function scene(o: { countsFurtherIn?: boolean } = {}) {
   return { end, query, held, seen, away: () => away }
 }
 
-t.test('one client cannot take it all, all together have an end, and room comes back', async (t) => {
+t.test('one client cannot take everything, all together are bounded, and room is freed', async (t) => {
   const s = scene()
   const heavy = Array.from({ length: 100 }, () => s.query('192.0.2.1'))
   await Promise.resolve()
@@ -49,13 +49,13 @@ t.test('one client cannot take it all, all together have an end, and room comes 
   for (const release of s.held.splice(0)) release(good())
   await Promise.all(again)
 })
-t.test('what fails leaves as well', async (t) => {
+t.test('failed queries free their room too', async (t) => {
   const end = new End()
   end.will = () => 'deadline'
   const resolve = through([admit({ random, turnedAway() {}, octets: 3000 })], end.resolve)
   for (let i = 0; i < 5; i++) await t.rejects(resolve(ask(), { purpose: 'client', deadlineMs: 0 }), { code: 'deadline' })
 })
-t.test('what is refused further in is counted too, unless somebody else counts it', async (t) => {
+t.test('refusals of later stages are counted too, unless another stage counts them', async (t) => {
   for (const countsFurtherIn of [true, false]) {
     const s = scene({ countsFurtherIn })
     s.end.will = () => 'overloaded'
@@ -71,7 +71,7 @@ t.test('renewals leave half of the room to clients', async (t) => {
   await Promise.resolve()
   t.equal(s.held.length, 46)
 })
-t.test('who has more under way than others gives way further in', async (t) => {
+t.test('a client with more queries than others gives way in later stages', async (t) => {
   const s = scene()
   for (let i = 0; i < 40; i++) void s.query('192.0.2.1')
   void s.query('192.0.2.2')
@@ -82,7 +82,7 @@ t.test('who has more under way than others gives way further in', async (t) => {
   t.equal(s.seen[41]?.givesWay, true)
   t.match(s.seen[41], { purpose: 'client', deadlineMs: 0 })
 })
-t.test('one question: who gives way waits with as many others, and there is room behind them for others', async (t) => {
+t.test('one question: clients that give way share half of the places, the rest is for others', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
   const resolve = through([coalesce(hashOf, random, { questions: 10, waitersPerQuestion: 3 })], end.resolve)
@@ -96,7 +96,7 @@ t.test('one question: who gives way waits with as many others, and there is room
   for (let i = 0; i < 3; i++) t.equal(await wait(false), 'waits')
   t.equal(await wait(false), 'overloaded')
 })
-t.test('questions are shared out: those of a light client go out while a heavy one has what it may have', async (t) => {
+t.test('questions are shared fairly: those of a light client are sent while a heavy one has its full share', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
   const resolve = through([coalesce(hashOf, random, { questions: 90, waitersPerQuestion: 3 })], end.resolve)

@@ -28,14 +28,14 @@ const failure = (label: string): Answer => ({ ...answer(label, 5), rcode: 2 })
 const octetsOf = ({ page, at, length }: { readonly page: Uint8Array; readonly at: number; readonly length: number }) =>
   Buffer.from(page.subarray(at, at + length))
 
-t.test('an answer lives for its seconds and not a moment longer', async (t) => {
+t.test('an answer is served for exactly its lifetime', async (t) => {
   const cache = cacheOf(65_536)
   put(cache, 'k', 10, 1000)
   t.ok(cache.get(asked('k'), 10_999))
   t.equal(cache.get(asked('k'), 11_000), undefined)
   t.equal(cache.entries, 0)
 })
-t.test('what looks for expired answers finds only whole ones, whatever large answers make room for', async (t) => {
+t.test('the sweep for expired answers finds only whole records, even after large answers made room', async (t) => {
   const cache = cacheOf(262_144)
   const fills = new Map<string, number>()
   for (let i = 0; i < 20_000; i++) {
@@ -52,7 +52,7 @@ t.test('what looks for expired answers finds only whole ones, whatever large ans
   }
 })
 
-t.test('a walk ends where everything is forgotten meanwhile', async (t) => {
+t.test('a walk ends if everything is forgotten meanwhile', async (t) => {
   for (const after of [0, 1, 50]) {
     const cache = cacheOf(1 << 20)
     for (let i = 0; i < 100; i++) put(cache, `before${i}`, 60, 0)
@@ -72,7 +72,7 @@ t.test('TTL 0 and `no` are not kept', async (t) => {
   put(cache, 'k', 'no', 0)
   t.equal(cache.entries, 0)
 })
-t.test('an answer asked for in an older epoch is neither served nor kept', async (t) => {
+t.test('an answer requested in an older epoch is neither served nor stored', async (t) => {
   const cache = cacheOf(65_536)
   const before = cache.epoch
   cache.put(asked('old'), answer('old', 60), before, 0)
@@ -81,7 +81,7 @@ t.test('an answer asked for in an older epoch is neither served nor kept', async
   t.equal(cache.get(asked('old'), 0), undefined)
   t.equal(cache.get(asked('late'), 0), undefined)
 })
-t.test('what is cleared is wiped, and there is room again', async (t) => {
+t.test('cleared answers are wiped from memory, and their room is free', async (t) => {
   const cache = cacheOf(65_536)
   for (let i = 0; i < 50; i++) put(cache, `k${i}`, 60, 0, 100 + i * 10)
   const page = cache.get(asked('k7'), 0)?.page
@@ -92,7 +92,7 @@ t.test('what is cleared is wiped, and there is room again', async (t) => {
   for (let i = 0; i < 50; i++) put(cache, `k${i}`, 60, 0, 100 + i * 10)
   t.equal(cache.entries, 50)
 })
-t.test('case folds in names; everything else tells apart', async (t) => {
+t.test('names compare without case; every other difference separates answers', async (t) => {
   const cache = cacheOf(65_536)
   const different = [
     query(),
@@ -126,7 +126,7 @@ t.test('case folds in names; everything else tells apart', async (t) => {
   t.equal(lastOf(query({ name: 'WWW.example.COM' })), 0)
   t.equal(lastOf(query({ opt: {} })), 0, 'an OPT without DO asks for the same answer')
 })
-t.test('the answer to a question in capitals is kept in small letters', async (t) => {
+t.test('the answer to a question in capitals is stored in lower case', async (t) => {
   const cache = cacheOf(65_536)
   cache.put(
     askedInPacket(query({ name: 'Www.EXAMPLE' })),
@@ -144,7 +144,7 @@ t.test('a flood of unique names stays inside the bound', async (t) => {
   t.ok(cache.pageBytes <= 1 << 20)
   t.ok(cache.entries > 500)
 })
-t.test('memory is bounded too when answers come in ever new sizes, and most of it is used', async (t) => {
+t.test('memory is bounded even for answers of ever new sizes, and most of it is used', async (t) => {
   const cache = cacheOf(1 << 20)
   for (let octets = 20; octets < 16_000; octets = Math.ceil(octets * 1.18)) {
     for (let i = 0; i < 3000; i++) {
@@ -155,7 +155,7 @@ t.test('memory is bounded too when answers come in ever new sizes, and most of i
     t.ok(cache.bytes > 0.4 * (1 << 20), `${octets} octets: ${cache.bytes} used`)
   }
 })
-t.test('an expired answer stays for a while where it may stand in, and is the first to go', async (t) => {
+t.test('an expired answer stays as long as it may be served stale, and is evicted first', async (t) => {
   const cache = cacheOf(65_536, 100)
   put(cache, 'old', 10, 0)
   t.equal(cache.get(asked('old'), 10_000), undefined, 'never as a fresh one')
@@ -167,7 +167,7 @@ t.test('an expired answer stays for a while where it may stand in, and is the fi
   t.equal(cache.entries, 0)
 })
 for (const order of ['short first', 'long first', 'mixed'] as const) {
-  t.test(`when memory is used up, expired answers leave before fresh ones that nobody asked for (${order})`, async (t) => {
+  t.test(`when memory is used up, expired answers are evicted before fresh unused ones (${order})`, async (t) => {
     const cache = cacheOf(1 << 20, 3600)
     const long = Array.from({ length: 2000 }, (_, i) => `long-${i}`)
     const short = Array.from({ length: 3000 }, (_, i) => `short-${i}`)
@@ -179,7 +179,7 @@ for (const order of ['short first', 'long first', 'mixed'] as const) {
     t.ok(kept > 0.9 * long.length, `${kept} of ${long.length}`)
   })
 }
-t.test('what is used stays when names pass through that are asked once', async (t) => {
+t.test('used answers stay when many names pass that are asked once', async (t) => {
   const cache = cacheOf(1 << 20)
   const hot = Array.from({ length: 500 }, (_, i) => `hot-${i}`)
   for (const name of hot) put(cache, name, 86_400, 0, 40)
@@ -191,7 +191,7 @@ t.test('what is used stays when names pass through that are asked once', async (
   const kept = hot.filter((name) => peek(cache, asked(name)) !== undefined).length
   t.equal(kept, hot.length)
 })
-t.test('a failure takes the place of a failure only', async (t) => {
+t.test('a failure replaces only another failure', async (t) => {
   const cache = cacheOf(65_536, 100)
   const key = asked('k')
   put(cache, 'k', 10, 0)
@@ -204,7 +204,7 @@ t.test('a failure takes the place of a failure only', async (t) => {
   t.equal(cache.get(key, 111_000)?.rcode, 2, 'nothing is left that could stand in')
   t.equal(cache.stale(key, 116_000), undefined, 'a failure does not stand in')
 })
-t.test('another network: failures go, answers stay, nothing is popular yet', async (t) => {
+t.test('network change: failures are dropped, answers stay, popularity is reset', async (t) => {
   const cache = cacheOf(65_536, 100)
   put(cache, 'good', 60, 0)
   cache.put(asked('bad'), { ...failure('bad'), storeS: 60 }, cache.epoch, 0)
@@ -215,7 +215,7 @@ t.test('another network: failures go, answers stay, nothing is popular yet', asy
   t.equal(cache.get(asked('bad'), 1), undefined)
   t.equal(cache.entries, 1)
 })
-t.test('a use is counted once in two seconds, and once more where the last part of its life begins', async (t) => {
+t.test('a use is counted once in two seconds, and once more when the last part of its life begins', async (t) => {
   const cache = cacheOf(65_536)
   put(cache, 'k', 100, 0)
   const counted = (nowMs: number) => {
@@ -263,7 +263,7 @@ const step = fc.record({
   ttlS: fc.integer({ min: 1, max: 50 }),
   waitS: fc.nat(5),
 })
-t.test('what is read is what was kept last, through any order of puts, uses, expiries and evictions; counts are right', async () => {
+t.test('reads return the last stored answer, for any order of puts, uses, expiries and evictions; counts are right', async () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 250 }), fc.constantFrom(65_536, 1 << 18), (steps, maxBytes) => {
       const cache = cacheOf(maxBytes, 20)
@@ -321,7 +321,7 @@ t.test('lifetimes', async (t) => {
   const failing = lifetimeOf(accepted('failure'), clamp)
   t.ok(failing !== 'no' && failing >= 1 && failing <= 300, 'RFC 9520')
 })
-t.test('what an earlier run had comes back with its own times, never over what is kept', async (t) => {
+t.test('answers of an earlier run are restored with their own times, never over stored ones', async (t) => {
   const cache = cacheOf(65_536)
   put(cache, 'kept', 100, 5000)
   cache.restore(asked('kept'), answer('kept', 1), -90_000, 500_000, 5000)
@@ -331,7 +331,7 @@ t.test('what an earlier run had comes back with its own times, never over what i
   t.ok(cache.get(asked('old'), 8999))
   t.equal(cache.get(asked('old'), 9000), undefined)
 })
-t.test('a walk gives what is kept, the oldest first, and survives any change on the way', async (t) => {
+t.test('a walk returns stored answers, oldest first, and survives any change during it', async (t) => {
   const cache = cacheOf(1 << 18)
   for (let i = 0; i < 500; i++) put(cache, `k${i}`, 60, i)
   const stored = [...cache.walk()].map(({ storedAtMs }) => storedAtMs)

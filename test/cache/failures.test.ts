@@ -23,7 +23,7 @@ function scene() {
   return { clock, cache, failures, end, query, asks }
 }
 
-t.test('a failure is kept 1 s, then twice as long each time, at most 5 minutes; an answer begins anew', async (t) => {
+t.test('a failure is kept 1 s, then twice as long each time, at most 5 minutes; an answer resets this', async (t) => {
   const s = scene()
   s.end.will = () => failing(2, { code: 22, text: 'why' })
   for (const keptS of [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]) {
@@ -40,7 +40,7 @@ t.test('a failure is kept 1 s, then twice as long each time, at most 5 minutes; 
   await s.clock.advance(1000)
   t.ok(await s.asks(), 'a second again')
 })
-t.test('one that failed long ago begins at a second', async (t) => {
+t.test('a question that failed long ago starts at one second again', async (t) => {
   const s = scene()
   s.end.will = () => failing()
   for (let i = 0; i < 4; i++) {
@@ -52,7 +52,7 @@ t.test('one that failed long ago begins at a second', async (t) => {
   await s.clock.advance(1000)
   t.ok(await s.asks())
 })
-t.test('a failure is a hit meanwhile, and never takes the place of an answer', async (t) => {
+t.test('a kept failure is a hit, and never replaces an answer', async (t) => {
   const s = scene()
   s.end.will = () => failing()
   await s.asks('bad.example')
@@ -65,7 +65,7 @@ t.test('a failure is a hit meanwhile, and never takes the place of an answer', a
   t.equal(s.cache.stale(askedIn(ask('good.example')), s.clock.nowMs())?.rcode, 0, 'it can still stand in')
   t.notOk(await s.asks('good.example'), 'and the failure is kept all the same')
 })
-t.test('nobody answers anything: one second for what went out, nothing for what did not, and the first answer ends it', async (t) => {
+t.test('nothing is answered: one second for sent questions, nothing for others, and the first answer ends it', async (t) => {
   const s = scene()
   s.end.will = () => 'deadline'
   t.ok(await s.asks('a.example'))
@@ -87,7 +87,7 @@ t.test('nobody answers anything: one second for what went out, nothing for what 
     t.ok(await s.asks('e.example'), `${code}: no question went out`)
   }
 })
-t.test('one question goes unanswered while others are answered: it is that question, and its failure grows', async (t) => {
+t.test('one question gets no answer while others do: its own failure time grows', async (t) => {
   const s = scene()
   for (const keptS of [1, 2, 4]) {
     // Asked, then another one is answered, then it times out.
@@ -108,7 +108,7 @@ t.test('one question goes unanswered while others are answered: it is that quest
     await s.clock.advance(1)
   }
 })
-t.test('another network: everything is asked anew', async (t) => {
+t.test('network change: everything is asked again', async (t) => {
   const s = scene()
   s.end.will = () => failing()
   await s.asks('a.example')
@@ -120,14 +120,14 @@ t.test('another network: everything is asked anew', async (t) => {
   t.ok(await s.asks('a.example'))
   t.ok(await s.asks('b.example'))
 })
-t.test('bounded, whatever fails', async (t) => {
+t.test('the number of kept failures is bounded', async (t) => {
   const s = scene()
   s.end.will = () => failing()
   for (let i = 0; i < 6000; i++) await s.query(`n${i}.example`)
   t.ok(s.failures.size <= 4096)
 })
 
-t.test('what was asked before everything was to be forgotten is told to who asked, and not remembered after it', async (t) => {
+t.test('an answer requested before a clear is given to its client, and not stored', async (t) => {
   for (const outcome of ['deadline', 'servfail']) {
     const s = scene()
     let end = () => {}

@@ -53,7 +53,7 @@ for (const [what, newer] of [
   ['an answer that is larger than the cache', tooLarge],
   ['one that pointed inside and was refused', rebinding],
 ] as const) {
-  t.test(`${what} ends what an older answer stood for`, async (t) => {
+  t.test(`${what} invalidates an older answer`, async (t) => {
     for (const older of [nxdomain(1), good(1, 1)]) {
       for (const purpose of ['client', 'refresh'] as const) {
         const s = scene()
@@ -66,7 +66,7 @@ for (const [what, newer] of [
       }
     }
   })
-  t.test(`${what} ends it in the background, too`, async (t) => {
+  t.test(`${what} invalidates it in the background, too`, async (t) => {
     const s = scene()
     await s.say(nxdomain(1))
     await s.clock.advance(1500)
@@ -76,7 +76,7 @@ for (const [what, newer] of [
     await s.clock.advance(0)
     t.equal(lastOctet(await s.say(good(9, 0))), 9, 'the next is asked for')
   })
-  t.test(`${what} ends a fresh one that it was to renew`, async (t) => {
+  t.test(`${what} invalidates a fresh answer that it was to renew`, async (t) => {
     const s = scene()
     await s.say(good(1, 300))
     const asked = askedInPacket(packet())
@@ -86,7 +86,7 @@ for (const [what, newer] of [
   })
 }
 
-t.test('late, after the old one stood in: the newer one counts', async (t) => {
+t.test('late, after a stale answer was served: the newer one counts', async (t) => {
   const s = scene()
   await s.say(nxdomain(1))
   await s.clock.advance(1500)
@@ -102,7 +102,7 @@ t.test('late, after the old one stood in: the newer one counts', async (t) => {
   await s.clock.advance(0)
   t.equal((await s.say(failing())).rcode, 2)
 })
-t.test('a validation that failed, or a filter, ends it for the next client: late, or behind it', async (t) => {
+t.test('a failed validation or a filter ends stale answers for the next client, whether late or in the background', async (t) => {
   for (const ede of [6, 9, 17]) {
     const s = scene()
     await s.say(good(1, 1))
@@ -114,7 +114,7 @@ t.test('a validation that failed, or a filter, ends it for the next client: late
     t.match(await s.say(failing(2, { code: ede })), { rcode: 2, ede: { code: ede } })
   }
 })
-t.test('an answer with DO speaks of the same data; one with CD says nothing against what was validated', async (t) => {
+t.test('an answer with DO covers the same data; one with CD does not contradict a validated one', async (t) => {
   const kinds = [{}, { dnssecOk: true }, { checkingDisabled: true }, { dnssecOk: true, checkingDisabled: true }]
   for (const older of kinds) {
     for (const newer of kinds) {
@@ -132,7 +132,7 @@ t.test('an answer with DO speaks of the same data; one with CD says nothing agai
     }
   }
 })
-t.test('under other flags the same data, signed or not: the older one may still stand in', async (t) => {
+t.test('same data under other flags, signed or not: the older one may still be served stale', async (t) => {
   const signature = rr({ type: 46, rdata: new Uint8Array(20) })
   const record = (last: number) => rr({ rdata: bytes(192, 0, 2, last) })
   for (const [newer, rcode] of [
@@ -148,7 +148,7 @@ t.test('under other flags the same data, signed or not: the older one may still 
     t.equal((await s.say(failing())).rcode, rcode)
   }
 })
-t.test('one that is fresh is used up, and does not stand in where a newer one came under other flags', async (t) => {
+t.test('a fresh one is served until it expires, but not stale if a newer one came under other flags', async (t) => {
   const s = scene()
   await s.say(nxdomain(60))
   await s.say(good(2, 0), flagged({ dnssecOk: true }))
@@ -156,7 +156,7 @@ t.test('one that is fresh is used up, and does not stand in where a newer one ca
   await s.clock.advance(61_000)
   t.equal((await s.say(failing())).rcode, 2)
 })
-t.test('what was saved does not come over what came meanwhile, kept or not', async (t) => {
+t.test('saved answers do not replace later ones, stored or not', async (t) => {
   for (const answer of [good(2, 0), nxdomain('no'), tooLarge, good(2, 60)]) {
     for (const staleMaxS of [0, 86_400]) {
       const cache = cacheOf(65_536, staleMaxS)
@@ -174,13 +174,13 @@ t.test('what was saved does not come over what came meanwhile, kept or not', asy
     }
   }
 })
-t.test('what was saved comes back over a failure', async (t) => {
+t.test('saved answers replace a failure', async (t) => {
   const s = scene()
   await s.say(failing())
   s.cache.restore(askedIn(ask()), good(7), -90_000, -30_000, s.clock.nowMs())
   t.equal(lastOctet(await s.say(failing())), 7)
 })
-t.test('a worker does not take what stood in for news', async (t) => {
+t.test('a worker does not treat a stale answer as new', async (t) => {
   const clock = new FakeClock()
   const cache = cacheOf(65_536)
   const asks: Buffer[] = []
@@ -222,7 +222,7 @@ function outcome(says: Step['says'], serial: number): Answer | 'deadline' {
   return says === 'ttl0' ? told(0, 0) : told(3, 'no')
 }
 
-t.test('whatever happened: what stands in is the newest answer that came', async (t) => {
+t.test('for any history, the stale answer served is the newest one that came', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
       const s = scene()

@@ -36,7 +36,7 @@ function scene(o: { readonly prefetch?: boolean; readonly ttlS?: number } = {}) 
   return { clock, cache, end, prefetch, hit, hits, renewed: () => renewed }
 }
 
-t.test('asked three times and once more in the last tenth: renewed, once, as a renewal, before it expires', async (t) => {
+t.test('asked three times and again in the last tenth: renewed once, with purpose renewal, before it expires', async (t) => {
   const s = scene()
   await s.hits(3)
   await s.clock.advance(83_000)
@@ -52,14 +52,14 @@ t.test('asked three times and once more in the last tenth: renewed, once, as a r
   await s.clock.advance(50_000)
   t.ok(s.hit(), 'still a hit half a minute after the old one would have expired')
 })
-t.test('a burst is one moment: it makes nothing popular', async (t) => {
+t.test('a burst counts as one hit: it makes nothing popular', async (t) => {
   const s = scene()
   for (let i = 0; i < 10; i++) t.ok(s.hit())
   await s.clock.advance(95_000)
   t.ok(s.hit())
   t.equal(s.clock.timers, 0)
 })
-t.test('what is asked seldom, or lives a few seconds, or with prefetch off, expires', async (t) => {
+t.test('an answer that is rarely asked, or short-lived, or with prefetch off, expires', async (t) => {
   const seldom = scene()
   await seldom.clock.advance(95_000)
   t.ok(seldom.hit() && seldom.hit())
@@ -73,7 +73,7 @@ t.test('what is asked seldom, or lives a few seconds, or with prefetch off, expi
   for (let i = 0; i < 10; i++) off.hit()
   t.equal(off.clock.timers, 0)
 })
-t.test('another network: hits of the last one count no more, and what waits is not asked', async (t) => {
+t.test('network change: earlier hits do not count, and waiting renewals are dropped', async (t) => {
   const s = scene()
   await s.clock.advance(91_000)
   await s.hits(2)
@@ -88,7 +88,7 @@ t.test('another network: hits of the last one count no more, and what waits is n
   await s.clock.advance(9000)
   t.same(s.end.asked, [])
 })
-t.test('a failed renewal costs nobody anything and is not tried again; 64 at a time', async (t) => {
+t.test('a failed renewal has no effect and is not retried; 64 at a time', async (t) => {
   const s = scene()
   s.end.will = () => 'deadline'
   await s.clock.advance(91_000)

@@ -34,7 +34,7 @@ function readAll(chunk: Buffer): SavedEntry[] | false {
   return readSaved(chunk, (entry) => entries.push(entry)) && entries
 }
 
-t.test('what is written is read again; of an extended error the text stays behind', async (t) => {
+t.test('written records are read back, without the text of an extended error', async (t) => {
   const plain = kept('www.example.com')
   const failed = kept('a.example', { rcode: 2, ede: { code: 22, text: 'for who asked' } })
   const chunk = saved([plain, failed], 1000, 11_000)
@@ -45,7 +45,7 @@ t.test('what is written is read again; of an extended error the text stays behin
   t.notOk(chunk.includes('for who asked'))
 })
 
-t.test('a record that is not what a cache keeps is refused', async (t) => {
+t.test('an invalid record is refused', async (t) => {
   const good = saved([kept('www.example.com')], 0, 0)
   const changed = (change: (copy: Buffer) => void) => {
     const copy = Buffer.from(good)
@@ -76,7 +76,7 @@ t.test('a record that is not what a cache keeps is refused', async (t) => {
   t.ok(changed(() => {}))
 })
 
-t.test('any octets: no more entries than there is room for, and each answers its key', async () => {
+t.test('any octets: no more entries than fit, and each answers its key', async () => {
   const good = saved([kept('www.example.com'), kept('b.example')], 0, 0)
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 4 }), fc.nat(good.length), (changes, cut) => {

@@ -31,14 +31,14 @@ function scene(ageS: number, o: Parameters<typeof expired>[1] = {}) {
 }
 const never = () => new Promise<Answer>(() => {})
 
-t.test('an answer that comes is what the client gets, however old the kept one is', async (t) => {
+t.test('a fresh reply is served, however old the stored answer is', async (t) => {
   const s = scene(10)
   s.end.will = () => good(9)
   t.equal(lastOctet(await s.query()), 9)
   t.equal(s.served(), 0)
   t.equal(s.clock.timers, 0)
 })
-t.test('after 1.8 s without one: the old one, TTL 30, EDE 3, and not stored again', async (t) => {
+t.test('after 1.8 s without a reply: the stale answer, TTL 30, EDE 3, not stored again', async (t) => {
   const s = scene(10)
   s.end.will = never
   let told: Answer | undefined
@@ -53,7 +53,7 @@ t.test('after 1.8 s without one: the old one, TTL 30, EDE 3, and not stored agai
   t.equal(told && lastOctet(told), 1)
   t.equal(s.served(), 1)
 })
-t.test('what was asked goes on, and its answer is fresh for the next client', async (t) => {
+t.test('the query continues, and its answer is fresh for the next client', async (t) => {
   const s = scene(10)
   let done = (_: Answer) => {}
   s.end.will = () =>
@@ -69,7 +69,7 @@ t.test('what was asked goes on, and its answer is fresh for the next client', as
   s.end.will = () => good(8)
   t.equal(lastOctet(await s.query()), 8, 'nothing stands in over a fresh answer')
 })
-t.test('a failure is answered at once by the old one, and for 30 s nobody waits', async (t) => {
+t.test('a failure is answered at once with the stale answer, and for 30 s no client waits', async (t) => {
   const s = scene(10)
   for (const outcome of ['deadline', 'connect-refused', 'overloaded', 'no-upstream'] as const) {
     s.end.will = () => outcome
@@ -83,7 +83,7 @@ t.test('a failure is answered at once by the old one, and for 30 s nobody waits'
   t.equal(s.end.asked.length, asked + 1, 'and asked again in the background, once')
   t.equal(s.clock.timers, 0)
 })
-t.test('the return is seen by the next client: the background question brings the new answer', async (t) => {
+t.test('the next client notices the recovery: the background query brings the new answer', async (t) => {
   const s = scene(10)
   s.end.will = () => 'connect-refused'
   t.equal((await s.query()).from, 'stale')
@@ -93,7 +93,7 @@ t.test('the return is seen by the next client: the background question brings th
   const kept = s.cache.get(askedIn(ask()), s.clock.nowMs())
   t.equal(kept?.page[kept.at + kept.length - 1], 5)
 })
-t.test('SERVFAIL and REFUSED: the old one; a failed validation, a filter, a policy: what they say', async (t) => {
+t.test('SERVFAIL and REFUSED: the stale answer; failed validation, filter, policy: their own answer', async (t) => {
   for (const rcode of [2, 5, 4]) {
     const s = scene(10)
     s.end.will = () => failing(rcode)
@@ -108,7 +108,7 @@ t.test('SERVFAIL and REFUSED: the old one; a failed validation, a filter, a poli
   s.end.will = () => 'closed'
   await t.rejects(s.query(), { code: 'closed' })
 })
-t.test('NXDOMAIN stands in as such (EDE 19); a kept failure never does', async (t) => {
+t.test('a stale NXDOMAIN has EDE 19; a kept failure is never served stale', async (t) => {
   const nx = scene(10, { answer: { ...good(1, 60), rcode: 3 } })
   nx.end.will = () => 'deadline'
   t.match(await nx.query(), { rcode: 3, ede: { code: 19 } })
@@ -116,7 +116,7 @@ t.test('NXDOMAIN stands in as such (EDE 19); a kept failure never does', async (
   bad.end.will = () => 'deadline'
   await t.rejects(bad.query(), { code: 'deadline' })
 })
-t.test('a policy that lets nothing go: nothing stands in, not even at once', async (t) => {
+t.test('a policy that lets no query through: no stale answers, not even at once', async (t) => {
   const s = scene(10)
   s.end.will = () => 'deadline'
   t.equal((await s.query()).from, 'stale')
@@ -145,7 +145,7 @@ t.test('at most for staleMaxS, never at 0, and not for renewals', async (t) => {
   await t.rejects(s.query('refresh'), { code: 'deadline' })
 })
 
-t.test('a gate that closes while a client waits: nothing old stands in, neither after its time nor at the failure', async (t) => {
+t.test('the gate closes while a client waits: no stale answer, neither after 1.8 s nor at the failure', async (t) => {
   for (const end of [never, () => 'deadline' as const]) {
     const s = scene(10)
     s.end.will = end

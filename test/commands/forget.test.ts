@@ -5,7 +5,7 @@ import { systemClock } from '../../src/clock.ts'
 import { forgetCommand } from '../../src/commands/forget.ts'
 import type { Host, RunningService } from '../../src/commands/running-service.ts'
 
-t.test('files go where a record of root or of this user says, and stay where one of anybody else does', async (t) => {
+t.test('files are removed at paths recorded by root or this user, and stay at paths recorded by anyone else', async (t) => {
   const ours = process.geteuid?.()
   if (ours === undefined) return
   for (const uid of [ours, 54_321]) {

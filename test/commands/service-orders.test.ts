@@ -31,7 +31,7 @@ const host = (likely: readonly number[] | undefined, statusFile: string): Host =
   statusFiles: [statusFile],
 })
 
-t.test('what an earlier service left at the default place is no proof that none runs', async (t) => {
+t.test('files that an earlier service left at the default place do not prove that none runs', async (t) => {
   const statusFile = leftBehind(t.testdir({}))
   const clock = systemClock()
   const verdict = (likely: readonly number[] | undefined, named: boolean) =>

@@ -24,7 +24,7 @@ const COMMANDS = [
   'demo',
 ]
 
-t.test('what a command does not know ends with 2, whatever the command, and one line says what it is', async (t) => {
+t.test('unknown arguments exit with 2 for every command, and one line names them', async (t) => {
   const wrong = [
     ['--bogus'],
     ['bogus'],
@@ -46,7 +46,7 @@ t.test('what a command does not know ends with 2, whatever the command, and one 
   for (const command of COMMANDS) t.match(await cli(...command.split(' '), '--help'), { code: 0, stdout: /^Usage: /, stderr: '' })
 })
 
-t.test('nobody reads what is said: no stack trace, and no answer in place of one', async (t) => {
+t.test('the output is not read: no stack trace, and no partial answer', async (t) => {
   for (const words of [
     ['--help'],
     ['--bogus'],

@@ -10,7 +10,7 @@ t.test('blocks and single addresses', async (t) => {
   t.strictSame(parseCidr('::ffff:10.0.0.0/104'), { address: '10.0.0.0', prefix: 8, family: 'ipv4' })
 })
 
-t.test('what is no block', async (t) => {
+t.test('invalid blocks', async (t) => {
   for (const text of [
     '',
     '/',
@@ -73,7 +73,7 @@ t.test('a mapped block allows IPv4 in both spellings', async (t) => {
   t.notOk(allowed('11.0.0.1'))
 })
 
-t.test('an empty list allows nobody, and a broken text adds nobody', async (t) => {
+t.test('an empty list allows no client, and an invalid text adds none', async (t) => {
   t.notOk(allowList([])('127.0.0.1'))
   t.notOk(allowList(['0.0.0.0/99'])('127.0.0.1'))
 })

@@ -18,13 +18,13 @@ async function file(name: string, text: string | Buffer, mode = 0o644): Promise<
   return path
 }
 
-t.test('a file of one’s own is read', async (t) => {
+t.test('a file of this user is read', async (t) => {
   t.strictSame(await readGuarded(await file('ok', 'text \u20ac')), { text: 'text \u20ac', unsafe: [] })
   t.strictSame(await readGuarded(await file('bom', '\ufeff{}')), { text: '{}', unsafe: [] })
   t.equal((await readGuarded(await file('full', 'x'.repeat(MAX_OCTETS)))).text?.length, MAX_OCTETS)
 })
 
-t.test('a file that others can write is named with its mend', { skip: !posix }, async (t) => {
+t.test('a file that others can write is named with its fix', { skip: !posix }, async (t) => {
   for (const mode of [0o664, 0o646, 0o666, 0o620]) {
     const path = await file(`mode-${mode.toString(8)}`, '{}', mode)
     t.strictSame((await readGuarded(path)).unsafe, [`is writable by group or others; run: chmod go-w ${path}`], mode.toString(8))
@@ -55,7 +55,7 @@ t.test('both faults at once', { skip: !posix }, async (t) => {
 })
 
 const isRoot = process.getuid?.() === 0
-t.test('every owner on the way counts, links included', { skip: !isRoot && 'needs root' }, async (t) => {
+t.test('every owner on the path counts, links included', { skip: !isRoot && 'needs root' }, async (t) => {
   for (const name of ['theirs', 'theirs/below', 'mine']) await mkdir(join(room, name))
   const path = await file('theirs/below/f', '{}')
   await chown(path, 12_345, 12_345)
@@ -74,7 +74,7 @@ t.test('every owner on the way counts, links included', { skip: !isRoot && 'need
   t.match((await readGuarded(join(room, 'mine', 'link'))).unsafe, [/link .*mine\/link, which belongs to user 12345; run: chown -h root/])
 })
 
-t.test('who may write a directory further up, and a group of it', { skip: !posix }, async (t) => {
+t.test('users and groups that may write a directory further up', { skip: !posix }, async (t) => {
   await mkdir(join(room, 'up'))
   await mkdir(join(room, 'up', 'down'))
   const path = await file('up/down/f', '{}')
@@ -89,13 +89,13 @@ t.test('who may write a directory further up, and a group of it', { skip: !posix
   }
 })
 
-t.test('a circle of links ends', { skip: !posix }, async (t) => {
+t.test('a cycle of links ends', { skip: !posix }, async (t) => {
   await symlink('b', join(room, 'a'))
   await symlink('a', join(room, 'b'))
   t.match(await readGuarded(join(room, 'a')), { failed: /ELOOP/ })
 })
 
-t.test('what cannot be read says why, and nothing is waited for', async (t) => {
+t.test('an unreadable file reports the reason, and nothing blocks', async (t) => {
   t.match(await readGuarded(join(room, 'absent')), { absent: true, failed: /ENOENT/, unsafe: [] })
   t.match(await readGuarded(join(room, 'ok', 'below')), { absent: true, failed: /ENOTDIR/ })
   t.match(await readGuarded(room), { failed: /not a regular file/ })

@@ -7,7 +7,7 @@ import { shippedResolversFile } from '../../src/config/paths.ts'
 const root = dirname(shippedResolversFile() ?? '')
 
 for (const [name, schema] of Object.entries(jsonSchemas())) {
-  t.test(`schema/${name} is what the code says (UPDATE_SCHEMA=1 rewrites it)`, async (t) => {
+  t.test(`schema/${name} matches the code (UPDATE_SCHEMA=1 rewrites it)`, async (t) => {
     const file = join(root, 'schema', name)
     const text = `${JSON.stringify(schema, null, 2)}\n`
     if (process.env.UPDATE_SCHEMA === '1') await writeFile(file, text)

@@ -10,7 +10,7 @@ t.test('addresses with a port', async (t) => {
   t.strictSame(parseListen('[fe80::1%eth0]:53'), { address: 'fe80::1%eth0', port: 53 })
 })
 
-t.test('anything else', async (t) => {
+t.test('invalid addresses', async (t) => {
   for (const text of [
     '',
     '127.0.0.1',
@@ -33,7 +33,7 @@ t.test('anything else', async (t) => {
   }
 })
 
-t.test('property: reads what it should, and never throws', async () => {
+t.test('property: parses valid addresses, and never throws', async () => {
   fc.assert(fc.property(fc.ipV4(), fc.nat({ max: 65535 }), (address, port) => parseListen(`${address}:${port}`)?.port === port))
   fc.assert(fc.property(fc.ipV6(), fc.nat({ max: 65535 }), (address, port) => parseListen(`[${address}]:${port}`)?.address === address))
   fc.assert(fc.property(fc.string(), (text) => parseListen(text) === undefined || text.includes(':')))

@@ -7,7 +7,7 @@ import { defaultStateDir, defaultStatusFile, shippedResolversFile, thisAccount }
 
 const account = (uid: number | undefined, env: Record<string, string> = {}) => ({ uid, env, home: '/home/a', tmp: '/tmp-dir' })
 
-t.test('root has the system directories, whatever the environment says', async (t) => {
+t.test('root has the system directories, for any environment', async (t) => {
   const root = account(0, { XDG_RUNTIME_DIR: '/run/user/0', XDG_STATE_HOME: '/x' })
   t.equal(defaultStatusFile(root), '/run/enigm-dns/status.json')
   t.equal(defaultStateDir(root), '/var/lib/enigm-dns')

@@ -10,7 +10,7 @@ async function defaults(dir: string): Promise<Config> {
   return (await loadConfig(undefined, {}, places)).config
 }
 
-t.test('what a reload does not put in force is named, and stays as it was', async (t) => {
+t.test('settings that a reload does not put in force are named, and keep their values', async (t) => {
   const config = await defaults(t.testdir())
   t.strictSame(restartOnly(config, { ...config, timeoutMs: 1, log: { level: 'debug' }, allowFrom: [] }), [])
   const next = {
@@ -32,14 +32,14 @@ t.test('what a reload does not put in force is named, and stays as it was', asyn
   t.strictSame(restartOnly(inForce, config), [], 'what was taken back waits for nothing')
 })
 
-t.test('a page that is served stays where it is', async (t) => {
+t.test('a served page keeps its place', async (t) => {
   const config = { ...(await defaults(t.testdir())), page: { listen: '127.0.0.1:80' } }
   const { page: _page, ...without } = config
   t.strictSame(restartOnly(config, without), ['page.listen'])
   t.strictSame(inForceAfterReload(config, without), config)
 })
 
-t.test('an audit log begins at a reload and ends at a start, whatever else of the policy changes', async (t) => {
+t.test('an audit log begins at a reload and ends at a start, for any other change of the policy', async (t) => {
   const config = await defaults(t.testdir())
   const [off, on, required] = (['off', 'on', 'required'] as const).map((audit) => ({ ...config, policy: { audit } }))
   if (off === undefined || on === undefined || required === undefined) throw new Error('three')

@@ -15,7 +15,7 @@ t.teardown(() => resolver.close())
 const trust = { host: '127.0.0.1', servername: 'r.example', ca: authority.certificate }
 const padded = (name: string) => withPaddedOpt(query({ name, id: 7 }), { dnssecOk: false, block: 128, keepalive: false })
 
-t.test('DoT: pipelined, padded if and only if asked so', async (t) => {
+t.test('DoT: pipelined, padded if and only if the query was', async (t) => {
   const socket = connect({ ...trust, port: resolver.dotPort })
   t.teardown(() => socket.destroy())
   await once(socket, 'secureConnect')
@@ -36,7 +36,7 @@ t.test('DoT: pipelined, padded if and only if asked so', async (t) => {
   await once(socket, 'close')
 })
 
-t.test('DoH: POST, GET, and what is no query', async (t) => {
+t.test('DoH: POST, GET, and invalid queries', async (t) => {
   const session = connectHttp2(`https://127.0.0.1:${resolver.dohPort}`, trust)
   t.teardown(() => session.destroy())
   const ask = async (headers: Readonly<Record<string, string>>, body?: Uint8Array) => {

@@ -6,7 +6,7 @@ import { recordCounter, tapLink } from '../../src/demo/link-tap.ts'
 
 const record = (type: number, length: number) => Uint8Array.of(type, 3, 3, length >> 8, length & 255, ...new Uint8Array(length))
 
-t.test('records are counted whatever the chunks', (t) => {
+t.test('records are counted for any division into chunks', (t) => {
   const cases = fc.tuple(
     fc.array(fc.tuple(fc.constantFrom(20, 22, 23), fc.nat(300)), { maxLength: 8 }),
     fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1 }),
@@ -27,7 +27,7 @@ t.test('records are counted whatever the chunks', (t) => {
   t.end()
 })
 
-t.test('every octet passes, both ways', async (t) => {
+t.test('every octet passes, in both directions', async (t) => {
   const echo = createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1')
   await once(echo, 'listening')
   let now = 5

@@ -45,7 +45,7 @@ t.test('IPv6 in every spelling', (t) => {
   t.end()
 })
 
-t.test('owners carry over, comments and blank lines do not count', (t) => {
+t.test('owners are inherited, comments and blank lines are ignored', (t) => {
   const records = parseZone('$ORIGIN o.example.\n\n; a comment\na A 192.0.2.1 ; another\n  A 192.0.2.2\n\tTXT "; not a comment"\n')
   t.strictSame(
     records.map((r) => textFromName(r.name)),
@@ -55,7 +55,7 @@ t.test('owners carry over, comments and blank lines do not count', (t) => {
   t.end()
 })
 
-t.test('what is wrong is named with its line', (t) => {
+t.test('errors name their line', (t) => {
   for (const line of [
     'a IN A 192.0.2.256',
     'a IN A',

@@ -4,7 +4,7 @@ import { readOpt, withPaddedOpt } from '../../src/dns/edns.ts'
 import { isReplyTo, upstreamQuery } from '../../src/dns/message.ts'
 import { bytes, query, response, rr, u16s } from '../support/messages.ts'
 
-t.test('RFC 8467: every padded query is a whole number of blocks, whatever its length', async (t) => {
+t.test('RFC 8467: every padded query is a whole number of blocks, for any length', async (t) => {
   for (let length = 17; length <= 300; length++) {
     for (const keepalive of [true, false]) {
       const padded = withPaddedOpt(bytes(query().subarray(0, 12), new Uint8Array(length - 12)), { dnssecOk: false, block: 128, keepalive })
@@ -13,7 +13,7 @@ t.test('RFC 8467: every padded query is a whole number of blocks, whatever its l
     }
   }
 })
-t.test('the OPT we send reads back', async (t) => {
+t.test('the OPT that we send can be read back', async (t) => {
   const bare = upstreamQuery({ lower: query().slice(12), type: 1, class: 1 }, true)
   const opt = readOpt(withPaddedOpt(bare, { dnssecOk: true, block: 128, keepalive: true }))
   t.match(opt, { udpSize: 1232, dnssecOk: true, padded: true, version: 0 })

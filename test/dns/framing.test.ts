@@ -8,7 +8,7 @@ function read(reader: FrameReader, chunks: readonly Uint8Array[]): { frames: num
   return { frames, ok }
 }
 
-t.test('however a stream is cut, the same messages come out', async () => {
+t.test('for any division of a stream, the same messages come out', async () => {
   const message = fc.uint8Array({ minLength: 12, maxLength: 700 })
   fc.assert(
     fc.property(fc.array(message, { maxLength: 8 }), fc.array(fc.nat(900), { maxLength: 20 }), (messages, cuts) => {
@@ -25,12 +25,12 @@ t.test('however a stream is cut, the same messages come out', async () => {
 })
 
 for (const length of [0, 1, 11]) {
-  t.test(`a length of ${length} breaks the stream, also when it comes octet by octet`, async (t) => {
+  t.test(`a length of ${length} ends the stream, also if it comes octet by octet`, async (t) => {
     t.equal(read(new FrameReader(), [Uint8Array.of(0, length)]).ok, false)
     t.equal(read(new FrameReader(), [Uint8Array.of(0), Uint8Array.of(length)]).ok, false)
   })
 }
-t.test('where short frames may come, they are handed on like any other', async () => {
+t.test('if short frames are allowed, they are delivered like any other', async () => {
   const message = fc.uint8Array({ maxLength: 20 })
   fc.assert(
     fc.property(fc.array(message, { maxLength: 12 }), fc.array(fc.nat(200), { maxLength: 20 }), (messages, cuts) => {
@@ -45,10 +45,10 @@ t.test('where short frames may come, they are handed on like any other', async (
     { numRuns: 1000 },
   )
 })
-t.test('a length over the limit breaks the stream', async (t) => {
+t.test('a length over the limit ends the stream', async (t) => {
   t.equal(read(new FrameReader(512), [Uint8Array.of(2, 1)]).ok, false)
 })
-t.test('65,535 octets work', async (t) => {
+t.test('frames of 65,535 octets work', async (t) => {
   const { frames } = read(new FrameReader(), [framed(new Uint8Array(65535))])
   t.equal(frames[0]?.length, 65535)
 })

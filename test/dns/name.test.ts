@@ -16,7 +16,7 @@ t.test('text to wire', async (t) => {
   t.same(nameFromText('x'.repeat(63)), wire('x'.repeat(63)))
 })
 
-t.test('what is no name is refused with `config`', async (t) => {
+t.test('an invalid name is refused with config', async (t) => {
   const long = ['x'.repeat(63), 'x'.repeat(63), 'x'.repeat(63)].join('.')
   t.equal(nameFromText(`${long}.${'x'.repeat(61)}`).length, 255)
   for (const text of [
@@ -41,7 +41,7 @@ t.test('what is no name is refused with `config`', async (t) => {
     t.throws(() => nameFromText(text), { code: 'config' }, JSON.stringify(text.slice(0, 20)))
 })
 
-t.test('wire to text escapes what a terminal or a master file would act on', async (t) => {
+t.test('wire to text escapes octets with a meaning for a terminal or a master file', async (t) => {
   t.equal(textFromName(Uint8Array.of(0)), '.')
   t.equal(textFromName(wire('a.b', 'c')), 'a\\.b.c.')
   t.equal(textFromName(wire('\x1b[2J')), '\\027[2J.')
@@ -52,7 +52,7 @@ t.test('wire to text escapes what a terminal or a master file would act on', asy
 const labels = fc.array(fc.uint8Array({ minLength: 1, maxLength: 30 }), { maxLength: 8 })
 const nameOf = (parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from([...parts.flatMap((l) => [l.length, ...l]), 0])
 
-t.test('text and wire are inverse for any octets', async (t) => {
+t.test('text to wire and back is the identity for any octets', async (t) => {
   fc.assert(
     fc.property(labels, (parts) => {
       const name = nameOf(parts)
@@ -63,7 +63,7 @@ t.test('text and wire are inverse for any octets', async (t) => {
   t.pass()
 })
 
-t.test('labels are latin1, one character an octet', async (t) => {
+t.test('labels are latin1, one character per octet', async (t) => {
   t.same(labelsOf(wire('www', 'example', 'com')), ['www', 'example', 'com'])
   t.same(labelsOf(Uint8Array.of(0)), [])
   fc.assert(

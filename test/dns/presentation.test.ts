@@ -21,7 +21,7 @@ t.test('types by mnemonic and by number', async (t) => {
   t.equal(textFromType(65280), 'TYPE65280')
 })
 
-t.test('a question is one the gate lets pass, and asks for the source', async (t) => {
+t.test('a question passes the gate, and asks for the source', async (t) => {
   const wire = encodeQuestion('Www.Example.com', 'HTTPS', 0xbeef)
   const scan = newScan()
   t.equal(scanQuery(wire, 0, wire.length, scan), VERDICT.ok)
@@ -48,7 +48,7 @@ const bytes = (text: string): number[] => [...Buffer.from(text, 'latin1')]
 const string = (text: string): number[] => [text.length, ...bytes(text)]
 const wireName = (text: string): number[] => [...nameFromText(text)]
 
-t.test('RDATA as a master file writes it', async (t) => {
+t.test('RDATA in the form of a master file', async (t) => {
   const cases: readonly (readonly [type: string, rdata: readonly number[], text: string])[] = [
     ['A', [192, 0, 2, 1], '192.0.2.1'],
     ['AAAA', [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], '2001:db8::1'],
@@ -190,14 +190,14 @@ t.test('flags, codes, EDE and source of a response', async (t) => {
   )
 })
 
-t.test('what is cut off is shown as far as it goes', async (t) => {
+t.test('a truncated message is shown up to its end', async (t) => {
   const whole = withAnswer(1, [1, 2, 3, 4])
   t.equal(presentMessage(whole.subarray(0, 11)), undefined)
   const cut = presentMessage(whole.subarray(0, whole.length - 1))
   t.match(cut, { malformed: true, answers: [], question: { name: 'a.example.' } })
 })
 
-t.test('dns-packet as an oracle: its encoded answers read the same', async (t) => {
+t.test('dns-packet as an oracle: its encoded answers are read with the same result', async (t) => {
   // It cannot encode every spelling of an IPv6 address: eight groups it can.
   const groups = fc
     .array(fc.oneof(fc.constant(0), fc.nat(65535)), { minLength: 8, maxLength: 8 })

@@ -5,7 +5,7 @@ import { bytes, optRecord, query, rr, soa, u16s } from '../support/messages.ts'
 
 const verdictOf = (packet: Uint8Array) => scanQuery(packet, 0, packet.length, newScan())
 
-t.test('a plain query is read where it lies', async (t) => {
+t.test('a plain query is read in place', async (t) => {
   const packet = query({ name: 'WWW.Example.com', type: 28, id: 7 })
   const buffer = bytes([9, 9, 9], packet, [9, 9])
   const scan = newScan()
@@ -69,7 +69,7 @@ const cases: [string, Uint8Array, number][] = [
 ]
 for (const [what, packet, verdict] of cases) t.test(what, async (t) => t.equal(verdictOf(packet), verdict))
 
-t.test('any octets: a verdict, no throw, nothing read outside', async () => {
+t.test('any octets: a verdict, no throw, no read outside', async () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 600 }), fc.nat(20), (octets, pad) => {
       const buffer = bytes(new Uint8Array(pad).fill(0xff), octets, new Uint8Array(pad).fill(0xff))

@@ -77,7 +77,7 @@ const lastNameAt = ({ before = bytes(), names = 1 }: Shape) => RDATA_AT + before
 
 for (const [what, shape] of Object.entries(SHAPES)) {
   const malformed = (reply: Uint8Array, why: string) => t.throws(() => accept(reply), { code: 'reply-malformed' }, `${what}: ${why}`)
-  t.test(`${what}: names that hold pass, names that do not are malformed`, async (t) => {
+  t.test(`${what}: valid names pass, invalid ones are malformed`, async (t) => {
     const at = lastNameAt(shape)
     for (const name of [NAME, bytes(0), pointer(12), bytes(3, 120, 121, 122, pointer(16))])
       t.ok(accept(replyOf(shape, name)), `${what}: ${name.join(' ')}`)
@@ -97,7 +97,7 @@ for (const [what, shape] of Object.entries(SHAPES)) {
     if (shape.open === true) t.ok(accept(longer))
     else malformed(longer, 'an octet too many')
   })
-  t.test(`${what}: a name that runs through a TTL is malformed: the TTL changes as the answer ages`, async () => {
+  t.test(`${what}: a name that runs through a TTL is malformed, because the TTL changes as the answer ages`, async () => {
     // The TTL of the first record stands at 39; its first octet is 0 at any age.
     malformed(replyOfSecond(shape, pointer(40)), 'a name in a TTL')
   })
@@ -132,7 +132,7 @@ t.test('types whose RDATA may have no name, or many', async (t) => {
   for (const type of [16, 43, 48, 50, 99, 257, 65_535]) t.ok(holds(type, bytes(0xc0, 0xff, 1)), `TYPE${type} holds no names`)
 })
 
-t.test('whatever stands in RDATA: an answer, and nothing is read outside of the message', async (t) => {
+t.test('any RDATA: an answer, and no read outside of the message', async (t) => {
   const types = fc.constantFrom(...Object.values(SHAPES).map(({ type }) => type), 55)
   fc.assert(
     fc.property(types, fc.uint8Array({ maxLength: 300 }), fc.nat(300), fc.nat(300), (type, octets, at, length) => {

@@ -46,7 +46,7 @@ async function twoLinks(t: Test, profile: string, react: (query: WatchedQuery) =
 
 if (requireTool(t, 'tcpdump', 'tshark')) {
   for (const profile of ['always-on', 'balanced']) {
-    t.test(`${profile}: names that fail one after the other open no second link`, async (t) => {
+    t.test(`${profile}: names that fail one after another open no second link`, async (t) => {
       const { second, capture, ask } = await twoLinks(t, profile)
       for (let i = 0; i < 12; i++) t.equal(await ask(`n${i}.fail.example`), SERVFAIL)
       for (let i = 0; i < 3; i++) t.equal(await ask(`n${i}.example`), 0)
@@ -54,7 +54,7 @@ if (requireTool(t, 'tcpdump', 'tshark')) {
       t.equal(capture.count(`tcp.port == ${second.port}`), 0, 'packets of the other link')
     })
 
-    t.test(`${profile}: a name that is not answered opens no second link while covers are`, async (t) => {
+    t.test(`${profile}: a name without an answer opens no second link while covers have answers`, async (t) => {
       const { second, capture, ask } = await twoLinks(t, profile, (query) => (query.name === '' ? 'silence' : moody(query)))
       t.equal(await ask('before.example'), 0)
       t.equal(await ask('a.silent.example'), SERVFAIL)
@@ -65,7 +65,7 @@ if (requireTool(t, 'tcpdump', 'tshark')) {
     })
   }
 
-  t.test('always-on: a dead link opens the one that stands by, whether anything is asked or not', async (t) => {
+  t.test('always-on: a dead link opens the standby link, with or without queries', async (t) => {
     const { first, second, capture, ask } = await twoLinks(t, 'always-on')
     await sleep(500)
     t.equal(second.asked.length, 0)

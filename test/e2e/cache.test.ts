@@ -57,7 +57,7 @@ async function stage(t: Test, config: Readonly<Record<string, unknown>> = {}) {
   return { state, daemon, client, ask, cached }
 }
 
-t.test('an answer past its time stands in while the resolver is silent, and goes when it is back', async (t) => {
+t.test('an expired answer is served while the resolver is silent, and replaced when it is back', async (t) => {
   const s = await stage(t)
   t.match(await s.ask('stale'), { rcode: 0, ttlS: 1 })
   await sleep(1100)
@@ -81,7 +81,7 @@ t.test('an answer past its time stands in while the resolver is silent, and goes
   t.ok((await s.cached()).stale >= 2, 'counted in the status')
 })
 
-t.test('a failure is asked once a second at first, and its end is seen', async (t) => {
+t.test('a failure is asked again after one second at first, and its end is noticed', async (t) => {
   const s = await stage(t)
   s.state.broken = true
   const began = performance.now()
@@ -95,7 +95,7 @@ t.test('a failure is asked once a second at first, and its end is seen', async (
   t.equal((await s.ask('broken')).rcode, 0, 'without a restart')
 })
 
-t.test('what is asked again and again is renewed before it expires', async (t) => {
+t.test('a name that is asked repeatedly is renewed before it expires', async (t) => {
   const s = await stage(t)
   const off = await stage(t, { cache: { prefetch: false } })
   for (const one of [s, off]) for (let i = 0; i < 4; i++) await one.ask('popular')
@@ -109,7 +109,7 @@ t.test('what is asked again and again is renewed before it expires', async (t) =
   t.equal((await off.cached()).renewed, 0)
 })
 
-t.test('more than can be asked: an answer for each at once, with the reason, and hits as ever', async (t) => {
+t.test('overload: an answer for each query at once, with the reason, and hits as usual', async (t) => {
   const s = await stage(t, { timeoutMs: 3000 })
   await s.ask('hit')
   s.state.silent = true
@@ -135,7 +135,7 @@ t.test('more than can be asked: an answer for each at once, with the reason, and
   t.equal((await s.ask('afterwards')).rcode, 0)
 })
 
-t.test('rebinding: refused where it is protected, with the reason, and counted', async (t) => {
+t.test('rebinding: refused if protection is on, with the reason, and counted', async (t) => {
   const s = await stage(t, { rebinding: { protect: true } })
   t.match(await s.ask('inside'), { rcode: 0, ede: 17, ttlS: undefined })
   t.match(await s.ask('outside'), { rcode: 0, ttlS: 10 })

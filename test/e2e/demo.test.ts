@@ -59,7 +59,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
-t.test('a signal while the stage is set', async (t) => {
+t.test('a signal while the demo starts', async (t) => {
   const { child, temporary } = start(t)
   while (readdirSync(temporary).length === 0) await sleep(5)
   child.kill('SIGTERM')
@@ -68,7 +68,7 @@ t.test('a signal while the stage is set', async (t) => {
   t.strictSame(readdirSync(temporary), [])
 })
 
-t.test('nobody reads the output any more', async (t) => {
+t.test('the output is no longer read', async (t) => {
   const { child, temporary } = start(t)
   child.stdout?.destroy()
   const [code] = await once(child, 'exit')

@@ -29,7 +29,7 @@ if (insideNamespace(t, import.meta.url)) {
     await sleep(FILL_MS)
     unharmed(t, await askUdp(to, 'fd00:b::1'))
   })
-  t.test(`over DoH to a resolver that takes a hundred requests at once`, async (t) => {
+  t.test(`over DoH to a resolver that accepts a hundred requests at once`, async (t) => {
     const s = await stage(t, { over: 'doh', streams: 100 })
     await others(t, { port: s.port, address }, '127.0.0.9')
     await floodUdp(t, { port: s.port, address }, ['127.0.0.2'], 1000)

@@ -8,7 +8,7 @@ import { insideNamespace } from '../support/real/namespace.ts'
 
 const address = '127.0.0.1'
 if (insideNamespace(t, import.meta.url)) {
-  t.test('all that one client may have, a hundred questions on each connection', async (t) => {
+  t.test('all connections that one client may have, with a hundred questions on each', async (t) => {
     const s = await stage(t)
     await others(t, { port: s.port, address }, '127.0.0.9')
     await floodTcp(t, s.port, '127.0.0.2', 64, 100, 1500)
@@ -16,7 +16,7 @@ if (insideNamespace(t, import.meta.url)) {
     unharmed(t, await askTcp(s.port, '127.0.0.3'))
     unharmed(t, await askUdp({ port: s.port, address }, '127.0.0.3', 5))
   })
-  t.test('all the connections that there are, of five addresses, with questions on each', async (t) => {
+  t.test('all connections, held by five addresses, with questions on each', async (t) => {
     const s = await stage(t)
     await others(t, { port: s.port, address }, '127.0.0.9')
     for (const from of ['127.0.0.2', '127.0.0.4', '127.0.0.5', '127.0.0.6', '127.0.0.7']) await floodTcp(t, s.port, from, 64, 20, 200)
@@ -24,7 +24,7 @@ if (insideNamespace(t, import.meta.url)) {
     unharmed(t, await askTcp(s.port, '127.0.0.3'))
     unharmed(t, await askUdp({ port: s.port, address }, '127.0.0.3', 5))
   })
-  t.test('connections that say nothing', async (t) => {
+  t.test('silent connections', async (t) => {
     const s = await stage(t)
     const silent = [2, 4, 5, 6, 7].flatMap((host) =>
       Array.from({ length: 60 }, () => connect({ port: s.port, host: address, localAddress: `127.0.0.${host}` }).on('error', () => {})),

@@ -59,13 +59,13 @@ async function promotedPerMiss(
  * and still points at it shows as hundreds of octets a miss.
  */
 for (const over of ['dot', 'doh'] as const) {
-  t.test(`nothing of a miss over ${over} is promoted that nobody holds`, { timeout: 120_000 }, async (t) => {
+  t.test(`a miss over ${over} promotes no object that is no longer in use`, { timeout: 120_000 }, async (t) => {
     const octets = await promotedPerMiss(t, over, 0)
     t.ok(octets < 100, `${octets.toFixed(0)} octets a miss`)
   })
 }
 
-t.test('an answer that is kept costs no object that the collector must move', { timeout: 120_000 }, async (t) => {
+t.test('a stored answer costs no object that the collector must move', { timeout: 120_000 }, async (t) => {
   const octets = await promotedPerMiss(t, 'dot', 300)
   t.ok(octets < 120, `${octets.toFixed(0)} octets a miss`)
 })

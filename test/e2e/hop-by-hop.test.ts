@@ -29,7 +29,7 @@ function withAdditional(reply: Uint8Array, records: readonly Uint8Array[]): Uint
 }
 
 for (const protocol of PROTOCOLS)
-  t.test(`${protocol}: TSIG, TKEY and SIG(0) of the resolver reach no client, asked or from the cache`, async (t) => {
+  t.test(`${protocol}: TSIG, TKEY and SIG(0) of the resolver reach no client, from upstream or from the cache`, async (t) => {
     const answer: Answer = (q) => {
       const first = String.fromCharCode(...q.subarray(13, 13 + (q[12] ?? 0)))
       const kind = (Object.keys(HOP) as (keyof typeof HOP)[])[Number(first.slice(-1))] ?? 'TSIG'
@@ -107,7 +107,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('a resolver that takes no option but Padding answers all the same', async (t) => {
+t.test('a resolver that accepts no option except Padding still answers', async (t) => {
   let options: number[] = []
   const picky: Answer = (q) => {
     options = []
@@ -121,7 +121,7 @@ t.test('a resolver that takes no option but Padding answers all the same', async
   await daemon.until('protected')
 })
 
-t.test('under a schedule the next resolver answers in place of one that cannot read what came', async (t) => {
+t.test('under a schedule the next resolver answers if one cannot read the query', async (t) => {
   const config = { shaping: { profile: 'balanced' } }
   const { udp } = await beforeResolvers(t, 'dot', [(q) => saying(1, q), good], config)
   for (let i = 0; i < 3; i++) t.equal(rcodeOf(await udp.ask(query({ name: `n${i}.example.com`, opt: {} }))), 0)

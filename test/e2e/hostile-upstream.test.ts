@@ -46,7 +46,7 @@ async function sceneOver(t: Test, protocol: Protocol): Promise<Scene> {
 }
 
 for (const protocol of ['dot', 'h2', 'h1'] as const)
-  t.test(`${protocol}: what a hostile resolver says is never believed, never kept, and costs no other answer`, async (t) => {
+  t.test(`${protocol}: replies of a hostile resolver are never used, never stored, and cost no other answer`, async (t) => {
     const { server, asker, daemon, unexpected } = await sceneOver(t, protocol)
     await asker.firstAnswer(10_000)
     for (const kind of kinds) {
@@ -71,7 +71,7 @@ for (const protocol of ['dot', 'h2', 'h1'] as const)
     t.strictSame(unexpected, [])
   })
 
-t.test('a TC reply from upstream is passed on, and not kept', async (t) => {
+t.test('a TC reply from upstream is passed on, and not stored', async (t) => {
   const { server, asker } = await sceneOver(t, 'dot')
   await asker.firstAnswer(10_000)
   server.begin({ kind: 'truncated' })
@@ -81,7 +81,7 @@ t.test('a TC reply from upstream is passed on, and not kept', async (t) => {
   t.ok((await asker.ask(name)).right)
 })
 
-t.test('a client subnet and a cookie of the client go nowhere (CVE-2025-5994)', async (t) => {
+t.test('a client subnet and a cookie of the client are not forwarded (CVE-2025-5994)', async (t) => {
   const { server, daemon, unexpected, asker } = await sceneOver(t, 'h2')
   await asker.firstAnswer(10_000)
   const client = await udpClient(daemon.port)

@@ -73,7 +73,7 @@ async function firstAnswer(client: DnsClient): Promise<number> {
 const handshakes = (daemon: RunningDaemon) => daemon.log().match(/"msg":"link up"/g)?.length ?? 0
 
 if (insideNamespace(t, import.meta.url)) {
-  t.test('another network: the first answer within 1 s, half of them within 300 ms, no session taken along', async (t) => {
+  t.test('network change: the first answer within 1 s, half of them within 300 ms, no session reused', async (t) => {
     const { ca } = await twoNetworks(t)
     join_(NETWORKS[0])
     const daemon = await startDaemon({
@@ -111,7 +111,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.strictSame(takenAlong, [], 'no TLS session of the last network was shown to this one')
     t.ok(handshakes(daemon) >= 8)
 
-    await t.test('no network for 2 s: what is asked meanwhile is answered when there is one', async (t) => {
+    await t.test('no network for 2 s: queries in that time are answered when it is back', async (t) => {
       await sleep(1500)
       leave()
       const asked = performance.now()
@@ -126,7 +126,7 @@ if (insideNamespace(t, import.meta.url)) {
       t.ok(performance.now() - back < 1000)
     })
 
-    await t.test('an address beside, and routes that lead elsewhere, cost nothing or one handshake', async (t) => {
+    await t.test('an additional address, and routes to elsewhere, cost nothing or one handshake', async (t) => {
       await sleep(1500)
       const before = handshakes(daemon)
       ip('route add 10.99.0.0/16 via 203.0.113.1 dev out0')

@@ -58,7 +58,7 @@ async function lived(t: Test, workers: number, older: Says, newer: Says) {
   return { before, after, failed, later: [await ask(), await ask()] }
 }
 
-t.test('an answer that may not be kept ends what an older one stood for, by whichever thread it was asked', async (t) => {
+t.test('an answer that may not be stored invalidates an older one, whichever thread asked', async (t) => {
   const one = async (workers: number, newer: Says) => {
     const seen = await lived(t, workers, missing, newer)
     const good = { rcode: newer === missingWithoutSoa ? 3 : 0, ede: undefined }

@@ -91,7 +91,7 @@ async function underDo(t: Test, dnssecOk: (i: number) => boolean) {
 }
 
 if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
-  t.test('DoT: long names leave in long cells, which leave at their places without them too', async (t) => {
+  t.test('DoT: long names are sent in long cells, which have their places without them too', async (t) => {
     const records = await watched(t, 'dot', [[LONG, LONGEST], [`x${LONG}`]])
     const places = unanswered(records, 1)
     const first = (places[0] ?? 0) % 40
@@ -116,7 +116,7 @@ if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
     t.equal(new Set(out.map(({ octets }) => octets)).size, 1)
   })
 
-  t.test('a client that validates: covers have DO as its queries have, and replies as large', async (t) => {
+  t.test('a client that validates: covers have DO as often as its queries, and replies as large', async (t) => {
     const { asked, records } = await underDo(t, () => true)
     const covers = asked.filter(({ name }) => !name.endsWith('signed.example'))
     const withDo = covers.filter(({ dnssecOk }) => dnssecOk).length / covers.length
@@ -128,7 +128,7 @@ if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
     t.ok(large - 0.6 * real > 0.4 * covers.length, `${large} large ones of ${replies.length}, ${real} of them real`)
   })
 
-  t.test('no client asks with DO: no cover does; half of them do: half of the covers', async (t) => {
+  t.test('no client sets DO: no cover does; half of the queries do: half of the covers do', async (t) => {
     for (const share of [0, 2]) {
       const { asked } = await underDo(t, (i) => share !== 0 && i % share === 0)
       const covers = asked.filter(({ name }) => !name.endsWith('signed.example'))

@@ -29,41 +29,45 @@ function browse(profile: string, ...args: readonly string[]) {
 }
 
 if (requireTool(t, 'chromium', 'ip', 'unshare') && insideNamespace(t, import.meta.url)) {
-  t.test('the page in a browser: the facts without a script, the cookie for the token, a picture', { timeout: 110_000 }, async (t) => {
-    const authority = await createAuthority()
-    const dot = await startDot({ identity: await authority.issue({ name: RESOLVER_NAME }), answer: (q) => replyTo(q) })
-    const resolver = {
-      id: 'mine',
-      authenticationDomainName: RESOLVER_NAME,
-      addresses: ['127.0.0.1'],
-      transports: { dot: { port: dot.port } },
-      caFile: 'ca.pem',
-    }
-    const port = await freePort()
-    const daemon = await startDaemon({
-      resolvers: [resolver],
-      ca: authority.certificate,
-      config: { page: { listen: `127.0.0.1:${port}` } },
-    })
-    const profile = mkdtempSync(join(tmpdir(), 'enigm-browser-'))
-    t.teardown(async () => {
-      await daemon.stop()
-      await dot.close()
-      rmSync(profile, { recursive: true, force: true })
-    })
-    const client = await udpClient(daemon.port)
-    for (let i = 0; i < 20; i++) await client.ask(query({ name: `secret${i}.example.com` }))
-    client.close()
-    await daemon.until('protected')
-    const token = readFileSync(join(daemon.dir, 'state/page.token'), 'utf8').trim()
-    const { stdout } = await browse(profile, '--dump-dom', `http://127.0.0.1:${port}/?token=${token}`)
-    t.match(stdout, /<h1>enigm-dns: <span class="protected">protected<\/span>/)
-    t.match(stdout, /Secure name resolution/)
-    t.match(stdout, />mine</)
-    t.notMatch(stdout, /secret|example\.com/, 'no name of a query is on it')
-    const picture = PICTURE ?? join(profile, 'page.png')
-    await browse(profile, `--screenshot=${picture}`, `http://127.0.0.1:${port}/?token=${token}`)
-    t.same(readFileSync(picture).subarray(1, 4).toString(), 'PNG')
-    t.ok(readFileSync(picture).length > 10_000, 'something is on it')
-  })
+  t.test(
+    'the page in a browser: readable without a script, a cookie in exchange for the token, a picture',
+    { timeout: 110_000 },
+    async (t) => {
+      const authority = await createAuthority()
+      const dot = await startDot({ identity: await authority.issue({ name: RESOLVER_NAME }), answer: (q) => replyTo(q) })
+      const resolver = {
+        id: 'mine',
+        authenticationDomainName: RESOLVER_NAME,
+        addresses: ['127.0.0.1'],
+        transports: { dot: { port: dot.port } },
+        caFile: 'ca.pem',
+      }
+      const port = await freePort()
+      const daemon = await startDaemon({
+        resolvers: [resolver],
+        ca: authority.certificate,
+        config: { page: { listen: `127.0.0.1:${port}` } },
+      })
+      const profile = mkdtempSync(join(tmpdir(), 'enigm-browser-'))
+      t.teardown(async () => {
+        await daemon.stop()
+        await dot.close()
+        rmSync(profile, { recursive: true, force: true })
+      })
+      const client = await udpClient(daemon.port)
+      for (let i = 0; i < 20; i++) await client.ask(query({ name: `secret${i}.example.com` }))
+      client.close()
+      await daemon.until('protected')
+      const token = readFileSync(join(daemon.dir, 'state/page.token'), 'utf8').trim()
+      const { stdout } = await browse(profile, '--dump-dom', `http://127.0.0.1:${port}/?token=${token}`)
+      t.match(stdout, /<h1>enigm-dns: <span class="protected">protected<\/span>/)
+      t.match(stdout, /Secure name resolution/)
+      t.match(stdout, />mine</)
+      t.notMatch(stdout, /secret|example\.com/, 'no name of a query is on it')
+      const picture = PICTURE ?? join(profile, 'page.png')
+      await browse(profile, `--screenshot=${picture}`, `http://127.0.0.1:${port}/?token=${token}`)
+      t.same(readFileSync(picture).subarray(1, 4).toString(), 'PNG')
+      t.ok(readFileSync(picture).length > 10_000, 'something is on it')
+    },
+  )
 }

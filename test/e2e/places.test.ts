@@ -87,7 +87,7 @@ async function refused(t: Test, dir: string, config: object, sentence: RegExp, w
   t.strictSame(before(), was, `${what}: nothing is changed`)
 }
 
-t.test('as it should be, it starts, again and again', async (t) => {
+t.test('with correct paths it starts, repeatedly', async (t) => {
   const dir = room(t)
   for (let i = 0; i < 2; i++) t.match(await started(dir, { page: { listen: join(dir, 'run', 'p') } }), { ready: true, code: 0 })
   t.equal(fs.statSync(join(dir, 'state')).mode & 0o777, 0o700)
@@ -124,7 +124,7 @@ t.test('a directory of state or status that another user owns or writes', { ...n
   }
 })
 
-t.test('nothing is written through what lies in a directory of somebody else', needsRoot, async (t) => {
+t.test('nothing is written through objects in a directory of another user', needsRoot, async (t) => {
   const dir = room(t)
   write(join(dir, 'victim'), 'precious')
   for (const name of ['state', 'run']) {
@@ -142,7 +142,7 @@ t.test('nothing is written through what lies in a directory of somebody else', n
 
 const KEPT = ['status.key', 'status.pub', 'starts.json', 'page.token', 'cache.key', 'cache.sealed', 'audit.jsonl', 'audit.2.jsonl']
 t.test(
-  'a FIFO, a directory, a link, a second name or a file of another user in place of any file of ours',
+  'a FIFO, a directory, a link, a second name or a file of another user in place of any of our files',
   { timeout: 240_000 },
   async (t) => {
     const dir = room(t)
@@ -176,7 +176,7 @@ t.test(
   },
 )
 
-t.test('a state directory that is not ours to close', async (t) => {
+t.test('a state directory whose mode we may not change', async (t) => {
   const dir = room(t)
   fs.mkdirSync(join(dir, 'state'))
   write(join(dir, 'state', 'thesis.txt'), 'precious')
@@ -200,7 +200,7 @@ t.test('a state directory that is not ours to close', async (t) => {
   for (const path of ['/var/lib/enigm-dns', '/home/anybody/.local/state/enigm-dns', '/data', dir]) t.notOk(isSomebodys(path), path)
 })
 
-t.test('a place of the system, in a mount namespace where it is safe to try', { ...needsRoot, timeout: 120_000 }, async (t) => {
+t.test('a system path, in a mount namespace in which it is safe to try', { ...needsRoot, timeout: 120_000 }, async (t) => {
   const dir = room(t)
   await started(dir, {})
   for (const place of ['/srv', '/mnt', '/opt']) {
@@ -218,7 +218,7 @@ t.test('a place of the system, in a mount namespace where it is safe to try', { 
   }
 })
 
-t.test('a status that would take the place of something else', { timeout: 120_000 }, async (t) => {
+t.test('a status file that would replace another file', { timeout: 120_000 }, async (t) => {
   const dir = room(t)
   t.match(await started(dir, {}), { ready: true })
   const status = (name: string) => ({ statusFile: name })
@@ -269,7 +269,7 @@ t.test('a status that would take the place of something else', { timeout: 120_00
   }
 })
 
-t.test('what a verification saw is not kept in place of something else', async (t) => {
+t.test('the memory of a verification does not replace another file', async (t) => {
   const dir = room(t)
   await started(dir, {})
   const run = (seen: string) => {
@@ -287,7 +287,7 @@ t.test('what a verification saw is not kept in place of something else', async (
   t.notMatch(run(join(dir, 'seen.json')), 'cannot be remembered')
 })
 
-t.test('the runtime directory of an ordinary user, squatted', needsRoot, async (t) => {
+t.test('the runtime directory of an ordinary user, taken by another one', needsRoot, async (t) => {
   const mine = THEIRS + 1
   const prepare = () => {
     const dir = room(t)

@@ -34,7 +34,7 @@ if (image !== undefined) {
     t.test(name, { timeout: 150_000 }, async (t) => body(t, await at(t, fitting)))
 
   test('systemd-resolved and NetworkManager', {}, resolvedAndNetworkManager)
-  test('systemd-resolved and systemd-networkd, with settings in the way', NETWORKD(), resolvedAndNetworkd)
+  test('systemd-resolved and systemd-networkd, with conflicting settings', NETWORKD(), resolvedAndNetworkd)
   test('NetworkManager alone', { chroot: PLAIN }, networkManager)
   test('a file and dhclient', { chroot: NO_MANAGER, files: IFUPDOWN }, dhclient)
   // Without noarp each lease is probed for 5 s.

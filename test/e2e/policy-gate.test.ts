@@ -290,13 +290,13 @@ async function saved(t: Test) {
 
 if (INSIDE) {
   t.test('preferred becomes required before anything was asked, and back', preferredToRequired)
-  t.test('required: the look is at the set and the interfaces of the new configuration', throughTheVpn)
-  t.test('an answer under way when the policy shuts the gate is neither told nor kept', underWay)
-  t.test('an audit log that is required and cannot be written shuts the gate in the reload, and back', audited)
-  t.test('a log that became unwritable in silence is found out before anybody is dialled', auditedOnce)
-  t.test('scheduled profiles dial nobody in a reload before the gate was judged', { timeout: 100_000 }, scheduled)
-  t.test('a rule of one network holds until it is known which network this is', namedNetworks)
-  t.test('another network, other rules', roaming)
+  t.test('required: the check uses the set and the interfaces of the new configuration', throughTheVpn)
+  t.test('an answer in flight when the gate closes is neither delivered nor stored', underWay)
+  t.test('a required audit log that cannot be written closes the gate in the reload, and opens it again', audited)
+  t.test('a log that silently became unwritable is detected before any resolver is dialled', auditedOnce)
+  t.test('scheduled profiles dial no resolver in a reload before the gate was set', { timeout: 100_000 }, scheduled)
+  t.test('a rule of one network holds until the network is identified', namedNetworks)
+  t.test('network change: other rules', roaming)
   if (datagramCalls() !== undefined) t.test('every worker heeds it', workers)
   t.test('a cache saved under another policy is not used', saved)
 }

@@ -90,7 +90,7 @@ if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) 
   for (const dir of ['/run', '/var/lib/dhcp', '/var/lib/dhclient', '/var/lib/NetworkManager'])
     if (existsSync(dir)) execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', dir])
 
-  t.test('the login page is reached, counted and over by itself; other names stay with the trusted resolver', async (t) => {
+  t.test('the login page is reached, counted, and the session ends by itself; other names stay with the trusted resolver', async (t) => {
     useNameserver(t, '127.0.0.1')
     const { daemon, hotel, ask } = await scene(t, { chain: CHAIN })
     const capture = await startCapture('port 53', 'any')
@@ -139,7 +139,7 @@ if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) 
     t.notMatch(kept(daemon), /hotel\.example|captive\.apple|gstatic|firefox/, 'no file and no log has a name')
   })
 
-  t.test('over with its time; the network changed nothing; with workers too', async (t) => {
+  t.test('ends after its time; the network is unchanged; with workers too', async (t) => {
     const { daemon, hotel, ask } = await scene(t, { chain: [], config: { workers: 2 } })
     for (let i = 0; i < 8; i++) await ask(PROBE)
     const { said, gone } = portal(t, daemon, '--for', '3s', '--resolver', HOTEL)
@@ -165,7 +165,7 @@ if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) 
     t.equal(hotel.asked.length, before)
   })
 
-  t.test('over with the command, with a reload, with another network, and with the service', async (t) => {
+  t.test('ends with the command, a reload, a network change, and the service', async (t) => {
     const { daemon, hotel } = await scene(t, { chain: ['login.hotel.example'] })
     const begun = async () => {
       const one = portal(t, daemon, '--resolver', `${HOTEL}:53`)
@@ -204,7 +204,7 @@ if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) 
     t.match(stopped.said.err, /The service stops/)
   })
 
-  t.test('a resolver of the network that never answers: the client waits no longer than ever, and learns why', async (t) => {
+  t.test('a silent resolver of the network: the client waits no longer than usual, and gets the reason', async (t) => {
     const { daemon, ask } = await scene(t, { chain: [], mute: true, config: { timeoutMs: 2000 } })
     const { child } = portal(t, daemon, '--resolver', HOTEL)
     await until('exposed', () => daemon.status()?.state === 'exposed')
@@ -216,7 +216,7 @@ if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) 
     t.match(await ask(PROBE), { rcode: 0, address: TRUSTED })
   })
 
-  t.test('a policy that lets nothing through lets no portal through', async (t) => {
+  t.test('a policy that lets no query through refuses a portal session', async (t) => {
     const { daemon, hotel } = await scene(t, { chain: ['login.hotel.example'], config: { policy: { vpn: 'required' } } })
     const { said, gone } = portal(t, daemon, '--resolver', HOTEL)
     t.equal(await gone, 1)
@@ -226,7 +226,7 @@ if (requireTool(t, 'tcpdump', 'tshark') && insideNamespace(t, import.meta.url)) 
     t.strictSame(allowed(daemon), [])
   })
 
-  t.test('what will not do is refused before anything is asked', async (t) => {
+  t.test('invalid requests are refused before any query is sent', async (t) => {
     const { daemon } = await scene(t, { chain: [] })
     for (const args of [
       ['--for', '2h'],

@@ -125,7 +125,7 @@ const AT_START: Readonly<Record<string, (s: Scene) => boolean | Promise<boolean>
   'page.listen': (s) => opens(s.pagePort),
 }
 
-t.test('what waits for a start is named and not in force until then', { timeout: 60_000 }, async (t) => {
+t.test('settings that wait for a start are named and not in force until then', { timeout: 60_000 }, async (t) => {
   const s = await scene(t)
   const named = pathsOf('start').filter((path) => path !== 'user')
   t.strictSame(Object.keys(AT_START), named, 'every one of them')
@@ -148,7 +148,7 @@ t.test('what waits for a start is named and not in force until then', { timeout:
  */
 const ELSEWHERE = ['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch']
 
-t.test('everything else is in force at once', { timeout: 120_000 }, async (t) => {
+t.test('all other settings are in force at once', { timeout: 120_000 }, async (t) => {
   const s = await scene(t)
   const seen = new Set<string>(ELSEWHERE)
   const changed = async (path: string, settings: Settings, inForce: () => boolean | Promise<boolean>) => {

@@ -46,7 +46,7 @@ if (insideNamespace(t, import.meta.url)) {
       t.ok(s.counts().limited >= 3000, 'in the status')
     })
   }
-  t.test('a client of this host has all', async (t) => {
+  t.test('a client of this host has no limit', async (t) => {
     const s = await stage(t)
     await askUdp({ port: s.port, address: '127.0.0.1' }, '127.0.0.3', 1)
     const got = await flood(t, s, '127.0.0.1', '127.0.0.2', 6000, 3000)

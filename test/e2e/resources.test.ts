@@ -80,7 +80,7 @@ async function idlers(port: number, count: number): Promise<() => void> {
   }
 }
 
-t.test('64 descriptors and 500 TCP clients that say nothing', { skip: onlyLinux }, async (t) => {
+t.test('64 descriptors and 500 silent TCP clients', { skip: onlyLinux }, async (t) => {
   const { daemon, udp } = await running(t, { ...(await upstream(t)), under: ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh'] })
   const release = await idlers(daemon.port, 500)
   const good: boolean[] = []
@@ -103,7 +103,7 @@ t.test('64 descriptors and 500 TCP clients that say nothing', { skip: onlyLinux 
   t.equal(await daemon.stop(), 0)
 })
 
-t.test('every descriptor taken: service goes on, and recovers', { skip: onlyLinux }, async (t) => {
+t.test('every descriptor taken: service continues, and recovers', { skip: onlyLinux }, async (t) => {
   // So few that not one is left once the process runs; prlimit takes the rest away later.
   const { daemon, udp } = await running(t, await upstream(t))
   t.ok(await answered(udp.ask(fresh())))
@@ -188,7 +188,7 @@ t.test('the file system of the status file is read-only', { skip: onlyLinux || m
 )
 
 t.test(
-  '10,000 TCP queries that are never read, and garbage: memory is bounded and comes back',
+  '10,000 TCP queries whose answers are not read, and garbage: memory is bounded and is freed',
   { skip: onlyLinux, timeout: 120_000 },
   async (t) => {
     const { daemon, udp } = await running(t, await upstream(t))
@@ -233,7 +233,7 @@ t.test(
   },
 )
 
-t.test('SIGTERM with more pipelined than may be in flight, and through dgram', async (t) => {
+t.test('SIGTERM with more pipelined than may be in flight, and with dgram', async (t) => {
   const { daemon, udp } = await running(t, { ...(await upstream(t, 5)), config: { udp: 'dgram' } })
   const tcp = await tcpClient(daemon.port)
   t.ok(await answered(udp.ask(fresh())))
@@ -255,7 +255,7 @@ t.test('SIGTERM with more pipelined than may be in flight, and through dgram', a
 
 /** A hundred in a full run (KILLS=100). */
 const KILLS = Number(process.env.KILLS ?? 4)
-t.test('SIGKILL under load, again and again', { timeout: 600_000 }, async (t) => {
+t.test('SIGKILL under load, repeatedly', { timeout: 600_000 }, async (t) => {
   const statusDir = t.testdir({})
   const statusFile = `${statusDir}/status.json`
   const began = performance.now()

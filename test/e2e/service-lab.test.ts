@@ -20,14 +20,14 @@ if (image !== undefined) {
   await home.connected()
   const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: 120_000 }, body)
 
-  test('installed, started by the first query, and nothing of root is left in it', (t) => firstQuery(t, home))
-  test('what the status says is true in the sandbox', (t) => inSandbox(t, home))
+  test('installed, started by the first query, without root rights', (t) => firstQuery(t, home))
+  test('the status is correct in the sandbox', (t) => inSandbox(t, home))
   test('killed forty times, and once silent: the socket stays and names resolve', (t) => crashes(t, home))
-  test('reloads, and a configuration that will not do', (t) => reloads(t, home))
-  test('a stricter sandbox is not taken for a network that is gone', (t) => stricter(t, home))
+  test('reloads, and an invalid configuration', (t) => reloads(t, home))
+  test('a stricter sandbox is not reported as a missing network', (t) => stricter(t, home))
   test('two workers share the descriptors', (t) => workers(t, home))
-  test('without units: the lines of docs/service.md for another user', (t) => withoutUnits(t, home))
-  test('after a reboot it runs; uninstalled, nothing of it is left', (t) => theEnd(t, home))
+  test('without units: the commands of docs/service.md for another user', (t) => withoutUnits(t, home))
+  test('after a reboot it runs; after uninstall nothing is left', (t) => theEnd(t, home))
 }
 
 let asked = 0

@@ -66,7 +66,7 @@ const MIXED = [...SHORT, `${'a'.repeat(50)}.${'b'.repeat(50)}.${'c'.repeat(40)}.
 
 if (requireTool(t, 'named', 'unbound', 'tcpdump', 'tshark')) {
   for (const profile of ['balanced', 'always-on']) {
-    t.test(`${profile} over DoT: one size out, one size in, from the first query on`, async (t) => {
+    t.test(`${profile} over DoT: all packets have one size, in both directions, from the first query on`, async (t) => {
       const records = await onTheWire(t, { transport: 'dot', profile, by: 'named', names: MIXED, inForce: 'yes' })
       // The client's Finished is the first encrypted record out; the server's handshake and its
       // tickets are the first ones in.
@@ -78,7 +78,7 @@ if (requireTool(t, 'named', 'unbound', 'tcpdump', 'tshark')) {
     })
   }
 
-  t.test('balanced over DoH: one size out; in, one size but for the digits of headers', async (t) => {
+  t.test('balanced over DoH: all packets sent have one size; those received differ only by digits of headers', async (t) => {
     const records = await onTheWire(t, { transport: 'doh', profile: 'balanced', by: 'named', names: SHORT, inForce: 'yes' })
     // Finished, then the preface of HTTP/2: part of the handshake.
     const out = sizes(records, 'out').slice(2)
@@ -89,7 +89,7 @@ if (requireTool(t, 'named', 'unbound', 'tcpdump', 'tshark')) {
     t.ok(Math.max(...replies) - Math.min(...replies) <= 24, `${[...new Set(replies)]}`)
   })
 
-  t.test('a resolver that does not pad its replies: not in force, and still one size out', async (t) => {
+  t.test('a resolver that does not pad its replies: not in force, and packets sent still have one size', async (t) => {
     const records = await onTheWire(t, { transport: 'doh', profile: 'lite', by: 'unbound', names: MIXED, inForce: 'no' })
     t.equal(new Set(sizes(records, 'out').slice(2)).size, 1)
   })
@@ -112,7 +112,7 @@ if (requireTool(t, 'named', 'unbound', 'tcpdump', 'tshark')) {
     }
   })
 
-  t.test('another profile needs a reload only', async (t) => {
+  t.test('another profile requires only a reload', async (t) => {
     const authority = await createAuthority()
     const named = await startNamed(await identityOf(authority))
     t.teardown(() => named.stop())

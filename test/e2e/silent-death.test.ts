@@ -101,4 +101,4 @@ const two = { allowedMs: 200 + RTT_MS } as const
 t.test('one resolver, DoT', (t) => deaths(t, { ...one, protocols: ['dot'] }))
 t.test('one resolver, DoH', (t) => deaths(t, { ...one, protocols: ['h2'] }))
 t.test('two resolvers, connections die', (t) => deaths(t, { ...two, dies: 'connections', protocols: ['dot', 'h2'] }))
-t.test('two resolvers, the one in use goes dark', (t) => deaths(t, { ...two, dies: 'resolver', protocols: ['dot', 'dot'] }))
+t.test('two resolvers, the one in use becomes unreachable', (t) => deaths(t, { ...two, dies: 'resolver', protocols: ['dot', 'dot'] }))

@@ -141,7 +141,7 @@ function unmoved(t: Test, seen: Awaited<ReturnType<typeof load>>): void {
 }
 
 for (const over of ['dot', 'h2'] as const) {
-  t.test(`five silent names a second among good ones: no new connections, and protected throughout (${over})`, async (t) => {
+  t.test(`five silent names per second among good ones: no new connections, and always protected (${over})`, async (t) => {
     const s = await scene(t, over)
     const before = s.resolvers[0]?.tcp() ?? 0
     unmoved(t, await load(s, { silentEveryMs: 200, goodEveryMs: 100, forMs: 10_000 }))
@@ -149,7 +149,7 @@ for (const over of ['dot', 'h2'] as const) {
     t.ok(dialled <= 3, `${dialled} new connections`)
   })
 
-  t.test(`five silent names a second and nothing else (${over})`, async (t) => {
+  t.test(`only five silent names per second (${over})`, async (t) => {
     const s = await scene(t, over)
     const before = s.resolvers[0]?.tcp() ?? 0
     unmoved(t, await load(s, { silentEveryMs: 200, forMs: 10_000 }))
@@ -167,7 +167,7 @@ for (const over of ['dot', 'h2'] as const) {
     t.ok(dialled <= 3, `${dialled} new connections`)
   })
 
-  t.test(`one silent name, again and again (${over})`, async (t) => {
+  t.test(`one silent name, repeatedly (${over})`, async (t) => {
     const s = await scene(t, over)
     const before = s.resolvers[0]?.tcp() ?? 0
     unmoved(t, await load(s, { silentEveryMs: 500, forMs: 9000, name: () => 'silent' }))
@@ -181,7 +181,7 @@ for (const over of ['dot', 'h2'] as const) {
     t.ok((s.resolvers[0]?.tcp() ?? 0) - before <= 3)
   })
 
-  t.test(`two resolvers: silent names are told to a second operator a few times and no more (${over})`, async (t) => {
+  t.test(`two resolvers: a second operator learns few silent names (${over})`, async (t) => {
     const s = await scene(t, over, { count: 2 })
     const before = s.resolvers.map(({ tcp }) => tcp())
     const seen = await load(s, { silentEveryMs: 200, goodEveryMs: 150, forMs: 10_000 })
@@ -192,7 +192,7 @@ for (const over of ['dot', 'h2'] as const) {
     t.ok(Math.max(...dialled) <= 3, `${dialled.join(' and ')} new connections`)
   })
 
-  t.test(`two resolvers: one silent name again and again is told to the second operator once or twice (${over})`, async (t) => {
+  t.test(`two resolvers: the second operator learns one repeated silent name once or twice (${over})`, async (t) => {
     const s = await scene(t, over, { count: 2 })
     unmoved(t, await load(s, { silentEveryMs: 500, forMs: 16_000, name: () => 'silent' }))
     const told = s.resolvers.map(({ silent }) => [...silent.values()].reduce((a, b) => a + b, 0)).toSorted((a, b) => a - b)
@@ -200,7 +200,7 @@ for (const over of ['dot', 'h2'] as const) {
   })
 
   for (const claims of [undefined, { coverTraffic: false }])
-    t.test(`under a schedule${claims ? ' without covers' : ''} nothing is dialled because of a silent name (${over})`, async (t) => {
+    t.test(`under a schedule${claims ? ' without covers' : ''} no silent name causes a dial (${over})`, async (t) => {
       const s = await scene(t, over, { count: 2, profile: 'balanced', ...(claims ? { claims } : {}) })
       const state = s.daemon.status()?.state
       const before = s.resolvers.map(({ tcp }) => tcp())
@@ -215,13 +215,13 @@ for (const over of ['dot', 'h2'] as const) {
       t.equal(s.resolvers[1]?.silent.size, 0)
     })
 
-  t.test(`under a schedule names that are SERVFAIL after two seconds tell no second operator (${over})`, async (t) => {
+  t.test(`under a schedule the second operator learns no name that is SERVFAIL after two seconds (${over})`, async (t) => {
     const s = await scene(t, over, { silence: servfailAfter(2000), count: 2, profile: 'balanced' })
     unmoved(t, await load(s, { silentEveryMs: 150, forMs: 7000 }))
     t.equal(s.resolvers[1]?.tcp(), 0)
   })
 
-  t.test(`two resolvers: names that are SERVFAIL after two seconds are told to the second a few times (${over})`, async (t) => {
+  t.test(`two resolvers: the second learns few names that are SERVFAIL after two seconds (${over})`, async (t) => {
     const s = await scene(t, over, { silence: servfailAfter(2000), count: 2 })
     unmoved(t, await load(s, { silentEveryMs: 200, goodEveryMs: 150, forMs: 7000 }))
     const told = s.resolvers.map(({ silent }) => silent.size).toSorted((a, b) => a - b)
@@ -230,7 +230,7 @@ for (const over of ['dot', 'h2'] as const) {
 
   for (const claims of [undefined, { coverTraffic: false }])
     t.test(
-      `under a schedule${claims ? ' without covers' : ''} a resolver that falls mute is offline, and found again (${over})`,
+      `under a schedule${claims ? ' without covers' : ''} a resolver that becomes silent is offline, and is found again (${over})`,
       async (t) => {
         const s = await scene(t, over, { profile: 'balanced', ...(claims ? { claims } : {}) })
         const [only] = s.resolvers
@@ -246,7 +246,7 @@ for (const over of ['dot', 'h2'] as const) {
       },
     )
 
-  t.test(`a resolver that falls mute, the root too, is offline soon, and protected again when it speaks (${over})`, async (t) => {
+  t.test(`a resolver that becomes silent, even for the root, is soon offline, and protected again when it answers (${over})`, async (t) => {
     const s = await scene(t, over)
     const [only] = s.resolvers
     if (only === undefined) throw new Error('one')
@@ -264,7 +264,7 @@ for (const over of ['dot', 'h2'] as const) {
   })
 }
 
-t.test('names for which a DoH front end says 502 after a second', async (t) => {
+t.test('names for which a DoH front end returns 502 after a second', async (t) => {
   const s = await scene(t, 'h2', { silence: statusAfter(1000) })
   const before = s.resolvers[0]?.tcp() ?? 0
   unmoved(t, await load(s, { silentEveryMs: 200, goodEveryMs: 1500, forMs: 7000 }))

@@ -73,7 +73,7 @@ if (requireTool(t, 'named')) {
       for (const transport of ['dot', 'doh'] as const) await t.test(transport, (t) => refused(t, c, transport))
     })
   }
-  t.test('the right one is taken, pin and all', async (t) => {
+  t.test('the right resolver is accepted, with its pin', async (t) => {
     const authority = await createAuthority()
     const identity = await authority.issue({ name: RESOLVER_NAME })
     const named = await startNamed(identity)

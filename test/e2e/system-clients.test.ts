@@ -39,7 +39,7 @@ async function asSystemResolver(t: Test): Promise<void> {
   await t.test('getaddrinfo', (t) => getaddrinfo(t))
   await t.test('curl', (t) => curl(t))
 
-  await t.test('what went over the wire', async (t) => {
+  await t.test('packets on the wire', async (t) => {
     await everything.stop()
     t.ok(everything.count(`dns && ip.addr == ${STUB}`) > 10, 'the capture saw the clients')
     t.equal(
@@ -59,7 +59,7 @@ async function asSystemResolver(t: Test): Promise<void> {
     t.strictSame((await daemon.until('protected')).plaintext, { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 })
     t.end()
   })
-  await t.test('one size', (t) => oneSize(t, named.dotPort))
+  await t.test('one packet size', (t) => oneSize(t, named.dotPort))
 }
 
 async function dig(t: Test): Promise<void> {

@@ -105,7 +105,7 @@ async function place(t: Test) {
 const run = (config: string) => `'${process.execPath}' '${CLI}' run --config '${config}'`
 const root = dirname(dirname(CLI))
 
-t.test('in the foreground of a terminal the end of the terminal is the end, behind a shell or npm too', { timeout: 120_000 }, async (t) => {
+t.test('in the foreground the process ends with its terminal, also under a shell or npm', { timeout: 120_000 }, async (t) => {
   if (!requireTool(t, 'python3')) return
   const commands: readonly (readonly [string, (config: string) => readonly string[]])[] = [
     ['by itself', (config) => [process.execPath, CLI, 'run', '--config', config]],
@@ -128,7 +128,7 @@ t.test('in the foreground of a terminal the end of the terminal is the end, behi
   }
 })
 
-t.test('under nohup and setsid it goes on without its terminal, and SIGHUP stays a reload', { timeout: 120_000 }, async (t) => {
+t.test('under nohup and setsid it continues without its terminal, and SIGHUP is still a reload', { timeout: 120_000 }, async (t) => {
   if (!requireTool(t, 'python3')) return
   const commands: readonly (readonly [string, (config: string) => string])[] = [
     ['nohup', (config) => `nohup ${run(config)} >'${config}.log' 2>&1 & wait`],
@@ -150,7 +150,7 @@ t.test('under nohup and setsid it goes on without its terminal, and SIGHUP stays
   }
 })
 
-t.test('whatever ends npm ends what it started', { timeout: 60_000 }, async (t) => {
+t.test('any end of npm ends the process that it started', { timeout: 60_000 }, async (t) => {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     const p = await place(t)
     const npm = spawn('npm', ['start', '--', '--config', p.config], { cwd: root, stdio: 'ignore', env: plainEnvironment() })

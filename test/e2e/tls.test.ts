@@ -51,7 +51,7 @@ t.test('an environment that would weaken TLS: exit 2, each named, and nothing is
     t.match(error.message, named)
 })
 
-t.test('roots that the environment adds are trusted by nobody', async (t) => {
+t.test('roots that the environment adds are never trusted', async (t) => {
   const server = await startDot({ identity, answer })
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-roots-'))
   t.teardown(async () => {

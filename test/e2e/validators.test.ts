@@ -70,7 +70,7 @@ async function start(
 }
 
 for (const kind of VALIDATORS) {
-  t.test(`behind ${kind} every local name is provable`, async (t) => {
+  t.test(`validation works behind ${kind} for every local name`, async (t) => {
     if (!requireTool(t, kind, 'named', 'dnssec-signzone', 'dnssec-keygen')) return
     const { root, daemon } = await start(t)
     const validator = await startValidator(kind, daemon.port, root.anchor)

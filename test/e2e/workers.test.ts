@@ -172,5 +172,5 @@ if (process.platform === 'linux') {
   t.test('many names at once', (t) => manyNames(t))
   t.test('reload', (t) => reload(t))
   t.test('SIGTERM under load', (t) => sigterm(t))
-  t.test('what is refused', (t) => refusals(t))
+  t.test('refused settings', (t) => refusals(t))
 } else t.comment('not Linux: workers are not tested')

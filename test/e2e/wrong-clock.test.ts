@@ -44,7 +44,7 @@ async function scene(t: Test, name: string, env: Readonly<Record<string, string>
   return { daemon, ask, reasons, told }
 }
 
-t.test('a wrong clock: nothing is asked of anybody else, it is told as such, and the right time ends it', async (t) => {
+t.test('a wrong clock: no other resolver is asked, the status names the clock, and the right time ends it', async (t) => {
   const shim = clockShim()
   if (shim === undefined) return t.comment('needs Linux and a C compiler')
   t.teardown(() => shim.close())
@@ -63,7 +63,7 @@ t.test('a wrong clock: nothing is asked of anybody else, it is told as such, and
   await daemon.until('protected')
 })
 
-t.test('a login page in place of every resolver is told as such', async (t) => {
+t.test('a login page in place of every resolver is reported as such', async (t) => {
   const { daemon, ask, told } = await scene(t, 'login.hotel.example')
   await ask('a.example')
   t.match(await ask('b.example'), { rcode: 2, ede: { code: 23, text: 'portal-suspected' } })

@@ -14,7 +14,7 @@ import {
   textIn,
 } from '../../src/files/captured.ts'
 
-t.test('a file, a link and nothing are put back as they were', (t) => {
+t.test('a file, a link and a missing path are restored', (t) => {
   const dir = t.testdir({ file: 'one\0two\n' })
   const [file, link, none] = ['file', 'link', 'none'].map((name) => join(dir, name)) as [string, string, string]
   chmodSync(file, 0o640)
@@ -36,7 +36,7 @@ t.test('a file, a link and nothing are put back as they were', (t) => {
   t.end()
 })
 
-t.test('content is compared, and neither owner nor time', (t) => {
+t.test('content is compared, but not owner and time', (t) => {
   t.ok(holdsSame(newFile('a'), { ...newFile('a', 0o600), mtimeMs: 1 }))
   t.notOk(holdsSame(newFile('a'), newFile('b')))
   t.notOk(holdsSame(newFile('a'), newLink('a')))
@@ -45,7 +45,7 @@ t.test('content is compared, and neither owner nor time', (t) => {
   t.end()
 })
 
-t.test('directories that were missing are made, and taken away when they are empty', (t) => {
+t.test('missing directories are made, and removed when they are empty', (t) => {
   const dir = t.testdir({ here: {} })
   const path = join(dir, 'here/a/b/file')
   const missing = missingParents(path)
@@ -58,7 +58,7 @@ t.test('directories that were missing are made, and taken away when they are emp
   t.end()
 })
 
-t.test('what cannot be put back is refused, and what can be replaced is told without a change', (t) => {
+t.test('objects that cannot be restored are refused, and replaceability is tested without a change', (t) => {
   const dir = t.testdir({ file: 'x', large: Buffer.alloc((1 << 20) + 1).toString() })
   mkdirSync(join(dir, 'directory'))
   t.throws(() => capture(join(dir, 'directory')), { code: 'state' })

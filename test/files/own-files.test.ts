@@ -10,7 +10,7 @@ const posix = process.getuid !== undefined
 const isRoot = process.getuid?.() === 0
 const MAX = 100
 
-t.test('what is read is a regular file of ours with one name, which nobody else could write', { skip: !posix }, async (t) => {
+t.test('only a regular file of ours with one name that nobody else could write is read', { skip: !posix }, async (t) => {
   const dir = t.testdir({ f: 'text', directory: {}, large: 'x'.repeat(MAX + 1) })
   const at = (name: string) => join(dir, name)
   fs.chmodSync(at('f'), 0o644)
@@ -40,7 +40,7 @@ t.test('what is read is a regular file of ours with one name, which nobody else 
   t.equal(readUnlinked(at('f'), MAX, ownFile), 'belongs to user 12345, not to us')
 })
 
-t.test('what is written goes through nothing that lies there', { skip: !posix }, (t) => {
+t.test('a write does not follow existing links', { skip: !posix }, (t) => {
   const dir = t.testdir({ victim: 'precious', kept: 'old' })
   const at = (name: string) => join(dir, name)
   for (const name of ['made', 'kept', 'once']) fs.symlinkSync('victim', temporaryOf(at(name)))
@@ -71,7 +71,7 @@ t.test('what is written goes through nothing that lies there', { skip: !posix },
   t.end()
 })
 
-t.test('a directory to write in: nobody else writes it or one above it', { skip: !posix }, (t) => {
+t.test('a directory for writing: nobody else writes it or one above it', { skip: !posix }, (t) => {
   const dir = t.testdir({ in: { it: {} } })
   const at = join(dir, 'in', 'it')
   t.strictSame(writingFaults(at, owners()), [])

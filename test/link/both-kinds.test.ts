@@ -185,7 +185,7 @@ forBoth(
   1,
 )
 
-t.test('renew: late in a dial under a schedule, the new one has its whole time', async (t) => {
+t.test('renew: late in a dial under a schedule, the new dial has its full time', async (t) => {
   const servers = await Promise.all([1, 2].map((seed) => startFaultServer({ authority, protocol: 'dot', chance: seeded(seed) })))
   t.teardown(() => Promise.all(servers.map((server) => server.close())))
   const resolvers = servers.map(({ port }, i) => faultEntry(`r${i}`, 'dot', port))

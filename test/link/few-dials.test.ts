@@ -111,7 +111,7 @@ for (const [what, server] of Object.entries(SERVERS)) {
   t.test(`one query dials at most twice: ${what}`, (t) => oneQuery(t, server))
 }
 
-t.test('a resolver that says GOAWAY after every 20 streams, before it answers them, answers all of 300', async (t) => {
+t.test('a resolver that sends GOAWAY after every 20 streams, before it answers them, answers all of 300', async (t) => {
   const server = await startDoh({
     identity,
     answer: async (query, { requests, session }) => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { IdleWindow } from '../../src/link/silence-detector.ts'
 import { upScene } from '../support/on-demand-scene.ts'
 
-t.test('it doubles while connections survive, up to 240 s', async (t) => {
+t.test('the time doubles while connections survive, up to 240 s', async (t) => {
   const window = new IdleWindow()
   t.equal(window.ms, 30_000)
   window.survived(14_000)
@@ -19,7 +19,7 @@ t.test('it doubles while connections survive, up to 240 s', async (t) => {
 })
 
 t.test(
-  'what something between forgets after a minute is not left idle for longer than half of that; on another network it may be',
+  'if a device on the path forgets a connection after a minute, the idle time is at most half of that; on another network it may be longer',
   async (t) => {
     const window = new IdleWindow()
     window.survived(20_000)
@@ -36,7 +36,7 @@ t.test(
   },
 )
 
-t.test('what the resolver closes after is known on every network', async (t) => {
+t.test('the idle time of the resolver is remembered on every network', async (t) => {
   const window = new IdleWindow()
   window.closedAfter(20_000)
   t.equal(window.ms, 18_000)
@@ -68,7 +68,7 @@ t.test('a link: used again after 20 s it is kept for a minute; after a silent de
   t.ok(fresh.destroyed)
 })
 
-t.test('a link that its resolver closes at 20 s is closed here before, the next time', async (t) => {
+t.test('a link that its resolver closes at 20 s is closed by us before that the next time', async (t) => {
   const { ask, dial, clock, carrier } = await upScene()
   await clock.advance(20_000)
   carrier.die()

@@ -11,7 +11,7 @@ const authority = await createAuthority()
 const identity = await authority.issue({ name: NAME })
 const { certificate: ca } = authority
 
-t.test('a server that goes and returns: refused, then backing off, then answered again', async (t) => {
+t.test('a server that goes away and returns: refused, then backoff, then answered again', async (t) => {
   for (const [transport, start] of [['dot', startDot] as const, ['doh', startDoh] as const]) {
     const first = await start({ identity, answer: (q) => replyTo(q) })
     const { link, ask, events } = linkTo(endpointAt(first.port, { ca }), transport)
@@ -65,7 +65,7 @@ t.test('half-open: the peer vanishes between queries; answered within 300 ms and
   }
 })
 
-t.test('a resolver that takes TCP and says nothing: connect-timeout at 3 s, found within a second of its return', async (t) => {
+t.test('a resolver that accepts TCP and sends nothing: connect-timeout at 3 s, found within a second of its return', async (t) => {
   let dark = true
   const server = await startDot({ identity, answer: (q) => replyTo(q) })
   const open = new Set<Socket>()

@@ -9,7 +9,7 @@ import { scene, upScene } from '../support/on-demand-scene.ts'
 
 const refused = () => new EnigmError('connect-refused', 'ECONNREFUSED')
 
-t.test('dials when first asked, once for all who wait; up, it takes the next queries at once', async (t) => {
+t.test('dials at the first query, once for all that wait; when up, it takes the next queries at once', async (t) => {
   const { ask, dial, dials, events, clock } = scene()
   t.equal(dials.length, 0)
   const waiting = [ask(), ask(), ask()]
@@ -25,7 +25,7 @@ t.test('dials when first asked, once for all who wait; up, it takes the next que
   t.equal(clock.timers, 1)
 })
 
-t.test('a deadline is kept while dialling and while in flight, to the tick; a passed one fails at once', async (t) => {
+t.test('a deadline is kept while dialling and in flight, to the tick; a passed one fails at once', async (t) => {
   const { ask, dial, clock } = scene()
   let code = ''
   const note = (c: string) => {
@@ -46,7 +46,7 @@ t.test('a deadline is kept while dialling and while in flight, to the tick; a pa
   t.equal(await ask(0), 'deadline')
 })
 
-t.test('no timer runs with nothing in flight and nothing idle; idle for 30 s it closes', async (t) => {
+t.test('no timer runs with nothing in flight and no idle connection; after 30 s idle it closes', async (t) => {
   const { ask, clock, carrier, events } = await upScene()
   await clock.advance(29_990)
   t.notOk(carrier.destroyed)
@@ -70,40 +70,43 @@ t.test('use postpones the idle close', async (t) => {
   t.ok(carrier.destroyed)
 })
 
-t.test('a server that goes: at once, then 100 ms doubling to 1 s, each query failing with the reason; then it returns', async (t) => {
-  const { ask, clock, dials, dial, carrier, events } = await upScene()
-  carrier.die()
-  const gaps: number[] = []
-  let lastMs = clock.nowMs()
-  for (let n = 1; n <= 8; n++) {
-    while (dials.length === n) {
-      const outcome = ask()
-      if (dials.length > n) break
-      t.equal(await outcome, 'connect-refused', 'at once while backing off')
-      await clock.advance(10)
+t.test(
+  'a server that goes away: retry at once, then after 100 ms doubling to 1 s, each query failing with the reason; then it returns',
+  async (t) => {
+    const { ask, clock, dials, dial, carrier, events } = await upScene()
+    carrier.die()
+    const gaps: number[] = []
+    let lastMs = clock.nowMs()
+    for (let n = 1; n <= 8; n++) {
+      while (dials.length === n) {
+        const outcome = ask()
+        if (dials.length > n) break
+        t.equal(await outcome, 'connect-refused', 'at once while backing off')
+        await clock.advance(10)
+      }
+      gaps.push(clock.nowMs() - lastMs)
+      lastMs = clock.nowMs()
+      await dial(n).fail(refused())
     }
-    gaps.push(clock.nowMs() - lastMs)
-    lastMs = clock.nowMs()
-    await dial(n).fail(refused())
-  }
-  const [first, second, ...rest] = gaps
-  t.equal(first, 0, 'it had worked before: the first dial waits for nothing')
-  t.equal(second, 0)
-  for (const [i, most] of [100, 200, 400, 800, 1000, 1000].entries()) {
-    t.ok((rest[i] ?? 0) >= most && (rest[i] ?? 0) <= most * 1.02 + 10, `gap ${rest[i]} of ${most}`)
-  }
-  t.equal(events.filter((e) => e.type === 'link.failed').length, 8)
-  await clock.advance(1020)
-  const answered = ask()
-  const back = await dial(9).up()
-  back.answer()
-  t.equal(await answered, 'answered')
-  back.die()
-  ask()
-  t.equal(dials.length, 11, 'all is forgiven: the next dial waits for nothing')
-})
+    const [first, second, ...rest] = gaps
+    t.equal(first, 0, 'it had worked before: the first dial waits for nothing')
+    t.equal(second, 0)
+    for (const [i, most] of [100, 200, 400, 800, 1000, 1000].entries()) {
+      t.ok((rest[i] ?? 0) >= most && (rest[i] ?? 0) <= most * 1.02 + 10, `gap ${rest[i]} of ${most}`)
+    }
+    t.equal(events.filter((e) => e.type === 'link.failed').length, 8)
+    await clock.advance(1020)
+    const answered = ask()
+    const back = await dial(9).up()
+    back.answer()
+    t.equal(await answered, 'answered')
+    back.die()
+    ask()
+    t.equal(dials.length, 11, 'all is forgiven: the next dial waits for nothing')
+  },
+)
 
-t.test('a dial that a dark network held for 3 s has waited already: the next one begins at once', async (t) => {
+t.test('a dial that an unreachable network held for 3 s has waited already: the next one begins at once', async (t) => {
   const { ask, clock, dials, dial, carrier } = await upScene()
   carrier.die()
   for (let n = 1; n <= 6; n++) {
@@ -114,7 +117,7 @@ t.test('a dial that a dark network held for 3 s has waited already: the next one
   }
 })
 
-t.test('who the peer is changes by hand: its dials are up to 5 s apart', async (t) => {
+t.test('identity errors need a manual fix: their dials are up to 5 s apart', async (t) => {
   const { ask, clock, dials, dial } = scene()
   for (let n = 0; n < 9; n++) {
     ask()
@@ -140,7 +143,7 @@ t.test('connections that come up and die without an answer back off too', async 
   t.equal(dials.length, 2)
 })
 
-t.test('a lost connection: asked once more on a fresh one, first at the address that worked', async (t) => {
+t.test('a lost connection: retried once on a fresh one, first at the address that worked', async (t) => {
   const { ask, dial, carrier, clock } = await upScene()
   const outcome = ask()
   carrier.die()
@@ -167,7 +170,7 @@ async function quarantineScene(lost: number) {
 }
 
 t.test(
-  'its connection died under others as well: each is asked alone on a connection apart, which has to show first that the resolver answers',
+  'its connection died under other queries too: each is retried alone on a separate connection, after a proof that the resolver answers',
   async (t) => {
     const { ask, dial, outcomes, lane, proven, onward } = await quarantineScene(3)
     t.equal(lane.inFlight, 1)
@@ -188,7 +191,7 @@ t.test(
   },
 )
 
-t.test('a second death convicts the one that was alone, and the others have lost nothing', async (t) => {
+t.test('a second death identifies the one that was alone, and the others have lost nothing', async (t) => {
   const { dial, outcomes, lane, proven, onward, dials, clock } = await quarantineScene(3)
   proven()
   await onward()
@@ -205,7 +208,7 @@ t.test('a second death convicts the one that was alone, and the others have lost
   t.equal(dials.length, 3)
 })
 
-t.test('a lane that nobody needs any more is the connection that all use, if there is none', async (t) => {
+t.test('a lane that is no longer needed becomes the current connection, if there is none', async (t) => {
   const { ask, outcomes, lane, proven, onward, dials } = await quarantineScene(2)
   proven()
   for (let i = 0; i < 2; i++) {
@@ -221,7 +224,7 @@ t.test('a lane that nobody needs any more is the connection that all use, if the
 })
 
 t.test(
-  'connections in a row that die before they show that the resolver answers convict nobody: eight at once, and then four a second',
+  'connections that die in a row before they prove that the resolver answers blame no query: eight at once, then four per second',
   async (t) => {
     const { ask, dials, dial, carrier, clock } = await upScene()
     const outcomes = [ask(), ask()]
@@ -251,7 +254,7 @@ t.test(
   },
 )
 
-t.test('a resolver that takes connections and closes them for ten seconds is dialled as one that refuses them', async (t) => {
+t.test('a resolver that accepts connections and closes them for ten seconds is dialled like one that refuses them', async (t) => {
   const { ask, dials, dial, carrier, clock } = await upScene()
   carrier.die()
   let code = ''
@@ -269,7 +272,7 @@ t.test('a resolver that takes connections and closes them for ten seconds is dia
   t.ok(clock.nowMs() > 10_000 && dials.length < 60, `${dials.length} dials in ${clock.nowMs()} ms`)
 })
 
-t.test('a lane falls silent before it shows that the resolver answers: another takes its place', async (t) => {
+t.test('a lane becomes silent before it proves that the resolver answers: another one replaces it', async (t) => {
   const { dial, outcomes, lane, clock } = await quarantineScene(2)
   await clock.advance(400)
   t.ok(lane.destroyed)
@@ -283,7 +286,7 @@ t.test('a lane falls silent before it shows that the resolver answers: another t
   }
 })
 
-t.test('a question of the quarantine is late: the others get another lane, up to eight; each has its own deadline', async (t) => {
+t.test('a question of the quarantine is late: the others get more lanes, up to eight; each has its own deadline', async (t) => {
   const { dial, dials, outcomes, lane, proven, onward, clock } = await quarantineScene(12)
   proven()
   await onward()
@@ -303,7 +306,7 @@ t.test('a question of the quarantine is late: the others get another lane, up to
   t.notOk(lane.destroyed && codes.includes('answered'))
 })
 
-t.test('no lane can be dialled: the connection that all use takes one of the quarantine at a time', async (t) => {
+t.test('no lane can be dialled: the current connection takes one question of the quarantine at a time', async (t) => {
   const { ask, dial, carrier, clock } = await upScene()
   const outcomes = [ask(), ask()]
   carrier.die()
@@ -321,7 +324,7 @@ t.test('no lane can be dialled: the connection that all use takes one of the qua
   }
 })
 
-t.test('a connection that dies under a flood: who does not give way is asked before all who do', async (t) => {
+t.test('a connection that dies under a flood: queries that do not give way are retried first', async (t) => {
   const { ask, carrier, dial, clock } = await upScene()
   const flood = Array.from({ length: 50 }, () => ask(4000, true))
   const light = ask()
@@ -343,7 +346,7 @@ t.test('a connection that dies under a flood: who does not give way is asked bef
   t.same(await Promise.all(flood), Array(50).fill('answered'))
 })
 
-t.test('draining: what is owed is finished, new queries go elsewhere', async (t) => {
+t.test('draining: pending replies are awaited, new queries go elsewhere', async (t) => {
   const { ask, dial, carrier } = await upScene()
   const owed = ask()
   carrier.watcher.draining()
@@ -357,37 +360,40 @@ t.test('draining: what is owed is finished, new queries go elsewhere', async (t)
   t.equal(await next, 'answered')
 })
 
-t.test('renew: connections and sessions go, what is in flight moves on, a dial under way starts anew, no backoff stays', async (t) => {
-  const { ask, dial, dials, carrier, link, clock, forgotten, events } = await upScene()
-  const outcome = ask()
-  link.renew(true)
-  t.equal(forgotten.times, 1)
-  t.ok(carrier.destroyed)
-  t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
-  t.equal(dial(1).first, undefined)
-  link.renew(true)
-  t.ok(dial(1).signal.aborted)
-  const fresh = await dial(2).up()
-  fresh.answer()
-  t.equal(await outcome, 'answered')
-  fresh.die()
-  for (let n = 3; n < 6; n++) {
+t.test(
+  'renew: connections and sessions are dropped, queries in flight move on, a dial in progress restarts, no backoff remains',
+  async (t) => {
+    const { ask, dial, dials, carrier, link, clock, forgotten, events } = await upScene()
+    const outcome = ask()
+    link.renew(true)
+    t.equal(forgotten.times, 1)
+    t.ok(carrier.destroyed)
+    t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+    t.equal(dial(1).first, undefined)
+    link.renew(true)
+    t.ok(dial(1).signal.aborted)
+    const fresh = await dial(2).up()
+    fresh.answer()
+    t.equal(await outcome, 'answered')
+    fresh.die()
+    for (let n = 3; n < 6; n++) {
+      ask()
+      if (dials.length > n) await dial(n).fail(refused())
+    }
+    t.equal(await ask(), 'connect-refused')
+    const before = dials.length
+    link.renew(false)
+    await clock.advance(1000)
+    t.equal(dials.length, before, 'there is no network: nothing is dialled that nobody waits for')
+    link.renew(true)
+    await clock.advance(150)
+    t.equal(dials.length, before + 1, 'it was in use: dialled before anybody asks, within 150 ms')
     ask()
-    if (dials.length > n) await dial(n).fail(refused())
-  }
-  t.equal(await ask(), 'connect-refused')
-  const before = dials.length
-  link.renew(false)
-  await clock.advance(1000)
-  t.equal(dials.length, before, 'there is no network: nothing is dialled that nobody waits for')
-  link.renew(true)
-  await clock.advance(150)
-  t.equal(dials.length, before + 1, 'it was in use: dialled before anybody asks, within 150 ms')
-  ask()
-  t.equal(dials.length, before + 1)
-})
+    t.equal(dials.length, before + 1)
+  },
+)
 
-t.test('renew: what nobody has asked anything of for long is not dialled', async (t) => {
+t.test('renew: a link that was not used for long is not dialled', async (t) => {
   const { dials, link, clock, carrier } = await upScene()
   await clock.advance(30_010)
   t.ok(carrier.destroyed)
@@ -396,7 +402,7 @@ t.test('renew: what nobody has asked anything of for long is not dialled', async
   t.equal(dials.length, 1)
 })
 
-t.test('a wall clock that was set ends the wait after a certificate that was not yet valid', async (t) => {
+t.test('a change of the wall clock ends the wait after a certificate that was not yet valid', async (t) => {
   const { ask, link, dials, dial } = scene()
   ask()
   await dial(0).fail(new EnigmError('certificate-not-yet-valid', ''))
@@ -407,7 +413,7 @@ t.test('a wall clock that was set ends the wait after a certificate that was not
   t.equal(dials.length, 2)
 })
 
-t.test('close: what is in flight may finish, new queries are refused, nothing is left running', async (t) => {
+t.test('close: queries in flight may finish, new ones are refused, nothing is left running', async (t) => {
   const { ask, link, carrier, clock } = await upScene()
   const outcome = ask()
   let closed = false
@@ -425,7 +431,7 @@ t.test('close: what is in flight may finish, new queries are refused, nothing is
   await link.close()
 })
 
-t.test('close while dialling nothing that anyone waits for: the dial is ended', async (t) => {
+t.test('close during a dial without waiting queries: the dial is ended', async (t) => {
   const { ask, link, dial, clock, forgotten } = scene()
   const outcome = ask(100)
   await clock.advance(110)
@@ -436,7 +442,7 @@ t.test('close while dialling nothing that anyone waits for: the dial is ended', 
   t.equal(clock.timers, 0)
 })
 
-t.test('thousands wait for a dial, and there is an end', async (t) => {
+t.test('thousands wait for a dial, and a limit', async (t) => {
   const { ask, dial } = scene()
   const waiting = Array.from({ length: MAX_IN_FLIGHT }, () => ask())
   t.equal(await ask(), 'overloaded')
@@ -444,7 +450,7 @@ t.test('thousands wait for a dial, and there is an end', async (t) => {
   t.same(new Set(await Promise.all(waiting)), new Set(['connect-refused']))
 })
 
-t.test('refused unprocessed, it moves on; not for ever', async (t) => {
+t.test('refused unprocessed, it moves on; a limited number of times', async (t) => {
   const { ask, carrier } = await upScene()
   let times = 0
   const outcome = ask()
@@ -456,7 +462,7 @@ t.test('refused unprocessed, it moves on; not for ever', async (t) => {
   t.equal(times, 17)
 })
 
-t.test('another network that is noticed only when it is dialled: sessions are forgotten first, and one dial is made', async (t) => {
+t.test('a network change noticed only at a dial: sessions are forgotten first, and one dial is made', async (t) => {
   let change = () => {}
   const { ask, link, dials, dial, forgotten } = scene({ beforeDial: () => change() })
   change = () => {
@@ -471,7 +477,7 @@ t.test('another network that is noticed only when it is dialled: sessions are fo
   t.equal(await outcome, 'answered')
 })
 
-t.test('a network that is noticed by who asks again because a dial failed: what it moved is not failed with that dial', async (t) => {
+t.test('a network change noticed by a retry after a failed dial: moved queries do not fail with that dial', async (t) => {
   let change = () => {}
   const { ask, link, dial, clock } = scene({ beforeDial: () => change() })
   const first = ask()
@@ -497,7 +503,7 @@ t.test('a network that is noticed by who asks again because a dial failed: what 
   t.equal(await again, 'answered')
 })
 
-t.test('what stood behind a silent question of the quarantine and was moved is owed by that lane no more', async (t) => {
+t.test('queries moved away from behind a silent question of the quarantine are no longer pending on that lane', async (t) => {
   const { ask, dial, dials, outcomes, lane, onward, clock } = await quarantineScene(40)
   lane.oneByOne = true
   lane.answer(8000)
@@ -523,7 +529,7 @@ t.test('what stood behind a silent question of the quarantine and was moved is o
   t.same(await Promise.all(outcomes), Array(40).fill('answered'))
 })
 
-t.test('the policy closes while a dial is waited for: whoever waits is told at once', async (t) => {
+t.test('the policy closes while queries wait for a dial: they fail at once', async (t) => {
   const clock = new FakeClock()
   let refusal: EnigmError | undefined
   const { ask, link, dials } = scene({ dialPace: new DialPace(clock, () => refusal) })
@@ -535,7 +541,7 @@ t.test('the policy closes while a dial is waited for: whoever waits is told at o
   t.equal(dials.length, 1)
 })
 
-t.test('replies that match nothing are reported at once, and then together, for at most 100 events a second', async (t) => {
+t.test('unmatched replies are reported at once, and then together, at most 100 events per second', async (t) => {
   const { clock, carrier, events, link } = await upScene()
   const counts = () => events.flatMap((e) => (e.type === 'link.mismatch' ? [e.count ?? 1] : []))
   const timers = clock.timers

@@ -60,7 +60,7 @@ async function disturbed(t: Test, { over, everyMs, fault, resolvers = 1, forMs =
 
 for (const over of ['dot', 'h2', 'h1'] as const)
   for (const everyMs of [1000, 300])
-    t.test(`a question that kills its connection every ${everyMs} ms harms nobody else: ${over}`, async (t) => {
+    t.test(`a question that kills its connection every ${everyMs} ms harms no other query: ${over}`, async (t) => {
       const { failed, of, poison, triesOf, rig } = await disturbed(t, { over, everyMs, fault: RESET })
       t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed: ${[...new Set(failed)]}`)
       t.same([...new Set(poison)], ['connection-lost'])
@@ -70,26 +70,26 @@ for (const over of ['dot', 'h2', 'h1'] as const)
 
 for (const over of ['dot', 'h2', 'h1'] as const)
   for (const inARow of [3, 8])
-    t.test(`and ${inARow} connections in a row die with it, unanswered: ${over}`, async (t) => {
+    t.test(`the same, with ${inARow} connections in a row dying without an answer: ${over}`, async (t) => {
       const { failed, of, triesOf } = await disturbed(t, { over, everyMs: 1000, fault: { ...RESET, inARow } })
       t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed: ${[...new Set(failed)]}`)
       t.ok(triesOf('other') <= 2, `asked ${triesOf('other')} times`)
     })
 
-t.test('two resolvers that both die of it answer everybody else', async (t) => {
+t.test('two resolvers that both die of one question answer all others', async (t) => {
   const { failed, of, rig } = await disturbed(t, { over: 'dot', everyMs: 300, fault: RESET, resolvers: 2 })
   t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed`)
   t.equal(rig.count('link.failed'), 0)
 })
 
-t.test('GOAWAY instead, as if nothing had been processed: nobody else is harmed, and nobody is asked for more than twice', async (t) => {
+t.test('GOAWAY instead, as if nothing had been processed: no other query is harmed, and none is sent more than twice', async (t) => {
   const { failed, of, triesOf, poison } = await disturbed(t, { over: 'h2', everyMs: 300, fault: { kind: 'goaway-0', victims: true } })
   t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed: ${[...new Set(failed)]}`)
   t.ok(triesOf('other') <= 2 && triesOf('victim') <= 2, `asked ${triesOf('other')} and ${triesOf('victim')} times`)
   t.same([...new Set(poison)], ['connection-lost'])
 })
 
-t.test('a hundred are in flight, 100 ms away, when the connection dies: all are answered, each in its turn', async (t) => {
+t.test('a hundred are in flight, 100 ms away, when the connection dies: all are answered, one after another', async (t) => {
   const server = await startDot({
     identity: await authority.issue({ name: FAULT_SERVER_NAME }),
     async answer(query, peer) {

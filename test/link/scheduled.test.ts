@@ -47,7 +47,7 @@ async function rest(link: ScheduledLink): Promise<void> {
   }
 }
 
-t.test('DoT: dials on open alone; a query is a record, a longer one several, each when told', async (t) => {
+t.test('DoT: dials only on open; a query is a record, a longer one several, each on request', async (t) => {
   const sizes: number[] = []
   const server = await startDot({
     identity,
@@ -72,7 +72,7 @@ t.test('DoT: dials on open alone; a query is a record, a longer one several, eac
   t.equal(sizes.length, 13)
 })
 
-t.test('DoH: the same; acknowledgements ride in cells, and none leaves by itself', async (t) => {
+t.test('DoH: the same; acknowledgements are sent in cells, never separately', async (t) => {
   const bodies: number[] = []
   const acknowledged: string[] = []
   let written = 0
@@ -117,7 +117,7 @@ t.test('HTTP/1.1 has no cells: it is refused, not used', async (t) => {
 })
 
 t.test(
-  'silent names alone do not tell that it is dead, and cells of our own do; it asks nothing and dials nothing by itself',
+  'silence of names alone does not prove that it is dead, but silence of own cells does; it sends and dials nothing by itself',
   async (t) => {
     let silent = false
     const server = await startDot({ identity, answer: (q) => (silent ? undefined : replyTo(q)) })
@@ -148,7 +148,7 @@ t.test(
   },
 )
 
-t.test('close waits for what is in flight', async (t) => {
+t.test('close waits for requests in flight', async (t) => {
   const server = await startDot({ identity, answer: async (q) => pause(100).then(() => replyTo(q)) })
   t.teardown(() => server.close())
   const { link, send } = scheduledLinkTo(t, server.port, 'dot')
@@ -160,7 +160,7 @@ t.test('close waits for what is in flight', async (t) => {
   await t.rejects(link.open(), { code: 'closed' })
 })
 
-t.test('idle, it closes after the time that the resolver names, and no sooner', async (t) => {
+t.test('when idle, it closes after the time that the resolver states, and not earlier', async (t) => {
   const keepalive = Uint8Array.of(0, 11, 0, 2, 0, 4) // 400 ms
   const server = await startDot({ identity, answer: (q) => withOptions(replyTo(q), keepalive) })
   t.teardown(() => server.close())

@@ -15,59 +15,53 @@ async function knownScene(rttMs = 20, answers = 16) {
   return it
 }
 
-t.test(
-  'half-open: a sign of life is asked for, then a second connection dialled; it answers, and no later query uses the first',
-  async (t) => {
-    const { ask, dial, dials, clock, carrier, events } = await knownScene()
-    const outcome = ask()
-    await clock.advance(24)
-    t.equal(carrier.probes, 0)
-    await clock.advance(16)
-    t.equal(carrier.probes, 1, 'PING after a little more than the p95')
-    t.equal(dials.length, 1)
-    await clock.advance(50)
-    t.equal(dials.length, 2, 'no PONG')
-    const late = ask()
-    t.equal(carrier.inFlight, 2, 'until another is there, this is the one')
-    const fresh = await dial(1).up()
-    t.equal(fresh.inFlight, 2)
-    const later = ask()
-    t.equal(carrier.inFlight, 2)
-    t.equal(fresh.inFlight, 3)
-    for (let i = 0; i < 3; i++) fresh.answer()
-    t.same(await Promise.all([outcome, late, later]), ['answered', 'answered', 'answered'])
-    t.equal(carrier.probes, 1)
-    await clock.advance(400)
-    t.ok(carrier.destroyed)
-    t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
-  },
-)
+t.test('half-open: a probe is sent, then a second connection dialled; it answers, and later queries do not use the first', async (t) => {
+  const { ask, dial, dials, clock, carrier, events } = await knownScene()
+  const outcome = ask()
+  await clock.advance(24)
+  t.equal(carrier.probes, 0)
+  await clock.advance(16)
+  t.equal(carrier.probes, 1, 'PING after a little more than the p95')
+  t.equal(dials.length, 1)
+  await clock.advance(50)
+  t.equal(dials.length, 2, 'no PONG')
+  const late = ask()
+  t.equal(carrier.inFlight, 2, 'until another is there, this is the one')
+  const fresh = await dial(1).up()
+  t.equal(fresh.inFlight, 2)
+  const later = ask()
+  t.equal(carrier.inFlight, 2)
+  t.equal(fresh.inFlight, 3)
+  for (let i = 0; i < 3; i++) fresh.answer()
+  t.same(await Promise.all([outcome, late, later]), ['answered', 'answered', 'answered'])
+  t.equal(carrier.probes, 1)
+  await clock.advance(400)
+  t.ok(carrier.destroyed)
+  t.match(events.at(-1), { type: 'link.down', code: 'connection-lost' })
+})
 
-t.test(
-  'one at a time, and the first one does not end: what stands behind it goes elsewhere, before what was written already',
-  async (t) => {
-    const { ask, dial, dials, clock, carrier } = await knownScene()
-    Object.assign(carrier, { pings: false, oneByOne: true })
-    const stuck = ask()
-    const behind = Array.from({ length: 20 }, () => ask())
-    await clock.advance(60)
-    t.equal(dials.length, 2)
-    const second = await dial(1).up()
-    Object.assign(second, { pings: false, oneByOne: true })
-    t.same([carrier.inFlight, second.inFlight], [1, 21])
-    await clock.advance(60)
-    t.equal(dials.length, 3, 'one that has come up just now is doubted, too, if others wait behind')
-    const third = await dial(2).up()
-    t.same([carrier.inFlight, second.inFlight], [1, 1])
-    for (let i = 0; i < 19; i++) third.answer()
-    t.same(new Set(await Promise.all(behind.slice(1))), new Set(['answered']))
-    third.answer()
-    third.answer()
-    t.same([await stuck, await behind[0]], ['answered', 'answered'])
-  },
-)
+t.test('one at a time, and the first one does not end: unwritten queries behind it go elsewhere first', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await knownScene()
+  Object.assign(carrier, { pings: false, oneByOne: true })
+  const stuck = ask()
+  const behind = Array.from({ length: 20 }, () => ask())
+  await clock.advance(60)
+  t.equal(dials.length, 2)
+  const second = await dial(1).up()
+  Object.assign(second, { pings: false, oneByOne: true })
+  t.same([carrier.inFlight, second.inFlight], [1, 21])
+  await clock.advance(60)
+  t.equal(dials.length, 3, 'one that has come up just now is doubted, too, if others wait behind')
+  const third = await dial(2).up()
+  t.same([carrier.inFlight, second.inFlight], [1, 1])
+  for (let i = 0; i < 19; i++) third.answer()
+  t.same(new Set(await Promise.all(behind.slice(1))), new Set(['answered']))
+  third.answer()
+  third.answer()
+  t.same([await stuck, await behind[0]], ['answered', 'answered'])
+})
 
-t.test('a PONG ends the dial, and the name may take its time', async (t) => {
+t.test('a PONG ends the dial, and a slow name may take its time', async (t) => {
   const { ask, dial, dials, clock, carrier } = await knownScene()
   const outcome = ask()
   await clock.advance(90)
@@ -81,7 +75,7 @@ t.test('a PONG ends the dial, and the name may take its time', async (t) => {
   t.equal(await outcome, 'answered')
 })
 
-t.test('without a PING: 270 ms and the RTT, whatever else', async (t) => {
+t.test('without a PING: 270 ms and the RTT, in every case', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
   const outcome = ask()
@@ -99,7 +93,7 @@ t.test('without a PING: 270 ms and the RTT, whatever else', async (t) => {
   t.same(await Promise.all([outcome, later]), ['answered', 'answered'])
 })
 
-t.test('of many that are late, four are asked on the second connection; the first answer there brings the others', async (t) => {
+t.test('of many late queries, four are sent on the second connection; the first answer there moves the others', async (t) => {
   const { ask, dial, clock, carrier } = await knownScene()
   const outcomes = Array.from({ length: 100 }, () => ask())
   await clock.advance(100)
@@ -112,7 +106,7 @@ t.test('of many that are late, four are asked on the second connection; the firs
   t.equal(carrier.inFlight, 0)
 })
 
-t.test('of many that are late, those that no second connection answers for are asked there at 270 ms', async (t) => {
+t.test('late queries without an answer on a second connection are sent there at 270 ms', async (t) => {
   const { ask, dial, clock } = await knownScene()
   for (let i = 0; i < 100; i++) ask()
   await clock.advance(100)
@@ -141,17 +135,17 @@ async function slowNames(t: Test, count: number, slowMs: (n: number) => number):
   return dialled
 }
 
-t.test('extra load is bounded: whatever takes how long, four second connections, then six a minute', async (t) => {
+t.test('extra load is bounded for any delays: four second connections, then six per minute', async (t) => {
   const dialled = await slowNames(t, 200, (n) => 50 * 1.3 ** (n % 8))
   t.ok(dialled >= 4 && dialled <= 8, `${dialled} for 200 slow names`)
 })
 
-t.test('a silence that was borne is none the next time: a link that has become slow costs few second connections', async (t) => {
+t.test('a tolerated silence is normal the next time: a link that has become slow costs few second connections', async (t) => {
   const dialled = await slowNames(t, 40, () => 250)
   t.ok(dialled >= 1 && dialled <= 6, `${dialled} for 40 slow names`)
 })
 
-t.test('a connection that has come up just now is not doubted: its first name may be slow', async (t) => {
+t.test('a new connection is not doubted: its first name may be slow', async (t) => {
   const { ask, dial, dials, clock, carrier } = await knownScene()
   ask()
   await clock.advance(100)
@@ -164,7 +158,7 @@ t.test('a connection that has come up just now is not doubted: its first name ma
   t.equal(dials.length, 3, 'but at 270 ms it is')
 })
 
-t.test('slow, not dead: the old connection may still answer, which ends the dial, and the next silence is borne longer', async (t) => {
+t.test('slow, not dead: the old connection may still answer, which ends the dial, and the next silence is tolerated longer', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
   const outcome = ask()
@@ -185,7 +179,7 @@ t.test('slow, not dead: the old connection may still answer, which ends the dial
   t.equal(dials.length, 3, 'a quarter more than was borne')
 })
 
-t.test('slow, not dead, and another has taken its place by then: it leaves when nothing is owed', async (t) => {
+t.test('slow, not dead, and already replaced: it drains when no reply is pending', async (t) => {
   const { ask, dial, clock, carrier } = await upScene()
   carrier.pings = false
   const outcome = ask()
@@ -209,7 +203,7 @@ t.test('a query unanswered among answered ones raises no suspicion', async (t) =
   t.equal(await second, 'answered')
 })
 
-t.test('the dial for a suspect fails: its queries wait on it, and it is taken back when it speaks', async (t) => {
+t.test('the dial for a suspect fails: its queries wait on it, and it is reinstated when it sends data', async (t) => {
   const { ask, dial, clock, carrier } = await upScene()
   const outcome = ask()
   await clock.advance(320)
@@ -221,7 +215,7 @@ t.test('the dial for a suspect fails: its queries wait on it, and it is taken ba
   t.equal(await next, 'answered')
 })
 
-t.test('held up on two connections in a row, each is asked alone once a third one answers, and only once', async (t) => {
+t.test('held up on two connections in a row, each is retried alone when a third one answers, and only once', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
   const [trickled, behind] = [ask(), ask()]
@@ -257,7 +251,7 @@ t.test('held up on two connections in a row, each is asked alone once a third on
   t.not(await trickled, 'answered')
 })
 
-t.test('what is held up twice is asked alone only while second connections are affordable', async (t) => {
+t.test('queries held up twice are retried alone only within the budget of second connections', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
   let lanes = 0

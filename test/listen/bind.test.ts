@@ -54,7 +54,7 @@ t.test('UDP and TCP on every endpoint, on one port each', async (t) => {
   await Promise.all(listeners.map((listener) => listener.close()))
 })
 
-t.test('all or nothing: what was opened is closed again', async (t) => {
+t.test('all or none: opened sockets are closed again', async (t) => {
   const taken = await listenTcp(options({ address: '127.0.0.2' }))
   t.teardown(() => taken.close())
   const attempt = bindAll(
@@ -69,7 +69,7 @@ t.test('all or nothing: what was opened is closed again', async (t) => {
   await (await listenTcp(options({ address: '127.0.0.1', port: taken.port }))).close()
 })
 
-t.test('port 0: when TCP has lost the race for the port, another one is tried, not for ever', async (t) => {
+t.test('port 0: if TCP loses the race for the port, another one is tried, a limited number of times', async (t) => {
   const listen = Server.prototype.listen
   t.teardown(() => {
     Server.prototype.listen = listen
@@ -109,7 +109,7 @@ t.test('an address of no interface', async (t) => {
   t.match(await sentence(bindAll([{ address: '192.0.2.77', port: 0 }], bindOptions())), '192.0.2.77 is on no interface')
 })
 
-t.test('where systemd-resolved would never ask', (t) => {
+t.test('addresses that systemd-resolved never asks', (t) => {
   for (const address of ['127.0.0.53', '127.0.0.54']) {
     t.match(
       neverAskedByResolved({ address, port: 5353 }),
@@ -163,7 +163,7 @@ t.test('a privileged port without the privilege', { skip }, async (t) => {
 
 const calls = datagramCalls()
 if (calls !== undefined) {
-  t.test('shared: where TCP is held nothing is opened for UDP, which the holder would lose queries to', async (t) => {
+  t.test('shared: if TCP is held, UDP is not opened, because the holder would lose queries to it', async (t) => {
     const opened: number[] = []
     const shared = {
       ...bindOptions(),

@@ -7,7 +7,7 @@ import { Held, labelOf, options, pause, query, response, until } from './fake-re
 const opened = (port: number, count: number, from = '127.0.0.1') =>
   Promise.all(Array.from({ length: count }, () => TcpClient.open(port, '127.0.0.1', from)))
 
-t.test('clients get what links, listeners and files leave', async (t) => {
+t.test('clients get the descriptors that links, listeners and files leave', async (t) => {
   const needs = { endpoints: 1, resolvers: 2, workers: 1 }
   const small = clientConnectionBudget({ limit: 64, open: 22 }, needs)
   t.ok(small.size >= 16 && small.size <= 64 - 22 - 8 - 2, `${small.size} of 64`)
@@ -20,7 +20,7 @@ t.test('clients get what links, listeners and files leave', async (t) => {
   t.equal(clientConnectionBudget(undefined, needs).left, Number.MAX_SAFE_INTEGER)
 })
 
-t.test('one budget for two listeners: the idle make budget, and what ends gives its place back', async (t) => {
+t.test('one budget for two listeners: idle connections make room, and an ended one frees its place', async (t) => {
   const budget = new ConnectionBudget(8)
   const [one, two] = [await listenTcp(options({ connectionBudget: budget })), await listenTcp(options({ connectionBudget: budget }))]
   const over = (c: TcpClient) => c.closed || c.ended
@@ -49,21 +49,24 @@ t.test('one budget for two listeners: the idle make budget, and what ends gives 
 
 const connection = (client: string, progressMs: number, idle = true): BudgetedConnection => ({ client, progressMs, idle, destroy() {} })
 
-t.test('who gives way: one of the client that holds the most, idle ones first, then those that show nothing for longest', async (t) => {
-  const [a1, a2, a3] = [connection('a', 30, false), connection('a', 20, false), connection('a', 40)]
-  const [b1, b2] = [connection('b', 1), connection('b', 2, false)]
-  t.equal(connectionToClose([a1, b1, a2, b2, a3], 'c'), a3, 'idle')
-  t.equal(connectionToClose([a1, b1, a2, b2, connection('a', 40, false)], 'c'), a2, 'none idle: the longest without progress')
-  t.equal(connectionToClose([a1, b1, a2, b2, a3], 'b'), a3, 'one that holds less')
-  t.equal(connectionToClose([a1, b1, a2, b2, a3], 'a'), a3, 'its own, where it is idle')
-  t.equal(connectionToClose([a1, a2, b1], 'a'), undefined, 'no busy one for one of the same client')
-  t.equal(connectionToClose([a1, a2], 'a'), undefined)
-  t.equal(connectionToClose([b2, a1], 'c'), b2, 'a newcomer is let in whoever is there')
-  t.equal(connectionToClose([b2, a1, connection('c', 0, false)], 'c'), undefined)
-  t.equal(connectionToClose([], 'a'), undefined)
-})
+t.test(
+  'which connection is closed: one of the client that holds the most, idle ones first, then the longest without progress',
+  async (t) => {
+    const [a1, a2, a3] = [connection('a', 30, false), connection('a', 20, false), connection('a', 40)]
+    const [b1, b2] = [connection('b', 1), connection('b', 2, false)]
+    t.equal(connectionToClose([a1, b1, a2, b2, a3], 'c'), a3, 'idle')
+    t.equal(connectionToClose([a1, b1, a2, b2, connection('a', 40, false)], 'c'), a2, 'none idle: the longest without progress')
+    t.equal(connectionToClose([a1, b1, a2, b2, a3], 'b'), a3, 'one that holds less')
+    t.equal(connectionToClose([a1, b1, a2, b2, a3], 'a'), a3, 'its own, where it is idle')
+    t.equal(connectionToClose([a1, a2, b1], 'a'), undefined, 'no busy one for one of the same client')
+    t.equal(connectionToClose([a1, a2], 'a'), undefined)
+    t.equal(connectionToClose([b2, a1], 'c'), b2, 'a newcomer is let in whoever is there')
+    t.equal(connectionToClose([b2, a1, connection('c', 0, false)], 'c'), undefined)
+    t.equal(connectionToClose([], 'a'), undefined)
+  },
+)
 
-t.test('five addresses hold every connection, with questions that nobody answers: a sixth gets in', async (t) => {
+t.test('five addresses hold every connection, with unanswered questions: a sixth gets in', async (t) => {
   const o = options({ limits: { connections: 20, connectionsPerClient: 4 } })
   const held = new Held()
   o.responder.miss = (packet) => (labelOf(packet).startsWith('slow') ? held.miss(packet) : Promise.resolve(response(packet)))
@@ -85,7 +88,7 @@ t.test('five addresses hold every connection, with questions that nobody answers
   await listener.close()
 })
 
-t.test('answers that are not taken come to too much: who holds the most loses a connection, and not who asks just then', async (t) => {
+t.test('too many unread answers: the client that holds the most loses a connection, and not the one that asks', async (t) => {
   const o = options({ limits: { totalUnreadOctets: 8 << 20, unreadOctets: 1 << 20 } })
   const reply = response(query(1), 65_535)
   o.responder.hit = () => reply

@@ -16,7 +16,7 @@ t.test('keeps ID, opcode, RD, CD and the question; drops the rest', (t) => {
   t.end()
 })
 
-t.test('any octets: a response or a fragment gets nothing, anything else a reply no longer than itself and than 271 octets', (t) => {
+t.test('any octets: a response or a fragment gets no reply, anything else one no longer than itself and than 271 octets', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 600 }), (packet) => {
       const length = overloadReply(packet, new Uint8Array(271), 0)

@@ -17,7 +17,7 @@ function slow(overrides: Partial<ListenOptions> = {}) {
   return o
 }
 
-t.test('TCP: a thousand pipelined before the end, far more than may be in flight: all are answered', async (t) => {
+t.test('TCP: a thousand pipelined before the shutdown, far more than may be in flight: all are answered', async (t) => {
   const listener = await listenTcp(slow())
   const client = await TcpClient.open(listener.port)
   client.socket.write(Buffer.concat(Array.from({ length: 1000 }, (_, i) => framed(query(i)))))
@@ -26,7 +26,7 @@ t.test('TCP: a thousand pipelined before the end, far more than may be in flight
   await until(() => client.ended)
   t.equal(client.replies.length, 1000)
 })
-t.test('TCP: connections that were made, and asked on, but not yet taken up', async (t) => {
+t.test('TCP: connections with queries that are not accepted yet', async (t) => {
   const listener = await listenTcp(slow())
   const clients = await Promise.all(
     Array.from({ length: 20 }, async (_, i) => {
@@ -39,7 +39,7 @@ t.test('TCP: connections that were made, and asked on, but not yet taken up', as
   await until(() => clients.every((client) => client.ended))
   t.equal(clients.filter((client) => client.replies.length === 1).length, 20)
 })
-t.test('TCP: a client that never stops asking does not hold up the end', async (t) => {
+t.test('TCP: a client that never stops does not delay the shutdown', async (t) => {
   const listener = await listenTcp(slow({ drainMs: 200 }))
   const client = await TcpClient.open(listener.port)
   const more = setInterval(() => !client.socket.destroyed && client.send(query(1)), 1)
@@ -49,7 +49,7 @@ t.test('TCP: a client that never stops asking does not hold up the end', async (
   clearInterval(more)
   t.ok(performance.now() - began < 2000)
 })
-t.test('UDP through dgram: what the kernel holds is answered', async (t) => {
+t.test('UDP with dgram: queries in the kernel are answered', async (t) => {
   const listener = await listenUdp(slow())
   const socket = createSocket('udp4')
   const seen = new Set<number>()

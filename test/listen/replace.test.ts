@@ -29,7 +29,7 @@ function host(taken: readonly SocketAddress[] = []) {
   return { log, open, bind }
 }
 
-t.test('what both name is not touched; the new one is open before the old one goes', async (t) => {
+t.test('endpoints in both are not touched; the new one is open before the old one closes', async (t) => {
   const h = host()
   const before = [at('127.0.0.1', 53), at('127.0.0.2', 53)]
   const current = await h.bind(before)
@@ -44,7 +44,7 @@ t.test('what both name is not touched; the new one is open before the old one go
   )
 })
 
-t.test('an address and its wildcard change places', async (t) => {
+t.test('an address and its wildcard replace each other', async (t) => {
   for (const [from, to] of [
     ['127.0.0.1', '0.0.0.0'],
     ['0.0.0.0', '127.0.0.1'],
@@ -57,7 +57,7 @@ t.test('an address and its wildcard change places', async (t) => {
   }
 })
 
-t.test('another port, or another family, is not in the way', async (t) => {
+t.test('another port, or another family, does not block', async (t) => {
   const h = host()
   const current = await h.bind([at('127.0.0.1', 53)])
   h.log.length = 0
@@ -65,7 +65,7 @@ t.test('another port, or another family, is not in the way', async (t) => {
   t.strictSame(h.log, ['open 0.0.0.0:54', 'open :::53'])
 })
 
-t.test('what cannot be opened changes nothing, and says why', async (t) => {
+t.test('a failure to open changes nothing, and reports the reason', async (t) => {
   const h = host([at('0.0.0.0', 53)])
   const before = [at('127.0.0.1', 53)]
   const current = await h.bind(before)
@@ -73,7 +73,7 @@ t.test('what cannot be opened changes nothing, and says why', async (t) => {
   t.strictSame([...h.open], ['127.0.0.1:53'], 'the old one came back')
 })
 
-t.test('undo: what was opened goes, what was closed for it comes back', async (t) => {
+t.test('undo: opened endpoints close, and closed ones open again', async (t) => {
   const h = host()
   const before = [at('127.0.0.1', 53), at('127.0.0.1', 54)]
   const current = await h.bind(before)
@@ -83,7 +83,7 @@ t.test('undo: what was opened goes, what was closed for it comes back', async (t
   t.equal(after.length, 4)
 })
 
-t.test('port 0 stays with the port that it got', async (t) => {
+t.test('port 0 keeps its actual port', async (t) => {
   const h = host()
   const got = await h.bind([at('127.0.0.1', 4711)])
   h.log.length = 0

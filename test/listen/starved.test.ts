@@ -17,7 +17,7 @@ const PROGRAM = `
   console.log(udp.port)`
 
 t.test(
-  'out of file descriptors: UDP goes on, and TCP is back when there is one again',
+  'out of file descriptors: UDP continues, and TCP is back when there is one again',
   { skip: process.platform === 'win32' },
   async (t) => {
     // Without the test runner's loader, whose threads need more descriptors than these; the runner

@@ -5,7 +5,7 @@ import { listenTcp } from '../../src/listen/tcp.ts'
 import { TcpClient } from './clients.ts'
 import { options, query, response, until } from './fake-responder.ts'
 
-t.test('however the stream is cut, the same queries arrive and each is answered once', async (t) => {
+t.test('for any division of the stream, the same queries arrive and each is answered once', async (t) => {
   const o = options({ limits: { inFlightPerConnection: 3 } })
   const arrived: string[] = []
   o.responder.hit = (packet) => (((packet[1] ?? 0) & 1) === 1 ? response(packet) : undefined)

@@ -16,7 +16,7 @@ Server.prototype.emit = function (this: Server, event: string, ...args: unknown[
 
 const over = (client: TcpClient) => client.ended || client.closed
 
-t.test('idle: closed after the limit, counted from the last whole query', async (t) => {
+t.test('idle: closed after the limit, counted from the last complete query', async (t) => {
   const clock = new FakeClock()
   const listener = await listenTcp(options({ clock }))
   const client = await TcpClient.open(listener.port)
@@ -34,7 +34,7 @@ t.test('idle: closed after the limit, counted from the last whole query', async 
   t.equal(clock.timers, 0)
 })
 
-t.test('slowloris: octets without a whole query buy no time', async (t) => {
+t.test('slowloris: octets without a complete query do not extend the time', async (t) => {
   const clock = new FakeClock()
   const o = options({ clock })
   const listener = await listenTcp(o)
@@ -52,7 +52,7 @@ t.test('slowloris: octets without a whole query buy no time', async (t) => {
   t.same(o.responder.seen, [])
 })
 
-t.test('an answer that takes long is no idle connection', async (t) => {
+t.test('a slow answer does not make a connection idle', async (t) => {
   const clock = new FakeClock()
   const held = new Held()
   const o = options({ clock })
@@ -68,7 +68,7 @@ t.test('an answer that takes long is no idle connection', async (t) => {
   t.notOk(over(client))
 })
 
-t.test('a client that never reads: reading stops, memory stays, and it is closed; another client is answered meanwhile', async (t) => {
+t.test('a client that never reads: reading stops, memory is bounded, and it is closed; other clients are answered', async (t) => {
   const clock = new FakeClock()
   const o = options({ clock })
   const reply = response(query(1), 65_535)
@@ -100,7 +100,7 @@ t.test('a client that never reads: reading stops, memory stays, and it is closed
   mute.socket.destroy()
 })
 
-t.test('queries beyond what can be asked are left in the network', async (t) => {
+t.test('queries beyond the limit stay in the network', async (t) => {
   const o = options()
   o.responder.miss = () => new Promise(() => {})
   o.responder.hit = () => undefined
@@ -160,7 +160,7 @@ t.test('unread answers of all clients together are bounded', async (t) => {
   await listener.close()
 })
 
-t.test('too many connections: the one that has been idle longest goes, a busy one stays', async (t) => {
+t.test('too many connections: the longest idle one is closed, a busy one stays', async (t) => {
   const clock = new FakeClock()
   const held = new Held()
   const o = options({ clock, limits: { connections: 3 } })
@@ -192,7 +192,7 @@ t.test('too many connections: the one that has been idle longest goes, a busy on
   await listener.close()
 })
 
-t.test('too many connections of one client: its own idle one goes, else the new one; other clients are untouched', async (t) => {
+t.test('too many connections of one client: its own idle one is closed, else the new one; other clients are not affected', async (t) => {
   const held = new Held()
   const o = options({ limits: { connectionsPerClient: 2 } })
   o.responder.miss = held.miss

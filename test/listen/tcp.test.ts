@@ -27,7 +27,7 @@ t.test('answers over IPv4 and IPv6, several on one connection, up to 65,535 octe
   }
 })
 
-t.test('answers go out in the order they come, not the order of the queries', async (t) => {
+t.test('answers are sent in the order in which they come, not in that of the queries', async (t) => {
   const held = new Held()
   const o = options()
   o.responder.miss = held.miss
@@ -67,7 +67,7 @@ t.test('the answers of one turn are one write', async (t) => {
   t.equal(writes, 1)
 })
 
-t.test('at most so many queries of one connection are asked at once; the others wait and are answered', async (t) => {
+t.test('queries of one connection in progress are bounded; the others wait and are answered', async (t) => {
   const held = new Held()
   const o = options({ limits: { inFlightPerConnection: 4 } })
   o.responder.miss = held.miss
@@ -87,7 +87,7 @@ t.test('at most so many queries of one connection are asked at once; the others 
   t.equal(new Set(client.replies.map(idOf)).size, 20)
 })
 
-t.test('a full listener says SERVFAIL', async (t) => {
+t.test('a full listener answers SERVFAIL', async (t) => {
   const held = new Held()
   const o = options({ limits: { inFlight: 1 } })
   o.responder.miss = held.miss
@@ -101,7 +101,7 @@ t.test('a full listener says SERVFAIL', async (t) => {
   await until(() => client.replies.length === 2)
 })
 
-t.test('FIN right behind the query still gets the answers, then the connection ends', async (t) => {
+t.test('a client that sends FIN directly after the query still gets the answers, then the connection ends', async (t) => {
   const held = new Held()
   const o = options({ limits: { inFlightPerConnection: 1 } })
   o.responder.miss = held.miss
@@ -132,7 +132,7 @@ t.test('a frame shorter than a header closes the connection', async (t) => {
 })
 
 for (const length of [0, 1, 11])
-  t.test(`what came whole before a broken frame (${length} octets) is answered, then the connection ends`, async (t) => {
+  t.test(`complete messages before an invalid frame (${length} octets) are answered, then the connection ends`, async (t) => {
     const broken = Buffer.concat([Buffer.of(0, length), Buffer.alloc(length)])
     for (const apart of [false, true]) {
       const held = new Held()
@@ -163,7 +163,7 @@ for (const length of [0, 1, 11])
     }
   })
 
-t.test('a broken frame before anything else, octet by octet', async (t) => {
+t.test('an invalid frame first, octet by octet', async (t) => {
   const listener = await listenTcp(options())
   const client = await TcpClient.open(listener.port)
   for (const octet of [0, 5]) {
@@ -176,7 +176,7 @@ t.test('a broken frame before anything else, octet by octet', async (t) => {
   await listener.close()
 })
 
-t.test('who may not ask is closed without a word', async (t) => {
+t.test('a client that is not allowed is closed without a reply', async (t) => {
   const o = options({ allowed: () => false })
   const listener = await listenTcp(o)
   t.teardown(() => listener.close())
@@ -187,7 +187,7 @@ t.test('who may not ask is closed without a word', async (t) => {
   client.socket.destroy()
 })
 
-t.test('a client that goes away mid-answer is freed, and the others are answered', async (t) => {
+t.test('a client that disconnects mid-answer is freed, and the others are answered', async (t) => {
   const held = new Held()
   const o = options()
   o.responder.miss = held.miss
@@ -207,7 +207,7 @@ t.test('a client that goes away mid-answer is freed, and the others are answered
   await listener.close()
 })
 
-t.test('close: answers what is under way, reads nothing more, and frees the port', async (t) => {
+t.test('close: answers queries in progress, reads nothing more, and frees the port', async (t) => {
   const held = new Held()
   const o = options()
   o.responder.miss = held.miss
@@ -232,7 +232,7 @@ t.test('close: answers what is under way, reads nothing more, and frees the port
   busy.socket.destroy()
 })
 
-t.test('close: the drain limit ends what is never answered', async (t) => {
+t.test('close: the drain limit ends queries without an answer', async (t) => {
   const o = options({ drainMs: 100 })
   o.responder.miss = () => new Promise(() => {})
   const listener = await listenTcp(o)

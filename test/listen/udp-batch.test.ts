@@ -40,7 +40,7 @@ else {
     })
   }
 
-  t.test('a burst from who may not ask, and datagrams longer than a slot, get silence; the next good one is answered', async (t) => {
+  t.test('a burst of a client that is not allowed, and datagrams longer than a slot, get no reply; the next good one does', async (t) => {
     const o = options({ allowed: (address) => address === '127.0.0.1' })
     o.responder.hit = (packet) => response(packet)
     const listener = await open(o)
@@ -67,7 +67,7 @@ else {
     await t.rejects(open(options({ address: '192.0.2.1' })), { code: 'EADDRNOTAVAIL' })
   })
 
-  t.test('closed: the descriptor is free and nothing of ours touches it again', async (t) => {
+  t.test('closed: the descriptor is free and our code does not use it again', async (t) => {
     const o = options({})
     let release: (wire: Buffer) => void = () => {}
     o.responder.miss = () =>
@@ -89,7 +89,7 @@ else {
     t.same(client.replies, [])
   })
 
-  t.test('close answers what the kernel holds already', async (t) => {
+  t.test('close answers queries that are in the kernel', async (t) => {
     const o = options({})
     o.responder.hit = (packet) => (idOf(packet) % 2 === 0 ? response(packet) : undefined)
     const listener = await open(o)
@@ -103,7 +103,7 @@ else {
     t.equal(settled.filter(({ status }) => status === 'fulfilled').length, 100)
   })
 
-  t.test('without the calls it is dgram, and the answers are the same', async (t) => {
+  t.test('without the system calls it uses dgram, with the same answers', async (t) => {
     const o = options({})
     o.responder.hit = (packet) => response(packet, labelOf(packet).length + 100)
     const listener = await openUdp(o)

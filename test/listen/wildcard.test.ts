@@ -13,7 +13,7 @@ function interfacesOf(addresses: Set<string>) {
   })
 }
 
-t.test('replies leave from the address that was asked, and only addresses of interfaces are asked', async (t) => {
+t.test('replies come from the queried address, and only addresses of interfaces are served', async (t) => {
   const clock = new FakeClock()
   const addresses = new Set(['127.0.0.1', '127.0.0.3', '::1'])
   const listener = await listenUdpEverywhere(options({ address: '0.0.0.0', clock }), interfacesOf(addresses))
@@ -60,7 +60,7 @@ t.test('an address that cannot be bound yet is tried again', async (t) => {
   t.equal((await client.ask(query(1), listener.port, '127.0.0.5')).from.address, '127.0.0.5')
 })
 
-t.test('what the kernel tells of answers at once; an address that goes and comes back, too', async (t) => {
+t.test('addresses that the kernel reports answer at once; so does one that goes and comes back', async (t) => {
   const clock = new FakeClock()
   const addresses = new Set(['127.0.0.1'])
   let heard = () => {}
@@ -114,7 +114,7 @@ t.test('what the kernel tells of answers at once; an address that goes and comes
   t.equal(looks, 2, 'nothing is looked for any more')
 })
 
-t.test('where the kernel does not tell, a new address answers within half a second', async (t) => {
+t.test('if the kernel does not report it, a new address answers within half a second', async (t) => {
   const clock = new FakeClock()
   const addresses = new Set(['127.0.0.1'])
   const listener = await listenUdpEverywhere(
@@ -129,7 +129,7 @@ t.test('where the kernel does not tell, a new address answers within half a seco
   t.equal((await client.ask(query(1), listener.port, '127.0.0.7')).from.address, '127.0.0.7')
 })
 
-t.test('interfaces that cannot be read do not end the looking', async (t) => {
+t.test('unreadable interfaces do not stop the checks', async (t) => {
   const clock = new FakeClock()
   const readable = interfacesOf(new Set(['127.0.0.1']))
   let broken = false

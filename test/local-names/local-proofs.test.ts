@@ -114,7 +114,7 @@ t.test('a zone of the list is proven by its own DS, asked once', async (t) => {
   t.equal(s.kept.length, 1, 'kept for the validator, which asks the same')
 })
 
-t.test('no proof, and no question, for who did not ask for it, for localhost and for data', async (t) => {
+t.test('no proof, and no query, without DO, for localhost and for data', async (t) => {
   const root = fakeRoot()
   const s = scene(root.resolve)
   for (const name of ['printer.local', 'myhost', '10.0.0.1', 'nas.home.arpa']) t.same(authority(await s.ask(name, 1, false)), [6], name)
@@ -124,7 +124,7 @@ t.test('no proof, and no question, for who did not ask for it, for localhost and
   t.same(root.asked, [])
 })
 
-t.test('a zone that is delegated unsigned needs none', async (t) => {
+t.test('a zone that is delegated unsigned needs no proof', async (t) => {
   const root = fakeRoot()
   const s = scene(root.resolve)
   for (let i = 0; i < 3; i++) {
@@ -135,7 +135,7 @@ t.test('a zone that is delegated unsigned needs none', async (t) => {
   t.same(root.asked, ['home.arpa.'])
 })
 
-t.test('private labels: proven, and never asked for', async (t) => {
+t.test('private labels: proven, and never queried', async (t) => {
   const root = fakeRoot()
   const s = scene(root.resolve)
   for (const label of [
@@ -168,7 +168,7 @@ t.test('private labels: proven, and never asked for', async (t) => {
   t.equal(root.asked.length, before)
 })
 
-t.test('numbers are proven by the gap before the first letter, whichever number it is', async (t) => {
+t.test('numbers are proven by the gap before the first letter, for any number', async (t) => {
   const root = fakeRoot()
   const s = scene(root.resolve)
   for (const name of ['192.168.1.1', '10.0.0.7', '10.0x7f']) t.ok(proven(await s.ask(name)), name)
@@ -183,7 +183,7 @@ t.test('a top-level domain is not private: it is forwarded', async (t) => {
   t.equal(root.asked.at(-1), 'box.')
 })
 
-t.test('any label in any root: proven unless it is there, and what is asked gives little of it away', async () => {
+t.test('any label in any root: proven unless it exists, and the queries reveal little of it', async () => {
   const tld = fc.stringMatching(/^[a-z]{2,6}$/)
   const odd = fc.string({ unit: fc.constantFrom(...'0123456789-_ !"%*,:@`{~\x01\x7f'), minLength: 1, maxLength: 9 })
   const label = fc.oneof(fc.stringMatching(/^[a-z][a-z0-9-]{0,11}$/), odd)
@@ -205,7 +205,7 @@ t.test('any label in any root: proven unless it is there, and what is asked give
   )
 })
 
-t.test('without an upstream the answer is as ever, is not kept, and nobody waits twice', async (t) => {
+t.test('without an upstream the answer is as usual, is not stored, and no client waits twice', async (t) => {
   let asked = 0
   const s = scene(async () => {
     asked++
@@ -223,7 +223,7 @@ t.test('without an upstream the answer is as ever, is not kept, and nobody waits
   t.equal(asked, 2)
 })
 
-t.test('a slow upstream holds nobody up for longer than 2 s; its answer serves the next', async (t) => {
+t.test('a slow upstream delays no client by more than 2 s; its answer serves the next one', async (t) => {
   const root = fakeRoot()
   let release = () => {}
   const held = new Promise<void>((resolve) => {
@@ -242,7 +242,7 @@ t.test('a slow upstream holds nobody up for longer than 2 s; its answer serves t
   t.same(root.asked, ['local.'], 'asked once for all')
 })
 
-t.test('it ends with its time, and with the configuration', async (t) => {
+t.test('a proof ends with its time, and with the configuration', async (t) => {
   const root = fakeRoot({ ttlS: 100 })
   const s = scene(root.resolve)
   t.equal((await s.ask('printer.local')).storeS, 100)
@@ -271,7 +271,7 @@ t.test('a root with NSEC3 proves the zones; an unsigned one nothing', async (t) 
   t.ok(unsigned.asked.length <= 2, `${unsigned.asked.length} questions in a minute`)
 })
 
-t.test('searches at once are few', async (t) => {
+t.test('searches at the same time are bounded', async (t) => {
   let asked = 0
   const s = scene(() => {
     asked++
@@ -283,7 +283,7 @@ t.test('searches at once are few', async (t) => {
   for (const answer of await Promise.all(all)) t.equal(answer.rcode, 3)
 })
 
-t.test('what is no denial', (t) => {
+t.test('responses that are no denial', (t) => {
   const question = { lower: bytes(top('local'), u16s(43, 1)), type: 43, class: 1 }
   const nsec = rr({ name: '.', type: NSEC, rdata: bytes(top('aaa'), 0, 1, 0x40) })
   const sets = [soa({ zone: '.' }), signature('.', 6, 300), nsec, signature('.', NSEC, 300)]

@@ -10,7 +10,7 @@ import type { Answer, Query, Source } from '../../src/resolve.ts'
 import { bytes, response, rr, u16s } from '../support/messages.ts'
 import { through as asking } from '../support/stages.ts'
 
-t.test('IPv4: what is inside, to the last address of each block', async () => {
+t.test('IPv4: private blocks, to the last address of each', async () => {
   const inside = new BlockList()
   for (const [net, bits] of [
     ['0.0.0.0', 8],
@@ -64,7 +64,7 @@ const https = (...params: Uint8Array[]) => rr({ type: 65, rdata: bytes(u16s(1), 
 const alpn = bytes(u16s(1, 3), 2, 0x68, 0x32)
 const outside = addressOctets('192.0.2.1')
 
-t.test('where a client finds addresses', async (t) => {
+t.test('the places of addresses in a response', async (t) => {
   const found = (spec: Parameters<typeof response>[0]) =>
     someAddress(response(spec), (octets, at, length) => (length === 4 ? isPrivate4(octets, at) : isPrivate6(octets, at)))
   const inside = addressOctets('192.168.1.1')
@@ -87,7 +87,7 @@ t.test('where a client finds addresses', async (t) => {
   t.notOk(found({ authority: [rr({ type: 2, rdata: nameFromText('ns.example') }), rr({ rdata: inside })] }), 'authority is for resolvers')
   t.notOk(found({ type: 16, answers: [rr({ type: 16, rdata: bytes(4, inside) })] }), 'text is no address')
 })
-t.test('never throws, whatever the octets', async () => {
+t.test('never throws for any octets', async () => {
   const noise = fc.uint8Array({ maxLength: 80 })
   fc.assert(
     fc.property(noise, (rdata) => {

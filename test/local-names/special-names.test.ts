@@ -283,7 +283,7 @@ for (const [group, cases] of Object.entries(CASES))
     for (const [name, type, expected] of cases) t.equal(await told(name, type), expected, `${name} ${type} -> ${expected}`)
   })
 
-t.test('a negative answer is a whole cacheable response (RFC 2308), made by policy', async (t) => {
+t.test('a negative answer is a complete cacheable response (RFC 2308), made by policy', async (t) => {
   for (const [name, rcode, zone] of [
     ['Nas.Home.arpa', 3, 'home.arpa'],
     ['home.arpa', 0, 'home.arpa'],
@@ -312,7 +312,7 @@ t.test('a negative answer is a whole cacheable response (RFC 2308), made by poli
   }
 })
 
-t.test('a positive answer holds the name that was asked', async (t) => {
+t.test('a positive answer has the queried name', async (t) => {
   const answer = await ask('Www.LocalHost', TYPES.A)
   t.match(dnsPacket.decode(Buffer.from(answer.wire)).answers, [{ name: 'www.localhost', type: 'A', ttl: 10800, data: '127.0.0.1' }])
   t.equal(answer.storeS, 10800)
@@ -331,7 +331,7 @@ const label = fc.uint8Array({ minLength: 1, maxLength: 9 })
 const wireOf = (labels: readonly Uint8Array[], suffix: Uint8Array): Uint8Array =>
   Uint8Array.from([...labels.flatMap((l) => [l.length, ...l]), ...suffix])
 
-t.test('no name below a special zone reaches upstream, whatever its octets, case and type', async (t) => {
+t.test('no name below a special zone reaches upstream, for any octets, case and type', async (t) => {
   const zones = SPECIAL_ZONES.map((rule) => rule.zone)
   await fc.assert(
     fc.asyncProperty(
@@ -399,7 +399,7 @@ t.test('every name of two labels or more outside the special zones goes upstream
   t.ok(outside > 1000, `${outside} names were outside`)
 })
 
-t.test('a name of 127 labels is walked whole', async (t) => {
+t.test('a name of 127 labels is walked completely', async (t) => {
   const labels = Array.from({ length: 126 }, () => Uint8Array.of(97))
   t.equal((await ask(wireOf(labels, Uint8Array.of(1, 98, 0)), TYPES.A)) === UPSTREAM, true)
   const deep = Array.from({ length: 122 }, () => Uint8Array.of(97))

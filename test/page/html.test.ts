@@ -24,7 +24,7 @@ t.test('no text opens a tag or leaves its attribute', async (t) => {
   t.pass('held for all')
 })
 
-t.test('the page is written with it alone', async (t) => {
+t.test('the page is written only with it', async (t) => {
   const source = readFileSync(join(PROJECT_ROOT, 'src/page/html.ts'), 'utf8')
   t.notMatch(source.replaceAll('html`', ''), /(?<!\w)`\s*</, 'no plain template begins with a tag')
   t.equal(source.split('trusted(').length - 1, 1, 'one constant is trusted: the style')

@@ -137,7 +137,7 @@ t.test('over TCP: the token, as a header or once in the address for a cookie; no
   t.equal((await get(page.at, '/', { cookie, host: 'attacker.example' })).status, 421, 'a name elsewhere that points here')
 })
 
-t.test('states are live, counts move once a minute', async (t) => {
+t.test('states are current, counts change once a minute', async (t) => {
   const { page, clock, become } = await scene(t, (directory) => join(directory, 'page.sock'))
   become(document({ state: 'offline', cache: { entries: 9, bytes: 900, maxBytes: 1000, hits: 50, misses: 40 } }))
   const soon = (await get(page.at, '/metrics')).body
@@ -149,7 +149,7 @@ t.test('states are live, counts move once a minute', async (t) => {
   t.match((await get(page.at, '/')).body, /median round trip, 2 minutes: now 12 ms/)
 })
 
-t.test('events: states, violations and failures by code, each once, by the minute, and no more than fit', async (t) => {
+t.test('events: states, violations and failures by code, each once, by minute, and bounded', async (t) => {
   const { page, clock, become, broken } = await scene(t, (directory) => join(directory, 'page.sock'))
   const events = async () => ((await get(page.at, '/')).body.split('<h2>Events</h2>')[1] ?? '').replaceAll(/<[^>]*>/g, ' ')
   t.match(await events(), /None yet/)
@@ -179,7 +179,7 @@ t.test('events: states, violations and failures by code, each once, by the minut
   t.notMatch(await events(), /rule-vpn/, 'the oldest went')
 })
 
-t.test('where the status does not tell hits and misses, the page does not either', async (t) => {
+t.test('if the status omits hits and misses, the page does too', async (t) => {
   const { page, become, clock } = await scene(t, (directory) => join(directory, 'page.sock'))
   become(document({ cache: { entries: 9, bytes: 900, maxBytes: 1000 }, shaping: { profile: 'lite', inForce: 'yes', jitterMs: 0 } }))
   await clock.advance(60_000)
@@ -187,7 +187,7 @@ t.test('where the status does not tell hits and misses, the page does not either
   t.match((await get(page.at, '/')).body, /not told under a profile with cover traffic/)
 })
 
-t.test('the token outlives a restart; a socket left behind is no obstacle, a file is', async (t) => {
+t.test('the token survives a restart; a leftover socket is replaced, a file is not', async (t) => {
   const { page, token, directory } = await scene(t, () => '127.0.0.1:0')
   const before = token()
   await page.close()
@@ -231,7 +231,7 @@ async function login(at: string, token: string, path = '/'): Promise<{ readonly 
   return { cookie: String(headers['set-cookie']).split(';')[0] ?? '', location: String(headers.location) }
 }
 
-t.test('the cookie is a session, not the token: it opens the page, says nothing of the token, and ends', async (t) => {
+t.test('the cookie is a session, not the token: it opens the page, reveals nothing of the token, and ends', async (t) => {
   const { page, token, clock } = await scene(t, () => '127.0.0.1:0')
   const welcome = await get(page.at, `/?token=${token()}`)
   const set = String(welcome.headers['set-cookie'])
@@ -249,7 +249,7 @@ t.test('the cookie is a session, not the token: it opens the page, says nothing 
   t.equal((await get(page.at, '/', { cookie: first.cookie })).status, 401, 'half a day later it is over')
 })
 
-t.test('sessions are bounded: the oldest one goes', async (t) => {
+t.test('sessions are bounded: the oldest one ends', async (t) => {
   const { page, token } = await scene(t, () => '127.0.0.1:0')
   const first = await login(page.at, token())
   let last = first
@@ -258,7 +258,7 @@ t.test('sessions are bounded: the oldest one goes', async (t) => {
   t.equal((await get(page.at, '/', { cookie: last.cookie })).status, 200)
 })
 
-t.test('after a login the browser is sent to a page of ours, whatever was asked', async (t) => {
+t.test('after a login the browser is redirected to a page of ours, for any request', async (t) => {
   const { page, token } = await scene(t, () => '127.0.0.1:0')
   t.equal((await login(page.at, token(), '/metrics')).location, '/metrics')
   for (const path of [
@@ -293,7 +293,7 @@ t.test('after a login the browser is sent to a page of ours, whatever was asked'
   t.match(await raw(page.at, absolute), /^HTTP\/1\.1 200 /, 'the absolute form (RFC 9112 section 3.2.2)')
 })
 
-t.test('silent connections and slow ones give way: a scrape is answered within a second', async (t) => {
+t.test('silent connections and slow ones are closed first: a scrape is answered within a second', async (t) => {
   const { page, token } = await scene(t, () => '127.0.0.1:0')
   const { hostname, port } = new URL(page.at)
   const held: Socket[] = []
@@ -323,7 +323,7 @@ t.test('silent connections and slow ones give way: a scrape is answered within a
   }
 })
 
-t.test('a connection that says nothing is cut after five seconds, over a Unix socket too', async (t) => {
+t.test('a silent connection is closed after five seconds, over a Unix socket too', async (t) => {
   const { page, clock } = await scene(t, (directory) => join(directory, 'page.sock'))
   for (const said of ['', 'GET / HT']) {
     const socket = connect(page.at)

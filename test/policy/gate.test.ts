@@ -63,7 +63,7 @@ t.test('closed: nothing passes, neither the pipeline nor a link', async (t) => {
   t.equal(passed, 2)
 })
 
-t.test('an answer that comes while it is closed is not told', async (t) => {
+t.test('an answer that comes while it is closed is not delivered', async (t) => {
   const gate = openGate()
   let tell: (answer: Answer) => void = () => {}
   const stage = through(
@@ -83,7 +83,7 @@ t.test('an answer that comes while it is closed is not told', async (t) => {
   t.equal(await open, answer)
 })
 
-t.test('what was revoked stays closed when the policy opens again', async (t) => {
+t.test('a revoked gate stays closed when the policy opens again', async (t) => {
   const policy = openGate()
   const [old, next] = [new SetupGate(policy), new SetupGate(policy)]
   t.notOk(old.closed)
@@ -99,7 +99,7 @@ t.test('what was revoked stays closed when the policy opens again', async (t) =>
   t.ok(next.closed, 'also while the policy is open')
 })
 
-t.test('the canary: only its own latest name counts, and nothing below its zone goes on', async (t) => {
+t.test('the canary: only its own latest name counts, and no name below its zone is forwarded', async (t) => {
   const canary = new SelfCanary()
   const beyond: string[] = []
   const stage = through([canary.stage()], async () => {

@@ -18,7 +18,7 @@ async function judged(reply: (response: ServerResponse) => void) {
 
 const html = { 'content-type': 'text/html' }
 
-t.test('it passes as the platforms have it', async (t) => {
+t.test('it passes with the answers of the platforms', async (t) => {
   const bodies = [
     'success\n',
     'NetworkManager is online\n',
@@ -46,19 +46,19 @@ t.test('a login page: redirects, pages that send a browser on, pages in place, R
   t.strictSame(await judged((r) => r.writeHead(511).end()), { verdict: 'captive' })
 })
 
-t.test('what leads nowhere on the web leads nowhere; a name and a password in it go', async (t) => {
+t.test('links to other schemes are ignored; a name and a password in a link are removed', async (t) => {
   for (const location of ['javascript:alert(1)', 'file:///etc/passwd', 'http://', 'ftp://a.example/'])
     t.strictSame(await judged((r) => r.writeHead(302, { location }).end()), { verdict: 'captive' }, location)
   const { next } = await judged((r) => r.writeHead(302, { location: 'http://me:secret@login.example/' }).end())
   t.equal(next?.href, 'http://login.example/')
 })
 
-t.test('neither: an error, or a body that says nothing', async (t) => {
+t.test('neither: an error, or an unspecific body', async (t) => {
   t.match(await judged((r) => r.writeHead(500).end('oops')), { verdict: 'unclear' })
   t.match(await judged((r) => r.writeHead(200, { 'content-type': 'text/plain' }).end('hello')), { verdict: 'unclear' })
 })
 
-t.test('a page without end is cut, and one that never comes is given up', async (t) => {
+t.test('an endless page is cut, and one that never comes is given up', async (t) => {
   t.match(await judged((r) => void r.writeHead(200, html).write('<html>'.padEnd(200_000))), { verdict: 'captive' })
   await t.rejects(judged((r) => r.destroy()))
   const aborted = new AbortController()

@@ -55,7 +55,7 @@ async function scene(t: Test, answer: Answer, o: { readonly forwarded?: string; 
 
 const codeOf = (outcome: Outcome) => (outcome instanceof EnigmError ? outcome.code : outcome.rcode)
 
-t.test('takes the names of the platforms, whole and in any type, and no other', async (t) => {
+t.test('takes the names of the platforms, exactly and in any type, and no other', async (t) => {
   const { session } = await scene(t, () => undefined)
   for (const name of PROBE_NAMES) t.ok(session.takes(questionOf(name)), name)
   t.ok(session.takes(questionOf('captive.apple.com', 28)))
@@ -63,13 +63,13 @@ t.test('takes the names of the platforms, whole and in any type, and no other', 
     t.notOk(session.takes(questionOf(name)), name)
 })
 
-t.test('a name of a forward zone is never asked of the network', async (t) => {
+t.test('a name of a forward zone is never sent to the network', async (t) => {
   const { session } = await scene(t, () => undefined, { forwarded: 'ubuntu' })
   t.notOk(session.takes(questionOf('connectivity-check.ubuntu.com')))
   t.ok(session.takes(questionOf('nmcheck.gnome.org')))
 })
 
-t.test('an answer: TTL 5 at most, no AD, not to be stored, and counted before it leaves', async (t) => {
+t.test('an answer: TTL 5 at most, no AD, not to be stored, and counted before it is sent', async (t) => {
   const { ask, asked, sent } = await scene(t, (query) => replyTo(query, [addressRecord(9)], 0x81a0))
   const outcome = await ask('captive.apple.com')
   if (outcome instanceof EnigmError) throw outcome
@@ -82,7 +82,7 @@ t.test('an answer: TTL 5 at most, no AD, not to be stored, and counted before it
   t.equal(asked[0]?.readUInt16BE(10), 0, 'no OPT: the least that a resolver of a hotel knows')
 })
 
-t.test('only addresses are asked for', async (t) => {
+t.test('only address types are queried', async (t) => {
   const { ask, sent } = await scene(t, (query) => replyTo(query))
   for (const type of [65, 64, 16, 255, 2]) {
     const outcome = await ask('captive.apple.com', type)
@@ -91,7 +91,7 @@ t.test('only addresses are asked for', async (t) => {
   t.equal(sent(), 0)
 })
 
-t.test('what does not match is ignored, and the wait goes on', async (t) => {
+t.test('unmatched replies are ignored, and the wait continues', async (t) => {
   let first = true
   const { ask, clock } = await scene(t, (query) => {
     const wrong = replyTo(query, [addressRecord(66)])
@@ -120,7 +120,7 @@ t.test('silence: two packets, then a failure at the deadline of the client', asy
   t.equal(sent(), 2)
 })
 
-t.test('nothing leaves once it is closed, once its time is over, or while the policy refuses', async (t) => {
+t.test('no packet is sent once it is closed, after its time, or while the policy refuses', async (t) => {
   let refused = false
   const { ask, clock, sent, over, session } = await scene(t, (query) => replyTo(query, [addressRecord()]), { refused: () => refused })
   refused = true
@@ -145,7 +145,7 @@ t.test('at most 64 questions of clients at a time', async (t) => {
   for (const outcome of await Promise.all(waiting)) t.equal(codeOf(outcome), 'closed')
 })
 
-t.test('the switch: off takes nothing; on in a worker hands over everything', (t) => {
+t.test('the switch: off takes nothing; on in a worker passes every question on', (t) => {
   const main = new PortalSwitch()
   const worker = new PortalSwitch(main.shared)
   t.notOk(worker.takes(questionOf('captive.apple.com')))
@@ -158,7 +158,7 @@ t.test('the switch: off takes nothing; on in a worker hands over everything', (t
   t.end()
 })
 
-t.test('the status is exposed before the first packet, and told of the end after the last', async (t) => {
+t.test('the status is exposed before the first packet, and the end is reported after the last', async (t) => {
   const clock = new FakeClock()
   const events: string[] = []
   const said: object[] = []

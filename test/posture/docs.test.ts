@@ -44,7 +44,7 @@ function spliced(text: string, mark: string, body: string): string {
   return `${text.slice(0, from)}${begin}\n${body}\n${text.slice(to)}`
 }
 
-t.test('docs/status.md tells every field and every reason (UPDATE_DOCS=1 rewrites it)', (t) => {
+t.test('docs/status.md has every field and every reason (UPDATE_DOCS=1 rewrites it)', (t) => {
   const rows = ['| field | what it says | redacted |', '| --- | --- | --- |', ...fields(schema, '')]
   const reasons = ['| code | meaning |', '| --- | --- |', ...Object.entries(REASONS).map(([code, { doc }]) => `| \`${code}\` | ${doc} |`)]
   const text = readFileSync(file, 'utf8')

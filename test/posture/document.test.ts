@@ -66,7 +66,7 @@ t.test('the evidence of a resolver', (t) => {
   t.end()
 })
 
-t.test('no address of a peer, no detail of a fault gets into the document', (t) => {
+t.test('no address of a peer and no detail of a fault gets into the document', (t) => {
   const text = JSON.stringify(documentAfter([started, up('a'), dial('b', 'connect-refused'), answered('a')]))
   t.notMatch(text, /127\.0\.0\.1|"detail"/)
   t.end()

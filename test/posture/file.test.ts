@@ -22,7 +22,7 @@ function faulty(call: keyof FileCalls, code: string) {
   return { fs: failing, calls, state }
 }
 
-t.test('makes the directory and a whole file of mode 0640, and leaves nothing else', (t) => {
+t.test('makes the directory and a complete file of mode 0640, and leaves nothing else', (t) => {
   const dir = t.testdir({})
   const path = join(dir, 'made', 'status.json')
   const umask = process.umask(0o077)
@@ -37,7 +37,7 @@ t.test('makes the directory and a whole file of mode 0640, and leaves nothing el
   t.end()
 })
 
-t.test('companions of an earlier run that this one does not write are taken away: they are of another document', async (t) => {
+t.test('companions of an earlier run that this run does not write are removed: they belong to another document', async (t) => {
   const dir = t.testdir({ 's.json': 'old', 's.json.sig': 'old', 's.json.pub': 'old', 'other.sig': 'kept' })
   const file = atomicFile({ path: join(dir, 's.json'), pid: 7, clock: new FakeClock(), warn: t.fail, without: ['.sig', '.pub'] })
   t.ok(file.replace('one'))
@@ -81,7 +81,7 @@ t.test('a directory that vanished is made again', (t) => {
   t.end()
 })
 
-t.test('directories above are made as well; under /proc nothing can be, and that is said at once', { timeout: 5000 }, (t) => {
+t.test('directories above are made too; under /proc that is impossible, and is reported at once', { timeout: 5000 }, (t) => {
   const dir = t.testdir({})
   t.ok(atomicFile({ path: join(dir, 'a', 'b', 'c', 's.json'), pid: 7, clock: new FakeClock(), warn: t.fail }).replace('one'))
   const lines: string[] = []
@@ -91,7 +91,7 @@ t.test('directories above are made as well; under /proc nothing can be, and that
   t.end()
 })
 
-t.test('a link laid where the temporary file goes is not followed', (t) => {
+t.test('a link at the path of the temporary file is not followed', (t) => {
   const dir = t.testdir({ victim: 'precious' })
   fs.symlinkSync(join(dir, 'victim'), join(dir, 's.json.7.tmp'))
   t.ok(atomicFile({ path: join(dir, 's.json'), pid: 7, clock: new FakeClock(), warn: t.fail }).replace('x'))
@@ -100,7 +100,7 @@ t.test('a link laid where the temporary file goes is not followed', (t) => {
   t.end()
 })
 
-t.test('what killed writers left is swept; what is not theirs stays', (t) => {
+t.test('files of killed writers are removed; others stay', (t) => {
   const dir = t.testdir({ 's.json.11.tmp': 'half', 's.json.x.tmp': 'mine', 'other.json.11.tmp': 'mine' })
   t.ok(atomicFile({ path: join(dir, 's.json'), pid: 7, clock: new FakeClock(), warn: t.fail }).replace('x'))
   t.same(fs.readdirSync(dir).sort(), ['other.json.11.tmp', 's.json', 's.json.x.tmp'])
@@ -108,7 +108,7 @@ t.test('what killed writers left is swept; what is not theirs stays', (t) => {
 })
 
 const mountable = spawnSync('unshare', ['-m', 'true']).status === 0
-t.test('a truly full device', { skip: mountable ? false : 'needs the right to mount' }, (t) => {
+t.test('a device that is really full', { skip: mountable ? false : 'needs the right to mount' }, (t) => {
   const dir = t.testdir({})
   const module = new URL('../../src/posture/status-file.js', import.meta.url).href
   const script = `
@@ -136,7 +136,7 @@ t.test('a truly full device', { skip: mountable ? false : 'needs the right to mo
   t.end()
 })
 
-t.test('killed at any moment, the file is whole', async (t) => {
+t.test('killed at any moment, the file is complete', async (t) => {
   const dir = t.testdir({})
   const path = join(dir, 's.json')
   const module = new URL('../../src/posture/status-file.js', import.meta.url).href

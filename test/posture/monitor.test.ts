@@ -40,7 +40,7 @@ async function proven() {
 }
 
 t.test(
-  'a change for the worse is on file when emit returns, one for the better when the turn is over; an answer like the one before writes nothing',
+  'a change for the worse is written when emit returns, one for the better at the end of the turn; an equal answer writes nothing',
   async (t) => {
     const { monitor, states, disk, clock } = rig()
     monitor.start()
@@ -68,7 +68,7 @@ t.test(
   },
 )
 
-t.test('the heartbeat writes at its own pace, whatever was asked', async (t) => {
+t.test('the heartbeat writes at its own interval, for any queries', async (t) => {
   const { monitor, clock, disk } = await proven()
   await clock.advance(35_000)
   t.equal(disk.writes.length, 3)
@@ -81,7 +81,7 @@ t.test('the heartbeat writes at its own pace, whatever was asked', async (t) => 
   t.equal(clock.timers, 0)
 })
 
-t.test('how the median round trip has moved: told by heartbeats, bounded, and without times', async (t) => {
+t.test('the trend of the median round trip: recorded at heartbeats, bounded, and without times', async (t) => {
   const { monitor, clock, disk } = await proven()
   const medians = () => disk.writes.at(-1)?.resolvers.map(({ rttMs }) => rttMs?.medians)
   await clock.advance(10_000)
@@ -111,7 +111,7 @@ t.test('how the median round trip has moved: told by heartbeats, bounded, and wi
   discreet.monitor.stop()
 })
 
-t.test('a late heartbeat is told from a sleep', async (t) => {
+t.test('a late heartbeat is distinguished from a sleep', async (t) => {
   const { monitor, clock, disk } = await proven()
   const setTimer = clock.setTimer.bind(clock)
   clock.setTimer = (delayMs, fn) => setTimer(delayMs + 700, fn)
@@ -125,7 +125,7 @@ t.test('a late heartbeat is told from a sleep', async (t) => {
   monitor.stop()
 })
 
-t.test('flapping: the worse is written at once, the better at most five times a heartbeat', async (t) => {
+t.test('flapping: changes for the worse are written at once, those for the better at most five times per heartbeat', async (t) => {
   const { monitor, clock, disk, states } = await proven()
   for (let i = 0; i < 200; i++) {
     monitor.emit(failed('a'))
@@ -141,7 +141,7 @@ t.test('flapping: the worse is written at once, the better at most five times a 
   monitor.stop()
 })
 
-t.test('a disk that fails does not keep a false file, and recovers with the heartbeat', async (t) => {
+t.test('a failing disk keeps no false file, and recovers with the heartbeat', async (t) => {
   const { monitor, clock, disk, states } = await proven()
   disk.broken = true
   await clock.advance(10_000)
@@ -155,7 +155,7 @@ t.test('a disk that fails does not keep a false file, and recovers with the hear
   monitor.stop()
 })
 
-t.test('the last document says stopped, and nothing comes after it', async (t) => {
+t.test('the last document has the reason stopped, and nothing comes after it', async (t) => {
   const { monitor, clock, disk } = await proven()
   monitor.emit({ type: 'service.stopping' })
   monitor.stop()
@@ -166,7 +166,7 @@ t.test('the last document says stopped, and nothing comes after it', async (t) =
   t.equal(disk.writes.length, count)
 })
 
-t.test('a reload that was accepted clears the refusal and starts new resolvers unproven', async (t) => {
+t.test('an accepted reload clears the refusal and starts new resolvers unproven', async (t) => {
   const { monitor, disk } = await proven()
   monitor.emit({ type: 'reload.refused', message: 'listen[0]: not an address' })
   t.match(disk.writes.at(-1), { state: 'protected', signals: { service: { state: 'warn', reasons: [{ code: 'reload-refused' }] } } })
@@ -176,7 +176,7 @@ t.test('a reload that was accepted clears the refusal and starts new resolvers u
   monitor.stop()
 })
 
-t.test('whatever a verdict reads is on file when emit returns: who signed, and what comes again after a long silence', async (t) => {
+t.test('everything that a verdict reads is written when emit returns: the signer, and events after a long silence', async (t) => {
   const policy = v.parse(policySchema, { pins: 'required' })
   const resolvers = [{ id: 'a', operator: 'A', transports: ['dot'] as const, pins: 1 }]
   const pinned = rig(undefined, { ...SETUP, resolvers, policy })

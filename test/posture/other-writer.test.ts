@@ -24,7 +24,7 @@ function written(ended: boolean): string {
   return JSON.stringify(monitor.document())
 }
 
-t.test('a living writer is found; a dead, ending or unknown one, oneself, and no file are none', async (t) => {
+t.test('a living writer is found; a dead, ending or unknown one, this process, and no file are none', async (t) => {
   const path = join(t.testdir(), 'status.json')
   const ask = (alive: boolean | undefined, self = SELF) => otherWriter(path, { wallMs: clock.wallMs(), isSame: () => alive }, self)
   t.equal(ask(true), undefined, 'no file')

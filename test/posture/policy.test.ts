@@ -24,7 +24,7 @@ function setup(policy: object) {
 const rules = (policy: object, ...events: readonly Event[]) =>
   Object.fromEntries(verdictAfter([started, ...events], setup(policy)).rules.map((r) => [r.rule, r.verdict]))
 
-t.test('each rule is met, not met, claimed, or cannot be told', (t) => {
+t.test('each rule is met, not met, claimed, or unknown', (t) => {
   t.same(rules({}), {}, 'what is not asked for is not judged')
   t.same(rules({ minimumUsageProfile: 'strict' }), { minimumUsageProfile: 'met' })
   t.same(rules({ transports: ['dot', 'doh'] }), { transports: 'met' })
@@ -61,7 +61,7 @@ t.test('each rule is met, not met, claimed, or cannot be told', (t) => {
   t.end()
 })
 
-t.test('a required VPN: every path, or closed; what cannot be told is no permission', (t) => {
+t.test('a required VPN: every path, or closed; unknown is no permission', (t) => {
   const cases: readonly [readonly Event[], string, string | undefined][] = [
     [[], 'cannot-tell', 'vpn-required'],
     [[vpn({ vpn: 3 })], 'met', undefined],
@@ -83,7 +83,7 @@ t.test('a required VPN: every path, or closed; what cannot be told is no permiss
   t.end()
 })
 
-t.test('a network that the policy names tightens; any other, and one that imitates none, does not relax', (t) => {
+t.test('a network that the policy names makes rules stricter; any other, or a forged one, does not weaken them', (t) => {
   const policy = { vpn: 'preferred', networks: [{ name: 'cafe', match: { gateway: '10.0.0.1' }, vpn: 'required' }] }
   const closed = (...events: readonly Event[]) => verdictAfter([started, vpn({ other: 1 }), ...events], setup(policy)).closed
   t.equal(closed(), 'vpn-required', 'nobody has looked yet which network this is: it may be that one')
@@ -101,7 +101,7 @@ t.test('a network that the policy names tightens; any other, and one that imitat
   t.end()
 })
 
-t.test('what is violated degrades; what cannot be told or is claimed does not', (t) => {
+t.test('a violation degrades; an unknown or claimed rule does not', (t) => {
   const state = (policy: object, ...events: readonly Event[]) => verdictAfter([started, answered('a'), ...events], setup(policy))
   t.equal(state({ jurisdictions: ['CH'], claims: { logging: false } }).state, 'protected')
   t.match(state({ claims: { logging: false } }).signals.policyCompliance, { state: 'unknown', reasons: [{ code: 'policy-unknown' }] })

@@ -31,7 +31,7 @@ t.test('the exit code follows the state', (t) => {
   t.end()
 })
 
-t.test('age: three heartbeats are fine, more is stale, the future is no age', (t) => {
+t.test('age: three heartbeats are accepted, more is stale, the future is no age', (t) => {
   t.same(judged(GOOD, { ...living, wallMs: NOW + 30_000 }), ['current', 0])
   t.same(judged(GOOD, { ...living, wallMs: NOW + 30_001 }), ['stale', 3])
   t.same(judged(GOOD, { ...living, wallMs: NOW - 10_000 }), ['current', 0], 'a clock set back by a heartbeat')
@@ -39,7 +39,7 @@ t.test('age: three heartbeats are fine, more is stale, the future is no age', (t
   t.end()
 })
 
-t.test('the process: gone or used again', (t) => {
+t.test('the process: ended or reused', (t) => {
   const asked: unknown[] = []
   const isSame = (pid: number, start: string | undefined) => {
     asked.push([pid, start])
@@ -51,7 +51,7 @@ t.test('the process: gone or used again', (t) => {
   t.end()
 })
 
-t.test('what is no status document', (t) => {
+t.test('texts that are no status document', (t) => {
   t.equal(judgeText('f', '', living).judgement, 'not-json')
   t.equal(judgeText('f', JSON.stringify(GOOD).slice(0, -9), living).judgement, 'not-json')
   for (const foreign of ['null', '[]', '"x"', '{}', JSON.stringify({ ...GOOD, schema: 'enigm-dns/status/2' })]) {
@@ -91,7 +91,7 @@ t.test('permission denied', { skip: process.getuid?.() === undefined ? 'no users
   t.end()
 })
 
-t.test('of several places the one that says most', (t) => {
+t.test('of several places the most informative one', (t) => {
   const dir = t.testdir({ bad: 'x', old: JSON.stringify({ ...GOOD, updatedAt: '2020-01-01T00:00:00.000Z' }), good: JSON.stringify(GOOD) })
   const best = (...names: string[]) => mostRelevant(names.map((n) => readStatus(join(dir, n), living)))?.path.slice(dir.length + 1)
   t.equal(best('none', 'bad', 'old', 'good'), 'good')
@@ -102,7 +102,7 @@ t.test('of several places the one that says most', (t) => {
   t.end()
 })
 
-t.test('for programs: what is not current never says protected', (t) => {
+t.test('for programs: a document that is not current never has the state protected', (t) => {
   t.same(judgedDocument(judgeText('f', JSON.stringify(GOOD), living)), JSON.parse(JSON.stringify(GOOD)), 'current: as it stands')
   const stale = judgedDocument(judgeText('f', JSON.stringify(GOOD), { ...living, wallMs: NOW + 60_000 }))
   t.match(stale, { state: 'offline', judgement: { verdict: 'stale' }, signals: { secureNameResolution: { state: 'unknown' } } })
@@ -110,7 +110,7 @@ t.test('for programs: what is not current never says protected', (t) => {
   t.end()
 })
 
-t.test('property: any text is judged, and only a whole document is current', (t) => {
+t.test('property: any text is judged, and only a complete document is current', (t) => {
   const text = JSON.stringify(GOOD)
   const path = join(t.testdir({ f: '' }), 'f')
   let judgedCount = 0

@@ -35,7 +35,7 @@ t.test('states, severities and codes, resolvers as counts, and nothing else', (t
   t.end()
 })
 
-t.test('whatever a file holds, only words of closed lists get through', (t) => {
+t.test('for any file, only predefined words pass', (t) => {
   const hostile = JSON.parse(JSON.stringify(full()), (_key, value) => (typeof value === 'string' ? SECRET : value))
   const extra = { ...hostile, [SECRET]: SECRET, signals: { ...hostile.signals, [SECRET]: { state: 'ok' } } }
   const text = JSON.stringify(redacted(extra))

@@ -19,7 +19,7 @@ t.test('an unknown resolver changes nothing', (t) => {
   t.end()
 })
 
-t.test('what a name may be to blame for is counted, and makes nobody fail until a probe has failed', (t) => {
+t.test('failures that a name may cause are counted, and fail no resolver until a probe has failed', (t) => {
   const unproven = { type: 'upstream.failed', resolver: 'a', transport: 'dot', code: 'deadline', afterMs: 4000, unproven: true } as const
   const before = after([up('a'), answered('a'), ...Array.from({ length: 20 }, () => unproven)])
   t.equal(before.state.resolvers[0]?.failing, undefined)
@@ -45,7 +45,7 @@ t.test('failures are counted by code', (t) => {
   t.end()
 })
 
-t.test('the shape stands still while answers are alike, and moves when they are not', (t) => {
+t.test('the shape stays the same for equal answers, and changes for others', (t) => {
   const { state } = after([started, up('a'), answered('a')])
   let next = state
   for (let i = 0; i < 50; i++) next = reduce(next, answered('a', { rttMs: i }), 10_000 + i, at(10_000 + i).wallMs)

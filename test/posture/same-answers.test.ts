@@ -21,7 +21,7 @@ function scene(more: Partial<PostureSetup> = {}) {
   return { same, take, samples: () => state.resolvers[0]?.rtt.filled }
 }
 
-t.test('the first replies all count; then one like the last is only timed, for 50 ms', async (t) => {
+t.test('the first replies all count; then equal ones are only timed, for 50 ms', async (t) => {
   const { take, samples } = scene()
   for (let i = 0; i < PADDING_WINDOW; i++) t.equal(take(answered(), 0), 'reduced')
   t.equal(take(answered({ rttMs: 7 }), 49), 'again')
@@ -30,7 +30,7 @@ t.test('the first replies all count; then one like the last is only timed, for 5
   t.equal(take(answered(), 60), 'again')
 })
 
-t.test('whatever differs, and whatever follows another event, is reduced', async (t) => {
+t.test('any difference, and any answer after another event, is reduced', async (t) => {
   for (const other of [
     answered({ resolver: 'b' }),
     answered({ transport: 'doh' }),
@@ -50,7 +50,7 @@ t.test('whatever differs, and whatever follows another event, is reduced', async
   t.equal(take(answered(), 1), 'reduced')
 })
 
-t.test('under a schedule each reply counts until the latest were all alike', async (t) => {
+t.test('under a schedule each reply counts until the latest were all equal', async (t) => {
   const { take } = scene({ paced: true })
   for (let i = 0; i < PADDING_WINDOW; i++) take(answered({ paddedReply: i > 0 }), 0)
   t.equal(take(answered(), 1), 'reduced', 'the first is still among them, and every one moves it on')

@@ -9,26 +9,26 @@ const force = (...events: readonly Event[]) => {
   return verdictOn(state, nowMs).shaping
 }
 
-t.test('nothing answered yet: unknown, whatever is said of covers', async (t) => {
+t.test('no answers yet: unknown, for any state of covers', async (t) => {
   t.equal(force().inForce, 'unknown')
   t.equal(force(covers('a', 'claim')).inForce, 'unknown')
 })
 
-t.test('padded replies and covers: in force; an odd unpadded error does not count', async (t) => {
+t.test('padded replies and covers: in force; a single unpadded error does not count', async (t) => {
   t.strictSame(force(...Array.from({ length: 20 }, (_, i) => (i % 4 === 0 ? bare('a') : answered('a')))), { inForce: 'yes' })
 })
 
-t.test('a resolver that does not pad: not in force, and it says who', async (t) => {
+t.test('a resolver that does not pad: not in force, and it is named', async (t) => {
   t.match(force(answered('a'), bare('b')), { inForce: 'no', why: /^b does not pad/ })
   t.equal(force(answered('a'), bare('b'), ...Array.from({ length: 16 }, () => answered('b'))).inForce, 'yes')
   t.match(force(...Array.from({ length: 30 }, () => answered('a')), ...Array.from({ length: 9 }, () => bare('a'))), { inForce: 'no' })
 })
 
-t.test('one that is of no use any more says nothing', async (t) => {
+t.test('a resolver that is no longer used does not count', async (t) => {
   t.strictSame(force(answered('a'), bare('gone')), { inForce: 'yes' })
 })
 
-t.test('covers that do not flow: not in force, and why; until they do', async (t) => {
+t.test('covers that do not flow: not in force, with the reason; until they do', async (t) => {
   for (const [state, why] of [
     ['claim', /^a states that it wants no cover/],
     ['refused', /^a refuses/],
@@ -41,13 +41,13 @@ t.test('covers that do not flow: not in force, and why; until they do', async (t
   }
 })
 
-t.test('another configuration: forgotten', async (t) => {
+t.test('new configuration: forgotten', async (t) => {
   const { state, nowMs } = after([bare('a'), covers('b', 'refused')], PACED)
   const next = reconfigured(state, PACED, 'hold')
   t.equal(verdictOn(next, nowMs).shaping.inForce, 'unknown')
   t.equal(next.resolvers[0]?.paddedKnown, 1, 'what is known of the resolver itself is not')
 })
 
-t.test('a profile that keeps no schedule is in force as it is', async (t) => {
+t.test('a profile without a schedule is always in force', async (t) => {
   t.strictSame(verdictOn(initialState({ ...PACED, paced: false }, at(0)), 0).shaping, { inForce: 'yes' })
 })

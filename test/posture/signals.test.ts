@@ -28,7 +28,7 @@ t.test('the service signal', (t) => {
   t.end()
 })
 
-t.test('a refused reload: one line, whole faults, and how many more', (t) => {
+t.test('a refused reload: one line, complete faults, and the number of the others', (t) => {
   const told = (message: string) => {
     const { reasons } = verdictAfter([started, { type: 'reload.refused', message }]).signals.service
     return reasons[0]?.message.replace(/^.* in force: /, '')
@@ -40,7 +40,7 @@ t.test('a refused reload: one line, whole faults, and how many more', (t) => {
   t.end()
 })
 
-t.test('what is not assessed says so', (t) => {
+t.test('a signal that is not assessed says so', (t) => {
   const { signals } = verdictAfter([started, answered('a')])
   const expected: Partial<Record<SignalName, SignalState>> = { protectedNetwork: 'unknown', policyCompliance: 'off', vpn: 'off' }
   for (const name of ['protectedNetwork', 'policyCompliance', 'vpn'] as const) {
@@ -50,7 +50,7 @@ t.test('what is not assessed says so', (t) => {
   t.end()
 })
 
-t.test('since holds while the state holds', (t) => {
+t.test('since is kept while the state is', (t) => {
   const { state } = after([started, answered('a')])
   const first = verdictOn(state, 5000)
   const second = verdictOn(state, 60_000, {}, first)
@@ -62,7 +62,7 @@ t.test('since holds while the state holds', (t) => {
   t.end()
 })
 
-t.test('a reload keeps the evidence of what stayed the same', (t) => {
+t.test('a reload keeps the evidence of unchanged resolvers', (t) => {
   const { state } = after([started, answered('a'), answered('b')])
   const next = reconfigured(
     state,

@@ -45,7 +45,7 @@ function rig(t: Test, bootId = 'boot-1') {
   return { dir, key, path, clock, file, verify, pauses }
 }
 
-t.test('the key is made once, for us alone; the public half is for everybody', (t) => {
+t.test('the key is made once, readable only by us; the public half is for everybody', (t) => {
   const dir = join(t.testdir({}), 'made', 'state')
   const first = keyIn(dir)
   t.equal(statSync(dir).mode & 0o777, 0o700)
@@ -57,7 +57,7 @@ t.test('the key is made once, for us alone; the public half is for everybody', (
   t.end()
 })
 
-t.test('a key that others may read, or that is none, is not used and not replaced', (t) => {
+t.test('a key that others may read, or an invalid one, is not used and not replaced', (t) => {
   const dir = t.testdir({})
   keyIn(dir)
   const file = join(dir, 'status.key')
@@ -73,7 +73,7 @@ t.test('a key that others may read, or that is none, is not used and not replace
   t.end()
 })
 
-t.test('document, signature and public key are written together, and go together', (t) => {
+t.test('document, signature and public key are written together, and removed together', (t) => {
   const { file, path, verify } = rig(t)
   t.ok(file.replace('one'))
   t.match(verify(), { verdict: 'valid' })
@@ -83,7 +83,7 @@ t.test('document, signature and public key are written together, and go together
   t.end()
 })
 
-t.test('a changed document, another key, a changed seal, no seal', (t) => {
+t.test('a changed document, another key, a changed signature, no signature', (t) => {
   const { file, path, verify, dir } = rig(t)
   file.replace('{"state":"offline"}')
   t.match(verify(), { verdict: 'valid' })
@@ -107,7 +107,7 @@ t.test('a changed document, another key, a changed seal, no seal', (t) => {
   t.end()
 })
 
-t.test('without a key that was pinned it says how little that proves; a named key that is gone never falls back', (t) => {
+t.test('without a pinned key it reports how little that proves; a named key that is missing has no fallback', (t) => {
   const { file, path, dir } = rig(t)
   file.replace('one')
   const options = {
@@ -127,7 +127,7 @@ t.test('without a key that was pinned it says how little that proves; a named ke
   t.end()
 })
 
-t.test('replay: an older one of this boot, one of a boot that another followed, one of another boot of this host', async (t) => {
+t.test('replay: an older document of this boot, of a boot that another followed, of another boot of this host', async (t) => {
   const { file, path, verify, clock, dir, key } = rig(t)
   file.replace('one')
   const old = { document: readFileSync(path, 'utf8'), seal: readFileSync(`${path}.sig`, 'utf8') }
@@ -151,7 +151,7 @@ t.test('replay: an older one of this boot, one of a boot that another followed, 
   t.match(verify(), { verdict: 'replayed' }, 'and the boot before it never comes back')
 })
 
-t.test('between the two renames the reader looks again, three times at most', (t) => {
+t.test('between the two renames the reader tries again, three times at most', (t) => {
   const { file, path, verify, pauses } = rig(t)
   file.replace('one')
   const seal = readFileSync(`${path}.sig`, 'utf8')
@@ -176,7 +176,7 @@ t.test('the sequence rises with boot time and across restarts', (t) => {
   t.end()
 })
 
-t.test('a verification that sees nothing new writes nothing, and takes nothing from another that has seen more', (t) => {
+t.test('a verification without new facts writes nothing, and removes nothing that another one stored', (t) => {
   const dir = t.testdir({})
   const file = join(dir, 'seen.json')
   const seal = createSigner(keyIn(dir), 'boot-1', () => 1)
@@ -193,7 +193,7 @@ t.test('a verification that sees nothing new writes nothing, and takes nothing f
   t.end()
 })
 
-t.test('what was seen is bounded, and a damaged memory is an empty one', (t) => {
+t.test('the memory is bounded, and a damaged one is empty', (t) => {
   const dir = t.testdir({ 'seen.json': '{"x":[{}]}' })
   const key = keyIn(dir)
   const seen = lastVerifiedIn(join(dir, 'seen.json'))
@@ -208,7 +208,7 @@ t.test('what was seen is bounded, and a damaged memory is an empty one', (t) => 
   t.end()
 })
 
-t.test('seals and keys from anybody', (t) => {
+t.test('signatures and keys of any origin', (t) => {
   t.equal(asPublicKey('junk'), undefined)
   const key = keyIn(t.testdir({}))
   const publicKey = asPublicKey(key.publicPem)

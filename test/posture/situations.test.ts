@@ -246,7 +246,7 @@ t.test('situations', (t) => {
   t.end()
 })
 
-t.test('reasons are bounded: of many resolvers some are left out, of what is said once nothing', (t) => {
+t.test('reasons are bounded: those about many resolvers are dropped, single ones never', (t) => {
   const resolvers = Array.from({ length: 30 }, (_, i) => ({ id: `r${i}`, operator: 'O', transports: ['dot', 'doh'] as const }))
   const events = resolvers.flatMap(({ id }) => [dial(id, 'pin-mismatch'), dial(id, 'pin-mismatch', 'doh')])
   const { reasons } = verdictAfter([started, ...events, failed('r0'), failed('r1', 'pin-mismatch')], { ...SETUP, resolvers }).signals

@@ -6,7 +6,7 @@ import { countStart } from '../../src/posture/earlier-runs.ts'
 const nobody = () => false
 const me = { bootId: 'boot', pid: 7, processStart: 'boot:1' }
 
-t.test('starts are counted within a boot, and how the last run ended is told', (t) => {
+t.test('starts are counted within a boot, and the end of the last run is reported', (t) => {
   const dir = t.testdir()
   const first = countStart(dir, me, nobody)
   t.match(first, { count: 0, clean: true, other: undefined })
@@ -17,7 +17,7 @@ t.test('starts are counted within a boot, and how the last run ended is told', (
   t.end()
 })
 
-t.test('a process that runs still is named: it is no crash', (t) => {
+t.test('a process that still runs is named: it did not crash', (t) => {
   const dir = t.testdir()
   countStart(dir, me, nobody)
   const asked: unknown[] = []
@@ -33,7 +33,7 @@ t.test('a process that runs still is named: it is no crash', (t) => {
   t.end()
 })
 
-t.test('nothing is claimed where the boot or the directory says nothing', (t) => {
+t.test('nothing is reported if the boot or the directory is unknown', (t) => {
   const dir = t.testdir({ file: '' })
   t.equal(countStart(dir, { ...me, bootId: undefined }, nobody), undefined)
   t.equal(countStart(join(dir, 'file'), me, nobody), undefined)

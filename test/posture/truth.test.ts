@@ -33,7 +33,7 @@ const anyEvent: fc.Arbitrary<Event> = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(ids, codes, transports).map(([r, c, transport]) => dial(r, c, transport)) },
   { weight: 1, arbitrary: fc.constantFrom<Event>(started, { type: 'fault', where: 'x' }, { type: 'reload.refused', message: 'x' }) },
 )
-t.test('property: never better than the truth', (t) => {
+t.test('property: never overstates the protection', (t) => {
   const OURS: readonly ErrorCode[] = ['overloaded', 'closed']
   let protectedSeen = 0
   fc.assert(
@@ -68,7 +68,7 @@ t.test('property: never better than the truth', (t) => {
   t.ok(protectedSeen > 500, `the property was not vacuous: protected ${protectedSeen} times`)
   t.end()
 })
-t.test('property: where the shape stands still no verdict has changed', (t) => {
+t.test('property: if the shape stays the same no verdict has changed', (t) => {
   const policy = v.parse(policySchema, {
     pins: 'required',
     minimumOperators: 2,

@@ -59,7 +59,7 @@ async function ended(h: ReturnType<typeof host>, persist: Persist): Promise<void
 }
 
 for (const persist of ['runtime', 'disk'] as const) {
-  t.test(`${persist}: what was kept is there after a restart, and aged while the service was down`, async (t) => {
+  t.test(`${persist}: stored answers are there after a restart, aged by the time without the service`, async (t) => {
     const h = host(t)
     await ended(h, persist)
     t.strictSame([existsSync(h.files.runtime), existsSync(h.files.disk)], [persist === 'runtime', persist === 'disk'])
@@ -79,7 +79,7 @@ for (const persist of ['runtime', 'disk'] as const) {
   })
 }
 
-t.test('off: nothing is written, and what an earlier setting left goes, with its key', async (t) => {
+t.test('off: nothing is written, and files of an earlier setting are removed with their key', async (t) => {
   const h = host(t)
   await ended(h, 'disk')
   t.ok(existsSync(h.key))
@@ -91,7 +91,7 @@ t.test('off: nothing is written, and what an earlier setting left goes, with its
   t.strictSame(second.warnings, [])
 })
 
-t.test('saved every few minutes: a crash costs no more', async (t) => {
+t.test('saved every few minutes: a crash loses no more', async (t) => {
   const h = host(t)
   const first = h.run('disk')
   await first.retention.start()
@@ -104,7 +104,7 @@ t.test('saved every few minutes: a crash costs no more', async (t) => {
   t.ok(second.has('a.example'))
 })
 
-t.test('what comes before the saved answers are read is newer than they are, whether it may be kept or not', async (t) => {
+t.test('answers before the saved ones are read are newer than those, stored or not', async (t) => {
   for (const storeS of [60, 0]) {
     const h = host(t)
     const first = h.run('disk', { staleMaxS: 3600 })
@@ -123,7 +123,7 @@ t.test('what comes before the saved answers are read is newer than they are, whe
   }
 })
 
-t.test('what is past its time still stands in after a restart, where that is allowed; a failure is never kept', async (t) => {
+t.test('an expired answer may still be served stale after a restart, if allowed; a failure is never saved', async (t) => {
   const h = host(t)
   const first = h.run('disk', { staleMaxS: 3600 })
   await first.retention.start()
@@ -164,7 +164,7 @@ for (const [what, damage] of [
   ['another file', () => Buffer.from('{}')],
   ['empty', () => Buffer.alloc(0)],
 ] as const) {
-  t.test(`a saved cache that is ${what} is deleted with one warning, and the service goes on`, async (t) => {
+  t.test(`a saved cache that is ${what} is deleted with one warning, and the service continues`, async (t) => {
     const h = host(t)
     await ended(h, 'disk')
     writeFileSync(h.files.disk, damage(readFileSync(h.files.disk)))
@@ -180,7 +180,7 @@ for (const [what, damage] of [
   })
 }
 
-t.test('saved under another key, or other conditions: not ours, deleted', async (t) => {
+t.test('saved under another key, or other conditions: not used, deleted', async (t) => {
   const h = host(t)
   await ended(h, 'disk')
   const copy = join(h.dir, 'copy')
@@ -196,7 +196,7 @@ t.test('saved under another key, or other conditions: not ours, deleted', async 
   t.equal(third.cache.entries, 0)
 })
 
-t.test('after a reboot the wall clock says how long it was; what it brought goes when that clock is set', async (t) => {
+t.test('after a reboot the wall clock gives the age; answers loaded by it are dropped when that clock is set', async (t) => {
   const h = host(t)
   await ended(h, 'disk')
   const copy = join(h.dir, 'copy')
@@ -217,7 +217,7 @@ t.test('after a reboot the wall clock says how long it was; what it brought goes
   t.equal(third.cache.entries, 0)
 })
 
-t.test('forget takes the file and its key, and a copy of the file says nothing any more', async (t) => {
+t.test('forget removes the file and its key, and a copy of the file is useless', async (t) => {
   const h = host(t)
   await ended(h, 'runtime')
   const copy = readFileSync(h.files.runtime)
@@ -233,7 +233,7 @@ t.test('forget takes the file and its key, and a copy of the file says nothing a
   t.equal(third.cache.entries, 0)
 })
 
-t.test('a reload from disk to off takes the file away', async (t) => {
+t.test('a reload from disk to off removes the file', async (t) => {
   const h = host(t)
   await ended(h, 'disk')
   const second = h.run('disk')
@@ -243,7 +243,7 @@ t.test('a reload from disk to off takes the file away', async (t) => {
   t.notOk(existsSync(h.files.disk) || existsSync(h.key))
 })
 
-t.test('a state directory that cannot be used: one warning, however often it is tried', async (t) => {
+t.test('an unusable state directory: one warning, however often it is tried', async (t) => {
   const h = host(t)
   writeFileSync(h.key, Buffer.alloc(32), { mode: 0o644 })
   chmodSync(h.key, 0o644)
@@ -254,7 +254,7 @@ t.test('a state directory that cannot be used: one warning, however often it is 
   t.match(only.warnings, [/the cache is not kept: .*cache.key may be read by others/])
 })
 
-t.test('thousands of answers are loaded beside other work', { timeout: 60_000 }, async (t) => {
+t.test('thousands of answers are loaded while other work continues', { timeout: 60_000 }, async (t) => {
   const h = host(t)
   const first = h.run('disk')
   for (let i = 0; i < 3000; i++) first.keep(`n${i}.example`, 3600)

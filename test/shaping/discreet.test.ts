@@ -3,7 +3,7 @@ import { redactedCounts } from '../../src/shaping/profiles.ts'
 
 const cache = { entries: 37, bytes: 70_000, maxBytes: 100_000, hits: 5, misses: 12, stale: 1, renewed: 3 }
 
-t.test('without a schedule everything is told', async (t) => {
+t.test('without a schedule all counts are reported', async (t) => {
   for (const profile of ['off', 'jitter']) t.strictSame(redactedCounts(profile, cache), cache)
 })
 

@@ -8,7 +8,7 @@ function drawn(covers: DnssecCovers, n = 4000) {
   return { withDo: (counts['with-do'] + counts.proof) / n, proof: counts.proof / n }
 }
 
-t.test('DO in the share that is seen, from the first query on; at once where this program validates', (t) => {
+t.test('DO in the observed share, from the first query on; at once if this program validates', (t) => {
   const covers = new DnssecCovers(seededRandom(1), false)
   t.equal(drawn(covers).withDo, 0)
   covers.asked(true)
@@ -19,7 +19,7 @@ t.test('DO in the share that is seen, from the first query on; at once where thi
   t.end()
 })
 
-t.test('as many large replies as real queries with DO have, whatever they are', (t) => {
+t.test('as many large replies as real queries with DO have, for any share', (t) => {
   for (const real of [0.15, 0.5, 0.8]) {
     const random = seededRandom(3)
     const chance = (share: number) => (random.below(1000) < share * 1000 ? 900 : 400)
@@ -41,7 +41,7 @@ t.test('as many large replies as real queries with DO have, whatever they are', 
   t.end()
 })
 
-t.test('where no cover has a large reply it is said', (t) => {
+t.test('if no cover has a large reply it is reported', (t) => {
   const covers = new DnssecCovers(seededRandom(4), true)
   for (let i = 0; i < 600; i++) {
     covers.answered('real', i % 2 === 0 ? 900 : 400)
@@ -52,7 +52,7 @@ t.test('where no cover has a large reply it is said', (t) => {
   t.end()
 })
 
-t.test('zones to ask the proof of are below signed top-level domains', (t) => {
+t.test('zones for proofs are below signed top-level domains', (t) => {
   t.ok(PROOF_ZONES.length > 100)
   t.ok(PROOF_ZONES.every((zone) => /^[^.]+\.(com|net|org)$/.test(zone)))
   t.end()

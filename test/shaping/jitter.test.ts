@@ -55,7 +55,7 @@ async function draws(maxMs: number, seed: number): Promise<readonly number[]> {
   return asks.map((one) => waits.get(one) ?? Number.NaN)
 }
 
-t.test('waits are uniform from 0 to the maximum, and never beyond it', async (t) => {
+t.test('delays are uniform from 0 to the maximum, and never longer', async (t) => {
   for (const [maxMs, seed] of [
     [20, 1],
     [20, 2],
@@ -73,7 +73,7 @@ t.test('waits are uniform from 0 to the maximum, and never beyond it', async (t)
   }
 })
 
-t.test('what ends in one millisecond is one timer', async (t) => {
+t.test('delays that end in one millisecond use one timer', async (t) => {
   const { clock, shaped, ask } = setUp(20)
   for (let i = 0; i < 1000; i++) void exchange(shaped, Uint8Array.of(1), ask())
   t.equal(clock.timers, 1)
@@ -81,7 +81,7 @@ t.test('what ends in one millisecond is one timer', async (t) => {
   t.equal(clock.timers, 0)
 })
 
-t.test('what is sent is what was given, and the order changes', async (t) => {
+t.test('requests are unchanged, and their order changes', async (t) => {
   const { clock, link, shaped, ask } = setUp(20)
   const given = ask()
   const results = Array.from({ length: 50 }, (_, n) => exchange(shaped, Uint8Array.of(n), given))
@@ -102,7 +102,7 @@ t.test('what is sent is what was given, and the order changes', async (t) => {
   t.equal(clock.timers, 0)
 })
 
-t.test('probes, refreshes and cover wait like the rest', async (t) => {
+t.test('probes, refreshes and cover are delayed like the rest', async (t) => {
   for (const purpose of ['refresh', 'probe', 'cover'] as const) {
     const { clock, link, shaped, ask } = setUp(20)
     const done = exchange(shaped, Uint8Array.of(1), ask(4000, purpose))
@@ -112,7 +112,7 @@ t.test('probes, refreshes and cover wait like the rest', async (t) => {
   }
 })
 
-t.test('a wait leaves half a second of the deadline, and with less than that there is none', async (t) => {
+t.test('a delay leaves half a second of the deadline; with less than that there is none', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 0, max: 900 }), fc.integer({ min: 1, max: 600 }), fc.integer(), async (budgetMs, maxMs, seed) => {
       const { clock, link, shaped, ask } = setUp(maxMs, seed)
@@ -130,7 +130,7 @@ t.test('a wait leaves half a second of the deadline, and with less than that the
   t.equal(link.sent.length, 1, 'at once')
 })
 
-t.test('a failure of the link comes through', async (t) => {
+t.test('a failure of the link is passed on', async (t) => {
   const { clock, shaped, ask } = setUp(20)
   const done = exchange(shaped, Uint8Array.of(255), ask())
   const seen = t.rejects(done, { code: 'connection-lost' })
@@ -138,7 +138,7 @@ t.test('a failure of the link comes through', async (t) => {
   await seen
 })
 
-t.test('close sends what waits, then closes the link; later calls reject and reach nothing', async (t) => {
+t.test('close sends delayed requests, then closes the link; later calls reject and send nothing', async (t) => {
   const { clock, link, shaped, ask } = setUp(200)
   const results = Array.from({ length: 10 }, (_, n) => exchange(shaped, Uint8Array.of(n), ask()))
   const closing = shaped.close()
@@ -153,7 +153,7 @@ t.test('close sends what waits, then closes the link; later calls reject and rea
   t.equal(link.sent.length, 10)
 })
 
-t.test('maximum 0 is no shaper; else the wrapper shows the id and transport of its link', async (t) => {
+t.test('maximum 0 is no shaper; else the wrapper has the id and transport of its link', async (t) => {
   const clock = new FakeClock()
   const link = new FakeLink(clock)
   t.equal(jitter(0, { clock, random: seededRandom(1) })(link), link)

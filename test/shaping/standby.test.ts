@@ -17,7 +17,7 @@ function pair() {
   return { clock, first, second }
 }
 
-t.test('a link that stands by refuses queries, and none opens it', async (t) => {
+t.test('a link in standby refuses queries, and none opens it', async (t) => {
   const { clock, second } = pair()
   t.equal(second.shaped.state, 'standby')
   t.equal(await second.ask(), 'overloaded')
@@ -46,7 +46,7 @@ for (const [why, fail] of [
     },
   ],
 ] as const) {
-  t.test(`the link before it fails (${why}): its session opens without a query, and ends at its step whatever is asked`, async (t) => {
+  t.test(`the link before it fails (${why}): its session opens without a query, and ends at its step in any case`, async (t) => {
     const { clock, first, second } = pair()
     await clock.advance(1000)
     t.equal(first.shaped.state, 'serving')

@@ -41,7 +41,7 @@ const SCENES: Readonly<Record<string, RegExp>> = {
   'offline for a while': /"state":"offline"/,
 }
 
-t.test('the same seed leaves the same transcript, octet by octet, and nothing is left behind', { timeout: 100_000 }, async (t) => {
+t.test('the same seed leaves the same transcript, octet by octet, and no other files', { timeout: 100_000 }, async (t) => {
   const all: string[] = []
   for (const seed of SEEDS) {
     const [one, again] = [await record(seed), await record(seed)]
@@ -62,7 +62,7 @@ t.test('the same seed leaves the same transcript, octet by octet, and nothing is
     )
 })
 
-t.test('two transcripts: what differs is told by stream, and the order between clients is nothing', (t) => {
+t.test('two transcripts: differences are reported by stream, and the order between clients is ignored', (t) => {
   const before =
     '1 answer udp 127.0.0.1:1 aa\n1 answer udp 127.0.0.1:2 bb\n2 status {"state":"protected","n":{"m":1}}\n3 wire #1 record 5\n'
   const swapped =

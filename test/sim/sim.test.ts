@@ -14,7 +14,7 @@ t.test('hours of traffic, faults, suspends and roaming: every promise is kept', 
   for (const [seed, why] of ONCE_FAILED) t.same((await play(seed, 1)).broken, [], `seed ${seed}: ${why}`)
 })
 
-t.test('the same seed plays the same game, another one another', async (t) => {
+t.test('the same seed gives the same run, another one another', async (t) => {
   const [one, again, other] = [await play(7, 0.5), await play(7, 0.5), await play(8, 0.5)]
   t.same(one, again)
   t.not(one.digest, other.digest)

@@ -35,11 +35,11 @@ t.test('no default route; a kernel without IPv6; no hosts line', async (t) => {
   t.same(readConnectivity(root), { ipv4: false, ipv6: false, mtu: undefined, hosts: [] })
 })
 
-t.test('no Linux: nothing can be told', async (t) => {
+t.test('not Linux: everything is unknown', async (t) => {
   t.same(readConnectivity(t.testdir()), { ipv4: undefined, ipv6: undefined, mtu: undefined, hosts: undefined })
 })
 
-t.test('a name that is no interface is not looked up', async (t) => {
+t.test('a name that is no interface is not read', async (t) => {
   const root = host(t, { 'proc/self/net/route': `${DEFAULT4.replace('eth0', '../x')}\n`, 'sys/class/net/x/mtu': '9' })
   t.equal(readConnectivity(root).mtu, undefined)
 })

@@ -27,7 +27,7 @@ async function open(t: Test, path: string, with_ = clock as FakeClock | typeof c
   return control
 }
 
-t.test('an order is answered; the socket is ours alone and goes with its owner', async (t) => {
+t.test('an order is answered; the socket is private and is removed with its owner', async (t) => {
   const path = controlPath(join(shortDir(t), 'status.json'))
   const control = await open(t, path)
   t.equal(statSync(path).mode & 0o777, 0o600)
@@ -38,14 +38,14 @@ t.test('an order is answered; the socket is ours alone and goes with its owner',
   t.equal(await sendOrder(path, 'count', clock), undefined, 'nobody is there')
 })
 
-t.test('the second one on a path hears of the first, and leaves it alone', async (t) => {
+t.test('the second service on a path is notified of the first, and does not disturb it', async (t) => {
   const path = join(shortDir(t), 'c')
   await open(t, path)
   t.equal(await listenControl(path, obey, clock), 'taken')
   t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
 })
 
-t.test('a socket that a killed process left is taken over, as an empty file is; anything else stays', async (t) => {
+t.test('a socket of a killed process is replaced, and so is an empty file; anything else stays', async (t) => {
   const path = join(shortDir(t), 'c')
   const killed = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
   spawnSync(process.execPath, ['-e', killed])
@@ -61,7 +61,7 @@ t.test('a socket that a killed process left is taken over, as an empty file is; 
   t.equal(readFileSync(precious, 'utf8'), 'precious')
 })
 
-t.test('no socket in a directory that others write, whoever owns it', async (t) => {
+t.test('no socket in a directory that others can write, for any owner', async (t) => {
   const dir = shortDir(t)
   for (const mode of [0o777, 0o1777, 0o770]) {
     chmodSync(dir, mode)
@@ -74,7 +74,7 @@ t.test('no socket in a directory that others write, whoever owns it', async (t) 
 })
 
 t.test(
-  'a socket that was taken away with its directory is made anew once the directory is back, and still goes with its owner',
+  'a socket that was removed with its directory is made again once the directory is back, and still ends with its owner',
   async (t) => {
     const dir = join(shortDir(t), 'd')
     mkdirSync(dir)
@@ -100,12 +100,12 @@ t.test(
   },
 )
 
-t.test('no socket: a path that is too long, a directory that is not there', async (t) => {
+t.test('no socket: a path that is too long, a missing directory', async (t) => {
   t.match(await listenControl(join(shortDir(t), 'x'.repeat(120)), obey, clock), { why: /longer/ })
   t.match(await listenControl(join(shortDir(t), 'none', 'c'), obey, clock), { why: /ENOENT|EACCES/ })
 })
 
-t.test('who says too much, or nothing, is hung up on', async (t) => {
+t.test('a client that sends too much, or nothing, is disconnected', async (t) => {
   const path = join(shortDir(t), 'c')
   const fake = new FakeClock()
   await open(t, path, fake)
@@ -120,14 +120,14 @@ t.test('who says too much, or nothing, is hung up on', async (t) => {
   await hungUp
 })
 
-t.test('a daemon that never answers, or not in JSON, does not hold the command', async (t) => {
+t.test('a daemon that never answers, or not in JSON, does not block the command', async (t) => {
   const path = join(shortDir(t), 'c')
   const server = createServer((socket) => socket.once('data', () => socket.end('no JSON\n'))).listen(path)
   t.teardown(() => server.close())
   t.equal(await sendOrder(path, 'count', clock), undefined)
 })
 
-t.test('a feed: line by line, until the one who feeds ends it, or the one who listens hangs up', async (t) => {
+t.test('a feed: line by line, until the sender ends it or the receiver closes', async (t) => {
   const path = join(shortDir(t), 'c')
   let heard = { drained: 0, gone: 0 }
   let feed: { send(lines: readonly object[]): boolean; end(): void } | undefined
@@ -170,7 +170,7 @@ t.test('a feed: line by line, until the one who feeds ends it, or the one who li
   t.equal(await followOrder(`${path}x`, 'feed', clock, 1000, () => {}), false, 'nobody is there')
 })
 
-t.test('the socket of another user is not believed', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+t.test('the socket of another user is not trusted', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
   const dir = shortDir(t)
   const path = join(dir, 'c')
   await open(t, path)

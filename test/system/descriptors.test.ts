@@ -11,7 +11,7 @@ t.test('the limit of a process that was given one', { skip: process.platform !==
   t.ok(found.open > 5 && found.open < 60, `${found.open} open`)
   t.end()
 })
-t.test('what the text says', async (t) => {
+t.test('parsing of the limits text', async (t) => {
   const line = (soft: string) =>
     `Limit  Soft Limit  Hard Limit  Units\nMax open files            ${soft}                 4096                 files     \n`
   t.equal(softLimit(line('1024')), 1024)

@@ -21,7 +21,7 @@ if (insideNamespace(t, import.meta.url)) {
   for (const far of ['far0', 'far1']) ip('link', 'set', far, 'up')
   execFileSync('mount', ['-t', 'sysfs', 'sysfs', '/sys'])
 
-  t.test('by the source address towards each, not by the default route', async (t) => {
+  t.test('by the source address for each, not by the default route', async (t) => {
     const o = { vpnInterfaces: ['tunnel0'] }
     t.same(await readEgress(['10.9.0.1', '10.8.0.1', '127.0.0.1'], o), { vpn: 1, other: 2, unknown: 0, unreachable: 0 })
     t.same(await readEgress(['10.9.0.77', '10.8.0.77'], o), { vpn: 1, other: 1, unknown: 0, unreachable: 0 })
@@ -34,7 +34,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.same(await readEgress(['203.0.113.1'], o), { vpn: 1, other: 0, unknown: 0, unreachable: 0 }, 'rules of routing are heeded')
   })
 
-  t.test('kinds by sysfs; what cannot be told is unknown, never VPN', async (t) => {
+  t.test('kinds by sysfs; unknown ones are unknown, never VPN', async (t) => {
     const mac = ip('-br', 'link', 'show', 'tunnel0').trim().split(/\s+/)[2] ?? ''
     const kind = async (files: Record<string, string>) => {
       const sysfs = t.testdir({ tunnel0: { address: `${mac}\n`, ...files } })
@@ -55,7 +55,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.same(await readEgress(['10.9.0.1'], { vpnInterfaces: [] }), { vpn: 0, other: 1, unknown: 0, unreachable: 0 }, 'the real /sys')
   })
 
-  t.test('an address that went away', async (t) => {
+  t.test('an address that was removed', async (t) => {
     ip('rule', 'del', 'to', '203.0.113.1', 'lookup', '77')
     ip('route', 'del', '198.51.100.0/24', 'dev', 'tunnel0')
     ip('addr', 'del', '10.9.0.1/24', 'dev', 'tunnel0')

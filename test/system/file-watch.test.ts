@@ -36,7 +36,7 @@ t.test('written in place, several times at once: one change', async (t) => {
   t.equal(await changes(1), 1)
 })
 
-t.test('replaced by a rename, as editors do, again and again', async (t) => {
+t.test('replaced by a rename, as editors do, repeatedly', async (t) => {
   const dir = t.testdir({ c: 'a' })
   const changes = watching(t, [join(dir, 'c')])
   for (const text of ['b', 'd']) {
@@ -55,7 +55,7 @@ t.test('deleted, then made again', async (t) => {
   t.equal(await changes(1), 1)
 })
 
-t.test('a link that is pointed elsewhere: to another file, or to another directory on the way', async (t) => {
+t.test('a changed link: to another file, or to another directory on the path', async (t) => {
   const dir = t.testdir({ one: { c: '1' }, two: { c: '2' } })
   symlinkSync('one', join(dir, 'data'))
   symlinkSync(join('data', 'c'), join(dir, 'c'))
@@ -67,7 +67,7 @@ t.test('a link that is pointed elsewhere: to another file, or to another directo
   t.equal(await changes(1), 1, 'the file behind the link, in its new place')
 })
 
-t.test('a touch, another file beside it, a save without a change: none', async (t) => {
+t.test('a touch, another file in the directory, a save without a change: no change', async (t) => {
   const dir = t.testdir({ c: 'a' })
   const changes = watching(t, [join(dir, 'c')])
   utimesSync(join(dir, 'c'), new Date(), new Date())
@@ -77,7 +77,7 @@ t.test('a touch, another file beside it, a save without a change: none', async (
   t.equal(await changes(0), 0)
 })
 
-t.test('after stop nothing is told', async (t) => {
+t.test('after stop nothing is reported', async (t) => {
   const dir = t.testdir({ c: 'a' })
   let changes = 0
   const watch = watchFiles({
@@ -93,7 +93,7 @@ t.test('after stop nothing is told', async (t) => {
   t.equal(changes, 0)
 })
 
-t.test('saved between the reading and the watching: that is a change, too', async (t) => {
+t.test('saved between the read and the watch: this is a change, too', async (t) => {
   const dir = t.testdir({ c: 'a', d: 'a' })
   let changes = 0
   const watch = watchFiles({ clock: systemClock(), changed: () => void changes++ })

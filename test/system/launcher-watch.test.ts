@@ -16,7 +16,7 @@ function scene(here: { terminal?: boolean; controlled?: boolean | undefined; npm
   return { now, clock, ends, tied: watchLauncher({ clock, ended: (why) => void ends.push(why), start }) }
 }
 
-t.test('SIGHUP: a terminal that is gone is the end, a person who asks for a reload is not', (t) => {
+t.test('SIGHUP: a lost terminal ends the process, a reload request of a person does not', (t) => {
   for (const gone of [{ terminal: false }, { controlled: false }, { terminal: false, controlled: false }]) {
     const s = scene({ terminal: true, controlled: true })
     t.equal(s.tied.hungUp(), false, 'kill -HUP in the foreground')
@@ -29,7 +29,7 @@ t.test('SIGHUP: a terminal that is gone is the end, a person who asks for a relo
   t.end()
 })
 
-t.test('a shell that sends SIGHUP first and ends after it', async (t) => {
+t.test('a shell that sends SIGHUP first and ends later', async (t) => {
   const s = scene({ terminal: true, controlled: true })
   t.equal(s.tied.hungUp(), false)
   await s.clock.advance(400)
@@ -40,7 +40,7 @@ t.test('a shell that sends SIGHUP first and ends after it', async (t) => {
   t.equal(s.ends.length, 1, 'once')
 })
 
-t.test('nohup, setsid and service managers: it goes on', async (t) => {
+t.test('nohup, setsid and service managers: it continues', async (t) => {
   for (const here of [{ controlled: true }, { terminal: true }, {}]) {
     const s = scene(here)
     Object.assign(s.now, { terminal: false, controlled: false })
@@ -50,7 +50,7 @@ t.test('nohup, setsid and service managers: it goes on', async (t) => {
   }
 })
 
-t.test('a terminal that went without a word was left on purpose: later signals are reloads', (t) => {
+t.test('a terminal that is gone without a signal was left on purpose: later signals are reloads', (t) => {
   const s = scene({ terminal: true, controlled: true })
   s.tied.beat()
   s.now.terminal = false
@@ -60,7 +60,7 @@ t.test('a terminal that went without a word was left on purpose: later signals a
   t.end()
 })
 
-t.test('npm, where it started the process: its end is the end, but not the one that nohup was to keep away', async (t) => {
+t.test('npm as the starter: its end is the end, except one from which nohup protects', async (t) => {
   const killed = scene({ npm: true })
   await killed.clock.advance(5000)
   t.strictSame(killed.ends, [])

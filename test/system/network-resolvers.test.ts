@@ -18,7 +18,7 @@ const lease = (expire: string, servers: string, name = 'eth0') =>
   `lease {\n  interface "${name}";\n  option domain-name-servers ${servers};\n  expire 1 ${expire};\n}\n`
 const OURS = 'nameserver 127.0.0.55\noptions edns0\n'
 
-t.test('by the lease of whoever speaks DHCP, though the system asks this service', (t) => {
+t.test('by the lease of the DHCP client, although the system uses this service', (t) => {
   const system = { 'etc/resolv.conf': OURS }
   t.strictSame(found(t, { ...system, 'run/systemd/netif/leases/2': 'ADDRESS=10.0.0.9\nDNS=10.0.0.1 10.0.0.2 10.0.0.3\n' }), {
     addresses: ['10.0.0.1', '10.0.0.2'],
@@ -33,13 +33,13 @@ t.test('by the lease of whoever speaks DHCP, though the system asks this service
   t.end()
 })
 
-t.test('a lease that is over says nothing; neither does our own entry', (t) => {
+t.test('an expired lease is ignored; so is our own entry', (t) => {
   t.equal(found(t, { 'var/lib/dhcp/dhclient.leases': lease('2026/06/01 11:00:00', '10.0.0.1') }), undefined)
   t.equal(found(t, { 'run/resolvconf/interface/lo.enigm-dns': 'nameserver 10.0.0.1\n' }), undefined)
   t.end()
 })
 
-t.test('by what resolved lists beside this host, by resolv.conf, and by the gateway', (t) => {
+t.test('from resolved, resolv.conf, and the gateway, without this host', (t) => {
   const route = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t010A000A\t0003\t0\t0\t0\t00000000\n'
   const files = { 'etc/resolv.conf': OURS, 'proc/self/net/route': route }
   t.strictSame(found(t, { ...files, 'run/systemd/resolve/resolv.conf': 'nameserver 127.0.0.55\nnameserver 10.0.0.1\n' }), {
@@ -51,7 +51,7 @@ t.test('by what resolved lists beside this host, by resolv.conf, and by the gate
   t.end()
 })
 
-t.test('never an address that cannot be one of the network', (t) => {
+t.test('never an address that cannot be on the network', (t) => {
   const list = ['0.0.0.0', '::', '255.255.255.255', '224.0.0.1', 'fe80::1', '::ffff:127.0.0.1', 'router', '10.0.0.1.2', '127.0.0.53']
   t.equal(found(t, { 'etc/resolv.conf': list.map((one) => `nameserver ${one}\n`).join('') }), undefined)
   t.strictSame(found(t, { 'etc/resolv.conf': 'nameserver fe80::1%eth0\n' })?.addresses, ['fe80::1%eth0'])

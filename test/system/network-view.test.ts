@@ -9,7 +9,7 @@ import { insideNamespace } from '../support/real/namespace.ts'
 const ip = (command: string) => execFileSync('ip', command.split(' '))
 
 if (insideNamespace(t, import.meta.url)) {
-  t.test('another address, another route, no route: each is another network; what containers do is none', async (t) => {
+  t.test('another address, another route, no route: each is another network; changes of containers are none', async (t) => {
     ip('link add out0 type veth peer name peer0')
     ip('link set peer0 up')
     const views = [readNetwork()]
@@ -37,7 +37,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.end()
   })
 
-  t.test('the kernel tells of it, until it is told to stop', async (t) => {
+  t.test('the kernel reports it, until it is stopped', async (t) => {
     ip('link set out0 up')
     const clock = systemClock()
     const told: number[] = []
@@ -63,7 +63,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.equal(told.length, before)
   })
 
-  t.test('a look is cheap', async (t) => {
+  t.test('a check is cheap', async (t) => {
     const began = performance.now()
     for (let i = 0; i < 200; i++) readNetwork()
     const each = (performance.now() - began) / 200

@@ -29,7 +29,7 @@ function scene(tells: boolean) {
   return { clock, now, told, watch, become, hear: () => heard(), looks: () => looks }
 }
 
-t.test('what the kernel tells of is told at once; a thing told twice, once', async (t) => {
+t.test('changes reported by the kernel are passed on at once; a repeated one only once', async (t) => {
   const { clock, told, watch, become, hear } = scene(true)
   await clock.advance(1000)
   become('cafe')
@@ -46,7 +46,7 @@ t.test('what the kernel tells of is told at once; a thing told twice, once', asy
 })
 
 t.test(
-  'a network that comes up in twelve steps: told at once, the last within half a second; one that never settles, twice a second',
+  'a network that comes up in twelve steps: reported at once, the last within half a second; one that never settles, twice a second',
   async (t) => {
     const { clock, told, watch, become } = scene(true)
     await clock.advance(1000)
@@ -67,7 +67,7 @@ t.test(
   },
 )
 
-t.test('away and back between two tellings is told: the connections did not survive it', async (t) => {
+t.test('away and back between two reports is a change: the connections did not survive it', async (t) => {
   const { clock, told, watch, become } = scene(true)
   await clock.advance(1000)
   become('')
@@ -78,7 +78,7 @@ t.test('away and back between two tellings is told: the connections did not surv
   watch.stop()
 })
 
-t.test('a way out after there was none is told at once, however much has been told just before', async (t) => {
+t.test('a path after there was none is reported at once, however much was reported just before', async (t) => {
   const { clock, told, watch, become } = scene(true)
   await clock.advance(1000)
   become('', false)
@@ -92,7 +92,7 @@ t.test('a way out after there was none is told at once, however much has been to
   watch.stop()
 })
 
-t.test('a flood of tidings that change nothing costs fifty looks a second', async (t) => {
+t.test('a flood of messages without a change costs fifty checks per second', async (t) => {
   const { clock, told, watch, hear, looks } = scene(true)
   await clock.advance(100)
   const before = looks()
@@ -105,7 +105,7 @@ t.test('a flood of tidings that change nothing costs fifty looks a second', asyn
   watch.stop()
 })
 
-t.test('a kernel that says nothing is asked every 500 ms; one that speaks, when there is reason to', async (t) => {
+t.test('without kernel reports there is a check every 500 ms; with them only on a report', async (t) => {
   const silent = scene(false)
   t.equal(silent.watch.how, 'polling')
   silent.become('cafe')

@@ -60,7 +60,7 @@ t.test('a connection is not a listener', { skip }, async (t) => {
   close()
 })
 
-t.test('a process that names itself to break a log', { skip }, async (t) => {
+t.test('a process whose name would break a log', { skip }, async (t) => {
   const program = `process.title = 'a\\x1b[2J\\nb'
     const s = require('dgram').createSocket('udp4')
     s.bind(0, '127.0.0.1', () => console.log(s.address().port))`
@@ -70,7 +70,7 @@ t.test('a process that names itself to break a log', { skip }, async (t) => {
   t.equal(await portHolder('127.0.0.1', Number(line.toString()), 'udp'), `a?[2J?b (pid ${child.pid})`)
 })
 
-t.test('nonsense is no holder', { skip }, async (t) => {
+t.test('invalid input has no holder', { skip }, async (t) => {
   t.equal(await portHolder('not an address', 53, 'udp'), undefined)
   t.equal(await portHolder('[::', 1, 'tcp'), undefined)
 })

@@ -14,7 +14,7 @@ t.test('this process is the same as itself', { skip }, (t) => {
   t.end()
 })
 
-t.test('a number that belongs to another process now, or was given before a reboot', { skip }, (t) => {
+t.test('a number that belongs to another process now, or was assigned before a reboot', { skip }, (t) => {
   const { pid, startedAtTicks = '' } = selfIdentity()
   const [boot, ticks] = startedAtTicks.split(':')
   t.equal(isSame(pid, `${boot}:${Number(ticks) - 1}`), false)
@@ -41,12 +41,12 @@ t.test('a process that ended, reaped or not; one whose name looks like fields', 
   t.equal(isSame(pid, started), false)
 })
 
-t.test('what cannot be a process is not running', (t) => {
+t.test('an invalid process id is not running', (t) => {
   for (const pid of [0, -1, 1.5, Number.NaN, 2 ** 40]) t.equal(isSame(pid, 'x:1'), false)
   t.end()
 })
 
-t.test('without a start time it cannot be told', (t) => {
+t.test('without a start time it is unknown', (t) => {
   t.equal(isSame(process.pid, undefined), undefined)
   t.end()
 })

@@ -5,7 +5,7 @@ import { defaultStateDir, defaultStatusFile } from '../../src/config/paths.ts'
 import { readNetwork } from '../../src/system/network-view.ts'
 import { isSame, startTimeOf } from '../../src/system/process-identity.ts'
 
-t.test('an account that no table knows has the directories of its unit', (t) => {
+t.test('an account in no table has the directories of its unit', (t) => {
   const env = { RUNTIME_DIRECTORY: '/run/enigm-dns:/run/other', STATE_DIRECTORY: '/var/lib/private/enigm-dns' }
   const account = { uid: 61_184, env, home: '/', tmp: '/tmp' }
   t.equal(defaultStatusFile(account), '/run/enigm-dns/status.json')
@@ -15,7 +15,7 @@ t.test('an account that no table knows has the directories of its unit', (t) => 
   t.end()
 })
 
-t.test('a network that cannot be looked at is tried', (t) => {
+t.test('a network that cannot be read is tried', (t) => {
   const nothing = t.testdir()
   t.equal(readNetwork(nothing, () => undefined).online, true, 'neither routes nor addresses can be read')
   t.equal(readNetwork(nothing, () => ({})).online, false, 'there are no addresses')
@@ -28,7 +28,7 @@ t.test('a network that cannot be looked at is tried', (t) => {
   t.end()
 })
 
-t.test('a process that could not read the boot id is known by its start', { skip: process.platform !== 'linux' }, (t) => {
+t.test('a process that could not read the boot id is identified by its start', { skip: process.platform !== 'linux' }, (t) => {
   const own = startTimeOf(process.pid) ?? ''
   const ticks = own.slice(own.indexOf(':'))
   t.equal(isSame(process.pid, own), true)

@@ -17,7 +17,7 @@ async function read(path: string, with_: FileSeal = seal): Promise<Buffer[] | st
   }
 }
 
-t.test('what was sealed is read again, chunk by chunk, and nothing of it stands in the file', async (t) => {
+t.test('a sealed file can be read, chunk by chunk, and contains no plain text', async (t) => {
   const path = join(t.testdir(), 'f')
   const chunks = [Buffer.from('secret.example'), Buffer.alloc(MAX_CHUNK_OCTETS, 1), Buffer.from('end')]
   await writeSealed(path, seal, chunks)
@@ -36,9 +36,9 @@ t.test('two files of the same content have nothing in common', async (t) => {
   t.not(a, b)
 })
 
-t.test('no file is no chunks', async (t) => t.strictSame(await read(join(t.testdir(), 'none')), []))
+t.test('a missing file has no chunks', async (t) => t.strictSame(await read(join(t.testdir(), 'none')), []))
 
-t.test('any change, any cut, any addition is noticed, and nothing false is yielded', async (t) => {
+t.test('any change, any cut, any addition is detected, and no false chunk is yielded', async (t) => {
   const dir = t.testdir()
   const chunks = [Buffer.from('first'), Buffer.from('second'), Buffer.from('third')]
   await writeSealed(join(dir, 'f'), seal, chunks)
@@ -68,7 +68,7 @@ t.test('any change, any cut, any addition is noticed, and nothing false is yield
   )
 })
 
-t.test('chunks in another order, or the last one left out, are noticed', async (t) => {
+t.test('reordered chunks, or a missing last one, are detected', async (t) => {
   const path = join(t.testdir(), 'f')
   await writeSealed(path, seal, [Buffer.alloc(10, 1), Buffer.alloc(10, 2)])
   const whole = readFileSync(path)
@@ -88,7 +88,7 @@ t.test('another key or purpose reads nothing', async (t) => {
   t.match(await read(path, { ...seal, purpose: 'other' }), /another key/)
 })
 
-t.test('a link, a directory, a file that others write, one that is too large: none is read', async (t) => {
+t.test('a link, a directory, a file that others can write, one that is too large: none is read', async (t) => {
   const dir = t.testdir({ directory: {} })
   const path = join(dir, 'f')
   await writeSealed(path, seal, [Buffer.from('x')])
@@ -102,7 +102,7 @@ t.test('a link, a directory, a file that others write, one that is too large: no
   t.match(await read(join(dir, 'large')), /larger than/)
 })
 
-t.test('a source that fails leaves the old file', async (t) => {
+t.test('a failing source leaves the old file', async (t) => {
   const path = join(t.testdir(), 'f')
   await writeSealed(path, seal, [Buffer.from('old')])
   async function* broken() {

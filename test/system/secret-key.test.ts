@@ -4,7 +4,7 @@ import t from 'tap'
 import { privateDirectory } from '../../src/files/writing.ts'
 import { isCredential, keyFile, secretKey } from '../../src/system/secret-key.ts'
 
-t.test('the key is made once, for us alone', async (t) => {
+t.test('the key is made once, readable only by us', async (t) => {
   const place = { stateDir: join(t.testdir(), 'a', 'state'), name: 'cache', credentials: undefined }
   const key = secretKey(place)
   t.equal(key.length, 32)
@@ -14,7 +14,7 @@ t.test('the key is made once, for us alone', async (t) => {
   t.notOk(isCredential(place))
 })
 
-t.test('a key that others may read, that is a link, or that is none is not used', async (t) => {
+t.test('a key that others may read, that is a link, or that is invalid is not used', async (t) => {
   const dir = t.testdir()
   const place = { stateDir: dir, name: 'cache', credentials: undefined }
   secretKey(place)
@@ -26,7 +26,7 @@ t.test('a key that others may read, that is a link, or that is none is not used'
   t.throws(() => secretKey({ ...place, name: 'link' }), { code: 'state', message: /ELOOP/ })
 })
 
-t.test('a credential of the service manager goes first, and nothing is made then', async (t) => {
+t.test('a credential of the service manager has precedence, and no key is made then', async (t) => {
   const dir = t.testdir({ credentials: { 'cache.key': 'k'.repeat(48) } })
   const place = { stateDir: join(dir, 'state'), name: 'cache', credentials: join(dir, 'credentials') }
   t.strictSame(secretKey(place), Buffer.from('k'.repeat(48)))
@@ -39,7 +39,7 @@ t.test('a credential of the service manager goes first, and nothing is made then
   t.throws(() => secretKey(place), { code: 'state', message: /is writable by group or others/ })
 })
 
-t.test('a directory of ours is closed to others; one of somebody else is refused', async (t) => {
+t.test('the access of others to our directory is removed; a directory of another user is refused', async (t) => {
   const dir = t.testdir({ ours: {}, theirs: {}, file: '' })
   chmodSync(join(dir, 'ours'), 0o755)
   privateDirectory(join(dir, 'ours'))

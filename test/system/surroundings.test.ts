@@ -19,7 +19,7 @@ const route = (name: string, to: string, via: string, mask: string, metric = 0) 
 const OFFICE = `Iface\tDestination\n${route('eth0', '0.0.0.0', '10.0.0.1', '0.0.0.0', 100)}${route('eth0', '10.0.0.0', '0.0.0.0', '255.255.255.0')}`
 const ARP = 'IP address HW type Flags HW address Mask Device\n10.0.0.1 0x1 0x2 02:00:5e:10:00:01 * eth0\n'
 
-t.test('which network: only HMACs stay, under a key of one run', (t) => {
+t.test('network identity: only HMACs are kept, under a key of one run', (t) => {
   const proc = t.testdir({ route: OFFICE, arp: ARP })
   const key = Buffer.alloc(32, 1)
   const here = readNetworkIdentity(key, proc)
@@ -41,7 +41,7 @@ t.test('which network: only HMACs stay, under a key of one run', (t) => {
 const US = [{ address: '127.0.0.53', port: 53 }]
 const RESOLVED = { run: { systemd: { resolve: { 'resolv.conf': 'nameserver 192.0.2.1\n' } } } }
 
-t.test('whom the system asks', (t) => {
+t.test('which DNS server the system uses', (t) => {
   const of = (conf: string, more: { nsswitch?: string; run?: typeof RESOLVED.run } = {}, ours = US) => {
     const { nsswitch, ...rest } = more
     const etc = { 'resolv.conf': conf, ...(nsswitch === undefined ? {} : { 'nsswitch.conf': nsswitch }) }
@@ -72,7 +72,7 @@ t.test('whom the system asks', (t) => {
 const socket = (remote: string, inode: number, port = '0035') =>
   `  1: 0100007F:A000 ${remote}:${port} 01 00000000:00000000 00:00000000 00000000 0 0 ${inode} 2 x\n`
 
-t.test('what goes past us: counted once each, loopback aside, and no table is no zero', async (t) => {
+t.test('bypassing flows: counted once each, loopback excluded, and an unreadable table is not zero', async (t) => {
   const v6 = little ? 'B80D0120000000000000000001000000' : '20010DB8000000000000000000000001'
   const proc = t.testdir({
     udp: `head\n${socket(hex('192.0.2.1'), 11)}${socket(hex('127.0.0.53'), 12)}${socket(hex('192.0.2.1'), 13, '0035'.replace('5', '6'))}`,

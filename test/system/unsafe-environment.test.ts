@@ -18,7 +18,7 @@ t.test('an ordinary environment is safe', async (t) => {
   t.strictSame(unsafeEnvironment(roots, ['--use-system-ca', '--use-bundled-ca']), [])
 })
 
-t.test('each unsafe variable is one sentence with its mend, and its value is not repeated', async (t) => {
+t.test('each unsafe variable is one sentence with its fix, and its value is not repeated', async (t) => {
   for (const [name, value] of [
     ['NODE_TLS_REJECT_UNAUTHORIZED', '0'],
     ['SSLKEYLOGFILE', '/secret/keys'],
@@ -31,7 +31,7 @@ t.test('each unsafe variable is one sentence with its mend, and its value is not
   }
 })
 
-t.test('each unsafe flag, on the command line and in NODE_OPTIONS, however it is spelt', async (t) => {
+t.test('each unsafe flag, on the command line and in NODE_OPTIONS, in any spelling', async (t) => {
   for (const flag of [
     '--tls-keylog=/secret/k',
     '--tls-keylog',
@@ -71,7 +71,7 @@ t.test('each unsafe flag, on the command line and in NODE_OPTIONS, however it is
   }
 })
 
-t.test('what only looks like a flag is left alone', async (t) => {
+t.test('harmless text that looks like a flag is ignored', async (t) => {
   t.strictSame(unsafeEnvironment({ NODE_OPTIONS: '--title="x --inspect"' }, []), [])
   t.strictSame(unsafeEnvironment({ NODE_OPTIONS: '--require ./inspect.js' }, ['inspect']), [])
 })

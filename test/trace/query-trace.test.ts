@@ -32,7 +32,7 @@ function scene() {
   return { clock, events, trace, watcher, ask }
 }
 
-t.test('off until somebody watches; named before the first line; off again when its time is over', async (t) => {
+t.test('off until there is a watcher; announced before the first line; off again after its time', async (t) => {
   const { clock, events, trace, watcher, ask } = scene()
   t.equal(trace.tracer.on, false)
   const w = watcher()
@@ -72,24 +72,27 @@ t.test('one at a time, and none longer than an hour', async (t) => {
   t.ok(first.ended)
 })
 
-t.test('off when the watcher goes, when the service takes another configuration, and after a sleep that no timer saw', async (t) => {
-  const { clock, trace, watcher, ask } = scene()
-  trace.begin(60_000, watcher()).gone()
-  t.equal(trace.tracer.on, false)
-  const w = watcher()
-  trace.begin(60_000, w)
-  trace.end('reload')
-  t.strictSame(w.lines.at(-1), { trace: 'off', why: 'reload' })
-  trace.end('stop')
-  t.equal(w.lines.length, 2, 'it ends once')
-  const asleep = watcher()
-  trace.begin(60_000, asleep)
-  clock.suspend(61_000)
-  ask()
-  t.strictSame(asleep.lines.at(-1), { trace: 'off', why: 'time' })
-})
+t.test(
+  'off when the watcher disconnects, when the service takes another configuration, and after a sleep that no timer noticed',
+  async (t) => {
+    const { clock, trace, watcher, ask } = scene()
+    trace.begin(60_000, watcher()).gone()
+    t.equal(trace.tracer.on, false)
+    const w = watcher()
+    trace.begin(60_000, w)
+    trace.end('reload')
+    t.strictSame(w.lines.at(-1), { trace: 'off', why: 'reload' })
+    trace.end('stop')
+    t.equal(w.lines.length, 2, 'it ends once')
+    const asleep = watcher()
+    trace.begin(60_000, asleep)
+    clock.suspend(61_000)
+    ask()
+    t.strictSame(asleep.lines.at(-1), { trace: 'off', why: 'time' })
+  },
+)
 
-t.test('a terminal that is slow costs a bounded ring, and is told what it missed', async (t) => {
+t.test('a slow terminal costs a bounded ring, and gets the number of lost lines', async (t) => {
   const { trace, watcher, ask } = scene()
   const w = watcher()
   w.full = true

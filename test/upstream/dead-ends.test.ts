@@ -87,7 +87,7 @@ for (const profile of ['off', 'jitter', 'balanced'])
     })
 
 for (const profile of ['off', 'balanced'])
-  t.test(`seven that are strangers before a good one: answered, and none of them learns a name (${profile})`, async (t) => {
+  t.test(`seven unauthenticated ones before a good one: answered, and none of them learns a name (${profile})`, async (t) => {
     const good = await goodOne(t)
     const strangers = await Promise.all(Array.from({ length: 7 }, () => stranger(t)))
     const { code } = await firstQuery(t, [...strangers.map(({ place }) => place), good], profile)
@@ -95,7 +95,7 @@ for (const profile of ['off', 'balanced'])
     for (const { server } of strangers) t.equal(server.counts.applicationOctets, 0)
   })
 
-t.test('seven that take TCP and say nothing before a good one: answered in time', async (t) => {
+t.test('seven that accept TCP and send nothing before a good one: answered in time', async (t) => {
   const good = await goodOne(t)
   const places = await Promise.all(Array.from({ length: 7 }, () => mute(t)))
   const { code, tookMs } = await firstQuery(t, [...places, good], 'off')
@@ -104,7 +104,7 @@ t.test('seven that take TCP and say nothing before a good one: answered in time'
 })
 
 for (const profile of ['off', 'balanced'])
-  t.test(`what was told is counted: three that read the query and hang up, and a fourth is not asked (${profile})`, async (t) => {
+  t.test(`names learnt are counted: three that read the query and disconnect, and a fourth is not asked (${profile})`, async (t) => {
     const good = await goodOne(t)
     const told = new Set<number>()
     const readers = await Promise.all(

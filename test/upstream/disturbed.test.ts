@@ -16,7 +16,7 @@ function setUp(...acts: readonly Act[]) {
   return { clock, selection, ask, first, second: second ?? first }
 }
 
-t.test('while a network comes up, a query that everybody fails is asked again until one answers', async (t) => {
+t.test('while a network comes up, a query that all resolvers fail is retried until one answers', async (t) => {
   const { clock, selection, ask, first, second } = setUp(fails('connect-failed'), fails('connect-failed'))
   selection.disturbed()
   const startMs = clock.nowMs()
@@ -30,7 +30,7 @@ t.test('while a network comes up, a query that everybody fails is asked again un
   t.ok(first.queries.length <= 9 && second.queries.length <= 9, 'five times a second at most')
 })
 
-t.test('a refusal of the policy is not waited out: no network mends it', async (t) => {
+t.test('a refusal of the policy is not retried: a network change does not help', async (t) => {
   const { clock, selection, ask, first } = setUp(fails('policy-pending'))
   selection.disturbed()
   const seen = ask()
@@ -53,14 +53,14 @@ t.test('it fails at its deadline all the same, and a few seconds later at once',
   t.equal(later.code, 'connect-failed')
 })
 
-t.test('without a disturbance a failure is told at once', async (t) => {
+t.test('without a disturbance a failure is reported at once', async (t) => {
   const { clock, ask } = setUp(fails('connect-failed'))
   const seen = ask()
   await clock.advance(10)
   t.equal(seen.code, 'connect-failed')
 })
 
-t.test('what is held is let go when everything closes', async (t) => {
+t.test('waiting queries are released when everything closes', async (t) => {
   const { clock, selection, ask } = setUp(fails('connect-failed'))
   selection.disturbed()
   const seen = ask()
@@ -73,7 +73,7 @@ t.test('what is held is let go when everything closes', async (t) => {
   t.equal(clock.timers, 0)
 })
 
-t.test('who failed on the last network is asked first again on this one', async (t) => {
+t.test('a resolver that failed on the last network is asked first again on this one', async (t) => {
   const { clock, selection, ask, first } = setUp(answers(20), answers(60))
   ask()
   await clock.advance(100)
@@ -91,7 +91,7 @@ t.test('who failed on the last network is asked first again on this one', async 
   t.equal(seen.value?.upstream, 'a')
 })
 
-t.test('a clock that was set: who failed is probed at once, and not when its backoff has passed', async (t) => {
+t.test('a clock change: failed resolvers are probed at once, and not after their backoff', async (t) => {
   const { clock, selection, ask, first } = setUp(answers(20), answers(60))
   ask()
   await clock.advance(100)
@@ -113,7 +113,7 @@ t.test('a clock that was set: who failed is probed at once, and not when its bac
 })
 
 t.test(
-  'when the one in use is late the next one is made ready with a root query, unless it answered lately: no name is told',
+  'when the current resolver is late the next one is prepared with a root query, unless it answered lately: no name is revealed',
   async (t) => {
     const { clock, ask, first, second } = setUp(answers(20), answers(60))
     ask()

@@ -28,7 +28,7 @@ const JUDGES = new Set(['health.ts', 'resolver-health.ts'])
 /** Pure state, the verdict itself, and the form of a probe. */
 const PARTS = new Set(['path-health.ts', 'classification.ts', 'asker.ts'])
 
-t.test('two files judge how resolvers and transports do; the others tell it what happened', (t) => {
+t.test('two files judge resolvers and transports; the others report results to them', (t) => {
   const folder = join(PROJECT_ROOT, 'src', 'upstream')
   for (const file of readdirSync(folder)) {
     if (JUDGES.has(file) || PARTS.has(file)) continue
@@ -49,7 +49,7 @@ function setUp(manner = ON_DEMAND) {
   return { clock, links, events, upstream, selection, ask }
 }
 
-t.test('a reply is told once, and is good news of the transport and of the resolver', async (t) => {
+t.test('a reply is reported once, and counts for the transport and for the resolver', async (t) => {
   const { clock, links, events, upstream, ask } = setUp()
   for (const link of links) link.act = fails('connect-refused')
   ask()
@@ -79,7 +79,7 @@ t.test('a reply is told once, and is good news of the transport and of the resol
   )
 })
 
-t.test('a resolver is as well as its best transport: one that fails does not make it fail', async (t) => {
+t.test('a resolver is as healthy as its best transport: one that fails does not make it fail', async (t) => {
   const { clock, links, upstream, ask } = setUp()
   links[0].act = fails('connect-refused')
   for (let i = 0; i < 10; i++) {
@@ -90,7 +90,7 @@ t.test('a resolver is as well as its best transport: one that fails does not mak
   t.equal(upstream.health.standing.failures, 0)
 })
 
-t.test('another network forgives both', async (t) => {
+t.test('a network change forgives both', async (t) => {
   const { clock, links, upstream, selection, ask } = setUp()
   for (const link of links) link.act = fails('connect-refused')
   ask()
@@ -123,7 +123,7 @@ for (const manner of [ON_DEMAND, ON_SCHEDULE]) {
     ['carried', (to: Receiver<Authenticated>) => to.carried(carried())],
     ['pin-mismatch', (to: Receiver<Authenticated>) => to.failed(new EnigmError('pin-mismatch', 'as the test asked'))],
   ] as const) {
-    t.test(`${how}, whoever asked and throws when told (${what}) is not told twice`, async (t) => {
+    t.test(`${how}, an asker that throws at its result (${what}) gets no second result`, async (t) => {
       const clock = new FakeClock()
       const { events, emit } = recorder()
       const upstream = createUpstream<Authenticated>({ manner, id: 'r', links: [atOnce(tell)], paddingBlock: 128, clock, emit })
@@ -145,7 +145,7 @@ for (const manner of [ON_DEMAND, ON_SCHEDULE]) {
     })
   }
 
-  t.test(`${how}, a link that tells twice is heard once`, async (t) => {
+  t.test(`${how}, only the first report of a link counts`, async (t) => {
     const clock = new FakeClock()
     const { events, emit } = recorder()
     const twice = atOnce((to) => {

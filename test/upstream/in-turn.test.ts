@@ -19,7 +19,7 @@ function scene(...ids: readonly string[]) {
   return { clock, upstreams, ask }
 }
 
-t.test('slow is no reason to ask a second operator, nor to probe the first', async (t) => {
+t.test('a slow answer is no reason to ask a second operator, nor to probe the first', async (t) => {
   const { clock, upstreams, ask } = scene('a', 'b')
   const [a, b] = upstreams
   if (a === undefined || b === undefined) throw new Error('two')
@@ -32,7 +32,7 @@ t.test('slow is no reason to ask a second operator, nor to probe the first', asy
   t.equal(b.queries.length, 0)
 })
 
-t.test('a reply that settles nothing is returned: what a query met must not open a session elsewhere', async (t) => {
+t.test('a reply that settles nothing is returned: the fate of a query must not open a session elsewhere', async (t) => {
   const { clock, upstreams, ask } = scene('a', 'b')
   const [a, b] = upstreams
   if (a === undefined || b === undefined) throw new Error('two')
@@ -48,7 +48,7 @@ t.test('a reply that settles nothing is returned: what a query met must not open
   t.equal(await next, 'b', 'eight in a row, and it is sick')
 })
 
-t.test('the network failed it: the next one is asked; the first again once its backoff is over, by a real query', async (t) => {
+t.test('the network failed it: the next one is asked; the first again after its backoff, by a real query', async (t) => {
   const { clock, upstreams, ask } = scene('a', 'b')
   const [a, b] = upstreams
   if (a === undefined || b === undefined) throw new Error('two')
@@ -66,7 +66,7 @@ t.test('the network failed it: the next one is asked; the first again once its b
   t.equal(b.queries.length, 2)
 })
 
-t.test('a full queue of ours is no reason to ask elsewhere', async (t) => {
+t.test('our own full queue is no reason to ask elsewhere', async (t) => {
   const { clock, upstreams, ask } = scene('a', 'b')
   const [a, b] = upstreams
   if (a === undefined || b === undefined) throw new Error('two')
@@ -77,7 +77,7 @@ t.test('a full queue of ours is no reason to ask elsewhere', async (t) => {
   t.equal(b.queries.length, 0)
 })
 
-t.test('a resolver that cannot read what came is passed over, the next one in turn is asked', async (t) => {
+t.test('a resolver that cannot read the query is skipped, the next one in order is asked', async (t) => {
   for (const rcode of [1, 4, 9, 16, 23]) {
     const { clock, upstreams, ask } = scene('a', 'b')
     const [a, b] = upstreams
@@ -107,7 +107,7 @@ t.test('no more than three learn a query that none of them can read', async (t) 
   )
 })
 
-t.test('always-on: the links say who is asked, in the order of the set, however slow and whatever a name met', async (t) => {
+t.test('always-on: the links decide who is asked, in the order of the set, for any delay and any fate of a name', async (t) => {
   const clock = new FakeClock()
   type State = NonNullable<Link['state']>
   const link = (transport: Transport, state: State) => Object.assign(new FakeLink(transport, clock, answers(10)), { state })

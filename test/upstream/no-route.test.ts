@@ -13,7 +13,7 @@ const entry = (id: string, addresses: readonly string[], port: number) => ({
 
 if (insideNamespace(t, import.meta.url))
   for (const profile of ['off', 'balanced'])
-    t.test(`without a route: resolvers and addresses that nothing leads to cost nothing (${profile})`, async (t) => {
+    t.test(`without a route: unreachable resolvers and addresses cost nothing (${profile})`, async (t) => {
       const authority = await createAuthority()
       const identity = await authority.issue({ name: FAULT_SERVER_NAME })
       const good = await startDot({ identity, answer: (query) => rightAnswer(query) })

@@ -25,13 +25,13 @@ function pair(probe?: Uint8Array) {
   return { clock, first, second, ask, selection }
 }
 
-t.test('a probe is what the set names, else the root', async (t) => {
+t.test('a probe is the query that the set names, else a root query', async (t) => {
   t.equal(probeOf({}), ROOT_PROBE)
   t.equal(Buffer.from(NAMED.subarray(12)).toString('latin1'), '\x04corp\x07example\0\0\x06\0\x01')
   t.same([...probeOf({ probe: { name: '.', type: 'HTTPS' } }).subarray(12)], [0, 0, 65, 0, 1])
   t.same(probeOf({ probe: { name: 'corp.example.', type: 'SOA' } }), NAMED)
 })
-t.test('REFUSED for the root shows that the path lives: a resolver that was away is back', async (t) => {
+t.test('REFUSED for the root shows that the path is alive: a resolver that was away is back', async (t) => {
   for (const [probe, rcode, back] of [
     [undefined, 5, true],
     [undefined, 2, false],
@@ -50,7 +50,7 @@ t.test('REFUSED for the root shows that the path lives: a resolver that was away
     t.equal(await s.ask(), back ? 'a' : 'b', `RCODE ${rcode}${probe === undefined ? '' : ' for the name'}`)
   }
 })
-t.test('one that failed by what it said to real queries has to show that it resolves', async (t) => {
+t.test('a resolver that failed by its replies to real queries must show that it resolves', async (t) => {
   const s = pair()
   t.equal(await s.ask(), 'a')
   s.first.act = answers(5, reply({ rcode: 5 }))
@@ -65,7 +65,7 @@ t.test('one that failed by what it said to real queries has to show that it reso
   await s.clock.advance(120_000)
   t.equal(await s.ask(), 'a')
 })
-t.test('a transport that failed is tried again with what the set names', async (t) => {
+t.test('a failed transport is tried again with the probe of the set', async (t) => {
   const clock = new FakeClock()
   const dot = new FakeLink('dot', clock, fails('connect-refused', 0))
   const doh = new FakeLink('doh', clock, answers(5))

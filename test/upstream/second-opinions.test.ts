@@ -5,7 +5,7 @@ import { query } from '../support/messages.ts'
 
 const name = (n: number) => query({ name: `n${n}.example` })
 
-t.test('three at once, then three a minute; one that had an answer costs nothing', async (t) => {
+t.test('three at once, then three per minute; one that had an answer does not count', async (t) => {
   const clock = new FakeClock()
   const opinions = new SecondOpinions(clock, seededRandom(1))
   const taken = (count: number) => Array.from({ length: count }, (_, i) => opinions.take(name(i))).filter(Boolean).length
@@ -20,7 +20,7 @@ t.test('three at once, then three a minute; one that had an answer costs nothing
   t.equal(taken(50), 1)
 })
 
-t.test('a name without an answer there either is not asked there again for five minutes, nor on this network', async (t) => {
+t.test('a name without an answer there either is not asked there again for five minutes, on this network', async (t) => {
   const clock = new FakeClock()
   const opinions = new SecondOpinions(clock, seededRandom(1))
   t.ok(opinions.take(name(1)))
@@ -35,7 +35,7 @@ t.test('a name without an answer there either is not asked there again for five 
   t.ok(opinions.take(name(1)))
 })
 
-t.test('bounded: of 5,000 names asked in vain the last thousand are known', async (t) => {
+t.test('bounded: of 5,000 names without an answer the last thousand are known', async (t) => {
   const clock = new FakeClock()
   const opinions = new SecondOpinions(clock, seededRandom(1))
   for (let i = 0; i < 5000; i++) opinions.inVain(name(i))

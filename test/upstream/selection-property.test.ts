@@ -37,7 +37,7 @@ const step = fc.record({
 /** How often it was asked, where that told it anything. */
 const toldBy = (u: FakeUpstream) => u.queries.filter((call) => call.told).length
 
-t.test('whatever the resolvers do: at most 3 learn a name, it settles by the deadline, and no timer of a query is left', async (t) => {
+t.test('for any behaviour of resolvers: at most 3 learn a name, it settles by the deadline, and no timer is left', async (t) => {
   let answered = 0
   let rejected = 0
   await fc.assert(

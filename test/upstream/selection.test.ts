@@ -48,7 +48,7 @@ t.test('one healthy resolver is asked, once, with one timer and none left', asyn
   t.equal(upstreams[A]!.queries[0]!.dnssecOk, true)
 })
 
-t.test('what the upstream adds to a carried reply is passed on', async (t) => {
+t.test('fields that the upstream adds to a carried reply are passed on', async (t) => {
   const { clock, upstreams, exchange } = setUp(answers(1))
   const carried = { wire: reply(), rttMs: 1, protection: AUTHENTICATED, ageS: 30 }
   upstreams[A]!.ask = (_message, _dnssecOk, _ask, to) => to.carried(carried, 'doh', verdictOn(readReply(carried.wire)))
@@ -58,7 +58,7 @@ t.test('what the upstream adds to a carried reply is passed on', async (t) => {
   t.equal(seen.value?.transport, 'doh')
 })
 
-t.test('strictness is in the types', (t) => {
+t.test('strictness is part of the types', (t) => {
   const opportunistic: JudgedUpstream<Protection>[] = []
   const o = { manner: ON_DEMAND, clock: new FakeClock(), random: seededRandom(1), emit: () => {} }
   // @ts-expect-error an upstream that may be unauthenticated does not fit into a strict selection
@@ -67,7 +67,7 @@ t.test('strictness is in the types', (t) => {
   t.end()
 })
 
-t.test('first blackholed from the start: the first answer comes within 500 ms, the next ones at once', async (t) => {
+t.test('the first is silent from the start: the first answer comes within 500 ms, the next ones at once', async (t) => {
   const { clock, upstreams, one } = setUp('dark', answers(20))
   const first = await one()
   t.same([first.by, first.afterMs], ['b', 320])
@@ -78,23 +78,26 @@ t.test('first blackholed from the start: the first answer comes within 500 ms, t
   t.equal(upstreams[A]!.queries.length, 1)
 })
 
-t.test('a healthy resolver that goes dark is checked with a root probe, then the second is asked: within 200 ms and one RTT', async (t) => {
-  const { clock, upstreams, one } = setUp(answers(20), answers(20))
-  for (let i = 0; i < 5; i++) await one()
-  await clock.advance(1000)
-  const probesBefore = upstreams[A]!.probes.length
-  upstreams[A]!.act = 'dark'
-  const startMs = clock.nowMs()
-  const seen = await one()
-  t.same([seen.by, seen.afterMs], ['b', 180])
-  t.same(
-    upstreams[A]!.probes.slice(probesBefore).map((p) => Math.floor(p.atMs - startMs)),
-    [80],
-  )
-  t.same((await one()).afterMs, 20, 'and it stands behind')
-})
+t.test(
+  'a healthy resolver that becomes silent is checked with a root probe, then the second is asked: within 200 ms and one RTT',
+  async (t) => {
+    const { clock, upstreams, one } = setUp(answers(20), answers(20))
+    for (let i = 0; i < 5; i++) await one()
+    await clock.advance(1000)
+    const probesBefore = upstreams[A]!.probes.length
+    upstreams[A]!.act = 'dark'
+    const startMs = clock.nowMs()
+    const seen = await one()
+    t.same([seen.by, seen.afterMs], ['b', 180])
+    t.same(
+      upstreams[A]!.probes.slice(probesBefore).map((p) => Math.floor(p.atMs - startMs)),
+      [80],
+    )
+    t.same((await one()).afterMs, 20, 'and it stands behind')
+  },
+)
 
-t.test('a slow name on a path that lives is told to no second operator for 1.5 s', async (t) => {
+t.test('a slow name on a live path reaches no second operator for 1.5 s', async (t) => {
   const { clock, upstreams, one } = setUp(answers(20), answers(20))
   await one()
   await clock.advance(1000)
@@ -111,7 +114,7 @@ t.test('a slow name on a path that lives is told to no second operator for 1.5 s
   t.equal((await one()).by, 'a', 'it is not behind for it')
 })
 
-t.test('many queries on a path that went dark are one check', async (t) => {
+t.test('many queries on a path that died cause one check', async (t) => {
   const { clock, upstreams, one, exchange } = setUp(answers(20), answers(20))
   await one()
   await clock.advance(1000)
@@ -122,7 +125,7 @@ t.test('many queries on a path that went dark are one check', async (t) => {
   t.equal(upstreams[A]!.probes.length, 1)
 })
 
-t.test('answers to others show that the path lives: no probe is needed', async (t) => {
+t.test('answers to others show that the path is alive: no probe is needed', async (t) => {
   const { clock, upstreams, exchange } = setUp(answers(20), answers(20))
   exchange()
   await clock.advance(1000)
@@ -161,7 +164,7 @@ t.test('a suspect gets twice its usual time, at least 150 and at most 350 ms', a
   }
 })
 
-t.test('a slow first attempt goes on beside its retry, and wins if it answers first', async (t) => {
+t.test('a slow first attempt continues alongside its retry, and wins if it answers first', async (t) => {
   const { upstreams, one, clock } = setUp(answers(500), answers(900))
   t.same(await one(), { by: 'a', code: undefined, afterMs: 500, rcode: 0 })
   t.equal(upstreams[B]!.queries.length, 1)
@@ -169,7 +172,7 @@ t.test('a slow first attempt goes on beside its retry, and wins if it answers fi
   t.equal((await one()).by, 'a', 'its answer took the failure back')
 })
 
-t.test('a failure goes to the next resolver at once', async (t) => {
+t.test('a failure moves to the next resolver at once', async (t) => {
   const { one, upstreams, watched, clock } = setUp(fails('connect-refused', 2), fails('tls-failed', 3), answers(20))
   t.same(await one(), { by: 'c', code: undefined, afterMs: 25, rcode: 0 })
   t.same(
@@ -181,13 +184,13 @@ t.test('a failure goes to the next resolver at once', async (t) => {
   t.equal(watched.live, 2, 'the probe timers of the two that failed')
 })
 
-t.test('a late failure of the first starts nothing while the second is under way', async (t) => {
+t.test('a late failure of the first starts nothing while the second is in progress', async (t) => {
   const { one, upstreams } = setUp(fails('connect-timeout', 320), answers(200), answers(1))
   t.same(await one(), { by: 'b', code: undefined, afterMs: 500, rcode: 0 })
   t.equal(upstreams[C]!.queries.length, 0)
 })
 
-t.test('at most three resolvers learn a name, however they fail', async (t) => {
+t.test('at most three resolvers learn a name, for any failures', async (t) => {
   for (const act of [fails('connection-lost'), 'dark', 'hangs'] as const) {
     const { one, upstreams } = setUp(act, act, act, act, act)
     const seen = await one()
@@ -199,7 +202,7 @@ t.test('at most three resolvers learn a name, however they fail', async (t) => {
   }
 })
 
-t.test('a dial that fails tells nobody: the next one is asked as long as there is time', async (t) => {
+t.test('a failed dial reveals nothing: the next one is asked as long as there is time', async (t) => {
   const { one, upstreams } = setUp(...Array.from({ length: 5 }, () => fails('connect-refused', 100)), answers(20))
   t.same(await one(), { by: 'f', code: undefined, afterMs: 520, rcode: 0 })
   t.ok(upstreams.every((u) => u.queries.length === 1))
@@ -207,7 +210,7 @@ t.test('a dial that fails tells nobody: the next one is asked as long as there i
   t.equal((await late.one(350)).code, 'deadline')
 })
 
-t.test('it settles at the deadline though no upstream ever settles, and leaves no timer', async (t) => {
+t.test('it settles at the deadline even if no upstream ever does, and leaves no timer', async (t) => {
   const { one, watched } = setUp('hangs', 'hangs')
   t.same(await one(700), { by: undefined, code: 'deadline', afterMs: 700, rcode: 0 })
   t.equal(watched.live, 0)
@@ -222,7 +225,7 @@ t.test('a query without time, and a set without resolvers, reject at once', asyn
   t.equal((await setUp().one()).code, 'no-upstream')
 })
 
-t.test('the error is the most telling one', async (t) => {
+t.test('the error is the most informative one', async (t) => {
   const cases: [readonly Act[], ErrorCode][] = [
     [[fails('connect-refused'), fails('certificate-expired')], 'certificate-expired'],
     [['dark', fails('pin-mismatch')], 'pin-mismatch'],
@@ -241,7 +244,7 @@ t.test('the error names resolvers and codes, and nothing of the query', async (t
   t.equal(seen.message, 'EnigmError: no resolver answered (a: connect-refused, b: connect-timeout)')
 })
 
-t.test('probes of a dark resolver back off from 1 to 60 s, by the clock alone', async (t) => {
+t.test('probes of a silent resolver back off from 1 to 60 s, by the clock alone', async (t) => {
   const { clock, upstreams, one } = setUp('dark', answers(20))
   const startMs = clock.nowMs()
   await one()
@@ -273,7 +276,7 @@ t.test('one success resets the count, ends the timers and lets it be used again'
   t.equal(upstreams[A]!.probes.length, probes + 1, 'the backoff begins at 1 s again')
 })
 
-t.test('with all down nothing is probed and nothing timed; the real queries are the probes', async (t) => {
+t.test('when all are down nothing is probed and no timer runs; the real queries are the probes', async (t) => {
   const { clock, upstreams, one, watched } = setUp('dark', 'dark')
   for (let i = 0; i < 5; i++) t.equal((await one()).code, 'deadline')
   await clock.advance(600_000)
@@ -287,7 +290,7 @@ t.test('with all down nothing is probed and nothing timed; the real queries are 
   t.equal(upstreams[A]!.probes.length, 1, 'what failed while all failed is probed after 1 s again')
 })
 
-t.test('the last healthy one fails: the probes of the others stop, be one waiting or under way', async (t) => {
+t.test('the last healthy one fails: the probes of the others stop, waiting or in progress', async (t) => {
   for (const pauseMs of [100, 1500]) {
     const { clock, upstreams, one, exchange, watched } = setUp('dark', answers(20))
     await one()
@@ -303,7 +306,7 @@ t.test('the last healthy one fails: the probes of the others stop, be one waitin
   }
 })
 
-t.test('a probe that says nothing of the path is no reason to hurry', async (t) => {
+t.test('a probe that is no evidence about the path does not hurry the next one', async (t) => {
   for (const code of ['overloaded', 'internal'] as const) {
     const { clock, upstreams, one } = setUp(fails('connect-refused'), answers(20))
     await one()
@@ -314,7 +317,7 @@ t.test('a probe that says nothing of the path is no reason to hurry', async (t) 
   }
 })
 
-t.test('with all of five down each gets its turn, so that any that returns is found', async (t) => {
+t.test('when all five are down each gets its turn, so that any that returns is found', async (t) => {
   const { upstreams, one } = setUp('dark', 'dark', 'dark', 'dark', 'dark')
   await one()
   await one()
@@ -331,7 +334,7 @@ t.test('many exchanges that die together are one failure', async (t) => {
   t.equal(upstreams[A]!.probes.length, 1)
 })
 
-t.test('unknown resolvers are measured with root probes after the first answer, one a second, and never with a name', async (t) => {
+t.test('unknown resolvers are measured with root probes after the first answer, one per second, and never with a name', async (t) => {
   const { clock, upstreams, one } = setUp(answers(50), answers(200), answers(10))
   t.equal((await one()).by, 'a')
   for (let i = 0; i < 30; i++) {
@@ -347,7 +350,7 @@ t.test('unknown resolvers are measured with root probes after the first answer, 
   t.ok(upstreams[C]!.probes[0]!.atMs - upstreams[B]!.probes[0]!.atMs >= 1000)
 })
 
-t.test('the RTT of one that is not in use is measured again after ten minutes of use of another', async (t) => {
+t.test('the RTT of an unused resolver is measured again after ten minutes', async (t) => {
   const { clock, upstreams, one } = setUp(answers(50), answers(60))
   for (let i = 0; i < 14; i++) {
     await one()
@@ -358,7 +361,7 @@ t.test('the RTT of one that is not in use is measured again after ten minutes of
   t.equal(upstreams[B]!.probes.length, 2, 'no traffic, no measure')
 })
 
-t.test('the resolver in use is left only for one that is clearly faster', async (t) => {
+t.test('the current resolver is left only for one that is clearly faster', async (t) => {
   for (const [otherMs, by] of [
     [46, 'a'],
     [20, 'b'],
@@ -372,7 +375,7 @@ t.test('the resolver in use is left only for one that is clearly faster', async 
   }
 })
 
-t.test('slow names move the smoothed RTT little, a slow path moves it', async (t) => {
+t.test('slow names change the smoothed RTT little, a slow path changes it', async (t) => {
   const { clock, upstreams, one } = setUp(answers(20), answers(40))
   await one()
   await clock.advance(1000)
@@ -385,7 +388,7 @@ t.test('slow names move the smoothed RTT little, a slow path moves it', async (t
   t.equal((await one()).by, 'b')
 })
 
-t.test('probe asks every resolver for the root, whatever its backoff, and never rejects', async (t) => {
+t.test('probe sends every resolver a root query, even during backoff, and never rejects', async (t) => {
   const { clock, upstreams, one, selection } = setUp('dark', answers(20), fails('connect-refused'))
   await one()
   upstreams[A]!.act = answers(5)
@@ -396,7 +399,7 @@ t.test('probe asks every resolver for the root, whatever its backoff, and never 
   t.equal((await one()).by, 'a')
 })
 
-t.test('close ends the probes and closes the upstreams; what is in flight ends, later calls reject', async (t) => {
+t.test('close ends the probes and closes the upstreams; queries in flight end, later calls reject', async (t) => {
   const { clock, watched, upstreams, exchange, one, selection } = setUp('dark', answers(50))
   await one()
   const inFlight = exchange()
@@ -410,7 +413,7 @@ t.test('close ends the probes and closes the upstreams; what is in flight ends, 
   t.equal(watched.live, 0)
 })
 
-t.test('what throws is a fault, and does not speak against the resolver', async (t) => {
+t.test('an exception is a fault, and is no evidence against the resolver', async (t) => {
   const { upstreams, one, events, clock, watched } = setUp(answers(1), answers(1))
   upstreams[A]!.ask = () => {
     throw new TypeError('a bug')

@@ -34,7 +34,7 @@ const optionCodes = (request: Uint8Array, questionEnd: number) => {
   return codes
 }
 
-t.test('a query goes out padded, over the preferred transport, and its answer comes back as it is', async (t) => {
+t.test('a query is sent padded, over the preferred transport, and its answer is returned unchanged', async (t) => {
   const wire = reply({ padded: true })
   const { clock, dot, doh, events, exchange, watched } = setUp(answers(20, wire), answers(20))
   const before = MESSAGE.slice()
@@ -49,7 +49,7 @@ t.test('a query goes out padded, over the preferred transport, and its answer co
   t.equal(watched.set, 0, 'it has no timers of its own')
 })
 
-t.test('the keepalive option goes out on DoT and never on DoH', async (t) => {
+t.test('the keepalive option is sent on DoT and never on DoH', async (t) => {
   const { clock, dot, doh, exchange } = setUp(fails('connect-refused'), answers(1))
   exchange()
   await clock.advance(10)
@@ -81,7 +81,7 @@ t.test('padding is exact for every size of query, on both transports', async (t)
 /** FORMERR to the keepalive option, or always. */
 const formerr = reply({ rcode: 1 })
 
-t.test('FORMERR over DoT: once more on the same link with Padding alone, and from then on so', async (t) => {
+t.test('FORMERR over DoT: retried once on the same link with Padding alone, and always so afterwards', async (t) => {
   const { clock, dot, doh, events, exchange } = setUp(answers(10, formerr), answers(1))
   const always = exchange()
   await clock.advance(30)
@@ -109,7 +109,7 @@ t.test('FORMERR over DoT: once more on the same link with Padding alone, and fro
   )
 })
 
-t.test('FORMERR over DoH, where Padding stood alone, is asked once', async (t) => {
+t.test('FORMERR over DoH, with Padding alone, is not retried', async (t) => {
   const { clock, doh, exchange } = setUp(fails('connect-refused', 0), answers(1, formerr))
   const seen = exchange()
   await clock.advance(10)
@@ -117,7 +117,7 @@ t.test('FORMERR over DoH, where Padding stood alone, is asked once', async (t) =
   t.equal(doh.calls.length, 1)
 })
 
-t.test('FORMERR, and the link ends under the second try: the reply is what it was', async (t) => {
+t.test('FORMERR, and the link ends during the retry: the first reply is returned', async (t) => {
   const { clock, dot, exchange } = setUp({ wire: formerr, afterMs: 10, next: { code: 'connection-lost', afterMs: 1 } }, answers(1))
   const seen = exchange()
   await clock.advance(20)
@@ -125,7 +125,7 @@ t.test('FORMERR, and the link ends under the second try: the reply is what it wa
   t.equal(dot.calls.length, 2)
 })
 
-t.test('FORMERR under a schedule: nothing is asked twice, and the next query goes without', async (t) => {
+t.test('FORMERR under a schedule: nothing is sent twice, and the next query omits the option', async (t) => {
   const clock = new FakeClock()
   const dot = new FakeLink('dot', clock, answers(10, formerr))
   const upstream = createUpstream({ id: 'r', links: [dot], paddingBlock: 128, clock, emit: () => {}, manner: ON_SCHEDULE })
@@ -147,7 +147,7 @@ t.test('block 0 sends an OPT and no padding', async (t) => {
   t.same(options(dot.calls[0]!.request), { padded: false, dnssecOk: true, octets: MESSAGE.length + 15 })
 })
 
-t.test('a reply is passed up whatever it says', async (t) => {
+t.test('a reply is passed up with any content', async (t) => {
   for (const o of [{ rcode: 2 }, { rcode: 5 }, { rcode: 3 }, { flags: 0x0200 }]) {
     const { clock, doh, exchange } = setUp(answers(1, reply(o)), answers(1))
     const seen = exchange()
@@ -157,7 +157,7 @@ t.test('a reply is passed up whatever it says', async (t) => {
   }
 })
 
-t.test('a link failure goes to the next transport at once, and both are reported', async (t) => {
+t.test('a link failure moves to the next transport at once, and both are reported', async (t) => {
   const { clock, events, exchange } = setUp(fails('connect-refused', 3), answers(20))
   const seen = exchange()
   await clock.advance(23)
@@ -188,7 +188,7 @@ t.test('a blocked port costs the first query one second, and the next ones nothi
   t.equal(dot.count('client'), 1, 'no user query was spent on the dark one')
 })
 
-t.test('a transport that worked before gets half of what is left', async (t) => {
+t.test('a transport that worked before gets half of the remaining time', async (t) => {
   const { clock, dot, doh, exchange } = setUp(answers(20), answers(20))
   exchange()
   await clock.advance(1000)
@@ -200,7 +200,7 @@ t.test('a transport that worked before gets half of what is left', async (t) => 
   t.equal(seen.value?.transport, 'doh')
 })
 
-t.test('the failed transport is retried beside real traffic after 1, 2, 4 s and so on up to a minute', async (t) => {
+t.test('the failed transport is retried alongside real traffic after 1, 2, 4 s and so on up to a minute', async (t) => {
   const { clock, dot, exchange } = setUp(fails('connect-refused', 0), answers(5))
   for (let i = 0; i < 1440; i++) {
     exchange()
@@ -249,7 +249,7 @@ t.test('one trial at a time', async (t) => {
   t.equal(dot.count('probe'), 1)
 })
 
-t.test('a slow name does not put a transport that answers others behind', async (t) => {
+t.test('a slow name does not demote a transport that answers others', async (t) => {
   const { clock, dot, doh, exchange } = setUp('dark', answers(5))
   exchange(4000)
   await clock.advance(500)
@@ -262,7 +262,7 @@ t.test('a slow name does not put a transport that answers others behind', async 
   t.equal(seen.value?.transport, 'dot')
 })
 
-t.test('a deadline too short to prove anything, a full queue and a shutdown put nothing behind', async (t) => {
+t.test('a deadline too short for evidence, a full queue and a shutdown demote nothing', async (t) => {
   for (const [act, budgetMs] of [
     ['dark', 200],
     [fails('overloaded'), 4000],
@@ -288,7 +288,7 @@ t.test('a hundred exchanges that die together are one failure', async (t) => {
   t.equal(dot.count('probe'), 1, 'the backoff was 1 s, not 2^100')
 })
 
-t.test('when every transport fails the error is the most telling one', async (t) => {
+t.test('when every transport fails the error is the most informative one', async (t) => {
   const cases: [Act, Act, ErrorCode][] = [
     [fails('connect-refused'), fails('certificate-expired'), 'certificate-expired'],
     [fails('pin-mismatch'), 'dark', 'pin-mismatch'],
@@ -340,7 +340,7 @@ t.test('without links there is nothing to ask', async (t) => {
   await t.rejects(reached(upstream, MESSAGE, false, { purpose: 'client', deadlineMs: clock.nowMs() + 10 }), { code: 'no-upstream' })
 })
 
-t.test('close closes every link, though one of them fails to, and later calls reject', async (t) => {
+t.test('close closes every link, even if one of them fails to close, and later calls reject', async (t) => {
   const { dot, doh, upstream, exchange, clock } = setUp(answers(1), answers(1))
   dot.close = () => Promise.reject(new Error('it was gone'))
   await upstream.close()

@@ -53,7 +53,7 @@ async function ask(...acts: readonly Act[]) {
 const servfail = (afterMs = 10, ede?: number) => answers(afterMs, reply({ rcode: 2, ...(ede === undefined ? {} : { ede }) }))
 const refused = (afterMs = 10) => answers(afterMs, reply({ rcode: 5 }))
 
-t.test('a failure without a reason is asked of the next operator, once', async (t) => {
+t.test('a failure without a reason is tried at the next operator, once', async (t) => {
   t.same(await ask(servfail(), answers(20)), { by: 'b', rcode: 0, afterMs: 30, asked: [1, 1], live: 0 })
   t.same(await ask(refused(), answers(20, reply({ rcode: 3 }))), { by: 'b', rcode: 3, afterMs: 30, asked: [1, 1], live: 0 })
   t.same(await ask(servfail(), refused(), answers(1)), { by: 'a', rcode: 2, afterMs: 20, asked: [1, 1, 0], live: 0 })
@@ -66,7 +66,7 @@ t.test('a failure without a reason is asked of the next operator, once', async (
 const OF_HOP = [1, 4, 9, 11, 16, 22, 23, 3000]
 const ofHop = (rcode: number, afterMs = 10) => answers(afterMs, reply({ rcode }))
 
-t.test('a reply that speaks of the hop is never the outcome: the next one is asked, and the one after that', async (t) => {
+t.test('a reply about the hop is never the outcome: the next one is asked, and the one after that', async (t) => {
   for (const rcode of OF_HOP) {
     t.same(await ask(ofHop(rcode), answers(20)), { by: 'b', rcode: 0, afterMs: 30, asked: [1, 1], live: 0 })
     t.same(await ask(ofHop(rcode), ofHop(16), answers(20)), { by: 'c', rcode: 0, afterMs: 40, asked: [1, 1, 1], live: 0 })
@@ -82,7 +82,7 @@ t.test('a reply that speaks of the hop is never the outcome: the next one is ask
   t.same([first.by, first.afterMs], ['a', 3000], 'as is the first one')
 })
 
-t.test('a resolver that speaks of the hop three times stands behind, and is not asked while another one answers', async (t) => {
+t.test('a resolver with three replies about the hop is demoted, and not asked while another one answers', async (t) => {
   const clock = new FakeClock()
   const a = new FakeUpstream('a', clock, answers(10))
   const b = new FakeUpstream('b', clock, answers(30))
@@ -122,7 +122,7 @@ t.test('the first reply is kept when the second fails, is silent, or there is no
   t.same(await ask(servfail()), { by: 'a', rcode: 2, afterMs: 10, asked: [1], live: 0 })
 })
 
-t.test('a final failure is told to no second operator', async (t) => {
+t.test('a final failure reaches no second operator', async (t) => {
   t.same(await ask(servfail(10, 6), answers(1)), { by: 'a', rcode: 2, afterMs: 10, asked: [1, 0], live: 0 })
   t.same(await ask(answers(10, reply({ rcode: 5, ede: 17 })), answers(1)), { by: 'a', rcode: 5, afterMs: 10, asked: [1, 0], live: 0 })
 })
@@ -134,7 +134,7 @@ t.test('a failure from the second waits for the slow first, and no third is aske
   t.same([never.by, never.rcode, never.afterMs, never.asked], ['b', 2, 1800, [1, 1, 0]])
 })
 
-t.test('a resolver that three times in a row had no answer where another had one stands behind', async (t) => {
+t.test('a resolver that three times in a row had no answer when another had one is demoted', async (t) => {
   const clock = new FakeClock()
   const a = new FakeUpstream('a', clock, answers(10))
   const b = new FakeUpstream('b', clock, answers(30))
@@ -159,7 +159,7 @@ t.test('a resolver that three times in a row had no answer where another had one
   t.equal(await one(), 'a')
 })
 
-t.test('a second operator that says why it failed too is heard, and does not speak against the first', async (t) => {
+t.test('a second operator that states why it failed too is used, and does not count against the first', async (t) => {
   const clock = new FakeClock()
   const a = new FakeUpstream('a', clock, answers(10))
   const b = new FakeUpstream('b', clock, answers(30))
@@ -174,7 +174,7 @@ t.test('a second operator that says why it failed too is heard, and does not spe
   t.equal(a.queries.length, 8)
 })
 
-t.test('names that no operator can resolve speak against nobody', async (t) => {
+t.test('names that no operator can resolve count against none', async (t) => {
   const clock = new FakeClock()
   const watched = new WatchedClock(clock)
   const upstreams = ['a', 'b'].map((id) => new FakeUpstream(id, clock, servfail()))

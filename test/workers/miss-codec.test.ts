@@ -68,7 +68,7 @@ t.test('replies come out as they went in', (t) => {
   t.end()
 })
 
-t.test('time that has run out is 0, and a buffer may be transferred', (t) => {
+t.test('expired time is 0, and a buffer may be transferred', (t) => {
   const [one] = fc.sample(query, 1)
   if (one === undefined) throw new Error('no sample')
   const message = encodeAsks([{ id: 1, query: one, remainingMs: -5.5, purpose: 'client' }])
@@ -78,7 +78,7 @@ t.test('time that has run out is 0, and a buffer may be transferred', (t) => {
   t.end()
 })
 
-t.test('a transport that no table knows is taken for no other', (t) => {
+t.test('an unknown transport is not taken for another', (t) => {
   const wire = new Uint8Array(12)
   const from = { upstream: 'quad9', transport: 'doq' as 'dot' }
   const message = encodeReplies([{ id: 1, answer: { wire, rcode: 0, storeS: 1, from }, agedMs: 0 }])
@@ -86,7 +86,7 @@ t.test('a transport that no table knows is taken for no other', (t) => {
   t.end()
 })
 
-t.test('an error code or a source that no table knows is taken for no other', (t) => {
+t.test('an unknown error code or source is not taken for another', (t) => {
   const failed = encodeReplies([{ id: 1, failed: 'broken-pipe' as 'internal' }])
   t.throws(() => decodeReplies(arrived(failed)), { code: 'internal', message: /broken-pipe/ })
   for (const word of ['toString', 'upstream', '']) {

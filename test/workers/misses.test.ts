@@ -82,35 +82,32 @@ t.test('all misses of a turn are one message, and so are their answers', async (
   t.equal(ttlOf(w.hit('n7')), 300)
 })
 
-t.test('the deadline crosses the threads as time that is left', async (t) => {
+t.test('the deadline crosses the threads as remaining time', async (t) => {
   const h = house(async (q) => answerTo(nameOf(q)))
   await h.worker().ask('www')
   t.equal(h.asks[0]?.purpose, 'client')
   t.equal(h.asks[0]?.deadlineMs, h.clock.nowMs() + 4000)
 })
 
-t.test(
-  'what one worker asked for, another gets from the main cache: asked once, counted as a hit, the same TTL everywhere at any moment',
-  async (t) => {
-    const h = house(async (q) => answerTo(nameOf(q)))
-    const [one, two] = [h.worker(), h.worker()]
-    await one.ask('www')
-    await h.clock.advance(10_700)
-    t.equal(ttlOf(await two.ask('www')), 290)
-    t.equal(h.asks.length, 1)
-    t.strictSame(two.counts, { hits: 1, misses: 0 })
-    for (let i = 0; i < 8; i++) {
-      await h.clock.advance(100)
-      t.equal(ttlOf(two.hit('www')), ttlOf(one.hit('www')))
-    }
-    t.equal(ttlOf(two.hit('www')), 289)
-    await h.clock.advance(300_000 - 11_500 - 1)
-    t.ok(one.hit('www').length > 0 && two.hit('www').length > 0)
-    await h.clock.advance(1)
-    t.equal(one.hit('www').length, 0)
-    t.equal(two.hit('www').length, 0, 'both forget it at the same millisecond')
-  },
-)
+t.test('an answer for one worker is a hit for another from the main cache, with the same TTL everywhere', async (t) => {
+  const h = house(async (q) => answerTo(nameOf(q)))
+  const [one, two] = [h.worker(), h.worker()]
+  await one.ask('www')
+  await h.clock.advance(10_700)
+  t.equal(ttlOf(await two.ask('www')), 290)
+  t.equal(h.asks.length, 1)
+  t.strictSame(two.counts, { hits: 1, misses: 0 })
+  for (let i = 0; i < 8; i++) {
+    await h.clock.advance(100)
+    t.equal(ttlOf(two.hit('www')), ttlOf(one.hit('www')))
+  }
+  t.equal(ttlOf(two.hit('www')), 289)
+  await h.clock.advance(300_000 - 11_500 - 1)
+  t.ok(one.hit('www').length > 0 && two.hit('www').length > 0)
+  await h.clock.advance(1)
+  t.equal(one.hit('www').length, 0)
+  t.equal(two.hit('www').length, 0, 'both forget it at the same millisecond')
+})
 
 t.test('a failure keeps its code', async (t) => {
   const h = house(async () => {
@@ -121,7 +118,7 @@ t.test('a failure keeps its code', async (t) => {
   t.ok(reply.includes('connect-timeout'), 'the EDE that the main thread would have given')
 })
 
-t.test('an answer that was asked for before the cache was cleared is given, not kept', async (t) => {
+t.test('an answer requested before the cache was cleared is delivered, not stored', async (t) => {
   let release: () => void = () => {}
   const h = house(async (q) => {
     await new Promise<void>((resolve) => {
@@ -138,32 +135,29 @@ t.test('an answer that was asked for before the cache was cleared is given, not 
   t.equal(w.cache.entries, 0)
 })
 
-t.test("'no' is not kept", async (t) => {
+t.test('no is not stored', async (t) => {
   const h = house(async (q) => answerTo(nameOf(q), { storeS: 'no' }))
   const w = h.worker()
   await w.ask('www')
   t.equal(w.cache.entries, 0)
 })
 
-t.test(
-  'a gate that closes while an answer is on its way between threads: it is neither told nor kept, but for what the policy answers',
-  async (t) => {
-    const h = house(async (q) => {
-      // Behind the main thread's own check of the gate.
-      queueMicrotask(() => h.gate.set('vpn-required'))
-      return answerTo(nameOf(q), nameOf(q) === 'local' ? { from: 'policy' } : {})
-    })
-    const w = h.worker()
-    const [refused, local] = await Promise.all([w.ask('www'), w.ask('local')])
-    t.equal((refused[3] ?? 0) & 15, 2)
-    t.equal((local[3] ?? 0) & 15, 0)
-    t.equal(w.cache.entries, 1, 'the local one')
-    h.gate.set(undefined)
-    t.equal(w.hit('www').length, 0)
-  },
-)
+t.test('a gate that closes while an answer is between threads: it is neither delivered nor stored, except answers of policy', async (t) => {
+  const h = house(async (q) => {
+    // Behind the main thread's own check of the gate.
+    queueMicrotask(() => h.gate.set('vpn-required'))
+    return answerTo(nameOf(q), nameOf(q) === 'local' ? { from: 'policy' } : {})
+  })
+  const w = h.worker()
+  const [refused, local] = await Promise.all([w.ask('www'), w.ask('local')])
+  t.equal((refused[3] ?? 0) & 15, 2)
+  t.equal((local[3] ?? 0) & 15, 0)
+  t.equal(w.cache.entries, 1, 'the local one')
+  h.gate.set(undefined)
+  t.equal(w.hit('www').length, 0)
+})
 
-t.test('the view goes along: the main thread keeps the answer under the view of the client that asked a worker', async (t) => {
+t.test('the view is passed on: the main thread stores the answer under the view of the client that asked a worker', async (t) => {
   const seen: number[] = []
   const h = house(async (q) => {
     seen.push(q.client.view)

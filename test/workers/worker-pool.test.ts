@@ -83,7 +83,7 @@ if (datagramCalls() === undefined) {
   if (process.platform === 'linux') t.fail('koffi does not load: workers are not tested')
   else t.comment('not Linux: workers are not tested')
 } else {
-  t.test('64 clients, IPv4 and IPv6: each answered, a name asked once, kept and served by both threads', async (t) => {
+  t.test('64 clients, IPv4 and IPv6: each answered, a name asked once, stored and served by both threads', async (t) => {
     const { pool, cache, asked, port } = await stage(t, { addresses: ['127.0.0.1', '::1'] })
     for (const address of ['127.0.0.1', '::1']) {
       for (const client of clients(t, 64, address))
@@ -115,7 +115,7 @@ if (datagramCalls() === undefined) {
     t.equal(hits + misses, 16 * 20)
   })
 
-  t.test('adopt: who may ask, what is kept and where it listens change in every thread before it resolves', async (t) => {
+  t.test('adopt: access, caches and listeners change in every thread before it resolves', async (t) => {
     const { pool, port, settings, asked } = await stage(t)
     const all = clients(t, 32)
     for (const client of all) await client.ask(query(1, 'one.test'), port)
@@ -163,7 +163,7 @@ if (datagramCalls() === undefined) {
     for (const client of clients(t, 8)) t.ok(await answered(client, pool, port), 'the old one goes on')
   })
 
-  t.test('a thread that dies is a fault, is started again a second after its start, and the figures do not fall', async (t) => {
+  t.test('a thread that dies is a fault, is restarted a second after its start, and the figures do not fall', async (t) => {
     const { pool, port, settings, events } = await stage(t, { entry: './crashing-worker.js' })
     const all = clients(t, 32)
     for (const client of all) await client.ask(query(1, 'one.test'), port)
@@ -184,7 +184,7 @@ if (datagramCalls() === undefined) {
     t.ok(pool.sums(NONE).hits >= before.hits)
   })
 
-  t.test('stop answers what is under way, and waits no longer than the drain', async (t) => {
+  t.test('stop answers queries in progress, and waits no longer than the drain', async (t) => {
     let release: () => void = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -212,13 +212,13 @@ if (datagramCalls() === undefined) {
     free.close()
   })
 
-  t.test('what cannot start is refused, and nothing is left', async (t) => {
+  t.test('a pool that cannot start is refused, and no thread is left', async (t) => {
     await t.rejects(stage(t, { addresses: ['127.0.0.1', '192.0.2.1'] }), { code: 'listen', message: /192\.0\.2\.1 is on no interface/ })
     await t.rejects(stage(t, { entry: './never-listening-worker.js' }), { code: 'listen', message: /worker thread ended at its start/ })
   })
 }
 
-t.test('one worker runs everywhere; more need batched sockets, and the sentence names the mend', (t) => {
+t.test('one worker runs everywhere; more need batched sockets, and the sentence names the fix', (t) => {
   for (const udp of ['auto', 'dgram', 'batch'] as const)
     for (const batched of [true, false]) t.equal(workersRefusal(1, udp, batched), undefined)
   t.equal(workersRefusal(2, 'auto', true), undefined)

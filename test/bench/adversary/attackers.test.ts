@@ -51,7 +51,7 @@ t.test('the forest learns a toy set, and nothing from shuffled labels', (t) => {
   t.end()
 })
 
-t.test('threads change nothing', async (t) => {
+t.test('the number of threads does not change the result', async (t) => {
   const { labels, values } = toy(120)
   const rows = Uint32Array.from(labels.keys())
   const halves = { training: rows.slice(0, 80), tested: rows.slice(80) }
@@ -93,7 +93,7 @@ t.test('rows: held out and cross-validated', (t) => {
   t.end()
 })
 
-t.test('closed world, small: undefended pages are told apart, always-on ones are not; seeded', async (t) => {
+t.test('closed world, small: undefended pages are distinguished, always-on ones are not; seeded', async (t) => {
   const attack = (id: string) => {
     const { looks, cost } = pageSet(entry(id), 10, 12, chance('small'))
     return looks.attack(alone, heldOut(10, 12, 4), { classes: 10, trees: 20, seed: id, mostNearest: 40 }).then((world) => ({ world, cost }))
@@ -108,7 +108,7 @@ t.test('closed world, small: undefended pages are told apart, always-on ones are
   t.ok(shut.cost.cellsPerPage > 590 && shut.cost.cellsPerPage < 610, '30 s at 20 a second')
 })
 
-t.test('onset, correlation and open world find what is there, and nothing where there is nothing', async (t) => {
+t.test('onset, correlation and open world detect a signal, and nothing if there is none', async (t) => {
   const root = chance('others')
   t.ok((await onset(entry('padded'), 'quiet', 80, alone, root)).value > 0.98)
   const blind = await onset(entry('always-on'), 'quiet', 160, alone, root)
@@ -124,7 +124,7 @@ t.test('onset, correlation and open world find what is there, and nothing where 
   t.ok(found.precisionAtHalf > 0 && found.precisionAtHalf <= 1)
 })
 
-t.test('looks at an empty trace', async (t) => {
+t.test('accepts an empty trace', async (t) => {
   const looks = new Looks(2)
   const nothing = { atMs: new Float64Array(0), octets: new Int16Array(0) }
   looks.put(0, 0, nothing)

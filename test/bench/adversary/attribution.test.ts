@@ -8,7 +8,7 @@ import { LINE_UP, MATCHED } from '../../../bench/observer/line-up.ts'
 import { QUERY_BODY, Recorder, replyBody } from '../../../bench/observer/observed.ts'
 import { visits } from '../../../bench/observer/pages.ts'
 
-t.test('which slot was slow, which brought a large reply, and which none', (t) => {
+t.test('which slot was slow, which one brought a large reply, and which had none', (t) => {
   const recorder = new Recorder()
   const replyMs = [15, 16, 90, 15, undefined, 15, 17, 18]
   replyMs.forEach((ms, slot) => {
@@ -32,7 +32,7 @@ const attack = async (id: string, covers = MATCHED) => {
   return looks.attack(alone, heldOut(12, 20, 8), { classes: 12, trees: 20, seed: id, mostNearest: 20 })
 }
 
-t.test('covers that are never slow are told by A4+; those that match are not', async (t) => {
+t.test('A4+ identifies covers that are never slow, but not covers that match', async (t) => {
   const quick = await attack('always-on', { ...MATCHED, misses: 'hits' })
   t.ok(quick.a4plus.low > 0.15, `never slow: ${quick.a4plus.value}`)
   const alike = await attack('always-on')
@@ -46,7 +46,7 @@ t.test('pages with a large reply are counted by themselves', async (t) => {
   t.ok(best(world).value >= world.a1.value)
 })
 
-t.test('what a session’s length tells alone', async (t) => {
+t.test('what the length of a session alone reveals', async (t) => {
   const world = await attack('lite')
   t.ok(world.length.value >= 0 && world.lengthBits >= 0 && world.lengthBits < 3)
   const [entry] = LINE_UP

@@ -31,7 +31,7 @@ t.test('decisions, accuracy, quantiles', (t) => {
   t.end()
 })
 
-t.test('bits: all of them when votes are right, none in noise', (t) => {
+t.test('bits: all of them if votes are right, none in noise', (t) => {
   const truth = Uint16Array.from({ length: 400 }, (_, i) => i % 8)
   const right = new Float32Array(400 * 8)
   truth.forEach((label, row) => {

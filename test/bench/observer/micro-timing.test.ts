@@ -26,7 +26,7 @@ t.test('sessions are cut where nothing leaves', (t) => {
   t.end()
 })
 
-t.test('what leaves late is told, what stands elsewhere is not', async (t) => {
+t.test('late cells are detected, cells at another place are not', async (t) => {
   const told = async (lateMs: number) => {
     const { values, labels, training, tested } = matched(sessionsOf(sessions(lateMs)), chance('match'))
     t.equal(labels.filter((label) => label === 1).length * 2, labels.length, 'as many real cells as covers')

@@ -81,7 +81,7 @@ t.test('names: alike, or each with its own', (t) => {
   t.end()
 })
 
-t.test('workloads are put together', (t) => {
+t.test('workloads are merged', (t) => {
   const c = chance('w')
   const both = joined(workload([0, 5], c), later(workload([0], c), 9))
   t.strictSame([...both.atMs], [0, 5, 9])

@@ -25,7 +25,7 @@ t.test('the tap reads record headers across any chunking', (t) => {
   t.end()
 })
 
-t.test('the resolver of the wire runs answers as it must, in cells, through a tap', async (t) => {
+t.test('the resolver of wire runs answers correctly, in cells, through a tap', async (t) => {
   const resolver = await startWireResolver(chance('resolver'))
   const tap = await tapLink(resolver.port, () => performance.now())
   const { ca, name } = resolver.behind(tap.port)
@@ -59,7 +59,7 @@ t.test('the resolver of the wire runs answers as it must, in cells, through a ta
   await resolver.close()
 })
 
-t.test('who is watched, and the picture of it', (t) => {
+t.test('the observed client and its summary', (t) => {
   t.ok(['off', 'jitter', 'lite', 'balanced', 'always-on'].every((id) => watched().some((one) => one.id === id)))
   const config = watched()
     .find(({ id }) => id === 'lite')

@@ -66,7 +66,7 @@ for (const [client, carrier] of [
     await end()
   })
 
-  t.test(`${client}: GOAWAY with an error: what was under way is asked once more`, async (t) => {
+  t.test(`${client}: GOAWAY with an error: requests in flight are retried once`, async (t) => {
     const { ask, end, server } = await h2((q, peer) => {
       if (peer.connection > 1) return replyTo(q)
       peer.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
@@ -104,14 +104,14 @@ for (const [client, carrier] of [
     await single.end()
   })
 
-  t.test(`${client}: a server that refuses every stream: an end after a bounded number of tries`, async (t) => {
+  t.test(`${client}: a server that refuses every stream: fails after a bounded number of tries`, async (t) => {
     const { ask, end, server } = await h2((_, peer) => peer.stream?.close(constants.NGHTTP2_REFUSED_STREAM) as undefined)
     t.equal(await codeOf(ask(query())), 'connection-lost')
     t.ok(server.counts.requests <= 100, `${server.counts.requests} requests`)
     await end()
   })
 
-  t.test(`${client}: a reset stream is asked once more on the same session`, async (t) => {
+  t.test(`${client}: a reset stream is retried once on the same session`, async (t) => {
     const { ask, end, server } = await h2((q, peer) => {
       if (peer.requests > 1) return replyTo(q)
       peer.stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
@@ -123,7 +123,7 @@ for (const [client, carrier] of [
     await end()
   })
 
-  t.test(`${client}: a session that dies with queries in flight: each is asked once more`, async (t) => {
+  t.test(`${client}: a session that dies with queries in flight: each is retried once`, async (t) => {
     const { ask, end, server } = await h2((q, peer) => {
       if (peer.connection > 1) return replyTo(q)
       if (peer.requests === 20) peer.session?.destroy()
@@ -135,7 +135,7 @@ for (const [client, carrier] of [
     await end()
   })
 
-  t.test(`${client}: a slow answer over a living session raises no suspicion: PING is answered`, async (t) => {
+  t.test(`${client}: a slow answer on a live session raises no suspicion: PING is answered`, async (t) => {
     const { ask, end, server } = await h2(async (q) => {
       await pause(900)
       return replyTo(q)
@@ -157,7 +157,7 @@ for (const [client, carrier] of [
     await end()
   })
 
-  t.test(`${client}: a body in single octets, one every 100 ms: cut at the deadline, the others untouched`, async (t) => {
+  t.test(`${client}: a body in single octets, one every 100 ms: cut at the deadline, others not affected`, async (t) => {
     const { ask, end, server } = await h2(async (q, peer) => {
       if (peer.requests > 1) return replyTo(q)
       peer.stream?.respond({ ':status': 200, 'content-type': TYPE })
@@ -176,7 +176,7 @@ for (const [client, carrier] of [
     await end()
   })
 
-  t.test(`${client}: octets that are no HTTP/2, frames that are malformed: the session ends, nothing else does`, async (t) => {
+  t.test(`${client}: octets that are not HTTP/2, malformed frames: only the session ends`, async (t) => {
     const settings = [0, 0, 0, 4, 0, 0, 0, 0, 0]
     const says: [string, number[]][] = [
       ['text', [...Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')]],

@@ -26,7 +26,7 @@ const h2Node = async (answer: DohOptions['answer']) => over(await startDoh({ ide
 const h1 = async (answer: DohOptions['answer']) => over(await startDohH1({ identity, answer }))
 
 for (const [version, scene] of [['HTTP/2', h2] as const, ['node:http2', h2Node] as const, ['HTTP/1.1', h1] as const]) {
-  t.test(`${version}: a reply comes back under the ID of the request; nothing but what is needed is said`, async (t) => {
+  t.test(`${version}: a reply has the ID of the request; the request reveals only what is needed`, async (t) => {
     const asked: number[] = []
     let headers: object = {}
     const { ask, end, server } = await scene((q, peer) => {
@@ -50,7 +50,7 @@ for (const [version, scene] of [['HTTP/2', h2] as const, ['node:http2', h2Node] 
     await end()
   })
 
-  t.test(`${version}: what is not a 200 with one DNS message fails with its code, and costs no connection where it is short`, async (t) => {
+  t.test(`${version}: anything but a 200 with one DNS message fails with its code, and a short one keeps the connection`, async (t) => {
     const big = new Uint8Array(65536)
     const faults: [string, (q: Uint8Array) => DohReply, string][] = [
       ['404', () => ({ status: 404 }), 'http-status'],
@@ -84,7 +84,7 @@ for (const [version, scene] of [['HTTP/2', h2] as const, ['node:http2', h2Node] 
     }
   })
 
-  t.test(`${version}: what is unusual and right`, async (t) => {
+  t.test(`${version}: unusual valid responses`, async (t) => {
     const whole = new Uint8Array(65535)
     const { ask, end } = await scene((q, peer) => {
       const reply = replyTo(q)
@@ -103,7 +103,7 @@ for (const [version, scene] of [['HTTP/2', h2] as const, ['node:http2', h2Node] 
     await end()
   })
 
-  t.test(`${version}: a silent server: cut at the deadline, the others untouched`, async (t) => {
+  t.test(`${version}: a silent server: cut at the deadline, others not affected`, async (t) => {
     const { ask, end } = await scene((q, peer) => {
       if (q.length % 2 === 0) return undefined
       return peer.requests > 100 ? undefined : replyTo(q)

@@ -33,7 +33,7 @@ async function scene(answer: DotOptions['answer'], onConnection?: DotOptions['on
 
 const numbered = (n: number) => query({ name: `n${n}.example.com`, id: n })
 
-t.test('a reply comes back whole, under the ID of the request, which is not changed', async (t) => {
+t.test('a reply arrives whole, with the ID of the request, which is not changed', async (t) => {
   const ids = new Set<number>()
   const { ask, end, server } = await scene((q) => {
     ids.add(idOf(q))
@@ -66,7 +66,7 @@ t.test('queries of one turn leave in one record; replies in reverse order find t
   await end()
 })
 
-t.test('what does not match is ignored and counted, and the wait goes on', async (t) => {
+t.test('unmatched replies are ignored and counted, and the wait continues', async (t) => {
   const wrong: Record<string, (q: Uint8Array) => Uint8Array> = {
     'another ID': (q) => {
       const reply = replyTo(q)
@@ -152,7 +152,7 @@ t.test('a reply in single octets, and 65,535 octets', async (t) => {
   await end()
 })
 
-t.test('a frame too short for a message is passed over: the answer behind it arrives, on the same connection', async (t) => {
+t.test('a frame too short for a message is ignored: the next answer arrives, on the same connection', async (t) => {
   for (const octets of [0, 1, 3, 11]) {
     const { ask, end, events, server, mismatches } = await scene((q, peer) => {
       for (let i = 0; i < 3; i++) peer.socket.write(Uint8Array.of(0, octets, ...new Uint8Array(octets).fill(q[0] ?? 0)))
@@ -178,7 +178,7 @@ const floods: Readonly<Record<string, (q: Uint8Array) => Uint8Array>> = {
 }
 
 for (const [what, flood] of Object.entries(floods))
-  t.test(`a flood of ${what} makes few events, which count them all`, async (t) => {
+  t.test(`a flood of ${what} causes few events, which count them all`, async (t) => {
     const { ask, end, count, mismatches } = await scene((q, peer) => {
       if (peer.queries === 1) peer.socket.write(flood(q))
       return replyTo(q)
@@ -259,7 +259,7 @@ t.test('a question that is cut off or malformed is none: its query fails at once
   }
 })
 
-t.test('an error without its question is the answer, whatever its code, also where a question is counted', async (t) => {
+t.test('an error without its question is the answer for any code, also if a question is counted', async (t) => {
   for (const rcode of [1, 2, 4, 5, 9])
     for (const questions of [0, 1]) {
       const { ask, end, count } = await scene((q) => headed(q, 0x8180 | rcode, questions))
@@ -340,7 +340,7 @@ t.test('a connection on which too many ran out of time takes no more, and its la
   t.same(outcomes, ['connection-lost refused', 'answered'])
 })
 
-t.test('FIN or RST with queries in flight: each is asked once more on one fresh connection', async (t) => {
+t.test('FIN or RST with queries in flight: each is retried once on one fresh connection', async (t) => {
   for (const how of ['end', 'reset'] as const) {
     let asked = 0
     const { ask, end, server } = await scene((q, peer) => {
@@ -361,7 +361,7 @@ t.test('FIN or RST with queries in flight: each is asked once more on one fresh 
   await always.end()
 })
 
-t.test('thousands in flight, and an end', async (t) => {
+t.test('thousands in flight, and a limit', async (t) => {
   const { ask, end, link, server } = await scene((q, peer) => (peer.queries === 1 ? replyTo(q) : undefined))
   await ask(query())
   const outcomes = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, i) => codeOf(ask(numbered(i), 400)))
@@ -373,7 +373,7 @@ t.test('thousands in flight, and an end', async (t) => {
   await end()
 })
 
-t.test('a silent name: the root is asked for beside it, in a query of the same length, and nothing is dialled', async (t) => {
+t.test('a silent name: a root query of the same length is sent too, and nothing is dialled', async (t) => {
   const asked: Uint8Array[] = []
   const { ask, end, events, server } = await scene((q) => {
     asked.push(q)
@@ -396,7 +396,7 @@ t.test('a silent name: the root is asked for beside it, in a query of the same l
   await end()
 })
 
-t.test('edns-tcp-keepalive: 0 closes when nothing is owed, another value is the idle limit', async (t) => {
+t.test('edns-tcp-keepalive: 0 closes when no reply is pending, another value is the idle limit', async (t) => {
   const keepalive = (value: number) => Uint8Array.of(0, 11, 0, 2, value >> 8, value & 255)
   const zero = await scene((q) => withOptions(replyTo(q), keepalive(0)))
   await zero.ask(query())
@@ -412,11 +412,11 @@ t.test('edns-tcp-keepalive: 0 closes when nothing is owed, another value is the 
   await brief.end()
 })
 
-t.test('a trickle of single octets holds nobody up: the next query goes elsewhere', async (t) => {
+t.test('a trickle of single octets delays no other query: the next one goes elsewhere', async (t) => {
   await goesElsewhere(t, [1], [0])
 })
 
-t.test('whatever octets a resolver sends, a query ends with an answer or a code, by its deadline', async (t) => {
+t.test('for any octets from a resolver, a query ends with an answer or a code, by its deadline', async (t) => {
   let octets: Uint8Array = new Uint8Array(0)
   const { ask, end } = await scene((q, peer) => {
     peer.socket.write(octets)

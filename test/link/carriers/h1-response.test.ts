@@ -22,7 +22,7 @@ function outcome(octets: Buffer, cuts: readonly number[]) {
   return { progress, atEnd: response.end(true), headers: { ...headers }, fault: fault?.code, begun, reusable, keepAliveS }
 }
 
-t.test('however the octets are cut, the outcome is the same, whatever they are', (t) => {
+t.test('the outcome is the same for any division of any octets', (t) => {
   const change = fc.record({ at: fc.nat(400), octet: fc.nat(255), insert: fc.boolean() })
   fc.assert(
     fc.property(
@@ -44,7 +44,7 @@ t.test('however the octets are cut, the outcome is the same, whatever they are',
   t.end()
 })
 
-t.test('what is kept is bounded: heads, interim responses, chunk lines, trailers, pages', (t) => {
+t.test('memory is bounded: heads, interim responses, chunk lines, trailers, pages', (t) => {
   const endless: readonly (readonly [what: string, head: string, part: string, atMost: number])[] = [
     ['a line', 'HTTP/1.1 200 OK\r\nx: ', 'y', 16_384],
     ['fields', 'HTTP/1.1 200 OK\r\n', 'x: y\r\n', 16_384],

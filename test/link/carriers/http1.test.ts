@@ -153,7 +153,7 @@ const RIGHT: readonly (readonly [what: string, response: (q: Uint8Array) => Buff
 ]
 
 // The first of all: the client for HTTP/1.1 is loaded while the server speaks.
-t.test('a server that speaks before anybody can listen is closed, and no more', async (t) => {
+t.test('a server that sends data before there is a listener is closed, without other effects', async (t) => {
   let greets = true
   const { ask, count } = await scene(
     t,
@@ -169,7 +169,7 @@ t.test('a server that speaks before anybody can listen is closed, and no more', 
   t.equal(count('link.up'), count('link.down') + 1)
 })
 
-t.test('responses in every right shape, cut at every octet', async (t) => {
+t.test('valid responses in every form, cut at every octet', async (t) => {
   for (const [what, response, reusable] of RIGHT) {
     let cutAt = 0
     const { ask, counts } = await scene(t, (q, peer) => {
@@ -201,7 +201,7 @@ t.test('all of them octet by octet, and all at once in one record', async (t) =>
   }
 })
 
-t.test('close after each answer: nothing is lost, one query or fifty at once, and nobody is asked twice', async (t) => {
+t.test('close after each answer: nothing is lost, one query or fifty at once, and none is sent twice', async (t) => {
   for (const closes of ['says so', 'does so', 'HTTP/1.0'] as const) {
     const { ask, counts, count } = await scene(t, (q, peer) => {
       peer.write(plain(q, closes === 'says so' ? 'connection: close\r\n' : '', closes === 'HTTP/1.0' ? '1.0' : '1.1'))
@@ -219,7 +219,7 @@ t.test('close after each answer: nothing is lost, one query or fifty at once, an
   }
 })
 
-t.test('a body that the close delimits is whole after close_notify, and not before', async (t) => {
+t.test('a body that ends with the connection is whole after close_notify, and not before', async (t) => {
   for (const version of ['1.0', '1.1']) {
     const whole = await scene(t, (q, peer) => {
       peer.write(untilClose(q, version))
@@ -250,7 +250,7 @@ t.test('a response with a length or in chunks needs no close_notify', async (t) 
   }
 })
 
-t.test('what is cut short, or may be read in two ways, is no answer', async (t) => {
+t.test('truncated or ambiguous responses are no answer', async (t) => {
   const head =
     (fields: string, status = '200 OK') =>
     (q: Uint8Array) =>
@@ -310,7 +310,7 @@ t.test('what is cut short, or may be read in two ways, is no answer', async (t) 
   await Promise.all(outcomes)
 })
 
-t.test('octets behind the response: it is taken, and the connection is not used again', async (t) => {
+t.test('octets after the response: it is accepted, and the connection is not reused', async (t) => {
   for (const extra of ['x', '\r\n', 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n']) {
     const { ask, counts } = await scene(t, (q, peer) => peer.write(Buffer.concat([plain(q), Buffer.from(extra)])))
     for (let i = 0; i < 3; i++) t.equal(await codeOf(ask(asked(i))), 'answered')
@@ -319,7 +319,7 @@ t.test('octets behind the response: it is taken, and the connection is not used 
   }
 })
 
-t.test('what a server says unasked is no answer to what is asked later', async (t) => {
+t.test('unsolicited data of a server is no answer to a later query', async (t) => {
   const planted = replyTo(query(), [addressRecord(66)])
   setId(planted, 0)
   const lie = Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\n${TYPE}content-length: ${planted.length}\r\n\r\n`), planted])
@@ -351,7 +351,7 @@ t.test('what a server says unasked is no answer to what is asked later', async (
   for (let i = 0; i < 4; i++) t.equal(await codeOf(crossed.ask(asked(i))), 'answered', 'a 408 that crosses the request')
 })
 
-t.test('a kept connection that ends under a request: once more on another, and no third time', async (t) => {
+t.test('a kept connection that ends under a request: one retry on another, and no third try', async (t) => {
   const once = await scene(t, (q, peer) => {
     if (peer.requests === 2) peer.end()
     else peer.write(plain(q))
@@ -377,7 +377,7 @@ t.test('an answer to half a request, and the end of the connection', async (t) =
   t.equal(await codeOf(ask(query())), 'http-status')
 })
 
-t.test('Keep-Alive says for how long: a connection is closed before the server does', async (t) => {
+t.test('Keep-Alive states the time: a connection is closed before the server closes it', async (t) => {
   const { ask, counts, count } = await scene(t, (q, peer) => peer.write(plain(q, 'Keep-Alive: timeout=1, max=100\r\n')))
   await ask(query())
   await pause(700)

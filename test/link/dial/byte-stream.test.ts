@@ -37,7 +37,7 @@ async function pair(t: Test, talk: (socket: TLSSocket) => void): Promise<TLSSock
 
 const letters = (octets: number) => Buffer.from(Array.from({ length: octets }, (_, i) => i % 251))
 
-t.test('what comes goes to the listener, whole and in order, and is wiped behind it', async (t) => {
+t.test('received octets go to the listener, whole and in order, and are wiped afterwards', async (t) => {
   const sent = letters(1_000_000)
   const socket = await pair(t, (peer) => peer.once('data', () => peer.end(sent)))
   const copies: Uint8Array[] = []
@@ -58,7 +58,7 @@ t.test('what comes goes to the listener, whole and in order, and is wiped behind
   t.equal(streamed, 0, 'no stream between')
 })
 
-t.test('what came before somebody listened is not lost, nor is its order', async (t) => {
+t.test('octets that came before there was a listener are not lost, and stay in order', async (t) => {
   const sent = letters(600_000)
   const socket = await pair(t, (peer) => void peer.write(sent))
   await pause(50)
@@ -76,7 +76,7 @@ t.test('what came before somebody listened is not lost, nor is its order', async
   t.ok(Buffer.concat(views).equals(sent))
 })
 
-t.test('what came before somebody listened is told when who listens is made, and before what comes next', async (t) => {
+t.test('octets that came before there was a listener are delivered after it is made, and before later ones', async (t) => {
   const socket = await pair(t, (peer) => {
     peer.write('early')
     peer.once('data', () => peer.write('later'))
@@ -92,7 +92,7 @@ t.test('what came before somebody listened is told when who listens is made, and
   t.equal(text, 'earlylater')
 })
 
-t.test('whoever uses the stream has all of it', async (t) => {
+t.test('a reader of the stream gets all octets', async (t) => {
   const sent = letters(600_000)
   const socket = await pair(t, (peer) => void peer.end(sent))
   await pause(20)
@@ -101,7 +101,7 @@ t.test('whoever uses the stream has all of it', async (t) => {
   t.ok(Buffer.concat(chunks).equals(sent))
 })
 
-t.test('the end and a broken connection are told as by any socket', async (t) => {
+t.test('the end and a broken connection are reported as by any socket', async (t) => {
   const ended = await pair(t, (peer) => void peer.end())
   onOctets(ended, () => t.fail('nothing was sent'))
   await once(ended, 'end')
@@ -112,7 +112,7 @@ t.test('the end and a broken connection are told as by any socket', async (t) =>
   await once(broken, 'close')
 })
 
-t.test('a listener that throws away its socket hears no more', async (t) => {
+t.test('a listener that destroys its socket gets no more octets', async (t) => {
   const socket = await pair(t, (peer) => void peer.write(letters(300_000)))
   let heard = 0
   onOctets(socket, () => {
@@ -126,7 +126,7 @@ t.test('a listener that throws away its socket hears no more', async (t) => {
   t.equal(heard, before)
 })
 
-t.test('any other stream is listened to as such', (t) => {
+t.test('any other stream is read through its events', (t) => {
   const stream = new PassThrough()
   onOctets(stream, (octets) => {
     t.equal(Buffer.from(octets).toString(), 'hello')

@@ -21,7 +21,7 @@ const ca = authority.certificate
 const serve = (identity: ServerIdentity, more: { host?: string; port?: number } = {}): Promise<DotServer> =>
   startDot({ identity, answer: (q) => replyTo(q, [addressRecord()]), ...more })
 
-t.test('a fault of the certificate ends the dial with its code, before the server has one octet of DNS', async (t) => {
+t.test('a certificate error ends the dial with its code, before the server has one octet of DNS', async (t) => {
   const from = (days: number) => new Date(Date.now() + days * DAY_MS)
   const faults: [string, CertificateOptions, Partial<Endpoint>, string][] = [
     ['expired', { name: NAME, notBefore: from(-3), notAfter: from(-1) }, {}, 'certificate-expired'],
@@ -112,7 +112,7 @@ for (const version of ['TLSv1.3', 'TLSv1.2'] as const) {
   })
 }
 
-t.test('a server that changes its key is found out at the next full handshake', async (t) => {
+t.test('a server that changes its key is detected at the next full handshake', async (t) => {
   const server = await serve(good)
   const sessions = tlsSessions(clock)
   const endpoint = endpointAt(server.port, { ca, spkiPins: [good.spkiPin] })
@@ -125,7 +125,7 @@ t.test('a server that changes its key is found out at the next full handshake', 
   await server.close()
 })
 
-t.test('opportunistic: connects all the same and says what was not proved', async (t) => {
+t.test('opportunistic: connects in any case and reports the missing proof', async (t) => {
   const cases: [CertificateOptions, Partial<Endpoint>, object][] = [
     [{ name: 'other.test' }, {}, { authenticated: false, why: 'certificate-name' }],
     [{ name: NAME, selfSigned: true }, {}, { authenticated: false, why: 'certificate-untrusted' }],
@@ -146,7 +146,7 @@ t.test('opportunistic: connects all the same and says what was not proved', asyn
   }
 })
 
-t.test('ALPN: a DoT server may know none; one that insists on another protocol, and a DoH one that agrees on none, fail', async (t) => {
+t.test('ALPN: a DoT server may support none; one that insists on another protocol, and a DoH server that accepts none, fail', async (t) => {
   const silent = await startDot({ identity: good, answer: (q) => replyTo(q), tls: { ALPNProtocols: [] } })
   const other = await startDot({ identity: good, answer: (q) => replyTo(q), tls: { ALPNProtocols: ['http/1.1'] } })
   const options = { clock, sessions: tlsSessions(clock), pace }
@@ -158,7 +158,7 @@ t.test('ALPN: a DoT server may know none; one that insists on another protocol, 
   await other.close()
 })
 
-t.test('faults of the path: refused, closed in the handshake, not TLS, TLS 1.1, no address, a transport not offered', async (t) => {
+t.test('errors of the path: refused, closed in the handshake, not TLS, TLS 1.1, no address, a transport not offered', async (t) => {
   const options = { clock, sessions: tlsSessions(clock), pace }
   const plain = async (talk: string | undefined) => {
     const server = createServer((socket) => (talk === undefined ? socket.destroy() : socket.end(talk)))
@@ -192,7 +192,7 @@ t.test('faults of the path: refused, closed in the handshake, not TLS, TLS 1.1, 
   t.not(await codeOf(connect(endpointAt(1, { ca: broken }), 'dot', options)), 'not an EnigmError')
 })
 
-t.test('happy eyeballs: a refused address costs nothing, a silent one the stagger', async (t) => {
+t.test('happy eyeballs: a refused address costs nothing, a silent one the delay', async (t) => {
   const server = await serve(good)
   const sessions = tlsSessions(clock)
   const refused = await connect(endpointAt(server.port, { ca, addresses: ['::1', '127.0.0.1'] }), 'dot', { clock, sessions, pace })

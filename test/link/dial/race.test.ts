@@ -25,7 +25,7 @@ function scene(addresses: readonly string[], signal?: AbortSignal) {
   return { clock, begun, abandoned, ends, won }
 }
 
-t.test('RFC 8305: a stagger of 250 ms, the first to finish wins, the others are abandoned', async (t) => {
+t.test('RFC 8305: a delay of 250 ms, the first to finish wins, the others are abandoned', async (t) => {
   const { clock, begun, abandoned, ends, won } = scene(['a', 'b', 'c'])
   await clock.advance(600)
   t.same(begun, [
@@ -39,7 +39,7 @@ t.test('RFC 8305: a stagger of 250 ms, the first to finish wins, the others are 
   t.equal(clock.timers, 0)
 })
 
-t.test('a failure starts the next at once; TCP coming up restarts the stagger', async (t) => {
+t.test('a failure starts the next attempt at once; TCP coming up restarts the delay', async (t) => {
   const { clock, begun, ends } = scene(['a', 'b', 'c'])
   await clock.advance(100)
   ends[0]?.reject(new EnigmError('connect-refused', ''))
@@ -56,7 +56,7 @@ t.test('a failure starts the next at once; TCP coming up restarts the stagger', 
   t.same(begun[2], ['c', 550])
 })
 
-t.test('all silent: one more attempt soon, then one a second until the limit; none once somebody spoke', async (t) => {
+t.test('all silent: one more attempt soon, then one per second until the limit; none after a peer has sent something', async (t) => {
   const dark = scene(['a', 'b'])
   await dark.clock.advance(3000)
   t.same(dark.begun, [
@@ -76,7 +76,7 @@ t.test('all silent: one more attempt soon, then one a second until the limit; no
   t.equal(slow.begun.length, 1)
 })
 
-t.test('TCP is up, and nothing is said: one more after 2 s, for a path of 8 kbit/s needs as long for one handshake', async (t) => {
+t.test('TCP is up, but silent: one more attempt after 2 s, because a path of 8 kbit/s needs as long for one handshake', async (t) => {
   const { clock, begun, ends } = scene(['a'])
   await clock.advance(20)
   ends[0]?.progress()
@@ -91,7 +91,7 @@ t.test('TCP is up, and nothing is said: one more after 2 s, for a path of 8 kbit
   t.equal(begun.length, 2)
 })
 
-t.test('the most telling fault is reported; an abort ends it with its reason', async (t) => {
+t.test('the most informative error is reported; an abort ends it with its reason', async (t) => {
   const faults = scene(['a', 'b'])
   faults.ends[0]?.reject(new EnigmError('certificate-expired', ''))
   await faults.clock.advance(0)
@@ -106,7 +106,7 @@ t.test('the most telling fault is reported; an abort ends it with its reason', a
   t.equal(aborted.clock.timers, 0)
 })
 
-t.test('families take turns, the first one leads', async (t) => {
+t.test('families alternate, the first one first', async (t) => {
   t.same(interleaved(['9.9.9.9', '149.112.112.112', '2620:fe::fe']), ['9.9.9.9', '2620:fe::fe', '149.112.112.112'])
   t.same(interleaved(['::1', '::2', '1.1.1.1']), ['::1', '1.1.1.1', '::2'])
   t.same(interleaved([]), [])
@@ -129,7 +129,7 @@ t.test('attempts wait for their turn', async (t) => {
   t.equal(clock.timers, 0)
 })
 
-t.test('while one link of a resolver works, nothing waits for a turn', (t) => {
+t.test('while one link of a resolver works, no dial waits for a turn', (t) => {
   const pace = new DialPace(new FakeClock(), () => undefined)
   const [dot, doh] = [{ failing: true }, { failing: false }]
   for (const link of [dot, doh]) pace.add(link)

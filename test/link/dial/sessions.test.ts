@@ -23,7 +23,7 @@ function scene() {
   return { clock, sessions, keep, take, evidence }
 }
 
-t.test('each is used once, the newest first, four are kept', async (t) => {
+t.test('each session is used once, the newest first, four are kept', async (t) => {
   const { keep, take, sessions } = scene()
   for (const text of ['1', '2', '3', '4', '5']) keep('k test', text)
   t.equal(sessions.size, 4)
@@ -31,7 +31,7 @@ t.test('each is used once, the newest first, four are kept', async (t) => {
   t.equal(take('other test'), undefined)
 })
 
-t.test('a session dies with its certificate, by a clock set back before it, and of age', async (t) => {
+t.test('a session ends with its certificate, with a clock set back before it, and by age', async (t) => {
   const { keep, take, clock, sessions, evidence } = scene()
   keep('k test', '1')
   clock.jumpWall(HOUR_MS)
@@ -47,7 +47,7 @@ t.test('a session dies with its certificate, by a clock set back before it, and 
   t.equal(sessions.size, 0)
 })
 
-t.test('the key holds all that the proof depends on, and not the order of the pins', async (t) => {
+t.test('the key contains everything on which the proof depends, but not the order of the pins', async (t) => {
   const key = sessionKey(endpoint, 'dot')
   t.equal(sessionKey({ ...endpoint, spkiPins: ['b', 'a'] }, 'dot'), key)
   const others = [

@@ -82,7 +82,7 @@ const NULLS = 'ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA:AECDH-NULL-SHA:NULL-SHA25
 const WEAK_NODE = [`--tls-cipher-list=${NULLS}`, '--tls-min-v1.0', '--tls-max-v1.2']
 
 function tests(): void {
-  t.test('a Node that was told to take NULL ciphers, and a server that agrees: nothing is asked in the clear', async (t) => {
+  t.test('a Node configured for NULL ciphers, and a server that accepts them: no query in cleartext', async (t) => {
     for (const profile of ['strict', 'opportunistic'] as const) {
       const server = await tapped(t, { ciphers: NULLS, maxVersion: 'TLSv1.2' })
       t.equal(await askedBy(WEAK_NODE, server.port, profile), 'tls-failed', profile)
@@ -96,7 +96,7 @@ function tests(): void {
     t.match(await askedBy(WEAK_NODE, modern.port), /^answered TLS_/, 'and TLS 1.3 where there is')
   })
 
-  t.test('what is asked of OpenSSL here spoils no key that is read next', (t) => {
+  t.test('calls of OpenSSL here do not affect the next key that is read', (t) => {
     const module = new URL('../../../src/link/dial/tls-settings.js', import.meta.url).href
     const script = `
       import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
@@ -108,7 +108,7 @@ function tests(): void {
     t.end()
   })
 
-  t.test('what Node would take by default and we do not', async (t) => {
+  t.test('defaults of Node that we do not accept', async (t) => {
     const weak: [string, TlsOptions][] = [
       ['TLS 1.1', { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }],
       ['CBC', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA384' }],

@@ -6,7 +6,7 @@ import { pause } from '../link-rig.ts'
 import { startPath } from './path.ts'
 import { seeded } from './seeded.ts'
 
-t.test('a client that never ends its half of a connection does not hold the path open', async (t) => {
+t.test('a client that never ends its half of a connection does not keep the path open', async (t) => {
   const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const path = await startPath(portOf(server), seeded(1))

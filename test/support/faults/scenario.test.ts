@@ -11,7 +11,7 @@ import { seeded } from './seeded.ts'
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), 'main.js')
 const STAGE = { protocols: ['dot', 'h2'] as const, lengthMs: 3_600_000, everyMs: 60_000 }
 
-t.test('the same seed draws the same storm, another one another', async (t) => {
+t.test('the same seed draws the same faults, another one others', async (t) => {
   const drawn = storm(seeded(7), STAGE)
   t.strictSame(storm(seeded(7), STAGE), drawn)
   t.notSame(storm(seeded(8), STAGE), drawn)
@@ -22,7 +22,7 @@ t.test('the same seed draws the same storm, another one another', async (t) => {
   }
 })
 
-t.test('seeded: uniform enough, and branches are their own', async (t) => {
+t.test('seeded: uniform enough, and forks are independent', async (t) => {
   const chance = seeded(1)
   const counts = new Array<number>(10).fill(0)
   for (let i = 0; i < 10_000; i++) counts[chance.below(10)]! += 1
@@ -33,7 +33,7 @@ t.test('seeded: uniform enough, and branches are their own', async (t) => {
   t.not(seeded(1).branch().next(), seeded(1).next())
 })
 
-t.test('every scenario has its steps; a name that is none throws', async (t) => {
+t.test('every scenario has its steps; an unknown name throws', async (t) => {
   for (const name of Object.keys(SCENARIOS)) {
     const protocols = ['h2', 'dot'] as const
     t.doesNotThrow(() => stepsOf(name, seeded(1), { ...STAGE, protocols }), name)
@@ -42,7 +42,7 @@ t.test('every scenario has its steps; a name that is none throws', async (t) => 
   t.throws(() => stepsOf('gzip', seeded(1), STAGE), /cannot be had over dot/)
 })
 
-t.test('by itself: --list names them, a run prints what to use, bad words are refused', async (t) => {
+t.test('alone: --list names them, a run prints what to use, invalid arguments are refused', async (t) => {
   const run = (...args: string[]) =>
     new Promise<{ code: number; out: string }>((resolve) => {
       const child = execFile(process.execPath, [MAIN, ...args], (_error, stdout, stderr) =>

@@ -72,7 +72,7 @@ const PATIENCE_MS = 5000
 const kinds = Object.keys(FAULTS).filter((kind): kind is FaultKind => kind in FAULTS)
 
 for (const protocol of ['dot', 'h2', 'h1'] as const) {
-  t.test(`${protocol}: in order, it answers a link of ours as it should`, async (t) => {
+  t.test(`${protocol}: in order, it answers a link of ours correctly`, async (t) => {
     const server = await serverOf(t, protocol)
     const at = { port: server.port, path: '/dns-query' }
     const rig = linkTo(
@@ -104,7 +104,7 @@ for (const protocol of ['dot', 'h2', 'h1'] as const) {
     t.ok(octets() >= 0)
   })
 
-  t.test(`${protocol}: every fault looks as it says, and is over when it is cleared`, async (t) => {
+  t.test(`${protocol}: every fault looks as described, and ends when it is cleared`, async (t) => {
     const server = await serverOf(t, protocol, () => {})
     const asked = properQuery(NAME, protocol === 'dot' ? 7 : 0)
     for (const kind of kinds) {
@@ -125,7 +125,7 @@ for (const protocol of ['dot', 'h2', 'h1'] as const) {
   })
 }
 
-t.test('every Nth, and victims only', async (t) => {
+t.test('every Nth, and only victims', async (t) => {
   const server = await serverOf(t, 'dot')
   server.begin({ kind: 'servfail', every: 3 })
   const rcodes: number[] = []
@@ -136,7 +136,7 @@ t.test('every Nth, and victims only', async (t) => {
   t.equal(judge(NAME, first(await askOnce(server, ca, properQuery(`victim1.${NAME}`), PATIENCE_MS))).rcode, 2)
 })
 
-t.test('what a stub of ours never does is said at once', async (t) => {
+t.test('requests that our stub never sends are reported at once', async (t) => {
   const said: string[] = []
   const server = await startFaultServer({ authority, protocol: 'dot', chance: seeded(1), unexpected: (what) => said.push(what) })
   const odd: [string, Uint8Array][] = [
@@ -158,7 +158,7 @@ t.test('what a stub of ours never does is said at once', async (t) => {
   t.match(said, [/cleartext/])
 })
 
-t.test('the right answers: told apart by name, judged', async (t) => {
+t.test('the correct answers: distinguished by name, judged', async (t) => {
   t.not(addressOf('a.example'), addressOf('b.example'))
   t.equal(addressOf('WWW.example.'), addressOf('www.example'))
   t.equal(judge(POISONED, rightAnswer(properQuery(NAME))).wrong, true, 'an answer to another question is a wrong one')

@@ -83,7 +83,7 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
   nft('add', 'chain', 'inet', 'somebody', 'out', '{ type filter hook output priority 10; policy accept; }')
   const before = nft('list', 'ruleset')
 
-  t.test('what goes past the service is rejected at once and counted by port; the service and this host are not', async (t) => {
+  t.test('queries that bypass the service are rejected at once and counted by port; the service and this host are not', async (t) => {
     await stub(t)
     t.match(await send(SOMEBODY, 'udp', HOTEL, 53), { what: 'answered' }, 'before')
     const plan = await planEnforce(host(), LEAVE)
@@ -135,7 +135,7 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
     t.ok(performance.now() - beganMs < 1500)
   })
 
-  t.test('VPNs: a tunnel is left alone unless vpnDns is override; other links where they are named', async (t) => {
+  t.test('VPNs: a tunnel is left alone unless vpnDns is override; other links if they are named', async (t) => {
     const hasTun = existsSync('/dev/net/tun')
     if (!requireThat(t, hasTun ? undefined : 'needs /dev/net/tun')) return
     ip('tuntap', 'add', 'tun7', 'mode', 'tun')
@@ -162,7 +162,7 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
     t.equal(await outcome(HOTEL), 'passes')
   })
 
-  t.test('what somebody changed in it is seen, and put right', async (t) => {
+  t.test('changes of others in it are noticed, and repaired', async (t) => {
     t.teardown(() => revertEnforce(host()))
     t.strictSame(await enforceFaults(host(), LEAVE), ['The table inet enigm_dns of nftables is not there.'])
     const spoil = [
@@ -187,7 +187,7 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
     t.match(await enforceFaults(host('none'), LEAVE), [/does not run/])
   })
 
-  t.test('refused with nothing changed: a service of root, no nftables, a table of somebody else', async (t) => {
+  t.test('refused with nothing changed: a service of root, no nftables, a table of another program', async (t) => {
     await t.rejects(planEnforce(host(0), LEAVE), { code: 'state', message: /runs as root/ })
     await t.rejects(applyEnforce(host(0), LEAVE), { code: 'state' })
     await t.rejects(applyEnforce(host('none'), LEAVE), { code: 'state', message: /does not run/ })

@@ -16,7 +16,7 @@ async function against(answer: DohOptions['answer'], more: Partial<DohOptions> =
   return { ...rig, server, end }
 }
 
-t.test('thousands at once, each its own answer; one more is too many; idle once at the end', async (t) => {
+t.test('thousands at once, each its own answer; one more is refused; idle once at the end', async (t) => {
   const { ask, carrier, told, end } = await against((q) => replyTo(q), { http2: { settings: { maxConcurrentStreams: 200 } } })
   const all = Array.from({ length: MAX_IN_FLIGHT }, (_, i) => ask(numbered(i)))
   t.equal(carrier.inFlight, MAX_IN_FLIGHT)
@@ -30,7 +30,7 @@ t.test('thousands at once, each its own answer; one more is too many; idle once 
   await end()
 })
 
-t.test('what gives way leaves every eighth stream free, and waits behind what does not', async (t) => {
+t.test('queries that give way leave every eighth stream free, and come after the others', async (t) => {
   let held: (() => void)[] = []
   const seen: number[] = []
   const { ask, carrier, end } = await against(
@@ -65,7 +65,7 @@ t.test('what gives way leaves every eighth stream free, and waits behind what do
   await end()
 })
 
-t.test('32 streams until SETTINGS say how many, then all', async (t) => {
+t.test('32 streams until SETTINGS state the limit, then all', async (t) => {
   let before = 0
   const { ask, end } = await withScript(async (peer) => {
     await peer.until((seen) => seen.type === FRAME.headers)
@@ -81,7 +81,7 @@ t.test('32 streams until SETTINGS say how many, then all', async (t) => {
   await end()
 })
 
-t.test('one stream at a time where the peer takes no more', async (t) => {
+t.test('one stream at a time if the peer accepts no more', async (t) => {
   let most = 0
   let open = 0
   const { ask, end } = await against(
@@ -135,7 +135,7 @@ t.test('GOAWAY: streams above its last ID are refused, those below answered, the
   await end()
 })
 
-t.test('GOAWAY for an error: what is in flight is lost at once, or refused above its last ID', async (t) => {
+t.test('GOAWAY for an error: requests in flight are lost at once, or refused above its last ID', async (t) => {
   const { ask, told, end } = await withScript(async (peer) => {
     peer.socket.write(settings())
     await peer.until(isLast(3))
@@ -151,7 +151,7 @@ t.test('GOAWAY for an error: what is in flight is lost at once, or refused above
   await end()
 })
 
-t.test('REFUSED_STREAM: asked again three times on the same connection, then refused; another reset is a loss', async (t) => {
+t.test('REFUSED_STREAM: retried three times on the same connection, then refused; another reset is a loss', async (t) => {
   let refusals = 0
   const refuseUpTo = (limit: number) => async (peer: Peer) => {
     peer.socket.write(settings())
@@ -178,7 +178,7 @@ t.test('REFUSED_STREAM: asked again three times on the same connection, then ref
   await reset.end()
 })
 
-t.test('stream IDs run out: those in flight are answered, the rest is not sent, and the connection retires', async (t) => {
+t.test('stream IDs run out: those in flight are answered, the rest is not sent, and the connection drains', async (t) => {
   const answerAll = async (peer: Peer) => {
     peer.socket.write(settings())
     await peer.until(isLast(5))
@@ -194,7 +194,7 @@ t.test('stream IDs run out: those in flight are answered, the rest is not sent, 
   await end()
 })
 
-t.test('taken back: RST_STREAM, what still comes is ignored, and the ticket is left alone', async (t) => {
+t.test('cancelled: RST_STREAM, later frames are ignored, and the ticket is not called', async (t) => {
   let told: Seen | undefined
   const { asked, ask, carrier, end } = await withScript(async (peer) => {
     peer.socket.write(settings())
@@ -256,7 +256,7 @@ t.test('octets that trickle are no sign of life; a response is', async (t) => {
   await end()
 })
 
-t.test('the connection ends: what was sent is lost, what was not is not, and later requests are refused', async (t) => {
+t.test('the connection ends: sent requests are lost, unsent ones are not, and later ones are refused', async (t) => {
   const { ask, told, downs, end } = await withScript(async (peer) => {
     peer.socket.write(settings([SETTING.maxConcurrentStreams, 1]))
     await peer.until(isBody)
@@ -272,7 +272,7 @@ t.test('the connection ends: what was sent is lost, what was not is not, and lat
   await end()
 })
 
-t.test('destroy: what is in flight is lost, and no `down` follows', async (t) => {
+t.test('destroy: requests in flight are lost, and no down follows', async (t) => {
   const { ask, told, end } = await against(() => undefined)
   const outcome = ask(numbered(1))
   await pause(20)

@@ -36,7 +36,7 @@ const after = (...frames: readonly Uint8Array[]) => {
   return { code, events: events.slice(1) }
 }
 
-t.test('rules that a frame is judged by alone (RFC 9113 section 6)', (t) => {
+t.test('rules for single frames (RFC 9113 section 6)', (t) => {
   const eight = new Uint8Array(8)
   const cases: [string, number, ...Uint8Array[]][] = [
     ['DATA on stream 0', H2.protocol, frame(FRAME.data, 0, 0, [1])],
@@ -74,7 +74,7 @@ t.test('the first frame is SETTINGS (RFC 9113 section 3.4)', (t) => {
   t.end()
 })
 
-t.test('what is taken: padding and priority are cut off, unknown types and flags ignored, the reserved bit too', (t) => {
+t.test('accepted frames: padding and priority are cut off, unknown types and flags ignored, the reserved bit too', (t) => {
   const reserved = frame(FRAME.data, 0, 5, [9])
   reserved[5] = 0x80
   const { code, events } = after(
@@ -127,7 +127,7 @@ t.test('floods of every cheap frame end in ENHANCE_YOUR_CALM (CVE-2019-9512 to 9
   t.end()
 })
 
-t.test('what would be a flood at once is none over a day', async (t) => {
+t.test('a number that is a flood at once is none over a day', async (t) => {
   const { inbound, clock } = listening()
   inbound.receive(HELLO)
   let code: number = H2.none
@@ -143,7 +143,7 @@ const anyFrame = fc
   .map(([type, flags, streamId, payload]) => frame(type, flags, streamId, payload))
 const anyFrames = fc.array(anyFrame, { maxLength: 12 }).map((frames) => Buffer.concat([HELLO, ...frames]))
 
-t.test('however the octets are cut, the events are the same', (t) => {
+t.test('the events are the same for any division of the octets', (t) => {
   fc.assert(
     fc.property(anyFrames, fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 20 }), (octets, cuts) => {
       const whole = listening()
@@ -162,7 +162,7 @@ t.test('however the octets are cut, the events are the same', (t) => {
   t.end()
 })
 
-t.test('any octets are taken without a throw, and what is kept is bounded', (t) => {
+t.test('any octets are accepted without a throw, and memory is bounded', (t) => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 20 }), (chunks) => {
       const { inbound } = listening()
@@ -180,7 +180,7 @@ t.test('any octets are taken without a throw, and what is kept is bounded', (t) 
   t.end()
 })
 
-t.test('a frame that lies whole in a chunk is not copied', (t) => {
+t.test('a frame that lies in one chunk is not copied', (t) => {
   let from: ArrayBufferLike | undefined
   const reader = new H2FrameReader((_type, _flags, _id, octets) => {
     from = octets.buffer
@@ -192,7 +192,7 @@ t.test('a frame that lies whole in a chunk is not copied', (t) => {
   t.end()
 })
 
-t.test('requests: one size for one body size, whatever the stream; the content-length is right', (t) => {
+t.test('requests: one size for one body size, for any stream; the content-length is right', (t) => {
   const head = new RequestHead(endpointAt(853, { ca: '' }))
   const out = Buffer.alloc(512)
   const put = (streamId: number, octets: number) => Buffer.from(out.subarray(0, head.put(out, 0, streamId, octets)))

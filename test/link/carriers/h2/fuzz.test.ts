@@ -47,7 +47,7 @@ const likely = fc.oneof(
   fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
 )
 
-t.test('whatever a resolver sends: nothing throws, and every request is settled once', async (t) => {
+t.test('for any octets from a resolver: nothing throws, and every request is settled once', async (t) => {
   let answered = 0
   await fc.assert(
     fc.asyncProperty(fc.array(likely, { maxLength: 25 }), fc.nat(40), async (frames, cut) => {

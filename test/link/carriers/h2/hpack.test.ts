@@ -35,7 +35,7 @@ function huffmanEncode(octets: Uint8Array): Buffer {
   return Buffer.from(bits.match(/.{8}/g)?.map((octet) => Number.parseInt(octet, 2)) ?? [])
 }
 
-t.test('the static table stands as in RFC 7541 appendix A', (t) => {
+t.test('the static table is that of RFC 7541 appendix A', (t) => {
   t.equal(STATIC_TABLE.length, 61)
   const at = (index: number) => `${STATIC_TABLE[index - 1]?.name}: ${STATIC_TABLE[index - 1]?.value}`
   t.equal(at(2), ':method: GET')
@@ -79,7 +79,7 @@ t.test('Huffman vectors of RFC 7541 appendices C.4 and C.6', (t) => {
   t.end()
 })
 
-t.test('broken Huffman strings (RFC 7541 section 5.2)', (t) => {
+t.test('invalid Huffman strings (RFC 7541 section 5.2)', (t) => {
   t.equal(decode(hex('3fffffff'))?.length, undefined, 'EOS inside')
   t.equal(decode(hex('ffffffff')), undefined, 'EOS')
   t.equal(decode(hex('1fff')), undefined, 'padding longer than 7 bits')
@@ -89,7 +89,7 @@ t.test('broken Huffman strings (RFC 7541 section 5.2)', (t) => {
   t.end()
 })
 
-t.test('Huffman: any octets come back', (t) => {
+t.test('Huffman: any octets survive encoding and decoding', (t) => {
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 200 }),
@@ -132,7 +132,7 @@ t.test('header blocks of RFC 7541 appendix C that do not need a dynamic table', 
   t.end()
 })
 
-t.test('what is a COMPRESSION_ERROR', (t) => {
+t.test('errors that are a COMPRESSION_ERROR', (t) => {
   const cases: Record<string, string> = {
     'index 0': '80',
     'an index into an empty dynamic table': 'be',

@@ -34,7 +34,7 @@ async function faced<T>(frames: (query: Buffer) => readonly Uint8Array[], then: 
   return { outcome, result, told }
 }
 
-t.test('errors of the connection: GOAWAY says which (RFC 9113)', async (t) => {
+t.test('errors of the connection: GOAWAY names the error (RFC 9113)', async (t) => {
   const good = (q: Buffer) => [head(1), body(1, replyTo(q))]
   const cases: [string, number, (query: Buffer) => readonly Uint8Array[]][] = [
     ['HEADERS of an idle stream', H2.protocol, () => [head(3)]],
@@ -101,7 +101,7 @@ t.test('errors of the connection: GOAWAY says which (RFC 9113)', async (t) => {
   }
 })
 
-t.test('errors of one stream: it is reset, the connection goes on', async (t) => {
+t.test('errors of one stream: it is reset, the connection continues', async (t) => {
   const LOST: Outcome = { code: 'connection-lost', loss: 'lost' }
   const final = (code: Extract<Outcome, { code: unknown }>['code']): Outcome => ({ code, loss: 'final' })
   const dns = field('content-type', 'application/dns-message')
@@ -153,7 +153,7 @@ t.test('errors of one stream: it is reset, the connection goes on', async (t) =>
   }
 })
 
-t.test('responses that are whole but no answer', async (t) => {
+t.test('complete responses that are no answer', async (t) => {
   const settled = (frames: (query: Buffer) => readonly Uint8Array[]) => faced(frames, async () => {})
   const other = replyTo(query({ name: 'other.example' }))
   other[0] = 0
@@ -171,7 +171,7 @@ t.test('responses that are whole but no answer', async (t) => {
   t.same((await settled(() => [head(1, [0x8e], FLAG.endStream)])).outcome, { code: 'http-status', loss: 'final' })
 })
 
-t.test('good answers in every shape', async (t) => {
+t.test('valid answers in every form', async (t) => {
   const shapes: Record<string, (query: Buffer) => readonly Uint8Array[]> = {
     plain: (q) => [head(1), body(1, replyTo(q))],
     'an empty DATA at the end': (q) => [head(1), body(1, replyTo(q), 0), body(1, new Uint8Array(0))],
@@ -203,7 +203,7 @@ t.test('good answers in every shape', async (t) => {
   }
 })
 
-t.test('what is announced, and how a request looks', async (t) => {
+t.test('our announcements, and the form of a request', async (t) => {
   let first: Seen | undefined
   const { result } = await faced(
     (q) => [head(1), body(1, replyTo(q))],

@@ -30,7 +30,7 @@ t.test('malformed responses (RFC 9113 sections 8.2 and 8.3)', (t) => {
   t.end()
 })
 
-t.test('a block that was seen before is not read again, and one that looks like it is', (t) => {
+t.test('a repeated block is not parsed again, and a similar one is', (t) => {
   const reader = new HeadReader()
   const block = (age: string) => Uint8Array.from([...GOOD, ...field('age', age)])
   const first = reader.read(block('10'), 0, block('10').length)

@@ -101,7 +101,7 @@ t.test(
   },
 )
 
-t.test('cells: a request of several records stops where SETTINGS narrowed its window, and goes on when it is wide again', async (t) => {
+t.test('cells: a request of several records stops when SETTINGS narrowed its window, and continues when it is wide again', async (t) => {
   let narrowed: () => void = () => {}
   let widened: () => void = () => {}
   const narrow = new Promise<void>((resolve) => {
@@ -145,7 +145,7 @@ t.test('cells: a request of several records stops where SETTINGS narrowed its wi
   await end()
 })
 
-t.test('an answer before the question is all sent: the rest is not sent', async (t) => {
+t.test('an answer before the whole question was sent: the rest is not sent', async (t) => {
   const code = new Promise<number>((resolve, reject) => {
     void withScript(async (peer) => {
       peer.socket.write(settings([SETTING.initialWindowSize, 20]))
@@ -162,7 +162,7 @@ t.test('an answer before the question is all sent: the rest is not sent', async 
   t.equal(await code, H2.cancel)
 })
 
-t.test('the window of the connection is given back in large steps', async (t) => {
+t.test('the window of the connection is reopened in large steps', async (t) => {
   let updates: Seen[] = []
   const big = Buffer.alloc(60_000)
   const { ask, end } = await withScript(async (peer) => {
