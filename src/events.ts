@@ -64,6 +64,8 @@ export type Event =
       readonly transport: Transport
       readonly covers: 'flowing' | 'claim' | 'refused' | 'used-up' | 'slower' | 'larger'
     }
+  /** Whether something keeps a shaped link busy at regular intervals. Never what. */
+  | { readonly type: 'shaping.beacon'; readonly resolver: string; readonly transport: Transport; readonly found: boolean }
   /** A watcher sees queries, at most until this time; undefined: no longer. */
   | { readonly type: 'trace'; readonly untilWallMs: number | undefined }
   /**

@@ -78,6 +78,7 @@ const SAMPLES: { readonly [T in Event['type']]: Extract<Event, { readonly type: 
   'network.changed': { type: 'network.changed', online: true },
   woke: { type: 'woke', awayMs: 1 },
   'clock.moved': { type: 'clock.moved', byMs: 1 },
+  'shaping.beacon': { type: 'shaping.beacon', ...LINK, found: true },
   'shaping.covers': { type: 'shaping.covers', ...LINK, covers: 'flowing' },
   trace: { type: 'trace', untilWallMs: 1 },
   portal: { type: 'portal', untilWallMs: 1 },

@@ -133,6 +133,13 @@ export const REASONS = {
     message: ({ profile, why }) => `The shaping profile ${profile} is configured but not in force${why === undefined ? '' : `: ${why}`}.`,
     mend: 'Use a resolver that pads its replies and accepts cover traffic, or choose another profile.',
   }),
+  'shaping-beacon': row<{ profile: string }>({
+    severity: 'warn',
+    doc: 'Something here asks at regular intervals and keeps opening sessions of the shaping profile.',
+    message: ({ profile }) =>
+      `Something here asks at regular intervals and keeps opening sessions of ${profile}. An observer sees the rhythm, and it costs traffic.`,
+    mend: 'Find the program (enigm-dns trace shows names), or choose always-on, which hides the rhythm and costs about as much.',
+  }),
   'shaping-over-doh': row<readonly { id: string; why: string }[]>({
     severity: 'info',
     doc: 'Shaped traffic goes over DoH, where the sizes of replies vary.',

@@ -48,6 +48,11 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
       return withResolver(state, event.resolver, atMs, (r) => counted(r, 'reply-mismatch', event.count))
     case 'shaping.covers':
       return withResolver(state, event.resolver, atMs, (r) => covered(r, event))
+    case 'shaping.beacon':
+      return withResolver(state, event.resolver, atMs, (r) => ({
+        ...r,
+        beacons: [...r.beacons.filter((transport) => transport !== event.transport), ...(event.found ? [event.transport] : [])],
+      }))
     default: {
       const next = withHostEvent(state, event, { ms: atMs, wallMs: atWallMs })
       return next === state || sameInput(verdictInput(state, atMs), verdictInput(next, atMs)) ? next : { ...next, shape: state.shape + 1 }
@@ -168,6 +173,7 @@ function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answe
     paddedKnown: known,
     shapedKnown: Math.min(SHAPED_WINDOW, r.shapedKnown + count),
     coverTroubles: r.coverTroubles,
+    beacons: r.beacons,
     rtt: r.rtt,
   }
 }

@@ -143,6 +143,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
     ...(portalUntilWallMs === undefined ? [] : [reason('captive-portal', { untilWallMs: portalUntilWallMs })]),
     ...shapingBroken(input, shaping),
     ...shapedUnevenly(input),
+    ...(resolvers.some(({ beacon }) => beacon) ? [reason('shaping-beacon', input.setup.shaping)] : []),
     ...resolvers.flatMap((r) => resolverReasons(r, flows)),
     ...(flow.unauthenticated.length === 0
       ? []

@@ -74,6 +74,8 @@ export interface ResolverEvidence {
   readonly shapedKnown: number
   /** The links on which covers do not flow, or do not hide real queries. */
   readonly coverTroubles: Readonly<Partial<Record<Transport, CoverTrouble>>>
+  /** The links on which something asks at regular intervals. */
+  readonly beacons: readonly Transport[]
   readonly rtt: RttRing
 }
 
@@ -164,7 +166,12 @@ export function initialState(setup: PostureSetup, at: Instant): State {
  */
 export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
-  const resolvers = setup.resolvers.map((r) => ({ ...(kept.get(JSON.stringify(r)) ?? untried(r)), shapedKnown: 0, coverTroubles: {} }))
+  const resolvers = setup.resolvers.map((r) => ({
+    ...(kept.get(JSON.stringify(r)) ?? untried(r)),
+    shapedKnown: 0,
+    coverTroubles: {},
+    beacons: [],
+  }))
   const nothing = { network: undefined, vpn: undefined, system: undefined, canary: undefined }
   const host = looks === 'hold' ? state.host : { ...state.host, ...nothing }
   return { ...state, setup, resolvers, host, refusedReload: undefined, shape: state.shape + 1 }
@@ -184,6 +191,7 @@ function untried(setup: ResolverSetup): ResolverEvidence {
     paddedKnown: 0,
     shapedKnown: 0,
     coverTroubles: {},
+    beacons: [],
     rtt: rttRing(),
   }
 }

@@ -110,6 +110,8 @@ export interface ResolverInput {
   readonly proof: 'ca' | 'ca+spki' | 'none' | undefined
   readonly unproven: ErrorCode | undefined
   readonly padded: ReturnType<typeof repliesPadded>
+  /** Something asks at regular intervals. */
+  readonly beacon: boolean
   readonly shaped: 'unasked' | 'holds' | 'bare' | CoverTrouble
 }
 
@@ -153,6 +155,7 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
     proof: protection === undefined ? undefined : protection.authenticated ? protection.by : 'none',
     unproven: protection === undefined || protection.authenticated ? undefined : protection.why,
     padded: repliesPadded(r),
+    beacon: r.beacons.length > 0,
     shaped: shapedNow(r),
   }
 }

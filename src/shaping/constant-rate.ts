@@ -171,7 +171,9 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   #arrived(nowMs: number): void {
     const wasOpen = this.#schedule.open
     this.#schedule.arrived(nowMs)
-    if (!wasOpen) this.#began(nowMs)
+    if (wasOpen) return
+    if (!this.#standsBy) this.#covers.opened(nowMs)
+    this.#began(nowMs)
   }
 
   /** A session has begun: the only time that a dial may be due to a query. */

@@ -5,6 +5,7 @@ import { readingOf } from '../dns/response.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
+import { BeaconWatch } from './beacon.ts'
 import { type CoverQuestion, CoverQuestions, question, REMIX_MS } from './cover.ts'
 import { DnssecCovers, type DnssecManner, PROOF_ZONES } from './dnssec-covers.ts'
 import type { Unlikeness } from './likeness.ts'
@@ -117,6 +118,8 @@ export interface CoverOptions {
 }
 
 const DS = 43
+/** Whether something asks at regular intervals is looked at this often while a session is open. */
+const BEACON_LOOK_MS = 5000
 
 /** One cover, made as an upstream makes a query. */
 export interface CoverRequest {
@@ -135,6 +138,9 @@ export class CoverTraffic {
   readonly #cover: CoverQuestions
   readonly #permission: CoverPermission
   readonly #dnssec: DnssecCovers
+  readonly #beacon = new BeaconWatch()
+  #beaconFound = false
+  #lookAtMs = 0
   #mixedMs = Number.NEGATIVE_INFINITY
   #reported: CoverReport = 'flowing'
 
@@ -146,12 +152,28 @@ export class CoverTraffic {
     this.#dnssec = new DnssecCovers(o.random, o.validates === true)
   }
 
+  /** A query has opened a session. */
+  opened(nowMs: number): void {
+    this.#beacon.opened(nowMs)
+    this.#lookForBeacon(nowMs)
+  }
+
+  #lookForBeacon(nowMs: number): void {
+    if (nowMs < this.#lookAtMs) return
+    this.#lookAtMs = nowMs + BEACON_LOOK_MS
+    const found = this.#beacon.found(nowMs)
+    if (found === this.#beaconFound) return
+    this.#beaconFound = found
+    this.#o.emit({ type: 'shaping.beacon', resolver: this.#o.resolver, transport: this.#o.transport, found })
+  }
+
   /**
    * The next cover, to be sent once, or undefined while none may be sent. Whether they flow, and
    * whether they are like real queries, is told as an event when it changes: without that the
    * profile is not in force.
    */
   next(nowMs: number): CoverRequest | undefined {
+    this.#lookForBeacon(nowMs)
     if (!this.flowing(nowMs)) return undefined
     if (nowMs - this.#mixedMs >= REMIX_MS) {
       this.#mixedMs = nowMs

@@ -27,8 +27,8 @@ export interface Pace {
   /** It is opened by the links before it, when they fail, and never by a query (see standby.ts). */
   readonly standsBy?: true
   /**
-   * Covers sent over one link in 24 hours, at most; when they are used up the session ends at its
-   * step.
+   * Covers sent over one link in 24 hours, at most: what the schedule can send in a day, so that
+   * they last whatever asks. If covers ended before, real queries would go alone.
    */
   readonly coversADay: number
 }
@@ -57,7 +57,7 @@ export type PacedProfile = 'lite' | 'balanced' | 'always-on'
  * most 315. What each profile costs and buys is in docs/shaping.md.
  */
 export const PACES: Readonly<Record<PacedProfile, Pace>> = {
-  lite: { opening: [], everyMs: 50, stepMs: 22_000, idleMs: 3000, alwaysOn: false, coversADay: 400_000 },
+  lite: { opening: [], everyMs: 50, stepMs: 22_000, idleMs: 3000, alwaysOn: false, coversADay: 1_800_000 },
   balanced: {
     opening: [
       { cells: 200, everyMs: 10 },
@@ -67,7 +67,7 @@ export const PACES: Readonly<Record<PacedProfile, Pace>> = {
     stepMs: 30_000,
     idleMs: 5000,
     alwaysOn: false,
-    coversADay: 1_200_000,
+    coversADay: 3_500_000,
   },
   'always-on': {
     opening: [],

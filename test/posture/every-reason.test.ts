@@ -45,6 +45,10 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'certificate-untrusted': { events: bad('certificate-untrusted') },
   'replies-unpadded': { events: [started, answered('a', { bare: true })] },
   'shaping-not-in-force': { events: [started, answered('a'), covers('a', 'claim')], setup: PACED },
+  'shaping-beacon': {
+    events: [started, answered('a'), { type: 'shaping.beacon', resolver: 'a', transport: 'dot', found: true }],
+    setup: PACED,
+  },
   'shaping-over-doh': { events: [started, answered('a', { transport: 'doh' })], setup: PACED },
   'unauthenticated-answers': { events: [started, answered('a', { plain: true })], setup: { usageProfile: 'opportunistic' } },
   'profile-opportunistic': { events: [started], setup: { usageProfile: 'opportunistic' } },
