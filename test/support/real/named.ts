@@ -3,15 +3,15 @@ import { ROOT_FILE, ZONE_FILE, ZONE_NAME } from './zone.ts'
 
 /**
  * BIND: the authority for zone.example, over plain DNS, DoT and DoH. broken.example is a zone that
- * does not load: SERVFAIL. Answers keep the zone's order.
+ * does not load: SERVFAIL. Answers keep the order of the zone, which may be another one.
  */
-export function startNamed(identity: Identity): Promise<RealServer> {
+export function startNamed(identity: Identity, { zone = ZONE_FILE } = {}): Promise<RealServer> {
   return runServer(
     {
       tool: 'named',
       doh: true,
       files: ({ dir, dnsPort, dotPort, dohPort }) => ({
-        'zone.example.db': ZONE_FILE,
+        'zone.example.db': zone,
         'root.db': ROOT_FILE,
         'broken.db': 'this is not a zone\n',
         'named.conf': `
