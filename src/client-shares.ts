@@ -3,8 +3,8 @@ import type { Random } from './clock.ts'
 /** Buckets of a table; a client stands in two of them, see FairShares. */
 const BUCKETS = 4096
 /**
- * One client alone may have this many times what is left free, and so 8/9 of all; n of them 8/(8n +
- * 1) each.
+ * A client may hold up to this many times the free part: 8/9 of all if it is alone, 8/(8n + 1) each
+ * if there are n of them.
  */
 const FREE_TIMES = 8
 /** For clients that have next to nothing under way there is this much beyond the capacity. */
@@ -34,12 +34,12 @@ export function clientOf(address: string): string {
 const groupsOf = (half: string | undefined) => (half === undefined || half === '' ? [] : half.split(':'))
 
 /**
- * Shares out what all clients use together, by how much each holds. Any one may have the most of it
- * while others want little; the fuller it is, the less a heavy one may hold, and the next that
- * comes free is not its. A client that holds next to nothing is let in while there is any. No
- * object a query, and bounded: counts in two buckets of a hash that outsiders cannot know, the
- * lesser of which is believed; only who meets the same others in both is counted with them. Used
- * from one thread.
+ * Divides what all clients use together, by how much each holds. A client may hold most of it while
+ * others need little. The fuller it is, the less a heavy client may hold, and what becomes free
+ * goes to others. A client that holds next to nothing is let in while there is any. It makes no
+ * object per query, and its memory is bounded: each client is counted in two buckets, by hashes
+ * with secret seeds, and the smaller count is used. A client is overcounted only if others share
+ * both buckets with it. Used from one thread.
  */
 export class FairShares {
   readonly #capacity: number

@@ -11,25 +11,25 @@ export interface Ede {
 }
 
 /**
- * What is known of a code: a row of the table below. Every question that is asked of codes is a
- * column, and no room has a list of codes:
+ * What is known of a code: a row of the table below. Each property of a code is a column, and no
+ * other file has a list of codes:
  * - `rcode`, `ede`: what a client is told (RFC 8914 section 4); the code itself is the text of the
  *   EDE.
- * - `blame`: a rule of whoever runs this stub (`policy`), this host (`local`), what every resolver
- *   suffers together, told by the posture (`around`), a bug of ours (`bug`), the network or the
- *   resolver (`path`), or the peer is not who it should be (`identity`), which only a change of
- *   certificate, pin or clock mends.
- * - `reached`: nobody; the peer, by TCP, but TLS failed; or the question was sent (`asked`), and
- *   nothing of use came back.
- * - `against`: when it speaks against the path: `yes`; if nothing else came meanwhile (`silent`);
- *   after a `wait` in which nothing came; in a `probe` only, or in a `silent-probe`, after a wait
- *   in which nothing came: both
- *   may be the name's doing; when `repeated`, for the resolver itself answered; or `no`.
- * `uncounted` is `no`, and it is not even counted.
+ * - `blame`: the cause: a rule of the person who runs this stub (`policy`), this host (`local`), a
+ *   common problem of all resolvers, reported by the posture (`around`), a bug of ours (`bug`), the
+ *   network or the resolver (`path`), or a peer that is not the one it should be (`identity`). Only
+ *   a change of certificate, pin or clock ends the last one.
+ * - `reached`: how far it came: to `nobody`; to the `peer`, by TCP, but TLS failed; or the question
+ *   was sent (`asked`), and no usable reply came.
+ * - `against`: when the failure counts against the path. `yes`: always. `silent`: if nothing else
+ *   came meanwhile. `wait`: if nothing came although there was time. `probe`: only if it was a
+ *   probe, since the name may be the cause. `silent-probe`: a probe, and nothing came although there
+ *   was time. `repeated`: always, but a single one is no reason for doubt, because the resolver
+ *   itself answered. `no`: never. `uncounted`: never, and it is not in the counts of failures.
  * - `stale`: whether an expired answer may be used instead (RFC 8767).
  * - `blocked`: whether a network that blocks the port looks like this.
- * - `doubts`: what a peer that was refused puts in doubt: its `key`, the `dates` of its
- *   certificate, the `clock` here, or that it is no `stranger`.
+ * - `doubts`: what to check after a peer was refused: its `key`, the `dates` of its certificate,
+ *   the `clock` here, or whether it is a `stranger`.
  */
 type CodeRow = readonly [
   rcode: Rcode,
@@ -84,7 +84,7 @@ const TABLE = {
 /** The closed list of what can go wrong. Callers ask the code; nobody matches a message. */
 export type ErrorCode = keyof typeof TABLE
 
-/** The codes with that blame, as a type: a record over them that forgets one does not compile. */
+/** The codes with this blame, as a type. A record keyed by it must list them all. */
 type CodesOf<Blame extends CodeRow[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2] extends Blame ? C : never }[ErrorCode]
 /** The peer is not who it should be. */
 export type IdentityCode = CodesOf<'identity'>
@@ -100,8 +100,7 @@ export type AroundCode = CodesOf<'around'>
 export class EnigmError extends Error {
   readonly code: ErrorCode
   /**
-   * It is known to be the question's doing, and of nobody else: alone on a connection of its own it
-   * met the same.
+   * The question itself is the cause: it failed in the same way alone on a connection of its own.
    */
   readonly ofTheName: boolean
   constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown; readonly ofTheName?: boolean }) {
@@ -198,8 +197,8 @@ export function mayServeStale(code: ErrorCode): boolean {
 }
 
 /**
- * Whether it may be the name's doing: its own servers are silent, and nothing comes, or the
- * resolver's front end gives up. Only a probe can tell.
+ * Whether the name may be the cause: its own servers are silent, or the resolver's front end gives
+ * up on it. Only a probe shows which.
  */
 export function mayBeTheName({ code, ofTheName }: EnigmError): boolean {
   const { against } = rowOf(code)
@@ -224,7 +223,7 @@ export interface FailureCircumstances {
   readonly probe: boolean
 }
 
-/** Whether a failed exchange speaks against its path. */
+/** Whether a failed exchange counts against its path. */
 export function speaksAgainst({ code, ofTheName }: EnigmError, { silent, hadTime, probe }: FailureCircumstances): boolean {
   if (ofTheName) return probe
   switch (rowOf(code).against) {
@@ -252,7 +251,7 @@ export function looksBlocked(code: ErrorCode): boolean {
 
 /**
  * What a peer that was refused puts in doubt; undefined: the code is of another kind. An expired
- * certificate may be as old as it says, one from the future is our clock.
+ * certificate may really be expired. One that is not valid yet suggests that our clock is wrong.
  */
 export function inDoubt(code: ErrorCode): Exclude<CodeRow[7], '-'> | undefined {
   const { doubts } = rowOf(code)

@@ -1,14 +1,18 @@
 import { asEnigmError, EnigmError } from './errors.ts'
 import type { Answer, Ask, Query } from './resolve.ts'
 
-/** Octets of a question, its name in any case, and the mark of what else tells answers apart. */
+/**
+ * A question in wire form (its name in any case), and a number for all else that separates cache
+ * entries, such as DO and CD.
+ */
 export interface Asked {
   readonly octets: Uint8Array
   readonly from: number
   readonly end: number
   readonly mark: number
   /**
-   * What the cache's table made of the octets when it first looked; 0: it has not. For one table.
+   * The hash of the octets, computed by the cache's table at its first lookup; 0: not computed yet.
+   * It is valid for that table only.
    */
   hash: number
 }
@@ -17,25 +21,25 @@ export interface Asked {
 export type Outcome = Answer | EnigmError
 
 /**
- * Where a question goes from a stage on its way down. `on`: to the next one. `answered`: back up,
- * for `job.outcome` is set. `waits`: nowhere, until the stage says `job.resume(stage)`: then up
- * where an outcome is set, and else on.
+ * Where a question goes from a stage on its way down. `on`: to the next one. `answered`:
+ * `job.outcome` is set, and the question goes back up. `waits`: it stays until the stage calls
+ * `job.resume(stage)`. Then it goes up if an outcome is set, and else on.
  */
 export type Entered = 'on' | 'answered' | 'waits'
 
 /**
  * One step of the pipeline. It knows nothing of the others. `enter` is called once for each
- * question that comes down. `leave` is called exactly once for each that it let `on` or that
- * `waits`, with `job.outcome` set, an error's included; it may set another, and may wait in turn.
- * What either throws is the question's outcome, and the stages above see it as any other. Any
- * number of questions are under way at once.
+ * question that comes down. `leave` is called exactly once for each question for which `enter`
+ * returned `on` or `waits`. `job.outcome` is set then and may be an error. `leave` may replace it,
+ * and may wait too. What either throws is the question's outcome, and the stages above see it as
+ * any other. Any number of questions are under way at once.
  */
 export interface Stage {
   enter(job: Job): Entered
   leave?(job: Job): 'on' | 'waits'
 }
 
-/** A question that asks another may be asked by another, and so on so many times. */
+/** How deeply questions may be nested that ask other questions. */
 const MOST_DEEP = 8
 
 /**
@@ -48,22 +52,23 @@ export class Job implements Ask {
   readonly query: Query
   readonly purpose: Ask['purpose']
   readonly deadlineMs: number
-  /** Set by who shares out what is scarce (cache/admission.ts); see `Ask`. */
+  /** Set by the admission stage (cache/admission.ts); see `Ask`. */
   givesWay: true | undefined
   outcome: Outcome | undefined
   /** Made by cache/key.ts when it is first needed. */
   asked: Asked | undefined
-  /** cache/memory.ts: what it was when the question was asked. */
+  /** cache/memory.ts: the epoch of the cache when the question was asked. */
   epoch = 0
   answersBefore = 0
   /**
-   * cache/serve-stale.ts: there is a stale answer, and until when the client waits for a newer one.
+   * cache/serve-stale.ts: whether there is a stale answer, and the timer after which the client
+   * gets it.
    */
   hasStale = false
   staleTimer: { cancel(): void } | undefined = undefined
   /**
-   * cache/coalesce.ts: the next in a chain of questions, those that wait for this one, and for
-   * whom.
+   * cache/coalesce.ts: the next question in the chain, the questions that wait for this one, and
+   * the question that this one waits for.
    */
   next: Job | undefined = undefined
   waiting: Job[] | undefined = undefined
@@ -83,8 +88,8 @@ export class Job implements Ask {
   #waits = false
 
   /**
-   * `done` receives the outcome, once; `start` begins the job. `below`: the stage that asks it, and
-   * the question that made it.
+   * `done` receives the outcome, once; `start` begins the job. `below`: the stage that asks this
+   * question, and the job for which it does.
    */
   constructor(
     stages: readonly Stage[],
@@ -109,7 +114,7 @@ export class Job implements Ask {
     return this.#done === undefined
   }
 
-  /** Answers the client, once; what comes later is not for it. */
+  /** Answers the client, once. Later calls do nothing. */
   reply(outcome: Outcome): void {
     const done = this.#done
     this.#done = undefined
@@ -122,7 +127,7 @@ export class Job implements Ask {
   }
 
   /**
-   * What `stage` waited for has come; nothing where it does not wait there (any more). May be
+   * Continues the job after `stage` waited. Does nothing if the job does not wait there. May be
    * called before `enter` or `leave` has returned `waits`.
    */
   resume(stage: Stage): void {
@@ -146,7 +151,7 @@ export class Job implements Ask {
     })
   }
 
-  /** On from a stage that waited. */
+  /** Moves on from a stage that waited. */
   #pass(): void {
     if (this.#up) this.#at--
     else if (this.outcome === undefined) this.#at++

@@ -64,8 +64,7 @@ export interface Ask {
   readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
   readonly deadlineMs: number
   /**
-   * When whoever asks began to (`Clock.nowMs` time), where that was just now; absent: look at the
-   * clock.
+   * When the caller began (`Clock.nowMs` time), if that was just now; absent: the clock is read.
    */
   readonly startedMs?: number
   /**
@@ -209,8 +208,8 @@ export interface Carried<P extends Protection = Protection> {
  * returns. `More`: further values beside the reply.
  */
 export interface Receiver<P extends Protection, More extends readonly unknown[] = []> {
-  // Properties, not methods: of methods the compiler lets a link that may be unauthenticated stand
-  // where strict ones belong.
+  // Properties, not methods: with methods the compiler would accept an unauthenticated link where a
+  // strict one is required.
   readonly carried: (carried: Carried<P>, ...more: More) => void
   readonly failed: (error: EnigmError) => void
 }

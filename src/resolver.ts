@@ -39,7 +39,7 @@ export interface PipelineParts {
 
 /** What happened to questions beside hits and misses. */
 export interface StageCounts {
-  /** Answers past their time that stood in. */
+  /** Expired answers that were served. */
   stale: number
   /** Answers renewed before anybody had to wait for them. */
   renewed: number
@@ -47,13 +47,13 @@ export interface StageCounts {
   overloaded: number
   /** Queries over UDP from other hosts that came too fast for a reply with content. */
   limited: number
-  /** Answers from outside that pointed inside. */
+  /** Upstream answers with private addresses, which were refused. */
   rebinding: number
 }
 
 export const newStageCounts = (): StageCounts => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
 
-/** THE pipeline: a question goes down the list, and what comes of it back up (job.ts). */
+/** THE pipeline: a question goes down the list, and its outcome back up (job.ts). */
 export function pipeline(parts: PipelineParts): readonly Stage[] {
   const { rebinding, gate, tally = newStageCounts(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
@@ -63,15 +63,15 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
     keep: (query, answer, epoch) => cache.put(askedBy(query), answer, epoch, clock.nowMs()),
   })
   return [
-    ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: whether the system asks us is a matter of arriving, and nothing of it is kept
+    ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: it only records that a query arrived, and nothing of it is kept
     ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // outside of everything that keeps or checks answers: what the network's own resolver says of its login page is for the client that asked, and nobody else
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
     admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one occupies memory too
     coalesce((asked) => cache.hashOf(asked), parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
-    remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that what policy answers is a hit the next time too
+    remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
     specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking for them reveals it
-    gateStage(gate), // behind what never leaves, before all that might, and before what was kept for a bad day
-    refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: what policy answers may point inside
+    gateStage(gate), // after the names that are never sent, before every stage that may send a query
+    refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: answers made by policy may hold private addresses
     askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp), parts.around), // the end
   ]
 }

@@ -13,18 +13,20 @@ export interface Memory {
   readonly cache: AnswerCache
   readonly failures: Failures
   readonly prefetch: Prefetch
-  /** Answers stay; failures, popularity and renewals were of the other network. */
+  /** The network changed: keeps answers, forgets failures, popularity and renewals. */
   newNetwork(): void
-  /** Another configuration: nothing stays. */
+  /** The configuration changed: forgets everything. */
   clear(staleMaxS: number): void
 }
 
-/** What the table of a cache is keyed with. */
+/** A random seed for the hash table of a cache. */
 export function seedOf(random: Random): number {
   return u32(random.bytes(4), 0)
 }
 
-/** A memory of at most `maxBytes`, whose answers may stand in for `staleMaxS` past their time. */
+/**
+ * A memory of at most `maxBytes`, whose expired answers may be used for up to `staleMaxS` seconds.
+ */
 export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; readonly staleMaxS: number }): Memory {
   const cache = new AnswerCache({ maxBytes: o.maxBytes, staleMaxS: o.staleMaxS, seed: seedOf(o.random) })
   const failures = new Failures(o.clock)
@@ -48,16 +50,16 @@ export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; r
 }
 
 /**
- * Keeps every answer that comes back through it, whichever stage made it, and every failure for a
- * while, in which nothing is asked (RFC 9520). The epoch is taken before asking: an answer asked
- * for under an old policy is not kept.
+ * Keeps every answer that comes back through it, whichever stage made it. Keeps every failure for a
+ * short time, during which the question is not asked again (RFC 9520). The epoch is taken before
+ * asking: an answer asked for under an old policy is not kept.
  */
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
-  /** What becomes of an outcome once it is noted whether it is a failure. */
+  /** Records whether the outcome is a failure, and returns the outcome to pass on. */
   const noted = ({ query, answersBefore }: Job, outcome: Outcome): Outcome => {
     if (failures === undefined) return outcome
     if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore)
-    // What policy answers says nothing of the path.
+    // Answers made by policy say nothing about the path.
     else if (!describesName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome) }
     else if (typeof outcome.from !== 'string') failures.succeeded(query)
     return outcome

@@ -13,8 +13,8 @@ import type { TrustedResolver } from './trusted-set.ts'
 export interface Loaded {
   readonly config: Config
   /**
-   * Those that are asked: named by `use` (in its order, enabled or not), else every enabled one.
-   * Each shares a transport with the configuration.
+   * The resolvers in use: those that `use` names, in its order, even if they are disabled. Without
+   * `use`: every enabled one. Each shares a transport with the configuration.
    */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
@@ -25,7 +25,7 @@ export interface Loaded {
   readonly files: readonly string[]
 }
 
-/** What the command line says; it goes before the file. */
+/** The options of the command line. They override the file. */
 export interface Overrides {
   readonly listen?: readonly string[]
   /**
@@ -59,9 +59,10 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
 }
 
 /**
- * As loadConfig, for a service in which `inForce` is: the file at the default place that this came
- * from must still be there. That it is gone (renamed, deleted, not yet written again by an editor)
- * is no wish for the defaults, by which names would go to resolvers that nobody chose.
+ * As loadConfig, for a running service. If its configuration came from the file at the default
+ * place, that file must still exist. A missing file (renamed, deleted, not yet written again by an
+ * editor) is an error and not a request for the defaults: names would go to resolvers that nobody
+ * chose.
  */
 export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: DefaultFiles = PLACES): Promise<Loaded> {
   const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
@@ -69,8 +70,8 @@ export function reloadConfig(inForce: Loaded, file?: string, overrides: Override
 }
 
 /**
- * As loadConfig, for callers that show the problems one by one: `loaded` is there if and only if
- * there is no problem. Never rejects.
+ * As loadConfig, for callers that show the problems one by one: `loaded` is set only if there is no
+ * problem. Never rejects.
  */
 export async function checkConfig(
   file?: string,
@@ -143,7 +144,7 @@ function listeners(
   })
 }
 
-/** Each place once; a socket that is open to other hosts needs a word on who may ask. */
+/** Each place once. A socket that other hosts can reach requires `allowFrom`. */
 function withInherited(
   named: readonly SocketAddress[],
   inherited: readonly SocketAddress[],

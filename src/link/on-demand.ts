@@ -13,19 +13,19 @@ import { RetryQuarantine } from './retry-quarantine.ts'
 /** Queries waiting for one dial. Beyond it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
 /**
- * How often a query may be retried that a connection refused while it takes others (REFUSED_STREAM,
- * three times each).
+ * How often a query may be retried after a connection refused it and accepts others. The carrier
+ * itself retries each three times after REFUSED_STREAM.
  */
 const MAX_REFUSALS = 16
 /**
  * If a connection refused at most this many queries as it drained, one of them may be the reason,
- * so they are retried one at a time. More are those behind the last request that a server takes on
- * one connection.
+ * so they are retried one at a time. If more were refused, the server reached its limit of requests
+ * on one connection.
  */
 const FEW = 8
 /**
- * Queries of a late connection that are also asked on a second one: the first answer decides for
- * the others.
+ * Queries of a late connection that are also asked on a second one: the first answer shows whether
+ * the others are to be retried too.
  */
 const CANARIES = 4
 
@@ -132,7 +132,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     return this.#closed.promise
   }
 
-  /** Sends it on `current`, or lets it wait for the next connection. */
+  /** Sends a query on `current`, or lets it wait for the next connection. */
   #place(pending: Pending<P>): void {
     const { current } = this.#pool
     if (current !== undefined) this.#send(current, pending, 0)
@@ -145,8 +145,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Whether a dial for `current` may begin: not if a lane is to become `current`, nor before that
-   * is known.
+   * Whether a dial for `current` may begin: not if a lane is to become `current`, nor while this is
+   * undecided.
    */
   get #mayDial(): boolean {
     return !this.#quarantine.laneToBeCurrent && this.#turnedAway.length === 0
@@ -173,9 +173,9 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Sends what waits on the new `current`: first what was never written, then what waits on a
-   * suspect, whichever answers first. In this order because over HTTP/1.1 the query that made the
-   * other one suspect may hold up this one too.
+   * Sends waiting queries on the new `current`: first those that were never written, then copies of
+   * those that wait on a suspect. The first answer counts. The order matters over HTTP/1.1: the
+   * query that blocked the suspect may block this connection too.
    */
   #resend(): void {
     const { current } = this.#pool
@@ -196,9 +196,9 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
 
   /**
    * A new `current` answers while queries are held up on two connections that fell silent. Over DoT
-   * one reply that trickles holds up all behind it, and its query was retried beside them. So each
-   * is retried once more, alone on a lane. Costs one second connection of the budget, because names
-   * that nobody answers come here too.
+   * a reply that trickles delays all replies behind it, and its query was retried together with
+   * theirs. So each of these queries is retried once more, alone on a lane. This takes one
+   * connection of the hedge budget, because it also happens for names that nobody answers.
    */
   #isolateHeldUp(): void {
     const heldUp = this.#pending.list().filter(isHeldUpTwice)
@@ -247,7 +247,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
 
   /**
    * Decides about the queries that a draining connection refused, once all are known. They keep
-   * their order: the query behind the last one that it took is soon its first.
+   * their order, so that the query after the last accepted one is soon the first on its connection.
    */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
@@ -264,8 +264,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Retries a query that was not processed: of those that a connection refused in vain, one is the
-   * reason.
+   * Retries a query that was not processed: if a connection refused queries and answered none, one
+   * of them is the cause.
    */
   #askElsewhere({ connection, pending, trial }: RequestAttempt<P>, error: EnigmError, isFirst: boolean): void {
     const { answers } = this.#pool
@@ -284,8 +284,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Fails a query for its name: it was alone on a connection of a resolver that answers, and that
-   * connection died.
+   * Fails a query and blames its name: it was alone on a connection of a resolver that answers, and
+   * that connection died.
    */
   #failForItsName(pending: Pending<P>, { code, message, cause }: EnigmError): void {
     this.#fail(pending, new EnigmError(code, message, { cause, ofTheName: true }))
@@ -307,12 +307,12 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     const failed = this.#pending
       .list()
       .filter(({ attempts, quarantined }) => attempts.length === 0 && !(lanes && quarantined !== undefined))
-    // A receiver may ask again at once, which may have moved or failed others.
+    // A receiver may send a new query at once, and that may move or fail others.
     for (const pending of failed) if (this.#pending.has(pending)) this.#fail(pending, error)
   }
 
   /**
-   * The error at its deadline. `deadline` means that the path lived, or was not known to be dead.
+   * The error at its deadline. `deadline` means that the path was alive, or not known to be dead.
    */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#pool

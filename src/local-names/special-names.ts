@@ -7,7 +7,7 @@ import type { LocalProofs, Subject } from './local-proofs.ts'
 import { SPECIAL_ZONES } from './special-zones.ts'
 import { type ZoneRule, zoneTree } from './zone-tree.ts'
 
-/** An answer made here, and what its proof is about; undefined: none goes with it. */
+/** An answer made here, and the subject of its DNSSEC proof; undefined: it has no proof. */
 interface LocalAnswer {
   readonly answer: Answer
   readonly subject: Subject | undefined
@@ -17,9 +17,9 @@ interface LocalAnswer {
  * Answers what must not leave this host: special-use names (RFC 6761 registry), reverse zones of
  * private addresses (RFC 6303, RFC 7793), single labels, addresses that were asked for as names,
  * and the canary of browsers. Everything else, and DS at the apex of zones that the public DNS
- * delegates unsigned, goes on. With `proofs`, a negative answer to a query with DO carries the
- * public DNS's denial; that is asked of the stages below. Questions of class IN only: the gate lets
- * no other pass.
+ * delegates unsigned, goes on. With `proofs`, a negative answer to a query with DO includes the
+ * signed denial of the public DNS, which the stages below fetch. Questions of class IN only: the
+ * gate lets no other pass.
  */
 export function specialNames(proofs?: LocalProofs): Stage {
   const answerHere = localAnswers(SPECIAL_ZONES, (top) => proofs?.denies(top) === true)
@@ -80,11 +80,11 @@ const hasData = (answer: Answer) => u16(answer.wire, 6) > 0
 const DELEGATION_TYPES = new Set([2, 6, 43, 46, 47, 48, 51, 59, 60, 62, 63])
 
 /**
- * A name of one label is a host of this network or a slip of a search list, never a public host
- * (SAC 053, RFC 7085): NXDOMAIN for data types, here, so that machine names do not leave. The
- * infrastructure types are forwarded, unless the root is known not to have the label. The SOA is of
- * the label itself, not of the root: what caches behind this stub may learn is that the label is
- * not served, not that the root denied a whole TLD (PowerDNS trusts a root NXDOMAIN so far).
+ * A name of one label is a host of this network or the result of a wrong search list, never a
+ * public host (SAC 053, RFC 7085): NXDOMAIN for data types, here, so that machine names do not
+ * leave. The infrastructure types are forwarded, unless the root is known not to have the label.
+ * The SOA is of the label itself and not of the root. A cache that asks this stub must not conclude
+ * that the root denied a whole TLD; PowerDNS would.
  */
 export function isDelegationType(type: number): boolean {
   return DELEGATION_TYPES.has(type)
@@ -92,9 +92,9 @@ export function isDelegationType(type: number): boolean {
 
 /**
  * Whether the label at `at` of a lower-case name is a number as the WHATWG's URL standard reads the
- * last label of a host: digits alone, or 0x and hexadecimal digits. What ends so is an IPv4 address
- * that somebody asked for as a name (192.168.1.1, 10.0.0x7f): browsers take it for nothing else,
- * and there is no such top-level domain, nor will there be (RFC 1123 section 2.1, RFC 3696 section
+ * last label of a host: digits alone, or 0x and hexadecimal digits. A name with such an end is an
+ * IPv4 address that was queried as a name (192.168.1.1, 10.0.0x7f): browsers take it for nothing
+ * else, and there is and will be no such top-level domain (RFC 1123 section 2.1, RFC 3696 section
  * 2).
  */
 export function isNumericLabel(name: Uint8Array, at: number): boolean {

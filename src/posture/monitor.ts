@@ -17,15 +17,14 @@ export interface MonitorOptions {
   /** Asked for each document; must be cheap and must not throw. */
   readonly counts: () => CacheCounts
   /**
-   * Told whenever it may have changed, before anything is written: why the policy lets nothing
-   * through now, or undefined.
+   * Called before each write with the reason why the policy lets no query through, or undefined.
    */
   readonly gate: (closed: ErrorCode | undefined) => void
   /** Told of each event once what follows from it is on file. */
   readonly onEvent?: Emit
   /**
-   * Called at each heartbeat after the status is written: what is seen then is in the next one, or
-   * at once where it changes a verdict.
+   * Called at each heartbeat after the status is written: what it observes appears in the next
+   * document, or at once if it changes a verdict.
    */
   readonly onHeartbeat?: () => void
   /** Told of each judgement that goes on file, for a log of changes. */
@@ -33,11 +32,10 @@ export interface MonitorOptions {
 }
 
 /**
- * Joins reducer, verdict and file. When `emit` returns, a change for the worse is on file; one for
- * the better is when this turn of the event loop is over, so that the
- * first answer after a start or a failure does not wait for a disk.
- * One thing at a time: what is emitted while another event is handled comes after it, in order,
- * before the outermost call returns.
+ * Joins reducer, verdict and file. A change for the worse is written before `emit` returns. A
+ * change for the better is written at the end of this turn of the event loop, so that the first
+ * answer after a start or a failure does not wait for a disk. Events emitted while another one is
+ * handled are queued, and handled in order before the outermost `emit` returns.
  */
 export interface Monitor {
   /** Takes every event of the program. Never throws. */
@@ -46,12 +44,11 @@ export interface Monitor {
   start(): void
   /**
    * Takes the setup of an accepted reload; the gate is told before it returns. `looks`: whether
-   * what was seen around the daemon still holds for it; where it does not, nothing was seen.
+   * what was seen around the daemon still holds for it; if not, those observations are discarded.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
   /**
-   * The document of this moment. Changes nothing: what it finds is not on record until an event or
-   * a heartbeat finds it.
+   * The document of this moment. Changes nothing: the next event or heartbeat records the verdict.
    */
   document(): StatusDocument
   /**
@@ -62,9 +59,9 @@ export interface Monitor {
 }
 
 /**
- * Changes for the better that are written soon, per heartbeat; further ones wait for the heartbeat.
- * Changes for the worse never wait, so the file is never better than the truth, and a resolver that
- * fails and answers by turns cannot make the file's mtime follow the queries.
+ * At most this many changes for the better are written at once per heartbeat. Further ones wait for
+ * the next heartbeat. Changes for the worse never wait, so the file is never better than the truth,
+ * and a resolver that fails and answers by turns cannot make the file's mtime follow the queries.
  */
 const BETTER_PER_HEARTBEAT = 5
 
@@ -121,7 +118,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
       turn(() => conclude('now if it differs'))
     })
   }
-  /** What cannot be corrected must not go on saying something better than the truth. */
+  /** If the file cannot be updated and shows a better state than the true one, it is removed. */
   const withdrawIfBetterThan = (v: Verdict) => {
     if (onFile === undefined || !worse(onFile, v)) return
     o.file.withdraw()

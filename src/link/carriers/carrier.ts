@@ -7,13 +7,14 @@ import { onOctets } from '../dial/byte-stream.ts'
 import type { Connection } from '../dial/connect.ts'
 
 /**
- * Requests on one connection, waiting and written together. Beyond it: `overloaded`. More than the
- * pipeline has under way at once (cache/coalesce.ts): what it turns away it chooses by client.
+ * Requests on one connection, waiting and written together. Beyond it: `overloaded`. Higher than
+ * the limit of the pipeline (cache/coalesce.ts), so that the pipeline decides which queries are
+ * refused, by client.
  */
 export const MAX_IN_FLIGHT = 5000
 /**
- * An idle connection is closed after this (until more or less has been learnt), or earlier where
- * the resolver says so: a closed socket shows an observer less than one that lingers.
+ * An idle connection is closed after this time, or after the time that the resolver states or that
+ * was learnt. A closed connection reveals less to an observer than an idle one.
  */
 export const IDLE_MS = 30_000
 
@@ -25,18 +26,18 @@ export const SIGN_OF_LIFE_OCTETS = 512
 
 /** A request that was sent, or waits to be. */
 export interface Sent {
-  /** Takes it back: its ticket is not called any more. Any number of times. */
+  /** Cancels the request: its ticket is not called afterwards. May be called repeatedly. */
   cancel(): void
   /**
-   * It is behind another one that the protocol lets nothing past, and was not written: taking it
-   * back costs nothing.
+   * It waits behind a request that blocks the connection (HTTP/1.1), and was not written:
+   * cancelling it costs nothing.
    */
   readonly waits?: boolean
 }
 
 /**
- * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it certainly
- * was not (RFC 9113 section 8.7). `unsent`: it was not even written.
+ * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it was
+ * certainly not processed (RFC 9113 section 8.7). `unsent`: it was not even written.
  */
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
@@ -47,7 +48,7 @@ export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 export interface Ticket<P extends Protection = Protection> {
   /** It waits behind others for its place (`Ask.givesWay`). */
   readonly givesWay?: boolean
-  /** `wire` has the request's ID; it is the carrier's own again when the call returns. */
+  /** `wire` has the request's ID; the carrier reuses it after the call returns. */
   answered(carried: Carried<P>): void
   failed(error: EnigmError, loss: Loss): void
 }
@@ -77,7 +78,9 @@ export interface Established<P extends Protection = Protection> {
   certificate(): X509Certificate | undefined
 }
 
-/** A connection on which nothing of ours was written yet. One of the two is called, once. */
+/**
+ * A connection on which nothing of ours was written yet. Either `carry` or `close` is called, once.
+ */
 export interface Opened<P extends Protection = Protection, C extends Carrier<P> = Carrier<P>> extends Established<P> {
   carry(tools: CarrierTools): C
   close(): void
@@ -87,20 +90,22 @@ export interface Opened<P extends Protection = Protection, C extends Carrier<P> 
 export interface Carrier<P extends Protection = Protection> extends Established<P> {
   readonly inFlight: number
   /**
-   * How many of them are behind another one that the protocol lets nothing past, and not written:
-   * HTTP/1.1 alone has them.
+   * How many of them wait unwritten behind a request that blocks the connection. Only HTTP/1.1 has
+   * such.
    */
   readonly waiting?: number
   /** How long it may be idle. Changes as the resolver says so. */
   readonly idleMs: number
   /**
-   * Since when something written has met silence; undefined while nothing is owed or the peer was
-   * heard since. Boot time.
+   * The boot time since which a written request has met silence; undefined if no reply is pending
+   * or the peer has sent something since.
    */
   readonly silentSinceMs: number | undefined
   /** `request` must not change until its ticket is called. */
   send(request: Uint8Array, ticket: Ticket<P>): Sent
-  /** Asks for a sign of life, beside what it owes; false where the protocol has no way to. */
+  /**
+   * Asks the peer for a sign of life besides the pending replies; false if the protocol has none.
+   */
   probe(): boolean
   /** Closes at once. What is in flight is `lost`. No `down` follows. */
   destroy(error: EnigmError): void
@@ -118,8 +123,8 @@ export interface CellCarrier<P extends Protection = Protection> extends Carrier<
  */
 export interface Cells {
   /**
-   * Whether `send` would write a record now: the last one has left, the peer takes more, nothing is
-   * unfinished.
+   * Whether `send` would write a record now: the last record was sent, the peer accepts more, and
+   * no request is half written.
    */
   readonly ready: boolean
   /** The request sent last has records to come; nothing else can be sent before they are. */

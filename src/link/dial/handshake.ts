@@ -33,8 +33,8 @@ const contexts = new WeakMap<Endpoint, SecureContext>()
 let bundled: SecureContext | undefined
 
 /**
- * Roots are named, never left to Node's default: NODE_EXTRA_CA_CERTS and --use-openssl-ca would
- * widen trust for every resolver.
+ * The trusted roots are passed explicitly and never left to Node's default: NODE_EXTRA_CA_CERTS and
+ * --use-openssl-ca would widen trust for every resolver.
  */
 function contextOf(endpoint: Endpoint): SecureContext {
   if (endpoint.ca === undefined) {
@@ -49,8 +49,8 @@ function contextOf(endpoint: Endpoint): SecureContext {
 }
 
 /**
- * Those that agreed on HTTP/1.1 last time. It alone has bodies that the end of the connection ends,
- * so the end is looked at there.
+ * Those that agreed on HTTP/1.1 last time. Only HTTP/1.1 has bodies that end with the connection,
+ * so only there it matters how the connection ended.
  */
 const http1 = new WeakSet<Endpoint>()
 
@@ -59,8 +59,8 @@ function refuseLookup(): never {
 }
 
 /**
- * TCP and TLS to one address. In `strict` its result is authenticated or a fault, and nothing of
- * ours has been written before that is known.
+ * TCP and TLS to one address. Under `strict` the result is an authenticated connection or an error,
+ * and nothing of ours has been written before that is known.
  */
 export function handshake(
   { endpoint, transport, sessions }: { readonly endpoint: Endpoint; readonly transport: Transport; readonly sessions: TlsSessions },
@@ -97,11 +97,11 @@ export function handshake(
 
   let tcpUp = false
   const result = new Promise<Secured>((resolve, reject) => {
-    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it: none is
-    // kept before.
+    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it. No ticket
+    // is kept before the verdict.
     const early: Buffer[] = []
     let evidence: PeerProof | undefined
-    // Node 20 gives it once; a second call returns none.
+    // Node 20 returns the certificate only on the first call.
     let certificate: X509Certificate | undefined
     const keep = (session: Buffer) => evidence !== undefined && sessions.keep(key, { session, evidence })
     socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))
@@ -145,8 +145,8 @@ export function handshake(
 
 /**
  * Who the peer is, and what was agreed on. A resumed session rests on the evidence of the handshake
- * it came from. Fails closed: whatever Node thinks, without a cipher of ours there is no
- * connection, and without evidence no strict one.
+ * it came from. Fails closed, whatever Node reports: rejects a cipher that was not offered, and
+ * under `strict` a peer without proof.
  */
 function judge(
   socket: TLSSocket,
@@ -162,6 +162,6 @@ function judge(
     return { evidence, protection: { ...session, authenticated: true, by: evidence.by } }
   }
   const why: ErrorCode = checked.fault?.code ?? certificateCode(String(socket.authorizationError ?? ''))
-  if (strict) return new EnigmError(why, 'the peer proved nothing')
+  if (strict) return new EnigmError(why, 'the peer did not prove its identity')
   return { evidence: undefined, protection: { ...session, authenticated: false, why } }
 }
