@@ -1,23 +1,23 @@
 import type { Random } from './clock.ts'
 
-/** Buckets of a table; a client stands in two of them, see FairShares. */
+/** Buckets of a table; a client uses two of them, see FairShares. */
 const BUCKETS = 4096
 /**
  * A client may hold up to this many times the free part: 8/9 of all if it is alone, 8/(8n + 1) each
  * if there are n of them.
  */
 const FREE_TIMES = 8
-/** For clients that have next to nothing under way there is this much beyond the capacity. */
+/** Clients with next to nothing in progress may use this much beyond the capacity. */
 const BEYOND = 1 / 16
-/** Units that are next to nothing. */
+/** At most this many units count as next to nothing. */
 const FEW = 4
-/** With fewer units no client is heavy. */
+/** With fewer units no client counts as heavy. */
 const LEAST_HEAVY = 16
 
 /**
- * Who counts as one client: an IPv4 address, an IPv6 /64 (a host picks any address of its own
- * there; RFC 8981). `address` is a numeric address without zone; each spelling of an IPv6 address
- * gives the same. A name for comparing only.
+ * The client for an address: an IPv4 address, or an IPv6 /64 (a host may choose any address in it;
+ * RFC 8981). `address` is a numeric address without zone; all spellings of an IPv6 address give the
+ * same result. The result is only for comparisons.
  */
 export function clientOf(address: string): string {
   if (!address.includes(':')) return address
@@ -36,7 +36,7 @@ const groupsOf = (half: string | undefined) => (half === undefined || half === '
 /**
  * Divides what all clients use together, by how much each holds. A client may hold most of it while
  * others need little. The fuller it is, the less a heavy client may hold, and what becomes free
- * goes to others. A client that holds next to nothing is let in while there is any. It makes no
+ * goes to others. A client that holds next to nothing gets a share while there is any. It makes no
  * object per query, and its memory is bounded: each client is counted in two buckets, by hashes
  * with secret seeds, and the smaller count is used. A client is overcounted only if others share
  * both buckets with it. Used from one thread.
@@ -48,26 +48,26 @@ export class FairShares {
   readonly #seeds: readonly [number, number]
   #total = 0
   #clients = 0
-  /** The client that was looked up last, and its buckets: questions come in bursts. */
+  /** The client of the last lookup, and its buckets, because questions come in bursts. */
   #address: string | undefined
   #one = 0
   #other = 0
 
-  /** `capacity`: what may be held in all. `unit`: the most that one question takes. */
+  /** `capacity`: the total that may be held. `unit`: the most that one question takes. */
   constructor(capacity: number, unit: number, random: Random) {
     this.#capacity = capacity
     this.#unit = unit
     this.#seeds = [random.below(2 ** 32), random.below(2 ** 32)]
   }
 
-  /** What is held in all. */
+  /** The total that is held. */
   get total(): number {
     return this.#total
   }
 
   /**
-   * Takes `amount` for the client at `address`, which is to be given back; false: it has its share,
-   * or nothing is left.
+   * Takes `amount` for the client at `address`; the caller must give it back. Returns false if the
+   * client has its share, or nothing is left.
    */
   take(address: string, amount: number): boolean {
     const own = this.#ownOf(address) + amount
@@ -84,8 +84,8 @@ export class FairShares {
   }
 
   /**
-   * Whether the client at `address` holds much more than others do, on the average: then it waits
-   * behind them.
+   * Whether the client at `address` holds much more than the average: then it waits behind the
+   * others.
    */
   isHeavy(address: string): boolean {
     const own = this.#ownOf(address)
@@ -116,7 +116,7 @@ export class FairShares {
   }
 }
 
-/** Whoever does not know the seed cannot choose whom they collide with. */
+/** Without the seed an attacker cannot choose which clients collide. */
 export function hashOf(client: string, seed: number): number {
   let hash = seed
   for (let i = 0; i < client.length; i++) {

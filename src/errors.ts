@@ -2,8 +2,8 @@
 export type Rcode = number
 
 /**
- * An extended DNS error, RFC 8914. `text` goes to the client that asked and to nobody else: never
- * into a log.
+ * An extended DNS error, RFC 8914. `text` is sent to the client that asked and to nobody else, and
+ * never logged.
  */
 export interface Ede {
   readonly code: number
@@ -11,9 +11,9 @@ export interface Ede {
 }
 
 /**
- * What is known of a code: a row of the table below. Each property of a code is a column, and no
+ * The properties of a code: a row of the table below. Each property of a code is a column, and no
  * other file has a list of codes:
- * - `rcode`, `ede`: what a client is told (RFC 8914 section 4); the code itself is the text of the
+ * - `rcode`, `ede`: the answer to a client (RFC 8914 section 4); the code itself is the text of the
  *   EDE.
  * - `blame`: the cause: a rule of the person who runs this stub (`policy`), this host (`local`), a
  *   common problem of all resolvers, reported by the posture (`around`), a bug of ours (`bug`), the
@@ -23,11 +23,12 @@ export interface Ede {
  *   was sent (`asked`), and no usable reply came.
  * - `against`: when the failure counts against the path. `yes`: always. `silent`: if nothing else
  *   came meanwhile. `wait`: if nothing came although there was time. `probe`: only if it was a
- *   probe, since the name may be the cause. `silent-probe`: a probe, and nothing came although there
- *   was time. `repeated`: always, but a single one is no reason for doubt, because the resolver
- *   itself answered. `no`: never. `uncounted`: never, and it is not in the counts of failures.
+ *   probe, since the name may be the cause. `silent-probe`: a probe, and nothing came although
+ *   there was time. `repeated`: always, but a single one is no reason for doubt, because the
+ *   resolver itself answered. `no`: never. `uncounted`: never, and it is not in the counts of
+ *   failures.
  * - `stale`: whether an expired answer may be used instead (RFC 8767).
- * - `blocked`: whether a network that blocks the port looks like this.
+ * - `blocked`: whether a network that blocks the port causes this error.
  * - `doubts`: what to check after a peer was refused: its `key`, the `dates` of its certificate,
  *   the `clock` here, or whether it is a `stranger`.
  */
@@ -64,12 +65,13 @@ const TABLE = {
   'http-encoding':             [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   'reply-mismatch':            [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   'reply-malformed':           [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
-  // The resolver answered that something is wrong between us and it: FORMERR, BADVERS ...
+  // The resolver reported an error between us and it: FORMERR, BADVERS ...
   'reply-rcode':               [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
-  // "Not Ready" (RFC 8914 section 4.15): every resolver is refused for the dates that it shows.
+  // "Not Ready" (RFC 8914 section 4.15): every resolver is refused because of the dates in its
+  // certificate.
   'clock-suspect':             [2, 14, 'around',   'nobody', 'no',           'stale',    '-',       '-'],
   'portal-suspected':          [2, 23, 'around',   'nobody', 'no',           'stale',    '-',       '-'],
-  // "Blocked" (RFC 8914 section 4.16): by a policy of whoever runs this stub.
+  // "Blocked" (RFC 8914 section 4.16): by a policy of the person who runs this stub.
   'vpn-required':              [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   'audit-required':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   'policy-pending':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
@@ -81,21 +83,21 @@ const TABLE = {
   internal:                    [2,  0, 'bug',      'nobody', 'no',           'stale',    '-',       '-'],
 } as const satisfies Readonly<Record<string, CodeRow>>
 
-/** The closed list of what can go wrong. Callers ask the code; nobody matches a message. */
+/** The closed list of error codes. Callers check the code; no code matches a message. */
 export type ErrorCode = keyof typeof TABLE
 
 /** The codes with this blame, as a type. A record keyed by it must list them all. */
 type CodesOf<Blame extends CodeRow[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2] extends Blame ? C : never }[ErrorCode]
-/** The peer is not who it should be. */
+/** The peer is not authenticated. */
 export type IdentityCode = CodesOf<'identity'>
 /** The policy's gate refuses. */
 export type PolicyCode = CodesOf<'policy'>
-/** What every resolver suffers together; the reasons of the status have the same names. */
+/** The common problems of all resolvers; the reasons of the status have the same names. */
 export type AroundCode = CodesOf<'around'>
 
 /**
- * The one error class. `message` is a sentence for a person; it holds no query name and no client
- * address.
+ * The one error class. `message` is a sentence for a person; it contains no query name and no
+ * client address.
  */
 export class EnigmError extends Error {
   readonly code: ErrorCode
@@ -111,7 +113,7 @@ export class EnigmError extends Error {
   }
 }
 
-/** `error` itself if it is ours, else an `internal` that keeps it as its cause. */
+/** `error` itself if it is an EnigmError, else an `internal` with it as the cause. */
 export function asEnigmError(error: unknown): EnigmError {
   return error instanceof EnigmError ? error : new EnigmError('internal', 'an unexpected fault', { cause: error })
 }
@@ -126,71 +128,71 @@ export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(TABLE, text)
 }
 
-/** A row by the names of its columns. */
+/** A row as an object with the names of its columns. */
 function rowOf(code: ErrorCode) {
   const [rcode, ede, blame, reached, against, stale, blocked, doubts]: CodeRow = TABLE[code]
   return { rcode, ede, blame, reached, against, stale, blocked, doubts }
 }
 
-/** RCODE and extended error that a client is told for a failure (RFC 8914 section 4). */
+/** RCODE and extended error that a client gets for a failure (RFC 8914 section 4). */
 export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly ede: Ede } {
   const { rcode, ede } = rowOf(code)
   return { rcode, ede: { code: ede, text: code } }
 }
 
 /**
- * Whether the policy's gate refused: it says nothing of any resolver, and no other one may be asked
- * instead.
+ * Whether the policy's gate refused: that is no evidence about a resolver, and no other one may be
+ * asked instead.
  */
 export function isPolicyRefusal(code: ErrorCode): code is PolicyCode {
   return rowOf(code).blame === 'policy'
 }
 
-/** Whether a reason of the status names what every resolver suffers together. */
+/** Whether a reason of the status names a common problem of all resolvers. */
 export function isAround(code: string): code is AroundCode {
   return isErrorCode(code) && rowOf(code).blame === 'around'
 }
 
 /**
- * Whether the failure is about who the peer is, so that only a change of certificate, pin or clock
- * mends it.
+ * Whether the failure is about the peer's identity, so that only a change of certificate, pin or
+ * clock fixes it.
  */
 export function isAuthenticationFailure(code: ErrorCode): code is IdentityCode {
   return rowOf(code).blame === 'identity'
 }
 
 /**
- * Whether the failure is one of ours (a full queue, a shutdown, a bug, the policy): it says nothing
- * of any resolver, and another path would not mend it.
+ * Whether the failure is one of ours (a full queue, a shutdown, a bug, the policy): it is no
+ * evidence about a resolver, and another path would not help.
  */
 export function isOurs(code: ErrorCode): boolean {
   const { blame } = rowOf(code)
   return blame !== 'path' && blame !== 'identity'
 }
 
-/** Whether it is a bug of ours, and no fault of anything that a person could mend. */
+/** Whether it is a bug in this program that a person cannot fix. */
 export function isBug(code: ErrorCode): boolean {
   return rowOf(code).blame === 'bug'
 }
 
-/** Whether it counts among the failures of its resolver: a connection that we closed does not. */
+/** Whether it counts as a failure of its resolver: a connection that we closed does not. */
 export function isCounted(code: ErrorCode): boolean {
   return rowOf(code).against !== 'uncounted'
 }
 
-/** Whether the question was sent, and nothing of use came back. */
+/** Whether the question was sent, and no usable reply came. */
 export function wasAsked(code: ErrorCode): boolean {
   return rowOf(code).reached === 'asked'
 }
 
-/** Whether a dial came as far as the peer, which then failed TLS or was refused. */
+/** Whether a dial reached the peer, and TLS then failed or the peer was refused. */
 export function reachedPeer(code: ErrorCode): boolean {
   return rowOf(code).reached === 'peer'
 }
 
 /**
- * Whether an expired answer may be used instead (RFC 8767): not where a policy refused, or while we
- * close.
+ * Whether an expired answer may be used instead (RFC 8767): not if a policy refused, or at a
+ * shutdown.
  */
 export function mayServeStale(code: ErrorCode): boolean {
   return rowOf(code).stale === 'stale'
@@ -206,7 +208,7 @@ export function mayBeTheName({ code, ofTheName }: EnigmError): boolean {
 }
 
 /**
- * Whether the resolver itself answered, so that a single failure of this kind is no reason to doubt
+ * Whether the resolver itself answered, so that a single failure of this kind causes no doubt about
  * it.
  */
 export function provesAlive(code: ErrorCode): boolean {
@@ -214,8 +216,8 @@ export function provesAlive(code: ErrorCode): boolean {
 }
 
 /**
- * How an exchange went: whether nothing at all came back meanwhile, whether there was time enough
- * for an answer, and whether it was a probe.
+ * The circumstances of a failed exchange: whether nothing at all came back meanwhile, whether there
+ * was enough time for an answer, and whether it was a probe.
  */
 export interface FailureCircumstances {
   readonly silent: boolean
@@ -244,13 +246,13 @@ export function speaksAgainst({ code, ofTheName }: EnigmError, { silent, hadTime
   }
 }
 
-/** Whether a network that blocks the port looks like this. */
+/** Whether a network that blocks the port causes this error. */
 export function looksBlocked(code: ErrorCode): boolean {
   return rowOf(code).blocked === 'blocked'
 }
 
 /**
- * What a peer that was refused puts in doubt; undefined: the code is of another kind. An expired
+ * What a refused peer puts in doubt; undefined: the code is of another kind. An expired
  * certificate may really be expired. One that is not valid yet suggests that our clock is wrong.
  */
 export function inDoubt(code: ErrorCode): Exclude<CodeRow[7], '-'> | undefined {

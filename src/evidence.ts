@@ -63,7 +63,7 @@ export interface Evidence {
   adopt(loaded: Loaded, listeners: readonly SocketAddress[]): void
   /** Checks the host; resolves when the gate agrees with the result. */
   look(): Promise<void>
-  /** What every resolver suffers, by the latest verdict; undefined: nothing that is known. */
+  /** The common problem of all resolvers by the latest verdict; undefined: none is known. */
   around(): AroundCode | undefined
   /** The current status. Changes nothing. */
   document(): StatusDocument

@@ -21,7 +21,7 @@ export interface Asked {
 export type Outcome = Answer | EnigmError
 
 /**
- * Where a question goes from a stage on its way down. `on`: to the next one. `answered`:
+ * Returned by a stage: the next direction of a question. `on`: to the next one. `answered`:
  * `job.outcome` is set, and the question goes back up. `waits`: it stays until the stage calls
  * `job.resume(stage)`. Then it goes up if an outcome is set, and else on.
  */
@@ -31,8 +31,8 @@ export type Entered = 'on' | 'answered' | 'waits'
  * One step of the pipeline. It knows nothing of the others. `enter` is called once for each
  * question that comes down. `leave` is called exactly once for each question for which `enter`
  * returned `on` or `waits`. `job.outcome` is set then and may be an error. `leave` may replace it,
- * and may wait too. What either throws is the question's outcome, and the stages above see it as
- * any other. Any number of questions are under way at once.
+ * and may wait too. If either throws, the error is the question's outcome, and the stages above see
+ * it like any other. Any number of questions may be in progress.
  */
 export interface Stage {
   enter(job: Job): Entered
@@ -44,8 +44,8 @@ const MOST_DEEP = 8
 
 /**
  * One question of one client (or of the daemon: a refresh, a proof) on its way down the stages and
- * back up. It keeps the list of stages that it began with, so that a reload does not shift its
- * place. A job that is answered is not finished: after `reply` it continues, and its result is
+ * back up. It keeps the list of stages with which it began, so that a reload does not change its
+ * position. A job that is answered is not finished: after `reply` it continues, and its result is
  * stored. Each field below `outcome` belongs to one stage.
  */
 export class Job implements Ask {
@@ -55,7 +55,7 @@ export class Job implements Ask {
   /** Set by the admission stage (cache/admission.ts); see `Ask`. */
   givesWay: true | undefined
   outcome: Outcome | undefined
-  /** Made by cache/key.ts when it is first needed. */
+  /** Made by cache/key.ts at the first use. */
   asked: Asked | undefined
   /** cache/memory.ts: the epoch of the cache when the question was asked. */
   epoch = 0
@@ -73,7 +73,7 @@ export class Job implements Ask {
   next: Job | undefined = undefined
   waiting: Job[] | undefined = undefined
   leader: Job | undefined = undefined
-  /** Called once its client is answered. */
+  /** Called after its client is answered. */
   afterwards: (() => void) | undefined = undefined
   readonly #stages: readonly Stage[]
   /** The first stage that it enters, and so the last that it leaves. */
@@ -82,14 +82,14 @@ export class Job implements Ask {
   #done: ((outcome: Outcome) => void) | undefined
   #at: number
   #up = false
-  /** It is in the hands of `#go`. */
+  /** `#go` is running for it. */
   #moving = false
-  /** The stage at `#at` waits for something. */
+  /** It waits in the stage at `#at`. */
   #waits = false
 
   /**
    * `done` receives the outcome, once; `start` begins the job. `below`: the stage that asks this
-   * question, and the job for which it does.
+   * question, and the job for which it does so.
    */
   constructor(
     stages: readonly Stage[],
@@ -121,7 +121,7 @@ export class Job implements Ask {
     done?.(outcome)
   }
 
-  /** Sends it down. Once. */
+  /** Starts at the first stage. Called once. */
   start(): void {
     this.#go()
   }
@@ -140,7 +140,7 @@ export class Job implements Ask {
 
   /**
    * Asks another question of the stages below `stage`, for this one. Rejects with an EnigmError;
-   * with `internal` where questions ask for each other without end.
+   * with `internal` if questions are nested too deeply.
    */
   below(stage: Stage, query: Query, ask: Ask = this): Promise<Answer> {
     return new Promise((resolve, reject) => {
@@ -172,10 +172,10 @@ export class Job implements Ask {
     this.#moving = false
   }
 
-  /** One stage down. */
+  /** Goes one stage down. */
   #down(): 'moved' | 'waits' {
     const stage = this.#stages[this.#at]
-    // Before the call: it may be resumed in it.
+    // Set before the call, because the job may be resumed during it.
     this.#waits = true
     const entered = stage === undefined ? this.#failed(endless()) : this.#entered(stage)
     if (entered === 'waits' && this.#waits) return 'waits'
@@ -201,7 +201,7 @@ export class Job implements Ask {
     return 'answered'
   }
 
-  /** One stage up. */
+  /** Goes one stage up. */
   #rise(): 'moved' | 'waits' {
     const stage = this.#stages[this.#at]
     this.#waits = true

@@ -15,7 +15,7 @@ const GROUPS = {
 
 interface CommandEntry {
   readonly group: keyof typeof GROUPS
-  /** Not in any list: a word that people try. */
+  /** Not in any list: a word that people try as a command. */
   readonly hidden?: true
   /**
    * Each command is loaded only when it is used: `status` must answer fast, and needs nothing of

@@ -3,25 +3,24 @@ import type { Transport } from './transports.ts'
 
 declare const view: unique symbol
 /**
- * Which set of answers a client is entitled to, 16 bits. Part of every cache key. Not any number:
- * `viewFor` makes it.
+ * The set of answers that a client may get, 16 bits. Part of every cache key. Only `viewFor` makes
+ * one.
  */
 export type View = number & { readonly [view]: true }
 
-/** Everybody's answers. */
+/** The answers for everybody. */
 export const EVERYBODYS = 0 as View
 
 /**
- * Which answers the client at `address` is entitled to. The one place that makes a view: every
- * listener of every thread asks here, once a packet or connection, and the view goes with the
- * client (`Client.view`) from then on. So an answer cannot be kept under one view and looked for
- * under another.
+ * The view of the client at `address`. Views are made only here: every listener of every thread
+ * calls this once per packet or connection, and the view stays with the client (`Client.view`)
+ * after that. So an answer cannot be stored under one view and looked up under another.
  */
 export function viewFor(_address: string): View {
   return EVERYBODYS
 }
 
-/** One question as it stood in a message: QNAME, QTYPE, QCLASS. */
+/** The question of a message: QNAME, QTYPE, QCLASS. */
 export interface Question {
   /**
    * Its octets, uncompressed (RFC 1035 section 4.1.2), A-Z of the QNAME lowered byte by byte (RFC
@@ -32,11 +31,11 @@ export interface Question {
   readonly class: number
 }
 
-/** What the client's OPT said (RFC 6891). */
+/** The content of the client's OPT (RFC 6891). */
 export interface ClientEdns {
   readonly udpSize: number
   readonly dnssecOk: boolean
-  /** The client asks, by our private option, where the answer came from (see dns/edns.ts). */
+  /** The client asks for the source of the answer with our private option (see dns/edns.ts). */
   readonly wantsSource: boolean
 }
 
@@ -59,7 +58,7 @@ export interface Query {
   readonly client: Client
 }
 
-/** Why it is asked and until when (`Clock.nowMs` time). */
+/** The purpose of a question, and its deadline (`Clock.nowMs` time). */
 export interface Ask {
   readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
   readonly deadlineMs: number
@@ -68,21 +67,21 @@ export interface Ask {
    */
   readonly startedMs?: number
   /**
-   * For a client that has more under way than others have: it waits behind theirs wherever
-   * something is scarce.
+   * Set for a client that has more queries in progress than others: it waits behind them for
+   * anything scarce.
    */
   readonly givesWay?: true | undefined
   /**
-   * Called in the moment before the query is written to a resolver, and each time it is; false:
-   * nobody needs it there, and the exchange rejects with `closed`.
+   * Called each time just before the query is written to a resolver. False: the answer is no longer
+   * needed from it, and the exchange rejects with `closed`.
    */
   mayLeave?(): boolean
 }
 
 /**
- * A final answer. `wire` is a whole response with ID 0, the question lower-cased, AA clear, RA set,
- * and no OPT; it is never changed after it is made. `rcode` is the full 12 bits. `storeS` is how
- * long it may be kept in seconds ('no': only for those who wait for it now).
+ * A complete answer. `wire` is a complete response with ID 0, the question lower-cased, AA clear,
+ * RA set, and no OPT; it is never changed after it is made. `rcode` is the full 12 bits. `storeS`:
+ * how long it may be kept in seconds ('no': only for the clients that wait now).
  */
 export interface Answer {
   readonly wire: Uint8Array
@@ -91,8 +90,7 @@ export interface Answer {
   readonly ede?: Ede
   readonly from: Source
   /**
-   * Where the TTL of each record of `wire` stands, where that is known: the cache need not look for
-   * them.
+   * Offset of the TTL of each record of `wire`, if known: then the cache need not search for them.
    */
   readonly ttlAts?: readonly number[]
 }
@@ -106,16 +104,16 @@ interface Session {
   readonly resumed: boolean
 }
 /**
- * The peer proved that it is who the trusted set says: a valid chain for its authentication domain
- * name, and a leaf SPKI pin where pins are set.
+ * The peer proved its identity according to the trusted set: a valid chain for its authentication
+ * domain name, and a leaf SPKI pin if pins are set.
  */
 export interface Authenticated extends Session {
   readonly authenticated: true
   readonly by: 'ca' | 'ca+spki'
 }
 /**
- * Encrypted to somebody; `why` says what was not proved (usage profile `opportunistic` only, RFC
- * 8310 section 5).
+ * Encrypted, but the peer is not authenticated; `why` states the missing proof (usage profile
+ * `opportunistic` only, RFC 8310 section 5).
  */
 export interface Unauthenticated extends Session {
   readonly authenticated: false
@@ -124,8 +122,8 @@ export interface Unauthenticated extends Session {
 export type Protection = Authenticated | Unauthenticated
 
 /**
- * What the OPT of a message says (RFC 6891 section 6.1). `at` and `end` bound the record in the
- * message.
+ * The content of the OPT of a message (RFC 6891 section 6.1). `at` and `end` bound the record in
+ * the message.
  */
 export interface Opt {
   readonly at: number
@@ -140,56 +138,55 @@ export interface Opt {
   readonly ede: Ede | undefined
 }
 
-/** All that is asked of a reply, found in one walk over its records. */
+/** Everything needed from a reply, found in one walk over its records. */
 export interface ReplyReading {
   readonly opt: Opt | undefined
   /** The full 12 bits: the upper eight are in the OPT (RFC 6891 section 6.1.3). */
   readonly rcode: Rcode
-  /**
-   * Why it is no DNS message that could be passed on; what it says beside that holds all the same.
-   */
+  /** Why it cannot be passed on as a DNS message; the other fields are valid all the same. */
   readonly malformed: string | undefined
-  /** Where the first record of the hop begins; undefined: there is none. It is cut off there. */
+  /** Offset of the first record of the hop; undefined: there is none. The message is cut there. */
   readonly cutAt: number | undefined
   readonly additionalBeforeCut: number
   /** In seconds, capped at seven days; undefined: there is no record. */
   readonly lowestTtlS: number | undefined
-  /** As it stands there, no cap. */
+  /** The value in the message, without a cap. */
   readonly highestTtlS: number
-  /** The lowest of the answer section, at most what a negative answer lives. */
+  /** The lowest of the answer section, at most the lifetime of a negative answer. */
   readonly chainTtlS: number
-  /** There is a record of the type that was asked for. */
+  /** There is a record of the requested type. */
   readonly hasType: boolean
-  /** There is a name that is not simply a pointer to the question's. */
+  /** There is a name that is not a pointer to the question's name. */
   readonly otherNames: boolean
-  /** What the SOA says of how long a negative answer lives (RFC 2308 section 5). */
+  /** The lifetime of a negative answer according to the SOA (RFC 2308 section 5). */
   readonly negativeTtlS: number | undefined
-  /** Behind the last record. */
+  /** The end of the last record. */
   readonly end: number
-  /** Where the TTL of each record before the cut stands. */
+  /** Offset of the TTL of each record before the cut. */
   readonly ttlAts: readonly number[]
 }
 
 /**
- * What a reply says, by its 12-bit RCODE and its extended error (see upstream/classification.ts).
+ * The judgement of a reply by its 12-bit RCODE and its extended error (see
+ * upstream/classification.ts).
  */
 export interface ReplyVerdict {
   /**
-   * It settles its question: it is about the name, or a final failure. Another operator would only
-   * be a second party to tell.
+   * It settles its question: it is about the name, or a final failure. To ask another operator
+   * would only reveal the name to a second party.
    */
   readonly final: boolean
-  /** It speaks of the resolver or of the hop, and not of the name. */
+  /** It is about the resolver or the hop, and not about the name. */
   readonly blamesResolver: boolean
-  /** It speaks of the hop, and does not settle the question. */
+  /** It is about the hop, and does not settle the question. */
   readonly ofHop: boolean
 }
 
-/** What came back over a link. `rttMs` counts from the write. */
+/** A reply that came over a link. `rttMs` counts from the write. */
 export interface Carried<P extends Protection = Protection> {
   /**
-   * Belongs to the carrier and is wiped when the call that brings it returns. A receiver that keeps
-   * it takes `keptCopy` (dns/response.ts).
+   * Belongs to the carrier and is wiped after the call that delivers it. A receiver that keeps it
+   * uses `keptCopy` (dns/response.ts).
    */
   readonly wire: Uint8Array
   readonly rttMs: number
@@ -204,8 +201,8 @@ export interface Carried<P extends Protection = Protection> {
 }
 
 /**
- * The receiver of a reply. Exactly one of the two is called, once, maybe before the call that asked
- * returns. `More`: further values beside the reply.
+ * The receiver of a reply. Exactly one of the two is called, once, possibly before the call that
+ * asked returns. `More`: further values besides the reply.
  */
 export interface Receiver<P extends Protection, More extends readonly unknown[] = []> {
   // Properties, not methods: with methods the compiler would accept an unauthenticated link where a
@@ -215,31 +212,33 @@ export interface Receiver<P extends Protection, More extends readonly unknown[] 
 }
 
 /**
- * The path to one first hop as an observer sees it. `request` is a whole DNS query (it is not
- * changed; the link writes its own ID into a copy). The link ignores and counts what does not match
- * by ID and question, and waits on (DoT) or fails that stream at once (DoH). Dials lazily, redials
- * with backoff, retries once on a fresh connection inside the deadline. Any number of requests are
- * under way at once.
+ * The path to one first hop, as an observer sees it. `request` is a whole DNS query (it is not
+ * changed; the link writes its own ID into a copy). A reply that does not match by ID and question
+ * is ignored and counted. DoT then continues to wait; DoH fails that stream at once. It dials at
+ * the first query, redials with backoff, and retries once on a fresh connection inside the
+ * deadline. Any number of requests may be in flight.
  */
 export interface Link<P extends Protection = Protection> {
   readonly id: string
   readonly transport: Transport
   /**
-   * Of a link whose queries do not open it: whether it may be asked now, fails (it may be asked all
-   * the same), or stands by and refuses what it is asked. Absent: any query opens it.
+   * The state of a link that queries do not open: it serves, it fails (it may be asked all the
+   * same), or it is in standby and refuses queries. Absent: any query opens it.
    */
   readonly state?: 'serving' | 'failing' | 'standby'
   /** Sends the request and calls `to` with the outcome by the deadline of `ask`. */
   readonly send: (request: Uint8Array, ask: Ask, to: Receiver<P>) => void
   /**
-   * Lets what is in flight finish until its deadline, then closes. Later calls fail with `closed`.
+   * Lets requests in flight finish until their deadlines, then closes. Later calls fail with
+   * `closed`.
    */
   close(): Promise<void>
 }
 
 /**
- * A link driven by a schedule: every record leaves when its holder says so, and all records have
- * one size. It never retries, sends no probe and dials only on `open`: the schedule decides these.
+ * A link driven by a schedule: every record is sent when its holder requests it, and all records
+ * have one size. It never retries, sends no probe and dials only on `open`: the schedule decides
+ * these.
  */
 export interface ScheduledLink<P extends Protection = Protection> {
   readonly id: string
@@ -248,14 +247,14 @@ export interface ScheduledLink<P extends Protection = Protection> {
   exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>>
   close(): Promise<void>
   /**
-   * Dials if there is no connection. Resolves when there is one, or when the network changed under
-   * the dial: then the next call dials again. Rejects with why there is none, at once while backing
-   * off. Any number of calls.
+   * Dials if there is no connection. Resolves when there is one, or when the network changed during
+   * the dial: then the next call dials again. Rejects with the reason why there is none, at once
+   * during the backoff. May be called repeatedly.
    */
   open(): Promise<void>
   /**
-   * Whether `exchange` would write its first record in this turn. Where it is false, `exchange`
-   * rejects with `connection-lost`.
+   * Whether `exchange` would write its first record in this turn. If false, `exchange` rejects with
+   * `connection-lost`.
    */
   readonly ready: boolean
   /**
@@ -264,57 +263,57 @@ export interface ScheduledLink<P extends Protection = Protection> {
    */
   readonly doubtful: boolean
   /**
-   * The request begun last has records to come: `more` writes the next, and nothing else may be
+   * The last request has records left to send: `more` writes the next one, and nothing else may be
    * sent before.
    */
   readonly unfinished: boolean
   more(): void
   /**
-   * Octets of a request that fills so many records (the most for one record over HTTP/2); undefined
-   * while there is no connection.
+   * Octets of a request that fills `records` records (the maximum for one record over HTTP/2);
+   * undefined while there is no connection.
    */
   octets(records: number): number | undefined
 }
 
-/** One schedule per observed path. A shaper takes a link and is a link. */
+/** Makes one schedule per observed path. A shaper takes a link and returns a link. */
 export type Shaper = <P extends Protection>(link: Link<P>) => Link<P>
 
 /**
  * One trusted resolver. `message` is a query without OPT and with ID 0 (see dns/message.ts
  * `upstreamQuery`); `dnssecOk` goes into the OPT it adds. Never changes `message`; any number of
- * questions are under way at once.
+ * questions may be in progress.
  */
 export interface Upstream<P extends Protection = Protection> {
   readonly id: string
   /**
-   * The message that it is asked to see whether it lives (see upstream/classification.ts); absent:
-   * the root.
+   * The query that tests whether it is alive (see upstream/classification.ts); absent: a root
+   * query.
    */
   readonly probe?: Uint8Array
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, verdict: ReplyVerdict]>) => void
   close(): Promise<void>
 }
 
-/** Questions that memory must not answer now: those of a captive portal (portal/). */
+/** Questions that must not be answered from memory now: those of a captive portal (portal/). */
 export interface CacheBypass {
-  /** A plain read. While it is false nothing is taken. */
+  /** A plain read. While it is false, no question bypasses the cache. */
   readonly on: boolean
   takes(question: Question): boolean
 }
 
-/** What a listener is given. */
+/** The part of the resolver that listeners use. */
 export interface Responder {
   /**
    * Answers from memory: writes the reply at `at` in `out`, at most `limit` octets, and returns its
-   * length, or 0 if it must be asked for. `view`: the client's, the same as for `later`. Sync;
-   * never throws.
+   * length, or 0 if the question must be asked. `view`: the client's, the same as for `later`.
+   * Synchronous; never throws.
    */
   now(packet: Uint8Array, start: number, end: number, out: Uint8Array, at: number, limit: number, view: View): number
   /**
-   * Asks for the packet that `now` received last and could not answer; the packet is copied at
-   * once. `done` is called once, during the call or later: the reply is the first `length` octets
-   * of `octets`, which are reused after it returns; 0: no reply is due. Never throws. A failure is
-   * a reply too (a SERVFAIL with an EDE).
+   * Asks the question of the packet that `now` received last and could not answer; the packet is
+   * copied at once. `done` is called once, during the call or later, with the reply in the first
+   * `length` octets of `octets`, which are reused after it returns; 0: no reply is due. Never
+   * throws. A failure is a reply too (a SERVFAIL with an EDE).
    */
   later(client: Client, done: (octets: Uint8Array, length: number) => void): void
 }

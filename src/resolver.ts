@@ -18,34 +18,34 @@ import { type Gate, gateStage } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
 import { askTrusted, type Trusted } from './upstream/ask.ts'
 
-/** What a query passes through once the cache has no answer. */
+/** The path of a query that the cache cannot answer. */
 export interface PipelineParts {
   readonly cache: AnswerCache
   readonly trusted: Trusted
   readonly clamp: TtlClamp
   readonly clock: Clock
   readonly random: Random
-  /** Kept by the caller where it is to forget them. */
+  /** Owned by the caller if it must be able to clear them. */
   readonly failures?: Failures
   readonly rebinding: RebindingRules
-  /** Counts, for the status file; nothing about what was asked. */
+  /** Counts for the status file; nothing about the questions. */
   readonly tally?: StageCounts
   readonly gate: Gate
   readonly canary?: SelfCanary
   readonly portal?: PortalSwitch
-  /** What every resolver suffers now, if it is one thing. */
+  /** The common problem of all resolvers now, if there is one. */
   readonly around?: () => AroundCode | undefined
 }
 
-/** What happened to questions beside hits and misses. */
+/** Counts of questions besides hits and misses. */
 export interface StageCounts {
   /** Expired answers that were served. */
   stale: number
-  /** Answers renewed before anybody had to wait for them. */
+  /** Answers renewed before a client had to wait for them. */
   renewed: number
-  /** Questions turned away because too many were under way. */
+  /** Questions refused because too many were in progress. */
   overloaded: number
-  /** Queries over UDP from other hosts that came too fast for a reply with content. */
+  /** Queries over UDP from other hosts above the limit for replies with content. */
   limited: number
   /** Upstream answers with private addresses, which were refused. */
   rebinding: number
@@ -64,14 +64,14 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
   })
   return [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: it only records that a query arrived, and nothing of it is kept
-    ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // outside of everything that keeps or checks answers: what the network's own resolver says of its login page is for the client that asked, and nobody else
-    serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, being overloaded included: an old answer is better than none
-    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one occupies memory too
-    coalesce((asked) => cache.hashOf(asked), parts.random), // before anything that works: a hundred tabs asking one name are one question, one insert, one upstream query
+    ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // outside of everything that stores or checks answers: the answers of the network's own resolver about its login page are only for the client that asked
+    serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, including overload: a stale answer is better than none
+    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one uses memory too
+    coalesce((asked) => cache.hashOf(asked), parts.random), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
-    specialNames(proofs), // before anything that leaves: these names mean nothing outside this host or network, and asking for them reveals it
+    specialNames(proofs), // before every stage that may send a query: these names have no meaning outside this host or network, and a query would reveal them
     gateStage(gate), // after the names that are never sent, before every stage that may send a query
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: answers made by policy may hold private addresses
-    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp), parts.around), // the end
+    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp), parts.around), // the last stage
   ]
 }

@@ -51,8 +51,8 @@ export interface LiveResolvers<P extends Protection> extends Selection<P> {
 }
 
 /**
- * The transports that a resolver is asked over, in the configured order of preference; under a
- * profile that keeps a schedule those first on which a reply has one size.
+ * The transports of a resolver, in the configured order of preference. Under a profile that keeps a
+ * schedule, those on which a reply has one size come first.
  */
 export function transportsOf(resolver: TrustedResolver, { transports, shaping }: Config): readonly Transport[] {
   const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)

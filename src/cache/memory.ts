@@ -8,7 +8,7 @@ import { askedOf } from './key.ts'
 import { describesName } from './lifetime.ts'
 import { Prefetch, type PrefetchOptions } from './prefetch.ts'
 
-/** All that is remembered of answers, and when it is forgotten. */
+/** The memory of answers and failures, and the events that clear it. */
 export interface Memory {
   readonly cache: AnswerCache
   readonly failures: Failures
@@ -51,8 +51,8 @@ export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; r
 
 /**
  * Keeps every answer that comes back through it, whichever stage made it. Keeps every failure for a
- * short time, during which the question is not asked again (RFC 9520). The epoch is taken before
- * asking: an answer asked for under an old policy is not kept.
+ * short time, during which the question is not asked again (RFC 9520). The epoch is read before
+ * asking: an answer requested under an old policy is not stored.
  */
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
   /** Records whether the outcome is a failure, and returns the outcome to pass on. */
@@ -72,7 +72,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
       return job.outcome === undefined ? 'on' : 'answered'
     },
     leave(job) {
-      // What was asked under an older policy or configuration says nothing of this one.
+      // Answers requested under an older policy or configuration are no evidence about this one.
       if (job.epoch !== cache.epoch || job.outcome === undefined) return 'on'
       const outcome = noted(job, job.outcome)
       job.outcome = outcome

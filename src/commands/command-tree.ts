@@ -1,21 +1,21 @@
 import type { Command, Option } from 'commander'
 
-/** A command of the tree, as pages and completions describe it. */
+/** A command of the tree, for man pages and completions. */
 export interface Described {
-  /** Its names from the program's own on. */
+  /** Its names, beginning with that of the program. */
   readonly path: readonly string[]
   readonly description: string
-  /** What a person wants of it; undefined for commands below a command. */
+  /** Its group in `--help`; undefined for subcommands. */
   readonly group: string | undefined
-  /** What follows the names: options and arguments. */
+  /** Its usage after the names: options and arguments. */
   readonly usage: string
   readonly options: readonly Option[]
-  /** The text behind the options in `--help`: exit codes and examples. */
+  /** The text after the options in `--help`: exit codes and examples. */
   readonly notes: string
   readonly inner: readonly Described[]
 }
 
-/** What pages and completions need of a command and those below it. */
+/** The data that pages and completions need about a command and its subcommands. */
 export function describe(command: Command, above: readonly string[] = []): Described {
   const path = [...above, command.name()]
   const inner = command
@@ -33,7 +33,7 @@ export function describe(command: Command, above: readonly string[] = []): Descr
   }
 }
 
-/** What `addHelpText` added: commander has no other way to it than printing all. */
+/** The text from `addHelpText`: commander only returns it with the complete help. */
 function notesOf(command: Command): string {
   let printed = ''
   command.configureOutput({ writeOut: (text) => (printed += text) })

@@ -1,7 +1,7 @@
 import type { Option } from 'commander'
 import type { Described } from './command-tree.ts'
 
-/** The completions by their paths below a share directory, as bash, zsh and fish look for them. */
+/** The completions by their paths below a share directory, where bash, zsh and fish search them. */
 export function completions(program: Described): ReadonlyMap<string, string> {
   return new Map([
     ['bash-completion/completions/enigm-dns', bash(program)],
@@ -10,14 +10,14 @@ export function completions(program: Described): ReadonlyMap<string, string> {
   ])
 }
 
-/** A command and all below it. */
+/** A command and all its subcommands. */
 const flat = (command: Described): readonly Described[] => [command, ...command.inner.flatMap(flat)]
 const wordsOf = ({ path }: Described) => path.slice(1).join(' ')
 const namesOf = ({ short, long }: Option) => [short, long].filter((name) => name !== undefined)
-/** What an option takes that a shell can complete. */
+/** The kind of value of an option, if a shell can complete it. */
 const takesFile = ({ flags }: Option) => /<(file|folder|dir|path|socket|key)/i.test(flags)
 const takesWord = ({ required, optional }: Option) => required || optional
-/** Every command has it, and commander lists it nowhere. */
+/** Every command has this option, and commander does not list it. */
 const HELP = ['-h', '--help']
 
 function bash(program: Described): string {
@@ -104,7 +104,10 @@ function fish(program: Described): string {
   return `${lines.join('\n')}\n`
 }
 
-/** When fish offers what belongs to a command: its names were written, and none of those below. */
+/**
+ * The condition for fish to offer entries of a command: its names were typed, and none of its
+ * subcommands.
+ */
 function condition({ path, inner }: Described): string {
   const names = path.slice(1)
   const below = inner.map((one) => one.path.at(-1)).join(' ')
@@ -112,5 +115,5 @@ function condition({ path, inner }: Described): string {
   return [...seen, ...(below === '' ? [] : [`not __fish_seen_subcommand_from ${below}`])].join('; and ') || 'true'
 }
 
-/** Within single quotes of every shell. */
+/** Quotes a text with single quotes, valid in every shell. */
 const quoted = (text: string) => text.replaceAll('\\', '').replaceAll("'", '’').replaceAll('\n', ' ')

@@ -18,7 +18,7 @@ export interface Remark {
   readonly state: 'ok' | 'warn' | 'bad' | 'unknown'
   readonly message: string
   readonly mend: string
-  /** Of a reason that the service gives itself. */
+  /** The command for a reason that the service reports. */
   readonly code?: string
 }
 

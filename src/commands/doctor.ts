@@ -29,7 +29,7 @@ export interface DoctorWorld {
   readonly system: (ours: Loaded['listen']) => SystemResolver
   readonly exit: (code: number) => void
   readonly host?: Host
-  /** How the service of this host is run; absent: none is. */
+  /** How the service of this host is run; absent: there is none. */
   readonly service?: () => HostService
 }
 

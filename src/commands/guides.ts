@@ -4,10 +4,13 @@ import { SERVICE_UNIT } from '../system/units.ts'
 import { type HostService, hostService, START_UNITS, STOP_UNITS } from './host-service.ts'
 import { nameOf, thisHost } from './running-service.ts'
 
-/** Words that people try. Nothing is done: each leads to the command that does it here. */
+/**
+ * Words that people try as commands. They change nothing: each shows the command for it on this
+ * host.
+ */
 export type Guide = 'start' | 'restart' | 'logs'
 
-/** What to run for a word, in lines. */
+/** The commands to run for a word, as lines. */
 export function guideOf(word: Guide, { running, installed, managed }: HostService): string {
   if (word === 'logs') {
     if (installed) return `journalctl -u ${SERVICE_UNIT} -e      what it logged; -f follows it`
@@ -23,7 +26,7 @@ export function guideOf(word: Guide, { running, installed, managed }: HostServic
   return 'sudo enigm-dns service install  as a service; then: sudo enigm-dns system enable\nenigm-dns run                   in the foreground'
 }
 
-/** `enigm-dns start`, `restart` and `logs`. Exit code 2, as for a word that is no command. */
+/** `enigm-dns start`, `restart` and `logs`. Exit code 2, as for an unknown command. */
 export function guideCommand(word: Guide): Command {
   return new Command(word).description('says which command does it').action(() => {
     process.stderr.write(`enigm-dns has no command "${word}". This does it here:\n\n${guideOf(word, hostService(thisHost()))}\n`)
@@ -31,7 +34,10 @@ export function guideCommand(word: Guide): Command {
   })
 }
 
-/** Why `stop` is not enough for a service that systemd runs, and what is; undefined: it is. */
+/**
+ * Why `stop` is not enough for a service that systemd runs, and the command that is; undefined: it
+ * is enough.
+ */
 export function stopGuide({ managed }: Pick<HostService, 'managed'>): string | undefined {
   if (!managed) return undefined
   return `systemd runs the service, and its socket starts it again with the next query. First: sudo enigm-dns system disable. Then: ${STOP_UNITS}`

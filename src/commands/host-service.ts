@@ -2,17 +2,17 @@ import { isSystemd, unitState } from '../system/systemctl.ts'
 import { SERVICE_UNIT, SOCKET_UNIT, STUB_SOCKET_UNIT } from '../system/units.ts'
 import { defaultService, type Host, isOne, type RunningService } from './running-service.ts'
 
-/** How the service of this host is run, for commands that say what to do next. */
+/** How the service of this host is run, for commands that show the next step. */
 export interface HostService {
-  /** One that runs, of several the first. */
+  /** A running service, the first of several. */
   readonly running: RunningService | undefined
-  /** The units are installed. */
+  /** Whether the units are installed. */
   readonly installed: boolean
-  /** systemd has started the one that runs, or listens for it. */
+  /** Whether systemd started the running service, or listens for it. */
   readonly managed: boolean
 }
 
-/** Looks for a service that runs, and asks systemd, where it is there, for the units. */
+/** Looks for a running service, and asks systemd, if there is one, for the units. */
 export function hostService(host: Host): HostService {
   const found = defaultService(host)
   const running = isOne(found) ? found : found[0]
@@ -23,6 +23,8 @@ export function hostService(host: Host): HostService {
   return { running, installed, managed: installed && ours }
 }
 
-/** The command that ends the units: with a socket left, the next query starts the service. */
+/**
+ * The command that stops the units: if a socket remained, the next query would start the service.
+ */
 export const STOP_UNITS = `sudo systemctl stop ${SOCKET_UNIT} ${STUB_SOCKET_UNIT} ${SERVICE_UNIT}`
 export const START_UNITS = `sudo systemctl start ${SERVICE_UNIT}`

@@ -16,7 +16,7 @@ or
 Keys, the audit log, the saved cache.
 `
 
-/** The man pages by their paths below a share directory: one of the program, one a command. */
+/** The man pages by their paths below a share directory: one for the program, one per command. */
 export function manualPages(program: Described): ReadonlyMap<string, string> {
   const pages = new Map([['man/man1/enigm-dns.1', programPage(program)]])
   for (const command of program.inner) pages.set(`man/man1/${command.path.join('-')}.1`, commandPage(command))
@@ -46,7 +46,7 @@ function commandPage(command: Described): string {
 
 function head({ path, description }: Described): string {
   const name = path.join('-')
-  // No date: two builds of one version are the same.
+  // No date, so that two builds of one version are equal.
   return `.TH ${name.toUpperCase()} 1 "" "enigm-dns ${VERSION}" "enigm-dns"\n.SH NAME\n${roff(name)} \\- ${roff(description.replace(/\.$/, ''))}\n`
 }
 
@@ -58,7 +58,7 @@ function optionList({ options }: Described): string {
   return options.map(({ flags, description }) => `.TP\n.B ${roff(flags)}\n${roff(sentence(description))}\n`).join('')
 }
 
-/** A block that begins with "Word:" is a section of its own. */
+/** A block that begins with "Word:" becomes a section. */
 function notesOf({ notes }: Described): string {
   const [plain, sections] = [[] as string[], [] as string[]]
   for (const block of notes.split(/\n\s*\n/).filter((text) => text !== '')) {
@@ -73,7 +73,9 @@ const preformatted = (text: string) => (text === '' ? '' : `.PP\n.nf\n${roff(tex
 
 const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?)]$/.test(text) ? '' : '.'}`
 
-/** groff_char(7): a hyphen of an option must stay one, and no line may begin as a request. */
+/**
+ * groff_char(7): the hyphen of an option must stay a hyphen, and no line may begin like a request.
+ */
 function roff(text: string): string {
   return text
     .replaceAll('\\', '\\e')

@@ -17,7 +17,7 @@ Examples:
 
 /**
  * `enigm-dns manual`: writes man pages and completions of bash, zsh and fish below a folder such as
- * /usr/local/share. `tree` gives the program with every command. Sets the exit code.
+ * /usr/local/share. `tree` returns the program with every command. Sets the exit code.
  */
 export function manualCommand(tree: () => Promise<Command>): Command {
   return new Command('manual')

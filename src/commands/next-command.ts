@@ -7,7 +7,7 @@ const INSTALL = 'sudo enigm-dns service install'
 const ENABLE = 'sudo enigm-dns system enable'
 const CHECK = 'enigm-dns check'
 
-/** What the service says of itself, and the one command that helps there. */
+/** The state that the service reports, and the one command that helps. */
 const BY_REASON: Partial<Record<ReasonCode, string>> = {
   'portal-suspected': 'enigm-dns portal',
   'reload-refused': CHECK,
@@ -20,12 +20,12 @@ const BY_REASON: Partial<Record<ReasonCode, string>> = {
   'audit-gap': 'sudo enigm-dns audit verify',
 }
 
-/** A status of another version may name a reason that this one does not know. */
+/** The status of another version may contain a reason that this version does not know. */
 const forReason: Readonly<Record<string, string | undefined>> = BY_REASON
 
 /**
- * The one command to run for the first of `remarks`, which stand in order: worst first. Undefined
- * where nothing is wrong.
+ * The one command for the first of `remarks`, which are ordered worst first. Undefined if there is
+ * no problem.
  */
 export function nextCommand(remarks: readonly Remark[], service: HostService): string | undefined {
   const [first] = remarks

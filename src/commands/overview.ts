@@ -7,7 +7,7 @@ import { type HostService, hostService, START_UNITS } from './host-service.ts'
 import { thisHost } from './running-service.ts'
 import { printable } from './status-screen.ts'
 
-/** What each state means, as the README has it. */
+/** The meaning of each state, as in the README. */
 const SAID = {
   protected: 'authenticated answers flow',
   degraded: 'answers flow, but something that the configuration requires does not hold',
@@ -16,7 +16,7 @@ const SAID = {
 } as const
 
 /**
- * The program without a command: the state in a line, and what to do next in another. Returns the
+ * The program without a command: the state in one line, and the next step in another. Returns the
  * exit code of `status`.
  */
 export function overview(): number {
@@ -31,7 +31,7 @@ export function overview(): number {
   return reading?.exitCode ?? EXIT.cannotTell
 }
 
-/** The two lines, of what was read and how the service is run. Pure. */
+/** The two lines, made from the status and from how the service is run. Pure. */
 export function inShort(reading: StatusReading | undefined, { running, installed, managed }: HostService) {
   const next = (command: string) => `Next: ${command}`
   if (reading?.document !== undefined && reading.judgement === 'current') {

@@ -9,18 +9,18 @@ import { configError, type Problem, quoted } from './problems.ts'
 import type { Config, ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-/** Everything that a start needs to know, checked. */
+/** Everything that a start needs, checked. */
 export interface Loaded {
   readonly config: Config
   /**
    * The resolvers in use: those that `use` names, in its order, even if they are disabled. Without
-   * `use`: every enabled one. Each shares a transport with the configuration.
+   * `use`: every enabled one. Each shares at least one transport with the configuration.
    */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
   /**
-   * Absolute paths of the files that this came from: configuration (if there is one), trusted set,
-   * CA files.
+   * Absolute paths of all files that were read: configuration (if there is one), trusted set, CA
+   * files.
    */
   readonly files: readonly string[]
 }
@@ -29,13 +29,13 @@ export interface Loaded {
 export interface Overrides {
   readonly listen?: readonly string[]
   /**
-   * Where the service manager opened sockets. They are listened on whatever the file says, and take
-   * the place of the default.
+   * Sockets that the service manager opened. The service listens on them in addition to those in
+   * the file, and instead of the default.
    */
   readonly inherited?: readonly SocketAddress[]
 }
 
-/** Where to look when nothing is named. */
+/** The paths that are used if no file is named. */
 export interface DefaultFiles {
   readonly configFile: string
   readonly resolversFile: string | undefined
@@ -48,9 +48,8 @@ const EMPTY_SET =
   'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
 
 /**
- * The configuration of `file`; without one, of /etc/enigm-dns/config.json if it exists; else the
- * defaults. Rejects with an EnigmError('config') whose message has one line for every problem there
- * is.
+ * Loads the configuration from `file`; without one, from /etc/enigm-dns/config.json if it exists;
+ * else the defaults. Rejects with an EnigmError('config') whose message has one line per problem.
  */
 export async function loadConfig(file?: string, overrides: Overrides = {}, places?: DefaultFiles): Promise<Loaded> {
   const { loaded, problems } = await checkConfig(file, overrides, places)
@@ -133,7 +132,7 @@ function listeners(
       collect({ ...where, message: `${problem} (found ${quoted(text)})` })
       return []
     }
-    // The schema has looked at the file's list; the command line's is looked at here.
+    // The schema has checked the list of the file; this checks the list of the command line.
     if (named && seen.has(sameEndpoint(text))) collect({ ...where, message: `names ${quoted(text)} twice; keep one of them` })
     seen.add(sameEndpoint(text))
     if (!explicit.allowFrom && !isLoopback(listen.address)) {
@@ -165,8 +164,8 @@ function withInherited(
 }
 
 /**
- * Who is asked. What `use` names must be there and reachable; what comes by default is left out if
- * no transport is shared.
+ * The resolvers that are used. Those named by `use` must exist and be reachable; without `use`,
+ * those that share no transport are left out.
  */
 function choose(
   { configFile, setFile }: { readonly configFile: string; readonly setFile: string },

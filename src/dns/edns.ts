@@ -117,7 +117,7 @@ export function repadded(query: Uint8Array, octets: number): Uint8Array | undefi
   return out
 }
 
-/** The fewest octets that `repadded` can make of `query`. */
+/** The smallest length in octets that `repadded` can make of `query`. */
 export function leastOctets(query: Uint8Array): number {
   const opt = readOpt(query)
   return opt === undefined ? query.length : withoutPadding(query, opt.at) + 4

@@ -10,7 +10,7 @@ import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
 import { RetryQuarantine } from './retry-quarantine.ts'
 
-/** Queries waiting for one dial. Beyond it: `overloaded`. */
+/** Limit of queries that wait for one dial. Above it: `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
 /**
  * How often a query may be retried after a connection refused it and accepts others. The carrier
@@ -29,11 +29,11 @@ const FEW = 8
  */
 const CANARIES = 4
 
-/** Reactions of a link to changes outside it. */
+/** Reactions of a link to changes of its environment. */
 export interface Renewable {
   /**
    * The network changed or the machine slept: drops connections and TLS sessions (a ticket would
-   * let an observer join the client of the old network to that of the new one). A link on demand
+   * let an observer link the client of the old network with that of the new one). A link on demand
    * repeats its queries in flight on a new connection. A link that was in use is dialled again if
    * `online`.
    */
@@ -48,8 +48,8 @@ export interface Renewable {
 export interface RenewableLink<P extends Protection = Protection> extends Link<P>, Renewable {}
 
 /**
- * A link that dials when it is asked and keeps one connection while it is needed; see `Link` for
- * the contract.
+ * A link that dials at a query and keeps one connection while it is needed; see `Link` for the
+ * contract.
  */
 export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   readonly id: string
@@ -69,7 +69,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   #turnedAway: { readonly attempt: RequestAttempt<P>; readonly error: EnigmError; readonly loss: Loss }[] = []
   #closing = false
   #renewing = false
-  /** Counts what is written. */
+  /** Counts written queries. */
   #turn = 0
 
   constructor(target: DialTarget<P>, tools: DialTools) {
@@ -118,7 +118,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     this.#renewing = true
     this.#liveness.renew(this.#waiting.size > 0, online)
     this.#renewing = false
-    // Fails the waiting queries if nothing may be dialled.
+    // Fails the waiting queries if no dial is allowed.
     this.#goOn()
   }
 
@@ -195,8 +195,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * A new `current` answers while queries are held up on two connections that fell silent. Over DoT
-   * a reply that trickles delays all replies behind it, and its query was retried together with
+   * A new `current` answers while queries are held up on two connections that became silent. Over
+   * DoT a reply that trickles delays all replies behind it, and its query was retried together with
    * theirs. So each of these queries is retried once more, alone on a lane. This takes one
    * connection of the hedge budget, because it also happens for names that nobody answers.
    */
@@ -312,7 +312,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * The error at its deadline. `deadline` means that the path was alive, or not known to be dead.
+   * The error of a query at its deadline. `deadline` means that the path was alive, or not known to
+   * be dead.
    */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#pool

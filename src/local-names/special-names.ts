@@ -14,12 +14,12 @@ interface LocalAnswer {
 }
 
 /**
- * Answers what must not leave this host: special-use names (RFC 6761 registry), reverse zones of
- * private addresses (RFC 6303, RFC 7793), single labels, addresses that were asked for as names,
- * and the canary of browsers. Everything else, and DS at the apex of zones that the public DNS
- * delegates unsigned, goes on. With `proofs`, a negative answer to a query with DO includes the
- * signed denial of the public DNS, which the stages below fetch. Questions of class IN only: the
- * gate lets no other pass.
+ * Answers queries that must not leave this host: special-use names (RFC 6761 registry), reverse
+ * zones of private addresses (RFC 6303, RFC 7793), single labels, addresses queried as names, and
+ * the canary of browsers. Everything else goes on, and so does DS at the apex of zones that the
+ * public DNS delegates unsigned. With `proofs`, a negative answer to a query with DO includes the
+ * signed denial of the public DNS, which the stages below fetch. Only questions of class IN: the
+ * gate lets no other class pass.
  */
 export function specialNames(proofs?: LocalProofs): Stage {
   const answerHere = localAnswers(SPECIAL_ZONES, (top) => proofs?.denies(top) === true)
@@ -73,29 +73,29 @@ function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => b
 const hasData = (answer: Answer) => u16(answer.wire, 6) > 0
 
 /**
- * Types that describe the delegation of a top-level domain and are no host data: a validator behind
- * this stub needs them for every TLD. NS SOA DS RRSIG NSEC DNSKEY NSEC3PARAM CDS CDNSKEY CSYNC
- * ZONEMD.
+ * Types that describe the delegation of a top-level domain and are not host data: a validator
+ * behind this stub needs them for every TLD. NS SOA DS RRSIG NSEC DNSKEY NSEC3PARAM CDS CDNSKEY
+ * CSYNC ZONEMD.
  */
 const DELEGATION_TYPES = new Set([2, 6, 43, 46, 47, 48, 51, 59, 60, 62, 63])
 
 /**
  * A name of one label is a host of this network or the result of a wrong search list, never a
- * public host (SAC 053, RFC 7085): NXDOMAIN for data types, here, so that machine names do not
- * leave. The infrastructure types are forwarded, unless the root is known not to have the label.
- * The SOA is of the label itself and not of the root. A cache that asks this stub must not conclude
- * that the root denied a whole TLD; PowerDNS would.
+ * public host (SAC 053, RFC 7085): it gets NXDOMAIN for data types here, so that names of machines
+ * do not leave this network. The infrastructure types are forwarded, unless the root is known not
+ * to have the label. The SOA is of the label itself and not of the root. A cache that asks this
+ * stub must not conclude that the root denied a whole TLD; PowerDNS would.
  */
 export function isDelegationType(type: number): boolean {
   return DELEGATION_TYPES.has(type)
 }
 
 /**
- * Whether the label at `at` of a lower-case name is a number as the WHATWG's URL standard reads the
- * last label of a host: digits alone, or 0x and hexadecimal digits. A name with such an end is an
- * IPv4 address that was queried as a name (192.168.1.1, 10.0.0x7f): browsers take it for nothing
- * else, and there is and will be no such top-level domain (RFC 1123 section 2.1, RFC 3696 section
- * 2).
+ * Whether the label at `at` of a lower-case name is a number in the sense of the WHATWG's URL
+ * standard for the last label of a host: only digits, or 0x and hexadecimal digits. A name with
+ * such an end is an IPv4 address that was queried as a name (192.168.1.1, 10.0.0x7f): browsers take
+ * it for nothing else, and there is and will be no such top-level domain (RFC 1123 section 2.1, RFC
+ * 3696 section 2).
  */
 export function isNumericLabel(name: Uint8Array, at: number): boolean {
   const length = name[at]!

@@ -14,42 +14,40 @@ export interface MonitorOptions {
   readonly writer: StatusWriter
   readonly clock: Clock
   readonly file: AtomicFile
-  /** Asked for each document; must be cheap and must not throw. */
+  /** Called for each document; must be cheap and must not throw. */
   readonly counts: () => CacheCounts
   /**
    * Called before each write with the reason why the policy lets no query through, or undefined.
    */
   readonly gate: (closed: ErrorCode | undefined) => void
-  /** Told of each event once what follows from it is on file. */
+  /** Called for each event after its consequences are written. */
   readonly onEvent?: Emit
   /**
    * Called at each heartbeat after the status is written: what it observes appears in the next
    * document, or at once if it changes a verdict.
    */
   readonly onHeartbeat?: () => void
-  /** Told of each judgement that goes on file, for a log of changes. */
+  /** Called for each verdict that is written, for a log of changes. */
   readonly onVerdict?: (verdict: Verdict) => void
 }
 
 /**
- * Joins reducer, verdict and file. A change for the worse is written before `emit` returns. A
+ * Connects reducer, verdict and file. A change for the worse is written before `emit` returns. A
  * change for the better is written at the end of this turn of the event loop, so that the first
  * answer after a start or a failure does not wait for a disk. Events emitted while another one is
  * handled are queued, and handled in order before the outermost `emit` returns.
  */
 export interface Monitor {
-  /** Takes every event of the program. Never throws. */
+  /** Handles every event of the program. Never throws. */
   readonly emit: Emit
   /** Writes the first document and starts the heartbeat. */
   start(): void
   /**
-   * Takes the setup of an accepted reload; the gate is told before it returns. `looks`: whether
-   * what was seen around the daemon still holds for it; if not, those observations are discarded.
+   * Takes the setup of an accepted reload; `gate` is called before it returns. `looks`: whether the
+   * observations around the daemon still hold for it; if not, they are discarded.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
-  /**
-   * The document of this moment. Changes nothing: the next event or heartbeat records the verdict.
-   */
+  /** The current document. Changes nothing: the next event or heartbeat records the verdict. */
   document(): StatusDocument
   /**
    * Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it
@@ -60,15 +58,16 @@ export interface Monitor {
 
 /**
  * At most this many changes for the better are written at once per heartbeat. Further ones wait for
- * the next heartbeat. Changes for the worse never wait, so the file is never better than the truth,
- * and a resolver that fails and answers by turns cannot make the file's mtime follow the queries.
+ * the next heartbeat. Changes for the worse never wait, so the file never overstates the
+ * protection, and a resolver that alternately fails and answers cannot make the file's mtime follow
+ * the queries.
  */
 const BETTER_PER_HEARTBEAT = 5
 
 const TOP_RANK: Readonly<Record<TopState, number>> = { exposed: 0, offline: 1, degraded: 2, protected: 3 }
 const SIGNAL_RANK = { bad: 0, off: 1, unknown: 2, warn: 3, ok: 4 } as const
 
-/** A monitor; nothing is written before `start`. */
+/** Creates a monitor; nothing is written before `start`. */
 export function createMonitor(o: MonitorOptions): Monitor {
   const instant = () => ({ ms: o.clock.nowMs(), wallMs: o.clock.wallMs() })
   let state: State = initialState(o.setup, instant())
@@ -79,7 +78,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
   let heartbeatLateMs = 0
   let worstLateMs = 0
   let timer: Timer | undefined
-  /** A change for the better that is to be written. */
+  /** Timer of a change for the better that is to be written. */
   let soon: Timer | undefined
   let live = false
   const repeated = repeatedAnswers()
@@ -90,7 +89,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     const beat: Heartbeat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
     return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat)
   }
-  /** What follows from the state of now: the gate first, then the record, then the file. */
+  /** The consequences of the current state: first the gate, then the record, then the file. */
   const conclude = (write: 'always' | 'in its time' | 'now if it differs') => {
     const now = judgement()
     o.gate(now.closed)
@@ -108,8 +107,8 @@ export function createMonitor(o: MonitorOptions): Monitor {
     else withdrawIfBetterThan(v)
   }
   const putInTime = (v: Verdict, now: boolean) => {
-    // After a failed write the heartbeat tries again: a full disk must not cost system calls for
-    // every event.
+    // After a failed write the heartbeat tries again: with a full disk not every event may cost
+    // system calls.
     if (!writable) return withdrawIfBetterThan(v)
     if (now || onFile === undefined || worse(onFile, v)) return put(v)
     if (soon !== undefined || betterLeft-- <= 0) return
@@ -182,8 +181,8 @@ export function createMonitor(o: MonitorOptions): Monitor {
 }
 
 /**
- * Does one thing at a time: what is asked for in the middle of another waits for its turn. Nothing
- * waits when the outermost call has returned.
+ * Runs one task at a time: a task submitted during another one waits for its turn. No task waits
+ * when the outermost call has returned.
  */
 function oneAtATime(take: Emit): (next: Event | (() => void)) => void {
   const waiting: (Event | (() => void))[] = []

@@ -121,7 +121,10 @@ function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: S
   return shaping.profile === 'off' || inForce !== 'no' ? [] : [reason('shaping-not-in-force', { profile: shaping.profile, why })]
 }
 
-/** Where shaped replies come over a transport on which their sizes vary, and why over that. */
+/**
+ * Used if shaped replies come over a transport on which their sizes vary; it states why that
+ * transport is used.
+ */
 function shapedUnevenly({ setup, resolvers }: VerdictInput): readonly Reason[] {
   if (!setup.paced) return []
   const which = resolvers.flatMap(({ setup: { id, transports }, answeredOver, links }) => {

@@ -100,7 +100,7 @@ export interface ResolverInput {
   readonly setup: ResolverSetup
   readonly links: readonly LinkEvidence[]
   readonly failing: ErrorCode | undefined
-  /** What its latest answer came over. */
+  /** The transport of its latest answer. */
   readonly answeredOver: Transport | undefined
   /** Minutes since its latest answer; undefined: no answer yet. */
   readonly quietMin: number | undefined

@@ -4,7 +4,7 @@ import { listenToKernel } from './netlink.ts'
 import { type NetworkView, readNetwork } from './network-view.ts'
 
 /**
- * If the kernel does not report changes, a change is noticed within this time. A check costs Costs
+ * If the kernel does not report changes, a change is noticed within this time. A check costs
  * 0.35 ms.
  */
 const POLL_EVERY_MS = 500
@@ -148,7 +148,7 @@ export interface NetworkMonitor {
   beat(): void
   /**
    * Must be called before a packet reveals something to a network: checks whether it is still the
-   * same one. 0.35 ms.
+   * same one. Costs 0.35 ms.
    */
   look(): void
   stop(): void

@@ -16,8 +16,8 @@ export interface Trusted {
  * The last stage of the pipeline: asks the trusted set, and makes the reply into an answer. Of the
  * client's query only the question, CD and DO are sent. TTLs are brought inside `clamp`, in the
  * wire form too: a client must not keep an answer longer than this stub does. `lifetime` returns
- * how long the answer may be kept. `around` names what every resolver suffers now; a failure is
- * reported by that name.
+ * how long the answer may be kept. `around`: the common problem of all resolvers now; a failure is
+ * reported with its name.
  */
 export function askTrusted(
   trusted: Trusted,

@@ -7,9 +7,9 @@ import { onOctets } from '../dial/byte-stream.ts'
 import type { Connection } from '../dial/connect.ts'
 
 /**
- * Requests on one connection, waiting and written together. Beyond it: `overloaded`. Higher than
- * the limit of the pipeline (cache/coalesce.ts), so that the pipeline decides which queries are
- * refused, by client.
+ * Limit of requests on one connection, waiting and written together. Above it: `overloaded`. Higher
+ * than the limit of the pipeline (cache/coalesce.ts), so that the pipeline decides which queries
+ * are refused, by client.
  */
 export const MAX_IN_FLIGHT = 5000
 /**
@@ -19,12 +19,12 @@ export const MAX_IN_FLIGHT = 5000
 export const IDLE_MS = 30_000
 
 /**
- * Fewer octets than this are no sign of life: a peer that trickles single octets is as good as
- * gone, and must not hold the others up.
+ * Fewer octets than this are no sign of life: a peer that sends single octets slowly counts as
+ * silent, and must not delay other queries.
  */
 export const SIGN_OF_LIFE_OCTETS = 512
 
-/** A request that was sent, or waits to be. */
+/** A request that was sent or waits. */
 export interface Sent {
   /** Cancels the request: its ticket is not called afterwards. May be called repeatedly. */
   cancel(): void
@@ -36,7 +36,7 @@ export interface Sent {
 }
 
 /**
- * `final`: asking again would not help. `lost`: it may have been processed. `refused`: it was
+ * `final`: a retry would not help. `lost`: it may have been processed. `refused`: it was
  * certainly not processed (RFC 9113 section 8.7). `unsent`: it was not even written.
  */
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
@@ -46,35 +46,35 @@ export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
  * before.
  */
 export interface Ticket<P extends Protection = Protection> {
-  /** It waits behind others for its place (`Ask.givesWay`). */
+  /** It waits behind others for a free place (`Ask.givesWay`). */
   readonly givesWay?: boolean
   /** `wire` has the request's ID; the carrier reuses it after the call returns. */
   answered(carried: Carried<P>): void
   failed(error: EnigmError, loss: Loss): void
 }
 
-/** What a carrier reports about itself while it lives. After `down` it says nothing more. */
+/** Reports of a carrier about itself during its life. There are none after `down`. */
 export interface Watcher {
-  /** The peer showed that it is there. */
+  /** The peer showed that it is alive. */
   heard(): void
-  /** It takes no more requests; those in flight go on. Once. */
+  /** It takes no more requests; those in flight continue. Called once. */
   draining(): void
-  /** The last request in flight is gone. */
+  /** The last request in flight has ended. */
   idle(): void
-  /** A reply that matches nothing that was asked. */
+  /** A reply that matches no request. */
   mismatch(): void
   /** It is dead; called before its tickets fail. */
   down(error: EnigmError): void
 }
 
-/** What is known of a connection from the moment that it is up. */
+/** The facts about a connection that has come up. */
 export interface Established<P extends Protection = Protection> {
   /** The address of the peer. */
   readonly address: string
   readonly protection: P
-  /** From the first packet to the end of the handshake that won. */
+  /** From the first packet to the end of the successful handshake. */
   readonly handshakeMs: number
-  /** What the peer showed; undefined where it showed none, or the session was resumed. */
+  /** The peer's certificate; undefined if it sent none, or if the session was resumed. */
   certificate(): X509Certificate | undefined
 }
 
@@ -94,7 +94,7 @@ export interface Carrier<P extends Protection = Protection> extends Established<
    * such.
    */
   readonly waiting?: number
-  /** How long it may be idle. Changes as the resolver says so. */
+  /** The maximum idle time. Changes when the resolver states another one. */
   readonly idleMs: number
   /**
    * The boot time since which a written request has met silence; undefined if no reply is pending
@@ -107,19 +107,19 @@ export interface Carrier<P extends Protection = Protection> extends Established<
    * Asks the peer for a sign of life besides the pending replies; false if the protocol has none.
    */
   probe(): boolean
-  /** Closes at once. What is in flight is `lost`. No `down` follows. */
+  /** Closes at once. Requests in flight are `lost`. No `down` follows. */
   destroy(error: EnigmError): void
 }
 
-/** A carrier for a schedule: nothing is written but on `send` and `cells.more`. */
+/** A carrier for a schedule: data is written only by `send` and `cells.more`. */
 export interface CellCarrier<P extends Protection = Protection> extends Carrier<P> {
   readonly cells: Cells
 }
 
 /**
  * Records of one size, written only on request: `send` writes the first record of a request, in the
- * same turn for any request. Requests are as long as `octets` says, so that they fill their
- * records; over HTTP/2 one of a single record may be shorter.
+ * same turn for any request. Requests have the length that `octets` returns, so that they fill
+ * their records; over HTTP/2 one of a single record may be shorter.
  */
 export interface Cells {
   /**
@@ -127,13 +127,13 @@ export interface Cells {
    * no request is half written.
    */
   readonly ready: boolean
-  /** The request sent last has records to come; nothing else can be sent before they are. */
+  /** The last request has records left to send; nothing else can be sent before them. */
   readonly unfinished: boolean
   /** Octets of a request that fills `records` records. */
   octets(records: number): number
   /**
-   * Writes the next record of the unfinished request, unless the last one has not left yet or the
-   * peer takes no more.
+   * Writes the next record of the unfinished request, unless the last one is not sent yet or the
+   * peer accepts no more.
    */
   more(): void
 }
@@ -142,18 +142,16 @@ export interface CarrierTools {
   readonly clock: Clock
   readonly random: Random
   readonly watcher: Watcher
-  /**
-   * What a resolver is asked where the protocol has no sign of life of its own. Default: the root.
-   */
+  /** The query that tests the peer if the protocol has no ping. Default: a root query. */
   readonly probe?: Uint8Array
 }
 
 /**
- * The life of a carrier, the same for every protocol: it lives, it may drain (what is in flight
- * goes on, nothing new is taken), and it ends once, by the peer or by `destroy`. At its end all
- * requests in flight fail, once. Later data from the peer is ignored. What it runs on is the
- * business of the class below: a byte stream (`StreamCarrier`), or a connection that has streams of
- * its own.
+ * The life cycle of a carrier, the same for every protocol. It is alive; it may drain (requests in
+ * flight continue, and no new one is taken); and it ends once, by the peer or by `destroy`. At its
+ * end all requests in flight fail, each once. Data from the peer after the end is ignored. A
+ * subclass provides the transport: a byte stream (`StreamCarrier`), or a connection that has
+ * streams.
  */
 export abstract class LivingCarrier<P extends Protection> implements Carrier<P> {
   readonly address: string
@@ -181,7 +179,7 @@ export abstract class LivingCarrier<P extends Protection> implements Carrier<P> 
   abstract probe(): boolean
   /** Fails all requests in flight. Called once, at the end. */
   protected abstract failAll(error: EnigmError): void
-  /** Closes what it runs on. */
+  /** Closes the transport below. */
   protected abstract shut(): void
 
   certificate(): X509Certificate | undefined {
@@ -195,18 +193,18 @@ export abstract class LivingCarrier<P extends Protection> implements Carrier<P> 
     this.failAll(error)
   }
 
-  /** Turns a request away that cannot be taken; undefined: it can. */
+  /** Refuses a request that cannot be taken; undefined: it can be taken. */
   protected turnedAway(ticket: Ticket<P>): Sent | undefined {
     if (this.dead || this.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
     return this.inFlight < MAX_IN_FLIGHT ? undefined : refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
   }
 
-  /** Something was written that the peer owes an answer to. */
+  /** A request was written to which the peer owes a reply. */
   protected wrote(): void {
     this.silentSinceMs ??= this.clock.nowMs()
   }
 
-  /** The last data may arrive after the end; it is ignored. */
+  /** The last data may arrive after the end, and is ignored. */
   protected heard(): void {
     if (this.dead) return
     this.silentSinceMs = undefined
@@ -226,7 +224,7 @@ export abstract class LivingCarrier<P extends Protection> implements Carrier<P> 
     this.watcher.draining()
   }
 
-  /** The peer, or something between, ended it. */
+  /** The peer, or a device on the path, ended the connection. */
   protected die(error: EnigmError): void {
     if (this.dead) return
     this.dead = true
@@ -236,7 +234,7 @@ export abstract class LivingCarrier<P extends Protection> implements Carrier<P> 
   }
 }
 
-/** A carrier on one byte stream, whose end is the carrier's end. */
+/** A carrier on one byte stream. It ends when the stream ends. */
 export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<P> {
   protected readonly stream: Duplex
 
@@ -245,7 +243,7 @@ export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<
     this.stream = connection.stream
   }
 
-  /** Reads what the peer sends from now on, until the end. */
+  /** Reads what the peer sends from now until the end. */
   protected listen(onOctetsOf: (octets: Uint8Array) => void): void {
     onOctets(this.stream, (octets) => {
       if (!this.dead) onOctetsOf(octets)
@@ -254,13 +252,13 @@ export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<
     this.listenForTheEnd()
   }
 
-  /** The same where the protocol has a reader of its own. */
+  /** The same if the protocol has its own reader. */
   protected listenForTheEnd(): void {
     this.stream.on('error', (cause) => this.die(lost('the connection broke', cause)))
     this.stream.on('close', () => this.die(lost('the connection closed')))
   }
 
-  /** The peer sends no more. */
+  /** The peer sends nothing more. */
   protected onEnd(): void {
     this.die(lost('the resolver closed the connection'))
   }
@@ -270,12 +268,12 @@ export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<
   }
 }
 
-/** The error of a request that was not answered though nothing is wrong with it. */
+/** The error of a request that was valid but got no answer. */
 export function lost(message: string, cause?: unknown): EnigmError {
   return new EnigmError('connection-lost', message, cause === undefined ? undefined : { cause })
 }
 
-/** Fails a ticket that never got onto the wire; later, so that `send` has returned by then. */
+/** Fails a ticket that was never written. It does so later, after `send` has returned. */
 function refuse(ticket: Ticket<never>, error: EnigmError, loss: 'final' | 'refused'): Sent {
   let taken = true
   queueMicrotask(() => {

@@ -13,22 +13,22 @@ import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
 import { contextTrusting, isAgreeable } from './tls-settings.ts'
 
-/** A byte stream on which not one octet of DNS has been written yet, and how it is protected. */
+/** A byte stream to which no octet of DNS has been written yet, and its protection. */
 export interface Secured {
   readonly stream: Duplex
   readonly protection: Protection
-  /** What both ends agreed to speak on it (ALPN), if they did. */
+  /** The negotiated protocol (ALPN), if there is one. */
   readonly protocol: string | undefined
-  /** What the peer showed; undefined where the session was resumed. */
+  /** The peer's certificate; undefined if the session was resumed. */
   certificate(): X509Certificate | undefined
   /**
-   * Whether the peer has said that it sends no more (close_notify, RFC 8446 section 6.1), after its
-   * end. Absent: unknown.
+   * Whether the peer has sent close_notify (RFC 8446 section 6.1), known after the end. Absent:
+   * unknown.
    */
   readonly closeNotified?: () => boolean
 }
 
-/** Parsing a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
+/** To parse a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
 const contexts = new WeakMap<Endpoint, SecureContext>()
 let bundled: SecureContext | undefined
 
@@ -49,8 +49,8 @@ function contextOf(endpoint: Endpoint): SecureContext {
 }
 
 /**
- * Those that agreed on HTTP/1.1 last time. Only HTTP/1.1 has bodies that end with the connection,
- * so only there it matters how the connection ended.
+ * Endpoints that negotiated HTTP/1.1 last time. Only HTTP/1.1 has bodies that end with the
+ * connection, so only there it matters how the connection ended.
  */
 const http1 = new WeakSet<Endpoint>()
 
@@ -144,9 +144,9 @@ export function handshake(
 }
 
 /**
- * Who the peer is, and what was agreed on. A resumed session rests on the evidence of the handshake
- * it came from. Fails closed, whatever Node reports: rejects a cipher that was not offered, and
- * under `strict` a peer without proof.
+ * Verifies the peer and the negotiated parameters. A resumed session rests on the proof of its
+ * original handshake. Fails closed, whatever Node reports: rejects a cipher that was not offered,
+ * and under `strict` a peer without proof.
  */
 function judge(
   socket: TLSSocket,

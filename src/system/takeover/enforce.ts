@@ -7,21 +7,21 @@ import type { Plan, PlanRequest, TakeoverHost, TakeoverPart } from './backend.ts
 import { ENABLED, type PlannedChange } from './journal.ts'
 import { quoted, UNIT_DIRECTORY } from './own-units.ts'
 
-/** What is asked of the host. */
+/** The facts about the host. */
 export type EnforceHost = Pick<TakeoverHost, 'run' | 'serviceUid' | 'vpnInterfaces' | 'program'>
 
-/** Whether what goes through a tunnel is left to the VPN that made it. */
+/** Whether queries through a tunnel are left to the VPN that made it. */
 type Request = Pick<PlanRequest, 'vpnDns'>
 
-/** Our table of nftables: nothing of anybody else's is read or changed. */
+/** Our nftables table: tables of other programs are neither read nor changed. */
 const TABLE = { family: 'inet', name: 'enigm_dns' } as const
 const CHAIN = 'output'
 const PORTS = [53, 853] as const
-/** Every rule of ours begins its comment so. */
+/** The comment of each of our rules begins with this text. */
 const MARK = 'enigm-dns: '
 /**
- * Device types of linux/if_arp.h: ARPHRD_NONE, which TUN and WireGuard have, and ARPHRD_PPP, as
- * nft writes them.
+ * Device types of linux/if_arp.h: ARPHRD_NONE (TUN and WireGuard) and ARPHRD_PPP, in the form of
+ * nft.
  */
 const TUNNELS = [65534, 'ppp'] as const
 const SAME_TYPE: Readonly<Record<string, unknown>> = { none: 65534, '512': 'ppp' }
@@ -37,7 +37,7 @@ const match = (left: Json, right: unknown): Json => ({ match: { op: '==', left, 
 const meta = (key: string, right: unknown) => match({ meta: { key } }, right)
 const accept: Json = { accept: null }
 
-/** The rules, first to last: who may pass, and what is rejected of the rest. */
+/** The rules in their order: who may pass, and what is rejected of the rest. */
 function rules(uid: number, vpnDns: Request['vpnDns'], vpnInterfaces: readonly string[]): readonly Rule[] {
   const vpn =
     vpnDns === 'override'
@@ -54,7 +54,7 @@ function rules(uid: number, vpnDns: Request['vpnDns'], vpnInterfaces: readonly s
   ]
 }
 
-/** A program learns at once that nobody is there, and asks the next server that it knows. */
+/** A program gets the rejection at once, and asks its next server. */
 function rejection(protocol: 'udp' | 'tcp', port: number): Rule {
   const reject = protocol === 'udp' ? { type: 'icmpx', expr: 'port-unreachable' } : { type: 'tcp reset' }
   const expr = [match({ payload: { protocol, field: 'dport' } }, port), { counter: counterOf(port) }, { reject }]
@@ -64,15 +64,15 @@ function rejection(protocol: 'udp' | 'tcp', port: number): Rule {
 const counterOf = (port: number) => `port_${port}`
 
 /**
- * All of it in one transaction: there is no moment with half of the rules. An argument of nft: its
- * `-f -` opens /dev/stdin, which fails for the socket that Node makes of it.
+ * All rules are set in one transaction: at no moment is only a part in force. An argument of nft:
+ * with `-f -` it opens /dev/stdin, which fails for the socket that Node makes of it.
  */
 function ruleset(of: readonly Rule[]): string {
   const { family, name: table } = TABLE
   const chain = { family, table, name: CHAIN, type: 'filter', hook: 'output', prio: 0, policy: 'accept' }
   return JSON.stringify({
     nftables: [
-      // One that is not there cannot be deleted.
+      // A table that does not exist cannot be deleted.
       { add: { table: TABLE } },
       { delete: { table: TABLE } },
       { add: { table: TABLE } },
@@ -84,8 +84,8 @@ function ruleset(of: readonly Rule[]): string {
 }
 
 /**
- * The part of `system enable --enforce`: programs that ask past the service are rejected at once,
- * so that they ask the system's resolver.
+ * The part for `system enable --enforce`: queries of programs that bypass the service are rejected
+ * at once, so that they use the system's resolver.
  */
 export const enforce: TakeoverPart = { name: 'enforce', plan, apply, verify, revert }
 
@@ -113,7 +113,7 @@ async function plan(host: EnforceHost, { vpnDns }: Request): Promise<Plan> {
   }
 }
 
-/** The rules do not outlive a boot, and systemd may give the service another user. */
+/** The rules do not survive a reboot, and systemd may give the service another user. */
 function bootUnit({ program }: EnforceHost): readonly PlannedChange[] {
   const path = `${UNIT_DIRECTORY}/${ENFORCE_UNIT}`
   const text = `[Unit]
@@ -144,7 +144,7 @@ async function apply(host: EnforceHost, request: Request): Promise<void> {
   const uid = host.serviceUid()
   if (uid === undefined || uid === 0)
     throw refused(`the service ${uid === 0 ? 'runs as root' : 'does not run'}: nobody could pass by its user`)
-  // Counts go on where nothing is wrong.
+  // If the rules are correct, their counts continue.
   if ((await verify(host, request)).length === 0) return
   const said = await host.run('nft', ['-j', ruleset(rules(uid, request.vpnDns, await host.vpnInterfaces()))])
   if (said.code !== 0) throw refused(`nftables does not take the rules (${oneLine(said.stderr)})`)
@@ -168,7 +168,7 @@ async function verify(host: EnforceHost, { vpnDns }: Request): Promise<readonly 
   return [`The rules of the table ${tableText} were changed.`]
 }
 
-/** Names of device types, where one nft writes a number and another a word. */
+/** Names of device types, because nft writes some as a number and others as a word. */
 function normal(expr: unknown): unknown {
   return JSON.parse(JSON.stringify(expr ?? []), (key, value: unknown) => {
     const isTyped = isRecord(value) && isDeepStrictEqual(value.left, { meta: { key: 'oiftype' } })
@@ -183,7 +183,7 @@ async function revert(host: EnforceHost): Promise<void> {
     throw refused(`the table ${tableText} could not be taken away (${oneLine(said.stderr)}): nft delete table ${tableText}`)
 }
 
-/** How many packets were rejected, by port; undefined: the rules are not there. */
+/** Number of rejected packets by port; undefined: the rules do not exist. */
 export async function rejectedByPort(host: Pick<EnforceHost, 'run'>): Promise<Readonly<Record<string, number>> | undefined> {
   const listed = await listing(host)
   if (typeof listed !== 'object') return undefined
@@ -191,7 +191,7 @@ export async function rejectedByPort(host: Pick<EnforceHost, 'run'>): Promise<Re
   return Object.fromEntries(PORTS.map((port) => [port, Number((packets(port) as Json | undefined)?.packets ?? 0)]))
 }
 
-/** Whether a table of our name is somebody else's; undefined: there is none. */
+/** Whether another program made a table of our name; undefined: there is none. */
 async function foreignTable(host: Pick<EnforceHost, 'run'>): Promise<boolean | undefined> {
   const listed = await listing(host)
   if (typeof listed !== 'object') return undefined
@@ -200,7 +200,7 @@ async function foreignTable(host: Pick<EnforceHost, 'run'>): Promise<boolean | u
   return !chains.every((name) => name === CHAIN) || !comments.every((comment) => comment.startsWith(MARK))
 }
 
-/** What nft lists of the table; undefined: it is not there. */
+/** The output of nft for the table; undefined: it does not exist. */
 async function listing(host: Pick<EnforceHost, 'run'>): Promise<readonly Json[] | 'not for this user' | undefined> {
   const said = await host.run('nft', ['-j', 'list', 'table', TABLE.family, TABLE.name])
   if (/not permitted|permission denied|must be root/i.test(said.stderr)) return 'not for this user'

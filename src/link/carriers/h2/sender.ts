@@ -6,15 +6,15 @@ import { type CellOutbox, CONTROL_ROOM_OCTETS, type Outbox, putFrameHeader } fro
 import type { Stream } from './stream.ts'
 
 /**
- * The longest body of a request of one record: a query for any name, with its OPT. The padding of
- * DATA fills what a shorter one leaves, which takes 255 octets at most.
+ * The longest body of a request that fits one record: a query for any name, with its OPT. The
+ * padding of DATA fills the rest of a shorter one, at most 255 octets.
  */
 const BODY_OCTETS = 290
 
 /**
  * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and the amount
- * is free): waiting control frames, the head, and DATA padded to the size. One holds a query for
- * any name. A longer request continues in records that hold only DATA; only the last of them is
+ * is free): waiting control frames, the head, and DATA padded to the size. One record holds a query
+ * for any name. A longer request continues in records that hold only DATA; only the last of them is
  * padded. (BIND 9.18.49 stalls on a request that arrives in pieces of more than 256 octets: over
  * its DoH, names of more than 93 octets get no answer.)
  */
