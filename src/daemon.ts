@@ -29,6 +29,7 @@ import { listenToKernel } from './system/netlink.ts'
 import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } from './system/network-monitor.ts'
 import { portHolder } from './system/port-holder.ts'
 import { bootId, descriptors } from './system/process-identity.ts'
+import { takeoverBeat } from './system/takeover/beat.ts'
 import { QueryTrace } from './trace/query-trace.ts'
 import { batchedCalls, noWorkers, startWorkerPool, udpEndpoints, type WorkerPool, workerSettings } from './workers/worker-pool.ts'
 
@@ -75,6 +76,8 @@ export interface Daemon {
   readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
   /** Names that a command awaits here, to prove that the system uses this service. */
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
+  /** From now on it is watched whether the system uses this service. */
+  watchSystem(): Promise<void>
   /** Records in the status that a new configuration was refused and the old one stays in force. */
   refuseReload(message: string): void
   /**
@@ -102,6 +105,8 @@ interface Running {
 interface Core {
   readonly shared: SharedParts
   readonly evidence: Evidence
+  /** Whether the system asks this service still. */
+  readonly takeover: ReturnType<typeof takeoverBeat>
   readonly trace: QueryTrace
   readonly portal: CaptivePortal
   readonly retention: Retention
@@ -141,6 +146,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     trace,
     portal,
     canary: core.shared.canary,
+    watchSystem: core.takeover.beat,
     reload: (next) => reload(next, running, core, bind, o.warn),
     forget: () => forget(running, core),
     refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),
@@ -149,6 +155,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       portal.end('stop')
       evidence.emit({ type: 'service.stopping' })
       running.network.stop()
+      core.takeover.stop()
       await page?.close()
       await Promise.all([running.workers.stop(), ...running.listeners.map((listener) => listener.close())])
       await Promise.all([running.setups.current.close(), retention.stop()])
@@ -191,6 +198,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     },
     onHeartbeat() {
       running.network.beat()
+      void takeover.beat()
       o.beat?.()
     },
     counts() {
@@ -201,6 +209,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     },
   })
   const { emit } = evidence
+  const takeover = takeoverBeat(clock, emit)
   const portal = new CaptivePortal({
     ...{ clock, random, emit, bypass, refusal: () => gate.refusal() },
     // No zone has its own resolvers in this version.
@@ -224,6 +233,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
       tally,
     },
     evidence,
+    takeover,
     trace: new QueryTrace(clock, emit),
     portal,
     retention: createRetention({ cache: memory.cache, clock, boot: bootId(), credentials, warn, setup: loaded }),

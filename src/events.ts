@@ -90,8 +90,8 @@ interface Counted {
 }
 
 /**
- * Periodic observations of the daemon about its host. No address, no interface name, and no name of
- * a network except the one in the policy.
+ * Periodic observations of the daemon about its host. No address, no name of a network except the
+ * one in the policy, and no interface name except of links that are asked past this service.
  */
 export type Observation =
   /**
@@ -114,6 +114,17 @@ export type Observation =
    * server is not on this host.
    */
   | { readonly type: 'seen.canary'; readonly outcome: 'returned' | 'lost' | 'not-sent' }
+  /**
+   * Whether the system still asks this service, where `system enable` had it do so; `off`: not any
+   * more. `by`: who decides, or who took over. `bypasses`: links that are asked past this service,
+   * for which names; they have the names of interfaces.
+   */
+  | {
+      readonly type: 'seen.takeover'
+      readonly state: 'held' | 'taken' | 'given-up' | 'off'
+      readonly by: string
+      readonly bypasses: readonly { readonly link: string; readonly names: string; readonly vpn: boolean }[]
+    }
   /** Flows of other programs to port 53 elsewhere, new since the last check. */
   | { readonly type: 'seen.bypass'; readonly flows: number; readonly through: readonly ('sockets' | 'conntrack')[] }
   /** The state of the audit log after an attempt to write. */

@@ -202,6 +202,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     queryBlock: config.padding.queryBlock,
     shaping: config.shaping,
     paced: isPaced(config.shaping.profile),
+    systemEnabled: config.system.enabled,
     resolvers: resolvers.map((r) => ({
       id: r.id,
       operator: r.operator ?? r.id,

@@ -140,6 +140,12 @@ function lineOf(event: Event): LogLine | undefined {
         fields: event.untilWallMs === undefined ? {} : { until: new Date(event.untilWallMs).toISOString() },
         message: event.untilWallMs === undefined ? 'the query trace ended' : 'a query trace began',
       }
+    case 'seen.takeover': {
+      if (event.state === 'off') return undefined
+      const held = event.state === 'held'
+      const message = held ? 'the system asks this service' : "somebody else has taken the system's DNS"
+      return { level: held ? 'info' : 'warn', fields: { state: event.state, by: event.by }, message }
+    }
     case 'portal':
       return {
         level: 'warn',

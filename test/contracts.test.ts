@@ -92,6 +92,7 @@ const SAMPLES: { readonly [T in Event['type']]: Extract<Event, { readonly type: 
   'seen.vpn': { type: 'seen.vpn', vpn: 1, other: 0, unknown: 0, unreachable: 0 },
   'seen.system': { type: 'seen.system', asks: 'us', by: '' },
   'seen.canary': { type: 'seen.canary', outcome: 'returned' },
+  'seen.takeover': { type: 'seen.takeover', state: 'taken', by: '', bypasses: [] },
   'seen.bypass': { type: 'seen.bypass', flows: 0, through: [] },
   audit: { type: 'audit', state: 'writing', entries: 0, lost: 0 },
   unsigned: { type: 'unsigned', why: '' },
@@ -125,6 +126,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
     trace: { begin: () => ({ drained() {}, gone() {} }), end() {} },
     portal: { begin: () => ({ drained() {}, gone() {} }), end() {} },
     canary: new SelfCanary(),
+    watchSystem: async () => {},
     reload: async () => {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
     refuseReload() {},
@@ -148,6 +150,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
     'portal',
     'status',
     '',
+    'watch',
     'await me',
     'arrived me',
   ]

@@ -49,8 +49,8 @@ export interface Service {
   stop(): void
   /**
    * Carries out an order of the control socket: `forget`, `stop`, `reload`, `trace` with
-   * milliseconds, `portal` with milliseconds and one or two resolvers (ADDRESS:PORT), or `await` or
-   * `arrived` with a token. Undefined: there is no such order.
+   * milliseconds, `portal` with milliseconds and one or two resolvers (ADDRESS:PORT), `await` or
+   * `arrived` with a token, or `watch`. Undefined: there is no such order.
    */
   obey(order: string): Promise<unknown>
   /** Adds a task that runs before the daemon stops. */
@@ -131,6 +131,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       if (portal !== undefined) return Promise.resolve(new Feed((outlet) => daemon.portal.begin(portal.forMs, portal.resolvers, outlet)))
       const [, verb, token = ''] = /^(await|arrived) (\S+)$/.exec(order) ?? []
       if (verb !== undefined) return Promise.resolve(awaited(daemon.canary, verb, token))
+      if (order === 'watch') return daemon.watchSystem().then(() => ({ watched: true }))
       if (order === 'reload') return reload(true)
       if (order === 'stop') {
         // The reply is sent before the socket closes.

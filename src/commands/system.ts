@@ -18,6 +18,7 @@ import {
   takeoverStatus,
 } from '../system/takeover/procedure.ts'
 import { pause } from '../system/takeover/proof.ts'
+import { forgetRepairs, repair } from '../system/takeover/repair.ts'
 import { judgedConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 import { thisTakeoverHost } from './takeover-host.ts'
@@ -83,7 +84,35 @@ export function systemCommand(world: SystemWorld = thisWorld()): Command {
     .option('--after <ms>', 'wait first')
     .option('--enforce', 'put the rules of --enforce in force again')
     .action((options: RecoverOptions) => settled(() => recoverSystem(options, world), world))
+  command
+    .command('repair', { hidden: true })
+    .description('put right what somebody else changed; for the unit that enable makes')
+    .action(() => settled(() => repairSystem(world), world))
   return command
+}
+
+const REPAIRED = {
+  'not-enabled': EXIT.good,
+  'not-needed': EXIT.good,
+  repaired: EXIT.good,
+  failed: EXIT.proofFailed,
+  'given-up': EXIT.notAsWished,
+} as const
+
+/** For the unit that enable makes: takes nothing from whoever had it started. */
+async function repairSystem(world: SystemWorld): Promise<number> {
+  const why = unable(world)
+  if (why !== undefined) return refuse(why, world)
+  const result = await repair(world.host())
+  if ('by' in result) {
+    const what = {
+      repaired: 'The system asks this service again',
+      failed: 'It could not be put right',
+      'given-up': 'Given up after three times in a minute',
+    }
+    world.err.write(lines([`${what[result.outcome]}; it had been changed by ${result.by}.`, ...result.faults]))
+  }
+  return REPAIRED[result.outcome]
 }
 
 interface RecoverOptions {
@@ -127,6 +156,7 @@ async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWor
     out.write(json === true ? `${printableJson(shownPlan(plan), 2)}\n` : planText(plan))
     return EXIT.good
   }
+  forgetRepairs()
   const result = await enable(host, request)
   if (result.outcome === 'rolled-back') {
     err.write(`It could not be proven, so everything was put back:\n${lines(result.reasons)}`)

@@ -284,6 +284,22 @@ export const REASONS = {
     message: ({ by, partly }) => `${by} makes the system use ${partly ? 'another DNS server as well' : 'another DNS server'}.`,
     mend: ASK_THIS_SERVICE,
   }),
+  'system-taken-over': row<{ by: string; gaveUp: boolean }>({
+    severity: 'warn',
+    doc: 'The system was told to ask this service, and another program has it ask somebody else.',
+    message: ({ by, gaveUp }) =>
+      gaveUp
+        ? `The system no longer asks this service alone, because of ${by}. Putting it right three times within a minute did not help.`
+        : `The system no longer asks this service alone, because of ${by}. It is being put right.`,
+    mend: 'Stop that program from changing the DNS of the system, then run: enigm-dns system enable',
+  }),
+  'system-bypasses': row<readonly { readonly link: string; readonly names: string; readonly vpn: boolean }[]>({
+    severity: 'warn',
+    doc: 'Links whose own name servers are asked past this service.',
+    message: (links) =>
+      `Asked past this service: ${links.map(({ link, names, vpn }) => `${vpn ? 'the VPN ' : ''}${link} for ${names}`).join('; ')}.`,
+    mend: 'Take the name servers or domains of that link away where they are set, or set system.vpnDns to "override" for a VPN.',
+  }),
   'system-unknown': row<{ by: string; named: boolean }>({
     severity: 'info',
     doc: 'It is not known whether the system uses this service.',

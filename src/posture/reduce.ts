@@ -100,6 +100,7 @@ const OBSERVATION_KEYS = {
   'seen.vpn': 'vpn',
   'seen.system': 'system',
   'seen.canary': 'canary',
+  'seen.takeover': 'takeover',
   'seen.bypass': 'bypass',
   audit: 'audit',
   unsigned: 'unsigned',

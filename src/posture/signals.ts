@@ -93,7 +93,16 @@ function topState(input: VerdictInput, shaping: ShapingForce, rules: readonly Ru
   if (flow.unauthenticated.length > 0 || input.portalUntilWallMs !== undefined) return 'exposed'
   if (!flow.authenticated) return 'offline'
   const violated = rules.some(({ verdict }) => verdict === 'not-met')
-  return violated || shapingBroken(input, shaping).length > 0 ? 'degraded' : 'protected'
+  return violated || shapingBroken(input, shaping).length > 0 || asksOthers(input) ? 'degraded' : 'protected'
+}
+
+/**
+ * The system is to ask this service, and demonstrably asks somebody else, for some names at least.
+ * What a VPN gives to its own link is left to it, where the setting says so.
+ */
+function asksOthers({ setup, system, takeover }: VerdictInput): boolean {
+  if (!setup.systemEnabled) return false
+  return system?.asks === 'elsewhere' || system?.asks === 'partly' || takeover?.bypasses.some(({ vpn }) => !vpn) === true
 }
 
 const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
@@ -238,11 +247,14 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
  * Whether this network is one that the policy names, and whether the system uses this service at
  * all. A network is untrusted unless it is named.
  */
-function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput): SignalDraft | undefined {
+function protectedNetwork({ network, system, canary, takeover, bypassFlows }: VerdictInput): SignalDraft | undefined {
   if (network === undefined && system === undefined) return undefined
   const reasons = [
     networkReason(network),
-    ...(system === undefined ? [] : [systemReason(system, canary)]),
+    ...(system === undefined
+      ? []
+      : [takeover?.state === 'held' || takeover === undefined ? systemReason(system, canary) : takenOver(takeover)]),
+    ...(takeover === undefined || takeover.bypasses.length === 0 ? [] : [reason('system-bypasses', takeover.bypasses)]),
     ...(bypassFlows === 0 ? [] : [reason('bypassed', { flows: bypassFlows })]),
   ]
   const state = reasons.some((r) => r.severity !== 'info') ? 'warn' : network?.named !== undefined ? 'ok' : 'unknown'
@@ -252,6 +264,10 @@ function protectedNetwork({ network, system, canary, bypassFlows }: VerdictInput
 function networkReason(network: VerdictInput['network']): Reason {
   if (network?.told !== true) return reason('network-unknown')
   return network.named === undefined ? reason('network-untrusted') : reason('network-named', { named: network.named })
+}
+
+function takenOver({ by, state }: NonNullable<VerdictInput['takeover']>): Reason {
+  return reason('system-taken-over', { by, gaveUp: state === 'given-up' })
 }
 
 function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary: VerdictInput['canary']): Reason {

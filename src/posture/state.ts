@@ -30,6 +30,8 @@ export interface PostureSetup {
    * force.
    */
   readonly paced: boolean
+  /** Whether the system is to ask this service. */
+  readonly systemEnabled: boolean
 }
 
 /** Why covers do not flow on a shaped link, or do not hide real queries. */
@@ -98,6 +100,7 @@ export interface HostObservations {
   readonly vpn: Dated<'seen.vpn'> | undefined
   readonly system: Dated<'seen.system'> | undefined
   readonly canary: Dated<'seen.canary'> | undefined
+  readonly takeover: Dated<'seen.takeover'> | undefined
   /** Flows that were once seen are not forgotten: `flows` is their sum. */
   readonly bypass: (Dated<'seen.bypass'> & { readonly looks: number }) | undefined
   readonly audit: Dated<'audit'> | undefined
@@ -146,7 +149,7 @@ export function initialState(setup: PostureSetup, at: Instant): State {
     resolvers: setup.resolvers.map(untried),
     host: {
       ...{ network: undefined, vpn: undefined, system: undefined, canary: undefined },
-      ...{ bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined },
+      ...{ takeover: undefined, bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined },
     },
     faults: 0,
     lastFault: undefined,

@@ -79,7 +79,9 @@ export interface VerdictInput {
   readonly resolvers: readonly ResolverInput[]
   readonly network: Undated<'network'> | undefined
   readonly vpn: Undated<'vpn'> | undefined
+  /** What `system enable` and its watch know goes before what files say. */
   readonly system: Undated<'system'> | undefined
+  readonly takeover: Undated<'takeover'> | undefined
   readonly canary: { readonly outcome: NonNullable<HostObservations['canary']>['outcome']; readonly ageMin: number } | undefined
   readonly bypassFlows: number
   readonly audit: Undated<'audit'> | undefined
@@ -124,7 +126,8 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
     resolvers: state.resolvers.map((r) => resolverInput(r, nowMs)),
     network: undated(host.network),
     vpn: undated(host.vpn),
-    system: undated(host.system),
+    system: asked(host),
+    takeover: host.takeover?.state === 'off' ? undefined : undated(host.takeover),
     canary: host.canary === undefined ? undefined : { outcome: host.canary.outcome, ageMin: minutes(nowMs - host.canary.at.ms) },
     bypassFlows: host.bypass?.flows ?? 0,
     audit: undated(host.audit),
@@ -136,6 +139,12 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
     refusedReload: state.refusedReload?.message,
     faultIn: lastFault === undefined || nowMs - lastFault.at.ms > PROOF_OLD_MS ? undefined : lastFault.where,
   }
+}
+
+/** Whom the system asks, by who knows it best. */
+function asked({ takeover, system }: HostObservations): Undated<'system'> | undefined {
+  if (takeover === undefined || takeover.state === 'off') return undated(system)
+  return { asks: takeover.state === 'held' ? 'us' : 'partly', by: takeover.by }
 }
 
 /**

@@ -12,13 +12,14 @@ t.setTimeout(900_000)
 const image = await insideLab(t, import.meta.url)
 if (image !== undefined) {
   const authority = await createAuthority()
+  t.jobs = 2
   for (const setUp of SET_UPS)
-    t.test(setUp.name, { timeout: 200_000 }, async (t) => {
+    t.test(setUp.name, { timeout: 300_000, buffered: true }, async (t) => {
       await life(t, await bootWithService(t, setUp, { image, project: PROJECT_ROOT, authority }), setUp)
     })
 }
 
-async function life(t: Test, home: Home, { backend, offOn }: SetUp): Promise<void> {
+async function life(t: Test, home: Home, { backend, offOn, takeOver }: SetUp): Promise<void> {
   const before = await home.get(ETC)
   await asksProvider(t, home, 'before')
   t.match(await system(home, 'status'), { code: 1, says: { enabled: false, backend, proven: false } })
@@ -40,6 +41,7 @@ async function life(t: Test, home: Home, { backend, offOn }: SetUp): Promise<voi
   await home.get('kill -9 $(systemctl show -p MainPID --value enigm-dns); sleep 1')
   await home.until('the service is there again', 'enigm-dns system status >/dev/null')
   await asksUs(t, home, 'after a kill of the service')
+  await takenOver(t, home, takeOver)
   await home.reboot('cut')
   await home.connected()
   await home.until('the service is there again', 'enigm-dns system status >/dev/null')
@@ -51,6 +53,22 @@ async function life(t: Test, home: Home, { backend, offOn }: SetUp): Promise<voi
   t.equal(await home.get('systemctl is-active enigm-dns || true'), 'inactive', 'and the service stopped')
   await asksProvider(t, home, 'disabled')
   await refusals(t, home, before)
+}
+
+/** Another program takes the DNS: it is back soon, and after three times in a minute it is told. */
+async function takenOver(t: Test, home: Home, takeOver: string): Promise<void> {
+  for (const time of ['first', 'second', 'third']) {
+    const startMs = performance.now()
+    await home.get(takeOver)
+    await home.until(`back the ${time} time`, 'enigm-dns system status > /dev/null', 5000)
+    t.comment(`taken over and back in ${Math.round(performance.now() - startMs)} ms`)
+  }
+  await asksUs(t, home, 'after three take-overs')
+  await home.get(takeOver)
+  await home.until('the status says who', "enigm-dns status --json | grep -q 'three times within a minute'", 10_000)
+  t.match(await system(home, 'status'), { code: 4, says: { enabled: true, proven: false } }, 'given up the fourth time')
+  t.match(await system(home, 'enable'), { code: 0 }, 'a person has the last word')
+  await asksUs(t, home, 'enabled after a fight')
 }
 
 /** What cannot be proven is not kept. */

@@ -23,6 +23,10 @@ const seen = (type: 'vpn' | 'other' | 'unknown'): Event => ({ type: 'seen.vpn', 
 const network = (named: string | undefined, told = true): Event => ({ type: 'seen.network', told, named })
 const system = (asks: 'us' | 'elsewhere'): Event => ({ type: 'seen.system', asks, by: 'resolv.conf' })
 const canary = (outcome: 'returned' | 'lost'): Event => ({ type: 'seen.canary', outcome })
+const takeover = (state: 'held' | 'taken', vpn?: boolean): Event => {
+  const bypasses = vpn === undefined ? [] : [{ link: 'eth1', names: 'every name', vpn }]
+  return { type: 'seen.takeover', state, by: 'NetworkManager', bypasses }
+}
 const audit = (state: 'writing' | 'unwritable'): Event => ({ type: 'audit', state, entries: 1, lost: 2 })
 
 /**
@@ -71,6 +75,8 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'system-asks-us': { events: [started, system('us'), canary('returned')] },
   'system-asks-elsewhere': { events: [started, system('elsewhere')] },
   'system-unknown': { events: [started, system('us')] },
+  'system-taken-over': { events: [started, takeover('taken')] },
+  'system-bypasses': { events: [started, takeover('held', true)] },
   'canary-lost': { events: [started, system('us'), canary('lost')] },
   bypassed: { events: [started, system('us'), { type: 'seen.bypass', flows: 1, through: ['sockets'] }] },
   'vpn-present': { events: [started, seen('vpn')], policy: { vpn: 'required' } },

@@ -28,6 +28,7 @@ export const SETUP: PostureSetup = {
   policy: undefined,
   shaping: { profile: 'off', jitterMs: 20 },
   paced: false,
+  systemEnabled: false,
   resolvers: [
     { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'] },
     { id: 'b', operator: 'Operator B', transports: ['dot'] },

@@ -50,6 +50,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       policy: undefined,
       shaping: loaded.config.shaping,
       paced: false,
+      systemEnabled: false,
       resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
     },
     writer: { version: 'simulated', pid: 1, heartbeatS: loaded.config.heartbeatS },

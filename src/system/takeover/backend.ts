@@ -1,16 +1,10 @@
 import type { Clock, Random } from '../../clock.ts'
 import type { SocketAddress } from '../../config/listen-address.ts'
+import type { RunCommand } from '../run-command.ts'
 import type { Journal, PlannedChange } from './journal.ts'
 
 /** Who decides whom the programs of a system ask; each has a file here. */
 export type BackendName = 'resolved' | 'networkmanager' | 'resolvconf' | 'file'
-
-/** What a command said. `code` is 127 where there is no such command, -1 after a signal. */
-export interface CommandResult {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
 
 /** What is asked of the host and of the service on it; replaced in tests. */
 export interface TakeoverHost {
@@ -18,8 +12,7 @@ export interface TakeoverHost {
   readonly random: Random
   /** This program, as the first words of a command line: absolute paths. */
   readonly program: readonly string[]
-  /** Runs a program of the system to its end, at most `limitMs` (10 s). Never rejects. */
-  run(command: string, args: readonly string[], o?: { readonly input?: string; readonly limitMs?: number }): Promise<CommandResult>
+  readonly run: RunCommand
   /** Starts a program that outlives this process. Never throws. */
   detach(command: string, args: readonly string[]): void
   /** An order to the service that runs; undefined where none takes it from this user. */
@@ -79,8 +72,12 @@ export interface Backend {
    * What would be changed. Changes nothing. Throws an EnigmError `state`: a refusal, with its fix.
    */
   plan(host: TakeoverHost, request: PlanRequest): Promise<Plan>
-  /** Has the owner take what the files say. May be called again at any time. */
-  apply(host: TakeoverHost, journal: Journal): Promise<void>
+  /**
+   * Has the owner take what the files say. May be called again at any time. `changed`: the paths
+   * that were written for this, where they are not all; then a running owner is disturbed no more
+   * than they require.
+   */
+  apply(host: TakeoverHost, journal: Journal, changed?: readonly string[]): Promise<void>
   /**
    * What contradicts that every name goes to our address, read back from the owner: a sentence
    * each. None is no proof: that is what nonces are for.

@@ -6,13 +6,14 @@ import { remove } from '../../files/writing.ts'
 import type { Backend } from './backend.ts'
 import type { JournalChange, PlannedChange } from './journal.ts'
 import { dockerBypass, nameserversIn } from './links.ts'
+import { RUNTIME_DIRECTORY } from './places.ts'
 
 const RESOLV_CONF = '/etc/resolv.conf'
 const DHCLIENT_HOOK = '/etc/dhcp/dhclient-enter-hooks.d/zz-enigm-dns'
 const DHCPCD_HOOK = '/etc/dhcpcd.enter-hook'
 const MARK = '# enigm-dns'
-/** In the runtime directory of root: what DHCP said last, a file for each interface. */
-const LEASES = '/run/enigm-dns-system'
+/** What DHCP said last, a file for each interface. */
+const LEASES = RUNTIME_DIRECTORY
 const LEASE = 'lease.'
 
 /**
@@ -75,6 +76,9 @@ export function latestFile({ before }: Pick<JournalChange, 'before'>): Captured 
 
 const leaseFiles = () => filesIn(LEASES).flatMap((name) => (name.startsWith(LEASE) ? [join(LEASES, name)] : []))
 const leasesHere = () => leaseFiles().flatMap((path) => textOf(path) ?? [])
+
+/** Whether a path is a hook by which a DHCP client tells us what it would have written. */
+export const isHook = (path: string) => path === DHCLIENT_HOOK || path === DHCPCD_HOOK
 
 /** Hooks for the DHCP clients that are installed. */
 function hooksHere(): readonly PlannedChange[] {

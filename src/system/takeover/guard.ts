@@ -1,16 +1,17 @@
 import { lstatSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { EnigmError } from '../../errors.ts'
 import { readPrivateJson } from '../../files/json.ts'
 import { makeDirectory, makeOnce, remove } from '../../files/writing.ts'
 import { isSame, selfIdentity } from '../process-identity.ts'
 import type { TakeoverHost } from './backend.ts'
+import { RUNTIME_DIRECTORY } from './places.ts'
 import { pause } from './proof.ts'
 import { hasSystemd } from './units.ts'
 
 /** One change at a time; a boot frees it. */
-const LOCK = '/run/enigm-dns-system/lock.json'
+const LOCK = join(RUNTIME_DIRECTORY, 'lock.json')
 const lockRecord = v.object({ pid: v.number(), processStart: v.optional(v.string()) })
 const LOCK_WAIT_MS = 15_000
 const POLL_MS = 50

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { lstatSync } from 'node:fs'
-import { join } from 'node:path'
 import * as v from 'valibot'
 import { EnigmError } from '../../errors.ts'
 import {
@@ -15,18 +14,7 @@ import {
 } from '../../files/captured.ts'
 import { readPrivateJson } from '../../files/json.ts'
 import { putInPlace, remove, replaceFile } from '../../files/writing.ts'
-
-/**
- * Where the journal lies. It belongs to root and outlives a boot. `pending.json`: a change that is
- * not finished, or an undo; whoever finds it undoes what it says. `enabled.json`: the change is
- * proven, and stays. At most one of them is there, and one rename makes it the other, so a kill or
- * a power cut at any moment leaves a state in which it is known what to do.
- */
-export const JOURNAL_DIRECTORY = '/var/lib/enigm-dns-system'
-export const PENDING = join(JOURNAL_DIRECTORY, 'pending.json')
-export const ENABLED = join(JOURNAL_DIRECTORY, 'enabled.json')
-/** What every user may know of it: the daemon reads this. */
-export const PUBLIC_STATE = join(JOURNAL_DIRECTORY, 'state.json')
+import { ENABLED, JOURNAL_DIRECTORY, PENDING, PUBLIC_STATE } from './places.ts'
 
 /** A path and what it is to hold. */
 export interface PlannedChange {

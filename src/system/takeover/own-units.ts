@@ -1,16 +1,12 @@
 import { newFile, newLink } from '../../files/captured.ts'
 import type { TakeoverHost } from './backend.ts'
-import { PENDING, type PlannedChange } from './journal.ts'
+import type { PlannedChange } from './journal.ts'
+import { PENDING, REPAIR_WANTED } from './places.ts'
 
 /** Where the administrator's units lie. */
 export const UNIT_DIRECTORY = '/etc/systemd/system'
 export const REPAIR_PATH_UNIT = 'enigm-dns-repair.path'
 
-/**
- * What the daemon, which has no rights, touches when it sees that the system asks somebody else. It
- * carries nothing: the repair reads the journal of root alone.
- */
-export const REPAIR_WANTED = '/run/enigm-dns/system-taken-over'
 /**
  * The units that belong to a change of the system's DNS, as files of its journal: one undoes at
  * boot what was not finished, one puts things right when the daemon asks for it.

@@ -9,12 +9,10 @@ import { armDeadman, disarmDeadman, exclusively } from './guard.ts'
 import {
   commit,
   drifted,
-  ENABLED,
   forgetPending,
   type Journal,
   type JournalChange,
   makeChanges,
-  PENDING,
   readJournal,
   recorded,
   reopen,
@@ -23,6 +21,7 @@ import {
   writePending,
 } from './journal.ts'
 import { ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
+import { ENABLED, PENDING } from './places.ts'
 import { pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
@@ -172,6 +171,7 @@ async function switchOver(host: TakeoverHost, journal: Journal, notes: readonly 
   host.step('commit')
   await commit(switching)
   host.step('committed')
+  await host.order('watch')
   await disarmDeadman(host)
   if (journal.units.length > 0) {
     await host.run('systemctl', ['daemon-reload'])

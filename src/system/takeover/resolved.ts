@@ -66,8 +66,10 @@ export const resolved: Backend = {
         : [],
     }
   },
-  async apply(host, journal) {
-    await restart(host, journal)
+  async apply(host, journal, changed) {
+    const view = changed === undefined ? undefined : await readResolved(host)
+    const inForce = view !== undefined && view.servers.join() === journal.address && view.domains.includes('.')
+    if (!inForce || changed?.some((path) => path === DROP_IN || path === MANAGER_DROP_IN) === true) await restart(host, journal)
     for (const link of await linksToRevert(host, journal.vpnDns)) await host.run('resolvectl', ['revert', link])
   },
   async verify(host, { address, vpnDns }) {

@@ -1,0 +1,28 @@
+import { existsSync } from 'node:fs'
+import type { Clock } from '../../clock.ts'
+import type { Emit } from '../../events.ts'
+import { PUBLIC_STATE } from './places.ts'
+import type { TakeoverWatch } from './watch.ts'
+
+/**
+ * The watch over the system's DNS, loaded once there is something to watch: until then a beat costs
+ * one stat. `beat` is called at each heartbeat, and resolves when the watch has begun.
+ */
+export function takeoverBeat(clock: Clock, emit: Emit): { beat(): Promise<void>; stop(): void } {
+  let watch: TakeoverWatch | undefined
+  let stopped = false
+  return {
+    async beat() {
+      if (stopped || (watch === undefined && !existsSync(PUBLIC_STATE))) return
+      if (watch === undefined) {
+        const [{ watchTakeover }, { runCommand }] = await Promise.all([import('./watch.ts'), import('../run-command.ts')])
+        watch ??= watchTakeover({ clock, emit, run: runCommand })
+      }
+      if (!stopped) watch.beat()
+    },
+    stop() {
+      stopped = true
+      watch?.stop()
+    },
+  }
+}

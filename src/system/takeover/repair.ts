@@ -1,0 +1,65 @@
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { capture } from '../../files/captured.ts'
+import { readPrivateJson, writePrivateJson } from '../../files/json.ts'
+import { remove } from '../../files/writing.ts'
+import type { TakeoverHost } from './backend.ts'
+import { backendOf } from './choose.ts'
+import { isHook } from './file.ts'
+import { exclusively } from './guard.ts'
+import { drifted, type Journal, makeChanges, readJournal, rewriteEnabled } from './journal.ts'
+import { observe } from './observe.ts'
+import { ENABLED, REPAIRS_A_MINUTE, RUNTIME_DIRECTORY } from './places.ts'
+import { proveWithin } from './proof.ts'
+
+/** When the last repairs were, by boot time; a boot forgets them. */
+const HISTORY = join(RUNTIME_DIRECTORY, 'repairs.json')
+const history = v.object({ atMs: v.array(v.number()) })
+const MINUTE_MS = 60_000
+const PROOF_MS = 3000
+
+/** What came of a repair. */
+export type Repaired =
+  | { readonly outcome: 'not-enabled' | 'not-needed' }
+  | { readonly outcome: 'repaired' | 'failed' | 'given-up'; readonly by: string; readonly faults: readonly string[] }
+
+/**
+ * Has the system ask this service again, by the journal alone. What the owner of the network wrote
+ * meanwhile into a file that it shares with us is kept, for a disable. The fourth time within a
+ * minute it is given up: somebody else wants the same files, and must be asked to stop.
+ */
+export function repair(host: TakeoverHost): Promise<Repaired> {
+  return exclusively(host, 'wait', async () => {
+    const journal = readJournal(ENABLED)
+    if (journal === undefined) return { outcome: 'not-enabled' }
+    const { takenBy: by } = await observe(host.run, { ...journal, files: journal.changes })
+    if (by === undefined) return { outcome: 'not-needed' }
+    const nowMs = host.clock.nowMs()
+    const recent = (readPrivateJson(HISTORY, history)?.atMs ?? []).filter((ms) => nowMs - ms < MINUTE_MS)
+    if (recent.length >= REPAIRS_A_MINUTE) return { outcome: 'given-up', by, faults: [] }
+    writePrivateJson(HISTORY, { atMs: [...recent, nowMs] }, 'the process')
+    const kept = withLatest(journal)
+    rewriteEnabled(kept)
+    const changed = makeChanges(kept, host.step)
+    const backend = backendOf(kept.backend)
+    await backend.apply(host, kept, changed)
+    const { faults } = await proveWithin(host, PROOF_MS, () => backend.verify(host, kept))
+    return { outcome: faults.length === 0 ? 'repaired' : 'failed', by, faults }
+  })
+}
+
+/** A person has enabled it again: what was before that counts no more. */
+export function forgetRepairs(): void {
+  remove(HISTORY)
+}
+
+/**
+ * What lies now in a shared file is the latest word of its owner, unless that speaks through a hook
+ * of ours: then a VPN or the like wrote it, and may be gone when it is put back.
+ */
+function withLatest(journal: Journal): Journal {
+  if (journal.changes.some(({ path }) => isHook(path))) return journal
+  const lost = new Set(drifted(journal).map(({ path }) => path))
+  const changes = journal.changes.map((one) => (one.shared && lost.has(one.path) ? { ...one, before: capture(one.path) } : one))
+  return { ...journal, changes }
+}

@@ -1,0 +1,114 @@
+import type { Clock, Timer } from '../../clock.ts'
+import type { Emit } from '../../events.ts'
+import { replaceFile } from '../../files/writing.ts'
+import type { RunCommand } from '../run-command.ts'
+import { fingerprint, type Observed, observe, type PublicState, readPublicState } from './observe.ts'
+import { REPAIR_WANTED, REPAIRS_A_MINUTE } from './places.ts'
+
+/** A file that changed is seen within this: the system is to be back within 2 s. */
+const POLL_MS = 500
+/** Not every change shows in a file: a domain that is for routing only does not. */
+const LOOK_EVERY_MS = 10_000
+const MINUTE_MS = 60_000
+
+export interface TakeoverWatchOptions {
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly run: RunCommand
+  /** How the host is looked at; replaced in tests. */
+  readonly state?: () => PublicState | undefined
+  readonly look?: (state: PublicState) => Promise<Observed>
+  readonly print?: (state: PublicState) => string
+  /** Has the system put right. */
+  readonly ask?: () => void
+}
+
+/** Watches whether the system still asks this service, where `system enable` had it do so. */
+export interface TakeoverWatch {
+  /** Called at each heartbeat: begins to watch once there is something to watch. */
+  beat(): void
+  stop(): void
+}
+
+/**
+ * A watch that has not looked yet. Where nothing is enabled it costs one stat a beat. What it sees
+ * is reported when it changes; a take-over is answered by asking the unit of root to repair, three
+ * times a minute at most, and then no more until the system asks us again.
+ */
+export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
+  const read = o.state ?? readPublicState
+  const print = o.print ?? fingerprint
+  const look = o.look ?? ((state: PublicState) => observe(o.run, state))
+  let timer: Timer | undefined
+  let seen = ''
+  let lookedMs = Number.NEGATIVE_INFINITY
+  let looking = false
+  let stopped = false
+  let reported = ''
+  let asked: number[] = []
+  let gaveUp = false
+
+  const report = (state: PublicState | undefined, { takenBy, bypasses }: Observed) => {
+    const word = state === undefined ? 'off' : takenBy === undefined ? 'held' : gaveUp ? 'given-up' : 'taken'
+    const event = { type: 'seen.takeover', state: word, by: takenBy ?? state?.owner ?? '', bypasses } as const
+    const text = JSON.stringify(event)
+    if (text !== reported && !stopped) o.emit(event)
+    reported = text
+  }
+  const answer = ({ takenBy }: Observed) => {
+    const nowMs = o.clock.nowMs()
+    if (takenBy === undefined) {
+      gaveUp = false
+      return
+    }
+    asked = asked.filter((ms) => nowMs - ms < MINUTE_MS)
+    if (asked.length >= REPAIRS_A_MINUTE) gaveUp = true
+    if (gaveUp) return
+    asked.push(nowMs)
+    ;(o.ask ?? askForRepair)()
+  }
+  const poll = () => {
+    timer = undefined
+    if (stopped) return
+    const state = read()
+    if (state === undefined) {
+      // It was disabled: the next beat looks again.
+      if (reported !== '') report(undefined, { takenBy: undefined, bypasses: [] })
+      reported = ''
+      seen = ''
+      return
+    }
+    timer = o.clock.setTimer(POLL_MS, poll)
+    const now = print(state)
+    if (looking || (now === seen && o.clock.nowMs() - lookedMs < LOOK_EVERY_MS)) return
+    seen = now
+    lookedMs = o.clock.nowMs()
+    looking = true
+    void look(state).then((observed) => {
+      looking = false
+      if (stopped) return
+      answer(observed)
+      report(state, observed)
+      // Until it is put right it is looked at with each poll.
+      if (observed.takenBy !== undefined && !gaveUp) seen = ''
+    })
+  }
+  return {
+    beat() {
+      if (timer === undefined) poll()
+    },
+    stop() {
+      stopped = true
+      timer?.cancel()
+    },
+  }
+}
+
+/** The path unit of root waits for this file; where it cannot be written nothing is repaired. */
+function askForRepair(): void {
+  try {
+    replaceFile(REPAIR_WANTED, '', 0o644, 'the process')
+  } catch {
+    // The status says who has taken over.
+  }
+}
