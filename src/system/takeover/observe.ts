@@ -3,10 +3,11 @@ import * as v from 'valibot'
 import { capture } from '../../files/captured.ts'
 import { readPrivateJson } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
+import { replaceFile } from '../../files/writing.ts'
 import type { RunCommand } from '../run-command.ts'
 import { hashOf } from './journal.ts'
 import { isVpnLink, nameserversIn, type ResolvedView, readResolved } from './links.ts'
-import { PUBLIC_STATE } from './places.ts'
+import { OBSERVED, PUBLIC_STATE } from './places.ts'
 
 const publicState = v.object({
   backend: v.picklist(['resolved', 'networkmanager', 'resolvconf', 'file']),
@@ -24,10 +25,35 @@ export function readPublicState(): PublicState | undefined {
   return readPrivateJson(PUBLIC_STATE, publicState)
 }
 
+const observedSchema = v.object({
+  takenBy: v.optional(v.string()),
+  gaveUp: v.optional(v.literal(true)),
+  bypasses: v.array(v.object({ link: v.string(), names: v.string(), vpn: v.boolean() })),
+})
+
+/** Tells the daemon what root saw. Never throws: without it the daemon knows less. */
+export function tellObserved(seen: Observed): void {
+  try {
+    replaceFile(OBSERVED, JSON.stringify(seen), 0o644, 'the process')
+  } catch {
+    // See above.
+  }
+}
+
+/** When root last told what it saw: another text for each time. Costs a stat. */
+export const observedAt = () => statText(OBSERVED, lstatSync)
+
 /** Who took the system's DNS, and what goes past this service. */
 export interface Observed {
+  /**
+   * systemd-resolved could not be asked: the user of this process has no entry in passwd, and
+   * dbus-daemon turns such a user away. What root saw last is told instead.
+   */
+  readonly blind?: true
+  /** Root has put it right three times within a minute, and gave up. */
+  readonly gaveUp?: true | undefined
   /** Who has the system ask somebody else; undefined: nobody. */
-  readonly takenBy: string | undefined
+  readonly takenBy?: string | undefined
   /** Links that are asked for some names, or for all beside us. */
   readonly bypasses: readonly LinkBypass[]
 }
@@ -69,7 +95,7 @@ export async function observe(run: RunCommand, state: PublicState): Promise<Obse
     return { takenBy: whoChanged(changed), bypasses: [] }
   }
   const view = await readResolved({ run })
-  if (view === undefined) return { takenBy: whoChanged(changed), bypasses: [] }
+  if (view === undefined) return { takenBy: whoChanged(changed), bypasses: [], ...readPrivateJson(OBSERVED, observedSchema), blind: true }
   const bypasses = linkBypasses(view)
   const parallel = bypasses.find(({ names, vpn }) => names === EVERY && !(vpn && vpnDns === 'leave'))
   const others = view.servers.filter((one) => one !== address)
@@ -114,8 +140,8 @@ function hashAt(path: string): string {
 }
 
 /**
- * Files that change when an owner changes whom it asks. systemd-resolved and systemd-networkd keep a
- * file for each link in a directory that others may not read; its time tells of a change.
+ * Files that change when an owner changes whom it asks. systemd-resolved and systemd-networkd keep
+ * a file for each link in a directory that others may not read; its time tells of a change.
  */
 const TELLING = [
   RESOLV_CONF,

@@ -15,6 +15,9 @@ export const PUBLIC_STATE = join(JOURNAL_DIRECTORY, 'state.json')
 /** Of root, and gone after a boot: the lock, the history of repairs, what DHCP said last. */
 export const RUNTIME_DIRECTORY = '/run/enigm-dns-system'
 
+/** What root saw when it was last asked to look, for the daemon to read. */
+export const OBSERVED = join(RUNTIME_DIRECTORY, 'observed.json')
+
 /**
  * What the daemon, which has no rights, touches when it sees that the system asks somebody else. It
  * carries nothing: the repair reads the journal of root alone.

@@ -8,8 +8,8 @@ import { backendOf } from './choose.ts'
 import { isHook } from './file.ts'
 import { exclusively } from './guard.ts'
 import { drifted, type Journal, makeChanges, readJournal, rewriteEnabled } from './journal.ts'
-import { observe } from './observe.ts'
-import { ENABLED, REPAIRS_A_MINUTE, RUNTIME_DIRECTORY } from './places.ts'
+import { observe, tellObserved } from './observe.ts'
+import { ENABLED, OBSERVED, REPAIRS_A_MINUTE, RUNTIME_DIRECTORY } from './places.ts'
 import { proveWithin } from './proof.ts'
 
 /** When the last repairs were, by boot time; a boot forgets them. */
@@ -32,11 +32,17 @@ export function repair(host: TakeoverHost): Promise<Repaired> {
   return exclusively(host, 'wait', async () => {
     const journal = readJournal(ENABLED)
     if (journal === undefined) return { outcome: 'not-enabled' }
-    const { takenBy: by } = await observe(host.run, { ...journal, files: journal.changes })
+    const state = { ...journal, files: journal.changes }
+    const before = await observe(host.run, state)
+    const { takenBy: by } = before
+    tellObserved(before)
     if (by === undefined) return { outcome: 'not-needed' }
     const nowMs = host.clock.nowMs()
     const recent = (readPrivateJson(HISTORY, history)?.atMs ?? []).filter((ms) => nowMs - ms < MINUTE_MS)
-    if (recent.length >= REPAIRS_A_MINUTE) return { outcome: 'given-up', by, faults: [] }
+    if (recent.length >= REPAIRS_A_MINUTE) {
+      tellObserved({ ...before, gaveUp: true })
+      return { outcome: 'given-up', by, faults: [] }
+    }
     writePrivateJson(HISTORY, { atMs: [...recent, nowMs] }, 'the process')
     const kept = withLatest(journal)
     rewriteEnabled(kept)
@@ -44,6 +50,7 @@ export function repair(host: TakeoverHost): Promise<Repaired> {
     const backend = backendOf(kept.backend)
     await backend.apply(host, kept, changed)
     const { faults } = await proveWithin(host, PROOF_MS, () => backend.verify(host, kept))
+    tellObserved(await observe(host.run, state))
     return { outcome: faults.length === 0 ? 'repaired' : 'failed', by, faults }
   })
 }
@@ -51,6 +58,7 @@ export function repair(host: TakeoverHost): Promise<Repaired> {
 /** A person has enabled it again: what was before that counts no more. */
 export function forgetRepairs(): void {
   remove(HISTORY)
+  remove(OBSERVED)
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../clock.ts'
 import type { Emit } from '../../events.ts'
 import { replaceFile } from '../../files/writing.ts'
 import type { RunCommand } from '../run-command.ts'
-import { fingerprint, type Observed, observe, type PublicState, readPublicState } from './observe.ts'
+import { fingerprint, type Observed, observe, observedAt, type PublicState, readPublicState } from './observe.ts'
 import { REPAIR_WANTED, REPAIRS_A_MINUTE } from './places.ts'
 
 /** A file that changed is seen within this: the system is to be back within 2 s. */
@@ -10,6 +10,10 @@ const POLL_MS = 500
 /** Not every change shows in a file: a domain that is for routing only does not. */
 const LOOK_EVERY_MS = 10_000
 const MINUTE_MS = 60_000
+/** A repair that was asked for has this long: until then it is under way. */
+const REPAIR_MS = 4000
+/** A process of root for each: for where this one may not ask systemd-resolved itself. */
+const LOOKS_A_MINUTE = 12
 
 export interface TakeoverWatchOptions {
   readonly clock: Clock
@@ -19,6 +23,8 @@ export interface TakeoverWatchOptions {
   readonly state?: () => PublicState | undefined
   readonly look?: (state: PublicState) => Promise<Observed>
   readonly print?: (state: PublicState) => string
+  /** Another text each time that root has told what it saw. */
+  readonly told?: () => string
   /** Has the system put right. */
   readonly ask?: () => void
 }
@@ -47,24 +53,43 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
   let reported = ''
   let asked: number[] = []
   let gaveUp = false
+  let held = true
+  let looks: number[] = []
+  let toldAt = ''
 
-  const report = (state: PublicState | undefined, { takenBy, bypasses }: Observed) => {
-    const word = state === undefined ? 'off' : takenBy === undefined ? 'held' : gaveUp ? 'given-up' : 'taken'
+  const report = (state: PublicState | undefined, { takenBy, bypasses, gaveUp: rootGaveUp }: Observed) => {
+    const over = gaveUp || rootGaveUp === true
+    const word = state === undefined ? 'off' : takenBy === undefined ? 'held' : over ? 'given-up' : 'taken'
     const event = { type: 'seen.takeover', state: word, by: takenBy ?? state?.owner ?? '', bypasses } as const
     const text = JSON.stringify(event)
     if (text !== reported && !stopped) o.emit(event)
     reported = text
   }
-  const answer = ({ takenBy }: Observed) => {
+  /** Root looks, and puts right what is not. */
+  const haveRootLook = (nowMs: number) => {
+    looks = looks.filter((ms) => nowMs - ms < MINUTE_MS)
+    if (looks.length >= LOOKS_A_MINUTE) return
+    looks.push(nowMs)
+    ;(o.ask ?? askForRepair)()
+  }
+  const answer = ({ takenBy, blind }: Observed, fresh: boolean) => {
     const nowMs = o.clock.nowMs()
-    if (takenBy === undefined) {
-      gaveUp = false
+    if (blind === true) {
+      if (fresh) haveRootLook(nowMs)
       return
     }
+    if (takenBy === undefined) {
+      gaveUp = false
+      held = true
+      return
+    }
+    // Held meanwhile: this is another take-over.
+    if (!held && nowMs - (asked.at(-1) ?? Number.NEGATIVE_INFINITY) < REPAIR_MS) return
     asked = asked.filter((ms) => nowMs - ms < MINUTE_MS)
     if (asked.length >= REPAIRS_A_MINUTE) gaveUp = true
     if (gaveUp) return
     asked.push(nowMs)
+    held = false
     ;(o.ask ?? askForRepair)()
   }
   const poll = () => {
@@ -80,17 +105,20 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     }
     timer = o.clock.setTimer(POLL_MS, poll)
     const now = print(state)
-    if (looking || (now === seen && o.clock.nowMs() - lookedMs < LOOK_EVERY_MS)) return
+    const told = (o.told ?? observedAt)()
+    const fresh = now !== seen
+    if (looking || (!fresh && told === toldAt && o.clock.nowMs() - lookedMs < LOOK_EVERY_MS)) return
     seen = now
+    toldAt = told
     lookedMs = o.clock.nowMs()
     looking = true
     void look(state).then((observed) => {
       looking = false
       if (stopped) return
-      answer(observed)
+      answer(observed, fresh)
       report(state, observed)
       // Until it is put right it is looked at with each poll.
-      if (observed.takenBy !== undefined && !gaveUp) seen = ''
+      if (observed.takenBy !== undefined && !gaveUp && observed.blind !== true) seen = ''
     })
   }
   return {
