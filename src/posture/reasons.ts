@@ -284,20 +284,16 @@ export const REASONS = {
     message: ({ by, partly }) => `${by} makes the system use ${partly ? 'another DNS server as well' : 'another DNS server'}.`,
     mend: ASK_THIS_SERVICE,
   }),
-  'system-taken-over': row<{ by: string; gaveUp: boolean }>({
+  'system-taken-over': row<{ by: string; repair: string }>({
     severity: 'warn',
-    doc: 'The system was told to ask this service, and another program has it ask somebody else.',
-    message: ({ by, gaveUp }) =>
-      gaveUp
-        ? `The system no longer asks this service alone, because of ${by}. Putting it right three times within a minute did not help.`
-        : `The system no longer asks this service alone, because of ${by}. It is being put right.`,
+    doc: 'The system was told to use this service, and another program has it use another DNS server.',
+    message: ({ by, repair }) => `The system no longer uses this service alone, because of ${by}. ${repair}`,
     mend: 'Stop that program from changing the DNS of the system, then run: enigm-dns system enable',
   }),
-  'system-bypasses': row<readonly { readonly link: string; readonly names: string; readonly vpn: boolean }[]>({
+  'system-bypasses': row<string>({
     severity: 'warn',
     doc: 'Links whose own name servers are asked past this service.',
-    message: (links) =>
-      `Asked past this service: ${links.map(({ link, names, vpn }) => `${vpn ? 'the VPN ' : ''}${link} for ${names}`).join('; ')}.`,
+    message: (links) => `Asked past this service: ${links}.`,
     mend: 'Take the name servers or domains of that link away where they are set, or set system.vpnDns to "override" for a VPN.',
   }),
   'system-unknown': row<{ by: string; named: boolean }>({

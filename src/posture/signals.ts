@@ -254,7 +254,9 @@ function protectedNetwork({ network, system, canary, takeover, bypassFlows }: Ve
     ...(system === undefined
       ? []
       : [takeover?.state === 'held' || takeover === undefined ? systemReason(system, canary) : takenOver(takeover)]),
-    ...(takeover === undefined || takeover.bypasses.length === 0 ? [] : [reason('system-bypasses', takeover.bypasses)]),
+    ...(takeover === undefined || takeover.bypasses.length === 0
+      ? []
+      : [reason('system-bypasses', takeover.bypasses.map(bypassText).join('; '))]),
     ...(bypassFlows === 0 ? [] : [reason('bypassed', { flows: bypassFlows })]),
   ]
   const state = reasons.some((r) => r.severity !== 'info') ? 'warn' : network?.named !== undefined ? 'ok' : 'unknown'
@@ -266,8 +268,12 @@ function networkReason(network: VerdictInput['network']): Reason {
   return network.named === undefined ? reason('network-untrusted') : reason('network-named', { named: network.named })
 }
 
+const bypassText = ({ link, names, vpn }: { readonly link: string; readonly names: string; readonly vpn: boolean }) =>
+  `${vpn ? 'VPN ' : ''}${link}, ${names}`
+
 function takenOver({ by, state }: NonNullable<VerdictInput['takeover']>): Reason {
-  return reason('system-taken-over', { by, gaveUp: state === 'given-up' })
+  const repair = state === 'given-up' ? 'Putting it right three times within a minute did not help.' : 'It is being put right.'
+  return reason('system-taken-over', { by, repair })
 }
 
 function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary: VerdictInput['canary']): Reason {

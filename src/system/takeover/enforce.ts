@@ -4,8 +4,9 @@ import { newFile, newLink } from '../../files/captured.ts'
 import { isRecord } from '../../files/json.ts'
 import { SERVICE_UNIT } from '../units.ts'
 import type { Plan, PlanRequest, TakeoverHost, TakeoverPart } from './backend.ts'
-import { ENABLED, type PlannedChange } from './journal.ts'
+import type { PlannedChange } from './journal.ts'
 import { quoted, UNIT_DIRECTORY } from './own-units.ts'
+import { ENABLED } from './places.ts'
 
 /** The facts about the host. */
 export type EnforceHost = Pick<TakeoverHost, 'run' | 'serviceUid' | 'vpnInterfaces' | 'program'>
