@@ -1,8 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-
-export type Severity = 'info' | 'warn' | 'bad'
+import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, type Severity } from './host-reasons.ts'
 
 /** One thing that a person should know, and its fix. `code` is stable; the sentences are not. */
 export interface Reason {
@@ -12,22 +11,6 @@ export interface Reason {
   readonly mend: string
 }
 
-/**
- * The texts of one code. `doc` is its line in docs/status.md; texts that depend on the case take
- * the row's arguments.
- */
-interface ReasonRow<Args> {
-  readonly severity: Severity | ((args: Args) => Severity)
-  readonly doc: string
-  readonly message: string | ((args: Args) => string)
-  readonly mend: string | ((args: Args) => string)
-}
-
-const row = <Args = void>(of: ReasonRow<Args>): ReasonRow<Args> => of
-
-const NOTHING_TO_FIX = 'Nothing to fix.'
-const NETWORK_DOES_NOT_MATTER = 'Nothing to fix: protection does not depend on the network.'
-const ASK_THIS_SERVICE = 'Make the system use this service alone: docs/system.md says how.'
 const CHECK_FOR_INTERCEPTION =
   'Check the clock and the trusted set. If both are right, something on this network intercepts the connection.'
 const START_THE_VPN = 'Start the VPN. Check that it carries every address of the trusted set.'
@@ -253,71 +236,7 @@ export const REASONS = {
     message: ({ message }) => message,
     mend: NOTHING_TO_FIX,
   }),
-  'network-untrusted': row({
-    severity: 'info',
-    doc: 'The policy does not name this network.',
-    message: 'The policy does not name this network, so it is untrusted.',
-    mend: NETWORK_DOES_NOT_MATTER,
-  }),
-  'network-named': row<{ named: string }>({
-    severity: 'info',
-    doc: 'The policy names this network. A network can be imitated, so this only adds rules.',
-    message: ({ named }) => `The policy calls this network "${named}". A network can be imitated, so this only adds rules.`,
-    mend: NOTHING_TO_FIX,
-  }),
-  'network-unknown': row({
-    severity: 'info',
-    doc: 'It is not known which network this is.',
-    message: 'It is not known which network this is; it is treated as untrusted.',
-    mend: NETWORK_DOES_NOT_MATTER,
-  }),
-  'system-asks-us': row<{ ageMin: number }>({
-    severity: 'info',
-    doc: 'The system uses this service. A test query through the system arrived at the listener of this service.',
-    message: ({ ageMin }) =>
-      `The system uses this service: a test query arrived at its listener ${ageMin === 0 ? 'less than a minute' : `${ageMin} min`} ago.`,
-    mend: NOTHING_TO_FIX,
-  }),
-  'system-asks-elsewhere': row<{ by: string; partly: boolean }>({
-    severity: 'warn',
-    doc: 'The system is configured to use another DNS server.',
-    message: ({ by, partly }) => `${by} makes the system use ${partly ? 'another DNS server as well' : 'another DNS server'}.`,
-    mend: ASK_THIS_SERVICE,
-  }),
-  'system-taken-over': row<{ by: string; repair: string }>({
-    severity: 'warn',
-    doc: 'The system was told to use this service, and another program has it use another DNS server.',
-    message: ({ by, repair }) => `The system no longer uses this service alone, because of ${by}. ${repair}`,
-    mend: 'Stop that program from changing the DNS of the system, then run: enigm-dns system enable',
-  }),
-  'system-bypasses': row<string>({
-    severity: 'warn',
-    doc: 'Links whose own name servers are asked past this service.',
-    message: (links) => `Asked past this service: ${links}.`,
-    mend: 'Take the name servers or domains of that link away where they are set, or set system.vpnDns to "override" for a VPN.',
-  }),
-  'system-unknown': row<{ by: string; named: boolean }>({
-    severity: 'info',
-    doc: 'It is not known whether the system uses this service.',
-    message: ({ by, named }) =>
-      named
-        ? `${by} names this service. It is not proven that the system uses it.`
-        : `Cannot tell which DNS server the system uses (${by}).`,
-    mend: 'Look up a name through the system, for example: getent hosts example.com',
-  }),
-  'canary-lost': row<{ by: string }>({
-    severity: 'warn',
-    doc: 'A test query through the system did not arrive at the listener of this service.',
-    message: ({ by }) => `${by} names this service, but a test query through the system did not arrive at its listener.`,
-    mend: 'Find what answers instead (nsswitch.conf, nscd, another service on port 53).',
-  }),
-  bypassed: row<{ flows: number }>({
-    severity: 'warn',
-    doc: 'A program on this host sends DNS queries to other name servers over port 53.',
-    message: ({ flows }) =>
-      `A program on this host sends to port 53 of other servers and bypasses this service: at least ${flows} flows since the start.`,
-    mend: 'Find the program (ss -uap dport = :53) and make it use the system resolver, or block outgoing port 53.',
-  }),
+  ...HOST_REASONS,
   'vpn-present': row<{ detail: string }>({
     severity: 'info',
     doc: 'Every path to a resolver leaves from a VPN interface.',
