@@ -88,6 +88,11 @@ export interface Daemon {
 }
 
 const DRAIN_MS = 1000
+/**
+ * With sockets of the service manager: what is asked meanwhile waits in them for the next process,
+ * and is to wait no longer than a second.
+ */
+const ACTIVATED_DRAIN_MS = 500
 /** The minimum size of a cache, for any number of workers that share the configured size. */
 const MIN_CACHE_BYTES = 65_536
 
@@ -131,7 +136,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   running.setups.adopt(activate(loaded, core.shared))
   const bind = binder(running, core, calls, o)
   running.listeners = await bind(loaded.listen)
-  running.workers = await startWorkers(running, core)
+  running.workers = await startWorkers(running, core, o)
   // Started before the first check, so that a change after the check is noticed.
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
@@ -242,6 +247,8 @@ function createCore(running: Running, o: DaemonOptions): Core {
   }
 }
 
+const drainOf = ({ inherited = [] }: DaemonOptions) => (inherited.length > 0 ? ACTIVATED_DRAIN_MS : DRAIN_MS)
+
 /** Opens listeners, at the start and at each reload, with the rights that ports below 1024 need. */
 function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, calls: DatagramCalls | undefined, o: DaemonOptions): Bind {
   const { clock, emit, gate, portal: bypass, memory, tally } = shared
@@ -263,7 +270,7 @@ function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, c
     view: viewFor,
     clock,
     emit,
-    drainMs: DRAIN_MS,
+    drainMs: drainOf(o),
     holder: portHolder,
     connectionBudget: clientConnectionBudget(descriptors(), needs),
     replyRate: new ReplyRate(o.random, () => tally.limited++),
@@ -280,11 +287,15 @@ function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, c
  * Starts the worker threads, which share this thread's listeners. Rejects with the reason after the
  * listeners are closed.
  */
-async function startWorkers({ loaded, listeners, setups }: Running, { shared, trace, cacheMaxBytes }: Core): Promise<WorkerPool> {
+async function startWorkers(
+  { loaded, listeners, setups }: Running,
+  { shared, trace, cacheMaxBytes }: Core,
+  o: DaemonOptions,
+): Promise<WorkerPool> {
   const { config } = loaded
   if (config.workers === 1) return noWorkers
   const { clock, emit, gate, portal: bypass, memory } = shared
-  const parts = { cache: memory.cache, clock, emit, gate, bypass, trace, current: () => setups.current, cacheMaxBytes, drainMs: DRAIN_MS }
+  const parts = { cache: memory.cache, clock, emit, gate, bypass, trace, current: () => setups.current, cacheMaxBytes, drainMs: drainOf(o) }
   try {
     return await startWorkerPool(config.workers - 1, workerSettings(config, listeners), parts)
   } catch (error) {

@@ -10,9 +10,9 @@ const root = dirname(dirname(CLI))
 
 /** Packages of every name that the program knows, each of which leaves a mark when it is loaded. */
 function plant(directory: string, mark: string): string {
-  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const { devDependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const native = `@koromix/koffi-${process.platform}-${process.arch}`
-  for (const name of [...Object.keys({ ...dependencies, ...optionalDependencies }), native]) {
+  for (const name of [...Object.keys({ ...devDependencies, ...optionalDependencies }), native]) {
     mkdirSync(join(directory, name), { recursive: true })
     writeFileSync(
       join(directory, name, 'index.js'),

@@ -1,0 +1,64 @@
+// `npm run package`: packages/enigm-dns-VERSION.tgz for `npm install -g`, and
+// packages/enigm-dns_VERSION_ARCH.deb, which brings its own Node. Two builds of one commit are the
+// same, octet for octet. Options: --to DIR; --compression xz (default), or
+// gzip, which is quick.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { ensureBuilt, ensureInstalled, root } from '../src/setup.mjs'
+import { debTree } from './deb-tree.mjs'
+
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { values } = parseArgs({ options: { to: { type: 'string' }, compression: { type: 'string', default: 'xz' } } })
+const to = resolve(values.to ?? join(root, 'packages'))
+const scratch = mkdtempSync(join(tmpdir(), 'enigm-dns-package-'))
+
+try {
+  await ensureInstalled()
+  await ensureBuilt()
+  mkdirSync(to, { recursive: true })
+  console.log(packTgz())
+  console.log(await packDeb())
+} catch (error) {
+  console.error(`enigm-dns: ${error.message}`)
+  process.exitCode = 1
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
+}
+
+/** npm writes every file with one date and one owner. Returns where the package lies. */
+function packTgz() {
+  const args = ['pack', '--ignore-scripts', '--silent', '--pack-destination', scratch]
+  execFileSync('npm', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+  return place(`enigm-dns-${version}.tgz`)
+}
+
+/** dpkg-deb takes dates that are later than SOURCE_DATE_EPOCH back to it. Returns where it lies. */
+async function packDeb() {
+  const { tree, arch, epoch } = await debTree(join(scratch, 'tree'), scratch)
+  const name = `enigm-dns_${version}_${arch}.deb`
+  // With one thread the output does not depend on how many processors there are.
+  const args = [
+    '--root-owner-group',
+    '--uniform-compression',
+    `-Z${values.compression}`,
+    ...(values.compression === 'gzip' ? ['-z1'] : []),
+    '--threads-max=1',
+    '--build',
+    tree,
+    join(scratch, name),
+  ]
+  execFileSync('dpkg-deb', args, { env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch) }, stdio: ['ignore', 'ignore', 'inherit'] })
+  return place(name)
+}
+
+/** Whoever installs from `to` sees the old package or the new one. */
+function place(name) {
+  const target = join(to, name)
+  rmSync(`${target}.part`, { force: true })
+  execFileSync('cp', [join(scratch, name), `${target}.part`])
+  renameSync(`${target}.part`, target)
+  return target
+}

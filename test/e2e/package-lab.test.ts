@@ -1,0 +1,165 @@
+// What `npm run package` makes: the same twice; the .tgz installed by npm without a network; the
+// .deb on a booted Debian, installed, upgraded, removed while the system asks it, and purged.
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { createAuthority } from '../../src/demo/authority.ts'
+import { bootAtHome, type Home, PROVIDER, TRUSTED } from '../support/lab/home.ts'
+import { insideLab } from '../support/lab/image.ts'
+import { PROJECT_ROOT } from '../support/readme.ts'
+import { cli } from '../support/real/daemon.ts'
+import { requireThat, requireTool } from '../support/real/tools.ts'
+
+const run = promisify(execFile)
+const PACKAGES = 'ENIGM_DNS_TEST_PACKAGES'
+const { version } = JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')) as { readonly version: string }
+const ARCH = process.arch === 'x64' ? 'amd64' : process.arch
+const DEB = `enigm-dns_${version}_${ARCH}.deb`
+const TGZ = `enigm-dns-${version}.tgz`
+/** Without answers at most, over an upgrade. */
+const GAP_MS = 1000
+const FIRST_ANSWER_MS = 10_000
+
+t.setTimeout(900_000)
+
+/** xz takes a minute, and is left to `npm run package`. */
+async function build(to: string): Promise<void> {
+  await run(process.execPath, ['packaging/main.mjs', '--to', to, '--compression', 'gzip'], { cwd: PROJECT_ROOT })
+}
+
+if (process.env[PACKAGES] === undefined) {
+  await t.test('two builds are the same, octet for octet; npm installs it without a network', { timeout: 400_000 }, async (t) => {
+    if (!requireTool(t, 'dpkg-deb')) return
+    const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-packages-'))
+    process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
+    await build(join(dir, 'one'))
+    await build(join(dir, 'two'))
+    for (const name of [DEB, TGZ]) t.ok(readFileSync(join(dir, 'one', name)).equals(readFileSync(join(dir, 'two', name))), name)
+    rmSync(join(dir, 'two'), { recursive: true })
+    process.env[PACKAGES] = join(dir, 'one')
+    await byNpm(t, join(dir, 'one', TGZ), dir)
+    if (requireTool(t, 'lintian')) {
+      const { stdout } = await run('lintian', ['--fail-on', 'error', '--allow-root', join(dir, 'one', DEB)]).catch(
+        (error: { stdout: string }) => error,
+      )
+      t.notMatch(stdout, /^E: /m)
+    }
+  })
+}
+
+async function byNpm(t: Test, tgz: string, dir: string): Promise<void> {
+  const listed = execFileSync('tar', ['-tzf', tgz]).toString().trim().split('\n')
+  const known = /^package\/(dist\/|schema\/|resolvers\.json$|package\.json$|README\.md$|LICENSE$)/
+  t.strictSame(
+    listed.filter((path) => !known.test(path) || /\.(code|map)$|built-from/.test(path)),
+    [],
+    'dist and data alone',
+  )
+  const prefix = join(dir, 'npm')
+  const args = ['install', '-g', '--prefix', prefix, '--offline', '--omit=optional', '--no-audit', '--no-fund', tgz]
+  await run('npm', args, { cwd: dir })
+  const program = join(prefix, 'bin', 'enigm-dns')
+  t.equal((await run(program, ['--version'])).stdout.trim(), version)
+  t.match((await run(program, ['demo', '--once'])).stdout, /asked over DoT/)
+}
+
+const image = process.env[PACKAGES] === undefined ? undefined : await insideLab(t, import.meta.url)
+if (image !== undefined) {
+  const shown = [[process.env[PACKAGES] ?? '', '/packages']] as const
+  const home = await bootAtHome({ image, project: PROJECT_ROOT, authority: await createAuthority(), shown })
+  t.teardown(() => home.stop())
+  await home.connected()
+  const test = (name: string, body: (t: Test) => Promise<void>) => t.test(name, { timeout: 150_000 }, body)
+  test('installed: nothing is started; the first private answer comes soon', (t) => installed(t, home))
+  test('an upgrade costs at most a second without answers', (t) => upgraded(t, home))
+  test('removed while the system asks it: the system asks its own again; purged: nothing is left', (t) => purged(t, home))
+}
+
+const INSTALL = `DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold --reinstall install -y /packages/${DEB}`
+const ETC =
+  "find /etc -xdev ! -path '/etc/systemd/system/*.wants*' \\( -type f -o -type l \\) ! -name ld.so.cache ! -name resolv.conf | sort | xargs -d '\\n' md5sum 2>/dev/null || true"
+const UNITS = 'enigm-dns.service enigm-dns.socket enigm-dns-53.socket'
+let before = ''
+let asked = 0
+
+async function ask(home: Home): Promise<string> {
+  return (await home.sh(`dig +short +time=5 +tries=1 A @127.0.0.55 p${asked++}.example.com | grep -E '^[0-9.]+$'`)).stdout.trim()
+}
+
+async function installed(t: Test, home: Home): Promise<void> {
+  // The settings of the lab go over the skeleton later.
+  await home.get('mv /etc/enigm-dns /root/enigm-dns')
+  before = await home.get(ETC)
+  const beganMs = performance.now()
+  t.match(await home.get(INSTALL, 120_000), /Next: sudo enigm-dns system enable/)
+  const installMs = performance.now() - beganMs
+  t.equal(await home.get(`systemctl is-active ${UNITS} || true`), 'inactive\ninactive\ninactive', 'nothing is started unasked')
+  t.equal(await home.get(`systemctl is-enabled ${UNITS} || true`), 'disabled\ndisabled\ndisabled')
+  t.match(await home.sh('enigm-dns check'), { stderr: '' }, 'the skeleton of the configuration is a good one')
+  t.equal(await home.get('enigm-dns --version'), version)
+  await home.get('cp /root/enigm-dns/* /etc/enigm-dns/')
+  const startedMs = performance.now()
+  await home.get('systemctl start enigm-dns.socket')
+  t.equal(await ask(home), TRUSTED)
+  const tookMs = installMs + performance.now() - startedMs
+  t.ok(tookMs < FIRST_ANSWER_MS, `${Math.round(tookMs)} ms from the .deb to the first private answer`)
+  await home.until('it is ready', 'systemctl -q is-active enigm-dns.service')
+  const pid = await home.get('systemctl show -p MainPID --value enigm-dns')
+  t.equal(await home.get(`readlink /proc/${pid}/exe`), '/usr/lib/enigm-dns/bin/node', 'the Node that it brings')
+  t.match(await home.get('systemd-analyze security enigm-dns.service | tail -1'), /: (0\.\d|1\.[0-2]) /)
+  t.match(await home.get('enigm-dns service install'), /The package has installed it already/)
+}
+
+/** Asks every 20 ms for a while; prints the longest time without an answer, in ms, and how many were lost. */
+const ASKER = `
+const socket = require('node:dgram').createSocket('udp4')
+const question = (id) => Buffer.concat([Buffer.from([id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 9]), Buffer.from('localhost'), Buffer.from([0, 0, 1, 0, 1])])
+let id = 0, lost = 0, longest = 0, last = performance.now()
+const open = new Map()
+socket.on('message', (reply) => { open.delete(reply.readUInt16BE(0)); const now = performance.now(); longest = Math.max(longest, now - last); last = now })
+const timer = setInterval(() => { open.set(++id, 1); socket.send(question(id), 53, '127.0.0.55') }, 20)
+process.on('SIGTERM', () => { clearInterval(timer); setTimeout(() => { console.log(JSON.stringify({ longest: Math.round(longest), lost: open.size, asked: id })); process.exit() }, 1500) })
+`
+
+async function upgraded(t: Test, home: Home): Promise<void> {
+  const pid = await home.get('systemctl show -p MainPID --value enigm-dns')
+  const said = await home.get(
+    `cat > /run/asker.cjs <<'END'\n${ASKER}\nEND
+    node /run/asker.cjs > /run/asked & asker=$!; sleep 1
+    ${INSTALL} >&2; sleep 1
+    kill $asker; wait $asker; cat /run/asked`,
+    120_000,
+  )
+  const { longest, lost, asked } = JSON.parse(said) as Readonly<Record<'longest' | 'lost' | 'asked', number>>
+  t.ok(longest <= GAP_MS, `${longest} ms without an answer, of ${asked} questions`)
+  t.equal(lost, 0, 'and no question was lost')
+  t.not(await home.get('systemctl show -p MainPID --value enigm-dns'), pid, 'another process answers now')
+  t.equal(await home.get(`systemctl is-enabled enigm-dns.service || true`), 'disabled', 'an upgrade enables nothing')
+  t.equal(await ask(home), TRUSTED)
+}
+
+async function purged(t: Test, home: Home): Promise<void> {
+  const takesOver = (await cli('system', '--help')).code === 0
+  if (requireThat(t, takesOver ? undefined : 'needs the command system')) {
+    const enabled = await home.sh('enigm-dns system enable', 60_000)
+    t.equal(enabled.code, 0, enabled.stdout + enabled.stderr)
+    t.match(await home.ask('*.example.com'), { getent: TRUSTED })
+  }
+  const removed = await home.sh('DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 remove -y enigm-dns', 60_000)
+  t.equal(removed.code, 0, removed.stdout + removed.stderr)
+  t.match(await home.ask('*.example.com'), { getent: PROVIDER, dig: PROVIDER }, 'its own again')
+  t.equal(await home.get(`systemctl is-active ${UNITS} || true`), 'inactive\ninactive\ninactive')
+  await home.get('test -s /etc/enigm-dns/config.json')
+  await home.get('DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 purge -y enigm-dns')
+  t.equal(await home.get(ETC), before, '/etc is what it was')
+  t.equal(
+    await home.get(
+      "find /etc /usr /var /run -xdev -name '*enigm*' ! -path '/var/log/*' ! -path '/run/systemd/transient/*' ! -path '/run/systemd/units/*' ! -path '/var/cache/apt/*'",
+    ),
+    '',
+  )
+  t.equal(await home.get('systemctl list-units --all --plain --no-legend | grep ^enigm-dns || true'), '')
+}
