@@ -43,6 +43,8 @@ const BETTERED_LIMIT = 3
  * nothing, a probe decides.
  */
 const UNSETTLED_LIMIT = 8
+/** And none settled anything for this long: covers may find no slot while names fail. */
+const UNSETTLED_FOR_MS = 3000
 
 export interface HealthOptions<P extends Protection> {
   readonly upstreams: readonly JudgedUpstream<P>[]
@@ -102,7 +104,9 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
       // A resolver that cannot read a root query can read no query.
       if (ofHop || !standing.healthy || standing.bettered >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
     } else if (ofHop) this.bettered(r, nowMs)
-    else if (!this.#o.manner.asksAgain && ++standing.bettered >= UNSETTLED_LIMIT && standing.healthy) void this.probe(r)
+    else if (!this.#o.manner.asksAgain && ++standing.bettered >= UNSETTLED_LIMIT && standing.healthy) {
+      if (nowMs - standing.lastFinalMs >= UNSETTLED_FOR_MS) void this.probe(r)
+    }
   }
 
   /**

@@ -59,6 +59,8 @@ export class PathHealth {
   retryAtMs = Number.NEGATIVE_INFINITY
   lastAnswerMs = Number.NEGATIVE_INFINITY
   lastTriedMs = Number.NEGATIVE_INFINITY
+  /** The last reply that settled its question, to a query or to a cover. */
+  lastFinalMs = Number.NEGATIVE_INFINITY
   /**
    * Replies in a row that are about the hop or to which another operator had a better one, see
    * health.ts.
@@ -98,6 +100,7 @@ export class PathHealth {
     this.bettered = 0
     this.retryAtMs = Number.NEGATIVE_INFINITY
     this.lastAnswerMs = nowMs
+    this.lastFinalMs = nowMs
     this.rttMs = smoothed(this.rttMs, rttMs, 0.5)
     this.waitMs = smoothed(this.waitMs, waitMs, 0.125)
   }

@@ -95,7 +95,9 @@ export class ResolverHealth<P extends Protection> {
     const path = this.#paths.find(({ link }) => link.transport === transport)
     if (path !== undefined) path.standing.lastAnswerMs = nowMs
     this.standing.lastAnswerMs = nowMs
-    if (verdictOn(readingOf(carried)).final) this.standing.bettered = 0
+    if (!verdictOn(readingOf(carried)).final) return
+    this.standing.bettered = 0
+    this.standing.lastFinalMs = nowMs
   }
 
   /** Judges a reply that came over `path`. Transports that failed before are then tried too. */

@@ -143,3 +143,23 @@ t.test('always-on: the links decide who is asked, in the order of the set, for a
   aDot.act = answers(1000)
   t.equal(await asked('back, though slower'), 'back, though slower: a/dot')
 })
+
+t.test('replies that settle nothing bring a probe only once nothing has been settled for 3 s', async (t) => {
+  const { clock, upstreams, ask } = scene('a')
+  const [a] = upstreams
+  if (a === undefined) throw new Error('one')
+  const batch = async () => {
+    for (let i = 0; i < 9; i++) {
+      const asked = ask()
+      await clock.advance(20)
+      await asked
+    }
+  }
+  await Promise.all([ask(), clock.advance(20)])
+  a.act = answers(10, reply({ rcode: 2 }))
+  await batch()
+  t.equal(a.probes.length, 0, 'no cover found a slot meanwhile')
+  await clock.advance(3000)
+  await batch()
+  t.ok(a.probes.length > 0)
+})
