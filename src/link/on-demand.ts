@@ -112,6 +112,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   renew(online: boolean): void {
     for (const pending of this.#pending.list()) {
       pending.resent = false
+      pending.isolated = false
       pending.refusals = 0
     }
     for (const pending of this.#quarantine.renew()) this.#wait(pending)
@@ -203,7 +204,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   #isolateHeldUp(): void {
     const heldUp = this.#pending.list().filter(isHeldUpTwice)
     if (heldUp.length === 0 || !this.#liveness.mayIsolate()) return
-    for (const pending of heldUp) this.#quarantine.add(pending, true)
+    for (const pending of heldUp) {
+      pending.isolated = true
+      this.#quarantine.add(pending, true)
+    }
   }
 
   #leftWaiting(pending: Pending<P>): boolean {

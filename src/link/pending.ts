@@ -22,6 +22,8 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
   refusals = 0
   /** The connection on which it waited behind others, and which fell silent. */
   movedFrom: PooledConnection<P> | undefined = undefined
+  /** It was retried a second time, alone, after two connections fell silent. */
+  isolated = false
   /** Its number in the order of writing: the query written last is suspected first. */
   turn = 0
   /** Its place in the retry quarantine. */
@@ -105,8 +107,8 @@ export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
 }
 
 /** Whether it was retried and both connections fell silent. */
-export function isHeldUpTwice<P extends Protection>({ attempts, quarantined }: Pending<P>): boolean {
-  if (attempts.length < 2 || quarantined !== undefined) return false
+export function isHeldUpTwice<P extends Protection>({ attempts, isolated }: Pending<P>): boolean {
+  if (attempts.length < 2 || isolated) return false
   return attempts.every(({ connection, trial }) => trial === 0 && connection.silence.doubt === 'dead')
 }
 

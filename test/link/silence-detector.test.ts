@@ -279,3 +279,35 @@ t.test('queries held up twice are retried alone only within the budget of second
   }
   t.ok(lanes > 0 && lanes < 4, `${lanes} lanes`)
 })
+
+t.test('a lane dies under a query that was held up twice: it is not sent a fourth time', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await upScene()
+  carrier.pings = false
+  const heldUp = ask(20_000)
+  await clock.advance(300)
+  const second = await dial(1).up()
+  second.pings = false
+  await clock.advance(300)
+  const other = ask()
+  const third = await dial(2).up()
+  third.answer()
+  t.equal(await other, 'answered')
+  await clock.advance(1)
+  const lane = await dial(3).up()
+  t.equal(lane.inFlight, 1)
+  lane.die()
+  third.die()
+  for (let i = 0; i < 5; i++) {
+    await clock.advance(1000)
+    const more = ask()
+    const next = await dial(dials.length - 1).up()
+    t.equal(next.inFlight, 1, 'the later query alone')
+    next.answer()
+    t.equal(await more, 'answered')
+    await clock.advance(1)
+    t.equal(dials.length, 5 + i, 'no lane is dialled')
+    next.die()
+  }
+  await clock.advance(20_000)
+  t.not(await heldUp, 'answered')
+})
