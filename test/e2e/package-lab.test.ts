@@ -9,9 +9,8 @@ import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { bootAtHome, type Home, PROVIDER, TRUSTED } from '../support/lab/home.ts'
 import { insideLab } from '../support/lab/image.ts'
-import { PROJECT_ROOT } from '../support/readme.ts'
-import { cli } from '../support/real/daemon.ts'
-import { requireThat, requireTool } from '../support/real/tools.ts'
+import { PROJECT_ROOT, readmeRecipe } from '../support/readme.ts'
+import { requireTool } from '../support/real/tools.ts'
 
 const run = promisify(execFile)
 const PACKAGES = 'ENIGM_DNS_TEST_PACKAGES'
@@ -78,6 +77,8 @@ if (image !== undefined) {
   test('removed while the system asks it: the system asks its own again; purged: nothing is left', (t) => purged(t, home))
 }
 
+/** A line of a document. */
+const line = (recipe: string, at: number) => readmeRecipe(recipe).trim().split('\n')[at] ?? ''
 const INSTALL = `DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold --reinstall install -y /packages/${DEB}`
 const ETC =
   "find /etc -xdev ! -path '/etc/systemd/system/*.wants*' \\( -type f -o -type l \\) ! -name ld.so.cache ! -name resolv.conf | sort | xargs -d '\\n' md5sum 2>/dev/null || true"
@@ -94,7 +95,7 @@ async function installed(t: Test, home: Home): Promise<void> {
   await home.get('mv /etc/enigm-dns /root/enigm-dns')
   before = await home.get(ETC)
   const beganMs = performance.now()
-  t.match(await home.get(INSTALL, 120_000), /Next: sudo enigm-dns system enable/)
+  t.match(await home.get(`cd /; ${line('protect', 0)} 2>&1`, 120_000), /Next: sudo enigm-dns system enable/)
   const installMs = performance.now() - beganMs
   t.equal(await home.get(`systemctl is-active ${UNITS} || true`), 'inactive\ninactive\ninactive', 'nothing is started unasked')
   t.equal(await home.get(`systemctl is-enabled ${UNITS} || true`), 'disabled\ndisabled\ndisabled')
@@ -142,12 +143,12 @@ async function upgraded(t: Test, home: Home): Promise<void> {
 }
 
 async function purged(t: Test, home: Home): Promise<void> {
-  const takesOver = (await cli('system', '--help')).code === 0
-  if (requireThat(t, takesOver ? undefined : 'needs the command system')) {
-    const enabled = await home.sh('enigm-dns system enable', 60_000)
-    t.equal(enabled.code, 0, enabled.stdout + enabled.stderr)
-    t.match(await home.ask('*.example.com'), { getent: TRUSTED })
-  }
+  for (const recipe of ['protect', 'system'])
+    for (const at of recipe === 'protect' ? [1, 2, 3] : [0, 1, 2]) {
+      const { code, stdout, stderr } = await home.sh(line(recipe, at), 60_000)
+      t.equal(code, 0, `${line(recipe, at)}: ${stdout}${stderr}`)
+    }
+  t.match(await home.ask('*.example.com'), { getent: TRUSTED })
   const removed = await home.sh('DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 remove -y enigm-dns', 60_000)
   t.equal(removed.code, 0, removed.stdout + removed.stderr)
   t.match(await home.ask('*.example.com'), { getent: PROVIDER, dig: PROVIDER }, 'its own again')
