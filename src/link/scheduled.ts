@@ -134,7 +134,10 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     })
   }
 
-  /** The next slot dials, without a saved session. A dial that is superseded has not failed. */
+  /**
+   * Drops the connection. The next slot dials; while no session of the schedule is open there are
+   * no slots. A dial that is superseded has not failed.
+   */
   renew(): void {
     const error = new EnigmError('connection-lost', 'the network changed')
     this.#pool.anotherPath(error)

@@ -10,31 +10,31 @@ import { SlotQueue, type WaitingQuery } from './slot-queue.ts'
 import type { ShapedLink } from './standby.ts'
 import { Vitals } from './vitals.ts'
 
-/** The block of RFC 8467 for queries, to which those in cells of one record are padded. */
+/** The block of RFC 8467 for queries; queries in cells of one record are padded to it. */
 const BLOCK_OCTETS = 128
-/** A query of 255 octets of name with all of its OPT. */
+/** A query with a name of 255 octets and its whole OPT. */
 const LONGEST_OCTETS = 290
 
 /**
- * `request` padded to a block, or where it is longer to the `octets` of its cell; undefined: it
- * does not fit, or is no query of ours.
+ * `request` padded to a block, or, if it is longer, to the `octets` of its cell; undefined: it does
+ * not fit, or is not a query of ours.
  */
 const cellOf = (request: Uint8Array, octets: number, records: number) =>
   (records === 1 ? repadded(request, BLOCK_OCTETS) : undefined) ?? repadded(request, octets)
 
 /**
- * Real queries that wait for slots; beyond it `overloaded`. At 20 slots a second half of these
- * would wait longer than any deadline.
+ * Limit of real queries that wait for slots; above it `overloaded`. At 20 slots per second half of
+ * these would wait longer than any deadline.
  */
 const MAX_WAITING = 400
-/** Of these, for queries that do not give way. */
+/** How many of these are reserved for queries that do not give way. */
 const HELD_BACK = 50
 /**
- * A dial that takes longer fails those that wait, so that another transport or resolver may be
- * asked; it goes on for the next ones.
+ * After this time a dial fails the queries that wait, so that another transport or resolver can be
+ * asked; it continues for later ones.
  */
 const DIAL_PATIENCE_MS = 1500
-/** What a cover may wait for its reply. */
+/** Deadline of a cover's reply. */
 const COVER_DEADLINE_MS = 5000
 
 export interface ConstantRateOptions {
@@ -44,34 +44,39 @@ export interface ConstantRateOptions {
   readonly emit: Emit
   /** The resolver's id in the trusted set, for events. */
   readonly resolver: string
-  /** Whether its operator puts up with cover traffic; false only where it says that it does not. */
+  /** False only if the operator states that it wants no cover traffic. */
   readonly coverWanted: boolean
-  /** A query that shows whether the resolver lives, with its OPT. */
+  /** The query with its OPT that tests whether the resolver is alive. */
   readonly probe: Uint8Array
-  /** This program validates, so all that it asks has DO. Default: it passes DO on as it comes. */
+  /**
+   * True if this program validates: then all its own queries have DO. Default: DO is passed on from
+   * the client.
+   */
   readonly validates?: boolean
-  /** Takes each reply to a cover or to a probe of the link itself: a sign of life of its path. */
+  /**
+   * Called with each reply to a cover or to a probe of the link itself: a sign of life of its path.
+   */
   readonly onSignOfLife?: (carried: Carried) => void
 }
 
 /**
- * A link on a schedule that what is asked cannot move: one cell a slot, a real query if one waits
- * and else a cover, all of one size and made in one way. A real query waits for a slot until its
- * deadline, a long one for a slot in which a cell of several records begins. Only a client's query
- * opens a session: a probe or a refresh goes in a slot of an open one or fails with `overloaded`;
- * so does a client's on a link that stands by. A slot that finds no connection is lost, for real
- * queries and covers alike. `close` goes on until what waits is answered or late.
+ * A link on a schedule that queries cannot influence: one cell per slot, a real query if one waits
+ * and otherwise a cover, all of one size and made in the same way. A real query waits for a slot
+ * until its deadline; a long one waits for a slot in which a cell of several records begins. Only a
+ * client's query opens a session: a probe or a refresh uses a slot of an open one or fails with
+ * `overloaded`, and so does a client's query on a link in standby. A slot without a connection is
+ * lost, for real queries and covers alike. `close` continues until waiting queries are answered or
+ * late.
  */
 export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): ShapedLink<P> {
   return new ConstantRateLink(link, o)
 }
 
 /**
- * What leaves in the next slot, if it is not the session's end. `sent` is told as soon as it has
- * left.
+ * The content of the next slot, unless the session ends. `sent` is called as soon as it is written.
  */
 interface PreparedCell<P extends Protection> {
-  /** Undefined: it is no query of ours. */
+  /** Undefined: it is not a query of ours. */
   readonly cell: Uint8Array | undefined
   readonly ask: Ask
   readonly sent: (carried: Promise<Carried<P>>, nowMs: number) => void
@@ -176,13 +181,13 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#began(nowMs)
   }
 
-  /** A session has begun: the only time that a dial may be due to a query. */
+  /** A session has begun: only then may a query cause a dial. */
   #began(nowMs: number): void {
     this.#arm()
     if (!this.#link.ready) this.#connect(nowMs)
   }
 
-  /** Exactly: a slot that is later or earlier by what else happened tells that something did. */
+  /** An exact timer: a slot whose time depends on other events would reveal them. */
   #arm(): void {
     const { dueMs } = this.#schedule
     this.#timer?.cancel()
@@ -196,8 +201,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   /**
-   * Makes the cell before its moment: a cover takes longer to make than a real query, and would
-   * leave later.
+   * Makes the cell before its time: a cover takes longer to make than a real query, and would be
+   * sent later.
    */
   #prepare(dueMs: number): void {
     this.#expire(dueMs)
@@ -209,7 +214,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     const octets = this.#link.octets(records)
     if (records === 0 || octets === undefined) return undefined
     const deadlineMs = dueMs + COVER_DEADLINE_MS
-    // What the resolver has never answered in so many records is not trusted to it.
+    // A resolver that has never answered a cell of so many records does not get real queries in
+    // one.
     const trusted = records === 1 || this.#longAnswered
     if (this.#link.doubtful && trusted) {
       const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onProbe(carried, nowMs)
@@ -233,7 +239,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     return (this.#link.octets(1) ?? 0) >= LONGEST_OCTETS ? 1 : this.#schedule.records
   }
 
-  /** Long queries wait for a long cell, and come first there. */
+  /** Long queries wait for a long cell, and have precedence in it. */
   #waitingFor(records: number, octets: number, trusted: boolean): WaitingQuery<P> | undefined {
     const oneRecord = this.#link.octets(1) ?? octets
     const long = records === 1 ? undefined : this.#queue.first(oneRecord, octets)
@@ -259,12 +265,12 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   #onSessionEnd(nowMs: number): void {
-    // Told to end though queries wait: they are the next session's first.
+    // The session ended while queries wait: they start the next one.
     if (this.#standsBy ? this.#needed : this.#queue.size > 0) this.#arrived(nowMs)
     else this.#failAll(new EnigmError('connection-lost', 'the session is over'))
   }
 
-  /** One way for both until it has left. */
+  /** The same code path for both until the cell is written. */
   #send(nowMs: number): void {
     if (this.#prepared === undefined) return
     const { cell, ask, sent } = this.#prepared
@@ -289,8 +295,9 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   /**
-   * Lost with its connection: once more in a later slot. What is asked again is not seen: a slot is
-   * a slot. Lost again, though the resolver answered others since, it is itself to blame.
+   * A query lost with its connection is sent once more in a later slot. A retry is not visible:
+   * every slot looks the same. If it is lost again although the resolver answered others since, it
+   * is itself the cause.
    */
   #onRealFailed(waiting: WaitingQuery<P>, error: EnigmError): void {
     const { lostAfter, ask, to } = waiting
@@ -337,7 +344,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#reportVitals()
   }
 
-  /** Before what waits fails, so that the next link is there to be asked. */
+  /** Called before waiting queries fail, so that the next link can be asked. */
   #reportVitals(): void {
     const { failing } = this.#vitals
     if (failing === this.#failing) return
@@ -386,7 +393,10 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 }
 
-/** What was lost and could not be asked again is not one that nobody answered. */
+/**
+ * The error of a query that was lost and could not be retried differs from that of one without an
+ * answer.
+ */
 const late = (waiting?: { readonly lostAfter: number | undefined }) =>
   waiting?.lostAfter === undefined
     ? new EnigmError('deadline', 'no slot and answer in time')

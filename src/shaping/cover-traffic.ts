@@ -11,33 +11,33 @@ import { DnssecCovers, type DnssecManner, PROOF_ZONES } from './dnssec-covers.ts
 import type { Unlikeness } from './likeness.ts'
 
 /**
- * Why no cover is sent: the operator says it wants none, it refused them, the day's share is used
- * up; or `flowing`.
+ * Why no cover is sent: the operator wants none, it refused them, or the day's share is used up;
+ * otherwise `flowing`.
  */
 export type CoverState = 'flowing' | 'claim' | 'refused' | 'used-up'
 
-/** The same, or how real queries can be told from the covers that flow. */
+/** The same, or how real queries differ from the covers that flow. */
 export type CoverReport = CoverState | Unlikeness
 
 /**
- * The outcomes that are looked back on, and how many refusals among them are too many: a popular
- * name may be refused for itself.
+ * How many outcomes are considered, and how many refusals among them are too many: a popular name
+ * may be refused for its own sake.
  */
 const WINDOW = 32
 const TOO_MANY = 12
-/** Accepted in a row, and all is forgiven. */
+/** After this many accepted in a row, earlier refusals are forgotten. */
 const FORGIVEN = 2000
 const DAY_MS = 86_400_000
 const FIRST_PAUSE_MS = 600_000
 const LONGEST_PAUSE_MS = DAY_MS
 
-/** What `refused` asks for. */
+/** The reaction that `refused` requests. */
 export type RefusalReaction = 'go on' | 'change content' | 'end at step'
 
 /**
- * Whether covers may be sent over one link: the operator's word, its refusals and the budget. Too
- * many refusals change the content; if they go on, covers pause from 10 minutes doubling to a day.
- * Pure state; whoever owns it says when.
+ * Decides whether covers may be sent over one link: by the operator's claim, its refusals and the
+ * budget. Too many refusals change the content. If they continue, covers pause for 10 minutes,
+ * doubling up to a day. Pure state; its owner provides the time.
  */
 export class CoverPermission {
   readonly #wanted: boolean
@@ -50,7 +50,7 @@ export class CoverPermission {
   #pauses = 0
   #pausedUntilMs = Number.NEGATIVE_INFINITY
 
-  /** `wanted`: false where the operator claims that it wants no cover traffic. */
+  /** `wanted`: false if the operator claims that it wants no cover traffic. */
   constructor(o: { readonly wanted: boolean; readonly coversADay: number }) {
     this.#wanted = o.wanted
     this.#coversADay = o.coversADay
@@ -62,7 +62,7 @@ export class CoverPermission {
     return this.#sentToday >= this.#coversADay && nowMs - this.#daySinceMs < DAY_MS ? 'used-up' : 'flowing'
   }
 
-  /** One more was sent. Returns whether it was the day's last. */
+  /** A cover was sent. Returns whether it was the last one of the day. */
   sent(nowMs: number): boolean {
     if (nowMs - this.#daySinceMs >= DAY_MS) {
       this.#daySinceMs = nowMs
@@ -110,10 +110,10 @@ export interface CoverOptions {
   /** The resolver's id in the trusted set, for events. */
   readonly resolver: string
   readonly transport: Transport
-  /** False only where the operator says that it wants no cover traffic. */
+  /** False only if the operator states that it wants no cover traffic. */
   readonly wanted: boolean
   readonly coversADay: number
-  /** This program validates: all that it asks has DO. */
+  /** True if this program validates: then all its own queries have DO. */
   readonly validates?: boolean
 }
 
@@ -121,7 +121,7 @@ const DS = 43
 /** Whether something asks at regular intervals is looked at this often while a session is open. */
 const BEACON_LOOK_MS = 5000
 
-/** One cover, made as an upstream makes a query. */
+/** One cover, made in the way in which an upstream makes a query. */
 export interface CoverRequest {
   readonly request: Uint8Array
   readonly question: CoverQuestion
@@ -129,8 +129,8 @@ export interface CoverRequest {
 }
 
 /**
- * The covers of one link: what they ask, whether they may be sent, and what their replies say.
- * `endSession` is called when covers must cease at the session's step.
+ * The covers of one link: their questions, whether they may be sent, and the evidence of their
+ * replies. `endSession` is called when covers must end at the session's step.
  */
 export class CoverTraffic {
   readonly #o: CoverOptions
@@ -168,9 +168,9 @@ export class CoverTraffic {
   }
 
   /**
-   * The next cover, to be sent once, or undefined while none may be sent. Whether they flow, and
-   * whether they are like real queries, is told as an event when it changes: without that the
-   * profile is not in force.
+   * The next cover, to be sent once; undefined while none may be sent. Changes of whether they
+   * flow, and whether they look like real queries, are reported as an event: if not, the profile is
+   * not in force.
    */
   next(nowMs: number): CoverRequest | undefined {
     this.#lookForBeacon(nowMs)
@@ -185,13 +185,13 @@ export class CoverTraffic {
     return { request: withPaddedOpt(question.message, options), question, manner }
   }
 
-  /** What a validator asks of a zone. */
+  /** A question of a validator about a zone. */
   #proof(): CoverQuestion {
     const number = this.#o.random.below(PROOF_ZONES.length)
     return { message: question(PROOF_ZONES[number] ?? '', DS), kind: 'usual', number }
   }
 
-  /** One that `next` gave goes out: it counts for the day. */
+  /** A cover from `next` was sent: it counts for the day. */
   sent(nowMs: number): void {
     if (this.#permission.sent(nowMs)) this.#endSession()
   }
@@ -210,7 +210,7 @@ export class CoverTraffic {
     return this.#cover.unlikeness ?? (this.#dnssec.unmatched ? 'larger' : undefined)
   }
 
-  /** A cover's reply: looked at and dropped, it never comes near the cache. */
+  /** A cover's reply is only inspected and dropped; it never reaches the cache. */
   answered({ question, manner }: CoverRequest, carried: Carried, nowMs: number): void {
     const { wire, rttMs } = carried
     const dnssecOk = manner !== 'without'
@@ -227,19 +227,19 @@ export class CoverTraffic {
     if (reaction === 'end at step') this.#endSession()
   }
 
-  /** A real query is to be sent: covers have DO as often. */
+  /** A real query will be sent: the share of covers with DO follows. */
   asked(dnssecOk: boolean): void {
     this.#dnssec.asked(dnssecOk)
   }
 
-  /** A real query's reply: covers are slow as often, and have large ones. */
+  /** A real query was answered: the shares of slow and of large covers follow. */
   real({ wire, rttMs }: Carried, dnssecOk = false): void {
     this.#cover.real(rttMs, dnssecOk ? undefined : wire.length)
     if (dnssecOk) this.#dnssec.answered('real', wire.length)
   }
 }
 
-/** How long the resolver goes on having it: what it says of the name, or of there being none. */
+/** How long the resolver keeps it in its cache: the TTL of the name, or of its absence. */
 function lifetimeS(carried: Carried): number | undefined {
   const { lowestTtlS, negativeTtlS, hasType } = readingOf(carried)
   return hasType ? lowestTtlS : (negativeTtlS ?? lowestTtlS)

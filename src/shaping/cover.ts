@@ -6,23 +6,23 @@ import { Deck, ExpiryDeck, SizeDeck } from './cover-decks.ts'
 import { COVER_PAGES, LARGE_COVER_NAMES, RARE_COVER_NAMES } from './cover-names.ts'
 import { blocksOf, type CoverKind, LookupLatencies, largeBlocks, ReplySizes, type Unlikeness } from './likeness.ts'
 
-/** What a browser asks for each host: A, AAAA, HTTPS. TXT: what large replies have. */
+/** The types that a browser asks for each host: A, AAAA, HTTPS. TXT is used for large replies. */
 const TYPES = { a: 1, aaaa: 28, https: 65, txt: 16 }
 const RARE_TYPES = [TYPES.a, TYPES.aaaa, TYPES.https]
 /**
- * A visit is never quite the same twice: so many names in a hundred are left out (a cached font, an
+ * Two visits are never quite equal: this percentage of names is left out (a cached font, an
  * experiment).
  */
 const DROPPED_PERCENT = 6
 /**
- * The shares of slow and of large covers are set anew this often, between two pages; more often
- * they would follow what is asked.
+ * The shares of slow and of large covers are updated at this interval, between two pages; at a
+ * shorter one they would follow the queries.
  */
 export const REMIX_MS = 600_000
 /** Steps of a share. */
 const SHARE_STEPS = 10_000
 
-/** A question to fill a slot with. `message` is as for an Upstream: no OPT, ID 0. */
+/** A question for a cover. `message` has the form for an Upstream: no OPT, ID 0. */
 export interface CoverQuestion {
   readonly message: Uint8Array
   readonly kind: CoverKind
@@ -30,23 +30,23 @@ export interface CoverQuestion {
   readonly number: number
 }
 
-/** What came of a cover: when, how long it took, how long it is, how long it stays in caches. */
+/** The result of a cover: its time, round trip, length, and lifetime in caches. */
 export interface CoverReply {
   readonly nowMs: number
   readonly rttMs: number
   readonly octets: number
-  /** It was asked with DO: its size is compared with those of real queries with DO. */
+  /** It was asked with DO: its size is compared with real replies with DO. */
   readonly dnssecOk?: boolean
-  /** Read for rare names alone; undefined: the reply does not say. */
+  /** Read only for rare names; undefined: the reply has no TTL. */
   readonly ttlS: () => number | undefined
 }
 
 /**
- * An endless sequence of cover questions: page after page, all the names of each, as a browser asks
- * for them; and, at the shares at which real queries here were slow or had large replies, names
- * that the resolver has to look up, and names with large replies. Without the first an observer
- * tells covers by their quick replies (2 % of pages recognised become 26 %); without the second,
- * six in ten of the pages that have a large reply.
+ * An endless sequence of cover questions: page after page with all names of each, as a browser asks
+ * them. In addition, in the shares in which real queries here were slow or had large replies, names
+ * that the resolver has to look up, and names with large replies. Without the slow ones an observer
+ * identifies covers by their quick replies (2 % of pages recognized become 26 %); without the large
+ * ones, six in ten of the pages that have a large reply.
  */
 export class CoverQuestions {
   readonly latencies = new LookupLatencies()
@@ -69,7 +69,7 @@ export class CoverQuestions {
     this.#remix()
   }
 
-  /** Why real queries can be told from these, as of the last time that shares were set. */
+  /** How real queries differ from these, as of the last update of the shares. */
   get unlikeness(): Unlikeness | undefined {
     return this.#unlikeness
   }
@@ -85,7 +85,7 @@ export class CoverQuestions {
     return { message: this.#page.pop() ?? question('', TYPES.a), kind: 'usual', number: 0 }
   }
 
-  /** The reply to one that `next` gave. */
+  /** Records the reply to a question of `next`. */
   answered({ kind, number }: CoverQuestion, { nowMs, rttMs, octets, dnssecOk = false, ttlS }: CoverReply): void {
     this.latencies.add(kind, rttMs)
     if (!dnssecOk) this.sizes.add(kind, octets)
@@ -93,13 +93,13 @@ export class CoverQuestions {
     if (kind === 'large') this.#large.answered(number, blocksOf(octets))
   }
 
-  /** The reply to a real query; `octets`: undefined for one that was asked with DO. */
+  /** Records the reply to a real query; `octets` is undefined if it was asked with DO. */
   real(rttMs: number, octets: number | undefined): void {
     this.latencies.add('real', rttMs)
     if (octets !== undefined) this.sizes.add('real', octets)
   }
 
-  /** Other content from here on: what was asked last was refused. */
+  /** Changes the content from now on, because the last questions were refused. */
   change(): void {
     this.#page.length = 0
     this.#pages = new Deck(COVER_PAGES.length, this.#random)
@@ -112,7 +112,7 @@ export class CoverQuestions {
     return { message: question(name, RARE_TYPES[number % RARE_TYPES.length] ?? TYPES.a), kind: 'rare', number }
   }
 
-  /** One more page, in reverse, for `pop`. */
+  /** Loads one more page, in reverse order for `pop`. */
   #load(nowMs: number): void {
     if (nowMs - this.#mixedMs >= REMIX_MS) {
       this.#mixedMs = nowMs
@@ -139,8 +139,8 @@ export class CoverQuestions {
 const wires = new Map<string, Uint8Array>()
 
 /**
- * As a client's question would be made into a query. The names are a closed list, so what is kept
- * is bounded.
+ * Made like the query for a client's question. The names are a closed list, so the stored questions
+ * are bounded.
  */
 export function question(name: string, type: number): Uint8Array {
   let wire = wires.get(name)

@@ -1,42 +1,47 @@
-/** `usual`: likely in the resolver's cache. `rare`: likely not. `large`: more than one block. */
+/**
+ * `usual`: probably in the resolver's cache. `rare`: probably not. `large`: more than one block.
+ */
 export type CoverKind = 'usual' | 'rare' | 'large'
 
 /**
- * Slower than the path by this, a reply was looked up: half as much again, and what a busy resolver
- * adds by itself.
+ * A reply counts as looked up if it is slower than the path by this: half as much again, and the
+ * delay of a busy resolver.
  */
 const SLOW = { factor: 1.5, ms: 8 }
-/** The quickest reply is forgotten by this much a reply, so that a change of path is followed. */
+/** The quickest reply is forgotten by this much per reply, so that a change of path is followed. */
 const FLOOR_RISE_MS = 0.002
-/** Of lookups the last few hundred replies count; of large replies, which are few, more. */
+/** For lookups the last few hundred replies count; for large replies, which are rare, more. */
 const LOOKUPS = { remembered: 256, prior: 32 }
-/** Real queries are fewer, and what is noise here is a difference there. */
+/** Real queries are fewer, and random variation would look like a difference. */
 const REAL_LOOKUPS = { remembered: 512, prior: 64 }
 const SIZES = { remembered: 2048, prior: 256 }
 /**
- * Before anything was measured: one real query in five is not in the resolver's cache; covers of
- * popular names hardly ever miss, rare names mostly do, TXT records now and then.
+ * Assumed before anything was measured: one real query in five is not in the resolver's cache;
+ * covers of popular names hardly ever miss, rare names mostly do, TXT records sometimes.
  */
 const EXPECTED = { real: 0.2, usual: 0.04, rare: 0.6, large: 0.3 }
 /** Measured on real page loads: 0.4 to 0.8 % of replies take more than one block. */
 const EXPECTED_LARGE = 0.006
 const MOST_RARE = 0.9
 /**
- * Rare names are no slower than usual ones by less than this: a resolver that has them all, or
- * none.
+ * If rare names are slower than usual ones by less than this, they count as equally fast: the
+ * resolver has all of them, or none.
  */
 const LEAST_APART = 0.02
-/** Covers that are slower than real queries by more than this are told by it. */
+/** Covers that are slower than real queries by more than this can be identified. */
 const MOST_SLOWER = 0.05
-/** So many replies of a kind before it is said that something does not match. */
+/** How many replies of a kind are needed before a mismatch is reported. */
 const TELLING = { lookups: 512, sizes: 1024 }
-/** Fewer large real replies than one in five hundred are none. */
+/** A smaller share of large real replies, below one in five hundred, counts as none. */
 const LEAST_LARGE_REAL = 0.002
 
-/** Why real queries can be told from covers although covers flow. */
+/** Why real queries can be distinguished from covers although covers flow. */
 export type Unlikeness = 'slower' | 'larger'
 
-/** A share of replies that follows what comes; `expected` fades as they do. */
+/**
+ * A share of replies that follows the observations; the weight of `expected` decreases with their
+ * number.
+ */
 export class Share {
   readonly #o: { readonly remembered: number; readonly prior: number }
   value: number
@@ -53,7 +58,7 @@ export class Share {
   }
 }
 
-/** How often the resolver had to look things up, told by round trips alone. */
+/** How often the resolver had to look names up, judged only by round trips. */
 export class LookupLatencies {
   #floorMs = Number.POSITIVE_INFINITY
   readonly #slow: Readonly<Record<CoverKind | 'real', Share>> = {
@@ -63,13 +68,13 @@ export class LookupLatencies {
     large: new Share(EXPECTED.large, LOOKUPS),
   }
 
-  /** One reply, to a real query or to a cover. */
+  /** Records one reply, to a real query or to a cover. */
   add(kind: CoverKind | 'real', rttMs: number): void {
     this.#floorMs = Math.min(this.#floorMs + FLOOR_RISE_MS, rttMs)
     this.#slow[kind].add(rttMs > this.#floorMs * SLOW.factor + SLOW.ms)
   }
 
-  /** The share of slow replies among those. */
+  /** The share of slow replies of this kind. */
   slowShare(kind: CoverKind | 'real'): number {
     return this.#slow[kind].value
   }
@@ -101,7 +106,7 @@ const BLOCK_OCTETS = 468
 
 export const isLarge = (octets: number) => octets > BLOCK_OCTETS
 
-/** How many blocks a padded reply of so many octets takes. */
+/** How many blocks a padded reply of `octets` takes. */
 export const blocksOf = (octets: number) => Math.max(1, Math.ceil(octets / BLOCK_OCTETS))
 
 /**
@@ -120,23 +125,25 @@ export class ReplySizes {
   readonly #real = new Share(EXPECTED_LARGE, SIZES)
   readonly #covers = new Share(LEAST_LARGE, SIZES)
 
-  /** One reply of so many octets, to a real query or to a cover. */
+  /** Records one reply of `octets`, to a real query or to a cover. */
   add(kind: CoverKind | 'real', octets: number): void {
     const share = kind === 'real' ? this.#real : this.#covers
     share.add(isLarge(octets))
   }
 
-  /** The share of covers that are to have a large reply. */
+  /** The share of covers that should have a large reply. */
   largeShare(): number {
     return Math.min(MOST_LARGE, Math.max(LEAST_LARGE, LARGE_RATIO * this.#real.value))
   }
 
-  /** Whether real queries have large replies more often than covers have, so that they are told. */
+  /**
+   * Whether real queries have large replies more often than covers, so that they can be identified.
+   */
   get unmatched(): boolean {
     const { value, count } = this.#real
     return count >= TELLING.sizes && value >= LEAST_LARGE_REAL && value > this.#covers.value
   }
 }
 
-/** The blocks of the next large cover's reply; `drawn`: 0 to 99. */
+/** The number of blocks of the next large cover's reply; `drawn`: 0 to 99. */
 export const largeBlocks = (drawn: number) => (drawn < TWO_BLOCKS ? 2 : drawn < TWO_BLOCKS + THREE_BLOCKS ? 3 : 4)

@@ -1,12 +1,12 @@
-/** A stretch of slots that are equally far apart. */
+/** A series of equally spaced slots. */
 export interface Stretch {
   readonly cells: number
   readonly everyMs: number
 }
 
 /**
- * The parameters of one constant-rate profile: public, the same for everybody, and never a function
- * of what is asked.
+ * The parameters of one constant-rate profile: public, the same for everybody, and independent of
+ * the queries.
  */
 export interface Pace {
   /**
@@ -20,11 +20,11 @@ export interface Pace {
   readonly anew?: boolean
   /** A session may end only at multiples of this after it opened. Infinity: it never ends. */
   readonly stepMs: number
-  /** And only if no real query came for this long. */
+  /** It also requires that no real query came for this long. */
   readonly idleMs: number
-  /** Open from the start, whether anything is asked or not. */
+  /** Open from the start, even without queries. */
   readonly alwaysOn: boolean
-  /** It is opened by the links before it, when they fail, and never by a query (see standby.ts). */
+  /** Opened when the links before it fail, and never by a query (see standby.ts). */
   readonly standsBy?: true
   /**
    * Covers sent over one link in 24 hours, at most: what the schedule can send in a day, so that
@@ -34,8 +34,8 @@ export interface Pace {
 }
 
 /**
- * Under `always-on`, a link that stands by for the one that never stops: ten minutes at a time, and
- * only once that one fails.
+ * Under `always-on`, a link in standby for the one that never stops: its sessions last for ten
+ * minutes, and only after that one fails.
  */
 export const STANDBY: Pace = {
   opening: [],
@@ -79,12 +79,12 @@ export const PACES: Readonly<Record<PacedProfile, Pace>> = {
   },
 }
 
-/** Whether a configured profile is one of those that keep a schedule. */
+/** Whether a configured profile keeps a schedule. */
 export function isPaced(profile: string): profile is PacedProfile {
   return Object.hasOwn(PACES, profile)
 }
 
-/** What is told of the cache. */
+/** The reported figures of the cache. */
 interface CacheFacts {
   readonly entries: number
   readonly bytes: number
@@ -99,9 +99,9 @@ interface CacheFacts {
 }
 
 /**
- * Under a profile that keeps a schedule, how much of the traffic was real stays inside: misses
- * would say it to the query, so would hits beside the cache's growth. Sizes are told to the next
- * power of two.
+ * Under a profile that keeps a schedule, the share of real traffic is not revealed: misses would
+ * show it to the single query, and so would hits together with the growth of the cache. Sizes are
+ * rounded up to the next power of two.
  */
 export function redactedCounts(profile: string, cache: CacheFacts): CacheFacts {
   if (!isPaced(profile)) return cache

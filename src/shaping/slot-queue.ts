@@ -2,17 +2,17 @@ import { leastOctets, readOpt } from '../dns/edns.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver } from '../resolve.ts'
 
-/** A real query that waits for a slot, or has left in one. */
+/** A real query that waits for a slot, or was sent in one. */
 export interface WaitingQuery<P extends Protection> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
-  /** The fewest octets of a cell that holds it. */
+  /** The smallest number of octets of a cell that holds it. */
   readonly octets: number
   readonly dnssecOk: boolean
-  /** Which of all that left it was. */
+  /** Its position among all that were sent. */
   turn: number
-  /** Its connection died under it; how many answers there had been by then. */
+  /** The number of answers at the time when its connection died; undefined: it was not lost. */
   lostAfter: number | undefined
 }
 
@@ -31,7 +31,9 @@ export class SlotQueue<P extends Protection> {
     return this.#queue.length + this.#lost.length
   }
 
-  /** Whose slot the next one is, of those that take more than `least` octets and at most `most`. */
+  /**
+   * The query for the next slot, among those that take more than `least` octets and at most `most`.
+   */
   first(least: number, most: number): WaitingQuery<P> | undefined {
     const fits = ({ octets }: WaitingQuery<P>) => octets > least && octets <= most
     return (this.#again === undefined ? this.#lost.find(fits) : undefined) ?? this.#queue.find(fits)
@@ -46,7 +48,9 @@ export class SlotQueue<P extends Protection> {
     return waiting
   }
 
-  /** Made ready while it was the first; one that does not give way may have come before it. */
+  /**
+   * Prepared while it was the first; a query that does not give way may have come before it since.
+   */
   leaves(waiting: WaitingQuery<P>): void {
     for (const queue of [this.#queue, this.#lost]) {
       const at = queue.indexOf(waiting)
@@ -56,19 +60,19 @@ export class SlotQueue<P extends Protection> {
     if (waiting.lostAfter !== undefined) this.#again = waiting
   }
 
-  /** It left, and what came of it is known. */
+  /** It was sent, and its result is known. */
   settled(waiting: WaitingQuery<P>): void {
     if (this.#again === waiting) this.#again = undefined
   }
 
-  /** It was lost with its connection, and is to leave once more. */
+  /** It was lost with its connection, and will be sent once more. */
   lost(waiting: WaitingQuery<P>, answersSoFar: number): void {
     waiting.lostAfter = answersSoFar
     const behind = this.#lost.findIndex(({ turn }) => turn > waiting.turn)
     this.#lost.splice(behind < 0 ? this.#lost.length : behind, 0, waiting)
   }
 
-  /** Fails what is late with the error that `late` makes for it. */
+  /** Fails late queries with the error that `late` makes for each. */
   expire(nowMs: number, late: (waiting: WaitingQuery<P>) => EnigmError): void {
     for (const queue of [this.#lost, this.#queue]) {
       if (!queue.some(({ ask }) => ask.deadlineMs <= nowMs)) continue

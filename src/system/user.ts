@@ -2,9 +2,9 @@ import { EnigmError, systemCode } from '../errors.ts'
 import { MAX_TEXT_OCTETS, textOf } from '../files/reading.ts'
 import { type Koffi, withKoffi } from './koffi.ts'
 
-/** The user that the service goes on as. */
+/** The user to which the service changes. */
 export interface ServiceAccount {
-  /** Undefined where the account has a number and no name. */
+  /** Undefined if the account has a number and no name. */
   readonly name: string | undefined
   readonly uid: number
   readonly gid: number
@@ -18,26 +18,26 @@ const PR_CAPBSET_DROP = 24
 const PR_SET_NO_NEW_PRIVS = 38
 const CAP_NET_BIND_SERVICE = 10
 const CAPABILITY_VERSION_3 = 0x20080522
-/** More than there are (41 in Linux 6.x): the kernel says EINVAL to the others. */
+/** More than exist (41 in Linux 6.x): the kernel returns EINVAL for the others. */
 const MAX_CAPABILITIES = 64
 
-/** How a process of root goes on as another user. */
+/** The way in which a process of root changes to another user. */
 export interface Privileges {
-  /** Runs what may need a port below 1024. */
+  /** Runs `bind` with the right to use ports below 1024. */
   bound<T>(bind: () => Promise<T>): Promise<T>
-  /** From here on there is no way back to root; to be called once everything is bound. */
+  /** Gives up root permanently; must be called after everything is bound. */
   settle(): void
-  /** What can no longer be done, as a sentence; undefined: nothing. */
+  /** What is no longer possible, as a sentence; undefined: nothing. */
   readonly lost: string | undefined
 }
 
-/** A process that stays what it is. */
+/** A process that does not change its user. */
 export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, lost: undefined }
 
 /**
- * The account that `user` of a configuration names: a name of /etc/passwd, its number, or UID:GID,
- * with its groups in /etc/group. `tables` are the texts of these files. Throws `config`, with a
- * sentence, where there is no such account, or it is root.
+ * The account that `user` of a configuration names: a name in /etc/passwd, its number, or UID:GID,
+ * with its groups in /etc/group. `tables`: the texts of these files. Throws `config`, with a
+ * sentence, if there is no such account, or if it is root.
  */
 export function accountOf(user: string, tables: Tables = systemTables()): ServiceAccount {
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? []
@@ -56,8 +56,8 @@ export function accountOf(user: string, tables: Tables = systemTables()): Servic
 }
 
 /**
- * The account that a service is to go on as: `accountOf`, if this process can. Throws `config` too
- * where it cannot.
+ * The account to which a service changes: `accountOf`, if this process can change to it. Also
+ * throws `config` if it cannot.
  */
 export function serviceAccount(user: string): ServiceAccount {
   const account = accountOf(user)
@@ -83,8 +83,8 @@ function systemTables(): Tables {
 }
 
 /**
- * Of a table that is too long to be read whole the last line may be cut: then its numbers and names
- * are others.
+ * If a table is too long to be read completely, its last line may be cut and then have wrong
+ * numbers and names.
  */
 function rowsOf(table: string): readonly (readonly string[])[] {
   const whole = table.length < MAX_TEXT_OCTETS ? table : table.slice(0, table.lastIndexOf('\n') + 1)
@@ -101,10 +101,10 @@ function accountRefusal(clause: string): EnigmError {
 }
 
 /**
- * Goes on as `account`, in every thread, with its groups and no capability but CAP_NET_BIND_SERVICE
- * in this thread and those that it starts, and never gains another (PR_SET_NO_NEW_PRIVS). Without
- * koffi that capability cannot be kept: `bound` is root once more until `settle`. Throws `config`,
- * with a sentence, where that is not possible.
+ * Changes to `account`, in every thread, with its groups and only the capability
+ * CAP_NET_BIND_SERVICE in this thread and those that it starts. No capability can be gained
+ * afterwards (PR_SET_NO_NEW_PRIVS). Without koffi that capability cannot be kept: `bound` then
+ * becomes root again, until `settle`. Throws `config`, with a sentence, if that is not possible.
  */
 export function become(account: ServiceAccount): Privileges {
   if (isAlready(account)) return UNCHANGED
@@ -119,7 +119,10 @@ export function become(account: ServiceAccount): Privileges {
   }
 }
 
-/** What `become` cannot keep on this system, as a sentence; undefined: nothing. Changes nothing. */
+/**
+ * What `become` cannot keep on this system, as a sentence; undefined: nothing is lost. Changes
+ * nothing.
+ */
 export function lostPrivileges(): string | undefined {
   return withKoffi(linuxCalls) === undefined ? LOST : undefined
 }
@@ -127,8 +130,8 @@ export function lostPrivileges(): string | undefined {
 interface LinuxCalls {
   prctl(option: number, value: number): number
   /**
-   * Makes `bits` the effective and the permitted capabilities of this thread, and takes the
-   * inheritable ones away.
+   * Sets `bits` as the effective and the permitted capabilities of this thread, and removes the
+   * inheritable ones.
    */
   setCapabilities(bits: number): number
 }
@@ -147,8 +150,8 @@ function words(...values: readonly number[]): Buffer {
 }
 
 /**
- * The capability outlives setuid in the thread that says so (prctl(2)): this one. glibc and musl
- * have every other thread change its user too, and the kernel takes their capabilities away.
+ * The capability survives setuid only in the thread that requests it (prctl(2)): this one. glibc
+ * and musl make every other thread change its user too, and the kernel removes their capabilities.
  */
 function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: ServiceAccount): Privileges {
   for (let cap = 0; cap < MAX_CAPABILITIES; cap++) if (cap !== CAP_NET_BIND_SERVICE) prctl(PR_CAPBSET_DROP, cap)
@@ -164,7 +167,7 @@ function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: Serv
   return { ...UNCHANGED, lost: bindsLow ? undefined : LOST }
 }
 
-/** Root stays the real and the saved user until `settle`, so that the listeners can be bound. */
+/** Root remains the real and the saved user until `settle`, so that the listeners can be bound. */
 function withoutCapability(account: ServiceAccount): Privileges {
   takeGroups(account)
   process.setegid?.(account.gid)
@@ -198,7 +201,7 @@ function takeGroups({ gid, groups }: ServiceAccount): void {
   process.setgroups?.([gid, ...groups])
 }
 
-/** What was given up must be gone. */
+/** Checks that the given-up privileges are gone. */
 function assertDropped({ uid, gid, groups }: ServiceAccount): void {
   const ids = [process.getuid?.(), process.geteuid?.(), process.getgid?.(), process.getegid?.()]
   let back = true

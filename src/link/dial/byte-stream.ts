@@ -135,7 +135,7 @@ export class DirectReads {
   #came(length: number): boolean {
     if (this.#listener === undefined) return this.#socket?.push(Buffer.from(this.#page.subarray(0, length))) ?? false
     this.#listener(viewOf(this.#page, 0, length))
-    // Code that wrongly keeps a view fails in tests, and no octets of answers stay here.
+    // Code that wrongly keeps a view sees zeros, and no octets of answers stay here.
     this.#page.fill(0, 0, length)
     return true
   }

@@ -17,56 +17,60 @@ export interface TakeoverHost {
   detach(command: string, args: readonly string[]): void
   /** An order to the service that runs; undefined where none takes it from this user. */
   order(order: string): Promise<unknown>
-  /** Where the service that runs listens; none where it does not run. */
+  /** The listen addresses of the running service; empty if it does not run. */
   listens(): readonly SocketAddress[]
-  /** The user that the service runs as; undefined: it does not run. */
+  /** The user of the running service; undefined: it does not run. */
   serviceUid(): number | undefined
-  /** Links that count as VPN whatever their kind, by the policy in force. */
+  /** Links that count as VPN, whatever their kind, according to the policy in force. */
   vpnInterfaces(): Promise<readonly string[]>
   /**
-   * Whether the service gets answers from resolvers that prove who they are, by its status;
-   * undefined: it has not said yet.
+   * Whether the service gets authenticated answers, according to its status; undefined: not known
+   * yet.
    */
   authenticated(): boolean | undefined
-  /** Asks `server` and nobody else; rejects where no reply comes within `limitMs`. */
+  /** Asks only `server`; rejects if no reply comes within `limitMs`. */
   ask(server: SocketAddress, query: Uint8Array, over: 'udp' | 'tcp', limitMs: number): Promise<Uint8Array>
-  /** Asks for a name as any program does, by getaddrinfo; resolves when that has ended. */
+  /** Looks up a name as any program does, with getaddrinfo; resolves when that has ended. */
   lookup(name: string): Promise<void>
-  /** Called before each step that a kill may come between. */
+  /** Called before each step before which a kill may come. */
   step(name: string): void
 }
 
-/** What a back end would do. */
+/** The plan of a back end. */
 export interface Plan {
   readonly changes: readonly PlannedChange[]
-  /** Commands that follow the changes, as a person would type them. */
+  /** Commands after the changes, in the form in which a person would type them. */
   readonly commands: readonly string[]
-  /** Sentences on what this costs. */
+  /** Sentences on the disadvantages. */
   readonly notes: readonly string[]
 }
 
 /**
- * A way past this service. `via`: a link, or a program; `what`: who is asked there, and for what.
+ * A path that bypasses this service. `via`: a link or a program; `what`: the server that is asked
+ * there, and the names.
  */
 export interface Bypass {
   readonly via: string
   readonly what: string
 }
 
-/** What `plan` is made for. */
+/** The input of `plan`. */
 export interface PlanRequest {
-  /** Where the service listens, on port 53. */
+  /** The listen address of the service, with port 53. */
   readonly address: string
   readonly vpnDns: 'leave' | 'override'
 }
 
 /**
- * One way to have a system ask this service. Files are changed by the journal, between `plan` and
- * `apply` and before `revert`: a back end says which, and has their owner read them.
+ * One way to make a system use this service. The journal changes the files, between `plan` and
+ * `apply` and before `revert`: a back end names them, and makes their owner read them.
  */
 export interface Backend {
   readonly name: BackendName
-  /** The owner in words, where this one decides; undefined where it does not. Changes nothing. */
+  /**
+   * A description of the owner, if this back end is responsible; undefined if it is not. Changes
+   * nothing.
+   */
   find(host: TakeoverHost): Promise<string | undefined>
   /**
    * What would be changed. Changes nothing. Throws an EnigmError `state`: a refusal, with its fix.
@@ -83,15 +87,15 @@ export interface Backend {
    * each. None is no proof: that is what nonces are for.
    */
   verify(host: TakeoverHost, journal: Journal): Promise<readonly string[]>
-  /** Has the owner take what the files say without ours. May be called again at any time. */
+  /** Makes the owner apply the files without our changes. May be called again at any time. */
   revert(host: TakeoverHost, journal: Journal): Promise<void>
-  /** Ways past this service that are left as they are. */
+  /** Paths that bypass this service and are not changed. */
   bypasses(host: TakeoverHost, journal: Journal): Promise<readonly Bypass[]>
 }
 
 /**
- * Something that is switched together with the DNS and shares its journal, proof and undo. It is
- * asked for by name; the journal keeps the name. Reverted before the files are put back.
+ * A feature that is switched together with the DNS and shares its journal, proof and undo. It is
+ * requested by name; the journal stores the name. It is reverted before the files are restored.
  */
 export interface TakeoverPart {
   readonly name: string

@@ -37,13 +37,15 @@ const dhcpcdHook = `skip_hooks="$skip_hooks resolv.conf"  ${MARK}
 [ -z "$new_domain_name_servers" ] || { mkdir -p ${LEASES}; for server in $new_domain_name_servers; do echo "nameserver $server"; done > "${LEASES}/${LEASE}$interface"; }  ${MARK}
 `
 
-/** Nobody else decides: resolv.conf is a file that a person or a DHCP client wrote. */
+/**
+ * For a system without another owner: resolv.conf is a file that a person or a DHCP client wrote.
+ */
 export const file: Backend = {
   name: 'file',
   find: async () => clientOf() ?? '/etc/resolv.conf',
   async plan(_host, { address }) {
     const hooks = hooksHere()
-    // Search domains of a network are the network's word: they decide which names a program asks.
+    // Search domains belong to the network: they decide which names a program asks.
     const kept = hooks.length > 0 ? [] : settingsIn(textOf(RESOLV_CONF) ?? '')
     const text = [`${MARK} system enable wrote this; enigm-dns system disable puts back what was here.`, `nameserver ${address}`, ...kept]
     const changes: readonly PlannedChange[] = [...hooks, { path: RESOLV_CONF, ours: newFile(`${text.join('\n')}\n`), shared: true }]
@@ -62,8 +64,8 @@ export const file: Backend = {
 }
 
 /**
- * What resolv.conf is to hold after an undo: the servers that DHCP named last, where it named any
- * since; else what was there.
+ * The content of resolv.conf after an undo: the servers that DHCP named last, if it named any
+ * since; otherwise the former content.
  */
 export function latestFile({ before }: Pick<JournalChange, 'before'>): Captured {
   const leases = leasesHere()
@@ -99,7 +101,7 @@ function clientOf(): string | undefined {
   return isInstalled('dhclient') ? 'dhclient' : undefined
 }
 
-/** Lines of a resolv.conf that a person wrote, other than its servers. */
+/** Lines of a manually written resolv.conf other than its servers. */
 function settingsIn(text: string): readonly string[] {
   return text.split('\n').filter((line) => /^\s*(search|domain|options|sortlist)\s/.test(line))
 }

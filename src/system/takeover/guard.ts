@@ -16,19 +16,21 @@ const lockRecord = v.object({ pid: v.number(), processStart: v.optional(v.string
 const LOCK_WAIT_MS = 15_000
 const POLL_MS = 50
 
-/** Who holds the lock now; undefined: nobody who is alive. */
+/** The process that holds the lock; undefined: no living process. */
 function holder(): { readonly pid: number; readonly processStart?: string | undefined } | undefined {
   const found = readPrivateJson(LOCK, lockRecord)
   return found !== undefined && isSame(found.pid, found.processStart) !== false ? found : undefined
 }
 
-/** What is to happen to one who holds the lock: it is waited for, or its time is over. */
+/**
+ * The reaction to a process that holds the lock: wait for it, or end it because its time is over.
+ */
 export type OnHolder = 'wait' | 'end'
 
 /**
- * Does `work` while no other process changes the system's DNS. `end`: whoever holds the lock is
- * killed, since the time it had is over. Rejects with an EnigmError `state` where another one still
- * holds it after 15 s.
+ * Runs `work` while no other process changes the system's DNS. `end`: the process that holds the
+ * lock is killed, because its time is over. Rejects with an EnigmError `state` if another process
+ * still holds it after 15 s.
  */
 export async function exclusively<T>(host: TakeoverHost, onHolder: OnHolder, work: () => Promise<T>): Promise<T> {
   const endMs = host.clock.nowMs() + LOCK_WAIT_MS
@@ -59,13 +61,15 @@ function taken(onHolder: OnHolder): boolean {
 
 const TIMER = 'enigm-dns-deadman'
 /**
- * A change that has not proven itself within this is undone; with the undo it is back within 10 s.
+ * A change that is not proven within this time is undone; together with the undo that takes at most
+ * 10 s.
  */
 export const DEADMAN_MS = 7000
 
 /**
- * Has the change `id` undone in `DEADMAN_MS` unless `disarm` comes first, by a timer of systemd or
- * a process that outlives this one. Returns why that could not be arranged, as a clause.
+ * Arranges that the change `id` is undone after `DEADMAN_MS` unless `disarm` comes first, by a
+ * timer of systemd or a process that outlives this one. If that is not possible, returns the reason
+ * as a clause.
  */
 export async function armDeadman(host: TakeoverHost, id: string): Promise<string | undefined> {
   const [command = '', ...first] = host.program
@@ -80,7 +84,7 @@ export async function armDeadman(host: TakeoverHost, id: string): Promise<string
   return said.code === 0 ? undefined : `no timer could be set (${said.stderr.trim()})`
 }
 
-/** The change is proven or undone. A detached process finds that out by itself. */
+/** Called when the change is proven or undone. A detached process notices that by itself. */
 export async function disarmDeadman(host: TakeoverHost): Promise<void> {
   if (await hasSystemd(host)) await host.run('systemctl', ['stop', `${TIMER}.timer`])
 }

@@ -21,8 +21,8 @@ export interface PlannedChange {
   readonly path: string
   readonly ours: Captured
   /**
-   * The owner of the network writes this file too, at each lease: what it wrote last is put back,
-   * not what lay there at first.
+   * The owner of the network writes this file too, at each lease: an undo restores its last version
+   * and not the first one.
    */
   readonly shared?: true
 }
@@ -42,10 +42,10 @@ const captured = v.variant('kind', [
 
 const change = v.object({
   path: v.string(),
-  /** What lay there, byte for byte. */
+  /** The former content, byte for byte. */
   before: captured,
   ours: captured,
-  /** SHA-256 of what is ours, in hex; of a link, of its target. */
+  /** SHA-256 of our content, in hex; of a link, of its target. */
   sha256: v.string(),
   shared: v.optional(v.boolean(), false),
 })
@@ -54,12 +54,12 @@ const unit = v.object({ name: v.string(), enabled: v.boolean(), active: v.boolea
 
 const journal = v.object({
   version: v.literal(1),
-  /** Of one change or one undo: a deadman's timer acts on its own alone. */
+  /** Identifies one change or one undo: a deadman's timer acts only on its own. */
   id: v.string(),
   /** Files may have been changed: their owner must read them again after an undo. */
   switched: v.boolean(),
   backend: v.picklist(['resolved', 'networkmanager', 'resolvconf', 'file']),
-  /** Who decided before, in words. */
+  /** A description of the former owner. */
   owner: v.string(),
   address: v.string(),
   vpnDns: v.picklist(['leave', 'override']),
@@ -68,19 +68,18 @@ const journal = v.object({
   changes: v.array(change),
   /** Directories that were made for the changes, the outermost first. */
   directories: v.array(v.string()),
-  /** Units of this service, as they were. */
+  /** The former state of this service's units. */
   units: v.array(unit),
   startedAt: v.string(),
 })
 
-/** All that is needed to go back, or to put things right again. */
+/** All data needed to undo or to repair a change. */
 export type Journal = v.InferOutput<typeof journal>
 export type JournalChange = Journal['changes'][number]
 export type UnitState = Journal['units'][number]
 
 /**
- * The journal at one of the two places; undefined: there is none. Throws `state` for a damaged
- * one.
+ * The journal at one of the two places; undefined: there is none. Throws `state` if it is damaged.
  */
 export function readJournal(path: typeof PENDING | typeof ENABLED): Journal | undefined {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined
@@ -90,7 +89,7 @@ export function readJournal(path: typeof PENDING | typeof ENABLED): Journal | un
   return read
 }
 
-/** Writes the journal of a change that begins; it is on the disk when this returns. */
+/** Writes the journal of a change that begins; it is on disk when this returns. */
 export function writePending(of: Journal): void {
   makeParents(PENDING)
   replaceFile(PENDING, `${JSON.stringify(of)}\n`, 0o600)
@@ -110,8 +109,8 @@ export function rewriteEnabled(of: Journal): void {
 }
 
 /**
- * The change is to be undone: who finds the journal now goes on with that. `id` is that of the
- * undo.
+ * The change must be undone: a process that finds the journal from now on continues the undo. `id`
+ * is that of the undo.
  */
 export async function reopen(of: Journal, id: string): Promise<void> {
   rewriteEnabled({ ...of, id })
@@ -119,7 +118,7 @@ export async function reopen(of: Journal, id: string): Promise<void> {
   await putInPlace(ENABLED, PENDING)
 }
 
-/** All is undone. */
+/** The undo is complete. */
 export function forgetPending(): void {
   remove(PUBLIC_STATE)
   remove(PENDING)
@@ -131,19 +130,19 @@ function writePublic({ backend, owner, address, vpnDns, changes, startedAt }: Jo
   replaceFile(PUBLIC_STATE, `${JSON.stringify({ backend, owner, address, vpnDns, files, startedAt })}\n`, 0o644)
 }
 
-/** SHA-256 of what a path holds, in hex: of a file's octets or a link's target. */
+/** SHA-256 of the content of a path, in hex: of a file's octets or a link's target. */
 export function hashOf(held: Captured): string {
   const octets = held.kind === 'file' ? Buffer.from(held.content, 'base64') : held.kind === 'link' ? held.target : ''
   return createHash('sha256').update(octets).digest('hex')
 }
 
-/** The changes of a plan with what lies there now, and the directories that are missing. */
+/** The changes of a plan with the present content of their paths, and the missing directories. */
 export function recorded(planned: readonly PlannedChange[]): Pick<Journal, 'changes' | 'directories'> {
   const changes = planned.map(({ path, ours, shared = false }) => ({ path, before: capture(path), ours, sha256: hashOf(ours), shared }))
   return { changes, directories: [...new Set(planned.flatMap(({ path }) => missingParents(path)))] }
 }
 
-/** Why the changes cannot be made, a sentence each: tried, with nothing changed. */
+/** Why the changes cannot be made, a sentence each; tested without a change. */
 export function changeFaults(planned: readonly PlannedChange[]): readonly string[] {
   return planned.flatMap(({ path }) => {
     const code = replacementFault(path)
@@ -153,7 +152,7 @@ export function changeFaults(planned: readonly PlannedChange[]): readonly string
   })
 }
 
-/** Has every path hold what is ours, where it does not. Returns the paths that it changed. */
+/** Writes our content to every path that does not have it. Returns the changed paths. */
 export function makeChanges({ changes }: Journal, step: (name: string) => void): readonly string[] {
   return changes.flatMap(({ path, ours }) => {
     if (holdsSame(capture(path), ours)) return []
@@ -164,7 +163,7 @@ export function makeChanges({ changes }: Journal, step: (name: string) => void):
   })
 }
 
-/** The paths that do not hold what is ours, and what they hold. */
+/** The paths that do not have our content, and their content. */
 export function drifted({ changes }: Journal): readonly { readonly path: string; readonly now: Captured }[] {
   return changes.flatMap((one) => {
     const now = capture(one.path)
@@ -173,9 +172,10 @@ export function drifted({ changes }: Journal): readonly { readonly path: string;
 }
 
 /**
- * Puts back what was there, the last change first, and takes away the directories that were made.
- * `latest` says what a shared file is to hold instead of what lay there at first. Returns the paths
- * that somebody else has changed since: they stay as they are. May be called again after a kill.
+ * Restores the former content, in reverse order, and removes the directories that were made.
+ * `latest` returns the content of a shared file to restore instead of the former one. Returns the
+ * paths that another program has changed since: they are left as they are. May be called again
+ * after a kill.
  */
 export function undoChanges(
   { changes, directories }: Journal,

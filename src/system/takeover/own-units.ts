@@ -58,7 +58,7 @@ Type=oneshot
 ExecStart=${command} system repair
 `
 
-/** Any process that may write there can have the repair run, and nothing else. */
+/** Any process that may write there can start the repair, and nothing else. */
 const PATH_UNIT = `[Unit]
 Description=Wait until enigm-dns sees that the system asks somebody else
 Documentation=man:enigm-dns-system(8)

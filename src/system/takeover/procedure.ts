@@ -25,24 +25,24 @@ import { ENABLED, PENDING } from './places.ts'
 import { pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
-/** Where the service answers unless it says otherwise: every owner takes it, at port 53. */
+/** The default listen address of the service: every owner accepts it, with port 53. */
 export const DEFAULT_ADDRESS = '127.0.0.55'
 const START_MS = 8000
 const PROOF_MS = 4000
 
-/** What `enable` is asked for. */
+/** The parameters of `enable`. */
 export interface EnableRequest {
   readonly vpnDns: 'leave' | 'override'
   /** Names of parts that are switched with it. */
   readonly parts: readonly string[]
 }
 
-/** What came of an `enable`. */
+/** The result of `enable`. */
 export type Enabled =
   | { readonly outcome: 'proven'; readonly journal: Journal; readonly again: boolean; readonly notes: readonly string[] }
   | { readonly outcome: 'rolled-back'; readonly reasons: readonly string[]; readonly foreign: readonly string[] }
 
-/** What would be done, and where. */
+/** The plan of `enable`, and its owner. */
 export interface EnablePlan extends Plan {
   readonly backend: BackendName
   readonly owner: string
@@ -50,8 +50,8 @@ export interface EnablePlan extends Plan {
 }
 
 /**
- * What `enable` would do here. Changes nothing. Rejects with an EnigmError `state` for what refuses
- * it.
+ * Returns what `enable` would do here. Changes nothing. Rejects with an EnigmError `state` if it
+ * would be refused.
  */
 export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRequest): Promise<EnablePlan> {
   const { backend, owner } = await chooseBackend(host)
@@ -73,7 +73,7 @@ export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRe
   return { ...plan, changes: [...(systemd ? ownUnits(host) : []), ...plan.changes], backend: backend.name, owner, address }
 }
 
-/** systemd-resolved takes neither of its own addresses as a server, and the port must be 53. */
+/** systemd-resolved accepts neither of its own addresses as a server, and the port must be 53. */
 function addressFor(backend: Backend, listens: readonly SocketAddress[]): string {
   const usable = listens.flatMap(({ address, port }) => {
     const loopback = address === '0.0.0.0' ? '127.0.0.1' : address
@@ -89,9 +89,9 @@ function addressFor(backend: Backend, listens: readonly SocketAddress[]): string
 }
 
 /**
- * Has the system ask this service: proves that it answers, switches, proves that names arrive, and
- * keeps it; else everything is as it was. Rejects with an EnigmError `state` where it is refused,
- * and nothing is changed.
+ * Makes the system use this service: proves that it answers, switches, proves that names arrive,
+ * and keeps the change; otherwise everything is restored. Rejects with an EnigmError `state` if it
+ * is refused; then nothing is changed.
  */
 export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enabled> {
   return exclusively(host, 'wait', async () => {
@@ -122,8 +122,8 @@ export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enab
 }
 
 /**
- * It is enabled already: what drifted is put right, and all of it proven. Undefined: that does not
- * help, or another owner decides now, and the old change is undone.
+ * The change is enabled already: repairs what was changed since, and proves all of it. Undefined:
+ * that does not help, or another owner decides now, and the old change is undone.
  */
 async function enableAgain(host: TakeoverHost, journal: Journal, request: EnableRequest): Promise<Enabled | undefined> {
   const { backend } = await chooseBackend(host)
@@ -180,7 +180,9 @@ async function switchOver(host: TakeoverHost, journal: Journal, notes: readonly 
   return { outcome: 'proven', journal: switching, again: false, notes }
 }
 
-/** Starts the service and has it prove that it answers. Returns why it is not ready. */
+/**
+ * Starts the service and makes it prove that it answers. If it is not ready, returns the reason.
+ */
 async function readyFault(host: TakeoverHost, journal: Journal): Promise<string | undefined> {
   host.step('service')
   const failed = await startUnits(host, journal.units)
@@ -194,7 +196,7 @@ async function readyFault(host: TakeoverHost, journal: Journal): Promise<string 
   return upstreamFault(host, journal.address)
 }
 
-/** Returns what speaks against keeping the change. */
+/** Returns the reasons against keeping the change. */
 async function switched(host: TakeoverHost, journal: Journal): Promise<readonly string[]> {
   host.step('switch')
   makeChanges(journal, host.step)
@@ -219,8 +221,8 @@ async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Pro
 }
 
 /**
- * What was switched together with the DNS is put in force again, after a boot or a restart of the
- * service, which may have another user now.
+ * Applies the parts again that were switched together with the DNS, after a boot or a restart of
+ * the service, which may have another user now.
  */
 export async function applyPartsAgain(host: TakeoverHost): Promise<void> {
   const endMs = host.clock.nowMs() + START_MS
@@ -231,18 +233,18 @@ export async function applyPartsAgain(host: TakeoverHost): Promise<void> {
   })
 }
 
-/** What came of a `disable`. */
+/** The result of `disable`. */
 export type Disabled =
   | { readonly outcome: 'not-enabled' }
   | {
       readonly outcome: 'disabled'
-      /** Paths that somebody else changed since; they stay as they are. */
+      /** Paths that another program changed since; they are left as they are. */
       readonly foreign: readonly string[]
-      /** The system names us still, by what somebody else wrote: the service goes on. */
+      /** Another program's configuration still names us: the service continues. */
       readonly stillNamed: boolean
     }
 
-/** Undoes the change, has the owner regenerate what is its own, and then stops what it started. */
+/** Undoes the change, makes the owner regenerate its own files, and then stops what it started. */
 export function disable(host: TakeoverHost, named: (address: string) => boolean): Promise<Disabled> {
   return exclusively(host, 'wait', async () => {
     const journal = readJournal(ENABLED)
@@ -263,8 +265,8 @@ export function disable(host: TakeoverHost, named: (address: string) => boolean)
 }
 
 /**
- * Undoes what is not finished, if anything is. `late`: only the change with that id, whose time is
- * over. `boot`: nobody has read the files yet.
+ * Undoes an unfinished change, if there is one. `late`: only the change with that id, whose time is
+ * over. `boot`: no program has read the files yet.
  */
 export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readonly late: string }): Promise<readonly string[]> {
   const due = () => {
@@ -277,9 +279,9 @@ export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readon
 }
 
 /**
- * Goes back by the pending journal. At boot nobody has read the files yet, so that nobody is told.
- * Returns the paths that somebody else changed. `named`: whether the system asks that address
- * still; then the service is left running.
+ * Undoes the pending journal. At boot no program has read the files yet, so none is notified.
+ * Returns the paths that another program changed. `named`: whether the system still uses that
+ * address; then the service is left running.
  */
 async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (address: string) => boolean): Promise<readonly string[]> {
   const journal = readJournal(PENDING)
@@ -302,7 +304,7 @@ async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (ad
 
 const latest = ({ backend }: Journal) => (backend === 'file' ? latestFile : ({ before }: JournalChange) => before)
 
-/** Whether the system asks this service, as far as it can be told. */
+/** Whether the system uses this service, as far as known. */
 export interface TakeoverStatus {
   readonly enabled: boolean
   readonly backend: BackendName
@@ -312,13 +314,13 @@ export interface TakeoverStatus {
   readonly bypasses: readonly Bypass[]
   /** Why it is not proven, a sentence each. */
   readonly faults: readonly string[]
-  /** Whether the service could be asked what arrived. */
+  /** Whether the service could report which names arrived. */
   readonly told: boolean
-  /** A change that was not finished lies there. */
+  /** There is an unfinished change. */
   readonly pending: boolean
 }
 
-/** Looks, and asks names through every way. Changes nothing. */
+/** Checks, and looks up names through every path. Changes nothing. */
 export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus> {
   const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
   const journal = readJournal(ENABLED)

@@ -6,10 +6,10 @@ import { dockerBypass, nameserversIn, type ResolvedLink, readResolved, usesNssRe
 import { isActive, unitOf } from './units.ts'
 
 /**
- * The last file wins, and an empty value takes away what the files before it, and DHCP hooks, have
- * added. `Domains=~.` sends every name to the global server. systemd-resolved does not encrypt or
- * validate on the way to a stub of this host, and keeps no cache: ours is the one that is emptied
- * when it must be. LLMNR asks the neighbours.
+ * The last file wins, and an empty value removes the entries of the files before it and of DHCP
+ * hooks. `Domains=~.` sends every name to the global server. systemd-resolved does not encrypt or
+ * validate on the path to a stub of this host, and keeps no cache: only our cache is emptied when
+ * necessary. LLMNR sends names to the neighbours.
  */
 const dropIn = (address: string) =>
   `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
@@ -29,7 +29,7 @@ const DROP_IN = '/etc/systemd/resolved.conf.d/zz-enigm-dns.conf'
 
 /**
  * NetworkManager gives links the domain that DHCP names, and names below it go to the server of the
- * network. It reads this at a restart only (seen with 1.42 and 1.52).
+ * network. It reads this only at a restart (seen with 1.42 and 1.52).
  */
 const MANAGER_DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'
 const MANAGER_CONF = `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
@@ -41,7 +41,7 @@ const RESOLV_CONF = '/etc/resolv.conf'
 const STUB = '/run/systemd/resolve/stub-resolv.conf'
 const RESOLVED_ADDRESSES: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])
 
-/** systemd-resolved decides: it runs, or the C library starts it (nss-resolve). */
+/** For systemd-resolved as the owner: it runs, or the C library starts it (nss-resolve). */
 export const resolved: Backend = {
   name: 'resolved',
   async find(host) {
@@ -93,8 +93,8 @@ export const resolved: Backend = {
 }
 
 /**
- * What a link with domains takes past us; its server alone is asked for nothing while we have
- * `~.`.
+ * The names that a link with domains sends past us; a link with only a server gets no queries while
+ * we have `~.`.
  */
 function asBypass({ name, servers, domains, vpn }: ResolvedLink): readonly Bypass[] {
   if (servers.length === 0 || domains.length === 0) return []
@@ -103,8 +103,8 @@ function asBypass({ name, servers, domains, vpn }: ResolvedLink): readonly Bypas
 }
 
 /**
- * Five restarts within ten seconds make systemd give up on it, so the count is taken back first.
- * NetworkManager stops giving links their servers before systemd-resolved is looked at.
+ * After five restarts within ten seconds systemd gives up on it, so the count is reset first.
+ * NetworkManager must stop giving links their servers before systemd-resolved is checked.
  */
 async function restart(host: TakeoverHost, { changes }: Journal): Promise<void> {
   const manager = changes.some(({ path }) => path === MANAGER_DROP_IN) && (await isActive(host, 'NetworkManager.service'))
@@ -114,8 +114,7 @@ async function restart(host: TakeoverHost, { changes }: Journal): Promise<void> 
 }
 
 /**
- * Links that brought servers or domains of their own; those of a VPN only where it is to be
- * overridden.
+ * Links that brought their own servers or domains; those of a VPN only if it is to be overridden.
  */
 async function linksToRevert(host: TakeoverHost, vpnDns: Journal['vpnDns']): Promise<readonly string[]> {
   return (await linksOf(host)).filter(({ vpn }) => !vpn || vpnDns === 'override').map(({ name }) => name)
@@ -126,7 +125,7 @@ async function linksOf(host: TakeoverHost): Promise<readonly ResolvedLink[]> {
   return view === undefined ? [] : view.links
 }
 
-/** Whether resolv.conf names the stub of systemd-resolved and nobody else. */
+/** Whether resolv.conf names only the stub of systemd-resolved. */
 function namesStub(): boolean {
   if (targetOf(RESOLV_CONF)?.endsWith('systemd/resolve/stub-resolv.conf') === true) return true
   const named = nameserversIn(textOf(RESOLV_CONF))
