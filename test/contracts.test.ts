@@ -46,7 +46,7 @@ function typesOf(file: string) {
 const literalOf = (type: ts.Type): string => (type.isStringLiteral() ? type.value : 'is no word')
 const sorted = <T>(of: Readonly<Record<string, T>>) => Object.fromEntries(Object.entries(of).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 
-t.test('error codes, each with the RCODE and the extended error that a client is told; its text is the code', (t) => {
+t.test('error codes, each with the RCODE and the extended error that a client gets; its text is the code', (t) => {
   const codes = typesOf('errors.ts').membersOf('ErrorCode').map(literalOf) as ErrorCode[]
   const rows = codes.map((code) => [code, clientView(code)] as const)
   for (const [code, { ede }] of rows) t.equal(ede.text, code)
@@ -99,7 +99,7 @@ const SAMPLES: { readonly [T in Event['type']]: Extract<Event, { readonly type: 
   restarts: { type: 'restarts', count: 0, clean: true },
 }
 
-t.test('lines of the log: for each event its level, its words and its fields, or none', (t) => {
+t.test('lines of the log: for each event its level, text and fields, or none', (t) => {
   const lineOf = (event: Event) => {
     let line: Record<string, unknown> | undefined
     createLog('trace', (text) => {

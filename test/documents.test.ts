@@ -23,7 +23,7 @@ const MINUTE_MS = 60_000
 const MIB = 1024 * 1024
 const minutes = (ms: number) => ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'][ms / MINUTE_MS]
 
-t.test('limits are those of the code', (t) => {
+t.test('documented limits are those of the code', (t) => {
   const paces = Object.entries(PACES).map(([name, pace]) => `${pace.coversADay.toLocaleString('en')} (\`${name}\`)`)
   const says: readonly (readonly [document: string, sentence: string])[] = [
     ['docs/limits.md', `a ticket: as the resolver says, at most ${constant('link/dial/sessions.ts', 'MAX_TICKET_AGE_MS') / HOUR_MS} hours`],

@@ -119,7 +119,9 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['link/dial/connect.test.ts', "'certificate-not-yet-valid'"],
     ['link/on-demand.test.ts', 'a change of the wall clock ends the wait after a certificate that was not yet valid'],
   ],
-  'bootstrap loop': [['config/trusted-set.test.ts', 'the shipped set: sound, sourced']],
+  'bootstrap loop': [
+    ['config/trusted-set.test.ts', 'the shipped set: valid, with sources, and no resolver enabled that logs or sends client subnets'],
+  ],
   'network change, suspend': [
     [
       'link/on-demand.test.ts',
@@ -134,7 +136,7 @@ const CLASSES: Readonly<Record<string, readonly Named[]>> = {
     ['local-names/rebinding.test.ts', 'the stage'],
   ],
   'log and status injection': [
-    ['commands/status.test.ts', 'nothing from the file steers the terminal'],
+    ['commands/status.test.ts', 'text from the file does not control the terminal'],
     ['dns/presentation.test.ts', 'every text is printable ASCII'],
     ['posture/document.test.ts', 'no address of a peer and no detail of a fault gets into the document'],
   ],

@@ -16,7 +16,7 @@ function status(directory: string, main: string) {
   return spawnSync(process.execPath, ['--require', hook, main, 'status', '--file', '/nonexistent'], { encoding: 'utf8', env })
 }
 
-t.test("V8 takes the code of every bundle that is loaded, and only the command's own bundle is", (t) => {
+t.test('V8 accepts the code cache of every loaded bundle, and only the bundle of the command is loaded', (t) => {
   const { status: code, stderr } = status(t.testdir({}), CLI)
   t.equal(code, 3)
   t.equal(stderr, 'code true\n'.repeat(3), 'program, commander, status')
@@ -31,7 +31,7 @@ const spoilt = {
   'not code': (file: string) => writeFileSync(file, Buffer.alloc(5000, 'x')),
 }
 for (const [how, spoil] of Object.entries(spoilt)) {
-  t.test(`code that is ${how} costs time and nothing else`, (t) => {
+  t.test(`code that is ${how} costs time and has no other effect`, (t) => {
     const directory = t.testdir({})
     const dist = join(directory, 'dist')
     cpSync(dirname(CLI), dist, { recursive: true })
@@ -46,7 +46,7 @@ for (const [how, spoil] of Object.entries(spoilt)) {
   })
 }
 
-t.test('a stack trace names the bundle, not where it was made', (t) => {
+t.test('a stack trace names the bundle, not the place where it was built', (t) => {
   const run = readFileSync(join(dirname(CLI), 'parts', 'run.js.code'), 'latin1')
   t.notMatch(run, /build-dist-\d+/)
   t.end()

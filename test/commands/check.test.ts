@@ -80,7 +80,7 @@ async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promi
   return { code, out, err, queries: dot.counts.queries + doh.counts.requests, handshakes: dot.counts.handshakes + doh.counts.connections }
 }
 
-t.test('where the policy requires a VPN that is not there, nobody is dialled', async (t) => {
+t.test('if the policy requires a VPN that is down, no resolver is dialled', async (t) => {
   const here = { name: 'anywhere', match: { gateway: '203.0.113.77' }, vpn: 'required' }
   const without = await run(t, { config: { policy: { vpn: 'required' } } })
   t.equal(without.code, 1)
@@ -90,7 +90,7 @@ t.test('where the policy requires a VPN that is not there, nobody is dialled', a
   t.equal((await run(t, { config: { policy: { vpn: 'preferred', networks: [here] } } })).code, 0, 'a rule of another network')
 })
 
-t.test('all is well: exit 0, the table and the policy', async (t) => {
+t.test('no problems: exit 0, the table and the policy', async (t) => {
   const { code, out, err } = await run(t, { pins: [identity.spkiPin] })
   t.equal(code, 0)
   t.equal(err, '')
@@ -116,7 +116,7 @@ t.test('all is well: exit 0, the table and the policy', async (t) => {
   t.match(out, /read from .*config\.json, .*resolvers\.json, .*ca\.pem/)
 })
 
-t.test('the query that is sent is the root, padded, once a transport', async (t) => {
+t.test('the query is a padded root query, once per transport', async (t) => {
   const seen: Uint8Array[] = []
   const { code, queries } = await run(t, {
     answer: (query) => {
@@ -132,7 +132,7 @@ t.test('the query that is sent is the root, padded, once a transport', async (t)
   }
 })
 
-t.test('--json is one document with all of it', async (t) => {
+t.test('--json is one document with everything', async (t) => {
   const { code, out } = await run(t, {}, { json: true })
   t.equal(code, 0)
   const document = JSON.parse(out)
@@ -162,7 +162,7 @@ t.test('--offline sends nothing', async (t) => {
   t.match(out, /^Policy$/m)
 })
 
-t.test('what a start would refuse: a user that is not there; as root, places that are not for a service', async (t) => {
+t.test('reasons that would refuse a start: a missing user; as root, paths that are not for a service', async (t) => {
   const stranger = await run(t, { config: { user: 'no-such-user-here' } }, { offline: true })
   t.equal(stranger.code, 2)
   t.match(stranger.err, /user: there is no user "no-such-user-here" in \/etc\/passwd: add it/)
@@ -171,7 +171,7 @@ t.test('what a start would refuse: a user that is not there; as root, places tha
   if (shared.code === 2) t.match(shared.err, /stateDir: \/tmp can be written by others; name a directory below it\./)
 })
 
-t.test('a peer that is not who it should be: exit 1, why, and no query', async (t) => {
+t.test('a peer that is not authenticated: exit 1, the reason, and no query', async (t) => {
   const nowMs = systemClock().wallMs()
   const cases: readonly (readonly [fault: string, setting: Setting, remark: RegExp])[] = [
     ['pin-mismatch', { pins: [OTHER_PIN] }, new RegExp(`has the pin ${identity.spkiPin.replaceAll(/[+/]/g, '\\$&')}`)],
@@ -195,7 +195,7 @@ t.test('a peer that is not who it should be: exit 1, why, and no query', async (
   }
 })
 
-t.test('a certificate out of its dates: the clock is in doubt, too', async (t) => {
+t.test('a certificate outside its dates: the clock is in doubt, too', async (t) => {
   const nowMs = systemClock().wallMs()
   const expired = await authority.issue({ name: NAME, notBefore: new Date(nowMs - 9 * DAY_MS), notAfter: new Date(nowMs - 2 * DAY_MS) })
   const { out } = await run(t, { identity: expired })
@@ -204,14 +204,14 @@ t.test('a certificate out of its dates: the clock is in doubt, too', async (t) =
   t.match(warnings, [/out of its dates/])
 })
 
-t.test('a certificate that ends within a week is worth a word, and no failure', async (t) => {
+t.test('a certificate that expires within a week is reported, and no failure', async (t) => {
   const soon = await authority.issue({ name: NAME, notAfter: new Date(systemClock().wallMs() + 3 * DAY_MS) })
   const { code, out } = await run(t, { identity: soon })
   t.equal(code, 0)
   t.match(out, /mine over dot: its certificate expires on \d{4}-\d\d-\d\d/)
 })
 
-t.test('unpadded replies are told; a resolver that fails fails', async (t) => {
+t.test('unpadded replies are reported; a failing resolver fails', async (t) => {
   const bare = await run(t, { answer: (query) => replyTo(query) })
   t.equal(bare.code, 0)
   t.match(bare.out, /mine over doh: replies come back unpadded/)
@@ -227,7 +227,7 @@ t.test('unpadded replies are told; a resolver that fails fails', async (t) => {
   }
 })
 
-t.test('a resolver that refuses to tell of the root is well, with a hint; with a probe named, what it says of that counts', async (t) => {
+t.test('a resolver that refuses root queries passes, with a hint; with a probe named, the reply to it counts', async (t) => {
   const rootOnly = (query: Uint8Array) => replyTo(query, [], query[12] === 0 ? 0x8185 : 0x8180)
   const hinted = await run(t, { answer: rootOnly })
   t.equal(hinted.code, 0)
@@ -271,14 +271,14 @@ t.test('a resolver that answers BADVERS, which is NOERROR in the header, fails',
   t.match(out, /FAILS: BADVERS/)
 })
 
-t.test('a resolver that cannot read the keepalive option is asked without, as `run` does', async (t) => {
+t.test('a resolver that cannot read the keepalive option is asked without it, as run does', async (t) => {
   // The option, empty, is 0 11 0 0, and nothing else in these queries is.
   const picky = (query: Uint8Array) => (Buffer.from(query).includes(Buffer.of(0, 11, 0, 0)) ? replyTo(query, [], 0x8181) : padded(query))
   const { code, out } = await run(t, { answer: picky })
   t.equal(code, 0, out)
 })
 
-t.test('nobody there: exit 1', async (t) => {
+t.test('no resolver reachable: exit 1', async (t) => {
   const gone = await startDot({ identity, answer: padded })
   const { port } = gone
   await gone.close()
@@ -320,7 +320,7 @@ t.test('an environment that weakens TLS: exit 2', async (t) => {
   t.equal(handshakes, 0)
 })
 
-t.test('every rule of the policy is said, on named networks too; none is said as well', async (t) => {
+t.test('every rule of the policy is shown, on named networks too; so is a missing policy', async (t) => {
   const rules = {
     minimumUsageProfile: 'strict',
     transports: ['dot', 'doh'],

@@ -77,7 +77,7 @@ async function remarks(t: Test, setting: Setting, options: DoctorOptions = {}): 
 }
 const about = (all: readonly Remark[], layer: Remark['layer']) => all.filter((r) => r.layer === layer)
 
-t.test('nothing runs: what is wrong comes first, each with its mend; the links are well', async (t) => {
+t.test('no service runs: problems come first, each with its fix; the links are fine', async (t) => {
   const { code, out } = await run(t, {})
   t.equal(code, 2)
   t.match(out.split('\n')[0], /^!! listener/)
@@ -117,14 +117,14 @@ t.test('port 853 closed and DoH open: the network blocks DoT', async (t) => {
   t.ok(links.some((r) => r.state === 'ok' && /doh/.test(r.message)))
 })
 
-t.test('a resolver that refuses to tell of the root is well, and the doctor says how to see more', async (t) => {
+t.test('a resolver that refuses root queries passes, and the doctor says how to check more', async (t) => {
   const links = about(await remarks(t, { answer: (query) => replyTo(query, [], 0x8185) }), 'links')
   t.equal(links.length, 2)
   for (const { state, message, mend } of links)
     t.match({ state, message, mend }, { state: 'ok', message: /REFUSED for the root/, mend: /"probe": \{/ })
 })
 
-t.test('certificates: ending soon, ended, another key', async (t) => {
+t.test('certificates: expiring soon, expired, another key', async (t) => {
   const soon = about(await remarks(t, { notAfter: new Date(Date.now() + 3 * DAY_MS) }), 'certificates')
   t.match(soon[0], { state: 'warn', message: /ends in [23] days/ })
   const all = await remarks(t, { notAfter: new Date(Date.now() - 3 * DAY_MS) })

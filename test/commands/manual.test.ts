@@ -49,7 +49,7 @@ t.test('the pages are clean for man', { skip: shell('man') === undefined }, (t) 
   t.end()
 })
 
-t.test('it writes them where it is told, the same each time', async (t) => {
+t.test('it writes them to the given directory, the same each time', async (t) => {
   const dir = t.testdir()
   t.match(await cli('manual', dir), { code: 0, stdout: /wrote \d+ files/ })
   const file = join('man', 'man1', 'enigm-dns.1')
@@ -89,7 +89,7 @@ t.test('fish completes', { skip: shell('fish') === undefined }, (t) => {
   t.end()
 })
 
-t.test('zsh takes its file', { skip: shell('zsh') === undefined }, (t) => {
+t.test('zsh accepts its file', { skip: shell('zsh') === undefined }, (t) => {
   const file = join(SHARE, 'zsh', 'site-functions', '_enigm-dns')
   t.equal(execFileSync('zsh', ['-fn', file]).toString(), '')
   t.end()
@@ -103,7 +103,7 @@ const NOWHERE: HostService = { running: undefined, installed: false, managed: fa
 const INSTALLED: HostService = { running: undefined, installed: true, managed: false }
 const MANAGED: HostService = { running, installed: true, managed: true }
 
-t.test('start, restart, logs and stop lead to what does it here', async (t) => {
+t.test('start, restart, logs and stop point to the commands for it', async (t) => {
   t.match(guideOf('start', NOWHERE), /sudo enigm-dns service install[\s\S]*enigm-dns run/)
   t.match(guideOf('start', INSTALLED), /sudo systemctl start enigm-dns\.service/)
   t.match(guideOf('start', MANAGED), /It runs already: process 7/)
@@ -125,7 +125,7 @@ function reading(...events: Parameters<typeof after>[0]): StatusReading {
   return judgeText('/run/enigm-dns/status.json', JSON.stringify(document), { wallMs: at(2000).wallMs, isSame: () => true })
 }
 
-t.test('doctor ends with the one command for the first fault', (t) => {
+t.test('doctor ends with the command for the first fault', (t) => {
   const remark = (layer: Layer, state: Remark['state'], more: Partial<Remark> = {}): Remark => ({
     layer,
     state,

@@ -97,7 +97,7 @@ t.test('a reply is printed with its source', async (t) => {
   t.same(server.heard, { udp: 1, tcp: 0 })
 })
 
-t.test('every source has its words', async (t) => {
+t.test('every source has a description', async (t) => {
   for (const [source, words] of [
     ['cache', 'answered from cache,'],
     ['policy', 'answered by policy'],
@@ -165,7 +165,7 @@ t.test('--tcp sends no datagram', async (t) => {
   t.same(server.heard, { udp: 0, tcp: 1 })
 })
 
-t.test('what does not match by ID and question is ignored, the wait goes on', async (t) => {
+t.test('replies with another ID or question are ignored, and the wait continues', async (t) => {
   const wrong = (asked: Buffer): Buffer[] => {
     const id = response(asked, { records: [ADDRESS] })
     id[1] = (id[1] ?? 0) ^ 1

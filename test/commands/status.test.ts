@@ -57,7 +57,7 @@ t.test('the screen of two healthy resolvers, word for word', (t) => {
   t.end()
 })
 
-t.test('how the round trips have moved, as bars: only where they have, and within the width', (t) => {
+t.test('the trend of round trips as bars: only if there is one, and within the width', (t) => {
   const reading = read(documentAfter(GOOD))
   const moved = (medians: readonly number[]) => {
     const { document } = reading
@@ -73,7 +73,7 @@ t.test('how the round trips have moved, as bars: only where they have, and withi
   t.end()
 })
 
-t.test('worst first, each reason with its mend, within 80 x 24', (t) => {
+t.test('worst first, each reason with its fix, within 80 x 24', (t) => {
   for (const events of [[], GOOD, WORN, DOWN]) {
     const lines = screenOf(events).trimEnd().split('\n')
     t.ok(lines.length <= 24, `${lines.length} lines`)
@@ -90,7 +90,7 @@ t.test('worst first, each reason with its mend, within 80 x 24', (t) => {
   t.end()
 })
 
-t.test('a document that is not current is never shown as if it were', (t) => {
+t.test('a document that is not current is never shown as current', (t) => {
   const text = statusScreen(read(documentAfter(GOOD), false), at(9000).wallMs, plain)
   t.match(text, /NOT PROVEN/)
   t.match(text, /process 42, which wrote this, is gone/)
@@ -100,7 +100,7 @@ t.test('a document that is not current is never shown as if it were', (t) => {
 
 const HOSTILE = '\u001b]0;x\u0007\u009b31m\u202e\n\u2028'
 
-t.test('nothing from the file steers the terminal', (t) => {
+t.test('text from the file does not control the terminal', (t) => {
   const d = documentAfter(WORN)
   const everywhere = JSON.parse(JSON.stringify(d), (key, value) =>
     ['id', 'operator', 'message', 'mend', 'code', 'profile', 'version', 'tlsVersion', 'cipher'].includes(key) ? HOSTILE + value : value,

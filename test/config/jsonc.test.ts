@@ -8,7 +8,7 @@ t.test('comments and trailing commas are read, and strings that look like either
   t.strictSame(JSON.parse(JSON.stringify(value)), { a: [1, 2], b: '// no /* comment */', c: { d: null, e: true } })
 })
 
-t.test('faults are placed by line and column from 1, with any line end', async (t) => {
+t.test('faults have line and column from 1, with any line end', async (t) => {
   for (const [text, place] of [
     ['{\n  "a": 1\n  "b": 2\n}', 'line 3, column 3'],
     ['{\r\n  "a": 1\r\n  "b": 2\r\n}', 'line 3, column 3'],
@@ -24,14 +24,14 @@ t.test('faults are placed by line and column from 1, with any line end', async (
   }
 })
 
-t.test('a bracket that closes another kind, however often: refused, and nothing recurses', async (t) => {
+t.test('a bracket that closes another kind, any number of times: refused without recursion', async (t) => {
   for (const text of ['[},'.repeat(5000), '{]'.repeat(100_000), '{"a":[}']) {
     const { problems } = parseJsonc(text)
     t.match(problems?.[0], /^line 1, column \d+: "[\]}]" closes nothing; correct the JSON there$/)
   }
 })
 
-t.test('what is broken is refused', async (t) => {
+t.test('invalid text is refused', async (t) => {
   for (const text of [
     '',
     '   ',
@@ -57,7 +57,7 @@ t.test('a key twice is refused at any depth, also when spelt with an escape', as
   t.match(parseJsonc('{"a":[{"k":1,"\\u006b":2}]}').problems, [/line 1, column 14: the key "k" stands twice/])
 })
 
-t.test('no key reaches a prototype', async (t) => {
+t.test('no key changes a prototype', async (t) => {
   for (const key of ['__proto__', 'constructor', 'prototype', '\\u005f_proto__']) {
     t.match(parseJsonc(`{"a":{"${key}":{"polluted":1}}}`).problems, [/is not allowed/], key)
   }
@@ -91,7 +91,7 @@ t.test('property: reads what JSON.stringify wrote', async () => {
   )
 })
 
-t.test('property: never throws, whatever the text', async () => {
+t.test('property: never throws for any text', async () => {
   const pieces = fc.constantFrom('{', '}', '[', ']', '"', ':', ',', '//', '/*', '*/', '\\', '\n', 'true', '1e', '"a"', '\u2028', '\ud800')
   fc.assert(
     fc.property(

@@ -38,7 +38,7 @@ const resolver = (id: string, more: object = {}) => ({
 })
 const withSet = async (...resolvers: object[]) => ({ resolvers: await file({ version: 1, resolvers }, `set-${count++}.json`) })
 
-t.test('a reload insists on the file at the default place that is in force', async (t) => {
+t.test('a reload requires the file at the default place that is in force', async (t) => {
   const configFile = await file({ timeoutMs: 777 }, 'default-place.json')
   const here = { ...places, configFile }
   const inForce = await loadConfig(undefined, {}, here)
@@ -102,7 +102,7 @@ t.test('comments, partial objects, and paths relative to the file', async (t) =>
   t.equal(config.stateDir, '/x/y')
 })
 
-t.test('each fault on its own is one problem with path and mend', async (t) => {
+t.test('each fault is one problem with path and fix', async (t) => {
   const cases: readonly (readonly [content: object | string, expected: RegExp])[] = [
     [{ listn: [] }, /^listn: is not a known key; did you mean "listen"\?$/],
     [{ shaping: { jitter: 1 } }, /^shaping\.jitter: is not a known key; did you mean "jitterMs"\?$/],
@@ -154,7 +154,7 @@ t.test('each fault on its own is one problem with path and mend', async (t) => {
   for (const [content, expected] of cases) t.match(await problemsOf(content), [expected], JSON.stringify(content))
 })
 
-t.test('limits themselves are inside', async (t) => {
+t.test('the limits themselves are allowed', async (t) => {
   for (const content of [
     { shaping: { jitterMs: 0 } },
     { shaping: { jitterMs: 2000, profile: 'off' } },
@@ -174,7 +174,7 @@ t.test('limits themselves are inside', async (t) => {
   }
 })
 
-t.test('every problem is told at once, one line each, with file, path and mend', async (t) => {
+t.test('all problems are reported together, one line each, with file, path and fix', async (t) => {
   const set = await file({ version: 2, resolvers: [resolver('a', { addresses: ['dns.example'] }), resolver('b')] }, 'broken-set.json')
   const config = await file({
     resolvers: set,
@@ -205,7 +205,7 @@ t.test('every problem is told at once, one line each, with file, path and mend',
   t.equal(lines.length, 8, error.message)
 })
 
-t.test('20,000 faults are told in 101 lines, in time', async (t) => {
+t.test('20,000 faults are reported in 101 lines, in time', async (t) => {
   const started = performance.now()
   const keys = Array.from({ length: 20_000 }, (_, index) => `"k${index}":1`)
   await t.rejects(load(`{${keys.join()}}`), { code: 'config', message: /^(.*\n){100}and 19900 more problems; fix these first$/ })
@@ -221,7 +221,7 @@ t.test('a key from a file cannot break the line or colour the terminal', async (
   t.match(error, { message: /^[\x20-\x7e]+$/ })
 })
 
-t.test('--listen goes before the file and is checked alike', async (t) => {
+t.test('--listen overrides the file and is checked in the same way', async (t) => {
   const { listen, config } = await load({ listen: ['127.0.0.1:53'] }, ['127.0.0.1:0', '[::1]:5300'])
   t.strictSame(listen, [
     { address: '127.0.0.1', port: 0 },
@@ -233,7 +233,7 @@ t.test('--listen goes before the file and is checked alike', async (t) => {
   t.strictSame(await problemsOf({ allowFrom: ['0.0.0.0/0'] }, ['0.0.0.0:53']), [])
 })
 
-t.test('use gives the order, and takes also what is not enabled by default', async (t) => {
+t.test('use sets the order, and may name resolvers that are disabled by default', async (t) => {
   const { resolvers, config } = await load({ use: ['cloudflare', 'quad9'] })
   t.strictSame(
     resolvers.map(({ id }) => id),
@@ -242,7 +242,7 @@ t.test('use gives the order, and takes also what is not enabled by default', asy
   t.strictSame(config.use, ['cloudflare', 'quad9'])
 })
 
-t.test('what is enabled but shares no transport is left out, and none left is a problem', async (t) => {
+t.test('an enabled resolver that shares no transport is left out; if none is left, that is a problem', async (t) => {
   const set = await withSet(resolver('a'), resolver('b', { transports: { doh: {} } }), resolver('c', { enabled: false }))
   t.strictSame((await load({ ...set, transports: ['doh'] })).config.use, ['b'])
   t.strictSame((await load(set)).config.use, ['a', 'b'])

@@ -42,12 +42,12 @@ const FITTING = {
   networks: [{ name: 'office', match: { gateway: '10.0.0.1', gatewayMac: '02:00:5E:10:00:01', subnet: '10.0.0.0/24' }, vpn: 'required' }],
 }
 
-t.test('a policy that the configuration meets is taken', async (t) => {
+t.test('a policy that the configuration meets is accepted', async (t) => {
   t.same(await problems(t, FITTING), [])
   t.same(await problems(t, {}), [], 'and an empty one')
 })
 
-t.test('each contradiction is an error with its path and its mend', async (t) => {
+t.test('each contradiction is an error with its path and its fix', async (t) => {
   const cases: readonly [object, object, RegExp, (readonly object[])?][] = [
     [{ minimumUsageProfile: 'strict' }, { usageProfile: 'opportunistic' }, /^policy\.minimumUsageProfile: .*set usageProfile to strict/],
     [{ transports: ['dot'] }, {}, /^policy\.transports: does not allow doh.*take it out/],
@@ -102,7 +102,7 @@ t.test('each contradiction is an error with its path and its mend', async (t) =>
   }
 })
 
-t.test('a network tightens and never relaxes', async (t) => {
+t.test('a network makes rules stricter and never weaker', async (t) => {
   const policy = v.parse(policySchema, FITTING)
   t.equal(rulesAt(policy, 'office').vpn, 'required')
   t.equal(rulesAt(policy, undefined).vpn, 'preferred')

@@ -151,7 +151,7 @@ const listed = (effect: Effect) => {
   return paths.map(([path]) => `\`${path}\``).join(', ')
 }
 
-t.test('docs/configuration.md has every key, with what the table says of it', (t) => {
+t.test('docs/configuration.md has every key with its description from the table', (t) => {
   holds(t, 'docs/configuration.md', reference)
   const silent = [...rows(config), ...rows(set)].filter(({ node }) => (node.description ?? '') === '')
   t.strictSame(
@@ -204,7 +204,7 @@ function excerpt(): string {
   ].join('\n')
 }
 
-t.test('README.md shows at most eight keys, as the table has them', (t) => {
+t.test('README.md shows at most eight keys, as in the table', (t) => {
   holds(t, 'README.md', (text) => spliced(text, 'settings', excerpt()))
   const text = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8')
   const known = [...rows(config), ...rows(set)].flatMap(({ path }) => [path, ...path.replaceAll('[]', '').split('.')])

@@ -122,7 +122,7 @@ t.test('one sentence names the place and the fix', async (t) => {
   }
 })
 
-t.test('what is well stays so: a byte order mark, CRLF, an interface where one belongs', async (t) => {
+t.test('valid input stays valid: a byte order mark, CRLF, an interface where it is required', async (t) => {
   t.same(await sentences({ config: '\uFEFF{\r\n  // mine\r\n  "resolvers": "set.json"\r\n}\r\n' }), [])
   t.same(await sentences({ set: `\uFEFF${JSON.stringify({ version: 1, resolvers: [RESOLVER] }, null, 1).replaceAll('\n', '\r\n')}` }), [])
   t.same(await sentences(listening('[fe80::1%eth0]:53', '[::]:53', '0.0.0.0:53', '[fd00::1]:0')), [])
@@ -156,7 +156,7 @@ const UNKNOWN: readonly (readonly [what: object, says: RegExp])[] = [
   [{ use: [] }, /^use: names no resolver, so nobody could be asked; name one, or delete the line/],
 ]
 
-t.test('an unknown key names what was meant, and not every key there is', async (t) => {
+t.test('an unknown key names a similar one, and not every known key', async (t) => {
   for (const [config, says] of UNKNOWN) {
     const found = await sentences({ config })
     const own = found.map((line) => line.replace(/^config\.json: /, ''))

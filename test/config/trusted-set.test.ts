@@ -43,7 +43,7 @@ t.test('a URI template loses its variable; names are lower-cased; an IP address 
   t.equal(third?.authenticationDomainName, '2001:db8::1')
 })
 
-t.test('what to probe: a name in small letters, and A where no type is named', async (t) => {
+t.test('the probe: a lower-cased name, and type A if none is named', async (t) => {
   for (const [probe, expected] of [
     [{ name: 'Corp.Example' }, { name: 'corp.example', type: 'A' }],
     [
@@ -64,7 +64,7 @@ t.test('what to probe: a name in small letters, and A where no type is named', a
   }
 })
 
-t.test('each fault on its own', async (t) => {
+t.test('each fault of an entry', async (t) => {
   const pin = 'A'.repeat(43)
   const cases: readonly (readonly [change: object, expected: RegExp])[] = [
     [{ id: 'A' }, /^resolvers\[0\]\.id: must be of a-z/],
@@ -136,7 +136,7 @@ t.test('faults of the set as a whole', async (t) => {
   t.match(await problemsOf('{'), [/^: line 1, column 2: /])
 })
 
-t.test('a private CA is read beside the set, and must be certificates', async (t) => {
+t.test('a private CA is read relative to the set, and must hold certificates', async (t) => {
   const key = join(room, 'key.pem')
   const ca = join(room, 'ca.pem')
   await promisify(execFile)('openssl', [
@@ -175,7 +175,7 @@ t.test('a private CA is read beside the set, and must be certificates', async (t
   }
 })
 
-t.test('the shipped set: sound, sourced, and nobody enabled who logs or sends client subnets', async (t) => {
+t.test('the shipped set: valid, with sources, and no resolver enabled that logs or sends client subnets', async (t) => {
   const file = shippedResolversFile() ?? ''
   const ids = (JSON.parse(await readFile(file, 'utf8')) as { resolvers: { id: string }[] }).resolvers.map(({ id }) => id)
   t.ok(ids.length >= 6)

@@ -205,7 +205,7 @@ if (insideNamespace(t, import.meta.url)) {
       t.equal(ran.isReady, row.start === 'warns', `run: ${ran.text}`)
     })
 
-  t.test('the service that runs is no fault of its own configuration', async (t) => {
+  t.test('a running service is no fault of its own configuration', async (t) => {
     const dir = await place(t, { what: '', said: /./, start: 'warns', made: () => ({}) })
     await started(t, dir, {})
     const own = await enigm(['check', '--offline', '--config', join(dir, 'first.json')])
@@ -217,7 +217,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.match(next.text, /warning: statusFile: process \d+ runs as a service/)
   })
 
-  t.test('nothing is changed', async (t) => {
+  t.test('no file is changed', async (t) => {
     const dir = await place(t, {
       what: '',
       said: /./,

@@ -63,7 +63,7 @@ async function run(t: Test, packages: readonly string[]) {
   return { said, loaded: existsSync(mark) ? readFileSync(mark, 'utf8') : '' }
 }
 
-t.test('a package that is not installed with the program is not looked for elsewhere', async (t) => {
+t.test('a package that is not installed with the program is not searched elsewhere', async (t) => {
   const { said, loaded } = await run(t, [])
   t.equal(loaded, '')
   t.match(said, /koffi/, 'batched UDP was asked for, and koffi is not there')
@@ -76,7 +76,7 @@ t.test('the same without its machine code', { skip: koromix.length === 0 && 'nee
   t.match(said, /koffi/)
 })
 
-t.test('what is installed with the program is used', { skip: koromix.length === 0 && 'needs koffi' }, async (t) => {
+t.test('an installed package is used', { skip: koromix.length === 0 && 'needs koffi' }, async (t) => {
   const { said, loaded } = await run(t, ['koffi', ...koromix.map((name) => join('@koromix', name))])
   t.equal(loaded, '')
   t.match(said, /^ready$/m)

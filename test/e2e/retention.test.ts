@@ -91,7 +91,7 @@ async function until(what: string, test: () => boolean, ms = 15_000): Promise<vo
   throw new Error(`not within ${ms} ms: ${what}`)
 }
 
-t.test('a restart keeps the answers, a kill costs a few minutes of them, forget takes all', { timeout: 60_000 }, async (t) => {
+t.test('a restart keeps the answers, a kill loses a few minutes of them, forget removes all', { timeout: 60_000 }, async (t) => {
   const p = await place(t, { cache: { persist: 'disk' } })
   const first = await p.start()
   t.equal(rcodeOf(await p.client.ask(query({ name: NAME }))), 0)
@@ -129,7 +129,7 @@ t.test('a restart keeps the answers, a kill costs a few minutes of them, forget 
   t.match(alone, { code: 0, stdout: /No daemon was told[\s\S]*Removed .*cache\.sealed/ })
 })
 
-t.test('forget says so where a daemon cannot be told', { timeout: 60_000 }, async (t) => {
+t.test('forget reports a daemon that cannot be notified', { timeout: 60_000 }, async (t) => {
   const p = await place(t)
   const daemon = await p.start()
   rmSync(join(p.dir, 'run/control.sock'))
@@ -137,7 +137,7 @@ t.test('forget says so where a daemon cannot be told', { timeout: 60_000 }, asyn
   await daemon.end()
 })
 
-t.test('a second service on one status file is refused, and the first one goes on', { timeout: 60_000 }, async (t) => {
+t.test('a second service with one status file is refused, and the first one continues', { timeout: 60_000 }, async (t) => {
   const p = await place(t)
   const first = await p.start()
   const second = await p.start()
@@ -152,7 +152,7 @@ t.test('a second service on one status file is refused, and the first one goes o
   await third.end()
 })
 
-t.test('files that change are read again; what will not do changes nothing; no query is lost', { timeout: 90_000 }, async (t) => {
+t.test('changed files are read again; invalid ones are rejected; no query is lost', { timeout: 90_000 }, async (t) => {
   const p = await place(t)
   const daemon = await p.start()
   const rcodes: number[] = []

@@ -69,7 +69,7 @@ if (insideNamespace(t, import.meta.url)) {
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0755', 'tmpfs', '/run'])
   const skip = process.getuid?.() !== 0 || readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/)[2] === '1' ? 'needs root' : false
 
-  t.test('without a word every command is about the service that runs', { timeout: TIMEOUT_MS }, async (t) => {
+  t.test('without arguments every command uses the running service', { timeout: TIMEOUT_MS }, async (t) => {
     const { daemon, server, keeps } = await scene(t)
     t.strictSame(readdirSync(REGISTER), [`${daemon.pid}.json`])
     t.match(await cli('status', '--json'), { code: 0, stdout: new RegExp(`"pid": ${daemon.pid}`) })
@@ -92,7 +92,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.equal(await keeps(), false)
   })
 
-  t.test('another user is told what is so, and that nothing was done', { skip, timeout: TIMEOUT_MS }, async (t) => {
+  t.test('another user sees the state, and that nothing was done', { skip, timeout: TIMEOUT_MS }, async (t) => {
     const { daemon, keeps } = await scene(t)
     chmodSync(daemon.dir, 0o755)
     t.match(await asNobody('status'), { code: 3, said: /may not be read by this user/ })
@@ -119,28 +119,32 @@ if (insideNamespace(t, import.meta.url)) {
     t.match(await asNobody('forget', '--config', join(daemon.dir, 'config.json')), { said: /may not be read by this user/ })
   })
 
-  t.test('forget with another configuration never says that all is gone while the daemon has it', { timeout: TIMEOUT_MS }, async (t) => {
-    const { settings, write, keeps } = await scene(t)
-    for (const changed of [
-      { statusFile: 'other.json' },
-      { statusFile: 'other.json', stateDir: 'other' },
-      { statusFile: 'x/y', listen: ['127.0.0.1:5'] },
-    ]) {
-      const { code, stdout, stderr } = await cli('forget', '--config', write('other-config.json', { ...settings, ...changed }))
-      t.equal(code, 0, stdout + stderr)
-      t.match(stdout, /The daemon forgot 1 answers/)
-      t.equal(await keeps(), false, 'the daemon was found by what it shares')
-    }
-    const elsewhere = { ...settings, statusFile: 'o/o.json', stateDir: 'o', listen: ['127.0.0.1:5'] }
-    t.match(await cli('forget', '--config', write('other-config.json', elsewhere)), {
-      code: 3,
-      stdout: /CANNOT TELL: .* runs with another status file/,
-    })
-    t.equal(await keeps(), true)
-    t.match(await cli('forget', '--config', write('other-config.json', '{')), { code: 2 })
-  })
+  t.test(
+    'forget with another configuration never claims that all is gone while the daemon has answers',
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const { settings, write, keeps } = await scene(t)
+      for (const changed of [
+        { statusFile: 'other.json' },
+        { statusFile: 'other.json', stateDir: 'other' },
+        { statusFile: 'x/y', listen: ['127.0.0.1:5'] },
+      ]) {
+        const { code, stdout, stderr } = await cli('forget', '--config', write('other-config.json', { ...settings, ...changed }))
+        t.equal(code, 0, stdout + stderr)
+        t.match(stdout, /The daemon forgot 1 answers/)
+        t.equal(await keeps(), false, 'the daemon was found by what it shares')
+      }
+      const elsewhere = { ...settings, statusFile: 'o/o.json', stateDir: 'o', listen: ['127.0.0.1:5'] }
+      t.match(await cli('forget', '--config', write('other-config.json', elsewhere)), {
+        code: 3,
+        stdout: /CANNOT TELL: .* runs with another status file/,
+      })
+      t.equal(await keeps(), true)
+      t.match(await cli('forget', '--config', write('other-config.json', '{')), { code: 2 })
+    },
+  )
 
-  t.test('a configuration that was edited since the start finds its service, broken or not', { timeout: TIMEOUT_MS }, async (t) => {
+  t.test('a configuration edited since the start finds its service, valid or not', { timeout: TIMEOUT_MS }, async (t) => {
     const { daemon, settings, write, config, keeps } = await scene(t)
     write('config.json', { ...settings, statusFile: 'moved.json' })
     t.match(await cli('reload', '--config', config), { code: 0, stdout: /^accepted[\s\S]*next start: statusFile/ })
@@ -159,7 +163,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.equal(isSame(daemon.pid, undefined), false)
   })
 
-  t.test('stop waits until it is gone; then every command knows that none runs', { timeout: TIMEOUT_MS }, async (t) => {
+  t.test('stop waits until the service is gone; then every command knows that none runs', { timeout: TIMEOUT_MS }, async (t) => {
     const { daemon, config } = await scene(t)
     t.match(await cli('stop'), { code: 0, stdout: new RegExp(`process ${daemon.pid} is gone`), stderr: '' })
     t.notOk(daemon.alive && isSame(daemon.pid, undefined) !== false)
@@ -172,7 +176,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.equal((await cli('status')).code, 3)
   })
 
-  t.test('what a killed service left behind is not believed, and goes with the next start', { timeout: TIMEOUT_MS }, async (t) => {
+  t.test('files of a killed service are not trusted, and are removed by the next start', { timeout: TIMEOUT_MS }, async (t) => {
     const first = await scene(t)
     first.daemon.kill('SIGKILL')
     while (first.daemon.alive) await sleep(10)
@@ -182,23 +186,19 @@ if (insideNamespace(t, import.meta.url)) {
     t.strictSame(readdirSync(REGISTER), [`${second.daemon.pid}.json`])
   })
 
-  t.test(
-    'two services: an order is for neither until one is named; what only looks shows the later one',
-    { timeout: TIMEOUT_MS },
-    async (t) => {
-      const [first, second] = [await scene(t), await scene(t)]
-      for (const command of ['stop', 'reload', 'trace', 'forget']) {
-        const { code, stdout, stderr } = await cli(command)
-        t.equal(code, 3, command)
-        for (const { daemon } of [first, second]) t.match(stdout + stderr, `process ${daemon.pid}`)
-      }
-      t.match(await cli('status', '--json'), { stdout: new RegExp(`"pid": ${second.daemon.pid}`) })
-      t.match(await cli('stop', '--config', first.config), { code: 0, stdout: `process ${first.daemon.pid}` })
-      t.match(await cli('reload'), { code: 0 })
-    },
-  )
+  t.test('two services: an order needs a name; a command that only reads shows the later one', { timeout: TIMEOUT_MS }, async (t) => {
+    const [first, second] = [await scene(t), await scene(t)]
+    for (const command of ['stop', 'reload', 'trace', 'forget']) {
+      const { code, stdout, stderr } = await cli(command)
+      t.equal(code, 3, command)
+      for (const { daemon } of [first, second]) t.match(stdout + stderr, `process ${daemon.pid}`)
+    }
+    t.match(await cli('status', '--json'), { stdout: new RegExp(`"pid": ${second.daemon.pid}`) })
+    t.match(await cli('stop', '--config', first.config), { code: 0, stdout: `process ${first.daemon.pid}` })
+    t.match(await cli('reload'), { code: 0 })
+  })
 
-  t.test('--listen counts, and a reload moves where it is asked', { timeout: TIMEOUT_MS }, async (t) => {
+  t.test('--listen is used, and a reload moves the address that is asked', { timeout: TIMEOUT_MS }, async (t) => {
     const { daemon, settings, write } = await scene(t)
     const port = await freePort()
     write('config.json', { ...settings, listen: [`0.0.0.0:${port}`], allowFrom: ['127.0.0.0/8'] })
@@ -210,7 +210,7 @@ if (insideNamespace(t, import.meta.url)) {
     t.equal(daemon.alive, true)
   })
 
-  t.test('nobody but root or its owner is believed', { skip, timeout: TIMEOUT_MS }, async (t) => {
+  t.test('only root and its owner are trusted', { skip, timeout: TIMEOUT_MS }, async (t) => {
     const { daemon } = await scene(t)
     const record = readFileSync(join(REGISTER, `${daemon.pid}.json`), 'utf8')
     const planted = join(REGISTER, `${process.pid}.json`)

@@ -84,7 +84,7 @@ if (requireTool(t, 'python3')) {
       t.match(daemon.log(), /notify STOPPING=1/)
     })
 
-  t.test('what is asked after the end began waits for the next process', async (t) => {
+  t.test('queries after the shutdown began wait for the next process', async (t) => {
     const daemon = await activated(t, {})
     const socket = createSocket('udp4')
     t.teardown(() => void socket.close())
@@ -99,7 +99,7 @@ if (requireTool(t, 'python3')) {
     t.match(daemon.log(), /waiting [12]/)
   })
 
-  t.test('IPv6, and a place of the manager alone', async (t) => {
+  t.test('IPv6, and an address that only the service manager opens', async (t) => {
     const port = await freePort()
     const daemon = await activated(t, {}, `[::1]:${port}`)
     const client = await udpClient(daemon.port)
@@ -112,7 +112,7 @@ if (requireTool(t, 'python3')) {
     t.pass('and over IPv6')
   })
 
-  t.test('sockets that will not do are refused with the fix, and not at once again and again', async (t) => {
+  t.test('unusable sockets are refused with the fix, without a fast restart loop', async (t) => {
     const refused = async (places: readonly string[], says: RegExp) => {
       const beganMs = performance.now()
       const env = { PATH: process.env.PATH ?? '', HOME: t.testdir() }

@@ -72,7 +72,7 @@ function kept(daemon: RunningDaemon): string {
   return [daemon.log(), ...files.map((file) => readFileSync(join(file.parentPath, file.name), 'latin1'))].join('\n')
 }
 
-t.test('shows each question and what became of it; the status says so; no file and no log holds it', async (t) => {
+t.test('shows each question and its result; the status reports it; no file and no log holds it', async (t) => {
   const { daemon, server, ask } = await stage(t, { timeoutMs: 600 })
   t.equal(await ask(`before.${SECRET}.example`), 0)
   t.notOk(isNamed(daemon))
@@ -113,7 +113,7 @@ t.test('shows each question and what became of it; the status says so; no file a
   t.notMatch(kept(daemon), SECRET, 'a heartbeat later neither')
 })
 
-t.test('ends with its time, with a reload, and with the service; never longer than an hour; one at a time', async (t) => {
+t.test('ends with its time, a reload, and the service; never longer than an hour; one at a time', async (t) => {
   const { daemon, ask } = await stage(t)
   const config = ['--config', join(daemon.dir, 'config.json')]
   const short = await tracing(t, daemon, '1s')
@@ -144,7 +144,7 @@ t.test('ends with its time, with a reload, and with the service; never longer th
   t.match(await cli('trace', ...config), { code: 2 }, 'the configuration is gone, too')
 })
 
-t.test('the questions that worker threads answer are in it', async (t) => {
+t.test('it includes the questions that worker threads answer', async (t) => {
   const { daemon } = await stage(t, { workers: 2 })
   const clients = await Promise.all(Array.from({ length: 64 }, () => udpClient(daemon.port)))
   t.teardown(() => clients.forEach((client) => void client.close()))

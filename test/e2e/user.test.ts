@@ -15,7 +15,7 @@ const isRoot = process.getuid?.() === 0
 const PASSWD = 'root:x:0:0:root:/root:/bin/sh\nenigm:x:997:996::/:/usr/sbin/nologin\n'
 const GROUP = 'root:x:0:enigm\nenigm:x:996:\nssl:x:101:other,enigm\n'
 
-t.test('which account is meant', (t) => {
+t.test('which account a setting means', (t) => {
   const of = (user: string) => accountOf(user, { passwd: PASSWD, group: GROUP })
   t.strictSame(of('enigm'), { name: 'enigm', uid: 997, gid: 996, groups: [101] })
   t.strictSame(of('997'), of('enigm'))
@@ -122,7 +122,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
   // The runtime directory of the host is not ours to give away.
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'none', '/run'])
   for (const workers of [1, 2]) {
-    t.test(`with ${workers} workers: no root in any thread, and all goes on`, async (t) => {
+    t.test(`with ${workers} workers: no root in any thread, and everything works`, async (t) => {
       const more = { workers, cache: { persist: 'disk' }, policy: { vpn: 'preferred' }, page: { listen: '127.0.0.1:91' } }
       const s = await run(t, room(t), more)
       t.equal(s.child.exitCode, null, s.log())
@@ -174,7 +174,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     })
   }
 
-  t.test('what root left is given to the user, and not taken back by itself', async (t) => {
+  t.test('files that root left are given to the user once, and not again', async (t) => {
     const dir = room(t)
     const asRoot = await run(t, dir, { user: undefined })
     const id = fs.readFileSync(join(dir, 'state', 'status.pub'), 'utf8')
@@ -206,7 +206,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     t.equal(fs.statSync(join(dir, 'home', 'run')).uid, 0, 'nor gives anything away there')
   })
 
-  t.test('files of the user that lead elsewhere are not given away by root', async (t) => {
+  t.test('links of the user to other places are not given away by root', async (t) => {
     const dir = room(t)
     await (await run(t, dir, {})).stop()
     const victim = join(dir, 'victim')
@@ -219,7 +219,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     }
   })
 
-  t.test('without koffi: listeners are bound, root is gone, and it says what is lost', async (t) => {
+  t.test('without koffi: listeners are bound, root is given up, and the loss is reported', async (t) => {
     const dir = room(t)
     const app = join(dir, 'app')
     fs.cpSync(dirname(CLI), join(app, 'dist'), { recursive: true })
@@ -240,7 +240,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     for (const place of ['state', 'run']) t.strictSame([...ownersBelow(join(dir, place))], [`${UID}:${GID}`], place)
   })
 
-  t.test('what will not do', async (t) => {
+  t.test('unusable accounts', async (t) => {
     const refused = async (more: object, sentence: RegExp, under: readonly string[] = []) => {
       const dir = room(t)
       fs.mkdirSync(join(dir, 'closed'), { mode: 0o700 })
@@ -265,7 +265,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     )
   })
 
-  t.test('a configuration that the user may not read is said to be one', async (t) => {
+  t.test('a configuration that the user may not read is reported as such', async (t) => {
     const dir = room(t)
     const s = await run(t, dir, {})
     await s.stop()

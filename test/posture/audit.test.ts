@@ -26,7 +26,7 @@ t.test('entries chain across restarts, mode 0600', (t) => {
   t.end()
 })
 
-t.test('property: a chain holds, and any change of it shows but a cut at an end', (t) => {
+t.test('property: a chain is valid, and any change of it is detected except a cut at an end', (t) => {
   const chain = fc.array(fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.oneof(fc.string({ maxLength: 20 }), fc.integer())), {
     minLength: 3,
     maxLength: 12,
@@ -58,7 +58,7 @@ t.test('property: a chain holds, and any change of it shows but a cut at an end'
   t.end()
 })
 
-t.test('a cut at the end, and a chain written anew, show against a head that was kept', (t) => {
+t.test('a cut at the end, and a rewritten chain, are detected with a stored head', (t) => {
   const dir = t.testdir({})
   const log = openAuditLog({ stateDir: dir, clock: new FakeClock() })
   log.append(event(1), event(2), event(3))
@@ -75,7 +75,7 @@ t.test('a cut at the end, and a chain written anew, show against a head that was
   t.end()
 })
 
-t.test('bounded: rotated, the oldest goes, and the rest says where it begins', async (t) => {
+t.test('bounded: rotated, the oldest is removed, and the rest records where it begins', async (t) => {
   const dir = t.testdir({})
   const clock = new FakeClock()
   const log = openAuditLog({ stateDir: dir, clock, maxOctets: 2000 })
@@ -91,7 +91,7 @@ t.test('bounded: rotated, the oldest goes, and the rest says where it begins', a
   t.ok((verdict.first?.n ?? 0) > 1)
 })
 
-t.test('what flaps cannot write history out of the log; what is left out is noted', async (t) => {
+t.test('flapping cannot push history out of the log; omitted events are recorded', async (t) => {
   const dir = t.testdir({})
   const clock = new FakeClock()
   const log = openAuditLog({ stateDir: dir, clock })
@@ -105,7 +105,7 @@ t.test('what flaps cannot write history out of the log; what is left out is note
 })
 
 for (const call of ['openSync', 'writeSync', 'fsyncSync', 'mkdirSync'] as const) {
-  t.test(`${call} fails: a gap on record once it works again`, (t) => {
+  t.test(`${call} fails: a gap is recorded when it works again`, (t) => {
     const dir = join(t.testdir({}), 'state')
     const fault = { on: true }
     const broken = {
@@ -133,7 +133,7 @@ for (const call of ['openSync', 'writeSync', 'fsyncSync', 'mkdirSync'] as const)
   })
 }
 
-t.test('a line that a crash tore off spoils no other, and is noted', (t) => {
+t.test('an incomplete line after a crash damages no other line, and is recorded', (t) => {
   const dir = t.testdir({})
   const clock = new FakeClock()
   openAuditLog({ stateDir: dir, clock }).append(event(1), event(2))

@@ -108,7 +108,7 @@ function inSwitzerland() {
   return { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'], jurisdiction: 'CH', pins: 0 } as const
 }
 
-t.test('there is a way to every reason', (t) => {
+t.test('every reason can occur', (t) => {
   t.same(Object.keys(WAYS).toSorted(), Object.keys(REASONS).toSorted())
   for (const [code, { events, policy, setup, more }] of Object.entries(WAYS)) {
     const asked = policy === undefined ? undefined : v.parse(policySchema, policy)
@@ -121,7 +121,7 @@ t.test('there is a way to every reason', (t) => {
   t.end()
 })
 
-t.test('the audit log: what is missing is told while it cannot be written, and after it as a remark', (t) => {
+t.test('the audit log: missing entries are reported while it cannot be written, and afterwards as a remark', (t) => {
   const told = (...events: readonly Event[]) => {
     const { state, nowMs } = after([started, ...events])
     return verdictOn(state, nowMs).signals.service

@@ -53,7 +53,7 @@ t.test('noninterference: two workloads, one emission, until the first of them cl
   t.ok(records > 120 * 40)
 })
 
-t.test('a real query takes a slot and no other time', async (t) => {
+t.test('a real query uses a slot and no other time', async (t) => {
   const r = rig(lite)
   const t0 = r.clock.nowMs()
   void r.ask()
@@ -69,7 +69,7 @@ t.test('a real query takes a slot and no other time', async (t) => {
   t.equal(r.link.seen.filter((s) => s.what === 'dial').length, 1)
 })
 
-t.test('overflow waits; past its deadline it fails as `deadline`, and never leaves', async (t) => {
+t.test('queries beyond the slots wait; after the deadline they fail as deadline, and are never sent', async (t) => {
   const r = rig(lite)
   r.link.up = true
   const asked = Array.from({ length: 60 }, () => r.ask('a.example', { deadlineMs: 1000 }))
@@ -81,7 +81,7 @@ t.test('overflow waits; past its deadline it fails as `deadline`, and never leav
   t.ok(r.link.records.filter((s) => s.purpose === 'client').length <= 20)
 })
 
-t.test('a queue that is full refuses at once', async (t) => {
+t.test('a full queue refuses at once', async (t) => {
   const r = rig(lite)
   for (let i = 0; i < 400; i++) void r.ask()
   t.equal(await r.ask(), 'overloaded')
@@ -105,7 +105,7 @@ t.test('what gives way waits behind what does not, and leaves the last places in
   t.same(behind.times, alike.times)
 })
 
-t.test('a long query waits for a long cell, which comes whatever waits: records and replies are the same', async (t) => {
+t.test('a long query waits for a long cell, which comes in any case: records and replies are the same', async (t) => {
   const observed = async (names: readonly string[]) => {
     const r = rig(lite)
     r.link.up = true
@@ -122,7 +122,7 @@ t.test('a long query waits for a long cell, which comes whatever waits: records 
   t.strictSame(long.purposes.slice(30, 33), ['client', 'more', 'more'])
 })
 
-t.test('what was never answered in several records gets no real query that fits in one', async (t) => {
+t.test('cells of several records that were never answered get no real query that fits in one', async (t) => {
   const purposes = async (answersLong: boolean) => {
     const r = rig(lite)
     r.link.up = true
@@ -140,7 +140,7 @@ t.test('what was never answered in several records gets no real query that fits 
   t.strictSame(await purposes(true), ['client', 'client'])
 })
 
-t.test('only a client opens a session; a probe and a refresh ride in one', async (t) => {
+t.test('only a client opens a session; a probe and a refresh use an open one', async (t) => {
   const r = rig(lite)
   t.equal(await r.ask('a.example', { purpose: 'probe' }), 'overloaded')
   t.equal(await r.ask('a.example', { purpose: 'refresh' }), 'overloaded')
@@ -156,7 +156,7 @@ t.test('only a client opens a session; a probe and a refresh ride in one', async
   t.equal(before, 441, 'one step of cells but the one that was dialled over, a dial and ... no more')
 })
 
-t.test('a lost connection: asked again in a slot, once; the schedule goes on', async (t) => {
+t.test('a lost connection: retried in a slot, once; the schedule continues', async (t) => {
   const r = rig(lite)
   r.link.up = true
   r.link.lose = true
@@ -174,26 +174,23 @@ t.test('a lost connection: asked again in a slot, once; the schedule goes on', a
   t.equal(await twice, 'connection-lost')
 })
 
-t.test(
-  'a question that ends the connection: the others that were on it are asked again one at a time, in slots, and answered; it fails',
-  async (t) => {
-    const r = rig(lite)
-    r.link.rttMs = 400
-    r.link.poison = 'poison'
-    r.link.up = true
-    const before = r.ask('before.example')
-    await r.clock.advance(1000)
-    t.equal(await before, 'answered')
-    const asked = ['one.example', 'poison.example', 'two.example', 'three.example'].map((name) => r.ask(name))
-    await r.clock.advance(1)
-    const fresh = [1, 2, 3].map((n) => r.clock.advance(500).then(() => r.ask(`fresh${n}.example`)))
-    await r.clock.advance(6000)
-    t.strictSame(await Promise.all(asked), ['answered', 'connection-lost', 'answered', 'answered'])
-    t.strictSame(await Promise.all(fresh), ['answered', 'answered', 'answered'])
-  },
-)
+t.test('a question that ends the connection: the others on it are retried one at a time, in slots, and answered; it fails', async (t) => {
+  const r = rig(lite)
+  r.link.rttMs = 400
+  r.link.poison = 'poison'
+  r.link.up = true
+  const before = r.ask('before.example')
+  await r.clock.advance(1000)
+  t.equal(await before, 'answered')
+  const asked = ['one.example', 'poison.example', 'two.example', 'three.example'].map((name) => r.ask(name))
+  await r.clock.advance(1)
+  const fresh = [1, 2, 3].map((n) => r.clock.advance(500).then(() => r.ask(`fresh${n}.example`)))
+  await r.clock.advance(6000)
+  t.strictSame(await Promise.all(asked), ['answered', 'connection-lost', 'answered', 'answered'])
+  t.strictSame(await Promise.all(fresh), ['answered', 'answered', 'answered'])
+})
 
-t.test('a failed dial fails those that wait, with its code; a slow one too, and goes on', async (t) => {
+t.test('a failed dial fails the waiting queries, with its code; a slow one does too, and continues', async (t) => {
   const failing = rig(lite)
   failing.link.dialError = new EnigmError('certificate-expired', 'no')
   const asked = failing.ask()
@@ -215,7 +212,7 @@ t.test('a failed dial fails those that wait, with its code; a slow one too, and 
   t.equal(slow.link.seen.filter((s) => s.what === 'dial').length, 1)
 })
 
-t.test('an operator that wants no cover gets none, and the status is told', async (t) => {
+t.test('an operator that wants no cover gets none, and the status reports it', async (t) => {
   const r = rig(lite, { coverWanted: false })
   t.strictSame(r.events, [{ type: 'shaping.covers', resolver: 'test', transport: 'dot', covers: 'claim' }])
   void r.ask()
@@ -223,7 +220,7 @@ t.test('an operator that wants no cover gets none, and the status is told', asyn
   t.equal(r.link.records.length, 1)
 })
 
-t.test('REFUSED changes the content, then covers pause at the step; real queries keep to slots', async (t) => {
+t.test('REFUSED changes the content, then covers pause at the step; real queries stay in slots', async (t) => {
   const r = rig(lite)
   r.link.up = true
   r.link.rcode = 5
@@ -244,7 +241,7 @@ t.test('REFUSED changes the content, then covers pause at the step; real queries
   t.equal(r.events.filter((e) => e.type === 'shaping.covers').at(-1)?.covers, 'flowing', 'ten minutes later it is tried again')
 })
 
-t.test('refusals that come after a session keep the next one from its first cover', async (t) => {
+t.test('refusals after a session apply to the next one from its first cover', async (t) => {
   const r = rig(brief)
   r.link.up = true
   r.link.rcode = 5
@@ -260,7 +257,7 @@ t.test('refusals that come after a session keep the next one from its first cove
   t.equal(covers(), before)
 })
 
-t.test('the budget of the day', async (t) => {
+t.test('the daily budget', async (t) => {
   const r = rig({ ...brief, coversADay: 50 })
   r.link.up = true
   for (let i = 0; i < 6; i++) {
@@ -282,14 +279,14 @@ t.test('always-on: cells from the start, and no timer but its own', async (t) =>
   t.ok(r.link.records.every((s) => s.purpose === 'cover' || s.what === 'more'))
 })
 
-t.test('idle, nothing runs: no timer once the session is over', async (t) => {
+t.test('idle: no timer once the session is over', async (t) => {
   const r = rig(lite)
   void r.ask()
   await r.clock.advance(30_000)
   t.equal(r.clock.timers, 0)
 })
 
-t.test('close: what waits goes out on schedule, then the link closes; later calls are refused', async (t) => {
+t.test('close: waiting queries are sent on schedule, then the link closes; later calls are refused', async (t) => {
   const r = rig(lite)
   const asked = [r.ask(), r.ask(), r.ask()]
   const closing = r.shaped.close()

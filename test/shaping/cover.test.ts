@@ -26,7 +26,7 @@ t.test('the lists: host names, each short enough for one cell, no page without a
   )
 })
 
-t.test('whole pages: all names of one before the next, A and AAAA of each, every query one cell', async (t) => {
+t.test('complete pages: all names of one before the next, A and AAAA of each, every query one cell', async (t) => {
   const cover = new CoverQuestions(seededRandom(3))
   const usual: { name: string; type: number }[] = []
   for (let i = 0; i < 3000; i++) {
@@ -47,7 +47,7 @@ t.test('whole pages: all names of one before the next, A and AAAA of each, every
   t.ok(new Set(usual.map(({ type }) => type)).size === 3)
 })
 
-t.test('no rare question comes again before all others have', async (t) => {
+t.test('a rare question is repeated only after all others', async (t) => {
   const cover = new CoverQuestions(seededRandom(5))
   const rare: string[] = []
   while (rare.length < RARE_COVER_NAMES.length * 3) {
@@ -57,7 +57,7 @@ t.test('no rare question comes again before all others have', async (t) => {
   t.equal(new Set(rare).size, RARE_COVER_NAMES.length * 3)
 })
 
-t.test('a rare name is asked once its answer has left the resolver’s cache, and not sooner', async (t) => {
+t.test('a rare name is asked after its answer has left the cache of the resolver, and not earlier', async (t) => {
   const deck = new ExpiryDeck(50, seededRandom(6))
   const goneMs = new Map<number, number>()
   const ttls = seededRandom(7)
@@ -78,7 +78,7 @@ t.test('a rare name is asked once its answer has left the resolver’s cache, an
   t.end()
 })
 
-t.test('at a resolver with one cache covers go on being slow as often as real queries are', async (t) => {
+t.test('at a resolver with one cache covers stay as slow as real queries', async (t) => {
   const cover = new CoverQuestions(seededRandom(11))
   const random = seededRandom(12)
   const until = new Map<string, number>()
@@ -104,7 +104,7 @@ t.test('at a resolver with one cache covers go on being slow as often as real qu
   t.equal(cover.unlikeness, undefined)
 })
 
-t.test('where no share makes covers as slow, the profile is not in force', async (t) => {
+t.test('if no share makes covers as slow, the profile is not in force', async (t) => {
   const alike = { real: [20, 60], usual: 20, rare: 60 }
   for (const [what, { real, usual, rare }, told] of [
     ['rare names are slow', alike, undefined],
@@ -129,7 +129,7 @@ t.test('where no share makes covers as slow, the profile is not in force', async
   }
 })
 
-t.test('covers have large replies, of the sizes that real ones have, and more of them', async (t) => {
+t.test('covers have large replies, of the sizes of real ones, and more of them', async (t) => {
   const cover = new CoverQuestions(seededRandom(13))
   const blocks = [0, 0, 0, 0, 0]
   for (let nowMs = 0; nowMs < 4_000_000; nowMs += 50) {
@@ -149,7 +149,7 @@ t.test('covers have large replies, of the sizes that real ones have, and more of
   t.equal(cover.unlikeness, undefined)
 })
 
-t.test('large replies that covers do not have are told of', async (t) => {
+t.test('large replies that covers lack are reported', async (t) => {
   const sizes = new ReplySizes()
   for (let i = 0; i < 3000; i++) {
     sizes.add('usual', 468)
@@ -185,7 +185,7 @@ t.test('covers are slow as often as real queries are', async (t) => {
   }
 })
 
-t.test('the share of rare names: bounded whatever is measured', async (t) => {
+t.test('the share of rare names: bounded for any measurement', async (t) => {
   const latencies = new LookupLatencies()
   t.ok(latencies.rareShare() > 0.1 && latencies.rareShare() < 0.5, 'expected before anything is measured')
   for (let i = 0; i < 3000; i++) {
@@ -198,7 +198,7 @@ t.test('the share of rare names: bounded whatever is measured', async (t) => {
   t.equal(latencies.rareShare(), 0)
 })
 
-t.test('refusals: other content first, then a pause that doubles to a day; good times forgive', async (t) => {
+t.test('refusals: first other content, then a pause that doubles to a day; later successes reset it', async (t) => {
   const standing = new CoverPermission({ wanted: true, coversADay: 1e9 })
   let nowMs = 0
   const refuseUntil = (reaction: string) => {

@@ -94,7 +94,7 @@ t.test('always-on: two arbitrary workloads, the same emission without condition'
   t.equal(compared, 300)
 })
 
-t.test('a session ends at a multiple of its step, after it was idle, and not before', async (t) => {
+t.test('a session ends at a multiple of its step, after an idle time, and not before', async (t) => {
   for (const pace of [lite, balanced]) {
     const gapMs = Math.max(pace.everyMs, ...pace.opening.map((s) => s.everyMs))
     for (const lastMs of [0, pace.stepMs - pace.idleMs - 1, pace.stepMs - pace.idleMs + gapMs + 1, pace.stepMs - 1]) {
@@ -118,7 +118,7 @@ t.test('the cells of a step are those of its rate; the opening is dense', async 
   t.equal(slotOffsetMs(balanced, 401), 6030)
 })
 
-t.test('overflow waits for the following slots: the rate does not follow the queue', async (t) => {
+t.test('queries beyond the slots wait for later ones: the rate does not depend on the queue', async (t) => {
   const flood = Array.from({ length: 500 }, () => 0)
   const { cells, queued } = run(lite, flood, 3, 20_000)
   t.equal(queued, 500 - cells.filter(({ slot }) => slot === 'real').length)
@@ -149,7 +149,7 @@ t.test('who is late loses slots, and comes back onto the same grid', async (t) =
   t.equal(schedule.dueMs, Number.POSITIVE_INFINITY)
 })
 
-t.test('the phase is drawn anew for each session', async (t) => {
+t.test('the phase is random for each session', async (t) => {
   const schedule = createSchedule(lite, seededRandom(11))
   const phases = new Set<number>()
   for (let i = 0; i < 50; i++) {
@@ -164,7 +164,7 @@ t.test('the phase is drawn anew for each session', async (t) => {
   t.ok(phases.size > 25, `${phases.size} different milliseconds`)
 })
 
-t.test('told to end, it ends at its step even with queries waiting, and sends at its rate until then', async (t) => {
+t.test('ended early, it ends at its step even with waiting queries, and keeps its rate until then', async (t) => {
   const schedule = createSchedule(lite, seededRandom(2))
   schedule.arrived(0)
   schedule.take(schedule.dueMs, 1)
@@ -176,7 +176,7 @@ t.test('told to end, it ends at its step even with queries waiting, and sends at
   t.ok(schedule.open, 'and opens again for the next query')
 })
 
-t.test('each twentieth slot begins a cell of two records and of three, by turns', (t) => {
+t.test('each twentieth slot begins a cell of two or three records, alternately', (t) => {
   const records = Array.from({ length: 60 }, (_, index) => recordsAt(index))
   const long = (from: number) => records.slice(from, from + 4)
   t.strictSame(

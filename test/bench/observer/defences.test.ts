@@ -14,7 +14,7 @@ const [page = workload([0], root)] = [...visits(1, 1, root)]
 const sorted = ({ atMs }: Seen) => atMs.every((at, i) => i === 0 || at >= (atMs[i - 1] ?? 0))
 const sizes = ({ octets }: Seen) => [...new Set(octets)].sort((a, b) => a - b)
 
-t.test('undefended: as it comes, a reply to each', (t) => {
+t.test('undefended: traffic is unchanged, with a reply to each query', (t) => {
   const { seen, cells, waitsMs } = padded(page, root.fork(1), resolver)
   t.equal(cells, page.atMs.length)
   t.strictSame(sizes(seen), [-REPLY_BODY, QUERY_BODY])
@@ -75,7 +75,7 @@ t.test('the same opening, other queries: the same emission', (t) => {
   t.end()
 })
 
-t.test('every row of the line-up runs, seeded', (t) => {
+t.test('every defence of the line-up runs, seeded', (t) => {
   // A day of covers takes seconds, and has a test of its own.
   for (const { id, defence, covers } of LINE_UP.filter((entry) => typeof entry.covers.misses !== 'function')) {
     const run = () => defence(page, chance(id), resolverModel(covers, chance(id)))
@@ -87,7 +87,7 @@ t.test('every row of the line-up runs, seeded', (t) => {
   t.end()
 })
 
-t.test('cut keeps what lies within and counts from its beginning', (t) => {
+t.test('cut keeps what is inside its range and counts from its beginning', (t) => {
   const seen = { atMs: Float64Array.of(1, 5, 9, 10), octets: Int16Array.of(1, -2, 3, -4) }
   t.strictSame(cut(seen, 5, 10), { atMs: Float64Array.of(0, 4), octets: Int16Array.of(-2, 3) })
   t.end()

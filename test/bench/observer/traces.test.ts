@@ -24,7 +24,7 @@ t.test('the example of the documentation is read, and measured', async (t) => {
   t.ok(row.world.a1.value > 0.8, `three sites that differ: ${row.world.a1.value}`)
 })
 
-t.test('what is not a trace file is refused by a sentence that names the place', (t) => {
+t.test('an invalid trace file is refused with a sentence that names the position', (t) => {
   const doc = () => JSON.parse(readFileSync(example, 'utf8')) as { format: string; visits: { site: string; queries: { atMs: number }[] }[] }
   const broken = (change: (d: ReturnType<typeof doc>) => unknown) => {
     const document = doc()
