@@ -48,14 +48,9 @@ export interface ConstantRateOptions {
   readonly coverWanted: boolean
   /** The query with its OPT that tests whether the resolver is alive. */
   readonly probe: Uint8Array
-  /**
-   * True if this program validates: then all its own queries have DO. Default: DO is passed on from
-   * the client.
-   */
+  /** This program validates, so all its own queries have DO. Default: DO comes from the client. */
   readonly validates?: boolean
-  /**
-   * Called with each reply to a cover or to a probe of the link itself: a sign of life of its path.
-   */
+  /** Called with each reply to a cover or a probe of the link: a sign of life of its path. */
   readonly onSignOfLife?: (carried: Carried) => void
 }
 
@@ -214,8 +209,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     const octets = this.#link.octets(records)
     if (records === 0 || octets === undefined) return undefined
     const deadlineMs = dueMs + COVER_DEADLINE_MS
-    // A resolver that has never answered a cell of so many records does not get real queries in
-    // one.
+    // A cell of so many records holds real queries only after the resolver has answered one.
     const trusted = records === 1 || this.#longAnswered
     if (this.#link.doubtful && trusted) {
       const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onProbe(carried, nowMs)
@@ -393,10 +387,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 }
 
-/**
- * The error of a query that was lost and could not be retried differs from that of one without an
- * answer.
- */
+/** A query that was lost and could not be retried has another error than one without an answer. */
 const late = (waiting?: { readonly lostAfter: number | undefined }) =>
   waiting?.lostAfter === undefined
     ? new EnigmError('deadline', 'no slot and answer in time')
