@@ -78,7 +78,7 @@ async function start(name: string): Promise<void> {
 
 async function programWith(entries: readonly CommandEntry[]): Promise<Command> {
   const program = new Command('enigm-dns')
-    .description('An encrypted-DNS stub resolver that says, with evidence, how protected name resolution is right now.')
+    .description('An encrypted-DNS stub resolver that shows, with evidence, how well name resolution is protected now.')
     .version(VERSION)
     .showHelpAfterError('(enigm-dns COMMAND --help shows examples)')
     .addHelpText(

@@ -27,11 +27,11 @@ t.test('documented limits are those of the code', (t) => {
   const paces = Object.entries(PACES).map(([name, pace]) => `${pace.coversADay.toLocaleString('en')} (\`${name}\`)`)
   const says: readonly (readonly [document: string, sentence: string])[] = [
     ['docs/limits.md', `a ticket: as the resolver says, at most ${constant('link/dial/sessions.ts', 'MAX_TICKET_AGE_MS') / HOUR_MS} hours`],
-    ['docs/limits.md', `round trips (the last ${constant('posture/state.ts', 'RTT_WINDOW')} a resolver)`],
+    ['docs/limits.md', `round-trip times (the last ${constant('posture/state.ts', 'RTT_WINDOW')} per resolver)`],
     ['docs/limits.md', `at most ${constant('trace/query-trace.ts', 'RING')} lines that wait for a slow terminal`],
     [
       'docs/limits.md',
-      `it ends with its time (at most ${constant('trace/query-trace.ts', 'LONGEST_TRACE_MS') === HOUR_MS ? 'an hour' : '?'})`,
+      `It ends when its time is over (at most ${constant('trace/query-trace.ts', 'LONGEST_TRACE_MS') === HOUR_MS ? 'one hour' : '?'})`,
     ],
     ['docs/cache.md', `no resolver has a newer answer within ${constant('cache/serve-stale.ts', 'CLIENT_TIMEOUT_MS') / 1000} s`],
     ['docs/cache.md', `with a TTL of ${constant('cache/serve-stale.ts', 'STALE_TTL_S')} s`],

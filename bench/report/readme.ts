@@ -34,6 +34,6 @@ export function readmePart(run: Run): string {
     '| --- | ---: | ---: | ---: |',
     ...rows,
     '',
-    `${run.date.slice(0, 10)}, ${run.machine.cpu}, ${run.machine.cores} cores. Every row, every peer and where targets were missed: [bench/results](bench/results/bench.md). Made by \`npm run bench -- --readme\`.`,
+    `${run.date.slice(0, 10)}, ${run.machine.cpu}, ${run.machine.cores} cores. Every row, every peer and the missed targets: [bench/results](bench/results/bench.md). Made by \`npm run bench -- --readme\`.`,
   ].join('\n')
 }

@@ -85,7 +85,7 @@ function overTcp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }:
     socket.on('close', () => reject(new EnigmError('connection-lost', 'The server closed the connection without a reply.')))
     socket.on('data', (chunk) => {
       const sound = reader.push(chunk, (frame) => matches(query, frame) && resolve(new Uint8Array(frame)))
-      if (!sound) reject(new EnigmError('reply-malformed', 'The server sent what is no DNS message.'))
+      if (!sound) reject(new EnigmError('reply-malformed', 'The server sent an invalid DNS message.'))
     })
     socket.write(framed(query))
   }).finally(() => {
@@ -95,12 +95,12 @@ function overTcp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }:
 }
 
 function silence(): EnigmError {
-  return new EnigmError('deadline', 'No reply came in time.')
+  return new EnigmError('deadline', 'No reply arrived in time.')
 }
 
 function refusal(cause: Error): EnigmError {
   const refused = 'code' in cause && cause.code === 'ECONNREFUSED'
   return refused
-    ? new EnigmError('connect-refused', 'Nothing listens there; is enigm-dns running?', { cause })
+    ? new EnigmError('connect-refused', 'Nothing listens there. Is enigm-dns running?', { cause })
     : new EnigmError('connect-failed', `It cannot be reached (${'code' in cause ? String(cause.code) : 'unknown'}).`, { cause })
 }

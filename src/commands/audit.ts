@@ -25,13 +25,13 @@ interface AuditOptions {
 
 const HELP = `
 The log holds changes of state and violations of the policy: no query name, no address. "Internally consistent" means that no entry was
-changed, removed or added, unless somebody wrote the whole chain again. Only a head that was kept elsewhere shows that, and that
-nothing was cut off at the end: keep what "audit head" prints on another machine, and give it to "audit verify --head".
+changed, removed or added, unless somebody rewrote the whole chain. Only a head that was kept elsewhere reveals that, or reveals that
+the end was cut off: store the output of "audit head" on another machine, and pass it to "audit verify --head".
 
 Exit codes of verify:
   0  internally consistent (and, with --head, complete up to that head)
   1  not consistent, or the head is not in it    2  bad usage, or the configuration cannot be read
-  3  no log, or it may not be read
+  3  no log, or no permission to read it
 
 Examples:
   $ enigm-dns audit head | ssh trust-centre 'cat >> heads'
@@ -42,18 +42,18 @@ Examples:
 export function auditCommand(world: AuditWorld = thisWorld()): Command {
   const place = (command: Command) =>
     command
-      .option('--dir <directory>', 'the state directory (default: that of the configuration)')
-      .option('-c, --config <file>', 'configuration file (default: that of the service that runs)')
+      .option('--dir <directory>', 'the state directory (default: the one in the configuration)')
+      .option('-c, --config <file>', 'configuration file (default: that of the running service)')
   const audit = new Command('audit').description('check the log of policy violations and changes of state').addHelpText('after', HELP)
   audit.addCommand(
     place(new Command('verify'))
-      .description('say whether the log is consistent, and complete up to a head that was kept elsewhere')
+      .description('check whether the log is consistent, and complete up to a head that was kept elsewhere')
       .option('--head <n:hash>', 'what `audit head` printed before')
       .action((options: AuditOptions) => orConfigFault(world, verify(world, options))),
   )
   audit.addCommand(
     place(new Command('head'))
-      .description('print number and hash of the last entry, to keep elsewhere')
+      .description('print the number and hash of the last entry, to keep elsewhere')
       .action((options: AuditOptions) => orConfigFault(world, head(world, options))),
   )
   return audit
@@ -71,7 +71,7 @@ function orConfigFault(world: AuditWorld, done: Promise<void>): Promise<void> {
 async function verify(world: AuditWorld, options: AuditOptions): Promise<void> {
   const kept = options.head === undefined ? undefined : asHead(options.head)
   if (options.head !== undefined && kept === undefined)
-    return end(world, EXIT.usage, '--head must be as `audit head` prints it: number:hash')
+    return end(world, EXIT.usage, '--head must have the form number:hash, as printed by `audit head`')
   const lines = await read(world, options)
   if (typeof lines === 'string') return end(world, EXIT.cannotTell, lines)
   const verdict = judgeChain(lines, kept)
@@ -87,11 +87,10 @@ function conclusion({ first, head, gaps, holdsHead }: ChainVerdict): { readonly 
   const missing = gaps > 0 ? ` The log itself notes ${gaps} gaps: events that could not be written.` : ''
   const said = `${range}${older}${missing}`
   if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: EXIT.good }
-  if (holdsHead === 'no')
-    return { text: `${said}\nNOT the log that the head was taken of: it was cut off or written anew.`, code: EXIT.notAsWished }
+  if (holdsHead === 'no') return { text: `${said}\nNOT the log of that head: it was cut off or rewritten.`, code: EXIT.notAsWished }
   if (holdsHead === 'rotated-away')
-    return { text: `${said}\nWhether it is complete cannot be told: the entry of that head was rotated away.`, code: EXIT.notAsWished }
-  return { text: `${said}\nWhether it is complete cannot be told without a head that was kept elsewhere (--head).`, code: EXIT.good }
+    return { text: `${said}\nCannot tell whether it is complete: the entry of that head was rotated away.`, code: EXIT.notAsWished }
+  return { text: `${said}\nWithout a head that was kept elsewhere (--head), it is not known whether the log is complete.`, code: EXIT.good }
 }
 
 async function head(world: AuditWorld, options: AuditOptions): Promise<void> {
@@ -107,12 +106,12 @@ async function head(world: AuditWorld, options: AuditOptions): Promise<void> {
 async function read(world: AuditWorld, options: AuditOptions): Promise<readonly string[] | string> {
   const directory = options.dir ?? (await world.stateDir(options.config))
   const files = auditFiles(directory).filter((file) => existsSync(file))
-  if (files.length === 0) return `There is no audit log in ${directory}: a policy must be configured, or it may not be read by this user.`
+  if (files.length === 0) return `There is no audit log in ${directory}: no policy is configured, or this user cannot read the log.`
   const lines: string[] = []
   for (const file of files) {
     const got = readPlainFile(file, undefined, MAX_OCTETS)
     if (typeof got !== 'string')
-      return got.judgement === 'permission-denied' ? 'The audit log may not be read by this user.' : 'The audit log cannot be read.'
+      return got.judgement === 'permission-denied' ? 'This user cannot read the audit log.' : 'The audit log cannot be read.'
     lines.push(...got.split('\n').filter((line) => line !== ''))
   }
   return lines

@@ -28,7 +28,7 @@ export function findingsText(findings: readonly Finding[]): string {
   return [
     ...table([head, ...findings.map(row)]),
     '',
-    `${working} of ${findings.length} ways to a resolver give authenticated answers.`,
+    `${working} of ${findings.length} connections to a resolver work.`,
     ...remarks,
     '',
   ].join('\n')
@@ -62,8 +62,8 @@ function remarksOn(f: Finding): readonly string[] {
   if (certificate !== undefined && certificate.daysLeft < SOON_DAYS)
     remarks.push(`${way}: its certificate ${certificate.daysLeft < 0 ? 'expired' : 'expires'} on ${certificate.notAfter.slice(0, 10)}`)
   if (f.refusesRoot === true)
-    remarks.push(`${way}: answers REFUSED for the root: name what to probe, as in ${PROBE_EXAMPLE} in its entry of the trusted set`)
-  if (f.paddedReply === false) remarks.push(`${way}: replies come back unpadded, so their sizes tell an observer something`)
+    remarks.push(`${way}: answers REFUSED for the root: configure a probe in its entry of the trusted set, as in ${PROBE_EXAMPLE}`)
+  if (f.paddedReply === false) remarks.push(`${way}: replies are not padded, so their sizes reveal information to an observer`)
   return remarks.map(printable)
 }
 
@@ -73,7 +73,7 @@ export function policyText({ config, listen, files }: Loaded): string {
   const lines: readonly (readonly [string, string])[] = [
     [
       'usage profile',
-      config.usageProfile === 'strict' ? 'strict: authenticated or no answer' : 'opportunistic: unauthenticated answers are taken',
+      config.usageProfile === 'strict' ? 'strict: authenticated or no answer' : 'opportunistic: unauthenticated answers are accepted',
     ],
     ['resolvers', config.use.join(', ')],
     ['transports', config.transports.join(', then ')],
@@ -82,7 +82,7 @@ export function policyText({ config, listen, files }: Loaded): string {
     ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],
     ['stale answers', cache.staleMaxS === 0 ? 'never' : `at most ${cache.staleMaxS} s old, while no resolver has a newer one`],
     ['saved cache', cache.persist === 'off' ? 'none' : cache.persist],
-    ['rebinding', rebinding.protect ? 'answers that point inside are refused' : 'no protection'],
+    ['rebinding', rebinding.protect ? 'answers with private addresses are refused' : 'no protection'],
     ['timeout', `${config.timeoutMs} ms`],
     ['listens on', listen.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)).join(', ')],
     ['answers', config.allowFrom.join(', ')],
@@ -106,7 +106,7 @@ const RULES: Readonly<Record<keyof PolicyRules, string>> = {
   pins: 'SPKI pins',
   claims: 'claims of operators',
   vpn: 'VPN',
-  systemResolver: 'the system asks this service',
+  systemResolver: 'the system uses this service',
 }
 
 function rulesText(policy: Policy | undefined): readonly string[] {

@@ -32,10 +32,10 @@ export interface CheckOptions {
 
 const HELP = `
 Exit codes:
-  0  every connection to a resolver gives authenticated answers (--offline: the configuration is valid)
-  1  at least one does not
+  0  every connection to a resolver works (--offline: the configuration is valid)
+  1  at least one connection does not work
   2  a start would be refused; every fault is named: configuration, environment, user, files, ports
-  3  the configuration of the service that runs may not be read by this user
+  3  this user cannot read the configuration of the running service
 
 Examples:
   $ enigm-dns check
@@ -49,10 +49,10 @@ Examples:
  */
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
-    .description('say what a start would refuse or warn of, connect to every resolver, and print the policy that would be in force')
+    .description('report what a start would refuse or warn about, connect to every resolver, and print the resulting policy')
     .option(
       '-c, --config <file>',
-      'configuration file (default: that of the service that runs, else /etc/enigm-dns/config.json if it exists)',
+      'configuration file (default: that of the running service, else /etc/enigm-dns/config.json if it exists)',
     )
     .option('--json', 'print one JSON document')
     .option('--offline', 'send nothing')

@@ -10,7 +10,7 @@ import { EXIT } from '../exit-codes.ts'
  */
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('show the whole thing on loopback: the daemon, an embedded trusted resolver, and what an observer of the link sees')
+    .description('show everything on loopback: the daemon, an embedded trusted resolver, and what an observer of the link sees')
     .option('--once', 'end after the first screen')
     .action(async (options: { once?: boolean }) => {
       process.exitCode = await demo(options.once === true, (line) => console.log(line))

@@ -68,25 +68,29 @@ export function diagnose(s: Symptoms): readonly Remark[] {
 }
 
 function nsswitch({ hosts }: Connectivity): Remark {
-  if (hosts === undefined) return remark('nsswitch', 'ok', 'No nsswitch.conf: the C library reads resolv.conf by itself.')
+  if (hosts === undefined) return remark('nsswitch', 'ok', 'There is no nsswitch.conf: the C library reads resolv.conf.')
   const line = `hosts: ${hosts.join(' ')}`
   if (!hosts.some((word) => word === 'dns' || word === 'resolve'))
-    return remark('nsswitch', 'bad', `Programs never ask DNS (${line}).`, 'Add dns to the hosts line of /etc/nsswitch.conf.')
-  return remark('nsswitch', 'ok', `Programs ask ${hosts.includes('resolve') ? 'systemd-resolved' : 'what resolv.conf names'} (${line}).`)
+    return remark('nsswitch', 'bad', `Programs never use DNS (${line}).`, 'Add dns to the hosts line of /etc/nsswitch.conf.')
+  return remark(
+    'nsswitch',
+    'ok',
+    `Programs use ${hosts.includes('resolve') ? 'systemd-resolved' : 'the servers in resolv.conf'} (${line}).`,
+  )
 }
 
 function resolvConf({ asks, by }: SystemResolver): Remark {
-  const mend = 'Have the system ask this service: sudo enigm-dns system enable (docs/system.md).'
-  if (asks === 'us') return remark('resolv.conf', 'ok', `The system asks this service (${by}).`)
+  const mend = 'Make the system use this service: sudo enigm-dns system enable (docs/system.md).'
+  if (asks === 'us') return remark('resolv.conf', 'ok', `The system uses this service (${by}).`)
   if (asks === 'unknown')
     return remark(
       'resolv.conf',
       'unknown',
-      `Whom the system asks cannot be told (${by}).`,
-      'Look whether the local name server it names asks this service.',
+      `Cannot tell which DNS server the system uses (${by}).`,
+      'Check whether the local name server that it names uses this service.',
     )
-  if (asks === 'partly') return remark('resolv.conf', 'warn', `The system asks this service and others too (${by}).`, mend)
-  return remark('resolv.conf', 'bad', `The system asks somebody else (${by}): those queries are not protected.`, mend)
+  if (asks === 'partly') return remark('resolv.conf', 'warn', `The system uses this service and others as well (${by}).`, mend)
+  return remark('resolv.conf', 'bad', `The system uses another DNS server (${by}): those queries are not protected.`, mend)
 }
 
 function listeners(s: Symptoms): readonly Remark[] {
@@ -97,7 +101,7 @@ function listeners(s: Symptoms): readonly Remark[] {
       'listener',
       'bad',
       `${where} does not answer: ${fault}`,
-      'Start the service, or look at its log: enigm-dns start and enigm-dns logs say how.',
+      'Start the service, or read its log: enigm-dns start and enigm-dns logs show how.',
     )
   })
 }
@@ -111,7 +115,7 @@ function service({ judgement, message, path }: StatusReading): Remark {
 
 /** The worst reason that the running service itself reports. */
 function policy({ document, judgement }: StatusReading): Remark {
-  if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Without a current status nothing can be said.')
+  if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Cannot tell without a current status.')
   const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
   const worst = reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
   if (worst === undefined) return remark('policy', 'ok', `The service says: ${document.state}.`)
@@ -130,12 +134,12 @@ export function clockRemark({ wallMs, links }: Pick<Symptoms, 'wallMs' | 'links'
   const doubts = links?.flatMap((finding) => codesOf(finding).map(inDoubt)) ?? []
   const byCertificate = doubts.includes('dates') || doubts.includes('clock')
   if (wallMs < EARLIEST_WALL_MS)
-    return remark('clock', 'bad', `The clock is wrong: it says ${date}.`, 'Set it; certificates cannot be judged until then.')
+    return remark('clock', 'bad', `The clock is wrong: it says ${date}.`, 'Set the clock; until then certificates cannot be verified.')
   if (byCertificate)
     return remark(
       'clock',
       'warn',
-      `A certificate is out of its dates on ${date}: it, or this clock, is wrong.`,
+      `A certificate is not valid on ${date}: the certificate or this clock is wrong.`,
       'Compare the clock with another one.',
     )
   return remark('clock', 'ok', `The clock says ${date}.`)
@@ -152,7 +156,7 @@ function network({ connectivity: { ipv4, ipv6, mtu }, loaded }: Symptoms): reado
         'network',
         'bad',
         'This network has IPv6 only, and no resolver in use has an IPv6 address.',
-        'Use resolvers with IPv6 addresses: NAT64 needs an answer from DNS64 first, and addresses here are pinned.',
+        'Use resolvers with IPv6 addresses. NAT64 needs an answer from DNS64 first, but addresses here are pinned.',
       ),
     )
   else remarks.push(remark('network', 'ok', `Default routes: ${[ipv4 ? 'IPv4' : '', ipv6 ? 'IPv6' : ''].filter(Boolean).join(' and ')}.`))
@@ -181,13 +185,13 @@ function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[
           'links',
           'ok',
           `${f.resolver} over ${f.transport}: authenticated (${f.authenticatedBy ?? 'ca'}), ${Math.round(f.rttMs ?? 0)} ms${f.refusesRoot ? '; it answers REFUSED for the root' : ''}.`,
-          f.refusesRoot ? `Name what to probe in its entry of the trusted set, as in ${PROBE_EXAMPLE}.` : '',
+          f.refusesRoot ? `Configure a probe in its entry of the trusted set, as in ${PROBE_EXAMPLE}.` : '',
         )
       : remark(
           'links',
           found.some(({ ok }) => ok) ? 'warn' : 'bad',
           `${f.resolver} over ${f.transport}: ${f.fault ?? 'no answer'}.`,
-          'enigm-dns check says more.',
+          'See the details with enigm-dns check.',
         ),
   )
   if (over('dot').length > 0 && over('dot').every(blocked) && over('doh').some(({ ok }) => ok))
@@ -196,7 +200,7 @@ function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[
         'links',
         'warn',
         `Port ${port} seems blocked on this network; DoH gets through.`,
-        'Nothing must be done; "transports": ["doh", "dot"] saves the first try.',
+        'No action is needed; "transports": ["doh", "dot"] saves the first attempt.',
       ),
     )
   return remarks
@@ -210,8 +214,8 @@ function certificates({ links: found }: Symptoms): readonly Remark[] {
         remark(
           'certificates',
           'bad',
-          `${where}: the key is not the pinned one.`,
-          'Ask the operator whether its key changed; until then do not change the pin.',
+          `${where}: the key does not match the pin.`,
+          'Ask the operator whether its key changed. Until then do not change the pin.',
         ),
       ]
     if (certificate === undefined || certificate.daysLeft > SOON_DAYS) return []
@@ -222,7 +226,7 @@ function certificates({ links: found }: Symptoms): readonly Remark[] {
             'certificates',
             'bad',
             `${where}: the certificate ended on ${certificate.notAfter}.`,
-            'Look at the clock; else only the operator can fix it.',
+            'Check the clock. If it is right, only the operator can fix this.',
           ),
         ]
       : [remark('certificates', 'warn', `${where}: the certificate ends in ${days} days.`, 'The operator should renew it.')]

@@ -19,7 +19,7 @@ export function longText(message: ShownMessage, delivery: Delivery): string {
     `;; ${asked}${message.status}, flags ${message.flags.join(' ')}`,
     `;; ${sourceText(message.source)}, ${delivery.rttMs.toFixed(1)} ms, ${delivery.server} over ${delivery.over}`,
     ...message.errors.map((error) => `;; ${errorText(error)}`),
-    ...(message.malformed ? [';; the message is malformed: what follows is what could be read'] : []),
+    ...(message.malformed ? [';; the message is malformed: only the readable part follows'] : []),
     ...section('answer', message.answers),
     ...section('authority', message.authority),
     ...section('additional', message.additional),
@@ -54,11 +54,11 @@ export function sourceText(source: string | undefined): string {
     case 'cache':
       return 'answered from cache'
     case 'policy':
-      return 'answered by policy, nobody was asked'
+      return 'answered locally'
     case 'failure':
-      return 'not answered, the failure is our own'
+      return 'not answered: this service failed'
     case 'stale':
-      return 'answered from cache, stale: no resolver could be asked'
+      return 'answered from cache, stale: no resolver answered'
   }
   const [resolver, transport] = source.split('/')
   return transport === undefined ? `answered by ${source}` : `answered by ${resolver} over ${transport}`

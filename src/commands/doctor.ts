@@ -46,10 +46,10 @@ const LOCAL_NAME = 'localhost'
 
 const HELP = `
 Exit codes:
-  0  nothing is wrong    1  something could be better    2  something is wrong, or the configuration will not do
+  0  no fault    1  a warning    2  a fault, or an invalid configuration
 
 Examples:
-  $ enigm-dns doctor                  from the application down, what is wrong first
+  $ enigm-dns doctor                  checks from the application down; faults first
   $ enigm-dns doctor --offline        sends nothing beyond this host
   $ enigm-dns doctor --json | jq '.[] | select(.state == "bad")'
 `
@@ -60,10 +60,10 @@ Examples:
  */
 export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
   return new Command('doctor')
-    .description('look at every step from the application to the resolvers, and say what is wrong and how to fix it')
+    .description('check every step from the application to the resolvers, and show what is wrong and how to fix it')
     .option(
       '-c, --config <file>',
-      'configuration file (default: that of the service that runs, else /etc/enigm-dns/config.json if it exists)',
+      'configuration file (default: that of the running service, else /etc/enigm-dns/config.json if it exists)',
     )
     .option('--json', 'print one JSON document')
     .option('--offline', 'send nothing beyond this host')

@@ -10,13 +10,13 @@ import { type Host, judgedConfig, type RunningService, thisHost } from './runnin
 import { addressee, type NotTold, notTold, related } from './service-orders.ts'
 
 const HELP = `
-Removes what would tell which names were asked: the answer cache and the TLS sessions of the running daemon,
-saved caches in the runtime and the state directory, and their key, without which a copy of them says nothing.
+Removes everything that reveals queried names: the answer cache and the TLS sessions of the running daemon,
+saved caches in the runtime and the state directory, and their key. Without the key, a copy of them is useless.
 
 Exit codes:
-  0  everything is gone: the daemon says so, or none runs
+  0  everything is removed: the daemon confirmed it, or none runs
   1  something is left; the output says what    2  the configuration cannot be read
-  3  cannot tell whether a daemon still has something
+  3  cannot tell whether a daemon still stores something
 
 Examples:
   $ enigm-dns forget
@@ -34,8 +34,8 @@ export interface ForgetWorld {
 /** `enigm-dns forget`: removes all records of queries, in the daemon and on disk. */
 export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
   return new Command('forget')
-    .description('remove every trace of what was asked: cache, saved cache, TLS sessions')
-    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
+    .description('remove every trace of queries: cache, saved cache, TLS sessions')
+    .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .option('--json', 'print what was removed as JSON')
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string; readonly json?: true }) => {
@@ -121,9 +121,9 @@ function asForgotten(reply: unknown): Forgotten | undefined {
 function inWords({ daemon, files, left, unknown }: ForgetOutcome): string {
   const lines = [
     daemon === undefined
-      ? `No daemon was told${left.length + unknown.length === 0 ? ': none runs' : ''}.`
+      ? `No daemon was reached${left.length + unknown.length === 0 ? ': none runs' : ''}.`
       : `The daemon forgot ${daemon.entries} answers and ${daemon.sessions} TLS sessions.`,
-    ...(files.length === 0 ? ['No saved cache was there.'] : files.map((file) => `Removed ${file}`)),
+    ...(files.length === 0 ? ['There was no saved cache.'] : files.map((file) => `Removed ${file}`)),
     ...left.map((what) => `LEFT: ${what}`),
     ...unknown.map((what) => `CANNOT TELL: ${what}`),
   ]

@@ -14,22 +14,22 @@ export type Guide = 'start' | 'restart' | 'logs'
 export function guideOf(word: Guide, { running, installed, managed }: HostService): string {
   if (word === 'logs') {
     if (installed) return `journalctl -u ${SERVICE_UNIT} -e      what it logged; -f follows it`
-    return 'The service writes its log to standard error, where it was started. As a service: sudo enigm-dns service install'
+    return 'The service writes its log to standard error of the process that started it. To run it as a service: sudo enigm-dns service install'
   }
   if (word === 'restart') {
     if (managed) return `sudo systemctl restart ${SERVICE_UNIT}\nFor a new configuration: sudo enigm-dns reload`
     if (running !== undefined)
       return `enigm-dns stop                  ends ${nameOf(running)}; then start it as before\nFor a new configuration: enigm-dns reload`
   }
-  if (running !== undefined) return `It runs already: ${nameOf(running)}. Have the system ask it: sudo enigm-dns system enable`
-  if (installed) return `${START_UNITS}\nsudo enigm-dns system enable    starts it, now and at boot, and has the system ask it`
+  if (running !== undefined) return `It already runs: ${nameOf(running)}. To make the system use it: sudo enigm-dns system enable`
+  if (installed) return `${START_UNITS}\nsudo enigm-dns system enable    starts it, now and at boot, and makes the system use it`
   return 'sudo enigm-dns service install  as a service; then: sudo enigm-dns system enable\nenigm-dns run                   in the foreground'
 }
 
 /** `enigm-dns start`, `restart` and `logs`. Exit code 2, as for an unknown command. */
 export function guideCommand(word: Guide): Command {
-  return new Command(word).description('says which command does it').action(() => {
-    process.stderr.write(`enigm-dns has no command "${word}". This does it here:\n\n${guideOf(word, hostService(thisHost()))}\n`)
+  return new Command(word).description('show the command that does this').action(() => {
+    process.stderr.write(`enigm-dns has no command "${word}". Use this instead:\n\n${guideOf(word, hostService(thisHost()))}\n`)
     process.exitCode = EXIT.usage
   })
 }
@@ -40,5 +40,5 @@ export function guideCommand(word: Guide): Command {
  */
 export function stopGuide({ managed }: Pick<HostService, 'managed'>): string | undefined {
   if (!managed) return undefined
-  return `systemd runs the service, and its socket starts it again with the next query. First: sudo enigm-dns system disable. Then: ${STOP_UNITS}`
+  return `systemd runs the service, and its socket starts it again at the next query. First: sudo enigm-dns system disable. Then: ${STOP_UNITS}`
 }

@@ -19,12 +19,12 @@ import { SERVICE_UNIT, SOCKET_UNIT, UNITS } from '../system/units.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
-The units are enigm-dns.service and enigm-dns.socket, which listens on 127.0.0.55:53, and enigm-dns-53.socket for
-127.0.0.53:53 where that is free. The service runs as a user of its own, without root and without capabilities.
-A package (.deb) brings them itself. Without systemd: docs/service.md.
+The units are enigm-dns.service, enigm-dns.socket, which listens on 127.0.0.55:53, and enigm-dns-53.socket for
+127.0.0.53:53, if that address is free. The service runs as its own user, without root and without capabilities.
+A package (.deb) installs the units itself. Without systemd: docs/service.md.
 
 Exit codes:
-  0  done    1  status: it does not run    3  cannot be done here    4  uninstall: the system still asks it, nothing was removed
+  0  done    1  status: it does not run    3  cannot be done here    4  uninstall: the system still uses it, nothing was removed
 
 Examples:
   $ sudo enigm-dns service install          then: sudo enigm-dns system enable
@@ -42,7 +42,7 @@ interface Options {
 /** `enigm-dns service`: installs and removes the systemd units. Sets the exit code. */
 export function serviceCommand(): Command {
   const command = new Command('service')
-    .description('install this program as a service of systemd, remove it, or show how it is')
+    .description('install this program as a systemd service, remove it, or show its state')
     .addHelpText('after', HELP)
   command
     .command('install')
@@ -52,12 +52,12 @@ export function serviceCommand(): Command {
     .action((options: Options) => exit(install(options)))
   command
     .command('uninstall')
-    .description('have the system ask nobody here, stop the service and remove the units')
+    .description('make the system stop using this service, stop it and remove the units')
     .option('--dry-run', 'print what would be done')
     .action((options: Options) => exit(uninstall(options)))
   command
     .command('status')
-    .description('whether it is installed, enabled and running')
+    .description('show whether it is installed, enabled and running')
     .option('--json', 'print one JSON document')
     .action((options: Options) => exit(status(options)))
   return command
@@ -84,7 +84,7 @@ const notifies = () => withKoffi(() => true) === true
 function install({ dryRun, now }: Options): ExitCode {
   const packaged = packagedUnit()
   if (packaged !== undefined) {
-    say(`The package has installed it already: ${packaged}. Next: sudo enigm-dns system enable`)
+    say(`The package already installed it: ${packaged}. Next: sudo enigm-dns system enable`)
     return EXIT.good
   }
   const program = thisProgram()
@@ -94,7 +94,7 @@ function install({ dryRun, now }: Options): ExitCode {
     return EXIT.good
   }
   const why = refusal()
-  const foreign = foreignUnits(units.keys()).map((path) => `${path} was written by somebody else: move it away.`)
+  const foreign = foreignUnits(units.keys()).map((path) => `${path} was not written by this program: move it away.`)
   const faults = why === undefined ? [...programFaults(program), ...foreign] : [why]
   if (faults.length > 0) {
     for (const fault of faults) complain(fault)
@@ -121,8 +121,8 @@ function put(units: ReadonlyMap<string, string>, program: Program, now: boolean)
   for (const path of units.keys()) say(`wrote ${path}`)
   say(
     now
-      ? 'It runs, now and at every boot. Next: sudo enigm-dns system enable'
-      : 'Nothing was started. Next: sudo enigm-dns system enable, which starts it and has the system ask it',
+      ? 'It runs now and starts at every boot. Next: sudo enigm-dns system enable'
+      : 'Nothing was started. Next: sudo enigm-dns system enable, which starts it and makes the system use it',
   )
   return EXIT.good
 }
@@ -160,7 +160,7 @@ function uninstall({ dryRun }: Options): ExitCode {
   say(
     removed.length === 0
       ? 'Nothing was installed.'
-      : 'What it keeps stays: /etc/enigm-dns and /var/lib/private/enigm-dns. sudo rm -r takes it away.',
+      : 'Its data stays in /etc/enigm-dns and /var/lib/private/enigm-dns. Remove it with sudo rm -r.',
   )
   return EXIT.good
 }
@@ -177,7 +177,7 @@ function leaveSystem(): boolean {
   const asks = error !== undefined || status === EXIT.good || status === EXIT.proofFailed
   if (!asks) return true
   complain(
-    `${(disabled.stderr ?? '').trim()}\nThe system still asks this service, so nothing was removed: sudo enigm-dns system status says more.`,
+    `${(disabled.stderr ?? '').trim()}\nThe system still uses this service, so nothing was removed. See sudo enigm-dns system status.`,
   )
   return false
 }

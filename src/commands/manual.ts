@@ -21,8 +21,8 @@ Examples:
  */
 export function manualCommand(tree: () => Promise<Command>): Command {
   return new Command('manual')
-    .description('write the man pages and the completions of bash, zsh and fish below a folder')
-    .argument('<folder>', 'a share directory, as in /usr/local/share')
+    .description('write the man pages and the completions for bash, zsh and fish to a directory')
+    .argument('<folder>', 'a share directory, for example /usr/local/share')
     .addHelpText('after', HELP)
     .action(async (folder: string) => {
       const described = describe(await tree())
@@ -32,7 +32,7 @@ export function manualCommand(tree: () => Promise<Command>): Command {
         process.stdout.write(`wrote ${files.size} files below ${folder}\n`)
       } catch (error) {
         process.stderr.write(
-          `${folder} cannot be written to (${systemCode(error) ?? 'unknown error'}): name another folder, or run this as its owner.\n`,
+          `${folder} is not writable (${systemCode(error) ?? 'unknown error'}): name another directory, or run this as its owner.\n`,
         )
         process.exitCode = EXIT.cannotTell
       }

@@ -53,7 +53,7 @@ function commandFor({ layer, state, code, message }: Remark, { running, installe
     case 'network':
       return 'ip route'
     case 'links':
-      return /may not read|--offline/.test(message) ? 'sudo enigm-dns doctor' : CHECK
+      return /cannot read|--offline/.test(message) ? 'sudo enigm-dns doctor' : CHECK
     case 'certificates':
       return CHECK
   }

@@ -9,9 +9,9 @@ import { printable } from './status-screen.ts'
 
 /** The meaning of each state, as in the README. */
 const SAID = {
-  protected: 'authenticated answers flow',
-  degraded: 'answers flow, but something that the configuration requires does not hold',
-  exposed: 'answers come from somebody who did not prove who it is, or a cleartext packet left',
+  protected: 'authenticated answers arrive',
+  degraded: 'answers arrive, but a requirement of the configuration is not met',
+  exposed: 'answers come from a server that did not prove its identity, or a cleartext packet was sent',
   offline: 'no trusted resolver is reachable; lookups fail, nothing is sent unencrypted',
 } as const
 
@@ -39,14 +39,14 @@ export function inShort(reading: StatusReading | undefined, { running, installed
     const codes = Object.values(signals).flatMap((signal) => signal.reasons.map(({ code }) => code))
     const said = `${state}: ${SAID[state]}`
     if (state === 'protected' && codes.includes('system-asks-us'))
-      return { state: `${said}, and the system asks this service`, next: 'Nothing to do. The evidence: enigm-dns status' }
+      return { state: `${said}, and the system uses this service`, next: 'Nothing to do. The evidence: enigm-dns status' }
     if (state === 'protected' && codes.includes('system-asks-elsewhere'))
-      return { state: `${said}, but the system asks somebody else`, next: next('sudo enigm-dns system enable') }
+      return { state: `${said}, but the system uses another DNS server`, next: next('sudo enigm-dns system enable') }
     if (state === 'protected') return { state: said, next: next('enigm-dns status') }
     return { state: said, next: next('enigm-dns doctor') }
   }
   if (reading?.judgement === 'permission-denied' || running !== undefined)
-    return { state: 'running; this user may not read its status, or it is old', next: next('sudo enigm-dns status') }
+    return { state: 'running; this user cannot read its status, or it is old', next: next('sudo enigm-dns status') }
   if (managed) return { state: 'not running: the next query starts it', next: next(START_UNITS) }
   if (installed) return { state: 'not running', next: next('sudo enigm-dns system enable') }
   return { state: 'not running, and not installed as a service', next: next('sudo enigm-dns service install') }

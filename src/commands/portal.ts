@@ -14,15 +14,15 @@ import { printable } from './status-screen.ts'
 import { durationOf } from './trace.ts'
 
 const HELP = `
-For the login page of a hotel, a train or an airport. While it runs, the names by which phones, browsers and systems
-look for a login page, and at most three hosts that its redirects name, are asked of this network's own resolver, in
-cleartext. Every other name is asked as ever. The status says exposed meanwhile and counts each packet. Nothing of it
-is kept. It ends when the network lets traffic through, with its time (at most 1h), with this command, and when the
+For the login page of a hotel, a train or an airport. While it runs, cleartext queries go to the resolver of this
+network, only for the names that phones, browsers and systems use to find a login page, and for at most three hosts
+that its redirects name. All other names are resolved as before. The status shows exposed and counts each packet. Nothing
+is stored. It ends when the network lets traffic through, when the time is over (at most 1h), when this command ends, and when the
 network changes or the service reloads, forgets or stops.
 
 Exit codes:
   0  the network lets traffic through    1  it ended before that, or no daemon runs, or it refused
-  2  the configuration, --for or --resolver will not do
+  2  the configuration, --for or --resolver is invalid
   3  cannot tell whether a daemon runs, or which resolver this network has
 
 Examples:
@@ -49,10 +49,10 @@ interface PortalOptions {
 /** `enigm-dns portal`: the login page of a network, for a limited time. */
 export function portalCommand(world: PortalWorld = thisWorld()): Command {
   return new Command('portal')
-    .description("reach this network's login page, for a limited time")
-    .option('--for <time>', 'how long at most, as 90s, 5m or 1h', '5m')
-    .option('--resolver <address...>', "this network's own resolver (default: what the network told this host)")
-    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
+    .description('reach the login page of this network, for a limited time')
+    .option('--for <time>', 'the longest time, for example 90s, 5m or 1h', '5m')
+    .option('--resolver <address...>', 'the resolver of this network (default: the one that the network announced)')
+    .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
     .action(async (options: PortalOptions) => {
       try {
@@ -71,7 +71,7 @@ async function portal(world: PortalWorld, options: PortalOptions): Promise<numbe
   const forMs = durationOf(options.for)
   const found = options.resolver === undefined ? world.resolvers?.() : { addresses: options.resolver.map(resolverOf), by: '--resolver' }
   if (found === undefined) {
-    err.write('Which resolver this network has cannot be told: name it, as in enigm-dns portal --resolver 192.168.1.1\n')
+    err.write('Cannot tell which resolver this network has. Name it, as in enigm-dns portal --resolver 192.168.1.1\n')
     return EXIT.cannotTell
   }
   const to = await addressee(options.config, host)
@@ -86,17 +86,17 @@ async function portal(world: PortalWorld, options: PortalOptions): Promise<numbe
     else if (line.portal === 'page') out.write(`Login page: ${printable(String(line.url))}\n`)
     else if (line.portal === 'off') {
       ended = String(line.why)
-      err.write(`${WHY[ended] ?? 'It ended.'} Cleartext packets that left: ${Number(line.packets)}.\n`)
+      err.write(`${WHY[ended] ?? 'It ended.'} Cleartext packets sent: ${Number(line.packets)}.\n`)
     }
   }
   const order = `portal ${forMs} ${found.addresses.map(withPort).join(' ')}`
   const answered = !('verdict' in to) && (await followOrder(controlPath(to.statusFile), order, clock, forMs, show))
   if (!answered) {
     const { verdict, why } = 'verdict' in to ? to : notTold(to, options.config !== undefined, host, clock)
-    err.write(`Nothing was asked: ${why}.\n`)
+    err.write(`No query was sent: ${why}.\n`)
     return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
   }
-  if (ended === undefined && !refused) err.write('The daemon hung up.\n')
+  if (ended === undefined && !refused) err.write('The daemon closed the connection.\n')
   return ended === 'passed' ? EXIT.good : EXIT.notAsWished
 }
 
@@ -108,19 +108,19 @@ Open http://neverssl.com in a browser, or the page below once it is found.
 }
 
 const WHY: Readonly<Record<string, string>> = {
-  passed: 'The network lets traffic through: the login page is not asked for any more.',
+  passed: 'The network lets traffic through. No more queries for the login page are sent.',
   time: 'The time is over, and the network does not let traffic through yet.',
-  network: 'The network changed, which ends this: run it again if there is a login page still.',
-  policy: 'The policy lets nothing through now, which ends this.',
-  reload: 'The service took another configuration, which ends this.',
-  forget: 'What was asked is forgotten (enigm-dns forget), which ends this.',
+  network: 'The network changed, which ends this. Run the command again if there is still a login page.',
+  policy: 'The policy makes lookups fail now, which ends this.',
+  reload: 'The service loaded another configuration, which ends this.',
+  forget: 'All queries were removed (enigm-dns forget), which ends this.',
   stop: 'The service stops.',
 }
 
 /** Throws `config` if `text` is neither an address nor an address with a port. */
 function resolverOf(text: string): string {
   if (isIP(text) !== 0 || parseListen(text) !== undefined) return text
-  throw new EnigmError('config', `--resolver takes a numeric address, as 192.168.1.1 or [fe80::1%wlan0]:53, and not ${printable(text)}.`)
+  throw new EnigmError('config', `--resolver needs a numeric address, as in 192.168.1.1 or [fe80::1%wlan0]:53, not ${printable(text)}.`)
 }
 
 const withPort = (text: string) => (isIP(text) === 0 ? text : listenText({ address: text, port: 53 }))

@@ -39,10 +39,10 @@ const TIMEOUT_MS = 5000
 
 const HELP = `
 Exit codes:
-  0  a reply came, whatever it says    2  bad usage    9  no reply
+  0  a reply arrived, with any content    2  bad usage    9  no reply
 
 Examples:
-  $ enigm-dns query example.com              the address, and who said so
+  $ enigm-dns query example.com              the address, and where the answer came from
   $ enigm-dns query example.com HTTPS --short
   $ enigm-dns query example.com --json | jq -r .source
 `
@@ -53,13 +53,13 @@ Examples:
  */
 export function queryCommand(world: QueryWorld = thisWorld()): Command {
   return new Command('query')
-    .description('ask the running stub, and say where the answer came from')
+    .description('send a query to the running stub, and show where the answer came from')
     .argument('<name>', 'a domain name')
     .argument('[type]', 'a record type: A, AAAA, HTTPS, TYPE65 ...', 'A')
-    .option('--server <address:port>', 'the stub to ask, if not the one that runs; packets go nowhere else', DEFAULT_SERVER)
+    .option('--server <address:port>', 'the stub to query instead of the running one; packets go nowhere else', DEFAULT_SERVER)
     .option('--short', 'print only the data')
     .option('--json', 'print one JSON document')
-    .option('--tcp', 'ask over TCP at once')
+    .option('--tcp', 'use TCP from the start')
     .addHelpText('after', HELP)
     .action(async (name: string, type: string, options: QueryOptions, command: Command) => {
       const running = command.getOptionValueSource('server') === 'default' ? world.runningServer?.() : undefined
@@ -118,12 +118,9 @@ function print(heard: Heard, server: string, options: QueryOptions, world: Query
 function serverOf(text: string): SocketAddress {
   const server = isIP(text) === 0 ? parseListen(text) : { address: text, port: 53 }
   if (server === undefined || server.port === 0)
-    throw new EnigmError('config', 'the server is not ADDRESS:PORT, as in 127.0.0.53:53 or [::1]:53')
+    throw new EnigmError('config', 'the server must be ADDRESS:PORT, as in 127.0.0.53:53 or [::1]:53')
   if (isLinkLocal6(server.address) && !server.address.includes('%'))
-    throw new EnigmError(
-      'config',
-      `the server is link-local, which means nothing without its interface: name it, as in ${server.address}%eth0`,
-    )
+    throw new EnigmError('config', `the server is link-local and needs its interface: add it, as in ${server.address}%eth0`)
   return server
 }
 

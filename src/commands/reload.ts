@@ -10,12 +10,12 @@ import { addressee, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 
 const HELP = `
-Has the service read its configuration, trusted set and CA files again, as SIGHUP does, and says what came of it.
-New connections are made, even if nothing changed. An invalid configuration is rejected; the old one stays.
+Makes the service read its configuration, trusted set and CA files again, like SIGHUP, and shows the result.
+All connections are re-established, even if nothing changed. An invalid configuration is rejected; the old one stays.
 
 Exit codes:
   0  accepted    1  refused, every fault named, or no service runs    2  the configuration cannot be read
-  3  cannot tell whether one runs, or it does not take orders from this user
+  3  cannot tell whether one runs, or it does not accept commands from this user
 
 Examples:
   $ enigm-dns reload
@@ -34,8 +34,8 @@ export interface ReloadWorld {
 /** `enigm-dns reload`: makes the service read its files again. Sets the exit code. */
 export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
   return new Command('reload')
-    .description('have the service read its configuration again, and say whether it was accepted')
-    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
+    .description('make the service read its configuration again, and show whether it was accepted')
+    .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string }) => {
       try {
@@ -60,11 +60,11 @@ async function reload(config: string | undefined, { out, err, clock, host }: Rel
   }
   if (isRecord(reply) && typeof reply.refused === 'string') {
     const faults = reply.refused.split('\n').map(printable).join('\n')
-    err.write(`refused, and what was in force goes on:\n${faults}\n`)
+    err.write(`refused; the old configuration stays in force:\n${faults}\n`)
     return EXIT.notAsWished
   }
   const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
-  err.write(`Nothing was read again: ${why}.\n`)
+  err.write(`Nothing was reloaded: ${why}.\n`)
   return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
 }
 

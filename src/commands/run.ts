@@ -42,7 +42,7 @@ export function runCommand(): Command {
   return new Command('run')
     .description('start the resolver and stay in the foreground')
     .option('-c, --config <file>', 'configuration file (JSON with comments); default /etc/enigm-dns/config.json if it exists')
-    .option('-l, --listen <address:port...>', 'listen here instead of where the configuration says')
+    .option('-l, --listen <address:port...>', 'listen here; overrides the configuration')
     .addHelpText(
       'after',
       `
@@ -96,7 +96,7 @@ async function run(options: RunOptions): Promise<void> {
     const daemon = await startDaemon(loaded, world)
     settled(privileges, loaded, log)
     if (manager.lost)
-      log.warn('the service manager waits for word that this is ready, which needs the package koffi: install it, or set Type=exec')
+      log.warn('the service manager waits for a ready notification, which needs the package koffi: install it, or set Type=exec')
     let registration: Registration | undefined
     const reloaded = () => registration?.listensOn(placesOf(daemon))
     const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager })
@@ -108,7 +108,7 @@ async function run(options: RunOptions): Promise<void> {
     }
     if ('why' in control)
       log.warn(
-        `enigm-dns forget, trace, portal, stop and reload cannot reach this process: no control socket beside the status file (${control.why})`,
+        `enigm-dns forget, trace, portal, stop and reload cannot reach this process: there is no control socket in the directory of the status file (${control.why})`,
       )
     else {
       heal.push(control.heal)
@@ -117,7 +117,7 @@ async function run(options: RunOptions): Promise<void> {
     for (const why of loaded.listen.flatMap((endpoint) => neverAskedByResolved(endpoint) ?? [])) log.warn(why)
     const registered = register(runtimeDirectories(thisAccount()), recordOf(options, loaded, placesOf(daemon)))
     if (typeof registered === 'string')
-      log.warn(`other commands find this service only where its configuration or its files are named: ${registered}`)
+      log.warn(`other commands find this service only if you name its configuration or its files: ${registered}`)
     else {
       registration = registered
       heal.push(registered.heal)
@@ -180,11 +180,11 @@ function settled(privileges: Privileges, { config, files }: Loaded, log: Log): v
   privileges.settle()
   if (privileges.lost !== undefined) log.warn(privileges.lost)
   for (const file of files.filter((file) => !isReadable(file)))
-    log.warn(`a reload cannot read ${file}: give user ${config.user} the right to, as with chgrp and chmod g+r`)
+    log.warn(`a reload cannot read ${file}: give user ${config.user} read permission, for example with chgrp and chmod g+r`)
 }
 
 function rivalry(statusFile: string, who: string): string {
-  return `${who} runs as a service with the status file ${statusFile}: stop it, or give this one a statusFile and a stateDir of its own`
+  return `${who} runs as a service with the status file ${statusFile}: stop it, or give this service its own statusFile and stateDir`
 }
 
 /**
@@ -200,9 +200,9 @@ function duringStart(tied: LauncherWatch): { end(): void } {
 
 /** The text that `systemctl status` shows. It depends only on the state: no query changes it. */
 const SAID = {
-  protected: 'protected: authenticated answers flow',
-  degraded: 'degraded: answers flow, and something that is required does not hold (enigm-dns status)',
-  exposed: 'exposed: answers come from somebody who did not prove who it is (enigm-dns status)',
+  protected: 'protected: authenticated answers arrive',
+  degraded: 'degraded: answers arrive, but a requirement is not met (enigm-dns status)',
+  exposed: 'exposed: answers come from a server that did not prove its identity (enigm-dns status)',
   offline: 'offline: no trusted resolver is reachable, lookups fail (enigm-dns status)',
 } as const
 

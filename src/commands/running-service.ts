@@ -107,9 +107,9 @@ export async function judgedConfig(named: string | undefined, host: Host, places
   const file = named ?? service?.config
   const overrides = service?.listenOption === undefined ? {} : { listen: service.listenOption }
   const { loaded, problems } = await checkConfig(file, overrides, places)
-  const note = named === undefined && service !== undefined ? { note: `This is about the service that runs: ${nameOf(service)}.` } : {}
+  const note = named === undefined && service !== undefined ? { note: `Using the running service: ${nameOf(service)}.` } : {}
   if (named === undefined && service !== undefined && problems.some(isDenied)) {
-    const unreadable = `${nameOf(service)} runs; this user may not read its configuration: run this as the user of the service, or as root.`
+    const unreadable = `${nameOf(service)} runs; this user cannot read its configuration: run this as the user of the service, or as root.`
     return { problems: [], service, unreadable }
   }
   if (loaded === undefined) return { problems, service, ...note }
@@ -128,7 +128,7 @@ export function configOrThrow({ loaded, problems, unreadable }: JudgedConfig): L
 }
 
 function isDenied({ message }: Problem): boolean {
-  return /may not be read \((EACCES|EPERM)\)/.test(message)
+  return /permission to read it is denied \((EACCES|EPERM)\)/.test(message)
 }
 
 /** A description of a service. */

@@ -73,7 +73,7 @@ export function notTold({ statusFile, service }: Addressee, named: boolean, host
 
 function unwilling(pid: number, ours: boolean): NotTold {
   const mend = ours ? 'it does not answer on its control socket; stop it to be sure' : 'run this as the same user or root, or stop it'
-  return { verdict: 'runs', why: `the daemon (process ${pid}) runs and does not take orders from this user: ${mend}` }
+  return { verdict: 'runs', why: `the daemon (process ${pid}) runs but does not accept commands from this user: ${mend}` }
 }
 
 /** What the status file reveals about its writer; undefined: there is no such file. */
@@ -81,15 +81,15 @@ function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
   const { document, judgement } = readStatus(statusFile, { wallMs: clock.wallMs(), isSame })
   if (judgement === 'not-found') return undefined
   if (judgement === 'permission-denied')
-    return { verdict: 'unknown', why: `whether a daemon runs cannot be told: ${statusFile} may not be read by this user` }
+    return { verdict: 'unknown', why: `cannot tell whether a daemon runs: this user cannot read ${statusFile}` }
   if (document === undefined)
-    return { verdict: 'unknown', why: `whether a daemon runs cannot be told: ${statusFile} is no status file of this version` }
+    return { verdict: 'unknown', why: `cannot tell whether a daemon runs: ${statusFile} is not a status file of this version` }
   const same = isSame(document.pid, document.processStart)
   if (same === true) return unwilling(document.pid, true)
   if (same === false) return { verdict: 'none', why: `no daemon runs with the status file ${statusFile}` }
   return {
     verdict: 'unknown',
-    why: `whether a daemon runs cannot be told: process ${document.pid} may be the one that wrote ${statusFile}`,
+    why: `cannot tell whether a daemon runs: process ${document.pid} may have written ${statusFile}`,
   }
 }
 
@@ -99,9 +99,9 @@ function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
 function anywhere(statusFile: string, host: Host): NotTold {
   const others = host.services()
   const likely = host.likely()
-  const unknown = (why: string): NotTold => ({ verdict: 'unknown', why: `whether this daemon runs cannot be told: ${why}` })
+  const unknown = (why: string): NotTold => ({ verdict: 'unknown', why: `cannot tell whether this daemon runs: ${why}` })
   if (others.length > 0) return unknown(`${others.map(nameOf).join(', ')} runs with another status file; name its configuration (--config)`)
-  if (likely === undefined) return unknown('the processes of other users cannot be seen by this user')
-  if (likely.length > 0) return unknown(`process ${likely.join(', ')} looks like one; run this as its user, with its configuration`)
+  if (likely === undefined) return unknown('this user cannot see the processes of other users')
+  if (likely.length > 0) return unknown(`process ${likely.join(', ')} looks like a daemon; run this as its user, with its configuration`)
   return { verdict: 'none', why: `no daemon runs with the status file ${statusFile}` }
 }

@@ -65,12 +65,12 @@ export async function startFaults(loaded: Loaded, world: StartWorld): Promise<St
   const byRoot = host.uid === 0
   const isOurs = service === undefined ? byRoot || runsAs === host.uid : service.uid === (byRoot ? (account?.uid ?? 0) : host.uid)
   if (!byRoot && account !== undefined && runsAs !== host.uid)
-    warned.push(`user: only root can go on as "${loaded.config.user}": start it as root, or take "user" out.`)
+    warned.push(`user: only root can switch to "${loaded.config.user}": start the service as root, or remove "user".`)
   if (isOurs) {
     const paths = pathFaults(loaded, account)
     if (byRoot) refused.push(...paths, ...closedTo(account, [programDirectory() ?? '/'], ''))
     else warned.push(...paths.map(byThisUser))
-    if (byRoot) warned.push(...closedTo(account, loaded.files, 'a reload needs to; '))
+    if (byRoot) warned.push(...closedTo(account, loaded.files, 'a reload needs it; '))
     warned.push(...ownWarnings(loaded, account, world))
     if (runsAs === host.uid) warned.push(...keyWarnings(loaded, world))
   }
@@ -93,7 +93,7 @@ function closedTo(account: ServiceAccount | undefined, paths: readonly string[],
   if (account === undefined) return []
   const who = `user: "${account.name ?? account.uid}"`
   const closed = paths.filter((path) => !isReadableBy(path, account))
-  return closed.map((path) => `${who} may not read ${path}, or a directory above it: ${why}give it the right to.`)
+  return closed.map((path) => `${who} cannot read ${path}, or a directory above it: ${why}give it read permission.`)
 }
 
 /** Problems that do not prevent names from resolving. */
@@ -106,10 +106,10 @@ function ownWarnings({ config }: Loaded, account: ServiceAccount | undefined, { 
     ...(lost === undefined ? [] : [`user: ${lost}.`]),
     ...(socket === undefined
       ? []
-      : [`statusFile: forget, trace, stop and reload cannot reach the service: no control socket beside the status file (${socket}).`]),
-    ...(register === undefined
-      ? []
-      : [`Other commands find the service only where its configuration or its files are named: ${register}.`]),
+      : [
+          `statusFile: forget, trace, stop and reload cannot reach the service: there is no control socket in the directory of the status file (${socket}).`,
+        ]),
+    ...(register === undefined ? [] : [`Other commands find the service only if you name its configuration or its files: ${register}.`]),
   ]
 }
 
@@ -120,7 +120,7 @@ function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly 
   const sealing = cache.persist === 'off' ? undefined : secretKeyFault(savedKey({ config: { stateDir, statusFile } }, credentials))
   return [
     ...(signing === undefined ? [] : [`stateDir: the status would not be signed: ${signing}.`]),
-    ...(sealing === undefined ? [] : [`cache.persist: the cache would not be kept: ${sealing}.`]),
+    ...(sealing === undefined ? [] : [`cache.persist: the cache would not be saved: ${sealing}.`]),
   ]
 }
 
@@ -134,9 +134,10 @@ function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): Star
   const writer = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
   const owner = runningIn(stateDir, bootId(), isSame)
   const other = owner === writer || owner === service?.pid || owner === process.pid ? undefined : owner
-  const shared = other === undefined ? [] : [`stateDir: process ${other} keeps its state in ${stateDir} too: give each its own stateDir.`]
+  const shared =
+    other === undefined ? [] : [`stateDir: process ${other} also keeps its state in ${stateDir}: give each service its own stateDir.`]
   if (writer === undefined || writer === service?.pid) return { refused: [], warned: shared }
-  const rival = `statusFile: process ${writer} runs as a service with ${statusFile}: stop it, or give this one its own statusFile and stateDir.`
+  const rival = `statusFile: process ${writer} runs as a service with ${statusFile}: stop it, or give this service its own statusFile and stateDir.`
   return isService(writer, host) ? { refused: [], warned: [rival, ...shared] } : { refused: [rival], warned: shared }
 }
 

@@ -70,9 +70,9 @@ Exit codes:
 Examples:
   $ enigm-dns status                      one screen, worst first
   $ enigm-dns status --watch              redrawn when something changes
-  $ enigm-dns status --json | jq .state   for programs; never better than the truth
-  $ enigm-dns status --verify --key status.pub    what the holder of that key wrote, or exit code 4
-  $ enigm-dns status --redact             states and reason codes only: safe to hand to others
+  $ enigm-dns status --json | jq .state   for programs; never overstates the protection
+  $ enigm-dns status --verify --key status.pub    checks that the holder of that key wrote it; else exit code 4
+  $ enigm-dns status --redact             states and reason codes only: safe to share
   $ enigm-dns status --file /run/enigm-dns/status.json
 `
 
@@ -82,15 +82,15 @@ Examples:
  */
 export function statusCommand(world: StatusWorld = thisWorld()): Command {
   return new Command('status')
-    .description('say, with evidence, how protected name resolution is right now')
+    .description('show how well name resolution is protected now, with evidence')
     .option('--json', 'print the document as JSON')
-    .option('--watch', 'print again whenever something changes')
-    .option('--file <file>', 'the status file to read (default: that of the service that runs)')
-    .option('--verify', 'believe only what is signed, and was not seen in a newer version')
+    .option('--watch', 'print again after each change')
+    .option('--file <file>', 'the status file to read (default: that of the running service)')
+    .option('--verify', 'accept only a signed document, and none older than one seen before')
     .option('--key <file>', 'with --verify: the public key (status.pub of the state directory)')
-    .option('--seen <file>', 'with --verify: where to keep what was seen, so that a replay is noticed')
-    .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not looked for here')
-    .option('--redact', 'print JSON that is safe to hand to others: states and reason codes only')
+    .option('--seen <file>', 'with --verify: a file for the newest document seen, to detect a replay')
+    .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not checked here')
+    .option('--redact', 'print JSON that is safe to share: states and reason codes only')
     .addHelpText('after', HELP)
     .action((options: StatusOptions) => {
       const places = options.file === undefined ? world.files : [{ path: options.file }]
@@ -117,7 +117,7 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Statu
     path: '',
     judgement: 'not-found',
     exitCode: EXIT.cannotTell,
-    message: 'No place to look for a status file.',
+    message: 'There is no default path for a status file here.',
   }
   return nowhere ? { ...best, path } : best
 }

@@ -13,11 +13,11 @@ import { STOP_LIMIT_MS } from './service.ts'
 import { addressee, notTold } from './service-orders.ts'
 
 const HELP = `
-Answers what is under way, then ends the service, and waits until it is gone.
+Answers the queries in progress, then stops the service, and waits until it has ended.
 
 Exit codes:
-  0  it is gone    1  no service runs, or it is still there    2  the configuration cannot be read
-  3  cannot tell whether one runs, it does not take orders from this user, or systemd would start it again
+  0  it has ended    1  no service runs, or it still runs    2  the configuration cannot be read
+  3  cannot tell whether one runs, it does not accept commands from this user, or systemd would start it again
 
 Examples:
   $ enigm-dns stop
@@ -40,8 +40,8 @@ export interface StopWorld {
 /** `enigm-dns stop`: ends the running service. Sets the exit code. */
 export function stopCommand(world: StopWorld = thisWorld()): Command {
   return new Command('stop')
-    .description('end the service that runs, and wait until it is gone')
-    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
+    .description('stop the running service, and wait until it has ended')
+    .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string }) => {
       try {
@@ -72,7 +72,7 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
   const start = typeof processStart === 'string' ? processStart : undefined
   for (let waitedMs = 0; isSame(pid, start) !== false; waitedMs += POLL_MS) {
     if (waitedMs > STOP_LIMIT_MS + GRACE_MS) {
-      err.write(`Process ${pid} said that it stops, and is still there.\n`)
+      err.write(`Process ${pid} confirmed that it stops, but it still runs.\n`)
       return EXIT.notAsWished
     }
     pause(POLL_MS)

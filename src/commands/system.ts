@@ -44,18 +44,18 @@ interface Options {
 }
 
 const HELP = `
-Who decides whom programs ask (systemd-resolved, NetworkManager, resolvconf, or a file) is found out, and told to ask
-this service. It is proven before and after; what cannot be proven is undone by itself, also after a kill or a power cut.
+Finds what manages DNS on this system (systemd-resolved, NetworkManager, resolvconf, or a file) and makes it use this
+service. The change is proven before and after. If it cannot be proven, it is undone automatically, also after a kill or a power cut.
 
-Exit codes of enable:   0  proven    3  refused, nothing changed    4  tried, and everything put back
-Exit codes of disable:  0  done, or nothing was enabled    1  somebody else has the system ask this service still    3  refused
+Exit codes of enable:   0  proven    3  refused, nothing changed    4  tried, and everything was restored
+Exit codes of disable:  0  done, or nothing was enabled    1  another program still makes the system use this service    3  refused
 Exit codes of status:   0  enabled and proven    1  not enabled    3  cannot tell, or cannot be done here
-                        4  enabled, and not in control
+                        4  enabled, but not in control
 
 Examples:
   $ sudo enigm-dns system enable --dry-run     what would be changed
   $ sudo enigm-dns system enable
-  $ sudo enigm-dns system enable --enforce     and reject what other programs ask elsewhere
+  $ sudo enigm-dns system enable --enforce     also reject DNS traffic of programs that bypass it
   $ sudo enigm-dns system status
   $ sudo enigm-dns system disable
 `
@@ -63,7 +63,7 @@ Examples:
 /** `enigm-dns system`: makes the system use this service, or stop using it. Sets the exit code. */
 export function systemCommand(world: SystemWorld = thisWorld()): Command {
   const command = new Command('system')
-    .description("have the system's programs ask this service, prove it, and undo it")
+    .description('make the programs of the system use this service, prove it, and undo it')
     .addHelpText('after', HELP)
   const add = (name: string, says: string, run: (options: Options, world: SystemWorld) => Promise<number>) =>
     command
@@ -71,18 +71,18 @@ export function systemCommand(world: SystemWorld = thisWorld()): Command {
       .description(says)
       .option('--json', 'print one JSON document')
       .action((options: Options) => settled(() => run(options, world), world))
-  add('enable', 'have the system ask this service; kept only if it is proven', enableSystem)
-    .option('--dry-run', 'say what would be changed, and change nothing')
-    .option('--enforce', 'also reject what other programs send to ports 53 and 853 elsewhere (nftables)')
-  add('disable', 'put back what was there before', disableSystem).option('--dry-run', 'say what would be put back, and change nothing')
-  add('status', 'whether the system asks this service, proven with names that nobody else knows', systemStatus)
+  add('enable', 'make the system use this service; kept only if it is proven', enableSystem)
+    .option('--dry-run', 'show what would be changed, and change nothing')
+    .option('--enforce', 'also reject traffic of other programs to ports 53 and 853 of other servers (nftables)')
+  add('disable', 'restore the previous state', disableSystem).option('--dry-run', 'show what would be restored, and change nothing')
+  add('status', 'show whether the system uses this service, proven with names that nobody else knows', systemStatus)
   command
     .command('recover', { hidden: true })
-    .description('undo what was not finished; for the timer and the unit that enable makes')
+    .description('undo an unfinished change; for the timer and the unit that enable creates')
     .option('--boot', 'nothing has started yet')
     .option('--late <id>', 'the time of that change is over')
     .option('--after <ms>', 'wait first')
-    .option('--enforce', 'put the rules of --enforce in force again')
+    .option('--enforce', 'apply the rules of --enforce again')
     .action((options: RecoverOptions) => settled(() => recoverSystem(options, world), world))
   command
     .command('repair', { hidden: true })
@@ -141,7 +141,7 @@ const lines = (sentences: readonly string[]) => sentences.map((one) => `${printa
 
 /** Why it cannot be done here; undefined: it can. */
 function unable({ isLinux, isRoot }: SystemWorld): string | undefined {
-  if (!isLinux()) return 'only Linux is supported: docs/system.md says what is known of other systems'
+  if (!isLinux()) return 'only Linux is supported: docs/system.md describes other systems'
   return isRoot() ? undefined : 'this needs root; run it with sudo'
 }
 
@@ -159,8 +159,9 @@ async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWor
   forgetRepairs()
   const result = await enable(host, request)
   if (result.outcome === 'rolled-back') {
-    err.write(`It could not be proven, so everything was put back:\n${lines(result.reasons)}`)
-    if (result.foreign.length > 0) err.write(`Changed by somebody else meanwhile, and left: ${printable(result.foreign.join(', '))}\n`)
+    err.write(`It could not be proven, so everything was restored:\n${lines(result.reasons)}`)
+    if (result.foreign.length > 0)
+      err.write(`Changed by another program in the meantime, and kept: ${printable(result.foreign.join(', '))}\n`)
     if (json === true) out.write(`${printableJson({ enabled: false, reasons: result.reasons }, 2)}\n`)
     return EXIT.proofFailed
   }
@@ -169,7 +170,7 @@ async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWor
     return EXIT.good
   }
   const { owner, address } = result.journal
-  out.write(`enabled and proven: the system asks this service at ${address} (by ${owner})\n${lines(result.notes)}`)
+  out.write(`enabled and proven: the system uses this service at ${address} (by ${owner})\n${lines(result.notes)}`)
   return EXIT.good
 }
 
@@ -193,7 +194,7 @@ function planText(plan: EnablePlan): string {
     ...('text' in one ? one.text.trimEnd().split('\n').map((text) => `    ${text}`) : []), // biome-ignore format: one row
   ])
   return lines([
-    `${owner} decides (back end ${backend}); the service answers at ${address}`,
+    `${owner} manages DNS (back end ${backend}); the service answers at ${address}`,
     ...files,
     ...commands.map((one) => `run ${one}`),
     ...notes,
@@ -207,7 +208,7 @@ async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Pro
   const host = world.host()
   if (dryRun === true) {
     const { enabled, owner, pending } = await takeoverStatus(host)
-    const text = enabled || pending ? `what was changed would be put back, and ${owner} told` : 'nothing is enabled'
+    const text = enabled || pending ? `the change would be undone, and ${owner} notified` : 'nothing is enabled'
     out.write(json === true ? `${printableJson({ enabled, pending }, 2)}\n` : `${printable(text)}\n`)
     return EXIT.good
   }
@@ -215,17 +216,17 @@ async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Pro
   const result = await disable(host, named)
   const foreign = result.outcome === 'disabled' ? result.foreign : []
   if (json === true) out.write(`${printableJson({ enabled: false, changed: result.outcome === 'disabled', foreign }, 2)}\n`)
-  else out.write(result.outcome === 'disabled' ? 'disabled: what was there before is back\n' : 'nothing is enabled: nothing was changed\n')
-  if (foreign.length > 0) err.write(`Changed by somebody else since, and left: ${printable(foreign.join(', '))}\n`)
+  else out.write(result.outcome === 'disabled' ? 'disabled: the previous state is restored\n' : 'nothing is enabled: nothing was changed\n')
+  if (foreign.length > 0) err.write(`Changed by another program since, and kept: ${printable(foreign.join(', '))}\n`)
   if (result.outcome !== 'disabled' || !result.stillNamed) return EXIT.good
-  err.write('The system still asks this service, by what somebody else wrote; so the service was not stopped.\n')
+  err.write('The system still uses this service, because of a change by another program. Therefore the service was not stopped.\n')
   return EXIT.notAsWished
 }
 
 async function systemStatus({ json }: Options, world: SystemWorld): Promise<number> {
   const { out, err, host: hostOf, isLinux } = world
   const host = hostOf()
-  if (!isLinux()) return refuse('only Linux is supported: docs/system.md says what is known of other systems', world)
+  if (!isLinux()) return refuse('only Linux is supported: docs/system.md describes other systems', world)
   const status = await takeoverStatus(host)
   const rejected = status.enabled ? await rejectedByPort(host) : undefined
   const { enabled, backend, address, proven, owner, bypasses, faults, told, pending } = status
@@ -233,19 +234,19 @@ async function systemStatus({ json }: Options, world: SystemWorld): Promise<numb
     out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses, ...(rejected && { rejected }) }, 2)}\n`)
   else {
     const state = enabled ? (proven ? 'enabled and proven' : 'enabled, not proven') : 'not enabled'
-    out.write(`${state}: ${printable(owner)} decides (back end ${backend}), ${printable(address)}\n`)
+    out.write(`${state}: ${printable(owner)} manages DNS (back end ${backend}), ${printable(address)}\n`)
     out.write(lines(bypasses.map(({ via, what }) => `bypass: ${via}: ${what}`)))
     for (const [port, packets] of Object.entries(rejected ?? {}))
-      out.write(`rejected, to port ${port} past the service: ${packets} packets\n`)
+      out.write(`rejected at port ${port} because they bypassed the service: ${packets} packets\n`)
   }
-  if (pending) err.write('A change was not finished: run enigm-dns system disable, which undoes it.\n')
+  if (pending) err.write('A change was not finished. To undo it, run enigm-dns system disable.\n')
   if (!enabled) return EXIT.notAsWished
   if (faults.length > 0) {
     err.write(lines(faults))
     return EXIT.proofFailed
   }
   if (told) return EXIT.good
-  err.write('Whether names arrive cannot be told: the service does not answer this user; run it as root.\n')
+  err.write('Cannot tell whether names arrive: the service does not answer this user. Run the command as root.\n')
   return EXIT.cannotTell
 }
 
@@ -259,7 +260,7 @@ async function recoverSystem({ boot, late, after, enforce }: RecoverOptions, wor
     return EXIT.good
   }
   const foreign = await recover(host, boot === true ? 'boot' : late === undefined ? 'now' : { late })
-  if (foreign.length > 0) world.err.write(`Changed by somebody else since, and left: ${printable(foreign.join(', '))}\n`)
+  if (foreign.length > 0) world.err.write(`Changed by another program since, and kept: ${printable(foreign.join(', '))}\n`)
   return EXIT.good
 }
 

@@ -19,8 +19,8 @@ A line says when, how long it took, from where (cache, stale, policy, RESOLVER/T
 and extended error, the name and the type.
 
 Exit codes:
-  0  it ran to its end    1  no daemon runs, or it did not take the order, or ended it
-  2  the configuration or --for will not do    3  cannot tell whether a daemon runs
+  0  it ran for its whole time    1  no daemon runs, or it refused or ended the trace
+  2  the configuration or --for is invalid    3  cannot tell whether a daemon runs
 
 Examples:
   $ enigm-dns trace --for 5m
@@ -45,10 +45,10 @@ interface TraceOptions {
 /** `enigm-dns trace`: shows queries live, for a limited time. */
 export function traceCommand(world: TraceWorld = thisWorld()): Command {
   return new Command('trace')
-    .description('show what the daemon is asked, for a limited time; nothing of it is kept')
-    .option('--for <time>', 'how long, as 90s, 5m or 1h', '5m')
-    .option('-c, --config <file>', 'configuration file of the service (default: of the one that runs)')
-    .option('--json', 'print one JSON object a line')
+    .description('show the queries to the daemon, for a limited time; nothing is stored')
+    .option('--for <time>', 'how long, for example 90s, 5m or 1h', '5m')
+    .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
+    .option('--json', 'print one JSON object per line')
     .addHelpText('after', HELP)
     .action(async (options: TraceOptions) => {
       try {
@@ -72,7 +72,7 @@ async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options
     if ('error' in line) err.write(`The daemon refused: ${printable(String(line.error))}.\n`)
     else if (line.trace === 'on') {
       begun = true
-      err.write(`Showing what is asked until ${printable(String(line.until))}; Ctrl-C ends it. The status says so meanwhile.\n`)
+      err.write(`Showing queries until ${printable(String(line.until))}; Ctrl-C ends it. Until then the status shows that a trace is on.\n`)
     } else if (line.trace === 'off') ended = String(line.why)
     else out.write(options.json === true ? `${printableJson(line, 0)}\n` : `${inWords(line)}\n`)
   }
@@ -82,13 +82,13 @@ async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options
     err.write(`Nothing to show: ${why}.\n`)
     return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
   }
-  if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon hung up.'}\n`)
+  if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon closed the connection.'}\n`)
   return ended === 'time' ? EXIT.good : EXIT.notAsWished
 }
 
 const WHY: Readonly<Record<string, string>> = {
-  reload: 'The service took another configuration, which ends a trace.',
-  forget: 'What was asked is forgotten (enigm-dns forget), which ends a trace.',
+  reload: 'The service loaded another configuration, which ends a trace.',
+  forget: 'All queries were removed (enigm-dns forget), which ends a trace.',
   stop: 'The service stops.',
 }
 
@@ -99,7 +99,7 @@ export function durationOf(text: string): number {
   const [, digits = '', unit = 's'] = /^([1-9]\d{0,5})([smh])$/.exec(text) ?? []
   const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS]
   if (digits !== '' && ms <= LONGEST_TRACE_MS) return ms
-  throw new EnigmError('config', '--for takes a time from 1s to 1h, written as 90s, 5m or 1h.')
+  throw new EnigmError('config', '--for needs a time from 1s to 1h, for example 90s, 5m or 1h.')
 }
 
 /**
@@ -107,7 +107,7 @@ export function durationOf(text: string): number {
  * anybody.
  */
 function inWords(line: Readonly<Record<string, unknown>>): string {
-  if (typeof line.missed === 'number') return `(${line.missed} more were asked than could be shown)`
+  if (typeof line.missed === 'number') return `(${line.missed} more queries could not be shown)`
   const text = (key: string) => printable(String(line[key] ?? ''))
   const error = line.ede === undefined ? '' : `/${text('ede')}`
   const ms = typeof line.ms === 'number' ? line.ms.toFixed(1) : '?'

@@ -47,7 +47,7 @@ export function cidrProblem(text: string): string | undefined {
   const form = 'must be a block of addresses, as in "127.0.0.0/8" or "fd00::/8"'
   if (text.trim() !== text) return `${form}; remove the spaces around it`
   const [address = '', bits] = text.split('/')
-  if (isIP(address) !== 0 && address.includes('%')) return `${form}; an interface does not belong in it, leave out the % and what follows`
+  if (isIP(address) !== 0 && address.includes('%')) return `${form}; it must not contain an interface; remove the % and the text after it`
   if (isIP(address) !== 0 && bits !== undefined) return `${form}; after the / write a number from 0 to ${isIP(address) === 4 ? 32 : 128}`
   return isIP(address) === 0 && /^[a-z][a-z0-9._-]*$/i.test(text) ? `${form}; a name is never looked up` : form
 }

@@ -76,7 +76,7 @@ export async function withCa(set: string, resolver: TrustedResolver, collect: Co
   for (const message of unsafe) collect({ file: caFile, path: '', message })
   if (text === undefined) return resolver
   if (!holdsCertificates(text))
-    collect({ file: caFile, path: '', message: 'holds no certificate, or a broken one; put PEM certificates in it' })
+    collect({ file: caFile, path: '', message: 'contains no certificate, or a damaged one; put PEM certificates in it' })
   return { ...resolver, caFile, ca: text }
 }
 

@@ -137,18 +137,18 @@ function literalProblem(text: string): string | undefined {
   const address = six ?? four ?? ''
   if (isIP(address) !== 0)
     return `${LITERAL} and nothing else; write "${address}"${port === undefined ? '' : `, and the port in "transports", as in {"dot": {"port": ${port}}}`}`
-  if (isIP(text.split('/')[0] ?? '') !== 0) return `${LITERAL} and no block; write "${text.split('/')[0]}"`
+  if (isIP(text.split('/')[0] ?? '') !== 0) return `${LITERAL} and not a block; write "${text.split('/')[0]}"`
   return LITERAL
 }
 
 function linkLocalProblem(): string {
-  return 'is link-local, which means another host on every link; write a global or unique-local address (fd00::/8) of the resolver'
+  return 'is link-local, which means a different host on each link; write a global or unique-local address (fd00::/8) of the resolver'
 }
 
 function hostProblem(address: string): string | undefined {
   if (isLinkLocal6(address)) return linkLocalProblem()
-  if (isAll(address)) return 'stands for every address and is no host; write the address of the resolver'
-  if (isGroup(address)) return 'is an address of many hosts, which TLS cannot reach; write the address of the resolver'
+  if (isAll(address)) return 'means every address and is not a host; write the address of the resolver'
+  if (isGroup(address)) return 'is a multicast or broadcast address, which TLS cannot reach; write the address of the resolver'
   const four = unmapped(address)
   return four === address ? undefined : `is an IPv4 address in IPv6 form; write "${four}"`
 }

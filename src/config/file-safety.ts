@@ -30,7 +30,7 @@ export async function readGuarded(file: string): Promise<FileReading> {
     try {
       const found = await handle.stat()
       const { unsafe, ino, dev } = pathFaults(file)
-      const exchanged = found.ino === ino && found.dev === dev ? [] : ['was exchanged while it was read; read it again']
+      const exchanged = found.ino === ino && found.dev === dev ? [] : ['was replaced while it was read; read it again']
       const all = [...fileFaults(file, found, owners()), ...unsafe, ...exchanged]
       return { ...(await textOf(handle).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
     } finally {
@@ -67,6 +67,6 @@ function reason(error: unknown): string {
   const code = systemCode(error) ?? 'unknown'
   if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text; save it as UTF-8'
   if (isAbsence(error)) return `there is no such file (${code})`
-  if (code === 'EACCES' || code === 'EPERM') return `it may not be read (${code})`
+  if (code === 'EACCES' || code === 'EPERM') return `permission to read it is denied (${code})`
   return code
 }

@@ -37,7 +37,7 @@ export function parseJsonc(text: string, fix = 'write {} for the defaults'): Par
   const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false, allowEmptyContent: false })
   const isOpen = errors.some((error) => printParseErrorCode(error.error) === 'UnexpectedEndOfComment')
   if (root === undefined && !isOpen && stripComments(text).trim() === '') {
-    return { problems: [`the file ${text.trim() === '' ? 'is empty' : 'holds nothing but comments'}; ${fix}`] }
+    return { problems: [`the file ${text.trim() === '' ? 'is empty' : 'contains only comments'}; ${fix}`] }
   }
   if (root === undefined || errors.length > 0) return { problems: syntaxProblems(text, errors) }
   const problems: string[] = []
@@ -67,7 +67,7 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
     if (name === undefined || value === undefined || problems.length === MAX_PROBLEMS) continue
     const key = String(name.value)
     if (REFUSED_KEYS.has(key)) problems.push(`${place(text, name.offset)}: the key "${key}" is not allowed; remove it`)
-    else if (key in object) problems.push(`${place(text, name.offset)}: the key ${JSON.stringify(key)} stands twice; keep one of them`)
+    else if (key in object) problems.push(`${place(text, name.offset)}: the key ${JSON.stringify(key)} appears twice; keep one of them`)
     else object[key] = fromNode(value, text, problems)
   }
   return object

@@ -46,9 +46,9 @@ export function listenProblem(text: string): string | undefined {
   const { address, port } = found
   const mapped = unmapped(address)
   if (mapped !== address) return `is an IPv4 address in IPv6 form; write "${mapped}:${port}"`
-  if (isGroup(address)) return 'is an address of many hosts, from which nobody can be answered; name one of this host'
+  if (isGroup(address)) return 'is a multicast or broadcast address, which cannot send replies; name an address of this host'
   if (isLinkLocal6(address) && !address.includes('%'))
-    return `is link-local, which means nothing without its interface; name it, as in "[${address}%eth0]:${port}"`
+    return `is link-local and needs its interface; add it, as in "[${address}%eth0]:${port}"`
   return undefined
 }
 
@@ -61,14 +61,14 @@ function hint(text: string): string {
   const [, host = '', port = ''] = /^(.*):([^:]*)$/.exec(text) ?? []
   if (host === '' && port !== '') return `; the address is missing, write "127.0.0.1:${port}" or, for every address, "0.0.0.0:${port}"`
   if (/^\d+$/.test(text)) return `; the address is missing, write "127.0.0.1:${text}"`
-  if (isIP(host) === 6) return `; an IPv6 address stands in brackets, write "[${host}]:${port}"`
-  if (isIP(text) === 6) return `; an IPv6 address stands in brackets and the port behind them, write "[${text}]:53"`
+  if (isIP(host) === 6) return `; an IPv6 address needs brackets, write "[${host}]:${port}"`
+  if (isIP(text) === 6) return `; an IPv6 address needs brackets and the port after them, write "[${text}]:53"`
   const address = host.replace(/^\[(.*)\]$/, '$1')
-  if (host !== address && isIP(address) === 4) return `; an IPv4 address stands without brackets, write "${address}:${port}"`
+  if (host !== address && isIP(address) === 4) return `; an IPv4 address has no brackets, write "${address}:${port}"`
   if (isIP(address) !== 0 && !address.includes('%') && isIP(host) !== 6)
-    return '; a port is a number from 1 to 65535 without zeros before it, or 0 for any that is free'
+    return '; a port is a number from 1 to 65535 without leading zeros, or 0 for any free port'
   if (isIP(address.split('%')[0] ?? '') === 4 && address.includes('%'))
-    return '; an IPv4 address needs no interface, leave out the % and what follows'
+    return '; an IPv4 address needs no interface; remove the % and the text after it'
   if (host === '*') return `; for every address write "0.0.0.0:${port}" and "[::]:${port}"`
   if (/^[a-z][a-z0-9._-]*$/i.test(host)) return '; a name is never looked up, write the address'
   return ''

@@ -89,7 +89,11 @@ export async function checkConfig(
 
   const setFile = found.resolvers === undefined ? places.resolversFile : resolve(base, found.resolvers)
   if (setFile === undefined) {
-    collect({ file: HERE, path: 'resolvers', message: 'the shipped resolvers.json is missing; install again or name a set in "resolvers"' })
+    collect({
+      file: HERE,
+      path: 'resolvers',
+      message: 'the shipped resolvers.json is missing; reinstall the program or name a set in "resolvers"',
+    })
     return { problems }
   }
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
@@ -136,7 +140,7 @@ function listeners(
     if (named && seen.has(sameEndpoint(text))) collect({ ...where, message: `names ${quoted(text)} twice; keep one of them` })
     seen.add(sameEndpoint(text))
     if (!explicit.allowFrom && !isLoopback(listen.address)) {
-      const message = `${quoted(text)} can be reached from other hosts; name who may ask in allowFrom, as in ["192.168.0.0/16"]`
+      const message = `${quoted(text)} can be reached from other hosts; list the allowed clients in allowFrom, as in ["192.168.0.0/16"]`
       collect({ ...where, message })
     }
     return [listen]
@@ -158,7 +162,7 @@ function withInherited(
       collect({
         file: 'socket unit',
         path: listenText(endpoint),
-        message: 'can be reached from other hosts; name who may ask in allowFrom of the configuration, as in ["192.168.0.0/16"]',
+        message: 'can be reached from other hosts; list the allowed clients in allowFrom of the configuration, as in ["192.168.0.0/16"]',
       })
   return [...places.values()]
 }
@@ -181,7 +185,7 @@ function choose(
     if (chosen.length === 0 && set.whole) {
       const message =
         set.ids.size === 0
-          ? 'no enabled resolver is in it, since the list is empty; add one, or leave "resolvers" out of the configuration for the shipped set'
+          ? 'contains no enabled resolver, because the list is empty; add one, or remove "resolvers" from the configuration to use the shipped set'
           : `no enabled resolver offers ${config.transports.join(' or ')}; enable one, name one in "use", or add a transport`
       collect({ file: setFile, path: 'resolvers', message })
     }
@@ -198,7 +202,7 @@ function choose(
     }
     if (shares(resolver)) return [resolver]
     const offered = Object.keys(resolver.transports).join(', ')
-    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or leave it out` })
+    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or remove it here` })
     return []
   })
 }

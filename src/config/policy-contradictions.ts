@@ -34,14 +34,15 @@ function unmeetable(rules: PolicyRules, config: Facts, resolvers: readonly Trust
   const found: Contradiction[] = []
   const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
   if (rules.minimumUsageProfile === 'strict' && config.usageProfile !== 'strict')
-    no('minimumUsageProfile', 'asks for strict and usageProfile is opportunistic; set usageProfile to strict or take the rule out')
+    no('minimumUsageProfile', 'requires strict, but usageProfile is opportunistic; set usageProfile to strict or remove the rule')
   const others = config.transports.filter((t) => rules.transports !== undefined && !rules.transports.includes(t))
-  if (others.length > 0) no('transports', `does not allow ${others.join(', ')}, which transports holds; take it out there or allow it here`)
+  if (others.length > 0)
+    no('transports', `does not allow ${others.join(', ')}, which transports contains; remove it there or allow it here`)
   const block = rules.padding?.queryBlock ?? 0
   if (config.padding.queryBlock < block)
-    no('padding.queryBlock', `asks for ${block} and padding.queryBlock is ${config.padding.queryBlock}; raise that or lower this`)
+    no('padding.queryBlock', `requires ${block}, but padding.queryBlock is ${config.padding.queryBlock}; raise that or lower this`)
   if (rules.shaping !== undefined && SHAPING_PROFILES.indexOf(config.shaping.profile) < SHAPING_PROFILES.indexOf(rules.shaping))
-    no('shaping', `asks for ${rules.shaping} or more and shaping.profile is ${config.shaping.profile}; set that or lower this`)
+    no('shaping', `requires ${rules.shaping} or more, but shaping.profile is ${config.shaping.profile}; set that or lower this`)
   found.push(...aboutResolvers(rules, resolvers, at))
   return found
 }
@@ -52,24 +53,24 @@ function aboutResolvers(rules: PolicyRules, resolvers: readonly TrustedResolver[
   const leaveOut = 'leave it out of "use" or change the rule'
   for (const { id, operator = id, jurisdiction, spkiPins, claims } of resolvers) {
     if (rules.operators !== undefined && !rules.operators.includes(operator))
-      no('operators', `does not allow ${quoted(operator)}, who runs ${quoted(id)}; ${leaveOut}`)
+      no('operators', `does not allow ${quoted(operator)}, the operator of ${quoted(id)}; ${leaveOut}`)
     if (rules.jurisdictions !== undefined && (jurisdiction === undefined || !rules.jurisdictions.includes(jurisdiction)))
       no(
         'jurisdictions',
-        `does not allow ${jurisdiction === undefined ? 'an unknown one' : quoted(jurisdiction)}, where ${quoted(id)} is; ${leaveOut}`,
+        `does not allow ${jurisdiction === undefined ? 'an unknown jurisdiction' : quoted(jurisdiction)}, the jurisdiction of ${quoted(id)}; ${leaveOut}`,
       )
     if (rules.pins !== undefined && spkiPins.length === 0)
-      no('pins', `asks for pins and ${quoted(id)} has none; add spkiPins in the trusted set or leave it out of "use"`)
+      no('pins', `requires pins, but ${quoted(id)} has none; add spkiPins in the trusted set or leave it out of "use"`)
     for (const [claim, wanted] of Object.entries(rules.claims ?? {})) {
       const said = Object.entries(claims).find(([name]) => name === claim)?.[1]
       if (typeof said === 'boolean' && said !== wanted)
-        no(`claims.${claim}`, `asks for ${wanted} and ${quoted(id)} says ${said} of itself; ${leaveOut}`)
+        no(`claims.${claim}`, `requires ${wanted}, but ${quoted(id)} states ${said} about itself; ${leaveOut}`)
     }
   }
   const operators = new Set(resolvers.map(({ id, operator }) => operator ?? id)).size
   const wanted = rules.minimumOperators ?? 0
   if (operators < wanted)
-    no('minimumOperators', `asks for ${wanted} and ${operators} is in use; name more resolvers in "use" or lower this`)
+    no('minimumOperators', `requires ${wanted}, but ${operators} is in use; name more resolvers in "use" or lower this`)
   return found
 }
 
@@ -78,7 +79,10 @@ function relaxing(everywhere: PolicyRules, network: PolicyNetwork, at: string): 
   const { name: _name, match: _match, ...here } = network
   const found: Contradiction[] = []
   const no = (key: string, was: string) =>
-    void found.push({ path: `${at}.${key}`, message: `is weaker than policy.${key} (${was}), and a network may only tighten; remove it` })
+    void found.push({
+      path: `${at}.${key}`,
+      message: `is weaker than policy.${key} (${was}), but a network may only add stricter rules; remove it`,
+    })
   const rank = (word: string | undefined) => ['off', 'preferred', 'required'].indexOf(word ?? 'off')
   if (here.vpn !== undefined && rank(here.vpn) < rank(everywhere.vpn)) no('vpn', everywhere.vpn ?? '')
   if (here.minimumUsageProfile === 'opportunistic' && everywhere.minimumUsageProfile === 'strict') no('minimumUsageProfile', 'strict')

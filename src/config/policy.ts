@@ -12,35 +12,42 @@ export const SHAPING_PROFILES = ['off', 'jitter', 'lite', 'balanced', 'always-on
  * absent rule is not judged.
  */
 const rules = {
-  minimumUsageProfile: v.exactOptional(described('The weakest usage profile that is enough (RFC 8310).', word('strict', 'opportunistic'))),
-  transports: v.exactOptional(described('No other transport may be used.', distinct(transportName, TRANSPORT_NAMES.length))),
+  minimumUsageProfile: v.exactOptional(described('The weakest usage profile that is allowed (RFC 8310).', word('strict', 'opportunistic'))),
+  transports: v.exactOptional(described('The only transports that may be used.', distinct(transportName, TRANSPORT_NAMES.length))),
   padding: v.exactOptional(
     closed({
       queryBlock: v.exactOptional(described('Queries are padded to a block of at least this many octets.', integer(16, 512))),
-      replies: v.exactOptional(described('Replies must come back padded.', word('required'))),
+      replies: v.exactOptional(described('Replies must be padded.', word('required'))),
     }),
   ),
-  shaping: v.exactOptional(described('The weakest shaping profile that is enough.', word(...SHAPING_PROFILES))),
-  operators: v.exactOptional(described('No other operator may be used; names as in the trusted set.', distinct(text(200), 1000))),
+  shaping: v.exactOptional(described('The weakest shaping profile that is allowed.', word(...SHAPING_PROFILES))),
+  operators: v.exactOptional(
+    described('The only operators that may be used, by their names in the trusted set.', distinct(text(200), 1000)),
+  ),
   jurisdictions: v.exactOptional(
-    described('No other jurisdiction may be used; names as in the trusted set, which is a claim.', distinct(text(64), 1000)),
+    described(
+      'The only jurisdictions that may be used, by their names in the trusted set. A jurisdiction is a claim.',
+      distinct(text(64), 1000),
+    ),
   ),
   minimumOperators: v.exactOptional(described('At least this many different operators must answer.', integer(1, 1000))),
-  pins: v.exactOptional(described('Every resolver must prove itself by an SPKI pin, besides its certificate.', word('required'))),
+  pins: v.exactOptional(
+    described('Every resolver must be authenticated by an SPKI pin, in addition to its certificate.', word('required')),
+  ),
   claims: v.exactOptional(
     closed({
-      logging: v.exactOptional(described('What operators must say about logging. Shown as claimed, never as met.', yesNo)),
-      dnssec: v.exactOptional(described('What operators must say about validating DNSSEC. Shown as claimed.', yesNo)),
-      ecs: v.exactOptional(described('What operators must say about client subnet (RFC 7871). Shown as claimed.', yesNo)),
+      logging: v.exactOptional(described('What operators must state about logging. Shown as claimed, never as met.', yesNo)),
+      dnssec: v.exactOptional(described('What operators must state about DNSSEC validation. Shown as claimed.', yesNo)),
+      ecs: v.exactOptional(described('What operators must state about client subnet (RFC 7871). Shown as claimed.', yesNo)),
     }),
   ),
   vpn: v.exactOptional(
     described(
-      '`required`: without a VPN on the way to every resolver nothing is asked and nothing is answered. `preferred`: it is a warning.',
+      '`required`: without a VPN on the path to every resolver, no query is sent and none is answered. `preferred`: its absence is a warning.',
       word('off', 'preferred', 'required'),
     ),
   ),
-  systemResolver: v.exactOptional(described('The system must ask this service.', word('required'))),
+  systemResolver: v.exactOptional(described('The system must use this service.', word('required'))),
 }
 
 const subnet = v.pipe(
@@ -63,20 +70,20 @@ const match = v.pipe(
     gatewayMac: v.exactOptional(described('The hardware address of the gateway.', mac)),
     subnet: v.exactOptional(described('The subnet of this host.', subnet)),
   }),
-  v.check((m) => Object.keys(m).length > 0, 'must say how the network is known: give gateway, gatewayMac or subnet'),
+  v.check((m) => Object.keys(m).length > 0, 'must identify the network: give gateway, gatewayMac or subnet'),
 )
 
-const network = closed({ name: described('What the network is called in the status.', text(63)), match, ...rules })
+const network = closed({ name: described('The name of the network in the status.', text(63)), match, ...rules })
 
 /** The policy document: requirements for this installation beyond the configuration. */
 export const policySchema = closed({
   ...rules,
   vpnInterfaces: v.exactOptional(
-    described('Interfaces that count as VPN, for tunnels whose kind does not show it.', distinct(text(15), 64)),
+    described('Interfaces that count as VPN, for tunnels that are not recognised by their kind.', distinct(text(15), 64)),
   ),
   audit: v.optional(
     described(
-      'Keeps violations and changes of state in a log. `required`: lookups fail while it cannot be written.',
+      'Whether violations and changes of state are written to a log. `required`: lookups fail while it cannot be written.',
       word('off', 'on', 'required'),
     ),
     'on',
@@ -85,7 +92,7 @@ export const policySchema = closed({
     v.pipe(
       v.array(network, 'must be a list of networks'),
       v.maxLength(64, 'must hold at most 64 networks'),
-      v.check((list) => new Set(list.map((n) => n.name)).size === list.length, 'holds a name twice; give each network its own'),
+      v.check((list) => new Set(list.map((n) => n.name)).size === list.length, 'contains a name twice; give each network its own name'),
     ),
   ),
 })

@@ -60,17 +60,14 @@ const cidrText = v.pipe(text(64), checked(cidrProblem))
 const queryBlock = v.pipe(
   v.number('must be 0 or a whole number from 16 to 512'),
   v.integer('must be 0 or a whole number from 16 to 512'),
-  v.check(
-    (block) => block === 0 || (block >= 16 && block <= 512),
-    'must be 0 (no padding) or from 16 to 512; 128 is what RFC 8467 advises',
-  ),
+  v.check((block) => block === 0 || (block >= 16 && block <= 512), 'must be 0 (no padding) or from 16 to 512; RFC 8467 recommends 128'),
 )
 
 const zoneText = v.pipe(
   text(253),
   v.check(
     (name) => /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(name),
-    'must be a name in ASCII (xn-- form), as in "home.example"; names below it are meant too',
+    'must be a name in ASCII (xn-- form), as in "home.example"; it includes all names below it',
   ),
 )
 
@@ -85,13 +82,13 @@ const pagePlace = v.pipe(
 
 const userText = v.pipe(
   text(64),
-  v.check((user) => /^([a-z_][\w.-]*\$?|\d+(:\d+)?)$/i.test(user), 'must be the name of a user, its number, or UID:GID, as in "enigm-dns"'),
+  v.check((user) => /^([a-z_][\w.-]*\$?|\d+(:\d+)?)$/i.test(user), 'must be a user name, a user number, or UID:GID, as in "enigm-dns"'),
 )
 
 const padding = {
   queryBlock: setting(
     'reload',
-    'Queries are padded to a multiple of this many octets: 16 to 512, or 0 for no padding, which is for measuring only (RFC 8467).',
+    'Queries are padded to a multiple of this many octets (RFC 8467): 16 to 512. 0 means no padding and is for measurements only.',
     queryBlock,
     128,
   ),
@@ -100,7 +97,7 @@ const padding = {
 const shaping = {
   profile: setting(
     'reload',
-    'How timing and volume are hidden from an observer of the link: docs/shaping.md.',
+    'The shaping profile hides timing and volume from an observer of the link: docs/shaping.md.',
     word(...SHAPING_PROFILES),
     'jitter',
   ),
@@ -116,7 +113,7 @@ const cache = {
   // Places in the table are 31-bit numbers of units of 16 octets.
   maxBytes: setting(
     'start',
-    'The memory that answers take at most, bookkeeping included, in octets.',
+    'The memory limit of the answer cache in octets, including bookkeeping.',
     integer(65_536, 34_359_738_368),
     33_554_432,
   ),
@@ -124,14 +121,14 @@ const cache = {
   maxTtlS: setting('reload', 'An answer is kept at most this many seconds.', integer(0, 604_800), 86_400),
   staleMaxS: setting(
     'reload',
-    'For how many seconds an expired answer may be given while no resolver has a newer one (RFC 8767). 0: never.',
+    'An expired answer may be given for this many seconds while no resolver has a newer one (RFC 8767). 0: never.',
     integer(0, 86_400),
     86_400,
   ),
-  prefetch: setting('reload', 'Whether an answer that is asked for often is renewed shortly before it expires.', yesNo, true),
+  prefetch: setting('reload', 'Whether popular answers are renewed shortly before they expire.', yesNo, true),
   persist: setting(
     'reload',
-    'Whether answers outlive the process, encrypted: not, in the runtime directory, or on disk. A saved cache is a record of what was asked: docs/retention.md.',
+    'Whether answers are saved, encrypted, for the next start: not at all, in the runtime directory, or on disk. A saved cache is a record of queried names: docs/retention.md.',
     word('off', 'runtime', 'disk'),
     'off',
   ),
@@ -140,24 +137,24 @@ const cache = {
 const rebinding = {
   protect: setting(
     'reload',
-    'Whether answers from outside that hold an inside address are refused (DNS rebinding): docs/cache.md.',
+    'Whether answers from resolvers that hold a private address are refused (DNS rebinding): docs/cache.md.',
     yesNo,
     false,
   ),
-  allow: setting('reload', 'Names, with all below them, that may have inside addresses.', distinct(zoneText, 1000, 0), []),
-  allowAddresses: setting('reload', 'Blocks of addresses that any name may have.', distinct(cidrText, 1000, 0), []),
+  allow: setting('reload', 'Names, and all names below them, that may have private addresses.', distinct(zoneText, 1000, 0), []),
+  allowAddresses: setting('reload', 'Address blocks that any name may have.', distinct(cidrText, 1000, 0), []),
 }
 
 const system = {
   enabled: setting(
     'reload',
-    'Whether the system is to ask this service: while it demonstrably asks somebody else, the state is at best `degraded`. `enigm-dns system enable` has it ask.',
+    'Whether the system should use this service. If it is known to use another DNS server, the state is at best `degraded`. `enigm-dns system enable` makes the system use this service.',
     yesNo,
     false,
   ),
   vpnDns: setting(
     'reload',
-    'What `enigm-dns system` does with name servers that a VPN gives to its own link: `leave` reports them, `override` takes them away.',
+    'What `enigm-dns system` does with name servers that a VPN sets on its own link: `leave` reports them, `override` removes them.',
     word('leave', 'override'),
     'leave',
   ),
@@ -167,7 +164,7 @@ const page = {
   listen: {
     effect: 'start' as const,
     schema: described(
-      'Where the page and the metrics are served: a loopback ADDRESS:PORT or the absolute path of a Unix socket. Required if `page` is there.',
+      'Where the page and the metrics are served: a loopback ADDRESS:PORT or the absolute path of a Unix socket. Required if `page` exists.',
       pagePlace,
     ),
   },
@@ -176,7 +173,7 @@ const page = {
 const log = {
   level: setting(
     'reload',
-    'The least severe event that is written to standard error.',
+    'The lowest severity of events that are written to standard error.',
     word('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     'info',
   ),
@@ -190,7 +187,7 @@ const log = {
 export const SETTINGS = {
   listen: setting(
     'reload',
-    'Where clients are answered: ADDRESS:PORT or [IPV6]:PORT. 0.0.0.0 or [::] means every address of an interface, but of 127.0.0.0/8 only 127.0.0.1.',
+    'The addresses for clients: ADDRESS:PORT or [IPV6]:PORT. 0.0.0.0 or [::] means every address of an interface; of 127.0.0.0/8 it includes only 127.0.0.1.',
     distinct(listenText, 64, 1, (place) => sameEndpoint(String(place))),
     ['127.0.0.53:53'],
   ),
@@ -201,24 +198,24 @@ export const SETTINGS = {
   ),
   use: absent(
     'reload',
-    'The ids of the resolvers that are asked, from the trusted set. Absent: every resolver that is enabled there.',
+    'The ids of the resolvers to use, from the trusted set. Absent: every resolver that is enabled there.',
     distinct(
       text(63),
       1000,
       1,
       undefined,
-      'names no resolver, so nobody could be asked; name one, or delete the line to use every enabled one',
+      'names no resolver, so no name could be resolved; name one, or delete the line to use every enabled one',
     ),
   ),
   transports: setting(
     'reload',
-    'How resolvers are reached, the preferred way first: DNS over TLS, DNS over HTTPS.',
+    'The transports to resolvers, in order of preference: DNS over TLS, DNS over HTTPS.',
     distinct(transportName, TRANSPORT_NAMES.length),
     ['dot', 'doh'],
   ),
   usageProfile: setting(
     'reload',
-    '`strict`: only resolvers that prove who they are (RFC 8310). `opportunistic`: encrypted, but perhaps to somebody else.',
+    '`strict`: only authenticated resolvers are used (RFC 8310). `opportunistic`: encrypted, but possibly to an impostor.',
     word('strict', 'opportunistic'),
     'strict',
   ),
@@ -234,7 +231,7 @@ export const SETTINGS = {
     settings: cache,
     schema: v.optional(
       v.pipe(
-        described('What is kept in memory, and for how long: docs/cache.md.', inner(cache)),
+        described('The answer cache: docs/cache.md.', inner(cache)),
         v.forward(
           v.partialCheck(
             [['minTtlS'], ['maxTtlS']],
@@ -249,51 +246,51 @@ export const SETTINGS = {
   },
   rebinding: {
     settings: rebinding,
-    schema: v.optional(described('Answers from outside that point inside.', inner(rebinding)), {}),
+    schema: v.optional(described('Protection against DNS rebinding.', inner(rebinding)), {}),
   },
   policy: {
-    ...absent('reload', 'Rules that must hold, with verdicts in the status: docs/policy.md.', policySchema),
+    ...absent('reload', 'Rules that must be met. The status shows a verdict for each: docs/policy.md.', policySchema),
     parts: { audit: 'stop-at-start' as const },
   },
   timeoutMs: setting(
     'reload',
-    'A query that has no answer after this many milliseconds fails. Clients give up after 5000.',
+    'A query without an answer fails after this many milliseconds. Clients give up after 5000.',
     integer(500, 10_000),
     4000,
   ),
   allowFrom: setting(
     'reload',
-    'Blocks of addresses of clients that are answered. Required if `listen` has an address that is not loopback.',
+    'Address blocks of the clients that get answers. Required if `listen` has an address that is not loopback.',
     distinct(cidrText, 1000),
     ['127.0.0.0/8', '::1/128'],
   ),
   workers: setting(
     'start',
-    'Threads that answer from memory over UDP. More than one needs Linux and the package koffi.',
+    'The number of threads that answer from memory over UDP. More than one needs Linux and the package koffi.',
     integer(1, 64),
     1,
   ),
   udp: setting(
     'start',
-    'How UDP is read: one datagram a call (`dgram`) or many (`batch`, needs Linux and the package koffi).',
+    'How UDP is read: one datagram per call (`dgram`) or many (`batch`, needs Linux and the package koffi).',
     word('auto', 'dgram', 'batch'),
     'auto',
   ),
-  heartbeatS: setting('start', 'The status file is written at least once in this many seconds.', integer(1, 3600), 10),
+  heartbeatS: setting('start', 'The status file is written at least once every this many seconds.', integer(1, 3600), 10),
   statusFile: absent('start', 'The status file, relative to this file; each instance needs its own. Default: docs/files.md.', text(4096)),
   stateDir: absent(
     'start',
-    'The directory of keys, audit log and saved cache, relative to this file; each instance needs its own. Default: docs/files.md.',
+    'The directory for keys, the audit log and the saved cache, relative to this file; each instance needs its own. Default: docs/files.md.',
     text(4096),
   ),
   user: absent('start', 'The user that a service started by root continues as, once its ports are open: docs/files.md.', userText),
   system: {
     settings: system,
-    schema: v.optional(described('Whom the system asks: docs/system.md.', inner(system)), {}),
+    schema: v.optional(described('How the system uses this service: docs/system.md.', inner(system)), {}),
   },
   page: {
     settings: page,
-    schema: v.exactOptional(described('A page and Prometheus metrics for this host. Absent: none. docs/page.md', inner(page))),
+    schema: v.exactOptional(described('A status page and Prometheus metrics for this host. Absent: neither. docs/page.md', inner(page))),
   },
   log: {
     settings: log,
@@ -303,7 +300,7 @@ export const SETTINGS = {
 
 /** Keys of earlier versions, and the message for a file that still has one. */
 const GONE: Readonly<Record<string, string>> = {
-  dohClient: 'is gone: there is one HTTP/2 client for DoH now, the former "lean"; delete the line',
+  dohClient: 'was removed: there is one HTTP/2 client for DoH now, the former "lean"; delete the line',
 }
 
 /** The configuration in a file; every key is optional, and the schema adds the defaults. */

@@ -10,9 +10,9 @@ const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false o
  */
 const claims = closed({
   logging: v.exactOptional(described('Whether it keeps records that identify a client.', said)),
-  filtering: v.exactOptional(described('What it refuses: "none", "malware", "ads" ...', text(64))),
+  filtering: v.exactOptional(described('What it filters: "none", "malware", "ads" ...', text(64))),
   dnssec: v.exactOptional(described('Whether it validates DNSSEC.', said)),
-  ecs: v.exactOptional(described("Whether it sends a part of the client's address on (RFC 7871).", said)),
+  ecs: v.exactOptional(described("Whether it forwards a part of the client's address (RFC 7871).", said)),
   coverTraffic: v.exactOptional(described('Whether it allows cover traffic.', said)),
 })
 
@@ -54,54 +54,60 @@ const spkiPin = v.pipe(
 
 /** The query that tests whether a resolver is alive and resolves; no client waits for it. */
 const probe = closed({
-  name: described('The name that is asked for.', domainName),
+  name: described('The name of the query.', domainName),
   type: v.optional(
-    described('Its type.', word('A', 'AAAA', 'CAA', 'DNSKEY', 'DS', 'HTTPS', 'MX', 'NS', 'PTR', 'SOA', 'SRV', 'SVCB', 'TXT')),
+    described('The type of the query.', word('A', 'AAAA', 'CAA', 'DNSKEY', 'DS', 'HTTPS', 'MX', 'NS', 'PTR', 'SOA', 'SRV', 'SVCB', 'TXT')),
     'A',
   ),
 })
 
 const idText = v.pipe(
   text(63),
-  v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be of a-z, 0-9, dot, hyphen and underscore, a letter or digit first'),
+  v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must consist of a-z, 0-9, dot, hyphen and underscore, and begin with a letter or digit'),
 )
 
 const resolver = closed({
-  id: described('What `use` in the configuration calls it.', idText),
+  id: described('The name of the resolver for `use` in the configuration.', idText),
   operator: v.exactOptional(described('Who runs it.', text(200))),
-  jurisdiction: v.exactOptional(described('Where its operator is at home; a claim.', text(64))),
+  jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   source: v.exactOptional(described('Where the operator publishes these figures.', text(2048))),
-  enabled: v.optional(described('Whether it is asked where the configuration has no `use`.', yesNo), true),
-  authenticationDomainName: described('What its certificate must hold: a host name, or an IP address.', authenticationName),
+  enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
+  authenticationDomainName: described('The name that its certificate must contain: a host name, or an IP address.', authenticationName),
   addresses: described(
-    'Its addresses; none is ever looked up.',
+    'Its addresses; they are never looked up.',
     distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
   ),
-  transports: described('What it offers; at least one.', transports),
+  transports: described('Its transports; at least one.', transports),
   spkiPins: v.optional(
-    described('Base64 of the SHA-256 of public keys; one of them must match, besides the certificate chain.', distinct(spkiPin, 32, 0)),
+    described(
+      'Base64 of the SHA-256 of public keys. One of them must match, in addition to the certificate chain.',
+      distinct(spkiPin, 32, 0),
+    ),
     [],
   ),
   caFile: v.exactOptional(
-    described('PEM certificates, relative to this file: the only roots for this resolver. Absent: those that come with Node.', text(4096)),
+    described(
+      'A file of PEM certificates, relative to this file. They are the only roots for this resolver. Absent: the roots that come with Node.',
+      text(4096),
+    ),
   ),
   probe: v.exactOptional(
     described(
-      "What it is asked to see whether it works. Absent: the root's name servers, which a resolver for its own zones may refuse to tell.",
+      'The query that checks whether it works. Absent: the name servers of the root, which a resolver for its own zones may refuse to give.',
       probe,
     ),
   ),
-  claims: v.optional(described('What the operator says of itself. Shown as claims.', claims), {}),
+  claims: v.optional(described('What the operator states about itself. Shown as claims.', claims), {}),
 })
 
 /** The trusted-resolver set in a file; defaults are applied, and caFile is not read yet. */
 export const trustedSetSchema = closed({
   $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))),
-  version: described('The version of this format.', v.literal(1, 'must be 1, the only version there is')),
+  version: described('The version of this format.', v.literal(1, 'must be 1, the only version')),
   resolvers: v.pipe(
     v.array(resolver, 'must be a list of resolvers'),
     v.maxLength(1000, 'must hold at most 1000 resolvers'),
-    v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'holds an id twice; give each resolver its own'),
+    v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each resolver its own id'),
   ),
 })
 

@@ -11,7 +11,7 @@ export interface RebindingRules {
   readonly protect: boolean
   /** Names; a name and everything below it may have any address. */
   readonly allow: readonly string[]
-  /** Blocks of addresses that any name may have. */
+  /** Address blocks that any name may have. */
   readonly allowAddresses: readonly string[]
 }
 

@@ -75,7 +75,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
 
   const find = (): ChainHead => {
     makeDirectory(o.stateDir, 0o700, fs)
-    if (isForeignLog(file)) throw new Error(`${file} is not a log of ours`)
+    if (isForeignLog(file)) throw new Error(`${file} is not a log of enigm-dns`)
     for (const path of files.toReversed()) {
       const lines = linesOf(path)
       if (lines.length === 0) continue
@@ -278,11 +278,11 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
     // An incomplete line after a crash is no entry. The next entry records it, and the chain
     // continues after it.
     if (e === undefined && asEntry(lines[index + 1] ?? '')?.detail.torn === true) continue
-    if (e === undefined) return no('this is no entry')
-    if (hashOf(e) !== e.hash) return no('the entry was changed: its hash does not fit')
-    if (head !== undefined && e.prev !== head.hash) return no('an entry was changed, taken out or put in before this one')
+    if (e === undefined) return no('this is not an entry')
+    if (hashOf(e) !== e.hash) return no('the entry was changed: its hash does not match')
+    if (head !== undefined && e.prev !== head.hash) return no('an entry was changed, removed or added before this one')
     if (head !== undefined && e.n !== head.n + 1) return no(`entry ${head.n + 1} is missing`)
-    if (head === undefined && (e.n === 1) !== (e.prev === NO_HASH)) return no('this is not how a log begins')
+    if (head === undefined && (e.n === 1) !== (e.prev === NO_HASH)) return no('this is not the beginning of a log')
     if (e.what === 'gap') gaps++
     head = { n: e.n, hash: e.hash }
     first ??= head

@@ -94,7 +94,7 @@ export function statusFileConflicts(statusFile: string): readonly string[] {
 function conflict(path: string, wanted: string, is: (text: string) => boolean): readonly string[] {
   const octets = readUnlinked(path, MAX_OCTETS, anyOwner)
   if (octets === undefined) return []
-  const mend = 'take it away, or name another statusFile'
+  const mend = 'remove it, or name another statusFile'
   if (typeof octets === 'string') return [`${path} ${octets}; ${mend}`]
   const text = octets.toString('utf8')
   const blank = text.replaceAll('\0', '').trim() === ''

@@ -72,9 +72,9 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
   try {
     value = JSON.parse(text)
   } catch {
-    return no('not-json', 'This is no status file: it is not JSON.')
+    return no('not-json', 'This is not a status file: it is not JSON.')
   }
-  if (!isRecord(value) || value.schema !== SCHEMA) return no('foreign-schema', `This is no status file of schema ${SCHEMA}.`)
+  if (!isRecord(value) || value.schema !== SCHEMA) return no('foreign-schema', `This is not a status file of schema ${SCHEMA}.`)
   const document = asStatusDocument(value)
   if (document === undefined) return no('malformed', `The file names schema ${SCHEMA} but does not follow it.`)
   const but = (judgement: Judgement, message: string) => ({ ...no(judgement, message), document, raw: value }) as const
@@ -82,13 +82,13 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
   // The process is checked first: the result is more precise than "stale", and does not depend on
   // the wall clock.
   if (witness.isSame(document.pid, document.processStart) === false) {
-    return but('not-running', `Not running: process ${document.pid}, which wrote this, is gone.`)
+    return but('not-running', `Not running: process ${document.pid}, which wrote this file, has ended.`)
   }
   const heartbeatMs = document.heartbeatS * 1000
   const ageMs = witness.wallMs - Date.parse(document.updatedAt)
   if (ageMs < -heartbeatMs) return but('future', 'The file is dated in the future: the clock has moved, so its age is unknown.')
   if (ageMs > HEARTBEATS_TO_STALE * heartbeatMs)
-    return but('stale', `Stale: written ${Math.round(ageMs / 1000)} s ago; the service hangs, or cannot write there.`)
+    return but('stale', `Stale: written ${Math.round(ageMs / 1000)} s ago; the service hangs, or cannot write the file.`)
   return { path, judgement: 'current', message: '', exitCode: STATUS_EXIT[document.state], document, raw: value }
 }
 
@@ -114,7 +114,7 @@ export function judgedDocument(r: StatusReading): Readonly<Record<string, unknow
   if (r.judgement === 'current' && r.raw !== undefined) return { ...r.raw, ...verification }
   const judgement = { verdict: r.judgement, message: r.message }
   if (r.document === undefined) return { schema: SCHEMA, state: 'offline', judgement, ...verification }
-  const mend = r.judgement === 'not-verified' ? 'Find out who wrote the file; believe nothing in it.' : 'Start it: enigm-dns run'
+  const mend = r.judgement === 'not-verified' ? 'Find out who wrote the file. Do not trust its content.' : 'Start it: enigm-dns run'
   const reasons = [{ code: r.judgement, severity: 'bad', message: r.message, mend }]
   const signals = Object.fromEntries(
     Object.entries(r.document.signals).map(([name, s]) => [

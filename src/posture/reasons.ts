@@ -118,17 +118,17 @@ export const REASONS = {
   }),
   'shaping-beacon': row<{ profile: string }>({
     severity: 'warn',
-    doc: 'Something here asks at regular intervals and keeps opening sessions of the shaping profile.',
+    doc: 'A program sends queries at regular intervals and keeps opening sessions of the shaping profile.',
     message: ({ profile }) =>
-      `Something here asks at regular intervals and keeps opening sessions of ${profile}. An observer sees the rhythm, and it costs traffic.`,
-    mend: 'Find the program (enigm-dns trace shows names), or choose always-on, which hides the rhythm and costs about as much.',
+      `A program sends queries at regular intervals and keeps opening sessions of ${profile}. An observer sees the rhythm, and it costs traffic.`,
+    mend: 'Find the program (enigm-dns trace shows names), or choose always-on, which hides the rhythm at about the same cost.',
   }),
   'shaping-over-doh': row<readonly { id: string; why: string }[]>({
     severity: 'info',
-    doc: 'Shaped traffic goes over DoH, where the sizes of replies vary.',
+    doc: 'Shaped traffic uses DoH, over which the sizes of replies vary.',
     message: (which) =>
-      `Shaped traffic goes over DoH, where the sizes of replies vary with the digits of their headers: ${which.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
-    mend: 'Use DoT: name it in transports and for the resolver, and let the network pass port 853.',
+      `Shaped traffic uses DoH, over which the sizes of replies vary with the digits of their headers: ${which.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
+    mend: 'Use DoT: enable it in transports and for the resolver, and allow port 853 on the network.',
   }),
   'resolver-down': row<{ id: string; code: ErrorCode }>({
     severity: 'warn',

@@ -122,7 +122,7 @@ export function openSigningKey(stateDir: string): SigningKey | string {
   try {
     makeDirectory(stateDir, 0o700)
     makeOnce(file, freshKey)
-    const privateKey = readSigningKey(file) ?? 'status.key is gone'
+    const privateKey = readSigningKey(file) ?? 'status.key is missing'
     if (typeof privateKey === 'string') return privateKey
     const publicKey = createPublicKey(privateKey)
     const publicPem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
@@ -208,12 +208,12 @@ const PAUSE_MS = 50
 export function verifyStatus(path: string, o: VerifyOptions): { readonly verification: Verification; readonly text: string | undefined } {
   const { key, keyFile, pinned } = keyOf(path, o)
   if (key === undefined) {
-    const message = `There is no public key to judge it by: ${keyFile} is missing or is no Ed25519 key.`
+    const message = `There is no public key to verify it: ${keyFile} is missing or is not an Ed25519 key.`
     return { verification: { verdict: 'no-key', message }, text: o.text() }
   }
   for (let attempt = 0; ; attempt++) {
     const text = o.text()
-    if (text === undefined) return { verification: { verdict: 'unsigned', message: 'There is nothing to judge.' }, text }
+    if (text === undefined) return { verification: { verdict: 'unsigned', message: 'There is nothing to verify.' }, text }
     const seal = signatureOf(path)
     const verdict = seal === undefined ? 'unsigned' : judgeSignature(seal, text, key)
     if ((verdict === 'unsigned' || verdict === 'unfit') && attempt < RETRIES) {
@@ -230,21 +230,20 @@ function conclusion(
   pinned: boolean,
   o: VerifyOptions,
 ): Verification {
-  if (seal === undefined || verdict === 'unsigned')
-    return { verdict: 'unsigned', message: 'The file has no signature beside it that can be read.' }
+  if (seal === undefined || verdict === 'unsigned') return { verdict: 'unsigned', message: 'There is no readable signature for this file.' }
   const { bootId, sequence } = seal
   const say = (v: Verification['verdict'], message: string) => ({ verdict: v, message, bootId, sequence })
-  if (verdict === 'wrong-key') return say('wrong-key', 'It was signed with another key than the one it is judged by.')
-  if (verdict === 'forged') return say('forged', 'The signature is not one of this key.')
-  if (verdict === 'unfit') return say('forged', 'The signature is of another document: this one was changed, or put in its place.')
+  if (verdict === 'wrong-key') return say('wrong-key', 'It was signed with another key than the one used to verify it.')
+  if (verdict === 'forged') return say('forged', 'The signature was not made with this key.')
+  if (verdict === 'unfit') return say('forged', 'The signature belongs to another document: this one was changed or replaced.')
   if (o.bootId !== undefined && o.bootId !== bootId && !bootId.startsWith(UNKNOWN_BOOT))
-    return say('replayed', 'It was written in another boot of a host: a copy of an old file.')
-  if (o.lastVerified.isOlder(seal)) return say('replayed', 'A newer one was seen before: this is a copy of an old file.')
+    return say('replayed', 'It was written in another boot: this is a copy of an old file.')
+  if (o.lastVerified.isOlder(seal)) return say('replayed', 'A newer document was seen before: this is a copy of an old file.')
   const kept = o.lastVerified.remember(seal)
   const by = pinned
     ? 'The holder of the key wrote this'
-    : 'The holder of the key beside it wrote this; who can replace the file can replace that key'
-  return say('valid', `${by}${kept ? '' : '; what was seen cannot be remembered, so a replay will not be noticed'}.`)
+    : 'The holder of the key in the same directory wrote this; anyone who can replace the file can replace that key'
+  return say('valid', `${by}${kept ? '' : '; the newest document cannot be stored, so a replay will not be detected'}.`)
 }
 
 function keyOf(

@@ -120,19 +120,20 @@ export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTE
   try {
     const octets = readSmall(path, maxOctets, ({ uid }) => (owner !== undefined && uid !== owner ? foreign : undefined))
     if (typeof octets !== 'string') return octets.toString('utf8')
-    return { judgement: 'unreadable', message: octets === foreign ? foreign : 'This is no status file.' }
+    return { judgement: 'unreadable', message: octets === foreign ? foreign : 'This is not a status file.' }
   } catch (error) {
     return refusal(error)
   }
 }
 
 function refusal(error: unknown): UnreadableFile {
-  if (isAbsence(error)) return { judgement: 'not-found', message: 'No status file here: the service has not run, or writes elsewhere.' }
+  if (isAbsence(error))
+    return { judgement: 'not-found', message: 'There is no status file here: the service has not run, or uses another path.' }
   const code = systemCode(error)
   if (code === 'EACCES' || code === 'EPERM') {
     return {
       judgement: 'permission-denied',
-      message: 'The status file may not be read by this user: try as root or as a member of its group.',
+      message: 'This user cannot read the status file: try as root or as a member of its group.',
     }
   }
   return { judgement: 'unreadable', message: 'The status file cannot be read.' }

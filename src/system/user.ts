@@ -51,7 +51,7 @@ export function accountOf(user: string, tables: Tables = systemTables()): Servic
     throw accountRefusal(`there is no user "${user}" in /etc/passwd: add it (useradd --system ${user}), or name another one`)
   if (![found.uid, found.gid].every((id) => Number.isInteger(id) && id <= 0xfffffffe))
     throw accountRefusal(`"${user}" has no user and group number from 0 to 4294967294: name another user`)
-  if (found.uid === 0) throw accountRefusal(`"${user}" is root: name an ordinary user, or take "user" out`)
+  if (found.uid === 0) throw accountRefusal(`"${user}" is root: name an ordinary user, or remove "user"`)
   return { ...found, groups: groupsOf(found.name, tables.group) }
 }
 
@@ -65,7 +65,7 @@ export function serviceAccount(user: string): ServiceAccount {
   if (uid === 0 || isAlready(account)) return account
   const who = account.name ?? String(account.uid)
   throw accountRefusal(
-    `only root can go on as "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or take "user" out`,
+    `only root can switch to "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or remove "user"`,
   )
 }
 

@@ -40,7 +40,7 @@ for (const [how, spoil] of Object.entries(spoilt)) {
     for (const name of parts) spoil(join(dist, 'parts', name))
     const { status: code, stdout, stderr } = status(directory, join(dist, 'main.js'))
     t.equal(code, 3)
-    t.match(stdout, 'No status file here')
+    t.match(stdout, 'There is no status file here')
     t.notMatch(stderr, 'code true')
     t.end()
   })

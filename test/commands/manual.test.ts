@@ -54,7 +54,7 @@ t.test('it writes them to the given directory, the same each time', async (t) =>
   t.match(await cli('manual', dir), { code: 0, stdout: /wrote \d+ files/ })
   const file = join('man', 'man1', 'enigm-dns.1')
   t.equal(readFileSync(join(dir, file), 'utf8'), readFileSync(join(SHARE, file), 'utf8'))
-  t.match(await cli('manual', '/proc/nowhere'), { code: 3, stderr: /cannot be written to/ })
+  t.match(await cli('manual', '/proc/nowhere'), { code: 3, stderr: /is not writable/ })
 })
 
 const COMPLETED: readonly (readonly [line: string, includes: string, excludes: string])[] = [
@@ -106,14 +106,14 @@ const MANAGED: HostService = { running, installed: true, managed: true }
 t.test('start, restart, logs and stop point to the commands for it', async (t) => {
   t.match(guideOf('start', NOWHERE), /sudo enigm-dns service install[\s\S]*enigm-dns run/)
   t.match(guideOf('start', INSTALLED), /sudo systemctl start enigm-dns\.service/)
-  t.match(guideOf('start', MANAGED), /It runs already: process 7/)
+  t.match(guideOf('start', MANAGED), /It already runs: process 7/)
   t.match(guideOf('restart', MANAGED), /sudo systemctl restart enigm-dns\.service/)
   t.match(guideOf('restart', { ...NOWHERE, running }), /enigm-dns stop/)
   t.match(guideOf('logs', MANAGED), /journalctl -u enigm-dns\.service/)
   t.match(guideOf('logs', NOWHERE), /standard error/)
   t.match(stopGuide(MANAGED), /system disable.*systemctl stop enigm-dns\.socket enigm-dns-53\.socket enigm-dns\.service/)
   t.equal(stopGuide(NOWHERE), undefined)
-  for (const word of ['start', 'restart', 'logs']) t.match(await cli(word), { code: 2, stdout: '', stderr: /This does it here:/ })
+  for (const word of ['start', 'restart', 'logs']) t.match(await cli(word), { code: 2, stdout: '', stderr: /Use this instead:/ })
   t.notMatch((await cli('--help')).stdout, /^ {2}(start|restart|logs) /m)
 })
 
@@ -153,14 +153,14 @@ t.test('without a command: the state in a line, and what to do next', async (t) 
   t.match(short(undefined, INSTALLED), { state: 'not running', next: /sudo enigm-dns system enable/ })
   t.match(short(undefined, { ...INSTALLED, managed: true }), { state: /the next query starts it/ })
   const good = [started, answered('a')]
-  t.match(short(reading(...good), MANAGED), { state: /^protected: authenticated answers flow$/, next: /enigm-dns status/ })
+  t.match(short(reading(...good), MANAGED), { state: /^protected: authenticated answers arrive$/, next: /enigm-dns status/ })
   const asks = (who: 'elsewhere' | 'us') => ({ type: 'seen.system', asks: who, by: 'resolv.conf' }) as const
   t.match(short(reading(...good, asks('elsewhere')), MANAGED), {
-    state: /but the system asks somebody else$/,
+    state: /but the system uses another DNS server$/,
     next: /sudo enigm-dns system enable/,
   })
   const canary = { type: 'seen.canary', outcome: 'returned' } as const
-  t.match(short(reading(...good, asks('us'), canary), MANAGED), { state: /and the system asks this service$/, next: /^Nothing to do/ })
+  t.match(short(reading(...good, asks('us'), canary), MANAGED), { state: /and the system uses this service$/, next: /^Nothing to do/ })
   t.match(short(reading(started), MANAGED), { state: /^offline: /, next: /enigm-dns doctor/ })
   const { code, stdout } = await cli()
   t.ok([0, 1, 2, 3].includes(code))

@@ -100,9 +100,9 @@ t.test('a reply is printed with its source', async (t) => {
 t.test('every source has a description', async (t) => {
   for (const [source, words] of [
     ['cache', 'answered from cache,'],
-    ['policy', 'answered by policy'],
+    ['policy', 'answered locally'],
     ['stale', 'stale'],
-    ['failure', 'the failure is our own'],
+    ['failure', 'not answered: this service failed'],
     ['mullvad/doh', 'answered by mullvad over doh,'],
     ['\u001b[31m', 'answered by \\027[31m,'],
     ['', 'does not say'],
@@ -182,7 +182,7 @@ t.test('replies with another ID or question are ignored, and the wait continues'
   for (const over of [{}, { tcp: true as const }]) {
     const { code, out } = await run('a.example', 'A', { server: `127.0.0.1:${server.port}`, ...over })
     t.equal(code, 0)
-    t.match(out, /by policy/)
+    t.match(out, /answered locally/)
     t.notMatch(out, /192\.0\.2\.7/)
   }
 })
@@ -208,7 +208,7 @@ t.test('no reply: exit 9, with a reason', async (t) => {
   t.equal(silent.heard.udp, 2, 'two datagrams at most')
   t.match(await run('a.example', 'A', { server: at, timeoutMs: 60, tcp: true }), { code: 9, err: /\(deadline\)/ })
   await silent.close()
-  t.match(await run('a.example', 'A', { server: at }), { code: 9, err: /\(connect-refused\).*is enigm-dns running/ })
+  t.match(await run('a.example', 'A', { server: at }), { code: 9, err: /\(connect-refused\).*Is enigm-dns running/ })
   t.match(await run('a.example', 'A', { server: at, tcp: true }), { code: 9, err: /\(connect-refused\)/ })
   const closing = createServer((socket) => socket.destroy())
   const port = await new Promise<number>((resolve) =>
@@ -234,9 +234,9 @@ t.test('bad usage: exit 2, nothing is sent', async (t) => {
   t.match(await run('a..b', 'A', { server: at }), { code: 2, err: /empty label/ })
   t.match(await run('a.b', 'NOPE', { server: at }), { code: 2, err: /not a record type: NOPE/ })
   for (const bad of ['dns.quad9.net', 'dns.quad9.net:53', '127.0.0.1:0', '127.0.0.1:65536', '', '::1:53x'])
-    t.match(await run('a.b', 'A', { server: bad }), { code: 2, err: /not ADDRESS:PORT/ }, bad)
+    t.match(await run('a.b', 'A', { server: bad }), { code: 2, err: /must be ADDRESS:PORT/ }, bad)
   for (const bad of ['fe80::1', '[fe80::1]:53'])
-    t.match(await run('a.b', 'A', { server: bad }), { code: 2, err: /link-local.*name it, as in fe80::1%eth0/ }, bad)
+    t.match(await run('a.b', 'A', { server: bad }), { code: 2, err: /link-local.*add it, as in fe80::1%eth0/ }, bad)
   t.same(server.heard, { udp: 0, tcp: 0 })
 })
 

@@ -93,7 +93,7 @@ t.test('worst first, each reason with its fix, within 80 x 24', (t) => {
 t.test('a document that is not current is never shown as current', (t) => {
   const text = statusScreen(read(documentAfter(GOOD), false), at(9000).wallMs, plain)
   t.match(text, /NOT PROVEN/)
-  t.match(text, /process 42, which wrote this, is gone/)
+  t.match(text, /process 42, which wrote this file, has ended/)
   t.notMatch(text, /PROTECTED|flow now/)
   t.end()
 })
@@ -161,7 +161,7 @@ t.test('the command: places, --file, --json, exit codes', (t) => {
   }
   t.match(of(['none', 'good']), { exit: 0, out: /PROTECTED/ })
   t.match(of(['down', 'good']), { exit: 2, out: /OFFLINE/ }, 'the first current one')
-  t.match(of(['none']), { exit: 3, out: /No status file here/ })
+  t.match(of(['none']), { exit: 3, out: /There is no status file here/ })
   t.match(of(['none', 'nope']).out, /none,[\s\S]*nope/, 'it names every place where it looked')
   t.match(of(['good'], '--file', join(dir, 'down')), { exit: 2 })
   t.same(JSON.parse(of(['good'], '--json').out), documentAfter(GOOD))

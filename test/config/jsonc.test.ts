@@ -54,7 +54,7 @@ t.test('invalid text is refused', async (t) => {
 })
 
 t.test('a key twice is refused at any depth, also when spelt with an escape', async (t) => {
-  t.match(parseJsonc('{"a":[{"k":1,"\\u006b":2}]}').problems, [/line 1, column 14: the key "k" stands twice/])
+  t.match(parseJsonc('{"a":[{"k":1,"\\u006b":2}]}').problems, [/line 1, column 14: the key "k" appears twice/])
 })
 
 t.test('no key changes a prototype', async (t) => {

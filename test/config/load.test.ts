@@ -71,6 +71,7 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     stateDir: defaultStateDir(),
     log: { level: 'info' },
     udp: 'auto',
+    system: { enabled: false, vpnDns: 'leave' },
   })
   t.strictSame(listen, [{ address: '127.0.0.53', port: 53 }])
   t.strictSame(files, [shippedResolversFile()])
@@ -117,7 +118,7 @@ t.test('each fault is one problem with path and fix', async (t) => {
     [{ listen: ['localhost:53'] }, /^listen\[0\]: must be ADDRESS:PORT.*"localhost:53"/],
     [
       { listen: ['127.0.0.1:53', '0.0.0.0:53'] },
-      /^listen\[1\]: "0\.0\.0\.0:53" can be reached from other hosts; name who may ask in allowFrom/,
+      /^listen\[1\]: "0\.0\.0\.0:53" can be reached from other hosts; list the allowed clients in allowFrom/,
     ],
     [{ listen: ['[::]:53'] }, /^listen\[0\]: .*allowFrom/],
     [{ allowFrom: ['10.0.0.0/33'] }, /^allowFrom\[0\]: must be a block of addresses.*"10\.0\.0\.0\/33"/],
@@ -142,14 +143,14 @@ t.test('each fault is one problem with path and fix', async (t) => {
     [{ cache: { maxBytes: 34_359_738_369 } }, /^cache\.maxBytes: /],
     [{ log: { level: 'loud' } }, /^log\.level: must be one of/],
     [{ udp: 'tcp' }, /^udp: must be one of: auto, dgram, batch/],
-    [{ dohClient: 'lean' }, /^dohClient: is gone: .*; delete the line$/],
-    [{ dohClient: 'node' }, /^dohClient: is gone: .*; delete the line$/],
-    [{ use: [] }, /^use: names no resolver, so nobody could be asked; name one, or delete the line/],
+    [{ dohClient: 'lean' }, /^dohClient: was removed: .*; delete the line$/],
+    [{ dohClient: 'node' }, /^dohClient: was removed: .*; delete the line$/],
+    [{ use: [] }, /^use: names no resolver, so no name could be resolved; name one, or delete the line/],
     [{ use: ['quad9', 'nobody'] }, /^use\[1\]: "nobody" is not in .*resolvers\.json; name one of: quad9, dns4eu/],
     [{ use: ['quad9'], transports: ['dot'], statusFile: '' }, /^statusFile: must be a text of 1 to/],
     [{ use: ['digitalcourage'], transports: ['doh'] }, /^use\[0\]: "digitalcourage" offers only dot; add that to transports/],
     ['{"a": 1,, }', /^: line 1, column 9: /],
-    ['{"workers": 1, "workers": 2}', /^: line 1, column 16: the key "workers" stands twice/],
+    ['{"workers": 1, "workers": 2}', /^: line 1, column 16: the key "workers" appears twice/],
   ]
   for (const [content, expected] of cases) t.match(await problemsOf(content), [expected], JSON.stringify(content))
 })
@@ -250,7 +251,7 @@ t.test('an enabled resolver that shares no transport is left out; if none is lef
     /^resolvers: no enabled resolver offers doh; enable one/,
   ])
   t.match(await problemsOf(await withSet(resolver('a', { enabled: false }))), [/^resolvers: no enabled resolver offers dot or doh/])
-  t.match(await problemsOf(await withSet()), [/^resolvers: no enabled resolver/])
+  t.match(await problemsOf(await withSet()), [/^resolvers: contains no enabled resolver/])
 })
 
 t.test('files that others can write are refused: configuration, set and CA', { skip: process.getuid === undefined }, async (t) => {
@@ -270,7 +271,7 @@ t.test('the shipped set belongs to the program: a group-writable checkout still 
   const resolversFile = await file({ version: 1, resolvers: [resolver('a')] }, 'shipped.json')
   await chmod(resolversFile, 0o664)
   t.strictSame((await loadConfig(undefined, {}, { ...places, resolversFile })).config.use, ['a'])
-  await t.rejects(loadConfig(undefined, {}, { ...places, resolversFile: undefined }), { message: /install again/ })
+  await t.rejects(loadConfig(undefined, {}, { ...places, resolversFile: undefined }), { message: /reinstall the program/ })
 })
 
 t.test('property: random values never crash; what fails is an EnigmError("config")', async () => {

@@ -100,24 +100,24 @@ function reference(): string {
 <!-- Written by test/config/reference.test.ts from src/config/settings.ts: UPDATE_DOCS=1 node build/test/config/reference.test.js -->
 
 The configuration is one JSON file with comments: \`/etc/enigm-dns/config.json\`, or \`--config FILE\`. Every key is optional. An unknown key is an error.
-\`enigm-dns check\` names every fault with its place and its fix, and everything else that a start would refuse or warn of. [schema/config.schema.json](../schema/config.schema.json) lets an editor check the file.
+\`enigm-dns check\` lists every fault with its place and its fix, and everything else that a start would refuse or warn about. [schema/config.schema.json](../schema/config.schema.json) lets an editor check the file.
 "At once" means: half a second after the file is saved, or at \`enigm-dns reload\`. [reload.md](reload.md)
 
 ${settings(all.filter((row) => !isPolicy(row)))}
 
 ## policy
 
-What the rules mean: [policy.md](policy.md).
+[policy.md](policy.md) explains the rules.
 
 ${settings(all.filter((row) => isPolicy(row) && !isNetwork(row)))}
 
-Each entry of \`policy.networks\` has a \`name\`, a \`match\`, and any of the rules above, which hold on that network in addition.
+Each entry of \`policy.networks\` has a \`name\`, a \`match\`, and any of the rules above. They apply on that network in addition.
 
 ${settings(all.filter((row) => isNetwork(row) && !rules.has(rule(row.path))))}
 
 ## The trusted set
 
-The file that \`resolvers\` names: [resolvers.md](resolvers.md). Its schema is [schema/resolvers.schema.json](../schema/resolvers.schema.json).
+\`resolvers\` names this file: [resolvers.md](resolvers.md). Its schema is [schema/resolvers.schema.json](../schema/resolvers.schema.json).
 
 ${entries(rows(set))}
 `

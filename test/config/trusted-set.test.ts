@@ -67,7 +67,7 @@ t.test('the probe: a lower-cased name, and type A if none is named', async (t) =
 t.test('each fault of an entry', async (t) => {
   const pin = 'A'.repeat(43)
   const cases: readonly (readonly [change: object, expected: RegExp])[] = [
-    [{ id: 'A' }, /^resolvers\[0\]\.id: must be of a-z/],
+    [{ id: 'A' }, /^resolvers\[0\]\.id: must consist of a-z/],
     [{ id: '' }, /^resolvers\[0\]\.id: /],
     [{ id: '../x' }, /^resolvers\[0\]\.id: /],
     [{ extra: 1 }, /^resolvers\[0\]\.extra: is not a known key/],
@@ -127,7 +127,7 @@ t.test('each fault of an entry', async (t) => {
 })
 
 t.test('faults of the set as a whole', async (t) => {
-  t.match(await problemsOf({ version: 1, resolvers: [good, good] }), [/^resolvers: holds an id twice/])
+  t.match(await problemsOf({ version: 1, resolvers: [good, good] }), [/^resolvers: contains an id twice/])
   t.match(await problemsOf({ version: 2, resolvers: [good] }), [/^version: must be 1/])
   t.match(await problemsOf({ resolvers: [good] }), [/^version: is required; add it/])
   t.match(await problemsOf({ version: 1 }), [/^resolvers: is required; add it/])
@@ -171,7 +171,7 @@ t.test('a private CA is read relative to the set, and must hold certificates', a
     ['changed.pem', pem.replace(/\n[A-Za-z0-9+/]{64}\n/, '\nAAAA\n')],
   ] as const) {
     await writeFile(join(room, name), text, { mode: 0o644 })
-    t.match(await problemsOf({ version: 1, resolvers: [{ ...good, caFile: name }] }), [/holds no certificate, or a broken one/], name)
+    t.match(await problemsOf({ version: 1, resolvers: [{ ...good, caFile: name }] }), [/contains no certificate, or a damaged one/], name)
   }
 })
 

@@ -129,7 +129,7 @@ const ROWS: readonly Row[] = [
   },
   {
     what: 'control socket',
-    said: /no control socket beside the status file \(its path is longer than 103 octets\)/,
+    said: /there is no control socket in the directory of the status file \(its path is longer than 103 octets\)/,
     start: 'warns',
     made: (dir) => {
       mkdirSync(join(dir, 'x'.repeat(100)), { mode: 0o700 })

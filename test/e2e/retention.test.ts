@@ -126,7 +126,7 @@ t.test('a restart keeps the answers, a kill loses a few minutes of them, forget 
   t.equal(rcodeOf(await p.client.ask(query({ name: NAME }))), 0)
   t.equal(await third.end(), 0)
   const alone = await cli('forget', '--config', p.file)
-  t.match(alone, { code: 0, stdout: /No daemon was told[\s\S]*Removed .*cache\.sealed/ })
+  t.match(alone, { code: 0, stdout: /No daemon was reached[\s\S]*Removed .*cache\.sealed/ })
 })
 
 t.test('forget reports a daemon that cannot be notified', { timeout: 60_000 }, async (t) => {

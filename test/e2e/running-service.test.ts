@@ -95,28 +95,28 @@ if (insideNamespace(t, import.meta.url)) {
   t.test('another user sees the state, and that nothing was done', { skip, timeout: TIMEOUT_MS }, async (t) => {
     const { daemon, keeps } = await scene(t)
     chmodSync(daemon.dir, 0o755)
-    t.match(await asNobody('status'), { code: 3, said: /may not be read by this user/ })
+    t.match(await asNobody('status'), { code: 3, said: /This user cannot read the status file/ })
     const doctor = await asNobody('doctor', '--offline')
-    t.match(doctor.said, /\? {2}service +The status file may not be read by this user/)
+    t.match(doctor.said, /\? {2}service +This user cannot read the status file/)
     t.notMatch(doctor.said, /has not run/)
     t.match(doctor.said, new RegExp(`ok listener +127\\.0\\.0\\.1:${daemon.port} over UDP`))
-    t.match(await asNobody('check'), { code: 3, said: /may not read its configuration/ })
-    t.match(await asNobody('trace', '--for', '1s'), { code: 1, said: /does not take orders from this user/ })
+    t.match(await asNobody('check'), { code: 3, said: /cannot read its configuration/ })
+    t.match(await asNobody('trace', '--for', '1s'), { code: 1, said: /does not accept commands from this user/ })
     t.match(await asNobody('forget'), { code: 1, said: /LEFT: the daemon/ })
-    t.match(await asNobody('stop'), { code: 3, said: /does not take orders from this user/ })
-    t.match(await asNobody('reload'), { code: 3, said: /does not take orders from this user/ })
+    t.match(await asNobody('stop'), { code: 3, said: /does not accept commands from this user/ })
+    t.match(await asNobody('reload'), { code: 3, said: /does not accept commands from this user/ })
     t.equal(await keeps(), true)
     // Not even that something runs can be read: its process shows.
     rmSync(REGISTER, { recursive: true })
     for (const command of ['forget', 'stop', 'reload', 'trace']) {
       const { code, said } = await asNobody(command)
       t.equal(code, 3, command)
-      t.match(said, /cannot be told/, command)
+      t.match(said, /cannot tell/, command)
       t.notMatch(said, /none runs/)
     }
     t.equal(await keeps(), true)
     for (const file of ['config.json', 'resolvers.json', 'ca.pem']) chmodSync(join(daemon.dir, file), 0o644)
-    t.match(await asNobody('forget', '--config', join(daemon.dir, 'config.json')), { said: /may not be read by this user/ })
+    t.match(await asNobody('forget', '--config', join(daemon.dir, 'config.json')), { said: /this user cannot read/ })
   })
 
   t.test(
@@ -172,7 +172,7 @@ if (insideNamespace(t, import.meta.url)) {
       t.match(await cli(...words, '--config', config), { code: 1, stderr: /no daemon runs/ }, words.join(' '))
       t.match(await cli(...words), { code: 1, stderr: /no daemon runs/ }, words.join(' '))
     }
-    t.match(await cli('forget', '--config', config), { code: 0, stdout: /No daemon was told: none runs/ })
+    t.match(await cli('forget', '--config', config), { code: 0, stdout: /No daemon was reached: none runs/ })
     t.equal((await cli('status')).code, 3)
   })
 

@@ -130,6 +130,6 @@ if (requireTool(t, 'python3')) {
     const port = await freePort()
     await refused([`u:0.0.0.0:${port}`], /0\.0\.0\.0:\d+ is a UDP socket for every address of this host: fix the socket unit/)
     await refused([`x:${join(tmpdir(), `enigm-dns-x-${process.pid}`)}`], /^Descriptor 3 of the service manager is neither/m)
-    await refused([`u:127.0.0.1:${port}`, `t:0.0.0.0:${port}`], /0\.0\.0\.0:\d+: can be reached from other hosts; name who may ask/)
+    await refused([`u:127.0.0.1:${port}`, `t:0.0.0.0:${port}`], /0\.0\.0\.0:\d+: can be reached from other hosts; list the allowed clients/)
   })
 }

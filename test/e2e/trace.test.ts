@@ -77,7 +77,7 @@ t.test('shows each question and its result; the status reports it; no file and n
   t.equal(await ask(`before.${SECRET}.example`), 0)
   t.notOk(isNamed(daemon))
   const trace = await tracing(t, daemon, '1m')
-  t.match(trace.said.err, /Showing what is asked until 2.*The status says so/)
+  t.match(trace.said.err, /Showing queries until 2.*the status shows that a trace is on/)
   t.ok(isNamed(daemon), 'named before anything is shown')
   const service = daemon.status()?.signals.service
   t.match(service, { state: 'warn' })
@@ -175,6 +175,6 @@ t.test('another user is refused', { skip: process.getuid?.() !== 0 && 'needs roo
       (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     )
   })
-  t.match(refused, { code: 1, stdout: '', stderr: /does not take orders from this user/ })
+  t.match(refused, { code: 1, stdout: '', stderr: /does not accept commands from this user/ })
   t.notOk(isNamed(daemon))
 })

@@ -23,9 +23,9 @@ t.test('which account a setting means', (t) => {
   for (const [user, sentence] of [
     ['nobody-here', 'user: there is no user "nobody-here" in /etc/passwd: add it (useradd --system nobody-here), or name another one.'],
     ['12', 'user: number 12 is not in /etc/passwd, so its group is not known: write "12:GID", or name another user.'],
-    ['root', 'user: "root" is root: name an ordinary user, or take "user" out.'],
-    ['0', 'user: "0" is root: name an ordinary user, or take "user" out.'],
-    ['0:5', 'user: "0:5" is root: name an ordinary user, or take "user" out.'],
+    ['root', 'user: "root" is root: name an ordinary user, or remove "user".'],
+    ['0', 'user: "0" is root: name an ordinary user, or remove "user".'],
+    ['0:5', 'user: "0:5" is root: name an ordinary user, or remove "user".'],
     ['4294967295:1', 'user: "4294967295:1" has no user and group number from 0 to 4294967294: name another user.'],
   ] as const)
     t.throws(() => of(user), { code: 'config', message: sentence }, user)
@@ -249,7 +249,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     }
     await refused({ user: 'nobody-here' }, /^user: there is no user "nobody-here"/)
     await refused({ user: 'root' }, /^user: "root" is root/)
-    await refused({ user: 'a b' }, /config\.json: user: must be the name of a user, its number, or UID:GID/)
+    await refused({ user: 'a b' }, /config\.json: user: must be a user name, a user number, or UID:GID/)
     await refused({ user: `${UID}` }, /^user: number \d+ is not in \/etc\/passwd/)
     await refused({ stateDir: 'closed/state' }, /^user: "61234" may not read .*closed\/state, or a directory above it/)
     await refused({ statusFile: 'status.json' }, /^statusFile: .* holds other files, and user 61234 cannot write in it/)
@@ -261,7 +261,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     const s = await run(t, dir, { stateDir: 'own/state', statusFile: 'own/status.json', listen: ['127.0.0.1:5353'] }, { under: other })
     t.match(
       [s.child.exitCode, s.log()],
-      [2, /^user: only root can go on as "61234", and this is user 61236: start it as root, or take "user" out\.$/m],
+      [2, /^user: only root can switch to "61234", and this is user 61236: start it as root, or remove "user"\.$/m],
     )
   })
 

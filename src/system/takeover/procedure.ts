@@ -211,7 +211,7 @@ async function applyAll(host: TakeoverHost, journal: Journal): Promise<void> {
   for (const part of partsOf(journal.parts)) await part.apply(host, journal)
 }
 
-/** What contradicts that the system asks us, tried again for `limitMs`. */
+/** What contradicts that the system uses this service, tried again for `limitMs`. */
 async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Promise<readonly string[]> {
   const verify = async () => {
     const found = await Promise.all([backendOf(journal.backend), ...partsOf(journal.parts)].map((one) => one.verify(host, journal)))

@@ -8,7 +8,7 @@ async function rules() {
   const good = await server()
   let d = await daemon([entry(good)], { policy: { jurisdictions: ['CH'], claims: { dnssec: true, logging: false } } })
   await ask(d)
-  await note('claims', 'rules that only operators can vouch for', file(d), {
+  await note('claims', 'rules that only operators can confirm', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['policy-claimed', 'policy-unknown'],
@@ -37,7 +37,7 @@ async function audits() {
   t.same(await ask(d), { rcode: 2, ede: 15 })
   await note(
     'reload refused, and no audit log',
-    "the configuration is broken and the log's file was replaced; the policy requires it",
+    'the configuration is invalid and the file of the log was replaced; the policy requires the log',
     file(d),
     {
       state: 'offline',
@@ -49,7 +49,7 @@ async function audits() {
   renameSync(`${log}.aside`, log)
   await until(d, 'rule-audit', false)
   t.equal((await ask(d)).rcode, 0)
-  await note('audit log is back', 'with a gap on record; the configuration is still broken', file(d), {
+  await note('audit log is back', 'a gap is logged; the configuration is still invalid', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['reload-refused'],
@@ -58,7 +58,7 @@ async function audits() {
   d.kill('SIGHUP')
   await until(d, 'reload-refused', false)
   await ask(d)
-  await note('reload accepted', 'the configuration was mended', file(d), { state: 'protected', exit: 0 })
+  await note('reload accepted', 'the configuration was corrected', file(d), { state: 'protected', exit: 0 })
   t.match((await cli('audit', 'verify', '--dir', dirname(log))).stdout, /Internally consistent.*notes 1 gaps/)
   const head = (await cli('audit', 'head', '--dir', dirname(log))).stdout.trim()
   const text = readFileSync(log, 'utf8')
@@ -69,11 +69,11 @@ async function audits() {
     t.equal(got.code, exit, what)
     t.match(got.stdout, said, what)
   }
-  await audit('audit log as it was written', 'against a head that was kept elsewhere', 0, /Complete up to the head/, '--head', head)
+  await audit('audit log as it was written', 'verified with a head that was kept elsewhere', 0, /Complete up to the head/, '--head', head)
   writeFileSync(log, text.replace('"to":"offline"', '"to":"protected"'))
   await audit('audit log edited', 'one word was changed', 1, /NOT consistent/)
   writeFileSync(log, text.split('\n').slice(0, -2).join('\n'))
-  await audit('audit log cut off', 'the last entry was taken out', 1, /NOT the log that the head was taken of/, '--head', head)
+  await audit('audit log cut off', 'the last entry was removed', 1, /NOT the log of that head/, '--head', head)
 }
 
 situations(import.meta.url, 'policyCompliance', { rules, audits })

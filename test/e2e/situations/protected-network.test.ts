@@ -26,14 +26,18 @@ async function networks() {
   })
   ip('route', 'replace', 'default', 'via', '10.7.0.99')
   await until(d, 'rule-vpn')
-  await note('network changed', 'to one where the policy requires a VPN', file(d), { state: 'offline', exit: 2, codes: ['rule-vpn'] })
+  await note('network changed', 'to a network on which the policy requires a VPN', file(d), {
+    state: 'offline',
+    exit: 2,
+    codes: ['rule-vpn'],
+  })
   ip('route', 'replace', 'default', 'via', '10.7.0.50')
   await until(d, 'rule-vpn', false)
   let back = await ask(d)
   for (let i = 0; i < 20 && back.rcode !== 0; i++) back = await ask(d)
   await note(
     'network unknown',
-    'to one that the policy does not name: the rules for all hold',
+    'to a network that the policy does not name: the general rules apply',
     file(d),
     { state: 'protected', exit: 0, codes: ['network-untrusted'] },
     ['network-untrusted'],
@@ -60,7 +64,7 @@ async function system() {
   await d.stop()
   d = await daemon([entry(good)], { policy: { systemResolver: 'required' } }, on53)
   await askHere()
-  await note('resolv.conf points elsewhere, and must not', 'the same, with policy.systemResolver', file(d), {
+  await note('resolv.conf points elsewhere, against the policy', 'the same, with policy.systemResolver', file(d), {
     state: 'degraded',
     exit: 1,
     codes: ['rule-system-resolver'],
@@ -68,7 +72,7 @@ async function system() {
   documentRedacted((await cli('status', '--redact', ...file(d))).stdout)
   useNameserver(t, '127.0.0.53')
   await until(d, 'system-asks-us')
-  await note('the system asks us', 'resolv.conf names the listener, and a query through getaddrinfo came back through it', file(d), {
+  await note('the system uses this service', 'resolv.conf names the listener, and a query through getaddrinfo arrived at it', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['system-asks-us'],
@@ -80,7 +84,7 @@ async function system() {
   d = await daemon([entry(good)], {}, on53)
   await askHere()
   await until(d, 'canary-lost')
-  await note('the system says so, and asks nobody', 'nsswitch.conf leaves DNS out', file(d), {
+  await note('resolv.conf names this service, but DNS is not used', 'nsswitch.conf does not list DNS', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['canary-lost'],
@@ -91,7 +95,7 @@ async function system() {
   past.connect(53, '10.7.0.200')
   await new Promise((resolve) => past.once('connect', resolve))
   await until(d, 'past this service')
-  await note('a program goes past us', 'a socket that is connected to port 53 elsewhere', file(d), {
+  await note('a program bypasses this service', 'a socket is connected to port 53 of another server', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['bypassed'],

@@ -30,9 +30,9 @@ import {
 async function resolution() {
   const good = await server()
   let d = await daemon([entry(good)])
-  await note('just started', 'nothing was asked yet', file(d), { state: 'offline', exit: 2, codes: ['not-proven-yet'] })
+  await note('just started', 'no query was sent yet', file(d), { state: 'offline', exit: 2, codes: ['not-proven-yet'] })
   t.equal((await ask(d)).rcode, 0)
-  await note('answers flow', 'a resolver with the right certificate answered', file(d), { state: 'protected', exit: 0 })
+  await note('answers arrive', 'a resolver with the right certificate answered', file(d), { state: 'protected', exit: 0 })
   const cases: readonly [string, string, ServerWish, object, string][] = [
     [
       'expired certificate',
@@ -47,16 +47,16 @@ async function resolution() {
       {},
       'certificate-expired',
     ],
-    ['pin mismatch', 'its key is not among the pins', {}, { spkiPins: [Buffer.alloc(32, 7).toString('base64')] }, 'pin-mismatch'],
+    ['pin mismatch', 'its key does not match a pin', {}, { spkiPins: [Buffer.alloc(32, 7).toString('base64')] }, 'pin-mismatch'],
     [
-      'certificate of another name',
+      'certificate for another name',
       'its certificate is for another name',
       { identity: await authority.issue({ name: 'elsewhere.example' }) },
       {},
       'certificate-name',
     ],
     [
-      'certificate of a stranger',
+      'self-signed certificate',
       'its certificate is self-signed',
       { identity: await authority.issue({ name: RESOLVER_NAME, selfSigned: true }) },
       {},
@@ -85,24 +85,24 @@ async function resolution() {
   await absent.close()
   d = await daemon([entry(absent), entry(b, { id: 'two', operator: 'Operator Two' })], { policy: { minimumOperators: 1 } })
   await until(d, 'resolver-down', true, () => ask(d))
-  await note('one resolver down', 'one of two is not there', file(d), { state: 'protected', exit: 0, codes: ['resolver-down'] })
+  await note('one resolver down', 'one of two is not running', file(d), { state: 'protected', exit: 0, codes: ['resolver-down'] })
   await b.close()
   open.splice(open.indexOf(absent), 1)
   open.splice(open.indexOf(b), 1)
   await until(d, 'all-failing', true, () => ask(d))
-  await note('all resolvers down', 'the other one went, too', file(d), { state: 'offline', exit: 2, codes: ['all-failing'] })
+  await note('all resolvers down', 'the other one failed as well', file(d), { state: 'offline', exit: 2, codes: ['all-failing'] })
 
   const bare = await server({ bare: true })
   d = await daemon([entry(bare)])
   await ask(d)
-  await note('padding not returned', 'replies came back without padding', file(d), {
+  await note('replies not padded', 'replies arrived without padding', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['replies-unpadded'],
   })
   d = await daemon([entry(bare)], { policy: { padding: { replies: 'required' } } })
   await ask(d)
-  await note('padding not returned, and required', 'the same, with policy.padding.replies', file(d), {
+  await note('replies not padded, but required', 'the same, with policy.padding.replies', file(d), {
     state: 'degraded',
     exit: 1,
     codes: ['rule-reply-padding'],
@@ -111,7 +111,7 @@ async function resolution() {
     usageProfile: 'opportunistic',
   })
   t.equal((await ask(d)).rcode, 0)
-  await note('somebody else answers', 'usageProfile opportunistic, certificate of another name', file(d), {
+  await note('an impostor answers', 'usageProfile opportunistic, certificate for another name', file(d), {
     state: 'exposed',
     exit: 2,
     codes: ['unauthenticated-answers'],
@@ -199,7 +199,7 @@ async function portals() {
   t.equal((await ask(cut)).rcode, 2)
   await note(
     'captive portal that cuts TLS',
-    'the same, but every connection to 853 and 443 is reset: nothing tells it from a block',
+    'the same, but every connection to 853 and 443 is reset: this cannot be distinguished from a block',
     file(cut),
     {
       state: 'offline',

@@ -20,7 +20,7 @@ async function signatures() {
   // From here on nobody writes: the copies stand in its place.
   d.kill('SIGSTOP')
   for (const end of all) copyFileSync(join(d.dir, `old.json${end}`), d.statusFile + end)
-  await note('replayed status', 'an older copy, signature and all, was put back', verify, {
+  await note('replayed status', 'an older copy was put back, with its signature', verify, {
     state: 'offline',
     exit: 4,
     codes: ['replayed'],
@@ -28,11 +28,11 @@ async function signatures() {
   writeFileSync(d.statusFile, readFileSync(d.statusFile, 'utf8').replace('"heartbeatS": 1', '"heartbeatS": 3000'))
   await note('forged status', 'one figure of the document was changed', verify, { state: 'offline', exit: 4, codes: ['forged'] })
   rmSync(`${d.statusFile}.sig`)
-  await note('unsigned status', 'the signature was taken away', verify, { state: 'offline', exit: 4, codes: ['unsigned'] })
+  await note('unsigned status', 'the signature was removed', verify, { state: 'offline', exit: 4, codes: ['unsigned'] })
   const other = await daemon([entry(good)])
   await ask(other)
   for (const end of all) copyFileSync(other.statusFile + end, d.statusFile + end)
-  await note('status of another key', 'a whole set, public key and all, that somebody else signed', verify, {
+  await note('status of another key', 'all three files were replaced, signed with another key', verify, {
     state: 'offline',
     exit: 4,
     codes: ['wrong-key'],
@@ -54,19 +54,19 @@ async function files() {
   changed(() => 'protected')
   await note('no JSON', 'a text', at, { state: 'offline', exit: 3, codes: ['not-json'] })
   rmSync(copy)
-  await note('no file', 'nothing ran here', at, { state: 'offline', exit: 3, codes: ['not-found'] })
+  await note('no file', 'no service ran here', at, { state: 'offline', exit: 3, codes: ['not-found'] })
   symlinkSync(join(d.dir, 'state'), copy)
-  await note('no plain file', 'a directory', at, { state: 'offline', exit: 3, codes: ['unreadable'] })
+  await note('not a regular file', 'a directory', at, { state: 'offline', exit: 3, codes: ['unreadable'] })
   d.kill('SIGSTOP')
   await sleep(3500)
-  await note('daemon hung', 'SIGSTOP, and three heartbeats', file(d), { state: 'offline', exit: 3, codes: ['stale'] })
+  await note('daemon hung', 'SIGSTOP, for three heartbeats', file(d), { state: 'offline', exit: 3, codes: ['stale'] })
   d.kill('SIGCONT')
   d.kill('SIGKILL')
   await sleep(200)
   await note('daemon killed', 'SIGKILL', file(d), { state: 'offline', exit: 3, codes: ['not-running'] })
   await d.revive()
   await ask(d)
-  await note('restarted after that', 'the same daemon again', file(d), { state: 'protected', exit: 0, codes: ['restarted'] })
+  await note('restarted after that', 'the same daemon was started again', file(d), { state: 'protected', exit: 0, codes: ['restarted'] })
 }
 
 async function stranger() {
@@ -95,7 +95,7 @@ async function stranger() {
   t.match(said, { state: 'offline', judgement: { verdict: 'permission-denied' } })
   addRow({
     what: 'not for this user',
-    made: 'another user, outside of the group',
+    made: 'another user, not in the group',
     state: String(said?.state),
     signals: 'reader: permission-denied',
     exit: code ?? -1,

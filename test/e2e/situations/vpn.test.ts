@@ -8,7 +8,7 @@ async function vpn() {
   let d = await daemon([entry(good)], { policy: { vpn: 'required' } })
   t.same(await ask(d), { rcode: 2, ede: 15 }, 'fails closed, and says that it is a policy')
   t.equal(good.counts.tcp, before, 'nothing was dialled')
-  await note('VPN required and absent', 'the resolver is reached without one; every query gets SERVFAIL with EDE 15', file(d), {
+  await note('VPN required and absent', 'the resolver is reached without a VPN; every query gets SERVFAIL with EDE 15', file(d), {
     state: 'offline',
     exit: 2,
     codes: ['rule-vpn', 'vpn-absent'],
@@ -23,7 +23,7 @@ async function vpn() {
   const behind = await server({ host: '10.9.0.1' })
   d = await daemon([entry(behind)], { policy: { vpn: 'required', vpnInterfaces: ['tunnel0'] } })
   t.same(await ask(d), { rcode: 0, ede: undefined })
-  await note('VPN required and present', 'the way to the resolver leaves from the interface that the policy names', file(d), {
+  await note('VPN required and present', 'the path to the resolver uses the interface that the policy names', file(d), {
     state: 'protected',
     exit: 0,
     codes: ['vpn-present'],
@@ -34,7 +34,7 @@ async function vpn() {
   while (statusText(d).includes('vpn-present') && performance.now() - beganMs < 8000) await sleep(20)
   t.comment(`a VPN that went away was seen within ${Math.round(performance.now() - beganMs)} ms`)
   t.same(await ask(d), { rcode: 2, ede: 15 })
-  await note('VPN went away', 'the address of that way was moved to another interface', file(d), {
+  await note('VPN went away', 'the address of that path was moved to another interface', file(d), {
     state: 'offline',
     exit: 2,
     codes: ['rule-vpn'],
