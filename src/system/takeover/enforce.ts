@@ -119,7 +119,7 @@ function bootUnit({ program }: EnforceHost): readonly PlannedChange[] {
   const path = `${UNIT_DIRECTORY}/${ENFORCE_UNIT}`
   const text = `[Unit]
 Description=Reject what programs send past enigm-dns to ports ${PORTS.join(' and ')}
-Documentation=man:enigm-dns-system(8)
+Documentation=man:enigm-dns-system(1)
 ConditionPathExists=${ENABLED}
 After=${SERVICE_UNIT}
 PartOf=${SERVICE_UNIT}

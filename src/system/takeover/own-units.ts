@@ -36,7 +36,7 @@ export function quoted(word: string): string {
 
 const recover = (command: string) => `[Unit]
 Description=Undo a change of the system's DNS that was not finished
-Documentation=man:enigm-dns-system(8)
+Documentation=man:enigm-dns-system(1)
 ConditionPathExists=${PENDING}
 DefaultDependencies=no
 After=local-fs.target
@@ -50,7 +50,7 @@ WantedBy=sysinit.target
 
 const repair = (command: string) => `[Unit]
 Description=Have the system ask enigm-dns again
-Documentation=man:enigm-dns-system(8)
+Documentation=man:enigm-dns-system(1)
 StartLimitIntervalSec=60
 StartLimitBurst=20
 [Service]
@@ -61,7 +61,7 @@ ExecStart=${command} system repair
 /** Any process that may write there can start the repair, and nothing else. */
 const PATH_UNIT = `[Unit]
 Description=Wait until enigm-dns sees that the system asks somebody else
-Documentation=man:enigm-dns-system(8)
+Documentation=man:enigm-dns-system(1)
 [Path]
 PathModified=${REPAIR_WANTED}
 [Install]

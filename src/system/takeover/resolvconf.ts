@@ -21,7 +21,7 @@ const PLACES = ['/usr/sbin/resolvconf', '/sbin/resolvconf', '/usr/bin/resolvconf
 /** Records are in /run: without this unit they are lost at a boot. */
 const unit = (address: string, command: string) => `[Unit]
 Description=Have resolvconf name enigm-dns at boot
-Documentation=man:enigm-dns-system(8)
+Documentation=man:enigm-dns-system(1)
 DefaultDependencies=no
 After=local-fs.target resolvconf.service
 Before=networking.service NetworkManager.service network-pre.target
