@@ -103,7 +103,13 @@ const NOT_RUN: readonly string[] = [
 ]
 
 t.test('every block of shell commands is run by a test', (t) => {
-  const runners = ['readme.test.ts', 'e2e/point-the-system.test.ts', 'e2e/service-lab.test.ts', 'e2e/package-lab.test.ts']
+  const runners = [
+    'readme.test.ts',
+    'e2e/point-the-system.test.ts',
+    'e2e/service-lab.test.ts',
+    'e2e/package-lab.test.ts',
+    'e2e/system-enable.test.ts',
+  ]
     .map((name) => documentText(join('test', name)))
     .join()
   const shellBlocks = fences().filter(({ language }) => language === 'sh')

@@ -6,7 +6,7 @@ import type { Home } from '../support/lab/home.ts'
 import { insideLab } from '../support/lab/image.ts'
 import { ETC } from '../support/lab/service-unit.ts'
 import { asksProvider, asksUs, bootWithService, SET_UPS, type SetUp, system } from '../support/lab/takeover.ts'
-import { PROJECT_ROOT } from '../support/readme.ts'
+import { PROJECT_ROOT, readmeRecipe } from '../support/readme.ts'
 
 t.setTimeout(900_000)
 const image = await insideLab(t, import.meta.url)
@@ -53,6 +53,9 @@ async function life(t: Test, home: Home, { backend, offOn, takeOver }: SetUp): P
   t.equal(await home.get('systemctl is-active enigm-dns || true'), 'inactive', 'and the service stopped')
   await asksProvider(t, home, 'disabled')
   await refusals(t, home, before)
+  await documented(t, home, before)
+  if (backend === 'file') await outOfReach(t, home, before)
+  if (backend === 'resolved') await notProven(t, home)
 }
 
 /** Another program takes the DNS: it is back soon, and after three times in a minute it is told. */
@@ -79,4 +82,62 @@ async function refusals(t: Test, home: Home, before: string): Promise<void> {
   t.equal(await home.get(ETC), before, 'and nothing is changed')
   await home.get('systemctl start trusted')
   await asksProvider(t, home, 'refused')
+}
+
+/** A file that cannot be replaced: refused with the reason, and nothing is changed. */
+async function outOfReach(t: Test, home: Home, before: string): Promise<void> {
+  const refused = async (why: RegExp) => {
+    const { code, stderr } = await system(home, 'enable')
+    t.equal(code, 3)
+    t.match(stderr, why)
+    t.equal(await home.get(ETC), before, 'nothing is changed')
+    t.equal(await home.get('systemctl is-active enigm-dns || true'), 'inactive')
+  }
+  await home.get('chattr +i /etc/resolv.conf')
+  await refused(/\/etc\/resolv\.conf is immutable; run: chattr -i/)
+  await home.get('chattr -i /etc/resolv.conf; cp -a /etc/resolv.conf /run/mounted; mount --bind /run/mounted /etc/resolv.conf')
+  await refused(/mounted from outside/)
+  await home.get('umount /etc/resolv.conf')
+  await asksProvider(t, home, 'refused')
+}
+
+/** A file that is read after ours names the provider: tried, and back within 10 s. */
+async function notProven(t: Test, home: Home): Promise<void> {
+  await home.get(`mkdir -p /etc/systemd/resolved.conf.d
+    printf '[Resolve]\\nDNS=\\nDNS=192.168.50.1\\n' > /etc/systemd/resolved.conf.d/zzz-other.conf
+    systemctl reset-failed systemd-resolved; systemctl restart systemd-resolved`)
+  await home.connected()
+  const before = await home.get(ETC)
+  const startMs = performance.now()
+  const { code, stderr } = await system(home, 'enable')
+  t.equal(code, 4, stderr)
+  t.match(stderr, /does not take 127\.0\.0\.55|asks 192\.168\.50\.1/)
+  t.comment(`rolled back after ${Math.round(performance.now() - startMs)} ms`)
+  await home.connected()
+  t.equal(await home.get(ETC), before, 'all is as it was')
+  await asksProvider(t, home, 'rolled back')
+}
+
+/** The lines of docs/system.md: those of every day, and those for a rescue shell. */
+async function documented(t: Test, home: Home, before: string): Promise<void> {
+  t.match(await home.get(`set -e\n${readmeRecipe('system')}`), /enabled and proven[\s\S]*disabled: what was there before is back/)
+  await home.connected()
+  t.equal(await home.get(ETC), before)
+  t.match(await system(home, 'enable'), { code: 0 })
+  await home.get(
+    `systemctl disable -q --now enigm-dns.socket enigm-dns-53.socket enigm-dns.service; set -e\n${readmeRecipe('system-rescue')}`,
+  )
+  await home.reboot()
+  await home.connected()
+  await asksProvider(t, home, 'after the lines for a rescue shell')
+  const names = (listing: string) =>
+    listing
+      .split('\n')
+      .filter((line) => line.startsWith('.'))
+      .map((line) => line.split(' ')[0])
+  t.strictSame(
+    names(await home.get(`rmdir /etc/systemd/resolved.conf.d 2>/dev/null; ${ETC}`)),
+    names(before),
+    'nothing of ours is left in /etc',
+  )
 }

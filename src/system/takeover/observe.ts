@@ -102,8 +102,8 @@ export async function observe(run: RunCommand, state: PublicState): Promise<Obse
   if (!view.servers.includes(address) || !view.domains.includes('.'))
     return { takenBy: whoChanged(changed) ?? 'systemd-resolved', bypasses }
   if (others.length > 0) return { takenBy: 'a file in resolved.conf.d', bypasses }
-  const pushed = bypasses.find(({ vpn }) => !vpn)
-  const takenBy = parallel === undefined ? (pushed === undefined ? undefined : setterOf(pushed)) : setterOf(parallel)
+  // A link that is asked for its own domain is listed: its manager would set it again.
+  const takenBy = parallel === undefined ? undefined : setterOf(parallel)
   return { takenBy: takenBy ?? stub(address) ?? whoChanged(changed), bypasses }
 }
 

@@ -28,7 +28,7 @@ import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 /** The default listen address of the service: every owner accepts it, with port 53. */
 export const DEFAULT_ADDRESS = '127.0.0.55'
 const START_MS = 8000
-const PROOF_MS = 4000
+const PROOF_MS = 2500
 
 /** The parameters of `enable`. */
 export interface EnableRequest {
