@@ -134,10 +134,12 @@ export interface ClosedWorld {
   readonly marked?: Estimate | undefined
 }
 
-/** The attacker that gets furthest. */
+/**
+ * The attacker that gets furthest, by the lower end: one that met few pages does not win by luck.
+ */
 export function best({ a1, a2, a3, a4, a4plus }: ClosedWorld): Estimate & { readonly attacker: string } {
   const all = Object.entries({ A1: a1, A2: a2, A3: a3, A4: a4, 'A4+': a4plus }).map(([attacker, estimate]) => ({ attacker, ...estimate }))
-  return all.reduce((one, other) => (other.value > one.value ? other : one))
+  return all.reduce((one, other) => (other.low > one.low ? other : one))
 }
 
 /**

@@ -35,6 +35,14 @@ export interface CacheScene {
   readonly ttls: Ttls
 }
 
+/** Those that are measured. */
+export const SCENES: readonly CacheScene[] = [
+  { caches: 1, ttls: 'mixed' },
+  { caches: 1, ttls: 'short' },
+  { caches: 1, ttls: 'long' },
+  { caches: 8, ttls: 'mixed' },
+]
+
 /** What a day of covers comes to. */
 export interface CoverDay {
   readonly profile: PacedProfile
@@ -67,11 +75,11 @@ export function coverDay(profile: PacedProfile, scene: CacheScene, root: Chance)
   const [asked, missed] = [new Float64Array(HOURS), new Float64Array(HOURS)]
   const tape: number[] = []
   atMs.forEach((nowMs, slot) => {
-    if (which[slot] !== COVER) {
+    if ((which[slot] ?? COVER) >= 0) {
       questions.real(answerMs(MISS_SHARE, chance), chance.hit(LARGE_SHARE) ? 2 * BLOCK : BLOCK)
       return
     }
-    const cover = questions.next(nowMs)
+    const cover = questions.unconditional() ?? questions.next(nowMs)
     const name = Buffer.from(cover.message.subarray(12, questionEnd(cover.message))).toString('latin1')
     const { miss, ttlS } = caches.ask(name, nowMs / 1000, OTHERS[cover.kind])
     const octets = cover.kind === 'large' ? 2 * BLOCK : BLOCK
@@ -87,7 +95,7 @@ export function coverDay(profile: PacedProfile, scene: CacheScene, root: Chance)
     scene,
     missedByHour,
     unlikeness: questions.unlikeness,
-    rareShare: questions.latencies.rareShare(questions.sizes.largeShare()),
+    rareShare: questions.latencies.rareShare(),
     tape: Uint8Array.from(tape),
   }
 }

@@ -29,7 +29,7 @@ export interface Entry {
 /** What the product comes to where real replies are large as often as they usually are. */
 const LARGE_COVERS = new ReplySizes().largeShare()
 
-export const MATCHED: Covers = { misses: 'matched', largeShare: LARGE_COVERS, longShare: 0 }
+export const MATCHED: Covers = { misses: 'matched', largeShare: LARGE_COVERS }
 const usual = { covers: MATCHED, traits: PLAIN }
 export const PACED = ['lite', 'balanced', 'always-on'] as const satisfies readonly PacedProfile[]
 
@@ -52,15 +52,6 @@ function dayOf(profile: PacedProfile, scene: CacheScene): () => Uint8Array {
   }
 }
 
-/** The share of large covers that the product comes to where so many real replies are large. */
-function coversFor(realShare: number): number {
-  const sizes = new ReplySizes()
-  for (let i = 0; i < SETTLED; i++) sizes.add('real', (i * realShare) % 1 < realShare ? 2 * BLOCK : BLOCK)
-  return sizes.largeShare()
-}
-
-const SETTLED = 20_000
-const BLOCK = 468
 const none = () => ({ largeShare: 0 })
 
 const HARD: readonly HardRow[] = [
@@ -68,11 +59,11 @@ const HARD: readonly HardRow[] = [
   { id: 'names', row: 'own miss rate and distance', traits: { names: 'by name' }, covers: () => ({}) },
   { id: 'cache', row: 'one cache, after a day', covers: (profile) => ({ misses: dayOf(profile, { caches: 1, ttls: 'mixed' }) }) },
   { id: 'large', row: 'large replies', traits: { replies: 'large' }, covers: () => ({}) },
-  { id: 'do', row: 'DO', traits: { replies: 'signed' }, covers: () => ({ largeShare: coversFor(SIGNED_SHARE) }) },
+  { id: 'do', row: 'DO', traits: { replies: 'signed' }, covers: () => ({ signedShare: SIGNED_SHARE }) },
   { id: 'long', row: 'long names', traits: { long: true }, covers: () => ({}) },
   { id: 'hits', row: 'if covers always hit the resolver’s cache', covers: () => ({ misses: 'hits' }), without: true },
   { id: 'large-none', row: 'large replies, if no cover has one', traits: { replies: 'large' }, covers: none, without: true },
-  { id: 'do-none', row: 'DO, if no cover has a large reply', traits: { replies: 'signed' }, covers: none, without: true },
+  { id: 'do-none', row: 'DO, if no cover has it', traits: { replies: 'signed' }, covers: none, without: true },
 ]
 
 const hardRows: readonly Entry[] = HARD.flatMap(({ id, row, traits = {}, covers, without }) =>

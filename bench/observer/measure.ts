@@ -1,4 +1,4 @@
-import { type ClosedWorld, heldOut } from '../adversary/closed-world.ts'
+import { type ClosedWorld, crossValidated, heldOut } from '../adversary/closed-world.ts'
 import { correlate } from '../adversary/correlation.ts'
 import type { Estimate } from '../adversary/metrics.ts'
 import { onset } from '../adversary/onset.ts'
@@ -15,6 +15,8 @@ export interface Row {
   readonly id: string
   readonly title: string
   readonly profile: string | undefined
+  /** The profile that a gate holds to its bound on this row, and the row's name. */
+  readonly gated?: Entry['gated'] | undefined
   readonly sites: number
   readonly learnt: number
   readonly world: ClosedWorld
@@ -65,14 +67,31 @@ export async function closedWorld(entry: Entry, set: Set & { readonly mostNeares
   const { looks, cost } = pageSet(entry, sites, each, root)
   const how = { classes: sites, trees, seed: `${entry.id} ${sites}`, mostNearest: set.mostNearest ?? 1000 }
   const world = await looks.attack(pool, heldOut(sites, each, visitsToTest), how)
-  return { id: entry.id, title: entry.title, profile: entry.profile, sites, learnt: visitsToLearn, world, cost }
+  return { id: entry.id, title: entry.title, profile: entry.profile, gated: entry.gated, sites, learnt: visitsToLearn, world, cost }
 }
 
-/** The same on recorded pages: a third of each site's visits is tested. */
-export async function onTraces(entry: Entry, traces: Traces, trees: number, pool: TaskPool, root: Chance): Promise<Row> {
+/**
+ * The same on recorded pages. `folds`: each page is tested once by who learnt from the others; 1:
+ * the last third of each site's visits is held out.
+ */
+export async function onTraces(
+  entry: Entry,
+  traces: Traces,
+  { trees, folds }: { readonly trees: number; readonly folds: number },
+  pool: TaskPool,
+  root: Chance,
+): Promise<Row> {
   const { sites, each, visits } = traces
-  const tested = Math.max(1, Math.floor(each / 3))
   const { looks, cost } = lookedAt(entry, visits, visits.length, root)
-  const world = await looks.attack(pool, heldOut(sites, each, tested), { classes: sites, trees, seed: entry.id, mostNearest: 4000 })
-  return { id: entry.id, title: entry.title, profile: entry.profile, sites, learnt: each - tested, world, cost }
+  const third = Math.max(1, Math.floor(each / 3))
+  const rows =
+    folds === 1
+      ? heldOut(sites, each, third)
+      : crossValidated(
+          visits.map((_, page) => page % each),
+          Math.min(folds, each),
+        )
+  const world = await looks.attack(pool, rows, { classes: sites, trees, seed: entry.id, mostNearest: 10_000 })
+  const tested = folds === 1 ? third : Math.ceil(each / Math.min(folds, each))
+  return { id: entry.id, title: entry.title, profile: entry.profile, gated: entry.gated, sites, learnt: each - tested, world, cost }
 }

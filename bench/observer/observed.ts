@@ -30,6 +30,9 @@ const AROUND = 57
 /** The record body of a reply that is padded to so many blocks of 468 octets. */
 export const replyBody = (blocks: number) => REPLY_BODY + (blocks - 1) * REPLY_BLOCK
 
+/** Octets on the network of one cell and its reply of so many blocks. */
+export const cellOctets = (blocks: number) => QUERY_BODY + replyBody(blocks) + 2 * AROUND
+
 /** Octets on the network, both ways, of what was seen. */
 export function networkOctets({ octets }: Seen): number {
   let sum = octets.length * AROUND

@@ -6,7 +6,7 @@ const share = (of: number) => `${(of * 100).toFixed(0)} %`
 export const KNOB_NOTES = `- **Pages** are synthetic: a template of queries and gaps per site, log-normal in number (median ${KNOBS.medianQueries}, sigma ${KNOBS.sigma}), gaps as measured on real page loads, larger pages denser.
   Each visit drops or inserts ${share(KNOBS.dropInsert)} of the queries, swaps ${share(KNOBS.swap)} with a neighbour, moves ${share(KNOBS.shift)} of the gaps by one bin of a factor of two, and draws every gap anew within its bin.
   The last two are the knobs that were turned until undefended pages were recognised about as well as real ones are.
-- **The resolver** answers after 14 ms and a little, and ${share(MISS_SHARE)} of the queries, real and cover, after a median of 60 ms more (a miss). In the rows "each name has its own" real names differ in how often they miss and by how much, and covers match them on average only.
+- **The resolver** answers after 14 ms and a little, and ${share(MISS_SHARE)} of the queries, real and cover, after a median of 60 ms more (a miss). What the hard rows add is in docs/observer-bench.md.
 - **A page's queries do not wait for each other here**: a real browser asks some names only after others were answered, so that delay adds up.`
 
 /** What the columns mean. */

@@ -3,6 +3,7 @@ import type { Estimate } from '../adversary/metrics.ts'
 import type { Row } from './measure.ts'
 import { BATCH_NOTE, KNOB_NOTES } from './report-notes.ts'
 import type { Results } from './results.ts'
+import type { ScenarioReport } from './scenarios.ts'
 import type { TimingRow } from './wire/micro-timing.ts'
 import type { WireRow } from './wire/wire-row.ts'
 
@@ -36,6 +37,8 @@ export function markdown(results: Results): string {
     '## Cost',
     costTable(rows),
     rows.some((row) => row.onset) ? `## Onset, correlation, open world\n\n${otherTable(rows)}` : '',
+    results.scenarios.length > 0 ? `## An hour\n\n${hourTable(results.scenarios)}` : '',
+    results.days.length > 0 ? `## A day of covers\n\n${dayTable(results.days)}` : '',
     many.length > 0
       ? `## Closed world, N = ${many[0]?.sites} (chance ${percent(1 / (many[0]?.sites ?? 1))} %)\n\n${closedTable(many)}`
       : '',
@@ -59,6 +62,9 @@ function closedTable(rows: readonly Row[]): string {
       'A2 n-grams',
       'A3 edit distance',
       'A4 latency',
+      'A4+ slots',
+      'length alone',
+      'pages with a large reply',
       'bits of site',
       'pages learnt + tested',
     ],
@@ -72,8 +78,11 @@ function closedTable(rows: readonly Row[]): string {
         interval(world.a2),
         interval(world.a3),
         interval(world.a4),
+        interval(world.a4plus),
+        `${interval(world.length)}, ${world.lengthBits.toFixed(2)} bits`,
+        world.marked === undefined ? '–' : interval(world.marked),
         `${world.bits.toFixed(2)} of ${Math.log2(sites).toFixed(1)}`,
-        `${learnt * sites} + ${world.tested}`,
+        `${learnt * sites} + ${world.tested}${world.folds > 1 ? `, ${world.folds} folds` : ''}`,
       ]
     }),
   )
@@ -126,6 +135,38 @@ function otherTable(rows: readonly Row[]): string {
   )
 }
 
+function hourTable(reports: readonly ScenarioReport[]): string {
+  const scenarios = reports[0]?.rows.map(({ scenario }) => scenario) ?? []
+  return `${table(
+    ['profile', ...scenarios.map((name) => `${name}, MB (open)`), 'kind of load named, %', 'second page after 10 to 20 s, AUC'],
+    reports.map(({ profile, rows, told, second }) => [
+      `\`${profile}\``,
+      ...rows.map(({ megabytesAnHour, openShare }) => `${megabytesAnHour.toFixed(1)} (${percent(openShare)} %)`),
+      interval(told),
+      area(second),
+    ]),
+  )}
+
+What an hour costs, both ways with headers, and how much of it the link is on. From when it was on alone: which of the ${scenarios.length} kinds of load it was (guessing names ${percent(1 / Math.max(1, scenarios.length))} %), and whether a second page followed.`
+}
+
+function dayTable(days: Results['days']): string {
+  const hours = [0, 5, 11, 23]
+  return `${table(
+    ['profile', 'caches', 'times to live', ...hours.map((hour) => `hour ${hour + 1}`), 'rare names', 'status'],
+    days.map(({ profile, scene, missedByHour, rareShare, unlikeness }) => [
+      `\`${profile}\``,
+      String(scene.caches),
+      scene.ttls,
+      ...hours.map((hour) => percent(missedByHour[hour] ?? 0)),
+      `${percent(rareShare)} %`,
+      unlikeness === undefined ? 'in force' : `not in force: ${unlikeness}`,
+    ]),
+  )}
+
+The share of covers that the resolver has to look up, where a quarter of real queries has to be, at 40 pages an hour. Times to live: mixed (60 s to a day, a third of them an hour), short (one to five minutes), long (an hour to a day).`
+}
+
 function wireTable(rows: readonly WireRow[]): string {
   const shown = (row: WireRow) =>
     row.sizes
@@ -145,12 +186,14 @@ function wireTable(rows: readonly WireRow[]): string {
       'A3 virtual',
       'A4 wire',
       'A4 virtual',
+      'A4+ wire',
+      'A4+ virtual',
       'records out a page, wire (virtual)',
       'stalls p99 ms',
       'record bodies',
     ],
     rows.map((row) => {
-      const pair = (key: 'a1' | 'a2' | 'a3' | 'a4') => [
+      const pair = (key: 'a1' | 'a2' | 'a3' | 'a4' | 'a4plus') => [
         interval(row.wire[key]),
         row.virtual === undefined ? '–' : interval(row.virtual[key]),
       ]
@@ -164,6 +207,7 @@ function wireTable(rows: readonly WireRow[]): string {
         ...pair('a2'),
         ...pair('a3'),
         ...pair('a4'),
+        ...pair('a4plus'),
         `${row.wireCellsPerPage.toFixed(0)}${virtualCells}`,
         row.stallP99Ms?.toFixed(1) ?? '–',
         shown(row),
@@ -188,7 +232,7 @@ A forest on the gaps around each cell, at the tap; what was real is known from t
 
 function sweepTable(rows: readonly Row[]): string {
   return `${table(
-    ['schedule', 'best of A1 to A4', 'cells a page', 'kB a page', 'delay p50 ms', 'delay p95 ms'],
+    ['schedule', 'best of A1 to A4+', 'cells a page', 'kB a page', 'delay p50 ms', 'delay p95 ms'],
     rows.map(({ title, world, cost }) => {
       const top = best(world)
       return [

@@ -1,14 +1,15 @@
+import { largeBlocks } from '../../src/shaping/likeness.ts'
 import type { Chance } from './chance.ts'
-import { freshMissMs, largeBlocks, MISS_SHARE, type Visit } from './pages.ts'
+import { freshMissMs, MISS_SHARE, type Visit } from './pages.ts'
 
 /** How long the resolver takes to answer the i-th query of a visit, or a cover, ms; and sizes. */
 export interface ResolverModel {
   real(visit: Visit, i: number, chance: Chance): number
   cover(chance: Chance): number
-  /** Blocks of 468 octets of a cover's reply. */
+  /** The share of slots that have a cover with a large reply. */
+  readonly largeShare: number
+  /** Blocks of the reply to another cover. */
   coverBlocks(chance: Chance): number
-  /** Cells of a cover's query. */
-  coverCells(chance: Chance): number
 }
 
 /**
@@ -18,10 +19,14 @@ export interface ResolverModel {
  */
 export interface Covers {
   readonly misses: 'matched' | 'hits' | (() => Uint8Array)
-  /** The share whose reply takes more than one block, and of queries that take two cells. */
+  /** The share of slots that have one whose reply takes more than one block. */
   readonly largeShare: number
-  readonly longShare: number
+  /** Of the others, the share with DO whose signed reply takes two blocks. Default: none has. */
+  readonly signedShare?: number
 }
+
+/** Blocks of 468 octets of a large cover's reply. */
+export const largeCoverBlocks = (chance: Chance) => largeBlocks(chance.below(100))
 
 /** What the round trip is without any lookup, at least and in the mean on top of it. */
 export const RTT_MS = 14
@@ -35,14 +40,14 @@ export function answerMs(missShare: number, chance: Chance): number {
 }
 
 /** One visit's resolver: `start` draws where in the simulated hour it comes. */
-export function resolverModel({ misses, largeShare, longShare }: Covers, start: Chance): ResolverModel {
+export function resolverModel({ misses, largeShare, signedShare = 0 }: Covers, start: Chance): ResolverModel {
   const real = (visit: Visit, i: number, chance: Chance) =>
     hitMs(chance) + (chance.hit(visit.missChance[i] ?? 0) ? (visit.missMs[i] ?? 0) : 0)
   return {
     real,
     cover: typeof misses === 'function' ? fromTape(misses(), start) : (chance) => answerMs(misses === 'matched' ? MISS_SHARE : 0, chance),
-    coverBlocks: (chance) => (largeShare > 0 && chance.hit(largeShare) ? largeBlocks(chance) : 1),
-    coverCells: (chance) => (longShare > 0 && chance.hit(longShare) ? 2 : 1),
+    largeShare,
+    coverBlocks: (chance) => (signedShare > 0 && chance.hit(signedShare) ? 2 : 1),
   }
 }
 

@@ -1,8 +1,10 @@
 import type { Machine } from '../machine.ts'
+import type { CoverDay } from './caches.ts'
 import type { Gate } from './gates.ts'
 import type { Row } from './measure.ts'
 import type { Knobs } from './pages.ts'
 import type { Scale } from './scale.ts'
+import type { ScenarioReport } from './scenarios.ts'
 import type { TimingRow } from './wire/micro-timing.ts'
 import type { WireRow } from './wire/wire-row.ts'
 
@@ -20,6 +22,8 @@ export interface Results {
   readonly rows: readonly Row[]
   readonly many: readonly Row[]
   readonly sweep: readonly Row[]
+  readonly scenarios: readonly ScenarioReport[]
+  readonly days: readonly Omit<CoverDay, 'tape'>[]
   readonly wire: readonly WireRow[]
   readonly timing: readonly TimingRow[]
   readonly gates: readonly Gate[]

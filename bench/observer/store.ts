@@ -1,11 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { CoverDay } from './caches.ts'
 import { gates } from './gates.ts'
 import { LINE_UP } from './line-up.ts'
 import type { Row } from './measure.ts'
 import { picture } from './picture.ts'
 import { markdown } from './report.ts'
 import type { Results } from './results.ts'
+import type { ScenarioReport } from './scenarios.ts'
 import { SWEEP } from './sweep.ts'
 import { captures } from './wire/captures.ts'
 import type { TimingRow } from './wire/micro-timing.ts'
@@ -19,6 +21,8 @@ import type { WireRow } from './wire/wire-row.ts'
 export interface Store {
   readonly results: Results
   row(kind: 'rows' | 'many' | 'sweep', row: Row): void
+  scenario(report: ScenarioReport): void
+  day(day: CoverDay): void
   wire(row: WireRow): void
   timing(row: TimingRow): void
   took(seconds: number): void
@@ -41,6 +45,12 @@ export function openStore(directory: string | undefined, empty: Results, joins: 
       return results
     },
     row: (kind, row) => put({ ...results, [kind]: placed(results[kind], row, kind === 'sweep' ? SWEPT : IDS) }),
+    scenario: (report) =>
+      put({ ...results, scenarios: [...results.scenarios.filter(({ profile }) => profile !== report.profile), report] }),
+    day({ tape: _tape, ...day }) {
+      const same = (other: typeof day) => other.profile === day.profile && JSON.stringify(other.scene) === JSON.stringify(day.scene)
+      put({ ...results, days: [...results.days.filter((other) => !same(other)), day] })
+    },
     wire: (row) => put({ ...results, wire: placed(results.wire, row, WIRED) }),
     timing: (row) => put({ ...results, timing: placed(results.timing, row, WIRED) }),
     took: (seconds) => put({ ...results, seconds: results.seconds + seconds }),

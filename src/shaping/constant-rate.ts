@@ -89,7 +89,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   /** A link that stands by is needed now. */
   #needed = false
   #failing = false
-  readonly #queue = new SlotQueue<P>()
+  readonly #queue: SlotQueue<P>
   #answers = 0
   /** A cell of several records was answered. */
   #longAnswered = false
@@ -106,6 +106,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#link = link
     this.#o = o
     this.#schedule = createSchedule(o.pace, o.random)
+    this.#queue = new SlotQueue(o.random, o.pace.leadSlots)
     const { random, emit, resolver } = o
     const setup = {
       random,
@@ -132,7 +133,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
       to.failed(refusal)
       return
     }
-    this.#covers.asked(this.#queue.add(request, ask, to).dnssecOk)
+    this.#covers.asked(this.#queue.add(request, ask, to, nowMs).dnssecOk)
     if (ask.purpose === 'client' && !this.#standsBy) this.#arrived(nowMs)
   }
 
@@ -215,14 +216,15 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
       const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onProbe(carried, nowMs)
       return { cell: cellOf(this.#o.probe, octets, records), ask: { purpose: 'probe', deadlineMs }, sent }
     }
-    const waiting = this.#waitingFor(records, octets, trusted)
+    const first = records === 1 ? this.#covers.first(dueMs, this.#queue.passes()) : undefined
+    const waiting = first === undefined ? this.#waitingFor(records, octets, trusted) : undefined
     if (waiting !== undefined)
       return {
         cell: cellOf(waiting.request, octets, records),
         ask: waiting.ask,
         sent: (carried) => this.#onReal(carried, waiting, records),
       }
-    const cover = this.#covers.next(dueMs)
+    const cover = first ?? this.#covers.next(dueMs)
     if (cover === undefined) return undefined
     const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onCover(carried, cover, nowMs, records)
     return { cell: cellOf(cover.request, octets, records), ask: { purpose: 'cover', deadlineMs }, sent }

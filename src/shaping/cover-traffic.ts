@@ -180,7 +180,20 @@ export class CoverTraffic {
       this.#dnssec.remix()
     }
     const manner = this.#dnssec.next()
-    const question = manner === 'proof' ? this.#proof() : this.#cover.next(nowMs)
+    return this.#requestFor(manner === 'proof' ? this.#proof() : this.#cover.next(nowMs), manner)
+  }
+
+  /**
+   * A cover that goes before whatever waits: a large one in a small share of slots, any where what
+   * waits lets the slot pass. Asked once a slot.
+   */
+  first(nowMs: number, passes: boolean): CoverRequest | undefined {
+    const question = this.flowing(nowMs) ? this.#cover.unconditional() : undefined
+    if (question !== undefined) return this.#requestFor(question, 'without')
+    return passes ? this.next(nowMs) : undefined
+  }
+
+  #requestFor(question: CoverQuestion, manner: DnssecManner): CoverRequest {
     const options = { dnssecOk: manner !== 'without', block: PADDING_BLOCK, keepalive: TRANSPORTS[this.#o.transport].keepalive }
     return { request: withPaddedOpt(question.message, options), question, manner }
   }

@@ -74,13 +74,18 @@ export class CoverQuestions {
     return this.#unlikeness
   }
 
+  /**
+   * A cover for a slot whether a real query waits or not, or undefined, as in most slots: a large
+   * one. Were they sent in slots that are free alone, their number would tell how many were free.
+   */
+  unconditional(): CoverQuestion | undefined {
+    if (this.#random.below(SHARE_STEPS) >= this.#largeSteps) return undefined
+    const number = this.#large.draw(largeBlocks(this.#random.below(100)))
+    return number === undefined ? undefined : { message: question(LARGE_COVER_NAMES[number] ?? '', TYPES.txt), kind: 'large', number }
+  }
+
   next(nowMs: number): CoverQuestion {
-    const drawn = this.#random.below(SHARE_STEPS)
-    if (drawn < this.#rareSteps) return this.#rare(nowMs)
-    if (drawn >= SHARE_STEPS - this.#largeSteps) {
-      const number = this.#large.draw(largeBlocks(this.#random.below(100)))
-      if (number !== undefined) return { message: question(LARGE_COVER_NAMES[number] ?? '', TYPES.txt), kind: 'large', number }
-    }
+    if (this.#random.below(SHARE_STEPS) < this.#rareSteps) return this.#rare(nowMs)
     if (this.#page.length === 0) this.#load(nowMs)
     return { message: this.#page.pop() ?? question('', TYPES.a), kind: 'usual', number: 0 }
   }
@@ -131,7 +136,7 @@ export class CoverQuestions {
   #remix(): void {
     const large = this.sizes.largeShare()
     this.#largeSteps = Math.round(large * SHARE_STEPS)
-    this.#rareSteps = Math.round(this.latencies.rareShare(large) * SHARE_STEPS)
+    this.#rareSteps = Math.round(this.latencies.rareShare() * SHARE_STEPS)
     this.#unlikeness = this.latencies.unmatched ? 'slower' : this.sizes.unmatched ? 'larger' : undefined
   }
 }

@@ -16,6 +16,8 @@ export interface Pace {
   readonly opening: readonly Stretch[]
   /** Distance of the slots after it. */
   readonly everyMs: number
+  /** The first query after a pause of a second lets up to so many slots pass, by chance. */
+  readonly leadSlots?: number
   /** Whether each step begins with the opening again; else the session alone does. */
   readonly anew?: boolean
   /** A session may end only at multiples of this after it opened. Infinity: it never ends. */
@@ -50,30 +52,32 @@ export const STANDBY: Pace = {
 export type PacedProfile = 'lite' | 'balanced' | 'always-on'
 
 /**
- * `lite` has steps of 22 s: how many steps a page needs is what is left to tell it by, and fewer
- * pages need a second one than of 20 s (0.12 against 0.24 bits: 2.5 % of pages told against 3.8;
- * with 25 s it is 2.0 % at 11 % more cells). `balanced` sends as many cells in a step as 40 a
- * second would (1,200), denser at first: half of a page's queries wait at most 30 ms there, 95 % at
- * most 315. What each profile costs and buys is in docs/shaping.md.
+ * Points of a search (`npm run bench:observer -- --parts sweep`). `lite` has steps of 26 s: how
+ * many steps a page needs is what is left to tell it by (0.05 bits; 0.12 with 22 s, for 15 % fewer
+ * octets). `balanced` is dense at the beginning of each step, when most of a page is asked, and
+ * sparse then. What each profile costs and buys is in bench/results/observer.md.
  */
 export const PACES: Readonly<Record<PacedProfile, Pace>> = {
-  lite: { opening: [], everyMs: 50, stepMs: 22_000, idleMs: 3000, alwaysOn: false, coversADay: 1_800_000 },
+  lite: { opening: [], everyMs: 50, stepMs: 26_000, idleMs: 3000, leadSlots: 4, alwaysOn: false, coversADay: 1_800_000 },
   balanced: {
     opening: [
-      { cells: 200, everyMs: 10 },
-      { cells: 200, everyMs: 20 },
+      { cells: 200, everyMs: 8 },
+      { cells: 200, everyMs: 18 },
     ],
-    everyMs: 30,
-    stepMs: 30_000,
-    idleMs: 5000,
+    everyMs: 31,
+    stepMs: 26_000,
+    anew: true,
+    idleMs: 3000,
+    leadSlots: 6,
     alwaysOn: false,
-    coversADay: 3_500_000,
+    coversADay: 3_600_000,
   },
   'always-on': {
     opening: [],
     everyMs: 50,
     stepMs: Number.POSITIVE_INFINITY,
     idleMs: Number.POSITIVE_INFINITY,
+    leadSlots: 4,
     alwaysOn: true,
     coversADay: 1_800_000,
   },

@@ -1,3 +1,4 @@
+import type { Random } from '../clock.ts'
 import { leastOctets, readOpt } from '../dns/edns.ts'
 import type { EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver } from '../resolve.ts'
@@ -16,8 +17,19 @@ export interface WaitingQuery<P extends Protection> {
   lostAfter: number | undefined
 }
 
-/** Real queries in the order in which they are to leave one link. */
+/** The first query after a pause as long begins a page. */
+const PAUSE_MS = 1000
+
+/**
+ * Real queries in the order in which they are to leave one link: a random one. What comes after a
+ * pause lets up to `leadSlots` slots pass, so that a page's first names stand in no slot of their
+ * own and mix with those that follow.
+ */
 export class SlotQueue<P extends Protection> {
+  readonly #random: Random
+  readonly #leadSlots: number
+  #lastMs = Number.NEGATIVE_INFINITY
+  #lead = 0
   #queue: WaitingQuery<P>[] = []
   /**
    * What was lost with its connection, in the order in which it left. One of them may be why: they
@@ -26,6 +38,11 @@ export class SlotQueue<P extends Protection> {
   #lost: WaitingQuery<P>[] = []
   #again: WaitingQuery<P> | undefined
   #turn = 0
+
+  constructor(random: Random, leadSlots = 0) {
+    this.#random = random
+    this.#leadSlots = leadSlots
+  }
 
   get size(): number {
     return this.#queue.length + this.#lost.length
@@ -39,12 +56,26 @@ export class SlotQueue<P extends Protection> {
     return (this.#again === undefined ? this.#lost.find(fits) : undefined) ?? this.#queue.find(fits)
   }
 
-  /** What gives way stands behind all that does not. */
-  add(request: Uint8Array, ask: Ask, to: Receiver<P>): WaitingQuery<P> {
-    const behind = ask.givesWay === true ? -1 : this.#queue.findIndex((waiting) => waiting.ask.givesWay === true)
+  /** Whether what waits lets this slot pass; to be asked once a slot. */
+  passes(): boolean {
+    if (this.size === 0 || this.#lead === 0) return false
+    this.#lead--
+    return true
+  }
+
+  /**
+   * At a random place: the order in which a page asks is the same at each visit, and which of its
+   * names are slow at the resolver. What gives way stands behind all that does not.
+   */
+  add(request: Uint8Array, ask: Ask, to: Receiver<P>, nowMs: number): WaitingQuery<P> {
+    if (this.#leadSlots > 0 && nowMs - this.#lastMs > PAUSE_MS) this.#lead = this.#random.below(this.#leadSlots + 1)
+    this.#lastMs = nowMs
+    const givesWay = this.#queue.findIndex((waiting) => waiting.ask.givesWay === true)
+    const before = givesWay < 0 ? this.#queue.length : givesWay
+    const [least, most] = ask.givesWay === true ? [before, this.#queue.length] : [0, before]
     const dnssecOk = readOpt(request)?.dnssecOk === true
     const waiting = { request, ask, to, octets: leastOctets(request), dnssecOk, turn: 0, lostAfter: undefined }
-    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, waiting)
+    this.#queue.splice(least < most ? least + this.#random.below(most - least + 1) : least, 0, waiting)
     return waiting
   }
 

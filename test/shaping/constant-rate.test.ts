@@ -4,7 +4,7 @@ import { EnigmError } from '../../src/errors.ts'
 import { PACES } from '../../src/shaping/profiles.ts'
 import { rig } from './paced-rig.ts'
 
-const { lite } = PACES
+const { lite, 'always-on': always } = PACES
 /** Short enough for many runs. */
 const brief = { ...lite, everyMs: 25, stepMs: 1000, idleMs: 300 }
 const LONG = `${'a'.repeat(60)}.${'b'.repeat(60)}.example`
@@ -76,7 +76,8 @@ t.test('queries beyond the slots wait; after the deadline they fail as deadline,
   await r.clock.advance(3000)
   await Promise.all(asked)
   const answered = r.outcomes.filter((o) => o === 'answered').length
-  t.ok(answered >= 17 && answered <= 20, `${answered} in a second`)
+  // Of 20 slots one belongs to a long cell, up to four pass at first, a few have large covers.
+  t.ok(answered >= 12 && answered <= 19, `${answered} in a second`)
   t.equal(r.outcomes.filter((o) => o === 'deadline').length, 60 - answered)
   t.ok(r.link.records.filter((s) => s.purpose === 'client').length <= 20)
 })
@@ -85,6 +86,38 @@ t.test('a full queue refuses at once', async (t) => {
   const r = rig(lite)
   for (let i = 0; i < 400; i++) void r.ask()
   t.equal(await r.ask(), 'overloaded')
+})
+
+t.test('queries leave in random order; none waits twice as long as the queue is', async (t) => {
+  const order: number[] = []
+  const r = rig(lite)
+  r.link.up = true
+  for (let i = 0; i < 30; i++) void r.ask(`n${i}.example`).then(() => order.push(i))
+  await r.clock.advance(3000)
+  t.equal(order.length, 30)
+  t.notSame(
+    order,
+    [...order].sort((a, b) => a - b),
+    'the order of asking is not that of leaving',
+  )
+  const moved = order.reduce((sum, i, at) => sum + Math.abs(i - at), 0) / 30
+  t.ok(moved > 5, `places moved by ${moved.toFixed(1)} on average`)
+})
+
+t.test('covers with large replies take the same share of slots, whether real queries wait or not', async (t) => {
+  const share = async (waiting: number) => {
+    const r = rig(always, { seed: 9 })
+    r.link.up = true
+    for (let slot = 0; slot < 2500; slot++) {
+      for (let i = 0; i < waiting; i++) void r.ask()
+      await r.clock.advance(50)
+    }
+    const large = r.link.seen.filter((s) => s.asksTxt === true).length
+    return large / r.link.seen.filter((s) => s.what === 'record').length
+  }
+  const [busy, idle] = [await share(2), await share(0)]
+  t.ok(idle > 0.04 && idle < 0.08, `idle: ${idle}`)
+  t.ok(Math.abs(busy - idle) < 0.02, `busy: ${busy}`)
 })
 
 t.test('what gives way waits behind what does not, and leaves the last places in the queue to it; the slots are the same', async (t) => {
@@ -101,7 +134,8 @@ t.test('what gives way waits behind what does not, and leaves the last places in
   }
   const [alike, behind] = [await observed(false), await observed(true)]
   t.ok(alike.tookMs > 3000)
-  t.ok(behind.tookMs <= 3 * 50 + 30, `${behind.tookMs} ms for three`)
+  // A large cover may take a slot before each.
+  t.ok(behind.tookMs <= 5 * 50 + 30, `${behind.tookMs} ms for three`)
   t.same(behind.times, alike.times)
 })
 
@@ -117,7 +151,7 @@ t.test('a long query waits for a long cell, which comes in any case: records and
   const [short, long] = [await observed(['a.example']), await observed([LONGEST, LONG, 'a.example'])]
   t.same(long.seen, short.seen)
   t.strictSame(long.outcomes, ['answered', 'answered', 'answered'])
-  t.strictSame(long.purposes.slice(0, 2), ['client', 'cover'], 'nobody waits behind a long one')
+  t.ok(long.purposes.slice(0, 7).includes('client'), 'nobody waits behind a long one')
   t.strictSame(long.purposes.slice(10, 12), ['client', 'more'])
   t.strictSame(long.purposes.slice(30, 33), ['client', 'more', 'more'])
 })
@@ -149,11 +183,11 @@ t.test('only a client opens a session; a probe and a refresh use an open one', a
   const probe = r.ask('a.example', { purpose: 'probe' })
   await r.clock.advance(500)
   t.equal(await probe, 'answered')
-  await r.clock.advance(25_000)
+  await r.clock.advance(lite.stepMs)
   const before = r.link.seen.length
   await r.clock.advance(60_000)
   t.equal(r.link.seen.length, before, 'closed, though a probe went by')
-  t.equal(before, 441, 'one step of cells but the one that was dialled over, a dial and ... no more')
+  t.equal(before, 520, 'one step of cells but the one that was dialled over, a dial and ... no more')
 })
 
 t.test('a lost connection: retried in a slot, once; the schedule continues', async (t) => {
@@ -273,7 +307,7 @@ t.test('the daily budget', async (t) => {
 })
 
 t.test('always-on: cells from the start, and no timer but its own', async (t) => {
-  const r = rig(PACES['always-on'])
+  const r = rig(always)
   await r.clock.advance(10_000)
   t.ok(Math.abs(r.link.records.length - 199) <= 1, `${r.link.records.length}`)
   t.ok(r.link.records.every((s) => s.purpose === 'cover' || s.what === 'more'))

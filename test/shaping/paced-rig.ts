@@ -1,6 +1,7 @@
 import { withPaddedOpt } from '../../src/dns/edns.ts'
 import { upstreamQuery } from '../../src/dns/message.ts'
-import { nameFromText } from '../../src/dns/name.ts'
+import { nameFromText, questionEnd } from '../../src/dns/name.ts'
+import { u16 } from '../../src/dns/octets.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import type { Ask, Authenticated, Carried, ScheduledLink } from '../../src/resolve.ts'
@@ -18,6 +19,8 @@ export interface Seen {
   readonly octets: number
   readonly what: 'record' | 'more' | 'dial'
   readonly purpose?: Ask['purpose']
+  /** Whether it asks for TXT records, as covers with large replies do. */
+  readonly asksTxt?: boolean
 }
 
 /** A paced link that notes what leaves it. Replies come after `rttMs`. */
@@ -72,8 +75,15 @@ export class FakePacedLink implements ScheduledLink<Authenticated> {
   exchange(request: Uint8Array, ask: Ask): Promise<Carried<Authenticated>> {
     if (!this.ready) throw new Error('an exchange on a link that is not ready')
     if ((request.length + 2) % 130 !== 0) throw new Error(`${request.length} octets fill no records`)
+    const asksTxt = u16(request, questionEnd(request) - 4) === 16
     this.#recordsLeft = (request.length + 2) / 130 - 1
-    this.seen.push({ atMs: this.clock.nowMs(), octets: 130, what: 'record', purpose: ask.purpose })
+    this.seen.push({
+      atMs: this.clock.nowMs(),
+      octets: 130,
+      what: 'record',
+      purpose: ask.purpose,
+      asksTxt,
+    })
     return new Promise((resolve, reject) => {
       this.#inFlight.add(reject)
       const poisonous = this.poison !== undefined && Buffer.from(request).includes(this.poison)
@@ -91,7 +101,9 @@ export class FakePacedLink implements ScheduledLink<Authenticated> {
         }
         if (this.lose) return reject(new EnigmError('connection-lost', 'as the test asked'))
         if (late) return reject(new EnigmError('deadline', 'late'))
-        const wire = Uint8Array.from(request)
+        // What asks for TXT has a reply of two blocks.
+        const wire = new Uint8Array(asksTxt ? 2 * 468 : request.length)
+        wire.set(request)
         wire[3] = this.rcode
         resolve({ wire, rttMs: this.rttMs, protection: PROTECTION })
       })

@@ -110,12 +110,31 @@ t.test('a session ends at a multiple of its step, after an idle time, and not be
 })
 
 t.test('the cells of a step are those of its rate; the opening is dense', async (t) => {
-  t.equal(run(lite, [0], 1, 1e6).cells.length, 440)
-  t.equal(run(balanced, [0], 1, 1e6).cells.length, 1200)
+  t.equal(run(lite, [0], 1, 1e6).cells.length, 520)
+  t.equal(run(balanced, [0], 1, 1e6).cells.length, 1071)
   t.equal(run(always, [], 1, 60_000).cells.length, 1200)
-  t.equal(slotOffsetMs(balanced, 200), 2000)
-  t.equal(slotOffsetMs(balanced, 201), 2020)
-  t.equal(slotOffsetMs(balanced, 401), 6030)
+  t.equal(slotOffsetMs(balanced, 200), 1600)
+  t.equal(slotOffsetMs(balanced, 201), 1618)
+  t.equal(slotOffsetMs(balanced, 401), 5231)
+})
+
+t.test('where each step begins anew, every step has the slots of the first', async (t) => {
+  const pace = { ...balanced, opening: [{ cells: 7, everyMs: 10 }], everyMs: 45, stepMs: 1000, idleMs: 100, anew: true }
+  const offsets = Array.from({ length: 90 }, (_, index) => slotOffsetMs(pace, index))
+  const perStep = offsets.filter((ms) => ms < 1000).length
+  t.equal(perStep, 28)
+  t.ok(
+    offsets.every((ms, index) => Math.abs(ms - (offsets[index % perStep] ?? 0) - Math.floor(index / perStep) * 1000) < 1e-9),
+    'the same distances in each',
+  )
+  t.ok(offsets.every((ms, index) => index === 0 || ms > (offsets[index - 1] ?? 0)))
+  const busy = Array.from({ length: 60 }, (_, i) => i * 80)
+  const onTime = new Set(run(pace, busy, 5, 4000).cells.map(({ atMs }) => atMs.toFixed(6)))
+  const late = run(pace, busy, 5, 4000, () => 130).cells
+  t.ok(
+    onTime.size > 100 && late.length < onTime.size && late.every(({ atMs }) => onTime.has(atMs.toFixed(6))),
+    'late ones stay on the grid',
+  )
 })
 
 t.test('queries beyond the slots wait for later ones: the rate does not depend on the queue', async (t) => {
@@ -134,7 +153,12 @@ t.test('a session stays open while real queries wait', async (t) => {
 })
 
 t.test('who is late loses slots, and comes back onto the same grid', async (t) => {
-  const schedule = createSchedule(balanced, seededRandom(5))
+  const opening = [
+    { cells: 200, everyMs: 10 },
+    { cells: 200, everyMs: 20 },
+  ]
+  const dense = { ...balanced, opening, everyMs: 30, stepMs: 30_000, anew: false }
+  const schedule = createSchedule(dense, seededRandom(5))
   schedule.arrived(0)
   const firstMs = schedule.dueMs
   schedule.take(firstMs + 4, 0)
@@ -171,7 +195,7 @@ t.test('ended early, it ends at its step even with waiting queries, and keeps it
   schedule.endAtStep()
   let cells = 1
   while (schedule.open) if (schedule.take(schedule.dueMs, 1).slot !== 'close') cells++
-  t.equal(cells, 440)
+  t.equal(cells, 520)
   schedule.arrived(30_000)
   t.ok(schedule.open, 'and opens again for the next query')
 })

@@ -20,7 +20,10 @@ t.test('the example of the documentation is read, and measured', async (t) => {
   )
   const [padded] = LINE_UP
   if (padded === undefined) throw new Error('no line-up')
-  const row = await onTraces(padded, traces, 20, alone, chance('traces'))
+  const row = await onTraces(padded, traces, { trees: 20, folds: 3 }, alone, chance('traces'))
+  t.strictSame([row.world.tested, row.world.folds], [18, 3], 'every page is tested, once')
+  const once = await onTraces(padded, traces, { trees: 20, folds: 1 }, alone, chance('traces'))
+  t.strictSame([once.world.tested, once.world.folds], [6, 1], 'held out: the last third')
   t.ok(row.world.a1.value > 0.8, `three sites that differ: ${row.world.a1.value}`)
 })
 
