@@ -135,7 +135,7 @@ t.test('ends with its time, a reload, and the service; never longer than an hour
   const forgotten = await tracing(t, daemon, '1h')
   t.equal((await cli('forget', ...config)).code, 0)
   t.equal(await forgotten.gone, 1)
-  t.match(forgotten.said.err, /is forgotten/)
+  t.match(forgotten.said.err, /queries were removed/)
 
   const stopped = await tracing(t, daemon, '1h')
   t.equal(await daemon.stop(), 0)

@@ -274,7 +274,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     execFileSync('touch', [config])
     fs.writeFileSync(join(dir, 'private.json'), fs.readFileSync(config), { mode: 0o600 })
     const again = await run(t, dir, { resolvers: 'private.json' })
-    t.match(again.log(), /a reload cannot read .*private\.json: give user 61234:61235 the right to/)
+    t.match(again.log(), /a reload cannot read .*private\.json: give user 61234:61235 read permission/)
     t.equal(await again.stop(), 0)
   })
 }
