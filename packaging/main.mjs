@@ -44,7 +44,8 @@ async function packDeb() {
     '--root-owner-group',
     '--uniform-compression',
     `-Z${values.compression}`,
-    ...(values.compression === 'gzip' ? ['-z1'] : []),
+    // Node's 99 MB become 28.1 MB in 11 s of CPU; level 3 makes 26.8 MB in 31 s.
+    '-z1',
     '--threads-max=1',
     '--build',
     tree,
