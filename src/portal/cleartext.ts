@@ -113,13 +113,15 @@ class CleartextExchange {
     socket.on('error', () => this.#failed())
     socket.on('message', (reply) => this.#received(reply, id))
     // Connected: the kernel drops packets of other hosts, and reports a closed port.
-    socket.connect(port, address, () => {
+    // With a callback of `connect`, Node calls that with an error and emits none.
+    socket.once('connect', () => {
       if (this.#over) return
       if (!this.#parts.mayLeave()) return this.end(new EnigmError('closed', 'Nothing may leave any more.'))
       socket.send(message, (error) => {
         if (error !== null) this.#failed()
       })
     })
+    socket.connect(port, address)
   }
 
   #received(reply: Uint8Array, id: number): void {

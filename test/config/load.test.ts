@@ -207,11 +207,13 @@ t.test('all problems are reported together, one line each, with file, path and f
 })
 
 t.test('20,000 faults are reported in 101 lines, in time', async (t) => {
-  const started = performance.now()
+  const before = process.cpuUsage()
   const keys = Array.from({ length: 20_000 }, (_, index) => `"k${index}":1`)
   await t.rejects(load(`{${keys.join()}}`), { code: 'config', message: /^(.*\n){100}and 19900 more problems; fix these first$/ })
   await t.rejects(load({ allowFrom: Array.from({ length: 20_000 }, () => 'x') }), { code: 'config' })
-  t.ok(performance.now() - started < 4000)
+  // CPU, not time: the machine may be busy.
+  const { user, system } = process.cpuUsage(before)
+  t.ok((user + system) / 1000 < 4000)
 })
 
 t.test('a key from a file cannot break the line or colour the terminal', async (t) => {

@@ -111,7 +111,7 @@ async function installed(t: Test, home: Home): Promise<void> {
   const pid = await home.get('systemctl show -p MainPID --value enigm-dns')
   t.equal(await home.get(`readlink /proc/${pid}/exe`), '/usr/lib/enigm-dns/bin/node', 'the Node that it brings')
   t.match(await home.get('systemd-analyze security enigm-dns.service | tail -1'), /: (0\.\d|1\.[0-2]) /)
-  t.match(await home.get('enigm-dns service install'), /The package has installed it already/)
+  t.match(await home.get('enigm-dns service install'), /The package already installed it/)
 }
 
 /** Asks every 20 ms for a while; prints the longest time without an answer, in ms, and how many were lost. */

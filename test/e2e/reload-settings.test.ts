@@ -144,9 +144,10 @@ t.test('settings that wait for a start are named and not in force until then', {
 
 /**
  * Seen by other tests: that they are put in force with the links, the memory and the set, all of
- * which a reload makes anew.
+ * which a reload makes again; `system.enabled` with the setup of the posture (posture/takeover).
+ * `system.vpnDns` is read by each run of `enigm-dns system` (e2e/system-enable).
  */
-const ELSEWHERE = ['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch']
+const ELSEWHERE = ['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch', 'system.enabled', 'system.vpnDns']
 
 t.test('all other settings are in force at once', { timeout: 120_000 }, async (t) => {
   const s = await scene(t)

@@ -1,12 +1,14 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { systemRandom } from '../../src/clock.ts'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import type { SocketAddress } from '../../src/config/listen-address.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import type { Outcome } from '../../src/job.ts'
 import { CaptivePortal } from '../../src/portal/captive-portal.ts'
+import { CleartextResolver } from '../../src/portal/cleartext.ts'
 import { PortalSwitch } from '../../src/portal/portal-switch.ts'
 import { PortalSession, PROBE_NAMES } from '../../src/portal/session.ts'
 import type { Query, Question } from '../../src/resolve.ts'
@@ -179,4 +181,22 @@ t.test('the status is exposed before the first packet, and the end is reported a
   t.match(said.at(-1), { portal: 'off', why: 'time', packets: events.filter((type) => type === 'cleartext').length })
   portal.end('stop')
   t.equal(events.filter((type) => type === 'portal').length, 2, 'over is over')
+})
+
+t.test('a resolver to which there is no route counts as one that failed, and the next one is asked', async (t) => {
+  const server = createSocket('udp4', (query, from) => server.send(replyTo(query, [addressRecord()]), from.port, from.address))
+  server.bind(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const clock = systemClock()
+  // The kernel refuses it at once: a socket may not send to everybody unless it says so.
+  const without = { address: '255.255.255.255', port: 53 }
+  const reachable = { address: '127.0.0.1', port: server.address().port }
+  const ask = (resolvers: readonly SocketAddress[]) =>
+    new CleartextResolver({ clock, random: systemRandom, resolvers, mayLeave: () => true }).ask(
+      questionOf('login.example.'),
+      clock.nowMs() + 500,
+    )
+  t.match(await ask([without, reachable]), { kind: 'positive' })
+  await t.rejects(ask([without]), { code: 'connect-failed' })
 })
