@@ -84,13 +84,13 @@ async function programWith(entries: readonly CommandEntry[]): Promise<Command> {
     .addHelpText(
       'after',
       `
-  Exit codes of every command (its --help says what they mean there):
-    0  good    1  not as wished    2  usage or configuration    3  cannot tell    4  a proof failed
-  
-  Examples:
-    $ enigm-dns run
-    $ enigm-dns status
-    $ enigm-dns query example.com AAAA`,
+Exit codes (COMMAND --help lists those of a command; status, doctor and query also have codes of their own):
+  0  good    1  not as wished    2  usage or configuration    3  cannot tell    4  a proof failed
+
+Examples:
+  $ enigm-dns run
+  $ enigm-dns status
+  $ enigm-dns query example.com AAAA`,
     )
   for (const { group, hidden, load } of entries) program.addCommand((await load()).helpGroup(GROUPS[group]), { hidden: hidden === true })
   return program

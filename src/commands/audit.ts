@@ -28,8 +28,8 @@ The log holds changes of state and violations of the policy: no query name, no a
 changed, removed or added, unless somebody rewrote the whole chain. Only a head that was kept elsewhere reveals that, or reveals that
 the end was cut off: store the output of "audit head" on another machine, and pass it to "audit verify --head".
 
-Exit codes of verify:
-  0  internally consistent (and, with --head, complete up to that head)
+Exit codes:
+  0  head: printed    verify: internally consistent (and, with --head, complete up to that head)
   1  not consistent, or the head is not in it    2  bad usage, or the configuration cannot be read
   3  no log, or no permission to read it
 
@@ -44,7 +44,7 @@ export function auditCommand(world: AuditWorld = thisWorld()): Command {
     command
       .option('--dir <directory>', 'the state directory (default: the one in the configuration)')
       .option('-c, --config <file>', 'configuration file (default: that of the running service)')
-  const audit = new Command('audit').description('check the log of policy violations and changes of state').addHelpText('after', HELP)
+  const audit = new Command('audit').description('check the log of policy violations and changes of state').addHelpText('afterAll', HELP)
   audit.addCommand(
     place(new Command('verify'))
       .description('check whether the log is consistent, and complete up to a head that was kept elsewhere')

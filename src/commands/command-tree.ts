@@ -18,6 +18,7 @@ export interface Described {
 /** The data that pages and completions need about a command and its subcommands. */
 export function describe(command: Command, above: readonly string[] = []): Described {
   const path = [...above, command.name()]
+  const notes = notesOf(command)
   const inner = command
     .createHelp()
     .visibleCommands(command)
@@ -28,8 +29,9 @@ export function describe(command: Command, above: readonly string[] = []): Descr
     group: above.length === 1 ? command.helpGroup().replace(/:$/, '') : undefined,
     usage: command.usage(),
     options: command.options.filter(({ hidden }) => !hidden),
-    notes: notesOf(command),
-    inner: inner.map((one) => describe(one, path)),
+    notes,
+    // A subcommand that only repeats the text of its command says nothing new.
+    inner: inner.map((one) => describe(one, path)).map((one) => (one.notes === notes ? { ...one, notes: '' } : one)),
   }
 }
 

@@ -4,6 +4,17 @@ import { startDemo } from '../demo/demo-setup.ts'
 import { sayNext, show } from '../demo/show.ts'
 import { EXIT } from '../exit-codes.ts'
 
+const HELP = `
+Needs no network and no root, and changes nothing on this host.
+
+Exit codes:
+  0  it ended as expected    1  a result differs from what the screen says, or the demo could not start    2  bad usage
+
+Examples:
+  $ enigm-dns demo
+  $ enigm-dns demo --once
+`
+
 /**
  * `demo [--once]`: the daemon with an embedded trusted resolver, on loopback only. Exits with 1 if
  * a result differs from what the screen says.
@@ -12,6 +23,7 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('show everything on loopback: the daemon, an embedded trusted resolver, and what an observer of the link sees')
     .option('--once', 'end after the first screen')
+    .addHelpText('after', HELP)
     .action(async (options: { once?: boolean }) => {
       process.exitCode = await demo(options.once === true, (line) => console.log(line))
     })

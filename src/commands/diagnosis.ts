@@ -101,7 +101,7 @@ function listeners(s: Symptoms): readonly Remark[] {
       'listener',
       'bad',
       `${where} does not answer: ${fault}`,
-      'Start the service, or read its log: enigm-dns start and enigm-dns logs show how.',
+      'Start the service (sudo systemctl start enigm-dns, or enigm-dns run), or read its log (journalctl -u enigm-dns -e).',
     )
   })
 }

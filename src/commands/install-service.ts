@@ -43,7 +43,7 @@ interface Options {
 export function serviceCommand(): Command {
   const command = new Command('service')
     .description('install this program as a systemd service, remove it, or show its state')
-    .addHelpText('after', HELP)
+    .addHelpText('afterAll', HELP)
   command
     .command('install')
     .description('write the units; nothing is started')

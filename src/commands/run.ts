@@ -52,6 +52,10 @@ is rejected; the old settings stay, and the status says so. In a terminal the se
 the npm that started it. Under nohup, setsid or a service manager it continues. SIGTERM answers running queries, then
 ends. How to make the system use it: docs/system.md.
 
+Exit codes:
+  0  ended by a signal, by stop or with its terminal
+  2  refused: the configuration, the environment, an address or a file; the message says which
+
 Examples:
   $ enigm-dns run                                    the shipped resolvers on 127.0.0.53:53
   $ enigm-dns run --listen 127.0.0.55:53             beside systemd-resolved, which takes no server at .53 or .54

@@ -47,10 +47,12 @@ const HELP = `
 Finds what manages DNS on this system (systemd-resolved, NetworkManager, resolvconf, or a file) and makes it use this
 service. The change is proven before and after. If it cannot be proven, it is undone automatically, also after a kill or a power cut.
 
-Exit codes of enable:   0  proven    3  refused, nothing changed    4  tried, and everything was restored
-Exit codes of disable:  0  done, or nothing was enabled    1  another program still makes the system use this service    3  refused
-Exit codes of status:   0  enabled and proven    1  not enabled    3  cannot tell, or cannot be done here
-                        4  enabled, but not in control
+Exit codes:
+  enable   0  proven    3  refused, nothing changed    4  tried, and everything was restored
+  disable  0  done, or nothing was enabled    1  another program still makes the system use this service    3  refused
+  status   0  enabled and proven    1  not enabled    3  cannot tell, or cannot be done here
+           4  enabled, but not in control
+  all      2  bad usage
 
 Examples:
   $ sudo enigm-dns system enable --dry-run     what would be changed
@@ -64,7 +66,7 @@ Examples:
 export function systemCommand(world: SystemWorld = thisWorld()): Command {
   const command = new Command('system')
     .description('make the programs of the system use this service, prove it, and undo it')
-    .addHelpText('after', HELP)
+    .addHelpText('afterAll', HELP)
   const add = (name: string, says: string, run: (options: Options, world: SystemWorld) => Promise<number>) =>
     command
       .command(name)

@@ -83,6 +83,7 @@ t.test('no service runs: problems come first, each with its fix; the links are f
   t.match(out.split('\n')[0], /^!! listener/)
   t.match(out, /over UDP does not answer: Nothing listens there. Is enigm-dns running\?$/m)
   t.match(out, /fix: Start the service/)
+  t.notMatch(out, /enigm-dns (start|restart|logs)\b/, 'only commands that there are')
   t.match(out, /\n\nNext: sudo enigm-dns service install --now\n$/, 'one command, for what comes first')
   t.match(out, /^ok links {8}mine over dot: authenticated \(ca\)/m)
   t.match(out, /^ok links {8}mine over doh/m)

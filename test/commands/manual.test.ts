@@ -30,7 +30,8 @@ t.test('every command has a page with its options, and the page of the program n
     for (const [, long = ''] of help.matchAll(/^ {2}(?:-\w, )?--([a-z-]+)/gm))
       if (long !== 'help') t.match(page(`enigm-dns-${command}`), `\\-\\-${long.replaceAll('-', '\\-')}`, `${command} --${long}`)
   }
-  t.match(page('enigm-dns-status'), /^\.SH EXIT STATUS$/m)
+  for (const name of ['enigm-dns', ...commands.map((command) => `enigm-dns-${command}`)])
+    for (const title of ['EXIT STATUS', 'EXAMPLES']) t.equal(page(name).split(`.SH ${title}\n`).length, 2, `${name}: ${title}, once`)
   t.match(page('enigm-dns-audit'), /^\.SS audit verify$/m)
   for (const word of ['start', 'restart', 'logs']) t.notOk(existsSync(join(SHARE, 'man', 'man1', `enigm-dns-${word}.1`)))
 })

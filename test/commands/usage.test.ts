@@ -46,6 +46,12 @@ t.test('unknown arguments exit with 2 for every command, and one line names them
   for (const command of COMMANDS) t.match(await cli(...command.split(' '), '--help'), { code: 0, stdout: /^Usage: /, stderr: '' })
 })
 
+t.test('the help of every command has its exit codes and examples, and that of the program says where', async (t) => {
+  for (const command of [...COMMANDS, 'portal', 'system', 'system enable', 'system disable', 'system status', 'service'])
+    t.match((await cli(...command.split(' '), '--help')).stdout, /^Exit codes[\s\S]*^Examples:\n {2}\$ /m, command)
+  t.match((await cli('--help')).stdout, /^Exit codes \(.*COMMAND --help.*query.*\n[\s\S]*^Examples:\n {2}\$ /m)
+})
+
 t.test('the output is not read: no stack trace, and no partial answer', async (t) => {
   for (const words of [
     ['--help'],
