@@ -121,7 +121,8 @@ export type Observation =
    */
   | {
       readonly type: 'seen.takeover'
-      readonly state: 'held' | 'taken' | 'given-up' | 'off'
+      /** `left`: nothing repairs it, because no systemd runs. */
+      readonly state: 'held' | 'taken' | 'given-up' | 'left' | 'off'
       readonly by: string
       readonly bypasses: readonly { readonly link: string; readonly names: string; readonly vpn: boolean }[]
     }

@@ -271,9 +271,16 @@ function networkReason(network: VerdictInput['network']): Reason {
 const bypassText = ({ link, names, vpn }: { readonly link: string; readonly names: string; readonly vpn: boolean }) =>
   `${vpn ? 'VPN ' : ''}${link}, ${names}`
 
+const REPAIR = {
+  held: '',
+  off: '',
+  taken: 'It is being put right.',
+  'given-up': 'Putting it right three times within a minute did not help.',
+  left: 'Nothing repairs it here, because no systemd runs: run sudo enigm-dns system enable.',
+} as const
+
 function takenOver({ by, state }: NonNullable<VerdictInput['takeover']>): Reason {
-  const repair = state === 'given-up' ? 'Putting it right three times within a minute did not help.' : 'It is being put right.'
-  return reason('system-taken-over', { by, repair })
+  return reason('system-taken-over', { by, repair: REPAIR[state] })
 }
 
 function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary: VerdictInput['canary']): Reason {

@@ -28,6 +28,13 @@ export function ownUnits({ program }: Pick<TakeoverHost, 'program'>): readonly P
   ]
 }
 
+/**
+ * Whether systemd waits for the wish to repair: only where it ran when these files were written.
+ */
+export function isRepaired(files: readonly { readonly path: string }[]): boolean {
+  return files.some(({ path }) => path === `${UNIT_DIRECTORY}/${REPAIR_PATH_UNIT}`)
+}
+
 /** systemd.service(5), "Command lines": a space ends a word, and % begins a specifier. */
 export function quoted(word: string): string {
   const escaped = word.replaceAll('%', '%%').replaceAll('$', '$$$$')

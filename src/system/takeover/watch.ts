@@ -3,6 +3,7 @@ import type { Emit } from '../../events.ts'
 import { replaceFile } from '../../files/writing.ts'
 import type { RunCommand } from '../run-command.ts'
 import { fingerprint, type Observed, observe, observedAt, type PublicState, readPublicState } from './observe.ts'
+import { isRepaired } from './own-units.ts'
 import { REPAIR_WANTED, REPAIRS_A_MINUTE } from './places.ts'
 
 /** A file that changed is seen within this: the system is to be back within 2 s. */
@@ -39,7 +40,8 @@ export interface TakeoverWatch {
 /**
  * A watch that has not looked yet. Where nothing is enabled it costs one stat a beat. What it sees
  * is reported when it changes; a take-over is answered by asking the unit of root to repair, three
- * times a minute at most, and then no more until the system asks us again.
+ * times a minute at most, and then no more until the system asks us again. Where no unit waits for
+ * that, it is only reported.
  */
 export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
   const read = o.state ?? readPublicState
@@ -59,7 +61,8 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
 
   const report = (state: PublicState | undefined, { takenBy, bypasses, gaveUp: rootGaveUp }: Observed) => {
     const over = gaveUp || rootGaveUp === true
-    const word = state === undefined ? 'off' : takenBy === undefined ? 'held' : over ? 'given-up' : 'taken'
+    const taken = state !== undefined && !isRepaired(state.files) ? 'left' : over ? 'given-up' : 'taken'
+    const word = state === undefined ? 'off' : takenBy === undefined ? 'held' : taken
     const event = { type: 'seen.takeover', state: word, by: takenBy ?? state?.owner ?? '', bypasses } as const
     const text = JSON.stringify(event)
     if (text !== reported && !stopped) o.emit(event)
@@ -115,7 +118,8 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     void look(state).then((observed) => {
       looking = false
       if (stopped) return
-      answer(observed, fresh)
+      // Without systemd nothing waits for the wish.
+      if (isRepaired(state.files)) answer(observed, fresh)
       report(state, observed)
       // Until it is put right it is looked at with each poll.
       if (observed.takenBy !== undefined && !gaveUp && observed.blind !== true) seen = ''

@@ -4,7 +4,8 @@ import type { Observed, PublicState } from '../../../src/system/takeover/observe
 import { watchTakeover } from '../../../src/system/takeover/watch.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
-const STATE: PublicState = { backend: 'file', owner: 'dhclient', address: '127.0.0.55', vpnDns: 'leave', files: [] }
+const UNIT = { path: '/etc/systemd/system/enigm-dns-repair.path', sha256: '' }
+const STATE: PublicState = { backend: 'file', owner: 'dhclient', address: '127.0.0.55', vpnDns: 'leave', files: [UNIT] }
 const HELD: Observed = { takenBy: undefined, bypasses: [] }
 const TAKEN: Observed = { takenBy: 'dhcpcd', bypasses: [] }
 
@@ -74,6 +75,21 @@ t.test('a take-over is answered three times in a minute, and then no more until 
   seen.now = TAKEN
   await clock.advance(11_000)
   t.ok(seen.asked > 3, 'taken anew')
+})
+
+t.test('where no systemd runs nothing is asked to repair, and that is reported', async (t) => {
+  const { clock, watch, seen, states } = scene(t)
+  seen.state = { ...STATE, files: [{ path: '/etc/resolv.conf', sha256: '' }] }
+  watch.beat()
+  await clock.advance(0)
+  seen.now = TAKEN
+  seen.print = 'b'
+  await clock.advance(30_000)
+  t.equal(seen.asked, 0)
+  t.strictSame(states(), ['held', 'left'])
+  seen.now = HELD
+  await clock.advance(11_000)
+  t.strictSame(states(), ['held', 'left', 'held'])
 })
 
 t.test('disabled: it says so once, and the timer ends', async (t) => {
