@@ -1,5 +1,4 @@
 import { EnigmError } from '../../errors.ts'
-import { capture } from '../../files/captured.ts'
 import { targetOf, textOf } from '../../files/reading.ts'
 import type { Backend, BackendName, Plan, PlanRequest, TakeoverHost, TakeoverPart } from './backend.ts'
 import { enforce } from './enforce.ts'
@@ -11,6 +10,8 @@ import { resolved } from './resolved.ts'
 
 /** In order of responsibility: the first one that finds its owner active is used. */
 const BACKENDS: readonly Backend[] = [resolved, networkManager, resolvconf, file]
+
+const RESOLV_CONF = '/etc/resolv.conf'
 
 /** The features that can be switched together with the DNS, by name. */
 const PARTS: readonly TakeoverPart[] = [enforce]
@@ -48,21 +49,23 @@ export async function planned(
 ): Promise<Plan> {
   const plans = await Promise.all([backend, ...parts].map((one) => one.plan(host, request)))
   const changes = plans.flatMap((plan) => plan.changes)
-  const faults = [...mountFaults(), ...changeFaults([...changes, ...resolvConf()])]
+  const mounted = mountFaults()
+  // What is mounted is not tried as well: that would be the same fault in other words.
+  const tried = [...changes, ...resolvConf()].filter(({ path }) => mounted.length === 0 || path !== RESOLV_CONF)
+  const faults = [...mounted, ...changeFaults(tried)]
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
   return { changes, commands: plans.flatMap((plan) => plan.commands), notes: plans.flatMap((plan) => plan.notes) }
 }
 
 /** The owner must be able to write resolv.conf, even if we may not change it ourselves. */
 function resolvConf() {
-  const path = '/etc/resolv.conf'
-  return targetOf(path) === undefined ? [{ path, ours: capture(path) }] : []
+  return targetOf(RESOLV_CONF) === undefined ? [{ path: RESOLV_CONF }] : []
 }
 
 /** A mounted file cannot be replaced by a rename, and its manager is outside. */
 function mountFaults(): readonly string[] {
   const mounts = textOf('/proc/self/mountinfo') ?? ''
-  const isMounted = mounts.split('\n').some((line) => line.split(' ')[4] === '/etc/resolv.conf')
+  const isMounted = mounts.split('\n').some((line) => line.split(' ')[4] === RESOLV_CONF)
   if (!isMounted) return []
   return [
     '/etc/resolv.conf is mounted from outside, as container managers do: tell the manager which name server to use (docker run --dns)',

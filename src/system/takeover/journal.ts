@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { lstatSync } from 'node:fs'
 import * as v from 'valibot'
-import { EnigmError } from '../../errors.ts'
+import { EnigmError, systemCode } from '../../errors.ts'
 import {
   type Captured,
   capture,
@@ -13,8 +12,11 @@ import {
   replacementFault,
 } from '../../files/captured.ts'
 import { readPrivateJson } from '../../files/json.ts'
+import { anyOwner, readUnlinked } from '../../files/reading.ts'
 import { putInPlace, remove, replaceFile } from '../../files/writing.ts'
 import { ENABLED, JOURNAL_DIRECTORY, PENDING, PUBLIC_STATE } from './places.ts'
+
+const MAX_JOURNAL_OCTETS = 1 << 20
 
 /** A path and what it is to hold. */
 export interface PlannedChange {
@@ -79,13 +81,17 @@ export type JournalChange = Journal['changes'][number]
 export type UnitState = Journal['units'][number]
 
 /**
- * The journal at one of the two places; undefined: there is none. Throws `state` if it is damaged.
+ * The journal at one of the two places; undefined: there is none. Throws `state` if it is damaged,
+ * or if this user may not read it.
  */
 export function readJournal(path: typeof PENDING | typeof ENABLED): Journal | undefined {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined
+  try {
+    if (readUnlinked(path, MAX_JOURNAL_OCTETS, anyOwner) === undefined) return undefined
+  } catch (error) {
+    if (systemCode(error) === 'EACCES') throw new EnigmError('state', `${path} can be read by root only; run it as root, with sudo`)
+  }
   const read = readPrivateJson(path, journal)
-  if (read === undefined)
-    throw new EnigmError('state', `${path} is damaged or not readable; docs/system.md says how to undo its changes by hand`)
+  if (read === undefined) throw new EnigmError('state', `${path} is damaged; docs/system.md says how to undo its changes by hand`)
   return read
 }
 
@@ -142,11 +148,12 @@ export function recorded(planned: readonly PlannedChange[]): Pick<Journal, 'chan
   return { changes, directories: [...new Set(planned.flatMap(({ path }) => missingParents(path)))] }
 }
 
-/** Why the changes cannot be made, a sentence each; tested without a change. */
-export function changeFaults(planned: readonly PlannedChange[]): readonly string[] {
-  return planned.flatMap(({ path }) => {
+/** Why the changes cannot be made, a sentence for each path; tested without a change. */
+export function changeFaults(planned: readonly Pick<PlannedChange, 'path'>[]): readonly string[] {
+  return [...new Set(planned.map(({ path }) => path))].flatMap((path) => {
     const code = replacementFault(path)
     if (code === undefined) return []
+    if (code === 'EROFS') return [`${path} is on a read-only file system: make that writable`]
     if (code === 'EPERM') return [`${path} is immutable; run: chattr -i ${path}`]
     return [`${path} cannot be replaced (${code})`]
   })
