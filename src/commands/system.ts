@@ -30,8 +30,8 @@ export interface SystemWorld {
   readonly host: () => TakeoverHost
   readonly isRoot: () => boolean
   readonly isLinux: () => boolean
-  /** The setting of the configuration for the DNS of VPN links. */
-  readonly vpnDns: () => Promise<EnableRequest['vpnDns']>
+  /** The settings `system` of the configuration. */
+  readonly settings: () => Promise<{ readonly enabled: boolean; readonly vpnDns: EnableRequest['vpnDns'] }>
   /** Keeps the process alive until the returned function is called; timers do not. */
   readonly alive: () => () => void
   readonly exit: (code: number) => void
@@ -72,7 +72,7 @@ export function systemCommand(world: SystemWorld = thisWorld()): Command {
       .command(name)
       .description(says)
       .option('--json', 'print one JSON document')
-      .action((options: Options) => settled(() => run(options, world), world))
+      .action((options: Options) => settled(() => run(options, world), world, options.json))
   add('enable', 'make the system use this service; kept only if it is proven', enableSystem)
     .option('--dry-run', 'show what would be changed, and change nothing')
     .option('--enforce', 'also reject traffic of other programs to ports 53 and 853 of other servers (nftables)')
@@ -125,15 +125,14 @@ interface RecoverOptions {
 }
 
 /** A refusal is printed as a sentence, with exit code 3; a bug is thrown. */
-async function settled(run: () => Promise<number>, world: SystemWorld): Promise<void> {
+async function settled(run: () => Promise<number>, world: SystemWorld, json?: true): Promise<void> {
   const ended = world.alive()
   try {
     world.exit(await run())
   } catch (error) {
     const fault = asEnigmError(error)
     if (isBug(fault.code)) throw error
-    world.err.write(`refused: ${lines(fault.message.split('\n'))}`)
-    world.exit(EXIT.cannotTell)
+    world.exit(refuse(fault.message, world, json))
   } finally {
     ended()
   }
@@ -150,9 +149,10 @@ function unable({ isLinux, isRoot }: SystemWorld): string | undefined {
 async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWorld): Promise<number> {
   const { out, err } = world
   const why = unable(world)
-  if (why !== undefined) return refuse(why, world)
+  if (why !== undefined) return refuse(why, world, json)
   const host = world.host()
-  const request: EnableRequest = { vpnDns: await world.vpnDns(), parts: enforce === true ? ['enforce'] : [] }
+  const settings = await world.settings()
+  const request: EnableRequest = { vpnDns: settings.vpnDns, parts: enforce === true ? ['enforce'] : [] }
   if (dryRun === true) {
     const plan = await planEnable(host, request)
     out.write(json === true ? `${printableJson(shownPlan(plan), 2)}\n` : planText(plan))
@@ -172,9 +172,14 @@ async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWor
     return EXIT.good
   }
   const { owner, address } = result.journal
-  out.write(`enabled and proven: the system uses this service at ${address} (by ${owner})\n${lines(result.notes)}`)
+  out.write(
+    `enabled and proven: the system uses this service at ${address} (by ${owner})\n${lines([...result.notes, ...(settings.enabled ? [] : [UNSET])])}`,
+  )
   return EXIT.good
 }
+
+const UNSET =
+  'To make enigm-dns status say degraded while another program has the system use another DNS server, set "system": { "enabled": true } in the configuration.'
 
 async function writeStatus(host: TakeoverHost, { out }: SystemWorld): Promise<void> {
   const { enabled, backend, address, proven, owner, bypasses } = await takeoverStatus(host)
@@ -206,7 +211,7 @@ function planText(plan: EnablePlan): string {
 async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Promise<number> {
   const { out, err } = world
   const why = unable(world)
-  if (why !== undefined) return refuse(why, world)
+  if (why !== undefined) return refuse(why, world, json)
   const host = world.host()
   if (dryRun === true) {
     const { enabled, owner, pending } = await takeoverStatus(host)
@@ -218,20 +223,25 @@ async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Pro
   const result = await disable(host, named)
   const foreign = result.outcome === 'disabled' ? result.foreign : []
   if (json === true) out.write(`${printableJson({ enabled: false, changed: result.outcome === 'disabled', foreign }, 2)}\n`)
-  else out.write(result.outcome === 'disabled' ? 'disabled: the previous state is restored\n' : 'nothing is enabled: nothing was changed\n')
-  if (foreign.length > 0) err.write(`Changed by another program since, and kept: ${printable(foreign.join(', '))}\n`)
+  else out.write(`${result.outcome === 'disabled' ? disabledText(foreign) : 'nothing is enabled: nothing was changed'}\n`)
+  if (json === true && foreign.length > 0) err.write(`Changed by another program since, and kept: ${printable(foreign.join(', '))}\n`)
   if (result.outcome !== 'disabled' || !result.stillNamed) return EXIT.good
   err.write('The system still uses this service, because of a change by another program. Therefore the service was not stopped.\n')
   return EXIT.notAsWished
 }
 
+function disabledText(foreign: readonly string[]): string {
+  if (foreign.length === 0) return 'disabled: the previous state is restored'
+  return `disabled, but not everything is restored. Changed by another program since, and kept: ${printable(foreign.join(', '))}`
+}
+
 async function systemStatus({ json }: Options, world: SystemWorld): Promise<number> {
   const { out, err, host: hostOf, isLinux } = world
   const host = hostOf()
-  if (!isLinux()) return refuse('only Linux is supported: docs/system.md describes other systems', world)
+  if (!isLinux()) return refuse('only Linux is supported: docs/system.md describes other systems', world, json)
   const status = await takeoverStatus(host)
   const rejected = status.enabled ? await rejectedByPort(host) : undefined
-  const { enabled, backend, address, proven, owner, bypasses, faults, told, pending } = status
+  const { enabled, backend, address, proven, owner, bypasses, faults, told, repaired, pending } = status
   if (json === true)
     out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses, ...(rejected && { rejected }) }, 2)}\n`)
   else {
@@ -245,10 +255,12 @@ async function systemStatus({ json }: Options, world: SystemWorld): Promise<numb
   if (!enabled) return EXIT.notAsWished
   if (faults.length > 0) {
     err.write(lines(faults))
+    if (!repaired) err.write('Nothing repairs this here, because no systemd runs: run sudo enigm-dns system enable.\n')
     return EXIT.proofFailed
   }
   if (told) return EXIT.good
-  err.write('Cannot tell whether names arrive: the service does not answer this user. Run the command as root.\n')
+  const fix = world.isRoot() ? 'does not answer at its control socket. Restart it.' : 'does not answer this user. Run the command as root.'
+  err.write(`Cannot tell whether names arrive: the service ${fix}\n`)
   return EXIT.cannotTell
 }
 
@@ -266,8 +278,10 @@ async function recoverSystem({ boot, late, after, enforce }: RecoverOptions, wor
   return EXIT.good
 }
 
-function refuse(why: string, { err }: SystemWorld): number {
-  err.write(`refused: ${printable(why)}\n`)
+/** `why`: one sentence a line. */
+function refuse(why: string, { out, err }: SystemWorld, json?: true): number {
+  if (json === true) out.write(`${printableJson({ refused: why }, 2)}\n`)
+  err.write(`refused: ${lines(why.split('\n'))}`)
   return EXIT.cannotTell
 }
 
@@ -278,7 +292,7 @@ function thisWorld(): SystemWorld {
     host: thisTakeoverHost,
     isRoot: () => process.geteuid?.() === 0,
     isLinux: () => existsSync('/proc/self/mountinfo'),
-    vpnDns: async () => (await judgedConfig(undefined, thisHost())).loaded?.config.system.vpnDns ?? 'leave',
+    settings: async () => (await judgedConfig(undefined, thisHost())).loaded?.config.system ?? { enabled: false, vpnDns: 'leave' },
     alive() {
       const { port1 } = new MessageChannel()
       port1.on('message', () => {}).ref()

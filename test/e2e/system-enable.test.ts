@@ -120,7 +120,7 @@ async function notProven(t: Test, home: Home): Promise<void> {
 
 /** The lines of docs/system.md: those of every day, and those for a rescue shell. */
 async function documented(t: Test, home: Home, before: string): Promise<void> {
-  t.match(await home.get(`set -e\n${readmeRecipe('system')}`), /enabled and proven[\s\S]*disabled: what was there before is back/)
+  t.match(await home.get(`set -e\n${readmeRecipe('system')}`), /enabled and proven[\s\S]*disabled: the previous state is restored/)
   await home.connected()
   t.equal(await home.get(ETC), before)
   t.match(await system(home, 'enable'), { code: 0 })

@@ -20,9 +20,9 @@ import {
   undoChanges,
   writePending,
 } from './journal.ts'
-import { ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
+import { isRepaired, ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
 import { ENABLED, PENDING } from './places.ts'
-import { pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
+import { answers, pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
 /** The default listen address of the service: every owner accepts it, with port 53. */
@@ -70,7 +70,16 @@ export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRe
   const running = host.listens().length > 0
   const address = running ? addressFor(backend, host.listens()) : DEFAULT_ADDRESS
   const plan = await planned(host, backend, { address, vpnDns }, partsOf(parts))
-  return { ...plan, changes: [...(systemd ? ownUnits(host) : []), ...plan.changes], backend: backend.name, owner, address }
+  const changes = [...(systemd ? ownUnits(host) : []), ...plan.changes]
+  return { ...plan, changes, notes: [...plan.notes, ...lasting(changes)], backend: backend.name, owner, address }
+}
+
+/** What a person must do where no systemd runs. */
+function lasting(changes: readonly { readonly path: string }[]): readonly string[] {
+  if (isRepaired(changes)) return []
+  return [
+    'No systemd runs here. Nothing starts the service at boot. If another program changes the DNS of the system, nothing repairs that: run sudo enigm-dns system enable again.', // biome-ignore format: one note
+  ]
 }
 
 /** systemd-resolved accepts neither of its own addresses as a server, and the port must be 53. */
@@ -136,7 +145,7 @@ async function enableAgain(host: TakeoverHost, journal: Journal, request: Enable
     if (quick.length > 0) await applyAll(host, wanted)
     if (quick.length === 0 || (await proof(host, wanted, PROOF_MS)).length === 0) {
       rewriteEnabled(wanted)
-      return { outcome: 'proven', journal: wanted, again: true, notes: [] }
+      return { outcome: 'proven', journal: wanted, again: true, notes: lasting(journal.changes) }
     }
   }
   await reopen(journal, newId(host))
@@ -316,14 +325,17 @@ export interface TakeoverStatus {
   readonly faults: readonly string[]
   /** Whether the service could report which names arrived. */
   readonly told: boolean
+  /** Whether systemd has a change by another program put right. */
+  readonly repaired: boolean
   /** There is an unfinished change. */
   readonly pending: boolean
 }
 
 /** Checks, and looks up names through every path. Changes nothing. */
 export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus> {
-  const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
+  // Read first: a user who may not read it is told so.
   const journal = readJournal(ENABLED)
+  const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
   if (journal === undefined) {
     const { backend, owner } = await chooseBackend(host)
     return {
@@ -335,9 +347,12 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
       bypasses: [],
       faults: [],
       told: true,
+      repaired: true,
       pending,
     }
   }
+  // A query starts a service for which systemd holds the sockets.
+  const runs = host.listens().length > 0 || (await answers(host, journal.address))
   const backend = backendOf(journal.backend)
   const [{ told, faults: lost }, found, bypasses, decides] = await Promise.all([
     proveWays(host),
@@ -347,7 +362,8 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
   ])
   const moved = decides.backend.name === journal.backend ? [] : [`${decides.owner} decides now, and not ${journal.owner} as before.`]
   const changed = drifted(journal).map(({ path }) => `${path} was changed by somebody else.`)
-  const faults = [...moved, ...changed, ...found.flat(), ...(told ? lost : [])]
+  const others = [...moved, ...changed, ...found.flat()]
+  const faults = [...(runs ? [] : [stopped(others.length === 0)]), ...others, ...(runs && told ? lost : [])]
   const { address } = journal
   return {
     enabled: true,
@@ -358,6 +374,10 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
     bypasses,
     faults,
     told,
+    repaired: isRepaired(journal.changes),
     pending,
   }
 }
+
+const stopped = (alone: boolean) =>
+  `The service does not run${alone ? ', and no name resolves' : ''}. Start it, or run: sudo enigm-dns system disable`

@@ -132,6 +132,15 @@ async function fromUpstream(host: TakeoverHost, address: string, over: 'udp' | '
   return 'The service has no answer from a trusted resolver: there may be no network, or none of them can be reached.'
 }
 
+/** Whether anything answers at that address. The name is below example.com, as above. */
+export async function answers(host: TakeoverHost, address: string): Promise<boolean> {
+  const query = encodeQuestion(`${Buffer.from(host.random.bytes(8)).toString('hex')}.example.com`, 'A', host.random.below(65_536))
+  return host.ask({ address, port: 53 }, query, 'udp', DIRECT_MS).then(
+    () => true,
+    () => false,
+  )
+}
+
 /**
  * One question over the varlink interface that nss-resolve uses too. Resolves to whether any answer
  * came before the limit.
