@@ -25,7 +25,10 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
   t.test('enabled, taken over, stopped and disabled', (t) => life(t))
 }
 
-/** Nothing of the host is changed: what is written goes with these namespaces. */
+/**
+ * Nothing of the host is changed: what is written goes with these namespaces. A process that just
+ * ends may still use a directory, so it is detached and not only unmounted.
+ */
 function ownDirectories(t: Test): void {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-alone-'))
   const script = `set -e
@@ -40,7 +43,7 @@ function ownDirectories(t: Test): void {
   execFileSync('sh', ['-c', script])
   writeFileSync(RESOLV_CONF, BEFORE)
   t.teardown(() => {
-    execFileSync('umount', ['/etc'])
+    execFileSync('umount', ['--lazy', '/etc'])
     rmSync(dir, { recursive: true, force: true })
   })
 }
@@ -87,7 +90,7 @@ async function refused(t: Test): Promise<void> {
   execFileSync('mount', ['--bind', '/etc', '/etc'])
   execFileSync('mount', ['-o', 'remount,bind,ro', '/etc'])
   const readOnly = await system('enable --json')
-  execFileSync('umount', ['/etc'])
+  execFileSync('umount', ['--lazy', '/etc'])
   t.equal(readOnly.code, 3)
   t.equal(readOnly.stderr, `refused: ${RESOLV_CONF} is on a read-only file system: make that writable\n`)
   t.match(JSON.parse(readOnly.stdout), { refused: /read-only/ })
