@@ -59,7 +59,7 @@ async function firstQuery(t: Test, home: Home): Promise<void> {
 
 async function inSandbox(t: Test, home: Home): Promise<void> {
   await home.until('it says so', `${CLI} status --json | grep -q '"state": "protected"'`)
-  await home.until('systemd knows', 'systemctl status enigm-dns | grep -q \'Status: "protected: authenticated answers flow"\'')
+  await home.until('systemd knows', 'systemctl status enigm-dns | grep -q \'Status: "protected: authenticated answers arrive"\'')
   t.match(await home.get(`${CLI} status --verify --json`), /"verdict": "valid"/)
   const document = JSON.parse((await home.sh(`${CLI} status --json`)).stdout) as { readonly signals: Record<string, { reasons: object[] }> }
   const codes = JSON.stringify(document.signals)
