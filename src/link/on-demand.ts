@@ -199,7 +199,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
    * A new `current` answers while queries are held up on two connections that became silent. Over
    * DoT a reply that trickles delays all replies behind it, and its query was retried together with
    * theirs. So each of these queries is retried once more, alone on a lane. This takes one
-   * connection of the hedge budget, because it also happens for names that nobody answers.
+   * connection of the hedge budget, because an observer sees it as one.
    */
   #isolateHeldUp(): void {
     const heldUp = this.#pending.list().filter(isHeldUpTwice)

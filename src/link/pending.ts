@@ -106,10 +106,15 @@ export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
   return attempts.some(({ connection }) => connection.silence.doubt === 'dead') ? 'dead' : 'late'
 }
 
-/** Whether it was retried and both connections fell silent. */
+/**
+ * Whether it was retried, and both connections fell silent in the middle of a reply. A connection
+ * that is silent between replies proves nothing: the name may be slow.
+ */
 export function isHeldUpTwice<P extends Protection>({ attempts, isolated }: Pending<P>): boolean {
   if (attempts.length < 2 || isolated) return false
-  return attempts.every(({ connection, trial }) => trial === 0 && connection.silence.doubt === 'dead')
+  return attempts.every(
+    ({ connection: { carrier, silence }, trial }) => trial === 0 && silence.doubt === 'dead' && carrier.replyUnfinished === true,
+  )
 }
 
 /** Removes an attempt from its query. */

@@ -218,10 +218,12 @@ t.test('the dial for a suspect fails: its queries wait on it, and it is reinstat
 t.test('held up on two connections in a row, each is retried alone when a third one answers, and only once', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
+  carrier.replyUnfinished = true
   const [trickled, behind] = [ask(), ask()]
   await clock.advance(300)
   const second = await dial(1).up()
   second.pings = false
+  second.replyUnfinished = true
   t.equal(second.inFlight, 2, 'retried together')
   await clock.advance(300)
   const other = ask()
@@ -254,6 +256,7 @@ t.test('held up on two connections in a row, each is retried alone when a third 
 t.test('queries held up twice are retried alone only within the budget of second connections', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
+  carrier.replyUnfinished = true
   let lanes = 0
   for (let round = 0; round < 6; round++) {
     const silent = ask(1500)
@@ -262,10 +265,12 @@ t.test('queries held up twice are retried alone only within the budget of second
     if (dials.length === at) break
     const second = await dial(at).up()
     second.pings = false
+    second.replyUnfinished = true
     await clock.advance(300)
     if (dials.length === at + 1) break
     const current = await dial(at + 1).up()
     current.pings = false
+    current.replyUnfinished = true
     const other = ask()
     current.answer()
     await other
@@ -283,10 +288,12 @@ t.test('queries held up twice are retried alone only within the budget of second
 t.test('a lane dies under a query that was held up twice: it is not sent a fourth time', async (t) => {
   const { ask, dial, dials, clock, carrier } = await upScene()
   carrier.pings = false
+  carrier.replyUnfinished = true
   const heldUp = ask(20_000)
   await clock.advance(300)
   const second = await dial(1).up()
   second.pings = false
+  second.replyUnfinished = true
   await clock.advance(300)
   const other = ask()
   const third = await dial(2).up()
@@ -310,4 +317,22 @@ t.test('a lane dies under a query that was held up twice: it is not sent a fourt
   }
   await clock.advance(20_000)
   t.not(await heldUp, 'answered')
+})
+
+t.test('silent between replies on two connections: the name may be slow, and no third one is asked', async (t) => {
+  const { ask, dial, dials, clock, carrier } = await upScene()
+  carrier.pings = false
+  const silent = ask(3000)
+  await clock.advance(300)
+  const second = await dial(1).up()
+  second.pings = false
+  await clock.advance(300)
+  const other = ask()
+  const third = await dial(2).up()
+  third.answer()
+  t.equal(await other, 'answered')
+  await clock.advance(100)
+  t.equal(dials.length, 3)
+  await clock.advance(3000)
+  t.not(await silent, 'answered')
 })

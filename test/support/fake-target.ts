@@ -20,6 +20,8 @@ export class FakeCarrier implements Carrier<Authenticated> {
   destroyed = false
   /** Like HTTP/1.1: of the requests only the first is written. */
   oneByOne = false
+  /** Like DoT: a reply trickles, and delays all after it. */
+  replyUnfinished = false
 
   constructor({ address, protection, handshakeMs }: Established<Authenticated>, tools: CarrierTools, clock: FakeClock) {
     this.address = address

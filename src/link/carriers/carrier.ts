@@ -94,6 +94,8 @@ export interface Carrier<P extends Protection = Protection> extends Established<
    * such.
    */
   readonly waiting?: number
+  /** Whether a reply began and is not complete. Over DoT it delays all replies after it. */
+  readonly replyUnfinished?: boolean
   /** The maximum idle time. Changes when the resolver states another one. */
   readonly idleMs: number
   /**

@@ -85,6 +85,9 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   get idleMs(): number {
     return this.#idleMs
   }
+  get replyUnfinished(): boolean {
+    return this.#frames.pendingOctets > 0
+  }
 
   send(request: Uint8Array, ticket: Ticket<P>): Sent {
     const turnedAway = this.turnedAway(ticket)
