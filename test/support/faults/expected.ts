@@ -25,8 +25,16 @@ export function strange(query: Uint8Array, protocol: Protocol, paddingBlock: num
   for (let i = 13; i < end - 4; i++) if ((query[i] ?? 0) >= 0x41 && (query[i] ?? 0) <= 0x5a) return 'a capital letter in the name'
   const opt = readOpt(query)
   if (opt === undefined) return 'no OPT'
-  if (paddingBlock > 0 && query.length % paddingBlock !== 0) return `${query.length} octets: not padded`
+  if (paddingBlock > 0 && query.length % paddingBlock !== 0 && !fillsCells(query, protocol)) return `${query.length} octets: not padded`
   return hasOption(query, opt.at + 11, opt.end, CLIENT_SUBNET) ? 'a client subnet' : extraRecords(query)
+}
+
+/**
+ * Whether it fills cells of a schedule over DoT: two octets of length, and up to three records of
+ * 130 octets.
+ */
+function fillsCells(query: Uint8Array, protocol: Protocol): boolean {
+  return protocol === 'dot' && [130, 260, 390].includes(query.length + 2)
 }
 
 /** What is wrong with the headers of a request, or undefined. */
