@@ -13,7 +13,7 @@ const ask: Ask = { purpose: 'client', deadlineMs: 0 }
 const answer = { from: 'policy' } as unknown as Answer
 function queryFor(name: string): Query {
   const wire = Buffer.concat([nameFromText(name), Buffer.from([0, 1, 0, 1])])
-  return { question: { wire, lower: wire, type: 1, class: 1 } } as unknown as Query
+  return { question: { wire, lower: wire, type: 1, class: 1 }, client: { address: '127.0.0.1', transport: 'udp' } } as unknown as Query
 }
 
 t.test('one integer that threads share', (t) => {
