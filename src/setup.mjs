@@ -79,8 +79,8 @@ export async function ensureInstalled() {
 }
 
 /**
- * A registry that answers slowly is waited for, one that does not is told of within half a minute;
- * npm's own patience is several.
+ * A slow registry is waited for. One that does not answer is reported within half a minute; npm
+ * itself waits for several.
  */
 const QUIETLY = [
   '--no-audit',
@@ -99,7 +99,7 @@ function runNpm(args, stdio) {
   return script?.endsWith('.js') ? sh(process.execPath, [script, ...args], stdio) : sh('npm', args, stdio)
 }
 
-/** Settings of npm, as whoever will run it has them. */
+/** Settings of npm, as the user who runs it has them. */
 function npmSettings(...names) {
   const { stdout } = spawnSync('npm', ['config', 'get', ...names], { cwd: root, encoding: 'utf8', ...owner })
   return Object.fromEntries((stdout ?? '').split('\n').map((line) => [line.split('=', 1)[0], line.slice(line.indexOf('=') + 1)]))
@@ -158,8 +158,8 @@ export const tsc = (...args) => sh(process.execPath, [at('node_modules', 'typesc
 
 /**
  * Builds dist/ if it is older than the sources: types checked, then bundled beside it and moved
- * into place, so that whoever runs from dist/ meanwhile sees the old one or the new one, and a file
- * whose source is gone does not linger. Rejects with a sentence when the compiler complains.
+ * into place. A process that runs from dist/ meanwhile sees the old one or the new one, and a file
+ * without a source does not linger. Rejects with a sentence when the compiler complains.
  */
 export async function ensureBuilt() {
   const stamp = at('dist', '.built-from')

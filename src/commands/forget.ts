@@ -1,13 +1,12 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { owners } from '../files/trust.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
-import { addressee, type NotTold, notTold, related } from './service-orders.ts'
+import { addressee, exitAfter, type NotTold, notTold, related } from './service-orders.ts'
 
 const HELP = `
 Removes everything that reveals queried names: the answer cache and the TLS sessions of the running daemon,
@@ -39,16 +38,12 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
     .option('--json', 'print what was removed as JSON')
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string; readonly json?: true }) => {
-      try {
+      await exitAfter({ err: process.stderr, exit: world.exit }, async () => {
         const outcome = await forget(options.config, world)
         world.out.write(options.json === true ? `${JSON.stringify(outcome)}\n` : inWords(outcome))
-        world.exit(outcome.left.length > 0 ? EXIT.notAsWished : outcome.unknown.length > 0 ? EXIT.cannotTell : EXIT.good)
-      } catch (error) {
-        const fault = asEnigmError(error)
-        if (isBug(fault.code)) throw error
-        process.stderr.write(`${fault.message}\n`)
-        world.exit(EXIT.usage)
-      }
+        if (outcome.left.length > 0) return EXIT.notAsWished
+        return outcome.unknown.length > 0 ? EXIT.cannotTell : EXIT.good
+      })
     })
 }
 

@@ -2,14 +2,14 @@ import { isIP } from 'node:net'
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { listenText, parseListen } from '../config/listen-address.ts'
-import { asEnigmError, EnigmError, isBug } from '../errors.ts'
+import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { askNetworkManager, findNetworkResolvers, type NetworkResolvers } from '../system/network-resolvers.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, notTold } from './service-orders.ts'
+import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 import { durationOf } from './trace.ts'
 
@@ -54,16 +54,7 @@ export function portalCommand(world: PortalWorld = thisWorld()): Command {
     .option('--resolver <address...>', 'the resolver of this network (default: the one that the network announced)')
     .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
-    .action(async (options: PortalOptions) => {
-      try {
-        world.exit(await portal(world, options))
-      } catch (error) {
-        const fault = asEnigmError(error)
-        if (isBug(fault.code)) throw error
-        world.err.write(`${fault.message}\n`)
-        world.exit(EXIT.usage)
-      }
-    })
+    .action((options: PortalOptions) => exitAfter(world, () => portal(world, options)))
 }
 
 async function portal(world: PortalWorld, options: PortalOptions): Promise<number> {

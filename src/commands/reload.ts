@@ -1,12 +1,11 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath, ORDER_LIMIT_MS } from '../system/control-socket.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, notTold } from './service-orders.ts'
+import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 
 const HELP = `
@@ -37,16 +36,7 @@ export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
     .description('make the service read its configuration again, and show whether it was accepted')
     .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
-    .action(async (options: { readonly config?: string }) => {
-      try {
-        world.exit(await reload(options.config, world))
-      } catch (error) {
-        const fault = asEnigmError(error)
-        if (isBug(fault.code)) throw error
-        world.err.write(`${fault.message}\n`)
-        world.exit(EXIT.usage)
-      }
-    })
+    .action((options: { readonly config?: string }) => exitAfter(world, () => reload(options.config, world)))
 }
 
 async function reload(config: string | undefined, { out, err, clock, host }: ReloadWorld): Promise<number> {

@@ -1,9 +1,32 @@
 import type { Clock } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
+import { asEnigmError, isBug } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
 import { readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { defaultService, type Host, isOne, nameOf, type RunningService, serviceOf, takesOrders } from './running-service.ts'
+
+/** Where a command that sends an order reports, and how it ends. */
+export interface OrderWorld {
+  readonly err: { write(text: string): unknown }
+  readonly exit: (code: number) => void
+}
+
+/**
+ * Ends a command with the exit code of `order`. If that rejects, its message is one line on stderr,
+ * and the exit code is that of wrong usage. A bug of ours is thrown on.
+ */
+export async function exitAfter({ err, exit }: OrderWorld, order: () => Promise<number>): Promise<void> {
+  try {
+    exit(await order())
+  } catch (error) {
+    const fault = asEnigmError(error)
+    if (isBug(fault.code)) throw error
+    err.write(`${fault.message}\n`)
+    exit(EXIT.usage)
+  }
+}
 
 /**
  * The receiver of an order: a running service, or the process that listens next to a status file.

@@ -1,6 +1,5 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { sendOrder } from '../system/control-client.ts'
@@ -10,7 +9,7 @@ import { stopGuide } from './guides.ts'
 import { hostService } from './host-service.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { STOP_LIMIT_MS } from './service.ts'
-import { addressee, notTold } from './service-orders.ts'
+import { addressee, exitAfter, notTold } from './service-orders.ts'
 
 const HELP = `
 Answers the queries in progress, then stops the service, and waits until it has ended.
@@ -43,16 +42,7 @@ export function stopCommand(world: StopWorld = thisWorld()): Command {
     .description('stop the running service, and wait until it has ended')
     .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
-    .action(async (options: { readonly config?: string }) => {
-      try {
-        world.exit(await stop(options.config, world))
-      } catch (error) {
-        const fault = asEnigmError(error)
-        if (isBug(fault.code)) throw error
-        world.err.write(`${fault.message}\n`)
-        world.exit(EXIT.usage)
-      }
-    })
+    .action((options: { readonly config?: string }) => exitAfter(world, () => stop(options.config, world)))
 }
 
 async function stop(config: string | undefined, { out, err, clock, host, pause, managed }: StopWorld): Promise<number> {

@@ -101,7 +101,7 @@ const REPAIRED = {
   'given-up': EXIT.notAsWished,
 } as const
 
-/** For the unit that enable makes: takes nothing from whoever had it started. */
+/** For the unit that enable makes: takes no input from the program that started it. */
 async function repairSystem(world: SystemWorld): Promise<number> {
   const why = unable(world)
   if (why !== undefined) return refuse(why, world)

@@ -1,13 +1,13 @@
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
-import { asEnigmError, EnigmError, isBug } from '../errors.ts'
+import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, notTold } from './service-orders.ts'
+import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
@@ -50,16 +50,7 @@ export function traceCommand(world: TraceWorld = thisWorld()): Command {
     .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .option('--json', 'print one JSON object per line')
     .addHelpText('after', HELP)
-    .action(async (options: TraceOptions) => {
-      try {
-        world.exit(await trace(world, options))
-      } catch (error) {
-        const fault = asEnigmError(error)
-        if (isBug(fault.code)) throw error
-        world.err.write(`${fault.message}\n`)
-        world.exit(EXIT.usage)
-      }
-    })
+    .action((options: TraceOptions) => exitAfter(world, () => trace(world, options)))
 }
 
 async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options: TraceOptions): Promise<number> {

@@ -19,7 +19,7 @@ export interface Pace {
   /** The first query after a pause of a second lets up to so many slots pass, by chance. */
   readonly leadSlots?: number
   /** Whether each step begins with the opening again; else the session alone does. */
-  readonly anew?: boolean
+  readonly restartsEachStep?: boolean
   /** A session may end only at multiples of this after it opened. Infinity: it never ends. */
   readonly stepMs: number
   /** It also requires that no real query came for this long. */
@@ -66,7 +66,7 @@ export const PACES: Readonly<Record<PacedProfile, Pace>> = {
     ],
     everyMs: 31,
     stepMs: 26_000,
-    anew: true,
+    restartsEachStep: true,
     idleMs: 3000,
     leadSlots: 6,
     alwaysOn: false,

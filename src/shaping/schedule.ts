@@ -77,7 +77,7 @@ const PHASE_STEPS = 1_000_000
 
 /** Number of slots of one step, if each step begins with the opening; else Infinity. */
 function slotsAStep(pace: Pace): number {
-  return pace.anew === true ? slotWithin(pace, pace.stepMs - Number.EPSILON * pace.stepMs) : Number.POSITIVE_INFINITY
+  return pace.restartsEachStep === true ? slotWithin(pace, pace.stepMs - Number.EPSILON * pace.stepMs) : Number.POSITIVE_INFINITY
 }
 
 /** Time of the slot `index` relative to the first one. */
@@ -100,7 +100,7 @@ function offsetWithin(pace: Pace, index: number): number {
 
 /** The first slot later than `offsetMs` after the first one. */
 function slotAfter(pace: Pace, offsetMs: number): number {
-  if (pace.anew !== true) return slotWithin(pace, offsetMs)
+  if (pace.restartsEachStep !== true) return slotWithin(pace, offsetMs)
   const steps = Math.floor(offsetMs / pace.stepMs)
   return steps * slotsAStep(pace) + Math.min(slotsAStep(pace), slotWithin(pace, offsetMs - steps * pace.stepMs))
 }

@@ -67,7 +67,9 @@ function unanswered(records: readonly CapturedRecord[], handshakeRecords: number
 const outBefore = (records: readonly CapturedRecord[], at: number) =>
   records.slice(0, at).filter(({ direction }) => direction === 'out').length
 
-/** A page of signed names under balanced, asked twice; with DO six in ten replies have two blocks. */
+/**
+ * A page of signed names under balanced, asked twice; with DO six in ten replies have two blocks.
+ */
 async function underDo(t: Test, dnssecOk: (i: number) => boolean) {
   const authority = await createAuthority()
   const signed = ({ name }: WatchedQuery) => (name.endsWith('signed.example') ? /[0-5]\.signed/.test(name) : false)

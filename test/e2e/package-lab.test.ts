@@ -114,7 +114,10 @@ async function installed(t: Test, home: Home): Promise<void> {
   t.match(await home.get('enigm-dns service install'), /The package already installed it/)
 }
 
-/** Asks every 20 ms for a while; prints the longest time without an answer, in ms, and how many were lost. */
+/**
+ * Asks every 20 ms for a while; prints the longest time without an answer, in ms, and how many were
+ * lost.
+ */
 const ASKER = `
 const socket = require('node:dgram').createSocket('udp4')
 const question = (id) => Buffer.concat([Buffer.from([id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 9]), Buffer.from('localhost'), Buffer.from([0, 0, 1, 0, 1])])

@@ -12,7 +12,9 @@ t.setTimeout(600_000)
 const image = await insideLab(t, import.meta.url)
 const PAST = `dig +short +time=2 +tries=1 @${GATEWAY} past.example.com`
 
-/** Whether a question straight to the provider is answered, rejected at once, or lost in silence. */
+/**
+ * Whether a question straight to the provider is answered, rejected at once, or lost in silence.
+ */
 async function past(home: Home): Promise<string> {
   const { stdout } = await home.sh(`start=$(date +%s%N); ${PAST}; echo $((($(date +%s%N) - start) / 1000000))`)
   if (/refused/.test(stdout)) return Number(stdout.trim().split('\n').at(-1)) < 1500 ? 'rejected at once' : 'rejected late'

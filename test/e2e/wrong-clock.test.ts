@@ -1,5 +1,6 @@
-// A clock that is wrong at boot and a login page look alike to a program whose names do not resolve.
-// Status and extended error tell them apart, and the right time brings names back without a restart.
+// A clock that is wrong at boot and a login page look alike to a program whose names do not
+// resolve. Status and extended error tell them apart, and the right time brings names back without
+// a restart.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'

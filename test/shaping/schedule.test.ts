@@ -118,8 +118,8 @@ t.test('the cells of a step are those of its rate; the opening is dense', async 
   t.equal(slotOffsetMs(balanced, 401), 5231)
 })
 
-t.test('where each step begins anew, every step has the slots of the first', async (t) => {
-  const pace = { ...balanced, opening: [{ cells: 7, everyMs: 10 }], everyMs: 45, stepMs: 1000, idleMs: 100, anew: true }
+t.test('where each step begins again, every step has the slots of the first', async (t) => {
+  const pace = { ...balanced, opening: [{ cells: 7, everyMs: 10 }], everyMs: 45, stepMs: 1000, idleMs: 100, restartsEachStep: true }
   const offsets = Array.from({ length: 90 }, (_, index) => slotOffsetMs(pace, index))
   const perStep = offsets.filter((ms) => ms < 1000).length
   t.equal(perStep, 28)
@@ -157,7 +157,7 @@ t.test('who is late loses slots, and comes back onto the same grid', async (t) =
     { cells: 200, everyMs: 10 },
     { cells: 200, everyMs: 20 },
   ]
-  const dense = { ...balanced, opening, everyMs: 30, stepMs: 30_000, anew: false }
+  const dense = { ...balanced, opening, everyMs: 30, stepMs: 30_000, restartsEachStep: false }
   const schedule = createSchedule(dense, seededRandom(5))
   schedule.arrived(0)
   const firstMs = schedule.dueMs

@@ -47,7 +47,7 @@ export const observedAt = () => statText(OBSERVED, lstatSync)
 export interface Observed {
   /**
    * systemd-resolved could not be asked: the user of this process has no entry in passwd, and
-   * dbus-daemon turns such a user away. What root saw last is told instead.
+   * dbus-daemon turns such a user away. What root saw last is reported instead.
    */
   readonly blind?: true
   /** Root has put it right three times within a minute, and gave up. */

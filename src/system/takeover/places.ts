@@ -2,9 +2,9 @@ import { join } from 'node:path'
 
 /**
  * Where the journal lies. It belongs to root and outlives a boot. `pending.json`: a change that is
- * not finished, or an undo; whoever finds it undoes what it says. `enabled.json`: the change is
- * proven, and stays. At most one of them is there, and one rename makes it the other, so a kill or
- * a power cut at any moment leaves a state in which it is known what to do.
+ * not finished, or an undo; the next command or boot undoes what it says. `enabled.json`: the
+ * change is proven, and stays. At most one of them is there, and one rename makes it the other, so
+ * a kill or a power cut at any moment leaves a state in which it is known what to do.
  */
 export const JOURNAL_DIRECTORY = '/var/lib/enigm-dns-system'
 export const PENDING = join(JOURNAL_DIRECTORY, 'pending.json')

@@ -333,7 +333,7 @@ export interface TakeoverStatus {
 
 /** Checks, and looks up names through every path. Changes nothing. */
 export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus> {
-  // Read first: a user who may not read it is told so.
+  // Read first: a user without read permission gets that answer.
   const journal = readJournal(ENABLED)
   const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
   if (journal === undefined) {
