@@ -8,6 +8,7 @@ import { type PolicyGate, SetupGate } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
 import type { Protection } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
+import type { OwnRules } from './rules/own-rules.ts'
 import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
 
 /** The parts that all configurations of one run share. */
@@ -22,6 +23,8 @@ export interface SharedParts extends LinkParts {
 
 /** One configuration that answers queries: its pipeline with its links. */
 export interface ActiveSetup {
+  /** The names that are answered here; undefined: only the local names. */
+  readonly own: OwnRules | undefined
   readonly stages: readonly Stage[]
   readonly timeoutMs: number
   readonly prefetch: boolean
@@ -62,18 +65,31 @@ export class ActiveSetups {
   }
 }
 
+/** The rules of a configuration that are loaded only if it has some. */
+export interface PreparedRules {
+  readonly own: OwnRules | undefined
+}
+
+/** Loads the code for the rules of `loaded`, and compiles them. */
+export async function prepareRules({ config, hosts }: Loaded): Promise<PreparedRules> {
+  if (config.answers.length === 0 && hosts.length === 0 && config.dns64 === undefined) return { own: undefined }
+  const { createOwnRules } = await import('./rules/own-rules.ts')
+  return { own: createOwnRules(config, hosts) }
+}
+
 /**
  * Makes the pipeline and the links of `loaded`; no link is dialled before a query (`always-on`
  * dials at once).
  */
-export function activate(loaded: Loaded, shared: SharedParts): ActiveSetup {
+export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedParts): ActiveSetup {
   const { config } = loaded
   const gate = new SetupGate(shared.gate)
   const trusted = trustedResolvers(loaded, { ...shared, gate })
   return {
     revoke: () => gate.revoke(),
     react: (what, online) => trusted.react(what, online),
-    stages: pipeline({ ...shared, ...shared.memory, gate, trusted, clamp: config.cache, rebinding: config.rebinding }),
+    stages: pipeline({ ...shared, ...shared.memory, gate, own: own?.stage, trusted, clamp: config.cache, rebinding: config.rebinding }),
+    own,
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),

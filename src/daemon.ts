@@ -1,4 +1,4 @@
-import { type ActiveSetup, ActiveSetups, activate, type SharedParts } from './active-setups.ts'
+import { type ActiveSetup, ActiveSetups, activate, type PreparedRules, prepareRules, type SharedParts } from './active-setups.ts'
 import { createMemory } from './cache/memory.ts'
 import type { Clock, Random } from './clock.ts'
 import type { SocketAddress } from './config/listen-address.ts'
@@ -133,7 +133,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const core = createCore(running, o)
   const { evidence, retention, trace, portal } = core
   const calls = batchedCalls(loaded.config)
-  running.setups.adopt(activate(loaded, core.shared))
+  running.setups.adopt(activate(loaded, await prepareRules(loaded), core.shared))
   const bind = binder(running, core, calls, o)
   running.listeners = await bind(loaded.listen)
   running.workers = await startWorkers(running, core, o)
@@ -339,6 +339,7 @@ async function openPage({ config }: Loaded, evidence: Evidence, { clock }: Daemo
 async function reload(next: Loaded, running: Running, core: Core, bind: Bind, warn: DaemonOptions['warn']): Promise<void> {
   const { shared, evidence, trace, portal, retention } = core
   const before = running.loaded
+  const rules = await prepareRules(next)
   const change = await replaceListeners(running.listeners, before.listen, next.listen, bind)
   try {
     await running.workers.open(udpEndpoints(change.fresh))
@@ -354,7 +355,7 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   const inForce = { ...next, config: inForceAfterReload(before.config, next.config) }
   running.loaded = inForce
   running.listeners = change.after
-  const old = replaceSetup(running, core)
+  const old = replaceSetup(running, core, rules)
   shared.memory.clear(next.config.cache.staleMaxS)
   evidence.emit({ type: 'reload.waiting', settings: waiting })
   // The check may open the gate: by then no worker answers from its earlier cache.
@@ -363,13 +364,13 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
 }
 
 /** Puts the configuration of `running` in force and returns the previous setup. */
-function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence }: Core): ActiveSetup {
+function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence }: Core, rules: PreparedRules): ActiveSetup {
   const old = setups.current
   // The gate comes first: new links must not be dialled, and old ones not be used again, under the
   // permission of the old policy.
   evidence.adopt(loaded, listeners)
   if (shared.gate.closed) old.revoke()
-  setups.adopt(activate(loaded, shared))
+  setups.adopt(activate(loaded, rules, shared))
   return old
 }
 

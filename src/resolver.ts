@@ -31,6 +31,8 @@ export interface PipelineParts {
   /** Counts for the status file; nothing about the questions. */
   readonly tally?: StageCounts
   readonly gate: Gate
+  /** Absent: no name is answered here but the local names. */
+  readonly own?: Stage | undefined
   readonly canary?: SelfCanary
   readonly portal?: PortalSwitch
   /** The common problem of all resolvers now, if there is one. */
@@ -69,6 +71,7 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
     admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one uses memory too
     coalesce((asked) => cache.hashOf(asked), parts.random), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
+    ...(parts.own === undefined ? [] : [parts.own]), // before everything that judges a name: what a person wrote for it is meant; an alias of it passes all of the rest
     specialNames(proofs), // before every stage that may send a query: these names have no meaning outside this host or network, and a query would reveal them
     gateStage(gate), // after the names that are never sent, before every stage that may send a query
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: answers made by policy may hold private addresses

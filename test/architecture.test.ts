@@ -17,6 +17,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   cache: 3,
   policy: 3,
   'local-names': 3,
+  rules: 3,
   upstream: 3,
   link: 3,
   shaping: 3,

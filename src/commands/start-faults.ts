@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { hostsSummary } from '../config/hosts-file.ts'
 import { listenText, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { programDirectory, thisAccount } from '../config/paths.ts'
@@ -49,7 +50,7 @@ export interface StartWorld {
 export async function startFaults(loaded: Loaded, world: StartWorld): Promise<StartFaults> {
   const { host, service } = world
   const refused: string[] = []
-  const warned: string[] = neverAsked(loaded)
+  const warned: string[] = [...neverAsked(loaded), ...loaded.hosts.flatMap((hosts) => hostsSummary(hosts).fault ?? [])]
   let account: ServiceAccount | undefined
   try {
     account = loaded.config.user === undefined ? undefined : accountOf(loaded.config.user)

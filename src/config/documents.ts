@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { type FileReading, readGuarded } from './file-safety.ts'
+import { HostsFile, MAX_HOSTS_OCTETS } from './hosts-file.ts'
 import { parseJsonc } from './jsonc.ts'
 import { type Problem, problemsOf } from './problems.ts'
 import { type ConfigFile, configSchema } from './settings.ts'
@@ -78,6 +79,15 @@ export async function withCa(set: string, resolver: TrustedResolver, collect: Co
   if (!holdsCertificates(text))
     collect({ file: caFile, path: '', message: 'contains no certificate, or a damaged one; put PEM certificates in it' })
   return { ...resolver, caFile, ca: text }
+}
+
+/** A hosts file; undefined if it cannot be read, or if others can write it. */
+export async function hostsFile(file: string, collect: CollectProblem): Promise<HostsFile | undefined> {
+  const { text, failed, unsafe } = await readGuarded(file, MAX_HOSTS_OCTETS)
+  const fix = failed?.startsWith('it is larger') === true ? '; put a blocklist in "lists" instead' : ''
+  if (failed !== undefined) collect({ file, path: '', message: `cannot be read: ${failed}${fix} (named in "hosts")` })
+  for (const message of unsafe) collect({ file, path: '', message })
+  return text === undefined ? undefined : new HostsFile(file, text)
 }
 
 /**

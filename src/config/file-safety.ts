@@ -17,22 +17,22 @@ export interface FileReading {
 }
 
 /**
- * Reads a file of at most MAX_OCTETS octets of UTF-8. It also reports who else could have written
+ * Reads a file of at most `maxOctets` octets of UTF-8. It also reports who else could have written
  * the file or replaced it, because a person who can write the trusted set chooses the resolvers.
  * The file must belong to root or to us, and so must every directory and every link on the path, as
  * named and as resolved. Nobody else may write any of them. A FIFO or a device is refused, so the
  * read does not block. Never throws.
  */
-export async function readGuarded(file: string): Promise<FileReading> {
+export async function readGuarded(file: string, maxOctets = MAX_OCTETS): Promise<FileReading> {
   try {
-    const handle = await openChecked(file, MAX_OCTETS, anyOwner)
+    const handle = await openChecked(file, maxOctets, anyOwner)
     if (typeof handle === 'string') return { failed: `it ${handle}`, unsafe: pathFaults(file).unsafe }
     try {
       const found = await handle.stat()
       const { unsafe, ino, dev } = pathFaults(file)
       const exchanged = found.ino === ino && found.dev === dev ? [] : ['was replaced while it was read; read it again']
       const all = [...fileFaults(file, found, owners()), ...unsafe, ...exchanged]
-      return { ...(await textOf(handle).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
+      return { ...(await textOf(handle, maxOctets).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
     } finally {
       await handle.close()
     }
@@ -50,14 +50,14 @@ function pathFaults(file: string): {
   return { unsafe: faults, ino: stats?.ino, dev: stats?.dev }
 }
 
-async function textOf(handle: FileHandle): Promise<Pick<FileReading, 'text' | 'failed'>> {
+async function textOf(handle: FileHandle, maxOctets: number): Promise<Pick<FileReading, 'text' | 'failed'>> {
   const chunks: Buffer[] = []
   let length = 0
   for (;;) {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(65_536))
     if (bytesRead === 0) break
     length += bytesRead
-    if (length > MAX_OCTETS) return { failed: `it is larger than ${MAX_OCTETS} octets` }
+    if (length > maxOctets) return { failed: `it is larger than ${maxOctets} octets` }
     chunks.push(buffer.subarray(0, bytesRead))
   }
   return { text: new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)) }

@@ -18,5 +18,5 @@ export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers
  * Actions that JSON Schema cannot express. After a `transform` the converter reads nothing more,
  * not even a description.
  */
-const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'transform', 'to_lower_case']
+const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'raw_check', 'transform', 'to_lower_case']
 const OPTIONS = { typeMode: 'input', target: 'draft-07', ignoreActions: CHECKED_IN_CODE_ONLY } as const

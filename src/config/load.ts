@@ -1,7 +1,8 @@
 import { dirname, resolve } from 'node:path'
 import { isLoopback } from './cidr.ts'
-import { asRecord, type CollectProblem, configOf, documentOf, type SetReading, setOf, withCa } from './documents.ts'
+import { asRecord, type CollectProblem, configOf, documentOf, hostsFile, type SetReading, setOf, withCa } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
+import type { HostsFile } from './hosts-file.ts'
 import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint } from './listen-address.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
@@ -18,9 +19,10 @@ export interface Loaded {
    */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
+  readonly hosts: readonly HostsFile[]
   /**
    * Absolute paths of all files that were read: configuration (if there is one), trusted set, CA
-   * files.
+   * files, hosts files.
    */
   readonly files: readonly string[]
 }
@@ -103,11 +105,18 @@ export async function checkConfig(
   if (found.policy !== undefined && set.whole) {
     for (const { path, message } of contradictions(found, found.policy, resolvers)) collect({ file: configFile ?? HERE, path, message })
   }
+  const hosts = await hostsOf(found, base, collect)
   if (problems.length > 0) return { problems }
 
   const caFiles = resolvers.flatMap(({ caFile }) => caFile ?? [])
-  const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...caFiles])]
-  return { loaded: { config: inForce(found, base, setFile, resolvers, listen), resolvers, listen, files }, problems }
+  const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...caFiles, ...hosts.map(({ file }) => file)])]
+  return { loaded: { config: inForce(found, base, setFile, resolvers, listen, hosts), resolvers, listen, hosts, files }, problems }
+}
+
+/** The hosts files; those that cannot be read are collected as problems. */
+async function hostsOf({ hosts }: ConfigFile, base: string, collect: CollectProblem): Promise<readonly HostsFile[]> {
+  const found = await Promise.all(hosts.map((path) => hostsFile(resolve(base, path), collect)))
+  return found.filter((one) => one !== undefined)
 }
 
 async function readConfig(file: string | undefined, fallback: string, collect: CollectProblem) {
@@ -213,11 +222,13 @@ function inForce(
   setFile: string,
   resolvers: readonly TrustedResolver[],
   listen: readonly SocketAddress[],
+  hosts: readonly HostsFile[],
 ): Config {
   const { $schema: _schema, statusFile, stateDir, ...rest } = found
   return {
     ...rest,
     listen: listen.map(listenText),
+    hosts: hosts.map(({ file }) => file),
     resolvers: setFile,
     use: resolvers.map(({ id }) => id),
     statusFile: statusFile === undefined ? defaultStatusFile() : resolve(base, statusFile),

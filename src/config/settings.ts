@@ -1,8 +1,10 @@
 import * as v from 'valibot'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { allowList, cidrProblem } from './cidr.ts'
+import { dns64Schema } from './dns64.ts'
 import { checked, closed, described, distinct, integer, text, word, yesNo } from './fields.ts'
 import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
+import { ownAnswersSchema } from './own-answers.ts'
 import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { transportName } from './trusted-set.ts'
 
@@ -248,6 +250,23 @@ export const SETTINGS = {
     settings: rebinding,
     schema: v.optional(described('Protection against DNS rebinding.', inner(rebinding)), {}),
   },
+  hosts: setting(
+    'reload',
+    'Hosts files, relative to this file, whose names are answered here. They are read again when they change: docs/rules.md.',
+    distinct(text(4096), 16, 0),
+    [],
+  ),
+  answers: setting(
+    'reload',
+    'Records that are answered here, for one name or for all names below one: docs/rules.md.',
+    ownAnswersSchema,
+    [],
+  ),
+  dns64: absent(
+    'reload',
+    'DNS64 (RFC 6147), for a network with a NAT64: names without an IPv6 address get one that is made from their IPv4 address. Absent: off.',
+    dns64Schema,
+  ),
   policy: {
     ...absent('reload', 'Rules that must be met. The status shows a verdict for each: docs/policy.md.', policySchema),
     parts: { audit: 'stop-at-start' as const },

@@ -1,4 +1,4 @@
-import { nameLength } from './name.ts'
+import { expandedName, nameLength } from './name.ts'
 
 /**
  * Structure of the RDATA of a type: what precedes its first name, how many names there are, and how
@@ -98,6 +98,25 @@ export function rdataNamesHold(message: Uint8Array, type: number, at: number, en
     if (length === 0 || next > end) return false
   }
   return after === 'any' || next + after === end
+}
+
+/**
+ * The RDATA [at, end) of a record of `message` with every name in it written out. Undefined if
+ * `rdataNamesHold` is false.
+ */
+export function expandedRdata(message: Uint8Array, type: number, at: number, end: number): Uint8Array | undefined {
+  if (!rdataNamesHold(message, type, at, end)) return undefined
+  const layout = LAYOUTS[type]
+  const first = layout === undefined ? NO_NAME : typeof layout.before === 'number' ? at + layout.before : layout.before(message, at, end)
+  // Names of a list are not compressed.
+  if (layout === undefined || first === NO_NAME || layout.names === 'list') return message.slice(at, end)
+  const parts = [message.subarray(at, first)]
+  let next = first
+  for (let left: number = layout.names; left > 0; left--) {
+    parts.push(expandedName(message, next) ?? new Uint8Array(0))
+    next += nameLength(message, next)
+  }
+  return Uint8Array.from(Buffer.concat([...parts, message.subarray(next, end)]))
 }
 
 function listHolds(message: Uint8Array, from: number, end: number): boolean {

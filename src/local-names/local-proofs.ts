@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.ts'
 import { readDenial } from '../dns/denial.ts'
+import { SYNTHESIZED } from '../dns/local-answer.ts'
 import { rewriteTtls, synthesise } from '../dns/response.ts'
 import { type Answer, type Ask, type Client, EVERYBODYS, type Query, type Question } from '../resolve.ts'
-import { SYNTHESIZED, TYPE } from './local-answer.ts'
 import { type Proof, probeName, RootGaps } from './root-gaps.ts'
+import { TYPE } from './zone-actions.ts'
 
 /**
  * The longest time that a client waits for a proof. Then it gets the answer without one, and the

@@ -1,6 +1,6 @@
+import { noSuchName, soaRecord } from '../dns/local-answer.ts'
 import { nameFromText } from '../dns/name.ts'
 import type { Stage } from '../job.ts'
-import { noSuchName, soaRecord } from './local-answer.ts'
 
 /**
  * Below .test, which name servers must not forward (RFC 6761 section 6.2), and not below .invalid,

@@ -1,10 +1,11 @@
+import { noSuchName, soaRecord } from '../dns/local-answer.ts'
 import { nameFromText } from '../dns/name.ts'
 import { u16 } from '../dns/octets.ts'
 import type { Stage } from '../job.ts'
 import type { Answer, Question } from '../resolve.ts'
-import { lazily, noSuchName, soaRecord } from './local-answer.ts'
 import type { LocalProofs, Subject } from './local-proofs.ts'
 import { SPECIAL_ZONES } from './special-zones.ts'
+import { lazily } from './zone-actions.ts'
 import { type ZoneRule, zoneTree } from './zone-tree.ts'
 
 /** An answer made here, and the subject of its DNSSEC proof; undefined: it has no proof. */

@@ -1,5 +1,6 @@
+import { foundRecords, noSuchType, soaRecord } from '../dns/local-answer.ts'
 import { nameFromText } from '../dns/name.ts'
-import { emptyZone, foundRecords, noData, noSuchType, nxdomain, nxdomainBelowParent, soaRecord, TYPE } from './local-answer.ts'
+import { emptyZone, noData, nxdomain, nxdomainBelowParent, TYPE } from './zone-actions.ts'
 import type { ZoneRule } from './zone-tree.ts'
 
 const IPV4_LOOPBACK = Uint8Array.of(127, 0, 0, 1)

@@ -63,6 +63,8 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     shaping: { profile: 'jitter', jitterMs: 20 },
     cache: { maxBytes: 33_554_432, minTtlS: 0, maxTtlS: 86_400, staleMaxS: 86_400, prefetch: true, persist: 'off' },
     rebinding: { protect: false, allow: [], allowAddresses: [] },
+    hosts: [],
+    answers: [],
     timeoutMs: 4000,
     allowFrom: ['127.0.0.0/8', '::1/128'],
     workers: 1,

@@ -79,10 +79,10 @@ async function scene(t: Test) {
       while (daemon.alive) await sleep(20)
     },
     /** A reply to a name that nobody asked before. */
-    async ask(name = '*.example', port = daemon.port, timeoutMs = 8000) {
+    async ask(name = '*.example', port = daemon.port, timeoutMs = 8000, type = 1) {
       const client = await udpClient(port)
       try {
-        return Buffer.from(await client.ask(query({ name: name.replace('*', `n${label++}`) }), timeoutMs))
+        return Buffer.from(await client.ask(query({ name: name.replace('*', `n${label++}`), type }), timeoutMs))
       } finally {
         client.close()
       }
@@ -184,6 +184,16 @@ t.test('all other settings are in force at once', { timeout: 120_000 }, async (t
   await changed('rebinding.allow', { rebinding: { protect: true, allow: ['inside.example'] } }, insideAnswers)
   await s.save({ rebinding: { protect: true } })
   await changed('rebinding.allowAddresses', { rebinding: { protect: true, allowAddresses: ['10.0.0.0/8'] } }, insideAnswers)
+  const rdataOf = async (name: string) => [...(await s.ask(name)).subarray(-4)].join('.')
+  await changed('answers', { answers: [{ name: '*.own.example', type: 'A', data: '192.0.2.77' }] }, async () => {
+    return (await rdataOf('*.own.example')) === '192.0.2.77'
+  })
+  writeFileSync(s.at('hosts'), '192.0.2.78 printer\n', { mode: 0o600 })
+  await changed('hosts', { hosts: ['hosts'] }, async () => (await rdataOf('printer')) === '192.0.2.78')
+  await changed('dns64', { dns64: { prefix: '2001:db8:64::/96' } }, async () => {
+    const reply = await s.ask('*.six.example', s.daemon.port, 8000, 28)
+    return reply.subarray(-16).toString('hex') === '20010db80064000000000000c0000201'
+  })
   await changed('timeoutMs', { timeoutMs: 600 }, async () => {
     const beganMs = performance.now()
     await s.ask('*.silent.example')

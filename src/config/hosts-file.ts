@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { nameFromText } from '../dns/name.ts'
+import { lowerOctet } from '../dns/octets.ts'
+import { asEnigmError } from '../errors.ts'
+import { addressOctets } from './cidr.ts'
+
+/** The largest hosts file: its names are kept in memory as text. A blocklist belongs in `lists`. */
+export const MAX_HOSTS_OCTETS = 4_194_304
+const MAX_LINE = 4096
+
+/** A hosts file as it was read. In JSON it is its path and a digest of its content. */
+export class HostsFile {
+  readonly file: string
+  readonly text: string
+
+  constructor(file: string, text: string) {
+    this.file = file
+    this.text = text
+  }
+
+  toJSON(): object {
+    return { file: this.file, sha256: createHash('sha256').update(this.text).digest('base64') }
+  }
+}
+
+/**
+ * One line of a hosts file: an address and its names in wire form, lower-case, the first one
+ * canonical.
+ */
+export interface HostsLine {
+  /** Counted from 1. */
+  readonly line: number
+  readonly address: Uint8Array
+  readonly names: readonly Uint8Array[]
+}
+
+/** A line, or a part of one, that cannot be used. `why` is a clause. */
+export interface HostsFault {
+  readonly line: number
+  readonly why: string
+}
+
+/**
+ * Reads the lines of a hosts file (hosts(5)): an address, then names. Comments and empty lines are
+ * left out, and so is `localhost`, which is this host always (RFC 6761 section 6.3). What is not
+ * understood goes to `fault`.
+ */
+export function* hostsLines({ text }: HostsFile, fault: (found: HostsFault) => void = () => {}): Generator<HostsLine, void, void> {
+  let line = 0
+  for (let at = 0; at < text.length; ) {
+    const newline = text.indexOf('\n', at)
+    const end = newline < 0 ? text.length : newline
+    line++
+    const found = lineOf(text, at, end, line, fault)
+    if (found !== undefined) yield found
+    at = end + 1
+  }
+}
+
+function lineOf(text: string, from: number, end: number, line: number, fault: (found: HostsFault) => void): HostsLine | undefined {
+  if (end - from > MAX_LINE) {
+    fault({ line, why: `is longer than ${MAX_LINE} characters` })
+    return undefined
+  }
+  const [content = ''] = text.slice(from, end).split('#', 1)
+  const [addressText = '', ...fields] = content.split(/[\s\uFEFF]+/).filter((field) => field !== '')
+  if (addressText === '') return undefined
+  // An address of one link (fe80::1%lo0) has no meaning in DNS.
+  if (isIP(addressText) === 0 || addressText.includes('%')) {
+    fault({ line, why: addressText.includes('%') ? 'has an address with an interface' : 'does not begin with an address' })
+    return undefined
+  }
+  if (fields.length === 0) fault({ line, why: 'has no name' })
+  const names = fields.flatMap((field) => nameOf(field, line, fault) ?? [])
+  return names.length === 0 ? undefined : { line, address: addressOctets(addressText), names }
+}
+
+function nameOf(field: string, line: number, fault: (found: HostsFault) => void): Uint8Array | undefined {
+  // Lists that are made by programs name addresses too, as in "0.0.0.0 0.0.0.0".
+  if (isIP(field) !== 0 || /(^|\.)localhost\.?$/i.test(field)) return undefined
+  const ascii = /^[\0-\x7f]*$/.test(field) ? field : domainToASCII(field)
+  if (ascii.includes('*')) {
+    fault({ line, why: 'has a *, which a hosts file cannot hold; write it as an answer' })
+    return undefined
+  }
+  try {
+    const wire = nameFromText(ascii).map(lowerOctet)
+    if (wire.length > 1) return wire
+    fault({ line, why: 'has a name that is empty' })
+  } catch (error) {
+    fault({ line, why: `has a name that is ${asEnigmError(error).message}` })
+  }
+  return undefined
+}
+
+/** What a hosts file contributes, and what in it is not used. */
+export interface HostsSummary {
+  readonly names: number
+  /** Lines of which something is not used. */
+  readonly faultyLines: number
+  /** A sentence without any content of the file; undefined: everything is used. */
+  readonly fault: string | undefined
+}
+
+/** Reads a hosts file once and counts. */
+export function hostsSummary(hosts: HostsFile): HostsSummary {
+  let first: HostsFault | undefined
+  const lines = new Set<number>()
+  let count = 0
+  const fault = (found: HostsFault) => {
+    first ??= found
+    lines.add(found.line)
+  }
+  for (const { names } of hostsLines(hosts, fault)) count += names.length
+  const more = lines.size === 1 ? '' : `, and ${lines.size - 1} more lines are not used completely`
+  return {
+    names: count,
+    faultyLines: lines.size,
+    fault: first === undefined ? undefined : `${hosts.file}: line ${first.line} ${first.why}${more}`,
+  }
+}

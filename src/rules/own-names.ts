@@ -1,0 +1,173 @@
+import { type HostsFile, type HostsLine, hostsLines } from '../config/hosts-file.ts'
+import { keyOf, nearestAbove, type OwnAnswer, ownNameOf } from '../config/own-answers.ts'
+import { rdataFromText, WRITABLE_TYPES } from '../config/record-data.ts'
+import { nameFromText } from '../dns/name.ts'
+
+/** How long clients may keep an answer whose TTL is not configured, in seconds. */
+export const DEFAULT_TTL_S = 300
+const { A, AAAA, CNAME, PTR } = WRITABLE_TYPES
+
+/** The records of one type at one name. */
+export interface OwnRecords {
+  readonly ttlS: number
+  readonly rdata: readonly Uint8Array[]
+}
+
+/** Everything that is written for one name, by type. */
+export type OwnEntry = ReadonlyMap<number, OwnRecords>
+
+/** What is written for a name. */
+export interface OwnMatch {
+  readonly entry: OwnEntry
+  /** The written name in wire form; of a wildcard, the name above it. */
+  readonly owner: Uint8Array
+  readonly by: 'name' | 'wildcard'
+}
+
+/** A reply holds no more addresses of one name than this: hosts files may repeat a name. */
+const MAX_ADDRESSES = 100
+const UNDERSCORE = 0x5f
+
+/**
+ * The names that are answered here: `answers` and hosts files, compiled. A lookup costs one search
+ * in a table, and one for each label if there are wildcards.
+ */
+export class OwnNames {
+  readonly #exact = new Map<string, OwnEntry>()
+  readonly #below = new Map<string, OwnEntry>()
+  #ancestors: ReadonlySet<string> | undefined
+
+  /**
+   * For a name in `answers` with an address or an alias, the addresses of hosts files are not used.
+   */
+  constructor(answers: readonly OwnAnswer[], hosts: readonly HostsFile[]) {
+    const shared = new Map<string, OwnEntry>()
+    for (const file of hosts) for (const line of hostsLines(file)) this.#addLine(line, shared)
+    const written = new Map<string, Map<number, OwnRecords>>()
+    for (const answer of answers) {
+      const { wire, wildcard } = ownNameOf(answer.name)
+      const key = `${wildcard ? '*' : '='}${keyOf(wire)}`
+      const entry = written.get(key) ?? new Map<number, OwnRecords>()
+      addRecord(entry, WRITABLE_TYPES[answer.type], rdataFromText(answer.type, answer.data), answer.ttlS ?? DEFAULT_TTL_S)
+      written.set(key, entry)
+    }
+    for (const [key, entry] of written) {
+      const name = key.slice(1)
+      if (key.startsWith('*')) this.#below.set(name, entry)
+      else this.#exact.set(name, overHosts(entry, this.#exact.get(name)))
+    }
+  }
+
+  get size(): number {
+    return this.#exact.size + this.#below.size
+  }
+
+  /** What is written for the name: for itself, or by the nearest wildcard above it. */
+  find(name: Uint8Array): OwnMatch | undefined {
+    const entry = this.#exact.get(keyOf(name))
+    if (entry !== undefined) return { entry, owner: name, by: 'name' }
+    const found = nearestAbove(name, this.#below)
+    return found === undefined ? undefined : { entry: found.value, owner: found.above, by: 'wildcard' }
+  }
+
+  /**
+   * What is written for the name whose service this name describes, as _8443._https.NAME (RFC 9460
+   * section 2.3, RFC 8552): the name without its leading labels that begin with an underscore.
+   * Undefined: it has no such label, or nothing is written.
+   */
+  findService(name: Uint8Array): OwnMatch | undefined {
+    let at = 0
+    while ((name[at] ?? 0) > 0 && name[at + 1] === UNDERSCORE) at += (name[at] ?? 0) + 1
+    return at === 0 ? undefined : this.find(name.subarray(at))
+  }
+
+  /** Whether the name exists because something is written for itself or below it (RFC 8020). */
+  exists(name: Uint8Array): boolean {
+    this.#ancestors ??= ancestorsOf([...this.#exact.keys(), ...this.#below.keys()])
+    return this.#ancestors.has(keyOf(name)) || this.find(name) !== undefined
+  }
+
+  /**
+   * Whether the same is written for a name in `other`. False too for an alias: its target may have
+   * changed.
+   */
+  saysTheSame(other: OwnNames, name: Uint8Array): boolean {
+    const [mine, others] = [textOf(this.find(name)), textOf(other.find(name))]
+    if (mine !== others || mine.includes(`"${CNAME}":`)) return false
+    return textOf(this.findService(name)) === textOf(other.findService(name)) && this.exists(name) === other.exists(name)
+  }
+
+  #addLine({ address, names: [canonical, ...aliases] }: HostsLine, shared: Map<string, OwnEntry>): void {
+    if (canonical === undefined) return
+    const type = address.length === 4 ? A : AAAA
+    for (const name of [canonical, ...aliases]) {
+      const key = keyOf(name)
+      const before = this.#exact.get(key)
+      // Most names have one address, and many names have the same one.
+      this.#exact.set(key, before === undefined ? only(type, address, shared) : withAddress(before, type, address))
+    }
+    if (hasOtherName(address)) return
+    const reverse = keyOf(reverseName(address))
+    if (!this.#exact.has(reverse)) this.#exact.set(reverse, new Map([[PTR, { ttlS: DEFAULT_TTL_S, rdata: [canonical] }]]))
+  }
+}
+
+function textOf(match: OwnMatch | undefined): string {
+  if (match === undefined) return ''
+  const records = [...match.entry].map(([type, { ttlS, rdata }]) => [type, ttlS, ...rdata.map(keyOf).sort()])
+  return JSON.stringify([match.by, Object.fromEntries(records.map(([type, ...rest]) => [type, rest]))])
+}
+
+function only(type: number, address: Uint8Array, shared: Map<string, OwnEntry>): OwnEntry {
+  const key = keyOf(address)
+  const entry = shared.get(key) ?? new Map([[type, { ttlS: DEFAULT_TTL_S, rdata: [address] }]])
+  shared.set(key, entry)
+  return entry
+}
+
+function withAddress(before: OwnEntry, type: number, address: Uint8Array): OwnEntry {
+  const known = before.get(type)?.rdata ?? []
+  if (known.length >= MAX_ADDRESSES || known.some((one) => keyOf(one) === keyOf(address))) return before
+  return new Map([...before, [type, { ttlS: DEFAULT_TTL_S, rdata: [...known, address] }]])
+}
+
+/** Records of one name and type have one TTL, the lowest (RFC 2181 section 5.2). */
+function addRecord(entry: Map<number, OwnRecords>, type: number, rdata: Uint8Array, ttlS: number): void {
+  const before = entry.get(type)
+  entry.set(type, { ttlS: Math.min(ttlS, before?.ttlS ?? ttlS), rdata: [...(before?.rdata ?? []), rdata] })
+}
+
+function overHosts(entry: OwnEntry, fromHosts: OwnEntry | undefined): OwnEntry {
+  if (fromHosts === undefined || entry.has(CNAME)) return entry
+  const replaces = entry.has(A) || entry.has(AAAA)
+  return new Map([...[...fromHosts].filter(([type]) => !(replaces && (type === A || type === AAAA))), ...entry])
+}
+
+/**
+ * The loopback addresses are `localhost`, and the unspecified address means that a name is blocked.
+ */
+function hasOtherName(address: Uint8Array): boolean {
+  const text = address.join('.')
+  return (
+    text === '127.0.0.1' ||
+    text === '0.0.0.0' ||
+    (address.length === 16 && address.subarray(0, 15).every((octet) => octet === 0) && (address[15] ?? 0) <= 1)
+  )
+}
+
+/**
+ * The name of an address in the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5), in wire
+ * form.
+ */
+export function reverseName(address: Uint8Array): Uint8Array {
+  if (address.length === 4) return nameFromText(`${[...address].reverse().join('.')}.in-addr.arpa.`)
+  const nibbles = [...address].reverse().flatMap((octet) => [(octet & 15).toString(16), (octet >> 4).toString(16)])
+  return nameFromText(`${nibbles.join('.')}.ip6.arpa.`)
+}
+
+/** Every name above these names, as keys; of a wildcard also the name that it is written below. */
+function ancestorsOf(keys: readonly string[]): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const key of keys) for (let at = 0; key.charCodeAt(at) > 0; at += key.charCodeAt(at) + 1) found.add(key.slice(at))
+  return found
+}
