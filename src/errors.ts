@@ -80,6 +80,8 @@ const TABLE = {
   config:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],
   listen:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],
   state:                       [2, 14, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
+  // A file or an address that the configuration names as the source of a list.
+  source:                      [2, 14, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
   internal:                    [2,  0, 'bug',      'nobody', 'no',           'stale',    '-',       '-'],
 } as const satisfies Readonly<Record<string, CodeRow>>
 

@@ -25,6 +25,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   system: 3,
   trace: 3,
   portal: 3,
+  fetcher: 3,
   retention: 4,
   workers: 5,
   page: 5,

@@ -55,6 +55,7 @@ const EDE: Readonly<Record<ErrorCode, number>> = {
   config: 14,
   listen: 14,
   state: 14,
+  source: 14,
   internal: 0,
 }
 const CODES = Object.keys(EDE) as ErrorCode[]
@@ -66,7 +67,11 @@ const QUESTIONS: readonly (readonly [name: string, asked: (code: ErrorCode) => b
   ['isPolicyRefusal', isPolicyRefusal, POLICY],
   ['isAuthenticationFailure', isAuthenticationFailure, IDENTITY],
   ['isAround', isAround, ['clock-suspect', 'portal-suspected']],
-  ['isOurs', isOurs, [...POLICY, 'clock-suspect', 'portal-suspected', 'overloaded', 'closed', 'config', 'listen', 'state', 'internal']],
+  [
+    'isOurs',
+    isOurs,
+    [...POLICY, 'clock-suspect', 'portal-suspected', 'overloaded', 'closed', 'config', 'listen', 'state', 'source', 'internal'],
+  ],
   ['isBug', isBug, ['internal']],
   ['isCounted', isCounted, CODES.filter((code) => code !== 'closed')],
   [

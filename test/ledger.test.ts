@@ -40,6 +40,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'system/takeover/proof.ts': "resolved's Unix socket, for names that only this host answers",
   'portal/cleartext.ts': 'the one that sends cleartext DNS: each packet is an event `cleartext` before it leaves',
   'portal/probe.ts': 'HTTP to an address, no DNS',
+  'fetcher/fetch-source.ts': 'https to the sources of the configuration; their names are resolved by this service itself',
   'page/page.ts': 'answers HTTP on a Unix socket or on loopback',
   'system/control-socket.ts': 'a Unix socket of this host',
   'system/control-client.ts': 'a Unix socket of this host',
