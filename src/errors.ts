@@ -65,6 +65,8 @@ const TABLE = {
   'http-encoding':             [2, 23, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   'reply-mismatch':            [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   'reply-malformed':           [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
+  // The target of an oblivious query has another key: one failure is no doubt, because it answered.
+  'target-key':                [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
   // The resolver reported an error between us and it: FORMERR, BADVERS ...
   'reply-rcode':               [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
   // "Not Ready" (RFC 8914 section 4.15): every resolver is refused because of the dates in its

@@ -21,7 +21,7 @@ import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './pos
 import type { TopState } from './posture/verdict.ts'
 import { isPaced } from './shaping/profiles.ts'
 import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
-import { transportsOf } from './trusted-resolvers.ts'
+import { dialledAddresses, transportsOf } from './trusted-resolvers.ts'
 
 export interface EvidenceOptions {
   readonly loaded: Loaded
@@ -192,7 +192,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
 }
 
 function hostChecksSetup({ config, resolvers }: Loaded, listeners: readonly SocketAddress[]): HostChecksSetup {
-  const addresses = [...new Set(resolvers.flatMap(({ addresses }) => addresses))]
+  const addresses = [...new Set(resolvers.flatMap((resolver) => dialledAddresses(resolver, config)))]
   return { policy: config.policy, addresses, listeners: listeners.map(({ address, port }) => ({ address, port })) }
 }
 

@@ -29,6 +29,9 @@ export const TRANSPORTS = {
   // A server without ALPN is acceptable (RFC 7858 does not mention it).
   dot: { label: 'DoT', port: 853, alpn: ['dot'], alpnRequired: false, keepalive: true, evenReplies: true },
   doh: { label: 'DoH', port: 443, alpn: ['h2', 'http/1.1'], alpnRequired: true, keepalive: false, evenReplies: false },
+  // The connection is to the relay (RFC 9230): one that speaks HTTP/1.1 alone would send one query
+  // at a time.
+  odoh: { label: 'ODoH', port: 443, alpn: ['h2'], alpnRequired: true, keepalive: false, evenReplies: false },
 } as const satisfies Readonly<Record<string, TransportFacts>>
 
 /** The name of a transport, in the configuration, in events and in documents. */

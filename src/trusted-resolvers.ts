@@ -9,6 +9,7 @@ import { DialPace } from './link/dial/dial-pace.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/on-demand.ts'
+import { type KeyTools, relayEndpoint } from './oblivious.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { constantRate } from './shaping/constant-rate.ts'
@@ -60,16 +61,29 @@ export function transportsOf(resolver: TrustedResolver, { transports, shaping }:
   return offered.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
 
-/** How the links reach and authenticate `resolver`. */
-export function endpointOf(resolver: TrustedResolver): Omit<StrictEndpoint, 'usageProfile'> {
+/** How the links reach and authenticate `resolver`, or the relay on the way to it. */
+export function endpointOf(resolver: TrustedResolver, transport: Transport, tools: KeyTools): Omit<StrictEndpoint, 'usageProfile'> {
+  if (transport === 'odoh') return relayEndpoint(resolver, tools)
+  const { odoh: _throughRelay, ...direct } = resolver.transports
   return {
     resolver: resolver.id,
     addresses: resolver.addresses,
     authenticationDomainName: resolver.authenticationDomainName,
     spkiPins: resolver.spkiPins,
     ca: resolver.ca,
-    ...resolver.transports,
+    ...direct,
   }
+}
+
+/** The addresses to which this host connects to ask `resolver`: those of the first hop. */
+export function dialledAddresses(resolver: TrustedResolver, config: Config): readonly string[] {
+  return [
+    ...new Set(
+      transportsOf(resolver, config).flatMap((transport) =>
+        transport === 'odoh' ? (resolver.relay?.addresses ?? []) : resolver.addresses,
+      ),
+    ),
+  ]
 }
 
 /** Makes the links of one usage profile. */
@@ -83,17 +97,19 @@ interface LinkMaker<P extends Protection> {
  * once). Under `strict` a link that might be unauthenticated is a type error.
  */
 export function trustedResolvers(loaded: Loaded, parts: LinkParts): LiveResolvers<Protection> {
-  if (loaded.config.usageProfile === 'strict') {
-    const strict = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'strict' }) as const
+  const { config } = loaded
+  const at = (r: TrustedResolver, t: Transport, dialPace: DialPace) => endpointOf(r, t, { ...parts, dialPace, config })
+  if (config.usageProfile === 'strict') {
+    const strict = (...way: Parameters<typeof at>) => ({ ...at(...way), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, parts, {
-      plain: (r, t, dialPace) => createLink(strict(r), t, { ...parts, dialPace, probe: probeOf(r) }),
-      paced: (r, t, dialPace) => createScheduledLink(strict(r), t, { ...parts, dialPace, probe: probeOf(r) }),
+      plain: (r, t, dialPace) => createLink(strict(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
+      paced: (r, t, dialPace) => createScheduledLink(strict(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
     })
   }
-  const opportunistic = (r: TrustedResolver) => ({ ...endpointOf(r), usageProfile: 'opportunistic' }) as const
+  const opportunistic = (...way: Parameters<typeof at>) => ({ ...at(...way), usageProfile: 'opportunistic' }) as const
   return select<Protection>(loaded, parts, {
-    plain: (r, t, dialPace) => createLink(opportunistic(r), t, { ...parts, dialPace, probe: probeOf(r) }),
-    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r), t, { ...parts, dialPace, probe: probeOf(r) }),
+    plain: (r, t, dialPace) => createLink(opportunistic(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
+    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
   })
 }
 

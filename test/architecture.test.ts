@@ -52,6 +52,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'active-setups.ts': 4,
   'responder.ts': 4,
   'trusted-resolvers.ts': 4,
+  'oblivious.ts': 4,
   'daemon.ts': 5,
   'main.ts': 6,
 }
@@ -397,6 +398,7 @@ const COMPARED_ALONE: Readonly<Record<string, string>> = {
   overloaded: 'a question that was turned away further in is counted where clients are',
   'reply-mismatch': 'a parser gave it: its carrier counts what did not match',
   'http-size': 'a parser gave it, and stops reading',
+  'target-key': 'the link to its target has the new key fetched',
   'http-status': 'an answer to cover traffic: the schedule slows down',
   'connection-lost': 'the carrier is gone: what was asked may be asked once more',
   'connect-failed': 'its cause tells whether there was a route',

@@ -49,7 +49,7 @@ t.test('no code tests whether a transport is one of two: a third would be taken 
 })
 
 t.test('only names in the table are valid', (t) => {
-  t.strictSame(TRANSPORT_NAMES, ['dot', 'doh'])
+  t.strictSame(TRANSPORT_NAMES, ['dot', 'doh', 'odoh'])
   for (const name of TRANSPORT_NAMES) t.ok(isTransport(name))
   for (const text of ['', 'DoT', 'doq', 'constructor', '__proto__', 'toString']) t.notOk(isTransport(text), text)
   t.end()

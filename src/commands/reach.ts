@@ -20,7 +20,7 @@ import type { Carried, Transport } from '../resolve.ts'
 import { readEgress } from '../system/egress.ts'
 import { readNetworkIdentity } from '../system/network-identity.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { endpointOf, transportsOf } from '../trusted-resolvers.ts'
+import { dialledAddresses, endpointOf, transportsOf } from '../trusted-resolvers.ts'
 import { probeOf, refusesRoot } from '../upstream/classification.ts'
 
 /** The certificate of a resolver; every text is printable ASCII. */
@@ -99,12 +99,13 @@ export async function reachAll(resolvers: readonly TrustedResolver[], config: Co
 }
 
 /** If the service must not reveal its resolvers to a network, the command must not either. */
-async function vpnMissing(resolvers: readonly TrustedResolver[], { policy }: Config, { random }: ReachTools): Promise<boolean> {
+async function vpnMissing(resolvers: readonly TrustedResolver[], config: Config, { random }: ReachTools): Promise<boolean> {
+  const { policy } = config
   if (policy === undefined || strictestVpn(policy) !== 'required') return false
   const network = readNetworkIdentity(random.bytes(32))
   const named = policy.networks?.find(({ match }) => network.matches(match))?.name
   if (rulesAt(policy, named).vpn !== 'required') return false
-  const addresses = resolvers.flatMap((resolver) => resolver.addresses)
+  const addresses = resolvers.flatMap((resolver) => dialledAddresses(resolver, config))
   return egressVerdict(await readEgress(addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] })).verdict !== 'met'
 }
 
@@ -120,7 +121,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
   const way = { resolver: resolver.id, transport }
   let looked: Looked
   try {
-    looked = await look(resolver, transport, sessions, tools)
+    looked = await look(resolver, transport, config, sessions, tools)
   } catch (error) {
     return { ...way, ok: false, fault: asEnigmError(error).code, pin: unseen(resolver) }
   }
@@ -152,12 +153,16 @@ const freely = (clock: Clock) => new DialPace(clock, () => undefined)
  * The usage profile `opportunistic` is needed here to show a wrong certificate; the connection is
  * closed unused.
  */
-async function look(resolver: TrustedResolver, transport: Transport, sessions: TlsSessions, { clock }: ReachTools): Promise<Looked> {
-  const connection = await openTransport({ ...endpointOf(resolver), usageProfile: 'opportunistic' }, transport, {
-    clock,
-    sessions,
-    pace: freely(clock),
-  })
+async function look(
+  resolver: TrustedResolver,
+  transport: Transport,
+  config: Config,
+  sessions: TlsSessions,
+  { clock }: ReachTools,
+): Promise<Looked> {
+  const pace = freely(clock)
+  const endpoint = endpointOf(resolver, transport, { clock, sessions, dialPace: pace, config })
+  const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, { clock, sessions, pace })
   try {
     return lookedAt(connection, resolver, clock.wallMs())
   } finally {
@@ -209,13 +214,9 @@ async function ask(
   sessions: TlsSessions,
   { clock, random }: ReachTools,
 ): Promise<Carried> {
-  const link = createLink({ ...endpointOf(resolver), usageProfile: 'strict' }, transport, {
-    clock,
-    random,
-    sessions,
-    emit: () => {},
-    dialPace: freely(clock),
-  })
+  const dialPace = freely(clock)
+  const endpoint = endpointOf(resolver, transport, { clock, sessions, dialPace, config })
+  const link = createLink({ ...endpoint, usageProfile: 'strict' }, transport, { clock, random, sessions, emit: () => {}, dialPace })
   const sent = (keepalive: boolean) =>
     new Promise<Carried>((carried, failed) => {
       const request = withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive })

@@ -4,7 +4,8 @@ import * as v from 'valibot'
 import { type FileReading, readGuarded } from './file-safety.ts'
 import { HostsFile, MAX_HOSTS_OCTETS } from './hosts-file.ts'
 import { parseJsonc } from './jsonc.ts'
-import { type Problem, problemsOf } from './problems.ts'
+import { type Problem, problemsOf, quoted } from './problems.ts'
+import { relayProblem, type TrustedRelay } from './relays.ts'
 import { type ConfigFile, configSchema } from './settings.ts'
 import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
@@ -58,18 +59,51 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
   const items: readonly unknown[] = Array.isArray(listed) ? listed : []
   const ids = new Set(items.map((item) => asRecord(item)?.id))
   const found = v.safeParse(trustedSetSchema, raw, ONE_ISSUE_A_VALUE)
-  if (found.success) return { sound: found.output.resolvers, ids, whole: true }
+  if (found.success) {
+    const { resolvers, relays } = found.output
+    const faults = relayFaults(file, resolvers, relays)
+    for (const problem of faults) collect(problem)
+    return { sound: resolvers.map((resolver) => withRelay(resolver, relays)), ids, whole: faults.length === 0 }
+  }
   for (const problem of problemsOf(file, found.issues)) collect(problem)
-  const faulty = new Set(found.issues.map((issue) => issue.path?.[1]?.key))
+  const faulty = new Set(found.issues.filter(({ path }) => path?.[0]?.key === 'resolvers').map(({ path }) => path?.[1]?.key))
   const rest = v.safeParse(trustedSetSchema, { version: 1, resolvers: items.filter((_, index) => !faulty.has(index)) })
   return { sound: rest.success ? rest.output.resolvers : [], ids, whole: false }
 }
 
-/**
- * The resolver with the text of its caFile, which is relative to the set's file, and the path of
- * that file.
- */
+/** The relays that resolvers name and that cannot be used for them. */
+function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly TrustedRelay[]): readonly Problem[] {
+  return resolvers.flatMap((resolver, index) => {
+    const { odoh } = resolver.transports
+    if (odoh === undefined) return []
+    const relay = relays.find(({ id }) => id === odoh.relay)
+    const known = relays.length === 0 ? 'add it to "relays"' : `name one of: ${relays.map(({ id }) => id).join(', ')}`
+    const message = relay === undefined ? `${quoted(odoh.relay)} is not in "relays"; ${known}` : relayProblem(resolver, relay)
+    return message === undefined ? [] : [{ file, path: `resolvers[${index}].transports.odoh.relay`, message }]
+  })
+}
+
+function withRelay(resolver: TrustedResolver, relays: readonly TrustedRelay[]): TrustedResolver {
+  const relay = relays.find(({ id }) => id === resolver.transports.odoh?.relay)
+  return relay === undefined ? resolver : { ...resolver, relay }
+}
+
+/** The resolver, and its relay, with the texts of their caFiles; see `caOf`. */
 export async function withCa(set: string, resolver: TrustedResolver, collect: CollectProblem): Promise<TrustedResolver> {
+  const { relay } = resolver
+  const own = await caOf(set, resolver, collect)
+  return relay === undefined ? own : { ...own, relay: await caOf(set, relay, collect) }
+}
+
+/**
+ * An entry with the text of its caFile, which is relative to the set's file, and the path of that
+ * file.
+ */
+async function caOf<Entry extends { readonly id: string; readonly caFile?: string }>(
+  set: string,
+  resolver: Entry,
+  collect: CollectProblem,
+): Promise<Entry & { readonly ca?: string }> {
   if (resolver.caFile === undefined) return resolver
   const caFile = resolve(dirname(set), resolver.caFile)
   const { text, failed, unsafe } = await readGuarded(caFile)

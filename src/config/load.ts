@@ -102,13 +102,14 @@ export async function checkConfig(
   const set = setRaw === undefined ? { sound: [], ids: new Set(), whole: false } : setOf(setFile, setRaw, collect)
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.map((resolver) => withCa(setFile, resolver, collect)))
+  for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   if (found.policy !== undefined && set.whole) {
     for (const { path, message } of contradictions(found, found.policy, resolvers)) collect({ file: configFile ?? HERE, path, message })
   }
   const hosts = await hostsOf(found, base, collect)
   if (problems.length > 0) return { problems }
 
-  const caFiles = resolvers.flatMap(({ caFile }) => caFile ?? [])
+  const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
   const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...caFiles, ...hosts.map(({ file }) => file)])]
   return { loaded: { config: inForce(found, base, setFile, resolvers, listen, hosts), resolvers, listen, hosts, files }, problems }
 }
@@ -214,6 +215,26 @@ function choose(
     collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or remove it here` })
     return []
   })
+}
+
+/**
+ * Oblivious targets whose key is neither pinned nor may be fetched: nothing could be sealed to
+ * them.
+ */
+function keylessTargets(
+  { transports, odoh }: ConfigFile,
+  resolvers: readonly TrustedResolver[],
+  { ids }: SetReading,
+  file: string,
+): readonly Problem[] {
+  if (!transports.includes('odoh') || odoh.configFetch === 'direct') return []
+  const keyless = resolvers.filter((resolver) => resolver.transports.odoh !== undefined && resolver.transports.odoh.config === undefined)
+  return keyless.map(({ id }) => ({
+    file,
+    path: `resolvers[${[...ids].indexOf(id)}].transports.odoh`,
+    message:
+      'has no "config", the key of the resolver; copy the base64 of https://RESOLVER/.well-known/odohconfigs into it, or set "odoh": { "configFetch": "direct" } in the configuration, which shows your address to the resolver',
+  }))
 }
 
 function inForce(

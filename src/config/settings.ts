@@ -172,6 +172,15 @@ const page = {
   },
 }
 
+const odoh = {
+  configFetch: setting(
+    'reload',
+    'How the key of an oblivious resolver is fetched if the trusted set pins none, or the resolver refuses it. `proxied`: only over the proxies of `via`; without proxies it must be pinned. `direct`: also from this host, whose address the resolver then sees, but no name: docs/odoh.md.',
+    word('proxied', 'direct'),
+    'proxied',
+  ),
+}
+
 const log = {
   level: setting(
     'reload',
@@ -211,7 +220,7 @@ export const SETTINGS = {
   ),
   transports: setting(
     'reload',
-    'The transports to resolvers, in order of preference: DNS over TLS, DNS over HTTPS.',
+    'The transports to resolvers, in order of preference: DNS over TLS, DNS over HTTPS, Oblivious DNS over HTTPS (docs/odoh.md).',
     distinct(transportName, TRANSPORT_NAMES.length),
     ['dot', 'doh'],
   ),
@@ -306,6 +315,10 @@ export const SETTINGS = {
   system: {
     settings: system,
     schema: v.optional(described('How the system uses this service: docs/system.md.', inner(system)), {}),
+  },
+  odoh: {
+    settings: odoh,
+    schema: v.optional(described('Oblivious DNS over HTTPS: docs/odoh.md.', inner(odoh)), {}),
   },
   page: {
     settings: page,

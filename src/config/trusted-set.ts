@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
 import { authenticationName, closed, described, distinct, domainName, hostAddress, integer, text, word, yesNo } from './fields.ts'
+import { idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
 
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
@@ -30,6 +31,16 @@ const portOf = (transport: Transport) => v.optional(described('The port.', integ
 const places = {
   dot: v.exactOptional(closed({ port: portOf('dot') })),
   doh: v.exactOptional(closed({ port: portOf('doh'), path: v.optional(dohPath, '/dns-query') })),
+  odoh: v.exactOptional(
+    closed({
+      port: portOf('odoh'),
+      path: v.optional(dohPath, '/dns-query'),
+      relay: described('The id of the relay, from `relays`. Only the relay is dialled: docs/odoh.md.', idText),
+      config: v.exactOptional(
+        described('Base64 of the ObliviousDoHConfigs that the resolver publishes. Absent: `odoh.configFetch` decides.', targetConfig),
+      ),
+    }),
+  ),
 } as const satisfies Readonly<Record<Transport, unknown>>
 
 const transports = v.pipe(
@@ -60,11 +71,6 @@ const probe = closed({
     'A',
   ),
 })
-
-const idText = v.pipe(
-  text(63),
-  v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must consist of a-z, 0-9, dot, hyphen and underscore, and begin with a letter or digit'),
-)
 
 const resolver = closed({
   id: described('The name of the resolver for `use` in the configuration.', idText),
@@ -109,6 +115,7 @@ export const trustedSetSchema = closed({
     v.maxLength(1000, 'must hold at most 1000 resolvers'),
     v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each resolver its own id'),
   ),
+  relays: v.optional(described('Relays on the way to resolvers; a resolver names the one that it is reached through.', relays), []),
 })
 
 export type TrustedSet = v.InferOutput<typeof trustedSetSchema>
@@ -116,9 +123,9 @@ export type Claims = v.InferOutput<typeof claims>
 
 /**
  * One entry of the set. After loading, `caFile` is absolute and `ca` is its text (PEM): the only
- * trusted roots for this resolver.
+ * trusted roots for this resolver. `relay` is the entry that `transports.odoh.relay` names.
  */
-export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string }
+export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string; readonly relay?: TrustedRelay }
 
 /** The names of the transports, as `transports` keys here and in the configuration. */
 export const transportName = v.picklist(TRANSPORT_NAMES, `must be one of: ${TRANSPORT_NAMES.join(', ')}`)

@@ -1,14 +1,15 @@
-import type { Authenticated, Protection, ScheduledLink, Transport } from '../resolve.ts'
+import type { Authenticated, Protection, Transport } from '../resolve.ts'
 import type { Carrier, Opened } from './carriers/carrier.ts'
 import { AddressTurns } from './dial/connect.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
-import { OnDemandLink, type Renewable, type RenewableLink } from './on-demand.ts'
-import { CellLink } from './scheduled.ts'
+import { ObliviousLink, ObliviousScheduledLink } from './odoh/oblivious-link.ts'
+import { OnDemandLink, type RenewableLink } from './on-demand.ts'
+import { CellLink, type RenewableScheduledLink } from './scheduled.ts'
 import { type OpenOptions, openScheduled, openTransport } from './transports.ts'
 
 export type { RenewableLink } from './on-demand.ts'
-export type RenewableScheduledLink<P extends Protection = Protection> = ScheduledLink<P> & Renewable
+export type { RenewableScheduledLink } from './scheduled.ts'
 
 /** What a link needs, and how its connections are opened. */
 export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake'>
@@ -17,14 +18,16 @@ export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe
 export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink {
-  return new OnDemandLink(targetOf(endpoint, tools, transport, openTransport), tools)
+  const link = new OnDemandLink(targetOf(endpoint, tools, transport, openTransport), tools)
+  return endpoint.odoh === undefined ? link : new ObliviousLink(link, endpoint.odoh.keys, tools.clock)
 }
 
 /** The same, driven by a schedule. */
 export function createScheduledLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink<Authenticated>
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink {
-  return new CellLink(targetOf(endpoint, tools, transport, openScheduled), tools)
+  const link = new CellLink(targetOf(endpoint, tools, transport, openScheduled), tools)
+  return endpoint.odoh === undefined ? link : new ObliviousScheduledLink(link, endpoint.odoh.keys)
 }
 
 function targetOf<C extends Carrier>(

@@ -34,6 +34,8 @@ interface ScheduledExchange<P extends Protection> {
   sent: Sent | undefined
 }
 
+export type RenewableScheduledLink<P extends Protection = Protection> = ScheduledLink<P> & Renewable
+
 /**
  * One connection to one resolver, driven by a schedule; see `ScheduledLink` for the contract.
  * Idle connections close after 30 s, or earlier if the resolver says so.

@@ -48,6 +48,10 @@ const OPEN: Readonly<Record<Transport, Ways>> = {
       throw new EnigmError('alpn-missing', 'the resolver speaks no HTTP/2, and HTTP/1.1 has no records of one size')
     }),
   },
+  odoh: {
+    onDemand: overTls((_protocol, { h2 = leanH2Carrier }) => h2),
+    scheduled: overTls(() => leanH2CellCarrier),
+  },
 }
 
 /**

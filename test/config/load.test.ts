@@ -74,6 +74,7 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     log: { level: 'info' },
     udp: 'auto',
     system: { enabled: false, vpnDns: 'leave' },
+    odoh: { configFetch: 'proxied' },
   })
   t.strictSame(listen, [{ address: '127.0.0.53', port: 53 }])
   t.strictSame(files, [shippedResolversFile()])
@@ -124,8 +125,8 @@ t.test('each fault is one problem with path and fix', async (t) => {
     ],
     [{ listen: ['[::]:53'] }, /^listen\[0\]: .*allowFrom/],
     [{ allowFrom: ['10.0.0.0/33'] }, /^allowFrom\[0\]: must be a block of addresses.*"10\.0\.0\.0\/33"/],
-    [{ transports: [] }, /^transports: must be a list of 1 to 2/],
-    [{ transports: ['doq'] }, /^transports\[0\]: must be one of: dot, doh \(found "doq"\)/],
+    [{ transports: [] }, /^transports: must be a list of 1 to 3/],
+    [{ transports: ['doq'] }, /^transports\[0\]: must be one of: dot, doh, odoh \(found "doq"\)/],
     [{ transports: ['dot', 'dot'] }, /^transports: names an item twice/],
     [{ usageProfile: 'lax' }, /^usageProfile: must be one of: strict, opportunistic/],
     [{ padding: { queryBlock: 15 } }, /^padding\.queryBlock: must be 0 \(no padding\) or from 16 to 512/],

@@ -28,7 +28,7 @@ function promise(what: string, answer: Answer, test: (t: Test, scene: Scene) => 
       const server = await serve(way, answer)
       t.teardown(() => server.close())
       const clock = systemClock()
-      const opened = await openTransport(endpointOf(server.port), way.transport, {
+      const opened = await openTransport(endpointOf(server.port, way), way.transport, {
         ...{ clock, sessions: tlsSessions(clock), pace: freePace(clock) },
         ...(way.h2 === undefined ? {} : { h2: way.h2 }),
       })

@@ -1,18 +1,21 @@
 import { systemClock, systemRandom } from '../../src/clock.ts'
+import { targetKeyOf } from '../../src/config/odoh-config.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { repadded } from '../../src/dns/edns.ts'
 import type { Event } from '../../src/events.ts'
 import { createLink, createScheduledLink, type RenewableLink, type RenewableScheduledLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
+import { SEAL_OCTETS, TargetKeys } from '../../src/link/odoh/target-keys.ts'
 import type { CarrierFactory } from '../../src/link/transports.ts'
 import type { Ask, Authenticated, Carried, Transport } from '../../src/resolve.ts'
 import { requestFor } from '../shaping/paced-rig.ts'
 import { nodeH2Carrier } from '../support/doh-h2.ts'
-import { startDoh, startDohH1 } from '../support/doh-server.ts'
+import { type DohPeer, type DohReply, startDoh, startDohH1 } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { endpointAt, NAME, pause } from '../support/link-rig.ts'
 import { exchange } from '../support/links.ts'
+import { newKeyPair, openQuery } from '../support/odoh.ts'
 import { freePace } from '../support/rules.ts'
 
 const authority = await createAuthority()
@@ -23,7 +26,7 @@ const stranger = await authority.issue({ name: 'somebody.else.test' })
 export interface Way {
   readonly name: string
   readonly transport: Transport
-  readonly speaks: 'dot' | 'h2' | 'h1'
+  readonly speaks: 'dot' | 'h2' | 'h1' | 'odoh'
   /** The HTTP/2 client, if it is not the program's. */
   readonly h2?: CarrierFactory
   /**
@@ -42,6 +45,7 @@ export const WAYS: readonly Way[] = [
   { name: 'DoH over HTTP/2', transport: 'doh', speaks: 'h2', byId: false, cells: true, parallel: true },
   { name: 'DoH over HTTP/2 by node:http2', transport: 'doh', speaks: 'h2', h2: nodeH2Carrier, byId: false, cells: false, parallel: true },
   { name: 'DoH over HTTP/1.1', transport: 'doh', speaks: 'h1', byId: false, cells: false, parallel: false },
+  { name: 'ODoH', transport: 'odoh', speaks: 'odoh', byId: false, cells: true, parallel: true },
 ]
 
 /** The server's end of the connection that a query came over. */
@@ -70,14 +74,22 @@ export async function serve({ speaks }: Way, answer: Answer, port = 0): Promise<
     counts.queries++
     return answer(query, { connection, kill })
   }
+  const sealed = async (body: Uint8Array, peer: DohPeer): Promise<DohReply | undefined> => {
+    const opened = openQuery(targetKeys, body)
+    if (opened === undefined) return { status: 401 }
+    const reply = await count(opened.query, peer.connection, () => peer.kill())
+    return reply && { headers: { 'content-type': 'application/oblivious-dns-message' }, body: [opened.reply(reply)] }
+  }
   const server =
-    speaks === 'dot'
-      ? await startDot({ identity, port, answer: (q, peer) => count(q, peer.number, () => peer.reset()) })
-      : await (speaks === 'h2' ? startDoh : startDohH1)({
-          identity,
-          port,
-          answer: (q, peer) => count(q, peer.connection, () => peer.kill()),
-        })
+    speaks === 'odoh'
+      ? await startDoh({ identity, port, answer: sealed })
+      : speaks === 'dot'
+        ? await startDot({ identity, port, answer: (q, peer) => count(q, peer.number, () => peer.reset()) })
+        : await (speaks === 'h2' ? startDoh : startDohH1)({
+            identity,
+            port,
+            answer: (q, peer) => count(q, peer.connection, () => peer.kill()),
+          })
   return {
     port: server.port,
     get counts() {
@@ -103,8 +115,27 @@ export interface Asked {
 export const KINDS = ['on demand', 'on a schedule'] as const
 export type Kind = (typeof KINDS)[number]
 
-/** Where a server on loopback is that offers both transports at `port`. */
-export const endpointOf = (port: number): StrictEndpoint => endpointAt(port, { ca: authority.certificate })
+/** The keys of the target behind every relay here: relay and target are one server. */
+const targetKeys = newKeyPair()
+
+const pinned = targetKeyOf(targetKeys.configs)
+if (typeof pinned === 'string') throw new Error(pinned)
+const keys = new TargetKeys({ clock: systemClock(), pinned, fetch: undefined })
+await keys.ready()
+
+/** The same endpoint as a relay; the other transports are not those of a relay. */
+function relayAt({ dot: _dot, doh, ...endpoint }: StrictEndpoint): StrictEndpoint {
+  return {
+    ...endpoint,
+    odoh: { port: doh?.port ?? 0, path: '/proxy?targethost=target.test&targetpath=%2F', keys, sealOctets: SEAL_OCTETS },
+  }
+}
+
+/** Where a server on loopback is that offers the transport of `way` at `port`. */
+export function endpointOf(port: number, { transport }: Pick<Way, 'transport'>): StrictEndpoint {
+  const endpoint = endpointAt(port, { ca: authority.certificate })
+  return transport === 'odoh' ? relayAt(endpoint) : endpoint
+}
 
 export function linkOf(kind: Kind, { transport, h2 }: Way, endpoint: StrictEndpoint): Asked {
   const clock = systemClock()

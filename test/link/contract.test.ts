@@ -25,7 +25,7 @@ function promise(what: string, test: (t: Test, scene: Scene) => Promise<void>): 
           way,
           start: async (answer) => {
             const server = await serve(way, answer)
-            const asked = linkOf(kind, way, endpointOf(server.port))
+            const asked = linkOf(kind, way, endpointOf(server.port, way))
             t.teardown(async () => {
               await asked.link.close()
               await server.close()
@@ -230,7 +230,7 @@ promise(
   async (t, { start, kind, way }) => {
     const { server } = await start(answered)
     await server.close()
-    const { ask, link, events } = linkOf(kind, way, endpointOf(server.port))
+    const { ask, link, events } = linkOf(kind, way, endpointOf(server.port, way))
     const beganMs = performance.now()
     for (let i = 0; i < 20; i++) t.equal(await codeOf(ask('www.example')), 'connect-refused')
     t.ok(performance.now() - beganMs < 1000)
@@ -258,7 +258,7 @@ promise('a query that nobody needs any more is not written', async (t, { start }
 })
 
 promise('what is not offered is not dialled', async (t, { kind, way }) => {
-  const { dot: _dot, doh: _doh, ...nowhere } = endpointOf(1)
+  const { dot: _dot, doh: _doh, odoh: _odoh, ...nowhere } = endpointOf(1, way)
   const { ask, link, events } = linkOf(kind, way, nowhere)
   t.equal(await codeOf(ask('www.example')), 'connect-failed')
   t.match(events, [{ type: 'link.failed', code: 'connect-failed' }])

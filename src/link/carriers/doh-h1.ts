@@ -4,7 +4,7 @@ import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
 import type { Endpoint } from '../dial/endpoint.ts'
 import { type CarrierTools, IDLE_MS, lost, type Sent, SIGN_OF_LIFE_OCTETS, StreamCarrier, type Ticket } from './carrier.ts'
-import { ageOf, authorityOf, dohRequest, requestHeaders } from './doh-message.ts'
+import { ageOf, authorityOf, dohRequest, pathOf, requestHeaders } from './doh-message.ts'
 import { H1Response, type Progress } from './h1-response.ts'
 import { TurnQueue } from './turn-queue.ts'
 
@@ -53,7 +53,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
 
   constructor(connection: Connection<P>, endpoint: Endpoint, tools: CarrierTools) {
     super(connection, tools)
-    this.#head = `POST ${endpoint.doh?.path ?? '/dns-query'} HTTP/1.1\r\nhost: ${authorityOf(endpoint)}\r\nconnection: keep-alive\r\n`
+    this.#head = `POST ${pathOf(endpoint)} HTTP/1.1\r\nhost: ${authorityOf(endpoint)}\r\nconnection: keep-alive\r\n`
     this.#closeNotified = connection.closeNotified ?? (() => false)
     this.listen((octets) => this.#onOctets(octets))
   }

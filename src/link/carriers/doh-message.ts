@@ -3,7 +3,8 @@ import { EnigmError } from '../../errors.ts'
 import { TRANSPORTS } from '../../transports.ts'
 import type { Endpoint } from '../dial/endpoint.ts'
 
-const MEDIA_TYPE = 'application/dns-message'
+const DNS_MESSAGE = 'application/dns-message'
+const OBLIVIOUS_MESSAGE = 'application/oblivious-dns-message'
 const MAX_MESSAGE_OCTETS = 65535
 const MIN_MESSAGE_OCTETS = 12
 /** RFC 9111 section 1.2.2: the largest value that a delta-seconds field must hold. */
@@ -17,14 +18,29 @@ export type Headers = Readonly<Record<string, string | readonly string[] | numbe
  * user-agent, no language. `identity` because a compressed body can expand without bound
  * (CVE-2024-22025), and because its length reveals more about its content.
  */
-export function requestHeaders(octets: number): Record<string, string> {
-  return { accept: MEDIA_TYPE, 'accept-encoding': 'identity', 'content-type': MEDIA_TYPE, 'content-length': String(octets) }
+export function requestHeaders(octets: number, type = DNS_MESSAGE): Record<string, string> {
+  return { accept: type, 'accept-encoding': 'identity', 'content-type': type, 'content-length': String(octets) }
 }
 
 /** host[:port] in the form of a URI (RFC 3986 section 3.2.2). */
-export function authorityOf({ authenticationDomainName: name, doh }: Endpoint): string {
+export function authorityOf({ authenticationDomainName: name, doh, odoh }: Endpoint): string {
+  return hostAndPort(name, (odoh ?? doh)?.port)
+}
+
+/** The same for a host and its port; the port of HTTPS is left out. */
+export function hostAndPort(name: string, port: number | undefined): string {
   const host = name.includes(':') ? `[${name}]` : name
-  return doh === undefined || doh.port === TRANSPORTS.doh.port ? host : `${host}:${doh.port}`
+  return port === undefined || port === TRANSPORTS.doh.port ? host : `${host}:${port}`
+}
+
+/** The path to which an endpoint's queries are posted. */
+export function pathOf({ doh, odoh }: Endpoint): string {
+  return (odoh ?? doh)?.path ?? '/dns-query'
+}
+
+/** The media type of its queries and replies (RFC 8484, RFC 9230 section 4). */
+export function mediaTypeOf({ odoh }: Endpoint): string {
+  return odoh === undefined ? DNS_MESSAGE : OBLIVIOUS_MESSAGE
 }
 
 /** A copy with ID 0 (RFC 8484 section 4.1). */
@@ -38,13 +54,16 @@ export function dohRequest(request: Uint8Array): Buffer {
  * The reason why a response cannot be an answer, judged by its head alone. Redirects are not
  * followed: they would lead to another operator.
  */
-export function headFault(status: number, headers: Headers): EnigmError | undefined {
+export function headFault(status: number, headers: Headers, wanted = DNS_MESSAGE): EnigmError | undefined {
+  // RFC 9230 section 8: the target does not know the key.
+  if (status === 401 && wanted === OBLIVIOUS_MESSAGE)
+    return new EnigmError('target-key', 'the target does not know the key: it has another one')
   if (status !== 200) return new EnigmError('http-status', `status ${status}`)
   const type = String(headers['content-type'] ?? '')
     .split(';')[0]
     ?.trim()
     .toLowerCase()
-  if (type !== MEDIA_TYPE) return new EnigmError('http-type', 'not a DNS message')
+  if (type !== wanted) return new EnigmError('http-type', 'not a DNS message')
   if (String(headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
     return new EnigmError('http-encoding', 'an encoding that was not asked for')
   }

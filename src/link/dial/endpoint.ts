@@ -1,10 +1,52 @@
+import type { EnigmError } from '../../errors.ts'
 import type { Transport } from '../../resolve.ts'
 
 /** The place where a transport is offered; a transport without other parameters has a port. */
-type OfferedTransports = { readonly [T in Transport]?: T extends 'doh' ? OfferedTransport & { readonly path: string } : OfferedTransport }
+type OfferedTransports = { readonly [T in Transport]?: T extends keyof Places ? Places[T] : OfferedTransport }
 
 interface OfferedTransport {
   readonly port: number
+}
+
+/** The transports with more parameters. */
+interface Places {
+  readonly doh: OfferedTransport & { readonly path: string }
+  readonly odoh: ObliviousPlace
+}
+
+/** A relay that posts sealed queries to a target; the endpoint is that of the relay. */
+export interface ObliviousPlace extends OfferedTransport {
+  /** The path at the relay, which names the target. */
+  readonly path: string
+  readonly keys: SealingKeys
+  /** How much longer a sealed query is than the query. */
+  readonly sealOctets: number
+}
+
+/** The key of a target, and its renewal. */
+export interface SealingKeys {
+  /** Until a key is known, `seal` throws. */
+  readonly known: boolean
+  /** Changes with the key. */
+  readonly version: number
+  readonly seal: Seal
+  /** Resolves when a key is known; rejects with an EnigmError `target-key` if there is none. */
+  ready(): Promise<void>
+  /**
+   * The target refused a query that was sealed at `version`. Resolves when there is another key;
+   * rejects with an EnigmError `target-key` if there is none.
+   */
+  renew(version: number): Promise<void>
+}
+
+/** Seals a query with ID 0 to a target. */
+export type Seal = (query: Uint8Array) => SealedQuery
+
+/** A query as the relay sees it, and the only way to read its response. */
+export interface SealedQuery {
+  readonly body: Uint8Array
+  /** The DNS message in a response; an error if it is not the target's response to this query. */
+  open(response: Uint8Array): Uint8Array | EnigmError
 }
 
 /** One trusted resolver for the link: its addresses, and how it proves its identity. */

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { EnigmError } from '../../../errors.ts'
 import type { Protection } from '../../../resolve.ts'
 import type { Connection } from '../../dial/connect.ts'
-import type { Endpoint } from '../../dial/endpoint.ts'
+import type { Endpoint, Seal } from '../../dial/endpoint.ts'
 import {
   type Carrier,
   type CarrierTools,
@@ -15,6 +15,7 @@ import {
   StreamCarrier,
   type Ticket,
 } from '../carrier.ts'
+import { mediaTypeOf } from '../doh-message.ts'
 import { H2, MAX_31_BITS } from './codes.ts'
 import { Inbound, Patience } from './frames.ts'
 import { RequestHead } from './heads.ts'
@@ -47,7 +48,7 @@ export function leanH2Carrier<P extends Protection>(
   return new LeanH2Carrier(
     connection,
     tools,
-    { out, sender: new Sender(out, new RequestHead(endpoint)), cellsOn: () => undefined },
+    { out, sender: new Sender(out, new RequestHead(endpoint)), endpoint, cellsOn: () => undefined },
     options,
   )
 }
@@ -65,20 +66,21 @@ export function leanH2CellCarrier<P extends Protection>(
   const { stream } = connection
   const out = new CellOutbox(stream)
   const head = new RequestHead(endpoint)
-  const cell = new CellSender(out, head)
+  const cell = new CellSender(out, head, endpoint.odoh?.sealOctets ?? 0)
   const sender = new Sender(out, head, cell)
   return new LeanH2Carrier(
     connection,
     tools,
-    { out, sender, cellsOn: (streams) => new H2Cells({ stream, out, sender, cell, streams }) },
+    { out, sender, endpoint, cellsOn: (streams) => new H2Cells({ stream, out, sender, cell, streams }) },
     options,
   )
 }
 
-/** How requests are written: the outbox and sender, and the cells for a schedule. */
+/** How requests are written: the outbox and sender, to whom, and the cells for a schedule. */
 interface Writing<P extends Protection, C extends H2Cells | undefined> {
   readonly out: Outbox
   readonly sender: Sender
+  readonly endpoint: Endpoint
   readonly cellsOn: (streams: Streams<P>) => C
 }
 
@@ -86,6 +88,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
   readonly cells: C
   readonly idleMs = IDLE_MS
   readonly #out: Outbox
+  readonly #seal: Seal | undefined
   readonly #streams: Streams<P>
   readonly #inbound: Inbound
   readonly #turn = () => this.#write()
@@ -96,14 +99,16 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
   /** The peer broke the protocol: GOAWAY is sent before the connection ends. */
   #lingers = false
 
-  constructor(connection: Connection<P>, tools: CarrierTools, { out, sender, cellsOn }: Writing<P, C>, options: LeanH2Options) {
+  constructor(connection: Connection<P>, tools: CarrierTools, { out, sender, endpoint, cellsOn }: Writing<P, C>, options: LeanH2Options) {
     super(connection, tools)
     const { protection } = connection
     const { clock } = tools
     const patience = new Patience(clock)
     this.#out = out
+    const { odoh } = endpoint
+    this.#seal = odoh && ((query) => odoh.keys.seal(query))
     this.#streams = new Streams({
-      ...{ protection, clock, patience, out, sender, lastStreamId: options.lastStreamId ?? MAX_31_BITS },
+      ...{ protection, clock, patience, out, sender, lastStreamId: options.lastStreamId ?? MAX_31_BITS, mediaType: mediaTypeOf(endpoint) },
       heard: () => this.heard(),
       mismatch: () => this.watcher.mismatch(),
       drain: () => this.drain(),
@@ -129,7 +134,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
   send(request: Uint8Array, ticket: Ticket<P>): Sent {
     const turnedAway = this.turnedAway(ticket)
     if (turnedAway !== undefined) return turnedAway
-    const stream = new Stream(request, ticket, this.#takeBack)
+    const stream = new Stream(request, ticket, this.#takeBack, this.#seal)
     // A refused cell is sent again when its schedule says so, and not by itself.
     if (this.cells !== undefined) stream.requeued = Number.POSITIVE_INFINITY
     this.#streams.add(stream)

@@ -1,6 +1,6 @@
 import { EnigmError } from '../../../errors.ts'
 import type { Endpoint } from '../../dial/endpoint.ts'
-import { ageOf, authorityOf, type Headers, headFault, requestHeaders } from '../doh-message.ts'
+import { ageOf, authorityOf, type Headers, headFault, mediaTypeOf, pathOf, requestHeaders } from '../doh-message.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS, MAX_FRAME_OCTETS } from './codes.ts'
 import { type Field, HpackReader, STATIC_TABLE, staticIndex } from './hpack.ts'
 import { putFrameHeader } from './outbox.ts'
@@ -64,11 +64,11 @@ function digitsOf(octets: number): number {
 }
 
 function headerBlock(endpoint: Endpoint): Buffer {
-  const { 'content-length': length = '', ...constant } = requestHeaders(100)
+  const { 'content-length': length = '', ...constant } = requestHeaders(100, mediaTypeOf(endpoint))
   const parts = [
     [NO_TABLE, indexed(':method', 'POST'), indexed(':scheme', 'https')],
     literal(':authority', authorityOf(endpoint)),
-    literal(':path', endpoint.doh?.path ?? '/dns-query'),
+    literal(':path', pathOf(endpoint)),
     ...Object.entries(constant).map(([name, value]) => literal(name, value)),
     literal('content-length', length),
   ]
@@ -135,6 +135,12 @@ interface ParsedHeads {
 export class HeadReader {
   readonly #hpack = new HpackReader()
   readonly #memo: (ParsedHeads | undefined)[] = new Array(MEMO_SLOTS).fill(undefined)
+  readonly #mediaType: string | undefined
+
+  /** `mediaType`: that of an answer; absent: a DNS message. */
+  constructor(mediaType?: string) {
+    this.#mediaType = mediaType
+  }
 
   read(octets: Uint8Array, start: number, end: number): HeadsOutcome {
     const slot = (end - start) % MEMO_SLOTS
@@ -142,7 +148,7 @@ export class HeadReader {
     const { version } = this.#hpack.table
     if (seen?.version === version && seen.block.length === end - start && seen.block.compare(octets, start, end) === 0) return seen.outcome
     const fields = this.#hpack.read(octets, start, end)
-    const outcome = typeof fields === 'string' ? fields : headOf(fields)
+    const outcome = typeof fields === 'string' ? fields : headOf(fields, this.#mediaType)
     if (end - start <= MEMO_OCTETS && this.#hpack.table.version === version) {
       this.#memo[slot] = { block: Buffer.from(octets.subarray(start, end)), version, outcome }
     }
@@ -151,7 +157,7 @@ export class HeadReader {
 }
 
 /** RFC 9113 sections 8.1.1, 8.2 and 8.3.2. */
-function headOf(fields: readonly Field[]): ResponseHead | 'malformed' {
+function headOf(fields: readonly Field[], mediaType: string | undefined): ResponseHead | 'malformed' {
   const headers: Record<string, string> = Object.create(null)
   let status = 0
   let regular = false
@@ -170,5 +176,5 @@ function headOf(fields: readonly Field[]): ResponseHead | 'malformed' {
   const length = headers['content-length']
   if (length !== undefined && !/^\d{1,15}$/.test(length)) return 'malformed'
   const contentLength = length === undefined ? -1 : Number(length)
-  return { status, headers, ageS: ageOf(headers), contentLength, usable: headFault(status, headers) === undefined }
+  return { status, headers, ageS: ageOf(headers), contentLength, usable: headFault(status, headers, mediaType) === undefined }
 }

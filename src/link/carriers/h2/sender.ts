@@ -26,10 +26,12 @@ export class CellSender {
   /** Body octets of each record after the first, which has no head. */
   readonly #laterOctets: number
 
-  constructor(out: CellOutbox, head: RequestHead) {
+  /** `sealOctets`: how much longer a body is than its query. */
+  constructor(out: CellOutbox, head: RequestHead, sealOctets: number) {
     this.#out = out
     this.#head = head
-    this.#laterOctets = BODY_OCTETS + head.octets(BODY_OCTETS)
+    const bodyOctets = BODY_OCTETS + sealOctets
+    this.#laterOctets = bodyOctets + head.octets(bodyOctets)
     this.#octets = CONTROL_ROOM_OCTETS + FRAME_HEADER_OCTETS + 1 + this.#laterOctets
   }
 
@@ -38,7 +40,7 @@ export class CellSender {
     return 1 + this.#laterOctets + CONTROL_ROOM_OCTETS
   }
 
-  /** Octets of a body that fills `records` records. */
+  /** Octets of a query that fills `records` records. */
   octets(records: number): number {
     return BODY_OCTETS + (records - 1) * this.#laterOctets
   }

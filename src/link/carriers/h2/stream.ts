@@ -3,6 +3,7 @@ import { idOf, isReplyTo, setId } from '../../../dns/message.ts'
 import { copyOf } from '../../../dns/octets.ts'
 import { EnigmError } from '../../../errors.ts'
 import type { Protection } from '../../../resolve.ts'
+import type { Seal, SealedQuery } from '../../dial/endpoint.ts'
 import type { Sent, Ticket } from '../carrier.ts'
 import { H2 } from './codes.ts'
 import type { ResponseHead } from './heads.ts'
@@ -10,12 +11,15 @@ import type { Outbox } from './outbox.ts'
 
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
+const NOTHING = new Uint8Array(0)
 
 /** One request and its response. A class, so that it can be cancelled without a closure. */
 export class Stream<P extends Protection = Protection> implements Linked<Stream<P>>, Sent {
-  /** The query with ID 0 (RFC 8484 section 4.1): the request's body. */
+  /** The request's body: the query with ID 0 (RFC 8484 section 4.1), sealed if that is asked. */
   readonly body: Uint8Array
   readonly ticket: Ticket<P>
+  readonly #query: Uint8Array
+  readonly #sealed: SealedQuery | undefined
   readonly #requestId: number
   readonly #cancel: (stream: Stream<P>) => void
   before: Stream<P> | undefined
@@ -38,9 +42,11 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   #reply: Uint8Array | undefined
   #octets = 0
 
-  constructor(request: Uint8Array, ticket: Ticket<P>, cancel: (stream: Stream<P>) => void) {
+  constructor(request: Uint8Array, ticket: Ticket<P>, cancel: (stream: Stream<P>) => void, seal?: Seal) {
     this.#requestId = idOf(request)
-    this.body = this.#requestId === 0 ? request : underIdZero(request)
+    this.#query = this.#requestId === 0 ? request : underIdZero(request)
+    this.#sealed = seal?.(this.#query)
+    this.body = this.#sealed?.body ?? this.#query
     this.ticket = ticket
     this.#cancel = cancel
   }
@@ -94,10 +100,12 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
 
   /** The reply with the ID of the request, or the error if it is not a valid one. */
   reply(): Uint8Array | EnigmError {
-    if (this.#reply === undefined || this.#octets < MIN_MESSAGE_OCTETS)
-      return new EnigmError('reply-malformed', 'shorter than a DNS header')
-    const wire = this.#reply.length === this.#octets ? this.#reply : this.#reply.slice(0, this.#octets)
-    if (idOf(wire) !== 0 || !isReplyTo(this.body, wire)) return new EnigmError('reply-mismatch', 'not the answer to what was asked')
+    const body = this.#reply ?? NOTHING
+    const whole = body.length === this.#octets ? body : body.slice(0, this.#octets)
+    const wire = this.#sealed === undefined ? whole : this.#sealed.open(whole)
+    if (wire instanceof EnigmError) return wire
+    if (wire.length < MIN_MESSAGE_OCTETS) return new EnigmError('reply-malformed', 'shorter than a DNS header')
+    if (idOf(wire) !== 0 || !isReplyTo(this.#query, wire)) return new EnigmError('reply-mismatch', 'not the answer to what was asked')
     setId(wire, this.#requestId)
     return wire
   }

@@ -21,6 +21,8 @@ export interface StreamTools<P extends Protection> {
   readonly out: Outbox
   readonly sender: Sender
   readonly lastStreamId: number
+  /** The media type of an answer. */
+  readonly mediaType: string
   /** The peer is alive: a response began or ended, or a PING was answered. */
   heard(): void
   /** A reply that matches no request. */
@@ -39,7 +41,7 @@ const MAX_REQUEUED = 3
 /** The streams of one connection (waiting, open and reset), and the handlers of received frames. */
 export class Streams<P extends Protection = Protection> implements FrameSink {
   readonly #tools: StreamTools<P>
-  readonly #heads = new HeadReader()
+  readonly #heads: HeadReader
   readonly #windows: DataWindows
   readonly #open = new NumberTable<Stream<P>>()
   readonly #queue = new TurnQueue<Stream<P>>()
@@ -51,6 +53,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
 
   constructor(tools: StreamTools<P>) {
     this.#tools = tools
+    this.#heads = new HeadReader(tools.mediaType)
     this.#windows = new DataWindows(tools.out)
   }
 
@@ -161,7 +164,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     if (head.status !== 0) {
       stream.head = head
       this.#heard()
-      const fault = head.usable ? undefined : headFault(head.status, head.headers)
+      const fault = head.usable ? undefined : headFault(head.status, head.headers, this.#tools.mediaType)
       if (fault !== undefined) return this.#refuse(stream, fault, endStream)
     }
     return endStream ? this.#finish(stream) : H2.none

@@ -1,0 +1,93 @@
+import * as v from 'valibot'
+import { TRANSPORTS } from '../transports.ts'
+import { canonical, isLoopback } from './cidr.ts'
+import { authenticationName, closed, described, distinct, hostAddress, integer, text, word } from './fields.ts'
+import { targetKeyOf } from './odoh-config.ts'
+import { quoted } from './problems.ts'
+
+/** The id of a resolver or of a relay. */
+export const idText = v.pipe(
+  text(63),
+  v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'must consist of a-z, 0-9, dot, hyphen and underscore, and begin with a letter or digit'),
+)
+
+const TEMPLATE = /\{\?targethost,targetpath\}$/
+const relayPath = v.pipe(
+  text(1024),
+  v.regex(/^\/[^\s{}?#]*(\{\?targethost,targetpath\})?$/, 'must be an absolute path such as /proxy or /proxy{?targethost,targetpath}'),
+  v.description('The path of its URL; the target is added to it.'),
+  v.transform((path) => path.replace(TEMPLATE, '')),
+)
+
+/** A relay of oblivious queries (RFC 9230): it passes on what it cannot read. */
+const relay = closed({
+  id: described('The name of the relay for `relay` of a resolver.', idText),
+  operator: described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200)),
+  jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
+  type: described('What it passes on.', word('odoh')),
+  addresses: described(
+    'Its addresses; they are never looked up.',
+    distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
+  ),
+  authenticationDomainName: described('The name that its certificate must contain.', authenticationName),
+  caFile: v.exactOptional(
+    described(
+      'A file of PEM certificates, relative to this file. They are the only roots for this relay. Absent: the roots that come with Node.',
+      text(4096),
+    ),
+  ),
+  port: v.optional(described('The port.', integer(1, 65535)), TRANSPORTS.odoh.port),
+  path: v.optional(relayPath, '/proxy'),
+})
+
+/** `relays` of the trusted set. */
+export const relays = v.pipe(
+  v.array(relay, 'must be a list of relays'),
+  v.maxLength(1000, 'must hold at most 1000 relays'),
+  v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each relay its own id'),
+)
+
+/** One relay. After loading, `caFile` is absolute and `ca` is its text (PEM). */
+export type TrustedRelay = Readonly<v.InferOutput<typeof relays>[number]> & { readonly ca?: string }
+
+/** The target's keys, as `transports.odoh.config` pins them. */
+export const targetConfig = v.pipe(
+  text(8192),
+  v.check(
+    (config) => Buffer.from(config, 'base64').toString('base64').replaceAll('=', '') === config.replaceAll('=', ''),
+    'must be base64',
+  ),
+  v.check(
+    (config) => typeof targetKeyOf(Buffer.from(config, 'base64')) !== 'string',
+    ({ input }) => `${targetKeyOf(Buffer.from(String(input), 'base64'))}; copy what the target publishes at /.well-known/odohconfigs`,
+  ),
+)
+
+/** The part of a resolver that its relay is compared with. */
+interface Target {
+  readonly id: string
+  readonly operator?: string
+  readonly authenticationDomainName: string
+  readonly addresses: readonly string[]
+}
+
+/**
+ * Why `relay` cannot be used for `target`, as a clause; undefined: it can. One party that runs both
+ * would see who asks and what is asked.
+ */
+export function relayProblem(target: Target, relay: TrustedRelay): string | undefined {
+  const both = 'so it would see both who asks and what is asked; choose a relay of another operator'
+  const operator = target.operator ?? target.id
+  if (plain(operator) === plain(relay.operator))
+    return `names ${quoted(relay.id)}, but ${quoted(relay.operator)} runs both this relay and the resolver ${quoted(target.id)}, ${both}`
+  // On this host every address is one party's, which sees all the same.
+  if (relay.addresses.every(isLoopback)) return undefined
+  const addresses = new Set(target.addresses.map((address) => canonical(address)))
+  const same = relay.addresses.find((address) => addresses.has(canonical(address)))
+  if (same !== undefined) return `names ${quoted(relay.id)}, but relay and resolver have the address ${same}, ${both}`
+  if (target.authenticationDomainName === relay.authenticationDomainName)
+    return `names ${quoted(relay.id)}, but relay and resolver have the name ${quoted(relay.authenticationDomainName)}, ${both}`
+  return undefined
+}
+
+const plain = (operator: string) => operator.trim().replace(/\s+/g, ' ').toLowerCase()

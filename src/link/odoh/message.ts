@@ -1,0 +1,90 @@
+import { Fields, type TargetPublicKey } from '../../config/odoh-config.ts'
+import { viewOf } from '../../dns/octets.ts'
+import { EnigmError } from '../../errors.ts'
+import type { SealedQuery } from '../dial/endpoint.ts'
+import { AEAD, expand, extract, type HpkeContext, open, type Recipient, recipientOf, scheduleFor, setupSender } from './hpke.ts'
+
+const QUERY = 1
+const RESPONSE = 2
+const HASH_OCTETS = 32
+/** max(Nn, Nk), RFC 9230 section 6.2. */
+const RESPONSE_NONCE_OCTETS = 16
+
+const NO_SALT = new Uint8Array(0)
+const SCHEDULE = scheduleFor('odoh query')
+const EXPORT = Buffer.from('odoh response')
+const LABELS = { keyId: Buffer.from('odoh key id'), key: Buffer.from('odoh key'), nonce: Buffer.from('odoh nonce') } as const
+
+/** A key of a target, ready for queries. */
+export interface TargetKey {
+  readonly id: Uint8Array
+  readonly recipient: Recipient
+}
+
+/**
+ * The key that a target publishes, with its id (RFC 9230 section 6.2); undefined: nothing can be
+ * sealed to it, because its order is low (RFC 9180 section 7.1.4).
+ */
+export function targetKey({ contents, publicKey }: TargetPublicKey): TargetKey | undefined {
+  const recipient = recipientOf(publicKey)
+  try {
+    setupSender(recipient, SCHEDULE)
+  } catch {
+    return undefined
+  }
+  return { id: expand(extract(NO_SALT, contents), HASH_OCTETS, LABELS.keyId), recipient }
+}
+
+/** Seals a DNS message to a target, with a fresh ephemeral key. `message` is copied. */
+export function sealQuery(key: TargetKey, message: Uint8Array): SealedQuery {
+  const plaintext = Buffer.concat([u16(message.length), message, u16(0)])
+  const { enc, context } = setupSender(key.recipient, SCHEDULE)
+  const header = headerOf(QUERY, key.id)
+  const encrypted = context.seal(header, plaintext)
+  const body = Buffer.concat([header, u16(enc.length + encrypted.length), enc, encrypted])
+  return { body, open: (response) => opened(response, context, plaintext) }
+}
+
+/** The octets before the encrypted message, which are also its AAD. */
+function headerOf(type: number, id: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from([type]), u16(id.length), id])
+}
+
+function u16(value: number): Buffer {
+  return Buffer.from([value >>> 8, value & 255])
+}
+
+function opened(response: Uint8Array, context: HpkeContext, query: Uint8Array): Uint8Array | EnigmError {
+  if (response.length === 0) return new EnigmError('target-key', 'the target gave an empty answer: its key has changed')
+  const fields = new Fields(response)
+  const type = fields.u8()
+  const nonce = fields.vector()
+  const encrypted = fields.vector()
+  if (type !== RESPONSE || nonce?.length !== RESPONSE_NONCE_OCTETS || encrypted === undefined || !fields.done)
+    return new EnigmError('reply-malformed', 'not an oblivious response')
+  const secrets = responseSecrets(context, query, nonce)
+  const plaintext = open(secrets.key, secrets.nonce, headerOf(RESPONSE, nonce), encrypted)
+  return plaintext === undefined ? new EnigmError('reply-malformed', 'not sealed by the target for this query') : messageIn(plaintext)
+}
+
+/** The DNS message of a plaintext; its padding must be zeros (RFC 9230 section 6.1). */
+function messageIn(plaintext: Uint8Array): Uint8Array | EnigmError {
+  const fields = new Fields(plaintext)
+  const message = fields.vector()
+  const padding = fields.vector()
+  if (message === undefined || message.length === 0 || padding === undefined || !fields.done)
+    return new EnigmError('reply-malformed', 'not a padded DNS message')
+  return padding.every((octet) => octet === 0)
+    ? viewOf(message, 0, message.length)
+    : new EnigmError('reply-malformed', 'its padding is not empty')
+}
+
+/** The key and nonce of the response to a query, for client and target (RFC 9230 section 6.2). */
+export function responseSecrets(
+  context: HpkeContext,
+  query: Uint8Array,
+  nonce: Uint8Array,
+): { readonly key: Buffer; readonly nonce: Buffer } {
+  const prk = extract(Buffer.concat([query, u16(nonce.length), nonce]), context.export(EXPORT, AEAD.keyOctets))
+  return { key: expand(prk, AEAD.keyOctets, LABELS.key), nonce: expand(prk, AEAD.nonceOctets, LABELS.nonce) }
+}

@@ -1,0 +1,68 @@
+import { targetKeyOf } from './config/odoh-config.ts'
+import type { TrustedRelay } from './config/relays.ts'
+import type { Config } from './config/settings.ts'
+import type { TrustedResolver } from './config/trusted-set.ts'
+import { EnigmError } from './errors.ts'
+import { hostAndPort } from './link/carriers/doh-message.ts'
+import type { ConnectOptions } from './link/dial/connect.ts'
+import type { StrictEndpoint } from './link/dial/endpoint.ts'
+import { SEAL_OCTETS, TargetKeys } from './link/odoh/target-keys.ts'
+
+/** What an endpoint needs that has a key to fetch. */
+export interface KeyTools extends Pick<ConnectOptions, 'clock' | 'sessions' | 'handshake'> {
+  readonly dialPace: ConnectOptions['pace']
+  readonly config: Pick<Config, 'odoh'>
+}
+
+/**
+ * The relay through which `resolver` is asked, as the endpoint that is dialled, and the resolver as
+ * the target to which queries are sealed (RFC 9230). Throws an EnigmError `config` if it has none.
+ */
+export function relayEndpoint(resolver: TrustedResolver, tools: KeyTools): Omit<StrictEndpoint, 'usageProfile'> {
+  const { relay, transports } = resolver
+  if (relay === undefined || transports.odoh === undefined) throw new EnigmError('config', `${resolver.id} names no relay`)
+  const { port, path } = transports.odoh
+  return {
+    resolver: resolver.id,
+    addresses: relay.addresses,
+    authenticationDomainName: relay.authenticationDomainName,
+    spkiPins: [],
+    ca: relay.ca,
+    odoh: {
+      port: relay.port,
+      path: pathThrough(relay, hostAndPort(resolver.authenticationDomainName, port), path),
+      keys: keysOf(resolver, port, tools),
+      sealOctets: SEAL_OCTETS,
+    },
+  }
+}
+
+/** RFC 9230 section 4.1. */
+function pathThrough({ path }: TrustedRelay, host: string, targetPath: string): string {
+  return `${path}?targethost=${encodeURIComponent(host)}&targetpath=${encodeURIComponent(targetPath)}`
+}
+
+function keysOf(resolver: TrustedResolver, port: number, { config, clock, sessions, handshake, dialPace: pace }: KeyTools): TargetKeys {
+  const pinned = resolver.transports.odoh?.config
+  const found = pinned === undefined ? undefined : targetKeyOf(Buffer.from(pinned, 'base64'))
+  const { id, addresses, authenticationDomainName, spkiPins, ca } = resolver
+  // Strict, whatever the usage profile: queries are sealed to this key.
+  const target = {
+    resolver: id,
+    addresses,
+    authenticationDomainName,
+    spkiPins,
+    ca,
+    usageProfile: 'strict',
+    doh: { port, path: '' },
+  } as const
+  const fetch = async () => {
+    const { fetchTargetConfig } = await import('./link/odoh/fetch-config.ts')
+    return fetchTargetConfig(target, { clock, sessions, pace, ...(handshake === undefined ? {} : { handshake }) })
+  }
+  return new TargetKeys({
+    clock,
+    pinned: typeof found === 'object' ? found : undefined,
+    fetch: config.odoh.configFetch === 'direct' ? fetch : undefined,
+  })
+}

@@ -1,0 +1,152 @@
+import t, { type Test } from 'tap'
+import { systemClock } from '../../../src/clock.ts'
+import { targetKeyOf } from '../../../src/config/odoh-config.ts'
+import { createAuthority } from '../../../src/demo/authority.ts'
+import { EnigmError } from '../../../src/errors.ts'
+import { tlsSessions } from '../../../src/link/dial/sessions.ts'
+import { fetchTargetConfig } from '../../../src/link/odoh/fetch-config.ts'
+import { SEAL_OCTETS, TargetKeys } from '../../../src/link/odoh/target-keys.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+import { codeOf, endpointAt, linkTo } from '../../support/link-rig.ts'
+import { query } from '../../support/messages.ts'
+import { type Relay, startRelay, startTarget, type Target, type TargetOptions } from '../../support/odoh.ts'
+import { addressRecord, replyTo } from '../../support/replies.ts'
+import { freePace } from '../../support/rules.ts'
+
+const authority = await createAuthority()
+const identity = await authority.issue({ name: 'resolver.test' })
+const ca = authority.certificate
+
+interface Scene {
+  readonly target: Target
+  readonly relay: Relay
+  readonly keys: TargetKeys
+  readonly ask: ReturnType<typeof linkTo>['ask']
+}
+
+/** A link through a relay to a target, whose key is pinned and may be fetched. */
+async function scene(
+  t: Test,
+  o: Partial<TargetOptions> & { readonly pinned?: boolean; readonly fetches?: boolean; readonly spoils?: (body: Buffer) => Buffer } = {},
+): Promise<Scene> {
+  const target = await startTarget({ identity, answer: (q) => replyTo(q, [addressRecord()]), ...o })
+  const relay = await startRelay({
+    identity,
+    targets: { 'resolver.test:1': { port: target.port, ca } },
+    ...(o.spoils && { spoils: o.spoils }),
+  })
+  const clock = systemClock()
+  const at = {
+    resolver: 'test',
+    addresses: ['127.0.0.1'],
+    authenticationDomainName: 'resolver.test',
+    spkiPins: [],
+    ca,
+    usageProfile: 'strict',
+  } as const
+  const options = { clock, sessions: tlsSessions(clock), pace: freePace(clock) }
+  const pinned = targetKeyOf(Buffer.from(target.config(), 'base64'))
+  const keys = new TargetKeys({
+    clock,
+    pinned: o.pinned === false || typeof pinned === 'string' ? undefined : pinned,
+    fetch: o.fetches === false ? undefined : () => fetchTargetConfig({ ...at, doh: { port: target.port, path: '' } }, options),
+  })
+  const path = '/proxy?targethost=resolver.test%3A1&targetpath=%2Fdns-query'
+  const {
+    dot: _dot,
+    doh: _doh,
+    ...endpoint
+  } = endpointAt(relay.port, { ca, odoh: { port: relay.port, path, keys, sealOctets: SEAL_OCTETS } })
+  const { link, ask } = linkTo(endpoint, 'odoh')
+  t.teardown(async () => {
+    await link.close()
+    await relay.close()
+    await target.close()
+  })
+  return { target, relay, keys, ask }
+}
+
+const QUERY = query({ id: 77, name: 'secret.example', opt: {} })
+
+t.test('a query goes through: the relay sees no name, the target sees the relay alone', async (t) => {
+  const { target, relay, ask } = await scene(t)
+  const { wire, protection } = await ask(QUERY)
+  t.equal((wire[0] ?? 0) * 256 + (wire[1] ?? 0), 77)
+  t.equal(protection.authenticated, true)
+  t.equal(relay.log.length, 1)
+  t.notOk(relay.log[0]?.body.includes('secret'), 'no label of the name in what the relay had')
+  t.equal(relay.log[0]?.target, 'resolver.test:1')
+  t.ok(Buffer.from(target.log[0]?.query ?? []).includes('secret'))
+  t.equal(target.fetched(), 0, 'a pinned key is not fetched')
+  const again = await ask(QUERY)
+  t.ok(again.wire.length > 12)
+  t.notSame(relay.log[0]?.body.subarray(37, 69), relay.log[1]?.body.subarray(37, 69), 'another ephemeral key')
+})
+
+for (const unknownKey of ['status', 'empty'] as const)
+  t.test(`another key (${unknownKey}): fetched once, and the query is answered all the same`, async (t) => {
+    const { target, ask } = await scene(t, { unknownKey })
+    await ask(QUERY)
+    target.rotate()
+    await Promise.all([ask(QUERY), ask(QUERY), ask(QUERY)])
+    t.equal(target.fetched(), 1)
+    t.equal(target.log.length, 4)
+    target.rotate()
+    t.equal(await codeOf(ask(QUERY)), 'target-key', 'within a minute it is not fetched again')
+    t.equal(target.fetched(), 1)
+  })
+
+t.test('without a pinned key it is fetched before the first query', async (t) => {
+  const { target, relay, ask } = await scene(t, { pinned: false })
+  await Promise.all([ask(QUERY), ask(QUERY)])
+  t.strictSame([target.fetched(), target.log.length, relay.log.length], [1, 2, 2])
+})
+
+t.test('where nothing may be fetched nothing is: the query fails, and says what to do', async (t) => {
+  const { target, relay, ask } = await scene(t, { fetches: false })
+  target.rotate()
+  await t.rejects(ask(QUERY), { code: 'target-key', message: /new config into the trusted set/ })
+  t.strictSame([target.fetched(), relay.log.length], [0, 1])
+})
+
+t.test('a relay that changes a response has no answer accepted', async (t) => {
+  const { ask } = await scene(t, {
+    spoils(body) {
+      const copy = Buffer.from(body)
+      copy[copy.length - 1] = (copy.at(-1) ?? 0) ^ 1
+      return copy
+    },
+  })
+  t.equal(await codeOf(ask(QUERY)), 'reply-malformed')
+})
+
+t.test('the key is fetched at most once a minute, and sooner if the target was not reached', async (t) => {
+  const clock = new FakeClock()
+  const fetches: number[] = []
+  const answers: (() => Promise<Uint8Array>)[] = []
+  const keys = new TargetKeys({
+    clock,
+    pinned: undefined,
+    fetch: () => {
+      fetches.push(clock.nowMs())
+      return answers.shift()?.() ?? Promise.reject(new EnigmError('http-status', 'status 500'))
+    },
+  })
+  const refused = () => t.rejects(keys.ready(), { code: 'target-key' })
+  answers.push(() => Promise.reject(new EnigmError('connect-refused', 'nobody there')))
+  await refused()
+  await refused()
+  t.equal(fetches.length, 1)
+  await clock.advance(2000)
+  await refused()
+  t.equal(fetches.length, 2, 'after two seconds: it was not reached')
+  await clock.advance(59_000)
+  await refused()
+  t.equal(fetches.length, 2, 'it was asked: not before a minute is over')
+  await clock.advance(1000)
+  answers.push(async () => Buffer.from('nonsense'))
+  await refused()
+  t.equal(fetches.length, 3)
+  t.throws(() => keys.seal(QUERY), { code: 'target-key' })
+  t.notOk(keys.known)
+})
