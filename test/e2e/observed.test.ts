@@ -68,6 +68,17 @@ function unanswered(records: readonly CapturedRecord[], handshakeRecords: number
   return forGood.flatMap((n, at) => (n > (forGood[at - 1] ?? 0) ? [at] : []))
 }
 
+/** The numbers, in groups of consecutive ones. */
+function inRows(numbers: readonly number[]): readonly (readonly number[])[] {
+  const rows: number[][] = []
+  for (const n of numbers) {
+    const last = rows.at(-1)
+    if (last !== undefined && last.at(-1) === n - 1) last.push(n)
+    else rows.push([n])
+  }
+  return rows
+}
+
 const outBefore = (records: readonly CapturedRecord[], at: number) =>
   records.slice(0, at).filter(({ direction }) => direction === 'out').length
 
@@ -100,18 +111,20 @@ if (requireTool(t, 'dnsdist', 'named', 'tcpdump', 'tshark')) {
   t.test('DoT: long names are sent in long cells, which have their places without them too', async (t) => {
     const records = await watched(t, 'dot', [[LONG, LONGEST], [`x${LONG}`]])
     const places = unanswered(records, 1)
-    const first = (places[0] ?? 0) % 40
     t.ok(places.length >= 5, `${places}`)
-    // Cells of two records and of three by turns: one reply less each forty, and twice one.
-    const turns = [
-      [0, 20, 21],
-      [0, 1, 20],
-      [0, 19, 39],
-    ]
-    const taken = [...new Set(places.map((at) => (at - first) % 40))].toSorted((a, b) => a - b)
+    // Cells of two records and of three by turns: one reply less each forty, and twice one. A slot
+    // that a busy machine reached too late is left out, and moves what follows by one.
+    const groups = inRows(places)
+    const gaps = groups.slice(1).map(([at = 0], i) => at - (groups[i]?.[0] ?? 0))
     t.ok(
-      turns.some((turn) => turn.join() === taken.join()),
-      `${taken}`,
+      gaps.every((gap) => gap >= 19 && gap <= 21),
+      `${gaps}`,
+    )
+    // The first may have begun before the first record, and the last may end after the last one.
+    const sizes = groups.slice(1, -1).map((group) => group.length)
+    t.ok(
+      sizes.every((size, i) => size === (i % 2 === 0 ? sizes[0] : 3 - (sizes[0] ?? 0))),
+      `${sizes}`,
     )
   })
 

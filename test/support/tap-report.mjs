@@ -2,17 +2,19 @@ import { createInterface } from 'node:readline'
 
 /**
  * Reads TAP and prints a line per file, its comments (measurements), every skip, every failure with
- * its diagnosis, and what else tap says (the coverage table). tap's own reporters redraw the screen
- * or print every assertion. Resolves to { pass, fail, skip, todo } in assertions.
+ * its diagnosis, and what else tap says. tap's own reporters redraw the screen or print every
+ * assertion. Resolves to { pass, fail, skip, todo } in assertions, and `failures`, a line for each
+ * file that failed.
  */
 export async function report(tap) {
-  const totals = { pass: 0, fail: 0, skip: 0, todo: 0 }
+  const totals = { pass: 0, fail: 0, skip: 0, todo: 0, failures: [] }
   let block // the lines of the file that is being read; undefined between files
   for await (const line of createInterface({ input: tap })) {
     const end = /^(not )?ok \d+ - (.*?)(?: # time=([\d.]+)(m?s))?$/.exec(line)
     if (line.startsWith('# Subtest: ')) block = []
     else if (end) {
       printFile(end, block ?? [])
+      if (end[1]) totals.failures.push(failureOf(end[2], block ?? []))
       block = undefined
     } else if (block) block.push(line)
     else if (line.startsWith('# {')) count(line, totals)
@@ -22,7 +24,13 @@ export async function report(tap) {
 }
 
 function count(line, totals) {
-  for (const [, name, number] of line.matchAll(/(\w+): (\d+)/g)) if (name in totals) totals[name] += Number(number)
+  for (const [, name, number] of line.matchAll(/(\w+): (\d+)/g)) if (Number.isInteger(totals[name])) totals[name] += Number(number)
+}
+
+/** At most three of its failed assertions: a log may be cut to its end. */
+function failureOf(name, block) {
+  const failed = block.flatMap((line) => /^\s*not ok \d+ - (.*?)(?: # time=.*)?$/.exec(line)?.[1] ?? [])
+  return `${name}: ${failed.slice(0, 3).join('; ')}`
 }
 
 function printFile([, not, name, time, unit], block) {
