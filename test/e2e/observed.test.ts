@@ -64,7 +64,8 @@ function unanswered(records: readonly CapturedRecord[], handshakeRecords: number
     if (direction === 'in') replies++
     else owed.push(out++ - replies)
   }
-  const forGood = owed.map((_, at) => Math.min(...owed.slice(at)))
+  // The replies to the last ones may come after the end of the capture.
+  const forGood = owed.map((_, at) => Math.min(...owed.slice(at))).slice(0, -IN_FLIGHT)
   return forGood.flatMap((n, at) => (n > (forGood[at - 1] ?? 0) ? [at] : []))
 }
 
@@ -78,6 +79,9 @@ function inRows(numbers: readonly number[]): readonly (readonly number[])[] {
   }
   return rows
 }
+
+/** More records than a busy machine has in flight. */
+const IN_FLIGHT = 10
 
 const outBefore = (records: readonly CapturedRecord[], at: number) =>
   records.slice(0, at).filter(({ direction }) => direction === 'out').length

@@ -125,7 +125,8 @@ for (const profile of ['off', 'balanced'])
     const places = [await refusing(), ...readers, good]
     const { code } = await firstQuery(t, places, profile)
     t.not(code, 'answered')
-    t.equal(told.size, 3)
+    // Under a schedule nothing is dialled for a name: it fails if no other link is open by then.
+    t.ok(profile === 'off' ? told.size === 3 : told.size >= 1 && told.size <= 3, `${told.size}`)
     t.notOk(good.names.includes(name))
   })
 
