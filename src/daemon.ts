@@ -1,5 +1,5 @@
 import { type ActiveSetup, ActiveSetups, activate, type PreparedRules, prepareRules, type SharedParts } from './active-setups.ts'
-import { createMemory } from './cache/memory.ts'
+import { createMemory, type HeldAnswer, heldAnswer } from './cache/memory.ts'
 import type { Clock, Random } from './clock.ts'
 import type { SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
@@ -7,6 +7,7 @@ import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
 import { asEnigmError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
+import type { ExplainInput } from './explain.ts'
 import type { SystemView } from './host-checks.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
 import { bindAll, type InheritedSockets } from './listen/bind.ts'
@@ -15,7 +16,7 @@ import type { DatagramCalls, Listener } from './listen/listener.ts'
 import { type Bind, replaceListeners } from './listen/replace.ts'
 import { ReplyRate } from './listen/reply-rate.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
-import type { Page } from './page/page.ts'
+import { openPage } from './open-page.ts'
 import { PolicyGate } from './policy/gate.ts'
 import { CaptivePortal } from './portal/captive-portal.ts'
 import { PortalSwitch } from './portal/portal-switch.ts'
@@ -74,6 +75,8 @@ export interface Daemon {
    * portal/captive-portal.ts.
    */
   readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
+  /** What is kept for a question of a client; see cache/memory.ts. */
+  held(asked: ExplainInput): HeldAnswer | undefined
   /** Names that a command awaits here, to prove that the system uses this service. */
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
   /** From now on it is watched whether the system uses this service. */
@@ -140,7 +143,11 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   // Started before the first check, so that a change after the check is noticed.
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
-  const page = await openPage(loaded, evidence, o).catch((error: unknown) => o.warn(asEnigmError(error).message))
+  const held = ({ question, client }: ExplainInput) =>
+    heldAnswer(core.shared.memory.cache, question.lower, viewFor(client), o.clock.nowMs())
+  const page = await openPage({ loaded: () => running.loaded, evidence, held, clock: o.clock }).catch((error: unknown) =>
+    o.warn(asEnigmError(error).message),
+  )
   // The first answer does not wait for saved ones.
   void retention.start()
 
@@ -150,6 +157,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     },
     trace,
     portal,
+    held,
     canary: core.shared.canary,
     watchSystem: core.takeover.beat,
     reload: (next) => reload(next, running, core, bind, o.warn),
@@ -322,17 +330,6 @@ function monitorNetwork(running: Running, { shared, retention, portal }: Core, o
       running.setups.react(what, online)
     },
   })
-}
-
-/**
- * Loaded only if configured: the page and its metrics cost 4 MB. A page that cannot listen is only
- * a warning: names must resolve without it.
- */
-async function openPage({ config }: Loaded, evidence: Evidence, { clock }: DaemonOptions): Promise<Page | undefined> {
-  if (config.page === undefined) return undefined
-  const { servePage } = await import('./page/page.ts')
-  const { document, violations } = evidence
-  return servePage({ listen: config.page.listen, stateDir: config.stateDir, document, violations, clock })
 }
 
 /** See `Daemon.reload`. */

@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   system: { group: 'protect', load: async () => (await import('./commands/system.ts')).systemCommand() },
   status: { group: 'look', load: async () => (await import('./commands/status.ts')).statusCommand() },
   query: { group: 'look', load: async () => (await import('./commands/query.ts')).queryCommand() },
+  explain: { group: 'look', load: async () => (await import('./commands/explain.ts')).explainCommand() },
   trace: { group: 'look', load: async () => (await import('./commands/trace.ts')).traceCommand() },
   demo: { group: 'look', load: async () => (await import('./commands/demo.ts')).demoCommand() },
   doctor: { group: 'repair', load: async () => (await import('./commands/doctor.ts')).doctorCommand() },

@@ -49,10 +49,12 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'host-checks.ts': 4,
   'owned-paths.ts': 4,
   'evidence.ts': 4,
+  'explain.ts': 4,
   'active-setups.ts': 4,
   'responder.ts': 4,
   'trusted-resolvers.ts': 4,
   'oblivious.ts': 4,
+  'open-page.ts': 5,
   'daemon.ts': 5,
   'main.ts': 6,
 }

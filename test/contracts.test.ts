@@ -126,6 +126,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
     trace: { begin: () => ({ drained() {}, gone() {} }), end() {} },
     portal: { begin: () => ({ drained() {}, gone() {} }), end() {} },
     canary: new SelfCanary(),
+    held: () => ({ leftS: 1, rcode: 0 }),
     watchSystem: async () => {},
     reload: async () => {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
@@ -152,6 +153,8 @@ t.test('orders of the control socket, and the fields of what they answer', async
     '',
     'watch',
     'await me',
+    'cached A example.com 127.0.0.1',
+    'cached A example.com me',
     'arrived me',
   ]
   for (const order of [...orders, ...Object.keys(named)]) told[named[order] ?? order] = fields(await service.obey(order))

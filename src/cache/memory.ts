@@ -2,9 +2,10 @@ import type { Clock, Random } from '../clock.ts'
 import { u32 } from '../dns/octets.ts'
 import { EnigmError } from '../errors.ts'
 import type { Job, Outcome, Stage } from '../job.ts'
+import type { View } from '../resolve.ts'
 import { AnswerCache } from './answer-cache.ts'
 import { Failures } from './failures.ts'
-import { askedOf } from './key.ts'
+import { askedOf, markOf } from './key.ts'
 import { describesName } from './lifetime.ts'
 import { Prefetch, type PrefetchOptions } from './prefetch.ts'
 
@@ -17,6 +18,30 @@ export interface Memory {
   newNetwork(): void
   /** The configuration changed: forgets everything. */
   clear(staleMaxS: number): void
+}
+
+/** What is kept for a question. Times in seconds. */
+export interface HeldAnswer {
+  /** Fresh for this long, or expired if negative. */
+  readonly leftS: number
+  readonly rcode: number
+}
+
+/**
+ * The answer that is kept for a question in any form (DO, CD): the one that is fresh for the
+ * longest time. Undefined: there is none. It is not counted as a use.
+ */
+export function heldAnswer(cache: AnswerCache, lower: Uint8Array, view: View, nowMs: number): HeldAnswer | undefined {
+  let best: HeldAnswer | undefined
+  for (const flags of [0, 1, 2, 3]) {
+    const mark = markOf(lower.length, view, (flags & 1) !== 0, (flags & 2) !== 0)
+    const asked = { octets: lower, from: 0, end: lower.length, mark, hash: 0 }
+    const entry = cache.get(asked, nowMs) ?? cache.stale(asked, nowMs)
+    const leftS = entry === undefined ? undefined : Math.ceil((entry.expiresAtMs - nowMs) / 1000)
+    if (entry !== undefined && leftS !== undefined && leftS > (best?.leftS ?? Number.NEGATIVE_INFINITY))
+      best = { leftS, rcode: entry.rcode }
+  }
+  return best
 }
 
 /** A random seed for the hash table of a cache. */

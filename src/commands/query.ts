@@ -128,7 +128,7 @@ function serverOf(text: string): SocketAddress {
  * International names as people type them (UTS 46); ASCII text is not changed, not even escapes and
  * underscores.
  */
-function inAscii(name: string): string {
+export function inAscii(name: string): string {
   return /^[\0-\x7f]*$/.test(name) ? name : domainToASCII(name) || name
 }
 

@@ -50,7 +50,8 @@ export interface Service {
   /**
    * Carries out an order of the control socket: `forget`, `stop`, `reload`, `trace` with
    * milliseconds, `portal` with milliseconds and one or two resolvers (ADDRESS:PORT), `await` or
-   * `arrived` with a token, or `watch`. Undefined: there is no such order.
+   * `arrived` with a token, `cached` with a type, a name and the address of a client, or `watch`.
+   * Undefined: there is no such order.
    */
   obey(order: string): Promise<unknown>
   /** Adds a task that runs before the daemon stops. */
@@ -131,6 +132,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       if (portal !== undefined) return Promise.resolve(new Feed((outlet) => daemon.portal.begin(portal.forMs, portal.resolvers, outlet)))
       const [, verb, token = ''] = /^(await|arrived) (\S+)$/.exec(order) ?? []
       if (verb !== undefined) return Promise.resolve(awaited(daemon.canary, verb, token))
+      if (order.startsWith('cached ')) return cached(daemon, order)
       if (order === 'watch') return daemon.watchSystem().then(() => ({ watched: true }))
       if (order === 'reload') return reload(true)
       if (order === 'stop') {
@@ -157,6 +159,18 @@ function portalOrder(order: string): { readonly forMs: number; readonly resolver
   const resolvers = list.split(' ').map(parseListen)
   if (ms === undefined || resolvers.some((one) => one === undefined)) return undefined
   return { forMs: Number(ms), resolvers: resolvers.filter((one) => one !== undefined) }
+}
+
+/** `cached TYPE NAME ADDRESS`: what is kept for a question of that client. */
+async function cached(daemon: Daemon, order: string): Promise<object | undefined> {
+  const [, type, name, client] = /^cached (\S+) (\S+) (\S+)$/.exec(order) ?? []
+  if (type === undefined || name === undefined || client === undefined) return undefined
+  const { explainInput } = await import('../explain.ts')
+  try {
+    return daemon.held(explainInput(name, type, client)) ?? { kept: false }
+  } catch {
+    return undefined
+  }
 }
 
 /**

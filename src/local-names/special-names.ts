@@ -10,6 +10,8 @@ import { type ZoneRule, zoneTree } from './zone-tree.ts'
 
 /** An answer made here, and the subject of its DNSSEC proof; undefined: it has no proof. */
 interface LocalAnswer {
+  /** The zone of the answer, or the kind of name in words. */
+  readonly rule: string
   readonly answer: Answer
   readonly subject: Subject | undefined
 }
@@ -46,13 +48,24 @@ export function specialNames(proofs?: LocalProofs): Stage {
   return stage
 }
 
+const NUMERIC = 'an address in place of a name'
+const SINGLE = 'a single label'
+
+const localAnswersNow = lazily(() => localAnswers(SPECIAL_ZONES, () => false))
+
+/** The rule by which a question is answered here, in words; undefined: it is not a local name. */
+export function localRule(question: Question): string | undefined {
+  return localAnswersNow()(question)?.rule
+}
+
 /**
  * Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root.
  */
 function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => boolean): (question: Question) => LocalAnswer | undefined {
   const tree = zoneTree(rules)
   const subjects = new Map(rules.map((rule) => [rule, lazily(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
-  const nothingBelow = (question: Question, top: Uint8Array): LocalAnswer => ({
+  const nothingBelow = (question: Question, top: Uint8Array, rule: string): LocalAnswer => ({
+    rule,
     answer: noSuchName(question, soaRecord(top)),
     subject: { kind: 'top', name: top },
   })
@@ -61,13 +74,19 @@ function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => b
     if (match !== undefined) {
       const answer = match.rule.action(question, match.place)
       if (answer === 'forward') return undefined
-      return { answer, subject: match.rule.unprovable === true || hasData(answer) ? undefined : subjects.get(match.rule)?.() }
+      return {
+        rule: match.rule.zone,
+        answer,
+        subject: match.rule.unprovable === true || hasData(answer) ? undefined : subjects.get(match.rule)?.(),
+      }
     }
     if (tree.labelCount === 0) return undefined
     const isNumeric = isNumericLabel(question.lower, tree.topLabelAt)
     if (tree.labelCount > 1 && !isNumeric) return undefined
     const top = question.lower.slice(tree.topLabelAt, -4)
-    return isNumeric || !isDelegationType(question.type) || denied(top) ? nothingBelow(question, top) : undefined
+    return isNumeric || !isDelegationType(question.type) || denied(top)
+      ? nothingBelow(question, top, isNumeric ? NUMERIC : SINGLE)
+      : undefined
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { StatusDocument } from '../posture/document.ts'
+import { explainBox } from './explain-box.ts'
 import { type Html, html, type Shown, trusted } from './html-template.ts'
 import type { Minute } from './sample.ts'
 
@@ -10,8 +11,11 @@ th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #d8d
 svg{display:block;width:100%;height:4rem}polyline{fill:none;stroke:#0550ae;stroke-width:1.5;vector-effect:non-scaling-stroke}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}.protected,.ok{color:#56d364}.degraded,.warn{color:#e3b341}.exposed,.offline,.bad{color:#ff7b72}.unknown,.off,small{color:#8b949e}polyline{stroke:#79c0ff}}`
 
-/** No resource may be loaded and no script run: the one style is identified by its hash. */
-export const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+/**
+ * No resource may be loaded and no script run: the one style is identified by its hash. The one
+ * form is sent to the page itself.
+ */
+export const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`
 
 const SIGNALS = {
   secureNameResolution: 'Secure name resolution',
@@ -27,15 +31,29 @@ const RANK = { bad: 0, warn: 1, unknown: 2, ok: 3, off: 4 } as const
  * minute.
  */
 export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: readonly Minute[]): string {
-  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="60"><title>enigm-dns: ${now.state}</title><style>${trusted(STYLE)}</style></head><body>
-<h1>enigm-dns: ${coloured(now.state)}</h1><p><small>written ${now.updatedAt}; counts once a minute; version ${now.version}, up since ${now.startedAt}</small></p>
+  return document(
+    now.state,
+    html`<meta http-equiv="refresh" content="60">`,
+    html`<h1>enigm-dns: ${coloured(now.state)}</h1><p><small>written ${now.updatedAt}; counts once a minute; version ${now.version}, up since ${now.startedAt}</small></p>
 <h2>Signals</h2>${signals(now)}
+<h2>Explain a name</h2>${explainBox()}
 <h2>Resolvers</h2>${resolvers(now, counted)}
 <h2>Latency</h2>${latency(minutes)}
 <h2>Cache</h2>${cache(counted)}
 <h2>Ledger</h2>${ledger(now)}
 <h2>Shaping</h2><p>${now.shaping.profile}, in force: ${now.shaping.inForce}</p>
-<h2>Events</h2>${events(minutes)}
+<h2>Events</h2>${events(minutes)}`,
+  )
+}
+
+/** The page with the answer of the box. It is not loaded again, which would send the form again. */
+export function explainHtml(box: Html): string {
+  return document('explain', html``, html`<h1>enigm-dns: explain a name</h1>${box}<p><a href="/">Back</a></p>`)
+}
+
+function document(title: string, head: Html, body: Html): string {
+  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">${head}<title>enigm-dns: ${title}</title><style>${trusted(STYLE)}</style></head><body>
+${body}
 </body></html>
 `.text
 }

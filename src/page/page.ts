@@ -9,7 +9,8 @@ import { readUnlinked, secretFile } from '../files/reading.ts'
 import { listenOnSocket, socketFault } from '../files/socket.ts'
 import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import type { StatusDocument } from '../posture/document.ts'
-import { CONTENT_SECURITY_POLICY, pageHtml } from './html.ts'
+import { type Explain, explainedBox, readForm } from './explain-box.ts'
+import { CONTENT_SECURITY_POLICY, explainHtml, pageHtml } from './html.ts'
 import { metricsText } from './metrics.ts'
 import { sampleEachMinute } from './sample.ts'
 
@@ -22,6 +23,8 @@ export interface PageOptions {
   /** How often each rule of the policy ceased to be met since the start, by code. */
   readonly violations: () => Readonly<Record<string, number>>
   readonly clock: Clock
+  /** What would become of a question. */
+  readonly explain: Explain
 }
 
 /** The running page. */
@@ -34,9 +37,12 @@ export interface Page {
 const COOKIE = 'enigm-dns'
 /** The served paths; redirects lead to no others. */
 const PATHS = ['/', '/metrics'] as const
+const EXPLAIN = '/explain'
+const HTML = 'text/html; charset=utf-8'
 
 /**
- * Serves `/` (HTML) and `/metrics` (Prometheus text) to authorized clients. Over a Unix socket that
+ * Serves `/` (HTML), `/explain` (the answer of its form) and `/metrics` (Prometheus text) to
+ * authorized clients. Over a Unix socket that
  * is every process that may open it. Over TCP the client needs the token, as `Authorization:
  * Bearer`, or once as `?token=` for a browser, which gets a session. Rejects with `listen` if it
  * cannot be bound.
@@ -66,9 +72,14 @@ export async function servePage(o: PageOptions): Promise<Page> {
     }
     if (refused !== undefined)
       return say(response, refused, refused === 401 ? `The token is in ${join(o.stateDir, 'page.token')}.\n` : 'no\n', 'text/plain')
+    if (request.method === 'POST' && url.pathname === EXPLAIN) {
+      const form = await readForm(request)
+      if (form === undefined) return say(response, 413, 'too much\n', 'text/plain')
+      return say(response, 200, explainHtml(await explainedBox(form, o.explain)), HTML)
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') return say(response, 405, 'GET only\n', 'text/plain')
     const now = o.document()
-    if (url.pathname === '/') return say(response, 200, pageHtml(now, sampler.counted(), sampler.minutes()), 'text/html; charset=utf-8')
+    if (url.pathname === '/') return say(response, 200, pageHtml(now, sampler.counted(), sampler.minutes()), HTML)
     if (url.pathname === '/metrics') {
       return say(response, 200, await metricsText(now, sampler.counted()), 'text/plain; version=0.0.4; charset=utf-8')
     }

@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { listenOnSocket } from '../files/socket.ts'
 
-/** A word, a time, and two IPv6 addresses with their interfaces. */
-const MAX_REQUEST_OCTETS = 160
+/** A word, a type, a name of 255 octets that are all escaped, and an address. */
+const MAX_REQUEST_OCTETS = 1200
 const MAX_CONNECTIONS = 4
 const PATIENCE_MS = 10_000
 /** The longest that an order may take: a reload waits for the ones before it. */

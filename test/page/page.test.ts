@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Client } from 'undici'
-import { servePage } from '../../src/page/page.ts'
+import { type PageOptions, servePage } from '../../src/page/page.ts'
 import type { StatusDocument } from '../../src/posture/document.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -59,11 +59,28 @@ interface Got {
   readonly body: string
 }
 
+const explain: PageOptions['explain'] = async ({ client }) => ({
+  name: 'a.example.',
+  type: 'A',
+  verdict: 'blocked',
+  steps: [{ stage: 'lists', verdict: 'blocks', source: '/lists/<ads>', line: 7, rule: `||ads^ for ${client}` }],
+})
+
 /** By undici, whose parser is another than that of Node's own HTTP server and client. */
-async function get(at: string, path: string, headers: Readonly<Record<string, string>> = {}, method = 'GET'): Promise<Got> {
+async function get(
+  at: string,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+  method: 'GET' | 'POST' = 'GET',
+  form?: string,
+): Promise<Got> {
   const client = at.startsWith('/') ? new Client('http://localhost', { socketPath: at }) : new Client(at)
   try {
-    const { statusCode: status, headers: received, body } = await client.request({ path, method, headers })
+    const {
+      statusCode: status,
+      headers: received,
+      body,
+    } = await client.request({ path, method, headers, ...(form === undefined ? {} : { body: form }) })
     return { status, headers: received, body: await body.text() }
   } finally {
     await client.close()
@@ -76,6 +93,7 @@ async function scene(t: Test, listen: (directory: string) => string) {
   let current = document()
   const broken: Record<string, number> = {}
   const page = await servePage({
+    explain,
     listen: listen(directory),
     stateDir: join(directory, 'state'),
     document: () => current,
@@ -121,6 +139,21 @@ t.test('over a Unix socket: facts as HTML and as metrics, nothing to load, nothi
     t.match(metrics.body, line)
   t.equal((await get(page.at, '/other')).status, 404)
   t.equal((await get(page.at, '/', {}, 'POST')).status, 405)
+})
+
+t.test('the box explains a name; what is typed and what rules say is text', async (t) => {
+  const { page } = await scene(t, (directory) => join(directory, 'page.sock'))
+  t.match((await get(page.at, '/')).body, /<form method="post" action="\/explain">/)
+  const got = await get(page.at, '/explain', {}, 'POST', 'name=A.example&type=&client=192.0.2.1')
+  t.match(got, { status: 200, body: /a\.example\. A: would be blocked/ })
+  t.match(got.body, '<td>lists</td><td>blocks</td><td>/lists/&lt;ads&gt; line 7</td><td>||ads^ for 192.0.2.1</td>')
+  t.match(
+    (await get(page.at, '/explain', {}, 'POST', 'name=<b>..')).body,
+    /value="&lt;b&gt;\.\.".*not a domain name: it has an empty label/,
+  )
+  t.match((await get(page.at, '/explain', {}, 'POST', 'name=a&client=me')).body, /not an address: me/)
+  t.equal((await get(page.at, '/explain', {}, 'POST', `name=${'a'.repeat(5000)}`)).status, 413)
+  t.equal((await get(page.at, '/explain')).status, 404)
 })
 
 t.test('over TCP: the token, as a header or once in the address for a cookie; no other Host', async (t) => {
@@ -192,6 +225,7 @@ t.test('the token survives a restart; a leftover socket is replaced, a file is n
   const before = token()
   await page.close()
   const again = await servePage({
+    explain,
     listen: '127.0.0.1:0',
     stateDir: join(directory, 'state'),
     document,
@@ -202,6 +236,7 @@ t.test('the token survives a restart; a leftover socket is replaced, a file is n
   await again.close()
   await t.rejects(
     servePage({
+      explain,
       listen: join(directory, 'state/page.token'),
       stateDir: directory,
       document,

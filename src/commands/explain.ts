@@ -1,0 +1,113 @@
+import { Command } from 'commander'
+import { type Clock, systemClock } from '../clock.ts'
+import { asEnigmError } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
+import { cacheOrder, cacheStep, type ExplainInput, type ExplainStep, type Explanation, explain, explainInput } from '../explain.ts'
+import { sendOrder } from '../system/control-client.ts'
+import { controlPath } from '../system/control-socket.ts'
+import { problemsText } from './check-screen.ts'
+import { inAscii } from './query.ts'
+import { type Host, judgedConfig, type RunningService, takesOrders, thisHost } from './running-service.ts'
+import { printable, printableJson } from './status-screen.ts'
+
+const HELP = `
+Sends nothing. The stages are those of the running service, in their order: which clients get answers, what is in
+memory, hosts files and answers, local names, lists, and the resolvers that would be asked.
+
+Exit codes:
+  0  it would be answered    1  it would be blocked or refused    2  bad usage, or an invalid configuration
+  3  cannot tell: a file cannot be read
+
+Examples:
+  $ enigm-dns explain ads.example.com
+  $ enigm-dns explain printer.example AAAA --as 192.168.1.7
+  $ enigm-dns explain example.com HTTPS --json | jq .steps
+`
+
+/** The command's access to the system; tests replace all of it. */
+export interface ExplainWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly exit: (code: number) => void
+  readonly host?: Host
+}
+
+interface ExplainOptions {
+  readonly as: string
+  readonly config?: string
+  readonly json?: true
+}
+
+/** The time that the service has to say what is in memory. */
+const CACHE_LIMIT_MS = 2000
+
+/** `enigm-dns explain`: what would become of a question, and which rule says so. */
+export function explainCommand(world: ExplainWorld = thisWorld()): Command {
+  return new Command('explain')
+    .description('show which rule would answer, block or route a name; sends nothing')
+    .argument('<name>', 'a domain name')
+    .argument('[type]', 'a record type: A, AAAA, HTTPS, TYPE65 ...', 'A')
+    .option('--as <address>', 'the client that would ask', '127.0.0.1')
+    .option(
+      '-c, --config <file>',
+      'configuration file (default: that of the running service, else /etc/enigm-dns/config.json if it exists)',
+    )
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', HELP)
+    .action(async (name: string, type: string, options: ExplainOptions) => world.exit(await explained(name, type, options, world)))
+}
+
+async function explained(name: string, type: string, options: ExplainOptions, world: ExplainWorld): Promise<number> {
+  const { out, err, host = thisHost() } = world
+  let input: ExplainInput
+  try {
+    input = explainInput(inAscii(name), type, options.as)
+  } catch (error) {
+    err.write(`explain: ${asEnigmError(error).message}\n`)
+    return EXIT.usage
+  }
+  const { loaded, problems, service, unreadable, note } = await judgedConfig(options.config, host)
+  if (note !== undefined) err.write(`${printable(note)}\n`)
+  if (loaded === undefined) {
+    err.write(unreadable === undefined ? problemsText(problems) : `${printable(unreadable)}\n`)
+    return unreadable === undefined ? EXIT.usage : EXIT.cannotTell
+  }
+  const found = await explain(loaded, input, await inMemory(input, service, host, world.clock))
+  out.write(options.json === true ? `${printableJson(found, 2)}\n` : explanationText(found))
+  return EXIT_OF[found.verdict]
+}
+
+const EXIT_OF = { answered: EXIT.good, blocked: EXIT.notAsWished, unknown: EXIT.cannotTell } as const
+
+/** What the service of this configuration has in memory; unknown if none runs that obeys. */
+async function inMemory(input: ExplainInput, service: RunningService | undefined, host: Host, clock: Clock): Promise<ExplainStep> {
+  if (service === undefined || !takesOrders(service, host)) return cacheStep(undefined)
+  return cacheStep(await sendOrder(controlPath(service.statusFile), cacheOrder(input), clock, CACHE_LIMIT_MS))
+}
+
+const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
+  answered: 'would be answered',
+  blocked: 'would be blocked',
+  unknown: 'cannot tell',
+}
+
+/** An explanation as lines for a terminal. */
+function explanationText({ name, type, verdict, steps }: Explanation): string {
+  const lines = steps.map(({ stage, verdict: said, source, line, rule }) => {
+    const place = source === undefined ? '' : `  ${source}${line === undefined ? '' : ` line ${line}`}`
+    return `  ${stage.padEnd(11)}  ${said.padEnd(7)}${place}${rule === undefined ? '' : `  ${source === undefined ? rule : `(${rule})`}`}`.trimEnd()
+  })
+  return `${[`${name} ${type}: ${VERDICTS[verdict]}`, ...lines].map(printable).join('\n')}\n`
+}
+
+function thisWorld(): ExplainWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

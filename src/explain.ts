@@ -1,0 +1,185 @@
+import { isIP } from 'node:net'
+import { allowList } from './config/cidr.ts'
+import { hostsLines } from './config/hosts-file.ts'
+import type { Loaded } from './config/load.ts'
+import { keyOf, MAX_ALIASES, ownNameOf } from './config/own-answers.ts'
+import { nameFromText, textFromName } from './dns/name.ts'
+import { lowerOctet } from './dns/octets.ts'
+import { escaped } from './dns/rdata-text.ts'
+import { rcodeText, textFromType, typeFromText } from './dns/registries.ts'
+import { EnigmError } from './errors.ts'
+import { isRecord } from './files/json.ts'
+import { localRule } from './local-names/special-names.ts'
+import { type Question, type View, viewFor } from './resolve.ts'
+import { Dns64 } from './rules/dns64.ts'
+import { type OwnVerdict, ownVerdict, questionFor } from './rules/own-answers.ts'
+import { type OwnMatch, OwnNames, reverseName } from './rules/own-names.ts'
+import { transportsOf } from './trusted-resolvers.ts'
+
+/**
+ * What one stage says of a question. `passes`: nothing, the question goes on. `alias`: it goes on
+ * with another name. `asks`: the question would be sent.
+ */
+export interface ExplainStep {
+  readonly stage: 'clients' | 'cache' | 'hosts' | 'answers' | 'dns64' | 'local-names' | 'lists' | 'route' | 'resolver'
+  readonly verdict: 'passes' | 'answers' | 'blocks' | 'refuses' | 'alias' | 'asks' | 'fresh' | 'stale' | 'absent' | 'unknown'
+  /** The file of the rule. */
+  readonly source?: string
+  /** Its line there, counted from 1. */
+  readonly line?: number
+  /** The rule as it is written, or a few words. */
+  readonly rule?: string
+}
+
+/** Who would be asked. */
+export interface ExplainRoute {
+  /** Ids of trusted resolvers. */
+  readonly to: readonly string[]
+}
+
+/** The way of a question through the stages, up to the one that settles it. */
+export interface Explanation {
+  /** In text form, with its final dot. */
+  readonly name: string
+  readonly type: string
+  readonly verdict: 'answered' | 'blocked' | 'unknown'
+  readonly steps: readonly ExplainStep[]
+  readonly route?: ExplainRoute
+}
+
+/** What is explained: a question, and the address of the client that would ask it. */
+export interface ExplainInput {
+  readonly question: Question
+  readonly client: string
+}
+
+/** Reads what a person typed. Throws an EnigmError `config` with a sentence. */
+export function explainInput(name: string, type: string, client: string): ExplainInput {
+  const number = typeFromText(type)
+  if (number === undefined)
+    throw new EnigmError('config', `not a record type: ${escaped(Buffer.from(type))}; write one as A, HTTPS or TYPE65`)
+  if (isIP(client) === 0) throw new EnigmError('config', `not an address: ${escaped(Buffer.from(client))}; write one as in 192.168.1.7`)
+  return { question: questionFor(nameFromText(name).map(lowerOctet), number), client }
+}
+
+/** The order of the control socket that asks what is in memory for a question. */
+export function cacheOrder({ question, client }: ExplainInput): string {
+  return `cached ${textFromType(question.type)} ${textFromName(nameOf(question))} ${client}`
+}
+
+/** What the running service has in memory, from its answer to `cacheOrder`. */
+export function cacheStep(reply: unknown): ExplainStep {
+  if (!isRecord(reply)) return { stage: 'cache', verdict: 'unknown', rule: 'no service answers' }
+  if (typeof reply.leftS !== 'number') return { stage: 'cache', verdict: 'absent' }
+  return { stage: 'cache', verdict: reply.leftS > 0 ? 'fresh' : 'stale', rule: `${rcodeText(Number(reply.rcode))}, ${reply.leftS} s left` }
+}
+
+const nameOf = ({ lower }: Question) => lower.subarray(0, lower.length - 4)
+
+/**
+ * Walks the stages of the pipeline (resolver.ts) for a question, as the configuration says, and
+ * sends nothing. `cache`: what the running service has in memory.
+ */
+export async function explain(loaded: Loaded, input: ExplainInput, cache: ExplainStep): Promise<Explanation> {
+  const { question, client } = input
+  const shown = { name: textFromName(nameOf(question)), type: textFromType(question.type) }
+  const steps: ExplainStep[] = []
+  if (!allowList(loaded.config.allowFrom)(client)) {
+    steps.push({ stage: 'clients', verdict: 'refuses', rule: 'allowFrom' })
+    return { ...shown, verdict: 'blocked', steps }
+  }
+  steps.push(cache)
+  const end = await walk(loaded, question, viewFor(client), steps)
+  return { ...shown, verdict: end.verdict, steps, ...(end.route === undefined ? {} : { route: end.route }) }
+}
+
+interface End {
+  readonly verdict: Explanation['verdict']
+  readonly route?: ExplainRoute
+}
+
+async function walk(loaded: Loaded, first: Question, view: View, steps: ExplainStep[]): Promise<End> {
+  const names = new OwnNames(loaded.config.answers, loaded.hosts)
+  let question = first
+  for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
+    const own = ownStep(loaded, names, question)
+    steps.push(own.step)
+    if (own.target === undefined) return own.step.verdict === 'answers' ? { verdict: 'answered' } : below(loaded, question, view, steps)
+    question = questionFor(own.target, question.type)
+  }
+  return below(loaded, question, view, steps)
+}
+
+/** The stages below own answers. */
+async function below(loaded: Loaded, question: Question, _view: View, steps: ExplainStep[]): Promise<End> {
+  const local = localRule(question)
+  steps.push({ stage: 'local-names', verdict: local === undefined ? 'passes' : 'answers', ...(local === undefined ? {} : { rule: local }) })
+  if (local !== undefined) return { verdict: 'answered' }
+  const { config, resolvers } = loaded
+  const to = resolvers.map(({ id }) => id)
+  steps.push({ stage: 'route', verdict: 'asks', rule: 'use' })
+  const shown = resolvers.map((one) => `${one.id} (${transportsOf(one, config).join(', ')})`)
+  steps.push({ stage: 'resolver', verdict: 'asks', source: config.resolvers, rule: shown.join(', ') })
+  return { verdict: 'answered', route: { to } }
+}
+
+interface OwnStep {
+  readonly step: ExplainStep
+  /** The name with which the question goes on. */
+  readonly target?: Uint8Array
+}
+
+function ownStep(loaded: Loaded, names: OwnNames, question: Question): OwnStep {
+  const verdict = ownVerdict(names, question)
+  if (verdict !== undefined) {
+    const step = { verdict: verdict.kind === 'alias' ? ('alias' as const) : ('answers' as const), ...placeOf(loaded, verdict, question) }
+    return verdict.kind === 'alias' ? { step, target: verdict.target } : { step }
+  }
+  const { dns64 } = loaded.config
+  const ipv4 = dns64 === undefined ? undefined : new Dns64(dns64).ipv4Reverse(question)
+  if (dns64 !== undefined && ipv4 !== undefined) return { step: { stage: 'dns64', verdict: 'alias', rule: dns64.prefix }, target: ipv4 }
+  return { step: { stage: 'answers', verdict: 'passes' } }
+}
+
+/** Where it is written: a hosts file with its line, or the item of `answers`. */
+function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question): Omit<ExplainStep, 'verdict'> {
+  const [configFile] = loaded.files
+  const { answers } = loaded.config
+  const at = written(loaded, match, question.type) ?? written(loaded, match, undefined)
+  const answer = at === undefined ? undefined : answers[at]
+  if (answer !== undefined && configFile !== undefined)
+    return {
+      stage: 'answers',
+      source: configFile,
+      rule: `answers[${at}]: ${answer.name} ${answer.type} ${escaped(Buffer.from(answer.data))}`,
+    }
+  return { stage: 'hosts', ...hostsPlace(loaded, match, question.type) }
+}
+
+/** The index of the answer for a name, of one type, or of any. */
+function written({ config }: Loaded, { owner, by }: OwnMatch, type: number | undefined): number | undefined {
+  const found = config.answers.findIndex((answer) => {
+    const { wire, wildcard } = ownNameOf(answer.name)
+    return wildcard === (by === 'wildcard') && keyOf(wire) === keyOf(owner) && (type === undefined || typeFromText(answer.type) === type)
+  })
+  return found < 0 ? undefined : found
+}
+
+/** The line that gives the name an address of the type, else the first that names it. */
+function hostsPlace({ hosts }: Loaded, { owner }: OwnMatch, type: number): Pick<ExplainStep, 'source' | 'line' | 'rule'> {
+  const key = keyOf(owner)
+  let first: Pick<ExplainStep, 'source' | 'line' | 'rule'> = {}
+  for (const file of hosts) {
+    for (const { line, address, names } of hostsLines(file)) {
+      if (!names.some((name) => keyOf(name) === key) && keyOf(reverseName(address)) !== key) continue
+      const rule = escaped(Buffer.from((file.text.split('\n', line)[line - 1] ?? '').trim()))
+      const place = { source: file.file, line, rule }
+      if (type !== TYPE_A && type !== TYPE_AAAA) return place
+      if (address.length === (type === TYPE_A ? 4 : 16)) return place
+      if (first.source === undefined) first = place
+    }
+  }
+  return first
+}
+const TYPE_A = 1
+const TYPE_AAAA = 28

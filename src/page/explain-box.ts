@@ -1,0 +1,62 @@
+import type { IncomingMessage } from 'node:http'
+import { asEnigmError } from '../errors.ts'
+import { type ExplainInput, type Explanation, explainInput } from '../explain.ts'
+import { type Html, html } from './html-template.ts'
+
+/** A name of 255 octets that are all escaped, as a form encodes it, a type and an address. */
+const MAX_FORM_OCTETS = 4096
+
+/** The input of the box. */
+export interface ExplainForm {
+  readonly name: string
+  readonly type: string
+  readonly client: string
+}
+
+/** Explains a question. */
+export type Explain = (input: ExplainInput) => Promise<Explanation>
+
+const EMPTY: ExplainForm = { name: '', type: 'A', client: '127.0.0.1' }
+
+/** The fields of the form in the body of a request; undefined: it is too large. */
+export async function readForm(request: IncomingMessage): Promise<ExplainForm | undefined> {
+  let body = ''
+  for await (const chunk of request) {
+    body += String(chunk)
+    if (body.length > MAX_FORM_OCTETS) return undefined
+  }
+  const fields = new URLSearchParams(body)
+  const field = (key: keyof ExplainForm) => (fields.get(key) ?? '').trim() || EMPTY[key]
+  return { name: field('name'), type: field('type'), client: field('client') }
+}
+
+/**
+ * The box: which rule would answer, block or route a name. The form is sent with POST, so that the
+ * name is in no address and in no history of the browser.
+ */
+export function explainBox(filled: ExplainForm = EMPTY, result: Html | undefined = undefined): Html {
+  return html`<form method="post" action="/explain"><input name="name" required maxlength="1024" placeholder="name" aria-label="name" value="${filled.name}"> <input name="type" size="6" maxlength="16" aria-label="type" value="${filled.type}"> <input name="client" size="16" maxlength="64" aria-label="client" value="${filled.client}"> <button>Explain</button></form>${result === undefined ? '' : result}`
+}
+
+/** The result for a filled form, as HTML below the box. Never rejects. */
+export async function explainedBox(form: ExplainForm, explain: Explain): Promise<Html> {
+  try {
+    return explainBox(form, explanationHtml(await explain(explainInput(form.name, form.type, form.client))))
+  } catch (error) {
+    return explainBox(form, html`<p>${asEnigmError(error).message}</p>`)
+  }
+}
+
+const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
+  answered: 'would be answered',
+  blocked: 'would be blocked',
+  unknown: 'cannot tell',
+}
+
+function explanationHtml({ name, type, verdict, steps }: Explanation): Html {
+  const rows = steps.map(({ stage, verdict: said, source = '', line, rule = '' }) => {
+    const place = line === undefined ? source : `${source} line ${line}`
+    return html`<tr><td>${stage}</td><td>${said}</td><td>${place}</td><td>${rule}</td></tr>`
+  })
+  return html`<p>${name} ${type}: ${VERDICTS[verdict]}. Nothing was sent.</p><table><tr><th>stage</th><th>verdict</th><th>source</th><th>rule</th></tr>${rows}</table>`
+}

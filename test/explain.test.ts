@@ -1,0 +1,100 @@
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../src/config/load.ts'
+import { cacheOrder, cacheStep, explain, explainInput } from '../src/explain.ts'
+
+const RESOLVERS = ['one', 'two'].map((id) => ({
+  id,
+  authenticationDomainName: `${id}.example`,
+  addresses: ['192.0.2.53'],
+  transports: { dot: {}, ...(id === 'one' ? { doh: { path: '/dns-query' } } : {}) },
+}))
+
+async function scene(t: Test, config: object, files: Readonly<Record<string, string>> = {}) {
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'enigm-explain-')))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
+  write('set.json', JSON.stringify({ version: 1, resolvers: RESOLVERS }))
+  write('config.json', JSON.stringify({ resolvers: 'set.json', ...config }))
+  for (const [name, text] of Object.entries(files)) write(name, text)
+  const loaded = await loadConfig(join(dir, 'config.json'))
+  /** The explanation, its steps each in one line. */
+  const said = async (name: string, type = 'A', client = '127.0.0.1') => {
+    const found = await explain(loaded, explainInput(name, type, client), cacheStep({}))
+    const steps = found.steps.map(({ stage, verdict, source, line, rule }) =>
+      [stage, verdict, source?.replace(`${dir}/`, ''), line, rule].filter((one) => one !== undefined).join(' '),
+    )
+    return { ...found, steps: steps.filter((step) => step !== 'cache absent') }
+  }
+  return { said, dir }
+}
+
+const HOSTS = `127.0.0.1 localhost
+# a comment
+192.168.1.5   nas.lan nas
+fd00::5 nas.lan
+`
+
+t.test('a name of each kind: the stage that settles it, and the file, line and text of its rule', async (t) => {
+  const { said } = await scene(
+    t,
+    {
+      hosts: ['hosts'],
+      answers: [
+        { name: 'search.example', type: 'CNAME', data: 'safe.example' },
+        { name: '*.dev.example', type: 'A', data: '192.0.2.9' },
+      ],
+    },
+    { hosts: HOSTS },
+  )
+  t.match(await said('NAS.lan'), {
+    name: 'nas.lan.',
+    type: 'A',
+    verdict: 'answered',
+    steps: ['hosts answers hosts 3 192.168.1.5   nas.lan nas'],
+  })
+  t.strictSame((await said('nas.lan', 'AAAA')).steps, ['hosts answers hosts 4 fd00::5 nas.lan'])
+  t.strictSame((await said('nas', 'HTTPS')).steps, ['hosts answers hosts 3 192.168.1.5   nas.lan nas'])
+  t.strictSame((await said('5.1.168.192.in-addr.arpa', 'PTR')).steps, ['hosts answers hosts 3 192.168.1.5   nas.lan nas'])
+  t.strictSame((await said('_443._https.nas.lan', 'HTTPS')).steps, ['hosts answers hosts 3 192.168.1.5   nas.lan nas'])
+  t.strictSame((await said('x.dev.example')).steps, ['answers answers config.json answers[1]: *.dev.example A 192.0.2.9'])
+  t.strictSame((await said('printer.local')).steps, ['answers passes', 'local-names answers local.'])
+  t.strictSame((await said('printer')).steps, ['answers passes', 'local-names answers a single label'])
+  t.strictSame((await said('192.168.1.1')).steps, ['answers passes', 'local-names answers an address in place of a name'])
+  t.strictSame((await said('localhost')).steps, ['answers passes', 'local-names answers localhost.'])
+  const route = ['local-names passes', 'route asks use', 'resolver asks set.json one (dot, doh), two (dot)']
+  t.strictSame((await said('www.example.com')).steps, ['answers passes', ...route])
+  t.strictSame((await said('search.example')).steps, [
+    'answers alias config.json answers[0]: search.example CNAME safe.example',
+    'answers passes',
+    ...route,
+  ])
+  t.match(await said('search.example'), { verdict: 'answered', route: { to: ['one', 'two'] } })
+})
+
+t.test('a client that gets no answers', async (t) => {
+  const { said } = await scene(t, {})
+  t.match(await said('www.example.com', 'A', '192.168.1.7'), { verdict: 'blocked', steps: ['clients refuses allowFrom'] })
+})
+
+t.test('a made address of DNS64 leads to the name of its IPv4 address', async (t) => {
+  const { said } = await scene(t, { dns64: { prefix: '2001:db8:64::/96' }, hosts: ['hosts'] }, { hosts: '1.2.3.4 four.example\n' })
+  const name = `4.0.3.0.2.0.1.0.${'0.'.repeat(12)}4.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa`
+  t.strictSame((await said(name, 'PTR')).steps, ['dns64 alias 2001:db8:64::/96', 'hosts answers hosts 1 1.2.3.4 four.example'])
+})
+
+t.test('what is in memory', async (t) => {
+  t.strictSame(cacheStep({ leftS: 30, rcode: 3 }), { stage: 'cache', verdict: 'fresh', rule: 'NXDOMAIN, 30 s left' })
+  t.strictSame(cacheStep({ leftS: -5, rcode: 0 }), { stage: 'cache', verdict: 'stale', rule: 'NOERROR, -5 s left' })
+  t.strictSame(cacheStep({ kept: false }), { stage: 'cache', verdict: 'absent' })
+  t.strictSame(cacheStep(undefined), { stage: 'cache', verdict: 'unknown', rule: 'no service answers' })
+  t.equal(cacheOrder(explainInput('WWW.example', 'https', '::1')), 'cached HTTPS www.example. ::1')
+})
+
+t.test('bad usage', async (t) => {
+  t.throws(() => explainInput('a..b', 'A', '::1'), { code: 'config' })
+  t.throws(() => explainInput('a.b', 'NOPE', '::1'), { code: 'config' })
+  t.throws(() => explainInput('a.b', 'A', 'localhost'), { code: 'config' })
+})
