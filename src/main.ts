@@ -42,6 +42,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   check: { group: 'repair', load: async () => (await import('./commands/check.ts')).checkCommand() },
   manual: { group: 'repair', load: async () => (await import('./commands/manual.ts')).manualCommand(() => programWith(inGroups())) },
   audit: { group: 'rules', load: async () => (await import('./commands/audit.ts')).auditCommand() },
+  resolvers: { group: 'resolvers', load: async () => (await import('./commands/resolvers.ts')).resolversCommand() },
   start: { group: 'protect', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('start') },
   restart: { group: 'protect', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('restart') },
   logs: { group: 'look', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('logs') },

@@ -27,6 +27,7 @@ export function relayEndpoint(resolver: TrustedResolver, tools: KeyTools): Omit<
     addresses: relay.addresses,
     authenticationDomainName: relay.authenticationDomainName,
     spkiPins: [],
+    certHashes: relay.certHashes ?? [],
     ca: relay.ca,
     odoh: {
       port: relay.port,
@@ -45,13 +46,14 @@ function pathThrough({ path }: TrustedRelay, host: string, targetPath: string): 
 function keysOf(resolver: TrustedResolver, port: number, { config, clock, sessions, handshake, dialPace: pace }: KeyTools): TargetKeys {
   const pinned = resolver.transports.odoh?.config
   const found = pinned === undefined ? undefined : targetKeyOf(Buffer.from(pinned, 'base64'))
-  const { id, addresses, authenticationDomainName, spkiPins, ca } = resolver
+  const { id, addresses, authenticationDomainName, spkiPins, certHashes = [], ca } = resolver
   // Strict, whatever the usage profile: queries are sealed to this key.
   const target = {
     resolver: id,
     addresses,
     authenticationDomainName,
     spkiPins,
+    certHashes,
     ca,
     usageProfile: 'strict',
     doh: { port, path: '' },

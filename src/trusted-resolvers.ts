@@ -1,7 +1,7 @@
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import type { Config } from './config/settings.ts'
-import type { TrustedResolver } from './config/trusted-set.ts'
+import { offers, type TrustedResolver } from './config/trusted-set.ts'
 import { withPaddedOpt } from './dns/edns.ts'
 import type { Emit } from './events.ts'
 import { createLink, createScheduledLink, type LinkTools, type RenewableLink, type RenewableScheduledLink } from './link/create-link.ts'
@@ -56,7 +56,7 @@ export interface LiveResolvers<P extends Protection> extends Selection<P> {
  * schedule, those on which a reply has one size come first.
  */
 export function transportsOf(resolver: TrustedResolver, { transports, shaping }: Config): readonly Transport[] {
-  const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)
+  const offered = transports.filter((transport) => offers(resolver, transport))
   if (!isPaced(shaping.profile)) return offered
   return offered.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
@@ -70,6 +70,7 @@ export function endpointOf(resolver: TrustedResolver, transport: Transport, tool
     addresses: resolver.addresses,
     authenticationDomainName: resolver.authenticationDomainName,
     spkiPins: resolver.spkiPins,
+    certHashes: resolver.certHashes ?? [],
     ca: resolver.ca,
     ...direct,
   }

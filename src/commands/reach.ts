@@ -99,7 +99,7 @@ export async function reachAll(resolvers: readonly TrustedResolver[], config: Co
 }
 
 /** If the service must not reveal its resolvers to a network, the command must not either. */
-async function vpnMissing(resolvers: readonly TrustedResolver[], config: Config, { random }: ReachTools): Promise<boolean> {
+export async function vpnMissing(resolvers: readonly TrustedResolver[], config: Config, { random }: ReachTools): Promise<boolean> {
   const { policy } = config
   if (policy === undefined || strictestVpn(policy) !== 'required') return false
   const network = readNetworkIdentity(random.bytes(32))
@@ -129,7 +129,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, con
   if (unproven !== undefined) return { ...way, ok: false, fault: unproven, ...seen }
   try {
     const probe = probeOf(resolver)
-    const { wire, rttMs } = await ask(probe, resolver, transport, config, sessions, tools)
+    const { wire, rttMs } = await askOver(probe, resolver, transport, config, sessions, tools)
     const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
     const rcode = rcodeOf(wire)
     if (rcode === REFUSED && refusesRoot(probe, rcode)) return { ...answer, ok: true, refusesRoot: true }
@@ -206,7 +206,11 @@ function printable(text: string): string {
   return escaped(Buffer.from(text)).slice(0, 80)
 }
 
-async function ask(
+/**
+ * Sends one padded query over a link of its own, as `run` does. Rejects with an EnigmError: only an
+ * authenticated reply counts.
+ */
+export async function askOver(
   probe: Uint8Array,
   resolver: TrustedResolver,
   transport: Transport,

@@ -75,16 +75,25 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
 function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly TrustedRelay[]): readonly Problem[] {
   return resolvers.flatMap((resolver, index) => {
     const { odoh } = resolver.transports
-    if (odoh === undefined) return []
+    // An imported target has no relay until a person names one.
+    if (odoh === undefined || (odoh.relay === undefined && !resolver.enabled)) return []
     const relay = relays.find(({ id }) => id === odoh.relay)
-    const known = relays.length === 0 ? 'add it to "relays"' : `name one of: ${relays.map(({ id }) => id).join(', ')}`
+    const known =
+      relays.length === 0
+        ? 'add it to "relays"'
+        : `name one of: ${relays
+            .slice(0, 20)
+            .map(({ id }) => id)
+            .join(', ')}`
+    if (odoh.relay === undefined) return [{ file, path: `resolvers[${index}].transports.odoh.relay`, message: `is required; ${known}` }]
     const message = relay === undefined ? `${quoted(odoh.relay)} is not in "relays"; ${known}` : relayProblem(resolver, relay)
     return message === undefined ? [] : [{ file, path: `resolvers[${index}].transports.odoh.relay`, message }]
   })
 }
 
 function withRelay(resolver: TrustedResolver, relays: readonly TrustedRelay[]): TrustedResolver {
-  const relay = relays.find(({ id }) => id === resolver.transports.odoh?.relay)
+  const named = resolver.transports.odoh?.relay
+  const relay = named === undefined ? undefined : relays.find(({ id }) => id === named)
   return relay === undefined ? resolver : { ...resolver, relay }
 }
 

@@ -8,7 +8,7 @@ import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolve
 import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import type { TrustedResolver } from './trusted-set.ts'
+import { offers, type TrustedResolver } from './trusted-set.ts'
 
 /** Everything that a start needs, checked. */
 export interface Loaded {
@@ -188,7 +188,7 @@ function choose(
   readable: boolean,
   collect: CollectProblem,
 ): readonly TrustedResolver[] {
-  const shares = (resolver: TrustedResolver) => config.transports.some((transport) => resolver.transports[transport] !== undefined)
+  const shares = (resolver: TrustedResolver) => config.transports.some((transport) => offers(resolver, transport))
   if (!readable) return []
   if (config.use === undefined) {
     const chosen = set.sound.filter((resolver) => resolver.enabled && shares(resolver))
@@ -208,6 +208,14 @@ function choose(
     if (resolver === undefined) {
       const known = [...byId.keys()].slice(0, 20).join(', ')
       if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; name one of: ${known}` })
+      return []
+    }
+    if (config.transports.includes('odoh') && 'odoh' in resolver.transports && !shares(resolver)) {
+      collect({ ...where, message: `${quoted(id)} names no relay; add one in its transports.odoh, as in "relay": "ID"` })
+      return []
+    }
+    if (shares(resolver) && resolver.addresses.length === 0 && !('odoh' in resolver.transports)) {
+      collect({ ...where, message: `${quoted(id)} has no address yet; run: enigm-dns resolvers pin ${id}` })
       return []
     }
     if (shares(resolver)) return [resolver]

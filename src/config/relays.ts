@@ -19,17 +19,38 @@ const relayPath = v.pipe(
   v.transform((path) => path.replace(TEMPLATE, '')),
 )
 
+/**
+ * Base64 of a SHA-256 over a certificate, or over its signed part (as in DNS stamps). Hexadecimal,
+ * as openssl prints a fingerprint, is read too.
+ */
+const certHash = v.pipe(
+  text(95),
+  v.transform((hash) => (/^([0-9a-f]{2}:?){32}$/i.test(hash) ? Buffer.from(hash.replaceAll(':', ''), 'hex').toString('base64') : hash)),
+  v.check(
+    (hash) => /^[A-Za-z0-9+/]{43}=$/.test(hash) && Buffer.from(hash, 'base64').toString('base64') === hash,
+    'must be the base64 or the hexadecimal form of 32 octets (the SHA-256 of a certificate)',
+  ),
+)
+
+/** `certHashes` of a resolver or of a relay. */
+export const certHashes = described(
+  'SHA-256 of certificates, or of their signed part, in base64 or hexadecimal. The chain must contain one of them.',
+  distinct(certHash, 32, 0),
+)
+
 /** A relay of oblivious queries (RFC 9230): it passes on what it cannot read. */
 const relay = closed({
   id: described('The name of the relay for `relay` of a resolver.', idText),
+  list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
   operator: described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200)),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   type: described('What it passes on.', word('odoh')),
   addresses: described(
-    'Its addresses; they are never looked up.',
-    distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
+    'Its addresses; they are never looked up. An imported entry may have none until `enigm-dns resolvers pin ID` looks them up once.',
+    distinct(hostAddress, 32, 0, (address) => canonical(String(address))),
   ),
   authenticationDomainName: described('The name that its certificate must contain.', authenticationName),
+  certHashes: v.exactOptional(certHashes),
   caFile: v.exactOptional(
     described(
       'A file of PEM certificates, relative to this file. They are the only roots for this relay. Absent: the roots that come with Node.',
@@ -76,6 +97,7 @@ interface Target {
  * would see who asks and what is asked.
  */
 export function relayProblem(target: Target, relay: TrustedRelay): string | undefined {
+  if (relay.addresses.length === 0) return `names ${quoted(relay.id)}, which has no address yet; run: enigm-dns resolvers pin ${relay.id}`
   const both = 'so it would see both who asks and what is asked; choose a relay of another operator'
   const operator = target.operator ?? target.id
   if (plain(operator) === plain(relay.operator))

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
 import { authenticationName, closed, described, distinct, domainName, hostAddress, integer, text, word, yesNo } from './fields.ts'
-import { idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
+import { certHashes, idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
 
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
@@ -35,7 +35,12 @@ const places = {
     closed({
       port: portOf('odoh'),
       path: v.optional(dohPath, '/dns-query'),
-      relay: described('The id of the relay, from `relays`. Only the relay is dialled: docs/odoh.md.', idText),
+      relay: v.exactOptional(
+        described(
+          'The id of the relay, from `relays`. Only the relay is dialled: docs/odoh.md. Absent in an imported entry until you name one.',
+          idText,
+        ),
+      ),
       config: v.exactOptional(
         described('Base64 of the ObliviousDoHConfigs that the resolver publishes. Absent: `odoh.configFetch` decides.', targetConfig),
       ),
@@ -72,16 +77,17 @@ const probe = closed({
   ),
 })
 
-const resolver = closed({
+const resolverKeys = closed({
   id: described('The name of the resolver for `use` in the configuration.', idText),
+  list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
   operator: v.exactOptional(described('Who runs it.', text(200))),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   source: v.exactOptional(described('Where the operator publishes these figures.', text(2048))),
   enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
   authenticationDomainName: described('The name that its certificate must contain: a host name, or an IP address.', authenticationName),
   addresses: described(
-    'Its addresses; they are never looked up.',
-    distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
+    'Its addresses; they are never looked up. An imported entry may have none until `enigm-dns resolvers pin ID` looks them up once.',
+    distinct(hostAddress, 32, 0, (address) => canonical(String(address))),
   ),
   transports: described('Its transports; at least one.', transports),
   spkiPins: v.optional(
@@ -91,6 +97,7 @@ const resolver = closed({
     ),
     [],
   ),
+  certHashes: v.exactOptional(certHashes),
   caFile: v.exactOptional(
     described(
       'A file of PEM certificates, relative to this file. They are the only roots for this resolver. Absent: the roots that come with Node.',
@@ -105,6 +112,19 @@ const resolver = closed({
   ),
   claims: v.optional(described('What the operator states about itself. Shown as claims.', claims), {}),
 })
+
+/** Whoever is enabled is dialled, so its addresses must be known. */
+const resolver = v.pipe(
+  resolverKeys,
+  v.forward(
+    v.partialCheck(
+      [['enabled'], ['addresses'], ['transports']],
+      ({ enabled, addresses, transports }) => !enabled || addresses.length > 0 || 'odoh' in transports,
+      'must hold an address; name one, or leave "enabled": false and run enigm-dns resolvers pin ID',
+    ),
+    ['addresses'],
+  ),
+)
 
 /** The trusted-resolver set in a file; defaults are applied, and caFile is not read yet. */
 export const trustedSetSchema = closed({
@@ -126,6 +146,11 @@ export type Claims = v.InferOutput<typeof claims>
  * trusted roots for this resolver. `relay` is the entry that `transports.odoh.relay` names.
  */
 export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string; readonly relay?: TrustedRelay }
+
+/** Whether a resolver can be asked over a transport: over ODoH, only where a relay is named. */
+export function offers({ transports }: Pick<TrustedResolver, 'transports'>, transport: Transport): boolean {
+  return transport === 'odoh' ? transports.odoh?.relay !== undefined : transports[transport] !== undefined
+}
 
 /** The names of the transports, as `transports` keys here and in the configuration. */
 export const transportName = v.picklist(TRANSPORT_NAMES, `must be one of: ${TRANSPORT_NAMES.join(', ')}`)

@@ -93,6 +93,32 @@ export function replaceFile(
 }
 
 /**
+ * Replaces the content of a file that people own, as `replaceFile` does, and keeps its mode and its
+ * owner. A link stays: its target is replaced. Throws the system's error; EPERM if the owner cannot
+ * be kept.
+ */
+export function rewriteFile(path: string, content: string): void {
+  const real = nodeFs.realpathSync(path)
+  const { mode, uid, gid } = nodeFs.statSync(real)
+  const temporary = temporaryOf(real)
+  remove(temporary)
+  try {
+    writeNew(temporary, content, mode & 0o7777, true)
+    const made = nodeFs.statSync(temporary)
+    if (made.uid !== uid || made.gid !== gid) {
+      nodeFs.chownSync(temporary, uid, gid)
+      // A change of owner clears some bits of the mode.
+      nodeFs.chmodSync(temporary, mode & 0o7777)
+    }
+    nodeFs.renameSync(temporary, real)
+  } catch (error) {
+    remove(temporary)
+    throw error
+  }
+  syncDirectory(dirname(real))
+}
+
+/**
  * Makes a file (0600) with the result of `make`, if it does not exist. A complete file is linked
  * with link(2): of two processes that start together one wins, and nobody ever reads half a key. An
  * existing object stays, of any kind. Throws the system's error.

@@ -85,7 +85,7 @@ t.test('each fault of an entry', async (t) => {
     [{ probe: { name: 'corp.example', type: 'AXFR' } }, /^resolvers\[0\]\.probe\.type: must be one of: A, AAAA,/],
     [{ probe: { name: 'corp.example', type: 1 } }, /^resolvers\[0\]\.probe\.type: must be one of/],
     [{ probe: { name: 'corp.example', port: 1 } }, /^resolvers\[0\]\.probe\.port: is not a known key/],
-    [{ addresses: [] }, /^resolvers\[0\]\.addresses: must be a list of 1/],
+    [{ addresses: [] }, /^resolvers\[0\]\.addresses: must hold an address/],
     [{ addresses: ['dns.example'] }, /^resolvers\[0\]\.addresses\[0\]: must be an IPv4 or IPv6 address/],
     [{ addresses: ['192.0.2.1', '192.0.2.1'] }, /^resolvers\[0\]\.addresses: names an item twice/],
     [{ addresses: ['192.0.2.256'] }, /^resolvers\[0\]\.addresses\[0\]: /],

@@ -62,6 +62,11 @@ export interface Endpoint extends OfferedTransports {
    * enough, but the chain must be valid too.
    */
   readonly spkiPins: readonly string[]
+  /**
+   * Base64 SHA-256 of certificates, or of their signed part. The verified chain must contain one of
+   * them. Absent or empty: any chain.
+   */
+  readonly certHashes?: readonly string[]
   /** PEM of the only trusted roots; undefined: those bundled with Node. */
   readonly ca: string | undefined
   readonly usageProfile: 'strict' | 'opportunistic'

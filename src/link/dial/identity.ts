@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto'
-import { checkServerIdentity, type PeerCertificate } from 'node:tls'
+import { checkServerIdentity, type DetailedPeerCertificate, type PeerCertificate } from 'node:tls'
 import { EnigmError } from '../../errors.ts'
 import type { Endpoint } from './endpoint.ts'
 
@@ -28,8 +28,62 @@ export function identityFault(endpoint: Endpoint, certificate: PeerCertificate):
   const { subject: _commonName, ...withoutSubject } = certificate
   const named = checkServerIdentity(endpoint.authenticationDomainName, withoutSubject as PeerCertificate)
   if (named !== undefined) return new EnigmError('certificate-name', 'the certificate is for another name')
-  if (endpoint.spkiPins.length === 0 || endpoint.spkiPins.includes(spkiPin(certificate.raw))) return undefined
-  return new EnigmError('pin-mismatch', 'the key of the certificate is not among the pinned ones')
+  if (endpoint.spkiPins.length > 0 && !endpoint.spkiPins.includes(spkiPin(certificate.raw)))
+    return new EnigmError('pin-mismatch', 'the key of the certificate is not among the pinned ones')
+  const { certHashes = [] } = endpoint
+  if (certHashes.length === 0 || verifiedChain(certificate).some((one) => hashesOf(one).some((hash) => certHashes.includes(hash))))
+    return undefined
+  return new EnigmError('pin-mismatch', 'no certificate of the chain is among those of certHashes')
+}
+
+/** Longer chains are not built. */
+const MAX_CHAIN = 10
+
+/**
+ * The certificates from the leaf up. Node links what the peer sent by names only, so each link is
+ * verified here: a peer could add the pinned certificate to a chain that another CA signed.
+ */
+function verifiedChain(leaf: PeerCertificate): readonly X509Certificate[] {
+  const chain = [new X509Certificate(leaf.raw)]
+  let at: PeerCertificate = leaf
+  for (let last = chain[0]; last !== undefined && chain.length < MAX_CHAIN; last = chain.at(-1)) {
+    const above = (at as Partial<DetailedPeerCertificate>).issuerCertificate
+    // A root is its own issuer.
+    if (above?.raw === undefined || above === at) break
+    const issuer = new X509Certificate(above.raw)
+    if (!last.checkIssued(issuer) || !last.verify(issuer.publicKey)) break
+    chain.push(issuer)
+    at = above
+  }
+  return chain
+}
+
+/** The hash of a certificate, and that of its signed part, which DNS stamps hold. */
+function hashesOf({ raw }: X509Certificate): readonly string[] {
+  const sha256 = (octets: Uint8Array) => createHash('sha256').update(octets).digest('base64')
+  const signed = signedPart(raw)
+  return signed === undefined ? [sha256(raw)] : [sha256(raw), sha256(signed)]
+}
+
+/**
+ * The TBSCertificate, which is the first value inside a certificate (RFC 5280 section 4.1), in DER.
+ */
+function signedPart(der: Uint8Array): Uint8Array | undefined {
+  const outer = valueAt(der, 0)
+  const inner = outer === undefined ? undefined : valueAt(der, outer.begin)
+  return inner === undefined ? undefined : der.subarray(outer?.begin, inner.end)
+}
+
+/** Where the content of the DER value at `at` begins and ends. */
+function valueAt(der: Uint8Array, at: number): { readonly begin: number; readonly end: number } | undefined {
+  const first = der[at + 1]
+  if (first === undefined) return undefined
+  const digits = first < 0x80 ? 0 : first & 0x7f
+  if (digits > 4) return undefined
+  let length = digits === 0 ? first : 0
+  for (let i = 0; i < digits; i++) length = length * 256 + (der[at + 2 + i] ?? 0)
+  const begin = at + 2 + digits
+  return begin + length > der.length ? undefined : { begin, end: begin + length }
 }
 
 /** Only for a leaf with a valid chain and without an `identityFault`. */

@@ -38,7 +38,13 @@ export interface TlsSessions {
 
 /** The key of sessions of this endpoint: everything on which the verification depends. */
 export function sessionKey(endpoint: Endpoint, transport: Transport): string {
-  const proof = [transport, endpoint.authenticationDomainName, ...endpoint.spkiPins.toSorted(), endpoint.ca ?? 'bundled']
+  const proof = [
+    transport,
+    endpoint.authenticationDomainName,
+    ...endpoint.spkiPins.toSorted(),
+    endpoint.ca ?? 'bundled',
+    ...(endpoint.certHashes ?? []).toSorted(),
+  ]
   return `${createHash('sha256').update(proof.join('\0')).digest('base64')} ${endpoint.resolver}`
 }
 

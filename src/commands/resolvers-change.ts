@@ -1,0 +1,95 @@
+import { entryOf, idOf, nameOf, type SetEntry, stampsOf } from '../config/listed-entries.ts'
+import { configError, quoted } from '../config/problems.ts'
+import { removeEntries } from '../config/set-edit.ts'
+import { acceptable, openSet, saveSet, written } from '../config/set-file.ts'
+import { mergePlan } from '../config/set-merge.ts'
+import { readStamp, writeStamp } from '../config/stamps.ts'
+import { EXIT } from '../exit-codes.ts'
+import { unknownId, withPlan } from './resolvers-import.ts'
+import { changeableSet, chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
+import { resolvedEntry } from './set-lookup.ts'
+import { printable } from './status-screen.ts'
+
+const HERE = 'command line'
+
+export interface AddOptions extends SetOptions {
+  readonly id?: string
+}
+
+/** `resolvers add`: returns the exit code. Rejects with an EnigmError `config`. */
+export async function addStamp(text: string, options: AddOptions, world: SetWorld): Promise<number> {
+  const { stamp, fault } = readStamp(text.trim())
+  if (stamp === undefined) throw configError([{ file: HERE, path: 'STAMP', message: fault }])
+  const chosen = await changeableSet(options, world)
+  const set = await openSet(chosen.file)
+  const found = await resolvedEntry(entryOf(stamp, options.id ?? idOf(nameOf(stamp))), chosen, set, world)
+  const { good, faults } = acceptable([found])
+  const [entry] = good
+  if (entry === undefined) throw configError(faults.map((message) => ({ file: HERE, path: 'STAMP', message })))
+  const { add } = mergePlan(set.entries, [entry])
+  const [added] = add
+  if (added === undefined) {
+    world.out.write(`${printable(chosen.file)} already holds this one.\n`)
+    return EXIT.good
+  }
+  if (options.id !== undefined && added.value.id !== options.id)
+    throw configError([
+      { file: HERE, path: '--id', message: `${quoted(options.id)} is in the set already, for another resolver; choose another id` },
+    ])
+  await saveSet(set, withPlan(set.text, add, []))
+  const use =
+    added.kind === 'relays'
+      ? 'A route may name it now.'
+      : `It is not used before you enable it: "enabled": true there, or "use": ["${added.value.id}"] in the configuration.`
+  world.out.write(`${printable(chosen.file)}: added ${added.value.id}. ${use}\n`)
+  return EXIT.good
+}
+
+/** `resolvers remove`: returns the exit code. Rejects with an EnigmError `config`. */
+export async function removeEntry(ids: readonly string[], options: SetOptions, world: SetWorld): Promise<number> {
+  const chosen = await changeableSet(options, world)
+  const set = await openSet(chosen.file)
+  const known = (id: string) => set.entries.some(({ value }) => value.id === id)
+  const missing = ids.find((id) => !known(id))
+  if (missing !== undefined) throw unknownId(missing, chosen.file)
+  const named = ids.filter((id) => chosen.inUse?.has(id) === true && chosen.loaded?.config.use.includes(id))
+  const unique = new Set(ids)
+  await saveSet(
+    set,
+    (['resolvers', 'relays'] as const).reduce((text, kind) => removeEntries(text, kind, unique), set.text),
+  )
+  world.out.write(`${printable(chosen.file)}: removed ${[...unique].join(', ')}.\n`)
+  if (named.length > 0)
+    world.out.write(`In use until now: ${named.join(', ')}. If "use" in the configuration names it, remove it there too.\n`)
+  return EXIT.good
+}
+
+export interface ExportOptions extends SetOptions {
+  readonly stamp?: true
+}
+
+/** `resolvers export`: returns the exit code. Rejects with an EnigmError `config`. */
+export async function exportEntry(id: string, options: ExportOptions, world: SetWorld): Promise<number> {
+  const { file } = await chosenSet(options, world)
+  const entry = (await openSet(file)).entries.find(({ value }) => value.id === id)
+  if (entry === undefined) throw unknownId(id, file)
+  if (options.stamp !== true) {
+    world.out.write(`${JSON.stringify(written(entry), null, 2)}\n`)
+    return EXIT.good
+  }
+  const stamps = stampsOf(entry).map(writeStamp)
+  for (const stamp of stamps) world.out.write(`${stamp}\n`)
+  for (const lost of lostIn(entry)) world.err.write(`${lost}\n`)
+  return stamps.length > 0 ? EXIT.good : EXIT.notAsWished
+}
+
+/** What a stamp cannot say, as sentences. */
+function lostIn({ value }: SetEntry): readonly string[] {
+  const has = (key: string) => Array.isArray(value[key]) && value[key].length > 0
+  return [
+    ...(has('spkiPins')
+      ? ['A stamp holds no pins of keys (spkiPins): whoever takes this stamp trusts the certificate authorities alone.']
+      : []),
+    ...(value.caFile === undefined ? [] : ['A stamp holds no private CA (caFile): without it the certificate is refused.']),
+  ]
+}

@@ -1,0 +1,207 @@
+import { basename, resolve } from 'node:path'
+import { parseJsonc } from '../config/jsonc.ts'
+import { type EntryValue, entriesOf, type SetEntry } from '../config/listed-entries.ts'
+import { configError, quoted } from '../config/problems.ts'
+import { addEntries, changeEntries, type SetList } from '../config/set-edit.ts'
+import { acceptable, entriesIn, type OpenSet, openSet, saveSet, written } from '../config/set-file.ts'
+import { type EntryChange, mergePlan } from '../config/set-merge.ts'
+import { MAX_LIST_OCTETS, readStampList } from '../config/stamp-list.ts'
+import { systemCode } from '../errors.ts'
+import { EXIT } from '../exit-codes.ts'
+import { MAX_SIGNATURE_OCTETS, type MinisignKey, minisignKey } from '../files/minisign.ts'
+import { anyOwner, readSmall } from '../files/reading.ts'
+import { proven, seenTimes } from '../files/signed.ts'
+import { type ChosenSet, changeableSet, type SetOptions, type SetWorld } from './set-choice.ts'
+import { printable } from './status-screen.ts'
+
+export interface ImportOptions extends SetOptions {
+  readonly minisignKey?: string
+}
+
+/** A list as it came: its octets, its signature, and its name. */
+interface ReceivedList {
+  readonly data: Buffer
+  readonly signature: string | undefined
+  readonly fileName: string
+  readonly source: string
+}
+
+/** `resolvers import`: returns the exit code. Rejects with an EnigmError `config`. */
+export async function importList(place: string, options: ImportOptions, world: SetWorld): Promise<number> {
+  const key = options.minisignKey === undefined ? undefined : keyOf(options.minisignKey)
+  const chosen = await changeableSet(options, world)
+  const list = await received(place, key, chosen, world)
+  if (typeof list === 'number') return list
+  const remember = checked(list, key, chosen, world)
+  if (typeof remember === 'number') return remember
+  const name = list.fileName.replace(/\.(md|json|txt)$/, '')
+  const { entries, remarks } = readList(list.data, name)
+  if (entries.length === 0) {
+    world.err.write(`${printable(place)} holds no entry that a set may hold\n${lines(remarks)}`)
+    return EXIT.notAsWished
+  }
+  const set = await openSet(chosen.file)
+  const plan = mergePlan(set.entries, entries)
+  const { held, free } = heldBack(set, plan.change, chosen.inUse)
+  await saveSet(set, withPlan(set.text, plan.add, free))
+  if (!remember()) {
+    world.err.write(`the time of this list could not be remembered in ${chosen.stateDir}: an older one would be accepted later\n`)
+    return EXIT.cannotTell
+  }
+  world.out.write(inWords(chosen.file, { added: plan.add.length, changed: free.length, same: plan.same, held, remarks }))
+  return EXIT.good
+}
+
+/** The key in base64, or in a file that minisign made. */
+function keyOf(text: string): MinisignKey {
+  const key = minisignKey(text) ?? minisignKey(smallText(text, MAX_SIGNATURE_OCTETS) ?? '')
+  if (key !== undefined) return key
+  const message = 'must be the public key of minisign: 56 characters that begin with RW, or a file that holds them'
+  throw configError([{ file: 'command line', path: '--minisign-key', message }])
+}
+
+function smallText(path: string, maxOctets: number): string | undefined {
+  try {
+    const octets = readSmall(path, maxOctets, anyOwner)
+    return typeof octets === 'string' ? undefined : octets.toString('utf8')
+  } catch {
+    return undefined
+  }
+}
+
+async function received(place: string, key: MinisignKey | undefined, _chosen: ChosenSet, _world: SetWorld): Promise<ReceivedList | number> {
+  if (/^https?:\/\//i.test(place)) {
+    const message =
+      key === undefined
+        ? 'a list from the network is trusted for its signature alone; add --minisign-key'
+        : 'a list from the network is fetched as a source; name it in "sources" of the configuration and run: enigm-dns resolvers update'
+    throw configError([{ file: 'command line', path: place, message }])
+  }
+  const path = resolve(place)
+  const signature = key === undefined ? undefined : smallText(`${path}.minisig`, MAX_SIGNATURE_OCTETS)
+  return { data: octetsOf(path), signature, fileName: basename(path), source: basename(path) }
+}
+
+function octetsOf(path: string): Buffer {
+  try {
+    const octets = readSmall(path, MAX_LIST_OCTETS, anyOwner)
+    if (typeof octets !== 'string') return octets
+    throw configError([{ file: path, path: '', message: `${octets}; a list of resolvers is a text of at most ${MAX_LIST_OCTETS} octets` }])
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === undefined) throw error
+    throw configError([{ file: path, path: '', message: `cannot be read (${code})` }])
+  }
+}
+
+/**
+ * Returns what remembers the list once it is in the set; or the exit code, after a wrong, foreign
+ * or older signature.
+ */
+function checked(list: ReceivedList, key: MinisignKey | undefined, { stateDir }: ChosenSet, world: SetWorld): (() => boolean) | number {
+  if (key === undefined) return () => true
+  const seen = seenTimes(stateDir)
+  if (seen === undefined) {
+    world.err.write(
+      `${stateDir}/signed.json is damaged or belongs to another user, so it is not known whether the list is an old one; remove it\n`,
+    )
+    return EXIT.cannotTell
+  }
+  const found = proven({ ...list, key }, seen)
+  if (found.refused !== undefined) {
+    world.err.write(`${printable(list.fileName)} ${found.refused}; nothing was changed\n`)
+    return EXIT.proofFailed
+  }
+  const { timestampS } = found
+  return () => timestampS === undefined || seen.accept(key, list.source, timestampS)
+}
+
+/** What a list holds, and sentences on what it holds in vain. */
+export interface ReadList {
+  readonly entries: readonly SetEntry[]
+  readonly remarks: readonly string[]
+}
+
+/** Reads a list in either format. `name`: the name of the list, which its entries carry. */
+export function readList(data: Uint8Array, name: string): ReadList {
+  const text = Buffer.from(data).toString('utf8')
+  if (/^\uFEFF?\s*(\{|\/[/*])/.test(text)) return fromJson(text, name)
+  const list = readStampList(text)
+  const { entries, repeated } = entriesOf(list.stamps, name)
+  const { good, faults } = acceptable(entries)
+  const remarks = [
+    ...(repeated === 0 ? [] : [`${repeated} repeated another entry of the list`]),
+    ...(list.refused > 0 ? [`${list.refused} stamps were refused`] : []),
+    ...list.faults,
+    ...faults.slice(0, MAX_REMARKS),
+  ]
+  return { entries: good, remarks }
+}
+
+const MAX_REMARKS = 20
+
+function fromJson(text: string, name: string): ReadList {
+  const parsed = parseJsonc(text)
+  if (parsed.problems !== undefined) return { entries: [], remarks: parsed.problems }
+  const listed = entriesIn(Object(parsed.value)).flatMap(({ kind, value }) => {
+    if (typeof value !== 'object' || value === null) return []
+    const said = Object.fromEntries(Object.entries(value).filter(([key]) => SAYABLE.has(key)))
+    return [{ kind, value: { ...said, list: name, ...(kind === 'resolvers' ? { enabled: false } : {}) } as unknown as EntryValue }]
+  })
+  const { good, faults } = acceptable(listed)
+  return { entries: good, remarks: faults.slice(0, MAX_REMARKS) }
+}
+
+/**
+ * What a list may say about a resolver: no file of this host, no route, and nothing that enables
+ * it.
+ */
+const SAYABLE: ReadonlySet<string> = new Set(
+  'id operator jurisdiction source authenticationDomainName addresses transports spkiPins certHashes probe claims type port path'.split(
+    ' ',
+  ),
+)
+
+/** Changes of entries that are in use wait for the person; the others may be made. */
+export function heldBack(set: OpenSet, change: readonly EntryChange[], inUse: ReadonlySet<string> | undefined) {
+  const enabled = new Set(set.entries.filter(({ value }) => value.enabled === true).map(({ value }) => value.id))
+  const isUsed = ({ id }: EntryChange) => inUse?.has(id) ?? enabled.has(id)
+  return {
+    held: change.filter((one) => enabled.has(one.id) || isUsed(one)),
+    free: change.filter((one) => !enabled.has(one.id) && !isUsed(one)),
+  }
+}
+
+/** The text of a set with entries added and changed. */
+export function withPlan(text: string, add: readonly SetEntry[], change: readonly EntryChange[]): string {
+  return (['resolvers', 'relays'] as const satisfies readonly SetList[]).reduce((before, kind) => {
+    const changes = new Map(change.filter((one) => one.kind === kind).map(({ id, keys }) => [id, keys]))
+    const added = add.filter((one) => one.kind === kind).map(written)
+    return addEntries(changeEntries(before, kind, changes), kind, added)
+  }, text)
+}
+
+interface Told {
+  readonly added: number
+  readonly changed: number
+  readonly same: number
+  readonly held: readonly EntryChange[]
+  readonly remarks: readonly string[]
+}
+
+function inWords(file: string, { added, changed, same, held, remarks }: Told): string {
+  return lines([
+    `${file}: ${added} added (none is used before you enable it), ${changed} changed, ${same} already there.`,
+    ...held.map(
+      ({ id, what }) =>
+        `${id} is in use, and the list has other ${what.join(', ')}; kept as it is. To take the change: enigm-dns resolvers remove ${id}, then import again`,
+    ),
+    ...remarks,
+  ])
+}
+
+const lines = (texts: readonly string[]) => texts.map((text) => `${printable(text)}\n`).join('')
+
+/** A person's word for an id that is not in the set. */
+export const unknownId = (id: string, file: string) =>
+  configError([{ file, path: '', message: `holds no entry ${quoted(id)}; enigm-dns resolvers list shows the ids` }])

@@ -1,0 +1,64 @@
+import { Command } from 'commander'
+import { systemClock, systemRandom } from '../clock.ts'
+import { addStamp, exportEntry, removeEntry } from './resolvers-change.ts'
+import { importList } from './resolvers-import.ts'
+import { listEntries } from './resolvers-list.ts'
+import { exitAfter } from './service-orders.ts'
+import type { SetWorld } from './set-choice.ts'
+
+const HELP = `
+The set is a file that you own: every change is one step, and comments stay. Entries that come from a stamp or a list
+are not used before you enable them ("enabled": true in the file, or their id in "use" of the configuration).
+
+Exit codes:
+  0  done    1  not done, or only partly; the output says why
+  2  a stamp, a list, a set or the configuration is not valid; nothing was changed
+  3  cannot be done here
+  4  a signature is wrong, of another key, or of an older list; nothing was changed
+
+Examples:
+  $ enigm-dns resolvers list
+  $ enigm-dns resolvers add sdns://AgcAAAAAAAAABzkuOS45LjkADWRucy5xdWFkOS5uZXQKL2Rucy1xdWVyeQ --id quad9-doh
+  $ enigm-dns resolvers import public-resolvers.md --minisign-key RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3
+  $ enigm-dns resolvers export quad9 --stamp
+`
+
+/** `enigm-dns resolvers`: shows and changes the trusted set. */
+export function resolversCommand(world: SetWorld = thisWorld()): Command {
+  const command = new Command('resolvers').description('show and change the trusted set').addHelpText('after', HELP)
+  const inner = (usage: string, says: string) =>
+    command
+      .command(usage)
+      .description(says)
+      .option('--set <file>', 'the set (default: that of the configuration)')
+      .option('-c, --config <file>', 'configuration file (default: that of the running service, else /etc/enigm-dns/config.json)')
+      .addHelpText('after', HELP)
+  const ended = (work: () => Promise<number>) => exitAfter(world, work)
+  inner('list', 'list the entries of the set')
+    .option('--json', 'print one JSON document')
+    .action((options) => ended(() => listEntries(options, world)))
+  inner('add <stamp>', 'add the resolver or relay of a stamp (sdns://...)')
+    .option('--id <id>', 'its id in the set (default: its name)')
+    .action((stamp: string, options) => ended(() => addStamp(stamp, options, world)))
+  inner('remove <id...>', 'remove entries').action((ids: string[], options) => ended(() => removeEntry(ids, options, world)))
+  inner('import <file>', 'add the entries of a list: stamps in Markdown, or a set in JSON')
+    .option('--minisign-key <key>', 'the public key that signed the list, in FILE.minisig beside it')
+    .action((place: string, options) => ended(() => importList(place, options, world)))
+  inner('export <id>', 'print an entry')
+    .option('--stamp', 'print its stamps, one a line, one for each transport and address')
+    .action((id: string, options) => ended(() => exportEntry(id, options, world)))
+  return command
+}
+
+function thisWorld(): SetWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    random: systemRandom,
+    places: undefined,
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

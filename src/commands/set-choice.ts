@@ -1,0 +1,58 @@
+import { resolve } from 'node:path'
+import type { Clock, Random } from '../clock.ts'
+import type { DefaultFiles, Loaded } from '../config/load.ts'
+import { defaultStateDir, shippedResolversFile } from '../config/paths.ts'
+import { configError } from '../config/problems.ts'
+import { configOrThrow, type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
+
+/** The access of the commands on sets to the system; tests replace all of it. */
+export interface SetWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  readonly random: Random
+  /** The paths to use if no file is named; undefined: the system's. */
+  readonly places: DefaultFiles | undefined
+  readonly exit: (code: number) => void
+  readonly host?: Host
+}
+
+/** Which set a command is about. */
+export interface SetOptions {
+  readonly set?: string
+  readonly config?: string
+}
+
+/** A set, and the configuration in whose service it stands. */
+export interface ChosenSet {
+  readonly file: string
+  /** The configuration; undefined: only the set was named, and there is no valid configuration. */
+  readonly loaded: Loaded | undefined
+  readonly service: RunningService | undefined
+  /** Ids that are in use, if it is the set of that configuration; else undefined. */
+  readonly inUse: ReadonlySet<string> | undefined
+  /** Where accepted lists are remembered. */
+  readonly stateDir: string
+}
+
+/**
+ * The set that is named, or that of the configuration. Rejects with an EnigmError `config` if there
+ * is neither.
+ */
+export async function chosenSet({ set, config }: SetOptions, { host = thisHost(), places }: SetWorld): Promise<ChosenSet> {
+  const named = set === undefined ? undefined : resolve(set)
+  const judged = await judgedConfig(config, host, places)
+  const loaded = named === undefined || config !== undefined ? configOrThrow(judged) : judged.loaded
+  const file = named ?? loaded?.config.resolvers ?? ''
+  const inUse = loaded?.config.resolvers === file ? new Set(loaded.config.use) : undefined
+  return { file, loaded, service: judged.service, inUse, stateDir: loaded?.config.stateDir ?? defaultStateDir() }
+}
+
+/** As `chosenSet`, for a command that changes it: the shipped set is not changed. */
+export async function changeableSet(options: SetOptions, world: SetWorld): Promise<ChosenSet> {
+  const chosen = await chosenSet(options, world)
+  if (chosen.file !== shippedResolversFile()) return chosen
+  const message =
+    'is the set that comes with the program, and the next version replaces it; name a file of yours with --set, as in --set /etc/enigm-dns/resolvers.json (it is made if it is not there), and name it as "resolvers" in the configuration'
+  throw configError([{ file: chosen.file, path: '', message }])
+}

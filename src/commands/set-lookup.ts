@@ -1,0 +1,107 @@
+import { type CollectProblem, withCa } from '../config/documents.ts'
+import type { SetEntry } from '../config/listed-entries.ts'
+import { parseListen, type SocketAddress } from '../config/listen-address.ts'
+import { configError, type Problem, quoted } from '../config/problems.ts'
+import type { OpenSet } from '../config/set-file.ts'
+import type { Config } from '../config/settings.ts'
+import type { TrustedResolver } from '../config/trusted-set.ts'
+import { upstreamQuery } from '../dns/message.ts'
+import { nameFromText } from '../dns/name.ts'
+import { encodeQuestion, presentMessage } from '../dns/presentation.ts'
+import { typeFromText } from '../dns/registries.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
+import { tlsSessions } from '../link/dial/sessions.ts'
+import { transportsOf } from '../trusted-resolvers.ts'
+import { askServer } from './ask-server.ts'
+import { askOver, vpnMissing } from './reach.ts'
+import type { ChosenSet, SetWorld } from './set-choice.ts'
+
+/** Limit of addresses in an entry. */
+const MAX_ADDRESSES = 32
+const TIMEOUT_MS = 4000
+
+/**
+ * The entry with addresses. If it has none, its name is looked up once: through the set in use,
+ * never through the system. An ODoH target needs none, because its relay looks it up. Rejects with
+ * an EnigmError `config` if nothing was found.
+ */
+export async function resolvedEntry(entry: SetEntry, chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<SetEntry> {
+  const { value } = entry
+  if (value.addresses.length > 0 || 'odoh' in Object(value.transports)) return entry
+  const host = String(value.authenticationDomainName)
+  const addresses = await addressesOf(host, chosen, set, world)
+  return { ...entry, value: { ...value, addresses } }
+}
+
+/** Every address of a host, by the set in use. Rejects with an EnigmError `config`. */
+async function addressesOf(host: string, chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<readonly string[]> {
+  const ask = await asker(chosen, set, world)
+  const found: string[] = []
+  let why = 'it has no address'
+  for (const type of ['A', 'AAAA']) {
+    try {
+      const message = presentMessage(await ask(host, type))
+      found.push(...(message?.answers ?? []).filter((record) => record.type === type).map(({ data }) => data))
+      if (message !== undefined && message.status !== 'NOERROR') why = `the answer is ${message.status}`
+    } catch (error) {
+      why = asEnigmError(error).message
+    }
+  }
+  if (found.length > 0) return [...new Set(found)].slice(0, MAX_ADDRESSES)
+  const message = `holds the name ${quoted(host)} and no address, and the set in use found none: ${why}`
+  throw configError([{ file: 'command line', path: 'STAMP', message }])
+}
+
+type Ask = (host: string, type: string) => Promise<Uint8Array>
+
+/**
+ * Asks the resolvers of the named set; else the running service; else those of the configuration.
+ */
+async function asker({ file, loaded, service }: ChosenSet, set: OpenSet, world: SetWorld): Promise<Ask> {
+  const own = loaded?.config.resolvers === file ? [] : await enabledIn(set)
+  const place = own.length > 0 ? undefined : service?.listen[0]?.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')
+  const listener = place === undefined ? undefined : parseListen(place)
+  if (listener !== undefined) return byService(listener, world)
+  if (loaded === undefined)
+    throw configError([
+      { file: 'command line', path: 'STAMP', message: 'holds no address, and no valid configuration says whom to ask for it' },
+    ])
+  return byLinks(own.length > 0 ? own : loaded.resolvers, loaded.config, world)
+}
+
+async function enabledIn({ file, entries }: OpenSet): Promise<readonly TrustedResolver[]> {
+  const problems: Problem[] = []
+  const collect: CollectProblem = (problem) => void problems.push(problem)
+  const enabled = entries.filter(({ kind, value }) => kind === 'resolvers' && value.enabled === true)
+  const resolvers = await Promise.all(enabled.map(({ value }) => withCa(file, value as unknown as TrustedResolver, collect)))
+  if (problems.length > 0) throw configError(problems)
+  return resolvers
+}
+
+function byService(server: SocketAddress, { clock, random }: SetWorld): Ask {
+  return async (host, type) =>
+    (await askServer(server, encodeQuestion(host, type, random.below(65_536)), { clock, timeoutMs: TIMEOUT_MS, tcpOnly: false })).wire
+}
+
+function byLinks(resolvers: readonly TrustedResolver[], config: Config, tools: SetWorld): Ask {
+  const sessions = tlsSessions(tools.clock)
+  return async (host, type) => {
+    if (await vpnMissing(resolvers, config, tools)) throw new EnigmError('vpn-required', 'the policy requires a VPN, and there is none')
+    let last = new EnigmError('no-upstream', 'no resolver of the set in use offers a configured transport')
+    for (const resolver of resolvers)
+      for (const transport of transportsOf(resolver, config)) {
+        try {
+          return (await askOver(questionFor(host, type), resolver, transport, config, sessions, tools)).wire
+        } catch (error) {
+          last = asEnigmError(error)
+        }
+      }
+    throw last
+  }
+}
+
+function questionFor(host: string, type: string): Uint8Array {
+  const number = typeFromText(type) ?? 1
+  const lower = Uint8Array.from([...nameFromText(host), number >> 8, number & 0xff, 0, 1])
+  return upstreamQuery({ lower, type: number, class: 1 }, false)
+}

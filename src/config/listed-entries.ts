@@ -1,0 +1,192 @@
+import type { ListedStamp } from './stamp-list.ts'
+import type { Stamp } from './stamps.ts'
+
+/**
+ * Entries of a set from stamps, and stamps from entries. An entry is a plain value in the form of
+ * the file, without defaults.
+ */
+
+/** An entry of `resolvers` or of `relays`, as it is written in a set. */
+export interface SetEntry {
+  readonly kind: 'resolvers' | 'relays'
+  readonly value: EntryValue
+}
+
+export interface EntryValue {
+  readonly id: string
+  readonly addresses: readonly string[]
+  readonly [key: string]: unknown
+}
+
+/** The entries of a list, in its order, and how many stamps repeated another one. */
+export interface Gathered {
+  readonly entries: readonly SetEntry[]
+  readonly repeated: number
+}
+
+/**
+ * One entry for each name of a list. Stamps below one heading become one entry where they differ in
+ * addresses alone, or in transports alone; else the second one gets a number. A stamp that repeats
+ * another one is left out. Names are the same in every run, so ids are stable.
+ */
+export function entriesOf(listed: readonly ListedStamp[], list?: string): Gathered {
+  const entries: SetEntry[] = []
+  const places = new Map<string, number>()
+  const seen = new Set<string>()
+  let repeated = 0
+  for (const { name, stamp } of listed) {
+    const entry = entryOf(stamp, idOf(name ?? nameOf(stamp)), list)
+    const content = JSON.stringify([entry.kind, entry.value, 0], (key, value: unknown) => (key === 'id' ? '' : value))
+    if (seen.has(content)) {
+      repeated++
+      continue
+    }
+    seen.add(content)
+    const at = places.get(entry.value.id)
+    const before = at === undefined ? undefined : entries[at]
+    if (at === undefined || before === undefined) {
+      places.set(entry.value.id, entries.length)
+      entries.push(entry)
+      continue
+    }
+    const merged = joined(before, entry)
+    if (merged !== undefined) {
+      entries[at] = merged
+      continue
+    }
+    const id = unusedId(entry.value.id, (one) => places.has(one))
+    places.set(id, entries.length)
+    entries.push({ ...entry, value: { ...entry.value, id } })
+  }
+  return { entries, repeated }
+}
+
+/** `id` with the lowest number from 2 that makes it new. */
+export function unusedId(id: string, used: (id: string) => boolean): string {
+  for (let n = 2; ; n++) {
+    const next = `${id.slice(0, 58)}-${n}`
+    if (!used(next)) return next
+  }
+}
+
+/** What a stamp calls its resolver. */
+export function nameOf({ hostname, providerName, address = '' }: Stamp): string {
+  return hostname ?? providerName?.replace(/^2\.dnscrypt-cert\./, '') ?? address.replaceAll(':', '-')
+}
+
+/** The id of a name: what may stand in an id stays, everything else becomes a hyphen. */
+export function idOf(name: string): string {
+  const plain = name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[^a-z0-9]+|-+$/g, '')
+    .slice(0, 63)
+  return plain === '' ? 'unnamed' : plain
+}
+
+/**
+ * The entry of one stamp. A person enables it. `list`: the name of the list that holds the stamp.
+ */
+export function entryOf(stamp: Stamp, id: string, list?: string): SetEntry {
+  const { protocol, port, path, hostname = '', address } = stamp
+  const onion = hostname.endsWith('.onion') ? [hostname] : []
+  const addresses = address === undefined ? onion : [address]
+  const named = { id, ...(list === undefined ? {} : { list }) }
+  const common = { ...named, enabled: false, authenticationDomainName: hostname, addresses }
+  const hashes = stamp.certHashes.length === 0 ? {} : { certHashes: stamp.certHashes }
+  const claims = claimsOf(stamp)
+  const resolver = (transports: object, more: object = {}): SetEntry => ({
+    kind: 'resolvers',
+    value: { ...common, ...more, transports, ...hashes, ...(Object.keys(claims).length === 0 ? {} : { claims }) },
+  })
+  switch (protocol) {
+    case 'dot':
+      return resolver({ dot: { port } })
+    case 'doh':
+      return resolver({ doh: { port, path } })
+    case 'doq':
+      return resolver({ doq: { port } })
+    case 'dnscrypt':
+      return resolver(
+        { dnscrypt: { providerName: stamp.providerName, publicKey: stamp.publicKey, port } },
+        { authenticationDomainName: stamp.providerName },
+      )
+    case 'odoh-target':
+      return resolver({ odoh: { path, ...(port === 443 ? {} : { port }) } })
+    case 'dnscrypt-relay':
+      return { kind: 'relays', value: { ...named, operator: `unknown (${id})`, type: 'dnscrypt', addresses, port } }
+    case 'odoh-relay':
+      return {
+        kind: 'relays',
+        value: {
+          ...named,
+          operator: `unknown (${hostname})`,
+          type: 'odoh',
+          addresses,
+          authenticationDomainName: hostname,
+          port,
+          path,
+          ...hashes,
+        },
+      }
+  }
+}
+
+/** A property that is not set says nothing: the operator may only not have told. */
+function claimsOf({ properties }: Stamp): Readonly<Record<string, unknown>> {
+  if (properties === undefined) return {}
+  return {
+    ...(properties.noLogs ? { logging: false } : {}),
+    ...(properties.noFilter ? { filtering: 'none' } : {}),
+    ...(properties.dnssec ? { dnssec: true } : {}),
+  }
+}
+
+const record = (value: unknown) => (typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {})
+const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
+
+/**
+ * Both in one entry; undefined: they differ in more than one list of addresses or transports holds.
+ */
+function joined(a: SetEntry, b: SetEntry): SetEntry | undefined {
+  const without = ({ kind, value }: SetEntry) => [kind, { ...value, addresses: 0, transports: 0 }]
+  if (!isSame(without(a), without(b))) return undefined
+  const [ours, theirs] = [record(a.value.transports), record(b.value.transports)]
+  if (isSame(ours, theirs)) return { ...a, value: { ...a.value, addresses: [...new Set([...a.value.addresses, ...b.value.addresses])] } }
+  const disjoint = Object.keys(theirs).every((name) => !Object.hasOwn(ours, name))
+  const together = isSame(a.value.addresses.toSorted(), b.value.addresses.toSorted())
+  return disjoint && together ? { ...a, value: { ...a.value, transports: { ...ours, ...theirs } } } : undefined
+}
+
+/**
+ * The stamps of an entry: one for each transport and address. A transport that stamps do not know
+ * has none.
+ */
+export function stampsOf({ kind, value }: SetEntry): readonly Stamp[] {
+  const claims = record(value.claims)
+  const properties = { dnssec: claims.dnssec === true, noLogs: claims.logging === false, noFilter: claims.filtering === 'none' }
+  const certHashes = Array.isArray(value.certHashes) ? value.certHashes.map(String) : []
+  const hostname = String(value.authenticationDomainName ?? '')
+  const of = (stamp: Omit<Stamp, 'certHashes'>): readonly Stamp[] => {
+    const places = value.addresses.filter((address) => !address.endsWith('.onion'))
+    const hashes = ['dnscrypt', 'dnscrypt-relay', 'odoh-target'].includes(stamp.protocol) ? [] : certHashes
+    if (places.length === 0 || stamp.protocol === 'odoh-target') return [{ ...stamp, certHashes: hashes }]
+    return places.map((address) => ({ ...stamp, address, certHashes: hashes }))
+  }
+  if (kind === 'relays') {
+    const port = Number(value.port ?? 443)
+    if (value.type === 'dnscrypt') return of({ protocol: 'dnscrypt-relay', port })
+    return of({ protocol: 'odoh-relay', properties, port, hostname, path: String(value.path ?? '/') })
+  }
+  return Object.entries(record(value.transports)).flatMap(([name, place]) => {
+    const { port, path = '/dns-query', providerName, publicKey } = record(place)
+    const numbered = (fallback: number) => ({ properties, port: Number(port ?? fallback) })
+    if (name === 'dot' || name === 'doq') return of({ protocol: name, ...numbered(853), hostname })
+    if (name === 'doh') return of({ protocol: 'doh', ...numbered(443), hostname, path: String(path) })
+    if (name === 'odoh') return of({ protocol: 'odoh-target', ...numbered(443), hostname, path: String(path) })
+    if (name === 'dnscrypt')
+      return of({ protocol: 'dnscrypt', ...numbered(443), providerName: String(providerName), publicKey: String(publicKey) })
+    return []
+  })
+}

@@ -1,0 +1,198 @@
+import { createScanner, type Node, parseTree, type SyntaxKind } from 'jsonc-parser'
+
+/**
+ * Changes a set in its text: comments, order and spelling of everything else stay. Each function
+ * takes the text of a file that `parseJsonc` has accepted.
+ */
+
+/** A list of the set. */
+export type SetList = 'resolvers' | 'relays'
+
+/** Keys to set in an entry; undefined removes a key. */
+export type KeyChanges = Readonly<Record<string, unknown>>
+
+/** A set without an entry. */
+export const EMPTY_SET_TEXT = '{\n  "version": 1,\n  "resolvers": []\n}\n'
+
+/** A part of a text, and what takes its place. */
+interface Edit {
+  readonly offset: number
+  readonly length: number
+  readonly content: string
+}
+
+/** Adds entries at the end of a list, which is made if there is none. */
+export function addEntries(text: string, list: SetList, entries: readonly object[]): string {
+  if (entries.length === 0) return text
+  return edited(text, (root) => {
+    const content = entries.map(entryText).join(',\n')
+    const found = childOf(root, list)
+    if (found === undefined) return appended(text, root, `  ${JSON.stringify(list)}: [\n${content}\n  ]`)
+    return appended(text, found, content)
+  })
+}
+
+/** Sets keys of the entries with these ids. Ids that are not there are ignored. */
+export function changeEntries(text: string, list: SetList, changes: ReadonlyMap<string, KeyChanges>): string {
+  if (changes.size === 0) return text
+  return edited(text, (root) => itemsOf(root, list).flatMap((item) => keyEdits(text, item, changes.get(idOf(item)) ?? {})))
+}
+
+/** Removes the entries with these ids. Comments between entries stay. */
+export function removeEntries(text: string, list: SetList, ids: ReadonlySet<string>): string {
+  // One at a time: the comma that goes depends on what stays.
+  return [...ids].reduce(
+    (rest, id) =>
+      edited(rest, (root) => {
+        const items = itemsOf(root, list)
+        const item = items.find((one) => idOf(one) === id)
+        return item === undefined ? [] : removal(rest, item, items)
+      }),
+    text,
+  )
+}
+
+function edited(text: string, edit: (root: Node) => readonly Edit[]): string {
+  const root = parseTree(text, [], { allowTrailingComma: true })
+  if (root === undefined) return text
+  const eol = text.includes('\r\n') ? '\r\n' : '\n'
+  let [done, at] = ['', 0]
+  // Of two edits at one place, the one that was made first comes first.
+  for (const { offset, length, content } of edit(root).toSorted((a, b) => a.offset - b.offset)) {
+    done += text.slice(at, offset) + content.replaceAll('\n', eol)
+    at = offset + length
+  }
+  return done + text.slice(at)
+}
+
+function childOf(object: Node, key: string): Node | undefined {
+  return object.children?.find((property) => property.children?.[0]?.value === key)?.children?.[1]
+}
+
+const itemsOf = (root: Node, list: SetList) => childOf(root, list)?.children ?? []
+const idOf = (item: Node) => String(childOf(item, 'id')?.value)
+const endOf = ({ offset, length }: Node) => offset + length
+
+// jsonc-parser's enum exists at compile time only.
+const COMMA: SyntaxKind = 5
+const LINE_COMMENT: SyntaxKind = 12
+const BLOCK_COMMENT: SyntaxKind = 13
+const LINE_BREAK: SyntaxKind = 14
+const SPACE: SyntaxKind = 15
+
+/** What follows a value. */
+interface Following {
+  /** The place after its comma; undefined: it has none. */
+  readonly comma: number | undefined
+  /** The place after its comma and after comments on the same line, which belong to it. */
+  readonly lineEnd: number
+  /** Whether such a comment ends with the line. */
+  readonly inComment: boolean
+}
+
+function following(text: string, end: number): Following {
+  const scanner = createScanner(text, false)
+  scanner.setPosition(end)
+  let [comma, lineEnd, sameLine, inComment]: [number | undefined, number, boolean, boolean] = [undefined, end, true, false]
+  for (;;) {
+    const token = scanner.scan()
+    if (token === LINE_BREAK && comma !== undefined) break
+    if (token === LINE_BREAK) sameLine = false
+    else if (token === COMMA && comma === undefined) {
+      comma = scanner.getPosition()
+      lineEnd = comma
+      sameLine = true
+      inComment = false
+    } else if (token === LINE_COMMENT || token === BLOCK_COMMENT) {
+      if (!sameLine) continue
+      lineEnd = scanner.getPosition()
+      inComment = token === LINE_COMMENT
+    } else if (token !== SPACE) break
+  }
+  return { comma, lineEnd, inComment }
+}
+
+/** `content` as the last item or property of `parent`, on lines of its own. */
+function appended(text: string, parent: Node, content: string): readonly Edit[] {
+  const last = parent.children?.at(-1)
+  const close = endOf(parent) - 1
+  if (last === undefined) {
+    const begin = lineStart(text, close)
+    // The closing bracket has a line of its own, or gets one.
+    return begin < close ? [insertion(begin, `\n${content}`)] : [insertion(close, `\n${content}\n${indentOf(text, parent)}`)]
+  }
+  const { comma, lineEnd } = following(text, endOf(last))
+  const closed = text.slice(lineEnd, close).includes('\n') ? '' : `\n${indentOf(text, parent)}`
+  return [
+    ...(comma === undefined ? [insertion(endOf(last), ',')] : []),
+    insertion(lineEnd, `\n${content}${comma === undefined ? '' : ','}${closed}`),
+  ]
+}
+
+const insertion = (offset: number, content: string): Edit => ({ offset, length: 0, content })
+
+/** The spaces before the line on which a node begins. */
+function indentOf(text: string, { offset }: Node): string {
+  return /^[ \t]*/.exec(text.slice(text.lastIndexOf('\n', offset) + 1))?.[0] ?? ''
+}
+
+function keyEdits(text: string, object: Node, changes: KeyChanges): readonly Edit[] {
+  const siblings = object.children ?? []
+  const propertyOf = (key: string) => siblings.find(({ children }) => children?.[0]?.value === key)
+  const fresh: string[] = []
+  const edits = Object.entries(changes).flatMap(([key, value]): readonly Edit[] => {
+    const property = propertyOf(key)
+    const old = property?.children?.[1]
+    if (value === undefined) return property === undefined ? [] : removal(text, property, siblings)
+    if (old !== undefined) return [{ offset: old.offset, length: old.length, content: inline(value) }]
+    fresh.push(`${JSON.stringify(key)}: ${inline(value)}`)
+    return []
+  })
+  const last = siblings.at(-1)
+  if (last === undefined || fresh.length === 0) return edits
+  const { comma, lineEnd, inComment } = following(text, endOf(last))
+  const start = text.lastIndexOf('\n', last.offset) + 1
+  const own = /^[ \t]*$/.test(text.slice(start, last.offset))
+  const before = own || inComment ? `\n${own ? text.slice(start, last.offset) : '  '}` : ' '
+  return [
+    ...edits,
+    ...(comma === undefined ? [insertion(endOf(last), ',')] : []),
+    insertion(lineEnd, `${fresh.map((property) => before + property).join(',')}${comma === undefined ? '' : ','}`),
+  ]
+}
+
+/** Cuts one of `siblings` with the comma that belongs to it. */
+function removal(text: string, node: Node, siblings: readonly Node[]): readonly Edit[] {
+  const { comma } = following(text, endOf(node))
+  const end = comma ?? endOf(node)
+  // The line break before it may end a comment, so it goes only if another one follows.
+  const start = /^[ \t]*\r?\n/.test(text.slice(end, end + 200)) ? lineStart(text, node.offset) : node.offset
+  const cut = { offset: start, length: end - start, content: '' }
+  const before = siblings[siblings.indexOf(node) - 1]
+  if (comma !== undefined || before === undefined) return [cut]
+  const left = following(text, endOf(before)).comma
+  return left === undefined ? [cut] : [{ offset: left - 1, length: 1, content: '' }, cut]
+}
+
+/** The line break before `offset` if only spaces stand between; else `offset`. */
+function lineStart(text: string, offset: number): number {
+  const begin = text.lastIndexOf('\n', offset - 1)
+  if (begin < 0 || !/^[ \t]*$/.test(text.slice(begin + 1, offset))) return offset
+  return text[begin - 1] === '\r' ? begin - 1 : begin
+}
+
+/** An entry as the shipped set spells it: one key a line, everything inside it on that line. */
+function entryText(entry: object): string {
+  const lines = Object.entries(entry).flatMap(([key, value]) =>
+    value === undefined ? [] : [`      ${JSON.stringify(key)}: ${inline(value)}`],
+  )
+  return `    {\n${lines.join(',\n')}\n    }`
+}
+
+/** JSON on one line, with spaces as a person writes it. */
+function inline(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
+  const parts = Object.entries(value).flatMap(([key, one]) => (one === undefined ? [] : [`${JSON.stringify(key)}: ${inline(one)}`]))
+  return parts.length === 0 ? '{}' : `{ ${parts.join(', ')} }`
+}

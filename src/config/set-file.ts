@@ -1,0 +1,117 @@
+import { type ParseError, parse } from 'jsonc-parser'
+import * as v from 'valibot'
+import { EnigmError } from '../errors.ts'
+import { replaceFile, rewriteFile } from '../files/writing.ts'
+import { asRecord, type CollectProblem, documentOf } from './documents.ts'
+import { readGuarded } from './file-safety.ts'
+import { MAX_OCTETS } from './jsonc.ts'
+import type { EntryValue, SetEntry } from './listed-entries.ts'
+import { configError, type Problem, problemsOf } from './problems.ts'
+import { EMPTY_SET_TEXT, type SetList } from './set-edit.ts'
+import { trustedSetSchema } from './trusted-set.ts'
+
+/** A set that is about to be changed. */
+export interface OpenSet {
+  readonly file: string
+  readonly text: string
+  /** Whether the file is there already. */
+  readonly exists: boolean
+  /** Its entries, with the defaults of the schema. */
+  readonly entries: readonly SetEntry[]
+}
+
+/** Everybody may read a set; its owner alone may change it. */
+const MODE = 0o644
+
+/**
+ * Opens a set to change it; a file that is not there counts as an empty set. Rejects with an
+ * EnigmError `config` that names every problem: an invalid set is mended by hand.
+ */
+export async function openSet(file: string): Promise<OpenSet> {
+  const reading = await readGuarded(file)
+  if (reading.absent === true) return { file, text: EMPTY_SET_TEXT, exists: false, entries: [] }
+  const problems: Problem[] = []
+  const collect: CollectProblem = (problem) => void problems.push(problem)
+  const raw = documentOf(file, reading, collect)
+  const found = raw === undefined ? undefined : v.safeParse(trustedSetSchema, raw, { abortPipeEarly: true })
+  if (found?.success === false) problems.push(...problemsOf(file, found.issues))
+  if (problems.length > 0 || found?.success !== true) throw configError(problems)
+  return { file, text: reading.text ?? '', exists: true, entries: entriesIn(found.output) }
+}
+
+const LISTS: readonly SetList[] = ['resolvers', 'relays']
+
+/** The entries of both lists of a set. */
+export function entriesIn(set: object): readonly SetEntry[] {
+  return LISTS.flatMap((kind) => {
+    const listed = asRecord(set)?.[kind]
+    return Array.isArray(listed) ? listed.map((value: EntryValue): SetEntry => ({ kind, value })) : []
+  })
+}
+
+/**
+ * Which of these entries a set may hold, with the defaults of the schema, and why the others may
+ * not: a clause for each.
+ */
+export function acceptable(entries: readonly SetEntry[]): { readonly good: readonly SetEntry[]; readonly faults: readonly string[] } {
+  const faults: string[] = []
+  let good = entries
+  // A faulty entry may hide another fault of the same kind, but not for long.
+  for (let round = 0; round < 4; round++) {
+    const lists = Object.fromEntries(LISTS.map((kind) => [kind, good.filter((entry) => entry.kind === kind)]))
+    const { resolvers = [], relays = [] } = lists
+    const values = (of: readonly SetEntry[]) => of.map(({ value }) => value)
+    const set = { version: 1, resolvers: values(resolvers), ...(relays.length === 0 ? {} : { relays: values(relays) }) }
+    const found = v.safeParse(trustedSetSchema, set, { abortPipeEarly: true })
+    if (found.success) return { good: entriesIn(found.output), faults }
+    const bad = new Set<SetEntry>()
+    for (const [i, { path, message }] of problemsOf('', found.issues).entries()) {
+      const [list, index] = found.issues[i]?.path?.map(({ key }) => key) ?? []
+      const among = list === 'relays' ? relays : resolvers
+      const entry = typeof index === 'number' ? among[index] : undefined
+      for (const one of entry === undefined ? among : [entry]) bad.add(one)
+      faults.push(entry === undefined ? `${path} ${message}` : `${entry.value.id}: ${path.replace(/^\w+\[\d+\]\.?/, '')} ${message}`)
+    }
+    good = good.filter((entry) => !bad.has(entry))
+  }
+  return { good: [], faults }
+}
+
+/** An entry as it is written: without keys that say nothing. */
+export function written({ value }: SetEntry): object {
+  const isEmpty = (one: unknown) => typeof one === 'object' && one !== null && Object.keys(one).length === 0
+  return Object.fromEntries(Object.entries(value).filter(([key, one]) => key === 'addresses' || !isEmpty(one)))
+}
+
+/**
+ * Puts a new text in place of a set: in one step, with the mode and the owner of the old file. Only
+ * a valid set is written, and only if nobody changed the file meanwhile. Rejects with an EnigmError
+ * `config`.
+ */
+export async function saveSet({ file, text: before, exists }: OpenSet, text: string): Promise<void> {
+  if (text === before && exists) return
+  if (Buffer.byteLength(text) > MAX_OCTETS)
+    throw configError([{ file, path: '', message: `would be larger than ${MAX_OCTETS} octets; remove entries that nobody uses first` }])
+  // Three times as fast as `parseJsonc`, which read the rest of this text before.
+  const faults: ParseError[] = []
+  const value: unknown = parse(text, faults, { allowTrailingComma: true })
+  if (faults.length > 0) throw new EnigmError('internal', 'the edited set is not JSON')
+  const found = v.safeParse(trustedSetSchema, value, { abortPipeEarly: true })
+  if (!found.success) throw configError(problemsOf(file, found.issues))
+  const now = await readGuarded(file)
+  if (exists ? now.text !== before : now.absent !== true)
+    throw configError([{ file, path: '', message: 'was changed by somebody else meanwhile; run the command again' }])
+  try {
+    if (exists) rewriteFile(file, text)
+    else replaceFile(file, text, MODE)
+  } catch (error) {
+    throw notWritable(file, error)
+  }
+}
+
+function notWritable(file: string, error: unknown): EnigmError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+  const denied = code === 'EACCES' || code === 'EPERM'
+  const message = `cannot be written (${code})${denied ? '; run this as its owner or as root' : ''}`
+  return configError([{ file, path: '', message }])
+}

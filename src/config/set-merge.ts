@@ -1,0 +1,146 @@
+import { type EntryValue, type SetEntry, unusedId } from './listed-entries.ts'
+import type { KeyChanges, SetList } from './set-edit.ts'
+
+/** What a list may say about an entry; everything else in the set belongs to the person. */
+const CARRIED = ['authenticationDomainName', 'addresses', 'transports', 'spkiPins', 'certHashes', 'type', 'port', 'path', 'claims'] as const
+type Carried = (typeof CARRIED)[number]
+
+/** What changes in an entry, in the words of the status. */
+export type ChangeKind = 'addresses' | 'names' | 'pins' | 'transports' | 'claims'
+
+const KIND: Readonly<Record<Carried, ChangeKind>> = {
+  authenticationDomainName: 'names',
+  addresses: 'addresses',
+  transports: 'transports',
+  spkiPins: 'pins',
+  certHashes: 'pins',
+  type: 'transports',
+  port: 'transports',
+  path: 'transports',
+  claims: 'claims',
+}
+
+/** A change that a list makes to an entry of the set. */
+export interface EntryChange {
+  readonly kind: SetList
+  readonly id: string
+  readonly what: readonly ChangeKind[]
+  readonly keys: KeyChanges
+  /** The values before, by the same keys. */
+  readonly before: KeyChanges
+}
+
+/** What becomes of each entry of a list. */
+export interface MergePlan {
+  readonly add: readonly SetEntry[]
+  readonly change: readonly EntryChange[]
+  /** How many are in the set already. */
+  readonly same: number
+}
+
+/**
+ * Compares a list with a set. An entry that came from this list is changed; one that a person
+ * wrote, or that came from another list, never is: a different resolver of the same name gets a
+ * number, and one that the set already holds under any name is left out.
+ */
+export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[]): MergePlan {
+  const byId = new Map(set.map((entry) => [keyOf(entry.kind, entry.value.id), entry]))
+  const byName = grouped(set)
+  const used = new Set(byId.keys())
+  const add: SetEntry[] = []
+  const change: EntryChange[] = []
+  let same = 0
+  for (const entry of listed) {
+    const own = ownOf(entry, byId)
+    const changed = own === undefined ? undefined : changeOf(own, entry)
+    if (changed !== undefined) change.push(changed)
+    else if (own !== undefined || (byName.get(nameOf(entry)) ?? []).some((other) => covers(other, entry))) same++
+    else {
+      const isUsed = (id: string) => used.has(keyOf(entry.kind, id))
+      const id = isUsed(entry.value.id) ? unusedId(entry.value.id, isUsed) : entry.value.id
+      used.add(keyOf(entry.kind, id))
+      add.push(id === entry.value.id ? entry : { ...entry, value: { ...entry.value, id } })
+    }
+  }
+  return { add, change, same }
+}
+
+const keyOf = (kind: SetList, id: string) => `${kind} ${id}`
+const nameOf = ({ kind, value }: SetEntry) => `${kind} ${String(value.authenticationDomainName ?? '').toLowerCase()}`
+
+function grouped(entries: readonly SetEntry[]): ReadonlyMap<string, readonly SetEntry[]> {
+  const groups = new Map<string, SetEntry[]>()
+  for (const entry of entries) {
+    const group = groups.get(nameOf(entry))
+    if (group === undefined) groups.set(nameOf(entry), [entry])
+    else group.push(entry)
+  }
+  return groups
+}
+
+/** The entry of the set that this list wrote earlier, under its id or its id with a number. */
+function ownOf({ kind, value }: SetEntry, byId: ReadonlyMap<string, SetEntry>): SetEntry | undefined {
+  const isOwn = (found: SetEntry | undefined) => value.list !== undefined && found?.value.list === value.list
+  const first = byId.get(keyOf(kind, value.id))
+  if (first === undefined || isOwn(first)) return first
+  for (let n = 2; n < 10; n++) {
+    const next = byId.get(keyOf(kind, `${value.id.slice(0, 58)}-${n}`))
+    if (isOwn(next)) return next
+  }
+  return undefined
+}
+
+/** What `listed` changes in `entry`; undefined: nothing. */
+export function changeOf(entry: SetEntry, listed: SetEntry): EntryChange | undefined {
+  // A list of stamps holds no pins of keys, and does not take away those of the person.
+  const silent = (key: Carried) => key === 'spkiPins' && pinsOf(listed).length === 0
+  const keys = CARRIED.filter((key) => !silent(key) && !isSame(comparable(key, entry.value[key]), comparable(key, listed.value[key])))
+  if (keys.length === 0) return undefined
+  return {
+    kind: entry.kind,
+    id: entry.value.id,
+    what: [...new Set(keys.map((key) => KIND[key]))],
+    keys: Object.fromEntries(keys.map((key) => [key, listed.value[key]])),
+    before: Object.fromEntries(keys.map((key) => [key, entry.value[key]])),
+  }
+}
+
+const pinsOf = ({ value }: SetEntry): readonly unknown[] => (Array.isArray(value.spkiPins) ? value.spkiPins : [])
+
+/**
+ * Absent and empty say the same; the order of addresses is a preference, that of hashes is none.
+ */
+function comparable(key: Carried, value: unknown): unknown {
+  if (key === 'certHashes' || key === 'spkiPins') return Array.isArray(value) ? value.toSorted() : []
+  if (key === 'claims') return value ?? {}
+  return value
+}
+
+/** Whether `entry` already reaches what `listed` describes, and asks for no weaker a proof. */
+function covers({ value: ours }: SetEntry, { value: theirs }: SetEntry): boolean {
+  const transports = recordOf(ours.transports)
+  return (
+    theirs.addresses.every((address) => ours.addresses.includes(address)) &&
+    Object.entries(recordOf(theirs.transports)).every(([name, place]) => isSame(transports[name], place)) &&
+    (['type', 'port', 'path'] as const).every((key) => isSame(ours[key], theirs[key])) &&
+    (hashesOf(theirs).length === 0 || (hashesOf(ours).length > 0 && hashesOf(ours).every((hash) => hashesOf(theirs).includes(hash))))
+  )
+}
+
+const hashesOf = ({ certHashes }: EntryValue): readonly unknown[] => (Array.isArray(certHashes) ? certHashes : [])
+const recordOf = (value: unknown) => (typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {})
+
+/** Equal values, whatever the order of their keys. */
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b))
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, one]) => [key, sorted(one)]),
+  )
+}

@@ -1,0 +1,77 @@
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { isForeignJson, readPrivateJson, writePrivateJson } from './json.ts'
+import { type MinisignKey, verifyMinisign } from './minisign.ts'
+
+/**
+ * Files that are signed with minisign: whether the signature is right, and whether an earlier file
+ * was newer.
+ */
+
+const FILE = 'signed.json'
+/** Limit of remembered pairs of key and source. */
+const MAX_SEEN = 2000
+
+const schema = v.object({ version: v.literal(1), seen: v.record(v.string(), v.number()) })
+
+/** The times of signed files that were accepted, per key and source. */
+export interface SeenTimes {
+  /** Of the newest accepted file, in seconds since 1970; undefined: none had a time. */
+  lastS(key: MinisignKey, source: string): number | undefined
+  /** Remembers an accepted file. Returns false if that was not possible. */
+  accept(key: MinisignKey, source: string, timestampS: number): boolean
+}
+
+/**
+ * The record in a state directory. Undefined: it is damaged or belongs to somebody else, so nothing
+ * can be said about earlier files.
+ */
+export function seenTimes(stateDir: string): SeenTimes | undefined {
+  const file = join(stateDir, FILE)
+  const name = ({ id }: MinisignKey, source: string) => `${Buffer.from(id).toString('hex')} ${source}`
+  const read = () => readPrivateJson(file, schema)?.seen ?? {}
+  if (Object.keys(read()).length === 0 && isForeignJson(file, schema)) return undefined
+  return {
+    lastS: (key, source) => read()[name(key, source)],
+    accept(key, source, timestampS) {
+      const seen = read()
+      const { [name(key, source)]: _old, ...others } = seen
+      const kept = Object.entries(others).slice(-(MAX_SEEN - 1))
+      return writePrivateJson(file, { version: 1, seen: { ...Object.fromEntries(kept), [name(key, source)]: timestampS } })
+    },
+  }
+}
+
+/** A signed file and what is needed to judge it. */
+export interface SignedFile {
+  readonly data: Uint8Array
+  /** The text of its .minisig file; undefined: there is none. */
+  readonly signature: string | undefined
+  readonly key: MinisignKey
+  /** Its name, which a `file:` in the signature must equal. */
+  readonly fileName: string
+  /** What it is a copy of: only files of one source are compared by their times. */
+  readonly source: string
+}
+
+/** Either the time of the signature, or why the file is refused: a clause. */
+export type Proven = { readonly timestampS: number | undefined; readonly refused?: never } | { readonly refused: string }
+
+/** Judges a signed file. Nothing is remembered before `accept`. */
+export function proven({ data, signature, key, fileName, source }: SignedFile, seen: Pick<SeenTimes, 'lastS'>): Proven {
+  if (signature === undefined) return { refused: 'has no signature; put the .minisig file beside it' }
+  const found = verifyMinisign(data, signature, key, fileName)
+  if (found.verdict !== 'valid') return { refused: `is not what the key signed: ${found.message}` }
+  const { timestampS } = found.comment
+  const lastS = seen.lastS(key, source)
+  if (lastS !== undefined && timestampS === undefined)
+    return { refused: 'has no time in its signature, but an earlier one had; it may be an old one that was put back' }
+  if (lastS !== undefined && timestampS !== undefined && timestampS < lastS)
+    return { refused: `is older (${day(timestampS)}) than the one that was accepted before (${day(lastS)})` }
+  return { timestampS }
+}
+
+/** A time for people, to the second, in UTC. */
+function day(seconds: number): string {
+  return Number.isSafeInteger(seconds) && seconds < 8e12 ? new Date(seconds * 1000).toISOString().replace('.000Z', 'Z') : String(seconds)
+}

@@ -1,0 +1,313 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import { resolversCommand } from '../../src/commands/resolvers.ts'
+import type { Host } from '../../src/commands/running-service.ts'
+import { parseJsonc } from '../../src/config/jsonc.ts'
+import { checkConfig } from '../../src/config/load.ts'
+import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
+
+const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
+const HASH = Buffer.alloc(32, 7).toString('base64')
+const ALL = { dnssec: true, noLogs: true, noFilter: true }
+const dot: Stamp = { protocol: 'dot', properties: ALL, address: '192.0.2.1', port: 853, hostname: 'dns.example', certHashes: [HASH] }
+
+/** A directory with a configuration and a place for a set, and the command as a person runs it. */
+function scene(t: Test, files: Readonly<Record<string, string>> = {}) {
+  const directory = t.testdir({ 'own.json': OWN, 'config.json': JSON.stringify({ resolvers: 'own.json', stateDir: 'state' }), ...files })
+  const set = join(directory, 'set.json')
+  const run = async (...words: readonly string[]) => {
+    let [out, err, code] = ['', '', -1]
+    const world = {
+      out: { write: (text: string) => (out += text) },
+      err: { write: (text: string) => (err += text) },
+      clock: systemClock(),
+      random: systemRandom,
+      places: { configFile: join(directory, 'config.json'), resolversFile: undefined },
+      exit: (given: number) => {
+        code = given
+      },
+      host,
+    }
+    await resolversCommand(world).parseAsync([...words], { from: 'user' })
+    return { out, err, code }
+  }
+  const entries = (file = set) =>
+    (parseJsonc(readFileSync(file, 'utf8')) as { value: { resolvers: Record<string, unknown>[] } }).value.resolvers
+  return { directory, set, run, entries }
+}
+
+const OWN = `{
+  // mine
+  "version": 1,
+  "resolvers": [
+    { "id": "home", "authenticationDomainName": "home.example", "addresses": ["192.0.2.53"], "transports": { "dot": {} } } // keep
+  ]
+}
+`
+const plain = (value: unknown) => JSON.parse(JSON.stringify(value)) as unknown
+
+t.test('add: an entry that is not enabled, with the hashes and the claims of its stamp', async (t) => {
+  const { set, run, entries } = scene(t)
+  const added = await run('add', writeStamp(dot), '--id', 'mine', '--set', set)
+  t.equal(added.code, 0, added.err)
+  t.strictSame(plain(entries()), [
+    {
+      id: 'mine',
+      enabled: false,
+      authenticationDomainName: 'dns.example',
+      addresses: ['192.0.2.1'],
+      transports: { dot: { port: 853 } },
+      certHashes: [HASH],
+      claims: { logging: false, filtering: 'none', dnssec: true },
+    },
+  ])
+  t.equal((await run('add', writeStamp(dot), '--set', set)).code, 0, 'a second time it is there already')
+  t.equal(entries().length, 1)
+  const taken = await run('add', writeStamp({ ...dot, address: '192.0.2.7' }), '--id', 'mine', '--set', set)
+  t.equal(taken.code, 2)
+  t.match(taken.err, /"mine" is in the set already/)
+  const exported = await run('export', 'mine', '--stamp', '--set', set)
+  t.equal(exported.out, `${writeStamp(dot)}\n`)
+})
+
+t.test('add: what is no stamp, or one of plain DNS, changes nothing and exits with 2', async (t) => {
+  const { set, run } = scene(t)
+  for (const stamp of ['sdns://AAcAAAAAAAAABzkuOS45Ljk', 'nonsense', 'sdns://AgM']) {
+    const { code, err } = await run('add', stamp, '--set', set)
+    t.equal(code, 2)
+    t.match(err, /^command line: STAMP: /)
+  }
+  t.notOk(existsSync(set))
+})
+
+t.test('the set of the configuration is edited: comments, mode and other entries stay', async (t) => {
+  const { directory, run, entries } = scene(t)
+  const own = join(directory, 'own.json')
+  chmodSync(own, 0o640)
+  t.equal((await run('add', writeStamp(dot))).code, 0)
+  const text = readFileSync(own, 'utf8')
+  t.match(text, /\/\/ mine/)
+  t.match(text, /\/\/ keep/)
+  t.equal(statSync(own).mode & 0o777, 0o640)
+  t.strictSame(
+    entries(own).map(({ id }) => id),
+    ['home', 'dns.example'],
+  )
+  const listed = JSON.parse((await run('list', '--json')).out) as {
+    readonly resolvers: readonly { readonly id: string; readonly inUse: boolean }[]
+  }
+  t.strictSame(
+    listed.resolvers.map(({ id, inUse }) => [id, inUse]),
+    [
+      ['home', true],
+      ['dns.example', false],
+    ],
+  )
+  t.match((await run('list')).out, /home +in use/)
+  t.equal((await run('remove', 'dns.example')).code, 0)
+  t.strictSame(
+    entries(own).map(({ id }) => id),
+    ['home'],
+  )
+  const unknown = await run('remove', 'nobody')
+  t.equal(unknown.code, 2)
+  t.match(unknown.err, /holds no entry "nobody"/)
+})
+
+const LIST = `# A list
+
+Some words, and a plain one:
+
+## Example One!
+Words about it.
+
+${writeStamp(dot)}
+${writeStamp({ ...dot, address: '192.0.2.2' })}
+
+## two
+
+- ${writeStamp({ ...dot, hostname: 'two.example', certHashes: [] })}
+
+## two again
+${writeStamp({ ...dot, hostname: 'two.example', certHashes: [] })}
+
+## plain
+sdns://AAcAAAAAAAAABzkuOS45Ljk
+
+## broken
+sdns://AgM
+`
+
+t.test('import: names become ids, stamps of one name one entry, repeated ones are left out, plain DNS is refused', async (t) => {
+  const { directory, set, run, entries } = scene(t, { 'list.md': LIST })
+  const first = await run('import', join(directory, 'list.md'), '--set', set)
+  t.equal(first.code, 0, first.err)
+  t.match(first.out, /2 added \(none is used before you enable it\), 0 changed, 0 already there/)
+  t.match(first.out, /1 repeated another entry/)
+  t.match(first.out, /line 19 \(plain\): the stamp is for plain DNS/)
+  t.match(first.out, /line 22 \(broken\): the stamp is cut short/)
+  t.strictSame(plain(entries().map(({ id, enabled, addresses, list }) => [id, enabled, addresses, list])), [
+    ['example-one', false, ['192.0.2.1', '192.0.2.2'], 'list'],
+    ['two', false, ['192.0.2.1'], 'list'],
+  ])
+  const before = readFileSync(set, 'utf8')
+  t.match((await run('import', join(directory, 'list.md'), '--set', set)).out, /0 added .* 2 already there/)
+  t.equal(readFileSync(set, 'utf8'), before, 'a second import changes no octet')
+})
+
+t.test('import: a changed entry is changed where nobody uses it, and kept where somebody does', async (t) => {
+  const { directory, set, run, entries } = scene(t, { 'list.md': LIST })
+  await run('import', join(directory, 'list.md'), '--set', set)
+  writeFileSync(set, readFileSync(set, 'utf8').replace('"enabled": false', '"enabled": true'))
+  writeFileSync(
+    join(directory, 'list.md'),
+    LIST.replaceAll(
+      writeStamp({ ...dot, hostname: 'two.example', certHashes: [] }),
+      writeStamp({ ...dot, hostname: 'two.example', address: '192.0.2.8', certHashes: [] }),
+    ).replace(writeStamp({ ...dot, address: '192.0.2.2' }), ''),
+  )
+  const { out, code } = await run('import', join(directory, 'list.md'), '--set', set)
+  t.equal(code, 0)
+  t.match(out, /example-one is in use, and the list has other addresses; kept/)
+  t.strictSame(plain(entries().map(({ id, addresses }) => [id, addresses])), [
+    ['example-one', ['192.0.2.1', '192.0.2.2']],
+    ['two', ['192.0.2.8']],
+  ])
+})
+
+const sign = (directory: string, file: string, at: number, key = 'key') =>
+  execFileSync(
+    'minisign',
+    ['-S', '-s', join(directory, `${key}.sec`), '-m', join(directory, file), '-t', `timestamp:${at}\tfile:${file}`],
+    { stdio: 'ignore' },
+  )
+const makeKey = (directory: string, key = 'key') => {
+  execFileSync('minisign', ['-G', '-W', '-f', '-p', join(directory, `${key}.pub`), '-s', join(directory, `${key}.sec`)], {
+    stdio: 'ignore',
+  })
+  return readFileSync(join(directory, `${key}.pub`), 'utf8').split('\n')[1] ?? ''
+}
+
+t.test('import of a signed list: valid, tampered, truncated, foreign, of another name, rolled back, without a signature', async (t) => {
+  const { directory, set, run } = scene(t, { 'list.md': LIST })
+  const key = makeKey(directory)
+  const other = makeKey(directory, 'other')
+  const file = join(directory, 'list.md')
+  const attempt = async (with_ = key) => run('import', file, '--minisign-key', with_, '--set', set)
+  t.equal((await attempt()).code, 4, 'no signature')
+  sign(directory, 'list.md', 2000)
+  t.equal((await attempt(other)).code, 4, 'another key')
+  t.notOk(existsSync(set), 'nothing was written')
+  const good = await attempt()
+  t.equal(good.code, 0, good.err)
+  t.equal((await attempt(join(directory, 'key.pub'))).code, 0, 'the key may be a file; the same list again is no rollback')
+  const before = readFileSync(set, 'utf8')
+  for (const [what, content] of [
+    ['tampered', LIST.replace('Words', 'words')],
+    ['truncated', LIST.slice(0, -30)],
+    ['empty', ''],
+  ] as const) {
+    writeFileSync(file, content)
+    const { code, err } = await attempt()
+    t.equal(code, 4, what)
+    t.match(err, /the signature does not match its content; nothing was changed/)
+  }
+  writeFileSync(file, LIST)
+  sign(directory, 'list.md', 1000)
+  const old = await attempt()
+  t.equal(old.code, 4)
+  t.match(old.err, /is older \(1970-01-01T00:16:40Z\) than the one that was accepted before/)
+  execFileSync('minisign', ['-S', '-s', join(directory, 'key.sec'), '-m', file, '-t', 'no time'], { stdio: 'ignore' })
+  t.match((await attempt()).err, /has no time in its signature/)
+  writeFileSync(join(directory, 'renamed.md'), LIST)
+  sign(directory, 'list.md', 3000)
+  writeFileSync(join(directory, 'renamed.md.minisig'), readFileSync(`${file}.minisig`))
+  t.equal((await run('import', join(directory, 'renamed.md'), '--minisign-key', key, '--set', set)).code, 4, 'signed for another name')
+  t.equal(readFileSync(set, 'utf8'), before)
+  t.equal((await attempt()).code, 0, 'a newer one is taken')
+})
+
+t.test('import of 800 entries takes at most 300 ms and 10 MB', async (t) => {
+  const many = Array.from(
+    { length: 800 },
+    (_, i) =>
+      `## name-${i}\n\nWords of an operator about number ${i}.\n\n${writeStamp({ ...dot, hostname: `dns${i}.example`, address: `192.0.${i >> 8}.${i & 255}` })}\n`,
+  )
+  const { directory, set, run, entries } = scene(t, { 'list.md': many.join('\n') })
+  await run('add', writeStamp(dot), '--set', set)
+  // Of the processor: other tests run at the same time.
+  const from = process.cpuUsage()
+  const { code, out } = await run('import', join(directory, 'list.md'), '--set', set)
+  const { user, system } = process.cpuUsage(from)
+  const tookMs = (user + system) / 1000
+  t.equal(code, 0)
+  t.match(out, /800 added/)
+  t.equal(entries().length, 801)
+  t.comment(`${tookMs.toFixed(0)} ms`)
+  t.ok(tookMs < 300, `${tookMs} ms`)
+})
+
+t.test('files that are no list: one sentence, and the set stays', async (t) => {
+  const { directory, set, run } = scene(t, {
+    'page.md': '<html>not a list</html>',
+    'empty.md': '',
+    'binary.md': '\0\x01\x02',
+    'set.json.txt': '{ "version": 1',
+  })
+  mkdirSync(join(directory, 'folder'))
+  writeFileSync(join(directory, 'huge.md'), Buffer.alloc(50_000_000, 0x20))
+  for (const [file, code] of [
+    ['page.md', 1],
+    ['empty.md', 1],
+    ['binary.md', 1],
+    ['set.json.txt', 1],
+    ['folder', 2],
+    ['huge.md', 2],
+    ['absent.md', 2],
+  ] as const) {
+    const { code: found, err } = await run('import', join(directory, file), '--set', set)
+    t.equal(found, code, file)
+    t.ok(err.length > 20, err)
+  }
+  t.equal((await run('import', 'https://lists.example/list.md', '--set', set)).code, 2)
+  t.notOk(existsSync(set))
+})
+
+t.test('the shipped set is not edited', async (t) => {
+  const { directory, run } = scene(t, { 'other.json': '{}' })
+  writeFileSync(join(directory, 'config.json'), '{}')
+  const { code, err } = await run('add', writeStamp(dot), '--config', join(directory, 'other.json'))
+  t.equal(code, 2)
+  t.match(err, /comes with the program|the shipped resolvers.json is missing/)
+})
+
+t.test('ODoH: targets and relays of a list are kept, and a person names the relay', async (t) => {
+  const stamps = [
+    '## odoh-cloudflare\nsdns://BQcAAAAAAAAAF29kb2guY2xvdWRmbGFyZS1kbnMuY29tCi9kbnMtcXVlcnk',
+    '## odohrelay-crypto-sx\nsdns://hQcAAAAAAAAAAAAab2RvaC1yZWxheS5lZGdlY29tcHV0ZS5hcHABLw',
+    `## odohrelay-two\n${writeStamp({ protocol: 'odoh-relay', properties: { dnssec: false, noLogs: false, noFilter: false }, address: '192.0.2.44', port: 8443, hostname: 'relay.example', path: '/proxy', certHashes: [HASH] })}`,
+  ]
+  const { directory, set, run, entries } = scene(t, { 'odoh.md': stamps.join('\n\n') })
+  const { out, code } = await run('import', join(directory, 'odoh.md'), '--set', set)
+  t.equal(code, 0)
+  t.match(out, /3 added/)
+  t.match(entries(), [{ id: 'odoh-cloudflare', enabled: false, addresses: [], transports: { odoh: { path: '/dns-query' } } }])
+  const text = readFileSync(set, 'utf8')
+  t.match(text, /"type": "odoh",\s+"addresses": \["192\.0\.2\.44"\],[\s\S]*"certHashes"/)
+  const config = (more: object) =>
+    writeFileSync(
+      join(directory, 'config.json'),
+      JSON.stringify({ resolvers: 'set.json', transports: ['odoh'], odoh: { configFetch: 'direct' }, ...more }),
+    )
+  const problems = async () => (await checkConfig(join(directory, 'config.json'))).problems.map(({ message }) => message).join('\n')
+  config({ use: ['odoh-cloudflare'] })
+  t.match(await problems(), /"odoh-cloudflare" names no relay/)
+  writeFileSync(set, text.replace('"odoh": { ', '"odoh": { "relay": "odohrelay-crypto-sx", '))
+  t.match(await problems(), /which has no address yet; run: enigm-dns resolvers pin odohrelay-crypto-sx/)
+  writeFileSync(set, text.replace('"odoh": { ', '"odoh": { "relay": "odohrelay-two", '))
+  t.equal(await problems(), '')
+  t.equal((await run('export', 'odohrelay-two', '--stamp', '--set', set)).out.trim(), stamps[2]?.split('\n')[1])
+})
