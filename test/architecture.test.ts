@@ -30,6 +30,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   workers: 5,
   page: 5,
   demo: 6,
+  importers: 6,
   commands: 6,
 }
 const FLOOR_OF_FILE: Readonly<Record<string, number>> = {

@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs'
+import { basename, dirname, extname, join, resolve } from 'node:path'
+import { Command, Option } from 'commander'
+import * as v from 'valibot'
+import { parseJsonc } from '../config/jsonc.ts'
+import { shippedResolversFile } from '../config/paths.ts'
+import { configError, problemsOf } from '../config/problems.ts'
+import { configSchema, SETTINGS } from '../config/settings.ts'
+import { type TrustedSet, trustedSetSchema } from '../config/trusted-set.ts'
+import { asEnigmError, EnigmError, isBug, systemCode } from '../errors.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { anyOwner, readSmall } from '../files/reading.ts'
+import { writeNew } from '../files/writing.ts'
+import type { Imported, Verdict } from '../importers/draft.ts'
+import { type ImportSource, importFrom, SOURCES } from '../importers/import-from.ts'
+import { printable, printableJson } from './status-screen.ts'
+
+const HELP = `
+Reads the configuration of another program, and writes one for this program. Says of each line what became of it:
+  taken     a setting of the new configuration says it
+  same      this program does so anyway
+  left out  it is not in the new configuration, and the reason is named
+Without --out the configuration is printed, and the report goes to standard error. With --out files that belong to it
+are written beside it: its trusted set, and lists of rules. No file is overwritten, and nothing is sent.
+
+Files: dnscrypt-proxy.toml, AdGuardHome.yaml, unbound.conf; of Pi-hole pihole.toml, setupVars.conf, custom.list,
+adlists.list and files of dnsmasq.
+
+Exit codes:
+  0  every line is taken or the same    1  some lines are left out, or a file exists already
+  2  the file cannot be read, or has another form
+
+Examples:
+  $ enigm-dns import --from unbound /etc/unbound/unbound.conf --out ./config.json
+  $ enigm-dns import --from adguardhome AdGuardHome.yaml --json | jq '.lines[] | select(.verdict == "left out")'
+`
+
+/** A configuration with its lists is smaller. */
+const MAX_OCTETS = 16_777_216
+
+/** The command's access to the system; tests replace all of it. */
+export interface ImportWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly exit: (code: number) => void
+}
+
+interface ImportOptions {
+  readonly from: ImportSource
+  readonly out?: string
+  readonly json?: true
+}
+
+/** `enigm-dns import`: makes a configuration of another program's. Sets the exit code. */
+export function importCommand(world: ImportWorld = thisWorld()): Command {
+  return new Command('import')
+    .description('make a configuration of that of another program, and say what became of each line')
+    .argument('<file>', 'the configuration of the other program')
+    .addOption(new Option('--from <program>', 'the other program').choices(SOURCES).makeOptionMandatory())
+    .option('--out <file>', 'write the configuration to this new file, and files that belong to it beside it')
+    .option('--json', 'print one JSON document: the configuration and what became of each line')
+    .addHelpText('after', HELP)
+    .action((file: string, options: ImportOptions) => world.exit(run(file, options, world)))
+}
+
+function run(file: string, options: ImportOptions, world: ImportWorld): ExitCode {
+  try {
+    return imported(file, options, world)
+  } catch (error) {
+    const fault = asEnigmError(error)
+    if (isBug(fault.code)) throw error
+    world.err.write(`import: ${printable(fault.message)}\n`)
+    return EXIT.usage
+  }
+}
+
+function imported(file: string, { from, out, json }: ImportOptions, world: ImportWorld): ExitCode {
+  const shipped = shippedSet()
+  const beside = (path: string) => textOf(resolve(dirname(file), path))
+  const text = textOf(file)
+  if (text === undefined)
+    throw new EnigmError('config', `${file} cannot be read: it does not exist, is not a file, or is larger than 16 MiB`)
+  let found: Imported
+  try {
+    found = importFrom(from, text, { shipped: shipped.resolvers, withFiles: out !== undefined, beside })
+  } catch (error) {
+    throw error instanceof EnigmError ? new EnigmError(error.code, `${file}: ${error.message}`, { cause: error }) : error
+  }
+  const files = filesOf(found, out, shipped)
+  const config = setOf(found, out)
+  const checked = v.safeParse(configSchema, Object.fromEntries(Object.entries(config).filter(([key]) => Object.hasOwn(SETTINGS, key))))
+  if (!checked.success)
+    world.err.write(`The new configuration has faults: ${configError(problemsOf('configuration', checked.issues)).message}\n`)
+  const written = out === undefined ? true : writeAll(out, config, files, world)
+  if (json === true) world.out.write(`${printableJson({ config, files: [...files.keys()], lines: found.outcomes }, 2)}\n`)
+  else if (out === undefined) world.out.write(`${printableJson(config, 2)}\n`)
+  if (json !== true) (out === undefined ? world.err : world.out).write(reportText(found, text))
+  const isWhole = found.outcomes.every(({ verdict }) => verdict !== 'left out')
+  return written && checked.success && isWhole ? EXIT.good : EXIT.notAsWished
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    const octets = readSmall(path, MAX_OCTETS, anyOwner)
+    return typeof octets === 'string' ? undefined : octets.toString('utf8')
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error
+    return undefined
+  }
+}
+
+const EMPTY_SET = { version: 1, resolvers: [] }
+
+function shippedSet(): TrustedSet {
+  const path = shippedResolversFile()
+  const parsed = parseJsonc(path === undefined ? '' : (textOf(path) ?? ''))
+  return v.parse(trustedSetSchema, parsed.problems === undefined ? parsed.value : EMPTY_SET)
+}
+
+const setName = (out: string) => `${basename(out, extname(out))}.resolvers.json`
+
+/** The configuration, with the set that is written beside it. */
+function setOf({ config, resolvers }: Imported, out: string | undefined): Readonly<Record<string, unknown>> {
+  return resolvers.length === 0 || out === undefined ? config : { ...config, resolvers: setName(out) }
+}
+
+/** The files beside the configuration, by name. */
+function filesOf({ files, resolvers }: Imported, out: string | undefined, shipped: TrustedSet): ReadonlyMap<string, string> {
+  if (resolvers.length === 0 || out === undefined) return files
+  return new Map([
+    ...files,
+    [setName(out), `${JSON.stringify({ version: 1, resolvers: [...shipped.resolvers, ...resolvers] }, undefined, 2)}\n`],
+  ])
+}
+
+/** Writes nothing if one of the files exists. */
+function writeAll(out: string, config: object, files: ReadonlyMap<string, string>, { err }: ImportWorld): boolean {
+  const all = new Map([
+    [out, `${JSON.stringify(config, undefined, 2)}\n`],
+    ...[...files].map(([name, text]) => [join(dirname(out), name), text] as const),
+  ])
+  const there = [...all.keys()].filter((path) => existsSync(path))
+  if (there.length > 0) {
+    err.write(`Nothing was written, because ${there.map(printable).join(', ')} exists: name another file.\n`)
+    return false
+  }
+  try {
+    for (const [path, text] of all) writeNew(path, text, 0o600)
+    return true
+  } catch (error) {
+    throw new EnigmError(
+      'config',
+      `${out} cannot be written (${systemCode(error) ?? 'unknown error'}): name a file in a directory of yours`,
+      { cause: error },
+    )
+  }
+}
+
+const WIDEST_SOURCE = 60
+
+/** What became of each line, and the sums. */
+function reportText({ outcomes, silent }: Imported, text: string): string {
+  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
+  const shown = outcomes.map(({ line, verdict, says }) => {
+    // A password may be in it.
+    const source = (lines[line - 1] ?? '').trim().replace(/^(.*(?:password|secret|token)[^:=]*[:=]).*$/i, '$1 ...')
+    const cut = source.length > WIDEST_SOURCE ? `${source.slice(0, WIDEST_SOURCE - 3)}...` : source
+    return printable(`line ${String(line).padEnd(5)} ${verdict.padEnd(8)}  ${cut}  ->  ${says}`)
+  })
+  const count = (wanted: Verdict) => outcomes.filter(({ verdict }) => verdict === wanted).length
+  shown.push(`${count('taken')} taken, ${count('same')} the same here, ${count('left out')} left out; ${silent} comments and empty lines`)
+  return `${shown.join('\n')}\n`
+}
+
+function thisWorld(): ImportWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}

@@ -1,0 +1,348 @@
+import { isIP } from 'node:net'
+import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import { EnigmError } from '../errors.ts'
+import type { Draft } from './draft.ts'
+import { slug } from './places.ts'
+
+/** A value of the document with the lines that it takes. */
+interface Found {
+  readonly value: unknown
+  readonly node: Node | null
+  readonly from: number
+  readonly to: number
+}
+
+type Rule = (draft: Draft, found: Found, at: Reading) => void
+
+/** The document that is read. */
+interface Reading {
+  /** The value at a path from the root. */
+  get(...path: readonly string[]): unknown
+  /** The lines of a node. */
+  linesOf(node: Node): { readonly from: number; readonly to: number }
+}
+
+const leftOut =
+  (says: string): Rule =>
+  (draft, { from, to }) =>
+    draft.say('left out', from, says, to)
+const same =
+  (says: string): Rule =>
+  (draft, { from, to }) =>
+    draft.say('same', from, says, to)
+/** Left out only if it is on, or set. */
+const unlessOff =
+  (says: string): Rule =>
+  (draft, { value, from, to }) =>
+    draft.say(isOff(value) ? 'same' : 'left out', from, isOff(value) ? `it is off, as here` : says, to)
+const onlyOn =
+  (says: string): Rule =>
+  (draft, { value, from, to }) =>
+    draft.say(value === true ? 'same' : 'left out', from, says, to)
+
+function isOff(value: unknown): boolean {
+  if (value === null || value === false || value === '' || value === 0 || value === 'none') return true
+  if (Array.isArray(value)) return value.length === 0
+  if (typeof value !== 'object') return false
+  return 'enabled' in value ? value.enabled === false : Object.keys(value).length === 0
+}
+
+/** Calls `take` with each item of a list and its lines. */
+function items(
+  draft: Draft,
+  { node, value, from, to }: Found,
+  at: Reading,
+  take: (item: unknown, from: number, to: number, node: Node) => void,
+) {
+  if (!isSeq(node) || node.items.length === 0)
+    return draft.say('same', from, value === null || isSeq(node) ? 'it is empty' : 'it is not a list', to)
+  draft.say('same', from, 'its items follow')
+  for (const item of node.items) {
+    const lines = at.linesOf(item as Node)
+    take((item as Node).toJSON(), lines.from, lines.to, item as Node)
+  }
+}
+
+const upstreams =
+  (fallback: boolean): Rule =>
+  (draft, found, at) =>
+    items(draft, found, at, (item, from, to) => {
+      const text = String(item).trim()
+      if (text === '' || text.startsWith('#')) return draft.say('same', from, 'a comment', to)
+      const [, zones, servers = ''] = /^\[\/(.*)\/\](.*)$/.exec(text) ?? []
+      if (zones === undefined) {
+        for (const server of text.split(/\s+/)) draft.useResolver(server, from, to)
+        if (fallback) draft.say('same', from, 'resolvers take turns when others fail', to)
+        return
+      }
+      for (const zone of zones.split('/')) forZone(draft, zone, servers.trim(), from, to)
+    })
+
+function forZone(draft: Draft, zone: string, servers: string, from: number, to: number) {
+  if (zone === '') return draft.say('left out', from, 'single labels are never sent; write an answer or a hosts file for them', to)
+  if (servers === '#') {
+    const above = draft.exceptFrom(zone)
+    return draft.say(
+      above === undefined ? 'same' : 'taken',
+      from,
+      above === undefined ? `${zone} is resolved as all other names` : `forward: ${above} except ${zone}`,
+      to,
+    )
+  }
+  for (const server of servers.split(/\s+/)) draft.forwardZone(zone, server, from, to)
+}
+
+const binds: Rule = (draft, found, at) => {
+  const port = Number(at.get('dns', 'port') ?? 53)
+  items(draft, found, at, (item, from, to) => {
+    const why = draft.listenOn(String(item), port)
+    draft.say(why === undefined ? 'taken' : 'left out', from, why ?? `listen: ${String(item)}, port ${port}`, to)
+  })
+}
+
+const filters =
+  (action: 'block' | 'allow'): Rule =>
+  (draft, found, at) =>
+    items(draft, found, at, (item, from, to) => {
+      const { enabled, url = '', name = '' } = item as { enabled?: boolean; url?: string; name?: string }
+      if (enabled === false) return draft.say('same', from, `${name || url}: it is off`, to)
+      const place = /^https?:\/\//.test(url) ? { url } : { file: url }
+      const why = draft.list({ id: slug(name || url), ...place, format: 'auto', ...(action === 'allow' ? { action } : {}) })
+      draft.say(why === undefined ? 'taken' : 'left out', from, why === undefined ? `lists: ${name || url}` : `${name || url}: ${why}`, to)
+    })
+
+const RULES_FILE = 'adguard-user-rules.txt'
+const userRules: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    const text = String(item).trim()
+    if (text === '' || /^[!#]/.test(text)) return draft.say('same', from, 'a comment', to)
+    if (/\$(?:.*,)?(dnsrewrite|client|ctag|dnstype)\b/.test(text))
+      return draft.say('left out', from, `${text}: rules with this modifier have no counterpart; write an answer, or a view`, to)
+    if (/^(@@)?\/.*\/$/.test(text)) return draft.say('left out', from, `${text}: a regular expression is not a rule for names`, to)
+    const why = draft.lineInFile(RULES_FILE, text)
+    if (why === undefined && !draft.lists.some(({ file }) => file === RULES_FILE))
+      draft.list({ id: 'user-rules', file: RULES_FILE, format: 'adblock' })
+    draft.say(
+      why === undefined ? 'taken' : 'left out',
+      from,
+      why === undefined ? `lists: ${text}, in ${RULES_FILE}` : `${text}: ${why}`,
+      to,
+    )
+  })
+
+const rewrites: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    const { domain = '', answer = '', enabled } = item as { domain?: string; answer?: string; enabled?: boolean }
+    if (enabled === false) return draft.say('same', from, `${domain}: it is off`, to)
+    if (answer === 'A' || answer === 'AAAA' || answer === domain)
+      return draft.say('left out', from, `${domain}: an exception from a rewrite has no counterpart; write the names one by one`, to)
+    const type = isIP(answer) === 4 ? 'A' : isIP(answer) === 6 ? 'AAAA' : 'CNAME'
+    const why = draft.answer(domain, type, answer)
+    draft.say(why === undefined ? 'taken' : 'left out', from, why ?? `answers: ${domain} ${type} ${answer}`, to)
+  })
+
+const clientsAllowed: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    const why = draft.allow(String(item))
+    draft.say(
+      why === undefined ? 'taken' : 'left out',
+      from,
+      why === undefined ? `allowFrom: ${String(item)}` : `${String(item)}: a client is known by its address only`,
+      to,
+    )
+  })
+
+const REPLIES: Readonly<Record<string, string>> = {
+  default: 'null-address',
+  null_ip: 'null-address',
+  nxdomain: 'nxdomain',
+  refused: 'refused',
+}
+const blockingMode: Rule = (draft, { value, from, to }) => {
+  const reply = REPLIES[String(value)]
+  if (reply === undefined)
+    return draft.say('left out', from, "an address of one's own for blocked names has no counterpart; they get the null address", to)
+  draft.settings.reply = reply
+  draft.say('taken', from, `lists[].reply: ${reply}`, to)
+}
+
+const number =
+  (group: string, key: string, least: number, most: number, times = 1): Rule =>
+  (draft, { value, from, to }) => {
+    const parsed = typeof value === 'string' ? secondsOf(value) : value
+    if (typeof parsed !== 'number' || !Number.isFinite(parsed)) return draft.say('left out', from, 'it is not a number', to)
+    if (parsed === 0) return draft.say('same', from, '0 means the default', to)
+    const kept = Math.min(most, Math.max(least, Math.round(parsed * times)))
+    if (group === '') draft.settings[key] = kept
+    else draft.set(group, key, kept)
+    draft.say('taken', from, `${group === '' ? key : `${group}.${key}`}: ${kept}`, to)
+  }
+
+/** `10s`, `1h30m` in seconds. */
+function secondsOf(text: string): number {
+  const unit = { ms: 0.001, s: 1, m: 60, h: 3600 } as const
+  return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce((sum, [, digits, of]) => sum + Number(digits) * unit[of as 's'], 0)
+}
+
+const dns64: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    if (at.get('dns', 'use_dns64') !== true) return draft.say('same', from, 'DNS64 is off', to)
+    if (draft.settings.dns64 !== undefined) return draft.say('left out', from, `${String(item)}: one prefix is used`, to)
+    draft.settings.dns64 = { prefix: String(item) }
+    draft.say('taken', from, `dns64.prefix: ${String(item)}`, to)
+  })
+
+const NO_RECORD = 'what is asked is never recorded'
+const OWN_PAGE = 'the page of this program is the setting "page"'
+const PINNED = 'addresses of resolvers are written in the trusted set, and none is looked up'
+const FASTEST = 'the resolver that answers best is chosen by measurement'
+
+/** By path. A table whose own rule is absent is walked. */
+const RULES: Readonly<Record<string, Rule>> = {
+  http: leftOut(OWN_PAGE),
+  bind_host: leftOut(OWN_PAGE),
+  bind_port: leftOut(OWN_PAGE),
+  beta_bind_port: leftOut(OWN_PAGE),
+  web_session_ttl: leftOut(OWN_PAGE),
+  users: leftOut('the page has a token, and no users'),
+  auth_attempts: leftOut(OWN_PAGE),
+  block_auth_min: leftOut(OWN_PAGE),
+  http_proxy: unlessOff('a proxy has settings of its own: "proxies" and "via"'),
+  language: same('there is one language'),
+  theme: same('the page follows the browser'),
+  debug_pprof: unlessOff('it has no counterpart'),
+  'dns.bind_hosts': binds,
+  'dns.bind_host': binds,
+  'dns.port': (draft, { value, from, to }) => draft.say('taken', from, `listen: port ${String(value)}`, to),
+  'dns.upstream_dns': upstreams(false),
+  'dns.fallback_dns': upstreams(true),
+  'dns.upstream_dns_file': unlessOff('a file of upstreams is not read; import its lines as upstream_dns'),
+  'dns.bootstrap_dns': same(PINNED),
+  'dns.bootstrap_prefer_ipv6': same(PINNED),
+  'dns.upstream_mode': same(FASTEST),
+  'dns.all_servers': same(FASTEST),
+  'dns.fastest_addr': same(FASTEST),
+  'dns.fastest_timeout': same(FASTEST),
+  'dns.upstream_timeout': number('', 'timeoutMs', 500, 10_000, 1000),
+  'dns.anonymize_client_ip': same(NO_RECORD),
+  'dns.ratelimit': unlessOff('the limit of queries a second for each client is a setting of its own'),
+  'dns.ratelimit_subnet_len_ipv4': same('the limit is for one address'),
+  'dns.ratelimit_subnet_len_ipv6': same('the limit is for one /64'),
+  'dns.ratelimit_whitelist': unlessOff('the limit has no exceptions by address'),
+  'dns.refuse_any': leftOut('questions for ANY are asked like others'),
+  'dns.allowed_clients': clientsAllowed,
+  'dns.disallowed_clients': unlessOff('only blocks of "allowFrom" get answers; leave these out of it'),
+  'dns.blocked_hosts': leftOut('names in no list are not refused; write a list with them'),
+  'dns.trusted_proxies': leftOut('this program is asked directly'),
+  'dns.cache_enabled': onlyOn('answers are always kept in memory'),
+  'dns.cache_size': number('cache', 'maxBytes', 65_536, 34_359_738_368),
+  'dns.cache_ttl_min': number('cache', 'minTtlS', 0, 604_800),
+  'dns.cache_ttl_max': number('cache', 'maxTtlS', 0, 604_800),
+  'dns.cache_optimistic': (draft, { value, from, to }) =>
+    draft.say(
+      value === true ? 'same' : 'left out',
+      from,
+      'an expired answer is used while no resolver has a newer one ("cache.staleMaxS")',
+      to,
+    ),
+  'dns.cache_optimistic_answer_ttl': same('an expired answer has a TTL of 30 s'),
+  'dns.cache_optimistic_max_age': number('cache', 'staleMaxS', 0, 86_400),
+  'dns.bogus_nxdomain': unlessOff('addresses in answers are blocked by lists of the format "rpz"'),
+  'dns.aaaa_disabled': unlessOff('questions for IPv6 addresses are not blocked'),
+  'dns.enable_dnssec': onlyOn('the resolvers validate; their AD bit is passed on'),
+  'dns.edns_client_subnet': unlessOff('a part of the address of a client is never sent'),
+  'dns.max_goroutines': same('queries in progress are limited'),
+  'dns.handle_ddr': onlyOn('resolver.arpa is answered here'),
+  'dns.ipset': unlessOff('it has no counterpart'),
+  'dns.ipset_file': unlessOff('it has no counterpart'),
+  'dns.use_http3_upstreams': unlessOff('HTTP/3 is not a transport of this program'),
+  'dns.serve_http3': unlessOff('this program serves DNS over UDP and TCP only'),
+  'dns.serve_plain_dns': onlyOn('clients are served over UDP and TCP'),
+  'dns.use_private_ptr_resolvers': unlessOff('reverse names of private addresses are answered here; forward their zones to your router'),
+  'dns.local_ptr_upstreams': unlessOff('reverse names of private addresses are answered here; forward their zones to your router'),
+  'dns.private_networks': unlessOff('private networks are those of RFC 6303'),
+  'dns.hostsfile_enabled': (draft, { value, from, to }) => {
+    if (value === true) draft.hosts.add('/etc/hosts')
+    draft.say(value === true ? 'taken' : 'same', from, value === true ? 'hosts: /etc/hosts' : 'no hosts file is read', to)
+  },
+  'dns.use_dns64': (draft, { value, from, to }) =>
+    draft.say('same', from, value === true ? 'the prefix is in dns64_prefixes' : 'DNS64 is off', to),
+  'dns.dns64_prefixes': dns64,
+  'dns.blocking_mode': blockingMode,
+  'filtering.blocking_mode': blockingMode,
+  'dns.rewrites': rewrites,
+  'filtering.rewrites': rewrites,
+  rewrites,
+  filters: filters('block'),
+  whitelist_filters: filters('allow'),
+  user_rules: userRules,
+  tls: unlessOff('this program serves DNS over UDP and TCP to this host and its network only'),
+  dhcp: unlessOff('addresses are not given out by this program'),
+  querylog: unlessOff(NO_RECORD),
+  statistics: unlessOff(NO_RECORD),
+  'clients.runtime_sources': same('clients are known by their addresses only'),
+  'clients.persistent': (draft, found, at) =>
+    items(draft, found, at, (item, from, to) =>
+      draft.say('left out', from, `${(item as { name?: string }).name ?? 'a client'}: write a view with its addresses`, to),
+    ),
+  log: leftOut('events are written to standard error; "log.level" sets which'),
+  log_file: leftOut('events are written to standard error; "log.level" sets which'),
+  verbose: leftOut('events are written to standard error; "log.level" sets which'),
+  os: leftOut('the user is the setting "user"'),
+  schema_version: same('the version of the file'),
+}
+/** By the beginning of the path. */
+const PREFIXES: readonly (readonly [RegExp, Rule])[] = [
+  [
+    /^(dns|filtering)\.(blocking_ipv4|blocking_ipv6|blocked_response_ttl|parental_block_host|safebrowsing_block_host)$/,
+    unlessOff('blocked names get the null address, "no such name" or REFUSED, with a TTL of their own'),
+  ],
+  [
+    /^(dns|filtering)\.(safe_search|safesearch)/,
+    unlessOff('safe search has no switch; write answers of the type CNAME, as "www.google.com" to "forcesafesearch.google.com"'),
+  ],
+  [
+    /^(dns|filtering)\.(parental|safebrowsing|safe_browsing)/,
+    unlessOff('what names are dangerous is never asked of another service; write a list'),
+  ],
+  [/^(dns|filtering)\.(blocked_services)/, unlessOff('services have no names here; write a list with their domains')],
+  [/^(dns|filtering)\.(protection_enabled|filtering_enabled|rewrites_enabled)$/, onlyOn('rules hold unless "enigm-dns pause" is on')],
+  [/^(dns|filtering)\.protection_disabled_until$/, unlessOff('rules hold unless "enigm-dns pause" is on')],
+  [/^(dns|filtering)\.(filters_update_interval|cache_time|safe_fs_patterns|.*_cache_size)/, same('lists are fetched again by themselves')],
+  [/^(dns|filtering)\.(querylog|statistics)/, unlessOff(NO_RECORD)],
+]
+
+/** Reads AdGuardHome.yaml. Throws an EnigmError `config` if it is not YAML. */
+export function fromAdguardHome(draft: Draft): void {
+  const counter = new LineCounter()
+  const text = draft.lines.join('\n')
+  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false })
+  const [fault] = document.errors
+  if (fault !== undefined) throw new EnigmError('config', `line ${counter.linePos(fault.pos[0]).line} is not YAML`)
+  if (!isMap(document.contents)) throw new EnigmError('config', 'it is not a configuration of AdGuard Home; it has no keys')
+  const linesOf = (node: Node) => {
+    const [from = 0, end = from] = node.range ?? []
+    const last = text.slice(from, end).trimEnd().length
+    return { from: counter.linePos(from).line, to: counter.linePos(from + Math.max(0, last - 1)).line }
+  }
+  const at: Reading = { get: (...path) => document.getIn(path), linesOf }
+  for (const pair of document.contents.items) walk(draft, pair as Pair<Node, Node | null>, '', at)
+  const { reply, ...settings } = draft.settings
+  if (typeof reply !== 'string') return
+  for (const list of draft.lists) list.reply ??= reply
+  for (const key of Object.keys(draft.settings)) delete draft.settings[key]
+  Object.assign(draft.settings, settings)
+}
+
+function walk(draft: Draft, pair: Pair<Node, Node | null>, above: string, at: Reading) {
+  if (!isPair(pair) || !isScalar(pair.key)) return
+  const path = `${above}${String(pair.key.value)}`
+  const node = pair.value
+  const from = at.linesOf(pair.key).from
+  const to = node === null ? from : Math.max(from, at.linesOf(node).to)
+  const rule = RULES[path] ?? PREFIXES.find(([pattern]) => pattern.test(path))?.[1]
+  if (rule !== undefined) return rule(draft, { value: node === null ? null : node.toJSON(), node, from, to }, at)
+  if (!isMap(node) || node.items.length === 0) return draft.say('left out', from, `${path} is not known`, to)
+  draft.say('same', from, 'its lines follow')
+  for (const inner of node.items) walk(draft, inner as Pair<Node, Node | null>, `${path}.`, at)
+}

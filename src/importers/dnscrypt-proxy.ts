@@ -1,0 +1,288 @@
+import { isIP } from 'node:net'
+import type { Draft } from './draft.ts'
+import { slug } from './places.ts'
+import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
+
+/** Reads a file that the configuration names; undefined: it cannot be read. */
+export type ReadBeside = (path: string) => string | undefined
+
+type Rule = (draft: Draft, entry: TomlEntry, beside: ReadBeside) => void
+
+const same =
+  (says: string): Rule =>
+  (draft, { from, to }) =>
+    draft.say('same', from, says, to)
+const leftOut =
+  (says: string): Rule =>
+  (draft, { from, to }) =>
+    draft.say('left out', from, says, to)
+/** A switch: off is how it is here, on is left out. */
+const off =
+  (says: string): Rule =>
+  (draft, { value, from, to }) =>
+    draft.say(value === false ? 'same' : 'left out', from, value === false ? `${says}; it is off` : says, to)
+/** A switch: on is how it is here, off is left out. */
+const on =
+  (says: string): Rule =>
+  (draft, { value, from, to }) =>
+    draft.say(value === true ? 'same' : 'left out', from, says, to)
+const number =
+  (group: string, key: string, least: number, most: number): Rule =>
+  (draft, { key: name, value, from, to }) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return draft.say('left out', from, `${name} is not a whole number`, to)
+    const kept = Math.min(most, Math.max(least, value))
+    if (group === '') draft.settings[key] = kept
+    else draft.set(group, key, kept)
+    draft.say(
+      'taken',
+      from,
+      `${group === '' ? key : `${group}.${key}`}: ${kept}${kept === value ? '' : `, the nearest to ${value} that is possible`}`,
+      to,
+    )
+  }
+const texts = (value: TomlValue) => (Array.isArray(value) ? value : [value]).filter((one) => typeof one === 'string')
+
+const listen: Rule = (draft, { value, from, to }) => {
+  const faults = texts(value).filter((place) => {
+    const [, six, four, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(place) ?? []
+    return draft.listenOn(six ?? four ?? '', Number(port)) !== undefined
+  })
+  if (texts(value).length === 0) return draft.say('same', from, 'sockets of systemd are used if there are some', to)
+  if (faults.length > 0) return draft.say('left out', from, `not an address and a port: ${faults.join(', ')}`, to)
+  draft.say('taken', from, `listen: ${texts(value).join(', ')}`, to)
+}
+
+/**
+ * Names of the public list of dnscrypt-proxy, and the resolvers of the shipped set that they mean.
+ */
+const SERVER_IDS: Readonly<Record<string, string>> = {
+  cloudflare: '1.1.1.1',
+  'cloudflare-ipv6': '1.1.1.1',
+  google: '8.8.8.8',
+  'google-ipv6': '8.8.8.8',
+  'quad9-doh-ip4-port443-filter-pri': '9.9.9.9',
+  'quad9-doh-ip4-port443-filter-alt': '9.9.9.9',
+  'quad9-doh-ip6-port443-filter-pri': '9.9.9.9',
+  'quad9-dnscrypt-ip4-filter-pri': '9.9.9.9',
+  'quad9-dnscrypt-ip4-filter-alt': '9.9.9.9',
+  'adguard-dns-unfiltered': '94.140.14.140',
+  'adguard-dns-unfiltered-doh': '94.140.14.140',
+  'dns.digitale-gesellschaft.ch': '185.95.218.42',
+  'dnsforge.de': '',
+}
+
+const serverNames: Rule = (draft, { value, from, to }) => {
+  for (const name of texts(value)) {
+    const address = SERVER_IDS[name] ?? ''
+    if (address === '')
+      draft.say('left out', from, `${name}: it is not in the shipped trusted set; add its stamp with "enigm-dns resolvers add"`, to)
+    else draft.useResolver(address, from, to)
+  }
+  if (texts(value).length === 0) draft.say('same', from, 'without names every enabled resolver is used', to)
+}
+
+const cloaking: Rule = (draft, { key, value, from, to }, beside) => {
+  eachLine(draft, `${key}`, String(value), from, to, beside, (line) => {
+    const [name = '', data = ''] = line.split(/\s+/)
+    const exact = name.startsWith('=') ? name.slice(1) : name
+    const type = isIP(data) === 4 ? 'A' : isIP(data) === 6 ? 'AAAA' : 'CNAME'
+    if (/^\*\./.test(exact) || name.startsWith('=')) return draft.answer(exact, type, data) ?? undefined
+    // Without "=" a name stands for itself and everything below it.
+    return draft.answer(exact, type, data) ?? draft.answer(`*.${exact}`, type, data)
+  })
+}
+
+const forwarding: Rule = (draft, { key, value, from, to }, beside) => {
+  const text = named(draft, key, String(value), from, to, beside)
+  for (const line of text ?? []) {
+    const [zone = '', servers = ''] = line.split(/\s+/, 2)
+    for (const server of servers.split(',')) {
+      if (/^\$/.test(server))
+        draft.say('left out', from, `${zone}: ${server} is a server of the network; write { "zone": "${zone}", "cleartext": "link" }`, to)
+      else draft.forwardZone(zone, server, from, to)
+    }
+  }
+}
+
+/** The lines of a file that the configuration names, without comments. */
+function named(draft: Draft, key: string, path: string, from: number, to: number, beside: ReadBeside): readonly string[] | undefined {
+  const text = beside(path)
+  if (text === undefined) {
+    draft.say('left out', from, `${key}: the file ${path} cannot be read`, to)
+    return undefined
+  }
+  return text.split(/\r?\n/).flatMap((line) => line.replace(/(^|\s)#.*$/, '').trim() || [])
+}
+
+function eachLine(
+  draft: Draft,
+  key: string,
+  path: string,
+  from: number,
+  to: number,
+  beside: ReadBeside,
+  take: (line: string) => string | undefined,
+) {
+  let taken = 0
+  for (const [at, line] of (named(draft, key, path, from, to, beside) ?? []).entries()) {
+    const why = take(line)
+    if (why === undefined) taken++
+    else draft.say('left out', from, `${path}, rule ${at + 1} (${line}): ${why}`, to)
+  }
+  if (taken > 0) draft.say('taken', from, `${key}: ${taken} rules of ${path}`, to)
+}
+
+/** A file of names, where a plain name stands for everything below it too. */
+const nameList =
+  (action: 'block' | 'allow'): Rule =>
+  (draft, { table, value, from, to }, beside) => {
+    const path = String(value)
+    const name = `${slug(table.join('-'))}.txt`
+    let added = false
+    eachLine(draft, path, path, from, to, beside, (line) => {
+      const [pattern = '', when] = line.split(/\s+@/)
+      if (when !== undefined) return `it holds only at a time (${when}); write a list of its own with "when"`
+      const rule = adblockOf(pattern)
+      if (rule === undefined) return 'a pattern cannot be written as a rule; only names and what is below them'
+      const why = draft.lineInFile(name, rule)
+      added ||= why === undefined
+      return why
+    })
+    if (added) draft.list({ id: slug(table.join('-')), file: name, format: 'adblock', ...(action === 'allow' ? { action } : {}) })
+  }
+
+/** A list with the action "allow" allows what its rules would block. */
+function adblockOf(pattern: string): string | undefined {
+  const exact = pattern.startsWith('=')
+  const name = pattern.replace(/^=|^\*\./, '')
+  if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(name)) return undefined
+  return exact ? `|${name}^` : `||${name}^`
+}
+
+const NO_LOG = 'what is asked is never written to a file'
+const GLOBAL: Readonly<Record<string, Rule>> = {
+  server_names: serverNames,
+  listen_addresses: listen,
+  timeout: number('', 'timeoutMs', 500, 10_000),
+  cache: on('answers are always kept in memory'),
+  cache_min_ttl: number('cache', 'minTtlS', 0, 604_800),
+  cache_max_ttl: number('cache', 'maxTtlS', 0, 604_800),
+  cache_size: same('the size of the cache is in octets ("cache.maxBytes"), and 32 MiB hold about 150,000 answers'),
+  cache_neg_min_ttl: leftOut('negative answers are kept as long as their zone says (RFC 2308)'),
+  cache_neg_max_ttl: leftOut('negative answers are kept as long as their zone says (RFC 2308), at most 3 hours'),
+  cache_neg_ttl: leftOut('negative answers are kept as long as their zone says (RFC 2308)'),
+  cloaking_rules: cloaking,
+  cloak_ttl: leftOut('each answer has its own ttlS'),
+  cloak_ptr: off('reverse names are written as answers of the type PTR'),
+  forwarding_rules: forwarding,
+  user_name: (draft, { value, from, to }) => {
+    draft.settings.user = value
+    draft.say('taken', from, `user: ${String(value)}`, to)
+  },
+  max_clients: same('clients and connections are limited'),
+  ipv4_servers: on('addresses of both families are used'),
+  ipv6_servers: same('addresses of both families are used, as the network has them'),
+  dnscrypt_servers: leftOut('which resolvers are used is the trusted set and "use"'),
+  doh_servers: leftOut('which transports are used is the setting "transports"'),
+  odoh_servers: off('Oblivious DoH has settings of its own'),
+  require_dnssec: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
+  require_nolog: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
+  require_nofilter: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
+  disabled_server_names: leftOut('only resolvers of "use" are asked'),
+  force_tcp: same('all transports to resolvers are over TCP'),
+  http3: off('HTTP/3 is not a transport of this program'),
+  http3_probe: off('HTTP/3 is not a transport of this program'),
+  keepalive: same('connections are kept as long as they are useful'),
+  proxy: leftOut('a proxy has settings of its own: "proxies" and "via"'),
+  http_proxy: leftOut('a proxy has settings of its own: "proxies" and "via"'),
+  blocked_query_response: (draft, { value, from, to }) => {
+    const reply =
+      { refused: 'refused', hinfo: 'nxdomain', nxdomain: 'nxdomain' }[String(value)] ??
+      (String(value).startsWith('a:') ? 'null-address' : undefined)
+    if (reply === undefined) return draft.say('left out', from, 'how blocked names are answered is "reply" of each list', to)
+    draft.settings.reply = reply
+    draft.say('taken', from, `lists[].reply: ${reply}`, to)
+  },
+  block_ipv6: off('questions for IPv6 addresses are not blocked'),
+  block_unqualified: on('single labels never leave this host'),
+  block_undelegated: on('names that the public DNS does not have never leave this host'),
+  reject_ttl: leftOut('how long blocked answers are kept cannot be set'),
+  lb_strategy: leftOut('the resolver that answers best is chosen by measurement'),
+  lb_estimator: same('the resolver that answers best is chosen by measurement'),
+  hot_reload: same('files are read again when they change'),
+  log_level: leftOut('the level is "log.level", in words'),
+  log_file: leftOut('events are written to standard error; systemd keeps them'),
+  log_file_latest: leftOut('events are written to standard error; systemd keeps them'),
+  use_syslog: leftOut('events are written to standard error; systemd keeps them'),
+  log_files_max_size: same('no log files are written'),
+  log_files_max_age: same('no log files are written'),
+  log_files_max_backups: same('no log files are written'),
+  cert_refresh_delay: same('certificates are checked at each connection'),
+  bootstrap_resolvers: same('addresses of resolvers are written in the trusted set, and none is looked up'),
+  fallback_resolver: same('addresses of resolvers are written in the trusted set, and none is looked up'),
+  fallback_resolvers: same('addresses of resolvers are written in the trusted set, and none is looked up'),
+  ignore_system_dns: on('the DNS of the system is never asked'),
+  netprobe_timeout: same('the network is watched; nothing is sent to find out'),
+  netprobe_address: same('the network is watched; nothing is sent to find out'),
+  offline_mode: off('names are resolved'),
+  edns_client_subnet: leftOut('a part of the address of a client is never sent'),
+  tls_disable_session_tickets: same('TLS sessions are dropped when the network changes'),
+  tls_cipher_suite: leftOut('TLS has safe settings, and settings of its own for each resolver'),
+  tls_prefer_rsa: off('TLS has safe settings'),
+  enable_hot_reload: same('files are read again when they change'),
+  dnscrypt_ephemeral_keys: leftOut('it belongs to DNSCrypt'),
+}
+
+const TABLES: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
+  blocked_names: { blocked_names_file: nameList('block'), log_file: leftOut(NO_LOG), log_format: leftOut(NO_LOG) },
+  blacklist: { blacklist_file: nameList('block'), log_file: leftOut(NO_LOG), log_format: leftOut(NO_LOG) },
+  allowed_names: { allowed_names_file: nameList('allow'), log_file: leftOut(NO_LOG), log_format: leftOut(NO_LOG) },
+  whitelist: { whitelist_file: nameList('allow'), log_file: leftOut(NO_LOG), log_format: leftOut(NO_LOG) },
+  captive_portals: { map_file: leftOut('a login page is reached with "enigm-dns portal"') },
+}
+/** Whole tables. */
+const TABLE_RULES: Readonly<Record<string, Rule>> = {
+  query_log: leftOut(NO_LOG),
+  nx_log: leftOut(NO_LOG),
+  sources: leftOut('lists of resolvers are imported with "enigm-dns resolvers import"'),
+  static: leftOut('a stamp is added with "enigm-dns resolvers add"'),
+  schedules: leftOut('a list has its own times with "when"'),
+  anonymized_dns: leftOut('relays have settings of their own'),
+  doh_client_x509_auth: leftOut('client certificates are settings of a resolver'),
+  local_doh: leftOut('this program serves no DNS over HTTPS to clients'),
+  dns64: leftOut('it is written below'),
+  broken_implementations: leftOut('resolvers are tested, and faults are handled as they come'),
+  blocked_ips: leftOut('addresses in answers are blocked by lists of the format "rpz", or by "rebinding"'),
+  ip_blacklist: leftOut('addresses in answers are blocked by lists of the format "rpz", or by "rebinding"'),
+  allowed_ips: leftOut('addresses are allowed with "rebinding.allowAddresses"'),
+  monitoring_ui: leftOut('the page is the setting "page"'),
+  ip_encryption: leftOut(NO_LOG),
+}
+
+const dns64: Rule = (draft, { key, value, from, to }) => {
+  const [prefix] = texts(value)
+  if (key !== 'prefix' || prefix === undefined) return draft.say('left out', from, 'the prefix of DNS64 is written, not asked for', to)
+  draft.settings.dns64 = { prefix }
+  draft.say('taken', from, `dns64.prefix: ${prefix}`, to)
+}
+
+/** Reads dnscrypt-proxy.toml. Throws an EnigmError `config` if it is not TOML. */
+export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
+  const { entries, headers } = readToml(draft.lines.join('\n'))
+  for (const { table, line } of headers) {
+    const [name = ''] = table
+    const known = name in TABLES || name in TABLE_RULES
+    draft.say(known ? 'same' : 'left out', line, known ? 'its lines follow' : `the table ${name} is not known`)
+  }
+  for (const entry of entries) {
+    const [table = ''] = entry.table
+    const rule = table === '' ? GLOBAL[entry.key] : table === 'dns64' ? dns64 : (TABLES[table]?.[entry.key] ?? TABLE_RULES[table])
+    if (rule === undefined) draft.say('left out', entry.from, `${entry.key} is not known`, entry.to)
+    else rule(draft, entry, beside)
+  }
+  const { reply, ...settings } = draft.settings
+  if (typeof reply !== 'string') return
+  for (const list of draft.lists) list.reply = reply
+  for (const key of Object.keys(draft.settings)) delete draft.settings[key]
+  Object.assign(draft.settings, settings)
+}

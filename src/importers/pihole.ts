@@ -1,0 +1,287 @@
+import { isIP } from 'node:net'
+import { EnigmError } from '../errors.ts'
+import type { Draft } from './draft.ts'
+import { slug } from './places.ts'
+import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
+
+/** Lists of Pi-hole that are files of one name or address a line. */
+type Kind = 'pihole.toml' | 'setupVars.conf' | 'dnsmasq' | 'hosts' | 'adlists' | 'gravity'
+
+/**
+ * Reads a file of Pi-hole: pihole.toml (version 6), setupVars.conf (version 5), a file of dnsmasq
+ * (05-pihole-custom-cname.conf), custom.list, or adlists.list. Throws an EnigmError `config`.
+ */
+export function fromPihole(draft: Draft): void {
+  const kind = kindOf(draft.lines)
+  if (kind === 'gravity')
+    throw new EnigmError('config', 'it is a database or an archive; export the lists of Pi-hole as text, or import /etc/pihole/pihole.toml')
+  if (kind === 'pihole.toml') {
+    fromToml(draft)
+    return
+  }
+  for (const [at, text] of draft.lines.entries()) {
+    const line = text.trim()
+    if (line === '' || line.startsWith('#')) continue
+    if (kind === 'setupVars.conf') setupVar(draft, at + 1, line)
+    else if (kind === 'dnsmasq') dnsmasq(draft, at + 1, line)
+    else if (kind === 'hosts') hostsLine(draft, at + 1, line)
+    else adlist(draft, at + 1, line)
+  }
+}
+
+function kindOf(lines: readonly string[]): Kind {
+  const content = lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'))
+  const [first = ''] = content
+  if (first.includes('\0') || first.startsWith('SQLite') || first.startsWith('PK')) return 'gravity'
+  if (content.some((line) => /^\[[\w.]+\]$/.test(line))) return 'pihole.toml'
+  if (
+    content.some((line) =>
+      /^(PIHOLE_|DNSMASQ_LISTENING|BLOCKING_ENABLED|QUERY_LOGGING|WEBPASSWORD|IPV4_ADDRESS|DNS_FQDN_REQUIRED)/.test(line),
+    )
+  )
+    return 'setupVars.conf'
+  if (content.every((line) => /^https?:\/\/|^file:\/\//.test(line))) return 'adlists'
+  if (content.every((line) => isIP(line.split(/\s+/)[0] ?? '') !== 0)) return 'hosts'
+  return 'dnsmasq'
+}
+
+function hostsLine(draft: Draft, at: number, line: string, to = at) {
+  const [address = '', ...names] = line.replace(/#.*$/, '').trim().split(/\s+/)
+  for (const name of names) {
+    const why = draft.answer(name, isIP(address) === 6 ? 'AAAA' : 'A', address)
+    draft.say(why === undefined ? 'taken' : 'left out', at, why ?? `answers: ${name} ${address}`, to)
+  }
+  if (names.length === 0) draft.say('left out', at, 'it has no name', to)
+}
+
+function cnameRecord(draft: Draft, at: number, text: string, to = at) {
+  const fields = text.split(',').map((field) => field.trim())
+  const ttlS = /^\d+$/.test(fields.at(-1) ?? '') ? Number(fields.pop()) : undefined
+  const target = fields.pop() ?? ''
+  for (const name of fields) {
+    const why = draft.answer(name, 'CNAME', target, ttlS)
+    draft.say(why === undefined ? 'taken' : 'left out', at, why ?? `answers: ${name} CNAME ${target}`, to)
+  }
+  if (fields.length === 0) draft.say('left out', at, 'it has no target', to)
+}
+
+function adlist(draft: Draft, at: number, line: string) {
+  const url = URL.canParse(line) ? new URL(line) : undefined
+  if (url === undefined) return draft.say('left out', at, 'it is not a URL')
+  const place = url.protocol === 'file:' ? { file: url.pathname } : { url: line }
+  const why = draft.list({ id: slug(`${url.hostname} ${url.pathname.split('/').slice(-2).join(' ')}`), ...place, format: 'auto' })
+  draft.say(why === undefined ? 'taken' : 'left out', at, why ?? `lists: ${line}`)
+}
+
+/** One option of dnsmasq. */
+function dnsmasq(draft: Draft, at: number, line: string, to = at) {
+  const [, option = line, value = ''] = /^([a-z-]+)\s*(?:=\s*(.*))?$/.exec(line) ?? []
+  if (option === 'cname') return cnameRecord(draft, at, value, to)
+  if (option === 'host-record') {
+    const fields = value.split(',').map((field) => field.trim())
+    const addresses = fields.filter((field) => isIP(field) !== 0)
+    const names = fields.filter((field) => isIP(field) === 0 && !/^\d+$/.test(field))
+    for (const address of addresses) hostsLine(draft, at, `${address} ${names.join(' ')}`, to)
+    return
+  }
+  if (option === 'address') return addressOption(draft, at, value, to)
+  if (option === 'server' || option === 'rev-server') return serverOption(draft, at, option, value, to)
+  if (option === 'local') return draft.say('left out', at, `${value}: names of a zone that only this host has: write them as answers`, to)
+  if (option === 'addn-hosts' && value !== '') {
+    draft.hosts.add(value)
+    return draft.say('taken', at, `hosts: ${value}`, to)
+  }
+  if (option === 'port') return draft.say('left out', at, `write "listen" with the port ${value}`, to)
+  if (option === 'txt-record') {
+    const [name = '', ...texts] = value.split(',')
+    return draft.answerLine(at, name, 'TXT', texts.join(',').replace(/^"?(.*?)"?$/, '$1'))
+  }
+  if (/^(dhcp|ra-|enable-ra|enable-tftp|tftp|pxe)/.test(option))
+    return draft.say('left out', at, 'addresses are not given out by this program', to)
+  const says = DNSMASQ[option]
+  draft.say(says === undefined ? 'left out' : 'same', at, says ?? `${option} has no counterpart`, to)
+}
+
+const DNSMASQ: Readonly<Record<string, string>> = {
+  'domain-needed': 'single labels never leave this host',
+  'bogus-priv': 'reverse names of private addresses never leave this host',
+  'no-resolv': 'the DNS of the system is never asked',
+  'no-poll': 'the DNS of the system is never asked',
+  'stop-dns-rebind': 'write "rebinding.protect"',
+  'localise-queries': 'it belongs to hosts with several networks',
+  'all-servers': 'the resolver that answers best is chosen by measurement',
+  'no-hosts': 'no hosts file is read unless "hosts" names it',
+  'bind-interfaces': 'only addresses of "listen" are opened',
+  'bind-dynamic': 'only addresses of "listen" are opened',
+  'cache-size': 'the size of the cache is "cache.maxBytes"',
+  dnssec: 'the resolvers validate; their AD bit is passed on',
+}
+
+/** `/zone/address`: a name and everything below it. */
+function addressOption(draft: Draft, at: number, value: string, to: number) {
+  const parts = value.split('/')
+  const address = parts.at(-1) ?? ''
+  for (const zone of parts.slice(1, -1)) {
+    if (isIP(address) === 0) {
+      draft.say('left out', at, `${zone}: without an address it blocks the names; write a list`, to)
+      continue
+    }
+    const type = isIP(address) === 6 ? 'AAAA' : 'A'
+    const why = draft.answer(zone, type, address) ?? draft.answer(`*.${zone}`, type, address)
+    draft.say(why === undefined ? 'taken' : 'left out', at, why ?? `answers: ${zone} and *.${zone} ${address}`, to)
+  }
+}
+
+/** `/zone/server#port`, or `network,server` for its reverse zone. */
+function serverOption(draft: Draft, at: number, option: string, value: string, to: number) {
+  if (option === 'rev-server') {
+    const [network = '', server = ''] = value.split(',')
+    const zone = reverseZone(network)
+    if (zone === undefined) return draft.say('left out', at, `${network}: its reverse zone is not on a boundary of a label`, to)
+    return draft.forwardZone(zone, server, at, to)
+  }
+  const parts = value.split('/')
+  if (parts.length === 1) return draft.useResolver(value, at, to)
+  const server = parts.at(-1) ?? ''
+  for (const zone of parts.slice(1, -1)) {
+    if (zone === '') draft.say('left out', at, 'single labels are never sent; write an answer or a hosts file for them', to)
+    else if (server === '' || server === '#') draft.say('same', at, `${zone} is resolved as all other names`, to)
+    else draft.forwardZone(zone, server, at, to)
+  }
+}
+
+/** The reverse zone of a network of whole octets, or of whole digits in IPv6. */
+function reverseZone(network: string): string | undefined {
+  const [address = '', bitsText = ''] = network.split('/')
+  const bits = Number(bitsText)
+  if (isIP(address) !== 4 || bits % 8 !== 0 || bits === 0) return undefined
+  return `${address
+    .split('.')
+    .slice(0, bits / 8)
+    .reverse()
+    .join('.')}.in-addr.arpa`
+}
+
+const NO_RECORD = 'what is asked is never recorded'
+const WEB = 'the page of this program is the setting "page"'
+const DHCP = 'addresses are not given out by this program'
+
+function setupVar(draft: Draft, at: number, line: string) {
+  const [, key = '', raw = ''] = /^([A-Z0-9_]+)=(.*)$/i.exec(line) ?? []
+  const value = raw.replace(/^"(.*)"$/, '$1')
+  if (/^PIHOLE_DNS_\d+$/.test(key)) return draft.useResolver(value, at)
+  if (/^REV_SERVER/.test(key)) return reverseServer(draft, at, key, value)
+  if (/^(WEB|API_|TEMPERATURE|ADMIN|BLOCKINGMODE)/.test(key))
+    return draft.say('left out', at, key === 'BLOCKINGMODE' ? 'how blocked names are answered is "reply" of each list' : WEB)
+  if (/^DHCP/.test(key)) return draft.say(value === 'false' || value === '' ? 'same' : 'left out', at, DHCP)
+  const says = SETUP_VARS[key]
+  draft.say(says?.[0] ?? 'left out', at, says?.[1] ?? `${key || line} is not known`)
+}
+
+const SETUP_VARS: Readonly<Record<string, readonly ['same' | 'left out', string]>> = {
+  PIHOLE_INTERFACE: ['left out', 'write "listen" with an address of the interface'],
+  IPV4_ADDRESS: ['left out', 'write "listen" with the address'],
+  IPV6_ADDRESS: ['left out', 'write "listen" with the address'],
+  DNSMASQ_LISTENING: ['left out', 'write "listen" and "allowFrom"'],
+  QUERY_LOGGING: ['left out', NO_RECORD],
+  PRIVACYLEVEL: ['same', NO_RECORD],
+  INSTALL_WEB_SERVER: ['left out', WEB],
+  INSTALL_WEB_INTERFACE: ['left out', WEB],
+  LIGHTTPD_ENABLED: ['left out', WEB],
+  CACHE_SIZE: ['left out', 'the size of the cache is in octets ("cache.maxBytes")'],
+  DNS_FQDN_REQUIRED: ['same', 'single labels never leave this host'],
+  DNS_BOGUS_PRIV: ['same', 'reverse names of private addresses never leave this host'],
+  DNSSEC: ['same', 'the resolvers validate; their AD bit is passed on'],
+  BLOCKING_ENABLED: ['same', 'lists hold unless "enigm-dns pause" is on'],
+}
+
+const reverseParts = new WeakMap<Draft, Record<string, string>>()
+/** Conditional forwarding of version 5: four keys that belong together. */
+function reverseServer(draft: Draft, at: number, key: string, value: string) {
+  const parts = reverseParts.get(draft) ?? {}
+  reverseParts.set(draft, { ...parts, [key]: value })
+  if (key === 'REV_SERVER_DOMAIN' && value !== '' && parts.REV_SERVER_TARGET !== undefined)
+    return draft.forwardZone(value, parts.REV_SERVER_TARGET, at)
+  if (key === 'REV_SERVER_TARGET' && parts.REV_SERVER_CIDR !== undefined) {
+    const zone = reverseZone(parts.REV_SERVER_CIDR)
+    if (zone !== undefined) return draft.forwardZone(zone, value, at)
+  }
+  draft.say('same', at, 'it belongs to the forwarding of the home network')
+}
+
+type Rule = (draft: Draft, entry: TomlEntry) => void
+const texts = (value: TomlValue) => (Array.isArray(value) ? value : [value]).filter((one) => typeof one === 'string' && one !== '')
+const each =
+  (take: (draft: Draft, text: string, from: number, to: number) => void): Rule =>
+  (draft, { value, from, to }) => {
+    const all = texts(value)
+    if (all.length === 0) draft.say('same', from, 'it is empty', to)
+    for (const text of all) take(draft, String(text), from, to)
+  }
+const flag =
+  (wanted: boolean, says: string): Rule =>
+  (draft, { value, from, to }) =>
+    draft.say(value === wanted ? 'same' : 'left out', from, says, to)
+
+const TOML: Readonly<Record<string, Rule>> = {
+  'dns.upstreams': each((draft, text, from, to) => draft.useResolver(text, from, to)),
+  'dns.hosts': each((draft, text, from, to) => hostsLine(draft, from, text, to)),
+  'dns.cnameRecords': each((draft, text, from, to) => cnameRecord(draft, from, text, to)),
+  'dns.revServers': each((draft, text, from, to) => {
+    const [active = '', network = '', server = '', zone = ''] = text.split(',').map((field) => field.trim())
+    if (active !== 'true') return draft.say('same', from, `${network}: it is off`, to)
+    const reverse = reverseZone(network)
+    if (reverse === undefined) draft.say('left out', from, `${network}: its reverse zone is not on a boundary of a label`, to)
+    else draft.forwardZone(reverse, server, from, to)
+    if (zone !== '') draft.forwardZone(zone, server, from, to)
+  }),
+  'dns.port': (draft, { value, from, to }) => draft.say('left out', from, `write "listen" with the port ${String(value)}`, to),
+  'dns.interface': (draft, { value, from, to }) =>
+    draft.say(value === '' ? 'same' : 'left out', from, 'write "listen" with an address of the interface', to),
+  'dns.listeningMode': (draft, { from, to }) => draft.say('left out', from, 'write "listen" and "allowFrom"', to),
+  'dns.domainNeeded': flag(true, 'single labels never leave this host'),
+  'dns.bogusPriv': flag(true, 'reverse names of private addresses never leave this host'),
+  'dns.dnssec': flag(true, 'the resolvers validate; their AD bit is passed on'),
+  'dns.queryLogging': flag(false, NO_RECORD),
+  'dns.blocking.active': flag(true, 'lists hold unless "enigm-dns pause" is on'),
+  'dns.blocking.mode': (draft, { value, from, to }) => {
+    const reply = { NULL: 'null-address', NX: 'nxdomain', NXDOMAIN: 'nxdomain', IP: 'null-address', IP_NODATA_AAAA: 'null-address' }[
+      String(value)
+    ]
+    draft.say(
+      'left out',
+      from,
+      reply === undefined
+        ? 'how blocked names are answered is "reply" of each list'
+        : `write "reply": "${reply}" in each list; the lists are in a database`,
+      to,
+    )
+  },
+  'misc.dnsmasq_lines': each((draft, text, from, to) => dnsmasq(draft, from, text, to)),
+}
+const TABLES: readonly (readonly [RegExp, 'same' | 'left out', string])[] = [
+  [/^dns\.cache\.size$/, 'left out', 'the size of the cache is in octets ("cache.maxBytes")'],
+  [/^dns\.cache\./, 'same', 'answers are kept, and expired ones are used while no resolver has a newer one ("cache")'],
+  [/^dns\.rateLimit/, 'left out', 'the limit of queries a second for each client is a setting of its own'],
+  [/^dns\.specialDomains/, 'same', 'the canary of browsers and resolver.arpa are answered here'],
+  [
+    /^dns\.(CNAMEdeepInspect|blockESNI|blockTTL|EDNS0ECS|ignoreLocalhost|showDNSSEC|analyzeOnlyAandAAAA|piholePTR|replyWhenBusy|reply|expandHosts|domain|hostRecord|localise|blocking)/,
+    'left out',
+    'it has no counterpart',
+  ],
+  [/^(dhcp|ntp)\b/, 'left out', DHCP],
+  [/^(webserver|files|resolver|database)\b/, 'left out', `${WEB}; ${NO_RECORD}`],
+  [/^(misc|debug)\b/, 'left out', 'it has no counterpart'],
+]
+
+function fromToml(draft: Draft) {
+  const { entries, headers } = readToml(draft.lines.join('\n'))
+  for (const { line } of headers) draft.say('same', line, 'its lines follow')
+  for (const entry of entries) {
+    const path = [...entry.table, entry.key].join('.')
+    const rule = TOML[path]
+    const [, verdict, says] = TABLES.find(([pattern]) => pattern.test(path)) ?? []
+    if (rule !== undefined) rule(draft, entry)
+    else draft.say(verdict ?? 'left out', entry.from, says ?? `${path} is not known`, entry.to)
+  }
+}

@@ -1,0 +1,117 @@
+import { isIP } from 'node:net'
+import { canonical } from '../config/cidr.ts'
+import type { TrustedResolver } from '../config/trusted-set.ts'
+
+/** Where a resolver is, as other programs write it. */
+export type Place =
+  | { readonly kind: 'plain'; readonly address: string; readonly port: number }
+  | {
+      readonly kind: 'dot' | 'doh'
+      /** A name, or an address. */
+      readonly host: string
+      /** Known only if it is written. */
+      readonly address: string | undefined
+      readonly port: number
+      readonly path: string
+    }
+
+/** An entry for a trusted set. */
+export interface ResolverPlace {
+  readonly id: string
+  readonly authenticationDomainName: string
+  readonly addresses: readonly string[]
+  readonly transports: Readonly<Record<string, object>>
+}
+
+const OTHER_PROTOCOLS: Readonly<Record<string, string>> = {
+  quic: 'DNS over QUIC is not a transport of this program; write its address over TLS',
+  h3: 'HTTP/3 is not a transport of this program; write its address with https://',
+  sdns: 'a stamp is added with "enigm-dns resolvers add"',
+}
+
+/**
+ * Reads `tls://HOST`, `https://HOST/PATH`, `ADDRESS`, `ADDRESS:PORT`, `ADDRESS#PORT` (dnsmasq),
+ * `ADDRESS@PORT#NAME` (Unbound), and names the reason for everything else, as a clause.
+ */
+export function parsePlace(text: string): Place | { readonly why: string } {
+  const [, protocol = '', rest = text] = /^([a-z0-9]+):\/\/(.*)$/i.exec(text.trim()) ?? []
+  const other = OTHER_PROTOCOLS[protocol.toLowerCase()]
+  if (other !== undefined) return { why: other }
+  if (/^(tls|https)$/i.test(protocol)) return encrypted(text.trim())
+  if (protocol !== '' && !/^(udp|tcp)$/i.test(protocol)) return { why: `the protocol ${protocol} is not known` }
+  const [, address = '', portText = '', name = ''] =
+    /^\[?([0-9a-f.:]+?)\]?(?:@(\d+))?(?:#([a-z0-9_.-]*[a-z_.-][a-z0-9_.-]*))?$/i.exec(rest) ?? []
+  if (isIP(address) !== 0 && name !== '')
+    return { kind: 'dot', host: name.toLowerCase().replace(/\.$/, ''), address, port: Number(portText || 853), path: '' }
+  if (isIP(address) !== 0 && Number(portText || 53) === 853) return { kind: 'dot', host: address, address, port: 853, path: '' }
+  if (isIP(address) !== 0) return { kind: 'plain', address, port: Number(portText || 53) }
+  const [, six, four, port = '53'] = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+|[0-9a-f:]+))[:#](\d{1,5})$/i.exec(rest) ?? []
+  const plain = six ?? four ?? ''
+  if (isIP(plain) !== 0) return { kind: 'plain', address: plain, port: Number(port) }
+  return { why: 'it is a name or nothing that is known; the address of a resolver is never looked up' }
+}
+
+function encrypted(text: string): Place | { readonly why: string } {
+  if (!URL.canParse(text.replace(/^tls:/i, 'https:'))) return { why: 'it is not a URL' }
+  const url = new URL(text.replace(/^tls:/i, 'https:'))
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const dot = /^tls:/i.test(text)
+  return {
+    kind: dot ? 'dot' : 'doh',
+    host,
+    address: isIP(host) === 0 ? undefined : host,
+    port: url.port === '' ? (dot ? 853 : 443) : Number(url.port),
+    path: url.pathname === '/' ? '/dns-query' : url.pathname,
+  }
+}
+
+/** Other names of resolvers in the shipped set, as their operators publish them. */
+const SAME: Readonly<Record<string, string>> = {
+  'cloudflare-dns.com': 'cloudflare',
+  'dns.cloudflare.com': 'cloudflare',
+  '1dot1dot1dot1.cloudflare-dns.com': 'cloudflare',
+  'dns9.quad9.net': 'quad9',
+}
+
+/**
+ * The id of a known resolver at a place, or a new entry, or why there is neither, as a clause. A
+ * resolver that was asked in cleartext is asked over TLS from now on.
+ */
+export function resolverOf(
+  place: Place,
+  shipped: readonly TrustedResolver[],
+  made: readonly ResolverPlace[],
+): { readonly id: string; readonly says: string } | { readonly entry: ResolverPlace } | { readonly why: string } {
+  const { address } = place
+  const byAddress = address === undefined ? undefined : shipped.find((one) => one.addresses.map(canonical).includes(canonical(address)))
+  if (place.kind === 'plain') {
+    if (byAddress !== undefined) return { id: byAddress.id, says: 'of the shipped trusted set, which is asked over an encrypted transport' }
+    return { why: 'a server without encryption is asked for zones that "forward" and "allowCleartext" name, never for all names' }
+  }
+  const byName = shipped.find((one) => one.authenticationDomainName === place.host || one.id === SAME[place.host])
+  const known = byName ?? (isIP(place.host) === 0 ? undefined : byAddress)
+  const path = known?.transports.doh?.path
+  if (known !== undefined && (place.kind === 'dot' || path === undefined || path === place.path))
+    return { id: known.id, says: 'of the shipped trusted set' }
+  const addresses = place.address === undefined ? (known?.addresses ?? []) : [place.address]
+  if (addresses.length === 0) return { why: 'its address is not written and is never looked up; write an entry of a trusted set for it' }
+  const same = made.find((one) => one.authenticationDomainName === place.host)
+  const transport = place.kind === 'dot' ? { dot: { port: place.port } } : { doh: { port: place.port, path: place.path } }
+  const entry = {
+    id: same?.id ?? slug(place.host),
+    authenticationDomainName: place.host,
+    addresses: [...new Set([...(same?.addresses ?? []), ...addresses])],
+    transports: { ...same?.transports, ...transport },
+  }
+  return { entry }
+}
+
+/** A name for lists and resolvers, of the letters that an id may have. */
+export function slug(text: string): string {
+  const id = text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 58)
+  return id === '' ? 'list' : id
+}

@@ -1,0 +1,228 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import * as v from 'valibot'
+import { configSchema, SETTINGS } from '../../src/config/settings.ts'
+import { trustedSetSchema } from '../../src/config/trusted-set.ts'
+import { type ImportSource, importFrom } from '../../src/importers/import-from.ts'
+import { PROJECT_ROOT } from '../support/readme.ts'
+
+const SAMPLES = join(PROJECT_ROOT, 'test/importers/samples')
+const shipped = v.parse(trustedSetSchema, JSON.parse(readFileSync(join(PROJECT_ROOT, 'resolvers.json'), 'utf8'))).resolvers
+
+const read = (name: string) => readFileSync(join(SAMPLES, name), 'utf8')
+function beside(path: string): string | undefined {
+  try {
+    return read(path)
+  } catch {
+    return undefined
+  }
+}
+const imported = (source: ImportSource, text: string, withFiles = true) => importFrom(source, text, { shipped, withFiles, beside })
+
+const FILES: readonly (readonly [ImportSource, string])[] = [
+  ['dnscrypt-proxy', 'dnscrypt-proxy.toml'],
+  ['adguardhome', 'AdGuardHome.yaml'],
+  ['unbound', 'unbound.conf'],
+  ['pihole', 'pihole.toml'],
+  ['pihole', 'setupVars.conf'],
+  ['pihole', 'adlists.list'],
+  ['pihole', 'custom.list'],
+  ['pihole', '05-pihole-custom-cname.conf'],
+]
+
+for (const [source, file] of FILES) {
+  t.test(`${source}, ${file}: something is said of every line, and the new configuration is valid`, async (t) => {
+    const text = read(file)
+    const { outcomes, config, silent, resolvers } = imported(source, text)
+    const content = text.split('\n').filter((line) => !/^\s*(#.*)?$/.test(line)).length
+    t.ok(silent <= text.split('\n').length - content, 'only comments and empty lines are passed over')
+    t.strictSame(
+      outcomes.filter(({ says }) => says === 'it is not understood'),
+      [],
+    )
+    const found = v.safeParse(configSchema, Object.fromEntries(Object.entries(config).filter(([key]) => Object.hasOwn(SETTINGS, key))))
+    t.strictSame(found.issues?.map(({ message, path }) => `${path?.map(({ key }) => key).join('.')}: ${message}`) ?? [], [])
+    t.ok(v.safeParse(trustedSetSchema, { version: 1, resolvers: [...shipped, ...resolvers] }).success)
+  })
+
+  t.test(`${source}, ${file}: a line that is removed or unknown changes nothing else`, async (t) => {
+    const lines = read(file).split('\n')
+    for (let at = 0; at < lines.length; at += 7) {
+      const fewer = lines.filter((_, i) => i !== at).join('\n')
+      try {
+        imported(source, fewer)
+      } catch (error) {
+        t.match(error, { code: 'config' }, `line ${at + 1}`)
+      }
+    }
+  })
+}
+
+const said = (source: ImportSource, file: string) => {
+  const { outcomes, ...rest } = imported(source, read(file))
+  const lines = read(file).split('\n')
+  const of = (part: string) => {
+    const at = lines.findIndex((line) => line.includes(part)) + 1
+    return outcomes.filter(({ line }) => line === at).map(({ verdict, says }) => `${verdict}: ${says}`)
+  }
+  return { of, ...rest }
+}
+
+t.test('dnscrypt-proxy: what it becomes', async (t) => {
+  const { config, files, of } = said('dnscrypt-proxy', 'dnscrypt-proxy.toml')
+  t.match(config, {
+    listen: ['127.0.0.1:53', '[::1]:53'],
+    use: ['cloudflare', 'quad9'],
+    user: 'nobody',
+    timeoutMs: 5000,
+    cache: { minTtlS: 2400, maxTtlS: 86_400 },
+    dns64: { prefix: '64:ff9b::/96' },
+    allowCleartext: ['corp.example', 'home.arpa'],
+    forward: [
+      { zone: 'corp.example', cleartext: '10.0.0.53:53' },
+      { zone: 'home.arpa', cleartext: '192.168.1.1:53' },
+    ],
+    lists: [
+      { id: 'blocked-names', file: 'blocked-names.txt', format: 'adblock', reply: 'refused' },
+      { id: 'allowed-names', file: 'allowed-names.txt', format: 'adblock', action: 'allow' },
+    ],
+    answers: [
+      { name: 'www.google.com', type: 'CNAME', data: 'forcesafesearch.google.com' },
+      { name: 'www.google.de', type: 'CNAME', data: 'forcesafesearch.google.com' },
+      { name: 'printer.lan', type: 'A', data: '192.168.1.40' },
+      { name: '*.printer.lan', type: 'A', data: '192.168.1.40' },
+      { name: '*.dev.lan', type: 'A', data: '192.168.1.50' },
+      { name: 'nas.lan', type: 'AAAA', data: 'fd00::5' },
+      { name: '*.nas.lan', type: 'AAAA', data: 'fd00::5' },
+    ],
+  })
+  t.equal(files.get('blocked-names.txt'), '||ads.example^\n||tracker.example^\n|exact.example^\n')
+  t.match(of('server_names')[2], /left out: scaleway-fr: it is not in the shipped trusted set/)
+  t.match(of('a_key_of_tomorrow'), ['left out: a_key_of_tomorrow is not known'])
+  t.match(of('block_ipv6'), ['left out: questions for IPv6'])
+  t.match(of('[query_log]'), ['same: its lines follow'])
+  t.match(of("file = 'query.log'"), ['left out: what is asked is never written to a file'])
+  t.ok(of('blocked_names_file').some((one) => /left out: blocked-names\.txt, rule 5 \(\*sex\*\): a pattern/.test(one)))
+  t.ok(of('blocked_names_file').some((one) => /rule 6 \(late\.example @time-to-sleep\): it holds only at a time/.test(one)))
+  t.ok(of('forwarding_rules').some((one) => /lan: \$DHCP is a server of the network/.test(one)))
+  t.ok(of('forwarding_rules').some((one) => /10\.0\.0\.54: a zone has one server in cleartext/.test(one)))
+})
+
+t.test('AdGuard Home: what it becomes', async (t) => {
+  const { config, files, of, resolvers } = said('adguardhome', 'AdGuardHome.yaml')
+  t.match(config, {
+    listen: ['0.0.0.0:53', '[::]:53'],
+    allowFrom: ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10'],
+    use: ['quad9', 'cloudflare', 'google', '192-0-2-53'],
+    hosts: ['/etc/hosts'],
+    timeoutMs: 10_000,
+    cache: { maxBytes: 4_194_304, minTtlS: 60 },
+    dns64: { prefix: '2001:db8:64::/96' },
+    forward: [
+      { zone: 'corp.example', cleartext: '10.0.0.53:5353', except: ['www.corp.example'] },
+      { zone: 'sub.lan', cleartext: '10.0.0.53:5353' },
+      { zone: '168.192.in-addr.arpa', cleartext: '192.168.1.1:53' },
+    ],
+    lists: [
+      { id: 'adguard-dns-filter', url: /filter_1/, reply: 'nxdomain' },
+      { id: 'allowed', action: 'allow' },
+      { id: 'user-rules', file: 'adguard-user-rules.txt', format: 'adblock' },
+    ],
+    answers: [
+      { name: 'nas.lan', type: 'A', data: '192.168.1.5' },
+      { name: '*.dev.lan', type: 'CNAME', data: 'nas.lan' },
+      { name: 'six.lan', type: 'AAAA', data: 'fd00::6' },
+    ],
+  })
+  t.match(resolvers, [{ id: '192-0-2-53', addresses: ['192.0.2.53'], transports: { dot: { port: 853 } } }])
+  t.equal(files.get('adguard-user-rules.txt'), '||ads.example^\n@@||good.example^$important\n')
+  t.match(of('dns.unknown.example'), ['left out: https://dns.unknown.example/dns-query: its address is not written'])
+  t.match(of('quic://'), [/left out: quic:.*DNS over QUIC/])
+  t.match(of('[//]192'), ['left out: single labels are never sent'])
+  t.match(of('/banner'), [/left out: .*a regular expression/])
+  t.match(of('dnsrewrite'), [/left out: .*this modifier/])
+  t.match(of('querylog:'), ['left out: what is asked is never recorded'])
+  t.match(of('statistics:'), ['same: it is off, as here'])
+  t.match(of('name: kids'), ['left out: kids: write a view'])
+})
+
+t.test('Unbound: what it becomes', async (t) => {
+  const { config, files, of, resolvers } = said('unbound', 'unbound.conf')
+  t.match(config, {
+    listen: ['127.0.0.1:53', '192.168.1.1:5353', '[::1]:53'],
+    allowFrom: ['127.0.0.0/8', '192.168.1.0/24'],
+    use: ['quad9', 'resolver-example'],
+    user: 'unbound',
+    rebinding: { protect: true, allow: ['lan'] },
+    cache: { maxBytes: 50_331_648, minTtlS: 60, maxTtlS: 86_400, prefetch: true, staleMaxS: 3600 },
+    forward: [{ zone: 'corp.example', cleartext: '10.0.0.53:53' }],
+    allowCleartext: ['corp.example'],
+    lists: [{ id: 'unbound-zones', file: 'unbound-zones.txt', format: 'adblock', reply: 'nxdomain' }],
+    answers: [
+      { name: 'nas.lan', type: 'A', data: '192.168.1.5', ttlS: 300 },
+      { name: 'six.lan', type: 'AAAA', data: 'fd00::6' },
+      { name: 'alias.lan', type: 'CNAME', data: 'nas.lan.' },
+      { name: 'text.lan', type: 'TXT', data: '"a text"' },
+      { name: 'dev.lan', type: 'A', data: '192.168.1.50' },
+      { name: '*.dev.lan', type: 'A', data: '192.168.1.50' },
+      { name: '5.1.168.192.in-addr.arpa', type: 'PTR', data: 'nas.lan' },
+    ],
+  })
+  t.match(resolvers, [{ id: 'resolver-example', authenticationDomainName: 'resolver.example', addresses: ['192.0.2.53'] }])
+  t.equal(files.get('unbound-zones.txt'), '||lan^\n||ads.example^\n', 'answers win over lists')
+  t.match(of('include-toplevel'), [/left out: .*a file of its own; import it too/])
+  t.match(of('interface: eth0'), [/left out: eth0: it is not an address/])
+  t.match(of('MX 10'), ['left out: records of the type MX'])
+  t.match(of('something-new'), ['left out: something-new is not known'])
+  t.match(of('10.0.0.54'), [/left out: .*a zone has one server/])
+  t.match(of('stub-addr'), [/left out/])
+  t.match(of('log-queries'), [/same/])
+})
+
+t.test('Pi-hole: what it becomes', async (t) => {
+  const { config, of } = said('pihole', 'pihole.toml')
+  t.match(config, {
+    use: ['cloudflare', 'quad9'],
+    forward: [
+      { zone: '1.168.192.in-addr.arpa', cleartext: '192.168.1.1:53' },
+      { zone: 'fritz.box', cleartext: '192.168.1.1:53' },
+      { zone: 'corp.example', cleartext: '10.0.0.53:53' },
+    ],
+    answers: [
+      { name: 'nas.lan', type: 'A', data: '192.168.1.5' },
+      { name: 'nas', type: 'A', data: '192.168.1.5' },
+      { name: 'six.lan', type: 'AAAA', data: 'fd00::6' },
+      { name: 'files.lan', type: 'CNAME', data: 'nas.lan' },
+      { name: 'a.lan', type: 'CNAME', data: 'nas.lan', ttlS: 300 },
+      { name: 'b.lan', type: 'CNAME', data: 'nas.lan', ttlS: 300 },
+      { name: 'printer.lan', type: 'A', data: '192.168.1.40' },
+      { name: '*.printer.lan', type: 'A', data: '192.168.1.40' },
+    ],
+  })
+  t.ok(of('upstreams').some((one) => /left out: 192\.168\.1\.1: a server without encryption/.test(one)))
+  const old = said('pihole', 'setupVars.conf')
+  t.match(old.config, { use: ['cloudflare'], forward: [{ zone: '1.168.192.in-addr.arpa' }, { zone: 'fritz.box' }] })
+  t.match(old.of('PIHOLE_DNS_2'), [/left out: 127\.0\.0\.1#5335: a server without encryption/])
+  const lists = said('pihole', 'adlists.list')
+  t.match(lists.config, { lists: [{ url: 'https://raw.githubusercontent.com/StevenBlack/hosts/master/hosts', format: 'auto' }] })
+  t.match(lists.of('http://'), ['left out: lists come over https only'])
+  t.match(said('pihole', 'custom.list').config, { answers: [{ name: 'nas.lan' }, { name: 'printer.lan' }] })
+  t.match(said('pihole', '05-pihole-custom-cname.conf').config, { answers: [{ name: 'files.lan' }, { name: 'web.lan', ttlS: 60 }] })
+})
+
+t.test('without files beside it, what needs one is left out and named', async (t) => {
+  const { config, outcomes, files } = imported('adguardhome', read('AdGuardHome.yaml'), false)
+  t.equal(files.size, 0)
+  t.notMatch(JSON.stringify(config), 'user-rules')
+  t.ok(outcomes.some(({ says }) => /ads\.example.*with --out it is written/.test(says)))
+})
+
+t.test('another form is refused with one sentence', async (t) => {
+  t.throws(() => imported('dnscrypt-proxy', "a = 'x\nb = 1"), { code: 'config', message: /^line 1 is not TOML: a quote is not closed/ })
+  t.throws(() => imported('dnscrypt-proxy', 'server:\n  x: 1\n'), { code: 'config', message: /^line 1 is not TOML/ })
+  t.throws(() => imported('adguardhome', 'a: [1\nb: {'), { code: 'config', message: /is not YAML/ })
+  t.throws(() => imported('adguardhome', 'just a text'), { code: 'config', message: /not a configuration of AdGuard Home/ })
+  t.throws(() => imported('pihole', 'SQLite format 3\0x'), { code: 'config', message: /a database or an archive/ })
+  t.throws(() => imported('dnscrypt-proxy', `a = ${'['.repeat(1000)}`), { code: 'config', message: /nested too deeply/ })
+})
