@@ -107,7 +107,8 @@ interface LogLine {
 function lineOf(event: Event): LogLine | undefined {
   switch (event.type) {
     case 'link.up': {
-      const { resolver, transport, address, handshakeMs, protection } = event
+      const { resolver, transport, address, handshakeMs } = event
+      const { validity: _dates, ...protection } = event.protection
       return {
         level: 'info',
         fields: { resolver, transport, address, handshakeMs: Math.round(handshakeMs), ...protection },

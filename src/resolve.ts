@@ -102,6 +102,21 @@ interface Session {
   readonly tlsVersion: string
   readonly cipher: string
   readonly resumed: boolean
+  /** The group of the key exchange; absent: Node does not tell it. */
+  readonly group?: string
+  /**
+   * The first message with a group that resists quantum computers got no answer; without it, it
+   * did.
+   */
+  readonly groupForced?: true
+  /** The dates of the peer's certificate (wall clock). */
+  readonly validity?: Validity
+}
+
+/** From when until when a proof is valid (wall clock). */
+export interface Validity {
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
 }
 /**
  * The peer proved its identity according to the trusted set: a valid chain for its authentication

@@ -72,6 +72,7 @@ export function endpointOf(resolver: TrustedResolver, transport: Transport, tool
     spkiPins: resolver.spkiPins,
     certHashes: resolver.certHashes ?? [],
     ca: resolver.ca,
+    ...(resolver.tls === undefined ? {} : { tls: resolver.tls }),
     ...direct,
   }
 }

@@ -44,6 +44,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'deadlines.ts': 1,
   'client-shares.ts': 1,
   'transports.ts': 1,
+  'tls-groups.ts': 1,
   'version.ts': 1,
   'log.ts': 1,
   'resolver.ts': 4,

@@ -54,6 +54,8 @@ export interface Finding {
   readonly address?: string
   readonly handshakeMs?: number
   readonly tlsVersion?: string
+  /** The group of the key exchange, if Node tells it. */
+  readonly group?: string
   /** `by` of the proof: a chain, or a chain and a pin. */
   readonly authenticatedBy?: 'ca' | 'ca+spki'
   readonly certificate?: SeenCertificate
@@ -181,6 +183,7 @@ function lookedAt(connection: Established, resolver: TrustedResolver, wallMs: nu
       address,
       handshakeMs,
       tlsVersion: protection.tlsVersion,
+      ...(protection.group === undefined ? {} : { group: protection.group }),
       pin: resolver.spkiPins.length === 0 ? 'none set' : pinned ? 'matches' : 'differs',
       ...(protection.authenticated ? { authenticatedBy: protection.by } : {}),
       ...(certificate === undefined ? {} : { certificate }),

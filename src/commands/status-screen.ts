@@ -173,11 +173,12 @@ function resolverRow(r: StatusDocument['resolvers'][number], wallMs: number): st
 /** The encryption of the connections; each one separately if they differ. */
 function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[] {
   const users = new Map<string, string[]>()
-  for (const { id, cipher } of resolvers) {
+  for (const { id, cipher, group } of resolvers) {
     if (cipher === undefined || cipher === null) continue
-    users.set(cipher, [...(users.get(cipher) ?? []), printable(id).slice(0, MAX_CELL)])
+    const suite = group === undefined || group === null ? cipher : `${cipher} with ${group}`
+    users.set(suite, [...(users.get(suite) ?? []), printable(id).slice(0, MAX_CELL)])
   }
-  const texts = [...users].map(([cipher, ids]) => (users.size === 1 ? printable(cipher) : `${printable(cipher)} (${ids.join(', ')})`))
+  const texts = [...users].map(([suite, ids]) => (users.size === 1 ? printable(suite) : `${printable(suite)} (${ids.join(', ')})`))
   return users.size === 0 ? [] : wrap(`cipher ${texts.join('; ')}`, width, '  ')
 }
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { TLS_GROUP_NAMES, tlsGroupOf } from '../tls-groups.ts'
 import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
 import { authenticationName, closed, described, distinct, domainName, hostAddress, integer, text, word, yesNo } from './fields.ts'
@@ -68,6 +69,23 @@ const spkiPin = v.pipe(
   ),
 )
 
+const tlsGroup = v.pipe(
+  text(64),
+  v.check((name) => tlsGroupOf(name) !== undefined, `must be one of: ${TLS_GROUP_NAMES.join(', ')}`),
+  v.transform((name) => tlsGroupOf(name) ?? 'X25519'),
+)
+
+/** Rules for the TLS connections of one resolver. */
+const tls = closed({
+  groups: v.exactOptional(
+    described(
+      'The groups for the key exchange, the preferred one first. Absent: X25519MLKEM768 where Node has it (24 and later), X25519, P-256, P-384, P-521. If a first message with X25519MLKEM768 gets no answer, it is sent again without it, unless this list has no other group.',
+      distinct(tlsGroup, TLS_GROUP_NAMES.length, 1, (name) => tlsGroupOf(String(name)) ?? name),
+    ),
+  ),
+  minVersion: v.exactOptional(described('The lowest version of TLS. Absent: TLSv1.2.', word('TLSv1.2', 'TLSv1.3'))),
+})
+
 /** The query that tests whether a resolver is alive and resolves; no client waits for it. */
 const probe = closed({
   name: described('The name of the query.', domainName),
@@ -98,6 +116,7 @@ const resolverKeys = closed({
     [],
   ),
   certHashes: v.exactOptional(certHashes),
+  tls: v.exactOptional(described('Rules for its TLS connections.', tls)),
   caFile: v.exactOptional(
     described(
       'A file of PEM certificates, relative to this file. They are the only roots for this resolver. Absent: the roots that come with Node.',

@@ -82,7 +82,7 @@ export async function createAuthority(nowMs: number = systemClock().wallMs()): P
       signingAlgorithm: EC,
       serialNumber: serial(),
       notBefore: wish.notBefore ?? new Date(nowMs - DAY_MS),
-      notAfter: wish.notAfter ?? new Date(nowMs + 14 * DAY_MS),
+      notAfter: wish.notAfter ?? new Date(nowMs + HALF_LIFE_MS),
       extensions: [
         new BasicConstraintsExtension(false),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),

@@ -5,7 +5,7 @@ import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
 import { idOf, questionOf, setId } from '../dns/message.ts'
 import { newScan, scanQuery, VERDICT } from '../dns/query-scan.ts'
-import { TLS_SETTINGS } from '../link/dial/tls-settings.ts'
+import { groupOffer, TLS_SETTINGS } from '../link/dial/tls-settings.ts'
 import type { Zone } from './zone.ts'
 
 /** RFC 8467 section 4.2: replies padded to the next multiple of 468 octets. */
@@ -31,7 +31,7 @@ export async function startEmbeddedResolver(
   zone: Zone,
   identity: { readonly key: string; readonly cert: string },
 ): Promise<EmbeddedResolver> {
-  const tls = { ...TLS_SETTINGS, ...identity, minVersion: 'TLSv1.3' } as const
+  const tls = { ...TLS_SETTINGS, ...identity, ecdhCurve: groupOffer(undefined, false)?.ecdhCurve, minVersion: 'TLSv1.3' } as const
   const dot = createServer({ ...tls, ALPNProtocols: ['dot'] }, (socket) => serveDot(socket, zone))
   const doh = createSecureServer({ ...tls, settings: { enablePush: false } })
   const sockets = new Set<Socket | Http2Session>()

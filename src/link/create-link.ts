@@ -1,5 +1,6 @@
 import type { Authenticated, Protection, Transport } from '../resolve.ts'
 import type { Carrier, Opened } from './carriers/carrier.ts'
+import { HelloMemory } from './dial/classical-retry.ts'
 import { AddressTurns } from './dial/connect.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
@@ -37,12 +38,16 @@ function targetOf<C extends Carrier>(
   open: (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>,
 ): DialTarget<Protection, C> {
   const turns = new AddressTurns()
+  const hellos = new HelloMemory()
   const { dialPace: pace, sessions, probe } = tools
   return {
     resolver: endpoint.resolver,
     transport,
-    dial: (signal, first) => open(endpoint, transport, { ...tools, pace, turns, signal, first }),
-    forgetSessions: () => sessions.flush(endpoint.resolver),
+    dial: (signal, first) => open(endpoint, transport, { ...tools, pace, turns, hellos, signal, first }),
+    forgetSessions: () => {
+      sessions.flush(endpoint.resolver)
+      hellos.forget()
+    },
     ...(probe === undefined ? {} : { probe }),
   }
 }

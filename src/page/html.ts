@@ -80,7 +80,7 @@ function resolvers(now: StatusDocument, counted: StatusDocument): Html {
       r.state,
       r.transport ?? '-',
       r.authenticated ?? '-',
-      [r.tlsVersion ?? '-', r.cipher ?? ''].join(' ').trim(),
+      [r.tlsVersion ?? '-', r.cipher ?? '', r.group ?? ''].join(' ').trim(),
       r.padding.repliesPadded,
       rtt === null ? '-' : `${Math.round(rtt.p50)} / ${Math.round(rtt.p99)} ms`,
     ]

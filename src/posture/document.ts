@@ -65,6 +65,10 @@ const resolver = v.object({
   ),
   tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of that connection.')),
   cipher: v.optional(v.pipe(v.nullable(v.string()), is('The cipher of that connection, by its OpenSSL name.'))),
+  group: v.optional(v.pipe(v.nullable(v.string()), is('The group of its key exchange; null: this Node does not tell it.'))),
+  certificateUntil: v.optional(
+    v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('Until when the certificate of that connection is valid.')),
+  ),
   resumed: v.pipe(
     v.nullable(v.boolean()),
     is('Whether that connection resumed a TLS session. If so, the proof is that of the earlier connection.'),

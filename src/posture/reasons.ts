@@ -90,6 +90,18 @@ export const REASONS = {
     'A resolver showed a certificate that no trusted authority signed; it was refused.',
     'a certificate that no trusted authority signed',
   ),
+  'certificate-expires': row<{ id: string; days: number }>({
+    severity: 'warn',
+    doc: 'The certificate of a resolver expires within 14 days (one that is valid for less than 8 days: in the last third of its life).',
+    message: ({ id, days }) => `The certificate of ${id} expires in ${days === 1 ? '1 day' : `${days} days`}.`,
+    mend: 'Its operator must renew it. If it is yours, renew it with the same key or with the key of your second pin.',
+  }),
+  'group-forced': row<readonly string[]>({
+    severity: 'warn',
+    doc: 'A first message with a group that resists quantum computers got no answer; a classical group is used.',
+    message: (ids) => `The first message with X25519MLKEM768 got no answer, so a classical group is used: ${ids.join(', ')}.`,
+    mend: 'A device on the path drops long messages, or somebody wants the weaker group. With "tls": {"groups": ["X25519MLKEM768"]} the resolver is used only with that group.',
+  }),
   'unauthenticated-answers': row<readonly { id: string; why: ErrorCode }[]>({
     severity: 'bad',
     doc: 'Answers come from a server that did not prove its identity (opportunistic only).',

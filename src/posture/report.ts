@@ -129,6 +129,8 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, counts: CacheCou
     authenticated: protection === undefined ? null : protection.authenticated ? protection.by : 'no',
     tlsVersion: protection?.tlsVersion ?? null,
     cipher: protection?.cipher ?? null,
+    group: protection?.group ?? null,
+    certificateUntil: protection?.validity === undefined ? null : iso(protection.validity.notAfterMs),
     resumed: protection?.resumed ?? null,
     padding: { sentBlock, repliesPadded: repliesPadded(r) },
     lastHandshakeAt: link?.handshakeAt === undefined ? null : iso(link.handshakeAt.wallMs),

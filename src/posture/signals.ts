@@ -150,6 +150,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
   const { resolvers, portalUntilWallMs } = input
   const flow = flowOf(input)
   const flows = flow.authenticated || flow.unauthenticated.length > 0
+  const forced = resolvers.filter(({ groupForced }) => groupForced).map(({ setup: { id } }) => id)
   const bare = resolvers.filter(({ padded }) => padded === 'no' || padded === 'mixed')
   const reasons = worstFirst([
     ...(portalUntilWallMs === undefined ? [] : [reason('captive-portal', { untilWallMs: portalUntilWallMs })]),
@@ -168,6 +169,10 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
     ...(flows ? [] : [notFlowing(resolvers)]),
     ...(clockSuspect(resolvers) ? [reason('clock-suspect')] : []),
     ...(portalSuspect(resolvers) ? [reason('portal-suspected')] : []),
+    ...resolvers.flatMap(({ setup: { id }, expiresInDays: days }) =>
+      days === undefined ? [] : [reason('certificate-expires', { id, days })],
+    ),
+    ...(forced.length > 0 ? [reason('group-forced', forced)] : []),
     ...(bare.length > 0
       ? [
           reason(

@@ -111,6 +111,10 @@ export interface ResolverInput {
   /** How it proved its identity with its latest answer, or why it did not. */
   readonly proof: 'ca' | 'ca+spki' | 'none' | undefined
   readonly unproven: ErrorCode | undefined
+  /** Days until the certificate of its latest answer expires, rounded up, if that is soon. */
+  readonly expiresInDays: number | undefined
+  /** The transport over which it was last answered with a weaker group, see `groupForced`. */
+  readonly groupForced: boolean
   readonly padded: ReturnType<typeof repliesPadded>
   /** Something asks at regular intervals. */
   readonly beacon: boolean
@@ -163,10 +167,30 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
     old: quietMs !== undefined && quietMs > PROOF_OLD_MS,
     proof: protection === undefined ? undefined : protection.authenticated ? protection.by : 'none',
     unproven: protection === undefined || protection.authenticated ? undefined : protection.why,
+    expiresInDays: expiresSoon(r, nowMs),
+    groupForced: protection?.groupForced === true,
     padded: repliesPadded(r),
     beacon: r.beacons.length > 0,
     shaped: shapedNow(r),
   }
+}
+
+const DAY_MS = 86_400_000
+/**
+ * A certificate is announced this long before it expires; one that is valid for only a few days, in
+ * the last third of its life.
+ */
+const EXPIRES_SOON_MS = 14 * DAY_MS
+const SHORT_LIFE_MS = 8 * DAY_MS
+
+/** By boot time: the dates were compared with the wall clock when the answer came. */
+function expiresSoon({ lastProtection, lastAnswerAt }: ResolverEvidence, nowMs: number): number | undefined {
+  const validity = lastProtection?.validity
+  if (validity === undefined || lastAnswerAt === undefined) return undefined
+  const lifeMs = validity.notAfterMs - validity.notBeforeMs
+  const leftMs = validity.notAfterMs - lastAnswerAt.wallMs - (nowMs - lastAnswerAt.ms)
+  const soon = leftMs <= (lifeMs < SHORT_LIFE_MS ? lifeMs / 3 : EXPIRES_SOON_MS)
+  return soon ? Math.max(0, Math.ceil(leftMs / DAY_MS)) : undefined
 }
 
 /**

@@ -53,6 +53,8 @@ t.test('the evidence of a resolver', (t) => {
     authenticated: 'ca+spki',
     tlsVersion: 'TLSv1.3',
     cipher: 'TLS_AES_128_GCM_SHA256',
+    group: null,
+    certificateUntil: null,
     resumed: false,
     padding: { sentBlock: 128, repliesPadded: 'mixed' },
     lastHandshakeAt: '2026-01-01T00:00:02.000Z',

@@ -6,7 +6,10 @@ import { REASONS, type ReasonCode } from '../../src/posture/reasons.ts'
 import { ASLEEP_MS } from '../../src/posture/signals.ts'
 import type { PostureSetup } from '../../src/posture/state.ts'
 import { PROOF_OLD_MS, type VerdictContext } from '../../src/posture/verdict.ts'
+import type { Protection } from '../../src/resolve.ts'
 import { after, answered, at, covers, dial, failed, PACED, SETUP, started, stopping, verdictOn } from './evidence.ts'
+
+const DAY_MS = 86_400_000
 
 interface Way {
   readonly events: readonly (Event | number)[]
@@ -47,6 +50,8 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'certificate-not-yet-valid': { events: bad('certificate-not-yet-valid') },
   'certificate-name': { events: bad('certificate-name') },
   'certificate-untrusted': { events: bad('certificate-untrusted') },
+  'certificate-expires': { events: [started, withProtection({ validity: { notBeforeMs: 0, notAfterMs: at(14 * DAY_MS).wallMs } })] },
+  'group-forced': { events: [started, withProtection({ groupForced: true })] },
   'replies-unpadded': { events: [started, answered('a', { bare: true })] },
   'shaping-not-in-force': { events: [started, answered('a'), covers('a', 'claim')], setup: PACED },
   'shaping-beacon': {
@@ -102,6 +107,11 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'rule-vpn': { events: [started, seen('other')], policy: { vpn: 'required' } },
   'rule-audit': { events: [started, audit('unwritable')], policy: { audit: 'required' } },
   'rule-system-resolver': { events: [started, system('elsewhere')], policy: { systemResolver: 'required' } },
+}
+
+function withProtection(more: Partial<Protection>): Event {
+  const event = answered('a')
+  return event.type === 'upstream.answered' ? { ...event, protection: { ...event.protection, ...more } as Protection } : event
 }
 
 function inSwitzerland() {

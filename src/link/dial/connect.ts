@@ -1,6 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Authenticated, Protection, Transport } from '../../resolve.ts'
+import { HelloMemory, withClassicalRetry } from './classical-retry.ts'
 import type { DialPace } from './dial-pace.ts'
 import { type Endpoint, interleaved, portOf, type StrictEndpoint } from './endpoint.ts'
 import { handshake, type Secured } from './handshake.ts'
@@ -51,6 +52,8 @@ export interface ConnectOptions {
   readonly first?: string | undefined
   /** Kept between dials. Without it each dial begins with the first address. */
   readonly turns?: AddressTurns
+  /** Kept between dials. Without it each dial first offers all groups. */
+  readonly hellos?: HelloMemory
   readonly pace: DialPace
   /** The function that dials one address; replaced in tests without a network. */
   readonly handshake?: typeof handshake
@@ -64,15 +67,25 @@ export interface ConnectOptions {
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>
 export async function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection> {
-  const { clock, sessions, signal, first, turns = new AddressTurns(), pace, handshake: dial = handshake } = options
+  const {
+    clock,
+    sessions,
+    signal,
+    first,
+    turns = new AddressTurns(),
+    hellos = new HelloMemory(),
+    pace,
+    handshake: dial = handshake,
+  } = options
   const port = portOf(endpoint, transport)
   if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
   const startMs = clock.nowMs()
+  const tools = { clock, hellos, turnInMs: () => pace.turnInMs(), dial }
   return race(
     turns.order(interleaved(endpoint.addresses), first),
     (address, onTcp) => {
       turns.tried()
-      const attempt = dial({ endpoint, transport, sessions }, address, port, onTcp)
+      const attempt = withClassicalRetry({ endpoint, transport, sessions }, { address, port }, onTcp, tools)
       const done = async (): Promise<Connection> => {
         try {
           const secured = await attempt.result
@@ -83,7 +96,7 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
           throw error
         }
       }
-      return { ...attempt, result: done() }
+      return { result: done(), heard: () => attempt.heard(), abandon: (error) => attempt.abandon(error) }
     },
     { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
   )

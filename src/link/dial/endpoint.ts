@@ -1,5 +1,6 @@
 import type { EnigmError } from '../../errors.ts'
 import type { Transport } from '../../resolve.ts'
+import type { TlsGroup } from '../../tls-groups.ts'
 
 /** The place where a transport is offered; a transport without other parameters has a port. */
 type OfferedTransports = { readonly [T in Transport]?: T extends keyof Places ? Places[T] : OfferedTransport }
@@ -70,6 +71,15 @@ export interface Endpoint extends OfferedTransports {
   /** PEM of the only trusted roots; undefined: those bundled with Node. */
   readonly ca: string | undefined
   readonly usageProfile: 'strict' | 'opportunistic'
+  /** Absent: the defaults of tls-settings.ts. */
+  readonly tls?: TlsRules
+}
+
+/** Rules for TLS, in addition to the defaults. */
+export interface TlsRules {
+  /** The only groups to offer, the preferred one first. */
+  readonly groups?: readonly TlsGroup[]
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
 }
 
 /** An endpoint for which only authenticated connections are made. */

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type ConnectionOptions, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
 import { EnigmError, type ErrorCode } from '../../errors.ts'
 import type { Protection, Transport } from '../../resolve.ts'
+import { type TlsGroup, tlsGroupOf } from '../../tls-groups.ts'
 import { TRANSPORTS } from '../../transports.ts'
 import { openTls } from './byte-stream.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -11,7 +12,7 @@ import { evidenceOf, identityFault, type PeerProof } from './identity.ts'
 import type { AddressAttempt } from './race.ts'
 import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
-import { contextTrusting, isAgreeable } from './tls-settings.ts'
+import { contextTrusting, type GroupOffer, groupOffer, isAgreeable, noGroup } from './tls-settings.ts'
 
 /** A byte stream to which no octet of DNS has been written yet, and its protection. */
 export interface Secured {
@@ -29,22 +30,23 @@ export interface Secured {
 }
 
 /** To parse a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
-const contexts = new WeakMap<Endpoint, SecureContext>()
-let bundled: SecureContext | undefined
+const contexts = new WeakMap<Endpoint, Map<string, SecureContext>>()
+/** Those that trust the bundled roots, by what else makes them differ. */
+const bundled = new Map<string, SecureContext>()
 
 /**
  * The trusted roots are passed explicitly and never left to Node's default: NODE_EXTRA_CA_CERTS and
  * --use-openssl-ca would widen trust for every resolver.
  */
-function contextOf(endpoint: Endpoint): SecureContext {
-  if (endpoint.ca === undefined) {
-    bundled ??= contextTrusting(rootCertificates.join('\n'))
-    return bundled
-  }
-  const known = contexts.get(endpoint)
+function contextOf(endpoint: Endpoint, offer: GroupOffer): SecureContext {
+  const { ca, tls } = endpoint
+  const shelf = ca === undefined ? bundled : (contexts.get(endpoint) ?? new Map<string, SecureContext>())
+  const key = `${offer.ecdhCurve} ${tls?.minVersion ?? ''}`
+  const known = shelf.get(key)
   if (known !== undefined) return known
-  const context = contextTrusting(endpoint.ca)
-  contexts.set(endpoint, context)
+  const context = contextTrusting(ca ?? rootCertificates.join('\n'), offer, tls)
+  shelf.set(key, context)
+  if (ca !== undefined) contexts.set(endpoint, shelf)
   return context
 }
 
@@ -58,17 +60,28 @@ function refuseLookup(): never {
   throw new EnigmError('internal', 'a resolver is dialled by address: nothing is looked up')
 }
 
+/** What a handshake needs besides an address. */
+export interface HandshakeOptions {
+  readonly endpoint: Endpoint
+  readonly transport: Transport
+  readonly sessions: TlsSessions
+  /** Offers no group that needs a long first message. */
+  readonly classical?: boolean
+}
+
 /**
  * TCP and TLS to one address. Under `strict` the result is an authenticated connection or an error,
  * and nothing of ours has been written before that is known.
  */
 export function handshake(
-  { endpoint, transport, sessions }: { readonly endpoint: Endpoint; readonly transport: Transport; readonly sessions: TlsSessions },
+  { endpoint, transport, sessions, classical = false }: HandshakeOptions,
   address: string,
   port: number,
   onTcp: () => void,
 ): AddressAttempt<Secured> {
   const strict = endpoint.usageProfile === 'strict'
+  const offer = groupOffer(endpoint.tls, classical)
+  if (offer === undefined) throw noGroup(endpoint.tls)
   const { alpnRequired } = TRANSPORTS[transport]
   const alpn: readonly string[] = TRANSPORTS[transport].alpn
   const mayBeHttp1 = alpn.includes('http/1.1')
@@ -80,7 +93,7 @@ export function handshake(
     host: address,
     port,
     lookup: refuseLookup,
-    secureContext: contextOf(endpoint),
+    secureContext: contextOf(endpoint, offer),
     ALPNProtocols: [...alpn],
     rejectUnauthorized: strict,
     checkServerIdentity: (_host, certificate) => {
@@ -117,7 +130,7 @@ export function handshake(
     socket.on('error', fail)
     socket.on('close', ended)
     socket.once('secureConnect', () => {
-      const verdict = judge(socket, offered, checked, strict)
+      const verdict = judge(socket, { offered, offer, checked, endpoint })
       if (verdict instanceof EnigmError) return fail(verdict)
       if (alpnRequired && !alpn.includes(String(socket.alpnProtocol))) {
         return fail(new EnigmError('alpn-missing', `the peer agreed on none of ${alpn.join(', ')}`))
@@ -150,18 +163,32 @@ export function handshake(
  */
 function judge(
   socket: TLSSocket,
-  offered: SavedSession | undefined,
-  checked: { readonly evidence?: PeerProof; readonly fault?: EnigmError },
-  strict: boolean,
+  o: {
+    readonly offered: SavedSession | undefined
+    readonly offer: GroupOffer
+    readonly checked: { readonly evidence?: PeerProof; readonly fault?: EnigmError }
+    readonly endpoint: Endpoint
+  },
 ): EnigmError | { readonly evidence: PeerProof | undefined; readonly protection: Protection } {
   const resumed = socket.isSessionReused()
+  const group = groupOf(socket)
   const session = { tlsVersion: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed }
-  if (!isAgreeable(session.cipher, session.tlsVersion)) return new EnigmError('tls-failed', 'the peer agreed to what was not offered')
-  const evidence = resumed ? offered?.evidence : checked.evidence
+  if (!isAgreeable({ ...session, group }, o.offer, o.endpoint.tls))
+    return new EnigmError('tls-failed', 'the peer agreed to what was not offered')
+  const evidence = resumed ? o.offered?.evidence : o.checked.evidence
+  const found = { ...session, ...(group === undefined ? {} : { group }) }
   if (evidence !== undefined && socket.authorized) {
-    return { evidence, protection: { ...session, authenticated: true, by: evidence.by } }
+    const { by, notBeforeMs, notAfterMs } = evidence
+    return { evidence, protection: { ...found, authenticated: true, by, validity: { notBeforeMs, notAfterMs } } }
   }
-  const why: ErrorCode = checked.fault?.code ?? certificateCode(String(socket.authorizationError ?? ''))
-  if (strict) return new EnigmError(why, 'the peer did not prove its identity')
-  return { evidence: undefined, protection: { ...session, authenticated: false, why } }
+  const why: ErrorCode = o.checked.fault?.code ?? certificateCode(String(socket.authorizationError ?? ''))
+  if (o.endpoint.usageProfile === 'strict') return new EnigmError(why, 'the peer did not prove its identity')
+  return { evidence: undefined, protection: { ...found, authenticated: false, why } }
+}
+
+/** The group of the key exchange; undefined: this Node does not tell, or not this one. */
+function groupOf(socket: TLSSocket): TlsGroup | undefined {
+  const info: unknown = socket.getEphemeralKeyInfo()
+  const name = typeof info === 'object' && info !== null ? Reflect.get(info, 'name') : undefined
+  return typeof name === 'string' ? tlsGroupOf(name) : undefined
 }

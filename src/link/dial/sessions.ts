@@ -44,6 +44,7 @@ export function sessionKey(endpoint: Endpoint, transport: Transport): string {
     ...endpoint.spkiPins.toSorted(),
     endpoint.ca ?? 'bundled',
     ...(endpoint.certHashes ?? []).toSorted(),
+    JSON.stringify(endpoint.tls ?? {}),
   ]
   return `${createHash('sha256').update(proof.join('\0')).digest('base64')} ${endpoint.resolver}`
 }

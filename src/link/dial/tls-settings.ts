@@ -1,4 +1,7 @@
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { EnigmError } from '../../errors.ts'
+import { isHybrid, opensslNameOf, type TlsGroup } from '../../tls-groups.ts'
+import type { TlsRules } from './endpoint.ts'
 
 /**
  * TLS 1.3 (RFC 8446 appendix B.4), and those of TLS 1.2 with forward secrecy and an AEAD (RFC 9325
@@ -17,12 +20,11 @@ const CIPHERS: readonly string[] = [
 ]
 const ours: ReadonlySet<string> = new Set(CIPHERS)
 
-const CURVES = 'X25519:P-256:P-384:P-521'
 /**
- * With a key share that a future quantum computer cannot break, as Node 24 sends one; the star is
- * OpenSSL's syntax (3.5).
+ * Without `tls.groups`: first a key share that a future quantum computer cannot break, where this
+ * OpenSSL has one (3.5, Node 24).
  */
-const WITH_HYBRID = `*X25519MLKEM768:*${CURVES}`
+const GROUPS: readonly TlsGroup[] = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384', 'P-521']
 
 /** For handshakes and certificates: no SHA-1 (RFC 9155). */
 const SIGNATURES = [
@@ -41,35 +43,84 @@ export const TLS_SETTINGS = {
   minVersion: 'TLSv1.2',
   maxVersion: 'TLSv1.3',
   ciphers: `${CIPHERS.join(':')}:@SECLEVEL=2`,
-  ecdhCurve: curves(),
   sigalgs: SIGNATURES.join(':'),
 } as const satisfies SecureContextOptions
 
-/** The curves that this OpenSSL supports; an unknown name would make every context throw. */
-function curves(): string {
+const known = new Map<TlsGroup, boolean>()
+
+/**
+ * Whether this OpenSSL has the group. An older one is not asked: a context takes a millisecond of
+ * each start.
+ */
+function isSupported(group: TlsGroup): boolean {
   const [major = 0, minor = 0] = process.versions.openssl.split('.').map(Number)
-  // Avoids a needless context, which takes a millisecond of each start.
-  if (major < 3 || (major === 3 && minor < 5)) return CURVES
+  if (!isHybrid(group)) return true
+  if (major < 3 || (major === 3 && minor < 5)) return false
+  const before = known.get(group)
+  if (before !== undefined) return before
+  const found = takes(opensslNameOf(group))
+  known.set(group, found)
+  return found
+}
+
+function takes(ecdhCurve: string): boolean {
   try {
-    createSecureContext({ ca: [], ecdhCurve: WITH_HYBRID }) // without `ca` Node would parse its roots
-    return WITH_HYBRID
+    createSecureContext({ ca: [], ecdhCurve }) // without `ca` Node would parse its roots
+    return true
   } catch {
     // The error stays in OpenSSL's queue, where the next key that is read would report it as its
     // own. Another context empties the queue.
-    createSecureContext({ ca: [], ecdhCurve: CURVES })
-    return CURVES
+    createSecureContext({ ca: [], ecdhCurve: 'X25519' })
+    return false
   }
 }
 
+/** The groups of a first message. */
+export interface GroupOffer {
+  readonly groups: readonly TlsGroup[]
+  /** For OpenSSL. The star marks a group whose key share is sent at once (3.5). */
+  readonly ecdhCurve: string
+}
+
+/**
+ * The groups to offer under `rules`. `classical`: without those that need a long first message.
+ * Undefined: none is left.
+ */
+export function groupOffer(rules: TlsRules | undefined, classical: boolean): GroupOffer | undefined {
+  const wanted = rules?.groups ?? GROUPS
+  const groups = wanted.filter((group) => isSupported(group) && !(classical && isHybrid(group)))
+  if (groups.length === 0) return undefined
+  const shares = groups.some(isHybrid) ? [groups.find(isHybrid), groups.find((group) => !isHybrid(group))] : []
+  const ecdhCurve = groups.map((group) => `${shares.includes(group) ? '*' : ''}${opensslNameOf(group)}`).join(':')
+  return { groups, ecdhCurve }
+}
+
+/** Why no group is left. */
+export function noGroup(rules: TlsRules | undefined): EnigmError {
+  const wanted = (rules?.groups ?? GROUPS).join(', ')
+  const message = `this Node (OpenSSL ${process.versions.openssl}) has none of the groups ${wanted}; use Node 24 or later, or add X25519 to tls.groups`
+  return new EnigmError('tls-failed', message)
+}
+
 /** A context that trusts only `ca` (PEM). Throws if it is invalid. */
-export function contextTrusting(ca: string): SecureContext {
-  return createSecureContext({ ...TLS_SETTINGS, ca })
+export function contextTrusting(ca: string, { ecdhCurve }: GroupOffer, rules?: TlsRules): SecureContext {
+  return createSecureContext({
+    ...TLS_SETTINGS,
+    ...(rules?.minVersion === undefined ? {} : { minVersion: rules.minVersion }),
+    ecdhCurve,
+    ca,
+  })
 }
 
 /**
  * Whether a handshake ended with parameters that we offered: OpenSSL's name of the cipher, and
- * Node's of the version.
+ * Node's of the version. `group`: undefined if Node does not tell it.
  */
-export function isAgreeable(cipher: string, tlsVersion: string | null): boolean {
-  return ours.has(cipher) && (tlsVersion === TLS_SETTINGS.minVersion || tlsVersion === TLS_SETTINGS.maxVersion)
+export function isAgreeable(
+  { cipher, tlsVersion, group }: { readonly cipher: string; readonly tlsVersion: string | null; readonly group: TlsGroup | undefined },
+  offer: GroupOffer,
+  rules?: TlsRules,
+): boolean {
+  if (group !== undefined && !offer.groups.includes(group)) return false
+  return ours.has(cipher) && (tlsVersion === TLS_SETTINGS.maxVersion || tlsVersion === (rules?.minVersion ?? TLS_SETTINGS.minVersion))
 }

@@ -97,6 +97,9 @@ export class Wire extends Duplex {
   getCipher(): { readonly name: string } {
     return { name: CIPHER }
   }
+  getEphemeralKeyInfo(): object {
+    return { type: 'ECDH', name: 'X25519', size: 253 }
+  }
   ref(): this {
     return this
   }
