@@ -69,6 +69,12 @@ void start(process.argv[2] ?? '')
  * all of them.
  */
 async function start(name: string): Promise<void> {
+  if (name === 'help' && process.argv[3] !== undefined) {
+    // `help system enable` is `system enable --help`: commander's own command knows one word only.
+    const words = process.argv.slice(3)
+    process.argv.splice(2, process.argv.length, ...words, ...(Object.hasOwn(COMMANDS, words[0] ?? '') ? ['--help'] : []))
+    return start(process.argv[2] ?? '')
+  }
   if (name === '') {
     process.exitCode = (await import('./commands/overview.ts')).overview()
     return

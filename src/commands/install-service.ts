@@ -24,7 +24,7 @@ The units are enigm-dns.service, enigm-dns.socket, which listens on 127.0.0.55:5
 A package (.deb) installs the units itself. Without systemd: docs/service.md.
 
 Exit codes:
-  0  done    1  status: it does not run    3  cannot be done here    4  uninstall: the system still uses it, nothing was removed
+  0  done    1  status: it does not run    3  cannot be done here (no systemd)    4  uninstall: the system still uses it, nothing was removed
 
 Examples:
   $ sudo enigm-dns service install          then: sudo enigm-dns system enable
@@ -185,12 +185,13 @@ function leaveSystem(): boolean {
 function status({ json }: Options): ExitCode {
   const [service, socket] = [unitState(SERVICE_UNIT), unitState(SOCKET_UNIT)]
   const installed = service.file !== ''
-  if (json === true) {
-    process.stdout.write(`${printableJson({ installed, file: service.file || null, service, socket }, 2)}\n`)
-  } else if (!isSystemd()) {
+  if (json === true) process.stdout.write(`${printableJson({ installed, file: service.file || null, service, socket }, 2)}\n`)
+  if (!isSystemd()) {
     complain('systemd does not run this system.')
     return EXIT.cannotTell
-  } else if (!installed) say('not installed. Next: sudo enigm-dns service install')
+  }
+  if (json === true) return service.active === 'active' ? EXIT.good : EXIT.notAsWished
+  if (!installed) say('not installed. Next: sudo enigm-dns service install')
   else {
     const word = (state: typeof service) => `${state.active}, ${state.enabled}`
     say(`${service.file}\nservice: ${word(service)}${service.pid === 0 ? '' : `, process ${service.pid}`}\nsocket: ${word(socket)}`)

@@ -207,7 +207,7 @@ const SAID = {
   protected: 'protected: authenticated answers arrive',
   degraded: 'degraded: answers arrive, but a requirement is not met (enigm-dns status)',
   exposed: 'exposed: answers come from a server that did not prove its identity (enigm-dns status)',
-  offline: 'offline: no trusted resolver is reachable, lookups fail (enigm-dns status)',
+  offline: 'offline: no trusted resolver has answered yet, or none is reachable (enigm-dns status)',
 } as const
 
 /** A query that waits in a socket of the service manager starts this process again at once. */

@@ -29,6 +29,11 @@ const MEANING = {
   offline: 'No trusted resolver answers now. Lookups fail; nothing is sent unencrypted.',
 } as const
 
+/** Nothing was asked since the start: then `offline` is no observation. */
+const isFresh = (d: StatusDocument) =>
+  d.state === 'offline' && d.signals.secureNameResolution.reasons.some(({ code }) => code === 'not-proven-yet')
+const FRESH = 'Not proven yet: nothing was asked since the start. The first query connects.'
+
 /**
  * Formats one readable screen, worst first; lines end in \n. Pure. Everything from the file is
  * escaped, because it may contain anything. Two resolvers in a normal state fit in 80 x 24.
@@ -39,7 +44,7 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
   const lines =
     reading.judgement !== 'current' || d === undefined
       ? [tint('red', 'enigm-dns  NOT PROVEN'), ...wrap(reading.message, style.width, '')]
-      : [`${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`, MEANING[d.state]]
+      : [`${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`, isFresh(d) ? FRESH : MEANING[d.state]]
   if (reading.verification !== undefined) {
     const { verdict, message, keyFile } = reading.verification
     const by = keyFile === undefined ? '' : ` (key: ${printable(keyFile)})`

@@ -92,7 +92,9 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not checked here')
     .option('--redact', 'print JSON that is safe to share: states and reason codes only')
     .addHelpText('after', HELP)
-    .action((options: StatusOptions) => {
+    .action((options: StatusOptions, command: Command) => {
+      const alone = options.verify === true || options.key !== undefined ? undefined : options.remote === true ? '--remote' : options.seen
+      if (alone !== undefined) command.error(`error: ${alone === '--remote' ? alone : '--seen'} is about a signature: add --verify`)
       const places = options.file === undefined ? world.files : [{ path: options.file }]
       if (options.watch === true) return watch(world, places, options)
       const reading = look(world, places, options)

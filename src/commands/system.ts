@@ -6,6 +6,7 @@ import { EXIT } from '../exit-codes.ts'
 import { textIn } from '../files/captured.ts'
 import { readSystemResolver } from '../system/system-resolver.ts'
 import type { TakeoverHost } from '../system/takeover/backend.ts'
+import { impossibleHere } from '../system/takeover/choose.ts'
 import { rejectedByPort } from '../system/takeover/enforce.ts'
 import {
   applyPartsAgain,
@@ -214,9 +215,9 @@ async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Pro
   if (why !== undefined) return refuse(why, world, json)
   const host = world.host()
   if (dryRun === true) {
-    const { enabled, owner, pending } = await takeoverStatus(host)
-    const text = enabled || pending ? `the change would be undone, and ${owner} notified` : 'nothing is enabled'
-    out.write(json === true ? `${printableJson({ enabled, pending }, 2)}\n` : `${printable(text)}\n`)
+    const { enabled, owner, pending, files } = await takeoverStatus(host)
+    const text = enabled || pending ? [...files.map((path) => `restore ${path}`), `tell ${owner}`] : ['nothing is enabled']
+    out.write(json === true ? `${printableJson({ enabled, pending, files }, 2)}\n` : lines(text))
     return EXIT.good
   }
   const named = (address: string) => readSystemResolver([{ address, port: 53 }]).asks !== 'elsewhere'
@@ -246,13 +247,18 @@ async function systemStatus({ json }: Options, world: SystemWorld): Promise<numb
     out.write(`${printableJson({ enabled, backend, address, proven, owner, bypasses, ...(rejected && { rejected }) }, 2)}\n`)
   else {
     const state = enabled ? (proven ? 'enabled and proven' : 'enabled, not proven') : 'not enabled'
-    out.write(`${state}: ${printable(owner)} manages DNS (back end ${backend}), ${printable(address)}\n`)
+    out.write(`${state}: ${printable(owner)} manages DNS (back end ${backend})${enabled ? `, ${printable(address)}` : ''}\n`)
     out.write(lines(bypasses.map(({ via, what }) => `bypass: ${via}: ${what}`)))
     for (const [port, packets] of Object.entries(rejected ?? {}))
       out.write(`rejected at port ${port} because they bypassed the service: ${packets} packets\n`)
   }
   if (pending) err.write('A change was not finished. To undo it, run enigm-dns system disable.\n')
-  if (!enabled) return EXIT.notAsWished
+  if (!enabled) {
+    const impossible = world.isRoot() ? await impossibleHere(host, { address, vpnDns: 'leave' }) : []
+    if (impossible.length === 0) return EXIT.notAsWished
+    err.write(`It cannot be enabled here:\n${lines(impossible)}`)
+    return EXIT.cannotTell
+  }
   if (faults.length > 0) {
     err.write(lines(faults))
     if (!repaired) err.write('Nothing repairs this here, because no systemd runs: run sudo enigm-dns system enable.\n')

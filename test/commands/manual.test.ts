@@ -12,7 +12,7 @@ import { inShort } from '../../src/commands/overview.ts'
 import type { RunningService } from '../../src/commands/running-service.ts'
 import { judgeText, type StatusReading } from '../../src/posture/reader.ts'
 import { report } from '../../src/posture/report.ts'
-import { after, answered, at, started, verdictOn } from '../posture/evidence.ts'
+import { after, answered, at, failed, started, verdictOn } from '../posture/evidence.ts'
 import { CLI, cli } from '../support/real/daemon.ts'
 
 const SHARE = join(CLI, '..', 'share')
@@ -153,6 +153,7 @@ t.test('without a command: the state in a line, and what to do next', async (t) 
   t.match(short(undefined, NOWHERE), { state: /^not running, and not installed/, next: /sudo enigm-dns service install/ })
   t.match(short(undefined, INSTALLED), { state: 'not running', next: /sudo enigm-dns system enable/ })
   t.match(short(undefined, { ...INSTALLED, managed: true }), { state: /the next query starts it/ })
+  t.match(short(reading(started), MANAGED), { state: /^not proven yet/, next: /enigm-dns query/ })
   const good = [started, answered('a')]
   t.match(short(reading(...good), MANAGED), { state: /^protected: authenticated answers arrive$/, next: /enigm-dns status/ })
   const asks = (who: 'elsewhere' | 'us') => ({ type: 'seen.system', asks: who, by: 'resolv.conf' }) as const
@@ -162,7 +163,7 @@ t.test('without a command: the state in a line, and what to do next', async (t) 
   })
   const canary = { type: 'seen.canary', outcome: 'returned' } as const
   t.match(short(reading(...good, asks('us'), canary), MANAGED), { state: /and the system uses this service$/, next: /^Nothing to do/ })
-  t.match(short(reading(started), MANAGED), { state: /^offline: /, next: /enigm-dns doctor/ })
+  t.match(short(reading(started, failed('a'), failed('b')), MANAGED), { state: /^offline: /, next: /enigm-dns doctor/ })
   const { code, stdout } = await cli()
   t.ok([0, 1, 2, 3].includes(code))
   t.match(stdout, /^.+\nNext: .+\(every command: enigm-dns --help\)\n$|Nothing to do/)

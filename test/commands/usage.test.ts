@@ -46,6 +46,18 @@ t.test('unknown arguments exit with 2 for every command, and one line names them
   for (const command of COMMANDS) t.match(await cli(...command.split(' '), '--help'), { code: 0, stdout: /^Usage: /, stderr: '' })
 })
 
+t.test('help NAMES is NAMES --help, for subcommands and for unknown names too', async (t) => {
+  t.match(await cli('help', 'system', 'enable'), { code: 0, stdout: /^Usage: enigm-dns system enable/ })
+  t.match(await cli('help', 'query'), { code: 0, stdout: /^Usage: enigm-dns query/ })
+  t.match(await cli('help'), { code: 0, stdout: /^Usage: enigm-dns \[/ })
+  t.match(await cli('help', 'bogus'), { code: 2, stderr: /unknown command 'bogus'/ })
+})
+
+t.test('options of a verification without --verify are a usage error', async (t) => {
+  for (const words of [['--remote'], ['--seen', 'file']])
+    t.match(await cli('status', ...words), { code: 2, stderr: /add --verify/ }, words.join(' '))
+})
+
 t.test('the help of every command has its exit codes and examples, and that of the program says where', async (t) => {
   for (const command of [...COMMANDS, 'portal', 'system', 'system enable', 'system disable', 'system status', 'service'])
     t.match((await cli(...command.split(' '), '--help')).stdout, /^Exit codes[\s\S]*^Examples:\n {2}\$ /m, command)

@@ -90,10 +90,13 @@ async function refused(t: Test): Promise<void> {
   execFileSync('mount', ['--bind', '/etc', '/etc'])
   execFileSync('mount', ['-o', 'remount,bind,ro', '/etc'])
   const readOnly = await system('enable --json')
+  const status = await system('status')
   execFileSync('umount', ['--lazy', '/etc'])
   t.equal(readOnly.code, 3)
   t.equal(readOnly.stderr, `refused: ${RESOLV_CONF} is on a read-only file system: make that writable\n`)
   t.match(JSON.parse(readOnly.stdout), { refused: /read-only/ })
+  t.match(status, { code: 3, stderr: /^It cannot be enabled here:\n.*read-only/ })
+  t.match(status.stdout, /^not enabled: .*\)\n/, 'no address that was not chosen yet')
   await daemon.stop()
 }
 
@@ -107,6 +110,7 @@ async function life(t: Test): Promise<void> {
   t.match(enabled.stdout, /nothing repairs that: run sudo enigm-dns system enable again/)
   t.match(enabled.stdout, /set "system": \{ "enabled": true \} in the configuration/)
   t.match(await system('status'), { code: 0, stderr: '' })
+  t.match((await system('disable --dry-run')).stdout, /^restore \/etc\/resolv\.conf$/m)
   await otherUser(t)
 
   writeFileSync(RESOLV_CONF, '# dhcpcd\nnameserver 192.0.2.53\n')

@@ -57,6 +57,17 @@ export async function planned(
   return { changes, commands: plans.flatMap((plan) => plan.commands), notes: plans.flatMap((plan) => plan.notes) }
 }
 
+/** Why nothing can be enabled here, a sentence for each reason. For root. */
+export async function impossibleHere(host: TakeoverHost, request: PlanRequest): Promise<readonly string[]> {
+  try {
+    await planned(host, (await chooseBackend(host)).backend, request)
+    return []
+  } catch (error) {
+    if (error instanceof EnigmError && error.code === 'state') return error.message.split('\n')
+    throw error
+  }
+}
+
 /** The owner must be able to write resolv.conf, even if we may not change it ourselves. */
 function resolvConf() {
   return targetOf(RESOLV_CONF) === undefined ? [{ path: RESOLV_CONF }] : []

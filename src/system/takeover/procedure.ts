@@ -329,6 +329,8 @@ export interface TakeoverStatus {
   readonly repaired: boolean
   /** There is an unfinished change. */
   readonly pending: boolean
+  /** What a disable would restore. */
+  readonly files: readonly string[]
 }
 
 /** Checks, and looks up names through every path. Changes nothing. */
@@ -349,6 +351,7 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
       told: true,
       repaired: true,
       pending,
+      files: pending ? (readJournal(PENDING)?.changes ?? []).map(({ path }) => path) : [],
     }
   }
   // A query starts a service for which systemd holds the sockets.
@@ -376,6 +379,7 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
     told,
     repaired: isRepaired(journal.changes),
     pending,
+    files: journal.changes.map(({ path }) => path),
   }
 }
 
