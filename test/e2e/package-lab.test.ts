@@ -51,11 +51,19 @@ if (process.env[PACKAGES] === undefined) {
 
 async function byNpm(t: Test, tgz: string, dir: string): Promise<void> {
   const listed = execFileSync('tar', ['-tzf', tgz]).toString().trim().split('\n')
-  const known = /^package\/(dist\/|schema\/|resolvers\.json$|package\.json$|README\.md$|LICENSE$)/
+  const known = /^package\/(dist\/|schema\/|docs\/[a-z-]+\.md$|resolvers\.json$|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/
   t.strictSame(
     listed.filter((path) => !known.test(path) || /\.(code|map)$|built-from/.test(path)),
     [],
-    'dist and data alone',
+    'dist, data and documents alone',
+  )
+  const linked = [...readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8').matchAll(/\]\(((?:docs\/|[A-Z])[^)#]+)/g)].map(
+    ([, to]) => `package/${to}`,
+  )
+  t.strictSame(
+    linked.filter((path) => !listed.includes(path)),
+    [],
+    'the documents that the README leads to',
   )
   const prefix = join(dir, 'npm')
   const args = ['install', '-g', '--prefix', prefix, '--offline', '--omit=optional', '--no-audit', '--no-fund', tgz]

@@ -49,23 +49,23 @@ export async function planned(
 ): Promise<Plan> {
   const plans = await Promise.all([backend, ...parts].map((one) => one.plan(host, request)))
   const changes = plans.flatMap((plan) => plan.changes)
-  const mounted = mountFaults()
-  // What is mounted is not tried as well: that would be the same fault in other words.
-  const tried = [...changes, ...resolvConf()].filter(({ path }) => mounted.length === 0 || path !== RESOLV_CONF)
-  const faults = [...mounted, ...changeFaults(tried)]
+  const faults = faultsOf({ changes })
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
   return { changes, commands: plans.flatMap((plan) => plan.commands), notes: plans.flatMap((plan) => plan.notes) }
 }
 
+/** Why the changes cannot be made, a sentence for each reason. */
+function faultsOf({ changes }: Pick<Plan, 'changes'>): readonly string[] {
+  const mounted = mountFaults()
+  // What is mounted is not tried as well: that would be the same fault in other words.
+  const tried = [...changes, ...resolvConf()].filter(({ path }) => mounted.length === 0 || path !== RESOLV_CONF)
+  return [...mounted, ...changeFaults(tried)]
+}
+
 /** Why nothing can be enabled here, a sentence for each reason. For root. */
 export async function impossibleHere(host: TakeoverHost, request: PlanRequest): Promise<readonly string[]> {
-  try {
-    await planned(host, (await chooseBackend(host)).backend, request)
-    return []
-  } catch (error) {
-    if (error instanceof EnigmError && error.code === 'state') return error.message.split('\n')
-    throw error
-  }
+  const { backend } = await chooseBackend(host)
+  return faultsOf(await backend.plan(host, request))
 }
 
 /** The owner must be able to write resolv.conf, even if we may not change it ourselves. */
