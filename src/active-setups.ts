@@ -8,6 +8,7 @@ import { type PolicyGate, SetupGate } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
 import type { Protection } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
+import type { ListsInForce } from './rules/lists-in-force.ts'
 import type { OwnRules } from './rules/own-rules.ts'
 import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
 
@@ -19,6 +20,8 @@ export interface SharedParts extends LinkParts {
   readonly around: () => AroundCode | undefined
   readonly memory: Memory
   readonly tally: StageCounts
+  /** The lists of names; used only by configurations that have some. */
+  readonly lists: ListsInForce
 }
 
 /** One configuration that answers queries: its pipeline with its links. */
@@ -88,7 +91,16 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
   return {
     revoke: () => gate.revoke(),
     react: (what, online) => trusted.react(what, online),
-    stages: pipeline({ ...shared, ...shared.memory, gate, own: own?.stage, trusted, clamp: config.cache, rebinding: config.rebinding }),
+    stages: pipeline({
+      ...shared,
+      ...shared.memory,
+      gate,
+      own: own?.stage,
+      lists: config.lists.length === 0 ? undefined : shared.lists,
+      trusted,
+      clamp: config.cache,
+      rebinding: config.rebinding,
+    }),
     own,
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,

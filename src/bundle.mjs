@@ -23,6 +23,7 @@ export async function bundle(root, out, instead = {}) {
   const parts = new Map([
     ['program', 'src/main.ts'],
     ['worker', 'src/workers/worker.ts'],
+    ['build-worker', 'src/lists/build-worker.ts'],
   ])
   // A bundle may name further ones while it is made: a Map's iteration sees them.
   for (const [name, entry] of parts) await makePart(root, join(out, 'parts'), name, entry, parts, instead)

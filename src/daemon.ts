@@ -1,7 +1,6 @@
 import { type ActiveSetup, ActiveSetups, activate, type PreparedRules, prepareRules, type SharedParts } from './active-setups.ts'
 import { createMemory, type HeldAnswer, heldAnswer } from './cache/memory.ts'
 import type { Clock, Random } from './clock.ts'
-import type { SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
 import { asEnigmError } from './errors.ts'
@@ -10,11 +9,10 @@ import { type Evidence, gatherEvidence } from './evidence.ts'
 import type { ExplainInput } from './explain.ts'
 import type { SystemView } from './host-checks.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
-import { bindAll, type InheritedSockets } from './listen/bind.ts'
-import { clientConnectionBudget } from './listen/connection-budget.ts'
-import type { DatagramCalls, Listener } from './listen/listener.ts'
+import type { InheritedSockets } from './listen/bind.ts'
+import type { Listener } from './listen/listener.ts'
 import { type Bind, replaceListeners } from './listen/replace.ts'
-import { ReplyRate } from './listen/reply-rate.ts'
+import { ConfiguredLists, onlyListsDiffer } from './lists/configured-lists.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
 import { openPage } from './open-page.ts'
 import { PolicyGate } from './policy/gate.ts'
@@ -23,16 +21,14 @@ import { PortalSwitch } from './portal/portal-switch.ts'
 import type { TopState } from './posture/verdict.ts'
 import { viewFor } from './resolve.ts'
 import { newStageCounts } from './resolver.ts'
-import { createResponder } from './responder.ts'
 import { createRetention, type Forgotten, type Retention } from './retention/retention.ts'
+import { binder, startWorkers } from './serving.ts'
 import { redactedCounts } from './shaping/profiles.ts'
-import { listenToKernel } from './system/netlink.ts'
 import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } from './system/network-monitor.ts'
-import { portHolder } from './system/port-holder.ts'
-import { bootId, descriptors } from './system/process-identity.ts'
+import { bootId } from './system/process-identity.ts'
 import { takeoverBeat } from './system/takeover/beat.ts'
 import { QueryTrace } from './trace/query-trace.ts'
-import { batchedCalls, noWorkers, startWorkerPool, udpEndpoints, type WorkerPool, workerSettings } from './workers/worker-pool.ts'
+import { batchedCalls, noWorkers, udpEndpoints, type WorkerPool, workerSettings } from './workers/worker-pool.ts'
 
 /** The daemon's dependencies. `log` gets every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
@@ -77,6 +73,11 @@ export interface Daemon {
   readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
   /** What is kept for a question of a client; see cache/memory.ts. */
   held(asked: ExplainInput): HeldAnswer | undefined
+  /**
+   * Pauses one list, or all, for a time; 0 ends the pause. Returns the ids of the lists; undefined:
+   * there is no such list.
+   */
+  pause(forMs: number, list: string | undefined): readonly string[] | undefined
   /** Names that a command awaits here, to prove that the system uses this service. */
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
   /** From now on it is watched whether the system uses this service. */
@@ -90,12 +91,6 @@ export interface Daemon {
   stop(): Promise<void>
 }
 
-const DRAIN_MS = 1000
-/**
- * With sockets of the service manager: what is asked meanwhile waits in them for the next process,
- * and is to wait no longer than a second.
- */
-const ACTIVATED_DRAIN_MS = 500
 /** The minimum size of a cache, for any number of workers that share the configured size. */
 const MIN_CACHE_BYTES = 65_536
 
@@ -118,6 +113,7 @@ interface Core {
   readonly trace: QueryTrace
   readonly portal: CaptivePortal
   readonly retention: Retention
+  readonly lists: ConfiguredLists
   /** Lookups in the main thread's cache. */
   readonly lookups: { hits: number; misses: number }
   /** Size of one worker's cache. */
@@ -137,9 +133,19 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const { evidence, retention, trace, portal } = core
   const calls = batchedCalls(loaded.config)
   running.setups.adopt(activate(loaded, await prepareRules(loaded), core.shared))
-  const bind = binder(running, core, calls, o)
+  await core.lists.start(loaded.config)
+  const serving = {
+    ...core,
+    rulesVersion: core.lists.version,
+    random: o.random,
+    inherited: o.inherited,
+    bound: o.bound,
+    loaded,
+    setups: running.setups,
+  }
+  const bind = binder(serving, calls)
   running.listeners = await bind(loaded.listen)
-  running.workers = await startWorkers(running, core, o)
+  running.workers = await startWorkers(serving, running.listeners)
   // Started before the first check, so that a change after the check is noticed.
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
@@ -159,6 +165,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     portal,
     held,
     canary: core.shared.canary,
+    pause: (forMs, list) => core.lists.pause(forMs, list),
     watchSystem: core.takeover.beat,
     reload: (next) => reload(next, running, core, bind, o.warn),
     forget: () => forget(running, core),
@@ -169,6 +176,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
       evidence.emit({ type: 'service.stopping' })
       running.network.stop()
       core.takeover.stop()
+      core.lists.stop()
       await page?.close()
       await Promise.all([running.workers.stop(), ...running.listeners.map((listener) => listener.close())])
       await Promise.all([running.setups.current.close(), retention.stop()])
@@ -188,6 +196,15 @@ function createCore(running: Running, o: DaemonOptions): Core {
   const cacheMaxBytes = Math.max(MIN_CACHE_BYTES, Math.floor(cache.maxBytes / workers))
   const lookups = { hits: 0, misses: 0 }
   const tally = newStageCounts()
+  const { stateDir } = loaded.config
+  const lists = new ConfiguredLists({
+    clock,
+    random,
+    stateDir,
+    current: () => setups.current,
+    emit: (event) => emit(event),
+    refusal: () => gate.refusal(),
+  })
   const memory = createMemory({
     clock,
     random,
@@ -195,6 +212,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     staleMaxS: cache.staleMaxS,
     current: () => setups.current,
     renewed: () => tally.renewed++,
+    rules: { version: lists.version, allows: (wire, view) => lists.inForce.allows(wire, view) },
   })
   const gate = new PolicyGate()
   const canary = new SelfCanary()
@@ -214,6 +232,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
       void takeover.beat()
       o.beat?.()
     },
+    lists: () => lists.status(running.loaded.config.shaping.profile),
     counts() {
       const { entries, bytes } = memory.cache
       const { overloaded, limited } = tally
@@ -244,7 +263,9 @@ function createCore(running: Running, o: DaemonOptions): Core {
       around: evidence.around,
       memory,
       tally,
+      lists: lists.inForce,
     },
+    lists,
     evidence,
     takeover,
     trace: new QueryTrace(clock, emit),
@@ -252,63 +273,6 @@ function createCore(running: Running, o: DaemonOptions): Core {
     retention: createRetention({ cache: memory.cache, clock, boot: bootId(), credentials, warn, setup: loaded }),
     lookups,
     cacheMaxBytes,
-  }
-}
-
-const drainOf = ({ inherited = [] }: DaemonOptions) => (inherited.length > 0 ? ACTIVATED_DRAIN_MS : DRAIN_MS)
-
-/** Opens listeners, at the start and at each reload, with the rights that ports below 1024 need. */
-function binder({ loaded, setups }: Running, { shared, trace, lookups }: Core, calls: DatagramCalls | undefined, o: DaemonOptions): Bind {
-  const { clock, emit, gate, portal: bypass, memory, tally } = shared
-  const { workers } = loaded.config
-  const responder = createResponder({
-    ...memory,
-    clock,
-    emit,
-    counts: lookups,
-    gate,
-    bypass,
-    tracer: trace.tracer,
-    current: () => setups.current,
-  })
-  const needs = { endpoints: loaded.listen.length, resolvers: loaded.resolvers.length, workers }
-  const parts = {
-    responder,
-    allowed: (address: string) => setups.current.allowed(address),
-    view: viewFor,
-    clock,
-    emit,
-    drainMs: drainOf(o),
-    holder: portHolder,
-    connectionBudget: clientConnectionBudget(descriptors(), needs),
-    replyRate: new ReplyRate(o.random, () => tally.limited++),
-    addressChanges: listenToKernel,
-    datagramCalls: calls,
-    reusePort: workers > 1,
-    inherited: o.inherited ?? [],
-  }
-  const open = (endpoints: readonly SocketAddress[]) => bindAll(endpoints, parts)
-  return (endpoints) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
-}
-
-/**
- * Starts the worker threads, which share this thread's listeners. Rejects with the reason after the
- * listeners are closed.
- */
-async function startWorkers(
-  { loaded, listeners, setups }: Running,
-  { shared, trace, cacheMaxBytes }: Core,
-  o: DaemonOptions,
-): Promise<WorkerPool> {
-  const { config } = loaded
-  if (config.workers === 1) return noWorkers
-  const { clock, emit, gate, portal: bypass, memory } = shared
-  const parts = { cache: memory.cache, clock, emit, gate, bypass, trace, current: () => setups.current, cacheMaxBytes, drainMs: drainOf(o) }
-  try {
-    return await startWorkerPool(config.workers - 1, workerSettings(config, listeners), parts)
-  } catch (error) {
-    await Promise.all(listeners.map((listener) => listener.close()))
-    throw error
   }
 }
 
@@ -337,6 +301,7 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   const { shared, evidence, trace, portal, retention } = core
   const before = running.loaded
   const rules = await prepareRules(next)
+  const adoptLists = await core.lists.prepare(next.config)
   const change = await replaceListeners(running.listeners, before.listen, next.listen, bind)
   try {
     await running.workers.open(udpEndpoints(change.fresh))
@@ -353,7 +318,8 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   running.loaded = inForce
   running.listeners = change.after
   const old = replaceSetup(running, core, rules)
-  shared.memory.clear(next.config.cache.staleMaxS)
+  adoptLists()
+  if (!onlyListsDiffer(before, inForce)) shared.memory.clear(next.config.cache.staleMaxS)
   evidence.emit({ type: 'reload.waiting', settings: waiting })
   // The check may open the gate: by then no worker answers from its earlier cache.
   const looked = running.workers.adopt(workerSettings(next.config, running.listeners)).then(() => evidence.look())

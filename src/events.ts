@@ -130,6 +130,11 @@ export type Observation =
   | { readonly type: 'seen.bypass'; readonly flows: number; readonly through: readonly ('sockets' | 'conntrack')[] }
   /** The state of the audit log after an attempt to write. */
   | { readonly type: 'audit'; readonly state: 'writing' | 'unwritable'; readonly entries: number; readonly lost: number }
+  /**
+   * Lists that are not in force (`missing`), or whose latest content is not: their ids, each with a
+   * clause that names no name of a list.
+   */
+  | { readonly type: 'lists'; readonly faults: readonly { readonly id: string; readonly missing: boolean; readonly why: string }[] }
   /** The status file is not signed. */
   | { readonly type: 'unsigned'; readonly why: string }
   /**

@@ -32,6 +32,8 @@ export interface EvidenceOptions {
   readonly warn: (message: string) => void
   /** Counts of the cache; requested for each document. */
   readonly counts: () => CacheCounts
+  /** The lists now; requested for each document. Absent: there are none. */
+  readonly lists?: () => NonNullable<StatusDocument['lists']>
   readonly gate: PolicyGate
   /** Called when the gate has closed or opened, after `start`. */
   readonly onGateMoved: (closed: boolean) => void
@@ -97,6 +99,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     clock,
     file: atomicFile({ path: statusFile, pid: identity.pid, clock, warn: o.warn, ...seals(key, clock, random) }),
     counts: o.counts,
+    ...(o.lists === undefined ? {} : { lists: o.lists }),
     gate(reason) {
       if (started && (reason !== undefined) !== o.gate.closed) gateMoved = true
       o.gate.set(reason)

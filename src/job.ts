@@ -57,8 +57,9 @@ export class Job implements Ask {
   outcome: Outcome | undefined
   /** Made by cache/key.ts at the first use. */
   asked: Asked | undefined
-  /** cache/memory.ts: the epoch of the cache when the question was asked. */
+  /** cache/memory.ts: the epoch of the cache when the question was asked, and that of the rules. */
   epoch = 0
+  rulesVersion = 0
   answersBefore = 0
   /**
    * cache/serve-stale.ts: whether there is a stale answer, and the timer after which the client

@@ -156,6 +156,12 @@ function lineOf(event: Event): LogLine | undefined {
             ? "the network's own resolver is not asked any more"
             : "the network's own resolver is asked in cleartext for its login page",
       }
+    case 'lists': {
+      const faults = event.faults.map(({ id, why }) => `${id}: ${why}`)
+      return faults.length === 0
+        ? { level: 'info', fields: {}, message: 'every list is in force' }
+        : { level: 'warn', fields: { faults }, message: 'lists are missing, or have their earlier rules' }
+    }
     case 'fault':
       return { level: 'warn', fields: { where: event.where }, message: 'an internal fault' }
     case 'service.started':

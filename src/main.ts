@@ -42,6 +42,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   check: { group: 'repair', load: async () => (await import('./commands/check.ts')).checkCommand() },
   manual: { group: 'repair', load: async () => (await import('./commands/manual.ts')).manualCommand(() => programWith(inGroups())) },
   import: { group: 'rules', load: async () => (await import('./commands/import.ts')).importCommand() },
+  pause: { group: 'rules', load: async () => (await import('./commands/pause.ts')).pauseCommand() },
   audit: { group: 'rules', load: async () => (await import('./commands/audit.ts')).auditCommand() },
   resolvers: { group: 'resolvers', load: async () => (await import('./commands/resolvers.ts')).resolversCommand() },
   start: { group: 'protect', hidden: true, load: async () => (await import('./commands/guides.ts')).guideCommand('start') },

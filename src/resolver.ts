@@ -16,6 +16,8 @@ import type { SelfCanary } from './local-names/self-canary.ts'
 import { specialNames } from './local-names/special-names.ts'
 import { type Gate, gateStage } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
+import { judgeByLists } from './rules/judge-lists.ts'
+import type { ListsInForce } from './rules/lists-in-force.ts'
 import { askTrusted, type Trusted } from './upstream/ask.ts'
 
 /** The path of a query that the cache cannot answer. */
@@ -33,6 +35,8 @@ export interface PipelineParts {
   readonly gate: Gate
   /** Absent: no name is answered here but the local names. */
   readonly own?: Stage | undefined
+  /** Absent: no list is configured. */
+  readonly lists?: ListsInForce | undefined
   readonly canary?: SelfCanary
   readonly portal?: PortalSwitch
   /** The common problem of all resolvers now, if there is one. */
@@ -72,6 +76,7 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
     coalesce((asked) => cache.hashOf(asked), parts.random), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
     ...(parts.own === undefined ? [] : [parts.own]), // before everything that judges a name: what a person wrote for it is meant; an alias of it passes all of the rest
+    ...(parts.lists === undefined ? [] : [judgeByLists(parts.lists)]), // before everything that may send a query: a blocked name is not asked for; on the way back, around all that a server has sent
     specialNames(proofs), // before every stage that may send a query: these names have no meaning outside this host or network, and a query would reveal them
     gateStage(gate), // after the names that are never sent, before every stage that may send a query
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: answers made by policy may hold private addresses

@@ -2,9 +2,10 @@ import { HEADER_OCTETS } from '../dns/octets.ts'
 import { sameData } from '../dns/records.ts'
 import type { Asked } from '../job.ts'
 import type { Answer } from '../resolve.ts'
-import type { CacheEntry } from './answer-record.ts'
+import { RULES_VERSIONS } from '../rules-version.ts'
+import type { CacheEntry, JudgedUnder } from './answer-record.ts'
 import { AnswerTable } from './answer-table.ts'
-import { flagsOf, sameQuestionMarks, typeOf } from './key.ts'
+import { flagsOf, sameQuestionMarks, typeOf, viewOf } from './key.ts'
 import { describesName, renewFromMs } from './lifetime.ts'
 
 /**
@@ -22,6 +23,17 @@ const RECORD_COUNTS_AT = 6
 
 type KeptAnswer = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>
 
+/** The rules about names, as far as stored answers depend on them. */
+export interface CacheRules {
+  /** Changes whenever the rules do; see `RulesVersion`. */
+  readonly version: { readonly current: number }
+  /**
+   * Whether a stored answer, a whole message, may still be used for a view. Undefined: this thread
+   * has no rules, and an answer of another version is not used.
+   */
+  readonly allows: ((wire: Uint8Array, view: number) => boolean) | undefined
+}
+
 export interface CacheOptions {
   /** From 64 KiB up: answers and bookkeeping together. */
   readonly maxBytes: number
@@ -29,7 +41,11 @@ export interface CacheOptions {
   readonly staleMaxS: number
   /** 32 random bits. */
   readonly seed: number
+  /** Absent: the rules never change. */
+  readonly rules?: CacheRules
 }
+
+const NO_RULES: CacheRules = { version: { current: 0 }, allows: () => true }
 
 /**
  * Complete answers by question, bounded in bytes. An expired answer stays for `staleMaxS` unless
@@ -39,6 +55,7 @@ export interface CacheOptions {
  */
 export class AnswerCache {
   readonly #table: AnswerTable
+  readonly #rules: CacheRules
   readonly maxBytes: number
   #staleMaxMs: number
   #epoch = 0
@@ -50,7 +67,8 @@ export class AnswerCache {
    */
   awaitsSaved = false
 
-  constructor({ maxBytes, staleMaxS, seed }: CacheOptions) {
+  constructor({ maxBytes, staleMaxS, seed, rules = NO_RULES }: CacheOptions) {
+    this.#rules = rules
     this.maxBytes = maxBytes
     this.#staleMaxMs = staleMaxS * 1000
     this.#table = new AnswerTable(maxBytes, seed)
@@ -59,6 +77,10 @@ export class AnswerCache {
   /** Read when a query starts, and passed back to `put`. */
   get epoch(): number {
     return this.#epoch
+  }
+  /** The version of the rules now, read when a query starts, and passed back to `put`. */
+  get rulesVersion(): number {
+    return this.#rules.version.current
   }
   get entries(): number {
     return this.#table.entries
@@ -97,7 +119,9 @@ export class AnswerCache {
   /** The entry for a question if it is still fresh. */
   get(asked: Asked, nowMs: number): CacheEntry | undefined {
     const entry = this.#table.find(asked)
-    if (entry === undefined || nowMs < entry.expiresAtMs) return entry
+    if (entry === undefined) return undefined
+    if (entry.rulesVersion !== this.#rules.version.current && !this.#stillHolds(asked, entry)) return undefined
+    if (nowMs < entry.expiresAtMs) return entry
     if (!this.awaitsSaved && (entry.outdated || nowMs >= entry.expiresAtMs + this.#staleMaxMs)) this.#table.remove(asked)
     return undefined
   }
@@ -110,6 +134,7 @@ export class AnswerCache {
     if (this.#staleMaxMs === 0) return undefined
     const entry = this.#table.find(asked)
     if (entry === undefined || nowMs < entry.expiresAtMs || nowMs >= entry.expiresAtMs + this.#staleMaxMs) return undefined
+    if (entry.rulesVersion !== this.#rules.version.current && !this.#stillHolds(asked, entry)) return undefined
     return describesName(entry.rcode) && !entry.outdated ? entry : undefined
   }
 
@@ -117,18 +142,18 @@ export class AnswerCache {
    * Stores `answer` for its `storeS`, unless that is 'no' or 0, the epoch is over, or it is larger
    * than the cache. An answer about the name removes older answers to the question, even if it may
    * not be stored itself (RFC 8767 section 5). A failure does not replace an answer that is fresh
-   * or may be served stale.
+   * or may be served stale. `rulesVersion`: that of the rules under which it was judged.
    */
-  put(asked: Asked, answer: Answer, epoch: number, nowMs: number): void {
+  put(asked: Asked, answer: Answer, epoch: number, nowMs: number, rulesVersion = this.#rules.version.current): void {
     // A stale answer is no newer than the stored one.
     if (epoch !== this.#epoch || answer.from === 'stale') return
     const storeMs = answer.storeS === 'no' ? 0 : answer.storeS * 1000
     if (!describesName(answer.rcode)) {
-      if (storeMs > 0 && !this.#worthKeeping(asked, nowMs)) this.#keep(asked, answer, nowMs, storeMs)
+      if (storeMs > 0 && !this.#worthKeeping(asked, nowMs)) this.#keep(asked, answer, nowMs, storeMs, rulesVersion)
       return
     }
     this.#outdateOthers(asked, answer, nowMs, nowMs)
-    if (storeMs > 0 && this.#keep(asked, answer, nowMs, storeMs)) return
+    if (storeMs > 0 && this.#keep(asked, answer, nowMs, storeMs, rulesVersion)) return
     this.#table.remove(asked)
     if (this.awaitsSaved) this.#mark(asked, answer, nowMs)
   }
@@ -140,7 +165,7 @@ export class AnswerCache {
   restore(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number): void {
     const held = this.#table.find(asked)
     if (held !== undefined && describesName(held.rcode)) return
-    if (!this.#write(asked, answer, storedAtMs, expiresAtMs, nowMs)) return
+    if (!this.#write(asked, answer, storedAtMs, expiresAtMs, nowMs, UNJUDGED)) return
     this.#outdateOthers(asked, answer, storedAtMs, nowMs)
     if (this.#overtaken(asked, answer, storedAtMs)) this.#outdate(asked)
   }
@@ -173,28 +198,42 @@ export class AnswerCache {
     })
   }
 
+  /**
+   * Judges an entry under the present rules: their change flushes nothing. Answers made here are
+   * made again. An entry that may not be used is removed.
+   */
+  #stillHolds(asked: Asked, entry: CacheEntry): boolean {
+    const { version, allows } = this.#rules
+    if (allows !== undefined && !entry.isOwn && allows(octetsOf(entry), viewOf(asked.mark))) {
+      entry.rulesVersion = version.current
+      return true
+    }
+    if (!this.awaitsSaved) this.#table.remove(asked)
+    return false
+  }
+
   #worthKeeping(asked: Asked, nowMs: number): boolean {
     const entry = this.#table.find(asked)
     if (entry === undefined || !describesName(entry.rcode)) return false
     return nowMs < entry.expiresAtMs || (!entry.outdated && nowMs < entry.expiresAtMs + this.#staleMaxMs)
   }
 
-  #keep(asked: Asked, answer: KeptAnswer, nowMs: number, storeMs: number): boolean {
+  #keep(asked: Asked, answer: Answer, nowMs: number, storeMs: number, version: number): boolean {
     if (this.#table.crowded && !this.awaitsSaved) this.#table.sweep(SWEEP, nowMs)
-    return this.#write(asked, answer, nowMs, nowMs + storeMs, nowMs)
+    return this.#write(asked, answer, nowMs, nowMs + storeMs, nowMs, { version, isOwn: answer.from === 'policy' })
   }
 
   /** Returns false and changes nothing if the answer is larger than the cache. */
-  #write(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number): boolean {
+  #write(asked: Asked, answer: KeptAnswer, storedAtMs: number, expiresAtMs: number, nowMs: number, rules: JudgedUnder): boolean {
     this.#flagsSeen |= 1 << flagsOf(asked.mark)
-    return this.#table.write(asked, answer, storedAtMs, expiresAtMs, nowMs)
+    return this.#table.write(asked, answer, storedAtMs, expiresAtMs, nowMs, rules)
   }
 
   /** Records that an answer came, without the answer: its header and question, expired at once. */
   #mark(asked: Asked, { wire, rcode }: KeptAnswer, nowMs: number): void {
     const mark = wire.slice(0, HEADER_OCTETS + asked.end - asked.from)
     mark.fill(0, RECORD_COUNTS_AT, HEADER_OCTETS)
-    if (this.#write(asked, { wire: mark, rcode }, nowMs, nowMs, nowMs)) this.#outdate(asked)
+    if (this.#write(asked, { wire: mark, rcode }, nowMs, nowMs, nowMs, UNJUDGED)) this.#outdate(asked)
   }
 
   #outdate(asked: Asked): void {
@@ -236,5 +275,8 @@ export class AnswerCache {
     return this.#staleMaxMs > 0 && (this.#flagsSeen & ~(1 << flagsOf(asked.mark))) !== 0
   }
 }
+
+/** Of answers that were saved under rules that are not known now: no version has this number. */
+const UNJUDGED: JudgedUnder = { version: RULES_VERSIONS - 1, isOwn: false }
 
 const octetsOf = ({ page, at, length }: CacheEntry) => page.subarray(at, at + length)

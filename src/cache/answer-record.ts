@@ -26,6 +26,10 @@ export interface CacheEntry extends ReplySource {
    * is used while it is fresh, and is not served stale.
    */
   outdated: boolean
+  /** The version of the rules under which it was judged; see `RulesVersion`. */
+  rulesVersion: number
+  /** It was made here and did not come from a server. */
+  readonly isOwn: boolean
 }
 
 /**
@@ -40,7 +44,11 @@ export const NEXT = 2
 export const SIZE = 3
 const LENGTH = 4
 const TTLS = 5
+/** The RCODE (12 bits), whether it was made here (1 bit), the version of the rules (19 bits). */
 const RCODE = 6
+const RCODE_BITS = 0xfff
+const OWN = 1 << 12
+const VERSION_SHIFT = 13
 /**
  * 0: no extended error. Otherwise its code plus 1, with the length of its text in the upper bits.
  */
@@ -64,6 +72,12 @@ const OUTDATED = 1 << 28
 export const UNITS = OUTDATED - 1
 const EDE_CODE = (1 << 17) - 1
 export const MOST_EDE_TEXT = (1 << 14) - 1
+
+/** The version of the rules under which an answer was judged, and whether it was made here. */
+export interface JudgedUnder {
+  readonly version: number
+  readonly isOwn: boolean
+}
 
 /** A cursor that reads and writes one record of the table. */
 export class EntryCursor implements CacheEntry {
@@ -101,7 +115,7 @@ export class EntryCursor implements CacheEntry {
     else {
       this.length = words[word + LENGTH]!
       this.ttlCount = words[word + TTLS]!
-      this.rcode = words[word + RCODE]!
+      this.rcode = words[word + RCODE]! & RCODE_BITS
       this.ede = words[word + EDE] === 0 ? undefined : this.#readEde(words[word + EDE]!)
     }
     return this
@@ -149,6 +163,17 @@ export class EntryCursor implements CacheEntry {
     this.#words[this.#word + STALE_UNTIL] = second
   }
 
+  get rulesVersion(): number {
+    return this.#words[this.#word + RCODE]! >>> VERSION_SHIFT
+  }
+  set rulesVersion(version: number) {
+    const rest = this.#words[this.#word + RCODE]! & (OWN | RCODE_BITS)
+    this.#words[this.#word + RCODE] = (version << VERSION_SHIFT) | rest
+  }
+  get isOwn(): boolean {
+    return (this.#words[this.#word + RCODE]! & OWN) !== 0
+  }
+
   get outdated(): boolean {
     return (this.#words[this.#word + SIZE]! & OUTDATED) !== 0
   }
@@ -180,10 +205,10 @@ export class EntryCursor implements CacheEntry {
     this.#doubles[this.#double + RECOUNT] = 0
   }
 
-  writeError(rcode: number, ede: Ede | undefined, text: Uint8Array | undefined): void {
+  writeVerdict(rcode: number, ede: Ede | undefined, text: Uint8Array | undefined, rules: JudgedUnder): void {
     this.rcode = rcode
     this.ede = ede
-    this.#words[this.#word + RCODE] = rcode
+    this.#words[this.#word + RCODE] = (rules.version << VERSION_SHIFT) | (rules.isOwn ? OWN : 0) | rcode
     this.#words[this.#word + EDE] = ede === undefined ? 0 : (ede.code + 1) | ((text?.length ?? 0) << 17)
     if (text !== undefined) this.page.set(text, this.#textAt())
   }

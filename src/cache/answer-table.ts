@@ -7,6 +7,7 @@ import {
   DEAD,
   EntryCursor,
   HASH,
+  type JudgedUnder,
   MARK,
   MOST_EDE_TEXT,
   NEXT,
@@ -92,6 +93,7 @@ export class AnswerTable {
     storedAtMs: number,
     expiresAtMs: number,
     nowMs: number,
+    rules: JudgedUnder,
   ): boolean {
     const { wire, ede } = answer
     if (!answers(wire, asked)) return false
@@ -105,7 +107,7 @@ export class AnswerTable {
     this.#entries++
     const cursor = this.#cursor.moveTo(place, units)
     cursor.write(asked, wire, answer.ttlAts, storedAtMs, expiresAtMs)
-    cursor.writeError(answer.rcode, ede, text)
+    cursor.writeVerdict(answer.rcode, ede, text, rules)
     return true
   }
 

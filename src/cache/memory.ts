@@ -3,7 +3,7 @@ import { u32 } from '../dns/octets.ts'
 import { EnigmError } from '../errors.ts'
 import type { Job, Outcome, Stage } from '../job.ts'
 import type { View } from '../resolve.ts'
-import { AnswerCache } from './answer-cache.ts'
+import { AnswerCache, type CacheOptions } from './answer-cache.ts'
 import { Failures } from './failures.ts'
 import { askedOf, markOf } from './key.ts'
 import { describesName } from './lifetime.ts'
@@ -52,8 +52,8 @@ export function seedOf(random: Random): number {
 /**
  * A memory of at most `maxBytes`, whose expired answers may be used for up to `staleMaxS` seconds.
  */
-export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; readonly staleMaxS: number }): Memory {
-  const cache = new AnswerCache({ maxBytes: o.maxBytes, staleMaxS: o.staleMaxS, seed: seedOf(o.random) })
+export function createMemory(o: PrefetchOptions & Omit<CacheOptions, 'seed'>): Memory {
+  const cache = new AnswerCache({ ...o, seed: seedOf(o.random) })
   const failures = new Failures(o.clock)
   const prefetch = new Prefetch(o)
   return {
@@ -82,9 +82,9 @@ export function createMemory(o: PrefetchOptions & { readonly maxBytes: number; r
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
   /** Records whether the outcome is a failure, and returns the outcome to pass on. */
   const noted = ({ query, answersBefore }: Job, outcome: Outcome): Outcome => {
-    if (failures === undefined) return outcome
+    // A blocked or a local answer is no failure of its question, whatever its RCODE.
+    if (failures === undefined || (!(outcome instanceof EnigmError) && outcome.from === 'policy')) return outcome
     if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore)
-    // Answers made by policy say nothing about the path.
     else if (!describesName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome) }
     else if (typeof outcome.from !== 'string') failures.succeeded(query)
     return outcome
@@ -92,6 +92,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
   return {
     enter(job) {
       job.epoch = cache.epoch
+      job.rulesVersion = cache.rulesVersion
       job.outcome = failures?.kept(job.query)
       job.answersBefore = failures?.answers ?? 0
       return job.outcome === undefined ? 'on' : 'answered'
@@ -101,7 +102,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
       if (job.epoch !== cache.epoch || job.outcome === undefined) return 'on'
       const outcome = noted(job, job.outcome)
       job.outcome = outcome
-      if (!(outcome instanceof EnigmError)) cache.put(askedOf(job), outcome, job.epoch, clock.nowMs())
+      if (!(outcome instanceof EnigmError)) cache.put(askedOf(job), outcome, job.epoch, clock.nowMs(), job.rulesVersion)
       return 'on'
     },
   }

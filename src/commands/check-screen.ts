@@ -2,6 +2,7 @@ import type { Loaded } from '../config/load.ts'
 import type { Policy, PolicyRules } from '../config/policy.ts'
 import type { Problem } from '../config/problems.ts'
 import { escaped } from '../dns/rdata-text.ts'
+import type { ListReport } from '../rules/list-build.ts'
 import type { Finding } from './reach.ts'
 
 /**
@@ -92,6 +93,29 @@ export function policyText({ config, listen, files }: Loaded): string {
     ['read from', files.join(', ')],
   ]
   return ['Policy', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ...rulesText(config.policy), ''].join('\n')
+}
+
+/** What each list contributes; empty without lists. */
+export function listsText(reports: readonly ListReport[]): string {
+  if (reports.length === 0) return ''
+  return `${['Lists', ...table(listRows(reports)).map((line) => printable(`  ${line}`)), ''].join('\n')}\n`
+}
+
+/** The cells of the table of lists. */
+function listRows(reports: readonly ListReport[]): readonly (readonly string[])[] {
+  const shared = ({ overlaps }: ListReport) => Object.entries(overlaps).map(([id, count]) => `${count} also in ${id}`)
+  const head = ['LIST', 'FORMAT', 'LINES', 'RULES', 'NOT USED', 'OVERLAPS']
+  return [
+    head,
+    ...reports.map((report) => [
+      report.id,
+      report.format,
+      String(report.lines),
+      String(report.rules),
+      String(report.skipped.reduce((sum, { count }) => sum + count, 0)),
+      [...shared(report), ...(report.contradictions === 0 ? [] : [`${report.contradictions} contradict`])].join(', ') || '-',
+    ]),
+  ]
 }
 
 /** Every rule that a policy may hold; a missing one is a compile error. */

@@ -2,8 +2,10 @@ import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { EXIT } from '../exit-codes.ts'
+import type { ListsCheck } from '../lists/check-lists.ts'
+import type { ListReport } from '../rules/list-build.ts'
 import { unsafeEnvironment } from '../system/hardening.ts'
-import { findingsText, policyText, problemsText, warningsText } from './check-screen.ts'
+import { findingsText, listsText, policyText, problemsText, warningsText } from './check-screen.ts'
 import { clockRemark } from './diagnosis.ts'
 import { type Finding, reachAll } from './reach.ts'
 import { type Host, judgedConfig, thisHost } from './running-service.ts'
@@ -73,8 +75,9 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   const unsafe = unsafeEnvironment(world.env, world.execArgv).map((message) => ({ ...problem(message), file: 'environment' }))
   const credentials = world.env.CREDENTIALS_DIRECTORY
   const starting = loaded === undefined ? undefined : await startFaults(loaded, { host, service, clock: world.clock, credentials })
-  const faults = [...unsafe, ...problems, ...(starting?.refused ?? []).map(problem)]
-  const warnings = starting?.warned ?? []
+  const lists = loaded === undefined ? undefined : await listsOf(loaded, world.random)
+  const faults = [...unsafe, ...problems, ...[...(starting?.refused ?? []), ...(lists?.refused ?? [])].map(problem)]
+  const warnings = [...(starting?.warned ?? []), ...(lists?.warned ?? [])]
   if (loaded === undefined || faults.length > 0) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: faults, warnings }, 2)}\n`)
     else world.err.write(`${problemsText(faults)}${warningsText(warnings)}`)
@@ -84,15 +87,31 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   const ok = findings === undefined || findings.every((f) => f.ok)
   const clock = clockRemark({ wallMs: world.clock.wallMs(), links: findings })
   const said = clock.state === 'ok' ? warnings : [...warnings, `${clock.message} ${clock.mend}`]
-  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok, said), 2)}\n`)
-  else world.out.write(`${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}${warningsText(said)}`)
+  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok, said, lists?.reports ?? []), 2)}\n`)
+  else
+    world.out.write(
+      `${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}${listsText(lists?.reports ?? [])}${warningsText(said)}`,
+    )
   return ok ? EXIT.good : EXIT.notAsWished
+}
+
+/** Their code is loaded only if there are lists. */
+async function listsOf(loaded: Loaded, random: Random): Promise<ListsCheck | undefined> {
+  if (loaded.config.lists.length === 0) return undefined
+  return (await import('../lists/check-lists.ts')).checkLists(loaded, random)
 }
 
 const problem = (message: string) => ({ file: 'configuration', path: '', message })
 
-function documentOf({ config, files }: Loaded, findings: readonly Finding[] | undefined, ok: boolean, warnings: readonly string[]) {
-  return { ok, problems: [], warnings, ...(findings === undefined ? {} : { resolvers: findings }), policy: config, files }
+function documentOf(
+  { config, files }: Loaded,
+  findings: readonly Finding[] | undefined,
+  ok: boolean,
+  warnings: readonly string[],
+  lists: readonly ListReport[],
+) {
+  const read = lists.length === 0 ? {} : { lists }
+  return { ok, problems: [], warnings, ...(findings === undefined ? {} : { resolvers: findings }), ...read, policy: config, files }
 }
 
 function thisWorld(): CheckWorld {

@@ -6,6 +6,7 @@ import type { Daemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Log } from '../log.ts'
+import { LONGEST_PAUSE_MS } from '../rules/list-times.ts'
 import { Feed } from '../system/control-socket.ts'
 import { watchFiles } from '../system/file-watch.ts'
 import type { ServiceNotifier } from '../system/notify.ts'
@@ -49,9 +50,9 @@ export interface Service {
   stop(): void
   /**
    * Carries out an order of the control socket: `forget`, `stop`, `reload`, `trace` with
-   * milliseconds, `portal` with milliseconds and one or two resolvers (ADDRESS:PORT), `await` or
-   * `arrived` with a token, `cached` with a type, a name and the address of a client, or `watch`.
-   * Undefined: there is no such order.
+   * milliseconds, `pause` with milliseconds and perhaps a list, `portal` with milliseconds and one
+   * or two resolvers (ADDRESS:PORT), `await` or `arrived` with a token, `cached` with a type, a
+   * name and the address of a client, or `watch`. Undefined: there is no such order.
    */
   obey(order: string): Promise<unknown>
   /** Adds a task that runs before the daemon stops. */
@@ -133,6 +134,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       const [, verb, token = ''] = /^(await|arrived) (\S+)$/.exec(order) ?? []
       if (verb !== undefined) return Promise.resolve(awaited(daemon.canary, verb, token))
       if (order.startsWith('cached ')) return cached(daemon, order)
+      const [, pauseMs, list] = /^pause (\d{1,9})(?: ([\w-]{1,63}))?$/.exec(order) ?? []
+      if (pauseMs !== undefined) return Promise.resolve(paused(daemon, Number(pauseMs), list, clock))
       if (order === 'watch') return daemon.watchSystem().then(() => ({ watched: true }))
       if (order === 'reload') return reload(true)
       if (order === 'stop') {
@@ -151,6 +154,13 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     },
     atStop: (close) => void closers.push(close),
   }
+}
+
+/** `pause MS [LIST]`: the paused lists, and until when; 0 ends a pause. */
+function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | undefined, clock: Clock): object {
+  const lists = daemon.pause(forMs, list)
+  if (lists === undefined) return { refused: list === undefined ? 'no list is configured' : `there is no list ${list}` }
+  return { lists, until: forMs === 0 ? null : new Date(clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS)).toISOString() }
 }
 
 /** Parses `portal MS RESOLVER [RESOLVER]`; undefined: another order, or an invalid one. */

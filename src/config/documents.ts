@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
-import { type FileReading, readGuarded } from './file-safety.ts'
+import { type FileReading, guardedFaults, readGuarded } from './file-safety.ts'
 import { HostsFile, MAX_HOSTS_OCTETS } from './hosts-file.ts'
 import { parseJsonc } from './jsonc.ts'
+import { type ListConfig, MAX_LIST_OCTETS } from './lists.ts'
 import { type Problem, problemsOf, quoted } from './problems.ts'
 import { relayProblem, type TrustedRelay } from './relays.ts'
 import { type ConfigFile, configSchema } from './settings.ts'
@@ -131,6 +132,14 @@ export async function hostsFile(file: string, collect: CollectProblem): Promise<
   if (failed !== undefined) collect({ file, path: '', message: `cannot be read: ${failed}${fix} (named in "hosts")` })
   for (const message of unsafe) collect({ file, path: '', message })
   return text === undefined ? undefined : new HostsFile(file, text)
+}
+
+/** Collects why the file of a list cannot be used, as far as it can be told without reading it. */
+export async function listFileFaults({ id, file }: ListConfig, collect: CollectProblem): Promise<void> {
+  if (file === undefined) return
+  const { failed, unsafe } = await guardedFaults(file, MAX_LIST_OCTETS)
+  if (failed !== undefined) collect({ file, path: '', message: `cannot be read: ${failed} (the list "${id}")` })
+  for (const message of unsafe) collect({ file, path: '', message })
 }
 
 /**

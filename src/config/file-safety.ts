@@ -23,7 +23,20 @@ export interface FileReading {
  * named and as resolved. Nobody else may write any of them. A FIFO or a device is refused, so the
  * read does not block. Never throws.
  */
-export async function readGuarded(file: string, maxOctets = MAX_OCTETS): Promise<FileReading> {
+export function readGuarded(file: string, maxOctets = MAX_OCTETS): Promise<FileReading> {
+  return guarded(file, maxOctets, (handle) => textOf(handle, maxOctets))
+}
+
+/** What `readGuarded` would refuse, for a file of any content that is read later. Never throws. */
+export function guardedFaults(file: string, maxOctets: number): Promise<Omit<FileReading, 'text'>> {
+  return guarded(file, maxOctets, async () => ({}))
+}
+
+async function guarded(
+  file: string,
+  maxOctets: number,
+  use: (handle: FileHandle) => Promise<Pick<FileReading, 'text' | 'failed'>>,
+): Promise<FileReading> {
   try {
     const handle = await openChecked(file, maxOctets, anyOwner)
     if (typeof handle === 'string') return { failed: `it ${handle}`, unsafe: pathFaults(file).unsafe }
@@ -32,7 +45,7 @@ export async function readGuarded(file: string, maxOctets = MAX_OCTETS): Promise
       const { unsafe, ino, dev } = pathFaults(file)
       const exchanged = found.ino === ino && found.dev === dev ? [] : ['was replaced while it was read; read it again']
       const all = [...fileFaults(file, found, owners()), ...unsafe, ...exchanged]
-      return { ...(await textOf(handle, maxOctets).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
+      return { ...(await use(handle).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
     } finally {
       await handle.close()
     }

@@ -1,9 +1,20 @@
 import { dirname, resolve } from 'node:path'
 import { isLoopback } from './cidr.ts'
-import { asRecord, type CollectProblem, configOf, documentOf, hostsFile, type SetReading, setOf, withCa } from './documents.ts'
+import {
+  asRecord,
+  type CollectProblem,
+  configOf,
+  documentOf,
+  hostsFile,
+  listFileFaults,
+  type SetReading,
+  setOf,
+  withCa,
+} from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import type { HostsFile } from './hosts-file.ts'
 import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint } from './listen-address.ts'
+import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
@@ -107,17 +118,25 @@ export async function checkConfig(
     for (const { path, message } of contradictions(found, found.policy, resolvers)) collect({ file: configFile ?? HERE, path, message })
   }
   const hosts = await hostsOf(found, base, collect)
+  const lists = await listsOf(found, base, collect)
   if (problems.length > 0) return { problems }
 
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
   const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...caFiles, ...hosts.map(({ file }) => file)])]
-  return { loaded: { config: inForce(found, base, setFile, resolvers, listen, hosts), resolvers, listen, hosts, files }, problems }
+  return { loaded: { config: inForce(found, base, setFile, resolvers, listen, hosts, lists), resolvers, listen, hosts, files }, problems }
 }
 
 /** The hosts files; those that cannot be read are collected as problems. */
 async function hostsOf({ hosts }: ConfigFile, base: string, collect: CollectProblem): Promise<readonly HostsFile[]> {
   const found = await Promise.all(hosts.map((path) => hostsFile(resolve(base, path), collect)))
   return found.filter((one) => one !== undefined)
+}
+
+/** The lists with absolute paths; files that cannot be used are collected as problems. */
+async function listsOf({ lists }: ConfigFile, base: string, collect: CollectProblem): Promise<readonly ListConfig[]> {
+  const found = lists.map((list) => (list.file === undefined ? list : { ...list, file: resolve(base, list.file) }))
+  await Promise.all(found.map((list) => listFileFaults(list, collect)))
+  return found
 }
 
 async function readConfig(file: string | undefined, fallback: string, collect: CollectProblem) {
@@ -252,12 +271,14 @@ function inForce(
   resolvers: readonly TrustedResolver[],
   listen: readonly SocketAddress[],
   hosts: readonly HostsFile[],
+  lists: readonly ListConfig[],
 ): Config {
   const { $schema: _schema, statusFile, stateDir, ...rest } = found
   return {
     ...rest,
     listen: listen.map(listenText),
     hosts: hosts.map(({ file }) => file),
+    lists,
     resolvers: setFile,
     use: resolvers.map(({ id }) => id),
     statusFile: statusFile === undefined ? defaultStatusFile() : resolve(base, statusFile),

@@ -4,6 +4,7 @@ import { allowList, cidrProblem } from './cidr.ts'
 import { dns64Schema } from './dns64.ts'
 import { checked, closed, described, distinct, integer, text, word, yesNo } from './fields.ts'
 import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
+import { type ListConfig, listsSchema } from './lists.ts'
 import { ownAnswersSchema } from './own-answers.ts'
 import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { transportName } from './trusted-set.ts'
@@ -276,6 +277,7 @@ export const SETTINGS = {
     'DNS64 (RFC 6147), for a network with a NAT64: names without an IPv6 address get one that is made from their IPv4 address. Absent: off.',
     dns64Schema,
   ),
+  lists: setting('reload', 'Lists of names that are blocked or allowed, from files or https addresses: docs/rules.md.', listsSchema, []),
   policy: {
     ...absent('reload', 'Rules that must be met. The status shows a verdict for each: docs/policy.md.', policySchema),
     parts: { audit: 'stop-at-start' as const },
@@ -380,7 +382,8 @@ export type ConfigFile = v.InferOutput<typeof configSchema>
  * in order.
  */
 export type Config = Readonly<
-  Omit<ConfigFile, '$schema' | 'resolvers' | 'use' | 'statusFile' | 'stateDir'> & {
+  Omit<ConfigFile, '$schema' | 'resolvers' | 'use' | 'statusFile' | 'stateDir' | 'lists'> & {
+    lists: readonly ListConfig[]
     resolvers: string
     use: readonly string[]
     statusFile: string

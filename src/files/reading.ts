@@ -33,6 +33,34 @@ export function readSmall(path: string, maxOctets: number, judge: FileCheck, fol
   }
 }
 
+/** The size of a part. */
+const PART_OCTETS = 65_536
+
+/**
+ * Reads a file of at most `maxOctets` in parts, each valid until `take` returns, so that a large
+ * one needs no memory; otherwise as `readSmall`. Returns why it is refused; undefined: all of it
+ * was passed on. Throws the system's error, or that of `take`.
+ */
+export function readParts(path: string, maxOctets: number, judge: FileCheck, take: (part: Uint8Array) => void): string | undefined {
+  const fd = openSync(path, READ)
+  try {
+    const found = fstatSync(fd)
+    const why = notPlain(found, maxOctets) ?? judge(found)
+    if (why !== undefined) return why
+    const part = Buffer.allocUnsafe(PART_OCTETS)
+    let done = 0
+    for (let n = readSync(fd, part); n > 0; n = readSync(fd, part)) {
+      done += n
+      // It may grow while it is read.
+      if (done > maxOctets) return tooLarge(maxOctets)
+      take(part.subarray(0, n))
+    }
+    return undefined
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /**
  * Reads a file of ours as `readSmall` does, never through a link; undefined: it does not exist.
  * Throws the system's error.
@@ -67,8 +95,10 @@ export async function openChecked(path: string, maxOctets: number, judge: FileCh
 
 function notPlain(found: Stats, maxOctets: number): string | undefined {
   if (!found.isFile()) return 'is not a regular file'
-  return found.size > maxOctets ? `is larger than ${maxOctets} octets` : undefined
+  return found.size > maxOctets ? tooLarge(maxOctets) : undefined
 }
+
+const tooLarge = (maxOctets: number) => `is larger than ${maxOctets} octets`
 
 /** Accepts a file of any owner. */
 export const anyOwner: FileCheck = () => undefined

@@ -40,7 +40,7 @@ export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: 
 <h2>Resolvers</h2>${resolvers(now, counted)}
 <h2>Latency</h2>${latency(minutes)}
 <h2>Cache</h2>${cache(counted)}
-<h2>Ledger</h2>${ledger(now)}
+${lists(now, counted)}<h2>Ledger</h2>${ledger(now)}
 <h2>Shaping</h2><p>${now.shaping.profile}, in force: ${now.shaping.inForce}</p>
 <h2>Events</h2>${events(minutes)}`,
   )
@@ -105,6 +105,16 @@ function cache(d: StatusDocument): Html {
       ? `${d.cache.hits} hits, ${d.cache.misses} misses`
       : 'hits and misses are not told under a profile with cover traffic: they would tell how much of it was real'
   return html`<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
+}
+
+/** Counts by list, never by name. */
+function lists(now: StatusDocument, counted: StatusDocument): Html {
+  if (now.lists === undefined) return html``
+  const rows = now.lists.map(({ id, action, state, rules, fault }) => {
+    const blocked = counted.lists?.find((list) => list.id === id)?.blocked
+    return [id, action, state, rules, blocked ?? '-', fault ?? '']
+  })
+  return html`<h2>Lists</h2>${table(['list', 'does', 'state', 'rules', 'blocked', 'fault'], rows)}`
 }
 
 function ledger(d: StatusDocument): Html {

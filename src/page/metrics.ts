@@ -30,6 +30,7 @@ export async function metricsText(now: StatusDocument, counted: StatusDocument):
   const { hits, misses } = counted.cache
   if (hits !== undefined) counter('enigm_dns_cache_hits_total', 'Queries answered from memory.', [])({}, hits)
   if (misses !== undefined) counter('enigm_dns_cache_misses_total', 'Queries asked upstream.', [])({}, misses)
+  listMetrics(now, counted, gauge, counter)
   const plaintext = counter('enigm_dns_plaintext_total', 'Cleartext DNS packets that left the host, by cause.', ['cause'])
   for (const [cause, count] of Object.entries(now.plaintext)) plaintext({ cause }, count)
   return registry.metrics()
@@ -50,6 +51,20 @@ function countersOf(registry: Registry): MakeMetric {
     const counter = new Counter({ name, help, labelNames: [...labelNames], registers: [registry] })
     return (labels, value) => counter.inc(labels, value)
   }
+}
+
+function listMetrics(now: StatusDocument, counted: StatusDocument, gauge: MakeMetric, counter: MakeMetric): void {
+  if (now.lists === undefined) return
+  const inForce = gauge('enigm_dns_list_in_force', '1 while the list applies.', ['list'])
+  const rules = gauge('enigm_dns_list_rules', 'Number of rules of the list.', ['list'])
+  for (const { id, state, rules: count } of now.lists) {
+    inForce({ list: id }, state === 'in-force' ? 1 : 0)
+    rules({ list: id }, count)
+  }
+  const counts = (counted.lists ?? []).filter(({ blocked }) => blocked !== undefined)
+  if (counts.length === 0) return
+  const blocked = counter('enigm_dns_list_blocked_total', 'Questions blocked by the list, without repeats from the cache.', ['list'])
+  for (const { id, blocked: count = 0 } of counts) blocked({ list: id }, count)
 }
 
 function resolvers(now: StatusDocument, counted: StatusDocument, gauge: MakeMetric, counter: MakeMetric): void {

@@ -118,6 +118,21 @@ const rule = v.object({
   detail: text('The finding, in a sentence.'),
 })
 
+const list = v.object({
+  id: text('Its id in the configuration.'),
+  action: v.pipe(v.picklist(['block', 'allow']), is('What it does with its names.')),
+  state: v.pipe(
+    v.picklist(['in-force', 'loading', 'missing', 'paused', 'resting']),
+    is('missing: it could not be read, and has no effect. paused: by `enigm-dns pause`. resting: not in its hours.'),
+  ),
+  rules: count('Its rules.'),
+  skipped: count('Lines that are not used; `enigm-dns check` names the reasons.'),
+  blocked: v.optional(count('Questions that it blocked since the start. Repeats that the cache answered are not counted.')),
+  readAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When its rules were read; null: never.')),
+  pausedUntil: v.optional(time('When its pause ends.')),
+  fault: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why its latest content is not used.'))),
+})
+
 /**
  * The status document: the one source of its TypeScript type, the reader's check, the fields that
  * may be shared, and schema/status.schema.json.
@@ -244,6 +259,14 @@ export const statusDocument = v.object({
         until: time('When it ends at the latest.'),
       }),
       is('A user with the rights of this service sees every query (`enigm-dns trace`). Absent: no trace runs.'),
+    ),
+  ),
+  lists: v.optional(
+    v.pipe(
+      v.array(list),
+      v.maxLength(64),
+      is('The lists of names, in the order of the configuration. Absent: no list is configured. Never a name.'),
+      v.metadata(COUNT_BY_STATE),
     ),
   ),
   running: v.optional(

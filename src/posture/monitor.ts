@@ -16,6 +16,8 @@ export interface MonitorOptions {
   readonly file: AtomicFile
   /** Called for each document; must be cheap and must not throw. */
   readonly counts: () => CacheCounts
+  /** The lists now, for each document; absent: there are none. */
+  readonly lists?: () => NonNullable<StatusDocument['lists']>
   /**
    * Called before each write with the reason why the policy lets no query through, or undefined.
    */
@@ -87,7 +89,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
   const judgement = () => judge(verdictInput(state, o.clock.nowMs()), { now: instant(), heartbeatLateMs }, verdict?.signals)
   const documentOf = (v: Verdict) => {
     const beat: Heartbeat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
-    return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat)
+    return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat, o.lists?.())
   }
   /** The consequences of the current state: first the gate, then the record, then the file. */
   const conclude = (write: 'always' | 'in its time' | 'now if it differs') => {

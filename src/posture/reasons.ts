@@ -40,6 +40,15 @@ const rule = (doc: string, mend = 'Change the configuration, or ask the author o
 const rules = (doc: string, label: string, mend: string) =>
   row<readonly string[]>({ severity: 'info', doc, message: (names) => `${label}: ${names.join(', ')}.`, mend })
 
+/** Lists, each with the fault of its source. */
+const lists = (doc: string, what: string, mend: string) =>
+  row<readonly { readonly id: string; readonly why: string }[]>({
+    severity: 'warn',
+    doc,
+    message: (faults) => faults.map(({ id, why }) => `The list ${id} ${what}: ${why}.`).join(' '),
+    mend,
+  })
+
 const vpnReason = (severity: Severity, doc: string, mend: string) =>
   row<{ detail: string; required: boolean }>({
     severity: ({ required }) => (required ? 'bad' : severity),
@@ -223,6 +232,16 @@ export const REASONS = {
     message: (settings) => `These settings take effect at the next start: ${settings.join(', ')}.`,
     mend: 'Restart the service (enigm-dns stop, then enigm-dns run), or undo the change.',
   }),
+  'list-missing': lists(
+    'A list of the configuration is not in force: its names are not blocked, or not allowed.',
+    'is not in force',
+    'Correct the source (enigm-dns check). The service tries again by itself.',
+  ),
+  'list-outdated': lists(
+    'The latest content of a list is not used; its earlier rules stay in force.',
+    'has its earlier rules',
+    'Correct the source (enigm-dns check). The service tries again by itself.',
+  ),
   'internal-fault': row<{ where: string }>({
     severity: 'warn',
     doc: 'An internal fault was caught in the last ten minutes.',

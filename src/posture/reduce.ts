@@ -103,6 +103,7 @@ const OBSERVATION_KEYS = {
   'seen.takeover': 'takeover',
   'seen.bypass': 'bypass',
   audit: 'audit',
+  lists: 'lists',
   unsigned: 'unsigned',
   restarts: 'restarts',
 } as const satisfies Record<Observation['type'], keyof HostObservations>

@@ -34,6 +34,7 @@ export function report(
   counts: CacheCounts,
   wallMs: number,
   beat?: Heartbeat,
+  lists: NonNullable<StatusDocument['lists']> = [],
 ): StatusDocument {
   return {
     schema: SCHEMA,
@@ -61,6 +62,7 @@ export function report(
     ...policyReport(state, verdict),
     ...auditReport(state),
     ...(state.trace === undefined ? {} : { trace: { state: 'on' as const, until: iso(state.trace.untilWallMs) } }),
+    ...(lists.length === 0 ? {} : { lists }),
     running: {
       restarts: state.host.restarts?.count ?? null,
       lateMs: Math.round(beat?.lateMs ?? 0),

@@ -319,10 +319,19 @@ function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
     ...(traceUntilWallMs === undefined ? [] : [reason('query-trace', { untilWallMs: traceUntilWallMs })]),
     ...(refusedReload === undefined ? [] : [reason('reload-refused', { message: refusedReload })]),
     ...(waiting.length === 0 ? [] : [reason('restart-needed', waiting)]),
+    ...listReasons(input.listFaults),
     ...(faultIn === undefined ? [] : [reason('internal-fault', { where: faultIn })]),
     ...lateness(heartbeatLateMs),
   ]
   return { state: levelOf(reasons), reasons: worstFirst(reasons) }
+}
+
+function listReasons(faults: VerdictInput['listFaults']): readonly Reason[] {
+  const of = (missing: boolean) => faults.filter((fault) => fault.missing === missing)
+  return [
+    ...(of(true).length === 0 ? [] : [reason('list-missing', of(true))]),
+    ...(of(false).length === 0 ? [] : [reason('list-outdated', of(false))]),
+  ]
 }
 
 function lateness(lateMs: number): readonly Reason[] {

@@ -106,6 +106,7 @@ export interface HostObservations {
   readonly audit: Dated<'audit'> | undefined
   readonly unsigned: Dated<'unsigned'> | undefined
   readonly restarts: Dated<'restarts'> | undefined
+  readonly lists: Dated<'lists'> | undefined
 }
 
 /** The functions for which a person may allow cleartext DNS packets. */
@@ -149,7 +150,7 @@ export function initialState(setup: PostureSetup, at: Instant): State {
     resolvers: setup.resolvers.map(untried),
     host: {
       ...{ network: undefined, vpn: undefined, system: undefined, canary: undefined },
-      ...{ takeover: undefined, bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined },
+      ...{ takeover: undefined, bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined, lists: undefined },
     },
     faults: 0,
     lastFault: undefined,

@@ -88,6 +88,8 @@ export interface VerdictInput {
   /** Why the status is not signed. */
   readonly unsigned: string | undefined
   readonly restarts: Undated<'restarts'> | undefined
+  /** Lists that are not as the configuration wants them. */
+  readonly listFaults: Undated<'lists'>['faults']
   readonly traceUntilWallMs: number | undefined
   readonly portalUntilWallMs: number | undefined
   readonly waiting: readonly string[]
@@ -137,6 +139,7 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
     audit: undated(host.audit),
     unsigned: host.unsigned?.why,
     restarts: undated(host.restarts),
+    listFaults: host.lists?.faults ?? [],
     traceUntilWallMs: state.trace?.untilWallMs,
     portalUntilWallMs: state.portal?.untilWallMs,
     waiting: state.waiting,

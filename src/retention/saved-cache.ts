@@ -67,8 +67,8 @@ export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleM
   let used = 0
   for (const entry of cache.walk(MAX_SAVED_OCTETS)) {
     // Failures belong to this time and network; an answer that contradicts a newer one must not be
-    // served stale.
-    if (entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
+    // served stale; answers made here may be made by other rules then.
+    if (entry.isOwn || entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
     used = putSaved(page, used, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
     yield Uint8Array.from(page.subarray(0, used))

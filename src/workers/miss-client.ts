@@ -41,7 +41,7 @@ export function createMissClient(cache: AnswerCache, clock: Clock, gate: Gate, p
     if ('failed' in reply) return new EnigmError(reply.failed, 'The main thread could not resolve this question.')
     const refusal = gate.closed ? gate.refusal() : undefined
     if (refusal !== undefined && reply.answer.from !== 'policy') return refusal
-    cache.put(askedOf(job), reply.answer, job.epoch, clock.nowMs() - reply.agedMs)
+    cache.put(askedOf(job), reply.answer, job.epoch, clock.nowMs() - reply.agedMs, job.rulesVersion)
     return reply.answer
   }
 
@@ -49,6 +49,7 @@ export function createMissClient(cache: AnswerCache, clock: Clock, gate: Gate, p
     enter(job) {
       const { query, deadlineMs, purpose } = job
       job.epoch = cache.epoch
+      job.rulesVersion = cache.rulesVersion
       lastId = (lastId + 1) % MOST_ID
       waiting.set(lastId, job)
       if (asks.length === 0) setImmediate(flush)

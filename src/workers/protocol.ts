@@ -31,6 +31,8 @@ export interface WorkerInit {
   readonly trace: SharedArrayBuffer
   /** The switch of captive portals. */
   readonly portal: SharedArrayBuffer
+  /** The version of the rules about names. */
+  readonly rules: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
   readonly settings: WorkerSettings

@@ -6,6 +6,7 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { DatagramCalls, Listener } from '../listen/listener.ts'
 import type { PortalSwitch } from '../portal/portal-switch.ts'
+import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
 import { type MissServerParts, missServer } from './miss-server.ts'
@@ -73,6 +74,7 @@ export interface WorkerPoolParts extends MissServerParts {
   readonly drainMs: number
   readonly trace?: QueryTrace
   readonly bypass?: PortalSwitch
+  readonly rulesVersion?: RulesVersion
   /** The file that a thread runs; another one in tests only. */
   readonly entry?: URL
 }
@@ -196,10 +198,10 @@ class WorkerHandle {
 
   /** Resolves when the thread listens, or to the reason why it does not. */
   start(): Promise<CommandRefusal | undefined> {
-    const { cacheMaxBytes, drainMs, clock, emit, trace, bypass } = this.#parts
+    const { cacheMaxBytes, drainMs, clock, emit, trace, bypass, rulesVersion = new RulesVersion() } = this.#parts
     const gate = this.#parts.gate.shared
     const switches = { trace: trace?.tracer.shared ?? new SharedArrayBuffer(4), portal: bypass?.shared ?? new SharedArrayBuffer(4) }
-    const shared = { counters: this.counters.shared, gate, ...switches }
+    const shared = { counters: this.counters.shared, gate, rules: rulesVersion.shared, ...switches }
     const init: WorkerInit = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
     const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: init, name: 'enigm-dns listener' })
     const serve = missServer(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))

@@ -13,6 +13,7 @@ import { PolicyGate } from '../policy/gate.ts'
 import { PortalSwitch } from '../portal/portal-switch.ts'
 import { viewFor } from '../resolve.ts'
 import { createResponder } from '../responder.ts'
+import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import { listenToKernel } from '../system/netlink.ts'
 import { type Traced, Tracer } from '../trace/query-trace.ts'
@@ -26,7 +27,9 @@ import { workerSockets } from './sockets.ts'
  */
 function work(port: MessagePort, init: WorkerInit): void {
   const clock = systemClock()
-  const cache = new AnswerCache({ maxBytes: init.cacheMaxBytes, staleMaxS: 0, seed: seedOf(systemRandom) })
+  // Answers of an older version are judged by the main thread, which holds the rules.
+  const rules = { version: new RulesVersion(init.rules), allows: undefined }
+  const cache = new AnswerCache({ maxBytes: init.cacheMaxBytes, staleMaxS: 0, seed: seedOf(systemRandom), rules })
   const counts = new Counters(init.counters)
   const report = (message: WorkerReport) => port.postMessage(message)
   const emit: Emit = (event) => report({ type: 'event', event })

@@ -8,7 +8,7 @@ import { query, response, rr } from '../support/messages.ts'
 function kept(name: string, more: Partial<Answer> = {}) {
   const asked = askedInPacket(query({ name, opt: { dnssecOk: true } }))
   const wire = response({ name, answers: [rr({ ttlS: 60 })] })
-  return { asked, answer: { wire, rcode: 0, storeS: 60, from: 'policy', ...more } as Answer }
+  return { asked, answer: { wire, rcode: 0, storeS: 60, from: { upstream: 'a', transport: 'dot' }, ...more } as Answer }
 }
 
 function saved(entries: readonly ReturnType<typeof kept>[], storedAtMs: number, nowMs: number): Buffer {

@@ -64,6 +64,7 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     cache: { maxBytes: 33_554_432, minTtlS: 0, maxTtlS: 86_400, staleMaxS: 86_400, prefetch: true, persist: 'off' },
     rebinding: { protect: false, allow: [], allowAddresses: [] },
     hosts: [],
+    lists: [],
     answers: [],
     timeoutMs: 4000,
     allowFrom: ['127.0.0.0/8', '::1/128'],
@@ -108,7 +109,7 @@ t.test('comments, partial objects, and paths relative to the file', async (t) =>
 
 t.test('each fault is one problem with path and fix', async (t) => {
   const cases: readonly (readonly [content: object | string, expected: RegExp])[] = [
-    [{ listn: [] }, /^listn: is not a known key; did you mean "listen"\?$/],
+    [{ listn: [] }, /^listn: is not a known key; did you mean "listen" or "lists"\?$/],
     [{ shaping: { jitter: 1 } }, /^shaping\.jitter: is not a known key; did you mean "jitterMs"\?$/],
     [{ toString: 1 }, /^toString: is not a known key/],
     [{ 'a\u001b[2J': 1 }, /^\["a\\u001b\[2J"\]: is not a known key/],

@@ -66,6 +66,8 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   stopped: { events: [started] },
   'reload-refused': { events: [started, { type: 'reload.refused', message: 'x' }] },
   'restart-needed': { events: [started, { type: 'reload.waiting', settings: ['workers'] }] },
+  'list-missing': { events: [started, { type: 'lists', faults: [{ id: 'ads', missing: true, why: 'x' }] }] },
+  'list-outdated': { events: [started, { type: 'lists', faults: [{ id: 'ads', missing: false, why: 'x' }] }] },
   'internal-fault': { events: [started, { type: 'fault', where: 'x' }] },
   'was-asleep': { events: [started], more: { heartbeatLateMs: ASLEEP_MS + 1 } },
   'event-loop-late': { events: [started], more: { heartbeatLateMs: 1000 } },

@@ -38,7 +38,7 @@ function host(t: Test) {
     const keep = (name: string, storeS: number, rcode = 0) =>
       cache.put(
         keyOf(name),
-        { wire: response({ name, answers: [rr({ ttlS: storeS })] }), rcode, storeS, from: 'policy' },
+        { wire: response({ name, answers: [rr({ ttlS: storeS })] }), rcode, storeS, from: { upstream: 'a', transport: 'dot' } },
         cache.epoch,
         its.nowMs(),
       )

@@ -14,7 +14,12 @@ function chunkOf(...names: readonly string[]): Uint8Array {
   const cache = cacheOf(1 << 20)
   for (const name of names) {
     const wire = response({ name, answers: [rr()], authority: [soa()] })
-    cache.put(askedInPacket(query({ name })), { wire, rcode: 0, storeS: 60, from: 'policy', ede: { code: 3 } }, cache.epoch, NOW_MS)
+    cache.put(
+      askedInPacket(query({ name })),
+      { wire, rcode: 0, storeS: 60, from: { upstream: 'a', transport: 'dot' }, ede: { code: 3 } },
+      cache.epoch,
+      NOW_MS,
+    )
   }
   const out = Buffer.alloc(4096)
   let at = 0

@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+import type { Random } from '../clock.ts'
+import type { Loaded } from '../config/load.ts'
+import { KeptCopies } from '../fetcher/kept-copies.ts'
+import { buildLists, type ListReport } from '../rules/list-build.ts'
+import { SKIP_REASONS } from '../rules/list-kinds.ts'
+import { specOf } from './list-sources.ts'
+
+/** What reading all lists of a configuration has shown. */
+export interface ListsCheck {
+  /** One sentence for each list that cannot be used. */
+  readonly refused: readonly string[]
+  /**
+   * One sentence for each list that has no copy yet, and for each kind of lines that are not used.
+   */
+  readonly warned: readonly string[]
+  readonly reports: readonly ListReport[]
+}
+
+/** Reads all lists as a start would, and fetches nothing. */
+export function checkLists({ config }: Loaded, random: Random): ListsCheck {
+  if (config.lists.length === 0) return { refused: [], warned: [], reports: [] }
+  const copies = new KeptCopies(join(config.stateDir, 'lists'))
+  const specs = config.lists.flatMap((list) => specOf(list, copies) ?? [])
+  const missing = config.lists.filter(({ id }) => !specs.some((spec) => spec.id === id))
+  const warned = missing.map(({ id }) => `the list "${id}" has not been fetched yet; a running service fetches it`)
+  const built = buildLists(specs, random.bytes(8))
+  if ('faults' in built) {
+    const refused = built.faults.map(({ id, message }) => `the list "${id}" cannot be used: ${message}`)
+    return { refused, warned, reports: [] }
+  }
+  return { refused: [], warned: [...warned, ...built.reports.flatMap(skippedText)], reports: built.reports }
+}
+
+/** One sentence for each kind of lines that are not used. */
+function skippedText({ id, skipped }: ListReport): readonly string[] {
+  return skipped.map(({ reason, detail, count, line }) => {
+    const modifier = detail === undefined ? '' : ` (${detail})`
+    const what = count === 1 ? `line ${line} is not used: such lines` : `${count} lines are not used, the first is line ${line}: they`
+    return `the list "${id}": ${what} ${SKIP_REASONS[reason]}${modifier}`
+  })
+}

@@ -1,0 +1,104 @@
+import { join } from 'node:path'
+import { type ListConfig, MAX_LIST_OCTETS } from '../config/lists.ts'
+import { KeptCopies } from '../fetcher/kept-copies.ts'
+import { anyOwner, readParts } from '../files/reading.ts'
+import type { RuleGroup } from '../rules/list-build.ts'
+import type { BlockedReply, RuleKind, Scope } from '../rules/list-kinds.ts'
+import { ListParser } from '../rules/list-parser.ts'
+import { isExcepted, isStronger } from '../rules/list-rules.ts'
+import { appliesAt } from '../rules/list-times.ts'
+import { specOf } from './list-sources.ts'
+
+/** A rule of a list about a name, and where it is written. */
+export interface ListMatch {
+  /** The id of the list. */
+  readonly list: string
+  /** The file or the address that the configuration names. */
+  readonly source: string
+  /** From 1. */
+  readonly line: number
+  /** The line as it is written, cut to 200 characters. */
+  readonly rule: string
+  readonly allows: boolean
+  /** The reply to the name, if this rule blocks it. */
+  readonly reply: BlockedReply
+  /** Whether the list applies at this time of day. */
+  readonly applies: boolean
+}
+
+/** Further rules about the same name are not collected. */
+const MOST_MATCHES = 64
+const MOST_CHARACTERS = 200
+
+/**
+ * The rules about a name, the one that decides first: it is the first that applies. Reads all
+ * sources again, because the table in force has no text: two million names take a second. `name` is
+ * in wire form and lower-case. `ids`: the lists of a view; undefined: all. A source that cannot be
+ * read has no rules. Pauses are not considered.
+ */
+export function listMatches(
+  { lists, stateDir }: { readonly lists: readonly ListConfig[]; readonly stateDir: string },
+  name: Uint8Array,
+  wallMs: number,
+  ids?: readonly string[],
+): readonly ListMatch[] {
+  const copies = new KeptCopies(join(stateDir, 'lists'))
+  const found: (ListMatch & { readonly group: RuleGroup })[] = []
+  for (const [index, list] of lists.entries()) {
+    if (ids !== undefined && !ids.includes(list.id)) continue
+    const applies = list.when === undefined || appliesAt(list.when, wallMs)
+    const source = list.file ?? list.url ?? ''
+    for (const { scope, kind, line, rule } of matchesIn(list, copies, name)) {
+      const allows = kind.allows || list.action === 'allow'
+      const group = { list: index, scope, kind: { ...kind, allows } }
+      const reply = list.reply ?? kind.reply ?? 'null-address'
+      if (found.length < MOST_MATCHES) found.push({ list: list.id, source, line, rule, allows, reply, applies, group })
+    }
+  }
+  const order = (a: (typeof found)[number], b: (typeof found)[number]) =>
+    a.applies === b.applies ? Number(isStronger(b.group, a.group)) - Number(isStronger(a.group, b.group)) : a.applies ? -1 : 1
+  return found.toSorted(order).map(({ group: _group, ...match }) => match)
+}
+
+interface Line {
+  readonly scope: Scope
+  readonly kind: RuleKind
+  readonly line: number
+  readonly rule: string
+}
+
+/** The rules of one list about a name. */
+function matchesIn(list: ListConfig, copies: KeptCopies, name: Uint8Array): readonly Line[] {
+  const spec = specOf(list, copies)
+  const found: Line[] = []
+  if (spec === undefined) return found
+  const taker = {
+    name(owner: Uint8Array, scope: Scope, kind: RuleKind) {
+      if (!covers(owner, scope, name) || isExcepted(kind, name, 0) || found.length === MOST_MATCHES) return
+      found.push({ scope, kind, line: parser.line, rule: parser.text.trim().slice(0, MOST_CHARACTERS) })
+    },
+    addresses() {},
+    skip() {},
+  }
+  const parser = new ListParser(list.format, taker)
+  try {
+    readParts(spec.path, MAX_LIST_OCTETS, anyOwner, (part) => parser.feed(part))
+    parser.end()
+  } catch {
+    // `check` names the fault of a source.
+  }
+  return found
+}
+
+/** Whether a rule of this scope for `owner`, at the beginning of its octets, is about `name`. */
+function covers(owner: Uint8Array, scope: Scope, name: Uint8Array): boolean {
+  let length = 0
+  while (owner[length] !== 0) length += owner[length]! + 1
+  const at = name.length - length - 1
+  if (at < 0 || (at === 0 ? scope === 'below' : scope === 'name')) return false
+  for (let i = 0; i < length; i++) if (name[at + i] !== owner[i]) return false
+  if (name[at + length] !== 0) return false
+  let label = 0
+  while (label < at) label += name[label]! + 1
+  return label === at
+}

@@ -1,0 +1,239 @@
+import { createHash } from 'node:crypto'
+import { MAX_LIST_OCTETS } from '../config/lists.ts'
+import { EnigmError, systemCode } from '../errors.ts'
+import { minisignCheck, minisignKey } from '../files/minisign.ts'
+import { anyOwner, readParts } from '../files/reading.ts'
+import type { ListFormat, RuleKind, RuleTaker, Scope, SkipReason } from './list-kinds.ts'
+import { ListParser } from './list-parser.ts'
+import { MOST_RULES, NO_ROOM, SAME, TableBuilder, type TableData } from './names-table.ts'
+
+const LF = 10
+
+/** A list that is to be read. */
+export interface ListSpec {
+  readonly id: string
+  /** The file that holds it. */
+  readonly path: string
+  readonly format: ListFormat
+  readonly action: 'block' | 'allow'
+  /** Of its content, in hexadecimal. */
+  readonly sha256?: string | undefined
+  /** The key that must have signed it, and the signature that came with it. */
+  readonly signed?: { readonly key: string; readonly signature: string; readonly fileName: string } | undefined
+}
+
+/** Rules of one list that say the same about different names. */
+export interface RuleGroup {
+  /** The index of the list. */
+  readonly list: number
+  readonly scope: Scope
+  readonly kind: RuleKind
+}
+
+/** Lines of a list that are not used, for one reason. */
+export interface Skipped {
+  readonly reason: SkipReason
+  /** The modifier, for the reason `modifier`. */
+  readonly detail: string | undefined
+  count: number
+  /** The first of them, from 1. */
+  readonly line: number
+}
+
+/** What was found in one list. */
+export interface ListReport {
+  readonly id: string
+  readonly format: ListFormat
+  readonly octets: number
+  readonly lines: number
+  /** Its rules, each counted once. */
+  rules: number
+  /** How many of them an earlier list has too, by the id of that list. */
+  readonly overlaps: Record<string, number>
+  /** How many names it allows and an earlier list blocks, or the other way. */
+  contradictions: number
+  readonly skipped: readonly Skipped[]
+}
+
+/** All lists in one table. */
+export interface BuiltLists {
+  readonly table: TableData
+  readonly groups: readonly RuleGroup[]
+  readonly reports: readonly ListReport[]
+}
+
+/** Why a list cannot be used: a sentence without its subject and its final dot. */
+export interface ListFault {
+  readonly id: string
+  readonly message: string
+}
+
+/**
+ * Reads all lists and makes their table. If one of them cannot be used, all faults are returned and
+ * no table. Takes a second for two million names, so it is for a thread of its own. `key`: 8 random
+ * octets.
+ */
+export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLists | { readonly faults: readonly ListFault[] } {
+  const faults: ListFault[] = []
+  const sound = <T>(spec: ListSpec, work: () => T): T | undefined => {
+    try {
+      return work()
+    } catch (error) {
+      faults.push({ id: spec.id, message: faultOf(error) })
+      return undefined
+    }
+  }
+  let entries = specs.reduce((sum, spec) => sum + (sound(spec, () => lineCount(spec)) ?? 0), 0)
+  if (faults.length > 0) return { faults }
+  for (let tries = 0; ; tries++) {
+    const build = new Build(specs, entries, key)
+    const reports = specs.map((spec, index) => sound(spec, () => build.read(index)))
+    if (faults.length > 0) return { faults }
+    // Lines of hosts files may have several names, and many lines may be none.
+    const wrong = build.isFull ? 2 * entries : build.used < entries / 2 ? build.used : entries
+    if (wrong === entries || tries === MOST_TRIES)
+      return { table: build.data(), groups: build.groups, reports: reports.filter((one) => one !== undefined) }
+    entries = wrong
+  }
+}
+
+const MOST_TRIES = 6
+
+/** One pass over all lists into a table of one size. */
+class Build {
+  readonly groups: RuleGroup[] = []
+  isFull = false
+  readonly #specs: readonly ListSpec[]
+  readonly #table: TableBuilder
+  readonly #numbers = new Map<string, number>()
+
+  constructor(specs: readonly ListSpec[], entries: number, key: Uint8Array) {
+    this.#specs = specs
+    this.#table = new TableBuilder(entries, key)
+  }
+
+  get used(): number {
+    return this.#table.used
+  }
+
+  data(): TableData {
+    return this.#table.data()
+  }
+
+  /** Reads one list. Throws an EnigmError `source`, or the system's error, if it cannot be used. */
+  read(index: number): ListReport {
+    const spec = this.#specs[index]!
+    const skipped = new Map<string, Skipped>()
+    const found = { rules: 0, contradictions: 0, overlaps: {} as Record<string, number> }
+    const note = (reason: SkipReason, detail?: string) => {
+      const name = `${reason} ${detail ?? ''}`
+      const known = skipped.get(name)
+      if (known !== undefined) known.count++
+      else if (skipped.size < MOST_REASONS) skipped.set(name, { reason, detail, count: 1, line: parser.line })
+    }
+    const counted = (met: number, allows: boolean) => {
+      if (met === NO_ROOM) this.isFull = true
+      if (met === NO_ROOM || met === SAME) return
+      found.rules++
+      const other = met < 0 ? undefined : this.groups[met]
+      if (other === undefined || other.list === index) return
+      const id = this.#specs[other.list]!.id
+      found.overlaps[id] = (found.overlaps[id] ?? 0) + 1
+      if (other.kind.allows !== allows) found.contradictions++
+    }
+    const taker: RuleTaker = {
+      name: (name, scope, kind) => {
+        const group = this.#groupOf(index, scope, kind)
+        if (group < 0) note('too-many-kinds')
+        else counted(this.#table.add(name, 0, group), this.groups[group]!.kind.allows)
+      },
+      addresses: (octets, prefix, kind) => {
+        const group = this.#groupOf(index, 'name', kind)
+        if (group < 0) note('too-many-kinds')
+        else counted(this.#table.addBlock(octets, octets.length as 4 | 16, prefix, group), this.groups[group]!.kind.allows)
+      },
+      skip: note,
+    }
+    const parser = new ListParser(spec.format, taker)
+    const octets = this.#feed(spec, parser)
+    if (found.rules === 0 && !this.isFull && octets > 0 && skipped.size > 0) throw unusable('it holds no rule that is understood')
+    const all = [...skipped.values()].toSorted((a, b) => b.count - a.count)
+    return { id: spec.id, format: parser.format, octets, lines: parser.line, ...found, skipped: all }
+  }
+
+  /** Feeds the file to the parser and proves what the configuration says of it. */
+  #feed(spec: ListSpec, parser: ListParser): number {
+    const hash = spec.sha256 === undefined ? undefined : createHash('sha256')
+    const key = spec.signed === undefined ? undefined : minisignKey(spec.signed.key)
+    const signature =
+      spec.signed !== undefined && key !== undefined ? minisignCheck(spec.signed.signature, key, spec.signed.fileName) : undefined
+    let octets = 0
+    read(spec, (part) => {
+      octets += part.length
+      hash?.update(part)
+      signature?.update(part)
+      parser.feed(part)
+    })
+    parser.end()
+    if (hash !== undefined && hash.digest('hex') !== spec.sha256?.toLowerCase())
+      throw unusable('its SHA-256 is not the one in the configuration')
+    if (spec.signed !== undefined && signature === undefined) throw unusable('the minisign key in the configuration is not valid')
+    const verdict = signature?.verdict()
+    if (verdict !== undefined && verdict.verdict !== 'valid') throw unusable(verdict.message)
+    return octets
+  }
+
+  /** The number of the group of a rule; -1: there are too many groups. */
+  #groupOf(list: number, scope: Scope, kind: RuleKind): number {
+    const { allows, important, reply, except } = kind
+    const last = this.#last
+    if (last.list === list && last.scope === scope && last.kind === kind) return last.number
+    const exceptions = except.map((name) => Buffer.from(name).toString('latin1')).join(' ')
+    // In a list of allowed names every rule allows.
+    const allowing = allows || this.#specs[list]!.action === 'allow'
+    const name = `${list} ${scope} ${allowing} ${important} ${reply} ${exceptions}`
+    let number = this.#numbers.get(name)
+    if (number === undefined) {
+      if (this.groups.length === MOST_RULES) return -1
+      number = this.groups.length
+      this.groups.push({ list, scope, kind: { allows: allowing, important, reply, except } })
+      this.#numbers.set(name, number)
+    }
+    this.#last = { list, scope, kind, number }
+    return number
+  }
+  /** The last group: most rules of a list belong to one. */
+  #last: { list: number; scope: Scope; kind: RuleKind | undefined; number: number } = {
+    list: -1,
+    scope: 'name',
+    kind: undefined,
+    number: 0,
+  }
+}
+
+/** Modifiers have names that the list chooses: only so many are told apart. */
+const MOST_REASONS = 64
+
+function read({ path }: ListSpec, take: (part: Uint8Array) => void): void {
+  const why = readParts(path, MAX_LIST_OCTETS, anyOwner, take)
+  if (why !== undefined) throw unusable(`its file ${why}`)
+}
+
+function lineCount(spec: ListSpec): number {
+  let lines = 1
+  read(spec, (part) => {
+    for (let i = 0; i < part.length; i++) if (part[i] === LF) lines++
+  })
+  return lines
+}
+
+function faultOf(error: unknown): string {
+  if (error instanceof EnigmError) return error.message
+  const code = systemCode(error)
+  if (code === 'ENOENT') return 'its file does not exist (ENOENT)'
+  return code === 'EACCES' ? 'permission to read its file is denied (EACCES)' : `it cannot be read (${code ?? 'unknown error'})`
+}
+
+function unusable(message: string): EnigmError {
+  return new EnigmError('source', message)
+}

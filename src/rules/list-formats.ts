@@ -1,0 +1,223 @@
+import { isIP } from 'node:net'
+import { addressOctets, parseCidr } from '../config/cidr.ts'
+import { ALLOW, BLOCK, type ListFormat, type RuleKind, type RuleTaker, type Scope } from './list-kinds.ts'
+import { isTooLarge, labelCount, nameOctets } from './list-names.ts'
+
+const SPACE = 32
+const TAB = 9
+const BANG = 0x21
+const HASH = 0x23
+const DOLLAR = 0x24
+const STAR = 0x2a
+const DASH = 0x2d
+const DOT = 0x2e
+const SLASH = 0x2f
+const SEMICOLON = 0x3b
+const AT = 0x40
+const BRACKET = 0x5b
+const CARET = 0x5e
+const UNDERSCORE = 0x5f
+const PIPE = 0x7c
+
+/** Names that every hosts file has for its own host. */
+const OWN_NAMES = new Set(
+  'localhost localhost.localdomain local broadcasthost localhost4 localhost6 ip6-localhost ip6-loopback ip6-localnet ip6-mcastprefix ip6-allnodes ip6-allrouters ip6-allhosts 0.0.0.0'.split(
+    ' ',
+  ),
+)
+/** Addresses that lead nowhere. */
+const NOWHERE = new Set(['0.0.0.0', '127.0.0.1', '127.0.1.1', '::', '::1', '::0', '0:0:0:0:0:0:0:0', '0:0:0:0:0:0:0:1'])
+/** Modifiers that mean for a resolver what none means. */
+const NEUTRAL = new Set(['all', 'document', 'doc', ''])
+const MOST_EXCEPTIONS = 64
+
+/**
+ * Lines of hosts files, of lists of names, and of Adblock lists. `auto` and `adblock` accept the
+ * forms of all three, as Adblock lists for DNS hold them all.
+ */
+export class TextRules {
+  readonly #taker: RuleTaker
+  readonly #format: Exclude<ListFormat, 'rpz'>
+  readonly #name = new Uint8Array(256)
+
+  constructor(format: Exclude<ListFormat, 'rpz'>, taker: RuleTaker) {
+    this.#format = format
+    this.#taker = taker
+  }
+
+  line(octets: Uint8Array, first: number, last: number): void {
+    let from = first
+    let end = last
+    while (from < end && isBlank(octets[from]!)) from++
+    while (from < end && isBlank(octets[end - 1]!)) end--
+    if (from === end) return
+    const begins = octets[from]!
+    if (begins === HASH || begins === BANG || begins === SEMICOLON || begins === BRACKET) return
+    let word = from
+    while (word < end && !isBlank(octets[word]!)) word++
+    if (word < end && !isComment(octets, word, end)) this.#hosts(octets, from, word, end)
+    else if (this.#format === 'hosts') this.#taker.skip('not-a-name')
+    else if (this.#format === 'domains') this.#domain(octets, from, word, BLOCK)
+    else this.#adblock(octets, from, word)
+  }
+
+  /** An address and its names. */
+  #hosts(octets: Uint8Array, from: number, word: number, end: number): void {
+    const address = latin1(octets, from, word)
+    if (this.#format === 'domains' || isIP(address) === 0) {
+      this.#taker.skip(octets[from] === PIPE ? 'pattern' : 'not-a-name')
+      return
+    }
+    if (!NOWHERE.has(address)) {
+      this.#taker.skip('other-address')
+      return
+    }
+    for (let at = word; at < end; ) {
+      while (at < end && isBlank(octets[at]!)) at++
+      if (at === end || octets[at] === HASH) return
+      const nameAt = at
+      while (at < end && !isBlank(octets[at]!) && octets[at] !== HASH) at++
+      if (OWN_NAMES.has(shortText(octets, nameAt, at))) continue
+      this.#give(octets, nameAt, at, 'name', BLOCK)
+    }
+  }
+
+  /** A name and all below it, as `name`, `.name` or `*.name`; or addresses. */
+  #domain(octets: Uint8Array, from: number, end: number, kind: RuleKind): void {
+    if (this.#addresses(octets, from, end, kind)) return
+    const at = octets[from] === STAR && octets[from + 1] === DOT ? from + 2 : octets[from] === DOT ? from + 1 : from
+    if (OWN_NAMES.has(shortText(octets, at, end))) return
+    this.#give(octets, at, end, 'tree', kind)
+  }
+
+  /** `||name^`, `|name^`, a bare name, or addresses; with `@@` before and modifiers after. */
+  #adblock(octets: Uint8Array, first: number, last: number): void {
+    const allows = octets[first] === AT && octets[first + 1] === AT
+    const from = allows ? first + 2 : first
+    if (octets[from] === SLASH) {
+      this.#taker.skip('regexp')
+      return
+    }
+    let end = from
+    while (end < last && octets[end] !== DOLLAR && octets[end] !== HASH) end++
+    if (end < last && (octets[end] === HASH || octets[end + 1] === DOLLAR)) {
+      this.#taker.skip('cosmetic')
+      return
+    }
+    const options = end === last ? NO_OPTIONS : this.#options(latin1(octets, end + 1, last))
+    if (options === undefined) return
+    const kind = options === NO_OPTIONS ? (allows ? ALLOW : BLOCK) : { allows, ...options, reply: undefined }
+    const anchors = octets[from] === PIPE ? (octets[from + 1] === PIPE ? 2 : 1) : 0
+    let nameEnd = end
+    if (nameEnd > from && octets[nameEnd - 1] === PIPE) nameEnd--
+    if (nameEnd > from && octets[nameEnd - 1] === CARET) nameEnd--
+    const at = from + anchors
+    if (anchors === 0) this.#bare(octets, at, nameEnd, kind)
+    else if (!this.#addresses(octets, at, nameEnd, kind)) this.#anchored(octets, at, nameEnd, anchors, kind)
+  }
+
+  #anchored(octets: Uint8Array, at: number, nameEnd: number, anchors: 1 | 2, kind: RuleKind): void {
+    if (anchors === 2 && octets[at] === STAR && octets[at + 1] === DOT) this.#give(octets, at + 2, nameEnd, 'below', kind)
+    else this.#give(octets, at, nameEnd, anchors === 2 ? 'tree' : 'name', kind)
+  }
+
+  #bare(octets: Uint8Array, from: number, end: number, kind: RuleKind): void {
+    if (isFragment(octets, from, end)) {
+      this.#taker.skip('pattern')
+      return
+    }
+    this.#domain(octets, from, end, kind)
+  }
+
+  /** The modifiers of a rule; undefined: one of them is not for a resolver, which is counted. */
+  #options(text: string): Options | undefined {
+    let important = false
+    const except: Uint8Array[] = []
+    for (const option of text.split(',')) {
+      const [name = '', value = ''] = option.trim().toLowerCase().split('=')
+      if (name === 'important' && value === '') important = true
+      else if (name === 'denyallow') {
+        for (const one of value.split('|')) {
+          const octets = Buffer.from(one, 'latin1')
+          const length = nameOctets(octets, 0, octets.length, this.#name)
+          if (length === 0 || except.length === MOST_EXCEPTIONS) return this.#unusable('modifier', 'denyallow')
+          except.push(this.#name.slice(0, length))
+        }
+      } else if (!NEUTRAL.has(name)) return this.#unusable('modifier', name)
+    }
+    return { important, except }
+  }
+
+  #unusable(reason: 'modifier', detail: string): undefined {
+    this.#taker.skip(reason, /^~?[a-z0-9_-]{1,24}$/.test(detail) ? detail : undefined)
+    return undefined
+  }
+
+  /** Whether the text is an address or a block of them, which is passed on. */
+  #addresses(octets: Uint8Array, from: number, end: number, kind: RuleKind): boolean {
+    const last = octets[end - 1]!
+    const numeric = (last >= 0x30 && last <= 0x39) || (isColon(octets, from, end) && last !== DOT)
+    const cidr = numeric ? parseCidr(latin1(octets, from, end)) : undefined
+    if (cidr === undefined) return false
+    if (cidr.prefix < (cidr.family === 'ipv4' ? 8 : 16)) this.#taker.skip('whole-domain')
+    else this.#taker.addresses(addressOctets(cidr.address), cidr.prefix, kind)
+    return true
+  }
+
+  #give(octets: Uint8Array, from: number, end: number, scope: Scope, kind: RuleKind): void {
+    const name = this.#name
+    if (nameOctets(octets, from, end, name) === 0) this.#taker.skip(this.#fault(octets, from, end))
+    else if (scope !== 'name' && !kind.allows && labelCount(name) === 1 && isTooLarge(name, kind.important))
+      this.#taker.skip('whole-domain')
+    else this.#taker.name(name, scope, kind)
+  }
+
+  #fault(octets: Uint8Array, from: number, end: number): 'pattern' | 'not-a-name' {
+    const isWeb = this.#format === 'adblock' || this.#format === 'auto'
+    for (let i = from; isWeb && i < end; i++) if (PATTERN.has(octets[i]!)) return 'pattern'
+    return 'not-a-name'
+  }
+}
+
+interface Options {
+  readonly important: boolean
+  readonly except: readonly Uint8Array[]
+}
+const NO_OPTIONS: Options = { important: false, except: [] }
+
+/** Octets of rules for web addresses. */
+const PATTERN = new Set(Array.from('*/:^|?=&%~,', (character) => character.charCodeAt(0)))
+
+/** Whether a bare text is a part of web addresses, as in `-banner.` or `.ads`, and no name. */
+function isFragment(octets: Uint8Array, from: number, end: number): boolean {
+  const first = octets[from]
+  if (first !== DASH && first !== UNDERSCORE && first !== DOT) return false
+  for (let i = from + 1; i < end - 1; i++) if (octets[i] === DOT) return false
+  return true
+}
+
+const isBlank = (octet: number) => octet === SPACE || octet === TAB
+
+/** Whether nothing follows a word but a comment. */
+function isComment(octets: Uint8Array, from: number, end: number): boolean {
+  let at = from
+  while (at < end && isBlank(octets[at]!)) at++
+  return octets[at] === HASH
+}
+
+function isColon(octets: Uint8Array, from: number, end: number): boolean {
+  for (let i = from; i < end; i++) if (octets[i] === 0x3a) return true
+  return false
+}
+
+function latin1(octets: Uint8Array, from: number, end: number): string {
+  return Buffer.from(octets.buffer, octets.byteOffset + from, end - from).toString('latin1')
+}
+
+/** A text that may be one of the names of this host; empty if it is longer than all of them. */
+function shortText(octets: Uint8Array, from: number, end: number): string {
+  const first = octets[from]! | 0x20
+  // Only names that begin with l, b, i or 0 are compared: a string for each line would be slow.
+  if (end - from > 21 || (first !== 0x6c && first !== 0x62 && first !== 0x69 && first !== 0x30)) return ''
+  return latin1(octets, from, end).toLowerCase()
+}

@@ -1,0 +1,53 @@
+/** How a list is written. `auto`: each line is judged by its form; an RPZ by its SOA. */
+export type ListFormat = 'auto' | 'hosts' | 'domains' | 'adblock' | 'rpz'
+
+/** What a rule covers: the name alone, the name and all below it, or only what is below it. */
+export type Scope = 'name' | 'tree' | 'below'
+
+/** The answer to a blocked name. `nodata`: the name exists without records; only in an RPZ. */
+export type BlockedReply = 'null-address' | 'nxdomain' | 'refused' | 'nodata'
+
+/** What a rule says, apart from the names it is about. */
+export interface RuleKind {
+  readonly allows: boolean
+  /** `$important`: it beats the rules of the other direction that are not. */
+  readonly important: boolean
+  /** The reply that an RPZ demands; undefined: that of the list. */
+  readonly reply: BlockedReply | undefined
+  /** Names below it, in wire form, to which the rule does not apply (`$denyallow`). */
+  readonly except: readonly Uint8Array[]
+}
+
+export const BLOCK: RuleKind = { allows: false, important: false, reply: undefined, except: [] }
+export const ALLOW: RuleKind = { ...BLOCK, allows: true }
+
+/** Receives the rules of a list. Octets are valid until the call returns. */
+export interface RuleTaker {
+  /** `name` is in wire form and lower-case. */
+  name(name: Uint8Array, scope: Scope, kind: RuleKind): void
+  /** A block of addresses in answers: 4 or 16 octets, of which the first `prefix` bits count. */
+  addresses(octets: Uint8Array, prefix: number, kind: RuleKind): void
+  /** A line, or a part of it, that is not used; `detail`: the modifier. */
+  skip(reason: SkipReason, detail?: string): void
+}
+
+/** Why lines are not used, as what follows "3 lines". Each is counted. */
+export const SKIP_REASONS = {
+  'not-a-name': 'hold no name of a host',
+  pattern: 'are patterns for web addresses, which a resolver does not see',
+  cosmetic: 'hide parts of web pages',
+  regexp: 'are regular expressions, which are not supported',
+  modifier: 'have a modifier that a resolver cannot apply',
+  'other-address': 'give a name an address that blocks nothing; such lines belong in a file of "hosts"',
+  'too-long': 'are longer than 4096 octets',
+  'whole-domain': 'would block a whole top-level domain, such as com',
+  'too-many-kinds': 'exceed the number of different exceptions',
+  'rpz-nsdname': 'depend on the name of a name server (rpz-nsdname), which a stub does not see',
+  'rpz-nsip': 'depend on the address of a name server (rpz-nsip), which a stub does not see',
+  'rpz-client-ip': 'depend on the client (rpz-client-ip)',
+  'rpz-data': 'hold data of their own; write such records in "answers"',
+  'rpz-tcp-only': 'demand TCP (rpz-tcp-only), which is not supported',
+  'rpz-outside': 'lie outside of the zone of their file',
+} as const
+
+export type SkipReason = keyof typeof SKIP_REASONS

@@ -1,0 +1,167 @@
+import { expandedName, nameLength } from '../dns/name.ts'
+import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
+import { RecordCursor, someAddress, TYPE } from '../dns/records.ts'
+import type { RulesVersion } from '../rules-version.ts'
+import type { BuiltLists, RuleGroup } from './list-build.ts'
+import type { BlockedReply } from './list-kinds.ts'
+import { ListRules, type ListSet } from './list-rules.ts'
+
+const SVCB = 64
+const HTTPS = 65
+
+/** A list as the pipeline needs it. */
+export interface NamedList {
+  readonly id: string
+  /** The reply to its blocked names; undefined: that of the rule, else the null address. */
+  readonly reply: BlockedReply | undefined
+}
+
+/** Why a question is blocked. */
+export interface Block {
+  readonly list: string
+  readonly reply: BlockedReply
+}
+
+/** All that decides which list applies to whom, apart from the rules themselves. */
+export interface ListPlan {
+  /** In the order of the table's lists. */
+  readonly lists: readonly NamedList[]
+  /** For each view: 1 for every list that its clients have now. The first is everybody's. */
+  readonly sets: readonly ListSet[]
+}
+
+/**
+ * The lists that judge questions now. They are swapped at once; until the first ones are there,
+ * questions wait.
+ */
+export class ListsInForce {
+  readonly #version: RulesVersion
+  #rules: ListRules | undefined
+  #plan: ListPlan = { lists: [], sets: [] }
+  /**
+   * How often each list has blocked a question, by the id of the list. Repeats from the cache are
+   * not counted.
+   */
+  readonly #blocked = new Map<string, number>()
+  #waiting: (() => void)[] | undefined = []
+
+  constructor(version: RulesVersion) {
+    this.#version = version
+  }
+
+  /** Memory of the table. */
+  get octets(): number {
+    return this.#rules?.octets ?? 0
+  }
+
+  /**
+   * Whether questions can be judged: the first lists are there, or it is known that there are none.
+   */
+  get isReady(): boolean {
+    return this.#waiting === undefined
+  }
+
+  /** Calls `ready` when questions can be judged. */
+  whenReady(ready: () => void): void {
+    if (this.#waiting === undefined) ready()
+    else this.#waiting.push(ready)
+  }
+
+  /** Puts another table and plan in force. Stored answers are judged again when they are used. */
+  swap(built: Pick<BuiltLists, 'table' | 'groups'> | undefined, plan: ListPlan): void {
+    this.#rules = built === undefined ? undefined : new ListRules(built)
+    this.replan(plan)
+    const waiting = this.#waiting ?? []
+    this.#waiting = undefined
+    for (const ready of waiting) ready()
+  }
+
+  /** The lists that apply have changed, and the table has not: a pause, a time of day. */
+  replan(plan: ListPlan): void {
+    this.#plan = plan
+    this.#version.change()
+  }
+
+  /**
+   * How often a list has blocked a question since the start; repeats from the cache do not count.
+   */
+  blockedBy(id: string): number {
+    return this.#blocked.get(id) ?? 0
+  }
+
+  /** Counts a question that was blocked. */
+  count({ list }: Block): void {
+    this.#blocked.set(list, (this.#blocked.get(list) ?? 0) + 1)
+  }
+
+  /**
+   * The list that blocks the name at `at` (wire form, lower-case) for a view; undefined: none does.
+   */
+  ofName(name: Uint8Array, at: number, view: number): Block | undefined {
+    const rules = this.#rules
+    return rules === undefined ? undefined : this.#blockOf(rules.ofName(name, at, this.#setOf(view)))
+  }
+
+  /**
+   * The list that blocks an answer for a view, by the name of an alias or of a service in it, or by
+   * an address; undefined: none does. A question whose own name is allowed is not blocked.
+   */
+  ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Block | undefined {
+    const rules = this.#rules
+    if (rules === undefined) return undefined
+    const set = this.#setOf(view)
+    const rule = ofTargets(rules, wire, set) ?? ofAddresses(rules, wire, set)
+    if (rule === undefined || rules.ofName(name, at, set)?.kind.allows === true) return undefined
+    return this.#blockOf(rule)
+  }
+
+  /** Whether a stored answer, whose question follows its header, may be used for a view. */
+  allows(wire: Uint8Array, view: number): boolean {
+    return this.ofName(wire, HEADER_OCTETS, view) === undefined && this.ofAnswer(wire, wire, HEADER_OCTETS, view) === undefined
+  }
+
+  #setOf(view: number): ListSet {
+    const { sets } = this.#plan
+    return sets[view] ?? sets[0] ?? NO_LISTS
+  }
+
+  #blockOf(rule: RuleGroup | undefined): Block | undefined {
+    if (rule === undefined || rule.kind.allows) return undefined
+    const list = this.#plan.lists[rule.list]
+    return list === undefined ? undefined : { list: list.id, reply: list.reply ?? rule.kind.reply ?? 'null-address' }
+  }
+}
+
+const NO_LISTS: ListSet = new Uint8Array(0)
+const cursor = new RecordCursor()
+
+/** A rule that blocks the target of an alias (CNAME, DNAME) or of a service (SVCB, HTTPS). */
+function ofTargets(rules: ListRules, wire: Uint8Array, set: ListSet): RuleGroup | undefined {
+  cursor.start(wire)
+  while (cursor.next() && cursor.section === 1) {
+    const { type, rdataAt, rdLength } = cursor
+    const isAlias = type === TYPE.CNAME || type === TYPE.DNAME
+    if (!isAlias && type !== SVCB && type !== HTTPS) continue
+    const at = isAlias ? rdataAt : rdataAt + 2
+    if (at - rdataAt >= rdLength || nameLength(wire, at) === 0) continue
+    const target = expandedName(wire, at)
+    if (target === undefined) continue
+    for (let i = 0; i < target.length; i++) target[i] = lowerOctet(target[i]!)
+    const rule = rules.ofName(target, 0, set)
+    if (rule !== undefined && !rule.kind.allows) return rule
+  }
+  return undefined
+}
+
+/** A rule that blocks an address of an answer. */
+function ofAddresses(rules: ListRules, wire: Uint8Array, set: ListSet): RuleGroup | undefined {
+  if (!rules.judgesAddresses) return undefined
+  let rule: RuleGroup | undefined
+  someAddress(wire, (octets, at, length) => {
+    const found = rules.ofAddress(octets, at, length, set)
+    if (found === undefined || found.kind.allows) return false
+    rule = found
+    return true
+  })
+  return rule
+}

@@ -1,0 +1,275 @@
+import { putU16, u32 } from '../dns/octets.ts'
+
+/**
+ * A set of names and addresses, each with a number: an open-addressing table of keyed 64-bit cells
+ * in shared memory. It holds no text: a name is found by the hash of its labels from the root, so
+ * that one pass over a question looks up the name and everything above it.
+ *
+ * A cell is 52 bits of the hash and the number of a rule (12 bits). Its place follows from 32 other
+ * bits. A name that is not in the table is taken for one that is with a probability of 2^-52 for
+ * each cell that is compared: at most 6 in a full table for each label.
+ */
+
+/** A table to be read; all of it can be sent to another thread without a copy. */
+export interface TableData {
+  /** Two words a cell. */
+  readonly cells: Int32Array
+  /** The key of the hash. */
+  readonly key: readonly [number, number]
+  /** No name in the table has fewer labels. */
+  readonly leastLabels: number
+  /** The prefix lengths of its address blocks, IPv4 and IPv6. */
+  readonly prefixes4: readonly number[]
+  readonly prefixes6: readonly number[]
+}
+
+/** Rule numbers are below this. */
+export const MOST_RULES = 4096
+const RULE_BITS = MOST_RULES - 1
+/** Share of cells in use for which a table is made: an absent name then meets 3 to 6 cells. */
+const FULL = 0.66
+/** More is refused: probing would become slow. */
+const FULLEST = 0.85
+/** Rules found for one name; more are ignored, which changes nothing but who is named. */
+export const MOST_FOUND = 64
+
+/** What `add` met: a new name, the same rule again, or the number of another rule for the name. */
+export const NEW = -1
+export const SAME = -2
+/** The table is full: nothing was added. */
+export const NO_ROOM = -3
+
+const MOST_LABELS = 128
+const labelAt = new Uint8Array(MOST_LABELS)
+/** Hash of each suffix of the last name: low word, high word, place. The whole name is first. */
+const hashes = new Int32Array(3 * MOST_LABELS)
+
+const SUFFIXES = 1
+const WHOLE = 0
+
+/**
+ * Hashes the name in wire form at `at`, and with SUFFIXES every name above it with at least `least`
+ * labels. HalfSipHash-1-3 (Aumasson, Bernstein) over the labels from the root, each with its length
+ * in the last word, so that no two names give the same words. Returns the number of labels.
+ */
+function hashName(name: Uint8Array, at: number, key0: number, key1: number, least: number, what: number): number {
+  let labels = 0
+  for (let p = at; name[p] !== 0; p += name[p]! + 1) labelAt[labels++] = p - at
+  let v0 = key0
+  let v1 = key1
+  let v2 = 0x6c796765 ^ key0
+  let v3 = 0x74656462 ^ key1
+  for (let k = labels - 1; k >= 0; k--) {
+    const length = name[at + labelAt[k]!]!
+    const end = at + labelAt[k]! + 1 + length
+    for (let i = end - length; ; i += 4) {
+      const rest = end - i
+      let word = rest > 0 ? name[i]! : 0
+      if (rest > 1) word |= name[i + 1]! << 8
+      if (rest > 2) word |= name[i + 2]! << 16
+      word |= (rest > 3 ? name[i + 3]! : length | 0x80) << 24
+      v3 ^= word
+      v0 = (v0 + v1) | 0
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+      v0 = (v0 << 16) | (v0 >>> 16)
+      v2 = (v2 + v3) | 0
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+      v0 = (v0 + v3) | 0
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+      v2 = (v2 + v1) | 0
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+      v2 = (v2 << 16) | (v2 >>> 16)
+      v0 ^= word
+      if (rest < 4) break
+    }
+    if (k > 0 && (what === WHOLE || labels - k < least)) continue
+    let f0 = v0
+    let f1 = v1
+    let f2 = v2 ^ 0xee
+    let f3 = v3
+    for (let round = 0; round < 3; round++) {
+      f0 = (f0 + f1) | 0
+      f1 = ((f1 << 5) | (f1 >>> 27)) ^ f0
+      f0 = (f0 << 16) | (f0 >>> 16)
+      f2 = (f2 + f3) | 0
+      f3 = ((f3 << 8) | (f3 >>> 24)) ^ f2
+      f0 = (f0 + f3) | 0
+      f3 = ((f3 << 7) | (f3 >>> 25)) ^ f0
+      f2 = (f2 + f1) | 0
+      f1 = ((f1 << 13) | (f1 >>> 19)) ^ f2
+      f2 = (f2 << 16) | (f2 >>> 16)
+    }
+    const low = f1 ^ f3
+    hashes[3 * k] = low === 0 ? 1 : low
+    hashes[3 * k + 1] = f0 ^ f2
+    hashes[3 * k + 2] = (f0 + f3) | 0
+  }
+  return labels
+}
+
+/** A block of addresses as a name that no question has: two labels outside of the text of names. */
+const block = new Uint8Array(32)
+/** Marks of the last label of a block. */
+const BLOCK = 0xff
+
+/** Writes the block that holds the address at `at` with this prefix length into `block`. */
+function putBlock(octets: Uint8Array, at: number, length: 4 | 16, prefix: number): void {
+  block[0] = length
+  for (let i = 0; i < length; i++) {
+    const bits = Math.min(8, Math.max(0, prefix - 8 * i))
+    block[1 + i] = octets[at + i]! & (0xff00 >> bits)
+  }
+  block[1 + length] = 2
+  putU16(block, 2 + length, (BLOCK << 8) | prefix)
+  block[4 + length] = 0
+}
+
+/** Adds names and blocks to a table of fixed size; used by one thread before others read it. */
+export class TableBuilder {
+  readonly #cells: Int32Array
+  readonly #slots: number
+  readonly #key: readonly [number, number]
+  readonly #prefixes = { 4: new Set<number>(), 16: new Set<number>() }
+  #used = 0
+  #leastLabels = MOST_LABELS
+
+  /** `entries`: how many are expected. `key`: 8 random octets. */
+  constructor(entries: number, key: Uint8Array) {
+    this.#slots = Math.ceil(entries / FULL) + 16
+    this.#cells = new Int32Array(new SharedArrayBuffer(8 * this.#slots))
+    this.#key = [u32(key, 0) | 0, u32(key, 4) | 0]
+  }
+
+  /** Cells in use: a name with two rules has two. */
+  get used(): number {
+    return this.#used
+  }
+
+  /** Adds the name in wire form, lower-case, at `at`, with a rule. Returns what it met. */
+  add(name: Uint8Array, at: number, rule: number): number {
+    const labels = hashName(name, at, this.#key[0], this.#key[1], 0, WHOLE)
+    // The root has no label, and so no cell.
+    if (labels === 0) return SAME
+    if (labels < this.#leastLabels) this.#leastLabels = labels
+    return this.#put(rule)
+  }
+
+  /** Adds a block of addresses: 4 or 16 octets, of which the first `prefix` bits count. */
+  addBlock(octets: Uint8Array, length: 4 | 16, prefix: number, rule: number): number {
+    this.#prefixes[length].add(prefix)
+    putBlock(octets, 0, length, prefix)
+    hashName(block, 0, this.#key[0], this.#key[1], 0, WHOLE)
+    return this.#put(rule)
+  }
+
+  data(): TableData {
+    const longestFirst = (set: ReadonlySet<number>) => [...set].sort((a, b) => b - a)
+    return {
+      cells: this.#cells,
+      key: this.#key,
+      leastLabels: this.#leastLabels,
+      prefixes4: longestFirst(this.#prefixes[4]),
+      prefixes6: longestFirst(this.#prefixes[16]),
+    }
+  }
+
+  #put(rule: number): number {
+    if (this.#used >= this.#slots * FULLEST) return NO_ROOM
+    const cells = this.#cells
+    const low = hashes[0]!
+    const high = hashes[1]! & ~RULE_BITS
+    let met = NEW
+    let slot = slotOf(hashes[2]!, this.#slots)
+    for (;;) {
+      const found = cells[2 * slot]!
+      if (found === 0) break
+      if (found === low && (cells[2 * slot + 1]! & ~RULE_BITS) === high) {
+        const other = cells[2 * slot + 1]! & RULE_BITS
+        if (other === rule) return SAME
+        met = other
+      }
+      if (++slot === this.#slots) slot = 0
+    }
+    cells[2 * slot] = low
+    cells[2 * slot + 1] = high | rule
+    this.#used++
+    return met
+  }
+}
+
+const TWO_32 = 2 ** 32
+const slotOf = (hash: number, slots: number) => (((hash >>> 0) / TWO_32) * slots) | 0
+
+/** Reads a table. Any number of threads may read one, and none may write it then. */
+export class NamesTable {
+  readonly #cells: Int32Array
+  readonly #slots: number
+  readonly #key0: number
+  readonly #key1: number
+  readonly #leastLabels: number
+  readonly #prefixes4: readonly number[]
+  readonly #prefixes6: readonly number[]
+  /** The numbers of the rules that the last lookup found. */
+  readonly rules = new Uint16Array(MOST_FOUND)
+  /** How many labels each of them leaves out on the left: 0: it names the whole name. */
+  readonly depths = new Uint8Array(MOST_FOUND)
+
+  constructor({ cells, key, leastLabels, prefixes4, prefixes6 }: TableData) {
+    this.#cells = cells
+    this.#slots = cells.length / 2
+    this.#key0 = key[0]
+    this.#key1 = key[1]
+    this.#leastLabels = leastLabels
+    this.#prefixes4 = prefixes4
+    this.#prefixes6 = prefixes6
+  }
+
+  get octets(): number {
+    return this.#cells.byteLength
+  }
+  /** Whether it holds address blocks. */
+  get hasBlocks(): boolean {
+    return this.#prefixes4.length + this.#prefixes6.length > 0
+  }
+
+  /**
+   * Finds the rules of the name at `at` of `name` (wire form, lower-case, well formed) and of every
+   * name above it. Returns their number; they are in `rules` and `depths`, the shortest name first.
+   */
+  find(name: Uint8Array, at: number): number {
+    const least = this.#leastLabels
+    const labels = hashName(name, at, this.#key0, this.#key1, least, SUFFIXES)
+    let count = 0
+    for (let k = labels - least; k >= 0; k--) count = this.#probe(k, count)
+    return count
+  }
+
+  /** Finds the rules of the blocks that hold the address at `at` of `octets`. */
+  findAddress(octets: Uint8Array, at: number, length: 4 | 16): number {
+    const prefixes = length === 4 ? this.#prefixes4 : this.#prefixes6
+    let count = 0
+    for (let i = 0; i < prefixes.length; i++) {
+      putBlock(octets, at, length, prefixes[i]!)
+      hashName(block, 0, this.#key0, this.#key1, 0, WHOLE)
+      count = this.#probe(0, count)
+    }
+    return count
+  }
+
+  #probe(k: number, count: number): number {
+    const cells = this.#cells
+    const low = hashes[3 * k]!
+    const high = hashes[3 * k + 1]! & ~RULE_BITS
+    const slots = this.#slots
+    let found = count
+    for (let slot = slotOf(hashes[3 * k + 2]!, slots); ; ) {
+      const cell = cells[2 * slot]!
+      if (cell === 0) return found
+      if (cell === low && (cells[2 * slot + 1]! & ~RULE_BITS) === high && found < MOST_FOUND) {
+        this.rules[found] = cells[2 * slot + 1]! & RULE_BITS
+        this.depths[found++] = k
+      }
+      if (++slot === slots) slot = 0
+    }
+  }
+}
