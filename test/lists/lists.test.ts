@@ -1,0 +1,134 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemRandom } from '../../src/clock.ts'
+import type { ListConfig } from '../../src/config/lists.ts'
+import { nameFromText } from '../../src/dns/name.ts'
+import type { Event } from '../../src/events.ts'
+import { listMatches } from '../../src/lists/list-matches.ts'
+import { Lists } from '../../src/lists/lists.ts'
+import { ListsInForce } from '../../src/rules/lists-in-force.ts'
+import { RulesVersion } from '../../src/rules-version.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+t.setTimeout(120_000)
+// The threads that read lists do not keep a process alive.
+const alive = setInterval(() => {}, 1000)
+t.teardown(() => clearInterval(alive))
+
+/** Lists of files with these texts, read by a thread, under a clock of the test. */
+function scene(t: Test, texts: Readonly<Record<string, string>>) {
+  const dir = t.testdir()
+  const clock = new FakeClock()
+  const version = new RulesVersion()
+  const inForce = new ListsInForce(version)
+  const events: Event[] = []
+  const lists = new Lists({
+    clock,
+    random: systemRandom,
+    emit: (event) => void events.push(event),
+    inForce,
+    stateDir: join(dir, 'state'),
+    lookup: () => Promise.reject(new Error('nothing is looked up here')),
+    refusal: () => undefined,
+  })
+  t.teardown(() => lists.stop())
+  const write = (id: string, text: string) => writeFileSync(join(dir, id), text)
+  for (const [id, text] of Object.entries(texts)) write(id, text)
+  const config = (id: string, more: Partial<ListConfig> = {}): ListConfig => ({
+    id,
+    file: join(dir, id),
+    format: 'auto',
+    action: 'block',
+    ...more,
+  })
+  const blocks = (name: string, view = 0) => inForce.ofName(nameFromText(name), 0, view)?.list
+  const states = () => lists.status().map(({ id, state }) => `${id} ${state}`)
+  return { clock, version, inForce, events, lists, write, config, blocks, states, dir }
+}
+
+t.test('a first start leaves out what cannot be used, says so, and takes it once it can be', async (t) => {
+  const { lists, config, blocks, states, events } = scene(t, { good: 'a.example\n', bad: '\0\0' })
+  const started = lists.start({ lists: [config('good'), config('bad')], views: [] })
+  t.strictSame(states(), ['good loading', 'bad loading'])
+  await started
+  t.equal(blocks('a.example'), 'good')
+  t.strictSame(states(), ['good in-force', 'bad missing'])
+  t.match(events.at(-1), { type: 'lists', faults: [{ id: 'bad', missing: true, why: /NUL/ }] })
+})
+
+t.test('a reload is prepared without effect, and refused as a whole', async (t) => {
+  const { lists, config, blocks, version, write } = scene(t, { one: 'a.example\n', two: 'b.example\n' })
+  await lists.start({ lists: [config('one')], views: [] })
+  const before = version.current
+  const prepared = await lists.prepare({ lists: [config('one'), config('two')], views: [] })
+  t.equal(blocks('b.example'), undefined)
+  t.equal(version.current, before)
+  lists.adopt(prepared)
+  t.equal(blocks('b.example'), 'two')
+  t.not(version.current, before, 'stored answers are judged again')
+  write('two', '<html>')
+  const refused = await lists.prepare({ lists: [config('two')], views: [] }).catch((error: unknown) => error)
+  t.match(refused, { code: 'config', message: /the list "two" cannot be used: .*web page/ })
+  t.equal(blocks('b.example'), 'two', 'the old state stays')
+  lists.adopt(await lists.prepare({ lists: [], views: [] }))
+  t.equal(blocks('a.example'), undefined)
+  t.strictSame(lists.status(), [])
+})
+
+t.test('a view has its own lists; everybody else has all', async (t) => {
+  const { lists, config, blocks } = scene(t, { ads: 'ads.example\n', games: 'games.example\n' })
+  await lists.start({ lists: [config('ads'), config('games')], views: [['ads'], undefined, []] })
+  t.strictSame(
+    [0, 1, 2, 3].map((view) => blocks('games.example', view)),
+    ['games', undefined, 'games', undefined],
+  )
+  t.strictSame(
+    [0, 1, 2, 3].map((view) => blocks('ads.example', view)),
+    ['ads', 'ads', 'ads', undefined],
+  )
+})
+
+t.test('a pause ends by itself; hours begin and end within a minute', async (t) => {
+  const { lists, config, blocks, states, clock, version } = scene(t, { ads: 'ads.example\n', night: 'night.example\n' })
+  const now = new Date(clock.wallMs())
+  const hour = (add: number) => `${String((now.getHours() + add + 24) % 24).padStart(2, '0')}:00`
+  await lists.start({ lists: [config('ads'), config('night', { when: { hours: `${hour(1)}-${hour(2)}` } })], views: [] })
+  t.strictSame(states(), ['ads in-force', 'night resting'])
+  t.strictSame(lists.pause(600_000, 'ads'), ['ads'])
+  t.equal(blocks('ads.example'), undefined)
+  t.equal(lists.status()[0]?.pausedUntilMs, clock.wallMs() + 600_000)
+  await clock.advance(599_000)
+  t.equal(blocks('ads.example'), undefined)
+  const before = version.current
+  await clock.advance(2000)
+  t.equal(blocks('ads.example'), 'ads')
+  t.not(version.current, before)
+  t.equal(lists.pause(1000, 'none'), undefined)
+  t.equal(blocks('night.example'), undefined)
+  await clock.advance(3_600_000)
+  t.equal(blocks('night.example'), 'night')
+  t.strictSame(states(), ['ads in-force', 'night in-force'])
+  await clock.advance(3_600_000)
+  t.equal(blocks('night.example'), undefined)
+})
+
+t.test('the sources are read again to name the line of a rule; the first match is the one that decides', async (t) => {
+  const { config, dir, clock } = scene(t, {
+    ads: '# ads\n||ads.example^\n0.0.0.0 one.example\n',
+    mine: '\n\nok.ads.example\n',
+    rest: 'ads.example\n',
+  })
+  const lists = [config('ads'), config('mine', { action: 'allow' }), config('rest', { when: { hours: '00:00-00:01' } })]
+  const of = (name: string, ids?: readonly string[]) =>
+    listMatches({ lists, stateDir: join(dir, 'state') }, nameFromText(name), clock.wallMs() + 7_200_000, ids).map(
+      ({ list, line, rule, allows, applies }) =>
+        `${list} line ${line} ${rule} ${allows ? 'allows' : 'blocks'}${applies ? '' : ', not now'}`,
+    )
+  t.strictSame(of('x.ads.example'), ['ads line 2 ||ads.example^ blocks', 'rest line 1 ads.example blocks, not now'])
+  t.strictSame(of('a.ok.ads.example')[0], 'mine line 3 ok.ads.example allows')
+  t.strictSame(of('a.ok.ads.example', ['ads']), ['ads line 2 ||ads.example^ blocks'])
+  t.strictSame(of('one.example'), ['ads line 3 0.0.0.0 one.example blocks'])
+  t.strictSame(of('a.one.example'), [])
+  t.strictSame(of('xads.example'), [])
+})
