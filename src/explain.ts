@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { systemClock } from './clock.ts'
 import { allowList } from './config/cidr.ts'
 import { hostsLines } from './config/hosts-file.ts'
 import type { Loaded } from './config/load.ts'
@@ -112,6 +113,9 @@ async function walk(loaded: Loaded, first: Question, view: View, steps: ExplainS
 
 /** The stages below own answers. */
 async function below(loaded: Loaded, question: Question, _view: View, steps: ExplainStep[]): Promise<End> {
+  const listed = await listStep(loaded, question)
+  if (listed !== undefined) steps.push(listed)
+  if (listed?.verdict === 'blocks') return { verdict: 'blocked' }
   const local = localRule(question)
   steps.push({ stage: 'local-names', verdict: local === undefined ? 'passes' : 'answers', ...(local === undefined ? {} : { rule: local }) })
   if (local !== undefined) return { verdict: 'answered' }
@@ -121,6 +125,20 @@ async function below(loaded: Loaded, question: Question, _view: View, steps: Exp
   const shown = resolvers.map((one) => `${one.id} (${transportsOf(one, config).join(', ')})`)
   steps.push({ stage: 'resolver', verdict: 'asks', source: config.resolvers, rule: shown.join(', ') })
   return { verdict: 'answered', route: { to } }
+}
+
+/**
+ * The rule of a list that decides about the name, found by reading all sources again; undefined: no
+ * list is configured.
+ */
+async function listStep({ config }: Loaded, question: Question): Promise<ExplainStep | undefined> {
+  if (config.lists.length === 0) return undefined
+  const { listMatches } = await import('./lists/list-matches.ts')
+  const match = listMatches(config, nameOf(question), systemClock().wallMs()).find(({ applies }) => applies)
+  if (match === undefined) return { stage: 'lists', verdict: 'passes' }
+  const { list, source, line, allows } = match
+  const rule = `${escaped(Buffer.from(match.rule))} in the list ${list}${allows ? ', which allows it' : ''}`
+  return { stage: 'lists', verdict: allows ? 'passes' : 'blocks', source, line, rule }
 }
 
 interface OwnStep {

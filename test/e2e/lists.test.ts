@@ -215,3 +215,21 @@ t.test('check says what each list contributes; a list that cannot be used ends i
   rmSync(s.at('more'))
   t.match(await check(), { code: 2, stderr: /no such file/ })
 })
+
+t.test('explain names the list, its file and the line', async (t) => {
+  const s = await scene(t, { ads: '# ads\n||ads.example^\n', fine: '@@||ok.ads.example^\n' })
+  const explain = async (name: string) => {
+    const args = [CLI, 'explain', name, '--json', '--config', join(s.daemon.dir, 'config.json')]
+    const { stdout, code = 0 } = (await promisify(execFile)(process.execPath, args).catch((error: unknown) => error)) as {
+      readonly stdout: string
+      readonly code?: number
+    }
+    const { verdict, steps } = JSON.parse(stdout) as { readonly verdict: string; readonly steps: readonly { readonly stage: string }[] }
+    return { code, verdict, step: steps.find(({ stage }) => stage === 'lists') }
+  }
+  const blocked = { stage: 'lists', verdict: 'blocks', source: s.at('ads'), line: 2, rule: /^\|\|ads\.example\^/ }
+  t.match(await explain('www.ads.example'), { code: 1, verdict: 'blocked', step: blocked })
+  t.match(await explain('ok.ads.example'), { code: 0, verdict: 'answered', step: { verdict: 'passes', source: s.at('fine'), line: 1 } })
+  t.match(await explain('good.example'), { code: 0, step: { stage: 'lists', verdict: 'passes' } })
+  t.equal(s.asked.length, 0, 'nothing was sent')
+})
