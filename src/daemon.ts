@@ -3,6 +3,7 @@ import { createMemory, type HeldAnswer, heldAnswer } from './cache/memory.ts'
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import { inForceAfterReload, restartOnly } from './config/restart-only.ts'
+import { deviceKey, splitKeyPlace } from './divided-names.ts'
 import { asEnigmError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
@@ -258,6 +259,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
       sessions: tlsSessions(clock),
       ...watching,
       gate,
+      splitKey: () => deviceKey(splitKeyPlace(loaded.config, credentials), random, warn),
       canary,
       portal: bypass,
       around: evidence.around,

@@ -20,7 +20,7 @@ export type PathsSetup = Pick<Loaded, 'config' | 'files'>
 /** The file of `status --verify`: it belongs to the user who verifies. */
 const LAST_VERIFIED = 'status-seen.json'
 /** The files that we make in a state directory: a directory with any of them was one before. */
-const STATE_FILES = ['status.key', 'status.pub', 'starts.json', LAST_VERIFIED, 'page.token', 'cache.key', 'cache.sealed']
+const STATE_FILES = ['status.key', 'status.pub', 'starts.json', LAST_VERIFIED, 'page.token', 'cache.key', 'cache.sealed', 'split.key']
 const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
 
 /**

@@ -2,6 +2,7 @@ import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
 import type { Config } from './config/settings.ts'
 import { offers, type TrustedResolver } from './config/trusted-set.ts'
+import { dividedNames } from './divided-names.ts'
 import { withPaddedOpt } from './dns/edns.ts'
 import type { Emit } from './events.ts'
 import { createLink, createScheduledLink, type LinkTools, type RenewableLink, type RenewableScheduledLink } from './link/create-link.ts'
@@ -34,6 +35,8 @@ export interface LinkParts {
   /** The function that dials one address; replaced in tests without a network. */
   readonly handshake?: NonNullable<LinkTools['handshake']>
   readonly gate: Gate
+  /** The secret of this device by which names are divided; called only if they are. */
+  readonly splitKey: () => Uint8Array
   /** Called before each exchange: the machine may have slept since the last one. */
   readonly notice?: () => void
   /** Called before each dial: the network may have changed just now. */
@@ -130,8 +133,13 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
     links.push(link)
     return link
   }
-  const shaped: ShapedLink<P>[] = []
+  const split = dividedNames(loaded, parts)
+  // Names that are divided need every path: the links of each resolver stand in for each other
+  // alone.
+  const groups: ShapedLink<P>[][] = []
   const upstreams = loaded.resolvers.map((resolver) => {
+    if (split !== undefined || groups.length === 0) groups.push([])
+    const shaped = groups.at(-1) ?? []
     const dialPace = new DialPace(parts.clock, () => gate.refusal())
     const linkOver = (transport: Transport): Link<P> => {
       if (!paced) return plain(noted(make.plain(resolver, transport, dialPace)))
@@ -152,8 +160,8 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
     })
     return upstream
   })
-  if (manner.byLinks) standBy(shaped)
-  const selection = createSelection<P>({ upstreams, clock: parts.clock, random: parts.random, emit: parts.emit, manner })
+  if (manner.byLinks) for (const shaped of groups) standBy(shaped)
+  const selection = createSelection<P>({ upstreams, clock: parts.clock, random: parts.random, emit: parts.emit, manner, split })
   return {
     ...selection,
     ask(message, dnssecOk, ask, to) {
@@ -179,7 +187,10 @@ function shaperOf({ config }: Loaded, parts: LinkParts): Shaper {
   return profile === 'jitter' && jitterMs > 0 ? jitter(jitterMs, parts) : unshaped
 }
 
-/** Only the first link is always on: the others would cost the same again without benefit. */
+/**
+ * Only the first link of a group is always on: the others would cost the same again without
+ * benefit.
+ */
 function paceOf(profile: PacedProfile, first: boolean): Pace {
   return profile === 'always-on' && !first ? STANDBY : PACES[profile]
 }

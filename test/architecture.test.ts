@@ -61,6 +61,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'trusted-resolvers.ts': 4,
   'oblivious.ts': 4,
   'open-page.ts': 5,
+  'divided-names.ts': 4,
   'daemon.ts': 5,
   'main.ts': 6,
 }

@@ -5,6 +5,8 @@ import { type Loop, loops } from './loops.ts'
 const HELP = `npm run bench:micro -- [options] [LOOP ...]
   the inner loops of a hit and a miss, ns of CPU each, the collector's included: scan, key, lookup, patch, pad, frame, frame-h2; or
   doh              the two HTTP/2 clients, CPU us a request (slow)
+  odoh             sealing an oblivious query and opening its response, CPU ms
+  odoh-daemon      a query over DoH and over ODoH, CPU ms of the daemon
   --rounds N       interleaved; default 9; the median and the least are printed
   --seed N         the order of names; default 1`
 
@@ -21,6 +23,8 @@ const { values: options, positionals } = parseArgs({
 
 if (options.help) console.log(HELP)
 else if (positionals[0] === 'doh') await (await import('./doh-client.ts')).compareClients(positionals.slice(1).map(Number))
+else if (positionals[0] === 'odoh') (await import('./odoh.ts')).measureSealing()
+else if (positionals[0] === 'odoh-daemon') await (await import('./odoh.ts')).measureDaemons()
 else measureAll()
 
 function measureAll(): void {

@@ -3,6 +3,7 @@ import { hostsSummary } from '../config/hosts-file.ts'
 import { listenText, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { programDirectory, thisAccount } from '../config/paths.ts'
+import { splitKeyPlace } from '../divided-names.ts'
 import { asEnigmError } from '../errors.ts'
 import { socketFault } from '../files/socket.ts'
 import { isReadableBy } from '../files/trust.ts'
@@ -116,12 +117,14 @@ function ownWarnings({ config }: Loaded, account: ServiceAccount | undefined, { 
 
 /** Existing keys that cannot be used. Only the user that owns them can judge them. */
 function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly string[] {
-  const { stateDir, statusFile, cache } = config
+  const { stateDir, statusFile, cache, split } = config
+  const dividing = split === 'none' ? undefined : secretKeyFault(splitKeyPlace(config, credentials))
   const signing = signingKeyFault(stateDir)
   const sealing = cache.persist === 'off' ? undefined : secretKeyFault(savedKey({ config: { stateDir, statusFile } }, credentials))
   return [
     ...(signing === undefined ? [] : [`stateDir: the status would not be signed: ${signing}.`]),
     ...(sealing === undefined ? [] : [`cache.persist: the cache would not be saved: ${sealing}.`]),
+    ...(dividing === undefined ? [] : [`split: sites would come to other operators at each start: ${dividing}.`]),
   ]
 }
 

@@ -225,6 +225,12 @@ export const SETTINGS = {
     distinct(transportName, TRANSPORT_NAMES.length),
     ['dot', 'doh'],
   ),
+  split: setting(
+    'reload',
+    'How names are divided among the operators. `none`: the fastest resolver gets all. `by-site`: each site stays with one operator. `rotate`: sites are divided anew each day. docs/split.md',
+    word('none', 'by-site', 'rotate'),
+    'none',
+  ),
   usageProfile: setting(
     'reload',
     '`strict`: only authenticated resolvers are used (RFC 8310). `opportunistic`: encrypted, but possibly to an impostor.',

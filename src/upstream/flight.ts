@@ -8,6 +8,7 @@ import { type FailedTry, hopError, mostTelling } from './classification.ts'
 import type { Health } from './health.ts'
 import type { ResolverHealth } from './resolver-health.ts'
 import type { SecondOpinions } from './second-opinions.ts'
+import type { Ranks } from './split.ts'
 
 /**
  * How many resolvers may learn one query; each is asked once (its link has a retry of its own).
@@ -27,6 +28,7 @@ const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
  */
 const CHECK_LEAST_MS = 80
 const CHECK = { first: 1.5, again: 1.25 }
+const SPLIT_CHECK_MS = 700
 /**
  * A resolver whose path is alive has this long to answer: names that need a long search must not
  * reach a second operator for that reason.
@@ -100,6 +102,7 @@ export class Flight<P extends Protection> {
   readonly #message: Uint8Array
   readonly #dnssecOk: boolean
   readonly #ask: Ask
+  readonly #ranks: Ranks | undefined
   /** Written as literals: an array that grows by `push` takes room for 17 at once. */
   #asked: readonly ResolverHealth<P>[] = NOBODY
   #attempts: readonly ResolverAttempt<P>[] = NOBODY
@@ -123,8 +126,10 @@ export class Flight<P extends Protection> {
     dnssecOk: boolean,
     ask: Ask,
     to: Receiver<P, [transport: Transport, upstream: string]>,
+    ranks?: Ranks,
   ) {
     this.#health = health
+    this.#ranks = ranks
     this.#clock = tools.clock
     this.#deadlines = tools.deadlines
     this.#opinions = tools.opinions
@@ -154,7 +159,7 @@ export class Flight<P extends Protection> {
 
   /** The resolver to ask next, if there is one. */
   #next(): ResolverHealth<P> | undefined {
-    return this.#told < MOST_TOLD ? this.#health.next(this.#asked) : undefined
+    return this.#told < MOST_TOLD ? this.#health.nextToTell(this.#asked, this.#ranks) : undefined
   }
 
   /** Asks one more resolver, if there is one that may be asked. */
@@ -171,7 +176,8 @@ export class Flight<P extends Protection> {
 
   #firstPatienceMs({ suspect, usualMs }: ResolverAttempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
-    if (this.#next() === undefined) return PATIENCE_MS
+    // Another operator may learn it only once this path is known to be dead.
+    if (this.#told >= MOST_TOLD || this.#health.next(this.#asked, this.#ranks) === undefined) return PATIENCE_MS
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
     return usualMs === undefined ? SUSPECT_MS.unknown : Math.min(SUSPECT_MS.most, Math.max(SUSPECT_MS.least, 2 * usualMs))
   }
@@ -202,10 +208,10 @@ export class Flight<P extends Protection> {
     const silent = last.candidate.standing.silentSince(last.startedMs)
     if (nowMs < patientUntilMs && !silent) {
       this.#setTimer(patientUntilMs)
-    } else if (nowMs < patientUntilMs && !last.suspect && !last.checked) {
+    } else if (nowMs < patientUntilMs && (!last.suspect || this.#ranks !== undefined) && !last.checked) {
       this.#check(last)
-      this.#health.makeReady(this.#asked)
-      this.#setTimer(Math.min(patientUntilMs, nowMs + Math.max(CHECK_LEAST_MS, CHECK.again * (last.usualMs ?? 0))))
+      this.#health.makeReady(this.#asked, this.#ranks)
+      this.#setTimer(Math.min(patientUntilMs, nowMs + this.#checkMs(last)))
     } else {
       if (silent) this.#check(last)
       if (!(silent ? this.#askNext(nowMs) : this.#askSecond(nowMs))) this.#setTimer(this.#ask.deadlineMs)
@@ -218,8 +224,18 @@ export class Flight<P extends Protection> {
    * the path counts as dead.
    */
   #check(attempt: ResolverAttempt<P>): void {
-    this.#health.silent(attempt.candidate, attempt.startedMs, attempt.checked || attempt.suspect)
+    const known = attempt.checked || (attempt.suspect && this.#ranks === undefined)
+    this.#health.silent(attempt.candidate, attempt.startedMs, known)
     attempt.checked = true
+  }
+
+  /**
+   * How long a probe of its path may take. If names are divided, another operator learns this one
+   * after it, so a path of which nothing is known yet has time for a handshake.
+   */
+  #checkMs({ suspect, usualMs = 0 }: ResolverAttempt<P>): number {
+    const leastMs = suspect && this.#ranks !== undefined ? SPLIT_CHECK_MS : CHECK_LEAST_MS
+    return Math.max(leastMs, CHECK.again * usualMs)
   }
 
   /**

@@ -9,6 +9,7 @@ import { refusesRoot } from './classification.ts'
 import { Order } from './order.ts'
 import { hadTime, isAgainst, type Manner } from './path-health.ts'
 import type { JudgedUpstream, JudgeOfResolvers, ResolverHealth } from './resolver-health.ts'
+import type { Ranks, Split } from './split.ts'
 
 /*
  * The one place that judges resolvers and their transports. The asking side reports each result
@@ -52,6 +53,8 @@ export interface HealthOptions<P extends Protection> {
   readonly random: Random
   readonly emit: Emit
   readonly manner: Manner
+  /** How names are divided among operators; absent: they are not. Queries wait for a promise. */
+  readonly split?: Split | Promise<Split> | undefined
 }
 
 /**
@@ -75,8 +78,14 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /** The resolver to ask next that is not in `asked`, if there is one. */
-  next(asked: readonly ResolverHealth<P>[]): ResolverHealth<P> | undefined {
-    return this.#closed ? undefined : this.#order.next(asked)
+  next(asked: readonly ResolverHealth<P>[], ranks?: Ranks): ResolverHealth<P> | undefined {
+    return this.#closed ? undefined : this.#order.next(asked, ranks)
+  }
+
+  /** The same, if it may learn the query: see `Order.mayLearn`. */
+  nextToTell(asked: readonly ResolverHealth<P>[], ranks: Ranks | undefined): ResolverHealth<P> | undefined {
+    const next = this.next(asked, ranks)
+    return next === undefined || ranks === undefined || this.#order.mayLearn(next, ranks) ? next : undefined
   }
 
   /** Asks the resolver `r`. If it throws, which is a bug, the exchange counts as failed. */
@@ -195,8 +204,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * Probes the resolver that would be asked next, so that its link is open if it is needed. No name
    * is revealed. Not if it has answered lately.
    */
-  makeReady(asked: readonly ResolverHealth<P>[]): void {
-    const r = this.next(asked)
+  makeReady(asked: readonly ResolverHealth<P>[], ranks?: Ranks): void {
+    const r = this.next(asked, ranks)
     if (r?.standing.healthy && this.#o.clock.nowMs() - r.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(r)
   }
 

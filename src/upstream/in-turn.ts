@@ -6,6 +6,7 @@ import { type FailedTry, hopError, mostTelling } from './classification.ts'
 import { MOST_TOLD } from './flight.ts'
 import type { Health } from './health.ts'
 import type { ResolverHealth } from './resolver-health.ts'
+import type { Ranks } from './split.ts'
 
 /**
  * One query over shaped links: one resolver at a time. The next one is asked only if the network
@@ -21,8 +22,9 @@ export function askInTurn<P extends Protection>(
   dnssecOk: boolean,
   ask: Ask,
   to: Receiver<P, [transport: Transport, upstream: string]>,
+  ranks?: Ranks,
 ): void {
-  new Turns(health, clock, message, dnssecOk, ask, to).next()
+  new Turns(health, clock, message, dnssecOk, ask, to, ranks).next()
 }
 
 class Turns<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
@@ -33,6 +35,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   readonly #clock: Clock
   readonly #message: Uint8Array
   readonly #dnssecOk: boolean
+  readonly #ranks: Ranks | undefined
   readonly #to: Receiver<P, [transport: Transport, upstream: string]>
   readonly #failures: FailedTry[] = []
   readonly #asked: ResolverHealth<P>[] = []
@@ -49,8 +52,10 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
     dnssecOk: boolean,
     { purpose, deadlineMs, givesWay }: Ask,
     to: Receiver<P, [transport: Transport, upstream: string]>,
+    ranks: Ranks | undefined,
   ) {
     this.#health = health
+    this.#ranks = ranks
     this.#clock = clock
     this.#message = message
     this.#dnssecOk = dnssecOk
@@ -70,7 +75,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   next(): void {
     const startedMs = this.#clock.nowMs()
     const mayAsk = this.#told < MOST_TOLD && startedMs < this.deadlineMs
-    const candidate = mayAsk ? this.#health.next(this.#asked) : undefined
+    const candidate = mayAsk ? this.#health.nextToTell(this.#asked, this.#ranks) : undefined
     if (candidate === undefined) {
       this.#giveUp()
       return

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Manner, PathHealth } from './path-health.ts'
 import { STANDBY_RANK } from './resolver-health.ts'
+import type { Ranks } from './split.ts'
 
 /**
  * The current resolver is left only for one that is clearly faster: each change lets one more
@@ -19,6 +20,7 @@ const MEASURE_EVERY_MS = 1000
 const NOTHING_TO_MEASURE_MS = 60_000
 
 interface Ranked {
+  readonly id: string
   readonly standing: PathHealth
   readonly probing: unknown
   readonly linkRank: number
@@ -46,24 +48,36 @@ export class Order<R extends Ranked> {
   /**
    * The best resolver that is not in `asked`. Healthy ones come first, by smoothed RTT (unmeasured
    * ones after those, in the configured order). Failed ones follow, the least recently tried first,
-   * so that each gets its turn when all are down.
+   * so that each gets its turn when all are down. `ranks`: the operators of this query's site come
+   * in this order.
    */
-  next(asked: readonly R[]): R | undefined {
-    if (this.#manner.byLinks) return this.#nextByLinks(asked)
+  next(asked: readonly R[], ranks?: Ranks): R | undefined {
+    if (this.#manner.byLinks) return this.#nextByLinks(asked, ranks)
     let best: R | undefined
-    for (const r of this.#resolvers) if (!asked.includes(r) && (best === undefined || this.#before(r, best))) best = r
+    for (const r of this.#resolvers) if (!asked.includes(r) && (best === undefined || this.#before(r, best, ranks))) best = r
     if (asked.length === 0 && best?.standing.healthy) this.#current = best
     return best
   }
 
-  #nextByLinks(asked: readonly R[]): R | undefined {
-    const open = this.#resolvers.filter((r) => r.linkRank < STANDBY_RANK && !asked.includes(r))
-    return open.toSorted((a, b) => a.linkRank - b.linkRank)[0]
+  /**
+   * Whether a query of a site may go to `r`: no operator before its own has a healthy resolver.
+   * While one lives, another operator must learn nothing, however slow or unable the first is.
+   */
+  mayLearn(r: R, ranks: Ranks): boolean {
+    const lives = ({ linkRank, standing }: R) => (this.#manner.byLinks ? linkRank === 0 : standing.healthy)
+    return !this.#resolvers.some((other) => lives(other) && ranks(other.id) < ranks(r.id))
   }
 
-  #before(a: R, b: R): boolean {
+  #nextByLinks(asked: readonly R[], ranks: Ranks = () => 0): R | undefined {
+    const open = this.#resolvers.filter((r) => r.linkRank < STANDBY_RANK && !asked.includes(r))
+    return open.toSorted((a, b) => a.linkRank - b.linkRank || ranks(a.id) - ranks(b.id))[0]
+  }
+
+  #before(a: R, b: R, ranks: Ranks | undefined): boolean {
     const [fit, fitToo] = [this.#fit(a), this.#fit(b)]
     if (fit !== fitToo) return fit
+    const apart = ranks === undefined ? 0 : ranks(a.id) - ranks(b.id)
+    if (fit && apart !== 0) return apart < 0
     return fit ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
   }
 

@@ -1,10 +1,11 @@
 import { Deadlines } from '../deadlines.ts'
-import { EnigmError } from '../errors.ts'
+import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver, Transport } from '../resolve.ts'
 import { Flight } from './flight.ts'
 import { Health, type HealthOptions } from './health.ts'
 import { askInTurn } from './in-turn.ts'
 import { SecondOpinions } from './second-opinions.ts'
+import type { Split } from './split.ts'
 
 export interface Selection<P extends Protection> {
   /**
@@ -44,15 +45,29 @@ export function createSelection<P extends Protection>(o: HealthOptions<P>): Sele
   const opinions = new SecondOpinions(o.clock, o.random)
   const tools = { clock: o.clock, deadlines: new Deadlines(o.clock, 1), opinions }
   let closed = false
+  let { split } = o
+  const begin: typeof askInTurn<P> = o.manner.asksAgain
+    ? (_health, _clock, message, dnssecOk, ask, to, ranks) => new Flight(health, tools, message, dnssecOk, ask, to, ranks).start()
+    : askInTurn
+  const ask: Selection<P>['ask'] = (message, dnssecOk, why, to) => {
+    if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
+    else if (split === undefined) begin(health, o.clock, message, dnssecOk, why, to)
+    else if (split instanceof Promise)
+      split.then(
+        (loaded) => {
+          split = loaded
+          ask(message, dnssecOk, why, to)
+        },
+        (error: unknown) => to.failed(asEnigmError(error)),
+      )
+    else begin(health, o.clock, message, dnssecOk, why, learning(split, message, to), split.ranks(message))
+  }
   return {
-    ask(message, dnssecOk, ask, to) {
-      if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
-      else if (!o.manner.asksAgain) askInTurn(health, o.clock, message, dnssecOk, ask, to)
-      else new Flight(health, tools, message, dnssecOk, ask, to).start()
-    },
+    ask,
     probe: () => health.probeAll(),
     disturbed() {
       opinions.clear()
+      if (!(split instanceof Promise)) split?.forget()
       health.disturbed()
     },
     reconsider: () => health.reconsider(),
@@ -60,5 +75,20 @@ export function createSelection<P extends Protection>(o: HealthOptions<P>): Sele
       closed = true
       return health.close()
     },
+  }
+}
+
+/** Passes a reply on, after `split` has seen where it leads. */
+function learning<P extends Protection>(
+  split: Split,
+  message: Uint8Array,
+  to: Receiver<P, [transport: Transport, upstream: string]>,
+): Receiver<P, [transport: Transport, upstream: string]> {
+  return {
+    carried(carried, transport, upstream) {
+      split.learn(message, carried.wire)
+      to.carried(carried, transport, upstream)
+    },
+    failed: (error) => to.failed(error),
   }
 }

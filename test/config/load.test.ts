@@ -76,6 +76,7 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     udp: 'auto',
     system: { enabled: false, vpnDns: 'leave' },
     odoh: { configFetch: 'proxied' },
+    split: 'none',
   })
   t.strictSame(listen, [{ address: '127.0.0.53', port: 53 }])
   t.strictSame(files, [shippedResolversFile()])

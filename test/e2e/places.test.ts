@@ -140,13 +140,23 @@ t.test('nothing is written through objects in a directory of another user', need
   t.equal(fs.readFileSync(join(dir, 'victim'), 'utf8'), 'precious')
 })
 
-const KEPT = ['status.key', 'status.pub', 'starts.json', 'page.token', 'cache.key', 'cache.sealed', 'audit.jsonl', 'audit.2.jsonl']
+const KEPT = [
+  'status.key',
+  'status.pub',
+  'starts.json',
+  'page.token',
+  'cache.key',
+  'cache.sealed',
+  'split.key',
+  'audit.jsonl',
+  'audit.2.jsonl',
+]
 t.test(
   'a FIFO, a directory, a link, a second name or a file of another user in place of any of our files',
   { timeout: 240_000 },
   async (t) => {
     const dir = room(t)
-    const config = { page: { listen: `127.0.0.1:${await freePort()}` }, policy: {}, cache: { persist: 'disk' } }
+    const config = { page: { listen: `127.0.0.1:${await freePort()}` }, policy: {}, cache: { persist: 'disk' }, split: 'by-site' }
     t.match(await started(dir, config), { ready: true })
     const at = (name: string) => join(dir, 'state', name)
     const elsewhere = (name: string) => join(dir, `elsewhere-${name}`)

@@ -86,7 +86,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     notice: () => networkMonitor?.notice(),
     beforeDial: () => networkMonitor?.look(),
   }
-  const trusted = trustedResolvers(loaded, { ...around, handshake: network.handshake })
+  const trusted = trustedResolvers(loaded, { ...around, splitKey: () => new Uint8Array(32), handshake: network.handshake })
   live.stages = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, rebinding: loaded.config.rebinding, tally })
   const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
   networkMonitor = startNetworkMonitor({

@@ -58,6 +58,8 @@ export interface TargetPlace {
   readonly port: number
   readonly ca: string
   readonly host?: string
+  /** The address from which the relay connects. */
+  readonly from?: string
 }
 
 export interface Relay {
@@ -212,10 +214,16 @@ export async function startRelay(options: {
   }
 }
 
-async function passedOn(agent: Agent, { port, ca, host = '127.0.0.1' }: TargetPlace, path: string, name: string, body: Buffer) {
+async function passedOn(
+  agent: Agent,
+  { port, ca, host = '127.0.0.1', from: localAddress }: TargetPlace,
+  path: string,
+  name: string,
+  body: Buffer,
+) {
   const servername = name.replace(/:\d+$/, '')
   const headers = { 'content-type': MEDIA_TYPE, accept: MEDIA_TYPE, 'content-length': body.length }
-  const outgoing = httpsRequest({ agent, host, port, ca, servername, method: 'POST', path, headers })
+  const outgoing = httpsRequest({ agent, host, port, ca, localAddress, servername, method: 'POST', path, headers })
   outgoing.end(body)
   const [incoming] = await once(outgoing, 'response')
   const chunks: Buffer[] = []

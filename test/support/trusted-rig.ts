@@ -37,7 +37,14 @@ export async function trustedRig(t: Test, { resolvers, ca, config }: TrustedSpec
   const clock = systemClock()
   const events: Event[] = []
   const emit = (event: Event) => void events.push(event)
-  const trusted = trustedResolvers(loaded, { clock, random: systemRandom, emit, sessions: tlsSessions(clock), gate: openGate() })
+  const trusted = trustedResolvers(loaded, {
+    clock,
+    random: systemRandom,
+    emit,
+    sessions: tlsSessions(clock),
+    gate: openGate(),
+    splitKey: () => new Uint8Array(32),
+  })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= trusted.close()

@@ -58,6 +58,7 @@ export interface RunningDaemon {
 
 export interface DaemonSpec {
   readonly resolvers: readonly object[]
+  readonly relays?: readonly object[]
   readonly ca?: string
   /**
    * Merged over the defaults; shaping is off by default, so that a measured time is the
@@ -114,7 +115,7 @@ export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   const port = spec.listen === undefined ? await freePort() : Number(spec.listen.split(':').at(-1))
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
   if (spec.ca !== undefined) write('ca.pem', spec.ca)
-  write('resolvers.json', JSON.stringify({ version: 1, resolvers: spec.resolvers }))
+  write('resolvers.json', JSON.stringify({ version: 1, resolvers: spec.resolvers, relays: spec.relays }))
   const statusFile = spec.statusFile ?? join(dir, 'status.json')
   const defaults = { shaping: { profile: 'off' }, heartbeatS: 1, log: { level: 'info' }, ...everyDaemon }
   const paths = { listen: [spec.listen ?? `127.0.0.1:${port}`], resolvers: 'resolvers.json', statusFile, stateDir: join(dir, 'state') }
