@@ -28,12 +28,16 @@ const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
  */
 const CHECK_LEAST_MS = 80
 const CHECK = { first: 1.5, again: 1.25 }
-const SPLIT_CHECK_MS = 700
 /**
  * A resolver whose path is alive has this long to answer: names that need a long search must not
  * reach a second operator for that reason.
  */
 const PATIENCE_MS = 1500
+/**
+ * If names are divided, another operator learns one only after the path was silent, to a probe too,
+ * for this long together: a resolver that is slow for every name lives.
+ */
+const DIVIDED_PATIENCE_MS = 2300
 
 const NOBODY: readonly never[] = []
 
@@ -199,7 +203,7 @@ export class Flight<P extends Protection> {
     }
     const last = this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
-    const patientUntilMs = (last?.startedMs ?? nowMs) + PATIENCE_MS
+    const patientUntilMs = (last?.startedMs ?? nowMs) + (this.#ranks === undefined ? PATIENCE_MS : DIVIDED_PATIENCE_MS)
     // Once a reply is kept, the timer is set to the end of the time that the other attempt has.
     if (last === undefined || this.#kept !== undefined || nowMs >= this.#ask.deadlineMs) {
       this.#giveUp()
@@ -229,13 +233,9 @@ export class Flight<P extends Protection> {
     attempt.checked = true
   }
 
-  /**
-   * How long a probe of its path may take. If names are divided, another operator learns this one
-   * after it, so a path of which nothing is known yet has time for a handshake.
-   */
-  #checkMs({ suspect, usualMs = 0 }: ResolverAttempt<P>): number {
-    const leastMs = suspect && this.#ranks !== undefined ? SPLIT_CHECK_MS : CHECK_LEAST_MS
-    return Math.max(leastMs, CHECK.again * usualMs)
+  /** How long a probe of its path may take. */
+  #checkMs({ usualMs = 0 }: ResolverAttempt<P>): number {
+    return this.#ranks === undefined ? Math.max(CHECK_LEAST_MS, CHECK.again * usualMs) : DIVIDED_PATIENCE_MS
   }
 
   /**

@@ -168,12 +168,13 @@ async function ask(...acts: readonly Act[]) {
 t.test('while the first operator lives, no other learns the name: slow, failing, unable', async (t) => {
   for (const [what, act] of [
     ['slow', answers(2500)],
+    ['slow for probes too', answers(2200)],
     ['SERVFAIL', answers(10, reply({ rcode: 2 }))],
     ['REFUSED', answers(10, reply({ rcode: 5 }))],
     ['FORMERR', answers(10, reply({ rcode: 1 }))],
   ] as const) {
     const { one, asked, ordered } = await ask(act, answers(5), answers(5))
-    for (const upstream of ordered) upstream.probeAct = answers(5)
+    if (!what.includes('too')) for (const upstream of ordered) upstream.probeAct = answers(5)
     await one()
     t.strictSame(asked(), [1, 0, 0], what)
   }
@@ -184,7 +185,7 @@ t.test('a dead first operator: the next one is asked, soon, and the first again 
     const { one, asked, ordered, clock } = await ask(act, answers(5), answers(5))
     const { rank, afterMs } = await one()
     t.equal(rank, 1)
-    t.ok(afterMs < 1200, `after ${afterMs} ms`)
+    t.ok(afterMs < (act === 'dark' ? 2400 : 100), `after ${afterMs} ms`)
     t.equal(asked()[2], 0, 'one more, not all')
     const [first] = ordered
     if (first !== undefined) first.act = answers(5)
