@@ -1,4 +1,6 @@
+import { request as requestH1 } from 'node:http'
 import { connect as connectH2 } from 'node:http2'
+import type { Readable } from 'node:stream'
 import type { Clock } from '../../clock.ts'
 import { asEnigmError, EnigmError } from '../../errors.ts'
 import { hostAndPort } from '../carriers/doh-message.ts'
@@ -20,39 +22,65 @@ export async function fetchTargetConfig(target: Endpoint, options: ConnectOption
   if (refusal !== undefined) throw refusal
   const connection = await connect(target, 'doh', options)
   try {
-    if (connection.protocol !== 'h2') throw new EnigmError('alpn-missing', 'the target speaks no HTTP/2')
     return await got(connection, hostAndPort(target.authenticationDomainName, target.doh?.port), options.clock)
   } finally {
     connection.stream.on('error', () => {}).destroy()
   }
 }
 
-function got({ stream }: Connection, authority: string, clock: Clock): Promise<Uint8Array> {
+/** What a response does. */
+interface ResponseSink {
+  head(status: number | undefined, body: Readable): void
+  broken(cause: unknown): void
+}
+
+function got(connection: Connection, authority: string, clock: Clock): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const session = connectH2(`https://${authority}`, { createConnection: () => stream, settings: { enablePush: false } })
-    const end = (error?: EnigmError) => {
+    const end = (error: EnigmError) => {
       timer.cancel()
-      session.destroy()
-      if (error !== undefined) reject(error)
+      close()
+      reject(error)
     }
-    const broken = (error: unknown) =>
-      end(new EnigmError('connection-lost', 'the target closed the connection', { cause: asEnigmError(error) }))
     const timer = clock.setTimer(TIMEOUT_MS, () => end(new EnigmError('deadline', 'the target did not answer in time')))
-    session.on('error', broken).on('close', () => broken(undefined))
-    const request = session.request({ ':path': PATH, 'accept-encoding': 'identity' })
+    const broken = (cause: unknown) =>
+      end(new EnigmError('connection-lost', 'the target closed the connection', { cause: asEnigmError(cause) }))
     const chunks: Buffer[] = []
     let octets = 0
-    request.on('error', broken).on('response', ({ ':status': status }) => {
-      if (status !== 200) end(new EnigmError('http-status', `status ${status}`))
-    })
-    request.on('data', (chunk: Buffer) => {
-      octets += chunk.length
-      if (octets > MAX_OCTETS) end(new EnigmError('http-size', 'longer than a list of keys'))
-      else chunks.push(chunk)
-    })
-    request.on('end', () => {
-      resolve(Buffer.concat(chunks))
-      end()
+    const ask = connection.protocol === 'h2' ? askH2 : askH1
+    const close = ask(connection, authority, {
+      broken,
+      head(status, body) {
+        if (status !== 200) return end(new EnigmError('http-status', `status ${status}`))
+        body.on('data', (chunk: Buffer) => {
+          octets += chunk.length
+          if (octets > MAX_OCTETS) end(new EnigmError('http-size', 'longer than a list of keys'))
+          else chunks.push(chunk)
+        })
+        body.on('end', () => {
+          timer.cancel()
+          resolve(Buffer.concat(chunks))
+          close()
+        })
+      },
     })
   })
+}
+
+/** Asks, and returns how to stop. */
+function askH2({ stream }: Connection, authority: string, { head, broken }: ResponseSink): () => void {
+  const session = connectH2(`https://${authority}`, { createConnection: () => stream, settings: { enablePush: false } })
+  session.on('error', broken).on('close', () => broken(undefined))
+  const request = session.request({ ':path': PATH, 'accept-encoding': 'identity' })
+  request.on('error', broken).on('response', ({ ':status': status }) => head(status, request))
+  return () => session.destroy()
+}
+
+function askH1({ stream }: Connection, authority: string, { head, broken }: ResponseSink): () => void {
+  const request = requestH1({ createConnection: () => stream, path: PATH, headers: { host: authority, 'accept-encoding': 'identity' } })
+  request.on('error', broken).on('response', (response) => {
+    response.on('error', broken)
+    head(response.statusCode, response)
+  })
+  request.end()
+  return () => request.destroy()
 }

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { createSecureServer as createH2 } from 'node:http2'
+import { createServer as createHttps } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../../src/clock.ts'
 import { targetKeyOf } from '../../../src/config/odoh-config.ts'
@@ -149,4 +153,31 @@ t.test('the key is fetched at most once a minute, and sooner if the target was n
   t.equal(fetches.length, 3)
   t.throws(() => keys.seal(QUERY), { code: 'target-key' })
   t.notOk(keys.known)
+})
+
+t.test('what a target publishes, over HTTP/1.1 and HTTP/2; a fault has its code', async (t) => {
+  const clock = systemClock()
+  const fetched = async (status: number, body: Uint8Array, over: 'http/1.1' | 'h2') => {
+    const answer = (_request: unknown, response: { writeHead(status: number): { end(body: Uint8Array): void } }) =>
+      void response.writeHead(status).end(body)
+    const server = over === 'h2' ? createH2(identity, answer) : createHttps(identity, answer)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const endpoint = endpointAt((server.address() as AddressInfo).port, { ca })
+    try {
+      return await fetchTargetConfig(endpoint, { clock, sessions: tlsSessions(clock), pace: freePace(clock) })
+    } finally {
+      server.close()
+    }
+  }
+  const published = Buffer.from('what it publishes')
+  for (const over of ['http/1.1', 'h2'] as const) {
+    t.ok(Buffer.from(await fetched(200, published, over)).equals(published), over)
+    t.equal(await codeOf(fetched(404, published, over)), 'http-status', over)
+    t.equal(await codeOf(fetched(200, Buffer.alloc(9000), over)), 'http-size', over)
+  }
+  t.equal(
+    await codeOf(fetchTargetConfig(endpointAt(1, { ca }), { clock, sessions: tlsSessions(clock), pace: freePace(clock) })),
+    'connect-refused',
+  )
 })
