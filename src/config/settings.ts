@@ -7,52 +7,10 @@ import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
 import { type ListConfig, listsSchema } from './lists.ts'
 import { ownAnswersSchema } from './own-answers.ts'
 import { policySchema, SHAPING_PROFILES } from './policy.ts'
+import { absent, type Effect, type Group, type Setting, type Settings, schemasOf, setting } from './setting-kinds.ts'
 import { transportName } from './trusted-set.ts'
 
-/**
- * When a changed setting takes effect. `reload`: when the files are read again. `start`: at the
- * next start of the service. `stop-at-start`: a setting that is switched on takes effect at a
- * reload; one that is switched off stays on until the next start.
- */
-export type Effect = 'reload' | 'start' | 'stop-at-start'
-
-/** One key of the configuration: its schema with the default, and when a change takes effect. */
-export interface Setting<Schema extends v.GenericSchema = v.GenericSchema> {
-  readonly schema: Schema
-  readonly effect: Effect
-  /** Parts of the value that take effect at another time. */
-  readonly parts?: Readonly<Record<string, Effect>>
-}
-
-/** An object of settings, each of which takes effect independently. */
-export interface Group<Schema extends v.GenericSchema = v.GenericSchema, Inner extends Settings = Settings> {
-  readonly schema: Schema
-  readonly settings: Inner
-}
-
-type Settings = Readonly<Record<string, Setting>>
-type WithSchemas = Readonly<Record<string, { readonly schema: v.GenericSchema }>>
-type Schemas<Table extends WithSchemas> = { readonly [Key in keyof Table]: Table[Key]['schema'] }
-
-const schemasOf = <Table extends WithSchemas>(table: Table) =>
-  Object.fromEntries(Object.entries(table).map(([key, { schema }]) => [key, schema])) as Schemas<Table>
-
-/**
- * A setting with a default. `says`: its purpose in one sentence, for the reference and for editors.
- */
-function setting<const Schema extends v.GenericSchema, const Default extends v.InferInput<Schema>>(
-  effect: Effect,
-  says: string,
-  schema: Schema,
-  fallback: Default,
-) {
-  return { effect, schema: v.optional(described(says, schema), fallback) }
-}
-
-/** A setting that may be absent. */
-function absent<const Schema extends v.GenericSchema>(effect: Effect, says: string, schema: Schema) {
-  return { effect, schema: v.exactOptional(described(says, schema)) }
-}
+export type { Effect } from './setting-kinds.ts'
 
 const inner = <const Inner extends Settings>(settings: Inner) => closed(schemasOf(settings), misplaced)
 
