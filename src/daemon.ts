@@ -9,6 +9,7 @@ import type { Emit } from './events.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
 import type { ExplainInput } from './explain.ts'
 import type { SystemView } from './host-checks.ts'
+import { Isolation } from './link/dial/hops.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
 import type { InheritedSockets } from './listen/bind.ts'
 import type { Listener } from './listen/listener.ts'
@@ -257,6 +258,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
       random,
       emit,
       sessions: tlsSessions(clock),
+      isolation: new Isolation(random),
       ...watching,
       gate,
       splitKey: () => deviceKey(splitKeyPlace(loaded.config, credentials), random, warn),

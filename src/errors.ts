@@ -17,8 +17,8 @@ export interface Ede {
  *   EDE.
  * - `blame`: the cause: a rule of the person who runs this stub (`policy`), this host (`local`), a
  *   common problem of all resolvers, reported by the posture (`around`), a bug of ours (`bug`), the
- *   network or the resolver (`path`), or a peer that is not the one it should be (`identity`). Only
- *   a change of certificate, pin or clock ends the last one.
+ *   network or the resolver (`path`), a hop of the route (`hop`), or a peer that is not the one it
+ *   should be (`identity`). Only a change of certificate, pin or clock ends the last one.
  * - `reached`: how far it came: to `nobody`; to the `peer`, by TCP, but TLS failed; or the question
  *   was sent (`asked`), and no usable reply came.
  * - `against`: when the failure counts against the path. `yes`: always. `silent`: if nothing else
@@ -35,7 +35,7 @@ export interface Ede {
 type CodeRow = readonly [
   rcode: Rcode,
   ede: number,
-  blame: 'policy' | 'local' | 'around' | 'bug' | 'path' | 'identity',
+  blame: 'policy' | 'local' | 'around' | 'bug' | 'path' | 'hop' | 'identity',
   reached: 'nobody' | 'peer' | 'asked',
   against: 'yes' | 'silent' | 'wait' | 'probe' | 'silent-probe' | 'repeated' | 'no' | 'uncounted',
   stale: 'stale' | 'no-stale',
@@ -67,6 +67,12 @@ const TABLE = {
   'reply-malformed':           [2, 22, 'path',     'asked',  'yes',          'stale',    '-',       '-'],
   // The target of an oblivious query has another key: one failure is no doubt, because it answered.
   'target-key':                [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
+  // A hop of the route (route.ts); the error names it. Nothing was sent to the resolver.
+  'hop-unreachable':           [2, 23, 'hop',      'nobody', 'yes',          'stale',    '-',       '-'],
+  'hop-refused':               [2, 23, 'hop',      'nobody', 'yes',          'stale',    '-',       '-'],
+  'hop-credentials':           [2, 23, 'hop',      'nobody', 'yes',          'stale',    '-',       '-'],
+  'hop-untrusted':             [2, 23, 'hop',      'nobody', 'yes',          'stale',    '-',       '-'],
+  'hop-failed':                [2, 23, 'hop',      'nobody', 'yes',          'stale',    '-',       '-'],
   // The resolver reported an error between us and it: FORMERR, BADVERS ...
   'reply-rcode':               [2, 23, 'path',     'asked',  'repeated',     'stale',    '-',       '-'],
   // "Not Ready" (RFC 8914 section 4.15): every resolver is refused because of the dates in its
@@ -94,6 +100,8 @@ export type ErrorCode = keyof typeof TABLE
 type CodesOf<Blame extends CodeRow[2]> = { [C in ErrorCode]: (typeof TABLE)[C][2] extends Blame ? C : never }[ErrorCode]
 /** The peer is not authenticated. */
 export type IdentityCode = CodesOf<'identity'>
+/** A hop of the route failed, before anything was sent to the resolver. */
+export type HopCode = CodesOf<'hop'>
 /** The policy's gate refuses. */
 export type PolicyCode = CodesOf<'policy'>
 /** The common problems of all resolvers; the reasons of the status have the same names. */
@@ -109,9 +117,16 @@ export class EnigmError extends Error {
    * The question itself is the cause: it failed in the same way alone on a connection of its own.
    */
   readonly ofTheName: boolean
-  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown; readonly ofTheName?: boolean }) {
+  /** The hop of the route that failed (its name in `proxies`, or the id of a relay). */
+  readonly hop: string | undefined
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown; readonly ofTheName?: boolean; readonly hop?: string | undefined },
+  ) {
     super(message, options)
     this.ofTheName = options?.ofTheName === true
+    this.hop = options?.hop
     this.name = 'EnigmError'
     this.code = code
   }
@@ -138,10 +153,13 @@ function rowOf(code: ErrorCode) {
   return { rcode, ede, blame, reached, against, stale, blocked, doubts }
 }
 
-/** RCODE and extended error that a client gets for a failure (RFC 8914 section 4). */
-export function clientView(code: ErrorCode): { readonly rcode: Rcode; readonly ede: Ede } {
+/**
+ * RCODE and extended error that a client gets for a failure (RFC 8914 section 4). `hop`: the hop of
+ * the route that failed.
+ */
+export function clientView(code: ErrorCode, hop?: string): { readonly rcode: Rcode; readonly ede: Ede } {
   const { rcode, ede } = rowOf(code)
-  return { rcode, ede: { code: ede, text: code } }
+  return { rcode, ede: { code: ede, text: hop === undefined ? code : `${code}: ${hop}` } }
 }
 
 /**
@@ -165,13 +183,18 @@ export function isAuthenticationFailure(code: ErrorCode): code is IdentityCode {
   return rowOf(code).blame === 'identity'
 }
 
+/** Whether a hop of the route failed. */
+export function isOfHop(code: ErrorCode): code is HopCode {
+  return rowOf(code).blame === 'hop'
+}
+
 /**
  * Whether the failure is one of ours (a full queue, a shutdown, a bug, the policy): it is no
  * evidence about a resolver, and another path would not help.
  */
 export function isOurs(code: ErrorCode): boolean {
   const { blame } = rowOf(code)
-  return blame !== 'path' && blame !== 'identity'
+  return blame !== 'path' && blame !== 'hop' && blame !== 'identity'
 }
 
 /** Whether it is a bug in this program that a person cannot fix. */

@@ -21,6 +21,8 @@ export type Event =
       readonly transport: Transport
       readonly code: ErrorCode
       readonly detail: string
+      /** The hop of the route that failed. */
+      readonly hop?: string
     }
   | ({ readonly type: 'link.mismatch'; readonly resolver: string; readonly transport: Transport } & Counted)
   | ({

@@ -120,7 +120,10 @@ function lineOf(event: Event): LogLine | undefined {
     case 'link.failed':
       return {
         level: 'warn',
-        fields: { resolver: event.resolver, transport: event.transport, code: event.code, detail: event.detail },
+        fields: {
+          ...{ resolver: event.resolver, transport: event.transport, code: event.code, detail: event.detail },
+          ...(event.hop === undefined ? {} : { hop: event.hop }),
+        },
         message: 'link failed',
       }
     case 'link.mismatch':

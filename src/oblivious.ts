@@ -6,12 +6,15 @@ import { EnigmError } from './errors.ts'
 import { hostAndPort } from './link/carriers/doh-message.ts'
 import type { ConnectOptions } from './link/dial/connect.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
+import type { DialHop } from './link/dial/hops.ts'
 import { SEAL_OCTETS, TargetKeys } from './link/odoh/target-keys.ts'
 
 /** What an endpoint needs that has a key to fetch. */
 export interface KeyTools extends Pick<ConnectOptions, 'clock' | 'sessions' | 'handshake'> {
   readonly dialPace: ConnectOptions['pace']
   readonly config: Pick<Config, 'odoh'>
+  /** The hops on the way to the resolver, and to its relay. */
+  readonly route: readonly DialHop[]
 }
 
 /**
@@ -29,6 +32,7 @@ export function relayEndpoint(resolver: TrustedResolver, tools: KeyTools): Omit<
     spkiPins: [],
     certHashes: relay.certHashes ?? [],
     ca: relay.ca,
+    route: tools.route,
     odoh: {
       port: relay.port,
       path: pathThrough(relay, hostAndPort(resolver.authenticationDomainName, port), path),
@@ -43,7 +47,11 @@ function pathThrough({ path }: TrustedRelay, host: string, targetPath: string): 
   return `${path}?targethost=${encodeURIComponent(host)}&targetpath=${encodeURIComponent(targetPath)}`
 }
 
-function keysOf(resolver: TrustedResolver, port: number, { config, clock, sessions, handshake, dialPace: pace }: KeyTools): TargetKeys {
+function keysOf(
+  resolver: TrustedResolver,
+  port: number,
+  { config, clock, sessions, handshake, route, dialPace: pace }: KeyTools,
+): TargetKeys {
   const pinned = resolver.transports.odoh?.config
   const found = pinned === undefined ? undefined : targetKeyOf(Buffer.from(pinned, 'base64'))
   const { id, addresses, authenticationDomainName, spkiPins, certHashes = [], ca } = resolver
@@ -55,6 +63,7 @@ function keysOf(resolver: TrustedResolver, port: number, { config, clock, sessio
     spkiPins,
     certHashes,
     ca,
+    route,
     usageProfile: 'strict',
     doh: { port, path: '' },
   } as const

@@ -155,7 +155,7 @@ function queryOf(packet: Uint8Array, scan: QueryScan, client: Client): Query {
 
 function failure(parts: ResponderParts, query: Query, fault: EnigmError): Answer {
   if (isBug(fault.code)) parts.emit({ type: 'fault', where: 'resolve' })
-  const { rcode, ede } = clientView(fault.code)
+  const { rcode, ede } = clientView(fault.code, fault.hop)
   return { wire: synthesise(query.question, { rcode }), rcode, storeS: 'no', ede, from: 'failure' }
 }
 

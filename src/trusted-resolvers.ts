@@ -8,11 +8,13 @@ import type { Emit } from './events.ts'
 import { createLink, createScheduledLink, type LinkTools, type RenewableLink, type RenewableScheduledLink } from './link/create-link.ts'
 import { DialPace } from './link/dial/dial-pace.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
+import { dialHops, Isolation } from './link/dial/hops.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/on-demand.ts'
 import { type KeyTools, relayEndpoint } from './oblivious.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
+import { routeOf } from './route.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
@@ -32,6 +34,8 @@ export interface LinkParts {
   readonly random: Random
   readonly emit: Emit
   readonly sessions: TlsSessions
+  /** The SOCKS credentials that keep operators apart. Absent: those of this set alone. */
+  readonly isolation?: Isolation
   /** The function that dials one address; replaced in tests without a network. */
   readonly handshake?: NonNullable<LinkTools['handshake']>
   readonly gate: Gate
@@ -64,7 +68,10 @@ export function transportsOf(resolver: TrustedResolver, { transports, shaping }:
   return offered.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
 
-/** How the links reach and authenticate `resolver`, or the relay on the way to it. */
+/**
+ * How the links reach and authenticate `resolver`, or the relay on the way to it. `tools.route` is
+ * made by `dialHops`.
+ */
 export function endpointOf(resolver: TrustedResolver, transport: Transport, tools: KeyTools): Omit<StrictEndpoint, 'usageProfile'> {
   if (transport === 'odoh') return relayEndpoint(resolver, tools)
   const { odoh: _throughRelay, ...direct } = resolver.transports
@@ -76,12 +83,15 @@ export function endpointOf(resolver: TrustedResolver, transport: Transport, tool
     certHashes: resolver.certHashes ?? [],
     ca: resolver.ca,
     ...(resolver.tls === undefined ? {} : { tls: resolver.tls }),
+    route: tools.route,
     ...direct,
   }
 }
 
 /** The addresses to which this host connects to ask `resolver`: those of the first hop. */
 export function dialledAddresses(resolver: TrustedResolver, config: Config): readonly string[] {
+  const [first] = routeOf(resolver, config).hops
+  if (first !== undefined) return [first.host]
   return [
     ...new Set(
       transportsOf(resolver, config).flatMap((transport) =>
@@ -101,9 +111,11 @@ interface LinkMaker<P extends Protection> {
  * The trusted set with its links: nothing is dialled before the first query (`always-on` dials at
  * once). Under `strict` a link that might be unauthenticated is a type error.
  */
-export function trustedResolvers(loaded: Loaded, parts: LinkParts): LiveResolvers<Protection> {
+export function trustedResolvers(loaded: Loaded, given: LinkParts): LiveResolvers<Protection> {
   const { config } = loaded
-  const at = (r: TrustedResolver, t: Transport, dialPace: DialPace) => endpointOf(r, t, { ...parts, dialPace, config })
+  const parts = { ...given, isolation: given.isolation ?? new Isolation(given.random) }
+  const at = (r: TrustedResolver, t: Transport, dialPace: DialPace) =>
+    endpointOf(r, t, { ...parts, dialPace, config, route: dialHops(r, loaded, parts.isolation) })
   if (config.usageProfile === 'strict') {
     const strict = (...way: Parameters<typeof at>) => ({ ...at(...way), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, parts, {
@@ -175,6 +187,8 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
         return
       }
       selection.disturbed()
+      // No circuit of this network is joined to one of the last.
+      parts.isolation?.renew()
       for (const link of links) link.renew(online)
     },
   }

@@ -36,6 +36,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
 }
 const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'resolve.ts': 1,
+  'route.ts': 1,
   'job.ts': 1,
   'events.ts': 1,
   'errors.ts': 1,
@@ -418,7 +419,7 @@ const isCode = (node: ts.Node) => ts.isStringLiteralLike(node) && ERROR_CODES.ha
  * Whether a record must have a row for every code, or every code of a kind: then a new code does
  * not compile until it has one.
  */
-const isTotal = (text: string) => /^(Readonly<)?Record<(ErrorCode|IdentityCode|PolicyCode), /.test(text)
+const isTotal = (text: string) => /^(Readonly<)?Record<(ErrorCode|IdentityCode|PolicyCode|HopCode), /.test(text)
 /** Types that name two codes or more are lists as well. */
 const isList = (codes: readonly string[]) => new Set(codes).size > 1
 

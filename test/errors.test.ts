@@ -48,6 +48,11 @@ const EDE: Readonly<Record<ErrorCode, number>> = {
   'reply-malformed': 22,
   'reply-rcode': 23,
   'target-key': 23,
+  'hop-unreachable': 23,
+  'hop-refused': 23,
+  'hop-credentials': 23,
+  'hop-untrusted': 23,
+  'hop-failed': 23,
   'vpn-required': 15,
   'audit-required': 15,
   'policy-pending': 15,
@@ -114,6 +119,7 @@ t.test('the properties of every code', (t) => {
 
 t.test('the answer that a client gets', (t) => {
   for (const code of CODES) t.strictSame(clientView(code), { rcode: 2, ede: { code: EDE[code], text: code } }, code)
+  t.strictSame(clientView('hop-unreachable', 'tor'), { rcode: 2, ede: { code: 23, text: 'hop-unreachable: tor' } }, 'the hop is named')
   t.end()
 })
 

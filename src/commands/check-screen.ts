@@ -45,7 +45,7 @@ function row(f: Finding): readonly string[] {
   return [
     f.resolver,
     f.transport,
-    f.ok ? 'ok' : `FAILS: ${f.fault ?? 'unknown'}`,
+    f.ok ? 'ok' : `FAILS: ${f.fault ?? 'unknown'}${atHop(f)}`,
     f.tlsVersion ?? '-',
     certificate === undefined ? '-' : `${certificate.name} by ${certificate.issuer}, ${certificate.daysLeft} days left`,
     f.pin,
@@ -55,10 +55,23 @@ function row(f: Finding): readonly string[] {
   ].map(printable)
 }
 
+const failedHop = ({ hops = [] }: Finding) => hops.find(({ is }) => is === 'failed')
+
+function atHop(f: Finding): string {
+  const hop = failedHop(f)
+  return hop === undefined ? '' : ` at ${hop.name}`
+}
+
+/** Each hop with its result, as in `corp (ok), tor (failed)`; empty if it is dialled directly. */
+export function hopsText({ hops = [] }: Pick<Finding, 'hops'>): string {
+  return hops.map(({ name, is }) => `${name} (${is.replace('-', ' ')})`).join(', ')
+}
+
 function remarksOn(f: Finding): readonly string[] {
   const way = `${f.resolver} over ${f.transport}`
   const { certificate } = f
   const remarks: string[] = []
+  if (!f.ok && f.hops !== undefined) remarks.push(`${way}, through ${hopsText(f)}: ${f.detail ?? f.fault ?? 'unknown'}`)
   if (f.pin === 'differs' && certificate !== undefined) remarks.push(`${way}: the key it showed has the pin ${certificate.spkiPin}`)
   if (certificate !== undefined && certificate.daysLeft < SOON_DAYS)
     remarks.push(`${way}: its certificate ${certificate.daysLeft < 0 ? 'expired' : 'expires'} on ${certificate.notAfter.slice(0, 10)}`)
@@ -78,6 +91,7 @@ export function policyText({ config, listen, files }: Loaded): string {
     ],
     ['resolvers', config.use.join(', ')],
     ['transports', config.transports.join(', then ')],
+    ['via', config.via.length === 0 ? 'direct' : config.via.join(', then ')],
     ['padding', padding.queryBlock === 0 ? 'none' : `queries to a multiple of ${padding.queryBlock} octets`],
     ['shaping', shaping.profile === 'jitter' ? `jitter of at most ${shaping.jitterMs} ms` : shaping.profile],
     ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],

@@ -83,7 +83,7 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
     else world.err.write(`${problemsText(faults)}${warningsText(warnings)}`)
     return EXIT.usage
   }
-  const findings = options.offline === true ? undefined : await reachAll(loaded.resolvers, loaded.config, world)
+  const findings = options.offline === true ? undefined : await reachAll(loaded, world)
   const ok = findings === undefined || findings.every((f) => f.ok)
   const clock = clockRemark({ wallMs: world.clock.wallMs(), links: findings })
   const said = clock.state === 'ok' ? warnings : [...warnings, `${clock.message} ${clock.mend}`]

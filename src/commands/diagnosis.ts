@@ -5,7 +5,7 @@ import type { Transport } from '../resolve.ts'
 import type { Connectivity } from '../system/network-view.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { PROBE_EXAMPLE } from './check-screen.ts'
+import { hopsText, PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
 
 /** The layers through which a name passes, from the application down. */
@@ -190,8 +190,10 @@ function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[
       : remark(
           'links',
           found.some(({ ok }) => ok) ? 'warn' : 'bad',
-          `${f.resolver} over ${f.transport}: ${f.fault ?? 'no answer'}.`,
-          'See the details with enigm-dns check.',
+          `${f.resolver} over ${f.transport}${f.hops === undefined ? '' : `, through ${hopsText(f)}`}: ${f.detail ?? f.fault ?? 'no answer'}.`,
+          f.hops?.some(({ is }) => is === 'failed')
+            ? 'Start that proxy, or correct it in "proxies" of the configuration. Nothing is sent around it.'
+            : 'See the details with enigm-dns check.',
         ),
   )
   if (over('dot').length > 0 && over('dot').every(blocked) && over('doh').some(({ ok }) => ok))

@@ -99,7 +99,7 @@ async function symptoms(
   const offline = options.offline === true || loaded === undefined
   const [listeners, links] = await Promise.all([
     Promise.all(places.flatMap((place) => (['udp', 'tcp'] as const).map((over) => askListener(place, over, world)))),
-    offline ? undefined : reachAll(loaded.resolvers, loaded.config, world),
+    offline ? undefined : reachAll(loaded, world),
   ])
   const statusFiles =
     service !== undefined

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Clock, Random } from '../clock.ts'
+import type { Loaded } from '../config/load.ts'
 import { rulesAt, strictestVpn } from '../config/policy.ts'
-import type { Config } from '../config/settings.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
@@ -12,11 +12,13 @@ import { asEnigmError, type ErrorCode } from '../errors.ts'
 import type { Established } from '../link/carriers/carrier.ts'
 import { createLink } from '../link/create-link.ts'
 import { DialPace } from '../link/dial/dial-pace.ts'
+import { dialHops, Isolation } from '../link/dial/hops.ts'
 import { spkiPin } from '../link/dial/identity.ts'
 import { type TlsSessions, tlsSessions } from '../link/dial/sessions.ts'
 import { openTransport } from '../link/transports.ts'
 import { egressVerdict } from '../posture/policy-rules.ts'
 import type { Carried, Transport } from '../resolve.ts'
+import { placeText, routeOf } from '../route.ts'
 import { readEgress } from '../system/egress.ts'
 import { readNetworkIdentity } from '../system/network-identity.ts'
 import { TRANSPORTS } from '../transports.ts'
@@ -46,6 +48,10 @@ export interface Finding {
   readonly ok: boolean
   /** An ErrorCode, or the name of the response code if the resolver refused to answer. */
   readonly fault?: ErrorCode | string
+  /** The error as a sentence without its final dot, if it is about a hop or came from one. */
+  readonly detail?: string
+  /** The hops on the way, the nearest first; absent: it is dialled directly. */
+  readonly hops?: readonly HopFinding[]
   /**
    * It refuses root queries, as a resolver for its own zones may: whether it resolves is not known,
    * because the set names no probe.
@@ -64,9 +70,20 @@ export interface Finding {
   readonly rttMs?: number
 }
 
+/** The result for one hop. */
+export interface HopFinding {
+  readonly name: string
+  readonly kind: string
+  readonly address: string
+  /** `not-tried`: a hop before it failed. */
+  readonly is: 'ok' | 'failed' | 'not-tried'
+}
+
 export interface ReachTools {
   readonly clock: Clock
   readonly random: Random
+  /** Shared by all links of one command. */
+  readonly isolation?: Isolation
 }
 
 /** Limit of simultaneous handshakes: a set may hold a thousand resolvers. */
@@ -81,9 +98,11 @@ const DAY_MS = 86_400_000
  * Tries every resolver over every transport that the configuration would use, in that order. If the
  * policy requires a VPN that is down, none is tried, and each finding says so. Never rejects.
  */
-export async function reachAll(resolvers: readonly TrustedResolver[], config: Config, tools: ReachTools): Promise<readonly Finding[]> {
+export async function reachAll(loaded: Loaded, given: ReachTools): Promise<readonly Finding[]> {
+  const { resolvers, config } = loaded
+  const tools = { ...given, isolation: given.isolation ?? new Isolation(given.random) }
   const ways = resolvers.flatMap((resolver) => transportsOf(resolver, config).map((transport) => ({ resolver, transport })))
-  if (await vpnMissing(resolvers, config, tools))
+  if (await vpnMissing(loaded, tools))
     return ways.map(({ resolver, transport }) => ({
       resolver: resolver.id,
       transport,
@@ -94,20 +113,20 @@ export async function reachAll(resolvers: readonly TrustedResolver[], config: Co
   const findings = new Array<Finding>(ways.length)
   const left = ways.entries()
   const worker = async (): Promise<void> => {
-    for (const [i, way] of left) findings[i] = await reach(way.resolver, way.transport, config, tools)
+    for (const [i, way] of left) findings[i] = await reach(way.resolver, way.transport, loaded, tools)
   }
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, ways.length) }, worker))
   return findings
 }
 
 /** If the service must not reveal its resolvers to a network, the command must not either. */
-export async function vpnMissing(resolvers: readonly TrustedResolver[], config: Config, { random }: ReachTools): Promise<boolean> {
-  const { policy } = config
+export async function vpnMissing(loaded: Pick<Loaded, 'config' | 'resolvers'>, { random }: ReachTools): Promise<boolean> {
+  const { policy } = loaded.config
   if (policy === undefined || strictestVpn(policy) !== 'required') return false
   const network = readNetworkIdentity(random.bytes(32))
   const named = policy.networks?.find(({ match }) => network.matches(match))?.name
   if (rulesAt(policy, named).vpn !== 'required') return false
-  const addresses = resolvers.flatMap((resolver) => dialledAddresses(resolver, config))
+  const addresses = loaded.resolvers.flatMap((resolver) => dialledAddresses(resolver, loaded.config))
   return egressVerdict(await readEgress(addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] })).verdict !== 'met'
 }
 
@@ -118,28 +137,66 @@ const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none
  * the peer proved its identity, one padded query (the probe of the set, else a root query) over a
  * link like that of `run`. Never rejects because of the network.
  */
-export async function reach(resolver: TrustedResolver, transport: Transport, config: Config, tools: ReachTools): Promise<Finding> {
-  const sessions = tlsSessions(tools.clock)
-  const way = { resolver: resolver.id, transport }
+export async function reach(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Promise<Finding> {
+  const way = { resolver: resolver.id, transport, ...hopsOn(resolver, loaded) }
+  const dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
   let looked: Looked
   try {
-    looked = await look(resolver, transport, config, sessions, tools)
+    looked = await look(dial, resolver, tools)
   } catch (error) {
-    return { ...way, ok: false, fault: asEnigmError(error).code, pin: unseen(resolver) }
+    return { ...way, ok: false, ...faultOf(error, resolver, loaded), pin: unseen(resolver) }
   }
   const { unproven, seen } = looked
   if (unproven !== undefined) return { ...way, ok: false, fault: unproven, ...seen }
   try {
     const probe = probeOf(resolver)
-    const { wire, rttMs } = await askOver(probe, resolver, transport, config, sessions, tools)
+    const { wire, rttMs } = await askOver(probe, dial, loaded, tools)
     const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
     const rcode = rcodeOf(wire)
     if (rcode === REFUSED && refusesRoot(probe, rcode)) return { ...answer, ok: true, refusesRoot: true }
     const well = rcode === NOERROR || (rcode === NXDOMAIN && resolver.probe !== undefined)
     return well ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
   } catch (error) {
-    return { ...way, ok: false, fault: asEnigmError(error).code, ...seen }
+    return { ...way, ok: false, ...faultOf(error, resolver, loaded), ...seen }
   }
+}
+
+/** How one transport of a resolver is dialled. */
+export interface Dial {
+  readonly endpoint: ReturnType<typeof endpointOf>
+  readonly transport: Transport
+  readonly sessions: TlsSessions
+}
+
+/** How `resolver` is dialled over `transport`, through the hops that the configuration names. */
+export function dialOf(
+  resolver: TrustedResolver,
+  transport: Transport,
+  loaded: Pick<Loaded, 'config' | 'proxyFiles'>,
+  sessions: TlsSessions,
+  { clock, random, isolation = new Isolation(random) }: ReachTools,
+): Dial {
+  const route = dialHops(resolver, loaded, isolation)
+  return {
+    endpoint: endpointOf(resolver, transport, { clock, sessions, dialPace: freely(clock), config: loaded.config, route }),
+    transport,
+    sessions,
+  }
+}
+
+/** The hops of a route, up to the one that failed; all are `ok` if none did. */
+function hopsOn(resolver: TrustedResolver, { config }: Loaded, failed?: string): Pick<Finding, 'hops'> {
+  const { hops } = routeOf(resolver, config)
+  if (hops.length === 0) return {}
+  const at = hops.findIndex(({ name }) => name === failed)
+  const is = (i: number) => (at < 0 || i < at ? 'ok' : i === at ? 'failed' : 'not-tried')
+  return { hops: hops.map((hop, i) => ({ name: hop.name, kind: hop.kind, address: placeText(hop), is: is(i) })) }
+}
+
+function faultOf(cause: unknown, resolver: TrustedResolver, loaded: Loaded): Pick<Finding, 'fault' | 'detail' | 'hops'> {
+  const { code, message, hop } = asEnigmError(cause)
+  const hops = hopsOn(resolver, loaded, hop)
+  return { fault: code, ...(hops.hops === undefined ? {} : { detail: message, ...hops }) }
 }
 
 interface Looked {
@@ -155,16 +212,12 @@ const freely = (clock: Clock) => new DialPace(clock, () => undefined)
  * The usage profile `opportunistic` is needed here to show a wrong certificate; the connection is
  * closed unused.
  */
-async function look(
-  resolver: TrustedResolver,
-  transport: Transport,
-  config: Config,
-  sessions: TlsSessions,
-  { clock }: ReachTools,
-): Promise<Looked> {
-  const pace = freely(clock)
-  const endpoint = endpointOf(resolver, transport, { clock, sessions, dialPace: pace, config })
-  const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, { clock, sessions, pace })
+async function look({ endpoint, transport, sessions }: Dial, resolver: TrustedResolver, { clock }: ReachTools): Promise<Looked> {
+  const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, {
+    clock,
+    sessions,
+    pace: freely(clock),
+  })
   try {
     return lookedAt(connection, resolver, clock.wallMs())
   } finally {
@@ -215,15 +268,17 @@ function printable(text: string): string {
  */
 export async function askOver(
   probe: Uint8Array,
-  resolver: TrustedResolver,
-  transport: Transport,
-  config: Config,
-  sessions: TlsSessions,
+  { endpoint, transport, sessions }: Dial,
+  { config }: Pick<Loaded, 'config'>,
   { clock, random }: ReachTools,
 ): Promise<Carried> {
-  const dialPace = freely(clock)
-  const endpoint = endpointOf(resolver, transport, { clock, sessions, dialPace, config })
-  const link = createLink({ ...endpoint, usageProfile: 'strict' }, transport, { clock, random, sessions, emit: () => {}, dialPace })
+  const link = createLink({ ...endpoint, usageProfile: 'strict' }, transport, {
+    clock,
+    random,
+    sessions,
+    emit: () => {},
+    dialPace: freely(clock),
+  })
   const sent = (keepalive: boolean) =>
     new Promise<Carried>((carried, failed) => {
       const request = withPaddedOpt(probe, { dnssecOk: false, block: config.padding.queryBlock, keepalive })

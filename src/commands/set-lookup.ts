@@ -1,9 +1,9 @@
 import { type CollectProblem, withCa } from '../config/documents.ts'
 import type { SetEntry } from '../config/listed-entries.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
+import type { Loaded } from '../config/load.ts'
 import { configError, type Problem, quoted } from '../config/problems.ts'
 import type { OpenSet } from '../config/set-file.ts'
-import type { Config } from '../config/settings.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { upstreamQuery } from '../dns/message.ts'
 import { nameFromText } from '../dns/name.ts'
@@ -13,7 +13,7 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import { tlsSessions } from '../link/dial/sessions.ts'
 import { transportsOf } from '../trusted-resolvers.ts'
 import { askServer } from './ask-server.ts'
-import { askOver, vpnMissing } from './reach.ts'
+import { askOver, dialOf, vpnMissing } from './reach.ts'
 import type { ChosenSet, SetWorld } from './set-choice.ts'
 
 /** Limit of addresses in an entry. */
@@ -66,7 +66,7 @@ async function asker({ file, loaded, service }: ChosenSet, set: OpenSet, world: 
     throw configError([
       { file: 'command line', path: 'STAMP', message: 'holds no address, and no valid configuration says whom to ask for it' },
     ])
-  return byLinks(own.length > 0 ? own : loaded.resolvers, loaded.config, world)
+  return byLinks(own.length > 0 ? { ...loaded, resolvers: own } : loaded, world)
 }
 
 async function enabledIn({ file, entries }: OpenSet): Promise<readonly TrustedResolver[]> {
@@ -83,15 +83,17 @@ function byService(server: SocketAddress, { clock, random }: SetWorld): Ask {
     (await askServer(server, encodeQuestion(host, type, random.below(65_536)), { clock, timeoutMs: TIMEOUT_MS, tcpOnly: false })).wire
 }
 
-function byLinks(resolvers: readonly TrustedResolver[], config: Config, tools: SetWorld): Ask {
+function byLinks(loaded: Loaded, tools: SetWorld): Ask {
+  const { resolvers, config } = loaded
   const sessions = tlsSessions(tools.clock)
   return async (host, type) => {
-    if (await vpnMissing(resolvers, config, tools)) throw new EnigmError('vpn-required', 'the policy requires a VPN, and there is none')
+    if (await vpnMissing(loaded, tools)) throw new EnigmError('vpn-required', 'the policy requires a VPN, and there is none')
     let last = new EnigmError('no-upstream', 'no resolver of the set in use offers a configured transport')
     for (const resolver of resolvers)
       for (const transport of transportsOf(resolver, config)) {
         try {
-          return (await askOver(questionFor(host, type), resolver, transport, config, sessions, tools)).wire
+          const dial = dialOf(resolver, transport, loaded, sessions, tools)
+          return (await askOver(questionFor(host, type), dial, loaded, tools)).wire
         } catch (error) {
           last = asEnigmError(error)
         }

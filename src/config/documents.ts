@@ -51,6 +51,8 @@ export function configOf(file: string, raw: unknown, collect: CollectProblem): C
 export interface SetReading {
   readonly sound: readonly TrustedResolver[]
   readonly ids: ReadonlySet<unknown>
+  /** The place of each id in the list of the file. */
+  readonly places: ReadonlyMap<unknown, number>
   readonly whole: boolean
 }
 
@@ -58,18 +60,19 @@ export interface SetReading {
 export function setOf(file: string, raw: unknown, collect: CollectProblem): SetReading {
   const listed: unknown = asRecord(raw)?.resolvers
   const items: readonly unknown[] = Array.isArray(listed) ? listed : []
-  const ids = new Set(items.map((item) => asRecord(item)?.id))
+  const places = new Map(items.map((item, index) => [asRecord(item)?.id, index]))
+  const ids = new Set(places.keys())
   const found = v.safeParse(trustedSetSchema, raw, ONE_ISSUE_A_VALUE)
   if (found.success) {
     const { resolvers, relays } = found.output
     const faults = relayFaults(file, resolvers, relays)
     for (const problem of faults) collect(problem)
-    return { sound: resolvers.map((resolver) => withRelay(resolver, relays)), ids, whole: faults.length === 0 }
+    return { sound: resolvers.map((resolver) => withRelay(resolver, relays)), ids, places, whole: faults.length === 0 }
   }
   for (const problem of problemsOf(file, found.issues)) collect(problem)
   const faulty = new Set(found.issues.filter(({ path }) => path?.[0]?.key === 'resolvers').map(({ path }) => path?.[1]?.key))
   const rest = v.safeParse(trustedSetSchema, { version: 1, resolvers: items.filter((_, index) => !faulty.has(index)) })
-  return { sound: rest.success ? rest.output.resolvers : [], ids, whole: false }
+  return { sound: rest.success ? rest.output.resolvers : [], ids, places, whole: false }
 }
 
 /** The relays that resolvers name and that cannot be used for them. */
@@ -98,31 +101,36 @@ function withRelay(resolver: TrustedResolver, relays: readonly TrustedRelay[]): 
   return relay === undefined ? resolver : { ...resolver, relay }
 }
 
-/** The resolver, and its relay, with the texts of their caFiles; see `caOf`. */
+/** The resolver, and its relay, with the texts of their caFiles; see `withOwnCa`. */
 export async function withCa(set: string, resolver: TrustedResolver, collect: CollectProblem): Promise<TrustedResolver> {
   const { relay } = resolver
-  const own = await caOf(set, resolver, collect)
-  return relay === undefined ? own : { ...own, relay: await caOf(set, relay, collect) }
+  const own = await withOwnCa(set, resolver, collect)
+  return relay === undefined ? own : { ...own, relay: await withOwnCa(set, relay, collect) }
 }
 
 /**
  * An entry with the text of its caFile, which is relative to the set's file, and the path of that
  * file.
  */
-async function caOf<Entry extends { readonly id: string; readonly caFile?: string }>(
+async function withOwnCa<Entry extends { readonly id: string; readonly caFile?: string }>(
   set: string,
-  resolver: Entry,
+  entry: Entry,
   collect: CollectProblem,
 ): Promise<Entry & { readonly ca?: string }> {
-  if (resolver.caFile === undefined) return resolver
-  const caFile = resolve(dirname(set), resolver.caFile)
+  if (entry.caFile === undefined) return entry
+  const caFile = resolve(dirname(set), entry.caFile)
+  const ca = await caOf(caFile, `(caFile of "${entry.id}" in ${set})`, collect)
+  return ca === undefined ? entry : { ...entry, caFile, ca }
+}
+
+/** The text of a file of PEM certificates; undefined: it cannot be read. `whose`: who names it. */
+export async function caOf(caFile: string, whose: string, collect: CollectProblem): Promise<string | undefined> {
   const { text, failed, unsafe } = await readGuarded(caFile)
-  if (failed !== undefined) collect({ file: caFile, path: '', message: `cannot be read: ${failed} (caFile of "${resolver.id}" in ${set})` })
+  if (failed !== undefined) collect({ file: caFile, path: '', message: `cannot be read: ${failed} ${whose}` })
   for (const message of unsafe) collect({ file: caFile, path: '', message })
-  if (text === undefined) return resolver
-  if (!holdsCertificates(text))
+  if (text !== undefined && !holdsCertificates(text))
     collect({ file: caFile, path: '', message: 'contains no certificate, or a damaged one; put PEM certificates in it' })
-  return { ...resolver, caFile, ca: text }
+  return text
 }
 
 /** A hosts file; undefined if it cannot be read, or if others can write it. */

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as v from 'valibot'
+import { isOnion } from '../route.ts'
 import { isAll, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 import { nearest } from './nearest.ts'
 import { quoted } from './problems.ts'
@@ -122,11 +124,47 @@ const LITERAL = 'must be an IPv4 or IPv6 address (a name would need a lookup)'
 /** An IP address literal without a zone: no lookup is ever made. */
 export const ipLiteral = v.pipe(text(45), checked(literalProblem))
 
+/**
+ * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); the spelling is
+ * canonical, so equal pins are equal texts.
+ */
+export const spkiPin = v.pipe(
+  text(44),
+  v.check(
+    (pin) => /^[A-Za-z0-9+/]{43}=$/.test(pin) && Buffer.from(pin, 'base64').toString('base64') === pin,
+    'must be the base64 of 32 octets (the SHA-256 of the public key)',
+  ),
+)
+
 /** An address of one host that is reachable on any network. */
 export const hostAddress = v.pipe(
   text(45),
   checked((address) => literalProblem(address) ?? hostProblem(address)),
 )
+
+/** The address of a resolver: that of a host, or the name of an onion service. */
+export const resolverAddress = v.pipe(
+  text(62),
+  checked((address) => (isOnion(address) ? onionProblem(address) : (literalProblem(address) ?? hostProblem(address)))),
+)
+
+const ONION = /^[a-z2-7]{56}\.onion$/i
+
+/** Its last three octets are a checksum and the version (rend-spec-v3, section 6). */
+function onionProblem(address: string): string | undefined {
+  if (!ONION.test(address)) return 'must be the whole name of an onion service of version 3: 56 characters of a-z and 2-7, and ".onion"'
+  const octets = base32(address.slice(0, 56).toLowerCase())
+  const [key, sum, version] = [octets.subarray(0, 32), octets.subarray(32, 34), octets.subarray(34)]
+  const wanted = createHash('sha3-256').update('.onion checksum').update(key).update(version).digest().subarray(0, 2)
+  if (version[0] === 3 && wanted.equals(sum)) return undefined
+  return 'is mistyped: its checksum is wrong; copy the name of the onion service again'
+}
+
+/** RFC 4648 section 6, for a multiple of 8 characters. */
+function base32(text: string): Buffer {
+  const bits = [...text].map((char) => 'abcdefghijklmnopqrstuvwxyz234567'.indexOf(char).toString(2).padStart(5, '0')).join('')
+  return Buffer.from(bits.match(/.{8}/g)?.map((octet) => Number.parseInt(octet, 2)) ?? [])
+}
 
 function literalProblem(text: string): string | undefined {
   if (isIP(text) !== 0 && !text.includes('%')) return undefined

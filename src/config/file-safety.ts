@@ -16,15 +16,18 @@ export interface FileReading {
   readonly unsafe: readonly string[]
 }
 
+/** Every permission of group and others. */
+const OTHERS = 0o077
+
 /**
  * Reads a file of at most `maxOctets` octets of UTF-8. It also reports who else could have written
  * the file or replaced it, because a person who can write the trusted set chooses the resolvers.
  * The file must belong to root or to us, and so must every directory and every link on the path, as
- * named and as resolved. Nobody else may write any of them. A FIFO or a device is refused, so the
- * read does not block. Never throws.
+ * named and as resolved. Nobody else may write any of them, nor read a `secret` file. A FIFO or a
+ * device is refused, so the read does not block. Never throws.
  */
-export function readGuarded(file: string, maxOctets = MAX_OCTETS): Promise<FileReading> {
-  return guarded(file, maxOctets, (handle) => textOf(handle, maxOctets))
+export function readGuarded(file: string, maxOctets = MAX_OCTETS, secret = false): Promise<FileReading> {
+  return guarded(file, maxOctets, (handle) => textOf(handle, maxOctets), secret)
 }
 
 /** What `readGuarded` would refuse, for a file of any content that is read later. Never throws. */
@@ -36,6 +39,7 @@ async function guarded(
   file: string,
   maxOctets: number,
   use: (handle: FileHandle) => Promise<Pick<FileReading, 'text' | 'failed'>>,
+  secret = false,
 ): Promise<FileReading> {
   try {
     const handle = await openChecked(file, maxOctets, anyOwner)
@@ -44,7 +48,9 @@ async function guarded(
       const found = await handle.stat()
       const { unsafe, ino, dev } = pathFaults(file)
       const exchanged = found.ino === ino && found.dev === dev ? [] : ['was replaced while it was read; read it again']
-      const all = [...fileFaults(file, found, owners()), ...unsafe, ...exchanged]
+      const open = secret && owners() !== undefined && (found.mode & OTHERS) !== 0
+      const faults = open ? [`can be read or written by others than its owner; run: chmod 600 ${file}`] : fileFaults(file, found, owners())
+      const all = [...faults, ...unsafe, ...exchanged]
       return { ...(await use(handle).catch((error: unknown) => ({ failed: reason(error) }))), unsafe: all }
     } finally {
       await handle.close()

@@ -18,6 +18,7 @@ import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
+import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
@@ -31,9 +32,11 @@ export interface Loaded {
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
   readonly hosts: readonly HostsFile[]
+  /** What was read for each proxy, by its name; absent: there are no proxies. */
+  readonly proxyFiles?: Readonly<Record<string, ProxyFiles>>
   /**
    * Absolute paths of all files that were read: configuration (if there is one), trusted set, CA
-   * files, hosts files.
+   * files, hosts files, password files.
    */
   readonly files: readonly string[]
 }
@@ -110,10 +113,15 @@ export async function checkConfig(
     return { problems }
   }
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
-  const set = setRaw === undefined ? { sound: [], ids: new Set(), whole: false } : setOf(setFile, setRaw, collect)
+  const set = setRaw === undefined ? { sound: [], ids: new Set(), places: new Map(), whole: false } : setOf(setFile, setRaw, collect)
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.map((resolver) => withCa(setFile, resolver, collect)))
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
+  const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
+  const placed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
+  // A faulty key has its default here, which says nothing about the routes.
+  if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
+    checkRoutes({ configFile: configFile ?? HERE, setFile }, found, placed, collect)
   if (found.policy !== undefined && set.whole) {
     for (const { path, message } of contradictions(found, found.policy, resolvers)) collect({ file: configFile ?? HERE, path, message })
   }
@@ -122,8 +130,11 @@ export async function checkConfig(
   if (problems.length > 0) return { problems }
 
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
-  const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...caFiles, ...hosts.map(({ file }) => file)])]
-  return { loaded: { config: inForce(found, base, setFile, resolvers, listen, hosts, lists), resolvers, listen, hosts, files }, problems }
+  const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files]
+  const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...read])]
+  const config = inForce(found, base, setFile, resolvers, listen, hosts, lists)
+  const proxyFiles = Object.keys(found.proxies).length === 0 ? {} : { proxyFiles: proxies.contents }
+  return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files }, problems }
 }
 
 /** The hosts files; those that cannot be read are collected as problems. */

@@ -59,7 +59,7 @@ function pathOf(issue: v.BaseIssue<unknown>): string {
 
 function messageOf(issue: v.BaseIssue<unknown>): string {
   const last = issue.path?.at(-1)
-  if (last !== undefined && 'origin' in last && last.origin === 'key') return 'is required; add it'
+  if (last !== undefined && 'origin' in last && last.origin === 'key' && issue.input === undefined) return 'is required; add it'
   const simple = ['string', 'number', 'boolean'].includes(typeof issue.input) || issue.input === null
   return simple && issue.type !== 'never' ? `${issue.message} (found ${quoted(issue.input)})` : issue.message
 }

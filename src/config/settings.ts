@@ -7,6 +7,7 @@ import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
 import { type ListConfig, listsSchema } from './lists.ts'
 import { ownAnswersSchema } from './own-answers.ts'
 import { policySchema, SHAPING_PROFILES } from './policy.ts'
+import { proxies, via } from './proxies.ts'
 import { absent, type Effect, type Group, type Setting, type Settings, schemasOf, setting } from './setting-kinds.ts'
 import { transportName } from './trusted-set.ts'
 
@@ -188,6 +189,13 @@ export const SETTINGS = {
     'How names are divided among the operators. `none`: the fastest resolver gets all. `by-site`: each site stays with one operator. `rotate`: sites are divided anew each day. docs/split.md',
     word('none', 'by-site', 'rotate'),
     'none',
+  ),
+  proxies: setting('reload', 'The proxies on the way to resolvers, by name. They are used only if `via` names them.', proxies, {}),
+  via: setting(
+    'reload',
+    'The proxies on the way to every resolver, the nearest first; at most three. A resolver of the trusted set may have its own `via`. A proxy that is down is never left out.',
+    via,
+    [],
   ),
   usageProfile: setting(
     'reload',

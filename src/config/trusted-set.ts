@@ -2,7 +2,20 @@ import * as v from 'valibot'
 import { TLS_GROUP_NAMES, tlsGroupOf } from '../tls-groups.ts'
 import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
-import { authenticationName, closed, described, distinct, domainName, hostAddress, integer, text, word, yesNo } from './fields.ts'
+import {
+  authenticationName,
+  closed,
+  described,
+  distinct,
+  domainName,
+  integer,
+  resolverAddress,
+  spkiPin,
+  text,
+  word,
+  yesNo,
+} from './fields.ts'
+import { via } from './proxies.ts'
 import { certHashes, idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
 
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
@@ -57,18 +70,6 @@ const transports = v.pipe(
   ),
 )
 
-/**
- * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); the spelling is
- * canonical, so equal pins are equal texts.
- */
-const spkiPin = v.pipe(
-  text(44),
-  v.check(
-    (pin) => /^[A-Za-z0-9+/]{43}=$/.test(pin) && Buffer.from(pin, 'base64').toString('base64') === pin,
-    'must be the base64 of 32 octets (the SHA-256 of the public key)',
-  ),
-)
-
 const tlsGroup = v.pipe(
   text(64),
   v.check((name) => tlsGroupOf(name) !== undefined, `must be one of: ${TLS_GROUP_NAMES.join(', ')}`),
@@ -104,8 +105,8 @@ const resolverKeys = closed({
   enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
   authenticationDomainName: described('The name that its certificate must contain: a host name, or an IP address.', authenticationName),
   addresses: described(
-    'Its addresses; they are never looked up. An imported entry may have none until `enigm-dns resolvers pin ID` looks them up once.',
-    distinct(hostAddress, 32, 0, (address) => canonical(String(address))),
+    'Its addresses; they are never looked up. The name of an onion service if its route ends in Tor. An imported entry may have none until `enigm-dns resolvers pin ID` looks them up once.',
+    distinct(resolverAddress, 32, 0, (address) => canonical(String(address)).toLowerCase()),
   ),
   transports: described('Its transports; at least one.', transports),
   spkiPins: v.optional(
@@ -122,6 +123,9 @@ const resolverKeys = closed({
       'A file of PEM certificates, relative to this file. They are the only roots for this resolver. Absent: the roots that come with Node.',
       text(4096),
     ),
+  ),
+  via: v.exactOptional(
+    described('The proxies on the way to it, by their names in the configuration, instead of the `via` there. `[]`: none.', via),
   ),
   probe: v.exactOptional(
     described(

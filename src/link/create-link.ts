@@ -43,7 +43,7 @@ function targetOf<C extends Carrier>(
   return {
     resolver: endpoint.resolver,
     transport,
-    dial: (signal, first) => open(endpoint, transport, { ...tools, pace, turns, hellos, signal, first }),
+    dial: (signal, first, onOverdue) => open(endpoint, transport, { ...tools, pace, turns, hellos, signal, first, onOverdue }),
     forgetSessions: () => {
       sessions.flush(endpoint.resolver)
       hellos.forget()

@@ -130,7 +130,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     this.pool.dropAll(error)
   }
 
-  up(connection: PooledConnection<P>): void {
+  up(connection: PooledConnection<P>, routeRttMs: number | undefined): void {
+    if (routeRttMs !== undefined) this.#detector.expected(routeRttMs)
     this.#watch(connection, connection.silence.idleSinceMs + this.#idleMs(connection))
   }
 

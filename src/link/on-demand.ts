@@ -321,8 +321,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
    */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#pool
-    if (pending.attempts.length === 0 && (current === undefined || pending.quarantined !== undefined))
-      return new EnigmError('connect-timeout', 'no connection in time')
+    if (pending.attempts.length === 0 && (current === undefined || pending.quarantined !== undefined)) {
+      const { message = 'no connection in time', hop } = this.#pool.overdue ?? {}
+      return new EnigmError('connect-timeout', message, { hop })
+    }
     const dead = pending.attempts.length > 0 && pending.attempts.every(({ connection }) => connection.silence.doubt === 'dead')
     return dead ? new EnigmError('connection-lost', 'the resolver went silent') : late()
   }

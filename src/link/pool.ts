@@ -49,6 +49,10 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   get dialling(): boolean {
     return this.#dialler.underWay
   }
+  /** The error of the dials under way if they take too long: a hop that owes an answer. */
+  get overdue(): EnigmError | undefined {
+    return this.#dialler.overdue
+  }
   /** Whether the resolver is known to answer. */
   get answers(): boolean {
     return this.#dialler.backoff.answers
@@ -197,7 +201,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#all.add(connection)
     const before = this.current
     this.#enter(connection, aside ? 'lane' : 'current')
-    this.#strategy.up(connection)
+    this.#strategy.up(connection, opened.routeRttMs)
     if (aside) this.#listener.lanesChanged()
     else {
       this.#strategy.becameCurrent(connection, before)

@@ -84,7 +84,7 @@ export function isGone<P extends Protection>({ state }: PooledConnection<P>): bo
 export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** The state of the silence detector for a connection that has just come up. */
   newSilence(): Silence<P>
-  up(connection: PooledConnection<P, C>): void
+  up(connection: PooledConnection<P, C>, routeRttMs: number | undefined): void
   /** `connection` is `current` and replaces `before`, which must drain or become a suspect. */
   becameCurrent(connection: PooledConnection<P, C>, before: PooledConnection<P, C> | undefined): void
   heard(connection: PooledConnection<P, C>): void

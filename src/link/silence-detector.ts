@@ -83,6 +83,16 @@ export class SilenceDetector {
     return this.#measuredTimes < ENOUGH ? Math.max(LEAST_HEDGE_MS, this.pongMs) : this.hedgeMs
   }
 
+  /**
+   * What a round trip is expected to take, until one is measured: a circuit of Tor is slower than
+   * any silence that is suspicious on a direct path.
+   */
+  expected(rttMs: number): void {
+    if (this.#measuredTimes > 0) return
+    this.#smoothedRttMs = rttMs
+    this.#hedgeMs = Math.max(UNKNOWN_HEDGE_MS, TAIL.factor * rttMs + TAIL.ms)
+  }
+
   measured(rttMs: number): void {
     this.#rtts[this.#measuredTimes++ % WINDOW] = rttMs
     if (this.#measuredTimes % ENOUGH === 0) this.#hedgeMs = Math.max(LEAST_HEDGE_MS, TAIL.factor * this.#p95() + TAIL.ms)

@@ -76,12 +76,13 @@ function overTls<C extends Carrier>(clientFor: ClientFor<C>): Open<C> {
   return async (endpoint, transport, options) => {
     const { probe } = options
     const connection = await connect(endpoint, transport, options)
-    const { stream, address, protection, handshakeMs } = connection
+    const { stream, address, protection, handshakeMs, routeRttMs } = connection
     const close = () => void stream.on('error', ignore).destroy()
     try {
       const client = await loadedOn(connection, clientFor(connection.protocol, options))
       return {
         ...{ address, protection, handshakeMs, close },
+        ...(routeRttMs === undefined ? {} : { routeRttMs }),
         certificate: () => connection.certificate(),
         carry: (tools) => client(connection, endpoint, probe === undefined ? tools : { ...tools, probe }),
       }

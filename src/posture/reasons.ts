@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.ts'
+import type { ErrorCode, HopCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, type Severity } from './host-reasons.ts'
@@ -13,6 +13,20 @@ export interface Reason {
 
 const CHECK_FOR_INTERCEPTION =
   'Check the clock and the trusted set. If both are right, something on this network intercepts the connection.'
+const HOP_FAULTS: Readonly<Record<HopCode, string>> = {
+  'hop-unreachable': 'cannot be reached',
+  'hop-refused': 'refuses to connect to the next host',
+  'hop-credentials': 'refuses the user name or the password',
+  'hop-untrusted': 'did not prove its identity',
+  'hop-failed': 'does not work as a proxy',
+}
+const HOP_FIXES: Readonly<Record<HopCode, string>> = {
+  'hop-unreachable': 'Start it, or correct its address in "proxies". The service retries by itself.',
+  'hop-refused': 'Allow the address and port of the resolver in the rules of the proxy.',
+  'hop-credentials': 'Correct username and passwordFile of the proxy. For Tor, allow SOCKS user names.',
+  'hop-untrusted': 'Check "tls" of the proxy. If it is right, something intercepts the connection.',
+  'hop-failed': 'Check type, address and "tls" of the proxy: enigm-dns check',
+}
 const START_THE_VPN = 'Start the VPN. Check that it carries every address of the trusted set.'
 
 /**
@@ -150,6 +164,12 @@ export const REASONS = {
     message: (which) =>
       `Shaped traffic uses DoH, over which the sizes of replies vary with the digits of their headers: ${which.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
     mend: 'Use DoT: enable it in transports and for the resolver, and allow port 853 on the network.',
+  }),
+  'hop-down': row<{ hop: string; code: HopCode; decides: boolean }>({
+    severity: ({ decides }) => (decides ? 'bad' : 'warn'),
+    doc: 'A proxy on the way to a resolver fails. Nothing is sent around it.',
+    message: ({ hop, code }) => `The proxy "${hop}" ${HOP_FAULTS[code]}. Nothing is sent around it.`,
+    mend: ({ code }) => HOP_FIXES[code],
   }),
   'resolver-down': row<{ id: string; code: ErrorCode }>({
     severity: 'warn',

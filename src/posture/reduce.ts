@@ -43,7 +43,7 @@ export function reduce(state: State, event: Event, atMs: number, atWallMs: numbe
     case 'link.down':
       return withResolver(state, event.resolver, atMs, (r) => linkDown(r, event.transport, event.code))
     case 'link.failed':
-      return withResolver(state, event.resolver, atMs, (r) => linkFailed(r, event.transport, event.code, { ms: atMs, wallMs: atWallMs }))
+      return withResolver(state, event.resolver, atMs, (r) => linkFailed(r, event, { ms: atMs, wallMs: atWallMs }))
     case 'link.mismatch':
       return withResolver(state, event.resolver, atMs, (r) => counted(r, 'reply-mismatch', event.count))
     case 'shaping.covers':
@@ -186,7 +186,8 @@ function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answe
  */
 function answeredBy(links: readonly LinkEvidence[], transport: Transport): readonly LinkEvidence[] {
   for (const l of links) {
-    if (l.transport === transport && l.is === 'failed') return withLink(links, transport, { is: 'idle', code: undefined, failedDials: 0 })
+    if (l.transport === transport && l.is === 'failed')
+      return withLink(links, transport, { is: 'idle', code: undefined, hop: undefined, failedDials: 0 })
   }
   return links
 }
@@ -205,7 +206,7 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
 }
 
 function linkUp(r: ResolverEvidence, e: Extract<Event, { type: 'link.up' }>, at: Instant): ResolverEvidence {
-  const change = { is: 'up', code: undefined, failedDials: 0, protection: e.protection, handshakeAt: at } as const
+  const change = { is: 'up', code: undefined, hop: undefined, failedDials: 0, protection: e.protection, handshakeAt: at } as const
   return { ...r, links: withLink(r.links, e.transport, change) }
 }
 
@@ -215,11 +216,12 @@ function linkDown(r: ResolverEvidence, transport: Transport, code: ErrorCode): R
   return { ...after, links: withLink(r.links, transport, { is: 'idle' }) }
 }
 
-function linkFailed(r: ResolverEvidence, transport: Transport, code: ErrorCode, at: Instant): ResolverEvidence {
+function linkFailed(r: ResolverEvidence, e: Extract<Event, { type: 'link.failed' }>, at: Instant): ResolverEvidence {
+  const { transport, code, hop } = e
   const after = counted(r, code)
   if (isOurs(code)) return after
   const failedDials = (r.links.find((l) => l.transport === transport)?.failedDials ?? 0) + 1
-  const links = withLink(r.links, transport, { is: 'failed', code, failedDials })
+  const links = withLink(r.links, transport, { is: 'failed', code, hop, failedDials })
   const dead = links.every(
     (l) => l.is === 'failed' && l.code !== undefined && (isAuthenticationFailure(l.code) || l.failedDials >= DIALS_TO_DOUBT),
   )

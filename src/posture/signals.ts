@@ -1,4 +1,4 @@
-import { type ErrorCode, type IdentityCode, inDoubt, isAuthenticationFailure } from '../errors.ts'
+import { type ErrorCode, type HopCode, type IdentityCode, inDoubt, isAuthenticationFailure, isOfHop } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
@@ -157,6 +157,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
     ...shapingBroken(input, shaping),
     ...shapedUnevenly(input),
     ...(resolvers.some(({ beacon }) => beacon) ? [reason('shaping-beacon', input.setup.shaping)] : []),
+    ...hopsDown(resolvers, flows),
     ...resolvers.flatMap((r) => resolverReasons(r, flows)),
     ...(flow.unauthenticated.length === 0
       ? []
@@ -197,15 +198,28 @@ function levelOf(reasons: readonly Reason[]): SignalState {
  * The problem of one resolver: a peer that was refused because of its identity, or silence.
  * `flows`: whether another resolver answers.
  */
-function resolverReasons({ setup, links, failing }: ResolverInput, flows: boolean): readonly Reason[] {
+function resolverReasons(r: ResolverInput, flows: boolean): readonly Reason[] {
+  const { setup, links, failing } = r
   const decides = !flows && failing !== undefined
   const refused = (code: IdentityCode, transport: Transport) => reason(code, { id: setup.id, transport, decides })
   const found = links.flatMap(({ code, transport }) =>
     code !== undefined && isAuthenticationFailure(code) ? [refused(code, transport)] : [],
   )
-  if (failing === undefined) return found
+  if (failing === undefined || failedHops(r).length > 0) return found
   if (!isAuthenticationFailure(failing)) return [...found, reason('resolver-down', { id: setup.id, code: failing })]
   return found.length > 0 ? found : setup.transports.slice(0, 1).map((offered) => refused(failing, offered))
+}
+
+/** The hops because of which a resolver does not answer. */
+function failedHops({ failing, links }: ResolverInput): readonly { readonly code: HopCode; readonly hop: string }[] {
+  if (failing === undefined) return []
+  return links.flatMap(({ code, hop }) => (code !== undefined && isOfHop(code) && hop !== undefined ? [{ code, hop }] : []))
+}
+
+/** The hops that give no way to a resolver, each once for each way in which it fails. */
+function hopsDown(resolvers: readonly ResolverInput[], flows: boolean): readonly Reason[] {
+  const different = new Map(resolvers.flatMap(failedHops).map((one) => [`${one.code} ${one.hop}`, one]))
+  return [...different.values()].map((one) => reason('hop-down', { ...one, decides: !flows }))
 }
 
 function notFlowing(resolvers: readonly ResolverInput[]): Reason {

@@ -46,6 +46,8 @@ export interface LinkEvidence {
   readonly is: 'untried' | 'up' | 'idle' | 'failed'
   /** Why it failed; kept until there is a connection again. */
   readonly code: ErrorCode | undefined
+  /** The hop of its route that failed, if that is why. */
+  readonly hop?: string | undefined
   /** Failed dials in a row. */
   readonly failedDials: number
   readonly protection: Protection | undefined

@@ -71,7 +71,11 @@ export function mostTelling(what: string, failures: readonly FailedTry[]): Enigm
     (failures.every((f) => f.error.code === first.error.code) ? first : failures.find((f) => f.error.code === 'deadline'))
   const list = failures.map((f) => `${f.who}: ${f.error.code}`).join(', ')
   const ofTheName = failures.every((f) => f.error.ofTheName)
-  return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, { cause: (telling ?? first).error, ofTheName })
+  return new EnigmError(telling?.error.code ?? 'no-upstream', `${what} (${list})`, {
+    cause: (telling ?? first).error,
+    ofTheName,
+    hop: telling?.error.hop,
+  })
 }
 
 /** The error for a reply of the resolver `id` that is about the hop. */

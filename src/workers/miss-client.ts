@@ -38,7 +38,7 @@ export function createMissClient(cache: AnswerCache, clock: Clock, gate: Gate, p
     post(message)
   }
   const outcomeOf = (job: Job, reply: ReplyRecord): Outcome => {
-    if ('failed' in reply) return new EnigmError(reply.failed, 'The main thread could not resolve this question.')
+    if ('failed' in reply) return new EnigmError(reply.failed, 'The main thread could not resolve this question.', { hop: reply.hop })
     const refusal = gate.closed ? gate.refusal() : undefined
     if (refusal !== undefined && reply.answer.from !== 'policy') return refusal
     cache.put(askedOf(job), reply.answer, job.epoch, clock.nowMs() - reply.agedMs, job.rulesVersion)

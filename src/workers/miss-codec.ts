@@ -16,7 +16,7 @@ export interface AskRecord {
  */
 export type ReplyRecord =
   | { readonly id: number; readonly answer: Answer; readonly agedMs: number }
-  | { readonly id: number; readonly failed: ErrorCode }
+  | { readonly id: number; readonly failed: ErrorCode; readonly hop?: string | undefined }
 
 const ASK_HEAD = 14
 const REPLY_HEAD = 29
@@ -102,7 +102,7 @@ export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
 /** All `replies` as one message, in a buffer of its own that may be transferred. */
 export function encodeReplies(replies: readonly ReplyRecord[]): Buffer {
   const texts = replies.map((reply) => ('failed' in reply ? reply.failed : sourceText(reply.answer.from)))
-  const edeTexts = replies.map((reply) => ('failed' in reply ? undefined : reply.answer.ede?.text))
+  const edeTexts = replies.map((reply) => ('failed' in reply ? reply.hop : reply.answer.ede?.text))
   let total = 0
   replies.forEach((reply, i) => {
     total += REPLY_HEAD + Buffer.byteLength(texts[i]!) + Buffer.byteLength(edeTexts[i] ?? '')
@@ -148,7 +148,7 @@ export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
     const id = m.readUInt32LE(head)
     const text = m.utf8Slice(head + REPLY_HEAD, edeAt)
     const flags = m[head + 4]!
-    if ((flags & FAILED) !== 0) replies.push({ id, failed: codeOf(text) })
+    if ((flags & FAILED) !== 0) replies.push({ id, failed: codeOf(text), ...(wireAt > edeAt && { hop: m.utf8Slice(edeAt, wireAt) }) })
     else {
       const storeS = m.readDoubleLE(head + 7)
       const ede: Ede = {

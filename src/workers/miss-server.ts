@@ -56,7 +56,7 @@ function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServer
     return
   }
   const job = new Job(parts.current().stages, query, { purpose, deadlineMs: nowMs + remainingMs }, (outcome) =>
-    reply(outcome instanceof EnigmError ? { id, failed: outcome.code } : { id, answer: outcome, agedMs: 0 }),
+    reply(outcome instanceof EnigmError ? { id, failed: outcome.code, hop: outcome.hop } : { id, answer: outcome, agedMs: 0 }),
   )
   job.asked = asked
   job.start()

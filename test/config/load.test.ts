@@ -58,6 +58,8 @@ t.test('without a file: the defaults of the contract and the shipped set', async
     resolvers: shippedResolversFile(),
     use: ['quad9', 'dns4eu'],
     transports: ['dot', 'doh'],
+    proxies: {},
+    via: [],
     usageProfile: 'strict',
     padding: { queryBlock: 128 },
     shaping: { profile: 'jitter', jitterMs: 20 },

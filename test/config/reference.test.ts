@@ -23,6 +23,7 @@ interface Node {
   readonly anyOf?: readonly Node[]
   readonly required?: readonly string[]
   readonly properties?: Readonly<Record<string, Node>>
+  readonly additionalProperties?: Node | boolean
 }
 
 const { 'config.schema.json': config, 'resolvers.schema.json': set } = jsonSchemas() as unknown as Readonly<
@@ -57,7 +58,13 @@ function rows(node: Node, path = ''): readonly Row[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const here = path === '' ? key : `${path}.${key}`
     const required = node.required?.includes(key) ?? false
-    const inner = child.type === 'array' && child.items?.type === 'object' ? rows(child.items, `${here}[]`) : rows(child, here)
+    const named = typeof child.additionalProperties === 'object' ? child.additionalProperties : undefined
+    const inner =
+      named !== undefined
+        ? rows(named, `${here}.NAME`)
+        : child.type === 'array' && child.items?.type === 'object'
+          ? rows(child.items, `${here}[]`)
+          : rows(child, here)
     return inner.length > 0 ? inner : [{ path: here, node: child, required }]
   })
 }

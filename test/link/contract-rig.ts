@@ -2,9 +2,11 @@ import { systemClock, systemRandom } from '../../src/clock.ts'
 import { targetKeyOf } from '../../src/config/odoh-config.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { repadded } from '../../src/dns/edns.ts'
+import type { ErrorCode } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import { createLink, createScheduledLink, type RenewableLink, type RenewableScheduledLink } from '../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../src/link/dial/endpoint.ts'
+import type { DialHop } from '../../src/link/dial/hops.ts'
 import { tlsSessions } from '../../src/link/dial/sessions.ts'
 import { SEAL_OCTETS, TargetKeys } from '../../src/link/odoh/target-keys.ts'
 import type { CarrierFactory } from '../../src/link/transports.ts'
@@ -16,6 +18,7 @@ import { startDot } from '../support/dot-server.ts'
 import { endpointAt, NAME, pause } from '../support/link-rig.ts'
 import { exchange } from '../support/links.ts'
 import { newKeyPair, openQuery } from '../support/odoh.ts'
+import { hopTo, startProxy } from '../support/proxies.ts'
 import { freePace } from '../support/rules.ts'
 
 const authority = await createAuthority()
@@ -132,9 +135,45 @@ function relayAt({ dot: _dot, doh, ...endpoint }: StrictEndpoint): StrictEndpoin
 }
 
 /** Where a server on loopback is that offers the transport of `way` at `port`. */
-export function endpointOf(port: number, { transport }: Pick<Way, 'transport'>): StrictEndpoint {
-  const endpoint = endpointAt(port, { ca: authority.certificate })
+export function endpointOf(port: number, { transport }: Pick<Way, 'transport'>, route: readonly DialHop[] = []): StrictEndpoint {
+  const endpoint = endpointAt(port, { ca: authority.certificate, route })
   return transport === 'odoh' ? relayAt(endpoint) : endpoint
+}
+
+/** The hops on the way to a server. */
+export interface Via {
+  readonly name: string
+  /** The code if nobody listens at the port of the server. */
+  readonly refused: ErrorCode
+  open(): Promise<{ readonly route: readonly DialHop[]; close(): Promise<void> }>
+}
+
+export const DIRECTLY: Via = { name: 'directly', refused: 'connect-refused', open: async () => ({ route: [], close: async () => {} }) }
+
+const login = () => ({ username: 'anna', password: 'secret' })
+
+export const BY_SOCKS5: Via = {
+  name: 'by SOCKS5 with credentials',
+  refused: 'connect-refused',
+  async open() {
+    const proxy = await startProxy({ kind: 'socks5', login: login() })
+    return { route: [hopTo(proxy, { login, credentials: 'fixed' })], close: proxy.close }
+  },
+}
+
+/** HTTP CONNECT over TLS, and SOCKS5 behind it. */
+export const BY_CONNECT: Via = {
+  name: 'by CONNECT over TLS and SOCKS5 behind it',
+  refused: 'connect-refused',
+  async open() {
+    const last = await startProxy({ kind: 'socks5' })
+    const first = await startProxy({ kind: 'http-connect', tls: await authority.issue({ name: 'proxy.test' }) })
+    const protection = { by: 'tls', authenticated: 'ca', authenticationDomainName: 'proxy.test' } as const
+    return {
+      route: [hopTo(first, { protection, ca: authority.certificate }), hopTo(last, { name: 'last' })],
+      close: async () => void (await Promise.all([first.close(), last.close()])),
+    }
+  },
 }
 
 export function linkOf(kind: Kind, { transport, h2 }: Way, endpoint: StrictEndpoint): Asked {

@@ -44,6 +44,14 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'proof-old': { events: [started, answered('a'), PROOF_OLD_MS + 1000] },
   'clock-suspect': { events: bad('certificate-expired') },
   'portal-suspected': { events: bad('certificate-name') },
+  'hop-down': {
+    events: [
+      started,
+      ...(['a', 'b'] as const).flatMap((id) =>
+        (['dot', 'dot', 'doh', 'doh'] as const).map((over) => dial(id, 'hop-unreachable', over, 'tor')),
+      ),
+    ],
+  },
   'resolver-down': { events: [started, answered('a'), failed('b')] },
   'pin-mismatch': { events: bad('pin-mismatch') },
   'certificate-expired': { events: bad('certificate-expired') },

@@ -68,12 +68,13 @@ export const down = (resolver: string, transport: Transport = 'dot', code: Error
   transport,
   code,
 })
-export const dial = (resolver: string, code: ErrorCode, transport: Transport = 'dot'): Event => ({
+export const dial = (resolver: string, code: ErrorCode, transport: Transport = 'dot', hop?: string): Event => ({
   type: 'link.failed',
   resolver,
   transport,
   code,
   detail: 'detail',
+  ...(hop === undefined ? {} : { hop }),
 })
 
 /** A moment `ms` after the start; the start is boot time 0, 2026-01-01. */

@@ -84,6 +84,8 @@ export interface Established<P extends Protection = Protection> {
 export interface Opened<P extends Protection = Protection, C extends Carrier<P> = Carrier<P>> extends Established<P> {
   carry(tools: CarrierTools): C
   close(): void
+  /** See Connection. */
+  readonly routeRttMs?: number
 }
 
 /** Requests and replies on one established connection: DoT, HTTP/2 or HTTP/1.1. */

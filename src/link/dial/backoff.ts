@@ -106,7 +106,7 @@ export class Backoff {
    */
   failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {
     this.#failures++
-    this.#error = new EnigmError(error.code, error.message)
+    this.#error = new EnigmError(error.code, error.message, { hop: error.hop })
     const doublings = this.#failures - (this.#everUp ? 2 : 1)
     const capMs = isAuthenticationFailure(error.code) ? MAX_AUTHENTICATION_MS : MAX_MS
     const delayMs = doublings < 0 ? 0 : Math.min(capMs, FIRST_MS * 2 ** Math.min(doublings, 10))

@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { viewOf } from '../../dns/octets.ts'
 
 /** TLS during its handshake, and the TCP below it. */
-interface TlsStream {
+export interface TlsStream {
   readonly socket: TLSSocket
   readonly tcp: Socket
   /**
@@ -14,9 +14,14 @@ interface TlsStream {
   readonly closeNotified?: () => boolean
 }
 
+/** TLS over a byte stream that exists. `held`: as for `openTls`. */
+export function tlsOver(tcp: Socket, options: ConnectionOptions, held: boolean): TlsStream {
+  return held ? heldTls(tcp, options) : { socket: connectTls({ ...options, socket: tcp }), tcp }
+}
+
 /**
- * Starts TCP to an address, and TLS over it; a proxy in front of a resolver would replace the TCP
- * here. `held`: the end of TLS can be distinguished from the end of TCP, see `HeldTcp`.
+ * Starts TCP to an address, and TLS over it. `held`: the end of TLS can be distinguished from the
+ * end of TCP, see `HeldTcp`.
  */
 export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: boolean): TlsStream {
   if (!held) {
@@ -27,9 +32,12 @@ export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: bo
     return { socket, tcp: socket }
   }
   const { host, port, lookup, ...tls } = options
-  const tcp = connectTcp({ port, ...(host === undefined ? {} : { host }), ...(lookup === undefined ? {} : { lookup }) })
+  return heldTls(connectTcp({ port, ...(host === undefined ? {} : { host }), ...(lookup === undefined ? {} : { lookup }) }), tls)
+}
+
+function heldTls(tcp: Socket, options: ConnectionOptions): TlsStream {
   const below = new HeldTcp(tcp)
-  const socket = connectTls({ ...tls, socket: below })
+  const socket = connectTls({ ...options, socket: below })
   socket.once('close', () => below.destroy())
   return { socket, tcp, closeNotified: () => !below.endedByTcp }
 }

@@ -5,13 +5,14 @@ import { HelloMemory, withClassicalRetry } from './classical-retry.ts'
 import type { DialPace } from './dial-pace.ts'
 import { type Endpoint, interleaved, portOf, type StrictEndpoint } from './endpoint.ts'
 import { handshake, type Secured } from './handshake.ts'
+import { slownessOf } from './hops.ts'
 import { race } from './race.ts'
 import type { TlsSessions } from './sessions.ts'
 import { hadNoRoute } from './tls-faults.ts'
 
 /**
  * Limit for TCP and TLS together. A slower resolver is of no use to a client that waits 4 s for an
- * answer.
+ * answer. Behind hops it is longer: the dial goes on for later queries.
  */
 const HANDSHAKE_TIMEOUT_MS = 3000
 
@@ -21,6 +22,11 @@ export interface Connection<P extends Protection = Protection> extends Secured {
   readonly protection: P
   /** From the first SYN to the end of the successful handshake. */
   readonly handshakeMs: number
+  /**
+   * Behind hops: the time of the TLS handshake with the resolver, about one round trip of the whole
+   * route. Absent: it is dialled directly, and the first answer tells soon enough.
+   */
+  readonly routeRttMs?: number
 }
 
 /**
@@ -55,6 +61,8 @@ export interface ConnectOptions {
   /** Kept between dials. Without it each dial first offers all groups. */
   readonly hellos?: HelloMemory
   readonly pace: DialPace
+  /** See RaceOptions. */
+  readonly onOverdue?: (overdue: () => EnigmError | undefined) => void
   /** The function that dials one address; replaced in tests without a network. */
   readonly handshake?: typeof handshake
 }
@@ -80,24 +88,46 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
   const port = portOf(endpoint, transport)
   if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
   const startMs = clock.nowMs()
+  const { route = [] } = endpoint
+  const slowness = slownessOf(route)
   const tools = { clock, hellos, turnInMs: () => pace.turnInMs(), dial }
   return race(
     turns.order(interleaved(endpoint.addresses), first),
     (address, onTcp) => {
       turns.tried()
-      const attempt = withClassicalRetry({ endpoint, transport, sessions }, { address, port }, onTcp, tools)
+      let steppedMs = startMs
+      const step = () => {
+        steppedMs = clock.nowMs()
+        onTcp()
+      }
+      const to = { endpoint, transport, sessions }
+      // Behind hops silence may be that of a hop, which says nothing about the first message.
+      const attempt = route.length > 0 ? dial(to, address, port, step) : withClassicalRetry(to, { address, port }, step, tools)
       const done = async (): Promise<Connection> => {
         try {
           const secured = await attempt.result
           turns.worked()
-          return { ...secured, address, handshakeMs: clock.nowMs() - startMs }
+          const nowMs = clock.nowMs()
+          return { ...secured, address, handshakeMs: nowMs - startMs, ...(route.length > 0 && { routeRttMs: nowMs - steppedMs }) }
         } catch (error) {
           if (hadNoRoute(error)) pace.giveBack()
           throw error
         }
       }
-      return { result: done(), heard: () => attempt.heard(), abandon: (error) => attempt.abandon(error) }
+      return {
+        result: done(),
+        heard: () => attempt.heard(),
+        abandon: (error) => attempt.abandon(error),
+        overdue: () => attempt.overdue?.(),
+      }
     },
-    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
+    {
+      clock,
+      timeoutMs: HANDSHAKE_TIMEOUT_MS * slowness,
+      slowness,
+      turnInMs: () => pace.turnInMs(),
+      ...(signal === undefined ? {} : { signal }),
+      ...(options.onOverdue === undefined ? {} : { onOverdue: options.onOverdue }),
+    },
   )
 }

@@ -12,9 +12,9 @@ export interface DialTarget<P extends Protection, C extends Carrier<P> = Carrier
   readonly transport: Transport
   /**
    * Rejects with an EnigmError, or with the signal's reason when aborted. `first`: the address to
-   * try first.
+   * try first. `onOverdue`: see RaceOptions.
    */
-  dial(signal: AbortSignal, first: string | undefined): Promise<Opened<P, C>>
+  dial(signal: AbortSignal, first: string | undefined, onOverdue: (overdue: () => EnigmError | undefined) => void): Promise<Opened<P, C>>
   forgetSessions(): void
   /**
    * The query that tests whether its resolver answers; absent: a root query. A message without OPT.
@@ -53,6 +53,7 @@ interface DialListener<P extends Protection, C extends Carrier<P>> {
 interface Dial {
   readonly abort: AbortController
   readonly aside: boolean
+  overdue: () => EnigmError | undefined
 }
 
 /**
@@ -80,6 +81,14 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   get underWay(): boolean {
     for (const { aside } of this.#dials) if (!aside) return true
     return false
+  }
+  /** The error of the dials in progress if they take too long, if one is known. */
+  get overdue(): EnigmError | undefined {
+    for (const dial of this.#dials) {
+      const error = dial.overdue()
+      if (error !== undefined) return error
+    }
+    return undefined
   }
   /** Number of dials aside in progress. */
   get aside(): number {
@@ -150,10 +159,13 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
 
   #start(aside: boolean): void {
     if (!aside) this.#eager?.cancel()
-    const dial = { abort: new AbortController(), aside }
+    const dial: Dial = { abort: new AbortController(), aside, overdue: () => undefined }
     const sinceMs = this.#tools.clock.nowMs()
     this.#dials.add(dial)
-    this.#target.dial(dial.abort.signal, this.#lastAddress).then(
+    const onOverdue = (overdue: Dial['overdue']) => {
+      dial.overdue = overdue
+    }
+    this.#target.dial(dial.abort.signal, this.#lastAddress, onOverdue).then(
       (opened) => {
         if (!this.#dials.delete(dial)) return opened.close()
         this.#listener.up(opened, aside)
@@ -169,7 +181,8 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   #failed(error: EnigmError, sinceMs: number, aside: boolean): void {
     const { resolver, transport } = this.#target
     this.backoff.failed(error, sinceMs)
-    this.#tools.emit({ type: 'link.failed', resolver, transport, code: error.code, detail: error.message })
+    const { code, message: detail, hop } = error
+    this.#tools.emit({ type: 'link.failed', resolver, transport, code, detail, ...(hop === undefined ? {} : { hop }) })
     this.#listener.dialFailed(error, aside)
   }
 }

@@ -1,6 +1,7 @@
 import type { EnigmError } from '../../errors.ts'
 import type { Transport } from '../../resolve.ts'
 import type { TlsGroup } from '../../tls-groups.ts'
+import type { DialHop } from './hops.ts'
 
 /** The place where a transport is offered; a transport without other parameters has a port. */
 type OfferedTransports = { readonly [T in Transport]?: T extends keyof Places ? Places[T] : OfferedTransport }
@@ -54,7 +55,10 @@ export interface SealedQuery {
 export interface Endpoint extends OfferedTransports {
   /** The resolver's id in the trusted set; goes into events. */
   readonly resolver: string
-  /** IP literals, pinned: no lookup is ever made to find them. In order of preference. */
+  /**
+   * IP literals, pinned: no lookup is ever made to find them. In order of preference. Behind Tor
+   * also names of onion services.
+   */
   readonly addresses: readonly string[]
   /** The name (or IP literal) that its certificate must hold (RFC 8310 section 2). */
   readonly authenticationDomainName: string
@@ -71,6 +75,11 @@ export interface Endpoint extends OfferedTransports {
   /** PEM of the only trusted roots; undefined: those bundled with Node. */
   readonly ca: string | undefined
   readonly usageProfile: 'strict' | 'opportunistic'
+  /**
+   * The hops on the way, the nearest first. Absent or empty: it is dialled directly; else no packet
+   * goes to its addresses.
+   */
+  readonly route?: readonly DialHop[]
   /** Absent: the defaults of tls-settings.ts. */
   readonly tls?: TlsRules
 }

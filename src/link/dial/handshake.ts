@@ -1,18 +1,21 @@
 import type { X509Certificate } from 'node:crypto'
-import { isIP, type TcpNetConnectOpts } from 'node:net'
+import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type ConnectionOptions, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { EnigmError, type ErrorCode } from '../../errors.ts'
 import type { Protection, Transport } from '../../resolve.ts'
+import type { Place } from '../../route.ts'
 import { type TlsGroup, tlsGroupOf } from '../../tls-groups.ts'
 import { TRANSPORTS } from '../../transports.ts'
-import { openTls } from './byte-stream.ts'
+import { openTls, type TlsStream, tlsOver } from './byte-stream.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { DialHop } from './hops.ts'
 import { evidenceOf, identityFault, type PeerProof } from './identity.ts'
 import type { AddressAttempt } from './race.ts'
 import { type SavedSession, sessionKey, type TlsSessions } from './sessions.ts'
 import { certificateCode, dialFault } from './tls-faults.ts'
-import { contextTrusting, type GroupOffer, groupOffer, isAgreeable, noGroup } from './tls-settings.ts'
+import { contextOf, type GroupOffer, groupOffer, isAgreeable, noGroup } from './tls-settings.ts'
+import type { Tunnel } from './tunnel.ts'
 
 /** A byte stream to which no octet of DNS has been written yet, and its protection. */
 export interface Secured {
@@ -27,27 +30,6 @@ export interface Secured {
    * unknown.
    */
   readonly closeNotified?: () => boolean
-}
-
-/** To parse a CA file takes about as long as a handshake: once per endpoint, not once per dial. */
-const contexts = new WeakMap<Endpoint, Map<string, SecureContext>>()
-/** Those that trust the bundled roots, by what else makes them differ. */
-const bundled = new Map<string, SecureContext>()
-
-/**
- * The trusted roots are passed explicitly and never left to Node's default: NODE_EXTRA_CA_CERTS and
- * --use-openssl-ca would widen trust for every resolver.
- */
-function contextOf(endpoint: Endpoint, offer: GroupOffer): SecureContext {
-  const { ca, tls } = endpoint
-  const shelf = ca === undefined ? bundled : (contexts.get(endpoint) ?? new Map<string, SecureContext>())
-  const key = `${offer.ecdhCurve} ${tls?.minVersion ?? ''}`
-  const known = shelf.get(key)
-  if (known !== undefined) return known
-  const context = contextTrusting(ca ?? rootCertificates.join('\n'), offer, tls)
-  shelf.set(key, context)
-  if (ca !== undefined) contexts.set(endpoint, shelf)
-  return context
 }
 
 /**
@@ -70,14 +52,49 @@ export interface HandshakeOptions {
 }
 
 /**
- * TCP and TLS to one address. Under `strict` the result is an authenticated connection or an error,
- * and nothing of ours has been written before that is known.
+ * A connection to one address, directly or through the hops of the endpoint's route, and TLS over
+ * it. Under `strict` the result is an authenticated connection or an error, and nothing of ours has
+ * been written to the resolver before that is known. `progress` is called when TCP is up, and after
+ * each hop.
  */
-export function handshake(
+export function handshake(to: HandshakeOptions, address: string, port: number, progress: () => void): AddressAttempt<Secured> {
+  const { route = [] } = to.endpoint
+  if (route.length > 0) return behindHops(to, route, { host: address, port }, progress)
+  const place = { host: address, port, lookup: refuseLookup }
+  return secure(to, (options, held) => openTls({ ...options, ...place }, held), progress)
+}
+
+/** The code for hops is loaded with the first route that has any. */
+function behindHops(to: HandshakeOptions, route: readonly DialHop[], target: Place, progress: () => void): AddressAttempt<Secured> {
+  let tunnel: Tunnel | undefined
+  let inner: AddressAttempt<Secured> | undefined
+  let abandoned: EnigmError | undefined
+  const result = async (): Promise<Secured> => {
+    const { openTunnel } = await import('./tunnel.ts')
+    if (abandoned !== undefined) throw abandoned
+    tunnel = openTunnel(route, target, progress)
+    const stream = await tunnel.opened
+    if (abandoned !== undefined) throw abandoned
+    inner = secure(to, (options, held) => tlsOver(stream, options, held), progress)
+    return inner.result
+  }
+  return {
+    result: result(),
+    heard: () => tunnel?.heard() === true,
+    abandon(error) {
+      abandoned = error
+      if (inner === undefined) tunnel?.abandon(error)
+      else inner.abandon(error)
+    },
+    overdue: () => (inner === undefined ? tunnel?.overdue() : undefined),
+  }
+}
+
+/** TLS with the resolver over the stream that `open` starts or has. */
+function secure(
   { endpoint, transport, sessions, classical = false }: HandshakeOptions,
-  address: string,
-  port: number,
-  onTcp: () => void,
+  open: (options: ConnectionOptions, held: boolean) => TlsStream,
+  progress: () => void,
 ): AddressAttempt<Secured> {
   const strict = endpoint.usageProfile === 'strict'
   const offer = groupOffer(endpoint.tls, classical)
@@ -89,10 +106,7 @@ export function handshake(
   const offered = sessions.take(key)
   const checked: { evidence?: PeerProof; fault?: EnigmError } = {}
   const name = endpoint.authenticationDomainName
-  const options: ConnectionOptions & TcpNetConnectOpts = {
-    host: address,
-    port,
-    lookup: refuseLookup,
+  const options: ConnectionOptions = {
     secureContext: contextOf(endpoint, offer),
     ALPNProtocols: [...alpn],
     rejectUnauthorized: strict,
@@ -105,10 +119,10 @@ export function handshake(
     ...(isIP(name) === 0 ? { servername: name } : {}),
     ...(offered === undefined ? {} : { session: offered.session }),
   }
-  const { socket, tcp, closeNotified } = openTls(options, mayBeHttp1 && http1.has(endpoint))
+  const { socket, tcp, closeNotified } = open(options, mayBeHttp1 && http1.has(endpoint))
   tcp.setNoDelay(true)
 
-  let tcpUp = false
+  let tcpUp = !tcp.connecting
   const result = new Promise<Secured>((resolve, reject) => {
     // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it. No ticket
     // is kept before the verdict.
@@ -120,7 +134,7 @@ export function handshake(
     socket.on('session', (session: Buffer) => void (evidence === undefined ? early.push(session) : keep(session)))
     tcp.once('connect', () => {
       tcpUp = true
-      onTcp()
+      progress()
     })
     const fail = (error: unknown) => {
       socket.destroy()

@@ -24,7 +24,10 @@ export function spkiPin(certificateDer: Uint8Array): string {
  * subjectAltName, and IP literals from its iPAddress entries. The common name, to which Node would
  * fall back, is ignored (RFC 9525 section 2, RFC 8310 section 8.1).
  */
-export function identityFault(endpoint: Endpoint, certificate: PeerCertificate): EnigmError | undefined {
+export function identityFault(
+  endpoint: Pick<Endpoint, 'authenticationDomainName' | 'spkiPins' | 'certHashes'>,
+  certificate: PeerCertificate,
+): EnigmError | undefined {
   const { subject: _commonName, ...withoutSubject } = certificate
   const named = checkServerIdentity(endpoint.authenticationDomainName, withoutSubject as PeerCertificate)
   if (named !== undefined) return new EnigmError('certificate-name', 'the certificate is for another name')

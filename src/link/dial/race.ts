@@ -24,9 +24,11 @@ export interface AddressAttempt<T> {
   heard(): boolean
   /** Ends it; its result is ignored. */
   abandon(error: EnigmError): void
+  /** The error if there is no time left, if it knows better than `connect-timeout`. */
+  overdue?(): EnigmError | undefined
 }
 
-/** `progress` must be called when TCP is up. */
+/** `progress` must be called when TCP is up, and after each hop. */
 export type StartAttempt<T> = (address: string, progress: () => void) => AddressAttempt<T>
 
 export interface RaceOptions {
@@ -34,8 +36,12 @@ export interface RaceOptions {
   readonly timeoutMs: number
   /** Called before each attempt. Returns 0, or the time in ms to wait before the next call. */
   readonly turnInMs: () => number
+  /** How much longer to wait before another attempt once TCP is up, as a factor. Default: 1. */
+  readonly slowness?: number
   /** Aborts with its reason. */
   readonly signal?: AbortSignal
+  /** Is given a function that returns the error of a dial that takes too long, if one is known. */
+  readonly onOverdue?: (overdue: () => EnigmError | undefined) => void
 }
 
 /**
@@ -48,7 +54,7 @@ export interface RaceOptions {
 export function race<T>(
   addresses: readonly string[],
   start: StartAttempt<T>,
-  { clock, timeoutMs, turnInMs, signal }: RaceOptions,
+  { clock, timeoutMs, turnInMs, signal, slowness = 1, onOverdue }: RaceOptions,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const live = new Set<AddressAttempt<T>>()
@@ -56,7 +62,9 @@ export function race<T>(
     const faults: EnigmError[] = []
     let started = 0
     let stagger: Timer | undefined
-    const limit = clock.setTimer(timeoutMs, () => lose(new EnigmError('connect-timeout', 'no TLS handshake in time')))
+    const overdue = () => [...live].map((attempt) => attempt.overdue?.()).find((error) => error !== undefined)
+    onOverdue?.(overdue)
+    const limit = clock.setTimer(timeoutMs, () => lose(overdue() ?? new EnigmError('connect-timeout', 'no TLS handshake in time')))
 
     const end = () => {
       limit.cancel()
@@ -75,8 +83,8 @@ export function race<T>(
     const arm = () => {
       stagger?.cancel()
       const round = started - addresses.length
-      const againMs = reached.size > 0 ? AGAIN_ON_TCP_MS : round === 0 ? FIRST_AGAIN_MS : AGAIN_MS
-      stagger = clock.setTimer(round < 0 ? STAGGER_MS : againMs, next)
+      const againMs = reached.size > 0 ? AGAIN_ON_TCP_MS * slowness : round === 0 ? FIRST_AGAIN_MS : AGAIN_MS
+      stagger = clock.setTimer(round < 0 ? STAGGER_MS * (reached.size > 0 ? slowness : 1) : againMs, next)
     }
     const next = () => {
       if (started >= addresses.length && [...live].some((a) => a.heard())) return

@@ -36,8 +36,12 @@ export interface TlsSessions {
   readonly size: number
 }
 
-/** The key of sessions of this endpoint: everything on which the verification depends. */
+/**
+ * The key of sessions of this endpoint: everything on which the verification depends, and the
+ * route, because a ticket used on two routes shows the resolver that they lead to one client.
+ */
 export function sessionKey(endpoint: Endpoint, transport: Transport): string {
+  const route = (endpoint.route ?? []).map(({ hop: { kind, name, host, port } }) => [kind, name, host, port].join(' '))
   const proof = [
     transport,
     endpoint.authenticationDomainName,
@@ -45,6 +49,7 @@ export function sessionKey(endpoint: Endpoint, transport: Transport): string {
     endpoint.ca ?? 'bundled',
     ...(endpoint.certHashes ?? []).toSorted(),
     JSON.stringify(endpoint.tls ?? {}),
+    ...route,
   ]
   return `${createHash('sha256').update(proof.join('\0')).digest('base64')} ${endpoint.resolver}`
 }

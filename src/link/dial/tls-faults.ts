@@ -1,4 +1,4 @@
-import { EnigmError, type ErrorCode, isAuthenticationFailure, reachedPeer } from '../../errors.ts'
+import { EnigmError, type ErrorCode, isAuthenticationFailure, isOfHop, reachedPeer } from '../../errors.ts'
 
 /**
  * Error names of Node and OpenSSL, and our codes. Other names become a plain `tls-failed`, or
@@ -41,7 +41,9 @@ const NO_ROUTE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EADDRNOTAV
 
 /** Whether a dial failed before anything left this host. */
 export function hadNoRoute(error: unknown): boolean {
-  return error instanceof EnigmError && error.code === 'connect-failed' && NO_ROUTE.has(stringOf(error.cause, 'code'))
+  if (!(error instanceof EnigmError)) return false
+  if (isOfHop(error.code)) return hadNoRoute(error.cause)
+  return error.code === 'connect-failed' && NO_ROUTE.has(stringOf(error.cause, 'code'))
 }
 
 const stringOf = (error: unknown, key: 'code' | 'message'): string => {

@@ -1,4 +1,4 @@
-import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { createSecureContext, rootCertificates, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { EnigmError } from '../../errors.ts'
 import { isHybrid, opensslNameOf, type TlsGroup } from '../../tls-groups.ts'
 import type { TlsRules } from './endpoint.ts'
@@ -110,6 +110,34 @@ export function contextTrusting(ca: string, { ecdhCurve }: GroupOffer, rules?: T
     ecdhCurve,
     ca,
   })
+}
+
+/** A peer of TLS. */
+interface Peer {
+  /** The only roots that it may have (PEM); undefined: those bundled with Node. */
+  readonly ca: string | undefined
+  readonly tls?: TlsRules
+}
+
+/** To parse a CA file takes about as long as a handshake: once per peer, not once per dial. */
+const contexts = new WeakMap<Peer, Map<string, SecureContext>>()
+/** Those that trust the bundled roots, by what else makes them differ. */
+const bundled = new Map<string, SecureContext>()
+
+/**
+ * The trusted roots are passed explicitly and never left to Node's default: NODE_EXTRA_CA_CERTS and
+ * --use-openssl-ca would widen trust for every peer.
+ */
+export function contextOf(peer: Peer, offer: GroupOffer): SecureContext {
+  const { ca, tls } = peer
+  const shelf = ca === undefined ? bundled : (contexts.get(peer) ?? new Map<string, SecureContext>())
+  const key = `${offer.ecdhCurve} ${tls?.minVersion ?? ''}`
+  const known = shelf.get(key)
+  if (known !== undefined) return known
+  const context = contextTrusting(ca ?? rootCertificates.join('\n'), offer, tls)
+  shelf.set(key, context)
+  if (ca !== undefined) contexts.set(peer, shelf)
+  return context
 }
 
 /**

@@ -21,6 +21,8 @@ export interface Capture {
   count(displayFilter: string): number
   /** Application-data records to and from the TLS server on `port`, in order. */
   records(port: number): readonly CapturedRecord[]
+  /** Octets in each TCP segment to `port` that has any, in order. */
+  sizes(port: number): readonly number[]
   remove(): void
 }
 
@@ -64,6 +66,8 @@ export async function startCapture(pcapFilter: string, device = 'lo'): Promise<C
     },
     count: (displayFilter) => tshark('-Y', `(${displayFilter}) && !(udp.port == ${MARK_PORT})`).split('\n').filter(Boolean).length,
     records: (port) => parseRecords(tshark('-d', `tcp.port==${port},tls`, '-Y', `tcp.port==${port} && tls.record`, ...FIELDS), port),
+    sizes: (port) =>
+      tshark('-Y', `tcp.dstport == ${port} && tcp.len > 0`, '-T', 'fields', '-e', 'tcp.len').split('\n').filter(Boolean).map(Number),
     remove: () => rmSync(dir, { recursive: true, force: true }),
   }
 }

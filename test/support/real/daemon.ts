@@ -72,6 +72,8 @@ export interface DaemonSpec {
    */
   readonly under?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** More files beside its configuration, of mode 0600. */
+  readonly files?: Readonly<Record<string, string>>
   /** Default: in the daemon's own directory. */
   readonly statusFile?: string
 }
@@ -115,6 +117,7 @@ export async function startDaemon(spec: DaemonSpec): Promise<RunningDaemon> {
   const port = spec.listen === undefined ? await freePort() : Number(spec.listen.split(':').at(-1))
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
   if (spec.ca !== undefined) write('ca.pem', spec.ca)
+  for (const [name, text] of Object.entries(spec.files ?? {})) write(name, text)
   write('resolvers.json', JSON.stringify({ version: 1, resolvers: spec.resolvers, relays: spec.relays }))
   const statusFile = spec.statusFile ?? join(dir, 'status.json')
   const defaults = { shaping: { profile: 'off' }, heartbeatS: 1, log: { level: 'info' }, ...everyDaemon }

@@ -37,8 +37,10 @@ export interface RealServer {
 export interface Recipe {
   readonly tool: Tool
   readonly doh: boolean
-  /** It listens for plain DNS only. */
+  /** It listens at `dnsPort` only. */
   readonly plain?: true
+  /** It has processes of its own, which end with it. */
+  readonly forks?: true
   files(at: Place): Readonly<Record<string, string>>
   args(at: Place): readonly string[]
 }
@@ -50,8 +52,16 @@ export interface Place {
 }
 
 const running = new Set<ChildProcess>()
+const groups = new Set<number>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
+  for (const group of groups) {
+    try {
+      process.kill(-group, 'SIGKILL')
+    } catch {
+      // All of it has ended.
+    }
+  }
 })
 
 /**
@@ -78,7 +88,8 @@ function server(recipe: Recipe, place: Place, first: ChildProcess): RealServer {
   const kill = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     const gone = once(child, 'exit')
-    child.kill('SIGKILL')
+    if (recipe.forks) process.kill(-(child.pid ?? 0), 'SIGKILL')
+    else child.kill('SIGKILL')
     await gone
   }
   return {
@@ -101,13 +112,18 @@ function server(recipe: Recipe, place: Place, first: ChildProcess): RealServer {
 
 /** The process once its ports accept, or what it said when it ended or took longer than 20 s. */
 async function launch(recipe: Recipe, place: Place): Promise<ChildProcess | string> {
-  const child = spawn(pathOf(recipe.tool) ?? recipe.tool, recipe.args(place), { cwd: place.dir, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(pathOf(recipe.tool) ?? recipe.tool, recipe.args(place), {
+    cwd: place.dir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: recipe.forks === true,
+  })
   let said = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-3000)
     })
   running.add(child)
+  if (recipe.forks && child.pid !== undefined) groups.add(child.pid)
   child.on('exit', () => running.delete(child))
   child.on('error', (error) => {
     said += error.message

@@ -1,0 +1,87 @@
+import type { Random } from '../../clock.ts'
+import type { Loaded } from '../../config/load.ts'
+import { EnigmError } from '../../errors.ts'
+import { type Hop, routeOf } from '../../route.ts'
+
+/** What this host proves to a proxy (RFC 1929, RFC 7617). */
+export interface Login {
+  readonly username: string
+  readonly password: string
+}
+
+/** One hop as it is dialled. */
+export interface DialHop {
+  readonly hop: Hop
+  /** PEM of the only trusted roots for TLS to it; undefined: those bundled with Node. */
+  readonly ca: string | undefined
+  /** As for an `Endpoint`. */
+  readonly spkiPins: readonly string[]
+  /** Called for each connection. Absent: it is told nothing. */
+  readonly login?: () => Login
+}
+
+/** Enough that no two are ever equal. */
+const LOGIN_OCTETS = 16
+
+/**
+ * The SOCKS credentials that keep operators apart. Tor shares a circuit only between connections
+ * with equal credentials (IsolateSOCKSAuth), so each operator has its own, and after `renew` all
+ * have new ones. That does not mean another exit relay.
+ */
+export class Isolation {
+  readonly #random: Random
+  readonly #logins = new Map<string, Login>()
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  /** The credentials of an operator at a proxy. */
+  loginOf(proxy: string, operator: string): Login {
+    const key = JSON.stringify([proxy, operator])
+    const known = this.#logins.get(key)
+    if (known !== undefined) return known
+    const drawn = () => Buffer.from(this.#random.bytes(LOGIN_OCTETS)).toString('hex')
+    const login = { username: drawn(), password: drawn() }
+    this.#logins.set(key, login)
+    return login
+  }
+
+  /** Another network, or all is to be forgotten: no later circuit is joined to an earlier one. */
+  renew(): void {
+    this.#logins.clear()
+  }
+}
+
+interface ToResolver {
+  readonly id: string
+  readonly operator?: string | undefined
+  readonly via?: readonly string[] | undefined
+}
+
+/** The hops to a resolver, with all that is needed to dial them. */
+export function dialHops(
+  resolver: ToResolver,
+  { config, proxyFiles = {} }: Pick<Loaded, 'config' | 'proxyFiles'>,
+  isolation: Isolation,
+): readonly DialHop[] {
+  return routeOf(resolver, config).hops.map((hop) => {
+    const { username, tls } = config.proxies[hop.name] ?? {}
+    const { password, ca } = proxyFiles[hop.name] ?? {}
+    const login = (): Login => {
+      if (hop.credentials === 'per-operator') return isolation.loginOf(hop.name, resolver.operator ?? resolver.id)
+      if (username === undefined || password === undefined) throw new EnigmError('internal', 'a proxy without its password')
+      return { username, password: password.reveal() }
+    }
+    return { hop, ca, spkiPins: tls?.spkiPins ?? [], ...(hop.credentials === 'none' ? {} : { login }) }
+  })
+}
+
+/** How much longer than a direct path a route takes, as a factor of the times of a dial. */
+export function slownessOf(route: readonly DialHop[]): number {
+  // A circuit of Tor takes seconds to build, and Tor itself builds another if one fails.
+  return route.some(({ hop }) => hop.credentials === 'per-operator') ? 6 : 1 + route.length / 2
+}
+
+/** What the errors of a route say of a hop. */
+export const calledHop = ({ hop }: DialHop): string => `the proxy "${hop.name}"`

@@ -1,0 +1,137 @@
+import { isIP } from 'node:net'
+import { EnigmError } from './errors.ts'
+
+/**
+ * The way to a resolver, as a list of hops. The vocabulary is shared by the configuration, which
+ * names them, by the links, which dial them, and by the status, which says what each can know.
+ */
+
+/** The kinds of hops, and what each is given. */
+export const HOP_KINDS = {
+  /** RFC 1928. It is given the address of the next hop, and carries a byte stream. */
+  socks5: { label: 'SOCKS5', carries: 'stream' },
+  /** RFC 9110 section 9.3.6. The same, by the method CONNECT. */
+  'http-connect': { label: 'HTTP CONNECT', carries: 'stream' },
+  /** RFC 9230. It is given one encrypted message for each query. */
+  'odoh-relay': { label: 'ODoH relay', carries: 'message' },
+  /** Anonymized DNSCrypt. The same. */
+  'dnscrypt-relay': { label: 'DNSCrypt relay', carries: 'message' },
+} as const satisfies Readonly<Record<string, { readonly label: string; readonly carries: 'stream' | 'message' }>>
+
+export type HopKind = keyof typeof HOP_KINDS
+/** The kinds of `proxies` in the configuration. */
+export type ProxyKind = { [Kind in HopKind]: (typeof HOP_KINDS)[Kind]['carries'] extends 'stream' ? Kind : never }[HopKind]
+
+/** How the connection to a hop itself is protected, apart from what passes through it. */
+export type HopProtection =
+  | { readonly by: 'none' }
+  | { readonly by: 'tls'; readonly authenticated: 'ca' | 'ca+spki'; readonly authenticationDomainName: string }
+
+/** One party between this host and a resolver. */
+export interface Hop {
+  readonly kind: HopKind
+  /** Its key in `proxies`, or its id in the trusted set. Unique in a route. */
+  readonly name: string
+  /** An IP address; behind another hop it may be a name, which that hop looks up. */
+  readonly host: string
+  readonly port: number
+  readonly protection: HopProtection
+  /**
+   * What this host tells it about itself: nothing, the user name of the configuration, or a user
+   * name drawn for each operator.
+   */
+  readonly credentials: 'none' | 'fixed' | 'per-operator'
+  /** Who runs it, if the configuration says so. */
+  readonly operator?: string
+  readonly jurisdiction?: string
+}
+
+/** The hops to a resolver, the nearest first; none: it is dialled directly. */
+export interface Route {
+  readonly resolver: string
+  readonly hops: readonly Hop[]
+}
+
+/** A proxy as configured; see config/proxies.ts. */
+interface ConfiguredProxy {
+  readonly type: ProxyKind
+  readonly address: string
+  readonly username?: string | undefined
+  readonly isolate: 'operator' | 'none'
+  readonly tls?: { readonly authenticationDomainName: string; readonly spkiPins: readonly string[] } | undefined
+  readonly operator?: string | undefined
+  readonly jurisdiction?: string | undefined
+}
+
+interface Routed {
+  readonly id: string
+  /** Overrides the `via` for all; [] is direct. */
+  readonly via?: readonly string[] | undefined
+}
+
+interface Routes {
+  readonly proxies: Readonly<Record<string, ConfiguredProxy>>
+  readonly via: readonly string[]
+}
+
+/**
+ * The route of the byte streams to a resolver of a checked configuration. Throws an EnigmError
+ * `config` if it names an unknown proxy: nothing may be dialled directly instead.
+ */
+export function routeOf({ id, via }: Routed, config: Routes): Route {
+  return { resolver: id, hops: (via ?? config.via).map((name) => hopOf(name, config)) }
+}
+
+/** The most hops that a route may have. */
+export const MOST_HOPS = 3
+
+function hopOf(name: string, { proxies }: Routes): Hop {
+  const proxy = Object.hasOwn(proxies, name) ? proxies[name] : undefined
+  const place = proxy === undefined ? undefined : parsePlace(proxy.address)
+  if (proxy === undefined || place === undefined) throw new EnigmError('config', `there is no proxy "${name}"`)
+  const { type, username, isolate, tls, operator, jurisdiction } = proxy
+  return {
+    ...{ kind: type, name, ...place },
+    protection: tls === undefined ? { by: 'none' } : protectionOf(tls),
+    credentials: isolate === 'operator' ? 'per-operator' : username === undefined ? 'none' : 'fixed',
+    ...(operator === undefined ? {} : { operator }),
+    ...(jurisdiction === undefined ? {} : { jurisdiction }),
+  }
+}
+
+function protectionOf({ authenticationDomainName, spkiPins }: NonNullable<ConfiguredProxy['tls']>): HopProtection {
+  return { by: 'tls', authenticated: spkiPins.length === 0 ? 'ca' : 'ca+spki', authenticationDomainName }
+}
+
+/** A host, by address or name, and a port. */
+export interface Place {
+  readonly host: string
+  readonly port: number
+}
+
+/** Parses "192.0.2.1:1080", "[2001:db8::1]:1080" or "proxy.example:1080"; undefined: no place. */
+export function parsePlace(text: string): Place | undefined {
+  const [, six, other, digits = ''] = /^(?:\[([^\]]+)\]|([^:[\]]+)):([1-9]\d{0,4})$/.exec(text) ?? []
+  const host = six ?? other ?? ''
+  const port = Number(digits)
+  if (port === 0 || port > 65_535) return undefined
+  if (six !== undefined) return isIP(host) === 6 ? { host, port } : undefined
+  return isIP(host) === 4 || isHostName(host) ? { host, port } : undefined
+}
+
+/** Whether a text is a host name in ASCII, and not a number that could be an address. */
+export function isHostName(text: string): boolean {
+  if (text.length > 253 || !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(text)) return false
+  const labels = text.split('.')
+  return labels.every((label) => label.length <= 63) && !/^(\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? '')
+}
+
+/** The inverse of `parsePlace`. */
+export function placeText({ host, port }: Place): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** Whether an address is the name of an onion service (RFC 7686), which only Tor can reach. */
+export function isOnion(address: string): boolean {
+  return /\.onion$/i.test(address)
+}
