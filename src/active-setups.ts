@@ -3,17 +3,21 @@ import { allowList } from './config/cidr.ts'
 import type { Loaded } from './config/load.ts'
 import { type AroundCode, asEnigmError, EnigmError } from './errors.ts'
 import type { Stage } from './job.ts'
+import type { QueryRate } from './listen/query-rate.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { type PolicyGate, SetupGate } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
-import type { Protection } from './resolve.ts'
+import type { Protection, View } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
 import type { ListsInForce } from './rules/lists-in-force.ts'
 import type { OwnRules } from './rules/own-rules.ts'
+import type { Sides } from './rules/sides.ts'
+import { viewsByAddress } from './rules/views.ts'
+import { type SideAskerParts, sideAskers } from './side-askers.ts'
 import { type LinkParts, type LiveResolvers, trustedResolvers } from './trusted-resolvers.ts'
 
 /** The parts that all configurations of one run share. */
-export interface SharedParts extends LinkParts {
+export interface SharedParts extends LinkParts, Pick<SideAskerParts, 'linkServers'> {
   readonly gate: PolicyGate
   readonly canary: SelfCanary
   readonly portal: PortalSwitch
@@ -22,6 +26,8 @@ export interface SharedParts extends LinkParts {
   readonly tally: StageCounts
   /** The lists of names; used only by configurations that have some. */
   readonly lists: ListsInForce
+  /** Follows the configuration in force. */
+  readonly queryRate: QueryRate
 }
 
 /** One configuration that answers queries: its pipeline with its links. */
@@ -32,6 +38,9 @@ export interface ActiveSetup {
   readonly timeoutMs: number
   readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
+  /** The view of the client at an address. */
+  readonly view: (address: string) => View
+  readonly sides: Sides
   /** Answers the queries in progress, then closes every link. Never rejects. */
   readonly close: () => Promise<void>
   /** Asks and answers nothing more, independent of the gate: see SetupGate. */
@@ -75,7 +84,8 @@ export interface PreparedRules {
 
 /** Loads the code for the rules of `loaded`, and compiles them. */
 export async function prepareRules({ config, hosts }: Loaded): Promise<PreparedRules> {
-  if (config.answers.length === 0 && hosts.length === 0 && config.dns64 === undefined) return { own: undefined }
+  const written = config.answers.length > 0 || config.views.some(({ answers = [] }) => answers.length > 0)
+  if (!written && hosts.length === 0 && config.dns64 === undefined) return { own: undefined }
   const { createOwnRules } = await import('./rules/own-rules.ts')
   return { own: createOwnRules(config, hosts) }
 }
@@ -86,25 +96,36 @@ export async function prepareRules({ config, hosts }: Loaded): Promise<PreparedR
  */
 export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedParts): ActiveSetup {
   const { config } = loaded
+  shared.queryRate.perSecond = config.clientQueriesPerS
   const gate = new SetupGate(shared.gate)
   const trusted = trustedResolvers(loaded, { ...shared, gate })
+  const { sides, askers, loops, ...plain } = sideAskers(config, trusted, { ...shared, gate })
   return {
     revoke: () => gate.revoke(),
-    react: (what, online) => trusted.react(what, online),
+    react(what, online) {
+      trusted.react(what, online)
+      if (what !== 'clock') plain.disturbed()
+    },
     stages: pipeline({
       ...shared,
       ...shared.memory,
       gate,
       own: own?.stage,
       lists: config.lists.length === 0 ? undefined : shared.lists,
-      trusted,
-      clamp: config.cache,
+      sides,
+      askers,
+      loops,
       rebinding: config.rebinding,
     }),
     own,
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),
-    close: () => trusted.close().catch((error: unknown) => shared.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })),
+    view: viewsByAddress(config.views.map(({ clients }) => clients)),
+    sides,
+    async close() {
+      const failed = (error: unknown) => shared.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })
+      await Promise.all([trusted.close().catch(failed), plain.close()])
+    },
   }
 }

@@ -13,6 +13,7 @@ import { Isolation } from './link/dial/hops.ts'
 import { tlsSessions } from './link/dial/sessions.ts'
 import type { InheritedSockets } from './listen/bind.ts'
 import type { Listener } from './listen/listener.ts'
+import { QueryRate } from './listen/query-rate.ts'
 import { type Bind, replaceListeners } from './listen/replace.ts'
 import { ConfiguredLists, onlyListsDiffer } from './lists/configured-lists.ts'
 import { SelfCanary } from './local-names/self-canary.ts'
@@ -21,12 +22,12 @@ import { PolicyGate } from './policy/gate.ts'
 import { CaptivePortal } from './portal/captive-portal.ts'
 import { PortalSwitch } from './portal/portal-switch.ts'
 import type { TopState } from './posture/verdict.ts'
-import { viewFor } from './resolve.ts'
 import { newStageCounts } from './resolver.ts'
 import { createRetention, type Forgotten, type Retention } from './retention/retention.ts'
 import { binder, startWorkers } from './serving.ts'
 import { redactedCounts } from './shaping/profiles.ts'
 import { type NetworkMonitor, type NetworkMonitorOptions, startNetworkMonitor } from './system/network-monitor.ts'
+import { announcedServers } from './system/network-resolvers.ts'
 import { bootId } from './system/process-identity.ts'
 import { takeoverBeat } from './system/takeover/beat.ts'
 import { QueryTrace } from './trace/query-trace.ts'
@@ -152,7 +153,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
   const held = ({ question, client }: ExplainInput) =>
-    heldAnswer(core.shared.memory.cache, question.lower, viewFor(client), o.clock.nowMs())
+    heldAnswer(core.shared.memory.cache, question.lower, running.setups.current.view(client), o.clock.nowMs())
   const page = await openPage({ loaded: () => running.loaded, evidence, held, clock: o.clock }).catch((error: unknown) =>
     o.warn(asEnigmError(error).message),
   )
@@ -246,8 +247,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
   const takeover = takeoverBeat(clock, emit)
   const portal = new CaptivePortal({
     ...{ clock, random, emit, bypass, refusal: () => gate.refusal() },
-    // No zone has its own resolvers in this version.
-    isForwarded: () => false,
+    isForwarded: ({ lower }) => setups.current.sides.isForwarded(lower),
     ended: (why) => why === 'passed' && setups.react('network', true),
   })
   const watching = { notice: () => running.network.notice(), beforeDial: () => running.network.look() }
@@ -265,9 +265,11 @@ function createCore(running: Running, o: DaemonOptions): Core {
       canary,
       portal: bypass,
       around: evidence.around,
+      linkServers: announcedServers,
       memory,
       tally,
       lists: lists.inForce,
+      queryRate: new QueryRate(random, () => tally.limited++),
     },
     lists,
     evidence,

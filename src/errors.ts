@@ -84,6 +84,8 @@ const TABLE = {
   'audit-required':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   'policy-pending':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   overloaded:                  [2,  0, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
+  // The server of a forward zone asks us: a loop.
+  'forward-loop':              [2, 22, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
   closed:                      [2, 14, 'local',    'nobody', 'uncounted',    'no-stale', '-',       '-'],
   config:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],
   listen:                      [2, 14, 'local',    'nobody', 'no',           'no-stale', '-',       '-'],

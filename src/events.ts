@@ -76,7 +76,9 @@ export type Event =
    */
   | { readonly type: 'portal'; readonly untilWallMs: number | undefined }
   /** A cleartext DNS packet is about to be sent. */
-  | ({ readonly type: 'cleartext'; readonly cause: 'captive-portal' } & Counted)
+  | ({ readonly type: 'cleartext'; readonly cause: 'captive-portal' | 'split-dns' } & Counted)
+  /** Whether a forward zone leads back to this service: its server asks us. */
+  | { readonly type: 'forward.loop'; readonly zone: string; readonly found: boolean }
   | Observation
   | { readonly type: 'service.started' }
   | { readonly type: 'service.stopping' }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random } from './clock.ts'
-import type { SocketAddress } from './config/listen-address.ts'
+import { parseListen, type SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
 import { type AroundCode, isAround } from './errors.ts'
@@ -16,7 +16,7 @@ import { Violations } from './posture/policy-rules.ts'
 import type { ReasonCode } from './posture/reasons.ts'
 import type { CacheCounts } from './posture/report.ts'
 import { createSigner, openSigningKey, type SigningKey, UNKNOWN_BOOT } from './posture/signature.ts'
-import type { PostureSetup } from './posture/state.ts'
+import type { PostureSetup, SplitZone } from './posture/state.ts'
 import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
 import type { TopState } from './posture/verdict.ts'
 import { isPaced } from './shaping/profiles.ts'
@@ -195,7 +195,9 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
 }
 
 function hostChecksSetup({ config, resolvers }: Loaded, listeners: readonly SocketAddress[]): HostChecksSetup {
-  const addresses = [...new Set(resolvers.flatMap((resolver) => dialledAddresses(resolver, config)))]
+  // A rule about a VPN is about every path on which a query leaves.
+  const plain = splitZones(config).flatMap(({ server }) => parseListen(server)?.address ?? [])
+  const addresses = [...new Set([...resolvers.flatMap((resolver) => dialledAddresses(resolver, config)), ...plain])]
   return { policy: config.policy, addresses, listeners: listeners.map(({ address, port }) => ({ address, port })) }
 }
 
@@ -213,9 +215,19 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
       ...(r.jurisdiction === undefined ? {} : { jurisdiction: r.jurisdiction }),
       pins: r.spkiPins.length,
       claims: r.claims,
+      ...(config.use.includes(r.id) ? {} : { notGeneral: true as const }),
     })),
     policy: config.policy,
+    splitDns: splitZones(config),
   }
+}
+
+/** The zones that are asked in cleartext, each with each of its servers once. */
+function splitZones({ forward, views }: Loaded['config']): readonly SplitZone[] {
+  const found = new Map<string, SplitZone>()
+  for (const { zone, cleartext: server } of [...forward, ...views.flatMap((view) => view.forward ?? [])])
+    if (server !== undefined) found.set(`${zone} ${server}`, { zone, server })
+  return [...found.values()]
 }
 
 /** The signature and the public key that accompany every status; none without a key. */

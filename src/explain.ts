@@ -3,7 +3,7 @@ import { systemClock } from './clock.ts'
 import { allowList } from './config/cidr.ts'
 import { hostsLines } from './config/hosts-file.ts'
 import type { Loaded } from './config/load.ts'
-import { keyOf, MAX_ALIASES, ownNameOf } from './config/own-answers.ts'
+import { keyOf, MAX_ALIASES, type OwnAnswer, ownNameOf } from './config/own-answers.ts'
 import { nameFromText, textFromName } from './dns/name.ts'
 import { lowerOctet } from './dns/octets.ts'
 import { escaped } from './dns/rdata-text.ts'
@@ -11,10 +11,12 @@ import { rcodeText, textFromType, typeFromText } from './dns/registries.ts'
 import { EnigmError } from './errors.ts'
 import { isRecord } from './files/json.ts'
 import { localRule } from './local-names/special-names.ts'
-import { type Question, type View, viewFor } from './resolve.ts'
+import type { Question, View } from './resolve.ts'
 import { Dns64 } from './rules/dns64.ts'
 import { type OwnVerdict, ownVerdict, questionFor } from './rules/own-answers.ts'
 import { type OwnMatch, OwnNames, reverseName } from './rules/own-names.ts'
+import { sidesOf } from './rules/sides.ts'
+import { viewsByAddress } from './rules/views.ts'
 import { transportsOf } from './trusted-resolvers.ts'
 
 /**
@@ -34,8 +36,12 @@ export interface ExplainStep {
 
 /** Who would be asked. */
 export interface ExplainRoute {
-  /** Ids of trusted resolvers. */
+  /** Ids of trusted resolvers; empty if it is asked in cleartext. */
   readonly to: readonly string[]
+  /** The forward zone of the name; absent: it is a general name. */
+  readonly zone?: string
+  /** ADDRESS:PORT or `link`: it is asked without encryption. */
+  readonly cleartext?: string
 }
 
 /** The way of a question through the stages, up to the one that settles it. */
@@ -90,7 +96,7 @@ export async function explain(loaded: Loaded, input: ExplainInput, cache: Explai
     return { ...shown, verdict: 'blocked', steps }
   }
   steps.push(cache)
-  const end = await walk(loaded, question, viewFor(client), steps)
+  const end = await walk(loaded, question, viewOf(loaded, client), steps)
   return { ...shown, verdict: end.verdict, steps, ...(end.route === undefined ? {} : { route: end.route }) }
 }
 
@@ -100,10 +106,10 @@ interface End {
 }
 
 async function walk(loaded: Loaded, first: Question, view: View, steps: ExplainStep[]): Promise<End> {
-  const names = new OwnNames(loaded.config.answers, loaded.hosts)
+  const names = new OwnNames(answersFor(loaded, view).list, loaded.hosts)
   let question = first
   for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
-    const own = ownStep(loaded, names, question)
+    const own = ownStep(loaded, names, question, view)
     steps.push(own.step)
     if (own.target === undefined) return own.step.verdict === 'answers' ? { verdict: 'answered' } : below(loaded, question, view, steps)
     question = questionFor(own.target, question.type)
@@ -112,29 +118,47 @@ async function walk(loaded: Loaded, first: Question, view: View, steps: ExplainS
 }
 
 /** The stages below own answers. */
-async function below(loaded: Loaded, question: Question, _view: View, steps: ExplainStep[]): Promise<End> {
-  const listed = await listStep(loaded, question)
+async function below(loaded: Loaded, question: Question, view: View, steps: ExplainStep[]): Promise<End> {
+  const listed = await listStep(loaded, question, view)
   if (listed !== undefined) steps.push(listed)
   if (listed?.verdict === 'blocks') return { verdict: 'blocked' }
-  const local = localRule(question)
+  const side = sidesOf(loaded.config).of(question.lower, view)
+  const local = localRule(question, side.zone)
   steps.push({ stage: 'local-names', verdict: local === undefined ? 'passes' : 'answers', ...(local === undefined ? {} : { rule: local }) })
   if (local !== undefined) return { verdict: 'answered' }
-  const { config, resolvers } = loaded
-  const to = resolvers.map(({ id }) => id)
-  steps.push({ stage: 'route', verdict: 'asks', rule: 'use' })
-  const shown = resolvers.map((one) => `${one.id} (${transportsOf(one, config).join(', ')})`)
-  steps.push({ stage: 'resolver', verdict: 'asks', source: config.resolvers, rule: shown.join(', ') })
-  return { verdict: 'answered', route: { to } }
+  const { zone, rule, to, cleartext } = side
+  steps.push({ stage: 'route', verdict: 'asks', rule: zone === undefined ? rule : `${rule}: ${zone}` })
+  steps.push(
+    cleartext === undefined ? resolverStep(loaded, to) : { stage: 'resolver', verdict: 'asks', rule: `${cleartext}, without encryption` },
+  )
+  return { verdict: 'answered', route: { to, ...(zone === undefined ? {} : { zone }), ...(cleartext === undefined ? {} : { cleartext }) } }
+}
+
+/** The trusted resolvers that are asked, each with its transports. */
+function resolverStep({ config, resolvers }: Loaded, to: readonly string[]): ExplainStep {
+  const shown = resolvers.filter(({ id }) => to.includes(id)).map((one) => `${one.id} (${transportsOf(one, config).join(', ')})`)
+  return { stage: 'resolver', verdict: 'asks', source: config.resolvers, rule: shown.join(', ') }
+}
+
+/** The view of the client at an address, by the configuration. */
+export function viewOf({ config }: Loaded, client: string): View {
+  return viewsByAddress(config.views.map(({ clients }) => clients))(client)
+}
+
+/** The answers that are written for a view, and their path in the configuration. */
+function answersFor({ config }: Loaded, view: View): { readonly list: readonly OwnAnswer[]; readonly path: string } {
+  const own = config.views[view - 1]?.answers
+  return own === undefined ? { list: config.answers, path: 'answers' } : { list: own, path: `views[${view - 1}].answers` }
 }
 
 /**
  * The rule of a list that decides about the name, found by reading all sources again; undefined: no
  * list is configured.
  */
-async function listStep({ config }: Loaded, question: Question): Promise<ExplainStep | undefined> {
+async function listStep({ config }: Loaded, question: Question, view: View): Promise<ExplainStep | undefined> {
   if (config.lists.length === 0) return undefined
   const { listMatches } = await import('./lists/list-matches.ts')
-  const match = listMatches(config, nameOf(question), systemClock().wallMs()).find(({ applies }) => applies)
+  const match = listMatches(config, nameOf(question), systemClock().wallMs(), config.views[view - 1]?.lists).find(({ applies }) => applies)
   if (match === undefined) return { stage: 'lists', verdict: 'passes' }
   const { list, source, line, allows } = match
   const rule = `${escaped(Buffer.from(match.rule))} in the list ${list}${allows ? ', which allows it' : ''}`
@@ -147,10 +171,13 @@ interface OwnStep {
   readonly target?: Uint8Array
 }
 
-function ownStep(loaded: Loaded, names: OwnNames, question: Question): OwnStep {
+function ownStep(loaded: Loaded, names: OwnNames, question: Question, view: View): OwnStep {
   const verdict = ownVerdict(names, question)
   if (verdict !== undefined) {
-    const step = { verdict: verdict.kind === 'alias' ? ('alias' as const) : ('answers' as const), ...placeOf(loaded, verdict, question) }
+    const step = {
+      verdict: verdict.kind === 'alias' ? ('alias' as const) : ('answers' as const),
+      ...placeOf(loaded, verdict, question, view),
+    }
     return verdict.kind === 'alias' ? { step, target: verdict.target } : { step }
   }
   const { dns64 } = loaded.config
@@ -160,23 +187,23 @@ function ownStep(loaded: Loaded, names: OwnNames, question: Question): OwnStep {
 }
 
 /** Where it is written: a hosts file with its line, or the item of `answers`. */
-function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question): Omit<ExplainStep, 'verdict'> {
+function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question, view: View): Omit<ExplainStep, 'verdict'> {
   const [configFile] = loaded.files
-  const { answers } = loaded.config
-  const at = written(loaded, match, question.type) ?? written(loaded, match, undefined)
-  const answer = at === undefined ? undefined : answers[at]
+  const { list, path } = answersFor(loaded, view)
+  const at = written(list, match, question.type) ?? written(list, match, undefined)
+  const answer = at === undefined ? undefined : list[at]
   if (answer !== undefined && configFile !== undefined)
     return {
       stage: 'answers',
       source: configFile,
-      rule: `answers[${at}]: ${answer.name} ${answer.type} ${escaped(Buffer.from(answer.data))}`,
+      rule: `${path}[${at}]: ${answer.name} ${answer.type} ${escaped(Buffer.from(answer.data))}`,
     }
   return { stage: 'hosts', ...hostsPlace(loaded, match, question.type) }
 }
 
 /** The index of the answer for a name, of one type, or of any. */
-function written({ config }: Loaded, { owner, by }: OwnMatch, type: number | undefined): number | undefined {
-  const found = config.answers.findIndex((answer) => {
+function written(list: readonly OwnAnswer[], { owner, by }: OwnMatch, type: number | undefined): number | undefined {
+  const found = list.findIndex((answer) => {
     const { wire, wildcard } = ownNameOf(answer.name)
     return wildcard === (by === 'wildcard') && keyOf(wire) === keyOf(owner) && (type === undefined || typeFromText(answer.type) === type)
   })

@@ -1,5 +1,5 @@
 import { asEnigmError, EnigmError } from './errors.ts'
-import type { Answer, Ask, Query } from './resolve.ts'
+import type { Answer, Ask, Query, Side } from './resolve.ts'
 
 /**
  * A question in wire form (its name in any case), and a number for all else that separates cache
@@ -39,6 +39,12 @@ export interface Stage {
   leave?(job: Job): 'on' | 'waits'
 }
 
+/** Those who are asked on one side. */
+export interface SideAsker {
+  /** Asks the question of `job`, by its deadline, and calls `done` once. Never throws. */
+  ask(job: Job, done: (outcome: Outcome) => void): void
+}
+
 /** How deeply questions may be nested that ask other questions. */
 const MOST_DEEP = 8
 
@@ -55,6 +61,8 @@ export class Job implements Ask {
   /** Set by the admission stage (cache/admission.ts); see `Ask`. */
   givesWay: true | undefined
   outcome: Outcome | undefined
+  /** rules/choose-side.ts: where its name is resolved; absent for questions of a stage below it. */
+  side: Side | undefined
   /** Made by cache/key.ts at the first use. */
   asked: Asked | undefined
   /** cache/memory.ts: the epoch of the cache when the question was asked, and that of the rules. */

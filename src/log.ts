@@ -165,6 +165,12 @@ function lineOf(event: Event): LogLine | undefined {
         ? { level: 'info', fields: {}, message: 'every list is in force' }
         : { level: 'warn', fields: { faults }, message: 'lists are missing, or have their earlier rules' }
     }
+    case 'forward.loop':
+      return {
+        level: 'warn',
+        fields: { zone: event.zone },
+        message: event.found ? 'a forward zone leads back to this service' : 'a forward zone does not lead back any more',
+      }
     case 'fault':
       return { level: 'warn', fields: { where: event.where }, message: 'an internal fault' }
     case 'service.started':

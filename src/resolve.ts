@@ -3,7 +3,7 @@ import type { Transport } from './transports.ts'
 
 declare const view: unique symbol
 /**
- * The set of answers that a client may get, 16 bits. Part of every cache key. Only `viewFor` makes
+ * The set of answers that a client may get, 16 bits. Part of every cache key. Only `asView` makes
  * one.
  */
 export type View = number & { readonly [view]: true }
@@ -12,12 +12,29 @@ export type View = number & { readonly [view]: true }
 export const EVERYBODYS = 0 as View
 
 /**
- * The view of the client at `address`. Views are made only here: every listener of every thread
- * calls this once per packet or connection, and the view stays with the client (`Client.view`)
- * after that. So an answer cannot be stored under one view and looked up under another.
+ * The view with that number: 0 is everybody's, the views of the configuration are counted from 1.
+ * Which one a client has is decided by its address (rules/views.ts), once per packet or query, and
+ * the view stays with the query after that. So an answer cannot be stored under one view and looked
+ * up under another.
  */
-export function viewFor(_address: string): View {
-  return EVERYBODYS
+export function asView(number: number): View {
+  return number as View
+}
+
+/**
+ * Where a name is resolved: by the resolvers for general names, or by those of a forward zone.
+ * There is no fallback between sides.
+ */
+export interface Side {
+  /** From 0. Sides with the same number ask the same servers. */
+  readonly number: number
+  /** The forward zone, lower-case, without its final dot; undefined: the name is a general one. */
+  readonly zone: string | undefined
+  /**
+   * Its servers are known by their addresses only, so that on another network they are other hosts:
+   * its answers are forgotten when the network changes.
+   */
+  readonly ofNetwork: boolean
 }
 
 /** The question of a message: QNAME, QTYPE, QCLASS. */
@@ -89,12 +106,26 @@ export interface Answer {
   readonly storeS: number | 'no'
   readonly ede?: Ede
   readonly from: Source
+  /** It came from a server of this network (see `Side`), and is forgotten when that changes. */
+  readonly ofNetwork?: true
   /**
    * Offset of the TTL of each record of `wire`, if known: then the cache need not search for them.
    */
   readonly ttlAts?: readonly number[]
 }
-export type Source = 'policy' | 'failure' | 'stale' | 'cache' | 'portal' | { readonly upstream: string; readonly transport: Transport }
+export type Source =
+  | 'policy'
+  | 'failure'
+  | 'stale'
+  | 'cache'
+  | 'portal'
+  | 'split-dns'
+  | { readonly upstream: string; readonly transport: Transport }
+
+/** Whether a server has sent the answer just now, so that it is evidence about the path to it. */
+export function isFromServer(source: Source): boolean {
+  return typeof source !== 'string' || source === 'split-dns'
+}
 
 export type { Transport } from './transports.ts'
 

@@ -3,28 +3,32 @@ import type { AnswerCache } from './cache/answer-cache.ts'
 import { coalesce } from './cache/coalesce.ts'
 import { Failures } from './cache/failures.ts'
 import { askedBy } from './cache/key.ts'
-import { lifetimeOf } from './cache/lifetime.ts'
 import { remember } from './cache/memory.ts'
 import { serveStale } from './cache/serve-stale.ts'
 import type { Clock, Random } from './clock.ts'
-import type { TtlClamp } from './dns/response.ts'
-import type { AroundCode } from './errors.ts'
-import type { Stage } from './job.ts'
-import { LocalProofs } from './local-names/local-proofs.ts'
+import { EnigmError } from './errors.ts'
+import type { Job, SideAsker, Stage } from './job.ts'
+import { LocalProofs, type ProofMemory, type ProofsByView } from './local-names/local-proofs.ts'
 import { type RebindingRules, refuseRebinding } from './local-names/rebinding.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { specialNames } from './local-names/special-names.ts'
 import { type Gate, gateStage } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
+import type { View } from './resolve.ts'
+import { chooseSide } from './rules/choose-side.ts'
 import { judgeByLists } from './rules/judge-lists.ts'
 import type { ListsInForce } from './rules/lists-in-force.ts'
-import { askTrusted, type Trusted } from './upstream/ask.ts'
+import type { Loops } from './rules/loops.ts'
+import type { Sides } from './rules/sides.ts'
+import { askSide } from './upstream/ask.ts'
 
 /** The path of a query that the cache cannot answer. */
 export interface PipelineParts {
   readonly cache: AnswerCache
-  readonly trusted: Trusted
-  readonly clamp: TtlClamp
+  readonly sides: Sides
+  /** Those who are asked on each side, by its number. */
+  readonly askers: readonly SideAsker[]
+  readonly loops: Loops
   readonly clock: Clock
   readonly random: Random
   /** Owned by the caller if it must be able to clear them. */
@@ -39,8 +43,6 @@ export interface PipelineParts {
   readonly lists?: ListsInForce | undefined
   readonly canary?: SelfCanary
   readonly portal?: PortalSwitch
-  /** The common problem of all resolvers now, if there is one. */
-  readonly around?: () => AroundCode | undefined
 }
 
 /** Counts of questions besides hits and misses. */
@@ -51,7 +53,7 @@ export interface StageCounts {
   renewed: number
   /** Questions refused because too many were in progress. */
   overloaded: number
-  /** Queries over UDP from other hosts above the limit for replies with content. */
+  /** Queries above a limit for one client: for replies to other hosts over UDP, and for all. */
   limited: number
   /** Upstream answers with private addresses, which were refused. */
   rebinding: number
@@ -64,22 +66,35 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
   const { rebinding, gate, tally = newStageCounts(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
   const { cache, clock } = parts
-  const proofs = new LocalProofs(clock, {
+  const proofs = new Map<View, LocalProofs>()
+  const memory: ProofMemory = {
     generation: () => cache.epoch,
     keep: (query, answer, epoch) => cache.put(askedBy(query), answer, epoch, clock.nowMs()),
-  })
+  }
+  const proofsOf: ProofsByView = (view) => {
+    const known = proofs.get(view) ?? new LocalProofs(clock, memory, view)
+    proofs.set(view, known)
+    return known
+  }
+  const askerOf = (job: Job): SideAsker => {
+    const { number } = job.side ?? parts.sides.of(job.query.question.lower, job.query.client.view)
+    const asker = parts.askers[number]
+    if (asker === undefined) throw new EnigmError('internal', 'a side without anybody to ask')
+    return asker
+  }
   return [
     ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: it only records that a query arrived, and nothing of it is kept
     ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // outside of everything that stores or checks answers: the answers of the network's own resolver about its login page are only for the client that asked
+    chooseSide(parts.sides, parts.loops), // before everything that depends on where a name is resolved
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, including overload: a stale answer is better than none
     admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one uses memory too
     coalesce((asked) => cache.hashOf(asked), parts.random), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
-    ...(parts.own === undefined ? [] : [parts.own]), // before everything that judges a name: what a person wrote for it is meant; an alias of it passes all of the rest
+    ...(parts.own === undefined ? [] : [parts.own, chooseSide(parts.sides, parts.loops)]), // before everything that judges a name: what a person wrote for it is meant; an alias of it passes all of the rest, and may lead to another side
     ...(parts.lists === undefined ? [] : [judgeByLists(parts.lists)]), // before everything that may send a query: a blocked name is not asked for; on the way back, around all that a server has sent
-    specialNames(proofs), // before every stage that may send a query: these names have no meaning outside this host or network, and a query would reveal them
+    specialNames(proofsOf), // before every stage that may send a query: these names have no meaning outside this host or network, and a query would reveal them
     gateStage(gate), // after the names that are never sent, before every stage that may send a query
     refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: answers made by policy may hold private addresses
-    askTrusted(parts.trusted, parts.clamp, (accepted) => lifetimeOf(accepted, parts.clamp), parts.around), // the last stage
+    askSide(askerOf), // the last stage: those of one side, and no fallback to another
   ]
 }

@@ -7,7 +7,6 @@ import { clientConnectionBudget } from './listen/connection-budget.ts'
 import type { DatagramCalls, Listener } from './listen/listener.ts'
 import type { Bind } from './listen/replace.ts'
 import { ReplyRate } from './listen/reply-rate.ts'
-import { viewFor } from './resolve.ts'
 import { createResponder } from './responder.ts'
 import type { RulesVersion } from './rules-version.ts'
 import { listenToKernel } from './system/netlink.ts'
@@ -61,12 +60,13 @@ export function binder(o: ServingParts, calls: DatagramCalls | undefined): Bind 
   const parts = {
     responder,
     allowed: (address: string) => setups.current.allowed(address),
-    view: viewFor,
+    view: (address: string) => setups.current.view(address),
     clock,
     emit,
     drainMs: drainOf(o),
     holder: portHolder,
     connectionBudget: clientConnectionBudget(descriptors(), needs),
+    queryRate: shared.queryRate,
     replyRate: new ReplyRate(o.random, () => tally.limited++),
     addressChanges: listenToKernel,
     datagramCalls: calls,
@@ -93,6 +93,7 @@ export async function startWorkers(o: ServingParts, listeners: readonly Listener
     emit,
     gate,
     bypass,
+    queryRate: shared.queryRate,
     trace,
     current: () => setups.current,
     cacheMaxBytes,

@@ -15,6 +15,7 @@ import { type KeyTools, relayEndpoint } from './oblivious.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { routeOf } from './route.ts'
+import { sidesOf } from './rules/sides.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
 import { isPaced, PACES, type Pace, type PacedProfile, STANDBY } from './shaping/profiles.ts'
@@ -22,7 +23,7 @@ import { type ShapedLink, standBy } from './shaping/standby.ts'
 import { TRANSPORTS } from './transports.ts'
 import { probeOf } from './upstream/classification.ts'
 import { ALWAYS_ON, ON_DEMAND, ON_SCHEDULE } from './upstream/path-health.ts'
-import { createSelection, type Selection } from './upstream/selection.ts'
+import { type Asking, createSelection, type Selection } from './upstream/selection.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
 /** The cell size of every schedule (RFC 8467). */
@@ -146,19 +147,19 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
     return link
   }
   const split = dividedNames(loaded, parts)
-  // Names that are divided need every path: the links of each resolver stand in for each other
-  // alone.
-  const groups: ShapedLink<P>[][] = []
+  const shaped = new Map<string, ShapedLink<P>[]>()
+  // The resolvers of each side, in order: among them one link is always on. Names that are divided
+  // need every path: the links of each resolver stand in for each other alone.
+  const groups = split === undefined ? sidesOf(config).all.map(({ to }) => to) : loaded.resolvers.map(({ id }) => [id])
+  const leads = (id: string) => !shaped.has(id) && groups.some(([first]) => first === id)
   const upstreams = loaded.resolvers.map((resolver) => {
-    if (split !== undefined || groups.length === 0) groups.push([])
-    const shaped = groups.at(-1) ?? []
     const dialPace = new DialPace(parts.clock, () => gate.refusal())
     const linkOver = (transport: Transport): Link<P> => {
       if (!paced) return plain(noted(make.plain(resolver, transport, dialPace)))
       const onSignOfLife = (carried: Carried) => upstream.health.signOfLife(transport, carried)
       const link = noted(make.paced(resolver, transport, dialPace))
-      const onSchedule = scheduledLink(link, resolver, { pace: paceOf(profile, shaped.length === 0), parts, onSignOfLife })
-      shaped.push(onSchedule)
+      const onSchedule = scheduledLink(link, resolver, { pace: paceOf(profile, leads(resolver.id)), parts, onSignOfLife })
+      shaped.set(resolver.id, [...(shaped.get(resolver.id) ?? []), onSchedule])
       return onSchedule
     }
     const upstream = createUpstream<P>({
@@ -172,14 +173,19 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
     })
     return upstream
   })
-  if (manner.byLinks) for (const shaped of groups) standBy(shaped)
+  if (manner.byLinks) standBy(groups.map((ids) => ids.flatMap((id) => shaped.get(id) ?? [])))
+  /** The machine may have slept since the last query. */
+  const noticing = (asking: Asking<P>): Asking<P> => ({
+    ask(message, dnssecOk, ask, to) {
+      parts.notice?.()
+      asking.ask(message, dnssecOk, ask, to)
+    },
+  })
   const selection = createSelection<P>({ upstreams, clock: parts.clock, random: parts.random, emit: parts.emit, manner, split })
   return {
     ...selection,
-    ask(message, dnssecOk, ask, to) {
-      parts.notice?.()
-      selection.ask(message, dnssecOk, ask, to)
-    },
+    ...noticing(selection),
+    among: (ids) => noticing(selection.among(ids)),
     react(what, online) {
       if (what === 'clock') {
         for (const link of links) link.reconsider()

@@ -13,6 +13,7 @@ const FLOOR_OF_ROOM: Readonly<Record<string, number>> = {
   dns: 2,
   files: 2,
   config: 2,
+  cleartext: 2,
   listen: 3,
   cache: 3,
   policy: 3,
@@ -61,6 +62,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'serving.ts': 5,
   'trusted-resolvers.ts': 4,
   'oblivious.ts': 4,
+  'side-askers.ts': 4,
   'open-page.ts': 5,
   'divided-names.ts': 4,
   'daemon.ts': 5,
@@ -287,6 +289,7 @@ const MAY_BE_ABSENT: Readonly<Record<string, string>> = {
   'host-checks.ts: policy?.networks': 'without a policy no network has a name',
   'commands/takeover-host.ts: (await judgedConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces':
     'without a policy no link is named',
+  'posture/policy-rules.ts: policy?.allowCleartext': 'without a policy every zone that is asked in cleartext exposes',
   'shaping/profiles.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',
 }
 

@@ -83,6 +83,7 @@ const SAMPLES: { readonly [T in Event['type']]: Extract<Event, { readonly type: 
   trace: { type: 'trace', untilWallMs: 1 },
   portal: { type: 'portal', untilWallMs: 1 },
   cleartext: { type: 'cleartext', cause: 'captive-portal' },
+  'forward.loop': { type: 'forward.loop', zone: 'corp.example', found: true },
   'service.started': { type: 'service.started' },
   'service.stopping': { type: 'service.stopping' },
   'reload.refused': { type: 'reload.refused', message: '' },

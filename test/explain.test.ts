@@ -98,3 +98,33 @@ t.test('bad usage', async (t) => {
   t.throws(() => explainInput('a.b', 'NOPE', '::1'), { code: 'config' })
   t.throws(() => explainInput('a.b', 'A', 'localhost'), { code: 'config' })
 })
+
+t.test('a forward zone and a view: whose rule says so, and who would be asked', async (t) => {
+  const { said } = await scene(t, {
+    use: ['one'],
+    forward: [
+      { zone: 'corp.example', except: ['www.corp.example'], to: ['two'] },
+      { zone: '10.in-addr.arpa', cleartext: '10.0.0.53:53' },
+    ],
+    allowCleartext: ['10.in-addr.arpa'],
+    allowFrom: ['0.0.0.0/0'],
+    views: [
+      { id: 'kids', clients: ['192.168.1.0/24'], use: ['two'], answers: [{ name: 'games.example', type: 'A', data: '192.0.2.9' }] },
+      { id: 'guests', clients: ['192.168.2.0/24'], forward: [] },
+    ],
+  })
+  t.match(await said('a.corp.example'), {
+    steps: ['answers passes', 'local-names passes', 'route asks forward[0]: corp.example', 'resolver asks set.json two (dot)'],
+    route: { to: ['two'], zone: 'corp.example' },
+  })
+  t.match((await said('www.corp.example')).route, { to: ['one'] })
+  t.match(await said('1.0.0.10.in-addr.arpa', 'PTR'), {
+    verdict: 'answered',
+    route: { to: [], zone: '10.in-addr.arpa', cleartext: '10.0.0.53:53' },
+  })
+  t.match((await said('www.example', 'A', '192.168.1.7')).steps.at(-2), /^route asks views\[0\]\.use$/)
+  t.match((await said('games.example', 'A', '192.168.1.7')).steps.at(-1), /^answers answers config\.json views\[0\]\.answers\[0\]/)
+  t.match((await said('games.example')).route, { to: ['one'] }, 'not for others')
+  t.match((await said('a.corp.example', 'A', '192.168.2.7')).route, { to: ['one'] })
+  t.match((await said('1.0.0.10.in-addr.arpa', 'PTR', '192.168.2.7')).steps.at(-1), /^local-names answers/)
+})

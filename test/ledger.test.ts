@@ -38,7 +38,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'system/egress.ts': 'connects UDP sockets to port 853 to learn their source address; sends nothing',
   'system/netlink.ts': 'a netlink socket',
   'system/takeover/proof.ts': "resolved's Unix socket, for names that only this host answers",
-  'portal/cleartext.ts': 'the one that sends cleartext DNS: each packet is an event `cleartext` before it leaves',
+  'cleartext/plain-exchange.ts': 'the one that sends cleartext DNS: each packet is an event `cleartext` before it leaves',
   'portal/probe.ts': 'HTTP to an address, no DNS',
   'fetcher/fetch-source.ts': 'https to the sources of the configuration; their names are resolved by this service itself',
   'page/page.ts': 'answers HTTP on a Unix socket or on loopback',

@@ -21,7 +21,7 @@ const RECOUNT_MS = 2000
 /** ANCOUNT, NSCOUNT and ARCOUNT. */
 const RECORD_COUNTS_AT = 6
 
-type KeptAnswer = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>
+type KeptAnswer = Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts' | 'ofNetwork'>
 
 /** The rules about names, as far as stored answers depend on them. */
 export interface CacheRules {
@@ -186,15 +186,15 @@ export class AnswerCache {
   }
 
   /**
-   * The network changed: forgets failures, which belong to the old network, and popularity. The new
-   * network must not learn what the old one was asked.
+   * The network changed: forgets what belongs to the old one, which is failures, answers of its own
+   * servers, and popularity. The new network must not learn what the old one was asked.
    */
   newNetwork(): void {
     this.#table.drop((entry) => {
       entry.hits = 0
       entry.recountMs = 0
       entry.staleUntilS = 0
-      return !describesName(entry.rcode)
+      return entry.ofNetwork || !describesName(entry.rcode)
     })
   }
 

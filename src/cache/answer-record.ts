@@ -30,6 +30,8 @@ export interface CacheEntry extends ReplySource {
   rulesVersion: number
   /** It was made here and did not come from a server. */
   readonly isOwn: boolean
+  /** It came from a server of this network: forgotten when the network changes, and not saved. */
+  readonly ofNetwork: boolean
 }
 
 /**
@@ -69,7 +71,9 @@ export const DEAD = 1 << 30
 const USED = 1 << 29
 /** See `Entry.outdated`. */
 const OUTDATED = 1 << 28
-export const UNITS = OUTDATED - 1
+/** See `CacheEntry.ofNetwork`. */
+const OF_NETWORK = 1 << 27
+export const UNITS = OF_NETWORK - 1
 const EDE_CODE = (1 << 17) - 1
 export const MOST_EDE_TEXT = (1 << 14) - 1
 
@@ -180,6 +184,14 @@ export class EntryCursor implements CacheEntry {
   set outdated(outdated: boolean) {
     const size = this.#words[this.#word + SIZE]! & ~OUTDATED
     this.#words[this.#word + SIZE] = outdated ? size | OUTDATED : size
+  }
+
+  get ofNetwork(): boolean {
+    return (this.#words[this.#word + SIZE]! & OF_NETWORK) !== 0
+  }
+  /** Marks a record that was just written. */
+  belongToNetwork(): void {
+    this.#words[this.#word + SIZE] = this.#words[this.#word + SIZE]! | OF_NETWORK
   }
 
   write(

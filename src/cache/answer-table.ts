@@ -89,7 +89,7 @@ export class AnswerTable {
    */
   write(
     asked: Asked,
-    answer: Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts'>,
+    answer: Pick<Answer, 'wire' | 'rcode' | 'ede' | 'ttlAts' | 'ofNetwork'>,
     storedAtMs: number,
     expiresAtMs: number,
     nowMs: number,
@@ -108,6 +108,7 @@ export class AnswerTable {
     const cursor = this.#cursor.moveTo(place, units)
     cursor.write(asked, wire, answer.ttlAts, storedAtMs, expiresAtMs)
     cursor.writeVerdict(answer.rcode, ede, text, rules)
+    if (answer.ofNetwork === true) cursor.belongToNetwork()
     return true
   }
 

@@ -23,33 +23,40 @@ interface KeptFailure {
   readonly untilMs: number
   readonly keptS: number
   /**
-   * What a resolver said, or that no reply came. `during`: the number of the silence, if no other
-   * question was answered either.
+   * What a resolver said, or that no reply came. `during`: the silence of its side, if no other
+   * question was answered there either.
    */
   readonly what:
     | { readonly rcode: Rcode; readonly ede: Ede | undefined }
-    | { readonly code: ErrorCode; readonly during: number | undefined }
+    | { readonly code: ErrorCode; readonly during: Silence | undefined }
+}
+
+/** A time in which no question of a side is answered. */
+interface Silence {
+  over: boolean
+}
+
+/** What is known of the path to the servers of one side. */
+interface SidePath {
+  /** Number of answers to any question. */
+  answers: number
+  /** Undefined: the last question was answered. */
+  silence: Silence | undefined
 }
 
 /**
  * Failures by question (RFC 9520). A failure that a resolver reported (SERVFAIL, REFUSED ...), or a
  * question without a reply while others were answered, is kept for 1 s, doubled with each
- * repetition up to 5 min. If no question at all is answered, the path fails. Then a question that
- * was sent is kept for one second. The first answer to any question, or another network, ends that,
- * so that a failure of a link does not count against a question. Kept in memory only, and bounded.
- * Used from one thread.
+ * repetition up to 5 min. If no question of a side is answered at all, its path fails. Then a
+ * question that was sent is kept for one second. The first answer to any question of that side, or
+ * another network, ends that, so that a failure of a link does not count against a question. Kept
+ * in memory only, and bounded. Used from one thread. /
  */
 export class Failures {
   readonly #clock: Clock
   readonly #known = new LRUCache<CacheKey, KeptFailure>({ max: MOST_QUESTIONS })
-  /** Counts silences: each answer ends the current one. */
-  #silence = 0
-  #silent = false
-  /**
-   * Number of answers to any question. `unanswered` gets its value at the time the question was
-   * asked.
-   */
-  answers = 0
+  /** By the number of the side. */
+  readonly #paths = new Map<number, SidePath>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -57,6 +64,13 @@ export class Failures {
 
   get size(): number {
     return this.#known.size
+  }
+
+  /**
+   * Number of answers on a side: `unanswered` gets its value at the time the question was asked.
+   */
+  answers(side: number): number {
+    return this.#path(side).answers
   }
 
   /**
@@ -71,8 +85,7 @@ export class Failures {
     if (leftMs <= 0) return undefined
     const { what } = failure
     if ('code' in what) {
-      const over = what.during !== undefined && what.during !== this.#silence
-      return over ? undefined : new EnigmError(what.code, 'It was asked a moment ago, and nobody answered.')
+      return what.during?.over === true ? undefined : new EnigmError(what.code, 'It was asked a moment ago, and nobody answered.')
     }
     const { rcode, ede } = what
     const answer = { wire: synthesise(query.question, { rcode }), rcode, storeS: leftMs / 1000, from: 'failure' } as const
@@ -80,8 +93,8 @@ export class Failures {
   }
 
   /** Records a failure that a resolver reported. Returns for how many seconds it is kept. */
-  failed(query: Query, { rcode, ede }: Answer): number {
-    this.#answered()
+  failed(query: Query, { rcode, ede }: Answer, side: number): number {
+    this.#answered(side)
     return this.#note(keyOfQuery(query), { rcode, ede })
   }
 
@@ -90,16 +103,17 @@ export class Failures {
    * dialling has its own bound (a connect per second). `answersBefore`: the value of `answers` when
    * the question was asked.
    */
-  unanswered(query: Query, code: ErrorCode, answersBefore: number): void {
+  unanswered(query: Query, code: ErrorCode, answersBefore: number, side: number): void {
     if (!wasAsked(code)) return
     const key = keyOfQuery(query)
-    if (this.answers !== answersBefore) {
+    const path = this.#path(side)
+    if (path.answers !== answersBefore) {
       this.#note(key, { code, during: undefined })
       return
     }
-    this.#silent = true
+    path.silence ??= { over: false }
     const untilMs = this.#clock.nowMs() + LEAST_S * 1000
-    this.#known.set(key, { untilMs, keptS: 0, what: { code, during: this.#silence } })
+    this.#known.set(key, { untilMs, keptS: 0, what: { code, during: path.silence } })
   }
 
   #note(key: CacheKey, what: KeptFailure['what']): number {
@@ -112,22 +126,31 @@ export class Failures {
   }
 
   /** An answer came: the path is alive. */
-  #answered(): void {
-    this.answers++
-    if (!this.#silent) return
-    this.#silent = false
-    this.#silence++
+  #answered(side: number): void {
+    const path = this.#path(side)
+    path.answers++
+    if (path.silence === undefined) return
+    path.silence.over = true
+    path.silence = undefined
+  }
+
+  #path(side: number): SidePath {
+    const known = this.#paths.get(side)
+    if (known !== undefined) return known
+    const path = { answers: 0, silence: undefined }
+    this.#paths.set(side, path)
+    return path
   }
 
   /** `query` got a good answer. */
-  succeeded(query: Query): void {
-    this.#answered()
+  succeeded(query: Query, side: number): void {
+    this.#answered(side)
     if (this.#known.size > 0) this.#known.delete(keyOfQuery(query))
   }
 
   /** The network, the resolvers or the configuration changed: forgets all failures. */
   clear(): void {
     this.#known.clear()
-    this.#silence++
+    for (const path of this.#paths.values()) path.silence = undefined
   }
 }

@@ -2,7 +2,7 @@ import type { Clock, Random } from '../clock.ts'
 import { u32 } from '../dns/octets.ts'
 import { EnigmError } from '../errors.ts'
 import type { Job, Outcome, Stage } from '../job.ts'
-import type { View } from '../resolve.ts'
+import { isFromServer, type Side, type View } from '../resolve.ts'
 import { AnswerCache, type CacheOptions } from './answer-cache.ts'
 import { Failures } from './failures.ts'
 import { askedOf, markOf } from './key.ts'
@@ -74,6 +74,9 @@ export function createMemory(o: PrefetchOptions & Omit<CacheOptions, 'seed'>): M
   }
 }
 
+/** The number of the side of general names, for a pipeline without others. */
+const GENERAL = 0
+
 /**
  * Keeps every answer that comes back through it, whichever stage made it. Keeps every failure for a
  * short time, during which the question is not asked again (RFC 9520). The epoch is read before
@@ -81,12 +84,13 @@ export function createMemory(o: PrefetchOptions & Omit<CacheOptions, 'seed'>): M
  */
 export function remember(cache: AnswerCache, clock: Clock, failures?: Failures): Stage {
   /** Records whether the outcome is a failure, and returns the outcome to pass on. */
-  const noted = ({ query, answersBefore }: Job, outcome: Outcome): Outcome => {
+  const numberOf = (side: Side | undefined) => side?.number ?? GENERAL
+  const noted = ({ query, answersBefore, side }: Job, outcome: Outcome): Outcome => {
     // A blocked or a local answer is no failure of its question, whatever its RCODE.
     if (failures === undefined || (!(outcome instanceof EnigmError) && outcome.from === 'policy')) return outcome
-    if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore)
-    else if (!describesName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome) }
-    else if (typeof outcome.from !== 'string') failures.succeeded(query)
+    if (outcome instanceof EnigmError) failures.unanswered(query, outcome.code, answersBefore, numberOf(side))
+    else if (!describesName(outcome.rcode)) return { ...outcome, storeS: failures.failed(query, outcome, numberOf(side)) }
+    else if (isFromServer(outcome.from)) failures.succeeded(query, numberOf(side))
     return outcome
   }
   return {
@@ -94,7 +98,7 @@ export function remember(cache: AnswerCache, clock: Clock, failures?: Failures):
       job.epoch = cache.epoch
       job.rulesVersion = cache.rulesVersion
       job.outcome = failures?.kept(job.query)
-      job.answersBefore = failures?.answers ?? 0
+      job.answersBefore = failures?.answers(numberOf(job.side)) ?? 0
       return job.outcome === undefined ? 'on' : 'answered'
     },
     leave(job) {

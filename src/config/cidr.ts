@@ -41,6 +41,12 @@ export function addressOctets(address: string): Uint8Array {
   )
 }
 
+/** The first `prefix` bits of an address as a text for comparisons. */
+export function firstBits(octets: Uint8Array, prefix: number): string {
+  const kept = octets.map((octet, i) => octet & (0xff00 >> Math.max(0, Math.min(8, prefix - 8 * i))))
+  return Buffer.from(kept).toString('latin1')
+}
+
 /** The error of a block, as a clause with its fix; undefined if it is valid. */
 export function cidrProblem(text: string): string | undefined {
   if (parseCidr(text) !== undefined) return undefined

@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path'
+import { checkForwarding, choose } from './choose-resolvers.ts'
 import { isLoopback } from './cidr.ts'
 import {
   asRecord,
@@ -20,14 +21,15 @@ import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import { offers, type TrustedResolver } from './trusted-set.ts'
+import type { TrustedResolver } from './trusted-set.ts'
 
 /** Everything that a start needs, checked. */
 export interface Loaded {
   readonly config: Config
   /**
-   * The resolvers in use: those that `use` names, in its order, even if they are disabled. Without
-   * `use`: every enabled one. Each shares at least one transport with the configuration.
+   * The resolvers in use: first those for general names, which `config.use` names in this order
+   * (without `use` in the file: every enabled one), then those for zones and views only. Each
+   * shares at least one transport with the configuration.
    */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
@@ -115,7 +117,9 @@ export async function checkConfig(
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
   const set = setRaw === undefined ? { sound: [], ids: new Set(), places: new Map(), whole: false } : setOf(setFile, setRaw, collect)
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
-  const resolvers = await Promise.all(chosen.map((resolver) => withCa(setFile, resolver, collect)))
+  const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
+  const use = chosen.general.map(({ id }) => id)
+  checkForwarding(configFile ?? HERE, found, listen, collect)
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
   const placed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
@@ -123,7 +127,8 @@ export async function checkConfig(
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
     checkRoutes({ configFile: configFile ?? HERE, setFile }, found, placed, collect)
   if (found.policy !== undefined && set.whole) {
-    for (const { path, message } of contradictions(found, found.policy, resolvers)) collect({ file: configFile ?? HERE, path, message })
+    for (const { path, message } of contradictions(found, found.policy, resolvers, use))
+      collect({ file: configFile ?? HERE, path, message })
   }
   const hosts = await hostsOf(found, base, collect)
   const lists = await listsOf(found, base, collect)
@@ -132,7 +137,7 @@ export async function checkConfig(
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
   const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files]
   const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...read])]
-  const config = inForce(found, base, setFile, resolvers, listen, hosts, lists)
+  const config = inForce(found, base, setFile, use, listen, hosts, lists)
   const proxyFiles = Object.keys(found.proxies).length === 0 ? {} : { proxyFiles: proxies.contents }
   return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files }, problems }
 }
@@ -208,54 +213,6 @@ function withInherited(
 }
 
 /**
- * The resolvers that are used. Those named by `use` must exist and be reachable; without `use`,
- * those that share no transport are left out.
- */
-function choose(
-  { configFile, setFile }: { readonly configFile: string; readonly setFile: string },
-  config: ConfigFile,
-  set: SetReading,
-  readable: boolean,
-  collect: CollectProblem,
-): readonly TrustedResolver[] {
-  const shares = (resolver: TrustedResolver) => config.transports.some((transport) => offers(resolver, transport))
-  if (!readable) return []
-  if (config.use === undefined) {
-    const chosen = set.sound.filter((resolver) => resolver.enabled && shares(resolver))
-    if (chosen.length === 0 && set.whole) {
-      const message =
-        set.ids.size === 0
-          ? 'contains no enabled resolver, because the list is empty; add one, or remove "resolvers" from the configuration to use the shipped set'
-          : `no enabled resolver offers ${config.transports.join(' or ')}; enable one, name one in "use", or add a transport`
-      collect({ file: setFile, path: 'resolvers', message })
-    }
-    return chosen
-  }
-  const byId = new Map(set.sound.map((resolver) => [resolver.id, resolver]))
-  return config.use.flatMap((id, index) => {
-    const where = { file: configFile, path: `use[${index}]` }
-    const resolver = byId.get(id)
-    if (resolver === undefined) {
-      const known = [...byId.keys()].slice(0, 20).join(', ')
-      if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; name one of: ${known}` })
-      return []
-    }
-    if (config.transports.includes('odoh') && 'odoh' in resolver.transports && !shares(resolver)) {
-      collect({ ...where, message: `${quoted(id)} names no relay; add one in its transports.odoh, as in "relay": "ID"` })
-      return []
-    }
-    if (shares(resolver) && resolver.addresses.length === 0 && !('odoh' in resolver.transports)) {
-      collect({ ...where, message: `${quoted(id)} has no address yet; run: enigm-dns resolvers pin ${id}` })
-      return []
-    }
-    if (shares(resolver)) return [resolver]
-    const offered = Object.keys(resolver.transports).join(', ')
-    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or remove it here` })
-    return []
-  })
-}
-
-/**
  * Oblivious targets whose key is neither pinned nor may be fetched: nothing could be sealed to
  * them.
  */
@@ -279,7 +236,7 @@ function inForce(
   found: ConfigFile,
   base: string,
   setFile: string,
-  resolvers: readonly TrustedResolver[],
+  use: readonly string[],
   listen: readonly SocketAddress[],
   hosts: readonly HostsFile[],
   lists: readonly ListConfig[],
@@ -291,7 +248,7 @@ function inForce(
     hosts: hosts.map(({ file }) => file),
     lists,
     resolvers: setFile,
-    use: resolvers.map(({ id }) => id),
+    use,
     statusFile: statusFile === undefined ? defaultStatusFile() : resolve(base, statusFile),
     stateDir: stateDir === undefined ? defaultStateDir() : resolve(base, stateDir),
   }

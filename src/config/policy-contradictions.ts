@@ -1,4 +1,5 @@
-import { type Policy, type PolicyNetwork, type PolicyRules, rulesAt, SHAPING_PROFILES } from './policy.ts'
+import { LINK } from './forwarding.ts'
+import { type Policy, type PolicyNetwork, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
 import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
@@ -11,26 +12,59 @@ export interface Contradiction {
   readonly message: string
 }
 
-type Facts = Pick<ConfigFile, 'usageProfile' | 'transports' | 'padding' | 'shaping'>
+type Facts = Pick<ConfigFile, 'usageProfile' | 'transports' | 'padding' | 'shaping' | 'allowCleartext' | 'forward' | 'views'>
 
 /**
  * Contradictions between policy and configuration, between policy and trusted set, or between a
  * network and the rules for all. A daemon that started anyway would violate the policy permanently,
- * and the author of either would not learn of it.
+ * and the author of either would not learn of it. `use`: the ids of the resolvers for general
+ * names. /
  */
-export function contradictions(config: Facts, policy: Policy, resolvers: readonly TrustedResolver[]): readonly Contradiction[] {
+export function contradictions(
+  config: Facts,
+  policy: Policy,
+  resolvers: readonly TrustedResolver[],
+  use: readonly string[],
+): readonly Contradiction[] {
   const everywhere = rulesAt(policy, undefined)
-  const found = [...unmeetable(everywhere, config, resolvers, 'policy')]
+  const found = [
+    ...unencrypted(config, policy),
+    ...unknownServers(config, policy),
+    ...unmeetable(everywhere, config, resolvers, use, 'policy'),
+  ]
   for (const [index, network] of (policy.networks ?? []).entries()) {
     const path = `policy.networks[${index}]`
     found.push(...relaxing(everywhere, network, path))
     const known = new Set(found.map(({ message }) => message))
-    found.push(...unmeetable(rulesAt(policy, network.name), config, resolvers, path).filter(({ message }) => !known.has(message)))
+    found.push(...unmeetable(rulesAt(policy, network.name), config, resolvers, use, path).filter(({ message }) => !known.has(message)))
   }
   return found
 }
 
-function unmeetable(rules: PolicyRules, config: Facts, resolvers: readonly TrustedResolver[], at: string): readonly Contradiction[] {
+/** Zones that may be asked without encryption, although the policy names other ones. */
+function unencrypted({ allowCleartext }: Facts, policy: Policy): readonly Contradiction[] {
+  const others = allowCleartext.filter((zone) => policy.allowCleartext !== undefined && !policy.allowCleartext.includes(zone))
+  if (others.length === 0) return []
+  const message = `does not name ${others.map(quoted).join(', ')}, which allowCleartext contains; remove it there or allow it here`
+  return [{ path: 'policy.allowCleartext', message }]
+}
+
+/** With a required VPN the path to every server must be known before anything is sent. */
+function unknownServers({ forward, views }: Facts, policy: Policy): readonly Contradiction[] {
+  const rules = [...forward, ...views.flatMap((view) => view.forward ?? [])]
+  if (strictestVpn(policy) !== 'required' || !rules.some(({ cleartext }) => cleartext === LINK)) return []
+  const message =
+    'is required, but "link" in forward means servers of this network, which are not known in advance; name the server or a resolver'
+  return [{ path: 'policy.vpn', message }]
+}
+
+function unmeetable(
+  rules: PolicyRules,
+  config: Facts,
+  resolvers: readonly TrustedResolver[],
+  use: readonly string[],
+  at: string,
+): readonly Contradiction[] {
   const found: Contradiction[] = []
   const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
   if (rules.minimumUsageProfile === 'strict' && config.usageProfile !== 'strict')
@@ -43,11 +77,16 @@ function unmeetable(rules: PolicyRules, config: Facts, resolvers: readonly Trust
     no('padding.queryBlock', `requires ${block}, but padding.queryBlock is ${config.padding.queryBlock}; raise that or lower this`)
   if (rules.shaping !== undefined && SHAPING_PROFILES.indexOf(config.shaping.profile) < SHAPING_PROFILES.indexOf(rules.shaping))
     no('shaping', `requires ${rules.shaping} or more, but shaping.profile is ${config.shaping.profile}; set that or lower this`)
-  found.push(...aboutResolvers(rules, resolvers, at))
+  found.push(...aboutResolvers(rules, resolvers, use, at))
   return found
 }
 
-function aboutResolvers(rules: PolicyRules, resolvers: readonly TrustedResolver[], at: string): readonly Contradiction[] {
+function aboutResolvers(
+  rules: PolicyRules,
+  resolvers: readonly TrustedResolver[],
+  use: readonly string[],
+  at: string,
+): readonly Contradiction[] {
   const found: Contradiction[] = []
   const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
   const leaveOut = 'leave it out of "use" or change the rule'
@@ -67,7 +106,7 @@ function aboutResolvers(rules: PolicyRules, resolvers: readonly TrustedResolver[
         no(`claims.${claim}`, `requires ${wanted}, but ${quoted(id)} states ${said} about itself; ${leaveOut}`)
     }
   }
-  const operators = new Set(resolvers.map(({ id, operator }) => operator ?? id)).size
+  const operators = new Set(resolvers.filter(({ id }) => use.includes(id)).map(({ id, operator }) => operator ?? id)).size
   const wanted = rules.minimumOperators ?? 0
   if (operators < wanted)
     no('minimumOperators', `requires ${wanted}, but ${operators} is in use; name more resolvers in "use" or lower this`)

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { parseCidr } from './cidr.ts'
 import { closed, described, distinct, integer, ipLiteral, text, word, yesNo } from './fields.ts'
+import { cleartextZones } from './forwarding.ts'
 import { transportName } from './trusted-set.ts'
 
 /** Weakest first. */
@@ -81,6 +82,12 @@ export const policySchema = closed({
   vpnInterfaces: v.exactOptional(
     described('Interfaces that count as VPN, for tunnels that are not recognised by their kind.', distinct(text(15), 64)),
   ),
+  allowCleartext: v.exactOptional(
+    described(
+      'The zones that may be asked without encryption (`forward`). Zones that are not named here make the state `exposed`.',
+      cleartextZones,
+    ),
+  ),
   audit: v.optional(
     described(
       'Whether violations and changes of state are written to a log. `required`: lookups fail while it cannot be written.',
@@ -152,7 +159,7 @@ export function strictestVpn({ vpn, networks }: Policy): Vpn | undefined {
 
 /** The rules on the network that the policy calls `name`; undefined: on any other network. */
 export function rulesAt(policy: Policy, name: string | undefined): PolicyRules {
-  const { networks, vpnInterfaces: _interfaces, audit: _audit, ...base } = policy
+  const { networks, vpnInterfaces: _interfaces, audit: _audit, allowCleartext: _cleartext, ...base } = policy
   const here = networks?.find((n) => n.name === name)
   if (here === undefined) return base
   const { name: _name, match: _match, ...more } = here

@@ -1,51 +1,20 @@
 import * as v from 'valibot'
 import { TRANSPORT_NAMES } from '../transports.ts'
-import { allowList, cidrProblem } from './cidr.ts'
 import { dns64Schema } from './dns64.ts'
-import { checked, closed, described, distinct, integer, text, word, yesNo } from './fields.ts'
-import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
+import { closed, described, distinct, integer, text, word, yesNo } from './fields.ts'
+import { cleartextZones, forwardRules, viewList } from './forwarding.ts'
+import { sameEndpoint } from './listen-address.ts'
 import { type ListConfig, listsSchema } from './lists.ts'
 import { ownAnswersSchema } from './own-answers.ts'
 import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { proxies, via } from './proxies.ts'
 import { absent, type Effect, type Group, type Setting, type Settings, schemasOf, setting } from './setting-kinds.ts'
+import { cidrText, listenText, pagePlace, queryBlock, userText, zoneText } from './setting-values.ts'
 import { transportName } from './trusted-set.ts'
 
 export type { Effect } from './setting-kinds.ts'
 
 const inner = <const Inner extends Settings>(settings: Inner) => closed(schemasOf(settings), misplaced)
-
-const listenText = v.pipe(text(128), checked(listenProblem))
-const cidrText = v.pipe(text(64), checked(cidrProblem))
-
-/** RFC 8467 section 4.1: the block is a power of two. */
-const queryBlock = v.pipe(
-  v.number('must be 0 or a whole number from 16 to 512'),
-  v.integer('must be 0 or a whole number from 16 to 512'),
-  v.check((block) => block === 0 || (block >= 16 && block <= 512), 'must be 0 (no padding) or from 16 to 512; RFC 8467 recommends 128'),
-)
-
-const zoneText = v.pipe(
-  text(253),
-  v.check(
-    (name) => /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(name),
-    'must be a name in ASCII (xn-- form), as in "home.example"; it includes all names below it',
-  ),
-)
-
-const isLoopback = allowList(['127.0.0.0/8', '::1/128'])
-const pagePlace = v.pipe(
-  text(104),
-  v.check(
-    (place) => place.startsWith('/') || isLoopback(parseListen(place)?.address ?? ''),
-    'must be the absolute path of a Unix socket or a loopback ADDRESS:PORT, as in "127.0.0.1:9153"',
-  ),
-)
-
-const userText = v.pipe(
-  text(64),
-  v.check((user) => /^([a-z_][\w.-]*\$?|\d+(:\d+)?)$/i.test(user), 'must be a user name, a user number, or UID:GID, as in "enigm-dns"'),
-)
 
 const padding = {
   queryBlock: setting(
@@ -178,6 +147,9 @@ export const SETTINGS = {
       'names no resolver, so no name could be resolved; name one, or delete the line to use every enabled one',
     ),
   ),
+  forward: setting('reload', 'Zones that have their own resolvers (split DNS): docs/rules.md.', forwardRules, []),
+  allowCleartext: setting('reload', 'Zones of `forward` that may be asked without encryption: docs/rules.md.', cleartextZones, []),
+  views: setting('reload', 'Clients that get their own rules and answers: docs/rules.md.', viewList, []),
   transports: setting(
     'reload',
     'The transports to resolvers, in order of preference: DNS over TLS, DNS over HTTPS, Oblivious DNS over HTTPS (docs/odoh.md).',
@@ -265,6 +237,12 @@ export const SETTINGS = {
     'Address blocks of the clients that get answers. Required if `listen` has an address that is not loopback.',
     distinct(cidrText, 1000),
     ['127.0.0.0/8', '::1/128'],
+  ),
+  clientQueriesPerS: setting(
+    'reload',
+    'Queries per second of one client (an IPv4 address, or an IPv6 /64) above which it is refused. 0: no limit.',
+    integer(0, 1_000_000),
+    0,
   ),
   workers: setting(
     'start',

@@ -45,6 +45,7 @@ export class InFlight {
 
 const HEADER = 12
 const SERVFAIL = 2
+const REFUSED = 5
 
 /**
  * Writes the SERVFAIL of a full listener at `at` in `out` (room for 271 octets: a header and the
@@ -53,12 +54,21 @@ const SERVFAIL = 2
  * (glibc's `res_send`) ignore a reply without one.
  */
 export function overloadReply(packet: Uint8Array, out: Uint8Array, at: number): number {
+  return replyWithout(SERVFAIL, packet, out, at)
+}
+
+/** The same with REFUSED, for a client that asks more than it may. */
+export function refusal(packet: Uint8Array, out: Uint8Array, at: number): number {
+  return replyWithout(REFUSED, packet, out, at)
+}
+
+function replyWithout(rcode: number, packet: Uint8Array, out: Uint8Array, at: number): number {
   const flags = packet[2]
   if (packet.length < HEADER || flags === undefined || flags >= 0x80) return 0
   const asked = questionOctets(packet)
   out.set(packet.subarray(0, HEADER + asked), at)
   out[at + 2] = 0x80 | (flags & 0x79)
-  out[at + 3] = 0x80 | ((packet[3] ?? 0) & 0x10) | SERVFAIL
+  out[at + 3] = 0x80 | ((packet[3] ?? 0) & 0x10) | rcode
   out.fill(0, at + 4, at + HEADER)
   out[at + 5] = asked > 0 ? 1 : 0
   return HEADER + asked

@@ -3,6 +3,7 @@ import type { SocketAddress } from '../config/listen-address.ts'
 import type { Emit } from '../events.ts'
 import type { Responder, View } from '../resolve.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
+import type { QueryRate } from './query-rate.ts'
 import type { ReplyRate } from './reply-rate.ts'
 
 /** A receiver of queries on one endpoint, independent of the way in which packets are read. */
@@ -57,6 +58,8 @@ export interface ListenOptions extends SocketAddress {
   readonly connectionBudget?: ConnectionBudget
   /** Limits replies over UDP to other hosts; absent: no limit. */
   readonly replyRate?: ReplyRate
+  /** Limits the queries of each client; absent: no limit. */
+  readonly queryRate?: QueryRate
 }
 
 /** All limits of a listener. */

@@ -31,7 +31,7 @@ export interface TcpShared {
 export class TcpConnection implements BudgetedConnection {
   readonly client: string
   readonly #socket: Socket
-  readonly #client: Client
+  #client: Client
   readonly #shared: TcpShared
   readonly #reader = new FrameReader()
   #backlog: Uint8Array[] = []
@@ -138,7 +138,12 @@ export class TcpConnection implements BudgetedConnection {
 
   #answer(frame: Uint8Array): void {
     const { options, scratch, inFlight } = this.#shared
-    let length = options.responder.now(frame, 0, frame.length, scratch, 2, LONGEST, this.#client.view)
+    // Looked up for each query: a reload may have changed it since the client connected.
+    const view = options.view(this.#client.address)
+    if (view !== this.#client.view) this.#client = { ...this.#client, view }
+    const refused = options.queryRate?.limitedReply(this.#client.address, this.#progressMs, frame, scratch, 2)
+    let length = refused ?? options.responder.now(frame, 0, frame.length, scratch, 2, LONGEST, view)
+    if (refused === 0) return
     if (length === 0 && inFlight.full) length = overloadReply(frame, scratch, 2)
     else if (length === 0) {
       this.#ask()

@@ -144,6 +144,11 @@ export class Batch {
    */
   #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
     const { options, inFlight } = this.#o
+    const { queryRate } = options
+    if (queryRate !== undefined && queryRate.perSecond > 0) {
+      const refused = queryRate.limitedReply(this.#client, options.clock.nowMs(), viewOf(packet, start, end), this.#out.data, at)
+      if (refused !== undefined) return refused
+    }
     if (this.#paced) {
       const { replyRate, clock } = options
       const instead = replyRate?.limitedReply(this.#client, clock.nowMs(), viewOf(packet, start, end), this.#out.data, at)

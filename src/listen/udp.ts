@@ -107,8 +107,10 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     const queued = socket.getSendQueueCount()
     if (queued >= SEND_QUEUE) return
     const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)
-    const { replyRate, clock } = options
-    const instead = replyRate === undefined || isLocal(address) ? undefined : replyRate.limitedReply(address, clock.nowMs(), packet, out, 0)
+    const { queryRate, replyRate, clock } = options
+    const refused = queryRate === undefined ? undefined : queryRate.limitedReply(address, clock.nowMs(), packet, out, 0)
+    const paced = refused === undefined && replyRate !== undefined && !isLocal(address)
+    const instead = paced ? replyRate.limitedReply(address, clock.nowMs(), packet, out, 0) : refused
     if (instead !== undefined) {
       if (instead > 0) socket.send(out, 0, instead, from.port, from.address)
       return

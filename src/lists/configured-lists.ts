@@ -83,8 +83,8 @@ export class ConfiguredLists {
   }
 }
 
-function setupOf({ lists }: Loaded['config']): ListsSetup {
-  return { lists, views: [] }
+function setupOf({ lists, views }: Loaded['config']): ListsSetup {
+  return { lists, views: views.map((view) => view.lists) }
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { readDenial } from '../dns/denial.ts'
 import { SYNTHESIZED } from '../dns/local-answer.ts'
 import { rewriteTtls, synthesise } from '../dns/response.ts'
-import { type Answer, type Ask, type Client, EVERYBODYS, type Query, type Question } from '../resolve.ts'
+import type { Answer, Ask, Client, Query, Question, View } from '../resolve.ts'
 import { type Proof, probeName, RootGaps } from './root-gaps.ts'
 import { TYPE } from './zone-actions.ts'
 
@@ -25,9 +25,6 @@ const MOST_STEPS = 20
 const MOST_SEARCHES = 16
 
 const NXDOMAIN = 3
-/** A query for a proof is made for all clients. */
-const SHARED_CLIENT: Client = { address: '', transport: 'udp', view: EVERYBODYS }
-
 /** Asks the stages below; rejects with an EnigmError. */
 export type AskBelow = (query: Query, ask: Ask) => Promise<Answer>
 
@@ -45,6 +42,9 @@ export interface Subject {
  * answer. `exists`: a top-level domain that is in the root.
  */
 type ProofOutcome = Proof | 'unsigned' | 'exists' | 'unproven'
+
+/** The proofs for the clients of each view: a view may have resolvers of its own. */
+export type ProofsByView = (view: View) => Pick<LocalProofs, 'denies' | 'prove'>
 
 /** The cache for the answers from which proofs are made. */
 export interface ProofMemory {
@@ -64,6 +64,7 @@ export interface ProofMemory {
  * neighbours, never for the name itself. No query is sent before a client query with DO comes.
  */
 export class LocalProofs {
+  readonly #client: Client
   readonly #clock: Clock
   readonly #memory: ProofMemory
   readonly #gaps = new RootGaps()
@@ -73,7 +74,9 @@ export class LocalProofs {
   #silentUntilMs = Number.NEGATIVE_INFINITY
   #topsSilentUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor(clock: Clock, memory: ProofMemory) {
+  /** `view`: whose resolvers are asked. A query for a proof is made for all its clients. */
+  constructor(clock: Clock, memory: ProofMemory, view: View) {
+    this.#client = { address: '', transport: 'udp', view }
     this.#clock = clock
     this.#memory = memory
     this.#seenGeneration = memory.generation()
@@ -182,7 +185,7 @@ export class LocalProofs {
    */
   async #asked(name: Uint8Array, ask: Ask, next: AskBelow): Promise<Answer | undefined> {
     const generation = this.#seenGeneration
-    const query = dsQuery(name)
+    const query = dsQuery(name, this.#client)
     const answer = await next(query, ask)
     this.#forgetOld()
     if (generation !== this.#seenGeneration) return undefined
@@ -225,7 +228,7 @@ function provenAnswer(question: Question, proof: Proof, nowMs: number): Answer {
   return { wire, rcode: NXDOMAIN, storeS: ttlS, ede: SYNTHESIZED, from: 'policy' }
 }
 
-function dsQuery(name: Uint8Array): Query {
+function dsQuery(name: Uint8Array, client: Client): Query {
   const lower = Buffer.concat([name, Uint8Array.of(0, TYPE.ds, 0, 1)])
   return {
     id: 0,
@@ -233,7 +236,7 @@ function dsQuery(name: Uint8Array): Query {
     authenticData: false,
     checkingDisabled: false,
     edns: { udpSize: 1232, dnssecOk: true, wantsSource: false },
-    client: SHARED_CLIENT,
+    client,
   }
 }
 

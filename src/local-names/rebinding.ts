@@ -32,6 +32,8 @@ export function refuseRebinding(rules: RebindingRules, refused: () => void): Sta
     enter: () => 'on',
     leave(job) {
       const { outcome, query } = job
+      // The names of a forward zone are those of a private network.
+      if (job.side?.zone !== undefined) return 'on'
       // Only answers from upstream: localhost is answered here with 127.0.0.1.
       if (outcome === undefined || outcome instanceof EnigmError || typeof outcome.from === 'string') return 'on'
       if (!someAddress(outcome.wire, inside) || exempt.match(query.question)) return 'on'

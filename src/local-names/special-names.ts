@@ -2,8 +2,8 @@ import { noSuchName, soaRecord } from '../dns/local-answer.ts'
 import { nameFromText } from '../dns/name.ts'
 import { u16 } from '../dns/octets.ts'
 import type { Stage } from '../job.ts'
-import type { Answer, Question } from '../resolve.ts'
-import type { LocalProofs, Subject } from './local-proofs.ts'
+import { type Answer, EVERYBODYS, type Question, type View } from '../resolve.ts'
+import type { ProofsByView, Subject } from './local-proofs.ts'
 import { SPECIAL_ZONES } from './special-zones.ts'
 import { lazily } from './zone-actions.ts'
 import { type ZoneRule, zoneTree } from './zone-tree.ts'
@@ -19,18 +19,20 @@ interface LocalAnswer {
 /**
  * Answers queries that must not leave this host: special-use names (RFC 6761 registry), reverse
  * zones of private addresses (RFC 6303, RFC 7793), single labels, addresses queried as names, and
- * the canary of browsers. Everything else goes on, and so does DS at the apex of zones that the
- * public DNS delegates unsigned. With `proofs`, a negative answer to a query with DO includes the
- * signed denial of the public DNS, which the stages below fetch. Only questions of class IN: the
- * gate lets no other class pass.
+ * the canary of browsers. Everything else goes on, as do names of a forward zone, and so does DS at
+ * the apex of zones that the public DNS delegates unsigned. With `proofs`, a negative answer to a
+ * query with DO includes the signed denial of the public DNS, which the stages below fetch; each
+ * view has its own, because each may have its own resolvers. Only questions of class IN: the gate
+ * lets no other class pass. /
  */
-export function specialNames(proofs?: LocalProofs): Stage {
-  const answerHere = localAnswers(SPECIAL_ZONES, (top) => proofs?.denies(top) === true)
+export function specialNames(proofsOf?: ProofsByView): Stage {
+  const answerHere = localAnswers(SPECIAL_ZONES, (top, view) => proofsOf?.(view).denies(top) === true)
   const stage: Stage = {
     enter(job) {
       const { query } = job
-      const local = answerHere(query.question)
+      const local = answerHere(query.question, query.client.view, job.side?.zone)
       if (local === undefined) return 'on'
+      const proofs = proofsOf?.(query.client.view)
       const { answer, subject } = local
       if (query.edns?.dnssecOk !== true || proofs === undefined || subject === undefined) {
         job.outcome = answer
@@ -53,15 +55,23 @@ const SINGLE = 'a single label'
 
 const localAnswersNow = lazily(() => localAnswers(SPECIAL_ZONES, () => false))
 
-/** The rule by which a question is answered here, in words; undefined: it is not a local name. */
-export function localRule(question: Question): string | undefined {
-  return localAnswersNow()(question)?.rule
+/**
+ * The rule by which a question is answered here, in words; undefined: it is not a local name.
+ * `forwardZone`: the forward zone of the name.
+ */
+export function localRule(question: Question, forwardZone: string | undefined): string | undefined {
+  return localAnswersNow()(question, EVERYBODYS, forwardZone)?.rule
 }
 
 /**
  * Undefined: not answered here. `denied`: whether a top-level name is known not to be in the root.
+ * `forwardZone`: the forward zone of the name; its names are not answered here, except those of
+ * this host.
  */
-function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => boolean): (question: Question) => LocalAnswer | undefined {
+function localAnswers(
+  rules: readonly ZoneRule[],
+  denied: (top: Uint8Array, view: View) => boolean,
+): (question: Question, view: View, forwardZone: string | undefined) => LocalAnswer | undefined {
   const tree = zoneTree(rules)
   const subjects = new Map(rules.map((rule) => [rule, lazily(() => ({ kind: 'zone', name: nameFromText(rule.zone) }) as const)]))
   const nothingBelow = (question: Question, top: Uint8Array, rule: string): LocalAnswer => ({
@@ -69,8 +79,9 @@ function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => b
     answer: noSuchName(question, soaRecord(top)),
     subject: { kind: 'top', name: top },
   })
-  return (question) => {
+  return (question, view, forwardZone) => {
     const match = tree.match(question)
+    if (forwardZone !== undefined && !(match?.rule.ofHost === true && isLonger(match.rule.zone, forwardZone))) return undefined
     if (match !== undefined) {
       const answer = match.rule.action(question, match.place)
       if (answer === 'forward') return undefined
@@ -84,11 +95,14 @@ function localAnswers(rules: readonly ZoneRule[], denied: (top: Uint8Array) => b
     const isNumeric = isNumericLabel(question.lower, tree.topLabelAt)
     if (tree.labelCount > 1 && !isNumeric) return undefined
     const top = question.lower.slice(tree.topLabelAt, -4)
-    return isNumeric || !isDelegationType(question.type) || denied(top)
+    return isNumeric || !isDelegationType(question.type) || denied(top, view)
       ? nothingBelow(question, top, isNumeric ? NUMERIC : SINGLE)
       : undefined
   }
 }
+
+/** Whether `zone`, with its final dot, lies below the forward zone; both contain one name. */
+const isLonger = (zone: string, forwardZone: string) => zone.length - 1 > forwardZone.length
 
 const hasData = (answer: Answer) => u16(answer.wire, 6) > 0
 

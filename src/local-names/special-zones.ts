@@ -16,6 +16,7 @@ const LOCALHOST: readonly ZoneRule[] = [
   {
     zone: 'localhost.',
     unprovable: true,
+    ofHost: true,
     action: (question) => {
       if (question.type === TYPE.a) return foundRecords(question, [[TYPE.a, IPV4_LOOPBACK]])
       if (question.type === TYPE.aaaa) return foundRecords(question, [[TYPE.aaaa, IPV6_LOOPBACK]])
@@ -71,7 +72,7 @@ export const RESERVED_NAMES: readonly ZoneRule[] = [
   // forwarded: the upstream would designate itself, and the client would bypass this stub and its
   // policy. DS of the apex is forwarded: that the zone is delegated unsigned is the proof of our
   // answer.
-  { zone: 'resolver.arpa.', action: noData('resolver.arpa.') },
+  { zone: 'resolver.arpa.', ofHost: true, action: noData('resolver.arpa.') },
 ]
 
 const LOCALHOST_NAME = nameFromText('localhost.')
@@ -118,9 +119,10 @@ const PRIVATE_REVERSE: readonly ZoneRule[] = [
   {
     zone: '127.in-addr.arpa.',
     names: [LOOPBACK_IPV4],
+    ofHost: true,
     action: emptyZone('127.in-addr.arpa.', { at: LOOPBACK_IPV4, type: TYPE.ptr, rdata: LOCALHOST_NAME }),
   },
-  { zone: LOOPBACK_IPV6, action: emptyZone(LOOPBACK_IPV6, { at: LOOPBACK_IPV6, type: TYPE.ptr, rdata: LOCALHOST_NAME }) },
+  { zone: LOOPBACK_IPV6, ofHost: true, action: emptyZone(LOOPBACK_IPV6, { at: LOOPBACK_IPV6, type: TYPE.ptr, rdata: LOCALHOST_NAME }) },
 ]
 
 /**
@@ -128,7 +130,9 @@ const PRIVATE_REVERSE: readonly ZoneRule[] = [
  * is encrypted here already, and a browser with its own resolver would bypass the trusted set, the
  * cache and the status. A user who enabled DoH by hand is not affected.
  */
-export const CANARY: readonly ZoneRule[] = [{ zone: 'use-application-dns.net.', action: nxdomainBelowParent('use-application-dns.net.') }]
+export const CANARY: readonly ZoneRule[] = [
+  { zone: 'use-application-dns.net.', ofHost: true, action: nxdomainBelowParent('use-application-dns.net.') },
+]
 
 /** Every zone that is answered here. */
 export const SPECIAL_ZONES: readonly ZoneRule[] = [...LOCALHOST, ...RESERVED_NAMES, ...PRIVATE_REVERSE, ...CANARY]

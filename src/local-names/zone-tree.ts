@@ -25,6 +25,11 @@ export interface ZoneRule {
   readonly action: ZoneAction
   /** The public DNS's denial is not added, because the local answer contradicts it. */
   readonly unprovable?: true
+  /**
+   * Its names mean this host or this service, for every network: a forward rule for a shorter zone
+   * does not include them.
+   */
+  readonly ofHost?: true
 }
 
 interface ZoneNode {

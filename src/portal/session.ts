@@ -1,4 +1,6 @@
 import { isIP } from 'node:net'
+import { PlainClient } from '../cleartext/plain-client.ts'
+import type { PlainManner } from '../cleartext/plain-exchange.ts'
 import type { Clock, Random, Timer } from '../clock.ts'
 import { isAll, isGroup, isLoopback, unmapped } from '../config/cidr.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
@@ -10,7 +12,6 @@ import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Outcome } from '../job.ts'
 import type { Answer, Query, Question } from '../resolve.ts'
-import { CleartextResolver } from './cleartext.ts'
 import type { PortalAnswers } from './portal-switch.ts'
 import { type ProbeReply, probe } from './probe.ts'
 
@@ -48,6 +49,19 @@ const ROUND_MS = 3000
 const LOOKUP_MS = 3000
 /** How long a lookup is remembered: the longest time that a client keeps it. */
 const REMEMBERED_MS = 5000
+/** As a stub without EDNS asks: one packet for each resolver, and a second one for a single one. */
+export const SIMPLE_STUB: PlainManner = {
+  thorough: false,
+  mostPackets: 2,
+  retryMs: 1500,
+  // An answer of the network's own resolver is kept no longer by a client.
+  clamp: { minTtlS: 0, maxTtlS: 5 },
+  says: {
+    silent: "The network's own resolver did not answer in time.",
+    unreachable: "The network's own resolver cannot be reached.",
+    closed: 'The login page is not looked for any more.',
+  },
+}
 /** Limit of clients' questions in progress. */
 const MOST_UNDER_WAY = 64
 /** Limit of the length of a page address that is shown to a person. */
@@ -94,7 +108,7 @@ export class PortalSession implements PortalAnswers {
   readonly #followed = new Set<string>()
   readonly #shown = new Set<string>()
   readonly #remembered = new Map<string, { readonly addresses: readonly string[]; readonly untilMs: number }>()
-  readonly #resolver: CleartextResolver
+  readonly #resolver: PlainClient
   readonly #aborted = new AbortController()
   #wake: (() => void) | undefined
   #pause: Timer | undefined
@@ -103,7 +117,7 @@ export class PortalSession implements PortalAnswers {
   constructor(parts: PortalSessionParts) {
     this.#parts = parts
     const { clock, random, resolvers } = parts
-    this.#resolver = new CleartextResolver({ clock, random, resolvers, mayLeave: () => this.#mayLeave() })
+    this.#resolver = new PlainClient({ clock, random, resolvers, manner: SIMPLE_STUB, mayLeave: () => this.#mayLeave() })
   }
 
   takes(question: Question): boolean {

@@ -191,7 +191,9 @@ export const statusDocument = v.object({
       renewed: v.optional(count('Answers renewed before they expired, since the start.')),
       overloaded: v.optional(count('Queries rejected since the start because too many were in progress.')),
       limited: v.optional(
-        count('UDP queries from other hosts over the rate limit since the start. They were referred to TCP or not answered.'),
+        count(
+          'Queries above a rate limit since the start: UDP queries of other hosts, which were referred to TCP or not answered, and those above `clientQueriesPerS`, which were refused.',
+        ),
       ),
       rebinding: v.optional(count('Answers refused since the start because they held a private address (DNS rebinding).')),
     }),
@@ -209,7 +211,7 @@ export const statusDocument = v.object({
   plaintext: v.pipe(
     v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
     is(
-      'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: in this version `captive-portal`, with the command `enigm-dns portal`.',
+      'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: `captive-portal` with the command `enigm-dns portal`, `split-dns` with the setting `allowCleartext`.',
     ),
   ),
   plaintextAllowed: v.optional(

@@ -1,6 +1,7 @@
 import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import { type Reason, type RuleCode, reason, worstFirst } from './reasons.ts'
+import type { SplitZone } from './state.ts'
 import type { ResolverInput, RuleVerdict, ShapingForce, SignalState, VerdictInput } from './verdict.ts'
 
 type RuleFinding = Pick<RuleVerdict, 'verdict' | 'detail'>
@@ -25,7 +26,9 @@ export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly
     return judged === undefined ? [] : [{ rule, code, ...judged }]
   })
   const audit = policy.audit === 'required' ? [{ rule: 'audit', code: 'rule-audit', ...auditRule(input) } as const] : []
-  return [...found, ...audit]
+  const cleartext =
+    policy.allowCleartext === undefined ? [] : [{ rule: 'allowCleartext', code: 'rule-cleartext', ...cleartextRule(input) } as const]
+  return [...found, ...cleartext, ...audit]
 }
 
 /**
@@ -139,7 +142,8 @@ function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
 function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
-  const count = (of: (r: ResolverInput) => boolean) => new Set(resolvers.filter(of).map((r) => r.setup.operator)).size
+  const count = (of: (r: ResolverInput) => boolean) =>
+    new Set(resolvers.filter((r) => r.setup.notGeneral !== true && of(r)).map((r) => r.setup.operator)).size
   const answering = count((r) => r.failing === undefined && r.quietMin !== undefined)
   const possible = count((r) => r.failing === undefined)
   if (answering >= wanted) return met(`${answering} answer.`)
@@ -174,6 +178,18 @@ function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): R
   return canary?.outcome === 'returned'
     ? met('A test query through the system arrived at our listener.')
     : met(`According to ${system.by}.`)
+}
+
+/** The zones that are asked without encryption, and that the policy does not name. */
+export function exposedZones({ setup: { policy, splitDns } }: VerdictInput): readonly SplitZone[] {
+  return splitDns.filter(({ zone }) => policy?.allowCleartext?.includes(zone) !== true)
+}
+
+function cleartextRule(input: VerdictInput): RuleFinding {
+  const others = exposedZones(input)
+  if (others.length > 0) return notMet(`Asked without encryption: ${others.map(({ zone }) => zone).join(', ')}.`)
+  const { splitDns } = input.setup
+  return met(splitDns.length === 0 ? 'No zone is asked without encryption.' : `Only ${splitDns.map(({ zone }) => zone).join(', ')}.`)
 }
 
 function auditRule({ audit }: VerdictInput): RuleFinding {

@@ -2,6 +2,7 @@ import type { ErrorCode, HopCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, type Severity } from './host-reasons.ts'
+import type { SplitZone } from './state.ts'
 
 /** One thing that a person should know, and its fix. `code` is stable; the sentences are not. */
 export interface Reason {
@@ -84,6 +85,13 @@ export const REASONS = {
     message: ({ untilWallMs }) =>
       `Queries for the login page go in cleartext to the resolver of the network, until ${new Date(untilWallMs).toISOString()} at most.`,
     mend: 'It ends when the network lets traffic through, when the time is over, or when the command ends (enigm-dns portal).',
+  }),
+  'split-dns': row<{ zones: readonly SplitZone[]; allowed: boolean }>({
+    severity: ({ allowed }) => (allowed ? 'info' : 'bad'),
+    doc: 'Names of a forward zone are asked without encryption. The state is `exposed` unless `policy.allowCleartext` names each of these zones.',
+    message: ({ zones }) =>
+      `Names go unencrypted to ${zones.map(({ zone, server }) => `${server === 'link' ? 'the servers of this network' : server} (${zone})`).join(', ')}.`,
+    mend: 'Name encrypted resolvers for the zone ("to"). If cleartext is what you want, name the zone in policy.allowCleartext too.',
   }),
   'clock-suspect': row({
     severity: 'bad',
@@ -240,6 +248,12 @@ export const REASONS = {
       `A user with the rights of this service sees every query, until ${new Date(untilWallMs).toISOString()} at most.`,
     mend: 'It ends when the time is over or when the command ends (enigm-dns trace). A reload ends it at once.',
   }),
+  'zone-loop': row<readonly string[]>({
+    severity: 'warn',
+    doc: 'The server of a forward zone sends its queries back to this service. Names of the zone fail.',
+    message: (zones) => `The server of ${zones.join(', ')} sends its queries back to this service; names of the zone fail.`,
+    mend: 'Name the server that knows the zone in forward, or change where that server sends its queries. It is tested again every minute.',
+  }),
   'reload-refused': row<{ message: string }>({
     severity: 'warn',
     doc: 'A reload was refused; the previous configuration stays in force.',
@@ -320,6 +334,10 @@ export const REASONS = {
   'rule-operator-count': rule('Fewer operators answer than the policy requires.', 'Check the network, or name more operators in "use".'),
   'rule-pins': rule('A resolver is not authenticated by a pin.'),
   'rule-claims': rule('An operator states the opposite of what the policy requires.'),
+  'rule-cleartext': rule(
+    'A zone that the policy does not name is asked without encryption.',
+    'Remove the zone from allowCleartext, or name it in policy.allowCleartext.',
+  ),
   'rule-system-resolver': rule('The policy requires the system to use this service, and it does not.', ASK_THIS_SERVICE),
   'policy-unknown': rules(
     'It is not known whether these rules are met.',

@@ -75,6 +75,10 @@ function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: 
       const { cause, count = 1 } = event
       return { ...state, cleartext: { ...state.cleartext, [cause]: (state.cleartext[cause] ?? 0) + count } }
     }
+    case 'forward.loop': {
+      const others = state.loops.filter((zone) => zone !== event.zone)
+      return { ...state, loops: event.found ? [...others, event.zone] : others }
+    }
     case 'service.started':
       return { ...state, phase: 'running' }
     case 'service.stopping':
@@ -140,6 +144,7 @@ function withResolver(state: State, id: string, atMs: number, change: (r: Resolv
       trace: state.trace,
       portal: state.portal,
       cleartext: state.cleartext,
+      loops: state.loops,
       waiting: state.waiting,
       refusedReload: state.refusedReload,
       shape: same ? state.shape : state.shape + 1,

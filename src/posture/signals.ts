@@ -1,7 +1,7 @@
 import { type ErrorCode, type HopCode, type IdentityCode, inDoubt, isAuthenticationFailure, isOfHop } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
+import { exposedZones, failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
 import { type Reason, reason, worstFirst } from './reasons.ts'
 import type { CoverTrouble } from './state.ts'
 import type {
@@ -67,7 +67,7 @@ export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals
 function flowOf({ resolvers }: VerdictInput): { readonly authenticated: boolean; readonly unauthenticated: readonly ResolverInput[] } {
   const answering = resolvers.filter(answersNow)
   return {
-    authenticated: answering.some(proven),
+    authenticated: answering.some((r) => proven(r) && r.setup.notGeneral !== true),
     // An old unauthenticated answer of a resolver that is no longer used does not count.
     unauthenticated: answering.filter(({ proof, old }) => proof === 'none' && !old),
   }
@@ -90,7 +90,7 @@ function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
 function topState(input: VerdictInput, shaping: ShapingForce, rules: readonly RuleVerdict[], closed: ErrorCode | undefined): TopState {
   const flow = flowOf(input)
   if (closed !== undefined || input.phase !== 'running') return 'offline'
-  if (flow.unauthenticated.length > 0 || input.portalUntilWallMs !== undefined) return 'exposed'
+  if (flow.unauthenticated.length > 0 || input.portalUntilWallMs !== undefined || exposedZones(input).length > 0) return 'exposed'
   if (!flow.authenticated) return 'offline'
   const violated = rules.some(({ verdict }) => verdict === 'not-met')
   return violated || shapingBroken(input, shaping).length > 0 || asksOthers(input) ? 'degraded' : 'protected'
@@ -149,11 +149,13 @@ function shapedUnevenly({ setup, resolvers }: VerdictInput): readonly Reason[] {
 function secureNameResolution(input: VerdictInput, shaping: ShapingForce): SignalDraft {
   const { resolvers, portalUntilWallMs } = input
   const flow = flowOf(input)
+  const general = resolvers.filter(({ setup }) => setup.notGeneral !== true)
   const flows = flow.authenticated || flow.unauthenticated.length > 0
   const forced = resolvers.filter(({ groupForced }) => groupForced).map(({ setup: { id } }) => id)
   const bare = resolvers.filter(({ padded }) => padded === 'no' || padded === 'mixed')
   const reasons = worstFirst([
     ...(portalUntilWallMs === undefined ? [] : [reason('captive-portal', { untilWallMs: portalUntilWallMs })]),
+    ...splitDns(input),
     ...shapingBroken(input, shaping),
     ...shapedUnevenly(input),
     ...(resolvers.some(({ beacon }) => beacon) ? [reason('shaping-beacon', input.setup.shaping)] : []),
@@ -167,9 +169,9 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
             flow.unauthenticated.map(({ setup: { id }, unproven: why = 'internal' }) => ({ id, why })),
           ),
         ]),
-    ...(flows ? [] : [notFlowing(resolvers)]),
-    ...(clockSuspect(resolvers) ? [reason('clock-suspect')] : []),
-    ...(portalSuspect(resolvers) ? [reason('portal-suspected')] : []),
+    ...(flows ? [] : [notFlowing(general)]),
+    ...(clockSuspect(general) ? [reason('clock-suspect')] : []),
+    ...(portalSuspect(general) ? [reason('portal-suspected')] : []),
     ...resolvers.flatMap(({ setup: { id }, expiresInDays: days }) =>
       days === undefined ? [] : [reason('certificate-expires', { id, days })],
     ),
@@ -182,11 +184,24 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
           ),
         ]
       : []),
-    ...(flow.authenticated ? proofOld(resolvers) : []),
+    ...(flow.authenticated ? proofOld(general) : []),
     ...(input.setup.usageProfile === 'opportunistic' ? [reason('profile-opportunistic')] : []),
   ])
-  const untouched = portalUntilWallMs === undefined && resolvers.every((r) => r.quietMin === undefined && r.failing === undefined)
+  const untouched =
+    portalUntilWallMs === undefined &&
+    exposedZones(input).length === 0 &&
+    resolvers.every((r) => r.quietMin === undefined && r.failing === undefined)
   return { state: untouched ? 'unknown' : levelOf(reasons), reasons }
+}
+
+/** Zones that are asked without encryption, by what the policy says of them. */
+function splitDns(input: VerdictInput): readonly Reason[] {
+  const exposed = exposedZones(input)
+  const allowed = input.setup.splitDns.filter((zone) => !exposed.includes(zone))
+  return [
+    ...(exposed.length === 0 ? [] : [reason('split-dns', { zones: exposed, allowed: false })]),
+    ...(allowed.length === 0 ? [] : [reason('split-dns', { zones: allowed, allowed: true })]),
+  ]
 }
 
 function levelOf(reasons: readonly Reason[]): SignalState {
@@ -322,7 +337,7 @@ function vpnSignal(input: VerdictInput): SignalDraft | undefined {
 
 /** Whether the service itself works correctly. */
 function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
-  const { phase, audit, unsigned, restarts, traceUntilWallMs, refusedReload, waiting, faultIn } = input
+  const { phase, audit, unsigned, restarts, traceUntilWallMs, refusedReload, loops, waiting, faultIn } = input
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
   if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
   const reasons = [
@@ -332,6 +347,7 @@ function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
     ...(restarts === undefined || restarts.clean ? [] : [reason('restarted', restarts)]),
     ...(traceUntilWallMs === undefined ? [] : [reason('query-trace', { untilWallMs: traceUntilWallMs })]),
     ...(refusedReload === undefined ? [] : [reason('reload-refused', { message: refusedReload })]),
+    ...(loops.length === 0 ? [] : [reason('zone-loop', loops)]),
     ...(waiting.length === 0 ? [] : [reason('restart-needed', waiting)]),
     ...listReasons(input.listFaults),
     ...(faultIn === undefined ? [] : [reason('internal-fault', { where: faultIn })]),

@@ -15,6 +15,16 @@ export interface ResolverSetup {
   readonly pins?: number
   /** The operator's own claims. */
   readonly claims?: Readonly<Record<string, boolean | string>>
+  /**
+   * It gets names of its zones or views only: its answers do not show that general names resolve.
+   */
+  readonly notGeneral?: true
+}
+
+/** A zone that is asked in cleartext, and whom: ADDRESS:PORT or `link`. */
+export interface SplitZone {
+  readonly zone: string
+  readonly server: string
 }
 
 /** What is fixed by the configuration. */
@@ -32,6 +42,7 @@ export interface PostureSetup {
   readonly paced: boolean
   /** Whether the system is to ask this service. */
   readonly systemEnabled: boolean
+  readonly splitDns: readonly SplitZone[]
 }
 
 /** Why covers do not flow on a shaped link, or do not hide real queries. */
@@ -130,6 +141,8 @@ export interface State {
   readonly portal: { readonly untilWallMs: number } | undefined
   /** Cleartext DNS packets sent, by cause; a cause that was allowed is present. */
   readonly cleartext: Readonly<Partial<Record<CleartextCause, number>>>
+  /** Forward zones that lead back to this service. */
+  readonly loops: readonly string[]
   /** Settings that take effect only at the next start. */
   readonly waiting: readonly string[]
   readonly refusedReload: { readonly message: string; readonly at: Instant } | undefined
@@ -158,7 +171,8 @@ export function initialState(setup: PostureSetup, at: Instant): State {
     lastFault: undefined,
     trace: undefined,
     portal: undefined,
-    cleartext: {},
+    cleartext: allowedCleartext(setup),
+    loops: [],
     waiting: [],
     refusedReload: undefined,
     shape: 0,
@@ -180,7 +194,13 @@ export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 
   }))
   const nothing = { network: undefined, vpn: undefined, system: undefined, canary: undefined }
   const host = looks === 'hold' ? state.host : { ...state.host, ...nothing }
-  return { ...state, setup, resolvers, host, refusedReload: undefined, shape: state.shape + 1 }
+  const cleartext = { ...allowedCleartext(setup), ...state.cleartext }
+  return { ...state, setup, resolvers, host, cleartext, loops: [], refusedReload: undefined, shape: state.shape + 1 }
+}
+
+/** The causes that the configuration allows, with no packet sent yet. */
+function allowedCleartext({ splitDns }: PostureSetup): State['cleartext'] {
+  return splitDns.length === 0 ? {} : { 'split-dns': 0 }
 }
 
 function untried(setup: ResolverSetup): ResolverEvidence {

@@ -92,6 +92,7 @@ export interface VerdictInput {
   readonly listFaults: Undated<'lists'>['faults']
   readonly traceUntilWallMs: number | undefined
   readonly portalUntilWallMs: number | undefined
+  readonly loops: readonly string[]
   readonly waiting: readonly string[]
   readonly refusedReload: string | undefined
   /** The place of the latest internal error, unless it is old. */
@@ -142,6 +143,7 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
     listFaults: host.lists?.faults ?? [],
     traceUntilWallMs: state.trace?.untilWallMs,
     portalUntilWallMs: state.portal?.untilWallMs,
+    loops: state.loops,
     waiting: state.waiting,
     refusedReload: state.refusedReload?.message,
     faultIn: lastFault === undefined || nowMs - lastFault.at.ms > PROOF_OLD_MS ? undefined : lastFault.where,

@@ -17,7 +17,10 @@ const PURPOSE = 'enigm-dns saved cache 1'
 
 /** The part of a configuration that concerns answers kept beyond the process. */
 export type RetentionSetup = Pick<LoadedConfig, 'resolvers'> & {
-  readonly config: Pick<LoadedConfig['config'], 'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports' | 'policy'>
+  readonly config: Pick<
+    LoadedConfig['config'],
+    'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports' | 'policy' | 'use' | 'forward' | 'views'
+  >
 }
 
 export interface RetentionOptions {
@@ -196,7 +199,8 @@ export function createRetention(o: RetentionOptions): Retention {
 /** A hash of everything that decides what an answer is and how long it is kept. */
 function fingerprintOf({ resolvers, config }: RetentionSetup): string {
   const { minTtlS, maxTtlS } = config.cache
-  const { usageProfile, transports, policy } = config
-  const conditions = { resolvers, usageProfile, transports, policy, minTtlS, maxTtlS }
+  // Views are known by their numbers, and names by who answers them.
+  const { usageProfile, transports, policy, use, forward, views } = config
+  const conditions = { resolvers, usageProfile, transports, policy, use, forward, views, minTtlS, maxTtlS }
   return createHash('sha256').update(JSON.stringify(conditions)).digest('hex')
 }

@@ -66,9 +66,11 @@ export async function* savedChunks(cache: AnswerCache, label: SavedLabel, staleM
   const page = Buffer.alloc(CHUNK_OCTETS + MAX_RECORD_OCTETS)
   let used = 0
   for (const entry of cache.walk(MAX_SAVED_OCTETS)) {
-    // Failures belong to this time and network; an answer that contradicts a newer one must not be
-    // served stale; answers made here may be made by other rules then.
-    if (entry.isOwn || entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs)) continue
+    // Failures and answers of the network's own servers belong to this network. An answer that
+    // contradicts a newer one must not be served stale. Answers made here may be made by other
+    // rules then.
+    if (entry.isOwn || entry.ofNetwork || entry.outdated || !describesName(entry.rcode) || isSpent(entry.expiresAtMs, nowMs, staleMaxMs))
+      continue
     used = putSaved(page, used, entry, nowMs)
     if (used < CHUNK_OCTETS) continue
     yield Uint8Array.from(page.subarray(0, used))

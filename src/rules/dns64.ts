@@ -4,7 +4,7 @@ import { labelsOf } from '../dns/name.ts'
 import { ipv6Text } from '../dns/rdata-text.ts'
 import { isFinalFailure } from '../dns/response.ts'
 import { type PlainRecord, plainRecords, responseOf } from '../dns/rewrite.ts'
-import type { Answer, Query, Question } from '../resolve.ts'
+import { type Answer, isFromServer, type Query, type Question } from '../resolve.ts'
 import { reverseName } from './own-names.ts'
 
 const A = 1
@@ -46,7 +46,7 @@ export class Dns64 {
    */
   judge({ question, checkingDisabled, edns }: Query, answer: Answer): Answer | 'needs-ipv4' {
     const { rcode, ede } = answer
-    if (question.type !== AAAA || typeof answer.from === 'string') return answer
+    if (question.type !== AAAA || !isFromServer(answer.from)) return answer
     if (checkingDisabled && edns?.dnssecOk === true) return answer
     if (rcode === NXDOMAIN || isFinalFailure(rcode, ede?.code)) return answer
     if (rcode !== 0) return 'needs-ipv4'

@@ -1,34 +1,53 @@
 import type { Dns64Settings } from '../config/dns64.ts'
 import type { HostsFile } from '../config/hosts-file.ts'
 import type { OwnAnswer } from '../config/own-answers.ts'
+import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'
 import { Dns64 } from './dns64.ts'
-import { ownAnswers } from './own-answers.ts'
+import { type OwnNamesOf, ownAnswers } from './own-answers.ts'
 import { OwnNames } from './own-names.ts'
 
 /** The names that are answered here, in force. */
 export interface OwnRules {
   readonly stage: Stage
-  readonly names: OwnNames
+  /** The names that are written for the clients of a view. */
+  readonly namesOf: OwnNamesOf
   /** Replaces the hosts files. Returns whether what is written for a name differs from before. */
   adoptHosts(hosts: readonly HostsFile[]): (name: Uint8Array) => boolean
 }
 
-/** Compiles the own names of a configuration. */
-export function createOwnRules(
-  { answers, dns64 }: { readonly answers: readonly OwnAnswer[]; readonly dns64?: Dns64Settings | undefined },
-  hosts: readonly HostsFile[],
-): OwnRules {
-  let names = new OwnNames(answers, hosts)
+/** What a configuration writes. */
+interface OwnSettings {
+  readonly answers: readonly OwnAnswer[]
+  /** The answers of a view come instead of those for all clients. */
+  readonly views: readonly { readonly answers?: readonly OwnAnswer[] }[]
+  readonly dns64?: Dns64Settings | undefined
+}
+
+/** Compiles the own names of a configuration. Hosts files are for the clients of every view. */
+export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: readonly HostsFile[]): OwnRules {
+  /** By the number of the view; views without answers of their own share one table. */
+  const tables = (files: readonly HostsFile[]): readonly OwnNames[] => {
+    const everybodys = new OwnNames(answers, files)
+    return [everybodys, ...views.map((view) => (view.answers === undefined ? everybodys : new OwnNames(view.answers, files)))]
+  }
+  let names = tables(hosts)
+  const namesOf: OwnNamesOf = (view) => at(names, view)
   return {
-    stage: ownAnswers(() => names, dns64 === undefined ? undefined : new Dns64(dns64)),
-    get names() {
-      return names
-    },
+    stage: ownAnswers(namesOf, dns64 === undefined ? undefined : new Dns64(dns64)),
+    namesOf,
     adoptHosts(next) {
       const before = names
-      names = new OwnNames(answers, next)
-      return (name) => !before.saysTheSame(names, name)
+      names = tables(next)
+      const pairs = before.map((old, view) => [old, at(names, view)] as const)
+      return (name) => pairs.some(([old, now]) => !old.saysTheSame(now, name))
     },
   }
+}
+
+/** Every view of a configuration has a table; a view of an earlier one has none here. */
+function at(names: readonly OwnNames[], view: number): OwnNames {
+  const found = names[view]
+  if (found === undefined) throw new EnigmError('internal', 'a view without own names')
+  return found
 }

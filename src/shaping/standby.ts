@@ -10,16 +10,19 @@ export interface ShapedLink<P extends Protection = Protection> extends Link<P> {
 }
 
 /**
- * Under `always-on`: each link is in standby for all before it, and its session opens when the last
- * of them begins to fail. So no query, and no failure of one, ever opens a link.
+ * Under `always-on`: each link of a group is in standby for all before it, and its session opens
+ * when the last of them begins to fail. So no query, and no failure of one, ever opens a link. A
+ * link in several groups is open if one of them needs it.
  */
-export function standBy(links: readonly ShapedLink[]): void {
+export function standBy(groups: readonly (readonly ShapedLink[])[]): void {
+  const links = new Set(groups.flat())
   const look = () => {
-    let needed = true
-    for (const link of links) {
-      link.need(needed)
-      needed &&= link.state === 'failing'
+    const needed = new Set<ShapedLink>()
+    for (const group of groups) {
+      const first = group.findIndex(({ state }) => state !== 'failing')
+      for (const link of first < 0 ? group : group.slice(0, first + 1)) needed.add(link)
     }
+    for (const link of links) link.need(needed.has(link))
   }
   for (const link of links) link.onVitals = look
   look()

@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { isAll, isGroup, isLinkLocal6, isLoopback, unmapped } from '../config/cidr.ts'
+import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, hostInterfaces } from './network-view.ts'
 
@@ -28,9 +29,18 @@ const MOST = 2
  * host, and last the gateway, on which home and hotel routers answer. Addresses of this host are
  * left out. Nothing is sent. Undefined: none was found. Never throws.
  */
-export function findNetworkResolvers({ root = '', now, networkManager }: NetworkRecords): NetworkResolvers | undefined {
-  const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
-  const sources: readonly (readonly [by: string, find: () => readonly string[]])[] = [
+export function findNetworkResolvers(records: NetworkRecords): NetworkResolvers | undefined {
+  return firstFound([
+    ...announcing(records),
+    ['the gateway', () => (defaultRoutes4(records.root ?? '') ?? []).map(({ gateway }) => fromHex(gateway))],
+  ])
+}
+
+type Sources = readonly (readonly [by: string, find: () => readonly string[]])[]
+
+/** Where the resolvers that a network announces are recorded. */
+function announcing({ root = '', now, networkManager }: NetworkRecords): Sources {
+  return [
     ['systemd-networkd', () => filesIn(`${root}/run/systemd/netif/leases`).flatMap(networkdServers)],
     ['NetworkManager', () => managerServers(networkManager?.() ?? '')],
     [
@@ -42,8 +52,11 @@ export function findNetworkResolvers({ root = '', now, networkManager }: Network
     ['systemd-resolved', () => nameservers(textOf(`${root}/run/systemd/resolve/resolv.conf`) ?? '')],
     ['NetworkManager', () => nameservers(textOf(`${root}/run/NetworkManager/no-stub-resolv.conf`) ?? '')],
     ['resolv.conf', () => nameservers(textOf(`${root}/etc/resolv.conf`) ?? '')],
-    ['the gateway', () => (defaultRoutes4(root) ?? []).map(({ gateway }) => fromHex(gateway))],
   ]
+}
+
+function firstFound(sources: Sources): NetworkResolvers | undefined {
+  const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
   for (const [by, find] of sources) {
     const addresses = [...new Set(find())].filter((address) => isElsewhere(address, own)).slice(0, MOST)
     if (addresses.length > 0) return { addresses, by }
@@ -119,12 +132,53 @@ function fromHex(text: string): string {
     .join('.')
 }
 
+const NMCLI = ['-g', 'IP4.DNS,IP6.DNS', 'device', 'show'] as const
+
 /** The answer of NetworkManager, if it runs. Waits at most 2 s. */
 export function askNetworkManager(): string | undefined {
   try {
-    const args = ['-g', 'IP4.DNS,IP6.DNS', 'device', 'show']
-    return execFileSync('nmcli', args, { encoding: 'utf8', timeout: 2000, stdio: ['ignore', 'pipe', 'ignore'] })
+    return execFileSync('nmcli', [...NMCLI], { encoding: 'utf8', timeout: 2000, stdio: ['ignore', 'pipe', 'ignore'] })
   } catch {
     return undefined
   }
+}
+
+/** A link as resolved knows it: its servers, and the domains for which they are. */
+interface ResolvedLink {
+  readonly servers: readonly string[]
+  readonly domains: readonly string[]
+}
+
+/**
+ * The servers that the links of this host announce for a zone, with port 53: those of the link
+ * whose domains contain the zone, if resolved knows one, and else those that DHCP or resolved names
+ * first. Never the gateway unless it is announced, and never this host. Nothing is sent. Never
+ * rejects; empty: nothing is announced.
+ */
+export async function announcedServers(zone: string, root = ''): Promise<readonly SocketAddress[]> {
+  const ofLink = resolvedLinks(root).find(({ domains }) => domains.some((domain) => zone === domain || zone.endsWith(`.${domain}`)))
+  const listed = await networkManagerList()
+  const sources: Sources = [
+    ...(ofLink === undefined ? [] : [['systemd-resolved', () => ofLink.servers] as const]),
+    ...announcing({ root, now: new Date(), networkManager: () => listed }),
+  ]
+  return (firstFound(sources)?.addresses ?? []).map((address) => ({ address, port: DNS_PORT }))
+}
+
+const DNS_PORT = 53
+
+/** The links that have domains of their own: what resolved saves for each of them. */
+function resolvedLinks(root: string): readonly ResolvedLink[] {
+  return filesIn(`${root}/run/systemd/resolve/netif`).map((text) => {
+    const listed = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1]?.trim().split(/\s+/).filter(Boolean) ?? []
+    const domains = listed('DOMAINS').map((domain) => domain.replace(/^~/, '').replace(/\.$/, '').toLowerCase())
+    return { servers: listed('SERVERS').map((server) => server.replace(/#.*$/, '')), domains: domains.filter((domain) => domain !== '') }
+  })
+}
+
+/** As `askNetworkManager`, without blocking other work. */
+function networkManagerList(): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    execFile('nmcli', [...NMCLI], { encoding: 'utf8', timeout: 2000 }, (error, stdout) => resolve(error === null ? stdout : undefined))
+  })
 }

@@ -1,7 +1,7 @@
 import { upstreamQuery } from '../dns/message.ts'
 import { type AcceptedReply, acceptReply, readingOf, synthesise, type TtlClamp } from '../dns/response.ts'
 import { type AroundCode, asEnigmError, EnigmError, isOurs } from '../errors.ts'
-import type { Job, Stage } from '../job.ts'
+import type { Job, Outcome, SideAsker, Stage } from '../job.ts'
 import type { Answer, Ask, Carried, Protection, Receiver, Transport } from '../resolve.ts'
 import { speaksOfHop } from './classification.ts'
 
@@ -13,18 +13,34 @@ export interface Trusted {
 }
 
 /**
- * The last stage of the pipeline: asks the trusted set, and makes the reply into an answer. Of the
+ * The last stage of the pipeline: asks those of the job's side, and nobody else if they fail.
+ */
+export function askSide(askerOf: (job: Job) => SideAsker): Stage {
+  const stage: Stage = {
+    enter(job) {
+      askerOf(job).ask(job, (outcome) => {
+        job.outcome = outcome
+        job.resume(stage)
+      })
+      return 'waits'
+    },
+  }
+  return stage
+}
+
+/**
+ * Asks trusted resolvers, and makes the reply into an answer. Of the
  * client's query only the question, CD and DO are sent. TTLs are brought inside `clamp`, in the
  * wire form too: a client must not keep an answer longer than this stub does. `lifetime` returns
  * how long the answer may be kept. `around`: the common problem of all resolvers now; a failure is
  * reported with its name.
  */
-export function askTrusted(
+export function trustedAsker(
   trusted: Trusted,
   clamp: TtlClamp,
   lifetime: (accepted: AcceptedReply) => number | 'no',
   around: () => AroundCode | undefined = () => undefined,
-): Stage {
+): SideAsker {
   const answerOf = (job: Job, carried: Carried, transport: Transport, upstream: string): Answer => {
     const { question } = job.query
     const { authenticated } = carried.protection
@@ -40,26 +56,24 @@ export function askTrusted(
     if (ofHop) return { wire, rcode, storeS, from, ...(ede && { ede }) }
     return ede === undefined ? { wire, rcode, storeS, from, ttlAts } : { wire, rcode, storeS, from, ttlAts, ede }
   }
-  const stage: Stage = {
-    enter(job) {
+  return {
+    ask(job, done) {
       const { question, checkingDisabled, edns } = job.query
       trusted.ask(upstreamQuery(question, checkingDisabled), edns?.dnssecOk === true, job, {
         carried(carried, transport, upstream) {
+          let outcome: Outcome
           try {
-            job.outcome = answerOf(job, carried, transport, upstream)
+            outcome = answerOf(job, carried, transport, upstream)
           } catch (error) {
-            job.outcome = asEnigmError(error)
+            outcome = asEnigmError(error)
           }
-          job.resume(stage)
+          done(outcome)
         },
         failed(error) {
           const code = isOurs(error.code) ? undefined : around()
-          job.outcome = code === undefined ? error : new EnigmError(code, 'Every resolver fails for one reason.', { cause: error })
-          job.resume(stage)
+          done(code === undefined ? error : new EnigmError(code, 'Every resolver fails for one reason.', { cause: error }))
         },
       })
-      return 'waits'
     },
   }
-  return stage
 }

@@ -6,6 +6,7 @@ import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from
 import type { Asker } from './asker.ts'
 import { type FailedTry, hopError, mostTelling } from './classification.ts'
 import type { Health } from './health.ts'
+import type { Order } from './order.ts'
 import type { ResolverHealth } from './resolver-health.ts'
 import type { SecondOpinions } from './second-opinions.ts'
 import type { Ranks } from './split.ts'
@@ -87,11 +88,13 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   }
 }
 
-/** What all flights share. */
-export interface FlightTools {
+/** What all flights of a group of resolvers share. */
+export interface FlightTools<P extends Protection> {
   readonly clock: Clock
   readonly deadlines: Deadlines
   readonly opinions: SecondOpinions
+  /** The only resolvers that may be asked. */
+  readonly order: Order<ResolverHealth<P>>
 }
 
 /**
@@ -103,6 +106,7 @@ export class Flight<P extends Protection> {
   readonly #clock: Clock
   readonly #deadlines: Deadlines
   readonly #opinions: SecondOpinions
+  readonly #order: Order<ResolverHealth<P>>
   readonly #message: Uint8Array
   readonly #dnssecOk: boolean
   readonly #ask: Ask
@@ -125,7 +129,7 @@ export class Flight<P extends Protection> {
 
   constructor(
     health: Health<P>,
-    tools: FlightTools,
+    tools: FlightTools<P>,
     message: Uint8Array,
     dnssecOk: boolean,
     ask: Ask,
@@ -137,6 +141,7 @@ export class Flight<P extends Protection> {
     this.#clock = tools.clock
     this.#deadlines = tools.deadlines
     this.#opinions = tools.opinions
+    this.#order = tools.order
     this.#message = message
     this.#dnssecOk = dnssecOk
     this.#ask = ask
@@ -163,7 +168,7 @@ export class Flight<P extends Protection> {
 
   /** The resolver to ask next, if there is one. */
   #next(): ResolverHealth<P> | undefined {
-    return this.#told < MOST_TOLD ? this.#health.nextToTell(this.#asked, this.#ranks) : undefined
+    return this.#told < MOST_TOLD ? this.#health.nextToTell(this.#order, this.#asked, this.#ranks) : undefined
   }
 
   /** Asks one more resolver, if there is one that may be asked. */
@@ -181,7 +186,7 @@ export class Flight<P extends Protection> {
   #firstPatienceMs({ suspect, usualMs }: ResolverAttempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
     // Another operator may learn it only once this path is known to be dead.
-    if (this.#told >= MOST_TOLD || this.#health.next(this.#asked, this.#ranks) === undefined) return PATIENCE_MS
+    if (this.#told >= MOST_TOLD || this.#health.next(this.#order, this.#asked, this.#ranks) === undefined) return PATIENCE_MS
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
     return usualMs === undefined ? SUSPECT_MS.unknown : Math.min(SUSPECT_MS.most, Math.max(SUSPECT_MS.least, 2 * usualMs))
   }
@@ -214,7 +219,7 @@ export class Flight<P extends Protection> {
       this.#setTimer(patientUntilMs)
     } else if (nowMs < patientUntilMs && (!last.suspect || this.#ranks !== undefined) && !last.checked) {
       this.#check(last)
-      this.#health.makeReady(this.#asked, this.#ranks)
+      this.#health.makeReady(this.#order, this.#asked, this.#ranks)
       this.#setTimer(Math.min(patientUntilMs, nowMs + this.#checkMs(last)))
     } else {
       if (silent) this.#check(last)

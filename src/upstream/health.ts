@@ -77,15 +77,29 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     for (const r of this.#resolvers) r.among = this
   }
 
-  /** The resolver to ask next that is not in `asked`, if there is one. */
-  next(asked: readonly ResolverHealth<P>[], ranks?: Ranks): ResolverHealth<P> | undefined {
-    return this.#closed ? undefined : this.#order.next(asked, ranks)
+  /**
+   * The order of those resolvers among themselves; undefined: of all. Only they are asked in it,
+   * whatever the health of the others.
+   */
+  orderOf(ids: readonly string[] | undefined): Order<ResolverHealth<P>> {
+    if (ids === undefined) return this.#order
+    const among = ids.flatMap((id) => this.#resolvers.find((r) => r.id === id) ?? [])
+    return new Order(among, this.#o.manner, this.#o.clock)
+  }
+
+  /** The resolver of `order` to ask next that is not in `asked`, if there is one. */
+  next(order: Order<ResolverHealth<P>>, asked: readonly ResolverHealth<P>[], ranks?: Ranks): ResolverHealth<P> | undefined {
+    return this.#closed ? undefined : order.next(asked, ranks)
   }
 
   /** The same, if it may learn the query: see `Order.mayLearn`. */
-  nextToTell(asked: readonly ResolverHealth<P>[], ranks: Ranks | undefined): ResolverHealth<P> | undefined {
-    const next = this.next(asked, ranks)
-    return next === undefined || ranks === undefined || this.#order.mayLearn(next, ranks) ? next : undefined
+  nextToTell(
+    order: Order<ResolverHealth<P>>,
+    asked: readonly ResolverHealth<P>[],
+    ranks: Ranks | undefined,
+  ): ResolverHealth<P> | undefined {
+    const next = this.next(order, asked, ranks)
+    return next === undefined || ranks === undefined || order.mayLearn(next, ranks) ? next : undefined
   }
 
   /** Asks the resolver `r`. If it throws, which is a bug, the exchange counts as failed. */
@@ -204,8 +218,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * Probes the resolver that would be asked next, so that its link is open if it is needed. No name
    * is revealed. Not if it has answered lately.
    */
-  makeReady(asked: readonly ResolverHealth<P>[], ranks?: Ranks): void {
-    const r = this.next(asked, ranks)
+  makeReady(order: Order<ResolverHealth<P>>, asked: readonly ResolverHealth<P>[], ranks?: Ranks): void {
+    const r = this.next(order, asked, ranks)
     if (r?.standing.healthy && this.#o.clock.nowMs() - r.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(r)
   }
 

@@ -5,6 +5,7 @@ import type { Asker } from './asker.ts'
 import { type FailedTry, hopError, mostTelling } from './classification.ts'
 import { MOST_TOLD } from './flight.ts'
 import type { Health } from './health.ts'
+import type { Order } from './order.ts'
 import type { ResolverHealth } from './resolver-health.ts'
 import type { Ranks } from './split.ts'
 
@@ -17,6 +18,7 @@ import type { Ranks } from './split.ts'
  */
 export function askInTurn<P extends Protection>(
   health: Health<P>,
+  order: Order<ResolverHealth<P>>,
   clock: Clock,
   message: Uint8Array,
   dnssecOk: boolean,
@@ -24,7 +26,7 @@ export function askInTurn<P extends Protection>(
   to: Receiver<P, [transport: Transport, upstream: string]>,
   ranks?: Ranks,
 ): void {
-  new Turns(health, clock, message, dnssecOk, ask, to, ranks).next()
+  new Turns(health, order, clock, message, dnssecOk, ask, to, ranks).next()
 }
 
 class Turns<P extends Protection> implements Asker<P, [transport: Transport, verdict: ReplyVerdict]> {
@@ -32,6 +34,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   readonly deadlineMs: number
   readonly givesWay: true | undefined
   readonly #health: Health<P>
+  readonly #order: Order<ResolverHealth<P>>
   readonly #clock: Clock
   readonly #message: Uint8Array
   readonly #dnssecOk: boolean
@@ -47,6 +50,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
 
   constructor(
     health: Health<P>,
+    order: Order<ResolverHealth<P>>,
     clock: Clock,
     message: Uint8Array,
     dnssecOk: boolean,
@@ -56,6 +60,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   ) {
     this.#health = health
     this.#ranks = ranks
+    this.#order = order
     this.#clock = clock
     this.#message = message
     this.#dnssecOk = dnssecOk
@@ -75,7 +80,7 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   next(): void {
     const startedMs = this.#clock.nowMs()
     const mayAsk = this.#told < MOST_TOLD && startedMs < this.deadlineMs
-    const candidate = mayAsk ? this.#health.nextToTell(this.#asked, this.#ranks) : undefined
+    const candidate = mayAsk ? this.#health.nextToTell(this.#order, this.#asked, this.#ranks) : undefined
     if (candidate === undefined) {
       this.#giveUp()
       return

@@ -7,7 +7,8 @@ import { askInTurn } from './in-turn.ts'
 import { SecondOpinions } from './second-opinions.ts'
 import type { Split } from './split.ts'
 
-export interface Selection<P extends Protection> {
+/** Asks a query, as `Selection.ask` does. */
+export interface Asking<P extends Protection> {
   /**
    * Asks the trusted set. At most three resolvers learn one query, and each is asked once. The
    * query settles by `ask.deadlineMs`: with the first good reply, or with the first of any kind if
@@ -15,6 +16,14 @@ export interface Selection<P extends Protection> {
    * takes.
    */
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>) => void
+}
+
+export interface Selection<P extends Protection> extends Asking<P> {
+  /**
+   * Asks only the resolvers with these ids, whatever happens. They share links and health with the
+   * same resolvers elsewhere.
+   */
+  among(ids: readonly string[]): Asking<P>
   /**
    * Sends the probe to every resolver at once, even during its backoff. Resolves when all have
    * answered or failed, within 2 s. Never rejects.
@@ -42,31 +51,39 @@ export interface Selection<P extends Protection> {
  */
 export function createSelection<P extends Protection>(o: HealthOptions<P>): Selection<P> {
   const health = new Health(o)
-  const opinions = new SecondOpinions(o.clock, o.random)
-  const tools = { clock: o.clock, deadlines: new Deadlines(o.clock, 1), opinions }
+  const deadlines = new Deadlines(o.clock, 1)
+  const groups: SecondOpinions[] = []
   let closed = false
   let { split } = o
-  const begin: typeof askInTurn<P> = o.manner.asksAgain
-    ? (_health, _clock, message, dnssecOk, ask, to, ranks) => new Flight(health, tools, message, dnssecOk, ask, to, ranks).start()
-    : askInTurn
-  const ask: Selection<P>['ask'] = (message, dnssecOk, why, to) => {
-    if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
-    else if (split === undefined) begin(health, o.clock, message, dnssecOk, why, to)
-    else if (split instanceof Promise)
-      split.then(
-        (loaded) => {
-          split = loaded
-          ask(message, dnssecOk, why, to)
-        },
-        (error: unknown) => to.failed(asEnigmError(error)),
-      )
-    else begin(health, o.clock, message, dnssecOk, why, learning(split, message, to), split.ranks(message))
+  const among = (ids: readonly string[] | undefined): Asking<P> => {
+    const opinions = new SecondOpinions(o.clock, o.random)
+    groups.push(opinions)
+    const order = health.orderOf(ids)
+    const tools = { clock: o.clock, deadlines, opinions, order }
+    const begin: typeof askInTurn<P> = o.manner.asksAgain
+      ? (_health, _order, _clock, message, dnssecOk, ask, to, ranks) => new Flight(health, tools, message, dnssecOk, ask, to, ranks).start()
+      : askInTurn
+    const ask: Asking<P>['ask'] = (message, dnssecOk, why, to) => {
+      if (closed) to.failed(new EnigmError('closed', 'the resolver is shutting down'))
+      else if (split === undefined) begin(health, order, o.clock, message, dnssecOk, why, to)
+      else if (split instanceof Promise)
+        split.then(
+          (loaded) => {
+            split = loaded
+            ask(message, dnssecOk, why, to)
+          },
+          (error: unknown) => to.failed(asEnigmError(error)),
+        )
+      else begin(health, order, o.clock, message, dnssecOk, why, learning(split, message, to), split.ranks(message))
+    }
+    return { ask }
   }
   return {
-    ask,
+    ...among(undefined),
+    among,
     probe: () => health.probeAll(),
     disturbed() {
-      opinions.clear()
+      for (const opinions of groups) opinions.clear()
       if (!(split instanceof Promise)) split?.forget()
       health.disturbed()
     },

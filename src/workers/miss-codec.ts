@@ -23,6 +23,7 @@ const REPLY_HEAD = 29
 const FAILED = 1
 const HAS_EDE = 2
 const HAS_EDE_TEXT = 4
+const OF_NETWORK = 8
 const CHECKING_DISABLED = 1
 const AUTHENTIC_DATA = 2
 const EDNS = 4
@@ -122,7 +123,8 @@ function writeReply(out: Buffer, head: number, reply: ReplyRecord, text: string,
   const edeAt = head + REPLY_HEAD + textLength
   const edeLength = edeText === undefined ? 0 : out.write(edeText, edeAt)
   const wire = answer?.wire ?? EMPTY
-  const edeFlags = (answer?.ede === undefined ? 0 : HAS_EDE) | (edeText === undefined ? 0 : HAS_EDE_TEXT)
+  const ofNetwork = answer?.ofNetwork === true ? OF_NETWORK : 0
+  const edeFlags = (answer?.ede === undefined ? 0 : HAS_EDE) | (edeText === undefined ? 0 : HAS_EDE_TEXT) | ofNetwork
   out.writeUInt32LE(reply.id, head)
   out[head + 4] = answer === undefined ? FAILED : edeFlags
   out.writeUInt16LE(answer?.rcode ?? 0, head + 5)
@@ -161,6 +163,7 @@ export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
         storeS: Number.isNaN(storeS) ? 'no' : storeS,
         ...((flags & HAS_EDE) !== 0 && { ede }),
         from: sourceOf(text),
+        ...((flags & OF_NETWORK) !== 0 && { ofNetwork: true as const }),
       }
       replies.push({ id, answer, agedMs: m.readFloatLE(head + 15) })
     }
@@ -187,7 +190,14 @@ function codeOf(text: string): ErrorCode {
 }
 
 type OwnSource = Exclude<Source, object>
-const OWN_SOURCES: Readonly<Record<OwnSource, true>> = { policy: true, failure: true, stale: true, cache: true, portal: true }
+const OWN_SOURCES: Readonly<Record<OwnSource, true>> = {
+  policy: true,
+  failure: true,
+  stale: true,
+  cache: true,
+  portal: true,
+  'split-dns': true,
+}
 
 function isOwnSource(text: string): text is OwnSource {
   return Object.hasOwn(OWN_SOURCES, text)

@@ -7,7 +7,7 @@ import { rewriteTtls } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import { Job, type Stage } from '../job.ts'
 import type { PolicyGate } from '../policy/gate.ts'
-import type { CacheBypass } from '../resolve.ts'
+import type { CacheBypass, Query, View } from '../resolve.ts'
 import { type AskRecord, decodeAsks, encodeReplies, type ReplyRecord } from './miss-codec.ts'
 
 /** The parts that the main thread needs to answer workers. */
@@ -18,7 +18,7 @@ export interface MissServerParts {
    */
   readonly cache: AnswerCache
   readonly clock: Clock
-  readonly current: () => { readonly stages: readonly Stage[] }
+  readonly current: () => { readonly stages: readonly Stage[]; readonly view: (address: string) => View }
   readonly gate: PolicyGate
   /** Decides which questions bypass the cache; absent: none. */
   readonly bypass?: CacheBypass
@@ -44,7 +44,18 @@ export function missServer(parts: MissServerParts, post: (message: Buffer) => vo
   }
 }
 
-function serve({ id, query, remainingMs, purpose }: AskRecord, parts: MissServerParts, reply: (record: ReplyRecord) => void): void {
+/**
+ * The query with the view that its client has now: the worker may not know the latest
+ * configuration yet. A renewal has no client.
+ */
+function viewed(query: Query, viewOf: (address: string) => View): Query {
+  const { client } = query
+  const view = client.address === '' ? client.view : viewOf(client.address)
+  return view === client.view ? query : { ...query, client: { ...client, view } }
+}
+
+function serve({ id, query: asIs, remainingMs, purpose }: AskRecord, parts: MissServerParts, reply: (record: ReplyRecord) => void): void {
+  const query = viewed(asIs, parts.current().view)
   const nowMs = parts.clock.nowMs()
   const asked = askedBy(query)
   const past = parts.gate.closed || (parts.bypass?.on === true && parts.bypass.takes(query.question))
@@ -72,5 +83,15 @@ function fromCache(kept: CacheEntry, nowMs: number): Omit<Extract<ReplyRecord, {
   const agedMs = nowMs - kept.storedAtMs - elapsedS * 1000
   rewriteTtls(wire, (ttlS) => Math.max(0, ttlS - elapsedS))
   const storeS = (kept.expiresAtMs - nowMs + agedMs) / 1000
-  return { answer: { wire, rcode: kept.rcode, storeS, ...(kept.ede && { ede: kept.ede }), from: 'cache' }, agedMs }
+  return {
+    answer: {
+      wire,
+      rcode: kept.rcode,
+      storeS,
+      ...(kept.ede && { ede: kept.ede }),
+      ...(kept.ofNetwork && { ofNetwork: true }),
+      from: 'cache',
+    },
+    agedMs,
+  }
 }

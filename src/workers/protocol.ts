@@ -1,6 +1,7 @@
 import type { SocketAddress } from '../config/listen-address.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
+import type { ViewClients } from '../rules/views.ts'
 import type { Traced } from '../trace/query-trace.ts'
 
 /**
@@ -19,6 +20,8 @@ export interface WorkerEndpoint extends SocketAddress {
 export interface WorkerSettings {
   readonly endpoints: readonly WorkerEndpoint[]
   readonly allowFrom: readonly string[]
+  readonly views: ViewClients
+  readonly clientQueriesPerS: number
   readonly timeoutMs: number
   readonly prefetch: boolean
 }
@@ -33,6 +36,8 @@ export interface WorkerInit {
   readonly portal: SharedArrayBuffer
   /** The version of the rules about names. */
   readonly rules: SharedArrayBuffer
+  /** The memory of the limit of queries per client. */
+  readonly queryRate: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
   readonly settings: WorkerSettings

@@ -5,6 +5,7 @@ import type { Config } from '../config/settings.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { DatagramCalls, Listener } from '../listen/listener.ts'
+import type { QueryRate } from '../listen/query-rate.ts'
 import type { PortalSwitch } from '../portal/portal-switch.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
@@ -25,7 +26,9 @@ import {
  * so the ports are actual ports.
  */
 export function workerSettings(config: Loaded['config'], listeners: readonly Listener[]): WorkerSettings {
-  return { endpoints: udpEndpoints(listeners), allowFrom: config.allowFrom, timeoutMs: config.timeoutMs, prefetch: config.cache.prefetch }
+  const { allowFrom, clientQueriesPerS, timeoutMs, cache } = config
+  const views = config.views.map(({ clients }) => clients)
+  return { endpoints: udpEndpoints(listeners), allowFrom, views, clientQueriesPerS, timeoutMs, prefetch: cache.prefetch }
 }
 
 /** The endpoints on which `listeners` serve UDP. */
@@ -75,6 +78,7 @@ export interface WorkerPoolParts extends MissServerParts {
   readonly trace?: QueryTrace
   readonly bypass?: PortalSwitch
   readonly rulesVersion?: RulesVersion
+  readonly queryRate: QueryRate
   /** The file that a thread runs; another one in tests only. */
   readonly entry?: URL
 }
@@ -198,10 +202,10 @@ class WorkerHandle {
 
   /** Resolves when the thread listens, or to the reason why it does not. */
   start(): Promise<CommandRefusal | undefined> {
-    const { cacheMaxBytes, drainMs, clock, emit, trace, bypass, rulesVersion = new RulesVersion() } = this.#parts
+    const { cacheMaxBytes, drainMs, clock, emit, trace, bypass, queryRate, rulesVersion = new RulesVersion() } = this.#parts
     const gate = this.#parts.gate.shared
     const switches = { trace: trace?.tracer.shared ?? new SharedArrayBuffer(4), portal: bypass?.shared ?? new SharedArrayBuffer(4) }
-    const shared = { counters: this.counters.shared, gate, rules: rulesVersion.shared, ...switches }
+    const shared = { counters: this.counters.shared, gate, rules: rulesVersion.shared, queryRate: queryRate.shared, ...switches }
     const init: WorkerInit = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
     const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: init, name: 'enigm-dns listener' })
     const serve = missServer(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))

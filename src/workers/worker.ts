@@ -8,11 +8,12 @@ import { systemClock, systemRandom } from '../clock.ts'
 import { allowList } from '../config/cidr.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { QueryRate } from '../listen/query-rate.ts'
 import { ReplyRate } from '../listen/reply-rate.ts'
 import { PolicyGate } from '../policy/gate.ts'
 import { PortalSwitch } from '../portal/portal-switch.ts'
-import { viewFor } from '../resolve.ts'
 import { createResponder } from '../responder.ts'
+import { viewsByAddress } from '../rules/views.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import { listenToKernel } from '../system/netlink.ts'
@@ -45,14 +46,18 @@ function work(port: MessagePort, init: WorkerInit): void {
   const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
   const tracer = new Tracer(clock, batchTraced(report), init.trace)
   let allowed = allowList(init.settings.allowFrom)
+  let view = viewsByAddress(init.settings.views)
+  const queryRate = new QueryRate(systemRandom, () => counts.limited++, init.queryRate)
+  queryRate.perSecond = init.settings.clientQueriesPerS
   const sockets = workerSockets({
     responder: createResponder({ cache, clock, emit, counts, gate, bypass, current, prefetch: prefetcher, tracer }),
     allowed: (address) => allowed(address),
-    view: viewFor,
+    view: (address) => view(address),
     clock,
     emit,
     drainMs: init.drainMs,
     datagramCalls: datagramCalls(),
+    queryRate,
     replyRate: new ReplyRate(systemRandom, () => counts.limited++),
     addressChanges: listenToKernel,
   })
@@ -66,6 +71,8 @@ function work(port: MessagePort, init: WorkerInit): void {
       return
     }
     allowed = allowList(command.settings.allowFrom)
+    view = viewsByAddress(command.settings.views)
+    queryRate.perSecond = command.settings.clientQueriesPerS
     timeoutMs = command.settings.timeoutMs
     prefetch = command.settings.prefetch
     prefetcher.forget()

@@ -68,8 +68,8 @@ function scene(next: Resolve) {
   const clock = new FakeClock()
   const kept: Query[] = []
   let generation = 0
-  const proofs = new LocalProofs(clock, { generation: () => generation, keep: (query) => void kept.push(query) })
-  const resolve = through([specialNames(proofs)], next)
+  const proofs = new LocalProofs(clock, { generation: () => generation, keep: (query) => void kept.push(query) }, EVERYBODYS)
+  const resolve = through([specialNames(() => proofs)], next)
   return {
     clock,
     kept,

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
+import { PlainClient } from '../../src/cleartext/plain-client.ts'
 import { systemClock, systemRandom } from '../../src/clock.ts'
 import type { SocketAddress } from '../../src/config/listen-address.ts'
 import { nameFromText } from '../../src/dns/name.ts'
@@ -8,9 +9,8 @@ import { EnigmError } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import type { Outcome } from '../../src/job.ts'
 import { CaptivePortal } from '../../src/portal/captive-portal.ts'
-import { CleartextResolver } from '../../src/portal/cleartext.ts'
 import { PortalSwitch } from '../../src/portal/portal-switch.ts'
-import { PortalSession, PROBE_NAMES } from '../../src/portal/session.ts'
+import { PortalSession, PROBE_NAMES, SIMPLE_STUB } from '../../src/portal/session.ts'
 import type { Query, Question } from '../../src/resolve.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, u16s } from '../support/messages.ts'
@@ -193,7 +193,7 @@ t.test('a resolver to which there is no route counts as one that failed, and the
   const without = { address: '255.255.255.255', port: 53 }
   const reachable = { address: '127.0.0.1', port: server.address().port }
   const ask = (resolvers: readonly SocketAddress[]) =>
-    new CleartextResolver({ clock, random: systemRandom, resolvers, mayLeave: () => true }).ask(
+    new PlainClient({ clock, random: systemRandom, resolvers, manner: SIMPLE_STUB, mayLeave: () => true }).ask(
       questionOf('login.example.'),
       clock.nowMs() + 500,
     )

@@ -38,6 +38,8 @@ const audit = (state: 'writing' | 'unwritable'): Event => ({ type: 'audit', stat
  */
 const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'captive-portal': { events: [started, { type: 'portal', untilWallMs: at(60_000).wallMs }] },
+  'zone-loop': { events: [started, { type: 'forward.loop', zone: 'corp.example', found: true }] },
+  'split-dns': { events: [started], setup: { splitDns: [{ zone: 'corp.example', server: '10.0.0.53:53' }] } },
   'all-failing': { events: [started, failed('a'), failed('b')] },
   'none-answering': { events: [started, answered('a'), failed('a')] },
   'not-proven-yet': { events: [started] },
@@ -116,6 +118,11 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   },
   'rule-vpn': { events: [started, seen('other')], policy: { vpn: 'required' } },
   'rule-audit': { events: [started, audit('unwritable')], policy: { audit: 'required' } },
+  'rule-cleartext': {
+    events: [started],
+    setup: { splitDns: [{ zone: 'corp.example', server: 'link' }] },
+    policy: { allowCleartext: [] },
+  },
   'rule-system-resolver': { events: [started, system('elsewhere')], policy: { systemResolver: 'required' } },
 }
 

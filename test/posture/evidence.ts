@@ -29,6 +29,7 @@ export const SETUP: PostureSetup = {
   shaping: { profile: 'off', jitterMs: 20 },
   paced: false,
   systemEnabled: false,
+  splitDns: [],
   resolvers: [
     { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'] },
     { id: 'b', operator: 'Operator B', transports: ['dot'] },

@@ -75,7 +75,7 @@ function scene(say: Say, o: { readonly prefix?: string; readonly hosts?: string;
   const { prefix = '2001:db8:64::/96' } = o
   const answers = o.alias === undefined ? [] : [{ name: 'alias.example', type: 'CNAME' as const, data: o.alias }]
   const hosts = o.hosts === undefined ? [] : [new HostsFile('/h', o.hosts)]
-  const rules = createOwnRules({ answers, dns64: { prefix, exclude: ['::ffff:0:0/96'] } }, hosts)
+  const rules = createOwnRules({ answers, views: [], dns64: { prefix, exclude: ['::ffff:0:0/96'] } }, hosts)
   const sent: string[] = []
   const end: Resolve = async ({ question }) => {
     const shown = presentMessage(synthesise(question, { rcode: 0 }))?.question

@@ -43,7 +43,7 @@ interface Scene {
 
 /** Asks, and gives what the client sees as one text, and the questions that went on. */
 function scene({ answers = [], hosts, upstream = (_name, _type, q) => fromUpstream(q, 3, [], [soa()]) }: Scene) {
-  const rules = createOwnRules({ answers, dns64: undefined }, hosts === undefined ? [] : [new HostsFile('/h', hosts)])
+  const rules = createOwnRules({ answers, views: [], dns64: undefined }, hosts === undefined ? [] : [new HostsFile('/h', hosts)])
   const sent: string[] = []
   const end: Resolve = async (query) => {
     const shown = presentMessage(synthesise(query.question, { rcode: 0 }))?.question

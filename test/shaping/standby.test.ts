@@ -13,7 +13,7 @@ function pair() {
   const clock = new QuickClock()
   const first = rig(PACES['always-on'], { clock })
   const second = rig(BRIEF, { clock, seed: 2 })
-  standBy([first.shaped, second.shaped])
+  standBy([[first.shaped, second.shaped]])
   return { clock, first, second }
 }
 
@@ -87,4 +87,16 @@ t.test('no outcome of a name makes a link fail', async (t) => {
   }
   t.equal(first.shaped.state, 'serving')
   t.equal(second.link.seen.length, 0)
+})
+
+t.test('a link in two groups is open while one of them needs it', async (t) => {
+  const clock = new QuickClock()
+  const general = rig(PACES['always-on'], { clock })
+  const zone = rig(PACES['always-on'], { clock, seed: 2 })
+  const last = rig(BRIEF, { clock, seed: 3 })
+  standBy([
+    [general.shaped, zone.shaped, last.shaped],
+    [zone.shaped, last.shaped],
+  ])
+  t.strictSame([general.shaped.state, zone.shaped.state, last.shaped.state], ['serving', 'serving', 'standby'])
 })

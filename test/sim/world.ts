@@ -10,6 +10,7 @@ import { PolicyGate } from '../../src/policy/gate.ts'
 import { createMonitor } from '../../src/posture/monitor.ts'
 import { newStageCounts, pipeline } from '../../src/resolver.ts'
 import { createResponder } from '../../src/responder.ts'
+import { sideAskers } from '../../src/side-askers.ts'
 import { type NetworkMonitor, startNetworkMonitor } from '../../src/system/network-monitor.ts'
 import { trustedResolvers } from '../../src/trusted-resolvers.ts'
 import { FakeClock, seededRandom } from '../support/fake-clock.ts'
@@ -51,6 +52,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       shaping: loaded.config.shaping,
       paced: false,
       systemEnabled: false,
+      splitDns: [],
       resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
     },
     writer: { version: 'simulated', pid: 1, heartbeatS: loaded.config.heartbeatS },
@@ -87,7 +89,8 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     beforeDial: () => networkMonitor?.look(),
   }
   const trusted = trustedResolvers(loaded, { ...around, splitKey: () => new Uint8Array(32), handshake: network.handshake })
-  live.stages = pipeline({ ...around, ...memory, trusted, clamp: loaded.config.cache, rebinding: loaded.config.rebinding, tally })
+  const { sides, askers, loops } = sideAskers(loaded.config, trusted, { ...around, linkServers: async () => [] })
+  live.stages = pipeline({ ...around, ...memory, sides, askers, loops, rebinding: loaded.config.rebinding, tally })
   const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
   networkMonitor = startNetworkMonitor({
     clock,

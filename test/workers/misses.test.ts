@@ -35,10 +35,18 @@ function house(end: Resolve) {
   const worker = (): WorkerEnd => {
     const cache = cacheOf(1 << 20)
     const counts = { hits: 0, misses: 0 }
-    const server = missServer({ gate, cache: main, clock, current: () => ({ stages: [remember(main, clock), ending] }) }, (message) => {
-      posted.replies++
-      queueMicrotask(() => asker.settle(Uint8Array.from(message)))
-    })
+    const server = missServer(
+      {
+        gate,
+        cache: main,
+        clock,
+        current: () => ({ stages: [remember(main, clock), ending], view: (address) => view(address === '192.0.2.7' ? 7 : 0) }),
+      },
+      (message) => {
+        posted.replies++
+        queueMicrotask(() => asker.settle(Uint8Array.from(message)))
+      },
+    )
     const asker: MissClient = createMissClient(cache, clock, gate, (message) => {
       posted.asks++
       queueMicrotask(() => server(Uint8Array.from(message)))
@@ -164,7 +172,7 @@ t.test('the view is passed on: the main thread stores the answer under the view 
     return answerTo(nameOf(q))
   })
   const [one, two] = [h.worker(), h.worker()]
-  const client = { ...CLIENT, view: view(7) }
+  const client = { ...CLIENT, address: '192.0.2.7', view: view(7) }
   await one.ask('www', undefined, client)
   await two.ask('www', undefined, client)
   t.same(seen, [7], 'the other worker has it from the main thread')

@@ -2,8 +2,10 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { remember } from '../../src/cache/memory.ts'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock, systemRandom } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
+import { QueryRate } from '../../src/listen/query-rate.ts'
+import { EVERYBODYS } from '../../src/resolve.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
 import type { WorkerSettings } from '../../src/workers/protocol.ts'
 import { startWorkerPool, type WorkerPool, workersRefusal } from '../../src/workers/worker-pool.ts'
@@ -40,6 +42,8 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
   const settings: WorkerSettings = {
     endpoints: (o.addresses ?? ['127.0.0.1']).map((address) => ({ address, port })),
     allowFrom: EVERYBODY,
+    views: [],
+    clientQueriesPerS: 0,
     timeoutMs: 4000,
     prefetch: true,
   }
@@ -49,7 +53,8 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
     cache,
     clock,
     emit: (event) => void events.push(event),
-    current: () => ({ stages: [remember(cache, clock), ending] }),
+    current: () => ({ stages: [remember(cache, clock), ending], view: () => EVERYBODYS }),
+    queryRate: new QueryRate(systemRandom, () => {}),
     cacheMaxBytes: 1 << 20,
     drainMs: DRAIN_MS,
     ...entry,

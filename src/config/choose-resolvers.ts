@@ -1,0 +1,146 @@
+import { networkInterfaces } from 'node:os'
+import { canonical, isAll, isLoopback } from './cidr.ts'
+import type { CollectProblem, SetReading } from './documents.ts'
+import { type ForwardRule, serverOf } from './forwarding.ts'
+import { parseListen, type SocketAddress } from './listen-address.ts'
+import { quoted } from './problems.ts'
+import type { ConfigFile } from './settings.ts'
+import { offers, type TrustedResolver } from './trusted-set.ts'
+
+/** The files in which problems are. */
+interface Places {
+  readonly configFile: string
+  readonly setFile: string
+}
+
+/** The resolvers that a configuration uses. */
+export interface Chosen {
+  /** For general names of clients without a view. */
+  readonly general: readonly TrustedResolver[]
+  /** All of them: the general ones, then those for zones and views, each once. */
+  readonly all: readonly TrustedResolver[]
+}
+
+/**
+ * Chooses the resolvers that are used: those that `use`, the views and the forward zones name,
+ * which must exist and be reachable. Without `use`, general names go to every enabled resolver that
+ * shares a transport with the configuration and is not named for a zone only.
+ */
+export function choose(places: Places, config: ConfigFile, set: SetReading, readable: boolean, collect: CollectProblem): Chosen {
+  if (!readable) return { general: [], all: [] }
+  const named = (ids: readonly string[], path: string) => namedResolvers(ids, path, places, config, set, collect)
+  const ofRules = (rules: readonly ForwardRule[], path: string) => rules.flatMap(({ to = [] }, i) => named(to, `${path}[${i}].to`))
+  const zones = [
+    ...ofRules(config.forward, 'forward'),
+    ...config.views.flatMap(({ forward = [] }, i) => ofRules(forward, `views[${i}].forward`)),
+  ]
+  const views = config.views.flatMap(({ use = [] }, i) => named(use, `views[${i}].use`))
+  const general = config.use === undefined ? everyEnabled(places, config, set, zones, collect) : named(config.use, 'use')
+  return { general, all: [...new Set([...general, ...views, ...zones])] }
+}
+
+function shares(resolver: TrustedResolver, { transports }: ConfigFile): boolean {
+  return transports.some((transport) => offers(resolver, transport))
+}
+
+function everyEnabled(
+  { setFile }: Places,
+  config: ConfigFile,
+  set: SetReading,
+  zones: readonly TrustedResolver[],
+  collect: CollectProblem,
+): readonly TrustedResolver[] {
+  const enabled = set.sound.filter((resolver) => resolver.enabled && shares(resolver, config))
+  const chosen = enabled.filter((resolver) => !zones.includes(resolver))
+  if (chosen.length > 0 || !set.whole) return chosen
+  const message =
+    set.ids.size === 0
+      ? 'contains no enabled resolver, because the list is empty; add one, or remove "resolvers" from the configuration to use the shipped set'
+      : enabled.length > 0
+        ? 'contains no enabled resolver for general names, because "forward" names each of them for its zones; name those for general names in "use"'
+        : `no enabled resolver offers ${config.transports.join(' or ')}; enable one, name one in "use", or add a transport`
+  collect({ file: setFile, path: 'resolvers', message })
+  return chosen
+}
+
+function namedResolvers(
+  ids: readonly string[],
+  path: string,
+  { configFile, setFile }: Places,
+  config: ConfigFile,
+  set: SetReading,
+  collect: CollectProblem,
+): readonly TrustedResolver[] {
+  const byId = new Map(set.sound.map((resolver) => [resolver.id, resolver]))
+  return ids.flatMap((id, index) => {
+    const where = { file: configFile, path: `${path}[${index}]` }
+    const resolver = byId.get(id)
+    if (resolver === undefined) {
+      const known = [...byId.keys()].slice(0, 20).join(', ')
+      if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; name one of: ${known}` })
+      return []
+    }
+    if (config.transports.includes('odoh') && 'odoh' in resolver.transports && !shares(resolver, config)) {
+      collect({ ...where, message: `${quoted(id)} names no relay; add one in its transports.odoh, as in "relay": "ID"` })
+      return []
+    }
+    if (shares(resolver, config) && resolver.addresses.length === 0 && !('odoh' in resolver.transports)) {
+      collect({ ...where, message: `${quoted(id)} has no address yet; run: enigm-dns resolvers pin ${id}` })
+      return []
+    }
+    if (shares(resolver, config)) return [resolver]
+    const offered = Object.keys(resolver.transports).join(', ')
+    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or remove it here` })
+    return []
+  })
+}
+
+/**
+ * Collects the problems of forward rules and views for which the rest of the configuration must be
+ * known: a zone without encryption that `allowCleartext` does not name, a server that is this
+ * service itself, and a list that does not exist.
+ */
+export function checkForwarding(file: string, config: ConfigFile, listen: readonly SocketAddress[], collect: CollectProblem): void {
+  const check = (rules: readonly ForwardRule[], path: string) => {
+    for (const [i, rule] of rules.entries()) {
+      if (rule.cleartext === undefined) continue
+      const where = { file, path: `${path}[${i}].cleartext` }
+      if (!config.allowCleartext.includes(rule.zone)) {
+        const message = `sends names of ${quoted(rule.zone)} without encryption; if you want that, add ${quoted(rule.zone)} to "allowCleartext"`
+        collect({ ...where, message })
+      }
+      const server = parseListen(serverOf(rule) ?? '')
+      if (server !== undefined && listen.some((own) => isReachedAt(own, server))) {
+        const message = `${quoted(rule.cleartext)} is this service itself, so its queries would come back; write the address of the server of the zone`
+        collect({ ...where, message })
+      }
+    }
+  }
+  check(config.forward, 'forward')
+  for (const [i, { forward = [], lists = [] }] of config.views.entries()) {
+    check(forward, `views[${i}].forward`)
+    for (const [k, id] of lists.entries()) {
+      if (config.lists.some((list) => list.id === id)) continue
+      collect({
+        file,
+        path: `views[${i}].lists[${k}]`,
+        message: `${quoted(id)} is not the id of a list in "lists"; correct it or remove it`,
+      })
+    }
+  }
+}
+
+/** Whether a listener on `own` receives what is sent to `server`. */
+function isReachedAt(own: SocketAddress, server: SocketAddress): boolean {
+  if (own.port !== server.port) return false
+  if (canonical(own.address) === canonical(server.address)) return true
+  return isAll(own.address) && (isLoopback(server.address) || ownAddresses().has(canonical(server.address)))
+}
+
+function ownAddresses(): ReadonlySet<string> {
+  try {
+    return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => canonical(address))))
+  } catch {
+    return new Set()
+  }
+}
