@@ -1,3 +1,4 @@
+import type { Loaded } from './config/load.ts'
 import { targetKeyOf } from './config/odoh-config.ts'
 import type { TrustedRelay } from './config/relays.ts'
 import type { Config } from './config/settings.ts'
@@ -6,15 +7,32 @@ import { EnigmError } from './errors.ts'
 import { hostAndPort } from './link/carriers/doh-message.ts'
 import type { ConnectOptions } from './link/dial/connect.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
-import type { DialHop } from './link/dial/hops.ts'
+import { type DialHop, dialHops, type Isolation } from './link/dial/hops.ts'
 import { SEAL_OCTETS, TargetKeys } from './link/odoh/target-keys.ts'
 
 /** What an endpoint needs that has a key to fetch. */
 export interface KeyTools extends Pick<ConnectOptions, 'clock' | 'sessions' | 'handshake'> {
   readonly dialPace: ConnectOptions['pace']
   readonly config: Pick<Config, 'odoh'>
-  /** The hops on the way to the resolver, and to its relay. */
+  /** The hops on the way to the resolver. */
   readonly route: readonly DialHop[]
+  /** The same hops on the way to its relay, with the credentials for the relay's operator. */
+  readonly relayRoute: readonly DialHop[]
+}
+
+/**
+ * The hops to a resolver, and to its relay: a proxy that keeps operators apart does not see that
+ * both are asked by one client.
+ */
+export function routesTo(
+  resolver: TrustedResolver,
+  loaded: Pick<Loaded, 'config' | 'proxyFiles'>,
+  isolation: Isolation,
+): Pick<KeyTools, 'route' | 'relayRoute'> {
+  const { relay, via } = resolver
+  const to = (party: { readonly id: string; readonly operator?: string }) =>
+    dialHops({ ...party, ...(via === undefined ? {} : { via }) }, loaded, isolation)
+  return { route: to(resolver), relayRoute: relay === undefined ? [] : to({ id: resolver.id, operator: relay.operator }) }
 }
 
 /**
@@ -32,7 +50,7 @@ export function relayEndpoint(resolver: TrustedResolver, tools: KeyTools): Omit<
     spkiPins: [],
     certHashes: relay.certHashes ?? [],
     ca: relay.ca,
-    route: tools.route,
+    route: tools.relayRoute,
     odoh: {
       port: relay.port,
       path: pathThrough(relay, hostAndPort(resolver.authenticationDomainName, port), path),
@@ -74,6 +92,6 @@ function keysOf(
   return new TargetKeys({
     clock,
     pinned: typeof found === 'object' ? found : undefined,
-    fetch: config.odoh.configFetch === 'direct' ? fetch : undefined,
+    fetch: config.odoh.configFetch === 'direct' || route.length > 0 ? fetch : undefined,
   })
 }

@@ -8,10 +8,10 @@ import type { Emit } from './events.ts'
 import { createLink, createScheduledLink, type LinkTools, type RenewableLink, type RenewableScheduledLink } from './link/create-link.ts'
 import { DialPace } from './link/dial/dial-pace.ts'
 import type { StrictEndpoint } from './link/dial/endpoint.ts'
-import { dialHops, Isolation } from './link/dial/hops.ts'
+import { Isolation } from './link/dial/hops.ts'
 import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/on-demand.ts'
-import { type KeyTools, relayEndpoint } from './oblivious.ts'
+import { type KeyTools, relayEndpoint, routesTo } from './oblivious.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { routeOf } from './route.ts'
@@ -70,8 +70,8 @@ export function transportsOf(resolver: TrustedResolver, { transports, shaping }:
 }
 
 /**
- * How the links reach and authenticate `resolver`, or the relay on the way to it. `tools.route` is
- * made by `dialHops`.
+ * How the links reach and authenticate `resolver`, or the relay on the way to it. Its
+ * routes are made by `routesTo`.
  */
 export function endpointOf(resolver: TrustedResolver, transport: Transport, tools: KeyTools): Omit<StrictEndpoint, 'usageProfile'> {
   if (transport === 'odoh') return relayEndpoint(resolver, tools)
@@ -116,7 +116,7 @@ export function trustedResolvers(loaded: Loaded, given: LinkParts): LiveResolver
   const { config } = loaded
   const parts = { ...given, isolation: given.isolation ?? new Isolation(given.random) }
   const at = (r: TrustedResolver, t: Transport, dialPace: DialPace) =>
-    endpointOf(r, t, { ...parts, dialPace, config, route: dialHops(r, loaded, parts.isolation) })
+    endpointOf(r, t, { ...parts, dialPace, config, ...routesTo(r, loaded, parts.isolation) })
   if (config.usageProfile === 'strict') {
     const strict = (...way: Parameters<typeof at>) => ({ ...at(...way), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, parts, {

@@ -12,10 +12,11 @@ import { asEnigmError, type ErrorCode } from '../errors.ts'
 import type { Established } from '../link/carriers/carrier.ts'
 import { createLink } from '../link/create-link.ts'
 import { DialPace } from '../link/dial/dial-pace.ts'
-import { dialHops, Isolation } from '../link/dial/hops.ts'
+import { Isolation } from '../link/dial/hops.ts'
 import { spkiPin } from '../link/dial/identity.ts'
 import { type TlsSessions, tlsSessions } from '../link/dial/sessions.ts'
 import { openTransport } from '../link/transports.ts'
+import { routesTo } from '../oblivious.ts'
 import { egressVerdict } from '../posture/policy-rules.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { placeText, routeOf } from '../route.ts'
@@ -176,9 +177,9 @@ export function dialOf(
   sessions: TlsSessions,
   { clock, random, isolation = new Isolation(random) }: ReachTools,
 ): Dial {
-  const route = dialHops(resolver, loaded, isolation)
+  const routes = routesTo(resolver, loaded, isolation)
   return {
-    endpoint: endpointOf(resolver, transport, { clock, sessions, dialPace: freely(clock), config: loaded.config, route }),
+    endpoint: endpointOf(resolver, transport, { clock, sessions, dialPace: freely(clock), config: loaded.config, ...routes }),
     transport,
     sessions,
   }

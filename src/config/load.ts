@@ -217,18 +217,19 @@ function withInherited(
  * them.
  */
 function keylessTargets(
-  { transports, odoh }: ConfigFile,
+  { transports, odoh, via }: ConfigFile,
   resolvers: readonly TrustedResolver[],
   { ids }: SetReading,
   file: string,
 ): readonly Problem[] {
   if (!transports.includes('odoh') || odoh.configFetch === 'direct') return []
-  const keyless = resolvers.filter((resolver) => resolver.transports.odoh !== undefined && resolver.transports.odoh.config === undefined)
+  const direct = resolvers.filter((resolver) => (resolver.via ?? via).length === 0 && offers(resolver, 'odoh'))
+  const keyless = direct.filter((resolver) => resolver.transports.odoh?.config === undefined)
   return keyless.map(({ id }) => ({
     file,
     path: `resolvers[${[...ids].indexOf(id)}].transports.odoh`,
     message:
-      'has no "config", the key of the resolver; copy the base64 of https://RESOLVER/.well-known/odohconfigs into it, or set "odoh": { "configFetch": "direct" } in the configuration, which shows your address to the resolver',
+      'has no "config", the key of the resolver; copy the base64 of https://RESOLVER/.well-known/odohconfigs into it, name proxies in "via", or set "odoh": { "configFetch": "direct" } in the configuration, which shows your address to the resolver',
   }))
 }
 

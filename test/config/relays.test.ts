@@ -85,6 +85,10 @@ t.test('a key that is neither pinned nor may be fetched is an error, unless ODoH
   t.match((await check(t, unpinned, relays, { transports: ['odoh'], use: ['target'] })).problems, [why])
   t.strictSame((await check(t, unpinned, relays, { transports: ['odoh'], use: ['target'], odoh: { configFetch: 'direct' } })).problems, [])
   t.strictSame((await check(t, unpinned, relays, { transports: ['dot'] })).problems, [])
+  const proxied = { transports: ['odoh'], use: ['target'], proxies: { p: { type: 'socks5', address: '127.0.0.1:1080' } }, via: ['p'] }
+  t.strictSame((await check(t, unpinned, relays, proxied)).problems, [], 'over a proxy it is fetched')
+  const direct = [unpinned[0] ?? {}, { ...unpinned[1], via: [] }]
+  t.match((await check(t, direct, relays, proxied)).problems, [why], 'but not past it')
 })
 
 t.test('policy takes the transport by its name', async (t) => {

@@ -6,6 +6,7 @@ import { createAuthority } from '../../src/demo/authority.ts'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
 import { query } from '../support/messages.ts'
 import { type Relay, startRelay, startTarget, type Target } from '../support/odoh.ts'
+import { startProxy } from '../support/proxies.ts'
 import { startCapture } from '../support/real/capture.ts'
 import { CLI, type RunningDaemon, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
@@ -101,6 +102,20 @@ t.test('a target with another key: its key is fetched directly only if that is c
   direct.target.rotate()
   t.equal(rcodeOf(await direct.ask('two.example')), 2, 'it was fetched less than a minute ago')
   t.equal(direct.target.fetched(), 1)
+})
+
+t.test('over a proxy a key is fetched without a setting; relay and target are asked under different credentials', async (t) => {
+  const proxy = await startProxy({ kind: 'socks5', anyLogin: true })
+  t.teardown(() => proxy.close())
+  const route = { proxies: { tor: { type: 'socks5', address: `127.0.0.1:${proxy.port}`, isolate: 'operator' } }, via: ['tor'] }
+  const { target, relay, ask } = await scene(t, route, { config: undefined })
+  t.equal(rcodeOf(await ask('one.example')), 0)
+  t.equal(target.fetched(), 1)
+  const loginsFor = (host: string) => new Set(proxy.requests.filter((r) => r.host === host).map(({ login }) => login?.username))
+  const [toRelay, toTarget] = [loginsFor(RELAY_HOST), loginsFor(TARGET_HOST)]
+  t.strictSame([toRelay.size, toTarget.size], [1, 1])
+  t.notSame([...toRelay], [...toTarget])
+  t.ok(relay.log.length > 0)
 })
 
 if (requireTool(t, 'tcpdump', 'tshark'))
