@@ -21,7 +21,7 @@ import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import type { TrustedResolver } from './trusted-set.ts'
+import { offers, type TrustedResolver } from './trusted-set.ts'
 
 /** Everything that a start needs, checked. */
 export interface Loaded {
