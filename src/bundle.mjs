@@ -11,7 +11,7 @@ import { writeAll } from './compile.cjs'
  * Loaded only where they are used; commander, because `addCommand` wants every command to come from
  * one copy of it.
  */
-const APART = /^(commander|pino|prom-client|undici|@peculiar\/x509)$/
+const APART = /^(commander|pino|prom-client|undici|tldts|@peculiar\/x509)$/
 const COMMAND = /^\.\/commands\/([a-z-]+)\.ts$/
 
 /**

@@ -3,7 +3,7 @@ import t from 'tap'
 import { upstreamQuery } from '../../src/dns/message.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import type { Authenticated } from '../../src/resolve.ts'
-import { ON_DEMAND } from '../../src/upstream/path-health.ts'
+import { type Manner, ON_DEMAND, ON_SCHEDULE } from '../../src/upstream/path-health.ts'
 import { createSelection } from '../../src/upstream/selection.ts'
 import { siteOf } from '../../src/upstream/sites.ts'
 import { Split } from '../../src/upstream/split.ts'
@@ -148,14 +148,14 @@ t.test('names that an answer leads to stay with the site, for an hour, and their
 })
 
 /** Asks three operators for one name; the acts are in the order of its ranks. */
-async function ask(...acts: readonly Act[]) {
+async function ask({ manner }: { readonly manner: Manner }, ...acts: readonly Act[]) {
   const clock = new FakeClock()
   const ids = ['a', 'b', 'c']
   const split = splitOf(ids, { clock })
   const ranks = split.ranks(MESSAGE)
   const upstreams = ids.map((id) => new FakeUpstream(id, clock, acts[ranks(id)] ?? 'dark'))
   const ordered = upstreams.toSorted((x, y) => ranks(x.id) - ranks(y.id))
-  const selection = createSelection<Authenticated>({ manner: ON_DEMAND, upstreams, clock, random: seededRandom(1), emit: () => {}, split })
+  const selection = createSelection<Authenticated>({ manner, upstreams, clock, random: seededRandom(1), emit: () => {}, split })
   const one = async () => {
     const startMs = clock.nowMs()
     const seen = watch(clock, reached(selection, MESSAGE, false, { purpose: 'client', deadlineMs: startMs + 4000 }))
@@ -173,7 +173,7 @@ t.test('while the first operator lives, no other learns the name: slow, failing,
     ['REFUSED', answers(10, reply({ rcode: 5 }))],
     ['FORMERR', answers(10, reply({ rcode: 1 }))],
   ] as const) {
-    const { one, asked, ordered } = await ask(act, answers(5), answers(5))
+    const { one, asked, ordered } = await ask({ manner: ON_DEMAND }, act, answers(5), answers(5))
     if (!what.includes('too')) for (const upstream of ordered) upstream.probeAct = answers(5)
     await one()
     t.strictSame(asked(), [1, 0, 0], what)
@@ -182,7 +182,7 @@ t.test('while the first operator lives, no other learns the name: slow, failing,
 
 t.test('a dead first operator: the next one is asked, soon, and the first again when it is back', async (t) => {
   for (const act of [fails('connect-refused'), 'dark'] as const) {
-    const { one, asked, ordered, clock } = await ask(act, answers(5), answers(5))
+    const { one, asked, ordered, clock } = await ask({ manner: ON_DEMAND }, act, answers(5), answers(5))
     const { rank, afterMs } = await one()
     t.equal(rank, 1)
     t.ok(afterMs < (act === 'dark' ? 2400 : 100), `after ${afterMs} ms`)
@@ -191,5 +191,17 @@ t.test('a dead first operator: the next one is asked, soon, and the first again 
     if (first !== undefined) first.act = answers(5)
     await clock.advance(120_000)
     t.equal((await one()).rank, 0)
+  }
+})
+
+t.test('on a schedule too: one operator while it lives, the next one if its path is dead', async (t) => {
+  for (const [act, asked] of [
+    [answers(10, reply({ rcode: 2 })), [1, 0, 0]],
+    ['dark', [1, 0, 0]],
+    [fails('connect-refused'), [1, 1, 0]],
+  ] as const) {
+    const { one, asked: found } = await ask({ manner: ON_SCHEDULE }, act, answers(5), answers(5))
+    await one()
+    t.strictSame(found(), asked)
   }
 })
