@@ -65,6 +65,8 @@ export interface Daemon {
    * address cannot be bound. One call at a time.
    */
   reload(loaded: Loaded): Promise<void>
+  /** Puts the hosts files of an otherwise equal configuration in force; connections stay. */
+  adoptHosts(loaded: Loaded): void
   /** Forgets every answer and TLS session, and removes saved caches and their key. */
   forget(): Promise<Forgotten>
   /** Shows queries to one watcher at a time, for a limited time; see trace/query-trace.ts. */
@@ -171,6 +173,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     pause: (forMs, list) => core.lists.pause(forMs, list),
     watchSystem: core.takeover.beat,
     reload: (next) => reload(next, running, core, bind, o.warn),
+    adoptHosts: (next) => adoptHosts(next, running, core),
     forget: () => forget(running, core),
     refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),
     async stop() {
@@ -215,7 +218,10 @@ function createCore(running: Running, o: DaemonOptions): Core {
     staleMaxS: cache.staleMaxS,
     current: () => setups.current,
     renewed: () => tally.renewed++,
-    rules: { version: lists.version, allows: (wire, view) => lists.inForce.allows(wire, view) },
+    rules: {
+      version: lists.version,
+      allows: (wire, view) => lists.inForce.allows(wire, view) && setups.current.own?.contradicts(wire, view) !== true,
+    },
   })
   const gate = new PolicyGate()
   const canary = new SelfCanary()
@@ -341,6 +347,13 @@ function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence
   if (shared.gate.closed) old.revoke()
   setups.adopt(activate(loaded, rules, shared))
   return old
+}
+
+/** See `Daemon.adoptHosts`. Stored answers are judged again when they are used. */
+function adoptHosts({ hosts }: Loaded, running: Running, { lists }: Core): void {
+  running.loaded = { ...running.loaded, hosts }
+  running.setups.current.own?.adoptHosts(hosts)
+  lists.version.change()
 }
 
 /** See `Daemon.forget`. */

@@ -132,6 +132,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
     watchSystem: async () => {},
     pause: (_forMs, list) => (list === undefined ? ['ads'] : undefined),
     reload: async () => {},
+    adoptHosts() {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
     refuseReload() {},
     stop: async () => {},

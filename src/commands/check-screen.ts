@@ -1,3 +1,4 @@
+import { hostsSummary } from '../config/hosts-file.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Policy, PolicyRules } from '../config/policy.ts'
 import type { Problem } from '../config/problems.ts'
@@ -82,7 +83,7 @@ function remarksOn(f: Finding): readonly string[] {
 }
 
 /** The settings that would be in force if `run` started with this configuration. */
-export function policyText({ config, listen, files }: Loaded): string {
+export function policyText({ config, listen, files, hosts }: Loaded): string {
   const { shaping, cache, padding, rebinding, page } = config
   const lines: readonly (readonly [string, string])[] = [
     [
@@ -95,6 +96,8 @@ export function policyText({ config, listen, files }: Loaded): string {
     ['padding', padding.queryBlock === 0 ? 'none' : `queries to a multiple of ${padding.queryBlock} octets`],
     ['shaping', shaping.profile === 'jitter' ? `jitter of at most ${shaping.jitterMs} ms` : shaping.profile],
     ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],
+    ...hosts.map((one): readonly [string, string] => ['hosts file', `${one.file}: ${hostsSummary(one).names} names`]),
+    ...(config.answers.length === 0 ? [] : [['answers', `${config.answers.length} records`] as const]),
     ['stale answers', cache.staleMaxS === 0 ? 'never' : `at most ${cache.staleMaxS} s old, while no resolver has a newer one`],
     ['saved cache', cache.persist === 'off' ? 'none' : cache.persist],
     ['rebinding', rebinding.protect ? 'answers with private addresses are refused' : 'no protection'],

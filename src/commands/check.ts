@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { hostsSummary } from '../config/hosts-file.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { ListsCheck } from '../lists/check-lists.ts'
@@ -104,14 +105,26 @@ async function listsOf(loaded: Loaded, random: Random): Promise<ListsCheck | und
 const problem = (message: string) => ({ file: 'configuration', path: '', message })
 
 function documentOf(
-  { config, files }: Loaded,
+  { config, files, hosts }: Loaded,
   findings: readonly Finding[] | undefined,
   ok: boolean,
   warnings: readonly string[],
   lists: readonly ListReport[],
 ) {
-  const read = lists.length === 0 ? {} : { lists }
-  return { ok, problems: [], warnings, ...(findings === undefined ? {} : { resolvers: findings }), ...read, policy: config, files }
+  const contributes = hosts.map((one) => {
+    const { names, faultyLines } = hostsSummary(one)
+    return { file: one.file, names, faultyLines }
+  })
+  return {
+    ok,
+    problems: [],
+    warnings,
+    ...(findings === undefined ? {} : { resolvers: findings }),
+    ...(lists.length === 0 ? {} : { lists }),
+    policy: config,
+    files,
+    hosts: contributes,
+  }
 }
 
 function thisWorld(): CheckWorld {

@@ -77,6 +77,13 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       // After a refusal, a configuration equal to the one in force is accepted too: that ends the
       // refusal.
       if (!evenIfSame && !refused && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
+      if (!evenIfSame && !refused && differOnlyInHosts(next, inForce)) {
+        daemon.adoptHosts(next)
+        inForce = next
+        watch.files(next.files, readAtMs)
+        log.info('the hosts files were read again')
+        return { accepted: true, waiting: [] }
+      }
       await daemon.reload(next)
       const waiting = restartOnly(effective, next.config)
       effective = inForceAfterReload(effective, next.config)
@@ -161,6 +168,11 @@ function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | und
   const lists = daemon.pause(forMs, list)
   if (lists === undefined) return { refused: list === undefined ? 'no list is configured' : `there is no list ${list}` }
   return { lists, until: forMs === 0 ? null : new Date(clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS)).toISOString() }
+}
+
+/** Whether the content of hosts files is all that differs. */
+function differOnlyInHosts(one: Loaded, other: Loaded): boolean {
+  return JSON.stringify({ ...one, hosts: [] }) === JSON.stringify({ ...other, hosts: [] })
 }
 
 /** Parses `portal MS RESOLVER [RESOLVER]`; undefined: another order, or an invalid one. */

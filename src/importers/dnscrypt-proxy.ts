@@ -73,7 +73,7 @@ const SERVER_IDS: Readonly<Record<string, string>> = {
 
 const serverNames: Rule = (draft, { value, from, to }) => {
   for (const name of texts(value)) {
-    const address = SERVER_IDS[name] ?? ''
+    const address = draft.stamps.get(name) ?? SERVER_IDS[name] ?? ''
     if (address === '')
       draft.say('left out', from, `${name}: it is not in the shipped trusted set; add its stamp with "enigm-dns resolvers add"`, to)
     else draft.useResolver(address, from, to)
@@ -245,7 +245,10 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
   query_log: leftOut(NO_LOG),
   nx_log: leftOut(NO_LOG),
   sources: leftOut('lists of resolvers are imported with "enigm-dns resolvers import"'),
-  static: leftOut('a stamp is added with "enigm-dns resolvers add"'),
+  static: (draft, { table: [, name = ''], value, from, to }) => {
+    if (draft.use.size === 0) draft.useResolver(String(value), from, to)
+    else draft.say('same', from, `${name} is used if server_names has it`, to)
+  },
   schedules: leftOut('a list has its own times with "when"'),
   anonymized_dns: leftOut('relays have settings of their own'),
   doh_client_x509_auth: leftOut('client certificates are settings of a resolver'),
@@ -274,6 +277,7 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
     const known = name in TABLES || name in TABLE_RULES
     draft.say(known ? 'same' : 'left out', line, known ? 'its lines follow' : `the table ${name} is not known`)
   }
+  for (const { table, key, value } of entries) if (table[0] === 'static' && key === 'stamp') draft.stamps.set(table[1] ?? '', String(value))
   for (const entry of entries) {
     const [table = ''] = entry.table
     const rule = table === '' ? GLOBAL[entry.key] : table === 'dns64' ? dns64 : (TABLES[table]?.[entry.key] ?? TABLE_RULES[table])

@@ -1,9 +1,11 @@
 import * as v from 'valibot'
 import { isLoopback, parseCidr } from '../config/cidr.ts'
+import { entryOf } from '../config/listed-entries.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { type OwnAnswer, ownAnswersSchema } from '../config/own-answers.ts'
-import type { TrustedResolver } from '../config/trusted-set.ts'
-import { type Place, parsePlace, type ResolverPlace, resolverOf } from './places.ts'
+import { readStamp } from '../config/stamps.ts'
+import { type TrustedResolver, trustedSetSchema } from '../config/trusted-set.ts'
+import { type Place, parsePlace, type ResolverPlace, resolverOf, slug } from './places.ts'
 
 /**
  * What became of a line. `taken`: a setting says it. `same`: this program does so anyway. `left
@@ -65,6 +67,8 @@ export class Draft {
   readonly listen = new Set<string>()
   readonly allowFrom = new Set<string>()
   readonly #files = new Map<string, string[]>()
+  /** Stamps by the name that the other program gives them. */
+  readonly stamps = new Map<string, string>()
 
   constructor(text: string, shipped: readonly TrustedResolver[], withFiles: boolean) {
     this.#lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
@@ -142,8 +146,26 @@ export class Draft {
    * is none, as a clause.
    */
   resolver(text: string): { readonly id: string; readonly says: string } | { readonly why: string } {
+    if (/^sdns:/i.test(text.trim())) return this.#resolverOfStamp(text.trim())
     const place = parsePlace(text)
     return 'why' in place ? place : this.#resolverAt(place)
+  }
+
+  #resolverOfStamp(text: string): { readonly id: string; readonly says: string } | { readonly why: string } {
+    const { stamp, fault } = readStamp(text)
+    if (stamp === undefined) return { why: `the stamp ${fault}` }
+    const { protocol, hostname = '', address, port, path = '' } = stamp
+    if (protocol === 'dot' || protocol === 'doh') {
+      const known = resolverOf({ kind: protocol, host: hostname, address, port, path }, this.#shipped, [])
+      if ('id' in known) return known
+    }
+    const { kind, value } = entryOf(stamp, slug(hostname === '' ? (stamp.providerName ?? 'resolver') : hostname))
+    const checked = v.safeParse(trustedSetSchema, { version: 1, resolvers: [value] })
+    if (kind !== 'resolvers') return { why: 'it is the stamp of a relay, and not of a resolver' }
+    if (!checked.success) return { why: `the stamp makes no entry of a trusted set: ${checked.issues[0].message}` }
+    if (!this.#withFiles) return { why: 'it is not in the shipped trusted set; with --out a set with it is written' }
+    this.#resolvers.set(value.id, value)
+    return { id: value.id, says: `a new entry "${value.id}" of the trusted set` }
   }
 
   #resolverAt(place: Place): { readonly id: string; readonly says: string } | { readonly why: string } {

@@ -18,15 +18,14 @@ export type Place =
 /** An entry for a trusted set. */
 export interface ResolverPlace {
   readonly id: string
-  readonly authenticationDomainName: string
+  readonly authenticationDomainName?: string
   readonly addresses: readonly string[]
-  readonly transports: Readonly<Record<string, object>>
+  readonly transports?: Readonly<Record<string, object>>
 }
 
 const OTHER_PROTOCOLS: Readonly<Record<string, string>> = {
   quic: 'DNS over QUIC is not a transport of this program; write its address over TLS',
   h3: 'HTTP/3 is not a transport of this program; write its address with https://',
-  sdns: 'a stamp is added with "enigm-dns resolvers add"',
 }
 
 /**

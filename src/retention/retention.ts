@@ -19,7 +19,7 @@ const PURPOSE = 'enigm-dns saved cache 1'
 export type RetentionSetup = Pick<LoadedConfig, 'resolvers'> & {
   readonly config: Pick<
     LoadedConfig['config'],
-    'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports' | 'policy' | 'use' | 'forward' | 'views'
+    'cache' | 'stateDir' | 'statusFile' | 'usageProfile' | 'transports' | 'policy' | 'use' | 'forward' | 'views' | 'rebinding' | 'dns64'
   >
 }
 
@@ -200,7 +200,7 @@ export function createRetention(o: RetentionOptions): Retention {
 function fingerprintOf({ resolvers, config }: RetentionSetup): string {
   const { minTtlS, maxTtlS } = config.cache
   // Views are known by their numbers, and names by who answers them.
-  const { usageProfile, transports, policy, use, forward, views } = config
-  const conditions = { resolvers, usageProfile, transports, policy, use, forward, views, minTtlS, maxTtlS }
+  const { usageProfile, transports, policy, use, forward, views, rebinding, dns64 } = config
+  const conditions = { resolvers, usageProfile, transports, policy, use, forward, views, rebinding, dns64, minTtlS, maxTtlS }
   return createHash('sha256').update(JSON.stringify(conditions)).digest('hex')
 }

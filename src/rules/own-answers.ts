@@ -1,7 +1,8 @@
 import { MAX_ALIASES } from '../config/own-answers.ts'
 import { WRITABLE_TYPES } from '../config/record-data.ts'
 import { noSuchType, soaRecord } from '../dns/local-answer.ts'
-import { putU16, u16 } from '../dns/octets.ts'
+import { questionEnd } from '../dns/name.ts'
+import { HEADER_OCTETS, putU16, u16 } from '../dns/octets.ts'
 import { record, synthesise } from '../dns/response.ts'
 import { type PlainRecord, plainRecords, responseOf } from '../dns/rewrite.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
@@ -130,6 +131,16 @@ export function ownAnswers(namesOf: OwnNamesOf, dns64?: Dns64): Stage {
     },
   }
   return stage
+}
+
+/** Whether what is written for the question of `wire`, a stored answer, says something else now. */
+export function contradictsOwn(names: OwnNames, wire: Uint8Array): boolean {
+  const end = questionEnd(wire)
+  if (end === 0) return true
+  const lower = wire.subarray(HEADER_OCTETS, end)
+  const question: Question = { lower, type: u16(wire, end - 4), class: CLASS_IN }
+  if (ownVerdict(names, question) !== undefined) return true
+  return (wire[3]! & 0x0f) === NXDOMAIN && u16(wire, 6) === 0 && names.exists(nameOf(question))
 }
 
 interface Alias {

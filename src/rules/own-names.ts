@@ -87,16 +87,6 @@ export class OwnNames {
     return this.#ancestors.has(keyOf(name)) || this.find(name) !== undefined
   }
 
-  /**
-   * Whether the same is written for a name in `other`. False too for an alias: its target may have
-   * changed.
-   */
-  saysTheSame(other: OwnNames, name: Uint8Array): boolean {
-    const [mine, others] = [textOf(this.find(name)), textOf(other.find(name))]
-    if (mine !== others || mine.includes(`"${CNAME}":`)) return false
-    return textOf(this.findService(name)) === textOf(other.findService(name)) && this.exists(name) === other.exists(name)
-  }
-
   #addLine({ address, names: [canonical, ...aliases] }: HostsLine, shared: Map<string, OwnEntry>): void {
     if (canonical === undefined) return
     const type = address.length === 4 ? A : AAAA
@@ -110,12 +100,6 @@ export class OwnNames {
     const reverse = keyOf(reverseName(address))
     if (!this.#exact.has(reverse)) this.#exact.set(reverse, new Map([[PTR, { ttlS: DEFAULT_TTL_S, rdata: [canonical] }]]))
   }
-}
-
-function textOf(match: OwnMatch | undefined): string {
-  if (match === undefined) return ''
-  const records = [...match.entry].map(([type, { ttlS, rdata }]) => [type, ttlS, ...rdata.map(keyOf).sort()])
-  return JSON.stringify([match.by, Object.fromEntries(records.map(([type, ...rest]) => [type, rest]))])
 }
 
 function only(type: number, address: Uint8Array, shared: Map<string, OwnEntry>): OwnEntry {

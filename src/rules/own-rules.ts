@@ -4,7 +4,7 @@ import type { OwnAnswer } from '../config/own-answers.ts'
 import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'
 import { Dns64 } from './dns64.ts'
-import { type OwnNamesOf, ownAnswers } from './own-answers.ts'
+import { contradictsOwn, type OwnNamesOf, ownAnswers } from './own-answers.ts'
 import { OwnNames } from './own-names.ts'
 
 /** The names that are answered here, in force. */
@@ -12,8 +12,10 @@ export interface OwnRules {
   readonly stage: Stage
   /** The names that are written for the clients of a view. */
   readonly namesOf: OwnNamesOf
-  /** Replaces the hosts files. Returns whether what is written for a name differs from before. */
-  adoptHosts(hosts: readonly HostsFile[]): (name: Uint8Array) => boolean
+  /** Replaces the hosts files. */
+  adoptHosts(hosts: readonly HostsFile[]): void
+  /** Whether something is written now for the question of a message that a resolver answered. */
+  contradicts(wire: Uint8Array, view: number): boolean
 }
 
 /** What a configuration writes. */
@@ -37,10 +39,11 @@ export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: re
     stage: ownAnswers(namesOf, dns64 === undefined ? undefined : new Dns64(dns64)),
     namesOf,
     adoptHosts(next) {
-      const before = names
       names = tables(next)
-      const pairs = before.map((old, view) => [old, at(names, view)] as const)
-      return (name) => pairs.some(([old, now]) => !old.saysTheSame(now, name))
+    },
+    contradicts(wire, view) {
+      const table = names[view]
+      return table === undefined || contradictsOwn(table, wire)
     },
   }
 }

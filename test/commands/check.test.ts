@@ -162,6 +162,14 @@ t.test('--offline sends nothing', async (t) => {
   t.match(out, /^Policy$/m)
 })
 
+t.test('what a hosts file and answers contribute, and lines that are not used', async (t) => {
+  const answers = [{ name: 'nas.example', type: 'A', data: '192.0.2.7' }]
+  const found = await run(t, { config: { hosts: ['config.json'], answers } }, { offline: true })
+  t.match(found.out, /^ *hosts file +.*config\.json: 0 names$/m)
+  t.match(found.out, /^ *answers +1 records$/m)
+  t.match(found.out, /^warning: .*config\.json: line 1 does not begin with an address$/m)
+})
+
 t.test('reasons that would refuse a start: a missing user; as root, paths that are not for a service', async (t) => {
   const stranger = await run(t, { config: { user: 'no-such-user-here' } }, { offline: true })
   t.equal(stranger.code, 2)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import * as v from 'valibot'
 import { configSchema, SETTINGS } from '../../src/config/settings.ts'
+import { writeStamp } from '../../src/config/stamps.ts'
 import { trustedSetSchema } from '../../src/config/trusted-set.ts'
 import { type ImportSource, importFrom } from '../../src/importers/import-from.ts'
 import { PROJECT_ROOT } from '../support/readme.ts'
@@ -209,6 +210,23 @@ t.test('Pi-hole: what it becomes', async (t) => {
   t.match(lists.of('http://'), ['left out: lists come over https only'])
   t.match(said('pihole', 'custom.list').config, { answers: [{ name: 'nas.lan' }, { name: 'printer.lan' }] })
   t.match(said('pihole', '05-pihole-custom-cname.conf').config, { answers: [{ name: 'files.lan' }, { name: 'web.lan', ttlS: 60 }] })
+})
+
+t.test('stamps: of a known resolver, of a new one, and damaged ones', async (t) => {
+  const toml = (names: string, stamp: string) => `server_names = [${names}]\n[static]\n[static.'mine']\nstamp = '${stamp}'\n`
+  const cloudflare = 'sdns://AgcAAAAAAAAABzEuMC4wLjEAEmRucy5jbG91ZGZsYXJlLmNvbQovZG5zLXF1ZXJ5'
+  t.match(imported('dnscrypt-proxy', toml("'mine'", cloudflare)).config, { use: ['cloudflare'] })
+  t.match(imported('dnscrypt-proxy', toml('', cloudflare)).config, { use: ['cloudflare'] })
+  const own = writeStamp({ protocol: 'doh', address: '192.0.2.53', port: 443, hostname: 'doh.example', path: '/q', certHashes: [] })
+  const made = imported('dnscrypt-proxy', toml("'mine'", own))
+  t.match(made, {
+    config: { use: ['doh-example'] },
+    resolvers: [{ id: 'doh-example', addresses: ['192.0.2.53'], transports: { doh: { path: '/q' } } }],
+  })
+  t.notOk('use' in imported('dnscrypt-proxy', toml("'mine'", own), false).config)
+  const damaged = imported('dnscrypt-proxy', toml("'mine'", own.slice(0, -4)))
+  t.ok(damaged.outcomes.some(({ verdict, says }) => verdict === 'left out' && /the stamp is cut short/.test(says)))
+  t.match(imported('adguardhome', `dns:\n  upstream_dns:\n    - ${cloudflare}\n`).config, { use: ['cloudflare'] })
 })
 
 t.test('without files beside it, what needs one is left out and named', async (t) => {

@@ -1,6 +1,7 @@
 import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { Dns64Settings } from '../../src/config/dns64.ts'
 import { createRetention, type RetentionSetup, savedFiles } from '../../src/retention/retention.ts'
 import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -16,7 +17,7 @@ const keyOf = (name: string) => askedInPacket(query({ name }))
 function host(t: Test) {
   const dir = t.testdir({ run: {}, state: {} })
   chmodSync(join(dir, 'state'), 0o700)
-  const setup = (persist: Persist, minTtlS = 0, staleMaxS = 0): RetentionSetup => ({
+  const setup = (persist: Persist, minTtlS = 0, staleMaxS = 0, dns64?: Dns64Settings): RetentionSetup => ({
     resolvers: [],
     config: {
       cache: { maxBytes: 1 << 20, minTtlS, maxTtlS: 86_400, staleMaxS, prefetch: true, persist },
@@ -24,15 +25,25 @@ function host(t: Test) {
       statusFile: join(dir, 'run', 'status.json'),
       usageProfile: 'strict',
       transports: ['dot'],
+      ...(dns64 === undefined ? {} : { dns64 }),
     } as RetentionSetup['config'],
   })
   const clock = new FakeClock()
-  const run = (persist: Persist, more: { boot?: string; clock?: FakeClock; minTtlS?: number; staleMaxS?: number } = {}) => {
+  const run = (
+    persist: Persist,
+    more: { boot?: string; clock?: FakeClock; minTtlS?: number; staleMaxS?: number; dns64?: Dns64Settings } = {},
+  ) => {
     const cache = cacheOf(1 << 20, more.staleMaxS)
     const warnings: string[] = []
     const its = more.clock ?? clock
     const retention = createRetention({
-      ...{ cache, clock: its, boot: more.boot ?? 'boot 1', credentials: undefined, setup: setup(persist, more.minTtlS, more.staleMaxS) },
+      ...{
+        cache,
+        clock: its,
+        boot: more.boot ?? 'boot 1',
+        credentials: undefined,
+        setup: setup(persist, more.minTtlS, more.staleMaxS, more.dns64),
+      },
       warn: (message) => void warnings.push(message),
     })
     const keep = (name: string, storeS: number, rcode = 0) =>
@@ -188,6 +199,10 @@ t.test('saved under another key, or other conditions: not used, deleted', async 
   const other = h.run('disk', { minTtlS: 5 })
   await other.retention.start()
   t.match(other.warnings, [/another configuration/])
+  copyFileSync(copy, h.files.disk)
+  const made = h.run('disk', { dns64: { prefix: '64:ff9b::/96', exclude: [] } })
+  await made.retention.start()
+  t.match(made.warnings, [/another configuration/], 'DNS64 makes other answers')
   copyFileSync(copy, h.files.disk)
   writeFileSync(h.key, Buffer.alloc(32, 1))
   const third = h.run('disk')
