@@ -7,8 +7,9 @@ import type { QueryRate } from './listen/query-rate.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { type PolicyGate, SetupGate } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
-import type { Protection, View } from './resolve.ts'
+import type { Answer, Protection, Query, View } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
+import { blockedAtOnce } from './rules/judge-lists.ts'
 import type { ListsInForce } from './rules/lists-in-force.ts'
 import type { OwnRules } from './rules/own-rules.ts'
 import type { Sides } from './rules/sides.ts'
@@ -35,6 +36,8 @@ export interface ActiveSetup {
   /** The names that are answered here; undefined: only the local names. */
   readonly own: OwnRules | undefined
   readonly stages: readonly Stage[]
+  /** See `ResponderParts.current`. */
+  readonly blockedAtOnce: ((query: Query) => Answer | undefined) | undefined
   readonly timeoutMs: number
   readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
@@ -118,6 +121,8 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
       rebinding: config.rebinding,
     }),
     own,
+    // An own answer comes before the lists.
+    blockedAtOnce: config.lists.length > 0 && own === undefined ? blockedAtOnce(shared.lists) : undefined,
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),

@@ -25,7 +25,12 @@ export interface ResponderParts {
   readonly cache: AnswerCache
   readonly clock: Clock
   readonly emit: Emit
-  readonly current: () => { readonly stages: readonly Stage[]; readonly timeoutMs: number }
+  readonly current: () => {
+    readonly stages: readonly Stage[]
+    readonly timeoutMs: number
+    /** The answer to a name that a list blocks, without the stages; absent: they judge it. */
+    readonly blockedAtOnce?: ((query: Query) => Answer | undefined) | undefined
+  }
   /** Counts for the status file; nothing about the questions. */
   readonly counts: { hits: number; misses: number }
   /** While it is closed no question is answered from memory. */
@@ -122,7 +127,7 @@ function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client:
     reply(entry, elapsedS(entry, nowMs), 'cache')
     return
   }
-  const { stages, timeoutMs } = parts.current()
+  const { stages, timeoutMs, blockedAtOnce } = parts.current()
   const query = queryOf(packet, scan, client)
   const settled = (outcome: Outcome) => {
     const failed = outcome instanceof EnigmError
@@ -132,6 +137,12 @@ function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client:
     else counts.misses++
     if (tracer?.on === true) tracer.note(query.question, failed ? outcome.code : answer.from, answer.rcode, answer.ede, nowMs)
     reply(keptOf(answer), 0, answer.from)
+  }
+  // A blocked name needs nothing of the pipeline, and is not worth a place in the cache.
+  const blocked = bypass?.on === true ? undefined : blockedAtOnce?.(query)
+  if (blocked !== undefined) {
+    settled(blocked)
+    return
   }
   const job = new Job(stages, query, { purpose: 'client', deadlineMs: nowMs + timeoutMs }, settled)
   if (hash !== 0) job.asked = askedBy(query, hash)

@@ -102,6 +102,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
     `cleartext sent ${sent}`,
   ]
   lines.push(...wrap(facts.join('; '), style.width, '  '))
+  if (d.lists !== undefined) lines.push(...wrap(`lists ${d.lists.map(listText).join('; ')}`, style.width, '  '))
   const up = span(wallMs - Date.parse(d.startedAt))
   return [
     ...lines,
@@ -111,6 +112,11 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
       '  ',
     ),
   ]
+}
+
+function listText({ id, state, rules, blocked }: NonNullable<StatusDocument['lists']>[number]): string {
+  const count = blocked === undefined ? '' : `, ${blocked} blocked`
+  return `${printable(id)} ${state === 'in-force' ? '' : `${state.toUpperCase()} `}${rules} rules${count}`
 }
 
 /**

@@ -69,6 +69,8 @@ export interface PreparedLists {
 }
 
 const MINUTE_MS = 60_000
+/** Lists of the largest size take ten seconds. */
+const BUILD_LIMIT_MS = 2 * MINUTE_MS
 const KEY_OCTETS = 8
 
 /**
@@ -231,7 +233,11 @@ export class Lists {
     if (specs.length === 0 || this.#stopped) return undefined
     const { outcome, cancel } = buildInThread({ specs, key: this.#o.random.bytes(KEY_OCTETS) })
     this.#cancel = cancel
-    return await outcome
+    // A file on a disk that does not answer must not keep all names waiting.
+    const late = this.#o.clock.setTimer(BUILD_LIMIT_MS, cancel)
+    const built = await outcome
+    late.cancel()
+    return built
   }
 
   /** Reads all lists again, one of them from elsewhere; resolves to why that was not possible. */

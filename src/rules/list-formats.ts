@@ -69,6 +69,7 @@ export class TextRules {
       return
     }
     if (!NOWHERE.has(address)) {
+      if (this.#isOfThisHost(octets, word, end)) return
       this.#taker.skip('other-address')
       return
     }
@@ -80,6 +81,17 @@ export class TextRules {
       if (OWN_NAMES.has(shortText(octets, nameAt, at))) continue
       this.#give(octets, nameAt, at, 'name', BLOCK)
     }
+  }
+
+  /**
+   * Whether a line of a hosts file is about this host or its network, as `ff02::1 ip6-allnodes`.
+   */
+  #isOfThisHost(octets: Uint8Array, from: number, end: number): boolean {
+    let at = from
+    while (at < end && isBlank(octets[at]!)) at++
+    let last = at
+    while (last < end && !isBlank(octets[last]!)) last++
+    return OWN_NAMES.has(shortText(octets, at, last))
   }
 
   /** A name and all below it, as `name`, `.name` or `*.name`; or addresses. */

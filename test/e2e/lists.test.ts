@@ -233,3 +233,11 @@ t.test('explain names the list, its file and the line', async (t) => {
   t.match(await explain('good.example'), { code: 0, step: { stage: 'lists', verdict: 'passes' } })
   t.equal(s.asked.length, 0, 'nothing was sent')
 })
+
+t.test('an own answer comes before the lists', async (t) => {
+  const answers = [{ name: 'own.ads.example', type: 'A', data: '192.0.2.9' }]
+  const s = await scene(t, { ads: 'ads.example\n' }, { answers })
+  t.equal(await s.get('own.ads.example'), '0 192.0.2.9')
+  t.equal(await s.get('other.ads.example'), NULL)
+  t.equal(await s.get('other.ads.example'), NULL, 'and from the cache')
+})
