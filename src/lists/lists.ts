@@ -49,6 +49,8 @@ export interface ListsOptions {
   readonly inForce: ListsInForce
   readonly stateDir: string
   readonly lookup: FetchWorld['lookup']
+  /** Certificates, in PEM, that servers of lists are trusted by instead of those of Node. */
+  readonly ca?: string
   /** Why the policy lets nothing out now; undefined: it does. */
   readonly refusal: () => EnigmError | undefined
 }
