@@ -145,9 +145,13 @@ t.test('settings that wait for a start are named and not in force until then', {
 /**
  * Seen by other tests: that they are put in force with the links, the memory and the set, all of
  * which a reload makes again; `system.enabled` with the setup of the posture (posture/takeover).
- * `system.vpnDns` is read by each run of `enigm-dns system` (e2e/system-enable).
+ * `system.vpnDns` is read by each run of `enigm-dns system` (e2e/system-enable). Lists have tests of
+ * their reloads; routes, proxies, relays and divided names are made again with the links.
  */
-const ELSEWHERE = ['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch', 'system.enabled', 'system.vpnDns']
+const ELSEWHERE = [
+  ...['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch', 'system.enabled', 'system.vpnDns'],
+  ...['lists', 'proxies', 'via', 'split', 'odoh.configFetch'],
+]
 
 t.test('all other settings are in force at once', { timeout: 120_000 }, async (t) => {
   const s = await scene(t)
@@ -194,6 +198,18 @@ t.test('all other settings are in force at once', { timeout: 120_000 }, async (t
     const reply = await s.ask('*.six.example', s.daemon.port, 8000, 28)
     return reply.subarray(-16).toString('hex') === '20010db80064000000000000c0000201'
   })
+  const zone = { zone: 'corp.example', to: ['two'] }
+  await changed('forward', { forward: [zone] }, () => s.ids() === 'three,two')
+  const reasons = () => s.status().signals.secureNameResolution.reasons as { code: string }[]
+  const plain = { forward: [{ zone: 'corp.example', cleartext: '127.0.0.1:9' }], allowCleartext: ['corp.example'] }
+  await changed('allowCleartext', plain, () => reasons().some(({ code }) => code === 'split-dns'))
+  const kids = { id: 'kids', clients: ['127.0.0.0/8'], answers: [{ name: '*.own.example', type: 'A', data: '192.0.2.79' }] }
+  await changed('views', { views: [kids] }, async () => (await rdataOf('*.own.example')) === '192.0.2.79')
+  await changed('clientQueriesPerS', { clientQueriesPerS: 1 }, async () => {
+    await s.ask()
+    return rcodeOf(await s.ask()) === 5
+  })
+  await s.save({ forward: [], allowCleartext: [], views: [], clientQueriesPerS: 0 })
   await changed('timeoutMs', { timeoutMs: 600 }, async () => {
     const beganMs = performance.now()
     await s.ask('*.silent.example')

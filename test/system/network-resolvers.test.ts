@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { findNetworkResolvers } from '../../src/system/network-resolvers.ts'
+import { announcedServers, findNetworkResolvers } from '../../src/system/network-resolvers.ts'
 
 const now = new Date('2026-06-01T12:00:00Z')
 
@@ -57,4 +57,28 @@ t.test('never an address that cannot be on the network', (t) => {
   t.strictSame(found(t, { 'etc/resolv.conf': 'nameserver fe80::1%eth0\n' })?.addresses, ['fe80::1%eth0'])
   t.equal(found(t, {}), undefined)
   t.end()
+})
+
+/** What the links announce for a zone, on a system with these files. */
+async function announced(t: Test, zone: string, files: Readonly<Record<string, string>>) {
+  const root = t.testdir()
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), text)
+  }
+  return (await announcedServers(zone, root)).map(({ address, port }) => `${address}:${port}`)
+}
+
+t.test('for a zone: the link whose domains contain it, else what DHCP says; never the gateway unless it is announced', async (t) => {
+  const route = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t010A000A\t0003\t0\t0\t0\t00000000\n'
+  const lan = { 'etc/resolv.conf': OURS, 'proc/self/net/route': route, 'run/systemd/netif/leases/2': 'DNS=10.0.0.1\n' }
+  const vpn = {
+    'run/systemd/resolve/netif/7': 'SERVERS=10.9.0.53 10.9.0.54#dns.corp.example\nDOMAINS=~corp.example other.example\n',
+    'run/systemd/resolve/netif/8': 'SERVERS=10.8.0.53\nDOMAINS=~.\n',
+  }
+  t.strictSame(await announced(t, 'corp.example', { ...lan, ...vpn }), ['10.9.0.53:53', '10.9.0.54:53'])
+  t.strictSame(await announced(t, 'eu.corp.example', { ...lan, ...vpn }), ['10.9.0.53:53', '10.9.0.54:53'])
+  t.strictSame(await announced(t, 'xcorp.example', { ...lan, ...vpn }), ['10.0.0.1:53'], 'not for other zones')
+  t.strictSame(await announced(t, 'printer', lan), ['10.0.0.1:53'])
+  t.strictSame(await announced(t, 'printer', { 'etc/resolv.conf': OURS, 'proc/self/net/route': route }), [], 'the gateway alone')
 })
