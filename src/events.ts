@@ -76,7 +76,7 @@ export type Event =
    */
   | { readonly type: 'portal'; readonly untilWallMs: number | undefined }
   /** A cleartext DNS packet is about to be sent. */
-  | ({ readonly type: 'cleartext'; readonly cause: 'captive-portal' | 'split-dns' } & Counted)
+  | ({ readonly type: 'cleartext'; readonly cause: 'captive-portal' | 'split-dns' | 'dnscrypt-certificate' } & Counted)
   /** Whether a forward zone leads back to this service: its server asks us. */
   | { readonly type: 'forward.loop'; readonly zone: string; readonly found: boolean }
   | Observation

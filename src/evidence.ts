@@ -207,6 +207,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     queryBlock: config.padding.queryBlock,
     shaping: config.shaping,
     paced: isPaced(config.shaping.profile),
+    allowedCleartext: config.allowDnscryptCertificates ? ['dnscrypt-certificate'] : [],
     systemEnabled: config.system.enabled,
     resolvers: resolvers.map((r) => ({
       id: r.id,

@@ -130,7 +130,8 @@ export function isFromServer(source: Source): boolean {
 export type { Transport } from './transports.ts'
 
 interface Session {
-  readonly tlsVersion: string
+  /** Null: the transport does not use TLS. */
+  readonly tlsVersion: string | null
   readonly cipher: string
   readonly resumed: boolean
   /** The group of the key exchange; absent: Node does not tell it. */
@@ -150,12 +151,19 @@ export interface Validity {
   readonly notAfterMs: number
 }
 /**
+ * How a peer proved its identity: by a chain of certificates, by a pinned key too, or by a
+ * certificate that the pinned key of its provider signed (DNSCrypt).
+ */
+export const PROOFS_OF_IDENTITY = ['ca', 'ca+spki', 'provider-key'] as const
+export type ProofOfIdentity = (typeof PROOFS_OF_IDENTITY)[number]
+
+/**
  * The peer proved its identity according to the trusted set: a valid chain for its authentication
  * domain name, and a leaf SPKI pin if pins are set.
  */
 export interface Authenticated extends Session {
   readonly authenticated: true
-  readonly by: 'ca' | 'ca+spki'
+  readonly by: ProofOfIdentity
 }
 /**
  * Encrypted, but the peer is not authenticated; `why` states the missing proof (usage profile

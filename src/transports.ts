@@ -18,6 +18,12 @@ interface TransportFacts {
    * it.
    */
   readonly evenReplies: boolean
+  /** Whether its connections can keep a schedule: records of one size, written on request. */
+  readonly schedule: boolean
+  /** Whether it consists of datagrams, which no proxy carries. */
+  readonly datagrams: boolean
+  /** Whether it pads replies itself, so that they need no padding option. */
+  readonly padsReplies: boolean
 }
 
 /**
@@ -27,11 +33,65 @@ interface TransportFacts {
  */
 export const TRANSPORTS = {
   // A server without ALPN is acceptable (RFC 7858 does not mention it).
-  dot: { label: 'DoT', port: 853, alpn: ['dot'], alpnRequired: false, keepalive: true, evenReplies: true },
-  doh: { label: 'DoH', port: 443, alpn: ['h2', 'http/1.1'], alpnRequired: true, keepalive: false, evenReplies: false },
+  dot: {
+    label: 'DoT',
+    port: 853,
+    alpn: ['dot'],
+    alpnRequired: false,
+    keepalive: true,
+    evenReplies: true,
+    schedule: true,
+    datagrams: false,
+    padsReplies: false,
+  },
+  doh: {
+    label: 'DoH',
+    port: 443,
+    alpn: ['h2', 'http/1.1'],
+    alpnRequired: true,
+    keepalive: false,
+    evenReplies: false,
+    schedule: true,
+    datagrams: false,
+    padsReplies: false,
+  },
   // The connection is to the relay (RFC 9230): one that speaks HTTP/1.1 alone would send one query
   // at a time.
-  odoh: { label: 'ODoH', port: 443, alpn: ['h2'], alpnRequired: true, keepalive: false, evenReplies: false },
+  odoh: {
+    label: 'ODoH',
+    port: 443,
+    alpn: ['h2'],
+    alpnRequired: true,
+    keepalive: false,
+    evenReplies: false,
+    schedule: true,
+    datagrams: false,
+    padsReplies: false,
+  },
+  // RFC 9250. It has a limit for idle connections of its own.
+  doq: {
+    label: 'DoQ',
+    port: 853,
+    alpn: ['doq'],
+    alpnRequired: true,
+    keepalive: false,
+    evenReplies: false,
+    schedule: false,
+    datagrams: true,
+    padsReplies: false,
+  },
+  // No TLS, and no connection: a signed certificate, and datagrams.
+  dnscrypt: {
+    label: 'DNSCrypt',
+    port: 443,
+    alpn: [],
+    alpnRequired: false,
+    keepalive: false,
+    evenReplies: false,
+    schedule: false,
+    datagrams: true,
+    padsReplies: true,
+  },
 } as const satisfies Readonly<Record<string, TransportFacts>>
 
 /** The name of a transport, in the configuration, in events and in documents. */

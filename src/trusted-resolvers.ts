@@ -13,6 +13,7 @@ import type { TlsSessions } from './link/dial/sessions.ts'
 import type { Renewable } from './link/on-demand.ts'
 import { type KeyTools, relayEndpoint, routesTo } from './oblivious.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
+import type { Quic } from './quic.ts'
 import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
 import { routeOf } from './route.ts'
 import { sidesOf } from './rules/sides.ts'
@@ -63,10 +64,13 @@ export interface LiveResolvers<P extends Protection> extends Selection<P> {
  * The transports of a resolver, in the configured order of preference. Under a profile that keeps a
  * schedule, those on which a reply has one size come first.
  */
-export function transportsOf(resolver: TrustedResolver, { transports, shaping }: Config): readonly Transport[] {
-  const offered = transports.filter((transport) => offers(resolver, transport))
+export function transportsOf(resolver: TrustedResolver, { transports, shaping, via }: Config): readonly Transport[] {
+  const proxied = (resolver.via ?? via).length > 0
+  const offered = transports.filter((transport) => offers(resolver, transport) && !(proxied && TRANSPORTS[transport].datagrams))
   if (!isPaced(shaping.profile)) return offered
-  return offered.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
+  return offered
+    .filter((transport) => TRANSPORTS[transport].schedule)
+    .toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
 
 /**
@@ -75,7 +79,8 @@ export function transportsOf(resolver: TrustedResolver, { transports, shaping }:
  */
 export function endpointOf(resolver: TrustedResolver, transport: Transport, tools: KeyTools): Omit<StrictEndpoint, 'usageProfile'> {
   if (transport === 'odoh') return relayEndpoint(resolver, tools)
-  const { odoh: _throughRelay, ...direct } = resolver.transports
+  const { odoh: _throughRelay, dnscrypt, ...direct } = resolver.transports
+  const through = resolver.dnscryptRelay
   return {
     resolver: resolver.id,
     addresses: resolver.addresses,
@@ -85,6 +90,7 @@ export function endpointOf(resolver: TrustedResolver, transport: Transport, tool
     ca: resolver.ca,
     ...(resolver.tls === undefined ? {} : { tls: resolver.tls }),
     route: tools.route,
+    ...(dnscrypt === undefined ? {} : { dnscrypt: { ...dnscrypt, ...(through === undefined ? {} : { through }) } }),
     ...direct,
   }
 }
@@ -96,10 +102,19 @@ export function dialledAddresses(resolver: TrustedResolver, config: Config): rea
   return [
     ...new Set(
       transportsOf(resolver, config).flatMap((transport) =>
-        transport === 'odoh' ? (resolver.relay?.addresses ?? []) : resolver.addresses,
+        transport === 'odoh'
+          ? (resolver.relay?.addresses ?? [])
+          : transport === 'dnscrypt'
+            ? (resolver.dnscryptRelay ?? resolver).addresses
+            : resolver.addresses,
       ),
     ),
   ]
+}
+
+/** Loaded with the first connection over QUIC. */
+export async function loadQuic(): Promise<Quic | undefined> {
+  return (await import('./system/quic.ts')).nativeQuic()
 }
 
 /** Makes the links of one usage profile. */
@@ -115,19 +130,20 @@ interface LinkMaker<P extends Protection> {
 export function trustedResolvers(loaded: Loaded, given: LinkParts): LiveResolvers<Protection> {
   const { config } = loaded
   const parts = { ...given, isolation: given.isolation ?? new Isolation(given.random) }
+  const tools = { ...parts, quic: loadQuic }
   const at = (r: TrustedResolver, t: Transport, dialPace: DialPace) =>
     endpointOf(r, t, { ...parts, dialPace, config, ...routesTo(r, loaded, parts.isolation) })
   if (config.usageProfile === 'strict') {
     const strict = (...way: Parameters<typeof at>) => ({ ...at(...way), usageProfile: 'strict' }) as const
     return select<Authenticated>(loaded, parts, {
-      plain: (r, t, dialPace) => createLink(strict(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
-      paced: (r, t, dialPace) => createScheduledLink(strict(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
+      plain: (r, t, dialPace) => createLink(strict(r, t, dialPace), t, { ...tools, dialPace, probe: probeOf(r) }),
+      paced: (r, t, dialPace) => createScheduledLink(strict(r, t, dialPace), t, { ...tools, dialPace, probe: probeOf(r) }),
     })
   }
   const opportunistic = (...way: Parameters<typeof at>) => ({ ...at(...way), usageProfile: 'opportunistic' }) as const
   return select<Protection>(loaded, parts, {
-    plain: (r, t, dialPace) => createLink(opportunistic(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
-    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r, t, dialPace), t, { ...parts, dialPace, probe: probeOf(r) }),
+    plain: (r, t, dialPace) => createLink(opportunistic(r, t, dialPace), t, { ...tools, dialPace, probe: probeOf(r) }),
+    paced: (r, t, dialPace) => createScheduledLink(opportunistic(r, t, dialPace), t, { ...tools, dialPace, probe: probeOf(r) }),
   })
 }
 

@@ -48,6 +48,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'client-shares.ts': 1,
   'transports.ts': 1,
   'tls-groups.ts': 1,
+  'quic.ts': 1,
   'version.ts': 1,
   'rules-version.ts': 1,
   'own-lookup.ts': 4,

@@ -31,6 +31,10 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'listen/tcp.ts': 'answers who asked',
   'link/dial/byte-stream.ts': 'TLS only, and the TCP below it',
   'link/dial/handshake.ts': 'rootCertificates; nothing is written before the peer is known',
+  'link/dial/udp-path.ts':
+    'a UDP socket for doq/, which speaks QUIC, and for dnscrypt/, which encrypts, and counts each certificate query in the ledger before it leaves',
+  'link/doq/open.ts': 'rootCertificates',
+  'link/dnscrypt/carrier.ts': 'encrypted packets over TCP',
   'link/dial/identity.ts': 'checkServerIdentity',
   'link/dial/tls-settings.ts': 'createSecureContext, for handshake.ts',
   'files/socket.ts': 'a Unix socket of this host',

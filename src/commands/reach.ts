@@ -18,12 +18,12 @@ import { type TlsSessions, tlsSessions } from '../link/dial/sessions.ts'
 import { openTransport } from '../link/transports.ts'
 import { routesTo } from '../oblivious.ts'
 import { egressVerdict } from '../posture/policy-rules.ts'
-import type { Carried, Transport } from '../resolve.ts'
+import type { Carried, ProofOfIdentity, Transport } from '../resolve.ts'
 import { placeText, routeOf } from '../route.ts'
 import { readEgress } from '../system/egress.ts'
 import { readNetworkIdentity } from '../system/network-identity.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { dialledAddresses, endpointOf, transportsOf } from '../trusted-resolvers.ts'
+import { dialledAddresses, endpointOf, loadQuic, transportsOf } from '../trusted-resolvers.ts'
 import { probeOf, refusesRoot } from '../upstream/classification.ts'
 
 /** The certificate of a resolver; every text is printable ASCII. */
@@ -64,7 +64,7 @@ export interface Finding {
   /** The group of the key exchange, if Node tells it. */
   readonly group?: string
   /** `by` of the proof: a chain, or a chain and a pin. */
-  readonly authenticatedBy?: 'ca' | 'ca+spki'
+  readonly authenticatedBy?: ProofOfIdentity
   readonly certificate?: SeenCertificate
   readonly pin: 'none set' | 'matches' | 'differs' | 'unknown'
   readonly paddedReply?: boolean
@@ -152,7 +152,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, loa
   try {
     const probe = probeOf(resolver)
     const { wire, rttMs } = await askOver(probe, dial, loaded, tools)
-    const answer = { ...way, ...seen, paddedReply: readOpt(wire)?.padded === true, rttMs }
+    const answer = { ...way, ...seen, paddedReply: TRANSPORTS[transport].padsReplies || readOpt(wire)?.padded === true, rttMs }
     const rcode = rcodeOf(wire)
     if (rcode === REFUSED && refusesRoot(probe, rcode)) return { ...answer, ok: true, refusesRoot: true }
     const well = rcode === NOERROR || (rcode === NXDOMAIN && resolver.probe !== undefined)
@@ -213,12 +213,10 @@ const freely = (clock: Clock) => new DialPace(clock, () => undefined)
  * The usage profile `opportunistic` is needed here to show a wrong certificate; the connection is
  * closed unused.
  */
-async function look({ endpoint, transport, sessions }: Dial, resolver: TrustedResolver, { clock }: ReachTools): Promise<Looked> {
-  const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, {
-    clock,
-    sessions,
-    pace: freely(clock),
-  })
+async function look({ endpoint, transport, sessions }: Dial, resolver: TrustedResolver, { clock, random }: ReachTools): Promise<Looked> {
+  // The ledger is that of the service; this is one command of a person.
+  const tools = { clock, random, emit: () => {}, sessions, pace: freely(clock), quic: loadQuic }
+  const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, tools)
   try {
     return lookedAt(connection, resolver, clock.wallMs())
   } finally {
@@ -236,7 +234,7 @@ function lookedAt(connection: Established, resolver: TrustedResolver, wallMs: nu
     seen: {
       address,
       handshakeMs,
-      tlsVersion: protection.tlsVersion,
+      ...(protection.tlsVersion === null ? {} : { tlsVersion: protection.tlsVersion }),
       ...(protection.group === undefined ? {} : { group: protection.group }),
       pin: resolver.spkiPins.length === 0 ? 'none set' : pinned ? 'matches' : 'differs',
       ...(protection.authenticated ? { authenticatedBy: protection.by } : {}),
@@ -279,6 +277,7 @@ export async function askOver(
     sessions,
     emit: () => {},
     dialPace: freely(clock),
+    quic: loadQuic,
   })
   const sent = (keepalive: boolean) =>
     new Promise<Carried>((carried, failed) => {

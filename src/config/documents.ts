@@ -6,7 +6,7 @@ import { HostsFile, MAX_HOSTS_OCTETS } from './hosts-file.ts'
 import { parseJsonc } from './jsonc.ts'
 import { type ListConfig, MAX_LIST_OCTETS } from './lists.ts'
 import { type Problem, problemsOf, quoted } from './problems.ts'
-import { relayProblem, type TrustedRelay } from './relays.ts'
+import { type AnyRelay, relayOf, relayProblem } from './relays.ts'
 import { type ConfigFile, configSchema } from './settings.ts'
 import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
@@ -76,29 +76,35 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
 }
 
 /** The relays that resolvers name and that cannot be used for them. */
-function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly TrustedRelay[]): readonly Problem[] {
-  return resolvers.flatMap((resolver, index) => {
-    const { odoh } = resolver.transports
-    // An imported target has no relay until a person names one.
-    if (odoh === undefined || (odoh.relay === undefined && !resolver.enabled)) return []
-    const relay = relays.find(({ id }) => id === odoh.relay)
-    const known =
-      relays.length === 0
-        ? 'add it to "relays"'
-        : `name one of: ${relays
-            .slice(0, 20)
-            .map(({ id }) => id)
-            .join(', ')}`
-    if (odoh.relay === undefined) return [{ file, path: `resolvers[${index}].transports.odoh.relay`, message: `is required; ${known}` }]
-    const message = relay === undefined ? `${quoted(odoh.relay)} is not in "relays"; ${known}` : relayProblem(resolver, relay)
-    return message === undefined ? [] : [{ file, path: `resolvers[${index}].transports.odoh.relay`, message }]
-  })
+function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly AnyRelay[]): readonly Problem[] {
+  return resolvers.flatMap((resolver, index) =>
+    RELAYED.flatMap((type) => {
+      const message = relayFault(resolver, relays, type)
+      return message === undefined ? [] : [{ file, path: `resolvers[${index}].transports.${type}.relay`, message }]
+    }),
+  )
 }
 
-function withRelay(resolver: TrustedResolver, relays: readonly TrustedRelay[]): TrustedResolver {
-  const named = resolver.transports.odoh?.relay
-  const relay = named === undefined ? undefined : relays.find(({ id }) => id === named)
-  return relay === undefined ? resolver : { ...resolver, relay }
+/** The transports with relays of their own type. ODoH needs one. */
+const RELAYED = ['odoh', 'dnscrypt'] as const
+
+function relayFault(resolver: TrustedResolver, relays: readonly AnyRelay[], type: (typeof RELAYED)[number]): string | undefined {
+  const place = resolver.transports[type]
+  // An imported target has no relay until a person names one.
+  if (place === undefined || (place.relay === undefined && (type !== 'odoh' || !resolver.enabled))) return undefined
+  const fitting = relays.filter((one) => one.type === type).map(({ id }) => id)
+  const known = fitting.length === 0 ? `add it to "relays" with the type "${type}"` : `name one of: ${fitting.slice(0, 20).join(', ')}`
+  if (place.relay === undefined) return `is required; ${known}`
+  const relay = relayOf(relays, type, place.relay)
+  if (relay !== undefined) return relayProblem(resolver, relay)
+  return `${quoted(place.relay)} is not in "relays"${fitting.length < relays.length ? ` with the type "${type}"` : ''}; ${known}`
+}
+
+function withRelay(resolver: TrustedResolver, relays: readonly AnyRelay[]): TrustedResolver {
+  const { odoh, dnscrypt } = resolver.transports
+  const relay = relayOf(relays, 'odoh', odoh?.relay)
+  const dnscryptRelay = relayOf(relays, 'dnscrypt', dnscrypt?.relay)
+  return { ...resolver, ...(relay === undefined ? {} : { relay }), ...(dnscryptRelay === undefined ? {} : { dnscryptRelay }) }
 }
 
 /** The resolver, and its relay, with the texts of their caFiles; see `withOwnCa`. */

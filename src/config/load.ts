@@ -21,6 +21,7 @@ import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
+import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
 /** Everything that a start needs, checked. */
@@ -126,6 +127,7 @@ export async function checkConfig(
   // A faulty key has its default here, which says nothing about the routes.
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
     checkRoutes({ configFile: configFile ?? HERE, setFile }, found, placed, collect)
+  for (const problem of transportProblems({ file: configFile ?? HERE, setFile }, found, resolvers)) collect(problem)
   if (found.policy !== undefined && set.whole) {
     for (const { path, message } of contradictions(found, found.policy, resolvers, use))
       collect({ file: configFile ?? HERE, path, message })

@@ -61,15 +61,46 @@ const relay = closed({
   path: v.optional(relayPath, '/proxy'),
 })
 
+/** A relay of anonymized DNSCrypt: it passes on datagrams that it cannot read, and has no key. */
+const dnscryptRelay = closed({
+  id: described('The name of the relay for `relay` of a resolver.', idText),
+  operator: v.exactOptional(described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200))),
+  jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
+  list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
+  type: described('What it passes on.', word('dnscrypt')),
+  addresses: described(
+    'Its addresses; they are never looked up.',
+    distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
+  ),
+  port: v.optional(described('The port.', integer(1, 65535)), TRANSPORTS.dnscrypt.port),
+})
+
 /** `relays` of the trusted set. */
 export const relays = v.pipe(
-  v.array(relay, 'must be a list of relays'),
+  v.array(
+    v.variant('type', [relay, dnscryptRelay], ({ input }) =>
+      typeof input === 'string' ? 'must be one of: odoh, dnscrypt' : 'must be an object; write {...}',
+    ),
+    'must be a list of relays',
+  ),
   v.maxLength(1000, 'must hold at most 1000 relays'),
   v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each relay its own id'),
 )
 
 /** One relay. After loading, `caFile` is absolute and `ca` is its text (PEM). */
-export type TrustedRelay = Readonly<v.InferOutput<typeof relays>[number]> & { readonly ca?: string }
+export type TrustedRelay = Readonly<v.InferOutput<typeof relay>> & { readonly ca?: string }
+export type DnscryptRelay = Readonly<v.InferOutput<typeof dnscryptRelay>>
+export type AnyRelay = TrustedRelay | DnscryptRelay
+
+/** The relay of that type and id. */
+export function relayOf<Type extends AnyRelay['type']>(
+  relays: readonly AnyRelay[],
+  type: Type,
+  id: string | undefined,
+): Extract<AnyRelay, { readonly type: Type }> | undefined {
+  const isIt = (relay: AnyRelay): relay is Extract<AnyRelay, { readonly type: Type }> => relay.type === type && relay.id === id
+  return relays.find(isIt)
+}
 
 /** The target's keys, as `transports.odoh.config` pins them. */
 export const targetConfig = v.pipe(
@@ -96,18 +127,18 @@ interface Target {
  * Why `relay` cannot be used for `target`, as a clause; undefined: it can. One party that runs both
  * would see who asks and what is asked.
  */
-export function relayProblem(target: Target, relay: TrustedRelay): string | undefined {
+export function relayProblem(target: Target, relay: AnyRelay): string | undefined {
   if (relay.addresses.length === 0) return `names ${quoted(relay.id)}, which has no address yet; run: enigm-dns resolvers pin ${relay.id}`
   const both = 'so it would see both who asks and what is asked; choose a relay of another operator'
   const operator = target.operator ?? target.id
-  if (plain(operator) === plain(relay.operator))
+  if (relay.operator !== undefined && plain(operator) === plain(relay.operator))
     return `names ${quoted(relay.id)}, but ${quoted(relay.operator)} runs both this relay and the resolver ${quoted(target.id)}, ${both}`
   // On this host every address is one party's, which sees all the same.
   if (relay.addresses.every(isLoopback)) return undefined
   const addresses = new Set(target.addresses.map((address) => canonical(address)))
   const same = relay.addresses.find((address) => addresses.has(canonical(address)))
   if (same !== undefined) return `names ${quoted(relay.id)}, but relay and resolver have the address ${same}, ${both}`
-  if (target.authenticationDomainName === relay.authenticationDomainName)
+  if (relay.type === 'odoh' && target.authenticationDomainName === relay.authenticationDomainName)
     return `names ${quoted(relay.id)}, but relay and resolver have the name ${quoted(relay.authenticationDomainName)}, ${both}`
   return undefined
 }

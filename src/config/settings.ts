@@ -152,7 +152,7 @@ export const SETTINGS = {
   views: setting('reload', 'Clients that get their own rules and answers: docs/rules.md.', viewList, []),
   transports: setting(
     'reload',
-    'The transports to resolvers, in order of preference: DNS over TLS, DNS over HTTPS, Oblivious DNS over HTTPS (docs/odoh.md).',
+    'The transports to resolvers, in order of preference: DNS over TLS, DNS over HTTPS, Oblivious DNS over HTTPS, DNS over QUIC, DNSCrypt (docs/transports.md).',
     distinct(transportName, TRANSPORT_NAMES.length),
     ['dot', 'doh'],
   ),
@@ -174,6 +174,12 @@ export const SETTINGS = {
     '`strict`: only authenticated resolvers are used (RFC 8310). `opportunistic`: encrypted, but possibly to an impostor.',
     word('strict', 'opportunistic'),
     'strict',
+  ),
+  allowDnscryptCertificates: setting(
+    'reload',
+    'Whether the certificates of DNSCrypt resolvers may be asked for in cleartext under `strict`: they show which resolver is used, and no name. docs/transports.md',
+    yesNo,
+    false,
   ),
   padding: {
     settings: padding,

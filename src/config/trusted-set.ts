@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { TLS_GROUP_NAMES, tlsGroupOf } from '../tls-groups.ts'
 import { TRANSPORT_NAMES, TRANSPORTS, type Transport } from '../transports.ts'
 import { canonical } from './cidr.ts'
+import { dnscryptPlace } from './dnscrypt.ts'
 import {
   authenticationName,
   closed,
@@ -16,7 +17,7 @@ import {
   yesNo,
 } from './fields.ts'
 import { via } from './proxies.ts'
-import { certHashes, idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
+import { certHashes, type DnscryptRelay, idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
 
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
@@ -60,6 +61,8 @@ const places = {
       ),
     }),
   ),
+  doq: v.exactOptional(closed({ port: portOf('doq') })),
+  dnscrypt: v.exactOptional(dnscryptPlace),
 } as const satisfies Readonly<Record<Transport, unknown>>
 
 const transports = v.pipe(
@@ -103,7 +106,12 @@ const resolverKeys = closed({
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   source: v.exactOptional(described('Where the operator publishes these figures.', text(2048))),
   enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
-  authenticationDomainName: described('The name that its certificate must contain: a host name, or an IP address.', authenticationName),
+  authenticationDomainName: v.exactOptional(
+    described(
+      'The name that its certificate must contain: a host name, or an IP address. Needed for every transport except DNSCrypt.',
+      authenticationName,
+    ),
+  ),
   addresses: described(
     'Its addresses; they are never looked up. The name of an onion service if its route ends in Tor. An imported entry may have none until `enigm-dns resolvers pin ID` looks them up once.',
     distinct(resolverAddress, 32, 0, (address) => canonical(String(address)).toLowerCase()),
@@ -147,7 +155,23 @@ const resolver = v.pipe(
     ),
     ['addresses'],
   ),
+  v.forward(
+    v.check(
+      ({ authenticationDomainName, transports }) => authenticationDomainName !== undefined || isOnlyDnscrypt(transports),
+      'is required; add it',
+    ),
+    ['authenticationDomainName'],
+  ),
+  v.transform(({ authenticationDomainName, ...rest }) => ({
+    ...rest,
+    authenticationDomainName: authenticationDomainName ?? rest.transports.dnscrypt?.providerName ?? rest.id,
+  })),
 )
+
+/** DNSCrypt has no certificate with a name: its provider has a key. */
+function isOnlyDnscrypt(transports: object): boolean {
+  return Object.keys(transports).every((transport) => transport === 'dnscrypt')
+}
 
 /** The trusted-resolver set in a file; defaults are applied, and caFile is not read yet. */
 export const trustedSetSchema = closed({
@@ -168,7 +192,11 @@ export type Claims = v.InferOutput<typeof claims>
  * One entry of the set. After loading, `caFile` is absolute and `ca` is its text (PEM): the only
  * trusted roots for this resolver. `relay` is the entry that `transports.odoh.relay` names.
  */
-export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & { readonly ca?: string; readonly relay?: TrustedRelay }
+export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & {
+  readonly ca?: string
+  readonly relay?: TrustedRelay
+  readonly dnscryptRelay?: DnscryptRelay
+}
 
 /** Whether a resolver can be asked over a transport: over ODoH, only where a relay is named. */
 export function offers({ transports }: Pick<TrustedResolver, 'transports'>, transport: Transport): boolean {

@@ -13,7 +13,7 @@ export type { RenewableLink } from './on-demand.ts'
 export type { RenewableScheduledLink } from './scheduled.ts'
 
 /** What a link needs, and how its connections are opened. */
-export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake'>
+export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake' | 'quic'>
 
 /** The link to one resolver over one transport. Nothing is dialled before the first query. */
 export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>

@@ -1,5 +1,9 @@
+import type { Random } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Quic } from '../quic.ts'
 import type { Authenticated, Protection, Transport } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
 import type { Carrier, CarrierTools, CellCarrier, Opened } from './carriers/carrier.ts'
 import { DotCarrier, DotCellCarrier } from './carriers/dot.ts'
 import { leanH2Carrier, leanH2CellCarrier } from './carriers/h2/connection.ts'
@@ -8,6 +12,12 @@ import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 
 /** How a connection is opened, for any transport. */
 export interface OpenOptions extends ConnectOptions {
+  /** For transports whose dial sends messages of their own. */
+  readonly random?: Random
+  /** QUIC, if this host has it. Loaded when a connection needs it. */
+  readonly quic?: () => Promise<Quic | undefined>
+  /** Takes the event of each packet that goes in cleartext, before it leaves. */
+  readonly emit?: Emit
   /** The HTTP/2 client of on-demand links; tests use another one than that in h2/. */
   readonly h2?: CarrierFactory
   /**
@@ -37,6 +47,15 @@ interface Ways {
  * connection, for example) has another kind of `Open`: links need only a `Carrier` from it.
  */
 const OPEN: Readonly<Record<Transport, Ways>> = {
+  doq: {
+    onDemand: datagrams(async (...parts) => (await import('./doq/open.ts')).openDoq(...parts)),
+    scheduled: noSchedule,
+  },
+  dnscrypt: {
+    // Loaded when a connection needs it: few people use it.
+    onDemand: datagrams(async (...parts) => (await import('./dnscrypt/open.ts')).openDnscrypt(...parts)),
+    scheduled: noSchedule,
+  },
   dot: {
     onDemand: overTls(() => (connection, _endpoint, tools) => new DotCarrier(connection, tools)),
     scheduled: overTls(() => (connection, _endpoint, tools) => new DotCellCarrier(connection, tools)),
@@ -70,6 +89,22 @@ export function openTransport(endpoint: Endpoint, transport: Transport, options:
  */
 export function openScheduled(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened<Protection, CellCarrier>> {
   return OPEN[transport].scheduled(endpoint, transport, options)
+}
+
+/** Datagrams go past any proxy: where the route has one, nothing may be dialled. */
+function datagrams(open: Open<Carrier>): Open<Carrier> {
+  return (endpoint, transport, options) => {
+    if ((endpoint.route ?? []).length === 0) return open(endpoint, transport, options)
+    const message = `no proxy carries the datagrams of ${TRANSPORTS[transport].label}, so it is not dialled`
+    return Promise.reject(new EnigmError('connect-failed', message))
+  }
+}
+
+/** Configurations with such a transport and a schedule are refused; see `TRANSPORTS`. */
+function noSchedule(_endpoint: Endpoint, transport: Transport): Promise<never> {
+  return Promise.reject(
+    new EnigmError('alpn-missing', `${TRANSPORTS[transport].label} has no records of one size, so it keeps no schedule`),
+  )
 }
 
 function overTls<C extends Carrier>(clientFor: ClientFor<C>): Open<C> {

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { isRecord } from '../files/json.ts'
+import { PROOFS_OF_IDENTITY } from '../resolve.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { isReasonCode } from './reasons.ts'
 
@@ -60,8 +61,8 @@ const resolver = v.object({
     is('The transport of the latest answer, or of the latest handshake if there is no answer.'),
   ),
   authenticated: v.pipe(
-    v.nullable(v.picklist(['ca', 'ca+spki', 'no'])),
-    is('How the peer of the latest answer or handshake proved its identity; null: none yet.'),
+    v.nullable(v.picklist([...PROOFS_OF_IDENTITY, 'no'])),
+    is('How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a certificate of DNSCrypt.'),
   ),
   tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of that connection.')),
   cipher: v.optional(v.pipe(v.nullable(v.string()), is('The cipher of that connection, by its OpenSSL name.'))),
@@ -211,7 +212,7 @@ export const statusDocument = v.object({
   plaintext: v.pipe(
     v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
     is(
-      'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: `captive-portal` with the command `enigm-dns portal`, `split-dns` with the setting `allowCleartext`.',
+      'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: `captive-portal` with the command `enigm-dns portal`, `split-dns` with the setting `allowCleartext`, `dnscrypt-certificate` with `allowDnscryptCertificates`.',
     ),
   ),
   plaintextAllowed: v.optional(

@@ -154,7 +154,9 @@ function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
 
 function pins(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   if (rules.pins === undefined) return undefined
-  const wrong = resolvers.filter((r) => (r.setup.pins ?? 0) === 0 || (r.proof !== undefined && r.proof !== 'ca+spki'))
+  // The key of a DNSCrypt provider is a pin.
+  const unpinned = ({ setup }: ResolverInput) => (setup.pins ?? 0) === 0 && setup.transports.some((transport) => transport !== 'dnscrypt')
+  const wrong = resolvers.filter((r) => unpinned(r) || r.proof === 'ca' || r.proof === 'none')
   return wrong.length > 0 ? notMet(`Without a pin: ${ids(wrong)}.`) : met('A resolver that shows no pinned key is refused.')
 }
 

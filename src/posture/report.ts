@@ -57,7 +57,7 @@ export function report(
     cache: { ...counts },
     shaping: { ...state.setup.shaping, ...verdict.shaping },
     plaintext: { ...NOTHING_IN_CLEARTEXT, ...state.cleartext },
-    plaintextAllowed: Object.keys(state.cleartext),
+    plaintextAllowed: [...new Set([...(state.setup.allowedCleartext ?? []), ...Object.keys(state.cleartext)])],
     bypassed: bypassedReport(state),
     ...policyReport(state, verdict),
     ...auditReport(state),

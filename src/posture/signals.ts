@@ -75,7 +75,7 @@ function flowOf({ resolvers }: VerdictInput): { readonly authenticated: boolean;
 
 /** Whether its latest answer came from an authenticated peer. */
 function proven({ proof }: ResolverInput): boolean {
-  return proof === 'ca' || proof === 'ca+spki'
+  return proof !== undefined && proof !== 'none'
 }
 
 /**

@@ -40,6 +40,8 @@ export interface PostureSetup {
    * force.
    */
   readonly paced: boolean
+  /** The causes of cleartext packets that settings allow by name. */
+  readonly allowedCleartext?: readonly CleartextCause[]
   /** Whether the system is to ask this service. */
   readonly systemEnabled: boolean
   readonly splitDns: readonly SplitZone[]

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Instant } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Transport } from '../resolve.ts'
+import type { ProofOfIdentity, Transport } from '../resolve.ts'
 import type { Reason, RuleCode } from './reasons.ts'
 import {
   type CoverTrouble,
@@ -112,7 +112,7 @@ export interface ResolverInput {
   /** Whether that answer is old. */
   readonly old: boolean
   /** How it proved its identity with its latest answer, or why it did not. */
-  readonly proof: 'ca' | 'ca+spki' | 'none' | undefined
+  readonly proof: ProofOfIdentity | 'none' | undefined
   readonly unproven: ErrorCode | undefined
   /** Days until the certificate of its latest answer expires, rounded up, if that is soon. */
   readonly expiresInDays: number | undefined

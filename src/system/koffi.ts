@@ -12,6 +12,8 @@ export interface Koffi {
   errno(): number
   /** Makes a function of the C library from its declaration. */
   c(declaration: string): Call
+  /** The same for functions with pointers, texts and 64-bit numbers. */
+  call(declaration: string): (...args: readonly unknown[]) => unknown
 }
 
 /**
@@ -24,11 +26,16 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
     const directory = koffiDirectory()
     if (directory === undefined) return undefined
     const koffi = createRequire(import.meta.url)(directory) as Pick<Koffi, 'address' | 'errno'> & {
-      load(path: string | null): { func(declaration: string): Call }
+      load(path: string | null): { func(declaration: string): Call & ((...args: readonly unknown[]) => unknown) }
     }
     // `null` means the program itself, for both musl and glibc.
     const libc = koffi.load(null)
-    return use({ address: (buffer) => koffi.address(buffer), errno: () => koffi.errno(), c: (declaration) => libc.func(declaration) })
+    return use({
+      address: (buffer) => koffi.address(buffer),
+      errno: () => koffi.errno(),
+      c: (declaration) => libc.func(declaration),
+      call: (declaration) => libc.func(declaration),
+    })
   } catch {
     return undefined
   }

@@ -3,6 +3,7 @@ import { readingOf } from '../dns/response.ts'
 import { EnigmError, isCounted, mayBeTheName } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Carried, Link, Protection, ReplyVerdict, Transport, Upstream } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { type Asker, type Exchange, Trial } from './asker.ts'
 import { verdictOn } from './classification.ts'
 import { isAgainst, type Manner, PathHealth } from './path-health.ts'
@@ -145,7 +146,14 @@ export class ResolverHealth<P extends Protection> {
     const verdict = verdictOn(reading)
     const of = { resolver: this.id, transport: link.transport }
     if (verdict.ofHop) this.#o.emit({ type: 'upstream.failed', ...of, code: 'reply-rcode', afterMs: nowMs - startedMs })
-    else this.#o.emit({ type: 'upstream.answered', ...of, rttMs, protection, paddedReply: reading.opt?.padded === true })
+    else
+      this.#o.emit({
+        type: 'upstream.answered',
+        ...of,
+        rttMs,
+        protection,
+        paddedReply: TRANSPORTS[link.transport].padsReplies || reading.opt?.padded === true,
+      })
     return verdict
   }
 

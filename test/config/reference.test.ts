@@ -21,6 +21,7 @@ interface Node {
   readonly maxLength?: number
   readonly items?: Node
   readonly anyOf?: readonly Node[]
+  readonly oneOf?: readonly Node[]
   readonly required?: readonly string[]
   readonly properties?: Readonly<Record<string, Node>>
   readonly additionalProperties?: Node | boolean
@@ -59,13 +60,24 @@ function rows(node: Node, path = ''): readonly Row[] {
     const here = path === '' ? key : `${path}.${key}`
     const required = node.required?.includes(key) ?? false
     const named = typeof child.additionalProperties === 'object' ? child.additionalProperties : undefined
+    const items = child.items === undefined ? [] : (child.items.oneOf ?? [child.items])
+    const listed = child.type === 'array' && items.every(({ type }) => type === 'object')
     const inner =
-      named !== undefined
-        ? rows(named, `${here}.NAME`)
-        : child.type === 'array' && child.items?.type === 'object'
-          ? rows(child.items, `${here}[]`)
-          : rows(child, here)
+      named !== undefined ? rows(named, `${here}.NAME`) : listed ? merged(items.map((item) => rows(item, `${here}[]`))) : rows(child, here)
     return inner.length > 0 ? inner : [{ path: here, node: child, required }]
+  })
+}
+
+/** The rows of alternatives: what only some of them need is not required. */
+function merged(alternatives: readonly (readonly Row[])[]): readonly Row[] {
+  const all = alternatives.flat()
+  return [...new Set(all.map(({ path }) => path))].flatMap((path) => {
+    const same = all.filter((row) => row.path === path)
+    const [first] = same
+    if (first === undefined) return []
+    const words = same.flatMap(({ node }) => node.enum ?? [])
+    const node = words.length > 0 ? { ...first.node, enum: [...new Set(words)] } : first.node
+    return [{ path, node, required: same.length === alternatives.length && same.every(({ required }) => required) }]
   })
 }
 

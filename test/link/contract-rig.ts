@@ -11,9 +11,12 @@ import { tlsSessions } from '../../src/link/dial/sessions.ts'
 import { SEAL_OCTETS, TargetKeys } from '../../src/link/odoh/target-keys.ts'
 import type { CarrierFactory } from '../../src/link/transports.ts'
 import type { Ask, Authenticated, Carried, Transport } from '../../src/resolve.ts'
+import { nativeQuic } from '../../src/system/quic.ts'
 import { requestFor } from '../shaping/paced-rig.ts'
+import { PROVIDER, Provider, startDnscrypt } from '../support/dnscrypt.ts'
 import { nodeH2Carrier } from '../support/doh-h2.ts'
 import { type DohPeer, type DohReply, startDoh, startDohH1 } from '../support/doh-server.ts'
+import { startDoq } from '../support/doq-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { endpointAt, NAME, pause } from '../support/link-rig.ts'
 import { exchange } from '../support/links.ts'
@@ -23,13 +26,14 @@ import { freePace } from '../support/rules.ts'
 
 const authority = await createAuthority()
 const identity = await authority.issue({ name: NAME })
+const provider = new Provider()
 const stranger = await authority.issue({ name: 'somebody.else.test' })
 
 /** What carries queries, by what the server speaks and by the client that speaks to it. */
 export interface Way {
   readonly name: string
   readonly transport: Transport
-  readonly speaks: 'dot' | 'h2' | 'h1' | 'odoh'
+  readonly speaks: 'dot' | 'h2' | 'h1' | 'odoh' | 'dnscrypt' | 'doq'
   /** The HTTP/2 client, if it is not the program's. */
   readonly h2?: CarrierFactory
   /**
@@ -41,15 +45,29 @@ export interface Way {
   readonly cells: boolean
   /** Several requests are under way at once. */
   readonly parallel: boolean
+  /** Datagrams: nobody ends a connection, and no certificate of X.509 is shown. */
+  readonly connectionless?: true
 }
 
-export const WAYS: readonly Way[] = [
+/** How a peer proves its identity, and the code for one that is somebody else. */
+export const proofOf = ({ connectionless }: Way) =>
+  connectionless === true
+    ? ({ by: 'provider-key', stranger: 'pin-mismatch' } as const)
+    : ({ by: 'ca', stranger: 'certificate-name' } as const)
+
+const EVERYWHERE: readonly Way[] = [
   { name: 'DoT', transport: 'dot', speaks: 'dot', byId: true, cells: true, parallel: true },
   { name: 'DoH over HTTP/2', transport: 'doh', speaks: 'h2', byId: false, cells: true, parallel: true },
   { name: 'DoH over HTTP/2 by node:http2', transport: 'doh', speaks: 'h2', h2: nodeH2Carrier, byId: false, cells: false, parallel: true },
   { name: 'DoH over HTTP/1.1', transport: 'doh', speaks: 'h1', byId: false, cells: false, parallel: false },
   { name: 'ODoH', transport: 'odoh', speaks: 'odoh', byId: false, cells: true, parallel: true },
+  { name: 'DNSCrypt', transport: 'dnscrypt', speaks: 'dnscrypt', byId: false, cells: false, parallel: true, connectionless: true },
 ]
+
+/** What only a newer Node has; see test/link/doq/contract.test.ts. */
+const NEWER: readonly Way[] = [{ name: 'DoQ', transport: 'doq', speaks: 'doq', byId: false, cells: false, parallel: true }]
+
+export const WAYS = process.env.IN_NEWER_NODE === undefined ? EVERYWHERE : NEWER
 
 /** The server's end of the connection that a query came over. */
 export interface Peer {
@@ -82,6 +100,32 @@ export async function serve({ speaks }: Way, answer: Answer, port = 0): Promise<
     if (opened === undefined) return { status: 401 }
     const reply = await count(opened.query, peer.connection, () => peer.kill())
     return reply && { headers: { 'content-type': 'application/oblivious-dns-message' }, body: [opened.reply(reply)] }
+  }
+  if (speaks === 'doq') {
+    const found = startDoq({ identity, port, answer: (q, peer) => count(q, peer.connection, () => peer.kill()) })
+    return {
+      port: found.port,
+      get counts() {
+        return { tcp: found.counts.connections, queries: counts.queries }
+      },
+      impersonate: () => found.present(stranger),
+      close: () => found.close(),
+    }
+  }
+  if (speaks === 'dnscrypt') {
+    const found = await startDnscrypt({
+      certificates: [provider.certify()],
+      port,
+      answer: (q, { connection }) => count(q, connection, () => {}),
+    })
+    return {
+      port: found.port,
+      get counts() {
+        return { tcp: found.counts.clients, queries: counts.queries }
+      },
+      impersonate: () => found.present(new Provider().certify()),
+      close: () => found.close(),
+    }
   }
   const server =
     speaks === 'odoh'
@@ -136,7 +180,8 @@ function relayAt({ dot: _dot, doh, ...endpoint }: StrictEndpoint): StrictEndpoin
 
 /** Where a server on loopback is that offers the transport of `way` at `port`. */
 export function endpointOf(port: number, { transport }: Pick<Way, 'transport'>, route: readonly DialHop[] = []): StrictEndpoint {
-  const endpoint = endpointAt(port, { ca: authority.certificate, route })
+  const dnscrypt = { port, providerName: PROVIDER, publicKey: provider.publicKey }
+  const endpoint = endpointAt(port, { ca: authority.certificate, route, dnscrypt, doq: { port } })
   return transport === 'odoh' ? relayAt(endpoint) : endpoint
 }
 
@@ -180,8 +225,9 @@ export function linkOf(kind: Kind, { transport, h2 }: Way, endpoint: StrictEndpo
   const clock = systemClock()
   const events: Event[] = []
   const tools = {
-    ...{ clock, dialPace: freePace(clock), random: systemRandom, sessions: tlsSessions(clock) },
-    emit: (event: Event) => void events.push(event),
+    ...{ clock, dialPace: freePace(clock), random: systemRandom, sessions: tlsSessions(clock), quic: async () => nativeQuic() },
+    // The ledger's events are tested with the transport that has them.
+    emit: (event: Event) => void (event.type === 'cleartext' || events.push(event)),
     ...(h2 === undefined ? {} : { h2 }),
   }
   const askFor = (ms: number, mayLeave?: () => boolean): Ask => ({

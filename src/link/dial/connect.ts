@@ -14,7 +14,7 @@ import { hadNoRoute } from './tls-faults.ts'
  * Limit for TCP and TLS together. A slower resolver is of no use to a client that waits 4 s for an
  * answer. Behind hops it is longer: the dial goes on for later queries.
  */
-const HANDSHAKE_TIMEOUT_MS = 3000
+export const HANDSHAKE_TIMEOUT_MS = 3000
 
 /** An established connection to a resolver; its type says whether the peer is authenticated. */
 export interface Connection<P extends Protection = Protection> extends Secured {

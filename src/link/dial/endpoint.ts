@@ -14,6 +14,13 @@ interface OfferedTransport {
 interface Places {
   readonly doh: OfferedTransport & { readonly path: string }
   readonly odoh: ObliviousPlace
+  readonly dnscrypt: OfferedTransport & {
+    readonly providerName: string
+    /** Base64 of the Ed25519 key that signs certificates. */
+    readonly publicKey: string
+    /** The relay that passes packets on. Absent: the server is asked directly. */
+    readonly through?: { readonly addresses: readonly string[]; readonly port: number }
+  }
 }
 
 /** A relay that posts sealed queries to a target; the endpoint is that of the relay. */

@@ -3,7 +3,8 @@ import type { Test } from 'tap'
 import { requireThat } from './tools.ts'
 
 const MAX_FETCH_MS = 120_000
-const MAX_RUN_MS = 60_000
+/** A long test (HOSTILE_DATAGRAMS) has an hour. */
+const MAX_RUN_MS = process.env.HOSTILE_DATAGRAMS === undefined ? 100_000 : 3_600_000
 const found = new Map<number, string | undefined>()
 
 /**

@@ -1,0 +1,59 @@
+import { missingQuic } from '../quic.ts'
+import { TRANSPORTS } from '../transports.ts'
+import { type Problem, quoted } from './problems.ts'
+import type { ConfigFile } from './settings.ts'
+import type { TrustedResolver } from './trusted-set.ts'
+
+/** What the loader checks about transports that keep no schedule or send cleartext. */
+type Facts = Pick<ConfigFile, 'via' | 'transports' | 'usageProfile' | 'shaping' | 'allowDnscryptCertificates'>
+
+/**
+ * Why the transports of a configuration cannot be used as it says: a certificate of DNSCrypt is
+ * asked for in cleartext, some transports keep no schedule or
+ * go past proxies, and QUIC needs a newer Node.
+ */
+export function transportProblems(
+  { file, setFile }: { readonly file: string; readonly setFile: string },
+  config: Facts,
+  resolvers: readonly TrustedResolver[],
+): readonly Problem[] {
+  const found: Problem[] = []
+  const { transports, usageProfile, shaping, allowDnscryptCertificates } = config
+  const at = transports.indexOf('dnscrypt')
+  const offers = resolvers.some((resolver) => resolver.transports.dnscrypt !== undefined)
+  if (at >= 0 && offers && usageProfile === 'strict' && !allowDnscryptCertificates)
+    found.push({
+      file,
+      path: `transports[${at}]`,
+      message:
+        '"dnscrypt" asks for the certificates of resolvers in cleartext, which usageProfile "strict" does not allow; set "allowDnscryptCertificates": true if you accept that, or remove it here',
+    })
+  const missing = transports.includes('doq') ? missingQuic() : undefined
+  for (const resolver of missing === undefined ? [] : resolvers) {
+    const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)
+    if (offered.some((transport) => transport !== 'doq')) continue
+    const message = `"doq" is the only transport for ${quoted(resolver.id)} (${setFile}), and ${missing}; use a newer Node, or add "dot" or "doh" where the resolver offers it`
+    found.push({ file, path: `transports[${transports.indexOf('doq')}]`, message })
+  }
+  for (const resolver of resolvers) {
+    const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)
+    const hops = resolver.via ?? config.via
+    if (hops.length === 0 || offered.length === 0 || offered.some((transport) => !TRANSPORTS[transport].datagrams)) continue
+    const names = offered.map((transport) => TRANSPORTS[transport].label).join(' and ')
+    const message = `leads to ${quoted(resolver.id)} (${setFile}), whose only transport here is ${names}: no proxy carries datagrams; add "dot" or "doh" where it offers it, or "via": [] to the resolver`
+    found.push({ file, path: resolver.via === undefined ? 'via' : 'transports', message })
+  }
+  for (const resolver of keepsSchedule(shaping.profile) ? resolvers : []) {
+    const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)
+    if (offered.length === 0 || offered.some((transport) => TRANSPORTS[transport].schedule)) continue
+    const names = offered.map((transport) => TRANSPORTS[transport].label).join(' and ')
+    found.push({
+      file,
+      path: 'shaping.profile',
+      message: `"${shaping.profile}" keeps a schedule, which ${names} cannot; choose "jitter" or "off", or a transport other than ${offered.map(quoted).join(', ')} for ${quoted(resolver.id)} (${setFile})`,
+    })
+  }
+  return found
+}
+
+const keepsSchedule = (profile: string) => profile !== 'off' && profile !== 'jitter'

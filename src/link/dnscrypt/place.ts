@@ -1,0 +1,32 @@
+import { EnigmError } from '../../errors.ts'
+import { type Endpoint, interleaved } from '../dial/endpoint.ts'
+import { relayHead } from './codec.ts'
+
+/** One way to one address of a server. */
+export interface DnscryptPlace {
+  readonly providerName: string
+  /** The Ed25519 key of the provider. */
+  readonly publicKey: Uint8Array
+  /** What goes before each packet to a relay; undefined: the server is asked directly. */
+  readonly head: Uint8Array | undefined
+  /** Where packets go: to the relay, or to the server. */
+  readonly address: string
+  readonly port: number
+}
+
+/** The addresses to dial in turn: those of the relay where there is one. */
+export function placesOf(endpoint: Endpoint): ReadonlyMap<string, DnscryptPlace> {
+  const { dnscrypt } = endpoint
+  if (dnscrypt === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer dnscrypt`)
+  const common = { providerName: dnscrypt.providerName, publicKey: Buffer.from(dnscrypt.publicKey, 'base64') }
+  const servers = interleaved(endpoint.addresses)
+  const { through } = dnscrypt
+  if (through === undefined)
+    return new Map(servers.map((address) => [address, { ...common, head: undefined, address, port: dnscrypt.port }]))
+  // Each address of the relay with another one of the server, so that all are tried.
+  const places = interleaved(through.addresses).map((address, i): [string, DnscryptPlace] => {
+    const server = servers[i % servers.length] ?? ''
+    return [address, { ...common, head: relayHead(server, dnscrypt.port), address, port: through.port }]
+  })
+  return new Map(places)
+}

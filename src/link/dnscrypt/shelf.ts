@@ -1,0 +1,122 @@
+import type { Clock, Random } from '../../clock.ts'
+import { idOf, isReplyTo } from '../../dns/message.ts'
+import { RecordCursor } from '../../dns/records.ts'
+import { EnigmError } from '../../errors.ts'
+import type { Emit } from '../../events.ts'
+import type { UdpPath } from '../dial/udp-path.ts'
+import { type Certificate, certificateQuery, chosenCertificate, isNewer } from './certificate.ts'
+import type { DnscryptPlace } from './place.ts'
+
+/** A certificate is asked for again after this time at the latest: servers change keys daily. */
+const KEEP_MS = 3_600_000
+/** A datagram may be lost: the certificate is asked for again after these times. */
+const AGAIN_MS = [400, 800, 1600] as const
+/**
+ * Lengths of the query by attempt, behind a relay: it drops a reply that is longer than the query.
+ */
+const RELAYED_OCTETS = [512, 768, 1152, 1152] as const
+const DIRECT_OCTETS = 128
+const TXT = 16
+
+/** What is known about the certificate of one server. */
+export class CertificateShelf {
+  #certificate: Certificate | undefined
+  #sinceMs = 0
+  #doubted = false
+  /** The address that worked last. */
+  lastAddress: string | undefined
+
+  /** The certificate, unless it is old, has expired, or may have been replaced. */
+  usable(clock: Clock): Certificate | undefined {
+    const known = this.#certificate
+    if (known === undefined || this.#doubted || clock.nowMs() - this.#sinceMs >= KEEP_MS) return undefined
+    const wallMs = clock.wallMs()
+    return wallMs >= known.validity.notBeforeMs && wallMs < known.validity.notAfterMs ? known : undefined
+  }
+
+  /** Until when a connection may use `certificate` (boot time). */
+  untilMs({ validity }: Certificate, clock: Clock): number {
+    return Math.min(this.#sinceMs + KEEP_MS, clock.nowMs() + validity.notAfterMs - clock.wallMs())
+  }
+
+  /** Keeps what came; returns the one to use. An older one than what is known may be a replay. */
+  keep(next: Certificate, clock: Clock): Certificate {
+    const chosen = this.#certificate !== undefined && !isNewer(next, this.#certificate, clock.wallMs()) ? this.#certificate : next
+    this.#certificate = chosen
+    this.#sinceMs = clock.nowMs()
+    this.#doubted = false
+    return chosen
+  }
+
+  /** Queries under this certificate meet silence: the server may have another key by now. */
+  doubt(): void {
+    this.#doubted = true
+  }
+  /** A query was answered under it. */
+  proven(): void {
+    this.#doubted = false
+  }
+}
+
+export interface FetchTools {
+  readonly clock: Clock
+  readonly random: Random
+  /** The question goes in cleartext: each packet is an event before it leaves. */
+  readonly emit: Emit
+}
+
+/**
+ * Asks for the certificate over `path` until one came. Rejects with an EnigmError: the reason in
+ * the first reply, or why the path broke. Never ends by itself: `cancel` does.
+ */
+export function fetchCertificate(path: UdpPath, place: DnscryptPlace, { clock, random, emit }: FetchTools) {
+  const id = random.below(65_536)
+  let over = false
+  let tries = 0
+  let timer: ReturnType<Clock['setTimer']> | undefined
+  const cancel = () => {
+    over = true
+    timer?.cancel()
+  }
+  const result = new Promise<Certificate>((resolve, reject) => {
+    const send = () => {
+      const octets = place.head === undefined ? DIRECT_OCTETS : (RELAYED_OCTETS[tries] ?? RELAYED_OCTETS[3])
+      const query = certificateQuery(place.providerName, id, octets)
+      emit({ type: 'cleartext', cause: 'dnscrypt-certificate' })
+      path.send(place.head === undefined ? query : Buffer.concat([place.head, query]))
+      const waitMs = AGAIN_MS[tries++]
+      if (waitMs !== undefined) timer = clock.setTimer(waitMs, send)
+    }
+    const end = (outcome: Certificate | EnigmError) => {
+      if (over) return
+      cancel()
+      if (outcome instanceof EnigmError) reject(outcome)
+      else resolve(outcome)
+    }
+    path.listen({
+      datagram: (octets) => {
+        if (over || idOf(octets) !== id || !isReplyTo(certificateQuery(place.providerName, id, DIRECT_OCTETS), octets)) return
+        end(chosenCertificate(textsIn(octets), place.publicKey, clock.wallMs()))
+      },
+      broken: end,
+    })
+    send()
+  })
+  return { result, cancel }
+}
+
+/** The TXT records of a reply, each with its strings joined. */
+function textsIn(reply: Uint8Array): Uint8Array[] {
+  const cursor = new RecordCursor(reply)
+  const found: Uint8Array[] = []
+  while (cursor.next()) {
+    const { type, rdataAt, rdLength } = cursor
+    if (type !== TXT) continue
+    const parts: Uint8Array[] = []
+    const end = rdataAt + rdLength
+    for (let at = rdataAt; at < end; at += 1 + (reply[at] ?? 0))
+      parts.push(reply.subarray(at + 1, Math.min(end, at + 1 + (reply[at] ?? 0))))
+    found.push(Uint8Array.from(Buffer.concat(parts)))
+  }
+  return found
+}

@@ -1,0 +1,250 @@
+import type { Timer } from '../../clock.ts'
+import { type Linked, LinkedSet } from '../../containers.ts'
+import { withPaddedOpt } from '../../dns/edns.ts'
+import { framed } from '../../dns/framing.ts'
+import { idOf, isReplyTo, ROOT_PROBE, setId } from '../../dns/message.ts'
+import { u16 } from '../../dns/octets.ts'
+import { readReply } from '../../dns/response.ts'
+import { EnigmError } from '../../errors.ts'
+import type { QuicConnection, QuicStream } from '../../quic.ts'
+import type { Protection } from '../../resolve.ts'
+import { type CarrierTools, type Established, LivingCarrier, lost, type Sent, type Ticket } from '../carriers/carrier.ts'
+import type { UdpPath } from '../dial/udp-path.ts'
+
+/** Codes of RFC 9250 section 4.3. */
+export const DOQ = { noError: 0, internalError: 1, protocolError: 2, requestCancelled: 3, excessiveLoad: 4 } as const
+/** The peer may close an idle connection after 30 s (OpenSSL's own limit): we do so before. */
+const IDLE_MS = 25_000
+const MAX_MESSAGE_OCTETS = 65_535
+const MIN_MESSAGE_OCTETS = 12
+const FRAME_OCTETS = 2
+
+/** One query on its own stream. */
+class DoqRequest<P extends Protection> implements Sent, Linked<DoqRequest<P>> {
+  readonly request: Uint8Array
+  readonly ticket: Ticket<P> | undefined
+  readonly #cancel: (slot: DoqRequest<P>) => void
+  stream: QuicStream | undefined
+  sentMs = 0
+  octets: Buffer = EMPTY
+  before: DoqRequest<P> | undefined
+  after: DoqRequest<P> | undefined
+  holder: object | undefined
+
+  constructor(request: Uint8Array, ticket: Ticket<P> | undefined, cancel: (slot: DoqRequest<P>) => void) {
+    this.request = request
+    this.ticket = ticket
+    this.#cancel = cancel
+  }
+  get waits(): boolean {
+    return this.stream === undefined
+  }
+  cancel(): void {
+    this.#cancel(this)
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * DNS over QUIC (RFC 9250) on one connection: each query has a stream of its own, so none waits
+ * behind another. Queries of one turn leave together. There is no 0-RTT, no resumption and no
+ * migration: a change of network makes another connection (section 7.3).
+ */
+export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
+  readonly idleMs = IDLE_MS
+  readonly #quic: QuicConnection
+  readonly #path: UdpPath
+  readonly #probe: Uint8Array
+  readonly #open = new LinkedSet<DoqRequest<P>>()
+  readonly #unwritten = new LinkedSet<DoqRequest<P>>()
+  readonly #cancel = (slot: DoqRequest<P>) => this.#takeBack(slot)
+  readonly #turn = () => this.#work()
+  #probes = 0
+  #scheduled = false
+  #timer: Timer | undefined
+
+  constructor(established: Established<P>, quic: QuicConnection, path: UdpPath, tools: CarrierTools) {
+    super(established, tools)
+    this.#quic = quic
+    this.#path = path
+    this.#probe = tools.probe ?? ROOT_PROBE
+    path.listen({
+      datagram: (octets) => {
+        if (this.dead) return
+        quic.receive(octets)
+        this.#soon()
+      },
+      broken: (error) => this.die(lost('the resolver takes no datagrams', error)),
+    })
+    this.#soon()
+  }
+
+  get inFlight(): number {
+    return this.#open.size + this.#unwritten.size - this.#probes
+  }
+  get waiting(): number {
+    return 0
+  }
+  get replyUnfinished(): boolean {
+    return false
+  }
+
+  send(request: Uint8Array, ticket: Ticket<P>): Sent {
+    const turnedAway = this.turnedAway(ticket)
+    if (turnedAway !== undefined) return turnedAway
+    const slot = new DoqRequest(request, ticket, this.#cancel)
+    this.#unwritten.add(slot)
+    this.#soon()
+    return slot
+  }
+
+  /**
+   * A query like any other, whose answer nobody waits for. QUIC's own ping proves only the path.
+   */
+  probe(): boolean {
+    if (this.dead || this.inFlight === 0 || this.#probes > 0) return false
+    const slot = new DoqRequest<P>(withPaddedOpt(this.#probe, { dnssecOk: false, block: 128, keepalive: false }), undefined, this.#cancel)
+    this.#probes++
+    this.#unwritten.add(slot)
+    this.#soon()
+    return true
+  }
+
+  /** Works once in this turn, for all that was sent and came. */
+  #soon(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(this.#turn)
+  }
+
+  #work(): void {
+    this.#scheduled = false
+    if (this.dead) return
+    this.#timer?.cancel()
+    this.#write()
+    this.#quic.drive()
+    for (const slot of this.#open.list()) {
+      if (this.dead) return
+      if (slot.holder === this.#open) this.#read(slot)
+    }
+    if (this.dead) return
+    const ended = this.#quic.ended()
+    if (ended !== undefined) {
+      this.die(lost(ended.code === DOQ.excessiveLoad ? 'the resolver is overloaded' : 'the resolver closed the connection'))
+      return
+    }
+    const timeoutMs = this.#quic.timeoutMs()
+    if (timeoutMs !== undefined) this.#timer = this.clock.setTimer(timeoutMs, () => this.#work())
+  }
+
+  /** Opens streams for what waits, as far as the peer allows; the others wait for its answer. */
+  #write(): void {
+    const nowMs = this.clock.nowMs()
+    for (const slot of this.#unwritten.list()) {
+      const message = Uint8Array.from(slot.request)
+      setId(message, 0)
+      const stream = this.#quic.request(framed(message))
+      if (stream === undefined) return
+      this.#unwritten.delete(slot)
+      this.#open.add(slot)
+      slot.stream = stream
+      slot.sentMs = nowMs
+      if (slot.ticket !== undefined) this.wrote()
+    }
+  }
+
+  #read(slot: DoqRequest<P>): void {
+    const { stream } = slot
+    while (stream !== undefined && slot.holder === this.#open) {
+      const got = stream.read()
+      if (got === 'more') return
+      if (got === 'end') {
+        this.#whole(slot)
+        return
+      }
+      if (typeof got === 'number') {
+        const overloaded = got === DOQ.excessiveLoad
+        this.#fail(slot, new EnigmError('connection-lost', overloaded ? 'the resolver is overloaded' : 'the resolver gave the query up'))
+        return
+      }
+      if (slot.octets.length + got.length > MAX_MESSAGE_OCTETS + FRAME_OCTETS) {
+        this.#broken()
+        return
+      }
+      this.heard()
+      slot.octets = slot.octets.length === 0 ? Buffer.from(got) : Buffer.concat([slot.octets, got])
+    }
+  }
+
+  /** The stream ended: it holds one message and its length, or the peer broke the protocol. */
+  #whole(slot: DoqRequest<P>): void {
+    const { octets } = slot
+    if (octets.length < FRAME_OCTETS + MIN_MESSAGE_OCTETS || u16(octets, 0) !== octets.length - FRAME_OCTETS) {
+      if (octets.length === 0) this.#fail(slot, new EnigmError('connection-lost', 'the resolver ended a stream without a reply'))
+      else this.#broken()
+      return
+    }
+    this.heard()
+    const wire = octets.subarray(FRAME_OCTETS)
+    if (idOf(wire) !== 0 || !isReplyTo(slot.request, wire)) {
+      this.watcher.mismatch()
+      this.#settle(slot)
+      slot.ticket?.failed(new EnigmError('reply-mismatch', 'the answer to another question'), 'final')
+    } else {
+      setId(wire, idOf(slot.request))
+      const rttMs = this.clock.nowMs() - slot.sentMs
+      this.#settle(slot)
+      slot.ticket?.answered({ wire, rttMs, protection: this.protection, reading: readReply(wire) })
+    }
+    this.#rested()
+  }
+
+  /** DOQ_PROTOCOL_ERROR: everything on this connection is in doubt. */
+  #broken(): void {
+    this.#code = DOQ.protocolError
+    this.die(lost('the resolver broke DNS over QUIC'))
+  }
+
+  #code: number = DOQ.noError
+
+  #fail(slot: DoqRequest<P>, error: EnigmError): void {
+    this.#settle(slot)
+    slot.ticket?.failed(error, 'lost')
+    this.#rested()
+  }
+
+  #takeBack(slot: DoqRequest<P>): void {
+    if (slot.holder !== this.#open && slot.holder !== this.#unwritten) return
+    this.#settle(slot)
+    this.#soon()
+    this.#rested()
+  }
+
+  #rested(): void {
+    if (!this.dead) this.rest()
+  }
+
+  #settle(slot: DoqRequest<P>): void {
+    if (!this.#open.delete(slot) && !this.#unwritten.delete(slot)) return
+    if (slot.ticket === undefined) this.#probes--
+    slot.stream?.free(DOQ.requestCancelled)
+  }
+
+  protected failAll(error: EnigmError): void {
+    const slots = [...this.#open.list(), ...this.#unwritten.list()]
+    for (const slot of slots) {
+      const loss = slot.stream === undefined ? 'unsent' : 'lost'
+      this.#open.delete(slot)
+      this.#unwritten.delete(slot)
+      slot.ticket?.failed(error, loss)
+    }
+    this.#probes = 0
+  }
+
+  protected shut(): void {
+    this.#timer?.cancel()
+    this.#quic.close(this.#code)
+    this.#path.close()
+  }
+}

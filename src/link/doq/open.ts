@@ -1,0 +1,195 @@
+import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import { rootCertificates } from 'node:tls'
+import type { Timer } from '../../clock.ts'
+import { EnigmError, type ErrorCode } from '../../errors.ts'
+import { missingQuic, type Quic, type QuicConnection, type QuicSession } from '../../quic.ts'
+import type { Protection, Transport } from '../../resolve.ts'
+import { tlsGroupOf } from '../../tls-groups.ts'
+import type { Established, Opened } from '../carriers/carrier.ts'
+import { AddressTurns, type ConnectOptions, HANDSHAKE_TIMEOUT_MS } from '../dial/connect.ts'
+import { type Endpoint, interleaved, portOf } from '../dial/endpoint.ts'
+import { evidenceOf, identityFault } from '../dial/identity.ts'
+import { type AddressAttempt, race } from '../dial/race.ts'
+import { groupOffer, noGroup } from '../dial/tls-settings.ts'
+import { UdpPath } from '../dial/udp-path.ts'
+import { DOQ, DoqCarrier } from './carrier.ts'
+
+/** As for any transport (../transports.ts), and `quic` is needed. */
+interface DoqOptions extends ConnectOptions {
+  readonly probe?: Uint8Array
+  readonly quic?: () => Promise<Quic | undefined>
+}
+
+/** OpenSSL's results of a verification (x509_vfy.h); any other one is an untrusted issuer. */
+const VERIFY_CODES: Readonly<Record<number, ErrorCode>> = {
+  9: 'certificate-not-yet-valid',
+  10: 'certificate-expired',
+  62: 'certificate-name',
+  64: 'certificate-name',
+}
+
+interface Won {
+  readonly connection: QuicConnection
+  readonly path: UdpPath
+  readonly address: string
+  readonly protection: Protection
+  readonly certificate: X509Certificate
+}
+
+/**
+ * A QUIC connection at the pinned addresses. Under `strict` the result is authenticated or an
+ * EnigmError, and no query has been written before that is known.
+ */
+export async function openDoq(endpoint: Endpoint, transport: Transport, options: DoqOptions): Promise<Opened<Protection>> {
+  const { clock, pace, signal, first, turns = new AddressTurns(), probe } = options
+  const port = portOf(endpoint, transport)
+  if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
+  const quic = await options.quic?.()
+  if (quic === undefined)
+    throw new EnigmError('connect-failed', missingQuic() ?? 'DNS over QUIC needs the optional package koffi, and Linux')
+  const startMs = clock.nowMs()
+  const won = await race(
+    turns.order(interleaved(endpoint.addresses), first),
+    (address, progress) => {
+      turns.tried()
+      return new Attempt(endpoint, quic, { address, port, progress }, options)
+    },
+    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
+  )
+  turns.worked()
+  const { connection, path } = won
+  const established: Established = {
+    ...{ address: won.address, protection: won.protection, handshakeMs: clock.nowMs() - startMs },
+    certificate: () => won.certificate,
+  }
+  return {
+    ...established,
+    carry: (tools) => new DoqCarrier(established, connection, path, probe === undefined ? tools : { ...tools, probe }),
+    close: () => {
+      connection.close(DOQ.noError)
+      path.close()
+    },
+  }
+}
+
+/** One handshake at one address. */
+class Attempt implements AddressAttempt<Won> {
+  readonly result: Promise<Won>
+  readonly #endpoint: Endpoint
+  readonly #address: string
+  readonly #progress: () => void
+  readonly #clock: ConnectOptions['clock']
+  #path: UdpPath | undefined
+  #connection: QuicConnection | undefined
+  #timer: Timer | undefined
+  #over = false
+  #resolve: (won: Won) => void = () => {}
+  #reject: (error: EnigmError) => void = () => {}
+
+  constructor(
+    endpoint: Endpoint,
+    quic: Quic,
+    { address, port, progress }: { readonly address: string; readonly port: number; readonly progress: () => void },
+    { clock }: DoqOptions,
+  ) {
+    this.#endpoint = endpoint
+    this.#address = address
+    this.#progress = progress
+    this.#clock = clock
+    const offer = groupOffer(endpoint.tls, false)
+    if (offer === undefined) throw noGroup(endpoint.tls)
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    UdpPath.open(address, port).then(
+      (path) => {
+        if (this.#over) return path.close()
+        this.#path = path
+        const name = endpoint.authenticationDomainName
+        this.#connection = quic.connect({
+          ...{ address, port, groups: offer.ecdhCurve, roots: endpoint.ca ?? rootCertificates.join('\n') },
+          serverName: isIP(name) === 0 ? name : undefined,
+          verify: endpoint.usageProfile === 'strict',
+          send: (datagram) => path.send(datagram),
+        })
+        path.listen({ datagram: (octets) => this.#came(octets), broken: (error) => this.#fail(error) })
+        this.#step()
+      },
+      (error: EnigmError) => this.#fail(error),
+    )
+  }
+
+  heard(): boolean {
+    return this.#path?.heard === true
+  }
+
+  abandon(error: EnigmError): void {
+    this.#fail(error)
+  }
+
+  #came(octets: Uint8Array): void {
+    if (this.#over) return
+    this.#progress()
+    this.#connection?.receive(octets)
+    this.#step()
+  }
+
+  #step(): void {
+    const connection = this.#connection
+    if (this.#over || connection === undefined) return
+    this.#timer?.cancel()
+    const found = connection.handshake()
+    if (found === 'more') {
+      const timeoutMs = connection.timeoutMs()
+      if (timeoutMs === undefined) return
+      this.#timer = this.#clock.setTimer(timeoutMs, () => {
+        connection.drive()
+        this.#step()
+      })
+    } else if (typeof found === 'number') this.#fail(failure(found))
+    else this.#judge(connection, found)
+  }
+
+  /** Verifies the peer, before anything is written. Fails closed. */
+  #judge(connection: QuicConnection, session: QuicSession): void {
+    const path = this.#path
+    const strict = this.#endpoint.usageProfile === 'strict'
+    if (session.certificate === undefined || path === undefined) {
+      this.#fail(new EnigmError('tls-failed', 'the peer showed no certificate'))
+      return
+    }
+    const certificate = new X509Certificate(session.certificate)
+    const legacy = certificate.toLegacyObject()
+    const fault = session.verifyResult === 0 ? identityFault(this.#endpoint, legacy) : failure(session.verifyResult)
+    if (fault !== undefined && strict) {
+      this.#fail(fault)
+      return
+    }
+    const group = session.group === undefined ? undefined : tlsGroupOf(session.group)
+    const shared = { tlsVersion: 'TLSv1.3', cipher: session.cipher, resumed: false, ...(group === undefined ? {} : { group }) }
+    const { by, notBeforeMs, notAfterMs } = evidenceOf(this.#endpoint, legacy)
+    const protection: Protection =
+      fault === undefined
+        ? { ...shared, authenticated: true, by, validity: { notBeforeMs, notAfterMs } }
+        : { ...shared, authenticated: false, why: fault.code }
+    this.#over = true
+    this.#timer?.cancel()
+    this.#resolve({ connection, path, address: this.#address, protection, certificate })
+  }
+
+  #fail(error: EnigmError): void {
+    if (this.#over) return
+    this.#over = true
+    this.#timer?.cancel()
+    this.#connection?.close(DOQ.noError)
+    this.#path?.close()
+    this.#reject(error)
+  }
+}
+
+function failure(verifyResult: number): EnigmError {
+  if (verifyResult === 0) return new EnigmError('tls-failed', 'the handshake of QUIC failed')
+  return new EnigmError(VERIFY_CODES[verifyResult] ?? 'certificate-untrusted', 'the certificate chain is not valid')
+}
