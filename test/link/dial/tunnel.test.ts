@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { SocksClient } from 'socks'
 import t, { type Test } from 'tap'
+import { systemClock } from '../../../src/clock.ts'
 import { createAuthority } from '../../../src/demo/authority.ts'
 import { asEnigmError } from '../../../src/errors.ts'
 import type { DialHop } from '../../../src/link/dial/hops.ts'
+import { tlsSessions } from '../../../src/link/dial/sessions.ts'
 import { MOST_HOPS, type ProxyKind } from '../../../src/route.ts'
 import { startDot } from '../../support/dot-server.ts'
 import { codeOf, endpointAt, linkTo, NAME, pause } from '../../support/link-rig.ts'
@@ -216,6 +218,26 @@ t.test('the name of the first hop is never looked up', async (t) => {
   const proxy = await proxyFor(t, { kind: 'socks5' })
   t.equal((await asked(853, [hopTo(proxy, { host: 'localhost' })])).code, 'internal')
   t.equal(proxy.counts.tcp, 0)
+})
+
+t.test('a TLS session is resumed on its route, and on no other', async (t) => {
+  const server = await resolverFor(t)
+  const proxy = await proxyFor(t, { kind: 'socks5' })
+  const other = await proxyFor(t, { kind: 'socks5' })
+  const sessions = tlsSessions(systemClock())
+  const resumed = async (route: readonly DialHop[]) => {
+    const { link, ask } = linkTo({ ...endpointAt(server.port, { ca }), route }, 'dot', { sessions })
+    const { protection } = await ask(query())
+    await pause(30) // tickets come after the handshake
+    await link.close()
+    return protection.resumed
+  }
+  t.equal(await resumed([hopTo(proxy)]), false)
+  t.equal(await resumed([hopTo(proxy)]), true)
+  t.equal(await resumed([]), false, 'a ticket of the route would join it to this address')
+  t.equal(await resumed([hopTo(other)]), false)
+  t.equal(await resumed([hopTo(proxy), hopTo(other, { name: 'second' })]), false)
+  t.equal(await resumed([]), true)
 })
 
 t.test('an abandoned dial leaves no connection, at any step', async (t) => {
