@@ -1,3 +1,4 @@
+import { type ForwardRule, LINK, type ViewRule } from '../config/forwarding.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Policy, PolicyRules } from '../config/policy.ts'
@@ -82,6 +83,17 @@ function remarksOn(f: Finding): readonly string[] {
   return remarks.map(printable)
 }
 
+function zoneText({ zone, except = [], to, cleartext }: ForwardRule): string {
+  const server = cleartext === LINK ? 'the servers of this network' : cleartext
+  const who = to === undefined ? `${server}, without encryption` : to.join(', ')
+  return `${zone}${except.length === 0 ? '' : ` (but not ${except.join(', ')})`}: ${who}`
+}
+
+function viewText({ id, clients, use, forward, answers, lists }: ViewRule): string {
+  const own = Object.entries({ use, forward, answers, lists }).flatMap(([key, value]) => (value === undefined ? [] : [key]))
+  return `${id}: ${clients.join(', ')}${own.length === 0 ? '' : ` (its own ${own.join(', ')})`}`
+}
+
 /** The settings that would be in force if `run` started with this configuration. */
 export function policyText({ config, listen, files, hosts }: Loaded): string {
   const { shaping, cache, padding, rebinding, page } = config
@@ -91,6 +103,8 @@ export function policyText({ config, listen, files, hosts }: Loaded): string {
       config.usageProfile === 'strict' ? 'strict: authenticated or no answer' : 'opportunistic: unauthenticated answers are accepted',
     ],
     ['resolvers', config.use.join(', ')],
+    ...config.forward.map((rule): readonly [string, string] => ['zone', zoneText(rule)]),
+    ...config.views.map((view): readonly [string, string] => ['view', viewText(view)]),
     ['transports', config.transports.join(', then ')],
     ['via', config.via.length === 0 ? 'direct' : config.via.join(', then ')],
     ['padding', padding.queryBlock === 0 ? 'none' : `queries to a multiple of ${padding.queryBlock} octets`],

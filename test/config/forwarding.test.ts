@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { policyText } from '../../src/commands/check-screen.ts'
 import { checkConfig } from '../../src/config/load.ts'
 
 const room = await mkdtemp(join(tmpdir(), 'enigm-forwarding-'))
@@ -128,4 +129,20 @@ t.test('the policy must allow the same zones, and counts general operators only'
   t.strictSame(await problems({ ...config, policy: {} }), [], 'no rule: then the status says exposed')
   const zone = { use: ['one'], forward: [{ zone: 'a.example', to: ['corp'] }] }
   t.match(await problems({ ...zone, policy: { minimumOperators: 2 } }), [/^policy\.minimumOperators: requires 2, but 1 is in use/])
+})
+
+t.test('check shows each zone with those who are asked, and each view', async (t) => {
+  const { loaded } = await check({
+    use: ['one'],
+    forward: [
+      { zone: 'corp.example', except: ['www.corp.example'], to: ['corp'] },
+      { zone: 'printer', cleartext: 'link' },
+    ],
+    allowCleartext: ['printer'],
+    views: [{ id: 'kids', clients: ['10.0.0.0/24'], use: ['family'] }],
+  })
+  const text = loaded === undefined ? '' : policyText(loaded)
+  t.match(text, /zone +corp\.example \(but not www\.corp\.example\): corp\n/)
+  t.match(text, /zone +printer: the servers of this network, without encryption\n/)
+  t.match(text, /view +kids: 10\.0\.0\.0\/24 \(its own use\)\n/)
 })
