@@ -26,7 +26,9 @@ import { transportsOf } from './trusted-resolvers.ts'
 export interface ExplainStep {
   readonly stage: 'clients' | 'cache' | 'hosts' | 'answers' | 'dns64' | 'local-names' | 'lists' | 'route' | 'resolver'
   readonly verdict: 'passes' | 'answers' | 'blocks' | 'refuses' | 'alias' | 'asks' | 'fresh' | 'stale' | 'absent' | 'unknown'
-  /** The file of the rule. */
+  /** The id of the list. */
+  readonly list?: string
+  /** The file of the rule, or the address of its list. */
   readonly source?: string
   /** Its line there, counted from 1. */
   readonly line?: number
@@ -122,6 +124,7 @@ async function below(loaded: Loaded, question: Question, view: View, steps: Expl
   const listed = await listStep(loaded, question, view)
   if (listed !== undefined) steps.push(listed)
   if (listed?.verdict === 'blocks') return { verdict: 'blocked' }
+  if (listed?.verdict === 'unknown') return { verdict: 'unknown' }
   const side = sidesOf(loaded.config).of(question.lower, view)
   const local = localRule(question, side.zone)
   steps.push({ stage: 'local-names', verdict: local === undefined ? 'passes' : 'answers', ...(local === undefined ? {} : { rule: local }) })
@@ -153,16 +156,21 @@ function answersFor({ config }: Loaded, view: View): { readonly list: readonly O
 
 /**
  * The rule of a list that decides about the name, found by reading all sources again; undefined: no
- * list is configured.
+ * list is configured. Without a rule it is unknown if a source cannot be read.
  */
 async function listStep({ config }: Loaded, question: Question, view: View): Promise<ExplainStep | undefined> {
   if (config.lists.length === 0) return undefined
-  const { listMatches } = await import('./lists/list-matches.ts')
-  const match = listMatches(config, nameOf(question), systemClock().wallMs(), config.views[view - 1]?.lists).find(({ applies }) => applies)
-  if (match === undefined) return { stage: 'lists', verdict: 'passes' }
-  const { list, source, line, allows } = match
-  const rule = `${escaped(Buffer.from(match.rule))} in the list ${list}${allows ? ', which allows it' : ''}`
-  return { stage: 'lists', verdict: allows ? 'passes' : 'blocks', source, line, rule }
+  const { listMatches, unreadLists } = await import('./lists/list-matches.ts')
+  const ids = config.views[view - 1]?.lists
+  const match = (await listMatches(config, nameOf(question), systemClock().wallMs(), ids)).find(({ applies }) => applies)
+  if (match !== undefined) {
+    const { list, source, line, allows } = match
+    return { stage: 'lists', verdict: allows ? 'passes' : 'blocks', list, source, line, rule: escaped(Buffer.from(match.rule)) }
+  }
+  const [unread] = unreadLists(config, ids)
+  if (unread === undefined) return { stage: 'lists', verdict: 'passes' }
+  const { file, url } = config.lists.find(({ id }) => id === unread) ?? {}
+  return { stage: 'lists', verdict: 'unknown', list: unread, source: file ?? url ?? '', rule: 'it cannot be read' }
 }
 
 interface OwnStep {

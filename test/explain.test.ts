@@ -74,6 +74,25 @@ t.test('a name of each kind: the stage that settles it, and the file, line and t
   t.match(await said('search.example'), { verdict: 'answered', route: { to: ['one', 'two'] } })
 })
 
+t.test('a list that blocks or allows: its file, line and rule; one that cannot be read', async (t) => {
+  const lists = [
+    { id: 'ads', file: 'ads.txt' },
+    { id: 'mine', file: 'mine.txt', action: 'allow' },
+  ]
+  const { said, dir } = await scene(
+    t,
+    { lists },
+    { 'ads.txt': '! comment\n||ads.example^\n0.0.0.0 one.example\n', 'mine.txt': 'ok.ads.example\n' },
+  )
+  const blocked = await said('a.ads.example')
+  t.match(blocked, { verdict: 'blocked', steps: ['answers passes', 'lists blocks ads.txt 2 ||ads.example^'] })
+  t.match((await said('one.example')).steps[1], 'lists blocks ads.txt 3 0.0.0.0 one.example')
+  t.match(await said('ok.ads.example'), { verdict: 'answered', steps: ['answers passes', 'lists passes mine.txt 1 ok.ads.example'] })
+  t.match(await said('other.example'), { verdict: 'answered', steps: ['answers passes', 'lists passes'] })
+  rmSync(join(dir, 'ads.txt'))
+  t.match(await said('other.example'), { verdict: 'unknown', steps: ['answers passes', 'lists unknown ads.txt it cannot be read'] })
+})
+
 t.test('a client that gets no answers', async (t) => {
   const { said } = await scene(t, {})
   t.match(await said('www.example.com', 'A', '192.168.1.7'), { verdict: 'blocked', steps: ['clients refuses allowFrom'] })

@@ -94,8 +94,9 @@ const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
 
 /** An explanation as lines for a terminal. */
 function explanationText({ name, type, verdict, steps }: Explanation): string {
-  const lines = steps.map(({ stage, verdict: said, source, line, rule }) => {
-    const place = source === undefined ? '' : `  ${source}${line === undefined ? '' : ` line ${line}`}`
+  const lines = steps.map(({ stage, verdict: said, list, source, line, rule }) => {
+    const of = list === undefined ? '' : `list ${list}, `
+    const place = source === undefined ? '' : `  ${of}${source}${line === undefined ? '' : ` line ${line}`}`
     return `  ${stage.padEnd(11)}  ${said.padEnd(7)}${place}${rule === undefined ? '' : `  ${source === undefined ? rule : `(${rule})`}`}`.trimEnd()
   })
   return `${[`${name} ${type}: ${VERDICTS[verdict]}`, ...lines].map(printable).join('\n')}\n`

@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { parseJsonc } from '../config/jsonc.ts'
 import { shippedResolversFile } from '../config/paths.ts'
 import { configError, problemsOf } from '../config/problems.ts'
-import { configSchema, SETTINGS } from '../config/settings.ts'
+import { configSchema } from '../config/settings.ts'
 import { type TrustedSet, trustedSetSchema } from '../config/trusted-set.ts'
 import { asEnigmError, EnigmError, isBug, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -88,7 +88,7 @@ function imported(file: string, { from, out, json }: ImportOptions, world: Impor
   }
   const files = filesOf(found, out, shipped)
   const config = setOf(found, out)
-  const checked = v.safeParse(configSchema, Object.fromEntries(Object.entries(config).filter(([key]) => Object.hasOwn(SETTINGS, key))))
+  const checked = v.safeParse(configSchema, config)
   if (!checked.success)
     world.err.write(`The new configuration has faults: ${configError(problemsOf('configuration', checked.issues)).message}\n`)
   const written = out === undefined ? true : writeAll(out, config, files, world)

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import { parseCidr } from '../config/cidr.ts'
 import { EnigmError } from '../errors.ts'
 import type { Draft } from './draft.ts'
 import { slug } from './places.ts'
@@ -197,6 +198,27 @@ const OWN_PAGE = 'the page of this program is the setting "page"'
 const PINNED = 'addresses of resolvers are written in the trusted set, and none is looked up'
 const FASTEST = 'the resolver that answers best is chosen by measurement'
 
+/** A client with addresses and upstreams of its own is a view; what else it has is named. */
+const persistent: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    const { name = 'a client', ids = [], upstreams: own = [], ...rest } = item as { name?: string; ids?: string[]; upstreams?: string[] }
+    const clients = ids.filter((id) => parseCidr(id) !== undefined)
+    const others = Object.entries(rest)
+      .filter(([key, value]) => !isOff(value) && !/^use_global|^uid$|^ignore_/.test(key))
+      .map(([key]) => key)
+    const use = own.flatMap((server) => {
+      const known = draft.resolver(server)
+      return 'id' in known ? [known.id] : []
+    })
+    if (clients.length === 0 || use.length !== own.length || own.length === 0)
+      return draft.say('left out', from, `${name}: write a view with its addresses`, to)
+    draft.views.push({ id: slug(name), clients, use: [...new Set(use)] })
+    draft.say('taken', from, `views: ${name}, for ${clients.join(', ')}`, to)
+    if (others.length > 0) draft.say('left out', from, `${name}: ${others.join(', ')}; give the view its own lists`, to)
+    const unknown = ids.filter((id) => !clients.includes(id))
+    if (unknown.length > 0) draft.say('left out', from, `${name}: ${unknown.join(', ')}; a client is known by its address only`, to)
+  })
+
 /** By path. A table whose own rule is absent is walked. */
 const RULES: Readonly<Record<string, Rule>> = {
   http: leftOut(OWN_PAGE),
@@ -225,7 +247,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'dns.fastest_timeout': same(FASTEST),
   'dns.upstream_timeout': number('', 'timeoutMs', 500, 10_000, 1000),
   'dns.anonymize_client_ip': same(NO_RECORD),
-  'dns.ratelimit': unlessOff('the limit of queries a second for each client is a setting of its own'),
+  'dns.ratelimit': number('', 'clientQueriesPerS', 0, 1_000_000),
   'dns.ratelimit_subnet_len_ipv4': same('the limit is for one address'),
   'dns.ratelimit_subnet_len_ipv6': same('the limit is for one /64'),
   'dns.ratelimit_whitelist': unlessOff('the limit has no exceptions by address'),
@@ -281,10 +303,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   querylog: unlessOff(NO_RECORD),
   statistics: unlessOff(NO_RECORD),
   'clients.runtime_sources': same('clients are known by their addresses only'),
-  'clients.persistent': (draft, found, at) =>
-    items(draft, found, at, (item, from, to) =>
-      draft.say('left out', from, `${(item as { name?: string }).name ?? 'a client'}: write a view with its addresses`, to),
-    ),
+  'clients.persistent': persistent,
   log: leftOut('events are written to standard error; "log.level" sets which'),
   log_file: leftOut('events are written to standard error; "log.level" sets which'),
   verbose: leftOut('events are written to standard error; "log.level" sets which'),

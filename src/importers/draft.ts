@@ -64,6 +64,8 @@ export class Draft {
   readonly hosts = new Set<string>()
   readonly #answers: OwnAnswer[] = []
   readonly lists: DraftList[] = []
+  /** Clients with resolvers of their own. */
+  readonly views: { readonly id: string; readonly clients: readonly string[]; readonly use: readonly string[] }[] = []
   readonly listen = new Set<string>()
   readonly allowFrom = new Set<string>()
   readonly #files = new Map<string, string[]>()
@@ -111,6 +113,7 @@ export class Draft {
       ['forward', [...this.#forward.values()]],
       ['allowCleartext', [...this.#cleartext]],
       ['lists', this.lists],
+      ['views', this.views],
     ]
     return { ...Object.fromEntries(filled.filter(([, value]) => (value as readonly unknown[]).length > 0)), ...this.settings }
   }

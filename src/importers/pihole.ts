@@ -262,7 +262,7 @@ const TOML: Readonly<Record<string, Rule>> = {
 const TABLES: readonly (readonly [RegExp, 'same' | 'left out', string])[] = [
   [/^dns\.cache\.size$/, 'left out', 'the size of the cache is in octets ("cache.maxBytes")'],
   [/^dns\.cache\./, 'same', 'answers are kept, and expired ones are used while no resolver has a newer one ("cache")'],
-  [/^dns\.rateLimit/, 'left out', 'the limit of queries a second for each client is a setting of its own'],
+  [/^dns\.rateLimit/, 'left out', 'write "clientQueriesPerS", the queries a second of one client'],
   [/^dns\.specialDomains/, 'same', 'the canary of browsers and resolver.arpa are answered here'],
   [
     /^dns\.(CNAMEdeepInspect|blockESNI|blockTTL|EDNS0ECS|ignoreLocalhost|showDNSSEC|analyzeOnlyAandAAAA|piholePTR|replyWhenBusy|reply|expandHosts|domain|hostRecord|localise|blocking)/,

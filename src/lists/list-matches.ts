@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { type ListConfig, MAX_LIST_OCTETS } from '../config/lists.ts'
 import { KeptCopies } from '../fetcher/kept-copies.ts'
-import { anyOwner, readParts } from '../files/reading.ts'
+import { anyOwner, openChecked } from '../files/reading.ts'
+import { isReadable } from '../files/writing.ts'
 import type { RuleGroup } from '../rules/list-build.ts'
 import type { BlockedReply, RuleKind, Scope } from '../rules/list-kinds.ts'
 import { ListParser } from '../rules/list-parser.ts'
@@ -29,26 +30,34 @@ export interface ListMatch {
 /** Further rules about the same name are not collected. */
 const MOST_MATCHES = 64
 const MOST_CHARACTERS = 200
+const PART_OCTETS = 65_536
+
+/** Where the lists of a configuration are. */
+interface ListSources {
+  readonly lists: readonly ListConfig[]
+  readonly stateDir: string
+}
 
 /**
  * The rules about a name, the one that decides first: it is the first that applies. Reads all
- * sources again, because the table in force has no text: two million names take a second. `name` is
- * in wire form and lower-case. `ids`: the lists of a view; undefined: all. A source that cannot be
- * read has no rules. Pauses are not considered.
+ * sources again, because the table in force has no text: two million names take a second, in parts
+ * of a few milliseconds. `name` is in wire form and lower-case. `ids`: the lists of a view;
+ * undefined: all. A source that cannot be read has no rules (`unreadLists`). Pauses are not
+ * considered.
  */
-export function listMatches(
-  { lists, stateDir }: { readonly lists: readonly ListConfig[]; readonly stateDir: string },
+export async function listMatches(
+  { lists, stateDir }: ListSources,
   name: Uint8Array,
   wallMs: number,
   ids?: readonly string[],
-): readonly ListMatch[] {
+): Promise<readonly ListMatch[]> {
   const copies = new KeptCopies(join(stateDir, 'lists'))
   const found: (ListMatch & { readonly group: RuleGroup })[] = []
   for (const [index, list] of lists.entries()) {
     if (ids !== undefined && !ids.includes(list.id)) continue
     const applies = list.when === undefined || appliesAt(list.when, wallMs)
     const source = list.file ?? list.url ?? ''
-    for (const { scope, kind, line, rule } of matchesIn(list, copies, name)) {
+    for (const { scope, kind, line, rule } of await matchesIn(list, copies, name)) {
       const allows = kind.allows || list.action === 'allow'
       const group = { list: index, scope, kind: { ...kind, allows } }
       const reply = list.reply ?? kind.reply ?? 'null-address'
@@ -60,6 +69,16 @@ export function listMatches(
   return found.toSorted(order).map(({ group: _group, ...match }) => match)
 }
 
+/** The ids of lists whose source cannot be read now, or was never fetched. */
+export function unreadLists({ lists, stateDir }: ListSources, ids?: readonly string[]): readonly string[] {
+  const copies = new KeptCopies(join(stateDir, 'lists'))
+  const isUnread = (list: ListConfig) => {
+    const spec = specOf(list, copies)
+    return spec === undefined || !isReadable(spec.path)
+  }
+  return lists.filter((list) => (ids === undefined || ids.includes(list.id)) && isUnread(list)).map(({ id }) => id)
+}
+
 interface Line {
   readonly scope: Scope
   readonly kind: RuleKind
@@ -68,7 +87,7 @@ interface Line {
 }
 
 /** The rules of one list about a name. */
-function matchesIn(list: ListConfig, copies: KeptCopies, name: Uint8Array): readonly Line[] {
+async function matchesIn(list: ListConfig, copies: KeptCopies, name: Uint8Array): Promise<readonly Line[]> {
   const spec = specOf(list, copies)
   const found: Line[] = []
   if (spec === undefined) return found
@@ -82,12 +101,27 @@ function matchesIn(list: ListConfig, copies: KeptCopies, name: Uint8Array): read
   }
   const parser = new ListParser(list.format, taker)
   try {
-    readParts(spec.path, MAX_LIST_OCTETS, anyOwner, (part) => parser.feed(part))
-    parser.end()
+    await feed(spec.path, parser)
   } catch {
     // `check` names the fault of a source.
   }
   return found
+}
+
+/** Other work of this thread goes on between two parts. */
+async function feed(path: string, parser: ListParser): Promise<void> {
+  const handle = await openChecked(path, MAX_LIST_OCTETS, anyOwner)
+  if (typeof handle === 'string') return
+  try {
+    const part = Buffer.allocUnsafe(PART_OCTETS)
+    for (let octets = -1; octets !== 0; ) {
+      octets = (await handle.read(part, 0, PART_OCTETS)).bytesRead
+      parser.feed(part.subarray(0, octets))
+    }
+    parser.end()
+  } finally {
+    await handle.close()
+  }
 }
 
 /** Whether a rule of this scope for `owner`, at the beginning of its octets, is about `name`. */

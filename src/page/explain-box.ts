@@ -54,8 +54,9 @@ const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
 }
 
 function explanationHtml({ name, type, verdict, steps }: Explanation): Html {
-  const rows = steps.map(({ stage, verdict: said, source = '', line, rule = '' }) => {
-    const place = line === undefined ? source : `${source} line ${line}`
+  const rows = steps.map(({ stage, verdict: said, list, source = '', line, rule = '' }) => {
+    const of = list === undefined ? source : `list ${list}, ${source}`
+    const place = line === undefined ? of : `${of} line ${line}`
     return html`<tr><td>${stage}</td><td>${said}</td><td>${place}</td><td>${rule}</td></tr>`
   })
   return html`<p>${name} ${type}: ${VERDICTS[verdict]}. Nothing was sent.</p><table><tr><th>stage</th><th>verdict</th><th>source</th><th>rule</th></tr>${rows}</table>`

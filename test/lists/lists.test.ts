@@ -1,11 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemRandom } from '../../src/clock.ts'
 import type { ListConfig } from '../../src/config/lists.ts'
 import { nameFromText } from '../../src/dns/name.ts'
 import type { Event } from '../../src/events.ts'
-import { listMatches } from '../../src/lists/list-matches.ts'
+import { listMatches, unreadLists } from '../../src/lists/list-matches.ts'
 import { Lists } from '../../src/lists/lists.ts'
 import { ListsInForce } from '../../src/rules/lists-in-force.ts'
 import { RulesVersion } from '../../src/rules-version.ts'
@@ -120,15 +120,20 @@ t.test('the sources are read again to name the line of a rule; the first match i
     rest: 'ads.example\n',
   })
   const lists = [config('ads'), config('mine', { action: 'allow' }), config('rest', { when: { hours: '00:00-00:01' } })]
-  const of = (name: string, ids?: readonly string[]) =>
-    listMatches({ lists, stateDir: join(dir, 'state') }, nameFromText(name), clock.wallMs() + 7_200_000, ids).map(
+  const sources = { lists, stateDir: join(dir, 'state') }
+  const of = async (name: string, ids?: readonly string[]) =>
+    (await listMatches(sources, nameFromText(name), clock.wallMs() + 7_200_000, ids)).map(
       ({ list, line, rule, allows, applies }) =>
         `${list} line ${line} ${rule} ${allows ? 'allows' : 'blocks'}${applies ? '' : ', not now'}`,
     )
-  t.strictSame(of('x.ads.example'), ['ads line 2 ||ads.example^ blocks', 'rest line 1 ads.example blocks, not now'])
-  t.strictSame(of('a.ok.ads.example')[0], 'mine line 3 ok.ads.example allows')
-  t.strictSame(of('a.ok.ads.example', ['ads']), ['ads line 2 ||ads.example^ blocks'])
-  t.strictSame(of('one.example'), ['ads line 3 0.0.0.0 one.example blocks'])
-  t.strictSame(of('a.one.example'), [])
-  t.strictSame(of('xads.example'), [])
+  t.strictSame(await of('x.ads.example'), ['ads line 2 ||ads.example^ blocks', 'rest line 1 ads.example blocks, not now'])
+  t.strictSame((await of('a.ok.ads.example'))[0], 'mine line 3 ok.ads.example allows')
+  t.strictSame(await of('a.ok.ads.example', ['ads']), ['ads line 2 ||ads.example^ blocks'])
+  t.strictSame(await of('one.example'), ['ads line 3 0.0.0.0 one.example blocks'])
+  t.strictSame(await of('a.one.example'), [])
+  t.strictSame(await of('xads.example'), [])
+  t.strictSame(unreadLists(sources), [])
+  rmSync(lists[0]?.file ?? '')
+  t.strictSame(unreadLists(sources), ['ads'])
+  t.strictSame(unreadLists(sources, ['mine']), [])
 })
