@@ -150,7 +150,7 @@ t.test('settings that wait for a start are named and not in force until then', {
  */
 const ELSEWHERE = [
   ...['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch', 'system.enabled', 'system.vpnDns'],
-  ...['lists', 'proxies', 'via', 'split', 'odoh.configFetch'],
+  ...['proxies', 'via', 'split', 'odoh.configFetch'],
 ]
 
 t.test('all other settings are in force at once', { timeout: 120_000 }, async (t) => {
@@ -210,6 +210,8 @@ t.test('all other settings are in force at once', { timeout: 120_000 }, async (t
     return rcodeOf(await s.ask()) === 5
   })
   await s.save({ forward: [], allowCleartext: [], views: [], clientQueriesPerS: 0 })
+  writeFileSync(s.at('ads'), 'ads.example\n', { mode: 0o600 })
+  await changed('lists', { lists: [{ id: 'ads', file: 'ads' }] }, async () => (await rdataOf('*.ads.example')) === '0.0.0.0')
   await changed('timeoutMs', { timeoutMs: 600 }, async () => {
     const beganMs = performance.now()
     await s.ask('*.silent.example')

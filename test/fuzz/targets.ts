@@ -45,6 +45,7 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
     load: async () => (await import('./targets/h2.ts')).h2Target,
   },
   config: { parts: ['config/'], load: async () => (await import('./targets/config.ts')).configTarget },
+  lists: { parts: ['rules/list-', 'rules/rpz'], load: async () => (await import('./targets/lists.ts')).listsTarget },
   saved: {
     parts: ['cache/saved-records', 'retention/saved-cache', 'retention/down-time'],
     load: async () => (await import('./targets/saved.ts')).savedTarget,
