@@ -233,7 +233,7 @@ export class Lists {
   /** Undefined: there is no list to read. */
   async #build(specs: readonly ListSpec[]) {
     if (specs.length === 0 || this.#stopped) return undefined
-    const { outcome, cancel } = buildInThread({ specs, key: this.#o.random.bytes(KEY_OCTETS) })
+    const { outcome, cancel } = buildInThread({ specs, key: this.#o.random.bytes(KEY_OCTETS), givesWay: this.#o.inForce.isReady })
     this.#cancel = cancel
     // A file on a disk that does not answer must not keep all names waiting.
     const late = this.#o.clock.setTimer(BUILD_LIMIT_MS, cancel)

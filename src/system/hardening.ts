@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { constants, setPriority } from 'node:os'
 
 /**
  * Self-protection of a process that sees every name. Must be called first in the main thread,
@@ -21,6 +22,20 @@ export function harden(): void {
     writeFileSync('/proc/self/coredump_filter', '0')
   } catch {
     // Without /proc, or with a read-only one, only LimitCORE=0 protects.
+  }
+}
+
+/**
+ * Lets the thread that calls it yield to all others, so that long work does not delay answers. Only
+ * on Linux, where a thread has its own priority (setpriority(2)); elsewhere it would be that of the
+ * whole process. Never throws.
+ */
+export function yieldThread(): void {
+  if (process.platform !== 'linux') return
+  try {
+    setPriority(0, constants.priority.PRIORITY_LOW)
+  } catch {
+    // Then it competes with the others.
   }
 }
 
