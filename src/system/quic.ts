@@ -28,6 +28,8 @@ const SUITES = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_
 const ALPN = Buffer.from('\x03doq')
 const MAX_DATAGRAM_OCTETS = 65_536
 const CHUNK_OCTETS = 16_384
+/** What a stream is read into; a call reads, and what came is copied before the next one. */
+const CHUNK = Buffer.alloc(CHUNK_OCTETS)
 const MAX_CERTIFICATE_OCTETS = 65_536
 
 /** The functions of OpenSSL that Node's own binary exports. */
@@ -188,7 +190,6 @@ class OpenSslConnection implements QuicConnection {
   drive(): void {
     if (this.#ssl === null) return
     this.#o.handle(this.#ssl)
-    this.#o.clearErrors()
     this.#flush()
   }
 
@@ -228,7 +229,6 @@ class OpenSslConnection implements QuicConnection {
   ended(): QuicEnd | undefined {
     if (this.#ssl === null) return { code: 0, remote: false }
     const found = this.#o.closeInfo(this.#ssl, this.#info, this.#info.length) === 1
-    this.#o.clearErrors()
     if (!found) return undefined
     return { code: Number(this.#info.readBigUInt64LE(0)), remote: (this.#info.readUInt32LE(32) & CLOSE_FLAG_LOCAL) === 0 }
   }
@@ -304,17 +304,16 @@ class OpenSslStream implements QuicStream {
   write(octets: Uint8Array): boolean {
     const written = [0]
     const result = this.#o.write(this.#handle, octets, octets.length, WRITE_CONCLUDE, written)
-    this.#o.clearErrors()
+    if (result !== 1) this.#o.clearErrors()
     return result === 1 && Number(written[0]) === octets.length
   }
 
   read(): Uint8Array | 'end' | 'more' | number {
     if (this.#handle === null) return 'end'
     const o = this.#o
-    const chunk = Buffer.alloc(CHUNK_OCTETS)
     const length = [0]
-    const result = Number(o.read(this.#handle, chunk, chunk.length, length))
-    if (result === 1) return chunk.subarray(0, Number(length[0]))
+    const result = Number(o.read(this.#handle, CHUNK, CHUNK_OCTETS, length))
+    if (result === 1) return Uint8Array.from(CHUNK.subarray(0, Number(length[0])))
     const error = Number(o.error(this.#handle, result))
     o.clearErrors()
     if (error === ERROR_WANT_READ || error === ERROR_WANT_WRITE) return 'more'

@@ -62,6 +62,8 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   readonly #turn = () => this.#work()
   #probes = 0
   #scheduled = false
+  /** A datagram came since the last turn. */
+  #came = false
   #timer: Timer | undefined
 
   constructor(established: Established<P>, quic: QuicConnection, path: UdpPath, tools: CarrierTools) {
@@ -73,6 +75,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
       datagram: (octets) => {
         if (this.dead) return
         quic.receive(octets)
+        this.#came = true
         this.#soon()
       },
       broken: (error) => this.die(lost('the resolver takes no datagrams', error)),
@@ -118,24 +121,27 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
     setImmediate(this.#turn)
   }
 
-  #work(): void {
+  #work(timedOut = false): void {
     this.#scheduled = false
     if (this.dead) return
     this.#timer?.cancel()
     this.#write()
     this.#quic.drive()
-    for (const slot of this.#open.list()) {
+    // Only a datagram brings replies, and only a datagram or a timer ends the connection.
+    const came = this.#came
+    this.#came = false
+    for (const slot of came ? this.#open.list() : []) {
       if (this.dead) return
       if (slot.holder === this.#open) this.#read(slot)
     }
     if (this.dead) return
-    const ended = this.#quic.ended()
+    const ended = came || timedOut ? this.#quic.ended() : undefined
     if (ended !== undefined) {
       this.die(lost(ended.code === DOQ.excessiveLoad ? 'the resolver is overloaded' : 'the resolver closed the connection'))
       return
     }
     const timeoutMs = this.#quic.timeoutMs()
-    if (timeoutMs !== undefined) this.#timer = this.clock.setTimer(timeoutMs, () => this.#work())
+    if (timeoutMs !== undefined) this.#timer = this.clock.setTimer(timeoutMs, () => this.#work(true))
   }
 
   /** Opens streams for what waits, as far as the peer allows; the others wait for its answer. */
