@@ -30,12 +30,13 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'listen/udp-batch.ts': 'answers who asked',
   'listen/tcp.ts': 'answers who asked',
   'link/dial/byte-stream.ts': 'TLS only, and the TCP below it',
-  'link/dial/handshake.ts': 'rootCertificates; nothing is written before the peer is known',
   'link/dial/udp-path.ts':
     'a UDP socket for doq/, which speaks QUIC, and for dnscrypt/, which encrypts, and counts each certificate query in the ledger before it leaves',
   'link/doq/open.ts': 'rootCertificates',
   'link/dnscrypt/carrier.ts': 'encrypted packets over TCP',
   'link/dial/identity.ts': 'checkServerIdentity',
+  'link/dial/tunnel.ts': 'TLS to a resolver, or to a proxy on the way; the question is inside TLS to the resolver',
+  'link/odoh/fetch-config.ts': 'HTTPS over a verified connection',
   'link/dial/tls-settings.ts': 'createSecureContext, for handshake.ts',
   'files/socket.ts': 'a Unix socket of this host',
   'system/system-resolver.ts': 'getaddrinfo, only while every name server of the system is on this host (host-checks.ts)',
@@ -103,6 +104,8 @@ if (process.env.ENIGM_DNS_INSIDE_NAMESPACE === undefined) {
       'demo/',
       'dns/',
       'link/carriers/h2/',
+      // Read the configuration of other programs; a plain server becomes no server of ours.
+      'importers/',
       'posture/',
       'listen/bind.ts',
     ]
