@@ -108,7 +108,8 @@ export function packetHandler(socket: Socket, options: ListenOptions, inFlight: 
     if (queued >= SEND_QUEUE) return
     const out = queued === 0 ? shared : Buffer.allocUnsafe(UDP_SIZE)
     const { queryRate, replyRate, clock } = options
-    const refused = queryRate === undefined ? undefined : queryRate.limitedReply(address, clock.nowMs(), packet, out, 0)
+    const counted = queryRate !== undefined && queryRate.perSecond > 0
+    const refused = counted ? queryRate.limitedReply(address, clock.nowMs(), packet, out, 0) : undefined
     const paced = refused === undefined && replyRate !== undefined && !isLocal(address)
     const instead = paced ? replyRate.limitedReply(address, clock.nowMs(), packet, out, 0) : refused
     if (instead !== undefined) {
