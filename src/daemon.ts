@@ -87,6 +87,8 @@ export interface Daemon {
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
   /** From now on it is watched whether the system uses this service. */
   watchSystem(): Promise<void>
+  /** Takes an event of a part outside the daemon. */
+  readonly report: Emit
   /** Records in the status that a new configuration was refused and the old one stays in force. */
   refuseReload(message: string): void
   /**
@@ -172,6 +174,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     canary: core.shared.canary,
     pause: (forMs, list) => core.lists.pause(forMs, list),
     watchSystem: core.takeover.beat,
+    report: evidence.emit,
     reload: (next) => reload(next, running, core, bind, o.warn),
     adoptHosts: (next) => adoptHosts(next, running, core),
     forget: () => forget(running, core),

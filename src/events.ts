@@ -132,6 +132,21 @@ export type Observation =
     }
   /** Flows of other programs to port 53 elsewhere, new since the last check. */
   | { readonly type: 'seen.bypass'; readonly flows: number; readonly through: readonly ('sockets' | 'conntrack')[] }
+  /**
+   * The signed lists of resolvers, and what they would change in resolvers in use. `old`: the
+   * latest one was refused or could not be fetched, and an earlier one is kept.
+   */
+  | {
+      readonly type: 'seen.sources'
+      readonly sources: readonly {
+        readonly id: string
+        readonly state: 'current' | 'old' | 'none'
+        readonly why?: string
+        readonly entries?: number
+        readonly signedS?: number
+        readonly changes: readonly { readonly id: string; readonly what: readonly string[]; readonly from: string; readonly to: string }[]
+      }[]
+    }
   /** The state of the audit log after an attempt to write. */
   | { readonly type: 'audit'; readonly state: 'writing' | 'unwritable'; readonly entries: number; readonly lost: number }
   /**

@@ -150,6 +150,13 @@ function lineOf(event: Event): LogLine | undefined {
       const message = held ? 'the system asks this service' : "somebody else has taken the system's DNS"
       return { level: held ? 'info' : 'warn', fields: { state: event.state, by: event.by }, message }
     }
+    case 'seen.sources': {
+      const changes = event.sources.flatMap(({ changes }) => changes.map(({ id }) => id))
+      const refused = event.sources.filter(({ why }) => why !== undefined)
+      if (changes.length === 0 && refused.length === 0) return undefined
+      const fields = { changes: [...new Set(changes)], refused: refused.map(({ id, why }) => `${id} ${why}`) }
+      return { level: 'warn', fields, message: 'lists of resolvers: changes that wait for a person, and lists that were refused' }
+    }
     case 'portal':
       return {
         level: 'warn',

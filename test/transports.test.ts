@@ -38,6 +38,7 @@ t.test('a transport that a table lacks does not compile', (t) => {
 /** Who may ask for one transport by name, and why that takes no other for it. */
 const NAMING: Readonly<Record<string, string>> = {
   'commands/diagnosis.ts': 'tells that port 853 is blocked and DoH gets through',
+  'commands/discover.ts': 'DDR says the path of DoH alone',
   'config/listed-entries.ts': 'a stamp of each kind has its own form',
   'config/stamps.ts': 'a stamp of each kind has its own form',
   'importers/places.ts': 'reads how other programs write the places of resolvers',

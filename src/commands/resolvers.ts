@@ -3,6 +3,8 @@ import { systemClock, systemRandom } from '../clock.ts'
 import { addStamp, exportEntry, removeEntry } from './resolvers-change.ts'
 import { importList } from './resolvers-import.ts'
 import { listEntries } from './resolvers-list.ts'
+import { acceptChanges, updateSources } from './resolvers-lists.ts'
+import { discoverTransports, pinResolver, rankResolvers } from './resolvers-measure.ts'
 import { exitAfter } from './service-orders.ts'
 import type { SetWorld } from './set-choice.ts'
 
@@ -21,6 +23,8 @@ Examples:
   $ enigm-dns resolvers add sdns://AgcAAAAAAAAABzkuOS45LjkADWRucy5xdWFkOS5uZXQKL2Rucy1xdWVyeQ --id quad9-doh
   $ enigm-dns resolvers import public-resolvers.md --minisign-key RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3
   $ enigm-dns resolvers export quad9 --stamp
+  $ enigm-dns resolvers rank
+  $ enigm-dns resolvers update && enigm-dns resolvers accept
 `
 
 /** `enigm-dns resolvers`: shows and changes the trusted set. */
@@ -44,6 +48,25 @@ export function resolversCommand(world: SetWorld = thisWorld()): Command {
   inner('import <file>', 'add the entries of a list: stamps in Markdown, or a set in JSON')
     .option('--minisign-key <key>', 'the public key that signed the list, in FILE.minisig beside it')
     .action((place: string, options) => ended(() => importList(place, options, world)))
+  inner('rank [id...]', 'measure resolvers: speed, padding, DNSSEC, extended errors; changes nothing')
+    .option('--all', 'also those that are not enabled')
+    .option('--signed <name>', 'a name that is signed well', 'iana.org')
+    .option('--broken <name>', 'a name that is signed badly', 'dnssec-failed.org')
+    .option('--json', 'print one JSON document')
+    .action((ids: string[], options) => ended(() => rankResolvers(ids, options, world)))
+  inner('discover [id...]', 'ask trusted resolvers for their other transports (DDR), and prove them; changes nothing')
+    .option('--add', 'write what was proven into the set')
+    .option('--json', 'print one JSON document')
+    .action((ids: string[], options) => ended(() => discoverTransports(ids, options, world)))
+  inner('pin <id>', 'pin the key that a resolver proves now, and look up its addresses if it has none')
+    .option('--backup <pin>', 'a second pin, for the next key')
+    .action((id: string, options) => ended(() => pinResolver(id, options, world)))
+  inner('update', 'fetch the lists of "sources", check their signatures, and show what they would change')
+    .option('--json', 'print one JSON document')
+    .action((options) => ended(() => updateSources(options, world)))
+  inner('accept [id...]', 'take what the lists change in the set, and add their new entries; without ids: everything').action(
+    (ids: string[], options) => ended(() => acceptChanges(ids, options, world)),
+  )
   inner('export <id>', 'print an entry')
     .option('--stamp', 'print its stamps, one a line, one for each transport and address')
     .action((id: string, options) => ended(() => exportEntry(id, options, world)))

@@ -1,9 +1,10 @@
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { systemClock, systemRandom } from '../clock.ts'
+import { type Clock, systemClock, systemRandom } from '../clock.ts'
 import { type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
+import type { PolicySource } from '../config/policy-from.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -21,6 +22,7 @@ import { isSame, selfIdentity } from '../system/process-identity.ts'
 import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
 import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
+import type { ListUpdates } from './list-updates.ts'
 import { serviceOf } from './service.ts'
 
 interface RunOptions {
@@ -102,7 +104,11 @@ async function run(options: RunOptions): Promise<void> {
     if (manager.lost)
       log.warn('the service manager waits for a ready notification, which needs the package koffi: install it, or set Type=exec')
     let registration: Registration | undefined
-    const reloaded = () => registration?.listensOn(placesOf(daemon))
+    const signedParts = watchSigned(daemon, { clock, warn: log.warn })
+    const reloaded = (next: Loaded) => {
+      registration?.listensOn(placesOf(daemon))
+      signedParts.adopt(next)
+    }
     const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
@@ -134,6 +140,8 @@ async function run(options: RunOptions): Promise<void> {
     }
     process.on('SIGTERM', service.stop).on('SIGINT', service.stop)
     process.on('SIGHUP', () => (tied.hungUp() ? service.stop() : service.reload()))
+    signedParts.adopt(loaded)
+    service.atStop(async () => signedParts.stop())
     process.stdout.write('ready\n')
     manager.ready()
   } catch (error) {
@@ -146,6 +154,50 @@ async function run(options: RunOptions): Promise<void> {
 /** The listen addresses, ADDRESS:PORT, each once. */
 function placesOf({ listeners }: Daemon): readonly string[] {
   return [...new Set(listeners.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)))]
+}
+
+/**
+ * What a running service does with signed parts of its configuration: it remembers the time of the
+ * policy, and keeps the lists up to date. Without such parts nothing is loaded.
+ */
+function watchSigned(daemon: Daemon, { clock, warn }: { readonly clock: Clock; readonly warn: (message: string) => void }) {
+  let lists: Promise<ListUpdates> | undefined
+  const start = async (): Promise<ListUpdates> => {
+    const [{ listUpdates }, { serviceLookup }] = await Promise.all([import('./list-updates.ts'), import('./set-lookup.ts')])
+    const lookup = (host: string) => {
+      const [listener] = daemon.listeners
+      return listener === undefined ? Promise.resolve([]) : serviceLookup(reachable(listener), { clock, random: systemRandom })(host)
+    }
+    return listUpdates({ clock, random: systemRandom, lookup, report: daemon.report })
+  }
+  return {
+    adopt(loaded: Loaded) {
+      const { policyFrom, sources, stateDir } = loaded.config
+      if (policyFrom !== undefined) void rememberSigned(policyFrom, loaded.policySignedS, stateDir, warn)
+      if (sources !== undefined) lists ??= start()
+      void lists?.then((started) => started.adopt(loaded))
+    },
+    stop: () => void lists?.then((started) => started.stop()),
+  }
+}
+
+async function rememberSigned(
+  source: PolicySource,
+  signedS: number | undefined,
+  stateDir: string,
+  warn: (message: string) => void,
+): Promise<void> {
+  const { rememberPolicy } = await import('../config/policy-from.ts')
+  if (!rememberPolicy(source, signedS, stateDir))
+    warn(`the time of the signed policy could not be remembered in ${stateDir}: an older policy would be accepted`)
+}
+
+/** A wildcard is replaced by the loopback address. */
+function reachable({ address, port }: { readonly address: string; readonly port: number }): {
+  readonly address: string
+  readonly port: number
+} {
+  return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port }
 }
 
 /** The record of this service for other commands. */

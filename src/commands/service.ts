@@ -32,7 +32,7 @@ export interface ServiceParts {
   readonly log: Log
   readonly clock: Clock
   /** Called after each accepted reload. */
-  readonly reloaded: () => void
+  readonly reloaded: (next: Loaded) => void
   /** Absent: no service manager waits for notices of reloads and the end. */
   readonly manager?: Pick<ServiceNotifier, 'ready' | 'reloading' | 'stopping'>
 }
@@ -87,7 +87,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       await daemon.reload(next)
       const waiting = restartOnly(effective, next.config)
       effective = inForceAfterReload(effective, next.config)
-      reloaded()
+      reloaded(next)
       log.setLevel(next.config.log.level)
       inForce = next
       refused = false

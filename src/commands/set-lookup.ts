@@ -33,9 +33,30 @@ export async function resolvedEntry(entry: SetEntry, chosen: ChosenSet, set: Ope
   return { ...entry, value: { ...value, addresses } }
 }
 
+/** A function that looks up a host by the set in use, as `resolvedEntry` does. */
+export async function hostLookup(chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<(host: string) => Promise<readonly string[]>> {
+  const ask = await asker(chosen, set, world)
+  return async (host) => (await asked(ask, host)).found
+}
+
+/** The same, by a listener of a service on this host. */
+export function serviceLookup(
+  server: SocketAddress,
+  world: Pick<SetWorld, 'clock' | 'random'>,
+): (host: string) => Promise<readonly string[]> {
+  const ask = byService(server, world)
+  return async (host) => (await asked(ask, host)).found
+}
+
 /** Every address of a host, by the set in use. Rejects with an EnigmError `config`. */
 async function addressesOf(host: string, chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<readonly string[]> {
-  const ask = await asker(chosen, set, world)
+  const { found, why } = await asked(await asker(chosen, set, world), host)
+  if (found.length > 0) return found
+  const message = `holds the name ${quoted(host)} and no address, and the set in use found none: ${why}`
+  throw configError([{ file: 'command line', path: 'STAMP', message }])
+}
+
+async function asked(ask: Ask, host: string): Promise<{ readonly found: readonly string[]; readonly why: string }> {
   const found: string[] = []
   let why = 'it has no address'
   for (const type of ['A', 'AAAA']) {
@@ -47,9 +68,7 @@ async function addressesOf(host: string, chosen: ChosenSet, set: OpenSet, world:
       why = asEnigmError(error).message
     }
   }
-  if (found.length > 0) return [...new Set(found)].slice(0, MAX_ADDRESSES)
-  const message = `holds the name ${quoted(host)} and no address, and the set in use found none: ${why}`
-  throw configError([{ file: 'command line', path: 'STAMP', message }])
+  return { found: [...new Set(found)].slice(0, MAX_ADDRESSES), why }
 }
 
 type Ask = (host: string, type: string) => Promise<Uint8Array>
@@ -69,16 +88,26 @@ async function asker({ file, loaded, service }: ChosenSet, set: OpenSet, world: 
   return byLinks(own.length > 0 ? { ...loaded, resolvers: own } : loaded, world)
 }
 
-async function enabledIn({ file, entries }: OpenSet): Promise<readonly TrustedResolver[]> {
+function enabledIn({ file, entries }: OpenSet): Promise<readonly TrustedResolver[]> {
+  return withFiles(
+    file,
+    entries.filter(({ kind, value }) => kind === 'resolvers' && value.enabled === true),
+  )
+}
+
+/**
+ * Entries of the set in `file` as resolvers, with their CA files read. Rejects with an EnigmError
+ * `config`.
+ */
+export async function withFiles(file: string, entries: readonly SetEntry[]): Promise<readonly TrustedResolver[]> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
-  const enabled = entries.filter(({ kind, value }) => kind === 'resolvers' && value.enabled === true)
-  const resolvers = await Promise.all(enabled.map(({ value }) => withCa(file, value as unknown as TrustedResolver, collect)))
+  const resolvers = await Promise.all(entries.map(({ value }) => withCa(file, value as unknown as TrustedResolver, collect)))
   if (problems.length > 0) throw configError(problems)
   return resolvers
 }
 
-function byService(server: SocketAddress, { clock, random }: SetWorld): Ask {
+function byService(server: SocketAddress, { clock, random }: Pick<SetWorld, 'clock' | 'random'>): Ask {
   return async (host, type) =>
     (await askServer(server, encodeQuestion(host, type, random.below(65_536)), { clock, timeoutMs: TIMEOUT_MS, tcpOnly: false })).wire
 }
@@ -102,7 +131,8 @@ function byLinks(loaded: Loaded, tools: SetWorld): Ask {
   }
 }
 
-function questionFor(host: string, type: string): Uint8Array {
+/** A question of class IN for an upstream, without an OPT. */
+export function questionFor(host: string, type: string): Uint8Array {
   const number = typeFromText(type) ?? 1
   const lower = Uint8Array.from([...nameFromText(host), number >> 8, number & 0xff, 0, 1])
   return upstreamQuery({ lower, type: number, class: 1 }, false)

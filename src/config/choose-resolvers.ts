@@ -1,4 +1,5 @@
 import { networkInterfaces } from 'node:os'
+import { chosenBy } from './choosing.ts'
 import { canonical, isAll, isLoopback } from './cidr.ts'
 import type { CollectProblem, SetReading } from './documents.ts'
 import { type ForwardRule, serverOf } from './forwarding.ts'
@@ -35,12 +36,30 @@ export function choose(places: Places, config: ConfigFile, set: SetReading, read
     ...config.views.flatMap(({ forward = [] }, i) => ofRules(forward, `views[${i}].forward`)),
   ]
   const views = config.views.flatMap(({ use = [] }, i) => named(use, `views[${i}].use`))
-  const general = config.use === undefined ? everyEnabled(places, config, set, zones, collect) : named(config.use, 'use')
+  const general = generalResolvers(places, config, set, zones, collect)
   return { general, all: [...new Set([...general, ...views, ...zones])] }
 }
 
 function shares(resolver: TrustedResolver, { transports }: ConfigFile): boolean {
   return transports.some((transport) => offers(resolver, transport))
+}
+
+/** For general names: those that `use` names or describes; else every enabled one. */
+function generalResolvers(
+  places: Places,
+  config: ConfigFile,
+  set: SetReading,
+  zones: readonly TrustedResolver[],
+  collect: CollectProblem,
+): readonly TrustedResolver[] {
+  if (config.use === undefined) return everyEnabled(places, config, set, zones, collect)
+  if (Array.isArray(config.use)) return namedResolvers(config.use, 'use', places, config, set, collect)
+  // A resolver of one zone is not chosen for other names by what it states.
+  const offered = set.sound.filter((resolver) => shares(resolver, config) && !zones.includes(resolver))
+  const { chosen, problem } = chosenBy(config.use, offered)
+  if (problem !== undefined && set.whole)
+    collect({ file: places.configFile, path: 'use', message: `${problem}; ask for less, or add resolvers to ${places.setFile}` })
+  return chosen
 }
 
 function everyEnabled(

@@ -21,6 +21,7 @@ import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
+import { combinedPolicy, filesOf, placed, signedPolicyOf, withAppliedLists } from './signed-parts.ts'
 import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
@@ -42,6 +43,10 @@ export interface Loaded {
    * files, hosts files, password files.
    */
   readonly files: readonly string[]
+  /**
+   * When the policy of `policyFrom` was signed, in seconds since 1970, if its signature says it.
+   */
+  readonly policySignedS?: number | undefined
 }
 
 /** The options of the command line. They override the file. */
@@ -100,8 +105,11 @@ export async function checkConfig(
   const collect: CollectProblem = (problem) => void problems.push(problem)
 
   const { configFile, raw } = await readConfig(file, places.configFile, collect)
-  const found = raw === undefined ? configOf(HERE, {}, collect) : configOf(configFile ?? HERE, raw, collect)
+  const written = raw === undefined ? configOf(HERE, {}, collect) : configOf(configFile ?? HERE, raw, collect)
   const base = configFile === undefined ? process.cwd() : dirname(configFile)
+  const trust = placed(written, base)
+  const signed = await signedPolicyOf(trust, collect)
+  const found = { ...written, ...(await combinedPolicy(written, signed, configFile ?? HERE, collect)) }
   const explicit = { allowFrom: asRecord(raw)?.allowFrom !== undefined, listen: asRecord(raw)?.listen !== undefined }
   const named = listeners(configFile ?? HERE, found, overrides, explicit, collect)
   const listen = withInherited(named, overrides.inherited ?? [], explicit.allowFrom, collect)
@@ -116,17 +124,18 @@ export async function checkConfig(
     return { problems }
   }
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
-  const set = setRaw === undefined ? { sound: [], ids: new Set(), places: new Map(), whole: false } : setOf(setFile, setRaw, collect)
+  const listed = setRaw === undefined ? { sound: [], ids: new Set(), places: new Map(), whole: false } : setOf(setFile, setRaw, collect)
+  const set = await withAppliedLists(listed, trust)
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
   checkForwarding(configFile ?? HERE, found, listen, collect)
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
-  const placed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
+  const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
   // A faulty key has its default here, which says nothing about the routes.
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
-    checkRoutes({ configFile: configFile ?? HERE, setFile }, found, placed, collect)
+    checkRoutes({ configFile: configFile ?? HERE, setFile }, found, routed, collect)
   for (const problem of transportProblems({ file: configFile ?? HERE, setFile }, found, resolvers)) collect(problem)
   if (found.policy !== undefined && set.whole) {
     for (const { path, message } of contradictions(found, found.policy, resolvers, use))
@@ -137,11 +146,12 @@ export async function checkConfig(
   if (problems.length > 0) return { problems }
 
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
-  const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files]
+  const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files, ...(await filesOf(trust))]
   const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...read])]
-  const config = inForce(found, base, setFile, use, listen, hosts, lists)
+  const config = { ...inForce(found, base, setFile, use, listen, hosts, lists), ...trust }
   const proxyFiles = Object.keys(found.proxies).length === 0 ? {} : { proxyFiles: proxies.contents }
-  return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files }, problems }
+  const policySigned = signed === undefined ? {} : { policySignedS: signed.signedS }
+  return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files, ...policySigned }, problems }
 }
 
 /** The hosts files; those that cannot be read are collected as problems. */

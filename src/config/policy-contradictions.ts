@@ -1,5 +1,5 @@
 import { LINK } from './forwarding.ts'
-import { type Policy, type PolicyNetwork, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
+import { type Policy, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
 import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
@@ -34,7 +34,15 @@ export function contradictions(
   ]
   for (const [index, network] of (policy.networks ?? []).entries()) {
     const path = `policy.networks[${index}]`
-    found.push(...relaxing(everywhere, network, path))
+    const { name: _name, match: _match, ...here } = network
+    found.push(
+      ...relaxing(
+        everywhere,
+        here,
+        path,
+        (key, was) => `is weaker than policy.${key} (${was}), but a network may only add stricter rules; remove it`,
+      ),
+    )
     const known = new Set(found.map(({ message }) => message))
     found.push(...unmeetable(rulesAt(policy, network.name), config, resolvers, use, path).filter(({ message }) => !known.has(message)))
   }
@@ -113,15 +121,19 @@ function aboutResolvers(
   return found
 }
 
-/** A network may only add rules; a weaker value there would be ignored without a message. */
-function relaxing(everywhere: PolicyRules, network: PolicyNetwork, at: string): readonly Contradiction[] {
-  const { name: _name, match: _match, ...here } = network
+/**
+ * What `here` would relax in the rules of `everywhere`: whoever comes second may only add rules,
+ * and a weaker value would be ignored without a message. `says`: the message for a key and the
+ * rule.
+ */
+export function relaxing(
+  everywhere: PolicyRules,
+  here: PolicyRules,
+  at: string,
+  says: (key: string, was: string) => string,
+): readonly Contradiction[] {
   const found: Contradiction[] = []
-  const no = (key: string, was: string) =>
-    void found.push({
-      path: `${at}.${key}`,
-      message: `is weaker than policy.${key} (${was}), but a network may only add stricter rules; remove it`,
-    })
+  const no = (key: string, was: string) => void found.push({ path: `${at}.${key}`, message: says(key, was) })
   const rank = (word: string | undefined) => ['off', 'preferred', 'required'].indexOf(word ?? 'off')
   if (here.vpn !== undefined && rank(here.vpn) < rank(everywhere.vpn)) no('vpn', everywhere.vpn ?? '')
   if (here.minimumUsageProfile === 'opportunistic' && everywhere.minimumUsageProfile === 'strict') no('minimumUsageProfile', 'strict')

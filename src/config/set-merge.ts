@@ -6,7 +6,7 @@ const CARRIED = ['authenticationDomainName', 'addresses', 'transports', 'spkiPin
 type Carried = (typeof CARRIED)[number]
 
 /** What changes in an entry, in the words of the status. */
-export type ChangeKind = 'addresses' | 'names' | 'pins' | 'transports' | 'claims'
+export type ChangeKind = 'addresses' | 'names' | 'pins' | 'transports' | 'claims' | 'withdrawn'
 
 const KIND: Readonly<Record<Carried, ChangeKind>> = {
   authenticationDomainName: 'names',
@@ -43,7 +43,7 @@ export interface MergePlan {
  * wrote, or that came from another list, never is: a different resolver of the same name gets a
  * number, and one that the set already holds under any name is left out.
  */
-export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[]): MergePlan {
+export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[], isOwn: Pairing = sameList): MergePlan {
   const byId = new Map(set.map((entry) => [keyOf(entry.kind, entry.value.id), entry]))
   const byName = grouped(set)
   const used = new Set(byId.keys())
@@ -51,7 +51,7 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[])
   const change: EntryChange[] = []
   let same = 0
   for (const entry of listed) {
-    const own = ownOf(entry, byId)
+    const own = ownOf(entry, byId, isOwn)
     const changed = own === undefined ? undefined : changeOf(own, entry)
     if (changed !== undefined) change.push(changed)
     else if (own !== undefined || (byName.get(nameOf(entry)) ?? []).some((other) => covers(other, entry))) same++
@@ -78,14 +78,51 @@ function grouped(entries: readonly SetEntry[]): ReadonlyMap<string, readonly Set
   return groups
 }
 
-/** The entry of the set that this list wrote earlier, under its id or its id with a number. */
-function ownOf({ kind, value }: SetEntry, byId: ReadonlyMap<string, SetEntry>): SetEntry | undefined {
-  const isOwn = (found: SetEntry | undefined) => value.list !== undefined && found?.value.list === value.list
+/**
+ * Whether an entry of the set is the one that an entry of a list describes; their ids are alike.
+ */
+type Pairing = (entry: SetEntry, listed: SetEntry) => boolean
+
+const sameList: Pairing = ({ value }, listed) => listed.value.list !== undefined && value.list === listed.value.list
+
+/**
+ * For the list of a configured source: its own entries, and those that no other source maintains,
+ * if a name or an address says that they are the same resolver.
+ */
+function maintainedBy(sources: ReadonlySet<string>): Pairing {
+  return (entry, listed) => {
+    const { list } = entry.value
+    if (list === listed.value.list) return true
+    if (typeof list === 'string' && sources.has(list)) return false
+    return nameOf(entry) === nameOf(listed) || entry.value.addresses.some((address) => listed.value.addresses.includes(address))
+  }
+}
+
+/**
+ * As `mergePlan`, for the list of a configured source. An entry that came from this list and is in
+ * it no longer is a change too: `withdrawn`. `sources`: the ids of all sources.
+ */
+export function sourcePlan(set: readonly SetEntry[], listed: readonly SetEntry[], source: string, sources: ReadonlySet<string>): MergePlan {
+  const plan = mergePlan(set, listed, maintainedBy(sources))
+  const ids = new Set(listed.map(({ kind, value }) => keyOf(kind, value.id)))
+  const gone = set.filter(({ kind, value }) => {
+    const id = keyOf(kind, value.id)
+    return kind === 'resolvers' && value.list === source && value.enabled === true && !ids.has(id) && !ids.has(id.replace(/-\d+$/, ''))
+  })
+  const withdrawn = gone.map(
+    ({ kind, value }): EntryChange => ({ kind, id: value.id, what: ['withdrawn'], keys: { enabled: false }, before: { enabled: true } }),
+  )
+  return { ...plan, change: [...plan.change, ...withdrawn] }
+}
+
+/** The entry of the set with the id of `listed`, or with that id and a number. */
+function ownOf(listed: SetEntry, byId: ReadonlyMap<string, SetEntry>, isOwn: Pairing): SetEntry | undefined {
+  const { kind, value } = listed
   const first = byId.get(keyOf(kind, value.id))
-  if (first === undefined || isOwn(first)) return first
+  if (first === undefined || isOwn(first, listed)) return first
   for (let n = 2; n < 10; n++) {
     const next = byId.get(keyOf(kind, `${value.id.slice(0, 58)}-${n}`))
-    if (isOwn(next)) return next
+    if (next !== undefined && isOwn(next, listed)) return next
   }
   return undefined
 }

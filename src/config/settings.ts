@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { TRANSPORT_NAMES } from '../transports.ts'
+import { useSchema } from './choosing.ts'
 import { dns64Schema } from './dns64.ts'
 import { closed, described, distinct, integer, text, word, yesNo } from './fields.ts'
 import { cleartextZones, forwardRules, viewList } from './forwarding.ts'
@@ -10,6 +11,7 @@ import { policySchema, SHAPING_PROFILES } from './policy.ts'
 import { proxies, via } from './proxies.ts'
 import { absent, type Effect, type Group, type Setting, type Settings, schemasOf, setting } from './setting-kinds.ts'
 import { cidrText, listenText, pagePlace, queryBlock, userText, zoneText } from './setting-values.ts'
+import { policyFromSchema, SAYS, sourcesSchema } from './signed-sources.ts'
 import { transportName } from './trusted-set.ts'
 
 export type { Effect } from './setting-kinds.ts'
@@ -138,14 +140,8 @@ export const SETTINGS = {
   ),
   use: absent(
     'reload',
-    'The ids of the resolvers to use, from the trusted set. Absent: every resolver that is enabled there.',
-    distinct(
-      text(63),
-      1000,
-      1,
-      undefined,
-      'names no resolver, so no name could be resolved; name one, or delete the line to use every enabled one',
-    ),
+    'The resolvers to use, from the trusted set: their ids, or an object that says what they must state (docs/resolvers.md). Absent: every resolver that is enabled there.',
+    useSchema,
   ),
   forward: setting('reload', 'Zones that have their own resolvers (split DNS): docs/rules.md.', forwardRules, []),
   allowCleartext: setting('reload', 'Zones of `forward` that may be asked without encryption: docs/rules.md.', cleartextZones, []),
@@ -232,6 +228,9 @@ export const SETTINGS = {
     ...absent('reload', 'Rules that must be met. The status shows a verdict for each: docs/policy.md.', policySchema),
     parts: { audit: 'stop-at-start' as const },
   },
+  policyFrom: absent('reload', SAYS.policyFrom, policyFromSchema),
+  sources: absent('reload', SAYS.sources, sourcesSchema),
+  updates: setting('reload', SAYS.updates, word('ask', 'apply'), 'ask'),
   timeoutMs: setting(
     'reload',
     'A query without an answer fails after this many milliseconds. Clients give up after 5000.',

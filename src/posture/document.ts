@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { isRecord } from '../files/json.ts'
 import { PROOFS_OF_IDENTITY } from '../resolve.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
+import { sourcesPart } from './document-sources.ts'
 import { isReasonCode } from './reasons.ts'
 
 /** The name and version of the status document. A reader accepts only this one. */
@@ -255,6 +256,7 @@ export const statusDocument = v.object({
       is('The audit log. Absent: no audit log is kept.'),
     ),
   ),
+  sources: v.optional(sourcesPart),
   trace: v.optional(
     v.pipe(
       v.object({

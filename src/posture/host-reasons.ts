@@ -88,3 +88,20 @@ export const HOST_REASONS = {
     mend: 'Find the program (ss -uap dport = :53) and make it use the system resolver, or block outgoing port 53.',
   }),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
+
+/** Reasons about signed lists of resolvers: a part of the table in reasons.ts. */
+export const SOURCE_REASONS = {
+  'list-changes': row<{ list: string; ids: readonly string[] }>({
+    severity: 'info',
+    doc: 'A signed list of resolvers would change resolvers in use. The change waits for a person.',
+    message: ({ list, ids }) =>
+      `The list ${list} would change ${ids.slice(0, 8).join(', ')}${ids.length > 8 ? ' and others' : ''}; the old values stay in force.`,
+    mend: 'Look at the changes with enigm-dns resolvers update; take them with enigm-dns resolvers accept.',
+  }),
+  'list-refused': row<{ list: string; why: string }>({
+    severity: 'info',
+    doc: 'A signed list of resolvers could not be fetched, or was refused. The last good one stays in force.',
+    message: ({ list, why }) => `The list ${list} ${why}. The last good one stays in force.`,
+    mend: 'Run enigm-dns resolvers update. If the signature is wrong, somebody may have changed the list.',
+  }),
+} as const satisfies Readonly<Record<string, ReasonRow<never>>>

@@ -1,7 +1,7 @@
 import type { ErrorCode, HopCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, type Severity } from './host-reasons.ts'
+import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, type Severity, SOURCE_REASONS } from './host-reasons.ts'
 import type { SplitZone } from './state.ts'
 
 /** One thing that a person should know, and its fix. `code` is stable; the sentences are not. */
@@ -241,6 +241,7 @@ export const REASONS = {
     message: ({ count }) => `The run before this one crashed or was killed. Starts in this boot before this one: ${count}.`,
     mend: 'See the system log for the cause (crash, memory, SIGKILL).',
   }),
+  ...SOURCE_REASONS,
   'query-trace': row<{ untilWallMs: number }>({
     severity: 'warn',
     doc: 'A user with the rights of this service sees every query, for a limited time.',

@@ -106,6 +106,7 @@ const OBSERVATION_KEYS = {
   'seen.canary': 'canary',
   'seen.takeover': 'takeover',
   'seen.bypass': 'bypass',
+  'seen.sources': 'sources',
   audit: 'audit',
   lists: 'lists',
   unsigned: 'unsigned',

@@ -61,6 +61,7 @@ export function report(
     bypassed: bypassedReport(state),
     ...policyReport(state, verdict),
     ...auditReport(state),
+    ...sourcesReport(state),
     ...(state.trace === undefined ? {} : { trace: { state: 'on' as const, until: iso(state.trace.untilWallMs) } }),
     ...(lists.length === 0 ? {} : { lists }),
     running: {
@@ -109,6 +110,21 @@ function policyReport(state: State, verdict: Verdict): Pick<StatusDocument, 'pol
 
 function auditReport({ host: { audit } }: State): Pick<StatusDocument, 'audit'> {
   return audit === undefined ? {} : { audit: { state: audit.state, entries: audit.entries, lost: audit.lost } }
+}
+
+function sourcesReport({ host: { sources } }: State): Pick<StatusDocument, 'sources'> {
+  if (sources === undefined || sources.sources.length === 0) return {}
+  return {
+    sources: sources.sources.map(({ id, state, why, entries, signedS, changes }) => ({
+      id,
+      state,
+      ...(why === undefined ? {} : { why: why.slice(0, 300) }),
+      ...(entries === undefined ? {} : { entries }),
+      // 8.64e12 seconds are the end of time in JavaScript.
+      ...(signedS === undefined || signedS > 8e12 ? {} : { signedAt: iso(signedS * 1000) }),
+      changes: changes.slice(0, 100).map(({ id, what, from, to }) => ({ resolver: id, what: [...what], from, to })),
+    })),
+  }
 }
 
 const iso = (wallMs: number) => new Date(wallMs).toISOString()

@@ -337,7 +337,7 @@ function vpnSignal(input: VerdictInput): SignalDraft | undefined {
 
 /** Whether the service itself works correctly. */
 function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
-  const { phase, audit, unsigned, restarts, traceUntilWallMs, refusedReload, loops, waiting, faultIn } = input
+  const { phase, audit, sources, unsigned, restarts, traceUntilWallMs, refusedReload, loops, waiting, faultIn } = input
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
   if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
   const reasons = [
@@ -348,6 +348,7 @@ function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
     ...(traceUntilWallMs === undefined ? [] : [reason('query-trace', { untilWallMs: traceUntilWallMs })]),
     ...(refusedReload === undefined ? [] : [reason('reload-refused', { message: refusedReload })]),
     ...(loops.length === 0 ? [] : [reason('zone-loop', loops)]),
+    ...sourceReasons(sources),
     ...(waiting.length === 0 ? [] : [reason('restart-needed', waiting)]),
     ...listReasons(input.listFaults),
     ...(faultIn === undefined ? [] : [reason('internal-fault', { where: faultIn })]),
@@ -362,6 +363,15 @@ function listReasons(faults: VerdictInput['listFaults']): readonly Reason[] {
     ...(of(true).length === 0 ? [] : [reason('list-missing', of(true))]),
     ...(of(false).length === 0 ? [] : [reason('list-outdated', of(false))]),
   ]
+}
+
+function sourceReasons(seen: VerdictInput['sources']): readonly Reason[] {
+  return (seen?.sources ?? [])
+    .slice(0, 4)
+    .flatMap(({ id, why, changes }) => [
+      ...(changes.length === 0 ? [] : [reason('list-changes', { list: id, ids: changes.map((change) => change.id) })]),
+      ...(why === undefined ? [] : [reason('list-refused', { list: id, why })]),
+    ])
 }
 
 function lateness(lateMs: number): readonly Reason[] {

@@ -118,6 +118,7 @@ export interface HostObservations {
   readonly takeover: Dated<'seen.takeover'> | undefined
   /** Flows that were once seen are not forgotten: `flows` is their sum. */
   readonly bypass: (Dated<'seen.bypass'> & { readonly looks: number }) | undefined
+  readonly sources: Dated<'seen.sources'> | undefined
   readonly audit: Dated<'audit'> | undefined
   readonly unsigned: Dated<'unsigned'> | undefined
   readonly restarts: Dated<'restarts'> | undefined
@@ -167,7 +168,8 @@ export function initialState(setup: PostureSetup, at: Instant): State {
     resolvers: setup.resolvers.map(untried),
     host: {
       ...{ network: undefined, vpn: undefined, system: undefined, canary: undefined },
-      ...{ takeover: undefined, bypass: undefined, audit: undefined, unsigned: undefined, restarts: undefined, lists: undefined },
+      ...{ takeover: undefined, bypass: undefined, sources: undefined, audit: undefined, unsigned: undefined, restarts: undefined },
+      lists: undefined,
     },
     faults: 0,
     lastFault: undefined,

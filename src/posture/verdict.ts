@@ -84,6 +84,7 @@ export interface VerdictInput {
   readonly takeover: Undated<'takeover'> | undefined
   readonly canary: { readonly outcome: NonNullable<HostObservations['canary']>['outcome']; readonly ageMin: number } | undefined
   readonly bypassFlows: number
+  readonly sources: Undated<'sources'> | undefined
   readonly audit: Undated<'audit'> | undefined
   /** Why the status is not signed. */
   readonly unsigned: string | undefined
@@ -137,6 +138,7 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
     takeover: host.takeover?.state === 'off' ? undefined : undated(host.takeover),
     canary: host.canary === undefined ? undefined : { outcome: host.canary.outcome, ageMin: minutes(nowMs - host.canary.at.ms) },
     bypassFlows: host.bypass?.flows ?? 0,
+    sources: undated(host.sources),
     audit: undated(host.audit),
     unsigned: host.unsigned?.why,
     restarts: undated(host.restarts),

@@ -5,6 +5,7 @@ import t from 'tap'
 import { CLI, cli } from '../support/real/daemon.ts'
 
 const COMMANDS = [
+  'resolvers list',
   'run',
   'service install',
   'service uninstall',

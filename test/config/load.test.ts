@@ -56,6 +56,7 @@ t.test('without a file: the defaults of the contract and the shipped set', async
   t.strictSame(config, {
     listen: ['127.0.0.53:53'],
     resolvers: shippedResolversFile(),
+    updates: 'ask',
     use: ['quad9', 'dns4eu'],
     forward: [],
     allowCleartext: [],

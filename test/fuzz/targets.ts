@@ -46,6 +46,10 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
   },
   config: { parts: ['config/'], load: async () => (await import('./targets/config.ts')).configTarget },
   lists: { parts: ['rules/list-', 'rules/rpz'], load: async () => (await import('./targets/lists.ts')).listsTarget },
+  discovery: {
+    parts: ['dns/svcb', 'config/stamps', 'config/stamp-list'],
+    load: async () => (await import('./targets/discovery.ts')).discoveryTarget,
+  },
   saved: {
     parts: ['cache/saved-records', 'retention/saved-cache', 'retention/down-time'],
     load: async () => (await import('./targets/saved.ts')).savedTarget,

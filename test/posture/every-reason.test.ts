@@ -83,6 +83,16 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
   'event-loop-late': { events: [started], more: { heartbeatLateMs: 1000 } },
   restarted: { events: [started, { type: 'restarts', count: 1, clean: false }] },
   'status-unsigned': { events: [started, { type: 'unsigned', why: 'x' }] },
+  'list-changes': {
+    events: [
+      started,
+      {
+        type: 'seen.sources',
+        sources: [{ id: 'public', state: 'current', changes: [{ id: 'a', what: ['addresses'], from: '{}', to: '{}' }] }],
+      },
+    ],
+  },
+  'list-refused': { events: [started, { type: 'seen.sources', sources: [{ id: 'public', state: 'old', why: 'is older', changes: [] }] }] },
   'query-trace': { events: [started, { type: 'trace', untilWallMs: at(60_000).wallMs }] },
   'audit-gap': { events: [started, audit('writing')] },
   'not-assessed': { events: [started] },

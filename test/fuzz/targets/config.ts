@@ -49,7 +49,10 @@ export const configTarget: Target = {
     const set = setOf('file', parsed.value, collect)
     must(!set.whole || set.sound.length === set.ids.size, 'a whole set has all of its resolvers')
     must(
-      set.sound.every(({ addresses, transports }) => addresses.length > 0 && (transports.dot ?? transports.doh) !== undefined),
+      set.sound.every(
+        ({ enabled, addresses, transports }) =>
+          (!enabled || addresses.length > 0 || 'odoh' in transports) && Object.keys(transports).length > 0,
+      ),
       'a sound resolver can be asked',
     )
     must(Object.getPrototypeOf({}) === Object.prototype && !('polluted' in {}), 'no prototype is reached')

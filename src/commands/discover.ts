@@ -1,0 +1,145 @@
+import { isIP } from 'node:net'
+import { canonical } from '../config/cidr.ts'
+import type { Loaded } from '../config/load.ts'
+import type { TrustedResolver } from '../config/trusted-set.ts'
+import { presentMessage } from '../dns/presentation.ts'
+import { type ServiceBinding, serviceBindings } from '../dns/svcb.ts'
+import { asEnigmError } from '../errors.ts'
+import { tlsSessions } from '../link/dial/sessions.ts'
+import { isTransport, TRANSPORTS } from '../transports.ts'
+import { transportsOf } from '../trusted-resolvers.ts'
+import { resinfoOf } from './rank.ts'
+import { askOver, dialOf, type ReachTools, reach } from './reach.ts'
+import { questionFor } from './set-lookup.ts'
+
+/** A transport that a resolver says it has, and what became of it. */
+export interface Designated {
+  readonly transport: string
+  readonly port: number
+  readonly path?: string
+  readonly target: string
+  /**
+   * `proven`: the pinned addresses showed the right certificate there. `elsewhere`: it points to
+   * addresses that are not pinned, which are not dialled.
+   */
+  readonly verdict: 'proven' | 'known' | 'refused' | 'elsewhere' | 'not supported'
+  readonly why?: string
+  /** The name that the certificate had to hold. */
+  readonly authenticationDomainName: string
+}
+
+/** What a resolver of the set says about its other transports. */
+export interface Discovery {
+  readonly resolver: string
+  readonly asked: readonly string[]
+  readonly designated: readonly Designated[]
+  /** Why records were ignored: clauses. */
+  readonly ignored: readonly string[]
+  /** What it says about itself (RFC 9606): claims. Null: nothing. */
+  readonly resinfo: Readonly<Record<string, string>> | null
+  readonly fault?: string
+}
+
+/** Protocols of ALPN, and our names of their transports. */
+const BY_ALPN: Readonly<Record<string, string>> = { dot: 'dot', doq: 'doq', h2: 'doh', 'http/1.1': 'doh', h3: 'doh3' }
+
+/**
+ * Discovery of Designated Resolvers (RFC 9462), of a resolver that is trusted already and asked
+ * over an authenticated connection; never of the network's. By `_dns.NAME` the certificate must
+ * hold that name; by `_dns.resolver.arpa`, the pinned address. Only pinned addresses are dialled.
+ * Never rejects.
+ */
+export async function discover(resolver: TrustedResolver, loaded: Loaded, tools: ReachTools): Promise<Discovery> {
+  const { id, authenticationDomainName } = resolver
+  const named = isIP(authenticationDomainName) === 0
+  const asked = [...(named ? [`_dns.${authenticationDomainName}`] : []), '_dns.resolver.arpa']
+  const designated: Designated[] = []
+  const ignored: string[] = []
+  try {
+    for (const name of asked) {
+      const found = serviceBindings(await askedFor(name, 'SVCB', resolver, loaded, tools), name)
+      ignored.push(...found.ignored)
+      const identities = name === '_dns.resolver.arpa' ? resolver.addresses : [authenticationDomainName]
+      for (const binding of found.bindings) designated.push(...(await judged(binding, identities, resolver, loaded, tools)))
+    }
+    const message = presentMessage(await askedFor(named ? authenticationDomainName : 'resolver.arpa', 'RESINFO', resolver, loaded, tools))
+    const info = message?.answers.find(({ type }) => type === 'RESINFO')
+    return { resolver: id, asked, designated: unique(designated), ignored, resinfo: info === undefined ? null : resinfoOf(info.data) }
+  } catch (error) {
+    return { resolver: id, asked, designated: unique(designated), ignored, resinfo: null, fault: asEnigmError(error).code }
+  }
+}
+
+async function askedFor(name: string, type: string, resolver: TrustedResolver, loaded: Loaded, tools: ReachTools): Promise<Uint8Array> {
+  const [transport] = transportsOf(resolver, loaded.config)
+  if (transport === undefined) return new Uint8Array(0)
+  const dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
+  return (await askOver(questionFor(name, type), dial, loaded, tools)).wire
+}
+
+async function judged(
+  binding: ServiceBinding,
+  identities: readonly string[],
+  resolver: TrustedResolver,
+  loaded: Loaded,
+  tools: ReachTools,
+): Promise<readonly Designated[]> {
+  const found: Designated[] = []
+  for (const transport of new Set(binding.alpn.map((alpn) => BY_ALPN[alpn] ?? alpn))) {
+    const known = isTransport(transport) ? TRANSPORTS[transport] : undefined
+    const way = {
+      transport,
+      port: binding.port ?? known?.port ?? (transport === 'doq' ? 853 : 443),
+      target: binding.target,
+      ...(transport === 'doh' && binding.dohpath !== undefined ? { path: binding.dohpath } : {}),
+    }
+    found.push(await verdictOn(way, binding, identities, resolver, loaded, tools))
+  }
+  return found
+}
+
+type Way = Pick<Designated, 'transport' | 'port' | 'path' | 'target'>
+
+async function verdictOn(
+  way: Way,
+  { hints }: ServiceBinding,
+  identities: readonly string[],
+  resolver: TrustedResolver,
+  loaded: Loaded,
+  tools: ReachTools,
+): Promise<Designated> {
+  const [first = ''] = identities
+  const as = (verdict: Designated['verdict'], why?: string, identity = first): Designated => ({
+    ...way,
+    verdict,
+    ...(why === undefined ? {} : { why }),
+    authenticationDomainName: identity,
+  })
+  const { transport, port, path } = way
+  const place = { port, ...(path === undefined ? {} : { path }) }
+  const ours: unknown = Reflect.get(resolver.transports, transport)
+  if (ours !== undefined && JSON.stringify(ours) === JSON.stringify(place)) return as('known')
+  if (!isTransport(transport) || transport === 'odoh') return as('not supported')
+  if (transport === 'doh' && path === undefined) return as('refused', 'it names no path')
+  const pinned = new Set(resolver.addresses.map(canonical))
+  if (hints.length > 0 && !hints.some((hint) => pinned.has(canonical(hint))))
+    return as('elsewhere', `it points to ${hints.slice(0, 4).join(', ')}`)
+  let why = 'no address is pinned'
+  for (const identity of identities) {
+    // By an address, that address alone is dialled: the certificate must hold it.
+    const addresses = identities.length > 1 || isIP(identity) !== 0 ? [identity] : resolver.addresses
+    const candidate = { ...resolver, authenticationDomainName: identity, addresses, transports: { [transport]: place } } as TrustedResolver
+    const { ok, fault } = await reach(candidate, transport, loaded, tools)
+    if (ok) return as('proven', undefined, identity)
+    why = fault ?? 'unknown error'
+  }
+  return as('refused', why)
+}
+
+function unique(all: readonly Designated[]): readonly Designated[] {
+  return [
+    ...new Map(
+      all.map((one) => [JSON.stringify([one.transport, one.port, one.path, one.verdict, one.authenticationDomainName]), one]),
+    ).values(),
+  ]
+}

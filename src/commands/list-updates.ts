@@ -1,0 +1,170 @@
+import { statSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import type { Clock, Random, Timer } from '../clock.ts'
+import { fileList, judgeList, keepList, keptFile, type ListSource, type RawList } from '../config/kept-lists.ts'
+import type { Loaded } from '../config/load.ts'
+import type { EntryChange } from '../config/set-merge.ts'
+import { asEntries, type ListedChanges, listedChanges } from '../config/source-lists.ts'
+import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
+import { asEnigmError } from '../errors.ts'
+import type { Emit, Observation } from '../events.ts'
+import { fetchBuffer } from '../fetcher/fetch-source.ts'
+import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
+
+/** What a fetch of lists needs. `lookup`: the addresses of a host, by this service alone. */
+export interface ListWorld {
+  readonly clock: Clock
+  readonly lookup: (host: string) => Promise<readonly string[]>
+}
+
+/** The outcome of one source, besides its kept copy. */
+export interface SourceOutcome {
+  readonly source: ListSource
+  /** Why nothing new was kept: a clause. Undefined: it was, or it is the one that is kept. */
+  readonly refused?: string
+  /** Whether it was refused for its signature, and not only because it could not be reached. */
+  readonly unproven?: true
+}
+
+/** Fetches each source, checks it, and keeps it if it is good. Never rejects. */
+export async function updateLists(sources: readonly ListSource[], stateDir: string, world: ListWorld): Promise<readonly SourceOutcome[]> {
+  const outcomes: SourceOutcome[] = []
+  // One after the other: nobody waits for them, and a burst would be a pattern of its own.
+  for (const source of sources) outcomes.push(await updateList(source, stateDir, world))
+  return outcomes
+}
+
+async function updateList(source: ListSource, stateDir: string, world: ListWorld): Promise<SourceOutcome> {
+  try {
+    const raw = source.url === undefined ? fileList(source.file ?? '') : await fetched(source.url, world)
+    if (typeof raw === 'string') return { source, refused: raw }
+    const found = judgeList(source, raw, stateDir)
+    if (found.refused !== undefined) return { source, refused: found.refused, unproven: true }
+    keepList(source, raw, found.list.signedS, stateDir)
+    return { source }
+  } catch (error) {
+    return { source, refused: asEnigmError(error).message }
+  }
+}
+
+async function fetched(url: string, world: ListWorld): Promise<RawList> {
+  const { body: signature } = await fetchBuffer({ url: `${url}.minisig`, maxOctets: MAX_SIGNATURE_OCTETS }, world)
+  const { body: data } = await fetchBuffer({ url, maxOctets: MAX_LIST_OCTETS }, world)
+  return { data: data ?? Buffer.alloc(0), signature: signature?.toString('utf8') }
+}
+
+/** The lists of a running service. */
+export interface ListUpdates {
+  /** Takes the sources of a configuration that is in force now. */
+  adopt(loaded: Loaded): void
+  stop(): void
+}
+
+const DAY_MS = 86_400_000
+/** A list that could not be fetched is tried again. */
+const RETRY_MS = 3_600_000
+/** After a start, names of clients come first. */
+const FIRST_MS = 1000
+const POLL_MS = 3000
+
+/**
+ * Keeps the lists of a service up to date: files are looked at every 3 s, addresses fetched once a
+ * day at a random time. Reports what the lists would change in the resolvers in use.
+ */
+export function listUpdates(o: ListWorld & { readonly random: Random; readonly report: Emit }): ListUpdates {
+  const { clock, random } = o
+  let loaded: Loaded | undefined
+  let timer: Timer | undefined
+  let reported: unknown
+  let files = ''
+  let busy = false
+  let dueMs = 0
+  let outcomes: readonly SourceOutcome[] = []
+
+  const tell = () => {
+    if (loaded === undefined) return
+    const event = seen(loaded, outcomes)
+    if (isDeepStrictEqual(event, reported)) return
+    reported = event
+    o.report(event)
+  }
+  const look = async () => {
+    if (busy || loaded === undefined) return
+    busy = true
+    const { sources = [], stateDir } = loaded.config
+    const now = fingerprint(sources)
+    const fetchNow = clock.nowMs() >= dueMs
+    const due = sources.filter(({ url }) => (url === undefined ? now !== files : fetchNow))
+    files = now
+    if (fetchNow) dueMs = clock.nowMs() + DAY_MS + random.below(RETRY_MS)
+    const fresh = await updateLists(due, stateDir, o)
+    if (fresh.some(({ source, refused }) => source.url !== undefined && refused !== undefined)) dueMs = clock.nowMs() + RETRY_MS
+    outcomes = [...outcomes.filter(({ source }) => !due.includes(source) && sources.includes(source)), ...fresh]
+    busy = false
+    tell()
+  }
+  const later = (ms: number) => {
+    timer?.cancel()
+    timer = clock.setTimer(ms, () => void look().finally(() => later(POLL_MS)))
+  }
+  return {
+    adopt(next) {
+      const before = loaded?.config.sources
+      loaded = next
+      if (!isDeepStrictEqual(before, next.config.sources)) {
+        files = ''
+        // A copy of the last hours is good enough.
+        dueMs = (next.config.sources ?? []).every((source) => ageMs(next, source, clock) < DAY_MS) ? clock.nowMs() + DAY_MS : 0
+        outcomes = []
+      }
+      tell()
+      if ((next.config.sources ?? []).length === 0) timer?.cancel()
+      else later(before === undefined ? FIRST_MS : 0)
+    },
+    stop: () => timer?.cancel(),
+  }
+}
+
+function ageMs({ config }: Loaded, source: ListSource, clock: Clock): number {
+  if (source.url === undefined) return 0
+  return clock.wallMs() - (statSync(keptFile(config.stateDir, source), { throwIfNoEntry: false })?.mtimeMs ?? 0)
+}
+
+/** Changes whenever a file or its signature does. */
+function fingerprint(sources: readonly ListSource[]): string {
+  const parts = sources.flatMap(({ file }) => (file === undefined ? [] : [file, `${file}.minisig`]))
+  return JSON.stringify(
+    parts.map((path) => {
+      const found = statSync(path, { throwIfNoEntry: false })
+      return [path, found?.ino, found?.size, found?.mtimeMs]
+    }),
+  )
+}
+
+type SeenSources = Extract<Observation, { readonly type: 'seen.sources' }>
+
+function seen({ config, resolvers }: Loaded, outcomes: readonly SourceOutcome[]): SeenSources {
+  const found = listedChanges(asEntries(resolvers), config.sources ?? [], config.stateDir)
+  return { type: 'seen.sources', sources: found.map((one) => sourceReport(one, outcomes)) }
+}
+
+function sourceReport({ source, reading, change }: ListedChanges, outcomes: readonly SourceOutcome[]): SeenSources['sources'][number] {
+  const latest = outcomes.find((one) => one.source.id === source.id)
+  const why = latest?.refused ?? reading.refused
+  return {
+    id: source.id,
+    state: reading.refused === undefined ? (why === undefined ? 'current' : 'old') : 'none',
+    ...(why === undefined ? {} : { why }),
+    ...(reading.refused === undefined ? { entries: reading.list.entries.length } : {}),
+    ...(reading.refused === undefined && reading.list.signedS !== undefined ? { signedS: reading.list.signedS } : {}),
+    changes: change.map(changeReport),
+  }
+}
+
+/** Longer texts are cut. */
+const MAX_TEXT = 200
+
+function changeReport({ id, what, keys, before }: EntryChange) {
+  const text = (of: object) => JSON.stringify(of).slice(0, MAX_TEXT)
+  return { id, what, from: text(before), to: text(keys) }
+}

@@ -1,0 +1,214 @@
+import type { Loaded } from '../config/load.ts'
+import type { TrustedResolver } from '../config/trusted-set.ts'
+import { readOpt, withPaddedOpt } from '../dns/edns.ts'
+import { presentMessage, type ShownMessage } from '../dns/presentation.ts'
+import { keptCopy } from '../dns/response.ts'
+import { asEnigmError } from '../errors.ts'
+import { createLink } from '../link/create-link.ts'
+import { DialPace } from '../link/dial/dial-pace.ts'
+import { tlsSessions } from '../link/dial/sessions.ts'
+import type { Carried, Transport } from '../resolve.ts'
+import { TRANSPORTS } from '../transports.ts'
+import { transportsOf } from '../trusted-resolvers.ts'
+import { probeOf } from '../upstream/classification.ts'
+import { dialOf, type ReachTools } from './reach.ts'
+import { questionFor } from './set-lookup.ts'
+
+/** What was measured at one resolver. Fields of steps that were not reached are absent. */
+export interface Ranked {
+  readonly resolver: string
+  readonly operator: string
+  readonly transport: Transport | null
+  readonly ok: boolean
+  /** An ErrorCode, or the response code. */
+  readonly fault?: string
+  readonly handshakeMs?: number
+  readonly p50Ms?: number
+  readonly p99Ms?: number
+  /** Whether every reply was padded. */
+  readonly padded?: boolean
+  /**
+   * Measured, not claimed: `validates` if the well signed name has AD and the badly signed one has
+   * no answer.
+   */
+  readonly dnssec?: 'validates' | 'does not' | 'cannot tell'
+  /** Whether a refusal came with an extended error (RFC 8914). */
+  readonly ede?: boolean
+  /** What it says about itself (RFC 9606): claims. Null: nothing. */
+  readonly resinfo?: Readonly<Record<string, string>> | null
+}
+
+/** Names that decide whether a resolver validates. */
+export interface SignedNames {
+  readonly signed: string
+  readonly broken: string
+}
+
+/** How often each resolver is asked for its round trip. */
+const SAMPLES = 15
+/** Between two questions to one resolver: nobody's resolver is a bench. */
+const PAUSE_MS = 50
+const AT_ONCE = 8
+const TIMEOUT_MS = 4000
+/** The type RESINFO (RFC 9606). */
+const RESINFO = 'TYPE261'
+
+/**
+ * Measures the resolvers of `loaded`, at most eight at a time. `done` is called after each. Never
+ * rejects.
+ */
+export async function rankAll(
+  loaded: Loaded,
+  names: SignedNames,
+  tools: ReachTools,
+  done: (count: number) => void,
+): Promise<readonly Ranked[]> {
+  const { resolvers } = loaded
+  const found: Ranked[] = []
+  const left = resolvers.values()
+  const worker = async (): Promise<void> => {
+    for (const resolver of left) {
+      found.push(await rankOne(resolver, loaded, names, tools))
+      done(found.length)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, resolvers.length) }, worker))
+  // The fastest first, and those that do not answer last.
+  return found.toSorted((a, b) => Number(b.ok) - Number(a.ok) || (a.p50Ms ?? 0) - (b.p50Ms ?? 0))
+}
+
+async function rankOne(resolver: TrustedResolver, loaded: Loaded, names: SignedNames, tools: ReachTools): Promise<Ranked> {
+  const [transport] = transportsOf(resolver, loaded.config)
+  const way = { resolver: resolver.id, operator: resolver.operator ?? resolver.id, transport: transport ?? null }
+  if (transport === undefined) return { ...way, ok: false, fault: 'offers no configured transport' }
+  const asker = openAsker(resolver, transport, loaded, tools)
+  try {
+    const timed = await roundTrips(asker, probeOf(resolver), tools)
+    const { dnssec, ede } = await validation(asker, names)
+    const resinfo = await information(asker, resolver.authenticationDomainName)
+    return {
+      ...way,
+      ok: true,
+      ...timed,
+      dnssec,
+      ede,
+      resinfo,
+      ...(asker.handshakeMs === undefined ? {} : { handshakeMs: asker.handshakeMs }),
+    }
+  } catch (error) {
+    return { ...way, ok: false, fault: asEnigmError(error).code }
+  } finally {
+    await asker.close()
+  }
+}
+
+interface Asker {
+  readonly handshakeMs: number | undefined
+  ask(query: Uint8Array, dnssecOk: boolean): Promise<Carried>
+  close(): Promise<void>
+}
+
+/** One connection, as the service would use it; only an authenticated resolver is measured. */
+function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Asker {
+  const { clock, random } = tools
+  let handshakeMs: number | undefined
+  const sessions = tlsSessions(clock)
+  const { endpoint } = dialOf(resolver, transport, loaded, sessions, tools)
+  const link = createLink({ ...endpoint, usageProfile: 'strict' }, transport, {
+    clock,
+    random,
+    sessions,
+    emit(event) {
+      if (event.type === 'link.up') handshakeMs ??= event.handshakeMs
+    },
+    // The person who runs the command decides what is dialled.
+    dialPace: new DialPace(clock, () => undefined),
+  })
+  const { keepalive } = TRANSPORTS[transport]
+  return {
+    get handshakeMs() {
+      return handshakeMs
+    },
+    ask: (query, dnssecOk) =>
+      new Promise((carried, failed) => {
+        const request = withPaddedOpt(query, { dnssecOk, block: loaded.config.padding.queryBlock, keepalive })
+        const ask = { purpose: 'probe' as const, deadlineMs: clock.nowMs() + TIMEOUT_MS }
+        link.send(request, ask, { carried: (reply) => carried(keptCopy(reply)), failed })
+      }),
+    close: () => link.close(),
+  }
+}
+
+/** The first answer includes the handshake, so it is not counted. */
+async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools): Promise<Pick<Ranked, 'p50Ms' | 'p99Ms' | 'padded'>> {
+  await asker.ask(probe, false)
+  const times: number[] = []
+  let padded = true
+  for (let i = 0; i < SAMPLES; i++) {
+    await new Promise<void>((resolve) => void setPause(clock, resolve))
+    const { rttMs, wire } = await asker.ask(probe, false)
+    times.push(rttMs)
+    padded &&= readOpt(wire)?.padded === true
+  }
+  const sorted = times.toSorted((a, b) => a - b)
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
+  return { p50Ms: at(0.5), p99Ms: at(0.99), padded }
+}
+
+/** A timer of the clock keeps no process alive; the connection does. */
+function setPause(clock: ReachTools['clock'], then: () => void): void {
+  clock.setTimer(PAUSE_MS, then)
+}
+
+async function validation(asker: Asker, { signed, broken }: SignedNames): Promise<Required<Pick<Ranked, 'dnssec' | 'ede'>>> {
+  const of = async (name: string): Promise<ShownMessage | undefined> => {
+    try {
+      return presentMessage((await asker.ask(questionFor(name, 'A'), true)).wire)
+    } catch {
+      return undefined
+    }
+  }
+  const [right, wrong] = [await of(signed), await of(broken)]
+  const ede = (wrong?.errors.length ?? 0) > 0
+  if (right?.status !== 'NOERROR' || wrong === undefined) return { dnssec: 'cannot tell', ede }
+  const proves = right.flags.includes('ad')
+  const refuses = wrong.status === 'SERVFAIL'
+  // A name that is not there says nothing about signatures.
+  if (!refuses && wrong.status !== 'NOERROR') return { dnssec: 'cannot tell', ede }
+  return { dnssec: proves && refuses ? 'validates' : 'does not', ede }
+}
+
+/** Limits of what a resolver may say about itself. */
+const MAX_KEYS = 16
+const MAX_VALUE = 100
+
+async function information(asker: Asker, name: string): Promise<Readonly<Record<string, string>> | null> {
+  try {
+    const message = presentMessage((await asker.ask(questionFor(name, RESINFO), false)).wire)
+    const [first] = (message?.answers ?? []).filter((record) => record.type === RESINFO || record.type === 'RESINFO')
+    return first === undefined ? null : resinfoOf(first.data)
+  } catch {
+    return null
+  }
+}
+
+/** The keys of a record of RESINFO, from its text or from octets in RFC 3597 form. */
+export function resinfoOf(data: string): Readonly<Record<string, string>> {
+  const [, hex] = /^\\# \d+ ([0-9a-fA-F ]+)$/.exec(data) ?? []
+  const texts =
+    hex === undefined
+      ? [...data.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, text = '']) => text)
+      : stringsOf(Buffer.from(hex.replaceAll(' ', ''), 'hex'))
+  const pairs = texts.slice(0, MAX_KEYS).flatMap((text): [string, string][] => {
+    const [, key, value = ''] = /^([a-z0-9-]{1,63})(?:=(.*))?$/.exec(text) ?? []
+    return key === undefined ? [] : [[key, value.slice(0, MAX_VALUE)]]
+  })
+  return Object.fromEntries(pairs)
+}
+
+function stringsOf(octets: Buffer): readonly string[] {
+  const found: string[] = []
+  for (let at = 0; at < octets.length; at += 1 + (octets[at] ?? 0))
+    found.push(octets.toString('latin1', at + 1, at + 1 + (octets[at] ?? 0)))
+  return found
+}

@@ -1,0 +1,95 @@
+import type { Loaded } from '../config/load.ts'
+import { configError } from '../config/problems.ts'
+import { openSet, saveSet } from '../config/set-file.ts'
+import type { EntryChange } from '../config/set-merge.ts'
+import { type ListedChanges, listedChanges } from '../config/source-lists.ts'
+import { EXIT } from '../exit-codes.ts'
+import { type SourceOutcome, updateLists } from './list-updates.ts'
+import { withPlan } from './resolvers-import.ts'
+import { type ChosenSet, changeableSet, chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
+import { hostLookup } from './set-lookup.ts'
+import { printable, printableJson } from './status-screen.ts'
+
+export interface UpdateOptions extends SetOptions {
+  readonly json?: true
+}
+
+/** `resolvers update`: returns the exit code. Rejects with an EnigmError `config`. */
+export async function updateSources(options: UpdateOptions, world: SetWorld): Promise<number> {
+  const chosen = await chosenSet(options, world)
+  const { config } = withSources(chosen)
+  const set = await openSet(chosen.file)
+  const outcomes = await updateLists(config.sources, config.stateDir, { clock: world.clock, lookup: await hostLookup(chosen, set, world) })
+  const found = listedChanges(set.entries, config.sources, config.stateDir)
+  if (options.json === true) world.out.write(`${printableJson({ sources: found.map((one) => asJson(one, outcomes)) }, 2)}\n`)
+  else for (const line of found.flatMap((one) => inWords(one, outcomes))) world.out.write(`${printable(line)}\n`)
+  if (outcomes.some(({ unproven }) => unproven)) return EXIT.proofFailed
+  return outcomes.some(({ refused }) => refused !== undefined) ? EXIT.notAsWished : EXIT.good
+}
+
+/** `resolvers accept`: returns the exit code. Rejects with an EnigmError `config`. */
+export async function acceptChanges(ids: readonly string[], options: SetOptions, world: SetWorld): Promise<number> {
+  const chosen = await changeableSet(options, world)
+  const { config } = withSources(chosen)
+  const set = await openSet(chosen.file)
+  const found = listedChanges(set.entries, config.sources, config.stateDir)
+  const wanted = ({ id }: { readonly id: string }) => ids.length === 0 || ids.includes(id)
+  const change = firstOf(found.flatMap((one) => one.change)).filter(wanted)
+  const known = new Set(set.entries.map(({ value }) => value.id))
+  const add = found
+    .flatMap((one) => one.add)
+    .filter(({ value }, i, all) => wanted(value) && !known.has(value.id) && all.findIndex((other) => other.value.id === value.id) === i)
+  const missing = ids.filter((id) => ![...change.map((one) => one.id), ...add.map(({ value }) => value.id)].includes(id))
+  await saveSet(set, withPlan(set.text, add, change))
+  for (const one of change) world.out.write(`${printable(changeText(one))}\n`)
+  world.out.write(`${printable(chosen.file)}: ${change.length} changed, ${add.length} added (none is used before you enable it).\n`)
+  for (const { source, reading } of found)
+    if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
+  if (missing.length > 0) world.err.write(`${printable(`No list changes ${missing.join(', ')}, or adds it.`)}\n`)
+  if (found.some(({ reading }) => reading.refused !== undefined && reading.absent === undefined)) return EXIT.proofFailed
+  return missing.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
+}
+
+function withSources({ loaded }: ChosenSet): {
+  readonly config: Loaded['config'] & { readonly sources: NonNullable<Loaded['config']['sources']> }
+} {
+  const sources = loaded?.config.sources
+  if (loaded === undefined || sources === undefined) {
+    const message = 'names no list; add one, as in "sources": [{ "id": "public", "url": "https://...", "minisignKey": "RW..." }]'
+    throw configError([{ file: 'configuration', path: 'sources', message }])
+  }
+  return { config: { ...loaded.config, sources } }
+}
+
+/** Where two sources speak of one entry, the first one counts. */
+function firstOf(changes: readonly EntryChange[]): readonly EntryChange[] {
+  return [...new Map(changes.toReversed().map((one) => [`${one.kind} ${one.id}`, one])).values()].toReversed()
+}
+
+function inWords({ source, reading, change, add }: ListedChanges, outcomes: readonly SourceOutcome[]): readonly string[] {
+  const latest = outcomes.find((one) => one.source.id === source.id)?.refused
+  const why = latest === undefined ? [] : [`${source.id} ${latest}`]
+  if (reading.refused !== undefined) return latest === reading.refused || latest !== undefined ? why : [`${source.id} ${reading.refused}`]
+  const { entries, signedS } = reading.list
+  const when = signedS === undefined ? 'without a time' : `signed ${new Date(Math.min(signedS, 8e12) * 1000).toISOString()}`
+  return [
+    ...why,
+    `${source.id}: ${entries.length} entries, ${when}; ${add.length} are not in the set, ${change.length} changes wait${change.length + add.length === 0 ? '.' : ': enigm-dns resolvers accept'}`,
+    ...change.map((one) => `  ${changeText(one)}`),
+  ]
+}
+
+function changeText({ id, what, keys, before }: EntryChange): string {
+  return `${id}: ${what.join(', ')}: ${JSON.stringify(before)} -> ${JSON.stringify(keys)}`
+}
+
+function asJson({ source, reading, change, add }: ListedChanges, outcomes: readonly SourceOutcome[]): object {
+  const why = outcomes.find((one) => one.source.id === source.id)?.refused ?? reading.refused
+  return {
+    id: source.id,
+    ...(why === undefined ? {} : { why }),
+    ...(reading.refused === undefined ? { entries: reading.list.entries.length, signedS: reading.list.signedS ?? null } : {}),
+    changes: change.map(({ id, what, keys, before }) => ({ resolver: id, what, from: before, to: keys })),
+    new: add.map(({ value }) => value.id),
+  }
+}

@@ -1,0 +1,128 @@
+import { statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { systemCode } from '../errors.ts'
+import { MAX_SIGNATURE_OCTETS, minisignKey } from '../files/minisign.ts'
+import { anyOwner, ownFile, readSmall, readUnlinked } from '../files/reading.ts'
+import { type Proven, proven, type SeenTimes, seenTimes } from '../files/signed.ts'
+import { giveTo, makeDirectory, replaceFile } from '../files/writing.ts'
+import { type ReadList, readList } from './list-reading.ts'
+import { fileNameOf } from './source-url.ts'
+import { MAX_LIST_OCTETS } from './stamp-list.ts'
+
+/** A source of a signed list, as configured; paths are absolute. */
+export interface ListSource {
+  readonly id: string
+  readonly url?: string
+  readonly file?: string
+  readonly minisignKey: string
+}
+
+/** A list whose signature was checked just now. */
+export interface ProvenList extends ReadList {
+  /** When it was signed, in seconds since 1970, if the signature says it. */
+  readonly signedS: number | undefined
+}
+
+/** A list, or why there is none: a clause. `absent`: nothing was kept yet. */
+export type ListReading = { readonly list: ProvenList; readonly refused?: never } | { readonly refused: string; readonly absent?: true }
+
+const DIRECTORY = 'resolver-lists'
+
+/** The file that keeps the last good copy of a source, with its signature. */
+export function keptFile(stateDir: string, { id }: Pick<ListSource, 'id'>): string {
+  return join(stateDir, DIRECTORY, `${id}.signed`)
+}
+
+/** A list and its signature as they came. */
+export interface RawList {
+  readonly data: Uint8Array
+  readonly signature: string | undefined
+}
+
+/**
+ * Checks a list that came from a source: its signature, the name in it, and that it is no older
+ * one. It must hold at least one entry. Nothing is kept yet.
+ */
+export function judgeList(source: ListSource, raw: RawList, stateDir: string): ListReading {
+  const seen = seenTimes(stateDir)
+  if (seen === undefined) return { refused: UNKNOWN_TIMES }
+  const found = provenBy(source, raw, seen)
+  if (found.refused !== undefined) return { refused: found.refused }
+  const list = readList(raw.data, source.id)
+  if (list.entries.length === 0) return { refused: 'holds no entry that a set may hold' }
+  return { list: { ...list, signedS: found.timestampS } }
+}
+
+const UNKNOWN_TIMES =
+  'cannot be compared with earlier ones, because signed.json in the state directory is damaged or belongs to another user; remove it'
+
+function provenBy(source: ListSource, { data, signature }: RawList, seen: SeenTimes): Proven {
+  const key = minisignKey(source.minisignKey)
+  if (key === undefined) return { refused: 'has no valid key in the configuration' }
+  return proven({ data, signature, key, fileName: fileNameIn(source), source: seenAs(source) }, seen)
+}
+
+/** The name under which the times of a source are remembered. */
+const seenAs = ({ id }: ListSource) => `source:${id}`
+
+function fileNameIn({ url, file = '' }: ListSource): string {
+  return url === undefined ? basename(file) : fileNameOf(url)
+}
+
+/**
+ * Keeps a list that `judgeList` accepted, and remembers its time. Throws the system's error. A kill
+ * between the two leaves a list that is newer than its time, which is no rollback.
+ */
+export function keepList(source: ListSource, { data, signature = '' }: RawList, signedS: number | undefined, stateDir: string): void {
+  const path = keptFile(stateDir, source)
+  const head = Buffer.from(signature)
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(head.length)
+  makeDirectory(dirname(path), 0o700)
+  replaceFile(path, Buffer.concat([length, head, data]), 0o600)
+  const key = minisignKey(source.minisignKey)
+  if (key !== undefined && signedS !== undefined) seenTimes(stateDir)?.accept(key, seenAs(source), signedS)
+  giveToOwner(stateDir, [dirname(path), path, join(stateDir, 'signed.json')])
+}
+
+/** A command that root runs must not take files away from the service. */
+function giveToOwner(stateDir: string, paths: readonly string[]): void {
+  const { uid, gid } = statSync(stateDir)
+  if (process.geteuid?.() !== 0 || uid === 0) return
+  for (const path of paths) if (statSync(path, { throwIfNoEntry: false }) !== undefined) giveTo(path, { uid, gid })
+}
+
+/** The last good copy of a source, checked again as if it came just now. Never throws. */
+export function keptList(source: ListSource, stateDir: string): ListReading {
+  try {
+    const octets = readUnlinked(keptFile(stateDir, source), MAX_LIST_OCTETS + MAX_SIGNATURE_OCTETS + 4, ownFile)
+    if (octets === undefined) return { refused: 'was not fetched yet; run: enigm-dns resolvers update', absent: true }
+    if (typeof octets === 'string') return { refused: octets }
+    const length = octets.length < 4 ? 0 : octets.readUInt32BE(0)
+    const signature = octets.toString('utf8', 4, 4 + length)
+    return judgeList(source, { data: octets.subarray(4 + length), signature }, stateDir)
+  } catch (error) {
+    return { refused: `cannot be read (${systemCode(error) ?? 'unknown error'})` }
+  }
+}
+
+/** A source in a file and its signature; a text says why it cannot be read: a clause. */
+export function fileList(file: string): RawList | string {
+  try {
+    const data = readSmall(file, MAX_LIST_OCTETS, anyOwner)
+    if (typeof data === 'string') return data
+    return { data, signature: signatureOf(`${file}.minisig`) }
+  } catch (error) {
+    return `cannot be read (${systemCode(error) ?? 'unknown error'})`
+  }
+}
+
+/** The text of a signature; undefined: there is none that can be read. */
+export function signatureOf(path: string): string | undefined {
+  try {
+    const octets = readSmall(path, MAX_SIGNATURE_OCTETS, anyOwner)
+    return typeof octets === 'string' ? undefined : octets.toString('utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,50 @@
+import { parseJsonc } from './jsonc.ts'
+import { type EntryValue, entriesOf, type SetEntry } from './listed-entries.ts'
+import { acceptable, entriesIn } from './set-file.ts'
+import { readStampList } from './stamp-list.ts'
+
+/** What a list holds, and sentences on what it holds in vain. */
+export interface ReadList {
+  readonly entries: readonly SetEntry[]
+  readonly remarks: readonly string[]
+}
+
+/** Reads a list in either format. `name`: the name of the list, which its entries carry. */
+export function readList(data: Uint8Array, name: string): ReadList {
+  const text = Buffer.from(data).toString('utf8')
+  if (/^\uFEFF?\s*(\{|\/[/*])/.test(text)) return fromJson(text, name)
+  const list = readStampList(text)
+  const { entries, repeated } = entriesOf(list.stamps, name)
+  const { good, faults } = acceptable(entries)
+  const remarks = [
+    ...(repeated === 0 ? [] : [`${repeated} repeated another entry of the list`]),
+    ...(list.refused > 0 ? [`${list.refused} stamps were refused`] : []),
+    ...list.faults,
+    ...faults.slice(0, MAX_REMARKS),
+  ]
+  return { entries: good, remarks }
+}
+
+const MAX_REMARKS = 20
+
+function fromJson(text: string, name: string): ReadList {
+  const parsed = parseJsonc(text)
+  if (parsed.problems !== undefined) return { entries: [], remarks: parsed.problems }
+  const listed = entriesIn(Object(parsed.value)).flatMap(({ kind, value }) => {
+    if (typeof value !== 'object' || value === null) return []
+    const said = Object.fromEntries(Object.entries(value).filter(([key]) => SAYABLE.has(key)))
+    return [{ kind, value: { ...said, list: name, ...(kind === 'resolvers' ? { enabled: false } : {}) } as unknown as EntryValue }]
+  })
+  const { good, faults } = acceptable(listed)
+  return { entries: good, remarks: faults.slice(0, MAX_REMARKS) }
+}
+
+/**
+ * What a list may say about a resolver: no file of this host, no route, and nothing that enables
+ * it.
+ */
+const SAYABLE: ReadonlySet<string> = new Set(
+  'id operator jurisdiction source authenticationDomainName addresses transports spkiPins certHashes probe claims type port path'.split(
+    ' ',
+  ),
+)

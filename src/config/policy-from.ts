@@ -1,0 +1,100 @@
+import { basename } from 'node:path'
+import * as v from 'valibot'
+import { minisignKey } from '../files/minisign.ts'
+import { proven, seenTimes } from '../files/signed.ts'
+import { type CollectProblem, documentOf } from './documents.ts'
+import { readGuarded } from './file-safety.ts'
+import { signatureOf } from './kept-lists.ts'
+import { type Policy, policySchema, rulesAt, tightened } from './policy.ts'
+import { relaxing } from './policy-contradictions.ts'
+import { problemsOf, quoted } from './problems.ts'
+
+/** Where an organisation's policy comes from; the path is absolute. */
+export interface PolicySource {
+  readonly file: string
+  readonly minisignKey: string
+}
+
+/** A policy that was proven, and the time of its signature. */
+export interface SignedPolicy {
+  readonly policy: Policy
+  readonly signedS: number | undefined
+}
+
+/**
+ * Reads a signed policy. Undefined: it cannot be read, is not valid, or its signature is wrong, of
+ * another key, or older than one that was in force before; the problems are collected, and the
+ * configuration is refused.
+ */
+export async function signedPolicy(
+  { file, minisignKey: keyText }: PolicySource,
+  stateDir: string,
+  collect: CollectProblem,
+): Promise<SignedPolicy | undefined> {
+  const reading = await readGuarded(file)
+  const raw = documentOf(file, reading, collect, true, 'write the rules, as in {"minimumUsageProfile": "strict"}')
+  const key = minisignKey(keyText)
+  const seen = seenTimes(stateDir)
+  if (raw === undefined || key === undefined) return undefined
+  const refuse = (message: string) => void collect({ file, path: '', message })
+  if (seen === undefined) {
+    refuse(`cannot be compared with earlier ones, because signed.json in ${stateDir} is damaged or belongs to another user; remove it`)
+    return undefined
+  }
+  const signed = {
+    data: Buffer.from(reading.text ?? ''),
+    signature: signatureOf(`${file}.minisig`),
+    key,
+    fileName: basename(file),
+    source: SEEN_AS,
+  }
+  const found = proven(signed, seen)
+  if (found.refused !== undefined) {
+    refuse(`${found.refused}; the policy must be the one that was signed`)
+    return undefined
+  }
+  const parsed = v.safeParse(policySchema, raw, { abortPipeEarly: true })
+  if (parsed.success) return { policy: parsed.output, signedS: found.timestampS }
+  for (const problem of problemsOf(file, parsed.issues)) collect(problem)
+  return undefined
+}
+
+const SEEN_AS = 'policyFrom'
+
+/** Remembers the time of a policy that is in force: an older one is refused from now on. */
+export function rememberPolicy({ minisignKey: keyText }: PolicySource, signedS: number | undefined, stateDir: string): boolean {
+  const key = minisignKey(keyText)
+  return key === undefined || signedS === undefined || seenTimes(stateDir)?.accept(key, SEEN_AS, signedS) === true
+}
+
+/**
+ * The rules of an organisation with those of the configuration added. What would relax a rule is a
+ * problem at its path in the configuration: it would be ignored without a message.
+ */
+export function addedPolicy(signed: Policy, local: Policy | undefined, problem: (path: string, message: string) => void): Policy {
+  if (local === undefined) return signed
+  const { networks = [], vpnInterfaces, audit, ...rules } = local
+  const base = rulesAt(signed, undefined)
+  for (const { path, message } of relaxing(base, rules, 'policy', weaker)) problem(path, message)
+  const known = new Set((signed.networks ?? []).map(({ name }) => name))
+  for (const [i, { name }] of networks.entries())
+    if (known.has(name))
+      problem(`policy.networks[${i}].name`, `${quoted(name)} is the name of a network in the signed policy; choose another name`)
+  for (const name of vpnInterfaces ?? [])
+    if (!(signed.vpnInterfaces ?? []).includes(name))
+      problem('policy.vpnInterfaces', `${quoted(name)} does not count as a VPN in the signed policy; remove it`)
+  if (AUDIT.indexOf(audit) < AUDIT.indexOf(signed.audit) && audit === 'off')
+    problem('policy.audit', `is weaker than the signed policy (${signed.audit}); remove it`)
+  // The networks of the organisation come first: a network is recognised by the first that matches.
+  const all = [...(signed.networks ?? []), ...networks]
+  return {
+    ...tightened(base, rules),
+    audit: AUDIT.indexOf(audit) > AUDIT.indexOf(signed.audit) ? audit : signed.audit,
+    ...(signed.vpnInterfaces === undefined ? {} : { vpnInterfaces: vpnInterfaces ?? signed.vpnInterfaces }),
+    ...(all.length === 0 ? {} : { networks: all }),
+  }
+}
+
+const weaker = (_key: string, was: string) => `is weaker than the signed policy (${was}), which a configuration may only tighten; remove it`
+
+const AUDIT: readonly Policy['audit'][] = ['off', 'on', 'required']

@@ -1,0 +1,60 @@
+import { resolve } from 'node:path'
+import type { CollectProblem, SetReading } from './documents.ts'
+import { defaultStateDir } from './paths.ts'
+import type { SignedPolicy } from './policy-from.ts'
+import type { Config, ConfigFile } from './settings.ts'
+
+/**
+ * The parts of a configuration that signatures prove. What is not configured is not loaded: each
+ * module is imported where it is needed.
+ */
+
+/** The settings of signed parts, with absolute paths. */
+export type SignedParts = Pick<Config, 'stateDir' | 'updates' | 'sources' | 'policyFrom'>
+
+/** The settings of signed parts of a file in the directory `base`. */
+export function placed({ stateDir, sources, policyFrom, updates }: ConfigFile, base: string): SignedParts {
+  const at = (file: string) => resolve(base, file)
+  return {
+    stateDir: stateDir === undefined ? defaultStateDir() : at(stateDir),
+    updates,
+    ...(policyFrom === undefined ? {} : { policyFrom: { ...policyFrom, file: at(policyFrom.file) } }),
+    ...(sources === undefined ? {} : { sources: sources.map((one) => (one.file === undefined ? one : { ...one, file: at(one.file) })) }),
+  }
+}
+
+/**
+ * The policy of `policyFrom`; undefined: there is none, or it has problems, which are collected.
+ */
+export async function signedPolicyOf({ policyFrom, stateDir }: SignedParts, collect: CollectProblem): Promise<SignedPolicy | undefined> {
+  if (policyFrom === undefined) return undefined
+  const { signedPolicy } = await import('./policy-from.ts')
+  return signedPolicy(policyFrom, stateDir, collect)
+}
+
+/** The rules in force: those that are signed, and those of the configuration added. */
+export async function combinedPolicy(
+  { policy }: ConfigFile,
+  signed: SignedPolicy | undefined,
+  file: string,
+  collect: CollectProblem,
+): Promise<Pick<ConfigFile, 'policy'>> {
+  if (signed === undefined) return policy === undefined ? {} : { policy }
+  const { addedPolicy } = await import('./policy-from.ts')
+  return { policy: addedPolicy(signed.policy, policy, (path, message) => collect({ file, path, message })) }
+}
+
+/** The set with the changes of signed lists, if `updates` says so. */
+export async function withAppliedLists(set: SetReading, { sources = [], updates, stateDir }: SignedParts): Promise<SetReading> {
+  if (sources.length === 0 || updates !== 'apply') return set
+  const { withLists } = await import('./source-lists.ts')
+  return { ...set, sound: withLists(set.sound, sources, stateDir) }
+}
+
+/** The files of signed parts: a change of one is a change of the configuration. */
+export async function filesOf({ policyFrom, sources = [], updates, stateDir }: SignedParts): Promise<readonly string[]> {
+  const policy = policyFrom === undefined ? [] : [policyFrom.file, `${policyFrom.file}.minisig`]
+  if (sources.length === 0 || updates !== 'apply') return policy
+  const { keptFile } = await import('./kept-lists.ts')
+  return [...policy, ...sources.map((source) => keptFile(stateDir, source))]
+}

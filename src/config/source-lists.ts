@@ -1,0 +1,49 @@
+import { keptList, type ListReading, type ListSource } from './kept-lists.ts'
+import type { SetEntry } from './listed-entries.ts'
+import { type EntryChange, sourcePlan } from './set-merge.ts'
+import type { TrustedResolver } from './trusted-set.ts'
+
+/** What the lists of all sources would change in a set. */
+export interface ListedChanges {
+  readonly source: ListSource
+  readonly reading: ListReading
+  /** Empty if the list was refused. */
+  readonly change: readonly EntryChange[]
+  /** Entries that the set does not hold. */
+  readonly add: readonly SetEntry[]
+}
+
+/** Compares a set with the kept list of each source. Never throws. */
+export function listedChanges(set: readonly SetEntry[], sources: readonly ListSource[], stateDir: string): readonly ListedChanges[] {
+  const ids = new Set(sources.map(({ id }) => id))
+  return sources.map((source) => {
+    const reading = keptList(source, stateDir)
+    if (reading.refused !== undefined) return { source, reading, change: [], add: [] }
+    const { change, add } = sourcePlan(set, reading.list.entries, source.id, ids)
+    return { source, reading, change, add }
+  })
+}
+
+/** Resolvers in the form of entries. */
+export function asEntries(resolvers: readonly TrustedResolver[]): readonly SetEntry[] {
+  return resolvers.map(({ ca: _ca, relay: _relay, ...value }) => ({ kind: 'resolvers', value }))
+}
+
+/**
+ * The resolvers of a set with what the lists change in them, for `"updates": "apply"`. Where two
+ * sources speak of one entry, the first one counts.
+ */
+export function withLists(
+  resolvers: readonly TrustedResolver[],
+  sources: readonly ListSource[],
+  stateDir: string,
+): readonly TrustedResolver[] {
+  const changes = new Map<string, EntryChange>()
+  for (const { change } of listedChanges(asEntries(resolvers), sources, stateDir))
+    for (const one of change) if (!changes.has(one.id)) changes.set(one.id, one)
+  return resolvers.map((resolver) => {
+    const { keys } = changes.get(resolver.id) ?? { keys: {} }
+    const value = Object.fromEntries(Object.entries({ ...resolver, ...keys }).filter(([, one]) => one !== undefined))
+    return value as unknown as TrustedResolver
+  })
+}

@@ -1,0 +1,166 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import { resinfoOf } from '../../src/commands/rank.ts'
+import { resolversCommand } from '../../src/commands/resolvers.ts'
+import type { Host } from '../../src/commands/running-service.ts'
+import { writeStamp } from '../../src/config/stamps.ts'
+import { createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
+import { textFromName } from '../../src/dns/name.ts'
+import { startDot } from '../support/dot-server.ts'
+import { addressRecord, replyTo } from '../support/replies.ts'
+
+const NAME = 'dns.test.example'
+const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
+const authority = await createAuthority()
+const identity = await authority.issue({ name: NAME })
+
+/** A resolver on loopback that validates, or only says so. */
+async function resolver(t: Test, id: string, validates: boolean, own: ServerIdentity = identity) {
+  const server = await startDot({
+    identity: own,
+    answer(query) {
+      const name = textFromName(query.subarray(12))
+      const reply = replyTo(query, [addressRecord()])
+      if (validates && name.startsWith('broken.')) reply[3] = (reply[3] ?? 0) | 2
+      if (validates && name.startsWith('signed.')) reply[3] = (reply[3] ?? 0) | 0x20
+      return reply
+    },
+  })
+  t.teardown(() => server.close())
+  const entry = {
+    id,
+    authenticationDomainName: NAME,
+    addresses: ['127.0.0.1'],
+    transports: { dot: { port: server.port } },
+    caFile: 'ca.pem',
+  }
+  return { entry, server }
+}
+
+function scene(t: Test, resolvers: readonly object[]) {
+  const directory = t.testdir({
+    'ca.pem': authority.certificate,
+    'set.json': JSON.stringify({ version: 1, resolvers }, null, 2),
+    'config.json': JSON.stringify({ resolvers: 'set.json', stateDir: 'state' }),
+  })
+  const run = async (...words: readonly string[]) => {
+    let [out, err, code] = ['', '', -1]
+    const world = {
+      out: { write: (text: string) => (out += text) },
+      err: { write: (text: string) => (err += text), isTTY: true },
+      clock: systemClock(),
+      random: systemRandom,
+      places: undefined,
+      exit: (given: number) => {
+        code = given
+      },
+      host,
+    }
+    await resolversCommand(world).parseAsync([...words, '--config', join(directory, 'config.json')], { from: 'user' })
+    return { out, err, code }
+  }
+  return { directory, run }
+}
+
+t.test('rank: who is fast, who validates, who does not answer; nothing is changed', async (t) => {
+  const good = await resolver(t, 'good', true)
+  const claims = await resolver(t, 'claims', false)
+  const gone = { ...good.entry, id: 'gone', transports: { dot: { port: 1 } } }
+  const { directory, run } = scene(t, [gone, good.entry, claims.entry, { ...good.entry, id: 'off', enabled: false }])
+  const before = readFileSync(join(directory, 'set.json'), 'utf8')
+  const { out, err, code } = await run('rank', '--signed', 'signed.example', '--broken', 'broken.example', '--json')
+  t.equal(code, 1, 'one does not answer')
+  const { resolvers } = JSON.parse(out) as { readonly resolvers: readonly Record<string, unknown>[] }
+  t.equal(resolvers.length, 3)
+  const of = (id: string) => resolvers.find((one) => one.resolver === id)
+  t.match(of('good'), {
+    transport: 'dot',
+    ok: true,
+    dnssec: 'validates',
+    handshakeMs: Number,
+    p50Ms: Number,
+    p99Ms: Number,
+    ede: false,
+    resinfo: null,
+  })
+  t.match(of('claims'), { ok: true, dnssec: 'does not' })
+  t.match(resolvers.at(-1), { resolver: 'gone', ok: false, fault: 'connect-refused' })
+  t.match(err, /\[#+\.*\] 3 of 3/)
+  const shown = await run('rank', 'good', 'off', '--signed', 'signed.example', '--broken', 'broken.example')
+  t.equal(shown.code, 0)
+  t.match(shown.out, /^RESOLVER +OVER +RESULT +HANDSHAKE +P50 +P99 +PADDED +DNSSEC/)
+  t.match(shown.out, /good +dot +ok +[\d.]+ ms/)
+  t.match(shown.out, /Nothing was changed\. To use some of them, .* "use": \["/)
+  t.equal(readFileSync(join(directory, 'set.json'), 'utf8'), before)
+  t.equal((await run('rank', 'nobody')).code, 2)
+})
+
+t.test('rank of 40 takes at most 20 s', { timeout: 60_000 }, async (t) => {
+  const one = await resolver(t, 'r', true)
+  const { run } = scene(
+    t,
+    Array.from({ length: 40 }, (_, i) => ({ ...one.entry, id: `r${i}` })),
+  )
+  const from = performance.now()
+  const { code } = await run('rank')
+  t.equal(code, 0)
+  t.ok(performance.now() - from < 20_000, `${performance.now() - from} ms`)
+})
+
+t.test('RESINFO: keys and values, bounded, in either form', (t) => {
+  t.strictSame(resinfoOf('"qnamemin" "exterr=15-17" "infourl=https://a.example/"'), {
+    qnamemin: '',
+    exterr: '15-17',
+    infourl: 'https://a.example/',
+  })
+  const octets = Buffer.from('\x08qnamemin\x0aexterr=4-5', 'latin1')
+  t.strictSame(resinfoOf(`\\# ${octets.length} ${octets.toString('hex')}`), { qnamemin: '', exterr: '4-5' })
+  for (const odd of ['', '\\# 3 ff0000', '\\# 1 05', '"=x" "UPPER" "a b"', '\\# 9 zz']) t.strictSame(resinfoOf(odd), {}, odd)
+  t.equal(Object.keys(resinfoOf(Array.from({ length: 100 }, (_, i) => `"k${i}"`).join(' '))).length, 16)
+  t.end()
+})
+
+t.test('pin: the key that the resolver proves now is pinned, with a backup; another key is refused from then on', async (t) => {
+  const { entry, server } = await resolver(t, 'home', true)
+  const { directory, run } = scene(t, [entry])
+  const set = () =>
+    JSON.parse(readFileSync(join(directory, 'set.json'), 'utf8')) as {
+      readonly resolvers: readonly { readonly spkiPins?: readonly string[] }[]
+    }
+  const first = await run('pin', 'home')
+  t.equal(first.code, 0, first.err)
+  t.match(first.out, /There is no second pin/)
+  t.strictSame(set().resolvers[0]?.spkiPins, [identity.spkiPin])
+  const next = await authority.issue({ name: NAME })
+  t.equal((await run('pin', 'home', '--backup', next.spkiPin)).code, 0)
+  t.strictSame(set().resolvers[0]?.spkiPins, [identity.spkiPin, next.spkiPin])
+  t.equal((await run('pin', 'home', '--backup', 'short')).code, 2)
+  server.present(await authority.issue({ name: NAME }))
+  const refused = await run('pin', 'home')
+  t.equal(refused.code, 4)
+  t.match(refused.err, /home did not prove its identity over dot \(pin-mismatch\); nothing was changed/)
+})
+
+t.test('a stamp without an address is looked up through the set in use, and pinned', async (t) => {
+  const { entry } = await resolver(t, 'home', true)
+  const { directory, run } = scene(t, [entry])
+  const stamp = writeStamp({
+    protocol: 'doh',
+    properties: { dnssec: true, noLogs: false, noFilter: false },
+    port: 443,
+    hostname: 'doh.example',
+    path: '/dns-query',
+    certHashes: [],
+  })
+  const { code, err } = await run('add', stamp)
+  t.equal(code, 0, err)
+  const set = () =>
+    JSON.parse(readFileSync(join(directory, 'set.json'), 'utf8')) as { readonly resolvers: readonly Record<string, unknown>[] }
+  t.match(set().resolvers[1], { id: 'doh.example', enabled: false, addresses: ['192.0.2.1'] })
+  writeFileSync(join(directory, 'set.json'), JSON.stringify({ version: 1, resolvers: [{ ...entry, transports: { dot: { port: 1 } } }] }))
+  const failed = await run('add', stamp)
+  t.equal(failed.code, 2)
+  t.match(failed.err, /holds the name "doh\.example" and no address, and the set in use found none/)
+})

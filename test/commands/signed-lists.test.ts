@@ -1,0 +1,295 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import { listUpdates } from '../../src/commands/list-updates.ts'
+import { resolversCommand } from '../../src/commands/resolvers.ts'
+import type { Host } from '../../src/commands/running-service.ts'
+import { checkConfig, loadConfig } from '../../src/config/load.ts'
+import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
+import type { Event } from '../../src/events.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
+const ALL = { dnssec: true, noLogs: true, noFilter: true }
+const stamp = (hostname: string, address: string, certHashes: readonly string[] = []): string =>
+  writeStamp({ protocol: 'dot', properties: ALL, address, port: 853, hostname, certHashes } satisfies Stamp)
+const HASH = Buffer.alloc(32, 7).toString('base64')
+
+const makeKey = (directory: string, key = 'key') => {
+  execFileSync('minisign', ['-G', '-W', '-f', '-p', join(directory, `${key}.pub`), '-s', join(directory, `${key}.sec`)], {
+    stdio: 'ignore',
+  })
+  return readFileSync(join(directory, `${key}.pub`), 'utf8').split('\n')[1] ?? ''
+}
+
+const CLAIMS = { logging: false, filtering: 'none', dnssec: true }
+const entry = (id: string, address: string, more: object = {}) => ({
+  id,
+  enabled: true,
+  authenticationDomainName: `${id}.example`,
+  addresses: [address],
+  transports: { dot: { port: 853 } },
+  claims: CLAIMS,
+  ...more,
+})
+
+/** A configuration with one source, whose list and signature stand in a file. */
+function scene(t: Test, more: object = {}, legacy = false) {
+  const directory = t.testdir({})
+  const at = (name: string) => join(directory, name)
+  const key = makeKey(directory)
+  const set = { version: 1, resolvers: [entry('a', '192.0.2.1'), entry('b', '192.0.2.2'), entry('mine', '192.0.2.3')] }
+  writeFileSync(at('set.json'), JSON.stringify(set, null, 2).replace('{', '{ // mine'))
+  const sources = [{ id: 'public', file: 'list.md', minisignKey: key }]
+  writeFileSync(at('config.json'), JSON.stringify({ resolvers: 'set.json', stateDir: 'state', sources, ...more }))
+  const publish = (text: string, time: number, signer = 'key') => {
+    writeFileSync(at('list.md'), text)
+    const words = ['-S', ...(legacy ? ['-l'] : []), '-s', at(`${signer}.sec`), '-m', at('list.md'), '-t', `timestamp:${time}\tfile:list.md`]
+    execFileSync('minisign', words, { stdio: 'ignore' })
+  }
+  const run = async (...words: readonly string[]) => {
+    let [out, err, code] = ['', '', -1]
+    const world = {
+      out: { write: (text: string) => (out += text) },
+      err: { write: (text: string) => (err += text) },
+      clock: systemClock(),
+      random: systemRandom,
+      places: undefined,
+      exit: (given: number) => {
+        code = given
+      },
+      host,
+    }
+    await resolversCommand(world).parseAsync([...words, '--config', at('config.json')], { from: 'user' })
+    return { out, err, code }
+  }
+  const resolvers = async () => (await loadConfig(at('config.json'))).resolvers
+  return { directory, at, key, publish, run, resolvers }
+}
+
+const list = (...entries: readonly (readonly [id: string, ...stamps: string[]])[]) =>
+  entries.map(([id, ...stamps]) => `## ${id}\n\n${stamps.join('\n')}\n`).join('\n')
+const OLD = list(['a', stamp('a.example', '192.0.2.1')], ['b', stamp('b.example', '192.0.2.2')])
+const NEW = list(
+  ['a', stamp('a.example', '192.0.2.9')],
+  ['b', stamp('b.example', '192.0.2.2', [HASH])],
+  ['c', stamp('c.example', '192.0.2.4')],
+)
+
+for (const legacy of [false, true])
+  t.test(`a list (${legacy ? 'Ed' : 'ED'}) that changes addresses and pins of resolvers in use waits for a person`, async (t) => {
+    const { at, publish, run, resolvers } = scene(t, {}, legacy)
+    publish(OLD, 1000)
+    const first = await run('update')
+    t.equal(first.code, 0, first.err)
+    t.match(first.out, /public: 2 entries, signed 1970-01-01T00:16:40.000Z; 0 are not in the set, 0 changes wait\./)
+    publish(NEW, 2000)
+    const second = await run('update', '--json')
+    t.equal(second.code, 0)
+    t.match(JSON.parse(second.out), {
+      sources: [
+        {
+          id: 'public',
+          entries: 3,
+          changes: [
+            { resolver: 'a', what: ['addresses'] },
+            { resolver: 'b', what: ['pins'] },
+          ],
+          new: ['c'],
+        },
+      ],
+    })
+    t.match(await resolvers(), [{ addresses: ['192.0.2.1'] }, { addresses: ['192.0.2.2'] }, {}], 'nothing is in force yet')
+    const accepted = await run('accept', 'a')
+    t.equal(accepted.code, 0, accepted.err)
+    t.match((await resolvers())[0], { id: 'a', addresses: ['192.0.2.9'] })
+    t.equal((await resolvers())[1]?.certHashes, undefined)
+    t.equal((await run('accept')).code, 0)
+    t.match(await resolvers(), [{ addresses: ['192.0.2.9'] }, { certHashes: [HASH] }, { id: 'mine', addresses: ['192.0.2.3'] }])
+    t.match(readFileSync(at('set.json'), 'utf8'), /\/\/ mine[\s\S]*"id": "c",\n {6}"list": "public",\n {6}"enabled": false/)
+    t.match((await run('update')).out, /0 are not in the set, 0 changes wait\./)
+    t.equal((await run('accept', 'nobody')).code, 1)
+  })
+
+t.test('a list that is tampered with, cut, foreign or rolled back changes nothing, and the last good one stays', async (t) => {
+  const { directory, at, publish, run } = scene(t)
+  makeKey(directory, 'other')
+  t.equal((await run('accept')).code, 1, 'nothing was fetched yet')
+  publish(NEW, 2000)
+  t.equal((await run('update')).code, 0)
+  const bad = async (what: string, reason: RegExp) => {
+    const { code, out } = await run('update')
+    t.equal(code, 4, what)
+    t.match(out, reason, what)
+    t.match(out, /public: 3 entries, signed 1970-01-01T00:33:20/, `${what}: the good one is kept`)
+  }
+  writeFileSync(at('list.md'), NEW.replace('192', '193').replace('## a', '## evil'))
+  await bad('tampered', /public is not what the key signed: the signature does not match its content/)
+  writeFileSync(at('list.md'), NEW.slice(0, -20))
+  await bad('cut', /the signature does not match/)
+  publish(OLD, 1000)
+  await bad('rolled back', /is older \(1970-01-01T00:16:40Z\) than the one that was accepted before/)
+  publish(OLD, 3000, 'other')
+  await bad('another key', /another key signed it/)
+  // The kept copy is checked again, too.
+  const kept = join(at('state'), 'resolver-lists', 'public.signed')
+  const octets = readFileSync(kept)
+  octets.writeUInt8(octets.readUInt8(octets.length - 3) ^ 1, octets.length - 3)
+  writeFileSync(kept, octets)
+  const { code, err } = await run('accept')
+  t.equal(code, 4)
+  t.match(err, /public is not what the key signed/)
+})
+
+t.test('"updates": "apply": what a proven list says is in force at the next load, and an older copy is not', async (t) => {
+  const { at, publish, run, resolvers } = scene(t, { updates: 'apply' })
+  publish(OLD, 1000)
+  await run('update')
+  const kept = join(at('state'), 'resolver-lists', 'public.signed')
+  const old = readFileSync(kept)
+  publish(NEW, 2000)
+  t.equal((await run('update')).code, 0)
+  t.match(await resolvers(), [{ id: 'a', addresses: ['192.0.2.9'], ca: undefined }, { certHashes: [HASH] }, { addresses: ['192.0.2.3'] }])
+  t.match(readFileSync(at('set.json'), 'utf8'), /192\.0\.2\.1/, 'the file stays')
+  t.ok((await loadConfig(at('config.json'))).files.includes(kept), 'a new copy is a reload')
+  writeFileSync(kept, old)
+  t.match((await resolvers())[0], { addresses: ['192.0.2.1'] })
+})
+
+t.test('entries of a set that a person wrote, or that another list maintains, are not changed', async (t) => {
+  const { at, publish, run } = scene(t)
+  const own = [entry('a', '198.51.100.1', { authenticationDomainName: 'another.example' }), entry('b', '192.0.2.2', { list: 'second' })]
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: own }))
+  const config = JSON.parse(readFileSync(at('config.json'), 'utf8'))
+  config.sources.push({ ...config.sources[0], id: 'second', file: 'absent.md' })
+  writeFileSync(at('config.json'), JSON.stringify(config))
+  publish(NEW, 1000)
+  const { out, code } = await run('update')
+  t.equal(code, 1, 'the other list is not there')
+  t.match(out, /public: 3 entries, .* 0 changes wait/)
+  t.match(out, /second cannot be read \(ENOENT\)/)
+})
+
+t.test('a running service reports what a list would change, once, and what it refused', async (t) => {
+  const { at, publish } = scene(t)
+  publish(NEW, 1000)
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const updates = listUpdates({ clock, random: systemRandom, lookup: async () => [], report: (event) => void events.push(event) })
+  updates.adopt(await loadConfig(at('config.json')))
+  const settle = async (ms: number) => {
+    clock.advance(ms)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  t.match(events, [{ type: 'seen.sources', sources: [{ id: 'public', state: 'none', why: /was not fetched yet/ }] }])
+  await settle(1100)
+  t.match(events.at(-1), {
+    sources: [
+      {
+        id: 'public',
+        state: 'current',
+        entries: 3,
+        signedS: 1000,
+        changes: [
+          { id: 'a', what: ['addresses'], from: '{"addresses":["192.0.2.1"]}', to: '{"addresses":["192.0.2.9"]}' },
+          { id: 'b', what: ['pins'] },
+        ],
+      },
+    ],
+  })
+  const before = events.length
+  await settle(10_100)
+  t.equal(events.length, before, 'nothing new, no event')
+  publish(OLD, 900)
+  await settle(10_100)
+  t.match(events.at(-1), { sources: [{ state: 'old', why: /is older/, entries: 3 }] })
+  updates.stop()
+})
+
+const problems = async (file: string) => (await checkConfig(file)).problems.map(({ path, message }) => `${path}: ${message}`)
+
+t.test('sources and policyFrom: each fault has its sentence', async (t) => {
+  const { at, key } = scene(t)
+  for (const [config, clause] of [
+    [{ sources: [{ id: 'x', minisignKey: key }] }, /sources\[0\]: must name where the list is/],
+    [{ sources: [{ id: 'x', file: 'a', url: 'https://a.example/b', minisignKey: key }] }, /must name where the list is/],
+    [{ sources: [{ id: 'x', url: 'http://a.example/b', minisignKey: key }] }, /sources\[0\]\.url: must begin with https/],
+    [{ sources: [{ id: 'x', file: 'a', minisignKey: 'RWnonsense' }] }, /sources\[0\]\.minisignKey: must be the public key of minisign/],
+    [
+      {
+        sources: [
+          { id: 'x', file: 'a', minisignKey: key },
+          { id: 'x', file: 'b', minisignKey: key },
+        ],
+      },
+      /names an item twice/,
+    ],
+    [{ updates: 'always' }, /updates: must be one of: ask, apply/],
+    [{ policyFrom: { file: 'absent.json', minisignKey: key } }, /cannot be read: there is no such file/],
+  ] as const) {
+    writeFileSync(at('bad.json'), JSON.stringify({ resolvers: 'set.json', ...config }))
+    t.match((await problems(at('bad.json'))).join('\n'), clause)
+  }
+})
+
+t.test('a signed policy: the configuration tightens it and never relaxes it', async (t) => {
+  const { directory, at, key } = scene(t)
+  const sign = (time: number, signer = 'key') =>
+    execFileSync('minisign', ['-S', '-s', at(`${signer}.sec`), '-m', at('org.json'), '-t', `timestamp:${time}\tfile:org.json`], {
+      stdio: 'ignore',
+    })
+  const org = {
+    minimumUsageProfile: 'strict',
+    transports: ['dot'],
+    vpn: 'preferred',
+    vpnInterfaces: ['wg0'],
+    audit: 'on',
+    networks: [{ name: 'office', match: { gateway: '10.0.0.1' }, vpn: 'required' }],
+  }
+  writeFileSync(at('org.json'), JSON.stringify(org))
+  sign(2000)
+  const policyFrom = { file: 'org.json', minisignKey: key }
+  const write = (more: object) =>
+    writeFileSync(at('config.json'), JSON.stringify({ resolvers: 'set.json', stateDir: 'state', transports: ['dot'], policyFrom, ...more }))
+  write({})
+  t.match((await loadConfig(at('config.json'))).config.policy, org)
+  t.strictSame((await loadConfig(at('config.json'))).files.includes(at('org.json')), true)
+  write({ policy: { vpn: 'required', minimumOperators: 2, networks: [{ name: 'home', match: { gateway: '10.0.0.2' } }] } })
+  t.match((await loadConfig(at('config.json'))).config.policy, {
+    ...org,
+    vpn: 'required',
+    minimumOperators: 2,
+    networks: [{ name: 'office' }, { name: 'home' }],
+  })
+  for (const [policy, clause] of [
+    [{ vpn: 'off' }, /policy\.vpn: is weaker than the signed policy \(preferred\)/],
+    [{ minimumUsageProfile: 'opportunistic' }, /policy\.minimumUsageProfile: is weaker/],
+    [{ transports: ['dot', 'doh'] }, /policy\.transports: is weaker than the signed policy \(dot\)/],
+    [{ vpnInterfaces: ['wg0', 'eth0'] }, /policy\.vpnInterfaces: "eth0" does not count as a VPN/],
+    [{ audit: 'off' }, /policy\.audit: is weaker/],
+    [
+      { networks: [{ name: 'office', match: { gateway: '10.0.0.9' } }] },
+      /policy\.networks\[0\]\.name: "office" is the name of a network in the signed policy/,
+    ],
+  ] as const) {
+    write({ policy })
+    t.match((await problems(at('config.json'))).join('\n'), clause)
+  }
+  write({ usageProfile: 'opportunistic' })
+  t.match((await problems(at('config.json'))).join('\n'), /policy\.minimumUsageProfile: requires strict/, 'and no other setting relaxes it')
+  write({})
+  writeFileSync(at('org.json'), JSON.stringify({ ...org, vpn: 'off' }))
+  t.match(
+    (await problems(at('config.json'))).join('\n'),
+    /the signature does not match its content; the policy must be the one that was signed/,
+  )
+  makeKey(directory, 'other')
+  sign(3000, 'other')
+  t.match((await problems(at('config.json'))).join('\n'), /another key signed it/)
+  const { rememberPolicy } = await import('../../src/config/policy-from.ts')
+  t.ok(rememberPolicy({ file: at('org.json'), minisignKey: key }, 2000, at('state')))
+  sign(1000)
+  t.match((await problems(at('config.json'))).join('\n'), /is older \(1970-01-01T00:16:40Z\)/, 'a weaker one of last year is refused')
+})
