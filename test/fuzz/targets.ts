@@ -44,6 +44,10 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
     parts: ['link/carriers/h2/', 'link/carriers/doh-message', 'link/carriers/carrier', 'dns/message'],
     load: async () => (await import('./targets/h2.ts')).h2Target,
   },
+  dnscrypt: {
+    parts: ['link/dnscrypt/', 'dns/records', 'dns/message'],
+    load: async () => (await import('./targets/dnscrypt.ts')).dnscryptTarget,
+  },
   config: { parts: ['config/'], load: async () => (await import('./targets/config.ts')).configTarget },
   lists: { parts: ['rules/list-', 'rules/rpz'], load: async () => (await import('./targets/lists.ts')).listsTarget },
   discovery: {

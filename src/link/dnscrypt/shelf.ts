@@ -106,7 +106,7 @@ export function fetchCertificate(path: UdpPath, place: DnscryptPlace, { clock, r
 }
 
 /** The TXT records of a reply, each with its strings joined. */
-function textsIn(reply: Uint8Array): Uint8Array[] {
+export function textsIn(reply: Uint8Array): Uint8Array[] {
   const cursor = new RecordCursor(reply)
   const found: Uint8Array[] = []
   while (cursor.next()) {
