@@ -41,6 +41,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'commands/discover.ts': 'DDR says the path of DoH alone',
   'config/listed-entries.ts': 'a stamp of each kind has its own form',
   'config/stamps.ts': 'a stamp of each kind has its own form',
+  'importers/draft.ts': 'drafts entries from the places that other programs name',
   'importers/places.ts': 'reads how other programs write the places of resolvers',
 }
 
