@@ -103,8 +103,15 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
   const chosen = await changeableSet(options, world)
   const loaded = loadedOf(chosen)
   const set = await openSet(chosen.file)
-  const entry = set.entries.find(({ kind, value }) => kind === 'resolvers' && value.id === id)
+  const entry = set.entries.find(({ value }) => value.id === id)
   if (entry === undefined) throw unknownId(id, chosen.file)
+  if (entry.kind === 'relays') {
+    // A relay is proven by its name: only its addresses are looked up.
+    const { addresses } = (await resolvedEntry(entry, chosen, set, world)).value
+    await saveSet(set, changeEntries(set.text, 'relays', new Map([[id, { addresses }]])))
+    world.out.write(`${printable(`${chosen.file}: ${id} has the addresses ${addresses.join(', ')}`)}.\n`)
+    return EXIT.good
+  }
   if (options.backup !== undefined && !/^[A-Za-z0-9+/]{43}=$/.test(options.backup))
     throw configError([
       {

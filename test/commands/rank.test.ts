@@ -143,6 +143,17 @@ t.test('pin: the key that the resolver proves now is pinned, with a backup; anot
   t.match(refused.err, /home did not prove its identity over dot \(pin-mismatch\); nothing was changed/)
 })
 
+t.test('pin of a relay without an address: its name is looked up through the set in use', async (t) => {
+  const { entry } = await resolver(t, 'home', true)
+  const { directory, run } = scene(t, [entry])
+  const relay = { id: 'relay', operator: 'R', type: 'odoh', addresses: [], authenticationDomainName: 'relay.example' }
+  writeFileSync(join(directory, 'set.json'), JSON.stringify({ version: 1, resolvers: [entry], relays: [relay] }))
+  const { code, err } = await run('pin', 'relay')
+  t.equal(code, 0, err)
+  const { relays } = JSON.parse(readFileSync(join(directory, 'set.json'), 'utf8')) as { readonly relays: readonly object[] }
+  t.match(relays, [{ id: 'relay', addresses: ['192.0.2.1'] }])
+})
+
 t.test('a stamp without an address is looked up through the set in use, and pinned', async (t) => {
   const { entry } = await resolver(t, 'home', true)
   const { directory, run } = scene(t, [entry])
