@@ -82,6 +82,7 @@ const TABLE = {
   // "Blocked" (RFC 8914 section 4.16): by a policy of the person who runs this stub.
   'vpn-required':              [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   'audit-required':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
+  'separation-required':       [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   'policy-pending':            [2, 15, 'policy',   'nobody', 'no',           'no-stale', '-',       '-'],
   overloaded:                  [2,  0, 'local',    'nobody', 'no',           'stale',    '-',       '-'],
   // The server of a forward zone asks us: a loop.

@@ -3,6 +3,7 @@ import type { Clock, Random } from './clock.ts'
 import { parseListen, type SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
+import { pathsOf } from './config/query-paths.ts'
 import { type AroundCode, isAround } from './errors.ts'
 import type { Emit } from './events.ts'
 import { createHostChecks, type HostChecks, type HostChecksSetup, type SystemView } from './host-checks.ts'
@@ -209,6 +210,8 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     paced: isPaced(config.shaping.profile),
     allowedCleartext: config.allowDnscryptCertificates ? ['dnscrypt-certificate'] : [],
     systemEnabled: config.system.enabled,
+    paths: pathsOf(config, resolvers),
+    split: config.split,
     resolvers: resolvers.map((r) => ({
       id: r.id,
       operator: r.operator ?? r.id,

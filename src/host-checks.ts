@@ -11,7 +11,7 @@ import { askSystem, readSystemResolver } from './system/system-resolver.ts'
 /** What is checked; a reload replaces it as a whole. */
 export interface HostChecksSetup {
   readonly policy: Policy | undefined
-  /** Every pinned address of every resolver in use. */
+  /** Every address that is dialled: those of the first hop of each route, or of the resolver. */
   readonly addresses: readonly string[]
   readonly listeners: readonly SocketAddress[]
 }

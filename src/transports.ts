@@ -24,6 +24,11 @@ interface TransportFacts {
   readonly datagrams: boolean
   /** Whether it pads replies itself, so that they need no padding option. */
   readonly padsReplies: boolean
+  /**
+   * What keeps a question from everybody between this host and the resolver: TLS to the resolver,
+   * or a message that only the resolver can open.
+   */
+  readonly seal: 'tls' | 'hpke' | 'dnscrypt'
 }
 
 /**
@@ -43,6 +48,7 @@ export const TRANSPORTS = {
     schedule: true,
     datagrams: false,
     padsReplies: false,
+    seal: 'tls',
   },
   doh: {
     label: 'DoH',
@@ -54,6 +60,7 @@ export const TRANSPORTS = {
     schedule: true,
     datagrams: false,
     padsReplies: false,
+    seal: 'tls',
   },
   // The connection is to the relay (RFC 9230): one that speaks HTTP/1.1 alone would send one query
   // at a time.
@@ -67,6 +74,7 @@ export const TRANSPORTS = {
     schedule: true,
     datagrams: false,
     padsReplies: false,
+    seal: 'hpke',
   },
   // RFC 9250. It has a limit for idle connections of its own.
   doq: {
@@ -79,6 +87,7 @@ export const TRANSPORTS = {
     schedule: false,
     datagrams: true,
     padsReplies: false,
+    seal: 'tls',
   },
   // No TLS, and no connection: a signed certificate, and datagrams.
   dnscrypt: {
@@ -91,6 +100,7 @@ export const TRANSPORTS = {
     schedule: false,
     datagrams: true,
     padsReplies: true,
+    seal: 'dnscrypt',
   },
 } as const satisfies Readonly<Record<string, TransportFacts>>
 

@@ -1,5 +1,6 @@
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
+import { pathsOf } from './config/query-paths.ts'
 import type { Config } from './config/settings.ts'
 import { offers, type TrustedResolver } from './config/trusted-set.ts'
 import { dividedNames } from './divided-names.ts'
@@ -15,7 +16,6 @@ import { type KeyTools, relayEndpoint, routesTo } from './oblivious.ts'
 import { type Gate, gatedLink } from './policy/gate.ts'
 import type { Quic } from './quic.ts'
 import type { Authenticated, Carried, Link, Protection, ScheduledLink, Shaper, Transport } from './resolve.ts'
-import { routeOf } from './route.ts'
 import { sidesOf } from './rules/sides.ts'
 import { constantRate } from './shaping/constant-rate.ts'
 import { jitter } from './shaping/jitter.ts'
@@ -97,19 +97,7 @@ export function endpointOf(resolver: TrustedResolver, transport: Transport, tool
 
 /** The addresses to which this host connects to ask `resolver`: those of the first hop. */
 export function dialledAddresses(resolver: TrustedResolver, config: Config): readonly string[] {
-  const [first] = routeOf(resolver, config).hops
-  if (first !== undefined) return [first.host]
-  return [
-    ...new Set(
-      transportsOf(resolver, config).flatMap((transport) =>
-        transport === 'odoh'
-          ? (resolver.relay?.addresses ?? [])
-          : transport === 'dnscrypt'
-            ? (resolver.dnscryptRelay ?? resolver).addresses
-            : resolver.addresses,
-      ),
-    ),
-  ]
+  return [...new Set(pathsOf(config, [resolver]).flatMap(({ dialled }) => dialled))]
 }
 
 /** Loaded with the first connection over QUIC. */

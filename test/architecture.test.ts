@@ -39,6 +39,7 @@ const FLOOR_OF_FILE: Readonly<Record<string, number>> = {
   'resolve.ts': 1,
   'route.ts': 1,
   'job.ts': 1,
+  'who-knows.ts': 1,
   'events.ts': 1,
   'errors.ts': 1,
   'exit-codes.ts': 1,

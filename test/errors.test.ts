@@ -55,6 +55,7 @@ const EDE: Readonly<Record<ErrorCode, number>> = {
   'hop-failed': 23,
   'vpn-required': 15,
   'audit-required': 15,
+  'separation-required': 15,
   'policy-pending': 15,
   overloaded: 0,
   'forward-loop': 22,
@@ -66,7 +67,7 @@ const EDE: Readonly<Record<ErrorCode, number>> = {
   internal: 0,
 }
 const CODES = Object.keys(EDE) as ErrorCode[]
-const POLICY = ['audit-required', 'policy-pending', 'vpn-required']
+const POLICY = ['audit-required', 'policy-pending', 'separation-required', 'vpn-required']
 const IDENTITY = ['certificate-expired', 'certificate-name', 'certificate-not-yet-valid', 'certificate-untrusted', 'pin-mismatch']
 
 /** Every question but `speaksAgainst`, and for which codes the answer is yes. */

@@ -161,6 +161,10 @@ const RULES: Readonly<Record<keyof PolicyRules, string>> = {
   pins: 'SPKI pins',
   claims: 'claims of operators',
   vpn: 'VPN',
+  separation: 'address and names apart',
+  maxShareOfOperator: 'sites for one operator, at most',
+  allowedProxies: 'proxies and relays, only',
+  diversity: 'all different on a way',
   systemResolver: 'the system uses this service',
 }
 

@@ -1,7 +1,10 @@
 import type { StatusDocument } from '../posture/document.ts'
+import { groupedPaths } from '../posture/path-report.ts'
 import type { StatusReading } from '../posture/reader.ts'
 
 export interface ScreenStyle {
+  /** What is shown of a current document instead of everything. */
+  readonly only?: (document: StatusDocument, width: number) => readonly string[]
   readonly colour: boolean
   /** Width in columns; lines are wrapped or cut to fit. */
   readonly width: number
@@ -82,6 +85,7 @@ function cutTo(line: string, columns: number): string {
 const COLOUR_OR_CHARACTER = /\u001b\[\d+m|./gsu
 
 function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+  if (style.only !== undefined) return [...style.only(d, style.width)]
   const lines: string[] = []
   const signals = SIGNALS.map(([key, label]) => ({ label, signal: d.signals[key] })).sort(
     (a, b) => SIGNAL_RANK[a.signal.state] - SIGNAL_RANK[b.signal.state],
@@ -92,6 +96,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
     ...resolverTable(d.resolvers, wallMs, style.width),
     ...ciphers(d.resolvers, style.width),
     ...roundTrips(d.resolvers, style.width),
+    ...(d.paths?.some(({ route }) => route.length > 0) === true ? wrap(routesText(d.paths), style.width, '  ') : []),
     '',
   )
   const sent = Object.values(d.plaintext).reduce((a, b) => a + b, 0)
@@ -193,6 +198,15 @@ function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[
   return users.size === 0 ? [] : wrap(`cipher ${texts.join('; ')}`, width, '  ')
 }
 
+/** The routes to the resolvers in one line. */
+function routesText(paths: NonNullable<StatusDocument['paths']>): string {
+  const groups = groupedPaths(paths).map(({ resolvers, path }) => {
+    const ids = [...new Set(resolvers.map(({ id }) => id))].join(', ')
+    return path.route.length === 0 ? `${ids} directly` : `${ids} through ${path.route.map(({ name }) => name).join(', then ')}`
+  })
+  return printable(`routes ${groups.join('; ')} (who can know what: enigm-dns status --paths)`)
+}
+
 const BARS = '▁▂▃▄▅▆▇█'
 
 /** The recent medians of each resolver, newest on the right; empty if they did not change. */
@@ -218,7 +232,7 @@ function span(ms: number): string {
 }
 
 /** Breaks at spaces; a word longer than a line is split. Following lines begin with `hang`. */
-function wrap(text: string, width: number, hang: string): string[] {
+export function wrap(text: string, width: number, hang: string): string[] {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {

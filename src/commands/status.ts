@@ -17,6 +17,7 @@ import {
 import { lastVerifiedIn, verifyStatus } from '../posture/signature.ts'
 import { readPlainFile } from '../posture/status-file.ts'
 import { bootId, isSame } from '../system/process-identity.ts'
+import { pathsLines } from './paths-screen.ts'
 import { shownService, thisHost } from './running-service.ts'
 import { fitted, printableJson, statusScreen } from './status-screen.ts'
 
@@ -58,6 +59,7 @@ interface StatusOptions {
   readonly seen?: string
   readonly remote?: true
   readonly redact?: true
+  readonly paths?: true
 }
 
 const POLL_MS = 1000
@@ -72,6 +74,7 @@ Examples:
   $ enigm-dns status --watch              redrawn when something changes
   $ enigm-dns status --json | jq .state   for programs; never overstates the protection
   $ enigm-dns status --verify --key status.pub    checks that the holder of that key wrote it; else exit code 4
+  $ enigm-dns status --paths              who can know your address, the names, when, and sizes
   $ enigm-dns status --redact             states and reason codes only: safe to share
   $ enigm-dns status --file /run/enigm-dns/status.json
 `
@@ -90,6 +93,7 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     .option('--key <file>', 'with --verify: the public key (status.pub of the state directory)')
     .option('--seen <file>', 'with --verify: a file for the newest document seen, to detect a replay')
     .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not checked here')
+    .option('--paths', 'show who can know what on the route to each resolver')
     .option('--redact', 'print JSON that is safe to share: states and reason codes only')
     .addHelpText('after', HELP)
     .action((options: StatusOptions, command: Command) => {
@@ -105,7 +109,9 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
 
 function shown(world: StatusWorld, reading: StatusReading, options: StatusOptions): string {
   if (options.redact === true) return `${printableJson(redacted(judgedDocument(reading)), 2)}\n`
-  return options.json === true ? `${printableJson(judgedDocument(reading), options.watch === true ? 0 : 2)}\n` : screen(world, reading)
+  return options.json === true
+    ? `${printableJson(judgedDocument(reading), options.watch === true ? 0 : 2)}\n`
+    : screen(world, reading, options)
 }
 
 function look(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): StatusReading {
@@ -144,9 +150,10 @@ function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts
   return withVerification(judgeText(place.path, text ?? first, witness), verification)
 }
 
-function screen(world: StatusWorld, reading: StatusReading): string {
+function screen(world: StatusWorld, reading: StatusReading, { paths }: Pick<StatusOptions, 'paths'>): string {
   const colour = world.out.isTTY === true && (world.env.NO_COLOR ?? '') === '' && world.env.TERM !== 'dumb'
-  return statusScreen(reading, world.clock.wallMs(), { colour, width: Math.max(40, Math.min(world.out.columns ?? 80, 120)) })
+  const width = Math.max(40, Math.min(world.out.columns ?? 80, 120))
+  return statusScreen(reading, world.clock.wallMs(), { colour, width, ...(paths === true ? { only: pathsLines } : {}) })
 }
 
 /**
@@ -162,7 +169,7 @@ function watch(world: StatusWorld, places: readonly StatusPlace[], options: Stat
     const tells = `${reading.path} ${reading.judgement} ${JSON.stringify(reading.raw)}`
     const live = world.out.isTTY === true && !json
     const { columns = 80, rows = 24 } = world.out
-    const text = live ? fitted(screen(world, reading), columns, rows) : shown(world, reading, options)
+    const text = live ? fitted(screen(world, reading, options), columns, rows) : shown(world, reading, options)
     if (live ? text !== drawn : tells !== told) world.out.write(live ? `\u001b[H\u001b[2J${text}` : text)
     drawn = text
     told = tells

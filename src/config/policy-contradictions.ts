@@ -1,4 +1,5 @@
 import { LINK } from './forwarding.ts'
+import { contradictedPaths, weakerPathRules } from './path-contradictions.ts'
 import { type Policy, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
 import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
@@ -12,7 +13,10 @@ export interface Contradiction {
   readonly message: string
 }
 
-type Facts = Pick<ConfigFile, 'usageProfile' | 'transports' | 'padding' | 'shaping' | 'allowCleartext' | 'forward' | 'views'>
+type Facts = Pick<
+  ConfigFile,
+  'usageProfile' | 'transports' | 'padding' | 'shaping' | 'allowCleartext' | 'forward' | 'views' | 'proxies' | 'via' | 'odoh' | 'split'
+>
 
 /**
  * Contradictions between policy and configuration, between policy and trusted set, or between a
@@ -86,6 +90,7 @@ function unmeetable(
   if (rules.shaping !== undefined && SHAPING_PROFILES.indexOf(config.shaping.profile) < SHAPING_PROFILES.indexOf(rules.shaping))
     no('shaping', `requires ${rules.shaping} or more, but shaping.profile is ${config.shaping.profile}; set that or lower this`)
   found.push(...aboutResolvers(rules, resolvers, use, at))
+  found.push(...contradictedPaths(rules, config, resolvers).map(({ path, message }) => ({ path: `${at}.${path}`, message })))
   return found
 }
 
@@ -147,7 +152,8 @@ export function relaxing(
     SHAPING_PROFILES.indexOf(here.shaping) < SHAPING_PROFILES.indexOf(everywhere.shaping)
   )
     no('shaping', everywhere.shaping)
-  for (const key of ['transports', 'operators', 'jurisdictions'] as const) {
+  for (const [key, was] of weakerPathRules(everywhere, here)) no(key, was)
+  for (const key of ['transports', 'operators', 'jurisdictions', 'allowedProxies'] as const) {
     const [wide, narrow] = [everywhere[key], here[key]]
     if (wide !== undefined && narrow?.some((item) => !(wide as readonly string[]).includes(item))) no(key, wide.join(', '))
   }

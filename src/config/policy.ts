@@ -8,6 +8,12 @@ import { transportName } from './trusted-set.ts'
 /** Weakest first. */
 export const SHAPING_PROFILES = ['off', 'jitter', 'lite', 'balanced', 'always-on'] as const
 
+const shareText = 'must be a share above 0 and at most 1, as in 0.5'
+const share = v.pipe(
+  v.number(shareText),
+  v.check((value) => value > 0 && value <= 1, shareText),
+)
+
 /**
  * Rules that apply everywhere, and may be stricter on a named network. Each rule is optional; an
  * absent rule is not judged.
@@ -46,6 +52,24 @@ const rules = {
     described(
       '`required`: without a VPN on the path to every resolver, no query is sent and none is answered. `preferred`: its absence is a warning.',
       word('off', 'preferred', 'required'),
+    ),
+  ),
+  separation: v.exactOptional(
+    described(
+      '`required`: no single operator outside this host may know both the address and the names. Otherwise no query is sent and none is answered: docs/paths.md.',
+      word('required'),
+    ),
+  ),
+  maxShareOfOperator: v.exactOptional(
+    described('The largest share of sites whose names one operator may learn, from 0 to 1. Only `split` can limit it.', share),
+  ),
+  allowedProxies: v.exactOptional(
+    described('The only proxies and relays that may be on the route to a resolver, by their names. []: none.', distinct(text(63), 1000, 0)),
+  ),
+  diversity: v.exactOptional(
+    described(
+      '`operators`: every hop on a route, and the resolver, must have different operators. `jurisdictions`: also different jurisdictions, which are claims.',
+      word('operators', 'jurisdictions'),
     ),
   ),
   systemResolver: v.exactOptional(described('The system must use this service.', word('required'))),
@@ -112,6 +136,7 @@ export type PolicyRules = Omit<PolicyNetwork, 'name' | 'match'>
 
 const VPN_RANK = { off: 0, preferred: 1, required: 2 } as const
 type Vpn = keyof typeof VPN_RANK
+type Diversity = NonNullable<PolicyRules['diversity']>
 
 /**
  * The rules of `base` combined with those of `more`; the stricter one applies, so a network can
@@ -134,6 +159,10 @@ export function tightened(base: PolicyRules, more: PolicyRules): PolicyRules {
     pins: base.pins ?? more.pins,
     claims: base.claims === undefined && more.claims === undefined ? undefined : { ...more.claims, ...base.claims },
     vpn: strictest<Vpn>(base.vpn, more.vpn, (word) => VPN_RANK[word]),
+    separation: base.separation ?? more.separation,
+    maxShareOfOperator: strictest(base.maxShareOfOperator, more.maxShareOfOperator, (share) => -share),
+    allowedProxies: both(base.allowedProxies, more.allowedProxies),
+    diversity: strictest<Diversity>(base.diversity, more.diversity, (word) => (word === 'jurisdictions' ? 1 : 0)),
     systemResolver: base.systemResolver ?? more.systemResolver,
   })
 }

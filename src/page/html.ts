@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { StatusDocument } from '../posture/document.ts'
+import { groupedPaths, partyIn } from '../posture/path-report.ts'
 import { explainBox } from './explain-box.ts'
 import { type Html, html, type Shown, trusted } from './html-template.ts'
 import type { Minute } from './sample.ts'
@@ -38,6 +39,7 @@ export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: 
 <h2>Signals</h2>${signals(now)}
 <h2>Explain a name</h2>${explainBox()}
 <h2>Resolvers</h2>${resolvers(now, counted)}
+<h2>Who can know what</h2>${paths(now)}
 <h2>Latency</h2>${latency(minutes)}
 <h2>Cache</h2>${cache(counted)}
 ${lists(now, counted)}<h2>Ledger</h2>${ledger(now)}
@@ -86,6 +88,20 @@ function resolvers(now: StatusDocument, counted: StatusDocument): Html {
     ]
   })
   return table(['resolver', 'state', 'over', 'proved by', 'TLS', 'replies padded', 'p50 / p99'], rows)
+}
+
+/** Each table once for all resolvers for which it is the same. */
+function paths({ paths = [] }: StatusDocument): Html {
+  const rows = groupedPaths(paths).flatMap((group) => {
+    const ids = [...new Set(group.resolvers.map(({ id }) => id))].join(', ')
+    const through = group.path.route.map(({ name }) => name).join(', then ')
+    return group.path.knows.map((row, i) => [
+      i === 0 ? `${ids} ${through === '' ? 'directly' : `through ${through}`}` : '',
+      partyIn(group, row.party),
+      ...[row.address, row.names, row.timing, row.sizes].map((cell) => partyIn(group, cell)),
+    ])
+  })
+  return table(['route', 'party', 'your address', 'the names', 'when', 'sizes'], rows)
 }
 
 function latency(minutes: readonly Minute[]): Html {

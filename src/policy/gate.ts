@@ -6,7 +6,12 @@ import type { Link, Protection } from '../resolve.ts'
  * Reasons for a closed gate, by number, because threads share one integer. Memory that nobody has
  * written to holds 0: a gate that was never set is closed.
  */
-const NUMBERS: Readonly<Record<PolicyCode, number>> = { 'policy-pending': 0, 'vpn-required': 2, 'audit-required': 3 }
+const NUMBERS: Readonly<Record<PolicyCode, number>> = {
+  'policy-pending': 0,
+  'vpn-required': 2,
+  'audit-required': 3,
+  'separation-required': 4,
+}
 const OPEN = 1
 const CODES = new Map(Object.entries(NUMBERS).map(([code, number]) => [number, code as PolicyCode]))
 

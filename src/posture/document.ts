@@ -3,6 +3,7 @@ import { isRecord } from '../files/json.ts'
 import { PROOFS_OF_IDENTITY } from '../resolve.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { sourcesPart } from './document-sources.ts'
+import { pathDocument } from './path-document.ts'
 import { isReasonCode } from './reasons.ts'
 
 /** The name and version of the status document. A reader accepts only this one. */
@@ -182,6 +183,14 @@ export const statusDocument = v.object({
     ),
   ),
   resolvers: v.pipe(v.array(resolver), is('The trusted resolvers in use, in order, each with its evidence.'), v.metadata(COUNT_BY_STATE)),
+  paths: v.optional(
+    v.pipe(
+      v.array(pathDocument),
+      is(
+        'The routes to the resolvers, and what each party on them can know. A resolver whose transports take different routes has several.',
+      ),
+    ),
+  ),
   cache: v.pipe(
     v.object({
       entries: count('Number of answers in the cache.'),
@@ -360,7 +369,14 @@ function walk(node: SchemaNode, value: unknown): unknown {
   const { item } = bare
   if (item === undefined || !Array.isArray(value)) return undefined
   const items = value.map((one) => walk(item, one)).filter((one) => one !== undefined)
-  return items.length === 0 && (value.length > 0 || item.entries === undefined) ? undefined : items
+  return items.length === 0 && (value.length > 0 || !isMarked(item)) ? undefined : items
+}
+
+/** Whether anything in it may be shared: an empty list of something else says that it is empty. */
+function isMarked(node: SchemaNode): boolean {
+  const bare = node.wrapped ?? node
+  if ((shareOf(node) ?? shareOf(bare)) !== undefined) return true
+  return [...Object.values(bare.entries ?? {}), ...(bare.item === undefined ? [] : [bare.item])].some(isMarked)
 }
 
 /** Only predefined words pass: free text is left out, even if the field is marked. */

@@ -105,3 +105,12 @@ export const SOURCE_REASONS = {
     mend: 'Run enigm-dns resolvers update. If the signature is wrong, somebody may have changed the list.',
   }),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
+
+/** A rule of the policy that is not met. */
+export const rule = (doc: string, mend = 'Change the configuration, or ask the author of the policy to change the rule.') =>
+  row<{ rule: string; detail: string }>({
+    severity: 'bad',
+    doc,
+    message: ({ rule, detail }) => `Not met: ${rule}. ${detail}`,
+    mend,
+  })

@@ -1,5 +1,6 @@
 import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
+import { allowedProxies, diversity, operatorShare, separation } from './path-rules.ts'
 import { type Reason, type RuleCode, reason, worstFirst } from './reasons.ts'
 import type { SplitZone } from './state.ts'
 import type { ResolverInput, RuleVerdict, ShapingForce, SignalState, VerdictInput } from './verdict.ts'
@@ -38,6 +39,7 @@ export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly
 export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined {
   const unmet = (wanted: RuleCode) => rules.some(({ code, verdict }) => code === wanted && verdict !== 'met')
   if (unmet('rule-vpn')) return 'vpn-required'
+  if (unmet('rule-separation')) return 'separation-required'
   return unmet('rule-audit') ? 'audit-required' : undefined
 }
 
@@ -91,6 +93,10 @@ const RULES: readonly (readonly [rule: string, code: RuleCode, judge: RuleCheck]
   ['pins', 'rule-pins', pins],
   ['claims', 'rule-claims', claims],
   ['vpn', 'rule-vpn', (_rules, input) => (vpnAsked(input) === 'required' ? vpnPaths(input) : undefined)],
+  ['separation', 'rule-separation', separation],
+  ['maxShareOfOperator', 'rule-operator-share', operatorShare],
+  ['allowedProxies', 'rule-allowed-proxies', allowedProxies],
+  ['diversity', 'rule-diversity', diversity],
   ['systemResolver', 'rule-system-resolver', systemResolver],
 ]
 

@@ -1,7 +1,8 @@
 import type { ErrorCode, HopCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, type Severity, SOURCE_REASONS } from './host-reasons.ts'
+import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, rule, type Severity, SOURCE_REASONS } from './host-reasons.ts'
+import { PATH_REASONS, PATH_RULES } from './path-reasons.ts'
 import type { SplitZone } from './state.ts'
 
 /** One thing that a person should know, and its fix. `code` is stable; the sentences are not. */
@@ -39,15 +40,6 @@ const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
     severity: ({ decides }) => (decides ? 'bad' : 'warn'),
     doc,
     message: ({ id, transport }) => `${id} over ${TRANSPORTS[transport].label} showed ${showed}; it was refused.`,
-    mend,
-  })
-
-/** A rule of the policy that is not met. */
-const rule = (doc: string, mend = 'Change the configuration, or ask the author of the policy to change the rule.') =>
-  row<{ rule: string; detail: string }>({
-    severity: 'bad',
-    doc,
-    message: ({ rule, detail }) => `Not met: ${rule}. ${detail}`,
     mend,
   })
 
@@ -209,6 +201,7 @@ export const REASONS = {
     message: 'The usage profile is opportunistic: unauthenticated resolvers are tolerated.',
     mend: 'Set usageProfile to strict.',
   }),
+  ...PATH_REASONS,
   starting: row({ severity: 'info', doc: 'The service is starting.', message: 'The service is starting.', mend: 'Wait a moment.' }),
   stopping: row({
     severity: 'bad',
@@ -319,6 +312,7 @@ export const REASONS = {
     'The policy requires an audit log, and it cannot be written. Lookups fail.',
     'Make stateDir writable again (space, mode). The service retries at each heartbeat.',
   ),
+  ...PATH_RULES,
   'rule-usage-profile': rule('The usage profile is weaker than the policy requires.'),
   'rule-transports': rule('The policy does not allow a transport that is in use.'),
   'rule-query-padding': rule('Queries are padded less than the policy requires.'),

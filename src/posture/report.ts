@@ -1,4 +1,5 @@
 import { NOTHING_IN_CLEARTEXT, SCHEMA, type StatusDocument } from './document.ts'
+import { pathsReport } from './path-report.ts'
 import { type LinkEvidence, type ResolverEvidence, type RttRing, repliesPadded, type State, summariseRtt } from './state.ts'
 import type { Signal, Verdict } from './verdict.ts'
 
@@ -54,6 +55,7 @@ export function report(
     },
     proof: proofOf(state, wallMs, beat?.nowMs),
     resolvers: state.resolvers.map((r) => resolverReport(r, state.setup.queryBlock, counts)),
+    paths: pathsReport(state, verdict.shaping),
     cache: { ...counts },
     shaping: { ...state.setup.shaping, ...verdict.shaping },
     plaintext: { ...NOTHING_IN_CLEARTEXT, ...state.cleartext },

@@ -1,6 +1,7 @@
 import { type ErrorCode, type HopCode, type IdentityCode, inDoubt, isAuthenticationFailure, isOfHop } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
+import { pathReasons } from './path-rules.ts'
 import { exposedZones, failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
 import { type Reason, reason, worstFirst } from './reasons.ts'
 import type { CoverTrouble } from './state.ts'
@@ -186,6 +187,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
       : []),
     ...(flow.authenticated ? proofOld(general) : []),
     ...(input.setup.usageProfile === 'opportunistic' ? [reason('profile-opportunistic')] : []),
+    ...pathReasons(input.setup.paths),
   ])
   const untouched =
     portalUntilWallMs === undefined &&

@@ -3,6 +3,7 @@ import type { Policy } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Event, Observation } from '../events.ts'
 import type { Protection, Transport } from '../resolve.ts'
+import type { QueryPath, Split } from '../who-knows.ts'
 
 /** One resolver of the trusted set, as configured. */
 export interface ResolverSetup {
@@ -45,6 +46,10 @@ export interface PostureSetup {
   /** Whether the system is to ask this service. */
   readonly systemEnabled: boolean
   readonly splitDns: readonly SplitZone[]
+  /** The routes to the resolvers, in the order of the resolvers. */
+  readonly paths: readonly QueryPath[]
+  /** How names are divided among the resolvers. */
+  readonly split: Split
 }
 
 /** Why covers do not flow on a shaped link, or do not hide real queries. */

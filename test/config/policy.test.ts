@@ -25,6 +25,8 @@ async function problems(t: Test, policy: unknown, config: object = {}, resolvers
   return found.problems.map(({ path, message }) => `${path}: ${message}`)
 }
 
+const PROXIED = { proxies: { p: { type: 'socks5', address: '192.0.2.9:1080' } }, via: ['p'] }
+
 const FITTING = {
   minimumUsageProfile: 'strict',
   transports: ['dot', 'doh'],
@@ -45,6 +47,10 @@ const FITTING = {
 t.test('a policy that the configuration meets is accepted', async (t) => {
   t.same(await problems(t, FITTING), [])
   t.same(await problems(t, {}), [], 'and an empty one')
+  const apart = { separation: 'required', maxShareOfOperator: 1, allowedProxies: ['p'] }
+  t.same(await problems(t, apart, PROXIED), [], 'and one about routes')
+  const named = { ...PROXIED, proxies: { p: { ...PROXIED.proxies.p, operator: 'Proxy Ltd', jurisdiction: 'SE' } } }
+  t.same(await problems(t, { ...apart, diversity: 'jurisdictions' }, named), [])
 })
 
 t.test('each contradiction is an error with its path and its fix', async (t) => {
@@ -89,6 +95,48 @@ t.test('each contradiction is an error with its path and its fix', async (t) => 
       { claims: { dnssec: true }, networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, claims: { dnssec: false } }] },
       {},
       /^policy\.networks\[0\]\.claims\.dnssec: is weaker/,
+    ],
+    [{ separation: 'required' }, {}, /^policy\.separation: .* no hop on the route to a over DoT, DoH; b over DoT, DoH; put a hop/],
+    [{ separation: 'required' }, { ...PROXIED, usageProfile: 'opportunistic' }, /^policy\.separation: .*usageProfile is opportunistic/],
+    [
+      { separation: 'required' },
+      PROXIED,
+      /^policy\.separation: .* but no hop on the route to b over DoT, DoH; put/,
+      [entry('a'), entry('b', { via: [] })],
+    ],
+    [
+      { separation: 'required' },
+      { ...PROXIED, use: ['a'], proxies: { p: { ...PROXIED.proxies.p, operator: 'operator A' } } },
+      /^policy\.separation: .* but operator A runs proxy p and resolver a; put/,
+    ],
+    [{ networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, separation: 'required' }] }, {}, /^policy\.networks\[0\]\.separation: /],
+    [{ separation: 'claimed' }, {}, /^policy\.separation: must be one of: required/],
+    [{ allowedProxies: ['q'] }, PROXIED, /^policy\.allowedProxies: does not allow "p", .* take it out of "via"/],
+    [{ allowedProxies: [] }, PROXIED, /^policy\.allowedProxies: does not allow "p"/],
+    [{ diversity: 'operators' }, PROXIED, /^policy\.diversity: .* the operator of proxy p is not configured/],
+    [
+      { diversity: 'operators', networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, allowedProxies: ['p'], diversity: 'operators' }] },
+      { ...PROXIED, proxies: { p: { ...PROXIED.proxies.p, operator: 'Operator b' } } },
+      /^policy\.diversity: requires different operators on each route, but proxy p and resolver b have the same operator/,
+    ],
+    [
+      { maxShareOfOperator: 0.5 },
+      {},
+      /^policy\.maxShareOfOperator: is 0\.5, but with "split": "none" any operator may get every name; set split/,
+    ],
+    [{ maxShareOfOperator: 50 }, {}, /^policy\.maxShareOfOperator: must be a share above 0 and at most 1, as in 0\.5/],
+    [
+      {
+        diversity: 'jurisdictions',
+        networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, diversity: 'operators' }],
+      },
+      {},
+      /^policy\.networks\[0\]\.diversity: is weaker .*\(jurisdictions\)/,
+    ],
+    [
+      { allowedProxies: ['p'], networks: [{ name: 'x', match: { gateway: '10.0.0.1' }, allowedProxies: ['p', 'q'] }] },
+      {},
+      /^policy\.networks\[0\]\.allowedProxies: is weaker/,
     ],
     [{ networks: [{ name: 'x', match: {} }] }, {}, /^policy\.networks\[0\]\.match: must identify/],
     [{ networks: [{ name: 'x', match: { gateway: 'router' } }] }, {}, /match\.gateway: must be an IPv4 or IPv6/],

@@ -17,7 +17,7 @@ function documentAfter(events: readonly (Event | number)[]) {
 
 t.test('a document has exactly the top level of the contract', (t) => {
   const names =
-    'schema, version, pid, processStart, startedAt, updatedAt, heartbeatS, state, signals, proof, resolvers, cache, shaping, plaintext, plaintextAllowed, bypassed, running'.split(
+    'schema, version, pid, processStart, startedAt, updatedAt, heartbeatS, state, signals, proof, resolvers, paths, cache, shaping, plaintext, plaintextAllowed, bypassed, running'.split(
       ', ',
     )
   t.same(Object.keys(documentAfter([])), names)

@@ -7,6 +7,7 @@ import { ASLEEP_MS } from '../../src/posture/signals.ts'
 import type { PostureSetup } from '../../src/posture/state.ts'
 import { PROOF_OLD_MS, type VerdictContext } from '../../src/posture/verdict.ts'
 import type { Protection } from '../../src/resolve.ts'
+import { hop, path } from '../support/paths.ts'
 import { after, answered, at, covers, dial, failed, PACED, SETUP, started, stopping, verdictOn } from './evidence.ts'
 
 const DAY_MS = 86_400_000
@@ -127,6 +128,17 @@ const WAYS: Readonly<Record<ReasonCode, Way>> = {
     setup: { resolvers: [{ ...inSwitzerland(), claims: { logging: true } }] },
   },
   'rule-vpn': { events: [started, seen('other')], policy: { vpn: 'required' } },
+  'rule-separation': { events: [started], policy: { separation: 'required' } },
+  'rule-operator-share': { events: [started], policy: { maxShareOfOperator: 0.5 } },
+  'rule-allowed-proxies': { events: [started], policy: { allowedProxies: [] }, setup: { paths: [path([hop('socks5', 'p')])] } },
+  'rule-diversity': {
+    events: [started],
+    policy: { diversity: 'operators' },
+    setup: { paths: [path([hop('socks5', 'p', { operator: 'Operator A' })])] },
+  },
+  separated: { events: [started], setup: { paths: [path([hop('socks5', 'p')])] } },
+  'not-separated': { events: [started], setup: { paths: [path([hop('socks5', 'p')]), path([], { resolver: 'b' })] } },
+  'hop-on-this-host': { events: [started], setup: { paths: [path([hop('socks5', 'p', { host: '127.0.0.1' })])] } },
   'rule-audit': { events: [started, audit('unwritable')], policy: { audit: 'required' } },
   'rule-cleartext': {
     events: [started],

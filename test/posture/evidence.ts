@@ -5,6 +5,7 @@ import { judge } from '../../src/posture/signals.ts'
 import { initialState, type PostureSetup, type State } from '../../src/posture/state.ts'
 import { type Verdict, type VerdictContext, verdictInput } from '../../src/posture/verdict.ts'
 import type { Authenticated, Transport, Unauthenticated } from '../../src/resolve.ts'
+import { path } from '../support/paths.ts'
 
 export const AUTHENTICATED: Authenticated = {
   authenticated: true,
@@ -30,6 +31,8 @@ export const SETUP: PostureSetup = {
   paced: false,
   systemEnabled: false,
   splitDns: [],
+  paths: [path([], { resolver: 'a', over: ['dot', 'doh'] }), path([], { resolver: 'b', operator: 'Operator B' })],
+  split: 'none',
   resolvers: [
     { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'] },
     { id: 'b', operator: 'Operator B', transports: ['dot'] },

@@ -53,6 +53,8 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       paced: false,
       systemEnabled: false,
       splitDns: [],
+      paths: [],
+      split: 'none',
       resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
     },
     writer: { version: 'simulated', pid: 1, heartbeatS: loaded.config.heartbeatS },

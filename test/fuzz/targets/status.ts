@@ -14,7 +14,7 @@ function written(): string {
   const monitor = createMonitor({
     setup: {
       ...{ usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers: [resolver('a'), resolver('b')] },
-      ...{ shaping: { profile: 'jitter', jitterMs: 20 }, paced: false, systemEnabled: false, splitDns: [] },
+      ...{ shaping: { profile: 'jitter', jitterMs: 20 }, paced: false, systemEnabled: false, splitDns: [], paths: [], split: 'none' },
     },
     writer: { version: '0.1.0', pid: 4711, processStart: 'boot:1', heartbeatS: 10 },
     gate() {},

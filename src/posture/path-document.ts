@@ -1,0 +1,77 @@
+import * as v from 'valibot'
+import { HOP_KINDS, type HopKind } from '../route.ts'
+import { TRANSPORT_NAMES } from '../transports.ts'
+
+const is = v.description
+const text = (description: string) => v.pipe(v.string(), is(description))
+const HOP_NAMES = Object.keys(HOP_KINDS) as readonly HopKind[]
+
+const cell = v.pipe(
+  v.string(),
+  v.maxLength(200),
+  v.regex(/^(yes|no|claimed|only together with .+)$/),
+  is(
+    '`yes`, `no` (it is given nothing that says it), `claimed` (it depends on what a party says about itself), or `only together with` another party.',
+  ),
+)
+
+/** One route to a resolver, as a part of the status document. */
+export const pathDocument = v.object({
+  resolver: text('The id of the resolver in the trusted set.'),
+  over: v.pipe(v.array(v.picklist(TRANSPORT_NAMES)), is('The transports that take this route.')),
+  route: v.pipe(
+    v.array(
+      v.object({
+        name: text('Its key in `proxies`, or its id in the trusted set.'),
+        type: v.pipe(v.picklist(HOP_NAMES), is('The kind of hop.')),
+        operator: v.optional(text('Who runs it, according to the configuration or the trusted set.')),
+        protectedBy: v.pipe(
+          v.picklist(['none', 'tls']),
+          is('What protects the connection to the hop itself, apart from what passes through it.'),
+        ),
+        authenticated: v.pipe(
+          v.picklist(['ca', 'ca+spki', 'no']),
+          is('What it must prove before anything is sent through it. no: nothing, so anybody on the path can pose as this hop.'),
+        ),
+        isolated: v.optional(
+          v.pipe(
+            v.picklist(['operator']),
+            is('It gets different credentials for each operator of resolvers, so Tor shares no circuit between them.'),
+          ),
+        ),
+        onThisHost: v.optional(v.pipe(v.boolean(), is('It is a program on this host. What lies behind it is not seen from here.'))),
+      }),
+    ),
+    v.maxLength(8),
+    is('The hops, the nearest first; empty: the resolver is reached directly.'),
+  ),
+  seal: v.pipe(
+    v.object({
+      by: v.pipe(v.picklist(['tls', 'hpke', 'dnscrypt']), is('What protects the question on the whole route.')),
+      authenticated: v.pipe(
+        v.picklist(['ca', 'ca+spki', 'key', 'no']),
+        is('What the resolver must prove before a question is sent. key: only the holder of its public key can read it.'),
+      ),
+    }),
+    is('What protects the question up to the resolver.'),
+  ),
+  share: v.pipe(
+    v.number(),
+    v.minValue(0),
+    v.maxValue(1),
+    is('The largest share of sites whose names this resolver can get: 1 unless `split` is `by-site`.'),
+  ),
+  knows: v.pipe(
+    v.array(
+      v.object({
+        party: text('`this network`, `proxy NAME`, `relay NAME` or `resolver ID`.'),
+        address: v.pipe(cell, is('Whether it can know the address of this host.')),
+        names: v.pipe(cell, is('Whether it can know the names that are asked for.')),
+        timing: v.pipe(cell, is('Whether it can know when something is asked.')),
+        sizes: v.pipe(cell, is('Whether it can know the sizes of queries and replies.')),
+      }),
+    ),
+    v.maxLength(10),
+    is('Who can know what, from this network to the resolver.'),
+  ),
+})

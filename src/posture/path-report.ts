@@ -1,0 +1,97 @@
+import { isLoopback } from '../config/cidr.ts'
+import { HOP_KINDS, type Hop } from '../route.ts'
+import { type Hidden, hopParty, largestShare, type QueryPath, resolverParty, whoCanKnow } from '../who-knows.ts'
+import type { StatusDocument } from './document.ts'
+import type { State } from './state.ts'
+import type { ShapingForce } from './verdict.ts'
+
+type PathReport = NonNullable<StatusDocument['paths']>[number]
+
+/** The routes to the resolvers as the document shows them. Pure. */
+export function pathsReport({ setup }: Pick<State, 'setup'>, force: ShapingForce): PathReport[] {
+  const hidden = hiddenBy(setup, force)
+  const share = largestShare(
+    setup.resolvers.map(({ operator }) => operator),
+    setup.split,
+  )
+  return setup.paths.map((path) => pathReport(path, hidden, share))
+}
+
+/** Only a profile that is in force hides anything. */
+function hiddenBy({ paced, shaping }: State['setup'], { inForce }: ShapingForce): Hidden {
+  if (!paced || inForce !== 'yes') return 'nothing'
+  return shaping.profile === 'always-on' ? 'sessions' : 'queries'
+}
+
+function pathReport(path: QueryPath, hidden: Hidden, share: number): PathReport {
+  return {
+    resolver: path.resolver,
+    over: [...path.over],
+    route: path.hops.map(hopReport),
+    seal: { by: path.seal, authenticated: path.proof },
+    share: Math.round(share * 100) / 100,
+    knows: whoCanKnow(path, hidden).map((row) => ({ ...row })),
+  }
+}
+
+function hopReport({ name, kind, operator, protection, credentials, host }: Hop): PathReport['route'][number] {
+  return {
+    name,
+    type: kind,
+    ...(operator === undefined ? {} : { operator }),
+    protectedBy: protection.by,
+    authenticated: protection.by === 'tls' ? protection.authenticated : 'no',
+    ...(credentials === 'per-operator' ? { isolated: 'operator' as const } : {}),
+    ...(isLoopback(host) ? { onThisHost: true } : {}),
+  }
+}
+
+/** Routes with the same table, apart from the name of the resolver. */
+export interface PathGroup {
+  /** The resolvers, each with its transports. */
+  readonly resolvers: readonly { readonly id: string; readonly over: readonly string[] }[]
+  /** The first of them; its table is that of all. */
+  readonly path: PathReport
+}
+
+/** The paths of a document by what is the same about them, in their order. */
+export function groupedPaths(paths: readonly PathReport[]): readonly PathGroup[] {
+  const groups = new Map<string, { resolvers: { id: string; over: readonly string[] }[]; path: PathReport }>()
+  for (const path of paths) {
+    const { resolver, over, ...rest } = path
+    const key = JSON.stringify(rest).replaceAll(JSON.stringify(resolverParty(resolver)).slice(1, -1), THE_RESOLVER)
+    const group = groups.get(key) ?? { resolvers: [], path }
+    groups.set(key, group)
+    group.resolvers.push({ id: resolver, over })
+  }
+  return [...groups.values()]
+}
+
+const THE_RESOLVER = 'the resolver'
+
+/** A party or a cell as text, for a group of several resolvers. */
+export function partyIn({ resolvers, path }: PathGroup, text: string): string {
+  const own = resolverParty(path.resolver)
+  return resolvers.length > 1 && text.endsWith(own) ? `${text.slice(0, -own.length)}${THE_RESOLVER}` : text
+}
+
+/** What protects the connection to each hop and the question itself, one sentence each. */
+export function protectionTexts({ route, seal }: PathReport): readonly string[] {
+  const hops = route.map((hop, i) => {
+    const facts = [
+      hop.protectedBy === 'tls' ? `TLS, proved by ${PROOFS[hop.authenticated]}` : 'not encrypted by itself, and nobody is authenticated',
+      ...(hop.operator === undefined ? [] : [`run by ${hop.operator}`]),
+      ...(hop.isolated === undefined ? [] : ['other credentials for each operator']),
+      ...(hop.onThisHost === true ? ['a program on this host: what lies behind it is not seen'] : []),
+    ]
+    return `hop ${i + 1}, ${hopParty({ kind: hop.type, name: hop.name })} (${HOP_KINDS[hop.type].label}): ${facts.join('; ')}`
+  })
+  return [...hops, `the question: ${SEALS[seal.by]}, proved by ${PROOFS[seal.authenticated]}`]
+}
+
+const SEALS = {
+  tls: 'TLS to the resolver',
+  hpke: 'encrypted for the resolver alone (HPKE)',
+  dnscrypt: 'encrypted for the resolver alone (DNSCrypt)',
+} as const
+const PROOFS = { ca: 'its certificate', 'ca+spki': 'its certificate and a pin', key: 'its key', no: 'nothing' } as const

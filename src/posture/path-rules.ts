@@ -1,0 +1,91 @@
+import { isLoopback } from '../config/cidr.ts'
+import type { PolicyRules } from '../config/policy.ts'
+import { hopParty, joinedKnowledge, largestShare, type QueryPath, resolverParty, sameOnPath } from '../who-knows.ts'
+import { type Reason, reason } from './reasons.ts'
+import type { RuleVerdict, VerdictInput } from './verdict.ts'
+
+type RuleFinding = Pick<RuleVerdict, 'verdict' | 'detail'>
+
+/**
+ * Whether the policy requires that no single operator knows both the address and the names. Until
+ * the network is identified, the requirement for any network applies.
+ */
+function separationAsked(rules: PolicyRules, { setup: { policy }, network }: VerdictInput): boolean {
+  if (rules.separation !== undefined) return true
+  if (network !== undefined || policy === undefined) return false
+  return (policy.networks ?? []).some(({ separation }) => separation !== undefined)
+}
+
+/**
+ * Judged by the routes alone. A VPN changes nothing: the resolver behind it is given the names, and
+ * the VPN the address, but nobody here knows who runs it.
+ */
+export function separation(rules: PolicyRules, input: VerdictInput): RuleFinding | undefined {
+  if (!separationAsked(rules, input)) return undefined
+  const { paths, splitDns } = input.setup
+  const open = splitDns.map(({ zone }) => `${zone} is asked without encryption`)
+  const whys = [...joinedKnowledge(paths).map(({ why }) => why), ...open]
+  if (whys.length > 0) return { verdict: 'not-met', detail: `${whys.join('; ')}.` }
+  return { verdict: 'met', detail: 'No single operator on the route is given both the address and the names.' }
+}
+
+/** An operator that fails gets no site: its sites go to the others. */
+export function operatorShare({ maxShareOfOperator }: PolicyRules, { setup, resolvers }: VerdictInput): RuleFinding | undefined {
+  if (maxShareOfOperator === undefined) return undefined
+  const working = resolvers.filter(({ failing }) => failing === undefined)
+  const counted = working.length > 0 ? working : resolvers
+  const share = largestShare(
+    counted.map((r) => r.setup.operator),
+    setup.split,
+  )
+  const detail = `An operator gets at most ${percent(share)} of the sites, and ${percent(maxShareOfOperator)} are allowed.`
+  return { verdict: share <= maxShareOfOperator ? 'met' : 'not-met', detail }
+}
+
+export function allowedProxies({ allowedProxies }: PolicyRules, { setup: { paths } }: VerdictInput): RuleFinding | undefined {
+  if (allowedProxies === undefined) return undefined
+  const wrong = new Set(paths.flatMap(({ hops }) => hops.filter(({ name }) => !allowedProxies.includes(name)).map(hopParty)))
+  if (wrong.size > 0) return { verdict: 'not-met', detail: `Not allowed: ${[...wrong].join(', ')}.` }
+  return { verdict: 'met', detail: 'No other proxy or relay is on the route to a resolver.' }
+}
+
+/** A jurisdiction is a claim, so that rule is never met, at best claimed. */
+export function diversity({ diversity }: PolicyRules, { setup: { paths } }: VerdictInput): RuleFinding | undefined {
+  if (diversity === undefined) return undefined
+  const kinds = diversity === 'operators' ? (['operator'] as const) : (['operator', 'jurisdiction'] as const)
+  const found = kinds.flatMap((kind) => paths.flatMap((path) => sameOnPath(path, kind) ?? []))
+  const of = (is: 'same' | 'unknown') => [...new Set(found.filter((one) => one.is === is).map(({ why }) => why))]
+  if (of('same').length > 0) return { verdict: 'not-met', detail: `${sentence(of('same'))}.` }
+  if (of('unknown').length > 0) return { verdict: 'cannot-tell', detail: `${sentence(of('unknown'))}.` }
+  return { verdict: 'claimed', detail: 'All differ, according to the configuration and the trusted set.' }
+}
+
+const percent = (share: number) => `${Math.round(share * 100)} %`
+
+function sentence(parts: readonly string[]): string {
+  const text = parts.join('; ')
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+/** What the routes mean, where there are hops; nothing for routes that are all direct. */
+export function pathReasons(paths: readonly QueryPath[]): readonly Reason[] {
+  const first = paths.flatMap(({ hops }) => hops.slice(0, 1))
+  if (first.length === 0) return []
+  const joined = joinedKnowledge(paths)
+  const distinct = (names: readonly string[]) => [...new Set(names)]
+  const unnamed = distinct(paths.flatMap(({ hops }) => hops.filter(({ operator }) => operator === undefined).map(hopParty)))
+  const local = distinct(first.filter(({ host }) => isLoopback(host)).map(hopParty))
+  return [
+    joined.length > 0
+      ? reason(
+          'not-separated',
+          joined.map(({ why }) => why),
+        )
+      : reason('separated', {
+          address: distinct(first.map(hopParty)),
+          names: distinct(paths.map(({ resolver }) => resolverParty(resolver))),
+          unnamed,
+        }),
+    ...(local.length === 0 ? [] : [reason('hop-on-this-host', local)]),
+  ]
+}
