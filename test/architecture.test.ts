@@ -83,7 +83,7 @@ const HARMLESS = /^(existsSync|readdirSync|readdir|readlink|statSync|lstatSync|r
 const OWN_FILES: Readonly<Record<string, string>> = {
   'version.ts': "reads the program's own package.json",
   'log.ts': 'writes to standard error, which is open',
-  'demo/demo-setup.ts': 'writes in a new directory of its own',
+  'demo/demo-daemon.ts': 'writes in a new directory of its own',
   'system/file-watch.ts': 'compares files that files/ has read',
   'system/bypass.ts': 'reads tables in /proc bit by bit',
   'system/process-identity.ts': 'reads /proc',

@@ -1,8 +1,9 @@
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.ts'
-import { startDemo } from '../demo/demo-setup.ts'
+import { type DemoSetup, startDemo } from '../demo/demo-setup.ts'
 import { sayNext, show } from '../demo/show.ts'
 import { EXIT } from '../exit-codes.ts'
+import { pathsLines } from './paths-screen.ts'
 
 const HELP = `
 Needs no network and no root, and changes nothing on this host.
@@ -13,28 +14,66 @@ Exit codes:
 Examples:
   $ enigm-dns demo
   $ enigm-dns demo --once
+  $ enigm-dns demo --paths     one query through a relay, with what each party saw of it
 `
 
 /**
- * `demo [--once]`: the daemon with an embedded trusted resolver, on loopback only. Exits with 1 if
- * a result differs from what the screen says.
+ * `demo [--once] [--paths]`: the daemon with an embedded trusted resolver, on loopback only. Exits
+ * with 1 if a result differs from what the screen says.
  */
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show everything on loopback: the daemon, an embedded trusted resolver, and what an observer of the link sees')
     .option('--once', 'end after the first screen')
+    .option('--paths', 'show one query through a relay (ODoH), with what each party saw of it from its own log')
     .addHelpText('after', HELP)
-    .action(async (options: { once?: boolean }) => {
-      process.exitCode = await demo(options.once === true, (line) => console.log(line))
+    .action(async (options: { once?: boolean; paths?: boolean }) => {
+      const say = (line: string) => console.log(line)
+      process.exitCode = await (options.paths === true ? pathsDemo(say) : demo(options.once === true, say))
     })
 }
 
 /** Runs the demo until it ends or gets SIGINT or SIGTERM, cleans up, and returns the exit code. */
-async function demo(once: boolean, say: (line: string) => void): Promise<number> {
+function demo(once: boolean, say: (line: string) => void): Promise<number> {
   const time = systemClock()
+  return staged(
+    () => startDemo(time),
+    say,
+    async (stage, told) => {
+      const faults = await show(stage, say, time, systemRandom)
+      if (faults.length > 0 || once) return faults
+      sayNext(stage, say)
+      say('Ctrl-C ends the demo.')
+      await Promise.race([told, stage.daemonEnded])
+      return []
+    },
+  )
+}
+
+/** The same for one query through a relay. */
+async function pathsDemo(say: (line: string) => void): Promise<number> {
+  const time = systemClock()
+  const { showPaths, startPathsDemo } = await import('../demo/paths-demo.ts')
+  return staged(
+    () => startPathsDemo(time),
+    say,
+    (stage) => showPaths(stage, say, (document) => pathsLines(document, COLUMNS), time, systemRandom),
+  )
+}
+
+const COLUMNS = 80
+
+type Stage = Pick<DemoSetup, 'daemonEnded' | 'takeDown'>
+
+/** Starts all parts, runs `act`, which returns what was wrong, and stops all parts. */
+async function staged<S extends Stage>(
+  start: () => Promise<S>,
+  say: (line: string) => void,
+  act: (stage: S, told: Promise<'told'>) => Promise<readonly string[]>,
+): Promise<number> {
   const told = signalled()
   try {
-    const setting = startDemo(time)
+    const setting = start()
     const stage = await Promise.race([setting, told])
     if (stage === 'told') {
       const late = await setting.catch(() => undefined)
@@ -42,15 +81,10 @@ async function demo(once: boolean, say: (line: string) => void): Promise<number>
       return EXIT.good
     }
     try {
-      const faults = await Promise.race([show(stage, say, time, systemRandom), stage.daemonEnded, told])
+      const faults = await Promise.race([act(stage, told), stage.daemonEnded, told])
       if (faults === 'told') return EXIT.good
       for (const fault of faults) say(`WRONG: ${fault}`)
-      if (faults.length > 0) return EXIT.notAsWished
-      if (once) return EXIT.good
-      sayNext(stage, say)
-      say('Ctrl-C ends the demo.')
-      await Promise.race([told, stage.daemonEnded])
-      return EXIT.good
+      return faults.length > 0 ? EXIT.notAsWished : EXIT.good
     } finally {
       await stage.takeDown()
     }

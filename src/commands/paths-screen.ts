@@ -36,7 +36,7 @@ function groupLines(group: PathGroup, width: number): readonly string[] {
   return [
     ...wrap(printable(`${all}, ${hops}`), width, '    '),
     ...table([COLUMNS, ...rows], width),
-    ...[...protectionTexts(path), ...share].flatMap((text) => wrap(printable(`  ${text}`), width, '    ')),
+    ...[...protectionTexts(path), ...share].flatMap((text) => wrap(printable(text), width - 2, '  ').map((line) => `  ${line}`)),
   ]
 }
 

@@ -93,7 +93,7 @@ function serveDoh(stream: ServerHttp2Stream, method: string | undefined, path: s
 }
 
 /** The reply is padded if and only if the query was (RFC 7830 section 4). */
-function replyTo(query: Uint8Array, zone: Zone): Uint8Array | undefined {
+export function replyTo(query: Uint8Array, zone: Zone): Uint8Array | undefined {
   const scan = newScan()
   if (scanQuery(query, 0, query.length, scan) !== VERDICT.ok) return undefined
   const bare = zone.answer(questionOf(query, scan))

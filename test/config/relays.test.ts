@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parseJsonc } from '../../src/config/jsonc.ts'
 import { checkConfig } from '../../src/config/load.ts'
-import { newKeyPair } from '../support/odoh.ts'
+import { newKeyPair } from '../../src/demo/oblivious-pair.ts'
 import { readmeRecipe } from '../support/readme.ts'
 
 const KEY = newKeyPair().configs.toString('base64')

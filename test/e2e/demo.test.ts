@@ -46,6 +46,34 @@ t.test('demo --once', async (t) => {
   t.strictSame(readdirSync(temporary), [], 'nothing is left behind')
 })
 
+t.test('demo --paths: what each party saw of one query, from its own log', async (t) => {
+  const { child, temporary, said } = start(t, '--paths')
+  const [code] = await once(child, 'close')
+  t.equal(code, 0, said())
+  t.strictSame(
+    said()
+      .split('\n')
+      .filter((line) => line.length > 80),
+    [],
+    'of 80 columns',
+  )
+  t.match(said(), /asked: www\.demo\.example A {3}answered: 192\.0\.2\.80/)
+  const sides = said()
+    .split('\n')
+    .flatMap((line) => (line.includes(' | ') ? [line.split(' | ').map((side) => side.trim())] : []))
+  t.match(sides, [
+    ['the relay (Relay Ltd)', 'the target (Target Ltd)'],
+    ['from     127.0.0.1, this host', /^from {5}127\.0\.0\.\d, the relay$/],
+    [/^to {7}target\.demo\.example:\d+$/, 'name     www.demo.example. A'],
+    [/^message {2}\d+ octets, sealed$/, /^message {2}128 octets, opened$/],
+    ['the name in it: not found', /^(this host: not seen)?$/],
+  ])
+  t.match(said(), /relay middle +yes +with resolver demo/)
+  t.match(said(), /resolver demo +with relay middle +yes/)
+  t.match(said(), /requires that nobody knows both: met\. State: protected/)
+  t.strictSame(readdirSync(temporary), [], 'nothing is left behind')
+})
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   t.test(`demo, ended by ${signal}`, async (t) => {
     const { child, temporary, said } = start(t)

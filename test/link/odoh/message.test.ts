@@ -3,11 +3,11 @@ import { Aes128Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from '@hpke
 import fc from 'fast-check'
 import t from 'tap'
 import { Fields, targetKeyOf } from '../../../src/config/odoh-config.ts'
+import { newKeyPair, openQuery } from '../../../src/demo/oblivious-pair.ts'
 import { EnigmError } from '../../../src/errors.ts'
 import { HpkeContext, open, recipientOf, scheduleFor } from '../../../src/link/odoh/hpke.ts'
 import { responseSecrets, sealQuery, targetKey } from '../../../src/link/odoh/message.ts'
 import { SEAL_OCTETS } from '../../../src/link/odoh/target-keys.ts'
-import { newKeyPair, openQuery } from '../../support/odoh.ts'
 import { ODOH_VECTOR } from './vectors.ts'
 
 const hex = (text: string) => Buffer.from(text, 'hex')

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import { Agent, request as httpsRequest } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { Fields, targetKeyOf } from '../../src/config/odoh-config.ts'
-import { expand, extract, HpkeContext, publicOctets, recipientOf, scheduleFor, seal } from '../../src/link/odoh/hpke.ts'
-import { responseSecrets } from '../../src/link/odoh/message.ts'
+import { Fields, targetKeyOf } from '../config/odoh-config.ts'
+import { expand, extract, HpkeContext, publicOctets, recipientOf, scheduleFor, seal } from '../link/odoh/hpke.ts'
+import { responseSecrets } from '../link/odoh/message.ts'
 
 /** A relay and a target of RFC 9230 on loopback. Each keeps a log of what it saw. */
 
