@@ -146,11 +146,13 @@ t.test('settings that wait for a start are named and not in force until then', {
  * Seen by other tests: that they are put in force with the links, the memory and the set, all of
  * which a reload makes again; `system.enabled` with the setup of the posture (posture/takeover).
  * `system.vpnDns` is read by each run of `enigm-dns system` (e2e/system-enable). Lists have tests of
- * their reloads; routes, proxies, relays and divided names are made again with the links.
+ * their reloads; routes, proxies, relays, certificates of DNSCrypt and divided names are made again
+ * with the links. Signed lists and a signed policy: e2e/signed-lists and commands/signed-lists.
  */
 const ELSEWHERE = [
   ...['transports', 'usageProfile', 'cache.staleMaxS', 'cache.prefetch', 'system.enabled', 'system.vpnDns'],
   ...['proxies', 'via', 'split', 'odoh.configFetch'],
+  ...['allowDnscryptCertificates', 'sources', 'updates', 'policyFrom'],
 ]
 
 t.test('all other settings are in force at once', { timeout: 120_000 }, async (t) => {
