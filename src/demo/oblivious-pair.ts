@@ -163,7 +163,8 @@ export async function startTarget({ identity, answer, unknownKey = 'status', hos
     }
     const opened = openQuery(keys, await bodyOf(request))
     if (request.headers['content-type'] !== MEDIA_TYPE) response.writeHead(415).end()
-    else if (opened === undefined) response.writeHead(unknownKey === 'status' ? 401 : 200, { 'content-type': MEDIA_TYPE }).end()
+    // Without a type: an empty body has none.
+    else if (opened === undefined) response.writeHead(unknownKey === 'status' ? 401 : 200).end()
     else {
       log.push({ from: request.socket.remoteAddress ?? '', query: Uint8Array.from(opened.query) })
       const reply = await answer(opened.query)
@@ -190,6 +191,8 @@ export async function startRelay(options: {
   readonly targets: Readonly<Record<string, TargetPlace>>
   readonly host?: string
   readonly spoils?: (body: Buffer) => Buffer
+  /** It does not say how long a response is. */
+  readonly chunked?: boolean
 }): Promise<Relay> {
   const log: SeenByRelay[] = []
   const agent = new Agent({ keepAlive: true })
@@ -202,7 +205,9 @@ export async function startRelay(options: {
     if (request.method !== 'POST' || target === undefined) return void response.writeHead(request.method === 'POST' ? 403 : 405).end()
     const from = await passedOn(agent, target, url.searchParams.get('targetpath') ?? '/', name, body)
     const spoilt = options.spoils?.(from.body) ?? from.body
-    response.writeHead(from.status, { 'content-type': from.type, 'content-length': String(spoilt.length) }).end(spoilt)
+    const type = from.type === undefined ? {} : { 'content-type': from.type }
+    const length = options.chunked === true ? {} : { 'content-length': String(spoilt.length) }
+    response.writeHead(from.status, { ...type, ...length }).end(spoilt)
   })
   return {
     ...server,
@@ -228,5 +233,5 @@ async function passedOn(
   const [incoming] = await once(outgoing, 'response')
   const chunks: Buffer[] = []
   for await (const chunk of incoming) chunks.push(chunk)
-  return { status: Number(incoming.statusCode), type: String(incoming.headers['content-type'] ?? MEDIA_TYPE), body: Buffer.concat(chunks) }
+  return { status: Number(incoming.statusCode), type: incoming.headers['content-type'], body: Buffer.concat(chunks) }
 }

@@ -52,11 +52,13 @@ export function dohRequest(request: Uint8Array): Buffer {
 
 /**
  * The reason why a response cannot be an answer, judged by its head alone. Redirects are not
- * followed: they would lead to another operator.
+ * followed: they would lead to another operator. `ended`: no body follows.
  */
-export function headFault(status: number, headers: Headers, wanted = DNS_MESSAGE): EnigmError | undefined {
-  // RFC 9230 section 8: the target does not know the key.
-  if (status === 401 && wanted === OBLIVIOUS_MESSAGE)
+export function headFault(status: number, headers: Headers, wanted = DNS_MESSAGE, ended = false): EnigmError | undefined {
+  const empty = status === 200 && (ended || Number(headers['content-length'] ?? 1) === 0)
+  // RFC 9230 section 8: the target does not know the key. An empty response need not have
+  // a type.
+  if (wanted === OBLIVIOUS_MESSAGE && (status === 401 || empty))
     return new EnigmError('target-key', 'the target does not know the key: it has another one')
   if (status !== 200) return new EnigmError('http-status', `status ${status}`)
   const type = String(headers['content-type'] ?? '')

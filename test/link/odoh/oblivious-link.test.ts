@@ -31,13 +31,19 @@ interface Scene {
 /** A link through a relay to a target, whose key is pinned and may be fetched. */
 async function scene(
   t: Test,
-  o: Partial<TargetOptions> & { readonly pinned?: boolean; readonly fetches?: boolean; readonly spoils?: (body: Buffer) => Buffer } = {},
+  o: Partial<TargetOptions> & {
+    readonly pinned?: boolean
+    readonly fetches?: boolean
+    readonly spoils?: (body: Buffer) => Buffer
+    readonly chunked?: boolean
+  } = {},
 ): Promise<Scene> {
   const target = await startTarget({ identity, answer: (q) => replyTo(q, [addressRecord()]), ...o })
   const relay = await startRelay({
     identity,
     targets: { 'resolver.test:1': { port: target.port, ca } },
     ...(o.spoils && { spoils: o.spoils }),
+    chunked: o.chunked === true,
   })
   const clock = systemClock()
   const at = {
@@ -87,18 +93,25 @@ t.test('a query goes through: the relay sees no name, the target sees the relay 
   t.notSame(relay.log[0]?.body.subarray(37, 69), relay.log[1]?.body.subarray(37, 69), 'another ephemeral key')
 })
 
-for (const unknownKey of ['status', 'empty'] as const)
-  t.test(`another key (${unknownKey}): fetched once, and the query is answered all the same`, async (t) => {
-    const { target, ask } = await scene(t, { unknownKey })
-    await ask(QUERY)
-    target.rotate()
-    await Promise.all([ask(QUERY), ask(QUERY), ask(QUERY)])
-    t.equal(target.fetched(), 1)
-    t.equal(target.log.length, 4)
-    target.rotate()
-    t.equal(await codeOf(ask(QUERY)), 'target-key', 'within a minute it is not fetched again')
-    t.equal(target.fetched(), 1)
-  })
+for (const [unknownKey, chunked] of [
+  ['status', false],
+  ['empty', false],
+  ['empty', true],
+] as const)
+  t.test(
+    `another key (${unknownKey}${chunked ? ', of no length' : ''}): fetched once, and the query is answered all the same`,
+    async (t) => {
+      const { target, ask } = await scene(t, { unknownKey, chunked })
+      await ask(QUERY)
+      target.rotate()
+      await Promise.all([ask(QUERY), ask(QUERY), ask(QUERY)])
+      t.equal(target.fetched(), 1)
+      t.equal(target.log.length, 4)
+      target.rotate()
+      t.equal(await codeOf(ask(QUERY)), 'target-key', 'within a minute it is not fetched again')
+      t.equal(target.fetched(), 1)
+    },
+  )
 
 t.test('without a pinned key it is fetched before the first query', async (t) => {
   const { target, relay, ask } = await scene(t, { pinned: false })

@@ -37,6 +37,8 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   /** Octets that counted against our window. */
   flowOctets = 0
   head: ResponseHead | undefined
+  /** What the head is refused for, unless the body is empty. */
+  fault: EnigmError | undefined
   /** How often the peer refused it. */
   requeued = 0
   #reply: Uint8Array | undefined
@@ -61,6 +63,7 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
     this.bodySent = 0
     this.flowOctets = 0
     this.head = undefined
+    this.fault = undefined
     this.#reply = undefined
     this.#octets = 0
   }
@@ -72,6 +75,14 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   expects(status: number, endStream: boolean): boolean {
     if (this.head !== undefined) return status === 0 && endStream
     return status >= 200 || (status >= 100 && status !== 101 && !endStream)
+  }
+
+  /**
+   * Whether a head that is refused may still be that of an empty response, by which a target says
+   * that it does not know the key: if the head has no length, only the body tells.
+   */
+  judgedByBody({ status, contentLength }: ResponseHead, endStream: boolean): boolean {
+    return this.#sealed !== undefined && status === 200 && contentLength < 0 && !endStream
   }
 
   /**

@@ -164,8 +164,9 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     if (head.status !== 0) {
       stream.head = head
       this.#heard()
-      const fault = head.usable ? undefined : headFault(head.status, head.headers, this.#tools.mediaType)
-      if (fault !== undefined) return this.#refuse(stream, fault, endStream)
+      const fault = head.usable ? undefined : headFault(head.status, head.headers, this.#tools.mediaType, endStream)
+      if (fault !== undefined && stream.judgedByBody(head, endStream)) stream.fault = fault
+      else if (fault !== undefined) return this.#refuse(stream, fault, endStream)
     }
     return endStream ? this.#finish(stream) : H2.none
   }
@@ -177,6 +178,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     if (stream === undefined) return this.#stray(streamId, endStream)
     if (stream.head === undefined) return this.#malformed(stream)
     if (!this.#windows.fits(stream, flowOctets)) return this.#reset(stream, H2.flowControl, lost('more than the window allows'), 'lost')
+    if (stream.fault !== undefined && end > start) return this.#refuse(stream, stream.fault, endStream)
     if (!stream.take(octets, start, end)) {
       return this.#refuse(stream, new EnigmError('http-size', 'longer than a DNS message can be'), endStream)
     }
