@@ -6,7 +6,7 @@ import { type FetchWorld, fetchBuffer, fetchSource } from '../fetcher/fetch-sour
 import type { KeptAbout, KeptCopies } from '../fetcher/kept-copies.ts'
 import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
 import { anyOwner, readSmall } from '../files/reading.ts'
-import type { ListFault, ListSpec } from '../rules/list-build.ts'
+import type { ListSpec } from '../rules/list-build.ts'
 
 /** A list that comes from an address is fetched again after this time, and a random part more. */
 const FETCH_EVERY_MS = 24 * 3_600_000
@@ -48,6 +48,14 @@ function signatureBeside(file: string): string {
   }
 }
 
+/** A list that was fetched and is not used yet. */
+export interface FetchedList {
+  readonly list: ListConfig
+  readonly spec: ListSpec
+  /** Makes it the kept copy. */
+  readonly keep: () => Promise<unknown>
+}
+
 /** What fetching lists needs. */
 export interface ListFetchParts {
   readonly clock: Clock
@@ -59,10 +67,10 @@ export interface ListFetchParts {
   /** Whether the kept copy of a list is in force: then it is fetched only if it has changed. */
   readonly isUsed: (id: string) => boolean
   /**
-   * Builds all lists with this one as given, and puts them in force. Resolves to why that was not
-   * possible; then the earlier lists stay.
+   * Builds all lists with this one as fetched, puts them in force, and keeps the copy. Resolves to
+   * why that was not possible; then the earlier lists stay.
    */
-  readonly tryOut: (spec: ListSpec) => Promise<readonly ListFault[]>
+  readonly tryOut: (fetched: FetchedList) => Promise<string | undefined>
   /** A fetch has ended; `fault`: why its list was not renewed. */
   readonly ended: (id: string, fault: string | undefined) => void
 }
@@ -155,11 +163,9 @@ export class ListFetches {
         if (known !== undefined && known.sha256 === sha256 && known.signature === signature) return this.#unchanged(id, known)
         const { format, action } = list
         const spec = { id, path: incoming.path, format, action, sha256: list.sha256, signed: signedBy(list, signature) }
-        const faults = await this.#parts.tryOut(spec)
-        if (faults.length > 0) return (faults.find((one) => one.id === id) ?? faults[0])?.message
         const { etag, lastModified } = fetched
-        await incoming.keep({ url, etag, lastModified, signature, checkedAtMs: clock.wallMs() })
-        return undefined
+        const keep = () => incoming.keep({ url, etag, lastModified, signature, checkedAtMs: clock.wallMs() })
+        return await this.#parts.tryOut({ list, spec, keep })
       } finally {
         await incoming.drop()
       }

@@ -11,7 +11,7 @@ import { appliesAt, LONGEST_PAUSE_MS } from '../rules/list-times.ts'
 import type { ListsInForce } from '../rules/lists-in-force.ts'
 import { watchFiles } from '../system/file-watch.ts'
 import { buildInThread } from './build-thread.ts'
-import { ListFetches, specOf } from './list-sources.ts'
+import { type FetchedList, ListFetches, specOf } from './list-sources.ts'
 
 /** The part of a configuration that concerns lists. */
 export interface ListsSetup {
@@ -68,6 +68,8 @@ export interface PreparedLists {
   readonly setup: ListsSetup
   readonly specs: readonly ListSpec[]
   readonly built: BuiltLists | undefined
+  /** How many tables had been put in force before it was read. */
+  readonly swaps: number
 }
 
 const MINUTE_MS = 60_000
@@ -88,6 +90,8 @@ export class Lists {
   #known = new Map<string, Known>()
   /** The lists of the table in force, in its order. */
   #order: readonly string[] = []
+  /** How many tables were put in force. */
+  #swaps = 0
   #building: Promise<unknown> = Promise.resolve()
   #cancel: () => void = () => {}
   /** Until when lists are paused, boot time; `undefined` as the name: all of them. */
@@ -105,7 +109,7 @@ export class Lists {
       copies: this.#copies,
       world: o,
       isUsed: (id) => this.#order.includes(id),
-      tryOut: (spec) => this.#queued(() => this.#rebuild(spec)),
+      tryOut: (fetched) => this.#queued(() => this.#rebuild(fetched)),
       ended: (id, fault) => this.#note(id, fault),
     })
     this.#watch = watchFiles({ clock: o.clock, changed: () => void this.#queued(() => this.#rebuild()) })
@@ -136,17 +140,24 @@ export class Lists {
    * `config` that names each list that cannot be used; then nothing has changed.
    */
   async prepare(setup: ListsSetup): Promise<PreparedLists> {
-    const specs = setup.lists.flatMap((list) => specOf(list, this.#copies) ?? [])
-    const built = await this.#queued(() => this.#build(specs))
-    if (built === undefined || !('faults' in built)) return { setup, specs, built }
+    const { built, ...rest } = await this.#queued(async () => {
+      // Read in its turn: a fetch that ends before may replace a copy.
+      const specs = setup.lists.flatMap((list) => specOf(list, this.#copies) ?? [])
+      const swaps = this.#swaps
+      return { specs, swaps, built: await this.#build(specs) }
+    })
+    if (built === undefined || !('faults' in built)) return { ...rest, setup, built }
     throw new EnigmError('config', built.faults.map(({ id, message }) => `the list "${id}" cannot be used: ${message}`).join('\n'))
   }
 
   /** Puts prepared lists in force. */
-  adopt({ setup, specs, built }: PreparedLists): void {
+  adopt({ setup, specs, built, swaps }: PreparedLists): void {
+    const hasChanged = swaps !== this.#swaps
     this.#take(setup)
     this.#swap(specs, built)
     this.#begin()
+    // A file or a fetched copy is newer than what was prepared.
+    if (hasChanged) void this.#queued(() => this.#rebuild())
   }
 
   /**
@@ -157,9 +168,17 @@ export class Lists {
     if (id !== undefined && !this.#known.has(id)) return undefined
     if (id === undefined) this.#pauses.clear()
     if (forMs > 0) this.#pauses.set(id, this.#o.clock.nowMs() + Math.min(forMs, LONGEST_PAUSE_MS))
-    else this.#pauses.delete(id)
+    else if (id !== undefined) this.#endPause(id)
     this.#replan()
     return id === undefined ? [...this.#known.keys()] : [id]
+  }
+
+  /** Under a pause of all lists, the others stay paused. */
+  #endPause(id: string): void {
+    const ofAll = this.#pauses.get(undefined)
+    if (ofAll !== undefined) for (const other of this.#known.keys()) this.#pauses.set(other, Math.max(ofAll, this.#pauses.get(other) ?? 0))
+    this.#pauses.delete(undefined)
+    this.#pauses.delete(id)
   }
 
   status(): readonly ListStatus[] {
@@ -242,18 +261,36 @@ export class Lists {
     return built
   }
 
-  /** Reads all lists again, one of them from elsewhere; resolves to why that was not possible. */
-  async #rebuild(instead?: ListSpec): Promise<readonly ListFault[]> {
-    const specs = this.#specs(instead)
-    const built = await this.#build(specs)
-    if (this.#stopped) return []
-    if (built !== undefined && 'faults' in built) {
-      // A list that was fetched is blamed where its fetch ends.
-      this.#blame(built.faults.filter(({ id }) => id !== instead?.id))
-      return built.faults
+  /**
+   * Reads all lists again, one of them as it was fetched; resolves to why that one is not in force
+   * now. A list that is not in force and cannot be used is left out, and stops no other.
+   */
+  async #rebuild(fetched?: FetchedList): Promise<string | undefined> {
+    const unusable = new Set<string>()
+    for (;;) {
+      const setup = this.#setup
+      const now = fetched && setup.lists.find(({ id }) => id === fetched.list.id)
+      if (fetched !== undefined && (now === undefined || !isSameSource(now, fetched.list))) return 'it was configured otherwise meanwhile'
+      const specs = this.#specs(fetched?.spec).filter(({ id }) => !unusable.has(id))
+      const built = await this.#build(specs)
+      if (this.#stopped) return 'the service is stopping'
+      // A reload has put other lists in force meanwhile: what was read of the earlier ones is void.
+      if (setup !== this.#setup) unusable.clear()
+      else if (built === undefined || !('faults' in built)) {
+        this.#swap(specs, built)
+        await fetched?.keep()
+        return undefined
+      } else {
+        const own = built.faults.find(({ id }) => id === fetched?.list.id)
+        const others = built.faults.filter((one) => one !== own)
+        // A list that was fetched is blamed where its fetch ends.
+        this.#blame(others)
+        const needed = others.find(({ id }) => this.#order.includes(id))
+        if (own !== undefined) return own.message
+        if (needed !== undefined) return `it waits for the list "${needed.id}", which cannot be used`
+        for (const { id } of others) unusable.add(id)
+      }
     }
-    this.#swap(specs, built)
-    return []
   }
 
   #blame(faults: readonly ListFault[]): void {
@@ -272,6 +309,7 @@ export class Lists {
 
   #swap(specs: readonly ListSpec[], built: BuiltLists | undefined): void {
     if (this.#stopped) return
+    this.#swaps++
     this.#order = specs.map(({ id }) => id)
     for (const report of built?.reports ?? []) {
       const known = this.#known.get(report.id)
@@ -341,4 +379,10 @@ export class Lists {
     this.#reported = text
     this.#o.emit({ type: 'lists', faults })
   }
+}
+
+/** Whether what was fetched for one list is the content of the other. */
+function isSameSource(one: ListConfig, other: ListConfig): boolean {
+  const keys = ['url', 'format', 'action', 'sha256', 'minisignKey'] as const
+  return keys.every((key) => one[key] === other[key])
 }

@@ -31,7 +31,7 @@ function signature(text: string, key: KeyObject): string {
 }
 
 /** A server of one list, and the service's upkeep of it under a clock of the test. */
-async function scene(t: Test, more: (key: string) => Partial<ListConfig>) {
+async function scene(t: Test, more: (key: string) => Partial<ListConfig>, others: readonly ListConfig[] = []) {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
   const raw = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
   const key = Buffer.concat([Buffer.from('Ed'), KEY_ID, raw]).toString('base64')
@@ -94,17 +94,18 @@ async function scene(t: Test, more: (key: string) => Partial<ListConfig>) {
       served.text = text
       served.signature = signature(of, privateKey)
     },
-    start: () => lists.start({ lists: [list], views: [] }),
+    start: () => lists.start({ lists: [...others, list], views: [] }),
     restart: () => {
       lists.stop()
       lists = open()
-      return lists.start({ lists: [list], views: [] })
+      return lists.start({ lists: [...others, list], views: [] })
     },
     refuse: (error: EnigmError | undefined) => {
       refusal = error
     },
     blocks: (name: string) => inForce.ofName(nameFromText(name), 0, 0) !== undefined,
-    status: () => lists.status()[0],
+    status: () => lists.status().at(-1),
+    statuses: () => lists.status(),
   }
 }
 
@@ -165,4 +166,12 @@ t.test('a list whose SHA-256 is another one is not used', async (t) => {
   t.notOk(s.blocks('one.example'))
   s.served.text = 'two.example\n'
   await s.later('the right one', () => s.blocks('two.example'))
+})
+
+t.test('a list that cannot be used stops no other one from its first fetch, and is blamed itself', async (t) => {
+  const s = await scene(t, () => ({}), [{ id: 'bad', file: join(t.testdir(), 'missing'), format: 'auto', action: 'block' }])
+  await s.start()
+  await s.until('the list', () => s.blocks('one.example') && s.status()?.state === 'in-force')
+  await s.until('the end of the fetch', () => s.status()?.fault === undefined)
+  t.match(s.statuses()[0], { id: 'bad', state: 'missing', fault: /does not exist/ })
 })

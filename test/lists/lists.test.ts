@@ -1,5 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { systemRandom } from '../../src/clock.ts'
 import type { ListConfig } from '../../src/config/lists.ts'
@@ -136,4 +137,39 @@ t.test('the sources are read again to name the line of a rule; the first match i
   rmSync(lists[0]?.file ?? '')
   t.strictSame(unreadLists(sources), ['ads'])
   t.strictSame(unreadLists(sources, ['mine']), [])
+})
+
+t.test('a file that changes while a reload is prepared or adopted: the lists of the new configuration stay in force', async (t) => {
+  const { lists, config, blocks, write, clock } = scene(t, { one: 'a.example\n', two: 'b.example\n' })
+  const until = async (what: string, is: () => boolean) => {
+    for (const end = performance.now() + 10_000; !is(); await sleep(20)) {
+      if (performance.now() > end) throw new Error(what)
+      await clock.advance(1000)
+    }
+  }
+  await lists.start({ lists: [config('one'), config('two')], views: [] })
+  // Queued behind the reload: it was asked for under the old configuration.
+  write('two', 'b2.example\n')
+  const preparing = lists.prepare({ lists: [config('one')], views: [] })
+  await clock.advance(5000)
+  lists.adopt(await preparing)
+  await sleep(300)
+  t.equal(blocks('b.example') ?? blocks('b2.example'), undefined, 'a list that was removed is not put in force again')
+  t.equal(blocks('a.example'), 'one')
+  // Read again between the two halves of a reload: the newer content wins.
+  const prepared = await lists.prepare({ lists: [config('one'), config('two')], views: [] })
+  write('one', 'a2.example\n')
+  await until('the new content', () => blocks('a2.example') === 'one')
+  lists.adopt(prepared)
+  await until('the new content under the new configuration', () => blocks('a2.example') === 'one' && blocks('b2.example') === 'two')
+})
+
+t.test('the end of the pause of one list under a pause of all ends it, and the others stay paused', async (t) => {
+  const { lists, config, states, clock } = scene(t, { ads: 'ads.example\n', rest: 'rest.example\n' })
+  await lists.start({ lists: [config('ads'), config('rest')], views: [] })
+  lists.pause(600_000, undefined)
+  t.strictSame(lists.pause(0, 'ads'), ['ads'])
+  t.strictSame(states(), ['ads in-force', 'rest paused'])
+  await clock.advance(601_000)
+  t.strictSame(states(), ['ads in-force', 'rest in-force'])
 })
