@@ -122,7 +122,11 @@ class OpenSslQuic implements Quic {
     const context = o.contextNew(o.method()) as Pointer
     o.setVerify(context, verify ? VERIFY_PEER : VERIFY_NONE, null)
     o.setSuites(context, SUITES)
-    if (Number(o.contextControl(context, CTRL_SET_GROUPS_LIST, 0, groups)) !== 1) throw new Error('the groups are not known to OpenSSL')
+    if (Number(o.contextControl(context, CTRL_SET_GROUPS_LIST, 0, groups)) !== 1) {
+      o.contextFree(context)
+      o.clearErrors()
+      throw new Error('the groups are not known to OpenSSL')
+    }
     o.contextControl(context, CTRL_SET_SIGALGS_LIST, 0, SIGNATURES)
     addRoots(o, context, roots)
     this.#contexts.set(key, context)
@@ -166,7 +170,11 @@ class OpenSslConnection implements QuicConnection {
     this.#ssl = o.sslNew(context) as Pointer
     const inner: Pointer[] = [null]
     const outer: Pointer[] = [null]
-    if (this.#ssl === null || o.pair(inner, 0, outer, 0) !== 1) throw new Error('OpenSSL has no memory for a connection')
+    if (this.#ssl === null || o.pair(inner, 0, outer, 0) !== 1) {
+      o.sslFree(this.#ssl)
+      o.clearErrors()
+      throw new Error('OpenSSL has no memory for a connection')
+    }
     this.#network = outer[0] ?? null
     o.bioControl(this.#network, BIO_CTRL_DGRAM_SET_CAPS, BIO_CAP_HANDLES_DST_ADDR, null)
     // From here the connection owns its end of the pair.
@@ -265,7 +273,8 @@ class OpenSslConnection implements QuicConnection {
     const octets = Buffer.alloc(MAX_CERTIFICATE_OCTETS)
     const length = Number(o.bioRead(bio, octets, octets.length))
     o.bioFree(bio)
-    return length > 0 ? Uint8Array.from(octets.subarray(0, length)) : undefined
+    // One that fills the buffer may be longer: a part of it is no certificate.
+    return length > 0 && length < octets.length ? Uint8Array.from(octets.subarray(0, length)) : undefined
   }
 
   /** Sends the datagrams that are due. */

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { rootCertificates } from 'node:tls'
 import type { Timer } from '../../clock.ts'
-import { EnigmError, type ErrorCode } from '../../errors.ts'
+import { asEnigmError, EnigmError, type ErrorCode } from '../../errors.ts'
 import { missingQuic, type Quic, type QuicConnection, type QuicSession } from '../../quic.ts'
 import type { Protection, Transport } from '../../resolve.ts'
 import { tlsGroupOf } from '../../tls-groups.ts'
@@ -107,18 +107,31 @@ class Attempt implements AddressAttempt<Won> {
       (path) => {
         if (this.#over) return path.close()
         this.#path = path
-        const name = endpoint.authenticationDomainName
-        this.#connection = quic.connect({
-          ...{ address, port, groups: offer.ecdhCurve, roots: endpoint.ca ?? rootCertificates.join('\n') },
-          serverName: isIP(name) === 0 ? name : undefined,
-          verify: endpoint.usageProfile === 'strict',
-          send: (datagram) => path.send(datagram),
-        })
-        path.listen({ datagram: (octets) => this.#came(octets), broken: (error) => this.#fail(error) })
-        this.#step()
+        this.#guarded(() => this.#begin(quic, path, port, offer.ecdhCurve))
       },
       (error: EnigmError) => this.#fail(error),
     )
+  }
+
+  #begin(quic: Quic, path: UdpPath, port: number, groups: string): void {
+    const { authenticationDomainName: name, ca, usageProfile } = this.#endpoint
+    this.#connection = quic.connect({
+      ...{ address: this.#address, port, groups, roots: ca ?? rootCertificates.join('\n') },
+      serverName: isIP(name) === 0 ? name : undefined,
+      verify: usageProfile === 'strict',
+      send: (datagram) => path.send(datagram),
+    })
+    path.listen({ datagram: (octets) => this.#guarded(() => this.#came(octets)), broken: (error) => this.#fail(error) })
+    this.#step()
+  }
+
+  /** A throw in a callback would end the whole process: here it ends this attempt. */
+  #guarded(work: () => void): void {
+    try {
+      work()
+    } catch (cause) {
+      this.#fail(asEnigmError(cause))
+    }
   }
 
   heard(): boolean {
@@ -144,10 +157,12 @@ class Attempt implements AddressAttempt<Won> {
     if (found === 'more') {
       const timeoutMs = connection.timeoutMs()
       if (timeoutMs === undefined) return
-      this.#timer = this.#clock.setTimer(timeoutMs, () => {
-        connection.drive()
-        this.#step()
-      })
+      this.#timer = this.#clock.setTimer(timeoutMs, () =>
+        this.#guarded(() => {
+          connection.drive()
+          this.#step()
+        }),
+      )
     } else if (typeof found === 'number') this.#fail(failure(found))
     else this.#judge(connection, found)
   }
@@ -183,9 +198,13 @@ class Attempt implements AddressAttempt<Won> {
     if (this.#over) return
     this.#over = true
     this.#timer?.cancel()
-    this.#connection?.close(DOQ.noError)
-    this.#path?.close()
     this.#reject(error)
+    try {
+      this.#connection?.close(DOQ.noError)
+    } catch {
+      // It has failed already, and the reason is told.
+    }
+    this.#path?.close()
   }
 }
 
