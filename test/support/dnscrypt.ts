@@ -26,11 +26,20 @@ export class Provider {
   readonly #long = generateKeyPairSync('ed25519')
   readonly publicKey = raw(this.#long.publicKey).toString('base64')
 
-  certify(o: { readonly serial?: number; readonly fromMs?: number; readonly toMs?: number; readonly version?: number } = {}): Certified {
+  certify(
+    o: {
+      readonly serial?: number
+      readonly fromMs?: number
+      readonly toMs?: number
+      readonly version?: number
+      /** Instead of the public key that belongs to it. */
+      readonly serverKey?: Uint8Array
+    } = {},
+  ): Certified {
     const pair = generateKeyPairSync('x25519')
     const magic = randomBytes(8)
     const signed = Buffer.alloc(52)
-    signed.set(raw(pair.publicKey))
+    signed.set(o.serverKey ?? raw(pair.publicKey))
     signed.set(magic, 32)
     signed.writeUInt32BE(o.serial ?? 1, 40)
     signed.writeUInt32BE(Math.floor((o.fromMs ?? Date.now() - 3_600_000) / 1000), 44)
@@ -103,6 +112,8 @@ export async function startDnscrypt(o: {
   readonly port?: number
   /** Sent instead of the certificates. */
   readonly texts?: readonly Uint8Array[]
+  /** A reply with certificates that is longer than its query has none, and is marked as cut. */
+  readonly cuts?: true
 }): Promise<DnscryptServer> {
   let certificates = o.certificates
   let dropping = 0
@@ -146,7 +157,11 @@ export async function startDnscrypt(o: {
     if (packet.indexOf(name) === 12) {
       counts.certificates++
       lengths.certificates.push(packet.length)
-      udp.send(certificateReply(packet, o.texts ?? certificates.map(({ text }) => text)), peer.port, peer.address)
+      const texts = o.texts ?? certificates.map(({ text }) => text)
+      const reply = certificateReply(packet, texts)
+      const cut = o.cuts === true && reply.length > packet.length ? certificateReply(packet, []) : undefined
+      if (cut !== undefined) cut[2] = (cut[2] ?? 0) | 0x02
+      udp.send(cut ?? reply, peer.port, peer.address)
       return
     }
     if (dropping > 0) {

@@ -12,7 +12,7 @@ import type { Authenticated, Protection } from '../../resolve.ts'
 import { type CarrierTools, type Established, IDLE_MS, LivingCarrier, lost, type Sent, type Ticket } from '../carriers/carrier.ts'
 import type { UdpPath } from '../dial/udp-path.ts'
 import type { Certificate } from './certificate.ts'
-import { CLIENT_NONCE_OCTETS, nonceOf, paddedLength, queryPacket, replyIn, type SessionKeys, sessionKeys } from './codec.ts'
+import { CLIENT_NONCE_OCTETS, nonceOf, paddedLength, queryPacket, replyIn, type SessionKeys } from './codec.ts'
 import type { DnscryptPlace } from './place.ts'
 import type { CertificateShelf } from './shelf.ts'
 
@@ -67,6 +67,8 @@ export interface DnscryptParts {
   readonly path: UdpPath
   readonly place: DnscryptPlace
   readonly certificate: Certificate
+  /** Of this path alone. */
+  readonly keys: SessionKeys
   readonly shelf: CertificateShelf
 }
 
@@ -92,7 +94,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
   constructor(established: Established<P>, parts: DnscryptParts, tools: CarrierTools) {
     super(established, tools)
     this.#parts = parts
-    this.#keys = sessionKeys(parts.certificate.serverKey)
+    this.#keys = parts.keys
     this.#random = tools.random
     this.#probe = tools.probe ?? ROOT_PROBE
     this.#untilMs = parts.shelf.untilMs(parts.certificate, tools.clock as Clock)

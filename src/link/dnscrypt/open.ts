@@ -7,6 +7,7 @@ import { type AddressAttempt, race } from '../dial/race.ts'
 import { UdpPath } from '../dial/udp-path.ts'
 import { DnscryptCarrier, type DnscryptParts } from './carrier.ts'
 import type { Certificate } from './certificate.ts'
+import { sessionKeys } from './codec.ts'
 import { type DnscryptPlace, placesOf } from './place.ts'
 import { CertificateShelf, type FetchTools, fetchCertificate } from './shelf.ts'
 
@@ -62,10 +63,25 @@ async function partsOf(endpoint: Endpoint, tools: FetchTools, options: DnscryptO
   const known = shelf.usable(tools.clock)
   const place = places.get(shelf.lastAddress ?? '')
   if (known !== undefined && place !== undefined)
-    return { path: await UdpPath.open(place.address, place.port), place, certificate: known, shelf }
+    return withKeys({ path: await UdpPath.open(place.address, place.port), place, certificate: known, shelf })
   const won = await raced(places, tools, options)
+  const parts = withKeys({ ...won, certificate: shelf.keep(won.certificate, tools.clock), shelf })
   shelf.lastAddress = won.place.address
-  return { ...won, certificate: shelf.keep(won.certificate, tools.clock), shelf }
+  return parts
+}
+
+/**
+ * Makes the keys of a path before the dial ends: a key of the server that is none fails the dial,
+ * and not the process. Its certificate is asked for again the next time.
+ */
+function withKeys(parts: Omit<DnscryptParts, 'keys'>): DnscryptParts {
+  try {
+    return { ...parts, keys: sessionKeys(parts.certificate.serverKey) }
+  } catch (error) {
+    parts.shelf.doubt()
+    parts.path.close()
+    throw error
+  }
 }
 
 interface Won {

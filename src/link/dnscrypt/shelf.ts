@@ -13,10 +13,12 @@ const KEEP_MS = 3_600_000
 const AGAIN_MS = [400, 800, 1600] as const
 /**
  * Lengths of the query by attempt, behind a relay: it drops a reply that is longer than the query.
+ * Also for a server that cuts its reply.
  */
 const RELAYED_OCTETS = [512, 768, 1152, 1152] as const
 const DIRECT_OCTETS = 128
 const TXT = 16
+const TRUNCATED = 0x02
 
 /** What is known about the certificate of one server. */
 export class CertificateShelf {
@@ -79,13 +81,14 @@ export function fetchCertificate(path: UdpPath, place: DnscryptPlace, { clock, r
     timer?.cancel()
   }
   const result = new Promise<Certificate>((resolve, reject) => {
-    const send = () => {
-      const octets = place.head === undefined ? DIRECT_OCTETS : (RELAYED_OCTETS[tries] ?? RELAYED_OCTETS[3])
+    const send = (cut = false) => {
+      timer?.cancel()
+      const octets = place.head === undefined && !cut ? DIRECT_OCTETS : (RELAYED_OCTETS[tries] ?? RELAYED_OCTETS[3])
       const query = certificateQuery(place.providerName, id, octets)
       emit({ type: 'cleartext', cause: 'dnscrypt-certificate' })
       path.send(place.head === undefined ? query : Buffer.concat([place.head, query]))
       const waitMs = AGAIN_MS[tries++]
-      if (waitMs !== undefined) timer = clock.setTimer(waitMs, send)
+      if (waitMs !== undefined) timer = clock.setTimer(waitMs, () => send(cut))
     }
     const end = (outcome: Certificate | EnigmError) => {
       if (over) return
@@ -96,7 +99,11 @@ export function fetchCertificate(path: UdpPath, place: DnscryptPlace, { clock, r
     path.listen({
       datagram: (octets) => {
         if (over || idOf(octets) !== id || !isReplyTo(certificateQuery(place.providerName, id, DIRECT_OCTETS), octets)) return
-        end(chosenCertificate(textsIn(octets), place.publicKey, clock.wallMs()))
+        const chosen = chosenCertificate(textsIn(octets), place.publicKey, clock.wallMs())
+        // What a cut reply lacks comes with a longer query.
+        const cut = ((octets[2] ?? 0) & TRUNCATED) !== 0
+        if (chosen instanceof EnigmError && cut && tries < RELAYED_OCTETS.length) send(true)
+        else end(chosen)
       },
       broken: end,
     })

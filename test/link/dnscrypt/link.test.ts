@@ -36,8 +36,8 @@ function linkTo(t: Test, port: number, through?: { readonly addresses: readonly 
   return { link, ask, events, cleartext, endpoint, tools }
 }
 
-async function server(t: Test, answer: DnscryptAnswer, certificates = [provider.certify()]) {
-  const found = await startDnscrypt({ certificates, answer })
+async function server(t: Test, answer: DnscryptAnswer, certificates = [provider.certify()], more: { readonly cuts?: true } = {}) {
+  const found = await startDnscrypt({ certificates, answer, ...more })
   t.teardown(() => found.close())
   return found
 }
@@ -164,6 +164,26 @@ t.test('what is not signed by the provider is refused before a query leaves', as
     { code: 'pin-mismatch' },
   )
   t.equal(s.counts.packets, s.counts.certificates)
+})
+
+t.test('a key of low order in the certificate fails the dial, and not the process', async (t) => {
+  const s = await server(t, answered, [provider.certify({ serverKey: new Uint8Array(32) })])
+  const { ask, events } = linkTo(t, s.port)
+  t.equal(await codeOf(ask('www.example')), 'tls-failed')
+  t.match(
+    events.find(({ type }) => type === 'link.failed'),
+    { code: 'tls-failed', detail: /the key in the certificate/ },
+  )
+  t.equal(s.counts.packets, s.counts.certificates)
+})
+
+t.test('a reply that was cut is asked for again with a longer query, with and without a relay', async (t) => {
+  const certificates = Array.from({ length: 5 }, (_, i) => provider.certify({ serial: i + 1 }))
+  const s = await server(t, answered, certificates, { cuts: true })
+  const relay = await startRelay()
+  t.teardown(() => relay.close())
+  for (const through of [undefined, { addresses: ['127.0.0.1'], port: relay.port }])
+    t.equal(await codeOf(linkTo(t, s.port, through).ask('www.example')), 'answered', through === undefined ? 'directly' : 'relayed')
 })
 
 t.test('the sentence for a schedule', async (t) => {
