@@ -77,6 +77,8 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
   let timer: Timer | undefined
   let reported: unknown
   let files = ''
+  let copies = ''
+  let stopped = false
   let busy = false
   let dueMs = 0
   let outcomes: readonly SourceOutcome[] = []
@@ -91,8 +93,15 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
   const look = async () => {
     if (busy || loaded === undefined) return
     busy = true
-    const { sources = [], stateDir } = loaded.config
-    const now = fingerprint(sources)
+    try {
+      if (await lookAt(loaded.config)) tell()
+    } finally {
+      busy = false
+    }
+  }
+  /** Whether a source was due, or its kept copy is another one. */
+  const lookAt = async ({ sources = [], stateDir }: Loaded['config']): Promise<boolean> => {
+    const now = fingerprint(sources.flatMap(({ file }) => (file === undefined ? [] : [file, `${file}.minisig`])))
     const fetchNow = clock.nowMs() >= dueMs
     const due = sources.filter(({ url }) => (url === undefined ? now !== files : fetchNow))
     files = now
@@ -100,12 +109,17 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
     const fresh = await updateLists(due, stateDir, o)
     if (fresh.some(({ source, refused }) => source.url !== undefined && refused !== undefined)) dueMs = clock.nowMs() + RETRY_MS
     outcomes = [...outcomes.filter(({ source }) => !due.includes(source) && sources.includes(source)), ...fresh]
-    busy = false
-    tell()
+    // A command may have fetched a list meanwhile.
+    const before = copies
+    copies = fingerprint(sources.map((source) => keptFile(stateDir, source)))
+    return due.length > 0 || copies !== before
   }
+  // What goes wrong with a list never ends the service: it is looked at again.
+  const again = () => later(POLL_MS)
   const later = (ms: number) => {
     timer?.cancel()
-    timer = clock.setTimer(ms, () => void look().finally(() => later(POLL_MS)))
+    if (stopped) return
+    timer = clock.setTimer(ms, () => void look().then(again, again))
   }
   return {
     adopt(next) {
@@ -121,21 +135,32 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
       if ((next.config.sources ?? []).length === 0) timer?.cancel()
       else later(before === undefined ? FIRST_MS : 0)
     },
-    stop: () => timer?.cancel(),
+    stop() {
+      stopped = true
+      timer?.cancel()
+    },
   }
 }
 
 function ageMs({ config }: Loaded, source: ListSource, clock: Clock): number {
   if (source.url === undefined) return 0
-  return clock.wallMs() - (statSync(keptFile(config.stateDir, source), { throwIfNoEntry: false })?.mtimeMs ?? 0)
+  return clock.wallMs() - (statOf(keptFile(config.stateDir, source))?.mtimeMs ?? 0)
 }
 
-/** Changes whenever a file or its signature does. */
-function fingerprint(sources: readonly ListSource[]): string {
-  const parts = sources.flatMap(({ file }) => (file === undefined ? [] : [file, `${file}.minisig`]))
+/** Undefined: it is not there, or may not be looked at. */
+function statOf(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
+}
+
+/** Changes whenever one of the files does. */
+function fingerprint(paths: readonly string[]): string {
   return JSON.stringify(
-    parts.map((path) => {
-      const found = statSync(path, { throwIfNoEntry: false })
+    paths.map((path) => {
+      const found = statOf(path)
       return [path, found?.ino, found?.size, found?.mtimeMs]
     }),
   )

@@ -170,14 +170,16 @@ function watchSigned(daemon: Daemon, { clock, warn }: { readonly clock: Clock; r
     }
     return listUpdates({ clock, random: systemRandom, lookup, report: daemon.report })
   }
+  // The service goes on with the lists that it has.
+  const failed = (error: unknown) => warn(`the lists of resolvers are not kept up to date: ${asEnigmError(error).message}`)
   return {
     adopt(loaded: Loaded) {
       const { policyFrom, sources, stateDir } = loaded.config
       if (policyFrom !== undefined) void rememberSigned(policyFrom, loaded.policySignedS, stateDir, warn)
       if (sources !== undefined) lists ??= start()
-      void lists?.then((started) => started.adopt(loaded))
+      lists?.then((started) => started.adopt(loaded)).catch(failed)
     },
-    stop: () => void lists?.then((started) => started.stop()),
+    stop: () => void lists?.then((started) => started.stop()).catch(failed),
   }
 }
 

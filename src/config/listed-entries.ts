@@ -33,6 +33,7 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
   const entries: SetEntry[] = []
   const places = new Map<string, number>()
   const seen = new Set<string>()
+  const tried = new Map<string, number>()
   let repeated = 0
   for (const { name, stamp } of listed) {
     const entry = entryOf(stamp, idOf(name ?? nameOf(stamp)), list)
@@ -54,18 +55,24 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
       entries[at] = merged
       continue
     }
-    const id = unusedId(entry.value.id, (one) => places.has(one))
+    const id = unusedId(entry.value.id, (one) => places.has(one), tried)
     places.set(id, entries.length)
     entries.push({ ...entry, value: { ...entry.value, id } })
   }
   return { entries, repeated }
 }
 
-/** `id` with the lowest number from 2 that makes it new. */
-export function unusedId(id: string, used: (id: string) => boolean): string {
-  for (let n = 2; ; n++) {
-    const next = `${id.slice(0, 58)}-${n}`
-    if (!used(next)) return next
+/**
+ * `id` with the lowest number from 2 that makes it new. `tried`: the numbers that are known to be
+ * used, by id: without it, many entries of one name would be compared with each other.
+ */
+export function unusedId(id: string, used: (id: string) => boolean, tried: Map<string, number>): string {
+  const stem = id.slice(0, 58)
+  for (let n = (tried.get(stem) ?? 1) + 1; ; n++) {
+    const next = `${stem}-${n}`
+    if (used(next)) continue
+    tried.set(stem, n)
+    return next
   }
 }
 

@@ -47,6 +47,7 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
   const byId = new Map(set.map((entry) => [keyOf(entry.kind, entry.value.id), entry]))
   const byName = grouped(set)
   const used = new Set(byId.keys())
+  const tried = { resolvers: new Map<string, number>(), relays: new Map<string, number>() }
   const add: SetEntry[] = []
   const change: EntryChange[] = []
   let same = 0
@@ -57,7 +58,7 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
     else if (own !== undefined || (byName.get(nameOf(entry)) ?? []).some((other) => covers(other, entry))) same++
     else {
       const isUsed = (id: string) => used.has(keyOf(entry.kind, id))
-      const id = isUsed(entry.value.id) ? unusedId(entry.value.id, isUsed) : entry.value.id
+      const id = isUsed(entry.value.id) ? unusedId(entry.value.id, isUsed, tried[entry.kind]) : entry.value.id
       used.add(keyOf(entry.kind, id))
       add.push(id === entry.value.id ? entry : { ...entry, value: { ...entry.value, id } })
     }

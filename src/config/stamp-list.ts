@@ -4,6 +4,8 @@ import { readStamp, type Stamp } from './stamps.ts'
 export const MAX_LIST_OCTETS = 4_194_304
 /** Limit of entries in one list. */
 export const MAX_LIST_ENTRIES = 5000
+/** What is beyond it in a line is not read: no stamp is so long. */
+const MAX_LINE = 8192
 /** Limit of faults that are named. */
 const MAX_FAULTS = 20
 
@@ -36,12 +38,13 @@ export function readStampList(text: string): StampList {
   let refused = 0
   let name: string | undefined
   let line = 0
-  for (const raw of text.split(/\r\n|\r|\n/)) {
+  for (const whole of text.split(/\r\n|\r|\n/)) {
     line++
+    const raw = whole.slice(0, MAX_LINE)
     const heading = /^ {0,3}(#{1,6})[ \t]+(\S.{0,200}?)[ \t]*#*$/.exec(raw)
     // The first level is the title of the list.
     if (heading !== null) name = heading[1] === '#' ? undefined : heading[2]
-    const found = /^[\s>*+`-]*(sdns:[^\s`]*)[\s`]*$/i.exec(raw.length > 8192 ? raw.slice(0, 8192) : raw)?.[1]
+    const found = /^[\s>*+`-]*(sdns:[^\s`]*)[\s`]*$/i.exec(raw)?.[1]
     if (found === undefined) continue
     const { stamp, fault } = reading(found, stamps.length)
     if (stamp !== undefined) {

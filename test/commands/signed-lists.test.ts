@@ -6,6 +6,7 @@ import { systemClock, systemRandom } from '../../src/clock.ts'
 import { listUpdates } from '../../src/commands/list-updates.ts'
 import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
+import type { ListSource } from '../../src/config/kept-lists.ts'
 import { checkConfig, loadConfig } from '../../src/config/load.ts'
 import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
 import type { Event } from '../../src/events.ts'
@@ -205,6 +206,32 @@ t.test('a running service reports what a list would change, once, and what it re
   publish(OLD, 900)
   await settle(10_100)
   t.match(events.at(-1), { sources: [{ state: 'old', why: /is older/, entries: 3 }] })
+  updates.stop()
+})
+
+t.test('a file that may not be looked at ends nothing, and is taken once it may', async (t) => {
+  const { at, publish } = scene(t)
+  const config = JSON.parse(readFileSync(at('config.json'), 'utf8'))
+  const { file } = config.sources[0]
+  writeFileSync(at('plain'), '')
+  const loaded = await loadConfig(at('config.json'))
+  // A part of the path is a file: ENOTDIR, which is not "no such file".
+  const source = { ...(loaded.config.sources ?? [])[0], file: join(at('plain'), file) } as ListSource
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const updates = listUpdates({ clock, random: systemRandom, lookup: async () => [], report: (event) => void events.push(event) })
+  updates.adopt({ ...loaded, config: { ...loaded.config, sources: [source] } })
+  const settle = async (ms: number) => {
+    clock.advance(ms)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await settle(1100)
+  t.match(events.at(-1), { sources: [{ state: 'none', why: /ENOTDIR/ }] })
+  updates.adopt(loaded)
+  publish(NEW, 1000)
+  await settle(3100)
+  await settle(3100)
+  t.match(events.at(-1), { sources: [{ state: 'current' }] })
   updates.stop()
 })
 
