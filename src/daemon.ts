@@ -223,7 +223,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     renewed: () => tally.renewed++,
     rules: {
       version: lists.version,
-      allows: (wire, view) => lists.inForce.allows(wire, view) && setups.current.own?.contradicts(wire, view) !== true,
+      allows: (wire, view) => lists.allows(running.loaded.config, wire, view) && setups.current.own?.contradicts(wire, view) !== true,
     },
   })
   const gate = new PolicyGate()
@@ -352,10 +352,14 @@ function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence
   return old
 }
 
-/** See `Daemon.adoptHosts`. Stored answers are judged again when they are used. */
-function adoptHosts({ hosts }: Loaded, running: Running, { lists }: Core): void {
+/**
+ * See `Daemon.adoptHosts`. Stored answers are judged again when they are used; a failure that is
+ * kept would hide a name that was written.
+ */
+function adoptHosts({ hosts }: Loaded, running: Running, { lists, shared }: Core): void {
   running.loaded = { ...running.loaded, hosts }
   running.setups.current.own?.adoptHosts(hosts)
+  shared.memory.failures.clear()
   lists.version.change()
 }
 

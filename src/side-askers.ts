@@ -43,14 +43,14 @@ export interface SideAskers {
 export function sideAskers(config: Config, trusted: Pick<Selection<Protection>, 'among'>, parts: SideAskerParts): SideAskers {
   const sides = sidesOf(config)
   const clamp = config.cache
-  const plain: PlainSide[] = []
-  const plainAsker = ({ zone = '', cleartext }: KnownSide): SideAsker => {
+  const plain = new Map<number, PlainSide>()
+  const plainAsker = ({ number, zone = '', cleartext }: KnownSide): SideAsker => {
     const { gate, linkServers } = parts
     const fixed = cleartext === undefined || cleartext === LINK ? undefined : parseListen(cleartext)
     const servers = fixed === undefined ? () => linkServers(zone) : [fixed]
     const refusal = () => (gate.closed ? gate.refusal() : undefined)
     const side = new PlainSide({ ...parts, refusal, clamp, lifetime: (accepted) => lifetimeOf(accepted, clamp), servers })
-    plain.push(side)
+    plain.set(number, side)
     return side
   }
   const askers = sides.all.map((side) =>
@@ -58,18 +58,18 @@ export function sideAskers(config: Config, trusted: Pick<Selection<Protection>, 
       ? trustedAsker(trusted.among(side.to), clamp, (accepted) => lifetimeOf(accepted, clamp), parts.around)
       : plainAsker(side),
   )
-  const loops = new Loops({ ...parts, askers })
+  const loops = new Loops({ ...parts, askers, serversOf: ({ number }) => plain.get(number)?.servers.map(({ address }) => address) ?? [] })
   return {
     sides,
     askers,
     loops,
     disturbed() {
       loops.forget()
-      for (const side of plain) side.disturbed()
+      for (const side of plain.values()) side.disturbed()
     },
     async close() {
       loops.close()
-      await Promise.all(plain.map((side) => side.close()))
+      await Promise.all([...plain.values()].map((side) => side.close()))
     },
   }
 }

@@ -52,6 +52,14 @@ export class ConfiguredLists {
     return () => lists.adopt(prepared)
   }
 
+  /**
+   * Whether a stored answer may be used for a view. None may until the lists of the configuration
+   * are read: a name must not pass because its list is not there yet.
+   */
+  allows({ lists }: Pick<Loaded['config'], 'lists'>, wire: Uint8Array, view: number): boolean {
+    return (lists.length === 0 || this.inForce.isReady) && this.inForce.allows(wire, view)
+  }
+
   /** See `Lists.pause`. */
   pause(forMs: number, id: string | undefined): readonly string[] | undefined {
     return this.#lists?.pause(forMs, id)

@@ -83,16 +83,20 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
       return undefined
     }
   }
-  let entries = specs.reduce((sum, spec) => sum + (sound(spec, () => lineCount(spec)) ?? 0), 0)
+  const sizes = specs.map((spec) => sound(spec, () => sizeOf(spec)) ?? { lines: 0, octets: 0 })
   if (faults.length > 0) return { faults }
-  for (let tries = 0; ; tries++) {
+  let entries = sizes.reduce((sum, { lines }) => sum + lines, 0)
+  // No rule takes less than an octet of text, so a table of this size is never full.
+  const most = sizes.reduce((sum, { octets }) => sum + octets, entries)
+  for (let tries = 0; ; ) {
     const build = new Build(specs, entries, key)
     const reports = specs.map((spec, index) => sound(spec, () => build.read(index)))
     if (faults.length > 0) return { faults }
     // Lines of hosts files may have several names, and many lines may be none.
-    const wrong = build.isFull ? 2 * entries : build.used < entries / 2 ? build.used : entries
-    if (wrong === entries || tries === MOST_TRIES)
-      return { table: build.data(), groups: build.groups, reports: reports.filter((one) => one !== undefined) }
+    const wrong = build.isFull ? Math.min(most, 2 * entries) : build.used < entries / 2 ? build.used : entries
+    // A table that is full lacks rules, so it is never the last.
+    if (!build.isFull && tries++ === MOST_TRIES) entries = wrong
+    if (wrong === entries) return { table: build.data(), groups: build.groups, reports: reports.filter((one) => one !== undefined) }
     entries = wrong
   }
 }
@@ -219,12 +223,14 @@ function read({ path }: ListSpec, take: (part: Uint8Array) => void): void {
   if (why !== undefined) throw unusable(`its file ${why}`)
 }
 
-function lineCount(spec: ListSpec): number {
+function sizeOf(spec: ListSpec): { readonly lines: number; readonly octets: number } {
   let lines = 1
+  let octets = 0
   read(spec, (part) => {
+    octets += part.length
     for (let i = 0; i < part.length; i++) if (part[i] === LF) lines++
   })
-  return lines
+  return { lines, octets }
 }
 
 function faultOf(error: unknown): string {

@@ -12,6 +12,7 @@ const STAR = 0x2a
 const DASH = 0x2d
 const DOT = 0x2e
 const SLASH = 0x2f
+const COLON = 0x3a
 const SEMICOLON = 0x3b
 const AT = 0x40
 const BRACKET = 0x5b
@@ -125,6 +126,7 @@ export class TextRules {
     if (nameEnd > from && octets[nameEnd - 1] === CARET) nameEnd--
     const at = from + anchors
     if (anchors === 0) this.#bare(octets, at, nameEnd, kind)
+    else if (nameEnd === end && isBeginning(octets, at, end)) this.#taker.skip('pattern')
     else if (!this.#addresses(octets, at, nameEnd, kind)) this.#anchored(octets, at, nameEnd, anchors, kind)
   }
 
@@ -208,6 +210,16 @@ function isFragment(octets: Uint8Array, from: number, end: number): boolean {
   return true
 }
 
+/**
+ * Whether an anchored text without an end, as `||click.` or `||app`, is the beginning of many names
+ * and no name.
+ */
+function isBeginning(octets: Uint8Array, from: number, end: number): boolean {
+  if (octets[end - 1] === DOT) return true
+  for (let i = from; i < end; i++) if (octets[i] === DOT || octets[i] === COLON) return false
+  return true
+}
+
 const isBlank = (octet: number) => octet === SPACE || octet === TAB
 
 /** Whether nothing follows a word but a comment. */
@@ -218,7 +230,7 @@ function isComment(octets: Uint8Array, from: number, end: number): boolean {
 }
 
 function isColon(octets: Uint8Array, from: number, end: number): boolean {
-  for (let i = from; i < end; i++) if (octets[i] === 0x3a) return true
+  for (let i = from; i < end; i++) if (octets[i] === COLON) return true
   return false
 }
 

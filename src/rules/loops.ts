@@ -24,6 +24,8 @@ export interface LoopParts {
   readonly emit: Emit
   /** Those who are asked on each side, by its number. */
   readonly askers: readonly SideAsker[]
+  /** The addresses of the servers that are asked in cleartext on a side now. */
+  readonly serversOf: (side: KnownSide) => readonly string[]
 }
 
 /** What is known about one zone. */
@@ -40,15 +42,15 @@ interface ZoneWatch {
 
 /**
  * Finds forward zones that lead back to this service: their server sends its queries here. The sign
- * is a question that comes from this host or from an address of loopback while the same question is
- * asked of the server. Then a random name in the zone is asked: if that comes back, the zone is
- * refused, until a later test name does not come back any more.
+ * is a question that comes from this host, from loopback or from the server of the zone while the
+ * same question is asked of that server. Then a random name in the zone is asked: if that comes
+ * back, the zone is refused, until a later test name does not come back any more.
  */
 export class Loops {
   readonly #parts: LoopParts
   readonly #zones = new Map<string, ZoneWatch>()
-  /** How often each question of a zone is in progress. */
-  readonly #asked = new Map<string, number>()
+  /** How often each question is in progress, by the zone in which it is. */
+  readonly #asked = new Map<string, Map<ZoneWatch, number>>()
   #awaits = 0
 
   constructor(parts: LoopParts) {
@@ -63,23 +65,35 @@ export class Loops {
     if (this.#awaits > 0 && this.#cameBack(job)) return leadsBack()
     if (side.zone === undefined && this.#asked.size === 0) return undefined
     const key = keyOf(job)
-    const isAsked = this.#asked.has(key) && isNear(job.query.client.address)
+    const led = [...(this.#asked.get(key)?.keys() ?? [])].filter((watch) => this.#isNear(job.query.client.address, watch.side))
+    for (const watch of led) this.#test(watch)
     // The clients of another view may have no rule for the zone: its names must not go elsewhere.
-    if (side.zone === undefined) return isAsked ? leadsBack() : undefined
+    if (side.zone === undefined) return led.length > 0 ? leadsBack() : undefined
     const watch = this.#watchOf(side, side.zone)
     if (watch.refused) return leadsBack()
-    if (isAsked) this.#test(watch)
     watch.open.add(job)
-    this.#asked.set(key, (this.#asked.get(key) ?? 0) + 1)
+    const counts = this.#asked.get(key) ?? new Map<ZoneWatch, number>()
+    this.#asked.set(key, counts.set(watch, (counts.get(watch) ?? 0) + 1))
     return undefined
   }
 
   left(job: Job, { zone, number }: Side): void {
-    if (this.#zones.get(`${number} ${zone}`)?.open.delete(job) !== true) return
+    const watch = this.#zones.get(`${number} ${zone}`)
+    if (watch?.open.delete(job) !== true) return
     const key = keyOf(job)
-    const count = (this.#asked.get(key) ?? 1) - 1
-    if (count > 0) this.#asked.set(key, count)
-    else this.#asked.delete(key)
+    const counts = this.#asked.get(key)
+    const count = (counts?.get(watch) ?? 1) - 1
+    if (count > 0) counts?.set(watch, count)
+    else if (counts?.delete(watch) === true && counts.size === 0) this.#asked.delete(key)
+  }
+
+  /**
+   * Whether a client is where a server that forwards to us is: mostly on this host, or the server
+   * itself, as a router that uses us.
+   */
+  #isNear(address: string, side: KnownSide): boolean {
+    const plain = canonical(unmapped(address))
+    return isLoopback(plain) || ownAddresses().has(plain) || this.#parts.serversOf(side).some((one) => canonical(unmapped(one)) === plain)
   }
 
   /** The network changed: its servers are others, and each zone gets another try. */
@@ -148,12 +162,6 @@ export class Loops {
 const leadsBack = () => new EnigmError('forward-loop', 'The server of the zone asks this service.')
 const textOf = (octets: Uint8Array) => Buffer.from(octets).toString('latin1')
 const keyOf = ({ query }: Job) => textOf(query.question.lower)
-
-/** Whether a client is on this host, where a server that forwards to us mostly is. */
-function isNear(address: string): boolean {
-  const plain = unmapped(address)
-  return isLoopback(plain) || ownAddresses().has(canonical(plain))
-}
 
 function ownAddresses(): ReadonlySet<string> {
   try {

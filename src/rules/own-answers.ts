@@ -16,6 +16,8 @@ const SVCB = 64
 const ANY = 255
 const NXDOMAIN = 3
 const CLASS_IN = 1
+/** RFC 8914: Blocked. */
+const BLOCKED = 15
 /**
  * Types that tell a client where to connect: with one of them from elsewhere it would not use the
  * address that is written here (RFC 9460 sections 2.4 and 7.3).
@@ -115,6 +117,8 @@ export function ownAnswers(namesOf: OwnNamesOf, dns64?: Dns64): Stage {
       const { outcome, query } = job
       if (outcome === undefined || outcome instanceof EnigmError) return 'on'
       const { question, client } = query
+      // What a list has blocked stays as the list has it.
+      if (outcome.from === 'policy' && outcome.ede?.code === BLOCKED) return 'on'
       // With an alias in the answer, the RCODE is about its target (RFC 6604 section 3).
       if (outcome.rcode === NXDOMAIN && u16(outcome.wire, 6) === 0 && namesOf(client.view).exists(nameOf(question)))
         job.outcome = exists(question, outcome)

@@ -74,6 +74,12 @@ export class PlainSide implements SideAsker {
     if (typeof parts.servers !== 'function') this.#client = this.#clientOf(parts.servers)
   }
 
+  /** The servers that are asked now, as far as they are known. */
+  get servers(): readonly SocketAddress[] {
+    const { servers } = this.#parts
+    return typeof servers === 'function' ? this.#resolvers : servers
+  }
+
   ask(job: Job, done: (outcome: Outcome) => void): void {
     const refused =
       this.#drained !== undefined

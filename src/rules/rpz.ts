@@ -21,8 +21,9 @@ const NULL_DATA = new Set(['0.0.0.0', '127.0.0.1', '::', '::1'])
 export class RpzReader {
   readonly #taker: RuleTaker
   readonly #name = new Uint8Array(256)
-  /** The zone, with a final dot, once a line has named it; owners lie below it. */
-  #apex: string | undefined
+  /** The zone, below which owners lie: the owner of the SOA, else the first origin. */
+  #soa: string | undefined
+  #firstOrigin: string | undefined
   #origin = ''
   #owner = ''
   /** Open parentheses: the SOA of most zones has several lines. */
@@ -51,8 +52,9 @@ export class RpzReader {
 
   #directive([word = '', value = '']: readonly string[]): void {
     if (/^\$ORIGIN$/i.test(word)) {
-      this.#origin = value.toLowerCase()
-      this.#apex ??= this.#origin
+      this.#origin = this.#absolute(value.toLowerCase())
+      // BIND writes `$ORIGIN .` before the SOA, whose owner is the zone.
+      if (this.#origin !== '.') this.#firstOrigin ??= this.#origin
     } else if (!/^\$TTL$/i.test(word)) this.#taker.skip('not-a-name')
   }
 
@@ -61,7 +63,8 @@ export class RpzReader {
       this.#taker.skip('not-a-name')
       return
     }
-    if (type === 'SOA' && this.#owner.endsWith('.')) this.#apex ??= this.#owner
+    const owner = this.#ownName()
+    if (type === 'SOA' && (owner.endsWith('.') || this.#origin !== '')) this.#soa ??= owner
     if (type === 'SOA' || type === 'NS' || type === 'RRSIG' || type === 'DNSKEY' || type.startsWith('NSEC')) return
     const trigger = this.#trigger()
     if (trigger === '') return
@@ -82,15 +85,21 @@ export class RpzReader {
 
   /** The owner without the zone; empty: the apex; undefined: it lies outside. */
   #trigger(): string | undefined {
-    if (this.#owner === '@') return this.#relative(this.#origin)
-    if (!this.#owner.endsWith('.')) return this.#origin === '' ? this.#owner : this.#relative(`${this.#owner}.${this.#origin}`)
-    return this.#relative(this.#owner)
+    const name = this.#ownName()
+    if (!name.endsWith('.') && this.#origin === '') return name
+    const apex = this.#soa ?? this.#firstOrigin
+    if (name === apex) return ''
+    return apex !== undefined && name.endsWith(`.${apex}`) ? name.slice(0, -apex.length - 1) : undefined
   }
 
-  #relative(absolute: string): string | undefined {
-    const apex = this.#apex
-    if (apex === undefined || absolute === '' || absolute === apex) return absolute === apex || absolute === '' ? '' : undefined
-    return absolute.endsWith(`.${apex}`) ? absolute.slice(0, -apex.length - 1) : undefined
+  #ownName(): string {
+    return this.#owner === '@' ? this.#origin : this.#absolute(this.#owner)
+  }
+
+  /** A name with the origin; without one it stays relative to the zone. */
+  #absolute(name: string): string {
+    if (name.endsWith('.') || this.#origin === '') return name
+    return this.#origin === '.' ? `${name}.` : `${name}.${this.#origin}`
   }
 
   /** What the record demands; undefined: it cannot be done, which is counted. */

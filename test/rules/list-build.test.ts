@@ -148,3 +148,12 @@ t.test('many names on one line, and many lines without names, get a table that f
   t.ok(outcome.table.cells.length / 2 < used / 0.5 + 32, `${outcome.table.cells.length / 2} cells for ${used} rules`)
   t.end()
 })
+
+t.test('lines of hosts files with hundreds of names each lose none of them', (t) => {
+  const line = (i: number) =>
+    `0.0.0.0 ${Array.from({ length: 600 }, (_, n) => `x${(i * 600 + n).toString(36).padStart(4, '0')}`).join(' ')}`
+  const { outcome, of } = rulesOf(t, { hosts: Array.from({ length: 60 }, (_, i) => line(i)).join('\n') })
+  t.equal(outcome.reports[0]?.rules, 36_000)
+  t.equal(of(`x${(35_999).toString(36).padStart(4, '0')}`), 'blocked by hosts')
+  t.end()
+})

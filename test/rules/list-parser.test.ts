@@ -225,6 +225,42 @@ t.test('RPZ: names and addresses of answers, with their own replies; what a stub
   t.end()
 })
 
+t.test('RPZ: the zone is the owner of the SOA, whatever the origin is', (t) => {
+  const bind = `$ORIGIN .
+$TTL 60
+rpz.test IN SOA localhost. root.localhost. (
+  1 3600 600 86400 60 )
+  NS localhost.
+$ORIGIN rpz.test.
+ads.example CNAME .
+$ORIGIN example.rpz.test.
+*.ads CNAME .
+$ORIGIN sub
+x CNAME .
+$ORIGIN .
+other.example CNAME .
+`
+  t.strictSame(parsed(bind).rules, ['nxdomain name ads.example', 'nxdomain below ads.example', 'nxdomain name x.sub.example'])
+  t.strictSame(parsed(bind).skipped, ['13 rpz-outside'])
+  t.strictSame(parsed('$ORIGIN .\nads.example.rpz.test CNAME .\n').rules, [])
+  const above = '$ORIGIN test.\nrpz SOA a. b. 1 2 3 4 5\nads.example.rpz CNAME .\n'
+  t.strictSame(parsed(above).rules, ['nxdomain name ads.example'])
+  const relative = 'rpz.test. SOA a. b. 1 2 3 4 5\nads.example CNAME .\n'
+  t.strictSame(parsed(relative).rules, ['nxdomain name ads.example'])
+  t.strictSame(parsed('@ SOA a. b. 1 2 3 4 5\nads.example CNAME .\n').rules, ['nxdomain name ads.example'])
+  t.end()
+})
+
+t.test('Adblock: an anchored text without an end is the beginning of many names, and no name', (t) => {
+  const { rules, skipped } = parsed(
+    '||click.\n||app\n@@||ok.\n||ads$important\n|one\n||app^\n||click.^\n||name.example\n|app|\n',
+    'adblock',
+  )
+  t.strictSame(rules, ['tree app', 'tree click', 'tree name.example', 'name app'])
+  t.strictSame(skipped, ['1 pattern', '2 pattern', '3 pattern', '4 pattern', '5 pattern'])
+  t.end()
+})
+
 t.test('what is certainly no list is refused in one clause', (t) => {
   const fault = (octets: string | Uint8Array, format?: ListFormat) => {
     try {

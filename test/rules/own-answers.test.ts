@@ -8,6 +8,7 @@ import { synthesise } from '../../src/dns/response.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { specialNames } from '../../src/local-names/special-names.ts'
 import type { Answer, Query, Question } from '../../src/resolve.ts'
+import { blockedAnswer } from '../../src/rules/blocked.ts'
 import { questionFor } from '../../src/rules/own-answers.ts'
 import { createOwnRules } from '../../src/rules/own-rules.ts'
 import { rr, soa } from '../support/messages.ts'
@@ -214,4 +215,10 @@ t.test('without a match nothing changes', async (t) => {
   const answer = fromUpstream(questionFor(nameFromText('x.example'), 1), 0, [rr()])
   const { resolve } = scene({ answers: nas, upstream: () => answer })
   t.equal(await resolve(queryOf('x.example', 'A'), ASK), answer)
+})
+
+t.test('the denial of a list stays as it is for a name that has own records too', async (t) => {
+  const { resolve } = scene({ answers: nas, upstream: (_name, _type, question) => blockedAnswer(question, 'nxdomain', 'ads') })
+  const answer = await resolve(queryOf('nas.example', 'MX'), ASK)
+  t.match(answer, { rcode: 3, ede: { code: 15, text: 'list ads' } })
 })

@@ -68,7 +68,7 @@ function scene(_t: Test, { fails = new Set(), ttlS = 60 }: SceneOptions = {}) {
   )
   const live = { stages: [] as readonly Stage[], timeoutMs: 4000, prefetch: true, view }
   const memory = createMemory({ clock, random, maxBytes: 1_000_000, staleMaxS: 3600, current: () => live, renewed() {} })
-  const loops = new Loops({ clock, random, emit: () => {}, askers })
+  const loops = new Loops({ clock, random, emit: () => {}, askers, serversOf: () => [] })
   live.stages = pipeline({
     ...memory,
     clock,
