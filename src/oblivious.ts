@@ -13,6 +13,8 @@ import { SEAL_OCTETS, TargetKeys } from './link/odoh/target-keys.ts'
 /** What an endpoint needs that has a key to fetch. */
 export interface KeyTools extends Pick<ConnectOptions, 'clock' | 'sessions' | 'handshake'> {
   readonly dialPace: ConnectOptions['pace']
+  /** Called before each fetch: the network may have changed just now. */
+  readonly beforeDial?: () => void
   readonly config: Pick<Config, 'odoh'>
   /** The hops on the way to the resolver. */
   readonly route: readonly DialHop[]
@@ -52,6 +54,7 @@ export function relayEndpoint(resolver: TrustedResolver, tools: KeyTools): Omit<
     ca: relay.ca,
     route: tools.relayRoute,
     odoh: {
+      relay: relay.id,
       port: relay.port,
       path: pathThrough(relay, hostAndPort(resolver.authenticationDomainName, port), path),
       keys: keysOf(resolver, port, tools),
@@ -68,11 +71,11 @@ function pathThrough({ path }: TrustedRelay, host: string, targetPath: string): 
 function keysOf(
   resolver: TrustedResolver,
   port: number,
-  { config, clock, sessions, handshake, route, dialPace: pace }: KeyTools,
+  { config, clock, sessions, handshake, route, dialPace: pace, beforeDial }: KeyTools,
 ): TargetKeys {
   const pinned = resolver.transports.odoh?.config
   const found = pinned === undefined ? undefined : targetKeyOf(Buffer.from(pinned, 'base64'))
-  const { id, addresses, authenticationDomainName, spkiPins, certHashes = [], ca } = resolver
+  const { id, addresses, authenticationDomainName, spkiPins, certHashes = [], ca, tls } = resolver
   // Strict, whatever the usage profile: queries are sealed to this key.
   const target = {
     resolver: id,
@@ -81,16 +84,18 @@ function keysOf(
     spkiPins,
     certHashes,
     ca,
+    ...(tls === undefined ? {} : { tls }),
     route,
     usageProfile: 'strict',
     doh: { port, path: '' },
   } as const
-  const fetch = async () => {
+  const fetch = async (signal: AbortSignal) => {
     const { fetchTargetConfig } = await import('./link/odoh/fetch-config.ts')
-    return fetchTargetConfig(target, { clock, sessions, pace, ...(handshake === undefined ? {} : { handshake }) })
+    return fetchTargetConfig(target, { clock, sessions, pace, signal, ...(handshake === undefined ? {} : { handshake }) })
   }
   return new TargetKeys({
     clock,
+    beforeDial,
     pinned: typeof found === 'object' ? found : undefined,
     fetch: config.odoh.configFetch === 'direct' || route.length > 0 ? fetch : undefined,
   })

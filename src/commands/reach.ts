@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { Clock, Random } from '../clock.ts'
 import type { Loaded } from '../config/load.ts'
 import { rulesAt, strictestVpn } from '../config/policy.ts'
+import { pathsOf } from '../config/query-paths.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { readOpt, withPaddedOpt } from '../dns/edns.ts'
 import { rcodeOf } from '../dns/message.ts'
@@ -19,7 +20,7 @@ import { openTransport } from '../link/transports.ts'
 import { routesTo } from '../oblivious.ts'
 import { egressVerdict } from '../posture/policy-rules.ts'
 import type { Carried, ProofOfIdentity, Transport } from '../resolve.ts'
-import { placeText, routeOf } from '../route.ts'
+import { type Hop, placeText } from '../route.ts'
 import { readEgress } from '../system/egress.ts'
 import { readNetworkIdentity } from '../system/network-identity.ts'
 import { TRANSPORTS } from '../transports.ts'
@@ -139,16 +140,19 @@ const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none
  * link like that of `run`. Never rejects because of the network.
  */
 export async function reach(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Promise<Finding> {
-  const way = { resolver: resolver.id, transport, ...hopsOn(resolver, loaded) }
+  const way = { resolver: resolver.id, transport, ...hopsOn({ resolver, transport }, loaded) }
   const dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
   let looked: Looked
   try {
     looked = await look(dial, resolver, tools)
   } catch (error) {
-    return { ...way, ok: false, ...faultOf(error, resolver, loaded), pin: unseen(resolver) }
+    return { ...way, ok: false, ...faultOf(error, { resolver, transport }, loaded), pin: unseen(resolver) }
   }
   const { unproven, seen } = looked
-  if (unproven !== undefined) return { ...way, ok: false, fault: unproven, ...seen }
+  if (unproven !== undefined) {
+    const shown = transport === 'odoh' ? resolver.relay?.id : undefined
+    return { ...way, ...hopsOn({ resolver, transport }, loaded, shown), ok: false, fault: unproven, ...seen }
+  }
   try {
     const probe = probeOf(resolver)
     const { wire, rttMs } = await askOver(probe, dial, loaded, tools)
@@ -158,7 +162,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, loa
     const well = rcode === NOERROR || (rcode === NXDOMAIN && resolver.probe !== undefined)
     return well ? { ...answer, ok: true } : { ...answer, ok: false, fault: rcodeText(rcode) }
   } catch (error) {
-    return { ...way, ok: false, ...faultOf(error, resolver, loaded), ...seen }
+    return { ...way, ok: false, ...faultOf(error, { resolver, transport }, loaded), ...seen }
   }
 }
 
@@ -185,18 +189,24 @@ export function dialOf(
   }
 }
 
+/** Whether the error of an attempt tells that this hop failed. Datagrams get no such answer. */
+const tells = ({ kind }: Hop) => kind !== 'dnscrypt-relay'
+
+/** A way to ask a resolver. */
+type Way = { readonly resolver: TrustedResolver; readonly transport: Transport }
+
 /** The hops of a route, up to the one that failed; all are `ok` if none did. */
-function hopsOn(resolver: TrustedResolver, { config }: Loaded, failed?: string): Pick<Finding, 'hops'> {
-  const { hops } = routeOf(resolver, config)
+function hopsOn({ resolver, transport }: Way, { config }: Loaded, failed?: string): Pick<Finding, 'hops'> {
+  const hops = pathsOf({ ...config, transports: [transport] }, [resolver]).flatMap((path) => path.hops.filter(tells))
   if (hops.length === 0) return {}
   const at = hops.findIndex(({ name }) => name === failed)
   const is = (i: number) => (at < 0 || i < at ? 'ok' : i === at ? 'failed' : 'not-tried')
   return { hops: hops.map((hop, i) => ({ name: hop.name, kind: hop.kind, address: placeText(hop), is: is(i) })) }
 }
 
-function faultOf(cause: unknown, resolver: TrustedResolver, loaded: Loaded): Pick<Finding, 'fault' | 'detail' | 'hops'> {
+function faultOf(cause: unknown, way: Way, loaded: Loaded): Pick<Finding, 'fault' | 'detail' | 'hops'> {
   const { code, message, hop } = asEnigmError(cause)
-  const hops = hopsOn(resolver, loaded, hop)
+  const hops = hopsOn(way, loaded, hop)
   return { fault: code, ...(hops.hops === undefined ? {} : { detail: message, ...hops }) }
 }
 

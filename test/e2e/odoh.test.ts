@@ -140,10 +140,14 @@ if (requireTool(t, 'tcpdump', 'tshark'))
 t.test('check shows the relay and its certificate, and an answer of the target', async (t) => {
   const { daemon, relay } = await scene(t)
   const args = [CLI, 'check', '--json', '--config', join(daemon.dir, 'config.json')]
-  const { code, stdout } = await new Promise<{ code: number; stdout: string }>((resolve) => {
-    execFile(process.execPath, args, (error, stdout) => resolve({ code: Number(error?.code ?? 0), stdout }))
-  })
-  const found = JSON.parse(stdout) as { findings?: readonly object[]; resolvers?: readonly object[] }
-  t.match((found.findings ?? found.resolvers ?? [])[0], { resolver: 'target', transport: 'odoh', ok: true, address: RELAY_HOST })
-  t.ok(relay.log.length > 0, `exit code ${code}`)
+  const check = async () => {
+    const stdout = await new Promise<string>((resolve) => execFile(process.execPath, args, (_error, stdout) => resolve(stdout)))
+    const found = JSON.parse(stdout) as { findings?: readonly object[]; resolvers?: readonly object[] }
+    return (found.findings ?? found.resolvers ?? [])[0]
+  }
+  const relayAs = (is: string) => [{ name: 'relay-1', kind: 'odoh-relay', address: `${RELAY_HOST}:${relay.port}`, is }]
+  t.match(await check(), { resolver: 'target', transport: 'odoh', ok: true, address: RELAY_HOST, hops: relayAs('ok') })
+  t.ok(relay.log.length > 0)
+  await relay.close()
+  t.match(await check(), { ok: false, fault: 'connect-refused', hops: relayAs('failed') })
 })

@@ -174,7 +174,7 @@ await keys.ready()
 function relayAt({ dot: _dot, doh, ...endpoint }: StrictEndpoint): StrictEndpoint {
   return {
     ...endpoint,
-    odoh: { port: doh?.port ?? 0, path: '/proxy?targethost=target.test&targetpath=%2F', keys, sealOctets: SEAL_OCTETS },
+    odoh: { relay: 'relay', port: doh?.port ?? 0, path: '/proxy?targethost=target.test&targetpath=%2F', keys, sealOctets: SEAL_OCTETS },
   }
 }
 

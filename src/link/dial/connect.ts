@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import { EnigmError } from '../../errors.ts'
+import { asEnigmError, EnigmError, isOurs } from '../../errors.ts'
 import type { Authenticated, Protection, Transport } from '../../resolve.ts'
 import { HelloMemory, withClassicalRetry } from './classical-retry.ts'
 import type { DialPace } from './dial-pace.ts'
@@ -70,7 +70,8 @@ export interface ConnectOptions {
 /**
  * Dials a resolver at its pinned addresses. `strict` gives an authenticated connection or rejects
  * with an EnigmError before a DNS octet is written; there is no fallback. `opportunistic` (RFC 8310
- * section 5) also gives a connection whose peer did not prove its identity, with the reason.
+ * section 5) also gives a connection whose peer did not prove its identity, with the reason. An
+ * error of a relay names it as the hop.
  */
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>
@@ -91,7 +92,7 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
   const { route = [] } = endpoint
   const slowness = slownessOf(route)
   const tools = { clock, hellos, turnInMs: () => pace.turnInMs(), dial }
-  return race(
+  const dialled = race(
     turns.order(interleaved(endpoint.addresses), first),
     (address, onTcp) => {
       turns.tried()
@@ -130,4 +131,14 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
       ...(options.onOverdue === undefined ? {} : { onOverdue: options.onOverdue }),
     },
   )
+  return transport === 'odoh' && endpoint.odoh !== undefined ? dialled.catch(namedAs(endpoint.odoh.relay)) : dialled
+}
+
+/** Names the relay in an error of its dial, unless the error is ours or of a hop before it. */
+function namedAs(relay: string): (error: unknown) => never {
+  return (error) => {
+    const fault = asEnigmError(error)
+    const { code, message, cause, hop = relay } = fault
+    throw isOurs(code) ? fault : new EnigmError(code, message, { cause, hop })
+  }
 }

@@ -25,6 +25,8 @@ interface Places {
 
 /** A relay that posts sealed queries to a target; the endpoint is that of the relay. */
 export interface ObliviousPlace extends OfferedTransport {
+  /** The id of the relay, which errors of a dial name as the hop. */
+  readonly relay: string
   /** The path at the relay, which names the target. */
   readonly path: string
   readonly keys: SealingKeys
@@ -39,13 +41,23 @@ export interface SealingKeys {
   /** Changes with the key. */
   readonly version: number
   readonly seal: Seal
-  /** Resolves when a key is known; rejects with an EnigmError `target-key` if there is none. */
+  /**
+   * Resolves when a key is known; rejects with an EnigmError if there is none: `target-key`, or
+   * that of the hop behind which the target was not reached.
+   */
   ready(): Promise<void>
   /**
    * The target refused a query that was sealed at `version`. Resolves when there is another key;
-   * rejects with an EnigmError `target-key` if there is none.
+   * rejects like `ready` if there is none.
    */
   renew(version: number): Promise<void>
+  /**
+   * The network changed: a fetch under way is given up, and whoever waits for it waits for one on
+   * this network.
+   */
+  reset(): void
+  /** Gives up a fetch under way for good. */
+  close(): void
 }
 
 /** Seals a query with ID 0 to a target. */

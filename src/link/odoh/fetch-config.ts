@@ -1,28 +1,29 @@
 import { request as requestH1 } from 'node:http'
 import { connect as connectH2 } from 'node:http2'
 import type { Readable } from 'node:stream'
-import type { Clock } from '../../clock.ts'
 import { asEnigmError, EnigmError } from '../../errors.ts'
 import { hostAndPort } from '../carriers/doh-message.ts'
 import { type Connection, type ConnectOptions, connect } from '../dial/connect.ts'
 import type { Endpoint } from '../dial/endpoint.ts'
+import { slownessOf } from '../dial/hops.ts'
 
 /** Where targets publish their keys. */
 const PATH = '/.well-known/odohconfigs'
 /** A list of keys has a few hundred octets. */
 const MAX_OCTETS = 8192
+/** For a direct path, as for a dial. */
 const TIMEOUT_MS = 3000
 
 /**
  * Fetches what the target publishes, from `target`, which offers DoH. Rejects with an EnigmError:
- * that of the dial, or a code of HTTP.
+ * that of the dial, a code of HTTP, or the reason of the signal.
  */
 export async function fetchTargetConfig(target: Endpoint, options: ConnectOptions): Promise<Uint8Array> {
   const refusal = options.pace.refusal()
   if (refusal !== undefined) throw refusal
   const connection = await connect(target, 'doh', options)
   try {
-    return await got(connection, hostAndPort(target.authenticationDomainName, target.doh?.port), options.clock)
+    return await got(connection, target, options)
   } finally {
     connection.stream.on('error', () => {}).destroy()
   }
@@ -34,14 +35,23 @@ interface ResponseSink {
   broken(cause: unknown): void
 }
 
-function got(connection: Connection, authority: string, clock: Clock): Promise<Uint8Array> {
+function got(connection: Connection, target: Endpoint, { clock, signal }: ConnectOptions): Promise<Uint8Array> {
+  const authority = hostAndPort(target.authenticationDomainName, target.doh?.port)
+  const timeoutMs = TIMEOUT_MS * slownessOf(target.route ?? [])
   return new Promise((resolve, reject) => {
-    const end = (error: EnigmError) => {
+    if (signal?.aborted) return reject(asEnigmError(signal.reason))
+    const over = () => {
       timer.cancel()
+      signal?.removeEventListener('abort', aborted)
+    }
+    const aborted = () => end(asEnigmError(signal?.reason))
+    signal?.addEventListener('abort', aborted)
+    const end = (error: EnigmError) => {
+      over()
       close()
       reject(error)
     }
-    const timer = clock.setTimer(TIMEOUT_MS, () => end(new EnigmError('deadline', 'the target did not answer in time')))
+    const timer = clock.setTimer(timeoutMs, () => end(new EnigmError('deadline', 'the target did not answer in time')))
     const broken = (cause: unknown) =>
       end(new EnigmError('connection-lost', 'the target closed the connection', { cause: asEnigmError(cause) }))
     const chunks: Buffer[] = []
@@ -57,7 +67,7 @@ function got(connection: Connection, authority: string, clock: Clock): Promise<U
           else chunks.push(chunk)
         })
         body.on('end', () => {
-          timer.cancel()
+          over()
           resolve(Buffer.concat(chunks))
           close()
         })

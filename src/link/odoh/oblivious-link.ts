@@ -33,6 +33,7 @@ export class ObliviousLink<P extends Protection> implements RenewableLink<P> {
   }
 
   renew(online: boolean): void {
+    this.#keys.reset()
     this.#link.renew(online)
   }
 
@@ -41,6 +42,7 @@ export class ObliviousLink<P extends Protection> implements RenewableLink<P> {
   }
 
   close(): Promise<void> {
+    this.#keys.close()
     return this.#link.close()
   }
 
@@ -123,6 +125,7 @@ export class ObliviousScheduledLink<P extends Protection> implements RenewableSc
   }
 
   renew(online: boolean): void {
+    this.#keys.reset()
     this.#link.renew(online)
   }
 
@@ -131,6 +134,7 @@ export class ObliviousScheduledLink<P extends Protection> implements RenewableSc
   }
 
   close(): Promise<void> {
+    this.#keys.close()
     return this.#link.close()
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import { type TargetPublicKey, targetKeyOf } from '../../config/odoh-config.ts'
-import { asEnigmError, EnigmError, wasAsked } from '../../errors.ts'
+import { asEnigmError, EnigmError, isOfHop, wasAsked } from '../../errors.ts'
 import type { SealedQuery, SealingKeys } from '../dial/endpoint.ts'
 import type { TargetKey } from './message.ts'
 
@@ -24,9 +24,17 @@ export interface TargetKeySource {
   readonly pinned: TargetPublicKey | undefined
   /**
    * Fetches the ObliviousDoHConfigs that the target publishes; undefined: that is not allowed.
-   * Rejects with an EnigmError.
+   * Rejects with an EnigmError, also when the signal aborts.
    */
-  readonly fetch: (() => Promise<Uint8Array>) | undefined
+  readonly fetch: ((signal: AbortSignal) => Promise<Uint8Array>) | undefined
+  /** Called before each fetch: the network may have changed just now. */
+  readonly beforeDial?: (() => void) | undefined
+}
+
+/** One attempt; `done` never rejects. */
+interface Fetch {
+  readonly ended: AbortController
+  readonly done: Promise<void>
 }
 
 /**
@@ -37,7 +45,8 @@ export class TargetKeys implements SealingKeys {
   readonly #source: TargetKeySource
   #codec: typeof import('./message.ts') | undefined
   #key: TargetKey | undefined
-  #fetching: Promise<void> | undefined
+  #fetching: Fetch | undefined
+  #closed = false
   #fetchAgainMs = Number.NEGATIVE_INFINITY
   #fault: EnigmError | undefined
   version = 0
@@ -62,29 +71,55 @@ export class TargetKeys implements SealingKeys {
   }
 
   async renew(version: number): Promise<void> {
-    if (this.version !== version) return
-    const { clock, fetch } = this.#source
-    if (fetch === undefined) throw this.#missing()
-    if (this.#fetching === undefined) {
-      if (clock.nowMs() < this.#fetchAgainMs) throw this.#missing()
-      this.#fetchAgainMs = clock.nowMs() + REFETCH_MS
-      this.#fetching = this.#fetch(fetch).finally(() => {
-        this.#fetching = undefined
-      })
+    while (this.version === version) {
+      const fetching = this.#fetching ?? this.#begun()
+      await fetching.done
+      if (this.version === version && !fetching.ended.signal.aborted) throw this.#missing()
     }
-    await this.#fetching
-    if (this.version === version) throw this.#missing()
   }
 
-  async #fetch(fetch: () => Promise<Uint8Array>): Promise<void> {
+  reset(): void {
+    this.#fetching?.ended.abort(new EnigmError('connection-lost', 'the network changed'))
+    this.#fetching = undefined
+    this.#fetchAgainMs = Number.NEGATIVE_INFINITY
+  }
+
+  close(): void {
+    this.#closed = true
+    this.reset()
+  }
+
+  /** The fetch that begins now. Throws if none may. */
+  #begun(): Fetch {
+    const { clock, fetch, beforeDial } = this.#source
+    if (this.#closed) throw new EnigmError('closed', 'the link is closed')
+    if (fetch === undefined) throw this.#missing()
+    beforeDial?.()
+    // It may have reset these keys, and others may have begun a fetch since.
+    if (this.#fetching !== undefined) return this.#fetching
+    if (clock.nowMs() < this.#fetchAgainMs) throw this.#missing()
+    this.#fetchAgainMs = clock.nowMs() + REFETCH_MS
+    const ended = new AbortController()
+    const begun = { ended, done: this.#fetch(fetch, ended.signal) }
+    this.#fetching = begun
+    void begun.done.then(() => {
+      if (this.#fetching === begun) this.#fetching = undefined
+    })
+    return begun
+  }
+
+  async #fetch(fetch: (signal: AbortSignal) => Promise<Uint8Array>, signal: AbortSignal): Promise<void> {
     try {
-      const found = targetKeyOf(await fetch())
+      const found = targetKeyOf(await fetch(signal))
+      if (signal.aborted) return
       if (typeof found === 'string') throw new EnigmError('target-key', `what the target publishes ${found}`)
       this.#adopt(found)
     } catch (error) {
-      const { code, message } = asEnigmError(error)
+      if (signal.aborted) return
+      const { code, message, hop } = asEnigmError(error)
       if (code !== 'target-key' && !wasAsked(code)) this.#fetchAgainMs = this.#source.clock.nowMs() + UNREACHED_MS
-      this.#fault = new EnigmError('target-key', `the key of the target could not be fetched: ${message}`, { cause: error })
+      const own = isOfHop(code) ? code : 'target-key'
+      this.#fault = new EnigmError(own, `the key of the target could not be fetched: ${message}`, { cause: error, hop })
     }
   }
 

@@ -2,14 +2,16 @@ import { once } from 'node:events'
 import { createSecureServer as createH2 } from 'node:http2'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../../src/clock.ts'
 import { targetKeyOf } from '../../../src/config/odoh-config.ts'
 import { createAuthority } from '../../../src/demo/authority.ts'
-import { type Relay, startRelay, startTarget, type Target, type TargetOptions } from '../../../src/demo/oblivious-pair.ts'
+import { newKeyPair, type Relay, startRelay, startTarget, type Target, type TargetOptions } from '../../../src/demo/oblivious-pair.ts'
 import { EnigmError } from '../../../src/errors.ts'
 import { tlsSessions } from '../../../src/link/dial/sessions.ts'
 import { fetchTargetConfig } from '../../../src/link/odoh/fetch-config.ts'
+import { ObliviousLink } from '../../../src/link/odoh/oblivious-link.ts'
 import { SEAL_OCTETS, TargetKeys } from '../../../src/link/odoh/target-keys.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { codeOf, endpointAt, linkTo } from '../../support/link-rig.ts'
@@ -66,7 +68,7 @@ async function scene(
     dot: _dot,
     doh: _doh,
     ...endpoint
-  } = endpointAt(relay.port, { ca, odoh: { port: relay.port, path, keys, sealOctets: SEAL_OCTETS } })
+  } = endpointAt(relay.port, { ca, odoh: { relay: 'relay', port: relay.port, path, keys, sealOctets: SEAL_OCTETS } })
   const { link, ask } = linkTo(endpoint, 'odoh')
   t.teardown(async () => {
     await link.close()
@@ -166,6 +168,100 @@ t.test('the key is fetched at most once a minute, and sooner if the target was n
   t.equal(fetches.length, 3)
   t.throws(() => keys.seal(QUERY), { code: 'target-key' })
   t.notOk(keys.known)
+})
+
+/** Keys whose fetches the test ends, each with the signal that it was given. */
+function slowKeys(o: { readonly beforeDial?: () => void } = {}) {
+  const fetches: { readonly signal: AbortSignal; come(configs: Buffer): void; fail(error: EnigmError): void }[] = []
+  const keys = new TargetKeys({
+    ...o,
+    clock: new FakeClock(),
+    pinned: undefined,
+    fetch: (signal) =>
+      new Promise((come, fail) => {
+        fetches.push({ signal, come, fail })
+        signal.addEventListener('abort', () => fail(signal.reason))
+      }),
+  })
+  return { keys, fetches }
+}
+const turn = () => new Promise((done) => setImmediate(done))
+
+t.test('another network: a fetch of the key begins anew, and queries wait for that one', async (t) => {
+  const { keys, fetches } = slowKeys()
+  const { link } = linkTo(endpointAt(1, { ca }), 'doh')
+  const oblivious = new ObliviousLink(link, keys, systemClock())
+  const waiting = [keys.ready(), keys.ready()]
+  await turn()
+  oblivious.renew(false)
+  await turn()
+  t.equal(fetches[0]?.signal.aborted, true)
+  t.equal(fetches.length, 2, 'one for all that wait, within the minute')
+  fetches[1]?.come(newKeyPair().configs)
+  await Promise.all(waiting)
+  t.ok(keys.known)
+  await t.rejects(keys.renew(keys.version), { code: 'target-key' }, 'on one network it is fetched once a minute')
+  keys.reset()
+  const closing = keys.renew(keys.version)
+  await turn()
+  t.equal(fetches.length, 3)
+  await oblivious.close()
+  await t.rejects(closing, { code: 'closed' })
+  t.equal(fetches[2]?.signal.aborted, true)
+  t.equal(fetches.length, 3, 'a closed link fetches nothing')
+})
+
+t.test('the network is looked at before a key is fetched', async (t) => {
+  let looks = 0
+  const { keys, fetches } = slowKeys({
+    beforeDial() {
+      t.equal(fetches.length, 0)
+      looks++
+      keys.reset()
+    },
+  })
+  const ready = keys.ready()
+  await turn()
+  t.strictSame([looks, fetches.length], [1, 1])
+  fetches[0]?.fail(new EnigmError('hop-unreachable', 'the proxy "tor" cannot be reached', { hop: 'tor' }))
+  await t.rejects(ready, { code: 'hop-unreachable', hop: 'tor' }, 'a hop that is down is named, not the key')
+})
+
+t.test('a relay that is down, or that is not the relay, is named as the hop', async (t) => {
+  const pinned = targetKeyOf(newKeyPair().configs)
+  if (typeof pinned === 'string') throw new Error(pinned)
+  const keys = new TargetKeys({ clock: systemClock(), pinned, fetch: undefined })
+  const relay = await startRelay({ identity, targets: {} })
+  const asked = (port: number, authenticationDomainName = 'resolver.test') => {
+    const place = { relay: 'relay-1', port, path: '/proxy', keys, sealOctets: SEAL_OCTETS }
+    const { dot: _dot, doh: _doh, ...endpoint } = endpointAt(port, { ca, odoh: place, authenticationDomainName })
+    const { link, ask } = linkTo(endpoint, 'odoh')
+    t.teardown(() => link.close())
+    return ask(QUERY)
+  }
+  t.teardown(() => relay.close())
+  await t.rejects(asked(1), { code: 'connect-refused', hop: 'relay-1' })
+  await t.rejects(asked(relay.port, 'other.test'), { code: 'certificate-name', hop: 'relay-1' })
+})
+
+t.test('behind hops a fetch of the key has the time that they need', async (t) => {
+  const clock = new FakeClock()
+  const hop = { kind: 'socks5', name: 'tor', host: '127.0.0.1', port: 1, protection: { by: 'none' }, credentials: 'per-operator' } as const
+  const endpoint = endpointAt(1, { ca, route: [{ hop, ca: undefined, spkiPins: [] }] })
+  const protection = { authenticated: false, why: 'tls-failed', tlsVersion: null, resumed: false } as never
+  const silent = new Duplex({ read() {}, write: (_octets, _encoding, done) => done() })
+  const secured = { stream: silent, protection, protocol: 'http/1.1' as string | undefined, certificate: () => undefined }
+  const handshake = () => ({ result: Promise.resolve(secured), heard: () => true, abandon() {} })
+  let fault: unknown
+  fetchTargetConfig(endpoint, { clock, sessions: tlsSessions(clock), pace: freePace(clock), handshake }).catch((error) => {
+    fault = error
+  })
+  await turn()
+  await clock.advance(17_900)
+  t.equal(fault, undefined)
+  await clock.advance(200)
+  await turn()
+  t.match(fault, { code: 'deadline' })
 })
 
 t.test('what a target publishes, over HTTP/1.1 and HTTP/2; a fault has its code', async (t) => {
