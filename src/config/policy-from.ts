@@ -5,7 +5,7 @@ import { proven, seenTimes } from '../files/signed.ts'
 import { type CollectProblem, documentOf } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import { signatureOf } from './kept-lists.ts'
-import { type Policy, policySchema, rulesAt, tightened } from './policy.ts'
+import { both, type Policy, policySchema, rulesAt, tightened } from './policy.ts'
 import { relaxing } from './policy-contradictions.ts'
 import { problemsOf, quoted } from './problems.ts'
 
@@ -73,7 +73,7 @@ export function rememberPolicy({ minisignKey: keyText }: PolicySource, signedS: 
  */
 export function addedPolicy(signed: Policy, local: Policy | undefined, problem: (path: string, message: string) => void): Policy {
   if (local === undefined) return signed
-  const { networks = [], vpnInterfaces, audit, ...rules } = local
+  const { networks = [], vpnInterfaces, audit, allowCleartext, ...rules } = local
   const base = rulesAt(signed, undefined)
   for (const { path, message } of relaxing(base, rules, 'policy', weaker)) problem(path, message)
   const known = new Set((signed.networks ?? []).map(({ name }) => name))
@@ -83,12 +83,17 @@ export function addedPolicy(signed: Policy, local: Policy | undefined, problem: 
   for (const name of vpnInterfaces ?? [])
     if (!(signed.vpnInterfaces ?? []).includes(name))
       problem('policy.vpnInterfaces', `${quoted(name)} does not count as a VPN in the signed policy; remove it`)
+  for (const zone of signed.allowCleartext === undefined ? [] : (allowCleartext ?? []))
+    if (!(signed.allowCleartext ?? []).includes(zone))
+      problem('policy.allowCleartext', `${quoted(zone)} may not be asked without encryption by the signed policy; remove it`)
   if (AUDIT.indexOf(audit) < AUDIT.indexOf(signed.audit) && audit === 'off')
     problem('policy.audit', `is weaker than the signed policy (${signed.audit}); remove it`)
   // The networks of the organisation come first: a network is recognised by the first that matches.
   const all = [...(signed.networks ?? []), ...networks]
+  const cleartext = both(signed.allowCleartext, allowCleartext)
   return {
     ...tightened(base, rules),
+    ...(cleartext === undefined ? {} : { allowCleartext: cleartext }),
     audit: AUDIT.indexOf(audit) > AUDIT.indexOf(signed.audit) ? audit : signed.audit,
     ...(signed.vpnInterfaces === undefined ? {} : { vpnInterfaces: vpnInterfaces ?? signed.vpnInterfaces }),
     ...(all.length === 0 ? {} : { networks: all }),

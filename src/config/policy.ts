@@ -172,7 +172,8 @@ function strictest<T>(a: T | undefined, b: T | undefined, rank: (value: T) => nu
   return rank(b) > rank(a) ? b : a
 }
 
-function both<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): T[] | undefined {
+/** What both lists hold; an absent one does not limit. */
+export function both<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): T[] | undefined {
   if (a === undefined || b === undefined) return a === undefined ? b && [...b] : [...a]
   return a.filter((item) => b.includes(item))
 }

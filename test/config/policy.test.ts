@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import * as v from 'valibot'
 import { checkConfig } from '../../src/config/load.ts'
 import { policySchema, rulesAt, tightened } from '../../src/config/policy.ts'
+import { addedPolicy } from '../../src/config/policy-from.ts'
 
 const entry = (id: string, more: object = {}) => ({
   id,
@@ -169,4 +170,38 @@ t.test('a network makes rules stricter and never weaker', async (t) => {
       pins: 'required',
     },
   )
+})
+
+t.test('every rule of a signed policy survives a configuration that adds none, and one that adds its own', (t) => {
+  const rule = { minimumUsageProfile: 'strict', vpn: 'required' }
+  const signed = v.parse(policySchema, {
+    ...rule,
+    transports: ['dot'],
+    padding: { queryBlock: 256, replies: 'required' },
+    shaping: 'lite',
+    operators: ['A', 'B'],
+    jurisdictions: ['CH'],
+    minimumOperators: 2,
+    pins: 'required',
+    claims: { logging: false, dnssec: true, ecs: false },
+    separation: 'required',
+    maxShareOfOperator: 0.5,
+    allowedProxies: ['p'],
+    diversity: 'operators',
+    systemResolver: 'required',
+    vpnInterfaces: ['wg0'],
+    allowCleartext: ['lan', 'corp.example'],
+    audit: 'required',
+    networks: [{ name: 'office', match: { gateway: '10.0.0.1' }, ...rule }],
+  })
+  t.strictSame(Object.keys(signed).toSorted(), Object.keys(policySchema.entries).toSorted(), 'each rule of the schema is here')
+  const found: string[] = []
+  const added = (local: object) =>
+    addedPolicy(signed, v.parse(policySchema, local), (path, message) => void found.push(`${path} ${message}`))
+  t.strictSame(added({}), signed)
+  t.strictSame(found, [])
+  t.strictSame(added({ allowCleartext: ['lan'] }).allowCleartext, ['lan'], 'a configuration may allow less')
+  t.strictSame(added({ allowCleartext: ['lan', 'com'] }).allowCleartext, ['lan'])
+  t.match(found.join('\n'), /^policy\.allowCleartext "com" may not be asked without encryption by the signed policy; remove it$/)
+  t.end()
 })
