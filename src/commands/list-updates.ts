@@ -4,7 +4,7 @@ import type { Clock, Random, Timer } from '../clock.ts'
 import { fileList, judgeList, keepList, keptFile, type ListSource, type RawList } from '../config/kept-lists.ts'
 import type { Loaded } from '../config/load.ts'
 import type { EntryChange } from '../config/set-merge.ts'
-import { asEntries, type ListedChanges, listedChanges } from '../config/source-lists.ts'
+import { asEntries, type ListedChanges, listedChanges, relayEntries } from '../config/source-lists.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit, Observation } from '../events.ts'
@@ -15,6 +15,8 @@ import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
 export interface ListWorld {
   readonly clock: Clock
   readonly lookup: (host: string) => Promise<readonly string[]>
+  /** Certificates, in PEM, that are trusted instead of those of Node. */
+  readonly ca?: string
 }
 
 /** The outcome of one source, besides its kept copy. */
@@ -39,7 +41,7 @@ async function updateList(source: ListSource, stateDir: string, world: ListWorld
     const raw = source.url === undefined ? fileList(source.file ?? '') : await fetched(source.url, world)
     if (typeof raw === 'string') return { source, refused: raw }
     const found = judgeList(source, raw, stateDir)
-    if (found.refused !== undefined) return { source, refused: found.refused, unproven: true }
+    if (found.refused !== undefined) return { source, refused: found.refused, ...(found.unproven === undefined ? {} : { unproven: true }) }
     keepList(source, raw, found.list.signedS, stateDir)
     return { source }
   } catch (error) {
@@ -47,8 +49,9 @@ async function updateList(source: ListSource, stateDir: string, world: ListWorld
   }
 }
 
-async function fetched(url: string, world: ListWorld): Promise<RawList> {
-  const { body: signature } = await fetchBuffer({ url: `${url}.minisig`, maxOctets: MAX_SIGNATURE_OCTETS }, world)
+/** A list from its address; without `signed`, no signature. Rejects with an EnigmError. */
+export async function fetched(url: string, world: ListWorld, signed = true): Promise<RawList> {
+  const signature = signed ? (await fetchBuffer({ url: `${url}.minisig`, maxOctets: MAX_SIGNATURE_OCTETS }, world)).body : undefined
   const { body: data } = await fetchBuffer({ url, maxOctets: MAX_LIST_OCTETS }, world)
   return { data: data ?? Buffer.alloc(0), signature: signature?.toString('utf8') }
 }
@@ -169,7 +172,7 @@ function fingerprint(paths: readonly string[]): string {
 type SeenSources = Extract<Observation, { readonly type: 'seen.sources' }>
 
 function seen({ config, resolvers }: Loaded, outcomes: readonly SourceOutcome[]): SeenSources {
-  const found = listedChanges(asEntries(resolvers), config.sources ?? [], config.stateDir)
+  const found = listedChanges([...asEntries(resolvers), ...relayEntries(resolvers)], config.sources ?? [], config.stateDir)
   return { type: 'seen.sources', sources: found.map((one) => sourceReport(one, outcomes)) }
 }
 

@@ -2,7 +2,7 @@ import { entryOf, idOf, nameOf, type SetEntry, stampsOf } from '../config/listed
 import { configError, quoted } from '../config/problems.ts'
 import { removeEntries } from '../config/set-edit.ts'
 import { acceptable, openSet, saveSet, written } from '../config/set-file.ts'
-import { mergePlan } from '../config/set-merge.ts'
+import { keyOf, mergePlan } from '../config/set-merge.ts'
 import { readStamp, writeStamp } from '../config/stamps.ts'
 import { EXIT } from '../exit-codes.ts'
 import { unknownId, withPlan } from './resolvers-import.ts'
@@ -52,7 +52,7 @@ export async function removeEntry(ids: readonly string[], options: SetOptions, w
   const known = (id: string) => set.entries.some(({ value }) => value.id === id)
   const missing = ids.find((id) => !known(id))
   if (missing !== undefined) throw unknownId(missing, chosen.file)
-  const named = ids.filter((id) => chosen.inUse?.has(id) === true && chosen.loaded?.config.use.includes(id))
+  const named = ids.filter((id) => chosen.inUse?.has(keyOf('resolvers', id)) === true && chosen.loaded?.config.use.includes(id))
   const unique = new Set(ids)
   await saveSet(
     set,

@@ -4,14 +4,17 @@ import type { SetEntry } from '../config/listed-entries.ts'
 import { configError, quoted } from '../config/problems.ts'
 import { addEntries, changeEntries, type SetList } from '../config/set-edit.ts'
 import { type OpenSet, openSet, saveSet, written } from '../config/set-file.ts'
-import { type EntryChange, mergePlan } from '../config/set-merge.ts'
+import { type EntryChange, keyOf, mergePlan } from '../config/set-merge.ts'
+import { fileNameOf, sourceUrlProblem } from '../config/source-url.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
-import { systemCode } from '../errors.ts'
+import { asEnigmError, systemCode } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { MAX_SIGNATURE_OCTETS, type MinisignKey, minisignKey } from '../files/minisign.ts'
 import { anyOwner, readSmall } from '../files/reading.ts'
 import { proven, seenTimes } from '../files/signed.ts'
+import { fetched } from './list-updates.ts'
 import { type ChosenSet, changeableSet, type SetOptions, type SetWorld } from './set-choice.ts'
+import { hostLookup } from './set-lookup.ts'
 import { printable } from './status-screen.ts'
 
 export interface ImportOptions extends SetOptions {
@@ -28,7 +31,7 @@ interface ReceivedList {
 
 /** `resolvers import`: returns the exit code. Rejects with an EnigmError `config`. */
 export async function importList(place: string, options: ImportOptions, world: SetWorld): Promise<number> {
-  const key = options.minisignKey === undefined ? undefined : keyOf(options.minisignKey)
+  const key = options.minisignKey === undefined ? undefined : signerOf(options.minisignKey)
   const chosen = await changeableSet(options, world)
   const list = await received(place, key, chosen, world)
   if (typeof list === 'number') return list
@@ -53,7 +56,7 @@ export async function importList(place: string, options: ImportOptions, world: S
 }
 
 /** The key in base64, or in a file that minisign made. */
-function keyOf(text: string): MinisignKey {
+function signerOf(text: string): MinisignKey {
   const key = minisignKey(text) ?? minisignKey(smallText(text, MAX_SIGNATURE_OCTETS) ?? '')
   if (key !== undefined) return key
   const message = 'must be the public key of minisign: 56 characters that begin with RW, or a file that holds them'
@@ -69,17 +72,26 @@ function smallText(path: string, maxOctets: number): string | undefined {
   }
 }
 
-async function received(place: string, key: MinisignKey | undefined, _chosen: ChosenSet, _world: SetWorld): Promise<ReceivedList | number> {
-  if (/^https?:\/\//i.test(place)) {
-    const message =
-      key === undefined
-        ? 'a list from the network is trusted for its signature alone; add --minisign-key'
-        : 'a list from the network is fetched as a source; name it in "sources" of the configuration and run: enigm-dns resolvers update'
-    throw configError([{ file: 'command line', path: place, message }])
-  }
+/** The list in a file or at an address; or the exit code, if it cannot be fetched. */
+async function received(place: string, key: MinisignKey | undefined, chosen: ChosenSet, world: SetWorld): Promise<ReceivedList | number> {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(place)) return receivedFrom(place, key, chosen, world)
   const path = resolve(place)
   const signature = key === undefined ? undefined : smallText(`${path}.minisig`, MAX_SIGNATURE_OCTETS)
   return { data: octetsOf(path), signature, fileName: basename(path), source: basename(path) }
+}
+
+async function receivedFrom(url: string, key: MinisignKey | undefined, chosen: ChosenSet, world: SetWorld): Promise<ReceivedList | number> {
+  const problem = sourceUrlProblem(url)
+  if (problem !== undefined) throw configError([{ file: 'command line', path: url, message: problem }])
+  const { clock, source = { lookup: await hostLookup(chosen, await openSet(chosen.file), world) } } = world
+  try {
+    const { data, signature } = await fetched(url, { clock, ...source }, key !== undefined)
+    const fileName = fileNameOf(url) || new URL(url).hostname
+    return { data: Buffer.from(data), signature, fileName, source: fileName }
+  } catch (error) {
+    world.err.write(`${printable(url)} cannot be fetched: ${printable(asEnigmError(error).message)}; nothing was changed\n`)
+    return EXIT.notAsWished
+  }
 }
 
 function octetsOf(path: string): Buffer {
@@ -118,12 +130,19 @@ function checked(list: ReceivedList, key: MinisignKey | undefined, { stateDir }:
 
 /** Changes of entries that are in use wait for the person; the others may be made. */
 export function heldBack(set: OpenSet, change: readonly EntryChange[], inUse: ReadonlySet<string> | undefined) {
-  const enabled = new Set(set.entries.filter(({ value }) => value.enabled === true).map(({ value }) => value.id))
-  const isUsed = ({ id }: EntryChange) => inUse?.has(id) ?? enabled.has(id)
-  return {
-    held: change.filter((one) => enabled.has(one.id) || isUsed(one)),
-    free: change.filter((one) => !enabled.has(one.id) && !isUsed(one)),
-  }
+  const enabled = set.entries.filter(({ value }) => value.enabled === true).map(({ kind, value }) => keyOf(kind, value.id))
+  const used = new Set([...enabled, ...set.entries.flatMap(relaysNamedBy), ...(inUse ?? [])])
+  const isUsed = ({ kind, id }: EntryChange) => used.has(keyOf(kind, id))
+  return { held: change.filter(isUsed), free: change.filter((one) => !isUsed(one)) }
+}
+
+/** The relays that a resolver names, whether it is in use or not. */
+function relaysNamedBy({ kind, value }: SetEntry): readonly string[] {
+  if (kind !== 'resolvers') return []
+  return Object.values(Object(value.transports)).flatMap((place) => {
+    const relay: unknown = Object(place).relay
+    return typeof relay === 'string' ? [keyOf('relays', relay)] : []
+  })
 }
 
 /** The text of a set with entries added and changed. */

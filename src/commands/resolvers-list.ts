@@ -1,5 +1,6 @@
 import type { SetEntry } from '../config/listed-entries.ts'
 import { openSet } from '../config/set-file.ts'
+import { keyOf } from '../config/set-merge.ts'
 import { EXIT } from '../exit-codes.ts'
 import { chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
 import { printable, printableJson } from './status-screen.ts'
@@ -14,7 +15,7 @@ export async function listEntries(options: ListOptions, world: SetWorld): Promis
   const { entries } = await openSet(file)
   const of = (kind: SetEntry['kind']) => entries.filter((entry) => entry.kind === kind)
   if (options.json === true) {
-    const resolvers = of('resolvers').map(({ value }) => ({ ...value, inUse: inUse?.has(value.id) ?? null }))
+    const resolvers = of('resolvers').map(({ value }) => ({ ...value, inUse: inUse?.has(keyOf('resolvers', value.id)) ?? null }))
     world.out.write(`${printableJson({ set: file, resolvers, relays: of('relays').map(({ value }) => value) }, 2)}\n`)
     return EXIT.good
   }
@@ -32,7 +33,7 @@ export async function listEntries(options: ListOptions, world: SetWorld): Promis
 
 function resolverRow({ value }: SetEntry, inUse: ReadonlySet<string> | undefined): readonly string[] {
   const claims: Readonly<Record<string, unknown>> = Object(value.claims)
-  const state = inUse?.has(value.id) === true ? 'in use' : value.enabled === false ? 'disabled' : 'enabled'
+  const state = inUse?.has(keyOf('resolvers', value.id)) === true ? 'in use' : value.enabled === false ? 'disabled' : 'enabled'
   return [
     value.id,
     state,

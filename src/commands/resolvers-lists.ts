@@ -46,7 +46,7 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   for (const { source, reading } of found)
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
   if (missing.length > 0) world.err.write(`${printable(`No list changes ${missing.join(', ')}, or adds it.`)}\n`)
-  if (found.some(({ reading }) => reading.refused !== undefined && reading.absent === undefined)) return EXIT.proofFailed
+  if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
   return missing.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
 }
 

@@ -3,6 +3,9 @@ import type { Clock, Random } from '../clock.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { defaultStateDir, shippedResolversFile } from '../config/paths.ts'
 import { configError } from '../config/problems.ts'
+import { keyOf } from '../config/set-merge.ts'
+import { asEntries, relayEntries } from '../config/source-lists.ts'
+import type { ListWorld } from './list-updates.ts'
 import { configOrThrow, type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
 
 /** The access of the commands on sets to the system; tests replace all of it. */
@@ -15,6 +18,8 @@ export interface SetWorld {
   readonly places: DefaultFiles | undefined
   readonly exit: (code: number) => void
   readonly host?: Host
+  /** How a list is fetched from its address, instead of by the set in use. */
+  readonly source?: Pick<ListWorld, 'lookup' | 'ca'>
 }
 
 /** Which set a command is about. */
@@ -29,7 +34,10 @@ export interface ChosenSet {
   /** The configuration; undefined: only the set was named, and there is no valid configuration. */
   readonly loaded: Loaded | undefined
   readonly service: RunningService | undefined
-  /** Ids that are in use, if it is the set of that configuration; else undefined. */
+  /**
+   * The resolvers in use, of zones and views too, and their relays, as `keyOf` names them, if it is
+   * the set of that configuration; else undefined.
+   */
   readonly inUse: ReadonlySet<string> | undefined
   /** Where accepted lists are remembered. */
   readonly stateDir: string
@@ -44,8 +52,12 @@ export async function chosenSet({ set, config }: SetOptions, { host = thisHost()
   const judged = await judgedConfig(config, host, places)
   const loaded = named === undefined || config !== undefined ? configOrThrow(judged) : judged.loaded
   const file = named ?? loaded?.config.resolvers ?? ''
-  const inUse = loaded?.config.resolvers === file ? new Set(loaded.config.use) : undefined
+  const inUse = loaded?.config.resolvers === file ? keysInUse(loaded) : undefined
   return { file, loaded, service: judged.service, inUse, stateDir: loaded?.config.stateDir ?? defaultStateDir() }
+}
+
+function keysInUse({ resolvers }: Loaded): ReadonlySet<string> {
+  return new Set([...asEntries(resolvers), ...relayEntries(resolvers)].map(({ kind, value }) => keyOf(kind, value.id)))
 }
 
 /** As `chosenSet`, for a command that changes it: the shipped set is not changed. */

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { systemCode } from '../errors.ts'
-import { MAX_SIGNATURE_OCTETS, minisignKey } from '../files/minisign.ts'
+import { MAX_SIGNATURE_OCTETS, type MinisignKey, minisignKey } from '../files/minisign.ts'
 import { anyOwner, ownFile, readSmall, readUnlinked } from '../files/reading.ts'
 import { type Proven, proven, type SeenTimes, seenTimes } from '../files/signed.ts'
 import { giveTo, makeDirectory, replaceFile } from '../files/writing.ts'
@@ -23,8 +23,13 @@ export interface ProvenList extends ReadList {
   readonly signedS: number | undefined
 }
 
-/** A list, or why there is none: a clause. `absent`: nothing was kept yet. */
-export type ListReading = { readonly list: ProvenList; readonly refused?: never } | { readonly refused: string; readonly absent?: true }
+/**
+ * A list, or why there is none: a clause. `absent`: nothing was kept yet. `unproven`: its signature
+ * is missing, wrong, of another key, or older.
+ */
+export type ListReading =
+  | { readonly list: ProvenList; readonly refused?: never }
+  | { readonly refused: string; readonly absent?: true; readonly unproven?: true }
 
 const DIRECTORY = 'resolver-lists'
 
@@ -46,8 +51,10 @@ export interface RawList {
 export function judgeList(source: ListSource, raw: RawList, stateDir: string): ListReading {
   const seen = seenTimes(stateDir)
   if (seen === undefined) return { refused: UNKNOWN_TIMES }
-  const found = provenBy(source, raw, seen)
-  if (found.refused !== undefined) return { refused: found.refused }
+  const key = minisignKey(source.minisignKey)
+  if (key === undefined) return { refused: 'has no valid key in the configuration' }
+  const found = provenBy(source, raw, key, seen)
+  if (found.refused !== undefined) return { refused: found.refused, unproven: true }
   const list = readList(raw.data, source.id)
   if (list.entries.length === 0) return { refused: 'holds no entry that a set may hold' }
   return { list: { ...list, signedS: found.timestampS } }
@@ -56,9 +63,7 @@ export function judgeList(source: ListSource, raw: RawList, stateDir: string): L
 const UNKNOWN_TIMES =
   'cannot be compared with earlier ones, because signed.json in the state directory is damaged or belongs to another user; remove it'
 
-function provenBy(source: ListSource, { data, signature }: RawList, seen: SeenTimes): Proven {
-  const key = minisignKey(source.minisignKey)
-  if (key === undefined) return { refused: 'has no valid key in the configuration' }
+function provenBy(source: ListSource, { data, signature }: RawList, key: MinisignKey, seen: SeenTimes): Proven {
   return proven({ data, signature, key, fileName: fileNameIn(source), source: seenAs(source) }, seen)
 }
 

@@ -66,7 +66,8 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
   return { add, change, same }
 }
 
-const keyOf = (kind: SetList, id: string) => `${kind} ${id}`
+/** The name of an entry among those of both lists. */
+export const keyOf = (kind: SetList, id: string) => `${kind} ${id}`
 const nameOf = ({ kind, value }: SetEntry) => `${kind} ${String(value.authenticationDomainName ?? '').toLowerCase()}`
 
 function grouped(entries: readonly SetEntry[]): ReadonlyMap<string, readonly SetEntry[]> {
@@ -95,7 +96,9 @@ function maintainedBy(sources: ReadonlySet<string>): Pairing {
     const { list } = entry.value
     if (list === listed.value.list) return true
     if (typeof list === 'string' && sources.has(list)) return false
-    return nameOf(entry) === nameOf(listed) || entry.value.addresses.some((address) => listed.value.addresses.includes(address))
+    // A relay of DNSCrypt has no name.
+    const named = entry.value.authenticationDomainName !== undefined && nameOf(entry) === nameOf(listed)
+    return named || entry.value.addresses.some((address) => listed.value.addresses.includes(address))
   }
 }
 
@@ -130,20 +133,36 @@ function ownOf(listed: SetEntry, byId: ReadonlyMap<string, SetEntry>, isOwn: Pai
 
 /** What `listed` changes in `entry`; undefined: nothing. */
 export function changeOf(entry: SetEntry, listed: SetEntry): EntryChange | undefined {
-  // A list of stamps holds no pins of keys, and does not take away those of the person.
-  const silent = (key: Carried) => key === 'spkiPins' && pinsOf(listed).length === 0
-  const keys = CARRIED.filter((key) => !silent(key) && !isSame(comparable(key, entry.value[key]), comparable(key, listed.value[key])))
+  // A list of stamps holds no pins of keys, and not every address: what it does not say stays.
+  const silent = (key: Carried) => (key === 'spkiPins' || key === 'addresses') && listOf(listed.value[key]).length === 0
+  const said: EntryValue = { ...listed.value, ...withOwnParts(entry.value.transports, listed.value.transports) }
+  const keys = CARRIED.filter((key) => !silent(key) && !isSame(comparable(key, entry.value[key]), comparable(key, said[key])))
   if (keys.length === 0) return undefined
   return {
     kind: entry.kind,
     id: entry.value.id,
     what: [...new Set(keys.map((key) => KIND[key]))],
-    keys: Object.fromEntries(keys.map((key) => [key, listed.value[key]])),
+    keys: Object.fromEntries(keys.map((key) => [key, said[key]])),
     before: Object.fromEntries(keys.map((key) => [key, entry.value[key]])),
   }
 }
 
-const pinsOf = ({ value }: SetEntry): readonly unknown[] => (Array.isArray(value.spkiPins) ? value.spkiPins : [])
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+
+/**
+ * The transports of a list, with what the person added to the entry: transports that the list does
+ * not mention, the relays, which are the person's choice alone, and pinned keys of a target.
+ */
+function withOwnParts(ours: unknown, theirs: unknown): { readonly transports?: Readonly<Record<string, unknown>> } {
+  if (ours === undefined && theirs === undefined) return {}
+  const own = recordOf(ours)
+  const said = Object.entries(recordOf(theirs)).map(([name, place]) => {
+    const { relay: _relay, ...others } = recordOf(place)
+    const kept = Object.entries(recordOf(own[name])).filter(([key]) => key === 'relay' || key === 'config')
+    return [name, { ...others, ...Object.fromEntries(kept) }]
+  })
+  return { transports: { ...own, ...Object.fromEntries(said) } }
+}
 
 /**
  * Absent and empty say the same; the order of addresses is a preference, that of hashes is none.

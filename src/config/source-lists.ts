@@ -1,5 +1,7 @@
 import { keptList, type ListReading, type ListSource } from './kept-lists.ts'
 import type { SetEntry } from './listed-entries.ts'
+import { relayProblem } from './relays.ts'
+import { acceptable } from './set-file.ts'
 import { type EntryChange, sourcePlan } from './set-merge.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
@@ -26,7 +28,13 @@ export function listedChanges(set: readonly SetEntry[], sources: readonly ListSo
 
 /** Resolvers in the form of entries. */
 export function asEntries(resolvers: readonly TrustedResolver[]): readonly SetEntry[] {
-  return resolvers.map(({ ca: _ca, relay: _relay, ...value }) => ({ kind: 'resolvers', value }))
+  return resolvers.map(({ ca: _ca, relay: _relay, dnscryptRelay: _dnscryptRelay, ...value }) => ({ kind: 'resolvers', value }))
+}
+
+/** The relays that resolvers are reached through, in the form of entries, each once. */
+export function relayEntries(resolvers: readonly TrustedResolver[]): readonly SetEntry[] {
+  const relays = resolvers.flatMap(({ relay, dnscryptRelay }) => [relay, dnscryptRelay].filter((one) => one !== undefined))
+  return [...new Map(relays.map((one) => [one.id, one])).values()].map(({ ...value }) => ({ kind: 'relays', value }))
 }
 
 /**
@@ -41,9 +49,19 @@ export function withLists(
   const changes = new Map<string, EntryChange>()
   for (const { change } of listedChanges(asEntries(resolvers), sources, stateDir))
     for (const one of change) if (!changes.has(one.id)) changes.set(one.id, one)
-  return resolvers.map((resolver) => {
-    const { keys } = changes.get(resolver.id) ?? { keys: {} }
-    const value = Object.fromEntries(Object.entries({ ...resolver, ...keys }).filter(([, one]) => one !== undefined))
-    return value as unknown as TrustedResolver
-  })
+  return resolvers.map((resolver) => changed(resolver, changes.get(resolver.id)?.keys))
+}
+
+/** The resolver with a change; without it, if no set may hold the result. */
+function changed(resolver: TrustedResolver, keys: EntryChange['keys'] | undefined): TrustedResolver {
+  const [entry] = asEntries([resolver])
+  if (keys === undefined || entry === undefined) return resolver
+  const value = Object.fromEntries(Object.entries({ ...entry.value, ...keys }).filter(([, one]) => one !== undefined))
+  const [good] = acceptable([{ kind: 'resolvers', value: value as unknown as SetEntry['value'] }]).good
+  if (good === undefined) return resolver
+  const { ca, relay, dnscryptRelay } = resolver
+  const own = Object.fromEntries(Object.entries({ ca, relay, dnscryptRelay }).filter(([, one]) => one !== undefined))
+  const next = { ...good.value, ...own } as unknown as TrustedResolver
+  const apart = [relay, dnscryptRelay].every((one) => one === undefined || relayProblem(next, one) === undefined)
+  return apart ? next : resolver
 }

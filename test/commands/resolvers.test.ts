@@ -1,13 +1,18 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
 import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
+import type { SetWorld } from '../../src/commands/set-choice.ts'
 import { parseJsonc } from '../../src/config/jsonc.ts'
 import { checkConfig } from '../../src/config/load.ts'
 import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
+import { createAuthority } from '../../src/demo/authority.ts'
 
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
 const HASH = Buffer.alloc(32, 7).toString('base64')
@@ -18,7 +23,8 @@ const dot: Stamp = { protocol: 'dot', properties: ALL, address: '192.0.2.1', por
 function scene(t: Test, files: Readonly<Record<string, string>> = {}) {
   const directory = t.testdir({ 'own.json': OWN, 'config.json': JSON.stringify({ resolvers: 'own.json', stateDir: 'state' }), ...files })
   const set = join(directory, 'set.json')
-  const run = async (...words: readonly string[]) => {
+  const run = (...words: readonly string[]) => runFrom(undefined, ...words)
+  const runFrom = async (source: SetWorld['source'], ...words: readonly string[]) => {
     let [out, err, code] = ['', '', -1]
     const world = {
       out: { write: (text: string) => (out += text) },
@@ -30,13 +36,14 @@ function scene(t: Test, files: Readonly<Record<string, string>> = {}) {
         code = given
       },
       host,
+      ...(source === undefined ? {} : { source }),
     }
     await resolversCommand(world).parseAsync([...words], { from: 'user' })
     return { out, err, code }
   }
   const entries = (file = set) =>
     (parseJsonc(readFileSync(file, 'utf8')) as { value: { resolvers: Record<string, unknown>[] } }).value.resolvers
-  return { directory, set, run, entries }
+  return { directory, set, run, runFrom, entries }
 }
 
 const OWN = `{
@@ -257,6 +264,42 @@ t.test('import of 800 entries takes at most 300 ms and 10 MB', async (t) => {
   t.ok(tookMs < 300, `${tookMs} ms`)
 })
 
+t.test('an import changes no relay that a resolver names, and no resolver of a zone', async (t) => {
+  const { directory, run, entries } = scene(t)
+  const at = (name: string) => join(directory, name)
+  const relay = (address: string) => writeStamp({ protocol: 'dnscrypt-relay', address, port: 443, certHashes: [] })
+  const list = (n: number) =>
+    `## zone\n\n${writeStamp({ ...dot, hostname: 'zone.example', address: `192.0.2.${n}` })}\n\n## anon\n\n${relay(`192.0.2.${n + 1}`)}\n\n## idle\n\n${relay(`192.0.2.${n + 2}`)}\n`
+  writeFileSync(at('list.md'), list(60))
+  t.equal((await run('import', at('list.md'))).code, 0)
+  const text = readFileSync(at('own.json'), 'utf8')
+  const key = Buffer.alloc(32, 5).toString('base64')
+  const through = `{ "id": "crypt", "enabled": false, "operator": "C", "authenticationDomainName": "2.dnscrypt-cert.c.example", "addresses": ["192.0.2.99"],
+    "transports": { "dnscrypt": { "providerName": "2.dnscrypt-cert.c.example", "publicKey": "${key}", "relay": "anon" } } },`
+  writeFileSync(at('own.json'), text.replace('"resolvers": [', `"resolvers": [${through}`))
+  writeFileSync(
+    at('config.json'),
+    JSON.stringify({ resolvers: 'own.json', stateDir: 'state', use: ['home'], forward: [{ zone: 'corp.example', to: ['zone'] }] }),
+  )
+  const listed = await run('list', '--json')
+  t.match(JSON.parse(listed.out).resolvers, [
+    { id: 'crypt', inUse: false },
+    { id: 'home', inUse: true },
+    { id: 'zone', inUse: true },
+  ])
+  writeFileSync(at('list.md'), list(70))
+  const second = await run('import', at('list.md'))
+  t.equal(second.code, 0, second.err)
+  t.match(second.out, /zone is in use, and the list has other addresses/)
+  t.match(second.out, /anon is in use, and the list has other addresses/)
+  t.match(second.out, /0 added \(none is used before you enable it\), 1 changed/)
+  t.match(
+    entries(at('own.json')).filter(({ id }) => id === 'zone'),
+    [{ addresses: ['192.0.2.60'] }],
+  )
+  t.match(readFileSync(at('own.json'), 'utf8'), /192\.0\.2\.61[\s\S]*192\.0\.2\.72/)
+})
+
 t.test('files that are no list: one sentence, and the set stays', async (t) => {
   const { directory, set, run } = scene(t, {
     'page.md': '<html>not a list</html>',
@@ -279,8 +322,51 @@ t.test('files that are no list: one sentence, and the set stays', async (t) => {
     t.equal(found, code, file)
     t.ok(err.length > 20, err)
   }
-  t.equal((await run('import', 'https://lists.example/list.md', '--set', set)).code, 2)
+  for (const url of ['http://lists.example/list.md', 'ftp://lists.example/list.md', 'https://me:word@lists.example/list.md'])
+    t.equal((await run('import', url, '--set', set)).code, 2, url)
   t.notOk(existsSync(set))
+})
+
+t.test('a list at an address: fetched, with its signature if a key is given', async (t) => {
+  const { directory, set, runFrom, entries } = scene(t, { 'list.md': `## one\n\n${writeStamp(dot)}\n` })
+  const at = (name: string) => join(directory, name)
+  execFileSync('minisign', ['-G', '-W', '-f', '-p', at('key.pub'), '-s', at('key.sec')], { stdio: 'ignore' })
+  const sign = (time: number) => {
+    const comment = `timestamp:${time}\tfile:list.md`
+    execFileSync('minisign', ['-S', '-s', at('key.sec'), '-m', at('list.md'), '-t', comment], { stdio: 'ignore' })
+  }
+  const authority = await createAuthority()
+  const asked: string[] = []
+  const server = createServer(await authority.issue({ name: 'lists.example' }), ({ url = '' }, response) => {
+    asked.push(url)
+    const file = at(url.slice(1))
+    if (existsSync(file)) response.end(readFileSync(file))
+    else response.writeHead(404).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const source = { lookup: async () => ['127.0.0.1'], ca: authority.certificate }
+  const url = (name: string) => `https://lists.example:${(server.address() as AddressInfo).port}/${name}`
+  const get = (name: string, ...more: string[]) => runFrom(source, 'import', url(name), '--set', set, ...more)
+  const key = ['--minisign-key', at('key.pub')]
+  const absent = await get('absent.md')
+  t.equal(absent.code, 1, 'nothing is wrong with a signature')
+  t.match(absent.err, /cannot be fetched: its server answers with status 404; nothing was changed/)
+  t.equal((await get('list.md', ...key)).code, 1, 'the signature cannot be fetched')
+  t.notOk(existsSync(set))
+  asked.length = 0
+  const plain = await get('list.md')
+  t.equal(plain.code, 0, plain.err)
+  t.strictSame(asked, ['/list.md'])
+  t.match(entries(), [{ id: 'one', list: 'list', enabled: false }])
+  sign(2000)
+  t.equal((await get('list.md', ...key)).code, 0)
+  sign(1000)
+  t.equal((await get('list.md', ...key)).code, 4, 'an older one')
+  writeFileSync(at('list.md'), `## two\n\n${writeStamp(dot)}\n`)
+  t.equal((await get('list.md', ...key)).code, 4, 'another text')
+  t.equal(entries().length, 1)
 })
 
 t.test('the shipped set is not edited', async (t) => {

@@ -209,6 +209,49 @@ t.test('a running service reports what a list would change, once, and what it re
   updates.stop()
 })
 
+t.test('what a person added to an entry stays, and a change that no set may hold is left out', async (t) => {
+  const { at, publish, run, resolvers } = scene(t, { updates: 'apply' })
+  const key = Buffer.alloc(32, 5).toString('base64')
+  const providerName = '2.dnscrypt-cert.a.example'
+  const own = entry('a', '192.0.2.1', {
+    operator: 'A',
+    list: 'public',
+    transports: { dot: { port: 853 }, doq: { port: 853 }, dnscrypt: { providerName, publicKey: key, port: 443, relay: 'anon' } },
+  })
+  const relays = [{ id: 'anon', operator: 'R', type: 'dnscrypt', addresses: ['192.0.2.200'] }]
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: [own], relays }))
+  const listed = (address: string, port: number) => {
+    const claims = { claims: CLAIMS, authenticationDomainName: 'a.example' }
+    const transports = { dot: { port }, dnscrypt: { providerName, publicKey: key, port: 444 } }
+    return JSON.stringify({ version: 1, resolvers: [{ id: 'a', addresses: [address], transports, ...claims }] })
+  }
+  publish(listed('192.0.2.1', 853), 1000)
+  t.match((await run('update')).out, /1 changes wait/)
+  const kept = { doq: { port: 853 }, dnscrypt: { port: 444, relay: 'anon' } }
+  t.match(await resolvers(), [{ transports: kept, dnscryptRelay: { id: 'anon' } }])
+  t.equal((await run('accept')).code, 0)
+  t.match(JSON.parse(readFileSync(at('set.json'), 'utf8')).resolvers, [{ transports: kept }])
+  t.match((await run('update')).out, /0 changes wait/, 'and it is compared with what stays')
+  publish(listed('192.0.2.200', 853), 2000)
+  t.equal((await run('update')).code, 0)
+  t.match(await resolvers(), [{ addresses: ['192.0.2.1'] }], 'the resolver would be at the address of its relay')
+  const nowhere = writeStamp({ protocol: 'dot', properties: ALL, port: 853, hostname: 'a.example', certHashes: [] })
+  publish(list(['a', nowhere]), 3000)
+  await run('update')
+  t.match(await resolvers(), [{ addresses: ['192.0.2.1'] }], 'a stamp without an address takes none away')
+})
+
+t.test('exit code 4 is for signatures alone', async (t) => {
+  const { at, publish, run } = scene(t)
+  publish('no list', 1000)
+  t.equal((await run('update')).code, 1)
+  publish(NEW, 2000)
+  t.equal((await run('update')).code, 0)
+  writeFileSync(join(at('state'), 'signed.json'), '{')
+  t.equal((await run('update')).code, 1)
+  t.equal((await run('accept')).code, 1)
+})
+
 t.test('a file that may not be looked at ends nothing, and is taken once it may', async (t) => {
   const { at, publish } = scene(t)
   const config = JSON.parse(readFileSync(at('config.json'), 'utf8'))
