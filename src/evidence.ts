@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random } from './clock.ts'
+import { generalSides } from './config/forwarding.ts'
 import { parseListen, type SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
@@ -211,6 +212,7 @@ function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     allowedCleartext: config.allowDnscryptCertificates ? ['dnscrypt-certificate'] : [],
     systemEnabled: config.system.enabled,
     paths: pathsOf(config, resolvers),
+    generalSides: generalSides(config),
     split: config.split,
     resolvers: resolvers.map((r) => ({
       id: r.id,

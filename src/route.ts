@@ -52,6 +52,13 @@ export interface Route {
   readonly hops: readonly Hop[]
 }
 
+/**
+ * The form in which names of operators are compared everywhere: case and spaces do not matter.
+ */
+export function operatorKey(operator: string): string {
+  return operator.trim().replace(/\s+/g, ' ').toLowerCase()
+}
+
 /** A proxy as configured; see config/proxies.ts. */
 interface ConfiguredProxy {
   readonly type: ProxyKind

@@ -1,4 +1,4 @@
-import type { Hop } from './route.ts'
+import { type Hop, operatorKey } from './route.ts'
 import { TRANSPORTS, type Transport } from './transports.ts'
 
 /**
@@ -126,7 +126,7 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
     const operators = operatorsOn(path)
     for (const [i, { party, address, names }] of whoCanKnow(path, 'nothing').entries()) {
       const name = operators[i] ?? party
-      const key = name.trim().toLowerCase()
+      const key = operatorKey(name)
       const holder = holders.get(key) ?? { name, address: [], names: [] }
       holders.set(key, holder)
       if (mayKnow(address)) holder.address.push({ path, party, cell: address })
@@ -194,18 +194,20 @@ export function sameOnPath(
   return silent.length === 0 ? undefined : { is: 'unknown', why: `the ${what} of ${silent.join(', ')} is not configured` }
 }
 
-const equal = (a: string | undefined, b: string) => a?.trim().toLowerCase() === b.trim().toLowerCase()
+/** Jurisdictions are compared like operators. */
+const equal = (a: string | undefined, b: string) => a !== undefined && operatorKey(a) === operatorKey(b)
 
 /** How names are divided among resolvers: the setting `split`. */
 export type Split = 'none' | 'by-site' | 'rotate'
 
 /**
- * The largest share of sites whose names one operator learns, from 0 to 1. Only `by-site` limits
- * it: without a division any operator may get every name, and one that changes by the day shows
- * every operator every site in time. 0: there is no operator.
+ * The largest share of sites whose names one operator learns, from 0 to 1. `sides`: the operators
+ * that get general names, those of everybody and of each view that has its own. Only `by-site`
+ * limits the share: without a division any operator may get every name, and one that changes by the
+ * day shows every operator every site in time. 0: there is no operator.
  */
-export function largestShare(operators: readonly string[], split: Split): number {
-  const different = new Set(operators).size
-  if (different === 0) return 0
-  return split === 'by-site' ? 1 / different : 1
+export function largestShare(sides: readonly (readonly string[])[], split: Split): number {
+  const counts = sides.map((operators) => new Set(operators.map(operatorKey)).size).filter((count) => count > 0)
+  if (counts.length === 0) return 0
+  return split === 'by-site' ? 1 / Math.min(...counts) : 1
 }

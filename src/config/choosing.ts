@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { operatorKey } from '../route.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { closed, described, distinct, integer, text, yesNo } from './fields.ts'
 import { type TrustedResolver, transportName } from './trusted-set.ts'
@@ -60,7 +61,7 @@ export function chosenBy(
 ): { readonly chosen: readonly TrustedResolver[]; readonly problem?: string } {
   const failing = (resolver: TrustedResolver) => Object.keys(CRITERIA).filter((name) => CRITERIA[name]?.(resolver, query) !== true)
   const matching = resolvers.filter((resolver) => failing(resolver).length === 0)
-  const operatorOf = ({ id, operator = id }: TrustedResolver) => operator
+  const operatorOf = ({ id, operator = id }: TrustedResolver) => operatorKey(operator)
   const operators = [...new Set(matching.map(operatorOf))]
   const wanted = query.operators ?? 1
   if (operators.length >= wanted) {

@@ -105,3 +105,14 @@ export type ViewRule = v.InferOutput<typeof view>
 export function serverOf({ cleartext }: ForwardRule): string | undefined {
   return cleartext === undefined || cleartext === LINK ? undefined : sameEndpoint(cleartext)
 }
+
+/**
+ * The ids of the resolvers that get general names: those of everybody, and those of each view that
+ * has its own.
+ */
+export function generalSides(config: {
+  readonly use: readonly string[]
+  readonly views: readonly { readonly use?: readonly string[] }[]
+}): readonly (readonly string[])[] {
+  return [config.use, ...config.views.flatMap(({ use }) => (use === undefined ? [] : [use]))]
+}

@@ -1,11 +1,12 @@
 import { hopParty, joinedKnowledge, largestShare, type Split, sameOnPath } from '../who-knows.ts'
+import { generalSides } from './forwarding.ts'
 import type { PolicyRules } from './policy.ts'
 import { quoted } from './problems.ts'
 import { pathsOf } from './query-paths.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-type Facts = Parameters<typeof pathsOf>[0] & Pick<ConfigFile, 'split' | 'allowCleartext'>
+type Facts = Parameters<typeof pathsOf>[0] & Pick<ConfigFile, 'split' | 'allowCleartext' | 'views'> & { readonly use: readonly string[] }
 
 interface Contradiction {
   readonly path: keyof PolicyRules
@@ -31,10 +32,8 @@ export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: 
     for (const why of new Set(paths.flatMap((path) => sameOnPath(path, what)?.why ?? [])))
       no('diversity', `requires different ${diversity} on each route, but ${why}; ${DIFFER}`)
   const { split } = config
-  const share = largestShare(
-    resolvers.map(({ id, operator = id }) => operator),
-    split,
-  )
+  const operatorsOf = (ids: readonly string[]) => resolvers.filter(({ id }) => ids.includes(id)).map(({ id, operator = id }) => operator)
+  const share = largestShare(generalSides(config).map(operatorsOf), split)
   if (maxShareOfOperator !== undefined && share > maxShareOfOperator)
     no('maxShareOfOperator', `is ${maxShareOfOperator}, but ${shareText(share, split)}`)
   return found

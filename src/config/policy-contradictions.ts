@@ -1,3 +1,4 @@
+import { operatorKey } from '../route.ts'
 import { LINK } from './forwarding.ts'
 import { contradictedPaths, weakerPathRules } from './path-contradictions.ts'
 import { type Policy, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
@@ -90,7 +91,7 @@ function unmeetable(
   if (rules.shaping !== undefined && SHAPING_PROFILES.indexOf(config.shaping.profile) < SHAPING_PROFILES.indexOf(rules.shaping))
     no('shaping', `requires ${rules.shaping} or more, but shaping.profile is ${config.shaping.profile}; set that or lower this`)
   found.push(...aboutResolvers(rules, resolvers, use, at))
-  found.push(...contradictedPaths(rules, config, resolvers).map(({ path, message }) => ({ path: `${at}.${path}`, message })))
+  found.push(...contradictedPaths(rules, { ...config, use }, resolvers).map(({ path, message }) => ({ path: `${at}.${path}`, message })))
   return found
 }
 
@@ -104,7 +105,7 @@ function aboutResolvers(
   const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
   const leaveOut = 'leave it out of "use" or change the rule'
   for (const { id, operator = id, jurisdiction, spkiPins, claims } of resolvers) {
-    if (rules.operators !== undefined && !rules.operators.includes(operator))
+    if (rules.operators !== undefined && !rules.operators.map(operatorKey).includes(operatorKey(operator)))
       no('operators', `does not allow ${quoted(operator)}, the operator of ${quoted(id)}; ${leaveOut}`)
     if (rules.jurisdictions !== undefined && (jurisdiction === undefined || !rules.jurisdictions.includes(jurisdiction)))
       no(
@@ -119,7 +120,7 @@ function aboutResolvers(
         no(`claims.${claim}`, `requires ${wanted}, but ${quoted(id)} states ${said} about itself; ${leaveOut}`)
     }
   }
-  const operators = new Set(resolvers.filter(({ id }) => use.includes(id)).map(({ id, operator }) => operator ?? id)).size
+  const operators = new Set(resolvers.filter(({ id }) => use.includes(id)).map(({ id, operator }) => operatorKey(operator ?? id))).size
   const wanted = rules.minimumOperators ?? 0
   if (operators < wanted)
     no('minimumOperators', `requires ${wanted}, but ${operators} is in use; name more resolvers in "use" or lower this`)

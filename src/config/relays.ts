@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { operatorKey } from '../route.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { canonical, isLoopback } from './cidr.ts'
 import { authenticationName, closed, described, distinct, hostAddress, integer, text, word } from './fields.ts'
@@ -131,7 +132,7 @@ export function relayProblem(target: Target, relay: AnyRelay): string | undefine
   if (relay.addresses.length === 0) return `names ${quoted(relay.id)}, which has no address yet; run: enigm-dns resolvers pin ${relay.id}`
   const both = 'so it would see both who asks and what is asked; choose a relay of another operator'
   const operator = target.operator ?? target.id
-  if (relay.operator !== undefined && plain(operator) === plain(relay.operator))
+  if (relay.operator !== undefined && operatorKey(operator) === operatorKey(relay.operator))
     return `names ${quoted(relay.id)}, but ${quoted(relay.operator)} runs both this relay and the resolver ${quoted(target.id)}, ${both}`
   // On this host every address is one party's, which sees all the same.
   if (relay.addresses.every(isLoopback)) return undefined
@@ -142,5 +143,3 @@ export function relayProblem(target: Target, relay: AnyRelay): string | undefine
     return `names ${quoted(relay.id)}, but relay and resolver have the name ${quoted(relay.authenticationDomainName)}, ${both}`
   return undefined
 }
-
-const plain = (operator: string) => operator.trim().replace(/\s+/g, ' ').toLowerCase()

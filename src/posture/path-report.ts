@@ -11,7 +11,7 @@ type PathReport = NonNullable<StatusDocument['paths']>[number]
 export function pathsReport({ setup }: Pick<State, 'setup'>, force: ShapingForce): PathReport[] {
   const hidden = hiddenBy(setup, force)
   const share = largestShare(
-    setup.resolvers.map(({ operator }) => operator),
+    setup.generalSides.map((ids) => setup.resolvers.filter(({ id }) => ids.includes(id)).map(({ operator }) => operator)),
     setup.split,
   )
   return setup.paths.map((path) => pathReport(path, hidden, share))

@@ -32,12 +32,12 @@ export function separation(rules: PolicyRules, input: VerdictInput): RuleFinding
 /** An operator that fails gets no site: its sites go to the others. */
 export function operatorShare({ maxShareOfOperator }: PolicyRules, { setup, resolvers }: VerdictInput): RuleFinding | undefined {
   if (maxShareOfOperator === undefined) return undefined
-  const working = resolvers.filter(({ failing }) => failing === undefined)
-  const counted = working.length > 0 ? working : resolvers
-  const share = largestShare(
-    counted.map((r) => r.setup.operator),
-    setup.split,
-  )
+  const sides = setup.generalSides.map((ids) => {
+    const all = resolvers.filter((r) => ids.includes(r.setup.id))
+    const working = all.filter(({ failing }) => failing === undefined)
+    return (working.length > 0 ? working : all).map((r) => r.setup.operator)
+  })
+  const share = largestShare(sides, setup.split)
   const detail = `An operator gets at most ${percent(share)} of the sites, and ${percent(maxShareOfOperator)} are allowed.`
   return { verdict: share <= maxShareOfOperator ? 'met' : 'not-met', detail }
 }

@@ -1,5 +1,6 @@
 import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
 import type { ErrorCode } from '../errors.ts'
+import { operatorKey } from '../route.ts'
 import { allowedProxies, diversity, operatorShare, separation } from './path-rules.ts'
 import { type Reason, type RuleCode, reason, worstFirst } from './reasons.ts'
 import type { SplitZone } from './state.ts'
@@ -133,7 +134,8 @@ function shapingRule(rules: PolicyRules, { setup: { shaping } }: VerdictInput, {
 function operators(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const { operators } = rules
   if (operators === undefined) return undefined
-  const wrong = resolvers.filter((r) => !operators.includes(r.setup.operator))
+  const allowed = operators.map(operatorKey)
+  const wrong = resolvers.filter((r) => !allowed.includes(operatorKey(r.setup.operator)))
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other operator.')
 }
 
@@ -149,7 +151,7 @@ function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
   const count = (of: (r: ResolverInput) => boolean) =>
-    new Set(resolvers.filter((r) => r.setup.notGeneral !== true && of(r)).map((r) => r.setup.operator)).size
+    new Set(resolvers.filter((r) => r.setup.notGeneral !== true && of(r)).map((r) => operatorKey(r.setup.operator))).size
   const answering = count((r) => r.failing === undefined && r.quietMin !== undefined)
   const possible = count((r) => r.failing === undefined)
   if (answering >= wanted) return met(`${answering} answer.`)

@@ -48,6 +48,11 @@ export interface PostureSetup {
   readonly splitDns: readonly SplitZone[]
   /** The routes to the resolvers, in the order of the resolvers. */
   readonly paths: readonly QueryPath[]
+  /**
+   * The ids of the resolvers that get general names: those of everybody, and those of each view
+   * that has its own.
+   */
+  readonly generalSides: readonly (readonly string[])[]
   /** How names are divided among the resolvers. */
   readonly split: Split
 }

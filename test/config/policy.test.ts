@@ -125,6 +125,22 @@ t.test('each contradiction is an error with its path and its fix', async (t) => 
       {},
       /^policy\.maxShareOfOperator: is 0\.5, but with "split": "none" any operator may get every name; set split/,
     ],
+    [
+      { maxShareOfOperator: 0.5 },
+      { split: 'by-site', use: ['a'], forward: [{ zone: 'zone.example', to: ['b'] }] },
+      /^policy\.maxShareOfOperator: is 0\.5, but an operator gets 1\.00 of the sites/,
+    ],
+    [
+      { maxShareOfOperator: 0.5 },
+      { split: 'by-site', views: [{ id: 'kids', clients: ['192.0.2.7'], use: ['b'] }] },
+      /^policy\.maxShareOfOperator: is 0\.5, but an operator gets 1\.00 of the sites/,
+    ],
+    [
+      { minimumOperators: 2 },
+      {},
+      /^policy\.minimumOperators: requires 2, but 1 is in use/,
+      [entry('a'), entry('b', { operator: ' OPERATOR  a' })],
+    ],
     [{ maxShareOfOperator: 50 }, {}, /^policy\.maxShareOfOperator: must be a share above 0 and at most 1, as in 0\.5/],
     [
       {

@@ -32,6 +32,7 @@ export const SETUP: PostureSetup = {
   systemEnabled: false,
   splitDns: [],
   paths: [path([], { resolver: 'a', over: ['dot', 'doh'] }), path([], { resolver: 'b', operator: 'Operator B' })],
+  generalSides: [['a', 'b']],
   split: 'none',
   resolvers: [
     { id: 'a', operator: 'Operator A', transports: ['dot', 'doh'] },

@@ -58,6 +58,8 @@ t.test('the share of an operator, by those that work', (t) => {
   t.match(rule(half, { split: 'none' }), { verdict: 'not-met', detail: /^An operator gets at most 100 %/ })
   t.match(rule(half, { split: 'rotate' }), { verdict: 'not-met' }, 'in time every operator gets every site')
   t.match(rule(half, { split: 'by-site' }, failed('b')), { verdict: 'not-met' }, 'the sites of one that fails go to the others')
+  t.match(rule(half, { split: 'by-site', generalSides: [['a']] }), { verdict: 'not-met' }, 'one for zones only gets no general names')
+  t.match(rule(half, { split: 'by-site', generalSides: [['a', 'b'], ['b']] }), { verdict: 'not-met' }, 'a view with one operator')
   t.equal(judged(half, { split: 'none' }).closed, undefined, 'it degrades, and closes nothing')
   t.end()
 })

@@ -54,6 +54,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
       systemEnabled: false,
       splitDns: [],
       paths: [],
+      generalSides: [loaded.resolvers.map(({ id }) => id)],
       split: 'none',
       resolvers: loaded.resolvers.map(({ id }) => ({ id, operator: id, transports: ['dot'] })),
     },

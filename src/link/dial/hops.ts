@@ -1,7 +1,7 @@
 import type { Random } from '../../clock.ts'
 import type { Loaded } from '../../config/load.ts'
 import { EnigmError } from '../../errors.ts'
-import { type Hop, routeOf } from '../../route.ts'
+import { type Hop, operatorKey, routeOf } from '../../route.ts'
 
 /** What this host proves to a proxy (RFC 1929, RFC 7617). */
 export interface Login {
@@ -38,7 +38,7 @@ export class Isolation {
 
   /** The credentials of an operator at a proxy. */
   loginOf(proxy: string, operator: string): Login {
-    const key = JSON.stringify([proxy, operator])
+    const key = JSON.stringify([proxy, operatorKey(operator)])
     const known = this.#logins.get(key)
     if (known !== undefined) return known
     const drawn = () => Buffer.from(this.#random.bytes(LOGIN_OCTETS)).toString('hex')

@@ -14,7 +14,8 @@ function written(): string {
   const monitor = createMonitor({
     setup: {
       ...{ usageProfile: 'strict', queryBlock: 128, policy: undefined, resolvers: [resolver('a'), resolver('b')] },
-      ...{ shaping: { profile: 'jitter', jitterMs: 20 }, paced: false, systemEnabled: false, splitDns: [], paths: [], split: 'none' },
+      ...{ shaping: { profile: 'jitter', jitterMs: 20 }, paced: false, systemEnabled: false, splitDns: [], paths: [] },
+      ...{ generalSides: [['a', 'b']], split: 'none' },
     },
     writer: { version: '0.1.0', pid: 4711, processStart: 'boot:1', heartbeatS: 10 },
     gate() {},

@@ -15,6 +15,7 @@ t.test('each operator has credentials of its own at each proxy, which renew repl
   const isolation = new Isolation(systemRandom)
   const a = isolation.loginOf('tor', 'A')
   t.strictSame(isolation.loginOf('tor', 'A'), a)
+  t.strictSame(isolation.loginOf('tor', ' a '), a, 'names of operators are compared without case and spaces')
   const all = [a, isolation.loginOf('tor', 'B'), isolation.loginOf('other', 'A')]
   isolation.renew()
   all.push(isolation.loginOf('tor', 'A'), isolation.loginOf('tor', 'B'))
