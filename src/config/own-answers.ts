@@ -14,7 +14,7 @@ export const MAX_ALIASES = 8
 /** A reply that holds more does not fit into a message, or is not meant. */
 const MAX_RECORDS_A_NAME = 100
 const MAX_OCTETS_A_NAME = 32_768
-const MAX_ANSWERS = 10_000
+export const MAX_ANSWERS = 10_000
 
 /** One record of the key `answers`. */
 export interface OwnAnswer {

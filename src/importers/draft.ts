@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { isLoopback, parseCidr } from '../config/cidr.ts'
 import { entryOf } from '../config/listed-entries.ts'
 import { parseListen } from '../config/listen-address.ts'
-import { type OwnAnswer, ownAnswersSchema } from '../config/own-answers.ts'
+import { MAX_ANSWERS, type OwnAnswer, ownAnswersSchema } from '../config/own-answers.ts'
 import { readStamp } from '../config/stamps.ts'
 import { type TrustedResolver, trustedSetSchema } from '../config/trusted-set.ts'
 import { type Place, parsePlace, type ResolverPlace, resolverOf, slug } from './places.ts'
@@ -62,7 +62,11 @@ export class Draft {
   readonly #forward = new Map<string, Forward>()
   readonly #cleartext = new Set<string>()
   readonly hosts = new Set<string>()
-  readonly #answers: OwnAnswer[] = []
+  #answers: OwnAnswer[] = []
+  /** The same by their names. */
+  readonly #answersOf = new Map<string, OwnAnswer[]>()
+  /** The index of what is said of the line of each: it follows the answer. */
+  readonly #saidOf = new Map<OwnAnswer, number>()
   readonly lists: DraftList[] = []
   /** Clients with resolvers of their own. */
   readonly views: { readonly id: string; readonly clients: readonly string[]; readonly use: readonly string[] }[] = []
@@ -95,6 +99,7 @@ export class Draft {
       if (isSilent(text)) silent += this.#covered.has(at + 1) ? 0 : 1
       else if (!this.#covered.has(at + 1)) this.say('left out', at + 1, 'it is not understood')
     }
+    this.#dropCircles()
     const outcomes = this.#outcomes.toSorted((a, b) => a.line - b.line)
     const files = new Map([...this.#files].map(([name, lines]) => [name, `${lines.join('\n')}\n`]))
     return { config: this.#config(), resolvers: [...this.#resolvers.values()], files, outcomes, silent }
@@ -225,14 +230,48 @@ export class Draft {
     return above.zone
   }
 
-  /** Answers a name here. Returns why not, as a clause. */
+  /**
+   * Answers a name here. Returns why not, as a clause. Circles of aliases are found by `finish`.
+   */
   answer(name: string, type: OwnAnswer['type'], data: string, ttlS?: number): string | undefined {
     const answer = { name, type, data, ...(ttlS === undefined ? {} : { ttlS }) }
-    if (this.#answers.some((one) => one.name === name && one.type === type && one.data === data)) return undefined
-    const checked = v.safeParse(ownAnswersSchema, [...this.#answers, answer])
+    const key = name.toLowerCase().replace(/\.$/, '')
+    const same = this.#answersOf.get(key) ?? []
+    if (same.some((one) => one.name === name && one.type === type && one.data === data)) return undefined
+    if (this.#answers.length >= MAX_ANSWERS)
+      return `there are ${MAX_ANSWERS} answers before it, and no more are possible; a hosts file holds more`
+    const checked = v.safeParse(ownAnswersSchema, [...same, answer])
     if (!checked.success) return `the answer ${checked.issues[0].message}`
+    this.#answersOf.set(key, same)
+    same.push(answer)
     this.#answers.push(answer)
+    this.#saidOf.set(answer, this.#outcomes.length)
     return undefined
+  }
+
+  /** Leaves out aliases that lead back to themselves or too far, and says so of their lines. */
+  #dropCircles(): void {
+    for (;;) {
+      const checked = v.safeParse(ownAnswersSchema, this.#answers)
+      const dropped = new Map((checked.issues ?? []).map(({ path, message }) => [path?.[0]?.key, message] as const))
+      const kept = this.#answers.filter((answer, at) => {
+        const why = dropped.get(at)
+        if (why !== undefined) this.#retract(answer, `the answer ${why}`)
+        return why === undefined
+      })
+      if (kept.length === this.#answers.length) return
+      this.#answers = kept
+    }
+  }
+
+  /** What was said of the line of an answer is no longer so. */
+  #retract(answer: OwnAnswer, why: string): void {
+    const at = this.#saidOf.get(answer) ?? 0
+    const before = this.#outcomes[at]
+    if (before === undefined) return
+    const isAlone = before.verdict === 'taken' && before.says.startsWith('answers: ')
+    if (isAlone) this.#outcomes[at] = { ...before, verdict: 'left out', says: why }
+    else this.#outcomes.push({ line: before.line, verdict: 'left out', says: `${answer.name}: ${why}` })
   }
 
   /** Says of a line that it is an answer, or why not. */
@@ -253,7 +292,9 @@ export class Draft {
   /** Adds a line to a file beside the configuration. Returns why not, as a clause. */
   lineInFile(name: string, line: string): string | undefined {
     if (!this.#withFiles) return 'it needs a file beside the configuration; with --out it is written'
-    this.#files.set(name, [...(this.#files.get(name) ?? []), line])
+    const lines = this.#files.get(name) ?? []
+    this.#files.set(name, lines)
+    lines.push(line)
     return undefined
   }
 }

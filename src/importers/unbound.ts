@@ -79,11 +79,15 @@ const localData: Rule = (draft, { line, value }, clause) => {
 }
 
 /** Whether the records of a name answer for everything below it too. */
-function isRedirected({ lines }: Clause, name: string): boolean {
-  return lines.some(
-    ({ key, value }) => key === 'local-zone' && /^(\S+?)\.?\s+redirect$/i.exec(value)?.[1]?.toLowerCase() === name.toLowerCase(),
-  )
+function isRedirected(clause: Clause, name: string): boolean {
+  const known = redirected.get(clause) ?? new Set(clause.lines.flatMap(({ key, value }) => (key === 'local-zone' ? redirectOf(value) : [])))
+  redirected.set(clause, known)
+  return known.has(name.toLowerCase())
 }
+
+/** Files may have thousands of records. */
+const redirected = new WeakMap<Clause, ReadonlySet<string>>()
+const redirectOf = (value: string) => /^(\S+?)\.?\s+redirect$/i.exec(value)?.[1]?.toLowerCase() ?? []
 
 /** `local-data-ptr: "address [TTL] name"`. */
 const localPtr: Rule = (draft, { line, value }) => {
@@ -104,17 +108,39 @@ const localZone: Rule = (draft, { line, value }) => {
   if (/^(transparent|typetransparent|nodefault)$/.test(type))
     return draft.say('same', line, `${zone}: names that are not written are resolved as all others`)
   if (type === 'redirect') return draft.say('same', line, `${zone}: its records answer for all names below it too`)
-  if (!/^(static|deny|refuse|always_nxdomain|always_refuse|always_deny|always_null|inform_deny|always_nodata)$/.test(type))
-    return draft.say('left out', line, `${zone}: the type ${type} is not known`)
-  const why = draft.lineInFile('unbound-zones.txt', `||${zone}^`)
-  if (why === undefined && !draft.lists.some(({ file }) => file === 'unbound-zones.txt'))
-    draft.list({
-      id: 'unbound-zones',
-      file: 'unbound-zones.txt',
-      format: 'adblock',
-      reply: /refuse/.test(type) ? 'refused' : type === 'always_null' ? 'null-address' : 'nxdomain',
-    })
-  draft.say(why === undefined ? 'taken' : 'left out', line, why ?? `lists: ${zone} is blocked by unbound-zones.txt`)
+  const blocked = BLOCKED[type]
+  if (blocked === undefined) return draft.say('left out', line, `${zone}: the type ${type} is not known`)
+  const { id, reply, says } = blocked
+  const file = `${id}.txt`
+  const format = reply === undefined ? 'rpz' : 'adblock'
+  const rules = format === 'rpz' ? [`${zone} CNAME *.`, `*.${zone} CNAME *.`] : [`||${zone}^`]
+  const why = rules.map((rule) => draft.lineInFile(file, rule)).find((one) => one !== undefined)
+  if (why === undefined && !draft.lists.some((list) => list.file === file))
+    draft.list({ id, file, format, ...(reply === undefined ? {} : { reply }) })
+  draft.say(why === undefined ? 'taken' : 'left out', line, why ?? `lists: ${zone} is blocked by ${file}${says}`)
+}
+
+/** What a type of local zones becomes: one list for each reply. */
+interface BlockedType {
+  readonly id: string
+  /** Undefined: that of its rules. */
+  readonly reply?: 'nxdomain' | 'refused' | 'null-address'
+  /** What is not as it was; a clause after a comma. */
+  readonly says: string
+}
+const NO_SUCH_NAME: BlockedType = { id: 'unbound-zones', reply: 'nxdomain', says: '' }
+const REFUSED: BlockedType = { id: 'unbound-refused', reply: 'refused', says: '' }
+const DROPPED: BlockedType = { ...NO_SUCH_NAME, says: ', with NXDOMAIN and not without any reply, so that programs do not wait' }
+const BLOCKED: Readonly<Record<string, BlockedType>> = {
+  static: NO_SUCH_NAME,
+  always_nxdomain: NO_SUCH_NAME,
+  refuse: REFUSED,
+  always_refuse: REFUSED,
+  deny: DROPPED,
+  always_deny: DROPPED,
+  inform_deny: DROPPED,
+  always_null: { id: 'unbound-null', reply: 'null-address', says: '' },
+  always_nodata: { id: 'unbound-nodata', says: '' },
 }
 
 const PERFORMANCE = 'threads, buffers and slabs are this program\'s own; "workers" sets its threads'

@@ -247,3 +247,39 @@ t.test('another form is refused with one sentence', async (t) => {
   t.throws(() => imported('pihole', 'SQLite format 3\0x'), { code: 'config', message: /a database or an archive/ })
   t.throws(() => imported('dnscrypt-proxy', `a = ${'['.repeat(1000)}`), { code: 'config', message: /nested too deeply/ })
 })
+
+t.test('Unbound: local zones become one list for each reply', (t) => {
+  const zones = 'static a\nrefuse b\nalways_null c\nalways_nodata d\ndeny e\nalways_refuse f'.split('\n').map((one) => one.split(' '))
+  const text = `server:\n${zones.map(([type, name]) => `  local-zone: "${name}.example." ${type}`).join('\n')}\n`
+  const { config, files, outcomes } = imported('unbound', text)
+  t.match(config.lists, [
+    { id: 'unbound-zones', format: 'adblock', reply: 'nxdomain' },
+    { id: 'unbound-refused', format: 'adblock', reply: 'refused' },
+    { id: 'unbound-null', format: 'adblock', reply: 'null-address' },
+    { id: 'unbound-nodata', format: 'rpz' },
+  ])
+  t.strictSame(Object.fromEntries(files), {
+    'unbound-zones.txt': '||a.example^\n||e.example^\n',
+    'unbound-refused.txt': '||b.example^\n||f.example^\n',
+    'unbound-null.txt': '||c.example^\n',
+    'unbound-nodata.txt': 'd.example CNAME *.\n*.d.example CNAME *.\n',
+  })
+  t.match(outcomes.find(({ line }) => line === 6)?.says, /e\.example is blocked .* with NXDOMAIN and not without any reply/)
+  t.end()
+})
+
+t.test('ten thousand records are read in a moment; more are left out; circles are left out at the end', (t) => {
+  const record = (i: number) => `  local-data: "n${i}.example A 192.0.2.1"`
+  const circle = '  local-data: "one.example CNAME two.example"\n  local-data: "two.example CNAME one.example"\n'
+  const text = `server:\n${circle}${Array.from({ length: 12_000 }, (_, i) => record(i)).join('\n')}\n`
+  const beganMs = performance.now()
+  const { config, outcomes } = imported('unbound', text)
+  t.ok(performance.now() - beganMs < 15_000)
+  t.equal((config.answers as readonly unknown[]).length, 9999)
+  t.match(
+    outcomes.filter(({ line }) => line === 2 || line === 3).map(({ verdict, says }) => `${verdict} ${says}`),
+    [/^left out the answer is circular/, /^taken/],
+  )
+  t.match(outcomes.at(-1), { verdict: 'left out', says: /there are 10000 answers/ })
+  t.end()
+})
