@@ -51,7 +51,7 @@ if (process.env[PACKAGES] === undefined) {
 
 async function byNpm(t: Test, tgz: string, dir: string): Promise<void> {
   const listed = execFileSync('tar', ['-tzf', tgz]).toString().trim().split('\n')
-  const known = /^package\/(dist\/|schema\/|docs\/[a-z-]+\.md$|resolvers\.json$|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/
+  const known = /^package\/(dist\/|schema\/|docs\/[A-Za-z-]+\.md$|resolvers\.json$|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/
   t.strictSame(
     listed.filter((path) => !known.test(path) || /\.(code|map)$|built-from/.test(path)),
     [],
