@@ -62,7 +62,12 @@ export function linkContract(via: Via): void {
       )) {
         t.test(`${what}: ${way.name}, ${kind}, ${via.name}`, async (t) => {
           const { route, close } = await via.open()
-          t.teardown(close)
+          // A link that waits for its next dial keeps no process alive.
+          const alive = setInterval(() => {}, 1000)
+          t.teardown(() => {
+            clearInterval(alive)
+            return close()
+          })
           await test(t, {
             kind,
             way,
