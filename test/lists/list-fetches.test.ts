@@ -77,11 +77,14 @@ async function scene(t: Test, more: (key: string) => Partial<ListConfig>, others
       await clock.advance(1)
     }
   }
-  /** Lets a day pass, and then hours: a jump of the clock may also end a fetch as too slow. */
+  /**
+   * Lets a day pass, and then hours: a jump of the clock may also end a fetch or a build as too
+   * slow. A busy machine needs seconds for a build.
+   */
   const later = async (what: string, is: () => boolean) => {
     for (let tries = 0; tries < 10 && !is(); tries++) {
       await clock.advance(tries === 0 ? DAY_MS : 2 * 3_600_000)
-      for (const end = performance.now() + 1000; performance.now() < end && !is(); await sleep(20)) await clock.advance(1)
+      for (const end = performance.now() + 4000; performance.now() < end && !is(); await sleep(20)) await clock.advance(1)
     }
     if (!is()) throw new Error(`${what}: ${JSON.stringify(lists.status())}`)
   }
