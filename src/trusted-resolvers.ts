@@ -5,6 +5,7 @@ import type { Config } from './config/settings.ts'
 import { offers, type TrustedResolver } from './config/trusted-set.ts'
 import { dividedNames } from './divided-names.ts'
 import { withPaddedOpt } from './dns/edns.ts'
+import { EnigmError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { createLink, createScheduledLink, type LinkTools, type RenewableLink, type RenewableScheduledLink } from './link/create-link.ts'
 import { DialPace } from './link/dial/dial-pace.ts'
@@ -81,6 +82,9 @@ export function endpointOf(resolver: TrustedResolver, transport: Transport, tool
   if (transport === 'odoh') return relayEndpoint(resolver, tools)
   const { odoh: _throughRelay, dnscrypt, ...direct } = resolver.transports
   const through = resolver.dnscryptRelay
+  // Directly, the resolver would see what the relay is there to hide.
+  if (transport === 'dnscrypt' && dnscrypt?.relay !== undefined && through === undefined)
+    throw new EnigmError('config', `${resolver.id} names the relay ${dnscrypt.relay}, which cannot be used for it`)
   return {
     resolver: resolver.id,
     addresses: resolver.addresses,

@@ -124,6 +124,8 @@ async function verdictOn(
   const pinned = new Set(resolver.addresses.map(canonical))
   if (hints.length > 0 && !hints.some((hint) => pinned.has(canonical(hint))))
     return as('elsewhere', `it points to ${hints.slice(0, 4).join(', ')}`)
+  // The resolver would learn the address of this host, which its relay hides.
+  if (isRelayed(resolver, loaded)) return as('refused', 'not tried: it is reached through a relay')
   let why = 'no address is pinned'
   for (const identity of identities) {
     // By an address, that address alone is dialled: the certificate must hold it.
@@ -134,6 +136,12 @@ async function verdictOn(
     why = fault ?? 'unknown error'
   }
   return as('refused', why)
+}
+
+function isRelayed(resolver: TrustedResolver, { config }: Loaded): boolean {
+  const { odoh, dnscrypt } = resolver.transports
+  const relays = { odoh: odoh?.relay, dnscrypt: dnscrypt?.relay }
+  return transportsOf(resolver, config).some((transport) => Reflect.get(relays, transport) !== undefined)
 }
 
 function unique(all: readonly Designated[]): readonly Designated[] {

@@ -9,7 +9,7 @@ import { DialPace } from '../link/dial/dial-pace.ts'
 import { tlsSessions } from '../link/dial/sessions.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { transportsOf } from '../trusted-resolvers.ts'
+import { loadQuic, transportsOf } from '../trusted-resolvers.ts'
 import { probeOf } from '../upstream/classification.ts'
 import { dialOf, type ReachTools } from './reach.ts'
 import { questionFor } from './set-lookup.ts'
@@ -81,8 +81,9 @@ async function rankOne(resolver: TrustedResolver, loaded: Loaded, names: SignedN
   const [transport] = transportsOf(resolver, loaded.config)
   const way = { resolver: resolver.id, operator: resolver.operator ?? resolver.id, transport: transport ?? null }
   if (transport === undefined) return { ...way, ok: false, fault: 'offers no configured transport' }
-  const asker = openAsker(resolver, transport, loaded, tools)
+  let asker: Asker | undefined
   try {
+    asker = openAsker(resolver, transport, loaded, tools)
     const timed = await roundTrips(asker, probeOf(resolver), tools)
     const { dnssec, ede } = await validation(asker, names)
     const resinfo = await information(asker, resolver.authenticationDomainName)
@@ -98,7 +99,7 @@ async function rankOne(resolver: TrustedResolver, loaded: Loaded, names: SignedN
   } catch (error) {
     return { ...way, ok: false, fault: asEnigmError(error).code }
   } finally {
-    await asker.close()
+    await asker?.close()
   }
 }
 
@@ -123,6 +124,7 @@ function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Load
     },
     // The person who runs the command decides what is dialled.
     dialPace: new DialPace(clock, () => undefined),
+    quic: loadQuic,
   })
   const { keepalive } = TRANSPORTS[transport]
   return {

@@ -141,10 +141,11 @@ const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none
  */
 export async function reach(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Promise<Finding> {
   const way = { resolver: resolver.id, transport, ...hopsOn({ resolver, transport }, loaded) }
-  const dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
+  let dial: Dial
   let looked: Looked
   try {
-    looked = await look(dial, resolver, tools)
+    dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
+    looked = await look(dial, tools)
   } catch (error) {
     return { ...way, ok: false, ...faultOf(error, { resolver, transport }, loaded), pin: unseen(resolver) }
   }
@@ -223,22 +224,23 @@ const freely = (clock: Clock) => new DialPace(clock, () => undefined)
  * The usage profile `opportunistic` is needed here to show a wrong certificate; the connection is
  * closed unused.
  */
-async function look({ endpoint, transport, sessions }: Dial, resolver: TrustedResolver, { clock, random }: ReachTools): Promise<Looked> {
+async function look({ endpoint, transport, sessions }: Dial, { clock, random }: ReachTools): Promise<Looked> {
   // The ledger is that of the service; this is one command of a person.
   const tools = { clock, random, emit: () => {}, sessions, pace: freely(clock), quic: loadQuic }
   const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, tools)
   try {
-    return lookedAt(connection, resolver, clock.wallMs())
+    return lookedAt(connection, endpoint.spkiPins, clock.wallMs())
   } finally {
     connection.close()
   }
 }
 
-function lookedAt(connection: Established, resolver: TrustedResolver, wallMs: number): Looked {
+/** `pins`: of the peer that was dialled, which may be a relay. */
+function lookedAt(connection: Established, pins: readonly string[], wallMs: number): Looked {
   const { address, handshakeMs, protection } = connection
   const x509 = connection.certificate()
   const certificate = x509 === undefined ? undefined : seenCertificate(x509, wallMs)
-  const pinned = certificate !== undefined && resolver.spkiPins.includes(certificate.spkiPin)
+  const pinned = certificate !== undefined && pins.includes(certificate.spkiPin)
   return {
     unproven: protection.authenticated ? undefined : protection.why,
     seen: {
@@ -246,7 +248,7 @@ function lookedAt(connection: Established, resolver: TrustedResolver, wallMs: nu
       handshakeMs,
       ...(protection.tlsVersion === null ? {} : { tlsVersion: protection.tlsVersion }),
       ...(protection.group === undefined ? {} : { group: protection.group }),
-      pin: resolver.spkiPins.length === 0 ? 'none set' : pinned ? 'matches' : 'differs',
+      pin: pins.length === 0 ? 'none set' : pinned ? 'matches' : 'differs',
       ...(protection.authenticated ? { authenticatedBy: protection.by } : {}),
       ...(certificate === undefined ? {} : { certificate }),
     },

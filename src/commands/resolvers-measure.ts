@@ -4,6 +4,7 @@ import { changeEntries, type KeyChanges } from '../config/set-edit.ts'
 import { openSet, saveSet } from '../config/set-file.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { EXIT } from '../exit-codes.ts'
+import type { Transport } from '../resolve.ts'
 import { advertisedResolvers } from '../system/advertised-resolvers.ts'
 import { transportsOf } from '../trusted-resolvers.ts'
 import { type Discovery, discover } from './discover.ts'
@@ -29,14 +30,15 @@ const MAX_RANKED = 200
 export async function rankResolvers(ids: readonly string[], options: RankOptions, world: SetWorld): Promise<number> {
   const chosen = await chosenSet(options, world)
   const loaded = loadedOf(chosen)
-  const { file, entries } = await openSet(chosen.file)
+  const set = await openSet(chosen.file)
+  const { file, entries } = set
   const missing = ids.find((id) => !entries.some(({ kind, value }) => kind === 'resolvers' && value.id === id))
   if (missing !== undefined) throw unknownId(missing, file)
   const wanted = entries.filter(({ kind, value }) => {
     if (kind !== 'resolvers' || value.addresses.length === 0) return false
     return ids.length > 0 ? ids.includes(value.id) : options.all === true || value.enabled === true
   })
-  const resolvers = await withFiles(file, wanted.slice(0, MAX_RANKED))
+  const resolvers = await withFiles(set, wanted.slice(0, MAX_RANKED))
   if (await vpnMissing({ ...loaded, resolvers }, world)) {
     world.err.write('The policy requires a VPN, and there is none: no resolver was asked.\n')
     return EXIT.cannotTell
@@ -121,10 +123,11 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
       },
     ])
   const found = await resolvedEntry(entry, chosen, set, world)
-  const [resolver] = await withFiles(chosen.file, [found])
-  const [transport] = resolver === undefined ? [] : transportsOf(resolver, loaded.config)
+  const [resolver] = await withFiles(set, [found])
+  // Over the others no certificate of the resolver itself is seen.
+  const transport = resolver === undefined ? undefined : transportsOf(resolver, loaded.config).find((one) => WITH_CERTIFICATE.has(one))
   if (resolver === undefined || transport === undefined) {
-    world.err.write(`${printable(id)} offers no transport of the configuration\n`)
+    world.err.write(`${printable(id)} offers no transport of the configuration over which it shows a certificate; nothing was changed\n`)
     return EXIT.cannotTell
   }
   const { certificate, fault, authenticatedBy } = await reach(resolver, transport, loaded, world)
@@ -153,6 +156,8 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
   return EXIT.good
 }
 
+const WITH_CERTIFICATE: ReadonlySet<Transport> = new Set(['dot', 'doh', 'doq'])
+
 function pinned(before: { readonly addresses: readonly string[] }, { addresses, spkiPins }: TrustedResolver, pins: readonly string[]) {
   return { ...(before.addresses.length === 0 ? { addresses } : {}), spkiPins: [...new Set([...spkiPins, ...pins])] }
 }
@@ -173,7 +178,7 @@ export async function discoverTransports(ids: readonly string[], options: Discov
   )
   const missing = ids.find((id) => !wanted.some(({ value }) => value.id === id))
   if (missing !== undefined) throw unknownId(missing, chosen.file)
-  const resolvers = await withFiles(chosen.file, wanted.slice(0, MAX_RANKED))
+  const resolvers = await withFiles(set, wanted.slice(0, MAX_RANKED))
   if (await vpnMissing({ ...loaded, resolvers }, world)) {
     world.err.write('The policy requires a VPN, and there is none: no resolver was asked.\n')
     return EXIT.cannotTell

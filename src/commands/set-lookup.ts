@@ -1,8 +1,9 @@
-import { type CollectProblem, withCa } from '../config/documents.ts'
+import { type CollectProblem, withCa, withRelay } from '../config/documents.ts'
 import type { SetEntry } from '../config/listed-entries.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { configError, type Problem, quoted } from '../config/problems.ts'
+import { type AnyRelay, relayProblem } from '../config/relays.ts'
 import type { OpenSet } from '../config/set-file.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { upstreamQuery } from '../dns/message.ts'
@@ -88,21 +89,27 @@ async function asker({ file, loaded, service }: ChosenSet, set: OpenSet, world: 
   return byLinks(own.length > 0 ? { ...loaded, resolvers: own } : loaded, world)
 }
 
-function enabledIn({ file, entries }: OpenSet): Promise<readonly TrustedResolver[]> {
+function enabledIn(set: OpenSet): Promise<readonly TrustedResolver[]> {
   return withFiles(
-    file,
-    entries.filter(({ kind, value }) => kind === 'resolvers' && value.enabled === true),
+    set,
+    set.entries.filter(({ kind, value }) => kind === 'resolvers' && value.enabled === true),
   )
 }
 
 /**
- * Entries of the set in `file` as resolvers, with their CA files read. Rejects with an EnigmError
- * `config`.
+ * Entries of a set as resolvers, with their CA files read, and with their relays. One without the
+ * relay that it names cannot be dialled (see `endpointOf`). Rejects with an EnigmError `config`.
  */
-export async function withFiles(file: string, entries: readonly SetEntry[]): Promise<readonly TrustedResolver[]> {
+export async function withFiles({ file, entries: all }: OpenSet, entries: readonly SetEntry[]): Promise<readonly TrustedResolver[]> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
-  const resolvers = await Promise.all(entries.map(({ value }) => withCa(file, value as unknown as TrustedResolver, collect)))
+  const relays = all.flatMap(({ kind, value }) => (kind === 'relays' ? [value as unknown as AnyRelay] : []))
+  const asResolver = ({ value }: SetEntry) => {
+    const resolver = value as unknown as TrustedResolver
+    const fitting = relays.filter((relay) => relayProblem(resolver, relay) === undefined)
+    return withCa(file, withRelay(resolver, fitting), collect)
+  }
+  const resolvers = await Promise.all(entries.map(asResolver))
   if (problems.length > 0) throw configError(problems)
   return resolvers
 }

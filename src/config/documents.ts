@@ -100,7 +100,8 @@ function relayFault(resolver: TrustedResolver, relays: readonly AnyRelay[], type
   return `${quoted(place.relay)} is not in "relays"${fitting.length < relays.length ? ` with the type "${type}"` : ''}; ${known}`
 }
 
-function withRelay(resolver: TrustedResolver, relays: readonly AnyRelay[]): TrustedResolver {
+/** The resolver with the relays that it names, as far as `relays` holds them. */
+export function withRelay(resolver: TrustedResolver, relays: readonly AnyRelay[]): TrustedResolver {
   const { odoh, dnscrypt } = resolver.transports
   const relay = relayOf(relays, 'odoh', odoh?.relay)
   const dnscryptRelay = relayOf(relays, 'dnscrypt', dnscrypt?.relay)

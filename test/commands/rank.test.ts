@@ -7,8 +7,10 @@ import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import { writeStamp } from '../../src/config/stamps.ts'
 import { createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
-import { textFromName } from '../../src/dns/name.ts'
+import { nameFromText, textFromName } from '../../src/dns/name.ts'
+import { PROVIDER, Provider, startDnscrypt, startRelay } from '../support/dnscrypt.ts'
 import { startDot } from '../support/dot-server.ts'
+import { rr } from '../support/messages.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
 
 const NAME = 'dns.test.example'
@@ -39,11 +41,11 @@ async function resolver(t: Test, id: string, validates: boolean, own: ServerIden
   return { entry, server }
 }
 
-function scene(t: Test, resolvers: readonly object[]) {
+function scene(t: Test, resolvers: readonly object[], relays: readonly object[] = [], more: object = {}) {
   const directory = t.testdir({
     'ca.pem': authority.certificate,
-    'set.json': JSON.stringify({ version: 1, resolvers }, null, 2),
-    'config.json': JSON.stringify({ resolvers: 'set.json', stateDir: 'state' }),
+    'set.json': JSON.stringify({ version: 1, resolvers, relays }, null, 2),
+    'config.json': JSON.stringify({ resolvers: 'set.json', stateDir: 'state', ...more }),
   })
   const run = async (...words: readonly string[]) => {
     let [out, err, code] = ['', '', -1]
@@ -95,6 +97,64 @@ t.test('rank: who is fast, who validates, who does not answer; nothing is change
   t.match(shown.out, /Nothing was changed\. To use some of them, .* "use": \["/)
   t.equal(readFileSync(join(directory, 'set.json'), 'utf8'), before)
   t.equal((await run('rank', 'nobody')).code, 2)
+})
+
+t.test('a resolver that names a relay is reached through it by every command, or not at all', async (t) => {
+  const provider = new Provider()
+  const dotHere = rr({ type: 64, rdata: Uint8Array.from([0, 1, ...nameFromText('dns.example'), 0, 1, 0, 4, 3, ...Buffer.from('dot')]) })
+  const answer = (query: Uint8Array) => replyTo(query, [textFromName(query.subarray(12)).startsWith('_dns.') ? dotHere : addressRecord()])
+  const server = await startDnscrypt({ certificates: [provider.certify()], answer })
+  const relay = await startRelay()
+  t.teardown(() => Promise.all([server.close(), relay.close()]))
+  const entry = (id: string, relay: string) => ({
+    id,
+    operator: `Operator ${id}`,
+    authenticationDomainName: PROVIDER,
+    addresses: ['127.0.0.1'],
+    transports: { dnscrypt: { providerName: PROVIDER, publicKey: provider.publicKey, port: server.port, relay } },
+  })
+  const dot = await resolver(t, 'direct', true)
+  const target = { ...dot.entry, id: 'target', transports: { odoh: { path: '/dns-query' } }, enabled: false }
+  const relays = [
+    { id: 'anon', operator: 'R', type: 'dnscrypt', addresses: ['127.0.0.1'], port: relay.port },
+    { id: 'same', operator: 'Operator own', type: 'dnscrypt', addresses: ['127.0.0.1'], port: relay.port },
+  ]
+  const off = { enabled: false }
+  const { directory, run } = scene(
+    t,
+    [
+      dot.entry,
+      { ...entry('hidden', 'anon'), ...off },
+      { ...entry('lost', 'nowhere'), ...off },
+      { ...entry('own', 'same'), ...off },
+      target,
+    ],
+    relays,
+    { transports: ['dot', 'dnscrypt', 'odoh'], usageProfile: 'strict', allowDnscryptCertificates: true, use: ['direct'] },
+  )
+  // The configuration is valid: its set names the resolvers of the other one.
+  const set = readFileSync(join(directory, 'set.json'), 'utf8')
+  writeFileSync(join(directory, 'other.json'), set)
+  writeFileSync(join(directory, 'set.json'), JSON.stringify({ version: 1, resolvers: [dot.entry] }))
+  const other = ['--set', join(directory, 'other.json')]
+  const { out, err } = await run('rank', '--all', '--json', ...other)
+  t.notMatch(err, /problem|must/)
+  const ranked = JSON.parse(out).resolvers as readonly Record<string, unknown>[]
+  const of = (id: string) => ranked.find((one) => one.resolver === id)
+  t.match(of('hidden'), { ok: true, transport: 'dnscrypt' })
+  t.match(of('lost'), { ok: false, fault: 'config' })
+  t.match(of('own'), { ok: false, fault: 'config' }, 'one operator would see both')
+  t.match(of('direct'), { ok: true })
+  t.equal(server.counts.packets, relay.counts.passed, 'nothing went to it directly')
+  const discovered = await run('discover', 'hidden', 'lost', '--json', ...other)
+  t.match(JSON.parse(discovered.out).resolvers, [{ resolver: 'hidden' }, { resolver: 'lost', fault: 'config' }])
+  const [hidden] = JSON.parse(discovered.out).resolvers
+  t.notOk('fault' in hidden)
+  t.match(hidden.designated[0], { transport: 'dot', verdict: 'refused', why: 'not tried: it is reached through a relay' })
+  t.equal(server.counts.packets, relay.counts.passed)
+  const pinned = await run('pin', 'hidden', ...other)
+  t.equal(pinned.code, 3)
+  t.match(pinned.err, /hidden offers no transport of the configuration over which it shows a certificate; nothing was changed/)
 })
 
 t.test('rank of 40 takes at most 20 s', { timeout: 60_000 }, async (t) => {
