@@ -117,8 +117,8 @@ export interface Joined {
 
 /**
  * Every way in which a single operator may know the address of this host and the names: alone, or
- * by what it is given at two places. Empty: none can, unless two operators work together. An
- * operator that is not named counts as one of its own. Pure.
+ * by what it is given at two places. Empty: none can, unless two operators work together, or the
+ * first hop is one of `strangers`. An operator that is not named counts as one of its own. Pure.
  */
 export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] {
   const holders = new Map<string, { readonly name: string; readonly address: Place[]; readonly names: Place[] }>()
@@ -140,6 +140,17 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
       : [{ resolvers: idsOf([at, read]), why: `${name} runs ${at.party} and ${read.party}` }],
   )
   return [...alone(all.flatMap(({ both }) => both)), ...pairs]
+}
+
+/**
+ * The first hops of which nobody says who runs them: that may be the operator of the resolver, and
+ * a program on this host may connect directly. One that keeps operators apart (Tor) is meant to be
+ * of another operator.
+ */
+export function strangers(paths: readonly QueryPath[]): readonly string[] {
+  const first = paths.flatMap(({ hops }) => hops.slice(0, 1))
+  const unknown = first.filter(({ operator, credentials }) => operator === undefined && credentials !== 'per-operator')
+  return [...new Set(unknown.map(hopParty))]
 }
 
 interface Place {

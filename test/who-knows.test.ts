@@ -8,6 +8,7 @@ import {
   type QueryPath,
   resolverParty,
   sameOnPath,
+  strangers,
   THIS_NETWORK,
   whoCanKnow,
 } from '../src/who-knows.ts'
@@ -165,6 +166,14 @@ t.test('who may know both: alone, at two places, or over two routes', (t) => {
     ['Relay Ltd runs relay r and resolver b', 'Operator A runs relay s and resolver a'],
     'a query that fails on one route goes over the other',
   )
+  t.end()
+})
+
+t.test('a first hop of which nobody says who runs it, unless it keeps operators apart', (t) => {
+  const known = hop('socks5', 'k', { operator: 'K' })
+  const tor = hop('socks5', 'tor', { credentials: 'per-operator' })
+  t.same(strangers([path(), path([known]), path([tor]), path([known, hop('socks5', 'q')])]), [])
+  t.same(strangers([path([hop('socks5', 'p'), known]), path([hop('socks5', 'p')])]), ['proxy p'])
   t.end()
 })
 

@@ -1,4 +1,4 @@
-import { hopParty, joinedKnowledge, largestShare, type Split, sameOnPath } from '../who-knows.ts'
+import { hopParty, joinedKnowledge, largestShare, type Split, sameOnPath, strangers } from '../who-knows.ts'
 import { generalSides } from './forwarding.ts'
 import type { PolicyRules } from './policy.ts'
 import { quoted } from './problems.ts'
@@ -23,6 +23,12 @@ export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: 
   if (separation !== undefined)
     for (const { why } of joinedKnowledge(paths))
       no('separation', `requires that no single operator knows both the address and the names, but ${why}; ${SEPARATE}`)
+  const unknown = separation === undefined ? [] : strangers(paths)
+  if (unknown.length > 0)
+    no(
+      'separation',
+      `requires that no single operator knows both the address and the names, but nothing says who runs ${unknown.join(', ')}; ${NAMED}`,
+    )
   if (separation !== undefined && config.allowCleartext.length > 0)
     no('separation', `allows no names in cleartext, but allowCleartext contains ${config.allowCleartext.map(quoted).join(', ')}; remove it`)
   for (const hop of new Map(paths.flatMap(({ hops }) => hops.map((one) => [hopParty(one), one.name]))).entries())
@@ -42,6 +48,7 @@ export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: 
 const OPERATOR = ['operator'] as const
 const BOTH = ['operator', 'jurisdiction'] as const
 const SEPARATE = 'put a hop of another operator on the route ("via", or an ODoH relay), leave the resolver out of "use", or remove the rule'
+const NAMED = 'name its "operator", or for Tor set "isolate": "operator"'
 const DIFFER = 'use another hop, name the one that is not known, or remove the rule'
 
 function shareText(share: number, split: Split): string {

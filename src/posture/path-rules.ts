@@ -1,6 +1,6 @@
 import { isLoopback } from '../config/cidr.ts'
 import type { PolicyRules } from '../config/policy.ts'
-import { hopParty, joinedKnowledge, largestShare, type QueryPath, resolverParty, sameOnPath } from '../who-knows.ts'
+import { hopParty, joinedKnowledge, largestShare, type QueryPath, resolverParty, sameOnPath, strangers } from '../who-knows.ts'
 import { type Reason, reason } from './reasons.ts'
 import type { RuleVerdict, VerdictInput } from './verdict.ts'
 
@@ -26,6 +26,8 @@ export function separation(rules: PolicyRules, input: VerdictInput): RuleFinding
   const open = splitDns.map(({ zone }) => `${zone} is asked without encryption`)
   const whys = [...joinedKnowledge(paths).map(({ why }) => why), ...open]
   if (whys.length > 0) return { verdict: 'not-met', detail: `${whys.join('; ')}.` }
+  const unknown = strangers(paths)
+  if (unknown.length > 0) return { verdict: 'cannot-tell', detail: `Nothing says who runs ${unknown.join(', ')}.` }
   return { verdict: 'met', detail: 'No single operator on the route is given both the address and the names.' }
 }
 

@@ -27,6 +27,8 @@ async function problems(t: Test, policy: unknown, config: object = {}, resolvers
 }
 
 const PROXIED = { proxies: { p: { type: 'socks5', address: '192.0.2.9:1080' } }, via: ['p'] }
+const KNOWN = { ...PROXIED, proxies: { p: { ...PROXIED.proxies.p, operator: 'Proxy Ltd' } } }
+const ISOLATED = { ...PROXIED, proxies: { p: { ...PROXIED.proxies.p, isolate: 'operator' } } }
 
 const FITTING = {
   minimumUsageProfile: 'strict',
@@ -49,7 +51,7 @@ t.test('a policy that the configuration meets is accepted', async (t) => {
   t.same(await problems(t, FITTING), [])
   t.same(await problems(t, {}), [], 'and an empty one')
   const apart = { separation: 'required', maxShareOfOperator: 1, allowedProxies: ['p'] }
-  t.same(await problems(t, apart, PROXIED), [], 'and one about routes')
+  for (const known of [KNOWN, ISOLATED]) t.same(await problems(t, apart, known), [], 'and one about routes')
   const named = { ...PROXIED, proxies: { p: { ...PROXIED.proxies.p, operator: 'Proxy Ltd', jurisdiction: 'SE' } } }
   t.same(await problems(t, { ...apart, diversity: 'jurisdictions' }, named), [])
 })
@@ -98,10 +100,11 @@ t.test('each contradiction is an error with its path and its fix', async (t) => 
       /^policy\.networks\[0\]\.claims\.dnssec: is weaker/,
     ],
     [{ separation: 'required' }, {}, /^policy\.separation: .* no hop on the route to a over DoT, DoH; b over DoT, DoH; put a hop/],
-    [{ separation: 'required' }, { ...PROXIED, usageProfile: 'opportunistic' }, /^policy\.separation: .*usageProfile is opportunistic/],
+    [{ separation: 'required' }, { ...KNOWN, usageProfile: 'opportunistic' }, /^policy\.separation: .*usageProfile is opportunistic/],
+    [{ separation: 'required' }, PROXIED, /^policy\.separation: .* but nothing says who runs proxy p; name its "operator"/],
     [
       { separation: 'required' },
-      PROXIED,
+      KNOWN,
       /^policy\.separation: .* but no hop on the route to b over DoT, DoH; put/,
       [entry('a'), entry('b', { via: [] })],
     ],

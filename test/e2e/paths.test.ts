@@ -221,7 +221,7 @@ t.test('separation that is required and not there: refused at the start and at a
     message: /ended \(2\)[\s\S]*policy\.separation: .* no hop on the route to home over DoT; put a hop of another operator/,
   })
   const socks = await proxy(t, { kind: 'socks5' })
-  const proxies = { p: { type: 'socks5', address: `127.0.0.1:${socks.port}` } }
+  const proxies = { p: { type: 'socks5', address: `127.0.0.1:${socks.port}`, operator: 'Proxy Ltd' } }
   const daemon = await startDaemon({
     resolvers: [entry(server)],
     ca: authority.certificate,
@@ -241,7 +241,7 @@ t.test('separation that is required and not there: refused at the start and at a
 t.test('a required VPN is judged by the way to the first hop', async (t) => {
   const { server, authority } = await resolver(t)
   const socks = await proxy(t, { kind: 'socks5' })
-  const proxies = { p: { type: 'socks5', address: `127.0.0.1:${socks.port}` } }
+  const proxies = { p: { type: 'socks5', address: `127.0.0.1:${socks.port}`, operator: 'Proxy Ltd' } }
   const start = (policy: object) =>
     startDaemon({ resolvers: [entry(server)], ca: authority.certificate, config: { proxies, via: ['p'], policy } })
   const without = await start({ vpn: 'required', separation: 'required' })

@@ -7,6 +7,8 @@ import { hop, path } from '../support/paths.ts'
 import { answered, failed, SETUP, started, verdictAfter } from './evidence.ts'
 
 const TWO = [path([hop('socks5', 'p')], { resolver: 'a' }), path([hop('socks5', 'p')], { resolver: 'b', operator: 'Operator B' })]
+const PROXY = hop('socks5', 'p', { operator: 'Proxy Ltd' })
+const APART = [path([PROXY], { resolver: 'a' }), path([PROXY], { resolver: 'b', operator: 'Operator B' })]
 const vpn = (over: object): Event => ({ type: 'seen.vpn', vpn: 0, other: 0, unknown: 0, unreachable: 0, ...over })
 const judged = (policy: object, over: Partial<PostureSetup>, ...events: readonly Event[]) =>
   verdictAfter([started, answered('a'), ...events], { ...SETUP, ...over, policy: v.parse(policySchema, policy) })
@@ -14,13 +16,18 @@ const rule = (policy: object, over: Partial<PostureSetup>, ...events: readonly E
 
 t.test('separation: met by construction only, and lookups fail otherwise', (t) => {
   const required = { separation: 'required' }
-  t.match(judged(required, { paths: TWO }), { closed: undefined, state: 'protected', rules: [{ rule: 'separation', verdict: 'met' }] })
+  t.match(judged(required, { paths: APART }), { closed: undefined, state: 'protected', rules: [{ rule: 'separation', verdict: 'met' }] })
   t.match(judged(required, {}), {
     closed: 'separation-required',
     state: 'offline',
     rules: [{ rule: 'separation', verdict: 'not-met', detail: 'no hop on the route to a over DoT, DoH; b over DoT.' }],
     signals: { policyCompliance: { reasons: [{ code: 'rule-separation', severity: 'bad' }] } },
   })
+  t.match(
+    judged(required, { paths: TWO }),
+    { closed: 'separation-required', rules: [{ verdict: 'cannot-tell', detail: 'Nothing says who runs proxy p.' }] },
+    'who runs the first hop may run the resolver, or connect directly',
+  )
   const relay = hop('odoh-relay', 'r', { operator: 'Relay Ltd' })
   t.equal(judged(required, { paths: [path([relay], { seal: 'hpke', proof: 'key' })] }).closed, undefined)
   t.equal(judged(required, { paths: [path([relay], { keyFetchedDirectly: true })] }).closed, 'separation-required', 'claimed is not met')
@@ -29,8 +36,8 @@ t.test('separation: met by construction only, and lookups fail otherwise', (t) =
     'separation-required',
     'one operator at both ends',
   )
-  t.equal(judged(required, { paths: TWO, splitDns: [{ zone: 'lan.', server: '192.0.2.1' }] }).closed, 'separation-required', 'cleartext')
-  t.equal(judged(required, { paths: [...TWO, path([], { resolver: 'c' })] }).closed, 'separation-required', 'one direct route is enough')
+  t.equal(judged(required, { paths: APART, splitDns: [{ zone: 'lan.', server: '192.0.2.1' }] }).closed, 'separation-required', 'cleartext')
+  t.equal(judged(required, { paths: [...APART, path([], { resolver: 'c' })] }).closed, 'separation-required', 'one direct route is enough')
   t.end()
 })
 
@@ -44,11 +51,11 @@ t.test('separation that one network requires: required until the network is know
 })
 
 t.test('a proxy never satisfies a required VPN, nor a VPN a required separation', (t) => {
-  t.equal(judged({ vpn: 'required' }, { paths: TWO }, vpn({ other: 1 })).closed, 'vpn-required')
+  t.equal(judged({ vpn: 'required' }, { paths: APART }, vpn({ other: 1 })).closed, 'vpn-required')
   t.equal(judged({ separation: 'required' }, {}, vpn({ vpn: 2 })).closed, 'separation-required')
   const both = { vpn: 'required', separation: 'required' }
-  t.equal(judged(both, { paths: TWO }, vpn({ vpn: 1 })).closed, undefined)
-  t.equal(judged(both, { paths: TWO }).closed, 'vpn-required')
+  t.equal(judged(both, { paths: APART }, vpn({ vpn: 1 })).closed, undefined)
+  t.equal(judged(both, { paths: APART }).closed, 'vpn-required')
   t.end()
 })
 
