@@ -25,6 +25,7 @@ async function scene(t: Test, config: Readonly<Record<string, unknown>>) {
     answer(message) {
       const shown = presentMessage(message)?.question
       sent.push(`${shown?.name} ${shown?.type}`)
+      if (shown?.name === 'failing.example.') return replyTo(message, [], 0x8182)
       return shown?.type === 'A' ? replyTo(message, [rr({ ttlS: 300 })]) : replyTo(message)
     },
   })
@@ -97,6 +98,25 @@ t.test('own answers on the wire, and hosts files that change while it runs', { t
   await logged('there is no such file')
   t.match(daemon.log(), /absent: cannot be read: there is no such file \(ENOENT\) \(named in .*hosts/)
   t.equal(await ask('nas.lan'), 'nas.lan. NOERROR A 192.168.1.6', 'the old state stays')
+})
+
+t.test('a name that is written into a hosts file is not hidden by a failure that is kept', { timeout: 60_000 }, async (t) => {
+  const { daemon, ask, write, logged, sent } = await scene(t, {})
+  write('hosts', '192.168.1.5 nas.lan\n')
+  const config = JSON.parse(readFileSync(join(daemon.dir, 'config.json'), 'utf8')) as object
+  write('config.json', JSON.stringify({ ...config, hosts: ['hosts'] }))
+  await logged('the new configuration is in force')
+  // Kept for one second, then for two, then for four.
+  for (const pauseMs of [1100, 2100, 0]) {
+    t.match(await ask('failing.example'), /SERVFAIL/)
+    await sleep(pauseMs)
+  }
+  const before = sent.length
+  t.match(await ask('failing.example'), /SERVFAIL/)
+  t.equal(sent.length, before, 'it is kept')
+  write('hosts', '192.168.1.5 nas.lan\n192.168.1.9 failing.example\n')
+  await logged('the hosts files were read again')
+  t.equal(await ask('failing.example'), 'failing.example. NOERROR A 192.168.1.9')
 })
 
 t.test('explain reads what is in force, and what is in memory', { timeout: 60_000 }, async (t) => {
