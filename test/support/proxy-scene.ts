@@ -12,8 +12,8 @@ import { addressRecord, replyTo } from './replies.ts'
 const authority = await createAuthority()
 /** Of the resolver, and of proxies with TLS. */
 export const identity = await identityOf(authority)
-/** The address of the resolver, to which no other test sends. */
-export const RESOLVER = '127.0.0.9'
+/** The address of the resolver, to which no other test sends: each process has one of its own. */
+export const RESOLVER = `127.9.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`
 
 /** A resolver that offers both transports, as two entries of a trusted set. */
 export async function farResolver(t: Test) {
