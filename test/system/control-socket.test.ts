@@ -110,7 +110,7 @@ t.test('a client that sends too much, or nothing, is disconnected', async (t) =>
   const fake = new FakeClock()
   await open(t, path, fake)
   const talker = connect(path)
-  talker.write('x'.repeat(1000))
+  talker.write('x'.repeat(2000))
   await once(talker.on('error', () => {}).resume(), 'close')
   const silent = connect(path)
   const hungUp = once(silent.resume(), 'close')
