@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { type Random, systemRandom } from '../clock.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -7,6 +7,7 @@ import type { ListsCheck } from '../lists/check-lists.ts'
 import type { ListReport } from '../rules/list-build.ts'
 import { unsafeEnvironment } from '../system/hardening.ts'
 import { findingsText, listsText, policyText, problemsText, warningsText } from './check-screen.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { clockRemark } from './diagnosis.ts'
 import { type Finding, reachAll } from './reach.ts'
 import { type Host, judgedConfig, thisHost } from './running-service.ts'
@@ -14,16 +15,12 @@ import { startFaults } from './start-faults.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 /** The command's access to the system; tests replace all of it. */
-export interface CheckWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
+export interface CheckWorld extends CommandWorld {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly execArgv: readonly string[]
-  readonly clock: Clock
   readonly random: Random
   /** The paths to use if no file is named; undefined: the system's. */
   readonly places: DefaultFiles | undefined
-  readonly exit: (code: number) => void
   readonly host?: Host
 }
 
@@ -129,15 +126,10 @@ function documentOf(
 
 function thisWorld(): CheckWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
+    ...thisCommand(),
     env: process.env,
     execArgv: process.execArgv,
-    clock: systemClock(),
     random: systemRandom,
     places: undefined,
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

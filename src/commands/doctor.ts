@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { type Random, systemRandom } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { encodeQuestion } from '../dns/presentation.ts'
@@ -11,6 +11,7 @@ import { isSame } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
 import { askServer } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
 import { type HostService, hostService } from './host-service.ts'
 import { nextCommand } from './next-command.ts'
@@ -19,15 +20,11 @@ import { type Host, type JudgedConfig, judgedConfig, thisHost } from './running-
 import { printable, printableJson } from './status-screen.ts'
 
 /** The command's access to the system; tests replace all of it. */
-export interface DoctorWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
+export interface DoctorWorld extends CommandWorld {
   readonly random: Random
   readonly places: DefaultFiles | undefined
   readonly connectivity: () => Connectivity
   readonly system: (ours: Loaded['listen']) => SystemResolver
-  readonly exit: (code: number) => void
   readonly host?: Host
   /** How the service of this host is run; absent: there is none. */
   readonly service?: () => HostService
@@ -147,16 +144,11 @@ function line({ layer, state, message, mend }: Remark): string {
 
 function thisWorld(): DoctorWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
+    ...thisCommand(),
     random: systemRandom,
     places: undefined,
     connectivity: () => readConnectivity(),
     service: () => hostService(thisHost()),
     system: (ours) => readSystemResolver(ours),
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

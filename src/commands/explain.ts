@@ -1,11 +1,12 @@
 import { Command } from 'commander'
-import { type Clock, systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { cacheOrder, cacheStep, type ExplainInput, type ExplainStep, type Explanation, explain, explainInput } from '../explain.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { problemsText } from './check-screen.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { inAscii } from './query.ts'
 import { type Host, judgedConfig, type RunningService, takesOrders, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
@@ -25,11 +26,7 @@ Examples:
 `
 
 /** The command's access to the system; tests replace all of it. */
-export interface ExplainWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
-  readonly exit: (code: number) => void
+export interface ExplainWorld extends CommandWorld {
   readonly host?: Host
 }
 
@@ -43,7 +40,7 @@ interface ExplainOptions {
 const CACHE_LIMIT_MS = 2000
 
 /** `enigm-dns explain`: what would become of a question, and which rule says so. */
-export function explainCommand(world: ExplainWorld = thisWorld()): Command {
+export function explainCommand(world: ExplainWorld = thisCommand()): Command {
   return new Command('explain')
     .description('show which rule would answer, block or route a name; sends nothing')
     .argument('<name>', 'a domain name')
@@ -100,15 +97,4 @@ function explanationText({ name, type, verdict, steps }: Explanation): string {
     return `  ${stage.padEnd(11)}  ${said.padEnd(7)}${place}${rule === undefined ? '' : `  ${source === undefined ? rule : `(${rule})`}`}`.trimEnd()
   })
   return `${[`${name} ${type}: ${VERDICTS[verdict]}`, ...lines].map(printable).join('\n')}\n`
-}
-
-function thisWorld(): ExplainWorld {
-  return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
-    exit: (code) => {
-      process.exitCode = code
-    },
-  }
 }

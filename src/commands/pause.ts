@@ -1,11 +1,11 @@
 import { Command } from 'commander'
-import { type Clock, systemClock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { LONGEST_PAUSE_MS } from '../rules/list-times.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
@@ -26,12 +26,8 @@ Examples:
 `
 
 /** The command's access to the system; tests replace it. */
-export interface PauseWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
+export interface PauseWorld extends CommandWorld {
   readonly host: Host
-  readonly exit: (code: number) => void
 }
 
 interface PauseOptions {
@@ -82,12 +78,7 @@ function pauseMs(text: string): number {
 
 function thisWorld(): PauseWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
+    ...thisCommand(),
     host: thisHost(),
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

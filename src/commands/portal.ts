@@ -1,6 +1,5 @@
 import { isIP } from 'node:net'
 import { Command } from 'commander'
-import { type Clock, systemClock } from '../clock.ts'
 import { listenText, parseListen } from '../config/listen-address.ts'
 import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -8,6 +7,7 @@ import { isRecord } from '../files/json.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { askNetworkManager, findNetworkResolvers, type NetworkResolvers } from '../system/network-resolvers.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
@@ -31,11 +31,7 @@ Examples:
 `
 
 /** The command's access to the system; tests replace it. */
-export interface PortalWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
-  readonly exit: (code: number) => void
+export interface PortalWorld extends CommandWorld {
   readonly host?: Host
   readonly resolvers?: () => NetworkResolvers | undefined
 }
@@ -118,12 +114,7 @@ const withPort = (text: string) => (isIP(text) === 0 ? text : listenText({ addre
 
 function thisWorld(): PortalWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
-    exit: (code) => {
-      process.exitCode = code
-    },
+    ...thisCommand(),
     resolvers: () => findNetworkResolvers({ now: new Date(), networkManager: askNetworkManager }),
   }
 }

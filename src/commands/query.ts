@@ -1,23 +1,20 @@
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { Command } from 'commander'
-import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts'
+import { type Random, systemRandom } from '../clock.ts'
 import { isLinkLocal6 } from '../config/cidr.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import { encodeQuestion, presentMessage } from '../dns/presentation.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
 import { askServer, type Heard } from './ask-server.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
 import { shownService, thisHost } from './running-service.ts'
 
 /** The command's access to the system; tests replace all of it. */
-export interface QueryWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
+export interface QueryWorld extends CommandWorld {
   readonly random: Random
-  readonly exit: (code: number) => void
   /** The address of the running service; undefined: none is known to run. */
   readonly runningServer?: () => string | undefined
 }
@@ -140,13 +137,8 @@ function runningServer(): string | undefined {
 
 function thisWorld(): QueryWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
+    ...thisCommand(),
     random: systemRandom,
     runningServer,
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

@@ -1,9 +1,9 @@
 import { Command } from 'commander'
-import { type Clock, systemClock } from '../clock.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath, ORDER_LIMIT_MS } from '../system/control-socket.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
@@ -22,12 +22,8 @@ Examples:
 `
 
 /** The command's access to the system; tests replace it. */
-export interface ReloadWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
+export interface ReloadWorld extends CommandWorld {
   readonly host: Host
-  readonly exit: (code: number) => void
 }
 
 /** `enigm-dns reload`: makes the service read its files again. Sets the exit code. */
@@ -60,12 +56,7 @@ async function reload(config: string | undefined, { out, err, clock, host }: Rel
 
 function thisWorld(): ReloadWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
+    ...thisCommand(),
     host: thisHost(),
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { systemClock, systemRandom } from '../clock.ts'
+import { systemRandom } from '../clock.ts'
+import { thisCommand } from './command-world.ts'
 import { addStamp, exportEntry, removeEntry } from './resolvers-change.ts'
 import { importList } from './resolvers-import.ts'
 import { listEntries } from './resolvers-list.ts'
@@ -75,13 +76,8 @@ export function resolversCommand(world: SetWorld = thisWorld()): Command {
 
 function thisWorld(): SetWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
+    ...thisCommand(),
     random: systemRandom,
     places: undefined,
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

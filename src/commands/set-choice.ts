@@ -1,22 +1,19 @@
 import { resolve } from 'node:path'
-import type { Clock, Random } from '../clock.ts'
+import type { Random } from '../clock.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { defaultStateDir, shippedResolversFile } from '../config/paths.ts'
 import { configError } from '../config/problems.ts'
 import { keyOf } from '../config/set-merge.ts'
 import { asEntries, relayEntries } from '../config/source-lists.ts'
+import type { CommandWorld } from './command-world.ts'
 import type { ListWorld } from './list-updates.ts'
 import { configOrThrow, type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
 
 /** The access of the commands on sets to the system; tests replace all of it. */
-export interface SetWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
+export interface SetWorld extends CommandWorld {
   readonly random: Random
   /** The paths to use if no file is named; undefined: the system's. */
   readonly places: DefaultFiles | undefined
-  readonly exit: (code: number) => void
   readonly host?: Host
   /** How a list is fetched from its address, instead of by the set in use. */
   readonly source?: Pick<ListWorld, 'lookup' | 'ca'>

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
-import { type Clock, systemClock } from '../clock.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { isSame } from '../system/process-identity.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { stopGuide } from './guides.ts'
 import { hostService } from './host-service.ts'
 import { type Host, thisHost } from './running-service.ts'
@@ -24,16 +24,12 @@ Examples:
 `
 
 /** The command's access to the system; tests replace it. */
-export interface StopWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
+export interface StopWorld extends CommandWorld {
   readonly host: Host
   /** Whether systemd runs the service of this process; absent: it does not. */
   readonly managed?: () => boolean
   /** Waits synchronously. */
   readonly pause: (ms: number) => void
-  readonly exit: (code: number) => void
 }
 
 /** `enigm-dns stop`: ends the running service. Sets the exit code. */
@@ -77,14 +73,9 @@ const GRACE_MS = 5000
 
 function thisWorld(): StopWorld {
   return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
+    ...thisCommand(),
     host: thisHost(),
     managed: () => hostService(thisHost()).managed,
     pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
-    exit: (code) => {
-      process.exitCode = code
-    },
   }
 }

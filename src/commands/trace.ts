@@ -1,11 +1,11 @@
 import { Command } from 'commander'
-import { type Clock, systemClock } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { followOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
+import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable, printableJson } from './status-screen.ts'
@@ -28,11 +28,7 @@ Examples:
 `
 
 /** The command's access to the system; tests replace it. */
-export interface TraceWorld {
-  readonly out: { write(text: string): unknown }
-  readonly err: { write(text: string): unknown }
-  readonly clock: Clock
-  readonly exit: (code: number) => void
+export interface TraceWorld extends CommandWorld {
   readonly host?: Host
 }
 
@@ -43,7 +39,7 @@ interface TraceOptions {
 }
 
 /** `enigm-dns trace`: shows queries live, for a limited time. */
-export function traceCommand(world: TraceWorld = thisWorld()): Command {
+export function traceCommand(world: TraceWorld = thisCommand()): Command {
   return new Command('trace')
     .description('show the queries to the daemon, for a limited time; nothing is stored')
     .option('--for <time>', 'how long, for example 90s, 5m or 1h', '5m')
@@ -103,15 +99,4 @@ function inWords(line: Readonly<Record<string, unknown>>): string {
   const error = line.ede === undefined ? '' : `/${text('ede')}`
   const ms = typeof line.ms === 'number' ? line.ms.toFixed(1) : '?'
   return `${text('at')}  ${`${ms} ms`.padStart(9)}  ${text('outcome').padEnd(16)}  ${`${text('rcode')}${error}`.padEnd(11)}  ${text('name')} ${text('type')}`
-}
-
-function thisWorld(): TraceWorld {
-  return {
-    out: process.stdout,
-    err: process.stderr,
-    clock: systemClock(),
-    exit: (code) => {
-      process.exitCode = code
-    },
-  }
 }

@@ -85,8 +85,8 @@ function trimmedEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE|SSL)_/.test(name)))
 }
 
-/** A port that is free for both TCP and UDP at this moment. */
-async function freePort(): Promise<number> {
+/** A port of loopback that is free for TCP and UDP alike, at this moment. */
+export async function freePort(): Promise<number> {
   for (;;) {
     const tcp = createServer().listen(0, '127.0.0.1')
     await once(tcp, 'listening')

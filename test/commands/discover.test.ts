@@ -1,8 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.ts'
-import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import { createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
 import { nameFromText, textFromName } from '../../src/dns/name.ts'
@@ -11,6 +9,7 @@ import { startDoh } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { rr } from '../support/messages.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
+import { resolversRun } from '../support/set-commands.ts'
 
 const NAME = 'dns.test.example'
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
@@ -42,22 +41,7 @@ async function scene(t: Test, records: Readonly<Record<string, readonly Uint8Arr
     'set.json': JSON.stringify({ version: 1, resolvers: [entry] }),
     'config.json': JSON.stringify({ resolvers: 'set.json', stateDir: 'state' }),
   })
-  const run = async (...words: readonly string[]) => {
-    let [out, err, code] = ['', '', -1]
-    const world = {
-      out: { write: (text: string) => (out += text) },
-      err: { write: (text: string) => (err += text) },
-      clock: systemClock(),
-      random: systemRandom,
-      places: undefined,
-      exit: (given: number) => {
-        code = given
-      },
-      host,
-    }
-    await resolversCommand(world).parseAsync(['discover', ...words, '--config', join(directory, 'config.json')], { from: 'user' })
-    return { out, err, code }
-  }
+  const run = (...words: readonly string[]) => resolversRun(['discover', ...words, '--config', join(directory, 'config.json')], { host })
   const designated = async () => {
     const { out } = await run('--json')
     const { resolvers } = JSON.parse(out) as {

@@ -1,9 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.ts'
 import { resinfoOf } from '../../src/commands/rank.ts'
-import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import { writeStamp } from '../../src/config/stamps.ts'
 import { createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
@@ -12,6 +10,7 @@ import { PROVIDER, Provider, startDnscrypt, startRelay } from '../support/dnscry
 import { startDot } from '../support/dot-server.ts'
 import { rr } from '../support/messages.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
+import { resolversRun } from '../support/set-commands.ts'
 
 const NAME = 'dns.test.example'
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
@@ -47,22 +46,7 @@ function scene(t: Test, resolvers: readonly object[], relays: readonly object[] 
     'set.json': JSON.stringify({ version: 1, resolvers, relays }, null, 2),
     'config.json': JSON.stringify({ resolvers: 'set.json', stateDir: 'state', ...more }),
   })
-  const run = async (...words: readonly string[]) => {
-    let [out, err, code] = ['', '', -1]
-    const world = {
-      out: { write: (text: string) => (out += text) },
-      err: { write: (text: string) => (err += text), isTTY: true },
-      clock: systemClock(),
-      random: systemRandom,
-      places: undefined,
-      exit: (given: number) => {
-        code = given
-      },
-      host,
-    }
-    await resolversCommand(world).parseAsync([...words, '--config', join(directory, 'config.json')], { from: 'user' })
-    return { out, err, code }
-  }
+  const run = (...words: readonly string[]) => resolversRun([...words, '--config', join(directory, 'config.json')], { host, isTTY: true })
   return { directory, run }
 }
 

@@ -5,14 +5,13 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.ts'
-import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import type { SetWorld } from '../../src/commands/set-choice.ts'
 import { parseJsonc } from '../../src/config/jsonc.ts'
 import { checkConfig } from '../../src/config/load.ts'
 import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
+import { resolversRun } from '../support/set-commands.ts'
 
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
 const HASH = Buffer.alloc(32, 7).toString('base64')
@@ -24,22 +23,9 @@ function scene(t: Test, files: Readonly<Record<string, string>> = {}) {
   const directory = t.testdir({ 'own.json': OWN, 'config.json': JSON.stringify({ resolvers: 'own.json', stateDir: 'state' }), ...files })
   const set = join(directory, 'set.json')
   const run = (...words: readonly string[]) => runFrom(undefined, ...words)
-  const runFrom = async (source: SetWorld['source'], ...words: readonly string[]) => {
-    let [out, err, code] = ['', '', -1]
-    const world = {
-      out: { write: (text: string) => (out += text) },
-      err: { write: (text: string) => (err += text) },
-      clock: systemClock(),
-      random: systemRandom,
-      places: { configFile: join(directory, 'config.json'), resolversFile: undefined },
-      exit: (given: number) => {
-        code = given
-      },
-      host,
-      ...(source === undefined ? {} : { source }),
-    }
-    await resolversCommand(world).parseAsync([...words], { from: 'user' })
-    return { out, err, code }
+  const runFrom = (source: SetWorld['source'], ...words: readonly string[]) => {
+    const places = { configFile: join(directory, 'config.json'), resolversFile: undefined }
+    return resolversRun(words, { places, host, ...(source === undefined ? {} : { source }) })
   }
   const entries = (file = set) =>
     (parseJsonc(readFileSync(file, 'utf8')) as { value: { resolvers: Record<string, unknown>[] } }).value.resolvers

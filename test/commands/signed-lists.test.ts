@@ -2,15 +2,15 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.ts'
+import { systemRandom } from '../../src/clock.ts'
 import { listUpdates } from '../../src/commands/list-updates.ts'
-import { resolversCommand } from '../../src/commands/resolvers.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import type { ListSource } from '../../src/config/kept-lists.ts'
 import { checkConfig, loadConfig } from '../../src/config/load.ts'
 import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
 import type { Event } from '../../src/events.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { resolversRun } from '../support/set-commands.ts'
 
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
 const ALL = { dnssec: true, noLogs: true, noFilter: true }
@@ -50,22 +50,7 @@ function scene(t: Test, more: object = {}, legacy = false) {
     const words = ['-S', ...(legacy ? ['-l'] : []), '-s', at(`${signer}.sec`), '-m', at('list.md'), '-t', `timestamp:${time}\tfile:list.md`]
     execFileSync('minisign', words, { stdio: 'ignore' })
   }
-  const run = async (...words: readonly string[]) => {
-    let [out, err, code] = ['', '', -1]
-    const world = {
-      out: { write: (text: string) => (out += text) },
-      err: { write: (text: string) => (err += text) },
-      clock: systemClock(),
-      random: systemRandom,
-      places: undefined,
-      exit: (given: number) => {
-        code = given
-      },
-      host,
-    }
-    await resolversCommand(world).parseAsync([...words, '--config', at('config.json')], { from: 'user' })
-    return { out, err, code }
-  }
+  const run = (...words: readonly string[]) => resolversRun([...words, '--config', at('config.json')], { host })
   const resolvers = async () => (await loadConfig(at('config.json'))).resolvers
   return { directory, at, key, publish, run, resolvers }
 }

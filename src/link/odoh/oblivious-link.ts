@@ -7,51 +7,59 @@ import type { RenewableScheduledLink } from '../scheduled.ts'
 
 const isRefusedKey = ({ code }: EnigmError) => code === 'target-key'
 
+/** A link whose queries are sealed to a target: the keys live and end with the link. */
+abstract class Sealed<L extends Pick<RenewableLink<Protection>, 'id' | 'transport' | 'renew' | 'reconsider' | 'close'>> {
+  readonly id: string
+  readonly transport: Transport
+  protected readonly link: L
+  protected readonly keys: SealingKeys
+
+  constructor(link: L, keys: SealingKeys) {
+    this.id = link.id
+    this.transport = link.transport
+    this.link = link
+    this.keys = keys
+  }
+
+  renew(online: boolean): void {
+    this.keys.reset()
+    this.link.renew(online)
+  }
+
+  reconsider(): void {
+    this.link.reconsider()
+  }
+
+  close(): Promise<void> {
+    this.keys.close()
+    return this.link.close()
+  }
+}
+
 /**
  * A link to a relay whose queries are sealed to a target. A query waits for the target's key if
  * none is known yet. If the target refuses the key, the query is sealed and sent once more, to the
  * new key, within its deadline.
  */
-export class ObliviousLink<P extends Protection> implements RenewableLink<P> {
-  readonly id: string
-  readonly transport: Transport
-  readonly #link: RenewableLink<P>
-  readonly #keys: SealingKeys
+export class ObliviousLink<P extends Protection> extends Sealed<RenewableLink<P>> implements RenewableLink<P> {
   readonly #clock: Clock
 
   constructor(link: RenewableLink<P>, keys: SealingKeys, clock: Clock) {
-    this.id = link.id
-    this.transport = link.transport
-    this.#link = link
-    this.#keys = keys
+    super(link, keys)
     this.#clock = clock
   }
 
   send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
-    if (this.#keys.known) this.#send(request, ask, to)
-    else this.#after(this.#keys.ready(), ask, to, () => this.#send(request, ask, to))
-  }
-
-  renew(online: boolean): void {
-    this.#keys.reset()
-    this.#link.renew(online)
-  }
-
-  reconsider(): void {
-    this.#link.reconsider()
-  }
-
-  close(): Promise<void> {
-    this.#keys.close()
-    return this.#link.close()
+    if (this.keys.known) this.#send(request, ask, to)
+    else this.#after(this.keys.ready(), ask, to, () => this.#send(request, ask, to))
   }
 
   #send(request: Uint8Array, ask: Ask, to: Receiver<P>): void {
-    const { version } = this.#keys
-    this.#link.send(request, ask, {
+    const { version } = this.keys
+    this.link.send(request, ask, {
       carried: (carried) => to.carried(carried),
       failed: (error) => {
-        if (isRefusedKey(error)) this.#after(this.#keys.renew(version), ask, to, () => this.#link.send(request, ask, to))
+        if (isRefusedKey(error)) this.#after(this.keys.renew(version), ask, to, () => this.link.send(request, ask, to))
         else to.failed(error)
       },
     })
@@ -80,61 +88,35 @@ export class ObliviousLink<P extends Protection> implements RenewableLink<P> {
  * The same on a schedule, where no query is sent twice: the key is fetched before the link opens,
  * and again after the target refused it.
  */
-export class ObliviousScheduledLink<P extends Protection> implements RenewableScheduledLink<P> {
-  readonly id: string
-  readonly transport: Transport
-  readonly #link: RenewableScheduledLink<P>
-  readonly #keys: SealingKeys
-
-  constructor(link: RenewableScheduledLink<P>, keys: SealingKeys) {
-    this.id = link.id
-    this.transport = link.transport
-    this.#link = link
-    this.#keys = keys
-  }
-
+export class ObliviousScheduledLink<P extends Protection> extends Sealed<RenewableScheduledLink<P>> implements RenewableScheduledLink<P> {
   get ready(): boolean {
-    return this.#link.ready
+    return this.link.ready
   }
   get doubtful(): boolean {
-    return this.#link.doubtful
+    return this.link.doubtful
   }
   get unfinished(): boolean {
-    return this.#link.unfinished
+    return this.link.unfinished
   }
   more(): void {
-    this.#link.more()
+    this.link.more()
   }
   octets(records: number): number | undefined {
-    return this.#link.octets(records)
+    return this.link.octets(records)
   }
 
   async open(): Promise<void> {
-    if (!this.#keys.known) await this.#keys.ready()
-    await this.#link.open()
+    if (!this.keys.known) await this.keys.ready()
+    await this.link.open()
   }
 
   async exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
-    const { version } = this.#keys
+    const { version } = this.keys
     // Called at once: a schedule must see in this turn whether a record was written.
-    return this.#link.exchange(request, ask).catch((error: unknown) => {
+    return this.link.exchange(request, ask).catch((error: unknown) => {
       const fault = asEnigmError(error)
-      if (isRefusedKey(fault)) this.#keys.renew(version).catch(() => {})
+      if (isRefusedKey(fault)) this.keys.renew(version).catch(() => {})
       throw fault
     })
-  }
-
-  renew(online: boolean): void {
-    this.#keys.reset()
-    this.#link.renew(online)
-  }
-
-  reconsider(): void {
-    this.#link.reconsider()
-  }
-
-  close(): Promise<void> {
-    this.#keys.close()
-    return this.#link.close()
   }
 }

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort as aFreePort } from '../../../src/demo/demo-daemon.ts'
 import { pathOf, type Tool } from './tools.ts'
 
 /** What a server shows the world: a certificate and its key, PEM. */
@@ -153,22 +153,10 @@ function accepts(port: number): Promise<boolean> {
  */
 const given = new Set<number>()
 
-/** A loopback port that is free for TCP and UDP alike, at this moment. */
+/** A loopback port that is free for TCP and UDP alike, and that was not given before. */
 export async function freePort(): Promise<number> {
-  for (;;) {
-    const tcp = createServer().listen(0, '127.0.0.1')
-    await once(tcp, 'listening')
-    const address = tcp.address()
-    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
-    const udp = createSocket('udp4')
-    const free = await new Promise<boolean>((resolve) => {
-      udp.once('error', () => resolve(false))
-      udp.bind(port, '127.0.0.1', () => resolve(true))
-    })
-    udp.close()
-    await new Promise((resolve) => tcp.close(resolve))
-    if (!free || given.has(port)) continue
-    given.add(port)
-    return port
-  }
+  let port = await aFreePort()
+  while (given.has(port)) port = await aFreePort()
+  given.add(port)
+  return port
 }

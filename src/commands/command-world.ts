@@ -1,0 +1,22 @@
+import { type Clock, systemClock } from '../clock.ts'
+
+/** What every command needs of the system; tests replace all of it. */
+export interface CommandWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly clock: Clock
+  /** Sets the exit code; the process ends when nothing keeps it alive any more. */
+  readonly exit: (code: number) => void
+}
+
+/** The terminal and the clock of this process. */
+export function thisCommand(): CommandWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock(),
+    exit: (code) => {
+      process.exitCode = code
+    },
+  }
+}
