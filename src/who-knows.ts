@@ -72,9 +72,9 @@ export function resolverParty(id: string): string {
 /**
  * Who can know what of a query that takes `path`: this network, each hop, the resolver. Pure.
  *
- * The first hop gives away the address of this host, and the resolver the names: whoever wants both
- * needs one of them. Hops between them do not help against two that compare times, so none of them
- * is named as needed.
+ * The first hop gives away the address of this host, and the resolver the names: a party that wants
+ * both needs one of them. Hops between them do not help against two that compare times, so none of
+ * them is named as needed.
  */
 export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[] {
   const { hops, over } = path

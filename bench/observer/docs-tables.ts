@@ -103,7 +103,7 @@ export function withGenerated(text: string, table: string): string {
 const BEGIN = '<!-- from bench/results/observer.json: npm run bench:observer -- --render -->'
 const END = '<!-- end -->'
 
-/** Writes both tables anew. */
+/** Writes both tables again. */
 export function writeDocs(root: string, results: Results): void {
   for (const [file, table] of [
     ['shaping.md', hiddenTable(results)],

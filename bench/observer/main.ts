@@ -34,7 +34,7 @@ What an observer of the link learns from size, direction and time of its records
   --held-out        with --traces: the last third of each site's visits is tested, by attackers who learnt from the rest
   --smoke           seconds: every row on a few pages; fails where one gives no figure; no gate, and nothing is written
   --out DIR         where observer.json, .md and .svg go (default: bench/results; --quick and --traces print instead). With --parts or --only new rows join those there
-  --render          write the report anew from observer.json, and the tables in docs/ that are made from it`
+  --render          write the report again from observer.json, and the tables in docs/ that are made from it`
 
 const { values: flags } = parseArgs({
   options: {

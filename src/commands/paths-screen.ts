@@ -17,7 +17,7 @@ export function pathsLines({ paths = [] }: Pick<StatusDocument, 'paths'>, width:
     ...groups.flatMap((group) => ['', ...groupLines(group, width)]),
     '',
     ...(partners ? ['with X: only together with X.'] : []),
-    ...wrap('Whoever sees this network and the resolver can compare times and sizes, whatever the route is. docs/paths.md', width, ''),
+    ...wrap('An observer of this network and of the resolver can compare times and sizes, whatever the route is. docs/paths.md', width, ''),
   ]
 }
 

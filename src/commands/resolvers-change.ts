@@ -88,7 +88,7 @@ function lostIn({ value }: SetEntry): readonly string[] {
   const has = (key: string) => Array.isArray(value[key]) && value[key].length > 0
   return [
     ...(has('spkiPins')
-      ? ['A stamp holds no pins of keys (spkiPins): whoever takes this stamp trusts the certificate authorities alone.']
+      ? ['A stamp holds no pins of keys (spkiPins): a person who takes this stamp trusts the certificate authorities alone.']
       : []),
     ...(value.caFile === undefined ? [] : ['A stamp holds no private CA (caFile): without it the certificate is refused.']),
   ]

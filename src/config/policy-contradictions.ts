@@ -128,7 +128,7 @@ function aboutResolvers(
 }
 
 /**
- * What `here` would relax in the rules of `everywhere`: whoever comes second may only add rules,
+ * What `here` would relax in the rules of `everywhere`: the second one may only add rules,
  * and a weaker value would be ignored without a message. `says`: the message for a key and the
  * rule.
  */

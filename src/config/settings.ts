@@ -154,7 +154,7 @@ export const SETTINGS = {
   ),
   split: setting(
     'reload',
-    'How names are divided among the operators. `none`: the fastest resolver gets all. `by-site`: each site stays with one operator. `rotate`: sites are divided anew each day. docs/split.md',
+    'How names are divided among the operators. `none`: the fastest resolver gets all. `by-site`: each site stays with one operator. `rotate`: sites are divided again each day. docs/split.md',
     word('none', 'by-site', 'rotate'),
     'none',
   ),

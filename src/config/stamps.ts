@@ -6,7 +6,7 @@ import { canonical } from './cidr.ts'
  * resolver or a relay.
  */
 
-/** What a stamp claims about a resolver; each is a claim of whoever wrote the stamp. */
+/** What a stamp claims about a resolver; each is a claim of the person who wrote the stamp. */
 export interface StampProperties {
   readonly dnssec: boolean
   readonly noLogs: boolean

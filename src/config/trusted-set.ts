@@ -144,7 +144,7 @@ const resolverKeys = closed({
   claims: v.optional(described('What the operator states about itself. Shown as claims.', claims), {}),
 })
 
-/** Whoever is enabled is dialled, so its addresses must be known. */
+/** An enabled resolver is dialled, so its addresses must be known. */
 const resolver = v.pipe(
   resolverKeys,
   v.forward(

@@ -52,7 +52,7 @@ export interface SealingKeys {
    */
   renew(version: number): Promise<void>
   /**
-   * The network changed: a fetch under way is given up, and whoever waits for it waits for one on
+   * The network changed: a fetch under way is given up, and what waits for it waits for one on
    * this network.
    */
   reset(): void

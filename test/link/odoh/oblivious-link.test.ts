@@ -191,7 +191,7 @@ async function until(fetches: readonly unknown[], count: number): Promise<void> 
   for (let turns = 0; fetches.length < count && turns < 1000; turns++) await pause(2)
 }
 
-t.test('another network: a fetch of the key begins anew, and queries wait for that one', async (t) => {
+t.test('another network: a fetch of the key begins again, and queries wait for that one', async (t) => {
   const { keys, fetches } = slowKeys()
   const { link } = linkTo(endpointAt(1, { ca }), 'doh')
   const oblivious = new ObliviousLink(link, keys, systemClock())
