@@ -87,11 +87,17 @@ function unsafePlace(directory: string): string | undefined {
   try {
     const found = lstatSync(directory, { throwIfNoEntry: false })
     const uid = process.geteuid?.()
-    if (found !== undefined && uid !== undefined && found.uid !== uid) return `${directory} belongs to user ${found.uid}`
+    if (found !== undefined && uid !== undefined && found.uid !== uid) return foreignOwner(directory, found.uid, uid)
     return writingFaults(registerIn(directory), owners())[0]
   } catch (error) {
     return `${registerIn(directory)} cannot be made (${systemCode(error) ?? 'unknown error'})`
   }
+}
+
+/** What a service that ran as another user leaves until the host restarts. */
+function foreignOwner(directory: string, theirs: number, ours: number): string {
+  const remedy = ours === 0 ? `; if no service of that user runs, remove it: rm -r ${directory}` : ''
+  return `${directory} belongs to user ${theirs}${remedy}`
 }
 
 function placeProblem(directory: string): string | undefined {

@@ -1,5 +1,5 @@
 // What `run` refuses or warns of at its start, `check` says without a start: each row does both.
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -137,6 +137,17 @@ const ROWS: readonly Row[] = [
     },
   },
   {
+    what: 'the runtime directory of a user that the service had before',
+    said: /\/run\/enigm-dns belongs to user 61236; if no service of that user runs, remove it: rm -r \/run\/enigm-dns/,
+    start: 'warns',
+    made: () => {
+      rmSync('/run/enigm-dns', { recursive: true, force: true })
+      mkdirSync('/run/enigm-dns')
+      chownSync('/run/enigm-dns', STRANGER, STRANGER)
+      return {}
+    },
+  },
+  {
     what: 'a file that a reload needs',
     said: /may not read|cannot read .*set\.json/,
     start: 'warns',
@@ -193,8 +204,11 @@ async function started(t: Test, dir: string, more: object) {
 
 t.setTimeout(200_000)
 if (insideNamespace(t, import.meta.url)) {
+  // A row gives the runtime directory to another user: the host's would stay with that user.
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'none', '/run'])
   for (const row of ROWS)
     t.test(row.what, async (t) => {
+      t.teardown(() => rmSync('/run/enigm-dns', { recursive: true, force: true }))
       const dir = await place(t, row)
       const config = ['--config', join(dir, 'config.json')]
       const checked = await enigm(['check', '--offline', ...config], row.env)

@@ -89,9 +89,12 @@ async function deaths(t: Test, { protocols, dies, allowedMs }: Case): Promise<vo
   t.comment(`${DEATHS} deaths: first answer ${figures(first)}; the next ${figures(second)}; usually ${figures(usual)}`)
   const lateMs = at(usual, 0.95) - RTT_MS
   t.ok(at(first, 0.5) <= allowedMs, `p50 within ${allowedMs} ms`)
+  // The worst of a few deaths also meets whatever else the machine did at that moment: a second try
+  // is allowed there. A question that nothing moves on takes seconds.
+  const worstMs = (DEATHS < 100 ? 2 : 1) * allowedMs
   t.ok(
-    at(first, 0.99) <= allowedMs + 2 * lateMs,
-    `p99 within ${allowedMs} ms, and twice the ${lateMs.toFixed(0)} ms that this machine is late anyway`,
+    at(first, 0.99) <= worstMs + 2 * lateMs,
+    `p99 within ${worstMs} ms, and twice the ${lateMs.toFixed(0)} ms that this machine is late anyway`,
   )
   t.ok(at(second, 0.5) <= 3 * RTT_MS, 'no later question meets the dead connection')
 }
