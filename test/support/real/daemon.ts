@@ -25,6 +25,9 @@ export const CLI = join(root, 'dist', 'main.js')
 /** The authentication domain name that test certificates are issued for. */
 export const RESOLVER_NAME = 'resolver.zone.example'
 
+/** A start takes 0.2 s, and a few seconds on a machine under load. */
+const READY_WITHIN_MS = 60_000
+
 /** What a status file says; read loosely, since tests look at few keys. */
 export interface StatusText {
   readonly state: string
@@ -181,15 +184,23 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(kept)
 }
 
+/** Rejects with what the daemon said if it does not become ready in READY_WITHIN_MS. */
 function ready(child: ChildProcess, log: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = ''
+    const failed = (why: string) => reject(new Error(`the daemon ${why}: ${JSON.stringify(said)}\n${log()}`))
+    const late = setTimeout(() => failed(`was not ready after ${READY_WITHIN_MS} ms`), READY_WITHIN_MS)
     child.stdout?.on('data', (chunk: Buffer) => {
       said += chunk.toString()
-      if (said === 'ready\n') resolve()
+      if (!/^ready$/m.test(said)) return
+      clearTimeout(late)
+      resolve()
     })
     child.once('error', reject)
-    child.once('exit', (code, signal) => reject(new Error(`the daemon ended (${code ?? signal}): ${log()}`)))
+    child.once('exit', (code, signal) => {
+      clearTimeout(late)
+      failed(`ended (${code ?? signal})`)
+    })
   })
 }
 
