@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { EXIT } from '../exit-codes.ts'
 import { SERVICE_UNIT } from '../system/units.ts'
-import { type HostService, hostService, START_UNITS, STOP_UNITS } from './host-service.ts'
+import { type HostService, hostService, type ServiceManager, START_UNITS, STOP_UNITS } from './host-service.ts'
 import { nameOf, thisHost } from './running-service.ts'
 
 /**
@@ -11,13 +11,16 @@ import { nameOf, thisHost } from './running-service.ts'
 export type Guide = 'start' | 'restart' | 'logs'
 
 /** The commands to run for a word, as lines. */
-export function guideOf(word: Guide, { running, installed, managed }: HostService): string {
+export function guideOf(word: Guide, { running, installed, managed, supervisor }: HostService): string {
   if (word === 'logs') {
-    if (installed) return `journalctl -u ${SERVICE_UNIT} -e      what it logged; -f follows it`
+    if (supervisor !== undefined) return supervisor.logs
+    // A service that a person started logs to that terminal, although the units are installed.
+    if (managed || (installed && running === undefined)) return `sudo journalctl -u ${SERVICE_UNIT} -e      what it logged; -f follows it`
     return 'The service writes its log to standard error of the process that started it. To run it as a service: sudo enigm-dns service install'
   }
   if (word === 'restart') {
     if (managed) return `sudo systemctl restart ${SERVICE_UNIT}\nFor a new configuration: sudo enigm-dns reload`
+    if (supervisor !== undefined) return `${supervisor.restart}\nFor a new configuration: sudo enigm-dns reload`
     if (running !== undefined)
       return `enigm-dns stop                  ends ${nameOf(running)}; then start it as before\nFor a new configuration: enigm-dns reload`
   }
@@ -35,10 +38,12 @@ export function guideCommand(word: Guide): Command {
 }
 
 /**
- * Why `stop` is not enough for a service that systemd runs, and the command that is; undefined: it
- * is enough.
+ * Why `stop` is not enough for a service that a service manager runs, and the command that is;
+ * undefined: it is enough.
  */
-export function stopGuide({ managed }: Pick<HostService, 'managed'>): string | undefined {
+export function stopGuide({ managed, supervisor }: Pick<ServiceManager, 'managed' | 'supervisor'>): string | undefined {
+  if (supervisor !== undefined)
+    return `${supervisor.name} runs the service and may start it again. First: sudo enigm-dns system disable. Then: ${supervisor.stop}`
   if (!managed) return undefined
   return `systemd runs the service, and its socket starts it again at the next query. First: sudo enigm-dns system disable. Then: ${STOP_UNITS}`
 }

@@ -11,8 +11,6 @@ const CHECK = 'enigm-dns check'
 const BY_REASON: Partial<Record<ReasonCode, string>> = {
   'portal-suspected': 'enigm-dns portal',
   'reload-refused': CHECK,
-  'restart-needed': `sudo systemctl restart ${SERVICE_UNIT}`,
-  'internal-fault': `sudo systemctl restart ${SERVICE_UNIT}`,
   'query-trace': 'sudo enigm-dns reload',
   'system-asks-elsewhere': ENABLE,
   'network-unknown': 'ip route',
@@ -33,7 +31,8 @@ export function nextCommand(remarks: readonly Remark[], service: HostService): s
   return commandFor(first, service)
 }
 
-function commandFor({ layer, state, code, message }: Remark, { running, installed, managed }: HostService): string {
+function commandFor({ layer, state, code, message }: Remark, service: HostService): string {
+  const { running, installed } = service
   switch (layer) {
     case 'nsswitch':
       return "sudo sed -i '/^hosts:/s/$/ dns/' /etc/nsswitch.conf"
@@ -43,10 +42,10 @@ function commandFor({ layer, state, code, message }: Remark, { running, installe
     case 'listener':
     case 'service':
       if (state === 'unknown') return 'sudo enigm-dns doctor'
-      if (running !== undefined && managed) return `sudo systemctl restart ${SERVICE_UNIT}`
-      if (running !== undefined) return 'sudo enigm-dns stop'
+      if (running !== undefined) return restartOf(service)
       return installed ? START_UNITS : `${INSTALL} --now`
     case 'policy':
+      if (code === 'restart-needed' || code === 'internal-fault') return restartOf(service)
       return (code === undefined ? undefined : forReason[code]) ?? 'enigm-dns status'
     case 'clock':
       return 'sudo timedatectl set-ntp true'
@@ -57,4 +56,10 @@ function commandFor({ layer, state, code, message }: Remark, { running, installe
     case 'certificates':
       return CHECK
   }
+}
+
+/** A service that a person started is stopped, and started again as before. */
+function restartOf({ managed, supervisor }: HostService): string {
+  if (supervisor !== undefined) return supervisor.restart
+  return managed ? `sudo systemctl restart ${SERVICE_UNIT}` : 'sudo enigm-dns stop'
 }

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseListen } from '../config/listen-address.ts'
 import { checkConfig, type DefaultFiles, type Loaded } from '../config/load.ts'
-import { defaultStatusFile, thisAccount } from '../config/paths.ts'
+import { DEFAULT_CONFIG_FILE, defaultStatusFile, thisAccount } from '../config/paths.ts'
 import { configError, type Problem } from '../config/problems.ts'
 import { likelyServices, networkNamespace, type RunningService, runningServices, runtimeDirectories } from '../system/service-register.ts'
 
@@ -76,6 +76,11 @@ export function takesOrders({ uid }: RunningService, host: Host): boolean {
 export function serviceOf(config: string, host: Host): RunningService | undefined {
   const real = realOf(config)
   return host.services().find((service) => service.config !== undefined && realOf(service.config) === real)
+}
+
+/** Whether this is the configuration of a service that was started without naming one. */
+export function isDefaultConfig(config: string): boolean {
+  return realOf(config) === realOf(DEFAULT_CONFIG_FILE)
 }
 
 function realOf(path: string): string {

@@ -6,17 +6,17 @@ import { controlPath } from '../system/control-socket.ts'
 import { isSame } from '../system/process-identity.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { stopGuide } from './guides.ts'
-import { hostService } from './host-service.ts'
-import { type Host, thisHost } from './running-service.ts'
+import { managerOf, type ServiceManager } from './host-service.ts'
+import { type Host, isDefaultConfig, type RunningService, thisHost } from './running-service.ts'
 import { STOP_LIMIT_MS } from './service.ts'
-import { addressee, exitAfter, notTold } from './service-orders.ts'
+import { type Addressee, addressee, exitAfter, type NotTold, notTold } from './service-orders.ts'
 
 const HELP = `
 Answers the queries in progress, then stops the service, and waits until it has ended.
 
 Exit codes:
   0  it has ended    1  no service runs, or it still runs    2  the configuration cannot be read
-  3  cannot tell whether one runs, it does not accept commands from this user, or systemd would start it again
+  3  cannot tell whether one runs, it does not accept commands from this user, or a service manager would start it again
 
 Examples:
   $ enigm-dns stop
@@ -26,8 +26,8 @@ Examples:
 /** The command's access to the system; tests replace it. */
 export interface StopWorld extends CommandWorld {
   readonly host: Host
-  /** Whether systemd runs the service of this process; absent: it does not. */
-  readonly managed?: () => boolean
+  /** Who manages a service; undefined: the one that systemd may start. Absent: nobody does. */
+  readonly manager?: (service: RunningService | undefined) => ServiceManager
   /** Waits synchronously. */
   readonly pause: (ms: number) => void
 }
@@ -41,9 +41,9 @@ export function stopCommand(world: StopWorld = thisWorld()): Command {
     .action((options: { readonly config?: string }) => exitAfter(world, () => stop(options.config, world)))
 }
 
-async function stop(config: string | undefined, { out, err, clock, host, pause, managed }: StopWorld): Promise<number> {
+async function stop(config: string | undefined, { out, err, clock, host, pause, manager }: StopWorld): Promise<number> {
   const to = await addressee(config, host)
-  const guide = config === undefined ? stopGuide({ managed: managed?.() === true }) : undefined
+  const guide = manager === undefined ? undefined : guideFor(to, config, manager)
   if (guide !== undefined) {
     err.write(`Nothing was stopped: ${guide}\n`)
     return EXIT.cannotTell
@@ -67,6 +67,16 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
   return EXIT.good
 }
 
+/**
+ * Why a stop would not last. The units have nothing to do with a configuration that no service was
+ * started with, unless it is the default one.
+ */
+function guideFor(to: Addressee | NotTold, config: string | undefined, manager: NonNullable<StopWorld['manager']>): string | undefined {
+  if ('verdict' in to) return undefined
+  const ofUnits = to.service !== undefined || config === undefined || isDefaultConfig(config)
+  return ofUnits ? stopGuide(manager(to.service)) : undefined
+}
+
 const POLL_MS = 50
 /** Extra time after the service's own limit. */
 const GRACE_MS = 5000
@@ -75,7 +85,7 @@ function thisWorld(): StopWorld {
   return {
     ...thisCommand(),
     host: thisHost(),
-    managed: () => hostService(thisHost()).managed,
+    manager: managerOf,
     pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   }
 }

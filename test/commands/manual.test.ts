@@ -103,6 +103,12 @@ const running: RunningService = {
 const NOWHERE: HostService = { running: undefined, installed: false, managed: false }
 const INSTALLED: HostService = { running: undefined, installed: true, managed: false }
 const MANAGED: HostService = { running, installed: true, managed: true }
+/** A person started it in a terminal, although the units are there. */
+const BY_HAND: HostService = { running, installed: true, managed: false }
+const SUPERVISED: HostService = {
+  ...{ running, installed: false, managed: false },
+  supervisor: { name: 'runit', stop: 'sudo sv stop dns', restart: 'sudo sv restart dns', logs: 'sudo tail -n 50 /var/log/dns/current' },
+}
 
 t.test('start, restart, logs and stop point to the commands for it', async (t) => {
   t.match(guideOf('start', NOWHERE), /sudo enigm-dns service install[\s\S]*enigm-dns run/)
@@ -110,10 +116,17 @@ t.test('start, restart, logs and stop point to the commands for it', async (t) =
   t.match(guideOf('start', MANAGED), /It already runs: process 7/)
   t.match(guideOf('restart', MANAGED), /sudo systemctl restart enigm-dns\.service/)
   t.match(guideOf('restart', { ...NOWHERE, running }), /enigm-dns stop/)
-  t.match(guideOf('logs', MANAGED), /journalctl -u enigm-dns\.service/)
+  t.match(guideOf('restart', BY_HAND), /enigm-dns stop/)
+  t.match(guideOf('restart', SUPERVISED), /^sudo sv restart dns$/m)
+  t.match(guideOf('logs', MANAGED), /^sudo journalctl -u enigm-dns\.service -e/)
+  t.match(guideOf('logs', INSTALLED), /journalctl -u enigm-dns\.service/)
+  t.match(guideOf('logs', BY_HAND), /standard error/)
+  t.match(guideOf('logs', SUPERVISED), /\/var\/log\/dns\/current/)
   t.match(guideOf('logs', NOWHERE), /standard error/)
   t.match(stopGuide(MANAGED), /system disable.*systemctl stop enigm-dns\.socket enigm-dns-53\.socket enigm-dns\.service/)
+  t.match(stopGuide(SUPERVISED), /^runit runs the service.*Then: sudo sv stop dns$/)
   t.equal(stopGuide(NOWHERE), undefined)
+  t.equal(stopGuide(BY_HAND), undefined)
   for (const word of ['start', 'restart', 'logs']) t.match(await cli(word), { code: 2, stdout: '', stderr: /Use this instead:/ })
   t.notMatch((await cli('--help')).stdout, /^ {2}(start|restart|logs) /m)
 })
@@ -140,6 +153,10 @@ t.test('doctor ends with the command for the first fault', (t) => {
   t.equal(next(remark('resolv.conf', 'bad'), INSTALLED), 'sudo enigm-dns system enable')
   t.equal(next(remark('service', 'bad'), INSTALLED), 'sudo systemctl start enigm-dns.service')
   t.equal(next(remark('listener', 'bad'), MANAGED), 'sudo systemctl restart enigm-dns.service')
+  t.equal(next(remark('listener', 'bad'), BY_HAND), 'sudo enigm-dns stop')
+  t.equal(next(remark('listener', 'bad'), SUPERVISED), 'sudo sv restart dns')
+  t.equal(next(remark('policy', 'bad', { code: 'restart-needed' }), SUPERVISED), 'sudo sv restart dns')
+  t.equal(next(remark('policy', 'bad', { code: 'restart-needed' }), MANAGED), 'sudo systemctl restart enigm-dns.service')
   t.equal(next(remark('service', 'unknown'), MANAGED), 'sudo enigm-dns doctor')
   t.equal(next(remark('policy', 'bad', { code: 'portal-suspected' }), MANAGED), 'enigm-dns portal')
   t.equal(next(remark('links', 'bad'), MANAGED), 'enigm-dns check')

@@ -22,6 +22,7 @@ if (image !== undefined) {
 
   test('installed, started by the first query, without root rights', (t) => firstQuery(t, home))
   test('the status is correct in the sandbox', (t) => inSandbox(t, home))
+  test('stop, restart and logs lead to the commands of systemd, and change nothing', (t) => guides(t, home))
   test('killed forty times, and once silent: the socket stays and names resolve', (t) => crashes(t, home))
   test('reloads, and an invalid configuration', (t) => reloads(t, home))
   test('a stricter sandbox is not reported as a missing network', (t) => stricter(t, home))
@@ -66,6 +67,34 @@ async function inSandbox(t: Test, home: Home): Promise<void> {
   for (const code of ['status-unsigned', 'network-unknown', 'internal-fault']) t.notMatch(codes, code)
   t.equal(await home.get('stat -c %a /var/lib/private/enigm-dns'), '700')
   t.notMatch(await home.get('journalctl -o cat -u enigm-dns'), /"level":"(warn|error)"/)
+}
+
+/** What a command says to run: its line with these first words, without the remark behind it. */
+const lineIn = (text: string, words: string) => new RegExp(`${words}[^\\n]*?(?=$|\\n| {2})`).exec(text)?.[0] ?? `false # ${words}`
+
+async function guides(t: Test, home: Home): Promise<void> {
+  const pid = () => home.get('systemctl show -p MainPID --value enigm-dns')
+  const first = await pid()
+  const stop = await home.sh(`${CLI} stop`)
+  t.match(stop, { code: 3, stdout: '', stderr: /^Nothing was stopped: systemd runs the service/ })
+  t.strictSame(await home.sh(`${CLI} stop --config ${CONFIG}`), stop, 'also by the name of its configuration')
+  const restart = await home.sh(`${CLI} restart`)
+  t.equal(restart.code, 2)
+  t.equal(await pid(), first, 'the service runs on')
+
+  await home.get(lineIn(restart.stderr, 'sudo systemctl restart'))
+  t.not(await pid(), first, 'the line for a restart restarts it')
+  t.equal(await ask(home), TRUSTED)
+  const logs = await home.sh(`${CLI} logs`)
+  t.match(await home.get(lineIn(logs.stderr, 'sudo journalctl')), /enigm-dns\.service|"level":/, 'the line for logs shows them')
+
+  await home.get(lineIn(stop.stderr, 'sudo systemctl stop'))
+  t.equal(await ask(home), '', 'the line for a stop stops it, and no query starts it again')
+  t.equal(await active(home, 'enigm-dns.service'), 'inactive')
+  t.match(await home.sh(`${CLI} stop`), { code: 1, stderr: /^Nothing was stopped: no daemon runs/ })
+  await home.get(lineIn((await home.sh(`${CLI} start`)).stderr, 'sudo systemctl start'))
+  t.equal(await ask(home), TRUSTED, 'the line for a start starts it')
+  await home.get('systemctl start enigm-dns-53.socket 2>/dev/null || true')
 }
 
 async function crashes(t: Test, home: Home): Promise<void> {

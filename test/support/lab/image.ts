@@ -28,7 +28,7 @@ const PACKAGES = [
   ...['isc-dhcp-client', 'ifupdown', 'iproute2', 'nftables', 'bind9-dnsutils', 'procps', 'dnsmasq-base'],
 ]
 /** Lie in /debs of an image, for a machine that has them in place of something else. */
-const BESIDE = ['dhcpcd-base', 'openresolv', 'resolvconf']
+const BESIDE = ['dhcpcd-base', 'openresolv', 'resolvconf', 'runit', 'openrc', 'librc1', 'libeinfo1']
 const SLIM = ['man', 'locale', 'doc'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`)
 
 const IMAGE = 'ENIGM_DNS_LAB_IMAGE'
