@@ -103,6 +103,9 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
   const gate = new SetupGate(shared.gate)
   const trusted = trustedResolvers(loaded, { ...shared, gate })
   const { sides, askers, loops, ...plain } = sideAskers(config, trusted, { ...shared, gate })
+  const lists = config.lists.length === 0 ? undefined : shared.lists
+  const configured = viewsByAddress(config.views.map(({ clients }) => clients))
+  const view = lists?.views(configured) ?? configured
   return {
     revoke: () => gate.revoke(),
     react(what, online) {
@@ -114,7 +117,8 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
       ...shared.memory,
       gate,
       own: own?.stage,
-      lists: config.lists.length === 0 ? undefined : shared.lists,
+      lists,
+      viewOf: lists === undefined ? undefined : view,
       sides,
       askers,
       loops,
@@ -122,11 +126,11 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
     }),
     own,
     // An own answer comes before the lists.
-    blockedAtOnce: config.lists.length > 0 && own === undefined ? blockedAtOnce(shared.lists) : undefined,
+    blockedAtOnce: lists !== undefined && own === undefined ? blockedAtOnce(lists) : undefined,
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),
-    view: viewsByAddress(config.views.map(({ clients }) => clients)),
+    view,
     sides,
     async close() {
       const failed = (error: unknown) => shared.emit({ type: 'fault', where: `close: ${asEnigmError(error).code}` })

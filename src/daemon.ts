@@ -153,6 +153,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const bind = binder(serving, calls)
   running.listeners = await bind(loaded.listen)
   running.workers = await startWorkers(serving, running.listeners)
+  // Lists may have been read while the threads started.
+  if (core.lists.inForce.clientBlocks.length > 0) running.workers.unshare(core.lists.inForce.clientBlocks)
   // Started before the first check, so that a change after the check is noticed.
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
@@ -213,6 +215,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     current: () => setups.current,
     emit: (event) => emit(event),
     refusal: () => gate.refusal(),
+    clientsChanged: (blocks) => running.workers.unshare(blocks),
   })
   const memory = createMemory({
     clock,

@@ -98,7 +98,7 @@ export async function explain(loaded: Loaded, input: ExplainInput, cache: Explai
     return { ...shown, verdict: 'blocked', steps }
   }
   steps.push(cache)
-  const end = await walk(loaded, question, viewOf(loaded, client), steps)
+  const end = await walk(loaded, input, viewOf(loaded, client), steps)
   return { ...shown, verdict: end.verdict, steps, ...(end.route === undefined ? {} : { route: end.route }) }
 }
 
@@ -107,21 +107,23 @@ interface End {
   readonly route?: ExplainRoute
 }
 
-async function walk(loaded: Loaded, first: Question, view: View, steps: ExplainStep[]): Promise<End> {
+async function walk(loaded: Loaded, { question: first, client }: ExplainInput, view: View, steps: ExplainStep[]): Promise<End> {
   const names = new OwnNames(answersFor(loaded, view).list, loaded.hosts)
   let question = first
   for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
     const own = ownStep(loaded, names, question, view)
     steps.push(own.step)
-    if (own.target === undefined) return own.step.verdict === 'answers' ? { verdict: 'answered' } : below(loaded, question, view, steps)
+    if (own.target === undefined)
+      return own.step.verdict === 'answers' ? { verdict: 'answered' } : below(loaded, { question, client }, view, steps)
     question = questionFor(own.target, question.type)
   }
-  return below(loaded, question, view, steps)
+  return below(loaded, { question, client }, view, steps)
 }
 
 /** The stages below own answers. */
-async function below(loaded: Loaded, question: Question, view: View, steps: ExplainStep[]): Promise<End> {
-  const listed = await listStep(loaded, question, view)
+async function below(loaded: Loaded, input: ExplainInput, view: View, steps: ExplainStep[]): Promise<End> {
+  const { question } = input
+  const listed = await listStep(loaded, input, view)
   if (listed !== undefined) steps.push(listed)
   if (listed?.verdict === 'blocks') return { verdict: 'blocked' }
   if (listed?.verdict === 'unknown') return { verdict: 'unknown' }
@@ -155,14 +157,14 @@ function answersFor({ config }: Loaded, view: View): { readonly list: readonly O
 }
 
 /**
- * The rule of a list that decides about the name, found by reading all sources again; undefined: no
+ * The rule of a list that decides about the client or the name, found by reading all sources again; undefined: no
  * list is configured. Without a rule it is unknown if a source cannot be read.
  */
-async function listStep({ config }: Loaded, question: Question, view: View): Promise<ExplainStep | undefined> {
+async function listStep({ config }: Loaded, { question, client }: ExplainInput, view: View): Promise<ExplainStep | undefined> {
   if (config.lists.length === 0) return undefined
   const { listMatches, unreadLists } = await import('./lists/list-matches.ts')
   const ids = config.views[view - 1]?.lists
-  const match = (await listMatches(config, nameOf(question), systemClock().wallMs(), ids)).find(({ applies }) => applies)
+  const match = (await listMatches(config, { name: nameOf(question), client }, systemClock().wallMs(), ids)).find(({ applies }) => applies)
   if (match !== undefined) {
     const { list, source, line, allows } = match
     return { stage: 'lists', verdict: allows ? 'passes' : 'blocks', list, source, line, rule: escaped(Buffer.from(match.rule)) }

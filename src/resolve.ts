@@ -21,6 +21,39 @@ export function asView(number: number): View {
   return number as View
 }
 
+/** The highest bits of a view. The others are its number in the configuration. */
+const EXEMPT = 0x8000
+const UNSHARED = 0x4000
+const NUMBER_BITS = UNSHARED - 1
+
+/** The number of a view in the configuration, without what lists say of its client. */
+export function viewNumber(view: number): number {
+  return view & NUMBER_BITS
+}
+
+/** The same view for clients that a list exempts from all lists. */
+export function exemptView(view: View): View {
+  return (view | EXEMPT) as View
+}
+
+/** Whether no list applies to the clients of a view. */
+export function isExempt(view: number): boolean {
+  return (view & EXEMPT) !== 0
+}
+
+/**
+ * The same view for clients that a list blocks, or may block: each is judged by its own address, so
+ * no answer for another client is for them.
+ */
+export function unsharedView(view: View): View {
+  return (view | UNSHARED) as View
+}
+
+/** Whether each client of a view is judged by its own address. */
+export function isUnshared(view: number): boolean {
+  return (view & UNSHARED) !== 0
+}
+
 /**
  * Where a name is resolved: by the resolvers for general names, or by those of a forward zone.
  * There is no fallback between sides.

@@ -93,6 +93,24 @@ t.test('a list that blocks or allows: its file, line and rule; one that cannot b
   t.match(await said('other.example'), { verdict: 'unknown', steps: ['answers passes', 'lists unknown ads.txt it cannot be read'] })
 })
 
+t.test('a list with rules about clients: the line, before any rule about the name', async (t) => {
+  const zone = `@ SOA a. b. 1 2 3 4 5
+bad.example CNAME .
+24.0.2.0.192.rpz-client-ip CNAME .
+32.7.2.0.192.rpz-client-ip CNAME rpz-passthru.
+`
+  const { said } = await scene(t, { allowFrom: ['0.0.0.0/0'], lists: [{ id: 'zone', file: 'zone' }] }, { zone })
+  t.match(await said('good.example', 'A', '192.0.2.1'), {
+    verdict: 'blocked',
+    steps: ['answers passes', 'lists blocks zone 3 24.0.2.0.192.rpz-client-ip CNAME .'],
+  })
+  t.match(await said('bad.example', 'A', '192.0.2.7'), {
+    verdict: 'answered',
+    steps: ['answers passes', 'lists passes zone 4 32.7.2.0.192.rpz-client-ip CNAME rpz-passthru.'],
+  })
+  t.match((await said('bad.example', 'A', '198.51.100.1')).steps[1], 'lists blocks zone 2 bad.example CNAME .')
+})
+
 t.test('a client that gets no answers', async (t) => {
   const { said } = await scene(t, {})
   t.match(await said('www.example.com', 'A', '192.168.1.7'), { verdict: 'blocked', steps: ['clients refuses allowFrom'] })

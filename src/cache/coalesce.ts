@@ -2,6 +2,7 @@ import { FairShares } from '../client-shares.ts'
 import type { Random } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Asked, Entered, Job, Outcome, Stage } from '../job.ts'
+import { isUnshared, type View } from '../resolve.ts'
 import { askedOf } from './key.ts'
 
 /**
@@ -21,9 +22,16 @@ const CHAINS = 4096
 
 /**
  * Identical questions in progress share one upstream query: a later client waits for the first one,
- * and gets the same answer or the same error. `hashOf` is the one of the cache.
+ * and gets the same answer or the same error. `hashOf` is the one of the cache. `viewOf`: the views
+ * that clients have now, if they may change while questions wait: then a client with another view
+ * goes on by itself.
  */
-export function coalesce(hashOf: (asked: Asked) => number, random: Random, limits = DEFAULT_LIMITS): Stage {
+export function coalesce(
+  hashOf: (asked: Asked) => number,
+  random: Random,
+  limits = DEFAULT_LIMITS,
+  viewOf?: (address: string) => View,
+): Stage {
   const shares = new FairShares(limits.questions, 1, random)
   // The links are fields of the jobs: a Map would keep finished jobs alive, see containers.ts.
   const chains: (Job | undefined)[] = new Array<Job | undefined>(CHAINS).fill(undefined)
@@ -32,7 +40,7 @@ export function coalesce(hashOf: (asked: Asked) => number, random: Random, limit
   const stage: Stage = {
     enter(job) {
       const chain = chainOf(job)
-      const leader = find(chains[chain], job)
+      const leader = isUnshared(job.query.client.view) ? undefined : find(chains[chain], job)
       if (leader !== undefined) return follow(job, leader, limits)
       if (!shares.take(job.query.client.address, 1)) return refuse(job, 'Too many questions are under way.')
       job.next = chains[chain]
@@ -54,7 +62,8 @@ export function coalesce(hashOf: (asked: Asked) => number, random: Random, limit
   }
   const release = (waiting: readonly Job[], outcome: Outcome | undefined) => {
     for (const one of waiting) {
-      one.outcome = outcome
+      const { address, view } = one.query.client
+      if (viewOf === undefined || address === '' || viewOf(address) === view) one.outcome = outcome
       one.resume(stage)
     }
   }

@@ -6,6 +6,7 @@ import type { Emit } from '../events.ts'
 import type { Stage } from '../job.ts'
 import { ownLookup } from '../own-lookup.ts'
 import type { StatusDocument } from '../posture/document.ts'
+import type { ClientBlock } from '../rules/client-rules.ts'
 import { ListsInForce } from '../rules/lists-in-force.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { isPaced } from '../shaping/profiles.ts'
@@ -21,6 +22,8 @@ export interface ConfiguredListsOptions {
   /** Why the policy lets nothing out now; undefined: it does. */
   readonly refusal: () => EnigmError | undefined
   readonly emit: Emit
+  /** Called when the blocks of clients about which a list has a rule change. */
+  readonly clientsChanged?: (blocks: readonly ClientBlock[]) => void
 }
 
 /**
@@ -28,12 +31,13 @@ export interface ConfiguredListsOptions {
  */
 export class ConfiguredLists {
   readonly version = new RulesVersion()
-  readonly inForce = new ListsInForce(this.version)
+  readonly inForce: ListsInForce
   readonly #o: ConfiguredListsOptions
   #lists: Lists | undefined
 
   constructor(o: ConfiguredListsOptions) {
     this.#o = o
+    this.inForce = new ListsInForce(this.version, o.clientsChanged)
   }
 
   /** Begins to read the lists; questions wait for them. Resolves before they are read. */

@@ -3,6 +3,7 @@ import { type ListConfig, MAX_LIST_OCTETS } from '../config/lists.ts'
 import { KeptCopies } from '../fetcher/kept-copies.ts'
 import { anyOwner, openChecked } from '../files/reading.ts'
 import { isReadable } from '../files/writing.ts'
+import { AddressBlocks } from '../rules/address-blocks.ts'
 import type { RuleGroup } from '../rules/list-build.ts'
 import type { BlockedReply, RuleKind, Scope } from '../rules/list-kinds.ts'
 import { ListParser } from '../rules/list-parser.ts'
@@ -10,7 +11,7 @@ import { isExcepted, isStronger } from '../rules/list-rules.ts'
 import { appliesAt } from '../rules/list-times.ts'
 import { specOf } from './list-sources.ts'
 
-/** A rule of a list about a name, and where it is written. */
+/** A rule of a list about a name or a client, and where it is written. */
 export interface ListMatch {
   /** The id of the list. */
   readonly list: string
@@ -23,6 +24,8 @@ export interface ListMatch {
   readonly allows: boolean
   /** The reply to the name, if this rule blocks it. */
   readonly reply: BlockedReply
+  /** Of a rule about the client: the length of its prefix; of one about the name: 0. */
+  readonly clientBits: number
   /** Whether the list applies at this time of day. */
   readonly applies: boolean
 }
@@ -38,16 +41,22 @@ interface ListSources {
   readonly stateDir: string
 }
 
+/** What is looked for: a name in wire form, lower-case, and the address of the client that asks. */
+export interface ListQuestion {
+  readonly name: Uint8Array
+  /** Absent: rules about clients are passed over. */
+  readonly client?: string
+}
+
 /**
- * The rules about a name, the one that decides first: it is the first that applies. Reads all
+ * The rules about a question, the one that decides first: it is the first that applies. Reads all
  * sources again, because the table in force has no text: two million names take a second, in parts
- * of a few milliseconds. `name` is in wire form and lower-case. `ids`: the lists of a view;
- * undefined: all. A source that cannot be read has no rules (`unreadLists`). Pauses are not
+ * of a few milliseconds. `ids`: the lists of a view; undefined: all. A source that cannot be read has no rules (`unreadLists`). Pauses are not
  * considered.
  */
 export async function listMatches(
   { lists, stateDir }: ListSources,
-  name: Uint8Array,
+  question: ListQuestion,
   wallMs: number,
   ids?: readonly string[],
 ): Promise<readonly ListMatch[]> {
@@ -57,15 +66,18 @@ export async function listMatches(
     if (ids !== undefined && !ids.includes(list.id)) continue
     const applies = list.when === undefined || appliesAt(list.when, wallMs)
     const source = list.file ?? list.url ?? ''
-    for (const { scope, kind, line, rule } of await matchesIn(list, copies, name)) {
+    for (const { scope, kind, line, rule, clientBits } of await matchesIn(list, copies, question)) {
       const allows = kind.allows || list.action === 'allow'
       const group = { list: index, scope, kind: { ...kind, allows } }
       const reply = list.reply ?? kind.reply ?? 'null-address'
-      if (found.length < MOST_MATCHES) found.push({ list: list.id, source, line, rule, allows, reply, applies, group })
+      if (found.length < MOST_MATCHES) found.push({ list: list.id, source, line, rule, allows, reply, clientBits, applies, group })
     }
   }
-  const order = (a: (typeof found)[number], b: (typeof found)[number]) =>
-    a.applies === b.applies ? Number(isStronger(b.group, a.group)) - Number(isStronger(a.group, b.group)) : a.applies ? -1 : 1
+  const order = (a: (typeof found)[number], b: (typeof found)[number]) => {
+    if (a.applies !== b.applies) return a.applies ? -1 : 1
+    if (a.clientBits !== b.clientBits) return b.clientBits - a.clientBits
+    return Number(isStronger(b.group, a.group)) - Number(isStronger(a.group, b.group))
+  }
   return found.toSorted(order).map(({ group: _group, ...match }) => match)
 }
 
@@ -82,21 +94,31 @@ export function unreadLists({ lists, stateDir }: ListSources, ids?: readonly str
 interface Line {
   readonly scope: Scope
   readonly kind: RuleKind
+  readonly clientBits: number
   readonly line: number
   readonly rule: string
 }
 
-/** The rules of one list about a name. */
-async function matchesIn(list: ListConfig, copies: KeptCopies, name: Uint8Array): Promise<readonly Line[]> {
+/** The rules of one list about a question. */
+async function matchesIn(list: ListConfig, copies: KeptCopies, { name, client }: ListQuestion): Promise<readonly Line[]> {
   const spec = specOf(list, copies)
   const found: Line[] = []
   if (spec === undefined) return found
+  const take = (scope: Scope, kind: RuleKind, clientBits: number) => {
+    if (found.length < MOST_MATCHES)
+      found.push({ scope, kind, clientBits, line: parser.line, rule: parser.text.trim().slice(0, MOST_CHARACTERS) })
+  }
   const taker = {
     name(owner: Uint8Array, scope: Scope, kind: RuleKind) {
-      if (!covers(owner, scope, name) || isExcepted(kind, name, 0) || found.length === MOST_MATCHES) return
-      found.push({ scope, kind, line: parser.line, rule: parser.text.trim().slice(0, MOST_CHARACTERS) })
+      if (covers(owner, scope, name) && !isExcepted(kind, name, 0)) take(scope, kind, 0)
     },
     addresses() {},
+    clients(octets: Uint8Array, prefix: number, kind: RuleKind) {
+      if (client === undefined) return
+      const block = new AddressBlocks<true>()
+      block.set(octets, prefix, true)
+      if (block.first(client, (is) => is) === true) take('name', kind, prefix)
+    },
     skip() {},
   }
   const parser = new ListParser(list.format, taker)

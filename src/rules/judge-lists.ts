@@ -5,26 +5,20 @@ import { blockedAnswer } from './blocked.ts'
 import type { Block, ListsInForce } from './lists-in-force.ts'
 
 /**
- * Blocks the names of lists before anything is asked for them, and answers that lead to such names
- * or to addresses of lists. Until the first lists are read, questions wait: a name must not pass
+ * Blocks the clients and the names of lists before anything is asked, and answers that lead to such
+ * names or to addresses of lists. Until the first lists are read, questions wait: a name must not pass
  * because its list is not there yet.
  */
 export function judgeByLists(lists: ListsInForce): Stage {
-  const block = (job: Job, why: Block) => {
-    lists.count(why)
-    job.outcome = blockedAnswer(job.query.question, why.reply, why.list)
-  }
-  const judgeName = (job: Job): 'on' | 'answered' => {
-    const why = lists.ofName(job.query.question.lower, 0, job.query.client.view)
-    if (why === undefined) return 'on'
-    block(job, why)
-    return 'answered'
+  const judgeQuestion = (job: Job): 'on' | 'answered' => {
+    job.outcome = blocked(lists, job.query)
+    return job.outcome === undefined ? 'on' : 'answered'
   }
   const stage: Stage = {
     enter(job) {
-      if (lists.isReady) return judgeName(job)
+      if (lists.isReady) return judgeQuestion(job)
       lists.whenReady(() => {
-        judgeName(job)
+        judgeQuestion(job)
         job.resume(stage)
       })
       return 'waits'
@@ -34,23 +28,32 @@ export function judgeByLists(lists: ListsInForce): Stage {
       // Only what came from a server: an answer made here is what a person wants.
       if (outcome === undefined || outcome instanceof EnigmError || outcome.from === 'policy') return 'on'
       const why = lists.ofAnswer(outcome.wire, query.question.lower, 0, query.client.view)
-      if (why !== undefined) block(job, why)
+      if (why !== undefined) job.outcome = answerTo(lists, query, why)
       return 'on'
     },
   }
   return stage
 }
 
+/** The answer to a question of a client, or about a name, that a list blocks; undefined: none does. */
+function blocked(lists: ListsInForce, query: Query): Answer | undefined {
+  const client = lists.ofClient(query.client)
+  // Another client may ask the same, and is not blocked.
+  if (client !== undefined) return { ...answerTo(lists, query, client), storeS: 'no' }
+  const name = lists.ofName(query.question.lower, 0, query.client.view)
+  return name === undefined ? undefined : answerTo(lists, query, name)
+}
+
+function answerTo(lists: ListsInForce, { question }: Query, why: Block): Answer {
+  lists.count(why)
+  return blockedAnswer(question, why.reply, why.list)
+}
+
 /**
- * The answer to a question whose name a list blocks, for a responder that asks before anything
+ * The answer to a question that a list blocks, for a responder that asks before anything
  * else: it costs less than half of a way through the stages. Undefined: the stages decide. Only
  * where no stage before `judgeByLists` answers names.
  */
 export function blockedAtOnce(lists: ListsInForce): (query: Query) => Answer | undefined {
-  return ({ question, client }) => {
-    const why = lists.isReady ? lists.ofName(question.lower, 0, client.view) : undefined
-    if (why === undefined) return undefined
-    lists.count(why)
-    return blockedAnswer(question, why.reply, why.list)
-  }
+  return (query) => (lists.isReady ? blocked(lists, query) : undefined)
 }

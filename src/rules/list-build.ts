@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
+import { firstBits } from '../config/cidr.ts'
 import { MAX_LIST_OCTETS } from '../config/lists.ts'
 import { EnigmError, systemCode } from '../errors.ts'
 import { minisignCheck, minisignKey } from '../files/minisign.ts'
 import { anyOwner, readParts } from '../files/reading.ts'
 import type { ListFormat, RuleKind, RuleTaker, Scope, SkipReason } from './list-kinds.ts'
 import { ListParser } from './list-parser.ts'
-import { MOST_RULES, NO_ROOM, SAME, TableBuilder, type TableData } from './names-table.ts'
+import { MOST_RULES, NEW, NO_ROOM, SAME, TableBuilder, type TableData } from './names-table.ts'
 
 const LF = 10
 
@@ -55,10 +56,19 @@ export interface ListReport {
   readonly skipped: readonly Skipped[]
 }
 
-/** All lists in one table. */
+/** A rule about all questions of clients: 4 or 16 octets, of which the first `prefix` bits count. */
+export interface ClientRule {
+  readonly octets: Uint8Array
+  readonly prefix: number
+  /** The index of its group. */
+  readonly group: number
+}
+
+/** All lists: names and addresses of answers in one table, and the rules about clients. */
 export interface BuiltLists {
   readonly table: TableData
   readonly groups: readonly RuleGroup[]
+  readonly clients: readonly ClientRule[]
   readonly reports: readonly ListReport[]
 }
 
@@ -96,20 +106,26 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
     const wrong = build.isFull ? Math.min(most, 2 * entries) : build.used < entries / 2 ? build.used : entries
     // A table that is full lacks rules, so it is never the last.
     if (!build.isFull && tries++ === MOST_TRIES) entries = wrong
-    if (wrong === entries) return { table: build.data(), groups: build.groups, reports: reports.filter((one) => one !== undefined) }
+    if (wrong === entries)
+      return { table: build.data(), groups: build.groups, clients: build.clients, reports: reports.filter((one) => one !== undefined) }
     entries = wrong
   }
 }
 
 const MOST_TRIES = 6
+/** Rules about clients, which are kept as objects in every thread. */
+const MOST_CLIENT_RULES = 65_536
 
 /** One pass over all lists into a table of one size. */
 class Build {
   readonly groups: RuleGroup[] = []
+  readonly clients: ClientRule[] = []
   isFull = false
   readonly #specs: readonly ListSpec[]
   readonly #table: TableBuilder
   readonly #numbers = new Map<string, number>()
+  /** The last group of each block of clients. */
+  readonly #clientBlocks = new Map<string, number>()
 
   constructor(specs: readonly ListSpec[], entries: number, key: Uint8Array) {
     this.#specs = specs
@@ -156,6 +172,12 @@ class Build {
         if (group < 0) note('too-many-kinds')
         else counted(this.#table.addBlock(octets, octets.length as 4 | 16, prefix, group), this.groups[group]!.kind.allows)
       },
+      clients: (octets, prefix, kind) => {
+        const group = this.#groupOf(index, 'name', kind)
+        if (group < 0) note('too-many-kinds')
+        else if (this.clients.length === MOST_CLIENT_RULES) note('too-many-clients')
+        else counted(this.#addClients(octets, prefix, group), this.groups[group]!.kind.allows)
+      },
       skip: note,
     }
     const parser = new ListParser(spec.format, taker)
@@ -163,6 +185,16 @@ class Build {
     if (found.rules === 0 && !this.isFull && octets > 0 && skipped.size > 0) throw unusable('it holds no rule that is understood')
     const all = [...skipped.values()].toSorted((a, b) => b.count - a.count)
     return { id: spec.id, format: parser.format, octets, lines: parser.line, ...found, skipped: all }
+  }
+
+  /** Adds a rule about clients. Returns what it met, as the table does. */
+  #addClients(octets: Uint8Array, prefix: number, group: number): number {
+    const block = `${octets.length} ${prefix} ${firstBits(octets, prefix)}`
+    const met = this.#clientBlocks.get(block) ?? NEW
+    if (met === group) return SAME
+    this.#clientBlocks.set(block, group)
+    this.clients.push({ octets: octets.slice(), prefix, group })
+    return met
   }
 
   /** Feeds the file to the parser and proves what the configuration says of it. */

@@ -27,6 +27,8 @@ export interface RuleTaker {
   name(name: Uint8Array, scope: Scope, kind: RuleKind): void
   /** A block of addresses in answers: 4 or 16 octets, of which the first `prefix` bits count. */
   addresses(octets: Uint8Array, prefix: number, kind: RuleKind): void
+  /** The same for a block of addresses of clients, whatever they ask. */
+  clients(octets: Uint8Array, prefix: number, kind: RuleKind): void
   /** A line, or a part of it, that is not used; `detail`: the modifier. */
   skip(reason: SkipReason, detail?: string): void
 }
@@ -40,11 +42,11 @@ export const SKIP_REASONS = {
   modifier: 'have a modifier that a resolver cannot apply',
   'other-address': 'give a name an address that blocks nothing; such lines belong in a file of "hosts"',
   'too-long': 'are longer than 4096 octets',
-  'whole-domain': 'would block a whole top-level domain, such as com',
+  'whole-domain': 'would block a large part of the DNS, such as com, or of the addresses',
   'too-many-kinds': 'exceed the number of different exceptions',
   'rpz-nsdname': 'depend on the name of a name server (rpz-nsdname), which a stub does not see',
   'rpz-nsip': 'depend on the address of a name server (rpz-nsip), which a stub does not see',
-  'rpz-client-ip': 'depend on the client (rpz-client-ip)',
+  'too-many-clients': 'exceed the number of rules about clients (rpz-client-ip), which is 65536 for all lists',
   'rpz-data': 'hold data of their own; write such records in "answers"',
   'rpz-tcp-only': 'demand TCP (rpz-tcp-only), which is not supported',
   'rpz-outside': 'lie outside of the zone of their file',

@@ -1,7 +1,9 @@
 import { expandedName, nameLength } from '../dns/name.ts'
 import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
 import { RecordCursor, someAddress, TYPE } from '../dns/records.ts'
+import { type Client, isExempt, type View, viewNumber } from '../resolve.ts'
 import type { RulesVersion } from '../rules-version.ts'
+import { type ClientBlock, ClientRules } from './client-rules.ts'
 import type { BuiltLists, RuleGroup } from './list-build.ts'
 import type { BlockedReply } from './list-kinds.ts'
 import { ListRules, type ListSet } from './list-rules.ts'
@@ -36,7 +38,13 @@ export interface ListPlan {
  */
 export class ListsInForce {
   readonly #version: RulesVersion
+  readonly #clientsChanged: (blocks: readonly ClientBlock[]) => void
   #rules: ListRules | undefined
+  /** Undefined: no list has rules about clients. */
+  #clients: ClientRules | undefined
+  #clientBlocks: readonly ClientBlock[] = []
+  /** How many plans were in force. */
+  #plans = 0
   #plan: ListPlan = { lists: [], sets: [] }
   /**
    * How often each list has blocked a question, by the id of the list. Repeats from the cache are
@@ -45,8 +53,10 @@ export class ListsInForce {
   readonly #blocked = new Map<string, number>()
   #waiting: (() => void)[] | undefined = []
 
-  constructor(version: RulesVersion) {
+  /** `clientsChanged` is called when the blocks of clients about which a list has a rule change. */
+  constructor(version: RulesVersion, clientsChanged: (blocks: readonly ClientBlock[]) => void = () => {}) {
     this.#version = version
+    this.#clientsChanged = clientsChanged
   }
 
   /** Memory of the table. */
@@ -68,8 +78,13 @@ export class ListsInForce {
   }
 
   /** Puts another table and plan in force. Stored answers are judged again when they are used. */
-  swap(built: Pick<BuiltLists, 'table' | 'groups'> | undefined, plan: ListPlan): void {
+  swap(built: Omit<BuiltLists, 'reports'> | undefined, plan: ListPlan): void {
     this.#rules = built === undefined ? undefined : new ListRules(built)
+    const clients = built?.clients ?? []
+    this.#clients = built === undefined || clients.length === 0 ? undefined : new ClientRules(built)
+    const hadSome = this.#clientBlocks.length > 0
+    this.#clientBlocks = clients.map(({ octets, prefix }) => ({ octets, prefix }))
+    if (hadSome || clients.length > 0) this.#clientsChanged(this.#clientBlocks)
     this.replan(plan)
     const waiting = this.#waiting ?? []
     this.#waiting = undefined
@@ -79,6 +94,7 @@ export class ListsInForce {
   /** The lists that apply have changed, and the table has not: a pause, a time of day. */
   replan(plan: ListPlan): void {
     this.#plan = plan
+    this.#plans++
     this.#version.change()
   }
 
@@ -94,12 +110,43 @@ export class ListsInForce {
     this.#blocked.set(list, (this.#blocked.get(list) ?? 0) + 1)
   }
 
+  /** The blocks of clients about which some list has a rule. */
+  get clientBlocks(): readonly ClientBlock[] {
+    return this.#clientBlocks
+  }
+
+  /**
+   * The views of clients under the lists in force: those of `base`, marked for a client that a list
+   * blocks, or exempts from all lists (`isUnshared`, `isExempt`). Without rules about clients it
+   * costs a comparison.
+   */
+  views(base: (address: string) => View): (address: string) => View {
+    let marked = base
+    let plans = -1
+    return (address) => {
+      const clients = this.#clients
+      if (clients === undefined) return base(address)
+      // The rules, or which lists apply, have changed.
+      if (plans !== this.#plans) {
+        plans = this.#plans
+        marked = clients.views(base, (view) => this.#setOf(view))
+      }
+      return marked(address)
+    }
+  }
+
+  /** The list that blocks all questions of a client; undefined: none does. */
+  ofClient({ address, view }: Client): Block | undefined {
+    // A renewal has no client.
+    return address === '' ? undefined : this.#blockOf(this.#clients?.of(address, this.#setOf(view)))
+  }
+
   /**
    * The list that blocks the name at `at` (wire form, lower-case) for a view; undefined: none does.
    */
   ofName(name: Uint8Array, at: number, view: number): Block | undefined {
     const rules = this.#rules
-    return rules === undefined ? undefined : this.#blockOf(rules.ofName(name, at, this.#setOf(view)))
+    return rules === undefined || isExempt(view) ? undefined : this.#blockOf(rules.ofName(name, at, this.#setOf(view)))
   }
 
   /**
@@ -108,7 +155,7 @@ export class ListsInForce {
    */
   ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Block | undefined {
     const rules = this.#rules
-    if (rules === undefined) return undefined
+    if (rules === undefined || isExempt(view)) return undefined
     const set = this.#setOf(view)
     const rule = ofTargets(rules, wire, set) ?? ofAddresses(rules, wire, set)
     if (rule === undefined || rules.ofName(name, at, set)?.kind.allows === true) return undefined
@@ -122,7 +169,7 @@ export class ListsInForce {
 
   #setOf(view: number): ListSet {
     const { sets } = this.#plan
-    return sets[view] ?? sets[0] ?? NO_LISTS
+    return sets[viewNumber(view)] ?? sets[0] ?? NO_LISTS
   }
 
   #blockOf(rule: RuleGroup | undefined): Block | undefined {

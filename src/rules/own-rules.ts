@@ -3,6 +3,7 @@ import type { HostsFile } from '../config/hosts-file.ts'
 import type { OwnAnswer } from '../config/own-answers.ts'
 import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'
+import { viewNumber } from '../resolve.ts'
 import { Dns64 } from './dns64.ts'
 import { contradictsOwn, type OwnNamesOf, ownAnswers } from './own-answers.ts'
 import { OwnNames } from './own-names.ts'
@@ -42,7 +43,7 @@ export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: re
       names = tables(next)
     },
     contradicts(wire, view) {
-      const table = names[view]
+      const table = names[viewNumber(view)]
       return table === undefined || contradictsOwn(table, wire)
     },
   }
@@ -50,7 +51,7 @@ export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: re
 
 /** Every view of a configuration has a table; a view of an earlier one has none here. */
 function at(names: readonly OwnNames[], view: number): OwnNames {
-  const found = names[view]
+  const found = names[viewNumber(view)]
   if (found === undefined) throw new EnigmError('internal', 'a view without own names')
   return found
 }

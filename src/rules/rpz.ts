@@ -15,8 +15,8 @@ const NULL_DATA = new Set(['0.0.0.0', '127.0.0.1', '::', '::1'])
 
 /**
  * Reads a response policy zone (draft-vixie-dnsop-dns-rpz): a zone file whose owners are triggers
- * and whose records are actions. Names and addresses of answers are triggers here; what a stub
- * cannot see is counted by its name.
+ * and whose records are actions. Names, addresses of answers and addresses of clients are triggers
+ * here; what a stub cannot see is counted by its name.
  */
 export class RpzReader {
   readonly #taker: RuleTaker
@@ -73,14 +73,14 @@ export class RpzReader {
       return
     }
     const special = SPECIAL.exec(trigger)
-    if (special !== null && special[1] !== 'ip') {
-      this.#taker.skip(`rpz-${special[1] as 'nsip' | 'nsdname' | 'client-ip'}`)
+    if (special !== null && (special[1] === 'nsip' || special[1] === 'nsdname')) {
+      this.#taker.skip(`rpz-${special[1]}`)
       return
     }
     const kind = this.#action(type, (data[0] ?? '').toLowerCase(), trigger)
     if (kind === undefined) return
     if (special === null) this.#nameRule(trigger, kind)
-    else this.#addressRule(trigger.slice(0, special.index), kind)
+    else this.#addressRule(trigger.slice(0, special.index), special[1] === 'client-ip' ? 'clients' : 'addresses', kind)
   }
 
   /** The owner without the zone; empty: the apex; undefined: it lies outside. */
@@ -129,7 +129,7 @@ export class RpzReader {
   }
 
   /** The prefix length, then the address backwards; `zz` stands for `::`. */
-  #addressRule(text: string, kind: RuleKind): void {
+  #addressRule(text: string, what: 'clients' | 'addresses', kind: RuleKind): void {
     const [prefix = '', ...parts] = text.split('.')
     const isFour = parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part))
     const backwards = parts.toReversed()
@@ -140,11 +140,12 @@ export class RpzReader {
       this.#taker.skip('not-a-name')
       return
     }
-    if (bits < (isFour ? 8 : 16)) {
+    // All clients of a block may be exempt, however large it is.
+    if (bits < (isFour ? 8 : 16) && !(what === 'clients' && kind.allows)) {
       this.#taker.skip('whole-domain')
       return
     }
-    this.#taker.addresses(octets, bits, kind)
+    this.#taker[what](octets, bits, kind)
   }
 }
 

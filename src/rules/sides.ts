@@ -1,6 +1,6 @@
 import { type ForwardRule, LINK, serverOf, type ViewRule } from '../config/forwarding.ts'
 import { nameFromText } from '../dns/name.ts'
-import type { Side, View } from '../resolve.ts'
+import { type Side, type View, viewNumber } from '../resolve.ts'
 
 /** What decides where names are resolved. */
 export interface SideRules {
@@ -75,7 +75,7 @@ export function sidesOf({ use, forward, views }: SideRules): Sides {
   return {
     all: [...numbers.values()],
     of(name, view) {
-      const sides = byView[view] ?? everybody
+      const sides = byView[viewNumber(view)] ?? everybody
       return sides.zones?.find(name) ?? sides.general
     },
     isForwarded: (name) => byView.some(({ zones }) => zones?.find(name) !== undefined),

@@ -54,8 +54,11 @@ function viewed(query: Query, viewOf: (address: string) => View): Query {
   return view === client.view ? query : { ...query, client: { ...client, view } }
 }
 
-function serve({ id, query: asIs, remainingMs, purpose }: AskRecord, parts: MissServerParts, reply: (record: ReplyRecord) => void): void {
+function serve({ id, query: asIs, remainingMs, purpose }: AskRecord, parts: MissServerParts, post: (record: ReplyRecord) => void): void {
   const query = viewed(asIs, parts.current().view)
+  // The worker would store the answer under the view that it knows.
+  const reply = (record: ReplyRecord) =>
+    post(query === asIs || !('answer' in record) ? record : { ...record, answer: { ...record.answer, storeS: 'no' } })
   const nowMs = parts.clock.nowMs()
   const asked = askedBy(query)
   const past = parts.gate.closed || (parts.bypass?.on === true && parts.bypass.takes(query.question))

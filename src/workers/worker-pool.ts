@@ -7,6 +7,7 @@ import type { Emit } from '../events.ts'
 import type { DatagramCalls, Listener } from '../listen/listener.ts'
 import type { QueryRate } from '../listen/query-rate.ts'
 import type { PortalSwitch } from '../portal/portal-switch.ts'
+import type { ClientBlock } from '../rules/client-rules.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
@@ -109,6 +110,8 @@ export interface WorkerPool {
   adopt(settings: WorkerSettings): Promise<void>
   /** Notifies every worker of a change of network. Never rejects. */
   newNetwork(): void
+  /** Every worker lets clients in these blocks share no answers (see `unsharedIn`). Never rejects. */
+  unshare(blocks: readonly ClientBlock[]): void
   /**
    * Every worker answers the queries in progress for at most `drainMs`, then ends. Never rejects.
    */
@@ -121,6 +124,7 @@ export const noWorkers: WorkerPool = {
   open: async () => {},
   adopt: async () => {},
   newNetwork() {},
+  unshare() {},
   stop: async () => {},
 }
 
@@ -151,6 +155,10 @@ export async function startWorkerPool(count: number, settings: WorkerSettings, p
       if (refusals.some((refusal) => refusal !== undefined)) parts.emit({ type: 'fault', where: 'worker: adopt' })
     },
     newNetwork: () => void commandAll({ type: 'network' }),
+    unshare(blocks) {
+      for (const handle of handles) handle.unshared = blocks
+      void commandAll({ type: 'unshare', blocks })
+    },
     async stop() {
       await Promise.all(handles.map((handle) => handle.stop()))
     },
@@ -187,6 +195,7 @@ function summed(all: readonly CacheFigures[]): CacheFigures {
 class WorkerHandle {
   readonly counters = new Counters()
   settings: WorkerSettings
+  unshared: readonly ClientBlock[] = []
   readonly #parts: WorkerPoolParts
   readonly #Worker: typeof Worker
   #worker: Worker | undefined
@@ -206,7 +215,7 @@ class WorkerHandle {
     const gate = this.#parts.gate.shared
     const switches = { trace: trace?.tracer.shared ?? new SharedArrayBuffer(4), portal: bypass?.shared ?? new SharedArrayBuffer(4) }
     const shared = { counters: this.counters.shared, gate, rules: rulesVersion.shared, queryRate: queryRate.shared, ...switches }
-    const init: WorkerInit = { ...shared, cacheMaxBytes, drainMs, settings: this.settings }
+    const init: WorkerInit = { ...shared, cacheMaxBytes, drainMs, settings: this.settings, unshared: this.unshared }
     const worker = new this.#Worker(this.#parts.entry ?? ENTRY, { workerData: init, name: 'enigm-dns listener' })
     const serve = missServer(this.#parts, (message) => worker.postMessage(message, [message.buffer as ArrayBuffer]))
     this.#worker = worker

@@ -13,6 +13,7 @@ import { ReplyRate } from '../listen/reply-rate.ts'
 import { PolicyGate } from '../policy/gate.ts'
 import { PortalSwitch } from '../portal/portal-switch.ts'
 import { createResponder } from '../responder.ts'
+import { unsharedIn } from '../rules/client-rules.ts'
 import { viewsByAddress } from '../rules/views.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
@@ -39,14 +40,22 @@ function work(port: MessagePort, init: WorkerInit): void {
   const missClient = createMissClient(cache, clock, gate, (message) => port.postMessage(message, [message.buffer as ArrayBuffer]))
   // The main thread counts its own refusals.
   const admission = admit({ random: systemRandom, turnedAway: () => counts.overloaded++, countsFurtherIn: false })
-  const stages = [admission, coalesce((asked) => cache.hashOf(asked), systemRandom), missClient.stage]
+  let { unshared } = init
+  let { views } = init.settings
+  let view = unsharedIn(unshared, viewsByAddress(views))
+  const coalescing = coalesce(
+    (asked) => cache.hashOf(asked),
+    systemRandom,
+    undefined,
+    (address) => view(address),
+  )
+  const stages = [admission, coalescing, missClient.stage]
   let { timeoutMs, prefetch } = init.settings
   const current = () => ({ stages, timeoutMs, prefetch })
   // The main thread counts its own renewals.
   const prefetcher = new Prefetch({ clock, random: systemRandom, current, renewed() {} })
   const tracer = new Tracer(clock, batchTraced(report), init.trace)
   let allowed = allowList(init.settings.allowFrom)
-  let view = viewsByAddress(init.settings.views)
   const queryRate = new QueryRate(systemRandom, () => counts.limited++, init.queryRate)
   queryRate.perSecond = init.settings.clientQueriesPerS
   const sockets = workerSockets({
@@ -70,8 +79,14 @@ function work(port: MessagePort, init: WorkerInit): void {
       prefetcher.forget()
       return
     }
+    if (command.type === 'unshare') {
+      unshared = command.blocks
+      view = unsharedIn(unshared, viewsByAddress(views))
+      return
+    }
+    views = command.settings.views
     allowed = allowList(command.settings.allowFrom)
-    view = viewsByAddress(command.settings.views)
+    view = unsharedIn(unshared, viewsByAddress(views))
     queryRate.perSecond = command.settings.clientQueriesPerS
     timeoutMs = command.settings.timeoutMs
     prefetch = command.settings.prefetch

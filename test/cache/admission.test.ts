@@ -2,7 +2,7 @@ import t from 'tap'
 import { admit } from '../../src/cache/admission.ts'
 import { coalesce } from '../../src/cache/coalesce.ts'
 import type { Asked } from '../../src/job.ts'
-import type { Answer, Ask } from '../../src/resolve.ts'
+import { type Answer, type Ask, EVERYBODYS, unsharedView } from '../../src/resolve.ts'
 import { cacheOf } from '../support/caches.ts'
 import { seededRandom } from '../support/fake-clock.ts'
 import { through } from '../support/stages.ts'
@@ -106,4 +106,33 @@ t.test('questions are shared fairly: those of a light client are sent while a he
   t.equal(end.asked.length, 80)
   void go('one.example', '192.0.2.2')
   t.equal(end.asked.length, 81)
+})
+t.test('one question: a client that has another view when the answer comes asks for itself', async (t) => {
+  const end = new End()
+  const held: ((answer: Answer) => void)[] = []
+  end.will = () => new Promise<Answer>((resolve) => held.push(resolve))
+  let other = EVERYBODYS
+  const viewOf = (address: string) => (address === '192.0.2.9' ? other : EVERYBODYS)
+  const resolve = through([coalesce(hashOf, random, undefined, viewOf)], end.resolve)
+  const replied: string[] = []
+  for (const address of ['192.0.2.1', '192.0.2.2', '192.0.2.9'])
+    void resolve(ask('www.example.com', address), { purpose: 'client', deadlineMs: 0 }).then(() => replied.push(address))
+  t.equal(end.asked.length, 1)
+  other = unsharedView(EVERYBODYS)
+  held[0]?.(good())
+  await new Promise((done) => setImmediate(done))
+  t.strictSame([replied, end.asked.length], [['192.0.2.1', '192.0.2.2'], 2])
+  held[1]?.(good())
+  await new Promise((done) => setImmediate(done))
+  t.strictSame(replied, ['192.0.2.1', '192.0.2.2', '192.0.2.9'])
+})
+t.test('one question of clients that are each judged by their address: none waits for another', async (t) => {
+  const end = new End()
+  end.will = () => new Promise<Answer>(() => {})
+  const resolve = through([coalesce(hashOf, random)], end.resolve)
+  for (const address of ['192.0.2.1', '192.0.2.2']) {
+    const question = ask('www.example.com', address)
+    void resolve({ ...question, client: { ...question.client, view: unsharedView(EVERYBODYS) } }, { purpose: 'client', deadlineMs: 0 })
+  }
+  t.equal(end.asked.length, 2)
 })

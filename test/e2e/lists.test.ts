@@ -195,6 +195,43 @@ t.test(
   },
 )
 
+t.test('rules about clients, with one thread and with two: blocked, exempt, and as all others', async (t) => {
+  for (const workers of datagramCalls() === undefined ? [1] : [1, 2]) {
+    const head = '@ SOA a. b. 1 2 3 4 5\nads.example CNAME .\n'
+    const zone = `${head}32.2.0.0.127.rpz-client-ip CNAME .\n32.3.0.0.127.rpz-client-ip CNAME rpz-passthru.\n`
+    const s = await scene(t, { zone }, { workers })
+    const from = async (octet: number, name: string) => {
+      // The kernel gives each socket to one of the threads.
+      const clients = await Promise.all(Array.from({ length: 8 }, () => udpClient(s.daemon.port, '127.0.0.1', `127.0.0.${octet}`)))
+      const replies = await Promise.all(clients.map((client) => client.ask(query({ name }))))
+      for (const client of clients) client.close()
+      return [...new Set(replies.map((reply) => `${rcodeOf(reply)} ${reply[7] === 0 ? 'empty' : reply.subarray(-4).join('.')}`))].join(', ')
+    }
+    const [blocked, exempt, other] = [2, 3, 1]
+    for (let round = 0; round < 2; round++) {
+      for (const name of ['good.example', 'ads.example']) t.equal(await from(blocked, name), '3 empty', `${name}, ${workers}`)
+      t.strictSame([await from(exempt, 'good.example'), await from(exempt, 'ads.example')], [SERVED, SERVED], `exempt, ${workers}`)
+      t.strictSame([await from(other, 'good.example'), await from(other, 'ads.example')], [SERVED, '3 empty'], `other, ${workers}`)
+    }
+    const tcp = await promisify(execFile)('dig', [
+      '+short',
+      '+tcp',
+      '-b',
+      '127.0.0.2',
+      '-p',
+      `${s.daemon.port}`,
+      '@127.0.0.1',
+      'good.example',
+    ])
+    t.equal(tcp.stdout, '', 'a blocked client over TCP')
+    s.write('zone', `${head}32.3.0.0.127.rpz-client-ip CNAME .\n`)
+    await s.until('the change', async () => (await from(exempt, 'good.example')) === '3 empty')
+    t.equal(await from(blocked, 'good.example'), SERVED)
+    await s.until('the status', () => s.lists()[0]?.rules === 2)
+    await s.daemon.stop()
+  }
+})
+
 t.test('check says what each list contributes; a list that cannot be used ends it, a start and a reload', async (t) => {
   const s = await scene(t, { ads: 'a.example\nb.example\n||c.example^$script\ncom\n', more: 'b.example\n' })
   const config = join(s.daemon.dir, 'config.json')

@@ -123,7 +123,7 @@ t.test('the sources are read again to name the line of a rule; the first match i
   const lists = [config('ads'), config('mine', { action: 'allow' }), config('rest', { when: { hours: '00:00-00:01' } })]
   const sources = { lists, stateDir: join(dir, 'state') }
   const of = async (name: string, ids?: readonly string[]) =>
-    (await listMatches(sources, nameFromText(name), clock.wallMs() + 7_200_000, ids)).map(
+    (await listMatches(sources, { name: nameFromText(name) }, clock.wallMs() + 7_200_000, ids)).map(
       ({ list, line, rule, allows, applies }) =>
         `${list} line ${line} ${rule} ${allows ? 'allows' : 'blocks'}${applies ? '' : ', not now'}`,
     )

@@ -5,19 +5,19 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { record, synthesise } from '../../src/dns/response.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { Job, type Outcome, type Stage } from '../../src/job.ts'
-import { type Answer, EVERYBODYS, type Query } from '../../src/resolve.ts'
+import { type Answer, asView, type Client, EVERYBODYS, isExempt, isUnshared, type Query, viewNumber } from '../../src/resolve.ts'
 import { judgeByLists } from '../../src/rules/judge-lists.ts'
 import { buildLists } from '../../src/rules/list-build.ts'
 import type { BlockedReply } from '../../src/rules/list-kinds.ts'
 import { ListsInForce } from '../../src/rules/lists-in-force.ts'
 import { RulesVersion } from '../../src/rules-version.ts'
 
+const RENEWAL: Client = { address: '', transport: 'udp', view: EVERYBODYS }
 const UPSTREAM = { upstream: 'a', transport: 'dot' } as const
 const TYPE = { A: 1, CNAME: 5, AAAA: 28, HTTPS: 65 } as const
 
-function query(name: string, type: number): Query {
+function query(name: string, type: number, client: Client = RENEWAL): Query {
   const lower = Buffer.concat([nameFromText(name), Buffer.of(0, type, 0, 1)])
-  const client = { address: '', transport: 'udp', view: EVERYBODYS } as const
   return { id: 1, question: { lower, type, class: 1 }, authenticData: false, checkingDisabled: false, edns: undefined, client }
 }
 
@@ -33,7 +33,7 @@ function scene(t: Test, texts: Readonly<Record<string, string>>, reply?: Blocked
   const lists = new ListsInForce(new RulesVersion())
   const plan = { lists: specs.map(({ id }) => ({ id, reply })), sets: [Uint8Array.from(specs, () => 1)] }
   let asked = 0
-  const ask = (name: string, type: number, records: Records = [], from: Answer['from'] = UPSTREAM) => {
+  const ask = (name: string, type: number, records: Records = [], from: Answer['from'] = UPSTREAM, client = RENEWAL) => {
     const server: Stage = {
       enter(job) {
         asked++
@@ -43,7 +43,7 @@ function scene(t: Test, texts: Readonly<Record<string, string>>, reply?: Blocked
       },
     }
     let outcome: Outcome | undefined
-    new Job([judgeByLists(lists), server], query(name, type), { purpose: 'client', deadlineMs: 0 }, (one) => {
+    new Job([judgeByLists(lists), server], query(name, type, client), { purpose: 'client', deadlineMs: 0 }, (one) => {
       outcome = one
     }).start()
     return outcome
@@ -134,5 +134,56 @@ t.test('stored answers are judged by their name, their aliases and their address
   t.notOk(stored('ads.example'))
   t.notOk(stored('good.example', [['good.example', TYPE.CNAME, nameFromText('ads.example')]]))
   t.notOk(stored('good.example', [['good.example', TYPE.A, Buffer.of(203, 0, 113, 9)]]))
+  t.end()
+})
+
+const CLIENT_ZONE = `@ SOA a. b. 1 2 3 4 5
+bad.example CNAME .
+32.7.2.0.192.rpz-client-ip CNAME rpz-passthru.
+24.0.2.0.192.rpz-client-ip CNAME .
+32.8.2.0.192.rpz-client-ip CNAME *.
+64.zz.1.db8.2001.rpz-client-ip CNAME rpz-drop.
+`
+
+t.test('rules about clients: all their questions are blocked, or none; the smallest block decides', (t) => {
+  const { ask, put, lists, asked } = scene(t, { zone: CLIENT_ZONE, more: '@@||fine.example^\nworse.example' })
+  const views = lists.views(() => EVERYBODYS)
+  put()
+  const from = (address: string, name: string) => {
+    const view = views(address)
+    return shown(ask(name, TYPE.A, [], UPSTREAM, { address, transport: 'udp', view }))
+  }
+  t.equal(from('192.0.2.1', 'good.example'), '3 0 answers 1 authority, EDE 15 list zone, no s, policy')
+  t.match(from('192.0.2.1', 'fine.example'), /^3 /, 'a client comes before a name')
+  t.match(from('192.0.2.8', 'good.example'), /^0 0 answers 1 authority, EDE 4 list zone/)
+  t.match(from('2001:db8:1::9', 'good.example'), /^0 1 answers 0 authority, EDE 4 list zone/)
+  t.match(from('::ffff:192.0.2.1', 'good.example'), /^3 /, 'a mapped address')
+  t.equal(asked(), 0)
+  for (const name of ['good.example', 'bad.example', 'worse.example']) t.match(from('192.0.2.7', name), /, a$/, 'exempt from all lists')
+  t.match(from('198.51.100.1', 'good.example'), /, a$/)
+  t.match(from('198.51.100.1', 'bad.example'), /^3 .* 60 s/)
+  t.equal(lists.blockedBy('zone'), 6)
+  t.end()
+})
+
+t.test('rules about clients: an answer to a blocked client is not for others, nor one to an exempt client', (t) => {
+  const { lists, put, plan } = scene(t, { zone: CLIENT_ZONE, other: 'bad.example' })
+  const views = lists.views((address) => asView(address === '192.0.2.8' ? 1 : 0))
+  t.equal(views('192.0.2.1'), EVERYBODYS, 'before the lists are read')
+  put()
+  const kinds = (address: string) => {
+    const view = views(address)
+    return `${viewNumber(view)}${isExempt(view) ? ' exempt' : ''}${isUnshared(view) ? ' unshared' : ''}`
+  }
+  const all = () => ['192.0.2.1', '192.0.2.7', '192.0.2.8', '198.51.100.1'].map(kinds)
+  t.strictSame(all(), ['0 unshared', '0 exempt', '1 unshared', '0'])
+  const stored = synthesise(query('bad.example', TYPE.A).question, { rcode: 0 })
+  t.strictSame([lists.allows(stored, views('192.0.2.7')), lists.allows(stored, views('198.51.100.1'))], [true, false])
+  lists.replan({ ...plan, sets: [Uint8Array.of(1, 1), Uint8Array.of(0, 1)] })
+  t.strictSame(all(), ['0 unshared', '0 exempt', '1', '0'], 'a list that the view does not have')
+  lists.replan({ ...plan, sets: [Uint8Array.of(0, 1)] })
+  t.strictSame(all(), ['0', '0', '1', '0'], 'a pause')
+  t.equal(lists.ofClient({ address: '192.0.2.1', transport: 'udp', view: EVERYBODYS }), undefined)
+  t.equal(lists.clientBlocks.length, 4)
   t.end()
 })

@@ -157,3 +157,21 @@ t.test('lines of hosts files with hundreds of names each lose none of them', (t)
   t.equal(of(`x${(35_999).toString(36).padStart(4, '0')}`), 'blocked by hosts')
   t.end()
 })
+
+t.test('rules about clients are counted like others, and only so many are kept', (t) => {
+  const head = '@ SOA a. b. 1 2 3 4 5\n'
+  const one = '32.1.2.0.192.rpz-client-ip CNAME .\n'
+  const many = Array.from({ length: 65_536 }, (_, i) => `32.${i & 255}.${i >> 8}.0.10.rpz-client-ip CNAME .\n`).join('')
+  const { outcome } = rulesOf(t, {
+    first: `${head}${one}${one}`,
+    second: `${head}32.1.2.0.192.rpz-client-ip CNAME rpz-passthru.\n`,
+    third: `${head}${many}`,
+  })
+  t.equal(outcome.clients.length, 65_536)
+  t.match(outcome.reports, [
+    { rules: 1, overlaps: {}, contradictions: 0, skipped: [] },
+    { rules: 1, overlaps: { first: 1 }, contradictions: 1, skipped: [] },
+    { rules: 65_534, skipped: [{ reason: 'too-many-clients', count: 2, line: 65_536 }] },
+  ])
+  t.end()
+})

@@ -15,6 +15,7 @@ function parsed(text: string | Uint8Array, format: ListFormat = 'auto', step = 1
   const taker = {
     name: (name: Uint8Array, scope: string, kind: RuleKind) => void rules.push(`${said(kind)}${scope} ${textFromName(name).slice(0, -1)}`),
     addresses: (octets: Uint8Array, prefix: number, kind: RuleKind) => void rules.push(`${said(kind)}${ipText(octets)}/${prefix}`),
+    clients: (octets: Uint8Array, prefix: number, kind: RuleKind) => void rules.push(`${said(kind)}client ${ipText(octets)}/${prefix}`),
     skip: (reason: string, detail?: string) => void skipped.push(`${parser.line} ${reason}${detail === undefined ? '' : ` ${detail}`}`),
   }
   const parser = new ListParser(format, taker)
@@ -207,12 +208,12 @@ t.test('RPZ: names and addresses of answers, with their own replies; what a stub
     'nxdomain 192.0.2.0/24',
     'nxdomain 2001:db8::/32',
     'nxdomain 2001:db8:2::1/128',
+    'nxdomain client 192.0.2.1/32',
   ])
   t.strictSame(skipped, [
     '12 rpz-tcp-only',
     '15 rpz-data',
     '16 rpz-data',
-    '20 rpz-client-ip',
     '21 rpz-nsdname',
     '22 rpz-nsip',
     '23 whole-domain',
@@ -222,6 +223,23 @@ t.test('RPZ: names and addresses of answers, with their own replies; what a stub
     '$ORIGIN rpz.test.\n@ SOA a. b. 1 2 3 4 5\nads.example.rpz.test. CNAME .\nrel.example CNAME .\nout.example. CNAME .\n$ORIGIN sub.rpz.test.\nx CNAME .\n'
   t.strictSame(parsed(absolute).rules, ['nxdomain name ads.example', 'nxdomain name rel.example', 'nxdomain name x.sub'])
   t.strictSame(parsed(absolute).skipped, ['5 rpz-outside'])
+  t.end()
+})
+
+t.test('RPZ: clients by their addresses; a large block of them may be exempt, and not blocked', (t) => {
+  const zone = `@ SOA a. b. 1 2 3 4 5
+32.7.2.0.192.rpz-client-ip CNAME rpz-passthru.
+24.0.2.0.192.rpz-client-ip CNAME rpz-drop.
+64.zz.1.db8.2001.rpz-client-ip CNAME *.
+4.0.0.0.10.rpz-client-ip CNAME rpz-passthru.
+4.0.0.0.10.rpz-client-ip CNAME .
+32.8.2.0.192.rpz-client-ip CNAME rpz-tcp-only.
+32.9.2.0.192.rpz-client-ip A 192.0.2.80
+32.9.2.0.rpz-client-ip CNAME .
+`
+  const { rules, skipped } = parsed(zone)
+  t.strictSame(rules, ['allow client 192.0.2.7/32', 'client 192.0.2.0/24', 'nodata client 2001:db8:1::/64', 'allow client 10.0.0.0/4'])
+  t.strictSame(skipped, ['6 whole-domain', '7 rpz-tcp-only', '8 rpz-data', '9 not-a-name'])
   t.end()
 })
 

@@ -180,3 +180,13 @@ t.test('the view is passed on: the main thread stores the answer under the view 
   await two.ask('www')
   t.same(seen, [7, 0])
 })
+
+t.test('an answer for a client whose view the worker does not know yet is not stored there', async (t) => {
+  const h = house(async (q) => answerTo(nameOf(q)))
+  const w = h.worker()
+  for (let round = 0; round < 2; round++) t.equal(ttlOf(await w.ask('www', undefined, { ...CLIENT, address: '192.0.2.7' })), 300)
+  t.equal(w.cache.entries, 0, 'from the stages, and from the cache of the main thread')
+  t.equal(h.asks.length, 1)
+  await w.ask('www')
+  t.equal(w.cache.entries, 1)
+})

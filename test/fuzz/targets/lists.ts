@@ -22,6 +22,9 @@ function read(octets: Uint8Array, format: ListFormat, step: number): string {
       must(prefix > 0 && prefix <= address.length * 8, 'a prefix of its length')
       said.push(`${Buffer.from(address).toString('hex')}/${prefix}`)
     },
+    clients(address: Uint8Array, prefix: number) {
+      this.addresses(address, prefix)
+    },
     skip: (reason: string) => void said.push(`${parser.line} ${reason}`),
   }
   const parser = new ListParser(format, taker)

@@ -18,9 +18,11 @@ interface Waiter {
   readonly done: (reply: Uint8Array) => void
 }
 
-/** A client over UDP. */
-export async function udpClient(port: number, address = '127.0.0.1'): Promise<DnsClient> {
+/** A client over UDP; `from`: its own address. */
+export async function udpClient(port: number, address = '127.0.0.1', from = '127.0.0.1'): Promise<DnsClient> {
   const socket: UdpSocket = createSocket({ type: 'udp4', recvBufferSize: 4_000_000 })
+  socket.bind(0, from)
+  await once(socket, 'listening')
   socket.connect(port, address)
   await once(socket, 'connect')
   const { ask, settle } = waiters((message) => socket.send(message))

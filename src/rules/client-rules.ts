@@ -1,0 +1,60 @@
+import { exemptView, unsharedView, type View, viewNumber } from '../resolve.ts'
+import { AddressBlocks, knownByAddress } from './address-blocks.ts'
+import type { BuiltLists, ClientRule, RuleGroup } from './list-build.ts'
+import { isStronger, type ListSet } from './list-rules.ts'
+
+/** The view of the client at an address. */
+type ViewOf = (address: string) => View
+
+/** A block of addresses of clients, about which some list has a rule. */
+export type ClientBlock = Omit<ClientRule, 'group'>
+
+/**
+ * The rules of all lists about clients (`rpz-client-ip`). Among the lists of a view the rule with
+ * the smallest block decides; among rules for the same block, the one that decides about names too.
+ */
+export class ClientRules {
+  readonly #blocks = new AddressBlocks<RuleGroup[]>()
+
+  constructor({ clients, groups }: Pick<BuiltLists, 'clients' | 'groups'>) {
+    for (const { octets, prefix, group: index } of clients) {
+      const group = groups[index]
+      if (group === undefined) continue
+      const same = this.#blocks.get(octets, prefix)
+      if (same === undefined) this.#blocks.set(octets, prefix, [group])
+      else same.push(group)
+    }
+  }
+
+  /** The rule about the client at an address, under the lists of `set`. */
+  of(address: string, set: ListSet): RuleGroup | undefined {
+    return this.#blocks.first(address, (groups) => {
+      const ours = groups.filter(({ list }) => set[list] === 1)
+      return ours.length === 0 ? undefined : ours.reduce((best, one) => (isStronger(one, best) ? one : best))
+    })
+  }
+
+  /** The views of clients: that of `base`, marked for a client that is exempt or blocked. */
+  views(base: ViewOf, setOf: (view: number) => ListSet): ViewOf {
+    return knownByAddress((address) => {
+      const view = base(address)
+      const rule = this.of(address, setOf(viewNumber(view)))
+      if (rule === undefined) return view
+      return rule.kind.allows ? exemptView(view) : unsharedView(view)
+    })
+  }
+}
+
+/**
+ * The views of clients in a thread that does not have the rules: clients in one of `blocks` share no
+ * answers there, so that each of their questions goes to the thread that has them.
+ */
+export function unsharedIn(blocks: readonly ClientBlock[], base: ViewOf): ViewOf {
+  if (blocks.length === 0) return base
+  const found = new AddressBlocks<true>()
+  for (const { octets, prefix } of blocks) found.set(octets, prefix, true)
+  return knownByAddress((address) => {
+    const view = base(address)
+    return found.first(address, (is) => is) === undefined ? view : unsharedView(view)
+  })
+}
