@@ -7,9 +7,9 @@ import type { QueryRate } from './listen/query-rate.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import { type PolicyGate, SetupGate } from './policy/gate.ts'
 import type { PortalSwitch } from './portal/portal-switch.ts'
-import type { Answer, Protection, Query, View } from './resolve.ts'
+import type { Protection, View } from './resolve.ts'
 import { pipeline, type StageCounts } from './resolver.ts'
-import { blockedAtOnce } from './rules/judge-lists.ts'
+import { type BlockedAtOnce, blockedAtOnce } from './rules/judge-lists.ts'
 import type { ListsInForce } from './rules/lists-in-force.ts'
 import type { OwnRules } from './rules/own-rules.ts'
 import type { Sides } from './rules/sides.ts'
@@ -37,7 +37,7 @@ export interface ActiveSetup {
   readonly own: OwnRules | undefined
   readonly stages: readonly Stage[]
   /** See `ResponderParts.current`. */
-  readonly blockedAtOnce: ((query: Query) => Answer | undefined) | undefined
+  readonly blockedAtOnce: BlockedAtOnce | undefined
   readonly timeoutMs: number
   readonly prefetch: boolean
   readonly allowed: (address: string) => boolean
@@ -125,8 +125,7 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
       rebinding: config.rebinding,
     }),
     own,
-    // An own answer comes before the lists.
-    blockedAtOnce: lists !== undefined && own === undefined ? blockedAtOnce(lists) : undefined,
+    blockedAtOnce: lists === undefined ? undefined : blockedAtOnce(lists, own),
     timeoutMs: config.timeoutMs,
     prefetch: config.cache.prefetch,
     allowed: allowList(config.allowFrom),

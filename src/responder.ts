@@ -14,7 +14,8 @@ import { clientView, EnigmError, isBug } from './errors.ts'
 import type { Emit } from './events.ts'
 import { Job, type Outcome, type Stage } from './job.ts'
 import type { PolicyGate } from './policy/gate.ts'
-import type { Answer, CacheBypass, Client, Query, Responder, Source } from './resolve.ts'
+import type { Answer, CacheBypass, Client, Query, Responder, Source, View } from './resolve.ts'
+import type { BlockedAtOnce } from './rules/judge-lists.ts'
 import type { Tracer } from './trace/query-trace.ts'
 
 /**
@@ -28,8 +29,8 @@ export interface ResponderParts {
   readonly current: () => {
     readonly stages: readonly Stage[]
     readonly timeoutMs: number
-    /** The answer to a name that a list blocks, without the stages; absent: they judge it. */
-    readonly blockedAtOnce?: ((query: Query) => Answer | undefined) | undefined
+    /** Answers what a list blocks, without the stages; absent: they judge it. */
+    readonly blockedAtOnce?: BlockedAtOnce | undefined
   }
   /** Counts for the status file; nothing about the questions. */
   readonly counts: { hits: number; misses: number }
@@ -70,6 +71,14 @@ export function createResponder(parts: ResponderParts): Responder {
   let verdict: number = VERDICT.drop
   /** The cache's hash of its question; 0: not computed. */
   let hash = 0
+  /** The reply to a question that a list blocks, see `Responder.now`. */
+  const blockedNow = (out: Uint8Array, at: number, room: number, packet: Uint8Array, view: View, nowMs: number): number => {
+    const source = parts.current().blockedAtOnce?.source(packet, scan, view)
+    if (source === undefined) return 0
+    counts.misses++
+    if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'policy', source.rcode, source.ede, nowMs)
+    return writeReply(out, at, room, source, packet, scan, 0, undefined)
+  }
   return {
     now(packet, start, end, out, at, limit, view) {
       last.packet = packet
@@ -84,7 +93,7 @@ export function createResponder(parts: ResponderParts): Responder {
       const asked = askedByScan(packet, scan, view)
       const entry = cache.get(asked, nowMs)
       hash = asked.hash
-      if (entry === undefined) return 0
+      if (entry === undefined) return blockedNow(out, at, room, packet, view, nowMs)
       counts.hits++
       if (tracer?.on === true) tracer.note(questionOf(packet, scan), 'cache', entry.rcode, entry.ede, nowMs)
       if (cache.counts(entry, nowMs) && prefetch?.hit(entry, nowMs) === true)
@@ -139,7 +148,7 @@ function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client:
     reply(keptOf(answer), 0, answer.from)
   }
   // A blocked name needs nothing of the pipeline, and is not worth a place in the cache.
-  const blocked = bypass?.on === true ? undefined : blockedAtOnce?.(query)
+  const blocked = bypass?.on === true ? undefined : blockedAtOnce?.answer(query)
   if (blocked !== undefined) {
     settled(blocked)
     return

@@ -104,16 +104,37 @@ function writeOpt(
   return length
 }
 
-function writeEde(out: Uint8Array, at: number, room: number, ede: Ede): number {
-  const code = Buffer.of(ede.code >>> 8, ede.code & 0xff)
-  if (ede.text !== undefined) {
-    const written = writeOption(out, at, room, OPTION.ede, Buffer.concat([code, Buffer.from(ede.text)]))
-    if (written > 0) return written
+/** The text is left out first, then the option. */
+function writeEde(out: Uint8Array, at: number, room: number, { code, text = '' }: Ede): number {
+  if (room < EDE_OCTETS) return 0
+  const octets = writeText(out, at + EDE_OCTETS, room - EDE_OCTETS, text)
+  putU16(out, at, OPTION.ede)
+  putU16(out, at + 2, 2 + octets)
+  putU16(out, at + 4, code)
+  return EDE_OCTETS + octets
+}
+/** Of the option without its text. */
+const EDE_OCTETS = 6
+
+/** Writes a text in UTF-8. Returns its octets, or 0 if it does not fit. */
+function writeText(out: Uint8Array, at: number, room: number, text: string): number {
+  if (text.length > room) return 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    // Texts are short, and nearly all are ASCII: a Buffer for each would cost more than the rest.
+    if (unit > 0x7f) return writeOctets(out, at, room, Buffer.from(text))
+    out[at + i] = unit
   }
-  return writeOption(out, at, room, OPTION.ede, code)
+  return text.length
 }
 
-function writeOption(out: Uint8Array, at: number, room: number, option: number, data: Buffer): number {
+function writeOctets(out: Uint8Array, at: number, room: number, octets: Uint8Array): number {
+  if (octets.length > room) return 0
+  out.set(octets, at)
+  return octets.length
+}
+
+function writeOption(out: Uint8Array, at: number, room: number, option: number, data: Uint8Array): number {
   if (data.length + 4 > room) return 0
   putU16(out, at, option)
   putU16(out, at + 2, data.length)

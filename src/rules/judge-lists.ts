@@ -1,7 +1,11 @@
+import { questionOf } from '../dns/message.ts'
+import { copyLower } from '../dns/octets.ts'
+import type { QueryScan } from '../dns/query-scan.ts'
+import type { ReplySource } from '../dns/reply.ts'
 import { EnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
-import type { Answer, Query } from '../resolve.ts'
-import { blockedAnswer } from './blocked.ts'
+import { type Answer, isUnshared, type Query, type Question, type View } from '../resolve.ts'
+import { blockedAnswer, blockedSource } from './blocked.ts'
 import type { Block, ListsInForce } from './lists-in-force.ts'
 
 /**
@@ -28,7 +32,7 @@ export function judgeByLists(lists: ListsInForce): Stage {
       // Only what came from a server: an answer made here is what a person wants.
       if (outcome === undefined || outcome instanceof EnigmError || outcome.from === 'policy') return 'on'
       const why = lists.ofAnswer(outcome.wire, query.question.lower, 0, query.client.view)
-      if (why !== undefined) job.outcome = answerTo(lists, query, why)
+      if (why !== undefined) job.outcome = answerTo(query, why)
       return 'on'
     },
   }
@@ -39,21 +43,49 @@ export function judgeByLists(lists: ListsInForce): Stage {
 function blocked(lists: ListsInForce, query: Query): Answer | undefined {
   const client = lists.ofClient(query.client)
   // Another client may ask the same, and is not blocked.
-  if (client !== undefined) return { ...answerTo(lists, query, client), storeS: 'no' }
+  if (client !== undefined) return { ...answerTo(query, client), storeS: 'no' }
   const name = lists.ofName(query.question.lower, 0, query.client.view)
-  return name === undefined ? undefined : answerTo(lists, query, name)
+  return name === undefined ? undefined : answerTo(query, name)
 }
 
-function answerTo(lists: ListsInForce, { question }: Query, why: Block): Answer {
-  lists.count(why)
-  return blockedAnswer(question, why.reply, why.list)
+function answerTo({ question }: Query, { reply, list, counter }: Block): Answer {
+  counter.count++
+  return blockedAnswer(question, reply, list)
 }
 
-/**
- * The answer to a question that a list blocks, for a responder that asks before anything
- * else: it costs less than half of a way through the stages. Undefined: the stages decide. Only
- * where no stage before `judgeByLists` answers names.
- */
-export function blockedAtOnce(lists: ListsInForce): (query: Query) => Answer | undefined {
-  return (query) => (lists.isReady ? blocked(lists, query) : undefined)
+/** Answers what a list blocks before anything else is done for a question. */
+export interface BlockedAtOnce {
+  /**
+   * The answer to a question that is not in memory, while it is still in its packet; undefined: the
+   * stages decide. Takes 1 us, where a way through the stages takes more than 10 us. Valid until
+   * the next call.
+   */
+  source(packet: Uint8Array, scan: QueryScan, view: View): ReplySource | undefined
+  /** The same for a question that was copied. */
+  answer(query: Query): Answer | undefined
 }
+
+/** The stage before `judgeByLists`, if names are answered there. */
+interface OwnNamesBefore {
+  /** Whether it may answer a question. */
+  mayAnswer(question: Question, view: View): boolean
+}
+
+/** See `BlockedAtOnce`. */
+export function blockedAtOnce(lists: ListsInForce, own: OwnNamesBefore | undefined): BlockedAtOnce {
+  return {
+    source(packet, scan, view) {
+      if (!lists.isReady || isUnshared(view)) return undefined
+      const nameOctets = scan.questionEnd - scan.questionAt - 4
+      copyLower(packet, scan.questionAt, nameOctets, name, 0)
+      const why = lists.ofName(name, 0, view)
+      if (why === undefined || own?.mayAnswer(questionOf(packet, scan), view) === true) return undefined
+      why.counter.count++
+      return blockedSource(nameOctets + 4, scan.type, why.reply, why.ede)
+    },
+    answer: (query) => (lists.isReady && own?.mayAnswer(query.question, query.client.view) !== true ? blocked(lists, query) : undefined),
+  }
+}
+
+/** The name of the last question, lower-case. */
+const name = new Uint8Array(255)

@@ -1,8 +1,10 @@
 import { expandedName, nameLength } from '../dns/name.ts'
 import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
 import { RecordCursor, someAddress, TYPE } from '../dns/records.ts'
+import type { Ede } from '../errors.ts'
 import { type Client, isExempt, type View, viewNumber } from '../resolve.ts'
 import type { RulesVersion } from '../rules-version.ts'
+import { blockedEde } from './blocked.ts'
 import { type ClientBlock, ClientRules } from './client-rules.ts'
 import type { BuiltLists, RuleGroup } from './list-build.ts'
 import type { BlockedReply } from './list-kinds.ts'
@@ -22,6 +24,10 @@ export interface NamedList {
 export interface Block {
   readonly list: string
   readonly reply: BlockedReply
+  /** What the client learns of it. */
+  readonly ede: Ede
+  /** How often the list has blocked a question, whatever its rule. */
+  readonly counter: { count: number }
 }
 
 /** All that decides which list applies to whom, apart from the rules themselves. */
@@ -50,7 +56,9 @@ export class ListsInForce {
    * How often each list has blocked a question, by the id of the list. Repeats from the cache are
    * not counted.
    */
-  readonly #blocked = new Map<string, number>()
+  readonly #blocked = new Map<string, { count: number }>()
+  /** What the rules that have blocked something under this plan say. */
+  #blocks = new Map<RuleGroup, Block>()
   #waiting: (() => void)[] | undefined = []
 
   /** `clientsChanged` is called when the blocks of clients about which a list has a rule change. */
@@ -95,6 +103,7 @@ export class ListsInForce {
   replan(plan: ListPlan): void {
     this.#plan = plan
     this.#plans++
+    this.#blocks = new Map()
     this.#version.change()
   }
 
@@ -102,12 +111,7 @@ export class ListsInForce {
    * How often a list has blocked a question since the start; repeats from the cache do not count.
    */
   blockedBy(id: string): number {
-    return this.#blocked.get(id) ?? 0
-  }
-
-  /** Counts a question that was blocked. */
-  count({ list }: Block): void {
-    this.#blocked.set(list, (this.#blocked.get(list) ?? 0) + 1)
+    return this.#blocked.get(id)?.count ?? 0
   }
 
   /** The blocks of clients about which some list has a rule. */
@@ -174,8 +178,16 @@ export class ListsInForce {
 
   #blockOf(rule: RuleGroup | undefined): Block | undefined {
     if (rule === undefined || rule.kind.allows) return undefined
+    const known = this.#blocks.get(rule)
+    if (known !== undefined) return known
     const list = this.#plan.lists[rule.list]
-    return list === undefined ? undefined : { list: list.id, reply: list.reply ?? rule.kind.reply ?? 'null-address' }
+    if (list === undefined) return undefined
+    const reply = list.reply ?? rule.kind.reply ?? 'null-address'
+    const counter = this.#blocked.get(list.id) ?? { count: 0 }
+    this.#blocked.set(list.id, counter)
+    const block = { list: list.id, reply, ede: blockedEde(reply, list.id), counter }
+    this.#blocks.set(rule, block)
+    return block
   }
 }
 

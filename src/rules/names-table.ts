@@ -43,6 +43,9 @@ const MOST_LABELS = 128
 const labelAt = new Uint8Array(MOST_LABELS)
 /** Hash of each suffix of the last name: low word, high word, place. The whole name is first. */
 const hashes = new Int32Array(3 * MOST_LABELS)
+/** Where each suffix begins in the table, and the low word that is there. */
+const slotsOf = new Int32Array(MOST_LABELS)
+const firstCells = new Int32Array(MOST_LABELS)
 
 const SUFFIXES = 1
 const WHOLE = 0
@@ -238,9 +241,18 @@ export class NamesTable {
    */
   find(name: Uint8Array, at: number): number {
     const least = this.#leastLabels
-    const labels = hashName(name, at, this.#key0, this.#key1, least, SUFFIXES)
+    const cells = this.#cells
+    const slots = this.#slots
+    const longest = hashName(name, at, this.#key0, this.#key1, least, SUFFIXES) - least
+    // A table of millions of names is in no cache of the processor: the first cells of all suffixes
+    // are fetched from memory at the same time, and not one after the other.
+    for (let k = longest; k >= 0; k--) {
+      const slot = slotOf(hashes[3 * k + 2]!, slots)
+      slotsOf[k] = slot
+      firstCells[k] = cells[2 * slot]!
+    }
     let count = 0
-    for (let k = labels - least; k >= 0; k--) count = this.#probe(k, count)
+    for (let k = longest; k >= 0; k--) if (firstCells[k] !== 0) count = this.#probe(k, slotsOf[k]!, count)
     return count
   }
 
@@ -251,18 +263,19 @@ export class NamesTable {
     for (let i = 0; i < prefixes.length; i++) {
       putBlock(octets, at, length, prefixes[i]!)
       hashName(block, 0, this.#key0, this.#key1, 0, WHOLE)
-      count = this.#probe(0, count)
+      count = this.#probe(0, slotOf(hashes[2]!, this.#slots), count)
     }
     return count
   }
 
-  #probe(k: number, count: number): number {
+  /** Adds the rules of a suffix, or of a block, to those found; its cells begin at `first`. */
+  #probe(k: number, first: number, count: number): number {
     const cells = this.#cells
     const low = hashes[3 * k]!
     const high = hashes[3 * k + 1]! & ~RULE_BITS
     const slots = this.#slots
     let found = count
-    for (let slot = slotOf(hashes[3 * k + 2]!, slots); ; ) {
+    for (let slot = first; ; ) {
       const cell = cells[2 * slot]!
       if (cell === 0) return found
       if (cell === low && (cells[2 * slot + 1]! & ~RULE_BITS) === high && found < MOST_FOUND) {

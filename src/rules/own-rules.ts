@@ -1,11 +1,12 @@
 import type { Dns64Settings } from '../config/dns64.ts'
 import type { HostsFile } from '../config/hosts-file.ts'
 import type { OwnAnswer } from '../config/own-answers.ts'
+import { TYPE } from '../dns/records.ts'
 import { EnigmError } from '../errors.ts'
 import type { Stage } from '../job.ts'
-import { viewNumber } from '../resolve.ts'
+import { type Question, type View, viewNumber } from '../resolve.ts'
 import { Dns64 } from './dns64.ts'
-import { contradictsOwn, type OwnNamesOf, ownAnswers } from './own-answers.ts'
+import { contradictsOwn, type OwnNamesOf, ownAnswers, ownVerdict } from './own-answers.ts'
 import { OwnNames } from './own-names.ts'
 
 /** The names that are answered here, in force. */
@@ -13,6 +14,8 @@ export interface OwnRules {
   readonly stage: Stage
   /** The names that are written for the clients of a view. */
   readonly namesOf: OwnNamesOf
+  /** Whether `stage` may answer a question itself. */
+  mayAnswer(question: Question, view: View): boolean
   /** Replaces the hosts files. */
   adoptHosts(hosts: readonly HostsFile[]): void
   /** Whether something is written now for the question of a message that a resolver answered. */
@@ -39,6 +42,9 @@ export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: re
   return {
     stage: ownAnswers(namesOf, dns64 === undefined ? undefined : new Dns64(dns64)),
     namesOf,
+    mayAnswer: (question, view) =>
+      ownVerdict(namesOf(view), question) !== undefined ||
+      (dns64 !== undefined && (question.type === TYPE.PTR || question.type === TYPE.AAAA)),
     adoptHosts(next) {
       names = tables(next)
     },
