@@ -102,7 +102,7 @@ export function activate(loaded: Loaded, { own }: PreparedRules, shared: SharedP
   shared.queryRate.perSecond = config.clientQueriesPerS
   const gate = new SetupGate(shared.gate)
   const trusted = trustedResolvers(loaded, { ...shared, gate })
-  const { sides, askers, loops, ...plain } = sideAskers(config, trusted, { ...shared, gate })
+  const { sides, askers, loops, ...plain } = sideAskers(config, trusted, { ...shared, gate, resolvers: loaded.resolvers })
   const lists = config.lists.length === 0 ? undefined : shared.lists
   const configured = viewsByAddress(config.views.map(({ clients }) => clients))
   const view = lists?.views(configured) ?? configured

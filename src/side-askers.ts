@@ -3,6 +3,7 @@ import type { Clock, Random } from './clock.ts'
 import { LINK } from './config/forwarding.ts'
 import { parseListen, type SocketAddress } from './config/listen-address.ts'
 import type { Config } from './config/settings.ts'
+import type { TrustedResolver } from './config/trusted-set.ts'
 import type { AroundCode } from './errors.ts'
 import type { Emit } from './events.ts'
 import type { SideAsker } from './job.ts'
@@ -20,6 +21,8 @@ export interface SideAskerParts {
   readonly random: Random
   readonly emit: Emit
   readonly gate: Gate
+  /** The trusted resolvers of the configuration. */
+  readonly resolvers: readonly Pick<TrustedResolver, 'id' | 'addresses'>[]
   readonly around?: () => AroundCode | undefined
   /** Called before each question: the machine may have slept since the last one. */
   readonly notice?: () => void
@@ -58,7 +61,9 @@ export function sideAskers(config: Config, trusted: Pick<Selection<Protection>, 
       ? trustedAsker(trusted.among(side.to), clamp, (accepted) => lifetimeOf(accepted, clamp), parts.around)
       : plainAsker(side),
   )
-  const loops = new Loops({ ...parts, askers, serversOf: ({ number }) => plain.get(number)?.servers.map(({ address }) => address) ?? [] })
+  const trustedAt = (ids: readonly string[]) => parts.resolvers.filter(({ id }) => ids.includes(id)).flatMap(({ addresses }) => addresses)
+  const serversOf = ({ number, to }: KnownSide) => plain.get(number)?.servers.map(({ address }) => address) ?? trustedAt(to)
+  const loops = new Loops({ ...parts, askers, serversOf })
   return {
     sides,
     askers,

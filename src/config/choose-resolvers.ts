@@ -3,7 +3,7 @@ import { chosenBy } from './choosing.ts'
 import { canonical, isAll, isLoopback } from './cidr.ts'
 import type { CollectProblem, SetReading } from './documents.ts'
 import { type ForwardRule, serverOf } from './forwarding.ts'
-import { parseListen, type SocketAddress } from './listen-address.ts'
+import { listenText, parseListen, type SocketAddress } from './listen-address.ts'
 import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
@@ -119,9 +119,24 @@ function namedResolvers(
  * known: a zone without encryption that `allowCleartext` does not name, a server that is this
  * service itself, and a list that does not exist.
  */
-export function checkForwarding(file: string, config: ConfigFile, listen: readonly SocketAddress[], collect: CollectProblem): void {
+export function checkForwarding(
+  file: string,
+  config: ConfigFile,
+  resolvers: readonly TrustedResolver[],
+  listen: readonly SocketAddress[],
+  collect: CollectProblem,
+): void {
   const check = (rules: readonly ForwardRule[], path: string) => {
     for (const [i, rule] of rules.entries()) {
+      for (const [k, id] of (rule.to ?? []).entries()) {
+        const own = askedAt(
+          config,
+          resolvers.find((one) => one.id === id),
+        ).find((server) => listen.some((one) => isReachedAt(one, server)))
+        if (own === undefined) continue
+        const message = `${quoted(id)} is asked at ${listenText(own)}, which is this service itself; correct its address or port in the trusted set`
+        collect({ file, path: `${path}[${i}].to[${k}]`, message })
+      }
       if (rule.cleartext === undefined) continue
       const where = { file, path: `${path}[${i}].cleartext` }
       if (!config.allowCleartext.includes(rule.zone)) {
@@ -147,6 +162,16 @@ export function checkForwarding(file: string, config: ConfigFile, listen: readon
       })
     }
   }
+}
+
+/** Where a resolver is asked over the transports of the configuration. */
+function askedAt({ transports }: ConfigFile, resolver: TrustedResolver | undefined): readonly SocketAddress[] {
+  if (resolver === undefined) return []
+  const ports = transports.flatMap((transport) => {
+    const { port } = (resolver.transports[transport] ?? {}) as { readonly port?: number }
+    return port === undefined ? [] : [port]
+  })
+  return resolver.addresses.flatMap((address) => ports.map((port) => ({ address, port })))
 }
 
 /** Whether a listener on `own` receives what is sent to `server`. */

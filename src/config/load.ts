@@ -129,7 +129,7 @@ export async function checkConfig(
   const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
-  checkForwarding(configFile ?? HERE, found, listen, collect)
+  checkForwarding(configFile ?? HERE, found, resolvers, listen, collect)
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
   const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))

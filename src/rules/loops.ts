@@ -24,7 +24,7 @@ export interface LoopParts {
   readonly emit: Emit
   /** Those who are asked on each side, by its number. */
   readonly askers: readonly SideAsker[]
-  /** The addresses of the servers that are asked in cleartext on a side now. */
+  /** The addresses of the servers that are asked on a side now, in cleartext or encrypted. */
   readonly serversOf: (side: KnownSide) => readonly string[]
 }
 

@@ -21,6 +21,7 @@ const resolvers = [
   entry('corp'),
   entry('family', { enabled: false }),
   entry('web', { transports: { doh: {} } }),
+  entry('here', { enabled: false, addresses: ['127.0.0.9'], transports: { dot: { port: 5300 } } }),
 ]
 await writeFile(join(room, 'resolvers.json'), JSON.stringify({ version: 1, resolvers }), { mode: 0o600 })
 let count = 0
@@ -71,6 +72,17 @@ t.test('a server that is this service itself is refused', async (t) => {
   const anyone = { listen: ['0.0.0.0:5300'], allowFrom: ['10.0.0.0/8'] }
   t.match(await problems({ ...rule('127.0.0.1:5300'), ...anyone }), [/this service itself/])
   t.strictSame(await problems({ ...rule('127.0.0.1:5301'), ...anyone }), [], 'another port is another server')
+})
+
+t.test('a trusted resolver that is this service itself is refused for a zone', async (t) => {
+  const forward = [{ zone: 'corp.example', to: ['corp', 'here'] }]
+  t.match(await problems({ forward, listen: ['127.0.0.9:5300'] }), [
+    'forward[0].to[1]: "here" is asked at 127.0.0.9:5300, which is this service itself; correct its address or port in the trusted set',
+  ])
+  t.match(await problems({ views: [{ id: 'a', clients: ['10.0.0.0/8'], forward }], listen: ['127.0.0.9:5300'] }), [
+    /^views\[0\]\.forward\[0\]\.to\[1\]: /,
+  ])
+  t.strictSame(await problems({ forward, listen: ['127.0.0.9:5301', '127.0.0.8:5300'] }), [])
 })
 
 t.test('each fault of a rule is one sentence with its place', async (t) => {

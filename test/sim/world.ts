@@ -92,7 +92,11 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     beforeDial: () => networkMonitor?.look(),
   }
   const trusted = trustedResolvers(loaded, { ...around, splitKey: () => new Uint8Array(32), handshake: network.handshake })
-  const { sides, askers, loops } = sideAskers(loaded.config, trusted, { ...around, linkServers: async () => [] })
+  const { sides, askers, loops } = sideAskers(loaded.config, trusted, {
+    ...around,
+    resolvers: loaded.resolvers,
+    linkServers: async () => [],
+  })
   live.stages = pipeline({ ...around, ...memory, sides, askers, loops, rebinding: loaded.config.rebinding, tally })
   const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
   networkMonitor = startNetworkMonitor({
