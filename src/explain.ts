@@ -157,8 +157,8 @@ function answersFor({ config }: Loaded, view: View): { readonly list: readonly O
 }
 
 /**
- * The rule of a list that decides about the client or the name, found by reading all sources again; undefined: no
- * list is configured. Without a rule it is unknown if a source cannot be read.
+ * The rule of a list that decides about the client or the name, found by reading all sources again;
+ * undefined: no list is configured. Without a rule it is unknown if a source cannot be read.
  */
 async function listStep({ config }: Loaded, { question, client }: ExplainInput, view: View): Promise<ExplainStep | undefined> {
   if (config.lists.length === 0) return undefined

@@ -22,36 +22,25 @@ export function asView(number: number): View {
 }
 
 /** The highest bits of a view. The others are its number in the configuration. */
-const EXEMPT = 0x8000
-const UNSHARED = 0x4000
-const NUMBER_BITS = UNSHARED - 1
-
-/** The number of a view in the configuration, without what lists say of its client. */
-export function viewNumber(view: number): number {
-  return view & NUMBER_BITS
-}
-
-/** The same view for clients that a list exempts from all lists. */
-export function exemptView(view: View): View {
-  return (view | EXEMPT) as View
-}
-
-/** Whether no list applies to the clients of a view. */
-export function isExempt(view: number): boolean {
-  return (view & EXEMPT) !== 0
-}
+const MARKS = { exempt: 0x8000, unshared: 0x4000 } as const
 
 /**
- * The same view for clients that a list blocks, or may block: each is judged by its own address, so
- * no answer for another client is for them.
+ * What lists say of the clients of a view. `exempt`: no list applies to them. `unshared`: each is
+ * judged by its own address, so that no answer for another client is for it.
  */
-export function unsharedView(view: View): View {
-  return (view | UNSHARED) as View
+export type ViewMark = keyof typeof MARKS
+
+export function markedView(view: View, mark: ViewMark): View {
+  return (view | MARKS[mark]) as View
 }
 
-/** Whether each client of a view is judged by its own address. */
-export function isUnshared(view: number): boolean {
-  return (view & UNSHARED) !== 0
+export function hasMark(view: number, mark: ViewMark): boolean {
+  return (view & MARKS[mark]) !== 0
+}
+
+/** The number of a view in the configuration. */
+export function viewNumber(view: number): number {
+  return view & (MARKS.unshared - 1)
 }
 
 /**

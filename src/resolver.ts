@@ -41,8 +41,8 @@ export interface PipelineParts {
   readonly own?: Stage | undefined
   /** Absent: no list is configured. */
   readonly lists?: ListsInForce | undefined
-  /** The views that clients have now; absent: they do not change. */
-  readonly viewOf?: ((address: string) => View) | undefined
+  /** The views that clients have now; undefined: they do not change. */
+  readonly viewOf: ((address: string) => View) | undefined
   readonly canary?: SelfCanary
   readonly portal?: PortalSwitch
 }
@@ -90,7 +90,7 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
     chooseSide(parts.sides, parts.loops), // before everything that depends on where a name is resolved
     serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, including overload: a stale answer is better than none
     admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one uses memory too
-    coalesce((asked) => cache.hashOf(asked), parts.random, undefined, parts.viewOf), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
+    coalesce((asked) => cache.hashOf(asked), parts.random, parts.viewOf), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
     remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
     ...(parts.own === undefined ? [] : [parts.own, chooseSide(parts.sides, parts.loops)]), // before everything that judges a name: what a person wrote for it is meant; an alias of it passes all of the rest, and may lead to another side
     ...(parts.lists === undefined ? [] : [judgeByLists(parts.lists)]), // before everything that may send a query: a blocked name is not asked for; on the way back, around all that a server has sent

@@ -29,7 +29,7 @@ function house(end: Resolve) {
   const clock = new FakeClock()
   const cache = cacheOf(1 << 20)
   const asked: Query[] = []
-  const coalescing = coalesce((asked) => cache.hashOf(asked), seededRandom(1), { questions: 2, waitersPerQuestion: 1 })
+  const coalescing = coalesce((asked) => cache.hashOf(asked), seededRandom(1), undefined, { questions: 2, waitersPerQuestion: 1 })
   const ending = endsIn((q, ask) => {
     asked.push(q)
     return end(q, ask)

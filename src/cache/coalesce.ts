@@ -2,7 +2,7 @@ import { FairShares } from '../client-shares.ts'
 import type { Random } from '../clock.ts'
 import { EnigmError } from '../errors.ts'
 import type { Asked, Entered, Job, Outcome, Stage } from '../job.ts'
-import { isUnshared, type View } from '../resolve.ts'
+import { hasMark, type View } from '../resolve.ts'
 import { askedOf } from './key.ts'
 
 /**
@@ -29,8 +29,8 @@ const CHAINS = 4096
 export function coalesce(
   hashOf: (asked: Asked) => number,
   random: Random,
+  viewOf: ((address: string) => View) | undefined,
   limits = DEFAULT_LIMITS,
-  viewOf?: (address: string) => View,
 ): Stage {
   const shares = new FairShares(limits.questions, 1, random)
   // The links are fields of the jobs: a Map would keep finished jobs alive, see containers.ts.
@@ -40,7 +40,7 @@ export function coalesce(
   const stage: Stage = {
     enter(job) {
       const chain = chainOf(job)
-      const leader = isUnshared(job.query.client.view) ? undefined : find(chains[chain], job)
+      const leader = hasMark(job.query.client.view, 'unshared') ? undefined : find(chains[chain], job)
       if (leader !== undefined) return follow(job, leader, limits)
       if (!shares.take(job.query.client.address, 1)) return refuse(job, 'Too many questions are under way.')
       job.next = chains[chain]

@@ -51,8 +51,8 @@ export interface ListQuestion {
 /**
  * The rules about a question, the one that decides first: it is the first that applies. Reads all
  * sources again, because the table in force has no text: two million names take a second, in parts
- * of a few milliseconds. `ids`: the lists of a view; undefined: all. A source that cannot be read has no rules (`unreadLists`). Pauses are not
- * considered.
+ * of a few milliseconds. `ids`: the lists of a view; undefined: all. A source that cannot be read
+ * has no rules (`unreadLists`). Pauses are not considered.
  */
 export async function listMatches(
   { lists, stateDir }: ListSources,

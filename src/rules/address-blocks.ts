@@ -33,8 +33,8 @@ export class AddressBlocks<T> {
 
   /**
    * Takes the values of the blocks that contain an address, the smallest block first, and returns
-   * the first result of `take` that is not undefined. The address is numeric; a zone is ignored, and
-   * a mapped address counts as IPv4.
+   * the first result of `take` that is not undefined. The address is numeric; a zone is ignored,
+   * and a mapped address counts as IPv4.
    */
   first<R>(address: string, take: (value: T) => R | undefined): R | undefined {
     const plain = unmapped(address.replace(/%.*$/, ''))

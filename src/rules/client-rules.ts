@@ -1,4 +1,4 @@
-import { exemptView, unsharedView, type View, viewNumber } from '../resolve.ts'
+import { markedView, type View, viewNumber } from '../resolve.ts'
 import { AddressBlocks, knownByAddress } from './address-blocks.ts'
 import type { BuiltLists, ClientRule, RuleGroup } from './list-build.ts'
 import { isStronger, type ListSet } from './list-rules.ts'
@@ -40,14 +40,14 @@ export class ClientRules {
       const view = base(address)
       const rule = this.of(address, setOf(viewNumber(view)))
       if (rule === undefined) return view
-      return rule.kind.allows ? exemptView(view) : unsharedView(view)
+      return rule.kind.allows ? markedView(view, 'exempt') : markedView(view, 'unshared')
     })
   }
 }
 
 /**
- * The views of clients in a thread that does not have the rules: clients in one of `blocks` share no
- * answers there, so that each of their questions goes to the thread that has them.
+ * The views of clients in a thread that does not have the rules: clients in one of `blocks` share
+ * no answers there, so that each of their questions goes to the thread that has them.
  */
 export function unsharedIn(blocks: readonly ClientBlock[], base: ViewOf): ViewOf {
   if (blocks.length === 0) return base
@@ -55,6 +55,6 @@ export function unsharedIn(blocks: readonly ClientBlock[], base: ViewOf): ViewOf
   for (const { octets, prefix } of blocks) found.set(octets, prefix, true)
   return knownByAddress((address) => {
     const view = base(address)
-    return found.first(address, (is) => is) === undefined ? view : unsharedView(view)
+    return found.first(address, (is) => is) === undefined ? view : markedView(view, 'unshared')
   })
 }

@@ -4,14 +4,14 @@ import type { QueryScan } from '../dns/query-scan.ts'
 import type { ReplySource } from '../dns/reply.ts'
 import { EnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
-import { type Answer, isUnshared, type Query, type Question, type View } from '../resolve.ts'
+import { type Answer, hasMark, type Query, type Question, type View } from '../resolve.ts'
 import { blockedAnswer, blockedSource } from './blocked.ts'
 import type { Block, ListsInForce } from './lists-in-force.ts'
 
 /**
  * Blocks the clients and the names of lists before anything is asked, and answers that lead to such
- * names or to addresses of lists. Until the first lists are read, questions wait: a name must not pass
- * because its list is not there yet.
+ * names or to addresses of lists. Until the first lists are read, questions wait: a name must not
+ * pass because its list is not there yet.
  */
 export function judgeByLists(lists: ListsInForce): Stage {
   const judgeQuestion = (job: Job): 'on' | 'answered' => {
@@ -39,7 +39,9 @@ export function judgeByLists(lists: ListsInForce): Stage {
   return stage
 }
 
-/** The answer to a question of a client, or about a name, that a list blocks; undefined: none does. */
+/**
+ * The answer to a question of a client, or about a name, that a list blocks; undefined: none does.
+ */
 function blocked(lists: ListsInForce, query: Query): Answer | undefined {
   const client = lists.ofClient(query.client)
   // Another client may ask the same, and is not blocked.
@@ -75,7 +77,7 @@ interface OwnNamesBefore {
 export function blockedAtOnce(lists: ListsInForce, own: OwnNamesBefore | undefined): BlockedAtOnce {
   return {
     source(packet, scan, view) {
-      if (!lists.isReady || isUnshared(view)) return undefined
+      if (!lists.isReady || hasMark(view, 'unshared')) return undefined
       const nameOctets = scan.questionEnd - scan.questionAt - 4
       copyLower(packet, scan.questionAt, nameOctets, name, 0)
       const why = lists.ofName(name, 0, view)

@@ -56,7 +56,9 @@ export interface ListReport {
   readonly skipped: readonly Skipped[]
 }
 
-/** A rule about all questions of clients: 4 or 16 octets, of which the first `prefix` bits count. */
+/**
+ * A rule about all questions of clients: 4 or 16 octets, of which the first `prefix` bits count.
+ */
 export interface ClientRule {
   readonly octets: Uint8Array
   readonly prefix: number

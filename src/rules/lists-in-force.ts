@@ -2,7 +2,7 @@ import { expandedName, nameLength } from '../dns/name.ts'
 import { HEADER_OCTETS, lowerOctet } from '../dns/octets.ts'
 import { RecordCursor, someAddress, TYPE } from '../dns/records.ts'
 import type { Ede } from '../errors.ts'
-import { type Client, isExempt, type View, viewNumber } from '../resolve.ts'
+import { type Client, hasMark, type View, viewNumber } from '../resolve.ts'
 import type { RulesVersion } from '../rules-version.ts'
 import { blockedEde } from './blocked.ts'
 import { type ClientBlock, ClientRules } from './client-rules.ts'
@@ -121,7 +121,7 @@ export class ListsInForce {
 
   /**
    * The views of clients under the lists in force: those of `base`, marked for a client that a list
-   * blocks, or exempts from all lists (`isUnshared`, `isExempt`). Without rules about clients it
+   * blocks, or exempts from all lists (`ViewMark`). Without rules about clients it
    * costs a comparison.
    */
   views(base: (address: string) => View): (address: string) => View {
@@ -150,7 +150,7 @@ export class ListsInForce {
    */
   ofName(name: Uint8Array, at: number, view: number): Block | undefined {
     const rules = this.#rules
-    return rules === undefined || isExempt(view) ? undefined : this.#blockOf(rules.ofName(name, at, this.#setOf(view)))
+    return rules === undefined || hasMark(view, 'exempt') ? undefined : this.#blockOf(rules.ofName(name, at, this.#setOf(view)))
   }
 
   /**
@@ -159,7 +159,7 @@ export class ListsInForce {
    */
   ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Block | undefined {
     const rules = this.#rules
-    if (rules === undefined || isExempt(view)) return undefined
+    if (rules === undefined || hasMark(view, 'exempt')) return undefined
     const set = this.#setOf(view)
     const rule = ofTargets(rules, wire, set) ?? ofAddresses(rules, wire, set)
     if (rule === undefined || rules.ofName(name, at, set)?.kind.allows === true) return undefined

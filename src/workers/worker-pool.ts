@@ -110,7 +110,9 @@ export interface WorkerPool {
   adopt(settings: WorkerSettings): Promise<void>
   /** Notifies every worker of a change of network. Never rejects. */
   newNetwork(): void
-  /** Every worker lets clients in these blocks share no answers (see `unsharedIn`). Never rejects. */
+  /**
+   * In every worker, clients in these blocks share no answers (see `unsharedIn`). Never rejects.
+   */
   unshare(blocks: readonly ClientBlock[]): void
   /**
    * Every worker answers the queries in progress for at most `drainMs`, then ends. Never rejects.

@@ -46,7 +46,6 @@ function work(port: MessagePort, init: WorkerInit): void {
   const coalescing = coalesce(
     (asked) => cache.hashOf(asked),
     systemRandom,
-    undefined,
     (address) => view(address),
   )
   const stages = [admission, coalescing, missClient.stage]

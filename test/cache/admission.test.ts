@@ -2,7 +2,7 @@ import t from 'tap'
 import { admit } from '../../src/cache/admission.ts'
 import { coalesce } from '../../src/cache/coalesce.ts'
 import type { Asked } from '../../src/job.ts'
-import { type Answer, type Ask, EVERYBODYS, unsharedView } from '../../src/resolve.ts'
+import { type Answer, type Ask, EVERYBODYS, markedView } from '../../src/resolve.ts'
 import { cacheOf } from '../support/caches.ts'
 import { seededRandom } from '../support/fake-clock.ts'
 import { through } from '../support/stages.ts'
@@ -85,7 +85,7 @@ t.test('a client with more queries than others gives way in later stages', async
 t.test('one question: clients that give way share half of the places, the rest is for others', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
-  const resolve = through([coalesce(hashOf, random, { questions: 10, waitersPerQuestion: 3 })], end.resolve)
+  const resolve = through([coalesce(hashOf, random, undefined, { questions: 10, waitersPerQuestion: 3 })], end.resolve)
   const wait = (givesWay: boolean) =>
     Promise.race([
       resolve(ask(), { purpose: 'client', deadlineMs: 0, ...(givesWay && { givesWay }) }).catch((error: { code: string }) => error.code),
@@ -99,7 +99,7 @@ t.test('one question: clients that give way share half of the places, the rest i
 t.test('questions are shared fairly: those of a light client are sent while a heavy one has its full share', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
-  const resolve = through([coalesce(hashOf, random, { questions: 90, waitersPerQuestion: 3 })], end.resolve)
+  const resolve = through([coalesce(hashOf, random, undefined, { questions: 90, waitersPerQuestion: 3 })], end.resolve)
   const go = (name: string, address: string) =>
     resolve(ask(name, address), { purpose: 'client', deadlineMs: 0 }).catch((error: { code: string }) => error.code)
   for (let i = 0; i < 100; i++) void go(`n${i}.example`, '192.0.2.1')
@@ -113,12 +113,12 @@ t.test('one question: a client that has another view when the answer comes asks 
   end.will = () => new Promise<Answer>((resolve) => held.push(resolve))
   let other = EVERYBODYS
   const viewOf = (address: string) => (address === '192.0.2.9' ? other : EVERYBODYS)
-  const resolve = through([coalesce(hashOf, random, undefined, viewOf)], end.resolve)
+  const resolve = through([coalesce(hashOf, random, viewOf)], end.resolve)
   const replied: string[] = []
   for (const address of ['192.0.2.1', '192.0.2.2', '192.0.2.9'])
     void resolve(ask('www.example.com', address), { purpose: 'client', deadlineMs: 0 }).then(() => replied.push(address))
   t.equal(end.asked.length, 1)
-  other = unsharedView(EVERYBODYS)
+  other = markedView(EVERYBODYS, 'unshared')
   held[0]?.(good())
   await new Promise((done) => setImmediate(done))
   t.strictSame([replied, end.asked.length], [['192.0.2.1', '192.0.2.2'], 2])
@@ -129,10 +129,13 @@ t.test('one question: a client that has another view when the answer comes asks 
 t.test('one question of clients that are each judged by their address: none waits for another', async (t) => {
   const end = new End()
   end.will = () => new Promise<Answer>(() => {})
-  const resolve = through([coalesce(hashOf, random)], end.resolve)
+  const resolve = through([coalesce(hashOf, random, undefined)], end.resolve)
   for (const address of ['192.0.2.1', '192.0.2.2']) {
     const question = ask('www.example.com', address)
-    void resolve({ ...question, client: { ...question.client, view: unsharedView(EVERYBODYS) } }, { purpose: 'client', deadlineMs: 0 })
+    void resolve(
+      { ...question, client: { ...question.client, view: markedView(EVERYBODYS, 'unshared') } },
+      { purpose: 'client', deadlineMs: 0 },
+    )
   }
   t.equal(end.asked.length, 2)
 })

@@ -33,7 +33,7 @@ function scene(cache = cacheOf(65_536, 86_400)) {
   const end = new End()
   const stages = [
     serveStale({ cache, clock, served() {}, closed: () => false }),
-    coalesce((asked) => cache.hashOf(asked), seededRandom(1)),
+    coalesce((asked) => cache.hashOf(asked), seededRandom(1), undefined),
     remember(cache, clock, new Failures(clock)),
   ]
   const resolve = through(stages, end.resolve)

@@ -18,7 +18,7 @@ function scene(ageS: number, o: Parameters<typeof expired>[1] = {}) {
   const resolve = through(
     [
       serveStale({ cache, clock, served: () => served++, closed: () => closed }),
-      coalesce((asked) => cache.hashOf(asked), seededRandom(1)),
+      coalesce((asked) => cache.hashOf(asked), seededRandom(1), undefined),
       remember(cache, clock, failures),
     ],
     end.resolve,

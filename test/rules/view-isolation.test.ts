@@ -77,6 +77,7 @@ function scene(_t: Test, { fails = new Set(), ttlS = 60 }: SceneOptions = {}) {
     sides,
     askers,
     loops,
+    viewOf: undefined,
     rebinding: { protect: false, allow: [], allowAddresses: [] },
   })
   const responder = createResponder({ ...memory, gate, clock, emit: () => {}, counts: { hits: 0, misses: 0 }, current: () => live })

@@ -97,7 +97,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     resolvers: loaded.resolvers,
     linkServers: async () => [],
   })
-  live.stages = pipeline({ ...around, ...memory, sides, askers, loops, rebinding: loaded.config.rebinding, tally })
+  live.stages = pipeline({ ...around, viewOf: undefined, ...memory, sides, askers, loops, rebinding: loaded.config.rebinding, tally })
   const responder = createResponder({ ...memory, gate, clock, emit, counts, current: () => live })
   networkMonitor = startNetworkMonitor({
     clock,
