@@ -7,8 +7,9 @@ import type { Answer, Question } from '../resolve.ts'
 import type { BlockedReply } from './list-kinds.ts'
 
 /**
- * How long a blocked answer is kept, by clients too: short, so that a pause, or a name that is
- * allowed again, takes effect within a minute; long enough that a page is not asked for twice.
+ * The TTL of a blocked answer, in seconds, for our cache and for clients. It is short, so that a
+ * pause or a newly allowed name takes effect within a minute. It is long enough that loading one
+ * page does not repeat the question.
  */
 export const BLOCKED_TTL_S = 60
 

@@ -3,9 +3,9 @@ import type { Loops } from './loops.ts'
 import type { Sides } from './sides.ts'
 
 /**
- * Decides where each name is resolved, once, before anything is asked or looked up for it, and ends
- * questions of zones that lead back here. Questions that a stage asks come past it again below that
- * stage.
+ * Decides where each name is resolved. It decides once, before any server or table is consulted. It
+ * also fails questions of forward zones whose server forwards to this service. A follow-up question
+ * of a later stage does not pass here again: it starts below that stage.
  */
 export function chooseSide(sides: Sides, loops: Loops): Stage {
   return {

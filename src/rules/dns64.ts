@@ -12,13 +12,16 @@ const PTR = 12
 const AAAA = 28
 const RRSIG = 46
 const NXDOMAIN = 3
-/** The TTL of a synthesised record if the resolver gave no SOA (RFC 6147 section 5.1.7). */
+/**
+ * The highest TTL of a synthesised record, in seconds, if the resolver sent no SOA (RFC 6147
+ * section 5.1.7).
+ */
 const MAX_TTL_WITHOUT_SOA_S = 600
 const WELL_KNOWN = '64:ff9b::/96'
 
 /**
- * DNS64 (RFC 6147): for hosts without IPv6 addresses, makes them from their IPv4 addresses and the
- * prefix of the network's NAT64. Pure; who asks for the IPv4 addresses is up to the stage.
+ * DNS64 (RFC 6147): makes IPv6 addresses for hosts that have none, from their IPv4 addresses and
+ * the NAT64 prefix of the network. Pure: the stage asks for the IPv4 addresses.
  */
 export class Dns64 {
   readonly #prefix: Uint8Array
@@ -40,9 +43,10 @@ export class Dns64 {
   }
 
   /**
-   * What an answer to a question for AAAA needs: nothing (the answer as it is, or without excluded
-   * addresses), or the IPv4 addresses. Only answers of resolvers are looked at. A client that
-   * validates itself gets what is signed (RFC 6147 section 5.5).
+   * Decides whether a reply to an AAAA question needs synthesis. Returns the answer to use, without
+   * excluded addresses, or `needs-ipv4`. Only answers of resolvers are changed. A client that
+   * validates DNSSEC itself (DO and CD set) gets the signed answer unchanged (RFC 6147 section
+   * 5.5).
    */
   judge({ question, checkingDisabled, edns }: Query, answer: Answer): Answer | 'needs-ipv4' {
     const { rcode, ede } = answer
@@ -68,8 +72,8 @@ export class Dns64 {
   }
 
   /**
-   * The answer to a question for AAAA from that for A. `absent`: the answer without IPv6 addresses,
-   * which is used if there is no IPv4 address either.
+   * Makes the answer to an AAAA question from the answer to the A question (`ipv4`). `absent` is
+   * the AAAA answer without addresses; it is returned if there is no IPv4 address either.
    */
   synthesise(question: Question, absent: Answer, ipv4: Answer): Answer {
     if (ipv4.rcode !== 0 && ipv4.rcode !== NXDOMAIN) {
@@ -88,7 +92,7 @@ export class Dns64 {
     return { ...rest, wire: responseOf(question, ipv4.wire, records), storeS: ipv4.storeS === 'no' ? 'no' : Math.min(ipv4.storeS, limitS) }
   }
 
-  /** The IPv6 address that stands for an IPv4 address (RFC 6052 section 2.2). */
+  /** The IPv6 address that embeds an IPv4 address (RFC 6052 section 2.2). */
   embed(ipv4: Uint8Array): Uint8Array {
     const address = this.#prefix.slice()
     for (const [i, at] of this.#places().entries()) address[at] = ipv4[i] ?? 0
@@ -96,8 +100,8 @@ export class Dns64 {
   }
 
   /**
-   * The reverse name of the IPv4 address inside the address whose reverse name is asked for (RFC
-   * 6147 section 5.3.1); undefined: the question is about something else.
+   * For a PTR question about an address under our prefix: the reverse name of the embedded IPv4
+   * address (RFC 6147 section 5.3.1). Undefined: any other question.
    */
   ipv4Reverse({ lower, type }: Question): Uint8Array | undefined {
     if (type !== PTR) return undefined
@@ -108,20 +112,20 @@ export class Dns64 {
     return sameOctets(this.embed(ipv4), address) ? reverseName(ipv4) : undefined
   }
 
-  /** RFC 6052 section 3.1: the well-known prefix stands for public IPv4 addresses only. */
+  /** RFC 6052 section 3.1: the well-known prefix embeds public IPv4 addresses only. */
   #mayEmbed(ipv4: Uint8Array): boolean {
     return !this.#isWellKnown || this.#isGlobal(ipv4.join('.'))
   }
 
-  /** Where the four octets are; octet 8 stays 0. */
+  /** The positions of the four IPv4 octets in the address; octet 8 is skipped and stays 0. */
   #places(): readonly number[] {
     return [0, 1, 2, 3].map((i) => this.#length + i).map((at) => (this.#length <= 8 && at >= 8 ? at + 1 : at))
   }
 }
 
 /**
- * Addresses that mean another host on each network (RFC 6890). Not in the list are 192.0.0.0/24,
- * where ipv4only.arpa has its addresses (RFC 7050), and the networks for documentation.
+ * Address blocks that are not global (RFC 6890). The list omits 192.0.0.0/24, because ipv4only.arpa
+ * has its addresses there (RFC 7050), and the documentation networks.
  */
 const NOT_GLOBAL = [
   '0.0.0.0/8',
@@ -138,7 +142,7 @@ function signs({ type, rdata }: PlainRecord, covered: number): boolean {
   return type === RRSIG && rdata[0] === covered >> 8 && rdata[1] === (covered & 0xff)
 }
 
-/** The address whose reverse name in ip6.arpa this is. */
+/** The IPv6 address of a reverse name in ip6.arpa; undefined: it is no full reverse name. */
 function addressOfReverse(lower: Uint8Array): Uint8Array | undefined {
   const labels = labelsOf(lower)
   if (labels.length !== 34 || labels[32] !== 'ip6' || labels[33] !== 'arpa') return undefined

@@ -10,20 +10,23 @@ import { MOST_RULES, NEW, NO_ROOM, SAME, TableBuilder, type TableData } from './
 
 const LF = 10
 
-/** A list that is to be read. */
+/** A list to read. */
 export interface ListSpec {
   readonly id: string
   /** The file that holds it. */
   readonly path: string
   readonly format: ListFormat
   readonly action: 'block' | 'allow'
-  /** Of its content, in hexadecimal. */
+  /** The SHA-256 that its content must have, in hexadecimal; undefined: not checked. */
   readonly sha256?: string | undefined
-  /** The key that must have signed it, and the signature that came with it. */
+  /** The minisign public key that must have signed it, and the signature file that came with it. */
   readonly signed?: { readonly key: string; readonly signature: string; readonly fileName: string } | undefined
 }
 
-/** Rules of one list that say the same about different names. */
+/**
+ * Rules of one list with the same scope and kind. The table stores the index of the group for each
+ * name.
+ */
 export interface RuleGroup {
   /** The index of the list. */
   readonly list: number
@@ -31,27 +34,27 @@ export interface RuleGroup {
   readonly kind: RuleKind
 }
 
-/** Lines of a list that are not used, for one reason. */
+/** The unused lines of a list that have the same reason. */
 export interface Skipped {
   readonly reason: SkipReason
   /** The modifier, for the reason `modifier`. */
   readonly detail: string | undefined
   count: number
-  /** The first of them, from 1. */
+  /** The number of the first such line; lines count from 1. */
   readonly line: number
 }
 
-/** What was found in one list. */
+/** The result of reading one list. */
 export interface ListReport {
   readonly id: string
   readonly format: ListFormat
   readonly octets: number
   readonly lines: number
-  /** Its rules, each counted once. */
+  /** Number of rules without duplicates. */
   rules: number
-  /** How many of them an earlier list has too, by the id of that list. */
+  /** Number of rules whose name an earlier list has too, by the id of that list. */
   readonly overlaps: Record<string, number>
-  /** How many names it allows and an earlier list blocks, or the other way. */
+  /** Number of names that it allows and an earlier list blocks, or the other way round. */
   contradictions: number
   readonly skipped: readonly Skipped[]
 }
@@ -74,20 +77,23 @@ export interface BuiltLists {
   readonly reports: readonly ListReport[]
 }
 
-/** Why a list cannot be used: a sentence without its subject and its final dot. */
+/**
+ * Why a list cannot be used. `message` is a clause that follows "the list X cannot be used:",
+ * without a final dot.
+ */
 export interface ListFault {
   readonly id: string
   readonly message: string
 }
 
 /**
- * Reads all lists and makes their table. If one of them cannot be used, all faults are returned and
- * no table. Takes a second for two million names, so it is for a thread of its own. `key`: 8 random
- * octets.
+ * Reads all lists and builds one table. If a list cannot be used, returns the faults of all lists
+ * and no table. Two million names take about 1 s, so callers run it in a worker thread. `key`: 8
+ * random octets for the hash.
  */
 export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLists | { readonly faults: readonly ListFault[] } {
   const faults: ListFault[] = []
-  const sound = <T>(spec: ListSpec, work: () => T): T | undefined => {
+  const orFault = <T>(spec: ListSpec, work: () => T): T | undefined => {
     try {
       return work()
     } catch (error) {
@@ -95,14 +101,14 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
       return undefined
     }
   }
-  const sizes = specs.map((spec) => sound(spec, () => sizeOf(spec)) ?? { lines: 0, octets: 0 })
+  const sizes = specs.map((spec) => orFault(spec, () => sizeOf(spec)) ?? { lines: 0, octets: 0 })
   if (faults.length > 0) return { faults }
   let entries = sizes.reduce((sum, { lines }) => sum + lines, 0)
-  // No rule takes less than an octet of text, so a table of this size is never full.
-  const most = sizes.reduce((sum, { octets }) => sum + octets, entries)
+  // Every rule takes at least one octet of text, so a table with this many entries is never full.
+  const mostEntries = sizes.reduce((sum, { octets }) => sum + octets, entries)
   for (let tries = 0; ; ) {
     const build = new Build(specs, entries, key)
-    const reports = specs.map((spec, index) => sound(spec, () => build.read(index)))
+    const reports = specs.map((spec, index) => orFault(spec, () => build.read(index)))
     if (faults.length > 0) return { faults }
     // Lines of hosts files may have several names, and many lines may be none.
     const wrong = build.isFull ? Math.min(most, 2 * entries) : build.used < entries / 2 ? build.used : entries
@@ -221,7 +227,7 @@ class Build {
     return octets
   }
 
-  /** The number of the group of a rule; -1: there are too many groups. */
+  /** The index of the group of a rule; -1: there are too many groups. */
   #groupOf(list: number, scope: Scope, kind: RuleKind): number {
     const { allows, important, reply, except } = kind
     const last = this.#last
@@ -240,7 +246,7 @@ class Build {
     this.#last = { list, scope, kind, number }
     return number
   }
-  /** The last group: most rules of a list belong to one. */
+  /** The group of the last rule, because most rules of a list have the same group. */
   #last: { list: number; scope: Scope; kind: RuleKind | undefined; number: number } = {
     list: -1,
     scope: 'name',
@@ -249,7 +255,10 @@ class Build {
   }
 }
 
-/** Modifiers have names that the list chooses: only so many are told apart. */
+/**
+ * Limit of distinct reasons in a report: the names of modifiers come from the list, so their number
+ * must be bounded.
+ */
 const MOST_REASONS = 64
 
 function read({ path }: ListSpec, take: (part: Uint8Array) => void): void {

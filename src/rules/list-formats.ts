@@ -20,21 +20,21 @@ const CARET = 0x5e
 const UNDERSCORE = 0x5f
 const PIPE = 0x7c
 
-/** Names that every hosts file has for its own host. */
+/** Names that hosts files usually have for the local host and its network. */
 const OWN_NAMES = new Set(
   'localhost localhost.localdomain local broadcasthost localhost4 localhost6 ip6-localhost ip6-loopback ip6-localnet ip6-mcastprefix ip6-allnodes ip6-allrouters ip6-allhosts 0.0.0.0'.split(
     ' ',
   ),
 )
-/** Addresses that lead nowhere. */
+/** Addresses that mean "blocked" in a hosts file. */
 const NOWHERE = new Set(['0.0.0.0', '127.0.0.1', '127.0.1.1', '::', '::1', '::0', '0:0:0:0:0:0:0:0', '0:0:0:0:0:0:0:1'])
-/** Modifiers that mean for a resolver what none means. */
+/** Modifiers that change nothing for a resolver. */
 const NEUTRAL = new Set(['all', 'document', 'doc', ''])
 const MOST_EXCEPTIONS = 64
 
 /**
- * Lines of hosts files, of lists of names, and of Adblock lists. `auto` and `adblock` accept the
- * forms of all three, as Adblock lists for DNS hold them all.
+ * Reads lines of hosts files, domain lists and Adblock lists. The formats `auto` and `adblock`
+ * accept all three forms, because Adblock lists for DNS mix them.
  */
 export class TextRules {
   readonly #taker: RuleTaker
@@ -62,7 +62,7 @@ export class TextRules {
     else this.#adblock(octets, from, word)
   }
 
-  /** An address and its names. */
+  /** Reads a hosts line: an address and its names. */
   #hosts(octets: Uint8Array, from: number, word: number, end: number): void {
     const address = latin1(octets, from, word)
     if (this.#format === 'domains' || isIP(address) === 0) {
@@ -84,9 +84,7 @@ export class TextRules {
     }
   }
 
-  /**
-   * Whether a line of a hosts file is about this host or its network, as `ff02::1 ip6-allnodes`.
-   */
+  /** Whether a hosts line is about the local host or its network, as `ff02::1 ip6-allnodes`. */
   #isOfThisHost(octets: Uint8Array, from: number, end: number): boolean {
     let at = from
     while (at < end && isBlank(octets[at]!)) at++
@@ -95,7 +93,10 @@ export class TextRules {
     return OWN_NAMES.has(shortText(octets, at, last))
   }
 
-  /** A name and all below it, as `name`, `.name` or `*.name`; or addresses. */
+  /**
+   * Reads `name`, `.name` or `*.name` as a rule for the name and everything below it; or reads
+   * addresses.
+   */
   #domain(octets: Uint8Array, from: number, end: number, kind: RuleKind): void {
     if (this.#addresses(octets, from, end, kind)) return
     const at = octets[from] === STAR && octets[from + 1] === DOT ? from + 2 : octets[from] === DOT ? from + 1 : from
@@ -103,7 +104,10 @@ export class TextRules {
     this.#give(octets, at, end, 'tree', kind)
   }
 
-  /** `||name^`, `|name^`, a bare name, or addresses; with `@@` before and modifiers after. */
+  /**
+   * Reads `||name^`, `|name^`, a bare name, or addresses; `@@` may precede them and modifiers
+   * follow them.
+   */
   #adblock(octets: Uint8Array, first: number, last: number): void {
     const allows = octets[first] === AT && octets[first + 1] === AT
     const from = allows ? first + 2 : first
@@ -143,7 +147,10 @@ export class TextRules {
     this.#domain(octets, from, end, kind)
   }
 
-  /** The modifiers of a rule; undefined: one of them is not for a resolver, which is counted. */
+  /**
+   * Reads the modifiers of a rule. Undefined: a resolver cannot apply one of them; the line is
+   * reported as skipped.
+   */
   #options(text: string): Options | undefined {
     let important = false
     const except: Uint8Array[] = []
@@ -167,7 +174,7 @@ export class TextRules {
     return undefined
   }
 
-  /** Whether the text is an address or a block of them, which is passed on. */
+  /** If the text is an address or a block of addresses, passes it on and returns true. */
   #addresses(octets: Uint8Array, from: number, end: number, kind: RuleKind): boolean {
     const last = octets[end - 1]!
     const numeric = (last >= 0x30 && last <= 0x39) || (isColon(octets, from, end) && last !== DOT)
@@ -199,10 +206,13 @@ interface Options {
 }
 const NO_OPTIONS: Options = { important: false, except: [] }
 
-/** Octets of rules for web addresses. */
+/** Characters that occur only in rules for web addresses. */
 const PATTERN = new Set(Array.from('*/:^|?=&%~,', (character) => character.charCodeAt(0)))
 
-/** Whether a bare text is a part of web addresses, as in `-banner.` or `.ads`, and no name. */
+/**
+ * Whether a text without anchor is a fragment of a web address, as `-banner.` or `.ads`, and no
+ * name.
+ */
 function isFragment(octets: Uint8Array, from: number, end: number): boolean {
   const first = octets[from]
   if (first !== DASH && first !== UNDERSCORE && first !== DOT) return false
@@ -211,7 +221,7 @@ function isFragment(octets: Uint8Array, from: number, end: number): boolean {
 }
 
 /**
- * Whether an anchored text without an end, as `||click.` or `||app`, is the beginning of many names
+ * Whether an anchored text without `^`, as `||click.` or `||app`, is only the beginning of names
  * and no name.
  */
 function isBeginning(octets: Uint8Array, from: number, end: number): boolean {
@@ -222,7 +232,7 @@ function isBeginning(octets: Uint8Array, from: number, end: number): boolean {
 
 const isBlank = (octet: number) => octet === SPACE || octet === TAB
 
-/** Whether nothing follows a word but a comment. */
+/** Whether only blanks and then a comment follow a word. */
 function isComment(octets: Uint8Array, from: number, end: number): boolean {
   let at = from
   while (at < end && isBlank(octets[at]!)) at++
@@ -238,10 +248,11 @@ function latin1(octets: Uint8Array, from: number, end: number): string {
   return Buffer.from(octets.buffer, octets.byteOffset + from, end - from).toString('latin1')
 }
 
-/** A text that may be one of the names of this host; empty if it is longer than all of them. */
+/** The text in lower case if it can be in `OWN_NAMES`; otherwise empty. */
 function shortText(octets: Uint8Array, from: number, end: number): string {
   const first = octets[from]! | 0x20
-  // Only names that begin with l, b, i or 0 are compared: a string for each line would be slow.
+  // All of those names begin with l, b, i or 0. Other texts are not converted: a string for each
+  // line would be slow.
   if (end - from > 21 || (first !== 0x6c && first !== 0x62 && first !== 0x69 && first !== 0x30)) return ''
   return latin1(octets, from, end).toLowerCase()
 }

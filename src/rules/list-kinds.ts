@@ -1,27 +1,33 @@
-/** How a list is written. `auto`: each line is judged by its form; an RPZ by its SOA. */
+/** The format of a list. `auto`: the format is recognised line by line; an RPZ by its SOA. */
 export type ListFormat = 'auto' | 'hosts' | 'domains' | 'adblock' | 'rpz'
 
-/** What a rule covers: the name alone, the name and all below it, or only what is below it. */
+/**
+ * What a rule covers: only the name, the name and all names below it (`tree`), or only the names
+ * below it.
+ */
 export type Scope = 'name' | 'tree' | 'below'
 
 /** The answer to a blocked name. `nodata`: the name exists without records; only in an RPZ. */
 export type BlockedReply = 'null-address' | 'nxdomain' | 'refused' | 'nodata'
 
-/** What a rule says, apart from the names it is about. */
+/** What a rule does, without the name to which it applies. */
 export interface RuleKind {
   readonly allows: boolean
-  /** `$important`: it beats the rules of the other direction that are not. */
+  /** `$important`: it beats rules of both directions that are not important. */
   readonly important: boolean
-  /** The reply that an RPZ demands; undefined: that of the list. */
+  /** The reply that an RPZ demands; undefined: the reply of the list. */
   readonly reply: BlockedReply | undefined
-  /** Names below it, in wire form, to which the rule does not apply (`$denyallow`). */
+  /**
+   * Names below the name of the rule, in wire form, to which the rule does not apply
+   * (`$denyallow`).
+   */
   readonly except: readonly Uint8Array[]
 }
 
 export const BLOCK: RuleKind = { allows: false, important: false, reply: undefined, except: [] }
 export const ALLOW: RuleKind = { ...BLOCK, allows: true }
 
-/** Receives the rules of a list. Octets are valid until the call returns. */
+/** Receives the rules of a list. All octets that it gets are valid only until the call returns. */
 export interface RuleTaker {
   /** `name` is in wire form and lower-case. */
   name(name: Uint8Array, scope: Scope, kind: RuleKind): void
@@ -33,7 +39,7 @@ export interface RuleTaker {
   skip(reason: SkipReason, detail?: string): void
 }
 
-/** Why lines are not used, as what follows "3 lines". Each is counted. */
+/** Reasons why a line is not used. Each text follows "3 lines are not used: they". */
 export const SKIP_REASONS = {
   'not-a-name': 'hold no name of a host',
   pattern: 'are patterns for web addresses, which a resolver does not see',

@@ -1,19 +1,20 @@
 import { EnigmError } from '../errors.ts'
 
-/** Longer lines are no rules: a name has at most 253 characters. */
+/** The longest line in octets. Longer lines cannot be rules: a name has at most 253 characters. */
 export const LONGEST_LINE = 4096
 const BUFFER_OCTETS = 256 * 1024
 const LF = 10
-/** How files of gzip, zip, bzip2, xz, 7z and zstd begin. */
+/** The first octets of gzip, zip, bzip2, xz, 7z and zstd files. */
 const COMPRESSED = ['\x1f\x8b', 'PK\x03\x04', 'BZh', '\xfd7zXZ', '7z\xbc\xaf', '(\xb5/\xfd']
 const CR = 13
-/** How much of a source is looked at before its first line is read. */
+/** Octets of a source that are inspected before its first line is read. */
 const HEAD_OCTETS = 65_536
 
 /**
- * Receives the lines of a source. `head` gets its beginning first. `line` gets a line without its
- * end, valid until it returns; `tooLong` stands for a line whose text is dropped. `number` counts
- * from 1.
+ * Receives the lines of a source. `head` is called first, with the beginning of the source. `line`
+ * gets a line without its line end; its octets are valid until the call returns. `tooLong` is
+ * called for a line longer than `LONGEST_LINE`, whose text is dropped. `number` counts lines from
+ * 1.
  */
 export interface LineTaker {
   head(text: string): void
@@ -22,8 +23,8 @@ export interface LineTaker {
 }
 
 /**
- * Cuts a source into lines, whatever the sizes of its parts. Throws an EnigmError `source` for what
- * is certainly no list: a web page, UTF-16, NUL octets.
+ * Splits a source into lines; it may arrive in parts of any size. Throws an EnigmError `source` for
+ * content that cannot be a list: a web page, compressed data, UTF-16, NUL octets.
  */
 export class LineReader {
   readonly #taker: LineTaker
@@ -31,7 +32,7 @@ export class LineReader {
   #held = 0
   #number = 0
   #begun = false
-  /** The rest of a line that is too long is being dropped. */
+  /** Whether the rest of a too long line is being dropped. */
   #dropping = false
 
   constructor(taker: LineTaker) {
@@ -87,7 +88,10 @@ export class LineReader {
     else this.#taker.line(this.#buffer, from, this.#buffer[end - 1] === CR && end > from ? end - 1 : end, number)
   }
 
-  /** Judges the beginning; returns where the first line begins, after a byte order mark. */
+  /**
+   * Checks the beginning of the source. Returns the offset of the first line, after a byte order
+   * mark.
+   */
   #begin(): number {
     this.#begun = true
     const [a, b, c] = this.#buffer

@@ -1,7 +1,7 @@
 import { domainToASCII } from 'node:url'
 import { MAX_NAME_OCTETS } from '../dns/name.ts'
 
-/** For each octet of a name in text form: the octet in lower case; 0: it cannot be in a name. */
+/** For each octet of a name in text form: its lower case; 0: the octet cannot be in a name. */
 const LOWER = new Uint8Array(256)
 for (const character of 'abcdefghijklmnopqrstuvwxyz0123456789-_') LOWER[character.charCodeAt(0)] = character.charCodeAt(0)
 for (let upper = 0x41; upper <= 0x5a; upper++) LOWER[upper] = upper | 0x20
@@ -9,9 +9,9 @@ const DOT = 0x2e
 const MAX_LABEL_OCTETS = 63
 
 /**
- * Writes the name in text form at [from, end) of `text` to the beginning of `out`, in wire form and
- * lower-case. Letters, digits, `-` and `_`; a final dot is allowed; other alphabets are converted
- * (IDNA). Returns its octets, or 0 if it is not the name of a host.
+ * Converts the name in text form at [from, end) of `text` to wire form in lower case, at the
+ * beginning of `out`. The name may have letters, digits, `-`, `_` and a final dot; other alphabets
+ * are converted by IDNA. Returns the length in octets, or 0 if it is no host name.
  */
 export function nameOctets(text: Uint8Array, from: number, end: number, out: Uint8Array): number {
   let lengthAt = 0
@@ -48,19 +48,19 @@ function international(text: Uint8Array, from: number, end: number, out: Uint8Ar
 
 const UTF8 = new TextDecoder()
 
-/** Number of labels of the name in wire form at the beginning of `name`. */
+/** Number of labels of the name in wire form at the beginning of `name`, without the root. */
 export function labelCount(name: Uint8Array): number {
   let labels = 0
   for (let at = 0; name[at] !== 0; at += name[at]! + 1) labels++
   return labels
 }
 
-/** Top-level domains for everybody, which a list must not block as a whole, whatever it says. */
+/** Generic top-level domains that a list must never block as a whole. */
 const GENERIC = new Set(['com', 'net', 'org', 'edu', 'gov', 'mil', 'int', 'arpa', 'info'])
 
 /**
- * Whether a rule for the (one-label) name and everything below it would take away a large part of
- * the DNS: the oldest top-level domains; and those of countries, unless the rule insists.
+ * Whether a rule for a one-label name and everything below it would block too much. True for the
+ * domains in `GENERIC`, and for country domains unless the rule is `$important` (`insists`).
  */
 export function isTooLarge(name: Uint8Array, insists: boolean): boolean {
   const length = name[0]!

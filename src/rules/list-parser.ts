@@ -12,8 +12,8 @@ export interface LineRules {
 const NOTHING = new Uint8Array(0)
 
 /**
- * Reads a list in parts and passes its rules on. Throws an EnigmError `source` for what is
- * certainly no list.
+ * Reads a list in parts and passes its rules on. Throws an EnigmError `source` for content that
+ * cannot be a list (see `LineReader`).
  */
 export class ListParser {
   readonly #lines: LineReader
@@ -46,17 +46,19 @@ export class ListParser {
     })
   }
 
-  /** The format in use: an RPZ is recognized by its beginning. */
+  /**
+   * The format in use. With `auto` it becomes `rpz` if the beginning of the list is a zone file.
+   */
   get format(): ListFormat {
     return this.#format
   }
 
-  /** The number of the line that is being read, from 1. */
+  /** The number of the current line; lines count from 1. */
   get line(): number {
     return this.#number
   }
 
-  /** The text of the line that is being read; empty if it is too long. */
+  /** The text of the current line; empty if the line is too long. */
   get text(): string {
     return Buffer.from(this.#octets.subarray(this.#from, this.#end)).toString('utf8')
   }
@@ -70,7 +72,7 @@ export class ListParser {
   }
 }
 
-/** A zone file begins with a directive or with its SOA. */
+/** Whether the text is the beginning of a zone file: it has a directive or an SOA. */
 function isRpz(head: string): boolean {
   return /^\$(TTL|ORIGIN)\s/im.test(head) || /^[^;#!|\n]*\sSOA\s/im.test(head)
 }

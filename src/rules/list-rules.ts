@@ -2,12 +2,12 @@ import type { BuiltLists, RuleGroup } from './list-build.ts'
 import type { RuleKind } from './list-kinds.ts'
 import { NamesTable } from './names-table.ts'
 
-/** Which lists apply: 1 at the index of each list that does. */
+/** Which lists apply: 1 at the index of each list that applies, 0 elsewhere. */
 export type ListSet = Uint8Array
 
 /**
  * The rules of all lists, in one table. Rules that allow beat rules that block, and `$important`
- * rules beat both; among equals the first list of the configuration is named.
+ * rules beat both. Among equal rules, the first list of the configuration wins.
  */
 export class ListRules {
   readonly #table: NamesTable
@@ -18,25 +18,28 @@ export class ListRules {
     this.#groups = groups
   }
 
-  /** Memory of the table. */
+  /** Memory of the table, in octets. */
   get octets(): number {
     return this.#table.octets
   }
-  /** Whether addresses in answers are judged. */
+  /** Whether a rule is about addresses, so that addresses in answers must be checked. */
   get judgesAddresses(): boolean {
     return this.#table.hasBlocks
   }
 
   /**
    * The rule that decides about a name (wire form, lower-case, at `at`) under the lists of `set`;
-   * undefined: no rule is about it.
+   * undefined: no rule matches.
    */
   ofName(name: Uint8Array, at: number, set: ListSet): RuleGroup | undefined {
     const found = this.#table.find(name, at)
     return found === 0 ? undefined : this.#strongest(found, set, name, at)
   }
 
-  /** The same for an address of an answer: 4 or 16 octets at `at`. */
+  /**
+   * The rule that decides about an address of an answer: 4 or 16 octets at `at`; undefined: no rule
+   * matches.
+   */
   ofAddress(octets: Uint8Array, at: number, length: 4 | 16, set: ListSet): RuleGroup | undefined {
     const found = this.#table.findAddress(octets, at, length)
     return found === 0 ? undefined : this.#strongest(found, set, undefined, 0)
@@ -55,7 +58,7 @@ export class ListRules {
   }
 }
 
-/** Whether `one` decides and not `other`. */
+/** Whether `one` beats `other`. */
 export function isStronger(one: RuleGroup, other: RuleGroup): boolean {
   const [a, b] = [strength(one.kind), strength(other.kind)]
   return a === b ? one.list < other.list : a > b
@@ -63,7 +66,7 @@ export function isStronger(one: RuleGroup, other: RuleGroup): boolean {
 
 const strength = ({ allows, important }: RuleKind) => (important ? 2 : 0) + (allows ? 1 : 0)
 
-/** Whether a rule makes an exception for the name at `at`, or for a name above it. */
+/** Whether a rule has an exception for the name at `at`, or for a name above it. */
 export function isExcepted({ except }: RuleKind, name: Uint8Array, at: number): boolean {
   return except.length > 0 && except.some((one) => isBelow(name, at, one))
 }

@@ -1,17 +1,20 @@
-/** The longest pause of a list. */
+/** The longest pause of a list: 24 h. */
 export const LONGEST_PAUSE_MS = 24 * 3_600_000
 
 /** The days of a week as `Date.getDay` counts them. */
 export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const
 
-/** When a list applies, by the local time of this host. An absent part does not limit. */
+/** When a list applies, in the local time of this host. A missing part sets no limit. */
 export interface ListTimes {
   readonly days?: readonly (typeof DAYS)[number][] | undefined
-  /** `HH:MM-HH:MM`; an end before the beginning is on the next day, which belongs to the first. */
+  /**
+   * `HH:MM-HH:MM`. If the end is before the beginning, the range runs past midnight and counts for
+   * the day on which it begins.
+   */
   readonly hours?: string | undefined
 }
 
-/** Whether a list with these times applies at `wallMs`. */
+/** Whether a list with these times applies at `wallMs` (wall clock, ms since 1970). */
 export function appliesAt({ days, hours }: ListTimes, wallMs: number): boolean {
   const now = new Date(wallMs)
   const minute = 60 * now.getHours() + now.getMinutes()

@@ -13,10 +13,10 @@ import { ListRules, type ListSet } from './list-rules.ts'
 const SVCB = 64
 const HTTPS = 65
 
-/** A list as the pipeline needs it. */
+/** A list as the pipeline knows it. */
 export interface NamedList {
   readonly id: string
-  /** The reply to its blocked names; undefined: that of the rule, else the null address. */
+  /** The reply to names that it blocks; undefined: the reply of the rule, else the null address. */
   readonly reply: BlockedReply | undefined
 }
 
@@ -30,17 +30,17 @@ export interface Block {
   readonly counter: { count: number }
 }
 
-/** All that decides which list applies to whom, apart from the rules themselves. */
+/** Which lists apply to which view. The rules are in the table. */
 export interface ListPlan {
-  /** In the order of the table's lists. */
+  /** The lists in the order of their index in the table. */
   readonly lists: readonly NamedList[]
-  /** For each view: 1 for every list that its clients have now. The first is everybody's. */
+  /** The lists that apply now, for each view. The first set is for clients without a view. */
   readonly sets: readonly ListSet[]
 }
 
 /**
- * The lists that judge questions now. They are swapped at once; until the first ones are there,
- * questions wait.
+ * The lists that are applied to questions now. All are replaced in one step. Until the first lists
+ * are loaded, questions wait.
  */
 export class ListsInForce {
   readonly #version: RulesVersion
@@ -53,8 +53,8 @@ export class ListsInForce {
   #plans = 0
   #plan: ListPlan = { lists: [], sets: [] }
   /**
-   * How often each list has blocked a question, by the id of the list. Repeats from the cache are
-   * not counted.
+   * Number of questions that each list has blocked, by the id of the list. Cache hits are not
+   * counted.
    */
   readonly #blocked = new Map<string, { count: number }>()
   /** What the rules that have blocked something under this plan say. */
@@ -67,19 +67,17 @@ export class ListsInForce {
     this.#clientsChanged = clientsChanged
   }
 
-  /** Memory of the table. */
+  /** Memory of the table, in octets; 0 without a table. */
   get octets(): number {
     return this.#rules?.octets ?? 0
   }
 
-  /**
-   * Whether questions can be judged: the first lists are there, or it is known that there are none.
-   */
+  /** Whether questions can be checked: the first lists are loaded, or no list is configured. */
   get isReady(): boolean {
     return this.#waiting === undefined
   }
 
-  /** Calls `ready` when questions can be judged. */
+  /** Calls `ready` as soon as questions can be checked: at once if they can be now. */
   whenReady(ready: () => void): void {
     if (this.#waiting === undefined) ready()
     else this.#waiting.push(ready)
@@ -99,7 +97,7 @@ export class ListsInForce {
     for (const ready of waiting) ready()
   }
 
-  /** The lists that apply have changed, and the table has not: a pause, a time of day. */
+  /** Changes which lists apply, and keeps the table: for a pause, or by the time of day. */
   replan(plan: ListPlan): void {
     this.#plan = plan
     this.#plans++
@@ -107,9 +105,7 @@ export class ListsInForce {
     this.#version.change()
   }
 
-  /**
-   * How often a list has blocked a question since the start; repeats from the cache do not count.
-   */
+  /** Number of questions that a list has blocked since the start. Cache hits are not counted. */
   blockedBy(id: string): number {
     return this.#blocked.get(id)?.count ?? 0
   }
@@ -154,8 +150,9 @@ export class ListsInForce {
   }
 
   /**
-   * The list that blocks an answer for a view, by the name of an alias or of a service in it, or by
-   * an address; undefined: none does. A question whose own name is allowed is not blocked.
+   * The list that blocks an answer for a view, because of an alias target, a service target or an
+   * address in it; undefined: none does. If a rule allows the name of the question, its answer is
+   * not blocked.
    */
   ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Block | undefined {
     const rules = this.#rules
@@ -166,7 +163,7 @@ export class ListsInForce {
     return this.#blockOf(rule)
   }
 
-  /** Whether a stored answer, whose question follows its header, may be used for a view. */
+  /** Whether a cached answer may be used for a view. The question of `wire` follows its header. */
   allows(wire: Uint8Array, view: number): boolean {
     return this.ofName(wire, HEADER_OCTETS, view) === undefined && this.ofAnswer(wire, wire, HEADER_OCTETS, view) === undefined
   }

@@ -8,13 +8,13 @@ import { Job, type SideAsker } from '../job.ts'
 import { EVERYBODYS, type Query, type Side } from '../resolve.ts'
 import type { KnownSide } from './sides.ts'
 
-/** A zone is tested at most once in this time. */
+/** The shortest time between two tests of a zone. */
 const TEST_EVERY_MS = 30_000
 /** How long a test name may take to come back. */
 const TEST_MS = 2000
-/** A zone that led back is tested again after this. */
-const AGAIN_MS = 60_000
-/** The label of a test name, with its length octet. */
+/** A refused zone is tested again after this time. */
+const RETEST_MS = 60_000
+/** Octets of the random label of a test name: 32 characters and the length octet. */
 const LABEL_OCTETS = 33
 const MAX_NAME_OCTETS = 255
 
@@ -22,53 +22,58 @@ export interface LoopParts {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
-  /** Those who are asked on each side, by its number. */
+  /** What asks the servers of each side, by the number of the side. */
   readonly askers: readonly SideAsker[]
   /** The addresses of the servers that are asked on a side now, in cleartext or encrypted. */
   readonly serversOf: (side: KnownSide) => readonly string[]
 }
 
-/** What is known about one zone. */
+/** The state of one forward zone. */
 interface ZoneWatch {
   readonly side: KnownSide
   /** Questions in progress. */
   readonly open: Set<Job>
   testedMs: number
-  /** The test name that is awaited, as a text of its octets. */
+  /**
+   * The test name whose return is awaited: its wire form as a latin1 string. Undefined: no test is
+   * in progress.
+   */
   awaited: string | undefined
   refused: boolean
   again: Timer | undefined
 }
 
 /**
- * Finds forward zones that lead back to this service: their server sends its queries here. The sign
- * is a question that comes from this host, from loopback or from the server of the zone while the
- * same question is asked of that server. Then a random name in the zone is asked: if that comes
- * back, the zone is refused, until a later test name does not come back any more.
+ * Detects forwarding loops: forward zones whose server sends its queries to this service. A
+ * question is suspicious if it comes from this host, from loopback or from the server of the zone,
+ * while that server is being asked the same question. Then a random test name in the zone is asked.
+ * If a client query for that name arrives, the zone is refused. It is refused until a later test
+ * name does not return.
  */
 export class Loops {
   readonly #parts: LoopParts
   readonly #zones = new Map<string, ZoneWatch>()
-  /** How often each question is in progress, by the zone in which it is. */
+  /** Number of open questions with the same name, type and class, for each zone. */
   readonly #asked = new Map<string, Map<ZoneWatch, number>>()
-  #awaits = 0
+  #testsOpen = 0
 
   constructor(parts: LoopParts) {
     this.#parts = parts
   }
 
   /**
-   * Called for each question on its way down. Returns the error with which it ends here; undefined:
-   * it goes on, and `left` must be called for it.
+   * Registers a question before its server is asked. Returns the error `forward-loop` with which
+   * the question must end. Undefined: it may go on, and the caller calls `left` when it ends.
    */
   entered(job: Job, side: KnownSide): EnigmError | undefined {
-    if (this.#awaits > 0 && this.#cameBack(job)) return leadsBack()
+    if (this.#testsOpen > 0 && this.#cameBack(job)) return leadsBack()
     if (side.zone === undefined && this.#asked.size === 0) return undefined
     const key = keyOf(job)
-    const led = [...(this.#asked.get(key)?.keys() ?? [])].filter((watch) => this.#isNear(job.query.client.address, watch.side))
-    for (const watch of led) this.#test(watch)
-    // The clients of another view may have no rule for the zone: its names must not go elsewhere.
-    if (side.zone === undefined) return led.length > 0 ? leadsBack() : undefined
+    const suspects = [...(this.#asked.get(key)?.keys() ?? [])].filter((watch) => this.#isNear(job.query.client.address, watch.side))
+    for (const watch of suspects) this.#test(watch)
+    // In this view the name may belong to no zone, but a zone's server has sent it: it must not
+    // leak to the general resolvers.
+    if (side.zone === undefined) return suspects.length > 0 ? leadsBack() : undefined
     const watch = this.#watchOf(side, side.zone)
     if (watch.refused) return leadsBack()
     watch.open.add(job)
@@ -88,20 +93,20 @@ export class Loops {
   }
 
   /**
-   * Whether a client is where a server that forwards to us is: mostly on this host, or the server
-   * itself, as a router that uses us.
+   * Whether a client can be the server of the zone. That is often a program on this host, or a
+   * router that uses this service as its resolver.
    */
   #isNear(address: string, side: KnownSide): boolean {
     const plain = canonical(unmapped(address))
     return isLoopback(plain) || ownAddresses().has(plain) || this.#parts.serversOf(side).some((one) => canonical(unmapped(one)) === plain)
   }
 
-  /** The network changed: its servers are others, and each zone gets another try. */
+  /** Clears the results of all zones: after a network change their servers may be other hosts. */
   forget(): void {
     for (const watch of this.#zones.values()) this.#settle(watch, false)
   }
 
-  /** No test name is sent after this. */
+  /** Cancels further tests: no test name is sent after this. */
   close(): void {
     for (const watch of this.#zones.values()) watch.again?.cancel()
   }
@@ -123,7 +128,7 @@ export class Loops {
     return watch !== undefined
   }
 
-  /** Asks a name that nobody knows. */
+  /** Starts a test: asks for a random name in the zone. */
   #test(watch: ZoneWatch): void {
     const { clock, random, askers } = this.#parts
     const nowMs = clock.nowMs()
@@ -133,17 +138,17 @@ export class Loops {
     const name = Buffer.concat([Uint8Array.of(label.length), Buffer.from(label), zone])
     watch.testedMs = nowMs
     watch.awaited = textOf(name)
-    this.#awaits++
+    this.#testsOpen++
     const job = new Job([], addressQuery(name), { purpose: 'probe', deadlineMs: nowMs + TEST_MS }, () => {})
     askers[watch.side.number]?.ask(job, () => {
       if (watch.awaited === textOf(name)) this.#settle(watch, false)
     })
   }
 
-  /** A test is over, or is not needed any more. */
+  /** Ends a test. `found`: the test name has returned, so the zone is refused. */
   #settle(watch: ZoneWatch, found: boolean): void {
     const { clock, emit } = this.#parts
-    if (watch.awaited !== undefined) this.#awaits--
+    if (watch.awaited !== undefined) this.#testsOpen--
     watch.awaited = undefined
     watch.again?.cancel()
     watch.again = undefined
@@ -152,7 +157,7 @@ export class Loops {
     watch.refused = found
     if (!found) return
     for (const job of watch.open) job.reply(leadsBack())
-    watch.again = clock.setTimer(AGAIN_MS, () => {
+    watch.again = clock.setTimer(RETEST_MS, () => {
       watch.testedMs = Number.NEGATIVE_INFINITY
       this.#test(watch)
     })

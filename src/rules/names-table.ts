@@ -2,46 +2,54 @@ import { putU16, u32 } from '../dns/octets.ts'
 
 /**
  * A set of names and addresses, each with a number: an open-addressing table of keyed 64-bit cells
- * in shared memory. It holds no text: a name is found by the hash of its labels from the root, so
- * that one pass over a question looks up the name and everything above it.
+ * in shared memory. It holds no text. A name is found by a hash over its labels, beginning at the
+ * root. So one pass over a name gives the hashes of the name and of every name above it.
  *
- * A cell is 52 bits of the hash and the number of a rule (12 bits). Its place follows from 32 other
- * bits. A name that is not in the table is taken for one that is with a probability of 2^-52 for
- * each cell that is compared: at most 6 in a full table for each label.
+ * A cell holds 52 bits of the hash and the number of a rule (12 bits). 32 other bits of the hash
+ * give the slot. An absent name is mistaken for a present one with a probability of 2^-52 for each
+ * compared cell. At the planned share of used cells, a lookup compares 3 to 6 cells for each label.
  */
 
-/** A table to be read; all of it can be sent to another thread without a copy. */
+/** The data of a finished table. It can be sent to another thread without a copy. */
 export interface TableData {
-  /** Two words a cell. */
+  /** Two 32-bit words for each cell. */
   readonly cells: Int32Array
   /** The key of the hash. */
   readonly key: readonly [number, number]
-  /** No name in the table has fewer labels. */
+  /** The fewest labels of a name in the table. */
   readonly leastLabels: number
-  /** The prefix lengths of its address blocks, IPv4 and IPv6. */
+  /** The prefix lengths of its address blocks (IPv4, then IPv6), the longest first. */
   readonly prefixes4: readonly number[]
   readonly prefixes6: readonly number[]
 }
 
-/** Rule numbers are below this. */
+/** Number of different rules; rule numbers are below it. */
 export const MOST_RULES = 4096
 const RULE_BITS = MOST_RULES - 1
-/** Share of cells in use for which a table is made: an absent name then meets 3 to 6 cells. */
+/**
+ * The planned share of used cells. At this share, a lookup of an absent name compares 3 to 6 cells.
+ */
 const FULL = 0.66
-/** More is refused: probing would become slow. */
+/** The highest share of used cells. `add` refuses more, because probing would become slow. */
 const FULLEST = 0.85
-/** Rules found for one name; more are ignored, which changes nothing but who is named. */
+/** Limit of rules found for one name; the rest is ignored. */
 export const MOST_FOUND = 64
 
-/** What `add` met: a new name, the same rule again, or the number of another rule for the name. */
+/**
+ * Results of `add`: the name is new, or it already has this rule. A result >= 0 is another rule of
+ * the name.
+ */
 export const NEW = -1
 export const SAME = -2
-/** The table is full: nothing was added. */
+/** Result of `add`: the table is full, and nothing was added. */
 export const NO_ROOM = -3
 
 const MOST_LABELS = 128
 const labelAt = new Uint8Array(MOST_LABELS)
-/** Hash of each suffix of the last name: low word, high word, place. The whole name is first. */
+/**
+ * Hashes of the suffixes of the last hashed name: low word, high word, slot. The whole name is
+ * first.
+ */
 const hashes = new Int32Array(3 * MOST_LABELS)
 /** Where each suffix begins in the table, and the low word that is there. */
 const slotsOf = new Int32Array(MOST_LABELS)
@@ -52,8 +60,9 @@ const WHOLE = 0
 
 /**
  * Hashes the name in wire form at `at`, and with SUFFIXES every name above it with at least `least`
- * labels. HalfSipHash-1-3 (Aumasson, Bernstein) over the labels from the root, each with its length
- * in the last word, so that no two names give the same words. Returns the number of labels.
+ * labels. The hash is HalfSipHash-1-3 (Aumasson, Bernstein) over the labels from the root. The last
+ * word of each label holds its length, so that no two names give the same words. Returns the number
+ * of labels.
  */
 function hashName(name: Uint8Array, at: number, key0: number, key1: number, least: number, what: number): number {
   let labels = 0
@@ -110,12 +119,17 @@ function hashName(name: Uint8Array, at: number, key0: number, key1: number, leas
   return labels
 }
 
-/** A block of addresses as a name that no question has: two labels outside of the text of names. */
+/**
+ * Scratch buffer for an address block, written as a name. Its second label cannot occur in a rule's
+ * name.
+ */
 const block = new Uint8Array(32)
-/** Marks of the last label of a block. */
+/** First octet of the last label of an address block. */
 const BLOCK = 0xff
 
-/** Writes the block that holds the address at `at` with this prefix length into `block`. */
+/**
+ * Writes into `block` the address block with this prefix length that contains the address at `at`.
+ */
 function putBlock(octets: Uint8Array, at: number, length: 4 | 16, prefix: number): void {
   block[0] = length
   for (let i = 0; i < length; i++) {
@@ -127,7 +141,7 @@ function putBlock(octets: Uint8Array, at: number, length: 4 | 16, prefix: number
   block[4 + length] = 0
 }
 
-/** Adds names and blocks to a table of fixed size; used by one thread before others read it. */
+/** Builds a table of fixed size. One thread fills it before others read it. */
 export class TableBuilder {
   readonly #cells: Int32Array
   readonly #slots: number
@@ -136,28 +150,34 @@ export class TableBuilder {
   #used = 0
   #leastLabels = MOST_LABELS
 
-  /** `entries`: how many are expected. `key`: 8 random octets. */
+  /** `entries`: the expected number of names and blocks. `key`: 8 random octets. */
   constructor(entries: number, key: Uint8Array) {
     this.#slots = Math.ceil(entries / FULL) + 16
     this.#cells = new Int32Array(new SharedArrayBuffer(8 * this.#slots))
     this.#key = [u32(key, 0) | 0, u32(key, 4) | 0]
   }
 
-  /** Cells in use: a name with two rules has two. */
+  /** Number of used cells. A name with two rules uses two. */
   get used(): number {
     return this.#used
   }
 
-  /** Adds the name in wire form, lower-case, at `at`, with a rule. Returns what it met. */
+  /**
+   * Adds a rule for the name at `at` (wire form, lower-case). Returns NEW, SAME, NO_ROOM, or
+   * another rule of the name.
+   */
   add(name: Uint8Array, at: number, rule: number): number {
     const labels = hashName(name, at, this.#key[0], this.#key[1], 0, WHOLE)
-    // The root has no label, and so no cell.
+    // The root has no label and gets no cell.
     if (labels === 0) return SAME
     if (labels < this.#leastLabels) this.#leastLabels = labels
     return this.#put(rule)
   }
 
-  /** Adds a block of addresses: 4 or 16 octets, of which the first `prefix` bits count. */
+  /**
+   * Adds a rule for an address block: 4 or 16 octets, of which the first `prefix` bits count.
+   * Returns the same as `add`.
+   */
   addBlock(octets: Uint8Array, length: 4 | 16, prefix: number, rule: number): number {
     this.#prefixes[length].add(prefix)
     putBlock(octets, 0, length, prefix)
@@ -203,7 +223,7 @@ export class TableBuilder {
 const TWO_32 = 2 ** 32
 const slotOf = (hash: number, slots: number) => (((hash >>> 0) / TWO_32) * slots) | 0
 
-/** Reads a table. Any number of threads may read one, and none may write it then. */
+/** Reads a finished table. Any number of threads may read it; none may write it. */
 export class NamesTable {
   readonly #cells: Int32Array
   readonly #slots: number
@@ -214,7 +234,10 @@ export class NamesTable {
   readonly #prefixes6: readonly number[]
   /** The numbers of the rules that the last lookup found. */
   readonly rules = new Uint16Array(MOST_FOUND)
-  /** How many labels each of them leaves out on the left: 0: it names the whole name. */
+  /**
+   * For each rule of `rules`: number of leftmost labels that its name lacks. 0: the rule has the
+   * whole name.
+   */
   readonly depths = new Uint8Array(MOST_FOUND)
 
   constructor({ cells, key, leastLabels, prefixes4, prefixes6 }: TableData) {
@@ -236,8 +259,9 @@ export class NamesTable {
   }
 
   /**
-   * Finds the rules of the name at `at` of `name` (wire form, lower-case, well formed) and of every
-   * name above it. Returns their number; they are in `rules` and `depths`, the shortest name first.
+   * Finds the rules of the name at `at` (wire form, lower-case, well formed) and of every name
+   * above it. Writes them to `rules` and `depths`, the shortest name first, and returns their
+   * number.
    */
   find(name: Uint8Array, at: number): number {
     const least = this.#leastLabels
@@ -256,7 +280,10 @@ export class NamesTable {
     return count
   }
 
-  /** Finds the rules of the blocks that hold the address at `at` of `octets`. */
+  /**
+   * Finds the rules of the blocks that contain the address at `at` of `octets`. Returns their
+   * number, like `find`.
+   */
   findAddress(octets: Uint8Array, at: number, length: 4 | 16): number {
     const prefixes = length === 4 ? this.#prefixes4 : this.#prefixes6
     let count = 0

@@ -19,23 +19,27 @@ const CLASS_IN = 1
 /** RFC 8914: Blocked. */
 const BLOCKED = 15
 /**
- * Types that tell a client where to connect: with one of them from elsewhere it would not use the
- * address that is written here (RFC 9460 sections 2.4 and 7.3).
+ * Types that tell a client where to connect. If a resolver answered one of them, the client would
+ * not use the configured address (RFC 9460 sections 2.4 and 7.3).
  */
 const WHERE_TYPES: ReadonlySet<number> = new Set([A, AAAA, HTTPS, SVCB])
 
-/** The table of own names for a view. Read at each question, so that it can be replaced. */
+/**
+ * Returns the table of local names for a view. Called for each question, because a reload replaces
+ * the table.
+ */
 export type OwnNamesOf = (view: View) => OwnNames
 
-/** What the table says about a question. */
+/** What the table says about a question: an answer, or an alias to follow. */
 export type OwnVerdict =
   | { readonly kind: 'answer'; readonly answer: Answer; readonly match: OwnMatch }
   | { readonly kind: 'alias'; readonly match: OwnMatch; readonly target: Uint8Array; readonly ttlS: number }
 
 /**
- * What is written for a question; undefined: nothing, and the question goes on. If one of A and
- * AAAA is written, or an alias, the rest of `WHERE_TYPES` has no data unless it is written too, and
- * neither has a service of the name (_8443._https.NAME). Other types of the name go on.
+ * The configured answer or alias for a question. Undefined: nothing is configured, and the next
+ * stage gets the question. If A, AAAA or an alias is configured for a name, the other `WHERE_TYPES`
+ * have no data unless they are configured too. The same holds for a service of the name
+ * (_8443._https.NAME). Questions for other types go to the next stage.
  */
 export function ownVerdict(names: OwnNames, question: Question): OwnVerdict | undefined {
   const { type } = question
@@ -48,7 +52,7 @@ export function ownVerdict(names: OwnNames, question: Question): OwnVerdict | un
   if (alias !== undefined && type !== CNAME && type !== ANY)
     return { kind: 'alias', match, target: alias.rdata[0] ?? Uint8Array.of(0), ttlS: alias.ttlS }
   const written = type === ANY ? [...entry.keys()] : entry.has(type) ? [type] : []
-  if (written.length > 0) return { kind: 'answer', match, answer: found(question, entry, written) }
+  if (written.length > 0) return { kind: 'answer', match, answer: configuredAnswer(question, entry, written) }
   return WHERE_TYPES.has(type) && isOverridden(entry) ? { kind: 'answer', match, answer: noData(question, match) } : undefined
 }
 
@@ -61,7 +65,7 @@ function serviceVerdict(names: OwnNames, question: Question, name: Uint8Array): 
   return match !== undefined && isOverridden(match.entry) ? { kind: 'answer', match, answer: noData(question, match) } : undefined
 }
 
-function found(question: Question, entry: OwnEntry, types: readonly number[]): Answer {
+function configuredAnswer(question: Question, entry: OwnEntry, types: readonly number[]): Answer {
   const owner = nameOf(question)
   const records = types.flatMap((type) => {
     const { ttlS, rdata } = entry.get(type) ?? { ttlS: 0, rdata: [] }
@@ -71,21 +75,23 @@ function found(question: Question, entry: OwnEntry, types: readonly number[]): A
   return { wire, rcode: 0, storeS: Math.min(...records.map(({ ttlS }) => ttlS)), from: 'policy' }
 }
 
-/** The SOA is of the written name, so that only this name is denied (RFC 2308 section 3). */
+/**
+ * Makes a NODATA answer. The SOA is of the configured name, so that only this name is denied (RFC
+ * 2308 section 3).
+ */
 function noData(question: Question, { owner, entry }: OwnMatch): Answer {
   const ttlS = Math.min(DEFAULT_TTL_S, ...[...entry.values()].map((one) => one.ttlS))
   return noSuchType(question, soaRecord(owner, ttlS), ttlS)
 }
 
 /**
- * Answers names that are written in the configuration and in hosts files. An alias to another name
- * is followed: here, if that is written too, else by the stages below, and so by every rule that
- * they have for the other name. A name that is written exists: what the stages below say of its
- * other types is never "no such name". With `dns64`, names without IPv6 addresses get some that are
- * made from their IPv4 addresses.
+ * Answers names of the configuration and of hosts files. An alias is followed: in the table if its
+ * target is configured too, else by the later stages with all their rules. A configured name
+ * exists, so NXDOMAIN for its other types becomes "no data". With `dns64`, a name without IPv6
+ * addresses gets addresses that embed its IPv4 addresses.
  */
 export function ownAnswers(namesOf: OwnNamesOf, dns64?: Dns64): Stage {
-  /** Asks the stages below, or answers from the table, once the aliases here are followed. */
+  /** Follows aliases in the table. Then answers from the table, or asks the later stages. */
   const follow = async (job: Job, from: Question, first?: Alias): Promise<Answer> => {
     const { aliases, question, end } = chainOf(namesOf(job.query.client.view), from, first)
     const answer = end ?? (await job.below(stage, { ...job.query, question }))
@@ -117,11 +123,11 @@ export function ownAnswers(namesOf: OwnNamesOf, dns64?: Dns64): Stage {
       const { outcome, query } = job
       if (outcome === undefined || outcome instanceof EnigmError) return 'on'
       const { question, client } = query
-      // What a list has blocked stays as the list has it.
+      // An answer that a list has blocked stays blocked.
       if (outcome.from === 'policy' && outcome.ede?.code === BLOCKED) return 'on'
       // With an alias in the answer, the RCODE is about its target (RFC 6604 section 3).
       if (outcome.rcode === NXDOMAIN && u16(outcome.wire, 6) === 0 && namesOf(client.view).exists(nameOf(question)))
-        job.outcome = exists(question, outcome)
+        job.outcome = asNoData(question, outcome)
       const judged = dns64?.judge(query, outcome) ?? outcome
       if (judged !== 'needs-ipv4') {
         if (judged !== outcome) job.outcome = judged
@@ -137,7 +143,7 @@ export function ownAnswers(namesOf: OwnNamesOf, dns64?: Dns64): Stage {
   return stage
 }
 
-/** Whether what is written for the question of `wire`, a stored answer, says something else now. */
+/** Whether the configured names now contradict `wire`, a cached answer. */
 export function contradictsOwn(names: OwnNames, wire: Uint8Array): boolean {
   const end = questionEnd(wire)
   if (end === 0) return true
@@ -153,14 +159,20 @@ interface Alias {
   readonly ttlS: number
 }
 
-/** The aliases from a question on; `end`: the answer of the last name, if it is answered here. */
+/**
+ * The aliases that lead from a question to its last name. `question`: about the last name. `end`:
+ * its answer if the table has one.
+ */
 interface Chain {
   readonly aliases: readonly Alias[]
   readonly question: Question
   readonly end: Answer | undefined
 }
 
-/** Circles are refused with the configuration; the limit bounds the work all the same. */
+/**
+ * Follows aliases in the table. A configuration with a circle is rejected; the limit bounds the
+ * work in any case.
+ */
 function chainOf(names: OwnNames, from: Question, first?: Alias): Chain {
   const aliases: Alias[] = first === undefined ? [] : [first]
   let question = first === undefined ? from : questionFor(first.target, from.type)
@@ -173,7 +185,7 @@ function chainOf(names: OwnNames, from: Question, first?: Alias): Chain {
   }
 }
 
-/** A question of class IN. `name` is lower-case. */
+/** Makes a question of class IN. `name` is in wire form, lower-case. */
 export function questionFor(name: Uint8Array, type: number): Question {
   const lower = new Uint8Array(name.length + 4)
   lower.set(name)
@@ -182,7 +194,7 @@ export function questionFor(name: Uint8Array, type: number): Question {
   return { lower, type, class: CLASS_IN }
 }
 
-/** The answer for the last name of a chain as the answer for its first one. */
+/** Turns the answer for the last name of an alias chain into the answer for the first name. */
 function aliased(question: Question, aliases: readonly Alias[], end: Answer): Answer {
   const heads = aliases.map(
     ({ name, target, ttlS }): PlainRecord => ({ section: 1, name, type: CNAME, class: CLASS_IN, ttlS, rdata: target }),
@@ -192,8 +204,8 @@ function aliased(question: Question, aliases: readonly Alias[], end: Answer): An
   return { ...rest, wire, storeS: end.storeS === 'no' ? 'no' : Math.min(end.storeS, ...aliases.map(({ ttlS }) => ttlS)) }
 }
 
-/** "No data" in place of "no such name". */
-function exists(question: Question, denial: Answer): Answer {
+/** Makes a NODATA answer that replaces NXDOMAIN. */
+function asNoData(question: Question, denial: Answer): Answer {
   const storeS = denial.storeS === 'no' ? DEFAULT_TTL_S : Math.min(denial.storeS, DEFAULT_TTL_S)
   return noSuchType(question, soaRecord(nameOf(question), storeS), storeS)
 }

@@ -3,7 +3,7 @@ import { keyOf, nearestAbove, type OwnAnswer, ownNameOf } from '../config/own-an
 import { rdataFromText, WRITABLE_TYPES } from '../config/record-data.ts'
 import { nameFromText } from '../dns/name.ts'
 
-/** How long clients may keep an answer whose TTL is not configured, in seconds. */
+/** The TTL in seconds of an answer without a configured TTL. */
 export const DEFAULT_TTL_S = 300
 const { A, AAAA, CNAME, PTR } = WRITABLE_TYPES
 
@@ -13,24 +13,24 @@ export interface OwnRecords {
   readonly rdata: readonly Uint8Array[]
 }
 
-/** Everything that is written for one name, by type. */
+/** All configured records of one name, by type. */
 export type OwnEntry = ReadonlyMap<number, OwnRecords>
 
-/** What is written for a name. */
+/** What is configured for a name, and whether by its own entry or by a wildcard. */
 export interface OwnMatch {
   readonly entry: OwnEntry
-  /** The written name in wire form; of a wildcard, the name above it. */
+  /** The configured name in wire form; for the wildcard *.NAME, it is NAME. */
   readonly owner: Uint8Array
   readonly by: 'name' | 'wildcard'
 }
 
-/** A reply holds no more addresses of one name than this: hosts files may repeat a name. */
+/** Limit of addresses of one name and type from hosts files, which may repeat a name. */
 const MAX_ADDRESSES = 100
 const UNDERSCORE = 0x5f
 
 /**
- * The names that are answered here: `answers` and hosts files, compiled. A lookup costs one search
- * in a table, and one for each label if there are wildcards.
+ * The table of local names, made of `answers` and hosts files. A lookup is one search in a map, and
+ * with wildcards one more for each label.
  */
 export class OwnNames {
   readonly #exact = new Map<string, OwnEntry>()
@@ -38,7 +38,8 @@ export class OwnNames {
   #ancestors: ReadonlySet<string> | undefined
 
   /**
-   * For a name in `answers` with an address or an alias, the addresses of hosts files are not used.
+   * If `answers` has an address or an alias for a name, the addresses of hosts files are not used
+   * for it.
    */
   constructor(answers: readonly OwnAnswer[], hosts: readonly HostsFile[]) {
     const shared = new Map<string, OwnEntry>()
@@ -54,7 +55,7 @@ export class OwnNames {
     for (const [key, entry] of written) {
       const name = key.slice(1)
       if (key.startsWith('*')) this.#below.set(name, entry)
-      else this.#exact.set(name, overHosts(entry, this.#exact.get(name)))
+      else this.#exact.set(name, replacingHosts(entry, this.#exact.get(name)))
     }
   }
 
@@ -62,7 +63,7 @@ export class OwnNames {
     return this.#exact.size + this.#below.size
   }
 
-  /** What is written for the name: for itself, or by the nearest wildcard above it. */
+  /** What is configured for the name: by its own entry, else by the nearest wildcard above it. */
   find(name: Uint8Array): OwnMatch | undefined {
     const entry = this.#exact.get(keyOf(name))
     if (entry !== undefined) return { entry, owner: name, by: 'name' }
@@ -71,9 +72,9 @@ export class OwnNames {
   }
 
   /**
-   * What is written for the name whose service this name describes, as _8443._https.NAME (RFC 9460
-   * section 2.3, RFC 8552): the name without its leading labels that begin with an underscore.
-   * Undefined: it has no such label, or nothing is written.
+   * What is configured for the host of a service name, as NAME for _8443._https.NAME (RFC 9460
+   * section 2.3, RFC 8552). The leading labels that begin with an underscore are removed.
+   * Undefined: the name has none, or nothing is configured.
    */
   findService(name: Uint8Array): OwnMatch | undefined {
     let at = 0
@@ -81,7 +82,7 @@ export class OwnNames {
     return at === 0 ? undefined : this.find(name.subarray(at))
   }
 
-  /** Whether the name exists because something is written for itself or below it (RFC 8020). */
+  /** Whether the name exists: something is configured for it or for a name below it (RFC 8020). */
   exists(name: Uint8Array): boolean {
     this.#ancestors ??= ancestorsOf([...this.#exact.keys(), ...this.#below.keys()])
     return this.#ancestors.has(keyOf(name)) || this.find(name) !== undefined
@@ -93,8 +94,9 @@ export class OwnNames {
     for (const name of [canonical, ...aliases]) {
       const key = keyOf(name)
       const before = this.#exact.get(key)
-      // Most names have one address, and many names have the same one.
-      this.#exact.set(key, before === undefined ? only(type, address, shared) : withAddress(before, type, address))
+      // Names with only one address share one entry per address, which saves memory: many names
+      // have the same address.
+      this.#exact.set(key, before === undefined ? firstAddress(type, address, shared) : withAddress(before, type, address))
     }
     if (hasOtherName(address)) return
     const reverse = keyOf(reverseName(address))
@@ -102,7 +104,7 @@ export class OwnNames {
   }
 }
 
-function only(type: number, address: Uint8Array, shared: Map<string, OwnEntry>): OwnEntry {
+function firstAddress(type: number, address: Uint8Array, shared: Map<string, OwnEntry>): OwnEntry {
   const key = keyOf(address)
   const entry = shared.get(key) ?? new Map([[type, { ttlS: DEFAULT_TTL_S, rdata: [address] }]])
   shared.set(key, entry)
@@ -115,20 +117,24 @@ function withAddress(before: OwnEntry, type: number, address: Uint8Array): OwnEn
   return new Map([...before, [type, { ttlS: DEFAULT_TTL_S, rdata: [...known, address] }]])
 }
 
-/** Records of one name and type have one TTL, the lowest (RFC 2181 section 5.2). */
+/**
+ * Adds a record. All records of one name and type get the lowest of their TTLs (RFC 2181 section
+ * 5.2).
+ */
 function addRecord(entry: Map<number, OwnRecords>, type: number, rdata: Uint8Array, ttlS: number): void {
   const before = entry.get(type)
   entry.set(type, { ttlS: Math.min(ttlS, before?.ttlS ?? ttlS), rdata: [...(before?.rdata ?? []), rdata] })
 }
 
-function overHosts(entry: OwnEntry, fromHosts: OwnEntry | undefined): OwnEntry {
+function replacingHosts(entry: OwnEntry, fromHosts: OwnEntry | undefined): OwnEntry {
   if (fromHosts === undefined || entry.has(CNAME)) return entry
   const replaces = entry.has(A) || entry.has(AAAA)
   return new Map([...[...fromHosts].filter(([type]) => !(replaces && (type === A || type === AAAA))), ...entry])
 }
 
 /**
- * The loopback addresses are `localhost`, and the unspecified address means that a name is blocked.
+ * Whether an address gets no reverse name from hosts files. Loopback addresses are `localhost`; the
+ * unspecified address means that a name is blocked.
  */
 function hasOtherName(address: Uint8Array): boolean {
   const text = address.join('.')
@@ -139,17 +145,17 @@ function hasOtherName(address: Uint8Array): boolean {
   )
 }
 
-/**
- * The name of an address in the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5), in wire
- * form.
- */
+/** The reverse name of an address in wire form (RFC 1035 section 3.5, RFC 3596 section 2.5). */
 export function reverseName(address: Uint8Array): Uint8Array {
   if (address.length === 4) return nameFromText(`${[...address].reverse().join('.')}.in-addr.arpa.`)
   const nibbles = [...address].reverse().flatMap((octet) => [(octet & 15).toString(16), (octet >> 4).toString(16)])
   return nameFromText(`${nibbles.join('.')}.ip6.arpa.`)
 }
 
-/** Every name above these names, as keys; of a wildcard also the name that it is written below. */
+/**
+ * All of these names and the names above them, without the root, as keys. For the wildcard *.NAME,
+ * the key is NAME.
+ */
 function ancestorsOf(keys: readonly string[]): ReadonlySet<string> {
   const found = new Set<string>()
   for (const key of keys) for (let at = 0; key.charCodeAt(at) > 0; at += key.charCodeAt(at) + 1) found.add(key.slice(at))

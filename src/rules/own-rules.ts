@@ -9,30 +9,30 @@ import { Dns64 } from './dns64.ts'
 import { contradictsOwn, type OwnNamesOf, ownAnswers, ownVerdict } from './own-answers.ts'
 import { OwnNames } from './own-names.ts'
 
-/** The names that are answered here, in force. */
+/** The local names in force, and the stage that answers them. */
 export interface OwnRules {
   readonly stage: Stage
-  /** The names that are written for the clients of a view. */
+  /** The table of local names for the clients of a view. */
   readonly namesOf: OwnNamesOf
   /** Whether `stage` may answer a question itself. */
   mayAnswer(question: Question, view: View): boolean
   /** Replaces the hosts files. */
   adoptHosts(hosts: readonly HostsFile[]): void
-  /** Whether something is written now for the question of a message that a resolver answered. */
+  /** Whether the local names now contradict a cached answer of a resolver. */
   contradicts(wire: Uint8Array, view: number): boolean
 }
 
-/** What a configuration writes. */
+/** The settings about local names. */
 interface OwnSettings {
   readonly answers: readonly OwnAnswer[]
-  /** The answers of a view come instead of those for all clients. */
+  /** A view with `answers` does not use the answers for all clients. */
   readonly views: readonly { readonly answers?: readonly OwnAnswer[] }[]
   readonly dns64?: Dns64Settings | undefined
 }
 
-/** Compiles the own names of a configuration. Hosts files are for the clients of every view. */
+/** Compiles the local names of a configuration. Hosts files apply to the clients of every view. */
 export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: readonly HostsFile[]): OwnRules {
-  /** By the number of the view; views without answers of their own share one table. */
+  /** Makes the tables, by the number of the view. Views without `answers` share one table. */
   const tables = (files: readonly HostsFile[]): readonly OwnNames[] => {
     const everybodys = new OwnNames(answers, files)
     return [everybodys, ...views.map((view) => (view.answers === undefined ? everybodys : new OwnNames(view.answers, files)))]
@@ -55,7 +55,10 @@ export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: re
   }
 }
 
-/** Every view of a configuration has a table; a view of an earlier one has none here. */
+/**
+ * The table of a view. Throws an EnigmError `internal` if there is none, as for a view of an
+ * earlier configuration.
+ */
 function at(names: readonly OwnNames[], view: number): OwnNames {
   const found = names[viewNumber(view)]
   if (found === undefined) throw new EnigmError('internal', 'a view without own names')

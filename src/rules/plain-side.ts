@@ -8,31 +8,34 @@ import { EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Job, Outcome, SideAsker } from '../job.ts'
 
-/** Limit of questions in progress: each has a socket. */
-const MOST_UNDER_WAY = 256
-/** How long the servers that a link has announced are used before they are looked up again. */
-const LINK_MS = 10_000
-/** The same if it has announced none yet: a lease may come a little after the link. */
-const NO_LINK_MS = 1000
-/** After a change of network, questions wait this long for the first announcement. */
-const UNSETTLED_MS = 5000
+/** Limit of open questions: each has a socket. */
+const MOST_OPEN = 256
+/** The servers that a network link announces are read again after this time. */
+const LOOKUP_EVERY_MS = 10_000
+/** The same if the link announced no server: a DHCP lease may come a little after the link. */
+const LOOKUP_RETRY_MS = 1000
+/** After a network change, questions wait at most this time for the first announced server. */
+const SETTLE_MS = 5000
 
 export interface PlainSideParts {
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
-  /** Called before each question: the machine may have slept since the last one. */
+  /** Called before each question. It checks for a suspend since the last question. */
   readonly notice?: () => void
-  /** The reason why the policy lets no query through now; undefined: it lets them through. */
+  /** The error with which the policy refuses queries now; undefined: they are allowed. */
   readonly refusal: () => EnigmError | undefined
   readonly clamp: TtlClamp
-  /** How long the answer may be kept. */
+  /** How long the answer may be cached, in seconds. */
   readonly lifetime: (accepted: AcceptedReply) => number | 'no'
-  /** The servers, or a function that finds out which servers the link announces. Never rejects. */
+  /**
+   * The servers, or a function that reads which servers the network link announces. It never
+   * rejects.
+   */
   readonly servers: readonly SocketAddress[] | (() => Promise<readonly SocketAddress[]>)
 }
 
-/** A question in progress, and how to stop what is under way for it. */
+/** An open question. `stop` cancels its exchange or its timer. */
 interface OpenQuestion {
   readonly job: Job
   readonly done: (outcome: Outcome) => void
@@ -52,29 +55,29 @@ const MANNER: Omit<PlainManner, 'clamp'> = {
 }
 
 /**
- * Asks the servers of forward zones in cleartext. Each packet is an event `cleartext` before it
- * leaves. Nobody else is asked if they fail. When the network changes, questions in progress are
- * asked again on the new one.
+ * Asks the servers of forward zones in cleartext. Emits an event `cleartext` before each packet. If
+ * these servers fail, no other server is asked. After a network change, open questions are retried
+ * on the new network.
  */
 export class PlainSide implements SideAsker {
   readonly #parts: PlainSideParts
   readonly #open = new Set<OpenQuestion>()
   #client: PlainClient | undefined
   #looking: Promise<void> | undefined
-  #lookAgainMs = Number.NEGATIVE_INFINITY
+  #nextLookupMs = Number.NEGATIVE_INFINITY
   #retry: Timer | undefined
   #settledMs: number
   #resolvers: readonly SocketAddress[] = []
-  /** Called when no question is in progress any more, once it was closed. */
+  /** Set by `close`; called when the last open question has ended. */
   #drained: (() => void) | undefined
 
   constructor(parts: PlainSideParts) {
     this.#parts = parts
-    this.#settledMs = parts.clock.nowMs() + UNSETTLED_MS
+    this.#settledMs = parts.clock.nowMs() + SETTLE_MS
     if (typeof parts.servers !== 'function') this.#client = this.#clientOf(parts.servers)
   }
 
-  /** The servers that are asked now, as far as they are known. */
+  /** The servers that are asked now; empty while they are not known. */
   get servers(): readonly SocketAddress[] {
     const { servers } = this.#parts
     return typeof servers === 'function' ? this.#resolvers : servers
@@ -84,7 +87,7 @@ export class PlainSide implements SideAsker {
     const refused =
       this.#drained !== undefined
         ? new EnigmError('closed', MANNER.says.closed)
-        : this.#open.size >= MOST_UNDER_WAY
+        : this.#open.size >= MOST_OPEN
           ? new EnigmError('overloaded', 'Too many questions of this zone are under way.')
           : undefined
     if (refused !== undefined) {
@@ -97,7 +100,10 @@ export class PlainSide implements SideAsker {
     this.#begin(one)
   }
 
-  /** Lets questions in progress end, by their deadlines; later ones fail with `closed`. */
+  /**
+   * Resolves when all open questions have ended, by their deadlines at the latest. Later questions
+   * fail with `closed`.
+   */
   close(): Promise<void> {
     return new Promise((resolve) => {
       this.#drained = resolve
@@ -105,17 +111,20 @@ export class PlainSide implements SideAsker {
     })
   }
 
-  /** Fails all questions in progress with `error`. */
+  /** Fails all open questions with `error`. */
   fail(error: EnigmError): void {
     for (const one of [...this.#open]) this.#end(one, error)
   }
 
-  /** The network changed, or the machine slept: the same address may be another host now. */
+  /**
+   * Call after a network change or a suspend: the same address may be another host now. Retries the
+   * open questions.
+   */
   disturbed(): void {
     const { servers } = this.#parts
     this.#client = typeof servers === 'function' ? undefined : this.#clientOf(servers)
-    this.#lookAgainMs = Number.NEGATIVE_INFINITY
-    this.#settledMs = this.#parts.clock.nowMs() + UNSETTLED_MS
+    this.#nextLookupMs = Number.NEGATIVE_INFINITY
+    this.#settledMs = this.#parts.clock.nowMs() + SETTLE_MS
     this.#looking = undefined
     for (const one of [...this.#open]) this.#restart(one)
   }
@@ -167,10 +176,10 @@ export class PlainSide implements SideAsker {
   }
 
   #isDue(): boolean {
-    return typeof this.#parts.servers === 'function' && this.#parts.clock.nowMs() >= this.#lookAgainMs
+    return typeof this.#parts.servers === 'function' && this.#parts.clock.nowMs() >= this.#nextLookupMs
   }
 
-  /** The servers of the link are not known yet: the question waits for them until its deadline. */
+  /** Lets a question wait, until its deadline, for the servers of the link. */
   #await(one: OpenQuestion): void {
     const { clock } = this.#parts
     const timer = clock.setTimer(Math.max(0, one.job.deadlineMs - clock.nowMs()), () =>
@@ -187,7 +196,7 @@ export class PlainSide implements SideAsker {
       this.#looking = undefined
       this.#found(found)
     })
-    this.#lookAgainMs = clock.nowMs() + LINK_MS
+    this.#nextLookupMs = clock.nowMs() + LOOKUP_EVERY_MS
     this.#looking = looking
     return looking
   }
@@ -199,10 +208,10 @@ export class PlainSide implements SideAsker {
       this.#client = found.length === 0 ? undefined : this.#clientOf(found)
     this.#resolvers = found
     const nowMs = clock.nowMs()
-    this.#lookAgainMs = nowMs + (found.length === 0 ? NO_LINK_MS : LINK_MS)
+    this.#nextLookupMs = nowMs + (found.length === 0 ? LOOKUP_RETRY_MS : LOOKUP_EVERY_MS)
     this.#retry?.cancel()
     if (this.#client !== undefined) for (const one of waiting) this.#restart(one)
     else if (nowMs >= this.#settledMs) for (const one of waiting) this.#end(one, new EnigmError('no-upstream', NOTHING_ANNOUNCED))
-    else if (waiting.length > 0) this.#retry = clock.setTimer(NO_LINK_MS, () => void this.#look())
+    else if (waiting.length > 0) this.#retry = clock.setTimer(LOOKUP_RETRY_MS, () => void this.#look())
   }
 }

@@ -5,7 +5,7 @@ import { isTooLarge, labelCount, nameOctets } from './list-names.ts'
 const TYPES = new Set(
   'A AAAA CNAME DNAME TXT MX NS SOA PTR SRV HTTPS SVCB CAA DS NAPTR TLSA LOC RRSIG DNSKEY NSEC NSEC3 NSEC3PARAM'.split(' '),
 )
-/** Owners end in one of these if they are triggers of another kind than a name. */
+/** The end of an owner whose trigger is not a name. */
 const SPECIAL = /(?:^|\.)rpz-(ip|client-ip|nsip|nsdname)$/
 const replying = (reply: BlockedReply): RuleKind => ({ ...BLOCK, reply })
 const NXDOMAIN = replying('nxdomain')
@@ -21,12 +21,12 @@ const NULL_DATA = new Set(['0.0.0.0', '127.0.0.1', '::', '::1'])
 export class RpzReader {
   readonly #taker: RuleTaker
   readonly #name = new Uint8Array(256)
-  /** The zone, below which owners lie: the owner of the SOA, else the first origin. */
+  /** The zone that contains all owners: the owner of the SOA, else the first origin. */
   #soa: string | undefined
   #firstOrigin: string | undefined
   #origin = ''
   #owner = ''
-  /** Open parentheses: the SOA of most zones has several lines. */
+  /** Number of open parentheses: most SOA records have several lines. */
   #open = 0
 
   constructor(taker: RuleTaker) {
@@ -83,7 +83,9 @@ export class RpzReader {
     else this.#addressRule(trigger.slice(0, special.index), special[1] === 'client-ip' ? 'clients' : 'addresses', kind)
   }
 
-  /** The owner without the zone; empty: the apex; undefined: it lies outside. */
+  /**
+   * The owner relative to the zone; empty: the zone itself; undefined: it lies outside the zone.
+   */
   #trigger(): string | undefined {
     const name = this.#ownName()
     if (!name.endsWith('.') && this.#origin === '') return name
@@ -96,20 +98,20 @@ export class RpzReader {
     return this.#owner === '@' ? this.#origin : this.#absolute(this.#owner)
   }
 
-  /** A name with the origin; without one it stays relative to the zone. */
+  /** The name with the origin appended. Without an origin it stays relative to the zone. */
   #absolute(name: string): string {
     if (name.endsWith('.') || this.#origin === '') return name
     return this.#origin === '.' ? `${name}.` : `${name}.${this.#origin}`
   }
 
-  /** What the record demands; undefined: it cannot be done, which is counted. */
+  /** The action of a record; undefined: it is not supported, and is reported as skipped. */
   #action(type: string, data: string, trigger: string): RuleKind | undefined {
     if (type === 'A' || type === 'AAAA') return NULL_DATA.has(data) ? NULL_ADDRESS : this.#unusable('rpz-data')
     if (type !== 'CNAME') return this.#unusable('rpz-data')
     if (data === '.') return NXDOMAIN
     if (data === '*.') return NODATA
     if (data === 'rpz-passthru.' || data === `${trigger}.`) return ALLOW
-    // No reply at all would make the client ask elsewhere: it gets the reply of the list.
+    // `rpz-drop` gets the reply of the list: without any reply the client would ask another server.
     if (data === 'rpz-drop.') return BLOCK
     return this.#unusable(data === 'rpz-tcp-only.' ? 'rpz-tcp-only' : 'rpz-data')
   }
@@ -131,10 +133,10 @@ export class RpzReader {
   /** The prefix length, then the address backwards; `zz` stands for `::`. */
   #addressRule(text: string, what: 'clients' | 'addresses', kind: RuleKind): void {
     const [prefix = '', ...parts] = text.split('.')
-    const isFour = parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part))
+    const isIpv4 = parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part))
     const backwards = parts.toReversed()
-    const address = isFour ? backwards.join('.') : backwards.map((part) => (part === 'zz' ? '' : part)).join(':')
-    const octets = isFour ? fourOctets(address) : sixOctets(address)
+    const address = isIpv4 ? backwards.join('.') : backwards.map((part) => (part === 'zz' ? '' : part)).join(':')
+    const octets = isIpv4 ? ipv4Octets(address) : ipv6Octets(address)
     const bits = /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0
     if (octets === undefined || bits < 1 || bits > octets.length * 8) {
       this.#taker.skip('not-a-name')
@@ -149,17 +151,17 @@ export class RpzReader {
   }
 }
 
-function fourOctets(address: string): Uint8Array | undefined {
+function ipv4Octets(address: string): Uint8Array | undefined {
   return address.split('.').every((part) => Number(part) < 256) ? addressOctets(address) : undefined
 }
 
-/** An empty group at one end is half of a `::`. */
-function sixOctets(text: string): Uint8Array | undefined {
+/** Parses an IPv6 address. An empty group at one end is half of a `::`. */
+function ipv6Octets(text: string): Uint8Array | undefined {
   const address = text.replace(/^:(?!:)/, '::').replace(/(?<!:):$/, '::')
   return URL.canParse(`http://[${address}]`) ? addressOctets(address) : undefined
 }
 
-/** A text in quotation marks may hold a semicolon. */
+/** Removes a comment. A semicolon in quotation marks begins no comment. */
 function withoutComment(line: string): string {
   if (!line.includes(';')) return line
   return line.replace(/("(?:[^"\\]|\\.)*")|;.*$/g, (_, quoted: string | undefined) => quoted ?? '')

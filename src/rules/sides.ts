@@ -2,7 +2,7 @@ import { type ForwardRule, LINK, serverOf, type ViewRule } from '../config/forwa
 import { nameFromText } from '../dns/name.ts'
 import { type Side, type View, viewNumber } from '../resolve.ts'
 
-/** What decides where names are resolved. */
+/** The settings that decide where names are resolved. */
 export interface SideRules {
   /** The ids of the resolvers for general names. */
   readonly use: readonly string[]
@@ -10,39 +10,41 @@ export interface SideRules {
   readonly views: readonly ViewRule[]
 }
 
-/** A side with all that is known about it: who is asked there, and which rule says so. */
+/** A side with the servers that it asks and the rule that made it. */
 export interface KnownSide extends Side {
-  /** Its rule by its path in the configuration, as in `forward[0]`. */
+  /** The path of its rule in the configuration, as `forward[0]`. */
   readonly rule: string
-  /** The ids of the trusted resolvers that are asked; empty if it is asked in cleartext. */
+  /** The ids of the trusted resolvers that it asks; empty if it asks in cleartext. */
   readonly to: readonly string[]
-  /** ADDRESS:PORT or `link`; undefined: it is asked over encrypted transports. */
+  /**
+   * The cleartext server, as ADDRESS:PORT, or `link`; undefined: it asks over encrypted transports.
+   */
   readonly cleartext: string | undefined
 }
 
-/** Every side of a configuration. */
+/** All sides of a configuration. */
 export interface Sides {
-  /** One for each number, in the order of their numbers. The first is that of general names. */
+  /** One side for each number, in the order of the numbers. The first is for general names. */
   readonly all: readonly KnownSide[]
   /**
    * The side of a name for the clients of a view. `name` is in wire form and lower-case; octets
-   * after it (type and class) are ignored. Pure; costs nothing without a forward rule.
+   * after it (type and class) are ignored. Pure. Without a forward rule it costs almost nothing.
    */
   of(name: Uint8Array, view: View): KnownSide
   /** Whether a name belongs to a forward zone in any view. */
   isForwarded(name: Uint8Array): boolean
 }
 
-/** Sides of one view. */
+/** The sides of one view. */
 interface ViewSides {
   readonly general: KnownSide
   readonly zones: ZoneTable | undefined
 }
 
 /**
- * Finds out where each name is resolved. Within a view the longest forward zone that contains the
- * name decides, unless the name is in its exceptions: then the next longest does. All other names
- * are general. A view without `forward` or `use` has those of everybody.
+ * Makes the sides of a configuration. In a view, the longest forward zone that contains the name
+ * decides. If the name is among the exceptions of that zone, the next longest zone decides. All
+ * other names are general. A view without `forward` or `use` has the ones for all clients.
  */
 export function sidesOf({ use, forward, views }: SideRules): Sides {
   const numbers = new Map<string, KnownSide>()
@@ -57,7 +59,7 @@ export function sidesOf({ use, forward, views }: SideRules): Sides {
   const zoneSide = (rule: ForwardRule, path: string) =>
     rule.to !== undefined
       ? side({ zone: rule.zone, rule: path, to: rule.to, cleartext: undefined })
-      : // What the link says is for this zone alone.
+      : // Each zone with `link` has its own side: the link announces servers per zone.
         side({ zone: rule.zone, rule: path, to: [], cleartext: serverOf(rule) ?? LINK }, serverOf(rule) === undefined ? rule.zone : '')
   const zonesOf = (rules: readonly ForwardRule[], path: string) =>
     rules.length === 0 ? undefined : new ZoneTable(rules.map((rule, i) => [rule, zoneSide(rule, `${path}[${i}]`)]))

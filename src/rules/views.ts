@@ -2,14 +2,14 @@ import { addressOctets, parseCidr } from '../config/cidr.ts'
 import { asView, EVERYBODYS, type View } from '../resolve.ts'
 import { AddressBlocks, knownByAddress } from './address-blocks.ts'
 
-/** The blocks of addresses of each view, in the order of the configuration. */
+/** The address blocks of each view, in the order of the configuration. */
 export type ViewClients = readonly (readonly string[])[]
 
 /**
- * Returns a function that gives the view of a client: the one with the smallest block that contains
- * its address, or the view of everybody. The address is numeric; a zone is ignored, and a mapped
- * address counts as IPv4. With a cost of one lookup for a known client, and of nothing without
- * views.
+ * Returns a function that gives the view of a client. It is the view with the smallest block that
+ * contains the address; if there is none, it is `EVERYBODYS`. The address is numeric; an IPv6 zone
+ * is ignored, and an IPv4-mapped address counts as IPv4. For a known client this costs one map
+ * lookup.
  */
 export function viewsByAddress(views: ViewClients): (address: string) => View {
   if (views.length === 0) return () => EVERYBODYS
