@@ -20,35 +20,35 @@ import { viewsByAddress } from './rules/views.ts'
 import { transportsOf } from './trusted-resolvers.ts'
 
 /**
- * What one stage says of a question. `passes`: nothing, the question goes on. `alias`: it goes on
- * with another name. `asks`: the question would be sent.
+ * The decision of one stage about a question. `passes`: the next stage decides. `alias`: the
+ * question continues with another name. `asks`: the question would be sent.
  */
 export interface ExplainStep {
   readonly stage: 'clients' | 'cache' | 'hosts' | 'answers' | 'dns64' | 'local-names' | 'lists' | 'route' | 'resolver'
   readonly verdict: 'passes' | 'answers' | 'blocks' | 'refuses' | 'alias' | 'asks' | 'fresh' | 'stale' | 'absent' | 'unknown'
   /** The id of the list. */
   readonly list?: string
-  /** The file of the rule, or the address of its list. */
+  /** The file of the rule, or the URL of its list. */
   readonly source?: string
-  /** Its line there, counted from 1. */
+  /** The line of the rule in its source, from 1. */
   readonly line?: number
-  /** The rule as it is written, or a few words. */
+  /** The text of the rule, or a few words about it. */
   readonly rule?: string
 }
 
-/** Who would be asked. */
+/** The servers that would be asked. */
 export interface ExplainRoute {
-  /** Ids of trusted resolvers; empty if it is asked in cleartext. */
+  /** Ids of trusted resolvers; empty if the question would be sent in cleartext. */
   readonly to: readonly string[]
-  /** The forward zone of the name; absent: it is a general name. */
+  /** The forward zone of the name; absent: no zone contains it. */
   readonly zone?: string
-  /** ADDRESS:PORT or `link`: it is asked without encryption. */
+  /** The server of the zone that is asked without encryption: ADDRESS:PORT or `link`. */
   readonly cleartext?: string
 }
 
-/** The way of a question through the stages, up to the one that settles it. */
+/** The path of a question through the stages, up to the stage that answers or blocks it. */
 export interface Explanation {
-  /** In text form, with its final dot. */
+  /** The name in text form with its final dot. */
   readonly name: string
   readonly type: string
   readonly verdict: 'answered' | 'blocked' | 'unknown'
@@ -56,13 +56,13 @@ export interface Explanation {
   readonly route?: ExplainRoute
 }
 
-/** What is explained: a question, and the address of the client that would ask it. */
+/** The question to explain, and the address of the client that would ask it. */
 export interface ExplainInput {
   readonly question: Question
   readonly client: string
 }
 
-/** Reads what a person typed. Throws an EnigmError `config` with a sentence. */
+/** Parses the arguments of the command. Throws an EnigmError `config` with a sentence. */
 export function explainInput(name: string, type: string, client: string): ExplainInput {
   const number = typeFromText(type)
   if (number === undefined)
@@ -71,12 +71,12 @@ export function explainInput(name: string, type: string, client: string): Explai
   return { question: questionFor(nameFromText(name).map(lowerOctet), number), client }
 }
 
-/** The order of the control socket that asks what is in memory for a question. */
+/** The command for the control socket that asks for the cache entry of a question. */
 export function cacheOrder({ question, client }: ExplainInput): string {
   return `cached ${textFromType(question.type)} ${textFromName(nameOf(question))} ${client}`
 }
 
-/** What the running service has in memory, from its answer to `cacheOrder`. */
+/** The cache entry of the running service, from its reply to `cacheOrder`. */
 export function cacheStep(reply: unknown): ExplainStep {
   if (!isRecord(reply)) return { stage: 'cache', verdict: 'unknown', rule: 'no service answers' }
   if (typeof reply.leftS !== 'number') return { stage: 'cache', verdict: 'absent' }
@@ -86,8 +86,8 @@ export function cacheStep(reply: unknown): ExplainStep {
 const nameOf = ({ lower }: Question) => lower.subarray(0, lower.length - 4)
 
 /**
- * Walks the stages of the pipeline (resolver.ts) for a question, as the configuration says, and
- * sends nothing. `cache`: what the running service has in memory.
+ * Walks a question through the stages of the pipeline (resolver.ts) as configured. Sends nothing.
+ * `cache`: the cache entry of the running service.
  */
 export async function explain(loaded: Loaded, input: ExplainInput, cache: ExplainStep): Promise<Explanation> {
   const { question, client } = input
@@ -139,18 +139,18 @@ async function below(loaded: Loaded, input: ExplainInput, view: View, steps: Exp
   return { verdict: 'answered', route: { to, ...(zone === undefined ? {} : { zone }), ...(cleartext === undefined ? {} : { cleartext }) } }
 }
 
-/** The trusted resolvers that are asked, each with its transports. */
+/** The step with the trusted resolvers and their transports. */
 function resolverStep({ config, resolvers }: Loaded, to: readonly string[]): ExplainStep {
   const shown = resolvers.filter(({ id }) => to.includes(id)).map((one) => `${one.id} (${transportsOf(one, config).join(', ')})`)
   return { stage: 'resolver', verdict: 'asks', source: config.resolvers, rule: shown.join(', ') }
 }
 
-/** The view of the client at an address, by the configuration. */
+/** The view of a client by its address. */
 export function viewOf({ config }: Loaded, client: string): View {
   return viewsByAddress(config.views.map(({ clients }) => clients))(client)
 }
 
-/** The answers that are written for a view, and their path in the configuration. */
+/** The `answers` of a view, and their path in the configuration. */
 function answersFor({ config }: Loaded, view: View): { readonly list: readonly OwnAnswer[]; readonly path: string } {
   const own = config.views[view - 1]?.answers
   return own === undefined ? { list: config.answers, path: 'answers' } : { list: own, path: `views[${view - 1}].answers` }
@@ -177,7 +177,7 @@ async function listStep({ config }: Loaded, { question, client }: ExplainInput, 
 
 interface OwnStep {
   readonly step: ExplainStep
-  /** The name with which the question goes on. */
+  /** The target of an alias: the question continues with it. */
   readonly target?: Uint8Array
 }
 
@@ -196,7 +196,7 @@ function ownStep(loaded: Loaded, names: OwnNames, question: Question, view: View
   return { step: { stage: 'answers', verdict: 'passes' } }
 }
 
-/** Where it is written: a hosts file with its line, or the item of `answers`. */
+/** The place of a local answer: a hosts file with its line, or an item of `answers`. */
 function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question, view: View): Omit<ExplainStep, 'verdict'> {
   const [configFile] = loaded.files
   const { list, path } = answersFor(loaded, view)
@@ -211,7 +211,7 @@ function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question, view
   return { stage: 'hosts', ...hostsPlace(loaded, match, question.type) }
 }
 
-/** The index of the answer for a name, of one type, or of any. */
+/** The index in `list` of the answer for a name and a type; `type` undefined: any type. */
 function written(list: readonly OwnAnswer[], { owner, by }: OwnMatch, type: number | undefined): number | undefined {
   const found = list.findIndex((answer) => {
     const { wire, wildcard } = ownNameOf(answer.name)
@@ -220,7 +220,10 @@ function written(list: readonly OwnAnswer[], { owner, by }: OwnMatch, type: numb
   return found < 0 ? undefined : found
 }
 
-/** The line that gives the name an address of the type, else the first that names it. */
+/**
+ * The line of a hosts file that gives the name an address of the type; else the first line with the
+ * name.
+ */
 function hostsPlace({ hosts }: Loaded, { owner }: OwnMatch, type: number): Pick<ExplainStep, 'source' | 'line' | 'rule'> {
   const key = keyOf(owner)
   let first: Pick<ExplainStep, 'source' | 'line' | 'rule'> = {}

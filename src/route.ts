@@ -2,19 +2,19 @@ import { isIP } from 'node:net'
 import { EnigmError } from './errors.ts'
 
 /**
- * The way to a resolver, as a list of hops. The vocabulary is shared by the configuration, which
- * names them, by the links, which dial them, and by the status, which says what each can know.
+ * The route to a resolver, as a list of hops. The configuration names hops, links dial them, and
+ * the status document says what each hop can know. All of them share these types.
  */
 
-/** The kinds of hops, and what each is given. */
+/** The kinds of hops. `carries`: what a hop receives. */
 export const HOP_KINDS = {
-  /** RFC 1928. It is given the address of the next hop, and carries a byte stream. */
+  /** RFC 1928. It receives the address of the next hop, and carries a byte stream. */
   socks5: { label: 'SOCKS5', carries: 'stream' },
-  /** RFC 9110 section 9.3.6. The same, by the method CONNECT. */
+  /** RFC 9110 section 9.3.6: the method CONNECT. It receives and carries the same. */
   'http-connect': { label: 'HTTP CONNECT', carries: 'stream' },
-  /** RFC 9230. It is given one encrypted message for each query. */
+  /** RFC 9230. It receives one encrypted message for each query. */
   'odoh-relay': { label: 'ODoH relay', carries: 'message' },
-  /** Anonymized DNSCrypt. The same. */
+  /** Anonymized DNSCrypt. It also receives one encrypted message for each query. */
   'dnscrypt-relay': { label: 'DNSCrypt relay', carries: 'message' },
 } as const satisfies Readonly<Record<string, { readonly label: string; readonly carries: 'stream' | 'message' }>>
 
@@ -22,7 +22,7 @@ export type HopKind = keyof typeof HOP_KINDS
 /** The kinds of `proxies` in the configuration. */
 export type ProxyKind = { [Kind in HopKind]: (typeof HOP_KINDS)[Kind]['carries'] extends 'stream' ? Kind : never }[HopKind]
 
-/** How the connection to a hop itself is protected, apart from what passes through it. */
+/** How the connection to a hop is protected. The data inside has its own protection. */
 export type HopProtection =
   | { readonly by: 'none' }
   | { readonly by: 'tls'; readonly authenticated: 'ca' | 'ca+spki'; readonly authenticationDomainName: string }
@@ -32,34 +32,32 @@ export interface Hop {
   readonly kind: HopKind
   /** Its key in `proxies`, or its id in the trusted set. Unique in a route. */
   readonly name: string
-  /** An IP address; behind another hop it may be a name, which that hop looks up. */
+  /** An IP address. Behind another hop it may be a host name, which that hop looks up. */
   readonly host: string
   readonly port: number
   readonly protection: HopProtection
   /**
-   * What this host tells it about itself: nothing, the user name of the configuration, or a user
-   * name drawn for each operator.
+   * The credentials that this host sends to the hop: none, the user name of the configuration, or a
+   * random user name for each operator.
    */
   readonly credentials: 'none' | 'fixed' | 'per-operator'
-  /** Who runs it, if the configuration says so. */
+  /** The operator of the hop, if it is configured. */
   readonly operator?: string
   readonly jurisdiction?: string
 }
 
-/** The hops to a resolver, the nearest first; none: it is dialled directly. */
+/** The hops to a resolver, the nearest first. Without hops, the resolver is dialled directly. */
 export interface Route {
   readonly resolver: string
   readonly hops: readonly Hop[]
 }
 
-/**
- * The form in which names of operators are compared everywhere: case and spaces do not matter.
- */
+/** Normalises the name of an operator for comparison: case and spaces do not matter. */
 export function operatorKey(operator: string): string {
   return operator.trim().replace(/\s+/g, ' ').toLowerCase()
 }
 
-/** A proxy as configured; see config/proxies.ts. */
+/** A configured proxy; see config/proxies.ts. */
 interface ConfiguredProxy {
   readonly type: ProxyKind
   readonly address: string
@@ -72,7 +70,7 @@ interface ConfiguredProxy {
 
 interface Routed {
   readonly id: string
-  /** Overrides the `via` for all; [] is direct. */
+  /** Replaces the general `via`; [] means a direct connection. */
   readonly via?: readonly string[] | undefined
 }
 
@@ -82,14 +80,14 @@ interface Routes {
 }
 
 /**
- * The route of the byte streams to a resolver of a checked configuration. Throws an EnigmError
- * `config` if it names an unknown proxy: nothing may be dialled directly instead.
+ * The route to a resolver for transports over byte streams. Throws an EnigmError `config` if `via`
+ * names an unknown proxy, because a direct connection must never replace it.
  */
 export function routeOf({ id, via }: Routed, config: Routes): Route {
   return { resolver: id, hops: (via ?? config.via).map((name) => hopOf(name, config)) }
 }
 
-/** The most hops that a route may have. */
+/** Limit of hops in a route. */
 export const MOST_HOPS = 3
 
 function hopOf(name: string, { proxies }: Routes): Hop {
@@ -116,7 +114,10 @@ export interface Place {
   readonly port: number
 }
 
-/** Parses "192.0.2.1:1080", "[2001:db8::1]:1080" or "proxy.example:1080"; undefined: no place. */
+/**
+ * Parses "192.0.2.1:1080", "[2001:db8::1]:1080" or "proxy.example:1080"; undefined: it is
+ * malformed.
+ */
 export function parsePlace(text: string): Place | undefined {
   const [, six, other, digits = ''] = /^(?:\[([^\]]+)\]|([^:[\]]+)):([1-9]\d{0,4})$/.exec(text) ?? []
   const host = six ?? other ?? ''
@@ -138,7 +139,7 @@ export function placeText({ host, port }: Place): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Whether an address is the name of an onion service (RFC 7686), which only Tor can reach. */
+/** Whether a host is an onion service (RFC 7686), which only Tor can reach. */
 export function isOnion(address: string): boolean {
   return /\.onion$/i.test(address)
 }

@@ -2,14 +2,14 @@ import { type Hop, operatorKey } from './route.ts'
 import { TRANSPORTS, type Transport } from './transports.ts'
 
 /**
- * What each party on the route to a resolver can know about a query. It is derived from the route
- * alone: from what each party is given, and never from what a party says about itself.
+ * Derives what each party on the route to a resolver can know about a query. The result depends
+ * only on the data that each party receives, never on what a party claims about itself.
  */
 
 /**
- * Whether a party can know something. `no`: it is given nothing that says it, whatever it does.
- * `claimed`: it depends on what a party says about itself. `only together with X`: it needs what X
- * is given as well.
+ * Whether a party can know something. `no`: nothing that it receives reveals it. `claimed`: it is
+ * hidden only if a party keeps its promise. `only together with X`: it can know if X shares its
+ * data.
  */
 export type Cell = 'yes' | 'no' | 'claimed' | `only together with ${string}`
 
@@ -17,74 +17,80 @@ export type Cell = 'yes' | 'no' | 'claimed' | `only together with ${string}`
 export interface Knowledge {
   /** `this network`, or the kind and the name of a hop or of the resolver. */
   readonly party: string
-  /** The address of this host, or that of the network that it is in. */
+  /** The address of this host, or of its network. */
   readonly address: Cell
-  /** The names that are asked for. */
+  /** The names in the queries. */
   readonly names: Cell
-  /** When something is asked. */
+  /** The time of a query. */
   readonly timing: Cell
   /** The sizes of queries and replies. */
   readonly sizes: Cell
 }
 
-/** How the question itself is protected on the whole route to the resolver. */
+/** The protection of the question on the whole route to the resolver. */
 export type Seal = 'tls' | 'hpke' | 'dnscrypt'
 
-/** One route to a resolver, and what protects it. The transports of a resolver may take several. */
+/**
+ * One route to a resolver, and its protection. The transports of a resolver may use several routes.
+ */
 export interface QueryPath {
   readonly resolver: string
   readonly operator: string
   readonly jurisdiction?: string
-  /** The hops, the nearest first; none: it is dialled directly. */
+  /** The hops, the nearest first. Without hops, the resolver is dialled directly. */
   readonly hops: readonly Hop[]
-  /** The transports that take this route; at least one. */
+  /** The transports that use this route; at least one. */
   readonly over: readonly Transport[]
   readonly seal: Seal
   /**
-   * What the end of the seal must prove before a question is sent. `no`: nothing, so anybody on the
-   * route can pose as the resolver (RFC 8310 section 5).
+   * What the resolver must prove before a question is sent. `no`: nothing, so anybody on the route
+   * can pose as the resolver (RFC 8310 section 5).
    */
   readonly proof: 'ca' | 'ca+spki' | 'key' | 'no'
   /**
-   * The key of the resolver is fetched from it without a hop. It then learns the address, and could
-   * give each client a key of its own, by which it recognizes the queries (RFC 9230 section 12.1).
+   * Whether the key of the resolver is fetched from it without a hop. The resolver then learns the
+   * address of this host. It could also give each client a different key, and recognise the queries
+   * by it (RFC 9230 section 12.1).
    */
   readonly keyFetchedDirectly?: true
-  /** The addresses that are dialled: those of the first hop, or of the resolver itself. */
+  /** The addresses that are dialled: of the first hop, or of the resolver without hops. */
   readonly dialled: readonly string[]
 }
 
-/** What the shaping in force hides: nothing, the queries of a session, or also that one exists. */
+/**
+ * What the active shaping hides: nothing, the single queries of a session, or also whether a
+ * session exists.
+ */
 export type Hidden = 'nothing' | 'queries' | 'sessions'
 
 export const THIS_NETWORK = 'this network'
 
-/** The name of a hop as a party. */
+/** The party name of a hop. */
 export function hopParty({ kind, name }: Pick<Hop, 'kind' | 'name'>): string {
   return `${kind === 'odoh-relay' || kind === 'dnscrypt-relay' ? 'relay' : 'proxy'} ${name}`
 }
 
-/** The name of a resolver as a party. */
+/** The party name of a resolver. */
 export function resolverParty(id: string): string {
   return `resolver ${id}`
 }
 
 /**
- * Who can know what of a query that takes `path`: this network, each hop, the resolver. Pure.
+ * Derives what the network, each hop and the resolver can know about a query on `path`. Pure.
  *
- * The first hop gives away the address of this host, and the resolver the names: a party that wants
- * both needs one of them. Hops between them do not help against two that compare times, so none of
- * them is named as needed.
+ * Only the first hop knows the address of this host, and only the resolver knows the names. A party
+ * that wants both needs one of these two. The hops between them are not named: they cannot prevent
+ * the two from comparing times.
  */
 export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[] {
   const { hops, over } = path
   const [first] = hops
   const resolver = resolverParty(path.resolver)
-  // A peer that proves nothing may be anybody on the route.
+  // A peer that proves nothing can be anybody on the route.
   const open = path.proof === 'no'
   const seen = {
     timing: hidden === 'sessions' ? 'no' : 'yes',
-    // The sizes of queries are ours; those of replies are equal only if the resolver pads them.
+    // We pad the queries. Replies are padded only if the resolver does it.
     sizes: hidden !== 'nothing' && over.every((transport) => TRANSPORTS[transport].evenReplies) ? 'claimed' : 'yes',
   } as const
   const ofHop = (hop: Hop, place: number): Knowledge => ({
@@ -107,18 +113,19 @@ function addressAtResolver({ hops: [first], keyFetchedDirectly }: QueryPath): Ce
 
 const together = (party: string): Cell => `only together with ${party}`
 
-/** A reason why one party, or one operator, may know both the address and the names. */
+/** A reason why one party or one operator can know both the address and the names. */
 export interface Joined {
-  /** The resolvers on whose route this is so. */
+  /** The resolvers whose routes have this problem. */
   readonly resolvers: readonly string[]
-  /** The reason, in a sentence without its final dot. */
+  /** The reason, as a sentence without its final dot. */
   readonly why: string
 }
 
 /**
- * Every way in which a single operator may know the address of this host and the names: alone, or
- * by what it is given at two places. Empty: none can, unless two operators work together, or the
- * first hop is one of `strangers`. An operator that is not named counts as one of its own. Pure.
+ * Finds all ways in which one operator can know both the address of this host and the names: at one
+ * place, or at two places that it runs. Empty: no operator can, unless two operators cooperate, or
+ * the first hop is one of `strangers`. A party without a configured operator counts as a separate
+ * operator. Pure.
  */
 export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] {
   const holders = new Map<string, { readonly name: string; readonly address: Place[]; readonly names: Place[] }>()
@@ -143,9 +150,9 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
 }
 
 /**
- * The first hops of which nobody says who runs them: that may be the operator of the resolver, and
- * a program on this host may connect directly. One that keeps operators apart (Tor) is meant to be
- * of another operator.
+ * The first hops without a configured operator. The operator of the resolver may run such a hop,
+ * and a program on this host may connect directly. Hops that isolate operators (Tor) are not
+ * counted.
  */
 export function strangers(paths: readonly QueryPath[]): readonly string[] {
   const first = paths.flatMap(({ hops }) => hops.slice(0, 1))
@@ -162,12 +169,12 @@ interface Place {
 const mayKnow = (cell: Cell) => cell === 'yes' || cell === 'claimed'
 const idsOf = (places: readonly Place[]) => [...new Set(places.map(({ path }) => path.resolver))]
 
-/** The operators of the parties in the order of the table; undefined: not named. */
+/** The operators of the parties, in the order of the table; undefined: not configured. */
 function operatorsOn(path: QueryPath): readonly (string | undefined)[] {
   return [undefined, ...path.hops.map(({ operator }) => operator), path.operator]
 }
 
-/** The parties that may know both by themselves, by the cause. */
+/** The parties that can know both by themselves, with the cause. */
 function alone(places: readonly Place[]): readonly Joined[] {
   const open = places.filter(({ path }) => path.proof === 'no')
   const proven = places.filter(({ path }) => path.proof !== 'no')
@@ -185,8 +192,8 @@ function alone(places: readonly Place[]): readonly Joined[] {
 const isIn = (place: Place, places: readonly Place[]) => places.some(({ path, party }) => path === place.path && party === place.party)
 
 /**
- * The hops and the resolver of one path that have the same operator (or `jurisdiction`), as a
- * sentence without its final dot, or those that do not say theirs. Undefined: all differ.
+ * Finds hops and the resolver of one path with the same operator (or `jurisdiction`), or without a
+ * configured one. `why` is a sentence without its final dot. Undefined: all differ.
  */
 export function sameOnPath(
   path: QueryPath,
@@ -205,17 +212,17 @@ export function sameOnPath(
   return silent.length === 0 ? undefined : { is: 'unknown', why: `the ${what} of ${silent.join(', ')} is not configured` }
 }
 
-/** Jurisdictions are compared like operators. */
+/** Jurisdictions are normalised like operators. */
 const equal = (a: string | undefined, b: string) => a !== undefined && operatorKey(a) === operatorKey(b)
 
 /** How names are divided among resolvers: the setting `split`. */
 export type Split = 'none' | 'by-site' | 'rotate'
 
 /**
- * The largest share of sites whose names one operator learns, from 0 to 1. `sides`: the operators
- * that get general names, those of everybody and of each view that has its own. Only `by-site`
- * limits the share: without a division any operator may get every name, and one that changes by the
- * day shows every operator every site in time. 0: there is no operator.
+ * The largest share of sites whose names one operator learns, from 0 to 1; 0: there is no operator.
+ * `sides`: the operators for general names, for all clients and for each view with its own `use`.
+ * Only `by-site` limits the share. With `none`, one operator may get every name. With `rotate`,
+ * every operator gets every site in time.
  */
 export function largestShare(sides: readonly (readonly string[])[], split: Split): number {
   const counts = sides.map((operators) => new Set(operators.map(operatorKey)).size).filter((count) => count > 0)

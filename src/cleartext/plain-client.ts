@@ -6,8 +6,8 @@ import { PlainExchange, type PlainFlags, type PlainParts, type PlainServer } fro
 const NO_FLAGS: PlainFlags = { dnssecOk: false, checkingDisabled: false }
 
 /**
- * Asks servers in cleartext: each packet from a new port of the system's choice with a random ID,
- * one packet at a time. Replies that do not match are ignored. No answer has the AD flag.
+ * Asks servers in cleartext. Each packet has a random ID and comes from a new port that the system
+ * chooses. Replies that do not match are ignored. The AD flag is cleared in all answers.
  */
 export class PlainClient {
   readonly #parts: PlainParts
@@ -24,9 +24,9 @@ export class PlainClient {
   }
 
   /**
-   * Calls `done` once, with the answer or an EnigmError: `deadline`, `closed`, `reply-malformed`,
-   * `connect-refused` or `connect-failed`. Returns a function that ends the exchange without a
-   * call. /
+   * Asks a question. Calls `done` once, with the answer or an EnigmError: `deadline`, `closed`,
+   * `reply-malformed`, `connect-refused` or `connect-failed`. Returns a function that cancels the
+   * exchange; `done` is then not called.
    */
   send(question: Question, flags: PlainFlags, deadlineMs: number, done: (outcome: AcceptedReply | EnigmError) => void): () => void {
     const exchange = new PlainExchange(this.#parts, this.#servers, question, flags, deadlineMs, (outcome) => {
@@ -38,14 +38,14 @@ export class PlainClient {
     return () => exchange.end(undefined)
   }
 
-  /** The same as a promise, without flags. */
+  /** Does the same as `send`, with a promise and without flags. */
   ask(question: Question, deadlineMs: number): Promise<AcceptedReply> {
     return new Promise((resolve, reject) => {
       this.send(question, NO_FLAGS, deadlineMs, (outcome) => (outcome instanceof EnigmError ? reject(outcome) : resolve(outcome)))
     })
   }
 
-  /** Questions in progress fail with `closed`, and their sockets are closed. */
+  /** Fails all open questions with `closed`, and closes their sockets. */
   close(): void {
     for (const exchange of [...this.#open]) exchange.end(new EnigmError('closed', this.#parts.manner.says.closed))
   }

@@ -10,68 +10,72 @@ import { type AcceptedReply, acceptReply, type TtlClamp } from '../dns/response.
 import { EnigmError } from '../errors.ts'
 import type { Question } from '../resolve.ts'
 
-/** How questions are asked in cleartext. */
+/** Settings and messages for questions in cleartext. */
 export interface PlainManner {
   /**
-   * With all that a resolver does against forged replies and for long ones: letters of random case
-   * in the name (0x20), TCP, and EDNS with the client's DO. Without it, as the simplest stub does.
+   * True: ask as a resolver does. That is random case of letters in the name (0x20), TCP when a
+   * reply may be forged or is truncated, and EDNS with the client's DO. False: ask as the simplest
+   * stub does.
    */
   readonly thorough: boolean
-  /** Limit of UDP packets for one question. */
+  /**
+   * Limit of UDP packets for one question. A repeat without random case or without EDNS is not
+   * counted.
+   */
   readonly mostPackets: number
-  /** Time without a reply after which the next packet is sent. */
+  /** The next packet is sent after this time without a reply. */
   readonly retryMs: number
   readonly clamp: TtlClamp
-  /** Sentences for the errors: no reply in time, unreachable, and ended from this side. */
+  /** Error messages: no reply in time, server unreachable, and service is closing. */
   readonly says: { readonly silent: string; readonly unreachable: string; readonly closed: string }
 }
 
 export interface PlainParts {
   readonly clock: Clock
   readonly random: Random
-  /** At least one. */
+  /** The servers; at least one. */
   readonly resolvers: readonly SocketAddress[]
   readonly manner: PlainManner
   /**
-   * Called before each packet; if it returns false, the packet must not be sent, and the question
-   * fails with `closed`.
+   * Called before each packet. If it returns false, the packet is not sent, and the question fails
+   * with `closed`.
    */
   readonly mayLeave: () => boolean
 }
 
-/** What is asked besides the question. */
+/** The flags of a query. */
 export interface PlainFlags {
   readonly dnssecOk: boolean
   readonly checkingDisabled: boolean
 }
 
-/** A server, and what it was found not to support. */
+/** A server, and what it supports; both are true until it is found not to. */
 export interface PlainServer extends SocketAddress {
-  /** It returns the letters of a name as they were sent. */
+  /** Whether its replies keep the case of the letters in the name. */
   keepsCase: boolean
-  /** It answers queries with EDNS. */
+  /** Whether it answers queries with EDNS. */
   edns: boolean
 }
 
-/** A query as it was sent to one server. */
+/** A query to one server. */
 interface Attempt {
   readonly server: PlainServer
   readonly message: Uint8Array
-  /** Its name has letters of random case. */
+  /** Whether the letters of its name have random case. */
   readonly mixed: boolean
   readonly edns: boolean
 }
 
-/** RCODEs of a server that cannot read EDNS (RFC 6891 section 7), or that has no answer. */
+/** RCODEs of a server that does not support EDNS (RFC 6891 section 7), or that has no answer. */
 const FORMERR = 1
 const SERVFAIL = 2
 const NOTIMP = 4
 const REFUSED = 5
 const BADVERS = 16
-/** A server that refused a packet may just be starting. */
+/** Delay before the retry when no server is reachable: a server may just be starting. */
 const REFUSED_RETRY_MS = 250
 
-/** One question until its answer or its failure. */
+/** The exchange for one question: sends packets until an answer or a failure. */
 export class PlainExchange {
   readonly #parts: PlainParts
   readonly #servers: readonly PlainServer[]
@@ -80,16 +84,16 @@ export class PlainExchange {
   readonly #deadlineMs: number
   readonly #done: (outcome: AcceptedReply | EnigmError | undefined) => void
   readonly #sockets = new Set<Socket | TcpSocket>()
-  /** Servers that were asked over TCP: once each. */
+  /** Servers that were asked over TCP. Each is asked over TCP only once. */
   readonly #streamed = new Set<PlainServer>()
   #timer: Timer | undefined
   #sent = 0
   #over = false
   #failure: EnigmError
-  /** A reply without an answer, for which another server is asked first. */
+  /** A reply with SERVFAIL, REFUSED or NOTIMP. It is used if no other server has a better one. */
   #kept: AcceptedReply | undefined
 
-  /** `done` is called once; with undefined if the exchange was ended without an outcome. */
+  /** `done` is called once. Its argument is undefined if the exchange was cancelled. */
   constructor(
     parts: PlainParts,
     servers: readonly PlainServer[],
@@ -107,7 +111,7 @@ export class PlainExchange {
     this.#failure = new EnigmError('deadline', parts.manner.says.silent)
   }
 
-  /** Sends the next packet; if none is left, waits for the deadline. */
+  /** Sends the next packet. After the last one, waits until the deadline. */
   next(): void {
     const { clock, manner } = this.#parts
     this.#timer?.cancel()
@@ -126,7 +130,7 @@ export class PlainExchange {
     }
   }
 
-  /** Nothing is sent and no reply is read after this. */
+  /** Ends the exchange and closes its sockets. */
   end(outcome: AcceptedReply | EnigmError | undefined): void {
     if (this.#over) return
     this.#over = true
@@ -154,7 +158,7 @@ export class PlainExchange {
   #overUdp(attempt: Attempt): void {
     const { address, port } = attempt.server
     const family = isIPv6(address.replace(/%.*$/, '')) ? 6 : 4
-    // The host is an address: no lookup is made.
+    // The host is an address, so the lookup returns it unchanged.
     const socket = createSocket({ type: `udp${family}`, lookup: (host, _options, found) => found(null, host, family) })
     this.#sockets.add(socket)
     const failed = () => {
@@ -163,8 +167,8 @@ export class PlainExchange {
     }
     socket.on('error', failed)
     socket.on('message', (reply) => this.#datagram(attempt, reply))
-    // Connected: the kernel drops packets of other hosts, and reports a closed port.
-    // With a callback of `connect`, Node calls that with an error and emits none.
+    // The socket is connected, so the kernel drops packets of other hosts and reports a closed
+    // port. `connect` gets no callback: with one, Node reports the error there and emits no event.
     socket.once('connect', () => {
       if (!this.#mayLeave()) return
       socket.send(attempt.message, (error) => {
@@ -177,23 +181,23 @@ export class PlainExchange {
   #mayLeave(): boolean {
     if (this.#over) return false
     if (this.#parts.mayLeave()) return true
-    this.end(new EnigmError('closed', 'Nothing may leave any more.'))
+    this.end(new EnigmError('closed', 'Sending is no longer allowed.'))
     return false
   }
 
   #datagram(attempt: Attempt, reply: Uint8Array): void {
     if (this.#over || !matches(attempt, reply)) return
     if (attempt.mixed && !sameCase(attempt.message, reply)) {
-      // It is forged, or the server changes the case: TCP shows which.
+      // The reply is forged, or the server changes the case. A query over TCP shows which.
       this.#overTcp(attempt.server, () => this.#overUdp(this.#attempt(attempt.server, false)))
       return
     }
     const accepted = this.#accepted(reply)
-    // Any host on this network may have sent what cannot be read: continues to wait.
+    // A malformed reply may be forged by any host on this network: keep waiting.
     if (accepted === undefined) return
     if (accepted.kind === 'truncated') {
-      // A login page has no name whose answer does not fit in a packet.
-      if (!this.#parts.manner.thorough) this.end(new EnigmError('reply-malformed', 'The reply was cut off.'))
+      // Without TCP a truncated reply is a failure. Names of login pages have short answers.
+      if (!this.#parts.manner.thorough) this.end(new EnigmError('reply-malformed', 'The reply was truncated.'))
       else this.#overTcp(attempt.server, () => this.#unreachable())
     } else this.#take(attempt, accepted)
   }
@@ -206,10 +210,10 @@ export class PlainExchange {
     }
   }
 
-  /** A reply that matches. It is the outcome, unless another try may have a better one. */
+  /** Handles a matching reply. It is the outcome, unless a retry may give a better one. */
   #take(attempt: Attempt, accepted: AcceptedReply): void {
     const { rcode } = accepted
-    // Asked so because TCP could not show who changes the case.
+    // The name was sent in lower case after TCP had failed: remember it for this server.
     if (!attempt.mixed) attempt.server.keepsCase = false
     if (attempt.edns && (rcode === FORMERR || rcode === NOTIMP || rcode === BADVERS)) {
       attempt.server.edns = false
@@ -223,7 +227,7 @@ export class PlainExchange {
     } else this.end(accepted)
   }
 
-  /** Asks one server over TCP, once; calls `otherwise` if that fails. */
+  /** Asks one server over TCP, at most once. Calls `otherwise` if that fails. */
   #overTcp(server: PlainServer, otherwise: () => void): void {
     if (this.#streamed.has(server)) return
     this.#streamed.add(server)
@@ -242,7 +246,7 @@ export class PlainExchange {
       if (this.#over || failed) return
       const accepted = matches(attempt, reply) ? this.#accepted(reply) : undefined
       if (accepted === undefined) return fail()
-      // The handshake proves the address, so it is the server that changes the case.
+      // The TCP handshake proves the address, so the server itself changes the case.
       if (attempt.mixed && !sameCase(attempt.message, reply)) server.keepsCase = false
       this.#take(attempt, accepted)
     }
@@ -256,7 +260,7 @@ export class PlainExchange {
     socket.on('close', fail)
   }
 
-  /** A server cannot be reached: goes to the next one, or tries again a little later. */
+  /** Handles an unreachable server: asks the next one, or retries after a short delay. */
   #unreachable(): void {
     if (this.#over) return
     this.#failure = new EnigmError('connect-failed', this.#parts.manner.says.unreachable)
@@ -280,7 +284,7 @@ function matches({ message }: Attempt, reply: Uint8Array): boolean {
 }
 
 /**
- * Gives each letter of a name a random case: a forger who does not see the query must guess them
+ * Gives each letter of a name a random case. A forger who does not see the query must guess them
  * all, besides the ID and the port.
  */
 function mixCase(message: Uint8Array, from: number, end: number, random: Random): void {
@@ -288,13 +292,14 @@ function mixCase(message: Uint8Array, from: number, end: number, random: Random)
   for (let at = from; at < end; at++) {
     const octet = message[at] ?? 0
     const bit = at - from
-    // A length octet is at most 63, and no letter.
+    // A length octet is at most 63, so it is never taken for a letter.
     if (octet >= 0x61 && octet <= 0x7a && ((bits[bit >> 3] ?? 0) >> (bit & 7)) & 1) message[at] = octet - 0x20
   }
 }
 
 /**
- * Whether the name of the reply has the letters of the query; errors without a question have none.
+ * Whether the name in the reply has the same case as in the query. True for a reply without a
+ * question.
  */
 function sameCase(message: Uint8Array, reply: Uint8Array): boolean {
   if (reply.length === HEADER_OCTETS || u16(reply, 4) === 0) return false

@@ -6,45 +6,48 @@ import type { Clock } from '../clock.ts'
 import { sourceUrlProblem } from '../config/source-url.ts'
 import { EnigmError, systemCode } from '../errors.ts'
 
-/** What to fetch, and how much of it is accepted. */
+/** A request to fetch a source. */
 export interface FetchRequest {
-  /** An https address that `sourceUrlProblem` accepts. */
+  /** An https URL that `sourceUrlProblem` accepts. */
   readonly url: string
-  /** A larger body is refused, before and after decompression. */
+  /** Limit of the body in octets, before and after decompression. */
   readonly maxOctets: number
-  /** From the last fetch: the server then answers only if the content changed. */
+  /**
+   * Validators of the last fetch. With them, the server sends the content only if it has changed.
+   */
   readonly etag?: string | undefined
   readonly lastModified?: string | undefined
-  /** Takes the body, in order. If it rejects, the fetch rejects with its error. */
+  /**
+   * Receives the parts of the body in order. If it rejects, the fetch rejects with the same error.
+   */
   readonly take: (part: Uint8Array) => void | Promise<void>
 }
 
 /**
- * What a server answered; `fetchBuffer` adds the body. With `changed: false` nothing was passed to
- * `take`.
+ * The result of a fetch; `fetchBuffer` adds the body. With `changed: false`, `take` was not called.
  */
 export interface Fetched {
   readonly changed: boolean
   readonly etag: string | undefined
   readonly lastModified: string | undefined
-  /** After decompression. */
+  /** Length of the body after decompression. */
   readonly octets: number
 }
 
-/** What a fetch needs of the program around it. */
+/** The services that a fetch uses. */
 export interface FetchWorld {
   /**
-   * The addresses of a host, resolved by this service itself and never by the system. Rejects with
+   * Resolves the addresses of a host through this service, never through the system. Rejects with
    * an EnigmError.
    */
   readonly lookup: (host: string) => Promise<readonly string[]>
   readonly clock: Clock
-  /** Certificates, in PEM, that are trusted instead of those of Node. */
+  /** CA certificates in PEM that replace those of Node. */
   readonly ca?: string | undefined
 }
 
 const CONNECT_MS = 15_000
-/** The longest pause between two parts of a body, and before the header. */
+/** The longest wait for the header, and for the next part of the body. */
 const PAUSE_MS = 20_000
 const TOTAL_MS = 5 * 60_000
 const MOST_REDIRECTS = 2
@@ -54,9 +57,9 @@ const MAX_VALIDATOR = 512
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 /**
- * Fetches a source over https. Sends no cookie and no name of this program. Follows at most two
- * redirects, each within the same origin. Rejects with an EnigmError `source`, whose message is a
- * clause that names the fault and not the address; or with that of `lookup` or `take`.
+ * Fetches a source over https. Sends no cookie and no User-Agent. Follows at most two redirects,
+ * each within the same origin. Rejects with an EnigmError `source`; its message is a clause that
+ * names the fault, without the URL. Errors of `lookup` and `take` are passed on.
  */
 export async function fetchSource(request: FetchRequest, world: FetchWorld): Promise<Fetched> {
   const problem = sourceUrlProblem(request.url)
@@ -84,7 +87,7 @@ export async function fetchSource(request: FetchRequest, world: FetchWorld): Pro
   }
 }
 
-/** The whole body in memory, for a source that is small. Undefined: it has not changed. */
+/** Fetches a small source into memory. Undefined: the source has not changed. */
 export async function fetchBuffer(
   request: Omit<FetchRequest, 'take'>,
   world: FetchWorld,
@@ -104,7 +107,7 @@ async function follow(first: URL, request: FetchRequest, agent: Dispatcher, sign
       headers: headersOf(request),
       signal,
     })
-    // A body that nobody reads may still fail when the connection is closed.
+    // An unread body may still emit an error when the connection is closed.
     response.body.on('error', () => {})
     const { statusCode } = response
     if (!REDIRECTS.has(statusCode)) return await receive(response, request)
@@ -161,8 +164,8 @@ function decoded(body: Readable, encoding: string | undefined): AsyncIterable<Ui
 }
 
 /**
- * A lookup for `connect` of undici that asks this service. Its failure is kept, because Node wraps
- * the errors of several addresses.
+ * Makes a lookup function for `connect` of undici that asks this service. Keeps its failure,
+ * because Node wraps the errors of several addresses in one.
  */
 function lookupBy(resolve: FetchWorld['lookup']): { readonly lookup: LookupFunction; readonly failure: EnigmError | undefined } {
   let failure: EnigmError | undefined
@@ -200,10 +203,10 @@ function faultOf(error: unknown, aborted: boolean): string {
   if (TLS_CODE.test(code)) return `its server did not prove its identity (${code})`
   if (SLOW_CODES.has(code)) return `its server is too slow (${code})`
   if (code.startsWith('Z_')) return 'its content is damaged (gzip)'
-  return `its server cannot be reached, or broke off (${code})`
+  return `its server cannot be reached, or the connection was lost (${code})`
 }
 
-/** Node joins the failures of several addresses in one error. */
+/** The first error code in an error. Node joins the failures of several addresses in one error. */
 function codeIn(error: unknown): string {
   if (error instanceof AggregateError) return codeIn(error.errors[0])
   return systemCode(error) ?? (error instanceof Error && error.cause !== undefined ? codeIn(error.cause) : 'unknown error')

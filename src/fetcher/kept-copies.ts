@@ -7,71 +7,72 @@ import { createNew, makeDirectory, putInPlace, remove, temporaryOf, unusablePath
 
 const about = v.object({
   version: v.literal(1),
-  /** The address that it came from: another one in the configuration makes the copy worthless. */
+  /** The URL of the source. If the configuration has another one, the copy is not used. */
   url: v.string(),
   etag: v.optional(v.string()),
   lastModified: v.optional(v.string()),
-  /** Of the content, in hexadecimal. */
+  /** SHA-256 of the content, in hexadecimal. */
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   octets: v.number(),
-  /** When it was last fetched or found unchanged, by the wall clock. */
+  /** When it was last fetched or found unchanged: wall clock, ms since 1970. */
   checkedAtMs: v.number(),
-  /** The signature that came with it. */
+  /** The text of its minisign signature. */
   signature: v.optional(v.string()),
 })
 
-/** What is known about the kept copy of a source. */
+/** The document about the kept copy of a source. */
 export type KeptAbout = v.InferOutput<typeof about>
 
 /**
- * A source that is being fetched (see `KeptCopies.begin`): its content goes to a file of its own
+ * A source that is being fetched (see `KeptCopies.begin`). Its content goes to a separate file
  * until it is accepted.
  */
 export interface Incoming {
-  /** Where the content is, from `end` on. */
+  /** The file with the content; complete when `end` has resolved. */
   readonly path: string
   write(part: Uint8Array): Promise<void>
-  /** The content is complete. Resolves to its SHA-256 in hexadecimal. */
+  /** Call when the content is complete. Resolves to its SHA-256 in hexadecimal. */
   end(): Promise<string>
   /**
-   * Makes it the kept copy, in one step, and resolves to its path. The earlier copy is removed.
-   * Rejects with an EnigmError `state`.
+   * Makes the content the kept copy in one step, and removes the old copy. Resolves to the new
+   * path. Rejects with an EnigmError `state`.
    */
   keep(known: Omit<KeptAbout, 'version' | 'sha256' | 'octets'>): Promise<string>
-  /** Removes it; the earlier copy stays. May be called at any time. */
+  /** Removes the file; the old copy stays. May be called at any time. */
   drop(): Promise<void>
 }
 
 /**
- * The last good copy of each source, in a directory of ours (0700). A copy is a file named for its
- * content, and a small document that names it: a kill at any moment leaves the old copy or the new
- * one. `id`: letters, digits, `-` and `_` only.
+ * Keeps the last good copy of each source, in a private directory (mode 0700). A copy is a file
+ * whose name contains the hash of its content, and a small document with that hash. So after a
+ * crash at any instant, the old or the new copy is in force. An `id` has only letters, digits, `-`
+ * and `_`.
  */
 export class KeptCopies {
   readonly #directory: string
 
-  /** Nothing is made before the first `begin`. */
+  /** The directory is created by the first `begin`. */
   constructor(directory: string) {
     this.#directory = directory
   }
 
-  /** What is known about the copy of a source; undefined: there is none from this address. */
+  /** The document about the copy of a source; undefined: there is no copy from this URL. */
   about(id: string, url: string): KeptAbout | undefined {
     const known = readPrivateJson(this.#documentOf(id), about)
     return known?.url === url ? known : undefined
   }
 
-  /** The file of a copy. */
+  /** The path of a copy. */
   path(id: string, { sha256 }: Pick<KeptAbout, 'sha256'>): string {
     return join(this.#directory, `${id}.${sha256.slice(0, 16)}.copy`)
   }
 
-  /** Records that the source was asked again and has not changed. */
+  /** Records that the source was checked and has not changed. */
   unchanged(id: string, known: KeptAbout, checkedAtMs: number): void {
     writePrivateJson(this.#documentOf(id), { ...known, checkedAtMs })
   }
 
-  /** Begins a new copy. Rejects with an EnigmError `state` if no file can be made. */
+  /** Begins a new copy. Rejects with an EnigmError `state` if the file cannot be created. */
   async begin(id: string): Promise<Incoming> {
     const path = temporaryOf(join(this.#directory, `${id}.new`))
     const hash = createHash('sha256')
@@ -105,7 +106,9 @@ export class KeptCopies {
     }
   }
 
-  /** Removes the copies of every source that is not in `ids`, and what a killed process left. */
+  /**
+   * Removes the copies of sources that are not in `ids`, and temporary files of a killed process.
+   */
   keepOnly(ids: ReadonlySet<string>): void {
     for (const name of filesIn(this.#directory)) {
       const id = /^([\w-]+)\.(json|[0-9a-f]{16}\.copy|new\.\d+\.tmp)$/.exec(name)

@@ -5,7 +5,7 @@ import { EnigmError } from '../errors.ts'
 import type { Draft } from './draft.ts'
 import { slug } from './places.ts'
 
-/** A value of the document with the lines that it takes. */
+/** A value of the document with its first and last line. */
 interface Found {
   readonly value: unknown
   readonly node: Node | null
@@ -15,7 +15,7 @@ interface Found {
 
 type Rule = (draft: Draft, found: Found, at: Reading) => void
 
-/** The document that is read. */
+/** Access to the document. */
 interface Reading {
   /** The value at a path from the root. */
   get(...path: readonly string[]): unknown
@@ -31,11 +31,11 @@ const same =
   (says: string): Rule =>
   (draft, { from, to }) =>
     draft.say('same', from, says, to)
-/** Left out only if it is on, or set. */
+/** Makes a rule for a setting that is left out if it is on or set. */
 const unlessOff =
   (says: string): Rule =>
   (draft, { value, from, to }) =>
-    draft.say(isOff(value) ? 'same' : 'left out', from, isOff(value) ? `it is off, as here` : says, to)
+    draft.say(isOff(value) ? 'same' : 'left out', from, isOff(value) ? `it is off here too` : says, to)
 const onlyOn =
   (says: string): Rule =>
   (draft, { value, from, to }) =>
@@ -48,7 +48,7 @@ function isOff(value: unknown): boolean {
   return 'enabled' in value ? value.enabled === false : Object.keys(value).length === 0
 }
 
-/** Calls `take` with each item of a list and its lines. */
+/** Calls `take` for each item of a list, with its lines. */
 function items(
   draft: Draft,
   { node, value, from, to }: Found,
@@ -193,12 +193,12 @@ const dns64: Rule = (draft, found, at) =>
     draft.say('taken', from, `dns64.prefix: ${String(item)}`, to)
   })
 
-const NO_RECORD = 'what is asked is never recorded'
-const OWN_PAGE = 'the page of this program is the setting "page"'
-const PINNED = 'addresses of resolvers are written in the trusted set, and none is looked up'
+const NO_RECORD = 'queries are never recorded'
+const OWN_PAGE = 'this program has its own page: the setting "page"'
+const PINNED = 'the trusted set has the addresses of resolvers; they are never looked up'
 const FASTEST = 'the resolver that answers best is chosen by measurement'
 
-/** A client with addresses and upstreams of its own is a view; what else it has is named. */
+/** Imports a client with its own addresses and upstreams as a view. Reports what else it has. */
 const persistent: Rule = (draft, found, at) =>
   items(draft, found, at, (item, from, to) => {
     const { name = 'a client', ids = [], upstreams: own = [], ...rest } = item as { name?: string; ids?: string[]; upstreams?: string[] }
@@ -219,17 +219,17 @@ const persistent: Rule = (draft, found, at) =>
     if (unknown.length > 0) draft.say('left out', from, `${name}: ${unknown.join(', ')}; a client is known by its address only`, to)
   })
 
-/** By path. A table whose own rule is absent is walked. */
+/** Rules by path. If a table has no rule, its keys are handled one by one. */
 const RULES: Readonly<Record<string, Rule>> = {
   http: leftOut(OWN_PAGE),
   bind_host: leftOut(OWN_PAGE),
   bind_port: leftOut(OWN_PAGE),
   beta_bind_port: leftOut(OWN_PAGE),
   web_session_ttl: leftOut(OWN_PAGE),
-  users: leftOut('the page has a token, and no users'),
+  users: leftOut('the page uses a token, not users'),
   auth_attempts: leftOut(OWN_PAGE),
   block_auth_min: leftOut(OWN_PAGE),
-  http_proxy: unlessOff('a proxy has settings of its own: "proxies" and "via"'),
+  http_proxy: unlessOff('write proxies with the settings "proxies" and "via"'),
   language: same('there is one language'),
   theme: same('the page follows the browser'),
   debug_pprof: unlessOff('it has no counterpart'),
@@ -307,10 +307,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   log: leftOut('events are written to standard error; "log.level" sets which'),
   log_file: leftOut('events are written to standard error; "log.level" sets which'),
   verbose: leftOut('events are written to standard error; "log.level" sets which'),
-  os: leftOut('the user is the setting "user"'),
+  os: leftOut('write the setting "user"'),
   schema_version: same('the version of the file'),
 }
-/** By the beginning of the path. */
+/** Rules for all paths that match. */
 const PREFIXES: readonly (readonly [RegExp, Rule])[] = [
   [
     /^(dns|filtering)\.(blocking_ipv4|blocking_ipv6|blocked_response_ttl|parental_block_host|safebrowsing_block_host)$/,
@@ -322,12 +322,12 @@ const PREFIXES: readonly (readonly [RegExp, Rule])[] = [
   ],
   [
     /^(dns|filtering)\.(parental|safebrowsing|safe_browsing)/,
-    unlessOff('what names are dangerous is never asked of another service; write a list'),
+    unlessOff('no other service is asked which names are dangerous; write a list'),
   ],
-  [/^(dns|filtering)\.(blocked_services)/, unlessOff('services have no names here; write a list with their domains')],
+  [/^(dns|filtering)\.(blocked_services)/, unlessOff('services cannot be blocked by name; write a list with their domains')],
   [/^(dns|filtering)\.(protection_enabled|filtering_enabled|rewrites_enabled)$/, onlyOn('rules hold unless "enigm-dns pause" is on')],
   [/^(dns|filtering)\.protection_disabled_until$/, unlessOff('rules hold unless "enigm-dns pause" is on')],
-  [/^(dns|filtering)\.(filters_update_interval|cache_time|safe_fs_patterns|.*_cache_size)/, same('lists are fetched again by themselves')],
+  [/^(dns|filtering)\.(filters_update_interval|cache_time|safe_fs_patterns|.*_cache_size)/, same('lists are updated automatically')],
   [/^(dns|filtering)\.(querylog|statistics)/, unlessOff(NO_RECORD)],
 ]
 
@@ -362,6 +362,6 @@ function walk(draft: Draft, pair: Pair<Node, Node | null>, above: string, at: Re
   const rule = RULES[path] ?? PREFIXES.find(([pattern]) => pattern.test(path))?.[1]
   if (rule !== undefined) return rule(draft, { value: node === null ? null : node.toJSON(), node, from, to }, at)
   if (!isMap(node) || node.items.length === 0) return draft.say('left out', from, `${path} is not known`, to)
-  draft.say('same', from, 'its lines follow')
+  draft.say('same', from, 'a section header; its lines follow')
   for (const inner of node.items) walk(draft, inner as Pair<Node, Node | null>, `${path}.`, at)
 }

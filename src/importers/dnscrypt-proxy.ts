@@ -16,12 +16,12 @@ const leftOut =
   (says: string): Rule =>
   (draft, { from, to }) =>
     draft.say('left out', from, says, to)
-/** A switch: off is how it is here, on is left out. */
+/** Makes a rule for a switch that is always off in enigm-dns. */
 const off =
   (says: string): Rule =>
   (draft, { value, from, to }) =>
     draft.say(value === false ? 'same' : 'left out', from, value === false ? `${says}; it is off` : says, to)
-/** A switch: on is how it is here, off is left out. */
+/** Makes a rule for a switch that is always on in enigm-dns. */
 const on =
   (says: string): Rule =>
   (draft, { value, from, to }) =>
@@ -53,7 +53,8 @@ const listen: Rule = (draft, { value, from, to }) => {
 }
 
 /**
- * Names of the public list of dnscrypt-proxy, and the resolvers of the shipped set that they mean.
+ * Names in the public list of dnscrypt-proxy, with the ids of the same resolvers in the shipped
+ * set.
  */
 const SERVER_IDS: Readonly<Record<string, string>> = {
   cloudflare: '1.1.1.1',
@@ -104,7 +105,7 @@ const forwarding: Rule = (draft, { key, value, from, to }, beside) => {
   }
 }
 
-/** The lines of a file that the configuration names, without comments. */
+/** Reads the lines of a file that the configuration names, without comments. */
 function named(draft: Draft, key: string, path: string, from: number, to: number, beside: ReadBeside): readonly string[] | undefined {
   const text = beside(path)
   if (text === undefined) {
@@ -132,7 +133,7 @@ function eachLine(
   if (taken > 0) draft.say('taken', from, `${key}: ${taken} rules of ${path}`, to)
 }
 
-/** A file of names, where a plain name stands for everything below it too. */
+/** Makes a rule for a file of names. A plain name also covers every name below it. */
 const nameList =
   (action: 'block' | 'allow'): Rule =>
   (draft, { table, value, from, to }, beside) => {
@@ -141,7 +142,7 @@ const nameList =
     let added = false
     eachLine(draft, path, path, from, to, beside, (line) => {
       const [pattern = '', when] = line.split(/\s+@/)
-      if (when !== undefined) return `it holds only at a time (${when}); write a list of its own with "when"`
+      if (when !== undefined) return `it applies only at certain times (${when}); write a separate list with "when"`
       const rule = adblockOf(pattern)
       if (rule === undefined) return 'a pattern cannot be written as a rule; only names and what is below them'
       const why = draft.lineInFile(name, rule)
@@ -151,7 +152,10 @@ const nameList =
     if (added) draft.list({ id: slug(table.join('-')), file: name, format: 'adblock', ...(action === 'allow' ? { action } : {}) })
   }
 
-/** A list with the action "allow" allows what its rules would block. */
+/**
+ * Converts a pattern to an Adblock rule; undefined: not possible. In a list with the action
+ * "allow", the same rule allows.
+ */
 function adblockOf(pattern: string): string | undefined {
   const exact = pattern.startsWith('=')
   const name = pattern.replace(/^=|^\*\./, '')
@@ -159,7 +163,7 @@ function adblockOf(pattern: string): string | undefined {
   return exact ? `|${name}^` : `||${name}^`
 }
 
-const NO_LOG = 'what is asked is never written to a file'
+const NO_LOG = 'queries are never written to a file'
 const GLOBAL: Readonly<Record<string, Rule>> = {
   server_names: serverNames,
   listen_addresses: listen,
@@ -182,8 +186,8 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   max_clients: same('clients and connections are limited'),
   ipv4_servers: on('addresses of both families are used'),
   ipv6_servers: same('addresses of both families are used, as the network has them'),
-  dnscrypt_servers: leftOut('which resolvers are used is the trusted set and "use"'),
-  doh_servers: leftOut('which transports are used is the setting "transports"'),
+  dnscrypt_servers: leftOut('the trusted set and "use" choose the resolvers'),
+  doh_servers: leftOut('the setting "transports" chooses the transports'),
   odoh_servers: off('Oblivious DoH has settings of its own'),
   require_dnssec: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   require_nolog: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
@@ -193,13 +197,13 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   http3: off('HTTP/3 is not a transport of this program'),
   http3_probe: off('HTTP/3 is not a transport of this program'),
   keepalive: same('connections are kept as long as they are useful'),
-  proxy: leftOut('a proxy has settings of its own: "proxies" and "via"'),
-  http_proxy: leftOut('a proxy has settings of its own: "proxies" and "via"'),
+  proxy: leftOut('write proxies with the settings "proxies" and "via"'),
+  http_proxy: leftOut('write proxies with the settings "proxies" and "via"'),
   blocked_query_response: (draft, { value, from, to }) => {
     const reply =
       { refused: 'refused', hinfo: 'nxdomain', nxdomain: 'nxdomain' }[String(value)] ??
       (String(value).startsWith('a:') ? 'null-address' : undefined)
-    if (reply === undefined) return draft.say('left out', from, 'how blocked names are answered is "reply" of each list', to)
+    if (reply === undefined) return draft.say('left out', from, 'the setting "reply" of each list chooses the answer to blocked names', to)
     draft.settings.reply = reply
     draft.say('taken', from, `lists[].reply: ${reply}`, to)
   },
@@ -218,16 +222,16 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   log_files_max_age: same('no log files are written'),
   log_files_max_backups: same('no log files are written'),
   cert_refresh_delay: same('certificates are checked at each connection'),
-  bootstrap_resolvers: same('addresses of resolvers are written in the trusted set, and none is looked up'),
-  fallback_resolver: same('addresses of resolvers are written in the trusted set, and none is looked up'),
-  fallback_resolvers: same('addresses of resolvers are written in the trusted set, and none is looked up'),
+  bootstrap_resolvers: same('the trusted set has the addresses of resolvers; they are never looked up'),
+  fallback_resolver: same('the trusted set has the addresses of resolvers; they are never looked up'),
+  fallback_resolvers: same('the trusted set has the addresses of resolvers; they are never looked up'),
   ignore_system_dns: on('the DNS of the system is never asked'),
-  netprobe_timeout: same('the network is watched; nothing is sent to find out'),
-  netprobe_address: same('the network is watched; nothing is sent to find out'),
+  netprobe_timeout: same('network changes are detected without sending anything'),
+  netprobe_address: same('network changes are detected without sending anything'),
   offline_mode: off('names are resolved'),
   edns_client_subnet: leftOut('a part of the address of a client is never sent'),
   tls_disable_session_tickets: same('TLS sessions are dropped when the network changes'),
-  tls_cipher_suite: leftOut('TLS has safe settings, and settings of its own for each resolver'),
+  tls_cipher_suite: leftOut('TLS settings are safe by default; each resolver may have other ones'),
   tls_prefer_rsa: off('TLS has safe settings'),
   enable_hot_reload: same('files are read again when they change'),
   dnscrypt_ephemeral_keys: leftOut('it belongs to DNSCrypt'),
@@ -240,7 +244,7 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
   whitelist: { whitelist_file: nameList('allow'), log_file: leftOut(NO_LOG), log_format: leftOut(NO_LOG) },
   captive_portals: { map_file: leftOut('a login page is reached with "enigm-dns portal"') },
 }
-/** Whole tables. */
+/** Rules for all keys of a table. */
 const TABLE_RULES: Readonly<Record<string, Rule>> = {
   query_log: leftOut(NO_LOG),
   nx_log: leftOut(NO_LOG),
@@ -254,7 +258,7 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
   doh_client_x509_auth: leftOut('client certificates are settings of a resolver'),
   local_doh: leftOut('this program serves no DNS over HTTPS to clients'),
   dns64: leftOut('it is written below'),
-  broken_implementations: leftOut('resolvers are tested, and faults are handled as they come'),
+  broken_implementations: leftOut('resolvers are tested, and faults are handled when they occur'),
   blocked_ips: leftOut('addresses in answers are blocked by lists of the format "rpz", or by "rebinding"'),
   ip_blacklist: leftOut('addresses in answers are blocked by lists of the format "rpz", or by "rebinding"'),
   allowed_ips: leftOut('addresses are allowed with "rebinding.allowAddresses"'),
@@ -264,7 +268,7 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
 
 const dns64: Rule = (draft, { key, value, from, to }) => {
   const [prefix] = texts(value)
-  if (key !== 'prefix' || prefix === undefined) return draft.say('left out', from, 'the prefix of DNS64 is written, not asked for', to)
+  if (key !== 'prefix' || prefix === undefined) return draft.say('left out', from, 'the DNS64 prefix is configured and never looked up', to)
   draft.settings.dns64 = { prefix }
   draft.say('taken', from, `dns64.prefix: ${prefix}`, to)
 }
@@ -275,7 +279,7 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
   for (const { table, line } of headers) {
     const [name = ''] = table
     const known = name in TABLES || name in TABLE_RULES
-    draft.say(known ? 'same' : 'left out', line, known ? 'its lines follow' : `the table ${name} is not known`)
+    draft.say(known ? 'same' : 'left out', line, known ? 'a section header; its lines follow' : `the table ${name} is not known`)
   }
   for (const { table, key, value } of entries) if (table[0] === 'static' && key === 'stamp') draft.stamps.set(table[1] ?? '', String(value))
   for (const entry of entries) {

@@ -8,16 +8,17 @@ import { type TrustedResolver, trustedSetSchema } from '../config/trusted-set.ts
 import { type Place, parsePlace, type ResolverPlace, resolverOf, slug } from './places.ts'
 
 /**
- * What became of a line. `taken`: a setting says it. `same`: this program does so anyway. `left
- * out`: it is not in the new configuration, and the reason is named.
+ * How a line was imported. `taken`: a setting of the new configuration replaces it. `same`:
+ * enigm-dns behaves so without a setting. `left out`: it is not in the new configuration; `says`
+ * gives the reason.
  */
 export type Verdict = 'taken' | 'same' | 'left out'
 
 export interface Outcome {
-  /** Counted from 1. */
+  /** The number of the line, from 1. */
   readonly line: number
   readonly verdict: Verdict
-  /** A clause. */
+  /** The explanation for the person, as a clause. */
   readonly says: string
 }
 
@@ -33,22 +34,24 @@ interface DraftList {
 
 type Forward = { readonly zone: string; except?: string[]; readonly to?: string[]; readonly cleartext?: string }
 
-/** Private networks: who may ask if the old configuration let everybody ask. */
+/** Private networks. They may ask if the old configuration allowed all clients. */
 const PRIVATE = ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10']
 
-/** What was read, as `importFrom` gives it. */
+/** The result of `importFrom`. */
 export interface Imported {
   readonly config: Readonly<Record<string, unknown>>
-  /** Entries for a trusted set of one's own; empty: the shipped set has all that are used. */
+  /** Entries for a new trusted set; empty: the shipped set has all used resolvers. */
   readonly resolvers: readonly ResolverPlace[]
-  /** Files beside the configuration, by name. */
+  /** Files to write beside the configuration, by name. */
   readonly files: ReadonlyMap<string, string>
   readonly outcomes: readonly Outcome[]
-  /** How many lines are comments or empty. */
+  /** Number of comments and empty lines. */
   readonly silent: number
 }
 
-/** A configuration while it is made of another program's file, and what became of each line. */
+/**
+ * A configuration that is being made from another program's file, with the outcome of each line.
+ */
 export class Draft {
   readonly #lines: readonly string[]
   readonly #shipped: readonly TrustedResolver[]
@@ -63,17 +66,17 @@ export class Draft {
   readonly #cleartext = new Set<string>()
   readonly hosts = new Set<string>()
   #answers: OwnAnswer[] = []
-  /** The same by their names. */
+  /** The answers by their names. */
   readonly #answersOf = new Map<string, OwnAnswer[]>()
-  /** The index of what is said of the line of each: it follows the answer. */
+  /** The index of the outcome of each answer's line. */
   readonly #saidOf = new Map<OwnAnswer, number>()
   readonly lists: DraftList[] = []
-  /** Clients with resolvers of their own. */
+  /** Clients that use other resolvers. */
   readonly views: { readonly id: string; readonly clients: readonly string[]; readonly use: readonly string[] }[] = []
   readonly listen = new Set<string>()
   readonly allowFrom = new Set<string>()
   readonly #files = new Map<string, string[]>()
-  /** Stamps by the name that the other program gives them. */
+  /** Stamps by their name in the other program. */
   readonly stamps = new Map<string, string>()
 
   constructor(text: string, shipped: readonly TrustedResolver[], withFiles: boolean) {
@@ -86,13 +89,15 @@ export class Draft {
     return this.#lines
   }
 
-  /** Says what became of the lines `from` to `to` (included, counted from 1). */
+  /** Records the outcome of the lines `from` to `to` (inclusive, from 1). */
   say(verdict: Verdict, from: number, says: string, to = from): void {
     this.#outcomes.push({ line: from, verdict, says })
     for (let line = from; line <= to; line++) this.#covered.add(line)
   }
 
-  /** Every line that is not silent and that nothing was said of is named. */
+  /**
+   * Ends the import. Lines without an outcome are recorded as not understood, unless `isSilent`.
+   */
   finish(isSilent: (line: string) => boolean): Imported {
     let silent = 0
     for (const [at, text] of this.#lines.entries()) {
@@ -134,7 +139,7 @@ export class Draft {
     this.set(group, key, [...new Set([...(before ?? []), value])])
   }
 
-  /** Listens there too. Returns why not, as a clause. */
+  /** Adds an address to listen on. Returns undefined, or the reason for a failure as a clause. */
   listenOn(address: string, port: number): string | undefined {
     const place = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
     if (parseListen(place) === undefined) return 'it is not an address and a port'
@@ -142,7 +147,10 @@ export class Draft {
     return undefined
   }
 
-  /** Lets clients of a block ask. */
+  /**
+   * Allows the clients of an address block. Returns undefined, or the reason for a failure as a
+   * clause.
+   */
   allow(block: string): string | undefined {
     if (parseCidr(block) === undefined) return 'it is not a block of addresses'
     this.allowFrom.add(block)
@@ -150,8 +158,8 @@ export class Draft {
   }
 
   /**
-   * The id of the trusted resolver at a place, made if need be, and a clause about it; or why there
-   * is none, as a clause.
+   * Finds the trusted resolver for a place or stamp, or makes an entry. Returns its id and a clause
+   * about it, or the reason (`why`) as a clause.
    */
   resolver(text: string): { readonly id: string; readonly says: string } | { readonly why: string } {
     if (/^sdns:/i.test(text.trim())) return this.#resolverOfStamp(text.trim())
@@ -171,7 +179,7 @@ export class Draft {
     const checked = v.safeParse(trustedSetSchema, { version: 1, resolvers: [value] })
     if (kind !== 'resolvers') return { why: 'it is the stamp of a relay, and not of a resolver' }
     if (!checked.success) return { why: `the stamp makes no entry of a trusted set: ${checked.issues[0].message}` }
-    if (!this.#withFiles) return { why: 'it is not in the shipped trusted set; with --out a set with it is written' }
+    if (!this.#withFiles) return { why: 'it is not in the shipped trusted set; use --out to write a trusted set with it' }
     this.#resolvers.set(value.id, value)
     return { id: value.id, says: `a new entry "${value.id}" of the trusted set` }
   }
@@ -180,14 +188,14 @@ export class Draft {
     const found = resolverOf(place, this.#shipped, [...this.#resolvers.values()])
     if ('why' in found) return found
     if ('entry' in found) {
-      if (!this.#withFiles) return { why: 'it is not in the shipped trusted set; with --out a set with it is written' }
+      if (!this.#withFiles) return { why: 'it is not in the shipped trusted set; use --out to write a trusted set with it' }
       this.#resolvers.set(found.entry.id, found.entry)
       return { id: found.entry.id, says: `a new entry "${found.entry.id}" of the trusted set` }
     }
     return found
   }
 
-  /** Uses a resolver for all names, and says so of the line. */
+  /** Adds a resolver for all names, and records the outcome of the line. */
   useResolver(text: string, line: number, to = line) {
     const found = this.resolver(text)
     if ('why' in found) return this.say('left out', line, `${text}: ${found.why}`, to)
@@ -195,7 +203,10 @@ export class Draft {
     this.say('taken', line, `use: ${found.id}, ${found.says}`, to)
   }
 
-  /** Forwards a zone to a server: to a resolver over an encrypted transport, else in cleartext. */
+  /**
+   * Forwards a zone to a server: to an encrypted resolver if it is one, else in cleartext. Records
+   * the outcome of the line.
+   */
   forwardZone(zoneText: string, server: string, line: number, to = line) {
     const zone = zoneText.toLowerCase().replace(/^\*\.|^\.|\.$/g, '')
     if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(zone)) return this.say('left out', line, `the zone "${zone}" cannot be forwarded`, to)
@@ -206,20 +217,23 @@ export class Draft {
     if (found !== undefined && 'why' in found) return this.say('left out', line, `${server}: ${found.why}`, to)
     if (found !== undefined) {
       if (before?.cleartext !== undefined)
-        return this.say('left out', line, `${server}: the zone ${zone} is forwarded to ${before.cleartext}`, to)
+        return this.say('left out', line, `${server}: the zone ${zone} is already forwarded to ${before.cleartext}`, to)
       this.#forward.set(zone, { ...before, zone, to: [...new Set([...(before?.to ?? []), found.id])] })
       return this.say('taken', line, `forward: ${zone} to ${found.id}`, to)
     }
     if (place.kind !== 'plain') return
     const cleartext = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`
     if (before?.to !== undefined || (before?.cleartext !== undefined && before.cleartext !== cleartext))
-      return this.say('left out', line, `${server}: a zone has one server in cleartext, and ${zone} has one`, to)
+      return this.say('left out', line, `${server}: the zone ${zone} already has its one cleartext server`, to)
     this.#forward.set(zone, { ...before, zone, cleartext })
     this.#cleartext.add(zone)
     this.say('taken', line, `forward: ${zone} to ${cleartext}, in cleartext (allowCleartext)`, to)
   }
 
-  /** Names below a forwarded zone that are resolved as all others. Returns whether there is one. */
+  /**
+   * Excludes a zone from the forwarded zone above it. Returns the zone above; undefined: there is
+   * none.
+   */
   exceptFrom(zoneText: string): string | undefined {
     const zone = zoneText.toLowerCase()
     const above = [...this.#forward.values()]
@@ -231,7 +245,8 @@ export class Draft {
   }
 
   /**
-   * Answers a name here. Returns why not, as a clause. Circles of aliases are found by `finish`.
+   * Adds a local answer. Returns undefined, or the reason for a failure as a clause. `finish` finds
+   * circles of aliases.
    */
   answer(name: string, type: OwnAnswer['type'], data: string, ttlS?: number): string | undefined {
     const answer = { name, type, data, ...(ttlS === undefined ? {} : { ttlS }) }
@@ -239,7 +254,7 @@ export class Draft {
     const same = this.#answersOf.get(key) ?? []
     if (same.some((one) => one.name === name && one.type === type && one.data === data)) return undefined
     if (this.#answers.length >= MAX_ANSWERS)
-      return `there are ${MAX_ANSWERS} answers before it, and no more are possible; a hosts file holds more`
+      return `there are already ${MAX_ANSWERS} answers, which is the limit; a hosts file may hold more`
     const checked = v.safeParse(ownAnswersSchema, [...same, answer])
     if (!checked.success) return `the answer ${checked.issues[0].message}`
     this.#answersOf.set(key, same)
@@ -249,7 +264,10 @@ export class Draft {
     return undefined
   }
 
-  /** Leaves out aliases that lead back to themselves or too far, and says so of their lines. */
+  /**
+   * Removes aliases that form a circle or too long a chain, and corrects the outcomes of their
+   * lines.
+   */
   #dropCircles(): void {
     for (;;) {
       const checked = v.safeParse(ownAnswersSchema, this.#answers)
@@ -264,7 +282,7 @@ export class Draft {
     }
   }
 
-  /** What was said of the line of an answer is no longer so. */
+  /** Removes an answer and corrects the outcome of its line. */
   #retract(answer: OwnAnswer, why: string): void {
     const at = this.#saidOf.get(answer) ?? 0
     const before = this.#outcomes[at]
@@ -274,24 +292,30 @@ export class Draft {
     else this.#outcomes.push({ line: before.line, verdict: 'left out', says: `${answer.name}: ${why}` })
   }
 
-  /** Says of a line that it is an answer, or why not. */
+  /** Adds a local answer, and records the outcome of its line. */
   answerLine(line: number, name: string, type: OwnAnswer['type'], data: string, ttlS?: number): void {
     const why = this.answer(name, type, data, ttlS)
     this.say(why === undefined ? 'taken' : 'left out', line, why ?? `answers: ${name} ${type} ${data}`)
   }
 
-  /** A list from a file or over https. Returns why not, as a clause. */
+  /**
+   * Adds a list from a file or over https. Returns undefined, or the reason for a failure as a
+   * clause.
+   */
   list(list: DraftList): string | undefined {
-    if (list.url !== undefined && !list.url.startsWith('https://')) return 'lists come over https only'
+    if (list.url !== undefined && !list.url.startsWith('https://')) return 'lists are fetched over https only'
     let { id } = list
     for (let n = 2; this.lists.some((one) => one.id === id); n++) id = `${list.id}-${n}`
     this.lists.push({ ...list, id })
     return undefined
   }
 
-  /** Adds a line to a file beside the configuration. Returns why not, as a clause. */
+  /**
+   * Adds a line to a file beside the configuration. Returns undefined, or the reason for a failure
+   * as a clause.
+   */
   lineInFile(name: string, line: string): string | undefined {
-    if (!this.#withFiles) return 'it needs a file beside the configuration; with --out it is written'
+    if (!this.#withFiles) return 'it needs a file beside the configuration; use --out to write it'
     const lines = this.#files.get(name) ?? []
     this.#files.set(name, lines)
     lines.push(line)

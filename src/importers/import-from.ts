@@ -16,7 +16,7 @@ const READERS: Readonly<Record<ImportSource, (draft: Draft, beside: ReadBeside) 
   unbound: fromUnbound,
 }
 
-/** What an import may use besides the text. */
+/** The inputs of an import besides the text. */
 export interface ImportMeans {
   readonly shipped: readonly TrustedResolver[]
   /** Whether files may be written beside the configuration. */
@@ -25,8 +25,8 @@ export interface ImportMeans {
 }
 
 /**
- * Makes a configuration of another program's, and says what became of each line. Throws an
- * EnigmError `config` if the text has another form.
+ * Converts the configuration of another program, and gives the outcome of each line. Throws an
+ * EnigmError `config` if the text has another format.
  */
 export function importFrom(source: ImportSource, text: string, { shipped, withFiles, beside }: ImportMeans): Imported {
   const draft = new Draft(text, shipped, withFiles)

@@ -4,7 +4,7 @@ import type { Draft } from './draft.ts'
 import { slug } from './places.ts'
 import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
 
-/** Lists of Pi-hole that are files of one name or address a line. */
+/** The kinds of Pi-hole files. */
 type Kind = 'pihole.toml' | 'setupVars.conf' | 'dnsmasq' | 'hosts' | 'adlists' | 'gravity'
 
 /**
@@ -73,7 +73,7 @@ function adlist(draft: Draft, at: number, line: string) {
   draft.say(why === undefined ? 'taken' : 'left out', at, why ?? `lists: ${line}`)
 }
 
-/** One option of dnsmasq. */
+/** Imports one option of dnsmasq. */
 function dnsmasq(draft: Draft, at: number, line: string, to = at) {
   const [, option = line, value = ''] = /^([a-z-]+)\s*(?:=\s*(.*))?$/.exec(line) ?? []
   if (option === 'cname') return cnameRecord(draft, at, value, to)
@@ -86,7 +86,7 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
   }
   if (option === 'address') return addressOption(draft, at, value, to)
   if (option === 'server' || option === 'rev-server') return serverOption(draft, at, option, value, to)
-  if (option === 'local') return draft.say('left out', at, `${value}: names of a zone that only this host has: write them as answers`, to)
+  if (option === 'local') return draft.say('left out', at, `${value}: only this host has the names of this zone; write them as answers`, to)
   if (option === 'addn-hosts' && value !== '') {
     draft.hosts.add(value)
     return draft.say('taken', at, `hosts: ${value}`, to)
@@ -117,7 +117,7 @@ const DNSMASQ: Readonly<Record<string, string>> = {
   dnssec: 'the resolvers validate; their AD bit is passed on',
 }
 
-/** `/zone/address`: a name and everything below it. */
+/** Imports `/zone/address`: an address for a name and everything below it. */
 function addressOption(draft: Draft, at: number, value: string, to: number) {
   const parts = value.split('/')
   const address = parts.at(-1) ?? ''
@@ -132,12 +132,12 @@ function addressOption(draft: Draft, at: number, value: string, to: number) {
   }
 }
 
-/** `/zone/server#port`, or `network,server` for its reverse zone. */
+/** Imports `/zone/server#port`, or `network,server` for the reverse zone of the network. */
 function serverOption(draft: Draft, at: number, option: string, value: string, to: number) {
   if (option === 'rev-server') {
     const [network = '', server = ''] = value.split(',')
     const zone = reverseZone(network)
-    if (zone === undefined) return draft.say('left out', at, `${network}: its reverse zone is not on a boundary of a label`, to)
+    if (zone === undefined) return draft.say('left out', at, `${network}: the prefix length must be a multiple of 8 (IPv4) or 4 (IPv6)`, to)
     return draft.forwardZone(zone, server, at, to)
   }
   const parts = value.split('/')
@@ -150,7 +150,10 @@ function serverOption(draft: Draft, at: number, option: string, value: string, t
   }
 }
 
-/** The reverse zone of a network of whole octets, or of whole digits in IPv6. */
+/**
+ * The reverse zone of a network. Undefined: its prefix length is no multiple of 8 (IPv4) or 4
+ * (IPv6).
+ */
 function reverseZone(network: string): string | undefined {
   const [address = '', bitsText = ''] = network.split('/')
   const bits = Number(bitsText)
@@ -162,8 +165,8 @@ function reverseZone(network: string): string | undefined {
     .join('.')}.in-addr.arpa`
 }
 
-const NO_RECORD = 'what is asked is never recorded'
-const WEB = 'the page of this program is the setting "page"'
+const NO_RECORD = 'queries are never recorded'
+const WEB = 'this program has its own page: the setting "page"'
 const DHCP = 'addresses are not given out by this program'
 
 function setupVar(draft: Draft, at: number, line: string) {
@@ -172,7 +175,7 @@ function setupVar(draft: Draft, at: number, line: string) {
   if (/^PIHOLE_DNS_\d+$/.test(key)) return draft.useResolver(value, at)
   if (/^REV_SERVER/.test(key)) return reverseServer(draft, at, key, value)
   if (/^(WEB|API_|TEMPERATURE|ADMIN|BLOCKINGMODE)/.test(key))
-    return draft.say('left out', at, key === 'BLOCKINGMODE' ? 'how blocked names are answered is "reply" of each list' : WEB)
+    return draft.say('left out', at, key === 'BLOCKINGMODE' ? 'the setting "reply" of each list chooses the answer to blocked names' : WEB)
   if (/^DHCP/.test(key)) return draft.say(value === 'false' || value === '' ? 'same' : 'left out', at, DHCP)
   const says = SETUP_VARS[key]
   draft.say(says?.[0] ?? 'left out', at, says?.[1] ?? `${key || line} is not known`)
@@ -196,7 +199,7 @@ const SETUP_VARS: Readonly<Record<string, readonly ['same' | 'left out', string]
 }
 
 const reverseParts = new WeakMap<Draft, Record<string, string>>()
-/** Conditional forwarding of version 5: four keys that belong together. */
+/** Imports the conditional forwarding of version 5: four keys that belong together. */
 function reverseServer(draft: Draft, at: number, key: string, value: string) {
   const parts = reverseParts.get(draft) ?? {}
   reverseParts.set(draft, { ...parts, [key]: value })
@@ -231,7 +234,7 @@ const TOML: Readonly<Record<string, Rule>> = {
     const [active = '', network = '', server = '', zone = ''] = text.split(',').map((field) => field.trim())
     if (active !== 'true') return draft.say('same', from, `${network}: it is off`, to)
     const reverse = reverseZone(network)
-    if (reverse === undefined) draft.say('left out', from, `${network}: its reverse zone is not on a boundary of a label`, to)
+    if (reverse === undefined) draft.say('left out', from, `${network}: the prefix length must be a multiple of 8 (IPv4) or 4 (IPv6)`, to)
     else draft.forwardZone(reverse, server, from, to)
     if (zone !== '') draft.forwardZone(zone, server, from, to)
   }),
@@ -252,7 +255,7 @@ const TOML: Readonly<Record<string, Rule>> = {
       'left out',
       from,
       reply === undefined
-        ? 'how blocked names are answered is "reply" of each list'
+        ? 'the setting "reply" of each list chooses the answer to blocked names'
         : `write "reply": "${reply}" in each list; the lists are in a database`,
       to,
     )
@@ -276,7 +279,7 @@ const TABLES: readonly (readonly [RegExp, 'same' | 'left out', string])[] = [
 
 function fromToml(draft: Draft) {
   const { entries, headers } = readToml(draft.lines.join('\n'))
-  for (const { line } of headers) draft.say('same', line, 'its lines follow')
+  for (const { line } of headers) draft.say('same', line, 'a section header; its lines follow')
   for (const entry of entries) {
     const path = [...entry.table, entry.key].join('.')
     const rule = TOML[path]

@@ -2,14 +2,14 @@ import { isIP } from 'node:net'
 import { canonical } from '../config/cidr.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 
-/** Where a resolver is, as other programs write it. */
+/** The place of a resolver, as other programs write it. */
 export type Place =
   | { readonly kind: 'plain'; readonly address: string; readonly port: number }
   | {
       readonly kind: 'dot' | 'doh'
-      /** A name, or an address. */
+      /** A host name or an address. */
       readonly host: string
-      /** Known only if it is written. */
+      /** The address; undefined if only a name is written. */
       readonly address: string | undefined
       readonly port: number
       readonly path: string
@@ -29,8 +29,8 @@ const OTHER_PROTOCOLS: Readonly<Record<string, string>> = {
 }
 
 /**
- * Reads `tls://HOST`, `https://HOST/PATH`, `ADDRESS`, `ADDRESS:PORT`, `ADDRESS#PORT` (dnsmasq),
- * `ADDRESS@PORT#NAME` (Unbound), and names the reason for everything else, as a clause.
+ * Parses `tls://HOST`, `https://HOST/PATH`, `ADDRESS`, `ADDRESS:PORT`, `ADDRESS#PORT` (dnsmasq) and
+ * `ADDRESS@PORT#NAME` (Unbound). For any other text, returns the reason as a clause.
  */
 export function parsePlace(text: string): Place | { readonly why: string } {
   const [, protocol = '', rest = text] = /^([a-z0-9]+):\/\/(.*)$/i.exec(text.trim()) ?? []
@@ -47,7 +47,7 @@ export function parsePlace(text: string): Place | { readonly why: string } {
   const [, six, four, port = '53'] = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+|[0-9a-f:]+))[:#](\d{1,5})$/i.exec(rest) ?? []
   const plain = six ?? four ?? ''
   if (isIP(plain) !== 0) return { kind: 'plain', address: plain, port: Number(port) }
-  return { why: 'it is a name or nothing that is known; the address of a resolver is never looked up' }
+  return { why: 'it is no address and no known form; the address of a resolver is never looked up' }
 }
 
 function encrypted(text: string): Place | { readonly why: string } {
@@ -64,7 +64,7 @@ function encrypted(text: string): Place | { readonly why: string } {
   }
 }
 
-/** Other names of resolvers in the shipped set, as their operators publish them. */
+/** Other host names of resolvers in the shipped set, as their operators publish them. */
 const SAME: Readonly<Record<string, string>> = {
   'cloudflare-dns.com': 'cloudflare',
   'dns.cloudflare.com': 'cloudflare',
@@ -73,8 +73,8 @@ const SAME: Readonly<Record<string, string>> = {
 }
 
 /**
- * The id of a known resolver at a place, or a new entry, or why there is neither, as a clause. A
- * resolver that was asked in cleartext is asked over TLS from now on.
+ * Finds the known resolver at a place, or makes a new entry; otherwise returns the reason as a
+ * clause. A known resolver that was asked in cleartext will be asked over TLS.
  */
 export function resolverOf(
   place: Place,
@@ -85,7 +85,7 @@ export function resolverOf(
   const byAddress = address === undefined ? undefined : shipped.find((one) => one.addresses.map(canonical).includes(canonical(address)))
   if (place.kind === 'plain') {
     if (byAddress !== undefined) return { id: byAddress.id, says: 'of the shipped trusted set, which is asked over an encrypted transport' }
-    return { why: 'a server without encryption is asked for zones that "forward" and "allowCleartext" name, never for all names' }
+    return { why: 'a server without encryption can be used for zones in "forward" and "allowCleartext", never for all names' }
   }
   const byName = shipped.find((one) => one.authenticationDomainName === place.host || one.id === SAME[place.host])
   const known = byName ?? (isIP(place.host) === 0 ? undefined : byAddress)
@@ -93,7 +93,7 @@ export function resolverOf(
   if (known !== undefined && (place.kind === 'dot' || path === undefined || path === place.path))
     return { id: known.id, says: 'of the shipped trusted set' }
   const addresses = place.address === undefined ? (known?.addresses ?? []) : [place.address]
-  if (addresses.length === 0) return { why: 'its address is not written and is never looked up; write an entry of a trusted set for it' }
+  if (addresses.length === 0) return { why: 'its address is missing and is never looked up; add an entry with it to a trusted set' }
   const same = made.find((one) => one.authenticationDomainName === place.host)
   const transport = place.kind === 'dot' ? { dot: { port: place.port } } : { doh: { port: place.port, path: place.path } }
   const entry = {
@@ -105,7 +105,7 @@ export function resolverOf(
   return { entry }
 }
 
-/** A name for lists and resolvers, of the letters that an id may have. */
+/** Makes an id for a list or a resolver, with only the characters that an id may have. */
 export function slug(text: string): string {
   const id = text
     .toLowerCase()

@@ -1,9 +1,9 @@
 import { EnigmError } from '../errors.ts'
 
-/** A value of TOML 1.0; dates are texts. */
+/** A value of TOML 1.0; dates are strings. */
 export type TomlValue = string | number | boolean | readonly TomlValue[] | { readonly [key: string]: TomlValue }
 
-/** One `key = value` with its table, and the lines that it takes, counted from 1. */
+/** One `key = value` with its table, and its first and last line, from 1. */
 export interface TomlEntry {
   readonly table: readonly string[]
   readonly key: string
@@ -12,18 +12,18 @@ export interface TomlEntry {
   readonly to: number
 }
 
-/** A header as `[table]` or `[[table]]`. */
+/** A table header: `[table]` or `[[table]]`. */
 export interface TomlHeader {
   readonly table: readonly string[]
   readonly line: number
 }
 
-/** Values in values: no configuration has more. */
+/** Limit of nested values. */
 const MAX_DEPTH = 20
 
 /**
- * Reads TOML line by line, with the place of each entry. Throws an EnigmError `config` with the
- * line of the first fault.
+ * Parses TOML and keeps the lines of each entry. Throws an EnigmError `config` with the line of the
+ * first fault.
  */
 export function readToml(text: string): { readonly entries: readonly TomlEntry[]; readonly headers: readonly TomlHeader[] } {
   const reader = new TomlReader(text)
@@ -80,7 +80,7 @@ class TomlReader {
     while (this.#text[this.#at] === ' ' || this.#text[this.#at] === '\t') this.#at++
   }
 
-  /** Spaces, comments and ends of lines. */
+  /** Skips spaces, comments and line ends. */
   skip(): void {
     for (;;) {
       this.spaces()

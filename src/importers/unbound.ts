@@ -5,7 +5,7 @@ import { textFromName } from '../dns/name.ts'
 import { reverseName } from '../rules/own-names.ts'
 import type { Draft } from './draft.ts'
 
-/** One `key: value` of a file, with the clause it belongs to. */
+/** One `key: value` of a file. */
 interface Line {
   readonly line: number
   readonly key: string
@@ -28,7 +28,7 @@ const same =
   (says: string): Rule =>
   (draft, { line }) =>
     draft.say('same', line, says)
-/** A switch whose value here is always `wanted`. */
+/** Makes a rule for a switch that always has the value `wanted` in enigm-dns. */
 const always =
   (wanted: 'yes' | 'no', says: string): Rule =>
   (draft, { line, value }) =>
@@ -43,7 +43,7 @@ const ttl =
     draft.say('taken', line, `cache.${key}: ${seconds}`)
   }
 
-/** `64m` in octets. */
+/** Converts a size as `64m` to octets. */
 function octetsOf(text: string): number | undefined {
   const [, digits, unit = ''] = /^(\d+)\s*([kmg]?)b?$/i.exec(text) ?? []
   if (digits === undefined) return undefined
@@ -66,7 +66,7 @@ const accessControl: Rule = (draft, { line, value }) => {
   draft.say(why === undefined ? 'taken' : 'left out', line, why === undefined ? `allowFrom: ${block}` : `${block}: ${why}`)
 }
 
-/** `local-data: "name [TTL] [IN] TYPE data"`. */
+/** Imports `local-data: "name [TTL] [IN] TYPE data"`. */
 const localData: Rule = (draft, { line, value }, clause) => {
   const [, name = '', ttlText, type = '', data = ''] = /^(\S+)\s+(?:(\d+)\s+)?(?:IN\s+)?([A-Z]+)\s+(.*)$/i.exec(value) ?? []
   const upper = type.toUpperCase()
@@ -78,18 +78,18 @@ const localData: Rule = (draft, { line, value }, clause) => {
   if (isRedirected(clause, bare)) draft.answerLine(line, `*.${bare}`, upper as WritableType, data.trim(), ttlS)
 }
 
-/** Whether the records of a name answer for everything below it too. */
+/** Whether a zone of the type "redirect" gives the records of a name to every name below it. */
 function isRedirected(clause: Clause, name: string): boolean {
   const known = redirected.get(clause) ?? new Set(clause.lines.flatMap(({ key, value }) => (key === 'local-zone' ? redirectOf(value) : [])))
   redirected.set(clause, known)
   return known.has(name.toLowerCase())
 }
 
-/** Files may have thousands of records. */
+/** Cache of the redirected zones of a clause, because files may have thousands of records. */
 const redirected = new WeakMap<Clause, ReadonlySet<string>>()
 const redirectOf = (value: string) => /^(\S+?)\.?\s+redirect$/i.exec(value)?.[1]?.toLowerCase() ?? []
 
-/** `local-data-ptr: "address [TTL] name"`. */
+/** Imports `local-data-ptr: "address [TTL] name"`. */
 const localPtr: Rule = (draft, { line, value }) => {
   const [, address = '', ttlText, name = ''] = /^(\S+)\s+(?:(\d+)\s+)?(\S+)$/.exec(value) ?? []
   const reverse = reverseText(address)
@@ -120,17 +120,17 @@ const localZone: Rule = (draft, { line, value }) => {
   draft.say(why === undefined ? 'taken' : 'left out', line, why ?? `lists: ${zone} is blocked by ${file}${says}`)
 }
 
-/** What a type of local zones becomes: one list for each reply. */
+/** How a type of local zones is imported: as one list for each reply. */
 interface BlockedType {
   readonly id: string
-  /** Undefined: that of its rules. */
+  /** The reply of the list; undefined: the rules have the reply. */
   readonly reply?: 'nxdomain' | 'refused' | 'null-address'
-  /** What is not as it was; a clause after a comma. */
+  /** The difference from Unbound, as a clause after a comma. */
   readonly says: string
 }
 const NO_SUCH_NAME: BlockedType = { id: 'unbound-zones', reply: 'nxdomain', says: '' }
 const REFUSED: BlockedType = { id: 'unbound-refused', reply: 'refused', says: '' }
-const DROPPED: BlockedType = { ...NO_SUCH_NAME, says: ', with NXDOMAIN and not without any reply, so that programs do not wait' }
+const DROPPED: BlockedType = { ...NO_SUCH_NAME, says: ', with NXDOMAIN instead of no reply, so that programs do not wait' }
 const BLOCKED: Readonly<Record<string, BlockedType>> = {
   static: NO_SUCH_NAME,
   always_nxdomain: NO_SUCH_NAME,
@@ -143,13 +143,13 @@ const BLOCKED: Readonly<Record<string, BlockedType>> = {
   always_nodata: { id: 'unbound-nodata', says: '' },
 }
 
-const PERFORMANCE = 'threads, buffers and slabs are this program\'s own; "workers" sets its threads'
+const PERFORMANCE = 'this program manages its threads and buffers itself; see "workers"'
 const RECURSION = 'this program asks resolvers and does not resolve from the root'
 const DNSSEC = 'the resolvers validate; their AD bit is passed on'
 const REMOTE = 'commands reach the service over its own socket'
-const LOG = 'what is asked is never written; "log.level" sets what else is'
+const LOG = 'queries are never logged; "log.level" sets which events are'
 
-/** `server:` */
+/** Rules for the keys of `server:`. */
 const SERVER: Readonly<Record<string, Rule>> = {
   port: (draft, { line, value }) => draft.say('taken', line, `listen: port ${value}`),
   interface: (draft, { line, value }, clause) => {
@@ -270,16 +270,16 @@ function forwardZone(draft: Draft, clause: Clause) {
       if (zone === '') draft.useResolver(server, line)
       else draft.forwardZone(zone, server, line)
     } else if (key === 'forward-host')
-      draft.say('left out', line, `${value}: a server is written by its address, and no name is looked up for it`)
+      draft.say('left out', line, `${value}: write the address of the server; its name is never looked up`)
     else if (key === 'forward-first') draft.say(value === 'no' ? 'same' : 'left out', line, 'a forwarded zone never goes to other servers')
     else draft.say('left out', line, `${key} has no counterpart`)
   }
 }
 
-/** Reads unbound.conf. */
+/** Imports unbound.conf. */
 export function fromUnbound(draft: Draft): void {
   for (const clause of clausesOf(draft)) {
-    draft.say('same', clause.line, 'its lines follow')
+    draft.say('same', clause.line, 'a section header; its lines follow')
     if (clause.name === 'forward-zone') forwardZone(draft, clause)
     else
       for (const line of clause.lines) {
@@ -311,7 +311,7 @@ function clausesOf(draft: Draft): readonly Clause[] {
     const [, key = '', rest = ''] = /^\s*([a-z0-9-]+):\s*(.*)$/i.exec(text) ?? []
     const value = unquoted(rest)
     if (key === '') continue
-    if (/^include(-toplevel)?$/.test(key)) draft.say('left out', line, `${value}: a file of its own; import it too`)
+    if (/^include(-toplevel)?$/.test(key)) draft.say('left out', line, `${value}: a separate file; import it too`)
     else if (value === '' && !(clauses.at(-1)?.name === 'server' && key === 'username') && !/^(username|chroot|logfile)$/.test(key))
       clauses.push({ name: key, line, lines: [] })
     else clauses.at(-1)?.lines.push({ line, key, value })
@@ -319,7 +319,10 @@ function clausesOf(draft: Draft): readonly Clause[] {
   return clauses
 }
 
-/** A value without its quotes and comment. A part of it may be quoted, as in `"lan." static`. */
+/**
+ * Removes quotes and a comment from a value. A part of the value may be quoted, as in `"lan."
+ * static`.
+ */
 function unquoted(text: string): string {
   const [, double, single, rest = ''] = /^(?:"((?:\\.|[^"\\])*)"|'([^']*)')(.*)$/.exec(text) ?? []
   const first = double?.replace(/\\(.)/g, '$1') ?? single

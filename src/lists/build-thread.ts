@@ -2,16 +2,18 @@ import { Worker } from 'node:worker_threads'
 import type { BuiltLists, ListFault, ListSpec } from '../rules/list-build.ts'
 import type { BuildInit } from './build-worker.ts'
 
-/** The compiler rewrites imports, but not URLs. */
+/** The file extension depends on the build: the compiler rewrites imports, but not URLs. */
 const ENTRY = new URL(import.meta.url.endsWith('.ts') ? './build-worker.ts' : './build-worker.js', import.meta.url)
-/** A list of the largest size, whose lines all exceed limits, needs less. */
+/**
+ * Heap limit of the thread in MB. The largest list needs less, even if every line exceeds a limit.
+ */
 const MAX_HEAP_MB = 256
 
 export type BuildOutcome = BuiltLists | { readonly faults: readonly ListFault[] }
 
 /**
- * Makes the table of all lists in a thread of its own (see `buildLists`). If the thread dies, every
- * list has that fault. Never rejects.
+ * Builds the table of all lists in a worker thread (see `buildLists`). If the thread dies,
+ * `outcome` has a fault for every list. It never rejects.
  */
 export function buildInThread(init: BuildInit): { readonly outcome: Promise<BuildOutcome>; cancel(): void } {
   const worker = new Worker(ENTRY, { workerData: init, name: 'enigm-dns lists', resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB } })

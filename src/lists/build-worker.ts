@@ -2,15 +2,17 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { buildLists, type ListSpec } from '../rules/list-build.ts'
 import { yieldThread } from '../system/hardening.ts'
 
-/** What the thread that reads lists is started with. */
+/** The input of the thread that reads lists. */
 export interface BuildInit {
   readonly specs: readonly ListSpec[]
   readonly key: Uint8Array
-  /** Whether it gives way to other threads. Not at the start, because questions wait for it. */
+  /**
+   * Whether the thread runs with lower priority. False at the start, because questions wait for it.
+   */
   readonly givesWay: boolean
 }
 
-/** The entry of the thread: it makes one table, passes it on, and ends. */
+/** The entry of the thread. It builds one table, posts it to the parent, and ends. */
 if (parentPort !== null) {
   const { specs, key, givesWay } = workerData as BuildInit
   if (givesWay) yieldThread()

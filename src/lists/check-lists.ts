@@ -6,18 +6,19 @@ import { buildLists, type ListReport } from '../rules/list-build.ts'
 import { SKIP_REASONS } from '../rules/list-kinds.ts'
 import { specOf } from './list-sources.ts'
 
-/** What reading all lists of a configuration has shown. */
+/** The result of reading all lists of a configuration. */
 export interface ListsCheck {
   /** One sentence for each list that cannot be used. */
   readonly refused: readonly string[]
   /**
-   * One sentence for each list that has no copy yet, and for each kind of lines that are not used.
+   * One sentence for each list that was never fetched, and one for each reason why lines are not
+   * used.
    */
   readonly warned: readonly string[]
   readonly reports: readonly ListReport[]
 }
 
-/** Reads all lists as a start would, and fetches nothing. */
+/** Reads all lists as `run` does at its start. Fetches nothing. */
 export function checkLists({ config }: Loaded, random: Random): ListsCheck {
   if (config.lists.length === 0) return { refused: [], warned: [], reports: [] }
   const copies = new KeptCopies(join(config.stateDir, 'lists'))
@@ -32,11 +33,11 @@ export function checkLists({ config }: Loaded, random: Random): ListsCheck {
   return { refused: [], warned: [...warned, ...built.reports.flatMap(skippedText)], reports: built.reports }
 }
 
-/** One sentence for each kind of lines that are not used. */
+/** One sentence for each reason why lines are not used. */
 function skippedText({ id, skipped }: ListReport): readonly string[] {
   return skipped.map(({ reason, detail, count, line }) => {
     const modifier = detail === undefined ? '' : ` (${detail})`
-    const what = count === 1 ? `line ${line} is not used: such lines` : `${count} lines are not used, the first is line ${line}: they`
+    const what = count === 1 ? `line ${line} is not used: lines like it` : `${count} lines are not used, the first is line ${line}: they`
     return `the list "${id}": ${what} ${SKIP_REASONS[reason]}${modifier}`
   })
 }

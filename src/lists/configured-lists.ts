@@ -12,14 +12,14 @@ import { RulesVersion } from '../rules-version.ts'
 import { isPaced } from '../shaping/profiles.ts'
 import type { Lists, ListsSetup } from './lists.ts'
 
-/** What the lists need of the daemon. */
+/** What the daemon passes to the lists. */
 export interface ConfiguredListsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly stateDir: string
-  /** The pipeline by which the hosts of sources are resolved. */
+  /** The current pipeline. It resolves the host names of list sources. */
   readonly current: () => { readonly stages: readonly Stage[]; readonly timeoutMs: number }
-  /** Why the policy lets nothing out now; undefined: it does. */
+  /** The error with which the policy refuses to send now; undefined: sending is allowed. */
   readonly refusal: () => EnigmError | undefined
   readonly emit: Emit
   /** Called when the blocks of clients about which a list has a rule change. */
@@ -27,7 +27,8 @@ export interface ConfiguredListsOptions {
 }
 
 /**
- * The lists of the configuration. Their code is loaded only if there is one; it stays loaded then.
+ * The lists of the configuration. Their code is loaded when the first list is configured, and stays
+ * loaded.
  */
 export class ConfiguredLists {
   readonly version = new RulesVersion()
@@ -40,13 +41,13 @@ export class ConfiguredLists {
     this.inForce = new ListsInForce(this.version, o.clientsChanged)
   }
 
-  /** Begins to read the lists; questions wait for them. Resolves before they are read. */
+  /** Begins to read the lists. Questions wait until they are read; the promise resolves earlier. */
   async start(config: Loaded['config']): Promise<void> {
     if (config.lists.length > 0) void (await this.#loaded()).start(setupOf(config))
   }
 
   /**
-   * Reads the lists of a configuration. Resolves to a function that puts them in force; rejects
+   * Reads the lists of a configuration. Resolves to a function that puts them in force. Rejects
    * with an EnigmError `config` that names each list that cannot be used.
    */
   async prepare(config: Loaded['config']): Promise<() => void> {
@@ -57,8 +58,8 @@ export class ConfiguredLists {
   }
 
   /**
-   * Whether a stored answer may be used for a view. None may until the lists of the configuration
-   * are read: a name must not pass because its list is not there yet.
+   * Whether a cached answer may be used for a view. False until the lists are read: a name must not
+   * pass because its list is not loaded yet.
    */
   allows({ lists }: Pick<Loaded['config'], 'lists'>, wire: Uint8Array, view: number): boolean {
     return (lists.length === 0 || this.inForce.isReady) && this.inForce.allows(wire, view)
@@ -70,8 +71,8 @@ export class ConfiguredLists {
   }
 
   /**
-   * The lists for the status. Under a profile with cover traffic, counts of questions are left out,
-   * as those of the cache are.
+   * The lists for the status document. Under a profile with cover traffic the counts of questions
+   * are omitted, like the counts of the cache.
    */
   status(profile: string): NonNullable<StatusDocument['lists']> {
     const iso = (ms: number) => new Date(ms).toISOString()
@@ -100,8 +101,8 @@ function setupOf({ lists, views }: Loaded['config']): ListsSetup {
 }
 
 /**
- * Whether two configurations differ in their lists alone, or not at all, so that stored answers may
- * stay: each is judged again when it is used. Only if one of them has lists.
+ * Whether cached answers may stay after a reload: true if two configurations differ at most in
+ * their lists, and one of them has lists. Cached answers are then checked again when they are used.
  */
 export function onlyListsDiffer(before: Loaded, next: Loaded): boolean {
   if (before.config.lists.length + next.config.lists.length === 0) return false

@@ -15,14 +15,14 @@ import { specOf } from './list-sources.ts'
 export interface ListMatch {
   /** The id of the list. */
   readonly list: string
-  /** The file or the address that the configuration names. */
+  /** The file or URL of the list in the configuration. */
   readonly source: string
-  /** From 1. */
+  /** The number of the line, from 1. */
   readonly line: number
-  /** The line as it is written, cut to 200 characters. */
+  /** The text of the line, at most 200 characters. */
   readonly rule: string
   readonly allows: boolean
-  /** The reply to the name, if this rule blocks it. */
+  /** The reply that a client gets if this rule blocks the name. */
   readonly reply: BlockedReply
   /** Of a rule about the client: the length of its prefix; of one about the name: 0. */
   readonly clientBits: number
@@ -30,12 +30,12 @@ export interface ListMatch {
   readonly applies: boolean
 }
 
-/** Further rules about the same name are not collected. */
+/** Limit of collected rules about one name. */
 const MOST_MATCHES = 64
 const MOST_CHARACTERS = 200
 const PART_OCTETS = 65_536
 
-/** Where the lists of a configuration are. */
+/** The settings that say where the lists are. */
 interface ListSources {
   readonly lists: readonly ListConfig[]
   readonly stateDir: string
@@ -81,7 +81,10 @@ export async function listMatches(
   return found.toSorted(order).map(({ group: _group, ...match }) => match)
 }
 
-/** The ids of lists whose source cannot be read now, or was never fetched. */
+/**
+ * The ids of the lists whose source cannot be read now, or was never fetched. `ids`: as in
+ * `listMatches`.
+ */
 export function unreadLists({ lists, stateDir }: ListSources, ids?: readonly string[]): readonly string[] {
   const copies = new KeptCopies(join(stateDir, 'lists'))
   const isUnread = (list: ListConfig) => {
@@ -125,12 +128,12 @@ async function matchesIn(list: ListConfig, copies: KeptCopies, { name, client }:
   try {
     await feed(spec.path, parser)
   } catch {
-    // `check` names the fault of a source.
+    // Ignored: the command `check` reports the faults of sources.
   }
   return found
 }
 
-/** Other work of this thread goes on between two parts. */
+/** Feeds a file to a parser in parts. Yields to other work of this thread between two parts. */
 async function feed(path: string, parser: ListParser): Promise<void> {
   const handle = await openChecked(path, MAX_LIST_OCTETS, anyOwner)
   if (typeof handle === 'string') return
@@ -146,7 +149,10 @@ async function feed(path: string, parser: ListParser): Promise<void> {
   }
 }
 
-/** Whether a rule of this scope for `owner`, at the beginning of its octets, is about `name`. */
+/**
+ * Whether a rule of this scope for `owner` applies to `name`. `owner` may have more octets after
+ * the name.
+ */
 function covers(owner: Uint8Array, scope: Scope, name: Uint8Array): boolean {
   let length = 0
   while (owner[length] !== 0) length += owner[length]! + 1

@@ -8,16 +8,16 @@ import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
 import { anyOwner, readSmall } from '../files/reading.ts'
 import type { ListSpec } from '../rules/list-build.ts'
 
-/** A list that comes from an address is fetched again after this time, and a random part more. */
+/** A list with a URL is fetched again after this time plus a random part. */
 const FETCH_EVERY_MS = 24 * 3_600_000
 const FETCH_SPREAD_MS = 2 * 3_600_000
-/** After a failure: the first pause, doubled each time up to the longest. */
+/** The first delay after a failed fetch. It doubles with each failure up to the longest delay. */
 const RETRY_MS = 60_000
 const LONGEST_RETRY_MS = 3_600_000
 
 /**
- * A list that may be built now, or searched (`listMatches`); undefined: no copy of it was fetched
- * yet.
+ * The specification for building or searching a list (`buildLists`, `listMatches`). Undefined: the
+ * list was never fetched.
  */
 export function specOf(list: ListConfig, copies: KeptCopies): ListSpec | undefined {
   const { id, format, action, sha256, file, url, minisignKey } = list
@@ -31,14 +31,14 @@ export function specOf(list: ListConfig, copies: KeptCopies): ListSpec | undefin
   return { ...rest, path: copies.path(id, known), signed: signedBy(list, known.signature) }
 }
 
-/** What must have signed a list from an address. */
+/** The signature to check for a list with a URL. */
 function signedBy({ minisignKey, url = '' }: ListConfig, signature: string | undefined): ListSpec['signed'] {
   return minisignKey === undefined ? undefined : { key: minisignKey, signature: signature ?? '', fileName: fileNameOf(url) }
 }
 
 const nameIn = (path: string) => path.slice(path.lastIndexOf('/') + 1)
 
-/** The text of FILE.minisig; empty if it cannot be read, which no key has signed. */
+/** The text of FILE.minisig. Empty if it cannot be read; the signature check then fails. */
 function signatureBeside(file: string): string {
   try {
     const octets = readSmall(`${file}.minisig`, MAX_SIGNATURE_OCTETS, anyOwner)
@@ -48,11 +48,11 @@ function signatureBeside(file: string): string {
   }
 }
 
-/** A list that was fetched and is not used yet. */
+/** A list that was fetched and is not in force yet. */
 export interface FetchedList {
   readonly list: ListConfig
   readonly spec: ListSpec
-  /** Makes it the kept copy. */
+  /** Saves it as the kept copy. */
   readonly keep: () => Promise<unknown>
 }
 
@@ -62,22 +62,26 @@ export interface ListFetchParts {
   readonly random: Random
   readonly copies: KeptCopies
   readonly world: FetchWorld
-  /** Why nothing may be sent now; undefined: it may. */
+  /** The error with which the policy refuses to send now; undefined: sending is allowed. */
   readonly refusal: () => EnigmError | undefined
-  /** Whether the kept copy of a list is in force: then it is fetched only if it has changed. */
+  /**
+   * Whether the kept copy of a list is in force. Then the request is conditional: the server sends
+   * the list only if it has changed.
+   */
   readonly isUsed: (id: string) => boolean
   /**
-   * Builds all lists with this one as fetched, puts them in force, and keeps the copy. Resolves to
-   * why that was not possible; then the earlier lists stay.
+   * Builds all lists with the fetched one, puts them in force, and saves the copy. Resolves to
+   * undefined, or to the reason for a failure; then the old lists stay.
    */
   readonly tryOut: (fetched: FetchedList) => Promise<string | undefined>
-  /** A fetch has ended; `fault`: why its list was not renewed. */
+  /** Called when a fetch has ended. `fault`: why the list was not updated; undefined: success. */
   readonly ended: (id: string, fault: string | undefined) => void
 }
 
 /**
- * Keeps the lists of addresses current: fetches each at the start if there is no copy, and then
- * once a day. One fetch at a time; a damaged or refused one changes nothing.
+ * Keeps the lists with a URL current. Fetches a list at the start if it has no copy, and then once
+ * a day. Only one fetch runs at a time. If a fetch fails or its content is refused, the old copy
+ * stays.
  */
 export class ListFetches {
   readonly #parts: ListFetchParts
@@ -90,7 +94,7 @@ export class ListFetches {
     this.#parts = parts
   }
 
-  /** Fetches exactly these lists from now on. */
+  /** Replaces the set of lists to fetch. */
   adopt(lists: readonly ListConfig[]): void {
     for (const timer of this.#timers.values()) timer.cancel()
     this.#timers.clear()
@@ -110,7 +114,10 @@ export class ListFetches {
     return ageMs < 0 ? FETCH_EVERY_MS : Math.max(0, FETCH_EVERY_MS - ageMs)
   }
 
-  /** A random part is added, so that the time of a fetch does not tell when this host started. */
+  /**
+   * Schedules the next fetch. A random part is added, so that fetch times do not reveal when this
+   * host started.
+   */
   #schedule(list: ListConfig, inMs: number): void {
     const { clock, random } = this.#parts
     if (this.#stopped) return
@@ -124,11 +131,11 @@ export class ListFetches {
     )
   }
 
-  /** Never rejects. */
+  /** Fetches one list and schedules the next fetch. Never rejects. */
   async #update(list: ListConfig): Promise<void> {
     const timer = this.#timers.get(list.id)
     const fault = this.#stopped || timer === undefined ? undefined : await this.#fetch(list)
-    // A reload may have replaced or removed the list meanwhile.
+    // While this fetch waited, a reload may have replaced or removed the list.
     if (this.#stopped || timer === undefined || this.#timers.get(list.id) !== timer) return
     this.#parts.ended(list.id, fault)
     const failures = fault === undefined ? 0 : (this.#failures.get(list.id) ?? 0) + 1
@@ -144,7 +151,7 @@ export class ListFetches {
     this.#timers.set(list.id, timer)
   }
 
-  /** Resolves to why the list was not renewed; undefined: it is current. */
+  /** Fetches one list. Resolves to the reason why it was not updated; undefined: it is current. */
   async #fetch(list: ListConfig): Promise<string | undefined> {
     const { copies, refusal, clock, isUsed } = this.#parts
     const { id, url = '' } = list

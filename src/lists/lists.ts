@@ -13,32 +13,32 @@ import { watchFiles } from '../system/file-watch.ts'
 import { buildInThread } from './build-thread.ts'
 import { type FetchedList, ListFetches, specOf } from './list-sources.ts'
 
-/** The part of a configuration that concerns lists. */
+/** The settings about lists. */
 export interface ListsSetup {
   readonly lists: readonly ListConfig[]
   /** The lists of each view, in the order of the views; undefined: all lists. */
   readonly views: readonly (readonly string[] | undefined)[]
 }
 
-/** The state of one list, for people. */
+/** The state of one list, for the status document. */
 export interface ListStatus {
   readonly id: string
   readonly action: 'block' | 'allow'
   readonly source: 'file' | 'url'
   /**
-   * `missing`: it was never read, so it blocks nothing. `paused`: by command. `resting`: not in its
-   * hours.
+   * `missing`: it was never read, so it has no effect. `paused`: by the command `pause`. `resting`:
+   * it does not apply at this time of day.
    */
   readonly state: 'in-force' | 'loading' | 'missing' | 'paused' | 'resting'
   readonly rules: number
-  /** Lines that are not used. */
+  /** Number of unused lines. */
   readonly skipped: number
-  /** Questions blocked since the start; repeats from the cache are not counted. */
+  /** Number of questions blocked since the start. Cache hits are not counted. */
   readonly blocked: number
-  /** When its rules were read, wall clock. */
+  /** When its rules were read: wall clock, ms since 1970. */
   readonly readAtMs: number | undefined
   readonly pausedUntilMs: number | undefined
-  /** Why its latest content is not used: a clause. */
+  /** Why its latest content is not used, as a clause. */
   readonly fault: string | undefined
 }
 
@@ -49,13 +49,13 @@ export interface ListsOptions {
   readonly inForce: ListsInForce
   readonly stateDir: string
   readonly lookup: FetchWorld['lookup']
-  /** Certificates, in PEM, that servers of lists are trusted by instead of those of Node. */
+  /** CA certificates in PEM that replace those of Node for servers of lists. */
   readonly ca?: string
-  /** Why the policy lets nothing out now; undefined: it does. */
+  /** The error with which the policy refuses to send now; undefined: sending is allowed. */
   readonly refusal: () => EnigmError | undefined
 }
 
-/** A list and what is known about it. */
+/** A configured list and its state. */
 interface Known {
   readonly list: ListConfig
   report: ListReport | undefined
@@ -63,23 +63,23 @@ interface Known {
   fault: string | undefined
 }
 
-/** Lists that were read for a reload, and are not in force yet. */
+/** Lists that a reload has read. They are not in force yet. */
 export interface PreparedLists {
   readonly setup: ListsSetup
   readonly specs: readonly ListSpec[]
   readonly built: BuiltLists | undefined
-  /** How many tables had been put in force before it was read. */
+  /** Value of `Lists.#swaps` when the lists were read. */
   readonly swaps: number
 }
 
 const MINUTE_MS = 60_000
-/** Lists of the largest size take ten seconds. */
+/** Limit for building a table. Lists of the largest size take about 10 s. */
 const BUILD_LIMIT_MS = 2 * MINUTE_MS
 const KEY_OCTETS = 8
 
 /**
- * The lists of the configuration: reads them in a thread, keeps them current, and puts each state
- * in force at once. What cannot be used changes nothing.
+ * The lists of the configuration. Reads them in a worker thread, keeps them current, and puts each
+ * new table in force in one step. If a list cannot be used, its old content stays in force.
  */
 export class Lists {
   readonly #o: ListsOptions
@@ -88,13 +88,16 @@ export class Lists {
   readonly #watch
   #setup: ListsSetup = { lists: [], views: [] }
   #known = new Map<string, Known>()
-  /** The lists of the table in force, in its order. */
+  /** The ids of the lists in the table in force, in the order of the table. */
   #order: readonly string[] = []
-  /** How many tables were put in force. */
+  /** Number of tables that were put in force. */
   #swaps = 0
   #building: Promise<unknown> = Promise.resolve()
   #cancel: () => void = () => {}
-  /** Until when lists are paused, boot time; `undefined` as the name: all of them. */
+  /**
+   * The end of each pause (ms of boot time), by the id of the list. The key `undefined` pauses all
+   * lists.
+   */
   readonly #pauses = new Map<string | undefined, number>()
   #pauseTimer: Timer | undefined
   #minuteTimer: Timer | undefined
@@ -116,8 +119,8 @@ export class Lists {
   }
 
   /**
-   * Reads the lists for the first time. Lists that cannot be used are left out and reported.
-   * Questions wait until it resolves. Never rejects.
+   * Reads the lists for the first time. Lists that cannot be used are omitted and reported.
+   * Questions wait until the promise resolves. It never rejects.
    */
   start(setup: ListsSetup): Promise<void> {
     this.#take(setup)
@@ -136,12 +139,13 @@ export class Lists {
   }
 
   /**
-   * Reads the lists of a configuration that is to be put in force. Rejects with an EnigmError
-   * `config` that names each list that cannot be used; then nothing has changed.
+   * Reads the lists of a new configuration for `adopt`. Rejects with an EnigmError `config` that
+   * names each list that cannot be used; then nothing has changed.
    */
   async prepare(setup: ListsSetup): Promise<PreparedLists> {
     const { built, ...rest } = await this.#queued(async () => {
-      // Read in its turn: a fetch that ends before may replace a copy.
+      // The specifications are made inside the queued work, because a fetch that ends earlier may
+      // replace a copy.
       const specs = setup.lists.flatMap((list) => specOf(list, this.#copies) ?? [])
       const swaps = this.#swaps
       return { specs, swaps, built: await this.#build(specs) }
@@ -156,13 +160,13 @@ export class Lists {
     this.#take(setup)
     this.#swap(specs, built)
     this.#begin()
-    // A file or a fetched copy is newer than what was prepared.
+    // A file or a kept copy has changed since the lists were prepared.
     if (hasChanged) void this.#queued(() => this.#rebuild())
   }
 
   /**
-   * Pauses a list, or all of them, for a time. Returns the ids of the lists that are paused;
-   * undefined: there is no such list. 0 ends a pause.
+   * Pauses a list, or all lists if `id` is undefined, for `forMs`. 0 ends the pause. Returns the
+   * ids of the lists that are paused; undefined: no list has this id.
    */
   pause(forMs: number, id: string | undefined): readonly string[] | undefined {
     if (id !== undefined && !this.#known.has(id)) return undefined
@@ -173,7 +177,7 @@ export class Lists {
     return id === undefined ? [...this.#known.keys()] : [id]
   }
 
-  /** Under a pause of all lists, the others stay paused. */
+  /** Ends the pause of one list. If all lists are paused, the others stay paused. */
   #endPause(id: string): void {
     const ofAll = this.#pauses.get(undefined)
     if (ofAll !== undefined) for (const other of this.#known.keys()) this.#pauses.set(other, Math.max(ofAll, this.#pauses.get(other) ?? 0))
@@ -226,7 +230,7 @@ export class Lists {
     for (const [id, known] of this.#known) this.#known.set(id, { ...known, list: setup.lists.find((one) => one.id === id) ?? known.list })
   }
 
-  /** Watches and fetches what is configured now. */
+  /** Begins to watch files and to fetch lists of the current configuration. */
   #begin(): void {
     const { lists } = this.#setup
     if (this.#stopped) return
@@ -238,7 +242,7 @@ export class Lists {
     this.#tick()
   }
 
-  /** All work on tables, one after the other. */
+  /** Runs `work` after all earlier work on tables. */
   #queued<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#building.then(work)
     this.#building = done.catch(() => {})
@@ -249,12 +253,12 @@ export class Lists {
     return this.#setup.lists.flatMap((list) => (list.id === instead?.id ? instead : (specOf(list, this.#copies) ?? [])))
   }
 
-  /** Undefined: there is no list to read. */
+  /** Builds a table. Undefined: there is no list to read, or the service is stopping. */
   async #build(specs: readonly ListSpec[]) {
     if (specs.length === 0 || this.#stopped) return undefined
     const { outcome, cancel } = buildInThread({ specs, key: this.#o.random.bytes(KEY_OCTETS), givesWay: this.#o.inForce.isReady })
     this.#cancel = cancel
-    // A file on a disk that does not answer must not keep all names waiting.
+    // A file on a disk that does not respond must not block all questions.
     const late = this.#o.clock.setTimer(BUILD_LIMIT_MS, cancel)
     const built = await outcome
     late.cancel()
@@ -262,19 +266,20 @@ export class Lists {
   }
 
   /**
-   * Reads all lists again, one of them as it was fetched; resolves to why that one is not in force
-   * now. A list that is not in force and cannot be used is left out, and stops no other.
+   * Reads all lists again. `fetched` replaces the kept copy of its list. Resolves to the reason why
+   * the fetched list is not in force now; undefined: it is. A list that is not in force and cannot
+   * be used is omitted, so that it does not stop the others.
    */
   async #rebuild(fetched?: FetchedList): Promise<string | undefined> {
     const unusable = new Set<string>()
     for (;;) {
       const setup = this.#setup
       const now = fetched && setup.lists.find(({ id }) => id === fetched.list.id)
-      if (fetched !== undefined && (now === undefined || !isSameSource(now, fetched.list))) return 'it was configured otherwise meanwhile'
+      if (fetched !== undefined && (now === undefined || !isSameSource(now, fetched.list))) return 'its configuration has changed meanwhile'
       const specs = this.#specs(fetched?.spec).filter(({ id }) => !unusable.has(id))
       const built = await this.#build(specs)
       if (this.#stopped) return 'the service is stopping'
-      // A reload has put other lists in force meanwhile: what was read of the earlier ones is void.
+      // A reload has put other lists in force meanwhile, so this result is obsolete.
       if (setup !== this.#setup) unusable.clear()
       else if (built === undefined || !('faults' in built)) {
         this.#swap(specs, built)
@@ -283,7 +288,7 @@ export class Lists {
       } else {
         const own = built.faults.find(({ id }) => id === fetched?.list.id)
         const others = built.faults.filter((one) => one !== own)
-        // A list that was fetched is blamed where its fetch ends.
+        // The fault of the fetched list is reported when its fetch ends.
         this.#blame(others)
         const needed = others.find(({ id }) => this.#order.includes(id))
         if (own !== undefined) return own.message
@@ -316,14 +321,14 @@ export class Lists {
       if (known === undefined) continue
       known.report = report
       known.readAtMs = this.#o.clock.wallMs()
-      // The fault of a list from an address is that of its last fetch.
+      // A list with a URL keeps the fault of its last fetch.
       if (known.list.file !== undefined) known.fault = undefined
     }
     this.#o.inForce.swap(built, this.#plan())
     this.#report()
   }
 
-  /** Which lists apply to which view now. */
+  /** Determines which lists apply to which view now. */
   #plan() {
     const lists = this.#order.map((id) => ({ id, reply: this.#known.get(id)?.list.reply }))
     const setOf = (view: readonly string[] | undefined): ListSet =>
@@ -344,7 +349,7 @@ export class Lists {
     return untilMs - this.#o.clock.nowMs()
   }
 
-  /** A pause has begun or ended, or the time of day has changed. */
+  /** Applies the pauses and the time of day. Sets a timer for the end of the next pause. */
   #replan(): void {
     const { clock, inForce } = this.#o
     this.#pauseTimer?.cancel()
@@ -355,7 +360,7 @@ export class Lists {
     this.#pauseTimer = clock.setTimer(Math.max(1, nextMs - clock.nowMs()), () => this.#replan())
   }
 
-  /** Looks at the time of day once a minute, if a list depends on it. */
+  /** Checks the time of day once a minute, if a list depends on it. */
   #tick(): void {
     const { clock } = this.#o
     this.#minuteTimer?.cancel()
@@ -368,7 +373,7 @@ export class Lists {
     })
   }
 
-  /** Tells the status which lists are not as they should be, once for each change. */
+  /** Reports lists with a fault, and missing lists, once for each change. */
   #report(): void {
     const faults = [...this.#known.values()].flatMap(({ list: { id }, fault }) => {
       const missing = this.#o.inForce.isReady && !this.#order.includes(id)
@@ -381,7 +386,7 @@ export class Lists {
   }
 }
 
-/** Whether what was fetched for one list is the content of the other. */
+/** Whether the fetched content of one list is also valid for the other. */
 function isSameSource(one: ListConfig, other: ListConfig): boolean {
   const keys = ['url', 'format', 'action', 'sha256', 'minisignKey'] as const
   return keys.every((key) => one[key] === other[key])

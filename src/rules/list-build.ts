@@ -190,7 +190,7 @@ class Build {
     }
     const parser = new ListParser(spec.format, taker)
     const octets = this.#feed(spec, parser)
-    if (found.rules === 0 && !this.isFull && octets > 0 && skipped.size > 0) throw unusable('it holds no rule that is understood')
+    if (found.rules === 0 && !this.isFull && octets > 0 && skipped.size > 0) throw unusable('it contains no valid rule')
     const all = [...skipped.values()].toSorted((a, b) => b.count - a.count)
     return { id: spec.id, format: parser.format, octets, lines: parser.line, ...found, skipped: all }
   }

@@ -41,12 +41,12 @@ export interface RuleTaker {
 
 /** Reasons why a line is not used. Each text follows "3 lines are not used: they". */
 export const SKIP_REASONS = {
-  'not-a-name': 'hold no name of a host',
+  'not-a-name': 'contain no host name',
   pattern: 'are patterns for web addresses, which a resolver does not see',
   cosmetic: 'hide parts of web pages',
   regexp: 'are regular expressions, which are not supported',
   modifier: 'have a modifier that a resolver cannot apply',
-  'other-address': 'give a name an address that blocks nothing; such lines belong in a file of "hosts"',
+  'other-address': 'assign a real address instead of blocking; move them to a file of "hosts"',
   'too-long': 'are longer than 4096 octets',
   'whole-domain': 'would block a large part of the DNS, such as com, or of the addresses',
   'too-many-kinds': 'exceed the number of different exceptions',
@@ -55,7 +55,7 @@ export const SKIP_REASONS = {
   'too-many-clients': 'exceed the number of rules about clients (rpz-client-ip), which is 65536 for all lists',
   'rpz-data': 'hold data of their own; write such records in "answers"',
   'rpz-tcp-only': 'demand TCP (rpz-tcp-only), which is not supported',
-  'rpz-outside': 'lie outside of the zone of their file',
+  'rpz-outside': 'lie outside the zone of their file',
 } as const
 
 export type SkipReason = keyof typeof SKIP_REASONS

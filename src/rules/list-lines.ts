@@ -64,7 +64,7 @@ export class LineReader {
     for (let at = from; at < held; at++) {
       const octet = buffer[at]!
       if (octet > CR) continue
-      if (octet === 0) throw damaged('it holds NUL octets, so it is damaged, or no list')
+      if (octet === 0) throw damaged('it contains NUL octets, so it is damaged or no list')
       if (octet !== LF) continue
       if (this.#dropping) this.#dropping = false
       else this.#give(from, at)

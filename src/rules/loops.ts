@@ -164,7 +164,7 @@ export class Loops {
   }
 }
 
-const leadsBack = () => new EnigmError('forward-loop', 'The server of the zone asks this service.')
+const leadsBack = () => new EnigmError('forward-loop', 'The server of the zone sends its queries to this service.')
 const textOf = (octets: Uint8Array) => Buffer.from(octets).toString('latin1')
 const keyOf = ({ query }: Job) => textOf(query.question.lower)
 

@@ -42,7 +42,7 @@ interface OpenQuestion {
   stop: () => void
 }
 
-const NOTHING_ANNOUNCED = 'This network announces no server.'
+const NOTHING_ANNOUNCED = 'This network announces no DNS server.'
 const MANNER: Omit<PlainManner, 'clamp'> = {
   thorough: true,
   mostPackets: 4,
@@ -88,7 +88,7 @@ export class PlainSide implements SideAsker {
       this.#drained !== undefined
         ? new EnigmError('closed', MANNER.says.closed)
         : this.#open.size >= MOST_OPEN
-          ? new EnigmError('overloaded', 'Too many questions of this zone are under way.')
+          ? new EnigmError('overloaded', 'Too many questions of this zone are open.')
           : undefined
     if (refused !== undefined) {
       done(refused)
