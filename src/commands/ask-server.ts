@@ -9,7 +9,7 @@ import { EnigmError } from '../errors.ts'
 export interface AskOptions {
   readonly clock: Clock
   readonly timeoutMs: number
-  /** If true, UDP is not tried. */
+  /** If true, TCP is used from the start. */
   readonly tcpOnly: boolean
 }
 
@@ -20,8 +20,8 @@ export interface Heard {
 }
 
 /**
- * Loopback loses a datagram only if a buffer is full; then one more attempt follows halfway to the
- * timeout.
+ * Number of UDP attempts. Loopback loses a datagram only if a buffer is full; the second attempt
+ * follows halfway to the timeout.
  */
 const TRIES = 2
 
@@ -50,7 +50,8 @@ function matches(query: Uint8Array, reply: Uint8Array): boolean {
 function overUdp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }: AskOptions): Promise<Uint8Array> {
   const type = isIPv6(server.address) ? 'udp6' : 'udp4'
   const family = type === 'udp6' ? 6 : 4
-  // dgram looks up even literals: this function answers at once and sends no query.
+  // dgram calls `lookup` even for IP literals: this function returns the literal and sends no
+  // query.
   const socket = createSocket({ type, lookup: (address, _options, done) => done(null, address, family) })
   let timer: Timer | undefined
   return new Promise<Uint8Array>((resolve, reject) => {
@@ -67,7 +68,7 @@ function overUdp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }:
     }
     socket.on('error', (error) => reject(refusal(error)))
     socket.on('message', (reply) => matches(query, reply) && resolve(reply))
-    // Without a callback, which would get a failure instead of 'error'.
+    // `connect` gets no callback: with one, Node reports the error there and emits no event.
     socket.once('connect', send).connect(server.port, server.address)
   }).finally(() => {
     timer?.cancel()

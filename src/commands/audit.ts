@@ -11,8 +11,8 @@ export interface AuditWorld {
   readonly out: { write(text: string): unknown }
   readonly exit: (code: number) => void
   /**
-   * The state directory of a configuration file. Without one: of the running service, else of the
-   * default configuration. Rejects with `config`.
+   * Finds the state directory of a configuration file; without one, of the running service or the
+   * default configuration. Rejects with an EnigmError `config`.
    */
   readonly stateDir: (config: string | undefined) => Promise<string>
 }
@@ -117,7 +117,7 @@ async function read(world: AuditWorld, options: AuditOptions): Promise<readonly 
   return lines
 }
 
-/** A file of the log is a megabyte, and the entry that filled it. */
+/** Limit of one log file: 2 MiB. A file is closed once it exceeds 1 MiB. */
 const MAX_OCTETS = 1 << 21
 
 function end(world: AuditWorld, code: number, text: string): void {

@@ -8,8 +8,8 @@ import type { ListReport } from '../rules/list-build.ts'
 import type { Finding } from './reach.ts'
 
 /**
- * Days before expiry from which a certificate is reported: shorter than any renewal cycle in use,
- * longer than a weekend.
+ * A certificate that expires within this number of days is reported. It is shorter than common
+ * renewal cycles, and longer than a weekend.
  */
 const SOON_DAYS = 7
 
@@ -149,7 +149,7 @@ function listRows(reports: readonly ListReport[]): readonly (readonly string[])[
   ]
 }
 
-/** Every rule that a policy may hold; a missing one is a compile error. */
+/** The label of every rule of a policy; a missing one is a compile error. */
 const RULES: Readonly<Record<keyof PolicyRules, string>> = {
   minimumUsageProfile: 'usage profile, at least',
   transports: 'transports, only',
@@ -187,7 +187,7 @@ function rulesText(policy: Policy | undefined): readonly string[] {
   ]
 }
 
-/** A value of the configuration in a few words. */
+/** Formats a value of the configuration in a few words. */
 function wordsOf(value: unknown): string {
   if (Array.isArray(value)) return value.map(wordsOf).join(', ')
   if (typeof value !== 'object' || value === null) return value === true ? 'yes' : value === false ? 'no' : String(value)

@@ -44,8 +44,8 @@ Examples:
 `
 
 /**
- * `enigm-dns check`: whether this configuration would work, and which settings would be in force.
- * Sets the exit code.
+ * `enigm-dns check`: shows whether a configuration would work, and which settings would be in
+ * force. Sets the exit code.
  */
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
@@ -93,7 +93,7 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   return ok ? EXIT.good : EXIT.notAsWished
 }
 
-/** Their code is loaded only if there are lists. */
+/** Checks the lists. Their code is loaded only if a list is configured. */
 async function listsOf(loaded: Loaded, random: Random): Promise<ListsCheck | undefined> {
   if (loaded.config.lists.length === 0) return undefined
   return (await import('../lists/check-lists.ts')).checkLists(loaded, random)

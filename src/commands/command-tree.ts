@@ -30,7 +30,7 @@ export function describe(command: Command, above: readonly string[] = []): Descr
     usage: command.usage(),
     options: command.options.filter(({ hidden }) => !hidden),
     notes,
-    // A subcommand that only repeats the text of its command says nothing new.
+    // Notes that only repeat the notes of the parent command are dropped.
     inner: inner.map((one) => describe(one, path)).map((one) => (one.notes === notes ? { ...one, notes: '' } : one)),
   }
 }

@@ -1,11 +1,11 @@
 import { type Clock, systemClock } from '../clock.ts'
 
-/** What every command needs of the system; tests replace all of it. */
+/** The system access that every command uses; tests replace it. */
 export interface CommandWorld {
   readonly out: { write(text: string): unknown }
   readonly err: { write(text: string): unknown }
   readonly clock: Clock
-  /** Sets the exit code; the process ends when nothing keeps it alive any more. */
+  /** Sets the exit code. The process ends when nothing keeps it alive. */
   readonly exit: (code: number) => void
 }
 

@@ -50,7 +50,7 @@ function demo(once: boolean, say: (line: string) => void): Promise<number> {
   )
 }
 
-/** The same for one query through a relay. */
+/** Runs the demo of one query through a relay. Returns the exit code. */
 async function pathsDemo(say: (line: string) => void): Promise<number> {
   const time = systemClock()
   const { showPaths, startPathsDemo } = await import('../demo/paths-demo.ts')
@@ -65,7 +65,10 @@ const COLUMNS = 80
 
 type Stage = Pick<DemoSetup, 'daemonEnded' | 'takeDown'>
 
-/** Starts all parts, runs `act`, which returns what was wrong, and stops all parts. */
+/**
+ * Starts all parts, runs `act`, and stops all parts. `act` returns the faults that it found.
+ * Returns the exit code.
+ */
 async function staged<S extends Stage>(
   start: () => Promise<S>,
   say: (line: string) => void,
@@ -95,8 +98,8 @@ async function staged<S extends Stage>(
 }
 
 /**
- * Resolves at the first signal, or when the reader of the output is gone (`demo | head`). Later
- * signals are ignored, so that an impatient second Ctrl-C leaves no daemon and no files behind.
+ * Resolves at the first signal, or when the reader of the output has exited (`demo | head`). Later
+ * signals are ignored, so that a second Ctrl-C leaves no daemon and no files behind.
  */
 function signalled(): Promise<'told'> {
   return new Promise((resolve) => {

@@ -8,7 +8,7 @@ import { TRANSPORTS } from '../transports.ts'
 import { hopsText, PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
 
-/** The layers through which a name passes, from the application down. */
+/** The layers that a lookup passes, from the application down. */
 export const LAYERS = ['nsswitch', 'resolv.conf', 'listener', 'service', 'policy', 'clock', 'network', 'links', 'certificates'] as const
 export type Layer = (typeof LAYERS)[number]
 
@@ -26,7 +26,7 @@ export interface Remark {
 export interface Symptoms {
   /** Undefined: this user may not read the configuration of the service. */
   readonly loaded: Loaded | undefined
-  /** The reason for that, as a sentence. */
+  /** Why the configuration cannot be read, as a sentence. */
   readonly unreadable: string | undefined
   readonly connectivity: Connectivity
   readonly system: SystemResolver
@@ -38,9 +38,9 @@ export interface Symptoms {
   readonly wallMs: number
 }
 
-/** A certificate that expires sooner than this is reported: its operator may be late. */
+/** A certificate that expires within this number of days is reported. */
 const SOON_DAYS = 7
-/** No version of this program is older. */
+/** The date of the first version of this program: an earlier wall clock is wrong. */
 const EARLIEST_WALL_MS = Date.UTC(2026, 0, 1)
 /** The minimum MTU of IPv6 (RFC 8200 section 5). */
 const LEAST_MTU = 1280
@@ -125,7 +125,10 @@ function policy({ document, judgement }: StatusReading): Remark {
   }
 }
 
-/** The error code of a finding; none if its resolver answered with a response code. */
+/**
+ * The error code of a finding, as a list; empty if there is none, or if the fault is a response
+ * code.
+ */
 const codesOf = ({ fault }: Finding): readonly ErrorCode[] => (fault !== undefined && isErrorCode(fault) ? [fault] : [])
 
 /** Whether the wall clock is plausible, by its value and by the certificates of resolvers. */

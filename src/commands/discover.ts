@@ -12,42 +12,42 @@ import { resinfoOf } from './rank.ts'
 import { askOver, dialOf, type ReachTools, reach } from './reach.ts'
 import { questionFor } from './set-lookup.ts'
 
-/** A transport that a resolver says it has, and what became of it. */
+/** A transport that a resolver designates, and the result of its check. */
 export interface Designated {
   readonly transport: string
   readonly port: number
   readonly path?: string
   readonly target: string
   /**
-   * `proven`: the pinned addresses showed the right certificate there. `elsewhere`: it points to
-   * addresses that are not pinned, which are not dialled.
+   * `proven`: a pinned address showed the right certificate. `known`: the set has it already.
+   * `elsewhere`: it points to addresses that are not pinned; they are not dialled.
    */
   readonly verdict: 'proven' | 'known' | 'refused' | 'elsewhere' | 'not supported'
   readonly why?: string
-  /** The name that the certificate had to hold. */
+  /** The name that the certificate must contain. */
   readonly authenticationDomainName: string
 }
 
-/** What a resolver of the set says about its other transports. */
+/** The result of discovery for one resolver of the set. */
 export interface Discovery {
   readonly resolver: string
   readonly asked: readonly string[]
   readonly designated: readonly Designated[]
-  /** Why records were ignored: clauses. */
+  /** Why records were ignored, as clauses. */
   readonly ignored: readonly string[]
-  /** What it says about itself (RFC 9606): claims. Null: nothing. */
+  /** Its claims about itself (RESINFO, RFC 9606). Null: none. */
   readonly resinfo: Readonly<Record<string, string>> | null
   readonly fault?: string
 }
 
-/** Protocols of ALPN, and our names of their transports. */
+/** ALPN protocols and our names of their transports. */
 const BY_ALPN: Readonly<Record<string, string>> = { dot: 'dot', doq: 'doq', h2: 'doh', 'http/1.1': 'doh', h3: 'doh3' }
 
 /**
- * Discovery of Designated Resolvers (RFC 9462), of a resolver that is trusted already and asked
- * over an authenticated connection; never of the network's. By `_dns.NAME` the certificate must
- * hold that name; by `_dns.resolver.arpa`, the pinned address. Only pinned addresses are dialled.
- * Never rejects.
+ * Runs Discovery of Designated Resolvers (DDR, RFC 9462) with a trusted resolver over an
+ * authenticated connection. The resolver of the network is never asked. For `_dns.NAME`, the
+ * certificate must contain that name. For `_dns.resolver.arpa`, it must contain the pinned address.
+ * Only pinned addresses are dialled. Never rejects.
  */
 export async function discover(resolver: TrustedResolver, loaded: Loaded, tools: ReachTools): Promise<Discovery> {
   const { id, authenticationDomainName } = resolver
@@ -124,11 +124,12 @@ async function verdictOn(
   const pinned = new Set(resolver.addresses.map(canonical))
   if (hints.length > 0 && !hints.some((hint) => pinned.has(canonical(hint))))
     return as('elsewhere', `it points to ${hints.slice(0, 4).join(', ')}`)
-  // The resolver would learn the address of this host, which its relay hides.
+  // A direct connection would reveal the address of this host, which the relay hides.
   if (isRelayed(resolver, loaded)) return as('refused', 'not tried: it is reached through a relay')
   let why = 'no address is pinned'
   for (const identity of identities) {
-    // By an address, that address alone is dialled: the certificate must hold it.
+    // If the identity is an address, only that address is dialled, and the certificate must contain
+    // it.
     const addresses = identities.length > 1 || isIP(identity) !== 0 ? [identity] : resolver.addresses
     const candidate = { ...resolver, authenticationDomainName: identity, addresses, transports: { [transport]: place } } as TrustedResolver
     const { ok, fault } = await reach(candidate, transport, loaded, tools)

@@ -26,7 +26,7 @@ export interface DoctorWorld extends CommandWorld {
   readonly connectivity: () => Connectivity
   readonly system: (ours: Loaded['listen']) => SystemResolver
   readonly host?: Host
-  /** How the service of this host is run; absent: there is none. */
+  /** Returns how the service of this host is run; absent: there is none. */
   readonly service?: () => HostService
 }
 
@@ -38,7 +38,7 @@ export interface DoctorOptions {
 
 const NO_SERVICE: HostService = { running: undefined, installed: false, managed: false }
 const LISTENER_MS = 1000
-/** Answered locally (RFC 6761): it never leaves this host. */
+/** A name that is answered locally (RFC 6761) and never sent. */
 const LOCAL_NAME = 'localhost'
 
 const HELP = `
@@ -52,8 +52,8 @@ Examples:
 `
 
 /**
- * `enigm-dns doctor`: follows the path of a name from the application down and reports each problem
- * with its fix. Sets the exit code.
+ * `enigm-dns doctor`: follows a lookup from the application down, and reports each problem with its
+ * fix. Sets the exit code.
  */
 export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
   return new Command('doctor')
@@ -114,7 +114,10 @@ async function symptoms(
   }
 }
 
-/** The same file that `status` reads: if none is named, the place with the most informative one. */
+/**
+ * Reads the same status file as `status`. Of several places, the one with the most information is
+ * used.
+ */
 function statusOf(files: readonly string[], wallMs: number): StatusReading {
   const readings = [...new Set(files)].map((file) => readStatus(file, { wallMs, isSame }))
   return mostRelevant(readings) ?? readStatus('', { wallMs, isSame })

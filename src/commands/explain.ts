@@ -12,8 +12,8 @@ import { type Host, judgedConfig, type RunningService, takesOrders, thisHost } f
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
-Sends nothing. The stages are those of the running service, in their order: which clients get answers, what is in
-memory, hosts files and answers, local names, lists, and the resolvers that would be asked.
+Sends nothing. Walks the stages of the running service in their order: which clients get answers, what is in
+the cache, hosts files and answers, local names, lists, and the resolvers that would be asked.
 
 Exit codes:
   0  it would be answered    1  it would be blocked or refused    2  bad usage, or an invalid configuration
@@ -36,16 +36,16 @@ interface ExplainOptions {
   readonly json?: true
 }
 
-/** The time that the service has to say what is in memory. */
+/** Time limit for the reply of the service about its cache. */
 const CACHE_LIMIT_MS = 2000
 
-/** `enigm-dns explain`: what would become of a question, and which rule says so. */
+/** `enigm-dns explain`: shows how a question would be answered, and which rule decides. */
 export function explainCommand(world: ExplainWorld = thisCommand()): Command {
   return new Command('explain')
     .description('show which rule would answer, block or route a name; sends nothing')
     .argument('<name>', 'a domain name')
     .argument('[type]', 'a record type: A, AAAA, HTTPS, TYPE65 ...', 'A')
-    .option('--as <address>', 'the client that would ask', '127.0.0.1')
+    .option('--as <address>', 'the address of the client that would ask', '127.0.0.1')
     .option(
       '-c, --config <file>',
       'configuration file (default: that of the running service, else /etc/enigm-dns/config.json if it exists)',
@@ -77,7 +77,10 @@ async function explained(name: string, type: string, options: ExplainOptions, wo
 
 const EXIT_OF = { answered: EXIT.good, blocked: EXIT.notAsWished, unknown: EXIT.cannotTell } as const
 
-/** What the service of this configuration has in memory; unknown if none runs that obeys. */
+/**
+ * The cache entry of the running service. Unknown if no service runs, or if it accepts no commands
+ * from this user.
+ */
 async function inMemory(input: ExplainInput, service: RunningService | undefined, host: Host, clock: Clock): Promise<ExplainStep> {
   if (service === undefined || !takesOrders(service, host)) return cacheStep(undefined)
   return cacheStep(await sendOrder(controlPath(service.statusFile), cacheOrder(input), clock, CACHE_LIMIT_MS))
@@ -89,7 +92,7 @@ const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
   unknown: 'cannot tell',
 }
 
-/** An explanation as lines for a terminal. */
+/** Formats an explanation as lines for a terminal. */
 function explanationText({ name, type, verdict, steps }: Explanation): string {
   const lines = steps.map(({ stage, verdict: said, list, source, line, rule }) => {
     const of = list === undefined ? '' : `list ${list}, `

@@ -48,12 +48,12 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
 }
 
 interface ForgetOutcome {
-  /** The sum of what the notified daemons forgot; undefined: none was notified. */
+  /** The totals that the notified daemons removed; undefined: no daemon was notified. */
   readonly daemon: Forgotten | undefined
   readonly files: readonly string[]
-  /** What certainly remains, as clauses. */
+  /** Data that certainly remains, as clauses. */
   readonly left: readonly string[]
-  /** What may remain, as clauses. */
+  /** Data that may remain, as clauses. */
   readonly unknown: readonly string[]
 }
 
@@ -68,7 +68,8 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
   for (const [i, one] of [to, ...others.map((service) => ({ service, statusFile: service.statusFile }))].entries()) {
     const told = asForgotten(await sendOrder(controlPath(one.statusFile), 'forget', clock))
     if (told !== undefined) forgotten.push(told)
-    // A running daemon that cannot be notified still has everything.
+    // No service is known at this status file, and other services have the same paths: only those
+    // count.
     else if (i === 0 && others.length > 0 && one.service === undefined) continue
     else noteWhy(notTold(one, named !== undefined, host, clock), left, unknown)
   }

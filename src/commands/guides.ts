@@ -4,10 +4,7 @@ import { SERVICE_UNIT } from '../system/units.ts'
 import { type HostService, hostService, type ServiceManager, START_UNITS, STOP_UNITS } from './host-service.ts'
 import { nameOf, thisHost } from './running-service.ts'
 
-/**
- * Words that people try as commands. They change nothing: each shows the command for it on this
- * host.
- */
+/** Words that people try as commands. Each one only prints the right command for this host. */
 export type Guide = 'start' | 'restart' | 'logs'
 
 /** The commands to run for a word, as lines. */
@@ -38,8 +35,8 @@ export function guideCommand(word: Guide): Command {
 }
 
 /**
- * Why `stop` is not enough for a service that a service manager runs, and the command that is;
- * undefined: it is enough.
+ * Why `stop` is not enough for a service that a service manager runs, with the right command;
+ * undefined: `stop` is enough.
  */
 export function stopGuide({ managed, supervisor }: Pick<ServiceManager, 'managed' | 'supervisor'>): string | undefined {
   if (supervisor !== undefined)

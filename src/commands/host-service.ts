@@ -5,7 +5,7 @@ import { defaultService, type Host, isOne, type RunningService } from './running
 
 /** How the service of this host is run, for commands that show the next step. */
 export interface HostService extends ServiceManager {
-  /** A running service, the first of several. */
+  /** The running service; if several run, the first one. */
   readonly running: RunningService | undefined
 }
 
@@ -19,7 +19,10 @@ export interface ServiceManager {
   readonly supervisor?: Supervisor
 }
 
-/** Looks for a running service, and asks systemd, if there is one, for the units. */
+/**
+ * Finds out how the service of this host is run: looks for a running service, and asks systemd for
+ * the units.
+ */
 export function hostService(host: Host): HostService {
   const found = defaultService(host)
   const running = isOne(found) ? found : found[0]
@@ -38,7 +41,8 @@ export function managerOf(running: RunningService | undefined): ServiceManager {
 }
 
 /**
- * The command that stops the units: if a socket remained, the next query would start the service.
+ * The command that stops the units. It includes the sockets, because the next query to a socket
+ * would start the service.
  */
 export const STOP_UNITS = `sudo systemctl stop ${SOCKET_UNIT} ${STUB_SOCKET_UNIT} ${SERVICE_UNIT}`
 export const START_UNITS = `sudo systemctl start ${SERVICE_UNIT}`

@@ -16,26 +16,26 @@ import { type ImportSource, importFrom, SOURCES } from '../importers/import-from
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
-Reads the configuration of another program, and writes one for this program. Says of each line what became of it:
-  taken     a setting of the new configuration says it
-  same      this program does so anyway
-  left out  it is not in the new configuration, and the reason is named
-Without --out the configuration is printed, and the report goes to standard error. With --out files that belong to it
-are written beside it: its trusted set, and lists of rules. No file is overwritten, and nothing is sent.
+Reads the configuration of another program, and writes one for this program. The report says for each line:
+  taken     it became a setting of the new configuration
+  same      this program does the same without a setting
+  left out  it is not in the new configuration, with the reason
+Without --out the configuration is printed, and the report goes to standard error. With --out, its files
+are written beside it: its trusted set and lists of rules. No file is overwritten, and nothing is sent.
 
 Files: dnscrypt-proxy.toml, AdGuardHome.yaml, unbound.conf; of Pi-hole pihole.toml, setupVars.conf, custom.list,
 adlists.list and files of dnsmasq.
 
 Exit codes:
   0  every line is taken or the same    1  some lines are left out, or a file exists already
-  2  the file cannot be read, or has another form
+  2  the file cannot be read, or has another format
 
 Examples:
   $ enigm-dns import --from unbound /etc/unbound/unbound.conf --out ./config.json
   $ enigm-dns import --from adguardhome AdGuardHome.yaml --json | jq '.lines[] | select(.verdict == "left out")'
 `
 
-/** A configuration with its lists is smaller. */
+/** Limit of the file. A configuration with its lists is smaller. */
 const MAX_OCTETS = 16_777_216
 
 /** The command's access to the system; tests replace all of it. */
@@ -51,13 +51,13 @@ interface ImportOptions {
   readonly json?: true
 }
 
-/** `enigm-dns import`: makes a configuration of another program's. Sets the exit code. */
+/** `enigm-dns import`: converts the configuration of another program. Sets the exit code. */
 export function importCommand(world: ImportWorld = thisWorld()): Command {
   return new Command('import')
-    .description('make a configuration of that of another program, and say what became of each line')
+    .description('convert the configuration of another program, and report on each line')
     .argument('<file>', 'the configuration of the other program')
     .addOption(new Option('--from <program>', 'the other program').choices(SOURCES).makeOptionMandatory())
-    .option('--out <file>', 'write the configuration to this new file, and files that belong to it beside it')
+    .option('--out <file>', 'write the configuration to this new file, and its other files beside it')
     .option('--json', 'print one JSON document: the configuration and what became of each line')
     .addHelpText('after', HELP)
     .action((file: string, options: ImportOptions) => world.exit(run(file, options, world)))
@@ -119,12 +119,12 @@ function shippedSet(): TrustedSet {
 
 const setName = (out: string) => `${basename(out, extname(out))}.resolvers.json`
 
-/** The configuration, with the set that is written beside it. */
+/** The configuration, with the path of the trusted set beside it. */
 function setOf({ config, resolvers }: Imported, out: string | undefined): Readonly<Record<string, unknown>> {
   return resolvers.length === 0 || out === undefined ? config : { ...config, resolvers: setName(out) }
 }
 
-/** The files beside the configuration, by name. */
+/** The files to write beside the configuration, by name. */
 function filesOf({ files, resolvers }: Imported, out: string | undefined, shipped: TrustedSet): ReadonlyMap<string, string> {
   if (resolvers.length === 0 || out === undefined) return files
   return new Map([
@@ -133,7 +133,7 @@ function filesOf({ files, resolvers }: Imported, out: string | undefined, shippe
   ])
 }
 
-/** Writes nothing if one of the files exists. */
+/** Writes all files, or none if one of them exists. Returns whether they were written. */
 function writeAll(out: string, config: object, files: ReadonlyMap<string, string>, { err }: ImportWorld): boolean {
   const all = new Map([
     [out, `${JSON.stringify(config, undefined, 2)}\n`],
@@ -150,7 +150,7 @@ function writeAll(out: string, config: object, files: ReadonlyMap<string, string
   } catch (error) {
     throw new EnigmError(
       'config',
-      `${out} cannot be written (${systemCode(error) ?? 'unknown error'}): name a file in a directory of yours`,
+      `${out} cannot be written (${systemCode(error) ?? 'unknown error'}): name a file in a directory that you may write`,
       { cause: error },
     )
   }
@@ -158,11 +158,11 @@ function writeAll(out: string, config: object, files: ReadonlyMap<string, string
 
 const WIDEST_SOURCE = 60
 
-/** What became of each line, and the sums. */
+/** Formats the outcome of each line, and the totals. */
 function reportText({ outcomes, silent }: Imported, text: string): string {
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
   const shown = outcomes.map(({ line, verdict, says }) => {
-    // A password may be in it.
+    // The line may contain a password.
     const source = (lines[line - 1] ?? '').trim().replace(/^(.*(?:password|secret|token)[^:=]*[:=]).*$/i, '$1 ...')
     const cut = source.length > WIDEST_SOURCE ? `${source.slice(0, WIDEST_SOURCE - 3)}...` : source
     return printable(`line ${String(line).padEnd(5)} ${verdict.padEnd(8)}  ${cut}  ->  ${says}`)

@@ -112,7 +112,7 @@ function put(units: ReadonlyMap<string, string>, program: Program, now: boolean)
   }
   makeCode(program)
   const reloaded = systemctl('daemon-reload')
-  // A running service continues with the new units and the new program.
+  // A running service is restarted, so that it uses the new units and the new program.
   const done = reloaded.code !== 0 ? reloaded : now ? systemctl('enable', '--now', ...UNITS) : systemctl('try-restart', SERVICE_UNIT)
   if (done.code !== 0) {
     complain(`systemd refused: ${done.stderr.trim()}`)
@@ -128,8 +128,8 @@ function put(units: ReadonlyMap<string, string>, program: Program, now: boolean)
 }
 
 /**
- * V8's code cache for this Node, with which a start takes a fifth of the time. Everything works
- * without it.
+ * Creates V8's code cache for this Node. With it, a start takes a fifth of the time; everything
+ * works without it.
  */
 function makeCode({ node, main }: Program): void {
   spawnSync(node, [join(dirname(main), 'compile.cjs')], { stdio: 'ignore' })

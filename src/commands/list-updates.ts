@@ -11,27 +11,30 @@ import type { Emit, Observation } from '../events.ts'
 import { fetchBuffer } from '../fetcher/fetch-source.ts'
 import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
 
-/** What a fetch of lists needs. `lookup`: the addresses of a host, by this service alone. */
+/** The services that a fetch of lists uses. `lookup` resolves a host through this service only. */
 export interface ListWorld {
   readonly clock: Clock
   readonly lookup: (host: string) => Promise<readonly string[]>
-  /** Certificates, in PEM, that are trusted instead of those of Node. */
+  /** CA certificates in PEM that replace those of Node. */
   readonly ca?: string
 }
 
-/** The outcome of one source, besides its kept copy. */
+/** The outcome of one source. */
 export interface SourceOutcome {
   readonly source: ListSource
-  /** Why nothing new was kept: a clause. Undefined: it was, or it is the one that is kept. */
+  /**
+   * Why nothing new was saved, as a clause. Undefined: it was saved, or it is the same as the kept
+   * copy.
+   */
   readonly refused?: string
-  /** Whether it was refused for its signature, and not only because it could not be reached. */
+  /** Whether it was refused because of its signature, not because it could not be fetched. */
   readonly unproven?: true
 }
 
-/** Fetches each source, checks it, and keeps it if it is good. Never rejects. */
+/** Fetches and checks each source, and saves it if it is valid. Never rejects. */
 export async function updateLists(sources: readonly ListSource[], stateDir: string, world: ListWorld): Promise<readonly SourceOutcome[]> {
   const outcomes: SourceOutcome[] = []
-  // One after the other: nobody waits for them, and a burst would be a pattern of its own.
+  // One after another: nobody waits for them, and a burst would be a visible pattern.
   for (const source of sources) outcomes.push(await updateList(source, stateDir, world))
   return outcomes
 }
@@ -49,30 +52,30 @@ async function updateList(source: ListSource, stateDir: string, world: ListWorld
   }
 }
 
-/** A list from its address; without `signed`, no signature. Rejects with an EnigmError. */
+/** Fetches a list from its URL, with its signature if `signed`. Rejects with an EnigmError. */
 export async function fetched(url: string, world: ListWorld, signed = true): Promise<RawList> {
   const signature = signed ? (await fetchBuffer({ url: `${url}.minisig`, maxOctets: MAX_SIGNATURE_OCTETS }, world)).body : undefined
   const { body: data } = await fetchBuffer({ url, maxOctets: MAX_LIST_OCTETS }, world)
   return { data: data ?? Buffer.alloc(0), signature: signature?.toString('utf8') }
 }
 
-/** The lists of a running service. */
+/** Keeps the lists of a running service up to date. */
 export interface ListUpdates {
-  /** Takes the sources of a configuration that is in force now. */
+  /** Replaces the sources with those of a configuration that is in force now. */
   adopt(loaded: Loaded): void
   stop(): void
 }
 
 const DAY_MS = 86_400_000
-/** A list that could not be fetched is tried again. */
+/** Delay before a failed fetch is retried. */
 const RETRY_MS = 3_600_000
-/** After a start, names of clients come first. */
+/** Delay of the first fetch after a start, so that queries of clients come first. */
 const FIRST_MS = 1000
 const POLL_MS = 3000
 
 /**
- * Keeps the lists of a service up to date: files are looked at every 3 s, addresses fetched once a
- * day at a random time. Reports what the lists would change in the resolvers in use.
+ * Keeps the lists of a service up to date. Checks files every 3 s, and fetches URLs once a day at a
+ * random time. Reports changes of the lists to resolvers in use.
  */
 export function listUpdates(o: ListWorld & { readonly random: Random; readonly report: Emit }): ListUpdates {
   const { clock, random } = o
@@ -102,7 +105,7 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
       busy = false
     }
   }
-  /** Whether a source was due, or its kept copy is another one. */
+  /** Returns whether a source was due for a fetch, or its kept copy has changed. */
   const lookAt = async ({ sources = [], stateDir }: Loaded['config']): Promise<boolean> => {
     const now = fingerprint(sources.flatMap(({ file }) => (file === undefined ? [] : [file, `${file}.minisig`])))
     const fetchNow = clock.nowMs() >= dueMs
@@ -112,12 +115,12 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
     const fresh = await updateLists(due, stateDir, o)
     if (fresh.some(({ source, refused }) => source.url !== undefined && refused !== undefined)) dueMs = clock.nowMs() + RETRY_MS
     outcomes = [...outcomes.filter(({ source }) => !due.includes(source) && sources.includes(source)), ...fresh]
-    // A command may have fetched a list meanwhile.
+    // A command may have updated the kept copies meanwhile.
     const before = copies
     copies = fingerprint(sources.map((source) => keptFile(stateDir, source)))
     return due.length > 0 || copies !== before
   }
-  // What goes wrong with a list never ends the service: it is looked at again.
+  // A fault of a list never ends the service: the check is repeated later.
   const again = () => later(POLL_MS)
   const later = (ms: number) => {
     timer?.cancel()
@@ -130,7 +133,7 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
       loaded = next
       if (!isDeepStrictEqual(before, next.config.sources)) {
         files = ''
-        // A copy of the last hours is good enough.
+        // A kept copy of the last hours need not be fetched again.
         dueMs = (next.config.sources ?? []).every((source) => ageMs(next, source, clock) < DAY_MS) ? clock.nowMs() + DAY_MS : 0
         outcomes = []
       }
@@ -150,7 +153,7 @@ function ageMs({ config }: Loaded, source: ListSource, clock: Clock): number {
   return clock.wallMs() - (statOf(keptFile(config.stateDir, source))?.mtimeMs ?? 0)
 }
 
-/** Undefined: it is not there, or may not be looked at. */
+/** The stat of a file; undefined: it does not exist, or it is not accessible. */
 function statOf(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false })
@@ -159,7 +162,7 @@ function statOf(path: string) {
   }
 }
 
-/** Changes whenever one of the files does. */
+/** A text that changes whenever one of the files changes. */
 function fingerprint(paths: readonly string[]): string {
   return JSON.stringify(
     paths.map((path) => {
@@ -189,7 +192,7 @@ function sourceReport({ source, reading, change }: ListedChanges, outcomes: read
   }
 }
 
-/** Longer texts are cut. */
+/** Limit of a text in characters; longer texts are cut. */
 const MAX_TEXT = 200
 
 function changeReport({ id, what, keys, before }: EntryChange) {

@@ -7,7 +7,7 @@ const INSTALL = 'sudo enigm-dns service install'
 const ENABLE = 'sudo enigm-dns system enable'
 const CHECK = 'enigm-dns check'
 
-/** The state that the service reports, and the one command that helps. */
+/** The one command that helps, by the reason that the service reports. */
 const BY_REASON: Partial<Record<ReasonCode, string>> = {
   'portal-suspected': 'enigm-dns portal',
   'reload-refused': CHECK,

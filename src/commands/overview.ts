@@ -7,7 +7,7 @@ import { type HostService, hostService, START_UNITS } from './host-service.ts'
 import { thisHost } from './running-service.ts'
 import { printable } from './status-screen.ts'
 
-/** The meaning of each state, as in the README. */
+/** The meaning of each state, in the words of the README. */
 const SAID = {
   protected: 'authenticated answers arrive',
   degraded: 'answers arrive, but a requirement of the configuration is not met',
@@ -16,8 +16,8 @@ const SAID = {
 } as const
 
 /**
- * The program without a command: the state in one line, and the next step in another. Returns the
- * exit code of `status`.
+ * Runs the program without a command: prints the state in one line, and the next step in another.
+ * Returns the exit code of `status`.
  */
 export function overview(): number {
   const service = hostService(thisHost())
@@ -31,7 +31,7 @@ export function overview(): number {
   return reading?.exitCode ?? EXIT.cannotTell
 }
 
-/** The two lines, made from the status and from how the service is run. Pure. */
+/** Makes the two lines from the status and from how the service is run. Pure. */
 export function inShort(reading: StatusReading | undefined, { running, installed, managed }: HostService) {
   const next = (command: string) => `Next: ${command}`
   if (reading?.document !== undefined && reading.judgement === 'current') {

@@ -6,8 +6,8 @@ import { printable, wrap } from './status-screen.ts'
 const COLUMNS = ['party', 'your address', 'the names', 'when', 'sizes'] as const
 
 /**
- * The table "who can know what" for every route, each once for all resolvers for which it is the
- * same. Pure; everything from the file is escaped.
+ * Formats the table "who can know what" for every route. Resolvers with the same table share one.
+ * Pure; everything from the file is escaped.
  */
 export function pathsLines({ paths = [] }: Pick<StatusDocument, 'paths'>, width: number): readonly string[] {
   const groups = groupedPaths(paths)

@@ -11,8 +11,8 @@ import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 
 const HELP = `
-For that time nothing is blocked or allowed by the lists of names. Programs keep blocked answers for up to 60 s, so
-a page may need a reload in the browser. The status shows the pause. A restart of the service ends it.
+During a pause, the lists neither block nor allow names. Programs keep blocked answers for up to 60 s, so
+reload the page in the browser if needed. The status shows the pause. A restart of the service ends it.
 
 Exit codes:
   0  paused, or the pause ended    1  there is no such list, or no service runs
@@ -38,7 +38,7 @@ interface PauseOptions {
 /** `enigm-dns pause`: switches lists off for a time. Sets the exit code. */
 export function pauseCommand(world: PauseWorld = thisWorld()): Command {
   return new Command('pause')
-    .description('switch the lists of blocked names off for a time')
+    .description('switch lists off for a time')
     .argument('<time>', 'how long, for example 90s, 10m or 2h; at most 24h; 0 ends a pause')
     .option('--list <id>', 'only this list (default: all lists)')
     .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
@@ -68,7 +68,10 @@ async function pause(time: string, { config, list }: PauseOptions, { out, err, c
 
 const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const
 
-/** Throws `config` if the text is no time, or longer than a pause may last. */
+/**
+ * Parses the duration of a pause to ms. Throws an EnigmError `config` if it is malformed or too
+ * long.
+ */
 function pauseMs(text: string): number {
   const [, digits = '', unit = 's'] = /^(\d{1,6})([smh])?$/.exec(text) ?? []
   const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS]

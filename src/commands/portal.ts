@@ -42,7 +42,7 @@ interface PortalOptions {
   readonly resolver?: readonly string[]
 }
 
-/** `enigm-dns portal`: the login page of a network, for a limited time. */
+/** `enigm-dns portal`: gives access to the login page of a network, for a limited time. */
 export function portalCommand(world: PortalWorld = thisWorld()): Command {
   return new Command('portal')
     .description('reach the login page of this network, for a limited time')
@@ -104,7 +104,10 @@ const WHY: Readonly<Record<string, string>> = {
   stop: 'The service stops.',
 }
 
-/** Throws `config` if `text` is neither an address nor an address with a port. */
+/**
+ * Parses a resolver address. Throws an EnigmError `config` if `text` is neither an address nor an
+ * address with a port.
+ */
 function resolverOf(text: string): string {
   if (isIP(text) !== 0 || parseListen(text) !== undefined) return text
   throw new EnigmError('config', `--resolver needs a numeric address, as in 192.168.1.1 or [fe80::1%wlan0]:53, not ${printable(text)}.`)

@@ -31,7 +31,7 @@ export interface QueryOptions {
 /** The default listen address of `run`. */
 const DEFAULT_SERVER = '127.0.0.53:53'
 
-/** One second longer than the daemon takes to answer SERVFAIL. */
+/** One second longer than the daemon takes at most to answer SERVFAIL. */
 const TIMEOUT_MS = 5000
 
 const HELP = `
@@ -122,14 +122,17 @@ function serverOf(text: string): SocketAddress {
 }
 
 /**
- * International names as people type them (UTS 46); ASCII text is not changed, not even escapes and
+ * Converts an international name to ASCII (UTS 46). ASCII text stays unchanged, with escapes and
  * underscores.
  */
 export function inAscii(name: string): string {
   return /^[\0-\x7f]*$/.test(name) ? name : domainToASCII(name) || name
 }
 
-/** A wildcard is replaced by the loopback address. */
+/**
+ * The listen address of the running service; undefined: none is known to run. A wildcard address
+ * becomes the loopback address.
+ */
 function runningServer(): string | undefined {
   const places = shownService(thisHost())?.listen ?? []
   return places[0]?.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')

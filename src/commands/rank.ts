@@ -14,7 +14,7 @@ import { probeOf } from '../upstream/classification.ts'
 import { dialOf, type ReachTools } from './reach.ts'
 import { questionFor } from './set-lookup.ts'
 
-/** What was measured at one resolver. Fields of steps that were not reached are absent. */
+/** The measurement of one resolver. Fields of steps that were not reached are absent. */
 export interface Ranked {
   readonly resolver: string
   readonly operator: string
@@ -28,25 +28,25 @@ export interface Ranked {
   /** Whether every reply was padded. */
   readonly padded?: boolean
   /**
-   * Measured, not claimed: `validates` if the well signed name has AD and the badly signed one has
-   * no answer.
+   * Measured, not claimed. `validates`: the name with valid signatures has AD, and the one with
+   * invalid signatures has no answer.
    */
   readonly dnssec?: 'validates' | 'does not' | 'cannot tell'
-  /** Whether a refusal came with an extended error (RFC 8914). */
+  /** Whether the refusal had an extended error (RFC 8914). */
   readonly ede?: boolean
-  /** What it says about itself (RFC 9606): claims. Null: nothing. */
+  /** Its claims about itself (RESINFO, RFC 9606). Null: none. */
   readonly resinfo?: Readonly<Record<string, string>> | null
 }
 
-/** Names that decide whether a resolver validates. */
+/** The two names that show whether a resolver validates. */
 export interface SignedNames {
   readonly signed: string
   readonly broken: string
 }
 
-/** How often each resolver is asked for its round trip. */
+/** Number of measured round trips for each resolver. */
 const SAMPLES = 15
-/** Between two questions to one resolver: nobody's resolver is a bench. */
+/** Pause between two queries to one resolver, to limit the load on it. */
 const PAUSE_MS = 50
 const AT_ONCE = 8
 const TIMEOUT_MS = 4000
@@ -54,8 +54,7 @@ const TIMEOUT_MS = 4000
 const RESINFO = 'TYPE261'
 
 /**
- * Measures the resolvers of `loaded`, at most eight at a time. `done` is called after each. Never
- * rejects.
+ * Measures the resolvers of `loaded`, at most 8 at a time. Calls `done` after each. Never rejects.
  */
 export async function rankAll(
   loaded: Loaded,
@@ -73,7 +72,7 @@ export async function rankAll(
     }
   }
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, resolvers.length) }, worker))
-  // The fastest first, and those that do not answer last.
+  // Fastest first; resolvers that do not answer come last.
   return found.toSorted((a, b) => Number(b.ok) - Number(a.ok) || (a.p50Ms ?? 0) - (b.p50Ms ?? 0))
 }
 
@@ -109,7 +108,7 @@ interface Asker {
   close(): Promise<void>
 }
 
-/** One connection, as the service would use it; only an authenticated resolver is measured. */
+/** Opens one connection, as the service would. Only an authenticated resolver is measured. */
 function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Asker {
   const { clock, random } = tools
   let handshakeMs: number | undefined
@@ -122,7 +121,7 @@ function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Load
     emit(event) {
       if (event.type === 'link.up') handshakeMs ??= event.handshakeMs
     },
-    // The person who runs the command decides what is dialled.
+    // No dial limits: a person runs this command.
     dialPace: new DialPace(clock, () => undefined),
     quic: loadQuic,
   })
@@ -141,7 +140,7 @@ function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Load
   }
 }
 
-/** The first answer includes the handshake, so it is not counted. */
+/** Measures round trips. The first answer includes the handshake, so it is not counted. */
 async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools): Promise<Pick<Ranked, 'p50Ms' | 'p99Ms' | 'padded'>> {
   await asker.ask(probe, false)
   const times: number[] = []
@@ -157,7 +156,7 @@ async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools
   return { p50Ms: at(0.5), p99Ms: at(0.99), padded }
 }
 
-/** A timer of the clock keeps no process alive; the connection does. */
+/** Waits without keeping the process alive; the connection does that. */
 function setPause(clock: ReachTools['clock'], then: () => void): void {
   clock.setTimer(PAUSE_MS, then)
 }
@@ -175,12 +174,12 @@ async function validation(asker: Asker, { signed, broken }: SignedNames): Promis
   if (right?.status !== 'NOERROR' || wrong === undefined) return { dnssec: 'cannot tell', ede }
   const proves = right.flags.includes('ad')
   const refuses = wrong.status === 'SERVFAIL'
-  // A name that is not there says nothing about signatures.
+  // A missing name shows nothing about signatures.
   if (!refuses && wrong.status !== 'NOERROR') return { dnssec: 'cannot tell', ede }
   return { dnssec: proves && refuses ? 'validates' : 'does not', ede }
 }
 
-/** Limits of what a resolver may say about itself. */
+/** Limits of the claims of a resolver about itself. */
 const MAX_KEYS = 16
 const MAX_VALUE = 100
 
@@ -194,7 +193,7 @@ async function information(asker: Asker, name: string): Promise<Readonly<Record<
   }
 }
 
-/** The keys of a record of RESINFO, from its text or from octets in RFC 3597 form. */
+/** Parses the keys of a RESINFO record, from its text or from the octets in RFC 3597 form. */
 export function resinfoOf(data: string): Readonly<Record<string, string>> {
   const [, hex] = /^\\# \d+ ([0-9a-fA-F ]+)$/.exec(data) ?? []
   const texts =

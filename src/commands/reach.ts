@@ -46,25 +46,25 @@ export interface SeenCertificate {
 export interface Finding {
   readonly resolver: string
   readonly transport: Transport
-  /** An authenticated answer came. */
+  /** Whether an authenticated answer arrived. */
   readonly ok: boolean
   /** An ErrorCode, or the name of the response code if the resolver refused to answer. */
   readonly fault?: ErrorCode | string
-  /** The error as a sentence without its final dot, if it is about a hop or came from one. */
+  /** The error of a hop, as a sentence without its final dot. */
   readonly detail?: string
   /** The hops on the way, the nearest first; absent: it is dialled directly. */
   readonly hops?: readonly HopFinding[]
   /**
-   * It refuses root queries, as a resolver for its own zones may: whether it resolves is not known,
-   * because the set names no probe.
+   * It refuses root queries, as a resolver for its own zones may do. Whether it resolves is
+   * unknown, because the set has no probe for it.
    */
   readonly refusesRoot?: true
   readonly address?: string
   readonly handshakeMs?: number
   readonly tlsVersion?: string
-  /** The group of the key exchange, if Node tells it. */
+  /** The group of the key exchange, if Node reports it. */
   readonly group?: string
-  /** `by` of the proof: a chain, or a chain and a pin. */
+  /** How the identity was proven: by a certificate chain, or by a chain and a pin. */
   readonly authenticatedBy?: ProofOfIdentity
   readonly certificate?: SeenCertificate
   readonly pin: 'none set' | 'matches' | 'differs' | 'unknown'
@@ -84,7 +84,7 @@ export interface HopFinding {
 export interface ReachTools {
   readonly clock: Clock
   readonly random: Random
-  /** Shared by all links of one command. */
+  /** Proxy credentials for each operator, shared by all links of one command. */
   readonly isolation?: Isolation
 }
 
@@ -97,8 +97,9 @@ const REFUSED = 5
 const DAY_MS = 86_400_000
 
 /**
- * Tries every resolver over every transport that the configuration would use, in that order. If the
- * policy requires a VPN that is down, none is tried, and each finding says so. Never rejects.
+ * Tries every resolver over every transport that the configuration would use, in this order. If the
+ * policy requires a VPN and it is down, nothing is dialled, and each finding says so. Never
+ * rejects.
  */
 export async function reachAll(loaded: Loaded, given: ReachTools): Promise<readonly Finding[]> {
   const { resolvers, config } = loaded
@@ -121,7 +122,9 @@ export async function reachAll(loaded: Loaded, given: ReachTools): Promise<reado
   return findings
 }
 
-/** If the service must not reveal its resolvers to a network, the command must not either. */
+/**
+ * Whether the policy requires a VPN that is down. Then a command must not contact resolvers either.
+ */
 export async function vpnMissing(loaded: Pick<Loaded, 'config' | 'resolvers'>, { random }: ReachTools): Promise<boolean> {
   const { policy } = loaded.config
   if (policy === undefined || strictestVpn(policy) !== 'required') return false
@@ -135,9 +138,9 @@ export async function vpnMissing(loaded: Pick<Loaded, 'config' | 'resolvers'>, {
 const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none set' : 'unknown')
 
 /**
- * One handshake to read the certificate, on which no DNS is ever written, for any peer. Then, if
- * the peer proved its identity, one padded query (the probe of the set, else a root query) over a
- * link like that of `run`. Never rejects because of the network.
+ * Tries one resolver over one transport. The first connection only reads the certificate; no DNS is
+ * sent on it. If the peer proved its identity, one padded query follows over a link like that of
+ * `run`: the probe of the set, else a root query. Never rejects because of the network.
  */
 export async function reach(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Promise<Finding> {
   const way = { resolver: resolver.id, transport, ...hopsOn({ resolver, transport }, loaded) }
@@ -167,14 +170,14 @@ export async function reach(resolver: TrustedResolver, transport: Transport, loa
   }
 }
 
-/** How one transport of a resolver is dialled. */
+/** The parameters for dialling one transport of a resolver. */
 export interface Dial {
   readonly endpoint: ReturnType<typeof endpointOf>
   readonly transport: Transport
   readonly sessions: TlsSessions
 }
 
-/** How `resolver` is dialled over `transport`, through the hops that the configuration names. */
+/** The parameters for dialling `resolver` over `transport`, through the configured hops. */
 export function dialOf(
   resolver: TrustedResolver,
   transport: Transport,
@@ -190,13 +193,16 @@ export function dialOf(
   }
 }
 
-/** Whether the error of an attempt tells that this hop failed. Datagrams get no such answer. */
+/** Whether an error can show that this hop failed. A DNSCrypt relay reports no errors. */
 const tells = ({ kind }: Hop) => kind !== 'dnscrypt-relay'
 
-/** A way to ask a resolver. */
+/** A resolver and one of its transports. */
 type Way = { readonly resolver: TrustedResolver; readonly transport: Transport }
 
-/** The hops of a route, up to the one that failed; all are `ok` if none did. */
+/**
+ * The results of the hops on a route. Hops after the failed one are `not-tried`; without a failure
+ * all are `ok`.
+ */
 function hopsOn({ resolver, transport }: Way, { config }: Loaded, failed?: string): Pick<Finding, 'hops'> {
   const hops = pathsOf({ ...config, transports: [transport] }, [resolver]).flatMap((path) => path.hops.filter(tells))
   if (hops.length === 0) return {}
@@ -217,15 +223,15 @@ interface Looked {
   readonly seen: Omit<Finding, 'resolver' | 'transport' | 'ok' | 'fault'>
 }
 
-/** The person who runs the command decides what is dialled. */
+/** No dial limits: a person runs this command. */
 const freely = (clock: Clock) => new DialPace(clock, () => undefined)
 
 /**
- * The usage profile `opportunistic` is needed here to show a wrong certificate; the connection is
- * closed unused.
+ * Reads the certificate of a peer. The usage profile `opportunistic` lets the handshake pass with a
+ * wrong certificate; the connection is closed unused.
  */
 async function look({ endpoint, transport, sessions }: Dial, { clock, random }: ReachTools): Promise<Looked> {
-  // The ledger is that of the service; this is one command of a person.
+  // Events are dropped: the ledger counts only connections of the service.
   const tools = { clock, random, emit: () => {}, sessions, pace: freely(clock), quic: loadQuic }
   const connection = await openTransport({ ...endpoint, usageProfile: 'opportunistic' }, transport, tools)
   try {
@@ -235,7 +241,7 @@ async function look({ endpoint, transport, sessions }: Dial, { clock, random }: 
   }
 }
 
-/** `pins`: of the peer that was dialled, which may be a relay. */
+/** What was seen on a connection. `pins`: the pins of the dialled peer, which may be a relay. */
 function lookedAt(connection: Established, pins: readonly string[], wallMs: number): Looked {
   const { address, handshakeMs, protection } = connection
   const x509 = connection.certificate()
@@ -268,14 +274,14 @@ function seenCertificate(x509: X509Certificate, wallMs: number): SeenCertificate
   }
 }
 
-/** A certificate may contain any text. */
+/** Replaces unprintable characters, because a certificate may contain any text. */
 function printable(text: string): string {
   return escaped(Buffer.from(text)).slice(0, 80)
 }
 
 /**
- * Sends one padded query over a link of its own, as `run` does. Rejects with an EnigmError: only an
- * authenticated reply counts.
+ * Sends one padded query over a new link, as `run` does. Only an authenticated reply counts.
+ * Rejects with an EnigmError.
  */
 export async function askOver(
   probe: Uint8Array,
@@ -303,7 +309,7 @@ export async function askOver(
   const { keepalive } = TRANSPORTS[transport]
   try {
     const carried = await sent(keepalive)
-    // As `run` does: the option may be the part that the resolver cannot read.
+    // Retry without the keepalive option, as `run` does: the resolver may not support the option.
     return keepalive && rcodeOf(carried.wire) === FORMERR ? await sent(false) : carried
   } finally {
     await link.close()

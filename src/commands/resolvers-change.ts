@@ -34,12 +34,12 @@ export async function addStamp(text: string, options: AddOptions, world: SetWorl
   }
   if (options.id !== undefined && added.value.id !== options.id)
     throw configError([
-      { file: HERE, path: '--id', message: `${quoted(options.id)} is in the set already, for another resolver; choose another id` },
+      { file: HERE, path: '--id', message: `${quoted(options.id)} is in the set already for another resolver; choose another id` },
     ])
   await saveSet(set, withPlan(set.text, add, []))
   const use =
     added.kind === 'relays'
-      ? 'A route may name it now.'
+      ? 'Routes can use it now.'
       : `It is not used before you enable it: "enabled": true there, or "use": ["${added.value.id}"] in the configuration.`
   world.out.write(`${printable(chosen.file)}: added ${added.value.id}. ${use}\n`)
   return EXIT.good
@@ -60,7 +60,7 @@ export async function removeEntry(ids: readonly string[], options: SetOptions, w
   )
   world.out.write(`${printable(chosen.file)}: removed ${[...unique].join(', ')}.\n`)
   if (named.length > 0)
-    world.out.write(`In use until now: ${named.join(', ')}. If "use" in the configuration names it, remove it there too.\n`)
+    world.out.write(`These were in use: ${named.join(', ')}. If "use" in the configuration names them, remove them there too.\n`)
   return EXIT.good
 }
 
@@ -83,13 +83,13 @@ export async function exportEntry(id: string, options: ExportOptions, world: Set
   return stamps.length > 0 ? EXIT.good : EXIT.notAsWished
 }
 
-/** What a stamp cannot say, as sentences. */
+/** What a stamp cannot contain, as sentences. */
 function lostIn({ value }: SetEntry): readonly string[] {
   const has = (key: string) => Array.isArray(value[key]) && value[key].length > 0
   return [
     ...(has('spkiPins')
-      ? ['A stamp holds no pins of keys (spkiPins): a person who takes this stamp trusts the certificate authorities alone.']
+      ? ['A stamp contains no pins of keys (spkiPins): with this stamp, only the certificate authorities prove the identity.']
       : []),
-    ...(value.caFile === undefined ? [] : ['A stamp holds no private CA (caFile): without it the certificate is refused.']),
+    ...(value.caFile === undefined ? [] : ['A stamp contains no private CA (caFile): without the CA, the certificate is refused.']),
   ]
 }

@@ -21,7 +21,7 @@ export interface ImportOptions extends SetOptions {
   readonly minisignKey?: string
 }
 
-/** A list as it came: its octets, its signature, and its name. */
+/** A received list: its octets, its signature and its file name. */
 interface ReceivedList {
   readonly data: Buffer
   readonly signature: string | undefined
@@ -40,7 +40,7 @@ export async function importList(place: string, options: ImportOptions, world: S
   const name = list.fileName.replace(/\.(md|json|txt)$/, '')
   const { entries, remarks } = readList(list.data, name)
   if (entries.length === 0) {
-    world.err.write(`${printable(place)} holds no entry that a set may hold\n${lines(remarks)}`)
+    world.err.write(`${printable(place)} contains no entry for a trusted set\n${lines(remarks)}`)
     return EXIT.notAsWished
   }
   const set = await openSet(chosen.file)
@@ -48,18 +48,18 @@ export async function importList(place: string, options: ImportOptions, world: S
   const { held, free } = heldBack(set, plan.change, chosen.inUse)
   await saveSet(set, withPlan(set.text, plan.add, free))
   if (!remember()) {
-    world.err.write(`the time of this list could not be remembered in ${chosen.stateDir}: an older one would be accepted later\n`)
+    world.err.write(`the time of this list could not be saved in ${chosen.stateDir}: an older list would be accepted later\n`)
     return EXIT.cannotTell
   }
   world.out.write(inWords(chosen.file, { added: plan.add.length, changed: free.length, same: plan.same, held, remarks }))
   return EXIT.good
 }
 
-/** The key in base64, or in a file that minisign made. */
+/** Reads the minisign key: base64 text, or a file with it. */
 function signerOf(text: string): MinisignKey {
   const key = minisignKey(text) ?? minisignKey(smallText(text, MAX_SIGNATURE_OCTETS) ?? '')
   if (key !== undefined) return key
-  const message = 'must be the public key of minisign: 56 characters that begin with RW, or a file that holds them'
+  const message = 'must be the public key of minisign: 56 characters that begin with RW, or a file with them'
   throw configError([{ file: 'command line', path: '--minisign-key', message }])
 }
 
@@ -72,7 +72,7 @@ function smallText(path: string, maxOctets: number): string | undefined {
   }
 }
 
-/** The list in a file or at an address; or the exit code, if it cannot be fetched. */
+/** Reads the list from a file or a URL. Returns the exit code if it cannot be fetched. */
 async function received(place: string, key: MinisignKey | undefined, chosen: ChosenSet, world: SetWorld): Promise<ReceivedList | number> {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(place)) return receivedFrom(place, key, chosen, world)
   const path = resolve(place)
@@ -107,15 +107,15 @@ function octetsOf(path: string): Buffer {
 }
 
 /**
- * Returns what remembers the list once it is in the set; or the exit code, after a wrong, foreign
- * or older signature.
+ * Checks the signature of a list. Returns a function that saves the time of the list once it is in
+ * the set, or the exit code if the signature is wrong, from another key, or older.
  */
 function checked(list: ReceivedList, key: MinisignKey | undefined, { stateDir }: ChosenSet, world: SetWorld): (() => boolean) | number {
   if (key === undefined) return () => true
   const seen = seenTimes(stateDir)
   if (seen === undefined) {
     world.err.write(
-      `${stateDir}/signed.json is damaged or belongs to another user, so it is not known whether the list is an old one; remove it\n`,
+      `${stateDir}/signed.json is damaged or belongs to another user, so the age of the list cannot be checked; remove the file\n`,
     )
     return EXIT.cannotTell
   }
@@ -128,7 +128,10 @@ function checked(list: ReceivedList, key: MinisignKey | undefined, { stateDir }:
   return () => timestampS === undefined || seen.accept(key, list.source, timestampS)
 }
 
-/** Changes of entries that are in use wait for the person; the others may be made. */
+/**
+ * The changes that wait for a person, because their entries are in use. The other changes may be
+ * applied.
+ */
 export function heldBack(set: OpenSet, change: readonly EntryChange[], inUse: ReadonlySet<string> | undefined) {
   const enabled = set.entries.filter(({ value }) => value.enabled === true).map(({ kind, value }) => keyOf(kind, value.id))
   const used = new Set([...enabled, ...set.entries.flatMap(relaysNamedBy), ...(inUse ?? [])])
@@ -136,7 +139,7 @@ export function heldBack(set: OpenSet, change: readonly EntryChange[], inUse: Re
   return { held: change.filter(isUsed), free: change.filter((one) => !isUsed(one)) }
 }
 
-/** The relays that a resolver names, whether it is in use or not. */
+/** The relays that a resolver names. They count as in use even if the resolver is not. */
 function relaysNamedBy({ kind, value }: SetEntry): readonly string[] {
   if (kind !== 'resolvers') return []
   return Object.values(Object(value.transports)).flatMap((place) => {
@@ -145,7 +148,7 @@ function relaysNamedBy({ kind, value }: SetEntry): readonly string[] {
   })
 }
 
-/** The text of a set with entries added and changed. */
+/** Returns the text of a set with entries added and changed. */
 export function withPlan(text: string, add: readonly SetEntry[], change: readonly EntryChange[]): string {
   return (['resolvers', 'relays'] as const satisfies readonly SetList[]).reduce((before, kind) => {
     const changes = new Map(change.filter((one) => one.kind === kind).map(({ id, keys }) => [id, keys]))

@@ -25,7 +25,7 @@ export async function listEntries(options: ListOptions, world: SetWorld): Promis
     ...table([['ID', 'STATE', 'OPERATOR', 'COUNTRY', 'TRANSPORTS', 'FILTERING', 'LOGS', 'DNSSEC'], ...rows]),
     ...(relays.length === 0 ? [] : ['', ...table([['RELAY', 'KIND', 'OPERATOR', 'COUNTRY'], ...relays])]),
     '',
-    `${rows.length} resolvers and ${relays.length} relays in ${file}. Filtering, logs, DNSSEC and country are what operators or lists claim.`,
+    `${rows.length} resolvers and ${relays.length} relays in ${file}. Filtering, logs, DNSSEC and country are claims of operators or lists.`,
   ]
   for (const line of told) world.out.write(`${printable(line)}\n`)
   return EXIT.good
@@ -53,7 +53,7 @@ function shown(value: unknown): string {
   return typeof value === 'string' ? value.slice(0, 40) : '-'
 }
 
-/** Columns as wide as their longest cell. */
+/** Formats rows as a table. Each column is as wide as its longest cell. */
 export function table(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
   return rows.map((row) =>

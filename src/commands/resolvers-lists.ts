@@ -45,7 +45,7 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   world.out.write(`${printable(chosen.file)}: ${change.length} changed, ${add.length} added (none is used before you enable it).\n`)
   for (const { source, reading } of found)
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
-  if (missing.length > 0) world.err.write(`${printable(`No list changes ${missing.join(', ')}, or adds it.`)}\n`)
+  if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
   return missing.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
 }
@@ -61,7 +61,7 @@ function withSources({ loaded }: ChosenSet): {
   return { config: { ...loaded.config, sources } }
 }
 
-/** Where two sources speak of one entry, the first one counts. */
+/** If two sources change the same entry, the first source counts. */
 function firstOf(changes: readonly EntryChange[]): readonly EntryChange[] {
   return [...new Map(changes.toReversed().map((one) => [`${one.kind} ${one.id}`, one])).values()].toReversed()
 }

@@ -23,7 +23,7 @@ export interface RankOptions extends SetOptions {
   readonly broken: string
 }
 
-/** More would be a scan of the field. */
+/** Limit of measured resolvers: more would be a scan of all public resolvers. */
 const MAX_RANKED = 200
 
 /** `resolvers rank`: returns the exit code. Rejects with an EnigmError `config`. */
@@ -40,7 +40,7 @@ export async function rankResolvers(ids: readonly string[], options: RankOptions
   })
   const resolvers = await withFiles(set, wanted.slice(0, MAX_RANKED))
   if (await vpnMissing({ ...loaded, resolvers }, world)) {
-    world.err.write('The policy requires a VPN, and there is none: no resolver was asked.\n')
+    world.err.write('The policy requires a VPN, and there is none: no resolver was contacted.\n')
     return EXIT.cannotTell
   }
   const bar = progressBar(resolvers.length, world)
@@ -58,7 +58,7 @@ function loadedOf({ loaded }: ChosenSet): Loaded {
 
 const WIDTH = 30
 
-/** A bar on a terminal; nothing elsewhere. */
+/** Returns a function that draws a progress bar on a terminal, and does nothing elsewhere. */
 function progressBar(all: number, { err }: SetWorld): (count: number) => void {
   if (Reflect.get(err, 'isTTY') !== true) return () => {}
   return (count) => {
@@ -89,7 +89,7 @@ function rankText(ranked: readonly Ranked[], wanted: number): readonly string[] 
   return [
     ...table([['RESOLVER', 'OVER', 'RESULT', 'HANDSHAKE', 'P50', 'P99', 'PADDED', 'DNSSEC', 'EDE', 'SAYS ABOUT ITSELF'], ...rows]),
     '',
-    ...(wanted > ranked.length ? [`Only the first ${ranked.length} of ${wanted} were asked; name the others.`] : []),
+    ...(wanted > ranked.length ? [`Only the first ${ranked.length} of ${wanted} were measured; name the others.`] : []),
     names.length === 0
       ? 'No resolver answered.'
       : `Nothing was changed. To use some of them, write into the configuration, for example: "use": [${names.slice(0, 3).join(', ')}]`,
@@ -108,7 +108,7 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
   const entry = set.entries.find(({ value }) => value.id === id)
   if (entry === undefined) throw unknownId(id, chosen.file)
   if (entry.kind === 'relays') {
-    // A relay is proven by its name: only its addresses are looked up.
+    // A relay is verified by its name, so only its addresses are looked up.
     const { addresses } = (await resolvedEntry(entry, chosen, set, world)).value
     await saveSet(set, changeEntries(set.text, 'relays', new Map([[id, { addresses }]])))
     world.out.write(`${printable(`${chosen.file}: ${id} has the addresses ${addresses.join(', ')}`)}.\n`)
@@ -124,7 +124,7 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
     ])
   const found = await resolvedEntry(entry, chosen, set, world)
   const [resolver] = await withFiles(set, [found])
-  // Over the others no certificate of the resolver itself is seen.
+  // The other transports do not show the certificate of the resolver.
   const transport = resolver === undefined ? undefined : transportsOf(resolver, loaded.config).find((one) => WITH_CERTIFICATE.has(one))
   if (resolver === undefined || transport === undefined) {
     world.err.write(`${printable(id)} offers no transport of the configuration over which it shows a certificate; nothing was changed\n`)
@@ -147,11 +147,11 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
   )
   const pins = new Set([...resolver.spkiPins, certificate.spkiPin, options.backup].filter((pin) => pin !== undefined))
   world.out.write(
-    `${printable(`${chosen.file}: ${id} must show the key ${certificate.spkiPin} from now on (${certificate.name}, by ${certificate.issuer}).`)}\n`,
+    `${printable(`${chosen.file}: ${id} is accepted only with the key ${certificate.spkiPin} from now on (${certificate.name}, by ${certificate.issuer}).`)}\n`,
   )
   if (pins.size < 2)
     world.out.write(
-      'There is no second pin: if the operator changes the key, this resolver is refused. Add one that the operator publishes with --backup PIN.\n',
+      'There is no second pin: if the operator changes the key, this resolver is refused. If the operator publishes the next one, add it with --backup PIN.\n',
     )
   return EXIT.good
 }
@@ -180,7 +180,7 @@ export async function discoverTransports(ids: readonly string[], options: Discov
   if (missing !== undefined) throw unknownId(missing, chosen.file)
   const resolvers = await withFiles(set, wanted.slice(0, MAX_RANKED))
   if (await vpnMissing({ ...loaded, resolvers }, world)) {
-    world.err.write('The policy requires a VPN, and there is none: no resolver was asked.\n')
+    world.err.write('The policy requires a VPN, and there is none: no resolver was contacted.\n')
     return EXIT.cannotTell
   }
   const found: Discovery[] = []
@@ -198,7 +198,7 @@ export async function discoverTransports(ids: readonly string[], options: Discov
   return found.length > 0 && found.every(({ fault }) => fault === undefined) ? EXIT.good : EXIT.notAsWished
 }
 
-/** What was proven for the name that the entry has already. */
+/** The transports that were verified for the authentication name of the entry. */
 function provenTransports(resolver: TrustedResolver, found: Discovery | undefined): readonly (readonly [string, KeyChanges])[] {
   const proven = (found?.designated ?? []).filter(
     ({ verdict, authenticationDomainName, transport }) =>

@@ -31,14 +31,14 @@ interface RunOptions {
 }
 
 /**
- * pino as a part of the bundle that src/bundle.mjs makes, which loads it by `require`; undefined if
- * modules are files.
+ * The function that loads pino from the bundle of src/bundle.mjs by `require`; undefined if the
+ * program is not bundled.
  */
 const bundledPino: LoadPino | undefined = typeof require === 'function' ? () => require('pino') : undefined
 
 /**
- * `enigm-dns run`: exit 0 after SIGTERM or SIGINT; 2 for an unusable configuration, environment or
- * address.
+ * `enigm-dns run`: starts the service in the foreground. Exits with 0 after SIGTERM or SIGINT, and
+ * with 2 for an unusable configuration, environment or address.
  */
 export function runCommand(): Command {
   return new Command('run')
@@ -76,7 +76,8 @@ async function run(options: RunOptions): Promise<void> {
   const load = async (inForce: Loaded) => {
     const next = await reloadConfig(inForce, options.config, overrides())
     const { user } = next.config
-    // The setting waits for the next start, which would fail.
+    // Check the user now: the setting waits for the next start, which would fail with an unknown
+    // user.
     if (user !== undefined && user !== inForce.config.user) accountOf(user)
     return next
   }
@@ -112,7 +113,7 @@ async function run(options: RunOptions): Promise<void> {
     const service = serviceOf(daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager })
     const control = await listenControl(controlPath(statusFile), service.obey, clock)
     if (control === 'taken') {
-      // Both started at the same time, and the other one was faster.
+      // Another process that started at the same time was faster.
       await daemon.stop()
       return refuse(rivalry(statusFile, 'another process'), activated)
     }
@@ -151,14 +152,14 @@ async function run(options: RunOptions): Promise<void> {
   }
 }
 
-/** The listen addresses, ADDRESS:PORT, each once. */
+/** The listen addresses as ADDRESS:PORT, without duplicates. */
 function placesOf({ listeners }: Daemon): readonly string[] {
   return [...new Set(listeners.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)))]
 }
 
 /**
- * What a running service does with signed parts of its configuration: it remembers the time of the
- * policy, and keeps the lists up to date. Without such parts nothing is loaded.
+ * Handles the signed parts of the configuration: saves the time of the policy, and keeps the lists
+ * of resolvers up to date. Code is loaded only if there are signed parts.
  */
 function watchSigned(daemon: Daemon, { clock, warn }: { readonly clock: Clock; readonly warn: (message: string) => void }) {
   let lists: Promise<ListUpdates> | undefined
@@ -170,7 +171,7 @@ function watchSigned(daemon: Daemon, { clock, warn }: { readonly clock: Clock; r
     }
     return listUpdates({ clock, random: systemRandom, lookup, report: daemon.report })
   }
-  // The service goes on with the lists that it has.
+  // The service continues with the lists that it has.
   const failed = (error: unknown) => warn(`the lists of resolvers are not kept up to date: ${asEnigmError(error).message}`)
   return {
     adopt(loaded: Loaded) {
@@ -194,7 +195,7 @@ async function rememberSigned(
     warn(`the time of the signed policy could not be remembered in ${stateDir}: an older policy would be accepted`)
 }
 
-/** A wildcard is replaced by the loopback address. */
+/** Replaces a wildcard address by the loopback address. */
 function reachable({ address, port }: { readonly address: string; readonly port: number }): {
   readonly address: string
   readonly port: number
@@ -233,7 +234,7 @@ function established(loaded: Loaded): Privileges {
   return privileges
 }
 
-/** Called after everything is bound: gives up root permanently, and logs what no longer works. */
+/** Called after all sockets are bound. Gives up root permanently, and logs what no longer works. */
 function settled(privileges: Privileges, { config, files }: Loaded, log: Log): void {
   privileges.settle()
   if (privileges.lost !== undefined) log.warn(privileges.lost)
@@ -246,8 +247,9 @@ function rivalry(statusFile: string, who: string): string {
 }
 
 /**
- * Before there is anything to drain or reload: SIGTERM and the end of the terminal exit with 0;
- * another SIGHUP does nothing, because the configuration is being read anyway.
+ * Handles signals during the start, when there is nothing to drain or reload. SIGTERM and the end
+ * of the terminal exit with 0. Another SIGHUP does nothing, because the configuration is being read
+ * anyway.
  */
 function duringStart(tied: LauncherWatch): { end(): void } {
   const stop = () => process.exit(EXIT.good)
@@ -256,7 +258,10 @@ function duringStart(tied: LauncherWatch): { end(): void } {
   return { end: () => void process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', hangup) }
 }
 
-/** The text that `systemctl status` shows. It depends only on the state: no query changes it. */
+/**
+ * The text that `systemctl status` shows for each state. It depends only on the state, never on a
+ * query.
+ */
 const SAID = {
   protected: 'protected: authenticated answers arrive',
   degraded: 'degraded: answers arrive, but a requirement is not met (enigm-dns status)',
@@ -264,7 +269,10 @@ const SAID = {
   offline: 'offline: no trusted resolver has answered yet, or none is reachable (enigm-dns status)',
 } as const
 
-/** A query that waits in a socket of the service manager starts this process again at once. */
+/**
+ * Delay before the exit of a refused start that a socket of the service manager triggered. Without
+ * it, the waiting query would restart this process at once.
+ */
 const ACTIVATED_PAUSE_MS = 1000
 
 function refuse(message: string, activated = false): void {

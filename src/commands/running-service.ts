@@ -8,7 +8,7 @@ import { likelyServices, networkNamespace, type RunningService, runningServices,
 
 export type { RunningService }
 
-/** The facts for finding a service; tests replace them. */
+/** The facts about this host that are used to find a service; tests replace them. */
 export interface Host {
   /** The registered services that are trusted and run. */
   readonly services: () => readonly RunningService[]
@@ -21,7 +21,7 @@ export interface Host {
   readonly statusFiles: readonly string[]
 }
 
-/** The host that this process runs on. */
+/** The facts of the host that this process runs on. */
 export function thisHost(): Host {
   const account = thisAccount()
   const statusFiles = [...new Set([defaultStatusFile({ ...account, uid: 0 }), defaultStatusFile(account)])]
@@ -35,8 +35,8 @@ export function thisHost(): Host {
 }
 
 /**
- * The service that a command means without a name; a list if several run and none has precedence.
- * Services of this network namespace have precedence; then, for an order, those that accept it from
+ * The service that a command uses if none is named; a list if several run and none has precedence.
+ * Precedence: services of this network namespace; then, for orders, those that accept them from
  * this user; then the one at the default place.
  */
 export function defaultService(host: Host, forOrders = false): RunningService | readonly RunningService[] | undefined {
@@ -52,13 +52,16 @@ export function defaultService(host: Host, forOrders = false): RunningService | 
   return left.length > 1 ? left : left[0]
 }
 
-/** As `defaultService`, for a command that only reads: of several, the one that started last. */
+/**
+ * Like `defaultService`, for a command that only reads. If several services are left, the one that
+ * started last is used.
+ */
 export function shownService(host: Host): RunningService | undefined {
   const found = defaultService(host)
   return isOne(found) ? found : found.toSorted((a, b) => startOf(b) - startOf(a))[0]
 }
 
-/** Clock ticks since boot, or 0. */
+/** When a service started, in clock ticks since boot; 0 if unknown. */
 function startOf({ processStart = '' }: RunningService): number {
   return Number(processStart.split(':').at(-1)) || 0
 }
@@ -93,13 +96,13 @@ function realOf(path: string): string {
 
 /** A configuration to judge or to use, and the service to which it belongs. */
 export interface JudgedConfig {
-  /** Present if and only if there is no problem and it may be read. */
+  /** The configuration; absent if it has a problem or cannot be read by this user. */
   readonly loaded?: Loaded
   readonly problems: readonly Problem[]
   readonly service: RunningService | undefined
   /** Why the configuration of the service may not be read, as a sentence. */
   readonly unreadable?: string
-  /** Whose configuration it is if none was named: a sentence. */
+  /** Which service's configuration is used if none was named, as a sentence. */
   readonly note?: string
 }
 
@@ -136,7 +139,7 @@ function isDenied({ message }: Problem): boolean {
   return /permission to read it is denied \((EACCES|EPERM)\)/.test(message)
 }
 
-/** A description of a service. */
+/** A description of a service for messages. */
 export function nameOf({ pid, config }: RunningService): string {
   return `process ${pid} (${config === undefined ? 'default configuration' : `configuration ${config}`})`
 }

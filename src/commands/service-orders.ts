@@ -7,15 +7,15 @@ import { readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { defaultService, type Host, isOne, nameOf, type RunningService, serviceOf, takesOrders } from './running-service.ts'
 
-/** Where a command that sends an order reports, and how it ends. */
+/** The output and the exit of a command that sends an order. */
 export interface OrderWorld {
   readonly err: { write(text: string): unknown }
   readonly exit: (code: number) => void
 }
 
 /**
- * Ends a command with the exit code of `order`. If that rejects, its message is one line on stderr,
- * and the exit code is that of wrong usage. A bug of ours is thrown on.
+ * Ends a command with the exit code of `order`. If `order` rejects, prints the message as one line
+ * on stderr and exits with the code for wrong usage. A bug of this program is rethrown.
  */
 export async function exitAfter({ err, exit }: OrderWorld, order: () => Promise<number>): Promise<void> {
   try {
@@ -43,14 +43,15 @@ export interface NotTold {
    * tell.
    */
   readonly verdict: 'runs' | 'none' | 'unknown'
-  /** A clause. */
+  /** The reason, as a clause. */
   readonly why: string
 }
 
 /**
- * The receiver of an order: the service with that configuration; without one, the running service.
- * An invalid configuration does not block an order to the service that was started with it. Rejects
- * with an EnigmError `config` if the receiver depends on a configuration that cannot be read.
+ * Finds the receiver of an order: the service with that configuration; without one, the running
+ * service. An invalid configuration file does not block an order to the service that was started
+ * with it. Rejects with an EnigmError `config` if the receiver depends on a configuration that
+ * cannot be read.
  */
 export async function addressee(config: string | undefined, host: Host): Promise<Addressee | NotTold> {
   if (config !== undefined) {
@@ -79,9 +80,9 @@ export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host)
 }
 
 /**
- * Why no service answered there. `named`: a person named the configuration, so other places are not
- * checked if this one proves that its service has stopped. Otherwise a file that an earlier service
- * left at a default place proves nothing about a service that writes elsewhere.
+ * Finds out why no service answered there. `named`: a person named the configuration, so one status
+ * file can prove that its service has stopped. Without a name, an old file at a default place
+ * proves nothing: a service may write elsewhere.
  */
 export function notTold({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): NotTold {
   if (service !== undefined) return unwilling(service.pid, takesOrders(service, host))
@@ -99,7 +100,7 @@ function unwilling(pid: number, ours: boolean): NotTold {
   return { verdict: 'runs', why: `the daemon (process ${pid}) runs but does not accept commands from this user: ${mend}` }
 }
 
-/** What the status file reveals about its writer; undefined: there is no such file. */
+/** What the status file shows about its writer; undefined: there is no file. */
 function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
   const { document, judgement } = readStatus(statusFile, { wallMs: clock.wallMs(), isSame })
   if (judgement === 'not-found') return undefined
@@ -117,7 +118,8 @@ function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
 }
 
 /**
- * A missing status file proves nothing: a service may write elsewhere, or belong to another user.
+ * The result if the status file is missing. That alone proves nothing: a service may write
+ * elsewhere, or belong to another user.
  */
 function anywhere(statusFile: string, host: Host): NotTold {
   const others = host.services()

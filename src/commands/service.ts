@@ -26,40 +26,41 @@ export interface StopReply {
 
 export interface ServiceParts {
   readonly loaded: Loaded
-  /** When the configuration was read, wall clock. */
+  /** When the configuration was read: wall clock, ms since 1970. */
   readonly loadedAtMs: number
   readonly load: (inForce: Loaded) => Promise<Loaded>
   readonly log: Log
   readonly clock: Clock
   /** Called after each accepted reload. */
   readonly reloaded: (next: Loaded) => void
-  /** Absent: no service manager waits for notices of reloads and the end. */
+  /** Notifies the service manager of reloads and the end; absent: there is none. */
   readonly manager?: Pick<ServiceNotifier, 'ready' | 'reloading' | 'stopping'>
 }
 
 /**
- * The reactions of a running daemon to signals, file changes and the control socket; one at a time.
+ * Handles signals, file changes and orders of the control socket for a running daemon; one at a
+ * time.
  */
 export interface Service {
   /**
-   * Reads the configuration again and puts it in force, even if it is the same: connections are
-   * made again.
+   * Reads the configuration again and puts it in force, even if it is the same: all connections are
+   * re-established.
    */
   reload(): void
   /** Answers the queries in progress, then ends the process with 0. */
   stop(): void
   /**
-   * Carries out an order of the control socket: `forget`, `stop`, `reload`, `trace` with
-   * milliseconds, `pause` with milliseconds and perhaps a list, `portal` with milliseconds and one
-   * or two resolvers (ADDRESS:PORT), `await` or `arrived` with a token, `cached` with a type, a
-   * name and the address of a client, or `watch`. Undefined: there is no such order.
+   * Runs an order of the control socket: `forget`, `stop`, `reload`, `trace` with milliseconds,
+   * `pause` with milliseconds and perhaps a list, `portal` with milliseconds and one or two
+   * resolvers (ADDRESS:PORT), `await` or `arrived` with a token, `cached` with a type, a name and
+   * the address of a client, or `watch`. Undefined: the order is unknown.
    */
   obey(order: string): Promise<unknown>
   /** Adds a task that runs before the daemon stops. */
   atStop(close: () => Promise<void>): void
 }
 
-/** Watches the files of the configuration from now on. */
+/** Makes the service, and watches the files of the configuration from now on. */
 export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock, reloaded, manager }: ServiceParts): Service {
   let busy: Promise<void> = Promise.resolve()
   let stopping = false
@@ -121,8 +122,8 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     // Notifies the watcher before the control socket closes.
     daemon.trace.end('stop')
     daemon.portal.end('stop')
-    // Our timers do not keep the process alive; this one does while answers drain, and it ends the
-    // process if a close hangs.
+    // Other timers of ours do not keep the process alive. This one does while answers drain, and it
+    // ends the process if a close hangs.
     setTimeout(() => process.exit(EXIT.good), STOP_LIMIT_MS)
     busy = busy
       .then(() => Promise.all(closers.map((close) => close())))
@@ -163,14 +164,16 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
   }
 }
 
-/** `pause MS [LIST]`: the paused lists, and until when; 0 ends a pause. */
+/**
+ * Handles `pause MS [LIST]`. Returns the paused lists and the end of the pause; 0 ms ends a pause.
+ */
 function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | undefined, clock: Clock): object {
   const lists = daemon.pause(forMs, list)
   if (lists === undefined) return { refused: list === undefined ? 'no list is configured' : `there is no list ${list}` }
   return { lists, until: forMs === 0 ? null : new Date(clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS)).toISOString() }
 }
 
-/** Whether the content of hosts files is all that differs. */
+/** Whether only the content of hosts files differs. */
 function differOnlyInHosts(one: Loaded, other: Loaded): boolean {
   return JSON.stringify({ ...one, hosts: [] }) === JSON.stringify({ ...other, hosts: [] })
 }
@@ -183,7 +186,7 @@ function portalOrder(order: string): { readonly forMs: number; readonly resolver
   return { forMs: Number(ms), resolvers: resolvers.filter((one) => one !== undefined) }
 }
 
-/** `cached TYPE NAME ADDRESS`: what is kept for a question of that client. */
+/** Handles `cached TYPE NAME ADDRESS`: returns the cache entry for a question of that client. */
 async function cached(daemon: Daemon, order: string): Promise<object | undefined> {
   const [, type, name, client] = /^cached (\S+) (\S+) (\S+)$/.exec(order) ?? []
   if (type === undefined || name === undefined || client === undefined) return undefined
@@ -196,8 +199,8 @@ async function cached(daemon: Daemon, order: string): Promise<object | undefined
 }
 
 /**
- * `await TOKEN`: returns the name to query; `arrived TOKEN`: how often it was queried, by
- * transport.
+ * Handles `await TOKEN`, which returns the name to query, and `arrived TOKEN`, which returns how
+ * often it was queried, by transport.
  */
 function awaited(canary: Daemon['canary'], verb: string, token: string): object | undefined {
   if (verb === 'arrived') return canary.arrivals(token)

@@ -9,40 +9,40 @@ import type { CommandWorld } from './command-world.ts'
 import type { ListWorld } from './list-updates.ts'
 import { configOrThrow, type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
 
-/** The access of the commands on sets to the system; tests replace all of it. */
+/** The system access of commands on trusted sets; tests replace all of it. */
 export interface SetWorld extends CommandWorld {
   readonly random: Random
   /** The paths to use if no file is named; undefined: the system's. */
   readonly places: DefaultFiles | undefined
   readonly host?: Host
-  /** How a list is fetched from its address, instead of by the set in use. */
+  /** Replaces the fetch of lists, which otherwise uses the set in use. */
   readonly source?: Pick<ListWorld, 'lookup' | 'ca'>
 }
 
-/** Which set a command is about. */
+/** The options that choose the set of a command. */
 export interface SetOptions {
   readonly set?: string
   readonly config?: string
 }
 
-/** A set, and the configuration in whose service it stands. */
+/** A set, and the configuration that uses it. */
 export interface ChosenSet {
   readonly file: string
   /** The configuration; undefined: only the set was named, and there is no valid configuration. */
   readonly loaded: Loaded | undefined
   readonly service: RunningService | undefined
   /**
-   * The resolvers in use, of zones and views too, and their relays, as `keyOf` names them, if it is
-   * the set of that configuration; else undefined.
+   * The keys (`keyOf`) of the resolvers in use and their relays, with those of zones and views.
+   * Undefined: it is not the set of that configuration.
    */
   readonly inUse: ReadonlySet<string> | undefined
-  /** Where accepted lists are remembered. */
+  /** The directory that keeps the times of accepted lists. */
   readonly stateDir: string
 }
 
 /**
- * The set that is named, or that of the configuration. Rejects with an EnigmError `config` if there
- * is neither.
+ * Finds the named set, or the set of the configuration. Rejects with an EnigmError `config` if
+ * there is neither.
  */
 export async function chosenSet({ set, config }: SetOptions, { host = thisHost(), places }: SetWorld): Promise<ChosenSet> {
   const named = set === undefined ? undefined : resolve(set)
@@ -57,7 +57,10 @@ function keysInUse({ resolvers }: Loaded): ReadonlySet<string> {
   return new Set([...asEntries(resolvers), ...relayEntries(resolvers)].map(({ kind, value }) => keyOf(kind, value.id)))
 }
 
-/** As `chosenSet`, for a command that changes it: the shipped set is not changed. */
+/**
+ * Like `chosenSet`, for a command that changes the set. Rejects for the shipped set, which must not
+ * be changed.
+ */
 export async function changeableSet(options: SetOptions, world: SetWorld): Promise<ChosenSet> {
   const chosen = await chosenSet(options, world)
   if (chosen.file !== shippedResolversFile()) return chosen

@@ -22,9 +22,9 @@ const MAX_ADDRESSES = 32
 const TIMEOUT_MS = 4000
 
 /**
- * The entry with addresses. If it has none, its name is looked up once: through the set in use,
- * never through the system. An ODoH target needs none, because its relay looks it up. Rejects with
- * an EnigmError `config` if nothing was found.
+ * Returns the entry with addresses. If it has none, its name is looked up once, through the set in
+ * use and never through the system. An ODoH target needs no address, because its relay looks it up.
+ * Rejects with an EnigmError `config` if nothing was found.
  */
 export async function resolvedEntry(entry: SetEntry, chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<SetEntry> {
   const { value } = entry
@@ -34,13 +34,13 @@ export async function resolvedEntry(entry: SetEntry, chosen: ChosenSet, set: Ope
   return { ...entry, value: { ...value, addresses } }
 }
 
-/** A function that looks up a host by the set in use, as `resolvedEntry` does. */
+/** Makes a function that looks up a host through the set in use, like `resolvedEntry`. */
 export async function hostLookup(chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<(host: string) => Promise<readonly string[]>> {
   const ask = await asker(chosen, set, world)
   return async (host) => (await asked(ask, host)).found
 }
 
-/** The same, by a listener of a service on this host. */
+/** Makes a function that looks up a host through a service on this host. */
 export function serviceLookup(
   server: SocketAddress,
   world: Pick<SetWorld, 'clock' | 'random'>,
@@ -49,7 +49,7 @@ export function serviceLookup(
   return async (host) => (await asked(ask, host)).found
 }
 
-/** Every address of a host, by the set in use. Rejects with an EnigmError `config`. */
+/** Looks up the addresses of a host through the set in use. Rejects with an EnigmError `config`. */
 async function addressesOf(host: string, chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<readonly string[]> {
   const { found, why } = await asked(await asker(chosen, set, world), host)
   if (found.length > 0) return found
@@ -75,7 +75,8 @@ async function asked(ask: Ask, host: string): Promise<{ readonly found: readonly
 type Ask = (host: string, type: string) => Promise<Uint8Array>
 
 /**
- * Asks the resolvers of the named set; else the running service; else those of the configuration.
+ * Makes a function that asks the resolvers of the named set; else the running service; else the
+ * resolvers of the configuration.
  */
 async function asker({ file, loaded, service }: ChosenSet, set: OpenSet, world: SetWorld): Promise<Ask> {
   const own = loaded?.config.resolvers === file ? [] : await enabledIn(set)
@@ -97,8 +98,8 @@ function enabledIn(set: OpenSet): Promise<readonly TrustedResolver[]> {
 }
 
 /**
- * Entries of a set as resolvers, with their CA files read, and with their relays. One without the
- * relay that it names cannot be dialled (see `endpointOf`). Rejects with an EnigmError `config`.
+ * Converts entries of a set to resolvers, with their CA files and relays. An entry whose relay is
+ * missing cannot be dialled (see `endpointOf`). Rejects with an EnigmError `config`.
  */
 export async function withFiles({ file, entries: all }: OpenSet, entries: readonly SetEntry[]): Promise<readonly TrustedResolver[]> {
   const problems: Problem[] = []
@@ -138,7 +139,7 @@ function byLinks(loaded: Loaded, tools: SetWorld): Ask {
   }
 }
 
-/** A question of class IN for an upstream, without an OPT. */
+/** Makes a query of class IN for an upstream, without an OPT. */
 export function questionFor(host: string, type: string): Uint8Array {
   const number = typeFromText(type) ?? 1
   const lower = Uint8Array.from([...nameFromText(host), number >> 8, number & 0xff, 0, 1])

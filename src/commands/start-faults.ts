@@ -22,17 +22,15 @@ import { accountOf, lostPrivileges, type ServiceAccount } from '../system/user.t
 import { batchedCalls } from '../workers/worker-pool.ts'
 import type { Host, RunningService } from './running-service.ts'
 
-/** The messages of `run` about a valid configuration, a sentence each. */
+/** The messages of `run` about a valid configuration, one sentence each. */
 export interface StartFaults {
   /** Reasons why it would not start. */
   readonly refused: readonly string[]
-  /**
-   * Warnings of a start, and reasons why it would not start as long as a temporary condition holds.
-   */
+  /** Warnings, and reasons that prevent a start only while a temporary condition holds. */
   readonly warned: readonly string[]
 }
 
-/** The facts for the judgement besides the files. */
+/** The facts that the check uses besides the files. */
 export interface StartWorld {
   readonly host: Host
   /** The service to which this configuration belongs. */
@@ -43,10 +41,10 @@ export interface StartWorld {
 }
 
 /**
- * Judges a start with `loaded` by everything that `run` checks before `ready`: user, paths, other
- * services, sockets, keys. Opens the configured ports for a moment and sends nothing; changes no
- * file. Faults that depend on the user are warnings if this user is not root: an ordinary user may
- * check the configuration of root's service. Never rejects.
+ * Checks whether `run` would start with `loaded`: user, paths, other services, sockets, keys. Opens
+ * the configured ports briefly, sends nothing, and changes no file. If this user is not root,
+ * faults that depend on the user are warnings, because an ordinary user may check the configuration
+ * of root's service. Never rejects.
  */
 export async function startFaults(loaded: Loaded, world: StartWorld): Promise<StartFaults> {
   const { host, service } = world
@@ -90,7 +88,7 @@ function neverAsked({ listen }: Loaded): string[] {
   return listen.flatMap((endpoint) => neverAskedByResolved(endpoint) ?? [])
 }
 
-/** Those of `paths` that the user of the service could not read, a sentence each. */
+/** The paths that the user of the service cannot read, one sentence each. */
 function closedTo(account: ServiceAccount | undefined, paths: readonly string[], why: string): readonly string[] {
   if (account === undefined) return []
   const who = `user: "${account.name ?? account.uid}"`
@@ -115,7 +113,10 @@ function ownWarnings({ config }: Loaded, account: ServiceAccount | undefined, { 
   ]
 }
 
-/** Existing keys that cannot be used. Only the user that owns them can judge them. */
+/**
+ * Warnings about existing keys that cannot be used. Only the user that owns the keys can check
+ * them.
+ */
 function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly string[] {
   const { stateDir, statusFile, cache, split } = config
   const dividing = split === 'none' ? undefined : secretKeyFault(splitKeyPlace(config, credentials))
@@ -131,7 +132,8 @@ function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly 
 const isService = (pid: number | undefined, { services }: Host) => services().some((service) => service.pid === pid)
 
 /**
- * Another process writes the same files. A service that runs now may be stopped before the start.
+ * Faults if another process writes the same files. A service that runs now may be stopped before
+ * the start, so it gives a warning only.
  */
 function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): StartFaults {
   const { statusFile, stateDir } = config
@@ -145,7 +147,10 @@ function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): Star
   return isService(writer, host) ? { refused: [], warned: [rival, ...shared] } : { refused: [rival], warned: shared }
 }
 
-/** One after another, because a wildcard and an address may share a port. */
+/**
+ * Faults of the listen addresses. They are tried one after another, because a wildcard and an
+ * address may share a port.
+ */
 async function portFaults({ listen }: Loaded, { host, service, clock }: StartWorld): Promise<StartFaults> {
   const refused: string[] = []
   const warned: string[] = []
@@ -184,7 +189,9 @@ async function tried(endpoint: SocketAddress, clock: Clock) {
   }
 }
 
-/** A page that cannot be served is only a warning: names resolve without it. */
+/**
+ * Warnings about the page. It is no fault if it cannot be served, because names resolve without it.
+ */
 async function pageWarnings({ config }: Loaded, { service }: StartWorld): Promise<StartFaults> {
   const { page, stateDir } = config
   if (page === undefined || service !== undefined) return { refused: [], warned: [] }

@@ -3,7 +3,7 @@ import { groupedPaths } from '../posture/path-report.ts'
 import type { StatusReading } from '../posture/reader.ts'
 
 export interface ScreenStyle {
-  /** What is shown of a current document instead of everything. */
+  /** Makes the lines for a current document, instead of the whole screen. */
   readonly only?: (document: StatusDocument, width: number) => readonly string[]
   readonly colour: boolean
   /** Width in columns; lines are wrapped or cut to fit. */
@@ -32,13 +32,13 @@ const MEANING = {
   offline: 'No trusted resolver answers now. Lookups fail; nothing is sent unencrypted.',
 } as const
 
-/** Nothing was asked since the start: then `offline` is no observation. */
+/** Whether no query was sent since the start. Then `offline` is not an observed failure. */
 const isFresh = (d: StatusDocument) =>
   d.state === 'offline' && d.signals.secureNameResolution.reasons.some(({ code }) => code === 'not-proven-yet')
 const FRESH = 'Not proven yet: nothing was asked since the start. The first query connects.'
 
 /**
- * Formats one readable screen, worst first; lines end in \n. Pure. Everything from the file is
+ * Formats the status as one screen, worst first; lines end in \n. Pure. Everything from the file is
  * escaped, because it may contain anything. Two resolvers in a normal state fit in 80 x 24.
  */
 export function statusScreen(reading: StatusReading, wallMs: number, style: ScreenStyle): string {
@@ -81,7 +81,7 @@ function cutTo(line: string, columns: number): string {
   return line.replace(COLOUR_OR_CHARACTER, (part) => (part.length > 1 && part.startsWith('\u001b') ? part : ++seen <= columns ? part : ''))
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what this file itself writes
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the colour codes that this file writes
 const COLOUR_OR_CHARACTER = /\u001b\[\d+m|./gsu
 
 function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
@@ -125,7 +125,7 @@ function listText({ id, state, rules, blocked }: NonNullable<StatusDocument['lis
 }
 
 /**
- * The screen of a document that is not current: its content, in the past tense and without colour.
+ * The lines for a document that is not current: its content in the past tense and without colour.
  */
 function lastWords(d: StatusDocument, wallMs: number, width: number): string[] {
   const age = span(Math.abs(wallMs - Date.parse(d.updatedAt)))

@@ -34,14 +34,17 @@ export interface StatusWorld {
   readonly stayAlive: (path: string) => void
   /** The current boot of this host. */
   readonly bootId: string | undefined
-  /** The file in which a verification keeps its memory, unless the command line names another. */
+  /**
+   * The file that remembers the newest verified document, unless the command line names another.
+   */
   readonly seenFile: string
   /** Waits synchronously. */
   readonly pause: (ms: number) => void
 }
 
 /**
- * A default place. `owner`: the numeric user who must own the file, if others could have made it.
+ * A default place of the status file. `owner`: the numeric user who must own the file, if other
+ * users could create it.
  */
 export interface StatusPlace {
   readonly path: string
@@ -80,8 +83,8 @@ Examples:
 `
 
 /**
- * `enigm-dns status`: how well name resolution is protected now. Sets the exit code; `--watch`
- * runs until it is interrupted.
+ * `enigm-dns status`: shows how well name resolution is protected now. Sets the exit code;
+ * `--watch` runs until it is interrupted.
  */
 export function statusCommand(world: StatusWorld = thisWorld()): Command {
   return new Command('status')
@@ -130,9 +133,7 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Statu
   return nowhere ? { ...best, path } : best
 }
 
-/**
- * Reads a file and its signature together: the text that is judged is the text that was verified.
- */
+/** Reads a file and its signature together, so that the checked text is the verified text. */
 function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: StatusOptions): StatusReading {
   const first = readPlainFile(place.path, place.owner)
   if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }
@@ -157,8 +158,8 @@ function screen(world: StatusWorld, reading: StatusReading, { paths }: Pick<Stat
 }
 
 /**
- * Prints again when the document or its judgement changes; on a terminal also when ages change.
- * Polls, because not every watcher notices a rename.
+ * Prints again when the document or its judgement changes; on a terminal also when ages change. It
+ * polls, because some file watchers miss a rename.
  */
 function watch(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): void {
   const json = options.json === true || options.redact === true
@@ -180,7 +181,7 @@ function watch(world: StatusWorld, places: readonly StatusPlace[], options: Stat
   world.stayAlive(places[0]?.path ?? '')
 }
 
-/** A watched file keeps the event loop alive until the interrupt. */
+/** Watches a file, which keeps the event loop alive until the interrupt. */
 function stayAlive(path: string): void {
   const listener = () => {}
   watchFile(path, { interval: POLL_MS }, listener)
@@ -207,7 +208,7 @@ function thisWorld(): StatusWorld {
   }
 }
 
-/** The path of the running service; if none is known to run, the default places. */
+/** The status file of the running service; if none is known to run, the default places. */
 function runningPlaces(): readonly StatusPlace[] {
   const service = shownService(thisHost())
   if (service === undefined) return statusPlaces(thisAccount())

@@ -89,7 +89,7 @@ export function systemCommand(world: SystemWorld = thisWorld()): Command {
     .action((options: RecoverOptions) => settled(() => recoverSystem(options, world), world))
   command
     .command('repair', { hidden: true })
-    .description('put right what somebody else changed; for the unit that enable makes')
+    .description('repair what another program changed; for the unit that enable creates')
     .action(() => settled(() => repairSystem(world), world))
   return command
 }
@@ -102,15 +102,18 @@ const REPAIRED = {
   'given-up': EXIT.notAsWished,
 } as const
 
-/** For the unit that enable makes: takes no input from the program that started it. */
+/**
+ * Runs the repair for the unit that enable creates. Takes no input from the program that started
+ * it.
+ */
 async function repairSystem(world: SystemWorld): Promise<number> {
   const why = unable(world)
   if (why !== undefined) return refuse(why, world)
   const result = await repair(world.host())
   if ('by' in result) {
     const what = {
-      repaired: 'The system asks this service again',
-      failed: 'It could not be put right',
+      repaired: 'The system uses this service again',
+      failed: 'It could not be repaired',
       'given-up': 'Given up after three times in a minute',
     }
     world.err.write(lines([`${what[result.outcome]}; it had been changed by ${result.by}.`, ...result.faults]))
@@ -125,7 +128,7 @@ interface RecoverOptions {
   readonly enforce?: true
 }
 
-/** A refusal is printed as a sentence, with exit code 3; a bug is thrown. */
+/** Runs an action. Prints a refusal as a sentence and exits with 3; rethrows a bug. */
 async function settled(run: () => Promise<number>, world: SystemWorld, json?: true): Promise<void> {
   const ended = world.alive()
   try {
@@ -141,7 +144,7 @@ async function settled(run: () => Promise<number>, world: SystemWorld, json?: tr
 
 const lines = (sentences: readonly string[]) => sentences.map((one) => `${printable(one)}\n`).join('')
 
-/** Why it cannot be done here; undefined: it can. */
+/** Why the command cannot run here; undefined: it can. */
 function unable({ isLinux, isRoot }: SystemWorld): string | undefined {
   if (!isLinux()) return 'only Linux is supported: docs/system.md describes other systems'
   return isRoot() ? undefined : 'this needs root; run it with sudo'
@@ -284,7 +287,7 @@ async function recoverSystem({ boot, late, after, enforce }: RecoverOptions, wor
   return EXIT.good
 }
 
-/** `why`: one sentence a line. */
+/** Prints a refusal and returns the exit code. `why`: one sentence per line. */
 function refuse(why: string, { out, err }: SystemWorld, json?: true): number {
   if (json === true) out.write(`${printableJson({ refused: why }, 2)}\n`)
   err.write(`refused: ${lines(why.split('\n'))}`)
@@ -306,8 +309,8 @@ function thisWorld(): SystemWorld {
     },
     exit(code) {
       process.exitCode = code
-      // A name that is still being looked up would keep the process alive for the system's
-      // timeouts.
+      // Exit explicitly: a pending lookup would keep the process alive until the timeouts of the
+      // system.
       process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
     },
   }

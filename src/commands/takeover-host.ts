@@ -12,7 +12,7 @@ import type { TakeoverHost } from '../system/takeover/backend.ts'
 import { askServer } from './ask-server.ts'
 import { judgedConfig, type RunningService, shownService, thisHost } from './running-service.ts'
 
-/** The host of this process, and the service on it. */
+/** Access to this host and to the service on it, for the takeover of the system's DNS. */
 export function thisTakeoverHost(): TakeoverHost {
   const clock = systemClock()
   const service = (): RunningService | undefined => shownService(thisHost())

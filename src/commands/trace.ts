@@ -11,11 +11,11 @@ import { addressee, exitAfter, notTold } from './service-orders.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
-Shows what the running daemon is asked, and what became of it, while this command runs; for root and the user of the
-service only. Nothing of it is written anywhere, the status names the trace while it is on, and it ends with its time
-(at most 1h), with this command, and when the service reloads, forgets or stops. Who asked is not shown.
+Shows the queries to the running daemon and their results, while this command runs; for root and the user of the
+service only. Nothing is written to a file, and the status shows that a trace is on. It ends with its time
+(at most 1h), with this command, and when the service reloads, forgets or stops. Clients are not shown.
 
-A line says when, how long it took, from where (cache, stale, policy, RESOLVER/TRANSPORT, or what failed), the RCODE
+A line shows the time, the duration, the source (cache, stale, policy, RESOLVER/TRANSPORT, or what failed), the RCODE
 and extended error, the name and the type.
 
 Exit codes:
@@ -81,7 +81,10 @@ const WHY: Readonly<Record<string, string>> = {
 
 const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const
 
-/** Throws `config` if the text is not a duration, or longer than a trace may last. */
+/**
+ * Parses a duration to ms. Throws an EnigmError `config` if it is malformed, or longer than a trace
+ * may last.
+ */
 export function durationOf(text: string): number {
   const [, digits = '', unit = 's'] = /^([1-9]\d{0,5})([smh])$/.exec(text) ?? []
   const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS]
@@ -90,7 +93,7 @@ export function durationOf(text: string): number {
 }
 
 /**
- * One line of the screen. The texts come from the daemon, and the names in them may come from
+ * Formats one line of the screen. All texts are escaped, because the names in them may come from
  * anybody.
  */
 function inWords(line: Readonly<Record<string, unknown>>): string {

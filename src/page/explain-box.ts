@@ -3,7 +3,7 @@ import { asEnigmError } from '../errors.ts'
 import { type ExplainInput, type Explanation, explainInput } from '../explain.ts'
 import { type Html, html } from './html-template.ts'
 
-/** A name of 255 octets that are all escaped, as a form encodes it, a type and an address. */
+/** Limit of the form: a name of 255 escaped octets in form encoding, a type and an address. */
 const MAX_FORM_OCTETS = 4096
 
 /** The input of the box. */
@@ -18,7 +18,7 @@ export type Explain = (input: ExplainInput) => Promise<Explanation>
 
 const EMPTY: ExplainForm = { name: '', type: 'A', client: '127.0.0.1' }
 
-/** The fields of the form in the body of a request; undefined: it is too large. */
+/** Reads the fields of the form from the body of a request; undefined: the body is too large. */
 export async function readForm(request: IncomingMessage): Promise<ExplainForm | undefined> {
   let body = ''
   for await (const chunk of request) {
@@ -31,14 +31,14 @@ export async function readForm(request: IncomingMessage): Promise<ExplainForm | 
 }
 
 /**
- * The box: which rule would answer, block or route a name. The form is sent with POST, so that the
- * name is in no address and in no history of the browser.
+ * Makes the box that explains which rule would answer, block or route a name. The form is sent with
+ * POST, so that the name is not in a URL or in the history of the browser.
  */
 export function explainBox(filled: ExplainForm = EMPTY, result: Html | undefined = undefined): Html {
   return html`<form method="post" action="/explain"><input name="name" required maxlength="1024" placeholder="name" aria-label="name" value="${filled.name}"> <input name="type" size="6" maxlength="16" aria-label="type" value="${filled.type}"> <input name="client" size="16" maxlength="64" aria-label="client" value="${filled.client}"> <button>Explain</button></form>${result === undefined ? '' : result}`
 }
 
-/** The result for a filled form, as HTML below the box. Never rejects. */
+/** Makes the box with the result for a filled form. Never rejects. */
 export async function explainedBox(form: ExplainForm, explain: Explain): Promise<Html> {
   try {
     return explainBox(form, explanationHtml(await explain(explainInput(form.name, form.type, form.client))))

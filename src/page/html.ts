@@ -28,8 +28,8 @@ const SIGNALS = {
 const RANK = { bad: 0, warn: 1, unknown: 2, ok: 3, off: 4 } as const
 
 /**
- * The whole page: text and tables, no script, no asset. States are current; counts change once a
- * minute.
+ * Makes the whole page: text and tables, no script, no asset. States are current; counts change
+ * once a minute.
  */
 export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: readonly Minute[]): string {
   return document(
@@ -48,7 +48,10 @@ ${lists(now, counted)}<h2>Ledger</h2>${ledger(now)}
   )
 }
 
-/** The page with the answer of the box. It is not loaded again, which would send the form again. */
+/**
+ * Makes the page with the result of the box. It does not refresh itself, because that would send
+ * the form again.
+ */
 export function explainHtml(box: Html): string {
   return document('explain', html``, html`<h1>enigm-dns: explain a name</h1>${box}<p><a href="/">Back</a></p>`)
 }
@@ -60,7 +63,7 @@ ${body}
 `.text
 }
 
-/** A state, in its colour. */
+/** Formats a state in its colour. */
 const coloured = (state: string): Html => html`<span class="${state}">${state}</span>`
 
 function signals(d: StatusDocument): Html {
@@ -90,7 +93,7 @@ function resolvers(now: StatusDocument, counted: StatusDocument): Html {
   return table(['resolver', 'state', 'over', 'proved by', 'TLS', 'replies padded', 'p50 / p99'], rows)
 }
 
-/** Each table once for all resolvers for which it is the same. */
+/** Formats the tables "who can know what". Resolvers with the same table share one. */
 function paths({ paths = [] }: StatusDocument): Html {
   const rows = groupedPaths(paths).flatMap((group) => {
     const ids = [...new Set(group.resolvers.map(({ id }) => id))].join(', ')
@@ -123,7 +126,7 @@ function cache(d: StatusDocument): Html {
   return html`<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
 }
 
-/** Counts by list, never by name. */
+/** Formats the counts by list, never by name. */
 function lists(now: StatusDocument, counted: StatusDocument): Html {
   if (now.lists === undefined) return html``
   const rows = now.lists.map(({ id, action, state, rules, fault }) => {

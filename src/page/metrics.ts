@@ -5,9 +5,9 @@ const STATES = ['protected', 'degraded', 'exposed', 'offline'] as const
 const SIGNAL_STATES = ['ok', 'warn', 'bad', 'unknown', 'off'] as const
 
 /**
- * The metrics in Prometheus text format. `now` provides states, which are current; `counted`
- * provides counts, which change once a minute. Contains no name and no client. What the status
- * document leaves out (hits and misses under profiles with cover traffic) is left out here too.
+ * Makes the metrics in Prometheus text format. `now` provides states, which are current; `counted`
+ * provides counts, which change once a minute. Contains no name and no client. Hits and misses
+ * under profiles with cover traffic are omitted, as in the status document.
  */
 export async function metricsText(now: StatusDocument, counted: StatusDocument): Promise<string> {
   const registry = new Registry()

@@ -23,13 +23,13 @@ export interface PageOptions {
   /** How often each rule of the policy ceased to be met since the start, by code. */
   readonly violations: () => Readonly<Record<string, number>>
   readonly clock: Clock
-  /** What would become of a question. */
+  /** Explains how a question would be answered. */
   readonly explain: Explain
 }
 
 /** The running page. */
 export interface Page {
-  /** Its place: the path, or http://ADDRESS:PORT. */
+  /** The place of the page: the path, or http://ADDRESS:PORT. */
   readonly at: string
   close(): Promise<void>
 }
@@ -151,8 +151,9 @@ function targetOf({ url = '' }: IncomingMessage): URL | undefined {
 }
 
 /**
- * Why a request is refused; 'welcome' for a browser with the token. The host is checked: a name of
- * another site that points to loopback must not get in.
+ * The status code with which a request is refused; 'welcome' for a browser with the token;
+ * undefined: it is allowed. The Host header is checked, so that a name of another site that points
+ * to loopback is refused (DNS rebinding).
  */
 function refusal(request: IncomingMessage, url: URL, token: string, sessions: Sessions): number | 'welcome' | undefined {
   const host = (request.headers.host ?? '').replace(/:\d+$/, '')
@@ -182,9 +183,9 @@ function say(response: ServerResponse, status: number, body: string, type: strin
 }
 
 /**
- * The token of the last run, or a new one: a scraper must not need a new one after each start. A
- * token that another user could have written or read is not used, and files of others are not
- * overwritten. Throws `state`.
+ * Returns the stored token, or creates one. It is kept between starts, so that scrapers keep
+ * working. A token that another user could have written or read is not used, and files of other
+ * users are not overwritten. Throws an EnigmError `state`.
  */
 function tokenOf(stateDir: string): string {
   const path = join(stateDir, 'page.token')
@@ -200,7 +201,7 @@ function tokenOf(stateDir: string): string {
   }
 }
 
-/** The stored token; undefined: there is none. Throws `state` if it is unusable. */
+/** The stored token; undefined: there is none. Throws an EnigmError `state` if it is unusable. */
 function keptToken(path: string): string | undefined {
   try {
     const kept = readUnlinked(path, MAX_TOKEN_OCTETS, secretFile)
@@ -257,7 +258,7 @@ export class Sessions {
   }
 }
 
-/** A browser opens a few connections, a scraper one. */
+/** Limit of connections. A browser opens a few, a scraper one. */
 const MAX_CONNECTIONS = 16
 /**
  * Time limit for the head of a request, for the response, and between two requests; a connection
@@ -277,7 +278,7 @@ interface OpenConnection {
  * scraper out.
  */
 export function boundConnections(server: Server, clock: Clock): void {
-  /** The one idle for the longest time comes first. */
+  /** The connection that has been idle longest comes first. */
   const connections = new Map<Socket, OpenConnection>()
   const patience = (socket: Socket) => clock.setTimer(PATIENCE_MS, () => socket.destroy())
   const begin = (socket: Socket, held: OpenConnection, busy: number) => {
@@ -306,7 +307,10 @@ export function boundConnections(server: Server, clock: Clock): void {
   })
 }
 
-/** The connection idle for the longest time; if all are busy, the one busy for the longest time. */
+/**
+ * The connection to close at the limit: the one that has been idle longest; if all are busy, the
+ * one that has been busy longest.
+ */
 function leastWanted(connections: ReadonlyMap<Socket, OpenConnection>): Socket | undefined {
   const [oldest] = connections.keys()
   for (const [socket, { busy }] of connections) if (busy === 0) return socket

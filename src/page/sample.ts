@@ -2,10 +2,11 @@ import type { Clock, Timer } from '../clock.ts'
 import type { StatusDocument } from '../posture/document.ts'
 
 /**
- * The finest resolution of counts: a count that changes every second reveals when somebody asks.
+ * Time between two samples. A count that changes every second would reveal when somebody sends a
+ * query.
  */
 export const RESOLUTION_MS = 60_000
-/** How many minutes are kept: three hours. */
+/** Number of kept minutes: three hours. */
 export const MINUTES = 180
 
 /**
