@@ -13,7 +13,7 @@ export interface AskOptions {
   readonly tcpOnly: boolean
 }
 
-export interface Heard {
+export interface StubReply {
   readonly wire: Uint8Array
   readonly over: 'udp' | 'tcp'
   readonly rttMs: number
@@ -33,9 +33,9 @@ const TRUNCATED = 0x02
  * only to `server`: it is an IP literal, and the sockets are connected, so packets of other hosts
  * are not received. A reply with another ID or question is ignored. Rejects with an EnigmError.
  */
-export async function askServer(server: SocketAddress, query: Uint8Array, options: AskOptions): Promise<Heard> {
+export async function askServer(server: SocketAddress, query: Uint8Array, options: AskOptions): Promise<StubReply> {
   const startMs = options.clock.nowMs()
-  const since = (wire: Uint8Array, over: 'udp' | 'tcp'): Heard => ({ wire, over, rttMs: options.clock.nowMs() - startMs })
+  const since = (wire: Uint8Array, over: 'udp' | 'tcp'): StubReply => ({ wire, over, rttMs: options.clock.nowMs() - startMs })
   if (!options.tcpOnly) {
     const reply = await overUdp(server, query, options)
     if (((reply[2] ?? 0) & TRUNCATED) === 0) return since(reply, 'udp')

@@ -39,12 +39,12 @@ function demo(once: boolean, say: (line: string) => void): Promise<number> {
   return staged(
     () => startDemo(time),
     say,
-    async (stage, told) => {
+    async (stage, signal) => {
       const faults = await show(stage, say, time, systemRandom)
       if (faults.length > 0 || once) return faults
       sayNext(stage, say)
       say('Ctrl-C ends the demo.')
-      await Promise.race([told, stage.daemonEnded])
+      await Promise.race([signal, stage.daemonEnded])
       return []
     },
   )
@@ -72,20 +72,20 @@ type Stage = Pick<DemoSetup, 'daemonEnded' | 'takeDown'>
 async function staged<S extends Stage>(
   start: () => Promise<S>,
   say: (line: string) => void,
-  act: (stage: S, told: Promise<'told'>) => Promise<readonly string[]>,
+  act: (stage: S, signal: Promise<'signalled'>) => Promise<readonly string[]>,
 ): Promise<number> {
-  const told = signalled()
+  const signal = signalled()
   try {
     const setting = start()
-    const stage = await Promise.race([setting, told])
-    if (stage === 'told') {
+    const stage = await Promise.race([setting, signal])
+    if (stage === 'signalled') {
       const late = await setting.catch(() => undefined)
       await late?.takeDown()
       return EXIT.good
     }
     try {
-      const faults = await Promise.race([act(stage, told), stage.daemonEnded, told])
-      if (faults === 'told') return EXIT.good
+      const faults = await Promise.race([act(stage, signal), stage.daemonEnded, signal])
+      if (faults === 'signalled') return EXIT.good
       for (const fault of faults) say(`WRONG: ${fault}`)
       return faults.length > 0 ? EXIT.notAsWished : EXIT.good
     } finally {
@@ -101,9 +101,9 @@ async function staged<S extends Stage>(
  * Resolves at the first signal, or when the reader of the output has exited (`demo | head`). Later
  * signals are ignored, so that a second Ctrl-C leaves no daemon and no files behind.
  */
-function signalled(): Promise<'told'> {
+function signalled(): Promise<'signalled'> {
   return new Promise((resolve) => {
-    process.stdout.on('error', () => resolve('told'))
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('told'))
+    process.stdout.on('error', () => resolve('signalled'))
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('signalled'))
   })
 }

@@ -6,7 +6,7 @@ import { type Forgotten, removeSaved } from '../retention/retention.ts'
 import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
-import { addressee, exitAfter, type NotTold, notTold, related } from './service-orders.ts'
+import { addressee, exitAfter, related, type Unreached, whyUnreached } from './service-orders.ts'
 
 const HELP = `
 Removes everything that reveals queried names: the answer cache and the TLS sessions of the running daemon,
@@ -66,12 +66,12 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
   const unknown: string[] = []
   const forgotten: Forgotten[] = []
   for (const [i, one] of [to, ...others.map((service) => ({ service, statusFile: service.statusFile }))].entries()) {
-    const told = asForgotten(await sendOrder(controlPath(one.statusFile), 'forget', clock))
-    if (told !== undefined) forgotten.push(told)
+    const removed = asForgotten(await sendOrder(controlPath(one.statusFile), 'forget', clock))
+    if (removed !== undefined) forgotten.push(removed)
     // No service is known at this status file, and other services have the same paths: only those
     // count.
     else if (i === 0 && others.length > 0 && one.service === undefined) continue
-    else noteWhy(notTold(one, named !== undefined, host, clock), left, unknown)
+    else noteWhy(whyUnreached(one, named !== undefined, host, clock), left, unknown)
   }
   const files = forgotten.flatMap((one) => one.files)
   // Also removes what an earlier setting of a stopped daemon left behind. Without a named file, the
@@ -96,7 +96,7 @@ function isBelieved({ uid }: RunningService): boolean {
   return uid === undefined || owners()?.has(uid) !== false
 }
 
-function noteWhy({ verdict, why }: NotTold, left: string[], unknown: string[]): void {
+function noteWhy({ verdict, why }: Unreached, left: string[], unknown: string[]): void {
   if (verdict === 'runs') left.push(why)
   if (verdict === 'unknown') unknown.push(why)
 }

@@ -20,7 +20,7 @@ Reads the configuration of another program, and writes one for this program. The
   taken     it became a setting of the new configuration
   same      this program does the same without a setting
   left out  it is not in the new configuration, with the reason
-Without --out the configuration is printed, and the report goes to standard error. With --out, its files
+Without --out, the configuration is printed, and the report goes to standard error. With --out, its other files
 are written beside it: its trusted set and lists of rules. No file is overwritten, and nothing is sent.
 
 Files: dnscrypt-proxy.toml, AdGuardHome.yaml, unbound.conf; of Pi-hole pihole.toml, setupVars.conf, custom.list,

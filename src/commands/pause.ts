@@ -7,7 +7,7 @@ import { sendOrder } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, notTold } from './service-orders.ts'
+import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 
 const HELP = `
@@ -61,7 +61,7 @@ async function pause(time: string, { config, list }: PauseOptions, { out, err, c
     err.write(`Nothing was paused: ${printable(reply.refused)}.\n`)
     return EXIT.notAsWished
   }
-  const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
+  const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
   err.write(`Nothing was paused: ${why}.\n`)
   return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
 }

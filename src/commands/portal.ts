@@ -9,7 +9,7 @@ import { controlPath } from '../system/control-socket.ts'
 import { askNetworkManager, findNetworkResolvers, type NetworkResolvers } from '../system/network-resolvers.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, notTold } from './service-orders.ts'
+import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 import { durationOf } from './trace.ts'
 
@@ -79,7 +79,7 @@ async function portal(world: PortalWorld, options: PortalOptions): Promise<numbe
   const order = `portal ${forMs} ${found.addresses.map(withPort).join(' ')}`
   const answered = !('verdict' in to) && (await followOrder(controlPath(to.statusFile), order, clock, forMs, show))
   if (!answered) {
-    const { verdict, why } = 'verdict' in to ? to : notTold(to, options.config !== undefined, host, clock)
+    const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
     err.write(`No query was sent: ${why}.\n`)
     return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
   }

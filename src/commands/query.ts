@@ -7,7 +7,7 @@ import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import { encodeQuestion, presentMessage } from '../dns/presentation.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
-import { askServer, type Heard } from './ask-server.ts'
+import { askServer, type StubReply } from './ask-server.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
 import { shownService, thisHost } from './running-service.ts'
@@ -80,9 +80,9 @@ export async function query(name: string, type: string, options: QueryOptions, w
     return EXIT.usage
   }
   const shownServer = isIP(server.address) === 6 ? `[${server.address}]:${server.port}` : `${server.address}:${server.port}`
-  let heard: Heard
+  let reply: StubReply
   try {
-    heard = await askServer(server, wire, {
+    reply = await askServer(server, wire, {
       clock: world.clock,
       timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
       tcpOnly: options.tcp === true,
@@ -92,15 +92,15 @@ export async function query(name: string, type: string, options: QueryOptions, w
     world.err.write(`query: no reply from ${shownServer} (${code}): ${message}\n`)
     return EARLIER.noReply
   }
-  print(heard, shownServer, options, world)
+  print(reply, shownServer, options, world)
   return EXIT.good
 }
 
-function print(heard: Heard, server: string, options: QueryOptions, world: QueryWorld): void {
-  const message = presentMessage(heard.wire)
+function print(reply: StubReply, server: string, options: QueryOptions, world: QueryWorld): void {
+  const message = presentMessage(reply.wire)
   // A reply shorter than a header never arrives here, because it matches no query.
   if (message === undefined) return
-  const delivery = { server, over: heard.over, rttMs: heard.rttMs }
+  const delivery = { server, over: reply.over, rttMs: reply.rttMs }
   if (options.json === true) world.out.write(jsonText(message, delivery))
   else if (options.short === true) {
     world.out.write(shortText(message))

@@ -194,7 +194,7 @@ export function dialOf(
 }
 
 /** Whether an error can show that this hop failed. A DNSCrypt relay reports no errors. */
-const tells = ({ kind }: Hop) => kind !== 'dnscrypt-relay'
+const reportsFailure = ({ kind }: Hop) => kind !== 'dnscrypt-relay'
 
 /** A resolver and one of its transports. */
 type Way = { readonly resolver: TrustedResolver; readonly transport: Transport }
@@ -204,7 +204,7 @@ type Way = { readonly resolver: TrustedResolver; readonly transport: Transport }
  * all are `ok`.
  */
 function hopsOn({ resolver, transport }: Way, { config }: Loaded, failed?: string): Pick<Finding, 'hops'> {
-  const hops = pathsOf({ ...config, transports: [transport] }, [resolver]).flatMap((path) => path.hops.filter(tells))
+  const hops = pathsOf({ ...config, transports: [transport] }, [resolver]).flatMap((path) => path.hops.filter(reportsFailure))
   if (hops.length === 0) return {}
   const at = hops.findIndex(({ name }) => name === failed)
   const is = (i: number) => (at < 0 || i < at ? 'ok' : i === at ? 'failed' : 'not-tried')

@@ -157,7 +157,7 @@ export function withPlan(text: string, add: readonly SetEntry[], change: readonl
   }, text)
 }
 
-interface Told {
+interface ImportCounts {
   readonly added: number
   readonly changed: number
   readonly same: number
@@ -165,7 +165,7 @@ interface Told {
   readonly remarks: readonly string[]
 }
 
-function inWords(file: string, { added, changed, same, held, remarks }: Told): string {
+function inWords(file: string, { added, changed, same, held, remarks }: ImportCounts): string {
   return lines([
     `${file}: ${added} added (none is used before you enable it), ${changed} changed, ${same} already there.`,
     ...held.map(

@@ -21,13 +21,13 @@ export async function listEntries(options: ListOptions, world: SetWorld): Promis
   }
   const rows = of('resolvers').map((entry) => resolverRow(entry, inUse))
   const relays = of('relays').map(relayRow)
-  const told = [
+  const report = [
     ...table([['ID', 'STATE', 'OPERATOR', 'COUNTRY', 'TRANSPORTS', 'FILTERING', 'LOGS', 'DNSSEC'], ...rows]),
     ...(relays.length === 0 ? [] : ['', ...table([['RELAY', 'KIND', 'OPERATOR', 'COUNTRY'], ...relays])]),
     '',
     `${rows.length} resolvers and ${relays.length} relays in ${file}. Filtering, logs, DNSSEC and country are claims of operators or lists.`,
   ]
-  for (const line of told) world.out.write(`${printable(line)}\n`)
+  for (const line of report) world.out.write(`${printable(line)}\n`)
   return EXIT.good
 }
 

@@ -37,7 +37,7 @@ export interface Addressee {
 }
 
 /** Why an order reached no service. */
-export interface NotTold {
+export interface Unreached {
   /**
    * `runs`: a service runs and does not obey; `none`: proven that none runs; `unknown`: cannot
    * tell.
@@ -53,7 +53,7 @@ export interface NotTold {
  * with it. Rejects with an EnigmError `config` if the receiver depends on a configuration that
  * cannot be read.
  */
-export async function addressee(config: string | undefined, host: Host): Promise<Addressee | NotTold> {
+export async function addressee(config: string | undefined, host: Host): Promise<Addressee | Unreached> {
   if (config !== undefined) {
     const service = serviceOf(config, host)
     if (service !== undefined) return { service, statusFile: service.statusFile }
@@ -84,7 +84,7 @@ export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host)
  * file can prove that its service has stopped. Without a name, an old file at a default place
  * proves nothing: a service may write elsewhere.
  */
-export function notTold({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): NotTold {
+export function whyUnreached({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): Unreached {
   if (service !== undefined) return unwilling(service.pid, takesOrders(service, host))
   const here = atPlace(statusFile, clock)
   if (here !== undefined && (named || here.verdict !== 'none')) return here
@@ -95,13 +95,13 @@ export function notTold({ statusFile, service }: Addressee, named: boolean, host
   return anywhere(statusFile, host)
 }
 
-function unwilling(pid: number, ours: boolean): NotTold {
+function unwilling(pid: number, ours: boolean): Unreached {
   const mend = ours ? 'it does not answer on its control socket; stop it to be sure' : 'run this as the same user or root, or stop it'
   return { verdict: 'runs', why: `the daemon (process ${pid}) runs but does not accept commands from this user: ${mend}` }
 }
 
 /** What the status file shows about its writer; undefined: there is no file. */
-function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
+function atPlace(statusFile: string, clock: Clock): Unreached | undefined {
   const { document, judgement } = readStatus(statusFile, { wallMs: clock.wallMs(), isSame })
   if (judgement === 'not-found') return undefined
   if (judgement === 'permission-denied')
@@ -121,10 +121,10 @@ function atPlace(statusFile: string, clock: Clock): NotTold | undefined {
  * The result if the status file is missing. That alone proves nothing: a service may write
  * elsewhere, or belong to another user.
  */
-function anywhere(statusFile: string, host: Host): NotTold {
+function anywhere(statusFile: string, host: Host): Unreached {
   const others = host.services()
   const likely = host.likely()
-  const unknown = (why: string): NotTold => ({ verdict: 'unknown', why: `cannot tell whether this daemon runs: ${why}` })
+  const unknown = (why: string): Unreached => ({ verdict: 'unknown', why: `cannot tell whether this daemon runs: ${why}` })
   if (others.length > 0) return unknown(`${others.map(nameOf).join(', ')} runs with another status file; name its configuration (--config)`)
   if (likely === undefined) return unknown('this user cannot see the processes of other users')
   if (likely.length > 0) return unknown(`process ${likely.join(', ')} looks like a daemon; run this as its user, with its configuration`)

@@ -55,7 +55,7 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
     lines.push(...wrap(text, style.width, '').map((line) => tint(verdict === 'valid' ? 'green' : 'red', line)))
   }
   if (d !== undefined)
-    lines.push('', ...(reading.judgement === 'current' ? currentLines(d, wallMs, style, tint) : lastWords(d, wallMs, style.width)))
+    lines.push('', ...(reading.judgement === 'current' ? currentLines(d, wallMs, style, tint) : pastLines(d, wallMs, style.width)))
   lines.push(...wrap(`file ${printable(reading.path)}`, style.width, '  '))
   return `${lines.join('\n')}\n`
 }
@@ -127,7 +127,7 @@ function listText({ id, state, rules, blocked }: NonNullable<StatusDocument['lis
 /**
  * The lines for a document that is not current: its content in the past tense and without colour.
  */
-function lastWords(d: StatusDocument, wallMs: number, width: number): string[] {
+function pastLines(d: StatusDocument, wallMs: number, width: number): string[] {
   const age = span(Math.abs(wallMs - Date.parse(d.updatedAt)))
   return wrap(`It last said "${d.state}", dated ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
 }

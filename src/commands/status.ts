@@ -164,16 +164,16 @@ function screen(world: StatusWorld, reading: StatusReading, { paths }: Pick<Stat
 function watch(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): void {
   const json = options.json === true || options.redact === true
   let drawn = ''
-  let told = ''
+  let printed = ''
   const draw = () => {
     const reading = look(world, places, options)
-    const tells = `${reading.path} ${reading.judgement} ${JSON.stringify(reading.raw)}`
+    const current = `${reading.path} ${reading.judgement} ${JSON.stringify(reading.raw)}`
     const live = world.out.isTTY === true && !json
     const { columns = 80, rows = 24 } = world.out
     const text = live ? fitted(screen(world, reading, options), columns, rows) : shown(world, reading, options)
-    if (live ? text !== drawn : tells !== told) world.out.write(live ? `\u001b[H\u001b[2J${text}` : text)
+    if (live ? text !== drawn : current !== printed) world.out.write(live ? `\u001b[H\u001b[2J${text}` : text)
     drawn = text
-    told = tells
+    printed = current
     world.exit(reading.exitCode)
     world.clock.setTimer(POLL_MS, draw)
   }

@@ -9,7 +9,7 @@ import { stopGuide } from './guides.ts'
 import { managerOf, type ServiceManager } from './host-service.ts'
 import { type Host, isDefaultConfig, type RunningService, thisHost } from './running-service.ts'
 import { STOP_LIMIT_MS } from './service.ts'
-import { type Addressee, addressee, exitAfter, type NotTold, notTold } from './service-orders.ts'
+import { type Addressee, addressee, exitAfter, type Unreached, whyUnreached } from './service-orders.ts'
 
 const HELP = `
 Answers the queries in progress, then stops the service, and waits until it has ended.
@@ -50,7 +50,7 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
   }
   const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), 'stop', clock)
   if (!isRecord(reply) || typeof reply.pid !== 'number') {
-    const { verdict, why } = 'verdict' in to ? to : notTold(to, config !== undefined, host, clock)
+    const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
     err.write(`Nothing was stopped: ${why}.\n`)
     return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
   }
@@ -71,7 +71,7 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
  * Why a stop would not last. The units have nothing to do with a configuration that no service was
  * started with, unless it is the default one.
  */
-function guideFor(to: Addressee | NotTold, config: string | undefined, manager: NonNullable<StopWorld['manager']>): string | undefined {
+function guideFor(to: Addressee | Unreached, config: string | undefined, manager: NonNullable<StopWorld['manager']>): string | undefined {
   if ('verdict' in to) return undefined
   const ofUnits = to.service !== undefined || config === undefined || isDefaultConfig(config)
   return ofUnits ? stopGuide(manager(to.service)) : undefined

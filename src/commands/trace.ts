@@ -7,7 +7,7 @@ import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, notTold } from './service-orders.ts'
+import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
@@ -65,7 +65,7 @@ async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options
   }
   const answered = !('verdict' in to) && (await followOrder(controlPath(to.statusFile), `trace ${forMs}`, clock, forMs, show))
   if (!answered) {
-    const { verdict, why } = 'verdict' in to ? to : notTold(to, options.config !== undefined, host, clock)
+    const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
     err.write(`Nothing to show: ${why}.\n`)
     return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
   }

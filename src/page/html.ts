@@ -122,7 +122,7 @@ function cache(d: StatusDocument): Html {
   const counts =
     d.cache.hits !== undefined
       ? `${d.cache.hits} hits, ${d.cache.misses} misses`
-      : 'hits and misses are not told under a profile with cover traffic: they would tell how much of it was real'
+      : 'hits and misses are not shown under a profile with cover traffic: they would reveal how much of it was real'
   return html`<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { systemClock } from '../../src/clock.ts'
 import type { Host } from '../../src/commands/running-service.ts'
-import { notTold } from '../../src/commands/service-orders.ts'
+import { whyUnreached } from '../../src/commands/service-orders.ts'
 import { report } from '../../src/posture/report.ts'
 import { after, answered, at, started, verdictOn } from '../posture/evidence.ts'
 
@@ -35,7 +35,7 @@ t.test('files that an earlier service left at the default place do not prove tha
   const statusFile = leftBehind(t.testdir({}))
   const clock = systemClock()
   const verdict = (likely: readonly number[] | undefined, named: boolean) =>
-    notTold({ statusFile, service: undefined }, named, host(likely, statusFile), clock).verdict
+    whyUnreached({ statusFile, service: undefined }, named, host(likely, statusFile), clock).verdict
   t.equal(verdict([17], false), 'unknown', 'a process that looks like one')
   t.equal(verdict(undefined, false), 'unknown', 'processes of others cannot be seen')
   t.equal(verdict([], false), 'none')

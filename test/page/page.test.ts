@@ -217,7 +217,7 @@ t.test('if the status omits hits and misses, the page does too', async (t) => {
   become(document({ cache: { entries: 9, bytes: 900, maxBytes: 1000 }, shaping: { profile: 'lite', inForce: 'yes', jitterMs: 0 } }))
   await clock.advance(60_000)
   t.notMatch((await get(page.at, '/metrics')).body, /cache_hits|cache_misses/)
-  t.match((await get(page.at, '/')).body, /not told under a profile with cover traffic/)
+  t.match((await get(page.at, '/')).body, /not shown under a profile with cover traffic/)
 })
 
 t.test('the token survives a restart; a leftover socket is replaced, a file is not', async (t) => {
