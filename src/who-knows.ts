@@ -183,7 +183,7 @@ function alone(places: readonly Place[]): readonly Joined[] {
   const over = ({ path }: Place) => `${path.resolver} over ${path.over.map((one) => TRANSPORTS[one].label).join(', ')}`
   const joined = (of: readonly Place[], why: string) => (of.length === 0 ? [] : [{ resolvers: idsOf(of), why }])
   return [
-    ...joined(open, `nobody on the route to ${idsOf(open).join(', ')} need prove its identity (usageProfile is opportunistic)`),
+    ...joined(open, `no server on the route to ${idsOf(open).join(', ')} has to prove its identity (usageProfile is opportunistic)`),
     ...joined(direct, `no hop on the route to ${direct.map(over).join('; ')}`),
     ...joined(claimed, `the key of ${idsOf(claimed).join(', ')} is fetched from it without a hop`),
   ]

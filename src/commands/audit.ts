@@ -24,7 +24,7 @@ interface AuditOptions {
 }
 
 const HELP = `
-The log holds changes of state and violations of the policy: no query name, no address. "Internally consistent" means that no entry was
+The log contains changes of state and violations of the policy: no query name, no address. "Internally consistent" means that no entry was
 changed, removed or added, unless somebody rewrote the whole chain. Only a head that was kept elsewhere reveals that, or reveals that
 the end was cut off: store the output of "audit head" on another machine, and pass it to "audit verify --head".
 

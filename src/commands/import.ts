@@ -58,7 +58,7 @@ export function importCommand(world: ImportWorld = thisWorld()): Command {
     .argument('<file>', 'the configuration of the other program')
     .addOption(new Option('--from <program>', 'the other program').choices(SOURCES).makeOptionMandatory())
     .option('--out <file>', 'write the configuration to this new file, and its other files beside it')
-    .option('--json', 'print one JSON document: the configuration and what became of each line')
+    .option('--json', 'print one JSON document: the configuration and the outcome of each line')
     .addHelpText('after', HELP)
     .action((file: string, options: ImportOptions) => world.exit(run(file, options, world)))
 }

@@ -29,7 +29,7 @@ export async function addStamp(text: string, options: AddOptions, world: SetWorl
   const { add } = mergePlan(set.entries, [entry])
   const [added] = add
   if (added === undefined) {
-    world.out.write(`${printable(chosen.file)} already holds this one.\n`)
+    world.out.write(`${printable(chosen.file)} already has this entry.\n`)
     return EXIT.good
   }
   if (options.id !== undefined && added.value.id !== options.id)

@@ -170,7 +170,7 @@ function inWords(file: string, { added, changed, same, held, remarks }: ImportCo
     `${file}: ${added} added (none is used before you enable it), ${changed} changed, ${same} already there.`,
     ...held.map(
       ({ id, what }) =>
-        `${id} is in use, and the list has other ${what.join(', ')}; kept as it is. To take the change: enigm-dns resolvers remove ${id}, then import again`,
+        `${id} is in use, and the list has other ${what.join(', ')}; nothing was changed. To apply the change: enigm-dns resolvers remove ${id}, then import again`,
     ),
     ...remarks,
   ])
@@ -180,4 +180,4 @@ const lines = (texts: readonly string[]) => texts.map((text) => `${printable(tex
 
 /** A person's word for an id that is not in the set. */
 export const unknownId = (id: string, file: string) =>
-  configError([{ file, path: '', message: `holds no entry ${quoted(id)}; enigm-dns resolvers list shows the ids` }])
+  configError([{ file, path: '', message: `has no entry ${quoted(id)}; enigm-dns resolvers list shows the ids` }])

@@ -216,7 +216,7 @@ function discoveryText(found: readonly Discovery[], network: ReturnType<typeof a
     `${resolver}${fault === undefined ? '' : `: could not be asked (${fault})`}`,
     ...designated.map(
       ({ transport, port, path = '', verdict, why, authenticationDomainName }) =>
-        `  ${transport} on port ${port}${path}: ${verdict}${why === undefined ? '' : ` (${why})`}; its certificate must hold ${authenticationDomainName}`,
+        `  ${transport} on port ${port}${path}: ${verdict}${why === undefined ? '' : ` (${why})`}; its certificate must contain ${authenticationDomainName}`,
     ),
     ...ignored.map((why) => `  ignored: ${why}`),
     ...(resinfo === null

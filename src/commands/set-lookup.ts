@@ -53,7 +53,7 @@ export function serviceLookup(
 async function addressesOf(host: string, chosen: ChosenSet, set: OpenSet, world: SetWorld): Promise<readonly string[]> {
   const { found, why } = await asked(await asker(chosen, set, world), host)
   if (found.length > 0) return found
-  const message = `holds the name ${quoted(host)} and no address, and the set in use found none: ${why}`
+  const message = `has the name ${quoted(host)} but no address, and the set in use found none: ${why}`
   throw configError([{ file: 'command line', path: 'STAMP', message }])
 }
 
@@ -85,7 +85,7 @@ async function asker({ file, loaded, service }: ChosenSet, set: OpenSet, world: 
   if (listener !== undefined) return byService(listener, world)
   if (loaded === undefined)
     throw configError([
-      { file: 'command line', path: 'STAMP', message: 'holds no address, and no valid configuration says whom to ask for it' },
+      { file: 'command line', path: 'STAMP', message: 'has no address, and no valid configuration names a resolver to look it up' },
     ])
   return byLinks(own.length > 0 ? { ...loaded, resolvers: own } : loaded, world)
 }

@@ -162,7 +162,7 @@ const REPLIES: Readonly<Record<string, string>> = {
 const blockingMode: Rule = (draft, { value, from, to }) => {
   const reply = REPLIES[String(value)]
   if (reply === undefined)
-    return draft.say('left out', from, "an address of one's own for blocked names has no counterpart; they get the null address", to)
+    return draft.say('left out', from, "a custom address for blocked names is not supported; they get the null address", to)
   draft.settings.reply = reply
   draft.say('taken', from, `lists[].reply: ${reply}`, to)
 }
@@ -314,7 +314,7 @@ const RULES: Readonly<Record<string, Rule>> = {
 const PREFIXES: readonly (readonly [RegExp, Rule])[] = [
   [
     /^(dns|filtering)\.(blocking_ipv4|blocking_ipv6|blocked_response_ttl|parental_block_host|safebrowsing_block_host)$/,
-    unlessOff('blocked names get the null address, "no such name" or REFUSED, with a TTL of their own'),
+    unlessOff('blocked names get the null address, "no such name" or REFUSED, with a fixed TTL'),
   ],
   [
     /^(dns|filtering)\.(safe_search|safesearch)/,
@@ -325,8 +325,8 @@ const PREFIXES: readonly (readonly [RegExp, Rule])[] = [
     unlessOff('no other service is asked which names are dangerous; write a list'),
   ],
   [/^(dns|filtering)\.(blocked_services)/, unlessOff('services cannot be blocked by name; write a list with their domains')],
-  [/^(dns|filtering)\.(protection_enabled|filtering_enabled|rewrites_enabled)$/, onlyOn('rules hold unless "enigm-dns pause" is on')],
-  [/^(dns|filtering)\.protection_disabled_until$/, unlessOff('rules hold unless "enigm-dns pause" is on')],
+  [/^(dns|filtering)\.(protection_enabled|filtering_enabled|rewrites_enabled)$/, onlyOn('rules apply unless "enigm-dns pause" is on')],
+  [/^(dns|filtering)\.protection_disabled_until$/, unlessOff('rules apply unless "enigm-dns pause" is on')],
   [/^(dns|filtering)\.(filters_update_interval|cache_time|safe_fs_patterns|.*_cache_size)/, same('lists are updated automatically')],
   [/^(dns|filtering)\.(querylog|statistics)/, unlessOff(NO_RECORD)],
 ]

@@ -88,7 +88,7 @@ const cloaking: Rule = (draft, { key, value, from, to }, beside) => {
     const exact = name.startsWith('=') ? name.slice(1) : name
     const type = isIP(data) === 4 ? 'A' : isIP(data) === 6 ? 'AAAA' : 'CNAME'
     if (/^\*\./.test(exact) || name.startsWith('=')) return draft.answer(exact, type, data) ?? undefined
-    // Without "=" a name stands for itself and everything below it.
+    // Without "=" a name means itself and everything below it.
     return draft.answer(exact, type, data) ?? draft.answer(`*.${exact}`, type, data)
   })
 }
@@ -188,7 +188,7 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   ipv6_servers: same('addresses of both families are used, as the network has them'),
   dnscrypt_servers: leftOut('the trusted set and "use" choose the resolvers'),
   doh_servers: leftOut('the setting "transports" chooses the transports'),
-  odoh_servers: off('Oblivious DoH has settings of its own'),
+  odoh_servers: off('Oblivious DoH has its own settings'),
   require_dnssec: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   require_nolog: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   require_nofilter: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
@@ -254,7 +254,7 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
     else draft.say('same', from, `${name} is used if server_names has it`, to)
   },
   schedules: leftOut('a list has its own times with "when"'),
-  anonymized_dns: leftOut('relays have settings of their own'),
+  anonymized_dns: leftOut('relays have their own settings'),
   doh_client_x509_auth: leftOut('client certificates are settings of a resolver'),
   local_doh: leftOut('this program serves no DNS over HTTPS to clients'),
   dns64: leftOut('it is written below'),

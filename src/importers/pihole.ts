@@ -195,7 +195,7 @@ const SETUP_VARS: Readonly<Record<string, readonly ['same' | 'left out', string]
   DNS_FQDN_REQUIRED: ['same', 'single labels never leave this host'],
   DNS_BOGUS_PRIV: ['same', 'reverse names of private addresses never leave this host'],
   DNSSEC: ['same', 'the resolvers validate; their AD bit is passed on'],
-  BLOCKING_ENABLED: ['same', 'lists hold unless "enigm-dns pause" is on'],
+  BLOCKING_ENABLED: ['same', 'lists apply unless "enigm-dns pause" is on'],
 }
 
 const reverseParts = new WeakMap<Draft, Record<string, string>>()
@@ -246,7 +246,7 @@ const TOML: Readonly<Record<string, Rule>> = {
   'dns.bogusPriv': flag(true, 'reverse names of private addresses never leave this host'),
   'dns.dnssec': flag(true, 'the resolvers validate; their AD bit is passed on'),
   'dns.queryLogging': flag(false, NO_RECORD),
-  'dns.blocking.active': flag(true, 'lists hold unless "enigm-dns pause" is on'),
+  'dns.blocking.active': flag(true, 'lists apply unless "enigm-dns pause" is on'),
   'dns.blocking.mode': (draft, { value, from, to }) => {
     const reply = { NULL: 'null-address', NX: 'nxdomain', NXDOMAIN: 'nxdomain', IP: 'null-address', IP_NODATA_AAAA: 'null-address' }[
       String(value)

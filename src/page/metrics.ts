@@ -13,7 +13,7 @@ export async function metricsText(now: StatusDocument, counted: StatusDocument):
   const registry = new Registry()
   const gauge = gaugesOf(registry)
   const counter = countersOf(registry)
-  const state = gauge('enigm_dns_state', '1 for the state that holds.', ['state'])
+  const state = gauge('enigm_dns_state', '1 for the current state.', ['state'])
   for (const name of STATES) state({ state: name }, now.state === name ? 1 : 0)
   const signals = gauge('enigm_dns_signal', '1 for the state that the signal has.', ['signal', 'state'])
   for (const [signal, { state: is }] of Object.entries(now.signals))

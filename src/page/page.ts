@@ -205,10 +205,10 @@ function tokenOf(stateDir: string): string {
 function keptToken(path: string): string | undefined {
   try {
     const kept = readUnlinked(path, MAX_TOKEN_OCTETS, secretFile)
-    if (typeof kept === 'string') throw new EnigmError('state', `The page has no token: ${path} ${kept}; take it away.`)
+    if (typeof kept === 'string') throw new EnigmError('state', `The page has no token: ${path} ${kept}; remove it.`)
     const token = kept?.toString('latin1').trim() ?? ''
     if (token === '' || TOKEN.test(token)) return token === '' ? undefined : token
-    throw new EnigmError('state', `The page has no token: ${path} holds something else; take it away.`)
+    throw new EnigmError('state', `The page has no token: ${path} has other content; remove it.`)
   } catch (error) {
     throw error instanceof EnigmError ? error : unusableToken(path, error)
   }

@@ -13,7 +13,7 @@ const LF = 10
 /** A list to read. */
 export interface ListSpec {
   readonly id: string
-  /** The file that holds it. */
+  /** The path of its file. */
   readonly path: string
   readonly format: ListFormat
   readonly action: 'block' | 'allow'

@@ -95,7 +95,7 @@ t.test('by its name: what the pinned address proves with that name is proven, an
   const before = readFileSync(join(directory, 'set.json'), 'utf8')
   const shown = await run()
   t.equal(shown.code, 0, shown.err)
-  t.match(shown.out, /doh on port \d+\/dns-query: proven; its certificate must hold dns\.test\.example/)
+  t.match(shown.out, /doh on port \d+\/dns-query: proven; its certificate must contain dns\.test\.example/)
   t.equal(readFileSync(join(directory, 'set.json'), 'utf8'), before, 'nothing is changed')
   t.match((await run('home', '--add')).out, /transports added to home/)
   const { resolvers } = JSON.parse(readFileSync(join(directory, 'set.json'), 'utf8')) as {

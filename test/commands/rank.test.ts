@@ -217,5 +217,5 @@ t.test('a stamp without an address is looked up through the set in use, and pinn
   writeFileSync(join(directory, 'set.json'), JSON.stringify({ version: 1, resolvers: [{ ...entry, transports: { dot: { port: 1 } } }] }))
   const failed = await run('add', stamp)
   t.equal(failed.code, 2)
-  t.match(failed.err, /holds the name "doh\.example" and no address, and the set in use found none/)
+  t.match(failed.err, /has the name "doh\.example" but no address, and the set in use found none/)
 })

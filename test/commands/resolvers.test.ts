@@ -107,7 +107,7 @@ t.test('the set of the configuration is edited: comments, mode and other entries
   )
   const unknown = await run('remove', 'nobody')
   t.equal(unknown.code, 2)
-  t.match(unknown.err, /holds no entry "nobody"/)
+  t.match(unknown.err, /has no entry "nobody"/)
 })
 
 const LIST = `# A list

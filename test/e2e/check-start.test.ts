@@ -117,7 +117,7 @@ const ROWS: readonly Row[] = [
   },
   {
     what: 'token of the page',
-    said: /The page has no token: .*page\.token holds something else; take it away\./,
+    said: /The page has no token: .*page\.token has other content; remove it\./,
     start: 'warns',
     made: (dir) => inState(dir, 'page.token', 'something', { page: { listen: '127.0.0.1:5401' } }),
   },
