@@ -170,7 +170,7 @@ function inWords(file: string, { added, changed, same, held, remarks }: ImportCo
     `${file}: ${added} added (none is used before you enable it), ${changed} changed, ${same} already there.`,
     ...held.map(
       ({ id, what }) =>
-        `${id} is in use, and the list has other ${what.join(', ')}; nothing was changed. To apply the change: enigm-dns resolvers remove ${id}, then import again`,
+        `${id} is in use, and the list has other ${what.join(', ')}; the entry was not changed. To apply the change: enigm-dns resolvers remove ${id}, then import again`,
     ),
     ...remarks,
   ])
