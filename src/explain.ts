@@ -196,7 +196,7 @@ function ownStep(loaded: Loaded, names: OwnNames, question: Question, view: View
   return { step: { stage: 'answers', verdict: 'passes' } }
 }
 
-/** The place of a local answer: a hosts file with its line, or an item of `answers`. */
+/** The place of a configured answer: a hosts file with its line, or an item of `answers`. */
 function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question, view: View): Omit<ExplainStep, 'verdict'> {
   const [configFile] = loaded.files
   const { list, path } = answersFor(loaded, view)

@@ -15,7 +15,7 @@ export interface SetWorld extends CommandWorld {
   /** The paths to use if no file is named; undefined: the system's. */
   readonly places: DefaultFiles | undefined
   readonly host?: Host
-  /** Replaces the fetch of lists, which otherwise uses the set in use. */
+  /** The lookup and the CA for fetching lists; absent: the set in use and the CAs of Node. */
   readonly source?: Pick<ListWorld, 'lookup' | 'ca'>
 }
 

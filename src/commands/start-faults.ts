@@ -132,8 +132,8 @@ function keyWarnings({ config }: Loaded, { credentials }: StartWorld): readonly 
 const isService = (pid: number | undefined, { services }: Host) => services().some((service) => service.pid === pid)
 
 /**
- * Faults if another process writes the same files. A service that runs now may be stopped before
- * the start, so it gives a warning only.
+ * Faults if another process writes the same files. A registered service may be stopped before the
+ * start, so it gives a warning only.
  */
 function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): StartFaults {
   const { statusFile, stateDir } = config

@@ -245,8 +245,8 @@ export class Draft {
   }
 
   /**
-   * Adds a local answer. Returns undefined, or the reason for a failure as a clause. `finish` finds
-   * circles of aliases.
+   * Adds an item of `answers`. Returns undefined, or the reason for a failure as a clause. `finish`
+   * finds circles of aliases.
    */
   answer(name: string, type: OwnAnswer['type'], data: string, ttlS?: number): string | undefined {
     const answer = { name, type, data, ...(ttlS === undefined ? {} : { ttlS }) }
@@ -292,7 +292,7 @@ export class Draft {
     else this.#outcomes.push({ line: before.line, verdict: 'left out', says: `${answer.name}: ${why}` })
   }
 
-  /** Adds a local answer, and records the outcome of its line. */
+  /** Adds an item of `answers`, and records the outcome of its line. */
   answerLine(line: number, name: string, type: OwnAnswer['type'], data: string, ttlS?: number): void {
     const why = this.answer(name, type, data, ttlS)
     this.say(why === undefined ? 'taken' : 'left out', line, why ?? `answers: ${name} ${type} ${data}`)

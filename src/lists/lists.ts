@@ -185,6 +185,7 @@ export class Lists {
     this.#pauses.delete(id)
   }
 
+  /** The state of every configured list. */
   status(): readonly ListStatus[] {
     const { clock, inForce } = this.#o
     return [...this.#known.values()].map(({ list, report, readAtMs, fault }) => {
@@ -205,6 +206,7 @@ export class Lists {
     })
   }
 
+  /** Stops watching, fetching and building. */
   stop(): void {
     this.#stopped = true
     this.#watch.stop()

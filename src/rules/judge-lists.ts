@@ -29,7 +29,7 @@ export function judgeByLists(lists: ListsInForce): Stage {
     },
     leave(job) {
       const { outcome, query } = job
-      // Only answers of servers are checked: local answers were configured by a person.
+      // Only answers of servers are checked, not those that are made here.
       if (outcome === undefined || outcome instanceof EnigmError || outcome.from === 'policy') return 'on'
       const why = lists.ofAnswer(outcome.wire, query.question.lower, 0, query.client.view)
       if (why !== undefined) job.outcome = answerTo(query, why)

@@ -46,6 +46,7 @@ export class TextRules {
     this.#taker = taker
   }
 
+  /** Reads one line of the list. */
   line(octets: Uint8Array, first: number, last: number): void {
     let from = first
     let end = last

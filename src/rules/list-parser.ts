@@ -63,10 +63,12 @@ export class ListParser {
     return Buffer.from(this.#octets.subarray(this.#from, this.#end)).toString('utf8')
   }
 
+  /** Takes the next part of the list. */
   feed(part: Uint8Array): void {
     this.#lines.feed(part)
   }
 
+  /** Call after the last part. */
   end(): void {
     this.#lines.end()
   }

@@ -82,6 +82,7 @@ export class Loops {
     return undefined
   }
 
+  /** Unregisters a question that `entered` let pass. */
   left(job: Job, { zone, number }: Side): void {
     const watch = this.#zones.get(`${number} ${zone}`)
     if (watch?.open.delete(job) !== true) return

@@ -185,6 +185,7 @@ export class TableBuilder {
     return this.#put(rule)
   }
 
+  /** The finished table. */
   data(): TableData {
     const longestFirst = (set: ReadonlySet<number>) => [...set].sort((a, b) => b - a)
     return {
@@ -250,6 +251,7 @@ export class NamesTable {
     this.#prefixes6 = prefixes6
   }
 
+  /** Memory of the table, in octets. */
   get octets(): number {
     return this.#cells.byteLength
   }

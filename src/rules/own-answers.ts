@@ -25,8 +25,8 @@ const BLOCKED = 15
 const WHERE_TYPES: ReadonlySet<number> = new Set([A, AAAA, HTTPS, SVCB])
 
 /**
- * Returns the table of local names for a view. Called for each question, because a reload replaces
- * the table.
+ * Returns the table of configured names for a view. Called for each question, because a reload
+ * replaces the table.
  */
 export type OwnNamesOf = (view: View) => OwnNames
 

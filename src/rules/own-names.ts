@@ -29,8 +29,8 @@ const MAX_ADDRESSES = 100
 const UNDERSCORE = 0x5f
 
 /**
- * The table of local names, made of `answers` and hosts files. A lookup is one search in a map, and
- * with wildcards one more for each label.
+ * The table of configured names, made of `answers` and hosts files. A lookup is one search in a
+ * map, and with wildcards one more for each label.
  */
 export class OwnNames {
   readonly #exact = new Map<string, OwnEntry>()
@@ -59,6 +59,7 @@ export class OwnNames {
     }
   }
 
+  /** Number of configured names and wildcards. */
   get size(): number {
     return this.#exact.size + this.#below.size
   }

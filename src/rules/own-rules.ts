@@ -9,20 +9,20 @@ import { Dns64 } from './dns64.ts'
 import { contradictsOwn, type OwnNamesOf, ownAnswers, ownVerdict } from './own-answers.ts'
 import { OwnNames } from './own-names.ts'
 
-/** The local names in force, and the stage that answers them. */
+/** The configured names in force, and the stage that answers them. */
 export interface OwnRules {
   readonly stage: Stage
-  /** The table of local names for the clients of a view. */
+  /** The table of configured names for the clients of a view. */
   readonly namesOf: OwnNamesOf
   /** Whether `stage` may answer a question itself. */
   mayAnswer(question: Question, view: View): boolean
   /** Replaces the hosts files. */
   adoptHosts(hosts: readonly HostsFile[]): void
-  /** Whether the local names now contradict a cached answer of a resolver. */
+  /** Whether the configured names now contradict a cached answer of a resolver. */
   contradicts(wire: Uint8Array, view: number): boolean
 }
 
-/** The settings about local names. */
+/** The settings that configure names. */
 interface OwnSettings {
   readonly answers: readonly OwnAnswer[]
   /** A view with `answers` does not use the answers for all clients. */
@@ -30,7 +30,7 @@ interface OwnSettings {
   readonly dns64?: Dns64Settings | undefined
 }
 
-/** Compiles the local names of a configuration. Hosts files apply to the clients of every view. */
+/** Compiles the configured names of all views. Hosts files apply to the clients of every view. */
 export function createOwnRules({ answers, views, dns64 }: OwnSettings, hosts: readonly HostsFile[]): OwnRules {
   /** Makes the tables, by the number of the view. Views without `answers` share one table. */
   const tables = (files: readonly HostsFile[]): readonly OwnNames[] => {

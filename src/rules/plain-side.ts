@@ -83,6 +83,7 @@ export class PlainSide implements SideAsker {
     return typeof servers === 'function' ? this.#resolvers : servers
   }
 
+  /** Asks a question of the zone. Calls `done` once, with the answer or an EnigmError. */
   ask(job: Job, done: (outcome: Outcome) => void): void {
     const refused =
       this.#drained !== undefined
@@ -188,6 +189,7 @@ export class PlainSide implements SideAsker {
     one.stop = () => timer.cancel()
   }
 
+  /** Reads the servers of the link, if the side uses them. */
   #look(): Promise<void> {
     const { servers, clock } = this.#parts
     if (typeof servers !== 'function') return Promise.resolve()
@@ -201,6 +203,7 @@ export class PlainSide implements SideAsker {
     return looking
   }
 
+  /** Adopts the announced servers, and starts or fails the questions that wait for them. */
   #found(found: readonly SocketAddress[]): void {
     const { clock } = this.#parts
     const waiting = this.#client === undefined ? [...this.#open] : []

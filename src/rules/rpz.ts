@@ -33,6 +33,7 @@ export class RpzReader {
     this.#taker = taker
   }
 
+  /** Reads one line of the zone file. */
   line(octets: Uint8Array, from: number, end: number): void {
     const text = withoutComment(Buffer.from(octets.buffer, octets.byteOffset + from, end - from).toString('latin1'))
     if (text.trim() === '') return
