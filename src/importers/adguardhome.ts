@@ -162,7 +162,7 @@ const REPLIES: Readonly<Record<string, string>> = {
 const blockingMode: Rule = (draft, { value, from, to }) => {
   const reply = REPLIES[String(value)]
   if (reply === undefined)
-    return draft.say('left out', from, "a custom address for blocked names is not supported; they get the null address", to)
+    return draft.say('left out', from, 'a custom address for blocked names is not supported; they get the null address', to)
   draft.settings.reply = reply
   draft.say('taken', from, `lists[].reply: ${reply}`, to)
 }

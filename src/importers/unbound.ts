@@ -269,8 +269,7 @@ function forwardZone(draft: Draft, clause: Clause) {
       const server = isTls && !/[@#]/.test(value) ? `${value}@853` : value
       if (zone === '') draft.useResolver(server, line)
       else draft.forwardZone(zone, server, line)
-    } else if (key === 'forward-host')
-      draft.say('left out', line, `${value}: write the address of the server; its name is never looked up`)
+    } else if (key === 'forward-host') draft.say('left out', line, `${value}: write the address of the server; its name is never looked up`)
     else if (key === 'forward-first') draft.say(value === 'no' ? 'same' : 'left out', line, 'a forwarded zone never goes to other servers')
     else draft.say('left out', line, `${key} has no counterpart`)
   }
