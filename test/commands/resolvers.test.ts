@@ -164,7 +164,7 @@ t.test('import: a changed entry is changed where nobody uses it, and kept where 
   )
   const { out, code } = await run('import', join(directory, 'list.md'), '--set', set)
   t.equal(code, 0)
-  t.match(out, /example-one is in use, and the list has other addresses; kept/)
+  t.match(out, /example-one is in use, and the list has other addresses; the entry was not changed/)
   t.strictSame(plain(entries().map(({ id, addresses }) => [id, addresses])), [
     ['example-one', ['192.0.2.1', '192.0.2.2']],
     ['two', ['192.0.2.8']],

@@ -110,7 +110,7 @@ t.test('a list that cannot be used is named, each one, and there is no table', (
   }
   t.match(
     faults({ good: 'a.example', html: '<!DOCTYPE html>', nul: 'a\0b', junk: '?? ??\n!! !!\n?' }).join('\n'),
-    /^html: .*web page.*\nnul: .*NUL.*\njunk: .*no rule/,
+    /^html: .*web page.*\nnul: .*NUL.*\njunk: .*no valid rule/,
   )
   t.match(faults({ hash: { path: 'a.example', sha256: 'a'.repeat(64) } })[0], 'SHA-256')
   t.strictSame(faults({ hash: { path: 'a.example', sha256: createHash('sha256').update('a.example').digest('hex') } }), [])
