@@ -111,12 +111,12 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
     const reports = specs.map((spec, index) => orFault(spec, () => build.read(index)))
     if (faults.length > 0) return { faults }
     // Lines of hosts files may have several names, and many lines may be none.
-    const wrong = build.isFull ? Math.min(most, 2 * entries) : build.used < entries / 2 ? build.used : entries
+    const nextEntries = build.isFull ? Math.min(mostEntries, 2 * entries) : build.used < entries / 2 ? build.used : entries
     // A table that is full lacks rules, so it is never the last.
-    if (!build.isFull && tries++ === MOST_TRIES) entries = wrong
-    if (wrong === entries)
+    if (!build.isFull && tries++ === MOST_TRIES) entries = nextEntries
+    if (nextEntries === entries)
       return { table: build.data(), groups: build.groups, clients: build.clients, reports: reports.filter((one) => one !== undefined) }
-    entries = wrong
+    entries = nextEntries
   }
 }
 

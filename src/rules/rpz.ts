@@ -144,7 +144,7 @@ export class RpzReader {
       return
     }
     // All clients of a block may be exempt, however large it is.
-    if (bits < (isFour ? 8 : 16) && !(what === 'clients' && kind.allows)) {
+    if (bits < (isIpv4 ? 8 : 16) && !(what === 'clients' && kind.allows)) {
       this.#taker.skip('whole-domain')
       return
     }
