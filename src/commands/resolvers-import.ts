@@ -95,14 +95,17 @@ async function receivedFrom(url: string, key: MinisignKey | undefined, chosen: C
 }
 
 function octetsOf(path: string): Buffer {
+  const octets = octetsOrWhy(path)
+  if (typeof octets !== 'string') return octets
+  throw configError([{ file: path, path: '', message: octets }])
+}
+
+function octetsOrWhy(path: string): Buffer | string {
   try {
     const octets = readSmall(path, MAX_LIST_OCTETS, anyOwner)
-    if (typeof octets !== 'string') return octets
-    throw configError([{ file: path, path: '', message: `${octets}; a list of resolvers is a text of at most ${MAX_LIST_OCTETS} octets` }])
+    return typeof octets === 'string' ? `${octets}; a list of resolvers is a text of at most ${MAX_LIST_OCTETS} octets` : octets
   } catch (error) {
-    const code = systemCode(error)
-    if (code === undefined) throw error
-    throw configError([{ file: path, path: '', message: `cannot be read (${code})` }])
+    return `cannot be read (${systemCode(error) ?? 'unknown error'})`
   }
 }
 

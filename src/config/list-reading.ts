@@ -1,7 +1,7 @@
 import { parseJsonc } from './jsonc.ts'
 import { type EntryValue, entriesOf, type SetEntry } from './listed-entries.ts'
 import { acceptable, entriesIn } from './set-file.ts'
-import { readStampList } from './stamp-list.ts'
+import { MAX_LIST_ENTRIES, readStampList } from './stamp-list.ts'
 
 /** What a list holds, and sentences on what it holds in vain. */
 export interface ReadList {
@@ -30,13 +30,17 @@ const MAX_REMARKS = 20
 function fromJson(text: string, name: string): ReadList {
   const parsed = parseJsonc(text)
   if (parsed.problems !== undefined) return { entries: [], remarks: parsed.problems }
-  const listed = entriesIn(Object(parsed.value)).flatMap(({ kind, value }) => {
+  const all = entriesIn(Object(parsed.value))
+  // The schema keeps every fault of every entry, so that a MB of empty ones would take a GB.
+  const beyond = all.length - MAX_LIST_ENTRIES
+  const listed = all.slice(0, MAX_LIST_ENTRIES).flatMap(({ kind, value }) => {
     if (typeof value !== 'object' || value === null) return []
     const said = Object.fromEntries(Object.entries(value).filter(([key]) => SAYABLE.has(key)))
     return [{ kind, value: { ...said, list: name, ...(kind === 'resolvers' ? { enabled: false } : {}) } as unknown as EntryValue }]
   })
   const { good, faults } = acceptable(listed)
-  return { entries: good, remarks: faults.slice(0, MAX_REMARKS) }
+  const refused = beyond > 0 ? [`${beyond} entries were refused, which are beyond the limit of ${MAX_LIST_ENTRIES} in one list`] : []
+  return { entries: good, remarks: [...refused, ...faults.slice(0, MAX_REMARKS)] }
 }
 
 /**

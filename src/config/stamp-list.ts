@@ -38,15 +38,14 @@ export function readStampList(text: string): StampList {
   let refused = 0
   let name: string | undefined
   let line = 0
-  for (const whole of text.split(/\r\n|\r|\n/)) {
+  for (const raw of linesOf(text)) {
     line++
-    const raw = whole.slice(0, MAX_LINE)
-    const heading = /^ {0,3}(#{1,6})[ \t]+(\S.{0,200}?)[ \t]*#*$/.exec(raw)
+    const heading = HEADING.exec(raw)
     // The first level is the title of the list.
-    if (heading !== null) name = heading[1] === '#' ? undefined : heading[2]
-    const found = /^[\s>*+`-]*(sdns:[^\s`]*)[\s`]*$/i.exec(raw)?.[1]
+    if (heading !== null) name = heading[1] === '#' ? undefined : titleOf(heading[2] ?? '')
+    const found = STAMP.exec(raw)?.[1]
     if (found === undefined) continue
-    const { stamp, fault } = reading(found, stamps.length)
+    const { stamp, fault } = reading(found, stamps.length + refused)
     if (stamp !== undefined) {
       stamps.push({ name, stamp, line })
       continue
@@ -56,6 +55,35 @@ export function readStampList(text: string): StampList {
   }
   return { stamps, faults, refused }
 }
+
+const HEADING = /^ {0,3}(#{1,6})[ \t]+(\S.*)$/
+const STAMP = /^[\s>*+`-]*(sdns:[^\s`]*)[\s`]*$/i
+const CR = 13
+const LF = 10
+const HASH = '#'
+
+/**
+ * The lines of a text, each cut to its limit. One at a time: a text of empty lines has millions.
+ */
+function* linesOf(text: string): Generator<string> {
+  let from = 0
+  for (let at = 0; at <= text.length; at++) {
+    const code = at === text.length ? LF : text.charCodeAt(at)
+    if (code !== LF && code !== CR) continue
+    yield text.slice(from, Math.min(at, from + MAX_LINE))
+    if (code === CR && text.charCodeAt(at + 1) === LF) at++
+    from = at + 1
+  }
+}
+
+/** The text of a heading, without the signs that may close it. */
+function titleOf(text: string): string | undefined {
+  const trimmed = text.trimEnd()
+  let end = trimmed.length
+  while (end > 0 && trimmed[end - 1] === HASH) end--
+  return trimmed.slice(0, end).trimEnd().slice(0, MAX_TITLE) || undefined
+}
+const MAX_TITLE = 200
 
 function reading(text: string, before: number): { readonly stamp?: Stamp; readonly fault?: string } {
   return before >= MAX_LIST_ENTRIES ? { fault: `is beyond the limit of ${MAX_LIST_ENTRIES} in one list` } : readStamp(text)
