@@ -25,8 +25,11 @@ export interface Quic {
 export interface QuicSession {
   readonly cipher: string
   readonly group: string | undefined
-  /** DER of the peer's leaf. */
-  readonly certificate: Uint8Array | undefined
+  /**
+   * The chain that was verified, in DER, from the peer's leaf to the root; the leaf alone if none
+   * could be; empty: the peer showed no certificate.
+   */
+  readonly chain: readonly Uint8Array[]
   /** OpenSSL's result of the verification of the chain; 0: valid. */
   readonly verifyResult: number
 }

@@ -31,6 +31,8 @@ const CHUNK_OCTETS = 16_384
 /** What a stream is read into; a call reads, and what came is copied before the next one. */
 const CHUNK = Buffer.alloc(CHUNK_OCTETS)
 const MAX_CERTIFICATE_OCTETS = 65_536
+/** Longer chains are not built. */
+const MAX_CHAIN = 10
 
 /** The functions of OpenSSL that Node's own binary exports. */
 function bind({ call }: Koffi) {
@@ -80,6 +82,9 @@ function bind({ call }: Koffi) {
     closeInfo: call('int SSL_get_conn_close_info(void*, void*, size_t)'),
     verifyResult: call('long SSL_get_verify_result(void*)'),
     certificate: call('void* SSL_get1_peer_certificate(void*)'),
+    verifiedChain: call('void* SSL_get0_verified_chain(void*)'),
+    stackSize: call('int OPENSSL_sk_num(void*)'),
+    stackItem: call('void* OPENSSL_sk_value(void*, int)'),
     cipher: call('void* SSL_get_current_cipher(void*)'),
     cipherName: call('str SSL_CIPHER_get_name(void*)'),
     group: call('str SSL_get0_group_name(void*)'),
@@ -258,18 +263,29 @@ class OpenSslConnection implements QuicConnection {
     return {
       cipher: cipher === null ? 'unknown' : String(o.cipherName(cipher)),
       group: typeof group === 'string' ? group : undefined,
-      certificate: this.#certificate(),
+      chain: this.#chain(),
       verifyResult: Number(o.verifyResult(this.#ssl)),
     }
   }
 
-  #certificate(): Uint8Array | undefined {
+  #chain(): readonly Uint8Array[] {
     const o = this.#o
-    const certificate = o.certificate(this.#ssl) as Pointer
-    if (certificate === null) return undefined
+    const leaf = o.certificate(this.#ssl) as Pointer
+    if (leaf === null) return []
+    const chain = [this.#der(leaf)]
+    o.certificateFree(leaf)
+    // It belongs to the connection, and so do its certificates. Its first one is the leaf.
+    const verified = o.verifiedChain(this.#ssl) as Pointer
+    const length = verified === null ? 0 : Math.min(Number(o.stackSize(verified)), MAX_CHAIN)
+    for (let i = 1; i < length; i++) chain.push(this.#der(o.stackItem(verified, i) as Pointer))
+    const broken = chain.indexOf(undefined)
+    return chain.slice(0, broken < 0 ? chain.length : broken).filter((one) => one !== undefined)
+  }
+
+  #der(certificate: Pointer): Uint8Array | undefined {
+    const o = this.#o
     const bio = o.bioNew(o.memory()) as Pointer
     o.writeDer(bio, certificate)
-    o.certificateFree(certificate)
     const octets = Buffer.alloc(MAX_CERTIFICATE_OCTETS)
     const length = Number(o.bioRead(bio, octets, octets.length))
     o.bioFree(bio)

@@ -23,6 +23,7 @@ const ZERO_RETURN = 6
 const NO_BLOCK = 1n
 const CONCLUDE = 1n
 const RAPID_NO_BLOCK = 5n
+const ADD_CHAIN_CERTIFICATE = 89
 
 let bound: ReturnType<typeof bind> | undefined
 
@@ -49,6 +50,7 @@ function bind() {
     readCertificate: func('void* PEM_read_bio_X509(void*, void*, void*, void*)'),
     readKey: func('void* PEM_read_bio_PrivateKey(void*, void*, void*, void*)'),
     useCertificate: func('int SSL_CTX_use_certificate(void*, void*)'),
+    contextControl: func('long SSL_CTX_ctrl(void*, int, long, void*)'),
     useKey: func('int SSL_CTX_use_PrivateKey(void*, void*)'),
     alpn: func('void SSL_CTX_set_alpn_select_cb(void*, void*, void*)'),
     listener: func('void* SSL_new_listener(void*, uint64_t)'),
@@ -110,6 +112,12 @@ export function startDoq(options: DoqServerOptions): DoqServer {
     const bio = (pem: string) => o.memoryBio(Buffer.from(pem), Buffer.byteLength(pem))
     kept.push(cert, key)
     if (o.useCertificate(context, o.readCertificate(bio(cert), null, null, null)) !== 1) throw new Error('certificate')
+    // The certificates above the leaf.
+    for (const above of cert
+      .split(/(?<=-----END CERTIFICATE-----\n)/)
+      .slice(1)
+      .filter((pem) => pem.trim() !== ''))
+      o.contextControl(context, ADD_CHAIN_CERTIFICATE, 0, o.readCertificate(bio(above), null, null, null))
     if (o.useKey(context, o.readKey(bio(key), null, null, null)) !== 1) throw new Error('key')
     o.alpn(context, o.select, null)
     return context

@@ -61,6 +61,13 @@ function verifiedChain(leaf: PeerCertificate): readonly X509Certificate[] {
   return chain
 }
 
+/** A chain as Node shows it: a leaf, each certificate with the one above it. */
+export function linkedChain(leaf: X509Certificate, above: readonly X509Certificate[]): PeerCertificate {
+  return [leaf, ...above]
+    .map((certificate) => certificate.toLegacyObject())
+    .reduceRight((issuerCertificate, certificate) => ({ ...certificate, issuerCertificate }) as DetailedPeerCertificate)
+}
+
 /** The hash of a certificate, and that of its signed part, which DNS stamps hold. */
 function hashesOf({ raw }: X509Certificate): readonly string[] {
   const sha256 = (octets: Uint8Array) => createHash('sha256').update(octets).digest('base64')

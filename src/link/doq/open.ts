@@ -9,7 +9,7 @@ import { tlsGroupOf } from '../../tls-groups.ts'
 import type { Established, Opened } from '../carriers/carrier.ts'
 import { AddressTurns, type ConnectOptions, HANDSHAKE_TIMEOUT_MS } from '../dial/connect.ts'
 import { type Endpoint, interleaved, portOf } from '../dial/endpoint.ts'
-import { evidenceOf, identityFault } from '../dial/identity.ts'
+import { evidenceOf, identityFault, linkedChain } from '../dial/identity.ts'
 import { type AddressAttempt, race } from '../dial/race.ts'
 import { groupOffer, noGroup } from '../dial/tls-settings.ts'
 import { UdpPath } from '../dial/udp-path.ts'
@@ -171,12 +171,12 @@ class Attempt implements AddressAttempt<Won> {
   #judge(connection: QuicConnection, session: QuicSession): void {
     const path = this.#path
     const strict = this.#endpoint.usageProfile === 'strict'
-    if (session.certificate === undefined || path === undefined) {
+    const [certificate, ...above] = session.chain.map((der) => new X509Certificate(der))
+    if (certificate === undefined || path === undefined) {
       this.#fail(new EnigmError('tls-failed', 'the peer showed no certificate'))
       return
     }
-    const certificate = new X509Certificate(session.certificate)
-    const legacy = certificate.toLegacyObject()
+    const legacy = linkedChain(certificate, above)
     const fault = session.verifyResult === 0 ? identityFault(this.#endpoint, legacy) : failure(session.verifyResult)
     if (fault !== undefined && strict) {
       this.#fail(fault)

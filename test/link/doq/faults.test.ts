@@ -49,9 +49,9 @@ t.test('a throw in a callback of QUIC fails the attempt, and not the process', a
     'the first step': () => ({ handshake: thrown }),
     'a datagram': () => ({ receive: thrown }),
     'the timer': () => ({ timeoutMs: () => 1, drive: thrown }),
-    'a certificate that is none': () => ({ handshake: () => ({ ...session, certificate: Buffer.from('no DER') }) }),
+    'a certificate that is none': () => ({ handshake: () => ({ ...session, chain: [Buffer.from('no DER')] }) }),
     'a certificate after a datagram': () => ({
-      handshake: () => (calls++ === 0 ? 'more' : { ...session, certificate: Buffer.alloc(70_000) }),
+      handshake: () => (calls++ === 0 ? 'more' : { ...session, chain: [Buffer.alloc(70_000)] }),
     }),
     'and its end throws too': () => ({ handshake: thrown, close: thrown }),
   }
