@@ -187,3 +187,22 @@ t.test('rules about clients: an answer to a blocked client is not for others, no
   t.equal(lists.clientBlocks.length, 4)
   t.end()
 })
+
+t.test('rules of an RPZ about addresses of answers: of both families, with their own replies, and exceptions', (t) => {
+  const { ask, put } = scene(t, {
+    zone: `@ SOA a. b. 1 2 3 4 5
+24.0.113.0.203.rpz-ip CNAME .
+32.7.113.0.203.rpz-ip CNAME rpz-passthru.
+48.zz.1.db8.2001.rpz-ip CNAME *.
+fine.example CNAME rpz-passthru.
+`,
+  })
+  put()
+  const four = (last: number, name = 'shop.example') => shown(ask(name, TYPE.A, [[name, TYPE.A, Buffer.of(203, 0, 113, last)]]))
+  t.match(four(9), /^3 0 answers 1 authority, EDE 15 list zone/)
+  t.match(four(7), /, a$/, 'an address that is excepted')
+  t.match(four(9, 'fine.example'), /, a$/, 'a name that is allowed')
+  const six = Buffer.from('20010db8000100000000000000000005', 'hex')
+  t.match(shown(ask('shop.example', TYPE.AAAA, [['shop.example', TYPE.AAAA, six]])), /^0 0 answers 1 authority, EDE 4 list zone/)
+  t.end()
+})
