@@ -7,7 +7,7 @@ import { growth } from './cases/growth.ts'
 import { hotFleet } from './cases/hot-fleet.ts'
 import { latency } from './cases/latency.ts'
 import { firstAnswer, idle } from './cases/start-and-idle.ts'
-import { hits, misses, tcpHits } from './cases/throughput.ts'
+import { datagramMisses, hits, misses, tcpHits } from './cases/throughput.ts'
 import { workers } from './cases/workers.ts'
 import { cleanUpOnExit, newPlace, pinSelf } from './children.ts'
 import { compile, ROOT } from './compiled.ts'
@@ -61,6 +61,8 @@ const CASES: Readonly<Record<string, { readonly what: string; readonly run: (ben
   tcp: { what: 'hits over TCP', run: tcpHits },
   dot: { what: 'misses over DoT', run: (bench) => misses(bench, 'dot') },
   doh: { what: 'misses over DoH', run: (bench) => misses(bench, 'doh') },
+  dnscrypt: { what: 'misses over DNSCrypt', run: (bench) => datagramMisses(bench, 'dnscrypt') },
+  doq: { what: 'misses over DoQ', run: (bench) => datagramMisses(bench, 'doq') },
   workers: { what: 'two workers against one', run: workers },
   growth: { what: 'growth', run: growth },
 }

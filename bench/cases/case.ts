@@ -19,6 +19,8 @@ export type CaseId =
   | 'hits-1000'
   | 'miss-dot'
   | 'miss-doh'
+  | 'miss-doq'
+  | 'miss-dnscrypt'
   | 'latency-1'
   | 'latency-10k'
   | 'added-dot'

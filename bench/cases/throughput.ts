@@ -1,5 +1,6 @@
 import { dnsperf, type Load } from '../load/dnsperf.ts'
 import type { Server } from '../peers/server.ts'
+import { withDnscrypt, withDoq } from '../upstream/datagrams.ts'
 import { addedLatency } from './added-latency.ts'
 import { type Bench, fleet, interleaved, takesPart, withFleet } from './case.ts'
 
@@ -68,11 +69,21 @@ async function settled(bench: Bench, servers: readonly Server[]): Promise<void> 
   bench.names.forget(file)
 }
 
+/** Misses over a transport of datagrams, which a server before the upstream speaks. */
+export async function datagramMisses(bench: Bench, via: 'doq' | 'dnscrypt'): Promise<void> {
+  const extended = await (via === 'doq' ? withDoq : withDnscrypt)(bench.upstream)
+  try {
+    await misses({ ...bench, upstream: extended.upstream }, via)
+  } finally {
+    await extended.stop()
+  }
+}
+
 /**
- * (b) and (c): names that nobody asked before, over DoT or DoH; and then one at a time, for the
- * latency. The caches are full of earlier ones, as they would be.
+ * (b) and (c): names that nobody asked before, over one transport; over DoT and DoH then one at a
+ * time, for the latency. The caches are full of earlier ones, as they would be.
  */
-export async function misses(bench: Bench, via: 'dot' | 'doh'): Promise<void> {
+export async function misses(bench: Bench, via: 'dot' | 'doh' | 'doq' | 'dnscrypt'): Promise<void> {
   const peers = bench.peers.filter((peer) => takesPart(peer, 'misses') && peer.via.includes(via))
   const { seconds, rounds } = bench.plan
   await withFleet(
@@ -90,7 +101,7 @@ export async function misses(bench: Bench, via: 'dot' | 'doh'): Promise<void> {
         return perQuery(server, { file, inFlight: MISSES_IN_FLIGHT, seconds, once: true })
       })
       bench.names.forget(file)
-      await addedLatency(bench, via, servers)
+      if (via === 'dot' || via === 'doh') await addedLatency(bench, via, servers)
     },
   )
 }

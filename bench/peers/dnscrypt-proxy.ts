@@ -1,13 +1,13 @@
 import type { Peer, Wish } from './peer.ts'
 
 /**
- * dnscrypt-proxy over DoH: a static server given by its stamp. Go reads the private CA from
+ * dnscrypt-proxy over DoH and DNSCrypt: a static server given by its stamp. Go reads the private CA from
  * SSL_CERT_FILE.
  */
 export const dnscryptProxy: Peer = {
   id: 'dnscrypt-proxy',
   tool: 'dnscrypt-proxy',
-  via: ['doh'],
+  via: ['doh', 'dnscrypt'],
   caches: true,
   tcp: true,
   role: 'peer',
@@ -19,7 +19,7 @@ export const dnscryptProxy: Peer = {
   }),
 }
 
-const config = ({ port, upstream, entries }: Wish) => `
+const config = ({ port, upstream, entries, via }: Wish) => `
 listen_addresses = ['127.0.0.1:${port}']
 server_names = ['bench']
 max_clients = 10000
@@ -34,7 +34,7 @@ cache = true
 cache_size = ${entries}
 cache_min_ttl = 0
 [static.bench]
-stamp = '${stamp(`127.0.0.1:${upstream.dohPort}`, `${upstream.name}:${upstream.dohPort}`, '/dns-query')}'
+stamp = '${via === 'dnscrypt' ? dnscryptStamp(upstream) : stamp(`127.0.0.1:${upstream.dohPort}`, `${upstream.name}:${upstream.dohPort}`, '/dns-query')}'
 `
 
 /**
@@ -45,4 +45,12 @@ function stamp(address: string, host: string, path: string): string {
   const counted = (text: string) => [Buffer.of(text.length), Buffer.from(text)]
   const parts = [Buffer.of(2), Buffer.alloc(8), ...counted(address), Buffer.of(0), ...counted(host), ...counted(path)]
   return `sdns://${Buffer.concat(parts).toString('base64url')}`
+}
+
+/** The same for DNSCrypt: 0x01, properties, address, the key of the provider, and its name. */
+export function dnscryptStamp({ dnscrypt }: Wish['upstream']): string {
+  if (dnscrypt === undefined) throw new Error('the upstream does not speak DNSCrypt')
+  const parts = [Buffer.from(`127.0.0.1:${dnscrypt.port}`), Buffer.from(dnscrypt.publicKey, 'hex'), Buffer.from(dnscrypt.providerName)]
+  const counted = parts.flatMap((part) => [Buffer.of(part.length), part])
+  return `sdns://${Buffer.concat([Buffer.of(1), Buffer.alloc(8), ...counted]).toString('base64url')}`
 }

@@ -1,3 +1,4 @@
+import { dnscryptStamp } from './dnscrypt-proxy.ts'
 import { type Peer, upstreamPort, type Wish } from './peer.ts'
 
 /**
@@ -7,7 +8,7 @@ import { type Peer, upstreamPort, type Wish } from './peer.ts'
 export const dnsproxy: Peer = {
   id: 'dnsproxy',
   tool: 'dnsproxy',
-  via: ['dot', 'doh'],
+  via: ['dot', 'doh', 'doq', 'dnscrypt'],
   caches: true,
   tcp: true,
   role: 'peer',
@@ -20,5 +21,7 @@ const args = ({ port, upstream, cacheBytes, via }: Wish) => [
   `--port=${port}`,
   '--cache',
   `--cache-size=${cacheBytes}`,
-  `--upstream=${via === 'dot' ? 'tls' : 'https'}://127.0.0.1:${upstreamPort(upstream, via)}${via === 'doh' ? '/dns-query' : ''}`,
+  `--upstream=${via === 'dnscrypt' ? dnscryptStamp(upstream) : `${SCHEMES[via]}://127.0.0.1:${upstreamPort(upstream, via)}${via === 'doh' ? '/dns-query' : ''}`}`,
 ]
+
+const SCHEMES: Readonly<Partial<Record<Wish['via'], string>>> = { dot: 'tls', doh: 'https', doq: 'quic' }

@@ -1,7 +1,7 @@
 import type { Upstream } from '../upstream/upstream.ts'
 
 /** How a server reaches the upstream. */
-export type Via = 'do53' | 'dot' | 'doh'
+export type Via = 'do53' | 'dot' | 'doh' | 'doq' | 'dnscrypt'
 
 /** Cases that the same servers take part in. */
 export type Group = 'hits' | 'tcp' | 'misses' | 'added' | 'growth' | 'start' | 'workers'
@@ -51,6 +51,8 @@ export interface Peer {
 
 /** Which port of the upstream serves `via`. */
 export function upstreamPort(upstream: Upstream, via: Via): number {
-  const { dnsPort: do53, dotPort: dot, dohPort: doh } = upstream
-  return { do53, dot, doh }[via]
+  const { dnsPort: do53, dotPort: dot, dohPort: doh, doqPort: doq, dnscrypt } = upstream
+  const port = { do53, dot, doh, doq, dnscrypt: dnscrypt?.port }[via]
+  if (port === undefined) throw new Error(`the upstream does not speak ${via}`)
+  return port
 }

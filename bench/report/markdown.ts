@@ -107,6 +107,8 @@ function titleOf(id: CaseId, { hitNames }: Run['plan']): string {
     'hits-1000': `Hits over ${names} names, 1000 in flight`,
     'miss-dot': 'Misses over DoT, 200 in flight',
     'miss-doh': 'Misses over DoH, 200 in flight',
+    'miss-dnscrypt': 'Misses over DNSCrypt (the server: dnsdist), 200 in flight',
+    'miss-doq': 'Misses over DoQ (the server: OpenSSL in Node), 200 in flight',
     'added-dot': 'Misses over DoT, one at a time',
     'added-doh': 'Misses over DoH, one at a time',
     workers: 'Hits with one worker and with two, 128 client sockets, 1000 in flight',

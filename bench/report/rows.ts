@@ -1,5 +1,5 @@
 import type { CaseId, Plan } from '../cases/case.ts'
-import { OURS } from '../peers/enigm-dns.ts'
+import { NEWER, OURS } from '../peers/enigm-dns.ts'
 import { bestPeer, type Run, ratio, type Standing, standings } from './run.ts'
 
 /** What is compared: one figure of one case, lower is better. */
@@ -65,6 +65,8 @@ export function rowsOf(plan: Plan): readonly Row[] {
     { case: 'miss-dot', metric: 'cpuUs', label: 'miss over DoT, profile jitter', unit: 'us', subject: 'enigm-dns (jitter)', readme: true },
     { case: 'miss-doh', label: 'miss over DoH', readme: true, ...DOH },
     { case: 'miss-doh', label: 'miss over DoH, by node:http2', metric: 'cpuUs', unit: 'us', subject: NODE },
+    { case: 'miss-dnscrypt', label: 'miss over DNSCrypt', metric: 'cpuUs', unit: 'us' },
+    { case: 'miss-doq', label: 'miss over DoQ', metric: 'cpuUs', unit: 'us', subject: NEWER, limit: 200 },
     { case: 'added-dot', label: 'latency added to a DoT miss', readme: true, ...ADDED },
     { case: 'added-doh', label: 'latency added to a DoH miss', limit: 300, ...ADDED },
     { case: 'added-doh', label: 'latency added to a DoH miss, by node:http2', subject: NODE, ...ADDED },

@@ -7,6 +7,7 @@ import { CORE, newPlace, pathOf, start } from '../children.ts'
 import { compile } from '../compiled.ts'
 import { ask } from '../load/ask.ts'
 import { costOf } from '../load/process-cost.ts'
+import type { DnscryptPlace } from './datagrams.ts'
 
 /** What every server under test asks. */
 export interface Upstream {
@@ -15,6 +16,10 @@ export interface Upstream {
   readonly dnsPort: number
   readonly dotPort: number
   readonly dohPort: number
+  /** Of the server before it that speaks DNS over QUIC; absent: it was not started (datagrams.ts). */
+  readonly doqPort?: number
+  /** The same for DNSCrypt. */
+  readonly dnscrypt?: DnscryptPlace
   /** The authentication domain name in its certificate; 127.0.0.1 is in it too. */
   readonly name: string
   readonly caFile: string
@@ -25,6 +30,8 @@ export interface Upstream {
 
 /** One that can be asked how much it was asked. */
 export interface CountingUpstream extends Upstream {
+  /** PEM of its certificate and of its key. */
+  readonly identity: { readonly cert: string; readonly key: string }
   /** Queries that it has answered; undefined where it does not count them. */
   asked(): Promise<number | undefined>
 }
@@ -47,6 +54,7 @@ export async function startUpstream(): Promise<CountingUpstream> {
     name: NAME,
     caFile: join(dir, 'ca.pem'),
     ca: authority.certificate,
+    identity,
   }
   const program = compile(dir, 'upstream/answer.c', ['ssl', 'crypto'])
   if (program !== undefined) {
@@ -69,7 +77,8 @@ async function counted(port: number): Promise<number | undefined> {
   return address?.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
 }
 
-function listening(child: ReturnType<typeof start>, sign: RegExp): Promise<void> {
+/** Resolves once `child` has said `sign`. Rejects with what it said if it ends before. */
+export function listening(child: ReturnType<typeof start>, sign: RegExp): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = ''
     for (const stream of [child.stdout, child.stderr])
